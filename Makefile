@@ -1,0 +1,67 @@
+# What a person does with a checkout of dnarc. Everything goes into .venv, from the hashed lock alone;
+# a target that finds .venv up to date starts at once.
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+PORT ?= 8080
+DATA ?= data
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+SOURCES := $(wildcard protocol node simulations tests benchmarks)
+
+.PHONY: help run demo test check lint types format bench lock clean
+
+help: ## say what there is to do
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
+		printf '%-14s %s\n' "$$target" "$$text"; done
+
+run: $(INSTALLED) ## run a node on http://127.0.0.1:8080, its store in ./data (PORT=, DATA= change that)
+	$(BIN)/dnarc serve --port $(PORT) --data $(DATA)
+
+demo: $(INSTALLED) ## show three nodes at work: claims, a transfer, a conflict
+	$(BIN)/python -m simulations.demo
+
+test: $(INSTALLED) ## run every test
+	$(BIN)/python -m pytest
+
+check: ## run all that CI runs
+	bash .ci/run
+
+lint: $(INSTALLED) ## look for faults of form
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(INSTALLED) ## check the types
+	$(BIN)/mypy $(SOURCES)
+
+format: $(INSTALLED) ## put the code into its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(INSTALLED) ## run every benchmark, one after another
+	@for file in benchmarks/[a-z]*.py; do \
+		name=$$(basename "$$file" .py); echo "== $$name"; $(BIN)/python -m "benchmarks.$$name" || exit 1; done
+
+# uv resolves for every platform and for Python 3.11 to 3.14 at once, which pip cannot. It stays out of .venv: only this
+# target needs it. No header and no index URL, so the lock names packages and hashes and nothing of where it was made.
+lock: pyproject.toml ## choose the newest versions of every package anew
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet uv
+	.venv-lock/bin/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --all-extras --group dev \
+		--generate-hashes --no-header --no-emit-index-url --no-emit-find-links --output-file requirements.lock
+	rm -rf .venv-lock
+
+clean: ## remove what make and the tools made; ./data stays
+	rm -rf .venv .venv-lock build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "dnarc needs Python 3.11 or newer: '$(PYTHON)' is missing or older. Name another: make PYTHON=python3.12" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation --editable .
+	@touch $@

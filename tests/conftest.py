@@ -1,0 +1,12 @@
+"""What every test shares: how hypothesis searches.
+
+Runs stay random, in CI too, so that each of them looks at new examples; a failure prints the blob that repeats it.
+`pytest --hypothesis-profile=thorough` looks twenty times as long.
+"""
+
+from hypothesis import settings
+
+# Everything is named: where CI is set, hypothesis starts from a profile of its own that repeats the same examples.
+settings.register_profile("dnarc", derandomize=False, deadline=None, print_blob=True, max_examples=100)
+settings.register_profile("thorough", settings.get_profile("dnarc"), max_examples=2_000)
+settings.load_profile("dnarc")
