@@ -1,0 +1,131 @@
+"""What the node asks of storage: few methods, whole batches, and one promise.
+
+The promise: when `commit` has returned, all of its batch survives a power cut; when it raises, none of it was taken, and the node stops. Nothing
+outside of a store knows how it keeps things. Every store passes the same suite, `tests/node/store_contract.py`.
+
+Records are never changed or removed. What is derived from them (verdicts, label states, events) is kept beside them, and could be made again
+by replay.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from protocol.change import Event
+from protocol.record import SignedRecord
+from protocol.replay import State, Verdict
+
+LabelKey = tuple[str, str]
+"""A domain and a label."""
+
+
+class StoredRecord(msgspec.Struct, frozen=True):
+    """A record as it is kept. `received` is when it came, in whole seconds since the Unix epoch by this node's clock."""
+
+    signed: SignedRecord
+    verdict: Verdict
+    received: int
+
+
+class StoredEvent(msgspec.Struct, frozen=True):
+    """An event with its number in this store, from 1 on without gaps, and the head's record with the signature that it was stored under."""
+
+    seq: int
+    event: Event
+    signature: str
+
+
+class Batch(msgspec.Struct):
+    """One transaction: new records, other records' new verdicts by id, the states of all labels touched, the events in order."""
+
+    records: list[StoredRecord] = msgspec.field(default_factory=list)
+    verdicts: dict[str, Verdict] = msgspec.field(default_factory=dict)
+    states: dict[LabelKey, State] = msgspec.field(default_factory=dict)
+    events: list[Event] = msgspec.field(default_factory=list)
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the peers table.
+
+    `url` is None for a peer that only dials us; then `key`, its node key, has to be known. `accept`: whether what it pushes is admitted in
+    the peer class; None: the same as `pull`.
+    """
+
+    url: str | None = None
+    push: bool = False
+    pull: bool = False
+    accept: bool | None = None
+    key: str | None = None
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.pull if self.accept is None else self.accept
+
+    @property
+    def name(self) -> str:
+        """What cursors are kept under: the URL, or the key of a peer without one."""
+        name = self.url or self.key
+        assert name is not None, "a peer has a URL or a key"
+        return name
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """How far a direction of a peer has come in a domain: everything up to this timestamp, in seconds, went through once."""
+
+    peer: str
+    domain: str
+    direction: str
+    timestamp: int
+
+
+class Store(Protocol):
+    """Storage for one node. Lists keep the order asked for. Methods may run concurrently; commits take effect in the order of the calls."""
+
+    epoch: str
+    """32 hex digits made with the store: a restored or another store has another one, so that old cursors are noticed."""
+
+    async def close(self) -> None:
+        """Finish what was begun. Nothing may be called after it."""
+
+    async def commit(self, batch: Batch) -> int:
+        """Make the batch durable, whole. Returns the number of its last event, or of the last one before where it has none."""
+
+    async def states(self, labels: Sequence[LabelKey]) -> dict[LabelKey, State]:
+        """The states of these labels; those of which nothing is held are absent."""
+
+    async def history(self, domain: str, label: str) -> list[StoredRecord]:
+        """All records of a label by order key, accepted or not."""
+
+    async def records(self, ids: Sequence[str]) -> dict[str, StoredRecord]:
+        """Those of these records that are held, by id. At most 1,000 ids a call."""
+
+    async def head(self, domain: str, label: str) -> SignedRecord | None:
+        """The head of one label."""
+
+    async def heads(self, domain: str | None, after: LabelKey | None, since: int, limit: int) -> list[SignedRecord]:
+        """A page of heads by domain, then label (both in order of their UTF-8 bytes), after this label, with timestamps from `since` on. None: every domain."""
+
+    def keys(self) -> AsyncIterator[tuple[str, list[bytes]]]:
+        """Every domain that holds records with its packed index keys, in pages, in no order: what the node builds its indexes from."""
+
+    async def events(self, after: int, limit: int) -> list[StoredEvent]:
+        """A page of events numbered above `after`, in order."""
+
+    async def last_event(self) -> int:
+        """The number of the last event, 0 where there is none."""
+
+    async def peers(self) -> list[Peer]:
+        """All peers, by name. Rows that other programs wrote are there too."""
+
+    async def put_peer(self, peer: Peer) -> None:
+        """Add a peer, or replace the one of the same URL (or, without URL, of the same key)."""
+
+    async def remove_peer(self, name: str) -> bool:
+        """Forget the peer of this name and its cursors. Returns whether there was one."""
+
+    async def cursors(self) -> list[Cursor]:
+        """All cursors."""
+
+    async def put_cursors(self, cursors: Sequence[Cursor]) -> None:
+        """Set these cursors."""

@@ -1,0 +1,56 @@
+"""One error for whatever a client or a peer did wrong, with a code that stays the same for ever.
+
+Who is at fault decides the type. Outside: `ProtocolError`. Us: `assert`, never caught. The machine (a disk, a socket): its own error,
+let through. Codes are part of the contract: programs branch on them, people read `detail`, which says what is wrong and what would
+be right. Which HTTP status or WebSocket close code goes with a code is known to the layer that speaks it.
+"""
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Why something was refused. The order is that in which a record is checked: the first that fails names the code."""
+
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    UNKNOWN_DOMAIN = "unknown_domain"
+    BAD_SIGNATURE = "bad_signature"
+    PRECONDITION_FAILED = "precondition_failed"
+    TOO_NEW = "too_new"
+    TOO_OLD = "too_old"
+    NOT_OWNER = "not_owner"
+    STALE = "stale"
+
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    STORAGE_FULL = "storage_full"
+
+    UNKNOWN_LABEL = "unknown_label"
+    UNKNOWN_RECORD = "unknown_record"
+    UNKNOWN_PEER = "unknown_peer"
+    UNKNOWN_ROUTE = "unknown_route"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    UNAUTHORIZED = "unauthorized"
+    CURSOR_UNKNOWN = "cursor_unknown"
+    UNREACHABLE = "unreachable"
+
+
+TRANSIENT = frozenset({Code.TOO_NEW, Code.RATE_LIMITED, Code.OVERLOADED, Code.STORAGE_FULL})
+"""Refusals that time may lift: a sender keeps such a record and offers it again."""
+
+
+class ProtocolError(Exception):
+    """A client's or a peer's mistake.
+
+    `code` is stable; `detail` is one sentence for people; `facts` holds what a program needs to do better, as JSON values
+    (the head's id and timestamp, the server's time, a limit).
+    """
+
+    def __init__(self, code: Code, detail: str, **facts: object) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.facts = facts
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"
