@@ -20,6 +20,7 @@ PROTOCOL_ORDER = (
     "varint",
     "canonical",
     "signing",
+    "push",
     "record",
     "replay",
     "change",
