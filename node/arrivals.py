@@ -17,10 +17,11 @@ class Submission(msgspec.Struct, frozen=True):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where a submission came from. `address` is an IP address or a peer's name; quotas are counted under it, None: exempt.
+    """Where a submission came from.
 
-    `if_match` is the head's id that the client demands (`*`: any head), None: no demand. `waits`: the source is made to wait while the
-    pipeline is full (a peer that is simply not read), instead of being told `overloaded`.
+    `address` is an IP address or a peer's name; quotas are counted under it, None: exempt. `if_match` is the head's id
+    that the client demands (`*`: any head), None: no demand. `waits`: the source is made to wait while the pipeline is
+    full (a peer that is simply not read), instead of being told `overloaded`.
     """
 
     trust: Trust
@@ -30,6 +31,8 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Status(StrEnum):
+    """The three ends of a submission, as answers name them."""
+
     ACCEPTED = "accepted"
     KNOWN = "known"
     REFUSED = "refused"
@@ -38,8 +41,8 @@ class Status(StrEnum):
 class Outcome(msgspec.Struct, frozen=True):
     """What became of one submission.
 
-    `accepted`: taken and committed, with the verdict of replay (which may still be `rival`, say, in the peer class); `known`: was here
-    already; `refused`: not stored, with a stable code, a sentence, and facts that help to do better.
+    `accepted`: taken and committed, with the verdict of replay (which may still be `rival`, say, in the peer class);
+    `known`: was here already; `refused`: not stored, with a stable code, a sentence, and facts that help to do better.
     """
 
     signature: str
@@ -56,5 +59,11 @@ class Outcome(msgspec.Struct, frozen=True):
 
     def as_json(self) -> dict[str, object]:
         """The body of an answer: what is known of it, the facts beside the rest, nothing that is None."""
-        known = {"status": self.status, "id": self.id, "verdict": self.verdict, "code": self.code, "detail": self.detail}
+        known = {
+            "status": self.status,
+            "id": self.id,
+            "verdict": self.verdict,
+            "code": self.code,
+            "detail": self.detail,
+        }
         return {name: value for name, value in known.items() if value is not None} | self.facts

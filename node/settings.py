@@ -1,7 +1,7 @@
 """Every setting of a node, with its unit, its default and what it is for.
 
-A value comes from, in rising order: the default, a TOML file, the environment (`DNARC_` and the name in capitals), a flag. `none` means no
-limit where the default or the type allows it; 0 means 0.
+A value comes from, in rising order: the default, a TOML file, the environment (`DNARC_` and the name in capitals), a
+flag. `none` means no limit where the default or the type allows it; 0 means 0.
 """
 
 from pathlib import Path
@@ -20,7 +20,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     host: Annotated[str, _about("Address to listen on. Anything but loopback is open to the network.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535), _about("TCP port to listen on; 0 picks a free one.")] = 8080
-    data: Annotated[Path, _about("Folder of dnarc.db, node.key and admin-token; made at the first start.")] = Path("data")
+    data: Annotated[Path, _about("Folder of dnarc.db, node.key and admin-token; made at the first start.")] = Path(
+        "data"
+    )
 
     domains: Annotated[list[str] | None, _about("Domains to keep; none: every domain that appears.")] = None
     domains_max: Annotated[int, Meta(ge=1), _about("Domains to keep where `domains` lists none.", "domains")] = 10_000
@@ -64,6 +66,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     peer_timeout: Annotated[float, Meta(gt=0), _about("Wait for a peer that says nothing.", "seconds")] = 30.0
     peers_poll: Annotated[float, Meta(gt=0), _about("Between two looks at the peers table.", "seconds")] = 2.0
 
-    log_format: Annotated[str, Meta(pattern=r"\A(auto|human|json)\Z"), _about("human, json, or auto: human in a terminal.")] = (
-        "auto"
-    )
+    log_format: Annotated[
+        str, Meta(pattern=r"\A(auto|human|json)\Z"), _about("human, json, or auto: human in a terminal.")
+    ] = "auto"

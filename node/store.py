@@ -1,10 +1,11 @@
 """What the node asks of storage: few methods, whole batches, and one promise.
 
-The promise: when `commit` has returned, all of its batch survives a power cut; when it raises, none of it was taken, and the node stops. Nothing
-outside of a store knows how it keeps things. Every store passes the same suite, `tests/node/store_contract.py`.
+The promise: when `commit` has returned, all of its batch survives a power cut; when it raises, none of it was taken,
+and the node stops. Nothing outside of a store knows how it keeps things. Every store passes the same suite,
+`tests/node/store_contract.py`.
 
-Records are never changed or removed. What is derived from them (verdicts, label states, events) is kept beside them, and could be made again
-by replay.
+Records are never changed or removed. What is derived from them (verdicts, label states, events) is kept beside them,
+and could be made again by replay.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -21,7 +22,7 @@ LabelKey = tuple[str, str]
 
 
 class StoredRecord(msgspec.Struct, frozen=True):
-    """A record as it is kept. `received` is when it came, in whole seconds since the Unix epoch by this node's clock."""
+    """A record as it is kept. `received` is when it came: whole seconds since the Unix epoch, by this node's clock."""
 
     signed: SignedRecord
     verdict: Verdict
@@ -29,7 +30,10 @@ class StoredRecord(msgspec.Struct, frozen=True):
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
-    """An event with its number in this store, from 1 on without gaps, and the head's record with the signature that it was stored under."""
+    """An event with its number in this store, from 1 on without gaps.
+
+    `signature` is the one that the event's record was stored under.
+    """
 
     seq: int
     event: Event
@@ -37,7 +41,7 @@ class StoredEvent(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct):
-    """One transaction: new records, other records' new verdicts by id, the states of all labels touched, the events in order."""
+    """One transaction: new records, new verdicts of others by id, the states of all labels touched, events in order."""
 
     records: list[StoredRecord] = msgspec.field(default_factory=list)
     verdicts: dict[str, Verdict] = msgspec.field(default_factory=dict)
@@ -48,8 +52,8 @@ class Batch(msgspec.Struct):
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the peers table.
 
-    `url` is None for a peer that only dials us; then `key`, its node key, has to be known. `accept`: whether what it pushes is admitted in
-    the peer class; None: the same as `pull`.
+    `url` is None for a peer that only dials us; then `key`, its node key, has to be known. `accept`: whether what it
+    pushes is admitted in the peer class; None: the same as `pull`.
     """
 
     url: str | None = None
@@ -71,7 +75,7 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """How far a direction of a peer has come in a domain: everything up to this timestamp, in seconds, went through once."""
+    """How far a direction of a peer has come in a domain: all up to this timestamp, in seconds, went through once."""
 
     peer: str
     domain: str
@@ -80,16 +84,19 @@ class Cursor(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """Storage for one node. Lists keep the order asked for. Methods may run concurrently; commits take effect in the order of the calls."""
+    """Storage for one node.
+
+    Lists keep the order asked for. Methods may run concurrently; commits take effect in the order of the calls.
+    """
 
     epoch: str
-    """32 hex digits made with the store: a restored or another store has another one, so that old cursors are noticed."""
+    """32 hex digits made with the store: a restored or another store has others, so that old cursors are noticed."""
 
     async def close(self) -> None:
         """Finish what was begun. Nothing may be called after it."""
 
     async def commit(self, batch: Batch) -> int:
-        """Make the batch durable, whole. Returns the number of its last event, or of the last one before where it has none."""
+        """Make the batch durable, whole. Returns the number of the store's last event, which may be an older batch's."""
 
     async def states(self, labels: Sequence[LabelKey]) -> dict[LabelKey, State]:
         """The states of these labels; those of which nothing is held are absent."""
@@ -104,10 +111,16 @@ class Store(Protocol):
         """The head of one label."""
 
     async def heads(self, domain: str | None, after: LabelKey | None, since: int, limit: int) -> list[SignedRecord]:
-        """A page of heads by domain, then label (both in order of their UTF-8 bytes), after this label, with timestamps from `since` on. None: every domain."""
+        """A page of heads by domain, then label, both in order of their UTF-8 bytes.
+
+        `domain` None: every domain. Only heads after this label, and with timestamps from `since` on.
+        """
 
     def keys(self) -> AsyncIterator[tuple[str, list[bytes]]]:
-        """Every domain that holds records with its packed index keys, in pages, in no order: what the node builds its indexes from."""
+        """Every domain that holds records with its packed index keys, in pages, in no order.
+
+        What a node builds its indexes from.
+        """
 
     async def events(self, after: int, limit: int) -> list[StoredEvent]:
         """A page of events numbered above `after`, in order."""

@@ -1,8 +1,8 @@
 """Admission: what this node takes from whom. A local choice, and never part of whether a record is valid.
 
-Order is claimed by timestamps, so whoever may write into the past may win what was settled there. Clients therefore only *extend* what
-this node knows, near the present; peers, whom the operator listed, bring whatever is valid, because sets have to become equal. What that
-means for trust is said honestly in `docs/protocol.md`.
+Order is claimed by timestamps, so whoever may write into the past may win what was settled there. Clients therefore
+only *extend* what this node knows, near the present; peers, whom the operator listed, bring whatever is valid, because
+sets have to become equal. What that means for trust is said honestly in `docs/protocol.md`.
 
 Each `check_` is one rule and raises its own code; callers ask them in the order of `errors.Code`.
 """
@@ -25,7 +25,7 @@ class Trust(StrEnum):
 
 
 class Window(msgspec.Struct, frozen=True):
-    """How far a timestamp may lie from now, in seconds; None: no limit. The age binds clients only, the skew everybody."""
+    """How far a timestamp may lie from now, in seconds; None: no limit. Age binds clients only, skew everybody."""
 
     max_age_s: int | None = 300
     max_skew_s: int | None = 300
@@ -38,15 +38,19 @@ def check_not_reserved(record: Record) -> None:
 
 
 def check_domain(domain: str, supported: Container[str] | None, held: Container[str], *, is_full: bool) -> None:
-    """`supported` lists the domains to take, None any; `held` are those that hold records; `is_full`: no room for another.
+    """`supported` lists the domains to take, None: any. `held` are those with records; `is_full`: no room for another.
 
     Raises:
         ProtocolError: `unknown_domain`.
     """
     if supported is not None and domain not in supported:
-        raise ProtocolError(Code.UNKNOWN_DOMAIN, f"this node does not keep the domain {domain}: GET /domains lists those it keeps")
+        raise ProtocolError(
+            Code.UNKNOWN_DOMAIN, f"this node does not keep the domain {domain}: GET /domains lists those it keeps"
+        )
     if supported is None and is_full and domain not in held:
-        raise ProtocolError(Code.UNKNOWN_DOMAIN, f"this node keeps as many domains as it may, and {domain} is not among them")
+        raise ProtocolError(
+            Code.UNKNOWN_DOMAIN, f"this node keeps as many domains as it may, and {domain} is not among them"
+        )
 
 
 def check_time(record: Record, trust: Trust, window: Window, now_s: float) -> None:
@@ -54,10 +58,14 @@ def check_time(record: Record, trust: Trust, window: Window, now_s: float) -> No
     now = int(now_s)
     if window.max_skew_s is not None and record.timestamp > now + window.max_skew_s:
         ahead = record.timestamp - now
-        raise ProtocolError(Code.TOO_NEW, f"{ahead} s ahead of this node's clock, {window.max_skew_s} s at most", now=now)
+        raise ProtocolError(
+            Code.TOO_NEW, f"{ahead} s ahead of this node's clock, {window.max_skew_s} s at most", now=now
+        )
     if trust is Trust.CLIENT and window.max_age_s is not None and record.timestamp < now - window.max_age_s:
         behind = now - record.timestamp
-        raise ProtocolError(Code.TOO_OLD, f"{behind} s behind this node's clock, {window.max_age_s} s at most: sign it anew", now=now)
+        raise ProtocolError(
+            Code.TOO_OLD, f"{behind} s behind this node's clock, {window.max_age_s} s at most: sign it anew", now=now
+        )
 
 
 def check_precondition(state: State, if_match: str | None) -> None:
@@ -74,8 +82,8 @@ def check_precondition(state: State, if_match: str | None) -> None:
 def check_extends(record: Record, state: State) -> None:
     """That a client's record carries the label on from the head that this node knows, or founds it.
 
-    An older founder, or an insertion before the head, would win a replay: from a client it is refused. Records newer than the head are all
-    refused ones, which move no tip, so judging by the head alone is exact.
+    An older founder, or an insertion before the head, would win a replay: from a client it is refused. Records newer
+    than the head are all refused ones, which move no tip, so judging by the head alone is exact.
 
     Raises:
         ProtocolError: `not_owner`, or `stale` where its signer might follow but this record does not. With the head.

@@ -1,7 +1,8 @@
 """Change: what a few more records do to one label, and what the world is told of it.
 
-A follower of the head is news; a head that is replaced in any other way was shown and is now taken back, so whoever watches has to be told
-that, with the old head and the reason. Everything here follows from two states and the chain between them.
+A follower of the head is news; a head that is replaced in any other way was shown and is now taken back, so whoever
+watches has to be told that, with the old head and the reason. Everything here follows from two states and the chain
+between them.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from protocol.replay import REASONS, Replay, State, Verdict, replay
 
 
 class EventType(StrEnum):
+    """Whether the head moved on or was taken back."""
+
     ACCEPTED = "accepted"
     REVERTED = "reverted"
 
@@ -21,8 +24,8 @@ class EventType(StrEnum):
 class Event(msgspec.Struct, frozen=True):
     """The head of a label moved to `record`.
 
-    `accepted`: it followed the head before it, or founded the label. `reverted`: the head changed in any other way; `previous` is the id of
-    the one taken back, and `reason` says why.
+    `accepted`: it followed the head before it, or founded the label. `reverted`: the head changed in any other way;
+    `previous` is the id of the one taken back, and `reason` says why.
     """
 
     type: EventType
@@ -32,7 +35,10 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What happened to one label: the state after it, every verdict that is new or other than before by record id, and the events in order."""
+    """What happened to one label.
+
+    The state after it; by record id every verdict that is new or other than before; the events, in order.
+    """
 
     state: State
     verdicts: dict[str, Verdict]
@@ -67,7 +73,9 @@ def insert(state: State, before: dict[str, Verdict], history: Sequence[Record], 
     `history` is all that is held of the label without them, and `before` its verdicts by record id.
     """
     after = replay((*history, *records))
-    changed = {record_id: verdict for record_id, verdict in after.verdicts.items() if before.get(record_id) is not verdict}
+    changed = {
+        record_id: verdict for record_id, verdict in after.verdicts.items() if before.get(record_id) is not verdict
+    }
     return Change(after.state, changed, _events(state, after))
 
 

@@ -1,15 +1,16 @@
 """One error for whatever a client or a peer did wrong, with a code that stays the same for ever.
 
-Who is at fault decides the type. Outside: `ProtocolError`. Us: `assert`, never caught. The machine (a disk, a socket): its own error,
-let through. Codes are part of the contract: programs branch on them, people read `detail`, which says what is wrong and what would
-be right. Which HTTP status or WebSocket close code goes with a code is known to the layer that speaks it.
+Who is at fault decides the type. Outside: `ProtocolError`. Us: `assert`, never caught. The machine (a disk, a socket):
+its own error, let through. Codes are part of the contract: programs branch on them, people read `detail`, which says
+what is wrong and what would be right. Which HTTP status or WebSocket close code goes with a code is known to the layer
+that speaks it.
 """
 
 from enum import StrEnum
 
 
 class Code(StrEnum):
-    """Why something was refused. The order is that in which a record is checked: the first that fails names the code."""
+    """Why something was refused. A record is checked in this order, and the first check that fails names the code."""
 
     MALFORMED = "malformed"
     TOO_LARGE = "too_large"
@@ -42,8 +43,8 @@ TRANSIENT = frozenset({Code.TOO_NEW, Code.RATE_LIMITED, Code.OVERLOADED, Code.ST
 class ProtocolError(Exception):
     """A client's or a peer's mistake.
 
-    `code` is stable; `detail` is one sentence for people; `facts` holds what a program needs to do better, as JSON values
-    (the head's id and timestamp, the server's time, a limit).
+    `code` is stable; `detail` is one sentence for people; `facts` holds what a program needs to do better, as JSON
+    values (the head's id and timestamp, the server's time, a limit).
     """
 
     def __init__(self, code: Code, detail: str, **facts: object) -> None:

@@ -1,7 +1,8 @@
 """Every size and range that two nodes must agree on, each with its reason.
 
-A record is valid or invalid for the whole network, so these are constants and not settings: a node with another value here
-would split from the others. What one node takes from whom is a local choice, and stands in `admission` and in the settings.
+A record is valid or invalid for the whole network, so these are constants and not settings: a node with another value
+here would split from the others. What one node takes from whom is a local choice, and stands in `admission` and in the
+settings.
 """
 
 from typing import Final
@@ -13,8 +14,8 @@ RECORD_BYTES_MAX: Final = 65_536
 """Canonical bytes of one record. A claim is a statement, not a file: 64 KiB holds a long text and 256 make a frame."""
 
 SPELLING_BYTES_MAX: Final = 4 * RECORD_BYTES_MAX
-"""A record in any other JSON spelling, before it is canonical: room for indentation, and for most `\\uXXXX` escapes (six bytes where
-UTF-8 needs two or three)."""
+"""A record in any other JSON spelling, before it is canonical: room for indentation, and for most `\\uXXXX` escapes
+(six bytes where UTF-8 needs two or three)."""
 
 DEPTH_MAX: Final = 32
 """Levels of objects and arrays, the record itself being the first. Far below every parser's own limit."""

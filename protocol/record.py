@@ -1,8 +1,8 @@
 """A record: one signed JSON object, and the only thing that ever travels between nodes.
 
-The bytes decide everything. A record is valid or not by its canonical bytes and its signature alone, never by a clock, a setting or what
-else is stored, so that every node, now or in ten years, says the same. Its name is the SHA-256 of those bytes, not the signature: a signer can
-make endless signatures of one body.
+The bytes decide everything. A record is valid or not by its canonical bytes and its signature alone, never by a clock,
+a setting or what else is stored, so that every node, now or in ten years, says the same. Its name is the SHA-256 of
+those bytes, not the signature: a signer can make endless signatures of one body.
 """
 
 import hashlib
@@ -14,7 +14,13 @@ import msgspec
 
 from protocol.canonical import canonicalise, encode
 from protocol.errors import Code, ProtocolError
-from protocol.limits import DOMAIN_CHARACTERS_MAX, LABEL_BYTES_MAX, RECORD_BYTES_MAX, SAFE_INTEGER_MAX, SPELLING_BYTES_MAX
+from protocol.limits import (
+    DOMAIN_CHARACTERS_MAX,
+    LABEL_BYTES_MAX,
+    RECORD_BYTES_MAX,
+    SAFE_INTEGER_MAX,
+    SPELLING_BYTES_MAX,
+)
 from protocol.signing import SigningKey, is_key, is_signature, verify
 
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z")
@@ -25,8 +31,8 @@ _ID = re.compile(r"[0-9a-f]{64}\Z")
 class Record(msgspec.Struct, frozen=True):
     """A well-formed record. Build it with `decode` or `make` only: both prove what the fields promise.
 
-    `signedby` and `newowner` are public keys, `prev` and `id` record ids: 64 lower-case hex digits each. `timestamp` is in seconds since
-    the Unix epoch. `canonical` is exactly what is signed, hashed, stored and sent.
+    `signedby` and `newowner` are public keys, `prev` and `id` record ids: 64 lower-case hex digits each. `timestamp` is
+    in seconds since the Unix epoch. `canonical` is exactly what is signed, hashed, stored and sent.
     """
 
     domain: str
@@ -112,9 +118,13 @@ def _checked(value: Any, canonical: bytes) -> Record:
     if type(value) is not dict:
         raise ProtocolError(Code.MALFORMED, "a record is a JSON object")
     if len(canonical) > RECORD_BYTES_MAX:
-        raise ProtocolError(Code.TOO_LARGE, f"{len(canonical)} canonical bytes: a record has at most {RECORD_BYTES_MAX}")
+        raise ProtocolError(
+            Code.TOO_LARGE, f"{len(canonical)} canonical bytes: a record has at most {RECORD_BYTES_MAX}"
+        )
     return Record(
-        domain=_string(value, "domain", is_domain, "1 to 253 characters, parts of a-z 0-9 - between dots, none with - at an end"),
+        domain=_string(
+            value, "domain", is_domain, "1 to 253 characters, parts of a-z 0-9 - between dots, none with - at an end"
+        ),
         label=_string(value, "label", is_label, "1 to 255 bytes of UTF-8 without control characters"),
         signedby=_string(value, "signedby", is_key, "an Ed25519 public key, 64 lower-case hex digits"),
         timestamp=_timestamp(value),
@@ -140,5 +150,7 @@ def _optional(value: dict[str, Any], key: str, rule: Callable[[str], bool], word
 def _timestamp(value: dict[str, Any]) -> int:
     timestamp = value.get("timestamp")
     if type(timestamp) is not int or not 1 <= timestamp <= SAFE_INTEGER_MAX:
-        raise ProtocolError(Code.MALFORMED, "`timestamp`: whole seconds since the Unix epoch, 1 to 2^53-1", key="timestamp")
+        raise ProtocolError(
+            Code.MALFORMED, "`timestamp`: whole seconds since the Unix epoch, 1 to 2^53-1", key="timestamp"
+        )
     return timestamp

@@ -1,13 +1,13 @@
 """Replay: the pure function that turns the history of a label into its state, and so says who owns it.
 
-The state depends on the *set* of valid records and on nothing else: same set, same state, on every node, whatever the order of arrival.
-One pass over the records from the oldest to the newest carries a *tip*, the last record accepted. The tip names who may follow: its
-signer, and whoever its `newowner` offers the label to. Refused records are kept, because a record that arrives late with an earlier
-order key can change every verdict after it.
+The state depends on the *set* of valid records and on nothing else: same set, same state, on every node, whatever the
+order of arrival. One pass over the records from the oldest to the newest carries a *tip*, the last record accepted. The
+tip names who may follow: its signer, and whoever its `newowner` offers the label to. Refused records are kept, because
+a record that arrives late with an earlier order key can change every verdict after it.
 
-Only the newest end needs little work: a record whose order key is above that of *every* stored record of the label, refused ones
-included, is judged against the tip alone (`State.extend`). Anything else replays that label (`replay`). The model is event sourcing; the
-tie-break by hash is that of every blockchain; `prev` is a signed compare-and-swap.
+Only the newest end needs little work: a record whose order key is above that of *every* stored record of the label,
+refused ones included, is judged against the tip alone (`State.extend`). Anything else replays that label (`replay`).
+The model is event sourcing; the tie-break by hash is that of every blockchain; `prev` is a signed compare-and-swap.
 """
 
 from collections.abc import Iterable
@@ -52,7 +52,7 @@ REASONS = {
 
 
 class Tip(msgspec.Struct, frozen=True):
-    """The record accepted last: what the next one is judged by. While it is the newest accepted one, it is the *head*."""
+    """The record accepted last, by which the next one is judged. At the end of a replay it is the *head*."""
 
     id: str
     timestamp: int
@@ -71,8 +71,9 @@ class Tip(msgspec.Struct, frozen=True):
 class State(msgspec.Struct, frozen=True):
     """A label, replayed.
 
-    `tip` is the head, None while nothing is accepted; its signer is the owner. `named` holds every key that ever was owner or offered the
-    label, `newest` the order key of the newest record of all, refused ones included. A label is `contested` while it has a rival.
+    `tip` is the head, None while nothing is accepted; its signer is the owner. `named` holds every key that ever was
+    owner or offered the label, `newest` the order key of the newest record of all, refused ones included. A label is
+    `contested` while it has a rival.
     """
 
     tip: Tip | None = None
@@ -103,7 +104,7 @@ class State(msgspec.Struct, frozen=True):
         return Verdict.UPDATED if record.newowner is None else Verdict.OFFERED
 
     def extend(self, record: Record) -> tuple["State", Verdict]:
-        """The state after one newer record, and the verdict on it. O(1) but for a key that is named for the first time."""
+        """The state after one newer record, and the verdict on it. O(1) but where a key is named for the first time."""
         assert self.is_extended_by(record), "a record from the past needs a replay of its label"
         verdict = self.judge(record)
         if not verdict.is_accepted:

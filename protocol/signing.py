@@ -1,11 +1,12 @@
 """Ed25519 by PyNaCl's libsodium: who said this (RFC 8032, and the choices that it leaves open).
 
-Validity is one predicate for the whole network: `S < L`, `A` and `R` canonical and not of small order, no cofactor. Other libraries
-accept signatures that this one refuses, and one crafted record would then split the network for ever ("It's 255:19AM", Henry de
-Valence, 2020, lists who differs where). So nothing but libsodium decides, and a node tries the edges before it starts.
+Validity is one predicate for the whole network: `S < L`, `A` and `R` canonical and not of small order, no cofactor.
+Other libraries accept signatures that this one refuses, and one crafted record would then split the network for ever
+("It's 255:19AM", Henry de Valence, 2020, lists who differs where). So nothing but libsodium decides, and a node tries
+the edges before it starts.
 
-Every other statement of a key begins with a namespace, `dnarc:<kind>:v1` and a line feed, so that no signature can be passed off as
-one of another kind. A record needs none: it begins with `{`.
+Every other statement of a key begins with a namespace, `dnarc:<kind>:v1` and a line feed, so that no signature can be
+passed off as one of another kind. A record needs none: it begins with `{`.
 """
 
 import re
@@ -39,7 +40,7 @@ class SigningKey:
 
 
 def verify(public_key: str, message: bytes, signature: str) -> bool:
-    """Whether this key signed this message: the network's one predicate. About 60 us, with the interpreter lock released."""
+    """Whether this key signed this message: the network's one predicate. About 60 us, the interpreter lock released."""
     try:
         nacl.bindings.crypto_sign_open(bytes.fromhex(signature) + message, bytes.fromhex(public_key))
     except BadSignatureError:
@@ -71,22 +72,28 @@ EDGES: Final = (
     (
         "an ordinary signature",
         _ORDINARY_KEY,
-        "5ad608b4117fe5d31db9f913e19360a0ef7c8206863772f89fbfaa64e031b398"
-        "8fa34eaf7020865a126ae518b78fa551aa057d679e58c0081498d0a869468109",
+        (
+            "5ad608b4117fe5d31db9f913e19360a0ef7c8206863772f89fbfaa64e031b398"
+            "8fa34eaf7020865a126ae518b78fa551aa057d679e58c0081498d0a869468109"
+        ),
         True,
     ),
     (
         "the same with L added to S",
         _ORDINARY_KEY,
-        "5ad608b4117fe5d31db9f913e19360a0ef7c8206863772f89fbfaa64e031b398"
-        "7c77440c8b8398b2e806ddbb95898466aa057d679e58c0081498d0a869468119",
+        (
+            "5ad608b4117fe5d31db9f913e19360a0ef7c8206863772f89fbfaa64e031b398"
+            "7c77440c8b8398b2e806ddbb95898466aa057d679e58c0081498d0a869468119"
+        ),
         False,
     ),
     (
         "R plus a point of order 8: true only with the cofactor",
         _ORDINARY_KEY,
-        "5db5f53b331fd76850f76feeac56091d58566aa02a785f158393627ae8995a50"
-        "622f59979ebe347dab62d230d974fbc870c15022a1c46ecfaa282cf8eb2b1201",
+        (
+            "5db5f53b331fd76850f76feeac56091d58566aa02a785f158393627ae8995a50"
+            "622f59979ebe347dab62d230d974fbc870c15022a1c46ecfaa282cf8eb2b1201"
+        ),
         False,
     ),
     (
@@ -116,20 +123,25 @@ EDGES: Final = (
     (
         "A plus a point of order 8, the equation holding",
         _MIXED_KEY,
-        "c6a33d6a3fab64ee58976e533b176b1d0af0a3e2f1fc22d8ef021a98fe92f62d"
-        "f8fd76a477bd2d51f984465a4961f8369d65526d3f894d439d658948f87b1100",
+        (
+            "c6a33d6a3fab64ee58976e533b176b1d0af0a3e2f1fc22d8ef021a98fe92f62d"
+            "f8fd76a477bd2d51f984465a4961f8369d65526d3f894d439d658948f87b1100"
+        ),
         True,
     ),
     (
         "A plus a point of order 8: true only with the cofactor",
         _MIXED_KEY,
-        "c3f213479a46f122ca93d0b21e2809d2ced35a178403fc6b28d3b2eb6914e7f8"
-        "a7de1c1bf62906e30f45e63f9bd09fe626e52d8ae3fb31da2fd32c5f8be2e502",
+        (
+            "c3f213479a46f122ca93d0b21e2809d2ced35a178403fc6b28d3b2eb6914e7f8"
+            "a7de1c1bf62906e30f45e63f9bd09fe626e52d8ae3fb31da2fd32c5f8be2e502"
+        ),
         False,
     ),
 )
-"""Signatures of the five bytes `dnarc` on which libraries differ: what it is, key, signature, and whether it is valid here. Made by
-arithmetic on the curve with chosen nonces; the second of each pair of alternatives is what a lenient library accepts."""
+"""Signatures of the five bytes `dnarc` on which libraries differ: what it is, key, signature, and whether it is valid
+here. Made by arithmetic on the curve with chosen nonces; the second of each pair of alternatives is what a lenient
+library accepts."""
 
 
 def differing_edges() -> list[str]:
