@@ -20,9 +20,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     host: Annotated[str, _about("Address to listen on. Anything but loopback is open to the network.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535), _about("TCP port to listen on; 0 picks a free one.")] = 8080
-    data: Annotated[Path, _about("Folder of dnarc.db, node.key and admin-token; made at the first start.")] = Path(
-        "data"
-    )
+    data: Annotated[Path, _about("Folder of dnarc.db, node.key and admin-token; made when absent.")] = Path("data")
 
     domains: Annotated[list[str] | None, _about("Domains to keep; none: every domain that appears.")] = None
     domains_max: Annotated[int, Meta(ge=1), _about("Domains to keep where `domains` lists none.", "domains")] = 10_000

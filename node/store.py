@@ -96,7 +96,7 @@ class Store(Protocol):
         """Finish what was begun. Nothing may be called after it."""
 
     async def commit(self, batch: Batch) -> int:
-        """Make the batch durable, whole. Returns the number of the store's last event, which may be an older batch's."""
+        """Make the batch durable, whole. Returns the number of the store's last event, maybe an older batch's."""
 
     async def states(self, labels: Sequence[LabelKey]) -> dict[LabelKey, State]:
         """The states of these labels; those of which nothing is held are absent."""

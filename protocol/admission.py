@@ -96,7 +96,7 @@ def check_extends(record: Record, state: State) -> None:
         detail = f"not newer than the head: sign it with a timestamp of at least {tip.timestamp + 1}"
         raise ProtocolError(Code.STALE, detail, head=head_facts(state))
     if not state.judge(record).is_accepted:
-        detail = f"`prev` is {record.prev}, the head is {tip.id if tip else None}: sign it with the head as `prev`, or without"
+        detail = f"`prev` is {record.prev}, the head is {tip.id if tip else None}: name the head, or nothing"
         raise ProtocolError(Code.STALE, detail, head=head_facts(state))
 
 

@@ -73,9 +73,7 @@ def insert(state: State, before: dict[str, Verdict], history: Sequence[Record], 
     `history` is all that is held of the label without them, and `before` its verdicts by record id.
     """
     after = replay((*history, *records))
-    changed = {
-        record_id: verdict for record_id, verdict in after.verdicts.items() if before.get(record_id) is not verdict
-    }
+    changed = {name: verdict for name, verdict in after.verdicts.items() if before.get(name) is not verdict}
     return Change(after.state, changed, _events(state, after))
 
 

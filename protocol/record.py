@@ -123,7 +123,7 @@ def _checked(value: Any, canonical: bytes) -> Record:
         )
     return Record(
         domain=_string(
-            value, "domain", is_domain, "1 to 253 characters, parts of a-z 0-9 - between dots, none with - at an end"
+            value, "domain", is_domain, "1 to 253 characters: dot-separated parts of a-z 0-9 -, no - at an end"
         ),
         label=_string(value, "label", is_label, "1 to 255 bytes of UTF-8 without control characters"),
         signedby=_string(value, "signedby", is_key, "an Ed25519 public key, 64 lower-case hex digits"),
@@ -150,7 +150,5 @@ def _optional(value: dict[str, Any], key: str, rule: Callable[[str], bool], word
 def _timestamp(value: dict[str, Any]) -> int:
     timestamp = value.get("timestamp")
     if type(timestamp) is not int or not 1 <= timestamp <= SAFE_INTEGER_MAX:
-        raise ProtocolError(
-            Code.MALFORMED, "`timestamp`: whole seconds since the Unix epoch, 1 to 2^53-1", key="timestamp"
-        )
+        raise ProtocolError(Code.MALFORMED, "`timestamp`: an integer from 1 to 2^53-1, in seconds", key="timestamp")
     return timestamp
