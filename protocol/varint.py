@@ -1,0 +1,51 @@
+"""Integers in as few bytes as they need, as Negentropy v1 writes them: base 128, most significant digit first.
+
+Every byte but the last has its high bit set. What is read comes from a peer, so it is held to the letter: no leading
+zero digit, and nothing beyond 64 bits, which is what timestamps and lengths have.
+"""
+
+from typing import Final
+
+from protocol.errors import Code, ProtocolError
+
+VARINT_MAX: Final = 2**64 - 1
+
+_DIGITS_MAX = 10
+"""Base 128 digits of VARINT_MAX. A run of continuation bytes ends here: no integer grows with the message."""
+
+_ONE_DIGIT = [bytes([value]) for value in range(128)]
+
+
+def encode_varint(value: int) -> bytes:
+    """The one spelling of 0 <= value <= VARINT_MAX."""
+    assert 0 <= value <= VARINT_MAX
+    if value < 128:  # nearly all modes, lengths and steps in time
+        return _ONE_DIGIT[value]
+    digits = [value & 127]
+    while value := value >> 7:
+        digits.append(value & 127 | 128)
+    return bytes(reversed(digits))
+
+
+def decode_varint(data: bytes, offset: int) -> tuple[int, int]:
+    """The value that starts at the offset, and the offset behind it.
+
+    Raises:
+        ProtocolError: `malformed` where the data end too early, or the value is over VARINT_MAX or has a leading zero.
+    """
+    value = 0
+    for end, byte in enumerate(data[offset : offset + _DIGITS_MAX], start=offset + 1):
+        value = value << 7 | byte & 127
+        if byte < 128:
+            return _checked(value), end
+        if value == 0:
+            raise ProtocolError(Code.MALFORMED, f"the varint at byte {offset} has a leading zero digit")
+    if offset + _DIGITS_MAX > len(data):
+        raise ProtocolError(Code.MALFORMED, "the message ends inside a varint")
+    raise ProtocolError(Code.MALFORMED, f"the varint at byte {offset} has more than {_DIGITS_MAX} digits")
+
+
+def _checked(value: int) -> int:
+    if value > VARINT_MAX:
+        raise ProtocolError(Code.MALFORMED, f"the varint {value} is beyond 64 bits")
+    return value
