@@ -1,0 +1,32 @@
+"""Codes are part of the contract: programs branch on them."""
+
+from protocol.errors import TRANSIENT, Code, ProtocolError
+
+
+def test_a_records_codes_stand_in_the_order_of_the_checks() -> None:
+    """`docs/protocol.md`, admission: the first check that fails names the code."""
+    checks = [
+        "malformed",
+        "too_large",
+        "unknown_domain",
+        "bad_signature",
+        "precondition_failed",
+        "too_new",
+        "too_old",
+        "not_owner",
+        "stale",
+    ]
+
+    assert list(Code)[: len(checks)] == checks
+
+
+def test_only_refusals_that_time_may_lift_are_transient() -> None:
+    """A push cursor stops at these and passes all others: a code too many here would stop a push for ever."""
+    assert {"too_new", "rate_limited", "overloaded", "storage_full"} == TRANSIENT
+
+
+def test_an_error_tells_people_a_sentence_and_programs_a_code_and_facts() -> None:
+    error = ProtocolError(Code.STALE, "not newer than the head", head={"id": "ab"})
+
+    assert (error.code, error.detail, error.facts) == ("stale", "not newer than the head", {"head": {"id": "ab"}})
+    assert str(error) == "stale: not newer than the head"
