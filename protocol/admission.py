@@ -83,7 +83,8 @@ def check_extends(record: Record, state: State) -> None:
     """That a client's record carries the label on from the head that this node knows, or founds it.
 
     An older founder, or an insertion before the head, would win a replay: from a client it is refused. Records newer
-    than the head are all refused ones, which move no tip, so judging by the head alone is exact.
+    than the head are all refused ones, which move no tip, so the head alone tells whether replay accepts this one.
+    What they become once it is accepted, only a replay tells: see `check_is_head`.
 
     Raises:
         ProtocolError: `not_owner`, or `stale` where its signer might follow but this record does not. With the head.
@@ -98,6 +99,22 @@ def check_extends(record: Record, state: State) -> None:
     if not state.judge(record).is_accepted:
         detail = f"`prev` is {record.prev}, the head is {tip.id if tip else None}: name the head, or nothing"
         raise ProtocolError(Code.STALE, detail, head=head_facts(state))
+
+
+def check_is_head(record: Record, before: State, after: State) -> None:
+    """That a client's record ends up as the head: of use where it is older than a stored record (`State.newest`).
+
+    A stored record that was refused, because it came from the key that this one offers the label to, or names this one
+    in `prev`, would follow it at once, and the client's answer would show a head that it never saw. A founding may be
+    followed so: then the rest of the label came first, from a peer. `after` is the state with the record in it.
+
+    Raises:
+        ProtocolError: `stale`, with the head.
+    """
+    assert after.tip is not None, "check_extends has found that replay accepts the record"
+    if before.tip is not None and after.tip.id != record.id:
+        detail = f"a newer record would follow it: sign it with a timestamp of at least {before.newest[0] + 1}"
+        raise ProtocolError(Code.STALE, detail, head=head_facts(before))
 
 
 def head_facts(state: State) -> dict[str, object] | None:
