@@ -1,1 +1,4 @@
-"""What dnarc does: sockets, disk, threads and clocks. It carries out what `protocol` decided, and decides nothing of the protocol."""
+"""What dnarc does: sockets, disk, threads and clocks.
+
+It carries out what `protocol` decided, and decides nothing of the protocol itself.
+"""

@@ -1,8 +1,8 @@
 """Answers to head queries, kept ready: the request that a node serves most.
 
-A read through the store costs ten times what answering costs, so the bytes of recent answers stay in memory, for a bounded number of
-labels. Only committed heads are shown. A commit replaces what is held of its labels; a read that was under way while its label
-was committed is answered but not kept, as it may be the head before.
+A read through the store costs ten times what answering costs, so the bytes of recent answers stay in memory, for a
+bounded number of labels. Only committed heads are shown. A commit replaces what is held of its labels; a read that
+was under way while its label was committed is answered but not kept, as it may be the head before.
 """
 
 from collections import OrderedDict

@@ -1,7 +1,7 @@
 """The index of every domain, in memory: which records this node has committed, by order key.
 
-It answers what is asked all the time (is this known? do we hold the same? what is newer?) without the disk. A record enters when its
-commit has returned, never before, so whatever an index names can be read from the store.
+It answers what is asked all the time (is this known? do we hold the same? what is newer?) without the disk. A record
+enters when its commit has returned, never before, so whatever an index names can be read from the store.
 """
 
 from collections.abc import Iterable

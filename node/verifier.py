@@ -1,8 +1,8 @@
 """Verification in threads: what takes the time in this node, and all that a second core can do for it.
 
-libsodium works with the interpreter lock released, so threads run truly beside each other, but handing over costs as much as a
-verification. So a thread takes 16 to 64 records at a time, from as many callers as it needs to; measured on two cores,
-one record a task gains nothing over one thread, 64 reach nearly twice its rate.
+libsodium works with the interpreter lock released, so threads run truly beside each other, but handing over costs as
+much as a verification. So a thread takes 16 to 64 records at a time, from as many callers as it needs to; measured on
+two cores, one record a task gains nothing over one thread, 64 reach nearly twice its rate.
 """
 
 import asyncio
@@ -34,9 +34,11 @@ class Verifier:
         self._queue: deque[_Piece] = deque()
         self._busy = 0
 
-    async def verify(self, records: Sequence[SignedRecord]) -> list[bool]:
-        """Which of these are genuine, in their order."""
-        if len(records) == 1 and not self._busy:  # alone: done before a thread would have begun
+    async def verify(self, records: Sequence[SignedRecord], *, is_alone: bool = False) -> list[bool]:
+        """Which of these are genuine, in their order. `is_alone`: nothing else is on its way, so haste beats
+        throughput.
+        """
+        if is_alone and len(records) == 1:  # done before a thread would have begun
             return [records[0].is_genuine()]
         loop = asyncio.get_running_loop()
         starts = range(0, len(records), _CHUNK_RECORDS)

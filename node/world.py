@@ -11,7 +11,9 @@ from random import Random, SystemRandom
 
 @dataclass(frozen=True)
 class World:
-    """`now_s` is the wall clock in seconds since the Unix epoch; `random` spreads retries, and guards nothing secret."""
+    """`now_s` is the wall clock in seconds since the Unix epoch; `random` spreads retries, and guards nothing
+    secret.
+    """
 
     now_s: Callable[[], float] = time.time
     random: Random = field(default_factory=SystemRandom)

@@ -30,6 +30,7 @@ PROTOCOL_ORDER = (
     "messages",
     "link",
     "admission",
+    "quota",
 )
 
 # Package -> the packages of this project that it may import. Those not named here, tests and benchmarks, import all.

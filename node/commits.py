@@ -1,0 +1,140 @@
+"""Commits: one writer that makes durable whatever has been decided since it last looked (group commit, DeWitt et al.,
+1984).
+
+The longer a commit takes, the more the next one carries, so one `fdatasync` serves all who waited. Commits keep the
+order of decisions. When one fails, memory is ahead of the disk for good: nothing more is taken, and the node stops.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from node.indexes import Indexes
+from node.ledger import Ledger
+from node.store import Batch, LabelKey, Store, StoredRecord
+from protocol.errors import Code, ProtocolError
+from protocol.record import SignedRecord
+
+
+class Decided:
+    """What one group changes: a batch for the store, and the heads that it moves, for those who show them."""
+
+    def __init__(self) -> None:
+        self.batch = Batch()
+        self.heads: dict[LabelKey, SignedRecord] = {}
+
+    def write(
+        self, key: LabelKey, ledger: Ledger, taken: Sequence[StoredRecord], history: Sequence[StoredRecord]
+    ) -> None:
+        """Enter what a ledger changed by taking these records; one of them, or of the history, may have become
+        the head.
+        """
+        if not taken:
+            return
+        new = {stored.signed.record.id for stored in taken}
+        self.batch.records += taken
+        self.batch.verdicts |= {it: verdict for it, verdict in ledger.verdicts.items() if it not in new}
+        self.batch.states[key] = ledger.state
+        self.batch.events += ledger.events
+        if ledger.events:
+            head = ledger.events[-1].record.id
+            self.heads[key] = next(it.signed for it in (*taken, *history) if it.signed.record.id == head)
+
+    def merge(self, later: "Decided") -> None:
+        self.batch.records += later.batch.records
+        self.batch.verdicts |= later.batch.verdicts
+        self.batch.states |= later.batch.states
+        self.batch.events += later.batch.events
+        self.heads |= later.heads
+
+
+class Commits:
+    """The queue to the disk. `uncommitted` holds the ids decided and not durable yet, `failed` ends with the store's
+    error.
+
+    `watchers` are called after each group's commit, before anybody is answered. The queue is bounded by ingest's
+    room.
+    """
+
+    def __init__(self, store: Store, indexes: Indexes, records_max: int) -> None:
+        self.uncommitted: set[str] = set()
+        self.watchers: list[Callable[[Decided], None]] = []
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._store = store
+        self._indexes = indexes
+        self._records_max = records_max
+        self._queue: deque[tuple[Decided, asyncio.Future[None]]] = deque()
+        self._wake = asyncio.Event()
+        self._writer = asyncio.create_task(self._write_forever(), name="commits")
+
+    def enqueue(self, decided: Decided) -> asyncio.Future[None]:
+        """Queue for the next commit; done when it is durable.
+
+        Raises:
+            ProtocolError: `overloaded` where the store failed before.
+        """
+        if self._writer.done():
+            raise _stopping()
+        committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.uncommitted.update(stored.signed.record.id for stored in decided.batch.records)
+        self._queue.append((decided, committed))
+        self._wake.set()
+        return committed
+
+    async def drained(self) -> None:
+        """Wait until everything decided so far is durable."""
+        if self.uncommitted or self._queue:
+            await self.enqueue(Decided())
+
+    async def close(self) -> None:
+        """Make durable what was decided, then stop. Nothing may be decided after it."""
+        if not self._writer.done():
+            await self.drained()
+        self._writer.cancel()
+        await asyncio.gather(self._writer, return_exceptions=True)
+
+    async def _write_forever(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                groups = self._next_groups()
+                try:
+                    await self._commit(groups)
+                except Exception as error:  # the disk's: memory is ahead of it for good
+                    self._fail(error, groups)
+                    return
+
+    def _next_groups(self) -> list[tuple[Decided, asyncio.Future[None]]]:
+        groups = [self._queue.popleft()]
+        size = len(groups[0][0].batch.records)
+        while self._queue and size + len(self._queue[0][0].batch.records) <= self._records_max:
+            groups.append(self._queue.popleft())
+            size += len(groups[-1][0].batch.records)
+        return groups
+
+    async def _commit(self, groups: list[tuple[Decided, asyncio.Future[None]]]) -> None:
+        merged = Decided()
+        for decided, _ in groups:
+            merged.merge(decided)
+        if merged.batch.records:
+            await self._store.commit(merged.batch)
+        self._indexes.add(stored.signed.record for stored in merged.batch.records)
+        self.uncommitted.difference_update(stored.signed.record.id for stored in merged.batch.records)
+        for decided, committed in groups:
+            for watch in self.watchers:
+                watch(decided)
+            if not committed.done():
+                committed.set_result(None)
+
+    def _fail(self, error: Exception, groups: list[tuple[Decided, asyncio.Future[None]]]) -> None:
+        if not self.failed.done():
+            self.failed.set_exception(error)
+        for _, committed in (*groups, *self._queue):
+            if not committed.done():
+                committed.set_exception(_stopping())
+        self._queue.clear()
+
+
+def _stopping() -> ProtocolError:
+    return ProtocolError(Code.OVERLOADED, "the store failed, and this node is stopping: ask another", retry_after=60)

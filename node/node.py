@@ -1,0 +1,150 @@
+"""Node: puts the parts together, and takes them apart again in the other order.
+
+    async with Node(Settings()) as node: ...
+
+What a part needs is handed to it here, and nowhere else; none finds another by itself.
+"""
+
+import asyncio
+import fcntl
+import os
+import secrets
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import IO, Self
+
+import structlog
+
+from node import http_api
+from node.commits import Commits
+from node.heads import Heads
+from node.indexes import Indexes
+from node.ingest import Ingest
+from node.peers import Peers
+from node.settings import Settings
+from node.sqlite_store import SqliteStore
+from node.store import Store
+from node.sync import Sync
+from node.world import World
+from protocol.signing import SEED_BYTES, SigningKey, differing_edges
+
+log = structlog.get_logger()
+
+
+class CannotStartError(Exception):
+    """The machine or its set-up is not fit to run a node; the message says why and what to do."""
+
+
+class Node:
+    """One node. Its parts are there from entering to leaving; `url` is where it answers, `key` who it is to others."""
+
+    settings: Settings
+    world: World
+    key: SigningKey
+    admin_token: str
+    store: Store
+    indexes: Indexes
+    heads: Heads
+    ingest: Ingest
+    peers: Peers
+    sync: Sync
+    url: str
+
+    def __init__(self, settings: Settings, world: World | None = None) -> None:
+        self.settings = settings
+        self.world = world or World()
+        self._parts = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        check_signatures()
+        try:
+            await self._start()
+        except BaseException:
+            await self._parts.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._parts.aclose()
+        log.info("stopped", node=self.key.public)
+
+    @property
+    def failed(self) -> "asyncio.Future[None]":
+        """Ends with the store's error, when it has one: the node has to stop then."""
+        return self._commits.failed
+
+    def health(self) -> list[str]:
+        """What is wrong, in words; empty where all is well."""
+        problems = []
+        if self.failed.done():
+            problems.append("the store failed: the node takes nothing more, and has to be started again")
+        if self.ingest.room.is_disk_full():
+            problems.append(f"less than {self.settings.disk_free_bytes_min} bytes are free on the disk: writes get 507")
+        return problems
+
+    async def _start(self) -> None:
+        data = self.settings.data
+        data.mkdir(parents=True, exist_ok=True)
+        self._parts.enter_context(_lock(data))
+        self.key = SigningKey(bytes.fromhex(_secret(data / "node.key", SEED_BYTES)))
+        self.admin_token = _secret(data / "admin-token", 32)
+        self.store = await SqliteStore.open(data / "dnarc.db")
+        self._parts.push_async_callback(self.store.close)
+        self.indexes = await Indexes.load(self.store)
+        self.heads = Heads(self.store, self.settings.heads_cached_max)
+        self._commits = Commits(self.store, self.indexes, self.settings.commit_records_max)
+        self._parts.push_async_callback(self._commits.close)
+        self._commits.watchers.append(lambda decided: self.heads.on_commit(decided.heads))
+        self.ingest = Ingest(self.settings, self.world, self.store, self.indexes, self._commits)
+        self._parts.callback(self.ingest.close)
+        self.peers = Peers(self.store)
+        self.sync = Sync(self)
+        runner = await http_api.start(self)
+        self._parts.push_async_callback(runner.cleanup)
+        self.url = http_api.url_of(runner)
+        self._parts.push_async_callback(self.sync.close)
+        await self.sync.start()
+        log.info("started", node=self.key.public, url=self.url, domains=len(self.indexes))
+
+
+def check_signatures() -> None:
+    """Refuse to run on a libsodium that would split the network. Raises: CannotStartError: in words."""
+    differing = differing_edges()
+    if differing:
+        words = "; ".join(differing)
+        raise CannotStartError(f"this libsodium decides otherwise than the network: {words}. Reinstall PyNaCl's wheel.")
+
+
+def _lock(data: Path) -> IO[bytes]:
+    """Hold the folder for this process, until the file is closed. Two nodes on one folder would each miss the
+    other's writes.
+    """
+    file = (data / "lock").open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise CannotStartError(f"another node runs on {data}: give this one a folder of its own") from error
+    return file
+
+
+def _secret(path: Path, size_bytes: int) -> str:
+    """The hex of a secret file, made with mode 0600 where it is missing. Raises: CannotStartError: it is not ours."""
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        text = secrets.token_hex(size_bytes)
+        temporary = path.with_name(f"{path.name}.new")
+        temporary.unlink(missing_ok=True)
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"{text}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CannotStartError(f"{path} cannot be read: {error}") from error
+    if len(text) != 2 * size_bytes or not set(text) <= set("0123456789abcdef"):
+        raise CannotStartError(
+            f"{path} should hold {2 * size_bytes} lower-case hex digits: move it away to have a new one"
+        )
+    return text
