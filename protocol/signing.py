@@ -59,8 +59,11 @@ def is_signature(text: str) -> bool:
 
 
 def statement(kind: str, *lines: str) -> bytes:
-    """What is signed to state something that is no record: the namespace of its kind, then the lines."""
-    return "\n".join((f"dnarc:{kind}:v1", *lines)).encode()
+    """What is signed to state something that is no record: the namespace of its kind, then the lines.
+
+    No line holds a line feed, or two lists of lines could be one statement.
+    """
+    return (f"dnarc:{kind}:v1\n" + "\n".join(lines)).encode()
 
 
 _ORDINARY_KEY = "6f0622c6b2f247894574b3da0b9b4f88c5613cd6ade459462792721f65dec2d4"
