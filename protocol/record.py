@@ -111,17 +111,17 @@ def is_domain(text: str) -> bool:
 
 def is_label(text: str) -> bool:
     """Whether this can name a label: 1 to 255 bytes of UTF-8 without control characters."""
-    return 0 < len(text.encode(errors="surrogatepass")) <= LABEL_BYTES_MAX and _CONTROL.search(text) is None
+    try:
+        length = len(text.encode())
+    except UnicodeEncodeError:  # a lone surrogate, which no record holds but a decoded URL may
+        return False
+    return 0 < length <= LABEL_BYTES_MAX and _CONTROL.search(text) is None
 
 
 def _checked(value: Any, canonical: bytes) -> Record:
     if type(value) is not dict:
         raise ProtocolError(Code.MALFORMED, "a record is a JSON object")
-    if len(canonical) > RECORD_BYTES_MAX:
-        raise ProtocolError(
-            Code.TOO_LARGE, f"{len(canonical)} canonical bytes: a record has at most {RECORD_BYTES_MAX}"
-        )
-    return Record(
+    record = Record(
         domain=_string(
             value, "domain", is_domain, "1 to 253 characters: dot-separated parts of a-z 0-9 -, no - at an end"
         ),
@@ -133,13 +133,17 @@ def _checked(value: Any, canonical: bytes) -> Record:
         id=hashlib.sha256(canonical).hexdigest(),
         canonical=canonical,
     )
+    if len(canonical) > RECORD_BYTES_MAX:
+        raise ProtocolError(
+            Code.TOO_LARGE, f"{len(canonical)} canonical bytes: a record has at most {RECORD_BYTES_MAX}"
+        )
+    return record
 
 
 def _string(value: dict[str, Any], key: str, rule: Callable[[str], bool], words: str) -> str:
     text = value.get(key)
     if type(text) is not str or not rule(text):
-        problem = "is missing" if key not in value else "is not what it should be"
-        raise ProtocolError(Code.MALFORMED, f"`{key}` {problem}: {words}", key=key)
+        raise _broken(value, key, words)
     return text
 
 
@@ -150,5 +154,11 @@ def _optional(value: dict[str, Any], key: str, rule: Callable[[str], bool], word
 def _timestamp(value: dict[str, Any]) -> int:
     timestamp = value.get("timestamp")
     if type(timestamp) is not int or not 1 <= timestamp <= SAFE_INTEGER_MAX:
-        raise ProtocolError(Code.MALFORMED, "`timestamp`: an integer from 1 to 2^53-1, in seconds", key="timestamp")
+        raise _broken(value, "timestamp", "seconds since the Unix epoch, an integer from 1 to 2^53-1")
     return timestamp
+
+
+def _broken(value: dict[str, Any], key: str, words: str) -> ProtocolError:
+    """The rule of a key was broken; `words` say the rule."""
+    problem = "is not what it should be" if key in value else "is missing"
+    return ProtocolError(Code.MALFORMED, f"`{key}` {problem}: {words}", key=key)
