@@ -21,6 +21,10 @@ LabelKey = tuple[str, str]
 """A domain and a label."""
 
 
+class StoreError(Exception):
+    """The storage cannot be used as it is. The text tells the operator why, and what to do."""
+
+
 class StoredRecord(msgspec.Struct, frozen=True):
     """A record as it is kept. `received` is when it came: whole seconds since the Unix epoch, by this node's clock."""
 

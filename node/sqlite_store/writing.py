@@ -1,0 +1,151 @@
+"""The functions that change the database, each one transaction.
+
+There is one writer, so it may number rows itself, ahead of inserting them: a batch then refers to its own records
+without asking back.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from node.sqlite_store.connection import transaction
+from node.sqlite_store.rows import EVENT_TYPES, VERDICTS, former_of
+from node.store import Batch, Cursor, LabelKey, Peer, StoredRecord
+from protocol.change import Event
+from protocol.replay import State, Verdict
+
+
+def commit(connection: sqlite3.Connection, batch: Batch) -> int:
+    """See `Store.commit`."""
+    with transaction(connection):
+        numbers = _Numbers(connection, batch.records)
+        label_numbers = _put_states(connection, batch.states, numbers)
+        _insert_records(connection, batch.records, numbers, label_numbers)
+        _update_verdicts(connection, batch.verdicts)
+        return _insert_events(connection, batch.events, numbers)
+
+
+class _Numbers:
+    """The row number of each record of a batch, and of those stored before that it speaks of."""
+
+    def __init__(self, connection: sqlite3.Connection, records: Sequence[StoredRecord]) -> None:
+        self._connection = connection
+        first = _highest(connection, "SELECT max(no) FROM records") + 1
+        self._new = {stored.signed.record.id: number for number, stored in enumerate(records, start=first)}
+
+    def __getitem__(self, record_id: str) -> int:
+        number = self._new.get(record_id)
+        if number is not None:
+            return number
+        row = self._connection.execute("SELECT no FROM records WHERE id = ?", (bytes.fromhex(record_id),)).fetchone()
+        assert row is not None, "a batch speaks of its own records and of those stored before"
+        return int(row[0])
+
+
+def _put_states(
+    connection: sqlite3.Connection, states: dict[LabelKey, State], numbers: _Numbers
+) -> dict[LabelKey, int]:
+    """The row number of each label, which is new or now has this state."""
+    first = _highest(connection, "SELECT max(no) FROM labels") + 1
+    label_numbers: dict[LabelKey, int] = {}
+    rows = []
+    for key, state in states.items():
+        row = connection.execute("SELECT no FROM labels WHERE domain = ? AND label = ?", key).fetchone()
+        label_numbers[key] = row[0] if row else first
+        first += row is None
+        head = numbers[state.tip.id] if state.tip else None
+        rows.append((label_numbers[key], *key, head, numbers[state.newest[1]], state.contested, former_of(state)))
+    connection.executemany(
+        "INSERT INTO labels (no, domain, label, head, newest, contested, former) VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (no) DO UPDATE SET "
+        "head = excluded.head, newest = excluded.newest, contested = excluded.contested, former = excluded.former",
+        rows,
+    )
+    return label_numbers
+
+
+def _insert_records(
+    connection: sqlite3.Connection, records: Sequence[StoredRecord], numbers: _Numbers, labels: dict[LabelKey, int]
+) -> None:
+    def row(stored: StoredRecord) -> tuple[Any, ...]:
+        record = stored.signed.record
+        return (
+            numbers[record.id],
+            bytes.fromhex(record.id),
+            labels[record.domain, record.label],
+            record.timestamp,
+            stored.received,
+            VERDICTS[stored.verdict],
+            bytes.fromhex(stored.signed.signature),
+            record.canonical,
+        )
+
+    connection.executemany(
+        "INSERT INTO records (no, id, label, timestamp, received, verdict, signature, body) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        map(row, records),
+    )
+
+
+def _update_verdicts(connection: sqlite3.Connection, verdicts: dict[str, Verdict]) -> None:
+    rows = [(VERDICTS[verdict], bytes.fromhex(record_id)) for record_id, verdict in verdicts.items()]
+    if rows:
+        updated = connection.executemany("UPDATE records SET verdict = ? WHERE id = ?", rows).rowcount
+        assert updated == len(rows), "only a stored record gets a new verdict"
+
+
+def _insert_events(connection: sqlite3.Connection, events: Sequence[Event], numbers: _Numbers) -> int:
+    last = _highest(connection, "SELECT max(seq) FROM events")
+    connection.executemany(
+        "INSERT INTO events (seq, record, type, previous, reason) VALUES (?, ?, ?, ?, ?)",
+        (
+            (
+                seq,
+                numbers[event.record.id],
+                EVENT_TYPES[event.type],
+                event.previous and bytes.fromhex(event.previous),
+                event.reason,
+            )
+            for seq, event in enumerate(events, start=last + 1)
+        ),
+    )
+    return last + len(events)
+
+
+def put_peer(connection: sqlite3.Connection, peer: Peer) -> None:
+    """See `Store.put_peer`."""
+    conflict = "(key) WHERE url IS NULL" if peer.url is None else "(url)"
+    connection.execute(
+        "INSERT INTO peers (url, push, pull, accept, key) VALUES (?, ?, ?, ?, ?) "
+        f"ON CONFLICT {conflict} DO UPDATE SET push = excluded.push, pull = excluded.pull, accept = excluded.accept, "
+        "key = excluded.key",
+        (peer.url, peer.push, peer.pull, peer.accept, peer.key),
+    )
+
+
+def remove_peer(connection: sqlite3.Connection, name: str) -> bool:
+    """See `Store.remove_peer`. A trigger forgets the cursors."""
+    return connection.execute("DELETE FROM peers WHERE coalesce(url, key) = ?", (name,)).rowcount > 0
+
+
+def put_cursors(connection: sqlite3.Connection, cursors: Iterable[Cursor]) -> None:
+    """See `Store.put_cursors`."""
+    with transaction(connection):
+        connection.executemany(
+            "INSERT INTO cursors (peer, domain, direction, timestamp) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (peer, domain, direction) DO UPDATE SET timestamp = excluded.timestamp",
+            [(cursor.peer, cursor.domain, cursor.direction, cursor.timestamp) for cursor in cursors],
+        )
+
+
+def put_epoch(connection: sqlite3.Connection, proposed: str) -> str:
+    """Give the store this epoch where it has none. Returns the one that it has."""
+    connection.execute("INSERT INTO meta (name, value) VALUES ('epoch', ?) ON CONFLICT (name) DO NOTHING", (proposed,))
+    (epoch,) = connection.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
+    return str(epoch)
+
+
+def _highest(connection: sqlite3.Connection, sql: str) -> int:
+    """What `SELECT max(…)` finds, 0 in an empty table."""
+    (highest,) = connection.execute(sql).fetchone()
+    return int(highest or 0)
