@@ -1,14 +1,28 @@
-"""Every setting of a node, with its unit, its default and what it is for.
+"""Every setting of a node, with its unit, its default and what it is for; and where its value comes from.
 
 A value comes from, in rising order: the default, a TOML file, the environment (`DNARC_` and the name in capitals), a
-flag. `none` means no limit where the default or the type allows it; 0 means 0.
+flag. `none` means no limit where the type allows it; 0 means 0. A name that no setting has is refused, because a limit
+that was misspelled is a limit that nobody keeps.
 """
 
+import difflib
+import math
+import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, inspect
+
+from protocol.record import is_domain
+
+PREFIX: Final = "DNARC_"
+
+OTHER_VARIABLES: Final = ("DNARC_ADMIN_TOKEN", "DNARC_CONFIG", "DNARC_KEY", "DNARC_NODE", "DNARC_PASSPHRASE")
+"""Variables that the commands read and that set nothing of a node."""
+
+DEFAULT: Final = "default"
 
 
 def _about(description: str, unit: str = "") -> Meta:
@@ -25,8 +39,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     domains: Annotated[list[str] | None, _about("Domains to keep; none: every domain that appears.")] = None
     domains_max: Annotated[int, Meta(ge=1), _about("Domains to keep where `domains` lists none.", "domains")] = 10_000
 
-    max_age: Annotated[int | None, Meta(ge=0), _about("How old a client's record may be.", "seconds")] = 300
-    max_skew: Annotated[int | None, Meta(ge=0), _about("How far ahead of the clock a record may be.", "seconds")] = 300
+    max_age: Annotated[Annotated[int, Meta(ge=0)] | None, _about("How old a client's record may be.", "seconds")] = 300
+    max_skew: Annotated[
+        Annotated[int, Meta(ge=0)] | None, _about("How far ahead of the clock a record may be.", "seconds")
+    ] = 300
 
     records_in_flight_max: Annotated[
         int, Meta(ge=1_000), _about("Records being verified or committed; past it clients get 503.", "records")
@@ -36,7 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 64 * 2**20
     commit_records_max: Annotated[int, Meta(ge=1), _about("Records in one transaction.", "records")] = 2_048
     verify_threads: Annotated[
-        int | None, Meta(ge=1), _about("Threads that verify signatures; none: one per core.", "threads")
+        Annotated[int, Meta(ge=1)] | None, _about("Threads that verify signatures; none: one per core.", "threads")
     ] = None
     labels_cached_max: Annotated[int, Meta(ge=1), _about("Label states kept in memory.", "labels")] = 100_000
     heads_cached_max: Annotated[int, Meta(ge=1), _about("Answers to head queries kept in memory.", "heads")] = 10_000
@@ -45,25 +61,221 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 64 * 2**20
 
     records_per_second_max: Annotated[
-        float | None, Meta(gt=0), _about("Records taken from one address; loopback is exempt.", "records/s")
+        Annotated[float, Meta(gt=0)] | None, _about("Records taken from one address; loopback is exempt.", "records/s")
     ] = 1_000.0
     bytes_per_second_max: Annotated[
-        float | None, Meta(gt=0), _about("Bytes of records taken from one address; loopback is exempt.", "bytes/s")
+        Annotated[float, Meta(gt=0)] | None,
+        _about("Bytes of records taken from one address; loopback is exempt.", "bytes/s"),
     ] = 4 * 2**20
     refused_per_minute_max: Annotated[
-        float | None, Meta(gt=0), _about("Refused records taken from one address; loopback is exempt.", "records/min")
+        Annotated[float, Meta(gt=0)] | None,
+        _about("Refused records taken from one address; loopback is exempt.", "records/min"),
     ] = 600.0
     domains_per_hour_max: Annotated[
-        float | None, Meta(gt=0), _about("New domains founded from one address; loopback is exempt.", "domains/h")
+        Annotated[float, Meta(gt=0)] | None,
+        _about("New domains founded from one address; loopback is exempt.", "domains/h"),
     ] = 60.0
 
     sync_interval: Annotated[
-        float | None, Meta(gt=0), _about("Between two syncs with an http peer; none: only when asked.", "seconds")
+        Annotated[float, Meta(gt=0)] | None,
+        _about("Between two syncs with an http peer; none: only when asked.", "seconds"),
     ] = 30.0
     sync_page: Annotated[int, Meta(ge=1, le=1_000), _about("Records in one request of a sync.", "records")] = 1_000
     peer_timeout: Annotated[float, Meta(gt=0), _about("Wait for a peer that says nothing.", "seconds")] = 30.0
     peers_poll: Annotated[float, Meta(gt=0), _about("Between two looks at the peers table.", "seconds")] = 2.0
 
     log_format: Annotated[
-        str, Meta(pattern=r"\A(auto|human|json)\Z"), _about("human, json, or auto: human in a terminal.")
+        Literal["auto", "human", "json"],
+        _about("Form of the log on stderr; auto: human in a terminal, JSON otherwise."),
     ] = "auto"
+
+
+class SettingsError(Exception):
+    """What an operator wrote is no setting, or no value of it. The text says which, where, and what would be right."""
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One setting, for people. `expected` says in words what a value is; `unit` is empty where there is none."""
+
+    name: str
+    description: str
+    unit: str
+    expected: str
+    default: object
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return PREFIX + self.name.upper()
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """Settings, and the source of each by name: `default`, the file, the variable or the flag that set it."""
+
+    settings: Settings
+    sources: dict[str, str]
+
+
+def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, object]) -> Loaded:
+    """The settings that these three give. A flag of None was not given; a text is read as in the environment.
+
+    Raises:
+        SettingsError: what is written anywhere is not right, or the file cannot be read.
+    """
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(_SETTINGS, DEFAULT)
+    for name, raw, source in (*_of_file(file), *_of_environment(environment), *_of_flags(flags)):
+        values[name] = _checked(name, raw, source)
+        sources[name] = source
+    return Loaded(Settings(**values), sources)
+
+
+def describe() -> list[Setting]:
+    """All settings, in the order of the struct."""
+    return list(_SETTINGS.values())
+
+
+def spell(value: object) -> str:
+    """A value as one writes it: `none` for None, commas between the items of a list."""
+    if value is None:
+        return "none"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+class _Text(str):
+    """A value from where everything is text, so that `300` is a number there."""
+
+    __slots__ = ()
+
+
+_Found = Iterator[tuple[str, Any, str]]
+"""Name, raw value and source of what was written somewhere."""
+
+
+def _of_file(file: Path | None) -> _Found:
+    if file is None:
+        return
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"the settings file {file} cannot be read: {error}") from error
+    for name, raw in values.items():
+        _check_name(name, _SETTINGS, f"in {file}")
+        yield name, raw, str(file)
+
+
+def _of_environment(environment: Mapping[str, str]) -> _Found:
+    names = {setting.variable: setting.name for setting in describe()}
+    for variable in sorted(environment):
+        if variable.startswith(PREFIX) and variable not in OTHER_VARIABLES:
+            _check_name(variable, names, "in the environment")
+            yield names[variable], _Text(environment[variable]), variable
+
+
+def _of_flags(flags: Mapping[str, object]) -> _Found:
+    for name, raw in flags.items():
+        _check_name(name, _SETTINGS, "among the flags")
+        if raw is not None:
+            yield name, _Text(raw) if isinstance(raw, str) else raw, _SETTINGS[name].flag
+
+
+def _check_name(name: str, known: Mapping[str, object], place: str) -> None:
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+        hint = f"did you mean {close[0]}?" if close else "`dnarc config` lists them all"
+        raise SettingsError(f"{name} {place} is no setting: {hint}")
+
+
+def _checked(name: str, raw: Any, source: str) -> Any:
+    try:
+        return _converted(_TYPES[name], raw)
+    except (msgspec.ValidationError, ValueError) as error:
+        setting = _SETTINGS[name]
+        unit = f", in {setting.unit}" if setting.unit else ""
+        raise SettingsError(f"{name} is {spell(raw)!r} ({source}): it should be {setting.expected}{unit}") from error
+
+
+def _converted(kind: Any, raw: Any) -> Any:
+    """`none` is None everywhere: TOML has no word of its own for it. Raises: ValueError or ValidationError."""
+    if isinstance(raw, str) and raw.lower() == "none":
+        return msgspec.convert(None, kind)
+    is_text = isinstance(raw, _Text)
+    if is_text and _is_list(kind):
+        raw = [item.strip() for item in raw.split(",")]
+    value = msgspec.convert(raw, kind, strict=not is_text, dec_hook=_path)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("not finite")
+    if isinstance(value, list) and not all(map(is_domain, value)):
+        raise ValueError("not a domain")
+    return value
+
+
+def _path(kind: type, raw: object) -> Path:
+    if kind is not Path or not isinstance(raw, str) or not raw:
+        raise ValueError("not a path")
+    return Path(raw)
+
+
+def _is_list(kind: Any) -> bool:
+    return any(isinstance(part, inspect.ListType) for part in _parts(inspect.type_info(kind)))
+
+
+def _parts(kind: inspect.Type) -> tuple[inspect.Type, ...]:
+    """The alternatives of a union without what is only said of them; any other type alone."""
+    if isinstance(kind, inspect.Metadata):
+        return _parts(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        return tuple(part for each in kind.types for part in _parts(each))
+    return (kind,)
+
+
+def _words(kind: inspect.Type) -> str:
+    """What a value of this type is, for people."""
+    match kind:
+        case inspect.NoneType():
+            return "none"
+        case inspect.IntType():
+            return "a whole number" + _bounds(kind)
+        case inspect.FloatType():
+            return "a number" + _bounds(kind)
+        case inspect.LiteralType():
+            return "one of " + ", ".join(map(str, kind.values))
+        case inspect.ListType():
+            return "domains between commas"
+        case inspect.CustomType():
+            return "a path"
+        case _:
+            return "a text"
+
+
+def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
+    words = ((kind.ge, "of at least"), (kind.gt, "above"), (kind.le, "and at most"))
+    return "".join(f" {word} {bound}" for bound, word in words if bound is not None)
+
+
+def _described(field: inspect.Field) -> Setting:
+    about, unit = _said(field.type)
+    default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+    expected = " or ".join(map(_words, _parts(field.type)))
+    return Setting(field.name, about, unit, expected, default)
+
+
+def _said(kind: inspect.Type) -> tuple[str, str]:
+    """The description and the unit that stand beside a type."""
+    assert isinstance(kind, inspect.Metadata), "every setting has a description"
+    assert kind.extra_json_schema, "every setting has a description"
+    assert kind.extra, "every setting has a unit, if an empty one"
+    return kind.extra_json_schema["description"], kind.extra["unit"]
+
+
+def _inspected() -> dict[str, Setting]:
+    struct = inspect.type_info(Settings)
+    assert isinstance(struct, inspect.StructType), "settings are a struct"
+    return {field.name: _described(field) for field in struct.fields}
+
+
+_SETTINGS: Final = _inspected()
+_TYPES: Final[dict[str, Any]] = {field.name: field.type for field in msgspec.structs.fields(Settings)}

@@ -1,0 +1,148 @@
+"""Settings: where a value comes from, and what is said of one that is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from node.settings import DEFAULT, OTHER_VARIABLES, Settings, SettingsError, describe, load, spell
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "dnarc.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_a_later_source_wins_and_is_named(tmp_path: Path) -> None:
+    file = written(tmp_path, "port = 1\nmax_age = 1\nmax_skew = 1\n")
+
+    loaded = load(file, {"DNARC_MAX_AGE": "2", "DNARC_MAX_SKEW": "2"}, {"max_skew": "3", "host": None})
+
+    assert loaded.settings == Settings(port=1, max_age=2, max_skew=3)
+    assert {name: source for name, source in loaded.sources.items() if source != DEFAULT} == {
+        "port": str(file),
+        "max_age": "DNARC_MAX_AGE",
+        "max_skew": "--max-skew",
+    }
+
+
+READ = [
+    ("DNARC_MAX_AGE", "86400", Settings(max_age=86_400)),
+    ("DNARC_MAX_AGE", "none", Settings(max_age=None)),
+    ("DNARC_MAX_AGE", "None", Settings(max_age=None)),
+    ("DNARC_MAX_AGE", "0", Settings(max_age=0)),
+    ("DNARC_DOMAINS", "example.org, example.com", Settings(domains=["example.org", "example.com"])),
+    ("DNARC_DATA", "none/at/all", Settings(data=Path("none/at/all"))),
+    ("DNARC_SYNC_INTERVAL", "0.5", Settings(sync_interval=0.5)),
+    ("DNARC_LOG_FORMAT", "json", Settings(log_format="json")),
+    ("PATH", "/bin", Settings()),
+    ("DNARC_ADMIN_TOKEN", "secret", Settings()),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "settings"), READ)
+def test_the_environment_is_read_as_text(variable: str, text: str, settings: Settings) -> None:
+    assert load(None, {variable: text}, {}).settings == settings
+
+
+def test_a_file_holds_values_of_their_own_kind(tmp_path: Path) -> None:
+    file = written(tmp_path, 'domains = ["example.org"]\nmax_age = "none"\nsync_interval = 5\ndata = "there"\n')
+
+    settings = load(file, {}, {}).settings
+
+    assert settings == Settings(domains=["example.org"], max_age=None, sync_interval=5.0, data=Path("there"))
+
+
+def test_flags_may_be_values_too() -> None:
+    assert load(None, {}, {"port": 0, "domains": ["example.org"]}).settings == Settings(port=0, domains=["example.org"])
+
+
+AGE = "a whole number of at least 0 or none, in seconds"
+PORT = "a whole number of at least 0 and at most 65535"
+INTERVAL = "a number above 0 or none, in seconds"
+WRONG = [
+    ("max_age", "-1", AGE),
+    ("max_age", "", AGE),
+    ("max_age", "1 day", AGE),
+    ("port", "none", PORT),
+    ("port", "65536", PORT),
+    ("sync_interval", "0", INTERVAL),
+    ("sync_interval", "inf", INTERVAL),
+    ("sync_interval", "nan", INTERVAL),
+    ("domains", "", "domains between commas or none"),
+    ("domains", "a,B", "domains between commas or none"),
+    ("data", "", "a path"),
+    ("log_format", "xml", "one of auto, human, json"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "expected"), WRONG)
+def test_a_wrong_value_is_refused_with_its_place_and_what_would_be_right(name: str, text: str, expected: str) -> None:
+    variable = f"DNARC_{name.upper()}"
+
+    with pytest.raises(SettingsError) as refused:
+        load(None, {variable: text}, {})
+
+    assert str(refused.value) == f"{name} is {text!r} ({variable}): it should be {expected}"
+
+
+UNKNOWN = [
+    ("DNARC_MAXAGE", "did you mean DNARC_MAX_AGE?"),
+    ("DNARC_ZZZ", "`dnarc config` lists them all"),
+]
+
+
+@pytest.mark.parametrize(("variable", "hint"), UNKNOWN)
+def test_a_variable_that_sets_nothing_is_refused_with_a_hint(variable: str, hint: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(None, {variable: "1"}, {})
+
+    assert str(refused.value) == f"{variable} in the environment is no setting: {hint}"
+
+
+WRONG_FILES = [
+    ("max_agee = 1", "max_agee in {file} is no setting: did you mean max_age?"),
+    ('port = "80"', "port is '80' ({file}): it should be a whole number of at least 0 and at most 65535"),
+    ("port =", "the settings file {file} cannot be read: Invalid value (at end of document)"),
+    ("[node]\nport = 1", "node in {file} is no setting: `dnarc config` lists them all"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), WRONG_FILES)
+def test_a_wrong_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    file = written(tmp_path, text)
+
+    with pytest.raises(SettingsError) as refused:
+        load(file, {}, {})
+
+    assert str(refused.value) == words.format(file=file)
+
+
+def test_a_file_that_is_absent_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"cannot be read: .*No such file"):
+        load(tmp_path / "absent.toml", {}, {})
+
+
+def test_a_flag_that_is_no_setting_is_refused() -> None:
+    with pytest.raises(SettingsError, match="prot among the flags is no setting: did you mean port"):
+        load(None, {}, {"prot": "1"})
+
+
+@pytest.mark.parametrize("setting", describe(), ids=lambda setting: setting.name)
+def test_every_default_is_a_value_that_may_be_written(setting: object) -> None:
+    """Otherwise what `dnarc config` shows could not be put back."""
+    [known] = [each for each in describe() if each == setting]
+
+    settings = load(None, {known.variable: spell(known.default)}, {}).settings
+
+    assert settings == Settings()
+
+
+def test_every_setting_says_what_it_is() -> None:
+    without = [setting.name for setting in describe() if not setting.description or not setting.expected]
+
+    assert without == []
+
+
+def test_no_other_variable_takes_the_name_of_a_setting() -> None:
+    assert {setting.variable for setting in describe()} & set(OTHER_VARIABLES) == set()
