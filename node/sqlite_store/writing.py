@@ -1,18 +1,25 @@
 """The functions that change the database, each one transaction.
 
 There is one writer, so it may number rows itself, ahead of inserting them: a batch then refers to its own records
-without asking back.
+without asking back. Rows go in 64 a statement: `sqlite3` gives up the interpreter lock at each step of a statement, and
+where the event loop is busy, each time that it takes it back can last milliseconds.
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, count
+from typing import Any, TypeVar
 
 from node.sqlite_store.connection import transaction
 from node.sqlite_store.rows import EVENT_TYPES, VERDICTS, former_of
 from node.store import Batch, Cursor, LabelKey, Peer, StoredRecord
 from protocol.change import Event
 from protocol.replay import State, Verdict
+
+_Row = TypeVar("_Row", bound=tuple[Any, ...])
+
+_CHUNKS = (64, 8, 1)
+"""Rows in one statement. 64 of eight columns are 512 parameters: older SQLite takes 999."""
 
 
 def commit(connection: sqlite3.Connection, batch: Batch) -> int:
@@ -46,22 +53,33 @@ def _put_states(
     connection: sqlite3.Connection, states: dict[LabelKey, State], numbers: _Numbers
 ) -> dict[LabelKey, int]:
     """The row number of each label, which is new or now has this state."""
-    first = _highest(connection, "SELECT max(no) FROM labels") + 1
-    label_numbers: dict[LabelKey, int] = {}
-    rows = []
-    for key, state in states.items():
-        row = connection.execute("SELECT no FROM labels WHERE domain = ? AND label = ?", key).fetchone()
-        label_numbers[key] = row[0] if row else first
-        first += row is None
+    label_numbers = _label_numbers(connection, list(states))
+
+    def row(key: LabelKey, state: State) -> tuple[Any, ...]:
         head = numbers[state.tip.id] if state.tip else None
-        rows.append((label_numbers[key], *key, head, numbers[state.newest[1]], state.contested, former_of(state)))
-    connection.executemany(
-        "INSERT INTO labels (no, domain, label, head, newest, contested, former) VALUES (?, ?, ?, ?, ?, ?, ?) "
+        return (label_numbers[key], *key, head, numbers[state.newest[1]], state.contested, former_of(state))
+
+    _insert(
+        connection,
+        "labels (no, domain, label, head, newest, contested, former)",
+        [row(key, state) for key, state in states.items()],
         "ON CONFLICT (no) DO UPDATE SET "
         "head = excluded.head, newest = excluded.newest, contested = excluded.contested, former = excluded.former",
-        rows,
     )
     return label_numbers
+
+
+def _label_numbers(connection: sqlite3.Connection, keys: Sequence[LabelKey]) -> dict[LabelKey, int]:
+    """The row numbers of these labels, and the next free ones for those that are new."""
+    found: dict[LabelKey, int] = {}
+    for chunk in _chunks(keys):
+        sql = f"""
+            WITH wanted (domain, label) AS (VALUES {_places(2, len(chunk))})
+            SELECT domain, label, no FROM wanted CROSS JOIN labels USING (domain, label)
+        """
+        found |= {(domain, label): number for domain, label, number in connection.execute(sql, _flat(chunk))}
+    free = count(_highest(connection, "SELECT max(no) FROM labels") + 1)
+    return {key: found[key] if key in found else next(free) for key in keys}
 
 
 def _insert_records(
@@ -80,11 +98,8 @@ def _insert_records(
             record.canonical,
         )
 
-    connection.executemany(
-        "INSERT INTO records (no, id, label, timestamp, received, verdict, signature, body) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        map(row, records),
-    )
+    columns = "no, id, label, timestamp, received, verdict, signature, body"
+    _insert(connection, f"records ({columns})", [row(stored) for stored in records])
 
 
 def _update_verdicts(connection: sqlite3.Connection, verdicts: dict[str, Verdict]) -> None:
@@ -96,19 +111,13 @@ def _update_verdicts(connection: sqlite3.Connection, verdicts: dict[str, Verdict
 
 def _insert_events(connection: sqlite3.Connection, events: Sequence[Event], numbers: _Numbers) -> int:
     last = _highest(connection, "SELECT max(seq) FROM events")
-    connection.executemany(
-        "INSERT INTO events (seq, record, type, previous, reason) VALUES (?, ?, ?, ?, ?)",
-        (
-            (
-                seq,
-                numbers[event.record.id],
-                EVENT_TYPES[event.type],
-                event.previous and bytes.fromhex(event.previous),
-                event.reason,
-            )
-            for seq, event in enumerate(events, start=last + 1)
-        ),
-    )
+
+    def row(seq: int, event: Event) -> tuple[Any, ...]:
+        previous = bytes.fromhex(event.previous) if event.previous else None
+        return (seq, numbers[event.record.id], EVENT_TYPES[event.type], previous, event.reason)
+
+    rows = [row(seq, event) for seq, event in enumerate(events, start=last + 1)]
+    _insert(connection, "events (seq, record, type, previous, reason)", rows)
     return last + len(events)
 
 
@@ -143,6 +152,31 @@ def put_epoch(connection: sqlite3.Connection, proposed: str) -> str:
     connection.execute("INSERT INTO meta (name, value) VALUES ('epoch', ?) ON CONFLICT (name) DO NOTHING", (proposed,))
     (epoch,) = connection.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
     return str(epoch)
+
+
+def _insert(connection: sqlite3.Connection, columns: str, rows: Sequence[tuple[Any, ...]], rest: str = "") -> None:
+    """Insert rows into `table (columns)`."""
+    for chunk in _chunks(rows):
+        places = _places(len(chunk[0]), len(chunk))
+        connection.execute(f"INSERT INTO {columns} VALUES {places} {rest}", _flat(chunk))
+
+
+def _chunks(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
+    """Runs of 64, 8 or 1 rows: few different statements, so that SQLite compiles each of them once."""
+    begin = 0
+    for size in _CHUNKS:
+        while begin + size <= len(rows):
+            yield rows[begin : begin + size]
+            begin += size
+
+
+def _places(columns: int, rows: int) -> str:
+    """`(?, ?), (?, ?)` for two rows of two columns."""
+    return ", ".join([f"({', '.join('?' * columns)})"] * rows)
+
+
+def _flat(rows: Iterable[tuple[Any, ...]]) -> list[Any]:
+    return list(chain.from_iterable(rows))
 
 
 def _highest(connection: sqlite3.Connection, sql: str) -> int:
