@@ -111,8 +111,12 @@ class State(msgspec.Struct, frozen=True):
             contested = self.contested or verdict is Verdict.RIVAL
             return State(self.tip, self.named, record.order_key, contested), verdict
         tip = Tip(record.id, record.timestamp, record.signedby, record.newowner)
-        named = self.named.union(key for key in (record.signedby, record.newowner) if key is not None)
-        return State(tip, named, record.order_key, self.contested), verdict
+        return State(tip, self._named_by(record), record.order_key, self.contested), verdict
+
+    def _named_by(self, record: Record) -> frozenset[str]:
+        """The keys named once this record is accepted. Most records name nobody new, and then the set is not copied."""
+        keys = {record.signedby} if record.newowner is None else {record.signedby, record.newowner}
+        return self.named if keys <= self.named else self.named | keys
 
 
 EMPTY = State()

@@ -254,6 +254,17 @@ def test_a_late_record_revives_the_one_that_names_it() -> None:
     assert replay([FOUNDED, last, middle]).verdict(last) == "updated"
 
 
+def test_a_record_that_names_nobody_new_copies_no_set_of_names() -> None:
+    """A label that changed hands ten thousand times takes one more update as fast as a fresh one."""
+    state = replay([FOUNDED, OFFERED]).state
+
+    for record in (offer("garden", by=ALICE, to=BOB, at=30), claim("garden", by=BOB, at=31)):
+        extended, verdict = state.extend(record)
+
+        assert verdict.is_accepted
+        assert extended.named is state.named
+
+
 def test_a_state_is_extended_only_by_what_is_newer_than_every_record_refused_ones_included() -> None:
     refused = claim("garden", by=CAROL, at=50)
     state = replay([FOUNDED, refused]).state
