@@ -1,0 +1,5 @@
+"""Assertions of the store contract are explained like those of any test module."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.node.store_contract")
