@@ -1,0 +1,155 @@
+"""The application: routes bound to a node, and the server around them.
+
+There is no middleware, since it costs every request: each handler is wrapped once, and what the router does not know
+goes to one last route, which says so in our words.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from node.http_api.answers import PREFLIGHT_HEADERS
+from node.http_api.bodies import Bodies
+from node.http_api.counting import COUNTS, Counts
+from node.http_api.openapi import DOCUMENT, document
+from node.http_api.problems import fault, problem, problem_of
+from node.http_api.query import check_names
+from node.http_api.read import VERSION
+from node.http_api.routes import PATH_VARIABLES, ROUTES, Route
+from node.http_api.write import BODIES
+from protocol.errors import Code, ProtocolError
+
+if TYPE_CHECKING:
+    from node.node import Node
+
+_SHUTDOWN_S_MAX: Final = 5.0
+"""How long requests that are being answered may take to end when the node stops."""
+
+_Bound = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_app(node: "Node") -> web.Application:
+    """All routes, bound to this node, which has to be ready when the first request comes."""
+    app = web.Application()
+    app[COUNTS] = counts = Counts(node)
+    app[BODIES] = Bodies(node.settings.bytes_in_flight_max)
+    app[DOCUMENT] = document(ROUTES, PATH_VARIABLES, VERSION)
+    for route in ROUTES:
+        handler = _bind(node, route, counts)
+        for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+            app.router.add_route(method, _pattern(route.path), handler, expect_handler=on_expect)
+    app.router.add_route("*", "/{path:.*}", _answer_unknown, expect_handler=on_expect)
+    return app
+
+
+async def start(node: "Node") -> web.AppRunner:
+    """Serve the node's routes at its address, until the runner is cleaned up."""
+    runner = _Runner(make_app(node), access_log=None, shutdown_timeout=_SHUTDOWN_S_MAX)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, node.settings.host, node.settings.port).start()
+    except BaseException:
+        await runner.cleanup()
+        raise
+    return runner
+
+
+def url_of(runner: web.AppRunner) -> str:
+    """Where the runner answers, with the port that it was given."""
+    host, port = runner.addresses[0][:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _pattern(path: str) -> str:
+    """The path as aiohttp's router wants it: by itself it would leave out braces, which a label may hold."""
+    return re.sub(r"{(\w+)}", r"{\1:[^/]+}", path)
+
+
+def _bind(node: "Node", route: Route, counts: Counts) -> _Bound:
+    parameters = {parameter.name: parameter for parameter in route.parameters}
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            if request.rel_url.raw_query_string:
+                check_names(request, parameters)
+            response = await route.handler(node, request)
+        except ProtocolError as error:
+            response = problem_of(error, is_public=route.is_public)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            response = fault(request, error)
+        counts.requests[route.method, route.path, response.status] += 1
+        return response
+
+    return handle
+
+
+async def _answer_unknown(request: web.Request) -> web.StreamResponse:
+    """What no route takes: a path that there is not, a method that its path does not have, or a browser's preflight."""
+    known = [route for route in ROUTES if re.fullmatch(_path_expression(route.path), request.rel_url.raw_path)]
+    if not known and request.path != "*":
+        error = ProtocolError(Code.UNKNOWN_ROUTE, "there is nothing here: GET /openapi.json lists what there is")
+        return problem_of(error, is_public=True)
+    allow = ", ".join(_methods(known))
+    if request.method == "OPTIONS":
+        headers = PREFLIGHT_HEADERS if any(route.is_public for route in known) else {}
+        return web.Response(status=204, headers={**headers, "Allow": allow})
+    error = ProtocolError(Code.METHOD_NOT_ALLOWED, f"{request.method[:40]} is not for this path: {allow} are")
+    response = problem_of(error, is_public=True)
+    response.headers["Allow"] = allow
+    return response
+
+
+def _path_expression(path: str) -> str:
+    return re.sub(r"\\{(\w+)\\}", "[^/]+", re.escape(path))
+
+
+def _methods(routes: Iterable[Route]) -> list[str]:
+    methods = {route.method for route in routes} | {"OPTIONS"}
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
+
+
+async def on_expect(request: web.Request) -> web.StreamResponse | None:
+    """Ask for the body of a client that waits for that; no other expectation is met (RFC 9110, section 10.1.1)."""
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        return problem(417, Code.MALFORMED, "the only expectation met here is 100-continue", {})
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # what comes next is the answer, as if nothing had been sent
+    return None
+
+
+class _Connection(RequestHandler):
+    """aiohttp's connection, with its own refusals in our words, and without a log entry for whatever strangers send."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun, and cannot be taken back") from exc
+        if status >= 500:
+            response = fault(request, exc)
+        else:
+            detail = f"not a request that HTTP knows: {message or HTTPStatus(status).phrase}"
+            response = problem(status, Code.MALFORMED, detail, {})
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class _Runner(web.AppRunner):
+    async def _make_server(self) -> Any:
+        made = await super()._make_server()
+        return _Server(made.request_handler, request_factory=made.request_factory, **self._kwargs)

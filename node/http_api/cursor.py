@@ -1,0 +1,59 @@
+"""Cursors: where a page of a listing ended, in a form that nobody needs to understand.
+
+A cursor names the last item that was shown and not its number, so that what arrives between two pages moves nothing. It
+is no secret: a client that makes one up reads what it may read anyway.
+"""
+
+import base64
+import binascii
+
+import msgspec
+
+from node.store import LabelKey
+from protocol.errors import Code, ProtocolError
+from protocol.index import KEY_BYTES
+from protocol.record import is_domain, is_label
+
+_label_key = msgspec.json.Decoder(tuple[str, str])
+
+
+def of_label(domain: str, label: str) -> str:
+    """The cursor behind the head of this label."""
+    return base64.urlsafe_b64encode(msgspec.json.encode((domain, label))).decode().rstrip("=")
+
+
+def to_label(cursor: str) -> LabelKey:
+    """Raises: ProtocolError: `malformed` where it is not one of `of_label`."""
+    try:
+        domain, label = _label_key.decode(_unpadded(cursor))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _unreadable() from error
+    if not is_domain(domain) or not is_label(label):
+        raise _unreadable()
+    return domain, label
+
+
+def of_key(key: bytes) -> str:
+    """The cursor behind the record of this index key."""
+    return base64.urlsafe_b64encode(key).decode().rstrip("=")
+
+
+def to_key(cursor: str) -> bytes:
+    """Raises: ProtocolError: `malformed` where it is not one of `of_key`."""
+    key = _unpadded(cursor)
+    if len(key) != KEY_BYTES:
+        raise _unreadable()
+    return key
+
+
+def _unpadded(cursor: str) -> bytes:
+    try:
+        return base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise _unreadable() from error
+
+
+def _unreadable() -> ProtocolError:
+    return ProtocolError(
+        Code.MALFORMED, "`after` comes from the `Link` of the page before, as it is", parameter="after"
+    )

@@ -1,0 +1,195 @@
+"""Collections: the heads, or every record, of one domain or of all; whole, or in pages.
+
+Heads come in the order of their names, from the store. Records come by order key, and that order is the index's: what
+is to be sent is picked there, in memory, and only the bodies are fetched. Across domains the indexes are merged. An
+index may grow while a reader reads, so each step goes on from the last key shown, never from a number, and ends at what
+was the newest key in the beginning.
+"""
+
+import heapq
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from aiohttp import web
+
+from node.http_api import cursor, streaming
+from node.http_api.answers import LINES_TYPE
+from node.http_api.domains import check_domain_known, known_domains
+from node.http_api.query import LIMIT_MAX, flag, integer
+from node.store import LabelKey
+from protocol.errors import Code, ProtocolError
+from protocol.index import ID_BYTES, Index, key_id, pack_key
+from protocol.record import SignedRecord
+
+if TYPE_CHECKING:
+    from node.node import Node
+
+PAGE_RECORDS_MAX: Final = 500
+PAGE_BYTES_AIM: Final = 2 * 2**20
+"""A page of ordinary records has 500 of them and a few hundred KiB; where they are large, a page soon has fewer."""
+
+_KEYS_AT_ONCE: Final = 20_000
+"""Keys held while merging, of all domains together: 2 MB."""
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What was asked for: `domain` None, all domains; `limit` None, everything."""
+
+    domain: str | None
+    limit: int | None
+    after: str | None
+    since: int
+    is_lines: bool
+
+
+async def get_claims(node: "Node", request: web.Request) -> web.StreamResponse:
+    return await _answer(node, request, None)
+
+
+async def get_domain_claims(node: "Node", request: web.Request) -> web.StreamResponse:
+    domain = request.match_info["name"]
+    check_domain_known(node, domain)
+    return await _answer(node, request, domain)
+
+
+async def _answer(node: "Node", request: web.Request, domain: str | None) -> web.StreamResponse:
+    question = Question(
+        domain,
+        integer(request, "limit", 1, LIMIT_MAX),
+        request.query.get("after"),
+        integer(request, "since", 0) or 0,
+        LINES_TYPE in request.headers.get("Accept", ""),
+    )
+    wants_history, wants_ids = flag(request, "history"), flag(request, "ids")
+    if wants_ids and not wants_history:
+        raise ProtocolError(Code.MALFORMED, "`ids=true` goes with `history=true`", parameter="ids")
+    if not wants_history:
+        return await _answer_heads(node, request, question)
+    keys = _asked_keys(node, question)
+    headers = {}
+    if question.limit is not None:
+        page = list(islice(keys, question.limit + 1))
+        if len(page) > question.limit:
+            headers = _next(request, cursor.of_key(page[question.limit - 1]))
+        keys = iter(page[: question.limit])
+    if wants_ids:
+        form = streaming.KEY_LINES if question.is_lines else streaming.KEYS
+        return await streaming.stream(request, _paged(keys), form, headers)
+    return await streaming.stream(request, _bodies(node, keys), _form(question), headers)
+
+
+async def _answer_heads(node: "Node", request: web.Request, question: Question) -> web.StreamResponse:
+    after = None if question.after is None else cursor.to_label(question.after)
+    heads = _head_pages(node, question, after)
+    if question.limit is None:
+        return await streaming.stream(request, heads, _form(question))
+    ids, last, has_more = await _first_heads(heads, question.limit)
+    headers = _next(request, cursor.of_label(*last)) if last is not None and has_more else {}
+    return await streaming.stream(request, _bodies(node, iter(ids)), _form(question), headers)
+
+
+async def _first_heads(
+    pages: AsyncGenerator[list[SignedRecord], None], limit: int
+) -> tuple[list[bytes], LabelKey | None, bool]:
+    """Index keys of the first heads, the last one's label, and whether more follow. The `Link` header has to be sent
+    before the bodies, which are many bytes: so these are forgotten, and fetched again as they are sent.
+    """
+    keys: list[bytes] = []
+    last: LabelKey | None = None
+    try:
+        async for page in pages:
+            for signed in page:
+                if len(keys) == limit:
+                    return keys, last, True
+                record = signed.record
+                keys.append(pack_key(record.timestamp, bytes.fromhex(record.id)))
+                last = (record.domain, record.label)
+    finally:
+        await pages.aclose()
+    return keys, last, False
+
+
+async def _head_pages(
+    node: "Node", question: Question, after: LabelKey | None
+) -> AsyncGenerator[list[SignedRecord], None]:
+    """Heads by domain and label, in pages that hold few records where these are large."""
+    if question.domain is not None:
+        domains: Sequence[str | None] = [question.domain]
+    elif node.settings.domains is not None:
+        domains = [domain for domain in known_domains(node) if after is None or domain >= after[0]]
+    else:
+        domains = [None]
+    size = PAGE_RECORDS_MAX if question.limit is None else min(PAGE_RECORDS_MAX, question.limit + 1)
+    for domain in domains:
+        page = await node.store.heads(domain, after, question.since, size)
+        while page:
+            yield page
+            last = page[-1].record
+            if len(page) < size:
+                break
+            size = _next_size(size, page)
+            page = await node.store.heads(domain, (last.domain, last.label), question.since, size)
+
+
+async def _bodies(node: "Node", keys: Iterator[bytes]) -> AsyncGenerator[list[SignedRecord], None]:
+    """The records of these keys, in their order."""
+    size = PAGE_RECORDS_MAX
+    while ids := [key_id(key).hex() for key in islice(keys, size)]:
+        stored = await node.store.records(ids)
+        page = [stored[record_id].signed for record_id in ids]
+        yield page
+        size = _next_size(size, page)
+
+
+async def _paged(keys: Iterator[bytes]) -> AsyncGenerator[list[bytes], None]:
+    while page := list(islice(keys, 2 * PAGE_RECORDS_MAX)):
+        yield page
+
+
+def _next_size(size: int, page: Sequence[SignedRecord]) -> int:
+    """How many records of the size of these make a page; at most twice as many as before."""
+    size_bytes = sum(len(signed.record.canonical) for signed in page) // len(page)
+    return max(1, min(2 * size, PAGE_RECORDS_MAX, PAGE_BYTES_AIM // size_bytes))
+
+
+def _asked_keys(node: "Node", question: Question) -> Iterator[bytes]:
+    """The keys of all records asked for, by order key."""
+    names = known_domains(node) if question.domain is None else [question.domain]
+    indexes = [index for name in names if (index := node.indexes.get(name)) is not None]
+    begin = pack_key(question.since, bytes(ID_BYTES))
+    if question.after is not None:
+        begin = max(begin, _successor(cursor.to_key(question.after)))
+    at_once = max(16, min(2 * PAGE_RECORDS_MAX, _KEYS_AT_ONCE // max(1, len(indexes))))
+    return _merged([_keys_from(index, begin, at_once) for index in indexes])
+
+
+def _merged(parts: list[Iterator[bytes]]) -> Iterator[bytes]:
+    return parts[0] if len(parts) == 1 else iter(heapq.merge(*parts))
+
+
+def _keys_from(index: Index, begin: bytes, at_once: int) -> Iterator[bytes]:
+    """The keys from `begin` to what is now the last one; what is added in between while this runs may come too."""
+    if len(index) == 0:
+        return
+    last = index.key_at(len(index) - 1)
+    while begin <= last:
+        rank = index.rank(begin)
+        keys = index.keys(rank, min(rank + at_once, len(index)))
+        yield from keys if not keys or keys[-1] <= last else (key for key in keys if key <= last)
+        begin = _successor(keys[-1])
+
+
+def _successor(key: bytes) -> bytes:
+    """What stands right behind this key and before every other."""
+    return key + b"\0"
+
+
+def _form(question: Question) -> "streaming.Form[SignedRecord]":
+    return streaming.LINES if question.is_lines else streaming.DICT
+
+
+def _next(request: web.BaseRequest, after: str) -> dict[str, str]:
+    """The `Link` to the page behind this cursor, relative, so that it holds behind a proxy too (RFC 8288)."""
+    return {"Link": f'<{request.rel_url.update_query(after=after)}>; rel="next"'}

@@ -1,0 +1,114 @@
+"""The OpenAPI 3.1 document, made from the table of routes."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from node.http_api.answers import LINES_TYPE, public
+from node.http_api.problems import PROBLEM_TYPE, STATUSES
+from node.http_api.query import Parameter
+from node.http_api.schemas import SCHEMAS, STRING, Schema, ref
+from protocol.errors import Code
+
+if TYPE_CHECKING:
+    from node.http_api.routes import Route
+    from node.node import Node
+
+DOCUMENT: Final = web.AppKey("document", dict[str, object])
+
+_TOKEN: Final = "adminToken"
+
+
+async def get_document(_node: "Node", request: web.Request) -> web.StreamResponse:
+    return public(request.app[DOCUMENT])
+
+
+def document(routes: "Iterable[Route]", variables: Mapping[str, Parameter], version: str) -> dict[str, object]:
+    paths: dict[str, dict[str, object]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, variables)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "dnarc",
+            "version": version,
+            "description": "A node that keeps signed claims and exchanges them with its peers.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": SCHEMAS,
+            "securitySchemes": {_TOKEN: {"type": "http", "scheme": "bearer", "description": "The admin token."}},
+        },
+    }
+
+
+def _operation(route: "Route", variables: Mapping[str, Parameter]) -> dict[str, object]:
+    in_path = [variables[name] for name in re.findall(r"{(\w+)}", route.path)]
+    parameters = [_parameter(parameter, "path", is_required=True) for parameter in in_path]
+    parameters += [_parameter(parameter, "query", parameter.is_required) for parameter in route.parameters]
+    parameters += [_parameter(parameter, "header", is_required=False) for parameter in route.headers]
+    operation: dict[str, object] = {
+        "operationId": route.handler.__name__,
+        "summary": route.summary,
+        "parameters": parameters,
+        "responses": _responses(route),
+    }
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": ref(route.body)}}}
+    if route.callers != "everybody":
+        operation["security"] = [{_TOKEN: []}] if route.callers == "admin" else [{_TOKEN: []}, {}]
+    return operation
+
+
+def _parameter(parameter: Parameter, place: str, is_required: bool) -> dict[str, object]:
+    return {
+        "name": parameter.name,
+        "in": place,
+        "required": is_required,
+        "description": parameter.description,
+        "schema": parameter.schema,
+    }
+
+
+def _responses(route: "Route") -> dict[str, object]:
+    """By status; where a status can come for one record and for the whole request, either shape is described."""
+    contents: dict[int, dict[str, Schema]] = {}
+    for status, name in route.answers.items():
+        contents[status] = _contents(route, name)
+    for code in route.outcomes:
+        contents.setdefault(STATUSES[code], {})["application/json"] = {"schema": ref("Outcomes")}
+    for status in {STATUSES[code] for code in _refusals(route)}:
+        contents.setdefault(status, {})[PROBLEM_TYPE] = {"schema": ref("Problem")}
+    responses: dict[str, object] = {
+        str(status): {"description": _words(status), "content": contents[status]} for status in sorted(contents)
+    }
+    if any(parameter.name == "If-None-Match" for parameter in route.headers) and route.method == "GET":
+        responses["304"] = {"description": "The head is still the one that the client has."}
+    return responses
+
+
+def _refusals(route: "Route") -> set[Code]:
+    admin = {Code.UNAUTHORIZED} if route.callers != "everybody" else set()
+    return {Code.MALFORMED, *route.codes, *admin}
+
+
+def _contents(route: "Route", name: str) -> dict[str, Schema]:
+    if route.content_type != "application/json":
+        return {route.content_type: {"schema": STRING}}
+    if name == "Document":
+        return {"application/json": {"schema": {"type": "object"}}}
+    if not route.has_lines:
+        return {"application/json": {"schema": ref(name)}}
+    is_collection = any(parameter.name == "ids" for parameter in route.parameters)
+    schema = {"anyOf": [ref(name), ref("Keys")]} if is_collection else ref(name)
+    return {"application/json": {"schema": schema}, LINES_TYPE: {"schema": STRING}}
+
+
+def _words(status: int) -> str:
+    codes = [str(code) for code, its_status in STATUSES.items() if its_status == status]
+    return "Refused: " + ", ".join(codes) if codes and status != 503 else _GOOD.get(status, "The answer")
+
+
+_GOOD: Final = {200: "The answer", 201: "Accepted, and committed to disk", 503: "Not now: see `Retry-After`"}

@@ -1,0 +1,69 @@
+"""Query parameters: what each may be, checked before anything is done with it.
+
+Nothing is guessed and nothing ignored: a parameter that is misspelled or given twice would otherwise quietly ask for
+something else.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from protocol.errors import Code, ProtocolError
+from protocol.limits import SAFE_INTEGER_MAX
+
+LIMIT_MAX: Final = 10_000
+"""Items of one page. A listing without `limit` has no pages and no end but its own."""
+
+RECORD_IDS_MAX: Final = 100
+
+_DIGITS_MAX = 16
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """One parameter of a route: its name, its JSON schema, what it does, and whether it may be given more than once."""
+
+    name: str
+    schema: Mapping[str, object]
+    description: str
+    is_repeatable: bool = False
+    is_required: bool = False
+
+
+def check_names(request: web.BaseRequest, parameters: Mapping[str, Parameter]) -> None:
+    """Raises: ProtocolError: `malformed` for a parameter that the route does not have, or only once."""
+    given = request.query
+    for name in given:
+        if name not in parameters:
+            known = ", ".join(parameters) or "none"
+            raise ProtocolError(Code.MALFORMED, f"no parameter {name[:40]!r} here; there are: {known}", parameter=name)
+        if not parameters[name].is_repeatable and len(given.getall(name)) > 1:
+            raise ProtocolError(Code.MALFORMED, f"`{name}` may stand once", parameter=name)
+
+
+def flag(request: web.BaseRequest, name: str) -> bool:
+    """`true` or `false`, the default.
+
+    Raises:
+        ProtocolError: `malformed`.
+    """
+    text = request.query.get(name, "false")
+    if text not in ("true", "false"):
+        raise ProtocolError(Code.MALFORMED, f"`{name}` is true or false", parameter=name)
+    return text == "true"
+
+
+def integer(request: web.BaseRequest, name: str, least: int, most: int = SAFE_INTEGER_MAX) -> int | None:
+    """A whole number in decimal, None where it is not given.
+
+    Raises:
+        ProtocolError: `malformed`.
+    """
+    text = request.query.get(name)
+    if text is None:
+        return None
+    is_number = text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX
+    if not is_number or not least <= int(text) <= most:
+        raise ProtocolError(Code.MALFORMED, f"`{name}` is a whole number from {least} to {most}", parameter=name)
+    return int(text)

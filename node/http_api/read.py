@@ -1,0 +1,165 @@
+"""Reading single things: a head, a history, records by id, the domains, the node itself."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from aiohttp import web
+
+from node.http_api.answers import JSON_TYPE, LINES_TYPE, PUBLIC_HEADERS, public
+from node.http_api.domains import check_domain_known, is_known, known_domains
+from node.http_api.query import LIMIT_MAX, RECORD_IDS_MAX
+from node.http_api.streaming import DICT, LINES, stream
+from node.http_api.write import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
+from node.store import StoredRecord
+from protocol.errors import Code, ProtocolError
+from protocol.limits import RECORD_BYTES_MAX
+from protocol.record import SignedRecord, is_id, is_label
+from protocol.replay import Verdict
+
+if TYPE_CHECKING:
+    from node.node import Node
+
+_HEAD_HEADERS: Final = {**PUBLIC_HEADERS, "Cache-Control": "no-cache", "Content-Type": JSON_TYPE}
+_TURN_DOMAINS: Final = 50
+"""Fingerprints made before other tasks get a turn: about 2 ms."""
+
+VERSION: Final = version("dnarc")
+
+
+async def get_head(node: "Node", request: web.Request) -> web.StreamResponse:
+    """The request that a node serves most: nothing here but the answer."""
+    domain, label = request.match_info["domain"], request.match_info["label"]
+    head = await node.heads.get(domain, label) if _can_be_held(node, domain, label) else None
+    if head is None:
+        check_domain_known(node, domain)
+        raise _unknown_label()
+    headers = {**_HEAD_HEADERS, "ETag": head.etag}
+    asked = request.headers.get("If-None-Match")
+    if asked is not None and _matches(asked, head.etag):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=head.body, headers=headers)
+
+
+def _can_be_held(node: "Node", domain: str, label: str) -> bool:
+    """Keeps what no record can name from the store, lone surrogates among it, which no database takes."""
+    return is_known(node, domain) and (label.isascii() or is_text(label)) and is_label(label)
+
+
+def is_text(text: str) -> bool:
+    """False for lone surrogates: bytes of a path that are no UTF-8 arrive as such."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _matches(asked: str, etag: str) -> bool:
+    """Weakly, as for every GET (RFC 9110, section 13.1.2)."""
+    tags = [tag.strip().removeprefix("W/") for tag in asked.split(",")]
+    return etag in tags or tags == ["*"]
+
+
+def _unknown_label() -> ProtocolError:
+    return ProtocolError(Code.UNKNOWN_LABEL, "nothing is claimed under this label of the domain here")
+
+
+async def get_history(node: "Node", request: web.Request) -> web.StreamResponse:
+    """Everything in it comes from one read, so that it agrees with itself whatever is committed meanwhile."""
+    domain, label = request.match_info["domain"], request.match_info["label"]
+    check_domain_known(node, domain)
+    history = await node.store.history(domain, label) if _can_be_held(node, domain, label) else []
+    if not history:
+        raise _unknown_label()
+    accepted = [stored.signed.record for stored in history if stored.verdict.is_accepted]
+    head = accepted[-1] if accepted else None
+    return public(
+        {
+            "domain": domain,
+            "label": label,
+            "owner": head.signedby if head else None,
+            "head": head.id if head else None,
+            "contested": any(stored.verdict is Verdict.RIVAL for stored in history),
+            "records": [_in_history(stored) for stored in history],
+        }
+    )
+
+
+def _in_history(stored: StoredRecord) -> dict[str, object]:
+    return {
+        "id": stored.signed.record.id,
+        "signature": stored.signed.signature,
+        "verdict": stored.verdict,
+        "received": stored.received,
+        "record": msgspec.Raw(stored.signed.record.canonical),
+    }
+
+
+async def get_record(node: "Node", request: web.Request) -> web.StreamResponse:
+    return await _answer_records(node, request, [request.match_info["id"]])
+
+
+async def get_records(node: "Node", request: web.Request) -> web.StreamResponse:
+    ids = list(dict.fromkeys(request.query.getall("id", [])))
+    if not 1 <= len(ids) <= RECORD_IDS_MAX:
+        raise ProtocolError(Code.MALFORMED, f"`id` stands 1 to {RECORD_IDS_MAX} times", parameter="id")
+    return await _answer_records(node, request, ids)
+
+
+async def _answer_records(node: "Node", request: web.Request, ids: Sequence[str]) -> web.StreamResponse:
+    """Those that are held, in the order asked for; where none is, that is said."""
+    if not all(map(is_id, ids)):
+        raise ProtocolError(Code.MALFORMED, "a record id is 64 lower-case hex digits", parameter="id")
+    stored = await node.store.records(ids)
+    if not stored:
+        raise ProtocolError(Code.UNKNOWN_RECORD, "this node holds no such record")
+    records = [stored[record_id].signed for record_id in ids if record_id in stored]
+    form = LINES if LINES_TYPE in request.headers.get("Accept", "") else DICT
+    return await stream(request, _one_page(records), form)
+
+
+async def _one_page(records: list[SignedRecord]) -> AsyncGenerator[list[SignedRecord], None]:
+    yield records
+
+
+async def get_domains(node: "Node", _request: web.Request) -> web.StreamResponse:
+    return public(known_domains(node))
+
+
+async def get_node(node: "Node", _request: web.Request) -> web.StreamResponse:
+    summaries: dict[str, dict[str, object]] = {}
+    for position, domain in enumerate(known_domains(node)):
+        if position % _TURN_DOMAINS == _TURN_DOMAINS - 1:
+            await asyncio.sleep(0)
+        summaries[domain] = node.indexes.summary(domain)
+    return public(
+        {
+            "version": VERSION,
+            "node": node.key.public,
+            "epoch": node.store.epoch,
+            "domains": summaries,
+            "limits": _limits(node),
+        }
+    )
+
+
+def _limits(node: "Node") -> dict[str, int | None]:
+    """What a client has to know to be let in; units are in the names."""
+    return {
+        "record_bytes_max": RECORD_BYTES_MAX,
+        "batch_records_max": BATCH_RECORDS_MAX,
+        "batch_bytes_max": BATCH_BYTES_MAX,
+        "record_ids_max": RECORD_IDS_MAX,
+        "page_items_max": LIMIT_MAX,
+        "max_age": node.settings.max_age,
+        "max_skew": node.settings.max_skew,
+        "domains_max": node.settings.domains_max,
+    }
+
+
+async def get_pointer(_node: "Node", _request: web.Request) -> web.StreamResponse:
+    """Where to go from here, for who opens the node's address."""
+    return public({"dnarc": VERSION, "claims": "/claims", "domains": "/domains", "openapi": "/openapi.json"})

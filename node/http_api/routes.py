@@ -1,0 +1,288 @@
+"""The table of routes: from it come both the router and the OpenAPI document, so that neither can know of one that the
+other does not.
+
+A route names its handler and what a caller has to know. What every answer may be (a refusal for its parameters, say) is
+added where the document is made.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from aiohttp import web
+
+from node.http_api import counting, listing, openapi, operate, read, write
+from node.http_api.answers import JSON_TYPE
+from node.http_api.query import LIMIT_MAX, RECORD_IDS_MAX, Parameter
+from node.http_api.schemas import BOOLEAN, DOMAIN, HEX_64, STRING
+from protocol.errors import Code
+from protocol.limits import SAFE_INTEGER_MAX
+
+if TYPE_CHECKING:
+    from node.node import Node
+
+Handler = Callable[["Node", web.Request], Awaitable[web.StreamResponse]]
+
+EVERYBODY: Final = "everybody"
+OPERATOR: Final = "operator"
+ADMIN: Final = "admin"
+"""Who may ask: everybody; whoever is on loopback, or has the admin token; whoever has it."""
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One request: `path` has its variables in braces; each takes a whole segment, decoded, slashes included.
+
+    `answers` gives the schema's name by status, `codes` why a request may be refused as a whole. `is_public`: pages of
+    any origin may read the answers. `headers` are those of the request that matter.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    answers: dict[int, str]
+    content_type: str = JSON_TYPE
+    parameters: tuple[Parameter, ...] = ()
+    headers: tuple[Parameter, ...] = ()
+    body: str | None = None
+    codes: tuple[Code, ...] = ()
+    callers: str = EVERYBODY
+    is_public: bool = False
+    has_lines: bool = False
+    outcomes: tuple[Code, ...] = ()
+
+
+_IF_NONE_MATCH = Parameter("If-None-Match", STRING, "An ETag seen before: 304 where the head is still the same.")
+_SINGLE_CONDITIONS = (
+    Parameter("If-Match", STRING, "The ETag that the label's head must have, or `*`: it must have one."),
+    Parameter("If-None-Match", STRING, "`*`: the label must have no head."),
+)
+_PUSH = Parameter("Dnarc-Push", STRING, "Signed by a peer: admits the records in the peer class.")
+
+_COLLECTION = (
+    Parameter(
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX},
+        "Items of a page; without it, all are streamed. The `Link` header leads to the next page.",
+    ),
+    Parameter("after", STRING, "Where the page begins: from the `Link` of the page before."),
+    Parameter(
+        "since",
+        {"type": "integer", "minimum": 0, "maximum": SAFE_INTEGER_MAX},
+        "Only records with a timestamp from this one on, in seconds since the Unix epoch.",
+    ),
+    Parameter("history", BOOLEAN, "Every record by order key, accepted or not, instead of heads."),
+    Parameter("ids", BOOLEAN, "With `history`: `[timestamp, id]` instead of the records."),
+)
+_SYNC = (
+    Parameter("peer", STRING, "Only with the peer of this URL."),
+    Parameter("domain", DOMAIN, "Only this domain."),
+)
+_TAKING = (Code.RATE_LIMITED, Code.OVERLOADED, Code.STORAGE_FULL)
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/claims/{domain}/{label}",
+        handler=read.get_head,
+        summary="The head of a label",
+        answers={200: "Claims"},
+        headers=(_IF_NONE_MATCH,),
+        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL),
+        is_public=True,
+    ),
+    Route(
+        method="GET",
+        path="/claims/{domain}/{label}/history",
+        handler=read.get_history,
+        summary="Every record of a label, with what replay says of it",
+        answers={200: "History"},
+        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL),
+        is_public=True,
+    ),
+    Route(
+        method="GET",
+        path="/claims/{name}",
+        handler=listing.get_domain_claims,
+        summary="The heads of all labels of the domain of this name",
+        answers={200: "Claims"},
+        parameters=_COLLECTION,
+        codes=(Code.UNKNOWN_DOMAIN,),
+        is_public=True,
+        has_lines=True,
+    ),
+    Route(
+        method="PUT",
+        path="/claims/{name}",
+        handler=write.put_claim,
+        summary="Make a claim; the name is the record's signature",
+        answers={200: "Outcomes", 201: "Outcomes"},
+        headers=(*_SINGLE_CONDITIONS, _PUSH),
+        body="Record",
+        codes=(Code.UNAUTHORIZED, Code.BAD_SIGNATURE),
+        outcomes=(
+            Code.MALFORMED,
+            Code.TOO_LARGE,
+            Code.UNKNOWN_DOMAIN,
+            Code.BAD_SIGNATURE,
+            Code.PRECONDITION_FAILED,
+            Code.TOO_NEW,
+            Code.NOT_OWNER,
+            Code.STALE,
+            *_TAKING,
+        ),
+    ),
+    Route(
+        method="GET",
+        path="/claims",
+        handler=listing.get_claims,
+        summary="The heads of all labels",
+        answers={200: "Claims"},
+        parameters=_COLLECTION,
+        is_public=True,
+        has_lines=True,
+    ),
+    Route(
+        method="PUT",
+        path="/claims",
+        handler=write.put_claims,
+        summary="Make up to 1,000 claims, admitted in order-key order",
+        answers={200: "Outcomes"},
+        headers=(_PUSH,),
+        body="Batch",
+        codes=(Code.MALFORMED, Code.TOO_LARGE, Code.UNAUTHORIZED, Code.BAD_SIGNATURE, *_TAKING),
+    ),
+    Route(
+        method="GET",
+        path="/records/{id}",
+        handler=read.get_record,
+        summary="One record by its id, accepted or not",
+        answers={200: "Claims"},
+        codes=(Code.UNKNOWN_RECORD,),
+        is_public=True,
+        has_lines=True,
+    ),
+    Route(
+        method="GET",
+        path="/records",
+        handler=read.get_records,
+        summary="Some records by their ids, accepted or not; those that are not held are left out",
+        answers={200: "Claims"},
+        parameters=(
+            Parameter(
+                "id",
+                {"type": "array", "items": HEX_64, "minItems": 1, "maxItems": RECORD_IDS_MAX},
+                "A record id",
+                is_repeatable=True,
+                is_required=True,
+            ),
+        ),
+        codes=(Code.UNKNOWN_RECORD,),
+        is_public=True,
+        has_lines=True,
+    ),
+    Route(
+        method="GET",
+        path="/domains",
+        handler=read.get_domains,
+        summary="The domains that this node keeps",
+        answers={200: "Domains"},
+        is_public=True,
+    ),
+    Route(
+        method="GET",
+        path="/node",
+        handler=read.get_node,
+        summary="Who this node is, and what it holds",
+        answers={200: "Node"},
+        is_public=True,
+    ),
+    Route(
+        method="POST",
+        path="/sync/push",
+        handler=operate.post_push,
+        summary="Push to peers now, and answer when it is done",
+        answers={200: "Report"},
+        parameters=_SYNC,
+        codes=(Code.UNKNOWN_PEER,),
+        callers=OPERATOR,
+    ),
+    Route(
+        method="POST",
+        path="/sync/pull",
+        handler=operate.post_pull,
+        summary="Pull from peers now, and answer when it is done",
+        answers={200: "Report"},
+        parameters=_SYNC,
+        codes=(Code.UNKNOWN_PEER,),
+        callers=OPERATOR,
+    ),
+    Route(
+        method="GET",
+        path="/peers",
+        handler=operate.get_peers,
+        summary="The peers, and whether they hold the same, by domain",
+        answers={200: "Peers"},
+    ),
+    Route(
+        method="PUT",
+        path="/peers",
+        handler=operate.put_peer,
+        summary="Add a peer, or change the one of this URL",
+        answers={200: "Peer"},
+        body="PeerBody",
+        codes=(Code.TOO_LARGE, Code.OVERLOADED),
+        callers=ADMIN,
+    ),
+    Route(
+        method="DELETE",
+        path="/peers",
+        handler=operate.delete_peer,
+        summary="Forget a peer",
+        answers={200: "Peer"},
+        parameters=(
+            Parameter("url", STRING, "The peer's URL, as it is or as it is shown."),
+            Parameter("key", STRING, "The key of a peer without URL."),
+        ),
+        codes=(Code.UNKNOWN_PEER,),
+        callers=ADMIN,
+    ),
+    Route(
+        method="GET",
+        path="/health",
+        handler=operate.get_health,
+        summary="Whether this node is well, and why not",
+        answers={200: "Health", 503: "Health"},
+    ),
+    Route(
+        method="GET",
+        path="/metrics",
+        handler=counting.get_metrics,
+        summary="Figures for Prometheus",
+        answers={200: "Text"},
+        content_type="text/plain",
+    ),
+    Route(
+        method="GET",
+        path="/openapi.json",
+        handler=openapi.get_document,
+        summary="This description",
+        answers={200: "Document"},
+        is_public=True,
+    ),
+    Route(
+        method="GET",
+        path="/",
+        handler=read.get_pointer,
+        summary="Where to go from here",
+        answers={200: "Pointer"},
+        is_public=True,
+    ),
+)
+
+PATH_VARIABLES: Final = {
+    "name": Parameter("name", STRING, "To read: a domain. To write: the signature, 128 lower-case hex digits."),
+    "domain": Parameter("domain", STRING, "A sync domain."),
+    "label": Parameter("label", STRING, "A label, percent-encoded, slashes too."),
+    "id": Parameter("id", STRING, "A record id, 64 lower-case hex digits."),
+}

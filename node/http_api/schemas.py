@@ -1,0 +1,144 @@
+"""The shapes of requests and answers, by name: JSON schemas of draft 2020-12, which OpenAPI 3.1 uses."""
+
+from typing import Final
+
+from protocol.errors import Code
+from protocol.limits import SAFE_INTEGER_MAX
+from protocol.replay import Verdict
+
+Schema = dict[str, object]
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def dict_of(schema: Schema) -> Schema:
+    return {"type": "object", "additionalProperties": schema}
+
+
+def list_of(schema: Schema) -> Schema:
+    return {"type": "array", "items": schema}
+
+
+def exactly(**properties: Schema) -> Schema:
+    """An object that has all of these properties and no others."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+STRING: Final[Schema] = {"type": "string"}
+BOOLEAN: Final[Schema] = {"type": "boolean"}
+COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+TIMESTAMP: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": SAFE_INTEGER_MAX}
+HEX_64: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+SIGNATURE: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]{128}$"}
+DOMAIN: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 253}
+LABEL: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 255}
+
+RECORD: Final[Schema] = {
+    "type": "object",
+    "description": "One signed JSON object. Whatever else it holds is the claim itself.",
+    "properties": {
+        "domain": DOMAIN,
+        "label": LABEL,
+        "signedby": HEX_64,
+        "timestamp": TIMESTAMP,
+        "newowner": HEX_64,
+        "prev": HEX_64,
+    },
+    "required": ["domain", "label", "signedby", "timestamp"],
+}
+
+VERDICT: Final[Schema] = {"enum": [str(verdict) for verdict in Verdict]}
+
+OUTCOME: Final[Schema] = {
+    "type": "object",
+    "description": "What became of one record. Refusals carry facts that help to do better, such as the head.",
+    "properties": {
+        "status": {"enum": ["accepted", "known", "refused"]},
+        "id": HEX_64,
+        "verdict": VERDICT,
+        "code": {"enum": [str(code) for code in Code]},
+        "detail": STRING,
+    },
+    "required": ["status"],
+}
+
+PROBLEM: Final[Schema] = {
+    "type": "object",
+    "description": "RFC 9457. `code` is stable; other members are facts.",
+    "properties": {
+        "type": {"const": "about:blank"},
+        "title": STRING,
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "code": {"enum": [*(str(code) for code in Code), "internal"]},
+        "detail": STRING,
+    },
+    "required": ["type", "title", "status", "code", "detail"],
+}
+
+HISTORY: Final = exactly(
+    domain=DOMAIN,
+    label=LABEL,
+    owner=or_null(HEX_64),
+    head=or_null(HEX_64),
+    contested=BOOLEAN,
+    records=list_of(
+        exactly(id=HEX_64, signature=SIGNATURE, verdict=VERDICT, received=COUNT, record=ref("Record")),
+    ),
+)
+
+NODE: Final = exactly(
+    version=STRING,
+    node=HEX_64,
+    epoch={"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    domains=dict_of(
+        exactly(count=COUNT, fingerprint={"type": "string", "pattern": "^[0-9a-f]{32}$"}, newest=or_null(TIMESTAMP))
+    ),
+    limits=dict_of(or_null(COUNT)),
+)
+
+_PEER: Final[dict[str, Schema]] = {
+    "url": or_null(STRING),
+    "push": BOOLEAN,
+    "pull": BOOLEAN,
+    "accept": BOOLEAN,
+    "key": or_null(HEX_64),
+}
+_STEPS: Final = dict_of({"enum": ["identical", "differs", "unknown"]})
+
+SCHEMAS: Final[dict[str, Schema]] = {
+    "Record": RECORD,
+    "Claims": {**dict_of(ref("Record")), "propertyNames": SIGNATURE},
+    "Batch": {**dict_of(ref("Record")), "propertyNames": SIGNATURE, "maxProperties": 1_000},
+    "Keys": list_of({"type": "array", "prefixItems": [TIMESTAMP, HEX_64], "minItems": 2, "maxItems": 2}),
+    "Line": exactly(signature=SIGNATURE, record=ref("Record")),
+    "History": HISTORY,
+    "Outcomes": dict_of(OUTCOME),
+    "Problem": PROBLEM,
+    "Domains": list_of(DOMAIN),
+    "Node": NODE,
+    "Peer": exactly(**_PEER),
+    "Peers": list_of(exactly(**_PEER, domains=_STEPS)),
+    "PeerBody": {
+        "type": "object",
+        "properties": {**_PEER, "accept": or_null(BOOLEAN)},
+        "anyOf": [
+            {"required": ["url"], "properties": {"url": {"type": "string", "pattern": "^(http|ws)s?://[a-z0-9.-]+"}}},
+            {"required": ["key"], "properties": {"key": HEX_64}},
+        ],
+        "additionalProperties": False,
+    },
+    "Report": dict_of({"type": "object"}),
+    "Health": exactly(status={"enum": ["ok", "failing"]}, problems=list_of(STRING)),
+    "Pointer": dict_of(STRING),
+}

@@ -1,0 +1,121 @@
+"""Writing claims, one or a batch: a request is read here, the pipeline decides, and its decision becomes a status."""
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from aiohttp import web
+
+from node.arrivals import Outcome, Status, Submission
+from node.http_api.answers import private
+from node.http_api.bodies import Bodies
+from node.http_api.caller import origin_of
+from node.http_api.counting import COUNTS
+from node.http_api.problems import STATUSES, headers_of
+from protocol.errors import Code, ProtocolError
+from protocol.limits import SPELLING_BYTES_MAX
+from protocol.record import decode, is_id
+
+if TYPE_CHECKING:
+    from node.node import Node
+
+BATCH_RECORDS_MAX: Final = 1_000
+BATCH_BYTES_MAX: Final = 8 * 2**20
+
+BODIES: Final = web.AppKey("bodies", Bodies)
+
+_NO_HEAD: Final = "none"
+"""As `Origin.if_match`, equal to no record id."""
+
+_batch = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+async def put_claim(node: "Node", request: web.Request) -> web.StreamResponse:
+    signature = request.match_info["name"]
+    try:
+        async with request.app[BODIES].read(request, SPELLING_BYTES_MAX) as body:
+            origin = await origin_of(node, request, body, await _precondition(node, request, body))
+            (outcome,) = await node.ingest.take([Submission(signature, body)], origin)
+    except ProtocolError as error:
+        if error.code in (Code.UNAUTHORIZED, Code.BAD_SIGNATURE):
+            raise  # the caller's proof failed, and nothing was said of the record
+        outcome = Outcome.refused(signature, error)
+    return _answer_one(request, outcome)
+
+
+def _answer_one(request: web.Request, outcome: Outcome) -> web.Response:
+    request.app[COUNTS].count_records([outcome])
+    answer = private({shown(outcome.signature): outcome.as_json()}, _status(outcome))
+    if outcome.code is not None:
+        answer.headers.update(headers_of(outcome.code, outcome.facts))
+    return answer
+
+
+def _status(outcome: Outcome) -> int:
+    if outcome.code is not None:
+        return STATUSES[outcome.code]
+    return 201 if outcome.status is Status.ACCEPTED else 200
+
+
+async def put_claims(node: "Node", request: web.Request) -> web.StreamResponse:
+    if "If-Match" in request.headers or "If-None-Match" in request.headers:
+        raise ProtocolError(Code.MALFORMED, "If-Match and If-None-Match go with a single record")
+    async with request.app[BODIES].read(request, BATCH_BYTES_MAX) as body:
+        origin = await origin_of(node, request, body)
+        submissions = read_batch(body)
+        outcomes = await node.ingest.take(submissions, origin) if submissions else []
+    request.app[COUNTS].count_records(outcomes)
+    return private({shown(outcome.signature): outcome.as_json() for outcome in outcomes})
+
+
+def read_batch(body: bytes) -> list[Submission]:
+    """The entries of `{signature: record}`, the records in the spelling they came in.
+
+    Raises:
+        ProtocolError: `malformed`, also where a key is repeated; `too_large` for too many.
+    """
+    try:
+        entries = _batch.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(Code.MALFORMED, f"a batch is a JSON object, {{signature: record}}: {error}") from error
+    if len(entries) > BATCH_RECORDS_MAX:
+        detail = f"{len(entries)} records: a batch has at most {BATCH_RECORDS_MAX}"
+        raise ProtocolError(Code.TOO_LARGE, detail, records_max=BATCH_RECORDS_MAX)
+    submissions = [Submission(signature, bytes(record)) for signature, record in entries.items()]
+    _check_nothing_lost(body, submissions)
+    return submissions
+
+
+def _check_nothing_lost(body: bytes, submissions: list[Submission]) -> None:
+    """That no key was repeated, of which msgspec keeps the last in silence.
+
+    Outside of the records an object has two quotation marks a key and no others. An entry that was lost leaves its own
+    behind.
+    """
+    outside = body.count(b'"') - sum(submission.body.count(b'"') for submission in submissions)
+    if outside != 2 * len(submissions):
+        raise ProtocolError(Code.MALFORMED, "a signature stands twice in this batch, or holds a quotation mark")
+
+
+async def _precondition(node: "Node", request: web.Request, body: bytes) -> str | None:
+    """What the head has to be: a record id, `*` for any, None for no demand.
+
+    Raises:
+        ProtocolError: `malformed` for a header that demands something else.
+    """
+    wanted, unwanted = request.headers.get("If-Match"), request.headers.get("If-None-Match")
+    if unwanted is not None:
+        if unwanted.strip() != "*" or wanted is not None:
+            raise ProtocolError(Code.MALFORMED, "with PUT, If-None-Match is `*`, and stands without If-Match")
+        record = decode(body)
+        return _NO_HEAD if await node.heads.get(record.domain, record.label) else None
+    if wanted is None or wanted.strip() == "*":
+        return wanted and "*"
+    record_id = wanted.strip().removeprefix('"').removesuffix('"')
+    if not is_id(record_id) or wanted.strip() != f'"{record_id}"':
+        raise ProtocolError(Code.MALFORMED, "If-Match is `*`, or one ETag: a record id in quotes")
+    return record_id
+
+
+def shown(signature: str) -> str:
+    """A signature as it came, in what JSON can hold: bytes of a path that are no UTF-8 become question marks."""
+    return signature.encode(errors="replace").decode()
