@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from node.store import StoredRecord
-from protocol.admission import Trust, Window, check_extends, check_precondition, check_time
-from protocol.change import Event, append, insert, is_appended
+from protocol.admission import Trust, Window, check_extends, check_is_head, check_precondition, check_time
+from protocol.change import Change, Event, append, insert, is_appended
 from protocol.errors import ProtocolError
 from protocol.record import Record
 from protocol.replay import State, Verdict
@@ -42,29 +42,30 @@ class Ledger:
         admitted = []
         for record in records:
             try:
-                self._check(record, terms)
+                check_precondition(self.state, terms.if_match)
+                check_time(record, terms.trust, terms.window, terms.now_s)
+                if terms.trust is Trust.CLIENT:
+                    self._take_from_client(record)
+                else:
+                    admitted.append(record)
             except ProtocolError as error:
                 refusals[record.id] = error
-                continue
-            if terms.trust is Trust.CLIENT:
-                self._take([record])
-            else:
-                admitted.append(record)
         if admitted:
-            self._take(admitted)
+            self._take(admitted, self._change(admitted))
         return refusals
 
-    def _check(self, record: Record, terms: Terms) -> None:
-        check_precondition(self.state, terms.if_match)
-        check_time(record, terms.trust, terms.window, terms.now_s)
-        if terms.trust is Trust.CLIENT:
-            check_extends(record, self.state)
+    def _take_from_client(self, record: Record) -> None:
+        check_extends(record, self.state)
+        change = self._change([record])
+        check_is_head(record, self.state, change.state)
+        self._take([record], change)
 
-    def _take(self, records: list[Record]) -> None:
+    def _change(self, records: list[Record]) -> Change:
         if is_appended(self.state, records):
-            change = append(self.state, records)
-        else:
-            change = insert(self.state, self._before, self._records, records)
+            return append(self.state, records)
+        return insert(self.state, self._before, self._records, records)
+
+    def _take(self, records: list[Record], change: Change) -> None:
         self.state = change.state
         self.verdicts |= change.verdicts
         self.events += change.events

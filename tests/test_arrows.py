@@ -25,6 +25,7 @@ PROTOCOL_ORDER = (
     "replay",
     "change",
     "index",
+    "catch_up",
     "reconcile",
     "gossip",
     "messages",
