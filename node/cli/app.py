@@ -1,0 +1,50 @@
+"""The table of commands: each module brings its own, and packages besides `node` bring theirs by entry points.
+
+A package that declares an entry point of the group `dnarc.commands`, whose object is a typer app, gets a command of
+that name: so `dnarc simulate` exists without `node` knowing of `simulations`.
+"""
+
+from importlib.metadata import entry_points
+from typing import Final
+
+import typer
+
+from node.cli import claims, config, exporting, importing, keys, peers, queries, serve, verify
+from node.cli.options import AsJsonBefore
+
+GROUP: Final = "dnarc.commands"
+
+app = typer.Typer(
+    name="dnarc",
+    help="A peer-to-peer gossip node for signed claims.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def before(context: typer.Context, as_json: AsJsonBefore = False) -> None:
+    """A peer-to-peer gossip node for signed claims."""
+    context.obj = as_json
+
+
+app.command("serve")(serve.serve)
+app.command("keygen")(keys.keygen)
+app.command("claim")(claims.claim)
+app.command("transfer")(claims.transfer)
+app.command("accept")(claims.accept)
+app.command("get")(queries.get)
+app.command("history")(queries.history)
+app.command("why")(queries.why)
+app.command("domains")(queries.domains)
+app.add_typer(peers.app, name="peers")
+app.command("sync")(peers.sync)
+app.command("export")(exporting.export)
+app.command("import")(importing.import_)
+app.command("verify")(verify.verify)
+app.command("config")(config.config)
+app.command("version")(config.version)
+
+for point in entry_points(group=GROUP):
+    app.add_typer(point.load(), name=point.name)

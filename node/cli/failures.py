@@ -1,0 +1,83 @@
+"""Failures: the one line and the exit code that an error ends a command with.
+
+Only errors that somebody outside can mend have a place here. Any other is a fault of ours, and is shown whole.
+"""
+
+from enum import IntEnum
+from typing import Final
+
+
+class Exit(IntEnum):
+    """How a command ended, for the shell."""
+
+    DONE = 0
+    REFUSED = 1
+    USAGE = 2
+    UNREACHABLE = 3
+    MACHINE = 4
+    INTERRUPTED = 130
+
+
+REMEDIES: Final = {
+    "unauthorized": "give the admin token by --data DIR (the node's folder), --token or DNARC_ADMIN_TOKEN",
+    "unreachable": "start one with `dnarc serve`, or name another by --node URL",
+    "too_old": "set this machine's clock; records of the past go in by `dnarc import` with the admin token",
+    "too_new": "set this machine's clock, or wait",
+    "stale": "somebody wrote in between: run the command again",
+    "not_owner": "`dnarc why` shows who owns the label, and since when",
+    "unknown_label": "`dnarc get DOMAIN` lists its labels",
+    "unknown_domain": "`dnarc domains` lists those that the node keeps",
+    "rate_limited": "wait a moment, then run the command again",
+    "overloaded": "wait a moment, then run the command again",
+    "storage_full": "free space on the node's disk",
+}
+"""What to do about a code, where it is not plain from what the node says."""
+
+
+class CommandError(Exception):
+    """A command cannot go on.
+
+    `code` is stable, `detail` says what is wrong; the remedy follows from the code where none is given.
+    """
+
+    def __init__(self, exit_code: Exit, code: str, detail: str, remedy: str | None = None) -> None:
+        super().__init__(detail)
+        self.exit_code = exit_code
+        self.code = code
+        self.detail = detail
+        self.remedy = REMEDIES.get(code) if remedy is None else remedy
+
+    @property
+    def line(self) -> str:
+        """All of it in one line, whatever the detail holds."""
+        text = f"{self.code}: {self.detail}" + (f" ({self.remedy})" if self.remedy else "")
+        return " ".join(text.split())
+
+
+def usage(detail: str, remedy: str | None = None) -> CommandError:
+    """The error of whoever typed the command."""
+    return CommandError(Exit.USAGE, "usage", detail, remedy)
+
+
+def describe(error: Exception) -> CommandError | None:
+    """The failure behind an error; None where only we can mend it."""
+    from node.client import NodeError, Unreachable
+    from node.keyfile import KeyfileError
+    from node.settings import SettingsError
+    from protocol.errors import ProtocolError
+
+    match error:
+        case CommandError():
+            return error
+        case Unreachable():
+            return CommandError(Exit.UNREACHABLE, "unreachable", str(error))
+        case NodeError() | ProtocolError():
+            return CommandError(Exit.REFUSED, error.code, error.detail)
+        case SettingsError():
+            return CommandError(Exit.USAGE, "settings", str(error))
+        case KeyfileError():
+            return CommandError(Exit.USAGE, "keyfile", str(error))
+        case OSError():
+            return CommandError(Exit.MACHINE, "machine", str(error))
+        case _:
+            return None

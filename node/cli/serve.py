@@ -1,0 +1,106 @@
+"""`dnarc serve`: run a node until a signal ends it, or its store fails.
+
+Every setting is a flag, made from the settings themselves so that none can be forgotten. One line goes to stdout, the
+URL, once requests are accepted: whoever started the process can wait for that line and needs no other sign.
+"""
+
+import asyncio
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from node.cli.config import Config
+from node.cli.failures import CommandError, Exit
+from node.settings import Setting, describe, load, spell
+
+if TYPE_CHECKING:
+    from node.settings import Settings
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def serve(config: Path | None = None, **flags: str | None) -> None:
+    """Run a node. It prints its URL once it accepts requests, logs to stderr, and ends on SIGTERM or SIGINT."""
+    from node import log
+
+    settings = load(config, os.environ, flags).settings
+    log.configure(settings.log_format, sys.stderr)
+    try:
+        _runner()(_serve(settings))
+    except OSError as error:
+        raise CommandError(Exit.MACHINE, "machine", _words(error, settings)) from error
+
+
+async def _serve(settings: "Settings") -> None:
+    from node.node import CannotStartError, Node
+
+    node = Node(settings)
+    stop = _stop_at_a_signal()
+    try:
+        await node.__aenter__()
+    except CannotStartError as error:
+        raise CommandError(Exit.MACHINE, "cannot_start", str(error)) from error
+    try:
+        print(node.url, flush=True)
+        await asyncio.wait([stop, node.failed], return_when=asyncio.FIRST_COMPLETED)
+        failure = node.failed.exception() if node.failed.done() else None
+    finally:
+        await node.__aexit__(None, None, None)
+    if failure is not None:
+        raise CommandError(Exit.MACHINE, "storage", f"the store failed: {failure}") from failure
+
+
+def _stop_at_a_signal() -> "asyncio.Future[None]":
+    """A future that ends with the first signal. A second one changes nothing: the node is closing already."""
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[None] = loop.create_future()
+
+    def on_signal() -> None:
+        if not stop.done():
+            stop.set_result(None)
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, on_signal)
+    return stop
+
+
+def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
+    """Where uvloop is installed, its loop: the same one in C."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run
+    return uvloop.run
+
+
+def _words(error: OSError, settings: "Settings") -> str:
+    address = f"{settings.host}:{settings.port}"
+    return f"{error.strerror or error} (listening on {address}, data in {settings.data})"
+
+
+def _flag(setting: Setting) -> inspect.Parameter:
+    unit = f" In {setting.unit}." if setting.unit else ""
+    option = typer.Option(
+        setting.flag,
+        help=f"{setting.description}{unit}",
+        metavar="TEXT" if not setting.unit else "NUMBER",
+        show_default=spell(setting.default),
+    )
+    return inspect.Parameter(
+        setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option]
+    )
+
+
+def _signature() -> inspect.Signature:
+    """What typer reads: the file, then a flag for each setting."""
+    file = inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Config)
+    return inspect.Signature([file, *map(_flag, describe())])
+
+
+serve.__signature__ = _signature()  # type: ignore[attr-defined]

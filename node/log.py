@@ -1,0 +1,50 @@
+"""The log: what happened, on stderr, one event a line: for people in a terminal, as JSON for everything else.
+
+Libraries and parts of ours that speak through `logging` come out in the same form, so that one reader understands all
+of it. Standard output stays free for what a command answers.
+"""
+
+import logging
+from typing import Any, TextIO
+
+import structlog
+
+LEVEL = logging.INFO
+
+
+def configure(form: str, stream: TextIO) -> None:
+    """Send all that is logged from here on to the stream. `form` is `human`, `json`, or `auto`: human in a terminal."""
+    is_human = form == "human" or (form == "auto" and stream.isatty())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_shared(),
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_last(is_human, stream)],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=LEVEL, force=True)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+def _shared() -> list[Any]:
+    """What every event is given, whoever logged it."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def _last(is_human: bool, stream: TextIO) -> list[Any]:
+    if is_human:
+        return [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+    return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
