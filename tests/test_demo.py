@@ -1,0 +1,20 @@
+"""The demo, run as `make demo` runs it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_demo_ends_with_the_same_answer_from_three_nodes_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "simulations.demo"]
+
+    done = subprocess.run(
+        command, cwd=ROOT, env={"TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("The three nodes give the same answer")
+    assert "rival" in done.stdout
+    assert list(tmp_path.iterdir()) == []
