@@ -86,10 +86,13 @@ def quota_address(request: web.BaseRequest) -> str | None:
     address: the ones that it names in a header could be anything.
     """
     address = _remote(request)
-    if address is None or is_direct_loopback(request):
-        return None
+    return None if address is None or is_direct_loopback(request) else network_of(address)
+
+
+def network_of(address: IPv4Address | IPv6Address) -> str:
+    """What belongs to one customer: the address, or the first half of an IPv6 address."""
     if isinstance(address, IPv6Address):
-        return str(ip_network((address, _IPV6_NETWORK_BITS), strict=False).network_address)
+        return str(ip_network((address, _IPV6_NETWORK_BITS), strict=False))
     return str(address)
 
 

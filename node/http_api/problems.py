@@ -85,9 +85,7 @@ def problem(
     )
 
 
-def fault(request: web.BaseRequest) -> web.Response:
-    """The answer where the node itself failed. Call it where the exception is being handled: this is where it is
-    logged.
-    """
-    logger.exception("a request failed: %s %.200s", request.method, request.rel_url)
+def fault(request: web.BaseRequest, error: BaseException | None) -> web.Response:
+    """The answer where the node itself failed; logs why, which the answer does not say."""
+    logger.error("a request failed: %s %.200s", request.method, request.rel_url, exc_info=error)
     return problem(500, INTERNAL, "this node failed to answer, and its log says why", {})

@@ -67,7 +67,7 @@ async def stream(
 ) -> web.StreamResponse:
     """Answer with all pages, in order."""
     async with aclosing(pages):
-        first = await anext(pages, ())
+        first: Sequence[Item] = await anext(pages, [])  # a tuple here makes CPython 3.11 raise SystemError
         response = web.StreamResponse(
             headers={**PUBLIC_HEADERS, "Vary": "Accept", **(headers or {}), "Content-Type": form.content_type}
         )
