@@ -1,0 +1,178 @@
+"""Who may do what: by the admin token, a signed push, or being at this machine; never by what anybody can set."""
+
+from collections.abc import AsyncIterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from node.http_api.caller import network_of
+from node.node import Node
+from node.settings import Settings
+from node.store import Peer
+from node.world import World
+from protocol.push import PUSH_AGE_S_MAX, PUSH_HEADER, sign_push
+from protocol.signing import SigningKey
+from tests.history import claim, signed
+from tests.node.http_api.talking import NOW, Answer, Client, as_admin, batch, fresh
+
+PEER = SigningKey(b"peer".ljust(32, b"."))
+OLD = claim("garden", at=1)
+"""Too old for a client: who gets it in was admitted in the peer class."""
+
+
+async def push(client: Client, node: Node, *, key: SigningKey = PEER, receiver: str = "", at: int = NOW) -> Answer:
+    body = batch([signed(OLD)])
+    header = sign_push(key, receiver or node.key.public, body, at)
+    return await client.send("PUT", "/claims", body, {PUSH_HEADER: header})
+
+
+def outcome_of(answer: Answer) -> str:
+    """The status of the one record in a batch, or its code."""
+    (outcome,) = answer.json().values()
+    return str(outcome.get("code", outcome["status"]))
+
+
+async def test_a_push_of_an_accepted_peer_is_admitted_in_the_peer_class(client: Client, node: Node) -> None:
+    await node.peers.put(Peer(key=PEER.public, accept=True))
+
+    assert outcome_of(await push(client, node)) == "accepted"
+
+
+@pytest.mark.parametrize(
+    "peer",
+    [
+        Peer(url="http://peer.example", key=PEER.public, accept=False, pull=True),
+        Peer(key=PEER.public),
+        Peer(url="http://peer.example", pull=True),
+    ],
+)
+async def test_a_push_of_any_other_key_is_a_clients(client: Client, node: Node, peer: Peer) -> None:
+    await node.peers.put(peer)
+
+    assert outcome_of(await push(client, node)) == "too_old"
+
+
+async def test_a_push_of_a_key_that_is_pulled_from_is_accepted_by_default(client: Client, node: Node) -> None:
+    await node.peers.put(Peer(url="http://peer.example", key=PEER.public, pull=True))
+
+    assert outcome_of(await push(client, node)) == "accepted"
+
+
+async def test_a_push_that_is_forged_or_replayed_is_refused_whole(client: Client, node: Node) -> None:
+    await node.peers.put(Peer(key=PEER.public, accept=True))
+    body = batch([signed(OLD)])
+    of_another_body = {PUSH_HEADER: sign_push(PEER, node.key.public, body + b" ", NOW)}
+
+    stale = await push(client, node, at=NOW - PUSH_AGE_S_MAX - 1)
+    elsewhere = await push(client, node, receiver="0" * 64)
+    forged = await client.send("PUT", "/claims", body, of_another_body)
+
+    assert [answer.refusal for answer in (stale, elsewhere, forged)] == [(401, "bad_signature")] * 3
+    assert (await client.get("/domains")).json() == []
+
+
+async def test_a_push_header_that_cannot_be_read_is_malformed(client: Client) -> None:
+    answer = await client.put_batch([fresh()], {PUSH_HEADER: "key=1"})
+
+    assert answer.refusal == (400, "malformed")
+
+
+async def test_a_forged_push_of_one_claim_is_refused_as_a_problem(client: Client, node: Node) -> None:
+    forged = sign_push(PEER, node.key.public, b"another body", NOW)
+
+    assert (await client.put(fresh(), {PUSH_HEADER: forged})).refusal == (401, "bad_signature")
+
+
+async def test_the_admin_token_admits_records_of_any_age(client: Client, node: Node) -> None:
+    assert outcome_of(await client.put_batch([OLD], as_admin(node))) == "accepted"
+
+
+@pytest.mark.parametrize("value", ["Bearer", "Bearer x", "Basic eDp5", "", "Bearer \xff"])
+async def test_a_wrong_token_is_unauthorized_wherever_it_is_shown(client: Client, value: str) -> None:
+    headers = {"Authorization": value}
+
+    answers = [
+        await client.put_batch([fresh()], headers),
+        await client.put(fresh(), headers),
+        await client.send("POST", "/sync/push", headers=headers),
+        await client.send("PUT", "/peers", b"{}", headers),
+        await client.send("DELETE", "/peers?url=x", headers=headers),
+    ]
+
+    assert [answer.refusal for answer in answers] == [(401, "unauthorized")] * len(answers)
+    assert {answer.headers["WWW-Authenticate"] for answer in answers} == {'Bearer realm="dnarc"'}
+
+
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/peers"), ("DELETE", "/peers?url=x")])
+async def test_peers_are_changed_with_the_token_only(client: Client, method: str, path: str) -> None:
+    assert (await client.send(method, path, b"{}")).refusal == (401, "unauthorized")
+
+
+ELSEWHERE = {
+    "a proxy": {"X-Forwarded-For": "127.0.0.1"},
+    "a proxy of the standard": {"Forwarded": "for=127.0.0.1"},
+    "a proxy that only says that it is one": {"Via": "1.1 proxy"},
+    "a page of another site": {"Sec-Fetch-Site": "cross-site"},
+    "a page of a sister site": {"Sec-Fetch-Site": "same-site"},
+    "a page whose name was made to lead here": {"Host": "attacker.example"},
+}
+
+
+@pytest.mark.parametrize("headers", ELSEWHERE.values(), ids=ELSEWHERE.keys())
+@pytest.mark.parametrize("path", ["/sync/push", "/sync/pull"])
+async def test_a_sync_asked_for_from_elsewhere_needs_the_token(
+    client: Client, node: Node, path: str, headers: dict[str, str]
+) -> None:
+    without = await client.send("POST", path, headers=headers)
+    with_token = await client.send("POST", path, headers=headers | as_admin(node))
+
+    assert without.refusal == (401, "unauthorized")
+    assert with_token.status == 200
+
+
+@pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "same-origin"}, {"Host": "localhost"}, {"Host": "[::1]"}])
+async def test_a_sync_asked_for_from_here_needs_no_token(client: Client, headers: dict[str, str]) -> None:
+    assert (await client.send("POST", "/sync/push", headers=headers)).status == 200
+
+
+@pytest.fixture
+async def frugal(tmp_path: Path) -> AsyncIterator[Client]:
+    """A client of a node that takes next to nothing from one address."""
+    settings = Settings(port=0, data=tmp_path / "frugal", records_per_second_max=1.0, refused_per_minute_max=1.0)
+    async with Node(settings, World(now_s=lambda: NOW)) as node, Client(node.url) as client:
+        yield client
+
+
+async def test_quotas_spare_loopback_and_bind_what_comes_through_a_proxy(frugal: Client) -> None:
+    through_proxies = [{"X-Forwarded-For": f"10.0.0.{number}"} for number in range(100)]
+
+    here = [(await frugal.put(fresh(f"here-{number}"))).status for number in range(100)]
+    proxied = [await frugal.put(fresh(f"proxied-{number}"), via) for number, via in enumerate(through_proxies)]
+
+    assert set(here) == {201}
+    assert proxied[-1].status == 429, "whatever addresses the proxy names"
+    assert int(proxied[-1].headers["Retry-After"]) >= 1
+    assert outcome_of(proxied[-1]) == "rate_limited"
+
+
+async def test_a_batch_past_its_quota_is_told_when_to_come_back(frugal: Client) -> None:
+    records = [fresh(f"label-{number}") for number in range(500)]
+
+    answers = [await frugal.put_batch(records, {"Via": "1.1 proxy"}) for _ in range(3)]
+
+    assert answers[-1].refusal == (429, "rate_limited")
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::", "2001:db8:1:3::/64"),
+    ],
+)
+def test_quotas_count_an_ipv6_network_as_one(address: str, network: str) -> None:
+    assert network_of(ip_address(address)) == network

@@ -1,0 +1,212 @@
+"""Collections: whole or in pages, heads or every record, each item exactly once and in order."""
+
+import json
+import re
+
+import pytest
+
+from node.http_api import cursor, listing
+from node.http_api.query import LIMIT_MAX
+from node.node import Node
+from protocol.record import Record
+from tests.history import ALICE, BOB, claim, signed
+from tests.node.http_api.talking import NOW, Answer, Client, fresh, listed, shown
+
+
+def heads_of_two_domains() -> list[Record]:
+    """Out of order on purpose; the names sort differently by UTF-16 than by UTF-8."""
+    labels = ["b", "￿", "a", "😀", "A", "é"]
+    return [fresh(label, domain=domain) for domain in ("y.example", "example") for label in labels]
+
+
+def by_name(records: list[Record]) -> list[Record]:
+    return sorted(records, key=lambda record: (record.domain, record.label.encode()))
+
+
+def by_order_key(records: list[Record]) -> list[Record]:
+    return sorted(records, key=lambda record: record.order_key)
+
+
+async def pages_of(client: Client, path: str) -> list[Answer]:
+    """All pages, following the `Link` of each to the next."""
+    pages = [await client.get(path)]
+    while link := pages[-1].headers.get("Link"):
+        match = re.fullmatch('<([^>]+)>; rel="next"', link)
+        assert match is not None
+        pages.append(await client.get(match[1]))
+    return pages
+
+
+async def test_heads_come_in_order_of_domain_then_label(client: Client) -> None:
+    records = heads_of_two_domains()
+    await client.put_batch(records)
+
+    everything = await client.get("/claims")
+    one_domain = await client.get("/claims/example")
+
+    assert listed(everything) == shown(*by_name(records))
+    assert listed(one_domain) == shown(*by_name(records[6:]))
+    assert "Link" not in everything.headers
+
+
+async def test_an_empty_node_lists_nothing(client: Client) -> None:
+    assert [(await client.get(path)).body for path in ("/claims", "/claims?history=true")] == [b"{}", b"{}"]
+    assert (await client.get("/claims?history=true&ids=true")).body == b"[]"
+    assert (await client.get("/claims", {"Accept": "application/x-ndjson"})).body == b""
+
+
+async def test_history_is_every_record_by_order_key_across_domains(client: Client, node: Node) -> None:
+    records = [
+        claim(label, by, at=at, domain=domain)
+        for domain in ("example", "y.example")
+        for label in ("a", "b")
+        for by in (ALICE, BOB)
+        for at in (1, 2, 3)
+    ]
+    await client.import_all(node, records)
+
+    everything = await client.get("/claims?history=true")
+    one_domain = await client.get("/claims/example?history=true")
+    ids = await client.get("/claims/example?history=true&ids=true")
+
+    assert listed(everything) == shown(*by_order_key(records))
+    assert listed(one_domain) == shown(*by_order_key(records[:12]))
+    assert ids.json() == [[record.timestamp, record.id] for record in by_order_key(records[:12])]
+
+
+@pytest.mark.parametrize("limit", [1, 4, 5, 11, 12, 13])
+@pytest.mark.parametrize("query", ["", "&history=true", "&since=1", "&history=true&since=1"])
+async def test_pages_joined_are_the_whole(client: Client, limit: int, query: str) -> None:
+    await client.put_batch(heads_of_two_domains())
+    whole = listed(await client.get(f"/claims?{query[1:]}"))
+
+    pages = await pages_of(client, f"/claims?limit={limit}{query}")
+
+    assert [item for page in pages for item in listed(page)] == whole
+    assert [len(listed(page)) for page in pages[:-1]] == [limit] * (len(pages) - 1)
+    assert len(pages) == -(-12 // limit)
+
+
+async def test_pages_of_ids_joined_are_the_whole(client: Client) -> None:
+    await client.put_batch(heads_of_two_domains())
+    whole = (await client.get("/claims?history=true&ids=true")).json()
+
+    pages = await pages_of(client, "/claims?history=true&ids=true&limit=5")
+
+    assert [item for page in pages for item in page.json()] == whole
+
+
+@pytest.mark.parametrize("query", ["limit=1", "limit=1&history=true"])
+async def test_what_arrives_between_two_pages_moves_nothing(client: Client, node: Node, query: str) -> None:
+    early, late = fresh("b"), claim("d", at=NOW + 1)
+    await client.put_batch([early, late])
+    first = await client.get(f"/claims?{query}")
+    await client.import_all(node, [claim("a", at=1), claim("c", at=NOW + 1)])
+
+    rest = await pages_of(client, first.headers["Link"][1:].partition(">")[0])
+
+    assert listed(first) == shown(early)
+    assert shown(late)[0] in [item for page in rest for item in listed(page)]
+    assert shown(early)[0] not in [item for page in rest for item in listed(page)]
+
+
+async def test_since_is_inclusive(client: Client, node: Node) -> None:
+    old, middle, new = (claim(label, at=at) for label, at in (("a", 1), ("b", 2), ("c", 3)))
+    await client.import_all(node, [old, middle, new])
+
+    heads = await client.get("/claims?since=2")
+    history = await client.get("/claims/example?history=true&since=2")
+    after_all = await client.get("/claims?history=true&since=9007199254740991")
+
+    assert listed(heads) == listed(history) == shown(middle, new)
+    assert listed(after_all) == []
+
+
+async def test_lines_hold_the_same_as_the_dict(client: Client) -> None:
+    records = by_name([fresh("a"), fresh("b")])
+    await client.put_batch(records)
+
+    answer = await client.get("/claims", {"Accept": "application/json;q=0.5, application/x-ndjson"})
+    ids = await client.get("/claims?history=true&ids=true", {"Accept": "application/x-ndjson"})
+
+    assert answer.headers["Content-Type"] == ids.headers["Content-Type"] == "application/x-ndjson"
+    assert [json.loads(line) for line in answer.body.splitlines()] == [
+        {"signature": signed(record).signature, "record": json.loads(record.canonical)} for record in records
+    ]
+    assert [json.loads(line) for line in ids.body.splitlines()] == [
+        [record.timestamp, record.id] for record in by_order_key(records)
+    ]
+
+
+async def test_more_than_a_page_of_the_store_is_streamed_whole(client: Client, node: Node) -> None:
+    count = 2 * listing.PAGE_RECORDS_MAX + 1
+    records = [claim(f"label-{number:04}", at=1 + number % 7) for number in range(count)]
+    await client.import_all(node, records)
+
+    heads = await client.get("/claims")
+    history = await client.get("/claims?history=true")
+    limited = await client.get(f"/claims?limit={count - 1}")
+
+    assert listed(heads) == shown(*records)
+    assert listed(history) == shown(*by_order_key(records))
+    assert listed(limited) == shown(*records[:-1])
+    assert "Link" in limited.headers
+
+
+async def test_large_records_are_streamed_whole(client: Client, node: Node) -> None:
+    records = [claim(f"label-{number:02}", at=NOW, text="x" * 60_000) for number in range(40)]
+    for begin in range(0, 40, 20):
+        await client.import_all(node, records[begin : begin + 20])
+
+    assert listed(await client.get("/claims")) == shown(*records)
+    assert listed(await client.get("/claims?history=true")) == shown(*by_order_key(records))
+
+
+MALFORMED = [
+    "limit=0",
+    f"limit={LIMIT_MAX + 1}",
+    "limit=",
+    "limit=-1",
+    "limit=1.0",
+    "limit=%D9%A1",
+    "limit=1&limit=1",
+    "since=-1",
+    "since=9007199254740992",
+    "since=x",
+    "since=" + "1" * 5_000,
+    "history=yes",
+    "ids=true",
+    "history=false&ids=true",
+    "Limit=1",
+    "label=a",
+    "after=",
+    "after=x",
+    "after=%FF",
+    "after=%ED%A0%80",
+    f"after={cursor.of_key(bytes(40))}",
+    f"history=true&after={cursor.of_label('example', 'a')}",
+    f"after={cursor.of_label('', 'a')}",
+    "%FF=1",
+    "=1",
+]
+
+
+@pytest.mark.parametrize("query", MALFORMED)
+@pytest.mark.parametrize("path", ["/claims", "/claims/example"])
+async def test_a_parameter_that_is_not_understood_is_malformed(client: Client, path: str, query: str) -> None:
+    await client.put(fresh())
+
+    assert (await client.get(f"{path}?{query}")).refusal == (400, "malformed")
+
+
+async def test_the_largest_limit_is_taken(client: Client) -> None:
+    assert (await client.get(f"/claims?limit={LIMIT_MAX}")).status == 200
+
+
+async def test_a_head_request_has_the_headers_and_no_body(client: Client) -> None:
+    await client.put_batch([fresh("a"), fresh("b")])
+
+    answer = await client.send("HEAD", "/claims?limit=1")
+
+    assert (answer.status, answer.body) == (200, b"")
+    assert "Link" in answer.headers

@@ -1,0 +1,184 @@
+"""Reading single things over HTTP."""
+
+import hashlib
+
+import pytest
+
+from node.node import Node
+from tests.history import ALICE, BOB, NOWHERE, claim, offer, signed
+from tests.node.http_api.talking import NOW, Client, fresh, listed, shown
+
+
+async def test_a_head_is_a_dict_by_signature_with_its_id_as_etag(client: Client) -> None:
+    record = fresh()
+    await client.put(record)
+
+    answer = await client.get("/claims/example/garden")
+
+    assert answer.status == 200
+    assert answer.headers["ETag"] == f'"{record.id}"'
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert listed(answer) == shown(record)
+    assert record.canonical in answer.body, "the canonical bytes stand in the answer as they are"
+
+
+@pytest.mark.parametrize("form", ['"{}"', 'W/"{}"', '"other", "{}"', "*"])
+async def test_a_head_that_the_client_has_is_not_sent_again(client: Client, form: str) -> None:
+    record = fresh()
+    await client.put(record)
+
+    answer = await client.get("/claims/example/garden", {"If-None-Match": form.format(record.id)})
+
+    assert (answer.status, answer.body, answer.headers["ETag"]) == (304, b"", f'"{record.id}"')
+
+
+async def test_a_new_head_is_sent_to_who_has_the_old_one(client: Client) -> None:
+    old, new = fresh(), claim("garden", at=NOW + 1)
+    await client.put(old)
+    await client.get("/claims/example/garden")
+    await client.put(new)
+
+    answer = await client.get("/claims/example/garden", {"If-None-Match": f'"{old.id}"'})
+
+    assert (answer.status, listed(answer)) == (200, shown(new))
+
+
+LABELS = {
+    "a slash": ("a/b", "a%2Fb"),
+    "braces": ("{label}", "%7Blabel%7D"),
+    "a percent sign": ("100%", "100%25"),
+    "a percent sign and digits": ("%2F", "%252F"),
+    "a plus and a space": ("a+b c", "a+b%20c"),
+    "a question mark and a hash": ("who?#", "who%3F%23"),
+    "beyond ASCII": ("žluťoučký 🐎", "%C5%BElu%C5%A5ou%C4%8Dk%C3%BD%20%F0%9F%90%8E"),
+    "the word history": ("history", "history"),
+    "an at sign inside": ("me@here", "me@here"),
+}
+
+
+@pytest.mark.parametrize(("label", "path"), LABELS.values(), ids=LABELS.keys())
+async def test_any_label_can_be_read(client: Client, label: str, path: str) -> None:
+    record = fresh(label)
+    await client.put(record)
+
+    head = await client.get(f"/claims/example/{path}")
+    history = await client.get(f"/claims/example/{path}/history")
+
+    assert listed(head) == shown(record)
+    assert history.json()["label"] == label
+
+
+@pytest.mark.parametrize("label", ["other", "%00", "%ED%A0%80", "%FF", "%C0%AF", "a" * 256, "%7F"])
+@pytest.mark.parametrize("tail", ["", "/history"])
+async def test_a_label_that_nobody_claimed_or_could_is_unknown(client: Client, label: str, tail: str) -> None:
+    await client.put(fresh())
+
+    answer = await client.get(f"/claims/example/{label}{tail}")
+
+    assert answer.refusal == (404, "unknown_label")
+
+
+@pytest.mark.parametrize("domain", ["nowhere", "EXAMPLE", "%00", "%ED%A0%80", "-"])
+@pytest.mark.parametrize("tail", ["", "/garden", "/garden/history"])
+async def test_a_domain_without_records_is_unknown(client: Client, domain: str, tail: str) -> None:
+    answer = await client.get(f"/claims/{domain}{tail}")
+
+    assert answer.refusal == (404, "unknown_domain")
+
+
+async def test_a_history_holds_every_record_with_its_verdict(client: Client, node: Node) -> None:
+    founded = claim("garden", ALICE, at=1)
+    rival = claim("garden", BOB, at=2)
+    offered = offer("garden", ALICE, to=BOB, at=3)
+    transferred = claim("garden", BOB, at=4)
+    await client.import_all(node, [transferred, rival, founded, offered])
+
+    answer = await client.get("/claims/example/garden/history")
+
+    verdicts = [(founded, "founded"), (rival, "rival"), (offered, "offered"), (transferred, "transferred")]
+    assert answer.json() == {
+        "domain": "example",
+        "label": "garden",
+        "owner": BOB.public,
+        "head": transferred.id,
+        "contested": True,
+        "records": [
+            {"id": record.id, "signature": signature, "verdict": verdict, "received": NOW, "record": body}
+            for record, verdict in verdicts
+            for signature, body in shown(record)
+        ],
+    }
+
+
+async def test_a_history_without_a_founding_has_no_head(client: Client, node: Node) -> None:
+    orphan = claim("garden", at=1, prev=NOWHERE)
+    await client.import_all(node, [orphan])
+
+    history = (await client.get("/claims/example/garden/history")).json()
+    head = await client.get("/claims/example/garden")
+
+    assert (history["owner"], history["head"], history["contested"]) == (None, None, False)
+    assert [entry["verdict"] for entry in history["records"]] == ["orphan"]
+    assert head.refusal == (404, "unknown_label")
+
+
+async def test_records_are_found_by_id_whether_accepted_or_not(client: Client, node: Node) -> None:
+    founded, rival = claim("garden", ALICE, at=1), claim("garden", BOB, at=2)
+    await client.import_all(node, [founded, rival])
+
+    one = await client.get(f"/records/{rival.id}")
+    some = await client.get(f"/records?id={rival.id}&id={NOWHERE}&id={founded.id}&id={rival.id}")
+
+    assert listed(one) == shown(rival)
+    assert listed(some) == shown(rival, founded)
+
+
+@pytest.mark.parametrize("path", [f"/records/{NOWHERE}", f"/records?id={NOWHERE}"])
+async def test_a_record_that_is_not_here_is_unknown(client: Client, path: str) -> None:
+    assert (await client.get(path)).refusal == (404, "unknown_record")
+
+
+@pytest.mark.parametrize("path", ["/records/xy", "/records?id=xy", "/records", f"/records/{NOWHERE.upper()[:-1]}F"])
+async def test_what_is_no_record_id_is_malformed(client: Client, path: str) -> None:
+    assert (await client.get(path)).refusal == (400, "malformed")
+
+
+async def test_a_hundred_records_may_be_asked_for_and_not_one_more(client: Client) -> None:
+    record = fresh()
+    await client.put(record)
+    others = [hashlib.sha256(bytes([number])).hexdigest() for number in range(100)]
+
+    hundred = await client.get("/records?id=" + "&id=".join([record.id, *others[:99]]))
+    more = await client.get("/records?id=" + "&id=".join([record.id, *others]))
+
+    assert listed(hundred) == shown(record)
+    assert more.refusal == (400, "malformed")
+
+
+async def test_domains_are_those_that_hold_records_sorted(client: Client) -> None:
+    await client.put_batch([fresh(domain="b"), fresh(domain="a.b"), fresh(domain="c")])
+
+    assert (await client.get("/domains")).json() == ["a.b", "b", "c"]
+
+
+async def test_a_node_says_who_it_is_and_what_it_holds(client: Client, node: Node) -> None:
+    await client.put(fresh())
+
+    answer = (await client.get("/node")).json()
+
+    index = node.indexes.get("example")
+    assert index is not None
+    assert (answer["node"], answer["epoch"]) == (node.key.public, node.store.epoch)
+    assert answer["domains"] == {"example": {"count": 1, "fingerprint": index.fingerprint().hex(), "newest": NOW}}
+    assert answer["limits"]["batch_records_max"] == 1_000
+
+
+async def test_two_spellings_of_one_signature_stay_one_record(client: Client) -> None:
+    record = fresh()
+    one = signed(record)
+
+    spaced = await client.send("PUT", f"/claims/{one.signature}", record.canonical.replace(b",", b" ,\n"))
+
+    assert spaced.status == 201
+    assert listed(await client.get("/claims/example/garden")) == shown(record)

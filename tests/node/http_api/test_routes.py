@@ -1,0 +1,146 @@
+"""The table of routes is the router and the document; what is in neither is refused in our words."""
+
+import re
+
+import pytest
+
+from node.http_api.problems import STATUSES
+from node.http_api.routes import PATH_VARIABLES, ROUTES
+from protocol.errors import Code
+from tests.node.http_api.talking import Client, fresh
+
+# Section 4 of the protocol, but for streams and the explorer.
+CONTRACT = {
+    ("GET", "/domains"),
+    ("GET", "/claims"),
+    ("GET", "/claims/{name}"),
+    ("GET", "/claims/{domain}/{label}"),
+    ("GET", "/claims/{domain}/{label}/history"),
+    ("GET", "/records/{id}"),
+    ("GET", "/records"),
+    ("PUT", "/claims/{name}"),
+    ("PUT", "/claims"),
+    ("POST", "/sync/push"),
+    ("POST", "/sync/pull"),
+    ("GET", "/peers"),
+    ("PUT", "/peers"),
+    ("DELETE", "/peers"),
+    ("GET", "/node"),
+    ("GET", "/health"),
+    ("GET", "/metrics"),
+    ("GET", "/openapi.json"),
+    ("GET", "/"),
+}
+
+
+def test_every_request_of_the_contract_has_a_route() -> None:
+    assert {(route.method, route.path) for route in ROUTES} == CONTRACT
+
+
+async def test_every_route_is_in_the_document_and_nothing_else(client: Client) -> None:
+    document = (await client.get("/openapi.json")).json()
+
+    described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    assert described == {(route.method, route.path) for route in ROUTES}
+    assert document["openapi"] == "3.1.0"
+
+
+async def test_every_parameter_is_in_the_document(client: Client) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+
+    for route in ROUTES:
+        described = {(one["in"], one["name"]) for one in paths[route.path][route.method.lower()]["parameters"]}
+        in_path = {("path", name) for name in re.findall(r"{(\w+)}", route.path)}
+        in_query = {("query", parameter.name) for parameter in route.parameters}
+        in_headers = {("header", parameter.name) for parameter in route.headers}
+        assert described == in_path | in_query | in_headers
+
+
+async def test_every_reference_of_the_document_leads_somewhere(client: Client) -> None:
+    answer = await client.get("/openapi.json")
+
+    names = set(re.findall(r'"#/components/schemas/(\w+)"', answer.body.decode()))
+    schemas = answer.json()["components"]["schemas"]
+    assert names <= set(schemas)
+    assert set(schemas) - names == {"Line"}
+
+
+def test_every_variable_of_a_path_is_described() -> None:
+    assert {name for route in ROUTES for name in re.findall(r"{(\w+)}", route.path)} == set(PATH_VARIABLES)
+
+
+def test_every_code_has_a_status() -> None:
+    assert set(STATUSES) == set(Code)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/nothing", "/claims/", "/claims/a/", "/claims/a/b/c", "/claims/a/b/history/", "//claims", "/%FF", "/peers/x"],
+)
+async def test_a_path_without_route_is_unknown(client: Client, path: str) -> None:
+    assert (await client.get(path)).refusal == (404, "unknown_route")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("POST", "/claims", "GET, HEAD, OPTIONS, PUT"),
+        ("DELETE", "/claims/a/b", "GET, HEAD, OPTIONS"),
+        ("PUT", "/claims/a/a%2Fb/history", "GET, HEAD, OPTIONS"),
+        ("GET", "/sync/push", "OPTIONS, POST"),
+        ("PATCH", "/peers", "DELETE, GET, HEAD, OPTIONS, PUT"),
+        ("TRACE", "/", "GET, HEAD, OPTIONS"),
+    ],
+)
+async def test_a_method_that_a_path_does_not_have_is_said_with_those_it_has(
+    client: Client, method: str, path: str, allow: str
+) -> None:
+    answer = await client.send(method, path)
+
+    assert answer.refusal == (405, "method_not_allowed")
+    assert answer.headers["Allow"] == allow
+
+
+async def test_a_page_of_any_origin_may_read_public_data_and_nothing_else(client: Client) -> None:
+    await client.put(fresh())
+    paths = [re.sub(r"{\w+}", "x", route.path) for route in ROUTES if route.method == "GET"]
+    public = [route.is_public for route in ROUTES if route.method == "GET"]
+
+    answers = [await client.get(path) for path in paths]
+
+    assert [answer.headers.get("Access-Control-Allow-Origin") for answer in answers] == [
+        "*" if is_public else None for is_public in public
+    ]
+    assert {path for path, is_public in zip(paths, public, strict=True) if not is_public} == {
+        "/peers",
+        "/health",
+        "/metrics",
+    }
+
+
+async def test_a_preflight_lets_pages_read_and_not_write(client: Client) -> None:
+    asks = {"Origin": "https://page.example", "Access-Control-Request-Method": "GET"}
+
+    public = await client.send("OPTIONS", "/claims/a/b", headers=asks)
+    private = await client.send("OPTIONS", "/peers", headers=asks)
+
+    assert (public.status, private.status) == (204, 204)
+    assert public.headers["Access-Control-Allow-Origin"] == "*"
+    assert public.headers["Access-Control-Allow-Methods"] == "GET, HEAD"
+    assert "If-None-Match" in public.headers["Access-Control-Allow-Headers"]
+    assert "Access-Control-Allow-Origin" not in private.headers
+
+
+async def test_every_reading_route_answers_a_head_request_alike(client: Client) -> None:
+    record = fresh()
+    await client.put(record)
+    values = {"{name}": "example", "{domain}": "example", "{label}": "garden", "{id}": record.id}
+    for route in ROUTES:
+        if route.method == "GET":
+            path = re.sub(r"{\w+}", lambda match: values[match[0]], route.path)
+            path += f"?id={record.id}" if path == "/records" else ""
+
+            read, asked = await client.get(path), await client.send("HEAD", path)
+
+            assert (asked.status, asked.body, read.status) == (200, b"", 200)
+            assert asked.headers["Content-Type"] == read.headers["Content-Type"]
