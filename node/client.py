@@ -7,7 +7,7 @@ asynchronous client would take longer than its work.
 import contextlib
 import http.client
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -109,11 +109,10 @@ class NodeClient:
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(parts.hostname, parts.port, timeout=timeout_s)
 
-    @property
-    def has_token(self) -> bool:
-        return self._token is not None
+    def __enter__(self) -> Self:
+        return self
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         self._connection.close()
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:

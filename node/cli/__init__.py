@@ -14,15 +14,16 @@ What a command needs is imported when it runs, so that `dnarc --help` answers at
 """
 
 import sys
+from collections.abc import Sequence
 
 
-def main() -> None:
-    """Run the command that `sys.argv` names, and exit with its code."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command that the arguments name, those of `sys.argv` by default, and exit with its code."""
     from node.cli.app import app
     from node.cli.failures import describe
 
     try:
-        app()
+        app(arguments)
     except Exception as error:
         failure = describe(error)
         if failure is None:

@@ -156,12 +156,14 @@ def _publish(
 ) -> None:
     """Sign what follows the head, and hand it to the node."""
     _warn_of_spelling(domain, label)
-    key, client = open_key(key_file), connect(node)
-    head = fetch_head(client, domain, label)
-    if is_offered and head is not None and head.record.newowner != key.public:
-        raise CommandError(Exit.REFUSED, "not_owner", f"{label} is not offered to this key, {key.public}")
-    signed = follow(head, key, {**content_of(head), "domain": domain, "label": label}, int(time.time()))
-    _tell(_put(client, signed), signed, as_json)
+    key = open_key(key_file)
+    with connect(node) as client:
+        head = fetch_head(client, domain, label)
+        if is_offered and head is not None and head.record.newowner != key.public:
+            raise CommandError(Exit.REFUSED, "not_owner", f"{label} is not offered to this key, {key.public}")
+        signed = follow(head, key, {**content_of(head), "domain": domain, "label": label}, int(time.time()))
+        outcome = _put(client, signed)
+    _tell(outcome, signed, as_json)
 
 
 def follow(head: "SignedRecord | None", key: "SigningKey", content: Content, now: int) -> "SignedRecord":

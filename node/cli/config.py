@@ -48,7 +48,9 @@ def config(
         }
         for each in describe()
     }
-    show(_plain_paths(answer), as_json, lambda: table(["setting", "value", "unit", "source", "what it is for"], rows))
+    show(
+        _plain_paths(answer), as_json, lambda: table(["setting", "~value", "unit", "~source", "~what it is for"], rows)
+    )
 
 
 def version(as_json: AsJson = False) -> None:

@@ -57,12 +57,12 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write every record, accepted or not, to a file, one {signature, record} a line; go on where such a file ends."""
-    client = connect(node)
     if str(file) == "-":
-        _copy(client, domain, Place(), sys.stdout.buffer)
+        with connect(node) as client:
+            _copy(client, domain, Place(), sys.stdout.buffer)
         return
     try:
-        with file.open("a+b") as out:
+        with file.open("a+b") as out, connect(node) as client:
             place = resume(out, file)
             written = _copy(client, domain, place, out)
     except OSError as error:

@@ -64,6 +64,7 @@ def describe(error: Exception) -> CommandError | None:
     from node.client import NodeError, Unreachable
     from node.keyfile import KeyfileError
     from node.settings import SettingsError
+    from node.store import StoreError
     from protocol.errors import ProtocolError
 
     match error:
@@ -77,7 +78,11 @@ def describe(error: Exception) -> CommandError | None:
             return CommandError(Exit.USAGE, "settings", str(error))
         case KeyfileError():
             return CommandError(Exit.USAGE, "keyfile", str(error))
+        case StoreError():
+            return CommandError(Exit.MACHINE, "storage", str(error))
         case OSError():
             return CommandError(Exit.MACHINE, "machine", str(error))
+        case _ if type(error).__module__ == "sqlite3":  # by name: only the store knows SQL
+            return CommandError(Exit.MACHINE, "storage", str(error), "is dnarc.db a file of dnarc, and the disk well?")
         case _:
             return None

@@ -59,11 +59,11 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Hand the records in a file to a node. Ends with 1 if any is refused."""
-    client = connect(node, find_token(token, data))
-    if not client.has_token:
+    found = find_token(token, data)
+    if found is None:
         warn("without the admin token (--data DIR, --token) a node takes new records only")
     try:
-        with file.open("rb") as source:
+        with file.open("rb") as source, connect(node, found) as client:
             counts, refused = _import(client, file, source)
     except OSError as error:
         raise usage(f"{file} cannot be read: {error.strerror}") from error
@@ -147,4 +147,4 @@ def _summary(counts: Counter[str], refused: list[dict[str, Any]]) -> "Renderable
     if not refused:
         return plain(words)
     rows = [(each["signature"][:12], each.get("code"), each.get("detail")) for each in refused]
-    return table(["signature", "code", "why"], rows, title=words)
+    return table(["signature", "code", "~why"], rows, title=words)

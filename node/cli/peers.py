@@ -101,17 +101,15 @@ def sync(
     as_json: AsJson = False,
 ) -> None:
     """Sync with plain HTTP peers now, and say what it did. Ends with 1 where a peer could not be synced with."""
-    client = connect(node, find_token(token, data), SYNC_TIMEOUT_S)
     query = {name: value for name, value in (("peer", peer), ("domain", domain)) if value is not None}
     directions = [Direction.PULL, Direction.PUSH] if direction is Direction.BOTH else [direction]
-    reports = {each.value: client.ask("POST", f"/sync/{each.value}", query).value() for each in directions}
+    with connect(node, find_token(token, data), SYNC_TIMEOUT_S) as client:
+        reports = {each.value: client.ask("POST", f"/sync/{each.value}", query).value() for each in directions}
     answer = reports if direction is Direction.BOTH else reports[direction.value]
     show(answer, as_json, lambda: _reports_table(reports))
-    errors = [
-        f"{name}: {report['error']}" for each in reports.values() for name, report in each.items() if report["error"]
-    ]
-    if errors:
-        raise CommandError(Exit.REFUSED, "sync_failed", "; ".join(errors))
+    failed = {name for each in reports.values() for name, report in each.items() if report["error"]}
+    if failed:
+        raise CommandError(Exit.REFUSED, "sync_failed", ", ".join(sorted(failed)), "its row says why")
 
 
 def _over_http(
@@ -133,7 +131,8 @@ def _over_http(
     if data is not None and not can_do_without:
         raise usage(f"{data} is no data folder of a node", "`dnarc serve --data DIR` makes one at its first start")
     try:
-        return connect(node, find_token(token, data)).ask(method, "/peers", query, body).value()
+        with connect(node, find_token(token, data)) as client:
+            return client.ask(method, "/peers", query, body).value()
     except Unreachable:
         if not can_do_without:
             raise
@@ -170,7 +169,7 @@ def _peers_table(peers: list[dict[str, Any]]) -> Any:
         )
         for peer in peers
     ]
-    return table(["peer", "push", "pull", "accept", "key", "in step"], rows)
+    return table(["~peer", "push", "pull", "accept", "~key", "~in step"], rows)
 
 
 def _yes(value: bool) -> str:
@@ -189,4 +188,4 @@ def _reports_table(reports: dict[str, dict[str, Any]]) -> Any:
         for direction, by_peer in reports.items()
         for peer, report in by_peer.items()
     ]
-    return table(["peer", "direction", *(f"#{name}" for name in names), "#seconds", "error"], rows)
+    return table(["~peer", "direction", *(f"#{name}" for name in names), "#seconds", "~error"], rows)

@@ -48,7 +48,8 @@ def get(domain: Domain, label: OPTIONAL_LABEL = None, node: NodeUrl = DEFAULT_NO
     """Show the head of a label, or of every label of a domain. JSON: {signature: record}."""
     from node.client import path_of, signed_records
 
-    answer = connect(node).ask("GET", path_of("claims", domain, *([] if label is None else [label])))
+    with connect(node) as client:
+        answer = client.ask("GET", path_of("claims", domain, *([] if label is None else [label])))
     answer.check()
     heads = signed_records(answer.body)
     forged = [head.signature for head in heads if label is not None and not head.is_genuine()]
@@ -82,17 +83,19 @@ def why(domain: Domain, label: Label, node: NodeUrl = DEFAULT_NODE, as_json: AsJ
 
 def domains(node: NodeUrl = DEFAULT_NODE, as_json: AsJson = False) -> None:
     """Show the domains of a node and how many records each has. JSON: {domain: {count, fingerprint, newest}}."""
-    known = connect(node).get("/node")["domains"]
+    with connect(node) as client:
+        known = client.get("/node")["domains"]
     rows = [
         (name, each.get("count"), moment(each.get("newest")), each.get("fingerprint")) for name, each in known.items()
     ]
-    show(known, as_json, lambda: table(["domain", "#records", "newest", "fingerprint"], rows))
+    show(known, as_json, lambda: table(["~domain", "#records", "newest", "fingerprint"], rows))
 
 
 def _fetch_history(node: str, domain: str, label: str) -> History:
     from node.client import Unreachable, path_of
 
-    answer = connect(node).ask("GET", path_of("claims", domain, label, "history"))
+    with connect(node) as client:
+        answer = client.ask("GET", path_of("claims", domain, label, "history"))
     answer.check()
     try:
         return msgspec.json.decode(answer.body, type=History)
@@ -151,8 +154,8 @@ def _tree(past: History, replayed: "Replay", differing: list[str]) -> "Renderabl
         branch = tree.add(_headline(each, is_head=state.tip is not None and each.record.id == state.tip.id))
         branch.add(plain(_because(each)))
         if each.record.newowner is not None:
-            branch.add(plain(f"newowner {each.record.newowner}"))
-        branch.add(plain(f"signedby {each.record.signedby}", "dim"))
+            branch.add(plain(f"to {each.record.newowner}"))
+        branch.add(plain(f"by {each.record.signedby}", "dim"))
         branch.add(plain(f"record {each.record.id}", "dim"))
         if each.record.id in differing:
             branch.add(plain("the node says otherwise", "bold red"))
@@ -209,7 +212,7 @@ def _heads_table(heads: list["SignedRecord"]) -> "RenderableType":
         (record.label, short(record.signedby), moment(record.timestamp), compact(_claim_of(record.canonical)))
         for record in (head.record for head in heads)
     ]
-    return table(["label", "owner", "written", "claim"], rows)
+    return table(["~label", "owner", "written", "~claim"], rows)
 
 
 def _claim_of(canonical: bytes) -> dict[str, Any]:
@@ -225,4 +228,4 @@ def _history_table(past: History) -> "RenderableType":
         rows.append((moment(fields["timestamp"]), each.verdict, short(fields["signedby"]), short(each.id), claim, head))
     contested = ", contested" if past.contested else ""
     title = f"{safe(past.domain)} {safe(past.label)}: owned by {past.owner or 'nobody'}{contested}"
-    return table(["written", "verdict", "by", "record", "claim", ""], rows, title=title)
+    return table(["written", "verdict", "by", "record", "~claim", ""], rows, title=title)

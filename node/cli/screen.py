@@ -4,15 +4,18 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import JustifyMethod, RenderableType
     from rich.text import Text
 
-_LAST_SECOND = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
+_WIDTH_OF_A_FILE: Final = 200
+"""Columns of what no terminal shows: room for a key and an id in one row."""
+
+_LAST_SECOND: Final = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
 
 
 def show(value: Any, as_json: bool, render: Callable[[], "RenderableType"]) -> None:
@@ -21,8 +24,11 @@ def show(value: Any, as_json: bool, render: Callable[[], "RenderableType"]) -> N
         sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
         return
     from rich.console import Console
+    from rich.text import Text
 
-    Console(highlight=False).print(render())
+    answer = render()
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
+    console.print(answer, soft_wrap=isinstance(answer, Text))
 
 
 def warn(text: str) -> None:
@@ -30,13 +36,14 @@ def warn(text: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> "RenderableType":
-    """A table; a column whose name begins with `#` holds numbers and is set to the right."""
+    """A table. A column whose name begins with `#` holds numbers, set to the right; one with `~` may be folded."""
     from rich import box
     from rich.table import Table
 
     result = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        result.add_column(column.lstrip("#"), justify="right" if column.startswith("#") else "left", overflow="fold")
+        justify: JustifyMethod = "right" if column.startswith("#") else "left"
+        result.add_column(column.lstrip("#~"), justify=justify, overflow="fold", no_wrap=not column.startswith("~"))
     for row in rows:
         result.add_row(*map(plain, row))
     return result

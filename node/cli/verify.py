@@ -68,7 +68,7 @@ def _summary(counts: Counter[str], bad: list[Bad]) -> "RenderableType":
     if not bad:
         return plain(f"{counts['good']} good, 0 bad")
     rows = [(each.number, each.code, each.detail) for each in bad]
-    return table(["#entry", "code", "why"], rows, title=f"{counts['good']} good, {counts['bad']} bad")
+    return table(["#entry", "code", "~why"], rows, title=f"{counts['good']} good, {counts['bad']} bad")
 
 
 def _entries(file: str) -> Iterator[bytes | Entry]:
