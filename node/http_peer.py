@@ -7,8 +7,10 @@ none goes round in a circle. Whatever is wrong with a peer is one `ProtocolError
 """
 
 import asyncio
+import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from io import BytesIO
 from itertools import pairwise
 from typing import Annotated, Any, Final, TypeVar
 
@@ -90,12 +92,14 @@ async def connect(url: str, timeout_s: float) -> AsyncIterator["HttpPeer"]:
         ProtocolError: also from within, whatever is wrong with the peer.
     """
     full = URL(url)
-    auth = aiohttp.BasicAuth(full.user, full.password or "") if full.user is not None else None
+    headers = {"Accept-Encoding": "identity"}  # what is never unpacked cannot be a bomb
+    if full.user is not None:
+        credentials = f"{full.user}:{full.password or ''}".encode()
+        headers["Authorization"] = f"Basic {base64.b64encode(credentials).decode()}"  # RFC 7617
     limits = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s, sock_read=timeout_s)
     async with aiohttp.ClientSession(
-        auth=auth,
         timeout=limits,
-        headers={"Accept-Encoding": "identity"},  # what is never unpacked cannot be a bomb
+        headers=headers,
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
@@ -204,7 +208,7 @@ class HttpPeer:
             with _faults():
                 async with asyncio.timeout(limit_s):
                     response = await self._session.request(
-                        method, url, headers=headers, data=body, allow_redirects=False
+                        method, url, headers=headers, data=body and BytesIO(body), allow_redirects=False
                     )
             pause_s = _pause_s(response)
             if pause_s is None or pause_s > self._timeout_s or attempt == _ATTEMPTS_MAX:
@@ -334,11 +338,13 @@ def _key(listed: tuple[int, str]) -> bytes:
 
 def _next_position(response: aiohttp.ClientResponse) -> str | None:
     """The `after` of the next page; None where this was the last. Wherever else the link leads is not looked at."""
-    with _faults():
+    try:
         link: Mapping[str, Any] = response.links.get("next", {})
         if not link:
             return None
         position = URL(str(link["url"])).query.get("after")
+    except (ValueError, LookupError) as error:
+        raise _nonsense("its link to the next page cannot be read") from error
     if not position or len(position) > _AFTER_CHARACTERS_MAX:
         raise _nonsense("its link to the next page has no `after`")
     return position

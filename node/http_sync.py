@@ -25,7 +25,7 @@ from node.http_peer import (
     PutAnswer,
     connect,
 )
-from node.peers import checked_url, hidden
+from node.peers import checked_url
 from node.store import Cursor, Peer
 from protocol.admission import Trust
 from protocol.catch_up import FIRST, INVALID, Pass, after, before, lacking, walk
@@ -238,7 +238,7 @@ class _Run:
 
     def _transfer(self, domain: str, key: str) -> "_Pull | _Push":
         if self._job.direction is Direction.PULL:
-            return _Pull(self._node, hidden(self._peer.name), self._remote, domain, self._report)
+            return _Pull(self._node, self._remote, domain, self._report)
         return _Push(self._node, key, self._remote, domain, self._report)
 
 
@@ -253,9 +253,10 @@ Result = tuple[int, Code | None]
 class _Pull:
     """Records of one domain from the peer to this node."""
 
-    def __init__(self, node: "Node", name: str, remote: HttpPeer, domain: str, report: Report) -> None:
+    def __init__(self, node: "Node", remote: HttpPeer, domain: str, report: Report) -> None:
         self._node = node
-        self._origin = Origin(Trust.PEER, name, waits=True)
+        # No address, so no quota: this node asks for what it gets, as fast as it takes it in.
+        self._origin = Origin(Trust.PEER, waits=True)
         self._remote = remote
         self._domain = domain
         self._report = report

@@ -7,7 +7,8 @@ when it is written.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -70,7 +71,7 @@ class Peers:
         self._tell()
         return is_removed
 
-    async def watch(self, interval_s: float) -> AsyncIterator[Sequence[Peer]]:
+    async def watch(self, interval_s: float) -> AsyncGenerator[Sequence[Peer], None]:
         """The table as it is, and again after every change; read each `interval_s`, and at once after a change made
         here.
         """
@@ -99,10 +100,10 @@ def hidden(name: str) -> str:
 
 
 async def _wait(change: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(change.wait(), seconds)
-    except TimeoutError:
-        return
+    # Not `wait_for`, which before Python 3.12 loses a cancellation that comes together with the event.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await change.wait()
 
 
 def _checked(peer: Peer) -> Peer:

@@ -1,0 +1,640 @@
+"""Sync over plain HTTP, with whole nodes on real sockets and real stores, and with peers that misbehave."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from node.http_sync import COMPARISON_SHARE, Acquaintance, Direction, Job, sync_once
+from node.store import Cursor, Peer
+from node.sync import BACKOFF_S_MAX, QUEUE_MAX, pause_s
+from protocol.admission import Trust
+from protocol.errors import Code, ProtocolError
+from tests.history import ALICE, BOB, CAROL, DOMAIN, claim, signed
+from tests.node.sync_network import (
+    NOW,
+    Handler,
+    answering,
+    befriend,
+    claims,
+    false_peer,
+    give,
+    held,
+    ids,
+    line,
+    node_answer,
+    report,
+    running,
+    sync,
+)
+
+
+async def test_a_pull_brings_all_that_the_peer_holds(tmp_path: Path) -> None:
+    records = claims(25)
+    async with running(tmp_path / "a", sync_page=10) as a, running(tmp_path / "b") as b:
+        await give(b, *records)
+        await befriend(a, b, pull=True)
+
+        result = await sync(a, "pull", b.url)
+
+        assert result == report(records=25, accepted=25, through={DOMAIN: records[-1].timestamp})
+        assert held(a) == ids(records)
+
+
+async def test_a_push_gives_the_peer_all_that_is_held(tmp_path: Path) -> None:
+    records = claims(25)
+    async with running(tmp_path / "a", sync_page=10) as a, running(tmp_path / "b") as b:
+        await give(a, *records)
+        await befriend(a, b, push=True)
+
+        result = await sync(a, "push", b.url)
+
+        assert result == report(records=25, accepted=25, through={DOMAIN: records[-1].timestamp})
+        assert held(b) == ids(records)
+
+
+@pytest.mark.parametrize("direction", ["push", "pull"])
+async def test_a_second_run_has_nothing_to_carry(tmp_path: Path, direction: str) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await give(a if direction == "push" else b, *claims(3))
+        await befriend(a, b, push=True, pull=True)
+        first = await sync(a, direction, b.url)
+
+        second = await sync(a, direction, b.url)
+
+        assert second == report(through=first["through"])
+
+
+async def test_more_records_of_one_second_than_a_page_holds_are_no_trap(tmp_path: Path) -> None:
+    records = [claim(f"plot-{number}", ALICE, NOW - 5) for number in range(35)]
+    async with running(tmp_path / "a", sync_page=10) as a, running(tmp_path / "b") as b:
+        await give(b, *records)
+        await befriend(a, b, pull=True)
+
+        result = await sync(a, "pull", b.url)
+
+        assert result == report(records=35, accepted=35, through={DOMAIN: NOW - 5})
+
+
+@pytest.mark.parametrize("order", [("pull", "push"), ("push", "pull")])
+async def test_rival_founders_end_in_one_head_whichever_direction_ran_first(
+    tmp_path: Path, order: tuple[str, str]
+) -> None:
+    older, younger = claim("garden", ALICE, NOW - 20), claim("garden", BOB, NOW - 10)
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await give(a, younger, trust=Trust.CLIENT)
+        await give(b, older, trust=Trust.CLIENT)
+        await befriend(a, b, push=True, pull=True)
+
+        for direction in order:
+            await sync(a, direction, b.url)
+
+        for node in (a, b):
+            states = await node.store.states([(DOMAIN, "garden")])
+            history = await node.store.history(DOMAIN, "garden")
+            state = states[DOMAIN, "garden"]
+            assert state.tip is not None
+            assert (state.tip.id, state.contested) == (older.id, True)
+            assert [(stored.signed.record.id, stored.verdict) for stored in history] == [
+                (older.id, "founded"),
+                (younger.id, "rival"),
+            ]
+
+
+@pytest.mark.parametrize("direction", ["push", "pull"])
+async def test_what_the_cursor_misses_is_repaired_once(tmp_path: Path, direction: str) -> None:
+    records, late = claims(3), claim("late", ALICE, NOW - 100_000)
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        giver = a if direction == "push" else b
+        await give(giver, *records)
+        await befriend(a, b, push=True, pull=True)
+        before = await sync(a, direction, b.url)
+        await give(giver, late)
+
+        repair = await sync(a, direction, b.url)
+        after = await sync(a, direction, b.url)
+
+        # The pass from the cursor on sees the newest record alone, which is known; the late one was fetched by its id.
+        assert repair == report(records=2, accepted=1, known=1, repaired=1, through=before["through"])
+        assert after == report(through=before["through"])
+        assert held(a) == held(b) == ids([*records, late])
+
+
+async def test_the_cursor_alone_misses_a_late_record(tmp_path: Path) -> None:
+    records, late = claims(3), claim("late", ALICE, NOW - 100_000)
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await give(b, *records)
+        await befriend(a, b, pull=True)
+        await sync(a, "pull", b.url)
+        await give(b, late)
+        [peer] = await a.peers.list()
+        far = asyncio.get_running_loop().time() + 1_000
+        put_off = Acquaintance(compare_again={(Direction.PULL, DOMAIN): far})
+
+        result = await sync_once(a, peer, Job(Direction.PULL, is_asked=False), put_off)
+
+        assert (result.known, result.accepted, result.error) == (1, 0, None)
+        assert held(a) == ids(records)
+
+
+async def test_a_comparison_at_the_interval_waits_a_multiple_of_what_the_last_one_took(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await give(a, *claims(1))
+        await give(b, *claims(1, label="other"))
+        await befriend(a, b, pull=True)
+        [peer] = await a.peers.list()
+        acquaintance, loop = Acquaintance(), asyncio.get_running_loop()
+        begun = loop.time()
+
+        await sync_once(a, peer, Job(Direction.PULL, is_asked=False), acquaintance)
+
+        took_at_most = loop.time() - begun
+        again = acquaintance.compare_again[Direction.PULL, DOMAIN]
+        assert begun < again <= loop.time() + COMPARISON_SHARE * took_at_most
+
+
+async def test_one_record_ahead_of_the_clock_does_not_carry_the_cursor_there(tmp_path: Path) -> None:
+    ahead = claim("ahead", ALICE, NOW + 200)
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await give(b, ahead)
+        await befriend(a, b, pull=True)
+
+        result = await sync(a, "pull", b.url)
+
+        assert result == report(records=1, accepted=1, through={DOMAIN: NOW})
+
+
+@pytest.mark.parametrize("direction", ["push", "pull"])
+async def test_a_record_that_is_too_new_holds_the_cursor_and_comes_when_its_time_has_come(
+    tmp_path: Path, direction: str
+) -> None:
+    [present], ahead = claims(1), claim("ahead", ALICE, NOW + 400)
+    async with running(tmp_path / "b", now=NOW + 200 if direction == "pull" else NOW) as b:
+        async with running(tmp_path / "a", now=NOW if direction == "pull" else NOW + 200) as a:
+            await give(a if direction == "push" else b, present, ahead)
+            await befriend(a, b, push=True, pull=True)
+
+            early = await sync(a, direction, b.url)
+
+            assert (early["accepted"], early["error"]) == (1, None)
+            assert early["through"][DOMAIN] < ahead.timestamp
+            assert ahead.id not in held(a) & held(b)
+
+        if direction == "pull":
+            async with running(tmp_path / "a", now=NOW + 200) as later:
+                on_time = await sync(later, "pull", b.url)
+
+                assert (on_time["accepted"], on_time["error"]) == (1, None)
+                assert held(later) == held(b) == ids([present, ahead])
+
+
+async def test_several_domains_go_in_one_run_and_one_alone_where_asked(tmp_path: Path) -> None:
+    here, there = claim("garden", ALICE, NOW, domain="here"), claim("garden", ALICE, NOW, domain="there")
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await give(b, here, there)
+        await befriend(a, b, pull=True)
+
+        one = await a.sync.run("pull", None, "here")
+        both = await a.sync.run("pull", None, None)
+
+        assert one[b.url]["through"] == {"here": NOW}
+        assert both[b.url]["through"] == {"here": NOW, "there": NOW}
+        assert (held(a, "here"), held(a, "there")) == ({here.id}, {there.id})
+
+
+async def test_a_node_in_the_middle_carries_between_two_that_never_meet(tmp_path: Path) -> None:
+    records = claims(4)
+    async with running(tmp_path / "a") as a, running(tmp_path / "m") as middle, running(tmp_path / "b") as b:
+        await give(a, *records[:2])
+        await give(b, *records[2:])
+        await befriend(middle, a, push=True, pull=True)
+        await befriend(middle, b, push=True, pull=True)
+
+        await middle.sync.run("pull", None, None)
+        await middle.sync.run("push", None, None)
+
+        assert held(a) == held(b) == held(middle) == ids(records)
+
+
+async def test_the_steps_say_what_is_identical_what_differs_and_what_nobody_knows(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await give(a, *claims(1))
+        await befriend(a, b, push=True)
+        [peer] = await a.peers.list()
+
+        unknown = a.sync.steps(peer)
+        await sync(a, "push", b.url)
+        [peer] = await a.peers.list()
+        identical = a.sync.steps(peer)
+        await give(a, *claims(1, label="other"))
+        differs = a.sync.steps(peer)
+
+        assert (unknown, identical, differs) == ({DOMAIN: "unknown"}, {DOMAIN: "identical"}, {DOMAIN: "differs"})
+
+
+async def test_a_peer_that_does_not_accept_us_is_not_pushed_everything_again_and_again(tmp_path: Path) -> None:
+    async with running(tmp_path / "a", sync_page=10) as a, running(tmp_path / "b", max_age=300) as b:
+        await give(a, *claims(30, begin=NOW - 10_000))
+        await a.peers.put(Peer(url=b.url, push=True))
+
+        result = await sync(a, "push", b.url)
+
+        assert result["error"] == (
+            f"{DOMAIN}: the peer refuses all 10 records that it lacks (too_old): does it accept this node's key?"
+        )
+        assert (result["records"], result["refused"], held(b)) == (40, 40, set())
+
+
+async def test_a_domain_that_the_peer_does_not_keep_ends_nothing_else(tmp_path: Path) -> None:
+    kept, other = claim("garden", ALICE, NOW, domain="kept"), claim("garden", ALICE, NOW, domain="banned")
+    async with running(tmp_path / "a") as a, running(tmp_path / "b", domains=["kept"]) as b:
+        await give(a, kept, other)
+        await befriend(a, b, push=True)
+
+        result = await sync(a, "push", b.url)
+
+        assert result["error"].startswith("banned: ")
+        assert (result["accepted"], held(b, "kept")) == (1, {kept.id})
+        assert result["through"] == {"banned": 0, "kept": NOW}
+
+
+async def test_a_domain_that_this_node_does_not_keep_is_not_asked_for(tmp_path: Path) -> None:
+    async with running(tmp_path / "a", domains=["kept"]) as a, running(tmp_path / "b") as b:
+        await give(b, *claims(1))
+        await befriend(a, b, pull=True)
+
+        assert await sync(a, "pull", b.url) == report()
+
+
+async def test_two_who_ask_for_the_same_run_share_one(tmp_path: Path) -> None:
+    asked = 0
+
+    async def node(request: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        asked += 1
+        return await answering(node_answer(CAROL.public))(request)
+
+    async with running(tmp_path / "a") as a, false_peer({"/node": node}) as url:
+        await a.peers.put(Peer(url=url, pull=True))
+
+        first, second = await asyncio.gather(a.sync.run("pull"), a.sync.run("pull"))
+
+        assert (asked, first) == (1, second)
+
+
+async def test_runs_with_one_peer_never_overlap_and_the_queue_has_an_end(tmp_path: Path) -> None:
+    going, most = 0, 0
+    gate = asyncio.Event()
+
+    async def node(request: web.Request) -> web.StreamResponse:
+        nonlocal going, most
+        going += 1
+        most = max(most, going)
+        await gate.wait()
+        going -= 1
+        return await answering(node_answer(CAROL.public))(request)
+
+    async with running(tmp_path / "a") as a, false_peer({"/node": node}) as url:
+        await a.peers.put(Peer(url=url, pull=True))
+        runs = [asyncio.create_task(a.sync.run("pull", None, f"domain-{number}")) for number in range(QUEUE_MAX + 1)]
+        await _until(lambda: going == 1)
+
+        with pytest.raises(ProtocolError) as refused:
+            await a.sync.run("pull", None, "one-more")
+        gate.set()
+        await asyncio.gather(*runs)
+
+        assert (most, refused.value.code) == (1, Code.OVERLOADED)
+
+
+async def test_a_run_that_broke_off_goes_on_from_its_last_page(tmp_path: Path) -> None:
+    records = claims(4)
+    asked: list[str] = []
+
+    async def claims_of(request: web.Request) -> web.StreamResponse:
+        asked.append(request.query["since"])
+        if request.query["since"] != "0":
+            return await answering(b"".join(map(line, records[1:])))(request)
+        if "after" not in request.query:
+            link = f'<{request.rel_url.update_query(after="two")}>; rel="next"'
+            return await answering(b"".join(map(line, records[:2])), Link=link)(request)
+        response = web.StreamResponse(headers={"Content-Length": "10000"})
+        await response.prepare(request)
+        await response.write(line(records[2])[:50])
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    routes = {"/node": answering(node_answer(CAROL.public, records)), f"/claims/{DOMAIN}": claims_of}
+    async with running(tmp_path / "a") as a, false_peer(routes) as url:
+        await a.peers.put(Peer(url=url, pull=True))
+
+        broken = await sync(a, "pull", url)
+        whole = await sync(a, "pull", url)
+
+        assert broken["error"].startswith("the connection failed")
+        assert (broken["accepted"], broken["through"]) == (2, {DOMAIN: records[1].timestamp})
+        assert whole == report(records=3, accepted=2, known=1, through={DOMAIN: records[3].timestamp})
+        assert asked == ["0", "0", str(records[1].timestamp)]
+
+
+async def test_cursors_survive_a_restart(tmp_path: Path) -> None:
+    records = claims(2)
+    async with running(tmp_path / "b") as b:
+        await give(b, *records)
+        async with running(tmp_path / "a") as a:
+            await befriend(a, b, pull=True)
+            await sync(a, "pull", b.url)
+
+        async with running(tmp_path / "a") as again:
+            assert await again.store.cursors() == [Cursor(b.url, DOMAIN, "pull", records[-1].timestamp)]
+
+
+async def test_the_key_is_pinned_at_the_first_answer_and_another_one_is_an_error(tmp_path: Path) -> None:
+    routes = {"/node": answering(node_answer(BOB.public, claims(1)))}
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b, false_peer(routes) as url:
+        await befriend(a, b, pull=True)
+        await a.peers.put(Peer(url=url, pull=True, key=CAROL.public))
+
+        await sync(a, "pull", b.url)
+        changed = await sync(a, "pull", url)
+
+        assert {peer.url: peer.key for peer in await a.peers.list()} == {b.url: b.key.public, url: CAROL.public}
+        assert changed["error"].startswith("the key changed")
+        assert held(a) == set()
+
+
+async def test_a_node_notices_that_a_peer_is_itself(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a:
+        await a.peers.put(Peer(url=a.url, pull=True, push=True))
+
+        result = await sync(a, "pull", a.url)
+
+        assert result == report(error="this peer is the node itself: remove it")
+
+
+async def test_a_password_is_sent_as_basic_auth_and_shown_nowhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[str | None] = []
+
+    async def node(request: web.Request) -> web.StreamResponse:
+        seen.append(request.headers.get("Authorization"))
+        return await answering(b"?", status=403)(request)
+
+    async with running(tmp_path / "a") as a, false_peer({"/node": node}) as url:
+        await a.peers.put(Peer(url=url.replace("//", "//ann:s3cret@"), pull=True))
+
+        result = await a.sync.run("pull")
+
+    assert seen == ["Basic YW5uOnMzY3JldA=="]
+    assert list(result) == [url.replace("//", "//ann:***@")]
+    assert "s3cret" not in repr(result) + caplog.text + "".join(capsys.readouterr())
+
+
+FORGED = claim("forged", ALICE, NOW - 500)
+ELSEWHERE = claim("garden", ALICE, NOW - 500, domain="elsewhere")
+GOOD = claims(1)[0]
+NODE = answering(node_answer(CAROL.public, claims(2)))
+CLAIMS = f"/claims/{DOMAIN}"
+HOSTILE: list[tuple[str, dict[str, Handler], str]] = [
+    ("nonsense for an answer", {"/node": answering(b"<html>")}, "shape"),
+    ("another shape", {"/node": answering([1, 2])}, "shape"),
+    ("mistyped", {"/node": answering({"node": 7, "domains": {}})}, "shape"),
+    ("too deep", {"/node": answering(b"[" * 100_000)}, "shape"),
+    ("not UTF-8", {"/node": answering(b'{"node": "\xff", "domains": {}}')}, "shape"),
+    ("no key", {"/node": answering({"node": "me", "domains": {}})}, "does not say who it is"),
+    ("no domain", {"/node": answering(node_answer(CAROL.public, domain="../etc"))}, "cannot be a domain"),
+    ("a redirect", {"/node": answering(b"", 302, Location="http://127.0.0.1:1/node")}, "redirects"),
+    ("compression", {"/node": answering(b"\x1f\x8b", Content_Encoding="gzip")}, "compressed"),
+    ("an error with a terminal's control codes", {"/node": answering({"code": "x", "detail": "\x1b[2J"}, 500)}, "?[2J"),
+    ("a long pause", {"/node": answering(b"", 503, Retry_After="100000")}, "answers 503"),
+    ("no such route", {}, "answers 404"),
+    ("no lines", {"/node": NODE, CLAIMS: answering(b"nonsense\n")}, "shape"),
+    ("a long line", {"/node": NODE, CLAIMS: answering(b"x" * 400_000)}, "a line of more than"),
+    ("no record", {"/node": NODE, CLAIMS: answering({"signature": "0" * 128, "record": {}})}, "invalid record"),
+    ("another domain", {"/node": NODE, CLAIMS: answering(line(ELSEWHERE))}, "another domain"),
+    ("no order", {"/node": NODE, CLAIMS: answering(line(GOOD) + line(GOOD))}, "not in order"),
+    ("no `after`", {"/node": NODE, CLAIMS: answering(line(GOOD), Link='</x>; rel="next"')}, "no `after`"),
+    ("a bad link", {"/node": NODE, CLAIMS: answering(line(GOOD), Link='<http://[::x>; rel="next"')}, "cannot be read"),
+    ("a circle", {"/node": NODE, CLAIMS: answering(line(GOOD), Link='</?after=a>; rel="next"')}, "not in order"),
+    ("empty pages", {"/node": NODE, CLAIMS: answering(b"", Link='</?after=a>; rel="next"')}, "after an empty page"),
+    (
+        "a forged signature",
+        {"/node": NODE, CLAIMS: answering(line(FORGED).replace(signed(FORGED).signature[:8].encode(), b"0" * 8))},
+        "bad_signature",
+    ),
+]
+
+
+@pytest.mark.parametrize(("routes", "said"), [case[1:] for case in HOSTILE], ids=[case[0] for case in HOSTILE])
+async def test_a_peer_that_answers_wrongly_is_an_error_in_the_report(
+    tmp_path: Path, routes: dict[str, Handler], said: str
+) -> None:
+    async with running(tmp_path / "a") as a, false_peer(routes) as url:
+        await a.peers.put(Peer(url=url, pull=True))
+
+        result = await sync(a, "pull", url)
+
+        assert said in (result["error"] or "")
+        assert held(a) <= {GOOD.id}
+
+
+async def test_ids_that_the_peer_lists_and_does_not_give_cut_it_off(tmp_path: Path) -> None:
+    async def listing(request: web.Request) -> web.StreamResponse:
+        if "ids" in request.query:
+            return await answering(b'[5,"%b"]\n' % (64 * b"a"))(request)
+        return await answering(b"")(request)
+
+    routes = {"/node": NODE, CLAIMS: listing, "/records": answering({})}
+    async with running(tmp_path / "a") as a, false_peer(routes) as url:
+        await a.peers.put(Peer(url=url, pull=True))
+
+        result = await sync(a, "pull", url)
+
+        assert result["error"] == "the peer is cut off: it lists records that it does not give"
+
+
+@pytest.mark.parametrize("path", ["/node", CLAIMS])
+async def test_a_body_without_an_end_is_cut_off(tmp_path: Path, path: str) -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            try:
+                await response.write(b"x" * 65_536)
+            except ConnectionError:
+                return response
+
+    async with running(tmp_path / "a") as a, false_peer({"/node": NODE, path: endless}) as url:
+        await a.peers.put(Peer(url=url, pull=True))
+
+        result = await sync(a, "pull", url)
+
+        assert "more than" in result["error"]
+
+
+@pytest.mark.parametrize("is_trickling", [True, False])
+async def test_a_peer_that_is_silent_or_trickles_is_given_up(tmp_path: Path, is_trickling: bool) -> None:
+    async def slow(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(200):
+            if is_trickling:
+                await response.write(b" ")
+            await asyncio.sleep(0.01)
+        return response
+
+    async with (
+        running(tmp_path / "a", peer_timeout=0.1) as a,
+        false_peer({"/node": slow}) as url,
+    ):
+        await a.peers.put(Peer(url=url, pull=True))
+
+        result = await sync(a, "pull", url)
+
+        assert result["error"] is not None
+        assert "bytes a second" in result["error"] or "too long" in result["error"]
+
+
+async def test_a_peer_that_is_not_there_is_an_error_in_the_report(tmp_path: Path) -> None:
+    async with false_peer({}) as url:
+        pass
+    async with running(tmp_path / "a") as a:
+        await a.peers.put(Peer(url=url, pull=True))
+
+        result = await sync(a, "pull", url)
+
+        assert result["error"].startswith("the connection failed")
+
+
+async def test_a_busy_peer_is_asked_again_after_the_pause_that_it_asks_for(tmp_path: Path) -> None:
+    answers = [answering(b"", 503, Retry_After="0"), answering(node_answer(CAROL.public))]
+
+    async def node(request: web.Request) -> web.StreamResponse:
+        return await answers.pop(0)(request)
+
+    async with running(tmp_path / "a") as a, false_peer({"/node": node}) as url:
+        await a.peers.put(Peer(url=url, pull=True))
+
+        assert (await sync(a, "pull", url))["error"] is None
+        assert answers == []
+
+
+async def test_a_busy_peer_ends_a_push_and_the_cursor_stays_before_what_it_did_not_take(tmp_path: Path) -> None:
+    records = claims(2)
+    answer = {
+        signed(records[0]).signature: {"status": "accepted"},
+        signed(records[1]).signature: {"status": "refused", "code": "rate_limited"},
+    }
+    routes = {"/node": answering(node_answer(CAROL.public)), "/claims": answering(answer)}
+    async with running(tmp_path / "a") as a, false_peer(routes) as url:
+        await give(a, *records)
+        await a.peers.put(Peer(url=url, push=True))
+
+        result = await sync(a, "push", url)
+
+        assert result["error"].startswith("the peer takes no more for now (rate_limited)")
+        assert result["through"] == {DOMAIN: records[0].timestamp}
+
+
+@pytest.mark.parametrize("answer", [{}, {"0" * 128: {"status": "accepted"}}, {"x": {"status": "maybe"}}])
+async def test_an_answer_to_a_push_about_something_else_cuts_the_peer_off(tmp_path: Path, answer: object) -> None:
+    routes = {"/node": answering(node_answer(CAROL.public)), "/claims": answering(answer)}
+    async with running(tmp_path / "a") as a, false_peer(routes) as url:
+        await give(a, *claims(1))
+        await a.peers.put(Peer(url=url, push=True))
+
+        result = await sync(a, "push", url)
+
+        assert result["error"].startswith("the peer is cut off")
+        assert result["through"] == {DOMAIN: 0}
+
+
+async def test_reserved_labels_are_skipped_and_held_against_nobody(tmp_path: Path) -> None:
+    reserved = claim("@witness", ALICE, NOW - 2_000)
+    lines = line(reserved) + line(GOOD)
+    routes = {"/node": answering(node_answer(CAROL.public, [GOOD])), CLAIMS: answering(lines)}
+    async with running(tmp_path / "a") as a, false_peer(routes) as url:
+        await a.peers.put(Peer(url=url, pull=True))
+
+        result = await sync(a, "pull", url)
+
+        assert result == report(records=2, accepted=1, refused=1, through={DOMAIN: GOOD.timestamp})
+
+
+async def test_a_large_record_set_goes_in_requests_that_each_fit(tmp_path: Path) -> None:
+    records = [claim(f"plot-{n}", ALICE, NOW - n, text="x" * 60_000) for n in range(150)]
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await give(a, *records)
+        await befriend(a, b, push=True)
+
+        result = await sync(a, "push", b.url)
+
+        assert result == report(records=150, accepted=150, through={DOMAIN: NOW})
+
+
+async def test_peers_are_synced_at_the_interval_without_being_asked(tmp_path: Path) -> None:
+    records = claims(2)
+    async with running(tmp_path / "b") as b, running(tmp_path / "a", sync_interval=0.05) as a:
+        await give(b, *records)
+
+        await befriend(a, b, pull=True)
+
+        await _until(lambda: held(a) == ids(records))
+        await give(b, *claims(1, label="later"))
+        await _until(lambda: len(held(a)) == 3)
+
+
+async def test_a_peer_that_was_removed_is_left_alone(tmp_path: Path) -> None:
+    asked = asyncio.Event()
+
+    async def node(request: web.Request) -> web.StreamResponse:
+        asked.set()
+        return await answering(node_answer(CAROL.public))(request)
+
+    async with running(tmp_path / "a", sync_interval=0.01) as a, false_peer({"/node": node}) as url:
+        await a.peers.put(Peer(url=url, pull=True))
+        await asked.wait()
+
+        await a.peers.remove(url)
+
+        with pytest.raises(ProtocolError) as refused:
+            await a.sync.run("pull", url)
+        assert refused.value.code is Code.UNKNOWN_PEER
+
+
+ASKED = [
+    ("a peer that is not listed", {"peer": "http://127.0.0.1:1"}, Code.UNKNOWN_PEER),
+    ("a peer that has a link instead", {"peer": "ws://127.0.0.1:2"}, Code.UNKNOWN_PEER),
+    ("the other direction", {"peer": "http://127.0.0.1:3"}, Code.UNKNOWN_PEER),
+    ("no domain", {"domain": "-"}, Code.MALFORMED),
+    ("a domain that is not kept", {"domain": "elsewhere"}, Code.UNKNOWN_DOMAIN),
+]
+
+
+@pytest.mark.parametrize(("asked", "code"), [case[1:] for case in ASKED], ids=[case[0] for case in ASKED])
+async def test_what_cannot_be_asked_for_is_said(tmp_path: Path, asked: dict[str, str], code: Code) -> None:
+    async with running(tmp_path / "a", domains=[DOMAIN]) as a:
+        await a.peers.put(Peer(url="ws://127.0.0.1:2", pull=True))
+        await a.peers.put(Peer(url="http://127.0.0.1:3", push=True))
+
+        with pytest.raises(ProtocolError) as refused:
+            await a.sync.run("pull", **asked)
+
+        assert refused.value.code is code
+
+
+def test_the_pause_after_failures_doubles_up_to_an_hour() -> None:
+    assert [pause_s(30.0, failures) for failures in (0, 1, 2, 3)] == [30.0, 60.0, 120.0, 240.0]
+    assert pause_s(30.0, 1_000) == BACKOFF_S_MAX
+    assert pause_s(7_200.0, 1_000) == 7_200.0
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    """Let the nodes work until this is so; how long that takes is no business of a test."""
+    async with asyncio.timeout(10):
+        while not is_so():  # noqa: ASYNC110 - whole nodes are at work, and no event tells of them
+            await asyncio.sleep(0.005)
