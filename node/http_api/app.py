@@ -1,7 +1,7 @@
 """The application: routes bound to a node, and the server around them.
 
-There is no middleware, since it costs every request: each handler is wrapped once, and what the router does not know
-goes to one last route, which says so in our words.
+There is no middleware, since it costs every request: each handler is wrapped once. What aiohttp refuses by itself,
+because no route takes it or because it is no HTTP, is put into our words where the server meets the connection.
 """
 
 import re
@@ -42,13 +42,12 @@ def make_app(node: "Node") -> web.Application:
         handler = _bind(node, route, counts)
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
             app.router.add_route(method, _pattern(route.path), handler, expect_handler=on_expect)
-    app.router.add_route("*", "/{path:.*}", _answer_unknown, expect_handler=on_expect)
     return app
 
 
 async def start(node: "Node") -> web.AppRunner:
     """Serve the node's routes at its address, until the runner is cleaned up."""
-    runner = _Runner(make_app(node), access_log=None, shutdown_timeout=_SHUTDOWN_S_MAX)
+    runner = _Runner(make_app(node), access_log=None, shutdown_timeout=_SHUTDOWN_S_MAX, auto_decompress=False)
     await runner.setup()
     try:
         await web.TCPSite(runner, node.settings.host, node.settings.port).start()
@@ -89,10 +88,11 @@ def _bind(node: "Node", route: Route, counts: Counts) -> _Bound:
     return handle
 
 
-async def _answer_unknown(request: web.Request) -> web.StreamResponse:
+def _answer_unknown(request: web.BaseRequest) -> web.Response:
     """What no route takes: a path that there is not, a method that its path does not have, or a browser's preflight."""
-    known = [route for route in ROUTES if re.fullmatch(_path_expression(route.path), request.rel_url.raw_path)]
-    if not known and request.path != "*":
+    path = request.rel_url.raw_path
+    known = ROUTES if path == "*" else [route for route in ROUTES if re.fullmatch(_path_expression(route.path), path)]
+    if not known:
         error = ProtocolError(Code.UNKNOWN_ROUTE, "there is nothing here: GET /openapi.json lists what there is")
         return problem_of(error, is_public=True)
     allow = ", ".join(_methods(known))
@@ -133,15 +133,22 @@ class _Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
+        if isinstance(exc, ConnectionError):
+            raise exc  # the client has gone in the middle of its request
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun, and cannot be taken back") from exc
         if status >= 500:
             response = fault(request, exc)
         else:
-            detail = f"not a request that HTTP knows: {message or HTTPStatus(status).phrase}"
-            response = problem(status, Code.MALFORMED, detail, {})
+            reason = (message or HTTPStatus(status).phrase).partition("\n")[0]
+            response = problem(status, Code.MALFORMED, f"not a request that HTTP knows: {reason:.200}", {})
         response.force_close()
         return response
+
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        """Leave out what went wrong with a body that was no HTTP: the client has been told."""
+        if not isinstance(kwargs.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **kwargs)
 
 
 class _Server(web.Server):
@@ -152,4 +159,12 @@ class _Server(web.Server):
 class _Runner(web.AppRunner):
     async def _make_server(self) -> Any:
         made = await super()._make_server()
-        return _Server(made.request_handler, request_factory=made.request_factory, **self._kwargs)
+        handle_known = made.request_handler
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            try:
+                return await handle_known(request)
+            except web.HTTPException:
+                return _answer_unknown(request)
+
+        return _Server(handle, request_factory=made.request_factory, **self._kwargs)

@@ -31,8 +31,7 @@ class Bodies:
         Raises:
             ProtocolError: `too_large`; `overloaded` where other bodies take all the room; `malformed` where it stops.
         """
-        if (request.content_length or 0) > bytes_max:
-            raise _too_large(bytes_max)
+        _check_announced(request, bytes_max)
         pieces: list[bytes] = []
         size_bytes = 0
         try:
@@ -52,13 +51,21 @@ class Bodies:
             raise ProtocolError(Code.OVERLOADED, "too many requests are being read already", retry_after=1)
 
 
+def _check_announced(request: web.BaseRequest, bytes_max: int) -> None:
+    """Refuse what the headers show. Nothing is ever unpacked: a few compressed bytes could become any number."""
+    if (request.content_length or 0) > bytes_max:
+        raise _too_large(bytes_max)
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise ProtocolError(Code.MALFORMED, "a body is sent as it is, without Content-Encoding")
+
+
 async def _next_piece(request: web.BaseRequest) -> bytes:
     """The next bytes, empty at the end."""
     try:
         async with asyncio.timeout(READ_STALL_S_MAX):
             return await request.content.readany()
-    except (TimeoutError, web.PayloadAccessError, ValueError) as error:
-        raise ProtocolError(Code.MALFORMED, "the body broke off, or is not encoded as its headers say") from error
+    except (TimeoutError, web.RequestPayloadError) as error:
+        raise ProtocolError(Code.MALFORMED, "the body broke off, or is not in chunks as its headers say") from error
 
 
 def _too_large(bytes_max: int) -> ProtocolError:

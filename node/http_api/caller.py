@@ -7,6 +7,7 @@ site in a browser that runs here.
 """
 
 import hmac
+import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 _PROXY_HEADERS: Final = ("Forwarded", "X-Forwarded-For", "Via")
 _OWN_SITES: Final = (None, "same-origin", "none")
-_IPV6_NETWORK_BITS = 64
+_ADDRESS: Final = re.compile(r"(localhost|[0-9.]+|\[[0-9a-f:.]+\])(:[0-9]+)?\Z", re.IGNORECASE)
+_IPV6_NETWORK_BITS: Final = 64
 """What one customer has at least: who may change the other 64 bits at will must not get a quota for each."""
 
 
@@ -110,7 +112,5 @@ def _is_own_site(request: web.BaseRequest) -> bool:
     """False for what a browser sends for a page of another site, and for a page whose own name was made to lead here
     (DNS rebinding): then the name it asks for is neither an address nor `localhost`.
     """
-    if request.headers.get("Sec-Fetch-Site") not in _OWN_SITES:
-        return False
-    name = request.url.host or ""
-    return name == "localhost" or name.replace(".", "").isdigit() or ":" in name
+    is_other_page = request.headers.get("Sec-Fetch-Site") not in _OWN_SITES
+    return not is_other_page and _ADDRESS.match(request.headers.get("Host", "")) is not None

@@ -1,0 +1,213 @@
+"""Hostile requests: whatever is sent, the node answers in its own words, and never by a fault of its own.
+
+Schemathesis makes requests of every kind that the OpenAPI document describes, and of kinds that it forbids; hypothesis
+makes bytes that are hardly HTTP. A fault would show twice: as a status of 500, and as an error in the log.
+"""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import BaseSchema, GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from node.http_api.routes import EVERYBODY, ROUTES, Route
+from node.node import Node
+from node.settings import Settings
+from tests.history import claim, signed
+from tests.node.http_api.talking import entry
+
+READ_BYTES_MAX = 2**20
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A node with a claim, on a loop in a thread of its own, so that any client may talk to it."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    node = Node(Settings(port=0, data=tmp_path_factory.mktemp("node") / "data"))
+    asyncio.run_coroutine_threadsafe(node.__aenter__(), loop).result(30)
+    yield node
+    asyncio.run_coroutine_threadsafe(node.__aexit__(None, None, None), loop).result(30)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(30)
+    loop.close()
+
+
+async def exchange(node: Node, request: bytes, *, ends: bool = True, until: bytes = b"") -> bytes:
+    """Send these bytes, and give back the first that come back. `ends`: nothing more will be sent, and says so."""
+    host, port = node.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(request)
+        if ends:
+            writer.write_eof()
+        async with asyncio.timeout(10):
+            return await (reader.readuntil(until) if until else reader.read(READ_BYTES_MAX))
+    except ConnectionError:
+        return b""
+    finally:
+        writer.transport.abort()
+
+
+def status_of(answer: bytes) -> int:
+    version, status, _ = answer.split(b" ", 2)
+    assert version in (b"HTTP/1.1", b"HTTP/1.0")
+    return int(status)
+
+
+@pytest.fixture(scope="module")
+def api(node: Node) -> BaseSchema:
+    return schemathesis.openapi.from_url(f"{node.url}/openapi.json")
+
+
+CHECKS = [
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+ANYBODY, OPERATOR = "anybody", "operator"
+
+
+def questions() -> Iterator[tuple[Route, str, GenerationMode]]:
+    """Each route, who asks, and whether as the document wants it or not; the latter needs something to do wrong."""
+    for route in ROUTES:
+        modes = list(GenerationMode) if route.parameters or route.body else [GenerationMode.POSITIVE]
+        is_guarded = route.callers != EVERYBODY or route.body == "Batch"
+        adds_peers = route.body == "PeerBody"  # which the node would then try to reach, wherever they are
+        callers = [ANYBODY, OPERATOR] if is_guarded and not adds_peers else [ANYBODY]
+        yield from ((route, caller, mode) for caller in callers for mode in modes)
+
+
+@pytest.mark.parametrize(
+    ("route", "caller", "mode"),
+    [
+        pytest.param(route, caller, mode, id=f"{route.method} {route.path} {caller} {mode.value}")
+        for route, caller, mode in questions()
+    ],
+)
+def test_every_answer_is_one_that_the_document_describes(
+    node: Node, api: BaseSchema, route: Route, caller: str, mode: GenerationMode
+) -> None:
+    headers = {"Authorization": f"Bearer {node.admin_token}"} if caller == OPERATOR else {}
+
+    @given(case=api[route.path][route.method].as_strategy(generation_mode=mode))
+    @settings(max_examples=10, suppress_health_check=list(HealthCheck))
+    def ask(case: schemathesis.Case[Any]) -> None:
+        case.call_and_validate(checks=CHECKS, headers=headers)
+
+    ask()
+
+
+STARTS = st.sampled_from(
+    [
+        b"GET /claims HTTP/1.1\r\nHost: x\r\n",
+        b"GET /claims/example/",
+        b"GET /records?id=",
+        b"PUT /claims HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n",
+        b"POST /sync/push HTTP/1.1\r\nHost: ",
+        b"OPTIONS * HTTP/1.1\r\n",
+        b"",
+    ]
+)
+PIECES = st.lists(
+    st.binary(max_size=40)
+    | st.sampled_from([b"\r\n", b"\r\n\r\n", b" HTTP/1.1\r\n", b"Host: x\r\n", b"Expect: x\r\n", b"0\r\n\r\n", b"%00"])
+)
+
+
+@given(start=STARTS, pieces=PIECES)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_bytes_that_are_hardly_http_are_no_fault_of_ours(node: Node, start: bytes, pieces: list[bytes]) -> None:
+    answer = asyncio.run(exchange(node, start + b"".join(pieces)))
+
+    assert answer == b"" or status_of(answer) < 500
+
+
+REQUESTS = {
+    "no HTTP": (b"hello\r\n\r\n", 400),
+    "a TLS greeting": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+    "bytes in a path that are no UTF-8": (b"GET /claims/\xff/\xfe HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "a path that is no URL": (b"GET http://[::1/ HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "a path without end": (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "a header without end": (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\n\r\n", 400),
+    "a negative length": (b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
+    "two lengths": (b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}", 400),
+    "a length and chunks": (
+        b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    "chunks that are none": (b"PUT /claims HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+    "a compressed body": (
+        b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+        400,
+    ),
+    "another expectation": (b"PUT /claims HTTP/1.1\r\nHost: x\r\nExpect: tea\r\nContent-Length: 2\r\n\r\n{}", 417),
+    "a tunnel": (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "a host that is none": (b"POST /sync/push HTTP/1.1\r\nHost: a:b:c\r\n\r\n", 401),
+    "no host": (b"POST /sync/push HTTP/1.0\r\n\r\n", 401),
+    "a length far beyond the limit": (b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n{", 413),
+}
+
+
+@pytest.mark.parametrize(("request_bytes", "status"), REQUESTS.values(), ids=REQUESTS.keys())
+def test_a_hostile_request_is_refused_by_a_problem_without_a_word_in_the_log(
+    node: Node, request_bytes: bytes, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = asyncio.run(exchange(node, request_bytes, ends=False))
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert status_of(answer) == status
+    assert b"Content-Type: application/problem+json" in head
+    assert json.loads(body)["status"] == status
+    assert caplog.records == []
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_fault(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = asyncio.run(exchange(node, b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{"))
+
+    assert answer == b""
+    assert caplog.records == []
+
+
+def test_a_client_that_waits_is_asked_for_its_body(node: Node) -> None:
+    request = (
+        b"PUT /claims HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+    )
+
+    answer = asyncio.run(exchange(node, request, ends=False))
+
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+
+
+def test_after_all_of_this_the_node_still_takes_claims(node: Node) -> None:
+    record = signed(claim("garden", at=int(time.time())))
+    body = b"{%s}" % entry(record)
+    request = b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (
+        len(body),
+        body,
+    )
+
+    answer = asyncio.run(exchange(node, request, ends=False))
+
+    assert b'"accepted"' in answer
+    assert node.health() == []
