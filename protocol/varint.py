@@ -33,6 +33,8 @@ def decode_varint(data: bytes, offset: int) -> tuple[int, int]:
     Raises:
         ProtocolError: `malformed` where the data end too early, or the value is over VARINT_MAX or has a leading zero.
     """
+    if offset < len(data) and data[offset] < 128:
+        return data[offset], offset + 1
     value = 0
     for end, byte in enumerate(data[offset : offset + _DIGITS_MAX], start=offset + 1):
         value = value << 7 | byte & 127

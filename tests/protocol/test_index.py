@@ -98,13 +98,15 @@ class AgainstASortedList(RuleBasedStateMachine):
     def fill(self, count: int, seed: int) -> None:
         self.model = random_keys(count, seed)
         self.index = Index(Random(seed).sample(self.model, count))
+        self.random = Random(seed + 1_000)
 
-    @rule(seed=st.integers(), count=st.integers(1, 600), is_late=st.booleans())
-    def add_many(self, seed: int, count: int, is_late: bool) -> None:
-        """At the end as records come live, or in one place of the past."""
-        random = Random(seed)
-        second = random.randrange(1_600_000_000, 1_700_001_000) if is_late else 1_800_000_000 + len(self.model)
-        for key in [pack_key(second, random.randbytes(32)) for _ in range(count)]:
+    @rule(count=st.integers(1, 600), is_late=st.booleans())
+    def add_many(self, count: int, is_late: bool) -> None:
+        """At the end, as records come live, or in one place of the past."""
+        live_second = 1_800_000_000 + len(self.model)
+        second = self.random.randrange(1_600_000_000, 1_700_001_000) if is_late else live_second
+        for _ in range(count):
+            key = pack_key(second, self.random.randbytes(32))
             assert self.index.add(key)
             self.model.insert(bisect_left(self.model, key), key)
 
