@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from node.sqlite_store.rows import signed_record_of, state_of, stored_event_of, stored_record_of
+from node.sqlite_store.statements import chunks, places, values
 from node.store import Cursor, LabelKey, Peer, StoredEvent, StoredRecord
 from protocol.index import pack_key
 from protocol.record import SignedRecord
@@ -12,25 +13,57 @@ from protocol.replay import State
 KEYS_PAGE = 10_000
 """Records in a page of keys: about 30 ms of a reader's time."""
 
+HEADS_FEW = 10_000
+"""So many heads since a timestamp are found by their timestamps and then sorted, in about 20 ms. More are found among
+all labels in order, where they soon fill a page."""
+
 _STORED = "SELECT id, signature, body, verdict, received FROM records"
-# CROSS: read labels first, for their index sorts.
-_HEADS_OF_LABELS = "SELECT records.id, signature, body FROM labels CROSS JOIN records ON records.no = head"
-_PAGE = "timestamp >= ? ORDER BY domain, labels.label LIMIT ?"
-HEADS_OF_ALL = f"{_HEADS_OF_LABELS} WHERE (domain, labels.label) > (?, ?) AND {_PAGE}"
-HEADS_OF_ONE_DOMAIN = f"{_HEADS_OF_LABELS} WHERE domain = ? AND labels.label > ? AND {_PAGE}"
+
+# CROSS: labels are read first, for their index is what sorts.
+_HEADS = "SELECT records.id, signature, body FROM labels CROSS JOIN records ON records.no = head"
+_AFTER = {"all": "(domain, labels.label) > (?, ?)", "one": "domain = ? AND labels.label > ?"}
+
+# The plus keeps SQLite from searching by timestamp.
+HEADS_IN_ORDER = {
+    which: f"{_HEADS} WHERE {after} AND +labels.timestamp >= ? ORDER BY domain, labels.label LIMIT ?"
+    for which, after in _AFTER.items()
+}
+HEADS_BY_TIMESTAMP = {
+    which: f"""
+        SELECT records.id, signature, body
+        FROM (
+            SELECT domain, labels.label, head FROM labels INDEXED BY labels_by_timestamp
+            WHERE {after} AND timestamp >= ? ORDER BY domain, label LIMIT ?
+        ) AS labels CROSS JOIN records ON records.no = head
+        ORDER BY domain, labels.label
+    """
+    for which, after in _AFTER.items()
+}
 
 
 def states(connection: sqlite3.Connection, labels: Sequence[LabelKey]) -> dict[LabelKey, State]:
     """See `Store.states`."""
-    sql = """
-        SELECT contested, former, newest.timestamp, newest.id, head.id, head.body
-        FROM labels
-        JOIN records AS newest ON newest.no = labels.newest
-        LEFT JOIN records AS head ON head.no = labels.head
-        WHERE domain = ? AND labels.label = ?
-    """
-    rows = ((key, connection.execute(sql, key).fetchone()) for key in labels)
-    return {key: state_of(row) for key, row in rows if row is not None}
+    found: dict[LabelKey, State] = {}
+    for chunk in chunks(labels):
+        sql = f"""
+            WITH wanted (domain, label) AS (VALUES {places(chunk)})
+            SELECT labels.domain, labels.label, contested, former, newest.timestamp, newest.id, head.id, head.body
+            FROM wanted
+            CROSS JOIN labels ON labels.domain = wanted.domain AND labels.label = wanted.label
+            CROSS JOIN records AS newest ON newest.no = labels.newest
+            LEFT JOIN records AS head ON head.no = labels.head
+        """
+        found |= {(row[0], row[1]): state_of(row[2:]) for row in connection.execute(sql, values(chunk))}
+    return {key: found[key] for key in labels if key in found}
+
+
+def records(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, StoredRecord]:
+    """See `Store.records`."""
+    found: dict[str, StoredRecord] = {}
+    for chunk in chunks([(bytes.fromhex(record_id),) for record_id in ids]):
+        rows = connection.execute(f"{_STORED} WHERE id IN (VALUES {places(chunk)})", values(chunk))
+        found |= {row[0].hex(): stored_record_of(row) for row in rows}
+    return {record_id: found[record_id] for record_id in ids if record_id in found}
 
 
 def history(connection: sqlite3.Connection, domain: str, label: str) -> list[StoredRecord]:
@@ -39,15 +72,9 @@ def history(connection: sqlite3.Connection, domain: str, label: str) -> list[Sto
     return [stored_record_of(row) for row in connection.execute(sql, (domain, label))]
 
 
-def records(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, StoredRecord]:
-    """See `Store.records`."""
-    rows = ((name, connection.execute(f"{_STORED} WHERE id = ?", (bytes.fromhex(name),)).fetchone()) for name in ids)
-    return {name: stored_record_of(row) for name, row in rows if row is not None}
-
-
 def head(connection: sqlite3.Connection, domain: str, label: str) -> SignedRecord | None:
     """See `Store.head`."""
-    sql = f"{_HEADS_OF_LABELS} WHERE domain = ? AND labels.label = ?"
+    sql = f"{_HEADS} WHERE domain = ? AND labels.label = ?"
     row = connection.execute(sql, (domain, label)).fetchone()
     return None if row is None else signed_record_of(*row)
 
@@ -56,18 +83,23 @@ def heads(
     connection: sqlite3.Connection, domain: str | None, after: LabelKey | None, since: int, limit: int
 ) -> list[SignedRecord]:
     """See `Store.heads`. Every label has at least one byte, so all of them come after the empty one."""
-    if domain is None:
-        rows = connection.execute(HEADS_OF_ALL, (*(after or ("", "")), since, limit))
-    else:
-        assert after is None or after[0] == domain, "a page goes on in its own domain"
-        rows = connection.execute(HEADS_OF_ONE_DOMAIN, (domain, after[1] if after else "", since, limit))
+    assert domain is None or after is None or after[0] == domain, "a page goes on in its own domain"
+    queries = HEADS_BY_TIMESTAMP if since > 0 and _are_few_since(connection, since) else HEADS_IN_ORDER
+    begin = after or (domain or "", "")
+    rows = connection.execute(queries["all" if domain is None else "one"], (*begin, since, limit))
     return [signed_record_of(*row) for row in rows]
+
+
+def _are_few_since(connection: sqlite3.Connection, since: int) -> bool:
+    sql = "SELECT count(*) FROM (SELECT 1 FROM labels WHERE timestamp >= ? LIMIT ?)"
+    (found,) = connection.execute(sql, (since, HEADS_FEW + 1)).fetchone()
+    return int(found) <= HEADS_FEW
 
 
 def keys(connection: sqlite3.Connection, after: int) -> tuple[int, dict[str, list[bytes]]]:
     """A page of packed keys by domain, of the records numbered above `after`; and the last one's number."""
     rows = connection.execute(
-        "SELECT records.no, domain, timestamp, id FROM records JOIN labels ON labels.no = records.label "
+        "SELECT records.no, domain, records.timestamp, id FROM records JOIN labels ON labels.no = records.label "
         "WHERE records.no > ? ORDER BY records.no LIMIT ?",
         (after, KEYS_PAGE),
     )

@@ -20,17 +20,20 @@ CREATE TABLE meta (
 
 -- A label and its replayed state. The owner and the offer are read from the head's body; `former` holds the other
 -- keys that were ever named, 32 bytes each. `head` and `newest` are records.no without a declared reference: the two
--- tables name each other, and SQLite would check such a circle by a scan of this table for each new record.
+-- tables name each other, and SQLite would check such a circle by a scan of this table for each new record. `timestamp`
+-- is the head's, for whoever asks what is new.
 CREATE TABLE labels (
     no        INTEGER PRIMARY KEY,
     domain    TEXT NOT NULL,
     label     TEXT NOT NULL,
     head      INTEGER,
     newest    INTEGER NOT NULL,
+    timestamp INTEGER,
     contested INTEGER NOT NULL CHECK (contested IN (0, 1)),
     former    BLOB NOT NULL,
     UNIQUE (domain, label)
 );
+CREATE INDEX labels_by_timestamp ON labels (timestamp);
 
 -- A rowid table with an index on the id takes records twice as fast as one WITHOUT ROWID, for only the small index is
 -- filled at random. `verdict` is a number of rows.VERDICTS. The body comes last, so that nothing else of a large record

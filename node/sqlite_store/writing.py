@@ -1,25 +1,20 @@
 """The functions that change the database, each one transaction.
 
 There is one writer, so it may number rows itself, ahead of inserting them: a batch then refers to its own records
-without asking back. Rows go in 64 a statement: `sqlite3` gives up the interpreter lock at each step of a statement, and
-where the event loop is busy, each time that it takes it back can last milliseconds.
+without asking back.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, count
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from itertools import count
+from typing import Any
 
 from node.sqlite_store.connection import transaction
 from node.sqlite_store.rows import EVENT_TYPES, VERDICTS, former_of
+from node.sqlite_store.statements import chunks, places, values
 from node.store import Batch, Cursor, LabelKey, Peer, StoredRecord
 from protocol.change import Event
 from protocol.replay import State, Verdict
-
-_Row = TypeVar("_Row", bound=tuple[Any, ...])
-
-_CHUNKS = (64, 8, 1)
-"""Rows in one statement. 64 of eight columns are 512 parameters: older SQLite takes 999."""
 
 
 def commit(connection: sqlite3.Connection, batch: Batch) -> int:
@@ -56,15 +51,16 @@ def _put_states(
     label_numbers = _label_numbers(connection, list(states))
 
     def row(key: LabelKey, state: State) -> tuple[Any, ...]:
-        head = numbers[state.tip.id] if state.tip else None
-        return (label_numbers[key], *key, head, numbers[state.newest[1]], state.contested, former_of(state))
+        head, timestamp = (numbers[state.tip.id], state.tip.timestamp) if state.tip else (None, None)
+        newest = numbers[state.newest[1]]
+        return (label_numbers[key], *key, head, newest, timestamp, state.contested, former_of(state))
 
     _insert(
         connection,
-        "labels (no, domain, label, head, newest, contested, former)",
+        "labels (no, domain, label, head, newest, timestamp, contested, former)",
         [row(key, state) for key, state in states.items()],
-        "ON CONFLICT (no) DO UPDATE SET "
-        "head = excluded.head, newest = excluded.newest, contested = excluded.contested, former = excluded.former",
+        "ON CONFLICT (no) DO UPDATE SET head = excluded.head, newest = excluded.newest, "
+        "timestamp = excluded.timestamp, contested = excluded.contested, former = excluded.former",
     )
     return label_numbers
 
@@ -72,12 +68,12 @@ def _put_states(
 def _label_numbers(connection: sqlite3.Connection, keys: Sequence[LabelKey]) -> dict[LabelKey, int]:
     """The row numbers of these labels, and the next free ones for those that are new."""
     found: dict[LabelKey, int] = {}
-    for chunk in _chunks(keys):
+    for chunk in chunks(keys):
         sql = f"""
-            WITH wanted (domain, label) AS (VALUES {_places(2, len(chunk))})
+            WITH wanted (domain, label) AS (VALUES {places(chunk)})
             SELECT domain, label, no FROM wanted CROSS JOIN labels USING (domain, label)
         """
-        found |= {(domain, label): number for domain, label, number in connection.execute(sql, _flat(chunk))}
+        found |= {(domain, label): number for domain, label, number in connection.execute(sql, values(chunk))}
     free = count(_highest(connection, "SELECT max(no) FROM labels") + 1)
     return {key: found[key] if key in found else next(free) for key in keys}
 
@@ -156,27 +152,8 @@ def put_epoch(connection: sqlite3.Connection, proposed: str) -> str:
 
 def _insert(connection: sqlite3.Connection, columns: str, rows: Sequence[tuple[Any, ...]], rest: str = "") -> None:
     """Insert rows into `table (columns)`."""
-    for chunk in _chunks(rows):
-        places = _places(len(chunk[0]), len(chunk))
-        connection.execute(f"INSERT INTO {columns} VALUES {places} {rest}", _flat(chunk))
-
-
-def _chunks(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
-    """Runs of 64, 8 or 1 rows: few different statements, so that SQLite compiles each of them once."""
-    begin = 0
-    for size in _CHUNKS:
-        while begin + size <= len(rows):
-            yield rows[begin : begin + size]
-            begin += size
-
-
-def _places(columns: int, rows: int) -> str:
-    """`(?, ?), (?, ?)` for two rows of two columns."""
-    return ", ".join([f"({', '.join('?' * columns)})"] * rows)
-
-
-def _flat(rows: Iterable[tuple[Any, ...]]) -> list[Any]:
-    return list(chain.from_iterable(rows))
+    for chunk in chunks(rows):
+        connection.execute(f"INSERT INTO {columns} VALUES {places(chunk)} {rest}", values(chunk))
 
 
 def _highest(connection: sqlite3.Connection, sql: str) -> int:

@@ -162,7 +162,7 @@ def test_every_verdict_and_event_type_has_its_number_on_disk() -> None:
     assert set(EVENT_TYPES) == set(EventType)
 
 
-@pytest.mark.parametrize("query", [reading.HEADS_OF_ALL, reading.HEADS_OF_ONE_DOMAIN])
+@pytest.mark.parametrize("query", reading.HEADS_IN_ORDER.values())
 async def test_a_page_of_heads_is_read_from_where_it_begins_and_sorts_nothing(
     store: SqliteStore, shell: sqlite3.Connection, query: str
 ) -> None:
@@ -172,6 +172,30 @@ async def test_a_page_of_heads_is_read_from_where_it_begins_and_sorts_nothing(
     first, second = [detail for *_, detail in plan]
     assert first.startswith("SEARCH labels USING INDEX sqlite_autoindex_labels_1 (")
     assert second.startswith("SEARCH records USING INTEGER PRIMARY KEY (")
+
+
+@pytest.mark.parametrize("query", reading.HEADS_BY_TIMESTAMP.values())
+async def test_a_few_new_heads_are_found_by_their_timestamps(
+    store: SqliteStore, shell: sqlite3.Connection, query: str
+) -> None:
+    """Otherwise who asks every second what is new would have a million labels looked at every second."""
+    plan = shell.execute(f"EXPLAIN QUERY PLAN {query}", ("",) * query.count("?")).fetchall()
+
+    steps = [detail for *_, detail in plan]
+    assert "SEARCH labels USING INDEX labels_by_timestamp (timestamp>?)" in steps
+
+
+async def test_many_new_heads_come_in_the_same_order_as_few(store: SqliteStore) -> None:
+    many = sorted((claim(f"{number}", at=2) for number in range(reading.HEADS_FEW)), key=lambda head: head.record.label)
+    await store.commit(batch_of(many))
+    few = await store.heads("test", ("test", "500"), 2, 7)
+
+    await store.commit(batch_of([claim("!", at=2)]))
+
+    assert await store.heads("test", ("test", "500"), 2, 7) == few
+    assert [head for head in many if head.record.label > "500"][:7] == few
+    assert await store.heads(None, None, 2, 2) == [claim("!", at=2), claim("0", at=2)]
+    assert await store.heads(None, None, 3, 2) == []
 
 
 async def test_keys_of_more_records_than_a_page_all_come(path: Path) -> None:
