@@ -1,7 +1,8 @@
 """The log: what happened, on stderr, one event a line: for people in a terminal, as JSON for everything else.
 
 Libraries and parts of ours that speak through `logging` come out in the same form, so that one reader understands all
-of it. Standard output stays free for what a command answers.
+of it. Standard output stays free for what a command answers. Tracebacks never show the values of variables: keys and
+tokens are among them.
 """
 
 import logging
@@ -46,5 +47,7 @@ def _shared() -> list[Any]:
 
 def _last(is_human: bool, stream: TextIO) -> list[Any]:
     if is_human:
-        return [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
-    return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
+    transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [structlog.processors.ExceptionRenderer(transform), structlog.processors.JSONRenderer()]

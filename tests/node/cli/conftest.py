@@ -1,0 +1,93 @@
+"""A real node in a process of its own, and a way to run commands beside it."""
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from node.cli import main
+
+TIMEOUT_S = 30
+
+
+class Result(NamedTuple):
+    """How a command ended: its exit code, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+class Served:
+    """A node that runs in the folder: `dnarc serve` on a free port."""
+
+    def __init__(self, folder: Path, *flags: str) -> None:
+        self.data = folder / "data"
+        command = [sys.executable, "-c", "from node.cli import main; main()", "serve", "--port", "0", *flags]
+        self.process = subprocess.Popen(
+            [*command, "--data", str(self.data)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().strip()
+
+    def stop(self) -> tuple[str, str]:
+        """End it, and give what else it said on stdout and stderr."""
+        self.process.terminate()
+        return self.process.communicate(timeout=TIMEOUT_S)
+
+    def run(self, *arguments: str) -> Result:
+        """A command that asks this node."""
+        return run(*arguments, "--node", self.url)
+
+
+def run(*arguments: str) -> Result:
+    """A command in this process: as the shell would run it, without the time that a new one takes to start."""
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main(arguments)
+    out.seek(0)
+    code = ended.value.code
+    assert isinstance(code, int)
+    return Result(code, out.read(), err.getvalue())
+
+
+def run_apart(*arguments: str, given: str = "", **environment: str) -> Result:
+    """A command in a process of its own, with something on stdin or in its environment."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from node.cli import main; main()", *arguments],
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One node for all tests of a module, each of which takes labels of its own."""
+    node = Served(tmp_path_factory.mktemp("node"))
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> tuple[str, str]:
+    """The files of two keys."""
+    for name in ("alice.key", "bob.key"):
+        assert run("keygen", str(tmp_path / name)).code == 0
+    return str(tmp_path / "alice.key"), str(tmp_path / "bob.key")

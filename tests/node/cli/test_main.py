@@ -1,0 +1,132 @@
+"""The command line as a whole: quick to answer, one line for an error, settings and version shown."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from node.cli.failures import REMEDIES, CommandError, Exit, describe
+from node.client import NodeError, Unreachable
+from node.keyfile import KeyfileError
+from node.settings import SettingsError
+from node.settings import describe as described_settings
+from node.store import StoreError
+from protocol.errors import Code, ProtocolError
+from tests.node.cli.conftest import run, run_apart
+
+COMMANDS = (
+    "accept", "claim", "config", "domains", "export", "get", "history", "import", "keygen", "peers", "serve", "sync",
+    "transfer", "verify", "version", "why",
+)  # fmt: skip
+
+
+def test_help_names_every_command() -> None:
+    shown = run("--help")
+
+    assert shown.code == 0
+    assert [name for name in COMMANDS if f" {name} " not in shown.out] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str) -> None:
+    assert run(name, "--help").code == 0
+
+
+def test_help_needs_none_of_the_heavy_libraries() -> None:
+    """So it answers at once: they take three times as long to load as the rest."""
+    program = (
+        "import contextlib, io, sys\n"
+        "from node.cli import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+        "    main(['--help'])\n"
+        "print(*(name for name in ('aiohttp', 'aiosqlite', 'structlog') if name in sys.modules))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "\n"
+
+
+def test_a_command_that_is_none_is_a_wrong_use() -> None:
+    assert run("nonsense").code == 2
+
+
+FAILURES = [
+    (
+        Unreachable("gone"),
+        Exit.UNREACHABLE,
+        "unreachable: gone (start one with `dnarc serve`, or name another by --node URL)",
+    ),
+    (NodeError(403, "odd", "no", {}), Exit.REFUSED, "odd: no"),
+    (ProtocolError(Code.MALFORMED, "two\nlines"), Exit.REFUSED, "malformed: two lines"),
+    (SettingsError("wrong"), Exit.USAGE, "settings: wrong"),
+    (KeyfileError("wrong"), Exit.USAGE, "keyfile: wrong"),
+    (StoreError("wrong"), Exit.MACHINE, "storage: wrong"),
+    (OSError("disk"), Exit.MACHINE, "machine: disk"),
+    (CommandError(Exit.REFUSED, "stale", "late", ""), Exit.REFUSED, "stale: late"),
+]
+
+
+@pytest.mark.parametrize(("error", "code", "line"), FAILURES)
+def test_every_error_of_the_world_has_one_line_and_a_code(error: Exception, code: Exit, line: str) -> None:
+    failure = describe(error)
+
+    assert failure is not None
+    assert (failure.exit_code, failure.line) == (code, line)
+
+
+@pytest.mark.parametrize("error", [AssertionError("ours"), KeyError("ours"), ValueError("ours")])
+def test_an_error_of_ours_is_shown_whole(error: Exception) -> None:
+    assert describe(error) is None
+
+
+def test_a_remedy_is_for_a_code_that_exists() -> None:
+    assert set(REMEDIES) <= set(Code)
+
+
+def test_config_shows_each_value_with_its_source(tmp_path: Path) -> None:
+    file = tmp_path / "dnarc.toml"
+    file.write_text("max_age = 1\n")
+
+    answer = run_apart("config", "--config", str(file), "--json", DNARC_MAX_SKEW="none").json
+
+    assert (answer["max_age"]["value"], answer["max_age"]["source"]) == (1, str(file))
+    assert (answer["max_skew"]["value"], answer["max_skew"]["source"]) == (None, "DNARC_MAX_SKEW")
+    assert (answer["port"]["value"], answer["port"]["source"], answer["port"]["default"]) == (8080, "default", 8080)
+    assert answer["max_age"]["unit"] == "seconds"
+
+
+def test_config_is_a_table_for_people_and_for_the_docs() -> None:
+    names = [setting.name for setting in described_settings()]
+
+    shown, markdown = run("config").out, run("config", "--markdown").out
+
+    assert [name for name in names if name not in shown] == []
+    assert [line.split("`")[1] for line in markdown.splitlines()[2:]] == names
+    assert "| `max_age` | `DNARC_MAX_AGE` | `300` | seconds |" in markdown
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    answer = run("version", "--json").json
+
+    assert set(answer) == {"dnarc", "python", "pynacl", "aiohttp"}
+    assert run("version").out.startswith(f"dnarc {answer['dnarc']}, ")
+
+
+def test_a_reader_that_leaves_is_no_fault() -> None:
+    """`dnarc config | head -1`, say."""
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    done = subprocess.run(
+        [sys.executable, "-c", "from node.cli import main; main()", "config", "--json"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+
+    assert "Traceback" not in done.stderr

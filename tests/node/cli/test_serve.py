@@ -1,0 +1,115 @@
+"""`dnarc serve` as a process: one line, a clean end, and one line more where it cannot run."""
+
+import json
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from node.settings import describe
+from tests.node.cli.conftest import TIMEOUT_S, Result, Served, run, run_apart
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_prints_its_url_and_ends_well_at_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    node = Served(tmp_path)
+
+    answers = node.run("domains", "--json").json
+    node.process.send_signal(number)
+    rest, log = node.process.communicate(timeout=TIMEOUT_S)
+
+    assert re.fullmatch(r"http://127\.0\.0\.1:[0-9]+", node.url)
+    assert (answers, rest, node.process.returncode) == ({}, "", 0)
+    assert [json.loads(line)["event"] for line in log.splitlines()] == ["started", "stopped"]
+    assert {path.name for path in node.data.iterdir()} >= {"dnarc.db", "node.key", "admin-token"}
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        refused = run_apart("serve", "--port", str(port), "--data", str(tmp_path / "data"))
+
+    assert (refused.code, refused.out) == (4, "")
+    assert refused.err.splitlines()[-1].startswith("dnarc: machine: ")
+    assert f"listening on 127.0.0.1:{port}" in refused.err
+
+
+def test_a_folder_in_use_is_said(served: Served) -> None:
+    refused = run_apart("serve", "--port", "0", "--data", str(served.data))
+
+    assert (refused.code, refused.out) == (4, "")
+    assert (
+        refused.err == f"dnarc: cannot_start: another node runs on {served.data}: give this one a folder of its own\n"
+    )
+
+
+def test_a_store_that_is_none_is_said(tmp_path: Path) -> None:
+    (tmp_path / "dnarc.db").write_bytes(b"notes" * 4_000)
+
+    refused = run_apart("serve", "--port", "0", "--data", str(tmp_path))
+
+    assert (refused.code, refused.out) == (4, "")
+    assert refused.err.splitlines()[-1].startswith("dnarc: storage: ")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--port", "x"), "port is 'x' (--port): it should be a whole number of at least 0 and at most 65535"),
+        (("--config", "absent.toml"), "the settings file absent.toml cannot be read"),
+    ],
+)
+def test_a_setting_that_is_none_is_said(flags: tuple[str, ...], words: str) -> None:
+    refused = run("serve", *flags)
+
+    assert (refused.code, refused.err.startswith(f"dnarc: settings: {words}")) == (2, True)
+
+
+def test_every_setting_is_a_flag() -> None:
+    shown = run_apart("serve", "--help", COLUMNS="200").out
+
+    assert [setting.flag for setting in describe() if setting.flag not in shown] == []
+
+
+def test_a_variable_that_is_no_setting_stops_the_start(tmp_path: Path) -> None:
+    refused = run_apart("serve", "--port", "0", "--data", str(tmp_path), DNARC_MAXAGE="1")
+
+    assert (refused.code, list(tmp_path.iterdir())) == (2, [])
+    assert "did you mean DNARC_MAX_AGE?" in refused.err
+
+
+def test_a_store_that_fails_ends_the_node_with_one_line(tmp_path: Path, keys: tuple[str, str]) -> None:
+    """A limit on the size of files, which the kernel keeps, is a disk that stops taking anything."""
+    command = [sys.executable, "-c", "from node.cli import main; main()", "serve", "--port", "0"]
+    process = subprocess.Popen(
+        [*command, "--data", str(tmp_path / "data")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)),  # noqa: PLW1509
+    )
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    watchdog = threading.Timer(TIMEOUT_S, process.kill)
+    watchdog.start()
+
+    answers: list[Result] = []
+    while process.poll() is None and len(answers) < 50:
+        content = json.dumps("x" * 60_000)
+        answers.append(run("claim", "example.org", f"l{len(answers)}", f"n={content}", "--key", keys[0], "--node", url))
+    _, log = process.communicate(timeout=TIMEOUT_S)
+    watchdog.cancel()
+
+    assert answers[0].code == 0
+    assert answers[-1].code != 0
+    assert process.returncode == 4
+    assert log.splitlines()[-1].startswith("dnarc: storage: the store failed: ")

@@ -1,0 +1,77 @@
+"""The log: one form for all that is said, whoever says it."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from node.log import configure
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """Logging is of the whole process: put it back."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("form", ["json", "auto"])
+def test_what_no_terminal_reads_is_json_a_line(form: str) -> None:
+    stream = io.StringIO()
+
+    configure(form, stream)
+    structlog.get_logger("node.one").info("synced", peer="p", records=3)
+    logging.getLogger("library").warning("it is %s", "late")
+
+    ours, theirs = lines(stream)
+    assert (ours["event"], ours["peer"], ours["records"], ours["level"]) == ("synced", "p", 3, "info")
+    assert (theirs["event"], theirs["level"], theirs["logger"]) == ("it is late", "warning", "library")
+    assert str(ours["timestamp"]).endswith("Z")
+
+
+def test_people_get_a_line_without_json() -> None:
+    stream = io.StringIO()
+
+    configure("human", stream)
+    structlog.get_logger().info("synced", peer="p")
+
+    assert "synced" in stream.getvalue()
+    assert "peer=p" in stream.getvalue()
+    assert "{" not in stream.getvalue()
+
+
+def test_what_is_too_fine_is_left_out() -> None:
+    stream = io.StringIO()
+
+    configure("json", stream)
+    structlog.get_logger().debug("detail")
+    logging.getLogger("library").debug("detail")
+
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("form", ["json", "human"])
+def test_a_traceback_shows_no_values(form: str) -> None:
+    """Otherwise the log would hold keys and tokens."""
+    stream = io.StringIO()
+    configure(form, stream)
+
+    try:
+        secret = "hidden" * 2
+        raise ValueError(len(secret))
+    except ValueError:
+        structlog.get_logger().exception("failed")
+        logging.getLogger("library").exception("failed too")
+
+    assert stream.getvalue().count("ValueError") >= 2
+    assert "hiddenhidden" not in stream.getvalue()
