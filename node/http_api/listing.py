@@ -34,14 +34,16 @@ _KEYS_AT_ONCE: Final = 20_000
 """Keys held while merging, of all domains together: 2 MB."""
 
 
-class Question(msgspec.Struct, frozen=True):
+class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for: `domain` None, all domains; `limit` None, everything."""
 
     domain: str | None
     limit: int | None
     after: str | None
     since: int
-    is_lines: bool
+    wants_history: bool
+    wants_ids: bool
+    wants_lines: bool
 
 
 async def get_claims(node: "Node", request: web.Request) -> web.StreamResponse:
@@ -56,17 +58,22 @@ async def get_domain_claims(node: "Node", request: web.Request) -> web.StreamRes
 
 async def _answer(node: "Node", request: web.Request, domain: str | None) -> web.StreamResponse:
     question = Question(
-        domain,
-        integer(request, "limit", 1, LIMIT_MAX),
-        request.query.get("after"),
-        integer(request, "since", 0) or 0,
-        LINES_TYPE in request.headers.get("Accept", ""),
+        domain=domain,
+        limit=integer(request, "limit", 1, LIMIT_MAX),
+        after=request.query.get("after"),
+        since=integer(request, "since", 0) or 0,
+        wants_history=flag(request, "history"),
+        wants_ids=flag(request, "ids"),
+        wants_lines=LINES_TYPE in request.headers.get("Accept", ""),
     )
-    wants_history, wants_ids = flag(request, "history"), flag(request, "ids")
-    if wants_ids and not wants_history:
+    if question.wants_history:
+        return await _answer_history(node, request, question)
+    if question.wants_ids:
         raise ProtocolError(Code.MALFORMED, "`ids=true` goes with `history=true`", parameter="ids")
-    if not wants_history:
-        return await _answer_heads(node, request, question)
+    return await _answer_heads(node, request, question)
+
+
+async def _answer_history(node: "Node", request: web.Request, question: Question) -> web.StreamResponse:
     keys = _asked_keys(node, question)
     headers = {}
     if question.limit is not None:
@@ -74,8 +81,8 @@ async def _answer(node: "Node", request: web.Request, domain: str | None) -> web
         if len(page) > question.limit:
             headers = _next(request, cursor.of_key(page[question.limit - 1]))
         keys = iter(page[: question.limit])
-    if wants_ids:
-        form = streaming.KEY_LINES if question.is_lines else streaming.KEYS
+    if question.wants_ids:
+        form = streaming.KEY_LINES if question.wants_lines else streaming.KEYS
         return await streaming.stream(request, _paged(keys), form, headers)
     return await streaming.stream(request, _bodies(node, keys), _form(question), headers)
 
@@ -187,7 +194,7 @@ def _successor(key: bytes) -> bytes:
 
 
 def _form(question: Question) -> "streaming.Form[SignedRecord]":
-    return streaming.LINES if question.is_lines else streaming.DICT
+    return streaming.LINES if question.wants_lines else streaming.DICT
 
 
 def _next(request: web.BaseRequest, after: str) -> dict[str, str]:

@@ -1,0 +1,52 @@
+"""The server around the routes: where it listens, and that it leaves nothing behind."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from node.http_api import start, url_of
+from node.node import Node
+from node.settings import Settings
+from tests.node.http_api.talking import Client, fresh
+
+
+async def test_a_port_that_is_taken_is_an_error_and_ends_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="address already in use"):
+        async with Node(Settings(port=taken.getsockname()[1], data=tmp_path / "data")):
+            pass
+
+    async with Node(Settings(port=0, data=tmp_path / "data")) as node:
+        assert node.url.startswith("http://127.0.0.1:")
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+async def test_an_ipv6_address_stands_in_brackets(tmp_path: Path) -> None:
+    async with Node(Settings(host="::1", port=0, data=tmp_path / "data")) as node, Client(node.url) as client:
+        answer = await client.put(fresh())
+
+    assert node.url.startswith("http://[::1]:")
+    assert answer.status == 422, "the claim is of another age, and the node has said so"
+
+
+async def test_two_servers_may_show_one_node(node: Node) -> None:
+    runner = await start(node)
+    try:
+        async with Client(node.url) as one, Client(url_of(runner)) as other:
+            await one.put(fresh())
+            assert (await other.get("/claims")).body == (await one.get("/claims")).body
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_node_stops_while_clients_keep_their_connections(tmp_path: Path) -> None:
+    async with Node(Settings(port=0, data=tmp_path / "data")) as node:
+        port = int(node.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"}")
+
+    async with asyncio.timeout(1):
+        assert await reader.read() == b""
+    writer.transport.abort()
