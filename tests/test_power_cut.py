@@ -56,10 +56,9 @@ async def write_until_killed(process: Process, url: str, records: list[SignedRec
             if len(acknowledged) >= KILL_AFTER and process.returncode is None:
                 process.kill()
 
-    async with aiohttp.ClientSession(url) as session:
-        async with asyncio.TaskGroup() as writers:
-            for _ in range(4):
-                writers.create_task(write(session))
+    async with aiohttp.ClientSession(url) as session, asyncio.TaskGroup() as writers:
+        for _ in range(4):
+            writers.create_task(write(session))
     return acknowledged
 
 
