@@ -55,7 +55,7 @@ class _Worker:
         """The report of such a run: of the one that is going on, or of one more. A caller that leaves does not end it.
 
         Raises:
-            ProtocolError: `overloaded` where `QUEUE_MAX` others wait.
+            ProtocolError: `overloaded` where `QUEUE_MAX` others wait; `unknown_peer` where the peer went meanwhile.
         """
         run = self._runs.get(job)
         if run is None:
@@ -64,17 +64,31 @@ class _Worker:
                 raise ProtocolError(Code.OVERLOADED, detail, retry_after=1)
             run = self._runs[job] = asyncio.create_task(self._run(job))
             run.add_done_callback(lambda _: self._runs.pop(job))
-        return await asyncio.shield(run)
+        try:
+            return await asyncio.shield(run)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if not run.cancelled() or (caller is not None and caller.cancelling()):
+                raise
+            detail = "the peer was changed or removed while this run was going on"
+            raise ProtocolError(Code.UNKNOWN_PEER, detail) from None
 
     async def repeat(self, interval_s: float) -> None:
         """Run in every direction of the peer, each interval, for ever."""
         failures = 0
         while True:
-            reports = [await self.run(Job(direction, is_asked=False)) for direction in self.directions]
-            failures = failures + 1 if any(report.error for report in reports) else 0
+            is_well = all([await self._is_carried(direction) for direction in self.directions])
+            failures = 0 if is_well else failures + 1
             await asyncio.sleep(pause_s(interval_s, failures) * self._node.world.random.uniform(*_JITTER))
 
+    async def _is_carried(self, direction: Direction) -> bool:
+        try:
+            return (await self.run(Job(direction, is_asked=False))).error is None
+        except ProtocolError:  # the queue is full: others carry, and this one comes again
+            return False
+
     async def close(self) -> None:
+        """End every run where it is."""
         tasks = [*([self.repeating] if self.repeating else []), *self._runs.values()]
         for task in tasks:
             task.cancel()

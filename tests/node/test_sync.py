@@ -606,6 +606,48 @@ async def test_a_peer_that_was_removed_is_left_alone(tmp_path: Path) -> None:
         assert refused.value.code is Code.UNKNOWN_PEER
 
 
+async def test_who_waits_for_a_run_is_told_when_its_peer_is_removed(tmp_path: Path) -> None:
+    asked, end = asyncio.Event(), asyncio.Event()
+
+    async def node(request: web.Request) -> web.StreamResponse:
+        asked.set()
+        await end.wait()
+        return web.Response()
+
+    async with running(tmp_path / "a") as a, false_peer({"/node": node}) as url:
+        await a.peers.put(Peer(url=url, pull=True))
+        run = asyncio.create_task(a.sync.run("pull"))
+        await asked.wait()
+
+        await a.peers.remove(url)
+
+        with pytest.raises(ProtocolError) as refused:
+            await run
+        end.set()
+        assert refused.value.code is Code.UNKNOWN_PEER
+
+
+async def test_a_node_stops_at_once_in_the_middle_of_a_run(tmp_path: Path) -> None:
+    asked, end = asyncio.Event(), asyncio.Event()
+
+    async def node(request: web.Request) -> web.StreamResponse:
+        asked.set()
+        await end.wait()
+        return web.Response()
+
+    async with (
+        false_peer({"/node": node}) as url,
+        asyncio.timeout(10),
+        running(tmp_path / "a", sync_interval=0.01, peer_timeout=100.0) as a,
+    ):
+        await a.peers.put(Peer(url=url, pull=True))
+        await asked.wait()
+
+        await a.sync.close()
+
+        end.set()
+
+
 ASKED = [
     ("a peer that is not listed", {"peer": "http://127.0.0.1:1"}, Code.UNKNOWN_PEER),
     ("a peer that has a link instead", {"peer": "ws://127.0.0.1:2"}, Code.UNKNOWN_PEER),
