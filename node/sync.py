@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
-from node.http_sync import Acquaintance, Direction, Job, Report, sync_once
+from node.http_sync import Acquaintance, Direction, Job, sync_once
+from node.http_transfer import Report
 from node.peers import hidden
 from node.store import Peer
 from protocol.errors import Code, ProtocolError
