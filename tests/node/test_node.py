@@ -1,0 +1,54 @@
+"""A node: what it needs to start, makes for itself, and keeps."""
+
+from pathlib import Path
+
+import pytest
+
+from node.node import CannotStartError, Node
+from node.settings import Settings
+
+
+def settings(folder: Path) -> Settings:
+    return Settings(port=0, data=folder)
+
+
+async def test_the_first_start_makes_secrets_that_only_the_owner_may_read_and_keeps_them(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "data"
+
+    async with Node(settings(folder)) as node:
+        first = (node.key.public, node.admin_token)
+    async with Node(settings(folder)) as node:
+        second = (node.key.public, node.admin_token)
+
+    assert first == second
+    assert {(folder / name).stat().st_mode & 0o777 for name in ("node.key", "admin-token")} == {0o600}
+
+
+async def test_a_second_node_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    async with Node(settings(tmp_path)):
+        with pytest.raises(CannotStartError, match="another node runs on"):
+            async with Node(settings(tmp_path)):
+                pass
+
+
+@pytest.mark.parametrize("content", ["", "too short", "Z" * 64, "é" * 64])
+async def test_a_damaged_key_is_said_and_never_replaced(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "node.key"
+    path.write_text(content)
+
+    with pytest.raises(CannotStartError, match=r"node\.key"):
+        async with Node(settings(tmp_path)):
+            pass
+
+    assert path.read_text() == content
+
+
+async def test_a_node_is_well_until_its_disk_is_full(tmp_path: Path) -> None:
+    async with (
+        Node(settings(tmp_path)) as well,
+        Node(Settings(port=0, data=tmp_path / "b", disk_free_bytes_min=2**62)) as full,
+    ):
+        answers = (well.health(), full.health())
+
+    assert answers[0] == []
+    assert "bytes are free on the disk" in answers[1][0]
