@@ -1,0 +1,161 @@
+"""How many claims a second a node takes in: `python -m benchmarks.ingest [--records N] [--rounds N] [--json]`.
+
+Verifying signatures is what cannot be left out, so the limit is what two threads of PyNaCl alone verify. Three lanes
+run by turns: that limit, the pipeline alone (`Ingest.take`, in this process), and `PUT /claims` with batches of 1,000
+in flight to a `dnarc serve` of its own, with this process as its client on the same cores. Everything is committed
+with `synchronous=FULL` before it counts. Aim: pipeline at least 0.6 of the limit.
+
+The stages are measured one after another on one batch of all records, so that none hides behind another; verification
+is given for all cores, the rest runs on one beside it.
+"""
+
+import argparse
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import aiohttp
+import msgspec
+from nacl.bindings import crypto_sign_open
+
+from benchmarks import _report as report
+from node.arrivals import Origin, Submission
+from node.commits import Decided
+from node.node import Node
+from node.settings import Settings
+from protocol.admission import Trust
+from protocol.record import SignedRecord
+from simulations.local import running
+
+RAW_THREADS = 2
+CHUNK_RECORDS = 64
+_ORIGIN = Origin(Trust.CLIENT)
+
+
+def raw_rate(claims: Sequence[SignedRecord]) -> float:
+    """Signatures a second that libsodium verifies in two threads, with everything in bytes before it begins."""
+    signed = [(bytes.fromhex(it.signature) + it.record.canonical, bytes.fromhex(it.record.signedby)) for it in claims]
+    chunks = [signed[start : start + CHUNK_RECORDS] for start in range(0, len(signed), CHUNK_RECORDS)]
+    with ThreadPoolExecutor(RAW_THREADS) as pool:
+        begun = time.perf_counter()
+        for _ in pool.map(_open_all, chunks):
+            pass
+        return len(claims) / (time.perf_counter() - begun)
+
+
+def _open_all(chunk: Sequence[tuple[bytes, bytes]]) -> None:
+    for message, key in chunk:
+        crypto_sign_open(message, key)
+
+
+async def pipeline_rate(claims: Sequence[SignedRecord], in_flight: int) -> float:
+    """Claims a second through `Ingest.take`, batches of 1,000, so many in flight."""
+    submissions = [Submission(it.signature, it.record.canonical) for it in claims]
+    starts = list(range(0, len(claims), report.BATCH_RECORDS))
+    with TemporaryDirectory() as folder:
+        async with Node(Settings(data=Path(folder), port=0)) as node:
+
+            async def take(start: int) -> None:
+                outcomes = await node.ingest.take(submissions[start : start + report.BATCH_RECORDS], _ORIGIN)
+                assert all(outcome.status == "accepted" for outcome in outcomes), "all are new, and good"
+
+            return len(claims) / await _seconds(take, starts, in_flight)
+
+
+async def http_rate(claims: Sequence[SignedRecord], in_flight: int) -> float:
+    """Claims a second through `PUT /claims`, to a process of its own."""
+    bodies = report.bodies_of(claims)
+    with TemporaryDirectory() as folder, running("node", Path(folder) / "node") as node:
+        async with aiohttp.ClientSession(node.url) as session:
+
+            async def put(body: bytes) -> None:
+                async with session.put("/claims", data=body) as response:
+                    report.check_accepted(msgspec.json.decode(await response.read()))
+
+            return len(claims) / await _seconds(put, bodies, in_flight)
+
+
+async def _seconds(work: Callable[[Any], Awaitable[None]], items: Sequence[Any], in_flight: int) -> float:
+    """How long it takes to do the work on every item, so many at a time."""
+    waiting = list(reversed(items))
+
+    async def worker() -> None:
+        while waiting:
+            await work(waiting.pop())
+
+    begun = time.perf_counter()
+    await asyncio.gather(*(worker() for _ in range(in_flight)))
+    return time.perf_counter() - begun
+
+
+async def stages(claims: Sequence[SignedRecord]) -> dict[str, float]:
+    """Microseconds a record of each stage of the pipeline, which is taken apart for that.
+
+    The methods between its stages are its own and not meant for others; a change there has to be followed here.
+    """
+    submissions = [Submission(it.signature, it.record.canonical) for it in claims]
+    figures: dict[str, float] = {}
+    with TemporaryDirectory() as folder:
+        async with Node(Settings(data=Path(folder), port=0)) as node:
+            ingest = node.ingest
+            clock = time.perf_counter
+            begun = clock()
+            group = await ingest._decoded(submissions, _ORIGIN)
+            await ingest._settle_known(group)
+            figures["decode, canonical bytes, id, known"], begun = clock() - begun, clock()
+            await ingest._verify(group)
+            figures["verify, all cores"], begun = clock() - begun, clock()
+            decided: Decided = await ingest._decided(group)
+            figures["admit, replay, prepare"], begun = clock() - begun, clock()
+            await node.store.commit(decided.batch)
+            figures["commit"], begun = clock() - begun, clock()
+            node.indexes.add(stored.signed.record for stored in decided.batch.records)
+            figures["index"] = clock() - begun
+    return {f"{name}, us a record": seconds / len(claims) * 1e6 for name, seconds in figures.items()}
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """On the loop that `dnarc serve` takes."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    return uvloop.run(work)
+
+
+def measure(records: int, rounds: int, in_flight: int) -> dict[str, float]:
+    claims = report.make_claims(records)
+    lanes: dict[str, Callable[[], float]] = {
+        "raw": lambda: raw_rate(claims),
+        "pipeline": lambda: float(run(pipeline_rate(claims, in_flight))),
+        "http": lambda: float(run(http_rate(claims, in_flight))),
+    }
+    parts: dict[str, float] = run(stages(claims))
+    rates = report.medians(report.by_turns(lanes, rounds))
+    return {
+        "raw_verification_records_a_second": rates["raw"],
+        "pipeline_records_a_second": rates["pipeline"],
+        "http_records_a_second": rates["http"],
+        "ratio_pipeline_to_raw": rates["pipeline"] / rates["raw"],
+        "ratio_http_to_raw": rates["http"] / rates["raw"],
+    } | parts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=20_000, help="claims in each round of each lane")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; figures are their medians")
+    parser.add_argument("--in-flight", type=int, default=6, help="batches of 1,000 in flight")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    options = parser.parse_args()
+    figures = measure(options.records, options.rounds, options.in_flight)
+    report.show(f"ingest of {options.records:,} claims, {os.cpu_count()} cores", figures, options.json)
+
+
+if __name__ == "__main__":
+    main()

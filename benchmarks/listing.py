@@ -1,0 +1,77 @@
+"""What a long listing costs in memory: `python -m benchmarks.listing [--claims N] [--json]`.
+
+A node is filled, stopped and started anew, so that room left over from filling it hides nothing; then `GET /claims` is
+read to its end, once as a JSON dict and once as lines, while the resident memory of the node's process is watched.
+Aim: it grows by less than 30 MB, however many claims there are; otherwise the exit code is 1.
+"""
+
+import argparse
+import http.client
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+
+import psutil
+
+from benchmarks import _report as report
+from simulations.local import LocalNode, running
+
+GROWTH_MB_MAX = 30.0
+CHUNK_BYTES = 2**18
+
+
+def listing(node: LocalNode, accept: str) -> dict[str, float]:
+    """Read all heads. Returns how much the node's memory grew at the most, and how much it sent how fast."""
+    parts = urlsplit(node.url)
+    process = psutil.Process(node.process.pid)
+    before_bytes = most_bytes = process.memory_info().rss
+    sent_bytes = records = 0
+    begun = time.perf_counter()
+    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=60)
+    connection.request("GET", "/claims", headers={"Accept": accept})
+    response = connection.getresponse()
+    while chunk := response.read(CHUNK_BYTES):
+        sent_bytes += len(chunk)
+        records += chunk.count(b'"signedby":')
+        most_bytes = max(most_bytes, process.memory_info().rss)
+    seconds = time.perf_counter() - begun
+    connection.close()
+    return {
+        "growth_mb": (most_bytes - before_bytes) / 1e6,
+        "sent_mb": sent_bytes / 1e6,
+        "seconds": seconds,
+        "records_seen": records,
+    }
+
+
+def measure(claims: int) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    with TemporaryDirectory() as folder:
+        data = Path(folder) / "node"
+        with running("node", data) as node:
+            report.put_all(node.client(), report.make_claims(claims))
+        with running("node", data) as node:
+            assert node.client().get("/health")["status"] == "ok"
+            for form, accept in (("dict", "application/json"), ("lines", "application/x-ndjson")):
+                found = listing(node, accept)
+                # A chunk's end may cut the word that is counted; much more than that is missing claims.
+                assert found.pop("records_seen") > 0.99 * claims, f"all {claims} claims are listed"
+                figures |= {f"{form}_{name}": value for name, value in found.items()}
+            figures["resident_mb_after"] = psutil.Process(node.process.pid).memory_info().rss / 1e6
+    return figures
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--claims", type=int, default=200_000, help="claims to list")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    options = parser.parse_args()
+    figures = measure(options.claims)
+    report.show(f"GET /claims over {options.claims:,} claims", figures, options.json)
+    return int(max(figures["dict_growth_mb"], figures["lines_growth_mb"]) >= GROWTH_MB_MAX)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

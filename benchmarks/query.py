@@ -1,0 +1,140 @@
+"""How many heads a second a node shows: `python -m benchmarks.query [--requests N] [--rounds N] [--json]`.
+
+The limit is a bare aiohttp handler that returns the same bytes and ETag (`_bare`). Both run as processes of their own
+and are asked by turns by one client process over the same number of connections. The client writes a prepared request
+and counts the bytes of the answer, for a real HTTP client takes longer than the servers do, and would make any two of
+them look alike. Aim: at least 0.6 of the bare handler.
+"""
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import cast
+from urllib.parse import urlsplit
+
+from benchmarks import _report as report
+from benchmarks.ingest import run
+from node.client import path_of
+from simulations.local import first_line, running, stop
+
+LABELS = 1_000
+
+
+class _Asker(asyncio.Protocol):
+    """One connection: asks, waits for the whole answer, asks again, while `take` gives it another request."""
+
+    def __init__(self, take: Callable[[], bytes | None]) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._take = take
+        self._transport: asyncio.Transport | None = None
+        self._received = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one by its methods only
+        self._ask()
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        end = self._received.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        if not self._received.startswith(b"HTTP/1.1 200"):
+            self.done.set_exception(ConnectionError(f"no head: {bytes(self._received[:200])!r}"))
+        elif len(self._received) >= end + 4 + _content_length(self._received):
+            self._received.clear()
+            self._ask()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_exception(error or ConnectionError("the server closed the connection"))
+
+    def _ask(self) -> None:
+        assert self._transport is not None, "connected"
+        request = self._take()
+        if request is not None:
+            self._transport.write(request)
+        elif not self.done.done():
+            self.done.set_result(None)
+            self._transport.close()
+
+
+def _content_length(head: bytearray) -> int:
+    start = head.index(b"Content-Length: ") + len(b"Content-Length: ")
+    return int(head[start : head.index(b"\r", start)])
+
+
+async def rate(url: str, paths: list[str], requests: int, connections: int) -> float:
+    """Answers a second to GETs of these paths, one after another."""
+    parts = urlsplit(url)
+    host, port = str(parts.hostname), parts.port or 80
+    prepared = [f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode() for path in paths]
+    numbers = iter(range(requests))
+
+    def take() -> bytes | None:
+        number = next(numbers, None)
+        return None if number is None else prepared[number % len(prepared)]
+
+    loop = asyncio.get_running_loop()
+    begun = time.perf_counter()
+    made = [loop.create_connection(lambda: _Asker(take), host, port) for _ in range(connections)]
+    await asyncio.gather(*(asker.done for _, asker in await asyncio.gather(*made)))
+    return requests / (time.perf_counter() - begun)
+
+
+@contextmanager
+def bare(body: bytes, etag: str) -> Iterator[str]:
+    """The URL of a bare handler that gives this answer."""
+    command = [sys.executable, "-m", "benchmarks._bare", etag]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdin is not None, "its input is a pipe"
+        process.stdin.write(body.decode())
+        process.stdin.close()
+        yield first_line(process).strip()
+    finally:
+        stop(process)
+
+
+def measure(requests: int, rounds: int, connections: int) -> dict[str, float]:
+    claims = report.make_claims(LABELS)
+    paths = [path_of("claims", it.record.domain, it.record.label) for it in claims]
+    with TemporaryDirectory() as folder, running("node", Path(folder) / "node") as node:
+        client = node.client()
+        report.put_all(client, claims)
+        answer = client.ask("GET", paths[0])
+        with bare(answer.body, answer.headers["etag"]) as bare_url:
+
+            def lane(url: str, count: int = requests) -> float:
+                return float(run(rate(url, paths, count, connections)))
+
+            for url in (node.url, bare_url):
+                lane(url, LABELS)  # each label is read from the store once, and what is imported late is imported
+            rates = report.medians(
+                report.by_turns({"node": lambda: lane(node.url), "bare": lambda: lane(bare_url)}, rounds)
+            )
+    return {
+        "bare_handler_answers_a_second": rates["bare"],
+        "node_answers_a_second": rates["node"],
+        "ratio_node_to_bare": rates["node"] / rates["bare"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=30_000, help="requests in each round")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds; figures are their medians")
+    parser.add_argument("--connections", type=int, default=32, help="connections of the client")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    options = parser.parse_args()
+    figures = measure(options.requests, options.rounds, options.connections)
+    report.show(f"GET /claims/{{domain}}/{{label}}, {LABELS:,} labels", figures, options.json)
+
+
+if __name__ == "__main__":
+    main()
