@@ -21,6 +21,8 @@ LINE_BYTES_MAX: Final = 2**20
 ANSWER_BYTES_MAX: Final = 256 * 2**20
 """An answer that is read whole: a label's history, say."""
 
+_PIECE_BYTES: Final = 65_536
+
 _BROKEN = (OSError, http.client.HTTPException)
 _LEFT = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
 """A node closes a connection that was quiet for long, which shows at the next request only."""
@@ -135,10 +137,7 @@ class NodeClient:
         if response.status >= 400:
             raise refusal(self._whole(response))
         try:
-            while line := response.readline(LINE_BYTES_MAX):
-                if not line.endswith(b"\n"):
-                    raise Unreachable(f"{self.url} broke off in the middle of a line")
-                yield line[:-1]
+            yield from _lines(response)
         except _BROKEN as error:
             raise Unreachable(f"{self.url} broke off: {_words(error)}") from error
         finally:
@@ -176,6 +175,8 @@ class NodeClient:
     def _whole(self, response: http.client.HTTPResponse) -> Answer:
         try:
             body = response.read(ANSWER_BYTES_MAX + 1)
+            if len(body) <= ANSWER_BYTES_MAX:
+                _check_end(response)
         except _BROKEN as error:
             self._connection.close()
             raise Unreachable(f"{self.url} broke off: {_words(error)}") from error
@@ -184,6 +185,25 @@ class NodeClient:
             raise Unreachable(f"{self.url} answers with more than {ANSWER_BYTES_MAX} bytes, which no node does")
         headers = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, headers, body)
+
+
+def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """By `read1`, because `readline` takes a chunked body that is cut off between two chunks for a whole one."""
+    rest = b""
+    while piece := response.read1(_PIECE_BYTES):
+        *lines, rest = (rest + piece).split(b"\n")
+        if len(lines[0] if lines else rest) > LINE_BYTES_MAX:  # all others are within this piece
+            raise http.client.HTTPException(f"a line has more than {LINE_BYTES_MAX} bytes")
+        yield from lines
+    _check_end(response)
+    if rest:
+        raise http.client.HTTPException("in the middle of a line")
+
+
+def _check_end(response: http.client.HTTPResponse) -> None:
+    """A read with a size returns less where a body with a length is cut off, and says nothing of it."""
+    if response.length:
+        raise http.client.IncompleteRead(b"", response.length)
 
 
 def _words(error: Exception) -> str:

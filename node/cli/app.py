@@ -11,12 +11,14 @@ import typer
 
 from node.cli import claims, config, exporting, importing, keys, peers, queries, serve, verify
 from node.cli.options import AsJsonBefore
+from node.cli.screen import warn
 
 GROUP: Final = "dnarc.commands"
 
 app = typer.Typer(
     name="dnarc",
     help="A peer-to-peer gossip node for signed claims.",
+    epilog="Exit codes: 0 done; 1 refused, or bad; 2 wrong use; 3 no node answers; 4 the machine failed.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -47,4 +49,7 @@ app.command("config")(config.config)
 app.command("version")(config.version)
 
 for point in entry_points(group=GROUP):
-    app.add_typer(point.load(), name=point.name)
+    try:
+        app.add_typer(point.load(), name=point.name)
+    except ImportError as error:  # a package without what it needs takes no other command away
+        warn(f"`dnarc {point.name}` is missing: {error}")
