@@ -225,7 +225,8 @@ class HttpPeer:
         if 300 <= response.status < 400:
             raise _nonsense(f"it redirects (status {response.status}): list the address that it redirects to")
         problem = await self._problem(response)
-        detail = f"the peer answers {response.status} {_printable(problem.code)}: {_printable(problem.detail)}"
+        said = [f"the peer answers {response.status}", problem.code, problem.detail]
+        detail = ": ".join(_printable(part) for part in said if part)
         raise ProtocolError(_code(problem.code, response.status), detail)
 
     async def _problem(self, response: aiohttp.ClientResponse) -> _Problem:

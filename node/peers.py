@@ -80,9 +80,11 @@ class Peers:
         last: Sequence[Peer] | None = None
         try:
             while True:
+                # Two changes that undo each other are told too: in between, somebody may have gone by the first.
+                is_told = change.is_set()
                 change.clear()
                 peers = await self.list()
-                if peers != last:
+                if is_told or peers != last:
                     last = peers
                     yield peers
                 await _wait(change, interval_s)

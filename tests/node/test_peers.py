@@ -125,6 +125,18 @@ async def test_who_watches_sees_the_table_and_every_change_made_here_at_once(sto
     assert (first, second, third) == ([], [peer], [])
 
 
+async def test_who_watches_is_told_of_changes_that_undid_each_other(store: SqliteStore) -> None:
+    peers = Peers(store)
+    async with aclosing(peers.watch(FOR_EVER_S)) as tables:
+        await anext(tables)
+
+        await peers.put(Peer(url=URL, pull=True))
+        await peers.remove(URL)
+
+        async with asyncio.timeout(10):
+            assert await anext(tables) == []
+
+
 async def test_a_row_written_by_another_program_is_noticed(store: SqliteStore, tmp_path: Path) -> None:
     async with aclosing(Peers(store).watch(0.01)) as tables:
         await anext(tables)

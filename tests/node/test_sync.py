@@ -523,6 +523,37 @@ async def test_a_busy_peer_is_asked_again_after_the_pause_that_it_asks_for(tmp_p
         assert answers == []
 
 
+async def test_a_peer_that_stays_busy_is_asked_three_times_and_no_more(tmp_path: Path) -> None:
+    asked = 0
+
+    async def node(request: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        asked += 1
+        return await answering(b"", 429, Retry_After="0")(request)
+
+    async with running(tmp_path / "a") as a, false_peer({"/node": node}) as url:
+        await a.peers.put(Peer(url=url, pull=True))
+
+        result = await sync(a, "pull", url)
+
+        assert (asked, result) == (3, report(error="the peer answers 429"))
+
+
+async def test_a_page_with_one_record_more_than_was_asked_for_cuts_the_peer_off(tmp_path: Path) -> None:
+    records = claims(3)
+    routes = {
+        "/node": answering(node_answer(CAROL.public, records)),
+        CLAIMS: answering(b"".join(map(line, records))),
+    }
+    async with running(tmp_path / "a", sync_page=2) as a, false_peer(routes) as url:
+        await a.peers.put(Peer(url=url, pull=True))
+
+        result = await sync(a, "pull", url)
+
+        assert result["error"].startswith("the peer is cut off: it lists more than was asked for")
+        assert held(a) == set()
+
+
 async def test_a_busy_peer_ends_a_push_and_the_cursor_stays_before_what_it_did_not_take(tmp_path: Path) -> None:
     records = claims(2)
     answer = {
