@@ -16,6 +16,9 @@ from protocol.errors import Code, ProtocolError
 from protocol.record import Record
 from protocol.replay import State
 
+NO_HEAD = "none"
+"""The condition that a label has no head yet. No record id is spelled so."""
+
 
 class Trust(StrEnum):
     """Whom a record comes from: anybody, or somebody whom the operator listed (or who holds the admin token)."""
@@ -69,13 +72,14 @@ def check_time(record: Record, trust: Trust, window: Window, now_s: float) -> No
 
 
 def check_precondition(state: State, if_match: str | None) -> None:
-    """`if_match` is the record id that the client saw as head, `*` for any head, None for no condition.
+    """`if_match`: the record id that the client saw as head, `*` for any head, `NO_HEAD` for none, None for no demand.
 
     Raises:
         ProtocolError: `precondition_failed`, with the head.
     """
     head = state.tip.id if state.tip else None
-    if if_match is not None and head != if_match and not (if_match == "*" and head):
+    is_met = {None: True, "*": head is not None, NO_HEAD: head is None}.get(if_match, head == if_match)
+    if not is_met:
         raise ProtocolError(Code.PRECONDITION_FAILED, f"the head is {head}, not {if_match}", head=head_facts(state))
 
 

@@ -11,9 +11,10 @@ from node.http_api.bodies import Bodies
 from node.http_api.caller import origin_of
 from node.http_api.counting import COUNTS
 from node.http_api.problems import STATUSES, headers_of
+from protocol.admission import NO_HEAD
 from protocol.errors import Code, ProtocolError
 from protocol.limits import SPELLING_BYTES_MAX
-from protocol.record import decode, is_id
+from protocol.record import is_id
 
 if TYPE_CHECKING:
     from node.node import Node
@@ -23,8 +24,6 @@ BATCH_BYTES_MAX: Final = 8 * 2**20
 
 BODIES: Final = web.AppKey("bodies", Bodies)
 
-_NO_HEAD: Final = "none"
-"""As `Origin.if_match`, equal to no record id."""
 
 _batch = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -33,7 +32,7 @@ async def put_claim(node: "Node", request: web.Request) -> web.StreamResponse:
     signature = request.match_info["name"]
     try:
         async with request.app[BODIES].read(request, SPELLING_BYTES_MAX) as body:
-            origin = await origin_of(node, request, body, await _precondition(node, request, body))
+            origin = await origin_of(node, request, body, _precondition(request))
             (outcome,) = await node.ingest.take([Submission(signature, body)], origin)
     except ProtocolError as error:
         if error.code in (Code.UNAUTHORIZED, Code.BAD_SIGNATURE):
@@ -96,8 +95,8 @@ def _check_nothing_lost(body: bytes, submissions: list[Submission]) -> None:
         raise ProtocolError(Code.MALFORMED, "a signature stands twice in this batch, or holds a quotation mark")
 
 
-async def _precondition(node: "Node", request: web.Request, body: bytes) -> str | None:
-    """What the head has to be: a record id, `*` for any, None for no demand.
+def _precondition(request: web.Request) -> str | None:
+    """What the head has to be: a record id, `*` for any, `NO_HEAD` for none, None for no demand.
 
     Raises:
         ProtocolError: `malformed` for a header that demands something else.
@@ -106,8 +105,7 @@ async def _precondition(node: "Node", request: web.Request, body: bytes) -> str 
     if unwanted is not None:
         if unwanted.strip() != "*" or wanted is not None:
             raise ProtocolError(Code.MALFORMED, "with PUT, If-None-Match is `*`, and stands without If-Match")
-        record = decode(body)
-        return _NO_HEAD if await node.heads.get(record.domain, record.label) else None
+        return NO_HEAD
     if wanted is None or wanted.strip() == "*":
         return wanted and "*"
     record_id = wanted.strip().removeprefix('"').removesuffix('"')

@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from node.arrivals import Origin, Status, Submission
-from protocol.admission import Trust
+from protocol.admission import NO_HEAD, Trust
 from protocol.errors import Code, ProtocolError
 from protocol.record import Record, SignedRecord
 from protocol.replay import Verdict
@@ -92,6 +92,16 @@ async def test_a_condition_on_the_head_is_checked_before_the_time(tmp_path: Path
         [same] = await it.take(follower, origin=Origin(Trust.CLIENT, if_match=founder.id))
 
     assert (other.code, same.code) == (Code.PRECONDITION_FAILED, Code.TOO_NEW)
+
+
+async def test_of_two_who_each_demand_that_there_is_no_head_one_founds(tmp_path: Path) -> None:
+    demand = Origin(Trust.CLIENT, if_match=NO_HEAD)
+    records = [claim("garden", at=NOW + n) for n in range(2)]
+
+    async with pipeline(tmp_path) as it:
+        answers = await asyncio.gather(*(it.take(record, origin=demand) for record in records))
+
+    assert [outcome.code for [outcome] in answers] == [None, Code.PRECONDITION_FAILED]
 
 
 async def test_a_peer_brings_the_past_and_the_head_is_reverted(tmp_path: Path) -> None:
