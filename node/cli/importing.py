@@ -32,6 +32,9 @@ REFUSED_SHOWN_MAX: Final = 20
 TRIES_MAX: Final = 20
 """How often a batch is offered to a node that has no room, before the import ends (and can be resumed)."""
 
+WAIT_S: Final = 1.0
+"""Before the next try, where the node does not say how long."""
+
 WAIT_S_MAX: Final = 30.0
 
 
@@ -138,7 +141,7 @@ def _put(client: "NodeClient", batch: Batch) -> dict[str, dict[str, Any]]:
         if answer.status not in (429, 503):
             outcomes: dict[str, dict[str, Any]] = answer.value()
             return outcomes
-        time.sleep(min(answer.retry_after_s or 1.0, WAIT_S_MAX))
+        time.sleep(WAIT_S if answer.retry_after_s is None else min(answer.retry_after_s, WAIT_S_MAX))
     raise refusal(answer)
 
 

@@ -7,13 +7,16 @@ import pytest
 
 from node.cli.exporting import Place, backwards, resume
 from node.cli.failures import CommandError
-from node.cli.importing import BATCH_RECORDS_MAX, Mark, batches
+from node.cli.importing import BATCH_RECORDS_MAX, TRIES_MAX, batches
 from node.cli.verify import BAD_SHOWN_MAX, Bad, check
+from node.client import NodeClient
 from protocol.errors import Code
 from protocol.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
 from tests.node.cli.conftest import Served, run, run_apart
+from tests.node.test_client import Script, serving
 
+BUSY = (503, {"Retry-After": "0"}, b'{"code": "overloaded", "detail": "full"}')
 ALICE = SigningKey(bytes(32))
 
 
@@ -105,6 +108,25 @@ def test_lines_are_read_from_the_end(tmp_path: Path, size: int) -> None:
         assert list(backwards(source, file.stat().st_size)) == lines[::-1]
 
 
+def test_an_import_waits_for_a_node_that_has_no_room(tmp_path: Path) -> None:
+    record = signed("busy")
+    accepted = json.dumps({record.signature: {"status": "accepted"}}).encode()
+    script: Script = [(200, {}, b'{"node": "key"}'), *[BUSY] * (TRIES_MAX - 1), (200, {}, accepted)]
+
+    with serving(script) as url:
+        done = run("import", str(written(tmp_path, record)), "--json", "--token", "secret", "--node", url)
+
+    assert done.json["accepted"] == 1
+
+
+def test_an_import_that_is_never_taken_ends_and_keeps_its_file(tmp_path: Path) -> None:
+    with serving([(200, {}, b'{"node": "key"}'), *[BUSY] * TRIES_MAX]) as url:
+        done = run("import", str(written(tmp_path, signed("busy"))), "--json", "--token", "secret", "--node", url)
+
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("dnarc: overloaded: full")
+
+
 def test_without_the_token_old_records_are_refused_and_that_is_said(served: Served, tmp_path: Path) -> None:
     done = served.run("import", str(written(tmp_path, signed("old"))), "--json")
 
@@ -118,7 +140,8 @@ def test_an_import_goes_on_at_the_mark_of_this_node(served: Served, tmp_path: Pa
     records = [signed("m1"), signed("m2")]
     file = written(tmp_path, *records)
     mark = tmp_path / "claims.ndjson.import"
-    node_key = (served.run("--json", "get", "example.org").code, run_node_key(served))[1]
+    with NodeClient(served.url) as client:
+        node_key = client.get("/node")["node"]
 
     mark.write_text(json.dumps({"node": node_key, "bytes": len(line(records[0]))}))
     rest = served.run("import", str(file), "--data", str(served.data), "--json").json
@@ -127,13 +150,6 @@ def test_an_import_goes_on_at_the_mark_of_this_node(served: Served, tmp_path: Pa
 
     assert (rest["accepted"], whole["accepted"], whole["known"]) == (1, 1, 1)
     assert not mark.exists()
-
-
-def run_node_key(served: Served) -> str:
-    from node.client import NodeClient
-
-    with NodeClient(served.url) as client:
-        return str(client.get("/node")["node"])
 
 
 @pytest.mark.parametrize(
@@ -168,10 +184,6 @@ def test_a_line_that_is_there_twice_is_counted_twice(tmp_path: Path) -> None:
 
     with file.open("rb") as source:
         assert [len(batch.entries) for batch in batches(source, 0, file)] == [1, 1]
-
-
-def test_a_mark_is_small_json() -> None:
-    assert Mark("key", 7) == Mark(node="key", bytes=7)
 
 
 def test_good_claims_are_counted_from_lines_and_from_a_dict(tmp_path: Path) -> None:

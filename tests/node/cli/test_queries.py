@@ -1,10 +1,13 @@
 """Questions: the same facts for people and for programs, and nothing believed that can be checked."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from node.cli.screen import moment, safe
+from protocol.record import make, sign
+from protocol.signing import SigningKey
 from tests.node.cli.conftest import Served, run
 
 
@@ -31,6 +34,26 @@ def test_why_replays_the_label_and_says_why_each_record_won(served: Served, sold
     assert [record["after"] for record in answer["records"]] == [None, *(each["id"] for each in answer["records"][:2])]
     assert answer["head"] == answer["records"][-1]["id"]
     assert answer["records"][0]["reason"] == "the first record of the label, so its signer owns it"
+
+
+def test_why_says_who_lost_a_label_and_why(served: Served, tmp_path: Path) -> None:
+    founders = [SigningKey(bytes([number]) * 32) for number in (1, 2)]
+    records = [
+        sign(make({"domain": "example.com", "label": "one", "signedby": key.public, "timestamp": 1_000 + at}), key)
+        for at, key in enumerate(founders)
+    ]
+    lines = [{"signature": each.signature, "record": json.loads(each.record.canonical)} for each in records]
+    (tmp_path / "both").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    served.run("import", str(tmp_path / "both"), "--data", str(served.data))
+
+    answer = served.run("why", "example.com", "one", "--json").json
+    shown = served.run("why", "example.com", "one").out
+
+    assert (answer["owner"], answer["contested"]) == (founders[0].public, True)
+    assert [record["verdict"] for record in answer["records"]] == ["founded", "rival"]
+    assert shown.splitlines()[0] == f"example.com one: owned by {founders[0].public}, contested"
+    assert "lost  rival" in shown
+    assert "a founding by another key, but the label was founded before" in shown
 
 
 def test_why_is_a_tree_for_people(served: Served, sold: dict[str, str]) -> None:
