@@ -8,6 +8,7 @@ order of decisions. When one fails, memory is ahead of the disk for good: nothin
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 from node.indexes import Indexes
 from node.ledger import Ledger
@@ -31,14 +32,15 @@ class Decided:
         """
         if not taken:
             return
-        new = {stored.signed.record.id for stored in taken}
         self.batch.records += taken
-        self.batch.verdicts |= {it: verdict for it, verdict in ledger.verdicts.items() if it not in new}
         self.batch.states[key] = ledger.state
         self.batch.events += ledger.events
+        if len(ledger.verdicts) > len(taken):
+            new = {stored.signed.record.id for stored in taken}
+            self.batch.verdicts |= {it: verdict for it, verdict in ledger.verdicts.items() if it not in new}
         if ledger.events:
             head = ledger.events[-1].record.id
-            self.heads[key] = next(it.signed for it in (*taken, *history) if it.signed.record.id == head)
+            self.heads[key] = next(it.signed for it in chain(reversed(taken), history) if it.signed.record.id == head)
 
     def merge(self, later: "Decided") -> None:
         self.batch.records += later.batch.records

@@ -27,6 +27,7 @@ from node.world import World
 from protocol.admission import Window, check_domain, check_not_reserved
 from protocol.errors import Code, ProtocolError
 from protocol.record import SignedRecord, check_signature_spelling, decode
+from protocol.replay import EMPTY
 
 _TURN_RECORDS: Final = 64
 """Records decoded before other tasks get a turn: under a millisecond where they are canonical already."""
@@ -176,8 +177,10 @@ class Ingest:
         """The histories of the labels whose past these records go into, with everything decided so far committed."""
         late = []
         for key, positions in fresh.items():
-            records = [group.records[position].record for position in positions]
-            if needs_history(self._labels.state(key), records, group.origin.trust):
+            state = self._labels.state(key)
+            if state is EMPTY:  # new here, as most labels are in a catch-up
+                continue
+            if needs_history(state, [group.records[position].record for position in positions], group.origin.trust):
                 late.append(key)
         if late:
             await self._commits.drained()
