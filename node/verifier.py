@@ -49,6 +49,10 @@ class Verifier:
         return [genuine for answer in answers for genuine in answer]
 
     def close(self) -> None:
+        """End the threads. Who still waits is cancelled: nothing of theirs was decided."""
+        for piece in self._queue:
+            piece.answer.cancel()
+        self._queue.clear()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -45,3 +45,15 @@ async def test_a_caller_that_leaves_costs_the_others_nothing(verifier: Verifier)
     leaving.cancel()
 
     assert await verifier.verify(some(3, forged={1})) == [True, False, True]
+
+
+async def test_who_still_waits_when_the_threads_end_is_cancelled_and_not_left_waiting() -> None:
+    verifier = Verifier(1)
+    waiting = [asyncio.create_task(verifier.verify(some(100, forged=set()))) for _ in range(3)]
+    await asyncio.sleep(0)
+
+    verifier.close()
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert any(isinstance(answer, asyncio.CancelledError) for answer in answers)
+    assert all(answer == [True] * 100 or isinstance(answer, asyncio.CancelledError) for answer in answers)
