@@ -43,8 +43,7 @@ class _Group(msgspec.Struct):
     records: dict[int, SignedRecord]
 
     def refuse(self, position: int, signature: str, error: ProtocolError, record_id: str | None = None) -> None:
-        self.records.pop(position, None)
-        self.outcomes[position] = Outcome.refused(signature, error, record_id)
+        self.settle(position, Outcome.refused(signature, error, record_id))
 
     def settle(self, position: int, outcome: Outcome) -> None:
         self.records.pop(position, None)
