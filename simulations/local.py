@@ -1,7 +1,7 @@
 """Nodes as real processes on loopback: what only processes can show (a kill, memory, a second core).
 
 A node is started as an operator would, by `dnarc serve`, on a port that the system picks and in a folder of its own,
-and is ended when the block ends, however it ends.
+and is ended when the block ends, however it ends. In between it may be killed, and started again where it was.
 """
 
 import os
@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -28,18 +28,63 @@ class LocalNodeError(Exception):
     """A process did not become a node; the text holds what it said."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class LocalNode:
-    """A running node: what people call it, where it answers, its folder, its process."""
+    """A node: what people call it, where it answers, its folder, its process, the flags it is started with."""
 
     name: str
-    url: str
     data: Path
-    process: subprocess.Popen[str]
+    flags: tuple[str, ...] = ()
+    url: str = ""
+    process: "subprocess.Popen[str]" = field(init=False)
 
     def client(self) -> NodeClient:
         """A client that may do everything: it holds the admin token."""
         return NodeClient(self.url, (self.data / "admin-token").read_text().strip())
+
+    @property
+    def link_url(self) -> str:
+        """Where other nodes dial it."""
+        return self.url.replace("http", "ws", 1)
+
+    def start(self) -> None:
+        """Start it, on the port that it had before, and wait until it answers. Raises: LocalNodeError."""
+        self.launch()
+        self.await_ready()
+
+    def launch(self) -> None:
+        """Start the process, and do not wait: many start at once."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        port = self.url.rpartition(":")[2] or "0"
+        command = [str(Path(sys.executable).with_name("dnarc")), "serve", "--port", port, "--data", str(self.data)]
+        with self._log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, *self.flags], stdout=subprocess.PIPE, stderr=log, text=True, env=_environment()
+            )
+
+    def await_ready(self) -> None:
+        """Raises: LocalNodeError: it did not become a node."""
+        line = first_line(self.process)
+        found = _URL.search(line)
+        if found is None:
+            self.stop()
+            said = self._log_path.read_text(errors="replace")[-2_000:]
+            raise LocalNodeError(f"{self.name} is no node: {line.strip()}\n{said}")
+        self.url = found.group()
+
+    def kill(self) -> None:
+        """End it as a power cut would: nothing is said, nothing is finished."""
+        self.process.kill()
+        self.process.wait()
+        stop(self.process)
+
+    def stop(self) -> None:
+        """Ask it to end, and wait until it has."""
+        stop(self.process)
+
+    @property
+    def _log_path(self) -> Path:
+        return self.data.with_name(f"{self.data.name}.log")
 
 
 @contextmanager
@@ -49,15 +94,12 @@ def running(name: str, data: Path, *flags: str) -> Iterator[LocalNode]:
     Raises:
         LocalNodeError: it did not start.
     """
-    data.mkdir(parents=True, exist_ok=True)
-    log_path = data.with_name(f"{data.name}.log")
-    command = [str(Path(sys.executable).with_name("dnarc")), "serve", "--port", "0", "--data", str(data), *flags]
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=_environment())
+    node = LocalNode(name, data, flags)
+    node.start()
     try:
-        yield LocalNode(name, _first_url(process, log_path), data, process)
+        yield node
     finally:
-        stop(process)
+        node.stop()
 
 
 def stop(process: "subprocess.Popen[str]") -> None:
@@ -78,14 +120,6 @@ def first_line(process: "subprocess.Popen[str]") -> str:
     assert process.stdout is not None, "its output is a pipe"
     is_ready, _, _ = select.select([process.stdout], [], [], START_S_MAX)
     return process.stdout.readline() if is_ready else ""
-
-
-def _first_url(process: "subprocess.Popen[str]", log_path: Path) -> str:
-    line = first_line(process)
-    found = _URL.search(line)
-    if found is None:
-        raise LocalNodeError(f"no node: {line.strip()}\n{log_path.read_text(errors='replace')[-2_000:]}")
-    return found.group()
 
 
 def _environment() -> dict[str, str]:
