@@ -114,10 +114,13 @@ class Store(Protocol):
     async def head(self, domain: str, label: str) -> SignedRecord | None:
         """The head of one label."""
 
-    async def heads(self, domain: str | None, after: LabelKey | None, since: int, limit: int) -> list[SignedRecord]:
+    async def heads(
+        self, domain: str | None, after: LabelKey | None, since: int, limit: int, prefix: str = ""
+    ) -> list[SignedRecord]:
         """A page of heads by domain, then label, both in order of their UTF-8 bytes.
 
-        `domain` None: every domain. Only heads after this label, and with timestamps from `since` on.
+        `domain` None: every domain. Only heads after this label, with timestamps from `since` on, and, of one domain,
+        with labels that begin with `prefix`, at the same cost however many others there are.
         """
 
     def keys(self) -> AsyncIterator[tuple[str, list[bytes]]]:

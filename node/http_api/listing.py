@@ -21,7 +21,7 @@ from node.http_api.query import LIMIT_MAX, flag, integer
 from node.store import LabelKey
 from protocol.errors import Code, ProtocolError
 from protocol.index import ID_BYTES, Index, key_id, pack_key
-from protocol.record import SignedRecord
+from protocol.record import SignedRecord, is_label
 
 if TYPE_CHECKING:
     from node.node import Node
@@ -40,6 +40,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     domain: str | None
     limit: int | None
     after: str | None
+    prefix: str
     since: int
     wants_history: bool
     wants_ids: bool
@@ -61,16 +62,31 @@ async def _answer(node: "Node", request: web.Request, domain: str | None) -> web
         domain=domain,
         limit=integer(request, "limit", 1, LIMIT_MAX),
         after=request.query.get("after"),
+        prefix=_prefix(request),
         since=integer(request, "since", 0) or 0,
         wants_history=flag(request, "history"),
         wants_ids=flag(request, "ids"),
         wants_lines=LINES_TYPE in request.headers.get("Accept", ""),
     )
+    if question.prefix and question.wants_history:
+        raise ProtocolError(Code.MALFORMED, "`prefix` goes with heads, not with `history`", parameter="prefix")
     if question.wants_history:
         return await _answer_history(node, request, question)
     if question.wants_ids:
         raise ProtocolError(Code.MALFORMED, "`ids=true` goes with `history=true`", parameter="ids")
     return await _answer_heads(node, request, question)
+
+
+def _prefix(request: web.BaseRequest) -> str:
+    """What all labels shall begin with; empty: anything.
+
+    Raises:
+        ProtocolError: `malformed` where no label can.
+    """
+    prefix = request.query.get("prefix", "")
+    if prefix and not is_label(prefix):
+        raise ProtocolError(Code.MALFORMED, "`prefix` is the beginning of a label", parameter="prefix")
+    return prefix
 
 
 async def _answer_history(node: "Node", request: web.Request, question: Question) -> web.StreamResponse:
@@ -89,6 +105,8 @@ async def _answer_history(node: "Node", request: web.Request, question: Question
 
 async def _answer_heads(node: "Node", request: web.Request, question: Question) -> web.StreamResponse:
     after = None if question.after is None else cursor.to_label(question.after)
+    if after is not None and question.domain not in (None, after[0]):
+        raise ProtocolError(Code.MALFORMED, "`after` is of a listing of another domain", parameter="after")
     heads = _head_pages(node, question, after)
     if question.limit is None:
         return await streaming.stream(request, heads, _form(question))
@@ -130,14 +148,13 @@ async def _head_pages(
         domains = [None]
     size = PAGE_RECORDS_MAX if question.limit is None else min(PAGE_RECORDS_MAX, question.limit + 1)
     for domain in domains:
-        page = await node.store.heads(domain, after, question.since, size)
-        while page:
+        begin = after if after is not None and domain in (None, after[0]) else None
+        while page := await node.store.heads(domain, begin, question.since, size, question.prefix):
             yield page
-            last = page[-1].record
             if len(page) < size:
                 break
             size = _next_size(size, page)
-            page = await node.store.heads(domain, (last.domain, last.label), question.since, size)
+            begin = (page[-1].record.domain, page[-1].record.label)
 
 
 async def _bodies(node: "Node", keys: Iterator[bytes]) -> AsyncGenerator[list[SignedRecord], None]:

@@ -14,7 +14,7 @@ from aiohttp import web
 from node.http_api import counting, listing, openapi, operate, read, write
 from node.http_api.answers import JSON_TYPE
 from node.http_api.query import LIMIT_MAX, RECORD_IDS_MAX, Parameter
-from node.http_api.schemas import BOOLEAN, DOMAIN, HEX_64, STRING
+from node.http_api.schemas import BOOLEAN, DOMAIN, HEX_64, LABEL, STRING
 from protocol.errors import Code
 from protocol.limits import SAFE_INTEGER_MAX
 
@@ -74,6 +74,7 @@ _COLLECTION = (
     Parameter("history", BOOLEAN, "Every record by order key, accepted or not, instead of heads."),
     Parameter("ids", BOOLEAN, "With `history`: `[timestamp, id]` instead of the records."),
 )
+_PREFIX = Parameter("prefix", LABEL, "Only labels that begin with this; not with `history`.")
 _SYNC = (
     Parameter("peer", STRING, "Only with the peer of this URL."),
     Parameter("domain", DOMAIN, "Only this domain."),
@@ -106,7 +107,7 @@ ROUTES: Final = (
         handler=listing.get_domain_claims,
         summary="The heads of all labels of the domain of this name",
         answers={200: "Claims"},
-        parameters=_COLLECTION,
+        parameters=(*_COLLECTION, _PREFIX),
         codes=(Code.UNKNOWN_DOMAIN,),
         is_public=True,
         has_lines=True,

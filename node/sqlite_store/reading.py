@@ -17,11 +17,17 @@ HEADS_FEW = 10_000
 """So many heads since a timestamp are found by their timestamps and then sorted, in about 20 ms. More are found among
 all labels in order, where they soon fill a page."""
 
+_LAST_CHARACTER = "\U0010ffff"
+_BEFORE_SURROGATES = 0xD7FF
+
 _STORED = "SELECT id, signature, body, verdict, received FROM records"
 
 # CROSS: labels are read first, for their index is what sorts.
 _HEADS = "SELECT records.id, signature, body FROM labels CROSS JOIN records ON records.no = head"
-_AFTER = {"all": "(domain, labels.label) > (?, ?)", "one": "domain = ? AND labels.label > ?"}
+_AFTER = {
+    "all": "(domain, labels.label) > (?, ?)",
+    "one": "domain = ? AND labels.label >= ? AND labels.label < ?",
+}
 
 # The plus keeps SQLite from searching by timestamp.
 HEADS_IN_ORDER = {
@@ -80,14 +86,36 @@ def head(connection: sqlite3.Connection, domain: str, label: str) -> SignedRecor
 
 
 def heads(
-    connection: sqlite3.Connection, domain: str | None, after: LabelKey | None, since: int, limit: int
+    connection: sqlite3.Connection, domain: str | None, after: LabelKey | None, since: int, limit: int, prefix: str
 ) -> list[SignedRecord]:
     """See `Store.heads`. Every label has at least one byte, so all of them come after the empty one."""
     assert domain is None or after is None or after[0] == domain, "a page goes on in its own domain"
+    assert domain is not None or not prefix, "labels that begin alike stand together in one domain only"
     queries = HEADS_BY_TIMESTAMP if since > 0 and _are_few_since(connection, since) else HEADS_IN_ORDER
-    begin = after or (domain or "", "")
-    rows = connection.execute(queries["all" if domain is None else "one"], (*begin, since, limit))
+    if domain is None:
+        rows = connection.execute(queries["all"], (*(after or ("", "")), since, limit))
+    else:
+        rows = connection.execute(queries["one"], (domain, *_label_range(after, prefix), since, limit))
     return [signed_record_of(*row) for row in rows]
+
+
+def _label_range(after: LabelKey | None, prefix: str) -> tuple[str, str | bytes]:
+    """The first label that may come, and the first that may not: one range of the index.
+
+    No label holds U+0001, so with it a label becomes the bound right behind itself. Code points sort as their UTF-8
+    does.
+    """
+    begin = max(prefix, after[1] + "\x01") if after else prefix
+    return begin, _behind(prefix)
+
+
+def _behind(prefix: str) -> str | bytes:
+    """The least text above all that begin with the prefix; where there is none, a blob: SQLite sorts it above text."""
+    begin = prefix.rstrip(_LAST_CHARACTER)
+    if not begin:
+        return b""
+    last = ord(begin[-1])
+    return begin[:-1] + ("\ue000" if last == _BEFORE_SURROGATES else chr(last + 1))
 
 
 def _are_few_since(connection: sqlite3.Connection, since: int) -> bool:

@@ -83,8 +83,10 @@ class SqliteStore:
     async def head(self, domain: str, label: str) -> SignedRecord | None:
         return await self._read(reading.head, domain, label)
 
-    async def heads(self, domain: str | None, after: LabelKey | None, since: int, limit: int) -> list[SignedRecord]:
-        return await self._read(reading.heads, domain, after, since, limit)
+    async def heads(
+        self, domain: str | None, after: LabelKey | None, since: int, limit: int, prefix: str = ""
+    ) -> list[SignedRecord]:
+        return await self._read(reading.heads, domain, after, since, limit, prefix)
 
     async def keys(self) -> AsyncIterator[tuple[str, list[bytes]]]:
         last, page = await self._read(reading.keys, 0)

@@ -301,6 +301,57 @@ class StoreContract:
         assert await store.heads("test", None, 4, 2) == heads[3:5]
         assert await store.heads("test", ("test", "5"), 4, 2) == heads[5:]
 
+    @pytest.mark.parametrize(
+        ("prefix", "expected"),
+        [
+            (
+                "",
+                [
+                    "a",
+                    "ab",
+                    "ab\U0010ffff",
+                    "ab\U0010ffff!",
+                    "ac",
+                    "\ud7ff",
+                    "\ud7ffz",
+                    "\ue000",
+                    "\U0010ffff",
+                    "\U0010ffff!",
+                ],
+            ),
+            ("a", ["a", "ab", "ab\U0010ffff", "ab\U0010ffff!", "ac"]),
+            ("ab", ["ab", "ab\U0010ffff", "ab\U0010ffff!"]),
+            ("ab\U0010ffff", ["ab\U0010ffff", "ab\U0010ffff!"]),
+            ("\ud7ff", ["\ud7ff", "\ud7ffz"]),
+            ("\U0010ffff", ["\U0010ffff", "\U0010ffff!"]),
+            ("A", []),
+            ("%", []),
+        ],
+    )
+    async def test_heads_that_begin_with_a_prefix_are_those_and_no_others(
+        self, store: Store, prefix: str, expected: list[str]
+    ) -> None:
+        labels = [
+            "a",
+            "ab",
+            "ab\U0010ffff",
+            "ab\U0010ffff!",
+            "ac",
+            "\ud7ff",
+            "\ud7ffz",
+            "\ue000",
+            "\U0010ffff",
+            "\U0010ffff!",
+        ]
+        await store.commit(batch_of([claim(label, domain=domain) for domain in ("a", "b", "c") for label in labels]))
+
+        found = [head.record.label for head in await store.heads("b", None, 0, 100, prefix)]
+        since = [head.record.label for head in await store.heads("b", None, 1, 100, prefix)]
+        paged = [(await store.heads("b", after, 0, 1, prefix)) for after in [None, *(("b", label) for label in found)]]
+
+        assert found == since == expected
+        assert [head.record.label for page in paged for head in page] == expected
+
     async def test_keys_are_those_of_every_record_by_domain(self, store: Store) -> None:
         records = [claim(domain="a", at=1), claim(domain="b", at=2), claim(domain="a", by=BOB, at=3)]
         await store.commit(batch_of(records[:2]))

@@ -185,6 +185,17 @@ async def test_a_few_new_heads_are_found_by_their_timestamps(
     assert "SEARCH labels USING INDEX labels_by_timestamp (timestamp>?)" in steps
 
 
+async def test_labels_that_begin_alike_are_one_range_of_the_index(shell: sqlite3.Connection) -> None:
+    """Otherwise who searches while typing would have a million labels looked at for each key pressed."""
+    query = reading.HEADS_IN_ORDER["one"]
+
+    plan = shell.execute(f"EXPLAIN QUERY PLAN {query}", ("",) * query.count("?")).fetchall()
+
+    steps = [detail for *_, detail in plan]
+    assert "SEARCH labels USING INDEX sqlite_autoindex_labels_1 (domain=? AND label>? AND label<?)" in steps
+    assert not [step for step in steps if "TEMP B-TREE" in step]
+
+
 async def test_many_new_heads_come_in_the_same_order_as_few(store: SqliteStore) -> None:
     many = sorted((claim(f"{number}", at=2) for number in range(reading.HEADS_FEW)), key=lambda head: head.record.label)
     await store.commit(batch_of(many))

@@ -2,12 +2,15 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from node.http_api import cursor, listing
 from node.http_api.query import LIMIT_MAX
 from node.node import Node
+from node.settings import Settings
+from node.world import World
 from protocol.record import Record
 from tests.history import ALICE, BOB, claim, signed
 from tests.node.http_api.talking import NOW, Answer, Client, fresh, listed, shown
@@ -110,6 +113,27 @@ async def test_what_arrives_between_two_pages_moves_nothing(client: Client, node
     assert shown(early)[0] not in [item for page in rest for item in listed(page)]
 
 
+@pytest.mark.parametrize("limit", ["", "&limit=1", "&limit=2", "&limit=3"])
+async def test_a_prefix_picks_the_labels_that_begin_with_it(client: Client, limit: str) -> None:
+    records = [fresh(label) for label in ("a", "ga", "gate", "gate 1", "gb", "g\u0301")]
+    await client.put_batch(records)
+
+    pages = await pages_of(client, f"/claims/example?prefix=ga{limit}")
+
+    assert [item for page in pages for item in listed(page)] == shown(*records[1:4])
+
+
+async def test_pages_go_on_into_the_next_of_the_domains_that_were_listed(tmp_path: Path) -> None:
+    settings = Settings(port=0, data=tmp_path / "data", domains=["y.example", "example", "empty"])
+    records = heads_of_two_domains()
+    async with Node(settings, World(now_s=lambda: NOW)) as node, Client(node.url) as client:
+        await client.put_batch(records)
+
+        pages = await pages_of(client, "/claims?limit=4")
+
+    assert [item for page in pages for item in listed(page)] == shown(*by_name(records))
+
+
 async def test_since_is_inclusive(client: Client, node: Node) -> None:
     old, middle, new = (claim(label, at=at) for label, at in (("a", 1), ("b", 2), ("c", 3)))
     await client.import_all(node, [old, middle, new])
@@ -189,6 +213,17 @@ MALFORMED = [
     "%FF=1",
     "=1",
 ]
+
+
+async def test_what_no_label_begins_with_and_a_cursor_of_another_domain_are_malformed(client: Client) -> None:
+    await client.put(fresh())
+    queries = ["prefix=%00", "prefix=" + "x" * 256, "prefix=%ED%A0%80", "prefix=a&history=true", "prefix=a&prefix=b"]
+    queries.append(f"after={cursor.of_label('other', 'a')}")
+
+    answers = [await client.get(f"/claims/example?{query}") for query in queries]
+
+    assert [answer.refusal for answer in answers] == [(400, "malformed")] * 6
+    assert (await client.get("/claims?prefix=a")).refusal == (400, "malformed"), "of one domain only"
 
 
 @pytest.mark.parametrize("query", MALFORMED)
