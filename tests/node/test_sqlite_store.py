@@ -185,7 +185,9 @@ async def test_a_few_new_heads_are_found_by_their_timestamps(
     assert "SEARCH labels USING INDEX labels_by_timestamp (timestamp>?)" in steps
 
 
-async def test_labels_that_begin_alike_are_one_range_of_the_index(shell: sqlite3.Connection) -> None:
+async def test_labels_that_begin_alike_are_one_range_of_the_index(
+    store: SqliteStore, shell: sqlite3.Connection
+) -> None:
     """Otherwise who searches while typing would have a million labels looked at for each key pressed."""
     query = reading.HEADS_IN_ORDER["one"]
 

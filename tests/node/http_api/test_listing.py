@@ -217,12 +217,12 @@ MALFORMED = [
 
 async def test_what_no_label_begins_with_and_a_cursor_of_another_domain_are_malformed(client: Client) -> None:
     await client.put(fresh())
-    queries = ["prefix=%00", "prefix=" + "x" * 256, "prefix=%ED%A0%80", "prefix=a&history=true", "prefix=a&prefix=b"]
+    queries = ["prefix=%00", "prefix=" + "x" * 256, "prefix=a&history=true", "prefix=a&prefix=b"]
     queries.append(f"after={cursor.of_label('other', 'a')}")
 
     answers = [await client.get(f"/claims/example?{query}") for query in queries]
 
-    assert [answer.refusal for answer in answers] == [(400, "malformed")] * 6
+    assert [answer.refusal for answer in answers] == [(400, "malformed")] * 5
     assert (await client.get("/claims?prefix=a")).refusal == (400, "malformed"), "of one domain only"
 
 
