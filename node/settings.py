@@ -84,6 +84,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     peer_timeout: Annotated[float, Meta(gt=0), _about("Wait for a peer that says nothing.", "seconds")] = 30.0
     peers_poll: Annotated[float, Meta(gt=0), _about("Between two looks at the peers table.", "seconds")] = 2.0
 
+    links_max: Annotated[int, Meta(ge=0), _about("Links accepted at once.", "links")] = 256
+    links_per_address_max: Annotated[
+        int, Meta(ge=1), _about("Links accepted from one address at once; loopback is exempt.", "links")
+    ] = 16
+    handshakes_max: Annotated[
+        int, Meta(ge=1), _about("Links accepted at once whose peer has not shown its key yet.", "links")
+    ] = 32
+    link_compression: Annotated[
+        bool, _about("Offer and take permessage-deflate on links: fewer bytes for more work.")
+    ] = False
+    ping_interval: Annotated[float, Meta(gt=0), _about("Between two pings on a link.", "seconds")] = 20.0
+    repair_interval: Annotated[
+        float, Meta(gt=0), _about("Between two comparisons of everything with a linked peer.", "seconds")
+    ] = 300.0
+    reconnect_min: Annotated[
+        float, Meta(gt=0), _about("Until a peer is dialled again, doubled after each failure.", "seconds")
+    ] = 0.5
+    reconnect_max: Annotated[float, Meta(gt=0), _about("The longest wait until then.", "seconds")] = 60.0
+
+    tls_certificate: Annotated[
+        Path | None, _about("PEM file of the certificates to serve HTTPS and wss with; none: plain HTTP.")
+    ] = None
+    tls_key: Annotated[Path | None, _about("PEM file of their key; none: it is in the same file.")] = None
+    tls_ca: Annotated[
+        Path | None, _about("PEM file of the authority that peers' certificates need; none: those the system knows.")
+    ] = None
+
     log_format: Annotated[
         Literal["auto", "human", "json"],
         _about("Form of the log on stderr; auto: human in a terminal, JSON otherwise."),
@@ -142,6 +169,8 @@ def spell(value: object) -> str:
     """A value as one writes it: `none` for None, commas between the items of a list."""
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -241,6 +270,8 @@ def _words(kind: inspect.Type) -> str:
             return "a whole number" + _bounds(kind)
         case inspect.FloatType():
             return "a number" + _bounds(kind)
+        case inspect.BoolType():
+            return "true or false"
         case inspect.LiteralType():
             return "one of " + ", ".join(map(str, kind.values))
         case inspect.ListType():

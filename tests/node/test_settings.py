@@ -35,6 +35,10 @@ READ = [
     ("DNARC_DATA", "none/at/all", Settings(data=Path("none/at/all"))),
     ("DNARC_SYNC_INTERVAL", "0.5", Settings(sync_interval=0.5)),
     ("DNARC_LOG_FORMAT", "json", Settings(log_format="json")),
+    ("DNARC_LINK_COMPRESSION", "true", Settings(link_compression=True)),
+    ("DNARC_LINK_COMPRESSION", "0", Settings(link_compression=False)),
+    ("DNARC_TLS_CA", "ca.pem", Settings(tls_ca=Path("ca.pem"))),
+    ("DNARC_TLS_CA", "none", Settings(tls_ca=None)),
     ("PATH", "/bin", Settings()),
     ("DNARC_ADMIN_TOKEN", "secret", Settings()),
 ]
@@ -73,6 +77,8 @@ WRONG = [
     ("domains", "a,B", "domains between commas or none"),
     ("data", "", "a path"),
     ("log_format", "xml", "one of auto, human, json"),
+    ("link_compression", "2", "true or false"),
+    ("tls_ca", "", "a path or none"),
 ]
 
 
