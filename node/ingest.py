@@ -22,7 +22,6 @@ from node.ledger import Ledger, Terms, needs_history
 from node.room import Room
 from node.settings import Settings
 from node.store import LabelKey, Store, StoredRecord
-from node.verifier import Verifier
 from node.world import World
 from protocol.admission import Window, check_domain, check_not_reserved
 from protocol.errors import Code, ProtocolError
@@ -59,7 +58,7 @@ class Ingest:
         self._store = store
         self._indexes = indexes
         self._commits = commits
-        self._verifier = Verifier(settings.verify_threads)
+        self._verifier = world.open_verifier(settings.verify_threads)
         self._labels = Labels(store, settings.labels_cached_max)
         self.room = Room(settings, world)
         self._deciding = asyncio.Lock()

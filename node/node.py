@@ -6,23 +6,19 @@ What a part needs is handed to it here, and nowhere else; none finds another by 
 """
 
 import asyncio
-import fcntl
-import os
-import secrets
 from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 import structlog
 
 from node import http_api
 from node.commits import Commits
+from node.disk import CannotStartError
 from node.heads import Heads
 from node.indexes import Indexes
 from node.ingest import Ingest
 from node.peers import Peers
 from node.settings import Settings
-from node.sqlite_store import SqliteStore
 from node.store import Store
 from node.sync import Sync
 from node.world import World
@@ -31,15 +27,12 @@ from protocol.signing import SEED_BYTES, SigningKey, differing_edges
 log = structlog.get_logger()
 
 
-class CannotStartError(Exception):
-    """The machine or its set-up is not fit to run a node; the message says why and what to do."""
-
-
 class Node:
     """One node. Its parts are there from entering to leaving; `url` is where it answers, `key` who it is to others."""
 
     settings: Settings
     world: World
+    started_s: float
     key: SigningKey
     admin_token: str
     store: Store
@@ -57,6 +50,7 @@ class Node:
 
     async def __aenter__(self) -> Self:
         check_signatures()
+        self.started_s = self.world.now_s()
         try:
             await self._start()
         except BaseException:
@@ -83,12 +77,11 @@ class Node:
         return problems
 
     async def _start(self) -> None:
-        data = self.settings.data
-        data.mkdir(parents=True, exist_ok=True)
-        self._parts.enter_context(_lock(data))
-        self.key = SigningKey(bytes.fromhex(_secret(data / "node.key", SEED_BYTES)))
-        self.admin_token = _secret(data / "admin-token", 32)
-        self.store = await SqliteStore.open(data / "dnarc.db")
+        data, disk, token_bytes = self.settings.data, self.world.disk, self.world.token_bytes
+        self._parts.enter_context(disk.held(data))
+        self.key = SigningKey(bytes.fromhex(disk.secret(data / "node.key", SEED_BYTES, token_bytes)))
+        self.admin_token = disk.secret(data / "admin-token", 32, token_bytes)
+        self.store = await disk.open_store(data, token_bytes)
         self._parts.push_async_callback(self.store.close)
         self.indexes = await Indexes.load(self.store)
         self.heads = Heads(self.store, self.settings.heads_cached_max)
@@ -113,38 +106,3 @@ def check_signatures() -> None:
     if differing:
         words = "; ".join(differing)
         raise CannotStartError(f"this libsodium decides otherwise than the network: {words}. Reinstall PyNaCl's wheel.")
-
-
-def _lock(data: Path) -> IO[bytes]:
-    """Hold the folder for this process, until the file is closed. Two nodes on one folder would each miss the
-    other's writes.
-    """
-    file = (data / "lock").open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise CannotStartError(f"another node runs on {data}: give this one a folder of its own") from error
-    return file
-
-
-def _secret(path: Path, size_bytes: int) -> str:
-    """The hex of a secret file, made with mode 0600 where it is missing. Raises: CannotStartError: it is not ours."""
-    try:
-        text = path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        text = secrets.token_hex(size_bytes)
-        temporary = path.with_name(f"{path.name}.new")
-        temporary.unlink(missing_ok=True)
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(f"{text}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CannotStartError(f"{path} cannot be read: {error}") from error
-    if len(text) != 2 * size_bytes or not set(text) <= set("0123456789abcdef"):
-        raise CannotStartError(
-            f"{path} should hold {2 * size_bytes} lower-case hex digits: move it away to have a new one"
-        )
-    return text

@@ -5,7 +5,6 @@ made to wait.
 """
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -73,7 +72,7 @@ class Room:
         """Whether the disk has less free space than the settings ask for; looked up once a second at most."""
         now_s = self._world.now_s()
         if abs(now_s - self._disk_checked_s) >= _DISK_CHECK_EVERY_S:
-            self._disk_free_bytes = shutil.disk_usage(self._settings.data).free
+            self._disk_free_bytes = self._world.disk.free_bytes(self._settings.data)
             self._disk_checked_s = now_s
         return self._disk_free_bytes < self._settings.disk_free_bytes_min
 

@@ -10,11 +10,23 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, Protocol
 
 from protocol.record import SignedRecord
 
 _CHUNK_RECORDS: Final = 64
+
+
+class Verifier(Protocol):
+    """Whatever tells genuine signatures from others."""
+
+    async def verify(self, records: Sequence[SignedRecord], *, is_alone: bool = False) -> list[bool]:
+        """Which of these are genuine, in their order. `is_alone`: nothing else is on its way, so haste beats
+        throughput.
+        """
+
+    def close(self) -> None:
+        """Verify no more."""
 
 
 class _Piece:
@@ -25,7 +37,7 @@ class _Piece:
         self.answer: asyncio.Future[list[bool]] = loop.create_future()
 
 
-class Verifier:
+class ThreadedVerifier:
     """Verifies signatures on `threads` threads; None: one per core. Its queue is bounded by whoever calls it."""
 
     def __init__(self, threads: int | None = None) -> None:
@@ -35,9 +47,6 @@ class Verifier:
         self._busy = 0
 
     async def verify(self, records: Sequence[SignedRecord], *, is_alone: bool = False) -> list[bool]:
-        """Which of these are genuine, in their order. `is_alone`: nothing else is on its way, so haste beats
-        throughput.
-        """
         if is_alone and len(records) == 1:  # done before a thread would have begun
             return [records[0].is_genuine()]
         loop = asyncio.get_running_loop()

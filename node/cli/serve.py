@@ -38,7 +38,8 @@ def serve(config: Path | None = None, **flags: str | None) -> None:
 
 
 async def _serve(settings: "Settings") -> None:
-    from node.node import CannotStartError, Node
+    from node.disk import CannotStartError
+    from node.node import Node
 
     node = Node(settings)
     stop = _stop_at_a_signal()

@@ -6,10 +6,10 @@ public call for that: `Connection.run` is the one place that uses its private on
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 import aiosqlite
 
@@ -18,6 +18,27 @@ _T = TypeVar("_T")
 
 BUSY_TIMEOUT_S = 10.0
 """How long a statement waits for somebody else's write, such as that of a person with the sqlite3 shell."""
+
+
+class Worker(Protocol):
+    """Whatever carries out work on one SQLite connection, one piece after another, in the order of the calls."""
+
+    waiting: int
+    """Calls that have no result yet."""
+
+    async def run(
+        self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """Call the function with the connection, and give back what it returns or raises."""
+
+    async def close(self) -> None:
+        """Finish what was begun, then close."""
+
+
+class Connect(Protocol):
+    """Opens the file, made where it is absent, and sets these pragmas (`name = value`)."""
+
+    def __call__(self, path: Path, *pragmas: str) -> Awaitable[Worker]: ...
 
 
 class Connection:

@@ -6,14 +6,14 @@ write to the peers table at any time; whoever opens the file with a second node 
 the writer numbers rows by itself.
 """
 
-import os
+import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from node.sqlite_store import reading, writing
-from node.sqlite_store.connection import Connection
+from node.sqlite_store.connection import Connect, Connection, Worker
 from node.sqlite_store.schema import migrate
 from node.store import Batch, Cursor, LabelKey, Peer, StoredEvent, StoredRecord
 from protocol.record import SignedRecord
@@ -40,25 +40,32 @@ _READER_PRAGMAS = ("query_only = ON",)
 class SqliteStore:
     """The embedded store. Made by `open`; see `node.store.Store` for what the methods promise."""
 
-    def __init__(self, epoch: str, writer: Connection, readers: Sequence[Connection]) -> None:
+    def __init__(self, epoch: str, writer: Worker, readers: Sequence[Worker]) -> None:
         self.epoch = epoch
         self._writer = writer
         self._readers = readers
 
     @classmethod
-    async def open(cls, path: Path) -> "SqliteStore":
+    async def open(
+        cls,
+        path: Path,
+        token_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        connect: Connect = Connection.open,
+    ) -> "SqliteStore":
         """Open the database file, made where it is absent; its folder must be there.
+
+        `token_bytes` names a new store's epoch. `connect` opens the connections, each with a thread of its own.
 
         Raises:
             StoreError: a newer program wrote the file.
         """
-        opened: list[Connection] = []
+        opened: list[Worker] = []
         try:
-            opened.append(await Connection.open(path, *_WRITER_PRAGMAS))
+            opened.append(await connect(path, *_WRITER_PRAGMAS))
             await opened[0].run(migrate)
-            epoch = await opened[0].run(writing.put_epoch, os.urandom(16).hex())
+            epoch = await opened[0].run(writing.put_epoch, token_bytes(16).hex())
             while len(opened) <= _READERS:
-                opened.append(await Connection.open(path, *_READER_PRAGMAS))
+                opened.append(await connect(path, *_READER_PRAGMAS))
         except BaseException:
             await _close(opened)
             raise
@@ -124,7 +131,7 @@ class SqliteStore:
         return await reader.run(work, *args, **kwargs)
 
 
-async def _close(connections: Sequence[Connection]) -> None:
+async def _close(connections: Sequence[Worker]) -> None:
     """The last one opened first: the writer, closing last, takes what is in the WAL into the file."""
     for connection in reversed(connections):
         await connection.close()

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from node.node import CannotStartError, Node
+from node.disk import CannotStartError
+from node.node import Node
 from node.settings import Settings
 
 

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from node.verifier import Verifier
+from node.verifier import ThreadedVerifier
 from protocol.record import SignedRecord
 from tests.history import claim, signed
 
 
 @pytest.fixture
-def verifier() -> Iterator[Verifier]:
-    verifier = Verifier(2)
+def verifier() -> Iterator[ThreadedVerifier]:
+    verifier = ThreadedVerifier(2)
     yield verifier
     verifier.close()
 
@@ -23,14 +23,14 @@ def some(count: int, *, forged: set[int]) -> list[SignedRecord]:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 63, 64, 65, 200])
-async def test_each_is_told_by_itself_and_in_order(verifier: Verifier, count: int) -> None:
+async def test_each_is_told_by_itself_and_in_order(verifier: ThreadedVerifier, count: int) -> None:
     forged = {0, 64, 130}
     records = some(count, forged=forged)
 
     assert await verifier.verify(records) == [n not in forged for n in range(count)]
 
 
-async def test_many_callers_at_once_each_get_their_own_answers(verifier: Verifier) -> None:
+async def test_many_callers_at_once_each_get_their_own_answers(verifier: ThreadedVerifier) -> None:
     callers = [some(1 + n % 3, forged={n % 3}) for n in range(100)]
 
     answers = await asyncio.gather(*(verifier.verify(records) for records in callers))
@@ -38,7 +38,7 @@ async def test_many_callers_at_once_each_get_their_own_answers(verifier: Verifie
     assert answers == [[it.signature != "00" * 64 for it in records] for records in callers]
 
 
-async def test_a_caller_that_leaves_costs_the_others_nothing(verifier: Verifier) -> None:
+async def test_a_caller_that_leaves_costs_the_others_nothing(verifier: ThreadedVerifier) -> None:
     leaving = asyncio.create_task(verifier.verify(some(300, forged=set())))
     await asyncio.sleep(0)
 
@@ -48,7 +48,7 @@ async def test_a_caller_that_leaves_costs_the_others_nothing(verifier: Verifier)
 
 
 async def test_who_still_waits_when_the_threads_end_is_cancelled_and_not_left_waiting() -> None:
-    verifier = Verifier(1)
+    verifier = ThreadedVerifier(1)
     waiting = [asyncio.create_task(verifier.verify(some(100, forged=set()))) for _ in range(3)]
     await asyncio.sleep(0)
 
