@@ -21,6 +21,13 @@ PREFLIGHT_HEADERS: Final = {
     "Access-Control-Max-Age": "86400",
 }
 
+
+def matches_etag(asked: str, etag: str) -> bool:
+    """Whether an `If-None-Match` names this tag: weakly, as for every GET (RFC 9110, section 13.1.2)."""
+    tags = [tag.strip().removeprefix("W/") for tag in asked.split(",")]
+    return etag in tags or tags == ["*"]
+
+
 _PUBLIC_JSON = {**PUBLIC_HEADERS, "Content-Type": JSON_TYPE}
 _PRIVATE_JSON = {"Content-Type": JSON_TYPE}
 

@@ -85,7 +85,7 @@ def _responses(route: "Route") -> dict[str, object]:
         str(status): {"description": _words(status), "content": contents[status]} for status in sorted(contents)
     }
     if any(parameter.name == "If-None-Match" for parameter in route.headers) and route.method == "GET":
-        responses["304"] = {"description": "The head is still the one that the client has."}
+        responses["304"] = {"description": "The client has it already."}
     return responses
 
 
@@ -95,6 +95,10 @@ def _refusals(route: "Route") -> set[Code]:
 
 
 def _contents(route: "Route", name: str) -> dict[str, Schema]:
+    return _main_contents(route, name) | {text: {"schema": STRING} for text in route.texts}
+
+
+def _main_contents(route: "Route", name: str) -> dict[str, Schema]:
     if route.content_type != "application/json":
         return {route.content_type: {"schema": STRING}}
     if name == "Document":

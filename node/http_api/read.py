@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import web
 
-from node.http_api.answers import JSON_TYPE, LINES_TYPE, PUBLIC_HEADERS, public
+from node.http_api.answers import JSON_TYPE, LINES_TYPE, PUBLIC_HEADERS, matches_etag, public
 from node.http_api.domains import check_domain_known, is_known, known_domains
 from node.http_api.query import LIMIT_MAX, RECORD_IDS_MAX
 from node.http_api.streaming import DICT, LINES, stream
@@ -38,7 +38,7 @@ async def get_head(node: "Node", request: web.Request) -> web.StreamResponse:
         raise _unknown_label()
     headers = {**_HEAD_HEADERS, "ETag": head.etag}
     asked = request.headers.get("If-None-Match")
-    if asked is not None and _matches(asked, head.etag):
+    if asked is not None and matches_etag(asked, head.etag):
         return web.Response(status=304, headers=headers)
     return web.Response(body=head.body, headers=headers)
 
@@ -55,12 +55,6 @@ def is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _matches(asked: str, etag: str) -> bool:
-    """Weakly, as for every GET (RFC 9110, section 13.1.2)."""
-    tags = [tag.strip().removeprefix("W/") for tag in asked.split(",")]
-    return etag in tags or tags == ["*"]
 
 
 def _unknown_label() -> ProtocolError:
@@ -140,6 +134,8 @@ async def get_node(node: "Node", _request: web.Request) -> web.StreamResponse:
             "version": VERSION,
             "node": node.key.public,
             "epoch": node.store.epoch,
+            "started": int(node.started_s),
+            "time": int(node.world.now_s()),
             "domains": summaries,
             "limits": _limits(node),
         }

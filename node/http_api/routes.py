@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import web
 
+from node.explorer import serving
 from node.http_api import counting, listing, openapi, operate, read, write
 from node.http_api.answers import JSON_TYPE
 from node.http_api.query import LIMIT_MAX, RECORD_IDS_MAX, Parameter
@@ -33,7 +34,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One request: `path` has its variables in braces; each takes a whole segment, decoded, slashes included.
 
     `answers` gives the schema's name by status, `codes` why a request may be refused as a whole. `is_public`: pages of
-    any origin may read the answers. `headers` are those of the request that matter.
+    any origin may read the answers. `headers` are those of the request that matter. `texts` are the types that an
+    answer may have besides `content_type`, as text.
     """
 
     method: str
@@ -42,6 +44,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     answers: dict[int, str]
     content_type: str = JSON_TYPE
+    texts: tuple[str, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     headers: tuple[Parameter, ...] = ()
     body: str | None = None
@@ -53,6 +56,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _IF_NONE_MATCH = Parameter("If-None-Match", STRING, "An ETag seen before: 304 where the head is still the same.")
+_SEEN = Parameter("If-None-Match", STRING, "An ETag seen before: 304 where the file is still the same.")
 _SINGLE_CONDITIONS = (
     Parameter("If-Match", STRING, "The ETag that the label's head must have, or `*`: it must have one."),
     Parameter("If-None-Match", STRING, "`*`: the label must have no head."),
@@ -274,10 +278,23 @@ ROUTES: Final = (
     Route(
         method="GET",
         path="/",
-        handler=read.get_pointer,
-        summary="Where to go from here",
+        handler=serving.get_root,
+        summary="The explorer for a browser; where to go from here for any other client",
         answers={200: "Pointer"},
+        texts=(serving.HTML_TYPE,),
+        headers=(_SEEN,),
         is_public=True,
+    ),
+    Route(
+        method="GET",
+        path="/explorer/{file}",
+        handler=serving.get_asset,
+        summary="A script, a style or an icon of the explorer",
+        answers={200: "Text"},
+        content_type=serving.SCRIPT_TYPE,
+        texts=tuple(serving.OTHER_TYPES.values()),
+        headers=(_SEEN,),
+        codes=(Code.UNKNOWN_ROUTE,),
     ),
 )
 
@@ -285,5 +302,6 @@ PATH_VARIABLES: Final = {
     "name": Parameter("name", STRING, "To read: a domain. To write: the signature, 128 lower-case hex digits."),
     "domain": Parameter("domain", STRING, "A sync domain."),
     "label": Parameter("label", STRING, "A label, percent-encoded, slashes too."),
+    "file": Parameter("file", STRING, "A file that the explorer's page names."),
     "id": Parameter("id", STRING, "A record id, 64 lower-case hex digits."),
 }

@@ -101,6 +101,8 @@ NODE: Final = exactly(
     version=STRING,
     node=HEX_64,
     epoch={"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    started=COUNT,
+    time=COUNT,
     domains=dict_of(
         exactly(count=COUNT, fingerprint={"type": "string", "pattern": "^[0-9a-f]{32}$"}, newest=or_null(TIMESTAMP))
     ),

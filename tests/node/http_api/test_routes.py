@@ -30,6 +30,7 @@ CONTRACT = {
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
     ("GET", "/"),
+    ("GET", "/explorer/{file}"),
 }
 
 
@@ -115,6 +116,7 @@ async def test_a_page_of_any_origin_may_read_public_data_and_nothing_else(client
         "/peers",
         "/health",
         "/metrics",
+        "/explorer/x",
     }
 
 
@@ -134,7 +136,7 @@ async def test_a_preflight_lets_pages_read_and_not_write(client: Client) -> None
 async def test_every_reading_route_answers_a_head_request_alike(client: Client) -> None:
     record = fresh()
     await client.put(record)
-    values = {"{name}": "example", "{domain}": "example", "{label}": "garden", "{id}": record.id}
+    values = {"{name}": "example", "{domain}": "example", "{label}": "garden", "{id}": record.id, "{file}": "main.js"}
     for route in ROUTES:
         if route.method == "GET":
             path = re.sub(r"{\w+}", lambda match: values[match[0]], route.path)

@@ -1,0 +1,112 @@
+"""Serving the page: its files, read once, with an ETag each and headers that leave nothing to trust.
+
+The policy (Content Security Policy Level 3, Trusted Types) lets scripts and styles come from this node alone, and takes
+from scripts every way to turn text into markup: a claim that a stranger wrote stays text even where the page has a
+mistake. Files are asked for again with their ETag each time, so a node that was upgraded never shows an old page.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from aiohttp import web
+
+from node.http_api.answers import matches_etag
+from node.http_api.read import get_pointer
+from protocol.errors import Code, ProtocolError
+
+if TYPE_CHECKING:
+    from node.node import Node
+
+HTML_TYPE: Final = "text/html"
+SCRIPT_TYPE: Final = "text/javascript"
+OTHER_TYPES: Final = {".css": "text/css", ".svg": "image/svg+xml"}
+
+_TYPES: Final = {".html": HTML_TYPE, ".js": SCRIPT_TYPE, **OTHER_TYPES}
+
+_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+
+HEADERS: Final = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-cache",
+}
+
+
+class Asset(msgspec.Struct, frozen=True):
+    """One file of the page."""
+
+    body: bytes
+    content_type: str
+    etag: str
+
+
+def _read(path: Path) -> Asset:
+    body = path.read_bytes()
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    return Asset(body, f"{_TYPES[path.suffix]}; charset=utf-8", etag)
+
+
+ASSETS: Final = {path.name: _read(path) for path in sorted((Path(__file__).parent / "page").iterdir())}
+"""All files of the page by name: about a hundred kilobytes."""
+
+PAGE: Final = "index.html"
+
+
+async def get_root(node: "Node", request: web.Request) -> web.StreamResponse:
+    """The page for a browser, and where to go from here for any other client."""
+    is_browser = prefers_page(request.headers.get("Accept", ""))
+    answer = _answer(request, ASSETS[PAGE]) if is_browser else await get_pointer(node, request)
+    answer.headers["Vary"] = "Accept"
+    return answer
+
+
+async def get_asset(_node: "Node", request: web.Request) -> web.StreamResponse:
+    """A file that the page names."""
+    asset = ASSETS.get(request.match_info["file"])
+    if asset is None or request.match_info["file"] == PAGE:
+        raise ProtocolError(Code.UNKNOWN_ROUTE, "the page has no such file")
+    return _answer(request, asset)
+
+
+def _answer(request: web.BaseRequest, asset: Asset) -> web.Response:
+    headers = {**HEADERS, "ETag": asset.etag}
+    asked = request.headers.get("If-None-Match")
+    if asked is not None and matches_etag(asked, asset.etag):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=asset.body, headers={**headers, "Content-Type": asset.content_type})
+
+
+def prefers_page(accept: str) -> bool:
+    """Whether an `Accept` header wants HTML more than JSON. Browsers name HTML; what takes anything gets JSON."""
+    weights = dict(map(_weighted, accept.split(",")))
+    rest = max(weights.get("*/*", 0.0), weights.get("application/*", 0.0))
+    return weights.get(HTML_TYPE, 0.0) > weights.get("application/json", rest)
+
+
+def _weighted(item: str) -> tuple[str, float]:
+    """A media range and its weight (RFC 9110, section 12.4.2); one that cannot be read has none."""
+    media, *parameters = (part.strip().lower() for part in item.split(";"))
+    weights = [parameter[2:] for parameter in parameters if parameter.startswith("q=")]
+    try:
+        return media, float(weights[0]) if weights else 1.0
+    except ValueError:
+        return media, 0.0
