@@ -35,6 +35,12 @@ class Code(StrEnum):
     CURSOR_UNKNOWN = "cursor_unknown"
     UNREACHABLE = "unreachable"
 
+    TIMEOUT = "timeout"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    DUPLICATE_LINK = "duplicate_link"
+    RESTART = "restart"
+    STOPPING = "stopping"
+
 
 TRANSIENT = frozenset({Code.TOO_NEW, Code.RATE_LIMITED, Code.OVERLOADED, Code.STORAGE_FULL})
 """Refusals that time may lift: a sender keeps such a record and offers it again."""

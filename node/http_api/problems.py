@@ -36,6 +36,12 @@ STATUSES: Final = {
     Code.UNAUTHORIZED: 401,
     Code.CURSOR_UNKNOWN: 410,
     Code.UNREACHABLE: 502,
+    # Why a link ends. Over HTTP they stand in the report of a sync, never as an answer of their own.
+    Code.TIMEOUT: 504,
+    Code.UNSUPPORTED_VERSION: 502,
+    Code.DUPLICATE_LINK: 502,
+    Code.RESTART: 503,
+    Code.STOPPING: 503,
 }
 
 INTERNAL: Final = "internal"
