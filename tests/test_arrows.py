@@ -23,10 +23,13 @@ PROTOCOL_ORDER = (
     "push",
     "record",
     "replay",
+    "admission",
     "change",
     "index",
     "catch_up",
     "reconcile",
+    "patience",
+    "wants",
     "gossip",
     "messages",
     "terms",
@@ -37,7 +40,6 @@ PROTOCOL_ORDER = (
     "inflow",
     "reconciling",
     "link",
-    "admission",
     "quota",
 )
 
