@@ -128,8 +128,14 @@ class Link:
     def push(self, records: Sequence[SignedRecord], hops: int, now: float) -> list[Order]:
         """These records are news (committed or about to be), at most 256, and this link is eager for them.
 
-        They leave at once while there is room in the window, else wait as keys. `hops`: how many links they have come
-        over to this node; 0: none.
+        They leave at once while there is room in the window, else their ids wait. `hops` goes on the frame: how many
+        links they will have crossed. What came from this peer, or went there, is left out.
+        """
+        raise NotImplementedError
+
+    def give(self, ids: Sequence[str], hops: int, now: float) -> list[Order]:
+        """The peer asked for these by `want`: they are loaded and sent as the window allows; those not held are left
+        out. A peer that asks for more than `wanted_max` at once is cut off.
         """
         raise NotImplementedError
 

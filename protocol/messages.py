@@ -121,7 +121,7 @@ class Item(msgspec.Struct, frozen=True):
 class Records(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="records"):
     """Here they are. `seq` counts 1, 2, … in each direction; `domain` where they answer `since`.
 
-    `hops`: how many links the newest news in it has come over, this one not counted.
+    `hops`: how many links this news has crossed when it arrives; 0: no news, but from a catch-up or a repair.
     """
 
     seq: _Seq
@@ -155,16 +155,16 @@ class Reconcile(msgspec.Struct, frozen=True, tag_field="type", tag="reconcile"):
 
 
 class Have(msgspec.Struct, frozen=True, tag_field="type", tag="have"):
-    """I hold these and do not push them; they came to me over so many links."""
+    """I hold these and do not push them. `hops`: what a push of them would say."""
 
     ids: _Ids
     hops: _Hops = 0
 
 
 class Want(msgspec.Struct, frozen=True, tag_field="type", tag="want"):
-    """Send me these; and, if `eager`, push to me from now on."""
+    """Send me these; and, if `eager`, push to me from now on, and then there may be none."""
 
-    ids: _Ids
+    ids: Annotated[tuple[_Hex64, ...], msgspec.Meta(max_length=IDS_MAX)]
     eager: bool = False
 
 

@@ -24,14 +24,13 @@ class Take(msgspec.Struct, frozen=True):
     """Take in these records, in the trust of the link's terms; answer with `on_taken(seq, ...)` after the commit.
 
     Several takes may be under way, and may end in any order. `domain`: the records answer our `since` for it. `hops`:
-    how many links they have come over, this one not counted; None: old news, from a catch-up, of which other peers
-    are told and not sent the records.
+    how many links they have crossed; 0: no news, but from a catch-up or a repair.
     """
 
     seq: int
     items: tuple[Item, ...]
     domain: str | None
-    hops: int | None
+    hops: int
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -74,7 +73,7 @@ class PutCursor(msgspec.Struct, frozen=True):
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """What the peer said to the gossip of the whole node. The machine answers a `want` with the records by itself."""
+    """What the peer said to the gossip of the whole node. A `want` is answered with `Link.give`."""
 
     message: Have | Want | Prune
 
