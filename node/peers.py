@@ -33,6 +33,7 @@ class Peers:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._changes: set[asyncio.Event] = set()
+        self._changing = asyncio.Lock()  # what is read before a change must still be so when it is made
 
     async def list(self) -> list[Peer]:
         """All peers, by name; rows past `PEERS_MAX` that another program wrote are left out."""
@@ -50,24 +51,27 @@ class Peers:
             ProtocolError: `malformed` or `too_large`, with what a peer needs.
         """
         checked = _checked(peer)
-        others = {other.name for other in await self._store.peers()} - {checked.name}
-        if len(others) >= PEERS_MAX:
-            raise ProtocolError(Code.TOO_LARGE, f"{PEERS_MAX} peers at most: remove one first", limit=PEERS_MAX)
-        await self._store.put_peer(checked)
+        async with self._changing:
+            others = {other.name for other in await self._store.peers()} - {checked.name}
+            if len(others) >= PEERS_MAX:
+                raise ProtocolError(Code.TOO_LARGE, f"{PEERS_MAX} peers at most: remove one first", limit=PEERS_MAX)
+            await self._store.put_peer(checked)
         self._tell()
         return checked
 
     async def pin(self, name: str, key: str) -> None:
         """Remember the key that the peer of this name showed first. A peer that is gone, or has a key, stays so."""
-        for peer in await self.list():
-            if peer.name == name and peer.key is None:
-                await self._store.put_peer(msgspec.structs.replace(peer, key=key))
-                self._tell()
+        async with self._changing:
+            for peer in await self.list():
+                if peer.name == name and peer.key is None:
+                    await self._store.put_peer(msgspec.structs.replace(peer, key=key))
+                    self._tell()
 
     async def remove(self, name: str) -> bool:
         """Forget the peer that `find` finds, and its cursors. Returns whether there was one."""
-        peer = await self.find(name)
-        is_removed = peer is not None and await self._store.remove_peer(peer.name)
+        async with self._changing:
+            peer = await self.find(name)
+            is_removed = peer is not None and await self._store.remove_peer(peer.name)
         self._tell()
         return is_removed
 

@@ -47,6 +47,19 @@ async def test_a_removed_peer_leaves_no_cursor(store: SqliteStore) -> None:
     assert await store.cursors() == []
 
 
+@pytest.mark.parametrize("is_removed_first", [True, False])
+async def test_a_key_that_is_pinned_meanwhile_brings_no_removed_peer_back(
+    store: SqliteStore, is_removed_first: bool
+) -> None:
+    peers = Peers(store)
+    await peers.put(Peer(url=URL, pull=True))
+
+    changes = [peers.remove(URL), peers.pin(URL, ALICE.public)]
+    await asyncio.gather(*(changes if is_removed_first else reversed(changes)))
+
+    assert await peers.list() == []
+
+
 @pytest.mark.parametrize("spelling", ["HTTP://Node.Example:8080", f"{URL}/", f"{URL}/#here"])
 async def test_a_url_is_one_peer_in_every_spelling(store: SqliteStore, spelling: str) -> None:
     peers = Peers(store)
