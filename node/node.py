@@ -11,12 +11,15 @@ from typing import Self
 
 import structlog
 
-from node import http_api
+from node import health, http_api
 from node.commits import Commits
+from node.convergence import Convergence
 from node.disk import CannotStartError
+from node.exposition import registry_of
 from node.heads import Heads
 from node.indexes import Indexes
 from node.ingest import Ingest
+from node.metrics import Traffic
 from node.peers import Peers
 from node.settings import Settings
 from node.store import Store
@@ -39,6 +42,7 @@ class Node:
     indexes: Indexes
     heads: Heads
     ingest: Ingest
+    commits: Commits
     peers: Peers
     sync: Sync
     url: str
@@ -48,6 +52,9 @@ class Node:
         self.world = world or World()
         self._parts = AsyncExitStack()
 
+        self.traffic = Traffic()
+        self.convergence = Convergence()
+        self.registry = registry_of(self)
     async def __aenter__(self) -> Self:
         check_signatures()
         self.started_s = self.world.now_s()
@@ -65,16 +72,15 @@ class Node:
     @property
     def failed(self) -> "asyncio.Future[None]":
         """Ends with the store's error, when it has one: the node has to stop then."""
-        return self._commits.failed
+        return self.commits.failed
 
     def health(self) -> list[str]:
-        """What is wrong, in words; empty where all is well."""
-        problems = []
-        if self.failed.done():
-            problems.append("the store failed: the node takes nothing more, and has to be started again")
-        if self.ingest.room.is_disk_full():
-            problems.append(f"less than {self.settings.disk_free_bytes_min} bytes are free on the disk: writes get 507")
-        return problems
+        """Why it cannot do its work, in words; empty where all is well."""
+        return health.problems(self)
+
+    def warnings(self) -> list[str]:
+        """What somebody should look at, in words, though the node works."""
+        return health.warnings(self)
 
     async def _start(self) -> None:
         data, disk, token_bytes = self.settings.data, self.world.disk, self.world.token_bytes
@@ -85,10 +91,10 @@ class Node:
         self._parts.push_async_callback(self.store.close)
         self.indexes = await Indexes.load(self.store)
         self.heads = Heads(self.store, self.settings.heads_cached_max)
-        self._commits = Commits(self.store, self.indexes, self.settings.commit_records_max)
-        self._parts.push_async_callback(self._commits.close)
-        self._commits.watchers.append(lambda decided: self.heads.on_commit(decided.heads))
-        self.ingest = Ingest(self.settings, self.world, self.store, self.indexes, self._commits)
+        self.commits = Commits(self.store, self.indexes, self.settings.commit_records_max)
+        self._parts.push_async_callback(self.commits.close)
+        self.commits.watchers.append(lambda decided: self.heads.on_commit(decided.heads))
+        self.ingest = Ingest(self.settings, self.world, self.store, self.indexes, self.commits)
         self._parts.callback(self.ingest.close)
         self.peers = Peers(self.store)
         self.sync = Sync(self)
@@ -102,6 +108,8 @@ class Node:
 
 def check_signatures() -> None:
     """Refuse to run on a libsodium that would split the network. Raises: CannotStartError: in words."""
+        watching = asyncio.create_task(health.watch(self), name="health")
+        self._parts.callback(watching.cancel)
     differing = differing_edges()
     if differing:
         words = "; ".join(differing)
