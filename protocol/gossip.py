@@ -28,23 +28,15 @@ from typing import Final
 
 import msgspec
 
+from protocol.branch import Branch, frames
 from protocol.patience import Patience
 from protocol.wants import ANNOUNCERS_MAX, ASKS_MAX, Missing, Wants
-
-IDS_MAX: Final = 1_000
-"""Ids in one `have` or `want`: 67 kB as a frame."""
 
 HOPS_MAX: Final = 65_535
 """Counted no further; a hostile peer can claim any number."""
 
-DOUBTS_MAX: Final = 4
-"""Times in a row that a link was asked for what it had announced and did not send it, before it is muted."""
-
 ANSWER_EACH_S: Final = 0.001
 """A link that is asked for many records at once has this much longer for each: a guess."""
-
-MUTE_S: Final = 30.0
-"""How long nothing that a muted link announces is believed. It may be honest and slow, so it is not for ever."""
 
 
 class GossipLimits(msgspec.Struct, frozen=True):
@@ -72,7 +64,7 @@ class Push(msgspec.Struct, frozen=True, gc=False):
 
 
 class Have(msgspec.Struct, frozen=True, gc=False):
-    """Send `have`: at most IDS_MAX ids."""
+    """Send `have`: at most 1,000 ids."""
 
     link: int
     ids: tuple[str, ...]
@@ -80,7 +72,7 @@ class Have(msgspec.Struct, frozen=True, gc=False):
 
 
 class Want(msgspec.Struct, frozen=True, gc=False):
-    """Send `want`: at most IDS_MAX ids; none where only future pushes are asked for."""
+    """Send `want`: at most 1,000 ids; none where only future pushes are asked for."""
 
     link: int
     ids: tuple[str, ...]
@@ -96,41 +88,15 @@ class Prune(msgspec.Struct, frozen=True, gc=False):
 Output = Push | Have | Want | Prune
 
 
-class _Link:
-    """What is known of one link."""
-
-    __slots__ = (
-        "doubts",
-        "has_inflow",
-        "has_outflow",
-        "is_eager",
-        "muted_until",
-        "pruned_at",
-        "round_trip_s",
-        "untold",
-    )
-
-    def __init__(self, has_outflow: bool, has_inflow: bool) -> None:
-        self.has_outflow = has_outflow
-        self.has_inflow = has_inflow
-        self.is_eager = True
-        self.round_trip_s: float | None = None
-        self.pruned_at: float | None = None
-        self.doubts = 0
-        self.muted_until: float | None = None
-        self.untold: dict[int, list[str]] | None = None
-        """Ids that wait to be announced, by hops."""
-
-
 class Gossip:
     """Which record goes where, over all the links of one node."""
 
-    __slots__ = ("_limits", "_links", "_patience", "_recents", "_tell_at", "_wants")
+    __slots__ = ("_branches", "_limits", "_patience", "_recents", "_tell_at", "_wants")
 
     def __init__(self, limits: GossipLimits, random: Random) -> None:
         """`random` spreads the times of asking; many machines may share one."""
         self._limits = limits
-        self._links: dict[int, _Link] = {}
+        self._branches: dict[int, Branch] = {}
         self._recents: dict[str, tuple[int | None, int] | None] = {}
         """Newest last: the link that it came over (None: a client's) and the hops that it goes on with. None in place
         of both: it was refused."""
@@ -143,7 +109,7 @@ class Gossip:
         return record_id in self._recents
 
     def is_eager(self, link: int) -> bool:
-        return self._links[link].is_eager
+        return self._branches[link].is_eager
 
     @property
     def missing(self) -> int:
@@ -160,13 +126,13 @@ class Gossip:
 
     def on_up(self, link: int, has_outflow: bool = True, has_inflow: bool = True) -> list[Output]:
         """The link is open. Outflow: we send records over it; inflow: we are sent them."""
-        assert link not in self._links
-        self._links[link] = _Link(has_outflow, has_inflow)
+        assert link not in self._branches
+        self._branches[link] = Branch(has_outflow, has_inflow)
         return list(self._greet(link)) if has_outflow else []
 
     def on_down(self, link: int, now: float) -> list[Output]:
         """The link is gone. What it had been asked for is asked of others at once."""
-        if self._links.pop(link, None) is None:
+        if self._branches.pop(link, None) is None:
             return []
         self._wants.forget_link(link, now)
         return self.on_time(now)
@@ -178,20 +144,17 @@ class Gossip:
 
         `hops` is the frame's, 0 for a client's. `is_news` is False for what came by catch-up or repair.
         """
-        outputs: list[Output] = []
-        holders = self._arrive(ids, hops if is_news else 0, source, now, outputs)
+        holders, shortcut = self._arrive(ids, hops if is_news else 0, source, now)
+        outputs = self._welcome(source, shortcut, is_news, now)
         onward = min(hops, HOPS_MAX) + 1 if is_news else 0
-        for name, link in self._links.items():
-            if name == source or not link.has_outflow:
+        for name, branch in self._branches.items():
+            if name == source or not branch.has_outflow:
                 continue
             rest = ids if name not in holders else tuple(each for each in ids if each not in holders[name])
-            if is_news and link.is_eager:
-                if rest:
-                    outputs.append(Push(name, rest, onward))
-            else:
-                self._tell(name, link, rest, onward, outputs)
-        if self._tell_at is None and self._limits.gather_s:
-            self._tell_at = now + self._limits.gather_s
+            if not (is_news and branch.is_eager):
+                outputs += self._tell(name, branch, rest, onward, now)
+            elif rest:
+                outputs.append(Push(name, rest, onward))
         self._remember(ids, (source if is_news else None, onward))
         return outputs
 
@@ -200,7 +163,7 @@ class Gossip:
 
         A link is pruned only if the first copy came over another that is still eager: of two ways, one stays.
         """
-        link = None if source is None or not hops else self._links.get(source)
+        link = None if source is None or not hops else self._branches.get(source)
         if source is None or link is None or self._is_settling(link, now) or not self._closes_circle(ids, source):
             return []
         return [self._prune(source, link, now)]
@@ -215,8 +178,8 @@ class Gossip:
         """The peer holds these. `lacks` says whether an id is not held here; it is asked only about ids that are
         neither remembered nor missed already.
         """
-        announcer = self._links.get(link)
-        if announcer is None or not announcer.has_inflow or self._is_muted(announcer, now):
+        announcer = self._branches.get(link)
+        if announcer is None or not announcer.has_inflow or announcer.is_muted(now):
             return
         for record_id in ids:
             if record_id in self._recents:
@@ -230,7 +193,7 @@ class Gossip:
 
     def on_want(self, link: int, ids: tuple[str, ...], eager: bool) -> list[Output]:
         """The peer asks for these, held here or not. What answers may cost is bounded by the link's window."""
-        asker = self._links.get(link)
+        asker = self._branches.get(link)
         if asker is None or not asker.has_outflow:
             return []
         if eager:
@@ -243,13 +206,13 @@ class Gossip:
 
     def on_prune(self, link: int) -> None:
         """The peer has another way to what we push."""
-        pruned = self._links.get(link)
+        pruned = self._branches.get(link)
         if pruned is not None:
             pruned.is_eager = False
 
     def on_round_trip(self, link: int, round_trip_s: float) -> None:
         """A ping of this link was answered."""
-        known = self._links.get(link)
+        known = self._branches.get(link)
         if known is not None:
             known.round_trip_s = round_trip_s
             self._patience.on_round_trip(round_trip_s)
@@ -259,8 +222,8 @@ class Gossip:
         outputs: list[Output] = []
         if self._tell_at is not None and self._tell_at <= now:
             self._tell_at = None
-            for name, link in self._links.items():
-                outputs += _told(name, link)
+            for name, branch in self._branches.items():
+                outputs += _told(name, branch)
         want_at = self._wants.next_at
         if want_at is not None and want_at <= now:
             outputs += self._ask(now)
@@ -277,11 +240,10 @@ class Gossip:
             yield Have(link, others, 0)
 
     def _arrive(
-        self, ids: tuple[str, ...], hops: int, source: int | None, now: float, outputs: list[Output]
-    ) -> dict[int, set[str]]:
-        """Miss these no longer; change the tree where they came late. Gives who had announced which of them."""
+        self, ids: tuple[str, ...], hops: int, source: int | None, now: float
+    ) -> tuple[dict[int, set[str]], int | None]:
+        """Miss these no longer. Gives who had announced which of them, and a link that would have been a shortcut."""
         holders: dict[int, set[str]] = {}
-        sender = None if source is None else self._links.get(source)
         shortcut: int | None = None
         for record_id in ids:
             missing = self._wants.close(record_id)
@@ -291,67 +253,61 @@ class Gossip:
                 holders.setdefault(name, set()).add(record_id)
             if hops and missing.asked != source:
                 self._patience.on_lag(now - missing.announced_at)
-                shortcut = self._shortcut(missing, hops) if shortcut is None else shortcut
-        if source is None or sender is None:
-            return holders
-        sender.doubts = 0
-        if hops and not self._is_settling(sender, now):
-            sender.is_eager = True
-        if shortcut is not None and shortcut != source and sender.is_eager:
-            self._links[shortcut].is_eager = True
-            outputs += [Want(shortcut, (), eager=True), self._prune(source, sender, now)]
-        return holders
+                shortcut = self._shortcut(missing, hops, source) if shortcut is None else shortcut
+        return holders, shortcut
 
-    def _shortcut(self, missing: Missing, hops: int) -> int | None:
+    def _shortcut(self, missing: Missing, hops: int, source: int | None) -> int | None:
         """A lazy link that announced a record with far fewer hops than it came with, and has kept its promises."""
         for name, announced in missing.announcers.items():
-            link = self._links[name]
-            if 0 < announced <= hops - self._limits.shortcut_hops and not link.is_eager and not link.doubts:
+            branch = self._branches[name]
+            is_short = 0 < announced <= hops - self._limits.shortcut_hops
+            if is_short and name != source and not branch.is_eager and not branch.doubts:
                 return name
         return None
+
+    def _welcome(self, source: int | None, shortcut: int | None, is_news: bool, now: float) -> list[Output]:
+        """A link brought what was not here: it is to be believed. With news it joins the tree, or a shortcut does."""
+        sender = None if source is None else self._branches.get(source)
+        if source is None or sender is None:
+            return []
+        sender.doubts = 0
+        if not is_news or self._is_settling(sender, now):
+            return []
+        sender.is_eager = True
+        if shortcut is None:
+            return []
+        self._branches[shortcut].is_eager = True
+        return [Want(shortcut, (), eager=True), self._prune(source, sender, now)]
 
     def _closes_circle(self, ids: tuple[str, ...], source: int) -> bool:
         """Whether the first copy of any came, as news, over another link that is open and eager."""
         for record_id in ids:
             came = self._recents.get(record_id)
             if came is not None and came[0] is not None and came[0] != source:
-                first = self._links.get(came[0])
+                first = self._branches.get(came[0])
                 if first is not None and first.is_eager:
                     return True
         return False
 
-    def _is_settling(self, link: _Link, now: float) -> bool:
+    def _is_settling(self, link: Branch, now: float) -> bool:
         """Whether what comes over the link may have left before our `prune` arrived there."""
         return link.pruned_at is not None and now - link.pruned_at < self._patience.answer_s(link.round_trip_s)
 
-    def _prune(self, name: int, link: _Link, now: float) -> Prune:
+    def _prune(self, name: int, link: Branch, now: float) -> Prune:
         link.is_eager = False
         link.pruned_at = now
         return Prune(name)
 
-    def _is_muted(self, link: _Link, now: float) -> bool:
-        return link.muted_until is not None and now < link.muted_until
-
-    def _doubt(self, link: _Link, now: float) -> None:
-        """It did not send what it had announced."""
-        link.doubts += 1
-        if link.doubts >= DOUBTS_MAX:
-            link.doubts = DOUBTS_MAX // 2  # heard again, it has less credit than a new one
-            link.muted_until = now + MUTE_S
-
-    def _tell(self, name: int, link: _Link, ids: tuple[str, ...], hops: int, outputs: list[Output]) -> None:
-        """Announce these soon, or now where a frame is full."""
-        if not self._limits.gather_s and len(ids) <= IDS_MAX:
-            if ids:
-                outputs.append(Have(name, ids, hops))
+    def _tell(self, name: int, branch: Branch, ids: tuple[str, ...], hops: int, now: float) -> Iterator[Have]:
+        """Announce these soon; at once where nothing is to gather, or a frame is full."""
+        if not ids:
             return
-        if link.untold is None:
-            link.untold = {}
-        gathered = link.untold.setdefault(hops, [])
-        gathered += ids
-        while len(gathered) >= IDS_MAX:
-            outputs.append(Have(name, tuple(gathered[:IDS_MAX]), hops))
-            del gathered[:IDS_MAX]
+        for frame in branch.gather(ids, hops):
+            yield Have(name, frame, hops)
+        if not self._limits.gather_s:
+            yield from _told(name, branch)
+        elif self._tell_at is None:
+            self._tell_at = now + self._limits.gather_s
 
     def _ask(self, now: float) -> list[Output]:
         """Ask for each id that is due, and give up what every announcer was asked for often enough."""
@@ -366,10 +322,10 @@ class Gossip:
                 continue
             group = asked.setdefault(name, {}).setdefault(missing.announcers[name] > 0, [])
             group.append(record_id)
-            answer_s = self._patience.answer_s(self._links[name].round_trip_s) + ANSWER_EACH_S * len(group)
+            answer_s = self._patience.answer_s(self._branches[name].round_trip_s) + ANSWER_EACH_S * len(group)
             self._wants.ask(record_id, name, now + answer_s * 2 ** (missing.asks // len(missing.announcers)))
         for name in silent:
-            self._doubt(self._links[name], now)
+            self._branches[name].doubt(now)
         return list(self._wanted(asked))
 
     def _choose(self, missing: Missing, asked: Container[int]) -> int | None:
@@ -379,32 +335,27 @@ class Gossip:
         announcers = missing.announcers
         if missing.asks >= ASKS_MAX * len(announcers):
             return None
-        return min(announcers, key=lambda name: (name == missing.asked, self._links[name].doubts, name not in asked))
+        return min(announcers, key=lambda name: (name == missing.asked, self._branches[name].doubts, name not in asked))
 
     def _wanted(self, asked: dict[int, dict[bool, list[str]]]) -> Iterator[Output]:
         for name, groups in asked.items():
             for is_news, ids in groups.items():
                 if is_news:
-                    self._links[name].is_eager = True
-                for part in _batched(ids):
+                    self._branches[name].is_eager = True
+                for part in frames(ids):
                     yield Want(name, part, eager=is_news)
 
     def _remember(self, ids: tuple[str, ...], came: tuple[int | None, int] | None) -> None:
         recents = self._recents
         for record_id in ids:
             recents[record_id] = came
-        while len(recents) > self._limits.recents_max:
-            del recents[next(iter(recents))]
+        if len(recents) > self._limits.recents_max:
+            # Many at once: to find the oldest of a dict, Python walks past all that were deleted before it.
+            oldest = islice(recents, len(recents) - self._limits.recents_max * 7 // 8)
+            for record_id in list(oldest):
+                del recents[record_id]
 
 
-def _batched(ids: list[str]) -> Iterator[tuple[str, ...]]:
-    """The ids in frames of IDS_MAX at most."""
-    return (tuple(ids[begin : begin + IDS_MAX]) for begin in range(0, len(ids), IDS_MAX))
-
-
-def _told(name: int, link: _Link) -> Iterator[Output]:
+def _told(name: int, branch: Branch) -> Iterator[Have]:
     """Announce what has gathered for the link."""
-    gathered, link.untold = link.untold, None
-    for hops, ids in (gathered or {}).items():
-        for part in _batched(ids):
-            yield Have(name, part, hops)
+    return (Have(name, ids, hops) for hops, ids in branch.take())

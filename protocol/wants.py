@@ -64,6 +64,11 @@ class Wants:
         return self._missing.get(record_id)
 
     @property
+    def timers(self) -> int:
+        """Timers kept: those of what has come, too, as long as they are not many more than the others."""
+        return len(self._timers)
+
+    @property
     def next_at(self) -> float | None:
         """When the next id is to be asked for."""
         timers, missing = self._timers, self._missing
