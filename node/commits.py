@@ -12,17 +12,24 @@ from itertools import chain
 
 from node.indexes import Indexes
 from node.ledger import Ledger
+from node.metrics import Writes
 from node.store import Batch, LabelKey, Store, StoredRecord
 from protocol.errors import Code, ProtocolError
 from protocol.record import SignedRecord
 
 
 class Decided:
-    """What one group changes: a batch for the store, and the heads that it moves, for those who show them."""
+    """What one group changes: a batch for the store, and the heads that it moves, for those who show them.
+
+    `moved` has the record of each event of the batch, under its stored signature. `first_seq` is the number of the
+    first event in the store, once the group is committed; 0 before, and where there is none.
+    """
 
     def __init__(self) -> None:
         self.batch = Batch()
         self.heads: dict[LabelKey, SignedRecord] = {}
+        self.moved: list[SignedRecord] = []
+        self.first_seq = 0
 
     def write(
         self, key: LabelKey, ledger: Ledger, taken: Sequence[StoredRecord], history: Sequence[StoredRecord]
@@ -39,8 +46,9 @@ class Decided:
             new = {stored.signed.record.id for stored in taken}
             self.batch.verdicts |= {it: verdict for it, verdict in ledger.verdicts.items() if it not in new}
         if ledger.events:
-            head = ledger.events[-1].record.id
-            self.heads[key] = next(it.signed for it in chain(reversed(taken), history) if it.signed.record.id == head)
+            held = {stored.signed.record.id: stored.signed for stored in chain(history, taken)}
+            self.moved += [held[event.record.id] for event in ledger.events]
+            self.heads[key] = self.moved[-1]
 
     def merge(self, later: "Decided") -> None:
         self.batch.records += later.batch.records
@@ -48,18 +56,20 @@ class Decided:
         self.batch.states |= later.batch.states
         self.batch.events += later.batch.events
         self.heads |= later.heads
+        self.moved += later.moved
 
 
 class Commits:
     """The queue to the disk. `uncommitted` holds the ids decided and not durable yet, `failed` ends with the store's
-    error.
+    error, `writes` counts what was committed.
 
-    `watchers` are called after each group's commit, before anybody is answered. The queue is bounded by ingest's
-    room.
+    `watchers` are called after each group's commit, in the order of events, before anybody is answered. The queue is
+    bounded by ingest's room.
     """
 
     def __init__(self, store: Store, indexes: Indexes, records_max: int) -> None:
         self.uncommitted: set[str] = set()
+        self.writes = Writes()
         self.watchers: list[Callable[[Decided], None]] = []
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._store = store
@@ -120,7 +130,8 @@ class Commits:
         for decided, _ in groups:
             merged.merge(decided)
         if merged.batch.records:
-            await self._store.commit(merged.batch)
+            last_seq = await self._store_batch(merged.batch)
+            _number([decided for decided, _ in groups], last_seq - len(merged.batch.events))
         self._indexes.add(stored.signed.record for stored in merged.batch.records)
         self.uncommitted.difference_update(stored.signed.record.id for stored in merged.batch.records)
         for decided, committed in groups:
@@ -129,6 +140,16 @@ class Commits:
             if not committed.done():
                 committed.set_result(None)
 
+    async def _store_batch(self, batch: Batch) -> int:
+        """Returns the number of the store's last event."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        last_seq = await self._store.commit(batch)
+        self.writes.commit_s.observe(loop.time() - begun)
+        self.writes.commit_records.observe(len(batch.records))
+        self.writes.events.update(event.type for event in batch.events)
+        return last_seq
+
     def _fail(self, error: Exception, groups: list[tuple[Decided, asyncio.Future[None]]]) -> None:
         if not self.failed.done():
             self.failed.set_exception(error)
@@ -136,6 +157,14 @@ class Commits:
             if not committed.done():
                 committed.set_exception(_stopping())
         self._queue.clear()
+
+
+def _number(groups: Sequence[Decided], seq: int) -> None:
+    """Tell each group what its first event is numbered; `seq` is the last number before all of them."""
+    for decided in groups:
+        if decided.batch.events:
+            decided.first_seq = seq + 1
+            seq += len(decided.batch.events)
 
 
 def _stopping() -> ProtocolError:

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from node.sqlite_store import SqliteStore
 from node.store import Store
@@ -40,6 +40,15 @@ class Disk(Protocol):
 
     def free_bytes(self, folder: Path) -> int:
         """How much more fits."""
+
+
+STORE_FILES: Final = ("dnarc.db", "dnarc.db-wal")
+"""The database, and the write-ahead log that is part of it while it is open."""
+
+
+def store_bytes(folder: Path) -> dict[str, int]:
+    """How large each of these files is, of those that there are."""
+    return {name: (folder / name).stat().st_size for name in STORE_FILES if (folder / name).exists()}
 
 
 class LocalDisk:

@@ -114,6 +114,8 @@ class _Run:
         if domains:
             answer = await self._greet()
         await self._align(answer)
+        now_s = asyncio.get_running_loop().time()
+        self._node.convergence.compared(self._peer.name, now_s, is_identical=self._is_in_step(answer))
 
     async def _greet(self) -> NodeAnswer:
         """What the peer holds now; its key is pinned at the first answer.
@@ -144,6 +146,13 @@ class _Run:
         theirs = answer.domains.get(domain)
         ours = self._node.indexes.get(domain) or _EMPTY
         return theirs is None or theirs.fingerprint != ours.fingerprint().hex()
+
+    def _is_in_step(self, answer: NodeAnswer) -> bool:
+        """Whether nothing differs in all that the two exchange, in both directions."""
+        theirs = answer.domains if self._peer.pull else ()
+        ours = self._node.indexes.domains() if self._peer.push else ()
+        kept = self._node.settings.domains
+        return not any(self._differs(answer, d) for d in {*theirs, *ours} if kept is None or d in kept)
 
     def _given(self, answer: NodeAnswer, domain: str) -> str:
         """The fingerprint of the side that gives."""

@@ -19,6 +19,7 @@ from node.commits import Commits, Decided
 from node.indexes import Indexes
 from node.labels import Labels
 from node.ledger import Ledger, Terms, needs_history
+from node.metrics import Intake
 from node.room import Room
 from node.settings import Settings
 from node.store import LabelKey, Store, StoredRecord
@@ -50,7 +51,9 @@ class _Group(msgspec.Struct):
 
 
 class Ingest:
-    """Takes records in. `commits` tells whoever watches what was committed."""
+    """Takes records in. `commits` tells whoever watches what was committed, `intake` counts what became of them;
+    `unverified` records have signatures that are being checked.
+    """
 
     def __init__(self, settings: Settings, world: World, store: Store, indexes: Indexes, commits: Commits) -> None:
         self._settings = settings
@@ -61,6 +64,8 @@ class Ingest:
         self._verifier = world.open_verifier(settings.verify_threads)
         self._labels = Labels(store, settings.labels_cached_max)
         self.room = Room(settings, world)
+        self.intake = Intake()
+        self.unverified = 0
         self._deciding = asyncio.Lock()
         self._domains = set(indexes.domains())
         self._window = Window(settings.max_age, settings.max_skew)
@@ -72,6 +77,17 @@ class Ingest:
         Raises:
             ProtocolError: `overloaded`, `rate_limited` or `storage_full`, with `retry_after` (s): nothing taken.
         """
+        begun = _clock()
+        try:
+            outcomes = await self._taken(submissions, origin)
+        except ProtocolError as error:
+            self.intake.refused[origin.trust, error.code] += len(submissions)
+            raise
+        self.intake.count(origin.trust, outcomes)
+        self.intake.admission_s.observe(_clock() - begun)
+        return outcomes
+
+    async def _taken(self, submissions: Sequence[Submission], origin: Origin) -> list[Outcome]:
         size_bytes = sum(len(submission.body) for submission in submissions)
         async with self.room.entered(len(submissions), size_bytes, origin):
             group = await self._decoded(submissions, origin)
@@ -122,9 +138,17 @@ class Ingest:
                 group.settle(position, _known(signed, known))
 
     async def _verify(self, group: _Group) -> None:
-        positions = list(group.records)
+        if not group.records:
+            return
+        begun, positions = _clock(), list(group.records)
         signed = [group.records[position] for position in positions]
-        genuine = await self._verifier.verify(signed, is_alone=self.room.records == len(group.outcomes))
+        self.unverified += len(signed)
+        try:
+            genuine = await self._verifier.verify(signed, is_alone=self.room.records == len(group.outcomes))
+        finally:
+            self.unverified -= len(signed)
+        self.intake.verified += len(signed)
+        self.intake.verification_s.observe(_clock() - begun)
         for position, record, is_genuine in zip(positions, signed, genuine, strict=True):
             if not is_genuine:
                 detail = f"not a signature of {record.record.signedby} over the canonical bytes of this record"
@@ -212,6 +236,11 @@ class Ingest:
         if domain not in self._domains:
             self._check_domain(domain)
             self.room.check_domain_quota(origin)
+
+
+def _clock() -> float:
+    """Seconds of the loop's clock, which never goes back."""
+    return asyncio.get_running_loop().time()
 
 
 def _known(signed: SignedRecord, stored: StoredRecord) -> Outcome:

@@ -9,6 +9,7 @@ import difflib
 import math
 import tomllib
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -60,6 +61,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Meta(ge=0), _about("Free space on the disk below which writes get 507.", "bytes")
     ] = 64 * 2**20
 
+    connections_max: Annotated[
+        int, Meta(ge=8), _about("Connections that others may have open here; past it they get 503.", "connections")
+    ] = 768
     records_per_second_max: Annotated[
         Annotated[float, Meta(gt=0)] | None, _about("Records taken from one address; loopback is exempt.", "records/s")
     ] = 1_000.0
@@ -74,6 +78,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     domains_per_hour_max: Annotated[
         Annotated[float, Meta(gt=0)] | None,
         _about("New domains founded from one address; loopback is exempt.", "domains/h"),
+    ] = 60.0
+
+    streams_max: Annotated[int, Meta(ge=0), _about("Consumers of `/stream` and `/events` at once.", "streams")] = 512
+    streams_per_address_max: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        _about("Consumers of one address at once; loopback is exempt.", "streams"),
+    ] = 64
+    stream_keepalive: Annotated[
+        float, Meta(gt=0), _about("Between two signs of life to a consumer; three without answer end it.", "seconds")
+    ] = 15.0
+    stream_stall: Annotated[
+        float, Meta(gt=0), _about("How long a consumer may read nothing while there is something to read.", "seconds")
     ] = 60.0
 
     sync_interval: Annotated[
@@ -115,6 +131,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["auto", "human", "json"],
         _about("Form of the log on stderr; auto: human in a terminal, JSON otherwise."),
     ] = "auto"
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the node listens on more than loopback."""
+        try:
+            return not ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host != "localhost"
 
 
 class SettingsError(Exception):

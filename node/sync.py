@@ -7,7 +7,7 @@ must not be met by everybody in the same second).
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -15,6 +15,7 @@ import structlog
 
 from node.http_sync import Acquaintance, Direction, Job, sync_once
 from node.http_transfer import Report
+from node.metrics import Exchange
 from node.peers import hidden
 from node.store import Peer
 from protocol.errors import Code, ProtocolError
@@ -43,6 +44,7 @@ class _Worker:
         self._node = node
         self.peer = peer
         self.acquaintance = Acquaintance()
+        self.exchanges = {direction: Exchange() for direction in Direction}
         self.repeating: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
         self._runs: dict[Job, asyncio.Task[Report]] = {}
@@ -98,6 +100,7 @@ class _Worker:
     async def _run(self, job: Job) -> Report:
         async with self._lock:
             report = await sync_once(self._node, self.peer, job, self.acquaintance)
+        self.exchanges[job.direction].count(report, self._node.world.now_s())
         name = hidden(self.peer.name)
         if report.error is not None:
             log.warning("sync failed", peer=name, direction=job.direction, reason=report.error)
@@ -166,6 +169,12 @@ class Sync:
             for domain in sorted({*theirs, *ours})
         }
 
+    def exchanges(self) -> Iterator[tuple[str, Direction, Exchange]]:
+        """What was exchanged with each peer so far, in the directions that it is set for."""
+        for name, worker in self._workers.items():
+            for direction in worker.directions:
+                yield name, direction, worker.exchanges[direction]
+
     def _checked_domain(self, domain: str | None) -> str | None:
         kept = self._node.settings.domains
         if domain is not None and not is_domain(domain):
@@ -200,6 +209,7 @@ class Sync:
         names = {peer.name for peer in peers}
         for name in [name for name in self._workers if name not in names]:
             await self._workers.pop(name).close()
+            self._node.convergence.forget(name)
         interval_s = self._node.settings.sync_interval
         for worker in [await self._worker(peer) for peer in peers]:
             if interval_s is not None and worker.directions and worker.repeating is None:

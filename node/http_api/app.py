@@ -4,18 +4,20 @@ There is no middleware, since it costs every request: each handler is wrapped on
 because no route takes it or because it is no HTTP, is put into our words where the server meets the connection.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from node.http_api.answers import PREFLIGHT_HEADERS
 from node.http_api.bodies import Bodies
-from node.http_api.counting import COUNTS, Counts
+from node.http_api.connections import Doors
 from node.http_api.openapi import DOCUMENT, document
+from node.http_api.outlet import Connection
 from node.http_api.problems import fault, problem, problem_of
 from node.http_api.query import check_names
 from node.http_api.read import VERSION
@@ -29,17 +31,19 @@ if TYPE_CHECKING:
 _SHUTDOWN_S_MAX: Final = 5.0
 """How long requests that are being answered may take to end when the node stops."""
 
+DOORS: Final = web.AppKey("doors", Doors)
+
 _Bound = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def make_app(node: "Node") -> web.Application:
     """All routes, bound to this node, which has to be ready when the first request comes."""
     app = web.Application()
-    app[COUNTS] = counts = Counts(node)
     app[BODIES] = Bodies(node.settings.bytes_in_flight_max)
+    app[DOORS] = Doors(node.settings.connections_max, node.traffic)
     app[DOCUMENT] = document(ROUTES, PATH_VARIABLES, VERSION)
     for route in ROUTES:
-        handler = _bind(node, route, counts)
+        handler = _bind(node, route)
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
             app.router.add_route(method, _pattern(route.path), handler, expect_handler=on_expect)
     return app
@@ -68,7 +72,7 @@ def _pattern(path: str) -> str:
     return re.sub(r"{(\w+)}", r"{\1:[^/]+}", path)
 
 
-def _bind(node: "Node", route: Route, counts: Counts) -> _Bound:
+def _bind(node: "Node", route: Route) -> _Bound:
     parameters = {parameter.name: parameter for parameter in route.parameters}
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -82,7 +86,7 @@ def _bind(node: "Node", route: Route, counts: Counts) -> _Bound:
             raise
         except Exception as error:
             response = fault(request, error)
-        counts.requests[route.method, route.path, response.status] += 1
+        node.traffic.requests[route.method, route.path, response.status] += 1
         return response
 
     return handle
@@ -123,8 +127,28 @@ async def on_expect(request: web.Request) -> web.StreamResponse | None:
     return None
 
 
-class _Connection(RequestHandler):
-    """aiohttp's connection, with its own refusals in our words, and without a log entry for whatever strangers send."""
+class _Connection(Connection):
+    """aiohttp's connection, with its own refusals in our words, and without a log entry for whatever strangers send.
+
+    One past the limit is never aiohttp's: it is refused before that learns of it.
+    """
+
+    def __init__(self, doors: Doors, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._doors = doors
+        self._has_entered = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # By name: uvloop's transports do all of that, and inherit from nothing.
+        self._has_entered = self._doors.enter(cast("asyncio.Transport", transport))
+        if self._has_entered:
+            super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._has_entered:
+            self._has_entered = False
+            self._doors.leave()
+            super().connection_lost(exc)
 
     def handle_error(
         self,
@@ -152,8 +176,16 @@ class _Connection(RequestHandler):
 
 
 class _Server(web.Server):
+    def __init__(self, doors: Doors, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._doors = doors
+
     def __call__(self) -> RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
+        return _Connection(self._doors, self, loop=self._loop, **self._kwargs)
+
+    async def shutdown(self, timeout: float | None = None) -> None:
+        self._doors.close()
+        await super().shutdown(timeout)
 
 
 class _Runner(web.AppRunner):
@@ -167,4 +199,4 @@ class _Runner(web.AppRunner):
             except web.HTTPException:
                 return _answer_unknown(request)
 
-        return _Server(handle, request_factory=made.request_factory, **self._kwargs)
+        return _Server(self.app[DOORS], handle, request_factory=made.request_factory, **self._kwargs)

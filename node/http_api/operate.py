@@ -97,9 +97,9 @@ async def _sync(node: "Node", request: web.Request, direction: str) -> web.Strea
 
 
 async def get_health(node: "Node", _request: web.Request) -> web.StreamResponse:
-    problems = node.health()
+    problems, warnings = node.health(), node.warnings()
     if not problems:
-        return private({"status": "ok", "problems": []})
-    answer = private({"status": "failing", "problems": problems}, 503)
+        return private({"status": "ok", "problems": [], "warnings": warnings})
+    answer = private({"status": "failing", "problems": problems, "warnings": warnings}, 503)
     answer.headers["Retry-After"] = "10"
     return answer

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from protocol.change import EventType
 from protocol.errors import Code
 from protocol.limits import SAFE_INTEGER_MAX
 from protocol.replay import Verdict
@@ -109,6 +110,25 @@ NODE: Final = exactly(
     limits=dict_of(or_null(COUNT)),
 )
 
+EVENT: Final[Schema] = {
+    "type": "object",
+    "description": "The head of a label moved to this record. By WebSocket there is a third type, `progress`, with a "
+    "cursor and nothing else, for who wants little of what happens.",
+    "properties": {
+        "seq": {"type": "integer", "minimum": 1},
+        "cursor": STRING,
+        "type": {"enum": [str(event_type) for event_type in EventType]},
+        "domain": DOMAIN,
+        "label": LABEL,
+        "id": HEX_64,
+        "signature": SIGNATURE,
+        "previous": HEX_64,
+        "reason": STRING,
+        "record": ref("Record"),
+    },
+    "required": ["seq", "cursor", "type", "domain", "label", "id", "signature", "record"],
+}
+
 _PEER: Final[dict[str, Schema]] = {
     "url": or_null(STRING),
     "push": BOOLEAN,
@@ -127,6 +147,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "History": HISTORY,
     "Outcomes": dict_of(OUTCOME),
     "Problem": PROBLEM,
+    "Event": EVENT,
     "Domains": list_of(DOMAIN),
     "Node": NODE,
     "Peer": exactly(**_PEER),
@@ -141,6 +162,6 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "additionalProperties": False,
     },
     "Report": dict_of({"type": "object"}),
-    "Health": exactly(status={"enum": ["ok", "failing"]}, problems=list_of(STRING)),
+    "Health": exactly(status={"enum": ["ok", "failing"]}, problems=list_of(STRING), warnings=list_of(STRING)),
     "Pointer": dict_of(STRING),
 }

@@ -9,7 +9,6 @@ from node.arrivals import Outcome, Status, Submission
 from node.http_api.answers import private
 from node.http_api.bodies import Bodies
 from node.http_api.caller import origin_of
-from node.http_api.counting import COUNTS
 from node.http_api.problems import STATUSES, headers_of
 from protocol.admission import NO_HEAD
 from protocol.errors import Code, ProtocolError
@@ -38,11 +37,10 @@ async def put_claim(node: "Node", request: web.Request) -> web.StreamResponse:
         if error.code in (Code.UNAUTHORIZED, Code.BAD_SIGNATURE):
             raise  # the caller's proof failed, and nothing was said of the record
         outcome = Outcome.refused(signature, error)
-    return _answer_one(request, outcome)
+    return _answer_one(outcome)
 
 
-def _answer_one(request: web.Request, outcome: Outcome) -> web.Response:
-    request.app[COUNTS].count_records([outcome])
+def _answer_one(outcome: Outcome) -> web.Response:
     answer = private({shown(outcome.signature): outcome.as_json()}, _status(outcome))
     if outcome.code is not None:
         answer.headers.update(headers_of(outcome.code, outcome.facts))
@@ -62,7 +60,6 @@ async def put_claims(node: "Node", request: web.Request) -> web.StreamResponse:
         origin = await origin_of(node, request, body)
         submissions = read_batch(body)
         outcomes = await node.ingest.take(submissions, origin) if submissions else []
-    request.app[COUNTS].count_records(outcomes)
     return private({shown(outcome.signature): outcome.as_json() for outcome in outcomes})
 
 

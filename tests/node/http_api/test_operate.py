@@ -128,7 +128,7 @@ async def test_a_sync_reports_a_peer_that_does_not_answer_without_its_password(c
 async def test_a_node_that_is_well_says_so(client: Client) -> None:
     answer = await client.get("/health")
 
-    assert (answer.status, answer.json()) == (200, {"status": "ok", "problems": []})
+    assert (answer.status, answer.json()) == (200, {"status": "ok", "problems": [], "warnings": []})
 
 
 async def test_a_node_that_is_not_well_says_why_and_takes_nothing(tmp_path: Path) -> None:
@@ -155,9 +155,9 @@ async def test_metrics_count_requests_and_records(client: Client) -> None:
         'dnarc_http_requests_total{method="PUT",route="/claims/{name}",status="201"} 1.0',
         'dnarc_http_requests_total{method="PUT",route="/claims/{name}",status="200"} 1.0',
         'dnarc_http_requests_total{method="GET",route="/claims/{domain}/{label}",status="404"} 1.0',
-        'dnarc_http_records_total{outcome="accepted"} 1.0',
-        'dnarc_http_records_total{outcome="known"} 1.0',
-        'dnarc_http_records_total{outcome="malformed"} 1.0',
+        'dnarc_records_accepted_total{trust="client",verdict="founded"} 1.0',
+        'dnarc_records_known_total{trust="client"} 1.0',
+        'dnarc_records_refused_total{code="malformed",trust="client"} 1.0',
         "dnarc_domains 1.0",
         "dnarc_records 1.0",
         "dnarc_healthy 1.0",

@@ -1,0 +1,63 @@
+"""Health: what keeps a node from its work, and what somebody should look at before it does.
+
+A *problem* makes `GET /health` fail, so only what ending and starting this node, or moving its load elsewhere, could
+help is one. A *warning* leaves the node well: a peer that is down must not make an orchestrator restart all others.
+Each is a sentence that says what is wrong and what to do. Problems are also logged, once when they begin and once when
+they end.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from node.disk import store_bytes
+from node.peers import hidden
+
+if TYPE_CHECKING:
+    from node.node import Node
+
+LOOK_EVERY_S: Final = 5.0
+
+LOG_BYTES_WARNED: Final = 1_073_741_824
+"""Of the write-ahead log, which SQLite empties at 64 MB: at sixteen times that, something reads and does not end."""
+
+log = structlog.get_logger()
+
+
+def problems(node: "Node") -> list[str]:
+    """Why the node cannot do its work, in words; empty where it can."""
+    found = []
+    if node.failed.done():
+        found.append("the store failed: the node takes nothing more, and has to be started again")
+    if node.ingest.room.is_disk_full():
+        needed = node.settings.disk_free_bytes_min
+        found.append(f"less than {needed} bytes are free on the disk: writes get 507 until somebody frees space")
+    return found
+
+
+def warnings(node: "Node") -> list[str]:
+    """What will be a problem, or is one for others only, in words."""
+    found = []
+    if node.traffic.connections >= node.settings.connections_max:
+        found.append(f"all {node.settings.connections_max} connections are taken: others are turned away")
+    log_bytes = store_bytes(node.settings.data).get("dnarc.db-wal", 0)
+    if log_bytes > LOG_BYTES_WARNED:
+        found.append(f"the write-ahead log has {log_bytes} bytes: some program reads the database and does not end")
+    for name, direction, exchange in node.sync.exchanges():
+        if exchange.error is not None:
+            found.append(f"{direction} with {hidden(name)} fails: {exchange.error}")
+    return found
+
+
+async def watch(node: "Node") -> None:
+    """Log each problem when it is there first, and when it is gone; for ever."""
+    known: set[str] = set()
+    while True:
+        now = set(problems(node))
+        for problem in sorted(now - known):
+            log.error("not well", problem=problem)
+        for problem in sorted(known - now):
+            log.info("well again", problem=problem)
+        known = now
+        await asyncio.sleep(LOOK_EVERY_S)
