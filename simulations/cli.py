@@ -1,0 +1,13 @@
+"""`dnarc simulate`: many nodes, run from a terminal. Each kind of simulation brings its command.
+
+A command's module imports what it needs when it runs, so that `dnarc --help` answers at once.
+"""
+
+import typer
+
+app = typer.Typer(help="Run many nodes: what a network of them does.", no_args_is_help=True)
+
+
+@app.callback()
+def simulate() -> None:
+    """Run many nodes: what a network of them does."""
