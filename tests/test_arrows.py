@@ -36,6 +36,7 @@ PROTOCOL_ORDER = (
     "terms",
     "orders",
     "handshake",
+    "remembered",
     "cursors",
     "in_flight",
     "waiting",
@@ -93,7 +94,7 @@ CONFINED = {
     "aiosqlite": ("node.sqlite_store",),
     "cryptography": (),
     "matplotlib": ("simulations",),
-    "sqlite3": ("node.sqlite_store",),
+    "sqlite3": ("node.sqlite_store", "simulations.storage"),
     "typer": ("node.cli", "simulations"),
 }
 
