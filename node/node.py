@@ -23,6 +23,7 @@ from node.metrics import Traffic
 from node.peers import Peers
 from node.settings import Settings
 from node.store import Store
+from node.streams import Streams
 from node.sync import Sync
 from node.world import World
 from protocol.signing import SEED_BYTES, SigningKey, differing_edges
@@ -41,8 +42,9 @@ class Node:
     store: Store
     indexes: Indexes
     heads: Heads
-    ingest: Ingest
     commits: Commits
+    ingest: Ingest
+    streams: Streams
     peers: Peers
     sync: Sync
     url: str
@@ -50,11 +52,11 @@ class Node:
     def __init__(self, settings: Settings, world: World | None = None) -> None:
         self.settings = settings
         self.world = world or World()
-        self._parts = AsyncExitStack()
-
         self.traffic = Traffic()
         self.convergence = Convergence()
         self.registry = registry_of(self)
+        self._parts = AsyncExitStack()
+
     async def __aenter__(self) -> Self:
         check_signatures()
         self.started_s = self.world.now_s()
@@ -96,20 +98,23 @@ class Node:
         self.commits.watchers.append(lambda decided: self.heads.on_commit(decided.heads))
         self.ingest = Ingest(self.settings, self.world, self.store, self.indexes, self.commits)
         self._parts.callback(self.ingest.close)
+        self.streams = await Streams.load(self.settings, self.store)
+        self.commits.watchers.append(self.streams.on_commit)
         self.peers = Peers(self.store)
         self.sync = Sync(self)
         runner = await http_api.start(self)
         self._parts.push_async_callback(runner.cleanup)
+        self._parts.callback(self.streams.close)
         self.url = http_api.url_of(runner)
         self._parts.push_async_callback(self.sync.close)
         await self.sync.start()
+        watching = asyncio.create_task(health.watch(self), name="health")
+        self._parts.callback(watching.cancel)
         log.info("started", node=self.key.public, url=self.url, domains=len(self.indexes))
 
 
 def check_signatures() -> None:
     """Refuse to run on a libsodium that would split the network. Raises: CannotStartError: in words."""
-        watching = asyncio.create_task(health.watch(self), name="health")
-        self._parts.callback(watching.cancel)
     differing = differing_edges()
     if differing:
         words = "; ".join(differing)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -102,8 +103,13 @@ ANYBODY, OPERATOR = "anybody", "operator"
 
 
 def questions() -> Iterator[tuple[Route, str, GenerationMode]]:
-    """Each route, who asks, and whether as the document wants it or not; the latter needs something to do wrong."""
+    """Each route, who asks, and whether as the document wants it or not; the latter needs something to do wrong.
+
+    Endless answers are asked for elsewhere, as one has to leave in the middle of them.
+    """
     for route in ROUTES:
+        if route.is_endless:
+            continue
         modes = list(GenerationMode) if route.parameters or route.body else [GenerationMode.POSITIVE]
         is_guarded = route.callers != EVERYBODY or route.body == "Batch"
         adds_peers = route.body == "PeerBody"  # which the node would then try to reach, wherever they are
@@ -131,6 +137,25 @@ def test_every_answer_is_one_that_the_document_describes(
     ask()
 
 
+@pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.is_endless], ids=lambda route: route.path)
+def test_every_endless_answer_begins_as_the_document_describes(
+    node: Node, api: BaseSchema, route: Route, mode: GenerationMode
+) -> None:
+    """Only the head is read; `requests` leaves the body in the socket."""
+    operation = api[route.path][route.method]
+
+    @given(case=operation.as_strategy(generation_mode=mode))
+    @settings(max_examples=10, suppress_health_check=list(HealthCheck))
+    def ask(case: schemathesis.Case[Any]) -> None:
+        asked = case.as_transport_kwargs(base_url=node.url)
+        with requests.request(**asked, stream=True, timeout=30) as answer:
+            described = operation.definition.raw["responses"][str(answer.status_code)]["content"]
+            assert answer.headers["Content-Type"] in described
+
+    ask()
+
+
 STARTS = st.sampled_from(
     [
         b"GET /claims HTTP/1.1\r\nHost: x\r\n",
@@ -140,6 +165,7 @@ STARTS = st.sampled_from(
         b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n",
         b"POST /sync/push HTTP/1.1\r\nHost: ",
         b"OPTIONS * HTTP/1.1\r\n",
+        b"GET /stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ",
         b"",
     ]
 )

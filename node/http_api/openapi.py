@@ -99,6 +99,8 @@ def _contents(route: "Route", name: str) -> dict[str, Schema]:
 
 
 def _main_contents(route: "Route", name: str) -> dict[str, Schema]:
+    if route.is_endless and route.content_type != "application/json":
+        return {route.content_type: {"schema": STRING | {"contentSchema": ref(name)}}}
     if route.content_type != "application/json":
         return {route.content_type: {"schema": STRING}}
     if name == "Document":
@@ -115,4 +117,9 @@ def _words(status: int) -> str:
     return "Refused: " + ", ".join(codes) if codes and status != 503 else _GOOD.get(status, "The answer")
 
 
-_GOOD: Final = {200: "The answer", 201: "Accepted, and committed to disk", 503: "Not now: see `Retry-After`"}
+_GOOD: Final = {
+    101: "A WebSocket from here on",
+    200: "The answer",
+    201: "Accepted, and committed to disk",
+    503: "Not now: see `Retry-After`",
+}

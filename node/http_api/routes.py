@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from node.explorer import serving
-from node.http_api import counting, listing, openapi, operate, read, write
+from node.http_api import counting, listing, openapi, operate, read, stream, write
 from node.http_api.answers import JSON_TYPE
 from node.http_api.query import LIMIT_MAX, RECORD_IDS_MAX, Parameter
 from node.http_api.schemas import BOOLEAN, DOMAIN, HEX_64, LABEL, STRING
@@ -35,7 +35,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     `answers` gives the schema's name by status, `codes` why a request may be refused as a whole. `is_public`: pages of
     any origin may read the answers. `headers` are those of the request that matter. `texts` are the types that an
-    answer may have besides `content_type`, as text.
+    answer may have besides `content_type`, as text. `is_endless`: an answer goes on until somebody has enough of it.
     """
 
     method: str
@@ -52,6 +52,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     callers: str = EVERYBODY
     is_public: bool = False
     has_lines: bool = False
+    is_endless: bool = False
     outcomes: tuple[Code, ...] = ()
 
 
@@ -83,6 +84,13 @@ _SYNC = (
     Parameter("peer", STRING, "Only with the peer of this URL."),
     Parameter("domain", DOMAIN, "Only this domain."),
 )
+_NAMES = {"type": "array", "maxItems": stream.NAMES_MAX}
+_STREAM = (
+    Parameter("domain", {**_NAMES, "items": DOMAIN}, "Only events of this domain, or of these.", is_repeatable=True),
+    Parameter("label", {**_NAMES, "items": LABEL}, "Only events of this label, or of these.", is_repeatable=True),
+    Parameter("since", STRING, "The cursor of an earlier event, or 0: from the beginning. Without it: from now."),
+)
+_STREAMING = (Code.CURSOR_UNKNOWN, Code.RATE_LIMITED, Code.OVERLOADED)
 _TAKING = (Code.RATE_LIMITED, Code.OVERLOADED, Code.STORAGE_FULL)
 
 ROUTES: Final = (
@@ -201,6 +209,30 @@ ROUTES: Final = (
         summary="Who this node is, and what it holds",
         answers={200: "Node"},
         is_public=True,
+    ),
+    Route(
+        method="GET",
+        path="/stream",
+        handler=stream.get_stream,
+        summary="Events as they happen, by WebSocket: one in each text frame",
+        answers={101: "Event"},
+        parameters=_STREAM,
+        codes=_STREAMING,
+        is_public=True,
+        is_endless=True,
+    ),
+    Route(
+        method="GET",
+        path="/events",
+        handler=stream.get_events,
+        summary="Events as they happen, as Server-Sent Events: one in the `data` of each",
+        answers={200: "Event"},
+        content_type=stream.EVENTS_TYPE,
+        parameters=_STREAM,
+        headers=(Parameter("Last-Event-ID", STRING, "A cursor, which counts before `since`: browsers send it."),),
+        codes=_STREAMING,
+        is_public=True,
+        is_endless=True,
     ),
     Route(
         method="POST",

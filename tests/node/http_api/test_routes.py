@@ -9,7 +9,7 @@ from node.http_api.routes import PATH_VARIABLES, ROUTES
 from protocol.errors import Code
 from tests.node.http_api.talking import Client, fresh
 
-# Section 4 of the protocol, but for streams and the explorer.
+# Sections 4 and 6 of the protocol, and the files of the explorer.
 CONTRACT = {
     ("GET", "/domains"),
     ("GET", "/claims"),
@@ -22,6 +22,8 @@ CONTRACT = {
     ("PUT", "/claims"),
     ("POST", "/sync/push"),
     ("POST", "/sync/pull"),
+    ("GET", "/stream"),
+    ("GET", "/events"),
     ("GET", "/peers"),
     ("PUT", "/peers"),
     ("DELETE", "/peers"),
@@ -32,6 +34,10 @@ CONTRACT = {
     ("GET", "/"),
     ("GET", "/explorer/{file}"),
 }
+
+
+READING = [route for route in ROUTES if route.method == "GET" and not route.is_endless]
+"""Streams answer for as long as somebody reads; their own tests look at how they begin."""
 
 
 def test_every_request_of_the_contract_has_a_route() -> None:
@@ -104,8 +110,8 @@ async def test_a_method_that_a_path_does_not_have_is_said_with_those_it_has(
 
 async def test_a_page_of_any_origin_may_read_public_data_and_nothing_else(client: Client) -> None:
     await client.put(fresh())
-    paths = [re.sub(r"{\w+}", "x", route.path) for route in ROUTES if route.method == "GET"]
-    public = [route.is_public for route in ROUTES if route.method == "GET"]
+    paths = [re.sub(r"{\w+}", "x", route.path) for route in READING]
+    public = [route.is_public for route in READING]
 
     answers = [await client.get(path) for path in paths]
 
@@ -137,12 +143,11 @@ async def test_every_reading_route_answers_a_head_request_alike(client: Client) 
     record = fresh()
     await client.put(record)
     values = {"{name}": "example", "{domain}": "example", "{label}": "garden", "{id}": record.id, "{file}": "main.js"}
-    for route in ROUTES:
-        if route.method == "GET":
-            path = re.sub(r"{\w+}", lambda match: values[match[0]], route.path)
-            path += f"?id={record.id}" if path == "/records" else ""
+    for route in READING:
+        path = re.sub(r"{\w+}", lambda match: values[match[0]], route.path)
+        path += f"?id={record.id}" if path == "/records" else ""
 
-            read, asked = await client.get(path), await client.send("HEAD", path)
+        read, asked = await client.get(path), await client.send("HEAD", path)
 
-            assert (asked.status, asked.body, read.status) == (200, b"", 200)
-            assert asked.headers["Content-Type"] == read.headers["Content-Type"]
+        assert (asked.status, asked.body, read.status) == (200, b"", 200)
+        assert asked.headers["Content-Type"] == read.headers["Content-Type"]

@@ -1,0 +1,220 @@
+"""The hub: every event of this node to whoever wants it, first what is stored and then live, without a gap or a repeat.
+
+    commit -> on_commit -> channels -> sockets of live consumers        in one turn of the loop
+    store, by pages -> a consumer that is behind -> its socket          as fast as it reads
+
+A consumer has a place: everything up to there was given to it. While that is the last event it is *live*, and what is
+committed is written to its socket at once. One that has no room for more drops out and keeps its place; nothing is
+queued for it, and once it reads again it goes on from the store, until its place is the last event again. Between the
+look that finds it there and its being live nothing is awaited, so that nothing can come in between.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final, Self
+
+from node.commits import Decided
+from node.settings import Settings
+from node.store import Store, StoredEvent
+from node.streams.consumers import Channel, Channels, Consumer, Write
+from node.streams.events import (
+    BEGINNING,
+    FROM_THE_BEGINNING,
+    Form,
+    Place,
+    Recent,
+    Selection,
+    StreamedEvent,
+    pieces,
+    seq_of_cursor,
+)
+from protocol.errors import Code, ProtocolError
+
+PIECE_BYTES_AIM: Final = 65_536
+"""Records written to a socket at once: as much as it buffers before it says that it has no room."""
+
+RECENT_BYTES_MAX: Final = 2 * 2**20
+"""Records of late events in memory, so that many who fall behind together do not each read the store."""
+
+PAGE_EVENTS_MIN: Final = 16
+PAGE_EVENTS_MAX: Final = 512
+"""Events in one read of the store. The first page is small, as records may have 64 KiB each."""
+
+PAGE_BYTES_AIM: Final = 256 * 1_024
+
+_RETRY_AFTER_S: Final = 5
+
+
+class Streams:
+    """All consumers of a node. `last` is the place behind its last event."""
+
+    def __init__(self, settings: Settings, store: Store, last: Place) -> None:
+        self.last = last
+        self._settings = settings
+        self._store = store
+        self._channels = Channels()
+        self._recent = Recent(RECENT_BYTES_MAX)
+        self._consumers: dict[Consumer, None] = {}
+        self._by_address: Counter[str] = Counter()
+        self._admitted = 0
+        self._is_closed = False
+
+    @classmethod
+    async def load(cls, settings: Settings, store: Store) -> Self:
+        """The streams of what is in the store; from then on `on_commit` has to hear of every commit."""
+        events = await store.events(await store.last_event() - 1, 1)
+        last = Place(events[0].seq, events[0].event.record.id) if events else BEGINNING
+        return cls(settings, store, last)
+
+    def __len__(self) -> int:
+        """Consumers now."""
+        return self._admitted
+
+    def on_commit(self, decided: Decided) -> None:
+        """Give the events of this commit to all who are live, in this turn of the loop."""
+        events = decided.batch.events
+        if not events:
+            return
+        assert decided.first_seq == self.last.seq + 1, "commits are told in order, and none is left out"
+        if not self._admitted:
+            self._recent.clear()
+            self.last = Place(decided.first_seq + len(events) - 1, events[-1].record.id)
+            return
+        numbered = enumerate(zip(events, decided.moved, strict=True), start=decided.first_seq)
+        streamed = (self._streamed(StoredEvent(seq, event, it.signature)) for seq, (event, it) in numbered)
+        for piece in pieces(streamed, PIECE_BYTES_AIM):
+            self._publish(piece)
+
+    def _publish(self, piece: list[StreamedEvent]) -> None:
+        self.last = piece[-1].place
+        wanted: dict[Channel, list[StreamedEvent]] = {}
+        for event in piece:
+            self._recent.add(event)
+            for channel in self._channels.of(event):
+                wanted.setdefault(channel, []).append(event)
+        for channel, events in wanted.items():
+            for consumer in channel.give(events, self.last):
+                self._channels.leave(consumer)
+
+    @asynccontextmanager
+    async def opened(
+        self, selection: Selection, form: Form, cursor: str | None, write: Write, address: str | None
+    ) -> AsyncIterator[Consumer]:
+        """A consumer that begins behind this cursor, or now; `feed` has it come on. Its address None: exempt from the
+        limit of each.
+
+        Raises:
+            ProtocolError: `overloaded`, `rate_limited`, `stopping`; `malformed` or `cursor_unknown` for the cursor.
+        """
+        self._check_room(address)
+        with self._counted(address):
+            consumer = Consumer(selection, form, await self._place_behind(cursor), write)
+            self._consumers[consumer] = None
+            if self._is_closed:
+                consumer.end(stopping())
+            try:
+                yield consumer
+            finally:
+                del self._consumers[consumer]
+                self._channels.leave(consumer)
+
+    @contextmanager
+    def _counted(self, address: str | None) -> Iterator[None]:
+        self._admitted += 1
+        if address is not None:
+            self._by_address[address] += 1
+        try:
+            yield
+        finally:
+            self._admitted -= 1
+            if address is not None:
+                self._by_address[address] -= 1
+                if not self._by_address[address]:
+                    del self._by_address[address]
+
+    def _check_room(self, address: str | None) -> None:
+        if self._is_closed:
+            raise stopping()
+        total, per_address = self._settings.streams_max, self._settings.streams_per_address_max
+        if self._admitted >= total:
+            detail = f"this node has {total} streams open, and no room for more"
+            raise ProtocolError(Code.OVERLOADED, detail, retry_after=_RETRY_AFTER_S)
+        if address is not None and per_address is not None and self._by_address[address] >= per_address:
+            detail = f"{address} has {per_address} streams open: close one first"
+            raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=_RETRY_AFTER_S)
+
+    def selection(self, domains: frozenset[str] | None, labels: frozenset[str] | None) -> Selection:
+        """What a consumer wants, within the domains that this node shows. None: all."""
+        shown = self._settings.domains
+        if shown is not None:
+            domains = frozenset(shown) if domains is None else domains & frozenset(shown)
+        return Selection(domains, labels)
+
+    async def _place_behind(self, cursor: str | None) -> Place:
+        if cursor is None:
+            return self.last
+        if cursor == FROM_THE_BEGINNING:
+            return BEGINNING
+        place = await self._place(seq_of_cursor(cursor))
+        if place is None or place.cursor(self._store.epoch) != cursor:
+            detail = "this cursor is of another store, or of one that was restored since: read what there is, then "
+            raise ProtocolError(Code.CURSOR_UNKNOWN, detail + "stream without `since`", parameter="since")
+        return place
+
+    async def _place(self, seq: int) -> Place | None:
+        if seq in (BEGINNING.seq, self.last.seq):
+            return BEGINNING if seq == BEGINNING.seq else self.last
+        if seq > self.last.seq:
+            return None
+        page = self._recent.after(seq - 1, 1) or await self._stored(seq - 1, 1)
+        return page[0].place
+
+    async def feed(self, consumer: Consumer) -> None:
+        """Give it all that is behind its place, then make it live. Returns before where it has no room, or ends."""
+        limit = PAGE_EVENTS_MIN
+        while not (consumer.is_live or consumer.is_full or consumer.ending):
+            seq = consumer.place.seq
+            if seq == self.last.seq:
+                self._channels.join(consumer)
+                return
+            page = self._recent.after(seq, limit) or await self._stored(seq, limit)
+            _give_page(consumer, page)
+            size_bytes = sum(event.size_bytes for event in page) // len(page)
+            limit = max(1, min(2 * limit, PAGE_EVENTS_MAX, PAGE_BYTES_AIM // size_bytes))
+
+    def place(self, consumer: Consumer) -> Place:
+        """How far it has come; a live one as far as the last event, whether it wanted that or not."""
+        return self.last if consumer.is_live else consumer.place
+
+    def cursor(self, consumer: Consumer) -> str:
+        """How far it has come, as it may come back with."""
+        return self.place(consumer).cursor(self._store.epoch)
+
+    def close(self) -> None:
+        """End all consumers, and take no more."""
+        self._is_closed = True
+        for consumer in list(self._consumers):
+            consumer.end(stopping())
+
+    async def _stored(self, seq: int, limit: int) -> list[StreamedEvent]:
+        """From the store, and not beyond the last event that live consumers were given."""
+        page = await self._store.events(seq, min(limit, self.last.seq - seq))
+        assert page, "the store has every event up to the last"
+        return [self._streamed(stored) for stored in page]
+
+    def _streamed(self, stored: StoredEvent) -> StreamedEvent:
+        return StreamedEvent(self._store.epoch, stored)
+
+
+def stopping() -> ProtocolError:
+    return ProtocolError(Code.STOPPING, "this node is stopping: come back with the cursor", retry_after=_RETRY_AFTER_S)
+
+
+def _give_page(consumer: Consumer, page: list[StreamedEvent]) -> None:
+    """What it wants of these. What has no room is forgotten: it is read again when there is."""
+    for piece in pieces(page, PIECE_BYTES_AIM):
+        wanted = [event for event in piece if consumer.selection.takes(event.domain, event.label)]
+        consumer.give(wanted, b"".join(event.frame(consumer.form) for event in wanted), piece[-1].place)
+        if consumer.is_full:
+            return
