@@ -6,14 +6,19 @@ import msgspec
 
 from protocol.admission import Trust
 from protocol.errors import Code, ProtocolError
+from protocol.record import Record
 from protocol.replay import Verdict
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """A record as it came: the bytes in any JSON spelling, and the signature that came with it."""
+    """A record as it came: the bytes in any JSON spelling, and the signature that came with it.
+
+    `record` is what the bytes spell, where whoever hands it in has decoded them already.
+    """
 
     signature: str
     body: bytes
+    record: Record | None = None
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -22,12 +27,18 @@ class Origin(msgspec.Struct, frozen=True):
     `address` is an IP address or a peer's name; quotas are counted under it, None: exempt. `if_match` is the head's id
     that the client demands (`*`: any head), None: no demand. `waits`: the source is made to wait while the pipeline is
     full (a peer that is simply not read), instead of being told `overloaded`.
+
+    `link` is the number of the link that it came over, None for everything else; `hops` how many links it has crossed.
+    `is_news`: a client wrote it just now, or somebody pushed it as such; catch-ups and imports bring none.
     """
 
     trust: Trust
     address: str | None = None
     if_match: str | None = None
     waits: bool = False
+    link: int | None = None
+    hops: int = 0
+    is_news: bool = True
 
 
 class Status(StrEnum):

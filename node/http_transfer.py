@@ -69,7 +69,7 @@ class Pull:
     def __init__(self, node: "Node", remote: HttpPeer, domain: str, report: Report) -> None:
         self._node = node
         # No address, so no quota: this node asks for what it gets, as fast as it takes it in.
-        self._origin = Origin(Trust.PEER, waits=True)
+        self._origin = Origin(Trust.PEER, waits=True, is_news=False)
         self._remote = remote
         self._domain = domain
         self._report = report

@@ -9,7 +9,7 @@ it a client is told to come back, and a peer is not read.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -52,7 +52,8 @@ class _Group(msgspec.Struct):
 
 class Ingest:
     """Takes records in. `commits` tells whoever watches what was committed, `intake` counts what became of them;
-    `unverified` records have signatures that are being checked.
+    `unverified` records have signatures that are being checked. `announcers` are called with the records of a group in
+    the turn in which they are decided, before their commit.
     """
 
     def __init__(self, settings: Settings, world: World, store: Store, indexes: Indexes, commits: Commits) -> None:
@@ -66,6 +67,7 @@ class Ingest:
         self.room = Room(settings, world)
         self.intake = Intake()
         self.unverified = 0
+        self.announcers: list[Callable[[Sequence[SignedRecord], Origin], None]] = []
         self._deciding = asyncio.Lock()
         self._domains = set(indexes.domains())
         self._window = Window(settings.max_age, settings.max_skew)
@@ -110,7 +112,7 @@ class Ingest:
                 await asyncio.sleep(0)
             try:
                 check_signature_spelling(submission.signature)
-                record = decode(submission.body)
+                record = submission.record or decode(submission.body)
             except ProtocolError as error:
                 group.refuse(position, submission.signature, error)
                 continue
@@ -159,7 +161,14 @@ class Ingest:
             self._labels.shrink()
             decided = await self._decided(group)
             committed = self._commits.enqueue(decided)
+            self._announce(decided, group.origin)
         await committed
+
+    def _announce(self, decided: Decided, origin: Origin) -> None:
+        """Others may know at once, though nobody is answered before the commit."""
+        records = [stored.signed for stored in decided.batch.records]
+        for announce in self.announcers if records else ():
+            announce(records, origin)
 
     async def _decided(self, group: _Group) -> Decided:
         """Nothing here waits once the first state has moved, so a caller that is cancelled leaves nothing half done."""

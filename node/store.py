@@ -111,6 +111,9 @@ class Store(Protocol):
     async def records(self, ids: Sequence[str]) -> dict[str, StoredRecord]:
         """Those of these records that are held, by id. At most 1,000 ids a call."""
 
+    async def held(self, ids: Sequence[str]) -> frozenset[str]:
+        """Those of these ids that are held. At most 1,000 ids a call."""
+
     async def head(self, domain: str, label: str) -> SignedRecord | None:
         """The head of one label."""
 

@@ -23,7 +23,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 RECORDS_MAX = 1_000
-"""Ids in one call of `records`."""
+"""Ids in one call of `records` or `held`."""
 
 _READERS = 2
 
@@ -86,6 +86,10 @@ class SqliteStore:
     async def records(self, ids: Sequence[str]) -> dict[str, StoredRecord]:
         assert len(ids) <= RECORDS_MAX
         return await self._read(reading.records, ids)
+
+    async def held(self, ids: Sequence[str]) -> frozenset[str]:
+        assert len(ids) <= RECORDS_MAX
+        return await self._read(reading.held, ids)
 
     async def head(self, domain: str, label: str) -> SignedRecord | None:
         return await self._read(reading.head, domain, label)

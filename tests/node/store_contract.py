@@ -248,6 +248,14 @@ class StoreContract:
     async def test_more_than_a_thousand_ids_are_not_asked_for_at_once(self, store: Store) -> None:
         with pytest.raises(AssertionError):
             await store.records([NOWHERE] * 1_001)
+        with pytest.raises(AssertionError):
+            await store.held([NOWHERE] * 1_001)
+
+    async def test_of_a_thousand_ids_those_that_are_held_are_told(self, store: Store) -> None:
+        ids = [entry.record.id for entry in (claim(f"label {number}") for number in range(999))]
+        await store.commit(batch_of([claim(f"label {number}") for number in range(0, 999, 2)]))
+
+        assert await store.held([NOWHERE, *ids]) == frozenset(ids[::2])
 
     async def test_a_label_is_found_only_in_its_own_domain_and_spelling(self, store: Store) -> None:
         await store.commit(batch_of([claim("Garden")]))

@@ -33,6 +33,31 @@ async def test_what_is_accepted_is_committed_shown_and_indexed(tmp_path: Path) -
         assert await it.store.last_event() == 1
 
 
+async def test_what_is_new_is_announced_once_and_before_its_commit(tmp_path: Path) -> None:
+    record = claim("garden", at=NOW)
+    announced: list[tuple[list[SignedRecord], Origin, bool]] = []
+
+    async with pipeline(tmp_path) as it:
+        it.ingest.announcers.append(
+            lambda records, origin: announced.append((list(records), origin, it.indexes.holds(record)))
+        )
+        await it.take(record, claim("garden", at=NOW - 301), origin=CLIENT)
+        await it.take(record, origin=PEER)
+
+    assert announced == [([signed(record)], CLIENT, False)]
+
+
+async def test_a_record_that_was_decoded_before_is_not_decoded_again(tmp_path: Path) -> None:
+    entry = signed(claim("garden", at=NOW))
+
+    async with pipeline(tmp_path) as it:
+        [outcome] = await it.ingest.take([Submission(entry.signature, b"not read", entry.record)], CLIENT)
+        stored = await it.store.records([entry.record.id])
+
+    assert outcome.status is Status.ACCEPTED
+    assert stored[entry.record.id].signed == entry
+
+
 async def test_a_known_record_is_known_under_any_genuine_signature_and_under_no_other(tmp_path: Path) -> None:
     record = signed(claim("garden", at=NOW))
     forged = SignedRecord("00" * 64, record.record)
