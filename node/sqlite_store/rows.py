@@ -86,6 +86,11 @@ def stored_event_of(row: EventRow) -> StoredEvent:
     return StoredEvent(seq, event, signature.hex())
 
 
+def verdict_name(number: int) -> str:
+    """The verdict that a number on disk stands for; of one that stands for none, its digits."""
+    return _VERDICT_OF.get(number, str(number))
+
+
 def state_of(row: StateRow) -> State:
     contested, former, newest_timestamp, newest_id, head_id, head_body = row
     tip = None

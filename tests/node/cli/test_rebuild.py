@@ -1,0 +1,70 @@
+"""`dnarc rebuild`: on a folder that no node runs on, and never beside one."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.history import ALICE, claim
+from tests.node.cli.conftest import Result, Served, run
+from tests.node.pipeline import PEER, pipeline
+
+
+@pytest.fixture
+async def data(tmp_path: Path) -> Path:
+    """A folder with three labels."""
+    async with pipeline(tmp_path) as pipe:
+        await pipe.take(*(claim(f"plot-{n}", ALICE, n + 1) for n in range(3)), origin=PEER)
+    return tmp_path
+
+
+def damage(data: Path) -> None:
+    with closing(sqlite3.connect(data / "dnarc.db", isolation_level=None)) as shell:
+        shell.execute("UPDATE records SET verdict = 7 WHERE no = 2")
+
+
+def rebuilt(data: Path, *flags: str) -> Result:
+    return run("rebuild", "--data", str(data), *flags)
+
+
+def test_a_store_that_is_right_is_proven_equal(data: Path) -> None:
+    shown, answer = rebuilt(data), rebuilt(data, "--json").json
+
+    assert (shown.code, shown.out) == (0, "equal: 3 records, 3 labels, 3 events\n")
+    assert answer == {
+        "equal": True, "repaired": False, "records": 3, "labels": 3, "events": 3, "counts": {}, "differences": [],
+    }  # fmt: skip
+
+
+def test_what_differed_is_said_and_repaired(data: Path) -> None:
+    damage(data)
+
+    answer = rebuilt(data, "--json").json
+
+    (difference,) = answer["differences"]
+    assert (answer["equal"], answer["repaired"], answer["counts"]) == (False, True, {"verdict": 1})
+    assert (difference["label"], difference["was"], difference["now"]) == ("plot-1", "rival", "founded")
+    assert rebuilt(data).out.startswith("equal: ")
+
+
+def test_a_check_ends_with_1_and_leaves_all_as_it_is(data: Path) -> None:
+    damage(data)
+
+    checked, again = rebuilt(data, "--check"), rebuilt(data, "--check")
+
+    assert (checked.code, again.code) == (1, 1)
+    assert checked.out.startswith("differs: 1 verdict; compared: 3 records, 3 labels, 3 events")
+    assert checked.err == "dnarc: differs: 1 derived values differ (`dnarc rebuild` repairs them)\n"
+
+
+def test_a_folder_that_a_node_runs_on_is_refused(served: Served) -> None:
+    refused = rebuilt(served.data)
+
+    assert refused.code == 4
+    assert refused.err == f"dnarc: in_use: a node runs on {served.data} (stop it first)\n"
+
+
+def test_a_folder_without_a_store_is_a_wrong_use(tmp_path: Path) -> None:
+    assert rebuilt(tmp_path / "none").code == 2
+    assert not (tmp_path / "none").exists()
