@@ -15,8 +15,11 @@ from random import Random
 from typing import Concatenate, ParamSpec, TypeVar
 
 from node.disk import CannotStartError, TokenBytes
-from node.sqlite_store import SqliteStore
+from node.sqlite_store import SqliteStore, reading
+from node.sqlite_store.store import RECORDS_MAX
 from node.store import Store
+from protocol.index import key_id
+from protocol.record import SignedRecord
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -82,6 +85,19 @@ class VirtualDisk:
         assert self._holder is None, "nobody swaps the files of a running node"
         for path, image in backup.items():
             self._databases[path].deserialize(image)
+
+    def records(self) -> list[SignedRecord]:
+        """Every record on this disk, as somebody with the `sqlite3` shell would find them."""
+        found = []
+        for database in self._databases.values():
+            last, page = reading.keys(database, 0)
+            while page:
+                ids = [key_id(key).hex() for keys in page.values() for key in keys]
+                for begin in range(0, len(ids), RECORDS_MAX):
+                    stored = reading.records(database, ids[begin : begin + RECORDS_MAX])
+                    found += [stored[record_id].signed for record_id in sorted(stored)]
+                last, page = reading.keys(database, last)
+        return found
 
     def close(self) -> None:
         for database in self._databases.values():

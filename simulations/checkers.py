@@ -1,0 +1,166 @@
+"""What must hold: always, whatever happens; and in the end, once the faults are over.
+
+Always, after every commit of every node: what it took is genuine; the label's state and every verdict are those of a
+replay from scratch, by an oracle that shares no code with the node; nobody owns a label who neither founded it nor was
+offered it; the set only grows; what was acknowledged is there after any crash; what is on its way is within its limit.
+
+In the end: whatever one node holds is held by every node that it is to flow to. What is not there yet is named, node,
+record and way, so that a run which does not end well says where to look.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from node.commits import Decided
+from node.node import Node
+from node.store import LabelKey
+from protocol.index import Index, key_id, key_timestamp
+from protocol.record import Record
+from protocol.replay import Verdict
+from simulations.oracle import ownership
+from simulations.simulation import Simulation
+from simulations.user import Acknowledgement
+
+if TYPE_CHECKING:
+    from simulations.cluster import Tie
+    from simulations.machine import Machine
+
+FAULTS_KEPT: Final = 50
+_SHOWN: Final = 8
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """Records that `source` holds and `target` lacks, though they are to flow there; `why` where a node is down."""
+
+    source: str
+    target: str
+    domain: str
+    ids: list[str]
+    why: str = ""
+
+    def __str__(self) -> str:
+        names = ", ".join(record_id[:8] for record_id in self.ids[:_SHOWN])
+        count = f"{len(self.ids)} records" if self.ids else self.why
+        return f"{self.target} lacks {count} of {self.domain} that {self.source} holds: {names}".rstrip(": ")
+
+
+def missing(machines: "Mapping[str, Machine]", ties: "Sequence[Tie]") -> list[Missing]:
+    """What has not yet come to where it is to be, flow by flow."""
+    found = []
+    for source, target in dict.fromkeys(flow for tie in ties for flow in tie.flows):
+        giver, taker = machines[source].node, machines[target].node
+        if giver is None or taker is None:
+            found.append(Missing(source, target, "", [], "whatever, as one of the two is down"))
+            continue
+        for domain in giver.indexes.domains():
+            lacking = _lacking(giver, taker, domain)
+            if lacking:
+                found.append(Missing(source, target, domain, lacking))
+    return found
+
+
+def _lacking(giver: Node, taker: Node, domain: str) -> list[str]:
+    """The ids that one holds and the other lacks, though it keeps the domain and their time has come there."""
+    theirs, ours = giver.indexes.get(domain), taker.indexes.get(domain) or _EMPTY
+    kept = taker.settings.domains
+    if theirs is None or theirs.fingerprint() == ours.fingerprint() or (kept is not None and domain not in kept):
+        return []
+    skew = taker.settings.max_skew
+    newest = None if skew is None else int(taker.world.now_s()) + skew
+    return [
+        key_id(key).hex()
+        for key in theirs.keys(0, len(theirs))
+        if key not in ours and (newest is None or key_timestamp(key) <= newest)
+    ]
+
+
+_EMPTY = Index()
+
+
+class Checkers:
+    """Watches every node of a run. `faults` says what did not hold, in words, with the time and the place."""
+
+    def __init__(self, simulation: Simulation, acknowledgements: Sequence[Acknowledgement]) -> None:
+        self.faults: list[str] = []
+        self.commits = 0
+        self._simulation = simulation
+        self._acknowledgements = acknowledgements
+        self._held: dict[str, dict[str, Record]] = {}
+        self._labels: dict[str, dict[LabelKey, dict[str, Record]]] = {}
+        self._excused: dict[str, float] = {}
+
+    def watch(self, machine: "Machine", node: Node) -> None:
+        """Look at a node that starts, and at each of its commits from now on."""
+        name = machine.name
+        self._take_stock(machine)
+        node.commits.watchers.append(lambda decided: self._on_commit(name, node, decided))
+
+    def on_restore(self, machine: "Machine", backup_s: float) -> None:
+        """The operator put back a backup of that time: what is younger may be gone, and comes again from others."""
+        self._excused[machine.name] = backup_s
+        self._held[machine.name] = {}
+
+    def check_acknowledged(self, machines: "Mapping[str, Machine]") -> None:
+        """That what was acknowledged is there, on the node that said so."""
+        for acknowledgement in self._acknowledgements:
+            node = machines[acknowledgement.machine].node
+            restored_s = self._excused.get(acknowledgement.machine)
+            if node is None or (restored_s is not None and acknowledgement.at_s >= restored_s):
+                continue
+            record = acknowledgement.record
+            if not node.indexes.holds(record):
+                self.fault(
+                    acknowledgement.machine, f"record {record.id[:8]} of {record.label} was acknowledged, and is gone"
+                )
+
+    def fault(self, where: str, words: str) -> None:
+        """Something that must hold did not."""
+        self._simulation.trace.note(where, "FAULT", words=words)
+        if len(self.faults) < FAULTS_KEPT:
+            self.faults.append(f"{self._simulation.loop.time():.3f} s, {where}: {words}")
+
+    def _take_stock(self, machine: "Machine") -> None:
+        """What is on the disk at the start: all that was committed before, and maybe what nobody was told of."""
+        there = {signed.record.id: signed.record for signed in machine.disk.records()}
+        for record in self._held.get(machine.name, {}).values():
+            if record.id not in there:
+                self.fault(machine.name, f"record {record.id[:8]} of {record.label} was committed, and is gone")
+        labels: dict[LabelKey, dict[str, Record]] = {}
+        for record in there.values():
+            labels.setdefault((record.domain, record.label), {})[record.id] = record
+        self._held[machine.name], self._labels[machine.name] = there, labels
+
+    def _on_commit(self, name: str, node: Node, decided: Decided) -> None:
+        self.commits += 1
+        held, labels = self._held[name], self._labels[name]
+        for stored in decided.batch.records:
+            record = stored.signed.record
+            if not self._simulation.verdicts.is_genuine(stored.signed):
+                self.fault(name, f"record {record.id[:8]} was taken, and its signature is bad")
+            if record.id in held:
+                self.fault(name, f"record {record.id[:8]} was taken twice")
+            held[record.id] = record
+            labels.setdefault((record.domain, record.label), {})[record.id] = record
+        self._simulation.trace.mix(name, [stored.signed.record.id for stored in decided.batch.records])
+        verdicts = {it.signed.record.id: it.verdict for it in decided.batch.records} | decided.batch.verdicts
+        for key, state in decided.batch.states.items():
+            self._check_label(name, key, state.owner, verdicts)
+        room, settings = node.ingest.room, node.settings
+        if room.records > settings.records_in_flight_max + 256 and room.size_bytes > settings.bytes_in_flight_max:
+            self.fault(name, f"{room.records} records are on their way")
+
+    def _check_label(self, name: str, key: LabelKey, owner: str | None, verdicts: Mapping[str, Verdict]) -> None:
+        history = self._labels[name].get(key, {})
+        judged = ownership(history.values())
+        if owner != judged.owner:
+            self.fault(name, f"{key[1]} is {_short(owner)}'s, and by replay it is {_short(judged.owner)}'s")
+        chain = frozenset(judged.chain)
+        for record_id, verdict in verdicts.items():
+            if record_id in history and verdict.is_accepted is not (record_id in chain):
+                self.fault(name, f"record {record_id[:8]} of {key[1]} is {verdict}, and replay says otherwise")
+
+
+def _short(key: str | None) -> str:
+    return "nobody" if key is None else key[:8]

@@ -1,0 +1,177 @@
+"""A cluster: machines and users by name, who syncs with whom, and what is done to them.
+
+    cluster = Cluster(simulation)
+    a, b = await cluster.add("a"), await cluster.add("b")
+    await cluster.link(a, b)
+    with cluster.parted([a]): ...
+
+Everything here is an act of an operator, a user or fate, and leaves a line in the trace. `settle` waits for the network
+to become one, and says what is missing where it does not.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from node.store import Peer
+from simulations.checkers import Checkers, Missing, missing
+from simulations.machine import Clock, Machine
+from simulations.simulation import Simulation
+from simulations.user import Acknowledgement, User
+from simulations.wire import Weather, Wire
+
+LOOK_EVERY_S: Final = 1.0
+SETTLE_S_MAX: Final = 600.0
+
+BRISK: Final[dict[str, Any]] = {
+    "sync_interval": 10.0,
+    "peers_poll": 60.0,
+    "repair_interval": 60.0,
+    "ping_interval": 10.0,
+    "peer_timeout": 15.0,
+    "reconnect_max": 10.0,
+}
+"""Settings for runs of minutes instead of days. Nothing else differs from what an operator gets."""
+
+
+class NotSettledError(AssertionError):
+    """The faults are over, and the nodes still differ. The text says what is missing where."""
+
+
+class Tie(msgspec.Struct, frozen=True):
+    """One machine lists another as a peer, to push to it, to pull from it, or both."""
+
+    dialler: str
+    acceptor: str
+    push: bool = True
+    pull: bool = True
+    scheme: str = "ws"
+
+    @property
+    def flows(self) -> list[tuple[str, str]]:
+        """From whom to whom records are to go."""
+        out, back = (self.dialler, self.acceptor), (self.acceptor, self.dialler)
+        return [flow for flow, is_wanted in ((out, self.push), (back, self.pull)) if is_wanted]
+
+
+class Cluster:
+    """Machines, users and ties. `checkers` watches them all."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
+        self.machines: dict[str, Machine] = {}
+        self.users: dict[str, User] = {}
+        self.ties: list[Tie] = []
+        self.acknowledgements: list[Acknowledgement] = []
+        self.checkers = Checkers(simulation, self.acknowledgements)
+
+    async def add(self, name: str, *, offset_s: float = 0.0, drift: float = 0.0, **settings: Any) -> Machine:
+        """A new machine, its node started."""
+        clock = Clock(self.simulation.now_s, offset_s, drift)
+        machine = Machine(self.simulation, name, BRISK | settings, clock)
+        self.machines[name] = machine
+        machine.watchers.append(self.checkers.watch)
+        await machine.start()
+        return machine
+
+    def user(self, name: str) -> User:
+        """The user of this name, new where there is none."""
+        if name not in self.users:
+            self.users[name] = User(self.simulation, name, self.acknowledgements)
+        return self.users[name]
+
+    async def link(self, dialler: Machine, acceptor: Machine, **how: Any) -> Tie:
+        """Make one a peer of the other; `how` as in `Tie`."""
+        tie = Tie(dialler.name, acceptor.name, **how)
+        self.ties.append(tie)
+        await acceptor.running.peers.put(Peer(key=dialler.key, accept=tie.push))
+        await dialler.running.peers.put(Peer(url=acceptor.url(tie.scheme), push=tie.push, pull=tie.pull))
+        return tie
+
+    def part(self, group: Iterable[Machine]) -> None:
+        """Cut all wires between these machines and the others, both ways."""
+        inside = list(group)
+        self._note("parted", names=_names(inside))
+        for wire in self._border(inside):
+            wire.cut()
+
+    def silence(self, group: Iterable[Machine]) -> None:
+        """Cut the wires from these machines to the others, and not those back."""
+        inside = list(group)
+        self._note("silenced", names=_names(inside))
+        for one in inside:
+            for other in self._outside(inside):
+                self.wire(one, other).cut()
+
+    def heal(self) -> None:
+        """Make every wire whole."""
+        self._note("healed")
+        for wire in list(self.simulation.network.wires()):
+            wire.is_refusing = False
+            if wire.is_cut:
+                wire.heal()
+
+    def reset(self, one: Machine, other: Machine) -> None:
+        """Break the connections between the two."""
+        count = self.simulation.network.reset(one.host, other.host)
+        self._note("reset", between=f"{one.name} and {other.name}", connections=count)
+
+    def weather(self, weather: Weather, machines: Iterable[Machine] | None = None) -> None:
+        """Give the wires of these machines, or all of them, this weather."""
+        self._note("weather", **msgspec.structs.asdict(weather))
+        chosen = list(self.machines.values()) if machines is None else list(machines)
+        if machines is None:
+            self.simulation.network.weather = weather
+        for one in chosen:
+            for other in self.machines.values():
+                if one is not other:
+                    self.wire(one, other).weather = self.wire(other, one).weather = weather
+
+    def wire(self, source: Machine, target: Machine) -> Wire:
+        return self.simulation.network.wire(source.host, target.host)
+
+    def missing(self) -> list[Missing]:
+        """What nodes lack that should have come to them; empty once the network is one."""
+        return missing(self.machines, self.ties)
+
+    async def settle(self, within_s: float = SETTLE_S_MAX) -> float:
+        """Wait until no node lacks anything. Returns how long it took, in seconds.
+
+        Raises:
+            NotSettledError: with what is missing where.
+        """
+        loop = asyncio.get_running_loop()
+        begin_s = loop.time()
+        while pending := self.missing():
+            if loop.time() - begin_s >= within_s:
+                raise NotSettledError("\n".join(map(str, pending[:20])))
+            await asyncio.sleep(LOOK_EVERY_S)
+        self._note("settled", after_s=round(loop.time() - begin_s, 3))
+        return loop.time() - begin_s
+
+    async def close(self) -> None:
+        """Stop all nodes as an operator would."""
+        for machine in self.machines.values():
+            await machine.stop()
+        for machine in self.machines.values():
+            machine.disk.close()
+
+    def _border(self, inside: Sequence[Machine]) -> list[Wire]:
+        return [
+            wire
+            for one in inside
+            for other in self._outside(inside)
+            for wire in (self.wire(one, other), self.wire(other, one))
+        ]
+
+    def _outside(self, inside: Sequence[Machine]) -> list[Machine]:
+        return [machine for machine in self.machines.values() if machine not in inside]
+
+    def _note(self, what: str, **facts: object) -> None:
+        self.simulation.trace.note("", what, **facts)
+
+
+def _names(machines: Iterable[Machine]) -> str:
+    return " ".join(machine.name for machine in machines)
