@@ -1,0 +1,70 @@
+// Canonical JSON, RFC 8785: the one spelling of a value that is signed and hashed. ECMAScript is where the RFC takes its
+// numbers and its order of keys (by UTF-16 code units) from, so here the language does most of the work; what is left
+// is to refuse what I-JSON (RFC 7493) and the protocol forbid.
+
+export const DEPTH_MAX = 32;
+
+const LONE_SURROGATE = /\p{Surrogate}/u;
+const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]/gs;
+
+/** Why a value has no canonical bytes. */
+export class NotCanonical extends Error {}
+
+/** The canonical text of a value that JSON can hold. Throws NotCanonical. */
+export function canonical(value, depth = 1) {
+  if (value === null || typeof value === "boolean") return String(value);
+  if (typeof value === "number") return number(value);
+  if (typeof value === "string") return string(value);
+  if (typeof value !== "object") throw new NotCanonical(`JSON has no ${typeof value}`);
+  if (depth > DEPTH_MAX) throw new NotCanonical(`nested deeper than ${DEPTH_MAX} levels`);
+  if (Array.isArray(value)) return `[${value.map((item) => canonical(item, depth + 1)).join(",")}]`;
+  const keys = Object.keys(value).sort();
+  return `{${keys.map((key) => `${string(key)}:${canonical(value[key], depth + 1)}`).join(",")}}`;
+}
+
+function number(value) {
+  if (!Number.isFinite(value)) throw new NotCanonical("a number is finite");
+  const text = JSON.stringify(value);
+  if (/^-?\d+$/.test(text) && !Number.isSafeInteger(value)) {
+    throw new NotCanonical(`the integer ${text} is beyond 2^53-1: write it as a string`);
+  }
+  return text;
+}
+
+function string(value) {
+  if (LONE_SURROGATE.test(value)) throw new NotCanonical("a string holds half of a character (a lone surrogate)");
+  return JSON.stringify(value);
+}
+
+/** The value that a text spells. Unlike JSON.parse it refuses a repeated key, of which that keeps the last in silence,
+ * and a number that would become infinite. Throws NotCanonical. */
+export function read(text) {
+  let value;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new NotCanonical(`not JSON: ${error.message}`);
+  }
+  const repeated = repeatedKey(text);
+  if (repeated !== null) throw new NotCanonical(`the key ${JSON.stringify(repeated)} is repeated: each may stand once`);
+  canonical(value);
+  return value;
+}
+
+/** A key that stands twice in one object of a text that is JSON, or null. */
+function repeatedKey(text) {
+  const objects = [];
+  let last = "";
+  for (const [token] of text.matchAll(TOKEN)) {
+    if (token === "{") objects.push(new Set());
+    else if (token === "[") objects.push(null);
+    else if (token === "}" || token === "]") objects.pop();
+    else if (token === ":") {
+      const key = JSON.parse(last);
+      if (objects.at(-1).has(key)) return key;
+      objects.at(-1).add(key);
+    }
+    last = token;
+  }
+  return null;
+}

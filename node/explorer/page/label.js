@@ -1,0 +1,101 @@
+// A label: its head, its owner, and how it came to this. The browser takes nothing on trust: it checks every signature,
+// and replays the history itself.
+
+import { get, path } from "./api.js";
+import { fill, h } from "./dom.js";
+import { many } from "./format.js";
+import { mine } from "./keys.js";
+import { badge, card, domainLink, facts, heading, hexValue, keyChip, nothing, problemBox, seen, when } from "./parts.js";
+import { check, contentOf, whyNoCrypto } from "./record.js";
+import { replay } from "./replay.js";
+import { hrefTo } from "./router.js";
+import { timeline } from "./timeline.js";
+import { tree } from "./values.js";
+
+const SHOWN = 100;
+
+export const title = ({ names: [domain, label] }) => `${label ?? ""} in ${domain ?? ""}`;
+
+export async function show(main, { names: [domain, label] }, signal) {
+  fill(main,
+    h("p", { class: "crumbs" }, h("a", { href: hrefTo("browse") }, "All domains"), " / ", domainLink(domain ?? "")),
+    heading(seen(label ?? "")));
+  let history;
+  try {
+    history = await get(path("claims", domain, label, "history"), { signal });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    main.append(problemBox(error), h("p", {}, h("a", { class: "button", href: writeLink("claim", domain, label) }, "Write the first claim")));
+    return;
+  }
+  const judged = replay(history.records);
+  const trust = h("p", { class: "trust", role: "status" });
+  const entries = h("div", { class: "history" });
+  main.append(headCard(history), trust, card("History", entries));
+  showHistory(entries, history, judged, Math.min(SHOWN, judged.length), { trust, signal, checked: new Map() });
+}
+
+function headCard(history) {
+  const head = history.records.find((entry) => entry.id === history.head);
+  if (head === undefined) {
+    return card("Head", nothing("Nothing is accepted here: the records below wait for one that should come before them."));
+  }
+  const { record } = head;
+  return card("Head",
+    h("div", { class: "head" },
+      history.contested && h("p", {}, badge("warn", "Contested"), " Another key has tried to found this label too; see the history."),
+      facts(
+        ["Owner", keyChip(record.signedby)],
+        record.newowner !== undefined && ["Offered to", keyChip(record.newowner)],
+        ["Written", when(record.timestamp)],
+        ["Claim", tree(contentOf(record))],
+        ["Record", hexValue(head.id, "the record's id")])),
+    actions(history, record));
+}
+
+function actions({ domain, label }, record) {
+  const own = mine()?.public;
+  const links = [["claim", "Update"], ["transfer", "Offer to another key"]];
+  if (record.newowner !== undefined) links.unshift(["accept", "Accept the offer"]);
+  const words = own === undefined ? "Writing needs the owner's key." : own === record.signedby ? "You own this label."
+    : own === record.newowner ? "This label is offered to you." : "Your key does not own this label.";
+  return h("div", { class: "actions" },
+    links.map(([mode, text]) => h("a", { class: "button", href: writeLink(mode, domain, label) }, text)),
+    h("span", { class: "hint" }, words));
+}
+
+const writeLink = (mode, domain, label) => hrefTo("write", [], { mode, domain, label });
+
+function showHistory(place, history, judged, shown, context) {
+  const newest = judged.slice(-shown).reverse();
+  const drawn = timeline(newest, judged, history);
+  const rest = judged.length - shown;
+  fill(place, drawn.element, rest > 0 && h("p", { class: "pager" }, h("button", {
+    type: "button", onclick: () => showHistory(place, history, judged, Math.min(shown + SHOWN, judged.length), context),
+  }, `Show older ones (${many(rest, "more record")})`)));
+  prove(newest, drawn, judged, context);
+}
+
+/** Check what is shown, newest first, and say what came of it. */
+async function prove(newest, drawn, judged, { trust, signal, checked }) {
+  for (const { entry } of newest) {
+    if (signal.aborted) return;
+    if (!checked.has(entry.id)) checked.set(entry.id, await check(entry.record, entry.signature, entry.id));
+    drawn.mark(entry.id, checked.get(entry.id));
+  }
+  fill(trust, trustWords([...checked.values()], judged.length, differing(judged)));
+}
+
+const differing = (judged) => judged.filter(({ entry, verdict }) => entry.verdict !== verdict).length;
+
+function trustWords(findings, size, differ) {
+  const bad = findings.filter((finding) => finding.state === "bad").length;
+  const good = findings.filter((finding) => finding.state === "good").length;
+  const unknown = findings.find((finding) => finding.state === "unknown");
+  if (bad > 0) return [badge("bad", "Not proven"), ` ${many(bad, "signature")} here ${bad === 1 ? "is" : "are"} not what the node says.`];
+  if (differ > 0) return [badge("bad", "Judged otherwise"), ` Replayed in this browser, ${many(differ, "record")} would be judged otherwise.`];
+  if (unknown) return [badge("warn", "Not checked"), ` Signatures are not checked here: ${whyNoCrypto() ?? unknown.why}. The replay agrees with the node's.`];
+  const all = good === size ? (size === 1 ? "Its signature" : `All ${many(size, "signature")}`) : `The newest ${good} of ${many(size, "signature")}`;
+  return [badge("good", "Proven here"), ` ${all} checked in this browser; its own replay gives the node's answer.`];
+}
+

@@ -1,0 +1,69 @@
+// Where the lines of a timeline run. Lane 0 is that of the accepted records. A refused record stands on a lane of its own
+// that begins at its parent; a refused record that follows another goes on in its lane. Rows count from the newest.
+
+import { isAccepted } from "./replay.js";
+
+export const LANES_MAX = 6;
+
+/** For each row `{node, up, down, through, turns}` and the number of lanes. `node` is the lane of the row's record; `up` and
+ * `down` say whether its lane goes on to newer and older rows, in the colour of which owner; `through` are the lanes that
+ * pass by, `turns` those that begin here. `newest` is the shown part of `all`, newest first. */
+export function lanes(newest, all) {
+  const rowOf = new Map(newest.map(({ entry }, at) => [entry.id, at]));
+  const rows = newest.map(() => ({ node: 0, up: null, down: null, through: [], turns: [] }));
+  drawOwners(rows, rowOf, all);
+  let width = 1;
+  const busyUntil = []; // by lane from 1 on: the newest row that it has reached, counted from the newest
+  const laneOf = new Map();
+  const places = new Map(all.map(({ entry }, at) => [entry.id, at]));
+  for (const [at, judged] of all.entries()) {
+    const row = rowOf.get(judged.entry.id);
+    if (row === undefined || isAccepted(judged.verdict)) continue;
+    const parent = parentOf(judged, at, all, places);
+    const parentRow = parent === null ? null : rowOf.get(parent.id) ?? rows.length;
+    const lane = laneFor(row, parentRow ?? row, parent, laneOf, busyUntil);
+    laneOf.set(judged.entry.id, lane);
+    rows[row].node = lane;
+    width = Math.max(width, lane + 1);
+    if (parentRow !== null) connect(rows, row, parentRow, lane, laneOf.get(parent.id) ?? 0);
+  }
+  return { rows, width };
+}
+
+function drawOwners(rows, rowOf, all) {
+  const chain = all.filter(({ verdict }) => isAccepted(verdict)).map(({ entry }) => entry);
+  chain.forEach((entry, at) => {
+    const row = rowOf.get(entry.id) ?? rows.length;
+    const next = chain[at + 1];
+    if (next === undefined) return;
+    const nextRow = rowOf.get(next.id);
+    if (nextRow === undefined) return;
+    const hue = parseInt(entry.record.signedby.slice(0, 6), 16) % 360;
+    if (row < rows.length) rows[row].up = { hue };
+    rows[nextRow].down = { hue };
+    for (let between = nextRow + 1; between < row; between += 1) rows[between].through.push({ lane: 0, hue });
+  });
+}
+
+/** The record that `prev` names, where it is held and older; else the one that this was judged by. */
+function parentOf({ entry, after }, at, all, places) {
+  const named = places.get(entry.record.prev);
+  return named !== undefined && named < at ? all[named].entry : after;
+}
+
+/** The parent's lane where that ends at the parent, else the first that is free between the two. */
+function laneFor(row, parentRow, parent, laneOf, busyUntil) {
+  const inherited = parent === null ? undefined : laneOf.get(parent.id);
+  let lane = inherited !== undefined && busyUntil[inherited] === parentRow ? inherited : 1;
+  if (lane !== inherited) while (lane < LANES_MAX - 1 && busyUntil[lane] !== undefined && busyUntil[lane] <= parentRow) lane += 1;
+  busyUntil[lane] = row;
+  return lane;
+}
+
+function connect(rows, row, parentRow, lane, parentLane) {
+  rows[row].down = { hue: null };
+  for (let between = row + 1; between < parentRow; between += 1) rows[between].through.push({ lane, hue: null });
+  if (parentRow >= rows.length) return;
+  if (lane === parentLane) rows[parentRow].up = { hue: null };
+  else rows[parentRow].turns.push(lane);
+}

@@ -1,0 +1,124 @@
+// Parts that several views are made of. Whatever text they are given, it stays text: invisible characters, and those
+// that turn the direction of what follows, are spelled out, so that a name cannot pretend to be another.
+
+import { announce, h, s } from "./dom.js";
+import { ago, moment, short } from "./format.js";
+import { mine } from "./keys.js";
+import { hrefTo } from "./router.js";
+import { VERDICT_NAMES, remedyOf } from "./words.js";
+
+// Format characters, line separators, and what no character is assigned to; but for the joiners of scripts and emoji.
+const HIDDEN = /(?![\u200c\u200d])[\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]/gu;
+
+/** Text of a record, as nodes: what cannot be seen is named. */
+export function seen(text) {
+  const nodes = [];
+  let end = 0;
+  for (const match of text.matchAll(HIDDEN)) {
+    nodes.push(text.slice(end, match.index), h("span", { class: "code-point" }, codePoint(match[0])));
+    end = match.index + match[0].length;
+  }
+  return h("bdi", { class: "name" }, nodes, text.slice(end));
+}
+
+/** The same as a plain string, for attributes and titles. */
+export const plain = (text) => text.replace(HIDDEN, codePoint);
+
+function codePoint(character) {
+  return `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+}
+
+export function domainLink(domain) {
+  return h("a", { href: hrefTo("browse", [domain]), class: "domain" }, seen(domain));
+}
+
+export function labelLink(domain, label) {
+  return h("a", { href: hrefTo("label", [domain, label]), class: "label" }, seen(label));
+}
+
+export function when(seconds) {
+  const valid = Math.abs(seconds) < 8.64e12;
+  const stamp = valid ? new Date(seconds * 1000).toISOString() : null;
+  return h("time", { datetime: stamp, title: moment(seconds) }, valid ? ago(seconds) : moment(seconds));
+}
+
+/** A key by its beginning and a small picture made of it, so that two are told apart at a glance. */
+export function keyChip(key, { full = false } = {}) {
+  return h("span", { class: "key", title: key },
+    glyph(key),
+    h("code", {}, full ? key : short(key)),
+    key === mine()?.public && h("span", { class: "you" }, "you"));
+}
+
+export const hueOf = (hex) => (parseInt(hex.slice(0, 6), 16) || 0) % 360;
+
+/** Five by five fields, mirrored, from the digits of a key. */
+export function glyph(key) {
+  const fields = [];
+  for (let at = 0; at < 15; at += 1) {
+    if (parseInt(key[at + 6], 16) % 2) continue;
+    const [column, row] = [Math.floor(at / 5), at % 5];
+    for (const x of new Set([column, 4 - column])) fields.push(s("rect", { x, y: row, width: 1.02, height: 1.02 }));
+  }
+  return s("svg", { class: "glyph", viewBox: "0 0 5 5", "aria-hidden": "true", vars: { "--hue": hueOf(key) } }, fields);
+}
+
+export function copyButton(text, what) {
+  const button = h("button", {
+    type: "button", class: "copy", "aria-label": `Copy ${what}`, title: `Copy ${what}`,
+    onclick: async () => {
+      const done = await navigator.clipboard?.writeText(text).then(() => true, () => false) ?? false;
+      button.textContent = done ? "Copied" : "Not allowed";
+      announce(done ? `${what} copied` : "the browser does not allow copying here");
+      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    },
+  }, "Copy");
+  return button;
+}
+
+/** A long hexadecimal value that can be copied. */
+export function hexValue(hex, what) {
+  return h("span", { class: "hex" }, h("code", {}, hex), copyButton(hex, what));
+}
+
+export function badge(kind, text) {
+  return h("span", { class: `badge ${kind}` }, text);
+}
+
+export const verdictBadge = (verdict) => badge(`verdict-${verdict}`, VERDICT_NAMES[verdict] ?? plain(String(verdict)));
+
+/** A refusal: its code, its sentence, and what to do about it. */
+export function problemBox(problem) {
+  const code = problem.code ?? "internal";
+  return h("div", { class: "problem", role: "alert" },
+    h("p", {}, h("code", { class: "code" }, code), " ", h("span", {}, plain(problem.message))),
+    h("p", { class: "remedy" }, remedyOf(code)));
+}
+
+/** Where there is nothing to show, a sentence that says why. */
+export const nothing = (...words) => h("p", { class: "nothing" }, words);
+
+/** The one heading of a view; it takes the focus when the view is opened. */
+export const heading = (...words) => h("h1", { tabindex: "-1" }, words);
+
+export function card(title, ...content) {
+  const id = `card-${title.toLowerCase().replaceAll(/\W+/g, "-")}`;
+  return h("section", { class: "card", "aria-labelledby": id }, h("h2", { id }, title), content);
+}
+
+/** A table that scrolls by itself where it is too wide. `columns` are names, or `{name, class}`. */
+export function table(caption, columns, rows) {
+  const heads = columns.map((column) => (typeof column === "string" ? { name: column } : column));
+  const cells = (row) => row.map((cell, at) => h("td", { class: heads[at].class, "data-name": heads[at].name }, cell));
+  return h("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" },
+    h("table", {},
+      h("caption", { class: "visually-hidden" }, caption),
+      h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col", class: head.class }, head.name)))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, cells(row))))));
+}
+
+/** Names and values. */
+export function facts(...pairs) {
+  return h("dl", { class: "facts" },
+    pairs.filter(Boolean).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+}

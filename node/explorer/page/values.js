@@ -1,0 +1,26 @@
+// JSON values as people read them: names and values, nested as deep as they are; long ones fold.
+
+import { h } from "./dom.js";
+import { many } from "./format.js";
+import { seen } from "./parts.js";
+
+const OPEN_ITEMS_MAX = 8;
+const TEXT_MAX = 2_000;
+
+/** A value as a tree. */
+export function tree(value, depth = 0) {
+  if (value === null || typeof value !== "object") return leaf(value);
+  const entries = Array.isArray(value) ? value.map((item, at) => [String(at), item]) : Object.entries(value);
+  if (entries.length === 0) return h("span", { class: "empty" }, Array.isArray(value) ? "an empty list" : depth ? "an empty object" : "no content");
+  const list = h("dl", { class: "tree" }, entries.map(([name, item]) => h("div", {}, h("dt", {}, seen(name)), h("dd", {}, tree(item, depth + 1)))));
+  if (depth === 0 || entries.length <= OPEN_ITEMS_MAX) return list;
+  return h("details", {}, h("summary", {}, Array.isArray(value) ? many(entries.length, "item") : many(entries.length, "field")), list);
+}
+
+function leaf(value) {
+  if (typeof value !== "string") return h("span", { class: `value ${value === null ? "null" : typeof value}` }, String(value));
+  const characters = [...value];
+  if (characters.length <= TEXT_MAX) return h("span", { class: "value string" }, seen(value));
+  return h("details", { class: "value string" },
+    h("summary", {}, seen(`${characters.slice(0, 120).join("")}…`)), seen(value));
+}
