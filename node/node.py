@@ -7,6 +7,7 @@ What a part needs is handed to it here, and nowhere else; none finds another by 
 
 import asyncio
 from contextlib import AsyncExitStack
+from importlib.metadata import version
 from typing import Self
 
 import structlog
@@ -19,6 +20,7 @@ from node.exposition import registry_of
 from node.heads import Heads
 from node.indexes import Indexes
 from node.ingest import Ingest
+from node.links import Links
 from node.metrics import Traffic
 from node.peers import Peers
 from node.settings import Settings
@@ -46,6 +48,7 @@ class Node:
     ingest: Ingest
     streams: Streams
     peers: Peers
+    links: Links
     sync: Sync
     url: str
 
@@ -101,6 +104,7 @@ class Node:
         self.streams = await Streams.load(self.settings, self.store)
         self.commits.watchers.append(self.streams.on_commit)
         self.peers = Peers(self.store)
+        self.links = Links(self, f"dnarc/{version('dnarc')}")
         self.sync = Sync(self)
         runner = await http_api.start(self)
         self._parts.push_async_callback(runner.cleanup)
@@ -108,6 +112,8 @@ class Node:
         self.url = http_api.url_of(runner)
         self._parts.push_async_callback(self.sync.close)
         await self.sync.start()
+        self._parts.push_async_callback(self.links.close)
+        await self.links.start()
         watching = asyncio.create_task(health.watch(self), name="health")
         self._parts.callback(watching.cancel)
         log.info("started", node=self.key.public, url=self.url, domains=len(self.indexes))

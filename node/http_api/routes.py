@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from node.explorer import serving
-from node.http_api import counting, listing, openapi, operate, read, stream, write
+from node.http_api import counting, gossip, listing, openapi, operate, read, stream, write
 from node.http_api.answers import JSON_TYPE
 from node.http_api.query import LIMIT_MAX, RECORD_IDS_MAX, Parameter
 from node.http_api.schemas import BOOLEAN, DOMAIN, HEX_64, LABEL, STRING
@@ -232,6 +232,15 @@ ROUTES: Final = (
         headers=(Parameter("Last-Event-ID", STRING, "A cursor, which counts before `since`: browsers send it."),),
         codes=_STREAMING,
         is_public=True,
+        is_endless=True,
+    ),
+    Route(
+        method="GET",
+        path="/gossip",
+        handler=gossip.get_gossip,
+        summary="Links between nodes, by WebSocket: the subprotocol is `dnarc.v1`",
+        answers={101: "Frame"},
+        codes=(Code.RATE_LIMITED, Code.OVERLOADED),
         is_endless=True,
     ),
     Route(

@@ -161,6 +161,12 @@ SCHEMAS: Final[dict[str, Schema]] = {
         ],
         "additionalProperties": False,
     },
+    "Frame": {
+        "type": "object",
+        "description": "What one node says to another. Types and fields that are not known are to be ignored.",
+        "properties": {"type": STRING},
+        "required": ["type"],
+    },
     "Report": dict_of({"type": "object"}),
     "Health": exactly(status={"enum": ["ok", "failing"]}, problems=list_of(STRING), warnings=list_of(STRING)),
     "Pointer": dict_of(STRING),

@@ -24,6 +24,7 @@ CONTRACT = {
     ("POST", "/sync/pull"),
     ("GET", "/stream"),
     ("GET", "/events"),
+    ("GET", "/gossip"),
     ("GET", "/peers"),
     ("PUT", "/peers"),
     ("DELETE", "/peers"),

@@ -1,0 +1,117 @@
+"""Dissemination: the gossip machine of the protocol, and the node around it.
+
+The machine says which record goes over which link, in ids; here it is told what happens, its orders are handed to the
+links with the records' bodies, and its timer is kept. A record is announced in the turn of the loop in which it was
+decided, before it is on the disk: whoever receives it checks it as if a stranger had sent it, so nothing is lost where
+this node dies in between.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Protocol
+
+from node.arrivals import Origin
+from node.links.bodies import Bodies
+from protocol.gossip import Gossip, Have, Output, Prune, Push, Want
+from protocol.messages import Have as HaveFrame
+from protocol.messages import Prune as PruneFrame
+from protocol.messages import Want as WantFrame
+from protocol.record import SignedRecord
+
+_NO_BODIES: Final[Mapping[str, SignedRecord]] = {}
+
+
+class Outlet(Protocol):
+    """What gossip needs of a link."""
+
+    def push(self, records: Sequence[SignedRecord], hops: int) -> None:
+        """Send these news."""
+
+    def give(self, ids: Sequence[str], hops: int) -> None:
+        """Send these, which were asked for, as soon as they are read."""
+
+    def tell(self, message: HaveFrame | WantFrame | PruneFrame) -> None: ...
+
+
+class Dissemination:
+    """Carries out what gossip orders, over the links of one node."""
+
+    def __init__(self, gossip: Gossip, bodies: Bodies, links: Mapping[int, Outlet]) -> None:
+        self.gossip = gossip
+        self._bodies = bodies
+        self._links = links
+        self._timer: asyncio.TimerHandle | None = None
+
+    def announce(self, records: Sequence[SignedRecord], origin: Origin) -> None:
+        """These were decided just now, each for the first time."""
+        self._bodies.add(records)
+        bodies = {signed.record.id: signed for signed in records}
+        self._do(self.gossip.on_records(tuple(bodies), origin.hops, origin.link, _now(), origin.is_news), bodies)
+
+    def on_up(self, link: int, *, has_outflow: bool, has_inflow: bool) -> None:
+        self._do(self.gossip.on_up(link, has_outflow, has_inflow))
+
+    def on_down(self, link: int) -> None:
+        self._do(self.gossip.on_down(link, _now()))
+
+    def on_duplicates(self, ids: tuple[str, ...], hops: int, link: int) -> None:
+        self._do(self.gossip.on_duplicates(ids, hops, link, _now()))
+
+    def on_refused(self, ids: tuple[str, ...]) -> None:
+        self.gossip.on_refused(ids)
+        self._set_timer()
+
+    def on_have(self, link: int, have: HaveFrame, lacks: Callable[[str], bool]) -> None:
+        self.gossip.on_have(link, have.ids, have.hops, _now(), lacks)
+        self._set_timer()
+
+    def on_want(self, link: int, want: WantFrame) -> None:
+        self._do(self.gossip.on_want(link, want.ids, want.eager))
+
+    def on_prune(self, link: int) -> None:
+        self.gossip.on_prune(link)
+
+    def on_round_trip(self, link: int, round_trip_s: float) -> None:
+        self.gossip.on_round_trip(link, round_trip_s)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _do(self, outputs: Iterable[Output], bodies: Mapping[str, SignedRecord] = _NO_BODIES) -> None:
+        """`bodies` are those of news; what is pushed otherwise was asked for."""
+        for output in outputs:
+            link = self._links.get(output.link)
+            if link is None:
+                continue
+            match output:
+                case Push() if bodies:
+                    link.push([bodies[each] for each in output.ids], output.hops)
+                case Push():
+                    link.give(output.ids, output.hops)
+                case Have():
+                    link.tell(HaveFrame(output.ids, output.hops))
+                case Want():
+                    link.tell(WantFrame(output.ids, output.eager))
+                case Prune():
+                    link.tell(PruneFrame())
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Only ever moved nearer: a timer that is early does nothing and sets the next."""
+        due_at = self.gossip.next_at
+        if due_at is None:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= due_at:
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(due_at, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self._do(self.gossip.on_time(_now()))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

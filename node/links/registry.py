@@ -1,0 +1,226 @@
+"""Links: all that a node has, whom it dials, and which of two it keeps.
+
+The peers table says whom to dial; whoever knocks is let in. From the moment that both ends have proved their keys there
+is one link a pair: where each has dialled the other, the one that the smaller key dialled stays, and does what both
+asked for. When the operator changes a row, the links that stand on it are ended, and made again on the new terms.
+"""
+
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from aiohttp import web
+
+from node.links.accepting import Entrance, upgrade
+from node.links.bodies import Bodies
+from node.links.counts import LinkCounts
+from node.links.dialler import Dialler
+from node.links.dialling import is_linked
+from node.links.dissemination import Dissemination
+from node.links.ending import Ending
+from node.links.session import Session
+from node.links.standing import Acquaintance
+from node.links.tasks import Tasks
+from node.links.wire import Wire
+from node.peers import hidden
+from node.store import Peer
+from protocol.errors import Code, ProtocolError
+from protocol.gossip import Gossip, GossipLimits
+from protocol.link import Link
+from protocol.messages import Hello
+from protocol.terms import Identity, LinkLimits, Role
+
+if TYPE_CHECKING:
+    from node.node import Node
+
+_NONCE_BYTES: Final = 32
+_TABLE_CHANGED: Final = "the peers table has changed: the next link goes by what it says now"
+
+log = structlog.get_logger()
+
+
+class Links:
+    """The links of one node. `bodies` are the records that they will be asked for next."""
+
+    def __init__(self, node: "Node", agent: str) -> None:
+        """`agent` is what peers are told that this node runs."""
+        self.node = node
+        self.bodies = Bodies()
+        self.sessions: dict[int, Session] = {}
+        self.ended = LinkCounts()
+        """What the links that are no more have counted."""
+        self._agent = agent
+        self._last_number = 0
+        self._diallers: dict[str, tuple[Dialler, Callable[[], bool]]] = {}
+        self._peers: Sequence[Peer] = ()
+        self._entrance = Entrance(node.settings)
+        self._tasks = Tasks(_on_failure)
+        self._is_closing = False
+        self._limits = LinkLimits(repair_s=node.settings.repair_interval)
+        gossip = Gossip(GossipLimits(), node.world.random)
+        self.dissemination = Dissemination(gossip, self.bodies, self.sessions)
+        node.ingest.announcers.append(self.dissemination.announce)
+
+    async def start(self) -> None:
+        """Begin to dial the peers of the table, now and whenever it changes."""
+        self._tasks.start(self._watch(), "links watch")
+
+    async def close(self) -> None:
+        """Say goodbye on all links, and end them."""
+        self._is_closing = True
+        sessions = list(self.sessions.values())
+        for session in sessions:
+            session.close(Code.STOPPING, "this node stops")
+        for session in sessions:
+            await session.gone.wait()
+        await self._tasks.close()
+        self.dissemination.close()
+
+    async def accept(self, request: web.Request, address: str | None) -> web.StreamResponse:
+        """Be linked with whoever asks, until the link ends. `address` is what its quotas count under, None: exempt.
+
+        Raises:
+            ProtocolError: `malformed`, `overloaded` or `rate_limited`: no link was opened.
+        """
+        if self._is_closing:
+            raise ProtocolError(Code.OVERLOADED, "this node stops")
+        proven = sum(each.is_open and each.link.role is Role.ACCEPTOR for each in self.sessions.values())
+        with self._entrance.entered(address, proven):
+            response, wire = await upgrade(request, self.node.settings)
+            await self.link(wire, None, address)
+        return response
+
+    async def link(self, wire: Wire, row: Peer | None, address: str | None = None) -> Ending:
+        """Be linked over this wire until the link ends. `row` is the one that was dialled, None: it is we who were."""
+        try:
+            cursors = await self.node.store.cursors()
+            peers = await self.node.peers.list()
+            acquaintance = Acquaintance(row, peers, cursors, self.node.settings.domains)
+            self._last_number += 1
+            ending = await self._run(Session(self, self._last_number, wire, acquaintance, address))
+        finally:
+            wire.abort()
+        return ending
+
+    async def _run(self, session: Session) -> Ending:
+        self.sessions[session.number] = session
+        try:
+            if self._is_closing:
+                session.close(Code.STOPPING, "this node stops")
+            ending = await session.run()
+        finally:
+            del self.sessions[session.number]
+            self.dissemination.on_down(session.number)
+            self.ended.add(session.counts)
+            session.gone.set()
+        if ending.open_s:
+            log.info("link down", peer=self._name(session), reason=ending.reason, seconds=round(ending.open_s, 3))
+        return ending
+
+    def machine(self, acquaintance: Acquaintance) -> Link:
+        """A new link's machine."""
+        world = self.node.world
+        role = Role.ACCEPTOR if acquaintance.row is None else Role.DIALLER
+        identity = Identity(self.node.key, world.token_bytes(_NONCE_BYTES).hex(), self._agent)
+        return Link(role, identity, acquaintance.terms_of, self.node.indexes, self._limits, world.random)
+
+    def on_opened(self, session: Session, hello: Hello) -> None:
+        """Both ends have proved their keys."""
+        key, row = hello.node, session.acquaintance.row
+        if key == self.node.key.public:
+            session.close(Code.UNAUTHORIZED, "this peer is the node itself: remove it")
+            return
+        for other in [each for each in self.sessions.values() if each.peer_key == key and each is not session]:
+            loser = self._loser(other, session)
+            loser.close(Code.DUPLICATE_LINK, "another link between these two nodes stays")
+            if loser is session:
+                return
+        if row is not None and row.key is None:
+            self._tasks.start(self.node.peers.pin(row.name, key), "link pin")
+        standing = session.acquaintance.standing
+        self.dissemination.on_up(
+            session.number,
+            has_outflow=standing.push or hello.pull,
+            has_inflow=standing.pull or hello.push,
+        )
+        log.info("link up", peer=self._name(session), role=session.link.role, agent=hello.agent)
+        self._tasks.start(self._check(session), "link check")
+
+    def is_listed(self, name: str) -> bool:
+        """Whether the table has a peer of this name."""
+        return any(peer.name == name for peer in self._peers)
+
+    def unknown(self, ids: Iterable[str]) -> list[str]:
+        """Those of the ids that nothing in memory remembers, in their order."""
+        recent, uncommitted = self.dissemination.gossip, self.node.commits.uncommitted
+        return [each for each in ids if each not in recent and each not in self.bodies and each not in uncommitted]
+
+    async def until_unlinked(self, peer: Peer) -> None:
+        """Wait as long as there is a link with the peer's key, whoever dialled."""
+        while (session := self._linked_with(peer.key)) is not None:
+            await session.gone.wait()
+
+    def _linked_with(self, key: str | None) -> Session | None:
+        if key is None:
+            return None
+        return next((each for each in self.sessions.values() if each.peer_key == key), None)
+
+    def _loser(self, older: Session, newer: Session) -> Session:
+        """Which of two links with one peer goes."""
+        if older.link.role is newer.link.role:
+            # Who dials anew has lost the older one, which may take long to show itself here.
+            return older if newer.link.role is Role.ACCEPTOR else newer
+        dialled, accepted = (older, newer) if older.link.role is Role.DIALLER else (newer, older)
+        assert dialled.peer_key is not None, "an open link has a peer"
+        return accepted if self.node.key.public < dialled.peer_key else dialled
+
+    async def _check(self, session: Session) -> None:
+        """The table may have changed since this link began."""
+        self._recheck(session, await self.node.peers.list())
+
+    def _recheck(self, session: Session, peers: Sequence[Peer]) -> None:
+        key = session.peer_key
+        if key is not None and not session.acquaintance.still_holds(key, peers):
+            session.close(Code.RESTART, _TABLE_CHANGED)
+
+    async def _watch(self) -> None:
+        async for peers in self.node.peers.watch(self.node.settings.peers_poll):
+            self._adopt(peers)
+
+    def _adopt(self, peers: Sequence[Peer]) -> None:
+        """Dial whom the table lists, and nobody else; end the links that it says something else of now."""
+        self._peers = peers
+        listed = {peer.name: peer for peer in peers if is_linked(peer) and (peer.push or peer.pull)}
+        for session in list(self.sessions.values()):
+            self._recheck(session, peers)
+        for name in list(self._diallers):
+            if name not in listed or not self._diallers[name][0].adopts(listed[name]):
+                _, end = self._diallers.pop(name)
+                self._tasks.start(self._retire(name, end), "link retire")
+        for name, peer in listed.items():
+            if name not in self._diallers:
+                dialler = Dialler(self, peer)
+                self._diallers[name] = dialler, self._tasks.start(dialler.run(), "link dialler")
+
+    def _retire(self, name: str, end: Callable[[], bool]) -> Coroutine[Any, Any, None]:
+        """End a dialler, after its link has said goodbye."""
+        sessions = [each for each in self.sessions.values() if each.acquaintance.is_of_row(name)]
+        for session in sessions:
+            session.close(Code.RESTART, _TABLE_CHANGED)
+
+        async def end_after_them() -> None:
+            for session in sessions:
+                await session.gone.wait()
+            end()
+
+        return end_after_them()
+
+    def _name(self, session: Session) -> str:
+        """What the log calls the other end."""
+        name = session.acquaintance.standing.name or session.peer_key
+        return hidden(name) if name else session.wire.address
+
+
+def _on_failure(error: BaseException) -> None:
+    # The store's error ends the node through `node.failed`; what else gets here is a fault of ours, to be seen.
+    log.error("the work on links failed", exc_info=error)

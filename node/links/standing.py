@@ -1,0 +1,93 @@
+"""Standing: what the peers table of this node says of whoever is at the other end of a link.
+
+A dialler knows the row that it dialled. An acceptor looks for the key that the other end claims, and has to prove: only
+rows with that key count, whatever their URL, and what several of them say is added up. A key that no row has is a
+client: it may ask, and what it sends is admitted as anybody's.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from node.store import Cursor, Peer
+from protocol.admission import Trust
+from protocol.terms import Flow, Terms
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """`name` is the peer's in the table, under which its cursors are kept; None: no row has it. `key` is pinned."""
+
+    name: str | None = None
+    push: bool = False
+    pull: bool = False
+    is_accepted: bool = False
+    key: str | None = None
+
+    @property
+    def trust(self) -> Trust:
+        """Whoever we ask for records is believed in what it sends, and so is whoever may push."""
+        return Trust.PEER if self.pull or self.is_accepted else Trust.CLIENT
+
+
+def of_row(peer: Peer) -> Standing:
+    """Of the peer that was dialled."""
+    return Standing(peer.name, peer.push, peer.pull, peer.is_accepted, peer.key)
+
+
+def of_key(key: str, peers: Sequence[Peer]) -> Standing:
+    """Of whoever dialled us and claims this key. Rows with a URL come first: they are asked for, and have cursors."""
+    rows = sorted((peer for peer in peers if peer.key == key), key=lambda peer: (peer.url is None, peer.name))
+    if not rows:
+        return Standing()
+    return Standing(
+        rows[0].name,
+        any(peer.push for peer in rows),
+        any(peer.pull for peer in rows),
+        any(peer.is_accepted for peer in rows),
+        key,
+    )
+
+
+class Acquaintance:
+    """The table as it was when a link began, for the link's machine to ask once: `standing` is what came of it."""
+
+    def __init__(
+        self, row: Peer | None, peers: Sequence[Peer], cursors: Sequence[Cursor], kept: Sequence[str] | None
+    ) -> None:
+        """`row` is the one that was dialled, None: it is we who were. `kept` are the domains of the settings."""
+        self.row = row
+        self.standing = Standing() if row is None else of_row(row)
+        self._peers = peers
+        self._cursors = cursors
+        self._kept = None if kept is None else frozenset(kept)
+
+    def is_of_row(self, name: str) -> bool:
+        """Whether the row of this name was dialled."""
+        return self.row is not None and self.row.name == name
+
+    def terms_of(self, key: str | None) -> Terms:
+        """The terms for this key; None: for the row that was dialled."""
+        if key is not None:
+            self.standing = of_key(key, self._peers)
+        standing = self.standing
+        cursors = {(it.domain, Flow(it.direction)): it.timestamp for it in self._cursors if it.peer == standing.name}
+        return Terms(
+            push=standing.push,
+            pull=standing.pull,
+            trust=standing.trust,
+            cursors=cursors,
+            kept=self._kept,
+            expected_key=standing.key,
+        )
+
+    def still_holds(self, key: str, peers: Sequence[Peer]) -> bool:
+        """Whether the table still says the same of the peer that showed this key."""
+        row = self.row
+        if row is None:
+            return of_key(key, peers) == self.standing
+        listed = next((of_row(peer) for peer in peers if peer.name == row.name), None)
+        return listed is not None and listed.key in (None, key) and _pinned(listed, key) == _pinned(self.standing, key)
+
+
+def _pinned(standing: Standing, key: str) -> Standing:
+    return msgspec.structs.replace(standing, key=key)
