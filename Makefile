@@ -13,11 +13,11 @@ INSTALLED := .venv/.installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 SOURCES := $(wildcard protocol node simulations tests benchmarks)
 
-.PHONY: help run demo test check lint types format bench lock clean
+.PHONY: help run demo test browser screenshots check lint types format bench lock clean
 
 help: ## say what there is to do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
-		printf '%-14s %s\n' "$$target" "$$text"; done
+		printf '%-17s %s\n' "$$target" "$$text"; done
 
 run: $(INSTALLED) ## run a node on http://127.0.0.1:8080, its store in ./data (PORT=, DATA= change that)
 	$(BIN)/dnarc serve --port $(PORT) --data $(DATA)
@@ -25,8 +25,14 @@ run: $(INSTALLED) ## run a node on http://127.0.0.1:8080, its store in ./data (P
 demo: $(INSTALLED) ## show three nodes at work: claims, a transfer, a conflict
 	$(BIN)/python -m simulations.demo
 
-test: $(INSTALLED) ## run every test
+test: $(INSTALLED) browser ## run every test
 	$(BIN)/python -m pytest
+
+browser: ## bring Chromium for the tests of the explorer, where that takes nobody's leave
+	@bash tests/explorer/bring_chromium
+
+screenshots: $(INSTALLED) browser ## take the README's pictures of the explorer anew
+	$(BIN)/python -m tests.explorer.screenshots
 
 check: ## run all that CI runs
 	bash .ci/run

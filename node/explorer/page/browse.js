@@ -72,8 +72,7 @@ async function showLabels(main, domain, query, signal) {
     results.setAttribute("aria-busy", "false");
   };
   const field = searchField("Search labels by their beginning", query.get("prefix") ?? "", (text) => ask(text, ""));
-  fill(main, heading("Labels of ", seen(domain)),
-    h("p", { class: "crumbs" }, h("a", { href: hrefTo("browse") }, "All domains")),
+  fill(main, h("p", { class: "crumbs" }, h("a", { href: hrefTo("browse") }, "All domains")), heading("Labels of ", seen(domain)),
     field, found, results);
   await ask(query.get("prefix") ?? "", query.get("after") ?? "");
 }
@@ -98,7 +97,7 @@ function showPage(place, found, { domain, prefix, after, page, ask }) {
 
 function searchField(name, value, onText) {
   const field = h("input", {
-    type: "search", id: "search", value, autocomplete: "off", autocapitalize: "off", spellcheck: "false", placeholder: name,
+    type: "search", id: "search", value, autocomplete: "off", autocapitalize: "off", spellcheck: "false",
     oninput: settled(TYPING_MS, () => onText(field.value)),
   });
   const form = h("form", { class: "search", role: "search", onsubmit: (event) => { event.preventDefault(); onText(field.value); } },

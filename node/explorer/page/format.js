@@ -20,12 +20,13 @@ export function moment(seconds) {
   return `${new Date(seconds * 1000).toISOString().replace("T", " ").replace(".000Z", "")} UTC`;
 }
 
-export function duration(seconds) {
+/** A span of time in its largest unit; `parts` 2: and in the next one. */
+export function duration(seconds, parts = 1) {
   const whole = Math.max(0, Math.round(seconds));
   const at = UNITS.findIndex(([size]) => whole >= size);
   if (at < 0) return "0 s";
   const [size, unit] = UNITS[at];
-  const rest = UNITS[at + 1] ? Math.floor((whole % size) / UNITS[at + 1][0]) : 0;
+  const rest = parts > 1 && UNITS[at + 1] ? Math.floor((whole % size) / UNITS[at + 1][0]) : 0;
   return `${count(Math.floor(whole / size))} ${unit}${rest ? ` ${rest} ${UNITS[at + 1][1]}` : ""}`;
 }
 

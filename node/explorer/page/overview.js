@@ -28,7 +28,7 @@ export async function show(main, _place, signal) {
     showNode(parts, node, problems);
     showDomains(parts.domains, node.domains);
     const read = readPeers(peers);
-    fill(parts.step, String(read.filter((peer) => peer.isInStep).length), h("small", {}, ` of ${count(read.length)}`));
+    fill(parts.step, read.length ? [count(read.filter((peer) => peer.isInStep).length), h("small", {}, ` of ${count(read.length)}`)] : "–");
     fill(parts.peers, peersTable(read));
   });
 }
@@ -65,7 +65,7 @@ function showNode(parts, node, problems) {
       h("code", { class: "node-key" }, node.node), copyButton(node.node, "the node's key"),
       h("span", { class: "since" }));
   }
-  parts.identity.querySelector(".since").textContent = `up for ${duration(node.time - node.started)} · version ${node.version}`;
+  parts.identity.querySelector(".since").textContent = `up for ${duration(node.time - node.started, 2)} · version ${node.version}`;
   fill(parts.records, count(total(node)));
   fill(parts.domainCount, count(Object.keys(node.domains).length));
   const skew = Date.now() / 1000 - node.time;

@@ -29,11 +29,11 @@ function codePoint(character) {
 }
 
 export function domainLink(domain) {
-  return h("a", { href: hrefTo("browse", [domain]), class: "domain" }, seen(domain));
+  return h("a", { href: hrefTo("browse", [domain]), class: "domain-link" }, seen(domain));
 }
 
 export function labelLink(domain, label) {
-  return h("a", { href: hrefTo("label", [domain, label]), class: "label" }, seen(label));
+  return h("a", { href: hrefTo("label", [domain, label]), class: "label-link" }, seen(label));
 }
 
 export function when(seconds) {
@@ -106,15 +106,17 @@ export function card(title, ...content) {
   return h("section", { class: "card", "aria-labelledby": id }, h("h2", { id }, title), content);
 }
 
-/** A table that scrolls by itself where it is too wide. `columns` are names, or `{name, class}`. */
+/** A table that scrolls by itself where it is too wide, and becomes a list on a phone; because of that its roles are said,
+ * which a browser would forget otherwise. `columns` are names, or `{name, class}`. */
 export function table(caption, columns, rows) {
   const heads = columns.map((column) => (typeof column === "string" ? { name: column } : column));
-  const cells = (row) => row.map((cell, at) => h("td", { class: heads[at].class, "data-name": heads[at].name }, cell));
+  const cells = (row) => row.map((cell, at) => h("td", { role: "cell", class: heads[at].class, dataset: { name: heads[at].name } }, cell));
   return h("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" },
-    h("table", {},
+    h("table", { role: "table" },
       h("caption", { class: "visually-hidden" }, caption),
-      h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col", class: head.class }, head.name)))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, cells(row))))));
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
+        heads.map((head) => h("th", { role: "columnheader", scope: "col", class: head.class }, head.name)))),
+      h("tbody", { role: "rowgroup" }, rows.map((row) => h("tr", { role: "row" }, cells(row))))));
 }
 
 /** Names and values. */

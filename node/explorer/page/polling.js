@@ -2,11 +2,17 @@
 
 import { fill, h } from "./dom.js";
 
-/** Do `work` now and then every `interval` milliseconds until the signal ends it; not while the page is hidden. Where it
- * fails, that is said in the corner of the page, and it is tried again. The first run is awaited, and may throw. */
+/** Do `work` now and then every `interval` milliseconds until the signal ends it; not while the page is hidden. Where the
+ * node does not answer, that is said in the corner of the page, and it is tried again. The first run is awaited, and
+ * throws what the node refuses. */
 export async function repeat(interval, signal, work) {
-  await work();
-  reached(true);
+  try {
+    await work();
+    reached(true);
+  } catch (error) {
+    if (error.code !== "unreachable") throw error;
+    reached(false, error);
+  }
   const again = async () => {
     if (signal.aborted) return;
     if (!document.hidden) await attempt(work, signal);

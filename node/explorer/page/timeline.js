@@ -12,8 +12,8 @@ import { isAccepted } from "./replay.js";
 import { tree } from "./values.js";
 import { REASONS, VERDICT_NAMES } from "./words.js";
 
-const LANE = 26;
-const LEFT = 18;
+const LANE = 22;
+const LEFT = 15;
 const NODE = 26;
 
 /** `{element, mark(id, finding)}` for these judged records, newest first; `all` is the whole history, oldest first. */

@@ -49,7 +49,7 @@ function frame(desk, query) {
   const json = h("textarea", { name: "json", rows: 8, spellcheck: "false", "aria-label": "The claim as JSON" }, "{\n  \n}");
   const asJson = h("input", { type: "checkbox", name: "asJson" });
   const content = h("fieldset", { class: "content" }, h("legend", {}, "What you claim"),
-    h("label", { class: "check" }, asJson, " as JSON"), rows.element, h("div", { class: "json", hidden: true }, json));
+    rows.element, h("div", { class: "json", hidden: true }, json), h("label", { class: "check" }, asJson, " Write it as JSON"));
   asJson.addEventListener("change", () => switchToJson(asJson.checked, rows, json));
   const send = h("button", { type: "submit", class: "primary" }, "Sign and send");
   const standing = h("p", { class: "standing", role: "status" });

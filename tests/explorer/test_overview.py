@@ -1,0 +1,38 @@
+"""Overview: who the node is, whether it is well, what it holds."""
+
+import pytest
+from playwright.async_api import expect
+
+from node.node import Node
+from tests.explorer.browsing import Explorer, now_claim
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_the_overview_names_the_node_and_says_that_it_is_well(explorer: Explorer, node: Node) -> None:
+    await expect(explorer.page.locator(".node-key")).to_have_text(node.key.public)
+    await expect(explorer.page.locator(".well")).to_contain_text("Well")
+    await expect(explorer.page.get_by_text("This node holds nothing yet.")).to_be_visible()
+
+
+async def test_the_overview_counts_what_arrives_while_one_looks(explorer: Explorer, node: Node) -> None:
+    await explorer.put(now_claim("garden"), now_claim("gate"), now_claim("pond", domain="other.example"))
+
+    await expect(explorer.page.locator(".figure", has_text="Records").first).to_contain_text("3")
+    index = node.indexes.get("example")
+    assert index is not None
+    row = explorer.page.get_by_role("row", name="example 2")
+    await expect(row).to_contain_text(index.fingerprint().hex())
+    await expect(explorer.page.get_by_role("img", name="records a second")).to_have_count(1)
+
+
+async def test_a_node_that_goes_away_is_said_to_be_gone(explorer: Explorer, node: Node) -> None:
+    await expect(explorer.page.locator(".node-key")).to_have_text(node.key.public)
+
+    await explorer.context.set_offline(True)
+
+    await expect(explorer.page.locator("#reach")).to_contain_text("does not answer")
+
+    await explorer.context.set_offline(False)
+    await expect(explorer.page.locator("#reach")).to_be_empty()
+    explorer.said = [line for line in explorer.said if "ERR_INTERNET_DISCONNECTED" not in line]
