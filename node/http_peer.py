@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Se
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from io import BytesIO
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 import aiohttp
@@ -19,6 +20,7 @@ import msgspec
 from msgspec import Meta
 from yarl import URL
 
+from node.tls import client_context
 from protocol.errors import Code, ProtocolError
 from protocol.index import pack_key
 from protocol.limits import SAFE_INTEGER_MAX, SPELLING_BYTES_MAX
@@ -84,9 +86,9 @@ class _Problem(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def connect(url: str, timeout_s: float) -> AsyncIterator["HttpPeer"]:
+async def connect(url: str, timeout_s: float, authority: Path | None = None) -> AsyncIterator["HttpPeer"]:
     """A session with one peer. The URL is one that `peers.checked_url` let through; its password goes into a header
-    only.
+    only. `authority` is the file of the one that vouches for `https` peers, None: those the system knows.
 
     Raises:
         ProtocolError: also from within, whatever is wrong with the peer.
@@ -102,6 +104,7 @@ async def connect(url: str, timeout_s: float) -> AsyncIterator["HttpPeer"]:
         headers=headers,
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
+        connector=aiohttp.TCPConnector(ssl=client_context(authority) if full.scheme == "https" else True),
     ) as session:
         yield HttpPeer(session, full.with_user(None), timeout_s)
 

@@ -67,7 +67,7 @@ async def sync_once(node: "Node", peer: Peer, job: Job, acquaintance: Acquaintan
     report, begun = Report(), loop.time()
     try:
         assert peer.url is not None, "a peer that is synced with has a URL"
-        async with connect(checked_url(peer.url), node.settings.peer_timeout) as remote:
+        async with connect(checked_url(peer.url), node.settings.peer_timeout, node.settings.tls_ca) as remote:
             await _Run(node, peer, remote, job, acquaintance, report).run()
     except ProtocolError as error:
         report.error = error.detail

@@ -27,6 +27,7 @@ from node.settings import Settings
 from node.store import Store
 from node.streams import Streams
 from node.sync import Sync
+from node.tls import client_context
 from node.world import World
 from protocol.signing import SEED_BYTES, SigningKey, differing_edges
 
@@ -88,6 +89,7 @@ class Node:
         return health.warnings(self)
 
     async def _start(self) -> None:
+        client_context(self.settings.tls_ca)  # one that cannot be read is said now, not when a peer is dialled
         data, disk, token_bytes = self.settings.data, self.world.disk, self.world.token_bytes
         self._parts.enter_context(disk.held(data))
         self.key = SigningKey(bytes.fromhex(disk.secret(data / "node.key", SEED_BYTES, token_bytes)))
@@ -109,7 +111,7 @@ class Node:
         runner = await http_api.start(self)
         self._parts.push_async_callback(runner.cleanup)
         self._parts.callback(self.streams.close)
-        self.url = http_api.url_of(runner)
+        self.url = http_api.url_of(runner, self.settings)
         self._parts.push_async_callback(self.sync.close)
         await self.sync.start()
         self._parts.push_async_callback(self.links.close)

@@ -23,6 +23,8 @@ from node.http_api.query import check_names
 from node.http_api.read import VERSION
 from node.http_api.routes import PATH_VARIABLES, ROUTES, Route
 from node.http_api.write import BODIES
+from node.settings import Settings
+from node.tls import server_context
 from protocol.errors import Code, ProtocolError
 
 if TYPE_CHECKING:
@@ -50,21 +52,23 @@ def make_app(node: "Node") -> web.Application:
 
 
 async def start(node: "Node") -> web.AppRunner:
-    """Serve the node's routes at its address, until the runner is cleaned up."""
+    """Serve the node's routes at its address, until the runner is cleaned up. Raises: SettingsError: no certificate."""
+    context = server_context(node.settings)
     runner = _Runner(make_app(node), access_log=None, shutdown_timeout=_SHUTDOWN_S_MAX, auto_decompress=False)
     await runner.setup()
     try:
-        await web.TCPSite(runner, node.settings.host, node.settings.port).start()
+        await web.TCPSite(runner, node.settings.host, node.settings.port, ssl_context=context).start()
     except BaseException:
         await runner.cleanup()
         raise
     return runner
 
 
-def url_of(runner: web.AppRunner) -> str:
+def url_of(runner: web.AppRunner, settings: Settings) -> str:
     """Where the runner answers, with the port that it was given."""
     host, port = runner.addresses[0][:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "http" if settings.tls_certificate is None else "https"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _pattern(path: str) -> str:

@@ -9,10 +9,10 @@ from websockets.typing import Subprotocol
 from yarl import URL
 
 from node.links.accepting import SUBPROTOCOL
-from node.links.tls import client_context
 from node.links.wire import CLOSE_S_MAX, DialledWire
 from node.settings import Settings, SettingsError
 from node.store import Peer
+from node.tls import client_context
 from protocol.errors import Code, ProtocolError
 from protocol.messages import FRAME_BYTES_MAX
 

@@ -33,7 +33,7 @@ async def test_an_ipv6_address_stands_in_brackets(tmp_path: Path) -> None:
 async def test_two_servers_may_show_one_node(node: Node) -> None:
     runner = await start(node)
     try:
-        async with Client(node.url) as one, Client(url_of(runner)) as other:
+        async with Client(node.url) as one, Client(url_of(runner, node.settings)) as other:
             await one.put(fresh())
             assert (await other.get("/claims")).body == (await one.get("/claims")).body
     finally:

@@ -6,6 +6,7 @@ inside of the link.
 """
 
 import ssl
+from functools import cache
 from pathlib import Path
 
 from node.settings import Settings, SettingsError
@@ -25,8 +26,13 @@ def server_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
+@cache
 def client_context(authority: Path | None) -> ssl.SSLContext:
-    """What to dial `wss` and `https` with. Raises: SettingsError: the authority's certificate cannot be read."""
+    """What to dial `wss` and `https` with, read once, as it takes tens of milliseconds.
+
+    Raises:
+        SettingsError: the authority's certificate cannot be read.
+    """
     try:
         return ssl.create_default_context(cafile=authority)
     except OSError as error:
