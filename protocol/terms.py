@@ -6,7 +6,7 @@ of the peers table for the other; what it believes of what comes is decided by t
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -37,9 +37,6 @@ class Identity(msgspec.Struct, frozen=True):
     agent: str
 
 
-NO_CURSORS: Final[Mapping[tuple[str, Flow], int]] = {}
-
-
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What this node's row for the peer says.
 
@@ -64,26 +61,47 @@ class Shelf(Protocol):
     def get(self, domain: str) -> Index | None: ...
 
 
+class Flows(msgspec.Struct, frozen=True, kw_only=True):
+    """Which ways records are to go, as both have said."""
+
+    we_push: bool
+    we_pull: bool
+    they_push: bool
+    they_pull: bool
+
+    @property
+    def is_outbound(self) -> bool:
+        return self.we_push or self.they_pull
+
+    @property
+    def is_inbound(self) -> bool:
+        return self.we_pull or self.they_push
+
+
 class LinkLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What one link may hold and how long it waits: `_s` are seconds. Together a few megabytes a link at most.
 
-    `in_flight_*`: what was sent and is not acknowledged. `live_frames_reserved` of them are for live records, so that
-    catch-up does not delay these. `queued_max`: live records that wait, as keys, while the window is full.
-    `wanted_max`: ids that a peer may have asked for and not yet got. `asked_max`: ids and `since` passes of ours that
-    are under way. `domains_max`: domains that a peer may list. `refused_per_minute_max`: records of the peer's that
-    were refused. `takes_max`: frames of records that are being taken in before no further frame should be read.
+    `in_flight_*`: what was sent and is not acknowledged. `queued_max`: live records that wait, as ids, while that
+    window is full. `wanted_max`: records that a peer may have asked for and not yet got. `asked_*`: what we ask of a
+    peer at once. `takes_max`: frames that are being taken in before no further one should be read. `domains_max`:
+    domains that a peer may list; `lists_per_minute_max`: how often. `refused_per_minute_max`: records of the peer's.
+    `remembered_max`: ids that the peer is known to hold, or to refuse. `reconcile_bytes_max`: our messages, decoded.
+
+    `ack_s`: a peer that is not behind lets no frame wait longer. `answer_s`: the same for what it was asked. `idle_s`:
+    how long the peer may leave undone what it should begin by itself. `settle_s`: what was in flight when a repair
+    found it missing has arrived after this time. `repair_s`: between repairs that find nothing.
     """
 
     in_flight_frames_max: int = 16
     in_flight_records_max: int = 2_048
     in_flight_bytes_max: int = 2_097_152
-    live_frames_reserved: int = 4
     queued_max: int = 10_000
     wanted_max: int = 10_000
     asked_ids_max: int = 2_000
     asked_domains_max: int = 4
     takes_max: int = 16
     domains_max: int = 10_000
+    lists_per_minute_max: int = 120
     refused_per_minute_max: int = 4_096
     remembered_max: int = 8_192
     reconcile_bytes_max: int = 65_536
@@ -92,5 +110,6 @@ class LinkLimits(msgspec.Struct, frozen=True, kw_only=True):
     handshake_s: float = 10.0
     ack_s: float = 60.0
     answer_s: float = 60.0
+    idle_s: float = 10.0
     settle_s: float = 2.0
     repair_s: float = 300.0

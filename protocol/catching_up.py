@@ -1,0 +1,110 @@
+"""The passes with which a link begins: whatever is newer than the cursors, each wanted way, oldest first.
+
+Who pulls asks for its passes; who pushes to somebody who does not pull runs them. So of each domain something may be
+due that this side does, and something that the other does. When nothing of a domain is due any more, and the two still
+differ, the dialler reconciles it: that finds what a cursor cannot.
+
+A side without a cursor that holds half of what the other has, or more, skips the pass. It would bring mostly what is
+there already; a reconciliation finds the rest for less.
+"""
+
+import msgspec
+
+from protocol.comparing import Comparing
+from protocol.reconciling import Halves, Reconciling
+
+
+class _Due(msgspec.Struct):
+    """Which passes have still to go through."""
+
+    inbound: bool
+    outbound: bool
+
+
+class CatchingUp:
+    """The passes of one link, and what follows them."""
+
+    def __init__(
+        self, halves: Halves, comparing: Comparing, reconciling: Reconciling | None, kept: frozenset[str] | None
+    ) -> None:
+        """`reconciling`: None on the acceptor's side. `kept`: the domains that this node supports, None: any."""
+        self._halves = halves
+        self._comparing = comparing
+        self._reconciling = reconciling
+        self._kept = kept
+        self._due: dict[str, _Due] = {}
+
+    def __contains__(self, domain: object) -> bool:
+        return domain in self._due
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def begin(self, domain: str) -> None:
+        """The two differ in this domain: begin our passes, and wait for the peer's."""
+        flows, ours, theirs = self._halves.flows, self._comparing.ours(domain), self._comparing.theirs(domain)
+        is_kept = self._kept is None or domain in self._kept
+        due = _Due(
+            inbound=flows.is_inbound and theirs.count > 0 and is_kept,
+            outbound=flows.is_outbound and ours.count > 0,
+        )
+        self._due[domain] = due
+        if due.inbound and flows.we_pull:
+            self._pull(domain)
+        if due.outbound and not flows.they_pull:
+            self._push(domain)
+        self._advance(domain, due)
+
+    def on_inbound_passed(self, domain: str) -> None:
+        due = self._due.get(domain)
+        if due is not None:
+            due.inbound = False
+            self._advance(domain, due)
+
+    def on_outbound_passed(self, domain: str) -> None:
+        due = self._due.get(domain)
+        if due is not None:
+            due.outbound = False
+            self._advance(domain, due)
+
+    def wait_no_longer(self) -> None:
+        """Go on without passes that the peer has not begun: it may have seen no difference when it compared."""
+        for domain, due in list(self._due.items()):
+            due.inbound = due.inbound and self._halves.inflow.is_passing(domain)
+            due.outbound = due.outbound and self._halves.outflow.is_passing(domain)
+            self._advance(domain, due)
+
+    def _pull(self, domain: str) -> None:
+        ours, theirs = self._comparing.ours(domain), self._comparing.theirs(domain)
+        cursor = self._halves.in_cursors.get(domain)
+        if cursor is None and 2 * ours.count >= theirs.count:
+            # Asks for next to nothing, so that the peer knows that this pass is over.
+            self._halves.inflow.ask(domain, (theirs.newest or 0) + 1)
+            return
+        self._halves.in_cursors.begin(domain, cursor or 0)
+        self._halves.inflow.ask(domain, cursor or 0)
+
+    def _push(self, domain: str) -> None:
+        ours, theirs = self._comparing.ours(domain), self._comparing.theirs(domain)
+        cursor = self._halves.out_cursors.get(domain)
+        if cursor is None and 2 * theirs.count >= ours.count:
+            self._halves.outflow.skip_pass(domain)
+            return
+        self._halves.out_cursors.begin(domain, cursor or 0)
+        self._halves.outflow.begin_pass(domain, cursor or 0, is_answer=False)
+
+    def _advance(self, domain: str, due: _Due) -> None:
+        if due.inbound or due.outbound:
+            return
+        del self._due[domain]
+        if self._comparing.is_same(domain):
+            self.settle(domain)
+        elif self._reconciling is not None:
+            self._reconciling.begin(domain, is_repair=False)
+
+    def settle(self, domain: str) -> None:
+        """Both hold the same: the cursors may move to the newest record, whichever way it came."""
+        newest = self._comparing.ours(domain).newest
+        if newest is not None:
+            self._halves.in_cursors.settle(domain, newest)
+            self._halves.out_cursors.settle(domain, newest)

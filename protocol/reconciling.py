@@ -1,0 +1,221 @@
+"""The reconciliations of one link: which records does one side lack, whatever the cursors say?
+
+The dialler asks, the acceptor answers and remembers nothing. In a catch-up, what is found is sent and asked for as
+it is found. In a repair, two reconciliations with some time between them have to find the same: what only the first
+found was on its way.
+
+Differences may be as many as records, so everything has its pace: while much is still to be sent or fetched, the next
+message waits.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from protocol.cursors import Cursors
+from protocol.errors import Code, ProtocolError
+from protocol.index import Index
+from protocol.inflow import Inflow
+from protocol.messages import IDS_MAX, Reconcile
+from protocol.orders import Found, Outbox
+from protocol.outflow import Outflow
+from protocol.reconcile import Initiator, Responder
+from protocol.terms import Flows, LinkLimits, Shelf
+
+AT_ONCE_MAX: Final = 4
+"""Reconciliations under way: enough to hide a round trip where many domains differ."""
+
+_BACKLOG_MAX: Final = 10_000
+"""Ids found and not yet dealt with, past which no further message is sent."""
+
+_SUSPECTS_MAX: Final = 10_000
+"""Differences in a repair that is still to be confirmed: with more than this, something is wrong for certain."""
+
+
+class Halves(msgspec.Struct, frozen=True):
+    """The two ways of a link, with the cursors of each."""
+
+    flows: Flows
+    outflow: Outflow
+    inflow: Inflow
+    out_cursors: Cursors
+    in_cursors: Cursors
+
+
+class Difference(msgspec.Struct):
+    """Hex ids that we have and the peer lacks, and the other way round, as sets that keep their order."""
+
+    have: dict[str, None] = msgspec.field(default_factory=dict)
+    need: dict[str, None] = msgspec.field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.have) + len(self.need)
+
+
+class _Run(msgspec.Struct):
+    """One reconciliation: `found` collects in a repair; None in a catch-up. `held`: the message that waits."""
+
+    initiator: Initiator
+    newest: int | None
+    found: Difference | None
+    confirming: Difference | None = None
+    held: bytes | None = None
+    have: int = 0
+    need: int = 0
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a reconciliation found in the ways that are wanted. `newest`: our highest timestamp when it began."""
+
+    domain: str
+    have: int
+    need: int
+    newest: int | None
+
+
+def respond(message: Reconcile, shelf: Shelf, limits: LinkLimits) -> Reconcile | None:
+    """The acceptor's part; None: the dialler is done.
+
+    Raises:
+        ProtocolError: `malformed`.
+    """
+    if not message.message:
+        return None
+    responder = Responder(shelf.get(message.domain) or Index(), limits.reconcile_bytes_max)
+    return Reconcile(message.domain, responder.answer(message.message))
+
+
+class Reconciling:
+    """The dialler's part."""
+
+    def __init__(self, shelf: Shelf, limits: LinkLimits, halves: Halves, outbox: Outbox) -> None:
+        self._shelf = shelf
+        self._limits = limits
+        self._flows = halves.flows
+        self._outflow = halves.outflow
+        self._inflow = halves.inflow
+        self._outbox = outbox
+        self._queue: deque[tuple[str, bool]] = deque()
+        self._runs: dict[str, _Run] = {}
+        self._suspects: dict[str, Difference] = {}
+        self._to_give: deque[str] = deque()
+        self.found = 0
+        """Records that repairs found missing."""
+        self.finished: list[Outcome] = []
+        """For the link to read and clear."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a message of the peer's is due."""
+        return any(run.held is None for run in self._runs.values())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is to be compared, sent or fetched."""
+        return not (self._queue or self._runs or self._to_give or self._inflow.wanted)
+
+    @property
+    def suspected(self) -> list[str]:
+        """Domains whose differences are to be confirmed, by another `begin`."""
+        return sorted(self._suspects)
+
+    def __contains__(self, domain: object) -> bool:
+        return domain in self._runs or any(domain == each for each, _ in self._queue)
+
+    def begin(self, domain: str, *, is_repair: bool) -> None:
+        """Reconcile this domain, when its turn comes."""
+        self._queue.append((domain, is_repair))
+        self.go_on()
+
+    def on_reconcile(self, message: Reconcile) -> None:
+        """The peer's answer.
+
+        Raises:
+            ProtocolError: `malformed`, also where nothing was asked, or the rounds do not end.
+        """
+        run = self._runs.get(message.domain)
+        if run is None or run.held is not None:
+            raise ProtocolError(Code.MALFORMED, f"a reconciliation of {message.domain} that was not asked for")
+        reply, have, need = run.initiator.answer(message.message)
+        self._find(run, message.domain, _hex(have), _hex(need))
+        if reply is None:
+            self._finish(message.domain, run)
+        else:
+            run.held = reply
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Do what the backlog allows by now."""
+        while self._to_give and self._outflow.owed < IDS_MAX:
+            count = min(IDS_MAX, len(self._to_give))
+            self._outflow.give([self._to_give.popleft() for _ in range(count)], hops=0)
+        if len(self._to_give) + self._inflow.wanted > _BACKLOG_MAX:
+            return
+        for domain, run in self._runs.items():
+            if run.held is not None:
+                self._outbox.send(Reconcile(domain, run.held))
+                run.held = None
+        while self._queue and len(self._runs) < AT_ONCE_MAX:
+            self._start(*self._queue.popleft())
+
+    def _start(self, domain: str, is_repair: bool) -> None:
+        index = self._shelf.get(domain) or Index()
+        initiator = Initiator(index, self._limits.reconcile_bytes_max, self._limits.rounds_max)
+        confirming = self._suspects.pop(domain, None)
+        self._runs[domain] = _Run(initiator, index.newest, Difference() if is_repair else None, confirming)
+        self._outbox.send(Reconcile(domain, initiator.initiate()))
+
+    def _find(self, run: _Run, domain: str, have: Iterable[str], need: Iterable[str]) -> None:
+        found = Difference()
+        if self._flows.is_outbound and not self._outflow.is_stopped(domain):
+            found.have = {each: None for each in have if not self._outflow.is_unwelcome(each)}
+        if self._flows.is_inbound and not self._inflow.is_stopped(domain):
+            found.need = dict.fromkeys(need)
+        run.have += len(found.have)
+        run.need += len(found.need)
+        if run.found is None:
+            self._act(found)
+            return
+        run.found.have |= found.have
+        run.found.need |= found.need
+        if len(run.found) > _SUSPECTS_MAX:
+            self._report(domain, run.found)
+            self._act(run.found)
+            run.found = None
+
+    def _finish(self, domain: str, run: _Run) -> None:
+        del self._runs[domain]
+        self._outbox.send(Reconcile(domain, b""))
+        if run.found and run.confirming is None:
+            self._suspects[domain] = run.found
+        elif run.found and run.confirming is not None:
+            self._confirm(domain, run.found, run.confirming)
+        self.finished.append(Outcome(domain, run.have, run.need, run.newest))
+
+    def _confirm(self, domain: str, found: Difference, before: Difference) -> None:
+        """Both have found it: it was missed, and not merely on its way."""
+        missed = Difference(
+            {each: None for each in found.have if each in before.have},
+            {each: None for each in found.need if each in before.need},
+        )
+        if missed:
+            self._report(domain, missed)
+            self._act(missed)
+
+    def _report(self, domain: str, missed: Difference) -> None:
+        """What was refused only for now is missing for a reason."""
+        have = sum(not self._outflow.is_put_off(each) for each in missed.have)
+        need = sum(not self._inflow.is_put_off(each) for each in missed.need)
+        if have or need:
+            self.found += have + need
+            self._outbox.put(Found(domain, have, need))
+
+    def _act(self, found: Difference) -> None:
+        self._to_give.extend(found.have)
+        self._inflow.want(found.need)
+
+
+def _hex(ids: Iterable[bytes]) -> Iterable[str]:
+    return (each.hex() for each in ids)

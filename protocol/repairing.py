@@ -1,0 +1,79 @@
+"""The repairs of one link: now and then the dialler looks whether anything was missed all the same.
+
+It sends its list of domains, and the acceptor answers with its own. Where they differ, two reconciliations with some
+time between them have to agree, for records that are on their way are no fault. If nothing was missed, the next look
+comes after a long time; if something was, soon, and ever later while that goes on. The first one follows the catch-up
+at once: it moves the cursors to where both are equal.
+
+Times are spread by chance, so that the links of a node do not all look at once.
+"""
+
+from random import Random
+
+from protocol.comparing import Comparing
+from protocol.orders import Outbox
+from protocol.reconciling import Reconciling
+from protocol.terms import LinkLimits
+
+_SPREAD = 0.25
+
+
+class Repairing:
+    """When a dialler compares anew, and what it does about differences."""
+
+    def __init__(
+        self, comparing: Comparing, reconciling: Reconciling, limits: LinkLimits, random: Random, outbox: Outbox
+    ) -> None:
+        self._comparing = comparing
+        self._reconciling = reconciling
+        self._limits = limits
+        self._random = random
+        self._outbox = outbox
+        self._delay_s = 0.0
+        self._found_before = 0
+        self._is_first = True
+        self._list_at: float | None = None
+        self._confirm_at: float | None = None
+        self.is_list_due = False
+        """Whether the acceptor has still to answer with its list."""
+
+    @property
+    def next_at(self) -> float | None:
+        return self._list_at if self._confirm_at is None else self._confirm_at
+
+    def go_on(self, now: float) -> None:
+        """Nothing else is under way: set the time for what comes next, where it is not set."""
+        if self.is_list_due or not self._reconciling.is_idle or self.next_at is not None:
+            return
+        if self._reconciling.suspected:
+            self._confirm_at = now + self._limits.settle_s
+        else:
+            self._list_at = now + self._next_delay_s() * self._random.uniform(1 - _SPREAD, 1 + _SPREAD)
+
+    def on_list(self, differing: list[str]) -> None:
+        """The acceptor's list has come; these domains differ."""
+        self.is_list_due = False
+        for domain in differing:
+            self._reconciling.begin(domain, is_repair=True)
+
+    def on_time(self, now: float) -> None:
+        if self._confirm_at is not None and now >= self._confirm_at:
+            self._confirm_at = None
+            for domain in self._reconciling.suspected:
+                self._reconciling.begin(domain, is_repair=True)
+        elif self._list_at is not None and now >= self._list_at:
+            self._list_at = None
+            self.is_list_due = True
+            self._outbox.send(*self._comparing.list_pages())
+
+    def _next_delay_s(self) -> float:
+        """None after a catch-up, long after nothing was missed, else from `settle_s` on doubling."""
+        found, self._found_before = self._reconciling.found - self._found_before, self._reconciling.found
+        if self._is_first:
+            self._is_first = False
+            return 0.0
+        if not found:
+            self._delay_s = 0.0
+            return self._limits.repair_s
+        self._delay_s = min(max(2 * self._delay_s, self._limits.settle_s), self._limits.repair_s)
+        return self._delay_s
