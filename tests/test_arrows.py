@@ -32,6 +32,7 @@ PROTOCOL_ORDER = (
     "wants",
     "branch",
     "gossip",
+    "membership",
     "messages",
     "terms",
     "orders",

@@ -1,0 +1,239 @@
+"""Many nodes of gossip and membership alone, joined by links that keep order and break when an end dies.
+
+Latency is drawn once for each pair of nodes, so that what one sends to another arrives in order, as over TCP. When a
+node dies, each neighbour is told by its broken connection one latency later; what is sent to a dead node, or a
+connection to one, fails after a round trip.
+"""
+
+import math
+from collections.abc import Iterable
+from random import Random
+
+import msgspec
+
+from protocol import gossip, membership
+from protocol.gossip import Gossip, GossipLimits, Have, Push, Want
+from protocol.membership import Membership, MembershipLimits
+from simulations.broadcast.wheel import Wheel
+
+_SCRAMBLE = 2_654_435_761
+"""Knuth's multiplier for hashing: 2^32 divided by the golden ratio."""
+
+
+class Conditions(msgspec.Struct, frozen=True):
+    """What a network is like."""
+
+    latency_ms_min: int = 50
+    latency_ms_max: int = 50
+    gossip: GossipLimits = GossipLimits(recents_max=64, greeting_ids_max=8, gather_s=0.0)
+    membership: MembershipLimits = MembershipLimits()
+
+
+class Tally:
+    """What one broadcast has cost and reached so far. Hops are links crossed; times are milliseconds."""
+
+    __slots__ = ("begun_ms", "control", "delivered", "last_hop", "last_ms", "payload")
+
+    def __init__(self, begun_ms: int) -> None:
+        self.begun_ms = begun_ms
+        self.last_ms = begun_ms
+        self.payload = 0
+        self.control = 0
+        self.delivered = 1
+        self.last_hop = 0
+
+
+class Node:
+    """One node: its machines, and its links by name and by neighbour."""
+
+    __slots__ = ("address", "gossip", "gossip_at_ms", "index", "is_alive", "links", "membership", "neighbours")
+
+    def __init__(self, index: int, conditions: Conditions, random: Random, now: float) -> None:
+        self.index = index
+        self.address = str(index)
+        self.is_alive = True
+        self.gossip = Gossip(conditions.gossip, random)
+        self.gossip_at_ms: int | None = None
+        self.membership = Membership(self.address, conditions.membership, random, now)
+        self.links: dict[int, int] = {}
+        self.neighbours: dict[int, int] = {}
+
+
+class Network:
+    """The nodes and all that is under way between them."""
+
+    def __init__(self, conditions: Conditions, random: Random) -> None:
+        self.conditions = conditions
+        self.random = random
+        self.wheel = Wheel()
+        self.nodes: list[Node] = []
+        self.tally = Tally(0)
+        self._links_made = 0
+        self._open: dict[tuple[int, int], int] = {}
+        self._latency_span_ms = conditions.latency_ms_max - conditions.latency_ms_min + 1
+
+    @property
+    def now(self) -> float:
+        """Seconds since the beginning."""
+        return self.wheel.now_ms / 1_000
+
+    def living(self) -> list[Node]:
+        return [node for node in self.nodes if node.is_alive]
+
+    def run_for(self, seconds: float) -> None:
+        self.wheel.run_until(self.wheel.now_ms + math.ceil(seconds * 1_000))
+
+    def join(self) -> Node:
+        """A new node, which enters through one that is there, drawn by chance."""
+        contact = self.random.choice(self.nodes) if self.nodes else None
+        node = Node(len(self.nodes), self.conditions, self.random, self.now)
+        self.nodes.append(node)
+        if contact is not None:
+            self._apply(node, node.membership.join(contact.address))
+        self._set_membership_timer(node)
+        return node
+
+    def kill(self, nodes: Iterable[Node]) -> None:
+        """These stop at once and say nothing; their connections break."""
+        dying = list(nodes)
+        for node in dying:
+            node.is_alive = False
+        for node in dying:
+            for neighbour in node.neighbours:
+                at_ms = self.wheel.now_ms + self._latency_ms(node.index, neighbour)
+                self.wheel.set(at_ms, (self._on_unreachable, self.nodes[neighbour], node.address))
+
+    def write(self, node: Node, record_id: str) -> Tally:
+        """A client writes a record at this node. Gives the account of it, which goes on filling."""
+        self.tally = Tally(self.wheel.now_ms)
+        self._send(node, node.gossip.on_records((record_id,), 0, None, self.now))
+        return self.tally
+
+    def restart_gossip(self, limits: GossipLimits) -> None:
+        """Forget every tree and every record, and keep the neighbours."""
+        for node in self.living():
+            node.gossip = Gossip(limits, self.random)
+            for neighbour, link in node.neighbours.items():
+                self._start_gossip(node, neighbour, link)
+
+    # Gossip.
+
+    def _send(self, node: Node, outputs: Iterable[gossip.Output]) -> None:
+        links, nodes = node.links, self.nodes
+        for output in outputs:
+            neighbour = links.get(output.link)
+            if neighbour is not None:
+                at_ms = self.wheel.now_ms + self._latency_ms(node.index, neighbour)
+                self.wheel.set(at_ms, (self._on_gossip, nodes[neighbour], output))
+
+    def _on_gossip(self, node: Node, message: gossip.Output) -> None:
+        if not node.is_alive or message.link not in node.links:
+            return
+        kind = type(message)
+        if kind is Push:
+            self._on_push(node, message)  # type: ignore[arg-type]
+            return
+        self.tally.control += 1
+        if kind is Have:
+            node.gossip.on_have(message.link, message.ids, message.hops, self.now, _lacks)  # type: ignore[union-attr]
+            self._set_gossip_timer(node)
+        elif kind is Want:
+            self._send(node, node.gossip.on_want(message.link, message.ids, message.eager))  # type: ignore[union-attr]
+        else:
+            node.gossip.on_prune(message.link)
+
+    def _on_push(self, node: Node, push: Push) -> None:
+        """Every `Push` here carries one record; a node holds what its gossip remembers."""
+        tally = self.tally
+        tally.payload += 1
+        if push.ids[0] in node.gossip:
+            self._send(node, node.gossip.on_duplicates(push.ids, push.hops, push.link, self.now))
+            return
+        tally.delivered += 1
+        tally.last_ms = self.wheel.now_ms
+        tally.last_hop = max(tally.last_hop, push.hops)
+        self._send(node, node.gossip.on_records(push.ids, push.hops, push.link, self.now))
+        self._set_gossip_timer(node)
+
+    def _set_gossip_timer(self, node: Node) -> None:
+        at = node.gossip.next_at
+        if at is not None:
+            at_ms = math.ceil(at * 1_000)
+            if node.gossip_at_ms is None or at_ms < node.gossip_at_ms:
+                node.gossip_at_ms = at_ms
+                self.wheel.set(at_ms, (self._on_gossip_time, node, at_ms))
+
+    def _on_gossip_time(self, node: Node, at_ms: int) -> None:
+        if node.is_alive and node.gossip_at_ms == at_ms:
+            node.gossip_at_ms = None
+            self._send(node, node.gossip.on_time(self.now))
+            self._set_gossip_timer(node)
+
+    # Membership.
+
+    def _apply(self, node: Node, outputs: Iterable[membership.Output]) -> None:
+        for output in outputs:
+            match output:
+                case membership.Send(to, message):
+                    at_ms = self.wheel.now_ms + self._latency_ms(node.index, int(to))
+                    self.wheel.set(at_ms, (self._on_membership, self.nodes[int(to)], (node, message)))
+                case membership.Up(neighbour):
+                    self._connect(node, int(neighbour))
+                case membership.Down(neighbour):
+                    self._disconnect(node, int(neighbour))
+
+    def _on_membership(self, node: Node, item: tuple[Node, membership.Message]) -> None:
+        sender, message = item
+        if not node.is_alive:
+            at_ms = self.wheel.now_ms + self._latency_ms(node.index, sender.index)
+            self.wheel.set(at_ms, (self._on_unreachable, sender, node.address))
+            return
+        self._apply(node, node.membership.on_message(sender.address, message, self.now))
+
+    def _on_unreachable(self, node: Node, address: str) -> None:
+        if node.is_alive:
+            self._apply(node, node.membership.on_unreachable(address, self.now))
+
+    def _set_membership_timer(self, node: Node) -> None:
+        at_ms = math.ceil(node.membership.next_at * 1_000)
+        self.wheel.set(at_ms, (self._on_membership_time, node, None))
+
+    def _on_membership_time(self, node: Node, _: None) -> None:
+        if node.is_alive:
+            self._apply(node, node.membership.on_time(self.now))
+            self._set_membership_timer(node)
+
+    def _connect(self, node: Node, neighbour: int) -> None:
+        """The first end to take the other gives the link its name; the other end finds it."""
+        pair = (min(node.index, neighbour), max(node.index, neighbour))
+        link = self._open.get(pair)
+        if link is None:
+            link = self._open[pair] = self._links_made
+            self._links_made += 1
+        node.links[link] = neighbour
+        node.neighbours[neighbour] = link
+        self._start_gossip(node, neighbour, link)
+
+    def _disconnect(self, node: Node, neighbour: int) -> None:
+        link = node.neighbours.pop(neighbour)
+        del node.links[link]
+        pair = (min(node.index, neighbour), max(node.index, neighbour))
+        if self._open.get(pair) == link:
+            del self._open[pair]
+        self._send(node, node.gossip.on_down(link, self.now))
+        self._set_gossip_timer(node)
+
+    def _start_gossip(self, node: Node, neighbour: int, link: int) -> None:
+        outputs = node.gossip.on_up(link)
+        node.gossip.on_round_trip(link, self._latency_ms(node.index, neighbour) / 500)
+        self._send(node, outputs)
+
+    def _latency_ms(self, one: int, other: int) -> int:
+        """The same for a pair at every time and in both directions."""
+        drawn = (one ^ other) * _SCRAMBLE & 0xFFFFFFFF
+        return self.conditions.latency_ms_min + (drawn * self._latency_span_ms >> 32)
+
+
+def _lacks(_: str) -> bool:
+    """Asked only about what gossip does not remember, and here nothing else is held."""
+    return True
