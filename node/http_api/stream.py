@@ -10,6 +10,7 @@ import asyncio
 import logging
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -38,8 +39,9 @@ QUERY_CHARACTERS_MAX: Final = 4_096
 MESSAGE_BYTES_MAX: Final = 1_024
 """A consumer has nothing to say but pings, pongs and goodbye, of 125 bytes each."""
 
-CLOSE_S_MAX: Final = 3.0
-"""How long a consumer may take to read the rest, and say goodbye. Shorter than a node takes to stop."""
+CLOSE_S_MAX: Final = 10.0
+STOP_S_MAX: Final = 3.0
+"""How long a consumer may take to read the rest and say goodbye; and where the node stops, which waits for it."""
 
 SIGNS_UNANSWERED_MAX: Final = 3
 
@@ -131,7 +133,9 @@ class _Talk:
         error = self._consumer.ending
         if error is not None:
             reason = _goodbye(self._node, self._consumer, error)
-            await self._socket.close(code=_CLOSE_CODES[error.code], message=reason, drain=False)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_close_s(error)):
+                    await self._socket.close(code=_CLOSE_CODES[error.code], message=reason, drain=False)
 
     async def _listen(self) -> None:
         """Until the client says goodbye, or something that it should not."""
@@ -168,6 +172,7 @@ async def get_events(node: "Node", request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={**_EVENTS_HEADERS, CURSOR_HEADER: begin})
         if request.method == "HEAD":
             return response
+        response.force_close()  # after a stream nobody asks for more
         await response.prepare(request)
         await response.write(b"retry: %d\nid: %s\n\n" % (_RETRY_MS, begin.encode()))
 
@@ -181,7 +186,7 @@ async def get_events(node: "Node", request: web.Request) -> web.StreamResponse:
             await _carry(node, consumer, outlet, give_sign)
             if consumer.ending is not None:
                 write(b"event: close\ndata: %s\n\n" % _goodbye(node, consumer, consumer.ending))
-                await outlet.emptied(CLOSE_S_MAX)
+                await outlet.emptied(_close_s(consumer.ending))
     return response
 
 
@@ -233,6 +238,10 @@ def _news(node: "Node", consumer: Consumer) -> bytes | None:
 def _goodbye(node: "Node", consumer: Consumer, error: ProtocolError) -> bytes:
     """At most 123 bytes, as a close frame has room for."""
     return msgspec.json.encode({"code": error.code, "cursor": node.streams.cursor(consumer)})
+
+
+def _close_s(error: ProtocolError) -> float:
+    return STOP_S_MAX if error.code is Code.STOPPING else CLOSE_S_MAX
 
 
 def _silent() -> ProtocolError:

@@ -47,7 +47,7 @@ _RETRY_AFTER_S: Final = 5
 
 
 class Streams:
-    """All consumers of a node. `last` is the place behind its last event."""
+    """The `consumers` of a node, in the order in which they came. `last` is the place behind its last event."""
 
     def __init__(self, settings: Settings, store: Store, last: Place) -> None:
         self.last = last
@@ -55,7 +55,7 @@ class Streams:
         self._store = store
         self._channels = Channels()
         self._recent = Recent(RECENT_BYTES_MAX)
-        self._consumers: dict[Consumer, None] = {}
+        self.consumers: dict[Consumer, None] = {}
         self._by_address: Counter[str] = Counter()
         self._admitted = 0
         self._is_closed = False
@@ -110,13 +110,13 @@ class Streams:
         self._check_room(address)
         with self._counted(address):
             consumer = Consumer(selection, form, await self._place_behind(cursor), write)
-            self._consumers[consumer] = None
+            self.consumers[consumer] = None
             if self._is_closed:
                 consumer.end(stopping())
             try:
                 yield consumer
             finally:
-                del self._consumers[consumer]
+                del self.consumers[consumer]
                 self._channels.leave(consumer)
 
     @contextmanager
@@ -194,7 +194,7 @@ class Streams:
     def close(self) -> None:
         """End all consumers, and take no more."""
         self._is_closed = True
-        for consumer in list(self._consumers):
+        for consumer in list(self.consumers):
             consumer.end(stopping())
 
     async def _stored(self, seq: int, limit: int) -> list[StreamedEvent]:

@@ -1,0 +1,113 @@
+"""Channels bring each event to those that want it, and to nobody else."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.streams.consumers import Channels, Consumer
+from node.streams.events import BEGINNING, Form, Selection, StreamedEvent
+from node.streams.hub import stopping
+from protocol.errors import Code, ProtocolError
+from tests.node.streams.test_events import streamed
+
+EVERYTHING = Selection()
+NAMES = st.frozensets(st.sampled_from(["a", "b", "c"]), max_size=3) | st.none()
+SELECTIONS = st.builds(
+    Selection, domains=st.frozensets(st.sampled_from(["example", "other"])) | st.none(), labels=NAMES
+)
+
+
+def plain(event: StreamedEvent) -> bytes:
+    return event.json
+
+
+def lined(event: StreamedEvent) -> bytes:
+    return event.json + b"\n"
+
+
+class Reader:
+    """A consumer, and what was written to it."""
+
+    def __init__(self, selection: Selection = EVERYTHING, form: Form = plain, room: int = 1_000) -> None:
+        self.written: list[bytes] = []
+        self.room = room
+        self.consumer = Consumer(selection, form, BEGINNING, self.write)
+
+    def write(self, data: bytes) -> bool:
+        self.written.append(data)
+        self.room -= 1
+        return self.room > 0
+
+
+def publish(channels: Channels, event: StreamedEvent) -> list[Consumer]:
+    return [full for channel in channels.of(event) for full in channel.give([event], event.place)]
+
+
+@given(
+    st.lists(st.tuples(SELECTIONS, st.sampled_from([plain, lined]), st.booleans()), max_size=12),
+    st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=4),
+)
+def test_each_event_goes_once_to_everyone_who_wants_it(
+    wanted: list[tuple[Selection, Form, bool]], labels: list[str]
+) -> None:
+    channels = Channels()
+    readers = [Reader(selection, form) for selection, form, _ in wanted]
+    for reader in readers:
+        channels.join(reader.consumer)
+    for reader, (_, _, leaves) in zip(readers, wanted, strict=True):
+        if leaves:
+            channels.leave(reader.consumer)
+    events = [streamed(seq, label=label) for seq, label in enumerate(labels, start=1)]
+
+    for event in events:
+        publish(channels, event)
+
+    for reader, (selection, form, leaves) in zip(readers, wanted, strict=True):
+        taken = [event for event in events if not leaves and selection.takes(event.domain, event.label)]
+        assert reader.written == [form(event) for event in taken]
+
+
+@given(st.lists(SELECTIONS, max_size=8))
+def test_when_all_have_left_nothing_is_left_of_them(selections: list[Selection]) -> None:
+    channels = Channels()
+    consumers = [Reader(selection).consumer for selection in selections]
+    for consumer in consumers:
+        channels.join(consumer)
+
+    for consumer in (*consumers, *consumers):
+        channels.leave(consumer)
+
+    assert not any(vars(channels).values())
+
+
+def test_who_wants_the_same_in_the_same_spelling_gets_the_same_bytes() -> None:
+    channels = Channels()
+    one, other = Reader(), Reader()
+    channels.join(one.consumer)
+    channels.join(other.consumer)
+
+    publish(channels, streamed())
+
+    assert one.written[0] is other.written[0]
+
+
+def test_one_without_room_holds_nobody_up_and_is_named() -> None:
+    channels = Channels()
+    full, other = Reader(room=1), Reader()
+    channels.join(full.consumer)
+    channels.join(other.consumer)
+
+    named = publish(channels, streamed())
+
+    assert named == [full.consumer]
+    assert (full.consumer.is_full, full.consumer.woken.is_set()) == (True, True)
+    assert (other.consumer.is_full, len(other.written)) == (False, 1)
+
+
+def test_the_first_reason_to_end_stands() -> None:
+    consumer = Reader().consumer
+
+    consumer.end(ProtocolError(Code.TIMEOUT, "it reads nothing"))
+    consumer.end(stopping())
+
+    assert consumer.ending is not None
+    assert (consumer.ending.code, consumer.woken.is_set()) == (Code.TIMEOUT, True)

@@ -1,0 +1,353 @@
+"""Every event, once and in order, first from the store and then live, whatever happens in between."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from node.settings import Settings
+from node.streams import Consumer, Selection, Streams
+from node.streams.events import BEGINNING
+from node.streams.hub import PAGE_EVENTS_MIN, PIECE_BYTES_AIM, RECENT_BYTES_MAX
+from protocol.errors import Code, ProtocolError
+from tests.history import BOB, claim
+from tests.node.pipeline import NOW, PEER, Pipeline, pipeline
+from tests.node.streams.test_consumers import lined
+
+ADDRESS = "192.0.2.1"
+EVERYTHING = Selection()
+
+
+@asynccontextmanager
+async def streaming(folder: Path, **chosen: Any) -> AsyncIterator[tuple[Pipeline, Streams]]:
+    async with pipeline(folder, **chosen) as pipe:
+        streams = await Streams.load(Settings(data=folder, **chosen), pipe.store)
+        pipe.commits.watchers.append(streams.on_commit)
+        yield pipe, streams
+
+
+class Reader:
+    """One who reads as fast as the test says: `room` is how many more writes find some."""
+
+    def __init__(self, streams: Streams, selection: Selection = EVERYTHING) -> None:
+        self.room = 10**6
+        self.has_read = asyncio.Event()
+        self._streams = streams
+        self._selection = selection
+        self._written = b""
+
+    def opened(self, since: str | None = None, address: str | None = None) -> AbstractAsyncContextManager[Consumer]:
+        return self._streams.opened(self._selection, lined, since, self._write, address)
+
+    def _write(self, data: bytes) -> bool:
+        self._written += data
+        self.has_read.set()
+        self.room -= 1
+        return self.room > 0
+
+    async def read(self, consumer: Consumer) -> None:
+        """Make room, as a client does that reads on."""
+        self.room = 10**6
+        consumer.is_full = False
+        await self._streams.feed(consumer)
+
+    @property
+    def events(self) -> list[Any]:
+        return [json.loads(line) for line in self._written.splitlines()]
+
+    @property
+    def labels(self) -> list[str]:
+        return [event["label"] for event in self.events]
+
+
+def refused_as(code: Code) -> Callable[[ProtocolError], bool]:
+    return lambda error: error.code is code
+
+
+async def test_what_is_stored_comes_first_and_what_is_live_after_it(tmp_path: Path) -> None:
+    async with streaming(tmp_path) as (pipe, streams):
+        await pipe.take(claim("one", at=NOW))
+        await pipe.take(claim("two", at=NOW), claim("three", at=NOW))
+        reader = Reader(streams)
+        async with reader.opened("0") as consumer:
+            await streams.feed(consumer)
+            await pipe.take(claim("four", at=NOW))
+
+    assert [event["seq"] for event in reader.events] == [1, 2, 3, 4]
+    assert reader.labels[0::3] == ["one", "four"]
+
+
+async def test_without_a_cursor_a_stream_begins_now(tmp_path: Path) -> None:
+    async with streaming(tmp_path) as (pipe, streams):
+        await pipe.take(claim("one", at=NOW))
+        reader = Reader(streams)
+        async with reader.opened() as consumer:
+            await pipe.take(claim("two", at=NOW))
+            await streams.feed(consumer)
+            await pipe.take(claim("three", at=NOW))
+
+    assert reader.labels == ["two", "three"]
+
+
+async def test_nothing_is_told_before_it_is_committed(tmp_path: Path) -> None:
+    async with streaming(tmp_path) as (pipe, streams):
+        told: list[int] = []
+        pipe.commits.watchers.insert(0, lambda decided: told.append(decided.first_seq))
+        reader = Reader(streams)
+        async with reader.opened() as consumer:
+            await streams.feed(consumer)
+            taking = asyncio.create_task(pipe.take(claim("one", at=NOW)))
+            await reader.has_read.wait()
+            stored = await pipe.store.events(0, 10)
+            await taking
+
+    assert [each.seq for each in stored] == told == [1]
+
+
+WRITES = st.lists(
+    st.tuples(st.lists(st.sampled_from("abc"), min_size=1, max_size=6), st.sampled_from(["room", "none", "one"])),
+    max_size=6,
+)
+
+
+@given(writes=WRITES, label=st.sampled_from([None, "a", "d"]), begins=st.integers(0, 6))
+@settings(max_examples=30)
+def test_no_event_is_missed_or_repeated_whatever_room_there_is(
+    writes: list[tuple[list[str], str]], label: str | None, begins: int
+) -> None:
+    """Each write makes claims while the consumer reads what is stored, with or without room for it."""
+
+    async def run(folder: Path) -> tuple[list[Any], list[Any]]:
+        async with streaming(folder, max_age=None) as (pipe, streams):
+            selection = Selection(labels=None if label is None else frozenset({label}))
+            reader, everything = Reader(streams, selection), Reader(streams)
+            number = 0
+
+            async def write(labels: list[str]) -> None:
+                nonlocal number
+                number += len(labels)
+                records = [claim(each, at=number + at) for at, each in enumerate(labels)]
+                await asyncio.gather(pipe.take(*records[:2]), pipe.take(*records[2:]))
+
+            for labels, _ in writes[:begins]:
+                await write(labels)
+            async with reader.opened("0") as consumer:
+                for labels, room in writes[begins:]:
+                    reader.room = {"none": 1, "one": 2, "room": 10**6}[room]
+                    await asyncio.gather(write(labels), streams.feed(consumer), return_exceptions=False)
+                await reader.read(consumer)
+                assert consumer.is_live
+            async with everything.opened("0") as consumer:
+                await streams.feed(consumer)
+            return reader.events, everything.events
+
+    with TemporaryDirectory() as folder:
+        given_events, all_events = asyncio.run(run(Path(folder)))
+
+    assert [event["seq"] for event in all_events] == list(range(1, len(all_events) + 1))
+    assert given_events == [event for event in all_events if label in (None, event["label"])]
+
+
+async def test_a_commit_larger_than_a_socket_holds_is_given_as_far_as_there_is_room(tmp_path: Path) -> None:
+    records = [claim(f"label-{number}", at=NOW, text="x" * 30_000) for number in range(10)]
+    async with streaming(tmp_path) as (pipe, streams):
+        reader = Reader(streams)
+        async with reader.opened() as consumer:
+            await streams.feed(consumer)
+            reader.room = 1
+            await pipe.take(*records)
+            at_first = len(reader.events)
+            cursor, place = streams.cursor(consumer), streams.place(consumer).seq
+            await reader.read(consumer)
+
+    assert at_first == place == PIECE_BYTES_AIM // 30_000
+    assert reader.events[at_first - 1]["cursor"] == cursor
+    assert [event["seq"] for event in reader.events] == list(range(1, 11))
+
+
+async def test_one_who_fell_far_behind_reads_on_from_the_store(tmp_path: Path) -> None:
+    """More than is kept in memory is written while it has no room."""
+    count = RECENT_BYTES_MAX // 60_000 + 2 * PAGE_EVENTS_MIN
+    async with streaming(tmp_path) as (pipe, streams):
+        reader = Reader(streams)
+        async with reader.opened() as consumer:
+            await streams.feed(consumer)
+            reader.room = 1
+            for start in range(0, count, 20):
+                labels = [f"label-{number}" for number in range(start, min(start + 20, count))]
+                await pipe.take(*(claim(label, at=NOW, text="x" * 60_000) for label in labels))
+            behind = len(reader.events)
+            await reader.read(consumer)
+
+    assert behind < 20
+    assert [event["seq"] for event in reader.events] == list(range(1, count + 1))
+
+
+async def test_a_place_moves_on_past_what_is_not_wanted(tmp_path: Path) -> None:
+    async with streaming(tmp_path) as (pipe, streams):
+        reader = Reader(streams, Selection(labels=frozenset({"mine"})))
+        await pipe.take(claim("before", at=NOW))
+        async with reader.opened("0") as consumer:
+            await streams.feed(consumer)
+            stored = streams.place(consumer)
+            await pipe.take(claim("after", at=NOW))
+            live = streams.place(consumer)
+
+    assert (stored.seq, live.seq, reader.events) == (1, 2, [])
+
+
+async def test_a_head_that_is_taken_back_is_told_with_the_one_before_and_the_reason(tmp_path: Path) -> None:
+    founded, older = claim("garden", at=NOW), claim("garden", by=BOB, at=NOW - 10)
+    async with streaming(tmp_path) as (pipe, streams):
+        reader = Reader(streams)
+        async with reader.opened() as consumer:
+            await streams.feed(consumer)
+            await pipe.take(founded)
+            await pipe.take(older, origin=PEER)
+
+    told = [(event["seq"], event["type"], event["id"], event.get("previous")) for event in reader.events]
+    assert told == [(1, "accepted", founded.id, None), (2, "reverted", older.id, founded.id)]
+    assert "rival" in reader.events[1]["reason"]
+
+
+async def test_a_record_that_waited_for_its_predecessor_is_told_under_the_signature_it_was_stored_with(
+    tmp_path: Path,
+) -> None:
+    first = claim("garden", at=NOW - 10)
+    second = claim("garden", at=NOW, prev=first)
+    async with streaming(tmp_path) as (pipe, streams):
+        reader = Reader(streams)
+        async with reader.opened() as consumer:
+            await streams.feed(consumer)
+            await pipe.take(second, origin=PEER)
+            await pipe.take(first, origin=PEER)
+        again = Reader(streams)
+        async with again.opened("0") as consumer:
+            await streams.feed(consumer)
+
+    assert [event["id"] for event in reader.events] == [first.id, second.id]
+    assert reader.events == again.events
+
+
+async def test_a_cursor_holds_over_a_restart(tmp_path: Path) -> None:
+    async with streaming(tmp_path) as (pipe, streams):
+        await pipe.take(claim("one", at=NOW), claim("two", at=NOW))
+        reader = Reader(streams)
+        async with reader.opened("0") as consumer:
+            await streams.feed(consumer)
+    async with streaming(tmp_path) as (pipe, streams):
+        await pipe.take(claim("three", at=NOW))
+        for event in reader.events:
+            later = Reader(streams)
+            async with later.opened(event["cursor"]) as consumer:
+                await streams.feed(consumer)
+            assert [each["seq"] for each in later.events] == list(range(event["seq"] + 1, 4))
+
+
+async def test_a_cursor_from_before_a_backup_was_restored_is_unknown_though_the_epoch_is_the_same(
+    tmp_path: Path,
+) -> None:
+    """The same numbers went to other events: going on from there would skip some in silence."""
+    node, backup = tmp_path / "node", tmp_path / "backup"
+    node.mkdir()
+    async with streaming(node) as (pipe, streams):
+        await pipe.take(claim("one", at=NOW))
+        kept = streams.last.cursor(pipe.store.epoch)
+    shutil.copytree(node, backup)
+    async with streaming(node) as (pipe, streams):
+        await pipe.take(claim("two", at=NOW))
+        lost = streams.last.cursor(pipe.store.epoch)
+        await pipe.take(claim("three", at=NOW))
+        ahead = streams.last.cursor(pipe.store.epoch)
+    async with streaming(backup) as (pipe, streams):
+        await pipe.take(claim("four", at=NOW))
+        async with Reader(streams).opened(kept) as consumer:
+            assert consumer.place.seq == 1
+        for cursor in (lost, ahead):
+            with pytest.raises(ProtocolError, check=refused_as(Code.CURSOR_UNKNOWN)):
+                async with Reader(streams).opened(cursor):
+                    pass
+
+
+async def test_the_cursor_of_an_empty_store_is_the_beginning_of_that_store_only(tmp_path: Path) -> None:
+    async with streaming(tmp_path) as (pipe, streams):
+        cursor = streams.last.cursor(pipe.store.epoch)
+        await pipe.take(claim("one", at=NOW))
+        async with Reader(streams).opened(cursor) as consumer:
+            begin = consumer.place
+        with pytest.raises(ProtocolError, check=refused_as(Code.CURSOR_UNKNOWN)):
+            async with Reader(streams).opened(BEGINNING.cursor("f" * 32)):
+                pass
+
+    assert begin == BEGINNING
+
+
+async def test_one_consumer_past_the_limit_of_all_is_told_to_come_back(tmp_path: Path) -> None:
+    async with streaming(tmp_path, streams_max=2) as (_, streams):
+        async with Reader(streams).opened(), Reader(streams).opened():
+            with pytest.raises(ProtocolError, check=refused_as(Code.OVERLOADED)):
+                async with Reader(streams).opened():
+                    pass
+        async with Reader(streams).opened(), Reader(streams).opened():
+            assert len(streams) == 2
+    assert len(streams) == 0
+
+
+async def test_one_consumer_past_the_limit_of_an_address_is_told_so_and_others_are_not(tmp_path: Path) -> None:
+    async with streaming(tmp_path, streams_per_address_max=1) as (_, streams):
+        async with Reader(streams).opened(address=ADDRESS):
+            with pytest.raises(ProtocolError, check=refused_as(Code.RATE_LIMITED)):
+                async with Reader(streams).opened(address=ADDRESS):
+                    pass
+            async with Reader(streams).opened(address="192.0.2.2"), Reader(streams).opened(), Reader(streams).opened():
+                pass
+        async with Reader(streams).opened(address=ADDRESS):
+            pass
+
+
+async def test_a_refused_cursor_takes_nobodys_place(tmp_path: Path) -> None:
+    async with streaming(tmp_path, streams_max=1, streams_per_address_max=1) as (_, streams):
+        for _ in range(2):
+            with pytest.raises(ProtocolError, check=refused_as(Code.MALFORMED)):
+                async with Reader(streams).opened("nonsense", ADDRESS):
+                    pass
+
+    assert len(streams) == 0
+
+
+async def test_a_node_that_stops_ends_its_consumers_and_takes_no_more(tmp_path: Path) -> None:
+    async with streaming(tmp_path) as (pipe, streams):
+        await pipe.take(claim("one", at=NOW))
+        reader = Reader(streams)
+        async with reader.opened("0") as consumer:
+            streams.close()
+            await streams.feed(consumer)
+            assert consumer.ending is not None
+            assert (consumer.ending.code, consumer.woken.is_set()) == (Code.STOPPING, True)
+        with pytest.raises(ProtocolError, check=refused_as(Code.STOPPING)):
+            async with reader.opened():
+                pass
+
+    assert reader.events == []
+
+
+async def test_a_domain_that_is_no_longer_supported_is_not_shown(tmp_path: Path) -> None:
+    async with streaming(tmp_path) as (pipe, _):
+        await pipe.take(claim("one", at=NOW, domain="left"), claim("one", at=NOW, domain="kept"))
+    async with streaming(tmp_path, domains=["kept"]) as (_, streams):
+        asked = [None, frozenset({"left"}), frozenset({"kept", "left"})]
+        readers = [Reader(streams, streams.selection(domains, None)) for domains in asked]
+        for reader in readers:
+            async with reader.opened("0") as consumer:
+                await streams.feed(consumer)
+
+    shown = [[event["domain"] for event in reader.events] for reader in readers]
+    assert shown == [["kept"], [], ["kept"]]
