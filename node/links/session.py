@@ -28,7 +28,7 @@ from node.links.wire import CLOSE_S_MAX, Wire, WireEndedError
 from node.store import Cursor
 from protocol.admission import Trust
 from protocol.errors import Code
-from protocol.link import Phase
+from protocol.status import Phase
 from protocol.messages import RECORDS_MAX, Have, Prune, Want
 from protocol.orders import Close, Found, Heard, Load, Opened, Order, PutCursor, Send, Take
 from protocol.record import SignedRecord
