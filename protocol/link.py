@@ -23,6 +23,8 @@ from protocol.session import Session, Setting
 from protocol.status import LinkState, LinkStatus, Phase
 from protocol.terms import Flows, Identity, LinkLimits, Role, Shelf, Terms
 
+__all__ = ["Link", "Phase"]
+
 
 class Link:
     """One end of one link.
@@ -70,6 +72,16 @@ class Link:
         times = (self._deadlines.next_at, self._session.next_at if self._session else None)
         return min((at for at in times if at is not None), default=None)
 
+    @property
+    def state(self) -> LinkState:
+        """What `status` says of the state, without the rest."""
+        return self._session.state if self._session else LinkState.CATCHING_UP
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left to do of what this end knows of, until a record comes or a repair is due."""
+        return self._session is not None and self._session.is_settled
+
     def start(self, now: float) -> list[Order]:
         """The connection stands. Call this first, once."""
         self._deadlines.expect(Wait.GREETING, now, is_due=True)
@@ -112,6 +124,10 @@ class Link:
         """Say this to the peer for gossip. A `have` is dropped while the link is behind: a pass will bring it."""
         return self._do(now, lambda: self._tell(message))
 
+    def compare(self, now: float) -> list[Order]:
+        """Look for what was missed now, instead of when the next repair is due. The link is open."""
+        return self._do(now, lambda: self._open.compare(now))
+
     def close(self, code: Code, detail: str) -> list[Order]:
         """Say why, and close: `stopping`, `restart`, `duplicate_link`, or whatever the node found."""
         if self.phase is Phase.CLOSED:
@@ -125,7 +141,7 @@ class Link:
         return LinkStatus(
             role=self.role,
             phase=self.phase,
-            state=session.state if session else LinkState.CATCHING_UP,
+            state=self.state,
             peer_key=self.peer_key,
             agent=self._theirs.agent if self._theirs else None,
             in_flight_frames=session.outflow.in_flight.frames if session else 0,
