@@ -32,6 +32,7 @@ class Repairing:
         self._delay_s = 0.0
         self._found_before = 0
         self._is_first = True
+        self._has_compared = False
         self._list_at: float | None = None
         self._confirm_at: float | None = None
         self.is_list_due = False
@@ -40,6 +41,17 @@ class Repairing:
     @property
     def next_at(self) -> float | None:
         return self._list_at if self._confirm_at is None else self._confirm_at
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a comparison has begun, or is to be confirmed, or follows the catch-up at once."""
+        return not self._has_compared or self.is_list_due or self._confirm_at is not None or not self._reconciling.is_idle
+
+    def hurry(self, now: float) -> None:
+        """Compare at once, unless that is under way."""
+        if not self.is_under_way:
+            self._list_at = now
+            self.on_time(now)
 
     def go_on(self, now: float) -> None:
         """Nothing else is under way: set the time for what comes next, where it is not set."""
@@ -53,6 +65,7 @@ class Repairing:
     def on_list(self, differing: list[str]) -> None:
         """The acceptor's list has come; these domains differ."""
         self.is_list_due = False
+        self._has_compared = True
         for domain in differing:
             self._reconciling.begin(domain, is_repair=True)
 

@@ -77,6 +77,11 @@ class Session:
             LinkState.LIVE if self._comparing.is_known and not self._catching_up and is_idle else LinkState.CATCHING_UP
         )
 
+    @property
+    def is_settled(self) -> bool:
+        is_repairing = self._repairing is not None and self._repairing.is_under_way
+        return self.state is LinkState.LIVE and not is_repairing
+
     def domains(self) -> Mapping[str, DomainStatus]:
         """Every domain that either side holds, in order."""
         return {
@@ -119,6 +124,13 @@ class Session:
             self._catching_up.wait_no_longer()
         if self._repairing is not None:
             self._repairing.on_time(now)
+
+    def compare(self, now: float) -> None:
+        """Begin a repair; an acceptor says what it holds, and leaves the rest to the dialler."""
+        if self._repairing is None:
+            self._setting.outbox.send(*self._comparing.list_pages())
+        elif self._comparing.is_known and not self._catching_up:
+            self._repairing.hurry(now)
 
     def go_on(self, now: float) -> None:
         """Carry what has come to its end to whoever goes on with it; begin and end waits."""
