@@ -80,6 +80,13 @@ class Node:
         """Ends with the store's error, when it has one: the node has to stop then."""
         return self.commits.failed
 
+    def fail(self, error: BaseException) -> None:
+        """Stop, because a part that works all the time has ended and would be missed: a node without it looks well and
+        is not. The first error counts.
+        """
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
     def health(self) -> list[str]:
         """Why it cannot do its work, in words; empty where all is well."""
         return health.problems(self)

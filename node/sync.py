@@ -201,8 +201,12 @@ class Sync:
         return asked
 
     async def _watch(self) -> None:
-        async for peers in self._node.peers.watch(self._node.settings.peers_poll):
-            await self._adopt([peer for peer in peers if is_http(peer)])
+        try:
+            async for peers in self._node.peers.watch(self._node.settings.peers_poll):
+                await self._adopt([peer for peer in peers if is_http(peer)])
+        except Exception as error:
+            log.exception("the peers table is no longer followed")
+            self._node.fail(error)
 
     async def _adopt(self, peers: Sequence[Peer]) -> None:
         """Make the workers those of these peers."""
@@ -232,10 +236,9 @@ class Sync:
     async def _repeat(self, worker: _Worker, interval_s: float) -> None:
         try:
             await worker.repeat(interval_s)
-        except Exception:
-            # The store's error ends the node through `node.failed`; what else gets here is a fault of ours, to be seen.
+        except Exception as error:
             log.exception("syncing at the interval ended", peer=hidden(worker.peer.name))
-            raise
+            self._node.fail(error)
 
 
 def pause_s(interval_s: float, failures: int) -> float:

@@ -54,7 +54,7 @@ class Links:
         self._diallers: dict[str, tuple[Dialler, Callable[[], bool]]] = {}
         self._peers: Sequence[Peer] = ()
         self._entrance = Entrance(node.settings)
-        self._tasks = Tasks(_on_failure)
+        self._tasks = Tasks(self._on_failure)
         self._is_closing = False
         self._limits = LinkLimits(repair_s=node.settings.repair_interval)
         gossip = Gossip(GossipLimits(), node.world.random)
@@ -220,7 +220,6 @@ class Links:
         name = session.acquaintance.standing.name or session.peer_key
         return hidden(name) if name else session.wire.address
 
-
-def _on_failure(error: BaseException) -> None:
-    # The store's error ends the node through `node.failed`; what else gets here is a fault of ours, to be seen.
-    log.error("the work on links failed", exc_info=error)
+    def _on_failure(self, error: BaseException) -> None:
+        log.error("the work on links failed", exc_info=error)
+        self.node.fail(error)
