@@ -11,6 +11,7 @@ to become one, and says what is missing where it does not.
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -56,6 +57,13 @@ class Tie(msgspec.Struct, frozen=True):
         return [flow for flow, is_wanted in ((out, self.push), (back, self.pull)) if is_wanted]
 
 
+class Backup(msgspec.Struct, frozen=True):
+    """The databases of a machine, as they were at a time of the loop's clock."""
+
+    databases: dict[Path, bytes]
+    at_s: float
+
+
 class Cluster:
     """Machines, users and ties. `checkers` watches them all."""
 
@@ -90,37 +98,40 @@ class Cluster:
         await dialler.running.peers.put(Peer(url=acceptor.url(tie.scheme), push=tie.push, pull=tie.pull))
         return tie
 
-    def part(self, group: Iterable[Machine]) -> None:
-        """Cut all wires between these machines and the others, both ways."""
+    def part(self, group: Iterable[Machine]) -> list[Wire]:
+        """Cut all wires between these machines and the others, both ways. Returns what was cut."""
         inside = list(group)
-        self._note("parted", names=_names(inside))
-        for wire in self._border(inside):
+        self.note("parted", names=_names(inside))
+        wires = self.border(inside)
+        for wire in wires:
             wire.cut()
+        return wires
 
-    def silence(self, group: Iterable[Machine]) -> None:
-        """Cut the wires from these machines to the others, and not those back."""
+    def silence(self, group: Iterable[Machine]) -> list[Wire]:
+        """Cut the wires from these machines to the others, and not those back. Returns what was cut."""
         inside = list(group)
-        self._note("silenced", names=_names(inside))
-        for one in inside:
-            for other in self._outside(inside):
-                self.wire(one, other).cut()
+        self.note("silenced", names=_names(inside))
+        wires = [self.wire(one, other) for one in inside for other in self._outside(inside)]
+        for wire in wires:
+            wire.cut()
+        return wires
 
     def heal(self) -> None:
         """Make every wire whole."""
-        self._note("healed")
+        self.note("healed")
         for wire in list(self.simulation.network.wires()):
             wire.is_refusing = False
-            if wire.is_cut:
+            while wire.is_cut:
                 wire.heal()
 
     def reset(self, one: Machine, other: Machine) -> None:
         """Break the connections between the two."""
         count = self.simulation.network.reset(one.host, other.host)
-        self._note("reset", between=f"{one.name} and {other.name}", connections=count)
+        self.note("reset", between=f"{one.name} and {other.name}", connections=count)
 
     def weather(self, weather: Weather, machines: Iterable[Machine] | None = None) -> None:
         """Give the wires of these machines, or all of them, this weather."""
-        self._note("weather", **msgspec.structs.asdict(weather))
+        self.note("weather", **msgspec.structs.asdict(weather))
         chosen = list(self.machines.values()) if machines is None else list(machines)
         if machines is None:
             self.simulation.network.weather = weather
@@ -148,8 +159,18 @@ class Cluster:
             if loop.time() - begin_s >= within_s:
                 raise NotSettledError("\n".join(map(str, pending[:20])))
             await asyncio.sleep(LOOK_EVERY_S)
-        self._note("settled", after_s=round(loop.time() - begin_s, 3))
+        self.note("settled", after_s=round(loop.time() - begin_s, 3))
         return loop.time() - begin_s
+
+    def backup(self, machine: Machine) -> Backup:
+        """A copy of a machine's database as it is committed now."""
+        return Backup(machine.disk.backup(), asyncio.get_running_loop().time())
+
+    def restore(self, machine: Machine, backup: Backup) -> None:
+        """Put the copy in the place of the database. The node must not be running."""
+        self.note("restored", machine=machine.name, age_s=round(asyncio.get_running_loop().time() - backup.at_s, 3))
+        machine.disk.restore(backup.databases)
+        self.checkers.on_restore(machine, backup.at_s)
 
     async def close(self) -> None:
         """Stop all nodes as an operator would."""
@@ -158,7 +179,8 @@ class Cluster:
         for machine in self.machines.values():
             machine.disk.close()
 
-    def _border(self, inside: Sequence[Machine]) -> list[Wire]:
+    def border(self, inside: Sequence[Machine]) -> list[Wire]:
+        """The wires between these machines and all others, both ways."""
         return [
             wire
             for one in inside
@@ -169,7 +191,8 @@ class Cluster:
     def _outside(self, inside: Sequence[Machine]) -> list[Machine]:
         return [machine for machine in self.machines.values() if machine not in inside]
 
-    def _note(self, what: str, **facts: object) -> None:
+    def note(self, what: str, **facts: object) -> None:
+        """A line in the trace that is about no single machine."""
         self.simulation.trace.note("", what, **facts)
 
 

@@ -162,7 +162,7 @@ class InMemoryNetwork:
     def wake(self, host: Host) -> None:
         for (_, target), wire in list(self._wires.items()):
             if target is host and not wire.is_cut:
-                wire.heal()
+                wire.wake()
 
     def listen(self, factory: Callable[[], asyncio.BaseProtocol], host: str | None, port: int) -> Listener:  # noqa: ARG002
         return _HERE.get().listen(factory, port)

@@ -28,7 +28,9 @@ EPOCH_S: Final = 1_700_000_000
 
 
 class Simulation:
-    """What all nodes of a run share. `faults` of the loop are whatever nobody caught."""
+    """What all nodes of a run share. `errors` is what nodes and libraries log as faults of their own, each
+    with the host's name.
+    """
 
     def __init__(self, seed: object, weather: Weather | None = None) -> None:
         self.seed = seed
@@ -37,6 +39,7 @@ class Simulation:
         self.network = InMemoryNetwork(self.loop, self.trace, seed, weather or Weather())
         self.loop.network = self.network
         self.verdicts = Verdicts()
+        self.errors: list[tuple[str, str]] = []
 
     def stream(self, name: str) -> Random:
         """A stream of chance that depends on the seed and this name, and on nothing else."""
@@ -48,17 +51,17 @@ class Simulation:
 
     def run(self, main: Coroutine[Any, Any, _T]) -> _T:
         """Run this to its end. What anything logs goes into the trace."""
-        with _logged(self.trace), trip_wire(self.now_s, self.stream("libraries")):
+        with _logged(self.trace, self.errors), trip_wire(self.now_s, self.stream("libraries")):
             return run(main, self.loop)
 
 
 @contextmanager
-def _logged(trace: Trace) -> Iterator[None]:
+def _logged(trace: Trace, errors: list[tuple[str, str]]) -> Iterator[None]:
     """Have structlog and logging write into the trace."""
     before = structlog.get_config()
-    handler = _Handler(trace)
+    handler = _Handler(trace, errors)
     root = logging.getLogger()
-    structlog.configure(processors=[_to(trace)], logger_factory=structlog.ReturnLoggerFactory())
+    structlog.configure(processors=[_to(trace, errors)], logger_factory=structlog.ReturnLoggerFactory())
     root.addHandler(handler)
     try:
         yield
@@ -67,24 +70,32 @@ def _logged(trace: Trace) -> Iterator[None]:
         structlog.configure(**before)
 
 
-def _to(trace: Trace) -> Callable[..., str]:
-    def note(_logger: Any, _level: str, event: dict[str, Any]) -> str:
-        event.pop("exc_info", None)
-        trace.note(_place(), "log", event=event.pop("event", ""), **event)
+def _to(trace: Trace, errors: list[tuple[str, str]]) -> Callable[..., str]:
+    def note(_logger: Any, level: str, event: dict[str, Any]) -> str:
+        words, error = event.pop("event", ""), event.pop("exc_info", None)
+        trace.note(_place(), "log", event=words, **event)
+        if level in _FAULTS:
+            errors.append((_place(), f"{words} {event} {error or ''}"))
         return ""
 
     return note
 
 
+_FAULTS: Final = ("error", "exception", "critical")
+
+
 class _Handler(logging.Handler):
     """For libraries, which use `logging`."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, errors: list[tuple[str, str]]) -> None:
         super().__init__(logging.WARNING)
         self._trace = trace
+        self._errors = errors
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._trace.note(_place(), "warning", text=record.getMessage())
+        self._trace.note(_place(), record.levelname.lower(), text=record.getMessage())
+        if record.levelno >= logging.ERROR:
+            self._errors.append((_place(), f"{record.getMessage()} {record.exc_info or ''}"))
 
 
 def _place() -> str:

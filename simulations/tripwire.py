@@ -26,7 +26,7 @@ CLOCK_READERS: Final = {
 
 CHANCE_DRAWERS: Final = {
     "aiohttp": "the key of a WebSocket handshake, and masks",
-    "websockets": "the key of a WebSocket handshake, and masks",
+    "websockets": "the key of a WebSocket handshake, masks, and the name of a connection in its log",
 }
 """Libraries that may ask for random bytes; they get those of the run."""
 
@@ -36,7 +36,7 @@ SOCKET_MAKERS: Final = {"aiohappyeyeballs": "makes a socket, and has the loop co
 TIMERS_OF_OTHERS: Final = {"hypothesis": "how long a test takes", "_pytest": "how long a test takes"}
 """Who may measure real time around and under a run, without any effect on it."""
 
-_INNER: Final = ("random", "secrets", "simulations.tripwire")
+_INNER: Final = ("random", "secrets", "uuid", "simulations.tripwire")
 """Modules that only pass a question on."""
 
 

@@ -42,7 +42,7 @@ class Wire:
         self.weather = weather
         self.loop = loop
         self.trace = trace
-        self.is_cut = False
+        self.cuts = 0
         self.is_refusing = False
         """New connections are refused; those that are there live on."""
         self.carried_bytes = 0
@@ -68,12 +68,22 @@ class Wire:
         rate = self.weather.bytes_per_second
         return 0.0 if rate is None else size_bytes / rate
 
+    @property
+    def is_cut(self) -> bool:
+        return self.cuts > 0
+
     def cut(self) -> None:
-        self.is_cut = True
+        """Let nothing through. Two faults may cut one wire: it is whole when both are over."""
+        self.cuts += 1
 
     def heal(self) -> None:
+        """Take one cut away."""
+        self.cuts = max(0, self.cuts - 1)
+        if not self.is_cut:
+            self.wake()
+
+    def wake(self) -> None:
         """What waited is sent again, each pipe after a while of its own."""
-        self.is_cut = False
         for pipe in list(self.pipes):
             pipe.deliver_soon(self.delay_s(0) + self._random.uniform(0, _RESEND_S_MIN))
         for pipe in list(self.returns):
