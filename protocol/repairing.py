@@ -45,7 +45,9 @@ class Repairing:
     @property
     def is_under_way(self) -> bool:
         """Whether a comparison has begun, or is to be confirmed, or follows the catch-up at once."""
-        return not self._has_compared or self.is_list_due or self._confirm_at is not None or not self._reconciling.is_idle
+        return (
+            not self._has_compared or self.is_list_due or self._confirm_at is not None or not self._reconciling.is_idle
+        )
 
     def hurry(self, now: float) -> None:
         """Compare at once, unless that is under way."""
