@@ -1,17 +1,17 @@
 """A person at the explorer: a page of one node, and what a test does on it."""
 
-import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import quote
 
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request
 
 from node.node import Node
-from protocol.record import Record, SignedRecord
-from tests.history import ALICE, claim, signed
+from protocol.record import Record
+from protocol.signing import SigningKey
+from tests.history import ALICE, claim
 from tests.node.http_api.talking import Client
 
 WAIT_MS: Final = 30_000
@@ -20,72 +20,71 @@ WAIT_MS: Final = 30_000
 NOW: Final = int(time.time())
 """When these tests began: their nodes have the real clock, as their browser has."""
 
+FAR_HOST: Final = "far.example"
+"""A name under which the browser reaches nodes here, but not as this machine itself: pages from there are less trusted."""
+
 
 class Explorer:
     """One page in a profile of its own. `said` is what it said on its console, `strangers` whom else it asked."""
 
-    def __init__(self, context: BrowserContext, page: Page, node: Node) -> None:
+    def __init__(self, context: BrowserContext, page: Page, url: str) -> None:
         self.context = context
         self.page = page
-        self.node = node
+        self.url = url
         self.said: list[str] = []
         self.strangers: list[str] = []
+        self.sent: list[str] = []
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, browser: Browser, node: Node, **options: Any) -> "AsyncIterator[Explorer]":
+    async def opened(cls, browser: Browser, url: str, **options: Any) -> "AsyncIterator[Explorer]":
         """Open the overview. At the end the page has to have been silent, and to have kept to its node."""
         context = await browser.new_context(**options)
         context.set_default_timeout(WAIT_MS)
         try:
             page = await context.new_page()
-            explorer = cls(context, page, node)
+            explorer = cls(context, page, url)
             page.on("console", explorer._on_console)
             page.on("pageerror", lambda error: explorer.said.append(str(error)))
             page.on("request", explorer._on_request)
-            await page.goto(f"{node.url}/")
+            await page.goto(f"{url}/")
             yield explorer
         finally:
             await context.close()
         assert explorer.said == []
         assert explorer.strangers == []
 
-    async def go(self, *names: str, query: str = "") -> None:
+    async def go(self, view: str, *names: str, query: str = "") -> None:
         """Open the place of these names: `go("label", "example", "garden")`."""
-        path = "/".join(quote(name, safe="") for name in names)
-        await self.page.goto(f"{self.node.url}/#/{path}{query}")
-        await self.page.locator(f"main[data-view='{names[0] or 'overview'}'] h1").wait_for()
+        path = "/".join(quote(name, safe="") for name in (view, *names))
+        await self.page.goto(f"{self.url}/#/{path}{query}")
+        await self.page.locator(f"main[data-view='{view}'] h1").wait_for()
 
-    async def text(self, selector: str) -> str:
-        return await self.page.locator(selector).first.inner_text()
+    def field(self, name: str) -> Locator:
+        return self.page.get_by_label(name, exact=True)
 
-    async def put(self, *records: Record) -> None:
-        """Have the node hold these, whatever their age."""
-        async with Client(self.node.url) as client:
-            await client.import_all(self.node, records)
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
 
-    async def put_signed(self, records: Sequence[SignedRecord]) -> dict[str, Any]:
-        body = b"{%s}" % b",".join(b'"%s":%s' % (it.signature.encode(), it.record.canonical) for it in records)
-        async with Client(self.node.url) as client:
-            answer = await client.send("PUT", "/claims", body)
-        return dict(answer.json())
-
-    async def history(self, domain: str, label: str) -> dict[str, Any]:
-        async with Client(self.node.url) as client:
-            answer = await client.get(f"/claims/{quote(domain, safe='')}/{quote(label, safe='')}/history")
-        return dict(json.loads(answer.body))
+    def forget_lost_connections(self) -> None:
+        """A node that is away makes the browser itself write to the console: that is not the page's fault."""
+        self.said = [line for line in self.said if "net::ERR_" not in line and "WebSocket connection" not in line]
 
     def _on_console(self, message: ConsoleMessage) -> None:
         self.said.append(f"{message.type}: {message.text}")
 
     def _on_request(self, request: Request) -> None:
-        if not request.url.startswith((f"{self.node.url}/", f"blob:{self.node.url}/")):
+        self.sent.append(f"{request.method} {request.url} {request.post_data or ''}")
+        if not request.url.startswith((f"{self.url}/", f"blob:{self.url}/")):
             self.strangers.append(request.url)
 
 
-def now_claim(label: str = "garden", ago: int = 0, **fields: Any) -> Record:
-    """A record of about now, as a node takes it from anybody."""
-    return claim(label, fields.pop("by", ALICE), NOW - ago, **fields)
+async def hold(node: Node, *records: Record) -> None:
+    """Have the node hold these, whatever their age."""
+    async with Client(node.url) as client:
+        await client.import_all(node, records)
 
 
-__all__ = ["NOW", "WAIT_MS", "Explorer", "now_claim", "signed"]
+def recent(label: str = "garden", by: SigningKey = ALICE, ago: int = 0, **fields: Any) -> Record:
+    """A record of so many seconds before these tests began."""
+    return claim(label, by, NOW - ago, **fields)

@@ -16,7 +16,8 @@ from playwright.async_api import Browser, async_playwright, expect
 
 from node.node import Node
 from node.settings import Settings
-from tests.explorer.browsing import WAIT_MS, Explorer
+from tests.explorer.browsing import FAR_HOST, WAIT_MS, Explorer
+from tests.node.http_api.talking import Client
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 FLAGS: Final = (
@@ -28,6 +29,7 @@ FLAGS: Final = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
+    f"--host-resolver-rules=MAP {FAR_HOST} 127.0.0.1",
 )
 SKIPPED: Final = f"the explorer was not tested: there is no browser here ({', '.join(NAMES)})"
 
@@ -64,5 +66,12 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def explorer(browser: Browser, node: Node) -> AsyncIterator[Explorer]:
-    async with Explorer.opened(browser, node) as explorer:
+    async with Explorer.opened(browser, node.url) as explorer:
         yield explorer
+
+
+@pytest_asyncio.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    """A client of a node, where no browser is needed."""
+    async with Node(Settings(port=0, data=tmp_path / "data")) as node, Client(node.url) as client:
+        yield client

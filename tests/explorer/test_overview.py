@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import expect
 
 from node.node import Node
-from tests.explorer.browsing import Explorer, now_claim
+from tests.explorer.browsing import Explorer, hold, recent
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -16,7 +16,7 @@ async def test_the_overview_names_the_node_and_says_that_it_is_well(explorer: Ex
 
 
 async def test_the_overview_counts_what_arrives_while_one_looks(explorer: Explorer, node: Node) -> None:
-    await explorer.put(now_claim("garden"), now_claim("gate"), now_claim("pond", domain="other.example"))
+    await hold(node, recent("garden"), recent("gate"), recent("pond", domain="other.example"))
 
     await expect(explorer.page.locator(".figure", has_text="Records").first).to_contain_text("3")
     index = node.indexes.get("example")
@@ -35,4 +35,4 @@ async def test_a_node_that_goes_away_is_said_to_be_gone(explorer: Explorer, node
 
     await explorer.context.set_offline(False)
     await expect(explorer.page.locator("#reach")).to_be_empty()
-    explorer.said = [line for line in explorer.said if "ERR_INTERNET_DISCONNECTED" not in line]
+    explorer.forget_lost_connections()

@@ -1,5 +1,75 @@
-// Network: this node in the middle, and every link that it has.
+// Network: this node in the middle and its links around it, with what moves on them; and the same as a table, with the
+// figures, for whoever reads instead of looks.
+
+import { get } from "./api.js";
 import { fill, h } from "./dom.js";
-import { heading } from "./parts.js";
+import { bytes, count, rounded } from "./format.js";
+import { badge, card, glyph, heading, nothing, plain, table } from "./parts.js";
+import { agreementWords, directionWords, readPeers, stateBadge } from "./peers.js";
+import { picture } from "./picture.js";
+import { repeat } from "./polling.js";
+
+const INTERVAL_MS = 1_500;
+
 export const title = () => "Network";
-export const show = (main) => fill(main, heading("Network"));
+
+export async function show(main, _place, signal) {
+  const { node } = await get("/node", { signal });
+  const drawn = picture(node, signal);
+  const figure = h("figure", { class: "network" }, drawn.element, h("figcaption", {}, legend()));
+  const empty = h("div", {});
+  const links = h("div", {});
+  fill(main, heading("Network"), empty, figure, card("Links", links));
+  let before = null;
+  await repeat(INTERVAL_MS, signal, async () => {
+    const now = { at: performance.now(), peers: readPeers(await get("/peers", { signal })) };
+    const flows = now.peers.map((peer) => flowOf(peer, before, now));
+    drawn.show(now.peers, flows);
+    figure.hidden = now.peers.length === 0;
+    fill(empty, now.peers.length === 0 && nothing("This node has no peers yet. ",
+      "Its operator adds one with ", h("code", {}, "dnarc peers add URL --pull"), "."));
+    fill(links, linksTable(now.peers, flows));
+    before = now;
+  });
+}
+
+/** What went over a link since the last look: records out and in, and each a second. */
+function flowOf(peer, before, now) {
+  const earlier = before?.peers.find((other) => other.name === peer.name)?.link;
+  if (!earlier || !peer.link) return { out: 0, in: 0, outRate: 0, inRate: 0 };
+  const seconds = (now.at - before.at) / 1000;
+  const out = Math.max(0, (peer.link.sent ?? 0) - (earlier.sent ?? 0));
+  const into = Math.max(0, (peer.link.received ?? 0) - (earlier.received ?? 0));
+  return { out, in: into, outRate: out / seconds, inRate: into / seconds };
+}
+
+function legend() {
+  const line = (kind, words) => h("span", { class: `sample ${kind}` }, words);
+  return [
+    line("eager", "eager: new records go at once"), line("lazy", "lazy: told first, sent when wanted"),
+    line("none", "no link now"), h("span", { class: "sample out" }, "going out"), h("span", { class: "sample in" }, "coming in"),
+  ];
+}
+
+function linksTable(peers, flows) {
+  if (peers.length === 0) return nothing("None.");
+  const columns = ["Peer", "State", "Link", "Direction", { name: "Out", class: "number" }, { name: "In", class: "number" }, "Round trip", "Sets"];
+  return table("Links", columns, peers.map((peer, at) => [
+    h("span", { class: "peer" }, peer.key && glyph(peer.key), h("bdi", {}, plain(peer.name))),
+    stateBadge(peer), linkWords(peer.link), directionWords(peer),
+    amount(peer.link?.sent, flows[at].outRate, peer.link?.bytes_out), amount(peer.link?.received, flows[at].inRate, peer.link?.bytes_in),
+    peer.link?.round_trip_s == null ? "–" : `${rounded(peer.link.round_trip_s * 1000)} ms`,
+    agreementWords(peer.agreement),
+  ]));
+}
+
+function linkWords(link) {
+  if (link === null) return "–";
+  return [link.role === "acceptor" ? "they dialled" : "we dialled", ", ", link.is_eager ? badge("good", "eager") : badge("", "lazy")];
+}
+
+function amount(records, rate, size) {
+  if (records === undefined) return "–";
+  const words = [rate > 0 && `${rounded(rate)}/s`, size !== undefined && bytes(size)].filter(Boolean).join(", ");
+  return [count(records), words && h("small", { class: "soft" }, ` ${words}`)];
+}

@@ -1,7 +1,7 @@
 // Peers, read from what the node says of them: direction, state, lag, and how far the sets agree, domain by domain.
 
 import { h } from "./dom.js";
-import { count, duration, many, short } from "./format.js";
+import { duration, many, short } from "./format.js";
 import { badge, glyph, nothing, plain, table } from "./parts.js";
 
 const STATES = {
@@ -48,7 +48,7 @@ export function stateBadge(peer) {
   return badge(kind, words);
 }
 
-function agreementWords({ known, differs, by, identical }) {
+export function agreementWords({ known, differs, by, identical }) {
   if (known === 0) return "not known yet";
   if (differs === 0) return `identical in ${many(identical, "domain")}`;
   return by > 0 ? `differs by ${many(by, "record")}` : `differs in ${many(differs, "domain")}`;
@@ -66,5 +66,3 @@ export function peersTable(peers) {
     directionWords(peer), stateBadge(peer), lagOf(peer.link), agreementWords(peer.agreement),
   ]));
 }
-
-export const totalOf = (peers, name) => count(peers.reduce((sum, peer) => sum + (peer.link?.[name] ?? 0), 0));

@@ -1,0 +1,62 @@
+"""The browser judges as the node does, and in the node's words."""
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+
+from protocol.errors import Code
+from protocol.record import Record
+from protocol.replay import REASONS, replay
+from tests.explorer.browsing import Explorer
+from tests.history import NOWHERE, PEOPLE, claim
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+JUDGE = """async histories => {
+    const { replay } = await import("/explorer/replay.js");
+    return histories.map(history => replay(history).map(({ entry, verdict, after }) => [entry.id, verdict, after?.id ?? null]));
+}"""
+
+
+def some_history(random: Random) -> list[Record]:
+    records: list[Record] = []
+    for _ in range(random.randrange(10)):
+        fields: dict[str, Any] = {"n": random.randrange(3)}
+        if random.random() < 0.4:
+            fields["newowner"] = random.choice(PEOPLE).public
+        prev = random.choice([None, None, NOWHERE, *(each.id for each in records)])
+        records.append(claim("garden", random.choice(PEOPLE), random.randint(1, 6), prev=prev, **fields))
+    return list({record.id: record for record in records}.values())
+
+
+async def test_the_browser_judges_any_history_as_the_node_does(explorer: Explorer) -> None:
+    random = Random(0)
+    histories = [some_history(random) for _ in range(400)]
+    shown = [[{"id": record.id, "record": json.loads(record.canonical)} for record in history] for history in histories]
+
+    judged = await explorer.page.evaluate(JUDGE, shown)
+
+    expected = [[[it.record.id, it.verdict, it.tip] for it in replay(history).judged] for history in histories]
+    assert judged == expected
+    assert {verdict for history in judged for _, verdict, _ in history} == set(map(str, REASONS))
+
+
+async def test_the_page_gives_the_reasons_that_the_node_gives(explorer: Explorer) -> None:
+    reasons = await explorer.page.evaluate('async () => (await import("/explorer/words.js")).REASONS')
+
+    assert reasons == {str(verdict): words for verdict, words in REASONS.items()}
+
+
+async def test_the_page_knows_a_remedy_for_whatever_a_node_answers(explorer: Explorer) -> None:
+    """Those left out end a link, or are about requests that the page does not make."""
+    left_out = {"unknown_peer", "unknown_route", "method_not_allowed", "timeout", "unsupported_version", "self_link"}
+    left_out |= {"duplicate_link", "restart", "stopping"}
+    codes = sorted({str(code) for code in Code} - left_out)
+
+    remedies = await explorer.page.evaluate(
+        'async codes => { const words = await import("/explorer/words.js"); return codes.map(words.remedyOf); }', codes
+    )
+
+    assert "Read the sentence above; it names what is wrong." not in remedies

@@ -1,0 +1,104 @@
+"""What the node serves as its page: the files, their headers, and to whom."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from node.explorer import serving
+from node.explorer.serving import ASSETS, prefers_page
+from tests.node.http_api.talking import Client
+
+FOLDER = Path(serving.__file__).parent / "page"
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_page"),
+    [
+        (BROWSER, True),
+        ("text/html", True),
+        ("TEXT/HTML;Q=0.9", True),
+        ("text/html;q=0.9, application/json;q=0.8", True),
+        ("text/html;q=0.8, application/json;q=0.9", False),
+        ("text/html, application/json", False),
+        ("application/json", False),
+        ("*/*", False),
+        ("text/html;q=0.5, */*;q=0.9", False),
+        ("text/html;q=x", False),
+        ("", False),
+    ],
+)
+def test_a_client_gets_the_page_where_it_wants_html_most(accept: str, is_page: bool) -> None:
+    assert prefers_page(accept) is is_page
+
+
+async def test_a_browser_gets_the_page_and_other_clients_get_json(client: Client) -> None:
+    page = await client.get("/", {"Accept": BROWSER})
+    pointer = await client.get("/", {"Accept": "*/*"})
+
+    assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert pointer.json()["openapi"] == "/openapi.json"
+    assert page.headers["Vary"] == pointer.headers["Vary"] == "Accept"
+
+
+@pytest.mark.parametrize("path", ["/", "/explorer/main.js", "/explorer/tokens.css", "/explorer/icon.svg"])
+async def test_nothing_that_is_served_may_run_what_is_written_in_it(client: Client, path: str) -> None:
+    answer = await client.get(path, {"Accept": BROWSER})
+
+    policy = dict(each.split(" ", 1) for each in answer.headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
+    assert policy["require-trusted-types-for"] == "'script'"
+    assert "unsafe" not in answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("path", ["/", "/explorer/main.js"])
+async def test_a_file_that_a_browser_has_already_is_not_sent_again(client: Client, path: str) -> None:
+    first = await client.get(path, {"Accept": BROWSER})
+
+    again = await client.get(path, {"Accept": BROWSER, "If-None-Match": first.headers["ETag"]})
+    other = await client.get(path, {"Accept": BROWSER, "If-None-Match": '"other"'})
+
+    assert (again.status, again.body, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
+    assert first.headers["Cache-Control"] == "no-cache"
+    assert (other.status, other.body) == (200, first.body)
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "index.html", "..%2Fserving.py", "%2e%2e%2fserving.py", "main.js%00"])
+async def test_only_files_of_the_page_are_served(client: Client, name: str) -> None:
+    assert (await client.get(f"/explorer/{name}")).refusal == (404, "unknown_route")
+
+
+def test_the_page_names_every_file_that_it_is_made_of_and_no_other() -> None:
+    """A module that nothing imports is dead, and one that is imported and absent breaks the page."""
+    html = (FOLDER / "index.html").read_text()
+    named, waiting = {"index.html"}, re.findall(r'"/explorer/([\w.]+)"', html)
+    while waiting:
+        name = waiting.pop()
+        if name not in named:
+            named.add(name)
+            waiting += re.findall(r'from "\./([\w.]+)"', (FOLDER / name).read_text())
+
+    assert named == set(ASSETS) == {path.name for path in FOLDER.iterdir()}
+
+
+def test_the_page_holds_no_inline_script_style_or_listener() -> None:
+    html = (FOLDER / "index.html").read_text()
+
+    assert re.findall(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", html) == []
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.js")), ids=lambda path: path.name)
+def test_no_module_turns_text_into_markup_or_names_another_host(path: Path) -> None:
+    text = path.read_text()
+
+    assert (
+        re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\b|new Function", text)
+        == []
+    )
+    assert set(re.findall(r"\w+://[\w.]+", text)) <= {"http://www.w3.org", "http://127.0.0.1"}
+    assert len(text.splitlines()) <= 300
