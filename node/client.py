@@ -4,11 +4,12 @@ By the standard library alone and without an event loop: a command asks a few th
 asynchronous client would take longer than its work.
 """
 
+import base64
 import contextlib
 import http.client
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Self
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 import msgspec
 
@@ -106,7 +107,7 @@ class NodeClient:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url} is no URL of a node: http://HOST:PORT, or https")
         self.url = url
-        self._token = token
+        self._authorization = _authorization(parts, token)
         self._prefix = parts.path.rstrip("/")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(parts.hostname, parts.port, timeout=timeout_s)
@@ -149,8 +150,8 @@ class NodeClient:
     ) -> http.client.HTTPResponse:
         target = self._prefix + path + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": accept} | ({"Content-Type": "application/json"} if body is not None else {})
-        if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token}"
+        if self._authorization is not None:
+            headers["Authorization"] = self._authorization
         try:
             return self._request(method, target, body, headers)
         except _BROKEN as error:
@@ -204,6 +205,16 @@ def _check_end(response: http.client.HTTPResponse) -> None:
     """A read with a size returns less where a body with a length is cut off, and says nothing of it."""
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
+
+
+def _authorization(parts: SplitResult, token: str | None) -> str | None:
+    """Who is asking: by the admin token, else by the name and the password in the URL (RFC 7617), else nobody."""
+    if token is not None:
+        return f"Bearer {token}"
+    if parts.username is None:
+        return None
+    credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return f"Basic {base64.b64encode(credentials.encode()).decode()}"
 
 
 def _words(error: Exception) -> str:

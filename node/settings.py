@@ -25,6 +25,9 @@ OTHER_VARIABLES: Final = ("DNARC_ADMIN_TOKEN", "DNARC_CONFIG", "DNARC_KEY", "DNA
 
 DEFAULT: Final = "default"
 
+FILES_BESIDES: Final = 128
+"""Open files that a node needs besides connections and links: the store, the loop, syncs, links that it dials."""
+
 
 def _about(description: str, unit: str = "") -> Meta:
     return Meta(description=description, extra={"unit": unit})
@@ -131,6 +134,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["auto", "human", "json"],
         _about("Form of the log on stderr; auto: human in a terminal, JSON otherwise."),
     ] = "auto"
+
+    @property
+    def files_needed(self) -> int:
+        """Files that the node may have open at once."""
+        return FILES_BESIDES + self.connections_max + self.links_max
 
     @property
     def is_public(self) -> bool:

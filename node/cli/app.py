@@ -9,7 +9,7 @@ from typing import Final
 
 import typer
 
-from node.cli import claims, config, exporting, importing, keys, peers, queries, rebuild, serve, verify
+from node.cli import claims, config, doctor, exporting, importing, keys, peers, queries, rebuild, serve, verify
 from node.cli.options import AsJsonBefore
 from node.cli.screen import warn
 
@@ -45,6 +45,7 @@ app.command("sync")(peers.sync)
 app.command("export")(exporting.export)
 app.command("import")(importing.import_)
 app.command("verify")(verify.verify)
+app.command("doctor")(doctor.doctor)
 app.command("rebuild")(rebuild.rebuild)
 app.command("config")(config.config)
 app.command("version")(config.version)

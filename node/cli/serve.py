@@ -7,6 +7,7 @@ URL, once requests are accepted: whoever started the process can wait for that l
 import asyncio
 import inspect
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -31,6 +32,7 @@ def serve(config: Path | None = None, **flags: str | None) -> None:
 
     settings = load(config, os.environ, flags).settings
     log.configure(settings.log_format, sys.stderr)
+    _allow_files(settings.files_needed)
     try:
         _runner()(_serve(settings))
     except OSError as error:
@@ -69,6 +71,16 @@ def _stop_at_a_signal() -> "asyncio.Future[None]":
     for number in SIGNALS:
         loop.add_signal_handler(number, on_signal)
     return stop
+
+
+def _allow_files(needed: int) -> None:
+    """Raise the soft limit on open files, which is low for the sake of programs that use `select`, where that is up to
+    us. What the hard limit does not grant, `dnarc doctor` finds.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:

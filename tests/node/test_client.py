@@ -172,3 +172,21 @@ def test_a_dict_of_claims_is_read_from_the_bytes_that_stand_there() -> None:
 def test_what_is_no_dict_of_claims_is_malformed(body: bytes) -> None:
     with pytest.raises(ProtocolError):
         signed_records(body)
+
+
+@pytest.mark.parametrize(
+    ("user", "token", "sent"),
+    [
+        ("", None, None),
+        ("ann:s3%20cret@", None, "Basic YW5uOnMzIGNyZXQ="),
+        ("ann@", None, "Basic YW5uOg=="),
+        ("ann:s3cret@", "token", "Bearer token"),
+    ],
+)
+def test_who_asks_is_said_by_the_token_or_by_the_url(user: str, token: str | None, sent: str | None) -> None:
+    log: list[str] = []
+
+    with serving([(200, {}, b"1")], log) as url, NodeClient(url.replace("//", f"//{user}"), token) as client:
+        client.get("/node")
+
+    assert log == [f"GET /node {sent}"]

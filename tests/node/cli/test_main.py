@@ -17,8 +17,8 @@ from protocol.errors import Code, ProtocolError
 from tests.node.cli.conftest import run, run_apart
 
 COMMANDS = (
-    "accept", "claim", "config", "domains", "export", "get", "history", "import", "keygen", "peers", "rebuild", "serve",
-    "sync", "transfer", "verify", "version", "why",
+    "accept", "claim", "config", "doctor", "domains", "export", "get", "history", "import", "keygen", "peers",
+    "rebuild", "serve", "sync", "transfer", "verify", "version", "why",
 )  # fmt: skip
 
 

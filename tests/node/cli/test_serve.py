@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from node.settings import describe
+from node.settings import FILES_BESIDES, describe
 from tests.node.cli.conftest import TIMEOUT_S, Result, Served, run, run_apart
 
 
@@ -113,3 +113,23 @@ def test_a_store_that_fails_ends_the_node_with_one_line(tmp_path: Path, keys: tu
     assert answers[-1].code != 0
     assert process.returncode == 4
     assert log.splitlines()[-1].startswith("dnarc: storage: the store failed: ")
+
+
+def test_a_node_may_open_as_many_files_as_its_limits_need(tmp_path: Path) -> None:
+    """Many systems start programs with 1,024, and let them have more."""
+    command = [sys.executable, "-c", "from node.cli import main; main()", "serve", "--port", "0"]
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    process = subprocess.Popen(
+        [*command, "--data", str(tmp_path / "data"), "--connections-max", "100", "--links-max", "10"],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard)),  # noqa: PLW1509
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+
+    allowed, _ = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    process.terminate()
+    process.communicate(timeout=TIMEOUT_S)
+
+    assert allowed == min(FILES_BESIDES + 110, hard if hard != resource.RLIM_INFINITY else 10**9)
