@@ -32,7 +32,7 @@ class Peers:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._changes: set[asyncio.Event] = set()
+        self._changes: dict[asyncio.Event, None] = {}  # told in the order in which they began to watch
         self._changing = asyncio.Lock()  # what is read before a change must still be so when it is made
 
     async def list(self) -> list[Peer]:
@@ -80,7 +80,7 @@ class Peers:
         here.
         """
         change = asyncio.Event()
-        self._changes.add(change)
+        self._changes[change] = None
         last: Sequence[Peer] | None = None
         try:
             while True:
@@ -93,7 +93,7 @@ class Peers:
                     yield peers
                 await _wait(change, interval_s)
         finally:
-            self._changes.discard(change)
+            self._changes.pop(change, None)
 
     def _tell(self) -> None:
         for change in self._changes:
