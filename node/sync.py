@@ -51,8 +51,7 @@ class _Worker:
 
     @property
     def directions(self) -> list[Direction]:
-        asked = ((Direction.PULL, self.peer.pull), (Direction.PUSH, self.peer.push))
-        return [direction for direction, is_wanted in asked if is_wanted]
+        return _directions(self.peer)
 
     async def run(self, job: Job) -> Report:
         """The report of such a run: of the one that is going on, or of one more. A caller that leaves does not end it.
@@ -135,7 +134,7 @@ class Sync:
         self, direction: str, peer: str | None = None, domain: str | None = None
     ) -> dict[str, dict[str, object]]:
         """Sync now, with one peer or with all that the direction (`push` or `pull`) is set for, in one domain or in
-        all.
+        all. A peer that is linked is compared with, in all domains.
 
         Returns the report of each peer by its URL, the password hidden.
 
@@ -143,15 +142,15 @@ class Sync:
             ProtocolError: `unknown_peer`, `unknown_domain` or `malformed` where this cannot be asked for; `overloaded`.
         """
         job = Job(Direction(direction), self._checked_domain(domain))
-        workers = await self._asked(job.direction, peer)
+        peers = await self._asked(job.direction, peer)
         gate = asyncio.Semaphore(PEERS_AT_ONCE)
 
-        async def report_of(worker: _Worker) -> Report:
+        async def report_of(peer: Peer) -> Report:
             async with gate:
-                return await worker.run(job)
+                return await ((await self._worker(peer)).run(job) if is_http(peer) else self._node.links.run(peer, job))
 
-        reports = await asyncio.gather(*map(report_of, workers))
-        names = [hidden(worker.peer.name) for worker in workers]
+        reports = await asyncio.gather(*map(report_of, peers))
+        names = [hidden(peer.name) for peer in peers]
         return {name: msgspec.to_builtins(report) for name, report in zip(names, reports, strict=True)}
 
     def steps(self, peer: Peer) -> dict[str, str]:
@@ -183,17 +182,16 @@ class Sync:
             raise ProtocolError(Code.UNKNOWN_DOMAIN, f"this node does not keep the domain {domain}")
         return domain
 
-    async def _asked(self, direction: Direction, name: str | None) -> list[_Worker]:
-        """The workers of the peers asked for, by the table as it is now."""
+    async def _asked(self, direction: Direction, name: str | None) -> list[Peer]:
+        """The peers asked for, by the table as it is now, that are to be synced with this way."""
         if name is None:
-            peers = [peer for peer in await self._node.peers.list() if is_http(peer)]
+            peers = [peer for peer in await self._node.peers.list() if peer.url is not None]
         else:
             peer = await self._node.peers.find(name)
-            if peer is None or not is_http(peer):
-                raise ProtocolError(Code.UNKNOWN_PEER, f"no peer with an http(s) URL is {hidden(name)[:200]}")
+            if peer is None or peer.url is None:
+                raise ProtocolError(Code.UNKNOWN_PEER, f"no peer with a URL is {hidden(name)[:200]}")
             peers = [peer]
-        workers = [await self._worker(peer) for peer in peers]
-        asked = [worker for worker in workers if direction in worker.directions]
+        asked = [peer for peer in peers if direction in _directions(peer)]
         if name is not None and not asked:
             raise ProtocolError(
                 Code.UNKNOWN_PEER, f"this peer is not one to {direction}: put it with `{direction}` set"
@@ -245,6 +243,11 @@ def pause_s(interval_s: float, failures: int) -> float:
     """Seconds to the next run after so many failures in a row: doubled each time, an hour at most."""
     doubled = interval_s * 2.0 ** min(failures, 32)
     return doubled if failures == 0 else min(doubled, max(interval_s, BACKOFF_S_MAX))
+
+
+def _directions(peer: Peer) -> list[Direction]:
+    asked = ((Direction.PULL, peer.pull), (Direction.PUSH, peer.push))
+    return [direction for direction, is_wanted in asked if is_wanted]
 
 
 def is_http(peer: Peer) -> bool:

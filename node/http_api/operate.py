@@ -33,7 +33,13 @@ class PeerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def get_peers(node: "Node", _request: web.Request) -> web.StreamResponse:
-    return private([_shown(peer) | {"domains": node.sync.steps(peer)} for peer in await node.peers.list()])
+    return private([_shown(peer) | _standing(node, peer) for peer in await node.peers.list()])
+
+
+def _standing(node: "Node", peer: Peer) -> dict[str, object]:
+    """How far the peer is in step, and over what."""
+    link = node.links.shown(peer)
+    return {"domains": node.sync.steps(peer) if link is None else node.links.steps(peer), "link": link}
 
 
 async def put_peer(node: "Node", request: web.Request) -> web.StreamResponse:

@@ -136,6 +136,15 @@ _PEER: Final[dict[str, Schema]] = {
     "accept": BOOLEAN,
     "key": or_null(HEX_64),
 }
+_LINK: Final = exactly(
+    state={"enum": ["down", "catching_up", "live", "behind"]},
+    direction=or_null({"enum": ["dialled", "accepted"]}),
+    agent=or_null(STRING),
+    seconds=or_null({"type": "number", "minimum": 0}),
+    done=or_null(COUNT),
+    total=or_null(COUNT),
+    error=or_null(STRING),
+)
 _STEPS: Final = dict_of({"enum": ["identical", "differs", "unknown"]})
 
 SCHEMAS: Final[dict[str, Schema]] = {
@@ -151,7 +160,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Domains": list_of(DOMAIN),
     "Node": NODE,
     "Peer": exactly(**_PEER),
-    "Peers": list_of(exactly(**_PEER, domains=_STEPS)),
+    "Peers": list_of(exactly(**_PEER, domains=_STEPS, link=or_null(_LINK))),
     "PeerBody": {
         "type": "object",
         "properties": {**_PEER, "accept": or_null(BOOLEAN)},

@@ -73,5 +73,6 @@ class Dialler:
     def _tell(self, ending: Ending) -> None:
         """One line for each reason, and not one for each try."""
         was, self.ending = self.ending, ending
+        self._links.on_changed()
         if ending.open_s == 0.0 and (was is None or was.reason != ending.reason):
             log.warning("no link", peer=hidden(self.peer.name), reason=ending.reason)

@@ -5,12 +5,16 @@ is one link a pair: where each has dialled the other, the one that the smaller k
 asked for. When the operator changes a row, the links that stand on it are ended, and made again on the new terms.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from aiohttp import web
 
+from node.http_sync import Job
+from node.http_transfer import Report
+from node.links import running, showing
 from node.links.accepting import Entrance, upgrade
 from node.links.bodies import Bodies
 from node.links.counts import LinkCounts
@@ -28,6 +32,7 @@ from protocol.errors import Code, ProtocolError
 from protocol.gossip import Gossip, GossipLimits
 from protocol.link import Link
 from protocol.messages import Hello
+from protocol.status import Step
 from protocol.terms import Identity, LinkLimits, Role
 
 if TYPE_CHECKING:
@@ -51,6 +56,8 @@ class Links:
         """What the links that are no more have counted."""
         self._agent = agent
         self._last_number = 0
+        self.watchers: list[Callable[[], None]] = []
+        """Called after whatever happens on a link, when one has ended, and when one could not be made."""
         self._diallers: dict[str, tuple[Dialler, Callable[[], bool]]] = {}
         self._peers: Sequence[Peer] = ()
         self._entrance = Entrance(node.settings)
@@ -113,6 +120,7 @@ class Links:
             self.dissemination.on_down(session.number)
             self.ended.add(session.counts)
             session.gone.set()
+            self.on_changed()
         if ending.open_s:
             log.info("link down", peer=self._name(session), reason=ending.reason, seconds=round(ending.open_s, 3))
         return ending
@@ -145,6 +153,71 @@ class Links:
         )
         log.info("link up", peer=self._name(session), role=session.link.role, agent=hello.agent)
         self._tasks.start(self._check(session), "link check")
+
+    def on_caught_up(self, session: Session) -> None:
+        """Nothing is left to do on it but to carry what is new."""
+        counts, status = session.counts, session.link.status()
+        log.info("caught up", peer=self._name(session), taken=counts.accepted, sent=status.sent)
+        self.on_compared(session)
+
+    def on_compared(self, session: Session) -> None:
+        """The two have said what they hold."""
+        name = session.acquaintance.standing.name
+        if name is not None and session.is_open:
+            steps = [each.step for each in session.link.status().domains.values()]
+            now_s = asyncio.get_running_loop().time()
+            self.node.convergence.compared(name, now_s, is_identical=all(step is Step.IDENTICAL for step in steps))
+
+    def session_of(self, peer: Peer) -> Session | None:
+        """The link with this peer, an open one if there is one."""
+        linked = self._linked_with(peer.key)
+        return linked or next((each for each in self.sessions.values() if each.acquaintance.is_of_row(peer.name)), None)
+
+    def ending_of(self, peer: Peer) -> Ending | None:
+        """Why the last link with this peer, which is dialled here, ended; None where there was none."""
+        dialler, _ = self._diallers.get(peer.name, (None, None))
+        return None if dialler is None else dialler.ending
+
+    async def dialled(self, peer: Peer) -> Session | None:
+        """The open link with this peer, dialled at once if there is none; None where that fails."""
+        dialler, _ = self._diallers.get(peer.name, (None, None))
+        ending_before = self.ending_of(peer)
+        if dialler is not None:
+            dialler.hurry()
+        await self.until(lambda: self._is_linked(peer) or self.ending_of(peer) is not ending_before)
+        return self.session_of(peer) if self._is_linked(peer) else None
+
+    def _is_linked(self, peer: Peer) -> bool:
+        session = self.session_of(peer)
+        return session is not None and session.is_open
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until this is so; it is asked after whatever happens on a link."""
+        changed = asyncio.Event()
+        self.watchers.append(changed.set)
+        try:
+            while not is_so():
+                changed.clear()
+                await changed.wait()
+        finally:
+            self.watchers.remove(changed.set)
+
+    def on_changed(self) -> None:
+        """Something has happened: tell whoever watches."""
+        for watch in self.watchers:
+            watch()
+
+    def shown(self, peer: Peer) -> dict[str, object] | None:
+        """See `showing.shown`."""
+        return showing.shown(self, peer)
+
+    def steps(self, peer: Peer) -> dict[str, str]:
+        """See `showing.steps`."""
+        return showing.steps(self, peer)
+
+    async def run(self, peer: Peer, job: Job) -> Report:
+        """Compare with this peer now; see `running.run`."""
+        return await running.run(self, peer, job)
 
     def is_listed(self, name: str) -> bool:
         """Whether the table has a peer of this name."""
@@ -184,11 +257,18 @@ class Links:
             session.close(Code.RESTART, _TABLE_CHANGED)
 
     async def _watch(self) -> None:
-        async for peers in self.node.peers.watch(self.node.settings.peers_poll):
-            self._adopt(peers)
+        try:
+            async for peers in self.node.peers.watch(self.node.settings.peers_poll):
+                self._adopt(peers)
+        except Exception as error:
+            log.exception("the peers table is no longer followed by links")
+            self.node.fail(error)
 
     def _adopt(self, peers: Sequence[Peer]) -> None:
         """Dial whom the table lists, and nobody else; end the links that it says something else of now."""
+        for peer in set(self._peers) - set(peers):
+            if not any(other.name == peer.name for other in peers):
+                self.node.convergence.forget(peer.name)
         self._peers = peers
         listed = {peer.name: peer for peer in peers if is_linked(peer) and (peer.push or peer.pull)}
         for session in list(self.sessions.values()):

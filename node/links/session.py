@@ -28,10 +28,10 @@ from node.links.wire import CLOSE_S_MAX, Wire, WireEndedError
 from node.store import Cursor
 from protocol.admission import Trust
 from protocol.errors import Code
-from protocol.status import Phase
 from protocol.messages import RECORDS_MAX, Have, Prune, Want
 from protocol.orders import Close, Found, Heard, Load, Opened, Order, PutCursor, Send, Take
 from protocol.record import SignedRecord
+from protocol.status import LinkState, Phase
 from protocol.terms import Flow
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ LOOKUPS_MAX: Final = 4
 
 CURSORS_EVERY_S: Final = 1.0
 """Between two writes of the cursors: a link that breaks off offers so much again, and what is known costs little."""
+
+_DOMAINS: Final = '{"type":"domains"'
+"""How a node of our kind begins a list of what it holds; missing another kind's only makes a figure older."""
 
 log = structlog.get_logger()
 
@@ -65,6 +68,7 @@ class Session:
         self.counts = LinkCounts()
         self.gone = asyncio.Event()
         self._opened_s: float | None = None
+        self._has_caught_up = False
         self._links = links
         self._node: Node = links.node
         self._address = address
@@ -105,12 +109,32 @@ class Session:
             if self._timer is not None:
                 self._timer.cancel()
             await self._tasks.close()
-            await self._store_cursors()
+            await self.store_cursors()
 
     @property
     def open_s(self) -> float:
         """For how long it has been open, in seconds."""
         return 0.0 if self._opened_s is None else self._loop.time() - self._opened_s
+
+    @property
+    def reason(self) -> str | None:
+        """Why it has ended; None while it lasts."""
+        return self._ended.result().reason if self._ended.done() else None
+
+    def carried(self, direction: str) -> tuple[int, int, int]:
+        """How many records went this way, how many of them were known, and how many refused.
+
+        A peer does not say which of those pushed to it were known.
+        """
+        counts = self.counts
+        if direction == Flow.PULL:
+            return counts.accepted + counts.known + counts.refused, counts.known, counts.refused
+        status = self.link.status()
+        return status.sent, 0, status.refused_by_them
+
+    def compare(self) -> None:
+        """Look for what was missed, now. The link is open."""
+        self._do(self.link.compare(self._loop.time()))
 
     def push(self, records: Sequence[SignedRecord], hops: int) -> None:
         """Send these news, now or as soon as the peer takes more."""
@@ -141,6 +165,14 @@ class Session:
         finally:
             self._is_carrying_out = False
         self._set_timer()
+        self._look_around()
+
+    def _look_around(self) -> None:
+        """Tell whoever waits that something has happened."""
+        if not self._has_caught_up and self.link.state is LinkState.LIVE:
+            self._has_caught_up = True
+            self._links.on_caught_up(self)
+        self._links.on_changed()
 
     def _carry_out(self, order: Order) -> None:
         match order:
@@ -173,6 +205,8 @@ class Session:
                 self.counts.frames_in += 1
                 self.counts.bytes_in += len(text)
                 self._do(self.link.on_frame(text, self._loop.time()))
+                if text.startswith(_DOMAINS):
+                    self._links.on_compared(self)
         except WireEndedError as error:
             self._end(Ending(error.code, error.detail, is_theirs=True))
 
@@ -279,9 +313,10 @@ class Session:
 
     async def _store_cursors_soon(self) -> None:
         await asyncio.sleep(CURSORS_EVERY_S)
-        await self._store_cursors()
+        await self.store_cursors()
 
-    async def _store_cursors(self) -> None:
+    async def store_cursors(self) -> None:
+        """Have the store keep how far this link has come."""
         cursors, self._cursors = self._cursors, {}
         name = self.acquaintance.standing.name
         if not cursors or name is None or not self._links.is_listed(name):
@@ -310,6 +345,7 @@ class Session:
         """The first reason counts."""
         if not self._ended.done():
             self._ended.set_result(ending)
+            self._links.on_changed()
 
     def _on_failure(self, error: BaseException) -> None:
         log.error("a link failed", peer=self.wire.address, exc_info=error)

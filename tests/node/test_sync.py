@@ -466,7 +466,7 @@ async def test_a_node_stops_at_once_in_the_middle_of_a_run(tmp_path: Path) -> No
 
 ASKED = [
     ("a peer that is not listed", {"peer": "http://127.0.0.1:1"}, Code.UNKNOWN_PEER),
-    ("a peer that has a link instead", {"peer": "ws://127.0.0.1:2"}, Code.UNKNOWN_PEER),
+    ("a peer that only dials us", {"peer": BOB.public}, Code.UNKNOWN_PEER),
     ("the other direction", {"peer": "http://127.0.0.1:3"}, Code.UNKNOWN_PEER),
     ("no domain", {"domain": "-"}, Code.MALFORMED),
     ("a domain that is not kept", {"domain": "elsewhere"}, Code.UNKNOWN_DOMAIN),
@@ -476,7 +476,7 @@ ASKED = [
 @pytest.mark.parametrize(("asked", "code"), [case[1:] for case in ASKED], ids=[case[0] for case in ASKED])
 async def test_what_cannot_be_asked_for_is_said(tmp_path: Path, asked: dict[str, str], code: Code) -> None:
     async with running(tmp_path / "a", domains=[DOMAIN]) as a:
-        await a.peers.put(Peer(url="ws://127.0.0.1:2", pull=True))
+        await a.peers.put(Peer(key=BOB.public, accept=True))
         await a.peers.put(Peer(url="http://127.0.0.1:3", push=True))
 
         with pytest.raises(ProtocolError) as refused:

@@ -1,20 +1,21 @@
-"""Nodes that link with each other on loopback, and peers that are no nodes, for the tests of links."""
+"""Nodes that link with each other on loopback, for the tests of links."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from node.node import Node
 from node.settings import Settings
 from node.store import Peer
 from node.world import World
 from protocol.record import Record
+from protocol.status import LinkState
 from tests.node.sync_network import NOW, held, ids
 
-HANG_S: float = 30.0
+HANG_S: Final = 30.0
 """Ends a test that would wait for ever; nothing takes as long."""
 
 
@@ -22,6 +23,7 @@ HANG_S: float = 30.0
 async def running(data: Path, **settings: Any) -> AsyncIterator[Node]:
     """A node that dials again within milliseconds."""
     defaults: dict[str, Any] = {
+        "port": 0,
         "sync_interval": None,
         "peers_poll": 0.05,
         "max_age": None,
@@ -29,7 +31,7 @@ async def running(data: Path, **settings: Any) -> AsyncIterator[Node]:
         "reconnect_max": 0.1,
         "verify_threads": 1,
     }
-    chosen = Settings(data=data, **{"port": 0} | defaults | settings)
+    chosen = Settings(data=data, **defaults | settings)
     async with Node(chosen, World(now_s=lambda: NOW, random=Random(1))) as node:
         yield node
 
@@ -40,22 +42,46 @@ def ws(node: Node) -> str:
 
 
 async def befriend(node: Node, other: Node, *, push: bool = True, pull: bool = True) -> None:
-    """Have the node dial the other; what it pushes is accepted."""
-    await node.peers.put(Peer(url=ws(other), push=push, pull=pull))
+    """Have the node dial the other, which accepts what it pushes."""
     if push:
         await other.peers.put(Peer(key=node.key.public, accept=True))
+    await node.peers.put(Peer(url=ws(other), push=push, pull=pull))
+
+
+@contextmanager
+def watching(*nodes: Node) -> Iterator[asyncio.Event]:
+    """An event that is set by each commit of these nodes, and by whatever happens on their links."""
+    moved = asyncio.Event()
+    for node in nodes:
+        node.commits.watchers.append(lambda _: moved.set())
+        node.links.watchers.append(moved.set)
+    yield moved
 
 
 async def until(is_so: Callable[[], bool], *nodes: Node) -> None:
-    """Wait for what changes with a commit, or with a link, of one of these nodes."""
-    async with asyncio.timeout(HANG_S):
-        while not is_so():
-            await asyncio.wait(
-                [asyncio.ensure_future(asyncio.sleep(0.005))],
-            )
+    """Wait for what changes by a commit, or on a link, of these nodes."""
+    with watching(*nodes) as moved:
+        async with asyncio.timeout(HANG_S):
+            while not is_so():
+                moved.clear()
+                await moved.wait()
 
 
 async def until_held(records: Sequence[Record], *nodes: Node) -> None:
     """Wait until each of these nodes holds these records."""
     wanted = ids(records)
     await until(lambda: all(wanted <= held(node) for node in nodes), *nodes)
+
+
+async def until_live(*nodes: Node) -> None:
+    """Wait until each of these nodes has links, and all of them have caught up."""
+    await until(lambda: all(states(node) == {LinkState.LIVE} for node in nodes), *nodes)
+
+
+def states(node: Node) -> set[LinkState]:
+    return {session.link.state for session in node.links.sessions.values()}
+
+
+def links(node: Node) -> list[tuple[str, str | None]]:
+    """The role and the peer's key of each open link of the node."""
+    return [(each.link.role.value, each.peer_key) for each in node.links.sessions.values() if each.is_open]
