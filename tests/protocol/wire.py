@@ -10,16 +10,17 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from random import Random
 
+import msgspec
+
 from protocol.errors import Code
 from protocol.index import Index, pack_key
 from protocol.link import Link
-from protocol.messages import Error, Have, Message, Want, decode
+from protocol.messages import Have, Message, Want, decode
 from protocol.orders import Close, Found, Heard, Load, Opened, Order, PutCursor, Send, Take, Taken
 from protocol.record import SignedRecord
 from protocol.record import decode as decode_record
 from protocol.signing import SigningKey
 from protocol.terms import Flow, Identity, LinkLimits, Role, Terms
-from tests.history import signed
 
 DIALLER = SigningKey(b"dialler".ljust(32, b"."))
 ACCEPTOR = SigningKey(b"acceptor".ljust(32, b"."))
@@ -67,15 +68,24 @@ class End:
         self.found: list[Found] = []
         self.said: list[Message] = []
         """Every message that this end has sent."""
+        self.orders: list[Order] = []
+        """Every order of this end's links."""
+        self.asked: list[str | None] = []
+        """For which keys terms were asked."""
         self.copies = 0
         """Records received that were here already."""
         self.reads = True
         for it in held:
             self.commit(it)
 
-    def dial(self, role: Role, nonce: str) -> None:
+    def begin(self, role: Role, nonce: str) -> None:
+        """A link anew, with nothing of the last one."""
+        self.sent.clear()
+        self.takes.clear()
+        self.loads.clear()
+        self.opened = self.closed = None
         identity = Identity(self.key, nonce, "test")
-        self.link = Link(role, identity, lambda _: self.terms, self.shelf, self.limits, Random(nonce))
+        self.link = Link(role, identity, self._terms_of, self.shelf, self.limits, Random(nonce))
 
     @property
     def ids(self) -> set[str]:
@@ -92,6 +102,7 @@ class End:
             self.carry_out(self.link.push([it], 1, now), now)
 
     def carry_out(self, orders: list[Order], now: float) -> None:
+        self.orders += orders
         for order in orders:
             match order:
                 case Send(text):
@@ -131,6 +142,10 @@ class End:
                 break
             records.append(it)
         self.carry_out(self.link.on_loaded(load.ticket, records, now), now)
+
+    def _terms_of(self, peer_key: str | None) -> Terms:
+        self.asked.append(peer_key)
+        return self.terms
 
     def _taken(self, signature: str, body: bytes) -> Taken:
         record = decode_record(body)
@@ -179,12 +194,8 @@ class Wire:
         """A new connection; what was on its way over the last one is lost."""
         self._links += 1
         for end, role in ((self.dialler, Role.DIALLER), (self.acceptor, Role.ACCEPTOR)):
-            end.sent.clear()
-            end.takes.clear()
-            end.loads.clear()
-            end.opened = end.closed = None
-            end.terms = Terms(push=end.terms.push, pull=end.terms.pull, cursors=dict(end.cursors), kept=end.terms.kept)
-            end.dial(role, f"{self._links:063x}{int(role is Role.DIALLER)}")
+            end.terms = msgspec.structs.replace(end.terms, cursors=dict(end.cursors))
+            end.begin(role, f"{self._links:063x}{int(role is Role.DIALLER)}")
         for end in self.ends:
             end.carry_out(end.link.start(self.now), self.now)
 
@@ -241,10 +252,3 @@ class Wire:
         """With what code the dialler and the acceptor have closed."""
         closed = [end.closed.code if end.closed else None for end in self.ends]
         return closed[0], closed[1]
-
-
-def errors_of(end: End) -> list[Error]:
-    return [message for message in end.said if isinstance(message, Error)]
-
-
-__all__ = ["ACCEPTOR", "DIALLER", "End", "Shelf", "Wire", "errors_of", "signed"]
