@@ -5,9 +5,14 @@ A command's module imports what it needs when it runs, so that `dnarc --help` an
 
 import typer
 
+from simulations.broadcast.command import broadcast
+
 app = typer.Typer(help="Run many nodes: what a network of them does.", no_args_is_help=True)
 
 
 @app.callback()
 def simulate() -> None:
     """Run many nodes: what a network of them does."""
+
+
+app.command("broadcast")(broadcast)

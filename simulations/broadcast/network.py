@@ -55,7 +55,8 @@ class Node:
         self.gossip = Gossip(conditions.gossip, random)
         self.gossip_at_ms: int | None = None
         self.membership = Membership(self.address, conditions.membership, random, now)
-        self.links: dict[int, int] = {}
+        self.links: dict[int, tuple[int, int]] = {}
+        """By name: the neighbour, and the latency in milliseconds."""
         self.neighbours: dict[int, int] = {}
 
 
@@ -119,12 +120,11 @@ class Network:
     # Gossip.
 
     def _send(self, node: Node, outputs: Iterable[gossip.Output]) -> None:
-        links, nodes = node.links, self.nodes
         for output in outputs:
-            neighbour = links.get(output.link)
-            if neighbour is not None:
-                at_ms = self.wheel.now_ms + self._latency_ms(node.index, neighbour)
-                self.wheel.set(at_ms, (self._on_gossip, nodes[neighbour], output))
+            end = node.links.get(output.link)
+            if end is not None:
+                neighbour, latency_ms = end
+                self.wheel.set(self.wheel.now_ms + latency_ms, (self._on_gossip, self.nodes[neighbour], output))
 
     def _on_gossip(self, node: Node, message: gossip.Output) -> None:
         if not node.is_alive or message.link not in node.links:
@@ -210,7 +210,7 @@ class Network:
         if link is None:
             link = self._open[pair] = self._links_made
             self._links_made += 1
-        node.links[link] = neighbour
+        node.links[link] = (neighbour, self._latency_ms(node.index, neighbour))
         node.neighbours[neighbour] = link
         self._start_gossip(node, neighbour, link)
 
