@@ -29,9 +29,16 @@ class Standing(msgspec.Struct, frozen=True):
         return Trust.PEER if self.pull or self.is_accepted else Trust.CLIENT
 
 
-def of_row(peer: Peer) -> Standing:
-    """Of the peer that was dialled."""
-    return Standing(peer.name, peer.push, peer.pull, peer.is_accepted, peer.key)
+def of_row(row: Peer, peers: Sequence[Peer], key: str | None = None) -> Standing:
+    """Of the peer that was dialled, which showed this key, or, before that, the one of its row.
+
+    What another row accepts from that key is accepted here too: where both dial, it depends on two keys which of the
+    two links stays, and what may be pushed must not.
+    """
+    known = row.key or key
+    others = [peer for peer in peers if known is not None and peer.key == known]
+    is_accepted = row.is_accepted or any(peer.is_accepted for peer in others)
+    return Standing(row.name, row.push, row.pull, is_accepted, row.key)
 
 
 def of_key(key: str, peers: Sequence[Peer]) -> Standing:
@@ -56,7 +63,7 @@ class Acquaintance:
     ) -> None:
         """`row` is the one that was dialled, None: it is we who were. `kept` are the domains of the settings."""
         self.row = row
-        self.standing = Standing() if row is None else of_row(row)
+        self.standing = Standing() if row is None else of_row(row, peers)
         self._peers = peers
         self._cursors = cursors
         self._kept = None if kept is None else frozenset(kept)
@@ -80,13 +87,18 @@ class Acquaintance:
             expected_key=standing.key,
         )
 
+    def trust_of(self, key: str | None) -> Trust:
+        """How what comes from the holder of this key is admitted."""
+        return self.standing.trust if self.row is None else of_row(self.row, self._peers, key).trust
+
     def still_holds(self, key: str, peers: Sequence[Peer]) -> bool:
         """Whether the table still says the same of the peer that showed this key."""
         row = self.row
         if row is None:
             return of_key(key, peers) == self.standing
-        listed = next((of_row(peer) for peer in peers if peer.name == row.name), None)
-        return listed is not None and listed.key in (None, key) and _pinned(listed, key) == _pinned(self.standing, key)
+        listed = next((of_row(peer, peers, key) for peer in peers if peer.name == row.name), None)
+        before = of_row(row, self._peers, key)
+        return listed is not None and listed.key in (None, key) and _pinned(listed, key) == _pinned(before, key)
 
 
 def _pinned(standing: Standing, key: str) -> Standing:
