@@ -29,6 +29,7 @@ async def befall(cluster: Cluster, fault: Fault) -> None:
     await asyncio.sleep(max(0.0, fault.at_s + fault.for_s - loop.time()))
     await undo()
     for machine, backup in zip(machines, backups, strict=False):
+        await machine.power_cut()  # another fault may have started it meanwhile
         cluster.restore(machine, backup)
     for machine in machines:
         await machine.start()

@@ -60,6 +60,8 @@ class Machine:
         self._simulation = simulation
         self._life = Life()
         self._stop = asyncio.Event()
+        self._is_decided = asyncio.Event()
+        """Whether the start has come to an end, whatever it is."""
         self._serving: asyncio.Task[None] | None = None
 
     @property
@@ -71,22 +73,25 @@ class Machine:
         return f"{scheme}://{self.host.address}:{PORT}"
 
     async def start(self) -> None:
-        """Start the node, and wait until it answers. Raises: whatever keeps it from starting."""
-        if self.node is not None:
+        """Start the node, and wait until it answers, or is killed before that. Raises: whatever keeps it from it."""
+        if self._serving is not None:
+            await self._is_decided.wait()
             return
         if not self.host.is_up:
             self.host.power_on()
         self.lives += 1
-        self._life, self._stop = Life(), asyncio.Event()
+        self._life, self._stop, self._is_decided = Life(), asyncio.Event(), asyncio.Event()
         started: asyncio.Future[Node] = asyncio.get_running_loop().create_future()
         with self.host.here():
             context = copy_context()
         context.run(LIFE.set, self._life)
         self._serving = asyncio.get_running_loop().create_task(self._serve(started), context=context)
         async with asyncio.timeout(START_S_MAX):
-            self.node = await started
-        self.key = self.node.key.public
-        self._note("up", life=self.lives)
+            await self._is_decided.wait()
+        if started.done():
+            self.node = started.result()
+            self.key = self.node.key.public
+            self._note("up", life=self.lives)
 
     async def stop(self) -> None:
         """End it as SIGTERM does."""
@@ -111,6 +116,7 @@ class Machine:
     async def _end(self) -> None:
         self.node = self._serving = None
         self.disk.power_cut()
+        self._is_decided.set()
         await self._simulation.loop.end_life(self._life)
 
     async def _serve(self, started: "asyncio.Future[Node]") -> None:
@@ -120,6 +126,7 @@ class Machine:
                 for watch in self.watchers:
                     watch(self, node)
                 started.set_result(node)
+                self._is_decided.set()
                 stopping = asyncio.ensure_future(self._stop.wait())
                 ends: list[asyncio.Future[Any]] = [stopping, node.failed]
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -131,6 +138,7 @@ class Machine:
             if started.done():
                 raise
             started.set_exception(error)
+            self._is_decided.set()
         self._note("down")
         self.node = self._serving = None
 
