@@ -24,14 +24,11 @@ class _Due(msgspec.Struct):
 class CatchingUp:
     """The passes of one link, and what follows them."""
 
-    def __init__(
-        self, halves: Halves, comparing: Comparing, reconciling: Reconciling | None, kept: frozenset[str] | None
-    ) -> None:
-        """`reconciling`: None on the acceptor's side. `kept`: the domains that this node supports, None: any."""
+    def __init__(self, halves: Halves, comparing: Comparing, reconciling: Reconciling | None) -> None:
+        """`reconciling`: None on the acceptor's side."""
         self._halves = halves
         self._comparing = comparing
         self._reconciling = reconciling
-        self._kept = kept
         self._due: dict[str, _Due] = {}
 
     def __contains__(self, domain: object) -> bool:
@@ -42,11 +39,10 @@ class CatchingUp:
 
     def begin(self, domain: str) -> None:
         """The two differ in this domain: begin our passes, and wait for the peer's."""
-        flows, ours, theirs = self._halves.flows, self._comparing.ours(domain), self._comparing.theirs(domain)
-        is_kept = self._kept is None or domain in self._kept
+        flows = self._halves.flows
         due = _Due(
-            inbound=flows.is_inbound and theirs.count > 0 and is_kept,
-            outbound=flows.is_outbound and ours.count > 0,
+            inbound=self._halves.takes(domain) and self._comparing.theirs(domain).count > 0,
+            outbound=self._halves.gives(domain) and self._comparing.ours(domain).count > 0,
         )
         self._due[domain] = due
         if due.inbound and flows.we_pull:

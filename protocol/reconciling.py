@@ -35,13 +35,23 @@ _SUSPECTS_MAX: Final = 10_000
 
 
 class Halves(msgspec.Struct, frozen=True):
-    """The two ways of a link, with the cursors of each."""
+    """The two ways of a link, with the cursors of each. `kept`: the domains that this node supports; None: any."""
 
     flows: Flows
+    kept: frozenset[str] | None
     outflow: Outflow
     inflow: Inflow
     out_cursors: Cursors
     in_cursors: Cursors
+
+    def gives(self, domain: str) -> bool:
+        """Whether records of this domain are to go out."""
+        return self.flows.is_outbound and not self.outflow.is_stopped(domain)
+
+    def takes(self, domain: str) -> bool:
+        """Whether records of this domain are to come in."""
+        is_kept = self.kept is None or domain in self.kept
+        return self.flows.is_inbound and is_kept and not self.inflow.is_stopped(domain)
 
 
 class Difference(msgspec.Struct):
@@ -93,7 +103,7 @@ class Reconciling:
     def __init__(self, shelf: Shelf, limits: LinkLimits, halves: Halves, outbox: Outbox) -> None:
         self._shelf = shelf
         self._limits = limits
-        self._flows = halves.flows
+        self._halves = halves
         self._outflow = halves.outflow
         self._inflow = halves.inflow
         self._outbox = outbox
@@ -125,7 +135,10 @@ class Reconciling:
         return domain in self._runs or any(domain == each for each, _ in self._queue)
 
     def begin(self, domain: str, *, is_repair: bool) -> None:
-        """Reconcile this domain, when its turn comes."""
+        """Reconcile this domain, when its turn comes; not where no way is wanted."""
+        if not self._halves.gives(domain) and not self._halves.takes(domain):
+            self._suspects.pop(domain, None)
+            return
         self._queue.append((domain, is_repair))
         self.go_on()
 
@@ -169,9 +182,9 @@ class Reconciling:
 
     def _find(self, run: _Run, domain: str, have: Iterable[str], need: Iterable[str]) -> None:
         found = Difference()
-        if self._flows.is_outbound and not self._outflow.is_stopped(domain):
+        if self._halves.gives(domain):
             found.have = {each: None for each in have if not self._outflow.is_unwelcome(each)}
-        if self._flows.is_inbound and not self._inflow.is_stopped(domain):
+        if self._halves.takes(domain):
             found.need = dict.fromkeys(need)
         run.have += len(found.have)
         run.need += len(found.need)

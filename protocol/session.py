@@ -50,14 +50,14 @@ class Session:
         self.outflow = Outflow(shelf, limits, out_cursors, familiar, outbox)
         self.inflow = Inflow(limits, in_cursors, familiar, outbox)
         self._setting = setting
-        self._halves = Halves(flows, self.outflow, self.inflow, out_cursors, in_cursors)
+        self._halves = Halves(flows, terms.kept, self.outflow, self.inflow, out_cursors, in_cursors)
         self._comparing = Comparing(shelf, limits)
         self._reconciling: Reconciling | None = None
         self._repairing: Repairing | None = None
         if setting.role is Role.DIALLER:
             self._reconciling = Reconciling(shelf, limits, self._halves, outbox)
             self._repairing = Repairing(self._comparing, self._reconciling, limits, setting.random, outbox)
-        self._catching_up = CatchingUp(self._halves, self._comparing, self._reconciling, terms.kept)
+        self._catching_up = CatchingUp(self._halves, self._comparing, self._reconciling)
         self._deadlines = deadlines
         self._idle_at: float | None = None
         self._minute_began = 0.0
