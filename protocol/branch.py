@@ -5,7 +5,6 @@ first loses time with every record. So a link whose announcement proved empty is
 and no shortcut goes over it. Doubted a few times in a row, it is muted for a while.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 IDS_MAX: Final = 1_000
@@ -59,16 +58,22 @@ class Branch:
             self._untold = {}
         gathered = self._untold.setdefault(hops, [])
         gathered += ids
-        full = [*frames(gathered[: len(gathered) // IDS_MAX * IDS_MAX])]
+        if len(gathered) < IDS_MAX:
+            return []
+        full = frames(tuple(gathered[: len(gathered) // IDS_MAX * IDS_MAX]))
         del gathered[: len(full) * IDS_MAX]
         return full
 
-    def take(self) -> Iterator[tuple[int, tuple[str, ...]]]:
+    def take(self) -> list[tuple[int, tuple[str, ...]]]:
         """What has gathered: hops and ids of one frame each."""
+        if self._untold is None:
+            return []
         gathered, self._untold = self._untold, None
-        return ((hops, frame) for hops, ids in (gathered or {}).items() for frame in frames(ids))
+        return [(hops, frame) for hops, ids in gathered.items() for frame in frames(tuple(ids))]
 
 
-def frames(ids: list[str]) -> Iterator[tuple[str, ...]]:
+def frames(ids: tuple[str, ...]) -> list[tuple[str, ...]]:
     """The ids in order, IDS_MAX to a frame."""
-    return (tuple(ids[begin : begin + IDS_MAX]) for begin in range(0, len(ids), IDS_MAX))
+    if 0 < len(ids) <= IDS_MAX:
+        return [ids]
+    return [ids[begin : begin + IDS_MAX] for begin in range(0, len(ids), IDS_MAX)]

@@ -298,16 +298,13 @@ class Gossip:
         link.pruned_at = now
         return Prune(name)
 
-    def _tell(self, name: int, branch: Branch, ids: tuple[str, ...], hops: int, now: float) -> Iterator[Have]:
+    def _tell(self, name: int, branch: Branch, ids: tuple[str, ...], hops: int, now: float) -> list[Have]:
         """Announce these soon; at once where nothing is to gather, or a frame is full."""
-        if not ids:
-            return
-        for frame in branch.gather(ids, hops):
-            yield Have(name, frame, hops)
         if not self._limits.gather_s:
-            yield from _told(name, branch)
-        elif self._tell_at is None:
+            return [Have(name, frame, hops) for frame in frames(ids)]
+        if self._tell_at is None and ids:
             self._tell_at = now + self._limits.gather_s
+        return [Have(name, frame, hops) for frame in branch.gather(ids, hops)]
 
     def _ask(self, now: float) -> list[Output]:
         """Ask for each id that is due, and give up what every announcer was asked for often enough."""
@@ -342,8 +339,8 @@ class Gossip:
             for is_news, ids in groups.items():
                 if is_news:
                     self._branches[name].is_eager = True
-                for part in frames(ids):
-                    yield Want(name, part, eager=is_news)
+                for frame in frames(tuple(ids)):
+                    yield Want(name, frame, eager=is_news)
 
     def _remember(self, ids: tuple[str, ...], came: tuple[int | None, int] | None) -> None:
         recents = self._recents

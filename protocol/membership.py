@@ -27,8 +27,8 @@ class MembershipLimits(msgspec.Struct, frozen=True):
 
     active_max: int = 5
     active_min: int = 3
-    """With fewer neighbours than this a node asks urgently. The paper has 1; two nodes that had only each other were then
-    cut off for good, about once in ten thousand nodes."""
+    """With fewer neighbours than this a node asks urgently. The paper has 1; in simulation a few nodes that had only
+    each other were then cut off for good, in one network of three with 10,000 nodes."""
 
     passive_max: int = 30
     active_walk: int = 6
@@ -163,20 +163,20 @@ class Membership:
 
     def on_message(self, sender: Address, message: Message, now: float) -> list[Output]:
         match message:
-            case Join():
-                return self._on_join(sender)
+            case Shuffle(origin, steps, sample):
+                return self._on_shuffle(sender, origin, min(steps, self._limits.active_walk), sample)
+            case ShuffleReply(sample):
+                return self._on_shuffle_reply(sample)
             case ForwardJoin(joiner, steps):
                 return self._on_forward_join(sender, joiner, min(steps, self._limits.active_walk))
+            case Join():
+                return self._on_join(sender)
             case Neighbour(is_urgent):
                 return self._on_neighbour(sender, is_urgent)
             case NeighbourReply(is_accepted):
                 return self._on_neighbour_reply(sender, is_accepted, now)
             case Disconnect():
                 return self._on_disconnect(sender, now)
-            case Shuffle(origin, steps, sample):
-                return self._on_shuffle(sender, origin, min(steps, self._limits.active_walk), sample)
-            case ShuffleReply(sample):
-                return self._on_shuffle_reply(sample)
 
     def on_unreachable(self, address: Address, now: float) -> list[Output]:
         """The connection broke, or could not be made. The address is forgotten, and a neighbour replaced."""

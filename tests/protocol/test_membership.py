@@ -1,0 +1,443 @@
+"""A few neighbours for every node: both ends agree on it, all hang together, and the views keep their limits."""
+
+from collections import deque
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol.membership import (
+    Disconnect,
+    Down,
+    ForwardJoin,
+    Join,
+    Membership,
+    MembershipLimits,
+    Message,
+    Neighbour,
+    NeighbourReply,
+    Output,
+    Send,
+    Shuffle,
+    ShuffleReply,
+    Up,
+)
+
+EVENTS_MAX = 100_000
+LIMITS = MembershipLimits()
+STRANGERS = tuple(f"stranger {number}" for number in range(100))
+
+
+def machine(*neighbours: str, limits: MembershipLimits = LIMITS) -> Membership:
+    """A node "me" with these neighbours, each of which asked for it urgently."""
+    membership = Membership("me", limits, Random(1), now=0.0)
+    for each in neighbours:
+        membership.on_message(each, Neighbour(is_urgent=True), 0.0)
+    assert membership.active == neighbours
+    return membership
+
+
+def know(membership: Membership, *addresses: str) -> None:
+    """Put these into the passive view, as a shuffle with the first would, in parts that are taken whole."""
+    for begin in range(0, len(addresses), 8):
+        origin, *sample = addresses[begin : begin + 8]
+        membership.on_message("x", Shuffle(origin, 1, tuple(sample)), 0.0)
+
+
+def sent(outputs: list[Output], kind: type[Message]) -> list[str]:
+    return [output.to for output in outputs if isinstance(output, Send) and isinstance(output.message, kind)]
+
+
+# Joining.
+
+
+def test_who_joins_and_its_contact_are_neighbours() -> None:
+    joiner = Membership("me", LIMITS, Random(1), now=0.0)
+    contact = machine()
+
+    asked = joiner.join("contact")
+    taken = contact.on_message("joiner", Join(), 0.0)
+
+    assert asked == [Send("contact", Join()), Up("contact")]
+    assert taken == [Up("joiner")]
+
+
+def test_a_contact_sends_the_joiner_on_walks_through_its_other_neighbours() -> None:
+    contact = machine("a", "b")
+
+    outputs = contact.on_message("joiner", Join(), 0.0)
+
+    walk = ForwardJoin("joiner", LIMITS.active_walk)
+    assert outputs == [Up("joiner"), Send("a", walk), Send("b", walk)]
+
+
+def test_a_contact_that_is_full_makes_room() -> None:
+    contact = machine("a", "b", "c", "d", "e")
+
+    outputs = contact.on_message("joiner", Join(), 0.0)
+
+    (dropped,) = sent(outputs, Disconnect)
+    assert outputs[:3] == [Send(dropped, Disconnect()), Down(dropped), Up("joiner")]
+    assert (contact.passive, len(contact.active)) == ((dropped,), LIMITS.active_max)
+    assert set(sent(outputs, ForwardJoin)) == {"a", "b", "c", "d", "e"} - {dropped}
+
+
+def test_a_walk_goes_on_to_another_neighbour_with_a_step_less() -> None:
+    outputs = machine("a", "b").on_message("a", ForwardJoin("joiner", 5), 0.0)
+
+    assert outputs == [Send("b", ForwardJoin("joiner", 4))]
+
+
+@pytest.mark.parametrize(("neighbours", "steps"), [(("a", "b"), 0), (("a",), 5)])
+def test_where_a_walk_ends_the_joiner_becomes_a_neighbour(neighbours: tuple[str, ...], steps: int) -> None:
+    outputs = machine(*neighbours).on_message("a", ForwardJoin("joiner", steps), 0.0)
+
+    assert outputs == [Send("joiner", Neighbour(is_urgent=True)), Up("joiner")]
+
+
+def test_a_joiner_is_noted_on_the_way() -> None:
+    membership = machine("a", "b")
+
+    for steps in range(LIMITS.active_walk, 0, -1):
+        before = membership.passive
+        membership.on_message("a", ForwardJoin("joiner", steps), 0.0)
+        assert ("joiner" in membership.passive) == ("joiner" in before or steps == LIMITS.passive_walk)
+
+
+def test_a_walk_that_claims_too_many_steps_ends_as_early_as_others() -> None:
+    outputs = machine("a", "b").on_message("a", ForwardJoin("joiner", 10**9), 0.0)
+
+    assert outputs == [Send("b", ForwardJoin("joiner", LIMITS.active_walk - 1))]
+
+
+def test_nobody_becomes_its_own_neighbour() -> None:
+    membership = machine("a", "b")
+
+    outputs = membership.on_message("a", ForwardJoin("me", 0), 0.0) + membership.on_message("me", Join(), 0.0)
+    outputs += membership.on_message("me", Neighbour(is_urgent=True), 0.0)
+    membership.on_message("a", Shuffle("b", 1, ("me",)), 0.0)
+
+    assert outputs == [Send("me", NeighbourReply(is_accepted=False))]
+    assert (membership.active, membership.passive) == (("a", "b"), ())
+
+
+# Becoming neighbours.
+
+REQUESTS = [
+    ("there is room", ("a",), False, True),
+    ("there is no room", ("a", "b", "c", "d", "e"), False, False),
+    ("there is no room, but it is urgent", ("a", "b", "c", "d", "e"), True, True),
+]
+
+
+@pytest.mark.parametrize(("case", "neighbours", "is_urgent", "is_accepted"), REQUESTS)
+def test_a_request_is_granted_where_there_is_room_or_it_is_urgent(
+    case: str, neighbours: tuple[str, ...], is_urgent: bool, is_accepted: bool
+) -> None:
+    membership = machine(*neighbours)
+
+    outputs = membership.on_message("z", Neighbour(is_urgent), 0.0)
+
+    assert outputs[0] == Send("z", NeighbourReply(is_accepted))
+    assert ("z" in membership.active, len(membership.active) <= LIMITS.active_max) == (is_accepted, True)
+
+
+def test_a_broken_connection_has_an_address_of_the_passive_view_asked() -> None:
+    membership = machine("a", "b", "c", "d", "e")
+    know(membership, "p")
+
+    outputs = membership.on_unreachable("a", 5.0)
+
+    assert outputs == [Down("a"), Send("p", Neighbour(is_urgent=False))]
+    assert membership.on_message("p", NeighbourReply(is_accepted=True), 5.1) == [Up("p")]
+
+
+def test_a_request_is_urgent_from_a_node_with_too_few_neighbours() -> None:
+    membership = machine("a", "b", "c")
+    know(membership, "p", "q")
+
+    outputs = membership.on_unreachable("a", 5.0)
+
+    assert {output.message for output in outputs if isinstance(output, Send)} == {Neighbour(is_urgent=True)}
+
+
+def test_whoever_is_out_of_reach_is_forgotten_and_the_next_is_asked() -> None:
+    membership = machine("a", "b", "c", "d", "e")
+    know(membership, "p", "q")
+    (first,) = sent(membership.on_unreachable("a", 5.0), Neighbour)
+
+    (second,) = sent(membership.on_unreachable(first, 5.1), Neighbour)
+
+    assert {first, second} == {"p", "q"}
+    assert membership.passive == (second,)
+
+
+def test_whoever_declines_is_asked_again_only_after_a_while() -> None:
+    membership = machine("a", "b", "c", "d", "e")
+    know(membership, "p")
+    membership.on_unreachable("a", 5.0)
+
+    at_once = membership.on_message("p", NeighbourReply(is_accepted=False), 5.1)
+    later = membership.on_time(5.0 + LIMITS.retry_s)
+
+    assert (at_once, sent(later, Neighbour)) == ([], ["p"])
+
+
+def test_whoever_does_not_answer_is_asked_again_after_a_while() -> None:
+    membership = machine("a", "b", "c", "d", "e")
+    know(membership, "p")
+    membership.on_unreachable("a", 5.0)
+
+    assert sent(membership.on_time(5.0 + LIMITS.retry_s), Neighbour) == ["p"]
+
+
+def test_whoever_accepts_when_the_place_is_taken_is_told_so() -> None:
+    membership = machine("a", "b", "c", "d", "e")
+    know(membership, "p")
+    membership.on_unreachable("a", 5.0)
+    membership.on_message("z", Neighbour(is_urgent=True), 5.1)
+
+    assert membership.on_message("p", NeighbourReply(is_accepted=True), 5.2) == [Send("p", Disconnect())]
+
+
+def test_an_answer_to_a_request_that_was_never_made_is_no_way_in() -> None:
+    assert machine("a").on_message("z", NeighbourReply(is_accepted=True), 0.0) == []
+
+
+def test_a_neighbour_that_leaves_is_kept_in_mind_and_replaced_by_another() -> None:
+    membership = machine("a", "b", "c", "d", "e")
+    know(membership, "p")
+
+    outputs = membership.on_message("a", Disconnect(), 0.0)
+
+    assert outputs == [Down("a"), Send("p", Neighbour(is_urgent=False))]
+    assert set(membership.passive) == {"a", "p"}
+
+
+def test_a_stranger_cannot_make_a_node_drop_anyone() -> None:
+    assert machine("a").on_message("z", Disconnect(), 0.0) == []
+
+
+# Shuffling.
+
+
+def test_a_node_shuffles_some_of_both_views_by_itself() -> None:
+    membership = machine("a", "b", "c", "d", "e")
+    know(membership, *STRANGERS[:10])
+
+    (output,) = membership.on_time(LIMITS.shuffle_s)
+
+    assert isinstance(output, Send)
+    assert isinstance(output.message, Shuffle)
+    sample = output.message.sample
+    assert (output.message.origin, output.message.steps, output.to in sample) == ("me", LIMITS.active_walk, False)
+    assert len([each for each in sample if each in membership.active]) == LIMITS.shuffle_active
+    assert len([each for each in sample if each in membership.passive]) == LIMITS.shuffle_passive
+
+
+def test_shuffles_come_at_an_interval_that_chance_spreads() -> None:
+    membership = machine("a")
+    times = []
+
+    for _ in range(50):
+        times.append(membership.next_at)
+        membership.on_time(membership.next_at)
+
+    assert 0 <= times[0] <= LIMITS.shuffle_s
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert all(0.8 * LIMITS.shuffle_s <= gap <= 1.2 * LIMITS.shuffle_s for gap in gaps)
+    assert len(set(gaps)) > 40
+
+
+def test_a_shuffle_is_carried_on_while_it_has_steps() -> None:
+    shuffle = Shuffle("far", 3, ("p",))
+
+    assert machine("a", "b").on_message("a", shuffle, 0.0) == [Send("b", Shuffle("far", 2, ("p",)))]
+
+
+def test_a_shuffle_is_answered_with_as_many_addresses() -> None:
+    membership = machine("a")
+    know(membership, *STRANGERS[:20])
+
+    (reply,) = membership.on_message("a", Shuffle("far", 1, ("p", "q")), 0.0)
+
+    assert isinstance(reply, Send)
+    assert isinstance(reply.message, ShuffleReply)
+    assert (reply.to, len(reply.message.sample)) == ("far", 3)
+    assert {"far", "p", "q"} <= set(membership.passive)
+
+
+def test_what_was_given_away_is_replaced_first() -> None:
+    membership = machine("a")
+    know(membership, *STRANGERS[: LIMITS.passive_max])
+    (output,) = membership.on_time(LIMITS.shuffle_s)
+    assert isinstance(output, Send)
+    assert isinstance(output.message, Shuffle)
+    given = output.message.sample
+
+    membership.on_message("far", ShuffleReply(("p", "q")), 31.0)
+
+    gone = set(STRANGERS[: LIMITS.passive_max]) - set(membership.passive)
+    assert len(gone) == 2
+    assert gone <= set(given)
+
+
+def test_a_reply_that_nobody_asked_for_is_not_taken() -> None:
+    membership = machine("a")
+
+    membership.on_message("z", ShuffleReply(("p",)), 0.0)
+
+    assert membership.passive == ()
+
+
+def test_no_more_of_a_sample_is_taken_than_an_honest_node_sends() -> None:
+    membership = machine("a")
+
+    membership.on_message("a", Shuffle("far", 1, STRANGERS), 0.0)
+
+    assert membership.passive == ("far", *STRANGERS[: LIMITS.shuffle_active + LIMITS.shuffle_passive])
+
+
+def test_a_full_passive_view_takes_one_in_for_one_out() -> None:
+    membership = machine("a")
+    know(membership, *STRANGERS[: LIMITS.passive_max])
+    full = membership.passive
+
+    know(membership, STRANGERS[99])
+
+    assert len(full) == len(membership.passive) == LIMITS.passive_max
+    assert STRANGERS[99] in membership.passive
+
+
+def test_a_list_of_false_addresses_does_not_make_a_node_connect_without_end() -> None:
+    membership = machine("a", "b", "c", "d", "e")
+    asked = sent(membership.on_unreachable("a", 0.0), Neighbour)
+
+    for number in range(1_000):
+        know(membership, f"false {number}")
+        asked += sent(membership.on_unreachable("nobody", 1.0), Neighbour)
+        asked += [each for other in asked[-1:] for each in sent(membership.on_unreachable(other, 1.0), Neighbour)]
+
+    assert LIMITS.passive_max <= len(asked) <= LIMITS.passive_max + LIMITS.active_max
+
+
+# Laws, over whole networks.
+
+
+class Overlay:
+    """Nodes whose messages arrive in the order in which they were sent, one after another."""
+
+    def __init__(self, nodes: int, seed: int) -> None:
+        self.random = Random(seed)
+        self.now = 0.0
+        self.nodes: dict[str, Membership] = {}
+        self.linked: dict[str, dict[str, None]] = {}
+        self._queue: deque[tuple[str, str, Message]] = deque()
+        for number in range(nodes):
+            self.join(f"node {number}")
+
+    def join(self, address: str) -> None:
+        contacts = list(self.nodes)
+        self.nodes[address] = Membership(address, LIMITS, self.random, self.now)
+        self.linked[address] = {}
+        if contacts:
+            self._apply(address, self.nodes[address].join(self.random.choice(contacts)))
+        self.settle()
+
+    def kill(self, addresses: list[str]) -> None:
+        broken = [(other, each) for each in addresses for other in self.linked[each]]
+        for each in addresses:
+            del self.nodes[each], self.linked[each]
+        for other, each in broken:
+            if other in self.nodes:
+                self._apply(other, self.nodes[other].on_unreachable(each, self.now))
+        self.settle()
+
+    def cycle(self) -> None:
+        self.now += 1.2 * LIMITS.shuffle_s
+        for address, membership in self.nodes.items():
+            self._apply(address, membership.on_time(self.now))
+        self.settle()
+
+    def settle(self) -> None:
+        for _ in range(EVENTS_MAX):
+            if not self._queue:
+                return
+            sender, to, message = self._queue.popleft()
+            if to in self.nodes:
+                self._apply(to, self.nodes[to].on_message(sender, message, self.now))
+            elif sender in self.nodes:
+                self._apply(sender, self.nodes[sender].on_unreachable(to, self.now))
+        raise AssertionError("the overlay does not come to rest")
+
+    def reachable(self) -> set[str]:
+        start = next(iter(self.nodes))
+        reached, ahead = {start}, [start]
+        while ahead:
+            for each in self.nodes[ahead.pop()].active:
+                if each not in reached:
+                    reached.add(each)
+                    ahead.append(each)
+        return reached
+
+    def check(self) -> None:
+        for address, membership in self.nodes.items():
+            assert len(membership.active) <= LIMITS.active_max
+            assert len(membership.passive) <= LIMITS.passive_max
+            assert address not in membership.active + membership.passive
+            assert len(set(membership.active + membership.passive)) == len(membership.active + membership.passive)
+            assert list(self.linked[address]) == list(membership.active), "every change was told by Up and Down"
+            assert all(address in self.nodes[each].active for each in membership.active), "neighbours are mutual"
+
+    def _apply(self, address: str, outputs: list[Output]) -> None:
+        for output in outputs:
+            match output:
+                case Send(to, message):
+                    self._queue.append((address, to, message))
+                case Up(neighbour):
+                    assert neighbour not in self.linked[address]
+                    self.linked[address][neighbour] = None
+                case Down(neighbour):
+                    del self.linked[address][neighbour]
+
+
+@given(st.integers(2, 60), st.integers(0, 2**32))
+@settings(deadline=None, max_examples=30)
+def test_neighbours_are_mutual_and_within_limits_through_joins_and_failures(nodes: int, seed: int) -> None:
+    overlay = Overlay(nodes, seed)
+    overlay.check()
+
+    for number in range(3):
+        dying = overlay.random.sample(list(overlay.nodes), len(overlay.nodes) // 3)
+        overlay.kill(dying)
+        overlay.check()
+        overlay.join(f"late {number}")
+        overlay.cycle()
+        overlay.check()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_all_hang_together_after_half_of_them_failed(seed: int) -> None:
+    overlay = Overlay(100, seed)
+    for _ in range(3):
+        overlay.cycle()
+
+    overlay.kill(overlay.random.sample(list(overlay.nodes), 50))
+    overlay.cycle()
+
+    assert overlay.reachable() == set(overlay.nodes)
+
+
+def test_the_same_seed_gives_the_same_views() -> None:
+    views = []
+    for disturbance in (0, 1_000):
+        ballast = [object() for _ in range(disturbance)]
+        overlay = Overlay(40, seed=3)
+        overlay.kill(overlay.random.sample(list(overlay.nodes), 10))
+        overlay.cycle()
+        views.append([(each, overlay.nodes[each].active, overlay.nodes[each].passive) for each in overlay.nodes])
+        del ballast
+
+    assert views[0] == views[1]
