@@ -27,6 +27,7 @@ REMEDIES: Final = {
     "not_owner": "`dnarc why` shows who owns the label, and since when",
     "unknown_label": "`dnarc get DOMAIN` lists its labels",
     "unknown_domain": "`dnarc domains` lists those that the node keeps",
+    "cursor_unknown": "read what there is by `dnarc get`, and run the command again without the cursor",
     "rate_limited": "wait a moment, then run the command again",
     "overloaded": "wait a moment, then run the command again",
     "storage_full": "free space on the node's disk",
