@@ -69,6 +69,7 @@ FAMILIES: Final = (
     Family("dnarc_http_requests_total", Kind.COUNTER, "Requests answered.", ("method", "route", "status")),
     Family("dnarc_connections", Kind.GAUGE, "Connections that others have open here."),
     Family("dnarc_connections_refused_total", Kind.COUNTER, "Connections turned away past connections_max."),
+    Family("dnarc_streams", Kind.GAUGE, "Consumers of /stream and /events."),
     Family("dnarc_sync_runs_total", Kind.COUNTER, "Runs with a plain HTTP peer, ok or failed.", (*_PEER, "result")),
     Family("dnarc_sync_records_total", Kind.COUNTER, "Records carried by those runs.", (*_PEER, "outcome")),
     Family("dnarc_sync_repaired_total", Kind.COUNTER, "Records that only a comparison of ids found.", _PEER),
@@ -165,6 +166,7 @@ class _Figures:
             yield "dnarc_http_requests_total", (method, route, str(status)), number
         yield "dnarc_connections", (), traffic.connections
         yield "dnarc_connections_refused_total", (), traffic.connections_refused
+        yield "dnarc_streams", (), len(self._node.streams)
 
     def _peers(self) -> Iterator[_Figure]:
         for name, direction, exchange in self._node.sync.exchanges():

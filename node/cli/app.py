@@ -9,7 +9,21 @@ from typing import Final
 
 import typer
 
-from node.cli import claims, config, doctor, exporting, importing, keys, peers, queries, rebuild, serve, verify
+from node.cli import (
+    claims,
+    config,
+    doctor,
+    exporting,
+    importing,
+    keys,
+    peers,
+    queries,
+    rebuild,
+    serve,
+    top,
+    verify,
+    watch,
+)
 from node.cli.options import AsJsonBefore
 from node.cli.screen import warn
 
@@ -40,11 +54,13 @@ app.command("get")(queries.get)
 app.command("history")(queries.history)
 app.command("why")(queries.why)
 app.command("domains")(queries.domains)
+app.command("watch")(watch.watch)
 app.add_typer(peers.app, name="peers")
 app.command("sync")(peers.sync)
 app.command("export")(exporting.export)
 app.command("import")(importing.import_)
 app.command("verify")(verify.verify)
+app.command("top")(top.top)
 app.command("doctor")(doctor.doctor)
 app.command("rebuild")(rebuild.rebuild)
 app.command("config")(config.config)

@@ -20,7 +20,7 @@ DOCS = (Path(__file__).parent.parent.parent / "docs" / "operations.md").read_tex
 UNITS = ("_seconds", "_bytes", "_records", "_info")
 WITHOUT_UNIT = {
     "dnarc_info", "dnarc_healthy", "dnarc_warnings", "dnarc_setting", "dnarc_listens_publicly", "dnarc_domains",
-    "dnarc_records", "dnarc_connections",
+    "dnarc_records", "dnarc_connections", "dnarc_streams",
 }  # fmt: skip
 OF_THE_LIBRARY = ("process_",)
 

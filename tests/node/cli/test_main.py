@@ -18,7 +18,7 @@ from tests.node.cli.conftest import run, run_apart
 
 COMMANDS = (
     "accept", "claim", "config", "doctor", "domains", "export", "get", "history", "import", "keygen", "peers",
-    "rebuild", "serve", "sync", "transfer", "verify", "version", "why",
+    "rebuild", "serve", "sync", "top", "transfer", "verify", "version", "watch", "why",
 )  # fmt: skip
 
 

@@ -1,0 +1,121 @@
+"""A node watched from outside."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from node.client import NodeClient, NodeError, Unreachable
+from node.node import Node
+from node.store import Peer
+from node.watching import FOUND_MAX, NEWEST_MAX, Listener, Newest, PeerSeen, Watcher, events, newest
+from tests.history import ALICE, BOB, CAROL, DOMAIN, claim
+from tests.node.sync_network import NOW, answering, claims, false_peer, give, running
+
+TIMEOUT_S = 30
+
+T = TypeVar("T")
+
+
+async def apart(work: Callable[[], T]) -> T:
+    """Do it in a thread, as the node runs in this one."""
+    async with asyncio.timeout(TIMEOUT_S):
+        return await asyncio.get_running_loop().run_in_executor(None, work)
+
+
+@asynccontextmanager
+async def watching(node: Node) -> AsyncIterator[Watcher]:
+    with NodeClient(node.url) as client:
+        yield await apart(lambda: Watcher(client))
+
+
+def newest_of(url: str) -> list[Newest]:
+    with NodeClient(url) as client:
+        return newest(client)
+
+
+async def test_what_happened_between_two_looks_is_shown_as_rates(tmp_path: Path) -> None:
+    async with running(tmp_path / "node") as node, watching(node) as watcher:
+        await give(node, *claims(5))
+        await give(node, *claims(5))
+        first = await apart(watcher.look)
+        second = await apart(watcher.look)
+
+    assert first.rates["accepted"] * first.span_s == pytest.approx(5)
+    assert first.rates["known"] * first.span_s == pytest.approx(5)
+    assert first.times_ms["commit"] is not None
+    assert (first.records, first.domains, first.node) == (5, 1, node.key.public)
+    assert (first.problems, first.queues["in_flight_records"]) == ([], 0)
+    assert first.limits["connections"] == node.settings.connections_max
+    assert (second.rates["accepted"], second.times_ms["commit"]) == (0, None)
+
+
+async def test_peers_are_shown_with_what_is_known_of_them(tmp_path: Path) -> None:
+    async with running(tmp_path / "node") as node:
+        await give(node, *claims(1))
+        await node.peers.put(Peer(key=BOB.public, accept=True))
+        async with watching(node) as watcher:
+            seen = (await apart(watcher.look)).peers
+
+    assert seen == [PeerSeen(BOB.public, False, False, None, {"unknown": 1}, None, None)]
+
+
+async def test_the_newest_records_are_found_without_waiting(tmp_path: Path) -> None:
+    async with running(tmp_path / "node") as node:
+        nothing = await apart(lambda: newest_of(node.url))
+        await give(node, *claims(3), *(claim(f"last-{n}", ALICE, NOW) for n in range(FOUND_MAX + 1)))
+        found = await apart(lambda: newest_of(node.url))
+
+    assert nothing == []
+    assert len(found) == FOUND_MAX
+    assert {record.timestamp for record in found} == {NOW}
+
+
+async def test_events_are_read_as_they_happen(tmp_path: Path) -> None:
+    async with running(tmp_path / "node") as node:
+        with NodeClient(node.url) as client:
+            stream = events(client)
+            first = asyncio.ensure_future(apart(lambda: next(stream)))
+            while not len(node.streams):
+                await node.store.peers()
+            await give(node, claim("garden", ALICE, 200))
+            accepted = await first
+            await give(node, claim("garden", CAROL, 100))
+            reverted = await apart(lambda: next(stream))
+
+    assert (accepted.type, accepted.domain, accepted.label, accepted.signedby) == (
+        "accepted", DOMAIN, "garden", ALICE.public,
+    )  # fmt: skip
+    assert (reverted.type, reverted.timestamp, reverted.signedby) == ("reverted", 100, CAROL.public)
+
+
+async def test_a_listener_keeps_so_many_events_and_no_more(tmp_path: Path) -> None:
+    async with running(tmp_path / "node") as node:
+        listener = Listener(node.url)
+        listener.start()
+        while not len(node.streams):
+            await node.store.peers()
+        records = claims(NEWEST_MAX + 1)
+        await give(node, *records)
+        async with asyncio.timeout(TIMEOUT_S):
+            while not listener.events or listener.events[0].id != records[-1].id:
+                await node.store.peers()
+        listener.end()
+    await apart(listener.thread.join)
+
+    assert len(listener.events) == NEWEST_MAX
+
+
+async def test_a_node_without_a_stream_is_left_in_peace() -> None:
+    async with false_peer({}) as url:
+        with NodeClient(url) as client, pytest.raises(NodeError):
+            await apart(lambda: list(events(client)))
+
+
+async def test_what_is_no_node_is_not_watched() -> None:
+    async with false_peer({"/metrics": answering(b"<html>nonsense")}) as url:
+        with NodeClient(url) as client, pytest.raises(Unreachable):
+            await apart(lambda: Watcher(client))
