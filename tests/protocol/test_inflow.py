@@ -3,7 +3,7 @@
 import pytest
 
 from protocol.errors import Code
-from protocol.messages import Ack, Since, Want, encode, encode_records
+from protocol.messages import Ack, Since, Want, encode_records
 from protocol.orders import Take, Taken
 from protocol.record import SignedRecord
 from protocol.terms import LinkLimits, Terms
