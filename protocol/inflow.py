@@ -80,6 +80,11 @@ class Inflow:
         """Whether this node has refused this record for now."""
         return record_id in self._put_off
 
+    @property
+    def has_passes(self) -> bool:
+        """Whether any pass that was asked for is to come, or under way, or not yet committed."""
+        return bool(self._asked or self._to_ask or self._ends)
+
     def is_passing(self, domain: str) -> bool:
         """Whether a pass of ours through the domain is to come, or under way, or not yet committed."""
         return domain in self._asked or domain in self._to_ask or domain in self._ends

@@ -102,6 +102,11 @@ class Outflow:
         """Whether the peer has refused this record for now."""
         return record_id in self._put_off
 
+    @property
+    def has_passes(self) -> bool:
+        """Whether any pass is under way, or not yet acknowledged."""
+        return bool(self._walks or self._ends)
+
     def is_passing(self, domain: str) -> bool:
         """Whether a pass through the domain is under way, or not yet acknowledged."""
         return domain in self._walks or domain in self._ends

@@ -135,7 +135,9 @@ class Reconciling:
         return domain in self._runs or any(domain == each for each, _ in self._queue)
 
     def begin(self, domain: str, *, is_repair: bool) -> None:
-        """Reconcile this domain, when its turn comes; not where no way is wanted."""
+        """Reconcile this domain, when its turn comes; not where no way is wanted, nor twice at once."""
+        if domain in self:
+            return
         if not self._halves.gives(domain) and not self._halves.takes(domain):
             self._suspects.pop(domain, None)
             return

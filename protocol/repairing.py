@@ -57,29 +57,36 @@ class Repairing:
 
     def go_on(self, now: float) -> None:
         """Nothing else is under way: set the time for what comes next, where it is not set."""
-        if self.is_list_due or not self._reconciling.is_idle or self.next_at is not None:
+        if self.is_list_due or not self._reconciling.is_idle or self._confirm_at is not None:
             return
         if self._reconciling.suspected:
             self._confirm_at = now + self._limits.settle_s
-        else:
+        elif self._list_at is None:
             self._list_at = now + self._next_delay_s() * self._random.uniform(1 - _SPREAD, 1 + _SPREAD)
 
     def on_list(self, differing: list[str]) -> None:
-        """The acceptor's list has come; these domains differ."""
+        """The acceptor's list has come, asked for or not; these domains differ."""
+        if self.is_under_way and not self.is_list_due:
+            return
         self.is_list_due = False
         self._has_compared = True
         for domain in differing:
             self._reconciling.begin(domain, is_repair=True)
 
     def on_time(self, now: float) -> None:
-        if self._confirm_at is not None and now >= self._confirm_at:
-            self._confirm_at = None
-            for domain in self._reconciling.suspected:
-                self._reconciling.begin(domain, is_repair=True)
+        if self._confirm_at is not None:
+            if now >= self._confirm_at:
+                self._confirm()
         elif self._list_at is not None and now >= self._list_at:
             self._list_at = None
             self.is_list_due = True
             self._outbox.send(*self._comparing.list_pages())
+
+    def _confirm(self) -> None:
+        """What was on its way has arrived by now: reconcile once more what differed."""
+        self._confirm_at = None
+        for domain in self._reconciling.suspected:
+            self._reconciling.begin(domain, is_repair=True)
 
     def _next_delay_s(self) -> float:
         """None after a catch-up, long after nothing was missed, else from `settle_s` on doubling."""

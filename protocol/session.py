@@ -106,13 +106,11 @@ class Session:
         wait = _PROGRESS.get(type(message))
         if wait is not None:
             self._deadlines.renew(wait, now)
-            self._idle_at = None
         move(self, message, now)
         return True
 
     def on_taken(self, seq: int, results: Sequence[Taken], now: float) -> None:
         self._deadlines.renew(Wait.ANSWER, now)
-        self._idle_at = None
         for taken in results:
             if taken.id is not None:
                 self.outflow.forget(taken.id)
@@ -121,7 +119,8 @@ class Session:
     def on_time(self, now: float) -> None:
         if self._idle_at is not None and now >= self._idle_at:
             self._idle_at = None
-            self._catching_up.wait_no_longer()
+            if not self.outflow.has_passes and not self.inflow.has_passes:
+                self._catching_up.wait_no_longer()
         if self._repairing is not None:
             self._repairing.on_time(now)
 
@@ -185,7 +184,7 @@ class Session:
             for domain in differing:
                 self._catching_up.begin(domain)
         elif self._repairing is not None:
-            self._repairing.on_list(differing)
+            self._repairing.on_list([domain for domain in differing if domain not in self._catching_up])
         else:
             self._setting.outbox.send(*self._comparing.list_pages())
 
@@ -199,15 +198,19 @@ class Session:
             raise ProtocolError(Code.RATE_LIMITED, f"{detail}: {self._setting.limits.lists_per_minute_max} at most")
 
     def _on_since(self, message: Since, _now: float) -> None:
+        self._idle_at = None
         self.outflow.begin_pass(message.domain, message.timestamp, is_answer=True)
 
     def _on_records(self, message: Records, _now: float) -> None:
+        if not message.hops:  # live records never cease, and are no sign that the peer goes on with its passes
+            self._idle_at = None
         self.inflow.on_records(message)
 
     def _on_ack(self, message: Ack, _now: float) -> None:
         self.outflow.on_ack(message)
 
     def _on_caught_up(self, message: CaughtUp, _now: float) -> None:
+        self._idle_at = None
         self._comparing.on_caught_up(message)
         self.inflow.on_caught_up(message)
 
@@ -244,7 +247,6 @@ _PROGRESS: Final[Mapping[type, Wait]] = {
     CaughtUp: Wait.ANSWER,
     Reconcile: Wait.RECONCILE,
     Domains: Wait.LIST,
-    Since: Wait.ANSWER,
 }
 
 

@@ -452,6 +452,50 @@ def test_a_repair_that_goes_on_finding_comes_ever_later() -> None:
     assert count_sent(wire.dialler) < 100 * 25
 
 
+def test_a_difference_that_only_the_dialler_sees_is_repaired_while_live_records_flow() -> None:
+    """The acceptor compared the moment before, asks for no pass, and the dialler must not wait for one for ever."""
+    wire = Wire(HUNDRED, HUNDRED, (Terms(), Terms(pull=True)))
+    while not said(wire.dialler, Domains):
+        assert wire.step()
+    unseen = records(1, begin=50, note="unseen")[0]
+    wire.dialler.commit(unseen)
+
+    for it in records(40, begin=1_000):
+        wire.dialler.write(it, wire.now)
+        wire.run_for(1)
+
+    assert unseen.record.id in wire.acceptor.ids
+
+
+@pytest.mark.parametrize("side", [0, 1], ids=["dialler", "acceptor"])
+def test_a_comparison_that_is_asked_for_finds_what_was_missed(side: int) -> None:
+    wire = Wire(HUNDRED, HUNDRED, BOTH)
+    wire.run()
+    wire.run_for(1)
+    wire.acceptor.commit(records(1, begin=50, note="unseen")[0])
+    end = wire.ends[side]
+
+    end.carry_out(end.link.compare(wire.now), wire.now)
+    wire.run_for(5)
+
+    assert wire.dialler.ids == wire.acceptor.ids
+    assert wire.codes == (None, None)
+
+
+def test_comparisons_may_be_asked_for_at_any_time_by_both() -> None:
+    wire = Wire(HUNDRED[:50], HUNDRED[40:], BOTH, random=Random(1))
+    for number in range(60):
+        end = wire.ends[number % 2]
+        if end.opened:
+            end.carry_out(end.link.compare(wire.now), wire.now)
+        wire.step()
+
+    wire.run_for(20)
+
+    assert wire.dialler.ids == wire.acceptor.ids
+    assert wire.codes == (None, None)
+
+
 # --- What an operator sees.
 
 
