@@ -21,7 +21,7 @@ NOW: Final = int(time.time())
 """When these tests began: their nodes have the real clock, as their browser has."""
 
 FAR_HOST: Final = "far.example"
-"""A name under which the browser reaches nodes here, but not as this machine itself: pages from there are less trusted."""
+"""A name by which the browser reaches nodes here as if they were elsewhere: it trusts such pages with less."""
 
 
 class Explorer:
@@ -49,10 +49,10 @@ class Explorer:
             page.on("request", explorer._on_request)
             await page.goto(f"{url}/")
             yield explorer
+            assert not explorer.said, explorer.said
+            assert not explorer.strangers, explorer.strangers
         finally:
             await context.close()
-        assert explorer.said == []
-        assert explorer.strangers == []
 
     async def go(self, view: str, *names: str, query: str = "") -> None:
         """Open the place of these names: `go("label", "example", "garden")`."""

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 JUDGE = """async histories => {
     const { replay } = await import("/explorer/replay.js");
-    return histories.map(history => replay(history).map(({ entry, verdict, after }) => [entry.id, verdict, after?.id ?? null]));
+    const plain = ({ entry, verdict, after }) => [entry.id, verdict, after?.id ?? null];
+    return histories.map(history => replay(history).map(plain));
 }"""
 
 

@@ -51,7 +51,10 @@ function listen(names, place, on, signal) {
   return new Promise((resolve) => {
     const query = new URLSearchParams([...names, ["since", place.cursor]]);
     const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/stream?${query}`);
-    const close = () => socket.close();
+    const close = () => {
+      if (socket.readyState !== WebSocket.CONNECTING) socket.close();
+      else socket.onopen = () => socket.close(); // earlier, the browser would write a warning to the console
+    };
     const watch = watchSilence(close, signal);
     socket.onopen = () => { place.failures = 0; on.state("open"); };
     socket.onmessage = ({ data }) => { watch.heard(); take(JSON.parse(data), place, on); };

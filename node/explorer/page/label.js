@@ -2,11 +2,12 @@
 // and replays the history itself.
 
 import { get, path } from "./api.js";
-import { fill, h } from "./dom.js";
+import { fill, h, settled } from "./dom.js";
+import { follow } from "./feed.js";
 import { many } from "./format.js";
 import { mine } from "./keys.js";
 import { badge, card, domainLink, facts, heading, hexValue, keyChip, nothing, problemBox, seen, when } from "./parts.js";
-import { check, contentOf, whyNoCrypto } from "./record.js";
+import { check, contentOf, isDomain, isLabel, whyNoCrypto } from "./record.js";
 import { replay } from "./replay.js";
 import { hrefTo } from "./router.js";
 import { timeline } from "./timeline.js";
@@ -17,22 +18,29 @@ const SHOWN = 100;
 export const title = ({ names: [domain, label] }) => `${label ?? ""} in ${domain ?? ""}`;
 
 export async function show(main, { names: [domain, label] }, signal) {
+  const body = h("div", { class: "view" });
   fill(main,
     h("p", { class: "crumbs" }, h("a", { href: hrefTo("browse") }, "All domains"), " / ", domainLink(domain ?? "")),
-    heading(seen(label ?? "")));
-  let history;
+    heading(seen(label ?? "")), body);
+  const shown = { size: SHOWN, checked: new Map(), round: 0 };
+  const refresh = () => showLabel(body, domain, label, shown, signal);
+  await refresh();
+  const wanted = isDomain(domain) && isLabel(label);
+  if (wanted) follow({ domains: [domain], labels: [label] }, { event: settled(100, refresh), state: () => {}, restart: refresh }, signal);
+}
+
+async function showLabel(body, domain, label, shown, signal) {
   try {
-    history = await get(path("claims", domain, label, "history"), { signal });
+    const history = await get(path("claims", domain, label, "history"), { signal });
+    const trust = h("p", { class: "trust", role: "status" });
+    const entries = h("div", { class: "history" });
+    fill(body, headCard(history), trust, card("History", entries));
+    showHistory(entries, history, replay(history.records), { trust, signal, shown });
   } catch (error) {
-    if (signal.aborted) throw error;
-    main.append(problemBox(error), h("p", {}, h("a", { class: "button", href: writeLink("claim", domain, label) }, "Write the first claim")));
-    return;
+    if (signal.aborted) return;
+    fill(body, problemBox(error), error.status === 404
+      && h("p", {}, h("a", { class: "button", href: writeLink("claim", domain, label) }, "Write the first claim")));
   }
-  const judged = replay(history.records);
-  const trust = h("p", { class: "trust", role: "status" });
-  const entries = h("div", { class: "history" });
-  main.append(headCard(history), trust, card("History", entries));
-  showHistory(entries, history, judged, Math.min(SHOWN, judged.length), { trust, signal, checked: new Map() });
 }
 
 function headCard(history) {
@@ -66,24 +74,30 @@ function actions({ domain, label }, record) {
 
 const writeLink = (mode, domain, label) => hrefTo("write", [], { mode, domain, label });
 
-function showHistory(place, history, judged, shown, context) {
-  const newest = judged.slice(-shown).reverse();
+function showHistory(place, history, judged, context) {
+  const { shown } = context;
+  const newest = judged.slice(-shown.size).reverse();
   const drawn = timeline(newest, judged, history);
-  const rest = judged.length - shown;
+  const rest = judged.length - newest.length;
   fill(place, drawn.element, rest > 0 && h("p", { class: "pager" }, h("button", {
-    type: "button", onclick: () => showHistory(place, history, judged, Math.min(shown + SHOWN, judged.length), context),
+    type: "button", onclick: () => { shown.size += SHOWN; showHistory(place, history, judged, context); },
   }, `Show older ones (${many(rest, "more record")})`)));
+  shown.round += 1;
   prove(newest, drawn, judged, context);
 }
 
-/** Check what is shown, newest first, and say what came of it. */
-async function prove(newest, drawn, judged, { trust, signal, checked }) {
+/** Check what is shown, newest first, and say what came of it. A finding is of a record under a signature, and stays. */
+async function prove(newest, drawn, judged, { trust, signal, shown }) {
+  const { round, checked } = shown;
+  const findings = [];
   for (const { entry } of newest) {
-    if (signal.aborted) return;
-    if (!checked.has(entry.id)) checked.set(entry.id, await check(entry.record, entry.signature, entry.id));
-    drawn.mark(entry.id, checked.get(entry.id));
+    if (signal.aborted || shown.round !== round) return;
+    const name = entry.id + entry.signature;
+    if (!checked.has(name)) checked.set(name, await check(entry.record, entry.signature, entry.id));
+    findings.push(checked.get(name));
+    drawn.mark(entry.id, checked.get(name));
   }
-  fill(trust, trustWords([...checked.values()], judged.length, differing(judged)));
+  fill(trust, trustWords(findings, judged.length, differing(judged)));
 }
 
 const differing = (judged) => judged.filter(({ entry, verdict }) => entry.verdict !== verdict).length;

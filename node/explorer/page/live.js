@@ -104,8 +104,8 @@ function draw(model, view) {
   const missed = model.dropped ? `, of which the oldest ${count(model.dropped)} are no longer kept` : "";
   view.waiting.textContent = model.isPaused ? `Paused: ${many(model.waiting.length + model.dropped, "event")} waiting${missed}.` : "";
   const shown = model.events.filter((event) => isWanted(event, filters)).slice(-SHOWN).reverse();
-  const rows = new Map([...view.list.children].map((row) => [row.dataset.seq, row]));
-  fill(view.list, shown.map((event) => rows.get(String(event.seq)) ?? row(event)));
+  const rows = new Map([...view.list.children].map((row) => [row.dataset.cursor, row]));
+  fill(view.list, shown.map((event) => rows.get(event.cursor) ?? row(event)));
   fill(view.empty, shown.length === 0 && nothing(model.events.length
     ? "Nothing of what came fits these filters." : "Nothing yet. What this node accepts from now on appears here."));
 }
@@ -118,7 +118,7 @@ function isWanted(event, { domain, label, by, type }) {
 
 function row(event) {
   const isReverted = event.type === "reverted";
-  return h("li", { class: `event ${event.type}`, dataset: { seq: event.seq } },
+  return h("li", { class: `event ${event.type}`, dataset: { seq: event.seq, cursor: event.cursor } },
     h("p", { class: "event-line" },
       h("time", { datetime: event.at.toISOString() }, event.at.toTimeString().slice(0, 8)),
       badge(isReverted ? "bad" : "good", isReverted ? "Reverted" : "Accepted"),

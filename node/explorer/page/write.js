@@ -1,7 +1,7 @@
 // Write a claim: a key, a form or JSON, the exact bytes before they are signed, and what the node says. What is signed
 // names the head that it follows, so that a label which changed meanwhile refuses it instead of losing anything.
 
-import { Problem, get, path, putClaim } from "./api.js";
+import { get, getPage, path, putClaim } from "./api.js";
 import { NotCanonical, canonical, read } from "./canonical.js";
 import { announce, fill, h, settled } from "./dom.js";
 import { clip } from "./format.js";
@@ -105,17 +105,21 @@ async function readHead(desk) {
   preview(desk);
 }
 
+/** The head, or null where the label is free. A label is the first of those that begin with it: asked for like that,
+ * a free one is an empty page and no error, which a browser would write to its console at every key pressed. */
 async function fetchHead(domain, label, signal) {
   try {
-    const [[signature, record]] = Object.entries(await get(path("claims", domain, label), { signal }));
+    if (!(await get("/domains", { signal })).includes(domain)) return null;
+    const { entries } = await getPage(`${path("claims", domain)}?${new URLSearchParams({ prefix: label, limit: 1 })}`, { signal });
+    if (entries[0]?.record.label !== label) return null;
+    const [{ signature, record }] = entries;
     const id = hexOf(await crypto.subtle.digest("SHA-256", bytesOf(canonical(record))));
     const { state } = await check(record, signature, id);
-    if (state === "bad" || record.domain !== domain || record.label !== label) {
+    if (state === "bad" || record.domain !== domain) {
       return { record, id, problem: "the node shows a head of this label that nobody signed" };
     }
     return { record, id };
   } catch (error) {
-    if (error instanceof Problem && error.status === 404) return null;
     return error.name === "AbortError" ? null : { problem: error.message };
   }
 }
