@@ -10,7 +10,8 @@ to become one, and says what is missing where it does not.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from simulations.user import Acknowledgement, User
 from simulations.wire import Weather, Wire
 
 LOOK_EVERY_S: Final = 1.0
+POLL_S: Final = 0.1
 SETTLE_S_MAX: Final = 600.0
 
 BRISK: Final[dict[str, Any]] = {
@@ -74,6 +76,7 @@ class Cluster:
         self.ties: list[Tie] = []
         self.acknowledgements: list[Acknowledgement] = []
         self.checkers = Checkers(simulation, self.acknowledgements)
+        self.settled_s: list[float] = []
 
     async def add(self, name: str, *, offset_s: float = 0.0, drift: float = 0.0, **settings: Any) -> Machine:
         """A new machine, its node started."""
@@ -159,8 +162,53 @@ class Cluster:
             if loop.time() - begin_s >= within_s:
                 raise NotSettledError("\n".join(map(str, pending[:20])))
             await asyncio.sleep(LOOK_EVERY_S)
-        self.note("settled", after_s=round(loop.time() - begin_s, 3))
-        return loop.time() - begin_s
+        self.settled_s.append(round(loop.time() - begin_s, 3))
+        self.note("settled", after_s=self.settled_s[-1])
+        return self.settled_s[-1]
+
+    def repaired(self) -> int:
+        """How many records all nodes have found by comparing sets, since they were started."""
+        nodes = [machine.node for machine in self.machines.values() if machine.node is not None]
+        links = [
+            counts
+            for node in nodes
+            for counts in (node.links.ended, *(it.counts for it in node.links.sessions.values()))
+        ]
+        return sum(counts.repaired for counts in links)
+
+    def expect(self, is_so: bool, words: str) -> None:
+        """What a scenario says must be so; a fault where it is not."""
+        self.note("as expected" if is_so else "NOT as expected", what_is=words)
+        if not is_so:
+            self.checkers.fault("", f"expected: {words}")
+
+    async def line(self, *names: str, **settings: Any) -> list[Machine]:
+        """New machines, each linked to the next, both ways."""
+        machines = [await self.add(name, **settings) for name in names]
+        for one, other in pairwise(machines):
+            await self.link(one, other)
+        await self.connected()
+        return machines
+
+    async def connected(self) -> None:
+        """Wait until every tie by WebSocket has an open link."""
+        ties = [tie for tie in self.ties if tie.scheme == "ws"]
+        await self.until(lambda: all(self.is_linked(tie.dialler, tie.acceptor) for tie in ties), "all are linked")
+
+    async def until(self, is_so: Callable[[], bool], words: str, within_s: float = SETTLE_S_MAX) -> float:
+        """Wait until it is so. Returns how long that took. Raises: NotSettledError: with the words."""
+        begin_s = self.simulation.loop.time()
+        for _ in range(int(within_s / POLL_S)):
+            if is_so():
+                return self.simulation.loop.time() - begin_s
+            await asyncio.sleep(POLL_S)
+        raise NotSettledError(f"not within {within_s:g} s: {words}")
+
+    def is_linked(self, one: str, other: str) -> bool:
+        """Whether the first has an open link with the second."""
+        node = self.machines[one].node
+        key = self.machines[other].key
+        return node is not None and any(session.peer_key == key for session in node.links.sessions.values())
 
     def backup(self, machine: Machine) -> Backup:
         """A copy of a machine's database as it is committed now."""

@@ -37,7 +37,6 @@ class End(asyncio.Transport):
         self._is_paused = False
         self._is_writing_paused = False
         self._limits = (LOW_BYTES, HIGH_BYTES)
-        host.ends[self] = None
 
     def attach(self, protocol: asyncio.BaseProtocol) -> "End":
         """Give the end its protocol; what has come already is delivered afterwards."""

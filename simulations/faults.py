@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from simulations.cluster import Cluster
 from simulations.machine import Machine
 from simulations.plan import Fault, FaultKind
+from simulations.storage import DiskError
 from simulations.wire import Wire
 
 Undo = Callable[[], Awaitable[None]]
@@ -32,7 +34,8 @@ async def befall(cluster: Cluster, fault: Fault) -> None:
         await machine.power_cut()  # another fault may have started it meanwhile
         cluster.restore(machine, backup)
     for machine in machines:
-        await machine.start()
+        with suppress(DiskError):  # another fault holds its disk: whatever ends that starts it
+            await machine.start()
     cluster.note(f"over {fault.kind}", machines=" ".join(fault.machines))
 
 

@@ -205,7 +205,6 @@ class InMemoryNetwork:
                 here.abort()
             raise
         if accepted is None:
-            source.ends.pop(here, None)
             raise ConnectionRefusedError(errno.ECONNREFUSED, f"{target.name} refuses connections to port {port}")
         return here
 
@@ -214,6 +213,7 @@ def _joined(here: End, target: Host, out: Wire, back: Wire) -> End:
     """The other end, on the host that accepts."""
     there = End(target, here.get_extra_info("peername"), here.get_extra_info("sockname"))
     here.other, there.other = there, here
+    here.host.ends[here] = there.host.ends[there] = None
     here.outgoing = there.incoming = Pipe(here, there, out, back)
     there.outgoing = here.incoming = Pipe(there, here, back, out)
     return there

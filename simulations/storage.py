@@ -26,6 +26,11 @@ _T = TypeVar("_T")
 
 FREE_BYTES = 2**40
 
+EVENTS_MAX = 1_000_000
+
+DiskError = sqlite3.OperationalError
+"""What a failing disk raises, as SQLite says it."""
+
 
 class VirtualDisk:
     """The disk of one machine: what is on it outlives the node. `latency_s` is the mean of half a piece of work;
@@ -99,6 +104,11 @@ class VirtualDisk:
                 last, page = reading.keys(database, last)
         return found
 
+    def count_events(self, kind: str) -> int:
+        """How many events of this type (`accepted` or `reverted`) the nodes on this disk have told."""
+        events = [it for database in self._databases.values() for it in reading.events(database, 0, EVENTS_MAX)]
+        return sum(it.event.type == kind for it in events)
+
     def close(self) -> None:
         for database in self._databases.values():
             database.close()
@@ -126,7 +136,7 @@ class VirtualWorker:
         def carry_out() -> None:
             try:
                 if self._disk.is_failing:
-                    raise sqlite3.OperationalError("disk I/O error")
+                    raise DiskError("disk I/O error")
                 result = work(self._database, *args, **kwargs)
             except Exception as error:
                 loop.call_at(done_s, _answer_with_error, answered, error)

@@ -50,7 +50,8 @@ class User:
         self.key = SigningKey(simulation.stream(f"user {name}").randbytes(SEED_BYTES))
         self.clock = Clock(simulation.now_s)
         self._acknowledgements = acknowledgements
-        self._host = simulation.network.add_host(name)
+        self.host = simulation.network.add_host(name)
+        self.stream = simulation.stream(f"choices {name}")
         self._trace = simulation.trace
 
     async def claim(self, machine: Machine, label: str, *, domain: str = DOMAIN, **fields: Any) -> Reply:
@@ -101,7 +102,7 @@ class User:
     ) -> tuple[int, str, bytes]:
         """Status, ETag and body; status 0 where no answer came."""
         try:
-            with self._host.here():
+            with self.host.here():
                 async with (
                     asyncio.timeout(PATIENCE_S),
                     aiohttp.ClientSession() as session,

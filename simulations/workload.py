@@ -81,7 +81,7 @@ def _was_reverted(machine: Machine, head: str) -> bool:
 
 
 async def _push_backdated(_: Cluster, it: Act, user: User, machine: Machine) -> None:
-    await _list(user, machine)
+    await trust(user, machine)
     await user.put(machine, user.sign(it.label, _now(user) - FAR_S - int(it.at_s)), as_peer=True)
 
 
@@ -92,14 +92,14 @@ async def _push_two(cluster: Cluster, it: Act, user: User, machine: Machine) -> 
         return
     timestamp = _now(user)
     for number, target in enumerate((machine, other)):
-        await _list(user, target)
+        await trust(user, target)
         body = {"domain": "example.org", "label": it.label, "signedby": user.key.public, "timestamp": timestamp}
         await user.put(target, sign(make({**body, "half": number}), user.key), as_peer=True)
 
 
-async def _list(user: User, machine: Machine) -> None:
+async def trust(user: User, machine: Machine) -> None:
     """The operator trusts this key: a mistake, as it turns out."""
-    if machine.node is not None:
+    if machine.node is not None and not machine.disk.is_failing:
         await machine.node.peers.put(Peer(key=user.key.public, accept=True))
 
 

@@ -1,0 +1,210 @@
+"""Who owns a label when two believe it is theirs: partitions, races, sales, two devices, and lies about time."""
+
+import asyncio
+
+from protocol.record import make, sign
+from simulations.cluster import Cluster
+from simulations.machine import Machine
+from simulations.scenarios.registry import Scenario
+from simulations.user import DOMAIN, User
+from simulations.workload import trust
+
+LABEL = "lighthouse"
+
+
+async def owners(cluster: Cluster, label: str = LABEL) -> dict[str, str]:
+    """Who owns the label by each machine, in the users' names."""
+    names = {user.key.public: name for name, user in cluster.users.items()}
+    found = {}
+    for machine in cluster.machines.values():
+        head = await cluster.user("onlooker").head(machine, label)
+        found[machine.name] = names[head["signedby"]] if head else "nobody"
+    return found
+
+
+async def expect_owner(cluster: Cluster, owner: User, label: str = LABEL) -> None:
+    await cluster.settle()
+    found = await owners(cluster, label)
+    cluster.expect(set(found.values()) == {owner.name}, f"{label} is {owner.name}'s everywhere, and is {found}")
+
+
+def reverted(machine: Machine) -> int:
+    """How many heads this node has taken back, as its streams tell."""
+    return machine.disk.count_events("reverted")
+
+
+async def _rival_founders(cluster: Cluster) -> None:
+    a, b = await cluster.line("a", "b")
+    alice, bob = cluster.user("alice"), cluster.user("bob")
+    cluster.part([a])
+
+    await alice.claim(a, LABEL)
+    await asyncio.sleep(2)
+    await bob.claim(b, LABEL)
+    cluster.heal()
+
+    await expect_owner(cluster, alice)
+    cluster.expect((reverted(a), reverted(b)) == (0, 1), "only the node that showed the later founder takes it back")
+
+
+async def _transfer_race(cluster: Cluster) -> None:
+    """Twice: the owner's update first, and the buyer's acceptance first."""
+    a, b = await cluster.line("a", "b")
+    alice, bob = cluster.user("alice"), cluster.user("bob")
+    for label in ("update-first", "accept-first"):
+        await alice.claim(a, label)
+        await alice.offer(a, label, bob)
+    await cluster.settle()
+    cluster.part([a])
+
+    await alice.claim(a, "update-first")
+    await bob.claim(b, "accept-first")
+    await asyncio.sleep(2)
+    await bob.claim(b, "update-first")
+    await alice.claim(a, "accept-first")
+    cluster.heal()
+
+    await expect_owner(cluster, alice, "update-first")
+    await expect_owner(cluster, bob, "accept-first")
+
+
+async def _sold_twice(cluster: Cluster) -> None:
+    a, b = await cluster.line("a", "b")
+    alice, bob, carol = (cluster.user(name) for name in ("alice", "bob", "carol"))
+    await alice.claim(a, LABEL)
+    await cluster.settle()
+    cluster.part([a])
+
+    await alice.offer(a, LABEL, bob)
+    await bob.claim(a, LABEL)
+    await asyncio.sleep(3)
+    await alice.offer(b, LABEL, carol)
+    await carol.claim(b, LABEL)
+    cluster.heal()
+
+    await expect_owner(cluster, bob)
+    late = await carol.claim(a, LABEL)
+    cluster.expect(late.code == "not_owner", "whoever bought second is refused from then on")
+
+
+async def _two_devices(cluster: Cluster) -> None:
+    a, b = await cluster.line("a", "b")
+    alice = cluster.user("alice")
+    await alice.claim(a, LABEL, text="first")
+    await cluster.settle()
+    cluster.part([a])
+
+    await alice.claim(a, LABEL, text="from the telephone")
+    await asyncio.sleep(2)
+    await alice.claim(b, LABEL, text="from the desk")
+    cluster.heal()
+
+    await cluster.settle()
+    head = await alice.head(b, LABEL)
+    cluster.expect(
+        head is not None and head["text"] == "from the telephone", "the older of two that follow one head stays"
+    )
+    again = await alice.claim(b, LABEL, text="from the desk, again")
+    cluster.expect(again.verdict == "updated", "the other device can write on, once it has seen the head")
+
+
+async def _backdated(cluster: Cluster) -> None:
+    a, b = await cluster.line("a", "b")
+    alice, mallory = cluster.user("alice"), cluster.user("mallory")
+    await alice.claim(a, LABEL)
+    await cluster.settle()
+    backdated = mallory.sign(LABEL, int(mallory.clock.now_s()) - 86_400)
+
+    as_client = await mallory.put(b, backdated)
+    cluster.expect(as_client.code == "too_old", "a client that writes into the past is refused")
+    await expect_owner(cluster, alice)
+    await trust(mallory, b)
+    as_peer = await mallory.put(b, backdated, as_peer=True)
+
+    cluster.expect(
+        as_peer.verdict == "founded", "a listed peer that lies about time is believed: docs/protocol.md says so"
+    )
+    await expect_owner(cluster, mallory)
+    cluster.expect((reverted(a), reverted(b)) == (1, 1), "every node tells that the head it showed was taken back")
+
+
+async def _equivocation(cluster: Cluster) -> None:
+    a, b = await cluster.line("a", "b")
+    mallory = cluster.user("mallory")
+    await trust(mallory, a)
+    await trust(mallory, b)
+    cluster.part([a])
+    body = {"domain": DOMAIN, "label": LABEL, "signedby": mallory.key.public, "timestamp": int(mallory.clock.now_s())}
+
+    for machine, side in ((a, "left"), (b, "right")):
+        await mallory.put(machine, sign(make({**body, "side": side}), mallory.key), as_peer=True)
+    cluster.heal()
+
+    await cluster.settle()
+    heads = [await mallory.head(machine, LABEL) for machine in (a, b)]
+    cluster.expect(heads[0] == heads[1], "of two records of one moment every node shows the same as head")
+
+
+async def _three_sides(cluster: Cluster) -> None:
+    machines = await cluster.line("a", "b", "c")
+    await cluster.link(machines[0], machines[2])
+    users = [cluster.user(name) for name in ("alice", "bob", "carol")]
+    for machine in machines[:2]:
+        cluster.part([machine])
+    for machine, user in zip(machines, users, strict=True):
+        await user.claim(machine, LABEL)
+        await asyncio.sleep(2)
+
+    for one, other in ((1, 2), (0, 1)):
+        for wire in (cluster.wire(machines[one], machines[other]), cluster.wire(machines[other], machines[one])):
+            while wire.is_cut:
+                wire.heal()
+        await asyncio.sleep(60)
+    cluster.heal()
+
+    await expect_owner(cluster, users[0])
+
+
+async def _replayed(cluster: Cluster) -> None:
+    """A peer that sends everything again, all the time."""
+    a, b = await cluster.line("a", "b")
+    alice, mallory = cluster.user("alice"), cluster.user("mallory")
+    await trust(mallory, b)
+    for number in range(20):
+        await alice.claim(a, f"{LABEL}-{number % 4}")
+    await cluster.settle()
+    commits, events = cluster.checkers.commits, b.disk.count_events("accepted")
+
+    replies = [
+        await mallory.put(b, sign(known.record, alice.key), as_peer=True)
+        for _ in range(3)
+        for known in list(cluster.acknowledgements[:20])
+    ]
+
+    cluster.expect({reply.status for reply in replies} == {"known"}, "what is sent again is known")
+    cluster.expect(commits == cluster.checkers.commits, "nothing is committed twice")
+    cluster.expect(events == b.disk.count_events("accepted"), "nothing is told twice")
+
+
+SCENARIOS = (
+    Scenario(
+        "rival-founders", "Two found one label on both sides of a partition: the older wins on both.", _rival_founders
+    ),
+    Scenario(
+        "transfer-race", "The owner updates here, the buyer accepts there: whichever is older holds.", _transfer_race
+    ),
+    Scenario(
+        "sold-twice",
+        "An owner sells to two on two sides: the first sale holds, the second buyer is refused.",
+        _sold_twice,
+    ),
+    Scenario(
+        "two-devices", "An owner writes on two devices apart: the older write stays, the other is stale.", _two_devices
+    ),
+    Scenario("backdated", "A backdated founding is refused from a client, and wins from a listed peer.", _backdated),
+    Scenario(
+        "equivocation", "A signer gives each half of the network another record: all agree on one.", _equivocation
+    ),
+    Scenario("three-sides", "Three sides that heal one after the other come to the same owner.", _three_sides),
+    Scenario("replayed", "A peer that replays everything changes nothing.", _replayed),
+)
