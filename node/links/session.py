@@ -86,6 +86,7 @@ class Session:
         self._is_flushed = asyncio.Event()
         self._attention = Attention()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0  # kept apart: uvloop's handles do not tell
 
     @property
     def peer_key(self) -> str | None:
@@ -253,7 +254,7 @@ class Session:
         self._links.dissemination.on_round_trip(self.number, seconds)
 
     async def _take(self, order: Take) -> None:
-        trust = self.acquaintance.standing.trust
+        trust = self.acquaintance.trust_of(self.link.peer_key)
         origin = Origin(
             trust,
             address=self._address if trust is Trust.CLIENT else None,
@@ -332,10 +333,10 @@ class Session:
         if due_at is None or self._ended.done():
             return
         if self._timer is not None:
-            if self._timer.when() <= due_at:
+            if self._timer_at <= due_at:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(due_at, self._on_time)
+        self._timer, self._timer_at = self._loop.call_at(due_at, self._on_time), due_at
 
     def _on_time(self) -> None:
         self._timer = None
