@@ -1,5 +1,6 @@
 """What an operator asks of a node: its peers, to sync now, whether it is well."""
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -33,7 +34,9 @@ class PeerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def get_peers(node: "Node", _request: web.Request) -> web.StreamResponse:
-    return private([_shown(peer) | _standing(node, peer) for peer in await node.peers.list()])
+    lags_s = node.convergence.lags_s(asyncio.get_running_loop().time())
+    peers = await node.peers.list()
+    return private([_shown(peer) | _standing(node, peer) | {"lag_s": lags_s.get(peer.name)} for peer in peers])
 
 
 def _standing(node: "Node", peer: Peer) -> dict[str, object]:

@@ -144,7 +144,16 @@ _LINK: Final = exactly(
     done=or_null(COUNT),
     total=or_null(COUNT),
     error=or_null(STRING),
+    is_eager=or_null(BOOLEAN),
+    sent=or_null(COUNT),
+    received=or_null(COUNT),
+    queued=or_null(COUNT),
+    bytes_out=or_null(COUNT),
+    bytes_in=or_null(COUNT),
+    round_trip_s=or_null({"type": "number", "minimum": 0}),
+    differing=or_null(COUNT),
 )
+_LAG: Final = or_null({"type": "number", "minimum": 0})
 _STEPS: Final = dict_of({"enum": ["identical", "differs", "unknown"]})
 
 SCHEMAS: Final[dict[str, Schema]] = {
@@ -160,7 +169,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Domains": list_of(DOMAIN),
     "Node": NODE,
     "Peer": exactly(**_PEER),
-    "Peers": list_of(exactly(**_PEER, domains=_STEPS, link=or_null(_LINK))),
+    "Peers": list_of(exactly(**_PEER, domains=_STEPS, link=or_null(_LINK), lag_s=_LAG)),
     "PeerBody": {
         "type": "object",
         "properties": {**_PEER, "accept": or_null(BOOLEAN)},

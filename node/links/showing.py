@@ -22,11 +22,12 @@ def shown(links: "Links", peer: Peer) -> dict[str, object] | None:
     """How the link with this peer stands; None where it has none and is not one to dial.
 
     `state` is `down`, `catching_up`, `live` or `behind`. While the two catch up, `done` and `total` count the records
-    of the domains in which they do; `error` says why the last link ended, while there is none.
+    of the domains in which they do; `error` says why the last link ended, while there is none. `differing` is how many
+    records one side has more than the other, over all domains: they differ by as many at least.
     """
     session = links.session_of(peer)
     if session is not None and session.is_open:
-        return _of_session(session)
+        return _of_session(session, is_eager=links.dissemination.gossip.is_eager(session.number))
     if not is_linked(peer):
         return None
     ending = links.ending_of(peer)
@@ -41,8 +42,8 @@ def steps(links: "Links", peer: Peer) -> dict[str, str]:
     return {domain: status.step for domain, status in session.link.status().domains.items()}
 
 
-def _of_session(session: "Session") -> dict[str, object]:
-    status = session.link.status()
+def _of_session(session: "Session", *, is_eager: bool) -> dict[str, object]:
+    status, counts = session.link.status(), session.counts
     done, total = _progress(status)
     return _row(
         state=status.state,
@@ -51,6 +52,14 @@ def _of_session(session: "Session") -> dict[str, object]:
         seconds=round(session.open_s, 3),
         done=done,
         total=total,
+        is_eager=is_eager,
+        sent=status.sent,
+        received=status.received,
+        queued=status.queued,
+        bytes_out=counts.bytes_out,
+        bytes_in=counts.bytes_in,
+        round_trip_s=counts.round_trip_s,
+        differing=sum(abs(each.ours - (each.theirs or 0)) for each in status.domains.values()),
     )
 
 
@@ -63,5 +72,8 @@ def _progress(status: LinkStatus) -> tuple[int, int] | tuple[None, None]:
 
 
 def _row(**known: object) -> dict[str, object]:
-    names = ("state", "direction", "agent", "seconds", "done", "total", "error")
-    return {name: known.get(name) for name in names}
+    return {name: known.get(name) for name in (*_WORDS, *_FIGURES)}
+
+
+_WORDS: Final = ("state", "direction", "agent", "seconds", "done", "total", "error", "is_eager")
+_FIGURES: Final = ("sent", "received", "queued", "bytes_out", "bytes_in", "round_trip_s", "differing")

@@ -28,7 +28,7 @@ async def test_a_peer_is_added_changed_shown_and_forgotten(client: Client, node:
 
     assert (added.status, added.json()) == (200, SHOWN | {"url": url, "pull": True, "accept": True})
     assert changed.json() == SHOWN | {"url": url, "push": True}
-    assert peers.json() == [SHOWN | {"url": url, "push": True, "domains": {}, "link": None}]
+    assert peers.json() == [SHOWN | {"url": url, "push": True, "domains": {}, "link": None, "lag_s": None}]
     assert forgotten.status == 200
     assert again.refusal == (404, "unknown_peer")
     assert (await client.get("/peers")).json() == []
