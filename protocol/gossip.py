@@ -251,7 +251,7 @@ class Gossip:
                 continue
             for name in missing.announcers:
                 holders.setdefault(name, set()).add(record_id)
-            if hops and missing.asked != source:
+            if hops:
                 self._patience.on_lag(now - missing.announced_at)
                 shortcut = self._shortcut(missing, hops, source) if shortcut is None else shortcut
         return holders, shortcut

@@ -35,7 +35,7 @@ def draw(reports: Sequence[Report], path: Path) -> None:
     _draw_redundancy(axes[0][0], reports)
     _draw_last_hop(axes[0][1], reports)
     _draw_first_message(axes[1][0], reports)
-    _draw_healing(axes[1][1], reports)
+    _draw_recovery(axes[1][1], reports)
     figure.savefig(path)
 
 
@@ -76,12 +76,12 @@ def _draw_first_message(axes: "Axes", reports: Sequence[Report]) -> None:
     axes.legend()
 
 
-def _draw_healing(axes: "Axes", reports: Sequence[Report]) -> None:
-    axes.set(
-        title="Healing", xlabel=f"cycle after the failure ({FAILURE_CYCLE_S:g} s)", ylabel="share of the living reached"
-    )
+def _draw_recovery(axes: "Axes", reports: Sequence[Report]) -> None:
+    axes.set(title="Redundancy after many fail at once", xlabel=f"cycle after the failure ({FAILURE_CYCLE_S:g} s)")
+    axes.set_ylabel("payload messages too many, per node")
+    axes.set_yscale("symlog", linthresh=0.01)
     for number, failure in enumerate(reports[0].failures):
         if failure.share in _SHARES_SHOWN:
-            lines = [[each.reliability for each in report.failures[number].broadcasts] for report in reports]
+            lines = [[each.redundancy for each in report.failures[number].broadcasts] for report in reports]
             axes.plot([mean(values) for values in zip(*lines, strict=True)], marker="o", label=percent(failure.share))
     axes.legend(title="failed at once")

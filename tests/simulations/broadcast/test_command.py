@@ -1,0 +1,54 @@
+"""`dnarc simulate broadcast`: a table for people, JSON for programs, a picture for papers."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.node.cli.conftest import run, run_apart
+
+SMALL = ("simulate", "broadcast", "--nodes", "40", "--cycles", "2")
+
+
+def test_the_table_shows_published_and_own_figures() -> None:
+    done = run(*SMALL, "--seeds", "2")
+
+    assert (done.code, done.err) == (0, "")
+    assert "Broadcast over 40 nodes, seeds 1 to 2" in done.out
+    assert "first message reaches" in done.out
+    assert "56 % to 84 %" in done.out
+
+
+def test_json_does_not_depend_on_how_python_hashes() -> None:
+    one, other = (run_apart(*SMALL, "--json", PYTHONHASHSEED=seed) for seed in ("1", "2"))
+
+    assert one == other
+    answer = json.loads(one.out)
+    assert [report["plan"]["seed"] for report in answer["reports"]] == [1]
+    assert len(answer["reports"][0]["stable"]["one sender"]) == 3
+    assert answer["comparison"][0]["measure"] == "redundancy (RMR)"
+
+
+@pytest.mark.parametrize(("suffix", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
+def test_a_picture_is_drawn(tmp_path: Path, suffix: str, magic: bytes) -> None:
+    pytest.importorskip("matplotlib")
+
+    done = run(*SMALL, "--plot", str(tmp_path / f"broadcast.{suffix}"))
+
+    assert (done.code, done.err) == (0, "")
+    assert (tmp_path / f"broadcast.{suffix}").read_bytes().startswith(magic)
+
+
+@pytest.mark.parametrize("name", ["broadcast.docx", "no/such/folder.png"])
+def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("matplotlib")
+
+    done = run(*SMALL, "--plot", str(tmp_path / name))
+
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("dnarc: usage: ")
+
+
+@pytest.mark.parametrize("flags", [("--nodes", "9"), ("--seeds", "0"), ("--cycles", "0")])
+def test_too_little_to_run_is_refused(flags: tuple[str, str]) -> None:
+    assert run("simulate", "broadcast", *flags).code == 2

@@ -1,0 +1,106 @@
+"""Links that keep order, break with their ends, and carry what gossip and membership decide."""
+
+from random import Random
+
+import pytest
+
+from simulations.broadcast.experiments import freeze, thaw
+from simulations.broadcast.network import Conditions, Network
+
+SOME_SPREAD = Conditions(latency_ms_min=10, latency_ms_max=100)
+
+
+def grown(nodes: int, conditions: Conditions = SOME_SPREAD, seed: int = 1) -> Network:
+    network = Network(conditions, Random(seed))
+    for _ in range(nodes):
+        network.join()
+        network.run_for(0.002)
+    network.run_for(90)
+    return network
+
+
+def record(number: int) -> str:
+    return f"{number:064x}"
+
+
+def test_both_ends_of_a_link_know_it_by_one_name() -> None:
+    network = grown(60)
+
+    for node in network.nodes:
+        assert list(map(int, node.membership.active)) == list(node.neighbours)
+        for neighbour, link in node.neighbours.items():
+            assert network.nodes[neighbour].neighbours[node.index] == link
+
+
+@pytest.mark.parametrize("conditions", [Conditions(), SOME_SPREAD])
+def test_every_node_gets_a_record_and_the_second_one_crosses_each_once(conditions: Conditions) -> None:
+    network = grown(150, conditions)
+
+    tallies = []
+    for number in range(4):
+        tallies.append(network.write(network.nodes[0], record(number)))
+        network.run_for(5)
+
+    assert [tally.delivered for tally in tallies] == [150] * 4
+    assert tallies[0].payload > 2 * 149
+    assert sum(tally.payload for tally in tallies[1:]) <= 1.05 * 3 * 149, "a link that is new may carry one too many"
+
+
+def test_a_record_takes_at_least_its_latency_for_each_hop() -> None:
+    network = grown(60, Conditions(latency_ms_min=50, latency_ms_max=50))
+
+    tally = network.write(network.nodes[0], record(1))
+    network.run_for(5)
+
+    assert tally.last_ms - tally.begun_ms == 50 * tally.last_hop
+
+
+def test_nobody_keeps_a_link_to_the_dead() -> None:
+    network = grown(80)
+
+    network.kill(network.nodes[:30])
+    network.run_for(1)
+
+    assert all(neighbour >= 30 for node in network.living() for neighbour in node.neighbours)
+
+
+def test_a_record_reaches_all_that_live_though_most_die_while_it_leaves() -> None:
+    network = grown(200)
+    for number in range(3):
+        network.write(network.nodes[-1], record(number))
+        network.run_for(5)
+
+    network.kill(network.nodes[:140])
+    tally = network.write(network.nodes[-1], record(99))
+    network.run_for(30)
+
+    assert tally.delivered == 60
+
+
+def test_trees_are_forgotten_and_neighbours_kept() -> None:
+    network = grown(60)
+    network.write(network.nodes[0], record(1))
+    network.run_for(5)
+    neighbours = [dict(node.neighbours) for node in network.nodes]
+
+    network.restart_gossip(network.conditions.gossip)
+    kept = [dict(node.neighbours) for node in network.nodes]
+    tally = network.write(network.nodes[0], record(1))
+    network.run_for(5)
+
+    assert kept == neighbours
+    assert tally.delivered == 60
+    assert tally.payload > 2 * 59, "the first broadcast is a flood again"
+
+
+def test_a_thawed_network_goes_on_as_the_frozen_one_does() -> None:
+    network = grown(60)
+    copy = thaw(freeze(network))
+
+    outcomes = []
+    for each in (network, copy):
+        tally = each.write(each.nodes[7], record(1))
+        each.run_for(40)
+        outcomes.append((tally.payload, tally.control, tally.last_hop, each.wheel.events, each.random.random()))
+
+    assert outcomes[0] == outcomes[1]
