@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from node.arrivals import Origin
+from node.links.alarm import Alarm
 from node.links.bodies import Bodies
 from protocol.gossip import Gossip, Have, Output, Prune, Push, Want
 from protocol.messages import Have as HaveFrame
@@ -40,7 +41,7 @@ class Dissemination:
         self.gossip = gossip
         self._bodies = bodies
         self._links = links
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._on_time)
 
     def announce(self, records: Sequence[SignedRecord], origin: Origin) -> None:
         """These were decided just now, each for the first time."""
@@ -59,11 +60,11 @@ class Dissemination:
 
     def on_refused(self, ids: tuple[str, ...]) -> None:
         self.gossip.on_refused(ids)
-        self._set_timer()
+        self._alarm.set(self.gossip.next_at)
 
     def on_have(self, link: int, have: HaveFrame, lacks: Callable[[str], bool]) -> None:
         self.gossip.on_have(link, have.ids, have.hops, _now(), lacks)
-        self._set_timer()
+        self._alarm.set(self.gossip.next_at)
 
     def on_want(self, link: int, want: WantFrame) -> None:
         self._do(self.gossip.on_want(link, want.ids, want.eager))
@@ -75,8 +76,7 @@ class Dissemination:
         self.gossip.on_round_trip(link, round_trip_s)
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
 
     def _do(self, outputs: Iterable[Output], bodies: Mapping[str, SignedRecord] = _NO_BODIES) -> None:
         """`bodies` are those of news; what is pushed otherwise was asked for."""
@@ -95,21 +95,9 @@ class Dissemination:
                     link.tell(WantFrame(output.ids, output.eager))
                 case Prune():
                     link.tell(PruneFrame())
-        self._set_timer()
-
-    def _set_timer(self) -> None:
-        """Only ever moved nearer: a timer that is early does nothing and sets the next."""
-        due_at = self.gossip.next_at
-        if due_at is None:
-            return
-        if self._timer is not None:
-            if self._timer.when() <= due_at:
-                return
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(due_at, self._on_time)
+        self._alarm.set(self.gossip.next_at)
 
     def _on_time(self) -> None:
-        self._timer = None
         self._do(self.gossip.on_time(_now()))
 
 

@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from node.arrivals import Origin
+from node.links.alarm import Alarm
 from node.links.counts import LinkCounts
 from node.links.ending import Ending
 from node.links.loading import load
@@ -85,8 +86,7 @@ class Session:
         self._is_relieved = asyncio.Event()
         self._is_flushed = asyncio.Event()
         self._attention = Attention()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0  # kept apart: uvloop's handles do not tell
+        self._alarm = Alarm(self._on_time)
 
     @property
     def peer_key(self) -> str | None:
@@ -107,8 +107,7 @@ class Session:
             await self._say_goodbye(ending)
             return msgspec.structs.replace(ending, open_s=self.open_s)
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._alarm.cancel()
             await self._tasks.close()
             await self.store_cursors()
 
@@ -165,7 +164,8 @@ class Session:
                 self._carry_out(self._orders.popleft())
         finally:
             self._is_carrying_out = False
-        self._set_timer()
+        if not self._ended.done():
+            self._alarm.set(self.link.next_at)
         self._look_around()
 
     def _look_around(self) -> None:
@@ -327,19 +327,7 @@ class Session:
             [Cursor(name, domain, flow, min(timestamp, now_s)) for (domain, flow), timestamp in cursors.items()]
         )
 
-    def _set_timer(self) -> None:
-        """Only ever moved nearer: a timer that is early does nothing and sets the next."""
-        due_at = self.link.next_at
-        if due_at is None or self._ended.done():
-            return
-        if self._timer is not None:
-            if self._timer_at <= due_at:
-                return
-            self._timer.cancel()
-        self._timer, self._timer_at = self._loop.call_at(due_at, self._on_time), due_at
-
     def _on_time(self) -> None:
-        self._timer = None
         self._do(self.link.on_time(self._loop.time()))
 
     def _end(self, ending: Ending) -> None:
