@@ -4,6 +4,7 @@ A package that declares an entry point of the group `dnarc.commands`, whose obje
 that name: so `dnarc simulate` exists without `node` knowing of `simulations`.
 """
 
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Final
 
@@ -24,15 +25,20 @@ from node.cli import (
     verify,
     watch,
 )
+from node.cli.examples import epilog_of
 from node.cli.options import AsJsonBefore
 from node.cli.screen import warn
 
 GROUP: Final = "dnarc.commands"
 
+EXIT_CODES: Final = (
+    "Exit codes: 0 done; 1 refused, or bad; 2 wrong use; 3 no node answers; 4 the machine failed; 130 interrupted."
+)
+
 app = typer.Typer(
     name="dnarc",
     help="A peer-to-peer gossip node for signed claims.",
-    epilog="Exit codes: 0 done; 1 refused, or bad; 2 wrong use; 3 no node answers; 4 the machine failed.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -45,26 +51,31 @@ def before(context: typer.Context, as_json: AsJsonBefore = False) -> None:
     context.obj = as_json
 
 
-app.command("serve")(serve.serve)
-app.command("keygen")(keys.keygen)
-app.command("claim")(claims.claim)
-app.command("transfer")(claims.transfer)
-app.command("accept")(claims.accept)
-app.command("get")(queries.get)
-app.command("history")(queries.history)
-app.command("why")(queries.why)
-app.command("domains")(queries.domains)
-app.command("watch")(watch.watch)
+_COMMANDS: Final[tuple[tuple[str, Callable[..., None]], ...]] = (
+    ("serve", serve.serve),
+    ("keygen", keys.keygen),
+    ("claim", claims.claim),
+    ("transfer", claims.transfer),
+    ("accept", claims.accept),
+    ("get", queries.get),
+    ("history", queries.history),
+    ("why", queries.why),
+    ("domains", queries.domains),
+    ("sync", peers.sync),
+    ("export", exporting.export),
+    ("import", importing.import_),
+    ("verify", verify.verify),
+    ("watch", watch.watch),
+    ("top", top.top),
+    ("doctor", doctor.doctor),
+    ("rebuild", rebuild.rebuild),
+    ("config", config.config),
+    ("version", config.version),
+)
+
+for name, command in _COMMANDS:
+    app.command(name, epilog=epilog_of(name))(command)
 app.add_typer(peers.app, name="peers")
-app.command("sync")(peers.sync)
-app.command("export")(exporting.export)
-app.command("import")(importing.import_)
-app.command("verify")(verify.verify)
-app.command("top")(top.top)
-app.command("doctor")(doctor.doctor)
-app.command("rebuild")(rebuild.rebuild)
-app.command("config")(config.config)
-app.command("version")(config.version)
 
 for point in entry_points(group=GROUP):
     try:

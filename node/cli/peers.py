@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from node.cli.examples import epilog_of
 from node.cli.failures import CommandError, Exit, usage
 from node.cli.options import DEFAULT_NODE, SYNC_TIMEOUT_S, AsJson, Data, NodeUrl, Token, connect, find_token
 from node.cli.screen import plain, show, table, warn
@@ -34,7 +35,7 @@ class Direction(StrEnum):
     BOTH = "both"
 
 
-@app.command("add")
+@app.command("add", epilog=epilog_of("peers add"))
 def add(
     url: Annotated[
         str | None, typer.Argument(metavar="[URL]", help="http(s):// or ws(s)://; without it, --key.")
@@ -64,7 +65,7 @@ def add(
     show(shown, as_json, lambda: _peers_table([shown]))
 
 
-@app.command("list")
+@app.command("list", epilog=epilog_of("peers list"))
 def list_(node: NodeUrl = DEFAULT_NODE, token: Token = None, data: Data = None, as_json: AsJson = False) -> None:
     """Show the peers, and how far each is in step."""
     peers = _over_http("GET", node, token, data)
@@ -75,7 +76,7 @@ def list_(node: NodeUrl = DEFAULT_NODE, token: Token = None, data: Data = None, 
     show(shown, as_json, lambda: _peers_table(shown))
 
 
-@app.command("remove")
+@app.command("remove", epilog=epilog_of("peers remove"))
 def remove(
     name: Name, node: NodeUrl = DEFAULT_NODE, token: Token = None, data: Data = None, as_json: AsJson = False
 ) -> None:

@@ -1,0 +1,48 @@
+"""Examples of every command, shown under its `--help`; each is a command line that would be taken as it stands."""
+
+from typing import Final
+
+_KEY: Final = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+"""A public key: that of the first test of RFC 8032."""
+
+EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
+    "serve": (
+        "dnarc serve",
+        "dnarc serve --port 9000 --data /var/lib/dnarc --domains example.org",
+        "DNARC_MAX_AGE=86400 dnarc serve --config dnarc.toml",
+    ),
+    "keygen": ("dnarc keygen alice.key", "dnarc keygen --passphrase alice.key"),
+    "claim": (
+        "dnarc claim example.org garden title='A garden' size=42 --key alice.key",
+        "dnarc claim example.org garden --json claim.json --key alice.key",
+    ),
+    "transfer": (f"dnarc transfer example.org garden {_KEY} --key alice.key",),
+    "accept": ("dnarc accept example.org garden --key bob.key",),
+    "get": ("dnarc get example.org", "dnarc get example.org garden --json"),
+    "history": ("dnarc history example.org garden",),
+    "why": ("dnarc why example.org garden",),
+    "domains": ("dnarc domains --node https://node.example",),
+    "sync": ("dnarc sync", "dnarc sync pull --peer https://other.example --data /var/lib/dnarc"),
+    "export": ("dnarc export records.jsonl", "dnarc export - --domain example.org"),
+    "import": ("dnarc import records.jsonl --data /var/lib/dnarc",),
+    "verify": ("dnarc verify records.jsonl", "dnarc verify --json < records.jsonl"),
+    "watch": ("dnarc watch", "dnarc watch --domain example.org --json"),
+    "top": ("dnarc top", "dnarc top --node https://node.example --interval 5", "dnarc top --json"),
+    "doctor": ("dnarc doctor", "dnarc doctor --data /var/lib/dnarc", "dnarc doctor --json"),
+    "rebuild": ("dnarc rebuild --data /var/lib/dnarc --check", "dnarc rebuild --data /var/lib/dnarc"),
+    "config": ("dnarc config", "dnarc config --config dnarc.toml --json"),
+    "version": ("dnarc version",),
+    "peers add": (
+        "dnarc peers add https://other.example --pull --push --data /var/lib/dnarc",
+        "dnarc peers add wss://other.example --pull --data /var/lib/dnarc",
+        f"dnarc peers add --key {_KEY} --accept --data data",
+    ),
+    "peers list": ("dnarc peers list", "dnarc peers list --json"),
+    "peers remove": ("dnarc peers remove https://other.example --data /var/lib/dnarc",),
+}
+"""By the words after `dnarc`."""
+
+
+def epilog_of(name: str) -> str:
+    """What stands at the end of a command's help: each example on a line of its own."""
+    return "\n\n".join(("Examples:", *EXAMPLES[name]))

@@ -1,0 +1,138 @@
+"""The examples under each command's help, and what a shell completes."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from node.cli.app import GROUP, app
+from node.cli.examples import EXAMPLES
+from tests.node.cli.conftest import TIMEOUT_S, run
+
+DNARC = str(Path(sys.executable).with_name("dnarc"))
+OURS = set(EXAMPLES)
+
+
+def subcommands(command: Any) -> dict[str, Any]:
+    """Those of a group; none of any other command."""
+    return getattr(command, "commands", {})
+
+
+def command_of(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that a line names, and its arguments."""
+    command, rest = typer.main.get_command(app), words
+    while subcommands(command):
+        command, rest = subcommands(command)[rest[0]], rest[1:]
+    return command, rest
+
+
+def all_commands() -> set[str]:
+    """By their words, without those of other packages."""
+    found = set()
+    for name, command in subcommands(typer.main.get_command(app)).items():
+        found |= {f"{name} {sub}" for sub in subcommands(command)} or {name}
+    others = {point.name for point in entry_points(group=GROUP)}
+    return {name for name in found if name.partition(" ")[0] not in others}
+
+
+def test_every_command_has_examples() -> None:
+    assert all_commands() == OURS
+
+
+@pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])
+def test_every_example_would_be_taken_as_it_stands(line: str) -> None:
+    words = shlex.split(line.partition(" <")[0])
+    while "=" in words[0]:
+        del words[0]
+    assert words[0] == "dnarc"
+
+    command, rest = command_of(words[1:])
+
+    assert command.make_context("dnarc", list(rest)).args == []
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_help_shows_the_examples(name: str) -> None:
+    shown = " ".join(run(*name.split(), "--help").out.split())
+
+    assert "Examples:" in shown
+    for line in EXAMPLES[name]:
+        assert line.split()[-1] in shown
+
+
+def test_help_names_the_exit_codes() -> None:
+    shown = " ".join(run("--help").out.split())
+
+    for words in ("0 done", "1 refused", "2 wrong use", "3 no node answers", "4 the machine failed", "130 interrupted"):
+        assert words in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["dnarc", "doc"], {"doctor"}),
+        (["dnarc", "peers", ""], {"add", "list", "remove"}),
+        (["dnarc", "serve", "--max-s"], {"--max-skew"}),
+        (["dnarc", "sync", ""], {"push", "pull", "both"}),
+    ],
+)
+def test_bash_completes_commands_options_and_choices(words: list[str], expected: set[str]) -> None:
+    """As bash does it, by the script that `dnarc --show-completion bash` prints."""
+    program = f"""
+        eval "$({DNARC} --show-completion bash)"
+        COMP_WORDS=({" ".join(f"'{word}'" for word in words)})
+        COMP_CWORD={len(words) - 1}
+        "$(complete -p dnarc | sed 's/.*-F \\([^ ]*\\) .*/\\1/')" {DNARC}
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = in_shell("bash", program)
+
+    assert expected <= set(done.split()), done
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_zsh_loads_the_completion_and_finds_it() -> None:
+    program = f"""
+        autoload -U compinit; compinit -D -u
+        eval "$({DNARC} --show-completion zsh)"
+        print -r -- "$_comps[dnarc]"
+    """
+
+    assert in_shell("zsh", program).strip() == "_dnarc_completion"
+
+
+def test_zsh_is_given_the_commands_with_what_they_do() -> None:
+    """What the script for zsh asks for, without zsh."""
+    done = subprocess.run(
+        [DNARC],
+        env={**os.environ, "_DNARC_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "dnarc reb"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=True,
+    )
+
+    assert '"rebuild":"Derive everything again from the records' in done.stdout
+
+
+def in_shell(shell: str, program: str) -> str:
+    """What a program for a shell prints. typer asks which shell it runs under: it finds this one."""
+    path = os.pathsep.join([str(Path(DNARC).parent), os.environ["PATH"]])
+    arguments = [shell, "--norc", "-c", program] if shell == "bash" else [shell, "-f", "-c", program]
+    done = subprocess.run(
+        arguments,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
