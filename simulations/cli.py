@@ -6,6 +6,7 @@ A command's module imports what it needs when it runs, so that `dnarc --help` an
 import typer
 
 from simulations.broadcast.command import broadcast
+from simulations.commands import play_file, scenario, swarm
 
 app = typer.Typer(help="Run many nodes: what a network of them does.", no_args_is_help=True)
 
@@ -16,3 +17,6 @@ def simulate() -> None:
 
 
 app.command("broadcast")(broadcast)
+app.command("swarm")(swarm)
+app.command("scenario")(scenario)
+app.command("play")(play_file)

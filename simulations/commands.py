@@ -1,0 +1,167 @@
+"""`dnarc simulate swarm`, `scenario` and `play`: real nodes in virtual time, from a terminal.
+
+A run that fails ends the command with exit code 1, and says by which command it is repeated.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from node.cli.failures import usage
+from node.cli.options import AsJson
+from node.cli.progress import progress
+from node.cli.screen import plain, show, table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from simulations.outcome import Outcome
+    from simulations.plan import Plan
+
+Seed = Annotated[int, typer.Option(min=0, help="What chance begins with.")]
+Timeline = Annotated[bool, typer.Option("--timeline", help="Show all that happened, line by line.")]
+
+
+def scenario(
+    name: Annotated[str | None, typer.Argument(help="Which; all of them where none is named.")] = None,
+    seed: Seed = 1,
+    listed: Annotated[bool, typer.Option("--list", help="Say which there are, and what each expects.")] = False,
+    timeline: Timeline = False,
+    as_json: AsJson = False,
+) -> None:
+    """Play named scenarios, each a story of what happens to networks, and say whether ours ended as it must."""
+    from simulations.scenarios import SCENARIOS, perform
+
+    if listed:
+        rows = [(it.name, it.expects) for it in SCENARIOS.values()]
+        show(dict(rows), as_json, lambda: table(("scenario", "~expects"), rows))
+        return
+    if name is not None and name not in SCENARIOS:
+        raise usage(f"no scenario is called {name}", "`dnarc simulate scenario --list` names them all")
+    chosen = [SCENARIOS[name]] if name is not None else list(SCENARIOS.values())
+    outcomes = {}
+    with progress("scenarios", len(chosen)) as advance:
+        for it in chosen:
+            outcomes[it.name] = perform(it, seed, with_lines=timeline)
+            advance(1)
+    _answer(outcomes, as_json, timeline, lambda it: f"dnarc simulate scenario {it} --seed {seed} --timeline")
+
+
+def swarm(
+    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 100,
+    start: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1,
+    shrink: Annotated[bool, typer.Option("--shrink", help="Make the first that fails as small as can be.")] = False,
+    timeline: Timeline = False,
+    as_json: AsJson = False,
+) -> None:
+    """Play runs in which everything is drawn by chance: machines, ties, faults, users honest and hostile."""
+    from simulations.play import play
+    from simulations.seeds import play_seeds
+    from simulations.swarm import draw
+
+    begun = time.monotonic()
+    outcomes = {}
+    with progress("seeds", seeds) as advance:
+        for outcome in play_seeds(range(start, start + seeds), jobs):
+            outcomes[outcome.seed] = outcome
+            advance(1)
+    outcomes = {seed: outcomes[seed] for seed in sorted(outcomes, key=int)}
+    failing = [seed for seed, outcome in outcomes.items() if not outcome.is_good]
+    if failing and shrink:
+        _shrink(draw(failing[0]))
+    if timeline:
+        outcomes |= {seed: play(draw(seed), with_lines=True) for seed in failing or outcomes}
+    _summary(outcomes, time.monotonic() - begun, as_json)
+    _answer(
+        {seed: outcomes[seed] for seed in (failing or outcomes if timeline else failing)},
+        as_json,
+        timeline,
+        lambda it: f"dnarc simulate swarm --start {it} --seeds 1 --timeline",
+    )
+
+
+def play_file(
+    file: Annotated[Path, typer.Argument(help="A plan as JSON: `swarm --shrink` writes them.")],
+    timeline: Timeline = False,
+    as_json: AsJson = False,
+) -> None:
+    """Play one plan from a file."""
+    import msgspec
+
+    from simulations.plan import Plan
+    from simulations.play import play
+
+    try:
+        plan = msgspec.json.decode(file.read_bytes(), type=Plan)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise usage(f"{file} is no plan: {error}") from error
+    outcome = play(plan, with_lines=timeline)
+    _answer({file.name: outcome}, as_json, timeline, lambda _: f"dnarc simulate play {file} --timeline")
+
+
+def _shrink(plan: "Plan") -> None:
+    from simulations.play import play
+    from simulations.shrink import TRIES_MAX, Shrinker
+
+    with progress(f"making seed {plan.seed} smaller", TRIES_MAX) as advance:
+
+        def fails(smaller: "Plan") -> bool:
+            advance(1)
+            return not play(smaller).is_good
+
+        small = Shrinker(fails).smallest(plan)
+    path = Path(f"seed-{plan.seed}.json")
+    path.write_text(small.as_json() + "\n")
+    counts = ((len(small.nodes), "machines"), (len(small.faults), "faults"), (len(small.acts), "acts"))
+    words = ", ".join(f"{count} {what}" for count, what in counts)
+    typer.echo(f"seed {plan.seed} fails with {words}: dnarc simulate play {path} --timeline", err=True)
+
+
+def _summary(outcomes: "dict[str, Outcome]", seconds: float, as_json: bool) -> None:
+    """What a swarm came to, all in all."""
+    virtual_s = sum(outcome.virtual_s for outcome in outcomes.values())
+    slowest = sorted(max(outcome.settled_s, default=0.0) for outcome in outcomes.values())
+    figures: dict[str, Any] = {
+        "runs": len(outcomes),
+        "failing": sum(not outcome.is_good for outcome in outcomes.values()),
+        "nodes": sum(outcome.nodes for outcome in outcomes.values()),
+        "acknowledged records": sum(outcome.records for outcome in outcomes.values()),
+        "commits": sum(outcome.commits for outcome in outcomes.values()),
+        "hours in virtual time": round(virtual_s / 3600, 2),
+        "seconds": round(seconds, 1),
+        "times faster than time": round(virtual_s / max(seconds, 0.001)),
+        "seconds until one network, median": slowest[len(slowest) // 2],
+        "seconds until one network, longest": slowest[-1],
+    }
+    show(figures, as_json, lambda: table(("figure", "#value"), figures.items()))
+
+
+def _answer(outcomes: "dict[str, Outcome]", as_json: bool, timeline: bool, repeat: Any) -> None:
+    """Say how each was; leave with 1 where one failed."""
+    if outcomes:
+        show(outcomes, as_json, lambda: _render(outcomes, timeline, repeat))
+    if any(not outcome.is_good for outcome in outcomes.values()):
+        raise typer.Exit(1)
+
+
+def _render(outcomes: "dict[str, Outcome]", timeline: bool, repeat: Any) -> "RenderableType":
+    from rich.console import Group
+
+    columns = ("run", "", "#machines", "#records", "#seconds", "digest")
+    parts: list[RenderableType] = []
+    if timeline:
+        parts += [plain(line) for outcome in outcomes.values() for line in outcome.lines]
+    rows: Sequence[Sequence[object]] = [
+        (name, "holds" if it.is_good else "FAILS", it.nodes, it.records, round(it.virtual_s), it.digest[:12])
+        for name, it in outcomes.items()
+    ]
+    parts.append(table(columns, rows))
+    for name, outcome in outcomes.items():
+        if not outcome.is_good:
+            parts += [plain(f"{name}: {fault}") for fault in outcome.faults]
+            parts.append(plain(f"again: {repeat(name)}"))
+    return Group(*parts)
