@@ -191,7 +191,7 @@ class Reconciling:
         run.have += len(found.have)
         run.need += len(found.need)
         if run.found is None:
-            self._act(found)
+            self._act(self._without_put_off(found))
             return
         run.found.have |= found.have
         run.found.need |= found.need
@@ -199,6 +199,13 @@ class Reconciling:
             self._report(domain, run.found)
             self._act(run.found)
             run.found = None
+
+    def _without_put_off(self, found: Difference) -> Difference:
+        """What the pass before has just seen refused for now is left to a later repair."""
+        return Difference(
+            {each: None for each in found.have if not self._outflow.is_put_off(each)},
+            {each: None for each in found.need if not self._inflow.is_put_off(each)},
+        )
 
     def _finish(self, domain: str, run: _Run) -> None:
         del self._runs[domain]
@@ -221,11 +228,10 @@ class Reconciling:
 
     def _report(self, domain: str, missed: Difference) -> None:
         """What was refused only for now is missing for a reason."""
-        have = sum(not self._outflow.is_put_off(each) for each in missed.have)
-        need = sum(not self._inflow.is_put_off(each) for each in missed.need)
-        if have or need:
-            self.found += have + need
-            self._outbox.put(Found(domain, have, need))
+        unexplained = self._without_put_off(missed)
+        if unexplained:
+            self.found += len(unexplained)
+            self._outbox.put(Found(domain, len(unexplained.have), len(unexplained.need)))
 
     def _act(self, found: Difference) -> None:
         self._to_give.extend(found.have)

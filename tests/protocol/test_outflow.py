@@ -8,7 +8,7 @@ import pytest
 
 from protocol.errors import Code
 from protocol.limits import RECORD_BYTES_MAX
-from protocol.messages import FRAME_BYTES_MAX, Ack, CaughtUp, Have, Records, Want, encode
+from protocol.messages import FRAME_BYTES_MAX, Ack, CaughtUp, Have, Records, Want, encode, encode_records
 from protocol.orders import Load, Send
 from protocol.record import SignedRecord
 from protocol.status import LinkState
@@ -67,6 +67,20 @@ def test_what_waited_leaves_together_when_there_is_room() -> None:
 
     assert [len(frame.records) for frame in frames(wire)] == [1, 64, 36]
     assert wire.acceptor.ids == wire.dialler.ids
+
+
+def test_what_the_peer_sends_meanwhile_waits_no_longer_to_be_sent_to_it() -> None:
+    wire = deaf(LinkLimits(in_flight_frames_max=1))
+    first, second = records(2)
+    for it in (first, second):
+        wire.dialler.write(it, wire.now)
+
+    wire.say(wire.acceptor, encode_records(1, [second]))
+    wire.deliver(wire.acceptor, wire.dialler)
+    (take,) = wire.dialler.takes
+    wire.dialler.finish_take(take, wire.now)
+
+    assert wire.dialler.link.status().queued == 0
 
 
 @pytest.mark.parametrize(("count", "state"), [(10, LinkState.LIVE), (11, LinkState.BEHIND)])

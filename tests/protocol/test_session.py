@@ -319,6 +319,44 @@ def test_a_domain_that_the_peer_does_not_keep_is_offered_no_more() -> None:
     assert count_sent(wire.dialler) == sent
 
 
+def test_a_cursor_follows_a_pass_record_by_record() -> None:
+    wire = Wire([], records(3_000), (Terms(pull=True), Terms()))
+
+    while len(wire.dialler.held) < 1_000:
+        assert wire.step()
+
+    assert wire.dialler.cursors["example", Flow.PULL] == len(wire.dialler.held)
+
+
+def test_a_live_record_moves_no_cursor_past_a_pass_that_is_under_way() -> None:
+    wire = Wire(records(3_000), [], (Terms(push=True), Terms()))
+    while len(wire.acceptor.held) < 500:
+        assert wire.step()
+    live = records(1, begin=9_000)[0]
+
+    wire.dialler.write(live, wire.now)
+    while live.record.id not in wire.acceptor.ids:
+        assert wire.step()
+    for _ in range(3):
+        wire.step()
+
+    assert len(wire.acceptor.held) < 3_000
+    assert 0 < wire.dialler.cursors["example", Flow.PUSH] < 3_000
+
+
+def test_what_was_refused_for_now_is_sent_again_to_who_asks_for_it() -> None:
+    wire = Wire(HUNDRED, [], (Terms(push=True), Terms()))
+    wire.acceptor.refuses = lambda it: Code.TOO_NEW if it.record.timestamp > 95 else None
+    wire.run()
+    wire.acceptor.refuses = lambda it: None
+
+    wire.dialler.carry_out(wire.dialler.link.on_frame(encode(Since("example", 1)), wire.now), wire.now)
+    wire.acceptor.reads = False
+    wire.run()
+
+    assert count_sent(wire.dialler) == 105
+
+
 # --- Live.
 
 
@@ -427,6 +465,22 @@ def test_a_repair_takes_nothing_for_missed_that_arrives_meanwhile_by_another_way
 
     assert wire.dialler.found == []
     assert count_sent(wire.dialler) == 0
+
+
+def test_a_repair_confirms_what_it_saw_before_and_nothing_that_is_new_since() -> None:
+    wire = Wire(HUNDRED, HUNDRED, BOTH, LinkLimits(settle_s=10))
+    wire.run()
+    wire.run_for(1)
+    missed, on_its_way = records(2, begin=50, note="unseen")
+    wire.dialler.commit(missed)
+    wire.dialler.carry_out(wire.dialler.link.compare(wire.now), wire.now)
+    wire.run()
+
+    wire.dialler.commit(on_its_way)
+    wire.run_for(11)
+
+    assert [(it.have, it.need) for it in wire.dialler.found] == [(1, 0)]
+    assert on_its_way.record.id not in wire.acceptor.ids
 
 
 def test_repairs_that_find_nothing_come_at_their_interval() -> None:
