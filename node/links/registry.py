@@ -59,7 +59,7 @@ class Links:
         self.watchers: list[Callable[[], None]] = []
         """Called after whatever happens on a link, when one has ended, and when one could not be made."""
         self._diallers: dict[str, tuple[Dialler, Callable[[], bool]]] = {}
-        self._peers: Sequence[Peer] = ()
+        self.peers: Sequence[Peer] = ()
         self._entrance = Entrance(node.settings)
         self._tasks = Tasks(self._on_failure)
         self._is_closing = False
@@ -138,13 +138,13 @@ class Links:
         if key == self.node.key.public:
             session.close(Code.UNAUTHORIZED, "this peer is the node itself: remove it")
             return
+        if row is not None and row.key is None:
+            self._tasks.start(self.node.peers.pin(row.name, key), "link pin")
         for other in [each for each in self.sessions.values() if each.peer_key == key and each is not session]:
             loser = self._loser(other, session)
             loser.close(Code.DUPLICATE_LINK, "another link between these two nodes stays")
             if loser is session:
                 return
-        if row is not None and row.key is None:
-            self._tasks.start(self.node.peers.pin(row.name, key), "link pin")
         standing = session.acquaintance.standing
         self.dissemination.on_up(
             session.number,
@@ -221,7 +221,7 @@ class Links:
 
     def is_listed(self, name: str) -> bool:
         """Whether the table has a peer of this name."""
-        return any(peer.name == name for peer in self._peers)
+        return any(peer.name == name for peer in self.peers)
 
     def unknown(self, ids: Iterable[str]) -> list[str]:
         """Those of the ids that nothing in memory remembers, in their order."""
@@ -266,10 +266,10 @@ class Links:
 
     def _adopt(self, peers: Sequence[Peer]) -> None:
         """Dial whom the table lists, and nobody else; end the links that it says something else of now."""
-        for peer in set(self._peers) - set(peers):
+        for peer in set(self.peers) - set(peers):
             if not any(other.name == peer.name for other in peers):
                 self.node.convergence.forget(peer.name)
-        self._peers = peers
+        self.peers = peers
         listed = {peer.name: peer for peer in peers if is_linked(peer) and (peer.push or peer.pull)}
         for session in list(self.sessions.values()):
             self._recheck(session, peers)
@@ -281,6 +281,7 @@ class Links:
             if name not in self._diallers:
                 dialler = Dialler(self, peer)
                 self._diallers[name] = dialler, self._tasks.start(dialler.run(), "link dialler")
+        self.on_changed()
 
     def _retire(self, name: str, end: Callable[[], bool]) -> Coroutine[Any, Any, None]:
         """End a dialler, after its link has said goodbye."""

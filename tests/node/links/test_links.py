@@ -1,0 +1,211 @@
+"""Links between whole nodes, on real sockets and real stores."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from node.store import Peer
+from protocol.admission import Trust
+from tests.history import ALICE, DOMAIN, claim
+from tests.node.links.network import befriend, links, running, states, until, until_held, until_live, ws
+from tests.node.sync_network import NOW, claims, give, held, ids, report
+
+
+async def test_a_record_put_on_one_node_is_on_the_other(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await befriend(a, b)
+        await until_live(a, b)
+
+        await give(a, *claims(1), trust=Trust.CLIENT)
+        await until_held(claims(1), b)
+
+        await give(b, *claims(1, label="back"), trust=Trust.CLIENT)
+        await until_held(claims(1, label="back"), a)
+
+
+async def test_a_record_goes_along_a_chain_of_nodes(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b, running(tmp_path / "c") as c:
+        await befriend(a, b)
+        await befriend(b, c)
+        await until_live(a, b, c)
+
+        await give(a, *claims(3), trust=Trust.CLIENT)
+
+        await until_held(claims(3), b, c)
+
+
+async def test_an_empty_node_takes_all_that_its_peer_holds(tmp_path: Path) -> None:
+    records = claims(700)
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await give(a, *records)
+        await befriend(b, a, push=False)
+
+        await until_live(a, b)
+
+        assert held(b) == ids(records)
+
+
+async def test_late_records_with_old_timestamps_are_found_by_comparison(tmp_path: Path) -> None:
+    """A cursor by timestamp has passed them, and would never come back."""
+    early, late = claims(30), [claim(f"late-{number}", ALICE, NOW - 5_000 + number) for number in range(7)]
+    async with running(tmp_path / "a") as a:
+        async with running(tmp_path / "b") as b:
+            await give(a, *early)
+            await befriend(b, a, push=False)
+            await until_live(a, b)
+        await give(a, *late)
+
+        async with running(tmp_path / "b") as b:
+            await until_live(a, b)
+
+            assert held(b) == held(a) == ids([*early, *late])
+
+
+async def test_records_flow_only_the_ways_that_are_wanted(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await give(a, *claims(3, label="ours"))
+        await give(b, *claims(3, label="theirs"))
+        await befriend(a, b, push=True, pull=False)
+        await until_live(a, b)
+        await give(b, *claims(1, label="later"))
+        await give(a, *claims(1, label="last"))
+        await until_held(claims(1, label="last"), b)
+
+        assert held(a) == ids([*claims(3, label="ours"), *claims(1, label="last")])
+        assert held(a) < held(b)
+
+
+async def test_a_peer_that_is_not_accepted_is_a_client(tmp_path: Path) -> None:
+    """What it pushes has to extend the label as this node knows it: history that would take it over does not."""
+    async with running(tmp_path / "a") as a, running(tmp_path / "b", max_age=100) as b:
+        await give(a, claim("garden", ALICE, NOW - 50), claim("old", ALICE, NOW - 500))
+        await give(b, claim("garden", ALICE, NOW - 40))
+        await a.peers.put(Peer(url=ws(b), push=True))
+        await until_live(a, b)
+
+        await give(a, claim("garden", ALICE, NOW), trust=Trust.CLIENT)
+        await until_held([claim("garden", ALICE, NOW)], b)
+
+        assert held(b) == ids([claim("garden", ALICE, NOW - 40), claim("garden", ALICE, NOW)])
+
+
+async def test_a_peer_is_dialled_again_when_it_is_back(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a:
+        async with running(tmp_path / "b") as b:
+            await befriend(a, b)
+            await until_live(a, b)
+            port = int(b.url.rpartition(":")[2])
+        await until(lambda: not links(a), a)
+        await give(a, *claims(5))
+
+        async with running(tmp_path / "b", port=port) as b:
+            await until_held(claims(5), b)
+
+
+async def test_of_two_links_between_a_pair_the_one_that_the_smaller_key_dialled_stays(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        small, large = sorted((a, b), key=lambda node: node.key.public)
+        await small.peers.put(Peer(url=ws(large), push=True))
+        await large.peers.put(Peer(url=ws(small), push=True))
+
+        await until(
+            lambda: (
+                links(small) == [("dialler", large.key.public)] and links(large) == [("acceptor", small.key.public)]
+            ),
+            a,
+            b,
+        )
+        await until_live(a, b)
+        await give(small, *claims(2, label="small"), trust=Trust.CLIENT)
+        await give(large, *claims(2, label="large"), trust=Trust.CLIENT)
+
+        await until_held([*claims(2, label="small"), *claims(2, label="large")], a, b)
+        assert len(links(a)) == len(links(b)) == 1
+
+
+async def test_a_node_that_is_its_own_peer_is_told_so(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a:
+        await a.peers.put(Peer(url=ws(a), push=True, pull=True))
+        (peer,) = await a.peers.list()
+
+        await until(lambda: a.links.ending_of(peer) is not None, a)
+
+        ending = a.links.ending_of(peer)
+        assert ending is not None
+        assert ending.code == "unauthorized"
+        assert links(a) == []
+
+
+async def test_a_key_is_pinned_by_the_answer_to_our_own_dial_and_by_nothing_else(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await b.peers.put(Peer(url="http://127.0.0.1:1"))
+        await a.peers.put(Peer(url=ws(b), pull=True))
+        await until_live(a, b)
+        await until(lambda: all(peer.key for peer in a.links.peers), a)
+
+        (ours,), (theirs,) = await a.peers.list(), await b.peers.list()
+
+        assert ours.key == b.key.public
+        assert theirs.key is None
+
+
+async def test_a_peer_with_another_key_than_it_had_is_refused(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await a.peers.put(Peer(url=ws(b), pull=True, key=ALICE.public))
+        (peer,) = await a.peers.list()
+
+        await until(lambda: a.links.ending_of(peer) is not None, a)
+
+        ending = a.links.ending_of(peer)
+        assert ending is not None
+        assert ending.code == "unauthorized"
+
+
+async def test_what_another_program_writes_into_the_peers_table_is_noticed(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await give(b, *claims(3))
+        with closing(sqlite3.connect(tmp_path / "a" / "dnarc.db")) as shell, shell:
+            shell.execute("INSERT INTO peers (url, pull) VALUES (?, 1)", (ws(b),))
+        await until_held(claims(3), a)
+
+        with closing(sqlite3.connect(tmp_path / "a" / "dnarc.db")) as shell, shell:
+            shell.execute("DELETE FROM peers")
+
+        await until(lambda: not links(a) and not links(b), a, b)
+
+
+async def test_a_changed_row_makes_a_new_link_on_the_new_terms(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await give(b, *claims(3))
+        await befriend(a, b, pull=False)
+        await until_live(a, b)
+        assert held(a) == set()
+
+        await a.peers.put(Peer(url=ws(b), pull=True))
+
+        await until_held(claims(3), a)
+
+
+async def test_a_sync_that_is_asked_for_compares_over_the_link(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await give(b, *claims(3))
+        await befriend(a, b)
+
+        pulled = (await a.sync.run("pull"))[ws(b)]
+        pushed = (await a.sync.run("push"))[ws(b)]
+
+        assert pulled | {"seconds": 0, "records": 3, "accepted": 3} == report(
+            seconds=0, records=3, accepted=3, through={DOMAIN: claims(3)[-1].timestamp}
+        )
+        assert pushed["error"] is None
+        assert held(a) == held(b)
+        assert states(a) == {"live"}
+
+
+async def test_a_sync_with_a_peer_that_does_not_answer_says_why(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a:
+        await a.peers.put(Peer(url="ws://127.0.0.1:1", pull=True))
+
+        result = (await a.sync.run("pull"))["ws://127.0.0.1:1"]
+
+        assert str(result["error"]).startswith("unreachable: ")
