@@ -1,9 +1,12 @@
 """`dnarc simulate broadcast`: the experiments from a terminal, our figures beside the published ones."""
 
+import multiprocessing
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from node.cli.failures import usage
@@ -15,14 +18,23 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from simulations.broadcast.comparison import Row
-    from simulations.broadcast.experiments import Plan
+    from simulations.broadcast.experiments import Plan, Report
 
 
-def broadcast(
+def broadcast(  # noqa: PLR0913 - a command has as many options as it has
     nodes: Annotated[int, typer.Option(min=10, max=1_000_000, help="How many nodes.")] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="What chance begins with.")] = 1,
     seeds: Annotated[int, typer.Option(min=1, max=1_000, help="How many seeds, from --seed on.")] = 1,
     cycles: Annotated[int, typer.Option(min=1, max=10_000, help="Broadcasts of each kind.")] = 20,
+    failed: Annotated[
+        list[float] | None,
+        typer.Option(min=0.0, max=0.99, metavar="SHARE", help="Share that fails at once; as often as you like."),
+    ] = None,
+    latency_ms: Annotated[
+        tuple[int, int],
+        typer.Option(min=1, max=60_000, metavar="MIN MAX", help="Latency, drawn for each pair of nodes."),
+    ] = (50, 50),
+    jobs: Annotated[int, typer.Option(min=1, max=256, help="Seeds at once, each in a process of its own.")] = 1,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw them, as PNG, SVG or PDF.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -31,18 +43,39 @@ def broadcast(
     Runs the gossip and membership of a node, and nothing else of it. The same options give the same figures.
     """
     from simulations.broadcast.comparison import rows
-    from simulations.broadcast.experiments import Plan, run
+    from simulations.broadcast.experiments import Plan
+    from simulations.broadcast.network import Conditions
 
     check_plot(plot)
-    plans = [Plan(nodes=nodes, seed=each, cycles=cycles, drip_cycles=cycles) for each in range(seed, seed + seeds)]
-    with progress(f"{nodes:,} nodes", sum(plan.steps for plan in plans)) as advance:
-        reports = [run(plan, advance) for plan in plans]
+    if latency_ms[0] > latency_ms[1]:
+        raise usage("the first latency is the least")
+    plan = Plan(nodes=nodes, cycles=cycles, drip_cycles=cycles, conditions=Conditions(*latency_ms))
+    if failed is not None:
+        plan = msgspec.structs.replace(plan, failures=tuple(sorted(set(failed))))
+    plans = [msgspec.structs.replace(plan, seed=each) for each in range(seed, seed + seeds)]
+    reports = run_all(plans, jobs)
     compared = rows(reports)
     if plot is not None:
         from simulations.broadcast.plot import draw
 
         draw(reports, plot)
     show({"comparison": compared, "reports": reports}, as_json, lambda: render(plans, compared))
+
+
+def run_all(plans: "Sequence[Plan]", jobs: int) -> "list[Report]":
+    """The reports in the order of the plans, however many run at once. One alone shows its steps as they go."""
+    from simulations.broadcast.experiments import run
+
+    steps = plans[0].steps
+    with progress(f"{plans[0].nodes:,} nodes", steps * len(plans)) as advance:
+        if jobs == 1 or len(plans) == 1:
+            return [run(plan, advance) for plan in plans]
+        reports = []
+        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+            for report in pool.map(run, plans):
+                reports.append(report)
+                advance(steps)
+        return reports
 
 
 def render(plans: "Sequence[Plan]", compared: "Sequence[Row]") -> "RenderableType":

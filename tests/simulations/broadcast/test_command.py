@@ -29,6 +29,13 @@ def test_json_does_not_depend_on_how_python_hashes() -> None:
     assert answer["comparison"][0]["measure"] == "redundancy (RMR)"
 
 
+def test_seeds_that_run_at_once_say_what_they_say_one_after_another() -> None:
+    at_once = run_apart(*SMALL, "--seeds", "2", "--jobs", "2", "--failed", "0.5", "--json")
+
+    assert at_once == run(*SMALL, "--seeds", "2", "--failed", "0.5", "--json")
+    assert [failure["share"] for failure in at_once.json["reports"][1]["failures"]] == [0.5]
+
+
 @pytest.mark.parametrize(("suffix", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
 def test_a_picture_is_drawn(tmp_path: Path, suffix: str, magic: bytes) -> None:
     pytest.importorskip("matplotlib")
@@ -49,6 +56,8 @@ def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(tmp_path: Pat
     assert done.err.startswith("dnarc: usage: ")
 
 
-@pytest.mark.parametrize("flags", [("--nodes", "9"), ("--seeds", "0"), ("--cycles", "0")])
-def test_too_little_to_run_is_refused(flags: tuple[str, str]) -> None:
-    assert run("simulate", "broadcast", *flags).code == 2
+@pytest.mark.parametrize(
+    "flags", [("--nodes", "9"), ("--seeds", "0"), ("--cycles", "0"), ("--failed", "1"), ("--latency-ms", "9", "3")]
+)
+def test_what_cannot_be_run_is_refused(flags: tuple[str, ...]) -> None:
+    assert run(*SMALL, *flags).code == 2
