@@ -19,7 +19,8 @@ from aiohttp import HttpVersion11, WSCloseCode, WSMsgType, web
 from node.http_api.answers import PUBLIC_HEADERS
 from node.http_api.caller import quota_address
 from node.http_api.outlet import Outlet
-from node.streams import Consumer, Selection, StreamedEvent
+from node.store import Selection
+from node.streams import Consumer, StreamedEvent
 from protocol.errors import Code, ProtocolError
 from protocol.record import is_domain, is_label
 

@@ -2,11 +2,13 @@
 
 import sqlite3
 from collections.abc import Sequence
+from itertools import chain
 
 from node.sqlite_store.rows import signed_record_of, state_of, stored_event_of, stored_record_of
 from node.sqlite_store.statements import chunks, places, values
-from node.store import Cursor, LabelKey, Peer, StoredEvent, StoredRecord
+from node.store import EVERYTHING, Cursor, LabelKey, Peer, Selection, StoredEvent, StoredRecord
 from protocol.index import pack_key
+from protocol.limits import SAFE_INTEGER_MAX
 from protocol.record import SignedRecord
 from protocol.replay import State
 
@@ -147,13 +149,26 @@ def keys(connection: sqlite3.Connection, after: int) -> tuple[int, dict[str, lis
     return after, page
 
 
-def events(connection: sqlite3.Connection, after: int, limit: int) -> list[StoredEvent]:
-    """See `Store.events`."""
-    rows = connection.execute(
-        "SELECT seq, type, previous, reason, id, body, signature FROM events JOIN records ON no = record "
-        "WHERE seq > ? ORDER BY seq LIMIT ?",
-        (after, limit),
+def events(
+    connection: sqlite3.Connection,
+    after: int,
+    limit: int,
+    selection: Selection = EVERYTHING,
+    through: int | None = None,
+) -> list[StoredEvent]:
+    """See `Store.events`. Events are gone through in order, and bodies are read of what is wanted only."""
+    wanted = {"domain": selection.domains, "labels.label": selection.labels}
+    names = {column: sorted(these) for column, these in wanted.items() if these is not None}
+    sql = (
+        "SELECT seq, type, previous, reason, records.id, body, signature FROM events "
+        "CROSS JOIN records ON records.no = record "
+        + ("CROSS JOIN labels ON labels.no = records.label " if names else "")
+        + "WHERE seq > ? AND seq <= ? "
+        + "".join(f"AND {column} IN ({', '.join('?' * len(these))}) " for column, these in names.items())
+        + "ORDER BY seq LIMIT ?"
     )
+    most = SAFE_INTEGER_MAX if through is None else through
+    rows = connection.execute(sql, (after, most, *chain.from_iterable(names.values()), limit))
     return [stored_event_of(row) for row in rows]
 
 

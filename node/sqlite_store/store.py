@@ -15,7 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from node.sqlite_store import reading, writing
 from node.sqlite_store.connection import Connect, Connection, Worker
 from node.sqlite_store.schema import migrate
-from node.store import Batch, Cursor, LabelKey, Peer, StoredEvent, StoredRecord
+from node.store import EVERYTHING, Batch, Cursor, LabelKey, Peer, Selection, StoredEvent, StoredRecord
 from protocol.record import SignedRecord
 from protocol.replay import State
 
@@ -106,8 +106,10 @@ class SqliteStore:
                 yield domain, packed
             last, page = await self._read(reading.keys, last)
 
-    async def events(self, after: int, limit: int) -> list[StoredEvent]:
-        return await self._read(reading.events, after, limit)
+    async def events(
+        self, after: int, limit: int, selection: Selection = EVERYTHING, through: int | None = None
+    ) -> list[StoredEvent]:
+        return await self._read(reading.events, after, limit, selection, through)
 
     async def last_event(self) -> int:
         return await self._read(reading.last_event)

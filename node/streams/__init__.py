@@ -3,7 +3,7 @@ them together with the store.
 """
 
 from node.streams.consumers import Consumer
-from node.streams.events import Form, Selection, StreamedEvent
+from node.streams.events import Form, StreamedEvent
 from node.streams.hub import Streams
 
-__all__ = ["Consumer", "Form", "Selection", "StreamedEvent", "Streams"]
+__all__ = ["Consumer", "Form", "StreamedEvent", "Streams"]

@@ -7,9 +7,9 @@ something else cost nothing.
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
 
-from node.streams.events import Form, Place, Selection, StreamedEvent
+from node.store import EVERYTHING, Selection
+from node.streams.events import Form, Place, StreamedEvent
 from protocol.errors import ProtocolError
 
 Write = Callable[[bytes], bool]
@@ -84,7 +84,7 @@ class Channels:
             channel = self._all[key] = Channel(*key)
             for index, name in self._entries(channel):
                 index.setdefault(name, {})[channel] = None
-            if channel.selection == _EVERYTHING:
+            if channel.selection == EVERYTHING:
                 self._of_everything[channel] = None
         channel.consumers[consumer] = None
         consumer.is_live = True
@@ -119,6 +119,3 @@ class Channels:
         if names is None:
             index, names = self._by_domain, channel.selection.domains
         yield from ((index, name) for name in sorted(names or ()))
-
-
-_EVERYTHING: Final = Selection()

@@ -1,4 +1,4 @@
-"""Events as consumers see them: which of them one wants, how they are spelled, and the cursor that stands behind each.
+"""Events as consumers see them: how they are spelled, and the cursor that stands behind each.
 
 An event goes to many consumers, so it is spelled once, when the first of them wants it, and all share the bytes. The
 events of late are kept for those who fall behind by a little; older ones come from the store.
@@ -24,18 +24,6 @@ FROM_THE_BEGINNING: Final = "0"
 
 _CURSOR: Final = re.compile(r"(0|[1-9][0-9]{0,15})-([0-9a-f]{32})\Z")
 _DIGEST_DIGITS: Final = 32
-
-
-class Selection(msgspec.Struct, frozen=True):
-    """Which events a consumer wants: those of any of these domains and of any of these labels; None: of all."""
-
-    domains: frozenset[str] | None = None
-    labels: frozenset[str] | None = None
-
-    def takes(self, domain: str, label: str) -> bool:
-        if self.domains is not None and domain not in self.domains:
-            return False
-        return self.labels is None or label in self.labels
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from typing import Final, Self
 
 from node.commits import Decided
 from node.settings import Settings
-from node.store import Store, StoredEvent
+from node.store import EVERYTHING, Selection, Store, StoredEvent
 from node.streams.consumers import Channel, Channels, Consumer, Write
 from node.streams.events import (
     BEGINNING,
@@ -24,7 +24,6 @@ from node.streams.events import (
     Form,
     Place,
     Recent,
-    Selection,
     StreamedEvent,
     pieces,
     seq_of_cursor,
@@ -43,7 +42,16 @@ PAGE_EVENTS_MAX: Final = 512
 
 PAGE_BYTES_AIM: Final = 256 * 1_024
 
+SEARCHED_EVENTS_MAX: Final = 20_000
+"""Events that one read of the store looks at, wanted or not: about 20 ms of a reader's time."""
+
+SEARCHED_NAMES_MAX: Final = 200
+"""Domains that the store is asked for; where an operator listed more, all are read and sorted out here."""
+
 _RETRY_AFTER_S: Final = 5
+
+_Page = tuple[list[StreamedEvent], Place]
+"""Events, and the place that is reached when what is wanted of them was given."""
 
 
 class Streams:
@@ -167,8 +175,8 @@ class Streams:
             return BEGINNING if seq == BEGINNING.seq else self.last
         if seq > self.last.seq:
             return None
-        page = self._recent.after(seq - 1, 1) or await self._stored(seq - 1, 1)
-        return page[0].place
+        _, place = self._remembered(seq - 1, 1) or await self._stored(EVERYTHING, seq - 1, 1)
+        return place
 
     async def feed(self, consumer: Consumer) -> None:
         """Give it all that is behind its place, then make it live. Returns before where it has no room, or ends."""
@@ -178,10 +186,9 @@ class Streams:
             if seq == self.last.seq:
                 self._channels.join(consumer)
                 return
-            page = self._recent.after(seq, limit) or await self._stored(seq, limit)
-            _give_page(consumer, page)
-            size_bytes = sum(event.size_bytes for event in page) // len(page)
-            limit = max(1, min(2 * limit, PAGE_EVENTS_MAX, PAGE_BYTES_AIM // size_bytes))
+            page, place = self._remembered(seq, limit) or await self._stored(consumer.selection, seq, limit)
+            _give_page(consumer, page, place)
+            limit = _next_limit(limit, page)
 
     def place(self, consumer: Consumer) -> Place:
         """How far it has come; a live one as far as the last event, whether it wanted that or not."""
@@ -197,11 +204,22 @@ class Streams:
         for consumer in list(self.consumers):
             consumer.end(stopping())
 
-    async def _stored(self, seq: int, limit: int) -> list[StreamedEvent]:
+    def _remembered(self, seq: int, limit: int) -> _Page | None:
+        page = self._recent.after(seq, limit)
+        return (page, page[-1].place) if page else None
+
+    async def _stored(self, selection: Selection, seq: int, limit: int) -> _Page:
         """From the store, and not beyond the last event that live consumers were given."""
-        page = await self._store.events(seq, min(limit, self.last.seq - seq))
-        assert page, "the store has every event up to the last"
-        return [self._streamed(stored) for stored in page]
+        last = self.last
+        through = min(last.seq, seq + SEARCHED_EVENTS_MAX)
+        if len(selection.domains or ()) > SEARCHED_NAMES_MAX:
+            selection = Selection(labels=selection.labels)
+        page = [self._streamed(it) for it in await self._store.events(seq, limit, selection, through)]
+        if len(page) == limit:
+            return page, page[-1].place
+        place = last if through == last.seq else await self._place(through)
+        assert place is not None, "the store has every event up to the last"
+        return page, place
 
     def _streamed(self, stored: StoredEvent) -> StreamedEvent:
         return StreamedEvent(self._store.epoch, stored)
@@ -211,10 +229,19 @@ def stopping() -> ProtocolError:
     return ProtocolError(Code.STOPPING, "this node is stopping: come back with the cursor", retry_after=_RETRY_AFTER_S)
 
 
-def _give_page(consumer: Consumer, page: list[StreamedEvent]) -> None:
-    """What it wants of these. What has no room is forgotten: it is read again when there is."""
+def _give_page(consumer: Consumer, page: list[StreamedEvent], place: Place) -> None:
+    """What it wants of these, and then all up to the place. What has no room is forgotten, and read again when there is
+    some.
+    """
     for piece in pieces(page, PIECE_BYTES_AIM):
         wanted = [event for event in piece if consumer.selection.takes(event.domain, event.label)]
         consumer.give(wanted, b"".join(event.frame(consumer.form) for event in wanted), piece[-1].place)
         if consumer.is_full:
             return
+    consumer.give((), b"", place)
+
+
+def _next_limit(limit: int, page: list[StreamedEvent]) -> int:
+    """How many events of the size of these make a page; at most twice as many as before."""
+    size_bytes = sum(event.size_bytes for event in page) // max(1, len(page))
+    return max(1, min(2 * limit, PAGE_EVENTS_MAX, PAGE_BYTES_AIM // max(1, size_bytes)))

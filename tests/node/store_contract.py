@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from node.store import Batch, Cursor, LabelKey, Peer, Store, StoredEvent, StoredRecord
+from node.store import Batch, Cursor, LabelKey, Peer, Selection, Store, StoredEvent, StoredRecord
 from protocol.change import Change, Event, EventType, append, insert
 from protocol.index import pack_key
 from protocol.record import Record, SignedRecord
@@ -195,6 +195,25 @@ class StoreContract:
         await store.commit(Batch(events=[event]))
 
         assert await store.events(1, 10) == [StoredEvent(2, event, entry.signature)]
+
+    @pytest.mark.parametrize("domains", [None, (), ("test",), ("other", "absent"), ("test", "other")])
+    @pytest.mark.parametrize("labels", [None, (), ("a",), ("b", "c", "absent")])
+    async def test_events_are_found_by_domain_and_label_page_by_page(
+        self, store: Store, domains: Sequence[str] | None, labels: Sequence[str] | None
+    ) -> None:
+        entries = [claim(label, domain=domain) for domain in ("test", "other", "third") for label in "abc"]
+        await store.commit(batch_of(entries))
+        selection = Selection(*(None if names is None else frozenset(names) for names in (domains, labels)))
+
+        found = await store.events(0, 100, selection)
+        first = await store.events(0, 2, selection)
+        rest = await store.events(first[-1].seq, 100, selection) if first else []
+        early = await store.events(0, 100, selection, through=5)
+
+        wanted = [entry.record for entry in entries if selection.takes(entry.record.domain, entry.record.label)]
+        assert [each.event.record for each in found] == wanted
+        assert [*first, *rest] == found
+        assert early == [each for each in found if each.seq <= 5]
 
     async def test_a_label_of_refused_records_only_has_a_state_and_no_head(self, store: Store) -> None:
         orphan = claim(prev=NOWHERE)

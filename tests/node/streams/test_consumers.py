@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.store import EVERYTHING, Selection
 from node.streams.consumers import Channels, Consumer
-from node.streams.events import BEGINNING, Form, Selection, StreamedEvent
+from node.streams.events import BEGINNING, Form, StreamedEvent
 from node.streams.hub import stopping
 from protocol.errors import Code, ProtocolError
 from tests.node.streams.test_events import streamed
 
-EVERYTHING = Selection()
 NAMES = st.frozensets(st.sampled_from(["a", "b", "c"]), max_size=3) | st.none()
 SELECTIONS = st.builds(
     Selection, domains=st.frozensets(st.sampled_from(["example", "other"])) | st.none(), labels=NAMES

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.store import StoredEvent
-from node.streams.events import BEGINNING, Place, Recent, Selection, StreamedEvent, pieces, seq_of_cursor
+from node.store import Selection, StoredEvent
+from node.streams.events import BEGINNING, Place, Recent, StreamedEvent, pieces, seq_of_cursor
 from protocol.change import Event, EventType
 from protocol.errors import Code, ProtocolError
 from tests.history import ALICE, NOWHERE, claim, signed

@@ -14,16 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.settings import Settings
-from node.streams import Consumer, Selection, Streams
+from node.store import EVERYTHING, Batch, Selection
+from node.streams import Consumer, Streams
 from node.streams.events import BEGINNING
-from node.streams.hub import PAGE_EVENTS_MIN, PIECE_BYTES_AIM, RECENT_BYTES_MAX
+from node.streams.hub import PAGE_EVENTS_MIN, PIECE_BYTES_AIM, RECENT_BYTES_MAX, SEARCHED_EVENTS_MAX
+from protocol.change import Event, EventType
 from protocol.errors import Code, ProtocolError
 from tests.history import BOB, claim
 from tests.node.pipeline import NOW, PEER, Pipeline, pipeline
 from tests.node.streams.test_consumers import lined
 
 ADDRESS = "192.0.2.1"
-EVERYTHING = Selection()
 
 
 @asynccontextmanager
@@ -202,6 +203,25 @@ async def test_a_place_moves_on_past_what_is_not_wanted(tmp_path: Path) -> None:
             live = streams.place(consumer)
 
     assert (stored.seq, live.seq, reader.events) == (1, 2, [])
+
+
+async def test_what_is_not_wanted_is_passed_over_in_the_store_however_much_it_is(tmp_path: Path) -> None:
+    """One read of the store looks at a bounded number of events, and the next goes on from there."""
+    other = claim("other", at=1)
+    async with pipeline(tmp_path) as pipe:
+        await pipe.take(claim("mine", at=NOW))
+        await pipe.take(other, origin=PEER)
+        again = Event(EventType.REVERTED, other, previous=other.id, reason="so that there are many")
+        await pipe.store.commit(Batch(events=[again] * SEARCHED_EVENTS_MAX))
+    async with streaming(tmp_path) as (pipe, streams):
+        await pipe.take(claim("mine", at=NOW + 1), claim("other", at=NOW))
+        reader = Reader(streams, Selection(labels=frozenset({"mine"})))
+        async with reader.opened("0") as consumer:
+            await streams.feed(consumer)
+            place = streams.place(consumer)
+
+    assert len(reader.events) == 2
+    assert place.seq == SEARCHED_EVENTS_MAX + 4
 
 
 async def test_a_head_that_is_taken_back_is_told_with_the_one_before_and_the_reason(tmp_path: Path) -> None:
