@@ -11,6 +11,7 @@ from typing import Final
 import typer
 
 from node.cli import (
+    backup,
     claims,
     config,
     doctor,
@@ -68,6 +69,7 @@ _COMMANDS: Final[tuple[tuple[str, Callable[..., None]], ...]] = (
     ("watch", watch.watch),
     ("top", top.top),
     ("doctor", doctor.doctor),
+    ("backup", backup.backup),
     ("rebuild", rebuild.rebuild),
     ("config", config.config),
     ("version", config.version),

@@ -29,6 +29,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "watch": ("dnarc watch", "dnarc watch --domain example.org --json"),
     "top": ("dnarc top", "dnarc top --node https://node.example --interval 5", "dnarc top --json"),
     "doctor": ("dnarc doctor", "dnarc doctor --data /var/lib/dnarc", "dnarc doctor --json"),
+    "backup": ("dnarc backup --data /var/lib/dnarc /srv/backups/dnarc-monday",),
     "rebuild": ("dnarc rebuild --data /var/lib/dnarc --check", "dnarc rebuild --data /var/lib/dnarc"),
     "config": ("dnarc config", "dnarc config --config dnarc.toml --json"),
     "version": ("dnarc version",),

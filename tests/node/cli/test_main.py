@@ -17,7 +17,7 @@ from protocol.errors import Code, ProtocolError
 from tests.node.cli.conftest import run, run_apart
 
 COMMANDS = (
-    "accept", "claim", "config", "doctor", "domains", "export", "get", "history", "import", "keygen", "peers",
+    "accept", "backup", "claim", "config", "doctor", "domains", "export", "get", "history", "import", "keygen", "peers",
     "rebuild", "serve", "sync", "top", "transfer", "verify", "version", "watch", "why",
 )  # fmt: skip
 

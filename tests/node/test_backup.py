@@ -1,0 +1,85 @@
+"""A backup is a data folder: whole, private, and taken at one moment of a node that goes on."""
+
+import asyncio
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from node.backup import back_up
+from node.store import StoreError
+from tests.node.sync_network import claims, give, held, ids, running
+
+TIMEOUT_S = 30
+
+
+async def test_a_node_that_runs_is_copied_and_its_copy_starts_as_the_same_node(tmp_path: Path) -> None:
+    records = claims(5)
+
+    async with running(tmp_path / "data") as node:
+        await give(node, *records)
+        copied = await asyncio.get_running_loop().run_in_executor(
+            None, back_up, tmp_path / "data", tmp_path / "backups" / "copy"
+        )
+        await give(node, *claims(1, label="later"))
+        key, epoch = node.key.public, node.store.epoch
+    async with running(tmp_path / "backups" / "copy") as restored:
+        assert held(restored) == ids(records)
+        assert (restored.key.public, restored.store.epoch) == (key, epoch)
+
+    assert copied == 5
+
+
+async def test_a_copy_taken_while_records_come_in_is_whole(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as node:
+        await give(node, *claims(1))
+
+        async def write() -> None:
+            for number in range(50):
+                await give(node, *claims(20, label=f"batch-{number}"))
+
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(TIMEOUT_S):
+            copied, _ = await asyncio.gather(
+                loop.run_in_executor(None, back_up, tmp_path / "data", tmp_path / "copy"), write()
+            )
+
+    with closing(sqlite3.connect(tmp_path / "copy" / "dnarc.db")) as copy:
+        assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert copy.execute("SELECT count(*) FROM records").fetchone() == (copied,)
+        assert (copied - 1) % 20 == 0, "whole batches"
+
+
+async def test_a_backup_is_for_its_owner_alone(tmp_path: Path) -> None:
+    async with running(tmp_path / "data"):
+        pass
+
+    back_up(tmp_path / "data", tmp_path / "copy")
+
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "copy").iterdir()}
+    assert stat.S_IMODE((tmp_path / "copy").stat().st_mode) == 0o700
+    assert set(modes) == {"dnarc.db", "node.key", "admin-token"}
+    assert (modes["node.key"], modes["admin-token"]) == (0o600, 0o600)
+
+
+async def test_nothing_is_ever_replaced(tmp_path: Path) -> None:
+    async with running(tmp_path / "data"):
+        pass
+    back_up(tmp_path / "data", tmp_path / "copy")
+
+    with pytest.raises(StoreError, match="there already"):
+        back_up(tmp_path / "data", tmp_path / "copy")
+
+
+@pytest.mark.parametrize("damage", [b"nonsense" * 1_000, None])
+def test_what_cannot_be_copied_leaves_nothing(tmp_path: Path, damage: bytes | None) -> None:
+    (tmp_path / "data").mkdir()
+    if damage is not None:
+        (tmp_path / "data" / "dnarc.db").write_bytes(damage)
+
+    with pytest.raises(StoreError):
+        back_up(tmp_path / "data", tmp_path / "copy")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
