@@ -110,11 +110,14 @@ def questions() -> Iterator[tuple[Route, str, GenerationMode]]:
     for route in ROUTES:
         if route.is_endless:
             continue
-        modes = list(GenerationMode) if route.parameters or route.body else [GenerationMode.POSITIVE]
         is_guarded = route.callers != EVERYBODY or route.body == "Batch"
         adds_peers = route.body == "PeerBody"  # which the node would then try to reach, wherever they are
         callers = [ANYBODY, OPERATOR] if is_guarded and not adds_peers else [ANYBODY]
-        yield from ((route, caller, mode) for caller in callers for mode in modes)
+        yield from ((route, caller, mode) for caller in callers for mode in modes_of(route))
+
+
+def modes_of(route: Route) -> list[GenerationMode]:
+    return list(GenerationMode) if route.parameters or route.body else [GenerationMode.POSITIVE]
 
 
 @pytest.mark.parametrize(
@@ -137,8 +140,15 @@ def test_every_answer_is_one_that_the_document_describes(
     ask()
 
 
-@pytest.mark.parametrize("mode", list(GenerationMode))
-@pytest.mark.parametrize("route", [route for route in ROUTES if route.is_endless], ids=lambda route: route.path)
+@pytest.mark.parametrize(
+    ("route", "mode"),
+    [
+        pytest.param(route, mode, id=f"{route.path} {mode.value}")
+        for route in ROUTES
+        if route.is_endless
+        for mode in modes_of(route)
+    ],
+)
 def test_every_endless_answer_begins_as_the_document_describes(
     node: Node, api: BaseSchema, route: Route, mode: GenerationMode
 ) -> None:
