@@ -65,12 +65,7 @@ async def upgrade(request: web.Request, settings: Settings) -> tuple[web.WebSock
     Raises:
         ProtocolError: `malformed`: it is not a request for one that speaks our subprotocol.
     """
-    socket = web.WebSocketResponse(
-        protocols=(SUBPROTOCOL,),
-        autoping=False,
-        compress=settings.link_compression,
-        max_msg_size=FRAME_BYTES_MAX + 1,  # aiohttp refuses what reaches it
-    )
+    socket = make_socket(is_compressed=settings.link_compression)
     offered = request.headers.get("Sec-WebSocket-Protocol", "")
     if SUBPROTOCOL not in [each.strip() for each in offered.split(",")] or request.method != "GET":
         raise ProtocolError(Code.MALFORMED, f"this is for links: a WebSocket of the subprotocol {SUBPROTOCOL}")
@@ -78,3 +73,14 @@ async def upgrade(request: web.Request, settings: Settings) -> tuple[web.WebSock
         raise ProtocolError(Code.MALFORMED, "not the opening handshake of a WebSocket, version 13 (RFC 6455)")
     await socket.prepare(request)
     return socket, AcceptedWire(request, socket)
+
+
+def make_socket(*, is_compressed: bool) -> web.WebSocketResponse:
+    """One end of a link, by aiohttp; `AcceptedWire` answers its pings and closes."""
+    return web.WebSocketResponse(
+        protocols=(SUBPROTOCOL,),
+        autoping=False,
+        autoclose=False,
+        compress=is_compressed,
+        max_msg_size=FRAME_BYTES_MAX + 1,  # aiohttp refuses what reaches it
+    )

@@ -32,6 +32,9 @@ _CLOSE_CODES: Final[dict[str, int]] = {
 }
 _POLICY_VIOLATION: Final = 1008
 _MESSAGE_TOO_BIG: Final = 1009
+_NORMAL_CLOSURE: Final = 1000
+_PROTOCOL_ERROR: Final = 1002
+_ABNORMAL_CLOSURE: Final = 1006
 
 
 class WireEndedError(Exception):
@@ -163,6 +166,9 @@ class AcceptedWire:
                     self._on_pong(bytes(message.data))
                 case WSMsgType.BINARY:
                     raise WireEndedError(Code.MALFORMED, "a binary frame: links speak text")
+                case WSMsgType.CLOSE:
+                    await self._answer_close(int(message.data))
+                    raise self._ended(message)
                 case _:
                     raise self._ended(message)
 
@@ -195,6 +201,14 @@ class AcceptedWire:
     async def _pong(self, payload: bytes) -> None:
         with contextlib.suppress(ConnectionError, RuntimeError):  # the next receive says that it is over
             await self._socket.pong(payload)
+
+    async def _answer_close(self, code: int) -> None:
+        """With the same code, as RFC 6455 wants it (section 5.5.1); 0 is aiohttp's word for a close without one. 1006
+        must not be sent (7.4.1), but aiohttp lets it through.
+        """
+        answer = _PROTOCOL_ERROR if code == _ABNORMAL_CLOSURE else code or _NORMAL_CLOSURE
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            await self._socket.close(code=answer, drain=False)
 
     def _on_pong(self, payload: bytes) -> None:
         answer = self._pings.get(payload)

@@ -1,0 +1,87 @@
+"""The WebSocket conformance cases of the Autobahn test suite, against both ends of a link's wire.
+
+The suite wants an echo, so the wires that links use echo here. What links refuse by design is left out: binary frames
+(1.2.*) and messages over 1 MiB (9.*). The cases of compression (12.*, 13.*) send a thousand messages each, of which two
+cases must do.
+"""
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from websockets.asyncio.client import connect
+
+from node.links.accepting import make_socket
+from node.links.wire import AcceptedWire, DialledWire, Wire, WireEndedError
+from protocol.errors import Code
+from protocol.messages import FRAME_BYTES_MAX
+
+kosoku = pytest.importorskip("kosoku", reason="kosoku, which runs the Autobahn cases, has no wheel for this platform")
+
+PLAIN = ["1.1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"]
+COMPRESSED = ["12.1.1", "13.1.1"]
+SLOW = ["6.4.*"]
+"""Bad UTF-8 that has to be noticed early: these wait for seconds between two bytes."""
+
+OTHERWISE = ["7.1.5"]
+"""`websockets` holds a close in the middle of a message against the other end, which RFC 6455 leaves open."""
+
+GOOD = {"OK", "NON-STRICT", "INFORMATIONAL", "UNIMPLEMENTED"}
+
+
+async def echo(wire: Wire) -> None:
+    try:
+        while True:
+            await wire.send(await wire.receive())
+    except WireEndedError as ended:
+        await wire.close(ended.code or Code.MALFORMED, ended.detail)
+
+
+def broken(results: list) -> list[str]:  # type: ignore[type-arg]
+    return [
+        f"{it.case_id}: {it.behavior.value}, closing {it.behavior_close.value}: {it.expectation}"
+        for it in results
+        if it.behavior.value not in GOOD or it.behavior_close.value not in GOOD | {"UNCLEAN"}
+    ]
+
+
+# The suite leaves its own test data open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(("cases", "is_compressed"), [(PLAIN, False), (COMPRESSED, True)], ids=["plain", "compressed"])
+async def test_the_accepting_end_of_a_link_keeps_the_rules_of_websocket(cases: list[str], is_compressed: bool) -> None:
+    async def handle(request: web.Request) -> web.WebSocketResponse:
+        socket = make_socket(is_compressed=is_compressed)
+        await socket.prepare(request)
+        await echo(AcceptedWire(request, socket))
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/", handle)
+
+    async with TestServer(app) as server:
+        try:
+            results = await kosoku.run_fuzzingclient(f"ws://127.0.0.1:{server.port}/", cases, SLOW, concurrency=4)
+        except kosoku.FailureError as error:
+            results = error.results
+
+    assert results
+    assert broken(results) == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_the_dialling_end_of_a_link_keeps_the_rules_of_websocket() -> None:
+    async with kosoku.run_fuzzingserver(PLAIN, [*SLOW, *OTHERWISE], port=0) as server:
+        url = f"ws://127.0.0.1:{server.port}"
+        async with connect(f"{url}/getCaseCount", max_size=FRAME_BYTES_MAX) as counting:
+            count = int(await counting.recv())
+        for number in range(1, count + 1):
+            async with connect(f"{url}/runCase?case={number}&agent=dnarc", max_size=FRAME_BYTES_MAX) as connection:
+                await echo(DialledWire(connection))
+        async with connect(f"{url}/updateReports?agent=dnarc"):
+            pass
+        try:
+            results = await server.get_result()
+        except kosoku.FailureError as error:
+            results = error.results
+
+    assert len(results) == count
+    assert broken(results) == []
