@@ -47,9 +47,13 @@ class Doors:
         self._connections_max = connections_max
         self._traffic = traffic
         self._lingering: set[asyncio.Transport] = set()
+        self._is_closed = False
 
     def enter(self, transport: asyncio.Transport) -> bool:
         """Whether there is room for this connection. Where there is none, it is told so and taken care of."""
+        if self._is_closed:  # the kernel had accepted it when the server stopped, and nobody else will end it
+            transport.abort()
+            return False
         if self._traffic.connections < self._connections_max:
             self._traffic.connections += 1
             return True
@@ -65,7 +69,8 @@ class Doors:
         self._traffic.connections -= 1
 
     def close(self) -> None:
-        """Cut off whoever still reads that there is no room."""
+        """Cut off whoever still reads that there is no room, and whoever comes."""
+        self._is_closed = True
         for transport in list(self._lingering):
             transport.abort()
 
