@@ -41,7 +41,7 @@ MESSAGE_BYTES_MAX: Final = 1_024
 """A consumer has nothing to say but pings, pongs and goodbye, of 125 bytes each."""
 
 CLOSE_S_MAX: Final = 10.0
-STOP_S_MAX: Final = 3.0
+STOP_S_MAX: Final = 1.0
 """How long a consumer may take to read the rest and say goodbye; and where the node stops, which waits for it."""
 
 SIGNS_UNANSWERED_MAX: Final = 3

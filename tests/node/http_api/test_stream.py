@@ -411,6 +411,20 @@ async def test_a_node_that_stops_says_so_and_with_which_cursor_to_come_back(tmp_
     assert said == {"code": "stopping", "cursor": listener.cursor} | ({"status": 1001} if path == WEBSOCKET else {})
 
 
+@BOTH
+async def test_a_node_stops_though_a_consumer_does_not_read(
+    tmp_path: Path, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path) as (node, client):
+        _, writer = await connected(node, path)
+        await until(lambda: len(node.streams.consumers) == 1)
+        (consumer,) = node.streams.consumers
+        await write_until_full(client, consumer)
+    writer.transport.abort()
+
+    assert caplog.records == []
+
+
 async def test_a_head_request_shows_how_a_stream_would_begin(node: Node, client: Client) -> None:
     await client.put(fresh())
 
