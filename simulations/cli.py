@@ -7,6 +7,7 @@ import typer
 
 from simulations.broadcast.command import broadcast
 from simulations.commands import play_file, scenario, swarm
+from simulations.fleet_command import local
 
 app = typer.Typer(help="Run many nodes: what a network of them does.", no_args_is_help=True)
 
@@ -20,3 +21,4 @@ app.command("broadcast")(broadcast)
 app.command("swarm")(swarm)
 app.command("scenario")(scenario)
 app.command("play")(play_file)
+app.command("local")(local)
