@@ -45,7 +45,7 @@ log = structlog.get_logger()
 
 
 class Links:
-    """The links of one node. `bodies` are the records that they will be asked for next."""
+    """The links of one node. `bodies` are the records that they will be asked for next, `limits` those of new links."""
 
     def __init__(self, node: "Node", agent: str) -> None:
         """`agent` is what peers are told that this node runs."""
@@ -63,7 +63,7 @@ class Links:
         self._entrance = Entrance(node.settings)
         self._tasks = Tasks(self._on_failure)
         self._is_closing = False
-        self._limits = LinkLimits(repair_s=node.settings.repair_interval)
+        self.limits = LinkLimits(repair_s=node.settings.repair_interval)
         gossip = Gossip(GossipLimits(), node.world.random)
         self.dissemination = Dissemination(gossip, self.bodies, self.sessions)
         node.ingest.announcers.append(self.dissemination.announce)
@@ -130,14 +130,11 @@ class Links:
         world = self.node.world
         role = Role.ACCEPTOR if acquaintance.row is None else Role.DIALLER
         identity = Identity(self.node.key, world.token_bytes(_NONCE_BYTES).hex(), self._agent)
-        return Link(role, identity, acquaintance.terms_of, self.node.indexes, self._limits, world.random)
+        return Link(role, identity, acquaintance.terms_of, self.node.indexes, self.limits, world.random)
 
     def on_opened(self, session: Session, hello: Hello) -> None:
         """Both ends have proved their keys."""
         key, row = hello.node, session.acquaintance.row
-        if key == self.node.key.public:
-            session.close(Code.UNAUTHORIZED, "this peer is the node itself: remove it")
-            return
         if row is not None and row.key is None:
             self._tasks.start(self.node.peers.pin(row.name, key), "link pin")
         for other in [each for each in self.sessions.values() if each.peer_key == key and each is not session]:

@@ -79,7 +79,7 @@ class Session:
         self._orders: deque[Order] = deque()
         self._is_carrying_out = False
         self._unsent: deque[str] = deque()
-        self._unsent_bytes = 0
+        self.unsent_bytes = 0
         self._lookups = 0
         self._cursors: dict[tuple[str, Flow], int] = {}
         self._has_unsent = asyncio.Event()
@@ -213,11 +213,11 @@ class Session:
 
     def _is_pressed(self) -> bool:
         """Whether to let the peer wait."""
-        return self.link.is_saturated or self._unsent_bytes > UNSENT_BYTES_MAX or self._lookups >= LOOKUPS_MAX
+        return self.link.is_saturated or self.unsent_bytes > UNSENT_BYTES_MAX or self._lookups >= LOOKUPS_MAX
 
     def _send(self, text: str) -> None:
         self._unsent.append(text)
-        self._unsent_bytes += len(text)
+        self.unsent_bytes += len(text)
         self._is_flushed.clear()
         self._has_unsent.set()
 
@@ -227,7 +227,7 @@ class Session:
                 while self._unsent:
                     text = self._unsent.popleft()
                     await self.wire.send(text)
-                    self._unsent_bytes -= len(text)
+                    self.unsent_bytes -= len(text)
                     self.counts.frames_out += 1
                     self.counts.bytes_out += len(text)
                     self._is_relieved.set()

@@ -1,0 +1,50 @@
+"""A ring of eight nodes whose links are mostly down while records are written: nothing is missed."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+
+from node.node import Node
+from node.store import Peer
+from tests.history import ALICE, DOMAIN, claim
+from tests.node.links.network import running, until, ws
+from tests.node.sync_network import NOW, give
+
+NODES = 8
+RECORDS = 2_000
+ROUNDS = 20
+UP = 0.1
+"""The share of the rounds for which a link is there."""
+
+
+async def test_a_ring_whose_links_were_up_a_tenth_of_the_time_ends_with_equal_sets(tmp_path: Path) -> None:
+    random = Random(7)
+    timestamps = random.sample(range(NOW - 5 * RECORDS, NOW), RECORDS)
+    records = [claim(f"plot-{number}", ALICE, at) for number, at in enumerate(timestamps)]
+    async with AsyncExitStack() as stack:
+        nodes = [await stack.enter_async_context(running(tmp_path / str(number))) for number in range(NODES)]
+        pairs = list(zip(nodes, [*nodes[1:], nodes[0]], strict=True))
+        for node, next_node in pairs:
+            await next_node.peers.put(Peer(key=node.key.public, accept=True))
+
+        for begin in range(0, RECORDS, RECORDS // ROUNDS):
+            for node, next_node in pairs:
+                await set_link(node, next_node, is_up=random.random() < UP)
+            for first in range(begin, begin + RECORDS // ROUNDS, 10):
+                await give(random.choice(nodes), *records[first : first + 10])
+        for node, next_node in pairs:
+            await set_link(node, next_node, is_up=True)
+        await until(lambda: len({fingerprint(node) for node in nodes}) == 1, *nodes)
+
+        assert {node.indexes.summary(DOMAIN)["count"] for node in nodes} == {RECORDS}
+
+
+async def set_link(node: Node, other: Node, *, is_up: bool) -> None:
+    if is_up:
+        await node.peers.put(Peer(url=ws(other), push=True, pull=True))
+    else:
+        await node.peers.remove(ws(other))
+
+
+def fingerprint(node: Node) -> object:
+    return node.indexes.summary(DOMAIN)["fingerprint"]

@@ -1,0 +1,65 @@
+"""Peers that do not keep up: they cost little, delay nobody, and get everything in the end."""
+
+from pathlib import Path
+
+from node.links.session import UNSENT_BYTES_MAX, Session
+from node.node import Node
+from protocol.messages import FRAME_BYTES_MAX, Ack, Records, Since
+from protocol.record import decode
+from protocol.status import LinkState
+from protocol.terms import LinkLimits
+from tests.history import ALICE, CAROL, DOMAIN, claim
+from tests.node.links.network import befriend, running, until, until_held, until_live
+from tests.node.links.raw_peer import RawPeer, linked
+from tests.node.sync_network import NOW, claims, give, ids
+
+QUEUED_MAX = 300
+
+
+def session_of(node: Node, key: str) -> Session:
+    return next(each for each in node.links.sessions.values() if each.peer_key == key)
+
+
+async def read_on(peer: RawPeer, wanted: set[str]) -> set[str]:
+    """Read and acknowledge what comes, until it has brought all that is wanted."""
+    heard: set[str] = set()
+    while not wanted <= heard:
+        message = await peer.hear(Records)
+        heard |= {decode(item.body).id for item in message.records}
+        await peer.say(Ack(message.seq))
+    return heard
+
+
+async def test_a_peer_that_stops_reading_delays_nobody_and_is_caught_up_when_it_reads_again(tmp_path: Path) -> None:
+    batches = [claims(100, label=f"batch-{number}") for number in range(20)]
+    records = [record for batch in batches for record in batch]
+    async with running(tmp_path / "a") as a, running(tmp_path / "c") as c:
+        await befriend(a, c)
+        await until_live(a, c)
+        a.links.limits = LinkLimits(queued_max=QUEUED_MAX)
+        async with linked(a, CAROL, push=False, max_queue=1) as peer:
+            slow = session_of(a, CAROL.public)
+
+            for batch in batches:
+                await give(a, *batch)
+            await until_held(records, c)
+
+            assert slow.link.state is LinkState.BEHIND
+            assert slow.link.status().queued <= QUEUED_MAX
+            assert slow.unsent_bytes <= UNSENT_BYTES_MAX
+            assert await read_on(peer, ids(records)) == ids(records)
+            await until(lambda: slow.link.state is not LinkState.BEHIND, a)
+
+
+async def test_a_peer_that_asks_and_does_not_listen_is_no_longer_read(tmp_path: Path) -> None:
+    """What it is owed is bounded here; what it asks beyond that waits in its own socket."""
+    large = [claim(f"large-{number}", ALICE, NOW - number - 1, filling="x" * 60_000) for number in range(300)]
+    async with running(tmp_path / "a") as a:
+        await give(a, *large)
+        async with linked(a, CAROL, push=False, max_queue=1) as peer:
+            slow = session_of(a, CAROL.public)
+            for _ in range(200):
+                await peer.say(Since(DOMAIN, 0))
+
+            assert await peer.hear(Records)
+            assert slow.unsent_bytes <= UNSENT_BYTES_MAX + FRAME_BYTES_MAX
