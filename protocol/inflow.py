@@ -113,7 +113,7 @@ class Inflow:
         self._seq = frame.seq
         self.received += len(frame.records)
         self._taking.append(_Taking(frame.seq, is_pass=frame.domain is not None))
-        self._outbox.put(Take(frame.seq, frame.records, frame.domain, frame.hops))
+        self._outbox.put(Take(frame.seq, frame.records, frame.domain, _hops_of(frame)))
 
     def on_caught_up(self, message: CaughtUp) -> None:
         """The peer has sent all; the pass is over when that is committed."""
@@ -201,3 +201,8 @@ class Inflow:
             ids = [self._to_want.popleft() for _ in range(min(IDS_MAX, len(self._to_want)))]
             self._wanted.update(ids)
             self._outbox.send(Want(tuple(ids)))
+
+
+def _hops_of(frame: Records) -> int:
+    """Whoever made the news may count its own link or not; 0: it is none."""
+    return 0 if frame.hops is None else max(1, frame.hops)

@@ -121,12 +121,13 @@ class Item(msgspec.Struct, frozen=True):
 class Records(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="records"):
     """Here they are. `seq` counts 1, 2, … in each direction; `domain` where they answer `since`.
 
-    `hops`: how many links this news has crossed when it arrives; 0: no news, but from a catch-up or a repair.
+    `hops`: how many links this news has crossed when it arrives, 0 and 1 being the same; None: no news, but from a
+    catch-up or a repair.
     """
 
     seq: _Seq
     domain: _Domain | None = None
-    hops: _Hops = 0
+    hops: _Hops | None = None
     records: Annotated[tuple[Item, ...], msgspec.Meta(min_length=1, max_length=RECORDS_MAX)]
 
 
@@ -216,8 +217,10 @@ def decode(text: str) -> Message | None:
 
 
 def encode_records(seq: int, records: Iterable[SignedRecord], domain: str | None = None, hops: int = 0) -> str:
-    """The text of a `records` frame, joined from bytes that exist: a quarter of a microsecond a record."""
-    head = _encoder.encode(Records(seq=seq, domain=domain, hops=hops, records=()))
+    """The text of a `records` frame, joined from bytes that exist: a quarter of a microsecond a record. `hops` 0: no
+    news.
+    """
+    head = _encoder.encode(Records(seq=seq, domain=domain, hops=hops or None, records=()))
     assert head.endswith(_NO_RECORDS)
     items = b",".join(
         b'{"signature":"%b","record":%b}' % (signed.signature.encode(), signed.record.canonical) for signed in records

@@ -202,7 +202,7 @@ class Session:
         self.outflow.begin_pass(message.domain, message.timestamp, is_answer=True)
 
     def _on_records(self, message: Records, _now: float) -> None:
-        if not message.hops:  # live records never cease, and are no sign that the peer goes on with its passes
+        if message.hops is None:  # live records never cease, and are no sign that the peer goes on with its passes
             self._idle_at = None
         self.inflow.on_records(message)
 

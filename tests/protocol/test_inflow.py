@@ -1,6 +1,8 @@
 """What comes in: in order, no more at once than is read, and nothing invalid twice."""
 
+import msgspec
 import pytest
+from msgspec import Raw
 
 from protocol.errors import Code
 from protocol.messages import Ack, Since, Want, encode_records
@@ -37,6 +39,19 @@ def test_a_frame_is_taken_in_with_what_it_says_of_itself(wire: Wire) -> None:
     (take,) = wire.acceptor.takes
     assert (take.seq, take.domain, take.hops) == (1, None, 4)
     assert [(item.signature, item.body) for item in take.items] == [(it.signature, it.record.canonical)]
+
+
+@pytest.mark.parametrize(
+    ("said", "taken"), [({}, 0), ({"hops": 0}, 1), ({"hops": 1}, 1), ({"hops": 7}, 7)], ids=["none", "0", "1", "7"]
+)
+def test_news_has_hops_even_where_its_maker_counts_from_nothing(wire: Wire, said: dict[str, int], taken: int) -> None:
+    (it,) = records(1)
+    frame = {"type": "records", "seq": 1, "records": [{"signature": it.signature, "record": Raw(it.record.canonical)}]}
+    wire.say(wire.dialler, msgspec.json.encode(frame | said).decode())
+
+    wire.deliver(wire.dialler, wire.acceptor)
+
+    assert [take.hops for take in wire.acceptor.takes] == [taken]
 
 
 @pytest.mark.parametrize("seqs", [[2], [1, 1], [1, 3], [1, 2, 2], [1, 2, 1]], ids=str)
