@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.branch import DOUBTS_MAX, IDS_MAX, MUTE_S
-from protocol.gossip import HOPS_MAX, Gossip, GossipLimits, Have, Output, Prune, Push, Want
+from protocol.gossip import ANSWER_EACH_S, HOPS_MAX, Gossip, GossipLimits, Have, Output, Prune, Push, Want
+from protocol.patience import FIRST_S
 from protocol.wants import ANNOUNCERS_MAX, ASKS_MAX, MISSING_LINK_MAX
 from tests.protocol.gossip_network import Network
 
@@ -198,9 +199,19 @@ def test_over_a_link_without_outflow_nothing_leaves() -> None:
     assert (outputs, gossip.next_at) == ([], None)
 
 
+def test_over_a_link_without_inflow_nothing_is_asked_for() -> None:
+    gossip = machine(0)
+    gossip.on_up(0, has_inflow=False)
+
+    gossip.on_have(0, records(1), 1, 0, lacks)
+
+    assert gossip.missing == 0
+
+
 def test_a_new_link_is_told_the_newest_ids_at_once() -> None:
-    gossip = machine(1, greeting_ids_max=3)
+    gossip = machine(1, greeting_ids_max=4)
     gossip.on_records(records(2), 2, 0, 0)
+    gossip.on_refused(records(1, 9))
     gossip.on_records(records(1, 2), 7, 0, 0, is_news=False)
     gossip.on_records(records(1, 3), 5, 0, 0)
 
@@ -259,6 +270,21 @@ def test_every_announcer_is_asked_in_turn_and_then_the_id_is_given_up() -> None:
 
     assert asked == [(link, records(1)) for link in (0, 1, 2)] * ASKS_MAX
     assert gossip.missing == 0
+
+
+def test_the_only_announcer_is_given_twice_the_time_when_it_is_asked_again() -> None:
+    gossip = machine(1)
+    gossip.on_have(0, records(2), 1, 0, lacks)
+    times = [FIRST_WAIT_S]
+
+    gossip.on_time(FIRST_WAIT_S)
+    while (due_at := gossip.next_at) is not None:
+        times.append(due_at)
+        gossip.on_time(due_at)
+
+    asked_again = [FIRST_S + ANSWER_EACH_S, FIRST_S + 2 * ANSWER_EACH_S]
+    given_up = [at + 2 * (FIRST_S + ANSWER_EACH_S) for at in asked_again]
+    assert times[1:] == pytest.approx([FIRST_WAIT_S + wait_s for wait_s in asked_again + given_up])
 
 
 def test_a_link_that_goes_down_while_it_was_asked_costs_no_time() -> None:
@@ -341,6 +367,15 @@ def test_a_lazy_link_that_saves_too_little_stays_lazy(announced: int, came: int)
     assert gossip.on_records(records(1), came, 0, 0.1) == []
 
 
+@pytest.mark.parametrize("source", [0, 1])
+def test_neither_an_eager_link_nor_the_one_that_brought_it_is_a_shortcut(source: int) -> None:
+    gossip = machine(2, shortcut_hops=7)
+    make_lazy(gossip, source)
+    gossip.on_have(1, records(1), 1, 0, lacks)
+
+    assert gossip.on_records(records(1), 9, source, 0.1) == ([Push(0, records(1), 10)] if source == 1 else [])
+
+
 def test_a_link_that_broke_its_word_is_no_shortcut() -> None:
     gossip = machine(2)
     make_lazy(gossip, 1)
@@ -390,10 +425,11 @@ def test_a_liar_is_not_heard_for_a_while() -> None:
 
 def test_a_link_that_sends_something_new_is_believed_again() -> None:
     gossip = machine(1)
-    lie(gossip, 1)
-    gossip.on_records(records(1, 55), 1, 0, 50)
+    found_at = lie(gossip, DOUBTS_MAX // ASKS_MAX - 1)
+    gossip.on_records(records(1, 55), 1, 0, found_at)
+    found_at = lie(gossip, 1)
 
-    gossip.on_have(0, records(1, 77), 1, 60, lacks)
+    gossip.on_have(0, records(1, 77), 1, found_at, lacks)
 
     assert gossip.missing == 1
 

@@ -97,6 +97,10 @@ def test_where_a_walk_ends_the_joiner_becomes_a_neighbour(neighbours: tuple[str,
     assert outputs == [Send("joiner", Neighbour(is_urgent=True)), Up("joiner")]
 
 
+def test_a_walk_ends_where_only_the_joiner_itself_is_ahead() -> None:
+    assert machine("a", "joiner").on_message("a", ForwardJoin("joiner", 5), 0.0) == []
+
+
 def test_a_joiner_is_noted_on_the_way() -> None:
     membership = machine("a", "b")
 
@@ -216,6 +220,24 @@ def test_a_neighbour_that_leaves_is_kept_in_mind_and_replaced_by_another() -> No
     assert set(membership.passive) == {"a", "p"}
 
 
+def test_whoever_just_left_for_want_of_room_is_not_asked_back() -> None:
+    membership = machine("a", "b", "c", "d", "e")
+
+    assert membership.on_message("a", Disconnect(), 0.0) == [Down("a")]
+
+
+def test_a_request_is_settled_when_the_other_asks_for_the_same() -> None:
+    membership = machine("a", "b", "c", "d", "e")
+    know(membership, "p")
+    membership.on_unreachable("a", 5.0)
+    membership.on_message("p", Neighbour(is_urgent=False), 5.1)
+    know(membership, "q")
+
+    outputs = membership.on_unreachable("b", 5.2)
+
+    assert sent(outputs, Neighbour) == ["q"]
+
+
 def test_a_stranger_cannot_make_a_node_drop_anyone() -> None:
     assert machine("a").on_message("z", Disconnect(), 0.0) == []
 
@@ -255,6 +277,19 @@ def test_a_shuffle_is_carried_on_while_it_has_steps() -> None:
     shuffle = Shuffle("far", 3, ("p",))
 
     assert machine("a", "b").on_message("a", shuffle, 0.0) == [Send("b", Shuffle("far", 2, ("p",)))]
+
+
+def test_a_shuffle_that_claims_too_many_steps_ends_as_early_as_others() -> None:
+    outputs = machine("a", "b").on_message("a", Shuffle("far", 10**9, ()), 0.0)
+
+    assert outputs == [Send("b", Shuffle("far", LIMITS.active_walk - 1, ()))]
+
+
+def test_a_shuffle_that_comes_home_ends_there() -> None:
+    membership = machine("a", "b")
+
+    assert membership.on_message("a", Shuffle("me", 1, ("p",)), 0.0) == []
+    assert membership.passive == ()
 
 
 def test_a_shuffle_is_answered_with_as_many_addresses() -> None:

@@ -88,6 +88,20 @@ def test_what_a_lost_link_was_asked_for_is_due_at_once() -> None:
     assert len(wants) == 1
 
 
+def test_a_time_that_was_moved_does_not_come_twice() -> None:
+    wants = Wants(Random(1))
+    wants.open(record(0), 7, 3, now=0.0, wait_s=1.0)
+    entry = wants.get(record(0))
+    assert entry is not None
+    entry.announcers[8] = 1
+    _ask_all(wants, now=2.0, until=9.0)
+
+    wants.forget_link(7, now=3.0)
+    asked = _ask_all(wants, now=3.0, until=20.0)
+
+    assert (asked, wants.next_at) == ([(record(0), 8)], 20.0)
+
+
 def test_no_more_ids_are_missed_than_the_limit() -> None:
     wants = Wants(Random(1))
     per_link = MISSING_LINK_MAX - 1
