@@ -36,7 +36,7 @@ async def test_a_peer_that_stops_reading_delays_nobody_and_is_caught_up_when_it_
     async with running(tmp_path / "a") as a, running(tmp_path / "c") as c:
         await befriend(a, c)
         await until_live(a, c)
-        a.links.limits = LinkLimits(queued_max=QUEUED_MAX)
+        a.links.limits = LinkLimits(queued_max=QUEUED_MAX, idle_s=0.1)
         async with linked(a, CAROL, push=False, max_queue=1) as peer:
             slow = session_of(a, CAROL.public)
 

@@ -1,9 +1,9 @@
 """Links over TLS, with an authority of the operator's own."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from node.node import Node
-from node.settings import Settings, SettingsError
+from node.settings import SettingsError
 from node.store import Peer
 from tests.node.links.network import befriend, running, until, until_held
 from tests.node.sync_network import claims, give, report, sync
@@ -38,8 +38,8 @@ class Authority:
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    yield Authority(tmp_path_factory.mktemp("authority"))
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 def _name(common: str) -> x509.Name:
@@ -113,10 +113,10 @@ async def test_a_node_with_a_wrong_certificate_does_not_start(
     tmp_path: Path, authority: Authority, wrong: dict[str, str]
 ) -> None:
     paths = {"key": authority.key, "absent": tmp_path / "absent.pem"}
-    settings = Settings(data=tmp_path / "a", port=0, **{name: paths[value] for name, value in wrong.items()})
+    chosen: dict[str, Any] = {name: paths[value] for name, value in wrong.items()}
 
     with pytest.raises(SettingsError):
-        async with Node(settings):
+        async with running(tmp_path / "a", **chosen):
             raise AssertionError("it started")
 
 
