@@ -7,6 +7,7 @@ they end.
 """
 
 import asyncio
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -50,14 +51,24 @@ def warnings(node: "Node") -> list[str]:
     return found
 
 
-async def watch(node: "Node") -> None:
-    """Log each problem when it is there first, and when it is gone; for ever."""
-    known: set[str] = set()
-    while True:
-        now = set(problems(node))
-        for problem in sorted(now - known):
+class Watch:
+    """Looks after problems, and logs each when it is there first and when it is gone."""
+
+    def __init__(self, find: Callable[[], Iterable[str]]) -> None:
+        """`find` gives what is wrong now."""
+        self._find = find
+        self._known: set[str] = set()
+
+    def look(self) -> None:
+        now = set(self._find())
+        for problem in sorted(now - self._known):
             log.error("not well", problem=problem)
-        for problem in sorted(known - now):
+        for problem in sorted(self._known - now):
             log.info("well again", problem=problem)
-        known = now
-        await asyncio.sleep(LOOK_EVERY_S)
+        self._known = now
+
+    async def run(self) -> None:
+        """Look again and again, for ever."""
+        while True:
+            self.look()
+            await asyncio.sleep(LOOK_EVERY_S)

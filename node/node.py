@@ -123,7 +123,7 @@ class Node:
         await self.sync.start()
         self._parts.push_async_callback(self.links.close)
         await self.links.start()
-        watching = asyncio.create_task(health.watch(self), name="health")
+        watching = asyncio.create_task(health.Watch(self.health).run(), name="health")
         self._parts.callback(watching.cancel)
         log.info("started", node=self.key.public, url=self.url, domains=len(self.indexes))
 

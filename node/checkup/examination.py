@@ -26,6 +26,7 @@ class Running(msgspec.Struct, frozen=True):
     health: dict[str, Any]
     figures: Figures
     peers: list[Peer]
+    links: dict[str, dict[str, Any]]
     answer: Answer
 
 
@@ -59,8 +60,9 @@ def ask(url: str) -> Running:
             figures = Figures.read(client.ask("GET", "/metrics").body.decode())
         except ValueError as error:
             raise Unreachable(f"{url} does not answer as a node does") from error
-        peers = [_peer(row) for row in client.get("/peers")]
-    return Running(health, figures, peers, neighbours.ask(url))
+        rows = client.get("/peers")
+    links = {row["url"] or row["key"]: row["link"] for row in rows if row.get("link") is not None}
+    return Running(health, figures, [_peer(row) for row in rows], links, neighbours.ask(url))
 
 
 def _peer(row: dict[str, Any]) -> Peer:
@@ -74,6 +76,7 @@ def _examine_node(node: Running) -> Iterator[Finding]:
     yield from running.check_figures(node.figures)
     yield from exposure.check_settings(numbers, is_public=is_public)
     yield neighbours.check_clock(node.answer, numbers.get("max_skew", 0))
+    yield from running.check_links(node.links)
     yield from _of_peers(node.answer, node.peers, numbers)
 
 

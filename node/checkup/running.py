@@ -1,6 +1,6 @@
 """The node while it runs: what it says of itself, over HTTP."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from node.checkup.finding import Finding, fail, ok, warn
@@ -31,6 +31,20 @@ def check_figures(figures: Figures) -> Iterator[Finding]:
         yield warn("heads", f"{reverted:.0f} heads were taken back since the start", remedy)
     else:
         yield ok("heads", "none was taken back since the start")
+
+
+def check_links(links: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """The links of `GET /peers`, by the peer's name."""
+    for name, link in links.items():
+        state = link.get("state")
+        if state == "down":
+            why = link.get("error") or "it has not come up yet"
+            yield warn("peer.link", f"the link with {name} is down: {why}", "is it up, and does it list this node?")
+        elif state == "behind":
+            remedy = "its machine or the way there is too slow for what is written here"
+            yield warn("peer.link", f"{name} does not keep up with what this node sends", remedy)
+        else:
+            yield ok("peer.link", f"the link with {name} is {str(state).replace('_', ' ')}")
 
 
 def _check_files(figures: Figures) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 import pytest
 
 from node.checkup.finding import State
-from node.checkup.running import check_figures, check_health
+from node.checkup.running import check_figures, check_health, check_links
 from node.figures import Figures
 from node.settings import FILES_BESIDES
 
@@ -43,3 +43,20 @@ def test_problems_fail_and_warnings_warn() -> None:
 
     assert [(finding.state, finding.detail) for finding in found] == [(State.FAIL, "full"), (State.WARN, "busy")]
     assert [finding.state for finding in check_health({"problems": [], "warnings": []})] == [State.OK]
+
+
+@pytest.mark.parametrize(
+    ("link", "state", "words"),
+    [
+        ({"state": "live"}, State.OK, "is live"),
+        ({"state": "catching_up"}, State.OK, "is catching up"),
+        ({"state": "behind"}, State.WARN, "does not keep up"),
+        ({"state": "down", "error": "timeout: it says nothing"}, State.WARN, "is down: timeout: it says nothing"),
+        ({"state": "down", "error": None}, State.WARN, "is down: it has not come up yet"),
+    ],
+)
+def test_a_link_is_well_while_it_is_up_and_keeps_up(link: dict[str, str | None], state: State, words: str) -> None:
+    (finding,) = check_links({"ws://peer.example": link})
+
+    assert (finding.check, finding.state) == ("peer.link", state)
+    assert finding.detail.endswith(words) or words in finding.detail
