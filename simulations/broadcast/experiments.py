@@ -124,6 +124,8 @@ def freeze(network: Network) -> bytes:
 
 
 def thaw(frozen: bytes) -> Network:
+    """A copy of the network. Others that nobody uses any more leave the memory first: each is a knot of references."""
+    gc.collect()
     network = pickle.loads(frozen)
     assert isinstance(network, Network)
     return network
