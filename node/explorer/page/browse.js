@@ -100,7 +100,7 @@ function searchField(name, value, onText) {
     type: "search", id: "search", value, autocomplete: "off", autocapitalize: "off", spellcheck: "false",
     oninput: settled(TYPING_MS, () => onText(field.value)),
   });
-  const form = h("form", { class: "search", role: "search", onsubmit: (event) => { event.preventDefault(); onText(field.value); } },
+  const form = h("form", { class: "search", role: "search", "aria-label": "Search", onsubmit: (event) => { event.preventDefault(); onText(field.value); } },
     h("label", { for: "search" }, name), field);
   return form;
 }

@@ -104,10 +104,20 @@ function draw(model, view) {
   const missed = model.dropped ? `, of which the oldest ${count(model.dropped)} are no longer kept` : "";
   view.waiting.textContent = model.isPaused ? `Paused: ${many(model.waiting.length + model.dropped, "event")} waiting${missed}.` : "";
   const shown = model.events.filter((event) => isWanted(event, filters)).slice(-SHOWN).reverse();
-  const rows = new Map([...view.list.children].map((row) => [row.dataset.cursor, row]));
-  fill(view.list, shown.map((event) => rows.get(event.cursor) ?? row(event)));
+  arrange(view.list, shown);
   fill(view.empty, shown.length === 0 && nothing(model.events.length
     ? "Nothing of what came fits these filters." : "Nothing yet. What this node accepts from now on appears here."));
+}
+
+/** Have the list show these events. A row that stays is not touched, so that it neither flickers nor loses the focus. */
+function arrange(list, events) {
+  const wanted = new Set(events.map((event) => event.cursor));
+  for (const each of [...list.children]) if (!wanted.has(each.dataset.cursor)) each.remove();
+  let next = list.firstElementChild;
+  for (const event of events) {
+    if (next?.dataset.cursor === event.cursor) next = next.nextElementSibling;
+    else list.insertBefore(row(event), next);
+  }
 }
 
 function isWanted(event, { domain, label, by, type }) {

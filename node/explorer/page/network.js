@@ -38,8 +38,8 @@ function flowOf(peer, before, now) {
   const earlier = before?.peers.find((other) => other.name === peer.name)?.link;
   if (!earlier || !peer.link) return { out: 0, in: 0, outRate: 0, inRate: 0 };
   const seconds = (now.at - before.at) / 1000;
-  const out = Math.max(0, (peer.link.sent ?? 0) - (earlier.sent ?? 0));
-  const into = Math.max(0, (peer.link.received ?? 0) - (earlier.received ?? 0));
+  const out = Math.max(0, peer.link.sent - earlier.sent);
+  const into = Math.max(0, peer.link.received - earlier.received);
   return { out, in: into, outRate: out / seconds, inRate: into / seconds };
 }
 
@@ -58,18 +58,18 @@ function linksTable(peers, flows) {
     h("span", { class: "peer" }, peer.key && glyph(peer.key), h("bdi", {}, plain(peer.name))),
     stateBadge(peer), linkWords(peer.link), directionWords(peer),
     amount(peer.link?.sent, flows[at].outRate, peer.link?.bytes_out), amount(peer.link?.received, flows[at].inRate, peer.link?.bytes_in),
-    peer.link?.round_trip_s == null ? "–" : `${rounded(peer.link.round_trip_s * 1000)} ms`,
+    (peer.link?.round_trip_s ?? null) === null ? "–" : `${rounded(peer.link.round_trip_s * 1000)} ms`,
     agreementWords(peer.agreement),
   ]));
 }
 
 function linkWords(link) {
   if (link === null) return "–";
-  return [link.role === "acceptor" ? "they dialled" : "we dialled", ", ", link.is_eager ? badge("good", "eager") : badge("", "lazy")];
+  return [link.direction === "accepted" ? "they dialled" : "we dialled", ", ", link.is_eager ? badge("good", "eager") : badge("", "lazy")];
 }
 
 function amount(records, rate, size) {
   if (records === undefined) return "–";
-  const words = [rate > 0 && `${rounded(rate)}/s`, size !== undefined && bytes(size)].filter(Boolean).join(", ");
+  const words = [rate > 0 && `${rounded(rate)}/s`, bytes(size)].filter(Boolean).join(", ");
   return [count(records), words && h("small", { class: "soft" }, ` ${words}`)];
 }

@@ -1,7 +1,7 @@
 // Peers, read from what the node says of them: direction, state, lag, and how far the sets agree, domain by domain.
 
 import { h } from "./dom.js";
-import { duration, many, short } from "./format.js";
+import { clip, duration, many, short } from "./format.js";
 import { badge, glyph, nothing, plain, table } from "./parts.js";
 
 const STATES = {
@@ -9,33 +9,29 @@ const STATES = {
   catching_up: ["warn", "catching up"],
   behind: ["warn", "behind"],
   down: ["bad", "down"],
+  away: ["", "not linked"],
   listed: ["", "by http"],
 };
 
-/** The answer of `GET /peers`, read: `{name, key, directions, state, link, agreement, isInStep}` each. */
+/** The answer of `GET /peers`, read: `{name, key, push, pull, accept, state, error, link, lag_s, agreement, isInStep}` each.
+ * `link` is null where none is up now. A peer that only dials us and does not now, or is synced by plain HTTP, has none. */
 export function readPeers(answer) {
   return answer.map((peer) => {
-    const link = peer.link ?? null;
+    const isUp = peer.link !== null && peer.link.state !== "down";
     const isHttp = /^https?:/.test(peer.url ?? "");
-    const state = link?.state ?? (isHttp ? "listed" : "down");
-    const agreement = agreementOf(peer.domains ?? {});
+    const agreement = agreementOf(peer.domains, peer.link?.differing ?? 0);
     return {
-      name: peer.url ?? (peer.key ? `key ${short(peer.key)}` : "a peer"),
-      key: peer.key, push: peer.push, pull: peer.pull, accept: peer.accept, link, state, agreement,
-      isInStep: agreement.known > 0 && agreement.differs === 0,
+      name: peer.url ?? `key ${short(peer.key)}`, key: peer.key, push: peer.push, pull: peer.pull, accept: peer.accept,
+      state: peer.link?.state ?? (isHttp ? "listed" : "away"), error: peer.link?.error ?? null, link: isUp ? peer.link : null,
+      lag_s: peer.lag_s, agreement, isInStep: agreement.known > 0 && agreement.differs === 0,
     };
   });
 }
 
-function agreementOf(domains) {
-  const steps = Object.values(domains).map((step) => (typeof step === "string" ? { state: step } : step));
-  const differing = steps.filter((step) => step.state === "differs");
-  return {
-    known: steps.filter((step) => step.state !== "unknown").length,
-    identical: steps.filter((step) => step.state === "identical").length,
-    differs: differing.length,
-    by: differing.reduce((sum, step) => sum + Math.abs(step.by ?? 0), 0),
-  };
+function agreementOf(domains, by) {
+  const steps = Object.values(domains);
+  const countOf = (step) => steps.filter((each) => each === step).length;
+  return { known: steps.length - countOf("unknown"), identical: countOf("identical"), differs: countOf("differs"), by };
 }
 
 export function directionWords(peer) {
@@ -43,26 +39,30 @@ export function directionWords(peer) {
   return words.filter(Boolean).join(", ") || "neither way";
 }
 
-export function stateBadge(peer) {
-  const [kind, words] = STATES[peer.state] ?? ["", plain(String(peer.state))];
-  return badge(kind, words);
+export function stateBadge({ state, error, link }) {
+  const [kind, words] = STATES[state] ?? ["", plain(String(state))];
+  const progress = link?.total ? ` ${Math.floor((100 * link.done) / link.total)} %` : "";
+  return [badge(kind, words + progress), error !== null && h("small", { class: "fault" }, clip(plain(error), 140))];
 }
+
+export const stateWords = ({ state }) => STATES[state]?.[1] ?? state;
 
 export function agreementWords({ known, differs, by, identical }) {
   if (known === 0) return "not known yet";
   if (differs === 0) return `identical in ${many(identical, "domain")}`;
-  return by > 0 ? `differs by ${many(by, "record")}` : `differs in ${many(differs, "domain")}`;
+  return by > 0 ? `differs by ${many(by, "record")} or more` : `differs in ${many(differs, "domain")}`;
 }
 
-const lagOf = (link) => (typeof link?.lag_s === "number" ? duration(link.lag_s) : "–");
+/** How long ago the two were last seen to hold the same. */
+export const lagWords = ({ lag_s }) => (lag_s === null ? "–" : `${duration(lag_s)} ago`);
 
 export function peersTable(peers) {
   if (peers.length === 0) {
     return nothing("No peers: this node talks to nobody yet. Its operator adds one with ",
       h("code", {}, "dnarc peers add URL --pull"), ".");
   }
-  return table("Peers", ["Peer", "Direction", "State", "Lag", "Sets"], peers.map((peer) => [
+  return table("Peers", ["Peer", "Direction", "State", "Sets", "Last agreed"], peers.map((peer) => [
     h("span", { class: "peer" }, peer.key && glyph(peer.key), h("bdi", {}, plain(peer.name))),
-    directionWords(peer), stateBadge(peer), lagOf(peer.link), agreementWords(peer.agreement),
+    directionWords(peer), stateBadge(peer), agreementWords(peer.agreement), lagWords(peer),
   ]));
 }

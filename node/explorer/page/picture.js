@@ -4,6 +4,7 @@
 import { fill, s } from "./dom.js";
 import { clip, rounded } from "./format.js";
 import { glyph, hueOf, plain } from "./parts.js";
+import { stateWords } from "./peers.js";
 
 const PEERS_SHOWN = 24;
 const NAME_SIZE = 24;
@@ -43,10 +44,10 @@ function words(peers) {
 
 function placeOf(at, size, { width, height, rx, ry }) {
   const angle = (at / size) * 2 * Math.PI - Math.PI / 2 + (size === 2 ? Math.PI / 2 : 0) + (size === 1 ? Math.PI / 2 : 0);
-  return { x: width / 2 + rx * Math.cos(angle), y: height / 2 - 8 + ry * Math.sin(angle) };
+  return { x: width / 2 + rx * Math.cos(angle), y: height / 2 + ry * Math.sin(angle), isAbove: Math.sin(angle) < -0.01 };
 }
 
-const middle = ({ width, height }) => ({ x: width / 2, y: height / 2 - 8 });
+const middle = ({ width, height }) => ({ x: width / 2, y: height / 2 });
 
 function edge(peer, place, frame) {
   const from = middle(frame);
@@ -54,17 +55,16 @@ function edge(peer, place, frame) {
   return s("line", { class: `edge ${kind}`, x1: from.x, y1: from.y, x2: place.x, y2: place.y });
 }
 
-function station(peer, { x, y }, flow) {
+/** A peer, its name on the side that no line comes from. */
+function station(peer, { x, y, isAbove }, flow) {
   const hue = hueOf(peer.key ?? "0");
   const figures = [flow.outRate > 0 && `↑ ${rounded(flow.outRate)}/s`, flow.inRate > 0 && `↓ ${rounded(flow.inRate)}/s`].filter(Boolean).join("  ");
   return s("g", { class: `station ${peer.state}` },
     s("circle", { class: "ring", cx: x, cy: y, r: 19 }),
     picturedKey(peer.key, x, y, 20, hue),
-    s("text", { class: "station-name", x, y: y + 37 }, clip(plain(peer.name.replace(/^\w+:\/\//, "")), NAME_SIZE)),
-    s("text", { class: "rate", x, y: y + 54 }, figures || stateWords(peer)));
+    s("text", { class: "station-name", x, y: isAbove ? y - 44 : y + 38 }, clip(plain(peer.name.replace(/^\w+:\/\//, "")), NAME_SIZE)),
+    s("text", { class: "rate", x, y: isAbove ? y - 28 : y + 55 }, figures || stateWords(peer)));
 }
-
-const stateWords = (peer) => (peer.link === null && peer.state !== "listed" ? "no link" : peer.state.replace("_", " ").replace("listed", "by http"));
 
 function picturedKey(key, x, y, size, hue) {
   if (!key) return s("circle", { class: "unknown", cx: x, cy: y, r: 4 });
@@ -77,8 +77,7 @@ function picturedKey(key, x, y, size, hue) {
 function centre(key, frame) {
   const { x, y } = middle(frame);
   return s("g", { class: "centre" },
-    s("circle", { class: "ring", cx: x, cy: y, r: 34 }), picturedKey(key, x, y, 38, hueOf(key)),
-    s("text", { class: "station-name", x, y: y + 54 }, "this node"));
+    s("circle", { class: "ring", cx: x, cy: y, r: 34 }), picturedKey(key, x, y, 38, hueOf(key)), s("title", {}, "this node"));
 }
 
 /** Send dots along a line, spread over the time until the next look. */

@@ -6,6 +6,7 @@ import { rounded } from "./format.js";
 const WIDTH = 240;
 const HEIGHT = 56;
 const SAMPLES = 90;
+const SAMPLES_MIN = 12; // a young curve is stretched, so that there is something to see
 
 /** A curve that grows to the right: `{element, add(value)}`. `what` is what is counted, `records a second`, say. */
 export function sparkline(what) {
@@ -23,7 +24,7 @@ export function sparkline(what) {
 
 function draw(element, values) {
   const highest = Math.max(1, ...values);
-  const step = WIDTH / (SAMPLES - 1);
+  const step = WIDTH / (Math.max(values.length, SAMPLES_MIN) - 1);
   const begin = WIDTH - step * (values.length - 1);
   const points = values.map((value, at) => [begin + at * step, HEIGHT - 3 - (value / highest) * (HEIGHT - 8)]);
   const line = points.map(([x, y], at) => `${at ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");

@@ -1,10 +1,11 @@
-// JSON values as people read them: names and values, nested as deep as they are; long ones fold.
+// JSON values as people read them: names and values, nested as deep as they are; long and deep ones fold.
 
 import { h } from "./dom.js";
 import { many } from "./format.js";
 import { seen } from "./parts.js";
 
 const OPEN_ITEMS_MAX = 8;
+const OPEN_DEPTH_MAX = 3;
 const TEXT_MAX = 2_000;
 
 /** A value as a tree. */
@@ -13,7 +14,7 @@ export function tree(value, depth = 0) {
   const entries = Array.isArray(value) ? value.map((item, at) => [String(at), item]) : Object.entries(value);
   if (entries.length === 0) return h("span", { class: "empty" }, Array.isArray(value) ? "an empty list" : depth ? "an empty object" : "no content");
   const list = h("dl", { class: "tree" }, entries.map(([name, item]) => h("div", {}, h("dt", {}, seen(name)), h("dd", {}, tree(item, depth + 1)))));
-  if (depth === 0 || entries.length <= OPEN_ITEMS_MAX) return list;
+  if (depth === 0 || (depth < OPEN_DEPTH_MAX && entries.length <= OPEN_ITEMS_MAX)) return list;
   return h("details", {}, h("summary", {}, Array.isArray(value) ? many(entries.length, "item") : many(entries.length, "field")), list);
 }
 

@@ -1,0 +1,114 @@
+"""Nothing from a record is ever markup, whatever stands in whichever field, and in whatever part it is shown."""
+
+import json
+
+import pytest
+from playwright.async_api import expect
+
+from node.node import Node
+from protocol.record import Record
+from tests.explorer.browsing import Explorer, hold, recent
+from tests.history import BOB
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+ATTACKS = (
+    "<img src=x onerror=\"document.title='taken'\">",
+    "<script>document.title='taken'</script>",
+    '"><svg onload="document.title=\'taken\'">',
+    "javascript:document.title='taken'",
+    "{{constructor.constructor('document.title=1')()}}",
+    "</title></style></textarea><h1>taken</h1>",
+    "&lt;b&gt;&#60;b&#62;",
+)
+REVERSED = "gnp.\u202egpj.exe"
+
+
+def hostile(label: str, ago: int = 0) -> Record:
+    """An attack in every place of a record that can hold one: the others take hex, numbers and domains only."""
+    fields = {attack: attack for attack in ATTACKS}
+    return recent(label, ago=ago, nested={label: [label, {label: label}]}, **fields)
+
+
+async def is_untouched(explorer: Explorer) -> bool:
+    """Whether the page has only what it made itself: no element, listener or address of a record's making."""
+    return bool(
+        await explorer.page.evaluate(
+            """() => document.title !== "taken" && [...document.querySelectorAll("main *")].every(each =>
+                !["SCRIPT", "IMG", "IFRAME", "OBJECT", "STYLE"].includes(each.tagName) &&
+                [...each.attributes].every(({ name, value }) =>
+                    !name.startsWith("on") && !(name === "href" && /^\\s*javascript:/i.test(value))))"""
+        )
+    )
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+async def test_an_attack_in_every_field_stays_text_in_every_part(explorer: Explorer, node: Node, attack: str) -> None:
+    page = explorer.page
+    await explorer.go("live")
+    await expect(page.get_by_text("Listening")).to_be_visible()
+    await hold(node, hostile(attack, ago=9))
+    await hold(node, recent(attack, BOB, ago=20, why=attack))
+    await expect(page.locator(".event .label-link")).to_have_text([attack, attack])
+    assert await is_untouched(explorer)
+
+    await explorer.go("browse", "example", query="?prefix=" + attack[:3].replace("&", "%26").replace("#", "%23"))
+    await expect(page.locator("td .label-link")).to_have_text([attack])
+    assert await is_untouched(explorer)
+
+    await page.locator("td .label-link").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text(attack)
+    await expect(page.locator(".mark.good")).to_have_count(2)
+    for fold in await page.locator("summary").all():
+        await fold.click()
+    for each in ATTACKS:
+        await expect(page.locator(".tree dd").get_by_text(each, exact=True).first).to_be_visible()
+    assert await is_untouched(explorer)
+
+    await page.get_by_role("link", name="Update").click()
+    await explorer.button("Make a new key").click()
+    await expect(explorer.field("Label")).to_have_value(attack)
+    await expect(page.locator(".preview .bytes")).to_contain_text(json.dumps(attack, ensure_ascii=False)[1:-1])
+    assert await is_untouched(explorer)
+    assert page.url.startswith(node.url)
+
+
+async def test_characters_that_turn_or_hide_text_are_named(explorer: Explorer, node: Node) -> None:
+    labels = [REVERSED, "zero\u200bwidth", "line\u2028end", "family 👨\u200d👩\u200d👧", "مرحبا", "private \ue000"]
+    await hold(node, *(recent(label, note=label) for label in labels))
+    await explorer.go("browse", "example")
+
+    links = explorer.page.locator("td .label-link")
+    shown = {"gnp.U+202Egpj.exe", "zeroU+200Bwidth", "lineU+2028end", labels[3], labels[4], "private U+E000"}
+    await expect(links).to_have_count(len(labels))
+    assert set(await links.all_inner_texts()) == shown
+    assert await links.locator("bdi").count() == len(labels)
+    await explorer.go("label", "example", REVERSED)
+    await expect(explorer.page.get_by_role("heading", level=1)).to_have_text("gnp.U+202Egpj.exe")
+    assert await explorer.page.title() == "gnp.U+202Egpj.exe in example · dnarc"
+
+
+async def test_the_longest_names_and_claims_break_no_page(explorer: Explorer, node: Node) -> None:
+    label, domain = "W" * 255, ".".join(["x" * 60] * 4)
+    deep: object = "end"
+    for _ in range(28):
+        deep = {"nest": deep}
+    await hold(node, recent(label, domain=domain, text="y" * 30_000, deep=deep, many=list(range(2_000))))
+
+    await explorer.page.set_viewport_size({"width": 360, "height": 780})
+    for place in (("browse",), ("browse", domain), ("label", domain, label), ("overview",), ("live",)):
+        await explorer.go(*place)
+        width = await explorer.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 360, place
+
+
+async def test_a_page_that_tried_to_make_markup_of_text_would_be_stopped(explorer: Explorer) -> None:
+    """The policy stands behind the code: where that had a mistake, the browser itself would refuse."""
+    refused = await explorer.page.evaluate(
+        """() => ["innerHTML", "outerHTML"].map(name => {
+            try { document.querySelector("main h1")[name] = "<b>text</b>"; return false; } catch { return true; }
+        })"""
+    )
+
+    assert refused == [True, True]
+    explorer.said.clear()
