@@ -30,7 +30,8 @@ def problems(node: "Node") -> list[str]:
     """Why the node cannot do its work, in words; empty where it can."""
     found = []
     if node.failed.done():
-        found.append("the store failed: the node takes nothing more, and has to be started again")
+        why = node.failed.exception()
+        found.append(f"the node has failed ({why}): it takes nothing more, and has to be started again")
     if node.ingest.room.is_disk_full():
         needed = node.settings.disk_free_bytes_min
         found.append(f"less than {needed} bytes are free on the disk: writes get 507 until somebody frees space")

@@ -21,6 +21,7 @@ from node.heads import Heads
 from node.indexes import Indexes
 from node.ingest import Ingest
 from node.links import Links
+from node.links.tasks import Tasks
 from node.metrics import Traffic
 from node.peers import Peers
 from node.settings import Settings
@@ -123,8 +124,9 @@ class Node:
         await self.sync.start()
         self._parts.push_async_callback(self.links.close)
         await self.links.start()
-        watching = asyncio.create_task(health.Watch(self.health).run(), name="health")
-        self._parts.callback(watching.cancel)
+        tasks = Tasks(self.fail)
+        self._parts.push_async_callback(tasks.close)
+        tasks.start(health.Watch(self.health).run(), "health")
         log.info("started", node=self.key.public, url=self.url, domains=len(self.indexes))
 
 
