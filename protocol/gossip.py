@@ -199,7 +199,7 @@ class Gossip:
         if eager:
             asker.is_eager = True
         by_hops: dict[int, list[str]] = {}
-        for record_id in ids:
+        for record_id in dict.fromkeys(ids):
             came = self._recents.get(record_id)
             by_hops.setdefault(came[1] if came is not None and eager else 0, []).append(record_id)
         return [Push(link, tuple(group), hops) for hops, group in by_hops.items()]

@@ -151,7 +151,8 @@ class Network:
             return
         tally.delivered += 1
         tally.last_ms = self.wheel.now_ms
-        tally.last_hop = max(tally.last_hop, push.hops)
+        if push.hops > tally.last_hop:
+            tally.last_hop = push.hops
         self._send(node, node.gossip.on_records(push.ids, push.hops, push.link, self.now))
         self._set_gossip_timer(node)
 

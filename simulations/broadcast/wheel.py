@@ -24,7 +24,8 @@ class Wheel:
 
     def set(self, at_ms: int, event: Event) -> None:
         """Let the event happen then; what is past or now is too late, and happens in the next millisecond."""
-        at_ms = max(at_ms, self.now_ms + 1)
+        if at_ms <= self.now_ms:
+            at_ms = self.now_ms + 1
         due = self._due.get(at_ms)
         if due is None:
             self._due[at_ms] = [event]

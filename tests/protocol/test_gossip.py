@@ -323,6 +323,10 @@ def test_a_want_is_answered_and_makes_the_link_eager() -> None:
     assert (outputs, gossip.is_eager(1)) == ([Push(1, records(1), 5), Push(1, (record(99),), 0)], True)
 
 
+def test_a_want_that_repeats_itself_is_answered_once() -> None:
+    assert machine(1).on_want(0, records(1) * 1_000, eager=True) == [Push(0, records(1), 0)]
+
+
 def test_what_repair_asks_for_is_no_news() -> None:
     gossip = machine(2)
     make_lazy(gossip, 1)
