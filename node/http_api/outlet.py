@@ -32,7 +32,9 @@ class Outlet:
     """The writing side of the connection of a request; where that becomes a WebSocket, until it says goodbye."""
 
     def __init__(self, request: web.Request, socket: web.WebSocketResponse | None = None) -> None:
-        assert request.transport is not None, "a request whose client has gone reaches no handler"
+        """Raises: ConnectionResetError: the client has gone already."""
+        if request.transport is None:
+            raise ConnectionResetError("the client has gone")
         assert isinstance(request.protocol, Connection), "the server makes such connections only"
         self._connection = request.protocol
         self._transport: asyncio.Transport = request.transport
