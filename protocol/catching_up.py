@@ -4,8 +4,8 @@ Who pulls asks for its passes; who pushes to somebody who does not pull runs the
 due that this side does, and something that the other does. When nothing of a domain is due any more, and the two still
 differ, the dialler reconciles it: that finds what a cursor cannot.
 
-A side without a cursor that holds half of what the other has, or more, skips the pass. It would bring mostly what is
-there already; a reconciliation finds the rest for less.
+A side without a cursor that holds half of what the other has, or more, skips the pass where it would be long. It would
+bring mostly what is there already; a reconciliation finds the rest for less.
 """
 
 import msgspec
@@ -24,8 +24,11 @@ class _Due(msgspec.Struct):
 class CatchingUp:
     """The passes of one link, and what follows them."""
 
-    def __init__(self, halves: Halves, comparing: Comparing, reconciling: Reconciling | None) -> None:
+    def __init__(
+        self, halves: Halves, comparing: Comparing, reconciling: Reconciling | None, short_pass_records: int
+    ) -> None:
         """`reconciling`: None on the acceptor's side."""
+        self._short_pass_records = short_pass_records
         self._halves = halves
         self._comparing = comparing
         self._reconciling = reconciling
@@ -72,7 +75,7 @@ class CatchingUp:
     def _pull(self, domain: str) -> None:
         ours, theirs = self._comparing.ours(domain), self._comparing.theirs(domain)
         cursor = self._halves.in_cursors.get(domain)
-        if cursor is None and 2 * ours.count >= theirs.count:
+        if cursor is None and self._is_skipped(sender=theirs.count, receiver=ours.count):
             # Asks for next to nothing, so that the peer knows that this pass is over.
             self._halves.inflow.ask(domain, (theirs.newest or 0) + 1)
             return
@@ -82,7 +85,7 @@ class CatchingUp:
     def _push(self, domain: str) -> None:
         ours, theirs = self._comparing.ours(domain), self._comparing.theirs(domain)
         cursor = self._halves.out_cursors.get(domain)
-        if cursor is None and 2 * theirs.count >= ours.count:
+        if cursor is None and self._is_skipped(sender=ours.count, receiver=theirs.count):
             self._halves.outflow.skip_pass(domain)
             return
         self._halves.out_cursors.begin(domain, cursor or 0)
@@ -103,3 +106,6 @@ class CatchingUp:
         if newest is not None:
             self._halves.in_cursors.settle(domain, newest)
             self._halves.out_cursors.settle(domain, newest)
+
+    def _is_skipped(self, *, sender: int, receiver: int) -> bool:
+        return sender > self._short_pass_records and 2 * receiver >= sender

@@ -57,7 +57,7 @@ class Session:
         if setting.role is Role.DIALLER:
             self._reconciling = Reconciling(shelf, limits, self._halves, outbox)
             self._repairing = Repairing(self._comparing, self._reconciling, limits, setting.random, outbox)
-        self._catching_up = CatchingUp(self._halves, self._comparing, self._reconciling)
+        self._catching_up = CatchingUp(self._halves, self._comparing, self._reconciling, limits.short_pass_records)
         self._deadlines = deadlines
         self._idle_at: float | None = None
         self._minute_began = 0.0

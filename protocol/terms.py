@@ -85,7 +85,8 @@ class LinkLimits(msgspec.Struct, frozen=True, kw_only=True):
     window is full. `wanted_max`: records that a peer may have asked for and not yet got. `asked_*`: what we ask of a
     peer at once. `takes_max`: frames that are being taken in before no further one should be read. `domains_max`:
     domains that a peer may list; `lists_per_minute_max`: how often. `refused_per_minute_max`: records of the peer's.
-    `remembered_max`: ids that the peer is known to hold, or to refuse. `reconcile_bytes_max`: our messages, decoded.
+    `remembered_max`: ids that the peer is known to hold, or to refuse. `short_pass_records`: a pass of so many is never
+    left to reconciliation: it needs nothing of the peer but its store. `reconcile_bytes_max`: our messages, decoded.
 
     `ack_s`: a peer that is not behind lets no frame wait longer. `answer_s`: the same for what it was asked. `idle_s`:
     how long the peer may leave undone what it should begin by itself. `settle_s`: what was in flight when a repair
@@ -104,6 +105,7 @@ class LinkLimits(msgspec.Struct, frozen=True, kw_only=True):
     lists_per_minute_max: int = 120
     refused_per_minute_max: int = 4_096
     remembered_max: int = 8_192
+    short_pass_records: int = 1_000
     reconcile_bytes_max: int = 65_536
     rounds_max: int = 10_000
 

@@ -161,7 +161,7 @@ def test_cursors_alone_leave_late_records_behind_and_reconciliation_finds_them()
 
 def test_without_a_cursor_who_holds_most_already_skips_the_pass() -> None:
     """It would bring a hundred records to find one."""
-    wire = Wire(HUNDRED[1:], HUNDRED, (Terms(pull=True), Terms()))
+    wire = Wire(HUNDRED[1:], HUNDRED, (Terms(pull=True), Terms()), LinkLimits(short_pass_records=99))
 
     wire.run()
 
@@ -169,8 +169,17 @@ def test_without_a_cursor_who_holds_most_already_skips_the_pass() -> None:
     assert count_sent(wire.acceptor) == 1
 
 
+def test_a_short_pass_is_never_skipped() -> None:
+    wire = Wire(HUNDRED[1:], HUNDRED, (Terms(pull=True), Terms()), LinkLimits(short_pass_records=100))
+
+    wire.run()
+
+    assert wire.dialler.ids == wire.acceptor.ids
+    assert count_sent(wire.acceptor) == 100
+
+
 def test_a_skipped_pass_moves_no_cursor_before_the_reconciliation_has_found_the_rest() -> None:
-    wire = Wire(HUNDRED[1:], HUNDRED, (Terms(pull=True), Terms()))
+    wire = Wire(HUNDRED[1:], HUNDRED, (Terms(pull=True), Terms()), LinkLimits(short_pass_records=99))
 
     while not said(wire.dialler, Reconcile):
         assert wire.step()
@@ -579,7 +588,7 @@ def test_a_status_shows_how_far_each_domain_has_come() -> None:
 
 @pytest.mark.parametrize("silence", [Ack, CaughtUp, Reconcile])
 def test_a_peer_that_leaves_out_what_is_due_is_cut_off(silence: type) -> None:
-    wire = Wire(HUNDRED[:50], HUNDRED[40:], BOTH)
+    wire = Wire(HUNDRED[:50], HUNDRED[40:], BOTH, LinkLimits(short_pass_records=0))
     wire.acceptor.omits = (silence,)
 
     wire.run_for(59)
