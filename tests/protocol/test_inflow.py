@@ -203,7 +203,7 @@ def test_a_slow_disk_of_ours_is_not_held_against_the_peer() -> None:
 def test_a_want_that_is_never_answered_ends_the_link_in_time() -> None:
     """Whoever lists a record holds it, for records are never deleted."""
     ours, theirs = records(60), [*records(59), *records(1, begin=900)]
-    wire = Wire(ours, theirs, (Terms(pull=True), Terms()))
+    wire = Wire(ours, theirs, (Terms(pull=True), Terms()), LinkLimits(short_pass_records=0))
     while not any(isinstance(message, Want) for message in wire.dialler.said):
         assert wire.step()
     wire.acceptor.reads = False
