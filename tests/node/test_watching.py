@@ -32,6 +32,13 @@ async def watching(node: Node) -> AsyncIterator[Watcher]:
         yield await apart(lambda: Watcher(client))
 
 
+async def until_watched(node: Node) -> None:
+    """Until somebody is on the stream of events: what came before is not told."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while not len(node.streams):
+            await node.store.peers()
+
+
 def newest_of(url: str) -> list[Newest]:
     with NodeClient(url) as client:
         return newest(client)
@@ -79,8 +86,7 @@ async def test_events_are_read_as_they_happen(tmp_path: Path) -> None:
         with NodeClient(node.url) as client:
             stream = events(client)
             first = asyncio.ensure_future(apart(lambda: next(stream)))
-            while not len(node.streams):
-                await node.store.peers()
+            await until_watched(node)
             await give(node, claim("garden", ALICE, 200))
             accepted = await first
             await give(node, claim("garden", CAROL, 100))
@@ -96,8 +102,7 @@ async def test_a_listener_keeps_so_many_events_and_no_more(tmp_path: Path) -> No
     async with running(tmp_path / "node") as node:
         listener = Listener(node.url)
         listener.start()
-        while not len(node.streams):
-            await node.store.peers()
+        await until_watched(node)
         records = claims(NEWEST_MAX + 1)
         await give(node, *records)
         async with asyncio.timeout(TIMEOUT_S):
