@@ -91,7 +91,7 @@ Output = Push | Have | Want | Prune
 class Gossip:
     """Which record goes where, over all the links of one node."""
 
-    __slots__ = ("_branches", "_limits", "_patience", "_recents", "_tell_at", "_wants")
+    __slots__ = ("_branches", "_limits", "_neglected", "_patience", "_recents", "_tell_at", "_wants")
 
     def __init__(self, limits: GossipLimits, random: Random) -> None:
         """`random` spreads the times of asking; many machines may share one."""
@@ -103,6 +103,7 @@ class Gossip:
         self._patience = Patience()
         self._wants = Wants(random)
         self._tell_at: float | None = None
+        self._neglected: dict[int, None] = {}
 
     def __contains__(self, record_id: str) -> bool:
         """Whether the id is remembered: it came, or was refused, not too long ago."""
@@ -115,6 +116,15 @@ class Gossip:
     def missing(self) -> int:
         """Ids announced that have not come."""
         return len(self._wants)
+
+    def take_neglected(self) -> list[int]:
+        """The links, since the last call, of whose announcements some were not believed, or given up in vain.
+
+        What such a link has is not asked for here any more, so the two should compare what they hold, now and then.
+        """
+        neglected = [name for name in self._neglected if name in self._branches]
+        self._neglected.clear()
+        return neglected
 
     @property
     def next_at(self) -> float | None:
@@ -179,7 +189,10 @@ class Gossip:
         neither remembered nor missed already.
         """
         announcer = self._branches.get(link)
-        if announcer is None or not announcer.has_inflow or announcer.is_muted(now):
+        if announcer is None or not announcer.has_inflow:
+            return
+        if announcer.is_muted(now):
+            self._neglected[link] = None
             return
         for record_id in ids:
             if record_id in self._recents:
@@ -188,8 +201,8 @@ class Gossip:
             if missing is not None:
                 if len(missing.announcers) < ANNOUNCERS_MAX:
                     missing.announcers.setdefault(link, hops)
-            elif lacks(record_id):
-                self._wants.open(record_id, link, hops, now, self._patience.want_s)
+            elif lacks(record_id) and not self._wants.open(record_id, link, hops, now, self._patience.want_s):
+                self._neglected[link] = None
 
     def on_want(self, link: int, ids: tuple[str, ...], eager: bool) -> list[Output]:
         """The peer asks for these, held here or not. What answers may cost is bounded by the link's window."""
@@ -315,6 +328,7 @@ class Gossip:
                 silent[missing.asked] = None
             name = self._choose(missing, asked)
             if name is None:
+                self._neglected.update(dict.fromkeys(missing.announcers))
                 self._wants.close(record_id)
                 continue
             group = asked.setdefault(name, {}).setdefault(missing.announcers[name] > 0, [])

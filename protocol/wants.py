@@ -80,15 +80,16 @@ class Wants:
             heapq.heappop(timers)
         return None
 
-    def open(self, record_id: str, link: int, hops: int, now: float, wait_s: float) -> None:
-        """An id that is not here was announced for the first time."""
+    def open(self, record_id: str, link: int, hops: int, now: float, wait_s: float) -> bool:
+        """An id that is not here was announced for the first time. Returns whether there was room for it."""
         opened = self._opened.get(link, 0)
         if opened >= MISSING_LINK_MAX or len(self._missing) >= MISSING_MAX:
-            return
+            return False
         self._opened[link] = opened + 1
         due_at = now + wait_s * (1 + SPREAD * self._random.random())
         self._missing[record_id] = Missing(link, hops, now, due_at)
         self._set_timer(record_id, due_at)
+        return True
 
     def close(self, record_id: str) -> Missing | None:
         """It came, or nobody has it: what was known of it, None where it was not missed."""

@@ -33,6 +33,9 @@ class Outlet(Protocol):
 
     def tell(self, message: HaveFrame | WantFrame | PruneFrame) -> None: ...
 
+    def compare_soon(self) -> None:
+        """Look for what was missed, in a while."""
+
 
 class Dissemination:
     """Carries out what gossip orders, over the links of one node."""
@@ -60,11 +63,11 @@ class Dissemination:
 
     def on_refused(self, ids: tuple[str, ...]) -> None:
         self.gossip.on_refused(ids)
-        self._alarm.set(self.gossip.next_at)
+        self._go_on()
 
     def on_have(self, link: int, have: HaveFrame, lacks: Callable[[str], bool]) -> None:
         self.gossip.on_have(link, have.ids, have.hops, _now(), lacks)
-        self._alarm.set(self.gossip.next_at)
+        self._go_on()
 
     def on_want(self, link: int, want: WantFrame) -> None:
         self._do(self.gossip.on_want(link, want.ids, want.eager))
@@ -95,6 +98,12 @@ class Dissemination:
                     link.tell(WantFrame(output.ids, output.eager))
                 case Prune():
                     link.tell(PruneFrame())
+        self._go_on()
+
+    def _go_on(self) -> None:
+        for number in self.gossip.take_neglected():
+            if number in self._links:
+                self._links[number].compare_soon()
         self._alarm.set(self.gossip.next_at)
 
     def _on_time(self) -> None:

@@ -46,6 +46,10 @@ which asks and does not listen comes here."""
 LOOKUPS_MAX: Final = 4
 """Announcements whose ids are being looked up in the store, past which nothing more is read."""
 
+COMPARE_AFTER_S: Final = 0.5
+COMPARE_EVERY_S: Final = 5.0
+"""How soon, and how often, the two compare what they hold where announcements were not followed: guesses."""
+
 CURSORS_EVERY_S: Final = 1.0
 """Between two writes of the cursors: a link that breaks off offers so much again, and what is known costs little."""
 
@@ -87,6 +91,8 @@ class Session:
         self._is_flushed = asyncio.Event()
         self._attention = Attention()
         self._alarm = Alarm(self._on_time)
+        self._comparison = Alarm(self._compare_now)
+        self._compared_at = -COMPARE_EVERY_S
 
     @property
     def peer_key(self) -> str | None:
@@ -108,6 +114,7 @@ class Session:
             return msgspec.structs.replace(ending, open_s=self.open_s)
         finally:
             self._alarm.cancel()
+            self._comparison.cancel()
             await self._tasks.close()
             await self.store_cursors()
 
@@ -135,6 +142,19 @@ class Session:
     def compare(self) -> None:
         """Look for what was missed, now. The link is open."""
         self._do(self.link.compare(self._loop.time()))
+
+    def compare_soon(self) -> None:
+        """Compare when `COMPARE_EVERY_S` have passed since it was last asked for, and whatever is under way has ended.
+
+        A liar can have it done by announcing what nobody has, so it must cost little: a list each way.
+        """
+        self._comparison.set(max(self._loop.time() + COMPARE_AFTER_S, self._compared_at + COMPARE_EVERY_S))
+
+    def _compare_now(self) -> None:
+        self._compared_at = self._loop.time()
+        if not self.link.is_settled:
+            self.compare_soon()
+        self.compare()
 
     def push(self, records: Sequence[SignedRecord], hops: int) -> None:
         """Send these news, now or as soon as the peer takes more."""

@@ -581,3 +581,19 @@ def test_the_same_seed_gives_the_same_outputs() -> None:
         del ballast
 
     assert traces[0] == traces[1]
+
+
+def test_a_link_whose_announcements_were_not_followed_is_to_be_compared_with() -> None:
+    """It may be honest and slow, and what it has would else be missed until the next repair."""
+    heard, given_up, muted, crowded = machine(2), machine(2), machine(2), machine(2)
+
+    heard.on_have(0, records(1), 1, 0, lacks)
+    given_up.on_have(0, records(1), 1, 0, lacks)
+    asks(given_up)
+    found_at = lie(muted, DOUBTS_MAX)
+    muted.take_neglected()
+    muted.on_have(0, records(1, 77), 1, found_at, lacks)
+    crowded.on_have(0, records(MISSING_LINK_MAX + 1), 1, 0, lacks)
+
+    assert [gossip.take_neglected() for gossip in (heard, given_up, muted, crowded)] == [[], [0], [0], [0]]
+    assert muted.take_neglected() == []
