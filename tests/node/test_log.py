@@ -4,11 +4,16 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from node.log import configure
+from protocol.admission import Trust
+from tests.node.http_api.talking import Client
+from tests.node.sync_network import claims, give, running
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +80,15 @@ def test_a_traceback_shows_no_values(form: str) -> None:
 
     assert stream.getvalue().count("ValueError") >= 2
     assert "hiddenhidden" not in stream.getvalue()
+
+
+async def test_records_leave_no_line(tmp_path: Path) -> None:
+    """Whoever writes a million claims must not write a million lines."""
+    with capture_logs() as logs:
+        async with running(tmp_path / "node") as node, Client(node.url) as client:
+            await give(node, *claims(50))
+            await give(node, *claims(50), trust=Trust.CLIENT)
+            await client.put(claims(1, label="put")[0])
+            await client.put(claims(1, label="@reserved")[0])
+
+    assert [entry["event"] for entry in logs if entry["log_level"] != "debug"] == ["started", "stopped"]

@@ -1,14 +1,18 @@
 """The limit on open connections: kept exactly, told politely, and never for long."""
 
 import asyncio
+import socket
+import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from node.http_api.connections import LINGERING_MAX, REFUSAL, Doors
 from node.metrics import Traffic
 from node.node import Node
 from node.settings import Settings
+from simulations.local import running
+from tests.node.links.test_tls import Authority
 
 CONNECTIONS_MAX = 8
 TIMEOUT_S = 30
@@ -45,7 +49,7 @@ async def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> b
 
 async def close(writer: asyncio.StreamWriter) -> None:
     writer.close()
-    with suppress(ConnectionError):  # the other end may have been quicker
+    with suppress(OSError):  # the other end may have been quicker
         await writer.wait_closed()
 
 
@@ -122,3 +126,47 @@ async def test_a_node_that_stops_waits_for_nobody_whom_it_turned_away(tmp_path: 
     await close(writer)
 
     assert node.traffic.connections == 0
+
+
+async def test_the_limit_holds_over_tls(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    context = ssl.create_default_context(cafile=authority.ca)
+    settings = Settings(
+        port=0,
+        data=tmp_path / "data",
+        connections_max=CONNECTIONS_MAX,
+        tls_certificate=authority.chain,
+        tls_key=authority.key,
+    )
+    async with Node(settings) as node, asyncio.timeout(TIMEOUT_S):
+        host, port = node.url.removeprefix("https://").split(":")
+        streams = [await asyncio.open_connection(host, int(port), ssl=context) for _ in range(CONNECTIONS_MAX)]
+        answers = [await asked(reader, writer) for reader, writer in streams]
+        streams.append(await asyncio.open_connection(host, int(port), ssl=context))
+        refused = await streams[-1][0].readexactly(len(REFUSAL))
+        for _, writer in streams:
+            await close(writer)
+
+    assert {answer[:13] for answer in answers} == {b"HTTP/1.1 200 "}
+    assert refused == REFUSAL
+
+
+def test_the_limit_holds_on_the_loop_that_a_node_is_served_by(tmp_path: Path) -> None:
+    """uvloop's, where that is installed, whose transports are its own."""
+    with running("node", tmp_path / "data", "--connections-max", str(CONNECTIONS_MAX)) as node, ExitStack() as stack:
+        host, port = node.url.removeprefix("http://").split(":")
+        sockets = [stack.enter_context(socket.create_connection((host, int(port)), TIMEOUT_S)) for _ in range(9)]
+        answers = [said(each) for each in sockets]
+
+    assert sorted(answer[:13] for answer in answers) == [b"HTTP/1.1 200 "] * CONNECTIONS_MAX + [b"HTTP/1.1 503 "]
+
+
+def said(connection: socket.socket) -> bytes:
+    """The answer, up to the end of its head."""
+    connection.sendall(b"GET /domains HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        piece = connection.recv(65_536)
+        assert piece, answer
+        answer += piece
+    return answer
