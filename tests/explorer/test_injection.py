@@ -1,6 +1,7 @@
 """Nothing from a record is ever markup, whatever stands in whichever field, and in whatever part it is shown."""
 
 import json
+from typing import Any
 
 import pytest
 from playwright.async_api import expect
@@ -26,7 +27,7 @@ REVERSED = "gnp.\u202egpj.exe"
 
 def hostile(label: str, ago: int = 0) -> Record:
     """An attack in every place of a record that can hold one: the others take hex, numbers and domains only."""
-    fields = {attack: attack for attack in ATTACKS}
+    fields: dict[str, Any] = {attack: attack for attack in ATTACKS}
     return recent(label, ago=ago, nested={label: [label, {label: label}]}, **fields)
 
 

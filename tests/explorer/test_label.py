@@ -47,7 +47,7 @@ async def test_a_history_is_drawn_newest_first_with_every_verdict_in_words(label
 
     assert await entries.evaluate_all("entries => entries.map(entry => entry.dataset.verdict)") == VERDICTS
     await expect(entries.nth(0)).to_contain_text("Head")
-    await expect(entries.nth(4)).to_contain_text("Refused: its signer may follow, but `prev` names another record")
+    await expect(entries.nth(4)).to_contain_text("Refused: its signer may follow, but prev names another record")
     await expect(entries.nth(7)).to_contain_text("Refused: a founding by another key")
     await expect(label.page.locator(".gutter")).to_have_count(len(VERDICTS))
 
@@ -155,11 +155,13 @@ async def test_a_long_history_is_shown_in_parts(explorer: Explorer, node: Node) 
 
 async def test_a_label_that_changes_while_one_looks_shows_what_is_new(label: Explorer, node: Node) -> None:
     await expect(label.page.locator(".trust")).to_contain_text("Proven here")
+    await label.page.locator(".entry summary").nth(2).click()
 
     await hold(node, recent(by=BOB, gate="new"))
 
     await expect(label.page.locator(".entry")).to_have_count(11)
     await expect(label.page.get_by_role("region", name="Head")).to_contain_text("new")
+    await expect(label.page.locator(".entry").nth(3).locator(".bytes")).to_be_visible()  # as it was left
 
 
 async def test_a_label_that_nobody_has_says_so_and_offers_to_write(explorer: Explorer, node: Node) -> None:

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import FilePayload, expect
 
 from node import keyfile
 from node.node import Node
@@ -27,8 +27,8 @@ async def load_key(explorer: Explorer, key: SigningKey, seed: bytes) -> None:
     if await explorer.button("Forget it").is_visible():
         await explorer.button("Forget it").click()
     body = json.dumps({"version": 1, "public": key.public, "seed": seed.hex()}).encode()
-    file = {"name": "dnarc.key", "mimeType": "application/json", "buffer": body}
-    await explorer.page.locator("#key-file").set_input_files([file])
+    file = FilePayload(name="dnarc.key", mimeType="application/json", buffer=body)
+    await explorer.page.locator("#key-file").set_input_files(file)
     await expect(explorer.page.locator(".own code")).to_have_text(key.public)
 
 
@@ -148,7 +148,7 @@ async def test_a_refusal_shows_its_code_and_what_to_do(explorer: Explorer, node:
         ('{"a": 9007199254740993}', "beyond 2^53-1"),
         ('{"a": ', "not JSON"),
         ("[1]", "A claim is a JSON object."),
-        ('{"timestamp": 5}', "`timestamp` is set by this page itself"),
+        ('{"timestamp": 5}', "timestamp is set by this page itself"),
         ('{"a": "\\ud800"}', "half of a character"),
     ],
 )
@@ -192,7 +192,7 @@ async def test_the_key_never_leaves_the_browser(explorer: Explorer, node: Node, 
     kept = await explorer.page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])")
     assert saved.public == key
     assert [each for each in (*explorer.sent, kept) if seed in each] == []
-    await expect(explorer.button("Save the key file")).to_have_count(0), "what is kept can sign and cannot be read"
+    await expect(explorer.button("Save the key file")).to_have_count(0)  # what is kept can sign and cannot be read
     await explorer.button("Forget it").click()
     await explorer.page.reload()
     await expect(explorer.button("Make a new key")).to_be_visible()
@@ -211,8 +211,8 @@ async def test_the_key_never_leaves_the_browser(explorer: Explorer, node: Node, 
 async def test_a_file_that_is_no_key_is_explained(explorer: Explorer, body: bytes, words: str) -> None:
     await explorer.go("write")
 
-    file = {"name": "x.key", "mimeType": "application/json", "buffer": body}
-    await explorer.page.locator("#key-file").set_input_files([file])
+    file = FilePayload(name="x.key", mimeType="application/json", buffer=body)
+    await explorer.page.locator("#key-file").set_input_files(file)
 
     await expect(explorer.page.get_by_role("alert")).to_contain_text(words)
     await expect(explorer.button("Make a new key")).to_be_visible()

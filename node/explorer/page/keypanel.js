@@ -2,7 +2,7 @@
 
 import { announce, fill, h } from "./dom.js";
 import { discard, forget, generate, keep, load, mine } from "./keys.js";
-import { card, glyph, hexValue, plain } from "./parts.js";
+import { card, coded, glyph, hexValue, plain } from "./parts.js";
 
 const FILE_BYTES_MAX = 4_096;
 
@@ -59,9 +59,9 @@ function withKey(key, attempt) {
       key.file !== null && h("button", { type: "button", onclick: () => save(key) }, "Save the key file"),
       h("button", { type: "button", onclick: attempt(keep, "the key is kept in this browser") }, "Keep in this browser"),
       h("button", { type: "button", class: "quiet", onclick: attempt(async () => { await discard(); forget(); }, "the key is forgotten") }, "Forget it")),
-    h("p", { class: "hint" }, key.file === null
+    h("p", { class: "hint" }, coded(key.file === null
       ? "Kept in this browser, where it can sign and cannot be read."
-      : "Whoever loses the key loses its labels for good: save the file. `dnarc --key` reads it too."),
+      : "Whoever loses the key loses its labels for good: save the file. `dnarc claim --key` reads it too.")),
   ];
 }
 

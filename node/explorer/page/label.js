@@ -22,7 +22,7 @@ export async function show(main, { names: [domain, label] }, signal) {
   fill(main,
     h("p", { class: "crumbs" }, h("a", { href: hrefTo("browse") }, "All domains"), " / ", domainLink(domain ?? "")),
     heading(seen(label ?? "")), body);
-  const shown = { size: SHOWN, checked: new Map(), round: 0 };
+  const shown = { size: SHOWN, checked: new Map(), open: new Set(), round: 0 };
   const refresh = () => showLabel(body, domain, label, shown, signal);
   await refresh();
   const wanted = isDomain(domain) && isLabel(label);
@@ -34,6 +34,7 @@ async function showLabel(body, domain, label, shown, signal) {
     const history = await get(path("claims", domain, label, "history"), { signal });
     const trust = h("p", { class: "trust", role: "status" });
     const entries = h("div", { class: "history" });
+    shown.open = new Set([...body.querySelectorAll(".raw[open]")].map((fold) => fold.closest(".entry").dataset.id));
     fill(body, headCard(history), trust, card("History", entries));
     showHistory(entries, history, replay(history.records), { trust, signal, shown });
   } catch (error) {
@@ -82,6 +83,7 @@ function showHistory(place, history, judged, context) {
   fill(place, drawn.element, rest > 0 && h("p", { class: "pager" }, h("button", {
     type: "button", onclick: () => { shown.size += SHOWN; showHistory(place, history, judged, context); },
   }, `Show older ones (${many(rest, "more record")})`)));
+  for (const fold of place.querySelectorAll(".raw")) fold.open = shown.open.has(fold.closest(".entry").dataset.id);
   shown.round += 1;
   prove(newest, drawn, judged, context);
 }

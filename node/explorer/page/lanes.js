@@ -6,7 +6,7 @@ import { isAccepted } from "./replay.js";
 export const LANES_MAX = 6;
 
 /** For each row `{node, up, down, through, turns}` and the number of lanes. `node` is the lane of the row's record; `up` and
- * `down` say whether its lane goes on to newer and older rows, in the colour of which owner; `through` are the lanes that
+ * `down` say whether its lane goes on to newer and older rows, and under which owner; `through` are the lanes that
  * pass by, `turns` those that begin here. `newest` is the shown part of `all`, newest first. */
 export function lanes(newest, all) {
   const rowOf = new Map(newest.map(({ entry }, at) => [entry.id, at]));
@@ -38,10 +38,10 @@ function drawOwners(rows, rowOf, all) {
     if (next === undefined) return;
     const nextRow = rowOf.get(next.id);
     if (nextRow === undefined) return;
-    const hue = parseInt(entry.record.signedby.slice(0, 6), 16) % 360;
-    if (row < rows.length) rows[row].up = { hue };
-    rows[nextRow].down = { hue };
-    for (let between = nextRow + 1; between < row; between += 1) rows[between].through.push({ lane: 0, hue });
+    const owner = entry.record.signedby;
+    if (row < rows.length) rows[row].up = { owner };
+    rows[nextRow].down = { owner };
+    for (let between = nextRow + 1; between < row; between += 1) rows[between].through.push({ lane: 0, owner });
   });
 }
 
@@ -61,9 +61,9 @@ function laneFor(row, parentRow, parent, laneOf, busyUntil) {
 }
 
 function connect(rows, row, parentRow, lane, parentLane) {
-  rows[row].down = { hue: null };
-  for (let between = row + 1; between < parentRow; between += 1) rows[between].through.push({ lane, hue: null });
+  rows[row].down = { owner: null };
+  for (let between = row + 1; between < parentRow; between += 1) rows[between].through.push({ lane, owner: null });
   if (parentRow >= rows.length) return;
-  if (lane === parentLane) rows[parentRow].up = { hue: null };
+  if (lane === parentLane) rows[parentRow].up = { owner: null };
   else rows[parentRow].turns.push(lane);
 }

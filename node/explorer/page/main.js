@@ -3,7 +3,7 @@
 
 import { announce, fill, h } from "./dom.js";
 import { resume } from "./keys.js";
-import { problemBox, plain } from "./parts.js";
+import { plain, problemBox } from "./parts.js";
 import { placeOf } from "./router.js";
 import * as browse from "./browse.js";
 import * as label from "./label.js";

@@ -87,12 +87,15 @@ export function badge(kind, text) {
 
 export const verdictBadge = (verdict) => badge(`verdict-${verdict}`, VERDICT_NAMES[verdict] ?? plain(String(verdict)));
 
+/** Words of ours, in which backticks set off what is code. */
+export const coded = (text) => text.split("`").map((part, at) => (at % 2 ? h("code", {}, part) : part));
+
 /** A refusal: its code, its sentence, and what to do about it. */
 export function problemBox(problem) {
   const code = problem.code ?? "internal";
   return h("div", { class: "problem", role: "alert" },
     h("p", {}, h("code", { class: "code" }, code), " ", h("span", {}, plain(problem.message))),
-    h("p", { class: "remedy" }, remedyOf(code)));
+    h("p", { class: "remedy" }, coded(remedyOf(code))));
 }
 
 /** Where there is nothing to show, a sentence that says why. */

@@ -6,10 +6,10 @@
 import { h, s } from "./dom.js";
 import { canonical } from "./canonical.js";
 import { lanes } from "./lanes.js";
-import { badge, facts, hexValue, hueOf, keyChip, verdictBadge, when } from "./parts.js";
+import { badge, coded, facts, hexValue, hueOf, keyChip, verdictBadge, when } from "./parts.js";
 import { contentOf } from "./record.js";
 import { isAccepted } from "./replay.js";
-import { tree } from "./values.js";
+import { changes, tree } from "./values.js";
 import { REASONS, VERDICT_NAMES } from "./words.js";
 
 const LANE = 22;
@@ -34,12 +34,18 @@ function described({ entry, verdict, after }, isHead, mark) {
   const { record } = entry;
   return h("article", { "aria-label": `${VERDICT_NAMES[verdict]}${isHead ? ", the head" : ""}` },
     h("p", { class: "entry-line" }, verdictBadge(verdict), isHead && badge("good", "Head"), " ", when(record.timestamp), " by ", keyChip(record.signedby)),
-    h("p", { class: "reason" }, `${isAccepted(verdict) ? "Accepted" : "Refused"}: ${REASONS[verdict]}.`,
+    h("p", { class: "reason" }, coded(`${isAccepted(verdict) ? "Accepted" : "Refused"}: ${REASONS[verdict]}.`),
       record.newowner !== undefined && [" Offered to ", keyChip(record.newowner), "."]),
     entry.verdict !== verdict && h("p", { class: "problem" }, `The node says ${entry.verdict}; this browser's own replay says ${verdict}.`),
-    tree(contentOf(record)),
+    content(record, verdict, after),
     mark,
     h("details", { class: "raw" }, h("summary", {}, "The record itself"), raw(entry, after)));
+}
+
+/** What a record claims: as an accepted one follows another, only what is new about it. */
+function content(record, verdict, after) {
+  if (after === null || !isAccepted(verdict)) return tree(contentOf(record));
+  return changes(contentOf(after.record), contentOf(record));
 }
 
 function raw(entry, after) {
@@ -67,9 +73,9 @@ const xOf = (lane) => LEFT + lane * LANE;
 function gutter({ node, through, up, down, turns }, width, { entry, verdict }) {
   const x = xOf(node);
   const lines = [
-    ...through.map(({ lane, hue }) => line(lane, 0, "100%", hue)),
-    up && line(node, 0, NODE, up.hue),
-    down && line(node, NODE, "100%", down.hue),
+    ...through.map(({ lane, owner }) => line(lane, 0, "100%", owner)),
+    up && line(node, 0, NODE, up.owner),
+    down && line(node, NODE, "100%", down.owner),
     ...turns.map((lane) => s("path", {
       class: "lane", d: `M${x} ${NODE}C${x} ${NODE - 14} ${xOf(lane)} ${NODE - 10} ${xOf(lane)} 0`,
     })),
@@ -78,10 +84,10 @@ function gutter({ node, through, up, down, turns }, width, { entry, verdict }) {
     lines, shape(verdict, x, hueOf(entry.record.signedby)));
 }
 
-function line(lane, from, to, hue) {
-  const owned = hue !== null && lane === 0;
+function line(lane, from, to, owner) {
   return s("line", {
-    class: owned ? "lane owned" : "lane", x1: xOf(lane), x2: xOf(lane), y1: from, y2: to, vars: owned ? { "--hue": hue } : {},
+    class: owner === null ? "lane" : "lane owned", x1: xOf(lane), x2: xOf(lane), y1: from, y2: to,
+    vars: owner === null ? {} : { "--hue": hueOf(owner) },
   });
 }
 
@@ -91,7 +97,7 @@ function shape(verdict, x, hue) {
   const dot = (r, kind) => s("circle", { class: `node ${kind}`, cx: x, cy: NODE, r, vars });
   const cross = (kind) => s("path", { class: `node cross ${kind}`, d: `M${x - 5} ${NODE - 5}l10 10m0 -10l-10 10` });
   switch (verdict) {
-    case "founded": return [dot(9, "ring"), dot(5, "full")];
+    case "founded": return [dot(9, "founder"), dot(5, "full")];
     case "updated": return [dot(6, "full")];
     case "offered": return [dot(6, "hollow"), s("path", { class: "node arrow", d: `M${x + 9} ${NODE}h7m-3 -3l3 3l-3 3`, vars })];
     case "transferred": return [s("rect", { class: "node full", x: x - 6, y: NODE - 6, width: 12, height: 12, transform: `rotate(45 ${x} ${NODE})`, vars })];

@@ -1,5 +1,6 @@
 // JSON values as people read them: names and values, nested as deep as they are; long and deep ones fold.
 
+import { canonical } from "./canonical.js";
 import { h } from "./dom.js";
 import { many } from "./format.js";
 import { seen } from "./parts.js";
@@ -17,6 +18,18 @@ export function tree(value, depth = 0) {
   if (depth === 0 || (depth < OPEN_DEPTH_MAX && entries.length <= OPEN_ITEMS_MAX)) return list;
   return h("details", {}, h("summary", {}, Array.isArray(value) ? many(entries.length, "item") : many(entries.length, "field")), list);
 }
+
+/** What changed from one claim to the next, field by field; what stayed is not repeated. */
+export function changes(before, after) {
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
+  const differing = names.filter((name) => spelled(before, name) !== spelled(after, name));
+  if (differing.length === 0) return h("p", { class: "hint" }, names.length ? "The claim stays as it was." : "It claims nothing.");
+  return h("dl", { class: "tree" }, differing.map((name) => h("div", {}, h("dt", {}, seen(name)), h("dd", {},
+    Object.hasOwn(after, name) ? tree(after[name], 1) : h("span", { class: "empty" }, "taken away"),
+    Object.hasOwn(before, name) && h("span", { class: "was" }, " was ", tree(before[name], OPEN_DEPTH_MAX))))));
+}
+
+const spelled = (content, name) => (Object.hasOwn(content, name) ? canonical(content[name]) : null);
 
 function leaf(value) {
   if (typeof value !== "string") return h("span", { class: `value ${value === null ? "null" : typeof value}` }, String(value));

@@ -8,7 +8,7 @@ import { clip } from "./format.js";
 import { fieldRows } from "./fields.js";
 import { mine, sign } from "./keys.js";
 import { keyPanel } from "./keypanel.js";
-import { badge, card, hexValue, heading, keyChip, labelLink, plain, problemBox, verdictBadge } from "./parts.js";
+import { badge, card, coded, hexValue, heading, keyChip, labelLink, plain, problemBox, verdictBadge } from "./parts.js";
 import { OWN_KEYS, bytesOf, check, contentOf, hexOf, isDomain, isKey, isLabel, whyNoCrypto } from "./record.js";
 import { hrefTo, remember } from "./router.js";
 import { REASONS } from "./words.js";
@@ -180,7 +180,7 @@ function preview(desk) {
     parts.send.disabled = false;
   } catch (error) {
     if (!(error instanceof NotCanonical)) throw error;
-    fill(parts.preview, h("p", { class: "nothing" }, plain(error.message)));
+    fill(parts.preview, h("p", { class: "nothing" }, coded(plain(error.message))));
     parts.send.disabled = true;
   }
 }
@@ -207,6 +207,6 @@ async function send(desk) {
 function accepted({ domain, label }, outcome) {
   return h("div", { class: "card done", role: "status" },
     h("p", {}, outcome.verdict ? verdictBadge(outcome.verdict) : badge("good", outcome.status), " ", labelLink(domain, label), ": ",
-      outcome.verdict ? `${REASONS[outcome.verdict]}.` : "the node had this record already."),
+      outcome.verdict ? coded(`${REASONS[outcome.verdict]}.`) : "the node had this record already."),
     h("p", {}, "Record ", hexValue(outcome.id, "the record's id")));
 }
