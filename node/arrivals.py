@@ -10,7 +10,7 @@ from protocol.record import Record
 from protocol.replay import Verdict
 
 
-class Submission(msgspec.Struct, frozen=True):
+class Submission(msgspec.Struct, frozen=True, gc=False):
     """A record as it came: the bytes in any JSON spelling, and the signature that came with it.
 
     `record` is what the bytes spell, where whoever hands it in has decoded them already.
@@ -49,7 +49,7 @@ class Status(StrEnum):
     REFUSED = "refused"
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What became of one submission.
 
     `accepted`: taken and committed, with the verdict of replay (which may still be `rival`, say, in the peer class);

@@ -25,7 +25,7 @@ class StoreError(Exception):
     """The storage cannot be used as it is. The text tells the operator why, and what to do."""
 
 
-class StoredRecord(msgspec.Struct, frozen=True):
+class StoredRecord(msgspec.Struct, frozen=True, gc=False):
     """A record as it is kept. `received` is when it came: whole seconds since the Unix epoch, by this node's clock."""
 
     signed: SignedRecord

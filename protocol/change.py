@@ -21,7 +21,7 @@ class EventType(StrEnum):
     REVERTED = "reverted"
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """The head of a label moved to `record`.
 
     `accepted`: it followed the head before it, or founded the label. `reverted`: the head changed in any other way;
@@ -34,7 +34,7 @@ class Event(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """What happened to one label.
 
     The state after it; by record id every verdict that is new or other than before; the events, in order.

@@ -103,7 +103,7 @@ class Since(msgspec.Struct, frozen=True, tag_field="type", tag="since"):
     timestamp: _Count
 
 
-class Item(msgspec.Struct, frozen=True):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """One record on the wire: its signature, and its canonical bytes as they stand in the frame.
 
     Not yet a record: nothing of it was checked but that it is JSON.

@@ -33,7 +33,7 @@ class Take(msgspec.Struct, frozen=True):
     hops: int
 
 
-class Taken(msgspec.Struct, frozen=True):
+class Taken(msgspec.Struct, frozen=True, gc=False):
     """What became of one record of a take.
 
     `id`, `domain` and `timestamp` are None where the bytes are no record. `refusal`: None where it was accepted, or was

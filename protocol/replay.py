@@ -51,7 +51,7 @@ REASONS = {
 """Each verdict in words, for people who ask why."""
 
 
-class Tip(msgspec.Struct, frozen=True):
+class Tip(msgspec.Struct, frozen=True, gc=False):
     """The record accepted last, by which the next one is judged. At the end of a replay it is the *head*."""
 
     id: str
@@ -68,7 +68,7 @@ class Tip(msgspec.Struct, frozen=True):
         return key in (self.signedby, self.newowner)
 
 
-class State(msgspec.Struct, frozen=True):
+class State(msgspec.Struct, frozen=True, gc=False):
     """A label, replayed.
 
     `tip` is the head, None while nothing is accepted; its signer is the owner. `named` holds every key that ever was
