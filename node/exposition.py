@@ -1,11 +1,11 @@
 """Exposition: a node's figures in the words of Prometheus (https://prometheus.io/docs/instrumenting/writing_exporters).
 
 Every family that a node shows stands in one table, with its kind, its labels and what it means; the same table is
-printed in `docs/operations.md`. Values are read from the node's parts when somebody asks. Links, which know their own
-peers best, register a collector of their own beside this one.
+printed in `docs/operations.md`. Values are read from the node's parts when somebody asks.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from importlib.metadata import version
@@ -23,6 +23,7 @@ from node.peers import hidden
 from node.settings import describe
 
 if TYPE_CHECKING:
+    from node.links.session import Session
     from node.node import Node
 
 
@@ -44,6 +45,7 @@ class Family(msgspec.Struct, frozen=True):
 
 
 _PEER = ("peer", "direction")
+_OUTCOME = ("peer", "outcome")
 
 FAMILIES: Final = (
     Family("dnarc_info", Kind.GAUGE, "Always 1: the version, and the node's key.", ("version", "node")),
@@ -75,6 +77,14 @@ FAMILIES: Final = (
     Family("dnarc_sync_repaired_total", Kind.COUNTER, "Records that only a comparison of ids found.", _PEER),
     Family("dnarc_sync_seconds_total", Kind.COUNTER, "Time that those runs took.", _PEER),
     Family("dnarc_sync_success_timestamp_seconds", Kind.GAUGE, "When the last run without an error ended.", _PEER),
+    Family("dnarc_links", Kind.GAUGE, "Open links by state: live, catching_up or behind.", ("state",)),
+    Family("dnarc_link_bytes_total", Kind.COUNTER, "Bytes of frames on an open link, in or out.", ("peer", "way")),
+    Family("dnarc_link_frames_total", Kind.COUNTER, "Frames on an open link, in or out.", ("peer", "way")),
+    Family("dnarc_link_records_total", Kind.COUNTER, "Records on an open link, by what they became.", _OUTCOME),
+    Family("dnarc_link_repaired_total", Kind.COUNTER, "Records that only a reconciliation found.", ("peer",)),
+    Family("dnarc_link_round_trip_seconds", Kind.GAUGE, "The last round trip on an open link.", ("peer",)),
+    Family("dnarc_link_queue_records", Kind.GAUGE, "Live records that wait for a peer to take more.", ("peer",)),
+    Family("dnarc_link_eager", Kind.GAUGE, "1 where news is pushed on a link, 0 where it is announced.", ("peer",)),
     Family("dnarc_convergence_lag_seconds", Kind.GAUGE, "Since a comparison found a peer to hold the same.", ("peer",)),
     Family("dnarc_data_bytes", Kind.GAUGE, "Size of each file of the store.", ("file",)),
     Family("dnarc_disk_free_bytes", Kind.GAUGE, "Free space where the data folder is."),
@@ -88,7 +98,7 @@ _Figure = tuple[str, tuple[str, ...], float | Histogram]
 
 
 def registry_of(node: "Node") -> CollectorRegistry:
-    """What is shown of a node and of its process; others may register more with it."""
+    """What is shown of a node and of its process."""
     registry = CollectorRegistry()
     registry.register(_Figures(node))
     ProcessCollector(registry=registry)
@@ -112,8 +122,8 @@ class _Figures:
 
     def collect(self) -> Iterable[Metric]:
         metrics = {family.name: _empty(family) for family in FAMILIES}
-        parts = (self._about(), self._held(), self._records(), self._queues(), self._connections(), self._peers())
-        for name, values, figure in chain(*parts):
+        parts = (self._about, self._held, self._records, self._queues, self._connections, self._syncs, self._links)
+        for name, values, figure in chain.from_iterable(part() for part in parts):
             _add(metrics[name], _BY_NAME[name], values, figure)
         return metrics.values()
 
@@ -168,7 +178,7 @@ class _Figures:
         yield "dnarc_connections_refused_total", (), traffic.connections_refused
         yield "dnarc_streams", (), len(self._node.streams)
 
-    def _peers(self) -> Iterator[_Figure]:
+    def _syncs(self) -> Iterator[_Figure]:
         for name, direction, exchange in self._node.sync.exchanges():
             peer = (hidden(name), direction)
             for result, number in exchange.runs.items():
@@ -181,6 +191,31 @@ class _Figures:
                 yield "dnarc_sync_success_timestamp_seconds", peer, exchange.succeeded_s
         for name, lag_s in self._node.convergence.lags_s(asyncio.get_running_loop().time()).items():
             yield "dnarc_convergence_lag_seconds", (hidden(name),), lag_s
+
+    def _links(self) -> Iterator[_Figure]:
+        """Of the links that are open: one that ends takes its series away, and the next one begins at nothing."""
+        links = self._node.links
+        sessions = {links.name_of(it): it for it in links.sessions.values() if it.is_open}
+        for state, number in Counter(it.link.state for it in sessions.values()).items():
+            yield "dnarc_links", (state,), number
+        for name, session in sessions.items():
+            yield from _traffic_of(name, session)
+            yield "dnarc_link_eager", (name,), links.dissemination.gossip.is_eager(session.number)
+
+
+def _traffic_of(name: str, session: "Session") -> Iterator[_Figure]:
+    counts, status = session.counts, session.link.status()
+    yield "dnarc_link_bytes_total", (name, "in"), counts.bytes_in
+    yield "dnarc_link_bytes_total", (name, "out"), counts.bytes_out
+    yield "dnarc_link_frames_total", (name, "in"), counts.frames_in
+    yield "dnarc_link_frames_total", (name, "out"), counts.frames_out
+    for outcome in ("accepted", "known", "refused"):
+        yield "dnarc_link_records_total", (name, outcome), getattr(counts, outcome)
+    yield "dnarc_link_records_total", (name, "sent"), status.sent
+    yield "dnarc_link_repaired_total", (name,), counts.repaired
+    yield "dnarc_link_queue_records", (name,), status.queued
+    if counts.round_trip_s is not None:
+        yield "dnarc_link_round_trip_seconds", (name,), counts.round_trip_s
 
 
 def _empty(family: Family) -> Metric:

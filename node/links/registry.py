@@ -122,7 +122,7 @@ class Links:
             session.gone.set()
             self.on_changed()
         if ending.open_s:
-            log.info("link down", peer=self._name(session), reason=ending.reason, seconds=round(ending.open_s, 3))
+            log.info("link down", peer=self.name_of(session), reason=ending.reason, seconds=round(ending.open_s, 3))
         return ending
 
     def machine(self, acquaintance: Acquaintance) -> Link:
@@ -148,13 +148,13 @@ class Links:
             has_outflow=standing.push or hello.pull,
             has_inflow=standing.pull or hello.push,
         )
-        log.info("link up", peer=self._name(session), role=session.link.role, agent=hello.agent)
+        log.info("link up", peer=self.name_of(session), role=session.link.role, agent=hello.agent)
         self._tasks.start(self._check(session), "link check")
 
     def on_caught_up(self, session: Session) -> None:
         """Nothing is left to do on it but to carry what is new."""
         counts, status = session.counts, session.link.status()
-        log.info("caught up", peer=self._name(session), taken=counts.accepted, sent=status.sent)
+        log.info("caught up", peer=self.name_of(session), taken=counts.accepted, sent=status.sent)
         self.on_compared(session)
 
     def on_compared(self, session: Session) -> None:
@@ -293,8 +293,8 @@ class Links:
 
         return end_after_them()
 
-    def _name(self, session: Session) -> str:
-        """What the log calls the other end."""
+    def name_of(self, session: Session) -> str:
+        """What logs and figures call the other end."""
         name = session.acquaintance.standing.name or session.peer_key
         return hidden(name) if name else session.wire.address
 

@@ -22,7 +22,7 @@ TIMEOUT_S = 30
 UNITS = ("_seconds", "_bytes", "_records", "_info")
 WITHOUT_UNIT = {
     "dnarc_info", "dnarc_healthy", "dnarc_warnings", "dnarc_setting", "dnarc_listens_publicly", "dnarc_domains",
-    "dnarc_records", "dnarc_connections", "dnarc_streams",
+    "dnarc_records", "dnarc_connections", "dnarc_streams", "dnarc_links", "dnarc_link_eager",
 }  # fmt: skip
 OF_THE_LIBRARY = ("process_",)
 
@@ -163,3 +163,25 @@ async def test_settings_are_shown_as_numbers_and_no_limit_as_infinity(tmp_path: 
     assert value(metrics, "dnarc_setting", name="max_age") == float("inf")
     assert value(metrics, "dnarc_setting", name="max_skew") == 7
     assert value(metrics, "dnarc_listens_publicly") == 0
+
+
+async def test_a_link_is_counted_for_its_peer_while_it_is_open(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as one, running(tmp_path / "b") as other:
+        await give(one, *claims(3))
+        url = other.url.replace("http", "ws")
+        await other.peers.put(Peer(key=one.key.public, accept=True))
+        await one.peers.put(Peer(url=url, push=True, key=other.key.public))
+        async with asyncio.timeout(TIMEOUT_S):
+            while sum(session.counts.accepted for session in other.links.sessions.values()) < 3:
+                await other.store.peers()
+        sending, taking = await exposed(one), await exposed(other)
+
+    assert sum(sample.value for sample in sending["dnarc_links"].samples) == 1
+    assert value(sending, "dnarc_link_records_total", peer=url, outcome="sent") == 3
+    assert value(taking, "dnarc_link_records_total", peer=one.key.public, outcome="accepted") == 3
+    for way in ("in", "out"):
+        assert value(sending, "dnarc_link_bytes_total", peer=url, way=way) > 0
+        assert value(sending, "dnarc_link_frames_total", peer=url, way=way) > 0
+    for name in ("dnarc_link_repaired_total", "dnarc_link_queue_records"):
+        assert value(sending, name, peer=url) == 0
+    assert value(sending, "dnarc_link_eager", peer=url) in (0, 1)
