@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _PUBLISHED_COLOUR: Final = "0.55"
-_SHARES_SHOWN: Final = (0.5, 0.7, 0.8, 0.9, 0.95)
 
 
 def draw(reports: Sequence[Report], path: Path) -> None:
@@ -81,7 +80,6 @@ def _draw_recovery(axes: "Axes", reports: Sequence[Report]) -> None:
     axes.set_ylabel("payload messages too many, per node")
     axes.set_yscale("symlog", linthresh=0.01)
     for number, failure in enumerate(reports[0].failures):
-        if failure.share in _SHARES_SHOWN:
-            lines = [[each.redundancy for each in report.failures[number].broadcasts] for report in reports]
-            axes.plot([mean(values) for values in zip(*lines, strict=True)], marker="o", label=percent(failure.share))
+        lines = [[each.redundancy for each in report.failures[number].broadcasts] for report in reports]
+        axes.plot([mean(values) for values in zip(*lines, strict=True)], marker="o", label=percent(failure.share))
     axes.legend(title="failed at once")

@@ -7,14 +7,14 @@ import pytest
 
 from tests.node.cli.conftest import run, run_apart
 
-SMALL = ("simulate", "broadcast", "--nodes", "40", "--cycles", "2")
+SMALL = ("simulate", "broadcast", "--nodes", "20", "--cycles", "1", "--failed", "0.6")
 
 
 def test_the_table_shows_published_and_own_figures() -> None:
     done = run(*SMALL, "--seeds", "2")
 
     assert (done.code, done.err) == (0, "")
-    assert "Broadcast over 40 nodes, seeds 1 to 2" in done.out
+    assert "Broadcast over 20 nodes, seeds 1 to 2" in done.out
     assert "first message reaches" in done.out
     assert "56 % to 84 %" in done.out
 
@@ -25,7 +25,7 @@ def test_json_does_not_depend_on_how_python_hashes() -> None:
     assert one == other
     answer = json.loads(one.out)
     assert [report["plan"]["seed"] for report in answer["reports"]] == [1]
-    assert len(answer["reports"][0]["stable"]["one sender"]) == 3
+    assert len(answer["reports"][0]["stable"]["one sender"]) == 2
     assert answer["comparison"][0]["measure"] == "redundancy (RMR)"
 
 
@@ -33,7 +33,7 @@ def test_seeds_that_run_at_once_say_what_they_say_one_after_another() -> None:
     at_once = run_apart(*SMALL, "--seeds", "2", "--jobs", "2", "--failed", "0.5", "--json")
 
     assert at_once == run(*SMALL, "--seeds", "2", "--failed", "0.5", "--json")
-    assert [failure["share"] for failure in at_once.json["reports"][1]["failures"]] == [0.5]
+    assert [failure["share"] for failure in at_once.json["reports"][1]["failures"]] == [0.5, 0.6]
 
 
 @pytest.mark.parametrize(("suffix", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
