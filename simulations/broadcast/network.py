@@ -129,16 +129,15 @@ class Network:
     def _on_gossip(self, node: Node, message: gossip.Output) -> None:
         if not node.is_alive or message.link not in node.links:
             return
-        kind = type(message)
-        if kind is Push:
-            self._on_push(node, message)  # type: ignore[arg-type]
+        if isinstance(message, Push):
+            self._on_push(node, message)
             return
         self.tally.control += 1
-        if kind is Have:
-            node.gossip.on_have(message.link, message.ids, message.hops, self.now, _lacks)  # type: ignore[union-attr]
+        if isinstance(message, Have):
+            node.gossip.on_have(message.link, message.ids, message.hops, self.now, _lacks)
             self._set_gossip_timer(node)
-        elif kind is Want:
-            self._send(node, node.gossip.on_want(message.link, message.ids, message.eager))  # type: ignore[union-attr]
+        elif isinstance(message, Want):
+            self._send(node, node.gossip.on_want(message.link, message.ids, message.eager))
         else:
             node.gossip.on_prune(message.link)
 
