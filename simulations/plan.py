@@ -58,6 +58,12 @@ class Action(StrEnum):
     PUSH_BACKDATED = "push_backdated"  # the same founding, as a listed peer: taken, and it wins
     PUSH_TWO = "push_two"  # as a listed peer, two records of one moment, one to each of two nodes
 
+    LINK_NONSENSE = "link_nonsense"  # over a link of their own: frames that are none
+    LINK_LIES = "link_lies"  # about what they hold
+    LINK_PROMISES = "link_promises"  # of records that do not exist
+    LINK_FORGERIES = "link_forgeries"  # records under another signature
+    LINK_LOSERS = "link_losers"  # dozens of records that lose
+
 
 class Act(msgspec.Struct, frozen=True):
     """Something that a user does at a machine. `other` is a second user or machine where the action needs one."""

@@ -42,6 +42,7 @@ async def _all(cluster: Cluster, plan: Plan) -> None:
     await cluster.settle(plan.settle_s)
     await _stay_one(cluster)
     cluster.checkers.check_acknowledged(cluster.machines)
+    cluster.checkers.check_stores(cluster.machines)
     await cluster.close()
 
 

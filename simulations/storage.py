@@ -17,7 +17,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from node.disk import CannotStartError, TokenBytes
 from node.sqlite_store import SqliteStore, reading
 from node.sqlite_store.store import RECORDS_MAX
-from node.store import Store
+from node.store import LabelKey, Store, StoredRecord
 from protocol.index import key_id
 from protocol.record import SignedRecord
 
@@ -103,6 +103,11 @@ class VirtualDisk:
                     found += [stored[record_id].signed for record_id in sorted(stored)]
                 last, page = reading.keys(database, last)
         return found
+
+    def histories(self) -> dict[LabelKey, list[StoredRecord]]:
+        """All that is kept of each label."""
+        labels = dict.fromkeys((signed.record.domain, signed.record.label) for signed in self.records())
+        return {key: reading.history(database, *key) for database in self._databases.values() for key in labels}
 
     def count_events(self, kind: str) -> int:
         """How many events of this type (`accepted` or `reverted`) the nodes on this disk have told."""

@@ -249,7 +249,6 @@ def _end_tasks(loop: VirtualLoop) -> None:
 def _collected_by_count() -> Iterator[None]:
     """Leave it to the loop when garbage is collected: at the same callbacks in every run, whatever lies in memory."""
     was_enabled = gc.isenabled()
-    gc.collect()
     gc.freeze()  # what was there before is not looked at again and again
     gc.disable()
     try:

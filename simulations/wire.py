@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from simulations.trace import Trace
 
 _JITTER_MEANS_MAX = 20.0
-_RESEND_S_MIN = 0.2
+_PACKET_BYTES = 1_460
+_RESEND_S_MIN = 0.05
 _RESENDS_MAX = 6
 
 
 class Weather(msgspec.Struct, frozen=True, kw_only=True):
-    """What a wire is like. `jitter_s` is the mean of an exponential distribution on top of `latency_s`; a segment is
-    lost with this probability, and sent again after a while; `bytes_per_second` None: no limit; no segment is larger
-    than `segment_bytes`.
+    """What a wire is like. `jitter_s` is the mean of an exponential distribution on top of `latency_s`; `loss` is the
+    share of segments of an ordinary packet's size that are lost, and sent again after a while; `bytes_per_second` None:
+    no limit; no segment is larger than `segment_bytes`.
     """
 
     latency_s: float = 0.01
@@ -55,9 +56,10 @@ class Wire:
         weather, random = self.weather, self._random
         jitter_s = min(random.expovariate(1.0), _JITTER_MEANS_MAX) * weather.jitter_s
         delay_s = weather.latency_s + jitter_s
+        loss = weather.loss * min(1.0, size_bytes / _PACKET_BYTES)
         resend_s = max(_RESEND_S_MIN, 3 * weather.latency_s)
         for _ in range(_RESENDS_MAX):
-            if not size_bytes or random.random() >= weather.loss:
+            if not loss or random.random() >= loss:
                 break
             delay_s += resend_s
             resend_s *= 2  # RFC 6298, section 5.5

@@ -13,6 +13,7 @@ from node.store import Peer
 from protocol.record import SignedRecord, make, sign
 from simulations.cluster import Cluster
 from simulations.machine import Machine
+from simulations.mischief import play_mischief
 from simulations.plan import Act, Action
 from simulations.user import Reply, User
 
@@ -29,7 +30,7 @@ async def act(cluster: Cluster, it: Act) -> None:
 
 
 async def _claim(_: Cluster, it: Act, user: User, machine: Machine) -> None:
-    await user.claim(machine, it.label, at=it.at_s)
+    await user.claim(machine, it.label, moment=round(it.at_s * 1_000))
 
 
 async def _offer(cluster: Cluster, it: Act, user: User, machine: Machine) -> None:
@@ -103,6 +104,12 @@ async def trust(user: User, machine: Machine) -> None:
         await machine.node.peers.put(Peer(key=user.key.public, accept=True))
 
 
+async def _mischief(_: Cluster, it: Act, user: User, machine: Machine) -> None:
+    if it.at_s % 2 < 1:
+        await trust(user, machine)
+    await play_mischief(it.action, user, machine, it.label)
+
+
 def _refuse(cluster: Cluster, it: Act, reply: Reply) -> None:
     if reply.status == "accepted":
         cluster.checkers.fault(it.machine, f"{it.action} of {it.label} by {it.user} was accepted")
@@ -123,6 +130,11 @@ _DO: Final[dict[Action, Callable[[Cluster, Act, User, Machine], Awaitable[None]]
     Action.USURP: _usurp,
     Action.PUSH_BACKDATED: _push_backdated,
     Action.PUSH_TWO: _push_two,
+    Action.LINK_NONSENSE: _mischief,
+    Action.LINK_LIES: _mischief,
+    Action.LINK_PROMISES: _mischief,
+    Action.LINK_FORGERIES: _mischief,
+    Action.LINK_LOSERS: _mischief,
 }
 
 

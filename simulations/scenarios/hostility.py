@@ -104,7 +104,7 @@ async def _empty_promises(cluster: Cluster) -> None:
     await fill(alice, a, 20)
 
     async with linked(mallory, a) as link:
-        for _ in range(50):
+        for _ in range(15):
             ids = tuple(mallory.stream.randbytes(32).hex() for _ in range(200))
             await link.say(Have(ids, 1))
             await link.say(Want(ids, eager=False))

@@ -12,7 +12,8 @@ from simulations.machine import Machine
 from simulations.scenarios.registry import FAIR, Scenario
 from simulations.user import User
 
-NARROW: Final = msgspec.structs.replace(FAIR, bytes_per_second=40_000.0)
+RECORDS: Final = 250
+NARROW: Final = msgspec.structs.replace(FAIR, bytes_per_second=20_000.0)
 
 
 async def fill(user: User, machine: Machine, count: int, label: str = "plot") -> None:
@@ -48,12 +49,12 @@ async def _half_open(cluster: Cluster) -> None:
 async def _restart_in_catch_up(cluster: Cluster) -> None:
     """The joiner is cut from power in the middle, then the other side is killed in the middle."""
     a = await cluster.add("a")
-    await fill(cluster.user("alice"), a, 600)
+    await fill(cluster.user("alice"), a, RECORDS)
     b = await cluster.add("b")
     await cluster.link(b, a)
     for machine, end in ((b, b.power_cut), (a, a.kill)):
-        held = 600 - lacks(b, a)
-        await cluster.until(lambda held=held: 600 - lacks(b, a) > held + 50, "some of it has come")  # type: ignore[misc]
+        held = RECORDS - lacks(b, a)
+        await cluster.until(lambda held=held: RECORDS - lacks(b, a) > held + 30, "some of it has come")  # type: ignore[misc]
         cluster.expect(lacks(b, a) > 0, "the catch-up is not over yet")
         await end()
         await asyncio.sleep(5)
@@ -64,7 +65,7 @@ async def _restart_in_catch_up(cluster: Cluster) -> None:
 
 async def _joiner(cluster: Cluster) -> None:
     a, b, c = await cluster.line("a", "b", "c")
-    await fill(cluster.user("alice"), a, 400)
+    await fill(cluster.user("alice"), a, RECORDS)
     await cluster.settle()
 
     joiner = await cluster.add("joiner")
@@ -114,7 +115,7 @@ async def _slow_peer(cluster: Cluster) -> None:
     for wire in (cluster.wire(a, c), cluster.wire(c, a)):
         wire.weather = slow
 
-    await fill(cluster.user("alice"), a, 400)
+    await fill(cluster.user("alice"), a, RECORDS)
     await cluster.until(lambda: lacks(b, a) == 0, "b is in step")
     cluster.expect(lacks(c, a) > 100, f"the slow one is behind, by {lacks(c, a)} records, and b did not wait for it")
     for wire in (cluster.wire(a, c), cluster.wire(c, a)):
@@ -211,7 +212,7 @@ async def _rolling_restart(cluster: Cluster) -> None:
     alice = cluster.user("alice")
 
     async def write() -> None:
-        for number in range(100):
+        for number in range(60):
             up = [machine for machine in machines if machine.node is not None]
             await alice.claim(up[number % len(up)], f"plot-{number % 30}")
 

@@ -44,4 +44,5 @@ async def _whole(cluster: Cluster, scenario: Scenario) -> None:
         await machine.start()
     await cluster.settle()
     cluster.checkers.check_acknowledged(cluster.machines)
+    cluster.checkers.check_stores(cluster.machines)
     await cluster.close()

@@ -44,5 +44,5 @@ def test_plans_draw_every_kind_of_fault_and_act() -> None:
     actions = {act.action for plan in plans for act in plan.acts}
 
     assert len(kinds) == 15
-    assert len(actions) == 10
+    assert len(actions) == 15
     assert {len(plan.nodes) for plan in plans} >= set(range(5, 20))
