@@ -124,6 +124,8 @@ class Node:
         await self.sync.start()
         self._parts.push_async_callback(self.links.close)
         await self.links.start()
+        # First of all, so that peers whose links end do not come back to a node that is stopping.
+        self._parts.push_async_callback(http_api.stop_listening, runner)
         tasks = Tasks(self.fail)
         self._parts.push_async_callback(tasks.close)
         tasks.start(health.Watch(self.health).run(), "health")

@@ -4,6 +4,6 @@
 `operate` answer, `caller` says who may, `problems` how a refusal looks.
 """
 
-from node.http_api.app import make_app, start, url_of
+from node.http_api.app import make_app, start, stop_listening, url_of
 
-__all__ = ["make_app", "start", "url_of"]
+__all__ = ["make_app", "start", "stop_listening", "url_of"]

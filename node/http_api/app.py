@@ -64,6 +64,12 @@ async def start(node: "Node") -> web.AppRunner:
     return runner
 
 
+async def stop_listening(runner: web.AppRunner) -> None:
+    """Take no more connections; those that are open stay until the runner is cleaned up."""
+    for site in list(runner.sites):
+        await site.stop()
+
+
 def url_of(runner: web.AppRunner, settings: Settings) -> str:
     """Where the runner answers, with the port that it was given."""
     host, port = runner.addresses[0][:2]

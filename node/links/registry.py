@@ -179,7 +179,7 @@ class Links:
         """The open link with this peer, dialled at once if there is none; None where that fails."""
         dialler, _ = self._diallers.get(peer.name, (None, None))
         ending_before = self.ending_of(peer)
-        if dialler is not None:
+        if dialler is not None and not self._is_linked(peer):
             dialler.hurry()
         await self.until(lambda: self._is_linked(peer) or self.ending_of(peer) is not ending_before)
         return self.session_of(peer) if self._is_linked(peer) else None
