@@ -84,6 +84,22 @@ def swarm(
     )
 
 
+def crowd(
+    nodes: Annotated[int, typer.Option(min=2, max=1_000, help="How many machines.")] = 200,
+    records: Annotated[int, typer.Option(min=1, help="How many claims.")] = 2_000,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Play many real nodes at once, parted for a third of the time, and say how fast virtual time passes."""
+    from simulations.crowd import crowd as draw_crowd
+    from simulations.play import play
+
+    begun = time.monotonic()
+    outcome = play(draw_crowd(nodes, records, seed))
+    _summary({outcome.seed: outcome}, time.monotonic() - begun, as_json)
+    _answer({outcome.seed: outcome}, as_json, False, lambda _: f"dnarc simulate crowd --nodes {nodes} --seed {seed}")
+
+
 def play_file(
     file: Annotated[Path, typer.Argument(help="A plan as JSON: `swarm --shrink` writes them.")],
     timeline: Timeline = False,

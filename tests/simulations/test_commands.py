@@ -1,0 +1,61 @@
+"""The commands that play runs: what they say, and how they end."""
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from simulations.cli import app
+from simulations.cluster import Tie
+from simulations.plan import Act, Action, NodePlan, Plan
+from simulations.scenarios import SCENARIOS
+from simulations.wire import Weather
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, arguments)
+    return result.exit_code, result.stdout
+
+
+def test_all_scenarios_are_listed_with_what_they_expect() -> None:
+    code, said = run("scenario", "--list", "--json")
+
+    assert code == 0
+    assert json.loads(said) == {it.name: it.expects for it in SCENARIOS.values()}
+
+
+def test_a_scenario_shows_its_timeline() -> None:
+    code, said = run("scenario", "rival-founders", "--timeline")
+
+    assert code == 0
+    assert "alice      accepted" in said
+    assert "holds" in said.splitlines()[-2]
+
+
+def test_a_scenario_that_is_not_there_is_wrong_use() -> None:
+    result = CliRunner().invoke(app, ["scenario", "nothing"])
+
+    assert "no scenario is called nothing" in str(result.exception)
+
+
+def test_a_swarm_says_how_many_runs_held() -> None:
+    code, said = run("swarm", "--seeds", "1", "--start", "28", "--json")
+
+    assert code == 0
+    assert json.loads(said)["failing"] == 0
+
+
+def test_a_plan_that_fails_ends_with_1_and_says_how_it_is_repeated(tmp_path: Path) -> None:
+    """This one gives no time to a node that syncs every thousand seconds."""
+    nodes = [NodePlan(name, settings={"sync_interval": 1_000.0}) for name in "ab"]
+    acts = [Act(Action.CLAIM, 5.0, "alice", "a", "one")]
+    ties = [Tie("a", "b", scheme="http")]
+    plan = Plan("late", Weather(), nodes, ties, faults=[], acts=acts, active_s=6.0, settle_s=0.0)
+    file = tmp_path / "plan.json"
+    file.write_text(plan.as_json())
+
+    code, said = run("play", str(file))
+
+    assert code == 1
+    assert "b lacks 1 records of example.org that a holds" in said
+    assert "again: dnarc simulate play" in said
