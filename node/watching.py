@@ -32,7 +32,8 @@ COUNTERS: Final = {
 }
 TIMES: Final = ("admission", "verification", "commit")
 QUEUES: Final = (
-    "in_flight_records", "in_flight_bytes", "verification_queue_records", "uncommitted_records", "connections", "streams",
+    "in_flight_records", "in_flight_bytes", "verification_queue_records", "uncommitted_records", "connections",
+    "streams",
 )  # fmt: skip
 LIMITS: Final = {
     "in_flight_records": "records_in_flight_max",
