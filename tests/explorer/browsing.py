@@ -1,8 +1,10 @@
 """A person at the explorer: a page of one node, and what a test does on it."""
 
+import random
+import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -71,12 +73,22 @@ class Explorer:
         self.said = [line for line in self.said if "net::ERR_" not in line and "WebSocket connection" not in line]
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        self.said.append(f"{message.type}: {message.text}")
+        if message.type in ("error", "warning"):
+            self.said.append(f"{message.type}: {message.text}")
 
     def _on_request(self, request: Request) -> None:
         self.sent.append(f"{request.method} {request.url} {request.post_data or ''}")
         if not request.url.startswith((f"{self.url}/", f"blob:{self.url}/")):
             self.strangers.append(request.url)
+
+
+def lasting_port() -> int:
+    """A free port that nobody takes by chance while its node is away: one below those that systems give out."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 async def hold(node: Node, *records: Record) -> None:

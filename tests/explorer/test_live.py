@@ -1,16 +1,26 @@
 """Live: events as they happen, whole and once, however often the connection breaks."""
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Locator, expect
 
 from node.node import Node
 from node.settings import Settings
-from tests.explorer.browsing import Explorer, hold, recent
+from tests.explorer.browsing import Explorer, hold, lasting_port, recent
 from tests.history import BOB
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    """For a page that outlives its node."""
+    async with AsyncExitStack() as stack:
+        yield stack
 
 
 async def listening(explorer: Explorer, query: str = "") -> Locator:
@@ -78,11 +88,12 @@ async def test_a_pause_keeps_the_page_still_and_loses_nothing(explorer: Explorer
     await expect(rows.locator(".label-link")).to_have_text(["c", "b", "a"])
 
 
-async def test_a_reconnect_leaves_no_gap_and_repeats_nothing(browser: Browser, tmp_path: Path) -> None:
-    async with Node(Settings(port=0, data=tmp_path / "data")) as node:
-        url, port = node.url, int(node.url.rpartition(":")[2])
-        opened = Explorer.opened(browser, url)
-        explorer = await opened.__aenter__()
+async def test_a_reconnect_leaves_no_gap_and_repeats_nothing(
+    browser: Browser, stack: AsyncExitStack, tmp_path: Path
+) -> None:
+    port = lasting_port()
+    async with Node(Settings(port=port, data=tmp_path / "data")) as node:
+        explorer = await stack.enter_async_context(Explorer.opened(browser, node.url))
         rows = await listening(explorer)
         await hold(node, recent("a"))
         await expect(rows).to_have_count(1)
@@ -100,14 +111,15 @@ async def test_a_reconnect_leaves_no_gap_and_repeats_nothing(browser: Browser, t
         sequence = await rows.evaluate_all("rows => rows.map(row => Number(row.dataset.seq))")
         assert sequence == [7, 6, 5, 4, 3, 2, 1]
         explorer.forget_lost_connections()
-        await opened.__aexit__(None, None, None)
+        await stack.aclose()
 
 
-async def test_a_store_that_is_another_one_than_before_is_said_and_begun_anew(browser: Browser, tmp_path: Path) -> None:
-    async with Node(Settings(port=0, data=tmp_path / "one")) as node:
-        url, port = node.url, int(node.url.rpartition(":")[2])
-        opened = Explorer.opened(browser, url)
-        explorer = await opened.__aenter__()
+async def test_a_store_that_is_another_one_than_before_is_said_and_begun_anew(
+    browser: Browser, stack: AsyncExitStack, tmp_path: Path
+) -> None:
+    port = lasting_port()
+    async with Node(Settings(port=port, data=tmp_path / "one")) as node:
+        explorer = await stack.enter_async_context(Explorer.opened(browser, node.url))
         rows = await listening(explorer)
         await hold(node, recent("a"))
         await expect(rows).to_have_count(1)
@@ -120,7 +132,7 @@ async def test_a_store_that_is_another_one_than_before_is_said_and_begun_anew(br
         await expect(rows.locator(".label-link")).to_have_text(["z", "a"])
         explorer.forget_lost_connections()
         explorer.said = [line for line in explorer.said if "410" not in line]
-        await opened.__aexit__(None, None, None)
+        await stack.aclose()
 
 
 async def test_more_events_than_are_shown_are_bounded_and_counted(explorer: Explorer, node: Node) -> None:

@@ -5,6 +5,8 @@
 
 const WAITS_MS = [300, 1_000, 2_000, 4_000, 8_000];
 const SILENCE_MS = 45_000;
+const ANSWER_MS = 10_000;
+const CURSOR_HEADER = "Dnarc-Cursor";
 
 /** Follow the events of these domains and labels (empty: all) until the signal ends it. `on` has `event(event)`,
  * `state(name)` with `connecting`, `open` or `lost`, and `restart()` where the node's store is another one than before, so
@@ -35,15 +37,27 @@ async function run(names, place, on, signal) {
 /** Learn where to begin; or, with a cursor already, whether the node still knows it. */
 async function begin(place, on, signal) {
   if (place.cursor !== null && place.failures === 0) return;
-  const query = place.cursor === null ? "" : `?${new URLSearchParams({ since: place.cursor })}`;
-  const answer = await fetch(`/events${query}`, { method: "HEAD", signal });
+  const answer = await askEvents(place.cursor, signal);
   if (answer.status === 410 || answer.status === 400) {
     Object.assign(place, { cursor: null, seq: 0 });
     on.restart();
     return begin(place, on, signal);
   }
   if (!answer.ok) throw new Error(`status ${answer.status}`);
-  place.cursor ??= answer.headers.get("Dnarc-Cursor");
+  place.cursor ??= answer.headers.get(CURSOR_HEADER);
+}
+
+/** The cursor behind the last event of the node, for whoever first reads what there is and then follows; null where the
+ * node does not say. */
+export async function newestCursor(signal) {
+  const answer = await askEvents(null, signal).catch(() => null);
+  return answer?.headers.get(CURSOR_HEADER) ?? null;
+}
+
+/** What the node would say to whoever comes with this cursor, without a stream that would have to be ended. */
+function askEvents(cursor, signal) {
+  const query = cursor === null ? "" : `?${new URLSearchParams({ since: cursor })}`;
+  return fetch(`/events${query}`, { method: "HEAD", signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]) });
 }
 
 /** One connection, from its beginning to its end. */
@@ -75,9 +89,7 @@ function take(event, place, on) {
 function watchSilence(close, signal) {
   let timer = 0;
   const ask = async () => {
-    const answers = await fetch("/events", { method: "HEAD", signal: AbortSignal.any([signal, AbortSignal.timeout(10_000)]) })
-      .then(() => true, () => false);
-    if (answers) heard();
+    if (await askEvents(null, signal).then(() => true, () => false)) heard();
     else close();
   };
   const heard = () => { clearTimeout(timer); timer = setTimeout(ask, SILENCE_MS); };

@@ -3,7 +3,7 @@
 
 import { get, path } from "./api.js";
 import { fill, h, settled } from "./dom.js";
-import { follow } from "./feed.js";
+import { follow, newestCursor } from "./feed.js";
 import { many } from "./format.js";
 import { mine } from "./keys.js";
 import { badge, card, domainLink, facts, heading, hexValue, keyChip, nothing, problemBox, seen, when } from "./parts.js";
@@ -24,9 +24,10 @@ export async function show(main, { names: [domain, label] }, signal) {
     heading(seen(label ?? "")), body);
   const shown = { size: SHOWN, checked: new Map(), open: new Set(), round: 0 };
   const refresh = () => showLabel(body, domain, label, shown, signal);
+  const since = await newestCursor(signal); // before the history is read, so that nothing falls in between
   await refresh();
   const wanted = isDomain(domain) && isLabel(label);
-  if (wanted) follow({ domains: [domain], labels: [label] }, { event: settled(100, refresh), state: () => {}, restart: refresh }, signal);
+  if (wanted) follow({ domains: [domain], labels: [label], since }, { event: settled(100, refresh), state: () => {}, restart: refresh }, signal);
 }
 
 async function showLabel(body, domain, label, shown, signal) {
