@@ -116,8 +116,8 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
         ["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True, timeout=60, check=False
     )
 
-    ours = [line for line in done.stderr.splitlines() if "dnarc.service" in line]
-    assert (done.returncode, ours) == (0, [])
+    # Whatever else it says is about the units of this machine.
+    assert [line for line in done.stderr.splitlines() if "dnarc.service" in line] == []
 
 
 def test_the_unit_gives_the_node_no_more_than_it_needs() -> None:
