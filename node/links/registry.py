@@ -17,7 +17,6 @@ from node.http_transfer import Report
 from node.links import running, showing
 from node.links.accepting import Entrance, upgrade
 from node.links.bodies import Bodies
-from node.links.counts import LinkCounts
 from node.links.dialler import Dialler
 from node.links.dialling import is_linked
 from node.links.dissemination import Dissemination
@@ -52,8 +51,6 @@ class Links:
         self.node = node
         self.bodies = Bodies()
         self.sessions: dict[int, Session] = {}
-        self.ended = LinkCounts()
-        """What the links that are no more have counted."""
         self._agent = agent
         self._last_number = 0
         self.watchers: list[Callable[[], None]] = []
@@ -118,7 +115,6 @@ class Links:
         finally:
             del self.sessions[session.number]
             self.dissemination.on_down(session.number)
-            self.ended.add(session.counts)
             session.gone.set()
             self.on_changed()
         if ending.open_s:

@@ -4,8 +4,7 @@
 
 The reader hands frames in one after another, and reads no further while the machine has as many takes under way as it
 wants: then the socket fills, and the peer waits. Takes run beside each other, so that one is verified while another is
-committed. The writer wakes in the turn after an order to send; what waits for it is bounded by the machine's window,
-and by not reading from a peer that lets too much pile up.
+committed.
 """
 
 import asyncio
@@ -26,6 +25,7 @@ from node.links.standing import Acquaintance
 from node.links.taking import take
 from node.links.tasks import Tasks
 from node.links.wire import CLOSE_S_MAX, Wire, WireEndedError
+from node.links.writing import Writer
 from node.store import Cursor
 from protocol.admission import Trust
 from protocol.errors import Code
@@ -82,13 +82,10 @@ class Session:
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
         self._orders: deque[Order] = deque()
         self._is_carrying_out = False
-        self._unsent: deque[str] = deque()
-        self.unsent_bytes = 0
+        self._writer = Writer(wire, self._on_sent)
         self._lookups = 0
         self._cursors: dict[tuple[str, Flow], int] = {}
-        self._has_unsent = asyncio.Event()
         self._is_relieved = asyncio.Event()
-        self._is_flushed = asyncio.Event()
         self._attention = Attention()
         self._alarm = Alarm(self._on_time)
         self._comparison = Alarm(self._compare_now)
@@ -122,6 +119,11 @@ class Session:
     def open_s(self) -> float:
         """For how long it has been open, in seconds."""
         return 0.0 if self._opened_s is None else self._loop.time() - self._opened_s
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Text that waits for the socket."""
+        return self._writer.unsent_bytes
 
     @property
     def reason(self) -> str | None:
@@ -198,7 +200,7 @@ class Session:
     def _carry_out(self, order: Order) -> None:
         match order:
             case Send():
-                self._send(order.text)
+                self._writer.put(order.text)
             case Take():
                 self._tasks.start(self._take(order), "link take")
             case Load():
@@ -233,27 +235,16 @@ class Session:
 
     def _is_pressed(self) -> bool:
         """Whether to let the peer wait."""
-        return self.link.is_saturated or self.unsent_bytes > UNSENT_BYTES_MAX or self._lookups >= LOOKUPS_MAX
+        return self.link.is_saturated or self._writer.unsent_bytes > UNSENT_BYTES_MAX or self._lookups >= LOOKUPS_MAX
 
-    def _send(self, text: str) -> None:
-        self._unsent.append(text)
-        self.unsent_bytes += len(text)
-        self._is_flushed.clear()
-        self._has_unsent.set()
+    def _on_sent(self, size: int) -> None:
+        self.counts.frames_out += 1
+        self.counts.bytes_out += size
+        self._is_relieved.set()
 
     async def _write(self) -> None:
         try:
-            while True:
-                while self._unsent:
-                    text = self._unsent.popleft()
-                    await self.wire.send(text)
-                    self.unsent_bytes -= len(text)
-                    self.counts.frames_out += 1
-                    self.counts.bytes_out += len(text)
-                    self._is_relieved.set()
-                self._is_flushed.set()
-                self._has_unsent.clear()
-                await self._has_unsent.wait()
+            await self._writer.run()
         except WireEndedError as error:
             self._end(Ending(error.code, error.detail, is_theirs=True))
 
@@ -362,9 +353,5 @@ class Session:
 
     async def _say_goodbye(self, ending: Ending) -> None:
         if not ending.is_theirs:
-            try:
-                async with asyncio.timeout(CLOSE_S_MAX):
-                    await self._is_flushed.wait()
-            except TimeoutError:
-                pass
+            await self._writer.flushed(CLOSE_S_MAX)
         await self.wire.close(ending.code or Code.UNREACHABLE, ending.detail)

@@ -58,7 +58,10 @@ async def dialled(node: Node, **options: Any) -> AsyncIterator[ClientConnection]
     url = node.url.replace("http", "ws", 1) + "/gossip"
     options = {"subprotocols": [Subprotocol("dnarc.v1")], "max_size": None, "proxy": None} | options
     async with connect(url, **options) as connection:
-        yield connection
+        try:
+            yield connection
+        finally:
+            connection.transport.abort()  # what was not read would keep the goodbye waiting
 
 
 @asynccontextmanager
