@@ -6,7 +6,7 @@ A command's module imports what it needs when it runs, so that `dnarc --help` an
 import typer
 
 from simulations.broadcast.command import broadcast
-from simulations.commands import crowd, play_file, scenario, swarm
+from simulations.commands import crowd, mutants, play_file, scenario, swarm
 from simulations.fleet_command import local
 
 app = typer.Typer(help="Run many nodes: what a network of them does.", no_args_is_help=True)
@@ -21,5 +21,6 @@ app.command("broadcast")(broadcast)
 app.command("swarm")(swarm)
 app.command("scenario")(scenario)
 app.command("crowd")(crowd)
+app.command("mutants")(mutants)
 app.command("play")(play_file)
 app.command("local")(local)

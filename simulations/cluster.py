@@ -167,14 +167,9 @@ class Cluster:
         return self.settled_s[-1]
 
     def repaired(self) -> int:
-        """How many records all nodes have found by comparing sets, since they were started."""
+        """How many records the links that are open now have found by comparing sets."""
         nodes = [machine.node for machine in self.machines.values() if machine.node is not None]
-        links = [
-            counts
-            for node in nodes
-            for counts in (node.links.ended, *(it.counts for it in node.links.sessions.values()))
-        ]
-        return sum(counts.repaired for counts in links)
+        return sum(session.counts.repaired for node in nodes for session in node.links.sessions.values())
 
     def expect(self, is_so: bool, words: str) -> None:
         """What a scenario says must be so; a fault where it is not."""

@@ -50,10 +50,11 @@ def scenario(
     _answer(outcomes, as_json, timeline, lambda it: f"dnarc simulate scenario {it} --seed {seed} --timeline")
 
 
-def swarm(
+def swarm(  # noqa: PLR0913 - a command has as many options as it has
     seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 100,
     start: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Begin no further run after so many seconds.")] = None,
     shrink: Annotated[bool, typer.Option("--shrink", help="Make the first that fails as small as can be.")] = False,
     timeline: Timeline = False,
     as_json: AsJson = False,
@@ -66,7 +67,7 @@ def swarm(
     begun = time.monotonic()
     outcomes = {}
     with progress("seeds", seeds) as advance:
-        for outcome in play_seeds(range(start, start + seeds), jobs):
+        for outcome in play_seeds(range(start, start + seeds), jobs, seconds):
             outcomes[outcome.seed] = outcome
             advance(1)
     outcomes = {seed: outcomes[seed] for seed in sorted(outcomes, key=int)}
@@ -98,6 +99,29 @@ def crowd(
     outcome = play(draw_crowd(nodes, records, seed))
     _summary({outcome.seed: outcome}, time.monotonic() - begun, as_json)
     _answer({outcome.seed: outcome}, as_json, False, lambda _: f"dnarc simulate crowd --nodes {nodes} --seed {seed}")
+
+
+def mutants(
+    seeds: Annotated[int, typer.Option(min=1, help="How many to play against each, at most.")] = 200,
+    only: Annotated[str | None, typer.Option(metavar="NAME", help="This one alone.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plant faults in copies of the program, and say after how many seeds the swarm finds each."""
+    from simulations.mutants import MUTANTS, hunt
+
+    chosen = [mutant for mutant in MUTANTS if only in (None, mutant.name)]
+    if not chosen:
+        raise usage(f"no mutant is called {only}", "they are " + ", ".join(mutant.name for mutant in MUTANTS))
+    with progress("mutants", len(chosen)) as advance:
+        finds = []
+        for mutant in chosen:
+            finds.append((mutant, hunt(mutant, seeds)))
+            advance(1)
+    rows = [(it.name, it.fault, "not found" if find.seed is None else find.seeds, find.by[:60]) for it, find in finds]
+    columns = ("mutant", "~planted fault", "#seeds", "~found by")
+    show([find for _, find in finds], as_json, lambda: table(columns, rows))
+    if any(find.seed is None for _, find in finds):
+        raise typer.Exit(1)
 
 
 def play_file(
