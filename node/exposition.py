@@ -82,6 +82,8 @@ FAMILIES: Final = (
     Family("dnarc_link_frames_total", Kind.COUNTER, "Frames on an open link, in or out.", ("peer", "way")),
     Family("dnarc_link_records_total", Kind.COUNTER, "Records on an open link, by what they became.", _OUTCOME),
     Family("dnarc_link_repaired_total", Kind.COUNTER, "Records that only a reconciliation found.", ("peer",)),
+    Family("dnarc_link_reconcile_rounds_total", Kind.COUNTER, "Messages of reconciliations answered.", ("peer",)),
+    Family("dnarc_link_reconcile_bytes_total", Kind.COUNTER, "Bytes of those and of the answers.", ("peer",)),
     Family("dnarc_link_round_trip_seconds", Kind.GAUGE, "The last round trip on an open link.", ("peer",)),
     Family("dnarc_link_queue_records", Kind.GAUGE, "Live records that wait for a peer to take more.", ("peer",)),
     Family("dnarc_link_eager", Kind.GAUGE, "1 where news is pushed on a link, 0 where it is announced.", ("peer",)),
@@ -213,6 +215,8 @@ def _traffic_of(name: str, session: "Session") -> Iterator[_Figure]:
         yield "dnarc_link_records_total", (name, outcome), getattr(counts, outcome)
     yield "dnarc_link_records_total", (name, "sent"), status.sent
     yield "dnarc_link_repaired_total", (name,), counts.repaired
+    yield "dnarc_link_reconcile_rounds_total", (name,), status.rounds
+    yield "dnarc_link_reconcile_bytes_total", (name,), status.reconcile_bytes
     yield "dnarc_link_queue_records", (name,), status.queued
     if counts.round_trip_s is not None:
         yield "dnarc_link_round_trip_seconds", (name,), counts.round_trip_s

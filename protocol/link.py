@@ -151,6 +151,8 @@ class Link:
             received=session.inflow.received if session else 0,
             refused_by_us=session.inflow.refused if session else 0,
             refused_by_them=session.outflow.refused if session else 0,
+            rounds=session.tally.rounds if session else 0,
+            reconcile_bytes=session.tally.payload_bytes if session else 0,
             domains=session.domains() if session else {},
         )
 

@@ -65,15 +65,29 @@ class Difference(msgspec.Struct):
 
 
 class _Run(msgspec.Struct):
-    """One reconciliation: `found` collects in a repair; None in a catch-up. `held`: the message that waits."""
+    """One reconciliation. `asked` is the message sent last, `held` the one that waits; `found` collects in a repair,
+    and is None in a catch-up.
+    """
 
     initiator: Initiator
+    asked: bytes
     newest: int | None
     found: Difference | None
     confirming: Difference | None = None
     held: bytes | None = None
     have: int = 0
     need: int = 0
+
+
+class Tally(msgspec.Struct):
+    """What reconciling has cost on one link: answers that the acceptor gave, and bytes of messages both ways."""
+
+    rounds: int = 0
+    payload_bytes: int = 0
+
+    def count(self, question: bytes, answer: bytes) -> None:
+        self.rounds += 1
+        self.payload_bytes += len(question) + len(answer)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -98,15 +112,16 @@ def respond(message: Reconcile, shelf: Shelf, limits: LinkLimits) -> Reconcile |
 
 
 class Reconciling:
-    """The dialler's part."""
+    """The dialler's part. `tally` counts what is said."""
 
-    def __init__(self, shelf: Shelf, limits: LinkLimits, halves: Halves, outbox: Outbox) -> None:
+    def __init__(self, shelf: Shelf, limits: LinkLimits, halves: Halves, outbox: Outbox, tally: Tally) -> None:
         self._shelf = shelf
         self._limits = limits
         self._halves = halves
         self._outflow = halves.outflow
         self._inflow = halves.inflow
         self._outbox = outbox
+        self._tally = tally
         self._queue: deque[tuple[str, bool]] = deque()
         self._runs: dict[str, _Run] = {}
         self._suspects: dict[str, Difference] = {}
@@ -153,6 +168,7 @@ class Reconciling:
         run = self._runs.get(message.domain)
         if run is None or run.held is not None:
             raise ProtocolError(Code.MALFORMED, f"a reconciliation of {message.domain} that was not asked for")
+        self._tally.count(run.asked, message.message)
         reply, have, need = run.initiator.answer(message.message)
         self._find(run, message.domain, _hex(have), _hex(need))
         if reply is None:
@@ -171,7 +187,7 @@ class Reconciling:
         for domain, run in self._runs.items():
             if run.held is not None:
                 self._outbox.send(Reconcile(domain, run.held))
-                run.held = None
+                run.asked, run.held = run.held, None
         while self._queue and len(self._runs) < AT_ONCE_MAX:
             self._start(*self._queue.popleft())
 
@@ -179,8 +195,9 @@ class Reconciling:
         index = self._shelf.get(domain) or Index()
         initiator = Initiator(index, self._limits.reconcile_bytes_max, self._limits.rounds_max)
         confirming = self._suspects.pop(domain, None)
-        self._runs[domain] = _Run(initiator, index.newest, Difference() if is_repair else None, confirming)
-        self._outbox.send(Reconcile(domain, initiator.initiate()))
+        first = initiator.initiate()
+        self._runs[domain] = _Run(initiator, first, index.newest, Difference() if is_repair else None, confirming)
+        self._outbox.send(Reconcile(domain, first))
 
     def _find(self, run: _Run, domain: str, have: Iterable[str], need: Iterable[str]) -> None:
         found = Difference()

@@ -20,7 +20,7 @@ from protocol.inflow import Inflow
 from protocol.messages import Ack, CaughtUp, Domains, Have, Message, Prune, Reconcile, Records, Since, Want
 from protocol.orders import Heard, Outbox, Taken
 from protocol.outflow import Outflow
-from protocol.reconciling import Halves, Outcome, Reconciling, respond
+from protocol.reconciling import Halves, Outcome, Reconciling, Tally, respond
 from protocol.remembered import Remembered
 from protocol.repairing import Repairing
 from protocol.status import DomainStatus, LinkState
@@ -49,13 +49,14 @@ class Session:
         in_cursors = Cursors(Flow.PULL, terms.cursors, outbox, is_stored=flows.we_pull)
         self.outflow = Outflow(shelf, limits, out_cursors, familiar, outbox)
         self.inflow = Inflow(limits, in_cursors, familiar, outbox)
+        self.tally = Tally()
         self._setting = setting
         self._halves = Halves(flows, terms.kept, self.outflow, self.inflow, out_cursors, in_cursors)
         self._comparing = Comparing(shelf, limits)
         self._reconciling: Reconciling | None = None
         self._repairing: Repairing | None = None
         if setting.role is Role.DIALLER:
-            self._reconciling = Reconciling(shelf, limits, self._halves, outbox)
+            self._reconciling = Reconciling(shelf, limits, self._halves, outbox, self.tally)
             self._repairing = Repairing(self._comparing, self._reconciling, limits, setting.random, outbox)
         self._catching_up = CatchingUp(self._halves, self._comparing, self._reconciling, limits.short_pass_records)
         self._deadlines = deadlines
@@ -220,6 +221,7 @@ class Session:
             return
         answer = respond(message, self._setting.shelf, self._setting.limits)
         if answer is not None:
+            self.tally.count(message.message, answer.message)
             self._setting.outbox.send(answer)
 
     def _on_gossip(self, message: Have | Want | Prune, _now: float) -> None:

@@ -46,6 +46,7 @@ class LinkStatus(msgspec.Struct, frozen=True):
     """A link as `/peers` and the metrics show it. Counters are of records, from the link's beginning.
 
     `refused_by_us` and `refused_by_them` are of those received and sent. `queued`: live records that wait.
+    `rounds` and `reconcile_bytes`: answers to messages of a reconciliation, and the bytes of both, decoded.
     """
 
     role: Role
@@ -60,4 +61,6 @@ class LinkStatus(msgspec.Struct, frozen=True):
     received: int
     refused_by_us: int
     refused_by_them: int
+    rounds: int
+    reconcile_bytes: int
     domains: Mapping[str, DomainStatus]

@@ -182,6 +182,8 @@ async def test_a_link_is_counted_for_its_peer_while_it_is_open(tmp_path: Path) -
     for way in ("in", "out"):
         assert value(sending, "dnarc_link_bytes_total", peer=url, way=way) > 0
         assert value(sending, "dnarc_link_frames_total", peer=url, way=way) > 0
+    assert value(sending, "dnarc_link_reconcile_rounds_total", peer=url) >= 0
+    assert value(sending, "dnarc_link_reconcile_bytes_total", peer=url) >= 0
     for name in ("dnarc_link_repaired_total", "dnarc_link_queue_records"):
         assert value(sending, name, peer=url) == 0
     assert value(sending, "dnarc_link_eager", peer=url) in (0, 1)

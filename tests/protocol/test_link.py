@@ -252,6 +252,17 @@ def test_nonsense_in_a_reconciliation_closes_the_link(message: bytes, side: int)
         assert end.closed.code == "malformed"
 
 
+def test_both_ends_count_the_same_rounds_and_bytes_of_a_reconciliation() -> None:
+    wire = Wire([RECORD], [signed(claim("house"))], terms=(Terms(pull=True), Terms()))
+
+    wire.run()
+
+    dialler, acceptor = (end.link.status() for end in wire.ends)
+    messages = [it.message for end in wire.ends for it in end.said if isinstance(it, Reconcile)]
+    assert (dialler.rounds, dialler.reconcile_bytes) == (1, sum(map(len, messages)))
+    assert (acceptor.rounds, acceptor.reconcile_bytes) == (dialler.rounds, dialler.reconcile_bytes)
+
+
 def test_a_reconciliation_that_never_ends_closes_the_link() -> None:
     wire = Wire([RECORD], [signed(claim("house"))], terms=(Terms(pull=True), Terms()), limits=LinkLimits(rounds_max=10))
     while not any(isinstance(said, Reconcile) for said in wire.dialler.said):
