@@ -17,8 +17,10 @@ from node.commits import Decided
 from node.node import Node
 from node.store import LabelKey
 from protocol.index import Index, key_id, key_timestamp
+from protocol.messages import RECORDS_MAX
 from protocol.record import Record
 from protocol.replay import Verdict
+from protocol.terms import LinkLimits
 from simulations.oracle import ownership
 from simulations.simulation import Simulation
 from simulations.user import Acknowledgement
@@ -28,6 +30,11 @@ if TYPE_CHECKING:
     from simulations.machine import Machine
 
 FAULTS_KEPT: Final = 50
+
+LIMITS_EVERY: Final = 16
+"""Commits between two looks at all queues."""
+
+HEADS_SHOWN: Final = 50
 
 LONG_RECORDS: Final = 64
 LONG_EVERY: Final = 16
@@ -81,6 +88,7 @@ def _lacking(giver: Node, taker: Node, domain: str) -> list[str]:
 
 
 _EMPTY = Index()
+_LIMITS = LinkLimits()
 
 
 class Checkers:
@@ -129,6 +137,16 @@ class Checkers:
                         words = f"record {stored.signed.record.id[:8]} of {label} is kept as {stored.verdict}"
                         self.fault(name, f"{words}, and replay says otherwise")
 
+    async def check_heads(self, machines: "Mapping[str, Machine]") -> None:
+        """That what a node shows as head of a label is the last of the oracle's chain."""
+        for name, machine in machines.items():
+            labels = list(self._labels.get(name, {}).items()) if machine.node is not None else []
+            for key, history in labels[:HEADS_SHOWN]:
+                shown = await machine.running.heads.get(*key)
+                chain = ownership(history.values()).chain
+                if (shown.id if shown else None) != (chain[-1] if chain else None):
+                    self.fault(name, f"the head of {key[1]} that is shown is not the last record that replay accepts")
+
     def fault(self, where: str, words: str) -> None:
         """Something that must hold did not."""
         self._simulation.trace.note(where, "FAULT", words=words)
@@ -161,9 +179,18 @@ class Checkers:
         verdicts = {it.signed.record.id: it.verdict for it in decided.batch.records} | decided.batch.verdicts
         for key, state in decided.batch.states.items():
             self._check_label(name, key, state.owner, verdicts)
+        if self.commits % LIMITS_EVERY == 0:
+            self._check_limits(name, node)
+
+    def _check_limits(self, name: str, node: Node) -> None:
+        """That nothing waits beyond what may wait. What is larger than all the room may be there alone."""
         room, settings = node.ingest.room, node.settings
-        if room.records > settings.records_in_flight_max + 256 and room.size_bytes > settings.bytes_in_flight_max:
+        if room.records > settings.records_in_flight_max + RECORDS_MAX:
             self.fault(name, f"{room.records} records are on their way")
+        for session in node.links.sessions.values():
+            status = session.link.status()
+            if status.queued > _LIMITS.queued_max or status.in_flight_frames > _LIMITS.in_flight_frames_max:
+                self.fault(name, f"{status.queued} records wait on a link, {status.in_flight_frames} frames in flight")
 
     def _check_label(self, name: str, key: LabelKey, owner: str | None, verdicts: Mapping[str, Verdict]) -> None:
         history = self._labels[name].get(key, {})

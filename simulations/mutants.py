@@ -123,6 +123,17 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
+        "stale-heads",
+        "a head that was asked for before is shown for ever",
+        (
+            Change(
+                "node/heads.py",
+                "                self._cache[key] = _prepared(signed)\n",
+                "                del signed\n",
+            ),
+        ),
+    ),
+    Mutant(
         "parts-end-quietly",
         "a node whose sync has ended goes on as if it were well",
         (

@@ -43,6 +43,7 @@ async def _all(cluster: Cluster, plan: Plan) -> None:
     await _stay_one(cluster)
     cluster.checkers.check_acknowledged(cluster.machines)
     cluster.checkers.check_stores(cluster.machines)
+    await cluster.checkers.check_heads(cluster.machines)
     await cluster.close()
 
 

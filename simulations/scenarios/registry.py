@@ -45,4 +45,5 @@ async def _whole(cluster: Cluster, scenario: Scenario) -> None:
     await cluster.settle()
     cluster.checkers.check_acknowledged(cluster.machines)
     cluster.checkers.check_stores(cluster.machines)
+    await cluster.checkers.check_heads(cluster.machines)
     await cluster.close()
