@@ -6,13 +6,14 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgspec
 import structlog
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, track
 from rich.table import Table
 
 from node.client import NodeClient
@@ -34,6 +35,14 @@ progress_console = Console(stderr=True)
 
 def progress(items: Sequence[T] | range, what: str) -> Iterable[Any]:
     return track(items, what, console=progress_console, transient=True)
+
+
+@contextmanager
+def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar for work that says itself how far it has come."""
+    with Progress(console=progress_console, transient=True) as shown:
+        task = shown.add_task(what, total=total)
+        yield lambda done: shown.update(task, completed=done)
 
 
 def make_claims(count: int) -> list[SignedRecord]:

@@ -1,0 +1,229 @@
+"""How fast a node catches up over a link: `python -m benchmarks.catchup [--records N] [--rounds N] [--json]`.
+
+Two `dnarc serve` as processes of their own, on the same cores. First an empty node takes all records from a full one.
+Beside it stands what two threads of PyNaCl alone verify, in the same run and by turns, as no node can leave that out.
+Aim: 0.6 of it.
+
+Then the two differ by little, 100 records in all. `scattered`: each of two nodes that held the same was given half of
+them, dated all over the past, while it was stopped, so only a reconciliation finds them. `tail`: one of two nodes that
+had been linked was given them as its newest while both were stopped, so the cursor finds them. Seconds are from the
+opened link until both hold the same. Payload is Negentropy's messages, ids included; wire is all text of all frames
+both ways, and `beyond records` what is left of it without records, signatures and the words around these: two hellos,
+proofs and lists are in it. Aims, for 1,000,000 records: what is scattered in under 0.5 s and 3 rounds, with the bytes
+of the reference, 160,137 for such sets; a tail in under 2 kB beyond its records.
+"""
+
+import argparse
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import msgspec
+from prometheus_client.parser import text_string_to_metric_families
+
+from benchmarks import _report as report
+from benchmarks.ingest import raw_rate, run
+from node.arrivals import Origin, Submission
+from node.client import NodeClient
+from node.node import Node
+from node.settings import Settings
+from node.world import World
+from protocol.admission import Trust
+from protocol.messages import ITEM_OVERHEAD_BYTES
+from protocol.record import SignedRecord, make, sign
+from simulations.local import LocalNode, running
+
+DIFFERENCES: Final = 100
+RAW_RECORDS: Final = 20_000
+"""Records whose raw verification is measured: each takes as long as the others."""
+
+HANG_S: Final = 1_200.0
+POLL_S: Final = 0.002
+_SLOW_POLL_S: Final = 0.05
+"""Where the nodes need the processor more than we need to know."""
+
+_CPU: Final = "process_cpu_seconds_total"
+
+_BATCH_RECORDS: Final = 1_000
+_DAY_S: Final = 86_400
+
+
+class Trusting:
+    """Takes signatures for genuine: those that the benchmark has just made itself, to fill a folder."""
+
+    async def verify(self, records: Sequence[SignedRecord], *, is_alone: bool = False) -> list[bool]:  # noqa: ARG002 - as it is called
+        return [True] * len(records)
+
+    def close(self) -> None: ...
+
+
+def claims(count: int, first_s: int, name: str, seconds: int = _DAY_S) -> Iterator[SignedRecord]:
+    """Claims of as many labels, spread over these seconds from that time on, of about 250 canonical bytes each."""
+    body = {"domain": report.DOMAIN, "signedby": report.KEY.public, "note": "the quick brown fox"}
+    for number in range(count):
+        when_s = first_s + number * seconds // count
+        fields = {"label": f"{name}-{number}", "timestamp": when_s, "name": f"claim {number}"}
+        yield sign(make(body | fields), report.KEY)
+
+
+def fill(folder: Path, records: Iterable[SignedRecord], count: int) -> None:
+    """Give these records to the node of this folder, which is not running."""
+    with report.bar(f"filling a folder with {count:,} claims", count) as show:
+        run(_fill(folder, iter(records), show))
+
+
+async def _fill(folder: Path, records: Iterator[SignedRecord], show: Callable[[int], None]) -> None:
+    done = 0
+    async with Node(Settings(data=folder, port=0), World(open_verifier=lambda _: Trusting())) as node:
+        while batch := list(islice(records, _BATCH_RECORDS)):
+            submissions = [Submission(it.signature, it.record.canonical, it.record) for it in batch]
+            outcomes = await node.ingest.take(submissions, Origin(Trust.PEER, is_news=False))
+            assert all(outcome.status == "accepted" for outcome in outcomes), "all are new, and good"
+            done += len(batch)
+            show(done)
+
+
+def copied(folder: Path, name: str) -> Path:
+    """A copy of the folder, with which another node starts."""
+    copy = folder.with_name(name)
+    shutil.copytree(folder, copy)
+    (copy / "node.key").unlink()
+    return copy
+
+
+def befriend(node: LocalNode, other: LocalNode) -> None:
+    """Have the node dial the other, push to it and pull from it."""
+    with node.client() as client, other.client() as others:
+        row = {"key": client.get("/node")["node"], "accept": True}
+        others.ask("PUT", "/peers", body=msgspec.json.encode(row)).check()
+        row = {"url": other.link_url, "push": True, "pull": True}
+        client.ask("PUT", "/peers", body=msgspec.json.encode(row)).check()
+
+
+def held(client: NodeClient) -> tuple[int, str]:
+    """How many records the node holds, and their fingerprint."""
+    summary = client.get("/node")["domains"].get(report.DOMAIN)
+    return (summary["count"], summary["fingerprint"]) if summary else (0, "")
+
+
+def until_same(dialler: LocalNode, other: LocalNode, count: int, poll_s: float = POLL_S) -> float:
+    """Wait until both hold the same, so many; gives the seconds since their link was opened."""
+    deadline_s = time.monotonic() + HANG_S
+    with dialler.client() as ours, other.client() as theirs, report.bar("catching up", count) as show:
+        while (view := held(ours))[0] != count or view != held(theirs):
+            assert time.monotonic() < deadline_s, "two nodes on one machine come to hold the same"
+            show(view[0])
+            time.sleep(poll_s)
+        return float(ours.get("/peers")[0]["link"]["seconds"])
+
+
+def metrics(node: LocalNode) -> dict[str, float]:
+    """The node's metrics, each with all its labels together."""
+    with node.client() as client:
+        text = client.ask("GET", "/metrics").body.decode()
+    families = text_string_to_metric_families(text)
+    samples = [sample for family in families for sample in family.samples]
+    return {name: sum(it.value for it in samples if it.name == name) for name in {it.name for it in samples}}
+
+
+def whole(full: LocalNode, folder: Path, count: int) -> dict[str, float]:
+    """An empty node takes all from a full one: records a second, and processor time of both."""
+    with running("empty", folder) as empty:
+        spent_s = {node.name: metrics(node)[_CPU] for node in (full, empty)}
+        with empty.client() as client:
+            row = {"url": full.link_url, "pull": True}
+            client.ask("PUT", "/peers", body=msgspec.json.encode(row)).check()
+        seconds = until_same(empty, full, count, poll_s=_SLOW_POLL_S)
+        cpu_us = {node.name: (metrics(node)[_CPU] - spent_s[node.name]) / count * 1e6 for node in (full, empty)}
+    return {"records_a_second": count / seconds, "sender": cpu_us["full"], "receiver": cpu_us["empty"]}
+
+
+def by_little(base: Path, first_s: int, count: int) -> dict[str, float]:
+    """Two nodes that hold the same records, so many, come to differ by a few, in two ways."""
+    one, other = copied(base, "one"), copied(base, "other")
+    half = DIFFERENCES // 2
+    here, there = list(claims(half, first_s, "here")), list(claims(half, first_s, "there"))
+    tail = list(claims(DIFFERENCES, first_s + _DAY_S, "tail", seconds=1))
+    fill(one, here, half)
+    fill(other, there, half)
+    with running("one", one) as dialler, running("other", other) as acceptor:
+        befriend(dialler, acceptor)
+        figures = _named("scattered", difference(dialler, acceptor, count + DIFFERENCES, here + there))
+        until_settled(dialler)
+        dialler.stop()
+        acceptor.stop()
+        fill(other, tail, DIFFERENCES)
+        dialler.start()  # first, and dials until the other is there: else both might be the same before we look
+        acceptor.start()
+        return figures | _named("tail", difference(dialler, acceptor, count + 2 * DIFFERENCES, tail))
+
+
+def difference(
+    dialler: LocalNode, acceptor: LocalNode, count: int, records: Sequence[SignedRecord]
+) -> dict[str, float]:
+    """Wait until these records have gone over the link, and say what that took."""
+    seconds = until_same(dialler, acceptor, count)
+    shown = metrics(dialler)
+    wire_bytes = shown["dnarc_link_bytes_total"]
+    return {
+        "seconds": seconds,
+        "rounds": shown["dnarc_link_reconcile_rounds_total"],
+        "payload_bytes": shown["dnarc_link_reconcile_bytes_total"],
+        "wire_bytes": wire_bytes,
+        "beyond_records_bytes": wire_bytes - sum(len(it.record.canonical) + ITEM_OVERHEAD_BYTES for it in records),
+    }
+
+
+def until_settled(node: LocalNode) -> None:
+    """Wait until the node has compared once more and found no difference: then its cursors are at the end."""
+    deadline_s = time.monotonic() + HANG_S
+    with node.client() as client:
+        while client.get("/peers")[0]["domains"].get(report.DOMAIN) != "identical":
+            assert time.monotonic() < deadline_s, "what is the same compares as the same"
+            time.sleep(POLL_S)
+
+
+def _named(case: str, figures: Mapping[str, float]) -> dict[str, float]:
+    return {f"{case}_{name}": value for name, value in figures.items()}
+
+
+def measure(records: int, rounds: int) -> dict[str, float]:
+    first_s = int(time.time()) - _DAY_S
+    sample = list(claims(min(records, RAW_RECORDS), first_s, "base"))
+    with TemporaryDirectory() as folder:
+        base = Path(folder) / "base"
+        fill(base, claims(records, first_s, "base"), records)
+        taken: list[dict[str, float]] = []
+        raw = []
+        with running("full", copied(base, "full")) as full:
+            for number in report.progress(range(rounds), "measuring, by turns"):
+                raw.append(raw_rate(sample))
+                taken.append(whole(full, Path(folder) / f"empty-{number}", records))
+        little = by_little(base, first_s, records)
+    rate, raw_median = statistics.median(it["records_a_second"] for it in taken), statistics.median(raw)
+    return {
+        "raw_verification_records_a_second": raw_median,
+        "catch_up_records_a_second": rate,
+        "ratio_catch_up_to_raw": rate / raw_median,
+        "sender, us of processor time a record": statistics.median(it["sender"] for it in taken),
+        "receiver, us of processor time a record": statistics.median(it["receiver"] for it in taken),
+    } | little
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=100_000, help="claims that the full node holds")
+    parser.add_argument("--rounds", type=int, default=3, help="catch-ups of empty nodes; figures are their medians")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    options = parser.parse_args()
+    figures = measure(options.records, options.rounds)
+    report.show(f"catching up with {options.records:,} claims over a link", figures, options.json)
+
+
+if __name__ == "__main__":
+    main()
