@@ -101,10 +101,13 @@ def sync(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Sync with plain HTTP peers now, and say what it did. Ends with 1 where a peer could not be synced with."""
+    """Sync with the peers now, and say what it did. Ends with 1 where a peer could not be synced with."""
+    from node.cli.catching_up import catch_up_shown
+
     query = {name: value for name, value in (("peer", peer), ("domain", domain)) if value is not None}
     directions = [Direction.PULL, Direction.PUSH] if direction is Direction.BOTH else [direction]
-    with connect(node, find_token(token, data), SYNC_TIMEOUT_S) as client:
+    secret = find_token(token, data)
+    with connect(node, secret, SYNC_TIMEOUT_S) as client, catch_up_shown(lambda: connect(node, secret)):
         reports = {each.value: client.ask("POST", f"/sync/{each.value}", query).value() for each in directions}
     answer = reports if direction is Direction.BOTH else reports[direction.value]
     show(answer, as_json, lambda: _reports_table(reports))
