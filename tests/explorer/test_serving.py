@@ -102,3 +102,4 @@ def test_no_module_turns_text_into_markup_or_names_another_host(path: Path) -> N
     )
     assert set(re.findall(r"\w+://[\w.]+", text)) <= {"http://www.w3.org", "http://127.0.0.1"}
     assert len(text.splitlines()) <= 300
+    assert max(map(len, text.splitlines())) <= 120

@@ -69,10 +69,20 @@ export async function getPage(url, options) {
 
 /** Hand in one signed record. Gives the outcome where it was taken. Throws Problem with the outcome as facts. */
 export async function putClaim(signature, body) {
-  const response = await fetch(path("claims", signature), { method: "PUT", body, signal: AbortSignal.timeout(TIMEOUT_MS) })
-    .catch(() => { throw new Problem(0, "unreachable", "the node does not answer"); });
+  const response = await fetch(path("claims", signature), {
+    method: "PUT",
+    body,
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+  }).catch(() => {
+    throw new Problem(0, "unreachable", "the node does not answer");
+  });
   const answer = await response.json().catch(() => ({}));
   const outcome = answer[signature] ?? answer;
   if (response.ok) return outcome;
-  throw new Problem(response.status, outcome.code ?? "unreachable", outcome.detail ?? `status ${response.status}`, outcome);
+  throw new Problem(
+    response.status,
+    outcome.code ?? "unreachable",
+    outcome.detail ?? `status ${response.status}`,
+    outcome,
+  );
 }

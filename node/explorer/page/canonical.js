@@ -1,6 +1,6 @@
-// Canonical JSON, RFC 8785: the one spelling of a value that is signed and hashed. ECMAScript is where the RFC takes its
-// numbers and its order of keys (by UTF-16 code units) from, so here the language does most of the work; what is left
-// is to refuse what I-JSON (RFC 7493) and the protocol forbid.
+// Canonical JSON, RFC 8785: the one spelling of a value that is signed and hashed. The RFC takes its numbers and its
+// order of keys (by UTF-16 code units) from ECMAScript, so here the language does most of the work; what is left is to
+// refuse what I-JSON (RFC 7493) and the protocol forbid.
 
 export const DEPTH_MAX = 32;
 

@@ -45,7 +45,9 @@ export function announce(text) {
   clearTimeout(announcing);
   const announcer = document.getElementById("announcer");
   announcer.textContent = "";
-  announcing = setTimeout(() => { announcer.textContent = text; }, 60);
+  announcing = setTimeout(() => {
+    announcer.textContent = text;
+  }, 60);
 }
 
 /** Call `work` once, `delay` milliseconds after the last of many calls. */

@@ -9,8 +9,8 @@ const ANSWER_MS = 10_000;
 const CURSOR_HEADER = "Dnarc-Cursor";
 
 /** Follow the events of these domains and labels (empty: all) until the signal ends it. `on` has `event(event)`,
- * `state(name)` with `connecting`, `open` or `lost`, and `restart()` where the node's store is another one than before, so
- * that nobody can say what was missed. `since` is a cursor, null: from now. Gives `{cursor()}`. */
+ * `state(name)` with `connecting`, `open` or `lost`, and `restart()` where the node's store is another one than before,
+ * so that nobody can say what was missed. `since` is a cursor, null: from now. Gives `{cursor()}`. */
 export function follow({ domains = [], labels = [], since = null }, on, signal) {
   const names = [...domains.map((name) => ["domain", name]), ...labels.map((name) => ["label", name])];
   const place = { cursor: since, seq: 0, failures: 0 };
@@ -57,7 +57,10 @@ export async function newestCursor(signal) {
 /** What the node would say to whoever comes with this cursor, without a stream that would have to be ended. */
 function askEvents(cursor, signal) {
   const query = cursor === null ? "" : `?${new URLSearchParams({ since: cursor })}`;
-  return fetch(`/events${query}`, { method: "HEAD", signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]) });
+  return fetch(`/events${query}`, {
+    method: "HEAD",
+    signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]),
+  });
 }
 
 /** One connection, from its beginning to its end. */
@@ -70,9 +73,19 @@ function listen(names, place, on, signal) {
       else socket.onopen = () => socket.close(); // earlier, the browser would write a warning to the console
     };
     const watch = watchSilence(close, signal);
-    socket.onopen = () => { place.failures = 0; on.state("open"); };
-    socket.onmessage = ({ data }) => { watch.heard(); take(JSON.parse(data), place, on); };
-    socket.onclose = () => { watch.end(); signal.removeEventListener("abort", close); resolve(); };
+    socket.onopen = () => {
+      place.failures = 0;
+      on.state("open");
+    };
+    socket.onmessage = ({ data }) => {
+      watch.heard();
+      take(JSON.parse(data), place, on);
+    };
+    socket.onclose = () => {
+      watch.end();
+      signal.removeEventListener("abort", close);
+      resolve();
+    };
     signal.addEventListener("abort", close);
     if (signal.aborted) close();
   });
@@ -89,10 +102,19 @@ function take(event, place, on) {
 function watchSilence(close, signal) {
   let timer = 0;
   const ask = async () => {
-    if (await askEvents(null, signal).then(() => true, () => false)) heard();
+    if (
+      await askEvents(null, signal).then(
+        () => true,
+        () => false,
+      )
+    )
+      heard();
     else close();
   };
-  const heard = () => { clearTimeout(timer); timer = setTimeout(ask, SILENCE_MS); };
+  const heard = () => {
+    clearTimeout(timer);
+    timer = setTimeout(ask, SILENCE_MS);
+  };
   heard();
   return { heard, end: () => clearTimeout(timer) };
 }
@@ -100,6 +122,13 @@ function watchSilence(close, signal) {
 function pause(delay, signal) {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, delay);
-    signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
+    signal.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      { once: true },
+    );
   });
 }

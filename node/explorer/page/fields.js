@@ -8,18 +8,53 @@ import { fill, h } from "./dom.js";
 export function fieldRows(onChange) {
   const list = h("div", { class: "rows" });
   const add = (name = "", value = "") => list.append(row(name, value, onChange));
-  const element = h("div", {}, list,
-    h("button", { type: "button", class: "quiet add", onclick: () => { add(); list.lastElementChild.querySelector("input").focus(); } }, "Add a field"));
+  const element = h(
+    "div",
+    {},
+    list,
+    h(
+      "button",
+      {
+        type: "button",
+        class: "quiet add",
+        onclick: () => {
+          add();
+          list.lastElementChild.querySelector("input").focus();
+        },
+      },
+      "Add a field",
+    ),
+  );
   add();
   return { element, content: () => contentOf(list), set: (content) => setRows(list, content, add) };
 }
 
 function row(name, value, onChange) {
-  const remove = () => { element.remove(); onChange(); };
-  const element = h("div", { class: "row" },
-    h("input", { class: "row-name", value: name, "aria-label": "Name of a field", placeholder: "name", autocomplete: "off", spellcheck: "false" }),
-    h("input", { class: "row-value", value, "aria-label": "Value of the field", placeholder: "value", autocomplete: "off", spellcheck: "false" }),
-    h("button", { type: "button", class: "quiet", "aria-label": "Remove this field", onclick: remove }, "×"));
+  const remove = () => {
+    element.remove();
+    onChange();
+  };
+  const element = h(
+    "div",
+    { class: "row" },
+    h("input", {
+      class: "row-name",
+      value: name,
+      "aria-label": "Name of a field",
+      placeholder: "name",
+      autocomplete: "off",
+      spellcheck: "false",
+    }),
+    h("input", {
+      class: "row-value",
+      value,
+      "aria-label": "Value of the field",
+      placeholder: "value",
+      autocomplete: "off",
+      spellcheck: "false",
+    }),
+    h("button", { type: "button", class: "quiet", "aria-label": "Remove this field", onclick: remove }, "×"),
+  );
   return element;
 }
 

@@ -3,7 +3,13 @@
 const numbers = new Intl.NumberFormat("en");
 const roundings = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const DATE_S_MAX = 8_640_000_000_000;
-const UNITS = [[86_400 * 365, "y"], [86_400, "d"], [3_600, "h"], [60, "min"], [1, "s"]];
+const UNITS = [
+  [86_400 * 365, "y"],
+  [86_400, "d"],
+  [3_600, "h"],
+  [60, "min"],
+  [1, "s"],
+];
 
 export const count = (number) => numbers.format(number);
 export const rounded = (number) => roundings.format(number);
@@ -44,7 +50,9 @@ export function bytes(size) {
 
 /** A claim's content in one line of at most `size` characters. */
 export function summary(content, size = 120) {
-  const text = Object.entries(content).map(([key, value]) => `${key}: ${inline(value)}`).join(", ");
+  const text = Object.entries(content)
+    .map(([key, value]) => `${key}: ${inline(value)}`)
+    .join(", ");
   return clip(text || "no content", size);
 }
 

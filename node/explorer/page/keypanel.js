@@ -27,7 +27,9 @@ function draw(body, changed) {
       changed(words);
     } catch (error) {
       fault.hidden = false;
-      fault.textContent = plain(error.name === "NotSupportedError" ? "This browser has no Ed25519: use a newer one." : error.message);
+      fault.textContent = plain(
+        error.name === "NotSupportedError" ? "This browser has no Ed25519: use a newer one." : error.message,
+      );
     }
   };
   fill(body, key === null ? without(attempt) : withKey(key, attempt), fault);
@@ -36,32 +38,70 @@ function draw(body, changed) {
 function without(attempt) {
   return [
     h("p", {}, "You sign with a key that is made or loaded here and never leaves this browser."),
-    h("div", { class: "actions" },
-      h("button", { type: "button", class: "primary", onclick: attempt(generate, "a new key is loaded") }, "Make a new key"),
-      fileButton(attempt)),
+    h(
+      "div",
+      { class: "actions" },
+      h(
+        "button",
+        { type: "button", class: "primary", onclick: attempt(generate, "a new key is loaded") },
+        "Make a new key",
+      ),
+      fileButton(attempt),
+    ),
   ];
 }
 
 function fileButton(attempt) {
-  const field = h("input", { type: "file", class: "visually-hidden", id: "key-file", accept: ".key,.json,application/json" });
-  field.addEventListener("change", () => attempt(async () => {
-    const [file] = field.files;
-    if (file.size > FILE_BYTES_MAX) throw new Error("this is no key file of dnarc: it is too large");
-    await load(await file.text());
-  }, "the key is loaded")());
+  const field = h("input", {
+    type: "file",
+    class: "visually-hidden",
+    id: "key-file",
+    accept: ".key,.json,application/json",
+  });
+  field.addEventListener("change", () =>
+    attempt(async () => {
+      const [file] = field.files;
+      if (file.size > FILE_BYTES_MAX) throw new Error("this is no key file of dnarc: it is too large");
+      await load(await file.text());
+    }, "the key is loaded")(),
+  );
   return h("span", { class: "file" }, field, h("label", { class: "button", for: "key-file" }, "Load a key file"));
 }
 
 function withKey(key, attempt) {
   return [
     h("p", { class: "own" }, glyph(key.public), hexValue(key.public, "your public key")),
-    h("div", { class: "actions" },
+    h(
+      "div",
+      { class: "actions" },
       key.file !== null && h("button", { type: "button", onclick: () => save(key) }, "Save the key file"),
-      h("button", { type: "button", onclick: attempt(keep, "the key is kept in this browser") }, "Keep in this browser"),
-      h("button", { type: "button", class: "quiet", onclick: attempt(async () => { await discard(); forget(); }, "the key is forgotten") }, "Forget it")),
-    h("p", { class: "hint" }, coded(key.file === null
-      ? "Kept in this browser, where it can sign and cannot be read."
-      : "Whoever loses the key loses its labels for good: save the file. `dnarc claim --key` reads it too.")),
+      h(
+        "button",
+        { type: "button", onclick: attempt(keep, "the key is kept in this browser") },
+        "Keep in this browser",
+      ),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "quiet",
+          onclick: attempt(async () => {
+            await discard();
+            forget();
+          }, "the key is forgotten"),
+        },
+        "Forget it",
+      ),
+    ),
+    h(
+      "p",
+      { class: "hint" },
+      coded(
+        key.file === null
+          ? "Kept in this browser, where it can sign and cannot be read."
+          : "Whoever loses the key loses its labels for good: save the file. `dnarc claim --key` reads it too.",
+      ),
+    ),
   ];
 }
 

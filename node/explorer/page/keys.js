@@ -34,7 +34,8 @@ export async function load(text) {
   if (file?.sealed) {
     throw new Error("this key file is sealed with a passphrase, which no browser can open by itself (Argon2id)");
   }
-  if (typeof file?.seed !== "string" || !isKey(file.seed)) throw new Error("this is no key file of dnarc: it has no `seed`");
+  if (typeof file?.seed !== "string" || !isKey(file.seed))
+    throw new Error("this is no key file of dnarc: it has no `seed`");
   const key = await keyOf(ofHex(file.seed));
   if (key.public !== file.public) throw new Error("this key file is damaged: its secret belongs to another public key");
   current = key;
@@ -85,8 +86,14 @@ function withStore(mode, work) {
     opening.onsuccess = () => {
       const transaction = opening.result.transaction(STORE, mode);
       const request = work(transaction.objectStore(STORE));
-      transaction.oncomplete = () => { opening.result.close(); resolve(request.result); };
-      transaction.onerror = () => { opening.result.close(); reject(transaction.error); };
+      transaction.oncomplete = () => {
+        opening.result.close();
+        resolve(request.result);
+      };
+      transaction.onerror = () => {
+        opening.result.close();
+        reject(transaction.error);
+      };
     };
   });
 }

@@ -6,7 +6,19 @@ import { fill, h, settled } from "./dom.js";
 import { follow, newestCursor } from "./feed.js";
 import { many } from "./format.js";
 import { mine } from "./keys.js";
-import { badge, card, domainLink, facts, heading, hexValue, keyChip, nothing, problemBox, seen, when } from "./parts.js";
+import {
+  badge,
+  card,
+  domainLink,
+  facts,
+  heading,
+  hexValue,
+  keyChip,
+  nothing,
+  problemBox,
+  seen,
+  when,
+} from "./parts.js";
 import { check, contentOf, isDomain, isLabel, whyNoCrypto } from "./record.js";
 import { replay } from "./replay.js";
 import { hrefTo } from "./router.js";
@@ -19,15 +31,23 @@ export const title = ({ names: [domain, label] }) => `${label ?? ""} in ${domain
 
 export async function show(main, { names: [domain, label] }, signal) {
   const body = h("div", { class: "view" });
-  fill(main,
+  fill(
+    main,
     h("p", { class: "crumbs" }, h("a", { href: hrefTo("browse") }, "All domains"), " / ", domainLink(domain ?? "")),
-    heading(seen(label ?? "")), body);
+    heading(seen(label ?? "")),
+    body,
+  );
   const shown = { size: SHOWN, checked: new Map(), open: new Set(), round: 0 };
   const refresh = () => showLabel(body, domain, label, shown, signal);
   const since = await newestCursor(signal); // before the history is read, so that nothing falls in between
   await refresh();
   const wanted = isDomain(domain) && isLabel(label);
-  if (wanted) follow({ domains: [domain], labels: [label], since }, { event: settled(100, refresh), state: () => {}, restart: refresh }, signal);
+  if (wanted)
+    follow(
+      { domains: [domain], labels: [label], since },
+      { event: settled(100, refresh), state: () => {}, restart: refresh },
+      signal,
+    );
 }
 
 async function showLabel(body, domain, label, shown, signal) {
@@ -40,38 +60,64 @@ async function showLabel(body, domain, label, shown, signal) {
     showHistory(entries, history, replay(history.records), { trust, signal, shown });
   } catch (error) {
     if (signal.aborted) return;
-    fill(body, problemBox(error), error.status === 404
-      && h("p", {}, h("a", { class: "button", href: writeLink("claim", domain, label) }, "Write the first claim")));
+    fill(
+      body,
+      problemBox(error),
+      error.status === 404 &&
+        h("p", {}, h("a", { class: "button", href: writeLink("claim", domain, label) }, "Write the first claim")),
+    );
   }
 }
 
 function headCard(history) {
   const head = history.records.find((entry) => entry.id === history.head);
   if (head === undefined) {
-    return card("Head", nothing("Nothing is accepted here: the records below wait for one that should come before them."));
+    return card(
+      "Head",
+      nothing("Nothing is accepted here: the records below wait for one that should come before them."),
+    );
   }
   const { record } = head;
-  return card("Head",
-    h("div", { class: "head" },
-      history.contested && h("p", {}, badge("warn", "Contested"), " Another key has tried to found this label too; see the history."),
+  return card(
+    "Head",
+    h(
+      "div",
+      { class: "head" },
+      history.contested &&
+        h("p", {}, badge("warn", "Contested"), " Another key has tried to found this label too; see the history."),
       facts(
         ["Owner", keyChip(record.signedby)],
         record.newowner !== undefined && ["Offered to", keyChip(record.newowner)],
         ["Written", when(record.timestamp)],
         ["Claim", tree(contentOf(record))],
-        ["Record", hexValue(head.id, "the record's id")])),
-    actions(history, record));
+        ["Record", hexValue(head.id, "the record's id")],
+      ),
+    ),
+    actions(history, record),
+  );
 }
 
 function actions({ domain, label }, record) {
   const own = mine()?.public;
-  const links = [["claim", "Update"], ["transfer", "Offer to another key"]];
+  const links = [
+    ["claim", "Update"],
+    ["transfer", "Offer to another key"],
+  ];
   if (record.newowner !== undefined) links.unshift(["accept", "Accept the offer"]);
-  const words = own === undefined ? "Writing needs the owner's key." : own === record.signedby ? "You own this label."
-    : own === record.newowner ? "This label is offered to you." : "Your key does not own this label.";
-  return h("div", { class: "actions" },
+  const words =
+    own === undefined
+      ? "Writing needs the owner's key."
+      : own === record.signedby
+        ? "You own this label."
+        : own === record.newowner
+          ? "This label is offered to you."
+          : "Your key does not own this label.";
+  return h(
+    "div",
+    { class: "actions" },
     links.map(([mode, text]) => h("a", { class: "button", href: writeLink(mode, domain, label) }, text)),
-    h("span", { class: "hint" }, words));
+    h("span", { class: "hint" }, words),
+  );
 }
 
 const writeLink = (mode, domain, label) => hrefTo("write", [], { mode, domain, label });
@@ -81,15 +127,33 @@ function showHistory(place, history, judged, context) {
   const newest = judged.slice(-shown.size).reverse();
   const drawn = timeline(newest, judged, history);
   const rest = judged.length - newest.length;
-  fill(place, drawn.element, rest > 0 && h("p", { class: "pager" }, h("button", {
-    type: "button", onclick: () => { shown.size += SHOWN; showHistory(place, history, judged, context); },
-  }, `Show older ones (${many(rest, "more record")})`)));
+  fill(
+    place,
+    drawn.element,
+    rest > 0 &&
+      h(
+        "p",
+        { class: "pager" },
+        h(
+          "button",
+          {
+            type: "button",
+            onclick: () => {
+              shown.size += SHOWN;
+              showHistory(place, history, judged, context);
+            },
+          },
+          `Show older ones (${many(rest, "more record")})`,
+        ),
+      ),
+  );
   for (const fold of place.querySelectorAll(".raw")) fold.open = shown.open.has(fold.closest(".entry").dataset.id);
   shown.round += 1;
   prove(newest, drawn, judged, context);
 }
 
-/** Check what is shown, newest first, and say what came of it. A finding is of a record under a signature, and stays. */
+/** Check what is shown, newest first, and say what came of it. A finding is about a record and a signature: it stays.
+ * */
 async function prove(newest, drawn, judged, { trust, signal, shown }) {
   const { round, checked } = shown;
   const findings = [];
@@ -109,10 +173,26 @@ function trustWords(findings, size, differ) {
   const bad = findings.filter((finding) => finding.state === "bad").length;
   const good = findings.filter((finding) => finding.state === "good").length;
   const unknown = findings.find((finding) => finding.state === "unknown");
-  if (bad > 0) return [badge("bad", "Not proven"), ` ${many(bad, "signature")} here ${bad === 1 ? "is" : "are"} not what the node says.`];
-  if (differ > 0) return [badge("bad", "Judged otherwise"), ` Replayed in this browser, ${many(differ, "record")} would be judged otherwise.`];
-  if (unknown) return [badge("warn", "Not checked"), ` Signatures are not checked here: ${whyNoCrypto() ?? unknown.why}. The replay agrees with the node's.`];
-  const all = good === size ? (size === 1 ? "Its signature" : `All ${many(size, "signature")}`) : `The newest ${good} of ${many(size, "signature")}`;
+  if (bad > 0)
+    return [
+      badge("bad", "Not proven"),
+      ` ${many(bad, "signature")} here ${bad === 1 ? "is" : "are"} not what the node says.`,
+    ];
+  if (differ > 0)
+    return [
+      badge("bad", "Judged otherwise"),
+      ` Replayed in this browser, ${many(differ, "record")} would be judged otherwise.`,
+    ];
+  if (unknown)
+    return [
+      badge("warn", "Not checked"),
+      ` Signatures are not checked here: ${whyNoCrypto() ?? unknown.why}. The replay agrees with the node's.`,
+    ];
+  const all =
+    good === size
+      ? size === 1
+        ? "Its signature"
+        : `All ${many(size, "signature")}`
+      : `The newest ${good} of ${many(size, "signature")}`;
   return [badge("good", "Proven here"), ` ${all} checked in this browser; its own replay gives the node's answer.`];
 }
-

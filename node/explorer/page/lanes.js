@@ -1,13 +1,13 @@
-// Where the lines of a timeline run. Lane 0 is that of the accepted records. A refused record stands on a lane of its own
-// that begins at its parent; a refused record that follows another goes on in its lane. Rows count from the newest.
+// Where the lines of a timeline run. Lane 0 is that of the accepted records. A refused record stands on a lane of its
+// own that begins at its parent; a refused record that follows another goes on in its lane. Rows count from the newest.
 
 import { isAccepted } from "./replay.js";
 
 export const LANES_MAX = 6;
 
-/** For each row `{node, up, down, through, turns}` and the number of lanes. `node` is the lane of the row's record; `up` and
- * `down` say whether its lane goes on to newer and older rows, and under which owner; `through` are the lanes that
- * pass by, `turns` those that begin here. `newest` is the shown part of `all`, newest first. */
+/** For each row `{node, up, down, through, turns}` and the number of lanes. `node` is the lane of the row's record;
+ * `up` and `down` say whether its lane goes on to newer and older rows, and under which owner; `through` are the lanes
+ * that pass by, `turns` those that begin here. `newest` is the shown part of `all`, newest first. */
 export function lanes(newest, all) {
   const rowOf = new Map(newest.map(({ entry }, at) => [entry.id, at]));
   const rows = newest.map(() => ({ node: 0, up: null, down: null, through: [], turns: [] }));
@@ -20,7 +20,7 @@ export function lanes(newest, all) {
     const row = rowOf.get(judged.entry.id);
     if (row === undefined || isAccepted(judged.verdict)) continue;
     const parent = parentOf(judged, at, all, places);
-    const parentRow = parent === null ? null : rowOf.get(parent.id) ?? rows.length;
+    const parentRow = parent === null ? null : (rowOf.get(parent.id) ?? rows.length);
     const lane = laneFor(row, parentRow ?? row, parent, laneOf, busyUntil);
     laneOf.set(judged.entry.id, lane);
     rows[row].node = lane;
@@ -55,7 +55,8 @@ function parentOf({ entry, after }, at, all, places) {
 function laneFor(row, parentRow, parent, laneOf, busyUntil) {
   const inherited = parent === null ? undefined : laneOf.get(parent.id);
   let lane = inherited !== undefined && busyUntil[inherited] === parentRow ? inherited : 1;
-  if (lane !== inherited) while (lane < LANES_MAX - 1 && busyUntil[lane] !== undefined && busyUntil[lane] <= parentRow) lane += 1;
+  if (lane !== inherited)
+    while (lane < LANES_MAX - 1 && busyUntil[lane] !== undefined && busyUntil[lane] <= parentRow) lane += 1;
   busyUntil[lane] = row;
   return lane;
 }

@@ -20,36 +20,90 @@ const STATES = {
 export const title = () => "Live";
 
 export function show(main, { query }, signal) {
-  const model = { events: [], waiting: [], dropped: 0, isPaused: false, total: 0, unsaid: 0, signal, feed: null, following: null };
+  const model = {
+    events: [],
+    waiting: [],
+    dropped: 0,
+    isPaused: false,
+    total: 0,
+    unsaid: 0,
+    signal,
+    feed: null,
+    following: null,
+  };
   const view = frame(main, model, query);
   const refollow = () => followChosen(model, view);
-  view.form.addEventListener("input", settled(250, () => { draw(model, view); refollow(); }));
+  view.form.addEventListener(
+    "input",
+    settled(250, () => {
+      draw(model, view);
+      refollow();
+    }),
+  );
   view.form.addEventListener("submit", (event) => event.preventDefault());
   view.pause.addEventListener("click", () => togglePause(model, view));
   const speaking = setInterval(() => speak(model), ANNOUNCE_MS);
-  signal.addEventListener("abort", () => { clearInterval(speaking); model.following?.abort(); });
+  signal.addEventListener("abort", () => {
+    clearInterval(speaking);
+    model.following?.abort();
+  });
   refollow();
   draw(model, view);
 }
 
 function frame(main, model, query) {
-  const field = (name, words, extra = {}) => h("label", {}, h("span", {}, words),
-    h("input", { name, value: query.get(name) ?? "", autocomplete: "off", autocapitalize: "off", spellcheck: "false", ...extra }));
-  const form = h("form", { class: "filters", "aria-label": "Filters" },
-    field("domain", "Domain", { placeholder: "any" }), field("label", "Label", { placeholder: "any" }),
+  const field = (name, words, extra = {}) =>
+    h(
+      "label",
+      {},
+      h("span", {}, words),
+      h("input", {
+        name,
+        value: query.get(name) ?? "",
+        autocomplete: "off",
+        autocapitalize: "off",
+        spellcheck: "false",
+        ...extra,
+      }),
+    );
+  const form = h(
+    "form",
+    { class: "filters", "aria-label": "Filters" },
+    field("domain", "Domain", { placeholder: "any" }),
+    field("label", "Label", { placeholder: "any" }),
     field("by", "Signed by", { placeholder: "beginning of a key" }),
-    h("label", {}, h("span", {}, "Events"), h("select", { name: "type" },
-      h("option", { value: "" }, "all"),
-      h("option", { value: "reverted", selected: query.get("type") === "reverted" }, "reverted only"))));
+    h(
+      "label",
+      {},
+      h("span", {}, "Events"),
+      h(
+        "select",
+        { name: "type" },
+        h("option", { value: "" }, "all"),
+        h("option", { value: "reverted", selected: query.get("type") === "reverted" }, "reverted only"),
+      ),
+    ),
+  );
   const view = {
     form,
-    state: h("span", { role: "status" }), counted: h("span", { class: "counted" }),
+    state: h("span", { role: "status" }),
+    counted: h("span", { class: "counted" }),
     pause: h("button", { type: "button", class: "pause", "aria-pressed": "false" }, "Pause"),
-    waiting: h("p", { class: "waiting", role: "status" }), notes: h("div", {}),
-    list: h("ol", { class: "events", "aria-label": "Events, newest first" }), empty: h("div", {}),
+    waiting: h("p", { class: "waiting", role: "status" }),
+    notes: h("div", {}),
+    list: h("ol", { class: "events", "aria-label": "Events, newest first" }),
+    empty: h("div", {}),
   };
-  fill(main, heading("Live"),
-    h("div", { class: "live-bar" }, view.state, view.counted, view.pause), form, view.notes, view.waiting, view.empty, view.list);
+  fill(
+    main,
+    heading("Live"),
+    h("div", { class: "live-bar" }, view.state, view.counted, view.pause),
+    form,
+    view.notes,
+    view.waiting,
+    view.empty,
+    view.list,
+  );
   return view;
 }
 
@@ -63,14 +117,27 @@ function followChosen(model, view) {
   model.following?.abort();
   model.following = new AbortController();
   const wanted = {
-    domains: domain !== "" && isDomain(domain) ? [domain] : [], labels: label !== "" && isLabel(label) ? [label] : [], since,
+    domains: domain !== "" && isDomain(domain) ? [domain] : [],
+    labels: label !== "" && isLabel(label) ? [label] : [],
+    since,
   };
-  model.feed = follow(wanted, {
-    event: (event) => receive(model, view, event),
-    state: (state) => fill(view.state, badge(...STATES[state])),
-    restart: () => fill(view.notes, h("p", { class: "notice", role: "alert" },
-      "The node's store is another one than before, so what happened in between cannot be told. This begins again from now.")),
-  }, model.following.signal);
+  model.feed = follow(
+    wanted,
+    {
+      event: (event) => receive(model, view, event),
+      state: (state) => fill(view.state, badge(...STATES[state])),
+      restart: () =>
+        fill(
+          view.notes,
+          h(
+            "p",
+            { class: "notice", role: "alert" },
+            "The node's store is another one than before: what happened in between cannot be told. This begins anew.",
+          ),
+        ),
+    },
+    model.following.signal,
+  );
 }
 
 function receive(model, view, event) {
@@ -79,7 +146,10 @@ function receive(model, view, event) {
   const seen = { ...event, at: new Date() };
   if (model.isPaused) {
     model.waiting.push(seen);
-    if (model.waiting.length > KEPT) { model.waiting.shift(); model.dropped += 1; }
+    if (model.waiting.length > KEPT) {
+      model.waiting.shift();
+      model.dropped += 1;
+    }
   } else {
     keep(model, [seen]);
   }
@@ -95,21 +165,36 @@ function keep(model, events) {
 function schedule(model, view) {
   if (model.isScheduled) return;
   model.isScheduled = true;
-  requestAnimationFrame(() => { model.isScheduled = false; draw(model, view); });
+  requestAnimationFrame(() => {
+    model.isScheduled = false;
+    draw(model, view);
+  });
 }
 
 function draw(model, view) {
   const filters = chosen(view.form);
   view.counted.textContent = many(model.total, "event");
   const missed = model.dropped ? `, of which the oldest ${count(model.dropped)} are no longer kept` : "";
-  view.waiting.textContent = model.isPaused ? `Paused: ${many(model.waiting.length + model.dropped, "event")} waiting${missed}.` : "";
-  const shown = model.events.filter((event) => isWanted(event, filters)).slice(-SHOWN).reverse();
+  view.waiting.textContent = model.isPaused
+    ? `Paused: ${many(model.waiting.length + model.dropped, "event")} waiting${missed}.`
+    : "";
+  const shown = model.events
+    .filter((event) => isWanted(event, filters))
+    .slice(-SHOWN)
+    .reverse();
   arrange(view.list, shown);
-  fill(view.empty, shown.length === 0 && nothing(model.events.length
-    ? "Nothing of what came fits these filters." : "Nothing yet. What this node accepts from now on appears here."));
+  fill(
+    view.empty,
+    shown.length === 0 &&
+      nothing(
+        model.events.length
+          ? "Nothing of what came fits these filters."
+          : "Nothing yet. What this node accepts from now on appears here.",
+      ),
+  );
 }
 
-/** Have the list show these events. A row that stays is not touched, so that it neither flickers nor loses the focus. */
+/** Have the list show these events. A row that stays is not touched, so it neither flickers nor loses the focus. */
 function arrange(list, events) {
   const wanted = new Set(events.map((event) => event.cursor));
   for (const each of [...list.children]) if (!wanted.has(each.dataset.cursor)) each.remove();
@@ -122,19 +207,33 @@ function arrange(list, events) {
 
 function isWanted(event, { domain, label, by, type }) {
   if (type !== "" && event.type !== type) return false;
-  return (domain === "" || event.domain === domain) && (label === "" || event.label === label)
-    && event.record.signedby.startsWith(by.trim().toLowerCase());
+  return (
+    (domain === "" || event.domain === domain) &&
+    (label === "" || event.label === label) &&
+    event.record.signedby.startsWith(by.trim().toLowerCase())
+  );
 }
 
 function row(event) {
   const isReverted = event.type === "reverted";
-  return h("li", { class: `event ${event.type}`, dataset: { seq: event.seq, cursor: event.cursor } },
-    h("p", { class: "event-line" },
+  return h(
+    "li",
+    { class: `event ${event.type}`, dataset: { seq: event.seq, cursor: event.cursor } },
+    h(
+      "p",
+      { class: "event-line" },
       h("time", { datetime: event.at.toISOString() }, event.at.toTimeString().slice(0, 8)),
       badge(isReverted ? "bad" : "good", isReverted ? "Reverted" : "Accepted"),
-      labelLink(event.domain, event.label), h("span", { class: "in" }, "in "), domainLink(event.domain), h("span", { class: "in" }, "by "), keyChip(event.record.signedby)),
-    isReverted && h("p", { class: "reason" }, `Its head was taken back (${short(event.previous)}): ${plain(event.reason ?? "")}.`),
-    h("p", { class: "summary" }, h("bdi", {}, plain(summary(contentOf(event.record), 200)))));
+      labelLink(event.domain, event.label),
+      h("span", { class: "in" }, "in "),
+      domainLink(event.domain),
+      h("span", { class: "in" }, "by "),
+      keyChip(event.record.signedby),
+    ),
+    isReverted &&
+      h("p", { class: "reason" }, `Its head was taken back (${short(event.previous)}): ${plain(event.reason ?? "")}.`),
+    h("p", { class: "summary" }, h("bdi", {}, plain(summary(contentOf(event.record), 200)))),
+  );
 }
 
 function togglePause(model, view) {

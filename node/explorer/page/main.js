@@ -48,14 +48,18 @@ function arrive(main) {
 
 const missing = {
   title: () => "Nothing here",
-  show: (main) => fill(main, h("h1", { tabindex: "-1" }, "Nothing here"), h("p", {}, "The explorer has no such part. ",
-    h("a", { href: "#/" }, "Go to the overview"), ".")),
+  show: (main) =>
+    fill(
+      main,
+      h("h1", { tabindex: "-1" }, "Nothing here"),
+      h("p", {}, "The explorer has no such part. ", h("a", { href: "#/" }, "Go to the overview"), "."),
+    ),
 };
 
 function markPart(name) {
   const part = name === "label" ? "browse" : name;
   for (const link of document.querySelectorAll("#parts a")) {
-    const isCurrent = (placeOf(link.hash).view) === part;
+    const isCurrent = placeOf(link.hash).view === part;
     if (isCurrent) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }

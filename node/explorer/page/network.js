@@ -26,8 +26,16 @@ export async function show(main, _place, signal) {
     const flows = now.peers.map((peer) => flowOf(peer, before, now));
     drawn.show(now.peers, flows);
     figure.hidden = now.peers.length === 0;
-    fill(empty, now.peers.length === 0 && nothing("This node has no peers yet. ",
-      "Its operator adds one with ", h("code", {}, "dnarc peers add URL --pull"), "."));
+    fill(
+      empty,
+      now.peers.length === 0 &&
+        nothing(
+          "This node has no peers yet. ",
+          "Its operator adds one with ",
+          h("code", {}, "dnarc peers add URL --pull"),
+          ".",
+        ),
+    );
     fill(links, linksTable(now.peers, flows));
     before = now;
   });
@@ -46,26 +54,49 @@ function flowOf(peer, before, now) {
 function legend() {
   const line = (kind, words) => h("span", { class: `sample ${kind}` }, words);
   return [
-    line("eager", "eager: new records go at once"), line("lazy", "lazy: told first, sent when wanted"),
-    line("none", "no link now"), h("span", { class: "sample out" }, "going out"), h("span", { class: "sample in" }, "coming in"),
+    line("eager", "eager: new records go at once"),
+    line("lazy", "lazy: told first, sent when wanted"),
+    line("none", "no link now"),
+    h("span", { class: "sample out" }, "going out"),
+    h("span", { class: "sample in" }, "coming in"),
   ];
 }
 
 function linksTable(peers, flows) {
   if (peers.length === 0) return nothing("None.");
-  const columns = ["Peer", "State", "Link", "Direction", { name: "Out", class: "number" }, { name: "In", class: "number" }, "Round trip", "Sets"];
-  return table("Links", columns, peers.map((peer, at) => [
-    h("span", { class: "peer" }, peer.key && glyph(peer.key), h("bdi", {}, plain(peer.name))),
-    stateBadge(peer), linkWords(peer.link), directionWords(peer),
-    amount(peer.link?.sent, flows[at].outRate, peer.link?.bytes_out), amount(peer.link?.received, flows[at].inRate, peer.link?.bytes_in),
-    (peer.link?.round_trip_s ?? null) === null ? "–" : `${rounded(peer.link.round_trip_s * 1000)} ms`,
-    agreementWords(peer.agreement),
-  ]));
+  const columns = [
+    "Peer",
+    "State",
+    "Link",
+    "Direction",
+    { name: "Out", class: "number" },
+    { name: "In", class: "number" },
+    "Round trip",
+    "Sets",
+  ];
+  return table(
+    "Links",
+    columns,
+    peers.map((peer, at) => [
+      h("span", { class: "peer" }, peer.key && glyph(peer.key), h("bdi", {}, plain(peer.name))),
+      stateBadge(peer),
+      linkWords(peer.link),
+      directionWords(peer),
+      amount(peer.link?.sent, flows[at].outRate, peer.link?.bytes_out),
+      amount(peer.link?.received, flows[at].inRate, peer.link?.bytes_in),
+      (peer.link?.round_trip_s ?? null) === null ? "–" : `${rounded(peer.link.round_trip_s * 1000)} ms`,
+      agreementWords(peer.agreement),
+    ]),
+  );
 }
 
 function linkWords(link) {
   if (link === null) return "–";
-  return [link.direction === "accepted" ? "they dialled" : "we dialled", ", ", link.is_eager ? badge("good", "eager") : badge("", "lazy")];
+  return [
+    link.direction === "accepted" ? "they dialled" : "we dialled",
+    ", ",
+    link.is_eager ? badge("good", "eager") : badge("", "lazy"),
+  ];
 }
 
 function amount(records, rate, size) {

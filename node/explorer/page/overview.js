@@ -19,7 +19,9 @@ export async function show(main, _place, signal) {
   let before = null;
   await repeat(INTERVAL_MS, signal, async () => {
     const [node, problems, peers] = await Promise.all([
-      get("/node", { signal }), getHealth({ signal }), get("/peers", { signal }),
+      get("/node", { signal }),
+      getHealth({ signal }),
+      get("/peers", { signal }),
     ]);
     const now = { at: performance.now(), records: total(node) };
     if (before !== null) parts.rate.add(Math.max(0, now.records - before.records) / ((now.at - before.at) / 1000));
@@ -28,24 +30,44 @@ export async function show(main, _place, signal) {
     showNode(parts, node, problems);
     showDomains(parts.domains, node.domains);
     const read = readPeers(peers);
-    fill(parts.step, read.length ? [count(read.filter((peer) => peer.isInStep).length), h("small", {}, ` of ${count(read.length)}`)] : "–");
+    fill(
+      parts.step,
+      read.length
+        ? [count(read.filter((peer) => peer.isInStep).length), h("small", {}, ` of ${count(read.length)}`)]
+        : "–",
+    );
     fill(parts.peers, peersTable(read));
   });
 }
 
 function frame(main) {
   const parts = {
-    identity: h("div", { class: "identity" }), health: h("div", {}), records: h("strong", {}), domainCount: h("strong", {}),
-    step: h("strong", {}), rateNow: h("strong", {}, "–"), rate: sparkline("records a second"),
-    domains: h("div", {}), peers: h("div", {}),
+    identity: h("div", { class: "identity" }),
+    health: h("div", {}),
+    records: h("strong", {}),
+    domainCount: h("strong", {}),
+    step: h("strong", {}),
+    rateNow: h("strong", {}, "–"),
+    rate: sparkline("records a second"),
+    domains: h("div", {}),
+    peers: h("div", {}),
   };
-  fill(main,
-    heading("This node"), parts.identity, parts.health,
-    h("div", { class: "figures" },
-      figure("Records", parts.records), figure("Domains", parts.domainCount), figure("Peers in step", parts.step),
-      h("div", { class: "figure wide" }, h("span", {}, "Records a second"), parts.rateNow, parts.rate.element)),
+  fill(
+    main,
+    heading("This node"),
+    parts.identity,
+    parts.health,
+    h(
+      "div",
+      { class: "figures" },
+      figure("Records", parts.records),
+      figure("Domains", parts.domainCount),
+      figure("Peers in step", parts.step),
+      h("div", { class: "figure wide" }, h("span", {}, "Records a second"), parts.rateNow, parts.rate.element),
+    ),
     card("Domains", parts.domains),
-    card("Peers", parts.peers));
+    card("Peers", parts.peers),
+  );
   return parts;
 }
 
@@ -61,11 +83,16 @@ function showRate(parts, before, now) {
 function showNode(parts, node, problems) {
   if (parts.identity.dataset.node !== node.node) {
     parts.identity.dataset.node = node.node;
-    fill(parts.identity, glyph(node.node),
-      h("code", { class: "node-key" }, node.node), copyButton(node.node, "the node's key"),
-      h("span", { class: "since" }));
+    fill(
+      parts.identity,
+      glyph(node.node),
+      h("code", { class: "node-key" }, node.node),
+      copyButton(node.node, "the node's key"),
+      h("span", { class: "since" }),
+    );
   }
-  parts.identity.querySelector(".since").textContent = `up for ${duration(node.time - node.started, 2)} · version ${node.version}`;
+  parts.identity.querySelector(".since").textContent =
+    `up for ${duration(node.time - node.started, 2)} · version ${node.version}`;
   fill(parts.records, count(total(node)));
   fill(parts.domainCount, count(Object.keys(node.domains).length));
   const skew = Date.now() / 1000 - node.time;
@@ -73,9 +100,20 @@ function showNode(parts, node, problems) {
   const text = all.join("\n");
   if (parts.health.dataset.text === text) return;
   parts.health.dataset.text = text;
-  fill(parts.health, all.length === 0
-    ? h("p", { class: "well" }, badge("good", "Well"), " Nothing is wrong with this node.")
-    : h("div", { class: "problem", role: "alert" }, h("ul", {}, all.map((problem) => h("li", {}, problem)))));
+  fill(
+    parts.health,
+    all.length === 0
+      ? h("p", { class: "well" }, badge("good", "Well"), " Nothing is wrong with this node.")
+      : h(
+          "div",
+          { class: "problem", role: "alert" },
+          h(
+            "ul",
+            {},
+            all.map((problem) => h("li", {}, problem)),
+          ),
+        ),
+  );
 }
 
 function skewWords(skew) {
@@ -84,17 +122,25 @@ function skewWords(skew) {
 }
 
 function showDomains(place, domains) {
-  const names = Object.keys(domains).sort((one, other) => domains[other].count - domains[one].count || (one < other ? -1 : 1));
+  const names = Object.keys(domains).sort(
+    (one, other) => domains[other].count - domains[one].count || (one < other ? -1 : 1),
+  );
   if (names.length === 0) {
     fill(place, nothing("This node holds nothing yet. ", h("a", { href: "#/write" }, "Write the first claim"), "."));
     return;
   }
-  const rows = names.slice(0, DOMAINS_SHOWN).map((name) => [
-    domainLink(name), count(domains[name].count), domains[name].newest === null ? "–" : when(domains[name].newest),
-    h("code", { class: "fingerprint" }, domains[name].fingerprint),
-  ]);
+  const rows = names
+    .slice(0, DOMAINS_SHOWN)
+    .map((name) => [
+      domainLink(name),
+      count(domains[name].count),
+      domains[name].newest === null ? "–" : when(domains[name].newest),
+      h("code", { class: "fingerprint" }, domains[name].fingerprint),
+    ]);
   const rest = names.length - rows.length;
-  fill(place,
+  fill(
+    place,
     table("Domains", ["Domain", { name: "Records", class: "number" }, "Newest", "Fingerprint"], rows),
-    rest > 0 && h("p", {}, h("a", { href: hrefTo("browse") }, `and ${many(rest, "more domain")}`)));
+    rest > 0 && h("p", {}, h("a", { href: hrefTo("browse") }, `and ${many(rest, "more domain")}`)),
+  );
 }

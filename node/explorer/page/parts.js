@@ -44,10 +44,13 @@ export function when(seconds) {
 
 /** A key by its beginning and a small picture made of it, so that two are told apart at a glance. */
 export function keyChip(key, { full = false } = {}) {
-  return h("span", { class: "key", title: key },
+  return h(
+    "span",
+    { class: "key", title: key },
     glyph(key),
     h("code", {}, full ? key : short(key)),
-    key === mine()?.public && h("span", { class: "you" }, "you"));
+    key === mine()?.public && h("span", { class: "you" }, "you"),
+  );
 }
 
 export const hueOf = (hex) => (parseInt(hex.slice(0, 6), 16) || 0) % 360;
@@ -64,15 +67,28 @@ export function glyph(key) {
 }
 
 export function copyButton(text, what) {
-  const button = h("button", {
-    type: "button", class: "copy", "aria-label": `Copy ${what}`, title: `Copy ${what}`,
-    onclick: async () => {
-      const done = await navigator.clipboard?.writeText(text).then(() => true, () => false) ?? false;
-      button.textContent = done ? "Copied" : "Not allowed";
-      announce(done ? `${what} copied` : "the browser does not allow copying here");
-      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  const button = h(
+    "button",
+    {
+      type: "button",
+      class: "copy",
+      "aria-label": `Copy ${what}`,
+      title: `Copy ${what}`,
+      onclick: async () => {
+        const done =
+          (await navigator.clipboard?.writeText(text).then(
+            () => true,
+            () => false,
+          )) ?? false;
+        button.textContent = done ? "Copied" : "Not allowed";
+        announce(done ? `${what} copied` : "the browser does not allow copying here");
+        setTimeout(() => {
+          button.textContent = "Copy";
+        }, 1500);
+      },
     },
-  }, "Copy");
+    "Copy",
+  );
   return button;
 }
 
@@ -93,9 +109,12 @@ export const coded = (text) => text.split("`").map((part, at) => (at % 2 ? h("co
 /** A refusal: its code, its sentence, and what to do about it. */
 export function problemBox(problem) {
   const code = problem.code ?? "internal";
-  return h("div", { class: "problem", role: "alert" },
+  return h(
+    "div",
+    { class: "problem", role: "alert" },
     h("p", {}, h("code", { class: "code" }, code), " ", h("span", {}, plain(problem.message))),
-    h("p", { class: "remedy" }, coded(remedyOf(code))));
+    h("p", { class: "remedy" }, coded(remedyOf(code))),
+  );
 }
 
 /** Where there is nothing to show, a sentence that says why. */
@@ -109,21 +128,42 @@ export function card(title, ...content) {
   return h("section", { class: "card", "aria-labelledby": id }, h("h2", { id }, title), content);
 }
 
-/** A table that scrolls by itself where it is too wide, and becomes a list on a phone; because of that its roles are said,
- * which a browser would forget otherwise. `columns` are names, or `{name, class}`. */
+/** A table that scrolls by itself where it is too wide, and becomes a list on a phone; because of that its roles are
+ * said, which a browser would forget otherwise. `columns` are names, or `{name, class}`. */
 export function table(caption, columns, rows) {
   const heads = columns.map((column) => (typeof column === "string" ? { name: column } : column));
-  const cells = (row) => row.map((cell, at) => h("td", { role: "cell", class: heads[at].class, dataset: { name: heads[at].name } }, cell));
-  return h("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" },
-    h("table", { role: "table" },
+  const cells = (row) =>
+    row.map((cell, at) => h("td", { role: "cell", class: heads[at].class, dataset: { name: heads[at].name } }, cell));
+  return h(
+    "div",
+    { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" },
+    h(
+      "table",
+      { role: "table" },
       h("caption", { class: "visually-hidden" }, caption),
-      h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
-        heads.map((head) => h("th", { role: "columnheader", scope: "col", class: head.class }, head.name)))),
-      h("tbody", { role: "rowgroup" }, rows.map((row) => h("tr", { role: "row" }, cells(row))))));
+      h(
+        "thead",
+        { role: "rowgroup" },
+        h(
+          "tr",
+          { role: "row" },
+          heads.map((head) => h("th", { role: "columnheader", scope: "col", class: head.class }, head.name)),
+        ),
+      ),
+      h(
+        "tbody",
+        { role: "rowgroup" },
+        rows.map((row) => h("tr", { role: "row" }, cells(row))),
+      ),
+    ),
+  );
 }
 
 /** Names and values. */
 export function facts(...pairs) {
-  return h("dl", { class: "facts" },
-    pairs.filter(Boolean).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  return h(
+    "dl",
+    { class: "facts" },
+    pairs.filter(Boolean).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
 }

@@ -13,17 +13,25 @@ const STATES = {
   listed: ["", "by http"],
 };
 
-/** The answer of `GET /peers`, read: `{name, key, push, pull, accept, state, error, link, lag_s, agreement, isInStep}` each.
- * `link` is null where none is up now. A peer that only dials us and does not now, or is synced by plain HTTP, has none. */
+/** The answer of `GET /peers`, read: `{name, key, push, pull, accept, state, error, link, lag_s, agreement, isInStep}`
+ * each. `link` is null where none is up: with a peer that is away, or that is synced by plain HTTP. */
 export function readPeers(answer) {
   return answer.map((peer) => {
     const isUp = peer.link !== null && peer.link.state !== "down";
     const isHttp = /^https?:/.test(peer.url ?? "");
     const agreement = agreementOf(peer.domains, peer.link?.differing ?? 0);
     return {
-      name: peer.url ?? `key ${short(peer.key)}`, key: peer.key, push: peer.push, pull: peer.pull, accept: peer.accept,
-      state: peer.link?.state ?? (isHttp ? "listed" : "away"), error: peer.link?.error ?? null, link: isUp ? peer.link : null,
-      lag_s: peer.lag_s, agreement, isInStep: agreement.known > 0 && agreement.differs === 0,
+      name: peer.url ?? `key ${short(peer.key)}`,
+      key: peer.key,
+      push: peer.push,
+      pull: peer.pull,
+      accept: peer.accept,
+      state: peer.link?.state ?? (isHttp ? "listed" : "away"),
+      error: peer.link?.error ?? null,
+      link: isUp ? peer.link : null,
+      lag_s: peer.lag_s,
+      agreement,
+      isInStep: agreement.known > 0 && agreement.differs === 0,
     };
   });
 }
@@ -58,11 +66,21 @@ export const lagWords = ({ lag_s }) => (lag_s === null ? "–" : `${duration(lag
 
 export function peersTable(peers) {
   if (peers.length === 0) {
-    return nothing("No peers: this node talks to nobody yet. Its operator adds one with ",
-      h("code", {}, "dnarc peers add URL --pull"), ".");
+    return nothing(
+      "No peers: this node talks to nobody yet. Its operator adds one with ",
+      h("code", {}, "dnarc peers add URL --pull"),
+      ".",
+    );
   }
-  return table("Peers", ["Peer", "Direction", "State", "Sets", "Last agreed"], peers.map((peer) => [
-    h("span", { class: "peer" }, peer.key && glyph(peer.key), h("bdi", {}, plain(peer.name))),
-    directionWords(peer), stateBadge(peer), agreementWords(peer.agreement), lagWords(peer),
-  ]));
+  return table(
+    "Peers",
+    ["Peer", "Direction", "State", "Sets", "Last agreed"],
+    peers.map((peer) => [
+      h("span", { class: "peer" }, peer.key && glyph(peer.key), h("bdi", {}, plain(peer.name))),
+      directionWords(peer),
+      stateBadge(peer),
+      agreementWords(peer.agreement),
+      lagWords(peer),
+    ]),
+  );
 }

@@ -1,5 +1,5 @@
-// The picture of the network: peers in a ring around this node, a line for each link, and dots that move along it, about
-// as many as the records that went by. Who asked the system for less motion sees the lines and the figures alone.
+// The picture of the network: peers in a ring around this node, a line for each link, and dots that move along it,
+// about as many as the records that went by. Who asked the system for less motion sees the lines and the figures alone.
 
 import { fill, s } from "./dom.js";
 import { clip, rounded } from "./format.js";
@@ -26,11 +26,19 @@ export function picture(key, signal) {
     const places = shown.map((_, at) => placeOf(at, shown.length, frame));
     element.setAttribute("viewBox", `0 0 ${frame.width} ${frame.height}`);
     element.setAttribute("aria-label", words(peers));
-    fill(element,
-      shown.map((peer, at) => edge(peer, places[at], frame)), dots,
+    fill(
+      element,
+      shown.map((peer, at) => edge(peer, places[at], frame)),
+      dots,
       shown.map((peer, at) => station(peer, places[at], flows[at])),
       centre(key, frame),
-      peers.length > shown.length && s("text", { class: "more", x: frame.width - 12, y: frame.height - 12 }, `and ${peers.length - shown.length} more`));
+      peers.length > shown.length &&
+        s(
+          "text",
+          { class: "more", x: frame.width - 12, y: frame.height - 12 },
+          `and ${peers.length - shown.length} more`,
+        ),
+    );
     if (!still.matches) shown.forEach((peer, at) => launch(traffic, places[at], flows[at], frame));
   };
   return { element, show };
@@ -39,12 +47,17 @@ export function picture(key, signal) {
 function words(peers) {
   const linked = peers.filter((peer) => peer.link !== null);
   const eager = linked.filter((peer) => peer.link.is_eager).length;
-  return `This node and ${peers.length} peers: ${linked.length} linked, ${eager} of them eager. The table below says more.`;
+  return `This node and ${peers.length} peers: ${linked.length} linked, ${eager} of them eager. See the table below.`;
 }
 
 function placeOf(at, size, { width, height, rx, ry }) {
-  const angle = (at / size) * 2 * Math.PI - Math.PI / 2 + (size === 2 ? Math.PI / 2 : 0) + (size === 1 ? Math.PI / 2 : 0);
-  return { x: width / 2 + rx * Math.cos(angle), y: height / 2 + ry * Math.sin(angle), isAbove: Math.sin(angle) < -0.01 };
+  const angle =
+    (at / size) * 2 * Math.PI - Math.PI / 2 + (size === 2 ? Math.PI / 2 : 0) + (size === 1 ? Math.PI / 2 : 0);
+  return {
+    x: width / 2 + rx * Math.cos(angle),
+    y: height / 2 + ry * Math.sin(angle),
+    isAbove: Math.sin(angle) < -0.01,
+  };
 }
 
 const middle = ({ width, height }) => ({ x: width / 2, y: height / 2 });
@@ -58,26 +71,43 @@ function edge(peer, place, frame) {
 /** A peer, its name on the side that no line comes from. */
 function station(peer, { x, y, isAbove }, flow) {
   const hue = hueOf(peer.key ?? "0");
-  const figures = [flow.outRate > 0 && `↑ ${rounded(flow.outRate)}/s`, flow.inRate > 0 && `↓ ${rounded(flow.inRate)}/s`].filter(Boolean).join("  ");
-  return s("g", { class: `station ${peer.state}` },
+  const rates = [
+    ["↑", flow.outRate],
+    ["↓", flow.inRate],
+  ];
+  const figures = rates.filter(([, rate]) => rate > 0).map(([arrow, rate]) => `${arrow} ${rounded(rate)}/s`);
+  return s(
+    "g",
+    { class: `station ${peer.state}` },
     s("circle", { class: "ring", cx: x, cy: y, r: 19 }),
     picturedKey(peer.key, x, y, 20, hue),
-    s("text", { class: "station-name", x, y: isAbove ? y - 44 : y + 38 }, clip(plain(peer.name.replace(/^\w+:\/\//, "")), NAME_SIZE)),
-    s("text", { class: "rate", x, y: isAbove ? y - 28 : y + 55 }, figures || stateWords(peer)));
+    s(
+      "text",
+      { class: "station-name", x, y: isAbove ? y - 44 : y + 38 },
+      clip(plain(peer.name.replace(/^\w+:\/\//, "")), NAME_SIZE),
+    ),
+    s("text", { class: "rate", x, y: isAbove ? y - 28 : y + 55 }, figures.join("  ") || stateWords(peer)),
+  );
 }
 
 function picturedKey(key, x, y, size, hue) {
   if (!key) return s("circle", { class: "unknown", cx: x, cy: y, r: 4 });
   const drawn = glyph(key);
-  for (const [name, value] of Object.entries({ x: x - size / 2, y: y - size / 2, width: size, height: size })) drawn.setAttribute(name, value);
+  for (const [name, value] of Object.entries({ x: x - size / 2, y: y - size / 2, width: size, height: size }))
+    drawn.setAttribute(name, value);
   drawn.style.setProperty("--hue", hue);
   return drawn;
 }
 
 function centre(key, frame) {
   const { x, y } = middle(frame);
-  return s("g", { class: "centre" },
-    s("circle", { class: "ring", cx: x, cy: y, r: 34 }), picturedKey(key, x, y, 38, hueOf(key)), s("title", {}, "this node"));
+  return s(
+    "g",
+    { class: "centre" },
+    s("circle", { class: "ring", cx: x, cy: y, r: 34 }),
+    picturedKey(key, x, y, 38, hueOf(key)),
+    s("title", {}, "this node"),
+  );
 }
 
 /** Send dots along a line, spread over the time until the next look. */
@@ -98,7 +128,11 @@ function animate(group, signal) {
   const step = (now) => {
     for (const dot of moving) {
       const share = (now - dot.at) / DOT_MS;
-      if (share > 1) { dot.element.remove(); moving.delete(dot); continue; }
+      if (share > 1) {
+        dot.element.remove();
+        moving.delete(dot);
+        continue;
+      }
       dot.element.setAttribute("visibility", share < 0 ? "hidden" : "visible");
       dot.element.setAttribute("cx", dot.begin.x + (dot.end.x - dot.begin.x) * share);
       dot.element.setAttribute("cy", dot.begin.y + (dot.end.y - dot.begin.y) * share);
@@ -110,7 +144,10 @@ function animate(group, signal) {
     const element = s("circle", { class: `dot ${kind}`, r: 3.6, visibility: "hidden" });
     group.append(element);
     moving.add({ begin, end, element, at: performance.now() + delay });
-    if (!isRunning) { isRunning = true; requestAnimationFrame(step); }
+    if (!isRunning) {
+      isRunning = true;
+      requestAnimationFrame(step);
+    }
   };
   return { add };
 }

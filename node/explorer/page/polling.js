@@ -4,9 +4,10 @@ import { fill, h } from "./dom.js";
 
 const SHARE = 8;
 
-/** Do `work` now and then every `interval` milliseconds until the signal ends it; not while the page is hidden, and less
- * often where it takes the node long, so that looking never becomes a burden. Where the node does not answer, that is
- * said in the corner of the page, and it is tried again. The first run is awaited, and throws what the node refuses. */
+/** Do `work` now and then every `interval` milliseconds until the signal ends it; not while the page is hidden, and
+ * less often where it takes the node long, so that looking never becomes a burden. Where the node does not answer, that
+ * is said in the corner of the page, and it is tried again. The first run is awaited, and throws what the node refuses.
+ * */
 export async function repeat(interval, signal, work) {
   let wait = interval;
   const timed = async () => {
@@ -41,6 +42,16 @@ export function reached(isReached, error = null) {
   const reach = document.getElementById("reach");
   if (reach.dataset.state === String(isReached)) return;
   reach.dataset.state = String(isReached);
-  fill(reach, isReached ? null : h("span", { class: "lost" }, error?.code === "unreachable" || error === null
-    ? "The node does not answer. Trying again." : `The node refuses: ${error.code ?? "error"}`));
+  fill(
+    reach,
+    isReached
+      ? null
+      : h(
+          "span",
+          { class: "lost" },
+          error?.code === "unreachable" || error === null
+            ? "The node does not answer. Trying again."
+            : `The node refuses: ${error.code ?? "error"}`,
+        ),
+  );
 }

@@ -6,7 +6,6 @@ export const OWN_KEYS = ["domain", "label", "signedby", "timestamp", "newowner",
 
 const KEY_OR_ID = /^[0-9a-f]{64}$/;
 const DOMAIN = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
-// eslint-disable-next-line no-control-regex -- these are the characters that no label may hold
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 export const isKey = (text) => KEY_OR_ID.test(text);
@@ -20,7 +19,8 @@ export function isLabel(text) {
 
 export const bytesOf = (text) => new TextEncoder().encode(text);
 
-export const hexOf = (bytes) => Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
+export const hexOf = (bytes) =>
+  Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 export function ofHex(text) {
   return Uint8Array.from(text.match(/../g) ?? [], (pair) => parseInt(pair, 16));
@@ -43,8 +43,8 @@ export async function idOf(record) {
   return hexOf(await crypto.subtle.digest("SHA-256", bytesOf(canonical(record))));
 }
 
-/** What this browser finds: `{state: "good" | "bad" | "unknown", why}`. Nothing that the node says is believed: bytes are
- * spelled anew from the record, hashed, and the signature is checked over them. */
+/** What this browser finds: `{state: "good" | "bad" | "unknown", why}`. Nothing that the node says is believed: bytes
+ * are spelled anew from the record, hashed, and the signature is checked over them. */
 export async function check(record, signature, id) {
   const missing = whyNoCrypto();
   if (missing !== null) return { state: "unknown", why: missing };
@@ -61,7 +61,9 @@ export async function check(record, signature, id) {
       return { state: "bad", why: "the node shows it under an id that is not the hash of its bytes" };
     }
     const isGood = await crypto.subtle.verify("Ed25519", key, ofHex(signature), bytes);
-    return isGood ? { state: "good", why: "" } : { state: "bad", why: "the key in `signedby` did not sign these bytes" };
+    return isGood
+      ? { state: "good", why: "" }
+      : { state: "bad", why: "the key in `signedby` did not sign these bytes" };
   } catch (error) {
     return { state: "bad", why: error.message };
   }

@@ -6,8 +6,8 @@ export function byOrderKey(one, other) {
   return one.record.timestamp - other.record.timestamp || (one.id < other.id ? -1 : one.id > other.id ? 1 : 0);
 }
 
-/** Judge a label's records, `[{id, record}]`. Gives, oldest first, `{entry, verdict, after}`: `after` is the entry of the
- * record accepted last before it, or null. */
+/** Judge a label's records, `[{id, record}]`. Gives, oldest first, `{entry, verdict, after}`: `after` is the entry of
+ * the record accepted last before it, or null. */
 export function replay(entries) {
   const named = new Set();
   let tip = null;

@@ -11,7 +11,12 @@ const SAMPLES_MIN = 12; // a young curve is stretched, so that there is somethin
 /** A curve that grows to the right: `{element, add(value)}`. `what` is what is counted, `records a second`, say. */
 export function sparkline(what) {
   const values = [];
-  const element = s("svg", { class: "sparkline", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", preserveAspectRatio: "none" });
+  const element = s("svg", {
+    class: "sparkline",
+    viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+    role: "img",
+    preserveAspectRatio: "none",
+  });
   const add = (value) => {
     values.push(value);
     if (values.length > SAMPLES) values.shift();
@@ -28,7 +33,9 @@ function draw(element, values) {
   const begin = WIDTH - step * (values.length - 1);
   const points = values.map((value, at) => [begin + at * step, HEIGHT - 3 - (value / highest) * (HEIGHT - 8)]);
   const line = points.map(([x, y], at) => `${at ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
-  fill(element,
+  fill(
+    element,
     s("path", { class: "area", d: `${line}L${WIDTH} ${HEIGHT}L${begin.toFixed(1)} ${HEIGHT}Z` }),
-    s("path", { class: "line", d: line, "vector-effect": "non-scaling-stroke" }));
+    s("path", { class: "line", d: line, "vector-effect": "non-scaling-stroke" }),
+  );
 }

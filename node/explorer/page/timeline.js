@@ -23,8 +23,15 @@ export function timeline(newest, all, { head }) {
   const rows = newest.map((judged, at) => {
     const mark = h("span", { class: "mark" }, "Checking the signature…");
     marks.set(judged.entry.id, mark);
-    return h("li", { class: `entry ${isAccepted(judged.verdict) ? "won" : "lost"}`, dataset: { verdict: judged.verdict, id: judged.entry.id } },
-      gutter(plan.rows[at], plan.width, judged), described(judged, judged.entry.id === head, mark));
+    return h(
+      "li",
+      {
+        class: `entry ${isAccepted(judged.verdict) ? "won" : "lost"}`,
+        dataset: { verdict: judged.verdict, id: judged.entry.id },
+      },
+      gutter(plan.rows[at], plan.width, judged),
+      described(judged, judged.entry.id === head, mark),
+    );
   });
   const element = h("ol", { class: "timeline", reversed: true, start: all.length }, rows);
   return { element, mark: (id, finding) => showFinding(marks.get(id), finding) };
@@ -32,14 +39,31 @@ export function timeline(newest, all, { head }) {
 
 function described({ entry, verdict, after }, isHead, mark) {
   const { record } = entry;
-  return h("article", { "aria-label": `${VERDICT_NAMES[verdict]}${isHead ? ", the head" : ""}` },
-    h("p", { class: "entry-line" }, verdictBadge(verdict), isHead && badge("good", "Head"), " ", when(record.timestamp), " by ", keyChip(record.signedby)),
-    h("p", { class: "reason" }, coded(`${isAccepted(verdict) ? "Accepted" : "Refused"}: ${REASONS[verdict]}.`),
-      record.newowner !== undefined && [" Offered to ", keyChip(record.newowner), "."]),
-    entry.verdict !== verdict && h("p", { class: "problem" }, `The node says ${entry.verdict}; this browser's own replay says ${verdict}.`),
+  return h(
+    "article",
+    { "aria-label": `${VERDICT_NAMES[verdict]}${isHead ? ", the head" : ""}` },
+    h(
+      "p",
+      { class: "entry-line" },
+      verdictBadge(verdict),
+      isHead && badge("good", "Head"),
+      " ",
+      when(record.timestamp),
+      " by ",
+      keyChip(record.signedby),
+    ),
+    h(
+      "p",
+      { class: "reason" },
+      coded(`${isAccepted(verdict) ? "Accepted" : "Refused"}: ${REASONS[verdict]}.`),
+      record.newowner !== undefined && [" Offered to ", keyChip(record.newowner), "."],
+    ),
+    entry.verdict !== verdict &&
+      h("p", { class: "problem" }, `The node says ${entry.verdict}; this browser's own replay says ${verdict}.`),
     content(record, verdict, after),
     mark,
-    h("details", { class: "raw" }, h("summary", {}, "The record itself"), raw(entry, after)));
+    h("details", { class: "raw" }, h("summary", {}, "The record itself"), raw(entry, after)),
+  );
 }
 
 /** What a record claims: as an accepted one follows another, only what is new about it. */
@@ -56,14 +80,19 @@ function raw(entry, after) {
       ["Signature", hexValue(entry.signature, "the signature")],
       entry.record.prev !== undefined && ["Follows (prev)", h("code", {}, entry.record.prev)],
       after !== null && ["Judged after", h("code", {}, after.id)],
-      ["Received here", when(entry.received)]),
+      ["Received here", when(entry.received)],
+    ),
     h("p", { class: "hint" }, "What was signed, byte by byte:"),
     h("pre", { class: "bytes", tabindex: "0" }, h("bdi", {}, canonical(entry.record))),
   ];
 }
 
 function showFinding(mark, { state, why }) {
-  const words = { good: "Signature proven in this browser", bad: `Not proven: ${why}`, unknown: `Signature not checked: ${why}` };
+  const words = {
+    good: "Signature proven in this browser",
+    bad: `Not proven: ${why}`,
+    unknown: `Signature not checked: ${why}`,
+  };
   mark.className = `mark ${state}`;
   mark.textContent = words[state];
 }
@@ -76,17 +105,28 @@ function gutter({ node, through, up, down, turns }, width, { entry, verdict }) {
     ...through.map(({ lane, owner }) => line(lane, 0, "100%", owner)),
     up && line(node, 0, NODE, up.owner),
     down && line(node, NODE, "100%", down.owner),
-    ...turns.map((lane) => s("path", {
-      class: "lane", d: `M${x} ${NODE}C${x} ${NODE - 14} ${xOf(lane)} ${NODE - 10} ${xOf(lane)} 0`,
-    })),
+    ...turns.map((lane) =>
+      s("path", {
+        class: "lane",
+        d: `M${x} ${NODE}C${x} ${NODE - 14} ${xOf(lane)} ${NODE - 10} ${xOf(lane)} 0`,
+      }),
+    ),
   ];
-  return s("svg", { class: "gutter", width: LEFT * 2 + (width - 1) * LANE, height: "100%", "aria-hidden": "true" },
-    lines, shape(verdict, x, hueOf(entry.record.signedby)));
+  return s(
+    "svg",
+    { class: "gutter", width: LEFT * 2 + (width - 1) * LANE, height: "100%", "aria-hidden": "true" },
+    lines,
+    shape(verdict, x, hueOf(entry.record.signedby)),
+  );
 }
 
 function line(lane, from, to, owner) {
   return s("line", {
-    class: owner === null ? "lane" : "lane owned", x1: xOf(lane), x2: xOf(lane), y1: from, y2: to,
+    class: owner === null ? "lane" : "lane owned",
+    x1: xOf(lane),
+    x2: xOf(lane),
+    y1: from,
+    y2: to,
     vars: owner === null ? {} : { "--hue": hueOf(owner) },
   });
 }
@@ -97,12 +137,29 @@ function shape(verdict, x, hue) {
   const dot = (r, kind) => s("circle", { class: `node ${kind}`, cx: x, cy: NODE, r, vars });
   const cross = (kind) => s("path", { class: `node cross ${kind}`, d: `M${x - 5} ${NODE - 5}l10 10m0 -10l-10 10` });
   switch (verdict) {
-    case "founded": return [dot(9, "founder"), dot(5, "full")];
-    case "updated": return [dot(6, "full")];
-    case "offered": return [dot(6, "hollow"), s("path", { class: "node arrow", d: `M${x + 9} ${NODE}h7m-3 -3l3 3l-3 3`, vars })];
-    case "transferred": return [s("rect", { class: "node full", x: x - 6, y: NODE - 6, width: 12, height: 12, transform: `rotate(45 ${x} ${NODE})`, vars })];
-    case "stale": return [s("circle", { class: "node refused", cx: x, cy: NODE, r: 5 })];
-    case "orphan": return [s("circle", { class: "node refused dotted", cx: x, cy: NODE, r: 6 })];
-    default: return [cross(verdict)];
+    case "founded":
+      return [dot(9, "founder"), dot(5, "full")];
+    case "updated":
+      return [dot(6, "full")];
+    case "offered":
+      return [dot(6, "hollow"), s("path", { class: "node arrow", d: `M${x + 9} ${NODE}h7m-3 -3l3 3l-3 3`, vars })];
+    case "transferred":
+      return [
+        s("rect", {
+          class: "node full",
+          x: x - 6,
+          y: NODE - 6,
+          width: 12,
+          height: 12,
+          transform: `rotate(45 ${x} ${NODE})`,
+          vars,
+        }),
+      ];
+    case "stale":
+      return [s("circle", { class: "node refused", cx: x, cy: NODE, r: 5 })];
+    case "orphan":
+      return [s("circle", { class: "node refused dotted", cx: x, cy: NODE, r: 6 })];
+    default:
+      return [cross(verdict)];
   }
 }

@@ -13,28 +13,62 @@ const TEXT_MAX = 2_000;
 export function tree(value, depth = 0) {
   if (value === null || typeof value !== "object") return leaf(value);
   const entries = Array.isArray(value) ? value.map((item, at) => [String(at), item]) : Object.entries(value);
-  if (entries.length === 0) return h("span", { class: "empty" }, Array.isArray(value) ? "an empty list" : depth ? "an empty object" : "no content");
-  const list = h("dl", { class: "tree" }, entries.map(([name, item]) => h("div", {}, h("dt", {}, seen(name)), h("dd", {}, tree(item, depth + 1)))));
+  if (entries.length === 0)
+    return h(
+      "span",
+      { class: "empty" },
+      Array.isArray(value) ? "an empty list" : depth ? "an empty object" : "no content",
+    );
+  const list = h(
+    "dl",
+    { class: "tree" },
+    entries.map(([name, item]) => h("div", {}, h("dt", {}, seen(name)), h("dd", {}, tree(item, depth + 1)))),
+  );
   if (depth === 0 || (depth < OPEN_DEPTH_MAX && entries.length <= OPEN_ITEMS_MAX)) return list;
-  return h("details", {}, h("summary", {}, Array.isArray(value) ? many(entries.length, "item") : many(entries.length, "field")), list);
+  return h(
+    "details",
+    {},
+    h("summary", {}, Array.isArray(value) ? many(entries.length, "item") : many(entries.length, "field")),
+    list,
+  );
 }
 
 /** What changed from one claim to the next, field by field; what stayed is not repeated. */
 export function changes(before, after) {
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
   const differing = names.filter((name) => spelled(before, name) !== spelled(after, name));
-  if (differing.length === 0) return h("p", { class: "hint" }, names.length ? "The claim stays as it was." : "It claims nothing.");
-  return h("dl", { class: "tree" }, differing.map((name) => h("div", {}, h("dt", {}, seen(name)), h("dd", {},
-    Object.hasOwn(after, name) ? tree(after[name], 1) : h("span", { class: "empty" }, "taken away"),
-    Object.hasOwn(before, name) && h("span", { class: "was" }, " was ", tree(before[name], OPEN_DEPTH_MAX))))));
+  if (differing.length === 0)
+    return h("p", { class: "hint" }, names.length ? "The claim stays as it was." : "It claims nothing.");
+  return h(
+    "dl",
+    { class: "tree" },
+    differing.map((name) =>
+      h(
+        "div",
+        {},
+        h("dt", {}, seen(name)),
+        h(
+          "dd",
+          {},
+          Object.hasOwn(after, name) ? tree(after[name], 1) : h("span", { class: "empty" }, "taken away"),
+          Object.hasOwn(before, name) && h("span", { class: "was" }, " was ", tree(before[name], OPEN_DEPTH_MAX)),
+        ),
+      ),
+    ),
+  );
 }
 
 const spelled = (content, name) => (Object.hasOwn(content, name) ? canonical(content[name]) : null);
 
 function leaf(value) {
-  if (typeof value !== "string") return h("span", { class: `value ${value === null ? "null" : typeof value}` }, String(value));
+  if (typeof value !== "string")
+    return h("span", { class: `value ${value === null ? "null" : typeof value}` }, String(value));
   const characters = [...value];
   if (characters.length <= TEXT_MAX) return h("span", { class: "value string" }, seen(value));
-  return h("details", { class: "value string" },
-    h("summary", {}, seen(`${characters.slice(0, 120).join("")}…`)), seen(value));
+  return h(
+    "details",
+    { class: "value string" },
+    h("summary", {}, seen(`${characters.slice(0, 120).join("")}…`)),
+    seen(value),
+  );
 }

@@ -1,15 +1,16 @@
 // Write a claim: a key, a form or JSON, the exact bytes before they are signed, and what the node says. What is signed
 // names the head that it follows, so that a label which changed meanwhile refuses it instead of losing anything.
 
-import { get, getPage, path, putClaim } from "./api.js";
+import { putClaim } from "./api.js";
 import { NotCanonical, canonical, read } from "./canonical.js";
 import { announce, fill, h, settled } from "./dom.js";
+import { draft, fetchHead } from "./drafting.js";
 import { clip } from "./format.js";
 import { fieldRows } from "./fields.js";
 import { mine, sign } from "./keys.js";
 import { keyPanel } from "./keypanel.js";
 import { badge, card, coded, hexValue, heading, keyChip, labelLink, plain, problemBox, verdictBadge } from "./parts.js";
-import { OWN_KEYS, bytesOf, check, contentOf, hexOf, isDomain, isKey, isLabel, whyNoCrypto } from "./record.js";
+import { bytesOf, contentOf, isDomain, isLabel, whyNoCrypto } from "./record.js";
 import { hrefTo, remember } from "./router.js";
 import { REASONS } from "./words.js";
 
@@ -28,14 +29,35 @@ export function show(main, { query }, signal) {
     fill(main, heading("Write a claim"), h("p", { class: "notice" }, `This page cannot sign here: ${missing}.`));
     return;
   }
-  const desk = { signal, head: null, headOf: "", mode: MODES[query.get("mode")] ? query.get("mode") : "claim", form: null };
+  const desk = {
+    signal,
+    head: null,
+    headOf: "",
+    mode: MODES[query.get("mode")] ? query.get("mode") : "claim",
+    form: null,
+  };
   const parts = frame(desk, query);
   desk.parts = parts;
   const keys = keyPanel(() => preview(desk));
-  fill(main, heading("Write a claim"), keys, card("The claim", parts.modes, parts.form), card("What will be signed", parts.preview), parts.result);
-  parts.form.addEventListener("input", settled(120, () => preview(desk)));
-  parts.form.addEventListener("submit", (event) => { event.preventDefault(); send(desk); });
-  parts.content.addEventListener("input", () => { desk.isTouched = true; });
+  fill(
+    main,
+    heading("Write a claim"),
+    keys,
+    card("The claim", parts.modes, parts.form),
+    card("What will be signed", parts.preview),
+    parts.result,
+  );
+  parts.form.addEventListener(
+    "input",
+    settled(120, () => preview(desk)),
+  );
+  parts.form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    send(desk);
+  });
+  parts.content.addEventListener("input", () => {
+    desk.isTouched = true;
+  });
   const lookUp = settled(READ_MS, () => readHead(desk));
   for (const name of ["domain", "label"]) parts.form.elements[name].addEventListener("input", lookUp);
   chooseMode(desk, desk.mode);
@@ -43,25 +65,61 @@ export function show(main, { query }, signal) {
 }
 
 function frame(desk, query) {
-  const input = (name, words, extra = {}) => h("label", { class: `line ${name}` }, h("span", {}, words),
-    h("input", { name, autocomplete: "off", autocapitalize: "off", spellcheck: "false", ...extra }));
+  const input = (name, words, extra = {}) =>
+    h(
+      "label",
+      { class: `line ${name}` },
+      h("span", {}, words),
+      h("input", { name, autocomplete: "off", autocapitalize: "off", spellcheck: "false", ...extra }),
+    );
   const rows = fieldRows(() => preview(desk));
-  const json = h("textarea", { name: "json", rows: 8, spellcheck: "false", "aria-label": "The claim as JSON" }, "{\n  \n}");
+  const json = h(
+    "textarea",
+    { name: "json", rows: 8, spellcheck: "false", "aria-label": "The claim as JSON" },
+    "{\n  \n}",
+  );
   const asJson = h("input", { type: "checkbox", name: "asJson" });
-  const content = h("fieldset", { class: "content" }, h("legend", {}, "What you claim"),
-    rows.element, h("div", { class: "json", hidden: true }, json), h("label", { class: "check" }, asJson, " Write it as JSON"));
+  const content = h(
+    "fieldset",
+    { class: "content" },
+    h("legend", {}, "What you claim"),
+    rows.element,
+    h("div", { class: "json", hidden: true }, json),
+    h("label", { class: "check" }, asJson, " Write it as JSON"),
+  );
   asJson.addEventListener("change", () => switchToJson(asJson.checked, rows, json));
   const send = h("button", { type: "submit", class: "primary" }, "Sign and send");
   const standing = h("p", { class: "standing", role: "status" });
-  const form = h("form", { class: "write-form", "aria-label": "The claim", novalidate: true },
+  const form = h(
+    "form",
+    { class: "write-form", "aria-label": "The claim", novalidate: true },
     input("domain", "Domain", { value: query.get("domain") ?? "", placeholder: "example.org", required: true }),
-    input("label", "Label", { value: query.get("label") ?? "", placeholder: "garden", required: true }), standing,
-    input("newowner", "New owner", { placeholder: "the other's public key, 64 hex digits" }), content,
-    h("div", { class: "actions" }, send));
-  const modes = h("div", { class: "modes", role: "group", "aria-label": "What to write" }, Object.entries(MODES).map(([mode, [name, words]]) =>
-    h("button", { type: "button", title: words, dataset: { mode }, onclick: () => chooseMode(desk, mode) }, name)));
+    input("label", "Label", { value: query.get("label") ?? "", placeholder: "garden", required: true }),
+    standing,
+    input("newowner", "New owner", { placeholder: "the other's public key, 64 hex digits" }),
+    content,
+    h("div", { class: "actions" }, send),
+  );
+  const modes = h(
+    "div",
+    { class: "modes", role: "group", "aria-label": "What to write" },
+    Object.entries(MODES).map(([mode, [name, words]]) =>
+      h("button", { type: "button", title: words, dataset: { mode }, onclick: () => chooseMode(desk, mode) }, name),
+    ),
+  );
   const preview_ = h("div", { class: "preview" });
-  return { form, modes, rows, json, asJson, content, standing, send, preview: preview_, result: h("div", { class: "result" }) };
+  return {
+    form,
+    modes,
+    rows,
+    json,
+    asJson,
+    content,
+    standing,
+    send,
+    preview: preview_,
+    result: h("div", { class: "result" }),
+  };
 }
 
 function switchToJson(isJson, rows, json) {
@@ -105,78 +163,52 @@ async function readHead(desk) {
   preview(desk);
 }
 
-/** The head, or null where the label is free. A label is the first of those that begin with it: asked for like that,
- * a free one is an empty page and no error, which a browser would write to its console at every key pressed. */
-async function fetchHead(domain, label, signal) {
-  try {
-    if (!(await get("/domains", { signal })).includes(domain)) return null;
-    const { entries } = await getPage(`${path("claims", domain)}?${new URLSearchParams({ prefix: label, limit: 1 })}`, { signal });
-    if (entries[0]?.record.label !== label) return null;
-    const [{ signature, record }] = entries;
-    const id = hexOf(await crypto.subtle.digest("SHA-256", bytesOf(canonical(record))));
-    const { state } = await check(record, signature, id);
-    if (state === "bad" || record.domain !== domain) {
-      return { record, id, problem: "the node shows a head of this label that nobody signed" };
-    }
-    return { record, id };
-  } catch (error) {
-    return error.name === "AbortError" ? null : { problem: error.message };
-  }
-}
-
 function noteHead({ parts, head, mode }) {
   const { domain, label } = names(parts);
   const key = mine()?.public;
   if (domain === "" || label === "") return fill(parts.standing);
   if (!isDomain(domain)) return fill(parts.standing, "A domain has parts of a-z, 0-9 and -, with dots between.");
   if (!isLabel(label)) return fill(parts.standing, "A label has 1 to 255 bytes, and no control characters.");
-  if (head === null) return fill(parts.standing, mode === "claim" ? "Nobody has this label here: you will found it." : "Nobody has this label here.");
+  if (head === null)
+    return fill(
+      parts.standing,
+      mode === "claim" ? "Nobody has this label here: you will found it." : "Nobody has this label here.",
+    );
   if (head.problem) return fill(parts.standing, badge("bad", "Not read"), ` ${plain(head.problem)}`);
   const { signedby, newowner } = head.record;
-  if (key === signedby) return fill(parts.standing, "You own ", labelLink(domain, label), newowner === undefined ? "." : [", and offer it to ", keyChip(newowner), "."]);
-  if (key !== undefined && key === newowner) return fill(parts.standing, labelLink(domain, label), " is offered to you by ", keyChip(signedby), ".");
+  if (key === signedby)
+    return fill(
+      parts.standing,
+      "You own ",
+      labelLink(domain, label),
+      newowner === undefined ? "." : [", and offer it to ", keyChip(newowner), "."],
+    );
+  if (key !== undefined && key === newowner)
+    return fill(parts.standing, labelLink(domain, label), " is offered to you by ", keyChip(signedby), ".");
   return fill(parts.standing, labelLink(domain, label), " is owned by ", keyChip(signedby), ".");
 }
 
-/** The record as it would be signed now. Throws NotCanonical with words for the person where there is none yet. */
-function draft(desk) {
-  const { parts, head, mode } = desk;
-  const { domain, label } = names(parts);
-  if (mine() === null) throw new NotCanonical("Make or load a key first.");
-  if (!isDomain(domain) || !isLabel(label)) throw new NotCanonical("Name a domain and a label.");
-  if (head?.problem) throw new NotCanonical(head.problem);
-  const record = Object.assign(Object.create(null), contentFor(desk), { domain, label, signedby: mine().public });
-  if (mode === "transfer") record.newowner = newOwner(parts);
-  record.timestamp = Math.max(Math.floor(Date.now() / 1000), head === null ? 1 : head.record.timestamp + 1);
-  if (head !== null) record.prev = head.id;
-  return record;
-}
-
-function contentFor({ parts, head, mode }) {
-  if (mode !== "claim") {
-    if (head === null) throw new NotCanonical("Nothing is claimed under this label: there is nothing to hand over.");
-    return contentOf(head.record);
-  }
-  const content = parts.asJson.checked ? read(parts.json.value) : parts.rows.content();
-  if (content === null || typeof content !== "object" || Array.isArray(content)) throw new NotCanonical("A claim is a JSON object.");
-  const own = OWN_KEYS.find((key) => Object.hasOwn(content, key));
-  if (own !== undefined) throw new NotCanonical(`\`${own}\` is set by this page itself: the fields above are for it.`);
-  return content;
-}
-
-function newOwner({ form }) {
-  const key = form.elements.newowner.value.trim().toLowerCase();
-  if (!isKey(key)) throw new NotCanonical("The new owner is a public key: 64 hex digits.");
-  return key;
+/** What the form says now. Throws NotCanonical where the JSON in it is none. */
+function written({ parts, head, mode }) {
+  const { form, asJson, json, rows } = parts;
+  const content = mode !== "claim" ? null : asJson.checked ? read(json.value) : rows.content();
+  return { ...names(parts), mode, head, content, newowner: form.elements.newowner.value };
 }
 
 function preview(desk) {
   const { parts } = desk;
   noteHead(desk);
   try {
-    const text = canonical(draft(desk));
-    fill(parts.preview, h("pre", { class: "bytes", tabindex: "0", "aria-label": "The bytes that will be signed" }, h("bdi", {}, clip(text, 4_000))),
-      h("p", { class: "hint" }, `${bytesOf(text).length} bytes; the timestamp is taken anew when you send.`));
+    const text = canonical(draft(written(desk), mine()));
+    fill(
+      parts.preview,
+      h(
+        "pre",
+        { class: "bytes", tabindex: "0", "aria-label": "The bytes that will be signed" },
+        h("bdi", {}, clip(text, 4_000)),
+      ),
+      h("p", { class: "hint" }, `${bytesOf(text).length} bytes; the timestamp is taken anew when you send.`),
+    );
     parts.send.disabled = false;
   } catch (error) {
     if (!(error instanceof NotCanonical)) throw error;
@@ -190,7 +222,7 @@ async function send(desk) {
   if (parts.send.disabled) return;
   parts.send.disabled = true;
   try {
-    const record = draft(desk);
+    const record = draft(written(desk), mine());
     const body = canonical(record);
     const signature = await sign(bytesOf(body));
     const outcome = await putClaim(signature, body);
@@ -205,8 +237,18 @@ async function send(desk) {
 }
 
 function accepted({ domain, label }, outcome) {
-  return h("div", { class: "card done", role: "status" },
-    h("p", {}, outcome.verdict ? verdictBadge(outcome.verdict) : badge("good", outcome.status), " ", labelLink(domain, label), ": ",
-      outcome.verdict ? coded(`${REASONS[outcome.verdict]}.`) : "the node had this record already."),
-    h("p", {}, "Record ", hexValue(outcome.id, "the record's id")));
+  return h(
+    "div",
+    { class: "card done", role: "status" },
+    h(
+      "p",
+      {},
+      outcome.verdict ? verdictBadge(outcome.verdict) : badge("good", outcome.status),
+      " ",
+      labelLink(domain, label),
+      ": ",
+      outcome.verdict ? coded(`${REASONS[outcome.verdict]}.`) : "the node had this record already.",
+    ),
+    h("p", {}, "Record ", hexValue(outcome.id, "the record's id")),
+  );
 }
