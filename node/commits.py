@@ -14,6 +14,7 @@ from node.indexes import Indexes
 from node.ledger import Ledger
 from node.metrics import Writes
 from node.store import Batch, LabelKey, Store, StoredRecord
+from protocol.change import Event
 from protocol.errors import Code, ProtocolError
 from protocol.record import SignedRecord
 
@@ -46,8 +47,7 @@ class Decided:
             new = {stored.signed.record.id for stored in taken}
             self.batch.verdicts |= {it: verdict for it, verdict in ledger.verdicts.items() if it not in new}
         if ledger.events:
-            held = {stored.signed.record.id: stored.signed for stored in chain(history, taken)}
-            self.moved += [held[event.record.id] for event in ledger.events]
+            self.moved += _moved(ledger.events, taken, history)
             self.heads[key] = self.moved[-1]
 
     def merge(self, later: "Decided") -> None:
@@ -157,6 +157,16 @@ class Commits:
             if not committed.done():
                 committed.set_exception(_stopping())
         self._queue.clear()
+
+
+def _moved(
+    events: Sequence[Event], taken: Sequence[StoredRecord], history: Sequence[StoredRecord]
+) -> list[SignedRecord]:
+    """The signed record of each event."""
+    if not history and len(events) == len(taken):  # each record moved the head, in order: nearly always so
+        return [stored.signed for stored in taken]
+    held = {stored.signed.record.id: stored.signed for stored in chain(history, taken)}
+    return [held[event.record.id] for event in events]
 
 
 def _number(groups: Sequence[Decided], seq: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Self
 
 from node.store import Store
-from protocol.index import Index, pack_key
+from protocol.index import TIMESTAMP_BYTES, Index
 from protocol.record import Record
 
 
@@ -63,5 +63,5 @@ _EMPTY = Index()
 
 
 def key_of(record: Record) -> bytes:
-    """The packed key under which a record stands in its index."""
-    return pack_key(record.timestamp, bytes.fromhex(record.id))
+    """The packed key under which a record stands in its index: what `pack_key` gives, without a call for each."""
+    return record.timestamp.to_bytes(TIMESTAMP_BYTES, "big") + bytes.fromhex(record.id)

@@ -107,6 +107,7 @@ class Ingest:
 
     async def _decoded(self, submissions: Sequence[Submission], origin: Origin) -> _Group:
         group = _Group(origin, [None] * len(submissions), {})
+        kept: set[str] = set()
         for position, submission in enumerate(submissions):
             if position % _TURN_RECORDS == _TURN_RECORDS - 1:
                 await asyncio.sleep(0)
@@ -119,7 +120,9 @@ class Ingest:
             group.records[position] = SignedRecord(submission.signature, record)
             try:
                 check_not_reserved(record)
-                self._check_domain(record.domain)
+                if record.domain not in kept:
+                    self._check_domain(record.domain)
+                    kept.add(record.domain)
             except ProtocolError as error:
                 group.refuse(position, submission.signature, error, record.id)
         return group
@@ -233,7 +236,7 @@ class Ingest:
                 group.refuse(position, it.signature, error_or_none, it.record.id)
                 continue
             verdict = ledger.verdicts[it.record.id]
-            group.settle(position, Outcome(it.signature, Status.ACCEPTED, it.record.id, verdict))
+            group.outcomes[position] = Outcome(it.signature, Status.ACCEPTED, it.record.id, verdict)
             taken.append(it)
         if taken and domain not in self._domains:
             self._domains.add(domain)

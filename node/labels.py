@@ -41,10 +41,11 @@ class Labels:
         self._uncommitted.update(states.keys())
 
     def on_committed(self, committed: Decided) -> None:
+        uncommitted = self._uncommitted
         for key in committed.batch.states:
-            self._uncommitted[key] -= 1
-            if not self._uncommitted[key]:
-                del self._uncommitted[key]
+            left = uncommitted.pop(key) - 1
+            if left:
+                uncommitted[key] = left
 
     def shrink(self) -> None:
         """Forget the labels longest unused, down to the limit; called between decisions."""

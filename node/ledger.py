@@ -28,6 +28,8 @@ class Terms(msgspec.Struct, frozen=True):
 class Ledger:
     """The label's state, and what the group changes of it: verdicts by record id, and events."""
 
+    __slots__ = ("_before", "_records", "events", "state", "verdicts")
+
     def __init__(self, state: State, history: Sequence[StoredRecord] = ()) -> None:
         """`history` is needed where `needs_history` says so."""
         self.state = state

@@ -77,8 +77,10 @@ def check_precondition(state: State, if_match: str | None) -> None:
     Raises:
         ProtocolError: `precondition_failed`, with the head.
     """
+    if if_match is None:
+        return
     head = state.tip.id if state.tip else None
-    is_met = {None: True, "*": head is not None, NO_HEAD: head is None}.get(if_match, head == if_match)
+    is_met = {"*": head is not None, NO_HEAD: head is None}.get(if_match, head == if_match)
     if not is_met:
         raise ProtocolError(Code.PRECONDITION_FAILED, f"the head is {head}, not {if_match}", head=head_facts(state))
 

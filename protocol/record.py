@@ -8,6 +8,7 @@ those bytes, not the signature: a signer can make endless signatures of one body
 import hashlib
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -108,7 +109,13 @@ def is_id(text: str) -> bool:
 
 def is_domain(text: str) -> bool:
     """Whether this can name a sync domain: dot-separated parts of `a-z 0-9 -`, none empty or with `-` at an end."""
-    return len(text) <= DOMAIN_CHARACTERS_MAX and _DOMAIN.match(text) is not None
+    return len(text) <= DOMAIN_CHARACTERS_MAX and _names_domain(text)
+
+
+@lru_cache(1_024)
+def _names_domain(text: str) -> bool:
+    """Remembered, as nearly all records are of a domain that was just asked for."""
+    return _DOMAIN.match(text) is not None
 
 
 def is_label(text: str) -> bool:

@@ -87,5 +87,5 @@ def _results(records: Sequence[Record | None], outcomes: Sequence[Outcome]) -> I
             yield _NO_RECORD
             continue
         code = next(decided).code
-        is_reserved = record.is_reserved and code is Code.MALFORMED
+        is_reserved = code is Code.MALFORMED and record.is_reserved
         yield Taken(record.id, record.domain, record.timestamp, code, is_reserved)
