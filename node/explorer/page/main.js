@@ -89,6 +89,6 @@ function nextTheme() {
 
 document.getElementById("theme").addEventListener("click", nextTheme);
 showTheme(document.documentElement.dataset.theme ?? "auto");
-addEventListener("hashchange", () => open(false));
 await resume();
+addEventListener("hashchange", () => open(false)); // not earlier: a view would be opened, and opened again at once
 await open(true);
