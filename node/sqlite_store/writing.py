@@ -27,18 +27,15 @@ def commit(connection: sqlite3.Connection, batch: Batch) -> int:
         return _insert_events(connection, batch.events, numbers)
 
 
-class _Numbers:
-    """The row number of each record of a batch, and of those stored before that it speaks of."""
+class _Numbers(dict[str, int]):
+    """The row number of each record of a batch, in its order; asked for others, those stored before are looked up."""
 
     def __init__(self, connection: sqlite3.Connection, records: Sequence[StoredRecord]) -> None:
         self._connection = connection
         first = _highest(connection, "SELECT max(no) FROM records") + 1
-        self._new = {stored.signed.record.id: number for number, stored in enumerate(records, start=first)}
+        super().__init__(zip((stored.signed.record.id for stored in records), count(first)))
 
-    def __getitem__(self, record_id: str) -> int:
-        number = self._new.get(record_id)
-        if number is not None:
-            return number
+    def __missing__(self, record_id: str) -> int:
         row = self._connection.execute("SELECT no FROM records WHERE id = ?", (bytes.fromhex(record_id),)).fetchone()
         assert row is not None, "a batch speaks of its own records and of those stored before"
         return int(row[0])
