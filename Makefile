@@ -7,13 +7,15 @@
 PYTHON ?= python3
 PORT ?= 8080
 DATA ?= data
+SEED ?= 1
+SEEDS ?= 20
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 SOURCES := $(wildcard protocol node simulations tests benchmarks)
 
-.PHONY: help run demo test browser screenshots check lint types format bench lock clean
+.PHONY: help run demo test simulate browser screenshots check lint types format bench lock clean
 
 help: ## say what there is to do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -22,7 +24,7 @@ help: ## say what there is to do
 run: $(INSTALLED) ## run a node on http://127.0.0.1:8080, its store in ./data (PORT=, DATA= change that)
 	$(BIN)/dnarc serve --port $(PORT) --data $(DATA)
 
-demo: $(INSTALLED) ## show three nodes at work: claims, a transfer, a conflict
+demo: $(INSTALLED) ## show three linked nodes: claims, a transfer, a kill, a conflict
 	$(BIN)/python -m simulations.demo
 
 test: $(INSTALLED) browser ## run every test
@@ -36,6 +38,9 @@ screenshots: $(INSTALLED) browser ## take the README's pictures of the explorer 
 
 check: ## run all that CI runs
 	bash .ci/run
+
+simulate: $(INSTALLED) ## play a few networks that chance drew, each with its faults; SEED= begins elsewhere, SEEDS= plays more
+	$(BIN)/dnarc simulate swarm --start $(SEED) --seeds $(SEEDS) --jobs 2
 
 lint: $(INSTALLED) ## look for faults of form
 	$(BIN)/ruff format --check .
