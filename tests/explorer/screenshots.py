@@ -83,7 +83,7 @@ async def fleet(folder: Path) -> AsyncIterator[list[Node]]:
         await first.peers.put(Peer(key=others[3].key.public, accept=True))
         for node, next_one in zip(others, [*others[1:], others[0]], strict=True):
             await node.peers.put(Peer(url=next_one.url.replace("http", "ws"), pull=True))
-        await first.peers.put(Peer(url="ws://203.0.113.7:8080", pull=True))
+        await first.peers.put(Peer(url="ws://127.0.0.1:9", pull=True))
         yield nodes
 
 
