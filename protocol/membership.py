@@ -244,7 +244,8 @@ class Membership:
             return []
         self._active.remove(sender)
         self._note([sender])
-        self._declined[sender] = None  # it has no room
+        if len(self._active) >= self._limits.active_min:
+            self._declined[sender] = None  # it has no room; but whom else would a node ask that knows nobody yet?
         return [Down(sender), *self._fill(now)]
 
     def _shuffle(self) -> list[Output]:

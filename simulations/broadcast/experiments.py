@@ -186,7 +186,7 @@ class _Laboratory:
         self._advance(1)
         return Broadcast(
             reliability=tally.delivered / len(network.living()),
-            redundancy=tally.payload / max(1, tally.delivered - 1) - 1,
+            redundancy=tally.payload / (tally.delivered - 1) - 1 if tally.delivered > 1 else 0.0,
             last_hop=tally.last_hop,
             payload=tally.payload,
             control=tally.control,

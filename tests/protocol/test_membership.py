@@ -226,6 +226,13 @@ def test_whoever_just_left_for_want_of_room_is_not_asked_back() -> None:
     assert membership.on_message("a", Disconnect(), 0.0) == [Down("a")]
 
 
+def test_a_node_that_knows_nobody_else_asks_back_whoever_dropped_it() -> None:
+    """Else it stays cut off while others join through it, and all of them with it (19 of 10,000 nodes, seed 4)."""
+    membership = machine("a")
+
+    assert membership.on_message("a", Disconnect(), 0.0) == [Down("a"), Send("a", Neighbour(is_urgent=True))]
+
+
 def test_a_request_is_settled_when_the_other_asks_for_the_same() -> None:
     membership = machine("a", "b", "c", "d", "e")
     know(membership, "p")
