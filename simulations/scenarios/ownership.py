@@ -165,6 +165,29 @@ async def _three_sides(cluster: Cluster) -> None:
     await expect_owner(cluster, users[0])
 
 
+async def _both_dial(cluster: Cluster) -> None:
+    """Which of two links stays depends on two keys, and what is accepted over it must not: so four pairs of keys."""
+    alice, bob = cluster.user("alice"), cluster.user("bob")
+    pairs = [(await cluster.add(f"a{number}"), await cluster.add(f"b{number}")) for number in range(4)]
+    for one, other in pairs:
+        await cluster.link(one, other)
+        await cluster.link(other, one, pull=False)
+    await cluster.connected()
+    cluster.part([one for one, _ in pairs])
+
+    for one, other in pairs:
+        await alice.claim(other, LABEL)
+        await asyncio.sleep(2)
+        await bob.claim(one, LABEL)
+    cluster.heal()
+
+    await expect_owner(cluster, alice)
+    await asyncio.sleep(60)
+    for one, other in pairs:
+        links = sum(len(machine.running.links.sessions) for machine in (one, other))
+        cluster.expect(links == 2, f"one link is left between {one.name} and {other.name}")
+
+
 async def _replayed(cluster: Cluster) -> None:
     """A peer that sends everything again, all the time."""
     a, b = await cluster.line("a", "b")
@@ -206,5 +229,8 @@ SCENARIOS = (
         "equivocation", "A signer gives each half of the network another record: all agree on one.", _equivocation
     ),
     Scenario("three-sides", "Three sides that heal one after the other come to the same owner.", _three_sides),
+    Scenario(
+        "both-dial", "Two dial each other with unlike rows: one link stays, and does what both asked for.", _both_dial
+    ),
     Scenario("replayed", "A peer that replays everything changes nothing.", _replayed),
 )
