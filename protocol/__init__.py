@@ -8,7 +8,7 @@ and `simulations` runs the very same code in virtual time. `docs/protocol.md` sa
 - who holds what: `index`, `reconcile`, `catch_up`
 - who may bring what: `push`, `admission`, `quota`
 - where news goes: `gossip`, with `wants`, `branch` and `patience`; whom a node is linked with: `membership`
-- one link: `link`, with `messages`, `terms`, `orders`, `handshake`, `deadlines` and `status`; open, it is a `session` of
-  `outflow` (`waiting`, `in_flight`, `remembered`), `inflow`, `cursors`, `comparing`, `catching_up`, `reconciling` and
-  `repairing`
+- one link: `link`, with `messages`, `terms`, `orders`, `handshake`, `deadlines` and `status`; open, it is a `session`
+  of `outflow` (`waiting`, `in_flight`, `remembered`), `inflow`, `cursors`, `comparing`, `catching_up`, `reconciling`
+  and `repairing`
 """
