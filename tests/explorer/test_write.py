@@ -109,6 +109,20 @@ async def test_an_update_names_the_head_that_it_follows(explorer: Explorer, node
     assert content_of(head.record) == {"gate": "blue"}
 
 
+async def test_a_claim_that_is_sent_at_once_waits_for_the_head_that_it_follows(explorer: Explorer, node: Node) -> None:
+    before = recent(domain="example.org", ago=100, gate="green")
+    await hold(node, before)
+    await explorer.go("write")
+    await load_key(explorer, ALICE, SEEDS[ALICE.public])
+    await claim_field(explorer, "gate", "blue")
+    await name(explorer, "example.org", "garden")
+
+    await send(explorer, "Updated")
+
+    head = await head_of(node)
+    assert (head.record.prev, content_of(head.record)) == (before.id, {"gate": "blue"})
+
+
 async def test_a_label_is_offered_to_another_key_which_accepts_it(explorer: Explorer, node: Node) -> None:
     await hold(node, recent(domain="example.org", ago=100, gate="green"))
     await explorer.go("label", "example.org", "garden")
@@ -184,6 +198,7 @@ async def test_the_key_never_leaves_the_browser(explorer: Explorer, node: Node, 
     await (await download.value).save_as(path)
     await send(explorer, "Founded")
     await explorer.button("Keep in this browser").click()
+    await expect(explorer.page.locator("#announcer")).to_have_text("the key is kept in this browser")
     await explorer.page.reload()
 
     await expect(explorer.page.locator(".own code")).to_have_text(key)
@@ -194,6 +209,7 @@ async def test_the_key_never_leaves_the_browser(explorer: Explorer, node: Node, 
     assert [each for each in (*explorer.sent, kept) if seed in each] == []
     await expect(explorer.button("Save the key file")).to_have_count(0)  # what is kept can sign and cannot be read
     await explorer.button("Forget it").click()
+    await expect(explorer.button("Make a new key")).to_be_visible()
     await explorer.page.reload()
     await expect(explorer.button("Make a new key")).to_be_visible()
 

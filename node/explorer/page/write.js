@@ -32,7 +32,8 @@ export function show(main, { query }, signal) {
   const desk = {
     signal,
     head: null,
-    headOf: "",
+    headOf: null,
+    reading: null,
     mode: MODES[query.get("mode")] ? query.get("mode") : "claim",
     form: null,
   };
@@ -58,10 +59,10 @@ export function show(main, { query }, signal) {
   parts.content.addEventListener("input", () => {
     desk.isTouched = true;
   });
-  const lookUp = settled(READ_MS, () => readHead(desk));
+  const lookUp = settled(READ_MS, () => headRead(desk));
   for (const name of ["domain", "label"]) parts.form.elements[name].addEventListener("input", lookUp);
   chooseMode(desk, desk.mode);
-  return readHead(desk);
+  return headRead(desk);
 }
 
 function frame(desk, query) {
@@ -148,12 +149,20 @@ function chooseMode(desk, mode) {
 
 const names = ({ form }) => ({ domain: form.elements.domain.value.trim(), label: form.elements.label.value });
 
-/** Ask the node for the head of the label, and prove it, before anything is signed that follows it. */
-async function readHead(desk) {
+/** Wait until the head of the label that the form names is known; it is asked for where that was not done yet. */
+function headRead(desk) {
   const { domain, label } = names(desk.parts);
-  remember(hrefTo("write", [], { mode: desk.mode, domain, label }));
   const asked = JSON.stringify([domain, label]);
-  desk.headOf = asked;
+  if (desk.headOf !== asked) {
+    desk.headOf = asked;
+    desk.reading = readHead(desk, asked, domain, label);
+  }
+  return desk.reading;
+}
+
+/** Ask the node for the head, and prove it, before anything is signed that follows it. */
+async function readHead(desk, asked, domain, label) {
+  remember(hrefTo("write", [], { mode: desk.mode, domain, label }));
   const head = isDomain(domain) && isLabel(label) ? await fetchHead(domain, label, desk.signal) : null;
   if (desk.headOf !== asked || desk.signal.aborted) return;
   const isNew = head?.id !== desk.head?.id;
@@ -222,6 +231,7 @@ async function send(desk) {
   if (parts.send.disabled) return;
   parts.send.disabled = true;
   try {
+    await headRead(desk);
     const record = draft(written(desk), mine());
     const body = canonical(record);
     const signature = await sign(bytesOf(body));
@@ -233,7 +243,8 @@ async function send(desk) {
     fill(parts.result, problemBox(error));
   }
   parts.result.scrollIntoView({ block: "nearest" });
-  await readHead(desk);
+  desk.headOf = null;
+  await headRead(desk);
 }
 
 function accepted({ domain, label }, outcome) {
