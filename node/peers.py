@@ -61,11 +61,8 @@ class Peers:
 
     async def pin(self, name: str, key: str) -> None:
         """Remember the key that the peer of this name showed first. A peer that is gone, or has a key, stays so."""
-        async with self._changing:
-            for peer in await self.list():
-                if peer.name == name and peer.key is None:
-                    await self._store.put_peer(msgspec.structs.replace(peer, key=key))
-                    self._tell()
+        if await self._store.pin_peer(name, key):
+            self._tell()
 
     async def remove(self, name: str) -> bool:
         """Forget the peer that `find` finds, and its cursors. Returns whether there was one."""

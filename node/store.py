@@ -165,6 +165,11 @@ class Store(Protocol):
     async def put_peer(self, peer: Peer) -> None:
         """Add a peer, or replace the one of the same URL (or, without URL, of the same key)."""
 
+    async def pin_peer(self, name: str, key: str) -> bool:
+        """Give the peer of this name this key where it has none, and leave the rest of its row as another program may
+        just have written it. Returns whether it was given.
+        """
+
     async def remove_peer(self, name: str) -> bool:
         """Forget the peer of this name and its cursors. Returns whether there was one."""
 

@@ -120,6 +120,9 @@ class SqliteStore:
     async def put_peer(self, peer: Peer) -> None:
         await self._writer.run(writing.put_peer, peer)
 
+    async def pin_peer(self, name: str, key: str) -> bool:
+        return await self._writer.run(writing.pin_peer, name, key)
+
     async def remove_peer(self, name: str) -> bool:
         return await self._writer.run(writing.remove_peer, name)
 

@@ -125,6 +125,11 @@ def put_peer(connection: sqlite3.Connection, peer: Peer) -> None:
     )
 
 
+def pin_peer(connection: sqlite3.Connection, name: str, key: str) -> bool:
+    """See `Store.pin_peer`."""
+    return connection.execute("UPDATE peers SET key = ? WHERE url = ? AND key IS NULL", (key, name)).rowcount > 0
+
+
 def remove_peer(connection: sqlite3.Connection, name: str) -> bool:
     """See `Store.remove_peer`. A trigger forgets the cursors."""
     return connection.execute("DELETE FROM peers WHERE coalesce(url, key) = ?", (name,)).rowcount > 0

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from itertools import groupby
 from typing import Any
 
+import msgspec
 import pytest
 
 from node.store import Batch, Cursor, LabelKey, Peer, Selection, Store, StoredEvent, StoredRecord
@@ -490,6 +491,17 @@ class StoreContract:
 
         assert await store.peers() == [after]
         assert await store.cursors() == [cursor]
+
+    async def test_a_pinned_key_is_all_that_changes_and_only_where_there_was_none(self, store: Store) -> None:
+        unpinned = Peer(url="http://one", push=True, pull=True, accept=False)
+        other = Peer(url="http://pinned", key=BOB.public)
+        await store.put_peer(unpinned)
+        await store.put_peer(other)
+
+        pinned = [await store.pin_peer(name, ALICE.public) for name in ("http://one", "http://pinned", "http://gone")]
+
+        assert pinned == [True, False, False]
+        assert await store.peers() == [msgspec.structs.replace(unpinned, key=ALICE.public), other]
 
     @pytest.mark.parametrize("peer", [Peer(url="http://one", key=BOB.public), Peer(key=BOB.public)])
     async def test_a_removed_peer_is_forgotten_with_its_cursors(self, store: Store, peer: Peer) -> None:
