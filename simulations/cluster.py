@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
+from node.node import Node
 from node.store import Peer
 from simulations.checkers import Checkers, Missing, missing
 from simulations.machine import Clock, Machine
@@ -67,7 +68,7 @@ class Backup(msgspec.Struct, frozen=True):
 
 
 class Cluster:
-    """Machines, users and ties. `checkers` watches them all."""
+    """Machines, users and ties. `checkers` watches them all, and so does whoever is in `watchers`, as in `Machine`."""
 
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
@@ -76,6 +77,7 @@ class Cluster:
         self.ties: list[Tie] = []
         self.acknowledgements: list[Acknowledgement] = []
         self.checkers = Checkers(simulation, self.acknowledgements)
+        self.watchers: list[Callable[[Machine, Node], None]] = []
         self.settled_s: list[float] = []
 
     async def add(self, name: str, *, offset_s: float = 0.0, drift: float = 0.0, **settings: Any) -> Machine:
@@ -83,7 +85,7 @@ class Cluster:
         clock = Clock(self.simulation.now_s, offset_s, drift)
         machine = Machine(self.simulation, name, BRISK | settings, clock)
         self.machines[name] = machine
-        machine.watchers.append(self.checkers.watch)
+        machine.watchers += [self.checkers.watch, *self.watchers]
         await machine.start()
         return machine
 

@@ -5,6 +5,7 @@ A run that fails ends the command with exit code 1, and says by which command it
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from node.cli.failures import usage
 from node.cli.options import AsJson
 from node.cli.progress import progress
 from node.cli.screen import plain, show, table
+from simulations.report.files import ReportFile, Told, check_report, write_report
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,6 +32,7 @@ def scenario(
     seed: Seed = 1,
     listed: Annotated[bool, typer.Option("--list", help="Say which there are, and what each expects.")] = False,
     timeline: Timeline = False,
+    report: ReportFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Play named scenarios, each a story of what happens to networks, and say whether ours ended as it must."""
@@ -41,12 +44,15 @@ def scenario(
         return
     if name is not None and name not in SCENARIOS:
         raise usage(f"no scenario is called {name}", "`dnarc simulate scenario --list` names them all")
+    check_report(report)
     chosen = [SCENARIOS[name]] if name is not None else list(SCENARIOS.values())
-    outcomes = {}
+    outcomes, told = {}, Told(report)
     with progress("scenarios", len(chosen)) as advance:
         for it in chosen:
-            outcomes[it.name] = perform(it, seed, with_lines=timeline)
+            repeat = f"dnarc simulate scenario {it.name} --seed {seed}"
+            outcomes[it.name] = told.play(partial(perform, it, seed), timeline, it.name, repeat, it.expects)
             advance(1)
+    told.write()
     _answer(outcomes, as_json, timeline, lambda it: f"dnarc simulate scenario {it} --seed {seed} --timeline")
 
 
@@ -57,6 +63,7 @@ def swarm(  # noqa: PLR0913 - a command has as many options as it has
     seconds: Annotated[float | None, typer.Option(min=1, help="Begin no further run after so many seconds.")] = None,
     shrink: Annotated[bool, typer.Option("--shrink", help="Make the first that fails as small as can be.")] = False,
     timeline: Timeline = False,
+    report: ReportFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Play runs in which everything is drawn by chance: machines, ties, faults, users honest and hostile."""
@@ -64,6 +71,7 @@ def swarm(  # noqa: PLR0913 - a command has as many options as it has
     from simulations.seeds import play_seeds
     from simulations.swarm import draw
 
+    check_report(report)
     begun = time.monotonic()
     outcomes = {}
     with progress("seeds", seeds) as advance:
@@ -76,7 +84,9 @@ def swarm(  # noqa: PLR0913 - a command has as many options as it has
         _shrink(draw(failing[0]))
     if timeline:
         outcomes |= {seed: play(draw(seed), with_lines=True) for seed in failing or outcomes}
-    _summary(outcomes, time.monotonic() - begun, as_json)
+    figures = _summary(outcomes, time.monotonic() - begun, as_json)
+    if report is not None:
+        _write_swarm(report, outcomes, figures, f"dnarc simulate swarm --start {start} --seeds {seeds}")
     _answer(
         {seed: outcomes[seed] for seed in (failing or outcomes if timeline else failing)},
         as_json,
@@ -89,16 +99,20 @@ def crowd(
     nodes: Annotated[int, typer.Option(min=2, max=1_000, help="How many machines.")] = 200,
     records: Annotated[int, typer.Option(min=1, help="How many claims.")] = 2_000,
     seed: Seed = 1,
+    report: ReportFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Play many real nodes at once, parted for a third of the time, and say how fast virtual time passes."""
     from simulations.crowd import crowd as draw_crowd
     from simulations.play import play
 
-    begun = time.monotonic()
-    outcome = play(draw_crowd(nodes, records, seed))
+    check_report(report)
+    begun, plan, told = time.monotonic(), draw_crowd(nodes, records, seed), Told(report)
+    repeat = f"dnarc simulate crowd --nodes {nodes} --records {records} --seed {seed}"
+    outcome = told.play(partial(play, plan), False, f"A crowd of {nodes}", repeat, "", plan)
+    told.write()
     _summary({outcome.seed: outcome}, time.monotonic() - begun, as_json)
-    _answer({outcome.seed: outcome}, as_json, False, lambda _: f"dnarc simulate crowd --nodes {nodes} --seed {seed}")
+    _answer({outcome.seed: outcome}, as_json, False, lambda _: repeat)
 
 
 def mutants(
@@ -127,6 +141,7 @@ def mutants(
 def play_file(
     file: Annotated[Path, typer.Argument(help="A plan as JSON: `swarm --shrink` writes them.")],
     timeline: Timeline = False,
+    report: ReportFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Play one plan from a file."""
@@ -139,7 +154,10 @@ def play_file(
         plan = msgspec.json.decode(file.read_bytes(), type=Plan)
     except (OSError, msgspec.MsgspecError) as error:
         raise usage(f"{file} is no plan: {error}") from error
-    outcome = play(plan, with_lines=timeline)
+    check_report(report)
+    told = Told(report)
+    outcome = told.play(partial(play, plan), timeline, file.name, f"dnarc simulate play {file}", "", plan)
+    told.write()
     _answer({file.name: outcome}, as_json, timeline, lambda _: f"dnarc simulate play {file} --timeline")
 
 
@@ -161,7 +179,19 @@ def _shrink(plan: "Plan") -> None:
     typer.echo(f"seed {plan.seed} fails with {words}: dnarc simulate play {path} --timeline", err=True)
 
 
-def _summary(outcomes: "dict[str, Outcome]", seconds: float, as_json: bool) -> None:
+def _write_swarm(report: Path, outcomes: "dict[str, Outcome]", figures: dict[str, Any], repeat: str) -> None:
+    """About all of them; the run that is told at length is played again."""
+    from simulations.play import play
+    from simulations.report.runs import most_telling, swarm_page
+    from simulations.swarm import draw
+
+    seed = most_telling(outcomes.values()).seed
+    plan, told = draw(seed), Told(report)
+    told.play(partial(play, plan), True, f"Seed {seed}", f"dnarc simulate swarm --start {seed} --seeds 1", "", plan)
+    write_report(report, swarm_page(outcomes, figures, repeat, told.runs[0]))
+
+
+def _summary(outcomes: "dict[str, Outcome]", seconds: float, as_json: bool) -> dict[str, Any]:
     """What a swarm came to, all in all."""
     virtual_s = sum(outcome.virtual_s for outcome in outcomes.values())
     slowest = sorted(max(outcome.settled_s, default=0.0) for outcome in outcomes.values())
@@ -178,6 +208,7 @@ def _summary(outcomes: "dict[str, Outcome]", seconds: float, as_json: bool) -> N
         "seconds until one network, longest": slowest[-1],
     }
     show(figures, as_json, lambda: table(("figure", "#value"), figures.items()))
+    return figures
 
 
 def _answer(outcomes: "dict[str, Outcome]", as_json: bool, timeline: bool, repeat: Any) -> None:

@@ -6,6 +6,7 @@ comparisons that nodes repeat must find nothing more.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from simulations.cluster import Cluster
@@ -25,9 +26,11 @@ _DISK_FAULTS: Final = (FaultKind.DISK_ERROR, FaultKind.DISK_FULL)
 """After these a node is right to log errors."""
 
 
-def play(plan: Plan, *, with_lines: bool = False) -> Outcome:
-    """Run the plan to its end."""
+def play(plan: Plan, *, with_lines: bool = False, watch: Callable[[Cluster], None] | None = None) -> Outcome:
+    """Run the plan to its end. `watch` is called with the cluster while it is empty."""
     cluster = Cluster(Simulation(plan.seed, plan.weather))
+    if watch is not None:
+        watch(cluster)
     excused = {name for fault in plan.faults if fault.kind in _DISK_FAULTS for name in fault.machines}
     return observe(cluster, _all(cluster, plan), excused, with_lines=with_lines)
 

@@ -31,9 +31,13 @@ class Scenario(msgspec.Struct, frozen=True):
     excused: tuple[str, ...] = ()
 
 
-def perform(scenario: Scenario, seed: object = 1, *, with_lines: bool = False) -> Outcome:
-    """Do the whole scenario."""
+def perform(
+    scenario: Scenario, seed: object = 1, *, with_lines: bool = False, watch: Callable[[Cluster], None] | None = None
+) -> Outcome:
+    """Do the whole scenario. `watch` is called with the cluster while it is empty."""
     cluster = Cluster(Simulation(f"{scenario.name} {seed}", scenario.weather))
+    if watch is not None:
+        watch(cluster)
     return observe(cluster, _whole(cluster, scenario), scenario.excused, with_lines=with_lines)
 
 

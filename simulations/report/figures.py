@@ -1,0 +1,119 @@
+"""Figures of a run that was recorded: how fast records came to all, what it cost, and how conflicts ended."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from simulations.oracle import ownership
+from simulations.report.recorder import Recorder
+from simulations.report.spread import Spread, Step, Topology
+from simulations.report.words import count, seconds
+
+SPREADS_SHOWN = 8
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """How long records took from the first node that held them to each other one, in rising order; `expected`: how
+    many such deliveries there would be, had every node got every record.
+    """
+
+    delays_s: Sequence[float]
+    expected: int
+
+
+class Conflict(msgspec.Struct, frozen=True):
+    """A label of which some records lost, and how that ended."""
+
+    label: str
+    owner: str
+    accepted: int
+    lost: str
+    taken_back: int
+    reasons: str
+
+
+def delivery(recorder: Recorder) -> Delivery:
+    """Over all records. What a restored machine gets a second time does not count."""
+    delays = []
+    for arrivals in recorder.arrivals.values():
+        first, *others = arrivals.values()
+        delays += [it.at_s - first.at_s for it in others]
+    machines = len(recorder.cluster.machines)
+    return Delivery(sorted(delays), len(recorder.arrivals) * (machines - 1))
+
+
+def redundancy(recorder: Recorder) -> float | None:
+    """Copies that came from peers, for each that was news, less the one that it takes; None: nothing was news."""
+    copies, news = recorder.received()
+    return copies / news - 1 if news else None
+
+
+def carried_bytes(recorder: Recorder) -> int:
+    """All that went over any wire."""
+    return sum(wire.carried_bytes for wire in recorder.cluster.simulation.network.wires())
+
+
+def tie_bytes(recorder: Recorder) -> list[tuple[str, str, int, int]]:
+    """Of each tie the two machines, and the bytes there and back; the busiest first."""
+    cluster = recorder.cluster
+    pairs = dict.fromkeys((tie.dialler, tie.acceptor) for tie in cluster.ties)
+    found = []
+    for one, other in pairs:
+        here, there = cluster.machines[one], cluster.machines[other]
+        found.append((one, other, cluster.wire(here, there).carried_bytes, cluster.wire(there, here).carried_bytes))
+    return sorted(found, key=lambda it: -it[2] - it[3])
+
+
+def conflicts(recorder: Recorder) -> list[Conflict]:
+    """Every label on which somebody lost something, by name."""
+    names = {user.key.public: name for name, user in recorder.cluster.users.items()}
+    histories: dict[tuple[str, str], list[str]] = {}
+    for record in recorder.records.values():
+        histories.setdefault((record.domain, record.label), []).append(record.id)
+    taken_back = recorder.reversed_on()
+    found = []
+    for (_, label), ids in sorted(histories.items()):
+        judged = ownership(recorder.records[it] for it in ids)
+        losers = [recorder.records[it] for it in ids if it not in judged.chain]
+        if not losers and not taken_back[label]:
+            continue
+        lost = ", ".join(
+            f"{names.get(it.signedby, it.signedby[:8])}'s {it.id[:8]} ({recorder.verdicts[it.id]})" for it in losers
+        )
+        reasons = ", ".join(sorted({it.reason for it in recorder.reversals if it.label == label}))
+        owner = "nobody" if judged.owner is None else names.get(judged.owner, judged.owner[:8])
+        found.append(Conflict(label, owner, len(judged.chain), lost or "none", taken_back[label], reasons))
+    return found
+
+
+def topology(recorder: Recorder) -> Topology:
+    names = list(recorder.cluster.machines)
+    number = {name: place for place, name in enumerate(names)}
+    return Topology(names, [(number[tie.dialler], number[tie.acceptor]) for tie in recorder.cluster.ties])
+
+
+def spreads(recorder: Recorder) -> list[Spread]:
+    """The records that came to most nodes; of those the slowest, the quickest, and some that lie between."""
+    widest = max((len(it) for it in recorder.arrivals.values()), default=0)
+    far = [record_id for record_id, it in recorder.arrivals.items() if len(it) == widest > 1]
+    ranked = sorted(far, key=lambda it: -_duration_s(recorder, it))
+    last = max(1, SPREADS_SHOWN - 1)
+    chosen = dict.fromkeys(
+        ranked[round(place * (len(ranked) - 1) / last)] for place in range(SPREADS_SHOWN if far else 0)
+    )
+    return [_spread(recorder, it) for it in chosen]
+
+
+def _duration_s(recorder: Recorder, record_id: str) -> float:
+    times = [it.at_s for it in recorder.arrivals[record_id].values()]
+    return max(times) - min(times)
+
+
+def _spread(recorder: Recorder, record_id: str) -> Spread:
+    number = {name: place for place, name in enumerate(recorder.cluster.machines)}
+    arrivals = list(recorder.arrivals[record_id].values())
+    begin_s = arrivals[0].at_s
+    steps = [Step(number[it.machine], round(it.at_s - begin_s, 6), number.get(it.source)) for it in arrivals]
+    label = recorder.records[record_id].label
+    words = f"{label}, {record_id[:8]}: {count(len(steps), 'node')} in {seconds(steps[-1].after_s)}"
+    return Spread(words, steps)

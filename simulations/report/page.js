@@ -1,0 +1,122 @@
+"use strict";
+
+// Each figure of how a record spread carries its data as JSON. Nothing here makes markup: classes, attributes and text
+// of what the page holds already are changed, and one circle is added for each copy that is under way.
+
+const SVG = "http://www.w3.org/2000/svg";
+const PLAY_MS = 6000;
+const TRAVEL_MAX = 0.12; // of the slider's way: how long a copy is seen on its way, at most
+
+for (const figure of document.querySelectorAll("figure.spread")) {
+  const script = figure.querySelector("script");
+  const controls = figure.querySelector(".controls");
+  if (controls) animate(figure, JSON.parse(script.textContent), controls);
+}
+
+function animate(figure, data, controls) {
+  const [select, button, slider, output] = ["select", "button", "input", "output"].map((it) => controls.querySelector(it));
+  const svg = figure.querySelector("svg");
+  const lines = [...svg.querySelectorAll("line")];
+  const nodes = [...svg.querySelectorAll("g")];
+  const byPair = new Map(data.edges.map(([one, other], index) => [`${one} ${other}`, lines[index]]));
+  let spread;
+  let scale;
+  let copies = [];
+  let begun = null;
+
+  const choose = (number) => {
+    copies.forEach((copy) => copy.circle.remove());
+    spread = data.spreads[number];
+    scale = timeScale(spread.steps.map((step) => step.after_s));
+    copies = spread.steps.filter((step) => step.source !== null).map((step) => copyOf(step));
+  };
+
+  const copyOf = (step) => {
+    const sourceAt = spread.steps.find((it) => it.node === step.source)?.after_s ?? 0;
+    const circle = svg.appendChild(document.createElementNS(SVG, "circle"));
+    circle.setAttribute("r", "5");
+    circle.setAttribute("class", "copy");
+    const end = scale.along(step.after_s);
+    return { step, circle, end, begin: Math.max(scale.along(sourceAt), end - TRAVEL_MAX) };
+  };
+
+  const draw = (along) => {
+    const arrived = new Map(spread.steps.filter((step) => scale.along(step.after_s) <= along + 1e-9).map((step) => [step.node, step]));
+    for (const [number, node] of nodes.entries()) {
+      const step = arrived.get(number);
+      node.setAttribute("class", step ? (step.after_s === 0 ? "node origin has" : "node has") : "node");
+      const after = node.querySelector(".after");
+      if (after) after.textContent = step ? (step.after_s === 0 ? "written here" : inWords(step.after_s)) : "";
+    }
+    lines.forEach((line) => line.classList.remove("used"));
+    for (const step of arrived.values()) {
+      if (step.source === null) continue;
+      byPair.get(`${Math.min(step.node, step.source)} ${Math.max(step.node, step.source)}`).classList.add("used");
+    }
+    copies.forEach((copy) => place(copy, along));
+    const words = `${inWords(scale.at(along))}: ${arrived.size} of ${nodes.length} nodes`;
+    output.textContent = words;
+    slider.setAttribute("aria-valuetext", words);
+  };
+
+  const place = ({ step, circle, begin, end }, along) => {
+    const share = (along - begin) / Math.max(end - begin, 1e-9);
+    const isUnderWay = share > 0 && share < 1;
+    circle.classList.toggle("away", !isUnderWay);
+    if (!isUnderWay) return;
+    const [from, to] = [data.at[step.source], data.at[step.node]];
+    circle.setAttribute("cx", from[0] + (to[0] - from[0]) * share);
+    circle.setAttribute("cy", from[1] + (to[1] - from[1]) * share);
+  };
+
+  const tick = (now) => {
+    if (begun === null) return;
+    const along = Math.min(1, (now - begun) / PLAY_MS);
+    slider.value = along * 1000;
+    draw(along);
+    if (along < 1) requestAnimationFrame(tick);
+    else stop();
+  };
+
+  const stop = () => {
+    begun = null;
+    button.textContent = "Play";
+  };
+
+  button.addEventListener("click", () => {
+    if (begun !== null) return stop();
+    const from = Number(slider.value) >= 1000 ? 0 : Number(slider.value) / 1000;
+    button.textContent = "Pause";
+    requestAnimationFrame((now) => {
+      begun = now - from * PLAY_MS;
+      tick(now);
+    });
+  });
+  slider.addEventListener("input", () => {
+    stop();
+    draw(Number(slider.value) / 1000);
+  });
+  select?.addEventListener("change", () => {
+    stop();
+    choose(Number(select.value));
+    slider.value = 1000;
+    draw(1);
+  });
+
+  choose(0);
+  draw(1);
+  controls.hidden = false;
+}
+
+// From 0 to the last time, by powers from the first one on: a spread of 40 ms after a partition of 40 s has room too.
+function timeScale(times) {
+  const last = Math.max(...times, 0.001);
+  const first = Math.min(...times.filter((it) => it > 0), last);
+  const span = Math.log1p(last / first);
+  return { along: (at) => Math.log1p(at / first) / span, at: (along) => first * Math.expm1(along * span) };
+}
+
+function inWords(seconds) {
+  if (seconds < 0.9995) return `${Number((seconds * 1000).toPrecision(3))} ms`;
+  return seconds < 120 ? `${Number(seconds.toPrecision(3))} s` : `${Number((seconds / 60).toPrecision(3))} min`;
+}

@@ -1,0 +1,181 @@
+"""A recorder: notes what every node of a cluster takes in, when, and from whom, without touching the run.
+
+It draws no chance and writes nothing into the trace, so a run that is recorded has the same digest as one that is not.
+What it notes is held by value: it can be asked when the machines are long gone.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from node.arrivals import Origin
+from node.commits import Decided
+from node.metrics import Intake
+from node.node import Node
+from node.store import LabelKey
+from protocol.admission import Trust
+from protocol.change import EventType
+from protocol.index import key_id
+from protocol.record import Record, SignedRecord
+from protocol.replay import Verdict
+from simulations.oracle import ownership
+
+if TYPE_CHECKING:
+    from simulations.cluster import Cluster
+    from simulations.machine import Machine
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """A record became durable on a machine for the first time. `source`: who sent it over a link; "" where a client
+    did, or a transfer over plain HTTP.
+    """
+
+    at_s: float
+    machine: str
+    source: str
+
+
+class Reversal(msgspec.Struct, frozen=True):
+    """A node took the head of a label back."""
+
+    at_s: float
+    machine: str
+    label: str
+    reason: str
+
+
+class Recorder:
+    """What happened to records. `sets` and `heads` say at which second how many different ones the machines held."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        self.arrivals: dict[str, dict[str, Arrival]] = {}
+        """By record, and by machine, in the order in which they came."""
+        self.verdicts: dict[str, Verdict] = {}
+        """By record, the last that any node gave."""
+        self.reversals: list[Reversal] = []
+        self.sets: list[tuple[float, int]] = []
+        self.heads: list[tuple[float, int]] = []
+        self._held = _States()
+        self._shown = _States()
+        self._heads: dict[str, dict[LabelKey, int]] = {}
+        self._intakes: list[Intake] = []
+        self._sources: dict[tuple[str, str], str] = {}
+        self._cluster: Cluster
+
+    def watch(self, cluster: "Cluster") -> None:
+        """Note all that happens to this cluster. It has no machines yet."""
+        self._cluster = cluster
+        cluster.watchers.append(self._on_start)
+
+    @property
+    def cluster(self) -> "Cluster":
+        return self._cluster
+
+    def received(self) -> tuple[int, int]:
+        """How many copies of records came from peers, and how many of them were news."""
+        news = sum(n for it in self._intakes for (trust, _), n in it.accepted.items() if trust is Trust.PEER)
+        return news + sum(it.known[Trust.PEER] for it in self._intakes), news
+
+    def reversed_on(self) -> Counter[str]:
+        """How many heads of each label were taken back, over all nodes."""
+        return Counter(it.label for it in self.reversals)
+
+    def _on_start(self, machine: "Machine", node: Node) -> None:
+        name = machine.name
+        indexes = (node.indexes.get(domain) for domain in node.indexes.domains())
+        keys = [key for index in indexes if index is not None for key in index.keys(0, len(index))]
+        self._held.begin(name)
+        for key in keys:
+            self._held.mix(name, int.from_bytes(key_id(key)))
+        self._shown.begin(name)
+        self._heads[name] = {}
+        for label, history in (machine.disk.histories() if keys else {}).items():
+            chain = ownership(stored.signed.record for stored in history).chain
+            if chain:
+                self._show(name, label, chain[-1])
+        self._intakes.append(node.ingest.intake)
+        node.ingest.announcers.append(lambda records, origin: self._on_decided(name, node, records, origin))
+        node.commits.watchers.append(lambda decided: self._on_commit(name, decided))
+        self._look()
+
+    def _on_decided(self, name: str, node: Node, records: Sequence[SignedRecord], origin: Origin) -> None:
+        session = node.links.sessions.get(origin.link) if origin.link is not None else None
+        key = session.peer_key if session is not None else None
+        sender = next((it.name for it in self._cluster.machines.values() if it.key == key), "") if key else ""
+        for signed in records:
+            self._sources[name, signed.record.id] = sender
+
+    def _on_commit(self, name: str, decided: Decided) -> None:
+        now_s = self._cluster.simulation.loop.time()
+        for stored in decided.batch.records:
+            record = stored.signed.record
+            self.records.setdefault(record.id, record)
+            self._held.mix(name, int(record.id, 16))
+            self.verdicts[record.id] = stored.verdict
+            source = self._sources.pop((name, record.id), "")
+            self.arrivals.setdefault(record.id, {}).setdefault(name, Arrival(now_s, name, source))
+        self.verdicts |= decided.batch.verdicts
+        for event in decided.batch.events:
+            if event.type is EventType.REVERTED:
+                self.reversals.append(Reversal(now_s, name, event.record.label, event.reason or ""))
+        for label, signed in decided.heads.items():
+            self._show(name, label, signed.record.id)
+        self._look()
+
+    def _show(self, name: str, label: LabelKey, record_id: str) -> None:
+        digest = blake2b(repr((label, record_id)).encode(), digest_size=16).digest()
+        after = int.from_bytes(digest)
+        self._shown.mix(name, self._heads[name].get(label, 0) ^ after)
+        self._heads[name][label] = after
+
+    def _look(self) -> None:
+        now_s = self._cluster.simulation.loop.time()
+        _note(self.sets, now_s, self._held.different)
+        _note(self.heads, now_s, self._shown.different)
+
+
+class _States:
+    """A sum for each machine of what it holds, the exclusive or of digests, and how many different sums there are."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, int] = {}
+        self._counts: Counter[int] = Counter()
+
+    @property
+    def different(self) -> int:
+        return len(self._counts)
+
+    def begin(self, name: str) -> None:
+        """It holds nothing, whatever it held before."""
+        self._forget(name)
+        self._put(name, 0)
+
+    def mix(self, name: str, digest: int) -> None:
+        """Add it, or take it away where it is there."""
+        after = self._sums[name] ^ digest
+        self._forget(name)
+        self._put(name, after)
+
+    def _put(self, name: str, value: int) -> None:
+        self._sums[name] = value
+        self._counts[value] += 1
+
+    def _forget(self, name: str) -> None:
+        before = self._sums.pop(name, None)
+        if before is None:
+            return
+        self._counts[before] -= 1
+        if not self._counts[before]:
+            del self._counts[before]
+
+
+def _note(series: list[tuple[float, int]], now_s: float, value: int) -> None:
+    """A point where the value changed; of one moment the last stays."""
+    if series and series[-1][0] == now_s:
+        series.pop()
+    if not series or series[-1][1] != value:
+        series.append((now_s, value))

@@ -1,0 +1,172 @@
+"""The part of a page that tells of one run of a cluster in virtual time, from what was recorded of it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from simulations.outcome import Outcome
+from simulations.plan import Plan
+from simulations.report import figures, lanes, spread
+from simulations.report.chart import Series, chart, peaks, thinned
+from simulations.report.markup import Markup, join, tag
+from simulations.report.page import Tile, badge, folded, listed, repeated_by, rows, section, tiles
+from simulations.report.recorder import Recorder
+from simulations.report.scale import Axis, count_axis, time_axis
+from simulations.report.words import count, quantile, seconds, size
+
+LINES_SHOWN: Final = 3_000
+TIES_SHOWN: Final = 20
+CONFLICTS_SHOWN: Final = 100
+_DELAY_S_MIN: Final = 0.001
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One run to tell of. `expects` in words what should come of it; `repeat` is the command that does it again."""
+
+    name: str
+    outcome: Outcome
+    recorder: Recorder
+    repeat: str
+    expects: str = ""
+    plan: Plan | None = None
+
+
+def told(run: Run) -> Markup:
+    """All there is to say of it: the answer first, then the story, then the figures, then what they are made from."""
+    recorder, outcome = run.recorder, run.outcome
+    faults = run.plan.faults if run.plan is not None else []
+    return join(
+        [
+            _answer(run),
+            section("What happened", lanes.picture(recorder, outcome.lines, faults, outcome.virtual_s)),
+            section("Convergence", convergence(recorder.sets, recorder.heads, time_axis(outcome.virtual_s))),
+            section("Delivery", _delivery(figures.delivery(recorder))),
+            section("How records spread", _spread(recorder)),
+            section("Conflicts", _conflicts(recorder)),
+            section("Traffic", _traffic(recorder)),
+            section("To look closer", _sources(run)),
+        ]
+    )
+
+
+def _answer(run: Run) -> Markup:
+    outcome, recorder = run.outcome, run.recorder
+    waited = f"longest wait for it {seconds(max(outcome.settled_s))}" if outcome.settled_s else "it was never reached"
+    delays = figures.delivery(recorder).delays_s
+    redundancy = figures.redundancy(recorder)
+    items = [
+        Tile("Machines", f"{outcome.nodes:,}", count(len(recorder.cluster.ties), "tie")),
+        Tile("Records acknowledged", f"{outcome.records:,}", count(outcome.commits, "commit")),
+        Tile("Virtual time", seconds(outcome.virtual_s), f"{outcome.callbacks:,} callbacks"),
+        Tile("All sets equal since", seconds(_agreed_s(recorder)), waited),
+        Tile("Delivery, median", seconds(quantile(delays, 0.5)), f"99 % within {seconds(quantile(delays, 0.99))}"),
+        Tile(
+            "Redundancy", "–" if redundancy is None else f"{redundancy:.3f}", "copies too many, for each that was news"
+        ),
+        Tile("On the wires", size(figures.carried_bytes(recorder)), "all connections, users' too"),
+        Tile("Heads taken back", f"{len(recorder.reversals):,}", "over all nodes"),
+    ]
+    faults = listed(outcome.faults)
+    return join(
+        [
+            tag("p", badge(outcome.is_good), " ", run.expects),
+            tag("ul", Markup(faults.removeprefix("<ul>").removesuffix("</ul>")), class_="faults")
+            if outcome.faults
+            else None,
+            repeated_by(run.repeat),
+            tag("p", "Seed ", tag("code", outcome.seed), ", digest ", tag("code", outcome.digest), class_="soft"),
+            tiles(items),
+        ]
+    )
+
+
+def _agreed_s(recorder: Recorder) -> float | None:
+    """Since when all machines held the same set, to the end; None: they did not."""
+    at_s, different = recorder.sets[-1] if recorder.sets else (0.0, 0)
+    return at_s if different == 1 else None
+
+
+def convergence(sets: Sequence[tuple[float, int]], heads: Sequence[tuple[float, int]], time: Axis) -> Markup:
+    """How many different states there were, over time. One is what everything here is for."""
+    lines = [
+        Series("different sets of records", _held_to(peaks(sets), time), 0, is_steps=True),
+        Series("different heads", _held_to(peaks(heads), time), 1, is_steps=True, is_dashed=True),
+    ]
+    lines = [it for it in lines if it.points]
+    highest = max((value for it in lines for _, value in it.points), default=1)
+    words = "How many different states the nodes held, those that were down as they were last; one is agreement."
+    return chart("Convergence.", words, time, count_axis("states", highest), lines)
+
+
+def _held_to(points: Sequence[tuple[float, float]], time: Axis) -> list[tuple[float, float]]:
+    """The last value holds until the end."""
+    return [*points, (time.high, points[-1][1])] if points else []
+
+
+def _delivery(delivery: figures.Delivery) -> Markup:
+    delays = delivery.delays_s
+    if not delays:
+        return tag("p", "No record came to a second node.")
+    return join([delays_chart(delays, delivery.expected), _quantiles(delays, delivery.expected)])
+
+
+def delays_chart(delays: Sequence[float], expected: int) -> Markup:
+    """The cumulative distribution, over a scale by powers of ten."""
+    low, high = max(_DELAY_S_MIN, delays[0]), max(2 * _DELAY_S_MIN, delays[-1])
+    points = [(max(low, delay), (place + 1) / expected) for place, delay in enumerate(delays)]
+    x = Axis("time since the first node held it", low * 0.9, high * 1.1, is_log=True, write=seconds)
+    y = Axis("share of deliveries", 0.0, 1.0, write=lambda value: f"{100 * value:.0f} %")
+    words = "Every record on its way to every other node: the share that had come after so long."
+    return chart("Delivery.", words, x, y, [Series("delivered", [(low, 0.0), *thinned(points)], 0, is_steps=True)])
+
+
+def _quantiles(delays: Sequence[float], expected: int) -> Markup:
+    shares = (0.5, 0.9, 0.99, 0.999)
+    columns = [*(f"#{100 * share:g} % within" for share in shares), "#the last after", "#deliveries"]
+    cells = [seconds(quantile(delays, share)) for share in shares]
+    return rows(columns, [[*cells, seconds(delays[-1]), f"{len(delays):,} of {expected:,}"]])
+
+
+def _spread(recorder: Recorder) -> Markup:
+    words = "A node is filled once the record is durable on it; the ways that copies took are drawn strong."
+    return spread.picture(figures.topology(recorder), figures.spreads(recorder), words)
+
+
+def _conflicts(recorder: Recorder) -> Markup:
+    found = figures.conflicts(recorder)
+    if not found:
+        return tag(
+            "p", "None: every record that a node took is in the history of its label, and no head was taken back."
+        )
+    columns = ("label", "owner in the end", "#accepted", "~records that lost", "#heads taken back", "~because")
+    cells = [(it.label, it.owner, it.accepted, it.lost, it.taken_back, it.reasons) for it in found[:CONFLICTS_SHOWN]]
+    more = len(found) - len(cells)
+    words = "All nodes come to one answer from the set of records alone; what had been shown before is taken back."
+    return join([tag("p", words), rows(columns, cells), tag("p", f"{more} labels more.") if more else None])
+
+
+def _traffic(recorder: Recorder) -> Markup:
+    copies, news = recorder.received()
+    ties = figures.tie_bytes(recorder)
+    words = f"{count(copies, 'copy', 'copies')} of records came from peers, and {news:,} of them were news. "
+    busiest = f"The busiest {TIES_SHOWN} of {len(ties)} ties:" if len(ties) > TIES_SHOWN else "By tie:"
+    cells = [(one, other, size(there), size(back)) for one, other, there, back in ties[:TIES_SHOWN]]
+    return join([tag("p", words + busiest), rows(("dialler", "acceptor", "#to acceptor", "#to dialler"), cells)])
+
+
+def _sources(run: Run) -> Markup:
+    counts = rows(("what", "#how often"), run.outcome.counts.items())
+    parts = [folded("How often each kind of thing happened", counts), _timeline(run)]
+    if run.plan is not None:
+        indented = msgspec.json.format(run.plan.as_json().encode(), indent=2).decode()
+        parts.append(folded("The plan, as `dnarc simulate play` takes it", tag("pre", indented)))
+    return join(parts)
+
+
+def _timeline(run: Run) -> Markup:
+    lines = run.outcome.lines
+    shown = lines[:LINES_SHOWN]
+    more = f", the first {len(shown):,} of {len(lines):,} lines" if len(lines) > len(shown) else ""
+    cells = [(f"{it.at_s:.3f}", it.where, it.what, it.facts) for it in shown]
+    return folded(f"The timeline{more}", rows(("#second", "where", "what", "~facts"), cells))
