@@ -192,33 +192,38 @@ def _named(case: str, figures: Mapping[str, float]) -> dict[str, float]:
     return {f"{case}_{name}": value for name, value in figures.items()}
 
 
+def from_nothing(base: Path, sample: Sequence[SignedRecord], records: int, rounds: int) -> dict[str, float]:
+    """Empty nodes take all records, and two threads verify some of them, by turns; medians."""
+    taken: list[dict[str, float]] = []
+    raw: list[float] = []
+    with running("full", copied(base, "full")) as full:
+        for number in report.progress(range(rounds), "measuring, by turns"):
+            raw.append(raw_rate(sample))
+            taken.append(whole(full, base.with_name(f"empty-{number}"), records))
+    rate, limit = statistics.median(it["records_a_second"] for it in taken), statistics.median(raw)
+    return {
+        "raw_verification_records_a_second": limit,
+        "catch_up_records_a_second": rate,
+        "ratio_catch_up_to_raw": rate / limit,
+        "sender, us of processor time a record": statistics.median(it["sender"] for it in taken),
+        "receiver, us of processor time a record": statistics.median(it["receiver"] for it in taken),
+    }
+
+
 def measure(records: int, rounds: int) -> dict[str, float]:
     first_s = int(time.time()) - _DAY_S
     sample = list(claims(min(records, RAW_RECORDS), first_s, "base"))
     with TemporaryDirectory() as folder:
         base = Path(folder) / "base"
         fill(base, claims(records, first_s, "base"), records)
-        taken: list[dict[str, float]] = []
-        raw = []
-        with running("full", copied(base, "full")) as full:
-            for number in report.progress(range(rounds), "measuring, by turns"):
-                raw.append(raw_rate(sample))
-                taken.append(whole(full, Path(folder) / f"empty-{number}", records))
-        little = by_little(base, first_s, records)
-    rate, raw_median = statistics.median(it["records_a_second"] for it in taken), statistics.median(raw)
-    return {
-        "raw_verification_records_a_second": raw_median,
-        "catch_up_records_a_second": rate,
-        "ratio_catch_up_to_raw": rate / raw_median,
-        "sender, us of processor time a record": statistics.median(it["sender"] for it in taken),
-        "receiver, us of processor time a record": statistics.median(it["receiver"] for it in taken),
-    } | little
+        figures = from_nothing(base, sample, records, rounds) if rounds else {}
+        return figures | by_little(base, first_s, records)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=100_000, help="claims that the full node holds")
-    parser.add_argument("--rounds", type=int, default=3, help="catch-ups of empty nodes; figures are their medians")
+    parser.add_argument("--rounds", type=int, default=3, help="catch-ups of empty nodes; 0: none")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
     figures = measure(options.records, options.rounds)
