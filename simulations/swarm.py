@@ -30,7 +30,7 @@ def draw(seed: int | str) -> Plan:
         seed=str(seed),
         weather=_weather(random),
         nodes=nodes,
-        ties=_ties(random, names),
+        ties=_mutual(Random(f"swarm {seed} mutual"), _ties(random, names)),
         faults=_faults(random, names, active_s),
         acts=_acts(random, names, active_s),
         active_s=active_s,
@@ -86,6 +86,18 @@ def _ties(random: Random, names: list[str]) -> list[Tie]:
         scheme = "http" if random.random() < share_of_http else "ws"
         ties.append(Tie(dialler, acceptor, push=push, pull=pull, scheme=scheme))
     return ties
+
+
+def _mutual(random: Random, ties: list[Tie]) -> list[Tie]:
+    """Some who are dialled dial back, with a row of their own. Drawn apart, so that other draws stay as they are."""
+    share = random.choice((0.0, 0.0, 0.5))
+    there = {(tie.dialler, tie.acceptor) for tie in ties}
+    back = [
+        Tie(tie.acceptor, tie.dialler, push=random.random() < 0.7, pull=random.random() < 0.7, scheme=tie.scheme)
+        for tie in ties
+        if random.random() < share and (tie.acceptor, tie.dialler) not in there
+    ]
+    return [*ties, *(tie for tie in back if tie.push or tie.pull)]
 
 
 def _faults(random: Random, names: list[str], active_s: float) -> list[Fault]:
