@@ -21,6 +21,7 @@ from node.links.counts import LinkCounts
 from node.links.ending import Ending
 from node.links.loading import load
 from node.links.pinging import Attention, ping_forever
+from node.links.postponed import Postponed
 from node.links.standing import Acquaintance
 from node.links.taking import take
 from node.links.tasks import Tasks
@@ -90,6 +91,7 @@ class Session:
         self._alarm = Alarm(self._on_time)
         self._comparison = Alarm(self._compare_now)
         self._compared_at = -COMPARE_EVERY_S
+        self._postponed = Postponed(self._node.settings.max_skew or 0, self._node.world.now_s, self._want)
 
     @property
     def peer_key(self) -> str | None:
@@ -112,6 +114,7 @@ class Session:
         finally:
             self._alarm.cancel()
             self._comparison.cancel()
+            self._postponed.cancel()
             await self._tasks.close()
             await self.store_cursors()
 
@@ -276,12 +279,19 @@ class Session:
         )
         haul = await take(self._node.ingest, order.items, origin)
         self.counts.count(haul)
+        if trust is Trust.PEER:
+            self._postponed.put(haul.results)
         self._do(self.link.on_taken(order.seq, haul.results, self._loop.time()))
         self._is_relieved.set()
         if haul.known:
             self._links.dissemination.on_duplicates(haul.known, order.hops, self.number)
         if haul.refused:
             self._links.dissemination.on_refused(haul.refused)
+
+    def _want(self, ids: Sequence[str]) -> None:
+        lacked = self._links.unknown(ids)
+        if lacked:
+            self.tell(Want(tuple(lacked)))
 
     async def _load(self, order: Load) -> None:
         records = await load(self._node.store, self._links.bodies, order)

@@ -20,8 +20,8 @@ HANG_S: Final = 30.0
 
 
 @asynccontextmanager
-async def running(data: Path, **settings: Any) -> AsyncIterator[Node]:
-    """A node that dials again within milliseconds."""
+async def running(data: Path, now_s: Callable[[], float] = lambda: NOW, **settings: Any) -> AsyncIterator[Node]:
+    """A node that dials again within milliseconds. `now_s` is its wall clock, which stands still."""
     defaults: dict[str, Any] = {
         "port": 0,
         "sync_interval": None,
@@ -32,7 +32,7 @@ async def running(data: Path, **settings: Any) -> AsyncIterator[Node]:
         "verify_threads": 1,
     }
     chosen = Settings(data=data, **defaults | settings)
-    async with Node(chosen, World(now_s=lambda: NOW, random=Random(1))) as node:
+    async with Node(chosen, World(now_s=now_s, random=Random(1))) as node:
         yield node
 
 

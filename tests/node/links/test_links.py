@@ -1,13 +1,17 @@
 """Links between whole nodes, on real sockets and real stores."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from node.store import Peer
 from protocol.admission import Trust
-from tests.history import ALICE, DOMAIN, claim
-from tests.node.links.network import befriend, links, running, states, until, until_held, until_live, ws
+from protocol.errors import Code
+from protocol.messages import Ack, Want
+from tests.history import ALICE, CAROL, DOMAIN, claim
+from tests.node.links.network import HANG_S, befriend, links, running, states, until, until_held, until_live, ws
+from tests.node.links.raw_peer import linked
 from tests.node.sync_network import NOW, claims, give, held, ids, report
 
 
@@ -87,6 +91,24 @@ async def test_a_peer_that_is_not_accepted_is_a_client(tmp_path: Path) -> None:
         await until_held([claim("garden", ALICE, NOW)], b)
 
         assert held(b) == ids([claim("garden", ALICE, NOW - 40), claim("garden", ALICE, NOW)])
+
+
+async def test_what_a_peer_sent_before_its_time_is_asked_for_again_when_that_has_come(tmp_path: Path) -> None:
+    clock = [NOW]
+    early = claim("early", ALICE, NOW + 1)
+    async with running(tmp_path / "a", now_s=lambda: clock[0], max_skew=0) as a:
+        await a.peers.put(Peer(key=CAROL.public, accept=True))
+        async with linked(a, CAROL) as peer, asyncio.timeout(HANG_S):
+            await peer.give(early)
+            assert (await peer.hear(Ack)).refused == {early.id: Code.TOO_NEW}
+
+            clock[0] = NOW + 1
+            wanted = await peer.hear(Want)
+            await peer.give(early, seq=2)
+            taken = await peer.hear(Ack)
+
+    assert wanted.ids == (early.id,)
+    assert taken.refused == {}
 
 
 async def test_a_peer_is_dialled_again_when_it_is_back(tmp_path: Path) -> None:

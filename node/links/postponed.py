@@ -1,0 +1,59 @@
+"""Postponed: what came with a timestamp too far ahead of the clock, and is asked for again when its time has come.
+
+A cursor stays below such a record, and a repair would find it, but a link may last for days, and a repair may be
+minutes away. So the link remembers the ids and asks the same peer for them by `want`. Few are remembered:
+an honest clock is seldom so far ahead, and what is forgotten is left to the cursors and the repairs.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from node.links.alarm import Alarm
+from protocol.errors import Code
+from protocol.messages import IDS_MAX
+from protocol.orders import Taken
+
+POSTPONED_MAX: Final = 4 * IDS_MAX
+"""Ids of one link, half a megabyte: fewer than a peer lets itself be asked for at once."""
+
+_WAIT_S_MAX: Final = 60.0
+"""Between two looks at the wall clock, which may be set while the loop's goes on; and no timer is years away."""
+
+
+class Postponed:
+    """The ids that one link is to ask for later."""
+
+    def __init__(self, max_skew_s: int, now_s: Callable[[], float], ask: Callable[[Sequence[str]], None]) -> None:
+        """`now_s` is the wall clock, in seconds since the Unix epoch; `ask` is given at most `IDS_MAX` ids."""
+        self._max_skew_s = max_skew_s
+        self._now_s = now_s
+        self._ask = ask
+        self._due_s: dict[str, int] = {}
+        self._alarm = Alarm(self._on_time)
+
+    def put(self, results: Iterable[Taken]) -> None:
+        """Remember those of a frame's records that were refused as too new."""
+        for each in results:
+            if each.refusal is not Code.TOO_NEW or each.id is None or each.timestamp is None:
+                continue
+            if len(self._due_s) < POSTPONED_MAX:
+                self._due_s[each.id] = each.timestamp - self._max_skew_s
+        self._set_alarm()
+
+    def cancel(self) -> None:
+        self._alarm.cancel()
+
+    def _on_time(self) -> None:
+        now_s = self._now_s()
+        due = [record_id for record_id, due_s in self._due_s.items() if due_s <= now_s]
+        for record_id in due:
+            del self._due_s[record_id]
+        for begin in range(0, len(due), IDS_MAX):
+            self._ask(due[begin : begin + IDS_MAX])
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        if self._due_s:
+            wait_s = min(self._due_s.values()) - self._now_s()
+            self._alarm.set(asyncio.get_running_loop().time() + max(0.0, min(wait_s, _WAIT_S_MAX)))
