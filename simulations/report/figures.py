@@ -105,15 +105,15 @@ def spreads(recorder: Recorder) -> list[Spread]:
 
 
 def _duration_s(recorder: Recorder, record_id: str) -> float:
-    times = [it.at_s for it in recorder.arrivals[record_id].values()]
+    times = [it.taken_s for it in recorder.arrivals[record_id].values()]
     return max(times) - min(times)
 
 
 def _spread(recorder: Recorder, record_id: str) -> Spread:
     number = {name: place for place, name in enumerate(recorder.cluster.machines)}
-    arrivals = list(recorder.arrivals[record_id].values())
-    begin_s = arrivals[0].at_s
-    steps = [Step(number[it.machine], round(it.at_s - begin_s, 6), number.get(it.source)) for it in arrivals]
+    arrivals = sorted(recorder.arrivals[record_id].values(), key=lambda it: it.taken_s)
+    begin_s = arrivals[0].taken_s
+    steps = [Step(number[it.machine], round(it.taken_s - begin_s, 6), number.get(it.source)) for it in arrivals]
     label = recorder.records[record_id].label
     words = f"{label}, {record_id[:8]}: {count(len(steps), 'node')} in {seconds(steps[-1].after_s)}"
     return Spread(words, steps)

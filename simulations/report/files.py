@@ -53,7 +53,7 @@ class Told:
         expects: str,
         plan: "Plan | None" = None,
     ) -> "Outcome":
-        """`play` takes `with_lines` and `watch`, as `simulations.play.play` does. Lines are in the outcome if wanted."""
+        """`play` takes `with_lines` and `watch`, as `simulations.play.play` does. The outcome has lines if wanted."""
         if self._path is None:
             return play(with_lines=has_lines)
         from msgspec.structs import replace

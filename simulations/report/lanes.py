@@ -19,18 +19,30 @@ _LEFT, _RIGHT, _BOTTOM = 70.0, 16.0, 28.0
 _EVENT_ROWS: Final = 4
 _EVENT_HIGH: Final = 13.0
 _LETTER_WIDE: Final = 6.0
-_TOP: Final = _EVENT_ROWS * _EVENT_HIGH + 12
 
 _ENDS: Final = ("killed", "power cut", "down", "failed")
 _TURNS: Final = ("parted", "silenced", "healed", "calm", "settled", "reset", "restored", "weather")
 """Lines of the trace about no single machine that a reader wants to see."""
 
 
+class _Turn(msgspec.Struct, frozen=True):
+    """A line of the trace that is drawn from top to bottom: its name from `left` on, in one of the rows above."""
+
+    line: Line
+    left: float
+    row: int
+
+
 class _Paper(msgspec.Struct, frozen=True):
-    """The axis of time and the height of each lane."""
+    """The axis of time, a lane for each name, and above them as many rows as the turns take."""
 
     axis: Axis
     names: Sequence[str]
+    rows: int = 0
+
+    @property
+    def top(self) -> float:
+        return self.rows * _EVENT_HIGH + 10
 
     @property
     def lane_high(self) -> float:
@@ -38,22 +50,24 @@ class _Paper(msgspec.Struct, frozen=True):
 
     @property
     def height(self) -> float:
-        return _TOP + self.lane_high * len(self.names) + _BOTTOM
+        return self.top + self.lane_high * len(self.names) + _BOTTOM
 
     def x(self, at_s: float) -> float:
         return _LEFT + self.axis.place(at_s) * (WIDTH - _LEFT - _RIGHT)
 
     def y(self, name: str) -> float:
-        return _TOP + (self.names.index(name) + 0.5) * self.lane_high
+        return self.top + (self.names.index(name) + 0.5) * self.lane_high
 
 
 def picture(recorder: Recorder, lines: Sequence[Line], faults: Sequence[Fault], end_s: float) -> Markup:
     """The figure. Beyond `LANES_MAX` machines the first are shown."""
     machines = list(recorder.cluster.machines)
     paper = _Paper(time_axis(end_s), machines[:LANES_MAX])
+    turns = _turns(paper, lines)
+    paper = msgspec.structs.replace(paper, rows=max((it.row + 1 for it in turns), default=0))
     parts = [
         *(_fault(paper, it) for it in faults),
-        *_events(paper, lines),
+        *_events(paper, turns),
         *(_lane(paper, name, lines, end_s) for name in paper.names),
         *_arrivals(paper, recorder),
         *_axis(paper),
@@ -63,7 +77,7 @@ def picture(recorder: Recorder, lines: Sequence[Line], faults: Sequence[Fault], 
     more = f"; {hidden} machines more are not drawn" if hidden else ""
     keys = [_key("c0", "record came"), _key("c1", "record written here"), _key("c4", "head taken back")]
     if faults:
-        keys.append(_key("c4", "shaded: a fault of the plan, named where the pointer rests"))
+        keys.append(_key("fault", "a fault of the plan, named where the pointer rests"))
     return tag(
         "figure",
         tag("figcaption", f"{words}{more}.", tag("div", *keys, class_="keys")),
@@ -133,23 +147,25 @@ def _triangle(x: float, y: float, words: str) -> Markup:
     return tag("polygon", tag("title", words), points=corners, class_="taken")
 
 
-def _events(paper: _Paper, lines: Sequence[Line]) -> Iterable[Markup]:
-    """Turns of the story as lines from top to bottom, their names in rows, so that neighbours do not touch."""
-    turns = [it for it in lines if not it.where and it.what in _TURNS][:EVENTS_MAX]
+def _turns(paper: _Paper, lines: Sequence[Line]) -> list[_Turn]:
+    """Turns of the story, their names in rows, so that neighbours do not touch."""
+    found = []
     free = [0.0] * _EVENT_ROWS
+    for line in [it for it in lines if not it.where and it.what in _TURNS][:EVENTS_MAX]:
+        x, wide = paper.x(line.at_s), _LETTER_WIDE * len(line.what) + 8
+        left = x - wide if x + wide > WIDTH else x
+        row = next((it for it in range(_EVENT_ROWS) if free[it] <= left), _EVENT_ROWS - 1)
+        free[row] = left + wide
+        found.append(_Turn(line, left, row))
+    return found
+
+
+def _events(paper: _Paper, turns: Sequence[_Turn]) -> Iterable[Markup]:
     for turn in turns:
-        x, words = paper.x(turn.at_s), turn.what
-        wide = _LETTER_WIDE * len(words) + 8
-        is_late = x + wide > WIDTH
-        begin = x - wide if is_late else x
-        row = next((it for it in range(_EVENT_ROWS) if free[it] <= begin), _EVENT_ROWS - 1)
-        free[row] = begin + wide
-        top = 10 + row * _EVENT_HIGH
-        left, style = (x - 4, "event-name end") if is_late else (x + 4, "event-name")
-        yield tag("line", x1=x, x2=x, y1=top - 8, y2=paper.height - _BOTTOM, class_="event")
-        yield tag(
-            "text", words, tag("title", f"{turn.at_s:.3f} s: {turn.what} {turn.facts}"), x=left, y=top, class_=style
-        )
+        line, x, y = turn.line, paper.x(turn.line.at_s), 10 + turn.row * _EVENT_HIGH
+        words = tag("title", f"{line.at_s:.3f} s: {line.what} {line.facts}")
+        yield tag("line", x1=x, x2=x, y1=y - 8, y2=paper.height - _BOTTOM, class_="event")
+        yield tag("text", line.what, words, x=turn.left + 4, y=y, class_="event-name")
 
 
 def _axis(paper: _Paper) -> Iterable[Markup]:

@@ -37,7 +37,7 @@ function animate(figure, data, controls) {
     circle.setAttribute("r", "5");
     circle.setAttribute("class", "copy");
     const end = scale.along(step.after_s);
-    return { step, circle, end, begin: Math.max(scale.along(sourceAt), end - TRAVEL_MAX) };
+    return { step, circle, end, begin: Math.max(Math.min(scale.along(sourceAt), end), end - TRAVEL_MAX) };
   };
 
   const draw = (along) => {

@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """A record became durable on a machine for the first time. `source`: who sent it over a link; "" where a client
-    did, or a transfer over plain HTTP.
+    """A record came to a machine for the first time: `at_s` it was durable there, and taken, and passed on, already at
+    `taken_s`. `source`: who sent it over a link; "" where a client did, or a transfer over plain HTTP.
     """
 
     at_s: float
+    taken_s: float
     machine: str
     source: str
 
@@ -63,7 +64,7 @@ class Recorder:
         self._shown = _States()
         self._heads: dict[str, dict[LabelKey, int]] = {}
         self._intakes: list[Intake] = []
-        self._sources: dict[tuple[str, str], str] = {}
+        self._taken: dict[tuple[str, str], tuple[str, float]] = {}
         self._cluster: Cluster
 
     def watch(self, cluster: "Cluster") -> None:
@@ -106,8 +107,9 @@ class Recorder:
         session = node.links.sessions.get(origin.link) if origin.link is not None else None
         key = session.peer_key if session is not None else None
         sender = next((it.name for it in self._cluster.machines.values() if it.key == key), "") if key else ""
+        now_s = self._cluster.simulation.loop.time()
         for signed in records:
-            self._sources[name, signed.record.id] = sender
+            self._taken[name, signed.record.id] = sender, now_s
 
     def _on_commit(self, name: str, decided: Decided) -> None:
         now_s = self._cluster.simulation.loop.time()
@@ -116,8 +118,8 @@ class Recorder:
             self.records.setdefault(record.id, record)
             self._held.mix(name, int(record.id, 16))
             self.verdicts[record.id] = stored.verdict
-            source = self._sources.pop((name, record.id), "")
-            self.arrivals.setdefault(record.id, {}).setdefault(name, Arrival(now_s, name, source))
+            source, taken_s = self._taken.pop((name, record.id), ("", now_s))
+            self.arrivals.setdefault(record.id, {}).setdefault(name, Arrival(now_s, taken_s, name, source))
         self.verdicts |= decided.batch.verdicts
         for event in decided.batch.events:
             if event.type is EventType.REVERTED:

@@ -36,11 +36,15 @@ def told(run: Run) -> Markup:
     """All there is to say of it: the answer first, then the story, then the figures, then what they are made from."""
     recorder, outcome = run.recorder, run.outcome
     faults = run.plan.faults if run.plan is not None else []
+    end_s = _shown_s(run)
+    rest = f"Nothing changed from then on until {seconds(outcome.virtual_s)}." if end_s < outcome.virtual_s else ""
     return join(
         [
             _answer(run),
-            section("What happened", lanes.picture(recorder, outcome.lines, faults, outcome.virtual_s)),
-            section("Convergence", convergence(recorder.sets, recorder.heads, time_axis(outcome.virtual_s))),
+            section("What happened", lanes.picture(recorder, outcome.lines, faults, end_s)),
+            section(
+                "Convergence", convergence(recorder.sets, recorder.heads, time_axis(end_s), _differing(run) + rest)
+            ),
             section("Delivery", _delivery(figures.delivery(recorder))),
             section("How records spread", _spread(recorder)),
             section("Conflicts", _conflicts(recorder)),
@@ -87,7 +91,22 @@ def _agreed_s(recorder: Recorder) -> float | None:
     return at_s if different == 1 else None
 
 
-def convergence(sets: Sequence[tuple[float, int]], heads: Sequence[tuple[float, int]], time: Axis) -> Markup:
+def _shown_s(run: Run) -> float:
+    """How far the pictures go: a little past the last thing that happened, for often much quiet follows."""
+    times = [it.at_s for arrivals in run.recorder.arrivals.values() for it in arrivals.values()]
+    times += [line.at_s for line in run.outcome.lines if not line.where]
+    return min(run.outcome.virtual_s, 1.1 * max(times, default=0.0)) or run.outcome.virtual_s
+
+
+def _differing(run: Run) -> str:
+    """Why sets may rightly differ in the end."""
+    is_one_way = any(not (tie.push and tie.pull) for tie in run.recorder.cluster.ties)
+    return "Some ties here go one way only, so that sets may rightly differ. " if is_one_way else ""
+
+
+def convergence(
+    sets: Sequence[tuple[float, int]], heads: Sequence[tuple[float, int]], time: Axis, more: str = ""
+) -> Markup:
     """How many different states there were, over time. One is what everything here is for."""
     lines = [
         Series("different sets of records", _held_to(peaks(sets), time), 0, is_steps=True),
@@ -95,8 +114,8 @@ def convergence(sets: Sequence[tuple[float, int]], heads: Sequence[tuple[float, 
     ]
     lines = [it for it in lines if it.points]
     highest = max((value for it in lines for _, value in it.points), default=1)
-    words = "How many different states the nodes held, those that were down as they were last; one is agreement."
-    return chart("Convergence.", words, time, count_axis("states", highest), lines)
+    words = "How many different states the nodes held, those that were down as they were last; one is agreement. "
+    return chart("Convergence.", words + more, time, count_axis("states", highest), lines)
 
 
 def _held_to(points: Sequence[tuple[float, float]], time: Axis) -> list[tuple[float, float]]:
@@ -129,7 +148,7 @@ def _quantiles(delays: Sequence[float], expected: int) -> Markup:
 
 
 def _spread(recorder: Recorder) -> Markup:
-    words = "A node is filled once the record is durable on it; the ways that copies took are drawn strong."
+    words = "A node is filled once it has taken the record; the ways that copies took are drawn strong."
     return spread.picture(figures.topology(recorder), figures.spreads(recorder), words)
 
 
