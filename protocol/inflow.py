@@ -100,19 +100,17 @@ class Inflow:
         self._want()
 
     def on_records(self, frame: Records) -> None:
-        """Order to take them in.
+        """Order to take them in. A domain that was not asked for means nothing: the records are as good.
 
         Raises:
-            ProtocolError: `malformed`: out of order, or an answer that was not asked for.
+            ProtocolError: `malformed`: out of order.
         """
         if frame.seq != self._seq + 1:
             detail = f"records frame {frame.seq}: {self._seq + 1} is the next"
             raise ProtocolError(Code.MALFORMED, detail)
-        if frame.domain is not None and frame.domain not in self._asked:
-            raise ProtocolError(Code.MALFORMED, f"records of {frame.domain} in answer to no `since`")
         self._seq = frame.seq
         self.received += len(frame.records)
-        self._taking.append(_Taking(frame.seq, is_pass=frame.domain is not None))
+        self._taking.append(_Taking(frame.seq, is_pass=frame.domain in self._asked))
         self._outbox.put(Take(frame.seq, frame.records, frame.domain, _hops_of(frame)))
 
     def on_caught_up(self, message: CaughtUp) -> None:

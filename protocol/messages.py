@@ -60,7 +60,7 @@ _Domain = Annotated[
 _Count = Annotated[int, msgspec.Meta(ge=0, le=SAFE_INTEGER_MAX)]
 _Seq = Annotated[int, msgspec.Meta(ge=1, le=SAFE_INTEGER_MAX)]
 _Hops = Annotated[int, msgspec.Meta(ge=0, le=HOPS_MAX)]
-_Ids = Annotated[tuple[_Hex64, ...], msgspec.Meta(min_length=1, max_length=IDS_MAX)]
+_Ids = Annotated[tuple[_Hex64, ...], msgspec.Meta(max_length=IDS_MAX)]
 _CodeText = Annotated[str, msgspec.Meta(max_length=CODE_CHARACTERS_MAX)]
 
 
@@ -70,9 +70,9 @@ class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
     version: int
     node: _Hex64
     nonce: _Hex64
-    agent: Annotated[str, msgspec.Meta(max_length=AGENT_CHARACTERS_MAX)]
-    push: bool
-    pull: bool
+    agent: Annotated[str, msgspec.Meta(max_length=AGENT_CHARACTERS_MAX)] = ""
+    push: bool = False
+    pull: bool = False
 
 
 class Auth(msgspec.Struct, frozen=True, tag_field="type", tag="auth"):
@@ -86,7 +86,7 @@ class Summary(msgspec.Struct, frozen=True):
 
     count: _Count
     fingerprint: _Hex32
-    newest: _Count | None
+    newest: _Count | None = None
 
 
 class Domains(msgspec.Struct, frozen=True, tag_field="type", tag="domains"):
@@ -131,7 +131,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     records: Annotated[tuple[Item, ...], msgspec.Meta(min_length=1, max_length=RECORDS_MAX)]
 
 
-class Ack(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="ack"):
+class Ack(msgspec.Struct, frozen=True, tag_field="type", tag="ack"):
     """Committed up to and with the frame of this number; these of them were refused, by id, since the last ack."""
 
     seq: _Seq
@@ -165,7 +165,7 @@ class Have(msgspec.Struct, frozen=True, tag_field="type", tag="have"):
 class Want(msgspec.Struct, frozen=True, tag_field="type", tag="want"):
     """Send me these; and, if `eager`, push to me from now on, and then there may be none."""
 
-    ids: Annotated[tuple[_Hex64, ...], msgspec.Meta(max_length=IDS_MAX)]
+    ids: _Ids
     eager: bool = False
 
 

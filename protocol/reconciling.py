@@ -1,8 +1,8 @@
 """The reconciliations of one link: which records does one side lack, whatever the cursors say?
 
-The dialler asks, the acceptor answers and remembers nothing. In a catch-up, what is found is sent and asked for as
-it is found. In a repair, two reconciliations with some time between them have to find the same: what only the first
-found was on its way.
+The dialler asks, the acceptor answers and remembers nothing; a dialler that is asked answers likewise. In a catch-up,
+what is found is sent and asked for as it is found. In a repair, two reconciliations with some time between them have to
+find the same: what only the first found was on its way.
 
 Differences may be as many as records, so everything has its pace: while much is still to be sent or fetched, the next
 message waits.
@@ -100,7 +100,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def respond(message: Reconcile, shelf: Shelf, limits: LinkLimits) -> Reconcile | None:
-    """The acceptor's part; None: the dialler is done.
+    """The part of whoever is asked; None: the peer is done.
 
     Raises:
         ProtocolError: `malformed`.
@@ -146,6 +146,10 @@ class Reconciling:
         """Domains whose differences are to be confirmed, by another `begin`."""
         return sorted(self._suspects)
 
+    def is_running(self, domain: str) -> bool:
+        """Whether one of ours is under way: then what the peer says of the domain is its answer."""
+        return domain in self._runs
+
     def __contains__(self, domain: object) -> bool:
         return domain in self._runs or any(domain == each for each, _ in self._queue)
 
@@ -163,10 +167,10 @@ class Reconciling:
         """The peer's answer.
 
         Raises:
-            ProtocolError: `malformed`, also where nothing was asked, or the rounds do not end.
+            ProtocolError: `malformed`, also where the peer says more than it was asked, or the rounds do not end.
         """
-        run = self._runs.get(message.domain)
-        if run is None or run.held is not None:
+        run = self._runs[message.domain]
+        if run.held is not None:
             raise ProtocolError(Code.MALFORMED, f"a reconciliation of {message.domain} that was not asked for")
         self._tally.count(run.asked, message.message)
         reply, have, need = run.initiator.answer(message.message)

@@ -216,7 +216,7 @@ class Session:
         self.inflow.on_caught_up(message)
 
     def _on_reconcile(self, message: Reconcile, _now: float) -> None:
-        if self._reconciling is not None:
+        if self._reconciling is not None and self._reconciling.is_running(message.domain):
             self._reconciling.on_reconcile(message)
             return
         answer = respond(message, self._setting.shelf, self._setting.limits)

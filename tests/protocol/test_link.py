@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import Code
+from protocol.index import Index
 from protocol.link import Link, Phase
 from protocol.messages import (
     FRAME_BYTES_MAX,
@@ -29,7 +30,8 @@ from protocol.messages import (
     encode,
     encode_records,
 )
-from protocol.orders import Close, Opened, Send
+from protocol.orders import Close, Opened, Send, Take
+from protocol.reconcile import Initiator, Responder
 from protocol.status import LinkState
 from protocol.terms import LinkLimits, Terms
 from tests.history import CAROL, claim, signed
@@ -203,7 +205,6 @@ ILLEGAL: list[tuple[str, str, Code]] = [
     ("an ack of what was never sent", encode(Ack(1)), Code.MALFORMED),
     ("an ack far ahead", encode(Ack(2**53 - 1)), Code.MALFORMED),
     ("the second frame of records first", encode_records(2, [RECORD]), Code.MALFORMED),
-    ("an answer to no since", encode_records(1, [RECORD], "example"), Code.MALFORMED),
     ("an empty page that is not the last", encode(Domains({}, more=True)), Code.MALFORMED),
 ]
 
@@ -222,13 +223,23 @@ def test_what_breaks_a_rule_closes_an_open_link_with_a_code(name: str, text: str
     assert other.closed == Close(code, end.closed.detail, is_theirs=True)
 
 
-def test_a_dialler_that_is_reconciled_with_closes_for_the_acceptor_never_begins() -> None:
+@pytest.mark.parametrize("side", [0, 1], ids=["dialler", "acceptor"])
+def test_whoever_is_asked_to_reconcile_answers(side: int) -> None:
+    """Ours is always the dialler that begins, but another implementation may have its acceptor begin."""
     wire = opened()
-    wire.say(wire.acceptor, encode(Reconcile("example", b"\x61")))
+    question = Initiator(Index()).initiate()
 
-    wire.run()
+    orders = wire.ends[side].link.on_frame(encode(Reconcile("example", question)), wire.now)
 
-    assert wire.codes[0] == "malformed"
+    assert orders == [Send(encode(Reconcile("example", Responder(Index()).answer(question))))]
+
+
+def test_records_that_name_a_domain_which_was_not_asked_for_are_taken_like_any() -> None:
+    wire = opened()
+
+    orders = wire.dialler.link.on_frame(encode_records(1, [RECORD], "example"), wire.now)
+
+    assert [type(order) for order in orders] == [Take]
 
 
 NONSENSE = [b"\x00", b"\x61\xff", b"\x60", b"a" * 1_000, bytes.fromhex("61 00 00 03")]

@@ -69,6 +69,7 @@ FRAMES: list[tuple[Message, dict[str, Any]]] = [
         },
     ),
     (Ack(3, {ID: "too_new"}), {"type": "ack", "seq": 3, "refused": {ID: "too_new"}}),
+    (Ack(3), {"type": "ack", "seq": 3, "refused": {}}),
     (
         CaughtUp("example", 9, FINGERPRINT),
         {"type": "caught_up", "domain": "example", "count": 9, "fingerprint": FINGERPRINT},
@@ -102,6 +103,24 @@ def test_fields_that_this_version_does_not_know_are_ignored(message: Message, fi
     text = json.dumps(fields | {"later": {"versions": ["may", "add", 1]}}, separators=(",", ":"))
 
     assert decode(text) == message
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"type": "hello", "version": 1, "node": ID, "nonce": ID}, Hello(1, ID, ID)),
+        (
+            {"type": "domains", "domains": {"a": {"count": 0, "fingerprint": FINGERPRINT}}},
+            Domains({"a": Summary(0, FINGERPRINT)}),
+        ),
+        ({"type": "ack", "seq": 1}, Ack(1)),
+        ({"type": "have", "ids": []}, Have(())),
+        ({"type": "want", "ids": []}, Want(())),
+    ],
+    ids=lambda value: value["type"] if isinstance(value, dict) else "",
+)
+def test_what_a_peer_may_well_leave_out_is_not_missed(fields: dict[str, Any], message: Message) -> None:
+    assert decode(json.dumps(fields)) == message
 
 
 def test_a_type_that_this_version_does_not_know_is_ignored() -> None:
@@ -144,7 +163,6 @@ BROKEN = [
     ("frame number zero", json.dumps({"type": "ack", "seq": 0})),
     ("no base64", json.dumps({"type": "reconcile", "domain": "a", "message": "a"})),
     ("base64 with a line feed", json.dumps({"type": "reconcile", "domain": "a", "message": "YWJj\n"})),
-    ("no ids", json.dumps({"type": "have", "ids": []})),
     ("no records", json.dumps({"type": "records", "seq": 1, "records": []})),
     ("white space behind", '{"type":"prune"} x'),
 ]
