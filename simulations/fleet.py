@@ -7,17 +7,19 @@ Faults of the network itself, and time, belong to the cluster in virtual time.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http import HTTPStatus
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 import msgspec
+from prometheus_client.parser import text_string_to_metric_families
 
 from node.client import NodeClient, Unreachable, path_of, signed_records
 from protocol.record import SignedRecord, make, sign
@@ -32,6 +34,9 @@ IDS_PER_REQUEST: Final = 100
 USERS: Final = 16
 CHORD_SHARE: Final = 0.5
 """Of the nodes, how many dial one more besides their neighbour in the ring: short ways, and some redundancy."""
+
+STARTED_AT_ONCE: Final = 6
+"""Starting costs a second of a core each: more at once would all be late."""
 
 UPDATE_SHARE: Final = 0.4
 RIVAL_SHARE: Final = 0.05
@@ -70,6 +75,15 @@ class Outcome:
     lost: list[str] = field(default_factory=list)
     contested: int = 0
     is_one_state: bool = False
+    edges: list[Edge] = field(default_factory=list)
+    agreed_s: list[float] = field(default_factory=list)
+    """Of each node, since which second of the last wait it held what all held in the end; empty: they never did."""
+    copies: int = 0
+    """Records that came from peers, since each node started; `news` of them were, `reverted` heads were taken back."""
+    news: int = 0
+    reverted: int = 0
+    link_bytes: int = 0
+    """Over the links that were open at the end."""
 
     @property
     def is_good(self) -> bool:
@@ -87,15 +101,17 @@ class Fleet:
         self._keys: dict[int, str] = {}
 
     def start(self, numbers: list[int]) -> Iterator[int]:
-        """Start these side by side; gives each number when it answers."""
-        for number in numbers:
-            self.nodes[number].launch()
-            self.up.add(number)
-        for number in numbers:
-            self.nodes[number].await_ready()
-            self._clients[number] = self.nodes[number].client()
-            self._keys[number] = self._clients[number].get("/node")["node"]
-            yield number
+        """Start these, some side by side; gives each number when it answers."""
+        for begin in range(0, len(numbers), STARTED_AT_ONCE):
+            wave = numbers[begin : begin + STARTED_AT_ONCE]
+            for number in wave:
+                self.nodes[number].launch()
+                self.up.add(number)
+            for number in wave:
+                self.nodes[number].await_ready()
+                self._clients[number] = self.nodes[number].client()
+                self._keys[number] = self._clients[number].get("/node")["node"]
+                yield number
 
     def kill(self, number: int) -> None:
         self.nodes[number].kill()
@@ -187,7 +203,7 @@ def run(plan: Plan, folder: Path, say: Say) -> Outcome:
     """All of it; what goes wrong is in the outcome."""
     random = Random(plan.seed + 1)
     with started(plan, folder, say) as fleet:
-        outcome = Outcome(plan.nodes, len(fleet.edges))
+        outcome = Outcome(plan.nodes, len(fleet.edges), edges=fleet.edges)
         people = People(random)
         acknowledged: list[str] = []
         for number in range(plan.rounds):
@@ -196,6 +212,7 @@ def run(plan: Plan, folder: Path, say: Say) -> Outcome:
             say("rounds of faults", number + 1, plan.rounds)
         converge(fleet, outcome, say)
         judge(fleet, acknowledged, outcome)
+        count(fleet, outcome)
     return outcome
 
 
@@ -251,15 +268,51 @@ def write(fleet: Fleet, people: People, random: Random, count: int, outcome: Out
 def converge(fleet: Fleet, outcome: Outcome, say: Say) -> None:
     """Wait until all hold the same set, and note on the way how many different ones there are."""
     begun = time.monotonic()
+    seen: list[tuple[float, list[str]]] = []
     while time.monotonic() - begun < CONVERGE_S_MAX:
-        different = len(set(fleet.sets()))
+        sets = fleet.sets()
+        different = len(set(sets))
         elapsed_s = time.monotonic() - begun
-        outcome.differing.append((round(elapsed_s, 3), different))
+        seen.append((round(elapsed_s, 3), sets))
+        outcome.differing.append((seen[-1][0], different))
         say("converging", len(fleet.nodes) - different + 1, len(fleet.nodes))
         if different == 1:
-            outcome.seconds = round(elapsed_s, 3)
+            outcome.seconds = seen[-1][0]
+            outcome.agreed_s = [since(seen, place, sets[0]) for place in range(len(sets))]
             return
         time.sleep(POLL_S)
+
+
+def since(seen: Sequence[tuple[float, list[str]]], place: int, fingerprint: str) -> float:
+    """From which second on the node at this place held this, to the last look."""
+    found = seen[-1][0]
+    for at_s, sets in reversed(seen):
+        if sets[place] != fingerprint:
+            break
+        found = at_s
+    return found
+
+
+def count(fleet: Fleet, outcome: Outcome) -> None:
+    """Add up what the nodes' own metrics say."""
+    totals: Counter[str] = Counter()
+    for number in fleet.up:
+        text = fleet.client(number).ask("GET", "/metrics").body.decode()
+        for sample in chain.from_iterable(family.samples for family in text_string_to_metric_families(text)):
+            for label in sample.labels.values():
+                for figure in _COUNTED.get((sample.name, label), ()):
+                    totals[figure] += int(sample.value)
+    outcome.copies, outcome.news = totals["copies"], totals["news"]
+    outcome.reverted, outcome.link_bytes = totals["reverted"], totals["bytes"]
+
+
+_COUNTED: Final = {
+    ("dnarc_records_accepted_total", "peer"): ("copies", "news"),
+    ("dnarc_records_known_total", "peer"): ("copies",),
+    ("dnarc_events_total", "reverted"): ("reverted",),
+    ("dnarc_link_bytes_total", "out"): ("bytes",),
+}
+"""By metric and by the value of one of its labels: the figures to which it counts."""
 
 
 def judge(fleet: Fleet, acknowledged: list[str], outcome: Outcome) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from node.cli.options import AsJson
 from node.cli.screen import show, table
+from simulations.report.files import ReportFile, check_report, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,7 @@ def local(
     records: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many records people write.")] = 2_000,
     rounds: Annotated[int, typer.Option(min=1, max=1_000, help="How often something is broken and mended.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="What chance begins with; the kernel's part has no seed.")] = 1,
+    report: ReportFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a fleet of real nodes on loopback, break it, mend it, and see whether all end the same.
@@ -37,9 +39,16 @@ def local(
     """
     from simulations.fleet import Plan, run
 
+    check_report(report)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with TemporaryDirectory(prefix="dnarc-fleet-") as folder, phases() as say:
-        outcome = run(Plan(nodes, records, rounds, seed), Path(folder), say)
+        plan = Plan(nodes, records, rounds, seed)
+        outcome = run(plan, Path(folder), say)
+    if report is not None:
+        from simulations.report.fleet import fleet_page
+
+        repeat = f"dnarc simulate local --nodes {nodes} --records {records} --rounds {rounds} --seed {seed}"
+        write_report(report, fleet_page(plan, outcome, repeat))
     show(asdict(outcome) | {"is_good": outcome.is_good}, as_json, lambda: render(outcome))
     if not outcome.is_good:
         raise typer.Exit(_FAILED)

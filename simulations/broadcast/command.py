@@ -13,6 +13,7 @@ from node.cli.failures import usage
 from node.cli.options import AsJson
 from node.cli.progress import progress
 from node.cli.screen import show, table
+from simulations.report.files import ReportFile, check_report, write_report
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,6 +37,7 @@ def broadcast(  # noqa: PLR0913 - a command has as many options as it has
     ] = (50, 50),
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Seeds at once, each in a process of its own.")] = 1,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw them, as PNG, SVG or PDF.")] = None,
+    report: ReportFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Spread records over many nodes, let some of them fail, and compare with the published figures.
@@ -47,6 +49,7 @@ def broadcast(  # noqa: PLR0913 - a command has as many options as it has
     from simulations.broadcast.network import Conditions
 
     check_plot(plot)
+    check_report(report)
     if latency_ms[0] > latency_ms[1]:
         raise usage("the first latency is the least")
     plan = Plan(nodes=nodes, cycles=cycles, drip_cycles=cycles, conditions=Conditions(*latency_ms))
@@ -59,6 +62,12 @@ def broadcast(  # noqa: PLR0913 - a command has as many options as it has
         from simulations.broadcast.plot import draw
 
         draw(reports, plot)
+    if report is not None:
+        from simulations.report.broadcast import broadcast_page
+
+        repeat = f"dnarc simulate broadcast --nodes {nodes} --seed {seed} --seeds {seeds} --cycles {cycles}"
+        repeat += f" --latency-ms {latency_ms[0]} {latency_ms[1]}" + "".join(f" --failed {it:g}" for it in failed or ())
+        write_report(report, broadcast_page(plans[0], reports, compared, repeat))
     show({"comparison": compared, "reports": reports}, as_json, lambda: render(plans, compared))
 
 

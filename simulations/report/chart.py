@@ -19,8 +19,8 @@ Point = tuple[float, float]
 
 
 class Series(msgspec.Struct, frozen=True):
-    """A line: its name and points, in rising order of x. `colour` is one of six. `band`: its lowest and highest y at
-    each point, filled faintly.
+    """A line through points in rising order of x. Without a name it is not in the legend. `colour` is one of six;
+    `band`: the lowest and the highest y at each point, filled faintly.
     """
 
     name: str
@@ -36,7 +36,11 @@ def chart(title: str, words: str, x: Axis, y: Axis, lines: Sequence[Series]) -> 
     """A figure, under a heading of its own: what it shows in a sentence, a legend where there are several lines, and
     the picture.
     """
-    legend = [tag("span", tag("i", class_=_style(it)), it.name, class_="key") for it in lines] if len(lines) > 1 else []
+    legend = (
+        [tag("span", tag("i", class_=_style(it)), it.name, class_="key") for it in lines if it.name]
+        if len(lines) > 1
+        else []
+    )
     bands = [_band(it, x, y) for it in lines if it.band]
     paper = join([_grid(x, y), *bands, *(_line(it, x, y) for it in lines)])
     picture = tag("svg", paper, viewBox=f"0 0 {WIDTH:g} {HEIGHT:g}", role="img", aria_label=f"{title}. {words}")

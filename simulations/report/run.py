@@ -127,16 +127,17 @@ def _delivery(delivery: figures.Delivery) -> Markup:
     delays = delivery.delays_s
     if not delays:
         return tag("p", "No record came to a second node.")
-    return join([delays_chart(delays, delivery.expected), _quantiles(delays, delivery.expected)])
+    words = "Every record on its way to every other node: the share that had come after so long."
+    picture = delays_chart(delays, delivery.expected, "time since the first node held it", words)
+    return join([picture, _quantiles(delays, delivery.expected)])
 
 
-def delays_chart(delays: Sequence[float], expected: int) -> Markup:
+def delays_chart(delays: Sequence[float], expected: int, time: str, words: str) -> Markup:
     """The cumulative distribution, over a scale by powers of ten."""
     low, high = max(_DELAY_S_MIN, delays[0]), max(2 * _DELAY_S_MIN, delays[-1])
     points = [(max(low, delay), (place + 1) / expected) for place, delay in enumerate(delays)]
-    x = Axis("time since the first node held it", low * 0.9, high * 1.1, is_log=True, write=seconds)
-    y = Axis("share of deliveries", 0.0, 1.0, write=lambda value: f"{100 * value:.0f} %")
-    words = "Every record on its way to every other node: the share that had come after so long."
+    x = Axis(time, low * 0.9, high * 1.1, is_log=True, write=seconds)
+    y = Axis("share", 0.0, 1.0, write=lambda value: f"{100 * value:.0f} %")
     return chart("Delivery.", words, x, y, [Series("delivered", [(low, 0.0), *thinned(points)], 0, is_steps=True)])
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 _TICKS_WANTED = 5
+_TICKS_MIN = 3
 
 
 class Axis(msgspec.Struct, frozen=True):
@@ -45,7 +46,8 @@ class Axis(msgspec.Struct, frozen=True):
         decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         steps = (1, 2, 5) if len(decades) <= _TICKS_WANTED - 1 else (1,)
         values = [step * 10.0**decade for decade in decades for step in steps]
-        return [it for it in values if self.low * 0.999 <= it <= self.high * 1.001]
+        found = [it for it in values if self.low * 0.999 <= it <= self.high * 1.001]
+        return found if len(found) >= _TICKS_MIN else self._even_ticks()
 
 
 def time_axis(high_s: float, name: str = "time since the begin") -> Axis:

@@ -1,0 +1,150 @@
+"""The page about the broadcast experiments: our figures over the published ones, and broadcasts to look at."""
+
+from collections.abc import Sequence
+from statistics import mean, median
+from typing import Final
+
+from simulations.broadcast import published
+from simulations.broadcast.comparison import Row, percent, settled
+from simulations.broadcast.experiments import FAILURE_CYCLE_S, Broadcast, Plan, Report
+from simulations.report import spread
+from simulations.report.chart import Series, chart
+from simulations.report.markup import Markup, join
+from simulations.report.page import Tile, page, repeated_by, rows, section, tiles
+from simulations.report.run import delays_chart
+from simulations.report.scale import Axis, count_axis
+from simulations.report.small_broadcast import delays_s, drawn
+from simulations.report.words import count
+
+_REDUNDANCY_MIN: Final = 0.001
+"""What is less is drawn as this: a scale by powers of ten has no zero."""
+
+_MODES: Final = tuple(published.STABLE)[1:]
+
+
+def broadcast_page(plan: Plan, reports: Sequence[Report], compared: Sequence[Row], repeat: str) -> str:
+    """Reports of the same plan but for the seed; `plan` is that of the first."""
+    nodes = count(plan.nodes, "node")
+    lede = f"The gossip and membership of a node over {nodes}, {count(len(reports), 'seed')} from {plan.seed} on."
+    parts = [
+        repeated_by(repeat),
+        tiles(_tiles(reports)),
+        section("Redundancy", _redundancy(reports)),
+        section("Last delivery hop", _last_hop(reports)),
+        section("After many fail at once", *_failures(reports)) if plan.failures else Markup(""),
+        section("Delivery", *_delivery(plan)),
+        section("How a broadcast spreads", _spread(plan)),
+        section("All figures", _compared(compared)),
+    ]
+    return page(f"Broadcast over {nodes}", lede, parts)
+
+
+def _tiles(reports: Sequence[Report]) -> list[Tile]:
+    stable = [each for it in reports for mode in _MODES for each in settled(mode, it.stable[mode])]
+    optimised = [
+        each.last_hop for it in reports for each in settled(published.OPTIMISED, it.stable[published.OPTIMISED])
+    ]
+    items = [
+        Tile("Redundancy (RMR)", f"{max(each.redundancy for each in stable):.3f}", "highest after the first broadcast"),
+        Tile("Reached while stable", percent(min(each.reliability for each in stable)), "of all nodes, least"),
+        Tile("Last hop, optimised", f"{median(optimised):.0f}", "median; published 17"),
+        Tile("Events", f"{sum(it.events for it in reports):,}", "messages and timers"),
+    ]
+    for place, failure in enumerate(reports[0].failures):
+        if failure.share >= 0.5:
+            first = median(it.failures[place].broadcasts[0].reliability for it in reports)
+            words = f"of the living by the first message, {percent(failure.share)} failed"
+            items.append(Tile("Reached", percent(first), words))
+    return items
+
+
+def _redundancy(reports: Sequence[Report]) -> Markup:
+    lines = [_averaged(mode, place, reports) for place, mode in enumerate(_MODES)]
+    flood = published.STABLE[published.FLOOD].redundancy
+    cycles = len(lines[0].points) - 1
+    lines.append(Series("flood, published", [(0, flood), (cycles, flood)], 5, is_dashed=True))
+    words = "Payload messages too many for each node, the mean of all seeds; the first broadcast is a flood."
+    return chart("Redundancy", words, count_axis("broadcast", cycles), _redundancy_axis(), lines)
+
+
+def _averaged(mode: str, colour: int, reports: Sequence[Report]) -> Series:
+    return Series(mode, _means([it.stable[mode] for it in reports]), colour)
+
+
+def _means(runs: Sequence[Sequence[Broadcast]]) -> list[tuple[float, float]]:
+    """The mean redundancy of each broadcast over all seeds."""
+    return [(place, mean(each.redundancy for each in same)) for place, same in enumerate(zip(*runs, strict=True))]
+
+
+def _redundancy_axis() -> Axis:
+    return Axis("redundancy (RMR)", _REDUNDANCY_MIN, 5.0, is_log=True, write=_redundancy_words)
+
+
+def _redundancy_words(value: float) -> str:
+    return f"≤ {value:g}" if value <= _REDUNDANCY_MIN else f"{value:g}"
+
+
+def _last_hop(reports: Sequence[Report]) -> Markup:
+    lines = []
+    for colour, mode in enumerate(_MODES):
+        same = zip(*(it.stable[mode] for it in reports), strict=True)
+        points = [(float(place), mean(each.last_hop for each in it)) for place, it in enumerate(same)]
+        lines.append(Series(mode, points, colour))
+        low, high = published.STABLE[mode].last_hop
+        ends = [(points[0][0], (low + high) / 2), (points[-1][0], (low + high) / 2)]
+        lines.append(Series("", ends, colour, is_dashed=True, band=[(low, high)] * 2))
+    highest = max(y for it in lines for _, y in [*it.points, *it.band])
+    words = "Links crossed by the copy that crossed most, the mean of all seeds. Dashed: published, for 10,000 nodes."
+    x = count_axis("broadcast", lines[0].points[-1][0])
+    return chart("Last delivery hop", words, x, count_axis("links", highest), lines)
+
+
+def _failures(reports: Sequence[Report]) -> list[Markup]:
+    shares = [failure.share for failure in reports[0].failures]
+    first = [[it.failures[place].broadcasts[0].reliability for it in reports] for place in range(len(shares))]
+    ours = Series(
+        "ours",
+        [*zip(shares, map(mean, first), strict=True)],
+        0,
+        has_marks=True,
+        band=[(min(it), max(it)) for it in first],
+    )
+    paper = published.FIRST_AFTER_FAILURE
+    theirs = Series(
+        "published", [(share, mean(it)) for share, it in paper.items()], 5, is_dashed=True, band=[*paper.values()]
+    )
+    x = Axis("share of the nodes that failed", 0.0, 1.0, write=percent)
+    y = Axis("share of the living", 0.0, 1.0, write=percent)
+    words = "Whom the first message after the failure reaches; bands from the lowest to the highest."
+    recovery = [
+        Series(f"{percent(failure.share)} failed", _means([it.failures[place].broadcasts for it in reports]), place % 6)
+        for place, failure in enumerate(reports[0].failures)
+        if failure.share >= 0.5 or len(shares) == 1
+    ]
+    pictures = [chart("First message", words, x, y, [ours, theirs])]
+    if recovery:
+        cycles = count_axis(f"cycle after the failure ({FAILURE_CYCLE_S:g} s each)", len(recovery[0].points) - 1)
+        after = "What the repair of the tree costs: redundancy, broadcast by broadcast."
+        pictures.append(chart("Redundancy after the failure", after, cycles, _redundancy_axis(), recovery))
+    return pictures
+
+
+def _delivery(plan: Plan) -> list[Markup]:
+    nodes, delays = delays_s(plan)
+    words = f"One broadcast along a grown tree of {count(nodes, 'node')}, seed {plan.seed}: whom it had reached when."
+    return [delays_chart(delays, nodes - 1, "time since it was written", words)]
+
+
+def _spread(plan: Plan) -> Markup:
+    topology, spreads = drawn(plan)
+    words = (
+        f"The same machines, {count(len(topology.names), 'node')} of them, few enough to be drawn: "
+        "the first broadcast, which is a flood; one along the tree that it left; and one after nodes failed."
+    )
+    return spread.picture(topology, spreads, words)
+
+
+def _compared(compared: Sequence[Row]) -> Markup:
+    columns = ("measure", "where", "#published", "#lowest", "#median", "#highest")
+    cells = [(it.measure, it.where, it.published, it.lowest, it.median, it.highest) for it in compared]
+    return join([rows(columns, cells)])
