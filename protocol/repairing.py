@@ -32,6 +32,7 @@ class Repairing:
         self._delay_s = 0.0
         self._found_before = 0
         self._is_first = True
+        self._has_differed = False
         self._has_compared = False
         self._list_at: float | None = None
         self._confirm_at: float | None = None
@@ -70,6 +71,7 @@ class Repairing:
             return
         self.is_list_due = False
         self._has_compared = True
+        self._has_differed = bool(differing)
         for domain in differing:
             self._reconciling.begin(domain, is_repair=True)
 
@@ -89,12 +91,14 @@ class Repairing:
             self._reconciling.begin(domain, is_repair=True)
 
     def _next_delay_s(self) -> float:
-        """None after a catch-up, long after nothing was missed, else from `settle_s` on doubling."""
+        """None after a catch-up, long after both held the same, else from `settle_s` on doubling: what differed while
+        records were on their way is to be seen as the same soon, and cursors are to move.
+        """
         found, self._found_before = self._reconciling.found - self._found_before, self._reconciling.found
         if self._is_first:
             self._is_first = False
             return 0.0
-        if not found:
+        if not found and not self._has_differed:
             self._delay_s = 0.0
             return self._limits.repair_s
         self._delay_s = min(max(2 * self._delay_s, self._limits.settle_s), self._limits.repair_s)

@@ -476,6 +476,23 @@ def test_a_repair_takes_nothing_for_missed_that_arrives_meanwhile_by_another_way
     assert count_sent(wire.dialler) == 0
 
 
+def test_what_only_was_on_its_way_when_a_repair_compared_is_soon_seen_as_the_same() -> None:
+    """Else a node would call a peer different that is not, and not move its cursors, until the next repair."""
+    wire = Wire(HUNDRED, HUNDRED, BOTH, LinkLimits(repair_s=10_000))
+    wire.run()
+    wire.run_for(1)
+    on_its_way = records(1, begin=500)[0]
+    wire.dialler.commit(on_its_way)
+    wire.dialler.carry_out(wire.dialler.link.compare(wire.now), wire.now)
+    wire.run()
+
+    wire.acceptor.commit(on_its_way)
+    wire.run_for(30)
+
+    assert wire.dialler.link.status().domains["example"].step is Step.IDENTICAL
+    assert wire.dialler.cursors == {("example", Flow.PUSH): 500, ("example", Flow.PULL): 500}
+
+
 def test_a_repair_confirms_what_it_saw_before_and_nothing_that_is_new_since() -> None:
     wire = Wire(HUNDRED, HUNDRED, BOTH, LinkLimits(settle_s=10))
     wire.run()
