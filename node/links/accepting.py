@@ -12,10 +12,9 @@ from typing import Final
 
 from aiohttp import web
 
-from node.links.wire import AcceptedWire
+from node.links.wire import MESSAGE_BYTES_MAX, AcceptedWire
 from node.settings import Settings
 from protocol.errors import Code, ProtocolError
-from protocol.messages import FRAME_BYTES_MAX
 
 SUBPROTOCOL: Final = "dnarc.v1"
 
@@ -82,5 +81,5 @@ def make_socket(*, is_compressed: bool) -> web.WebSocketResponse:
         autoping=False,
         autoclose=False,
         compress=is_compressed,
-        max_msg_size=FRAME_BYTES_MAX + 1,  # aiohttp refuses what reaches it
+        max_msg_size=MESSAGE_BYTES_MAX,
     )

@@ -9,12 +9,11 @@ from websockets.typing import Subprotocol
 from yarl import URL
 
 from node.links.accepting import SUBPROTOCOL
-from node.links.wire import CLOSE_S_MAX, DialledWire
+from node.links.wire import CLOSE_S_MAX, MESSAGE_BYTES_MAX, DialledWire
 from node.settings import Settings, SettingsError
 from node.store import Peer
 from node.tls import client_context
 from protocol.errors import Code, ProtocolError
-from protocol.messages import FRAME_BYTES_MAX
 
 _PATH: Final = "/gossip"
 _SCHEMES: Final = ("ws://", "wss://")
@@ -50,7 +49,7 @@ async def dial(url: str, settings: Settings) -> DialledWire:
             ssl=_context(url, settings),
             proxy=None,
             user_agent_header=None,
-            max_size=FRAME_BYTES_MAX,
+            max_size=MESSAGE_BYTES_MAX,
             max_queue=_FRAMES_WAITING_MAX,
             ping_interval=None,  # the link's own pings measure round trips over either library
             open_timeout=settings.peer_timeout,

@@ -29,7 +29,7 @@ from node.links.wire import CLOSE_S_MAX, Wire, WireEndedError
 from node.links.writing import Writer
 from node.store import Cursor
 from protocol.admission import Trust
-from protocol.errors import Code
+from protocol.errors import Code, ProtocolError
 from protocol.messages import RECORDS_MAX, Have, Prune, Want
 from protocol.orders import Close, Found, Heard, Load, Opened, Order, PutCursor, Send, Take
 from protocol.record import SignedRecord
@@ -233,6 +233,8 @@ class Session:
                 self._do(self.link.on_frame(text, self._loop.time()))
                 if text.startswith(_DOMAINS):
                     self._links.on_compared(self)
+        except ProtocolError as error:
+            self.close(error.code, error.detail)
         except WireEndedError as error:
             self._end(Ending(error.code, error.detail, is_theirs=True))
 

@@ -14,10 +14,16 @@ from aiohttp import WSMessage, WSMsgType, web
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from protocol.errors import Code
+from protocol.errors import Code, ProtocolError
+from protocol.messages import FRAME_BYTES_MAX
 
 CLOSE_S_MAX: Final = 2.0
 """For the goodbye: whoever has not answered it by then is cut off."""
+
+MESSAGE_BYTES_MAX: Final = 2 * FRAME_BYTES_MAX
+"""A text longer than a frame may be is read up to here, and the answer says what is wrong with it. A longer one is cut
+off in the middle, and its sender, which is still sending, may meet a reset before it hears why.
+"""
 
 _REASON_BYTES_MAX: Final = 123
 """RFC 6455, section 5.5: a control frame holds 125 bytes, two of which are the code."""
@@ -30,6 +36,8 @@ _CLOSE_CODES: Final[dict[str, int]] = {
     Code.OVERLOADED: 1013,
     Code.STORAGE_FULL: 1013,
 }
+_BINARY: Final = "a binary frame: links speak text"
+
 _POLICY_VIOLATION: Final = 1008
 _MESSAGE_TOO_BIG: Final = 1009
 _NORMAL_CLOSURE: Final = 1000
@@ -55,7 +63,12 @@ class Wire(Protocol):
         """Hand a text to the socket; returns when the socket takes more. Raises: WireEndedError."""
 
     async def receive(self) -> str:
-        """The next text. Raises: WireEndedError: the other end closed, broke the rules of WebSocket, or is gone."""
+        """The next text.
+
+        Raises:
+            WireEndedError: the other end closed, broke the rules of WebSocket, or is gone.
+            ProtocolError: `malformed`: it is binary.
+        """
 
     async def ping(self) -> float:
         """Seconds of one round trip. Raises: WireEndedError."""
@@ -110,7 +123,7 @@ class DialledWire:
         except ConnectionClosed as error:
             raise self._ended(error) from error
         if isinstance(message, bytes):
-            raise WireEndedError(Code.MALFORMED, "a binary frame: links speak text")
+            raise ProtocolError(Code.MALFORMED, _BINARY)
         return message
 
     async def ping(self) -> float:
@@ -165,7 +178,7 @@ class AcceptedWire:
                 case WSMsgType.PONG:
                     self._on_pong(bytes(message.data))
                 case WSMsgType.BINARY:
-                    raise WireEndedError(Code.MALFORMED, "a binary frame: links speak text")
+                    raise ProtocolError(Code.MALFORMED, _BINARY)
                 case WSMsgType.CLOSE:
                     await self._answer_close(int(message.data))
                     raise self._ended(message)
