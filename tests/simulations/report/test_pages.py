@@ -1,0 +1,227 @@
+"""The pages: whole, with nothing from elsewhere, and with the figures of the run."""
+
+import base64
+import hashlib
+import json
+import re
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from node.cli.failures import CommandError
+from simulations.broadcast.comparison import rows as compared
+from simulations.broadcast.experiments import Plan as BroadcastPlan
+from simulations.broadcast.experiments import run as run_broadcasts
+from simulations.cluster import Tie
+from simulations.fleet import Outcome as FleetOutcome
+from simulations.fleet import Plan as FleetPlan
+from simulations.fleet import since
+from simulations.outcome import Outcome
+from simulations.plan import Act, Action, Fault, FaultKind, NodePlan, Plan
+from simulations.play import play
+from simulations.report import figures
+from simulations.report.broadcast import broadcast_page
+from simulations.report.files import Told, check_report
+from simulations.report.fleet import fleet_page
+from simulations.report.recorder import Recorder
+from simulations.report.run import Run
+from simulations.report.runs import most_telling, run_page, swarm_page
+from simulations.scenarios import SCENARIOS, perform
+from simulations.wire import Weather
+from tests.simulations.report.reading import Page
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\u202e&amp;"
+
+PLAN = Plan(
+    "page",
+    Weather(),
+    nodes=[NodePlan(name) for name in ("a", "b", "c")],
+    ties=[Tie("a", "b"), Tie("b", "c")],
+    faults=[Fault(FaultKind.PARTED, 4.0, 4.0, ["a"])],
+    acts=[
+        Act(Action.CLAIM, 1.0, "alice", "a", HOSTILE),
+        Act(Action.CLAIM, 5.0, "alice", "a", "garden"),
+        Act(Action.CLAIM, 6.5, "bob", "c", "garden"),
+    ],
+    active_s=10.0,
+    settle_s=60.0,
+)
+
+
+@pytest.fixture(scope="module")
+def recorded() -> Run:
+    recorder = Recorder()
+    outcome = play(PLAN, with_lines=True, watch=recorder.watch)
+    return Run(name=HOSTILE, outcome=outcome, recorder=recorder, repeat="dnarc simulate play page.json", plan=PLAN)
+
+
+def check_whole(document: str) -> Page:
+    """That it is well-formed, and that nothing in it can ask for anything, or act, but what we wrote."""
+    page = Page(document)
+    assert page.unclosed == []
+    assert [it for it in page.links if not it.startswith("#")] == []
+    assert page.handlers == []
+    assert page.elements["img"] == page.elements["link"] == page.elements["iframe"] == 0
+    assert "default-src 'none'" in page.policy
+    assert "unsafe" not in page.policy
+    style = re.search("<style>(.*?)</style>", document, re.DOTALL)
+    assert style is not None
+    assert "url(" not in style[1]
+    assert "@import" not in style[1]
+    for kind, content in (
+        ("style", style[1]),
+        ("script", document.rpartition("<script>")[2].partition("</script>")[0]),
+    ):
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in page.policy
+    return page
+
+
+def test_the_page_of_a_run_holds_the_figures_of_its_outcome(recorded: Run) -> None:
+    page = check_whole(run_page([recorded]))
+
+    outcome = recorded.outcome
+    assert outcome.is_good, outcome.faults
+    assert f"Machines {outcome.nodes}" in page.text
+    assert f"Records acknowledged {outcome.records} {outcome.commits} commits" in page.text
+    assert outcome.digest in page.text
+    assert "Again: dnarc simulate play page.json" in page.text
+    assert f"{len(figures.delivery(recorded.recorder).delays_s)} of 6" in page.text
+    assert page.elements["svg"] == 4
+    assert page.elements["tr"] > len(outcome.lines)
+
+
+def test_nothing_from_a_record_is_markup(recorded: Run) -> None:
+    page = check_whole(run_page([recorded]))
+
+    assert page.elements["script"] == 2
+    assert "</script><script>alert(1)</script><img src=x onerror=alert(1)>" in page.text
+    assert "\u202e" not in page.text
+    assert HOSTILE in json.dumps(json.loads(page.data[0]), ensure_ascii=False)
+
+
+def test_a_recorded_run_is_the_same_run(recorded: Run) -> None:
+    assert play(PLAN).digest == recorded.outcome.digest
+
+
+def test_the_recorder_knows_when_states_differed_and_how_the_conflict_ended(recorded: Run) -> None:
+    recorder = recorded.recorder
+
+    assert {value for _, value in recorder.sets} >= {1, 2}
+    assert recorder.sets[-1][1] == recorder.heads[-1][1] == 1
+    (conflict,) = figures.conflicts(recorder)
+    assert (conflict.label, conflict.owner, conflict.accepted) == ("garden", "alice", 1)
+    assert conflict.lost.startswith("bob's ")
+    assert "rival" in conflict.lost
+    assert conflict.taken_back == 2
+    assert {it.machine for it in recorder.reversals} == {"b", "c"}
+
+
+def test_a_record_is_followed_from_node_to_node(recorded: Run) -> None:
+    spreads = figures.spreads(recorded.recorder)
+
+    hostile = next(it for it in spreads if it.name.startswith(HOSTILE))
+    assert [(step.node, step.source) for step in hostile.steps] == [(0, None), (1, 0), (2, 1)]
+    assert hostile.steps[0].after_s == 0
+    assert hostile.steps[1].after_s < hostile.steps[2].after_s
+
+
+def test_several_runs_stand_under_a_table_and_those_that_fail_are_open(recorded: Run) -> None:
+    name = "bad-signatures"
+    told = Told(Path("all.html"))
+    told.play(partial(perform, SCENARIOS[name], 1), False, name, "again", SCENARIOS[name].expects)
+
+    page = check_whole(run_page([recorded, *told.runs]))
+
+    assert page.links == ["#run-0", "#run-1"]
+    assert page.elements["article"] == 2
+    assert SCENARIOS[name].expects in page.text
+
+
+def test_a_swarm_tells_first_of_what_fails(recorded: Run) -> None:
+    good, bad = outcome("1", faults=[]), outcome("2", faults=["a lacks <b>everything</b>"])
+    outcomes = {it.seed: it for it in (good, bad)}
+
+    page = check_whole(swarm_page(outcomes, {"runs": 2, "failing": 1}, "dnarc simulate swarm --seeds 2", recorded))
+
+    assert most_telling(outcomes.values()) == bad
+    assert page.text.index("--start 2 --seeds 1") < page.text.index("--start 1 --seeds 1")
+    assert "a lacks <b>everything</b>" in page.text
+
+
+def test_where_all_hold_the_slowest_is_told_of() -> None:
+    outcomes = [outcome("1", [], 3.0), outcome("2", [], 9.0), outcome("3", [], 5.0)]
+
+    assert most_telling(outcomes).seed == "2"
+
+
+def test_broadcasts_stand_beside_the_published_figures() -> None:
+    plan = BroadcastPlan(nodes=30, cycles=2, failures=(0.5,), drip_cycles=1)
+    reports = [run_broadcasts(plan)]
+
+    page = check_whole(broadcast_page(plan, reports, compared(reports), "dnarc simulate broadcast --nodes 30"))
+
+    assert "Broadcast over 30 nodes" in page.text
+    assert "flood, published" in page.text
+    data = json.loads(page.data[0])
+    assert len(data["spreads"]) == 3
+    assert len(data["spreads"][0]["steps"]) == len(data["at"]) == 24
+    assert len({step["node"] for step in data["spreads"][0]["steps"]}) == 24
+
+
+def test_a_fleet_shows_when_each_node_held_what_all_hold() -> None:
+    outcome = FleetOutcome(
+        nodes=3,
+        links=2,
+        acknowledged=80,
+        faults=["killed: 1"],
+        differing=[(0.0, 3), (0.2, 2), (0.4, 1)],
+        seconds=0.4,
+        is_one_state=True,
+        edges=[(0, 1), (1, 2)],
+        agreed_s=[0.0, 0.2, 0.4],
+        copies=30,
+        news=20,
+    )
+
+    page = check_whole(fleet_page(FleetPlan(3, 80, 1, 7), outcome, "dnarc simulate local --nodes 3"))
+
+    assert "Redundancy 0.500" in page.text
+    assert "killed: 1" in page.text
+    assert [it["node"] for it in json.loads(page.data[0])["spreads"][0]["steps"]] == [0, 1, 2]
+
+
+def test_a_fleet_that_never_became_one_has_a_page() -> None:
+    outcome = FleetOutcome(nodes=2, links=1, lost=["ab"], differing=[(0.0, 2)])
+
+    page = check_whole(fleet_page(FleetPlan(), outcome, "again"))
+
+    assert "fails" in page.text
+    assert page.data == []
+
+
+def test_a_node_agrees_from_the_last_time_on_that_it_came_to_the_final_set() -> None:
+    seen = [(0.0, ["x", "y"]), (0.1, ["z", "y"]), (0.2, ["z", "z"]), (0.3, ["z", "z"])]
+
+    assert [since(seen, place, "z") for place in (0, 1)] == [0.1, 0.2]
+
+
+def test_a_folder_that_is_not_there_is_wrong_use_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(CommandError):
+        check_report(tmp_path / "none" / "report.html")
+
+
+def outcome(seed: str, faults: list[str], settled_s: float = 1.0) -> Outcome:
+    return Outcome(
+        seed=seed,
+        digest="00",
+        faults=faults,
+        nodes=3,
+        records=2,
+        commits=6,
+        virtual_s=60.0,
+        settled_s=[settled_s],
+        callbacks=100,
+        counts={},
+    )
