@@ -93,15 +93,13 @@ def topology(recorder: Recorder) -> Topology:
 
 
 def spreads(recorder: Recorder) -> list[Spread]:
-    """The records that came to most nodes; of those the slowest, the quickest, and some that lie between."""
+    """Of the records that came to most nodes an ordinary one first, then from the slowest to the quickest."""
     widest = max((len(it) for it in recorder.arrivals.values()), default=0)
     far = [record_id for record_id, it in recorder.arrivals.items() if len(it) == widest > 1]
     ranked = sorted(far, key=lambda it: -_duration_s(recorder, it))
-    last = max(1, SPREADS_SHOWN - 1)
-    chosen = dict.fromkeys(
-        ranked[round(place * (len(ranked) - 1) / last)] for place in range(SPREADS_SHOWN if far else 0)
-    )
-    return [_spread(recorder, it) for it in chosen]
+    middle, last = ranked[len(ranked) // 2 : len(ranked) // 2 + 1], len(ranked) - 1
+    evenly = [ranked[round(place * last / (SPREADS_SHOWN - 1))] for place in range(SPREADS_SHOWN) if ranked]
+    return [_spread(recorder, it) for it in dict.fromkeys([*middle, *evenly])]
 
 
 def _duration_s(recorder: Recorder, record_id: str) -> float:

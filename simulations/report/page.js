@@ -6,6 +6,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const PLAY_MS = 6000;
 const TRAVEL_MAX = 0.12; // of the slider's way: how long a copy is seen on its way, at most
+const WAIT_S = 0.01; // the wait from which on its length counts for less and less
 
 for (const figure of document.querySelectorAll("figure.spread")) {
   const script = figure.querySelector("script");
@@ -108,12 +109,25 @@ function animate(figure, data, controls) {
   controls.hidden = false;
 }
 
-// From 0 to the last time, by powers from the first one on: a spread of 40 ms after a partition of 40 s has room too.
+// Each wait between two arrivals has the room of its logarithm: what happens within milliseconds, after a partition of a
+// minute, is seen as well as the minute.
 function timeScale(times) {
-  const last = Math.max(...times, 0.001);
-  const first = Math.min(...times.filter((it) => it > 0), last);
-  const span = Math.log1p(last / first);
-  return { along: (at) => Math.log1p(at / first) / span, at: (along) => first * Math.expm1(along * span) };
+  const stops = [...new Set([0, ...times])].sort((one, other) => one - other);
+  const ends = [0];
+  for (let index = 1; index < stops.length; index += 1) {
+    ends.push(ends[index - 1] + Math.log1p((stops[index] - stops[index - 1]) / WAIT_S));
+  }
+  const whole = ends.at(-1) || 1;
+  const along = ends.map((end) => end / whole);
+  return { along: (at) => between(stops, along, at), at: (share) => between(along, stops, share) };
+}
+
+function between(from, to, value) {
+  const after = from.findIndex((it) => it >= value);
+  if (after === -1) return to.at(-1);
+  if (after === 0) return to[0];
+  const share = (value - from[after - 1]) / (from[after] - from[after - 1]);
+  return to[after - 1] + share * (to[after] - to[after - 1]);
 }
 
 function inWords(seconds) {

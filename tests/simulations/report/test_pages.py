@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.failures import CommandError
 from simulations.broadcast.comparison import rows as compared
 from simulations.broadcast.experiments import Plan as BroadcastPlan
 from simulations.broadcast.experiments import run as run_broadcasts
@@ -22,7 +21,7 @@ from simulations.plan import Act, Action, Fault, FaultKind, NodePlan, Plan
 from simulations.play import play
 from simulations.report import figures
 from simulations.report.broadcast import broadcast_page
-from simulations.report.files import Told, check_report
+from simulations.report.files import Told
 from simulations.report.fleet import fleet_page
 from simulations.report.recorder import Recorder
 from simulations.report.run import Run
@@ -205,11 +204,6 @@ def test_a_node_agrees_from_the_last_time_on_that_it_came_to_the_final_set() -> 
     seen = [(0.0, ["x", "y"]), (0.1, ["z", "y"]), (0.2, ["z", "z"]), (0.3, ["z", "z"])]
 
     assert [since(seen, place, "z") for place in (0, 1)] == [0.1, 0.2]
-
-
-def test_a_folder_that_is_not_there_is_wrong_use_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(CommandError):
-        check_report(tmp_path / "none" / "report.html")
 
 
 def outcome(seed: str, faults: list[str], settled_s: float = 1.0) -> Outcome:
