@@ -1,5 +1,6 @@
 """What everybody needs of a page: contrast, names for whoever listens, the keyboard, both themes, a phone's width."""
 
+import re
 from typing import Any
 
 import pytest
@@ -152,6 +153,8 @@ async def test_the_whole_page_can_be_used_with_the_keyboard(explorer: Explorer, 
     await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     await tab_to(explorer, page.locator("#search"))
     await page.keyboard.type("gar")
+    await page.wait_for_url(re.compile("prefix=gar"))
+    await expect(page.locator(".results")).to_have_attribute("aria-busy", "false")  # what comes replaces the links
     await tab_to(explorer, page.get_by_role("link", name="garden"))
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", level=1, name="garden")).to_be_focused()
