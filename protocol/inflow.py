@@ -36,7 +36,7 @@ class Inflow:
     """The receiving half of one link."""
 
     def __init__(self, limits: LinkLimits, cursors: Cursors, familiar: Remembered, outbox: Outbox) -> None:
-        """`familiar`: ids that the peer holds, for it sent them or was sent them."""
+        """`familiar`: ids that the peer has sent."""
         self._limits = limits
         self._cursors = cursors
         self._familiar = familiar

@@ -49,7 +49,7 @@ class Outflow:
     def __init__(
         self, shelf: Shelf, limits: LinkLimits, cursors: Cursors, familiar: Remembered, outbox: Outbox
     ) -> None:
-        """`familiar`: ids that the peer holds, for it sent them or was sent them."""
+        """`familiar`: ids that the peer has sent: no record goes back where it came from."""
         self._shelf = shelf
         self._limits = limits
         self._cursors = cursors
@@ -65,6 +65,7 @@ class Outflow:
         self._load_records = _FIRST_LOAD_RECORDS
         self._returning: set[str] = set()
         self._stopped: set[str] = set()
+        self._given = Remembered(limits.remembered_max)
         self._unwelcome = Remembered(limits.remembered_max)
         self._put_off = Remembered(limits.remembered_max)
         self._ends: dict[str, int] = {}
@@ -135,10 +136,15 @@ class Outflow:
         self._pump()
 
     def begin_pass(self, domain: str, timestamp: int, *, is_answer: bool) -> None:
-        """Send everything of the domain from this timestamp on, in seconds, then say `caught_up`."""
+        """Send everything of the domain from this timestamp on, in seconds, then say `caught_up`.
+
+        Who asks gets all of it, also what went over this link before: it may have lost it meanwhile.
+        """
         if self._shelf.get(domain) is None:  # whatever names a peer makes up, none waits for room in the window
             self._say_caught_up(domain)
             return
+        if is_answer:
+            self._given.clear()
         self._walks.begin(domain, before(timestamp), is_answer=is_answer)
         self._ends.pop(domain, None)
         self._pump()
@@ -183,7 +189,8 @@ class Outflow:
         return not (self._is_needless(signed.record.id) or signed.record.domain in self._stopped)
 
     def _is_needless(self, record_id: str) -> bool:
-        return record_id in self._familiar or record_id in self._live or record_id in self._unwelcome
+        lines = (self._familiar, self._given, self._live, self._unwelcome)
+        return any(record_id in line for line in lines)
 
     def _queue(self, records: Sequence[SignedRecord], hops: int) -> None:
         for signed in records:
@@ -215,7 +222,7 @@ class Outflow:
     def _on_refused(self, line: Line, refusal: Code) -> None:
         self.refused += 1
         if refusal in TRANSIENT:
-            self._familiar.remove(line.id)
+            self._given.remove(line.id)
             self._put_off.add(line.id)
         elif refusal is Code.UNKNOWN_DOMAIN:
             self._stop(line.domain)
@@ -283,7 +290,7 @@ class Outflow:
     def _send(self, records: Sequence[SignedRecord], batch: Batch) -> None:
         lines = tuple(Line(it.record.id, it.record.domain, it.record.timestamp) for it in records)
         for line in lines:
-            self._familiar.add(line.id)
+            self._given.add(line.id)
         self._window.add(lines, sum(map(_cost, records)), batch.pass_domain)
         self.sent += len(lines)
         domain = batch.pass_domain if batch.is_answer else None

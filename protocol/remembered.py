@@ -27,3 +27,7 @@ class Remembered:
     def remove(self, record_id: str) -> None:
         self._young.discard(record_id)
         self._old.discard(record_id)
+
+    def clear(self) -> None:
+        self._young.clear()
+        self._old.clear()

@@ -29,3 +29,14 @@ def test_what_is_removed_is_forgotten_wherever_it_is() -> None:
     remembered.remove("never there")
 
     assert [record_id in remembered for record_id in "abcd"] == [False, True, True, False]
+
+
+def test_what_is_cleared_is_forgotten_all_of_it() -> None:
+    remembered = Remembered(4)
+    for record_id in ("a", "b", "c"):
+        remembered.add(record_id)
+
+    remembered.clear()
+
+    assert len(remembered) == 0
+    assert "a" not in remembered

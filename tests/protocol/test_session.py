@@ -353,17 +353,19 @@ def test_a_live_record_moves_no_cursor_past_a_pass_that_is_under_way() -> None:
     assert 0 < wire.dialler.cursors["example", Flow.PUSH] < 3_000
 
 
-def test_what_was_refused_for_now_is_sent_again_to_who_asks_for_it() -> None:
-    wire = Wire(HUNDRED, [], (Terms(push=True), Terms()))
+def test_who_asks_is_sent_everything_again_but_what_it_sent_itself() -> None:
+    theirs = records(7, begin=2_000)
+    wire = Wire(HUNDRED, theirs, BOTH)
     wire.acceptor.refuses = lambda it: Code.TOO_NEW if it.record.timestamp > 95 else None
     wire.run()
-    wire.acceptor.refuses = lambda it: None
+    before = count_sent(wire.dialler)
+    assert wire.dialler.ids == {it.record.id for it in [*HUNDRED, *theirs]}
 
-    wire.dialler.carry_out(wire.dialler.link.on_frame(encode(Since("example", 1)), wire.now), wire.now)
     wire.acceptor.reads = False
+    wire.dialler.carry_out(wire.dialler.link.on_frame(encode(Since("example", 51)), wire.now), wire.now)
     wire.run()
 
-    assert count_sent(wire.dialler) == 105
+    assert count_sent(wire.dialler) - before == 50
 
 
 # --- Live.
