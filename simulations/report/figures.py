@@ -94,8 +94,8 @@ def topology(recorder: Recorder) -> Topology:
 
 def spreads(recorder: Recorder) -> list[Spread]:
     """Of the records that came to most nodes an ordinary one first, then from the slowest to the quickest."""
-    widest = max((len(it) for it in recorder.arrivals.values()), default=0)
-    far = [record_id for record_id, it in recorder.arrivals.items() if len(it) == widest > 1]
+    widest = max(map(len, recorder.arrivals.values()), default=0)
+    far = [record_id for record_id, it in recorder.arrivals.items() if len(it) == widest]
     ranked = sorted(far, key=lambda it: -_duration_s(recorder, it))
     middle, last = ranked[len(ranked) // 2 : len(ranked) // 2 + 1], len(ranked) - 1
     evenly = [ranked[round(place * last / (SPREADS_SHOWN - 1))] for place in range(SPREADS_SHOWN) if ranked]

@@ -8,6 +8,15 @@ const PLAY_MS = 6000;
 const TRAVEL_MAX = 0.12; // of the slider's way: how long a copy is seen on its way, at most
 const WAIT_S = 0.01; // the wait from which on its length counts for less and less
 
+// A link to a run opens what it leads to.
+function openTarget() {
+  const details = document.getElementById(location.hash.slice(1))?.querySelector("details");
+  if (details) details.open = true;
+}
+
+addEventListener("hashchange", openTarget);
+openTarget();
+
 for (const figure of document.querySelectorAll("figure.spread")) {
   const script = figure.querySelector("script");
   const controls = figure.querySelector(".controls");

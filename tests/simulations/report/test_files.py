@@ -48,9 +48,7 @@ def test_a_crowd_and_broadcasts_are_told_of(tmp_path: Path) -> None:
     run("broadcast", "--nodes", "20", "--cycles", "1", "--failed", "0.6", "--report", str(file))
 
     assert "A crowd of 3" in check_whole(crowd.read_text()).text
-    assert (
-        "--nodes 20 --seed 1 --seeds 1 --cycles 1 --latency-ms 50 50" in check_whole(file.read_text()).text
-    )
+    assert "--nodes 20 --seed 1 --seeds 1 --cycles 1 --latency-ms 50 50" in check_whole(file.read_text()).text
 
 
 def test_a_folder_that_is_not_there_is_wrong_use_before_any_work(tmp_path: Path) -> None:
