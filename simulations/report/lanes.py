@@ -26,10 +26,12 @@ _TURNS: Final = ("parted", "silenced", "healed", "calm", "settled", "reset", "re
 
 
 class _Turn(msgspec.Struct, frozen=True):
-    """A line of the trace that is drawn from top to bottom: its name from `left` on, in one of the rows above."""
+    """A line of the trace that is drawn from top to bottom, and the row above in which its name stands, on its
+    left side where it is too far right for the other.
+    """
 
     line: Line
-    left: float
+    is_left: bool
     row: int
 
 
@@ -156,7 +158,7 @@ def _turns(paper: _Paper, lines: Sequence[Line]) -> list[_Turn]:
         left = x - wide if x + wide > WIDTH else x
         row = next((it for it in range(_EVENT_ROWS) if free[it] <= left), _EVENT_ROWS - 1)
         free[row] = left + wide
-        found.append(_Turn(line, left, row))
+        found.append(_Turn(line, left < x, row))
     return found
 
 
@@ -165,7 +167,8 @@ def _events(paper: _Paper, turns: Sequence[_Turn]) -> Iterable[Markup]:
         line, x, y = turn.line, paper.x(turn.line.at_s), 10 + turn.row * _EVENT_HIGH
         words = tag("title", f"{line.at_s:.3f} s: {line.what} {line.facts}")
         yield tag("line", x1=x, x2=x, y1=y - 8, y2=paper.height - _BOTTOM, class_="event")
-        yield tag("text", line.what, words, x=turn.left + 4, y=y, class_="event-name")
+        at, style = (x - 4, "event-name end") if turn.is_left else (x + 4, "event-name")
+        yield tag("text", line.what, words, x=at, y=y, class_=style)
 
 
 def _axis(paper: _Paper) -> Iterable[Markup]:

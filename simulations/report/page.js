@@ -56,7 +56,7 @@ function animate(figure, data, controls) {
       const step = arrived.get(number);
       node.setAttribute("class", step ? (step.after_s === 0 ? "node origin has" : "node has") : "node");
       const after = node.querySelector(".after");
-      if (after) after.textContent = step ? (step.after_s === 0 ? "written here" : inWords(step.after_s)) : "";
+      if (after) after.textContent = step ? (step.after_s === 0 ? "written here" : inWords(step.after_s)) : along < 1 ? "" : "never";
     }
     lines.forEach((line) => line.classList.remove("used"));
     for (const step of arrived.values()) {
