@@ -71,9 +71,9 @@ PAGE: Final = "index.html"
 
 
 async def get_root(node: "Node", request: web.Request) -> web.StreamResponse:
-    """The page for a browser, and where to go from here for any other client."""
-    is_browser = prefers_page(request.headers.get("Accept", ""))
-    answer = _answer(request, ASSETS[PAGE]) if is_browser else await get_pointer(node, request)
+    """The page, and where to go from here for a client that asks for JSON."""
+    is_page = prefers_page(request.headers.get("Accept", ""))
+    answer = _answer(request, ASSETS[PAGE]) if is_page else await get_pointer(node, request)
     answer.headers["Vary"] = "Accept"
     return answer
 
@@ -95,10 +95,10 @@ def _answer(request: web.BaseRequest, asset: Asset) -> web.Response:
 
 
 def prefers_page(accept: str) -> bool:
-    """Whether an `Accept` header wants HTML more than JSON. Browsers name HTML; what takes anything gets JSON."""
+    """Whether an `Accept` header wants HTML more than JSON. What takes anything gets the page: JSON has to be named."""
     weights = dict(map(_weighted, accept.split(",")))
-    rest = max(weights.get("*/*", 0.0), weights.get("application/*", 0.0))
-    return weights.get(HTML_TYPE, 0.0) > weights.get("application/json", rest)
+    json = weights.get("application/json", weights.get("application/*", 0.0))
+    return not json or weights.get(HTML_TYPE, weights.get("*/*", 0.0)) > json
 
 
 def _weighted(item: str) -> tuple[str, float]:

@@ -23,19 +23,21 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
         ("text/html;q=0.8, application/json;q=0.9", False),
         ("text/html, application/json", False),
         ("application/json", False),
-        ("*/*", False),
-        ("text/html;q=0.5, */*;q=0.9", False),
-        ("text/html;q=x", False),
-        ("", False),
+        ("application/json, text/plain, */*", False),
+        ("application/*", False),
+        ("application/json;q=0.5, */*;q=0.9", True),
+        ("application/json;q=x", True),
+        ("*/*", True),
+        ("", True),
     ],
 )
-def test_a_client_gets_the_page_where_it_wants_html_most(accept: str, is_page: bool) -> None:
+def test_a_client_gets_the_page_but_where_it_names_json_and_wants_that_as_much(accept: str, is_page: bool) -> None:
     assert prefers_page(accept) is is_page
 
 
-async def test_a_browser_gets_the_page_and_other_clients_get_json(client: Client) -> None:
-    page = await client.get("/", {"Accept": BROWSER})
-    pointer = await client.get("/", {"Accept": "*/*"})
+async def test_who_names_nothing_gets_the_page_and_who_names_json_gets_that(client: Client) -> None:
+    page = await client.get("/", {"Accept": "*/*"})
+    pointer = await client.get("/", {"Accept": "application/json"})
 
     assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert pointer.json()["openapi"] == "/openapi.json"

@@ -114,7 +114,7 @@ async def test_a_page_of_any_origin_may_read_public_data_and_nothing_else(client
     paths = [re.sub(r"{\w+}", "x", route.path) for route in READING]
     public = [route.is_public for route in READING]
 
-    answers = [await client.get(path) for path in paths]
+    answers = [await client.get(path, {"Accept": "application/json"}) for path in paths]
 
     assert [answer.headers.get("Access-Control-Allow-Origin") for answer in answers] == [
         "*" if is_public else None for is_public in public
