@@ -7,8 +7,9 @@
 PYTHON ?= python3
 PORT ?= 8080
 DATA ?= data
-SEED ?= 1
-SEEDS ?= 20
+# Each commit plays seeds of its own, and the same ones wherever it is played.
+SEED ?= $(shell printf '%d' "0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1)")
+SECONDS ?= 60
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -39,8 +40,10 @@ screenshots: $(INSTALLED) browser ## take the README's pictures of the explorer 
 check: ## run all that CI runs
 	bash .ci/run
 
-simulate: $(INSTALLED) ## play a few networks that chance drew, each with its faults; SEED= begins elsewhere, SEEDS= plays more
-	$(BIN)/dnarc simulate swarm --start $(SEED) --seeds $(SEEDS) --jobs 2
+simulate: $(INSTALLED) ## play every scenario, and for a minute networks that chance drew (SEED=, SECONDS=)
+	$(BIN)/dnarc simulate scenario
+	$(BIN)/dnarc simulate swarm --start 0 --seeds 20 --jobs 2
+	$(BIN)/dnarc simulate swarm --start $(SEED) --seeds 1000 --seconds $(SECONDS) --jobs 2
 
 lint: $(INSTALLED) ## look for faults of form
 	$(BIN)/ruff format --check .
