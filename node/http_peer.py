@@ -169,7 +169,7 @@ class HttpPeer:
             asked = [*query.items(), ("history", "true"), *([("after", position)] if position else [])]
             async with (
                 self._request("GET", ["claims", domain], query=asked, headers=_LINES) as response,
-                aclosing(self._body(response).batches()) as batches,
+                aclosing(self._batches(response)) as batches,
             ):
                 async for lines in batches:
                     listed += len(lines)
@@ -181,6 +181,18 @@ class HttpPeer:
                 return
             if listed == listed_before:
                 raise _nonsense("its listing goes on after an empty page")
+
+    async def _batches(self, response: aiohttp.ClientResponse) -> AsyncGenerator[list[bytes], None]:
+        """The entries of a listing. A peer may give one JSON value where lines were asked for."""
+        body = self._body(response)
+        if response.content_type == "application/json":
+            entries = _entries(await body.whole())
+            for begin in range(0, len(entries), BATCH_RECORDS_MAX):
+                yield entries[begin : begin + BATCH_RECORDS_MAX]
+            return
+        async with aclosing(body.batches()) as batches:
+            async for lines in batches:
+                yield lines
 
     @asynccontextmanager
     async def _request(
@@ -323,6 +335,14 @@ def _typed(data: bytes, shape: type[_T]) -> _T:
         return msgspec.json.decode(data, type=shape)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _nonsense(f"its answer has not the shape that was agreed on ({_printable(str(error))})") from error
+
+
+def _entries(listing: bytes) -> list[bytes]:
+    """What the lines of this dict of records, or list of ids, would be."""
+    if listing.lstrip().startswith(b"["):
+        return [bytes(entry) for entry in _typed(listing, list[msgspec.Raw])]
+    records = _typed(listing, dict[str, msgspec.Raw])
+    return [msgspec.json.encode(_Line(signature, record)) for signature, record in records.items()]
 
 
 def _signed(line: _Line) -> SignedRecord:

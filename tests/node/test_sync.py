@@ -1,6 +1,7 @@
 """Sync over plain HTTP, with whole nodes on real sockets and real stores."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from node.store import Cursor, Peer
 from node.sync import BACKOFF_S_MAX, QUEUE_MAX, pause_s
 from protocol.admission import Trust
 from protocol.errors import Code, ProtocolError
-from tests.history import ALICE, BOB, CAROL, DOMAIN, claim
+from tests.history import ALICE, BOB, CAROL, DOMAIN, claim, signed
 from tests.node.sync_network import (
     NOW,
     answering,
@@ -40,6 +41,36 @@ async def test_a_pull_brings_all_that_the_peer_holds(tmp_path: Path) -> None:
 
         assert result == report(records=25, accepted=25, through={DOMAIN: records[-1].timestamp})
         assert held(a) == ids(records)
+
+
+async def test_a_peer_may_know_one_json_value_and_no_lines(tmp_path: Path) -> None:
+    """The first run goes by time, the second compares ids: both listings come as plain JSON here."""
+    first, late = claims(1)[0], claim("late", ALICE, NOW - 5_000)
+    held_there = [first]
+
+    async def claims_of(request: web.Request) -> web.StreamResponse:
+        since = int(request.query.get("since", 0))
+        listed = sorted((each for each in held_there if each.timestamp >= since), key=lambda each: each.order_key)
+        if "ids" in request.query:
+            return web.json_response([[each.timestamp, each.id] for each in listed])
+        return web.json_response({signed(each).signature: json.loads(each.canonical) for each in listed})
+
+    async def node(request: web.Request) -> web.StreamResponse:
+        return await answering(node_answer(CAROL.public, held_there))(request)
+
+    async def by_id(_request: web.Request) -> web.StreamResponse:
+        return web.json_response({signed(late).signature: json.loads(late.canonical)})
+
+    routes = {"/node": node, f"/claims/{DOMAIN}": claims_of, "/records": by_id}
+    async with running(tmp_path / "a") as a, false_peer(routes) as url:
+        await a.peers.put(Peer(url=url, pull=True))
+        by_time = await sync(a, "pull", url)
+        held_there.append(late)
+
+        by_comparison = await sync(a, "pull", url)
+
+        assert (by_time["error"], by_comparison["error"]) == (None, None)
+        assert held(a) == ids([first, late])
 
 
 async def test_a_push_gives_the_peer_all_that_is_held(tmp_path: Path) -> None:
