@@ -16,6 +16,7 @@ from protocol.errors import Code, ProtocolError
 from tests.history import ALICE, BOB, CAROL, DOMAIN, claim, signed
 from tests.node.sync_network import (
     NOW,
+    Handler,
     answering,
     befriend,
     claims,
@@ -61,7 +62,7 @@ async def test_a_peer_may_know_one_json_value_and_no_lines(tmp_path: Path) -> No
     async def by_id(_request: web.Request) -> web.StreamResponse:
         return web.json_response({signed(late).signature: json.loads(late.canonical)})
 
-    routes = {"/node": node, f"/claims/{DOMAIN}": claims_of, "/records": by_id}
+    routes: dict[str, Handler] = {"/node": node, f"/claims/{DOMAIN}": claims_of, "/records": by_id}
     async with running(tmp_path / "a") as a, false_peer(routes) as url:
         await a.peers.put(Peer(url=url, pull=True))
         by_time = await sync(a, "pull", url)
