@@ -101,7 +101,7 @@ class Checkers:
         self._acknowledgements = acknowledgements
         self._held: dict[str, dict[str, Record]] = {}
         self._labels: dict[str, dict[LabelKey, dict[str, Record]]] = {}
-        self._excused: dict[str, float] = {}
+        self._excused: dict[str, list[tuple[float, float]]] = {}
 
     def watch(self, machine: "Machine", node: Node) -> None:
         """Look at a node that starts, and at each of its commits from now on."""
@@ -109,17 +109,17 @@ class Checkers:
         self._take_stock(machine)
         node.commits.watchers.append(lambda decided: self._on_commit(name, node, decided))
 
-    def on_restore(self, machine: "Machine", backup_s: float) -> None:
-        """The operator put back a backup of that time: what is younger may be gone, and comes again from others."""
-        self._excused[machine.name] = backup_s
+    def on_restore(self, machine: "Machine", backup_s: float, now_s: float) -> None:
+        """The operator puts back a backup of that time: what came in between may be gone, but for what others have."""
+        self._excused.setdefault(machine.name, []).append((backup_s, now_s))
         self._held[machine.name] = {}
 
     def check_acknowledged(self, machines: "Mapping[str, Machine]") -> None:
         """That what was acknowledged is there, on the node that said so."""
         for acknowledgement in self._acknowledgements:
             node = machines[acknowledgement.machine].node
-            restored_s = self._excused.get(acknowledgement.machine)
-            if node is None or (restored_s is not None and acknowledgement.at_s >= restored_s):
+            gaps = self._excused.get(acknowledgement.machine, [])
+            if node is None or any(begin_s <= acknowledgement.at_s <= end_s for begin_s, end_s in gaps):
                 continue
             record = acknowledgement.record
             if not node.indexes.holds(record):

@@ -213,9 +213,10 @@ class Cluster:
 
     def restore(self, machine: Machine, backup: Backup) -> None:
         """Put the copy in the place of the database. The node must not be running."""
-        self.note("restored", machine=machine.name, age_s=round(asyncio.get_running_loop().time() - backup.at_s, 3))
+        now_s = asyncio.get_running_loop().time()
+        self.note("restored", machine=machine.name, age_s=round(now_s - backup.at_s, 3))
         machine.disk.restore(backup.databases)
-        self.checkers.on_restore(machine, backup.at_s)
+        self.checkers.on_restore(machine, backup.at_s, now_s)
 
     async def close(self) -> None:
         """Stop all nodes as an operator would."""

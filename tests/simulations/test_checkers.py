@@ -47,6 +47,24 @@ def test_a_committed_record_that_is_gone_after_a_crash_is_found() -> None:
     assert any("was acknowledged, and is gone" in fault for fault in outcome.faults)
 
 
+def test_what_a_restored_backup_lacks_is_no_loss_however_often_one_is_restored() -> None:
+    """Seed 178036647: only the last restore was remembered."""
+
+    async def main(cluster: Cluster) -> None:
+        a = await cluster.add("a")
+        alice = cluster.user("alice")
+        for label in ("one", "two"):
+            backup = cluster.backup(a)
+            await asyncio.sleep(1)
+            await alice.claim(a, label)
+            await a.power_cut()
+            cluster.restore(a, backup)
+            await a.start()
+        cluster.checkers.check_acknowledged(cluster.machines)
+
+    assert run(main).faults == []
+
+
 def test_what_does_not_flow_is_named_with_its_record_and_its_way() -> None:
     async def main(cluster: Cluster) -> None:
         a, b = await cluster.line("a", "b")
