@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -199,11 +198,6 @@ def plant(root: Path, change: Change) -> None:
     if source.count(change.old) != 1:
         raise MutantError(f"{change.file} does not hold once: {change.old}")
     path.write_text(source.replace(change.old, change.new), encoding="utf-8")
-
-
-def hunt_all(mutants: Sequence[Mutant], seeds: int) -> Iterator[Find]:
-    for mutant in mutants:
-        yield hunt(mutant, seeds)
 
 
 def _first_failing(seeds: int) -> tuple[int | None, str]:
