@@ -76,7 +76,11 @@ class ImpostorLink:
 
 @asynccontextmanager
 async def linked(user: User, machine: Machine, *, push: bool = True, pull: bool = True) -> AsyncIterator[ImpostorLink]:
-    """A link from this user to a node, opened as the protocol asks for."""
+    """A link from this user to a node, opened as the protocol asks for.
+
+    Raises:
+        OSError, WebSocketException: the node is down, or far, or says no.
+    """
     nonce = user.stream.randbytes(32).hex()
     identity = Identity(user.key, nonce, "impostor")
     with user.host.here():
@@ -91,7 +95,8 @@ async def linked(user: User, machine: Machine, *, push: bool = True, pull: bool 
         await connection.send(encode(hello(identity, Terms(push=push, pull=pull))))
         text = await connection.recv()
         theirs = decode(text if isinstance(text, str) else text.decode())
-        assert isinstance(theirs, Hello), "a node greets first"
+        if not isinstance(theirs, Hello):
+            raise ConnectionRefusedError(f"no greeting but {theirs}")
         await connection.send(encode(auth(Role.DIALLER, identity, theirs)))
         link = ImpostorLink(connection)
         listening = asyncio.create_task(link.listen())

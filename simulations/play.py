@@ -70,7 +70,8 @@ async def _calm(cluster: Cluster, plan: Plan) -> None:
 
 
 async def _stay_one(cluster: Cluster) -> None:
-    """Whatever nodes compare from now on is the same."""
+    """Whatever nodes compare from now on is the same; an answer under way may still tell of the time before."""
+    await asyncio.sleep(QUIET_S)
     before = cluster.repaired()
     await asyncio.sleep(REPAIRS_S)
     found = cluster.repaired() - before
