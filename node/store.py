@@ -33,6 +33,15 @@ class StoredRecord(msgspec.Struct, frozen=True, gc=False):
     received: int
 
 
+class Outline(msgspec.Struct, frozen=True):
+    """The records of a label at one moment, by order key, without their bodies: the ids, 32 bytes each, end to end; and
+    the verdict on each. 40 bytes a record.
+    """
+
+    ids: bytes
+    verdicts: list[Verdict]
+
+
 class StoredEvent(msgspec.Struct, frozen=True):
     """An event with its number in this store, from 1 on without gaps.
 
@@ -122,6 +131,11 @@ class Store(Protocol):
 
     async def history(self, domain: str, label: str) -> list[StoredRecord]:
         """All records of a label by order key, accepted or not."""
+
+    async def outline(self, domain: str, label: str) -> Outline:
+        """The same without the bodies, for a history that may be larger than memory: records never change, so each is
+        as it was then whenever it is read.
+        """
 
     async def records(self, ids: Sequence[str]) -> dict[str, StoredRecord]:
         """Those of these records that are held, by id. At most 1,000 ids a call."""

@@ -8,6 +8,7 @@ was the newest key in the beginning.
 
 import heapq
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from aiohttp import web
 from node.http_api import cursor, streaming
 from node.http_api.answers import LINES_TYPE
 from node.http_api.domains import check_domain_known, known_domains
+from node.http_api.pages import PAGE_RECORDS_MAX, next_size, stored_pages
 from node.http_api.query import LIMIT_MAX, flag, integer
 from node.store import LabelKey
 from protocol.errors import Code, ProtocolError
@@ -25,10 +27,6 @@ from protocol.record import SignedRecord, is_label
 
 if TYPE_CHECKING:
     from node.node import Node
-
-PAGE_RECORDS_MAX: Final = 500
-PAGE_BYTES_AIM: Final = 2 * 2**20
-"""A page of ordinary records has 500 of them and a few hundred KiB; where they are large, a page soon has fewer."""
 
 _KEYS_AT_ONCE: Final = 20_000
 """Keys held while merging, of all domains together: 2 MB."""
@@ -153,29 +151,20 @@ async def _head_pages(
             yield page
             if len(page) < size:
                 break
-            size = _next_size(size, page)
+            size = next_size(size, [len(signed.record.canonical) for signed in page])
             begin = (page[-1].record.domain, page[-1].record.label)
 
 
 async def _bodies(node: "Node", keys: Iterator[bytes]) -> AsyncGenerator[list[SignedRecord], None]:
     """The records of these keys, in their order."""
-    size = PAGE_RECORDS_MAX
-    while ids := [key_id(key).hex() for key in islice(keys, size)]:
-        stored = await node.store.records(ids)
-        page = [stored[record_id].signed for record_id in ids]
-        yield page
-        size = _next_size(size, page)
+    async with aclosing(stored_pages(node.store, (key_id(key).hex() for key in keys))) as pages:
+        async for page in pages:
+            yield [stored.signed for stored in page]
 
 
 async def _paged(keys: Iterator[bytes]) -> AsyncGenerator[list[bytes], None]:
     while page := list(islice(keys, 2 * PAGE_RECORDS_MAX)):
         yield page
-
-
-def _next_size(size: int, page: Sequence[SignedRecord]) -> int:
-    """How many records of the size of these make a page; at most twice as many as before."""
-    size_bytes = sum(len(signed.record.canonical) for signed in page) // len(page)
-    return max(1, min(2 * size, PAGE_RECORDS_MAX, PAGE_BYTES_AIM // size_bytes))
 
 
 def _asked_keys(node: "Node", question: Question) -> Iterator[bytes]:

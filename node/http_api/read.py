@@ -1,11 +1,10 @@
-"""Reading single things: a head, a history, records by id, the domains, the node itself."""
+"""Reading single things: a head, records by id, the domains, the node itself."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from aiohttp import web
 
 from node.http_api.answers import JSON_TYPE, LINES_TYPE, PUBLIC_HEADERS, matches_etag, public
@@ -13,11 +12,9 @@ from node.http_api.domains import check_domain_known, is_known, known_domains
 from node.http_api.query import LIMIT_MAX, RECORD_IDS_MAX
 from node.http_api.streaming import DICT, LINES, stream
 from node.http_api.write import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
-from node.store import StoredRecord
 from protocol.errors import Code, ProtocolError
 from protocol.limits import RECORD_BYTES_MAX
 from protocol.record import SignedRecord, is_id, is_label
-from protocol.replay import Verdict
 
 if TYPE_CHECKING:
     from node.node import Node
@@ -32,10 +29,10 @@ VERSION: Final = version("dnarc")
 async def get_head(node: "Node", request: web.Request) -> web.StreamResponse:
     """The request that a node serves most: nothing here but the answer."""
     domain, label = request.match_info["domain"], request.match_info["label"]
-    head = await node.heads.get(domain, label) if _can_be_held(node, domain, label) else None
+    head = await node.heads.get(domain, label) if can_be_held(node, domain, label) else None
     if head is None:
         check_domain_known(node, domain)
-        raise _unknown_label()
+        raise unknown_label()
     headers = {**_HEAD_HEADERS, "ETag": head.etag}
     asked = request.headers.get("If-None-Match")
     if asked is not None and matches_etag(asked, head.etag):
@@ -43,7 +40,7 @@ async def get_head(node: "Node", request: web.Request) -> web.StreamResponse:
     return web.Response(body=head.body, headers=headers)
 
 
-def _can_be_held(node: "Node", domain: str, label: str) -> bool:
+def can_be_held(node: "Node", domain: str, label: str) -> bool:
     """Keeps what no record can name from the store, lone surrogates among it, which no database takes."""
     return is_known(node, domain) and (label.isascii() or is_text(label)) and is_label(label)
 
@@ -57,39 +54,8 @@ def is_text(text: str) -> bool:
     return True
 
 
-def _unknown_label() -> ProtocolError:
+def unknown_label() -> ProtocolError:
     return ProtocolError(Code.UNKNOWN_LABEL, "nothing is claimed under this label of the domain here")
-
-
-async def get_history(node: "Node", request: web.Request) -> web.StreamResponse:
-    """Everything in it comes from one read, so that it agrees with itself whatever is committed meanwhile."""
-    domain, label = request.match_info["domain"], request.match_info["label"]
-    check_domain_known(node, domain)
-    history = await node.store.history(domain, label) if _can_be_held(node, domain, label) else []
-    if not history:
-        raise _unknown_label()
-    accepted = [stored.signed.record for stored in history if stored.verdict.is_accepted]
-    head = accepted[-1] if accepted else None
-    return public(
-        {
-            "domain": domain,
-            "label": label,
-            "owner": head.signedby if head else None,
-            "head": head.id if head else None,
-            "contested": any(stored.verdict is Verdict.RIVAL for stored in history),
-            "records": [_in_history(stored) for stored in history],
-        }
-    )
-
-
-def _in_history(stored: StoredRecord) -> dict[str, object]:
-    return {
-        "id": stored.signed.record.id,
-        "signature": stored.signed.signature,
-        "verdict": stored.verdict,
-        "received": stored.received,
-        "record": msgspec.Raw(stored.signed.record.canonical),
-    }
 
 
 async def get_record(node: "Node", request: web.Request) -> web.StreamResponse:

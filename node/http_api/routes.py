@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from node.explorer import serving
-from node.http_api import counting, gossip, listing, openapi, operate, read, stream, write
+from node.http_api import counting, gossip, history, listing, openapi, operate, read, stream, write
 from node.http_api.answers import JSON_TYPE
 from node.http_api.query import LIMIT_MAX, RECORD_IDS_MAX, Parameter
 from node.http_api.schemas import BOOLEAN, DOMAIN, HEX_64, LABEL, STRING
@@ -107,7 +107,7 @@ ROUTES: Final = (
     Route(
         method="GET",
         path="/claims/{domain}/{label}/history",
-        handler=read.get_history,
+        handler=history.get_history,
         summary="Every record of a label, with what replay says of it",
         answers={200: "History"},
         codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL),

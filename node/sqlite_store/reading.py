@@ -4,9 +4,9 @@ import sqlite3
 from collections.abc import Sequence
 from itertools import chain
 
-from node.sqlite_store.rows import signed_record_of, state_of, stored_event_of, stored_record_of
+from node.sqlite_store.rows import signed_record_of, state_of, stored_event_of, stored_record_of, verdict_of
 from node.sqlite_store.statements import chunks, places, values
-from node.store import EVERYTHING, Cursor, LabelKey, Peer, Selection, StoredEvent, StoredRecord
+from node.store import EVERYTHING, Cursor, LabelKey, Outline, Peer, Selection, StoredEvent, StoredRecord
 from protocol.index import pack_key
 from protocol.limits import SAFE_INTEGER_MAX
 from protocol.record import SignedRecord
@@ -23,6 +23,7 @@ _LAST_CHARACTER = "\U0010ffff"
 _BEFORE_SURROGATES = 0xD7FF
 
 _STORED = "SELECT id, signature, body, verdict, received FROM records"
+_OF_LABEL = "WHERE label = (SELECT no FROM labels WHERE domain = ? AND label = ?) ORDER BY timestamp, id"
 
 # CROSS: labels are read first, for their index is what sorts.
 _HEADS = "SELECT records.id, signature, body FROM labels CROSS JOIN records ON records.no = head"
@@ -85,8 +86,16 @@ def held(connection: sqlite3.Connection, ids: Sequence[str]) -> frozenset[str]:
 
 def history(connection: sqlite3.Connection, domain: str, label: str) -> list[StoredRecord]:
     """See `Store.history`."""
-    sql = f"{_STORED} WHERE label = (SELECT no FROM labels WHERE domain = ? AND label = ?) ORDER BY timestamp, id"
-    return [stored_record_of(row) for row in connection.execute(sql, (domain, label))]
+    return [stored_record_of(row) for row in connection.execute(f"{_STORED} {_OF_LABEL}", (domain, label))]
+
+
+def outline(connection: sqlite3.Connection, domain: str, label: str) -> Outline:
+    """See `Store.outline`. No body is touched: bodies stand last in their rows."""
+    ids, verdicts = bytearray(), []
+    for record_id, verdict in connection.execute(f"SELECT id, verdict FROM records {_OF_LABEL}", (domain, label)):
+        ids += record_id
+        verdicts.append(verdict_of(verdict))
+    return Outline(bytes(ids), verdicts)
 
 
 def head(connection: sqlite3.Connection, domain: str, label: str) -> SignedRecord | None:

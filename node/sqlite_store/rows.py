@@ -75,13 +75,17 @@ def signed_record_of(record_id: bytes, signature: bytes, body: bytes) -> SignedR
 
 def stored_record_of(row: StoredRow) -> StoredRecord:
     record_id, signature, body, verdict, received = row
-    return StoredRecord(signed_record_of(record_id, signature, body), _VERDICT_OF[verdict], received)
+    return StoredRecord(signed_record_of(record_id, signature, body), verdict_of(verdict), received)
 
 
 def stored_event_of(row: EventRow) -> StoredEvent:
     seq, event_type, previous, reason, record_id, body, signature = row
     event = Event(_EVENT_TYPE_OF[event_type], record_of(record_id, body), previous.hex() if previous else None, reason)
     return StoredEvent(seq, event, signature.hex())
+
+
+def verdict_of(number: int) -> Verdict:
+    return _VERDICT_OF[number]
 
 
 def verdict_name(number: int) -> str:

@@ -15,7 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from node.sqlite_store import reading, writing
 from node.sqlite_store.connection import Connect, Connection, Worker
 from node.sqlite_store.schema import migrate
-from node.store import EVERYTHING, Batch, Cursor, LabelKey, Peer, Selection, StoredEvent, StoredRecord
+from node.store import EVERYTHING, Batch, Cursor, LabelKey, Outline, Peer, Selection, StoredEvent, StoredRecord
 from protocol.record import SignedRecord
 from protocol.replay import State
 
@@ -82,6 +82,9 @@ class SqliteStore:
 
     async def history(self, domain: str, label: str) -> list[StoredRecord]:
         return await self._read(reading.history, domain, label)
+
+    async def outline(self, domain: str, label: str) -> Outline:
+        return await self._read(reading.outline, domain, label)
 
     async def records(self, ids: Sequence[str]) -> dict[str, StoredRecord]:
         assert len(ids) <= RECORDS_MAX

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from node.store import Batch, Cursor, LabelKey, Peer, Selection, Store, StoredEvent, StoredRecord
+from node.store import Batch, Cursor, LabelKey, Outline, Peer, Selection, Store, StoredEvent, StoredRecord
 from protocol.change import Change, Event, EventType, append, insert
 from protocol.index import pack_key
 from protocol.record import Record, SignedRecord
@@ -85,6 +85,7 @@ class StoreContract:
     async def test_a_new_store_holds_nothing(self, store: Store) -> None:
         assert await store.states([("test", "garden")]) == {}
         assert await store.history("test", "garden") == []
+        assert await store.outline("test", "garden") == Outline(b"", [])
         assert await store.records([NOWHERE]) == {}
         assert await store.head("test", "garden") is None
         assert await store.heads(None, None, 0, 10) == []
@@ -107,6 +108,10 @@ class StoreContract:
             stored(transferred, Verdict.TRANSFERRED),
             stored(rival, Verdict.RIVAL),
         ]
+        assert await store.outline("test", "garden") == Outline(
+            b"".join(bytes.fromhex(entry.record.id) for entry in records[:3]),
+            [Verdict.FOUNDED, Verdict.TRANSFERRED, Verdict.RIVAL],
+        )
         assert await store.head("test", "garden") == transferred
         assert await store.heads(None, None, 0, 10) == [transferred, pond]
         assert await store.events(0, 10) == [

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from node.http_api import cursor, listing
+from node.http_api import cursor
+from node.http_api.pages import PAGE_RECORDS_MAX
 from node.http_api.query import LIMIT_MAX
 from node.node import Node
 from node.settings import Settings
@@ -163,7 +164,7 @@ async def test_lines_hold_the_same_as_the_dict(client: Client) -> None:
 
 
 async def test_more_than_a_page_of_the_store_is_streamed_whole(client: Client, node: Node) -> None:
-    count = 2 * listing.PAGE_RECORDS_MAX + 1
+    count = 2 * PAGE_RECORDS_MAX + 1
     records = [claim(f"label-{number:04}", at=1 + number % 7) for number in range(count)]
     await client.import_all(node, records)
 

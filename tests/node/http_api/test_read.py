@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from node.node import Node
-from tests.history import ALICE, BOB, NOWHERE, claim, offer, signed
+from tests.history import ALICE, BOB, NOWHERE, claim, signed
 from tests.node.http_api.talking import NOW, Client, fresh, listed, shown
 
 
@@ -85,42 +85,6 @@ async def test_a_domain_without_records_is_unknown(client: Client, domain: str, 
     answer = await client.get(f"/claims/{domain}{tail}")
 
     assert answer.refusal == (404, "unknown_domain")
-
-
-async def test_a_history_holds_every_record_with_its_verdict(client: Client, node: Node) -> None:
-    founded = claim("garden", ALICE, at=1)
-    rival = claim("garden", BOB, at=2)
-    offered = offer("garden", ALICE, to=BOB, at=3)
-    transferred = claim("garden", BOB, at=4)
-    await client.import_all(node, [transferred, rival, founded, offered])
-
-    answer = await client.get("/claims/example/garden/history")
-
-    verdicts = [(founded, "founded"), (rival, "rival"), (offered, "offered"), (transferred, "transferred")]
-    assert answer.json() == {
-        "domain": "example",
-        "label": "garden",
-        "owner": BOB.public,
-        "head": transferred.id,
-        "contested": True,
-        "records": [
-            {"id": record.id, "signature": signature, "verdict": verdict, "received": NOW, "record": body}
-            for record, verdict in verdicts
-            for signature, body in shown(record)
-        ],
-    }
-
-
-async def test_a_history_without_a_founding_has_no_head(client: Client, node: Node) -> None:
-    orphan = claim("garden", at=1, prev=NOWHERE)
-    await client.import_all(node, [orphan])
-
-    history = (await client.get("/claims/example/garden/history")).json()
-    head = await client.get("/claims/example/garden")
-
-    assert (history["owner"], history["head"], history["contested"]) == (None, None, False)
-    assert [entry["verdict"] for entry in history["records"]] == ["orphan"]
-    assert head.refusal == (404, "unknown_label")
 
 
 async def test_records_are_found_by_id_whether_accepted_or_not(client: Client, node: Node) -> None:
