@@ -82,8 +82,8 @@ def _lacking(giver: Node, taker: Node, domain: str) -> list[str]:
     newest = None if skew is None else int(taker.world.now_s()) + skew
     return [
         key_id(key).hex()
-        for key in theirs.keys(0, len(theirs))
-        if key not in ours and (newest is None or key_timestamp(key) <= newest)
+        for key in sorted(set(theirs).difference(ours))
+        if newest is None or key_timestamp(key) <= newest
     ]
 
 
