@@ -73,7 +73,8 @@ class State(msgspec.Struct, frozen=True, gc=False):
 
     `tip` is the head, None while nothing is accepted; its signer is the owner. `named` holds every key that ever was
     owner or offered the label, `newest` the order key of the newest record of all, refused ones included. A label is
-    `contested` while it has a rival.
+    `contested` while it has a rival. Each stored record names two keys at most, and `admission` bounds what clients may
+    bring in so.
     """
 
     tip: Tip | None = None

@@ -1,10 +1,12 @@
 """A client extends what this node knows, near the present; a peer brings whatever is valid."""
 
+import msgspec
 import pytest
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
 from protocol.admission import (
+    NAMED_MAX,
     Trust,
     Window,
     check_domain,
@@ -150,6 +152,22 @@ def test_a_client_only_extends_the_label_as_this_node_knows_it(
     with pytest.raises(ProtocolError) as caught:
         check_extends(record, state)
     assert (caught.value.code, caught.value.facts) == (code, {"head": head_facts(state)})
+
+
+def test_a_client_gives_a_label_so_many_keys_to_remember_and_not_one_more() -> None:
+    """Replay keeps each key that a label ever named, so whoever owns one could make that grow for ever."""
+    others = {f"{number:064x}" for number in range(NAMED_MAX - 1)}
+    known, unknown = min(others), "f" * 64
+
+    def state(named: set[str]) -> State:
+        return msgspec.structs.replace(replay([FOUNDED]).state, named=frozenset({ALICE.public, *named}))
+
+    check_extends(claim("garden", at=20, newowner=unknown), state(others - {known}))
+    check_extends(claim("garden", at=20, newowner=known), state(others))
+    check_extends(claim("garden", at=20), state(others))
+    with pytest.raises(ProtocolError, match="offer it to one of those") as caught:
+        check_extends(claim("garden", at=20, newowner=unknown), state(others))
+    assert caught.value.code is Code.STALE
 
 
 def test_in_the_second_of_the_head_the_id_decides_what_extends() -> None:
