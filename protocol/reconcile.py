@@ -19,8 +19,9 @@ This is the specification "Negentropy Protocol V1". Where it leaves a choice (ho
 are sent, where a full frame ends) this module does what the reference implementations do, to the byte.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
+from itertools import chain
 from typing import Final, NamedTuple
 
 from protocol.errors import Code, ProtocolError
@@ -49,6 +50,9 @@ _IDS_BELOW = 2 * _RANGES_A_SPLIT
 _FRAME_BYTES_RESERVED = 200
 """Kept free for the last id that may still go over, the bounds around the ids, and the fingerprint of what remains."""
 
+_IDS_AT_ONCE = 4_096
+"""Ids of ours taken from the index at a time, where we hold far more in a range than the other side has named."""
+
 _NO_LIMIT = 2**63
 _INFINITY = VARINT_MAX.to_bytes(TIMESTAMP_BYTES, "big")
 """The bound above all keys: no record has the highest timestamp."""
@@ -72,14 +76,25 @@ class _Span(NamedTuple):
     bound: bytes
 
 
+class _Gap(NamedTuple):
+    """A range of which the other side holds these ids and no others, by our first and our last key in it: ranks move
+    as keys are added, and what is added behind the last key is no difference but new.
+    """
+
+    first: bytes
+    last: bytes
+    theirs: frozenset[bytes]
+
+
 class Difference(NamedTuple):
     """What the initiator learned from one message: ids that we alone have, and ids that the other side alone has.
 
-    The reply is to be sent; None when all is known.
+    The reply is to be sent; None when all is known. `have` may be the whole index, where the other side says that it
+    holds nothing: it is looked up as it is read.
     """
 
     reply: bytes | None
-    have: list[bytes]
+    have: Iterator[bytes]
     need: list[bytes]
 
 
@@ -100,7 +115,7 @@ class Initiator:
         return writer.message
 
     def answer(self, message: bytes) -> Difference:
-        """Take in what the responder sent. Up to the whole index is in `have` at once, where the other side is empty.
+        """Take in what the responder sent.
 
         Raises:
             ProtocolError: `malformed`, also where the responder speaks another version or does not come to an end.
@@ -110,20 +125,37 @@ class Initiator:
         if self._rounds_left == 0:
             raise ProtocolError(Code.MALFORMED, "the reconciliation does not come to an end")
         self._rounds_left -= 1
-        have: list[bytes] = []
+        gaps: list[_Gap] = []
         need: list[bytes] = []
 
         def compare(span: _Span, their_ids: bytes, writer: _Writer) -> None:
-            ours = self._index.ids(span.begin, span.end)
-            theirs = _split_ids(their_ids)
-            have.extend(self._not_told(_without(ours, theirs)))
-            need.extend(self._not_told(_without(theirs, ours)))
+            theirs = dict.fromkeys(_split_ids(their_ids))  # each once, whatever a peer repeats
+            if span.begin < span.end:
+                gap = _Gap(self._index.key_at(span.begin), self._index.key_at(span.end - 1), frozenset(theirs))
+                gaps.append(gap)
+                for each in chain.from_iterable(self._ours(gap)) if theirs else ():
+                    theirs.pop(each, None)
+            need.extend(self._not_told(theirs))
             writer.skip(span.bound)
 
         reply = _answer(self._index, message, self._frame_bytes_max, compare)
-        return Difference(None if len(reply) == 1 else reply, have, need)
+        return Difference(None if len(reply) == 1 else reply, self._have(gaps), need)
 
-    def _not_told(self, ids: list[bytes]) -> list[bytes]:
+    def _have(self, gaps: list[_Gap]) -> Iterator[bytes]:
+        for gap in gaps:
+            for ours in self._ours(gap):
+                yield from self._not_told(each for each in ours if each not in gap.theirs)
+
+    def _ours(self, gap: _Gap) -> Iterator[list[bytes]]:
+        """Our ids in the range, a few at a time; keys may be added meanwhile."""
+        begin, index = gap.first, self._index
+        while begin <= gap.last:
+            rank, end = index.rank(begin), index.rank(gap.last) + 1
+            last = min(rank + _IDS_AT_ONCE, end)
+            yield index.ids(rank, last)
+            begin = index.key_at(last - 1) + b"\0"
+
+    def _not_told(self, ids: Iterable[bytes]) -> list[bytes]:
         """Where a full message ends, ranges that are done can lie before what remains, and then they come up again."""
         news = [each for each in ids if each not in self._told]
         self._told.update(news[: TOLD_MAX - len(self._told)])
@@ -313,9 +345,3 @@ class _Writer:
 
 def _split_ids(packed: bytes) -> list[bytes]:
     return [packed[offset : offset + ID_BYTES] for offset in range(0, len(packed), ID_BYTES)]
-
-
-def _without(ids: list[bytes], others: list[bytes]) -> list[bytes]:
-    """The ids that the others lack, in their order and each once, whatever a peer repeats."""
-    known = set(others)
-    return [each for each in dict.fromkeys(ids) if each not in known]

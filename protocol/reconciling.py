@@ -4,12 +4,13 @@ The dialler asks, the acceptor answers and remembers nothing; a dialler that is 
 what is found is sent and asked for as it is found. In a repair, two reconciliations with some time between them have to
 find the same: what only the first found was on its way.
 
-Differences may be as many as records, so everything has its pace: while much is still to be sent or fetched, the next
-message waits.
+Differences may be as many as records, so everything has its pace: what the peer lacks is looked up as it can be sent,
+and while much is still to be sent or fetched, the next message waits.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Final
 
 import msgspec
@@ -75,8 +76,8 @@ class _Run(msgspec.Struct):
     found: Difference | None
     confirming: Difference | None = None
     held: bytes | None = None
-    have: int = 0
-    need: int = 0
+    have: bool = False
+    need: bool = False
 
 
 class Tally(msgspec.Struct):
@@ -91,11 +92,13 @@ class Tally(msgspec.Struct):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a reconciliation found in the ways that are wanted. `newest`: our highest timestamp when it began."""
+    """Whether a reconciliation found anything in the ways that are wanted. `newest`: our highest timestamp when it
+    began.
+    """
 
     domain: str
-    have: int
-    need: int
+    have: bool
+    need: bool
     newest: int | None
 
 
@@ -126,6 +129,7 @@ class Reconciling:
         self._runs: dict[str, _Run] = {}
         self._suspects: dict[str, Difference] = {}
         self._to_give: deque[str] = deque()
+        self._unread: deque[Iterator[str]] = deque()  # what follows those, of any length
         self.found = 0
         """Records that repairs found missing."""
         self.finished: list[Outcome] = []
@@ -139,7 +143,7 @@ class Reconciling:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is to be compared, sent or fetched."""
-        return not (self._queue or self._runs or self._to_give or self._inflow.wanted)
+        return not (self._queue or self._runs or self._to_give or self._unread or self._inflow.wanted)
 
     @property
     def suspected(self) -> list[str]:
@@ -174,7 +178,7 @@ class Reconciling:
             raise ProtocolError(Code.MALFORMED, f"a reconciliation of {message.domain} that was not asked for")
         self._tally.count(run.asked, message.message)
         reply, have, need = run.initiator.answer(message.message)
-        self._find(run, message.domain, _hex(have), _hex(need))
+        self._find(run, message.domain, (each.hex() for each in have), [each.hex() for each in need])
         if reply is None:
             self._finish(message.domain, run)
         else:
@@ -183,10 +187,12 @@ class Reconciling:
 
     def go_on(self) -> None:
         """Do what the backlog allows by now."""
+        self._read_on()
         while self._to_give and self._outflow.owed < IDS_MAX:
             count = min(IDS_MAX, len(self._to_give))
             self._outflow.give([self._to_give.popleft() for _ in range(count)], hops=0)
-        if len(self._to_give) + self._inflow.wanted > _BACKLOG_MAX:
+            self._read_on()
+        if self._unread or len(self._to_give) + self._inflow.wanted > _BACKLOG_MAX:
             return
         for domain, run in self._runs.items():
             if run.held is not None:
@@ -203,22 +209,32 @@ class Reconciling:
         self._runs[domain] = _Run(initiator, first, index.newest, Difference() if is_repair else None, confirming)
         self._outbox.send(Reconcile(domain, first))
 
-    def _find(self, run: _Run, domain: str, have: Iterable[str], need: Iterable[str]) -> None:
-        found = Difference()
-        if self._halves.gives(domain):
-            found.have = {each: None for each in have if not self._outflow.is_unwelcome(each)}
-        if self._halves.takes(domain):
-            found.need = dict.fromkeys(need)
-        run.have += len(found.have)
-        run.need += len(found.need)
+    def _read_on(self) -> None:
+        """Have as many ids ready to be given as the backlog allows."""
+        while self._unread and len(self._to_give) <= _BACKLOG_MAX:
+            page = list(islice(self._unread[0], IDS_MAX))
+            self._to_give.extend(page)
+            if not page:
+                self._unread.popleft()
+
+    def _find(self, run: _Run, domain: str, have: Iterator[str], need: Sequence[str]) -> None:
+        lacked = (each for each in have if not self._outflow.is_unwelcome(each))
+        first = list(islice(lacked, 1)) if self._halves.gives(domain) else []
+        have = chain(first, lacked) if first else iter(())
+        need = need if self._halves.takes(domain) else ()
+        run.have |= bool(first)
+        run.need |= bool(need)
         if run.found is None:
-            self._act(self._without_put_off(found))
+            self._act(
+                (each for each in have if not self._outflow.is_put_off(each)),
+                (each for each in need if not self._inflow.is_put_off(each)),
+            )
             return
-        run.found.have |= found.have
-        run.found.need |= found.need
+        run.found.have |= dict.fromkeys(islice(have, _SUSPECTS_MAX + 1))
+        run.found.need |= dict.fromkeys(need)
         if len(run.found) > _SUSPECTS_MAX:
             self._report(domain, run.found)
-            self._act(run.found)
+            self._act(chain(run.found.have, have), run.found.need)
             run.found = None
 
     def _without_put_off(self, found: Difference) -> Difference:
@@ -245,7 +261,7 @@ class Reconciling:
         )
         if missed:
             self._report(domain, missed)
-            self._act(missed)
+            self._act(iter(missed.have), missed.need)
 
     def _report(self, domain: str, missed: Difference) -> None:
         """What was refused only for now is missing for a reason."""
@@ -254,10 +270,7 @@ class Reconciling:
             self.found += len(unexplained)
             self._outbox.put(Found(domain, len(unexplained.have), len(unexplained.need)))
 
-    def _act(self, found: Difference) -> None:
-        self._to_give.extend(found.have)
-        self._inflow.want(found.need)
-
-
-def _hex(ids: Iterable[bytes]) -> Iterable[str]:
-    return (each.hex() for each in ids)
+    def _act(self, have: Iterator[str], need: Iterable[str]) -> None:
+        """`have` may go on long after the call: it is read as it can be sent."""
+        self._unread.append(have)
+        self._inflow.want(need)

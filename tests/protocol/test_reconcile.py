@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from protocol.errors import Code, ProtocolError
 from protocol.index import Index, key_id, pack_key
-from protocol.reconcile import FRAME_BYTES_MIN, TOLD_MAX, Difference, Initiator, Responder
+from protocol.reconcile import _IDS_AT_ONCE, FRAME_BYTES_MIN, TOLD_MAX, Difference, Initiator, Responder
 from protocol.varint import encode_varint
 
 ALL_IDS = bytes.fromhex("61 00 00 02 00")
@@ -40,6 +40,12 @@ class Conversation:
     @property
     def rounds(self) -> int:
         return len(self.messages) // 2
+
+
+def learned(initiator: Initiator, message: bytes) -> tuple[bytes | None, list[bytes], list[bytes]]:
+    """A whole difference: the reply, and the ids that either side lacks."""
+    reply, have, need = initiator.answer(message)
+    return reply, list(have), need
 
 
 def converse(ours: Index, theirs: Index, limits: tuple[int, int] = (0, 0)) -> Conversation:
@@ -159,6 +165,30 @@ def test_keys_that_arrive_meanwhile_hide_no_difference_and_make_no_false_one(
     assert before[1] - before[0] <= need <= after[1] - before[0]
 
 
+def test_what_the_other_side_lacks_is_looked_up_as_it_is_read_and_not_what_came_since() -> None:
+    """A peer that claims to hold nothing lacks the whole index: as one list, a million ids would hold up everybody."""
+    keys = sorted(random_keys(20_000))
+    index = Index(keys[:10_000])
+    difference = Initiator(index).answer(ALL_IDS)
+    first = [next(difference.have) for _ in range(100)]
+
+    for key in keys[10_000:]:
+        index.add(key)
+
+    assert first + list(difference.have) == [key_id(key) for key in keys[:10_000]]
+
+
+def test_ids_are_looked_up_in_parts_and_none_is_left_out_between_two() -> None:
+    keys = sorted(random_keys(3 * _IDS_AT_ONCE))
+    shared = [key_id(key) for key in (keys[0], keys[_IDS_AT_ONCE - 1], keys[_IDS_AT_ONCE], keys[-1])]
+    message = bytes.fromhex("61 00 00 02 05") + b"".join([*shared, record_id(1)])
+
+    reply, have, need = learned(Initiator(Index(keys)), message)
+
+    assert (reply, need) == (None, [record_id(1)])
+    assert have == [key_id(key) for key in keys if key_id(key) not in shared]
+
+
 # --- Bytes, by hand.
 
 
@@ -247,7 +277,7 @@ def test_what_asks_nothing_is_answered_by_the_version_byte(ranges: str) -> None:
 
 
 def test_a_message_without_ranges_ends_the_reconciliation() -> None:
-    assert Initiator(Index(random_keys(100))).answer(b"\x61") == Difference(reply=None, have=[], need=[])
+    assert learned(Initiator(Index(random_keys(100))), b"\x61") == (None, [], [])
 
 
 @pytest.mark.parametrize("message", ["60", "60 00 00 02 00", "62", "62 ff ff ff", "6f"])
@@ -259,9 +289,7 @@ def test_ids_are_compared_once_however_often_they_are_repeated() -> None:
     index = Index([pack_key(1, record_id(1)), pack_key(1, record_id(2))])
     message = bytes.fromhex("61 00 00 02 05") + b"".join(map(record_id, [3, 1, 3, 1, 4]))
 
-    difference = Initiator(index).answer(message)
-
-    assert difference == Difference(reply=None, have=[record_id(2)], need=[record_id(3), record_id(4)])
+    assert learned(Initiator(index), message) == (None, [record_id(2)], [record_id(3), record_id(4)])
 
 
 def test_a_bound_may_be_spelled_with_zeros_and_then_without() -> None:
