@@ -4,7 +4,9 @@ from random import Random
 
 import pytest
 
+from protocol.index import key_id, pack_key
 from protocol.messages import Domains, Reconcile
+from protocol.orders import Load
 from protocol.status import Step
 from protocol.terms import Flow, LinkLimits, Terms
 from tests.protocol.test_session import BOTH, HUNDRED, count_sent, records, said
@@ -138,3 +140,20 @@ def test_comparisons_may_be_asked_for_at_any_time_by_both() -> None:
 
     assert wire.dialler.ids == wire.acceptor.ids
     assert wire.codes == (None, None)
+
+
+def test_a_repair_that_finds_nearly_everything_missing_counts_so_far_and_gives_it_all() -> None:
+    """A peer that claims to hold nothing: what it lacks is given as it can be sent, and never listed whole. As nothing
+    ever arrives there, further repairs find the same.
+    """
+    wire = Wire([], [], (Terms(push=True), Terms()), LinkLimits(repair_s=10_000))
+    wire.run()
+    keys = [pack_key(second, second.to_bytes(32, "big")) for second in range(1, 30_001)]
+    wire.dialler.shelf.fill("example", keys)
+
+    wire.dialler.carry_out(wire.dialler.link.compare(wire.now), wire.now)
+    wire.run_for(60)
+
+    given = [each for order in wire.dialler.orders if isinstance(order, Load) for each in order.ids]
+    assert given[: len(keys)] == [key_id(key).hex() for key in keys]
+    assert {(it.have, it.need) for it in wire.dialler.found} == {(10_001, 0)}

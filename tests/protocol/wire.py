@@ -41,6 +41,10 @@ class Shelf:
     def get(self, domain: str) -> Index | None:
         return self._indexes.get(domain)
 
+    def fill(self, domain: str, keys: list[bytes]) -> None:
+        """Hold these without their records."""
+        self._indexes[domain] = Index(keys)
+
     def add(self, it: SignedRecord) -> None:
         index = self._indexes.setdefault(it.record.domain, Index())
         index.add(pack_key(it.record.timestamp, bytes.fromhex(it.record.id)))
