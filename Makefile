@@ -7,8 +7,11 @@
 PYTHON ?= python3
 PORT ?= 8080
 DATA ?= data
-SEED ?= 0
 SEEDS ?= 20
+
+# Drawn from what is committed, so that every change is tried with seeds that are new, and can be tried with them again.
+NEW_SEED ?= $(shell printf '%d' 0x$$(git rev-parse --short=7 'HEAD^{tree}' 2>/dev/null || echo 0))
+NEW_SEEDS_S ?= 60
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -39,9 +42,10 @@ screenshots: $(INSTALLED) browser ## take the README's pictures of the explorer 
 check: ## run all that CI runs
 	bash .ci/run
 
-simulate: $(INSTALLED) ## play every scenario, and a few networks that chance drew; SEED= and SEEDS= choose others
+simulate: $(INSTALLED) ## play every scenario, and networks that chance drew: the same few, and new ones for a minute (NEW_SEED=, NEW_SEEDS_S=)
 	$(BIN)/dnarc simulate scenario
-	$(BIN)/dnarc simulate swarm --start $(SEED) --seeds $(SEEDS) --jobs 2
+	$(BIN)/dnarc simulate swarm --seeds $(SEEDS) --jobs 2
+	$(BIN)/dnarc simulate swarm --start $(NEW_SEED) --seeds 1000 --seconds $(NEW_SEEDS_S) --jobs 2
 
 lint: $(INSTALLED) ## look for faults of form
 	$(BIN)/ruff format --check .

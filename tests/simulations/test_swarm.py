@@ -7,12 +7,12 @@ from simulations.plan import Plan
 from simulations.play import play
 from simulations.swarm import draw
 
-SEEDS = (2, 8, 16, 26, 28, 42)
-"""A few that were drawn together with their faults; new ones are played by CI in a command of its own."""
+FOUND = (1, 16, 178036647, 156820748, 156820728)
+"""Seeds that once found something: docs/simulations.md says what. New ones are played by CI in a command of its own."""
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_seed_holds(seed: int) -> None:
+@pytest.mark.parametrize("seed", FOUND)
+def test_a_seed_that_once_failed_holds(seed: int) -> None:
     assert play(draw(seed)).faults == []
 
 
