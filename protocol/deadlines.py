@@ -14,6 +14,7 @@ class Wait(StrEnum):
 
     GREETING = "its hello and its proof"
     ACK = "an ack of what it was sent"
+    ANY_ACK = "any ack, long behind"
     ANSWER = "the records that it was asked for"
     RECONCILE = "its part of a reconciliation"
     LIST = "its list of domains"
@@ -25,7 +26,7 @@ class Deadlines:
     def __init__(self, limits: LinkLimits) -> None:
         self._since: dict[Wait, float] = {}
         self._allowed_s = dict.fromkeys(Wait, limits.answer_s)
-        self._allowed_s |= {Wait.GREETING: limits.handshake_s, Wait.ACK: limits.ack_s}
+        self._allowed_s |= {Wait.GREETING: limits.handshake_s, Wait.ACK: limits.ack_s, Wait.ANY_ACK: limits.behind_s}
 
     @property
     def next_at(self) -> float | None:

@@ -157,7 +157,9 @@ class Session:
         is_list_due = self._repairing.is_list_due if self._repairing else False
         is_message_due = self._reconciling.is_waiting if self._reconciling else False
         expect = self._deadlines.expect
-        expect(Wait.ACK, now, is_due=self.outflow.in_flight.frames > 0 and not self.outflow.is_behind)
+        is_ack_due = self.outflow.in_flight.frames > 0
+        expect(Wait.ACK, now, is_due=is_ack_due and not self.outflow.is_behind)
+        expect(Wait.ANY_ACK, now, is_due=is_ack_due and self.outflow.is_behind)
         expect(Wait.ANSWER, now, is_due=self.inflow.is_waiting)
         expect(Wait.RECONCILE, now, is_due=is_message_due)
         expect(Wait.LIST, now, is_due=is_list_due or not self._comparing.is_known)
@@ -207,7 +209,8 @@ class Session:
             self._idle_at = None
         self.inflow.on_records(message)
 
-    def _on_ack(self, message: Ack, _now: float) -> None:
+    def _on_ack(self, message: Ack, now: float) -> None:
+        self._deadlines.renew(Wait.ANY_ACK, now)
         self.outflow.on_ack(message)
 
     def _on_caught_up(self, message: CaughtUp, _now: float) -> None:

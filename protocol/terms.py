@@ -88,7 +88,8 @@ class LinkLimits(msgspec.Struct, frozen=True, kw_only=True):
     `remembered_max`: ids that the peer is known to hold, or to refuse. `short_pass_records`: a pass of so many is never
     left to reconciliation: it needs nothing of the peer but its store. `reconcile_bytes_max`: our messages, decoded.
 
-    `ack_s`: a peer that is not behind lets no frame wait longer. `answer_s`: the same for what it was asked. `idle_s`:
+    `ack_s`: a peer that is not behind lets no frame wait longer. `behind_s`: one that is lets no frame wait longer; ten
+    minutes, for it may be a slow disk, and all that it costs us is what a link may hold. `answer_s`: the same for what it was asked. `idle_s`:
     how long the peer may leave undone what it should begin by itself. `settle_s`: what was in flight when a repair
     found it missing has arrived after this time. `repair_s`: between repairs that find nothing.
     """
@@ -111,6 +112,7 @@ class LinkLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     handshake_s: float = 10.0
     ack_s: float = 60.0
+    behind_s: float = 600.0
     answer_s: float = 60.0
     idle_s: float = 10.0
     settle_s: float = 2.0

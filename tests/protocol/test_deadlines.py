@@ -6,7 +6,7 @@ from protocol.deadlines import Deadlines, Wait
 from protocol.errors import Code, ProtocolError
 from protocol.terms import LinkLimits
 
-LIMITS = LinkLimits(handshake_s=10, ack_s=20, answer_s=30)
+LIMITS = LinkLimits(handshake_s=10, ack_s=20, behind_s=40, answer_s=30)
 
 
 def is_over(deadlines: Deadlines, now: float) -> bool:
@@ -19,7 +19,14 @@ def is_over(deadlines: Deadlines, now: float) -> bool:
 
 @pytest.mark.parametrize(
     ("wait", "seconds"),
-    [(Wait.GREETING, 10), (Wait.ACK, 20), (Wait.ANSWER, 30), (Wait.RECONCILE, 30), (Wait.LIST, 30)],
+    [
+        (Wait.GREETING, 10),
+        (Wait.ACK, 20),
+        (Wait.ANY_ACK, 40),
+        (Wait.ANSWER, 30),
+        (Wait.RECONCILE, 30),
+        (Wait.LIST, 30),
+    ],
 )
 def test_each_wait_has_its_time(wait: Wait, seconds: float) -> None:
     deadlines = Deadlines(LIMITS)

@@ -130,6 +130,42 @@ def test_a_peer_that_is_behind_is_not_cut_off_and_one_that_only_lacks_acks_is() 
     assert (behind.codes[0], slow.codes[0]) == (None, "timeout")
 
 
+def far_behind(limits: LinkLimits) -> Wire:
+    """A link whose acceptor answers pings, as far as anybody can see, and acks nothing."""
+    wire = deaf(limits)
+    wire.acceptor.limits = LinkLimits()
+    for it in records(20):
+        wire.dialler.write(it, wire.now)
+    wire.run()
+    return wire
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(99.0, None), (100.0, "timeout")])
+def test_a_peer_that_is_behind_and_never_acks_is_cut_off_in_the_end(seconds: float, code: str | None) -> None:
+    """It would hold what a link may hold, some megabytes, for as long as it likes."""
+    wire = far_behind(LinkLimits(in_flight_frames_max=1, queued_max=10, behind_s=100))
+
+    wire.run_for(seconds)
+
+    assert wire.codes[0] == code
+
+
+def test_a_peer_that_is_behind_and_acks_now_and_then_is_never_cut_off() -> None:
+    wire = far_behind(LinkLimits(in_flight_frames_max=1, queued_max=10, behind_s=100, repair_s=10_000))
+    states = []
+
+    for acked in range(1, 6):
+        wire.run_for(99)
+        wire.dialler.carry_out(wire.dialler.link.on_frame(encode(Ack(acked, {})), wire.now), wire.now)
+        for it in records(20, begin=100 * acked):
+            wire.dialler.write(it, wire.now)
+        wire.run()
+        states.append(wire.dialler.link.status().state)
+
+    assert wire.codes[0] is None
+    assert states == [LinkState.BEHIND] * 5
+
+
 def test_a_peer_that_is_behind_is_told_no_haves() -> None:
     wire = deaf(LinkLimits(in_flight_frames_max=1, queued_max=10))
     for it in records(20):
