@@ -123,6 +123,23 @@ def test_what_a_peer_may_well_leave_out_is_not_missed(fields: dict[str, Any], me
     assert decode(json.dumps(fields)) == message
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "hello", "version": 1, "node": ID, "nonce": ID, "agent": None},
+        {"type": "hello", "version": 1, "node": ID, "nonce": ID, "push": None},
+        {"type": "domains", "domains": {}, "more": None},
+        {"type": "ack", "seq": 1, "refused": None},
+        {"type": "have", "ids": [ID], "hops": None},
+        {"type": "want", "ids": [ID], "eager": None},
+    ],
+    ids=lambda fields: f"{fields['type']}.{list(fields)[-1]}",
+)
+def test_what_may_be_left_out_is_not_to_be_null(fields: dict[str, Any]) -> None:
+    """Null is a value that the contract gives none of these: who sends it means something that we do not know."""
+    assert refusal_of(json.dumps(fields)) is Code.MALFORMED
+
+
 def test_a_type_that_this_version_does_not_know_is_ignored() -> None:
     assert decode('{"type":"later","ids":7}') is None
 
