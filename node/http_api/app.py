@@ -57,6 +57,7 @@ async def start(node: "Node") -> web.AppRunner:
     runner = _Runner(make_app(node), access_log=None, shutdown_timeout=_SHUTDOWN_S_MAX, auto_decompress=False)
     await runner.setup()
     try:
+        assert isinstance(runner.server, _Server), "this aiohttp makes its server in another way: see _Runner"
         await web.TCPSite(runner, node.settings.host, node.settings.port, ssl_context=context).start()
     except BaseException:
         await runner.cleanup()
@@ -199,6 +200,11 @@ class _Server(web.Server):
 
 
 class _Runner(web.AppRunner):
+    """aiohttp has no public way to give an application connections of one's own: `make_handler`, which was one, is
+    deprecated, and takes no class. So the maker is overridden, and what it made is made again as ours, from the same
+    parts (`_make_server` and `_kwargs` here, `_loop` and `_kwargs` of the server).
+    """
+
     async def _make_server(self) -> Any:
         made = await super()._make_server()
         handle_known = made.request_handler

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from node.http_api import start, url_of
+from node.http_api.app import _Connection, _Runner
 from node.node import Node
 from node.settings import Settings
 from tests.node.http_api.talking import Client, fresh
@@ -28,6 +29,22 @@ async def test_an_ipv6_address_stands_in_brackets(tmp_path: Path) -> None:
 
     assert node.url.startswith("http://[::1]:")
     assert answer.status == 422, "the claim is of another age, and the node has said so"
+
+
+async def test_every_connection_is_one_of_ours(node: Node) -> None:
+    """`_Runner` and `_Server` lean on private parts of aiohttp: this fails where an upgrade changes them. Then no limit
+    on connections would hold, and refusals would be aiohttp's own pages.
+    """
+    runner = await start(node)
+    try:
+        assert runner.server is not None
+        connection = runner.server()
+        logger = connection.access_logger
+    finally:
+        await runner.cleanup()
+
+    assert (type(runner), type(connection)) == (_Runner, _Connection)
+    assert logger is None, "what the runner was given has reached the connection"
 
 
 async def test_two_servers_may_show_one_node(node: Node) -> None:
