@@ -57,3 +57,13 @@ async def test_who_still_waits_when_the_threads_end_is_cancelled_and_not_left_wa
 
     assert any(isinstance(answer, asyncio.CancelledError) for answer in answers)
     assert all(answer == [True] * 100 or isinstance(answer, asyncio.CancelledError) for answer in answers)
+
+
+async def test_answers_are_the_same_before_and_after_processes_take_over() -> None:
+    verifier = ThreadedVerifier(2, delays_max=1)
+    forged = {0, 64, 130, 999}
+
+    answers = [await verifier.verify(some(1_000, forged=forged)) for _ in range(5)]
+    verifier.close()
+
+    assert answers == 5 * [[n not in forged for n in range(1_000)]]
