@@ -8,6 +8,7 @@ import base64
 import contextlib
 import http.client
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
@@ -99,18 +100,21 @@ def signed_records(body: bytes) -> list[SignedRecord]:
 
 
 class NodeClient:
-    """A connection to the node at a URL, opened when it is first needed. `token` is the admin token, or None."""
+    """A connection to the node at a URL, opened when it is first needed. `token` is the admin token, or None;
+    `authority`, a PEM file, the one that has to vouch for the node's certificate; None: those that the system knows.
+    """
 
-    def __init__(self, url: str, token: str | None = None, timeout_s: float = 60.0) -> None:
-        """Raises: ValueError: that is no URL of a node."""
+    def __init__(
+        self, url: str, token: str | None = None, timeout_s: float = 60.0, authority: Path | None = None
+    ) -> None:
+        """Raises: ValueError: that is no URL of a node. SettingsError: the authority cannot be read."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url} is no URL of a node: http://HOST:PORT, or https")
         self.url = url
         self._authorization = _authorization(parts, token)
         self._prefix = parts.path.rstrip("/")
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, parts.port, timeout=timeout_s)
+        self._connection = _connection(parts, timeout_s, authority)
 
     def __enter__(self) -> Self:
         return self
@@ -205,6 +209,18 @@ def _check_end(response: http.client.HTTPResponse) -> None:
     """A read with a size returns less where a body with a length is cut off, and says nothing of it."""
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
+
+
+def _connection(parts: SplitResult, timeout_s: float, authority: Path | None) -> http.client.HTTPConnection:
+    assert parts.hostname is not None, "the URL has a host"
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+    context = None
+    if authority is not None:
+        from node.tls import client_context  # here, as it loads the settings, which few commands need
+
+        context = client_context(authority)
+    return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout_s, context=context)
 
 
 def _authorization(parts: SplitResult, token: str | None) -> str | None:

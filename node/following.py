@@ -63,8 +63,8 @@ class Event(msgspec.Struct, frozen=True):
 class Following:
     """The events of a node, one after another, over as many connections as it takes.
 
-    `on_trouble` hears why one ended and in how many seconds the next begins; None: the first one that ends is the last.
-    `cursor` is how far it has come.
+    `on_trouble` hears why one ended and in how many seconds the next begins, and may raise so that none does; None: the
+    first one that ends is the last. `cursor` is how far it has come.
     """
 
     def __init__(

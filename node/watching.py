@@ -1,25 +1,26 @@
 """Watching: one node seen from outside, moment by moment, for `dnarc top`.
 
 Two scrapes of `/metrics` give what happened between them; `/peers`, `/node` and `/health` say how things stand. The
-newest records come from the stream of events, read in a thread of its own, as it says nothing for as long as nothing
-happens.
+newest records come from the stream of events, followed in a thread of its own, as it says nothing for as long as
+nothing happens.
 """
 
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 
 from node.client import NodeClient, NodeError, Unreachable, path_of
 from node.figures import Figures
+from node.following import Following
 
 NEWEST_MAX: Final = 50
 """Records that are remembered: more than a terminal has lines."""
 
-COME_BACK_S: Final = 1.0
 FOUND_MAX: Final = 10
 """Records that are looked up where nothing is awaited."""
 
@@ -145,9 +146,9 @@ def _newest(kind: str, record_id: str, record: dict[str, Any]) -> Newest:
 class Listener:
     """The newest events of a node, gathered by a thread that comes back when it is cut off."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, connect: Callable[[], NodeClient]) -> None:
         self.events: deque[Newest] = deque(maxlen=NEWEST_MAX)
-        self._url = url
+        self._following = Following(connect, [], None, self._on_trouble)
         self._ended = threading.Event()
         self.thread = threading.Thread(target=self._listen, name="events", daemon=True)
 
@@ -155,30 +156,19 @@ class Listener:
         self.thread.start()
 
     def end(self) -> None:
-        """The thread ends by itself, at the next sign of life of the stream or with the process."""
+        """The thread ends by itself, at the next event, when it is cut off, or with the process."""
         self._ended.set()
 
     def _listen(self) -> None:
-        while not self._ended.is_set():
-            try:
-                with NodeClient(self._url) as client:
-                    for event in events(client):
-                        self.events.appendleft(event)
-                        if self._ended.is_set():
-                            return
-            except NodeError:
-                return  # it has no such stream, or none for us
-            except Unreachable:
-                self._ended.wait(COME_BACK_S)
+        with suppress(NodeError, Unreachable):  # it has no such stream, or none for us
+            for event in self._following.events():
+                if self._ended.is_set():
+                    return
+                self.events.appendleft(_newest(event.type, event.id, msgspec.json.decode(event.record)))
 
-
-def events(client: NodeClient) -> Iterator[Newest]:
-    """The events of a node as they happen. Raises: Unreachable: it was cut off. NodeError: the node refused."""
-    for line in client.lines("/events"):
-        if line.startswith(b"data: {"):
-            event = msgspec.json.decode(line.removeprefix(b"data: "), type=dict[str, Any])
-            if isinstance(event.get("record"), dict):
-                yield _newest(str(event.get("type")), str(event.get("id")), event["record"])
+    def _on_trouble(self, trouble: str, _wait_s: float) -> None:
+        if self._ended.is_set():
+            raise Unreachable(trouble)
 
 
 def _rates(before: Figures, after: Figures, span_s: float) -> dict[str, float]:

@@ -39,22 +39,22 @@ def examine(url: str, data: Path | None, settings: Settings) -> Iterator[Finding
     """
     yield machine.check_signatures()
     try:
-        node = ask(url)
+        node = ask(url, settings.tls_ca)
     except Unreachable:
         if data is None:
             raise
         yield _silence(url, data)
         yield from _examine_folder(data, settings)
         return
-    yield from _examine_node(node)
+    yield from _examine_node(node, settings.tls_ca)
     if data is not None:
         yield _belonging(url, data, node)
         yield from _of_folder(data, node.figures.by("name", "dnarc_setting"))
 
 
-def ask(url: str) -> Running:
-    """Raises: Unreachable, NodeError; ValueError: that is no URL of a node."""
-    with NodeClient(url) as client:
+def ask(url: str, authority: Path | None) -> Running:
+    """Raises: Unreachable, NodeError, SettingsError; ValueError: that is no URL of a node."""
+    with NodeClient(url, authority=authority) as client:
         health: dict[str, Any] = msgspec.json.decode(client.ask("GET", "/health").body)
         try:
             figures = Figures.read(client.ask("GET", "/metrics").body.decode())
@@ -62,14 +62,14 @@ def ask(url: str) -> Running:
             raise Unreachable(f"{url} does not answer as a node does") from error
         rows = client.get("/peers")
     links = {row["url"] or row["key"]: row["link"] for row in rows if row.get("link") is not None}
-    return Running(health, figures, [_peer(row) for row in rows], links, neighbours.ask(url))
+    return Running(health, figures, [_peer(row) for row in rows], links, neighbours.ask(url, authority))
 
 
 def _peer(row: dict[str, Any]) -> Peer:
     return Peer(url=row["url"], push=row["push"], pull=row["pull"], accept=row["accept"], key=row["key"])
 
 
-def _examine_node(node: Running) -> Iterator[Finding]:
+def _examine_node(node: Running, authority: Path | None) -> Iterator[Finding]:
     numbers = node.figures.by("name", "dnarc_setting")
     is_public = bool(node.figures.value("dnarc_listens_publicly"))
     yield from running.check_health(node.health)
@@ -77,7 +77,7 @@ def _examine_node(node: Running) -> Iterator[Finding]:
     yield from exposure.check_settings(numbers, is_public=is_public)
     yield neighbours.check_clock(node.answer, numbers.get("max_skew", 0))
     yield from running.check_links(node.links)
-    yield from _of_peers(node.answer, node.peers, numbers)
+    yield from _of_peers(node.answer, node.peers, numbers, authority)
 
 
 def _examine_folder(data: Path, settings: Settings) -> Iterator[Finding]:
@@ -90,7 +90,7 @@ def _examine_folder(data: Path, settings: Settings) -> Iterator[Finding]:
         ours = Answer(_key_of(data), inspection.summaries(data / "dnarc.db"), 0.0)
     except (StoreError, OSError, ValueError):
         return  # said of the folder already
-    yield from _of_peers(ours, peers, numbers)
+    yield from _of_peers(ours, peers, numbers, settings.tls_ca)
 
 
 def _of_folder(data: Path, numbers: Mapping[str, float]) -> Iterator[Finding]:
@@ -98,12 +98,14 @@ def _of_folder(data: Path, numbers: Mapping[str, float]) -> Iterator[Finding]:
     yield from folder.check_folder(data, numbers, time.time())
 
 
-def _of_peers(ours: Answer, peers: Sequence[Peer], numbers: Mapping[str, float]) -> Iterator[Finding]:
+def _of_peers(
+    ours: Answer, peers: Sequence[Peer], numbers: Mapping[str, float], authority: Path | None
+) -> Iterator[Finding]:
     urls = [peer.url for peer in peers if peer.url is not None]
     hidden = {
         url: Answer(error="its password is not known here: name the data folder") for url in urls if _HIDDEN in url
     }
-    answers = neighbours.ask_all(url for url in urls if url not in hidden) | hidden
+    answers = neighbours.ask_all([url for url in urls if url not in hidden], authority) | hidden
     yield from neighbours.check_peers(ours, peers, answers, numbers.get("max_skew", 0))
     if not peers:
         yield warn("peers", "there are none: nothing is copied anywhere", "`dnarc peers add` lists one")

@@ -5,9 +5,11 @@ answer, which counts whole seconds, so a skew is known to about a second.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
+from itertools import repeat
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -37,10 +39,15 @@ class Answer(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
-def ask(url: str, timeout_s: float = TIMEOUT_S) -> Answer:
-    """What the node at this URL says of itself, `ws(s)://` meaning `http(s)://`."""
+def ask(url: str, authority: Path | None = None, timeout_s: float = TIMEOUT_S) -> Answer:
+    """What the node at this URL says of itself, `ws(s)://` meaning `http(s)://`.
+
+    Raises:
+        SettingsError: the authority cannot be read.
+    """
+    over_http = url.replace("ws", "http", 1) if url.startswith("ws") else url
     try:
-        with NodeClient(url.replace("ws", "http", 1) if url.startswith("ws") else url, None, timeout_s) as client:
+        with NodeClient(over_http, None, timeout_s, authority) as client:
             begun = time.time()
             answer = client.ask("GET", "/node")
             ended = time.time()
@@ -49,11 +56,10 @@ def ask(url: str, timeout_s: float = TIMEOUT_S) -> Answer:
         return Answer(error=hidden(str(error)))
 
 
-def ask_all(urls: Iterable[str]) -> dict[str, Answer]:
-    """The answer of each."""
-    names = list(urls)
+def ask_all(urls: Sequence[str], authority: Path | None) -> dict[str, Answer]:
+    """The answer of each. Raises: SettingsError: the authority cannot be read."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        return dict(zip(names, threads.map(ask, names), strict=True))
+        return dict(zip(urls, threads.map(ask, urls, repeat(authority)), strict=True))
 
 
 def _read(node: Any, date: str | None, now_s: float) -> Answer:

@@ -17,7 +17,7 @@ import typer
 
 from node.cli.failures import CommandError, Exit, usage
 from node.cli.keys import open_key
-from node.cli.options import DEFAULT_NODE, AsJson, Domain, Key, Label, NodeUrl, connect
+from node.cli.options import DEFAULT_NODE, AsJson, Authority, Domain, Key, Label, NodeUrl, connect
 
 if TYPE_CHECKING:
     from node.client import NodeClient
@@ -43,6 +43,7 @@ def claim(
     ] = None,
     key: Key = Path("dnarc.key"),
     node: NodeUrl = DEFAULT_NODE,
+    tls_ca: Authority = None,
 ) -> None:
     """Write a claim: found a label, or update one that you own.
 
@@ -52,7 +53,7 @@ def claim(
     if (file is None) == (not pairs):
         raise usage("a claim is either KEY=VALUE pairs or --json FILE")
     content = parse_pairs(pairs) if pairs else read_object(file or "-")
-    _publish(key, node, context.find_root().obj is True, domain, label, lambda _: content)
+    _publish(connect(node, tls_ca), key, context.find_root().obj is True, domain, label, lambda _: content)
 
 
 def transfer(
@@ -63,6 +64,7 @@ def transfer(
     ],
     key: Key = Path("dnarc.key"),
     node: NodeUrl = DEFAULT_NODE,
+    tls_ca: Authority = None,
     as_json: AsJson = False,
 ) -> None:
     """Offer a label to another key. It stays yours until that key accepts; the claim itself stays as it is."""
@@ -74,7 +76,7 @@ def transfer(
     def offered(head: "SignedRecord | None") -> Content:
         return _content_of(_existing(head, domain, label)) | {"newowner": newowner}
 
-    _publish(key, node, as_json, domain, label, offered)
+    _publish(connect(node, tls_ca), key, as_json, domain, label, offered)
 
 
 def accept(
@@ -82,6 +84,7 @@ def accept(
     label: Label,
     key: Key = Path("dnarc.key"),
     node: NodeUrl = DEFAULT_NODE,
+    tls_ca: Authority = None,
     as_json: AsJson = False,
 ) -> None:
     """Accept a label that is offered to your key. From then on it is yours; the claim itself stays as it is."""
@@ -89,7 +92,7 @@ def accept(
     def accepted(head: "SignedRecord | None") -> Content:
         return _content_of(_existing(head, domain, label))
 
-    _publish(key, node, as_json, domain, label, accepted, is_offered=True)
+    _publish(connect(node, tls_ca), key, as_json, domain, label, accepted, is_offered=True)
 
 
 def parse_pairs(pairs: Sequence[str]) -> Content:
@@ -146,8 +149,8 @@ def fetch_head(client: "NodeClient", domain: str, label: str) -> "SignedRecord |
 
 
 def _publish(
+    client: "NodeClient",
     key_file: Path,
-    node: str,
     as_json: bool,
     domain: str,
     label: str,
@@ -157,7 +160,7 @@ def _publish(
     """Sign what follows the head, and hand it to the node."""
     _warn_of_spelling(domain, label)
     key = open_key(key_file)
-    with connect(node) as client:
+    with client:
         head = fetch_head(client, domain, label)
         if is_offered and head is not None and head.record.newowner != key.public:
             raise CommandError(Exit.REFUSED, "not_owner", f"{label} is not offered to this key, {key.public}")

@@ -12,7 +12,7 @@ import typer
 
 from node.cli.config import Config
 from node.cli.failures import CommandError, Exit, usage
-from node.cli.options import DEFAULT_NODE, AsJson, NodeUrl
+from node.cli.options import DEFAULT_NODE, AsJson, Authority, NodeUrl
 from node.cli.screen import plain, show
 
 if TYPE_CHECKING:
@@ -27,7 +27,13 @@ Folder = Annotated[
 STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def doctor(node: NodeUrl = DEFAULT_NODE, data: Folder = None, config: Config = None, as_json: AsJson = False) -> None:
+def doctor(
+    node: NodeUrl = DEFAULT_NODE,
+    tls_ca: Authority = None,
+    data: Folder = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
     """Look for what is wrong with a node, its folder, its clock and its peers, and say what to do.
 
     Ends with 1 if anything fails; warnings alone end with 0. With --data DIR it also works while no node runs.
@@ -38,7 +44,7 @@ def doctor(node: NodeUrl = DEFAULT_NODE, data: Folder = None, config: Config = N
 
     if data is not None and not (data / "dnarc.db").exists():
         raise usage(f"{data} is no data folder of a node", "`dnarc serve --data DIR` makes one at its first start")
-    settings = load(config, os.environ, {}).settings
+    settings = load(config, os.environ, {"tls_ca": None if tls_ca is None else str(tls_ca)}).settings
     try:
         findings = list(examine(node, data, settings))
     except ValueError as error:

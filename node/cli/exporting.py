@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from node.cli.failures import CommandError, Exit, usage
-from node.cli.options import DEFAULT_NODE, AsJson, NodeUrl, connect
+from node.cli.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
 from node.cli.progress import progress
 from node.cli.screen import plain, show
 from node.cli.verify import Entry
@@ -54,15 +54,16 @@ def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; - for stdout.", show_default=False)],
     domain: Annotated[str | None, typer.Option("--domain", metavar="DOMAIN", help="Only this domain.")] = None,
     node: NodeUrl = DEFAULT_NODE,
+    tls_ca: Authority = None,
     as_json: AsJson = False,
 ) -> None:
     """Write every record, accepted or not, to a file, one {signature, record} a line; go on where such a file ends."""
     if str(file) == "-":
-        with connect(node) as client:
+        with connect(node, tls_ca) as client:
             _copy(client, domain, Place(), sys.stdout.buffer)
         return
     try:
-        with file.open("a+b") as out, connect(node) as client:
+        with file.open("a+b") as out, connect(node, tls_ca) as client:
             place = resume(out, file)
             written = _copy(client, domain, place, out)
     except OSError as error:

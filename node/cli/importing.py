@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from node.cli.failures import CommandError, Exit, usage
-from node.cli.options import DEFAULT_NODE, AsJson, Data, NodeUrl, Token, connect, find_token
+from node.cli.options import DEFAULT_NODE, AsJson, Authority, Data, NodeUrl, Token, connect, find_token
 from node.cli.progress import progress
 from node.cli.screen import plain, show, table, warn
 from node.cli.verify import LINE_BYTES_MAX, Entry
@@ -57,6 +57,7 @@ class Batch(msgspec.Struct):
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `dnarc export` wrote.", show_default=False)],
     node: NodeUrl = DEFAULT_NODE,
+    tls_ca: Authority = None,
     token: Token = None,
     data: Data = None,
     as_json: AsJson = False,
@@ -66,7 +67,7 @@ def import_(
     if found is None:
         warn("without the admin token (--data DIR, --token) a node takes new records only")
     try:
-        with file.open("rb") as source, connect(node, found) as client:
+        with file.open("rb") as source, connect(node, tls_ca, found) as client:
             counts, refused = _import(client, file, source)
     except OSError as error:
         raise usage(f"{file} cannot be read: {error.strerror}") from error

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 DEFAULT_NODE: Final = "http://127.0.0.1:8080"
 
+CLIENT_TIMEOUT_S: Final = 60.0
 SYNC_TIMEOUT_S: Final = 3_600.0
 """A node answers `/sync/*` when the work is done, and the first sync of a large domain is much work."""
 
@@ -24,6 +25,15 @@ def _before_or_after(context: typer.Context, value: bool) -> bool:
 AsJson = Annotated[bool, typer.Option("--json", help="Answer with plain JSON.", callback=_before_or_after)]
 AsJsonBefore = Annotated[bool, typer.Option("--json", help="Answer with plain JSON, whatever the command.")]
 NodeUrl = Annotated[str, typer.Option("--node", envvar="DNARC_NODE", metavar="URL", help="The node to ask.")]
+Authority = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-ca",
+        envvar="DNARC_TLS_CA",
+        metavar="FILE",
+        help="PEM file of the authority that the node's certificate needs.",
+    ),
+]
 Key = Annotated[
     Path, typer.Option("--key", envvar="DNARC_KEY", metavar="FILE", help="The key that signs, made by `dnarc keygen`.")
 ]
@@ -37,12 +47,14 @@ Domain = Annotated[str, typer.Argument(metavar="DOMAIN", help="The sync domain."
 Label = Annotated[str, typer.Argument(metavar="LABEL", help="The name inside the domain.", show_default=False)]
 
 
-def connect(url: str, token: str | None = None, timeout_s: float = 60.0) -> "NodeClient":
-    """A client of that node. Raises: CommandError: that is no URL."""
+def connect(
+    url: str, authority: Path | None, token: str | None = None, timeout_s: float = CLIENT_TIMEOUT_S
+) -> "NodeClient":
+    """A client of that node. Raises: CommandError: that is no URL. SettingsError: the authority cannot be read."""
     from node.client import NodeClient
 
     try:
-        return NodeClient(url, token, timeout_s)
+        return NodeClient(url, token, timeout_s, authority)
     except ValueError as error:
         raise usage(str(error)) from error
 

@@ -10,13 +10,14 @@ import typer
 
 from node.cli.examples import epilog_of
 from node.cli.failures import CommandError, Exit, usage
-from node.cli.options import DEFAULT_NODE, SYNC_TIMEOUT_S, AsJson, Data, NodeUrl, Token, connect, find_token
+from node.cli.options import DEFAULT_NODE, SYNC_TIMEOUT_S, AsJson, Authority, Data, NodeUrl, Token, connect, find_token
 from node.cli.screen import plain, show, table, warn
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import TypeVar
 
+    from node.client import NodeClient
     from node.peers import Peers
     from node.store import Peer
 
@@ -47,6 +48,7 @@ def add(
     ] = None,
     key: Annotated[str | None, typer.Option("--key", metavar="HEX", help="Its node key.")] = None,
     node: NodeUrl = DEFAULT_NODE,
+    tls_ca: Authority = None,
     token: Token = None,
     data: Data = None,
     as_json: AsJson = False,
@@ -57,7 +59,7 @@ def add(
     if url is None and key is None:
         raise usage("a peer has a URL, or --key where it only dials us")
     peer = Peer(url=url, push=push, pull=pull, accept=accept, key=key)
-    kept = _over_http("PUT", node, token, data, body=msgspec.json.encode(peer))
+    kept = _over_http("PUT", connect(node, tls_ca, find_token(token, data)), data, body=msgspec.json.encode(peer))
     if kept is None:
         assert data is not None, "only with a folder there is a second way"
         kept = _shown(asyncio.run(_in_store(data, lambda peers: peers.put(peer))))
@@ -66,9 +68,15 @@ def add(
 
 
 @app.command("list", epilog=epilog_of("peers list"))
-def list_(node: NodeUrl = DEFAULT_NODE, token: Token = None, data: Data = None, as_json: AsJson = False) -> None:
+def list_(
+    node: NodeUrl = DEFAULT_NODE,
+    tls_ca: Authority = None,
+    token: Token = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
     """Show the peers, and how far each is in step."""
-    peers = _over_http("GET", node, token, data)
+    peers = _over_http("GET", connect(node, tls_ca, find_token(token, data)), data)
     if peers is None:
         assert data is not None, "only with a folder there is a second way"
         peers = [_shown(peer) for peer in asyncio.run(_in_store(data, lambda peers: peers.list()))]
@@ -78,10 +86,15 @@ def list_(node: NodeUrl = DEFAULT_NODE, token: Token = None, data: Data = None, 
 
 @app.command("remove", epilog=epilog_of("peers remove"))
 def remove(
-    name: Name, node: NodeUrl = DEFAULT_NODE, token: Token = None, data: Data = None, as_json: AsJson = False
+    name: Name,
+    node: NodeUrl = DEFAULT_NODE,
+    tls_ca: Authority = None,
+    token: Token = None,
+    data: Data = None,
+    as_json: AsJson = False,
 ) -> None:
     """Forget a peer, and how far the node had come with it."""
-    removed = _over_http("DELETE", node, token, data, query={"url": name})
+    removed = _over_http("DELETE", connect(node, tls_ca, find_token(token, data)), data, query={"url": name})
     if removed is None:
         assert data is not None, "only with a folder there is a second way"
         if not asyncio.run(_in_store(data, lambda peers: peers.remove(name))):
@@ -97,6 +110,7 @@ def sync(
     peer: Annotated[str | None, typer.Option("--peer", metavar="URL", help="Only with this peer.")] = None,
     domain: Annotated[str | None, typer.Option("--domain", metavar="DOMAIN", help="Only this domain.")] = None,
     node: NodeUrl = DEFAULT_NODE,
+    tls_ca: Authority = None,
     token: Token = None,
     data: Data = None,
     as_json: AsJson = False,
@@ -107,7 +121,8 @@ def sync(
     query = {name: value for name, value in (("peer", peer), ("domain", domain)) if value is not None}
     directions = [Direction.PULL, Direction.PUSH] if direction is Direction.BOTH else [direction]
     secret = find_token(token, data)
-    with connect(node, secret, SYNC_TIMEOUT_S) as client, catch_up_shown(lambda: connect(node, secret)):
+    client = connect(node, tls_ca, secret, SYNC_TIMEOUT_S)
+    with client, catch_up_shown(lambda: connect(node, tls_ca, secret)):
         reports = {each.value: client.ask("POST", f"/sync/{each.value}", query).value() for each in directions}
     answer = reports if direction is Direction.BOTH else reports[direction.value]
     show(answer, as_json, lambda: _reports_table(reports))
@@ -118,8 +133,7 @@ def sync(
 
 def _over_http(
     method: str,
-    node: str,
-    token: str | None,
+    client: "NodeClient",
     data: Path | None,
     query: dict[str, str] | None = None,
     body: bytes | None = None,
@@ -135,12 +149,12 @@ def _over_http(
     if data is not None and not can_do_without:
         raise usage(f"{data} is no data folder of a node", "`dnarc serve --data DIR` makes one at its first start")
     try:
-        with connect(node, find_token(token, data)) as client:
+        with client:
             return client.ask(method, "/peers", query, body).value()
     except Unreachable:
         if not can_do_without:
             raise
-    warn(f"no node answers at {node}: working on {data} itself")
+    warn(f"no node answers at {client.url}: working on {data} itself")
     return None
 
 

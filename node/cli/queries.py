@@ -11,12 +11,13 @@ import msgspec
 import typer
 
 from node.cli.failures import CommandError, Exit
-from node.cli.options import DEFAULT_NODE, AsJson, Domain, Label, NodeUrl, connect
+from node.cli.options import DEFAULT_NODE, AsJson, Authority, Domain, Label, NodeUrl, connect
 from node.cli.screen import compact, moment, plain, safe, short, show, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from node.client import NodeClient
     from protocol.record import SignedRecord
     from protocol.replay import Judged, Replay
 
@@ -44,11 +45,17 @@ class History(msgspec.Struct, frozen=True):
     records: list[Past]
 
 
-def get(domain: Domain, label: OPTIONAL_LABEL = None, node: NodeUrl = DEFAULT_NODE, as_json: AsJson = False) -> None:
+def get(
+    domain: Domain,
+    label: OPTIONAL_LABEL = None,
+    node: NodeUrl = DEFAULT_NODE,
+    tls_ca: Authority = None,
+    as_json: AsJson = False,
+) -> None:
     """Show the head of a label, or of every label of a domain. JSON: {signature: record}."""
     from node.client import path_of, signed_records
 
-    with connect(node) as client:
+    with connect(node, tls_ca) as client:
         answer = client.ask("GET", path_of("claims", domain, *([] if label is None else [label])))
     answer.check()
     heads = signed_records(answer.body)
@@ -59,17 +66,21 @@ def get(domain: Domain, label: OPTIONAL_LABEL = None, node: NodeUrl = DEFAULT_NO
     show(shown, as_json, lambda: _heads_table(heads) if label is None else _head_table(heads[0]))
 
 
-def history(domain: Domain, label: Label, node: NodeUrl = DEFAULT_NODE, as_json: AsJson = False) -> None:
+def history(
+    domain: Domain, label: Label, node: NodeUrl = DEFAULT_NODE, tls_ca: Authority = None, as_json: AsJson = False
+) -> None:
     """Show every record of a label, accepted or not, oldest first."""
-    past = _fetch_history(node, domain, label)
+    past = _fetch_history(connect(node, tls_ca), domain, label)
     show(past, as_json, lambda: _history_table(past))
 
 
-def why(domain: Domain, label: Label, node: NodeUrl = DEFAULT_NODE, as_json: AsJson = False) -> None:
+def why(
+    domain: Domain, label: Label, node: NodeUrl = DEFAULT_NODE, tls_ca: Authority = None, as_json: AsJson = False
+) -> None:
     """Replay a label here, and say of each record why it won or lost."""
     from protocol.replay import replay
 
-    past = _fetch_history(node, domain, label)
+    past = _fetch_history(connect(node, tls_ca), domain, label)
     records = _proven(node, past)
     replayed = replay([signed.record for signed in records])
     told = {each.id: each.verdict for each in past.records}
@@ -81,9 +92,9 @@ def why(domain: Domain, label: Label, node: NodeUrl = DEFAULT_NODE, as_json: AsJ
         )
 
 
-def domains(node: NodeUrl = DEFAULT_NODE, as_json: AsJson = False) -> None:
+def domains(node: NodeUrl = DEFAULT_NODE, tls_ca: Authority = None, as_json: AsJson = False) -> None:
     """Show the domains of a node and how many records each has. JSON: {domain: {count, fingerprint, newest}}."""
-    with connect(node) as client:
+    with connect(node, tls_ca) as client:
         known = client.get("/node")["domains"]
     rows = [
         (name, each.get("count"), moment(each.get("newest")), each.get("fingerprint")) for name, each in known.items()
@@ -91,16 +102,16 @@ def domains(node: NodeUrl = DEFAULT_NODE, as_json: AsJson = False) -> None:
     show(known, as_json, lambda: table(["~domain", "#records", "newest", "fingerprint"], rows))
 
 
-def _fetch_history(node: str, domain: str, label: str) -> History:
+def _fetch_history(client: "NodeClient", domain: str, label: str) -> History:
     from node.client import Unreachable, path_of
 
-    with connect(node) as client:
+    with client:
         answer = client.ask("GET", path_of("claims", domain, label, "history"))
     answer.check()
     try:
         return msgspec.json.decode(answer.body, type=History)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreachable(f"{node} does not answer as a node does: {error}") from error
+        raise Unreachable(f"{client.url} does not answer as a node does: {error}") from error
 
 
 def _proven(node: str, past: History) -> list["SignedRecord"]:

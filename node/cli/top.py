@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from node.cli.options import DEFAULT_NODE, AsJson, NodeUrl, connect
+from node.cli.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
 from node.cli.screen import show
 
 if TYPE_CHECKING:
     from node.client import NodeClient
+    from node.watching import Listener
 
 MOMENTS_MAX = 120
 """Rates that are remembered for the curve."""
@@ -23,18 +24,22 @@ Interval = Annotated[
 ]
 
 
-def top(node: NodeUrl = DEFAULT_NODE, interval: Interval = 1.0, as_json: AsJson = False) -> None:
+def top(
+    node: NodeUrl = DEFAULT_NODE, tls_ca: Authority = None, interval: Interval = 1.0, as_json: AsJson = False
+) -> None:
     """Watch a node: rates, queues, peers, the newest records. Ctrl-C ends it.
 
     With --json, or where the output is no terminal, it looks once, after one interval, and ends.
     """
     from rich.console import Console
 
-    with connect(node) as client:
+    from node.watching import Listener
+
+    with connect(node, tls_ca) as client:
         if as_json or not Console().is_terminal:
             _once(client, interval, as_json)
         else:
-            _live(client, interval)
+            _live(client, Listener(lambda: connect(node, tls_ca)), interval)
 
 
 def _once(client: "NodeClient", interval_s: float, as_json: bool) -> None:
@@ -48,16 +53,16 @@ def _once(client: "NodeClient", interval_s: float, as_json: bool) -> None:
     show(answer, as_json, lambda: drawn(snapshot, records, [snapshot.rates["accepted"]]))
 
 
-def _live(client: "NodeClient", interval_s: float) -> None:
+def _live(client: "NodeClient", listener: "Listener", interval_s: float) -> None:
     """Until Ctrl-C, or a signal that means the same. A node that stops answering is waited for, as it may come back."""
     from rich.live import Live
 
     from node.cli.top_screen import drawn, without_answer
     from node.client import NodeError, Unreachable
-    from node.watching import Listener, Watcher, newest
+    from node.watching import Watcher, newest
 
     watcher = Watcher(client)
-    found, listener = newest(client), Listener(client.url)
+    found = newest(client)
     snapshot, moments = watcher.look(), deque[float](maxlen=MOMENTS_MAX)
     listener.start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.options import DEFAULT_NODE, AsJson, NodeUrl, connect
+from node.cli.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
 from node.cli.screen import compact, moment, plain, safe, short, warn
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def watch(
     count: Annotated[int | None, typer.Option("--count", min=1, help="End after so many events.")] = None,
     reconnect: Annotated[bool, typer.Option(help="Come back when the node was away.")] = True,
     node: NodeUrl = DEFAULT_NODE,
+    tls_ca: Authority = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what is accepted or taken back, as it happens. Ctrl-C ends it. JSON: one event a line."""
@@ -45,7 +46,7 @@ def watch(
     names = [("domain", name) for name in domain or ()] + [("label", name) for name in label or ()]
     is_for_people = sys.stdout.isatty() and not as_json
     console = _console() if is_for_people else None
-    following = Following(lambda: connect(node), names, since, _tell_trouble if reconnect else None)
+    following = Following(lambda: connect(node, tls_ca), names, since, _tell_trouble if reconnect else None)
     try:
         if console is None:
             _follow(following, _show_line, count)

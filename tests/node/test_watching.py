@@ -8,10 +8,10 @@ from typing import TypeVar
 
 import pytest
 
-from node.client import NodeClient, NodeError, Unreachable
+from node.client import NodeClient, Unreachable
 from node.node import Node
 from node.store import Peer
-from node.watching import FOUND_MAX, NEWEST_MAX, Listener, Newest, PeerSeen, Watcher, events, newest
+from node.watching import FOUND_MAX, NEWEST_MAX, Listener, Newest, PeerSeen, Watcher, newest
 from tests.history import ALICE, BOB, CAROL, DOMAIN, claim
 from tests.node.sync_network import NOW, answering, claims, false_peer, give, running
 
@@ -81,43 +81,54 @@ async def test_the_newest_records_are_found_without_waiting(tmp_path: Path) -> N
     assert {record.timestamp for record in found} == {NOW}
 
 
-async def test_events_are_read_as_they_happen(tmp_path: Path) -> None:
-    async with running(tmp_path / "node") as node:
-        with NodeClient(node.url) as client:
-            stream = events(client)
-            first = asyncio.ensure_future(apart(lambda: next(stream)))
-            await until_watched(node)
-            await give(node, claim("garden", ALICE, 200))
-            accepted = await first
-            await give(node, claim("garden", CAROL, 100))
-            reverted = await apart(lambda: next(stream))
+@asynccontextmanager
+async def listening(url: str) -> AsyncIterator[Listener]:
+    """A listener at work; the block has to see to it that it is cut off in the end."""
+    listener = Listener(lambda: NodeClient(url))
+    listener.start()
+    try:
+        yield listener
+    finally:
+        listener.end()
 
-    assert (accepted.type, accepted.domain, accepted.label, accepted.signedby) == (
-        "accepted", DOMAIN, "garden", ALICE.public,
-    )  # fmt: skip
-    assert (reverted.type, reverted.timestamp, reverted.signedby) == ("reverted", 100, CAROL.public)
+
+async def until_newest(node: Node, listener: Listener, record_id: str) -> None:
+    async with asyncio.timeout(TIMEOUT_S):
+        while not listener.events or listener.events[0].id != record_id:
+            await node.store.peers()
+
+
+async def test_events_are_gathered_as_they_happen_the_newest_first(tmp_path: Path) -> None:
+    founded, older = claim("garden", ALICE, 200), claim("garden", CAROL, 100)
+    async with running(tmp_path / "node") as node, listening(node.url) as listener:
+        await until_watched(node)
+        await give(node, founded)
+        await until_newest(node, listener, founded.id)
+        await give(node, older)
+        await until_newest(node, listener, older.id)
+
+    assert list(listener.events) == [
+        Newest("reverted", DOMAIN, "garden", older.id, 100, CAROL.public),
+        Newest("accepted", DOMAIN, "garden", founded.id, 200, ALICE.public),
+    ]
 
 
 async def test_a_listener_keeps_so_many_events_and_no_more(tmp_path: Path) -> None:
-    async with running(tmp_path / "node") as node:
-        listener = Listener(node.url)
-        listener.start()
+    records = claims(NEWEST_MAX + 1)
+    async with running(tmp_path / "node") as node, listening(node.url) as listener:
         await until_watched(node)
-        records = claims(NEWEST_MAX + 1)
         await give(node, *records)
-        async with asyncio.timeout(TIMEOUT_S):
-            while not listener.events or listener.events[0].id != records[-1].id:
-                await node.store.peers()
-        listener.end()
+        await until_newest(node, listener, records[-1].id)
     await apart(listener.thread.join)
 
     assert len(listener.events) == NEWEST_MAX
 
 
 async def test_a_node_without_a_stream_is_left_in_peace() -> None:
-    async with false_peer({}) as url:
-        with NodeClient(url) as client, pytest.raises(NodeError):
-            await apart(lambda: list(events(client)))
+    async with false_peer({}) as url, listening(url) as listener:
+        await apart(listener.thread.join)
+
+    assert list(listener.events) == []
 
 
 async def test_what_is_no_node_is_not_watched() -> None:

@@ -12,7 +12,7 @@ from node.metrics import Traffic
 from node.node import Node
 from node.settings import Settings
 from simulations.local import running
-from tests.node.links.test_tls import Authority
+from tests.node.authority import Authority
 
 CONNECTIONS_MAX = 8
 TIMEOUT_S = 30
