@@ -6,7 +6,13 @@ connection, over which gossip flows. The *passive* one is larger and holds nothi
 joins is carried by random walks to a few nodes far apart, which take it into their active views. From time to time a
 node *shuffles*: it swaps a handful of addresses with a node some steps away, so that the passive views stay fresh and
 random. When a connection breaks, an address of the passive view takes the neighbour's place; a request to become one
-is *urgent* from a node with no neighbours at all, and is then never declined.
+is *urgent* from a node with hardly any, and is then never declined.
+
+What differs from the paper: every second shuffle is a *visit*, straight to an address of the passive view. A walk leads
+only to nodes that have neighbours, and one that lost them all, with all others that it knew, may be known to somebody
+yet. Visits find dead addresses, too, and make all nodes known to about as many others. Whoever declines is full, so
+the next is asked at once only by a node with hardly any neighbours: else those that lack one in a full network would
+ask all that they know, over and over.
 
 Broken connections are the only sign of failure, and they are noticed at once: dead addresses leave the views by being
 tried. Addresses are strings whose meaning the caller knows; messages say from whom they come. Times are seconds of one
@@ -14,7 +20,7 @@ steady clock. Where an output is a `Send` to a node that is no neighbour, the ca
 `on_unreachable` where that fails.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from random import Random
 
 import msgspec
@@ -23,14 +29,17 @@ Address = str
 
 
 class MembershipLimits(msgspec.Struct, frozen=True):
-    """Sizes of views and lengths of walks; the defaults are the paper's, for 10,000 nodes."""
+    """Sizes of views and lengths of walks; the defaults are the paper's, for 10,000 nodes, where no other is named."""
 
     active_max: int = 5
     active_min: int = 3
     """With fewer neighbours than this a node asks urgently. The paper has 1; in simulation a few nodes that had only
     each other were then cut off for good, in one network of three with 10,000 nodes."""
 
-    passive_max: int = 30
+    passive_max: int = 60
+    """The paper has 30. A node is lost if all that it knows fail, and all that know it: where 95 of 100 fail, that is
+    0.95^(35 + 35) or 3 in 100 nodes with 30 and 5, and 1 in 1,000 with 60 and 5."""
+
     active_walk: int = 6
     """Steps that a joiner's address is carried, to where it becomes a neighbour."""
 
@@ -42,38 +51,41 @@ class MembershipLimits(msgspec.Struct, frozen=True):
     shuffle_s: float = 30.0
     """Between two shuffles, give or take a fifth by chance."""
 
+    visit_s: float = 1.0
+    """How soon another is visited where one was out of reach, and no sooner, as addresses may be false: a guess."""
+
     retry_s: float = 10.0
     """How long to wait for an answer, and before those who declined are asked again: a guess."""
 
 
-class Join(msgspec.Struct, frozen=True, tag=True):
+class Join(msgspec.Struct, frozen=True, tag=True, gc=False):
     """I am new: take me as a neighbour and let others know."""
 
 
-class ForwardJoin(msgspec.Struct, frozen=True, tag=True):
+class ForwardJoin(msgspec.Struct, frozen=True, tag=True, gc=False):
     """This node is new. Carry it on by so many steps, or take it as a neighbour."""
 
     joiner: Address
     steps: int
 
 
-class Neighbour(msgspec.Struct, frozen=True, tag=True):
+class Neighbour(msgspec.Struct, frozen=True, tag=True, gc=False):
     """I want to be your neighbour. If it is urgent I have none."""
 
     is_urgent: bool
 
 
-class NeighbourReply(msgspec.Struct, frozen=True, tag=True):
+class NeighbourReply(msgspec.Struct, frozen=True, tag=True, gc=False):
     """You are my neighbour now, or I have no room."""
 
     is_accepted: bool
 
 
-class Disconnect(msgspec.Struct, frozen=True, tag=True):
+class Disconnect(msgspec.Struct, frozen=True, tag=True, gc=False):
     """You are my neighbour no longer: I made room for another."""
 
 
-class Shuffle(msgspec.Struct, frozen=True, tag=True):
+class Shuffle(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Carry these addresses on by so many steps; who takes them sends the origin as many in return."""
 
     origin: Address
@@ -81,7 +93,7 @@ class Shuffle(msgspec.Struct, frozen=True, tag=True):
     sample: tuple[Address, ...]
 
 
-class ShuffleReply(msgspec.Struct, frozen=True, tag=True):
+class ShuffleReply(msgspec.Struct, frozen=True, tag=True, gc=False):
     """These are mine, for yours."""
 
     sample: tuple[Address, ...]
@@ -90,20 +102,20 @@ class ShuffleReply(msgspec.Struct, frozen=True, tag=True):
 Message = Join | ForwardJoin | Neighbour | NeighbourReply | Disconnect | Shuffle | ShuffleReply
 
 
-class Send(msgspec.Struct, frozen=True):
+class Send(msgspec.Struct, frozen=True, gc=False):
     """Send this message; connect first where there is no connection."""
 
     to: Address
     message: Message
 
 
-class Up(msgspec.Struct, frozen=True):
+class Up(msgspec.Struct, frozen=True, gc=False):
     """A neighbour: keep the connection, gossip over it."""
 
     neighbour: Address
 
 
-class Down(msgspec.Struct, frozen=True):
+class Down(msgspec.Struct, frozen=True, gc=False):
     """A neighbour no longer: close the connection once what was sent before is sent."""
 
     neighbour: Address
@@ -126,6 +138,7 @@ class Membership:
         "_retry_at",
         "_shuffle_at",
         "_shuffled",
+        "_visited",
     )
 
     def __init__(self, me: Address, limits: MembershipLimits, random: Random, now: float) -> None:
@@ -133,13 +146,15 @@ class Membership:
         self._limits = limits
         self._random = random
         self._active: list[Address] = []
-        self._passive: list[Address] = []
+        self._passive: dict[Address, None] = {}
         self._asked: dict[Address, float] = {}
         """Requests to become neighbours that are not answered, and until when they may be."""
         self._declined: dict[Address, None] = {}
         """Not to be asked before the next retry: no room, or not reached."""
         self._shuffled: tuple[Address, ...] = ()
         """What was given away in the last shuffle, empty once it was answered."""
+        self._visited: Address | None = None
+        """Who was shuffled with last; None: that was a walk, or they were out of reach."""
         self._retry_at: float | None = None
         self._shuffle_at = now + limits.shuffle_s * random.random()
 
@@ -163,10 +178,10 @@ class Membership:
 
     def on_message(self, sender: Address, message: Message, now: float) -> list[Output]:
         match message:
-            case Shuffle(origin, steps, sample):
-                return self._on_shuffle(sender, origin, min(steps, self._limits.active_walk), sample)
+            case Shuffle():
+                return self._on_shuffle(sender, message, now)
             case ShuffleReply(sample):
-                return self._on_shuffle_reply(sample)
+                return self._on_shuffle_reply(sample, now)
             case ForwardJoin(joiner, steps):
                 return self._on_forward_join(sender, joiner, min(steps, self._limits.active_walk))
             case Join():
@@ -184,10 +199,12 @@ class Membership:
         if address in self._active:
             self._active.remove(address)
             outputs.append(Down(address))
-        if address in self._passive:
-            self._passive.remove(address)
+        self._passive.pop(address, None)
         if self._asked.pop(address, None) is not None:
             self._declined[address] = None
+        if address == self._visited:
+            self._visited = None
+            self._shuffle_at = min(self._shuffle_at, now + self._limits.visit_s)
         return outputs + self._fill(now)
 
     def on_time(self, now: float) -> list[Output]:
@@ -221,7 +238,7 @@ class Membership:
             return [] if is_known else [Send(joiner, Neighbour(is_urgent=True)), *self._take(joiner)]
         if steps == self._limits.passive_walk:
             self._note([joiner])
-        return [Send(self._random.choice(ahead), ForwardJoin(joiner, steps - 1))]
+        return [Send(self._one_of(ahead), ForwardJoin(joiner, steps - 1))]
 
     def _on_neighbour(self, sender: Address, is_urgent: bool) -> list[Output]:
         has_room = sender in self._active or len(self._active) < self._limits.active_max
@@ -234,7 +251,7 @@ class Membership:
             return []  # taken at once, at the end of a join's walk; or too late
         if not is_accepted:
             self._declined[sender] = None
-            return self._fill(now)
+            return self._fill_if_few(now)
         if len(self._active) < self._limits.active_max or sender in self._active:
             return self._take(sender)
         return [Send(sender, Disconnect())]
@@ -249,31 +266,37 @@ class Membership:
         return [Down(sender), *self._fill(now)]
 
     def _shuffle(self) -> list[Output]:
-        if not self._active:
+        """A visit if the last one was a walk; while there is nobody to visit, or no way to walk, the other."""
+        is_visit = bool(self._passive) and (self._visited is None or not self._active)
+        known = list(self._passive) if is_visit else self._active
+        if not known:
             return []
-        to = self._random.choice(self._active)
-        active = [each for each in self._active if each != to]
+        to = self._one_of(known)
+        self._visited = to if is_visit else None
         self._shuffled = (
-            *self._draw(active, self._limits.shuffle_active),
-            *self._draw(self._passive, self._limits.shuffle_passive),
+            *self._draw([each for each in self._active if each != to], self._limits.shuffle_active),
+            *self._draw([each for each in self._passive if each != to], self._limits.shuffle_passive),
         )
-        return [Send(to, Shuffle(self._me, self._limits.active_walk, self._shuffled))]
+        steps = 1 if is_visit else self._limits.active_walk
+        return [Send(to, Shuffle(self._me, steps, self._shuffled))]
 
-    def _on_shuffle(self, sender: Address, origin: Address, steps: int, sample: tuple[Address, ...]) -> list[Output]:
-        ahead = [each for each in self._active if each not in (sender, origin)]
-        if steps > 1 and ahead:
-            return [Send(self._random.choice(ahead), Shuffle(origin, steps - 1, sample))]
+    def _on_shuffle(self, sender: Address, shuffle: Shuffle, now: float) -> list[Output]:
+        origin, steps = shuffle.origin, min(shuffle.steps, self._limits.active_walk)
+        ahead = [each for each in self._active if each not in (sender, origin)] if steps > 1 else []
+        if ahead:
+            return [Send(self._one_of(ahead), Shuffle(origin, steps - 1, shuffle.sample))]
         if origin == self._me:
             return []
-        given = self._draw(self._passive, len(self._fitting(sample)) + 1)
-        self._note([origin, *self._fitting(sample)], given)
-        return [Send(origin, ShuffleReply(tuple(given)))]
+        sample = self._fitting(shuffle.sample)
+        given = self._draw(list(self._passive), len(sample) + 1)
+        self._note((origin, *sample), given)
+        return [Send(origin, ShuffleReply(tuple(given))), *self._fill_if_few(now)]
 
-    def _on_shuffle_reply(self, sample: tuple[Address, ...]) -> list[Output]:
+    def _on_shuffle_reply(self, sample: tuple[Address, ...], now: float) -> list[Output]:
         if self._shuffled:  # else nobody asked for it: a way to fill our view with false addresses
             given, self._shuffled = self._shuffled, ()
             self._note(self._fitting(sample), given)
-        return []
+        return self._fill_if_few(now)
 
     def _take(self, address: Address) -> list[Output]:
         """Make it a neighbour, and room for it where there is none."""
@@ -281,11 +304,10 @@ class Membership:
             return []
         outputs: list[Output] = []
         if len(self._active) >= self._limits.active_max:
-            dropped = self._active.pop(self._random.randrange(len(self._active)))
+            dropped = self._active.pop(int(self._random.random() * len(self._active)))
             self._note([dropped])
             outputs = [Send(dropped, Disconnect()), Down(dropped)]
-        if address in self._passive:
-            self._passive.remove(address)
+        self._passive.pop(address, None)
         self._asked.pop(address, None)
         self._active.append(address)
         return [*outputs, Up(address)]
@@ -306,20 +328,32 @@ class Membership:
         request = Neighbour(is_urgent=len(self._active) < self._limits.active_min)
         return [Send(each, request) for each in chosen]
 
-    def _note(self, addresses: Iterable[Address], given: Iterable[Address] = ()) -> None:
+    def _fill_if_few(self, now: float) -> list[Output]:
+        """At once, instead of at the next retry, only where it matters."""
+        return self._fill(now) if len(self._active) < self._limits.active_min else []
+
+    def _note(self, addresses: Iterable[Address], given: Sequence[Address] = ()) -> None:
         """Into the passive view, in place of what was given away for them, or of any."""
-        leaving = [each for each in given if each in self._passive]
+        passive = self._passive
+        leaving = [each for each in given if each in passive]
         for address in addresses:
-            if address == self._me or address in self._active or address in self._passive:
+            if address in passive or address in self._active or address == self._me:
                 continue
-            if len(self._passive) >= self._limits.passive_max:
-                left = leaving.pop() if leaving else self._random.choice(self._passive)
-                self._passive.remove(left)
-            self._passive.append(address)
+            if len(passive) >= self._limits.passive_max:
+                del passive[leaving.pop() if leaving else self._one_of(list(passive))]
+            passive[address] = None
 
     def _fitting(self, sample: tuple[Address, ...]) -> tuple[Address, ...]:
         """No more of a sample than an honest node sends."""
         return sample[: self._limits.shuffle_active + self._limits.shuffle_passive]
 
     def _draw(self, addresses: list[Address], count: int) -> list[Address]:
-        return self._random.sample(addresses, max(0, min(count, len(addresses))))
+        """Of a list made for it, as many as there are: a shuffle (Fisher and Yates) that ends when it has enough."""
+        chance, there = self._random.random, len(addresses)
+        for place in range(min(count, there)):
+            other = place + int(chance() * (there - place))
+            addresses[place], addresses[other] = addresses[other], addresses[place]
+        return addresses[: max(count, 0)]
+
+    def _one_of(self, addresses: Sequence[Address]) -> Address:
+        return addresses[int(self._random.random() * len(addresses))]

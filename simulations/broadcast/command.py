@@ -75,7 +75,7 @@ def run_all(plans: "Sequence[Plan]", jobs: int) -> "list[Report]":
     """The reports in the order of the plans, however many run at once. One alone shows its steps as they go."""
     from simulations.broadcast.experiments import run
 
-    steps = plans[0].steps
+    steps = plans[0].work
     with progress(f"{plans[0].nodes:,} nodes", steps * len(plans)) as advance:
         if jobs == 1 or len(plans) == 1:
             return [run(plan, advance) for plan in plans]

@@ -1,8 +1,8 @@
 """The papers' experiments: a stable network, many failures at once, and a few failures all the time.
 
-The network is built once for a seed and frozen; each experiment begins with a copy, so that none sees what another
-did. A *cycle* is one broadcast and the time until the next; where nodes fail, each living one shuffles once in it, as
-in the papers.
+The network is built once for a seed. While nobody fails the experiments follow one another, each with new trees; the
+last tree is what failures strike, each time in a copy of the network, so that none sees what another did. A *cycle* is
+one broadcast and the time until the next; where nodes fail, each living one shuffles once in it, as in the papers.
 
 Measures, for each broadcast: *reliability*, the share of living nodes that it reached by the end of its cycle;
 *redundancy* (RMR), payload messages for each node that it reached, less the one that it needs; *last hop*, the links
@@ -21,6 +21,7 @@ import msgspec
 from protocol.gossip import HOPS_MAX
 from simulations.broadcast.network import Conditions, Network, Node
 from simulations.broadcast.published import DRIP_SHARE, FLOOD, MANY_SENDERS, ONE_SENDER, OPTIMISED
+from simulations.broadcast.reach import largest_group
 
 Advance = Callable[[int], None]
 
@@ -32,13 +33,18 @@ STABLE_CYCLE_S: Final = 5.0
 """Enough for a record to reach all, and for what it changed to settle."""
 
 FAILURE_CYCLE_S: Final = 30.0
-WARM_UP_BROADCASTS: Final = 5
 FAILURE_CYCLES: Final = 6
 HEALED: Final = 0.999
 """Where a broadcast reaches this share of the living, the network counts as healed."""
 
 SHORTCUT_HOPS: Final = {ONE_SENDER: HOPS_MAX, MANY_SENDERS: HOPS_MAX, OPTIMISED: 7}
 """The paper's thresholds; the first two build their tree once and leave it as it is."""
+
+JOIN_WORK: Final = 75
+WARM_UP_WORK: Final = 50
+STABLE_WORK: Final = 6
+FAILURE_WORK: Final = 12
+"""Messages and timers for each node that joins, while it warms up, and in each cycle that it lives through: about."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -52,11 +58,16 @@ class Plan(msgspec.Struct, frozen=True):
     conditions: Conditions = Conditions()
 
     @property
-    def steps(self) -> int:
-        """What `advance` counts up to: broadcasts, and joins by the thousand."""
-        stable = 1 + len(SHORTCUT_HOPS) * (1 + self.cycles)
-        failing = len(self.failures) * FAILURE_CYCLES + self.drip_cycles
-        return self.nodes // 1_000 + stable + WARM_UP_BROADCASTS + failing
+    def work(self) -> int:
+        """What `advance` counts up to: messages and timers, as far as they can be foretold."""
+        living = [self.nodes - self.dying(share) for share in self.failures for _ in range(FAILURE_CYCLES)]
+        living += [self.nodes - self.dying(DRIP_SHARE) * cycle for cycle in range(1, self.drip_cycles + 1)]
+        stable = STABLE_WORK * len(SHORTCUT_HOPS) * (1 + self.cycles)
+        return self.nodes * (JOIN_WORK + WARM_UP_WORK + stable) + FAILURE_WORK * sum(living)
+
+    def dying(self, share: float) -> int:
+        """How many nodes that is: one, at the least."""
+        return max(1, round(share * self.nodes))
 
 
 class Broadcast(msgspec.Struct, frozen=True):
@@ -71,9 +82,13 @@ class Broadcast(msgspec.Struct, frozen=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """This share of the nodes failed at once; the first broadcast left in that very moment."""
+    """This share of the nodes failed at once; the first broadcast left in that very moment.
+
+    `within_reach` is the share of the living that no broadcast can exceed then: see `largest_group`.
+    """
 
     share: float
+    within_reach: float
     broadcasts: tuple[Broadcast, ...]
 
     @property
@@ -96,27 +111,29 @@ class Report(msgspec.Struct, frozen=True):
 def run(plan: Plan, advance: Advance = lambda _: None) -> Report:
     """Every experiment of the plan. The same plan gives the same report."""
     with _no_garbage_collection():
-        frozen = build(plan, advance)
-        laboratory = _Laboratory(frozen, advance)
-        stable = {FLOOD: laboratory.flood()}
-        stable |= {
-            mode: laboratory.stable(hops, mode == ONE_SENDER, plan.cycles) for mode, hops in SHORTCUT_HOPS.items()
-        }
-        laboratory.grow_tree()
-        failures = tuple(laboratory.fail_at_once(share) for share in plan.failures)
-        return Report(plan, stable, failures, laboratory.drip(plan.drip_cycles), laboratory.events)
+        laboratory = _Laboratory(plan, advance)
+        network = build(plan, advance)
+        stable = {mode: laboratory.stable(network, mode) for mode in SHORTCUT_HOPS}
+        stable = {FLOOD: stable[ONE_SENDER][:1], **stable}
+        frozen = freeze(network)
+        del network
+        failures = tuple(laboratory.fail_at_once(thaw(frozen), share) for share in plan.failures)
+        return Report(plan, stable, failures, laboratory.drip(thaw(frozen)), laboratory.events)
 
 
-def build(plan: Plan, advance: Advance = lambda _: None) -> bytes:
-    """A network in which every node has joined through another, frozen."""
+def build(plan: Plan, advance: Advance = lambda _: None) -> Network:
+    """A network in which every node has joined through another."""
     network = Network(plan.conditions, Random(plan.seed))
-    for joined in range(1, plan.nodes + 1):
-        network.join()
-        network.run_for(JOIN_GAP_S)
-        if joined % 1_000 == 0:
-            advance(1)
-    network.run_for(WARM_UP_S)
-    return freeze(network)
+    for begin in range(0, plan.nodes, 1_000):
+        joining = min(1_000, plan.nodes - begin)
+        for _ in range(joining):
+            network.join()
+            network.run_for(JOIN_GAP_S)
+        advance(JOIN_WORK * joining)
+    for _ in range(WARM_UP_WORK):
+        network.run_for(WARM_UP_S / WARM_UP_WORK)
+        advance(plan.nodes)
+    return network
 
 
 def freeze(network: Network) -> bytes:
@@ -132,58 +149,51 @@ def thaw(frozen: bytes) -> Network:
 
 
 class _Laboratory:
-    """Runs experiments on copies of one network."""
+    """Runs the experiments of a plan, each on the network that it is given."""
 
-    def __init__(self, frozen: bytes, advance: Advance) -> None:
-        self._frozen = frozen
+    def __init__(self, plan: Plan, advance: Advance) -> None:
+        self._plan = plan
         self._advance = advance
+        self._written = 0
         self.events = 0
 
-    def flood(self) -> tuple[Broadcast, ...]:
-        """The first broadcast of all, while every link is eager."""
-        network = thaw(self._frozen)
-        return (self._broadcast(network, network.nodes[0], STABLE_CYCLE_S, 0),)
-
-    def stable(self, shortcut_hops: int, has_one_sender: bool, cycles: int) -> tuple[Broadcast, ...]:
-        """Broadcasts in a network where nobody fails, the first of them a flood."""
-        network = thaw(self._frozen)
-        network.restart_gossip(msgspec.structs.replace(network.conditions.gossip, shortcut_hops=shortcut_hops))
-        senders = [
-            network.nodes[0] if has_one_sender else network.random.choice(network.nodes) for _ in range(cycles + 1)
-        ]
-        return tuple(self._broadcast(network, sender, STABLE_CYCLE_S, number) for number, sender in enumerate(senders))
-
-    def grow_tree(self) -> None:
-        """Let the frozen network have a tree, for what comes after."""
-        network = thaw(self._frozen)
-        for number in range(WARM_UP_BROADCASTS):
-            self._broadcast(network, network.random.choice(network.nodes), STABLE_CYCLE_S, number)
-        self._frozen = freeze(network)
-
-    def fail_at_once(self, share: float) -> Failure:
-        network = thaw(self._frozen)
-        network.kill(network.random.sample(network.nodes, round(share * len(network.nodes))))
-        return Failure(share, tuple(self._cycle(network, 100 + number) for number in range(FAILURE_CYCLES)))
-
-    def drip(self, cycles: int) -> tuple[Broadcast, ...]:
-        """In each cycle a few nodes fail, and a broadcast follows in the same moment."""
-        network = thaw(self._frozen)
-        dying = max(1, round(DRIP_SHARE * len(network.nodes)))
+    def stable(self, network: Network, mode: str) -> tuple[Broadcast, ...]:
+        """Broadcasts in a network where nobody fails, the first of them a flood: every link is eager."""
+        limits = msgspec.structs.replace(network.conditions.gossip, shortcut_hops=SHORTCUT_HOPS[mode])
+        network.restart_gossip(limits)
         broadcasts = []
-        for number in range(cycles):
-            network.kill(network.random.sample(network.living(), dying))
-            broadcasts.append(self._cycle(network, 100 + number))
+        for _ in range(1 + self._plan.cycles):
+            sender = network.nodes[0] if mode == ONE_SENDER else network.random.choice(network.nodes)
+            broadcasts.append(self._broadcast(network, sender, STABLE_CYCLE_S))
+            self._advance(STABLE_WORK * len(network.nodes))
         return tuple(broadcasts)
 
-    def _cycle(self, network: Network, number: int) -> Broadcast:
-        return self._broadcast(network, network.random.choice(network.living()), FAILURE_CYCLE_S, number)
+    def fail_at_once(self, network: Network, share: float) -> Failure:
+        network.kill(network.random.sample(network.nodes, self._plan.dying(share)))
+        living = network.living()
+        within_reach = largest_group(living) / len(living)
+        return Failure(share, within_reach, tuple(self._failure_cycle(network) for _ in range(FAILURE_CYCLES)))
 
-    def _broadcast(self, network: Network, sender: Node, seconds: float, number: int) -> Broadcast:
+    def drip(self, network: Network) -> tuple[Broadcast, ...]:
+        """In each cycle a few nodes fail, and a broadcast follows in the same moment."""
+        broadcasts = []
+        for _ in range(self._plan.drip_cycles):
+            network.kill(network.random.sample(network.living(), self._plan.dying(DRIP_SHARE)))
+            broadcasts.append(self._failure_cycle(network))
+        return tuple(broadcasts)
+
+    def _failure_cycle(self, network: Network) -> Broadcast:
+        living = network.living()
+        broadcast = self._broadcast(network, network.random.choice(living), FAILURE_CYCLE_S)
+        self._advance(FAILURE_WORK * len(living))
+        return broadcast
+
+    def _broadcast(self, network: Network, sender: Node, seconds: float) -> Broadcast:
         begun_events = network.wheel.events
-        tally = network.write(sender, f"{number:064x}")
+        self._written += 1
+        tally = network.write(sender, f"{self._written:064x}")
         network.run_for(seconds)
         self.events += network.wheel.events - begun_events
-        self._advance(1)
         return Broadcast(
             reliability=tally.delivered / len(network.living()),
             redundancy=tally.payload / (tally.delivered - 1) - 1 if tally.delivered > 1 else 0.0,

@@ -30,11 +30,16 @@ class Conditions(msgspec.Struct, frozen=True):
 
 
 class Tally:
-    """What one broadcast has cost and reached so far. Hops are links crossed; times are milliseconds."""
+    """What one broadcast has cost and reached so far. Hops are links crossed; times are milliseconds.
 
-    __slots__ = ("begun_ms", "control", "delivered", "last_hop", "last_ms", "payload")
+    Control messages are all that cross the network meanwhile; payload is this record alone, and not what a node that
+    was cut off is told of earlier ones.
+    """
 
-    def __init__(self, begun_ms: int) -> None:
+    __slots__ = ("begun_ms", "control", "delivered", "last_hop", "last_ms", "payload", "record_id")
+
+    def __init__(self, begun_ms: int, record_id: str = "") -> None:
+        self.record_id = record_id
         self.begun_ms = begun_ms
         self.last_ms = begun_ms
         self.payload = 0
@@ -42,11 +47,29 @@ class Tally:
         self.delivered = 1
         self.last_hop = 0
 
+    def on_payload(self, hops: int, is_new: bool, now_ms: int) -> None:
+        """A node living got a copy, over so many links."""
+        self.payload += 1
+        if is_new:
+            self.delivered += 1
+            self.last_ms = now_ms
+            self.last_hop = max(self.last_hop, hops)
+
 
 class Node:
     """One node: its machines, and its links by name and by neighbour."""
 
-    __slots__ = ("address", "gossip", "gossip_at_ms", "index", "is_alive", "links", "membership", "neighbours")
+    __slots__ = (
+        "address",
+        "gossip",
+        "gossip_at_ms",
+        "index",
+        "is_alive",
+        "links",
+        "membership",
+        "membership_at_ms",
+        "neighbours",
+    )
 
     def __init__(self, index: int, conditions: Conditions, random: Random, now: float) -> None:
         self.index = index
@@ -55,6 +78,7 @@ class Node:
         self.gossip = Gossip(conditions.gossip, random)
         self.gossip_at_ms: int | None = None
         self.membership = Membership(self.address, conditions.membership, random, now)
+        self.membership_at_ms: int | None = None
         self.links: dict[int, tuple[int, int]] = {}
         """By name: the neighbour, and the latency in milliseconds."""
         self.neighbours: dict[int, int] = {}
@@ -76,7 +100,7 @@ class Network:
     @property
     def now(self) -> float:
         """Seconds since the beginning."""
-        return self.wheel.now_ms / 1_000
+        return self.wheel.now
 
     def living(self) -> list[Node]:
         return [node for node in self.nodes if node.is_alive]
@@ -87,7 +111,7 @@ class Network:
     def join(self) -> Node:
         """A new node, which enters through one that is there, drawn by chance."""
         contact = self.random.choice(self.nodes) if self.nodes else None
-        node = Node(len(self.nodes), self.conditions, self.random, self.now)
+        node = Node(len(self.nodes), self.conditions, self.random, self.wheel.now)
         self.nodes.append(node)
         if contact is not None:
             self._apply(node, node.membership.join(contact.address))
@@ -106,8 +130,8 @@ class Network:
 
     def write(self, node: Node, record_id: str) -> Tally:
         """A client writes a record at this node. Gives the account of it, which goes on filling."""
-        self.tally = Tally(self.wheel.now_ms)
-        self._send(node, node.gossip.on_records((record_id,), 0, None, self.now))
+        self.tally = Tally(self.wheel.now_ms, record_id)
+        self._send(node, node.gossip.on_records((record_id,), 0, None, self.wheel.now))
         return self.tally
 
     def restart_gossip(self, limits: GossipLimits) -> None:
@@ -134,7 +158,7 @@ class Network:
             return
         self.tally.control += 1
         if isinstance(message, Have):
-            node.gossip.on_have(message.link, message.ids, message.hops, self.now, _lacks)
+            node.gossip.on_have(message.link, message.ids, message.hops, self.wheel.now, _lacks)
             self._set_gossip_timer(node)
         elif isinstance(message, Want):
             self._send(node, node.gossip.on_want(message.link, message.ids, message.eager))
@@ -142,18 +166,16 @@ class Network:
             node.gossip.on_prune(message.link)
 
     def _on_push(self, node: Node, push: Push) -> None:
-        """Every `Push` here carries one record; a node holds what its gossip remembers."""
-        tally = self.tally
-        tally.payload += 1
-        if push.ids[0] in node.gossip:
-            self._send(node, node.gossip.on_duplicates(push.ids, push.hops, push.link, self.now))
-            return
-        tally.delivered += 1
-        tally.last_ms = self.wheel.now_ms
-        if push.hops > tally.last_hop:
-            tally.last_hop = push.hops
-        self._send(node, node.gossip.on_records(push.ids, push.hops, push.link, self.now))
-        self._set_gossip_timer(node)
+        """A node holds what its gossip remembers."""
+        fresh = tuple([each for each in push.ids if each not in node.gossip])
+        if self.tally.record_id in push.ids:
+            self.tally.on_payload(push.hops, self.tally.record_id in fresh, self.wheel.now_ms)
+        if fresh:
+            self._send(node, node.gossip.on_records(fresh, push.hops, push.link, self.wheel.now))
+            self._set_gossip_timer(node)
+        if len(fresh) < len(push.ids):
+            repeated = push.ids if not fresh else tuple(each for each in push.ids if each not in fresh)
+            self._send(node, node.gossip.on_duplicates(repeated, push.hops, push.link, self.wheel.now))
 
     def _set_gossip_timer(self, node: Node) -> None:
         at = node.gossip.next_at
@@ -166,21 +188,22 @@ class Network:
     def _on_gossip_time(self, node: Node, at_ms: int) -> None:
         if node.is_alive and node.gossip_at_ms == at_ms:
             node.gossip_at_ms = None
-            self._send(node, node.gossip.on_time(self.now))
+            self._send(node, node.gossip.on_time(self.wheel.now))
             self._set_gossip_timer(node)
 
     # Membership.
 
     def _apply(self, node: Node, outputs: Iterable[membership.Output]) -> None:
         for output in outputs:
-            match output:
-                case membership.Send(to, message):
-                    at_ms = self.wheel.now_ms + self._latency_ms(node.index, int(to))
-                    self.wheel.set(at_ms, (self._on_membership, self.nodes[int(to)], (node, message)))
-                case membership.Up(neighbour):
-                    self._connect(node, int(neighbour))
-                case membership.Down(neighbour):
-                    self._disconnect(node, int(neighbour))
+            if isinstance(output, membership.Send):
+                to = self.nodes[int(output.to)]
+                at_ms = self.wheel.now_ms + self._latency_ms(node.index, to.index)
+                self.wheel.set(at_ms, (self._on_membership, to, (node, output.message)))
+            elif isinstance(output, membership.Up):
+                self._connect(node, int(output.neighbour))
+            else:
+                self._disconnect(node, int(output.neighbour))
+        self._set_membership_timer(node)
 
     def _on_membership(self, node: Node, item: tuple[Node, membership.Message]) -> None:
         sender, message = item
@@ -188,20 +211,22 @@ class Network:
             at_ms = self.wheel.now_ms + self._latency_ms(node.index, sender.index)
             self.wheel.set(at_ms, (self._on_unreachable, sender, node.address))
             return
-        self._apply(node, node.membership.on_message(sender.address, message, self.now))
+        self._apply(node, node.membership.on_message(sender.address, message, self.wheel.now))
 
     def _on_unreachable(self, node: Node, address: str) -> None:
         if node.is_alive:
-            self._apply(node, node.membership.on_unreachable(address, self.now))
+            self._apply(node, node.membership.on_unreachable(address, self.wheel.now))
 
     def _set_membership_timer(self, node: Node) -> None:
         at_ms = math.ceil(node.membership.next_at * 1_000)
-        self.wheel.set(at_ms, (self._on_membership_time, node, None))
+        if node.membership_at_ms is None or at_ms < node.membership_at_ms:
+            node.membership_at_ms = at_ms
+            self.wheel.set(at_ms, (self._on_membership_time, node, at_ms))
 
-    def _on_membership_time(self, node: Node, _: None) -> None:
-        if node.is_alive:
-            self._apply(node, node.membership.on_time(self.now))
-            self._set_membership_timer(node)
+    def _on_membership_time(self, node: Node, at_ms: int) -> None:
+        if node.is_alive and node.membership_at_ms == at_ms:
+            node.membership_at_ms = None
+            self._apply(node, node.membership.on_time(self.wheel.now))
 
     def _connect(self, node: Node, neighbour: int) -> None:
         """The first end to take the other gives the link its name; the other end finds it."""
@@ -220,7 +245,7 @@ class Network:
         pair = (min(node.index, neighbour), max(node.index, neighbour))
         if self._open.get(pair) == link:
             del self._open[pair]
-        self._send(node, node.gossip.on_down(link, self.now))
+        self._send(node, node.gossip.on_down(link, self.wheel.now))
         self._set_gossip_timer(node)
 
     def _start_gossip(self, node: Node, neighbour: int, link: int) -> None:

@@ -17,6 +17,8 @@ class Wheel:
 
     def __init__(self) -> None:
         self.now_ms = 0
+        self.now = 0.0
+        """The same in seconds."""
         self.events = 0
         """Events that have happened."""
         self._due: dict[int, list[Event]] = {}
@@ -37,9 +39,13 @@ class Wheel:
         """Let everything happen up to this millisecond, and what follows from it."""
         times = self._times
         while times and times[0] <= end_ms:
-            self.now_ms = heapq.heappop(times)
+            self._turn_to(heapq.heappop(times))
             due = self._due.pop(self.now_ms)
             self.events += len(due)
             for function, one, other in due:
                 function(one, other)
-        self.now_ms = max(self.now_ms, end_ms)
+        self._turn_to(max(self.now_ms, end_ms))
+
+    def _turn_to(self, now_ms: int) -> None:
+        self.now_ms = now_ms
+        self.now = now_ms / 1_000

@@ -35,7 +35,7 @@ class _WatchedNetwork(Network):
         return self.steps
 
     def _on_push(self, node: Node, push: Push) -> None:
-        if push.ids[0] not in node.gossip:
+        if self.tally.record_id in push.ids and self.tally.record_id not in node.gossip:
             source = node.links[push.link][0]
             self.steps.append(Step(node.index, (self.wheel.now_ms - self.begun_ms) / 1_000, source))
         super()._on_push(node, push)

@@ -3,6 +3,7 @@
 from collections import deque
 from itertools import pairwise
 from random import Random
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -48,6 +49,19 @@ def know(membership: Membership, *addresses: str) -> None:
 
 def sent(outputs: list[Output], kind: type[Message]) -> list[str]:
     return [output.to for output in outputs if isinstance(output, Send) and isinstance(output.message, kind)]
+
+
+class Shuffled(NamedTuple):
+    to: str
+    message: Shuffle
+
+
+def shuffled(membership: Membership, now: float | None = None) -> Shuffled:
+    """The next shuffle that it begins, with all others that it sends left out."""
+    outputs = membership.on_time(membership.next_at if now is None else now)
+    (shuffle,) = [it for it in outputs if isinstance(it, Send) and isinstance(it.message, Shuffle)]
+    assert isinstance(shuffle.message, Shuffle)
+    return Shuffled(shuffle.to, shuffle.message)
 
 
 # Joining.
@@ -189,6 +203,18 @@ def test_whoever_declines_is_asked_again_only_after_a_while() -> None:
     assert (at_once, sent(later, Neighbour)) == ([], ["p"])
 
 
+@pytest.mark.parametrize(("active_min", "is_asked"), [(3, False), (4, True)])
+def test_the_next_is_asked_at_once_only_for_want_of_neighbours(active_min: int, is_asked: bool) -> None:
+    """Else a node with room in a full network would ask all that it knows, over and over."""
+    membership = machine("a", "b", "c", "d", limits=MembershipLimits(active_max=4, active_min=active_min))
+    know(membership, "p", "q")
+    (first,) = sent(membership.on_unreachable("a", 5.0), Neighbour)
+
+    outputs = membership.on_message(first, NeighbourReply(is_accepted=False), 5.1)
+
+    assert sent(outputs, Neighbour) == [each for each in ("p", "q") if each != first and is_asked]
+
+
 def test_whoever_does_not_answer_is_asked_again_after_a_while() -> None:
     membership = machine("a", "b", "c", "d", "e")
     know(membership, "p")
@@ -252,18 +278,55 @@ def test_a_stranger_cannot_make_a_node_drop_anyone() -> None:
 # Shuffling.
 
 
-def test_a_node_shuffles_some_of_both_views_by_itself() -> None:
+def test_a_node_shuffles_some_of_both_views_with_one_that_it_knows_and_through_its_neighbours_by_turns() -> None:
     membership = machine("a", "b", "c", "d", "e")
     know(membership, *STRANGERS[:10])
 
-    (output,) = membership.on_time(LIMITS.shuffle_s)
+    visit, walk, another = (shuffled(membership) for _ in range(3))
 
-    assert isinstance(output, Send)
-    assert isinstance(output.message, Shuffle)
-    sample = output.message.sample
-    assert (output.message.origin, output.message.steps, output.to in sample) == ("me", LIMITS.active_walk, False)
-    assert len([each for each in sample if each in membership.active]) == LIMITS.shuffle_active
-    assert len([each for each in sample if each in membership.passive]) == LIMITS.shuffle_passive
+    assert [visit.message.steps, walk.message.steps, another.message.steps] == [1, LIMITS.active_walk, 1]
+    assert [each.to in membership.active for each in (visit, walk, another)] == [False, True, False]
+    for each in (visit, walk, another):
+        sample = each.message.sample
+        assert (each.message.origin, each.to in sample) == ("me", False)
+        assert len([address for address in sample if address in membership.active]) == LIMITS.shuffle_active
+        assert len([address for address in sample if address in membership.passive]) == LIMITS.shuffle_passive
+
+
+def test_a_node_that_knows_only_its_neighbours_shuffles_through_them_each_time() -> None:
+    membership = machine("a")
+
+    assert [shuffled(membership).to for _ in range(3)] == ["a"] * 3
+
+
+def test_a_node_without_neighbours_shuffles_with_those_that_it_knows_each_time() -> None:
+    membership = machine("a")
+    know(membership, "p")
+    membership.on_unreachable("a", 0.0)
+
+    assert [shuffled(membership, now).to for now in (100.0, 200.0, 300.0)] == ["p"] * 3
+
+
+def test_in_place_of_one_out_of_reach_another_is_visited_soon_but_not_at_once() -> None:
+    membership = machine("a", "b", "c", "d", "e")
+    know(membership, "p", "q")
+    first, at = shuffled(membership), membership.next_at
+
+    outputs = membership.on_unreachable(first.to, at - 20)
+    second = shuffled(membership, at - 20 + LIMITS.visit_s)
+
+    assert outputs == []
+    assert {first.to, second.to} == {"p", "q"}
+    assert membership.passive == (second.to,)
+
+
+def test_a_node_cut_off_asks_whoever_visits_it_to_be_its_neighbour() -> None:
+    membership = machine()
+
+    outputs = membership.on_message("far", Shuffle("far", 1, ("p",)), 0.0)
+
+    assert set(sent(outputs, Neighbour)) == {"far", "p"}
+    assert {output.message for output in outputs if isinstance(output, Send)} >= {Neighbour(is_urgent=True)}
 
 
 def test_shuffles_come_at_an_interval_that_chance_spreads() -> None:
@@ -300,7 +363,7 @@ def test_a_shuffle_that_comes_home_ends_there() -> None:
 
 
 def test_a_shuffle_is_answered_with_as_many_addresses() -> None:
-    membership = machine("a")
+    membership = machine("a", "b", "c")
     know(membership, *STRANGERS[:20])
 
     (reply,) = membership.on_message("a", Shuffle("far", 1, ("p", "q")), 0.0)
@@ -312,12 +375,9 @@ def test_a_shuffle_is_answered_with_as_many_addresses() -> None:
 
 
 def test_what_was_given_away_is_replaced_first() -> None:
-    membership = machine("a")
+    membership = machine("a", "b", "c")
     know(membership, *STRANGERS[: LIMITS.passive_max])
-    (output,) = membership.on_time(LIMITS.shuffle_s)
-    assert isinstance(output, Send)
-    assert isinstance(output.message, Shuffle)
-    given = output.message.sample
+    given = shuffled(membership, LIMITS.shuffle_s).message.sample
 
     membership.on_message("far", ShuffleReply(("p", "q")), 31.0)
 

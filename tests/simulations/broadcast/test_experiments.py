@@ -35,6 +35,7 @@ def test_from_the_second_record_on_next_to_nothing_is_sent_twice(report: Report,
 def test_the_first_record_after_most_nodes_failed_reaches_the_others(report: Report) -> None:
     assert [failure.share for failure in report.failures] == [0.3, 0.6]
     assert all(failure.broadcasts[0].reliability >= 0.99 for failure in report.failures)
+    assert all(failure.broadcasts[0].reliability <= failure.within_reach <= 1 for failure in report.failures)
     assert all(failure.cycles_to_heal in (0, 1) for failure in report.failures)
 
 
@@ -59,11 +60,11 @@ def test_progress_ends_where_it_was_said_to() -> None:
 
     run(TINY, steps.append)
 
-    assert sum(steps) == TINY.steps
+    assert sum(steps) == TINY.work
 
 
 @pytest.mark.parametrize(("reliabilities", "cycles"), [((1.0, 0.5), 0), ((0.5, 0.9, HEALED), 2), ((0.5, 0.99), None)])
 def test_a_network_is_healed_when_a_record_reaches_nearly_all(
     reliabilities: tuple[float, ...], cycles: int | None
 ) -> None:
-    assert Failure(0.5, tuple(map(broadcast, reliabilities))).cycles_to_heal == cycles
+    assert Failure(0.5, 1.0, tuple(map(broadcast, reliabilities))).cycles_to_heal == cycles

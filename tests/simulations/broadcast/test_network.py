@@ -77,6 +77,28 @@ def test_a_record_reaches_all_that_live_though_most_die_while_it_leaves() -> Non
     assert tally.delivered == 60
 
 
+def test_what_a_newcomer_is_told_of_earlier_records_does_not_count_for_the_broadcast_under_way() -> None:
+    network = grown(20)
+    network.write(network.nodes[0], record(1))
+    network.run_for(5)
+
+    newcomer = network.join()
+    tally = network.write(network.nodes[0], record(2))
+    network.run_for(20)
+
+    assert all(record(number) in newcomer.gossip for number in (1, 2))
+    assert tally.delivered == 21
+
+
+def test_a_node_does_what_is_due_when_it_said_so() -> None:
+    network = grown(40)
+
+    network.kill(network.nodes[:20])
+    for _ in range(600):
+        network.run_for(0.1)
+        assert all(node.membership.next_at >= network.now - 0.001 for node in network.living())
+
+
 def test_trees_are_forgotten_and_neighbours_kept() -> None:
     network = grown(60)
     network.write(network.nodes[0], record(1))
