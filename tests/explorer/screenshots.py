@@ -13,7 +13,8 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
@@ -87,10 +88,10 @@ async def fleet(folder: Path) -> AsyncIterator[list[Node]]:
         yield nodes
 
 
-async def work(nodes: Sequence[Node]) -> None:
-    """Claims on all nodes, more and fewer of them by turns, until cancelled."""
+async def work(nodes: Sequence[Node], over: asyncio.Event) -> None:
+    """Claims on all nodes, more and fewer of them by turns, three times a second until it is over."""
     crops = ("barley", "beans", "flax", "hops", "oats", "rye")
-    for number in range(100_000):
+    for number in count():
         by = ("ada", "grace")[number % 2]
         size = 1 + (number // 3 * 7) % 9
         records = [
@@ -98,7 +99,10 @@ async def work(nodes: Sequence[Node]) -> None:
             for each in range(size)
         ]
         await put(nodes[number % len(nodes)], records)
-        await asyncio.sleep(0.3)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await over.wait()
+                return
 
 
 def names_of_labels(now: int) -> list[SignedRecord]:
@@ -187,12 +191,13 @@ async def take_all() -> None:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         stack.push_async_callback(browser.close)
         await put(nodes[0], [*lighthouse(now), *names_of_labels(now)])
-        traffic = asyncio.create_task(work(nodes))
+        over = asyncio.Event()
+        traffic = asyncio.create_task(work(nodes, over))
         url = nodes[0].url
         for shot in BUSY:
             await shoot(browser, url, shot)
-        traffic.cancel()
-        await asyncio.gather(traffic, return_exceptions=True)
+        over.set()
+        await traffic
         for shot in QUIET:
             await shoot(browser, url, shot)
 

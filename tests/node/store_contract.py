@@ -1,86 +1,23 @@
-"""What every store must do: subclass `StoreContract` in the tests of a store and give it an `open_store` fixture.
-
-The batches are made by the protocol itself, so that states, verdicts and events are such as really occur.
-"""
+"""What every store must do: subclass `StoreContract` in the tests of a store and give it an `open_store` fixture."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from itertools import groupby
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import msgspec
 import pytest
 
-from node.store import Batch, Cursor, LabelKey, Outline, Peer, Selection, Store, StoredEvent, StoredRecord
-from protocol.change import Change, Event, EventType, append, insert
+from node.store import Batch, Cursor, Outline, Peer, Selection, Store, StoredEvent, StoredRecord
+from protocol.change import Change, Event, EventType, insert
 from protocol.index import pack_key
-from protocol.record import Record, SignedRecord
-from protocol.replay import EMPTY, State, Verdict
-from protocol.signing import SigningKey
-from tests import history
-from tests.history import ALICE, BOB, CAROL, NOWHERE, signed
-
-OpenStore = Callable[[str], AbstractAsyncContextManager[Store]]
-"""Opens the store of that name, which is empty at first and keeps what it was given while the test runs."""
-
-RECEIVED = 1_700_000_000
+from protocol.record import SignedRecord
+from protocol.replay import EMPTY, Verdict
+from tests.history import ALICE, BOB, CAROL, NOWHERE
+from tests.node.store_batches import OpenStore, all_keys, batch_of, claim, key_of, offer, stored
+from tests.node.store_contract_heads import HeadsContract
+from tests.node.store_contract_peers import PeersContract
 
 
-def claim(
-    label: str = "garden", *, domain: str = "test", by: SigningKey = ALICE, at: int = 1, **more: Any
-) -> SignedRecord:
-    return signed(history.claim(label, by, at, domain=domain, **more))
-
-
-def offer(label: str = "garden", *, to: SigningKey, by: SigningKey = ALICE, at: int = 1) -> SignedRecord:
-    return claim(label, by=by, at=at, newowner=to.public)
-
-
-def stored(entry: SignedRecord, verdict: Verdict = Verdict.FOUNDED) -> StoredRecord:
-    return StoredRecord(entry, verdict, RECEIVED)
-
-
-def key_of(record: Record) -> LabelKey:
-    return (record.domain, record.label)
-
-
-def batch_of(records: Sequence[SignedRecord], states: dict[LabelKey, State] | None = None) -> Batch:
-    """A batch as the node would make it, of records that are new and newer than all of their labels."""
-    batch = Batch()
-    for key, group in groupby(records, key=lambda entry: key_of(entry.record)):
-        entries = list(group)
-        state = {**(states or {}), **batch.states}.get(key, EMPTY)
-        change = append(state, [entry.record for entry in entries])
-        batch.states[key] = change.state
-        batch.events += change.events
-        batch.records += [stored(entry, change.verdicts[entry.record.id]) for entry in entries]
-    return batch
-
-
-async def all_keys(store: Store) -> dict[str, list[bytes]]:
-    result: dict[str, list[bytes]] = {}
-    async for domain, keys in store.keys():
-        result.setdefault(domain, []).extend(keys)
-    return {domain: sorted(keys) for domain, keys in result.items()}
-
-
-async def all_pages(store: Store, domain: str | None, since: int, limit: int) -> list[list[SignedRecord]]:
-    pages: list[list[SignedRecord]] = []
-    after: LabelKey | None = None
-    while page := await store.heads(domain, after, since, limit):
-        pages.append(page)
-        after = key_of(page[-1].record)
-    return pages
-
-
-class StoreContract:
-    """The tests. Each opens stores through `open_store`."""
-
-    @pytest.fixture
-    async def store(self, open_store: OpenStore) -> AsyncIterator[Store]:
-        async with open_store("one") as store:
-            yield store
+class StoreContract(HeadsContract, PeersContract):
+    """All tests: those of heads and of peers, and here those of what is committed."""
 
     async def test_a_new_store_holds_nothing(self, store: Store) -> None:
         assert await store.states([("test", "garden")]) == {}
@@ -290,101 +227,6 @@ class StoreContract:
         assert [await store.head(*key) for key in others] == [None] * 4
         assert [await store.history(*key) for key in others] == [[]] * 4
 
-    async def test_heads_come_in_order_of_the_bytes_of_domain_then_label(self, store: Store) -> None:
-        """UTF-16 would put the flower before U+FFFD, and a collation would mix the capitals in."""
-        labels = [
-            "Z",
-            "a",
-            "a b",
-            "ab",
-            "e\u0301",
-            "\u00e9",
-            "\u0645",
-            "\u2028",
-            "\ufffd",
-            "\U0001f33c",
-            "\U0001f33c\u200d",
-        ]
-        heads = [claim(label, domain=domain) for domain in ("a", "a-b", "a.b", "b") for label in labels]
-        await store.commit(batch_of(heads[::-1]))
-
-        assert [key_of(head.record) for head in await store.heads(None, None, 0, 100)] == [
-            key_of(head.record) for head in heads
-        ]
-        for limit in (1, 3, 11, 44):
-            assert [head for page in await all_pages(store, None, 0, limit) for head in page] == heads
-
-    async def test_a_page_holds_as_many_heads_as_asked_for(self, store: Store) -> None:
-        await store.commit(batch_of([claim(f"{number}") for number in range(7)]))
-
-        assert [len(page) for page in await all_pages(store, "test", 0, 3)] == [3, 3, 1]
-
-    async def test_heads_of_one_domain_end_where_it_ends(self, store: Store) -> None:
-        await store.commit(batch_of([claim("x", domain="a"), claim("y", domain="b"), claim("z", domain="c")]))
-
-        assert await store.heads("b", None, 0, 10) == [claim("y", domain="b")]
-        assert await store.heads("b", ("b", "y"), 0, 10) == []
-        assert await store.heads("absent", None, 0, 10) == []
-
-    async def test_heads_since_a_timestamp_are_those_of_that_second_or_later(self, store: Store) -> None:
-        heads = [claim(str(number), at=number) for number in range(1, 7)]
-        await store.commit(batch_of(heads))
-
-        assert await store.heads(None, None, 4, 10) == heads[3:]
-        assert await store.heads("test", None, 4, 2) == heads[3:5]
-        assert await store.heads("test", ("test", "5"), 4, 2) == heads[5:]
-
-    @pytest.mark.parametrize(
-        ("prefix", "expected"),
-        [
-            (
-                "",
-                [
-                    "a",
-                    "ab",
-                    "ab\U0010ffff",
-                    "ab\U0010ffff!",
-                    "ac",
-                    "\ud7ff",
-                    "\ud7ffz",
-                    "\ue000",
-                    "\U0010ffff",
-                    "\U0010ffff!",
-                ],
-            ),
-            ("a", ["a", "ab", "ab\U0010ffff", "ab\U0010ffff!", "ac"]),
-            ("ab", ["ab", "ab\U0010ffff", "ab\U0010ffff!"]),
-            ("ab\U0010ffff", ["ab\U0010ffff", "ab\U0010ffff!"]),
-            ("\ud7ff", ["\ud7ff", "\ud7ffz"]),
-            ("\U0010ffff", ["\U0010ffff", "\U0010ffff!"]),
-            ("A", []),
-            ("%", []),
-        ],
-    )
-    async def test_heads_that_begin_with_a_prefix_are_those_and_no_others(
-        self, store: Store, prefix: str, expected: list[str]
-    ) -> None:
-        labels = [
-            "a",
-            "ab",
-            "ab\U0010ffff",
-            "ab\U0010ffff!",
-            "ac",
-            "\ud7ff",
-            "\ud7ffz",
-            "\ue000",
-            "\U0010ffff",
-            "\U0010ffff!",
-        ]
-        await store.commit(batch_of([claim(label, domain=domain) for domain in ("a", "b", "c") for label in labels]))
-
-        found = [head.record.label for head in await store.heads("b", None, 0, 100, prefix)]
-        since = [head.record.label for head in await store.heads("b", None, 1, 100, prefix)]
-        paged = [(await store.heads("b", after, 0, 1, prefix)) for after in [None, *(("b", label) for label in found)]]
-
-        assert found == since == expected
-        assert [head.record.label for page in paged for head in page] == expected
-
     async def test_keys_are_those_of_every_record_by_domain(self, store: Store) -> None:
         records = [claim(domain="a", at=1), claim(domain="b", at=2), claim(domain="a", by=BOB, at=3)]
         await store.commit(batch_of(records[:2]))
@@ -467,72 +309,3 @@ class StoreContract:
         async with open_store("one") as store:
             assert await store.last_event() == 5
         assert await asyncio.gather(*commits) == [1, 2, 3, 4, 5]
-
-    async def test_peers_are_kept_by_url_or_without_one_by_key(self, store: Store) -> None:
-        dialled = Peer(url="ws://one", push=True, pull=True, accept=False, key=ALICE.public)
-        dialling = Peer(accept=True, key=ALICE.public)
-        other = Peer(url="https://two", push=True, accept=None)
-
-        for peer in (dialled, dialling, other):
-            await store.put_peer(peer)
-
-        assert await store.peers() == sorted([dialled, dialling, other], key=lambda peer: peer.name)
-
-    @pytest.mark.parametrize(
-        ("before", "after"),
-        [
-            (Peer(url="http://one", push=True), Peer(url="http://one", pull=True, accept=True, key=BOB.public)),
-            (Peer(key=BOB.public, accept=True), Peer(key=BOB.public, accept=False, push=True)),
-        ],
-    )
-    async def test_a_peer_put_again_is_replaced_and_keeps_its_cursors(
-        self, store: Store, before: Peer, after: Peer
-    ) -> None:
-        cursor = Cursor(before.name, "test", "pull", 1)
-        await store.put_peer(before)
-        await store.put_cursors([cursor])
-
-        await store.put_peer(after)
-
-        assert await store.peers() == [after]
-        assert await store.cursors() == [cursor]
-
-    async def test_a_pinned_key_is_all_that_changes_and_only_where_there_was_none(self, store: Store) -> None:
-        unpinned = Peer(url="http://one", push=True, pull=True, accept=False)
-        other = Peer(url="http://pinned", key=BOB.public)
-        await store.put_peer(unpinned)
-        await store.put_peer(other)
-
-        pinned = [await store.pin_peer(name, ALICE.public) for name in ("http://one", "http://pinned", "http://gone")]
-
-        assert pinned == [True, False, False]
-        assert await store.peers() == [msgspec.structs.replace(unpinned, key=ALICE.public), other]
-
-    @pytest.mark.parametrize("peer", [Peer(url="http://one", key=BOB.public), Peer(key=BOB.public)])
-    async def test_a_removed_peer_is_forgotten_with_its_cursors(self, store: Store, peer: Peer) -> None:
-        other = Peer(url="http://other", pull=True)
-        kept = Cursor(other.name, "test", "pull", 2)
-        await store.put_peer(peer)
-        await store.put_peer(other)
-        await store.put_cursors([Cursor(peer.name, "test", "pull", 1), kept])
-
-        assert await store.remove_peer(peer.name) is True
-
-        assert await store.peers() == [other]
-        assert await store.cursors() == [kept]
-        assert await store.remove_peer(peer.name) is False
-
-    async def test_a_cursor_is_one_per_peer_domain_and_direction(self, store: Store) -> None:
-        cursors = {
-            Cursor(peer, domain, direction, 1)
-            for peer in ("http://one", "http://two")
-            for domain in ("a", "b")
-            for direction in ("push", "pull")
-        }
-        await store.put_cursors(list(cursors))
-        moved = Cursor("http://one", "a", "push", 2**53 - 1)
-
-        await store.put_cursors([moved])
-
-        assert set(await store.cursors()) == cursors - {Cursor("http://one", "a", "push", 1)} | {moved}
-        assert len(await store.cursors()) == 8

@@ -18,7 +18,8 @@ from node.store import Cursor, Peer, Store, StoreError
 from protocol.change import EventType
 from protocol.replay import Verdict
 from tests.history import ALICE
-from tests.node.store_contract import OpenStore, StoreContract, batch_of, claim
+from tests.node.store_batches import OpenStore, batch_of, claim
+from tests.node.store_contract import StoreContract
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -301,7 +302,7 @@ from itertools import count
 from pathlib import Path
 
 from node.sqlite_store import SqliteStore
-from tests.node.store_contract import batch_of, claim
+from tests.node.store_batches import batch_of, claim
 
 
 async def main() -> None:

@@ -1,7 +1,6 @@
 """Sync at its interval: who is watched, who is let go, and what may be asked for."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,13 @@ from node.store import Peer
 from node.sync import BACKOFF_S_MAX, pause_s
 from protocol.errors import Code, ProtocolError
 from tests.history import BOB, CAROL, DOMAIN
+from tests.node.links.network import until_held
 from tests.node.sync_network import (
     answering,
     befriend,
     claims,
     false_peer,
     give,
-    held,
-    ids,
     node_answer,
     running,
 )
@@ -31,9 +29,9 @@ async def test_peers_are_synced_at_the_interval_without_being_asked(tmp_path: Pa
 
         await befriend(a, b, pull=True)
 
-        await _until(lambda: held(a) == ids(records))
+        await until_held(records, a)
         await give(b, *claims(1, label="later"))
-        await _until(lambda: len(held(a)) == 3)
+        await until_held(claims(1, label="later"), a)
 
 
 async def test_a_peer_that_was_removed_is_left_alone(tmp_path: Path) -> None:
@@ -121,10 +119,3 @@ def test_the_pause_after_failures_doubles_up_to_an_hour() -> None:
     assert [pause_s(30.0, failures) for failures in (0, 1, 2, 3)] == [30.0, 60.0, 120.0, 240.0]
     assert pause_s(30.0, 1_000) == BACKOFF_S_MAX
     assert pause_s(7_200.0, 1_000) == 7_200.0
-
-
-async def _until(is_so: Callable[[], bool]) -> None:
-    """Let the nodes work until this is so; how long that takes is no business of a test."""
-    async with asyncio.timeout(10):
-        while not is_so():  # noqa: ASYNC110 - whole nodes are at work, and no event tells of them
-            await asyncio.sleep(0.005)

@@ -13,7 +13,8 @@ from node.disk import CannotStartError
 from node.store import Store
 from simulations.storage import VirtualDisk
 from simulations.virtual_time import LIFE, Life, VirtualLoop, run
-from tests.node.store_contract import OpenStore, StoreContract, batch_of, claim
+from tests.node.store_batches import OpenStore, batch_of, claim
+from tests.node.store_contract import StoreContract
 
 FOLDER = Path("/data")
 
