@@ -1,5 +1,6 @@
 """What all benchmarks share: claims to work with, rounds by turns, progress, and how figures are shown."""
 
+import argparse
 import json
 import logging
 import os
@@ -31,6 +32,15 @@ structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.
 
 progress_console = Console(stderr=True)
 """Progress goes to stderr, so that what is on stdout can be piped."""
+
+
+def options(about: str | None, **numbers: tuple[int, str]) -> argparse.Namespace:
+    """The command line of a benchmark: whole numbers, each with its default and what it counts, and `--json`."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, (default, meaning) in numbers.items():
+        parser.add_argument("--" + name.replace("_", "-"), type=int, default=default, help=meaning)
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    return parser.parse_args()
 
 
 def progress(items: Sequence[T] | range, what: str) -> Iterable[Any]:

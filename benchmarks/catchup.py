@@ -13,7 +13,6 @@ proofs and lists are in it. Aims, for 1,000,000 records: what is scattered in un
 of the reference, 160,137 for such sets; a tail in under 2 kB beyond its records.
 """
 
-import argparse
 import shutil
 import statistics
 import time
@@ -221,11 +220,11 @@ def measure(records: int, rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=int, default=100_000, help="claims that the full node holds")
-    parser.add_argument("--rounds", type=int, default=3, help="catch-ups of empty nodes; 0: none")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    options = parser.parse_args()
+    options = report.options(
+        __doc__,
+        records=(100_000, "claims that the full node holds"),
+        rounds=(3, "catch-ups of empty nodes; 0: none"),
+    )
     figures = measure(options.records, options.rounds)
     report.show(f"catching up with {options.records:,} claims over a link", figures, options.json)
 

@@ -11,7 +11,6 @@ same run, between the writes. Aims, on a machine with nothing else to do: within
 under 2 ms and p99 under 6 ms.
 """
 
-import argparse
 import asyncio
 import os
 import statistics
@@ -195,11 +194,11 @@ def _p99(values: Sequence[float]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--writes", type=int, default=1_000, help="claims that count, in each lane")
-    parser.add_argument("--rounds", type=int, default=4, help="in so many parts, on new nodes each")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    options = parser.parse_args()
+    options = report.options(
+        __doc__,
+        writes=(1_000, "claims that count, in each lane"),
+        rounds=(4, "in so many parts, on new nodes each"),
+    )
     figures = measure(options.writes, options.rounds)
     report.show(f"{options.writes:,} claims written, and seen", figures, options.json)
 

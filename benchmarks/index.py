@@ -4,16 +4,12 @@ Aims, with 1,000,000 keys: at most 60 MB, a key at the end in about 2 us, any ra
 millisecond. Late keys are dear only while they split blocks that were built full, which each does once.
 """
 
-import argparse
-import json
 import tracemalloc
 from collections.abc import Callable, Sequence
 from random import Random
 from time import perf_counter
 
-from rich.console import Console
-from rich.table import Table
-
+from benchmarks import _report as report
 from protocol.index import Index, pack_key
 
 OPERATIONS = 10_000
@@ -92,18 +88,9 @@ def held_megabytes(keys: list[bytes]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--keys", type=int, default=1_000_000, help="how many keys the index holds")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    options = parser.parse_args()
+    options = report.options(__doc__, keys=(1_000_000, "how many keys the index holds"))
     figures = measure(options.keys)
-    if options.json:
-        print(json.dumps(figures, indent=2))
-        return
-    table = Table("figure", "value", title=f"index of {options.keys:,} keys")
-    for name, value in figures.items():
-        table.add_row(name, f"{value:,.2f}")
-    Console().print(table)
+    report.show(f"index of {options.keys:,} keys", figures, options.json)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ The stages are measured one after another on one batch of all records, so that n
 is given for all cores, the rest runs on one beside it.
 """
 
-import argparse
 import asyncio
 import os
 import time
@@ -147,12 +146,12 @@ def measure(records: int, rounds: int, in_flight: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=int, default=20_000, help="claims in each round of each lane")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds; figures are their medians")
-    parser.add_argument("--in-flight", type=int, default=6, help="batches of 1,000 in flight")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    options = parser.parse_args()
+    options = report.options(
+        __doc__,
+        records=(20_000, "claims in each round of each lane"),
+        rounds=(5, "rounds; figures are their medians"),
+        in_flight=(6, "batches of 1,000 in flight"),
+    )
     figures = measure(options.records, options.rounds, options.in_flight)
     report.show(f"ingest of {options.records:,} claims, {os.cpu_count()} cores", figures, options.json)
 

@@ -5,7 +5,6 @@ read to its end, once as a JSON dict and once as lines, while the resident memor
 Aim: it grows by less than 30 MB, however many claims there are; otherwise the exit code is 1.
 """
 
-import argparse
 import http.client
 import sys
 import time
@@ -64,10 +63,7 @@ def measure(claims: int) -> dict[str, float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--claims", type=int, default=200_000, help="claims to list")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    options = parser.parse_args()
+    options = report.options(__doc__, claims=(200_000, "claims to list"))
     figures = measure(options.claims)
     report.show(f"GET /claims over {options.claims:,} claims", figures, options.json)
     return int(max(figures["dict_growth_mb"], figures["lines_growth_mb"]) >= GROWTH_MB_MAX)

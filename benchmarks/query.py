@@ -6,7 +6,6 @@ and counts the bytes of the answer, for a real HTTP client takes longer than the
 them look alike. Aim: at least 0.6 of the bare handler.
 """
 
-import argparse
 import asyncio
 import subprocess
 import sys
@@ -126,12 +125,12 @@ def measure(requests: int, rounds: int, connections: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=30_000, help="requests in each round")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds; figures are their medians")
-    parser.add_argument("--connections", type=int, default=32, help="connections of the client")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    options = parser.parse_args()
+    options = report.options(
+        __doc__,
+        requests=(30_000, "requests in each round"),
+        rounds=(7, "rounds; figures are their medians"),
+        connections=(32, "connections of the client"),
+    )
     figures = measure(options.requests, options.rounds, options.connections)
     report.show(f"GET /claims/{{domain}}/{{label}}, {LABELS:,} labels", figures, options.json)
 

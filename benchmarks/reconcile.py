@@ -5,7 +5,6 @@ included. Aims, with 1,000,000 keys: 100 scattered differences in 3 rounds, unde
 implementation, which sends 160,137 for these very sets; a missing tail of 100 for under 2 kB beyond its ids.
 """
 
-import argparse
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import _report as report
 from protocol.index import Index, pack_key
 from protocol.reconcile import Initiator, Responder
 
@@ -104,10 +104,7 @@ def _timed(turns: list[float], answer: Callable[[bytes], _Answer], message: byte
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--keys", type=int, default=1_000_000, help="how many keys the two sides hold together")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    options = parser.parse_args()
+    options = report.options(__doc__, keys=(1_000_000, "how many keys the two sides hold together"))
     costs = measure(options.keys)
     if options.json:
         print(json.dumps([asdict(cost) for cost in costs], indent=2))

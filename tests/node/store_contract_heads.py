@@ -6,6 +6,9 @@ from node.store import LabelKey, Store
 from protocol.record import SignedRecord
 from tests.node.store_batches import Contract, batch_of, claim, key_of
 
+LABELS = ["a", "ab", "ab\U0010ffff", "ab\U0010ffff!", "ac", "\ud7ff", "\ud7ffz", "\ue000", "\U0010ffff", "\U0010ffff!"]
+"""In the order of their bytes; the highest character there is, and those beside the surrogates, among them."""
+
 
 async def all_pages(
     store: Store, domain: str | None, since: int, limit: int, prefix: str = ""
@@ -66,21 +69,7 @@ class HeadsContract(Contract):
     @pytest.mark.parametrize(
         ("prefix", "expected"),
         [
-            (
-                "",
-                [
-                    "a",
-                    "ab",
-                    "ab\U0010ffff",
-                    "ab\U0010ffff!",
-                    "ac",
-                    "\ud7ff",
-                    "\ud7ffz",
-                    "\ue000",
-                    "\U0010ffff",
-                    "\U0010ffff!",
-                ],
-            ),
+            ("", LABELS),
             ("a", ["a", "ab", "ab\U0010ffff", "ab\U0010ffff!", "ac"]),
             ("ab", ["ab", "ab\U0010ffff", "ab\U0010ffff!"]),
             ("ab\U0010ffff", ["ab\U0010ffff", "ab\U0010ffff!"]),
@@ -93,19 +82,7 @@ class HeadsContract(Contract):
     async def test_heads_that_begin_with_a_prefix_are_those_and_no_others(
         self, store: Store, prefix: str, expected: list[str]
     ) -> None:
-        labels = [
-            "a",
-            "ab",
-            "ab\U0010ffff",
-            "ab\U0010ffff!",
-            "ac",
-            "\ud7ff",
-            "\ud7ffz",
-            "\ue000",
-            "\U0010ffff",
-            "\U0010ffff!",
-        ]
-        await store.commit(batch_of([claim(label, domain=domain) for domain in ("a", "b", "c") for label in labels]))
+        await store.commit(batch_of([claim(label, domain=domain) for domain in ("a", "b", "c") for label in LABELS]))
 
         found = [head.record.label for head in await store.heads("b", None, 0, 100, prefix)]
         since = [head.record.label for head in await store.heads("b", None, 1, 100, prefix)]
