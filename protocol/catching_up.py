@@ -4,6 +4,10 @@ Who pulls asks for its passes; who pushes to somebody who does not pull runs the
 due that this side does, and something that the other does. When nothing of a domain is due any more, and the two still
 differ, the dialler reconciles it: that finds what a cursor cannot.
 
+Both say last what they hold when their pass is over, and then often know that it is the same. Who pulls and pushes, and
+has nothing newer than what it pushed before, therefore lets its own pass wait for the other's: which brings the records
+of the second at which both left off, so that they do not cross on the way, and what is said afterwards is up to date.
+
 A side without a cursor that holds half of what the other has, or more, skips the pass where it would be long. It would
 bring mostly what is there already; a reconciliation finds the rest for less.
 """
@@ -15,10 +19,14 @@ from protocol.reconciling import Halves, Reconciling
 
 
 class _Due(msgspec.Struct):
-    """Which passes have still to go through."""
+    """Which passes have still to go through. `waits`: ours begins when the peer's has come through; `is_told`: it did,
+    so that the peer hears what we hold after both.
+    """
 
     inbound: bool
     outbound: bool
+    waits: bool = False
+    is_told: bool = False
 
 
 class CatchingUp:
@@ -33,6 +41,8 @@ class CatchingUp:
         self._comparing = comparing
         self._reconciling = reconciling
         self._due: dict[str, _Due] = {}
+        self.is_agreed = True
+        """Whether both know that they hold the same, but for domains whose passes are due."""
 
     def __contains__(self, domain: object) -> bool:
         return domain in self._due
@@ -51,13 +61,18 @@ class CatchingUp:
         if due.inbound and flows.we_pull:
             self._pull(domain)
         if due.outbound and not flows.they_pull:
-            self._push(domain)
+            due.waits = due.inbound and flows.we_pull and not self._has_news(domain)
+            if not due.waits:
+                self._push(domain)
         self._advance(domain, due)
 
     def on_inbound_passed(self, domain: str) -> None:
         due = self._due.get(domain)
         if due is not None:
             due.inbound = False
+            if due.waits:
+                due.waits, due.is_told = False, True
+                self._push(domain)
             self._advance(domain, due)
 
     def on_outbound_passed(self, domain: str) -> None:
@@ -71,6 +86,11 @@ class CatchingUp:
         for domain, due in list(self._due.items()):
             due.inbound = due.outbound = False
             self._advance(domain, due)
+
+    def _has_news(self, domain: str) -> bool:
+        """Whether anything is newer than what went out before."""
+        newest, cursor = self._comparing.ours(domain).newest, self._halves.out_cursors.get(domain)
+        return newest is None or cursor is None or newest > cursor
 
     def _pull(self, domain: str) -> None:
         ours, theirs = self._comparing.ours(domain), self._comparing.theirs(domain)
@@ -95,7 +115,9 @@ class CatchingUp:
         if due.inbound or due.outbound:
             return
         del self._due[domain]
-        if self._comparing.is_same(domain):
+        is_same = self._comparing.is_same(domain)
+        self.is_agreed = self.is_agreed and is_same and due.is_told
+        if is_same:
             self.settle(domain)
         elif self._reconciling is not None:
             self._reconciling.begin(domain, is_repair=False)

@@ -30,7 +30,7 @@ _ROOM_BYTES: Final = FRAME_BYTES_MAX - _HEAD_BYTES
 _LOAD_BYTES_MAX: Final = _ROOM_BYTES - RECORDS_MAX * ITEM_OVERHEAD_BYTES
 """Canonical bytes that fit in one frame, however many records they are."""
 
-_FIRST_LOAD_RECORDS: Final = 64
+_FIRST_LOAD_RECORDS: Final = 128
 
 _CODES: Final = frozenset(Code)
 

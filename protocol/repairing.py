@@ -3,7 +3,8 @@
 It sends its list of domains, and the acceptor answers with its own. Where they differ, two reconciliations with some
 time between them have to agree, for records that are on their way are no fault. If nothing was missed, the next look
 comes after a long time; if something was, soon, and ever later while that goes on. The first one follows the catch-up
-at once: it moves the cursors to where both are equal.
+at once, and moves the cursors to where both are equal. Where the two have agreed already, it comes when what either was
+about to commit as the link opened is there to be seen.
 
 Times are spread by chance, so that the links of a node do not all look at once.
 """
@@ -56,14 +57,16 @@ class Repairing:
             self._list_at = now
             self.on_time(now)
 
-    def go_on(self, now: float) -> None:
-        """Nothing else is under way: set the time for what comes next, where it is not set."""
+    def go_on(self, now: float, *, is_agreed: bool) -> None:
+        """Nothing else is under way: set the time for what comes next, where it is not set. `is_agreed`: the catch-up
+        has shown to both that they hold the same.
+        """
         if self.is_list_due or not self._reconciling.is_idle or self._confirm_at is not None:
             return
         if self._reconciling.suspected:
             self._confirm_at = now + self._limits.settle_s
         elif self._list_at is None:
-            self._list_at = now + self._next_delay_s() * self._random.uniform(1 - _SPREAD, 1 + _SPREAD)
+            self._list_at = now + self._next_delay_s(is_agreed) * self._random.uniform(1 - _SPREAD, 1 + _SPREAD)
 
     def on_list(self, differing: list[str]) -> None:
         """The acceptor's list has come, asked for or not; these domains differ."""
@@ -90,14 +93,15 @@ class Repairing:
         for domain in self._reconciling.suspected:
             self._reconciling.begin(domain, is_repair=True)
 
-    def _next_delay_s(self) -> float:
-        """None after a catch-up, long after both held the same, else from `settle_s` on doubling: what differed while
-        records were on their way is to be seen as the same soon, and cursors are to move.
+    def _next_delay_s(self, is_agreed: bool) -> float:
+        """None after a catch-up that left it open, long after both held the same, else from `settle_s` on doubling:
+        what differed while records were on their way is to be seen as the same soon, and cursors are to move.
         """
         found, self._found_before = self._reconciling.found - self._found_before, self._reconciling.found
         if self._is_first:
             self._is_first = False
-            return 0.0
+            self._has_compared = is_agreed
+            return self._limits.settle_s if is_agreed else 0.0
         if not found and not self._has_differed:
             self._delay_s = 0.0
             return self._limits.repair_s

@@ -66,7 +66,8 @@ class Session:
 
     @property
     def next_at(self) -> float | None:
-        times = (self._idle_at, self._repairing.next_at if self._repairing else None)
+        repairs_at = self._repairing.next_at if self._repairing and not self.outflow.is_behind else None
+        times = (self._idle_at, repairs_at)
         return min((at for at in times if at is not None), default=None)
 
     @property
@@ -122,7 +123,7 @@ class Session:
             self._idle_at = None
             if not self.outflow.has_passes and not self.inflow.has_passes:
                 self._catching_up.wait_no_longer()
-        if self._repairing is not None:
+        if self._repairing is not None and not self.outflow.is_behind:  # of a peer that is, it is known what it lacks
             self._repairing.on_time(now)
 
     def compare(self, now: float) -> None:
@@ -144,22 +145,23 @@ class Session:
         elif not self._catching_up:
             self._idle_at = None
             if self._repairing is not None and self._comparing.is_known:
-                self._repairing.go_on(now)
+                self._repairing.go_on(now, is_agreed=self._catching_up.is_agreed)
         self._expect(now)
 
     def _pass_on(self) -> None:
+        for domain in _drained(self.inflow.passed):  # first, as a pass of ours may have waited for it
+            self._catching_up.on_inbound_passed(domain)
         for domain in _drained(self.outflow.passed):
             self._catching_up.on_outbound_passed(domain)
-        for domain in _drained(self.inflow.passed):
-            self._catching_up.on_inbound_passed(domain)
 
     def _expect(self, now: float) -> None:
-        is_list_due = self._repairing.is_list_due if self._repairing else False
+        is_behind = self.outflow.is_behind
+        is_ack_due = self.outflow.in_flight.frames > 0
+        is_list_due = self._repairing.is_list_due and not is_behind if self._repairing else False
         is_message_due = self._reconciling.is_waiting if self._reconciling else False
         expect = self._deadlines.expect
-        is_ack_due = self.outflow.in_flight.frames > 0
-        expect(Wait.ACK, now, is_due=is_ack_due and not self.outflow.is_behind)
-        expect(Wait.ANY_ACK, now, is_due=is_ack_due and self.outflow.is_behind)
+        expect(Wait.ACK, now, is_due=is_ack_due and not is_behind)
+        expect(Wait.ANY_ACK, now, is_due=is_ack_due and is_behind)
         expect(Wait.ANSWER, now, is_due=self.inflow.is_waiting)
         expect(Wait.RECONCILE, now, is_due=is_message_due)
         expect(Wait.LIST, now, is_due=is_list_due or not self._comparing.is_known)

@@ -58,14 +58,14 @@ def test_no_more_is_in_flight_than_the_window_holds(limits: LinkLimits) -> None:
 
 def test_what_waited_leaves_together_when_there_is_room() -> None:
     wire = deaf(LinkLimits(in_flight_frames_max=1))
-    for it in records(101):
+    for it in records(201):
         wire.dialler.write(it, wire.now)
     wire.run()
 
     wire.acceptor.reads = True
     wire.run()
 
-    assert [len(frame.records) for frame in frames(wire)] == [1, 64, 36]
+    assert [len(frame.records) for frame in frames(wire)] == [1, 128, 72]
     assert wire.acceptor.ids == wire.dialler.ids
 
 

@@ -157,3 +157,24 @@ def test_a_repair_that_finds_nearly_everything_missing_counts_so_far_and_gives_i
     given = [each for order in wire.dialler.orders if isinstance(order, Load) for each in order.ids]
     assert given[: len(keys)] == [key_id(key).hex() for key in keys]
     assert {(it.have, it.need) for it in wire.dialler.found} == {(10_001, 0)}
+
+
+def test_a_peer_that_is_behind_is_asked_for_no_list_until_it_reads_again() -> None:
+    """It could not answer, and would be taken for one that has gone."""
+    wire = Wire(HUNDRED, HUNDRED, BOTH, LinkLimits(in_flight_frames_max=1, queued_max=10, repair_s=20))
+    wire.run()
+    wire.run_for(5)
+    listed = len(said(wire.dialler, Domains))
+    wire.acceptor.reads = False
+    for it in records(20, begin=1_000):
+        wire.dialler.write(it, wire.now)
+
+    wire.run_for(200)
+    listed_while_behind = len(said(wire.dialler, Domains)) - listed
+    wire.acceptor.reads = True
+    wire.run_for(200)
+
+    assert listed_while_behind == 0
+    assert wire.codes == (None, None)
+    assert wire.dialler.ids == wire.acceptor.ids
+    assert len(said(wire.dialler, Domains)) > listed

@@ -115,6 +115,34 @@ def test_who_pulls_asks_from_its_cursor_on_and_is_sent_what_is_newer_oldest_firs
     assert said(wire.dialler, Reconcile) == []
 
 
+def test_who_left_off_where_the_peer_did_repeats_nothing_and_both_know_in_the_end_that_they_are_equal() -> None:
+    """What a nap costs: neither the records of the last second twice, nor lists once more before anything is wrong."""
+    cursors = {("example", Flow.PULL): 61, ("example", Flow.PUSH): 61}
+    wire = Wire(HUNDRED[:61], HUNDRED, (Terms(push=True, pull=True, cursors=cursors), Terms()))
+
+    wire.run()
+
+    assert count_sent(wire.dialler) == 0
+    assert wire.dialler.ids == wire.acceptor.ids
+    assert len(said(wire.dialler, Domains)) == len(said(wire.acceptor, Domains)) == 1
+    assert [end.link.status().domains["example"].step for end in wire.ends] == [Step.IDENTICAL, Step.IDENTICAL]
+
+
+def test_what_was_about_to_be_committed_as_the_link_opened_is_found_soon() -> None:
+    """It is on neither list, and was decided too early to be pushed."""
+    wire = Wire(HUNDRED, HUNDRED, BOTH, LinkLimits(settle_s=10))
+    late = records(1, begin=50, note="late")[0]
+    while not said(wire.dialler, Domains):
+        assert wire.step()
+    while wire.dialler.link.state is not LinkState.LIVE:
+        assert wire.step()
+    wire.dialler.commit(late)
+
+    wire.run_for(30)
+
+    assert late.record.id in wire.acceptor.ids
+
+
 def test_who_pushes_to_a_node_that_does_not_pull_runs_the_pass_by_its_own_cursor() -> None:
     cursor = {("example", Flow.PUSH): 61}
     wire = Wire(HUNDRED, HUNDRED[:60], (Terms(push=True, cursors=cursor), Terms()))
