@@ -1,6 +1,9 @@
-"""The README's tour: whoever copies a script out of it gets a claim accepted, with nothing of ours in the script."""
+"""The README's tour: whoever copies a script out of it gets a claim accepted, with nothing of ours in the script; and
+whoever copies a command, out of it or out of the operator's page, is not told that there is none such.
+"""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,8 +14,18 @@ from urllib.request import Request, urlopen
 import pytest
 
 from simulations.local import LocalNode, running
+from tests.node.cli.test_examples import command_of
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def commands(page: str) -> list[str]:
+    """Every line of `dnarc` in the blocks of a page, from its name on."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [found[1] for line in lines if (found := re.search(r"(?:^|^\$ |\| )(dnarc .*?)(?: &)?$", line))]
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +78,14 @@ def test_every_page_that_the_readme_links_to_is_there() -> None:
 
     assert links
     assert missing == []
+
+
+@pytest.mark.parametrize("line", dict.fromkeys([*commands(README), *commands(OPERATIONS)]))
+def test_every_command_that_is_shown_would_be_taken_as_it_stands(line: str) -> None:
+    words = shlex.split(line, comments=True)[1:]
+    if words[0].startswith("--"):
+        return  # of the shell's completion, which comes with the program's own options
+
+    command, rest = command_of(words)
+
+    assert command.make_context("dnarc", list(rest)).args == []
