@@ -78,7 +78,8 @@ def _failure_rows(reports: Sequence[Report]) -> Iterable[Row]:
         paper = published.FIRST_AFTER_FAILURE.get(share)
         yield _row("first message reaches", where, _range(paper, percent), first, percent)
         within_reach = [failure.within_reach for failure in same_share]
-        yield _row("at most could be reached", where, NOT_PUBLISHED, within_reach, percent)
+        if min(within_reach) < 1:
+            yield _row("at most could be reached", where, NOT_PUBLISHED, within_reach, percent)
         healing = published.CYCLES_TO_HEAL.get(share)
         yield _row("cycles to heal", where, _range(healing, _plain), [*map(_cycles, same_share)], _cycles_text)
 

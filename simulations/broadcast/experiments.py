@@ -116,9 +116,10 @@ def run(plan: Plan, advance: Advance = lambda _: None) -> Report:
         stable = {mode: laboratory.stable(network, mode) for mode in SHORTCUT_HOPS}
         stable = {FLOOD: stable[ONE_SENDER][:1], **stable}
         frozen = freeze(network)
+        network.end()
         del network
-        failures = tuple(laboratory.fail_at_once(thaw(frozen), share) for share in plan.failures)
-        return Report(plan, stable, failures, laboratory.drip(thaw(frozen)), laboratory.events)
+        failures = tuple(laboratory.fail_at_once(frozen, share) for share in plan.failures)
+        return Report(plan, stable, failures, laboratory.drip(frozen), laboratory.events)
 
 
 def build(plan: Plan, advance: Advance = lambda _: None) -> Network:
@@ -137,15 +138,18 @@ def build(plan: Plan, advance: Advance = lambda _: None) -> Network:
 
 
 def freeze(network: Network) -> bytes:
-    return pickle.dumps(network)
+    return pickle.dumps(network, pickle.HIGHEST_PROTOCOL)
 
 
-def thaw(frozen: bytes) -> Network:
-    """A copy of the network. Others that nobody uses any more leave the memory first: each is a knot of references."""
-    gc.collect()
+@contextmanager
+def thawed(frozen: bytes) -> Iterator[Network]:
+    """A copy of the network, for as long as it is used: some kilobytes for each node."""
     network = pickle.loads(frozen)
     assert isinstance(network, Network)
-    return network
+    try:
+        yield network
+    finally:
+        network.end()
 
 
 class _Laboratory:
@@ -168,18 +172,20 @@ class _Laboratory:
             self._advance(STABLE_WORK * len(network.nodes))
         return tuple(broadcasts)
 
-    def fail_at_once(self, network: Network, share: float) -> Failure:
-        network.kill(network.random.sample(network.nodes, self._plan.dying(share)))
-        living = network.living()
-        within_reach = largest_group(living) / len(living)
-        return Failure(share, within_reach, tuple(self._failure_cycle(network) for _ in range(FAILURE_CYCLES)))
+    def fail_at_once(self, frozen: bytes, share: float) -> Failure:
+        with thawed(frozen) as network:
+            network.kill(network.random.sample(network.nodes, self._plan.dying(share)))
+            living = network.living()
+            within_reach = largest_group(living) / len(living)
+            return Failure(share, within_reach, tuple(self._failure_cycle(network) for _ in range(FAILURE_CYCLES)))
 
-    def drip(self, network: Network) -> tuple[Broadcast, ...]:
+    def drip(self, frozen: bytes) -> tuple[Broadcast, ...]:
         """In each cycle a few nodes fail, and a broadcast follows in the same moment."""
         broadcasts = []
-        for _ in range(self._plan.drip_cycles):
-            network.kill(network.random.sample(network.living(), self._plan.dying(DRIP_SHARE)))
-            broadcasts.append(self._failure_cycle(network))
+        with thawed(frozen) as network:
+            for _ in range(self._plan.drip_cycles):
+                network.kill(network.random.sample(network.living(), self._plan.dying(DRIP_SHARE)))
+                broadcasts.append(self._failure_cycle(network))
         return tuple(broadcasts)
 
     def _failure_cycle(self, network: Network) -> Broadcast:

@@ -134,12 +134,18 @@ class Network:
         self._send(node, node.gossip.on_records((record_id,), 0, None, self.wheel.now))
         return self.tally
 
+    def end(self) -> None:
+        """Nothing happens here any more. Events lead back to the network: without them it leaves the memory at once."""
+        self.wheel = Wheel()
+
     def restart_gossip(self, limits: GossipLimits) -> None:
-        """Forget every tree and every record, and keep the neighbours."""
+        """Forget every tree and every record, and keep the neighbours, over new links: what is under way is lost."""
+        self._open.clear()
         for node in self.living():
             node.gossip = Gossip(limits, self.random)
-            for neighbour, link in node.neighbours.items():
-                self._start_gossip(node, neighbour, link)
+            node.links.clear()
+            for neighbour in node.neighbours:
+                self._connect(node, neighbour)
 
     # Gossip.
 

@@ -67,6 +67,8 @@ def _draw_first_message(axes: "Axes", reports: Sequence[Report]) -> None:
     means = [mean(values) for values in points]
     axes.plot(shares, means, marker="o", label="ours")
     axes.fill_between(shares, [*map(min, points)], [*map(max, points)], alpha=0.25)
+    within_reach = zip(*([failure.within_reach for failure in report.failures] for report in reports), strict=True)
+    axes.plot(shares, [*map(mean, within_reach)], label="at most", color="C3", linestyle=":")
     paper = published.FIRST_AFTER_FAILURE
     lowest, highest = ([ends[side] for ends in paper.values()] for side in (0, 1))
     axes.plot([*paper], [*map(mean, paper.values())], label="published", color=_PUBLISHED_COLOUR, linestyle="--")

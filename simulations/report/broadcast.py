@@ -113,15 +113,20 @@ def _failures(reports: Sequence[Report]) -> list[Markup]:
     theirs = Series(
         "published", [(share, mean(it)) for share, it in paper.items()], 5, is_dashed=True, band=[*paper.values()]
     )
+    at_most = [mean(it.failures[place].within_reach for it in reports) for place in range(len(shares))]
+    bound = Series("at most", [*zip(shares, at_most, strict=True)], 1, is_dashed=True)
     x = Axis("share of the nodes that failed", 0.0, 1.0, write=percent)
     y = Axis("share of the living", 0.0, 1.0, write=percent)
-    words = "Whom the first message after the failure reaches; bands from the lowest to the highest."
+    words = (
+        "Whom the first message after the failure reaches; bands from the lowest to the highest. At most: those who "
+        "hang together by any address that either of two still has."
+    )
     recovery = [
         Series(f"{percent(failure.share)} failed", _means([it.failures[place].broadcasts for it in reports]), place % 6)
         for place, failure in enumerate(reports[0].failures)
         if failure.share >= 0.5 or len(shares) == 1
     ]
-    pictures = [chart("First message", words, x, y, [ours, theirs])]
+    pictures = [chart("First message", words, x, y, [ours, bound, theirs])]
     if recovery:
         cycles = count_axis(f"cycle after the failure ({FAILURE_CYCLE_S:g} s each)", len(recovery[0].points) - 1)
         after = "What the repair of the tree costs: redundancy, broadcast by broadcast."

@@ -1,10 +1,12 @@
 """Links that keep order, break with their ends, and carry what gossip and membership decide."""
 
+import gc
+import weakref
 from random import Random
 
 import pytest
 
-from simulations.broadcast.experiments import freeze, thaw
+from simulations.broadcast.experiments import freeze, thawed
 from simulations.broadcast.network import Conditions, Network
 
 SOME_SPREAD = Conditions(latency_ms_min=10, latency_ms_max=100)
@@ -103,10 +105,10 @@ def test_trees_are_forgotten_and_neighbours_kept() -> None:
     network = grown(60)
     network.write(network.nodes[0], record(1))
     network.run_for(5)
-    neighbours = [dict(node.neighbours) for node in network.nodes]
+    neighbours = [list(node.neighbours) for node in network.nodes]
 
     network.restart_gossip(network.conditions.gossip)
-    kept = [dict(node.neighbours) for node in network.nodes]
+    kept = [list(node.neighbours) for node in network.nodes]
     tally = network.write(network.nodes[0], record(1))
     network.run_for(5)
 
@@ -115,14 +117,41 @@ def test_trees_are_forgotten_and_neighbours_kept() -> None:
     assert tally.payload > 2 * 59, "the first broadcast is a flood again"
 
 
+def test_what_is_under_way_when_trees_are_forgotten_is_lost() -> None:
+    """Else it would be spread anew among nodes that forgot it, and count for the next broadcast."""
+    network = grown(60)
+    network.write(network.nodes[0], record(1))
+
+    network.restart_gossip(network.conditions.gossip)
+    network.run_for(5)
+
+    assert not any(record(1) in node.gossip for node in network.nodes)
+
+
 def test_a_thawed_network_goes_on_as_the_frozen_one_does() -> None:
     network = grown(60)
-    copy = thaw(freeze(network))
 
-    outcomes = []
-    for each in (network, copy):
-        tally = each.write(each.nodes[7], record(1))
-        each.run_for(40)
-        outcomes.append((tally.payload, tally.control, tally.last_hop, each.wheel.events, each.random.random()))
+    with thawed(freeze(network)) as copy:
+        outcomes = [outcome(each) for each in (network, copy)]
 
     assert outcomes[0] == outcomes[1]
+
+
+def outcome(network: Network) -> tuple[int | float, ...]:
+    tally = network.write(network.nodes[7], record(1))
+    network.run_for(40)
+    return tally.payload, tally.control, tally.last_hop, network.wheel.events, network.random.random()
+
+
+def test_a_network_that_ended_leaves_the_memory() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        network = grown(30)
+        gone = weakref.ref(network)
+        network.end()
+        del network
+
+        assert gone() is None
+    finally:
+        gc.enable()
