@@ -121,7 +121,8 @@ def mutants(
     as_json: AsJson = False,
 ) -> None:
     """Plant faults in copies of the program, and say after how many seeds the swarm finds each."""
-    from simulations.mutants import MUTANTS, hunt
+    from simulations.hunt import hunt
+    from simulations.mutants import MUTANTS
 
     chosen = [mutant for mutant in MUTANTS if only in (None, mutant.name)]
     if not chosen:

@@ -1,23 +1,14 @@
 """Mutants: faults planted in the program on purpose, to prove that the swarm finds what it is there to find.
 
-A simulator that finds nothing proves nothing. Each mutant is a few words of source replaced by others; the swarm plays
-seeds against a copy of the program that is changed so, until one fails. Some faults are mended by reconciliation before
-anybody could see them: that is what it is for, and it is taken out for those.
+A simulator that finds nothing proves nothing. Each mutant is a few words of source replaced by others: a slip that
+could have been made, and that the swarm must notice (`simulations.hunt`; mutation analysis: DeMillo, Lipton and
+Sayward, "Hints on Test Data Selection", 1978). Some faults are mended by something else before anybody could see them:
+that is what it is for, and it is taken out for those.
 """
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import msgspec
-
-ROOT: Final = Path(__file__).parent.parent
-_PACKAGES: Final = ("node", "protocol", "simulations")
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -29,32 +20,29 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Mutant(msgspec.Struct, frozen=True):
-    """One planted fault, in words and as changes. `is_alone`: reconciliation is taken out, as it would mend it."""
+    """One planted fault, in words and as changes. `without`: what would mend it unseen, and is taken out as well."""
 
     name: str
     fault: str
     changes: tuple[Change, ...]
-    is_alone: bool = False
+    without: tuple[Change, ...] = ()
 
 
-class Find(msgspec.Struct, frozen=True):
-    """How many seeds were played until one failed, and by what; `seed` None: none did."""
-
-    mutant: str
-    seeds: int
-    seed: int | None
-    by: str = ""
-
-
-class MutantError(Exception):
-    """The words that a mutant replaces are not in the program any more: it has to be planted anew."""
-
-
-_NO_RECONCILIATION: Final = Change(
-    "protocol/session.py",
-    "if setting.role is Role.DIALLER:\n            self._reconciling",
-    "if setting.role is None:\n            self._reconciling",
+_LINKS_RECONCILE: Final = Change(
+    "protocol/reconciling.py",
+    "        if domain in self:\n            return\n",
+    "        if domain:\n            return\n",
 )
+_RUNS_COMPARE: Final = Change(
+    "node/http_sync.py",
+    "        for domain in domains:\n            await self._or_note(self._compare, domain, answer)\n",
+    "",
+)
+_RECONCILIATION: Final = (_LINKS_RECONCILE, _RUNS_COMPARE)
+"""Taken out: comparing what both hold, over links and over plain HTTP."""
+
+_GREETING: Final = Change("protocol/gossip.py", "greeting_ids_max: int = 64", "greeting_ids_max: int = 0")
+"""Taken out: telling a new link the newest ids."""
 
 MUTANTS: Final = (
     Mutant(
@@ -86,16 +74,6 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
-        "ack-before-commit",
-        "an answer does not wait for the disk",
-        (Change("node/ingest.py", "        await committed\n", ""),),
-    ),
-    Mutant(
-        "unverified",
-        "no signature is verified",
-        (Change("simulations/verification.py", "return [self._verdicts.is_genuine(signed) for", "return [True for"),),
-    ),
-    Mutant(
         "no-age-limit",
         "a client may write as far into the past as it likes",
         (Change("protocol/admission.py", "record.timestamp < now - window.max_age_s:", "record.timestamp < 0:"),),
@@ -106,9 +84,67 @@ MUTANTS: Final = (
         (Change("protocol/admission.py", "record.timestamp > now + window.max_skew_s:", "record.timestamp < 0:"),),
     ),
     Mutant(
+        "no-owner-check",
+        "a client may write what does not carry the label on",
+        (Change("node/ledger.py", "        check_extends(record, self.state)\n", ""),),
+    ),
+    Mutant(
+        "unverified",
+        "no signature is looked at",
+        (Change("node/ingest.py", "            if not is_genuine:\n", "            if is_genuine is None:\n"),),
+    ),
+    Mutant(
+        "quota-without-leak",
+        "what an address brought counts against it for ever",
+        (Change("protocol/quota.py", "bucket.level - elapsed_s * self._rate", "bucket.level"),),
+    ),
+    Mutant(
+        "ack-before-commit",
+        "an answer does not wait for the disk",
+        (Change("node/ingest.py", "        await committed\n", ""),),
+    ),
+    Mutant(
+        "index-before-commit",
+        "a record is in the index before it is on the disk",
+        (
+            Change(
+                "node/commits.py",
+                "            last_seq = await self._store_batch(merged.batch)\n",
+                "            self._indexes.add(stored.signed.record for stored in merged.batch.records)\n"
+                "            last_seq = await self._store_batch(merged.batch)\n",
+            ),
+        ),
+    ),
+    Mutant(
         "forgotten-uncommitted",
         "what is decided and not yet on the disk is taken a second time",
         (Change("node/ingest.py", "or record.id in self._commits.uncommitted ", ""),),
+    ),
+    Mutant(
+        "history-without-uncommitted",
+        "a label is replayed without what is on its way to the disk",
+        (Change("node/ingest.py", "            await self._commits.drained()\n", "            pass\n"),),
+    ),
+    Mutant(
+        "forgotten-state",
+        "the state of a label is forgotten before it is on the disk",
+        (Change("node/labels.py", "            if key in self._uncommitted:\n                return\n", ""),),
+    ),
+    Mutant(
+        "two-deciders",
+        "two groups of records are decided at once",
+        (Change("node/ingest.py", "        async with self._deciding:\n", "        if self._deciding:\n"),),
+    ),
+    Mutant(
+        "old-verdicts-kept",
+        "verdicts that a late record changes are not written",
+        (
+            Change(
+                "node/commits.py",
+                "if len(ledger.verdicts) > len(taken):",
+                "if len(ledger.verdicts) < len(taken):",
+            ),
+        ),
     ),
     Mutant(
         "index-short",
@@ -148,12 +184,24 @@ MUTANTS: Final = (
         "what may be pushed depends on which of two links stays",
         (Change("node/links/standing.py", "known is not None and peer.key == known", "known == peer.url"),),
     ),
-    Mutant("cursor-only", "catch-up by timestamps alone", (), is_alone=True),
+    Mutant("cursor-only", "catch-up by timestamps alone", _RECONCILIATION),
     Mutant(
-        "no-graft",
-        "what is told of by `have` is never asked for",
-        (Change("protocol/gossip.py", "            outputs += self._ask(now)\n", "            self._ask(now)\n"),),
-        is_alone=True,
+        "stale-cursor",
+        "what a cursor has passed is believed to be there, also after a backup was restored",
+        (
+            Change(
+                "protocol/reconciling.py",
+                "        if domain in self:\n            return\n",
+                "        cursors = (self._halves.in_cursors, self._halves.out_cursors)\n"
+                "        if domain in self or any(each.get(domain) for each in cursors):\n"
+                "            return\n",
+            ),
+            Change(
+                "node/http_sync.py",
+                "        if not self._job.is_asked and begun",
+                "        if self._report.through[domain] or begun",
+            ),
+        ),
     ),
     Mutant(
         "cursor-exclusive",
@@ -165,52 +213,35 @@ MUTANTS: Final = (
                 "self._walks.begin(domain, before(timestamp + 1), is_answer",
             ),
         ),
-        is_alone=True,
+        without=(*_RECONCILIATION, _GREETING),
+    ),
+    Mutant(
+        "http-cursor-exclusive",
+        "a run over plain HTTP begins after the cursor instead of at it",
+        (Change("node/http_sync.py", ".since(course.through)", ".since(course.through + 1)"),),
+        without=_RECONCILIATION,
     ),
     Mutant(
         "cursor-past-refusals",
         "a cursor moves past what was refused for now",
         (Change("protocol/catch_up.py", "self.is_held = refusal in TRANSIENT", "self.is_held = False"),),
-        is_alone=True,
+        without=(*_RECONCILIATION, _GREETING),
+    ),
+    Mutant(
+        "reconciled-but-one",
+        "of the ids in a range, a comparison leaves the last one out",
+        (
+            Change(
+                "protocol/reconcile.py",
+                "        ids = self._index.ids(span.begin, span.end)\n",
+                "        ids = self._index.ids(span.begin, max(span.begin, span.end - 1))\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "no-graft",
+        "what is told of by `have` is never asked for",
+        (Change("protocol/gossip.py", "            outputs += self._ask(now)\n", "            self._ask(now)\n"),),
+        without=_RECONCILIATION,
     ),
 )
-
-
-def hunt(mutant: Mutant, seeds: int) -> Find:
-    """Play seeds against the mutant until one fails. Raises: MutantError."""
-    with TemporaryDirectory() as folder:
-        copy = Path(folder)
-        for package in _PACKAGES:
-            shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
-        for change in (*mutant.changes, *((_NO_RECONCILIATION,) if mutant.is_alone else ())):
-            plant(copy, change)
-        command = [sys.executable, "-m", "simulations.mutants", str(seeds)]
-        environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=True)
-    seed, by = json.loads(done.stdout.splitlines()[-1])
-    return Find(mutant.name, seeds if seed is None else seed + 1, seed, by)
-
-
-def plant(root: Path, change: Change) -> None:
-    """Raises: MutantError: the words are not there, or not once."""
-    path = root / change.file
-    source = path.read_text(encoding="utf-8")
-    if source.count(change.old) != 1:
-        raise MutantError(f"{change.file} does not hold once: {change.old}")
-    path.write_text(source.replace(change.old, change.new), encoding="utf-8")
-
-
-def _first_failing(seeds: int) -> tuple[int | None, str]:
-    """In the copy: the first seed that fails, and how it says so."""
-    from simulations.play import play
-    from simulations.swarm import draw
-
-    for seed in range(seeds):
-        outcome = play(draw(seed))
-        if not outcome.is_good:
-            return seed, outcome.faults[0]
-    return None, ""
-
-
-if __name__ == "__main__":
-    print(json.dumps(_first_failing(int(sys.argv[1]))))
