@@ -124,9 +124,10 @@ class Network:
         for node in dying:
             node.is_alive = False
         for node in dying:
-            for neighbour in node.neighbours:
-                at_ms = self.wheel.now_ms + self._latency_ms(node.index, neighbour)
-                self.wheel.set(at_ms, (self._on_unreachable, self.nodes[neighbour], node.address))
+            for neighbour in map(self.nodes.__getitem__, node.neighbours):
+                if neighbour.is_alive:
+                    at_ms = self.wheel.now_ms + self._latency_ms(node.index, neighbour.index)
+                    self.wheel.set(at_ms, (self._on_unreachable, neighbour, node.address))
 
     def write(self, node: Node, record_id: str) -> Tally:
         """A client writes a record at this node. Gives the account of it, which goes on filling."""
