@@ -8,7 +8,9 @@ order of decisions. When one fails, memory is ahead of the disk for good: nothin
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import chain
+from typing import Final
+
+import msgspec
 
 from node.indexes import Indexes
 from node.ledger import Ledger
@@ -18,12 +20,15 @@ from protocol.change import Event
 from protocol.errors import Code, ProtocolError
 from protocol.record import SignedRecord
 
+_IDS_AT_ONCE: Final = 1_000
+
 
 class Decided:
     """What one group changes: a batch for the store, and the heads that it moves, for those who show them.
 
-    `moved` has the record of each event of the batch, under its stored signature. `first_seq` is the number of the
-    first event in the store, once the group is committed; 0 before, and where there is none.
+    `moved` has the record of each event of the batch, under its stored signature; `complete` brings in those that were
+    held before and are heads again. `first_seq` is the number of the first event in the store, once the group is
+    committed; 0 before, and where there is none.
     """
 
     def __init__(self) -> None:
@@ -32,11 +37,9 @@ class Decided:
         self.moved: list[SignedRecord] = []
         self.first_seq = 0
 
-    def write(
-        self, key: LabelKey, ledger: Ledger, taken: Sequence[StoredRecord], history: Sequence[StoredRecord]
-    ) -> None:
-        """Enter what a ledger changed by taking these records; one of them, or of the history, may have become
-        the head.
+    def write(self, key: LabelKey, ledger: Ledger, taken: Sequence[StoredRecord]) -> None:
+        """Enter what a ledger changed by taking these records; one of them, or one held before, may have become the
+        head.
         """
         if not taken:
             return
@@ -47,8 +50,23 @@ class Decided:
             new = {stored.signed.record.id for stored in taken}
             self.batch.verdicts |= {it: verdict for it, verdict in ledger.verdicts.items() if it not in new}
         if ledger.events:
-            self.moved += _moved(ledger.events, taken, history)
+            self.moved += _moved(ledger.events, taken)
             self.heads[key] = self.moved[-1]
+
+    @property
+    def incomplete(self) -> list[str]:
+        """The ids of records held before that have still to be read: replay did without their bodies."""
+        return [it.record.id for it in self.moved if not it.signature]
+
+    def complete(self, held: dict[str, StoredRecord]) -> None:
+        """Put these in their places, whole."""
+        whole = {record_id: stored.signed for record_id, stored in held.items()}
+        self.moved = [whole.get(it.record.id, it) for it in self.moved]
+        self.heads = {key: whole.get(it.record.id, it) for key, it in self.heads.items()}
+        self.batch.events = [
+            msgspec.structs.replace(event, record=it.record)
+            for event, it in zip(self.batch.events, self.moved, strict=True)
+        ]
 
     def merge(self, later: "Decided") -> None:
         self.batch.records += later.batch.records
@@ -131,6 +149,8 @@ class Commits:
             merged.merge(decided)
         if merged.batch.records:
             last_seq = await self._store_batch(merged.batch)
+            for decided, _ in groups:
+                await self._complete(decided)
             _number([decided for decided, _ in groups], last_seq - len(merged.batch.events))
         self._indexes.add(stored.signed.record for stored in merged.batch.records)
         self.uncommitted.difference_update(stored.signed.record.id for stored in merged.batch.records)
@@ -139,6 +159,14 @@ class Commits:
                 watch(decided)
             if not committed.done():
                 committed.set_result(None)
+
+    async def _complete(self, decided: Decided) -> None:
+        ids = decided.incomplete
+        if ids:
+            held: dict[str, StoredRecord] = {}
+            for begin in range(0, len(ids), _IDS_AT_ONCE):
+                held |= await self._store.records(ids[begin : begin + _IDS_AT_ONCE])
+            decided.complete(held)
 
     async def _store_batch(self, batch: Batch) -> int:
         """Returns the number of the store's last event."""
@@ -159,14 +187,16 @@ class Commits:
         self._queue.clear()
 
 
-def _moved(
-    events: Sequence[Event], taken: Sequence[StoredRecord], history: Sequence[StoredRecord]
-) -> list[SignedRecord]:
-    """The signed record of each event."""
-    if not history and len(events) == len(taken):  # each record moved the head, in order: nearly always so
+def _moved(events: Sequence[Event], taken: Sequence[StoredRecord]) -> list[SignedRecord]:
+    """The signed record of each event; of one that was held before, as far as it is known."""
+    if len(events) == len(taken) and all(map(_is_of, events, taken)):  # each moved the head, in order: nearly always so
         return [stored.signed for stored in taken]
-    held = {stored.signed.record.id: stored.signed for stored in chain(history, taken)}
-    return [held[event.record.id] for event in events]
+    fresh = {stored.signed.record.id: stored.signed for stored in taken}
+    return [fresh.get(event.record.id) or SignedRecord("", event.record) for event in events]
+
+
+def _is_of(event: Event, stored: StoredRecord) -> bool:
+    return event.record is stored.signed.record
 
 
 def _number(groups: Sequence[Decided], seq: int) -> None:

@@ -22,7 +22,7 @@ from node.ledger import Ledger, Terms, needs_history
 from node.metrics import Intake
 from node.room import Room
 from node.settings import Settings
-from node.store import LabelKey, Store, StoredRecord
+from node.store import LabelKey, Past, Store, StoredRecord
 from node.world import World
 from protocol.admission import Window, check_domain, check_not_reserved
 from protocol.errors import Code, ProtocolError
@@ -182,11 +182,10 @@ class Ingest:
         terms = Terms(group.origin.trust, self._window, now_s, group.origin.if_match)
         decided = Decided()
         for key, positions in fresh.items():
-            history = histories.get(key, [])
-            ledger = Ledger(self._labels.state(key), history)
+            ledger = Ledger(self._labels.state(key), histories.get(key, []))
             taken = self._admit(group, positions, ledger, terms)
             stored = [StoredRecord(signed, ledger.verdicts[signed.record.id], int(now_s)) for signed in taken]
-            decided.write(key, ledger, stored, history)
+            decided.write(key, ledger, stored)
         self._labels.on_decided(decided.batch.states)
         return decided
 
@@ -207,7 +206,7 @@ class Ingest:
             fresh.setdefault((record.domain, record.label), []).append(position)
         return fresh
 
-    async def _histories(self, group: _Group, fresh: dict[LabelKey, list[int]]) -> dict[LabelKey, list[StoredRecord]]:
+    async def _histories(self, group: _Group, fresh: dict[LabelKey, list[int]]) -> dict[LabelKey, list[Past]]:
         """The histories of the labels whose past these records go into, with everything decided so far committed."""
         late = []
         for key, positions in fresh.items():

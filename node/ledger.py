@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from node.store import StoredRecord
+from node.store import Past
 from protocol.admission import Trust, Window, check_extends, check_is_head, check_precondition, check_time
 from protocol.change import Change, Event, append, insert, is_appended
 from protocol.errors import ProtocolError
@@ -30,13 +30,13 @@ class Ledger:
 
     __slots__ = ("_before", "_records", "events", "state", "verdicts")
 
-    def __init__(self, state: State, history: Sequence[StoredRecord] = ()) -> None:
+    def __init__(self, state: State, history: Sequence[Past] = ()) -> None:
         """`history` is needed where `needs_history` says so."""
         self.state = state
         self.verdicts: dict[str, Verdict] = {}
         self.events: list[Event] = []
-        self._before = {stored.signed.record.id: stored.verdict for stored in history}
-        self._records = [stored.signed.record for stored in history]
+        self._before = {past.record.id: past.verdict for past in history}
+        self._records = [past.record for past in history]
 
     def admit(self, records: Sequence[Record], terms: Terms) -> dict[str, ProtocolError]:
         """Take what may be taken of these, which come in order-key order; returns the refusals by record id."""

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import msgspec
 
 from protocol.change import Event
-from protocol.record import SignedRecord
+from protocol.record import Record, SignedRecord
 from protocol.replay import State, Verdict
 
 LabelKey = tuple[str, str]
@@ -31,6 +31,15 @@ class StoredRecord(msgspec.Struct, frozen=True, gc=False):
     signed: SignedRecord
     verdict: Verdict
     received: int
+
+
+class Past(msgspec.Struct, frozen=True, gc=False):
+    """What replay looks at of a record that is held, and the verdict. `record` has no body (`canonical` is empty), as
+    a label may hold more bytes than there is memory.
+    """
+
+    record: Record
+    verdict: Verdict
 
 
 class Outline(msgspec.Struct, frozen=True):
@@ -129,13 +138,11 @@ class Store(Protocol):
     async def states(self, labels: Sequence[LabelKey]) -> dict[LabelKey, State]:
         """The states of these labels; those of which nothing is held are absent."""
 
-    async def history(self, domain: str, label: str) -> list[StoredRecord]:
-        """All records of a label by order key, accepted or not."""
+    async def history(self, domain: str, label: str) -> list[Past]:
+        """All records of a label by order key, accepted or not, as far as replay looks at them."""
 
     async def outline(self, domain: str, label: str) -> Outline:
-        """The same without the bodies, for a history that may be larger than memory: records never change, so each is
-        as it was then whenever it is read.
-        """
+        """The same in few bytes, for whoever reads the records later, by their ids: they never change."""
 
     async def records(self, ids: Sequence[str]) -> dict[str, StoredRecord]:
         """Those of these records that are held, by id. At most 1,000 ids a call."""

@@ -131,10 +131,10 @@ class Checkers:
         """That every verdict on every disk is the oracle's."""
         for name, machine in machines.items():
             for (_, label), history in machine.disk.histories().items():
-                chain = frozenset(ownership(stored.signed.record for stored in history).chain)
-                for stored in history:
-                    if stored.verdict.is_accepted is not (stored.signed.record.id in chain):
-                        words = f"record {stored.signed.record.id[:8]} of {label} is kept as {stored.verdict}"
+                chain = frozenset(ownership(past.record for past in history).chain)
+                for past in history:
+                    if past.verdict.is_accepted is not (past.record.id in chain):
+                        words = f"record {past.record.id[:8]} of {label} is kept as {past.verdict}"
                         self.fault(name, f"{words}, and replay says otherwise")
 
     async def check_heads(self, machines: "Mapping[str, Machine]") -> None:

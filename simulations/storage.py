@@ -17,7 +17,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from node.disk import CannotStartError, TokenBytes
 from node.sqlite_store import SqliteStore, reading
 from node.sqlite_store.store import RECORDS_MAX
-from node.store import LabelKey, Store, StoredRecord
+from node.store import LabelKey, Past, Store
 from protocol.index import key_id
 from protocol.record import SignedRecord
 
@@ -104,8 +104,8 @@ class VirtualDisk:
                 last, page = reading.keys(database, last)
         return found
 
-    def histories(self) -> dict[LabelKey, list[StoredRecord]]:
-        """All that is kept of each label."""
+    def histories(self) -> dict[LabelKey, list[Past]]:
+        """What is kept of each label, as far as replay looks at it."""
         labels = dict.fromkeys((signed.record.domain, signed.record.label) for signed in self.records())
         return {key: reading.history(database, *key) for database in self._databases.values() for key in labels}
 

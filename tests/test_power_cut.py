@@ -72,10 +72,10 @@ async def check_state_is_replay(folder: Path) -> None:
     try:
         for n in range(LABELS):
             history = await store.history(DOMAIN, f"label-{n}")
-            judged = replay(stored.signed.record for stored in history)
+            judged = replay(past.record for past in history)
             states = await store.states([(DOMAIN, f"label-{n}")])
             assert states == ({(DOMAIN, f"label-{n}"): judged.state} if history else {})
-            assert {stored.signed.record.id: stored.verdict for stored in history} == judged.verdicts
+            assert {past.record.id: past.verdict for past in history} == judged.verdicts
     finally:
         await store.close()
 

@@ -4,9 +4,9 @@ import sqlite3
 from collections.abc import Sequence
 from itertools import chain
 
-from node.sqlite_store.rows import signed_record_of, state_of, stored_event_of, stored_record_of, verdict_of
+from node.sqlite_store.rows import past_of, signed_record_of, state_of, stored_event_of, stored_record_of, verdict_of
 from node.sqlite_store.statements import chunks, places, values
-from node.store import EVERYTHING, Cursor, LabelKey, Outline, Peer, Selection, StoredEvent, StoredRecord
+from node.store import EVERYTHING, Cursor, LabelKey, Outline, Past, Peer, Selection, StoredEvent, StoredRecord
 from protocol.index import pack_key
 from protocol.limits import SAFE_INTEGER_MAX
 from protocol.record import SignedRecord
@@ -84,9 +84,10 @@ def held(connection: sqlite3.Connection, ids: Sequence[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def history(connection: sqlite3.Connection, domain: str, label: str) -> list[StoredRecord]:
+def history(connection: sqlite3.Connection, domain: str, label: str) -> list[Past]:
     """See `Store.history`."""
-    return [stored_record_of(row) for row in connection.execute(f"{_STORED} {_OF_LABEL}", (domain, label))]
+    rows = connection.execute(f"SELECT id, body, verdict FROM records {_OF_LABEL}", (domain, label))
+    return [past_of(*row) for row in rows]
 
 
 def outline(connection: sqlite3.Connection, domain: str, label: str) -> Outline:

@@ -15,7 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from node.sqlite_store import reading, writing
 from node.sqlite_store.connection import Connect, Connection, Worker
 from node.sqlite_store.schema import migrate
-from node.store import EVERYTHING, Batch, Cursor, LabelKey, Outline, Peer, Selection, StoredEvent, StoredRecord
+from node.store import EVERYTHING, Batch, Cursor, LabelKey, Outline, Past, Peer, Selection, StoredEvent, StoredRecord
 from protocol.record import SignedRecord
 from protocol.replay import State
 
@@ -80,7 +80,7 @@ class SqliteStore:
     async def states(self, labels: Sequence[LabelKey]) -> dict[LabelKey, State]:
         return await self._read(reading.states, labels)
 
-    async def history(self, domain: str, label: str) -> list[StoredRecord]:
+    async def history(self, domain: str, label: str) -> list[Past]:
         return await self._read(reading.history, domain, label)
 
     async def outline(self, domain: str, label: str) -> Outline:

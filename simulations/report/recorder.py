@@ -95,7 +95,7 @@ class Recorder:
         self._shown.begin(name)
         self._heads[name] = {}
         for label, history in (machine.disk.histories() if keys else {}).items():
-            chain = ownership(stored.signed.record for stored in history).chain
+            chain = ownership(past.record for past in history).chain
             if chain:
                 self._show(name, label, chain[-1])
         self._intakes.append(node.ingest.intake)

@@ -40,12 +40,12 @@ class Pipeline:
 
     async def verdicts(self, domain: str, label: str) -> dict[str, str]:
         """What the store says of a label."""
-        return {stored.signed.record.id: stored.verdict for stored in await self.store.history(domain, label)}
+        return {past.record.id: past.verdict for past in await self.store.history(domain, label)}
 
     async def matches_replay(self, domain: str, label: str) -> bool:
         """Whether state and verdicts in the store are those of a replay from scratch."""
         history = await self.store.history(domain, label)
-        judged = replay(stored.signed.record for stored in history)
+        judged = replay(past.record for past in history)
         states = await self.store.states([(domain, label)])
         return states[domain, label] == judged.state and judged.verdicts == await self.verdicts(domain, label)
 

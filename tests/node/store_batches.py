@@ -7,9 +7,10 @@ from contextlib import AbstractAsyncContextManager
 from itertools import groupby
 from typing import Any
 
+import msgspec
 import pytest
 
-from node.store import Batch, LabelKey, Store, StoredRecord
+from node.store import Batch, LabelKey, Past, Store, StoredRecord
 from protocol.change import append
 from protocol.record import Record, SignedRecord
 from protocol.replay import EMPTY, State, Verdict
@@ -35,6 +36,10 @@ def offer(label: str = "garden", *, to: SigningKey, by: SigningKey = ALICE, at: 
 
 def stored(entry: SignedRecord, verdict: Verdict = Verdict.FOUNDED) -> StoredRecord:
     return StoredRecord(entry, verdict, RECEIVED)
+
+
+def past(entry: SignedRecord, verdict: Verdict) -> Past:
+    return Past(msgspec.structs.replace(entry.record, canonical=b""), verdict)
 
 
 def key_of(record: Record) -> LabelKey:

@@ -11,7 +11,7 @@ from protocol.index import pack_key
 from protocol.record import SignedRecord
 from protocol.replay import EMPTY, Verdict
 from tests.history import ALICE, BOB, CAROL, NOWHERE
-from tests.node.store_batches import OpenStore, all_keys, batch_of, claim, key_of, offer, stored
+from tests.node.store_batches import OpenStore, all_keys, batch_of, claim, key_of, offer, past, stored
 from tests.node.store_contract_heads import HeadsContract
 from tests.node.store_contract_peers import PeersContract
 
@@ -41,9 +41,9 @@ class StoreContract(HeadsContract, PeersContract):
         founded, transferred, rival, pond = records
         assert await store.states(list(batch.states)) == batch.states
         assert await store.history("test", "garden") == [
-            stored(founded, Verdict.FOUNDED),
-            stored(transferred, Verdict.TRANSFERRED),
-            stored(rival, Verdict.RIVAL),
+            past(founded, Verdict.FOUNDED),
+            past(transferred, Verdict.TRANSFERRED),
+            past(rival, Verdict.RIVAL),
         ]
         assert await store.outline("test", "garden") == Outline(
             b"".join(bytes.fromhex(entry.record.id) for entry in records[:3]),
@@ -115,7 +115,7 @@ class StoreContract(HeadsContract, PeersContract):
         last = await store.commit(self.insertion(early, change))
 
         assert last == 2
-        assert await store.history("test", "garden") == [stored(early, Verdict.FOUNDED), stored(late, Verdict.RIVAL)]
+        assert await store.history("test", "garden") == [past(early, Verdict.FOUNDED), past(late, Verdict.RIVAL)]
         assert await store.states([("test", "garden")]) == {("test", "garden"): change.state}
         assert await store.head("test", "garden") == early
         assert await store.events(1, 10) == [StoredEvent(2, change.events[0], early.signature)]
@@ -165,7 +165,7 @@ class StoreContract(HeadsContract, PeersContract):
         await store.commit(batch)
 
         assert await store.states([("test", "garden")]) == batch.states
-        assert await store.history("test", "garden") == [stored(orphan, Verdict.ORPHAN)]
+        assert await store.history("test", "garden") == [past(orphan, Verdict.ORPHAN)]
         assert await store.head("test", "garden") is None
         assert await store.heads(None, None, 0, 10) == []
         assert await all_keys(store) == {"test": [pack_key(1, bytes.fromhex(orphan.record.id))]}
@@ -188,7 +188,9 @@ class StoreContract(HeadsContract, PeersContract):
 
         await store.commit(batch)
 
-        assert [kept.signed for kept in await store.history("test", "garden")] == [claim(at=1), *records]
+        assert [kept.record.id for kept in await store.history("test", "garden")] == [
+            entry.record.id for entry in (claim(at=1), *records)
+        ]
 
     async def test_a_claim_may_have_keys_of_its_own_called_as_ours(self, store: Store) -> None:
         entry = claim(
@@ -256,7 +258,7 @@ class StoreContract(HeadsContract, PeersContract):
 
             assert store.epoch == epoch
             assert await store.states(list(batch.states)) == batch.states
-            assert await store.history("test", "garden") == batch.records
+            assert await store.history("test", "garden") == [past(it.signed, it.verdict) for it in batch.records]
             assert await store.peers() == [peer]
             assert await store.cursors() == [cursor]
             assert last == 3

@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from node.arrivals import Origin, Status, Submission
+from node.commits import Decided
 from protocol.admission import NO_HEAD, Trust
 from protocol.errors import Code, ProtocolError
 from protocol.record import Record, SignedRecord
@@ -267,3 +268,27 @@ async def test_an_offer_and_its_acceptance_move_the_label(tmp_path: Path) -> Non
 
     assert [outcome.verdict for outcome in outcomes] == [Verdict.FOUNDED, Verdict.OFFERED, Verdict.TRANSFERRED]
     assert (late.code, never.code) == (Code.NOT_OWNER, Code.NOT_OWNER)
+
+
+@pytest.mark.parametrize("count", [1, 1_001])
+async def test_records_that_were_held_before_and_are_heads_now_are_told_whole(tmp_path: Path, count: int) -> None:
+    """Replay goes without their bodies, which may be more than memory; whoever watches wants them."""
+    founding = claim("garden", ALICE, at=1)
+    orphans = [claim("garden", ALICE, at=10, prev=founding)]
+    for at in range(11, 10 + count):
+        orphans.append(claim("garden", ALICE, at=at, prev=orphans[-1], text="x"))
+    told: list[Decided] = []
+
+    async with pipeline(tmp_path) as it:
+        await it.take(*orphans, origin=PEER)
+        await it.heads.get(DOMAIN, "garden")
+        it.commits.watchers.append(told.append)
+        await it.take(founding, origin=PEER)
+        shown = await it.heads.get(DOMAIN, "garden")
+
+    (decided,) = told
+    assert decided.moved == [signed(record) for record in (founding, *orphans)]
+    assert [event.record for event in decided.batch.events] == [founding, *orphans]
+    assert decided.heads == {(DOMAIN, "garden"): signed(orphans[-1])}
+    assert shown is not None
+    assert shown.signed == signed(orphans[-1])

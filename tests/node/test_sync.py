@@ -127,7 +127,7 @@ async def test_rival_founders_end_in_one_head_whichever_direction_ran_first(
             state = states[DOMAIN, "garden"]
             assert state.tip is not None
             assert (state.tip.id, state.contested) == (older.id, True)
-            assert [(stored.signed.record.id, stored.verdict) for stored in history] == [
+            assert [(past.record.id, past.verdict) for past in history] == [
                 (older.id, "founded"),
                 (younger.id, "rival"),
             ]
