@@ -143,8 +143,16 @@ class Ingest:
                 group.settle(position, _known(signed, known))
 
     async def _verify(self, group: _Group) -> None:
+        """Verify, and meanwhile have the labels read that will be decided on."""
         if not group.records:
             return
+        labels = self._labels.missing({(it.record.domain, it.record.label) for it in group.records.values()})
+        if labels:
+            await asyncio.gather(self._labels.fetch(labels), self._settle_forged(group))
+        else:
+            await self._settle_forged(group)
+
+    async def _settle_forged(self, group: _Group) -> None:
         begun, positions = _clock(), list(group.records)
         signed = [group.records[position] for position in positions]
         self.unverified += len(signed)

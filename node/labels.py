@@ -2,10 +2,13 @@
 
 Decisions need a label's state at once, and commits take a while; so the newest states are kept here, and one that is
 not committed is never forgotten. Should a commit fail, the node stops, so what ran ahead is never seen.
+
+What is not here is read ahead, while signatures are verified. Meanwhile others may decide on the label, and what was
+decided counts, not what was read.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from node.commits import Decided
 from node.store import LabelKey, Store
@@ -20,9 +23,28 @@ class Labels:
         self._cached_max = cached_max
         self._states: OrderedDict[LabelKey, State] = OrderedDict()
         self._uncommitted: Counter[LabelKey] = Counter()
+        self._fetching: dict[LabelKey, object] = {}
+        """Labels being read ahead, each with a token of the call that does it, as long as nothing was decided on it."""
+
+    def missing(self, keys: Iterable[LabelKey]) -> list[LabelKey]:
+        """Those of these labels that `state` would have to read."""
+        return [key for key in keys if key not in self._states]
+
+    async def fetch(self, keys: Sequence[LabelKey]) -> None:
+        """Read these missing labels ahead, beside decisions; `load` has then less to do, or nothing."""
+        token = object()
+        for key in keys:
+            self._fetching.setdefault(key, token)
+        try:
+            found = await self._store.states(keys)
+        finally:
+            current = [key for key in keys if self._fetching.get(key) is token]
+            for key in current:
+                del self._fetching[key]
+        self._states.update((key, found.get(key, EMPTY)) for key in current)
 
     async def load(self, keys: Iterable[LabelKey]) -> None:
-        """See to it that `state` knows these labels."""
+        """See to it that `state` knows these labels; nothing may be decided until it has returned."""
         missing = []
         for key in keys:
             if key in self._states:
@@ -39,6 +61,8 @@ class Labels:
     def on_decided(self, states: dict[LabelKey, State]) -> None:
         self._states.update(states)
         self._uncommitted.update(states.keys())
+        for key in self._fetching.keys() & states.keys():
+            del self._fetching[key]
 
     def on_committed(self, committed: Decided) -> None:
         uncommitted = self._uncommitted
