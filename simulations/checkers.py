@@ -23,7 +23,7 @@ from protocol.replay import Verdict
 from protocol.terms import LinkLimits
 from simulations.oracle import ownership
 from simulations.simulation import Simulation
-from simulations.user import Acknowledgement
+from simulations.user import PATIENCE_S, Acknowledgement
 
 if TYPE_CHECKING:
     from simulations.cluster import Tie
@@ -111,21 +111,16 @@ class Checkers:
 
     def on_restore(self, machine: "Machine", backup_s: float, now_s: float) -> None:
         """The operator puts back a backup of that time: what came in between may be gone, but for what others have."""
-        self._excused.setdefault(machine.name, []).append((backup_s, now_s))
+        heard_s = now_s + PATIENCE_S  # an answer may be on its way while its machine is restored
+        self._excused.setdefault(machine.name, []).append((backup_s, heard_s))
         self._held[machine.name] = {}
 
     def check_acknowledged(self, machines: "Mapping[str, Machine]") -> None:
         """That what was acknowledged is there, on the node that said so."""
         for acknowledgement in self._acknowledgements:
             node = machines[acknowledgement.machine].node
-            gaps = self._excused.get(acknowledgement.machine, [])
-            if node is None or any(begin_s <= acknowledgement.at_s <= end_s for begin_s, end_s in gaps):
-                continue
-            record = acknowledgement.record
-            if not node.indexes.holds(record):
-                self.fault(
-                    acknowledgement.machine, f"record {record.id[:8]} of {record.label} was acknowledged, and is gone"
-                )
+            if node is not None and not node.indexes.holds(acknowledgement.record):
+                self._gone(acknowledgement)
 
     def check_stores(self, machines: "Mapping[str, Machine]") -> None:
         """That every verdict on every disk is the oracle's."""
@@ -159,10 +154,20 @@ class Checkers:
         for record in self._held.get(machine.name, {}).values():
             if record.id not in there:
                 self.fault(machine.name, f"record {record.id[:8]} of {record.label} was committed, and is gone")
+        for acknowledgement in self._acknowledgements:  # now, before a peer brings back what this node lost
+            if acknowledgement.machine == machine.name and acknowledgement.record.id not in there:
+                self._gone(acknowledgement)
         labels: dict[LabelKey, dict[str, Record]] = {}
         for record in there.values():
             labels.setdefault((record.domain, record.label), {})[record.id] = record
         self._held[machine.name], self._labels[machine.name] = there, labels
+
+    def _gone(self, acknowledgement: Acknowledgement) -> None:
+        """A fault, but where a backup was restored that is older."""
+        record, gaps = acknowledgement.record, self._excused.get(acknowledgement.machine, [])
+        if not any(begin_s <= acknowledgement.at_s <= end_s for begin_s, end_s in gaps):
+            words = f"record {record.id[:8]} of {record.label} was acknowledged, and is gone"
+            self.fault(acknowledgement.machine, words)
 
     def _on_commit(self, name: str, node: Node, decided: Decided) -> None:
         self.commits += 1

@@ -23,7 +23,8 @@ _OFFSET_S_MAX: Final = 100.0
 def draw(seed: int | str) -> Plan:
     """The plan of this seed."""
     random = Random(f"swarm {seed}")
-    nodes = [_node(random, number) for number in range(_count(random))]
+    quotas = _quotas(Random(f"swarm {seed} quotas"))
+    nodes = [_node(random, number, quotas) for number in range(_count(random))]
     names = [node.name for node in nodes]
     active_s = random.uniform(20, 90)
     return Plan(
@@ -53,7 +54,12 @@ def _weather(random: Random) -> Weather:
     )
 
 
-def _node(random: Random, number: int) -> NodePlan:
+def _quotas(random: Random) -> dict[str, Any]:
+    """What one address may bring, little in some runs. Drawn apart, so that other draws stay as they are."""
+    return {"records_per_second_max": random.choice((1_000.0, 1_000.0, 1_000.0, 5.0))}
+
+
+def _node(random: Random, number: int, quotas: dict[str, Any]) -> NodePlan:
     choices: dict[str, tuple[Any, ...]] = {
         "max_age": (300, 300, None),
         "commit_records_max": (2_048, 2_048, 1, 7),
@@ -62,7 +68,7 @@ def _node(random: Random, number: int) -> NodePlan:
         "sync_page": (1_000, 1_000, 3),
         "repair_interval": (60.0, 60.0, 20.0),
     }
-    settings = {name: random.choice(values) for name, values in choices.items()}
+    settings = quotas | {name: random.choice(values) for name, values in choices.items()}
     has_wrong_clock = random.random() < 0.2
     return NodePlan(
         name=f"n{number}",
