@@ -3,7 +3,9 @@
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -16,10 +18,15 @@ from node.cli.screen import show, table
 from simulations.report.files import ReportFile, check_report, write_report
 
 if TYPE_CHECKING:
+    from multiprocessing.queues import Queue
+
     from rich.console import RenderableType
 
     from simulations.broadcast.comparison import Row
     from simulations.broadcast.experiments import Plan, Report
+
+
+_steps: "Queue[int] | None" = None
 
 
 def broadcast(  # noqa: PLR0913 - a command has as many options as it has
@@ -72,19 +79,33 @@ def broadcast(  # noqa: PLR0913 - a command has as many options as it has
 
 
 def run_all(plans: "Sequence[Plan]", jobs: int) -> "list[Report]":
-    """The reports in the order of the plans, however many run at once. One alone shows its steps as they go."""
+    """The reports in the order of the plans, however many run at once."""
     from simulations.broadcast.experiments import run
 
-    steps = plans[0].work
-    with progress(f"{plans[0].nodes:,} nodes", steps * len(plans)) as advance:
+    with progress(f"{plans[0].nodes:,} nodes", sum(plan.work for plan in plans)) as advance:
         if jobs == 1 or len(plans) == 1:
             return [run(plan, advance) for plan in plans]
-        reports = []
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            for report in pool.map(run, plans):
-                reports.append(report)
-                advance(steps)
-        return reports
+        context = multiprocessing.get_context("spawn")
+        steps: Queue[int] = context.Queue()
+        with ProcessPoolExecutor(jobs, context, _report_to, (steps,)) as pool:
+            running = [pool.submit(_run_apart, plan) for plan in plans]
+            while not all(each.done() for each in running):
+                with suppress(Empty):
+                    advance(steps.get(timeout=0.5))
+            return [each.result() for each in running]
+
+
+def _report_to(steps: "Queue[int]") -> None:
+    """In a process of its own: where to tell how far it is."""
+    global _steps  # noqa: PLW0603 - what a process is begun with, its work cannot be given
+    _steps = steps
+
+
+def _run_apart(plan: "Plan") -> "Report":
+    from simulations.broadcast.experiments import run
+
+    assert _steps is not None
+    return run(plan, _steps.put)
 
 
 def render(plans: "Sequence[Plan]", compared: "Sequence[Row]") -> "RenderableType":

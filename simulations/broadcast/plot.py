@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _PUBLISHED_COLOUR: Final = "0.55"
+_HALF: Final = 0.5
 
 
 def draw(reports: Sequence[Report], path: Path) -> None:
@@ -82,6 +83,8 @@ def _draw_recovery(axes: "Axes", reports: Sequence[Report]) -> None:
     axes.set_ylabel("payload messages too many, per node")
     axes.set_yscale("symlog", linthresh=0.01)
     for number, failure in enumerate(reports[0].failures):
+        if failure.share < _HALF < reports[0].failures[-1].share:
+            continue  # a line for each of ten shares is a tangle
         lines = [[each.redundancy for each in report.failures[number].broadcasts] for report in reports]
         axes.plot([mean(values) for values in zip(*lines, strict=True)], marker="o", label=percent(failure.share))
     axes.legend(title="failed at once")
