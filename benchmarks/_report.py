@@ -58,11 +58,20 @@ def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
 def make_claims(count: int) -> list[SignedRecord]:
     """Claims on as many labels, of about 250 canonical bytes each, dated now."""
     now = int(time.time())
-    claims = []
-    for number in progress(range(count), f"signing {count:,} claims"):
-        body = {"domain": DOMAIN, "label": f"label-{number}", "signedby": KEY.public, "timestamp": now - number % 100}
-        claims.append(sign(make(body | {"name": f"claim {number}", "note": "the quick brown fox"}), KEY))
-    return claims
+    numbers = progress(range(count), f"signing {count:,} claims")
+    return [_claim(f"label-{number}", now - number % 100, number) for number in numbers]
+
+
+def make_history(label: str, count: int) -> list[SignedRecord]:
+    """As many claims on one label, a second apart, the last of them dated now: an import, for all but the newest."""
+    first = int(time.time()) - count
+    numbers = progress(range(count), f"signing {count:,} versions of one claim")
+    return [_claim(label, first + number, number) for number in numbers]
+
+
+def _claim(label: str, timestamp: int, number: int) -> SignedRecord:
+    body = {"domain": DOMAIN, "label": label, "signedby": KEY.public, "timestamp": timestamp}
+    return sign(make(body | {"name": f"claim {number}", "note": "the quick brown fox"}), KEY)
 
 
 def bodies_of(claims: Sequence[SignedRecord]) -> list[bytes]:

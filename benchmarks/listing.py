@@ -1,8 +1,9 @@
-"""What a long listing costs in memory: `python -m benchmarks.listing [--claims N] [--json]`.
+"""What a long listing costs in memory: `python -m benchmarks.listing [--claims N] [--versions N] [--json]`.
 
 A node is filled, stopped and started anew, so that room left over from filling it hides nothing; then `GET /claims` is
-read to its end, once as a JSON dict and once as lines, while the resident memory of the node's process is watched.
-Aim: it grows by less than 30 MB, however many claims there are; otherwise the exit code is 1.
+read to its end, once as a JSON dict and once as lines, and the history of a label that was written to many times, while
+the resident memory of the node's process is watched. Aim: it grows by less than 30 MB, however many claims there are;
+otherwise the exit code is 1.
 """
 
 import http.client
@@ -15,21 +16,24 @@ from urllib.parse import urlsplit
 import psutil
 
 from benchmarks import _report as report
+from node.client import path_of
+from node.http_api.answers import JSON_TYPE, LINES_TYPE
 from simulations.local import LocalNode, running
 
 GROWTH_MB_MAX = 30.0
+LABEL = "diary"
 CHUNK_BYTES = 2**18
 
 
-def listing(node: LocalNode, accept: str) -> dict[str, float]:
-    """Read all heads. Returns how much the node's memory grew at the most, and how much it sent how fast."""
+def listing(node: LocalNode, path: str, accept: str) -> dict[str, float]:
+    """Read all of it. Returns how much the node's memory grew at the most, and how much it sent how fast."""
     parts = urlsplit(node.url)
     process = psutil.Process(node.process.pid)
     before_bytes = most_bytes = process.memory_info().rss
     sent_bytes = records = 0
     begun = time.perf_counter()
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=60)
-    connection.request("GET", "/claims", headers={"Accept": accept})
+    connection.request("GET", path, headers={"Accept": accept})
     response = connection.getresponse()
     while chunk := response.read(CHUNK_BYTES):
         sent_bytes += len(chunk)
@@ -45,28 +49,36 @@ def listing(node: LocalNode, accept: str) -> dict[str, float]:
     }
 
 
-def measure(claims: int) -> dict[str, float]:
+def measure(claims: int, versions: int) -> dict[str, float]:
     figures: dict[str, float] = {}
     with TemporaryDirectory() as folder:
         data = Path(folder) / "node"
         with running("node", data) as node:
-            report.put_all(node.client(), report.make_claims(claims))
+            report.put_all(node.client(), report.make_claims(claims - 1))
+            report.put_all(node.client(), report.make_history(LABEL, versions))
         with running("node", data) as node:
             assert node.client().get("/health")["status"] == "ok"
-            for form, accept in (("dict", "application/json"), ("lines", "application/x-ndjson")):
-                found = listing(node, accept)
+            for form, path, accept, count in (
+                ("dict", "/claims", JSON_TYPE, claims),
+                ("lines", "/claims", LINES_TYPE, claims),
+                ("history", path_of("claims", report.DOMAIN, LABEL, "history"), JSON_TYPE, versions),
+            ):
+                found = listing(node, path, accept)
                 # A chunk's end may cut the word that is counted; much more than that is missing claims.
-                assert found.pop("records_seen") > 0.99 * claims, f"all {claims} claims are listed"
+                assert found.pop("records_seen") > 0.99 * count, f"all {count} claims are listed"
                 figures |= {f"{form}_{name}": value for name, value in found.items()}
             figures["resident_mb_after"] = psutil.Process(node.process.pid).memory_info().rss / 1e6
     return figures
 
 
 def main() -> int:
-    options = report.options(__doc__, claims=(200_000, "claims to list"))
-    figures = measure(options.claims)
-    report.show(f"GET /claims over {options.claims:,} claims", figures, options.json)
-    return int(max(figures["dict_growth_mb"], figures["lines_growth_mb"]) >= GROWTH_MB_MAX)
+    options = report.options(
+        __doc__, claims=(200_000, "claims to list"), versions=(100_000, "records of one label, its history")
+    )
+    figures = measure(options.claims, options.versions)
+    title = f"GET /claims over {options.claims:,} claims, and a history of {options.versions:,}"
+    report.show(title, figures, options.json)
+    return int(max(value for name, value in figures.items() if name.endswith("growth_mb")) >= GROWTH_MB_MAX)
 
 
 if __name__ == "__main__":
