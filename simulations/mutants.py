@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from simulations.plan import FaultKind
+
 
 class Change(msgspec.Struct, frozen=True):
     """In this file, the one place with the old words gets the new ones."""
@@ -20,12 +22,15 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Mutant(msgspec.Struct, frozen=True):
-    """One planted fault, in words and as changes. `without`: what would mend it unseen, and is taken out as well."""
+    """One planted fault, in words and as changes. `without`: what would mend it unseen, and is taken out as well.
+    `kinds`: what fate does in its seeds, where it shows in little of all that may befall.
+    """
 
     name: str
     fault: str
     changes: tuple[Change, ...]
     without: tuple[Change, ...] = ()
+    kinds: tuple[FaultKind, ...] = tuple(FaultKind)
 
 
 _LINKS_RECONCILE: Final = Change(
@@ -185,6 +190,7 @@ MUTANTS: Final = (
         (Change("node/links/standing.py", "known is not None and peer.key == known", "known == peer.url"),),
     ),
     Mutant("cursor-only", "catch-up by timestamps alone", _RECONCILIATION),
+    Mutant("http-cursor-only", "catch-up by timestamps alone over plain HTTP", (_RUNS_COMPARE,)),
     Mutant(
         "stale-cursor",
         "what a cursor has passed is believed to be there, also after a backup was restored",
@@ -213,19 +219,14 @@ MUTANTS: Final = (
                 "self._walks.begin(domain, before(timestamp + 1), is_answer",
             ),
         ),
-        without=(*_RECONCILIATION, _GREETING),
-    ),
-    Mutant(
-        "http-cursor-exclusive",
-        "a run over plain HTTP begins after the cursor instead of at it",
-        (Change("node/http_sync.py", ".since(course.through)", ".since(course.through + 1)"),),
-        without=_RECONCILIATION,
+        without=(_LINKS_RECONCILE, _GREETING),
     ),
     Mutant(
         "cursor-past-refusals",
         "a cursor moves past what was refused for now",
         (Change("protocol/catch_up.py", "self.is_held = refusal in TRANSIENT", "self.is_held = False"),),
-        without=(*_RECONCILIATION, _GREETING),
+        without=(_LINKS_RECONCILE, _GREETING),
+        kinds=(FaultKind.DISK_FULL, FaultKind.RESET, FaultKind.KILLED),
     ),
     Mutant(
         "reconciled-but-one",
