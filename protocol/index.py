@@ -69,6 +69,7 @@ class Index:
         # What is below the first block's first key belongs to the first block: nothing is below the empty string.
         self._first_keys = [b"", *ordered[_BLOCK_KEYS_MAX::_BLOCK_KEYS_MAX]]
         self._sums = [_sum_of_ids(block) for block in self._blocks]
+        self._last_key = ordered[-1] if ordered else b""
         # Of all keys before a block, for as many blocks as is known: at least for the first.
         self._counts_before = [0]
         self._sums_before = [0]
@@ -76,12 +77,18 @@ class Index:
     def add(self, key: bytes) -> bool:
         """Take in one key; False if it was there."""
         assert len(key) == KEY_BYTES
-        position = self._block_of(key)
-        block = self._blocks[position]
-        offset = _offset_of(key, block)
-        if block[offset : offset + KEY_BYTES] == key:
-            return False
-        block[offset:offset] = key
+        if key > self._last_key:  # new records come here
+            self._last_key = key
+            position = len(self._blocks) - 1
+            block = self._blocks[position]
+            block += key
+        else:
+            position = self._block_of(key)
+            block = self._blocks[position]
+            offset = _offset_of(key, block)
+            if block[offset : offset + KEY_BYTES] == key:
+                return False
+            block[offset:offset] = key
         self._count += 1
         self._sums[position] += _integer(key_id(key), "little")
         del self._counts_before[position + 1 :], self._sums_before[position + 1 :]
@@ -90,6 +97,8 @@ class Index:
         return True
 
     def __contains__(self, key: bytes) -> bool:
+        if key > self._last_key:  # as most that are asked for: what is new
+            return False
         block = self._blocks[self._block_of(key)]
         offset = _offset_of(key, block)
         return block[offset : offset + KEY_BYTES] == key
@@ -104,7 +113,7 @@ class Index:
     @property
     def newest(self) -> int | None:
         """The highest timestamp, in seconds; None where there is no key."""
-        return key_timestamp(self.key_at(self._count - 1)) if self._count else None
+        return key_timestamp(self._last_key) if self._count else None
 
     def rank(self, bound: bytes) -> int:
         """How many keys are below a key, or below the first bytes of one, the others counting as zeros."""
@@ -193,7 +202,7 @@ class Index:
 
 def _offset_of(bound: bytes, block: bytearray) -> int:
     """Where in a block the first key starts that is not below the bound."""
-    if block[-KEY_BYTES:] < bound:  # new records come here: one comparison instead of ten
+    if block[-KEY_BYTES:] < bound:  # one comparison instead of ten
         return len(block)
     low, high = 0, len(block) // KEY_BYTES
     while low < high:  # by hand, for `bisect` would call a function for each key that it looks at
