@@ -60,9 +60,8 @@ class Decided:
 
     def complete(self, held: dict[str, StoredRecord]) -> None:
         """Put these in their places, whole."""
-        whole = {record_id: stored.signed for record_id, stored in held.items()}
-        self.moved = [whole.get(it.record.id, it) for it in self.moved]
-        self.heads = {key: whole.get(it.record.id, it) for key, it in self.heads.items()}
+        self.moved = [it if it.signature else held[it.record.id].signed for it in self.moved]
+        self.heads = {key: it if it.signature else held[it.record.id].signed for key, it in self.heads.items()}
         self.batch.events = [
             msgspec.structs.replace(event, record=it.record)
             for event, it in zip(self.batch.events, self.moved, strict=True)
