@@ -88,10 +88,11 @@ class LinkLimits(msgspec.Struct, frozen=True, kw_only=True):
     `remembered_max`: ids that the peer is known to hold, or to refuse. `short_pass_records`: a pass of so many is never
     left to reconciliation: it needs nothing of the peer but its store. `reconcile_bytes_max`: our messages, decoded.
 
-    `ack_s`: a peer that is not behind lets no frame wait longer. `behind_s`: one that is lets no frame wait longer; ten
-    minutes, for it may be a slow disk, and all that it costs us is what a link may hold. `answer_s`: the same for what it was asked. `idle_s`:
-    how long the peer may leave undone what it should begin by itself. `settle_s`: what was in flight when a repair
-    found it missing has arrived after this time. `repair_s`: between repairs that find nothing.
+    `ack_s`: a peer that is not behind lets no frame wait longer. `behind_s`: one that is lets no frame wait longer;
+    ten minutes, for it may be a slow disk, and all that it costs us is what a link may hold. `answer_s`: the same
+    for what it was asked. `idle_s`: how long the peer may leave undone what it should begin by itself. `settle_s`:
+    what was in flight when a repair found it missing has arrived after this time. `repair_s`: between repairs that
+    find nothing.
     """
 
     in_flight_frames_max: int = 16
