@@ -146,7 +146,7 @@ class Ingest:
         """Verify, and meanwhile have the labels read that will be decided on."""
         if not group.records:
             return
-        labels = self._labels.missing({(it.record.domain, it.record.label) for it in group.records.values()})
+        labels = self._labels.missing((it.record.domain, it.record.label) for it in group.records.values())
         if labels:
             await asyncio.gather(self._labels.fetch(labels), self._settle_forged(group))
         else:

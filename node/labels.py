@@ -27,14 +27,13 @@ class Labels:
         """Labels being read ahead, each with a token of the call that does it, as long as nothing was decided on it."""
 
     def missing(self, keys: Iterable[LabelKey]) -> list[LabelKey]:
-        """Those of these labels that `state` would have to read."""
-        return [key for key in keys if key not in self._states]
+        """Those of these labels that are not here, and that nobody reads ahead; each once."""
+        return [key for key in dict.fromkeys(keys) if key not in self._states and key not in self._fetching]
 
     async def fetch(self, keys: Sequence[LabelKey]) -> None:
         """Read these missing labels ahead, beside decisions; `load` has then less to do, or nothing."""
         token = object()
-        for key in keys:
-            self._fetching.setdefault(key, token)
+        self._fetching |= dict.fromkeys(keys, token)
         try:
             found = await self._store.states(keys)
         finally:

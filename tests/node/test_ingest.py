@@ -127,7 +127,7 @@ async def test_of_two_who_each_demand_that_there_is_no_head_one_founds(tmp_path:
     async with pipeline(tmp_path) as it:
         answers = await asyncio.gather(*(it.take(record, origin=demand) for record in records))
 
-    assert [outcome.code for [outcome] in answers] == [None, Code.PRECONDITION_FAILED]
+    assert {outcome.code for [outcome] in answers} == {None, Code.PRECONDITION_FAILED}
 
 
 async def test_a_peer_brings_the_past_and_the_head_is_reverted(tmp_path: Path) -> None:
