@@ -18,7 +18,6 @@ from typing import Final
 import msgspec
 
 from simulations.mutants import Change, Mutant
-from simulations.plan import FaultKind
 
 ROOT: Final = Path(__file__).parent.parent
 _PACKAGES: Final = ("node", "protocol", "simulations")
@@ -45,9 +44,9 @@ def hunt(mutant: Mutant, seeds: int) -> Find:
     void: list[int] = []
     with _copied((*mutant.without, *mutant.changes)) as faulty, _copied(mutant.without) as sound:
         begin = 0
-        while (failing := _first_failing(faulty, range(begin, seeds), mutant.kinds)) is not None:
+        while (failing := _first_failing(faulty, range(begin, seeds))) is not None:
             seed, by = failing
-            if _first_failing(sound, range(seed, seed + 1), mutant.kinds) is None:
+            if _first_failing(sound, range(seed, seed + 1)) is None:
                 return Find(mutant.name, seed + 1, seed, by, tuple(void))
             void.append(seed)
             begin = seed + 1
@@ -75,26 +74,26 @@ def _copied(changes: Sequence[Change]) -> Iterator[Path]:
         yield copy
 
 
-def _first_failing(copy: Path, seeds: range, kinds: Sequence[FaultKind]) -> tuple[int, str] | None:
+def _first_failing(copy: Path, seeds: range) -> tuple[int, str] | None:
     """The first of these seeds that fails in the copy, in a process of its own, and how it says so."""
-    command = [sys.executable, "-m", "simulations.hunt", str(seeds.start), str(seeds.stop), *kinds]
+    command = [sys.executable, "-m", "simulations.hunt", str(seeds.start), str(seeds.stop)]
     environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=copy, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     failing = json.loads(done.stdout.splitlines()[-1])
     return None if failing is None else (failing[0], failing[1])
 
 
-def _play(seeds: range, kinds: Sequence[FaultKind]) -> tuple[int, str] | None:
+def _play(seeds: range) -> tuple[int, str] | None:
     """In the copy: play these until one fails."""
     from simulations.play import play
     from simulations.swarm import draw
 
     for seed in seeds:
-        outcome = play(draw(seed, kinds))
+        outcome = play(draw(seed))
         if not outcome.is_good:
             return seed, outcome.faults[0]
     return None
 
 
 if __name__ == "__main__":
-    print(json.dumps(_play(range(int(sys.argv[1]), int(sys.argv[2])), [FaultKind(kind) for kind in sys.argv[3:]])))
+    print(json.dumps(_play(range(int(sys.argv[1]), int(sys.argv[2])))))

@@ -10,8 +10,6 @@ from typing import Final
 
 import msgspec
 
-from simulations.plan import FaultKind
-
 
 class Change(msgspec.Struct, frozen=True):
     """In this file, the one place with the old words gets the new ones."""
@@ -22,15 +20,12 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Mutant(msgspec.Struct, frozen=True):
-    """One planted fault, in words and as changes. `without`: what would mend it unseen, and is taken out as well.
-    `kinds`: what fate does in its seeds, where it shows in little of all that may befall.
-    """
+    """One planted fault, in words and as changes. `without`: what would mend it unseen, and is taken out as well."""
 
     name: str
     fault: str
     changes: tuple[Change, ...]
     without: tuple[Change, ...] = ()
-    kinds: tuple[FaultKind, ...] = tuple(FaultKind)
 
 
 _LINKS_RECONCILE: Final = Change(
@@ -223,10 +218,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "cursor-past-refusals",
-        "a cursor moves past what was refused for now",
-        (Change("protocol/catch_up.py", "self.is_held = refusal in TRANSIENT", "self.is_held = False"),),
-        without=(_LINKS_RECONCILE, _GREETING),
-        kinds=(FaultKind.DISK_FULL, FaultKind.RESET, FaultKind.KILLED),
+        "a cursor moves past what a full disk kept out, and a link offers it never again",
+        (Change("protocol/errors.py", "Code.OVERLOADED, Code.STORAGE_FULL})", "Code.OVERLOADED})"),),
     ),
     Mutant(
         "reconciled-but-one",

@@ -5,7 +5,6 @@ runs with all of them hide what needs many of one kind. Seed 17 is the same plan
 `dnarc simulate swarm --start 17 --seeds 1` plays it again.
 """
 
-from collections.abc import Sequence
 from random import Random
 from typing import Any, Final
 
@@ -18,12 +17,11 @@ SETTLE_S: Final = 400.0
 _HONEST: Final = (Action.CLAIM, Action.CLAIM, Action.CLAIM, Action.OFFER)
 _HOSTILE: Final = tuple(action for action in Action if action not in _HONEST)
 _FAULTS_MAX: Final = 8
-_KINDS_MAX: Final = 5
 _OFFSET_S_MAX: Final = 100.0
 
 
-def draw(seed: int | str, kinds: Sequence[FaultKind] = tuple(FaultKind)) -> Plan:
-    """The plan of this seed; with faults of these kinds alone."""
+def draw(seed: int | str) -> Plan:
+    """The plan of this seed."""
     random = Random(f"swarm {seed}")
     quotas = _quotas(Random(f"swarm {seed} quotas"))
     nodes = [_node(random, number, quotas) for number in range(_count(random))]
@@ -34,7 +32,7 @@ def draw(seed: int | str, kinds: Sequence[FaultKind] = tuple(FaultKind)) -> Plan
         weather=_weather(random),
         nodes=nodes,
         ties=_mutual(Random(f"swarm {seed} mutual"), _ties(random, names)),
-        faults=_faults(random, names, active_s, kinds),
+        faults=_faults(random, names, active_s),
         acts=_acts(random, names, active_s),
         active_s=active_s,
         settle_s=SETTLE_S,
@@ -108,9 +106,9 @@ def _mutual(random: Random, ties: list[Tie]) -> list[Tie]:
     return [*ties, *(tie for tie in back if tie.push or tie.pull)]
 
 
-def _faults(random: Random, names: list[str], active_s: float, kinds: Sequence[FaultKind]) -> list[Fault]:
-    chosen = random.sample(kinds, random.randint(1, min(_KINDS_MAX, len(kinds))))
-    return [_fault(random, random.choice(chosen), names, active_s) for _ in range(random.randint(0, _FAULTS_MAX))]
+def _faults(random: Random, names: list[str], active_s: float) -> list[Fault]:
+    kinds = random.sample(list(FaultKind), random.randint(1, 5))
+    return [_fault(random, random.choice(kinds), names, active_s) for _ in range(random.randint(0, _FAULTS_MAX))]
 
 
 def _fault(random: Random, kind: FaultKind, names: list[str], active_s: float) -> Fault:
