@@ -47,6 +47,23 @@ def test_a_committed_record_that_is_gone_after_a_crash_is_found() -> None:
     assert any("was acknowledged, and is gone" in fault for fault in outcome.faults)
 
 
+def test_a_loss_is_found_though_a_peer_brings_the_record_back() -> None:
+    """Else a node that answers before its commit would pass wherever it has peers."""
+
+    async def main(cluster: Cluster) -> None:
+        a, _ = await cluster.line("a", "b")
+        await cluster.user("alice").claim(a, "one")
+        await cluster.settle()
+        for database in a.disk._databases.values():
+            database.execute("PRAGMA foreign_keys = OFF")
+        await lose_last_commit(a, 1)
+        await cluster.settle()
+
+    outcome = run(main)
+
+    assert any("was acknowledged, and is gone" in fault for fault in outcome.faults)
+
+
 def test_what_a_restored_backup_lacks_is_no_loss_however_often_one_is_restored() -> None:
     """Seed 178036647: only the last restore was remembered."""
 

@@ -46,3 +46,4 @@ def test_plans_draw_every_kind_of_fault_and_act() -> None:
     assert len(kinds) == 15
     assert len(actions) == 15
     assert {len(plan.nodes) for plan in plans} >= set(range(5, 20))
+    assert {plan.nodes[0].settings["records_per_second_max"] for plan in plans} == {1_000.0, 5.0}
