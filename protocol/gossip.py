@@ -138,7 +138,7 @@ class Gossip:
         """The link is open. Outflow: we send records over it; inflow: we are sent them."""
         assert link not in self._branches
         self._branches[link] = Branch(has_outflow, has_inflow)
-        return list(self._greet(link)) if has_outflow and self._recents else []
+        return list(self._greet(link)) if has_outflow else []
 
     def on_down(self, link: int, now: float) -> list[Output]:
         """The link is gone. What it had been asked for is asked of others at once."""
@@ -313,11 +313,9 @@ class Gossip:
 
     def _tell(self, name: int, branch: Branch, ids: tuple[str, ...], hops: int, now: float) -> list[Have]:
         """Announce these soon; at once where nothing is to gather, or a frame is full."""
-        if not ids:
-            return []
         if not self._limits.gather_s:
             return [Have(name, frame, hops) for frame in frames(ids)]
-        if self._tell_at is None:
+        if self._tell_at is None and ids:
             self._tell_at = now + self._limits.gather_s
         return [Have(name, frame, hops) for frame in branch.gather(ids, hops)]
 
