@@ -64,7 +64,7 @@ _Ids = Annotated[tuple[_Hex64, ...], msgspec.Meta(max_length=IDS_MAX)]
 _CodeText = Annotated[str, msgspec.Meta(max_length=CODE_CHARACTERS_MAX)]
 
 
-class Hello(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="hello"):
+class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
     """Who I am; I will push to you; I want yours. First, both ways. `node` is a node key, `nonce` 64 hex digits."""
 
     version: int
@@ -89,7 +89,7 @@ class Summary(msgspec.Struct, frozen=True):
     newest: _Count | None = None
 
 
-class Domains(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="domains"):
+class Domains(msgspec.Struct, frozen=True, tag_field="type", tag="domains"):
     """What I hold; `more`: the next page follows, else the list is complete."""
 
     domains: Annotated[dict[_Domain, Summary], msgspec.Meta(max_length=DOMAINS_PAGE_MAX)]
@@ -131,7 +131,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     records: Annotated[tuple[Item, ...], msgspec.Meta(min_length=1, max_length=RECORDS_MAX)]
 
 
-class Ack(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="ack"):
+class Ack(msgspec.Struct, frozen=True, tag_field="type", tag="ack"):
     """Committed up to and with the frame of this number; these of them were refused, by id, since the last ack."""
 
     seq: _Seq

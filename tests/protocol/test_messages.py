@@ -46,7 +46,7 @@ ITEM = Item(SIGNATURE, msgspec.Raw(b'{"a":1}'))
 FRAMES: list[tuple[Message, dict[str, Any]]] = [
     (
         Hello(1, ID, ID, "dnarc", push=True, pull=False),
-        {"type": "hello", "version": 1, "node": ID, "nonce": ID, "agent": "dnarc", "push": True},
+        {"type": "hello", "version": 1, "node": ID, "nonce": ID, "agent": "dnarc", "push": True, "pull": False},
     ),
     (Auth(SIGNATURE), {"type": "auth", "signature": SIGNATURE}),
     (
@@ -69,7 +69,7 @@ FRAMES: list[tuple[Message, dict[str, Any]]] = [
         },
     ),
     (Ack(3, {ID: "too_new"}), {"type": "ack", "seq": 3, "refused": {ID: "too_new"}}),
-    (Ack(3), {"type": "ack", "seq": 3}),
+    (Ack(3), {"type": "ack", "seq": 3, "refused": {}}),
     (
         CaughtUp("example", 9, FINGERPRINT),
         {"type": "caught_up", "domain": "example", "count": 9, "fingerprint": FINGERPRINT},
