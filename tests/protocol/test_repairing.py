@@ -9,8 +9,8 @@ from protocol.messages import Domains, Reconcile
 from protocol.orders import Load
 from protocol.status import Step
 from protocol.terms import Flow, LinkLimits, Terms
-from tests.protocol.test_session import BOTH, HUNDRED, count_sent, records, said
 from tests.protocol.wire import Wire
+from tests.protocol.wire_records import BOTH, HUNDRED, count_sent, records, said
 
 
 def test_a_repair_finds_what_slipped_in_unseen_and_says_how_much() -> None:
