@@ -1,7 +1,10 @@
 """A process that verifies."""
 
 import os
+import resource
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import psutil
 import pytest
@@ -61,6 +64,20 @@ def test_one_that_ended_says_so_instead_of_an_answer(process: VerifyingProcess) 
 
     with pytest.raises(OSError, match=r"Broken pipe|has ended"):
         process.verify(some(1, forged=set()))
+
+
+@pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 2_000, reason="so many files may not be open here")
+def test_a_node_with_more_than_1024_files_open_may_ask_whether_it_is_ready() -> None:
+    with ExitStack() as stack:
+        for _ in range(1_100):
+            stack.enter_context(Path(os.devnull).open())
+        process = VerifyingProcess()
+        stack.callback(process.close)
+
+        while not process.is_ready:
+            os.sched_yield()
+
+        assert process.verify(some(1, forged=set())) == [True]
 
 
 def test_nothing_is_left_of_it_when_it_is_closed() -> None:
