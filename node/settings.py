@@ -57,7 +57,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     commit_records_max: Annotated[int, Meta(ge=1), _about("Records in one transaction.", "records")] = 2_048
     verify_threads: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        _about("Threads that verify signatures; none: one per core, 4 at most.", "threads"),
+        _about(
+            "Threads that verify signatures, each with a process to ask once records come without a rest; "
+            "none: one per core, 4 at most.",
+            "threads",
+        ),
     ] = None
     labels_cached_max: Annotated[int, Meta(ge=1), _about("Label states kept in memory.", "labels")] = 100_000
     heads_cached_max: Annotated[int, Meta(ge=1), _about("Answers to head queries kept in memory.", "heads")] = 10_000
