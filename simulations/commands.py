@@ -84,7 +84,7 @@ def swarm(  # noqa: PLR0913 - a command has as many options as it has
         _shrink(draw(failing[0]))
     if timeline:
         outcomes |= {seed: play(draw(seed), with_lines=True) for seed in failing or outcomes}
-    figures = _summary(outcomes, time.monotonic() - begun, as_json)
+    figures = _summary(outcomes, time.monotonic() - begun)
     if report is not None:
         _write_swarm(report, outcomes, figures, f"dnarc simulate swarm --start {start} --seeds {seeds}")
     _answer(
@@ -92,6 +92,7 @@ def swarm(  # noqa: PLR0913 - a command has as many options as it has
         as_json,
         timeline,
         lambda it: f"dnarc simulate swarm --start {it} --seeds 1 --timeline",
+        figures,
     )
 
 
@@ -111,8 +112,8 @@ def crowd(
     repeat = f"dnarc simulate crowd --nodes {nodes} --records {records} --seed {seed}"
     outcome = told.play(partial(play, plan), False, f"A crowd of {nodes}", repeat, "", plan)
     told.write()
-    _summary({outcome.seed: outcome}, time.monotonic() - begun, as_json)
-    _answer({outcome.seed: outcome}, as_json, False, lambda _: repeat)
+    figures = _summary({outcome.seed: outcome}, time.monotonic() - begun)
+    _answer({outcome.seed: outcome}, as_json, False, lambda _: repeat, figures)
 
 
 def mutants(
@@ -192,11 +193,11 @@ def _write_swarm(report: Path, outcomes: "dict[str, Outcome]", figures: dict[str
     write_report(report, swarm_page(outcomes, figures, repeat, told.runs[0]))
 
 
-def _summary(outcomes: "dict[str, Outcome]", seconds: float, as_json: bool) -> dict[str, Any]:
+def _summary(outcomes: "dict[str, Outcome]", seconds: float) -> dict[str, Any]:
     """What a swarm came to, all in all."""
     virtual_s = sum(outcome.virtual_s for outcome in outcomes.values())
     slowest = sorted(max(outcome.settled_s, default=0.0) for outcome in outcomes.values())
-    figures: dict[str, Any] = {
+    return {
         "runs": len(outcomes),
         "failing": sum(not outcome.is_good for outcome in outcomes.values()),
         "nodes": sum(outcome.nodes for outcome in outcomes.values()),
@@ -204,27 +205,31 @@ def _summary(outcomes: "dict[str, Outcome]", seconds: float, as_json: bool) -> d
         "commits": sum(outcome.commits for outcome in outcomes.values()),
         "hours in virtual time": round(virtual_s / 3600, 2),
         "seconds": round(seconds, 1),
-        "times faster than time": round(virtual_s / max(seconds, 0.001)),
+        "times faster than time": round(virtual_s / max(seconds, 0.001), 1),
         "seconds until one network, median": slowest[len(slowest) // 2],
         "seconds until one network, longest": slowest[-1],
     }
-    show(figures, as_json, lambda: table(("figure", "#value"), figures.items()))
-    return figures
 
 
-def _answer(outcomes: "dict[str, Outcome]", as_json: bool, timeline: bool, repeat: Any) -> None:
-    """Say how each was; leave with 1 where one failed."""
-    if outcomes:
-        show(outcomes, as_json, lambda: _render(outcomes, timeline, repeat))
+def _answer(
+    outcomes: "dict[str, Outcome]", as_json: bool, timeline: bool, repeat: Any, figures: dict[str, Any] | None = None
+) -> None:
+    """Say how each was, and before that what they came to; leave with 1 where one failed."""
+    value = outcomes if figures is None else figures | {"outcomes": outcomes}
+    show(value, as_json, lambda: _render(outcomes, timeline, repeat, figures))
     if any(not outcome.is_good for outcome in outcomes.values()):
         raise typer.Exit(1)
 
 
-def _render(outcomes: "dict[str, Outcome]", timeline: bool, repeat: Any) -> "RenderableType":
+def _render(
+    outcomes: "dict[str, Outcome]", timeline: bool, repeat: Any, figures: dict[str, Any] | None
+) -> "RenderableType":
     from rich.console import Group
 
     columns = ("run", "", "#machines", "#records", "#seconds", "digest")
-    parts: list[RenderableType] = []
+    parts: list[RenderableType] = [table(("figure", "#value"), figures.items())] if figures else []
+    if not outcomes:
+        return Group(*parts)
     if timeline:
         parts += [plain(line) for outcome in outcomes.values() for line in outcome.lines]
     rows: Sequence[Sequence[object]] = [

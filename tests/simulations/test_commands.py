@@ -45,6 +45,15 @@ def test_a_swarm_says_how_many_runs_held() -> None:
     assert json.loads(said)["failing"] == 0
 
 
+def test_figures_and_outcomes_are_one_json_value() -> None:
+    code, said = run("crowd", "--nodes", "2", "--records", "1", "--json")
+
+    answer = json.loads(said)
+    assert code == 0
+    assert answer["runs"] == 1
+    assert answer["outcomes"]["crowd 1"]["faults"] == []
+
+
 def test_a_plan_that_fails_ends_with_1_and_says_how_it_is_repeated(tmp_path: Path) -> None:
     """This one gives no time to a node that syncs every thousand seconds."""
     nodes = [NodePlan(name, settings={"sync_interval": 1_000.0}) for name in "ab"]
