@@ -9,8 +9,10 @@ PORT ?= 8080
 DATA ?= data
 SEEDS ?= 20
 
-# Drawn from what is committed, so that every change is tried with seeds that are new, and can be tried with them again.
-NEW_SEED ?= $(shell printf '%d' 0x$$(git rev-parse --short=7 'HEAD^{tree}' 2>/dev/null || echo 0))
+# Drawn from the program as it is committed, so that every change of it is tried with seeds that are new, and can be tried
+# with them again.
+NEW_SEED ?= $(shell printf '%d' 0x$$(git rev-parse HEAD:protocol HEAD:node HEAD:simulations 2>/dev/null | \
+	git hash-object --stdin 2>/dev/null | cut -c1-7))
 NEW_SEEDS_S ?= 60
 
 BIN := .venv/bin

@@ -6,6 +6,7 @@ order of decisions. When one fails, memory is ahead of the disk for good: nothin
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -116,9 +117,12 @@ class Commits:
             await self.enqueue(Decided())
 
     async def close(self) -> None:
-        """Make durable what was decided, then stop. Nothing may be decided after it."""
+        """Make durable what was decided, then stop. Nothing may be decided after it. Where the store fails even now,
+        `failed` says so, and whoever waits for a commit hears it.
+        """
         if not self._writer.done():
-            await self.drained()
+            with contextlib.suppress(ProtocolError):
+                await self.drained()
         self._writer.cancel()
         await asyncio.gather(self._writer, return_exceptions=True)
 

@@ -31,7 +31,8 @@ async def befall(cluster: Cluster, fault: Fault) -> None:
     await asyncio.sleep(max(0.0, fault.at_s + fault.for_s - loop.time()))
     await undo()
     for machine, backup in zip(machines, backups, strict=False):
-        await machine.power_cut()  # another fault may have started it meanwhile
+        while machine.is_on:  # another fault may have started it meanwhile, or does while it goes down
+            await machine.power_cut()
         cluster.restore(machine, backup)
     for machine in machines:
         with suppress(DiskError):  # another fault holds its disk: whatever ends that starts it

@@ -65,6 +65,11 @@ class Machine:
         self._serving: asyncio.Task[None] | None = None
 
     @property
+    def is_on(self) -> bool:
+        """Whether its node runs, or is being started."""
+        return self._serving is not None
+
+    @property
     def running(self) -> Node:
         assert self.node is not None, f"{self.name} is down"
         return self.node

@@ -52,9 +52,9 @@ async def _serve(settings: "Settings") -> None:
     try:
         print(node.url, flush=True)
         await asyncio.wait([stop, node.failed], return_when=asyncio.FIRST_COMPLETED)
-        failure = node.failed.exception() if node.failed.done() else None
     finally:
         await node.__aexit__(None, None, None)
+    failure = node.failed.exception() if node.failed.done() else None  # asked last, as the last commit may fail too
     if failure is not None:
         raise CommandError(Exit.MACHINE, "storage", f"the store failed: {failure}") from failure
 
