@@ -70,7 +70,7 @@ class ForwardJoin(msgspec.Struct, frozen=True, tag=True, gc=False):
 
 
 class Neighbour(msgspec.Struct, frozen=True, tag=True, gc=False):
-    """I want to be your neighbour. If it is urgent I have none."""
+    """I want to be your neighbour. If it is urgent I have hardly any."""
 
     is_urgent: bool
 

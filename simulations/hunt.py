@@ -85,14 +85,10 @@ def _first_failing(copy: Path, seeds: range) -> tuple[int, str] | None:
 
 def _play(seeds: range) -> tuple[int, str] | None:
     """In the copy: play these until one fails."""
-    from simulations.play import play
-    from simulations.swarm import draw
+    from simulations.seeds import play_seeds
 
-    for seed in seeds:
-        outcome = play(draw(seed))
-        if not outcome.is_good:
-            return seed, outcome.faults[0]
-    return None
+    failing = (outcome for outcome in play_seeds(seeds, jobs=1) if not outcome.is_good)
+    return next(((int(outcome.seed), outcome.faults[0]) for outcome in failing), None)
 
 
 if __name__ == "__main__":

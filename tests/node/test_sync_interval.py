@@ -12,6 +12,7 @@ from protocol.errors import Code, ProtocolError
 from tests.history import BOB, CAROL, DOMAIN
 from tests.node.links.network import until_held
 from tests.node.sync_network import (
+    Handler,
     answering,
     befriend,
     claims,
@@ -20,6 +21,17 @@ from tests.node.sync_network import (
     node_answer,
     running,
 )
+
+
+def holding(asked: asyncio.Event, end: asyncio.Event) -> Handler:
+    """A handler that tells that it was asked, and keeps its answer until the end."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        asked.set()
+        await end.wait()
+        return web.Response()
+
+    return handle
 
 
 async def test_peers_are_synced_at_the_interval_without_being_asked(tmp_path: Path) -> None:
@@ -54,13 +66,7 @@ async def test_a_peer_that_was_removed_is_left_alone(tmp_path: Path) -> None:
 
 async def test_who_waits_for_a_run_is_told_when_its_peer_is_removed(tmp_path: Path) -> None:
     asked, end = asyncio.Event(), asyncio.Event()
-
-    async def node(request: web.Request) -> web.StreamResponse:
-        asked.set()
-        await end.wait()
-        return web.Response()
-
-    async with running(tmp_path / "a") as a, false_peer({"/node": node}) as url:
+    async with running(tmp_path / "a") as a, false_peer({"/node": holding(asked, end)}) as url:
         await a.peers.put(Peer(url=url, pull=True))
         run = asyncio.create_task(a.sync.run("pull"))
         await asked.wait()
@@ -75,14 +81,8 @@ async def test_who_waits_for_a_run_is_told_when_its_peer_is_removed(tmp_path: Pa
 
 async def test_a_node_stops_at_once_in_the_middle_of_a_run(tmp_path: Path) -> None:
     asked, end = asyncio.Event(), asyncio.Event()
-
-    async def node(request: web.Request) -> web.StreamResponse:
-        asked.set()
-        await end.wait()
-        return web.Response()
-
     async with (
-        false_peer({"/node": node}) as url,
+        false_peer({"/node": holding(asked, end)}) as url,
         asyncio.timeout(10),
         running(tmp_path / "a", sync_interval=0.01, peer_timeout=100.0) as a,
     ):
