@@ -30,7 +30,7 @@ run: $(INSTALLED) ## run a node on http://127.0.0.1:8080, its store in ./data (P
 	$(BIN)/dnarc serve --port $(PORT) --data $(DATA)
 
 demo: $(INSTALLED) ## show three linked nodes: claims, a transfer, a kill, a conflict
-	$(BIN)/python -m simulations.demo
+	$(BIN)/python -m simulations.processes.demo
 
 test: $(INSTALLED) browser ## run every test
 	$(BIN)/python -m pytest

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import Progress, track
 from rich.table import Table
 
-from node.client import NodeClient
-from protocol.record import SignedRecord, make, sign
+from node.client.http import NodeClient
+from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
 
 DOMAIN = "example.org"

@@ -28,15 +28,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks import _report as report
 from benchmarks.ingest import raw_rate, run
-from node.arrivals import Origin, Submission
-from node.client import NodeClient
+from node.client.http import NodeClient
+from node.intake.arrivals import Origin, Submission
 from node.node import Node
 from node.settings import Settings
 from node.world import World
-from protocol.admission import Trust
-from protocol.messages import ITEM_OVERHEAD_BYTES
-from protocol.record import SignedRecord, make, sign
-from simulations.local import LocalNode, running
+from protocol.link.messages import ITEM_OVERHEAD_BYTES
+from protocol.records.admission import Trust
+from protocol.records.record import SignedRecord, make, sign
+from simulations.processes.process import LocalNode, running
 
 DIFFERENCES: Final = 100
 RAW_RECORDS: Final = 20_000

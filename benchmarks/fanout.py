@@ -29,8 +29,8 @@ from nacl.bindings import crypto_sign_open
 
 from benchmarks import _report as report
 from benchmarks.ingest import run
-from protocol.record import SignedRecord
-from simulations.local import LocalNode, running
+from protocol.records.record import SignedRecord
+from simulations.processes.process import LocalNode, running
 
 TIMEOUT_S: Final = 30.0
 FLOOR_EVERY: Final = 10

@@ -10,7 +10,7 @@ from random import Random
 from time import perf_counter
 
 from benchmarks import _report as report
-from protocol.index import Index, pack_key
+from protocol.sets.index import Index, pack_key
 
 OPERATIONS = 10_000
 RUNS = 5

@@ -23,13 +23,13 @@ import msgspec
 from nacl.bindings import crypto_sign_open
 
 from benchmarks import _report as report
-from node.arrivals import Origin, Submission
-from node.commits import Decided
+from node.intake.arrivals import Origin, Submission
+from node.intake.commits import Decided
 from node.node import Node
 from node.settings import Settings
-from protocol.admission import Trust
-from protocol.record import SignedRecord
-from simulations.local import running
+from protocol.records.admission import Trust
+from protocol.records.record import SignedRecord
+from simulations.processes.process import running
 
 RAW_THREADS = 2
 CHUNK_RECORDS = 64

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 import psutil
 
 from benchmarks import _report as report
-from node.client import path_of
+from node.client.http import path_of
 from node.http_api.answers import JSON_TYPE, LINES_TYPE
-from simulations.local import LocalNode, running
+from simulations.processes.process import LocalNode, running
 
 GROWTH_MB_MAX = 30.0
 LABEL = "diary"

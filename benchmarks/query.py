@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 from benchmarks import _report as report
 from benchmarks.ingest import run
-from node.client import path_of
-from simulations.local import first_line, running, stop
+from node.client.http import path_of
+from simulations.processes.process import first_line, running, stop
 
 LABELS = 1_000
 

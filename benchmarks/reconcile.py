@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import _report as report
-from protocol.index import Index, pack_key
-from protocol.reconcile import Initiator, Responder
+from protocol.sets.index import Index, pack_key
+from protocol.sets.negentropy import Initiator, Responder
 
 DIFFERENCES = 100
 FRAME_BYTES_MAX = 65_536

@@ -10,8 +10,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from node.sqlite_store.copying import copy
-from node.store import StoreError
+from node.store.contract import StoreError
+from node.store.sqlite.copying import copy
 
 SECRETS: Final = ("node.key", "admin-token")
 

@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
-from node.sqlite_store import SqliteStore
-from node.store import Store
+from node.store.contract import Store
+from node.store.sqlite import SqliteStore
 
 TokenBytes = Callable[[int], bytes]
 """Gives so many bytes that nobody can guess."""

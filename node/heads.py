@@ -9,8 +9,8 @@ from collections import OrderedDict
 
 import msgspec
 
-from node.store import LabelKey, Store
-from protocol.record import SignedRecord
+from node.store.contract import LabelKey, Store
+from protocol.records.record import SignedRecord
 
 
 class Head(msgspec.Struct, frozen=True):

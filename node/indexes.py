@@ -7,9 +7,9 @@ enters when its commit has returned, never before, so whatever an index names ca
 from collections.abc import Iterable
 from typing import Self
 
-from node.store import Store
-from protocol.index import TIMESTAMP_BYTES, Index
-from protocol.record import Record
+from node.store.contract import Store
+from protocol.records.record import Record
+from protocol.sets.index import TIMESTAMP_BYTES, Index
 
 
 class Indexes:

@@ -12,22 +12,23 @@ from typing import Self
 
 import structlog
 
-from node import health, http_api
-from node.commits import Commits
-from node.convergence import Convergence
+from node import http_api
 from node.disk import CannotStartError
-from node.exposition import registry_of
 from node.heads import Heads
+from node.http_sync.schedule import Sync
 from node.indexes import Indexes
-from node.ingest import Ingest
+from node.intake.commits import Commits
+from node.intake.ingest import Ingest
 from node.links import Links
-from node.links.tasks import Tasks
-from node.metrics import Traffic
+from node.monitoring import health
+from node.monitoring.convergence import Convergence
+from node.monitoring.exposition import registry_of
+from node.monitoring.metrics import Traffic
 from node.peers import Peers
 from node.settings import Settings
-from node.store import Store
+from node.store.contract import Store
 from node.streams import Streams
-from node.sync import Sync
+from node.tasks import Tasks
 from node.tls import client_context
 from node.world import World
 from protocol.signing import SEED_BYTES, SigningKey, differing_edges

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 from yarl import URL
 
-from node.store import Peer, Store
+from node.store.contract import Peer, Store
 from protocol.errors import Code, ProtocolError
 from protocol.signing import is_key
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, inspect
 
-from protocol.record import is_domain
+from protocol.records.record import is_domain
 
 PREFIX: Final = "DNARC_"
 

@@ -7,7 +7,7 @@ import typer
 
 from simulations.broadcast.command import broadcast
 from simulations.commands import crowd, mutants, play_file, scenario, swarm
-from simulations.fleet_command import local
+from simulations.processes.command import local
 
 app = typer.Typer(help="Run many nodes: what a network of them does.", no_args_is_help=True)
 

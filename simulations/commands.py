@@ -20,8 +20,8 @@ from simulations.report.files import ReportFile, Told, check_report, write_repor
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from simulations.outcome import Outcome
-    from simulations.plan import Plan
+    from simulations.swarm.outcome import Outcome
+    from simulations.swarm.plan import Plan
 
 Seed = Annotated[int, typer.Option(min=0, help="What chance begins with.")]
 Timeline = Annotated[bool, typer.Option("--timeline", help="Show all that happened, line by line.")]
@@ -67,9 +67,9 @@ def swarm(  # noqa: PLR0913 - a command has as many options as it has
     as_json: AsJson = False,
 ) -> None:
     """Play runs in which everything is drawn by chance: machines, ties, faults, users honest and hostile."""
-    from simulations.play import play
-    from simulations.seeds import play_seeds
-    from simulations.swarm import draw
+    from simulations.swarm.draw import draw
+    from simulations.swarm.play import play
+    from simulations.swarm.seeds import play_seeds
 
     check_report(report)
     begun = time.monotonic()
@@ -104,8 +104,8 @@ def crowd(
     as_json: AsJson = False,
 ) -> None:
     """Play many real nodes at once, parted for a third of the time, and say how fast virtual time passes."""
-    from simulations.crowd import crowd as draw_crowd
-    from simulations.play import play
+    from simulations.swarm.crowd import crowd as draw_crowd
+    from simulations.swarm.play import play
 
     check_report(report)
     begun, plan, told = time.monotonic(), draw_crowd(nodes, records, seed), Told(report)
@@ -122,8 +122,8 @@ def mutants(
     as_json: AsJson = False,
 ) -> None:
     """Plant faults in copies of the program, and say after how many seeds the swarm finds each."""
-    from simulations.hunt import hunt
-    from simulations.mutants import MUTANTS
+    from simulations.swarm.hunt import hunt
+    from simulations.swarm.mutants import MUTANTS
 
     chosen = [mutant for mutant in MUTANTS if only in (None, mutant.name)]
     if not chosen:
@@ -149,8 +149,8 @@ def play_file(
     """Play one plan from a file."""
     import msgspec
 
-    from simulations.plan import Plan
-    from simulations.play import play
+    from simulations.swarm.plan import Plan
+    from simulations.swarm.play import play
 
     try:
         plan = msgspec.json.decode(file.read_bytes(), type=Plan)
@@ -164,8 +164,8 @@ def play_file(
 
 
 def _shrink(plan: "Plan") -> None:
-    from simulations.play import play
-    from simulations.shrink import TRIES_MAX, Shrinker
+    from simulations.swarm.play import play
+    from simulations.swarm.shrink import TRIES_MAX, Shrinker
 
     with progress(f"making seed {plan.seed} smaller", TRIES_MAX) as advance:
 
@@ -183,9 +183,9 @@ def _shrink(plan: "Plan") -> None:
 
 def _write_swarm(report: Path, outcomes: "dict[str, Outcome]", figures: dict[str, Any], repeat: str) -> None:
     """About all of them; the run that is told at length is played again."""
-    from simulations.play import play
     from simulations.report.runs import most_telling, swarm_page
-    from simulations.swarm import draw
+    from simulations.swarm.draw import draw
+    from simulations.swarm.play import play
 
     seed = most_telling(outcomes.values()).seed
     plan, told = draw(seed), Told(report)

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from protocol.record import Record, SignedRecord, make, sign
+from protocol.records.record import Record, SignedRecord, make, sign
 from protocol.signing import SigningKey
 
 ALICE = SigningKey(b"alice".ljust(32, b"."))

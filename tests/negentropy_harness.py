@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from protocol.errors import ProtocolError
-from protocol.index import ID_BYTES, Index, pack_key
-from protocol.reconcile import FRAME_BYTES_MIN, Initiator, Responder
-from protocol.varint import VARINT_MAX
+from protocol.sets.index import ID_BYTES, Index, pack_key
+from protocol.sets.negentropy import FRAME_BYTES_MIN, Initiator, Responder
+from protocol.sets.varint import VARINT_MAX
 
 
 class Harness:

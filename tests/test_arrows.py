@@ -11,47 +11,47 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.paths import ROOT
 
 # From the lowest to the highest. Every module of `protocol` has its place here, a new one before it is written.
 PROTOCOL_ORDER = (
     "limits",
     "errors",
-    "varint",
-    "canonical",
     "signing",
-    "push",
-    "record",
-    "replay",
-    "admission",
-    "change",
-    "index",
-    "catch_up",
-    "reconcile",
-    "patience",
-    "wants",
-    "branch",
-    "gossip",
-    "membership",
-    "messages",
-    "terms",
-    "orders",
-    "handshake",
-    "deadlines",
-    "remembered",
-    "cursors",
-    "in_flight",
-    "waiting",
-    "outflow",
-    "inflow",
-    "reconciling",
-    "status",
-    "comparing",
-    "catching_up",
-    "repairing",
-    "session",
-    "link",
-    "quota",
+    "records.canonical",
+    "records.push",
+    "records.record",
+    "records.replay",
+    "records.admission",
+    "records.change",
+    "records.quota",
+    "sets.varint",
+    "sets.index",
+    "sets.walk",
+    "sets.negentropy",
+    "gossip.timing",
+    "gossip.missing",
+    "gossip.tree_link",
+    "gossip.plumtree",
+    "gossip.hyparview",
+    "link.messages",
+    "link.terms",
+    "link.orders",
+    "link.handshake",
+    "link.deadlines",
+    "link.recent_ids",
+    "link.cursors",
+    "link.in_flight",
+    "link.send_queues",
+    "link.sender",
+    "link.receiver",
+    "link.reconciliation",
+    "link.status",
+    "link.comparing",
+    "link.passes",
+    "link.repair",
+    "link.session",
+    "link.link",
 )
 
 # Package -> the packages of this project that it may import. Those not named here, tests and benchmarks, import all.
@@ -97,10 +97,10 @@ PURE = (
 # Library -> the modules of the program that may import it. SQL stays in the store, so that another store can take its
 # place. Only PyNaCl ever decides about a signature: tests alone use another library.
 CONFINED = {
-    "aiosqlite": ("node.sqlite_store",),
+    "aiosqlite": ("node.store.sqlite",),
     "cryptography": (),
     "matplotlib": ("simulations",),
-    "sqlite3": ("node.sqlite_store", "simulations.storage"),
+    "sqlite3": ("node.store.sqlite", "simulations.world.disk"),
     "typer": ("node.cli", "simulations"),
 }
 
@@ -153,9 +153,10 @@ def fault_of_arrow(module: str, name: str, package: str, target: str) -> str | N
 
 
 def height(name: str) -> int:
-    """The place of a name's module in `protocol`; the package itself, and what has no place, stands above all."""
-    part = [*name.split("."), ""][1]
-    return PROTOCOL_ORDER.index(part) if part in PROTOCOL_ORDER else len(PROTOCOL_ORDER)
+    """The place of a name's module in `protocol`; a package itself, and what has no place, stands above all."""
+    within = name.removeprefix("protocol.")
+    places = (place for place, part in enumerate(PROTOCOL_ORDER) if is_within(within, (part,)))
+    return next(places, len(PROTOCOL_ORDER))
 
 
 def is_within(name: str, prefixes: tuple[str, ...]) -> bool:
@@ -178,48 +179,49 @@ def test_every_import_follows_the_arrows(path: Path) -> None:
 
 
 def test_every_module_of_protocol_has_its_place_in_the_order() -> None:
-    modules = {path.stem for path in (ROOT / "protocol").rglob("*.py")} - {"__init__"}
+    paths = [path for path in (ROOT / "protocol").rglob("*.py") if path.stem != "__init__"]
+    modules = {module_name(path).removeprefix("protocol.") for path in paths}
 
     assert modules, "the checkout has a protocol package"
     assert modules - set(PROTOCOL_ORDER) == set()
 
 
 BROKEN = [
-    ("protocol.record", "import asyncio", "protocol is pure and may not import asyncio"),
-    ("protocol.record", "import time as clock", "protocol is pure and may not import time"),
-    ("protocol.record", "import os.path", "protocol is pure and may not import os.path"),
-    ("protocol.record", "from pathlib import Path", "protocol is pure and may not import pathlib.Path"),
-    ("protocol.record", "import random", "protocol is pure and may not import random"),
-    ("protocol.record", "from random import choice", "protocol is pure and may not import random.choice"),
-    ("protocol.record", "import nacl.utils", "protocol is pure and may not import nacl.utils"),
-    ("protocol.record", "import jsonschema_rs", "protocol is pure and may not import jsonschema_rs"),
-    ("protocol.record", "import node.store", "protocol may not import node"),
+    ("protocol.records.record", "import asyncio", "protocol is pure and may not import asyncio"),
+    ("protocol.records.record", "import time as clock", "protocol is pure and may not import time"),
+    ("protocol.records.record", "import os.path", "protocol is pure and may not import os.path"),
+    ("protocol.records.record", "from pathlib import Path", "protocol is pure and may not import pathlib.Path"),
+    ("protocol.records.record", "import random", "protocol is pure and may not import random"),
+    ("protocol.records.record", "from random import choice", "protocol is pure and may not import random.choice"),
+    ("protocol.records.record", "import nacl.utils", "protocol is pure and may not import nacl.utils"),
+    ("protocol.records.record", "import jsonschema_rs", "protocol is pure and may not import jsonschema_rs"),
+    ("protocol.records.record", "import node.store", "protocol may not import node"),
     (
-        "protocol.record",
-        "from protocol.replay import replay",
-        "protocol.record may import only what is below it, and protocol.replay.replay is not",
+        "protocol.records.record",
+        "from protocol.records.replay import replay",
+        "protocol.records.record may import only what is below it, and protocol.records.replay.replay is not",
     ),
     (
-        "protocol.record",
+        "protocol.records.record",
         "from .replay import replay",
-        "protocol.record may import only what is below it, and protocol.replay.replay is not",
+        "protocol.records.record may import only what is below it, and protocol.records.replay.replay is not",
     ),
     (
-        "protocol.record",
-        "from protocol import Record",
-        "protocol.record may import only what is below it, and protocol.Record is not",
+        "protocol.records.record",
+        "from protocol.records import Record",
+        "protocol.records.record may import only what is below it, and protocol.records.Record is not",
     ),
     (
-        "protocol.record",
+        "protocol.records.record",
         "from . import record",
-        "protocol.record may import only what is below it, and protocol.record is not",
+        "protocol.records.record may import only what is below it, and protocol.records.record is not",
     ),
-    ("node.ingest", "from simulations.network import Network", "node may not import simulations"),
-    ("node.ingest", "import tests.builders", "node may not import tests"),
+    ("node.intake.ingest", "from simulations.world.network import Network", "node may not import simulations"),
+    ("node.intake.ingest", "import tests.builders", "node may not import tests"),
     ("node.http_api", "import sqlite3", "sqlite3 is not to be imported here"),
-    ("node.sqlite_store_of_another", "import sqlite3", "sqlite3 is not to be imported here"),
-    ("node.ingest", "from cryptography import x509", "cryptography is not to be imported here"),
-    ("simulations.swarm", "import benchmarks.ingest", "simulations may not import benchmarks"),
+    ("node.store.sqlite_of_another", "import sqlite3", "sqlite3 is not to be imported here"),
+    ("node.intake.ingest", "from cryptography import x509", "cryptography is not to be imported here"),
+    ("simulations.swarm.draw", "import benchmarks.ingest", "simulations may not import benchmarks"),
 ]
 
 
@@ -233,19 +235,19 @@ def test_an_import_against_the_arrows_is_found(module: str, source: str, fault: 
 
 
 FOLLOWING = [
-    ("protocol.replay", "from protocol.record import Record"),
-    ("protocol.replay", "from . import errors, record"),
-    ("protocol.gossip", "from random import Random"),
-    ("protocol.canonical", "from collections.abc import Iterator"),
+    ("protocol.records.replay", "from protocol.records.record import Record"),
+    ("protocol.records.replay", "from . import canonical, record"),
+    ("protocol.gossip.plumtree", "from random import Random"),
+    ("protocol.records.canonical", "from collections.abc import Iterator"),
     ("protocol.signing", "import nacl.bindings"),
-    ("node.ingest", "from protocol.replay import replay"),
-    ("node.ingest", "import asyncio, random, time"),
+    ("node.intake.ingest", "from protocol.records.replay import replay"),
+    ("node.intake.ingest", "import asyncio, random, time"),
     ("node.cli.serve", "from ..node import Node"),
     ("node.cli.__init__", "from .serve import app"),
-    ("node.sqlite_store", "import aiosqlite, sqlite3"),
-    ("node.sqlite_store.schema", "import sqlite3"),
-    ("simulations.cluster", "from node.node import Node"),
-    ("tests.protocol.test_record", "import cryptography, random, simulations.cluster"),
+    ("node.store.sqlite", "import aiosqlite, sqlite3"),
+    ("node.store.sqlite.schema", "import sqlite3"),
+    ("simulations.cast.cluster", "from node.node import Node"),
+    ("tests.protocol.test_record", "import cryptography, random, simulations.cast.cluster"),
 ]
 
 

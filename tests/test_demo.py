@@ -4,11 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from tests.paths import ROOT
 
 
 def test_the_demo_ends_with_the_same_answer_from_three_nodes_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "simulations.demo"]
+    command = [sys.executable, "-m", "simulations.processes.demo"]
 
     done = subprocess.run(
         command, cwd=ROOT, env={"TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=150, check=False

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from node.exposition import FAMILIES
+from node.monitoring.exposition import FAMILIES
 from node.settings import describe
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
 UNIT = DEPLOY / "dnarc.service"
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")

@@ -5,16 +5,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from random import Random
 
 import pytest
 
 from protocol.errors import ProtocolError
-from protocol.index import Index, pack_key
+from protocol.sets.index import Index, pack_key
 from tests.negentropy_harness import Harness
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 ID = "ee" * 32
 
 

@@ -12,9 +12,10 @@ import pytest
 from node.cli.config import markdown_table as table_of_settings
 from node.cli.failures import Exit
 from node.settings import describe
-from simulations.local import LocalNode, running
+from simulations.processes.process import LocalNode, running
+from tests.paths import ROOT
 
-PAGE = (Path(__file__).parent.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 BIN = Path(sys.executable).parent
 TIMEOUT_S = 60
 
@@ -103,7 +104,7 @@ def test_every_page_and_file_that_the_page_links_to_is_there() -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", PAGE)
 
     assert len(links) > 5
-    assert [link for link in links if not (Path(__file__).parent.parent / "docs" / link).exists()] == []
+    assert [link for link in links if not (ROOT / "docs" / link).exists()] == []
 
 
 def test_every_command_that_the_page_names_exists() -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import aiohttp
 
-from node.sqlite_store import SqliteStore
-from protocol.record import SignedRecord
-from protocol.replay import replay
+from node.store.sqlite import SqliteStore
+from protocol.records.record import SignedRecord
+from protocol.records.replay import replay
 from tests.history import ALICE, DOMAIN, claim, signed
 
 RECORDS = 10_000

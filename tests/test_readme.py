@@ -13,10 +13,10 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from simulations.local import LocalNode, running
+from simulations.processes.process import LocalNode, running
 from tests.node.cli.test_examples import command_of
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
@@ -74,7 +74,7 @@ def test_a_claim_made_by_the_webcrypto_of_node_js_is_accepted(node: LocalNode, t
 def test_every_page_that_the_readme_links_to_is_there() -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", README)
 
-    missing = [link for link in links if not (Path(__file__).parent.parent / link).exists()]
+    missing = [link for link in links if not (ROOT / link).exists()]
 
     assert links
     assert missing == []

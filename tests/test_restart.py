@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import pytest
 
-from simulations.local import LocalNode, running
+from simulations.processes.process import LocalNode, running
 from tests.history import DOMAIN
-from tests.node.sync_network import claims, give
-from tests.node.sync_network import running as filling
+from tests.node.http_sync.sync_network import claims, give
+from tests.node.http_sync.sync_network import running as filling
 
 RECORDS: Final = 6_000
 IN_THE_MIDDLE: Final = 256

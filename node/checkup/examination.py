@@ -10,11 +10,11 @@ import msgspec
 from node.checkup import exposure, folder, machine, neighbours, running
 from node.checkup.finding import Finding, fail, ok, warn
 from node.checkup.neighbours import Answer
-from node.client import NodeClient, Unreachable
-from node.figures import Figures
+from node.client.figures import Figures
+from node.client.http import NodeClient, Unreachable
 from node.settings import Settings
-from node.sqlite_store import inspection
-from node.store import Peer, StoreError
+from node.store.contract import Peer, StoreError
+from node.store.sqlite import inspection
 from protocol.signing import SEED_BYTES, SigningKey
 
 _HIDDEN = ":***@"

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 from node.checkup.finding import Finding, fail, ok, warn
 from node.disk import store_bytes
-from node.health import LOG_BYTES_WARNED
+from node.monitoring.health import LOG_BYTES_WARNED
 from node.peers import hidden
-from node.sqlite_store import inspection
-from node.sqlite_store.inspection import Inspection
-from node.store import StoreError
+from node.store.contract import StoreError
+from node.store.sqlite import inspection
+from node.store.sqlite.inspection import Inspection
 
 _SECRETS: Final = ("node.key", "admin-token")
 _OTHERS_MAY_READ: Final = 0o077

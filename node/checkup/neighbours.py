@@ -15,9 +15,9 @@ from typing import Any, Final
 import msgspec
 
 from node.checkup.finding import Finding, fail, ok, warn
-from node.client import NodeClient, NodeError, Unreachable
+from node.client.http import NodeClient, NodeError, Unreachable
 from node.peers import hidden
-from node.store import Peer
+from node.store.contract import Peer
 
 TIMEOUT_S: Final = 10.0
 AT_ONCE: Final = 16

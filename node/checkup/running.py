@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from node.checkup.finding import Finding, fail, ok, warn
-from node.figures import Figures
+from node.client.figures import Figures
 from node.settings import FILES_BESIDES
 
 QUEUE_WARNED: Final = 0.9

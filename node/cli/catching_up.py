@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from node.client import NodeClient
+    from node.client.http import NodeClient
 
 LOOK_EVERY_S: Final = 0.25
 
@@ -36,7 +36,7 @@ def caught_up(peers: list[dict[str, Any]]) -> tuple[int, int]:
 
 def _watch(open_client: "Callable[[], NodeClient]", is_over: threading.Event) -> None:
     from node.cli.progress import gauge
-    from node.client import NodeError, Unreachable
+    from node.client.http import NodeError, Unreachable
 
     with open_client() as client, gauge("catching up") as show:
         while not is_over.wait(LOOK_EVERY_S):

@@ -20,8 +20,8 @@ from node.cli.keys import open_key
 from node.cli.options import DEFAULT_NODE, AsJson, Authority, Domain, Key, Label, NodeUrl, connect
 
 if TYPE_CHECKING:
-    from node.client import NodeClient
-    from protocol.record import SignedRecord
+    from node.client.http import NodeClient
+    from protocol.records.record import SignedRecord
     from protocol.signing import SigningKey
 
 OWN_KEYS: Final = ("domain", "label", "signedby", "timestamp", "newowner", "prev")
@@ -118,7 +118,7 @@ def parse_value(text: str) -> Any:
 
 def read_object(file: str) -> Content:
     """The JSON object in a file, `-` for stdin. Raises: CommandError: it cannot be read, or is no object of I-JSON."""
-    from protocol.canonical import canonicalise
+    from protocol.records.canonical import canonicalise
 
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
@@ -136,7 +136,7 @@ def fetch_head(client: "NodeClient", domain: str, label: str) -> "SignedRecord |
     Raises:
         CommandError: the node shows a head that nobody signed.
     """
-    from node.client import path_of, signed_records
+    from node.client.http import path_of, signed_records
 
     answer = client.ask("GET", path_of("claims", domain, label))
     if answer.status == 404:
@@ -171,7 +171,7 @@ def _publish(
 
 def follow(head: "SignedRecord | None", key: "SigningKey", content: Content, now: int) -> "SignedRecord":
     """The record with this content that comes next, signed. Raises: ProtocolError: that is no record."""
-    from protocol.record import make, sign
+    from protocol.records.record import make, sign
 
     after = 0 if head is None else head.record.timestamp + 1
     fields = content | {"signedby": key.public, "timestamp": max(now, after)}
@@ -182,7 +182,7 @@ def _put(client: "NodeClient", signed: "SignedRecord") -> dict[str, Any]:
     """What the node says of the record: every answer about it is a dict under its signature, refusals too."""
     import msgspec
 
-    from node.client import path_of
+    from node.client.http import path_of
 
     answer = client.ask("PUT", path_of("claims", signed.signature), body=signed.record.canonical)
     try:

@@ -21,7 +21,7 @@ from node.cli.screen import plain, show
 from node.cli.verify import Entry
 
 if TYPE_CHECKING:
-    from node.client import NodeClient
+    from node.client.http import NodeClient
 
 STEP: Final = 500
 """Records between two movements of the bar."""
@@ -110,7 +110,7 @@ def backwards(source: IO[bytes], end: int) -> Iterator[bytes]:
 
 def _copy(client: "NodeClient", domain: str | None, place: Place, out: IO[bytes]) -> int:
     """Append what is new from the place on. Returns how many records that were."""
-    from node.client import path_of
+    from node.client.http import path_of
 
     path = path_of("claims", *([] if domain is None else [domain]))
     written = 0

@@ -62,10 +62,10 @@ def usage(detail: str, remedy: str | None = None) -> CommandError:
 
 def describe(error: Exception) -> CommandError | None:
     """The failure behind an error; None where only we can mend it."""
-    from node.client import NodeError, Unreachable
-    from node.keyfile import KeyfileError
+    from node.client.http import NodeError, Unreachable
+    from node.client.keyfile import KeyfileError
     from node.settings import SettingsError
-    from node.store import StoreError
+    from node.store.contract import StoreError
     from protocol.errors import ProtocolError
 
     match error:

@@ -23,7 +23,7 @@ from node.cli.verify import LINE_BYTES_MAX, Entry
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from node.client import NodeClient
+    from node.client.http import NodeClient
 
 BATCH_RECORDS_MAX: Final = 1_000
 BATCH_BYTES_MAX: Final = 8 * 2**20
@@ -133,7 +133,7 @@ def _read(line: bytes, file: Path, offset: int) -> Entry:
 
 def _put(client: "NodeClient", batch: Batch) -> dict[str, dict[str, Any]]:
     """What the node says of each record of a batch; while it has no room, wait as long as it asks for."""
-    from node.client import Answer, refusal
+    from node.client.http import Answer, refusal
 
     body = msgspec.json.encode(batch.entries)
     answer = Answer(0, {}, b"")

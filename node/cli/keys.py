@@ -25,8 +25,8 @@ def keygen(
     as_json: AsJson = False,
 ) -> None:
     """Make a signing key in a new file that only you may read."""
-    from node import keyfile
     from node.cli.screen import plain, show
+    from node.client import keyfile
 
     words = _new_passphrase() if passphrase else None
     key = keyfile.create(file, words)
@@ -36,8 +36,8 @@ def keygen(
 
 def open_key(path: Path) -> "SigningKey":
     """The key in the file. Raises: KeyfileError."""
-    from node import keyfile
     from node.cli.screen import warn
+    from node.client import keyfile
 
     key = keyfile.load(path, _asker(path))
     if keyfile.is_exposed(path):

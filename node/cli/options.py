@@ -8,7 +8,7 @@ import typer
 from node.cli.failures import usage
 
 if TYPE_CHECKING:
-    from node.client import NodeClient
+    from node.client.http import NodeClient
 
 DEFAULT_NODE: Final = "http://127.0.0.1:8080"
 
@@ -51,7 +51,7 @@ def connect(
     url: str, authority: Path | None, token: str | None = None, timeout_s: float = CLIENT_TIMEOUT_S
 ) -> "NodeClient":
     """A client of that node. Raises: CommandError: that is no URL. SettingsError: the authority cannot be read."""
-    from node.client import NodeClient
+    from node.client.http import NodeClient
 
     try:
         return NodeClient(url, token, timeout_s, authority)

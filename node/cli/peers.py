@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import TypeVar
 
-    from node.client import NodeClient
+    from node.client.http import NodeClient
     from node.peers import Peers
-    from node.store import Peer
+    from node.store.contract import Peer
 
     Result = TypeVar("Result")
 
@@ -54,7 +54,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add a peer, or replace the one of the same URL. With --data DIR it also works while no node runs."""
-    from node.store import Peer
+    from node.store.contract import Peer
 
     if url is None and key is None:
         raise usage("a peer has a URL, or --key where it only dials us")
@@ -143,7 +143,7 @@ def _over_http(
     Raises:
         CommandError, NodeError, Unreachable.
     """
-    from node.client import Unreachable
+    from node.client.http import Unreachable
 
     can_do_without = data is not None and (data / "dnarc.db").exists()
     if data is not None and not can_do_without:
@@ -161,7 +161,7 @@ def _over_http(
 async def _in_store(data: Path, work: "Callable[[Peers], Awaitable[Result]]") -> "Result":
     """Work on the table without a node; one that runs after all notices it within seconds."""
     from node.peers import Peers
-    from node.sqlite_store import SqliteStore
+    from node.store.sqlite import SqliteStore
 
     store = await SqliteStore.open(data / "dnarc.db")
     try:

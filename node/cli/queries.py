@@ -17,9 +17,9 @@ from node.cli.screen import compact, moment, plain, safe, short, show, table
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from node.client import NodeClient
-    from protocol.record import SignedRecord
-    from protocol.replay import Judged, Replay
+    from node.client.http import NodeClient
+    from protocol.records.record import SignedRecord
+    from protocol.records.replay import Judged, Replay
 
 OPTIONAL_LABEL = Annotated[str | None, typer.Argument(metavar="[LABEL]", help="One label; without it, all of them.")]
 
@@ -53,7 +53,7 @@ def get(
     as_json: AsJson = False,
 ) -> None:
     """Show the head of a label, or of every label of a domain. JSON: {signature: record}."""
-    from node.client import path_of, signed_records
+    from node.client.http import path_of, signed_records
 
     with connect(node, tls_ca) as client:
         answer = client.ask("GET", path_of("claims", domain, *([] if label is None else [label])))
@@ -78,7 +78,7 @@ def why(
     domain: Domain, label: Label, node: NodeUrl = DEFAULT_NODE, tls_ca: Authority = None, as_json: AsJson = False
 ) -> None:
     """Replay a label here, and say of each record why it won or lost."""
-    from protocol.replay import replay
+    from protocol.records.replay import replay
 
     past = _fetch_history(connect(node, tls_ca), domain, label)
     records = _proven(node, past)
@@ -103,7 +103,7 @@ def domains(node: NodeUrl = DEFAULT_NODE, tls_ca: Authority = None, as_json: AsJ
 
 
 def _fetch_history(client: "NodeClient", domain: str, label: str) -> History:
-    from node.client import Unreachable, path_of
+    from node.client.http import Unreachable, path_of
 
     with client:
         answer = client.ask("GET", path_of("claims", domain, label, "history"))
@@ -116,7 +116,7 @@ def _fetch_history(client: "NodeClient", domain: str, label: str) -> History:
 
 def _proven(node: str, past: History) -> list["SignedRecord"]:
     """The records, each of this label and signed. Raises: CommandError: one is not."""
-    from protocol.record import SignedRecord, check_signature_spelling, decode
+    from protocol.records.record import SignedRecord, check_signature_spelling, decode
 
     proven = []
     for each in past.records:
@@ -130,7 +130,7 @@ def _proven(node: str, past: History) -> list["SignedRecord"]:
 
 
 def _explained(past: History, replayed: "Replay", differing: list[str]) -> dict[str, Any]:
-    from protocol.replay import REASONS
+    from protocol.records.replay import REASONS
 
     tip = replayed.state.tip
     return {
@@ -182,7 +182,7 @@ def _headline(each: "Judged", is_head: bool) -> "RenderableType":
 
 
 def _because(each: "Judged") -> str:
-    from protocol.replay import REASONS
+    from protocol.records.replay import REASONS
 
     after = f" (judged after {short(each.tip)})" if each.tip else ""
     return REASONS[each.verdict] + after

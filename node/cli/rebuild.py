@@ -1,7 +1,7 @@
 """`dnarc rebuild`: verdicts, heads, indexes and the last events, made again from the records alone.
 
 It works on a folder that no node runs on, proves what is there equal to what the records say, or says what differed and
-repairs it. See `node.sqlite_store.rebuilding` for what follows from what.
+repairs it. See `node.store.sqlite.rebuilding` for what follows from what.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from node.cli.screen import plain, show, table
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from node.sqlite_store.rebuilding import Rebuilt
+    from node.store.sqlite.rebuilding import Rebuilt
 
 SHOWN_MAX = 50
 """Differences in a table; JSON has up to a thousand."""
@@ -39,7 +39,7 @@ def rebuild(
     head, one more event says so.
     """
     from node.disk import CannotStartError, LocalDisk
-    from node.sqlite_store import rebuilding
+    from node.store.sqlite import rebuilding
 
     path = data / "dnarc.db"
     if not path.exists():

@@ -13,8 +13,8 @@ from node.cli.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
 from node.cli.screen import show
 
 if TYPE_CHECKING:
-    from node.client import NodeClient
-    from node.watching import Listener
+    from node.client.http import NodeClient
+    from node.client.watching import Listener
 
 MOMENTS_MAX = 120
 """Rates that are remembered for the curve."""
@@ -33,7 +33,7 @@ def top(
     """
     from rich.console import Console
 
-    from node.watching import Listener
+    from node.client.watching import Listener
 
     with connect(node, tls_ca) as client:
         if as_json or not Console().is_terminal:
@@ -44,7 +44,7 @@ def top(
 
 def _once(client: "NodeClient", interval_s: float, as_json: bool) -> None:
     from node.cli.top_screen import drawn
-    from node.watching import Watcher, newest
+    from node.client.watching import Watcher, newest
 
     watcher = Watcher(client)
     time.sleep(interval_s)
@@ -58,8 +58,8 @@ def _live(client: "NodeClient", listener: "Listener", interval_s: float) -> None
     from rich.live import Live
 
     from node.cli.top_screen import drawn, without_answer
-    from node.client import NodeError, Unreachable
-    from node.watching import Watcher, newest
+    from node.client.http import NodeError, Unreachable
+    from node.client.watching import Watcher, newest
 
     watcher = Watcher(client)
     found = newest(client)

@@ -16,7 +16,7 @@ from node.cli.screen import moment, plain, short
 if TYPE_CHECKING:
     from rich.console import JustifyMethod, RenderableType
 
-    from node.watching import Newest, PeerSeen, Snapshot
+    from node.client.watching import Newest, PeerSeen, Snapshot
 
 NEWEST_SHOWN_MAX: Final = 12
 PEERS_SHOWN_MAX: Final = 20

@@ -120,7 +120,7 @@ def _check_all(piece: list[tuple[int, bytes | Entry]]) -> list[Bad | None]:
 def check(number: int, entry: bytes | Entry) -> Bad | None:
     """What is wrong with an entry, None where its record is valid."""
     from protocol.errors import Code, ProtocolError
-    from protocol.record import SignedRecord, check_signature_spelling, decode
+    from protocol.records.record import SignedRecord, check_signature_spelling, decode
 
     try:
         read = msgspec.json.decode(entry, type=Entry) if isinstance(entry, bytes) else entry

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from node.following import Event, Following
-    from protocol.record import SignedRecord
+    from node.client.following import Event, Following
+    from protocol.records.record import SignedRecord
 
 _NOT_THE_CLAIM = ("domain", "label", "signedby", "timestamp", "newowner", "prev")
 
@@ -41,7 +41,7 @@ def watch(
     as_json: AsJson = False,
 ) -> None:
     """Show what is accepted or taken back, as it happens. Ctrl-C ends it. JSON: one event a line."""
-    from node.following import Following
+    from node.client.following import Following
 
     names = [("domain", name) for name in domain or ()] + [("label", name) for name in label or ()]
     is_for_people = sys.stdout.isatty() and not as_json

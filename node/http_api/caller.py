@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from node.arrivals import Origin
-from protocol.admission import Trust
+from node.intake.arrivals import Origin
 from protocol.errors import Code, ProtocolError
-from protocol.push import PUSH_HEADER, check_push
+from protocol.records.admission import Trust
+from protocol.records.push import PUSH_HEADER, check_push
 
 if TYPE_CHECKING:
     from node.node import Node

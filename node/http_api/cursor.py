@@ -9,10 +9,10 @@ import binascii
 
 import msgspec
 
-from node.store import LabelKey
+from node.store.contract import LabelKey
 from protocol.errors import Code, ProtocolError
-from protocol.index import KEY_BYTES
-from protocol.record import is_domain, is_label
+from protocol.records.record import is_domain, is_label
+from protocol.sets.index import KEY_BYTES
 
 _label_key = msgspec.json.Decoder(tuple[str, str])
 

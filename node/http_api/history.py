@@ -15,10 +15,10 @@ from node.http_api.domains import check_domain_known
 from node.http_api.pages import stored_pages
 from node.http_api.read import can_be_held, unknown_label
 from node.http_api.streaming import Form, stream
-from node.store import Outline, Store, StoredRecord
-from protocol.index import ID_BYTES
-from protocol.record import Record
-from protocol.replay import Verdict
+from node.store.contract import Outline, Store, StoredRecord
+from protocol.records.record import Record
+from protocol.records.replay import Verdict
+from protocol.sets.index import ID_BYTES
 
 if TYPE_CHECKING:
     from node.node import Node

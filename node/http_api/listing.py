@@ -20,10 +20,10 @@ from node.http_api.answers import LINES_TYPE
 from node.http_api.domains import check_domain_known, known_domains
 from node.http_api.pages import PAGE_RECORDS_MAX, next_size, stored_pages
 from node.http_api.query import LIMIT_MAX, flag, integer
-from node.store import LabelKey
+from node.store.contract import LabelKey
 from protocol.errors import Code, ProtocolError
-from protocol.index import ID_BYTES, Index, key_id, pack_key
-from protocol.record import SignedRecord, is_label
+from protocol.records.record import SignedRecord, is_label
+from protocol.sets.index import ID_BYTES, Index, key_id, pack_key
 
 if TYPE_CHECKING:
     from node.node import Node

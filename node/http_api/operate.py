@@ -10,9 +10,9 @@ from node.http_api.answers import private
 from node.http_api.caller import check_admin, check_operator
 from node.http_api.write import BODIES
 from node.peers import hidden
-from node.store import Peer
+from node.store.contract import Peer
 from protocol.errors import Code, ProtocolError
-from protocol.record import is_domain
+from protocol.records.record import is_domain
 
 if TYPE_CHECKING:
     from node.node import Node
@@ -24,7 +24,7 @@ _HIDDEN_PASSWORD: Final = ":***@"
 
 
 class PeerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A peer as a request spells it; see `node.store.Peer`."""
+    """A peer as a request spells it; see `node.store.contract.Peer`."""
 
     url: str | None = None
     push: bool = False

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from itertools import islice
 from typing import Final
 
-from node.store import Store, StoredRecord
+from node.store.contract import Store, StoredRecord
 
 PAGE_RECORDS_MAX: Final = 500
 PAGE_BYTES_AIM: Final = 2 * 2**20

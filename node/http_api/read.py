@@ -14,7 +14,7 @@ from node.http_api.streaming import DICT, LINES, stream
 from node.http_api.write import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
 from protocol.errors import Code, ProtocolError
 from protocol.limits import RECORD_BYTES_MAX
-from protocol.record import SignedRecord, is_id, is_label
+from protocol.records.record import SignedRecord, is_id, is_label
 
 if TYPE_CHECKING:
     from node.node import Node

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from protocol.change import EventType
 from protocol.errors import Code
 from protocol.limits import SAFE_INTEGER_MAX
-from protocol.replay import Verdict
+from protocol.records.change import EventType
+from protocol.records.replay import Verdict
 
 Schema = dict[str, object]
 

@@ -19,10 +19,10 @@ from aiohttp import HttpVersion11, WSCloseCode, WSMsgType, web
 from node.http_api.answers import PUBLIC_HEADERS
 from node.http_api.caller import quota_address
 from node.http_api.outlet import Outlet
-from node.store import Selection
+from node.store.contract import Selection
 from node.streams import Consumer, StreamedEvent
 from protocol.errors import Code, ProtocolError
-from protocol.record import is_domain, is_label
+from protocol.records.record import is_domain, is_label
 
 if TYPE_CHECKING:
     from node.node import Node

@@ -15,8 +15,8 @@ import msgspec
 from aiohttp import web
 
 from node.http_api.answers import JSON_TYPE, LINES_TYPE, PUBLIC_HEADERS
-from protocol.index import key_id, key_timestamp
-from protocol.record import SignedRecord
+from protocol.records.record import SignedRecord
+from protocol.sets.index import key_id, key_timestamp
 
 WRITE_STALL_S_MAX: Final = 60.0
 """How long a reader may read nothing before the connection breaks. A guess: it holds no more than one page

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import web
 
-from node.arrivals import Outcome, Status, Submission
 from node.http_api.answers import private
 from node.http_api.bodies import Bodies
 from node.http_api.caller import origin_of
 from node.http_api.problems import STATUSES, headers_of
-from protocol.admission import NO_HEAD
+from node.intake.arrivals import Outcome, Status, Submission
 from protocol.errors import Code, ProtocolError
 from protocol.limits import SPELLING_BYTES_MAX
-from protocol.record import is_id
+from protocol.records.admission import NO_HEAD
+from protocol.records.record import is_id
 
 if TYPE_CHECKING:
     from node.node import Node

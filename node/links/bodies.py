@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from protocol.record import SignedRecord
+from protocol.records.record import SignedRecord
 
 RECORDS_MAX: Final = 16_384
 BYTES_MAX: Final = 16 * 2**20

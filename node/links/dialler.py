@@ -14,9 +14,9 @@ from node.links.backoff import Backoff
 from node.links.dialling import dial
 from node.links.ending import Ending
 from node.peers import hidden
-from node.store import Peer
-from protocol.catch_up import INVALID
+from node.store.contract import Peer
 from protocol.errors import ProtocolError
+from protocol.sets.walk import INVALID
 
 if TYPE_CHECKING:
     from node.links.registry import Links

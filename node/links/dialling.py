@@ -11,7 +11,7 @@ from yarl import URL
 from node.links.accepting import SUBPROTOCOL
 from node.links.wire import CLOSE_S_MAX, MESSAGE_BYTES_MAX, DialledWire
 from node.settings import Settings, SettingsError
-from node.store import Peer
+from node.store.contract import Peer
 from node.tls import client_context
 from protocol.errors import Code, ProtocolError
 

@@ -10,14 +10,14 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
-from node.arrivals import Origin
+from node.intake.arrivals import Origin
 from node.links.alarm import Alarm
 from node.links.bodies import Bodies
-from protocol.gossip import Gossip, Have, Output, Prune, Push, Want
-from protocol.messages import Have as HaveFrame
-from protocol.messages import Prune as PruneFrame
-from protocol.messages import Want as WantFrame
-from protocol.record import SignedRecord
+from protocol.gossip.plumtree import Gossip, Have, Output, Prune, Push, Want
+from protocol.link.messages import Have as HaveFrame
+from protocol.link.messages import Prune as PruneFrame
+from protocol.link.messages import Want as WantFrame
+from protocol.records.record import SignedRecord
 
 _NO_BODIES: Final[Mapping[str, SignedRecord]] = {}
 

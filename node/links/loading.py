@@ -1,9 +1,9 @@
 """Loading: the records that a link's machine asks to read, from memory where they are recent, else from the store."""
 
 from node.links.bodies import Bodies
-from node.store import Store
-from protocol.orders import Load
-from protocol.record import SignedRecord
+from node.store.contract import Store
+from protocol.link.orders import Load
+from protocol.records.record import SignedRecord
 
 _STORE_READ_RECORDS = 128
 """Records read from the store at once: 8 MiB at most."""

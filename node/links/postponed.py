@@ -11,8 +11,8 @@ from typing import Final
 
 from node.links.alarm import Alarm
 from protocol.errors import Code
-from protocol.messages import IDS_MAX
-from protocol.orders import Taken
+from protocol.link.messages import IDS_MAX
+from protocol.link.orders import Taken
 
 POSTPONED_MAX: Final = 4 * IDS_MAX
 """Ids of one link, half a megabyte: fewer than a peer lets itself be asked for at once."""

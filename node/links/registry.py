@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from aiohttp import web
 
-from node.http_sync import Job
-from node.http_transfer import Report
+from node.http_sync.run import Job
+from node.http_sync.transfer import Report
 from node.links import running, showing
 from node.links.accepting import Entrance, upgrade
 from node.links.bodies import Bodies
@@ -23,16 +23,16 @@ from node.links.dissemination import Dissemination
 from node.links.ending import Ending
 from node.links.session import Session
 from node.links.standing import Acquaintance
-from node.links.tasks import Tasks
 from node.links.wire import Wire
 from node.peers import hidden
-from node.store import Peer
+from node.store.contract import Peer
+from node.tasks import Tasks
 from protocol.errors import Code, ProtocolError
-from protocol.gossip import Gossip, GossipLimits
-from protocol.link import Link
-from protocol.messages import Hello
-from protocol.status import Step
-from protocol.terms import Identity, LinkLimits, Role
+from protocol.gossip.plumtree import Gossip, GossipLimits
+from protocol.link.link import Link
+from protocol.link.messages import Hello
+from protocol.link.status import Step
+from protocol.link.terms import Identity, LinkLimits, Role
 
 if TYPE_CHECKING:
     from node.node import Node

@@ -7,11 +7,11 @@ dialled at once, begins the comparison that would come at the interval anyway, a
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from node.http_sync import Direction, Job
-from node.http_transfer import Report
-from node.store import Peer
-from protocol.status import LinkState, Step
-from protocol.terms import Role
+from node.http_sync.run import Direction, Job
+from node.http_sync.transfer import Report
+from node.store.contract import Peer
+from protocol.link.status import LinkState, Step
+from protocol.link.terms import Role
 
 if TYPE_CHECKING:
     from node.links.registry import Links

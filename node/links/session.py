@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
-from node.arrivals import Origin
+from node.intake.arrivals import Origin
 from node.links.alarm import Alarm
 from node.links.counts import LinkCounts
 from node.links.ending import Ending
@@ -24,17 +24,17 @@ from node.links.pinging import Attention, ping_forever
 from node.links.postponed import Postponed
 from node.links.standing import Acquaintance
 from node.links.taking import take
-from node.links.tasks import Tasks
 from node.links.wire import CLOSE_S_MAX, Wire, WireEndedError
 from node.links.writing import Writer
-from node.store import Cursor
-from protocol.admission import Trust
+from node.store.contract import Cursor
+from node.tasks import Tasks
 from protocol.errors import Code, ProtocolError
-from protocol.messages import RECORDS_MAX, Have, Prune, Want
-from protocol.orders import Close, Found, Heard, Load, Opened, Order, PutCursor, Send, Take
-from protocol.record import SignedRecord
-from protocol.status import LinkState, Phase
-from protocol.terms import Flow
+from protocol.link.messages import RECORDS_MAX, Have, Prune, Want
+from protocol.link.orders import Close, Found, Heard, Load, Opened, Order, PutCursor, Send, Take
+from protocol.link.status import LinkState, Phase
+from protocol.link.terms import Flow
+from protocol.records.admission import Trust
+from protocol.records.record import SignedRecord
 
 if TYPE_CHECKING:
     from node.links.registry import Links

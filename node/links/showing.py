@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from node.links.dialling import is_linked
-from node.store import Peer
-from protocol.status import LinkStatus
-from protocol.terms import Role
+from node.store.contract import Peer
+from protocol.link.status import LinkStatus
+from protocol.link.terms import Role
 
 if TYPE_CHECKING:
     from node.links.registry import Links

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from node.store import Cursor, Peer
-from protocol.admission import Trust
-from protocol.terms import Flow, Terms
+from node.store.contract import Cursor, Peer
+from protocol.link.terms import Flow, Terms
+from protocol.records.admission import Trust
 
 
 class Standing(msgspec.Struct, frozen=True):

@@ -10,12 +10,12 @@ from typing import Final
 
 import msgspec
 
-from node.arrivals import Origin, Outcome, Status, Submission
-from node.ingest import Ingest
+from node.intake.arrivals import Origin, Outcome, Status, Submission
+from node.intake.ingest import Ingest
 from protocol.errors import TRANSIENT, Code, ProtocolError
-from protocol.messages import Item
-from protocol.orders import Taken
-from protocol.record import Record, decode
+from protocol.link.messages import Item
+from protocol.link.orders import Taken
+from protocol.records.record import Record, decode
 
 _TURN_RECORDS: Final = 64
 """Records decoded before other tasks get a turn."""

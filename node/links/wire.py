@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from protocol.errors import Code, ProtocolError
-from protocol.messages import FRAME_BYTES_MAX
+from protocol.link.messages import FRAME_BYTES_MAX
 
 CLOSE_S_MAX: Final = 2.0
 """For the goodbye: whoever has not answered it by then is cut off."""

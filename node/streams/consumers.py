@@ -8,7 +8,7 @@ something else cost nothing.
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 
-from node.store import EVERYTHING, Selection
+from node.store.contract import EVERYTHING, Selection
 from node.streams.events import Form, Place, StreamedEvent
 from protocol.errors import ProtocolError
 

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from node.store import StoredEvent
+from node.store.contract import StoredEvent
 from protocol.errors import Code, ProtocolError
 
 FROM_THE_BEGINNING: Final = "0"

@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final, Self
 
-from node.commits import Decided
+from node.intake.commits import Decided
 from node.settings import Settings
-from node.store import EVERYTHING, Selection, Store, StoredEvent
+from node.store.contract import EVERYTHING, Selection, Store, StoredEvent
 from node.streams.consumers import Channel, Channels, Consumer, Write
 from node.streams.events import (
     BEGINNING,

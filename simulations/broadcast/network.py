@@ -11,9 +11,9 @@ from random import Random
 
 import msgspec
 
-from protocol import gossip, membership
-from protocol.gossip import Gossip, GossipLimits, Have, Push, Want
-from protocol.membership import Membership, MembershipLimits
+from protocol.gossip import hyparview, plumtree
+from protocol.gossip.hyparview import Membership, MembershipLimits
+from protocol.gossip.plumtree import Gossip, GossipLimits, Have, Push, Want
 from simulations.broadcast.wheel import Wheel
 
 _SCRAMBLE = 2_654_435_761
@@ -150,14 +150,14 @@ class Network:
 
     # Gossip.
 
-    def _send(self, node: Node, outputs: Iterable[gossip.Output]) -> None:
+    def _send(self, node: Node, outputs: Iterable[plumtree.Output]) -> None:
         for output in outputs:
             end = node.links.get(output.link)
             if end is not None:
                 neighbour, latency_ms = end
                 self.wheel.set(self.wheel.now_ms + latency_ms, (self._on_gossip, self.nodes[neighbour], output))
 
-    def _on_gossip(self, node: Node, message: gossip.Output) -> None:
+    def _on_gossip(self, node: Node, message: plumtree.Output) -> None:
         if not node.is_alive or message.link not in node.links:
             return
         if isinstance(message, Push):
@@ -200,19 +200,19 @@ class Network:
 
     # Membership.
 
-    def _apply(self, node: Node, outputs: Iterable[membership.Output]) -> None:
+    def _apply(self, node: Node, outputs: Iterable[hyparview.Output]) -> None:
         for output in outputs:
-            if isinstance(output, membership.Send):
+            if isinstance(output, hyparview.Send):
                 to = self.nodes[int(output.to)]
                 at_ms = self.wheel.now_ms + self._latency_ms(node.index, to.index)
                 self.wheel.set(at_ms, (self._on_membership, to, (node, output.message)))
-            elif isinstance(output, membership.Up):
+            elif isinstance(output, hyparview.Up):
                 self._connect(node, int(output.neighbour))
             else:
                 self._disconnect(node, int(output.neighbour))
         self._set_membership_timer(node)
 
-    def _on_membership(self, node: Node, item: tuple[Node, membership.Message]) -> None:
+    def _on_membership(self, node: Node, item: tuple[Node, hyparview.Message]) -> None:
         sender, message = item
         if not node.is_alive:
             at_ms = self.wheel.now_ms + self._latency_ms(node.index, sender.index)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from simulations.oracle import ownership
+from simulations.judges.oracle import ownership
 from simulations.report.recorder import Recorder
 from simulations.report.spread import Spread, Step, Topology
 from simulations.report.words import count, seconds

@@ -12,9 +12,9 @@ import typer
 from node.cli.failures import usage
 
 if TYPE_CHECKING:
-    from simulations.outcome import Outcome
-    from simulations.plan import Plan
     from simulations.report.run import Run
+    from simulations.swarm.outcome import Outcome
+    from simulations.swarm.plan import Plan
 
 ReportFile = Annotated[
     Path | None, typer.Option("--report", metavar="FILE", help="Write a page about it: one HTML file.", dir_okay=False)
@@ -53,7 +53,7 @@ class Told:
         expects: str,
         plan: "Plan | None" = None,
     ) -> "Outcome":
-        """`play` takes `with_lines` and `watch`, as `simulations.play.play` does. The outcome has lines if wanted."""
+        """`play` is like `simulations.swarm.play.play`: it takes `with_lines` and `watch`."""
         if self._path is None:
             return play(with_lines=has_lines)
         from msgspec.structs import replace

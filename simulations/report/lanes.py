@@ -5,11 +5,11 @@ from typing import Final
 
 import msgspec
 
-from simulations.plan import Fault
 from simulations.report.markup import Markup, join, tag
 from simulations.report.recorder import Recorder
 from simulations.report.scale import Axis, time_axis
-from simulations.trace import Line
+from simulations.swarm.plan import Fault
+from simulations.world.trace import Line
 
 WIDTH: Final = 720.0
 LANES_MAX: Final = 40

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from node.arrivals import Origin
-from node.commits import Decided
-from node.metrics import Intake
+from node.intake.arrivals import Origin
+from node.intake.commits import Decided
+from node.monitoring.metrics import Intake
 from node.node import Node
-from node.store import LabelKey
-from protocol.admission import Trust
-from protocol.change import EventType
-from protocol.index import key_id
-from protocol.record import Record, SignedRecord
-from protocol.replay import Verdict
-from simulations.oracle import ownership
+from node.store.contract import LabelKey
+from protocol.records.admission import Trust
+from protocol.records.change import EventType
+from protocol.records.record import Record, SignedRecord
+from protocol.records.replay import Verdict
+from protocol.sets.index import key_id
+from simulations.judges.oracle import ownership
 
 if TYPE_CHECKING:
-    from simulations.cluster import Cluster
-    from simulations.machine import Machine
+    from simulations.cast.cluster import Cluster
+    from simulations.cast.machine import Machine
 
 
 class Arrival(msgspec.Struct, frozen=True):

@@ -5,8 +5,6 @@ from typing import Final
 
 import msgspec
 
-from simulations.outcome import Outcome
-from simulations.plan import Plan
 from simulations.report import figures, lanes, spread
 from simulations.report.chart import Series, chart, peaks, thinned
 from simulations.report.markup import Markup, join, tag
@@ -14,6 +12,8 @@ from simulations.report.page import Tile, badge, folded, listed, repeated_by, ro
 from simulations.report.recorder import Recorder
 from simulations.report.scale import Axis, count_axis, time_axis
 from simulations.report.words import count, quantile, seconds, size
+from simulations.swarm.outcome import Outcome
+from simulations.swarm.plan import Plan
 
 LINES_SHOWN: Final = 3_000
 TIES_SHOWN: Final = 20

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from simulations.outcome import Outcome
 from simulations.report.chart import Series, chart, thinned
 from simulations.report.markup import Markup, tag
 from simulations.report.page import Tile, article, badge, folded, page, repeated_by, rows, section, tiles
 from simulations.report.run import Run, told
 from simulations.report.scale import Axis, time_axis
 from simulations.report.words import quantile, seconds
+from simulations.swarm.outcome import Outcome
 
 RUNS_LISTED: Final = 500
 

@@ -7,7 +7,7 @@ written down.
 from random import Random
 from typing import Final
 
-from protocol.gossip import Push
+from protocol.gossip.plumtree import Push
 from simulations.broadcast.experiments import FAILURE_CYCLE_S, JOIN_GAP_S, STABLE_CYCLE_S, WARM_UP_S, Plan
 from simulations.broadcast.network import Network, Node
 from simulations.report.spread import Spread, Step, Topology

@@ -2,14 +2,14 @@
 
 import asyncio
 
-from protocol.messages import Domains, Have, Reconcile, Since, Summary, Want
-from protocol.record import SignedRecord
-from simulations.cluster import Cluster
-from simulations.impostor import linked
+from protocol.link.messages import Domains, Have, Reconcile, Since, Summary, Want
+from protocol.records.record import SignedRecord
+from simulations.cast.cluster import Cluster
+from simulations.cast.impostor import linked
+from simulations.cast.user import DOMAIN
 from simulations.scenarios.outages import fill, lacks
 from simulations.scenarios.registry import Scenario
-from simulations.user import DOMAIN
-from simulations.workload import trust
+from simulations.swarm.workload import trust
 
 
 async def _bad_signatures(cluster: Cluster) -> None:

@@ -7,10 +7,10 @@ from typing import Final
 
 import msgspec
 
-from simulations.cluster import Cluster
-from simulations.machine import Machine
+from simulations.cast.cluster import Cluster
+from simulations.cast.machine import Machine
+from simulations.cast.user import User
 from simulations.scenarios.registry import FAIR, Scenario
-from simulations.user import User
 
 RECORDS: Final = 250
 NARROW: Final = msgspec.structs.replace(FAIR, bytes_per_second=20_000.0)

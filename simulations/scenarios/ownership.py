@@ -2,12 +2,12 @@
 
 import asyncio
 
-from protocol.record import make, sign
-from simulations.cluster import Cluster
-from simulations.machine import Machine
+from protocol.records.record import make, sign
+from simulations.cast.cluster import Cluster
+from simulations.cast.machine import Machine
+from simulations.cast.user import DOMAIN, User
 from simulations.scenarios.registry import Scenario
-from simulations.user import DOMAIN, User
-from simulations.workload import trust
+from simulations.swarm.workload import trust
 
 LABEL = "lighthouse"
 

@@ -13,10 +13,10 @@ from typing import Final
 
 import msgspec
 
-from simulations.cluster import Cluster
-from simulations.outcome import Outcome, observe
-from simulations.simulation import Simulation
-from simulations.wire import Weather
+from simulations.cast.cluster import Cluster
+from simulations.swarm.outcome import Outcome, observe
+from simulations.world.simulation import Simulation
+from simulations.world.wire import Weather
 
 FAIR: Final = Weather(latency_s=0.02, jitter_s=0.005)
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request
 
 from node.node import Node
-from protocol.record import Record
+from protocol.records.record import Record
 from protocol.signing import SigningKey
 from tests.history import ALICE, claim
 from tests.node.http_api.talking import Client

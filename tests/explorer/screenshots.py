@@ -25,13 +25,14 @@ from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
 from node.node import Node
 from node.settings import Settings
-from node.store import Peer
-from protocol.record import SignedRecord, make, sign
+from node.store.contract import Peer
+from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
 from tests.explorer.conftest import CHROMIUM, FLAGS, SKIPPED
 from tests.node.http_api.talking import Client, as_admin, batch
+from tests.paths import ROOT
 
-FOLDER: Final = Path(__file__).parents[2] / "docs" / "images"
+FOLDER: Final = ROOT / "docs" / "images"
 FONTS: Final = ("fonts-inter", "fonts-jetbrains-mono", "fonts-noto-core")
 DAY_S: Final = 86_400
 TRAFFIC_S: Final = 24.0

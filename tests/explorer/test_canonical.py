@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from protocol.canonical import canonicalise
 from protocol.errors import ProtocolError
+from protocol.records.canonical import canonicalise
 from tests.explorer.browsing import Explorer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

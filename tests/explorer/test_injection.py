@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from node.node import Node
-from protocol.record import Record
+from protocol.records.record import Record
 from tests.explorer.browsing import Explorer, hold, recent
 from tests.history import BOB
 

@@ -8,7 +8,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Route, expect
 
 from node.node import Node
-from protocol.record import Record
+from protocol.records.record import Record
 from tests.explorer.browsing import FAR_HOST, Explorer, hold, recent
 from tests.history import BOB, CAROL, NOWHERE, signed
 

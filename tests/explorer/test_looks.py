@@ -8,7 +8,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Locator, expect
 
 from node.node import Node
-from node.store import Peer
+from node.store.contract import Peer
 from tests.explorer.browsing import Explorer, hold
 from tests.explorer.test_label import eventful
 

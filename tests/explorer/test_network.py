@@ -9,7 +9,7 @@ from playwright.async_api import Browser, expect
 
 from node.node import Node
 from node.settings import Settings
-from node.store import Peer
+from node.store.contract import Peer
 from tests.explorer.browsing import Explorer, hold, recent
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from protocol.errors import Code
-from protocol.record import Record
-from protocol.replay import REASONS, replay
+from protocol.records.record import Record
+from protocol.records.replay import REASONS, replay
 from tests.explorer.browsing import Explorer
 from tests.history import NOWHERE, PEOPLE, claim
 

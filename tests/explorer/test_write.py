@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import FilePayload, expect
 
-from node import keyfile
+from node.client import keyfile
 from node.node import Node
-from protocol.record import Record, SignedRecord
+from protocol.records.record import Record, SignedRecord
 from protocol.signing import SigningKey
 from tests.explorer.browsing import NOW, Explorer, hold, recent
 from tests.history import ALICE, BOB

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from node.backup import back_up
-from node.store import StoreError
-from tests.node.sync_network import claims, give, held, ids, running
+from node.store.contract import StoreError
+from tests.node.http_sync.sync_network import claims, give, held, ids, running
 
 TIMEOUT_S = 30
 

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from tests.history import DOMAIN, claim, signed
-from tests.node.pipeline import NOW, pipeline
+from tests.node.intake.pipeline import NOW, pipeline
 
 
 async def test_an_answer_is_the_dict_by_signature_and_its_etag_the_id(tmp_path: Path) -> None:

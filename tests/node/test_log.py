@@ -11,9 +11,9 @@ import structlog
 from structlog.testing import capture_logs
 
 from node.log import configure
-from protocol.admission import Trust
+from protocol.records.admission import Trust
 from tests.node.http_api.talking import Client
-from tests.node.sync_network import claims, give, running
+from tests.node.http_sync.sync_network import claims, give, running
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from node.peers import PEERS_MAX, URL_CHARACTERS_MAX, Peers, hidden
-from node.sqlite_store import SqliteStore
-from node.store import Cursor, Peer
+from node.store.contract import Cursor, Peer
+from node.store.sqlite import SqliteStore
 from protocol.errors import Code, ProtocolError
 from tests.history import ALICE, BOB
 

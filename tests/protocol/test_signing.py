@@ -1,7 +1,6 @@
 """One predicate says for the whole network who signed what; libsodium decides it, and nothing else does."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import ProtocolError
-from protocol.record import SignedRecord, check_signature_spelling, decode
+from protocol.records.record import SignedRecord, check_signature_spelling, decode
 from protocol.signing import EDGES, SigningKey, differing_edges, is_key, is_signature, statement, verify
 from tests.history import ALICE, BOB, claim, signed
+from tests.paths import VECTORS
 
-VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "wycheproof_ed25519.json"
+WYCHEPROOF = VECTORS / "wycheproof_ed25519.json"
 
 ENCODABLE = st.characters(codec="utf-8")
 
@@ -25,9 +25,9 @@ STRICTER: dict[int, str] = {}
 
 @pytest.fixture(scope="module")
 def wycheproof() -> list[tuple[str, dict[str, Any]]]:
-    if not VECTORS.is_file():
+    if not WYCHEPROOF.is_file():
         pytest.skip("Wycheproof's vectors are not part of the repository, and not beside it here")
-    groups = json.loads(VECTORS.read_text())["testGroups"]
+    groups = json.loads(WYCHEPROOF.read_text())["testGroups"]
     return [(group["publicKey"]["pk"], case) for group in groups for case in group["tests"]]
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
+from simulations.cast.cluster import Tie
 from simulations.cli import app
-from simulations.cluster import Tie
-from simulations.plan import Act, Action, NodePlan, Plan
 from simulations.scenarios import SCENARIOS
-from simulations.wire import Weather
+from simulations.swarm.plan import Act, Action, NodePlan, Plan
+from simulations.world.wire import Weather
 
 
 def run(*arguments: str) -> tuple[int, str]:

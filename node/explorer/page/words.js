@@ -1,4 +1,4 @@
-// Words for what the protocol names by codes. The reasons are those of `protocol/replay.py`; a test keeps them equal.
+// Words for the codes of the protocol. The reasons are those of `protocol/records/replay.py`; a test keeps them equal.
 
 export const REASONS = {
   founded: "the first record of the label, so its signer owns it",

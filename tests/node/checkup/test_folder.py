@@ -12,7 +12,7 @@ from node.checkup.folder import check_folder, is_held
 from node.disk import LocalDisk
 from node.node import Node
 from node.settings import Settings
-from node.store import Cursor, Peer
+from node.store.contract import Cursor, Peer
 
 NOW = 1_000_000.0
 NUMBERS = {"max_skew": 300.0, "disk_free_bytes_min": 0.0}

@@ -9,10 +9,10 @@ from node.checkup.finding import Finding, State
 from node.checkup.neighbours import DOMAINS_SHOWN_MAX, SKEW_WARNED_S, Answer, ask, check_clock, check_peers
 from node.node import Node
 from node.settings import Settings
-from node.store import Peer
+from node.store.contract import Peer
 from tests.history import ALICE, BOB
 from tests.node.http_api.talking import fresh
-from tests.node.sync_network import answering, false_peer, give
+from tests.node.http_sync.sync_network import answering, false_peer, give
 
 URL = "http://user:secret@peer.example"
 PEER = Peer(url=URL, pull=True, key=BOB.public)

@@ -4,7 +4,7 @@ import pytest
 
 from node.checkup.finding import State
 from node.checkup.running import check_figures, check_health, check_links
-from node.figures import Figures
+from node.client.figures import Figures
 from node.settings import FILES_BESIDES
 
 WELL = f"""\

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from node.cli.catching_up import catch_up_shown, caught_up
-from node.client import NodeClient
+from node.client.http import NodeClient
 from tests.node.cli.conftest import Served
 
 

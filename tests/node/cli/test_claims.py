@@ -8,8 +8,8 @@ import pytest
 
 from node.cli.claims import follow, parse_pairs, parse_value
 from node.cli.failures import CommandError
-from node.keyfile import public_key
-from protocol.record import SignedRecord
+from node.client.keyfile import public_key
+from protocol.records.record import SignedRecord
 from protocol.signing import SigningKey
 from tests.node.cli.conftest import Served, run, run_apart
 

@@ -9,12 +9,12 @@ from node.cli.exporting import Place, backwards, resume
 from node.cli.failures import CommandError
 from node.cli.importing import BATCH_RECORDS_MAX, TRIES_MAX, batches
 from node.cli.verify import BAD_SHOWN_MAX, Bad, check
-from node.client import NodeClient
+from node.client.http import NodeClient
 from protocol.errors import Code
-from protocol.record import SignedRecord, make, sign
+from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
 from tests.node.cli.conftest import Served, run, run_apart
-from tests.node.test_client import Script, serving
+from tests.node.client.test_http import Script, serving
 
 BUSY = (503, {"Retry-After": "0"}, b'{"code": "overloaded", "detail": "full"}')
 ALICE = SigningKey(bytes(32))

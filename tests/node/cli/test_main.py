@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from node.cli.failures import REMEDIES, CommandError, Exit, describe
-from node.client import NodeError, Unreachable
-from node.keyfile import KeyfileError
+from node.client.http import NodeError, Unreachable
+from node.client.keyfile import KeyfileError
 from node.settings import SettingsError
 from node.settings import describe as described_settings
-from node.store import StoreError
+from node.store.contract import StoreError
 from protocol.errors import Code, ProtocolError
 from tests.node.cli.conftest import run, run_apart
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from node.cli.screen import moment, safe
-from protocol.record import make, sign
+from protocol.records.record import make, sign
 from protocol.signing import SigningKey
 from tests.node.cli.conftest import Served, run
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.history import ALICE, claim
 from tests.node.cli.conftest import Result, Served, run
-from tests.node.pipeline import PEER, pipeline
+from tests.node.intake.pipeline import PEER, pipeline
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from node.cli.top_screen import GAUGE_COLUMNS, NEWEST_SHOWN_MAX, PEERS_SHOWN_MAX, curve_of, drawn, span_of
-from node.watching import Newest, PeerSeen, Snapshot
+from node.client.watching import Newest, PeerSeen, Snapshot
 from tests.node.cli.conftest import TIMEOUT_S, Served, run
 
 ENTER_SCREEN, LEAVE_SCREEN, SHOW_CURSOR = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"

@@ -16,10 +16,10 @@ import pytest
 from rich.text import Text
 
 from node.cli.watch import line_of
-from node.following import Event
+from node.client.following import Event
 from tests.history import BOB, CAROL, claim, signed
 from tests.node.cli.conftest import TIMEOUT_S, Served, run, run_apart
-from tests.node.relay import relaying
+from tests.node.http_sync.relay import relaying
 
 
 class Watching:

@@ -10,7 +10,7 @@ import msgspec
 from yarl import URL
 
 from node.node import Node
-from protocol.record import Record, SignedRecord
+from protocol.records.record import Record, SignedRecord
 from tests.history import claim, signed
 
 NOW = 1_000_000

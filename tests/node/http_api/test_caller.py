@@ -9,9 +9,9 @@ import pytest
 from node.http_api.caller import network_of
 from node.node import Node
 from node.settings import Settings
-from node.store import Peer
+from node.store.contract import Peer
 from node.world import World
-from protocol.push import PUSH_AGE_S_MAX, PUSH_HEADER, sign_push
+from protocol.records.push import PUSH_AGE_S_MAX, PUSH_HEADER, sign_push
 from protocol.signing import SigningKey
 from tests.history import claim, signed
 from tests.node.http_api.talking import NOW, Answer, Client, as_admin, batch, fresh

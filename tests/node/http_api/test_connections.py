@@ -8,10 +8,10 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from node.http_api.connections import LINGERING_MAX, REFUSAL, Doors
-from node.metrics import Traffic
+from node.monitoring.metrics import Traffic
 from node.node import Node
 from node.settings import Settings
-from simulations.local import running
+from simulations.processes.process import running
 from tests.node.authority import Authority
 
 CONNECTIONS_MAX = 8

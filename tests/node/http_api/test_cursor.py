@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from node.http_api import cursor
 from protocol.errors import Code, ProtocolError
-from protocol.index import KEY_BYTES
-from protocol.record import is_label
+from protocol.records.record import is_label
+from protocol.sets.index import KEY_BYTES
 
 LABELS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=255).filter(is_label)
 

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from node.http_api.history import history_pages
 from node.http_api.pages import PAGE_BYTES_AIM, PAGE_RECORDS_MAX
 from node.node import Node
-from protocol.replay import Verdict
+from protocol.records.replay import Verdict
 from tests.history import ALICE, BOB, NOWHERE, claim, offer
 from tests.node.http_api.talking import NOW, Client, shown
 

@@ -12,7 +12,7 @@ from node.http_api.query import LIMIT_MAX
 from node.node import Node
 from node.settings import Settings
 from node.world import World
-from protocol.record import Record
+from protocol.records.record import Record
 from tests.history import ALICE, BOB, claim, signed
 from tests.node.http_api.talking import NOW, Answer, Client, fresh, listed, shown
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from node.http_api.streaming import DICT, stream
 from node.node import Node
-from protocol.record import SignedRecord
+from protocol.records.record import SignedRecord
 from tests.history import claim, signed
 from tests.node.http_api.talking import NOW, Client
 

@@ -13,7 +13,7 @@ from node.http_api.write import BATCH_BYTES_MAX, read_batch
 from node.node import Node
 from protocol.errors import Code, ProtocolError
 from protocol.limits import SPELLING_BYTES_MAX
-from protocol.record import Record
+from protocol.records.record import Record
 from tests.history import ALICE, BOB, CAROL, claim, signed
 from tests.node.http_api.talking import NOW, Client, as_admin, batch, entry, fresh
 

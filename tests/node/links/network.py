@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from node.node import Node
 from node.settings import Settings
-from node.store import Peer
+from node.store.contract import Peer
 from node.world import World
-from protocol.record import Record
-from protocol.status import LinkState
-from tests.node.sync_network import NOW, held, ids
+from protocol.link.status import LinkState
+from protocol.records.record import Record
+from tests.node.http_sync.sync_network import NOW, held, ids
 
 HANG_S: Final = 30.0
 """Ends a test that would wait for ever; nothing takes as long."""

@@ -9,11 +9,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from node.node import Node
-from protocol.handshake import auth
-from protocol.messages import Domains, Error, Hello, Message, decode, encode, encode_records
-from protocol.record import Record
+from protocol.link.handshake import auth
+from protocol.link.messages import Domains, Error, Hello, Message, decode, encode, encode_records
+from protocol.link.terms import Identity, Role
+from protocol.records.record import Record
 from protocol.signing import SigningKey
-from protocol.terms import Identity, Role
 from tests.history import CAROL, signed
 
 NONCE: Final = "17" * 32

@@ -1,7 +1,7 @@
 """Recent bodies are bounded, by count and by bytes, and the oldest leaves first."""
 
 from node.links.bodies import Bodies
-from protocol.record import SignedRecord
+from protocol.records.record import SignedRecord
 from tests.history import claim, signed
 
 

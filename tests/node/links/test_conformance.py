@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 from node.links.accepting import make_socket
 from node.links.wire import AcceptedWire, DialledWire, Wire, WireEndedError
 from protocol.errors import Code
-from protocol.messages import FRAME_BYTES_MAX
+from protocol.link.messages import FRAME_BYTES_MAX
 
 kosoku = pytest.importorskip("kosoku", reason="kosoku, which runs the Autobahn cases, has no wheel for this platform")
 

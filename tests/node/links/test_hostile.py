@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from node.store import Peer
-from protocol.messages import (
+from node.store.contract import Peer
+from protocol.link.messages import (
     FRAME_BYTES_MAX,
     IDS_MAX,
     Ack,
@@ -20,9 +20,9 @@ from protocol.messages import (
     encode_records,
 )
 from tests.history import ALICE, BOB, CAROL, DOMAIN, claim, signed
+from tests.node.http_sync.sync_network import NOW, claims, give, held, ids
 from tests.node.links.network import links, running, until
 from tests.node.links.raw_peer import NONCE, RawPeer, dialled, linked
-from tests.node.sync_network import NOW, claims, give, held, ids
 
 TOO_MANY = [f"{number:064x}" for number in range(IDS_MAX + 1)]
 ITEM = '{"signature":"%s","record":{}}' % ("0" * 128)

@@ -5,14 +5,14 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from node.store import Peer
-from protocol.admission import Trust
+from node.store.contract import Peer
 from protocol.errors import Code
-from protocol.messages import Ack, Want
+from protocol.link.messages import Ack, Want
+from protocol.records.admission import Trust
 from tests.history import ALICE, CAROL, DOMAIN, claim
+from tests.node.http_sync.sync_network import NOW, claims, give, held, ids, report
 from tests.node.links.network import HANG_S, befriend, links, running, states, until, until_held, until_live, ws
 from tests.node.links.raw_peer import linked
-from tests.node.sync_network import NOW, claims, give, held, ids, report
 
 
 async def test_a_record_put_on_one_node_is_on_the_other(tmp_path: Path) -> None:

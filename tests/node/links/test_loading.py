@@ -4,10 +4,10 @@ from pathlib import Path
 
 from node.links.bodies import Bodies
 from node.links.loading import load
-from protocol.orders import Load
-from protocol.record import SignedRecord
+from protocol.link.orders import Load
+from protocol.records.record import SignedRecord
 from tests.history import NOWHERE, claim, signed
-from tests.node.pipeline import NOW, PEER, pipeline
+from tests.node.intake.pipeline import NOW, PEER, pipeline
 
 
 def entry(number: int) -> SignedRecord:

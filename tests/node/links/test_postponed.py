@@ -5,8 +5,8 @@ from typing import Final
 
 from node.links.postponed import POSTPONED_MAX, Postponed
 from protocol.errors import Code
-from protocol.messages import IDS_MAX
-from protocol.orders import Taken
+from protocol.link.messages import IDS_MAX
+from protocol.link.orders import Taken
 from tests.node.links.network import HANG_S
 
 NOW: Final = 1_000

@@ -6,11 +6,11 @@ from pathlib import Path
 from random import Random
 
 from node.node import Node
-from node.store import Peer
-from protocol.terms import LinkLimits
+from node.store.contract import Peer
+from protocol.link.terms import LinkLimits
 from tests.history import ALICE, DOMAIN, claim
+from tests.node.http_sync.sync_network import NOW, give
 from tests.node.links.network import running, until, ws
-from tests.node.sync_network import NOW, give
 
 NODES = 8
 RECORDS = 2_000

@@ -4,14 +4,14 @@ from pathlib import Path
 
 from node.links.session import UNSENT_BYTES_MAX, Session
 from node.node import Node
-from protocol.messages import FRAME_BYTES_MAX, Ack, Records, Since
-from protocol.record import decode
-from protocol.status import LinkState
-from protocol.terms import LinkLimits
+from protocol.link.messages import FRAME_BYTES_MAX, Ack, Records, Since
+from protocol.link.status import LinkState
+from protocol.link.terms import LinkLimits
+from protocol.records.record import decode
 from tests.history import ALICE, CAROL, DOMAIN, claim
+from tests.node.http_sync.sync_network import NOW, claims, give, ids
 from tests.node.links.network import befriend, running, until, until_held, until_live
 from tests.node.links.raw_peer import RawPeer, linked
-from tests.node.sync_network import NOW, claims, give, ids
 
 QUEUED_MAX = 300
 

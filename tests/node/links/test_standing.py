@@ -1,8 +1,8 @@
 """What the peers table says of the other end, whichever of the two dialled."""
 
 from node.links.standing import Acquaintance, of_key, of_row
-from node.store import Peer
-from protocol.admission import Trust
+from node.store.contract import Peer
+from protocol.records.admission import Trust
 from tests.history import ALICE, BOB
 
 ROW = Peer(url="ws://one:1", push=True)

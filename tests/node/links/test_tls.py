@@ -7,10 +7,10 @@ import pytest
 
 from node.node import Node
 from node.settings import SettingsError
-from node.store import Peer
+from node.store.contract import Peer
 from tests.node.authority import Authority
+from tests.node.http_sync.sync_network import claims, give, report, sync
 from tests.node.links.network import befriend, running, until, until_held
-from tests.node.sync_network import claims, give, report, sync
 
 
 @pytest.fixture(scope="module")

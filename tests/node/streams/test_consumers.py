@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.store import EVERYTHING, Selection
+from node.store.contract import EVERYTHING, Selection
 from node.streams.consumers import Channels, Consumer
 from node.streams.events import BEGINNING, Form, StreamedEvent
 from node.streams.hub import stopping

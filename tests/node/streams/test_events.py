@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.store import Selection, StoredEvent
+from node.store.contract import Selection, StoredEvent
 from node.streams.events import BEGINNING, Place, Recent, StreamedEvent, pieces, seq_of_cursor
-from protocol.change import Event, EventType
 from protocol.errors import Code, ProtocolError
+from protocol.records.change import Event, EventType
 from tests.history import ALICE, NOWHERE, claim, signed
 
 EPOCH = "e" * 32

@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.settings import Settings
-from node.store import EVERYTHING, Batch, Selection
+from node.store.contract import EVERYTHING, Batch, Selection
 from node.streams import Consumer, Streams
 from node.streams.events import BEGINNING
 from node.streams.hub import PAGE_EVENTS_MIN, PIECE_BYTES_AIM, RECENT_BYTES_MAX, SEARCHED_EVENTS_MAX
-from protocol.change import Event, EventType
 from protocol.errors import Code, ProtocolError
+from protocol.records.change import Event, EventType
 from tests.history import BOB, claim
-from tests.node.pipeline import NOW, PEER, Pipeline, pipeline
+from tests.node.intake.pipeline import NOW, PEER, Pipeline, pipeline
 from tests.node.streams.test_consumers import lined
 
 ADDRESS = "192.0.2.1"

@@ -5,7 +5,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.membership import Shuffle
+from protocol.gossip.hyparview import Shuffle
 from simulations.broadcast.network import Conditions, Node
 from simulations.broadcast.reach import largest_group
 

@@ -12,22 +12,22 @@ import pytest
 from simulations.broadcast.comparison import rows as compared
 from simulations.broadcast.experiments import Plan as BroadcastPlan
 from simulations.broadcast.experiments import run as run_broadcasts
-from simulations.cluster import Tie
-from simulations.fleet import Outcome as FleetOutcome
-from simulations.fleet import Plan as FleetPlan
-from simulations.fleet import since
-from simulations.outcome import Outcome
-from simulations.plan import Act, Action, Fault, FaultKind, NodePlan, Plan
-from simulations.play import play
+from simulations.cast.cluster import Tie
+from simulations.processes.local import Outcome as FleetOutcome
+from simulations.processes.local import Plan as FleetPlan
+from simulations.processes.local import since
 from simulations.report import figures
 from simulations.report.broadcast import broadcast_page
 from simulations.report.files import Told
-from simulations.report.fleet import fleet_page
+from simulations.report.local import fleet_page
 from simulations.report.recorder import Recorder
 from simulations.report.run import Run
 from simulations.report.runs import most_telling, run_page, swarm_page
 from simulations.scenarios import SCENARIOS, perform
-from simulations.wire import Weather
+from simulations.swarm.outcome import Outcome
+from simulations.swarm.plan import Act, Action, Fault, FaultKind, NodePlan, Plan
+from simulations.swarm.play import play
+from simulations.world.wire import Weather
 from tests.simulations.report.reading import Page
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\u202e&amp;"

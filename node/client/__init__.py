@@ -1,0 +1,1 @@
+"""A node seen from outside: the clients that the commands use."""

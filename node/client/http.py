@@ -1,0 +1,244 @@
+"""A client of one node over HTTP, for commands: one request after another, on one connection.
+
+By the standard library alone and without an event loop: a command asks a few things and ends, and loading an
+asynchronous client would take longer than its work.
+"""
+
+import base64
+import contextlib
+import http.client
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
+
+import msgspec
+
+from protocol.errors import Code, ProtocolError
+from protocol.records.record import SignedRecord, check_signature_spelling, decode
+
+LINE_BYTES_MAX: Final = 2**20
+"""A line of a listing holds a record of 64 KiB in canonical bytes at most; what is longer comes from no node."""
+
+ANSWER_BYTES_MAX: Final = 256 * 2**20
+"""An answer that is read whole: a label's history, say."""
+
+_PIECE_BYTES: Final = 65_536
+
+_BROKEN = (OSError, http.client.HTTPException)
+_LEFT = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
+"""A node closes a connection that was quiet for long, which shows at the next request only."""
+
+
+class Unreachable(Exception):  # noqa: N818 - the word for the state, as in `Code.UNREACHABLE`
+    """Nothing answers as a node there, or it stopped in the middle of an answer."""
+
+
+class NodeError(Exception):
+    """The node refused: its stable `code`, what it says of it, and the facts beside that."""
+
+    def __init__(self, status: int, code: str, detail: str, facts: dict[str, Any]) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.facts = facts
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came back, whole, with header names in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def value(self) -> Any:
+        """The JSON value in it. Raises: NodeError: the node refused. Unreachable: it is none."""
+        self.check()
+        return _decoded(self.body)
+
+    def check(self) -> None:
+        """Raises: NodeError: the status is none of success."""
+        if self.status >= 400:
+            raise refusal(self)
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """How long the node asks us to wait, None where it does not."""
+        text = self.headers.get("retry-after", "")
+        return float(text) if text.isdecimal() else None
+
+
+def refusal(answer: Answer) -> NodeError:
+    """The problem (RFC 9457) that an answer tells of; of another answer, what its status says."""
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        facts = msgspec.json.decode(answer.body, type=dict[str, Any])
+        code, detail = facts.pop("code", None), facts.pop("detail", None)
+        if isinstance(code, str) and isinstance(detail, str):
+            return NodeError(answer.status, code, detail, facts)
+    return NodeError(answer.status, f"http_{answer.status}", "the answer is not one of a dnarc node", {})
+
+
+def path_of(*parts: str) -> str:
+    """The path with these parts, each in the spelling that keeps `/` and everything else in it."""
+    return "".join("/" + quote(part.encode(errors="surrogatepass"), safe="") for part in parts)
+
+
+def signed_records(body: bytes) -> list[SignedRecord]:
+    """The records of a dict of claims, `{signature: record}`, as they are spelled there; not yet verified.
+
+    Raises:
+        ProtocolError: it is none, or one of them is no record.
+    """
+    try:
+        entries = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(Code.MALFORMED, f"this is no dict of claims: {error}") from error
+    for signature in entries:
+        check_signature_spelling(signature)
+    return [SignedRecord(signature, decode(bytes(raw))) for signature, raw in entries.items()]
+
+
+class NodeClient:
+    """A connection to the node at a URL, opened when it is first needed. `token` is the admin token, or None;
+    `authority`, a PEM file, the one that has to vouch for the node's certificate; None: those that the system knows.
+    """
+
+    def __init__(
+        self, url: str, token: str | None = None, timeout_s: float = 60.0, authority: Path | None = None
+    ) -> None:
+        """Raises: ValueError: that is no URL of a node. SettingsError: the authority cannot be read."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url} is no URL of a node: http://HOST:PORT, or https")
+        self.url = url
+        self._authorization = _authorization(parts, token)
+        self._prefix = parts.path.rstrip("/")
+        self._connection = _connection(parts, timeout_s, authority)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        """The JSON value there. Raises: Unreachable. NodeError: the node refused."""
+        return self.ask("GET", path, query).value()
+
+    def ask(self, method: str, path: str, query: Mapping[str, str] | None = None, body: bytes | None = None) -> Answer:
+        """Send a request, and read the whole answer, whatever its status. Raises: Unreachable."""
+        response = self._send(method, path, query, body, "application/json")
+        return self._whole(response)
+
+    def lines(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[bytes]:
+        """A listing, line by line as it comes, without its line feeds: memory stays flat.
+
+        Raises:
+            Unreachable: also where it breaks off; the lines before that were whole.
+            NodeError: the node refused.
+        """
+        response = self._send("GET", path, query, None, "application/x-ndjson")
+        if response.status >= 400:
+            raise refusal(self._whole(response))
+        try:
+            yield from _lines(response)
+        except _BROKEN as error:
+            raise Unreachable(f"{self.url} broke off: {_words(error)}") from error
+        finally:
+            response.close()
+            self._connection.close()
+
+    def _send(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: bytes | None, accept: str
+    ) -> http.client.HTTPResponse:
+        target = self._prefix + path + (f"?{urlencode(query)}" if query else "")
+        headers = {"Accept": accept} | ({"Content-Type": "application/json"} if body is not None else {})
+        if self._authorization is not None:
+            headers["Authorization"] = self._authorization
+        try:
+            return self._request(method, target, body, headers)
+        except _BROKEN as error:
+            self._connection.close()
+            raise Unreachable(f"no node answers at {self.url}: {_words(error)}") from error
+
+    def _request(
+        self, method: str, target: str, body: bytes | None, headers: dict[str, str]
+    ) -> http.client.HTTPResponse:
+        """Once more where a connection that was open before has gone: every request to a node may be repeated."""
+        is_open = self._connection.sock is not None
+        try:
+            self._connection.request(method, target, body, headers)
+            return self._connection.getresponse()
+        except _LEFT:
+            self._connection.close()
+            if not is_open:
+                raise
+        self._connection.request(method, target, body, headers)
+        return self._connection.getresponse()
+
+    def _whole(self, response: http.client.HTTPResponse) -> Answer:
+        try:
+            body = response.read(ANSWER_BYTES_MAX + 1)
+            if len(body) <= ANSWER_BYTES_MAX:
+                _check_end(response)
+        except _BROKEN as error:
+            self._connection.close()
+            raise Unreachable(f"{self.url} broke off: {_words(error)}") from error
+        if len(body) > ANSWER_BYTES_MAX:
+            self._connection.close()
+            raise Unreachable(f"{self.url} answers with more than {ANSWER_BYTES_MAX} bytes, which no node does")
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, headers, body)
+
+
+def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """By `read1`, because `readline` takes a chunked body that is cut off between two chunks for a whole one."""
+    rest = b""
+    while piece := response.read1(_PIECE_BYTES):
+        *lines, rest = (rest + piece).split(b"\n")
+        if len(lines[0] if lines else rest) > LINE_BYTES_MAX:  # all others are within this piece
+            raise http.client.HTTPException(f"a line has more than {LINE_BYTES_MAX} bytes")
+        yield from lines
+    _check_end(response)
+    if rest:
+        raise http.client.HTTPException("in the middle of a line")
+
+
+def _check_end(response: http.client.HTTPResponse) -> None:
+    """A read with a size returns less where a body with a length is cut off, and says nothing of it."""
+    if response.length:
+        raise http.client.IncompleteRead(b"", response.length)
+
+
+def _connection(parts: SplitResult, timeout_s: float, authority: Path | None) -> http.client.HTTPConnection:
+    assert parts.hostname is not None, "the URL has a host"
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+    context = None
+    if authority is not None:
+        from node.tls import client_context  # here, as it loads the settings, which few commands need
+
+        context = client_context(authority)
+    return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout_s, context=context)
+
+
+def _authorization(parts: SplitResult, token: str | None) -> str | None:
+    """Who is asking: by the admin token, else by the name and the password in the URL (RFC 7617), else nobody."""
+    if token is not None:
+        return f"Bearer {token}"
+    if parts.username is None:
+        return None
+    credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return f"Basic {base64.b64encode(credentials.encode()).decode()}"
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreachable("the answer is no JSON: is that URL the one of a dnarc node?") from error

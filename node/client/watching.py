@@ -1,0 +1,206 @@
+"""Watching: one node seen from outside, moment by moment, for `dnarc top`.
+
+Two scrapes of `/metrics` give what happened between them; `/peers`, `/node` and `/health` say how things stand. The
+newest records come from the stream of events, followed in a thread of its own, as it says nothing for as long as
+nothing happens.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+import msgspec
+
+from node.client.figures import Figures
+from node.client.following import Following
+from node.client.http import NodeClient, NodeError, Unreachable, path_of
+
+NEWEST_MAX: Final = 50
+"""Records that are remembered: more than a terminal has lines."""
+
+FOUND_MAX: Final = 10
+"""Records that are looked up where nothing is awaited."""
+
+COUNTERS: Final = {
+    "accepted": "dnarc_records_accepted_total",
+    "known": "dnarc_records_known_total",
+    "refused": "dnarc_records_refused_total",
+    "requests": "dnarc_http_requests_total",
+    "commits": "dnarc_commit_seconds_count",
+}
+TIMES: Final = ("admission", "verification", "commit")
+QUEUES: Final = (
+    "in_flight_records", "in_flight_bytes", "verification_queue_records", "uncommitted_records", "connections",
+    "streams",
+)  # fmt: skip
+LIMITS: Final = {
+    "in_flight_records": "records_in_flight_max",
+    "in_flight_bytes": "bytes_in_flight_max",
+    "connections": "connections_max",
+    "streams": "streams_max",
+}
+"""The setting that bounds a queue."""
+
+
+class PeerSeen(msgspec.Struct, frozen=True):
+    """A peer: which way records flow, its link's state (None: it has none), domains by step, seconds out of step."""
+
+    name: str
+    push: bool
+    pull: bool
+    state: str | None
+    steps: dict[str, int]
+    lag_s: float | None
+    error: str | None
+
+
+class Newest(msgspec.Struct, frozen=True):
+    """A record that came lately. `type` is that of its event."""
+
+    type: str
+    domain: str
+    label: str
+    id: str
+    timestamp: int
+    signedby: str
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """A node at one moment. `rates` are per second, `times_ms` means, both over the span before it, in seconds."""
+
+    url: str
+    node: str
+    version: str
+    uptime_s: float
+    span_s: float
+    problems: list[str]
+    warnings: list[str]
+    domains: int
+    records: int
+    rates: dict[str, float]
+    times_ms: dict[str, float | None]
+    queues: dict[str, float]
+    limits: dict[str, float]
+    peers: list[PeerSeen]
+
+
+class Watcher:
+    """Asks one node again and again."""
+
+    def __init__(self, client: NodeClient) -> None:
+        """Raises: Unreachable, NodeError."""
+        self._client = client
+        self._figures, self._scraped_s = self._scrape()
+
+    def look(self) -> Snapshot:
+        """The node now, and what it did since the last look. Raises: Unreachable, NodeError."""
+        health: dict[str, Any] = msgspec.json.decode(self._client.ask("GET", "/health").body)
+        node, peers = self._client.get("/node"), self._client.get("/peers")
+        figures, scraped_s = self._scrape()
+        span_s = max(scraped_s - self._scraped_s, 1e-3)
+        before, self._figures, self._scraped_s = self._figures, figures, scraped_s
+        return Snapshot(
+            url=self._client.url,
+            node=str(node["node"]),
+            version=str(node["version"]),
+            uptime_s=float(node["time"] - node["started"]),
+            span_s=span_s,
+            problems=health.get("problems", []),
+            warnings=health.get("warnings", []),
+            domains=int(figures.value("dnarc_domains") or 0),
+            records=int(figures.value("dnarc_records") or 0),
+            rates=_rates(before, figures, span_s),
+            times_ms=_times_ms(before, figures),
+            queues={name: figures.value(f"dnarc_{name}") or 0.0 for name in QUEUES},
+            limits={name: figures.value("dnarc_setting", name=setting) or 0.0 for name, setting in LIMITS.items()},
+            peers=[_seen(peer, figures) for peer in peers],
+        )
+
+    def _scrape(self) -> tuple[Figures, float]:
+        answer = self._client.ask("GET", "/metrics")
+        answer.check()
+        try:
+            return Figures.read(answer.body.decode()), time.monotonic()
+        except ValueError as error:
+            raise Unreachable(f"{self._client.url} does not answer as a node does") from error
+
+
+def newest(client: NodeClient) -> list[Newest]:
+    """The records with the newest timestamp of all, a few. Raises: Unreachable, NodeError."""
+    domains = client.get("/node")["domains"]
+    if not any(held["count"] for held in domains.values()):
+        return []
+    name = max(domains, key=lambda domain: domains[domain]["newest"] or 0)
+    query = {"history": "true", "since": str(domains[name]["newest"] or 0), "limit": str(FOUND_MAX)}
+    records = [msgspec.json.decode(line)["record"] for line in client.lines(path_of("claims", name), query)]
+    return [_newest("stored", "", record) for record in records]
+
+
+def _newest(kind: str, record_id: str, record: dict[str, Any]) -> Newest:
+    return Newest(kind, record["domain"], record["label"], record_id, record["timestamp"], record["signedby"])
+
+
+class Listener:
+    """The newest events of a node, gathered by a thread that comes back when it is cut off."""
+
+    def __init__(self, connect: Callable[[], NodeClient]) -> None:
+        self.events: deque[Newest] = deque(maxlen=NEWEST_MAX)
+        self._following = Following(connect, [], None, self._on_trouble)
+        self._ended = threading.Event()
+        self.thread = threading.Thread(target=self._listen, name="events", daemon=True)
+
+    def start(self) -> None:
+        self.thread.start()
+
+    def end(self) -> None:
+        """The thread ends by itself, at the next event, when it is cut off, or with the process."""
+        self._ended.set()
+
+    def _listen(self) -> None:
+        with suppress(NodeError, Unreachable):  # it has no such stream, or none for us
+            for event in self._following.events():
+                if self._ended.is_set():
+                    return
+                self.events.appendleft(_newest(event.type, event.id, msgspec.json.decode(event.record)))
+
+    def _on_trouble(self, trouble: str, _wait_s: float) -> None:
+        if self._ended.is_set():
+            raise Unreachable(trouble)
+
+
+def _rates(before: Figures, after: Figures, span_s: float) -> dict[str, float]:
+    return {name: _grown(before, after, metric) / span_s for name, metric in COUNTERS.items()}
+
+
+def _times_ms(before: Figures, after: Figures) -> dict[str, float | None]:
+    """The mean of each in milliseconds; None where nothing happened."""
+    means: dict[str, float | None] = {}
+    for name in TIMES:
+        number = _grown(before, after, f"dnarc_{name}_seconds_count")
+        total_s = _grown(before, after, f"dnarc_{name}_seconds_sum")
+        means[name] = 1_000 * total_s / number if number else None
+    return means
+
+
+def _grown(before: Figures, after: Figures, metric: str) -> float:
+    """How much a counter rose; one that fell was started anew with its node."""
+    was, now = before.value(metric) or 0.0, after.value(metric) or 0.0
+    return now - was if now >= was else now
+
+
+def _seen(peer: dict[str, Any], figures: Figures) -> PeerSeen:
+    name = str(peer["url"] or peer["key"])
+    link: dict[str, Any] = peer.get("link") or {}
+    steps = list(peer.get("domains", {}).values())
+    return PeerSeen(
+        name=name,
+        push=peer["push"],
+        pull=peer["pull"],
+        state=link.get("state"),
+        steps={step: steps.count(step) for step in sorted(set(steps))},
+        lag_s=figures.value("dnarc_convergence_lag_seconds", peer=name),
+        error=link.get("error"),
+    )

@@ -1,0 +1,223 @@
+"""What goes over the wire in a sync: records of one domain, fetched from a peer or sent to it.
+
+Both ways have the same two strokes, `since` for a pass by timestamp and `missing` for what a comparison of ids finds,
+and hold one batch in memory at a time. What the other side says of a record, or what the pipeline here does, becomes a
+count in the report and a result that moves the cursor.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from node.http_sync.peer import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, IDS_PER_REQUEST_MAX, HttpPeer, PutAnswer
+from node.intake.arrivals import Origin, Status, Submission
+from protocol.errors import TRANSIENT, Code, ProtocolError
+from protocol.records.admission import Trust
+from protocol.records.push import PUSH_HEADER, sign_push
+from protocol.records.record import SignedRecord
+from protocol.sets.index import Index, key_id
+from protocol.sets.walk import FIRST, INVALID, after, before, lacking, walk
+
+if TYPE_CHECKING:
+    from node.node import Node
+
+_STORE_READ_RECORDS = 128
+"""Records read from the store at once: 8 MiB at most."""
+
+_LINE_OVERHEAD_BYTES = 128 + len('"":,')
+_EMPTY = Index()
+_CODES = frozenset(Code)
+
+
+class Report(msgspec.Struct):
+    """What one run did. `records` went through the wire, `repaired` are those of `accepted` that the cursor had missed;
+    `through` is the cursor of each domain that was looked at; `error` says why it ended early, None where it did not.
+    """
+
+    records: int = 0
+    accepted: int = 0
+    known: int = 0
+    refused: int = 0
+    repaired: int = 0
+    through: dict[str, int] = msgspec.field(default_factory=dict)
+    seconds: float = 0.0
+    error: str | None = None
+
+    def count(self, status: str) -> None:
+        """One record more of this status."""
+        if status == Status.ACCEPTED:
+            self.accepted += 1
+        elif status == Status.KNOWN:
+            self.known += 1
+        else:
+            self.refused += 1
+
+
+class DomainRefusedError(ProtocolError):
+    """The receiving side takes nothing of a domain; others may still go through."""
+
+
+Result = tuple[int, Code | None]
+"""A record's timestamp, and the code of its refusal; None: it was accepted or known."""
+
+
+class Pull:
+    """Records of one domain from the peer to this node."""
+
+    def __init__(self, node: "Node", remote: HttpPeer, domain: str, report: Report) -> None:
+        self._node = node
+        # No address, so no quota: this node asks for what it gets, as fast as it takes it in.
+        self._origin = Origin(Trust.PEER, waits=True, is_news=False)
+        self._remote = remote
+        self._domain = domain
+        self._report = report
+
+    async def since(self, timestamp: int) -> AsyncGenerator[list[Result], None]:
+        """Carry everything from this timestamp on, in seconds, oldest first; gives the results of each batch."""
+        async with aclosing(
+            self._remote.records_since(self._domain, timestamp, self._node.settings.sync_page)
+        ) as batches:
+            async for records in batches:
+                yield await self._take(records)
+
+    async def missing(self) -> None:
+        """Fetch what the peer lists and this node lacks. What is still too new is left for later."""
+        skew = self._node.settings.max_skew
+        newest = None if skew is None else after(int(self._node.world.now_s()) + skew)
+        async with aclosing(self._remote.keys(self._domain)) as pages:
+            async for page in pages:
+                keys = lacking(page, self._node.indexes.get(self._domain) or _EMPTY)
+                for begin in range(0, len(keys), IDS_PER_REQUEST_MAX):
+                    wanted = keys[begin : begin + IDS_PER_REQUEST_MAX]
+                    await self._fetch([key_id(key).hex() for key in wanted if newest is None or key <= newest])
+
+    async def _fetch(self, ids: Sequence[str]) -> None:
+        if not ids:
+            return
+        records = await self._remote.records(ids)
+        if len(records) < len(ids):
+            raise ProtocolError(Code.MALFORMED, "the peer is cut off: it lists records that it does not give")
+        await self._take(records)
+
+    async def _take(self, records: Sequence[SignedRecord]) -> list[Result]:
+        """Through the one way in. A record that is not valid ends the run, after the good ones are in."""
+        submissions = [Submission(signed.signature, signed.record.canonical) for signed in records]
+        outcomes = await self._node.ingest.take(submissions, self._origin)
+        self._report.records += len(records)
+        for signed, outcome in zip(records, outcomes, strict=True):
+            self._report.count(outcome.status)
+            if outcome.code in INVALID and not signed.record.is_reserved:
+                detail = f"the peer is cut off: it gave an invalid record ({outcome.code}: {outcome.detail})"
+                raise ProtocolError(Code.MALFORMED, detail)
+            if outcome.code is Code.UNKNOWN_DOMAIN:
+                raise ProtocolError(Code.UNKNOWN_DOMAIN, outcome.detail or "this node does not keep the domain")
+        return [(signed.record.timestamp, outcome.code) for signed, outcome in zip(records, outcomes, strict=True)]
+
+
+class Push:
+    """Records of one domain from this node to the peer."""
+
+    def __init__(self, node: "Node", key: str, remote: HttpPeer, domain: str, report: Report) -> None:
+        self._node = node
+        self._key = key
+        self._remote = remote
+        self._domain = domain
+        self._report = report
+        self._index = node.indexes.get(domain) or _EMPTY
+
+    async def since(self, timestamp: int) -> AsyncGenerator[list[Result], None]:
+        """Carry everything from this timestamp on, in seconds, oldest first; gives the results of each batch."""
+        for page in walk(self._index, before(timestamp), None, self._node.settings.sync_page):
+            async with aclosing(self._batches(page)) as batches:
+                async for records in batches:
+                    results = await self._send(records)
+                    if {refusal for _, refusal in results} == {Code.UNKNOWN_DOMAIN}:
+                        raise DomainRefusedError(Code.UNKNOWN_DOMAIN, "the peer does not keep this domain")
+                    yield results
+                    _check_not_busy(results)
+
+    async def missing(self) -> None:
+        """Send what this node holds and the peer does not list."""
+        last = FIRST
+        async with aclosing(self._their_keys()) as pages:
+            async for page in pages:
+                await self._send_lacking(last, page[-1], page)
+                last = page[-1]
+        await self._send_lacking(last, None, [])
+
+    async def _their_keys(self) -> AsyncGenerator[list[bytes], None]:
+        """What the peer lists; nothing where it holds nothing of the domain."""
+        try:
+            async with aclosing(self._remote.keys(self._domain)) as pages:
+                async for page in pages:
+                    yield page
+        except ProtocolError as error:
+            if error.code is not Code.UNKNOWN_DOMAIN:
+                raise
+
+    async def _send_lacking(self, begin: bytes, end: bytes | None, theirs: Sequence[bytes]) -> None:
+        held = frozenset(theirs)
+        for page in walk(self._index, begin, end, self._node.settings.sync_page):
+            async with aclosing(self._batches(lacking(page, held))) as batches:
+                async for records in batches:
+                    _check_welcome(await self._send(records))
+
+    async def _batches(self, keys: Sequence[bytes]) -> AsyncGenerator[list[SignedRecord], None]:
+        """Their records in the same order, in batches that one request may hold; never an empty one."""
+        batch: list[SignedRecord] = []
+        size = 0
+        for begin in range(0, len(keys), _STORE_READ_RECORDS):
+            ids = [key_id(key).hex() for key in keys[begin : begin + _STORE_READ_RECORDS]]
+            stored = await self._node.store.records(ids)
+            for signed in (stored[record_id].signed for record_id in ids):
+                cost = len(signed.record.canonical) + _LINE_OVERHEAD_BYTES
+                if size + cost > BATCH_BYTES_MAX - len("{}") or len(batch) == BATCH_RECORDS_MAX:
+                    yield batch
+                    batch, size = [], 0
+                batch.append(signed)
+                size += cost
+        if batch:
+            yield batch
+
+    async def _send(self, records: Sequence[SignedRecord]) -> list[Result]:
+        """Offer them, signed as a push."""
+        body = b"{" + b",".join(b'"%b":%b' % (s.signature.encode(), s.record.canonical) for s in records) + b"}"
+        header = sign_push(self._node.key, self._key, body, self._node.world.now_s())
+        answers = await self._remote.put(body, (PUSH_HEADER, header))
+        if answers.keys() != {signed.signature for signed in records}:
+            raise ProtocolError(Code.MALFORMED, "the peer is cut off: its answer is not about the records sent")
+        self._report.records += len(records)
+        for answer in answers.values():
+            self._report.count(answer.status)
+        return [(signed.record.timestamp, _refusal(answers[signed.signature])) for signed in records]
+
+
+def _refusal(answer: PutAnswer) -> Code | None:
+    """The code of a refusal; one that this version does not know counts as `stale`, a refusal for good."""
+    if answer.status != Status.REFUSED:
+        return None
+    return Code(answer.code) if answer.code in _CODES else Code.STALE
+
+
+def _check_welcome(results: Sequence[Result]) -> None:
+    """Sending on is useless where everything is refused for good: the peer does not accept this node, say.
+
+    Raises:
+        ProtocolError: with the codes; or that the peer is busy.
+    """
+    _check_not_busy(results)
+    refusals = sorted({refusal for _, refusal in results if refusal is not None})
+    is_any_taken = any(refusal is None or refusal in TRANSIENT for _, refusal in results)
+    if not is_any_taken:
+        codes = ", ".join(refusals)
+        detail = f"the peer refuses all {len(results)} records that it lacks ({codes}): does it accept this node's key?"
+        raise DomainRefusedError(refusals[0], detail)
+
+
+def _check_not_busy(results: Sequence[Result]) -> None:
+    """Raises: ProtocolError: the peer takes no more for now; a record that is too new says nothing about that."""
+    busy = sorted({refusal for _, refusal in results if refusal in TRANSIENT - {Code.TOO_NEW}} - {None})
+    if busy:
+        raise ProtocolError(busy[0], f"the peer takes no more for now ({busy[0]}): the next run goes on from here")

@@ -1,0 +1,112 @@
+"""Room in the pipeline: how much may be on its way at once, how much from one address, and whether the disk has space.
+
+A limit that is reached is said before anything is done: a client gets `overloaded` and comes back, a peer's reader is
+made to wait.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from node.intake.arrivals import Origin
+from node.settings import Settings
+from node.world import World
+from protocol.errors import Code, ProtocolError
+from protocol.records.quota import Quota
+
+_DISK_CHECK_EVERY_S: Final = 1.0
+_RETRY_AFTER_S: Final = 1
+_DISK_RETRY_AFTER_S: Final = 60
+
+
+class Room:
+    """Counts what is in flight, and what each address brought. `records` and `size_bytes` are on their way now."""
+
+    def __init__(self, settings: Settings, world: World) -> None:
+        self.records = 0
+        self.size_bytes = 0
+        self._settings = settings
+        self._world = world
+        self._freed = asyncio.Condition()
+        self._disk_checked_s = float("-inf")
+        self._disk_free_bytes = 0
+        self._records_quota = Quota(settings.records_per_second_max)
+        self._bytes_quota = Quota(settings.bytes_per_second_max)
+        self._refused_quota = Quota(_per_second(settings.refused_per_minute_max, 60))
+        self._domains_quota = Quota(_per_second(settings.domains_per_hour_max, 3600))
+
+    @asynccontextmanager
+    async def entered(self, records: int, size_bytes: int, origin: Origin) -> AsyncIterator[None]:
+        """Hold room for this much. Raises: ProtocolError: `rate_limited`, `storage_full` or `overloaded`."""
+        self._check_quotas(records, size_bytes, origin)
+        self._check_disk()
+        if not self._fits(records, size_bytes):
+            if not origin.waits:
+                raise ProtocolError(Code.OVERLOADED, "too much is on its way already", retry_after=_RETRY_AFTER_S)
+            async with self._freed:
+                await self._freed.wait_for(lambda: self._fits(records, size_bytes))
+        self.records += records
+        self.size_bytes += size_bytes
+        try:
+            yield
+        finally:
+            self.records -= records
+            self.size_bytes -= size_bytes
+            async with self._freed:
+                self._freed.notify_all()
+
+    def count_refused(self, origin: Origin, refused: int) -> None:
+        if origin.address is not None and refused:
+            self._refused_quota.spend(origin.address, refused, self._world.now_s())
+
+    def count_domain(self, origin: Origin) -> None:
+        if origin.address is not None:
+            self._domains_quota.spend(origin.address, 1, self._world.now_s())
+
+    def check_domain_quota(self, origin: Origin) -> None:
+        """Raises: ProtocolError: `rate_limited` for an address that founded too many domains."""
+        self._check_quota(self._domains_quota, origin, "new domains")
+
+    def is_disk_full(self) -> bool:
+        """Whether the disk has less free space than the settings ask for; looked up once a second at most."""
+        now_s = self._world.now_s()
+        if abs(now_s - self._disk_checked_s) >= _DISK_CHECK_EVERY_S:
+            self._disk_free_bytes = self._world.disk.free_bytes(self._settings.data)
+            self._disk_checked_s = now_s
+        return self._disk_free_bytes < self._settings.disk_free_bytes_min
+
+    def _fits(self, records: int, size_bytes: int) -> bool:
+        """Whether this may enter; what is larger than all the room enters alone."""
+        if not self.records:
+            return True
+        within = self.records + records <= self._settings.records_in_flight_max
+        return within and self.size_bytes + size_bytes <= self._settings.bytes_in_flight_max
+
+    def _check_quotas(self, records: int, size_bytes: int, origin: Origin) -> None:
+        self._check_quota(self._refused_quota, origin, "refused records")
+        self._check_quota(self._records_quota, origin, "records")
+        self._check_quota(self._bytes_quota, origin, "bytes")
+        if origin.address is not None:
+            now_s = self._world.now_s()
+            self._records_quota.spend(origin.address, records, now_s)
+            self._bytes_quota.spend(origin.address, size_bytes, now_s)
+
+    def _check_quota(self, quota: Quota, origin: Origin, what: str) -> None:
+        if origin.address is None:
+            return
+        wait_s = quota.wait_s(origin.address, self._world.now_s())
+        if wait_s > 0:
+            retry_after = int(wait_s) + 1
+            detail = f"too many {what} from {origin.address}: come back in {retry_after} s"
+            raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=retry_after)
+
+    def _check_disk(self) -> None:
+        if self.is_disk_full():
+            needed = self._settings.disk_free_bytes_min
+            detail = f"{self._disk_free_bytes} bytes are free on this node's disk, and it keeps {needed} free"
+            raise ProtocolError(Code.STORAGE_FULL, detail, retry_after=_DISK_RETRY_AFTER_S)
+
+
+def _per_second(rate: float | None, seconds: int) -> float | None:
+    return None if rate is None else rate / seconds

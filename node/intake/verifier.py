@@ -1,0 +1,161 @@
+"""Verification in threads: what takes the time in this node, and all that a second core can do for it.
+
+libsodium works with the interpreter lock released, so threads run truly beside each other, but handing over costs as
+much as a verification. So a thread takes 16 to 64 records at a time, from as many callers as it needs to; measured on
+two cores, one record a task gains nothing over one thread, 64 reach nearly twice its rate.
+
+Beside a loop that works without a rest, threads lose their time waiting for its lock. So once records come faster than
+threads verify them, each thread feeds a process of its own (`node.intake.verifying_process`). If a process cannot be
+started, or ends, its thread verifies by itself, as before.
+"""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
+from typing import Final, Protocol
+
+import structlog
+
+from node.intake.verifying_process import VerifyingProcess
+from protocol.records.record import SignedRecord
+
+_CHUNK_RECORDS: Final = 64
+
+_THREADS_MAX: Final = 4
+"""Where nobody says how many: a loop decides on as many records as about two cores verify, however many there are."""
+
+_DELAYS_MAX: Final = 32
+"""Chunks that found all threads busy, before processes are started: 2,048 records, of a catch-up or a batch or two."""
+
+log = structlog.get_logger()
+
+
+class Verifier(Protocol):
+    """Whatever tells genuine signatures from others."""
+
+    async def verify(self, records: Sequence[SignedRecord], *, is_alone: bool = False) -> list[bool]:
+        """Which of these are genuine, in their order. `is_alone`: nothing else is on its way, so haste beats
+        throughput.
+        """
+
+    def close(self) -> None:
+        """Verify no more."""
+
+
+class _Piece:
+    """Some records of one caller, at most a chunk, and the answer that it waits for."""
+
+    def __init__(self, records: Sequence[SignedRecord], loop: asyncio.AbstractEventLoop) -> None:
+        self.records = records
+        self.answer: asyncio.Future[list[bool]] = loop.create_future()
+
+
+class Processes:
+    """The processes that verify, each lent to one thread at a time: but for `close`, threads call all of this."""
+
+    def __init__(self) -> None:
+        self._idle: deque[VerifyingProcess] = deque()
+
+    def start(self) -> None:
+        """Start one more."""
+        try:
+            self._idle.append(VerifyingProcess())
+        except OSError as error:
+            log.warning("no process to verify in: a thread does it by itself", reason=str(error))
+
+    def verify(self, records: Sequence[SignedRecord]) -> list[bool] | None:
+        """Which of these are genuine; None where no process is idle and ready to say."""
+        try:
+            process = self._idle.popleft()
+        except IndexError:
+            return None
+        try:
+            genuine = process.verify(records) if process.is_ready else None
+        except OSError as error:
+            log.warning("a process that verified has ended: a thread does it by itself", reason=str(error))
+            process.close()
+            return None
+        self._idle.append(process)
+        return genuine
+
+    def close(self) -> None:
+        """End them; no thread has one."""
+        while self._idle:
+            self._idle.pop().close()
+
+
+class ThreadedVerifier:
+    """Verifies signatures on `threads` threads; None: one per core, 4 at most. Whoever calls it bounds its queue."""
+
+    def __init__(self, threads: int | None = None, delays_max: int = _DELAYS_MAX) -> None:
+        self._threads = threads or min(os.cpu_count() or 1, _THREADS_MAX)
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="verify")
+        self._queue: deque[_Piece] = deque()
+        self._busy = 0
+        self._delays = 0
+        self._delays_max = delays_max
+        self._processes = Processes()
+
+    async def verify(self, records: Sequence[SignedRecord], *, is_alone: bool = False) -> list[bool]:
+        if is_alone and len(records) == 1:  # done before a thread would have begun
+            return [records[0].is_genuine()]
+        loop = asyncio.get_running_loop()
+        starts = range(0, len(records), _CHUNK_RECORDS)
+        pieces = [_Piece(records[start : start + _CHUNK_RECORDS], loop) for start in starts]
+        self._queue.extend(pieces)
+        self._dispatch(loop)
+        answers = [await piece.answer for piece in pieces]
+        return [genuine for answer in answers for genuine in answer]
+
+    def close(self) -> None:
+        """End the threads and their processes. Who still waits is cancelled: nothing of theirs was decided."""
+        for piece in self._queue:
+            piece.answer.cancel()
+        self._queue.clear()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._processes.close()
+
+    def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._queue and self._busy < self._threads:
+            pieces = self._next_chunk()
+            self._busy += 1
+            work = loop.run_in_executor(self._pool, self._verify, [piece.records for piece in pieces])
+            work.add_done_callback(lambda done, pieces=pieces: self._on_done(done, pieces, loop))  # type: ignore[misc]
+        if self._queue:
+            self._on_delay()
+
+    def _on_delay(self) -> None:
+        self._delays += 1
+        if self._delays == self._delays_max:
+            for _ in range(self._threads):
+                self._pool.submit(self._processes.start)
+
+    def _next_chunk(self) -> list[_Piece]:
+        pieces = [self._queue.popleft()]
+        size = len(pieces[0].records)
+        while self._queue and size + len(self._queue[0].records) <= _CHUNK_RECORDS:
+            pieces.append(self._queue.popleft())
+            size += len(pieces[-1].records)
+        return pieces
+
+    def _on_done(self, done: asyncio.Future[list[bool]], pieces: list[_Piece], loop: asyncio.AbstractEventLoop) -> None:
+        self._busy -= 1
+        self._dispatch(loop)
+        if done.cancelled():
+            for piece in pieces:
+                piece.answer.cancel()
+            return
+        genuine = iter(done.result())
+        for piece in pieces:
+            answer = list(islice(genuine, len(piece.records)))
+            if not piece.answer.done():
+                piece.answer.set_result(answer)
+
+    def _verify(self, chunk: list[Sequence[SignedRecord]]) -> list[bool]:
+        """In a thread."""
+        records = list(chain.from_iterable(chunk))
+        genuine = self._processes.verify(records)
+        return [record.is_genuine() for record in records] if genuine is None else genuine

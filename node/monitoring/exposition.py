@@ -1,0 +1,240 @@
+"""Exposition: a node's figures in the words of Prometheus (https://prometheus.io/docs/instrumenting/writing_exporters).
+
+Every family that a node shows stands in one table, with its kind, its labels and what it means; the same table is
+printed in `docs/operations.md`. Values are read from the node's parts when somebody asks.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from importlib.metadata import version
+from itertools import chain
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import Metric
+
+from node.disk import store_bytes
+from node.monitoring.metrics import Histogram
+from node.peers import hidden
+from node.settings import describe
+
+if TYPE_CHECKING:
+    from node.links.session import Session
+    from node.node import Node
+
+
+class Kind(StrEnum):
+    """What Prometheus calls the types."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Family(msgspec.Struct, frozen=True):
+    """A metric: its name as it is shown, what it means, and the names of its labels."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+_PEER = ("peer", "direction")
+_OUTCOME = ("peer", "outcome")
+
+FAMILIES: Final = (
+    Family("dnarc_info", Kind.GAUGE, "Always 1: the version, and the node's key.", ("version", "node")),
+    Family("dnarc_healthy", Kind.GAUGE, "1 where nothing is wrong, else 0: GET /health says what."),
+    Family("dnarc_warnings", Kind.GAUGE, "What GET /health warns of: the node works, and somebody should look."),
+    Family("dnarc_setting", Kind.GAUGE, "Each setting that is a number; none is +Inf.", ("name",)),
+    Family("dnarc_listens_publicly", Kind.GAUGE, "1 where the node listens on more than loopback, else 0."),
+    Family("dnarc_domains", Kind.GAUGE, "Domains that hold records."),
+    Family("dnarc_records", Kind.GAUGE, "Records held, accepted or not."),
+    Family("dnarc_records_accepted_total", Kind.COUNTER, "Records taken, by replay's verdict.", ("trust", "verdict")),
+    Family("dnarc_records_known_total", Kind.COUNTER, "Records that came and were here already.", ("trust",)),
+    Family("dnarc_records_refused_total", Kind.COUNTER, "Records not taken, by the reason's code.", ("trust", "code")),
+    Family("dnarc_events_total", Kind.COUNTER, "Heads that moved on, or were taken back (reverted).", ("type",)),
+    Family("dnarc_admission_seconds", Kind.HISTOGRAM, "From the arrival of a group of records until it is on disk."),
+    Family("dnarc_verification_seconds", Kind.HISTOGRAM, "What a group waited until its signatures were checked."),
+    Family("dnarc_signatures_verified_total", Kind.COUNTER, "Signatures checked."),
+    Family("dnarc_commit_seconds", Kind.HISTOGRAM, "Time of one transaction of the store."),
+    Family("dnarc_commit_records", Kind.HISTOGRAM, "Records in one transaction."),
+    Family("dnarc_in_flight_records", Kind.GAUGE, "Records on their way from arrival to disk."),
+    Family("dnarc_in_flight_bytes", Kind.GAUGE, "Bytes of those records, as they came."),
+    Family("dnarc_verification_queue_records", Kind.GAUGE, "Records whose signatures are being checked."),
+    Family("dnarc_uncommitted_records", Kind.GAUGE, "Records decided and not yet on disk."),
+    Family("dnarc_http_requests_total", Kind.COUNTER, "Requests answered.", ("method", "route", "status")),
+    Family("dnarc_connections", Kind.GAUGE, "Connections that others have open here."),
+    Family("dnarc_connections_refused_total", Kind.COUNTER, "Connections turned away past connections_max."),
+    Family("dnarc_streams", Kind.GAUGE, "Consumers of /stream and /events."),
+    Family("dnarc_sync_runs_total", Kind.COUNTER, "Runs with a plain HTTP peer, ok or failed.", (*_PEER, "result")),
+    Family("dnarc_sync_records_total", Kind.COUNTER, "Records carried by those runs.", (*_PEER, "outcome")),
+    Family("dnarc_sync_repaired_total", Kind.COUNTER, "Records that only a comparison of ids found.", _PEER),
+    Family("dnarc_sync_seconds_total", Kind.COUNTER, "Time that those runs took.", _PEER),
+    Family("dnarc_sync_success_timestamp_seconds", Kind.GAUGE, "When the last run without an error ended.", _PEER),
+    Family("dnarc_links", Kind.GAUGE, "Open links by state: live, catching_up or behind.", ("state",)),
+    Family("dnarc_link_bytes_total", Kind.COUNTER, "Bytes of frames on an open link, in or out.", ("peer", "way")),
+    Family("dnarc_link_frames_total", Kind.COUNTER, "Frames on an open link, in or out.", ("peer", "way")),
+    Family("dnarc_link_records_total", Kind.COUNTER, "Records on an open link, by what they became.", _OUTCOME),
+    Family("dnarc_link_repaired_total", Kind.COUNTER, "Records that only a reconciliation found.", ("peer",)),
+    Family("dnarc_link_reconcile_rounds_total", Kind.COUNTER, "Messages of reconciliations answered.", ("peer",)),
+    Family("dnarc_link_reconcile_bytes_total", Kind.COUNTER, "Bytes of those and of the answers.", ("peer",)),
+    Family("dnarc_link_round_trip_seconds", Kind.GAUGE, "The last round trip on an open link.", ("peer",)),
+    Family("dnarc_link_queue_records", Kind.GAUGE, "Live records that wait for a peer to take more.", ("peer",)),
+    Family("dnarc_link_eager", Kind.GAUGE, "1 where news is pushed on a link, 0 where it is announced.", ("peer",)),
+    Family("dnarc_convergence_lag_seconds", Kind.GAUGE, "Since a comparison found a peer to hold the same.", ("peer",)),
+    Family("dnarc_data_bytes", Kind.GAUGE, "Size of each file of the store.", ("file",)),
+    Family("dnarc_disk_free_bytes", Kind.GAUGE, "Free space where the data folder is."),
+)
+
+_VERSION: Final = version("dnarc")
+_BY_NAME: Final = {family.name: family for family in FAMILIES}
+
+_Figure = tuple[str, tuple[str, ...], float | Histogram]
+"""A family's name, the values of its labels, and the value."""
+
+
+def registry_of(node: "Node") -> CollectorRegistry:
+    """What is shown of a node and of its process."""
+    registry = CollectorRegistry()
+    registry.register(_Figures(node))
+    ProcessCollector(registry=registry)
+    return registry
+
+
+def markdown_table(families: Iterable[Family] = FAMILIES) -> str:
+    """The families as a table for `docs/operations.md`."""
+    rows = [f"| `{it.name}` | {it.kind} | {', '.join(it.labels)} | {it.help} |" for it in families]
+    return "\n".join(("| metric | type | labels | meaning |", "|---|---|---|---|", *rows))
+
+
+class _Figures:
+    """A collector: reads the parts of a node, which has to be entered before somebody asks."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+
+    def describe(self) -> Iterable[Metric]:
+        return [_empty(family) for family in FAMILIES]
+
+    def collect(self) -> Iterable[Metric]:
+        metrics = {family.name: _empty(family) for family in FAMILIES}
+        parts = (self._about, self._held, self._records, self._queues, self._connections, self._syncs, self._links)
+        for name, values, figure in chain.from_iterable(part() for part in parts):
+            _add(metrics[name], _BY_NAME[name], values, figure)
+        return metrics.values()
+
+    def _about(self) -> Iterator[_Figure]:
+        node = self._node
+        yield "dnarc_info", (_VERSION, node.key.public), 1
+        yield "dnarc_healthy", (), not node.health()
+        yield "dnarc_warnings", (), len(node.warnings())
+        yield "dnarc_listens_publicly", (), node.settings.is_public
+        for setting in describe():
+            value = getattr(node.settings, setting.name)
+            if setting.unit:
+                yield "dnarc_setting", (setting.name,), inf if value is None else value
+
+    def _held(self) -> Iterator[_Figure]:
+        indexes, data = self._node.indexes, self._node.settings.data
+        sizes = [len(index) for name in indexes.domains() if (index := indexes.get(name)) is not None]
+        yield "dnarc_domains", (), len(sizes)
+        yield "dnarc_records", (), sum(sizes)
+        yield "dnarc_disk_free_bytes", (), self._node.world.disk.free_bytes(data)
+        for name, size_bytes in store_bytes(data).items():
+            yield "dnarc_data_bytes", (name,), size_bytes
+
+    def _records(self) -> Iterator[_Figure]:
+        intake, writes = self._node.ingest.intake, self._node.commits.writes
+        for (trust, verdict), number in intake.accepted.items():
+            yield "dnarc_records_accepted_total", (trust, verdict), number
+        for trust, number in intake.known.items():
+            yield "dnarc_records_known_total", (trust,), number
+        for (trust, code), number in intake.refused.items():
+            yield "dnarc_records_refused_total", (trust, code), number
+        for event_type, number in writes.events.items():
+            yield "dnarc_events_total", (event_type,), number
+        yield "dnarc_admission_seconds", (), intake.admission_s
+        yield "dnarc_verification_seconds", (), intake.verification_s
+        yield "dnarc_signatures_verified_total", (), intake.verified
+        yield "dnarc_commit_seconds", (), writes.commit_s
+        yield "dnarc_commit_records", (), writes.commit_records
+
+    def _queues(self) -> Iterator[_Figure]:
+        ingest = self._node.ingest
+        yield "dnarc_in_flight_records", (), ingest.room.records
+        yield "dnarc_in_flight_bytes", (), ingest.room.size_bytes
+        yield "dnarc_verification_queue_records", (), ingest.unverified
+        yield "dnarc_uncommitted_records", (), len(self._node.commits.uncommitted)
+
+    def _connections(self) -> Iterator[_Figure]:
+        traffic = self._node.traffic
+        for (method, route, status), number in traffic.requests.items():
+            yield "dnarc_http_requests_total", (method, route, str(status)), number
+        yield "dnarc_connections", (), traffic.connections
+        yield "dnarc_connections_refused_total", (), traffic.connections_refused
+        yield "dnarc_streams", (), len(self._node.streams)
+
+    def _syncs(self) -> Iterator[_Figure]:
+        for name, direction, exchange in self._node.sync.exchanges():
+            peer = (hidden(name), direction)
+            for result, number in exchange.runs.items():
+                yield "dnarc_sync_runs_total", (*peer, result), number
+            for outcome, number in exchange.records.items():
+                yield "dnarc_sync_records_total", (*peer, outcome), number
+            yield "dnarc_sync_repaired_total", peer, exchange.repaired
+            yield "dnarc_sync_seconds_total", peer, exchange.seconds
+            if exchange.succeeded_s is not None:
+                yield "dnarc_sync_success_timestamp_seconds", peer, exchange.succeeded_s
+        for name, lag_s in self._node.convergence.lags_s(asyncio.get_running_loop().time()).items():
+            yield "dnarc_convergence_lag_seconds", (hidden(name),), lag_s
+
+    def _links(self) -> Iterator[_Figure]:
+        """Of the links that are open: one that ends takes its series away, and the next one begins at nothing."""
+        links = self._node.links
+        sessions = {links.name_of(it): it for it in links.sessions.values() if it.is_open}
+        for state, number in Counter(it.link.state for it in sessions.values()).items():
+            yield "dnarc_links", (state,), number
+        for name, session in sessions.items():
+            yield from _traffic_of(name, session)
+            yield "dnarc_link_eager", (name,), links.dissemination.gossip.is_eager(session.number)
+
+
+def _traffic_of(name: str, session: "Session") -> Iterator[_Figure]:
+    counts, status = session.counts, session.link.status()
+    yield "dnarc_link_bytes_total", (name, "in"), counts.bytes_in
+    yield "dnarc_link_bytes_total", (name, "out"), counts.bytes_out
+    yield "dnarc_link_frames_total", (name, "in"), counts.frames_in
+    yield "dnarc_link_frames_total", (name, "out"), counts.frames_out
+    for outcome in ("accepted", "known", "refused"):
+        yield "dnarc_link_records_total", (name, outcome), getattr(counts, outcome)
+    yield "dnarc_link_records_total", (name, "sent"), status.sent
+    yield "dnarc_link_repaired_total", (name,), counts.repaired
+    yield "dnarc_link_reconcile_rounds_total", (name,), status.rounds
+    yield "dnarc_link_reconcile_bytes_total", (name,), status.reconcile_bytes
+    yield "dnarc_link_queue_records", (name,), status.queued
+    if counts.round_trip_s is not None:
+        yield "dnarc_link_round_trip_seconds", (name,), counts.round_trip_s
+
+
+def _empty(family: Family) -> Metric:
+    return Metric(family.name.removesuffix("_total"), family.help, family.kind)
+
+
+def _add(metric: Metric, family: Family, values: tuple[str, ...], figure: float | Histogram) -> None:
+    labels = dict(zip(family.labels, values, strict=True))
+    if not isinstance(figure, Histogram):
+        metric.add_sample(family.name, labels, figure)
+        return
+    count = 0
+    for bound, count in figure.buckets():
+        metric.add_sample(
+            f"{family.name}_bucket", labels | {"le": "+Inf" if bound == inf else str(float(bound))}, count
+        )
+    metric.add_sample(f"{family.name}_count", labels, count)
+    metric.add_sample(f"{family.name}_sum", labels, figure.total)

@@ -1,0 +1,41 @@
+"""Copying: the whole database as it is at one moment, beside a node that goes on writing.
+
+SQLite's backup interface starts anew whenever another process writes between two of its steps, and a node always
+writes; so all pages go in one step, within one read transaction. Meanwhile the write-ahead log cannot be emptied, which
+costs room and nothing else (https://sqlite.org/backup.html).
+"""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from node.store.contract import StoreError
+from node.store.sqlite.connection import BUSY_TIMEOUT_S
+
+
+def copy(source: Path, target: Path) -> int:
+    """Make `target` a whole and durable copy; returns its records.
+
+    Raises:
+        StoreError: the source cannot be read, or what was copied is not whole.
+        OSError: the target cannot be written.
+    """
+    try:
+        with (
+            closing(sqlite3.connect(f"file:{quote(str(source.resolve()))}?mode=ro", uri=True)) as original,
+            closing(sqlite3.connect(target, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as made,
+        ):
+            original.backup(made)
+            # A copy that is one file: the log, which stays beside a file in WAL mode, would have to be copied with it.
+            made.execute("PRAGMA journal_mode = DELETE").close()
+            (state,) = made.execute("PRAGMA quick_check(1)").fetchone()
+            (records,) = made.execute("SELECT count(*) FROM records").fetchone()
+    except sqlite3.Error as error:
+        raise StoreError(f"{source} cannot be copied to {target}: {error}") from error
+    if state != "ok":
+        raise StoreError(f"{source} is damaged, and so would its copy be: {state}")
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+    return int(records)

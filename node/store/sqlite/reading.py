@@ -1,0 +1,202 @@
+"""The functions that read the database, each by an index and in bounded work."""
+
+import sqlite3
+from collections.abc import Sequence
+from itertools import chain
+
+from node.store.contract import EVERYTHING, Cursor, LabelKey, Outline, Past, Peer, Selection, StoredEvent, StoredRecord
+from node.store.sqlite.rows import past_of, signed_record_of, state_of, stored_event_of, stored_record_of, verdict_of
+from node.store.sqlite.statements import chunks, places, values
+from protocol.limits import SAFE_INTEGER_MAX
+from protocol.records.record import SignedRecord
+from protocol.records.replay import State
+from protocol.sets.index import pack_key
+
+KEYS_PAGE = 10_000
+"""Records in a page of keys: about 30 ms of a reader's time."""
+
+HEADS_FEW = 10_000
+"""So many heads since a timestamp are found by their timestamps and then sorted, in about 20 ms. More are found among
+all labels in order, where they soon fill a page."""
+
+_LAST_CHARACTER = "\U0010ffff"
+_BEFORE_SURROGATES = 0xD7FF
+
+_STORED = "SELECT id, signature, body, verdict, received FROM records"
+_OF_LABEL = "WHERE label = (SELECT no FROM labels WHERE domain = ? AND label = ?) ORDER BY timestamp, id"
+
+# CROSS: labels are read first, for their index is what sorts.
+_HEADS = "SELECT records.id, signature, body FROM labels CROSS JOIN records ON records.no = head"
+_AFTER = {
+    "all": "(domain, labels.label) > (?, ?)",
+    "one": "domain = ? AND labels.label >= ? AND labels.label < ?",
+}
+
+# The plus keeps SQLite from searching by timestamp.
+HEADS_IN_ORDER = {
+    which: f"{_HEADS} WHERE {after} AND +labels.timestamp >= ? ORDER BY domain, labels.label LIMIT ?"
+    for which, after in _AFTER.items()
+}
+HEADS_BY_TIMESTAMP = {
+    which: f"""
+        SELECT records.id, signature, body
+        FROM (
+            SELECT domain, labels.label, head FROM labels INDEXED BY labels_by_timestamp
+            WHERE {after} AND timestamp >= ? ORDER BY domain, label LIMIT ?
+        ) AS labels CROSS JOIN records ON records.no = head
+        ORDER BY domain, labels.label
+    """
+    for which, after in _AFTER.items()
+}
+
+
+def states(connection: sqlite3.Connection, labels: Sequence[LabelKey]) -> dict[LabelKey, State]:
+    """See `Store.states`."""
+    found: dict[LabelKey, State] = {}
+    for chunk in chunks(labels):
+        sql = f"""
+            WITH wanted (domain, label) AS (VALUES {places(chunk)})
+            SELECT labels.domain, labels.label, contested, former, newest.timestamp, newest.id, head.id, head.body
+            FROM wanted
+            CROSS JOIN labels ON labels.domain = wanted.domain AND labels.label = wanted.label
+            CROSS JOIN records AS newest ON newest.no = labels.newest
+            LEFT JOIN records AS head ON head.no = labels.head
+        """
+        found |= {(row[0], row[1]): state_of(row[2:]) for row in connection.execute(sql, values(chunk))}
+    return {key: found[key] for key in labels if key in found}
+
+
+def records(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, StoredRecord]:
+    """See `Store.records`."""
+    found: dict[str, StoredRecord] = {}
+    for chunk in chunks([(bytes.fromhex(record_id),) for record_id in ids]):
+        rows = connection.execute(f"{_STORED} WHERE id IN (VALUES {places(chunk)})", values(chunk))
+        found |= {row[0].hex(): stored_record_of(row) for row in rows}
+    return {record_id: found[record_id] for record_id in ids if record_id in found}
+
+
+def held(connection: sqlite3.Connection, ids: Sequence[str]) -> frozenset[str]:
+    """See `Store.held`. The index on the id answers alone."""
+    found: set[str] = set()
+    for chunk in chunks([(bytes.fromhex(record_id),) for record_id in ids]):
+        rows = connection.execute(f"SELECT id FROM records WHERE id IN (VALUES {places(chunk)})", values(chunk))
+        found.update(row[0].hex() for row in rows)
+    return frozenset(found)
+
+
+def history(connection: sqlite3.Connection, domain: str, label: str) -> list[Past]:
+    """See `Store.history`."""
+    rows = connection.execute(f"SELECT id, body, verdict FROM records {_OF_LABEL}", (domain, label))
+    return [past_of(*row) for row in rows]
+
+
+def outline(connection: sqlite3.Connection, domain: str, label: str) -> Outline:
+    """See `Store.outline`. No body is touched: bodies stand last in their rows."""
+    ids, verdicts = bytearray(), []
+    for record_id, verdict in connection.execute(f"SELECT id, verdict FROM records {_OF_LABEL}", (domain, label)):
+        ids += record_id
+        verdicts.append(verdict_of(verdict))
+    return Outline(bytes(ids), verdicts)
+
+
+def head(connection: sqlite3.Connection, domain: str, label: str) -> SignedRecord | None:
+    """See `Store.head`."""
+    sql = f"{_HEADS} WHERE domain = ? AND labels.label = ?"
+    row = connection.execute(sql, (domain, label)).fetchone()
+    return None if row is None else signed_record_of(*row)
+
+
+def heads(
+    connection: sqlite3.Connection, domain: str | None, after: LabelKey | None, since: int, limit: int, prefix: str
+) -> list[SignedRecord]:
+    """See `Store.heads`. Every label has at least one byte, so all of them come after the empty one."""
+    assert domain is None or after is None or after[0] == domain, "a page goes on in its own domain"
+    assert domain is not None or not prefix, "labels that begin alike stand together in one domain only"
+    queries = HEADS_BY_TIMESTAMP if since > 0 and _are_few_since(connection, since) else HEADS_IN_ORDER
+    if domain is None:
+        rows = connection.execute(queries["all"], (*(after or ("", "")), since, limit))
+    else:
+        rows = connection.execute(queries["one"], (domain, *_label_range(after, prefix), since, limit))
+    return [signed_record_of(*row) for row in rows]
+
+
+def _label_range(after: LabelKey | None, prefix: str) -> tuple[str, str | bytes]:
+    """The first label that may come, and the first that may not: one range of the index.
+
+    No label holds U+0001, so with it a label becomes the bound right behind itself. Code points sort as their UTF-8
+    does.
+    """
+    begin = max(prefix, after[1] + "\x01") if after else prefix
+    return begin, _behind(prefix)
+
+
+def _behind(prefix: str) -> str | bytes:
+    """The least text above all that begin with the prefix; where there is none, a blob: SQLite sorts it above text."""
+    begin = prefix.rstrip(_LAST_CHARACTER)
+    if not begin:
+        return b""
+    last = ord(begin[-1])
+    return begin[:-1] + ("\ue000" if last == _BEFORE_SURROGATES else chr(last + 1))
+
+
+def _are_few_since(connection: sqlite3.Connection, since: int) -> bool:
+    sql = "SELECT count(*) FROM (SELECT 1 FROM labels WHERE timestamp >= ? LIMIT ?)"
+    (found,) = connection.execute(sql, (since, HEADS_FEW + 1)).fetchone()
+    return int(found) <= HEADS_FEW
+
+
+def keys(connection: sqlite3.Connection, after: int) -> tuple[int, dict[str, list[bytes]]]:
+    """A page of packed keys by domain, of the records numbered above `after`; and the last one's number."""
+    rows = connection.execute(
+        "SELECT records.no, domain, records.timestamp, id FROM records JOIN labels ON labels.no = records.label "
+        "WHERE records.no > ? ORDER BY records.no LIMIT ?",
+        (after, KEYS_PAGE),
+    )
+    page: dict[str, list[bytes]] = {}
+    for number, domain, timestamp, record_id in rows:
+        page.setdefault(domain, []).append(pack_key(timestamp, record_id))
+        after = number
+    return after, page
+
+
+def events(
+    connection: sqlite3.Connection,
+    after: int,
+    limit: int,
+    selection: Selection = EVERYTHING,
+    through: int | None = None,
+) -> list[StoredEvent]:
+    """See `Store.events`. Events are gone through in order, and bodies are read of what is wanted only."""
+    wanted = {"domain": selection.domains, "labels.label": selection.labels}
+    names = {column: sorted(these) for column, these in wanted.items() if these is not None}
+    sql = (
+        "SELECT seq, type, previous, reason, records.id, body, signature FROM events "
+        "CROSS JOIN records ON records.no = record "
+        + ("CROSS JOIN labels ON labels.no = records.label " if names else "")
+        + "WHERE seq > ? AND seq <= ? "
+        + "".join(f"AND {column} IN ({', '.join('?' * len(these))}) " for column, these in names.items())
+        + "ORDER BY seq LIMIT ?"
+    )
+    most = SAFE_INTEGER_MAX if through is None else through
+    rows = connection.execute(sql, (after, most, *chain.from_iterable(names.values()), limit))
+    return [stored_event_of(row) for row in rows]
+
+
+def last_event(connection: sqlite3.Connection) -> int:
+    """See `Store.last_event`."""
+    (last,) = connection.execute("SELECT max(seq) FROM events").fetchone()
+    return last or 0
+
+
+def peers(connection: sqlite3.Connection) -> list[Peer]:
+    """See `Store.peers`."""
+    rows = connection.execute("SELECT url, push, pull, accept, key FROM peers ORDER BY coalesce(url, key)")
+    return [
+        Peer(url=url, push=bool(push), pull=bool(pull), accept=None if accept is None else bool(accept), key=key)
+        for url, push, pull, accept, key in rows
+    ]
+
+
+def cursors(connection: sqlite3.Connection) -> list[Cursor]:
+    """See `Store.cursors`."""
+    return [Cursor(*row) for row in connection.execute("SELECT peer, domain, direction, timestamp FROM cursors")]

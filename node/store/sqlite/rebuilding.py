@@ -1,0 +1,297 @@
+"""Rebuilding: everything that is derived from the records, made again from their bytes alone and compared with what
+the file says.
+
+Of a record only its body is given; its place in the index, its label, its verdict, the state of the label and what
+clients were told of its head all follow. So a rebuild needs no second copy: it derives each value, compares, and writes
+only what differs, in one transaction: a process that is killed leaves the file as it was before or as it is after.
+Where nothing differs, the file has been proven equal to what its records say.
+
+Events keep their numbers, as clients hold cursors to them. Where the last event of a label names another head than
+replay does, one more event tells so.
+
+Only what is not derived can be lost: a body that no longer hashes to its id is damage, and then nothing is written.
+"""
+
+import hashlib
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from node.store.contract import StoreError
+from node.store.sqlite.connection import BUSY_TIMEOUT_S, transaction
+from node.store.sqlite.rows import EVENT_TYPES, VERDICTS, former_of, record_of, verdict_name
+from node.store.sqlite.schema import MIGRATIONS, migrate, version_of
+from protocol.records.change import EventType
+from protocol.records.record import Record
+from protocol.records.replay import Replay, replay
+
+DIFFERENCES_SHOWN_MAX: Final = 1_000
+"""Differences that are described; all are counted."""
+
+REASON: Final = "the state of this label was rebuilt from its records, and the head shown before was wrong"
+
+_PAGE: Final = 2_000
+"""Records, or labels, that are read before anything is written: a cursor must not meet its own changes."""
+
+_DAMAGED_SHOWN_MAX: Final = 10
+_INDEX_FAULTS: Final = ("missing from index", "entries in index", "non-unique entry in index", "out of order in index")
+
+# The table of the last events is made before the first row comes, so events may be added meanwhile.
+_TOLD_OTHERWISE: Final = """
+    SELECT domain, labels.label, head, told.record
+    FROM labels LEFT JOIN (
+        SELECT records.label, events.record, max(seq) FROM events JOIN records ON no = record GROUP BY records.label
+    ) AS told ON told.label = labels.no
+    WHERE head IS NOT NULL AND head IS NOT told.record
+    ORDER BY labels.no
+"""
+
+Advance = Callable[[int], None]
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """A derived value that was not what the records say. `what` names the value, `record` a record's id."""
+
+    what: str
+    was: str | None
+    now: str | None
+    domain: str | None = None
+    label: str | None = None
+    record: str | None = None
+
+
+class Rebuilt(msgspec.Struct):
+    """What was compared, and what differed: each kind counted, the first ones described."""
+
+    records: int = 0
+    labels: int = 0
+    events: int = 0
+    counts: Counter[str] = msgspec.field(default_factory=Counter)
+    differences: list[Difference] = msgspec.field(default_factory=list)
+
+    @property
+    def is_equal(self) -> bool:
+        return not self.counts
+
+    def note(self, difference: Difference) -> None:
+        self.counts[difference.what] += 1
+        if len(self.differences) < DIFFERENCES_SHOWN_MAX:
+            self.differences.append(difference)
+
+
+def count_steps(path: Path) -> int:
+    """How many steps `rebuild` will report: two for each record."""
+    with closing(_opened(path)) as connection:
+        (records,) = connection.execute("SELECT count(*) FROM records").fetchone()
+    return 2 * int(records)
+
+
+def rebuild(path: Path, advance: Advance = lambda _: None, *, is_check: bool = False) -> Rebuilt:
+    """Compare what the file derives from its records with what follows from them, and repair it; `is_check`: do not.
+
+    The folder has to be held, so that no node writes meanwhile. `advance` is told of each step.
+
+    Raises:
+        StoreError: the file is of another version, or its pages or the bodies of records are damaged: then nothing
+            was written.
+    """
+    with closing(_opened(path)) as connection:
+        if is_check and version_of(connection) != len(MIGRATIONS):
+            raise StoreError(f"{path} is of another version of dnarc: start the node once, or rebuild without --check")
+        if not is_check:
+            migrate(connection)
+        with _undone(connection) if is_check else transaction(connection):
+            return _Rebuild(connection, advance).run()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    if not path.exists():
+        raise StoreError(f"there is no database at {path}: name the data folder of a node")
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -65536"):
+        connection.execute(f"PRAGMA {pragma}").close()
+    return connection
+
+
+@contextmanager
+def _undone(connection: sqlite3.Connection) -> Iterator[None]:
+    """A transaction that leaves nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+
+
+class _Rebuild:
+    """One rebuild inside a transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, advance: Advance) -> None:
+        self._connection = connection
+        self._advance = advance
+        self._report = Rebuilt()
+
+    def run(self) -> Rebuilt:
+        self._check_indexes()
+        self._check_records()
+        self._check_labels()
+        self._check_events()
+        return self._report
+
+    def _check_indexes(self) -> None:
+        """SQLite's own indexes, which the other checks read by."""
+        faults = [text for (text,) in self._connection.execute("PRAGMA integrity_check(1000)") if text != "ok"]
+        damage = [fault for fault in faults if not any(kind in fault for kind in _INDEX_FAULTS)]
+        if damage:
+            raise StoreError(f"the file is damaged ({damage[0]}): restore a backup, or fetch the records from peers")
+        for fault in faults:
+            self._report.note(Difference("index", fault, None))
+        if faults:
+            self._connection.execute("REINDEX")
+
+    def _check_records(self) -> None:
+        """That each body is the one of its id, and that what stands beside it was read from it."""
+        damaged: list[str] = []
+        for page in self._record_pages():
+            for number, record_id, body, timestamp, domain, label in page:
+                if hashlib.sha256(body).digest() != record_id:
+                    damaged.append(record_id.hex())
+                elif not damaged:
+                    self._check_columns(number, record_of(record_id, body), timestamp, (domain, label))
+            self._report.records += len(page)
+            self._advance(len(page))
+        if damaged:
+            shown = ", ".join(damaged[:_DAMAGED_SHOWN_MAX])
+            raise StoreError(f"the bodies of {len(damaged)} records are damaged, so restore a backup: {shown}")
+
+    def _record_pages(self) -> Iterator[list[Any]]:
+        last = 0
+        while page := self._connection.execute(
+            "SELECT records.no, id, body, records.timestamp, domain, labels.label FROM records "
+            "LEFT JOIN labels ON labels.no = records.label WHERE records.no > ? ORDER BY records.no LIMIT ?",
+            (last, _PAGE),
+        ).fetchall():
+            yield page
+            last = page[-1][0]
+
+    def _check_columns(self, number: int, record: Record, timestamp: int, key: tuple[str | None, str | None]) -> None:
+        place = (record.domain, record.label)
+        if timestamp != record.timestamp:
+            self._note("timestamp", str(timestamp), str(record.timestamp), place, record.id)
+            self._connection.execute("UPDATE records SET timestamp = ? WHERE no = ?", (record.timestamp, number))
+        if key != place:
+            was = None if key[0] is None else f"{key[0]} {key[1]}"
+            self._note("place", was, " ".join(place), place, record.id)
+            change = (self._label_no(place, number), number)
+            self._connection.execute("UPDATE records SET label = ? WHERE no = ?", change)
+
+    def _label_no(self, place: tuple[str, str], record_no: int) -> int:
+        """The row of this label; a new one is filled when labels are checked."""
+        self._connection.execute(
+            "INSERT INTO labels (domain, label, newest, contested, former) VALUES (?, ?, ?, 0, x'') "
+            "ON CONFLICT (domain, label) DO NOTHING",
+            (*place, record_no),
+        )
+        sql = "SELECT no FROM labels WHERE domain = ? AND label = ?"
+        (number,) = self._connection.execute(sql, place).fetchone()
+        return int(number)
+
+    def _check_labels(self) -> None:
+        """Every label, replayed from its records; a label without any is none."""
+        last = 0
+        while page := self._connection.execute(
+            "SELECT no, domain, label, head, newest, timestamp, contested, former FROM labels "
+            "WHERE no > ? ORDER BY no LIMIT ?",
+            (last, _PAGE),
+        ).fetchall():
+            first, last = page[0][0], page[-1][0]
+            histories = self._histories(first, last)
+            for number, domain, label, *columns in page:
+                self._check_label(number, (domain, label), tuple(columns), histories.get(number, []))
+            self._report.labels += len(histories)
+            self._advance(sum(map(len, histories.values())))
+
+    def _histories(self, first: int, last: int) -> dict[int, list[Any]]:
+        """`(label, no, id, body, verdict)` of the records of these labels, by the label's row."""
+        rows = self._connection.execute(
+            "SELECT label, no, id, body, verdict FROM records WHERE label BETWEEN ? AND ? ORDER BY label",
+            (first, last),
+        )
+        return {label: list(history) for label, history in groupby(rows, key=itemgetter(0))}
+
+    def _check_label(
+        self, number: int, place: tuple[str, str], columns: tuple[Any, ...], history: Iterable[Any]
+    ) -> None:
+        numbers = {record_id.hex(): no for _, no, record_id, _, _ in history}
+        if not numbers:
+            self._note("label", "there", "no record is of it", place, None)
+            self._connection.execute("DELETE FROM labels WHERE no = ?", (number,))
+            return
+        judged = replay(record_of(record_id, body) for _, _, record_id, body, _ in history)
+        verdicts = {record_id.hex(): verdict for *_, record_id, _, verdict in history}
+        self._check_verdicts(place, judged, verdicts, numbers)
+        self._check_state(number, place, columns, judged, numbers)
+
+    def _check_verdicts(
+        self, place: tuple[str, str], judged: Replay, stored: dict[str, int], numbers: dict[str, int]
+    ) -> None:
+        for record_id, verdict in judged.verdicts.items():
+            if stored[record_id] != VERDICTS[verdict]:
+                self._note("verdict", verdict_name(stored[record_id]), verdict, place, record_id)
+                change = (VERDICTS[verdict], numbers[record_id])
+                self._connection.execute("UPDATE records SET verdict = ? WHERE no = ?", change)
+
+    def _check_state(
+        self, number: int, place: tuple[str, str], columns: tuple[Any, ...], judged: Replay, numbers: dict[str, int]
+    ) -> None:
+        state = judged.state
+        head, timestamp = (numbers[state.tip.id], state.tip.timestamp) if state.tip else (None, None)
+        derived = (head, numbers[state.newest[1]], timestamp, int(state.contested), former_of(state))
+        if columns == derived:
+            return
+        ids = {no: record_id for record_id, no in numbers.items()}
+        was, now = _described(columns, ids), _described(derived, ids)
+        for what in was:
+            if was[what] != now[what]:
+                self._note(what, was[what], now[what], place, None)
+        sql = "UPDATE labels SET head = ?, newest = ?, timestamp = ?, contested = ?, former = ? WHERE no = ?"
+        self._connection.execute(sql, (*derived, number))
+
+    def _check_events(self) -> None:
+        """That the last event of each label tells of its head; where one does not, one more does."""
+        sql = "SELECT count(*), coalesce(max(seq), 0) FROM events"
+        self._report.events, last = self._connection.execute(sql).fetchone()
+        for seq, (domain, label, head, told) in enumerate(self._connection.execute(_TOLD_OTHERWISE), start=last + 1):
+            was, now = self._id_of(told), self._id_of(head)
+            self._note("event", was.hex() if was else None, now.hex() if now else None, (domain, label), None)
+            kind, reason = (EventType.REVERTED, REASON) if was else (EventType.ACCEPTED, None)
+            self._connection.execute(
+                "INSERT INTO events (seq, record, type, previous, reason) VALUES (?, ?, ?, ?, ?)",
+                (seq, head, EVENT_TYPES[kind], was, reason),
+            )
+
+    def _id_of(self, number: int | None) -> bytes | None:
+        row = self._connection.execute("SELECT id FROM records WHERE no = ?", (number,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def _note(self, what: str, was: str | None, now: str | None, place: tuple[str, str], record: str | None) -> None:
+        self._report.note(Difference(what, was, now, *place, record))
+
+
+def _described(columns: tuple[Any, ...], ids: dict[int, str]) -> dict[str, str | None]:
+    """The columns of a label's state in words; rows of records as their ids."""
+    head, newest, timestamp, contested, former = columns
+    return {
+        "head": None if head is None else ids.get(head, f"row {head}"),
+        "newest": ids.get(newest, f"row {newest}"),
+        "head's timestamp": None if timestamp is None else str(timestamp),
+        "contested": "yes" if contested else "no",
+        "former owners": former.hex(),
+    }

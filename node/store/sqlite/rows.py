@@ -1,0 +1,134 @@
+"""How our values become columns and come back: ids, keys and signatures as bytes, verdicts and event types as small
+numbers.
+
+A record that comes back was checked before it was stored, so its fields are read from the canonical bytes without
+checking them again: about 2 us instead of 10.
+"""
+
+from sys import intern
+
+import msgspec
+
+from node.store.contract import Past, StoredEvent, StoredRecord
+from protocol.records.change import Event, EventType
+from protocol.records.record import Record, SignedRecord
+from protocol.records.replay import State, Tip, Verdict
+
+VERDICTS = {
+    Verdict.FOUNDED: 1,
+    Verdict.UPDATED: 2,
+    Verdict.OFFERED: 3,
+    Verdict.TRANSFERRED: 4,
+    Verdict.ORPHAN: 5,
+    Verdict.STALE: 6,
+    Verdict.RIVAL: 7,
+    Verdict.NOT_OWNER: 8,
+}
+"""Numbers on disk: never changed, never given again."""
+
+EVENT_TYPES = {EventType.ACCEPTED: 1, EventType.REVERTED: 2}
+"""Numbers on disk: never changed, never given again."""
+
+_VERDICT_OF = {number: verdict for verdict, number in VERDICTS.items()}
+_EVENT_TYPE_OF = {number: event_type for event_type, number in EVENT_TYPES.items()}
+_KEY_BYTES = 32
+
+StoredRow = tuple[bytes, bytes, bytes, int, int]
+"""id, signature, body, verdict, received."""
+
+EventRow = tuple[int, int, bytes | None, str | None, bytes, bytes, bytes]
+"""seq, type, previous, reason; the record's id, body and signature."""
+
+StateRow = tuple[int, bytes, int, bytes, bytes | None, bytes | None]
+"""contested, former; the newest record's timestamp and id; the head's id and body."""
+
+
+class _Fields(msgspec.Struct):
+    """What a `Record` reads in its body. Not `Record` itself: a claim may have an `id` or a `canonical` of its own."""
+
+    domain: str
+    label: str
+    signedby: str
+    timestamp: int
+    newowner: str | None = None
+    prev: str | None = None
+
+
+_decoder = msgspec.json.Decoder(_Fields)
+
+
+def record_of(record_id: bytes, body: bytes) -> Record:
+    fields = _decoder.decode(body)
+    return Record(
+        fields.domain,
+        fields.label,
+        fields.signedby,
+        fields.timestamp,
+        fields.newowner,
+        fields.prev,
+        record_id.hex(),
+        body,
+    )
+
+
+def past_of(record_id: bytes, body: bytes, verdict: int) -> Past:
+    """Names and keys are the same ones again and again in the history of a label, so each is kept once."""
+    fields = _decoder.decode(body)
+    record = Record(
+        intern(fields.domain),
+        intern(fields.label),
+        intern(fields.signedby),
+        fields.timestamp,
+        fields.newowner,
+        fields.prev,
+        record_id.hex(),
+        b"",
+    )
+    return Past(record, verdict_of(verdict))
+
+
+def signed_record_of(record_id: bytes, signature: bytes, body: bytes) -> SignedRecord:
+    return SignedRecord(signature.hex(), record_of(record_id, body))
+
+
+def stored_record_of(row: StoredRow) -> StoredRecord:
+    record_id, signature, body, verdict, received = row
+    return StoredRecord(signed_record_of(record_id, signature, body), verdict_of(verdict), received)
+
+
+def stored_event_of(row: EventRow) -> StoredEvent:
+    seq, event_type, previous, reason, record_id, body, signature = row
+    event = Event(_EVENT_TYPE_OF[event_type], record_of(record_id, body), previous.hex() if previous else None, reason)
+    return StoredEvent(seq, event, signature.hex())
+
+
+def verdict_of(number: int) -> Verdict:
+    return _VERDICT_OF[number]
+
+
+def verdict_name(number: int) -> str:
+    """The verdict that a number on disk stands for; of one that stands for none, its digits."""
+    return _VERDICT_OF.get(number, str(number))
+
+
+def state_of(row: StateRow) -> State:
+    contested, former, newest_timestamp, newest_id, head_id, head_body = row
+    tip = None
+    named = {former[begin : begin + _KEY_BYTES].hex() for begin in range(0, len(former), _KEY_BYTES)}
+    if head_id is not None and head_body is not None:
+        head = record_of(head_id, head_body)
+        tip = Tip(head.id, head.timestamp, head.signedby, head.newowner)
+        named |= _named_by(tip)
+    return State(tip, frozenset(named), (newest_timestamp, newest_id.hex()), bool(contested))
+
+
+def former_of(state: State) -> bytes:
+    """The keys that the label ever named, but for those that its head names."""
+    former = state.named - _named_by(state.tip)
+    return b"".join(map(bytes.fromhex, sorted(former))) if former else b""
+
+
+def _named_by(tip: Tip | None) -> set[str]:
+    if tip is None:
+        return set()
+    return {tip.signedby} if tip.newowner is None else {tip.signedby, tip.newowner}

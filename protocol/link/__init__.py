@@ -1,0 +1,1 @@
+"""One link between two nodes as a machine: frames, timers and facts in, orders out."""

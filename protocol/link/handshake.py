@@ -1,0 +1,55 @@
+"""The first two frames each way: who are you, and can you prove it?
+
+Each side names its key and a nonce that it has drawn for this link, then signs both keys and both nonces, with the role
+that it has. The nonce of the other makes the signature new, so that none heard before is of use; the keys and the
+role make it of use to nobody else, and in no other place (the rules of Abadi and Needham, "Prudent Engineering Practice
+for Cryptographic Protocols", 1996: say everything that a message depends on).
+
+What this does not do is to bind the proof to the connection. Someone who sits on the wire between two nodes can
+pass their frames on, and read and change what follows: `wss` is for that.
+"""
+
+from protocol.errors import Code, ProtocolError
+from protocol.link.messages import LINK_VERSION, Auth, Hello
+from protocol.link.terms import Identity, Role, Terms
+from protocol.signing import statement, verify
+
+
+def hello(identity: Identity, terms: Terms) -> Hello:
+    return Hello(LINK_VERSION, identity.key.public, identity.nonce, identity.agent, terms.push, terms.pull)
+
+
+def check_hello(theirs: Hello, identity: Identity, expected_key: str | None) -> None:
+    """Raises: ProtocolError: `unsupported_version`; `unauthorized` for this node itself, or another than expected."""
+    if theirs.version != LINK_VERSION:
+        detail = f"version {theirs.version}: this node speaks {LINK_VERSION}"
+        raise ProtocolError(Code.UNSUPPORTED_VERSION, detail)
+    if theirs.node == identity.key.public:
+        raise ProtocolError(Code.UNAUTHORIZED, "this peer is the node itself: remove it")
+    if expected_key not in (None, theirs.node):
+        detail = f"its key is {theirs.node}, and {expected_key} is the one that is pinned: another node, or an attacker"
+        raise ProtocolError(Code.UNAUTHORIZED, detail)
+
+
+def auth(role: Role, identity: Identity, theirs: Hello) -> Auth:
+    """What proves to the peer that this node holds its key."""
+    ours = (identity.key.public, identity.nonce)
+    return Auth(identity.key.sign(_statement(role, ours, (theirs.node, theirs.nonce))))
+
+
+def check_auth(proof: Auth, role: Role, identity: Identity, theirs: Hello) -> None:
+    """That the peer holds the key that its hello names; `role` is ours.
+
+    Raises:
+        ProtocolError: `bad_signature`.
+    """
+    other = Role.ACCEPTOR if role is Role.DIALLER else Role.DIALLER
+    signed = _statement(other, (theirs.node, theirs.nonce), (identity.key.public, identity.nonce))
+    if not verify(theirs.node, signed, proof.signature):
+        raise ProtocolError(Code.BAD_SIGNATURE, f"whoever this is has not proved to hold the key {theirs.node}")
+
+
+def _statement(signer: Role, ours: tuple[str, str], theirs: tuple[str, str]) -> bytes:
+    """`ours` and `theirs` are the key and the nonce of the signer and of the other."""
+    dialler, acceptor = (ours, theirs) if signer is Role.DIALLER else (theirs, ours)
+    return statement("auth", signer, dialler[0], acceptor[0], dialler[1], acceptor[1])

@@ -1,0 +1,163 @@
+"""Replay: the pure function that turns the history of a label into its state, and so says who owns it.
+
+The state depends on the *set* of valid records and on nothing else: same set, same state, on every node, whatever the
+order of arrival. One pass over the records from the oldest to the newest carries a *tip*, the last record accepted. The
+tip names who may follow: its signer, and whoever its `newowner` offers the label to. Refused records are kept, because
+a record that arrives late with an earlier order key can change every verdict after it.
+
+Only the newest end needs little work: a record whose order key is above that of *every* stored record of the label,
+refused ones included, is judged against the tip alone (`State.extend`). Anything else replays that label (`replay`).
+The model is event sourcing; the tie-break by hash is that of every blockchain; `prev` is a signed compare-and-swap.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+import msgspec
+
+from protocol.records.record import Record
+
+
+class Verdict(StrEnum):
+    """What replay says of a record. The first four accept it: it became the tip."""
+
+    FOUNDED = "founded"
+    UPDATED = "updated"
+    OFFERED = "offered"
+    TRANSFERRED = "transferred"
+
+    ORPHAN = "orphan"
+    STALE = "stale"
+    RIVAL = "rival"
+    NOT_OWNER = "not_owner"
+
+    @property
+    def is_accepted(self) -> bool:
+        return self in _ACCEPTED
+
+
+_ACCEPTED = frozenset({Verdict.FOUNDED, Verdict.UPDATED, Verdict.OFFERED, Verdict.TRANSFERRED})
+
+REASONS = {
+    Verdict.FOUNDED: "the first record of the label, so its signer owns it",
+    Verdict.UPDATED: "signed by the owner",
+    Verdict.OFFERED: "signed by the owner, who offers the label to `newowner`",
+    Verdict.TRANSFERRED: "signed by the key that the record before it offered the label to, which owns it from here on",
+    Verdict.ORPHAN: "names a record in `prev` that should come before it, but nothing of this label does",
+    Verdict.STALE: "its signer may follow, but `prev` names another record than the one that it would follow",
+    Verdict.RIVAL: "a founding by another key, but the label was founded before",
+    Verdict.NOT_OWNER: "neither the owner nor the key that the label was offered to signed it",
+}
+"""Each verdict in words, for people who ask why."""
+
+
+class Tip(msgspec.Struct, frozen=True, gc=False):
+    """The record accepted last, by which the next one is judged. At the end of a replay it is the *head*."""
+
+    id: str
+    timestamp: int
+    signedby: str
+    newowner: str | None
+
+    @property
+    def order_key(self) -> tuple[int, str]:
+        return (self.timestamp, self.id)
+
+    def names(self, key: str) -> bool:
+        """Whether this key may sign the next record."""
+        return key in (self.signedby, self.newowner)
+
+
+class State(msgspec.Struct, frozen=True, gc=False):
+    """A label, replayed.
+
+    `tip` is the head, None while nothing is accepted; its signer is the owner. `named` holds every key that ever was
+    owner or offered the label, `newest` the order key of the newest record of all, refused ones included. A label is
+    `contested` while it has a rival. Each stored record names two keys at most, and `admission` bounds what clients may
+    bring in so.
+    """
+
+    tip: Tip | None = None
+    named: frozenset[str] = frozenset()
+    newest: tuple[int, str] = (0, "")
+    contested: bool = False
+
+    @property
+    def owner(self) -> str | None:
+        return self.tip.signedby if self.tip else None
+
+    def is_extended_by(self, record: Record) -> bool:
+        """Whether the record is newer than every one replayed so far, so that `extend` may take it."""
+        return record.order_key > self.newest
+
+    def judge(self, record: Record) -> Verdict:
+        """The verdict on a record that comes next in order."""
+        tip = self.tip
+        if tip is None:
+            return Verdict.FOUNDED if record.prev is None else Verdict.ORPHAN
+        if not tip.names(record.signedby):
+            is_rival = record.prev is None and record.signedby not in self.named
+            return Verdict.RIVAL if is_rival else Verdict.NOT_OWNER
+        if record.prev not in (None, tip.id):
+            return Verdict.STALE
+        if record.signedby != tip.signedby:
+            return Verdict.TRANSFERRED
+        return Verdict.UPDATED if record.newowner is None else Verdict.OFFERED
+
+    def extend(self, record: Record) -> tuple["State", Verdict]:
+        """The state after one newer record, and the verdict on it. O(1) but where a key is named for the first time."""
+        assert self.is_extended_by(record), "a record from the past needs a replay of its label"
+        verdict = self.judge(record)
+        if not verdict.is_accepted:
+            contested = self.contested or verdict is Verdict.RIVAL
+            return State(self.tip, self.named, record.order_key, contested), verdict
+        tip = Tip(record.id, record.timestamp, record.signedby, record.newowner)
+        return State(tip, self._named_by(record), record.order_key, self.contested), verdict
+
+    def _named_by(self, record: Record) -> frozenset[str]:
+        """The keys named once this record is accepted. Most records name nobody new, and then the set is not copied."""
+        keys = {record.signedby} if record.newowner is None else {record.signedby, record.newowner}
+        return self.named if keys <= self.named else self.named | keys
+
+
+EMPTY = State()
+"""The state of a label of which nothing is known."""
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """A record with its verdict, and the id of the tip that it was judged by (None: there was none)."""
+
+    record: Record
+    verdict: Verdict
+    tip: str | None
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """A whole history, judged in order-key order, and the state that it ends in."""
+
+    state: State
+    judged: list[Judged]
+
+    def verdict(self, record: Record) -> Verdict:
+        """The verdict on one record of the history. Raises: KeyError: it is not in it."""
+        return self.verdicts[record.id]
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        return {judged.record.id: judged.verdict for judged in self.judged}
+
+    @property
+    def chain(self) -> list[Record]:
+        """The accepted records, oldest first: each is signed by a key that the one before it names."""
+        return [judged.record for judged in self.judged if judged.verdict.is_accepted]
+
+
+def replay(history: Iterable[Record]) -> Replay:
+    """Judge the records of one label, given in any order, with or without repeats."""
+    records = sorted({record.id: record for record in history}.values(), key=lambda record: record.order_key)
+    state, judged = EMPTY, []
+    for record in records:
+        tip = state.tip.id if state.tip else None
+        state, verdict = state.extend(record)
+        judged.append(Judged(record, verdict, tip))
+    return Replay(state, judged)

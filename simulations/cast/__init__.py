@@ -1,0 +1,1 @@
+"""Who takes part in a run: machines with real nodes on them, users, impostors."""

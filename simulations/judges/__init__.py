@@ -1,0 +1,1 @@
+"""What must hold in every run: the invariants, and a second implementation of ownership."""

@@ -1,0 +1,1 @@
+"""Nodes as real processes on loopback: local runs and the demo."""

@@ -1,0 +1,89 @@
+"""`dnarc simulate local`: a fleet of real processes from a terminal, and what came of it."""
+
+import signal
+import sys
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from node.cli.options import AsJson
+from node.cli.screen import show, table
+from simulations.report.files import ReportFile, check_report, write_report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from simulations.processes.local import Outcome, Say
+
+_FAILED = 1
+
+
+def local(
+    nodes: Annotated[int, typer.Option(min=2, max=200, help="How many nodes; each is a process of about 60 MB.")] = 20,
+    records: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many records people write.")] = 2_000,
+    rounds: Annotated[int, typer.Option(min=1, max=1_000, help="How often something is broken and mended.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="What chance begins with; the kernel's part has no seed.")] = 1,
+    report: ReportFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a fleet of real nodes on loopback, break it, mend it, and see whether all end the same.
+
+    Nodes are processes with files and sockets, driven over HTTP only. Some are killed (`kill -9`), links are cut, and
+    people write to whatever answers. Exits with 1 where a record that was acknowledged is lost, or nodes differ.
+    """
+    from simulations.processes.local import Plan, run
+
+    check_report(report)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with TemporaryDirectory(prefix="dnarc-fleet-") as folder, phases() as say:
+        plan = Plan(nodes, records, rounds, seed)
+        outcome = run(plan, Path(folder), say)
+    if report is not None:
+        from simulations.report.local import fleet_page
+
+        repeat = f"dnarc simulate local --nodes {nodes} --records {records} --rounds {rounds} --seed {seed}"
+        write_report(report, fleet_page(plan, outcome, repeat))
+    show(asdict(outcome) | {"is_good": outcome.is_good}, as_json, lambda: render(outcome))
+    if not outcome.is_good:
+        raise typer.Exit(_FAILED)
+
+
+@contextmanager
+def phases() -> "Iterator[Say]":
+    """A bar for each thing that is being done, on stderr."""
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    bars: dict[str, TaskID] = {}
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+
+        def say(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                bars[what] = progress.add_task(what, total=total)
+            progress.update(bars[what], completed=done, total=total)
+
+        yield say
+
+
+def render(outcome: "Outcome") -> "RenderableType":
+    """What a person wants to know of it."""
+    refused = ", ".join(f"{count} {code}" for code, count in sorted(outcome.refused.items())) or "none"
+    ended = "never" if outcome.seconds is None else f"{outcome.seconds:.2f} s after the last was mended"
+    rows = [
+        ("nodes and links", f"{outcome.nodes} and {outcome.links}"),
+        ("what was done to them", "; ".join(outcome.faults)),
+        ("records acknowledged", f"{outcome.acknowledged:,}"),
+        ("refused", refused),
+        ("unanswered", f"{outcome.unanswered:,}"),
+        ("contested labels", f"{outcome.contested:,}"),
+        ("all held the same", ended),
+        ("the same heads everywhere", "yes" if outcome.is_one_state else "no"),
+        ("acknowledged and lost", f"{len(outcome.lost):,}"),
+    ]
+    return table(["of the fleet", "~figure"], [list(row) for row in rows], title="A fleet of real nodes")

@@ -1,0 +1,244 @@
+"""The demo: three nodes as real processes, linked A - B - C, and what they do when the world misbehaves.
+
+    A  --link-->  B  <--link--  C          each of A and C pushes to B, and wants what B has
+
+A claim made on A is on C at once; a node that is killed catches up when it is started again; two people who found one
+label on two sides of a partition end with one answer. A label's state depends on the set of its records alone, so all
+that links have to do is to make the sets equal. The demo ends with exit code 1 where they are not.
+"""
+
+import secrets
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import msgspec
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from websockets.sync.client import connect
+
+from node.client.http import NodeClient, path_of
+from protocol.records.record import Record, SignedRecord, make, sign
+from protocol.signing import SigningKey
+from simulations.processes.process import LocalNode, running
+
+DOMAIN: Final = "example.org"
+CLAIMS: Final = 500
+BATCH_RECORDS: Final = 100
+TIMED: Final = 50
+CLAIMS_APART: Final = 200
+CONVERGE_S_MAX: Final = 30.0
+POLL_S: Final = 0.01
+WIDTH: Final = 120
+"""Columns of a table where the output is no terminal."""
+
+PEOPLE: Final = {name: SigningKey(secrets.token_bytes(32)) for name in ("alice", "bob", "carol")}
+NAMES: Final = {key.public: name for name, key in PEOPLE.items()}
+
+console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+
+
+def claim(who: str, label: str, at: int, prev: Record | None = None, **fields: Any) -> SignedRecord:
+    """A record of this label, signed by that person."""
+    key = PEOPLE[who]
+    body = {"domain": DOMAIN, "label": label, "signedby": key.public, "timestamp": at, **fields}
+    return sign(make(body if prev is None else body | {"prev": prev.id}), key)
+
+
+def put(client: NodeClient, claims: Sequence[SignedRecord]) -> list[dict[str, Any]]:
+    """Make these claims; every one has to be accepted. Returns what the node says of each."""
+    records = {it.signature: msgspec.Raw(it.record.canonical) for it in claims}
+    answers = client.ask("PUT", "/claims", body=msgspec.json.encode(records)).value()
+    refused = [answer for answer in answers.values() if answer["status"] != "accepted"]
+    assert not refused, f"the demo's own claims are good: {refused}"
+    return [answers[it.signature] for it in claims]
+
+
+class Trio:
+    """The three nodes and a client of each."""
+
+    def __init__(self, nodes: Sequence[LocalNode]) -> None:
+        self.nodes = {node.name: node for node in nodes}
+        self.clients = {node.name: node.client() for node in nodes}
+        self.keys = {name: client.get("/node")["node"] for name, client in self.clients.items()}
+
+    def link(self, name: str) -> None:
+        """This node dials B, pushes to it and pulls from it; B lets it push."""
+        self.put_peer(name, url=self.nodes["B"].link_url, push=True, pull=True)
+        self.put_peer("B", key=self.keys[name], accept=True)
+
+    def unlink(self, name: str) -> None:
+        """The node forgets B, and so hangs up."""
+        self.clients[name].ask("DELETE", "/peers", {"url": self.nodes["B"].link_url}).check()
+
+    def put_peer(self, name: str, **peer: Any) -> None:
+        self.clients[name].ask("PUT", "/peers", body=msgspec.json.encode(peer)).check()
+
+    def views(self) -> dict[str, dict[str, Any]]:
+        return {name: view(client) for name, client in self.clients.items()}
+
+    def converge(self, *others: Callable[[], bool]) -> float:
+        """Wait until all three hold the same, and these are true as well. Returns the seconds that it took.
+
+        Raises:
+            TimeoutError: they do not.
+        """
+        begun = time.monotonic()
+        while not (self._is_same() and all(other() for other in others)):
+            if time.monotonic() - begun > CONVERGE_S_MAX:
+                raise TimeoutError(f"the three nodes differ after {CONVERGE_S_MAX:.0f} s: {self.views()}")
+            time.sleep(POLL_S)
+        return time.monotonic() - begun
+
+    def _is_same(self) -> bool:
+        first, *others = [client.get("/node")["domains"].get(DOMAIN) for client in self.clients.values()]
+        return all(other == first for other in others)
+
+
+def make_many(client: NodeClient, label: str, count: int, what: str) -> None:
+    now = int(time.time())
+    claims = [claim("alice", f"{label}-{number}", now - 60, crop="beans", number=number) for number in range(count)]
+    batches = [claims[start : start + BATCH_RECORDS] for start in range(0, count, BATCH_RECORDS)]
+    for batch in track(batches, what, console=console):
+        put(client, batch)
+
+
+def spread(trio: Trio) -> None:
+    """Many claims at once, then single ones with a watch on the other end of the chain."""
+    make_many(trio.clients["A"], "plot", CLAIMS, f"Alice makes {CLAIMS} claims on A")
+    console.print(f"All three nodes hold them {trio.converge() * 1000:.0f} ms after the last was accepted.")
+    latencies_ms = []
+    with connect(f"{trio.nodes['C'].link_url}/stream?domain={DOMAIN}") as stream:
+        for number in track(range(TIMED), "Alice makes one at a time, and a stream of C is watched", console=console):
+            record = claim("alice", f"stop-{number}", int(time.time()))
+            begun = time.perf_counter()
+            put(trio.clients["A"], [record])
+            while msgspec.json.decode(stream.recv(timeout=CONVERGE_S_MAX))["id"] != record.record.id:
+                pass
+            latencies_ms.append((time.perf_counter() - begun) * 1000)
+    median, slowest = statistics.median(latencies_ms), max(latencies_ms)
+    console.print(
+        f"From the request to A until C's stream shows it, by way of B, with three commits and three verifications:\n"
+        f"[b]{median:.1f} ms[/b] in the median of {TIMED}, {slowest:.1f} ms at most.\n"
+    )
+
+
+def hand_over(trio: Trio) -> None:
+    """Alice founds a label and offers it to Bob, who takes it, on the other end."""
+    now = int(time.time())
+    founded = claim("alice", "garden", now - 5, gate="green")
+    offered = claim("alice", "garden", now - 4, founded.record, gate="green", newowner=PEOPLE["bob"].public)
+    taken = claim("bob", "garden", now - 3, offered.record, gate="blue")
+    verdicts = [answer["verdict"] for answer in put(trio.clients["A"], [founded, offered])]
+    trio.converge()
+    verdicts += [answer["verdict"] for answer in put(trio.clients["C"], [taken])]
+    trio.converge()
+    console.print(f"Alice offers her [b]garden[/b] on A, and Bob takes it on C: {', '.join(verdicts)}.\n")
+
+
+def kill_and_restart(trio: Trio) -> None:
+    """The node in the middle goes down hard, while the others go on taking claims."""
+    middle = trio.nodes["B"]
+    middle.kill()
+    console.print("B is killed (kill -9). A and C have no link any more, and go on:")
+    for name in ("A", "C"):
+        make_many(trio.clients[name], f"alone-{name}", CLAIMS_APART, f"Alice makes {CLAIMS_APART} claims on {name}")
+    show_views("While B is down", {name: view(trio.clients[name]) for name in ("A", "C")})
+    begun = time.monotonic()
+    middle.start()
+    ready_s = time.monotonic() - begun
+    trio.clients["B"] = middle.client()
+    caught_up_s = trio.converge()
+    console.print(f"B starts again and answers after {ready_s:.1f} s; {caught_up_s:.2f} s later all hold the same.\n")
+
+
+def part_and_heal(trio: Trio) -> None:
+    """Two people found one label on two sides of a partition; each side can only say yes."""
+    trio.unlink("C")
+    now = int(time.time())
+    put(trio.clients["A"], [claim("alice", "lighthouse", now - 2, keeper="Alice")])
+    put(trio.clients["C"], [claim("carol", "lighthouse", now - 1, keeper="Carol")])
+    console.print("C is cut off. Alice founds [b]lighthouse[/b] on A; Carol founds it too, a second later, on C.")
+    show_views("While C is cut off", trio.views())
+    trio.link("C")
+    console.print(f"The link is back, and {trio.converge():.2f} s later all three hold the same.")
+
+
+def view(client: NodeClient) -> dict[str, Any]:
+    """What a node answers to whoever asks: the set of records it holds, and two heads with their owners."""
+    answer: dict[str, Any] = dict(client.get("/node")["domains"].get(DOMAIN, {}))
+    for label in ("garden", "lighthouse"):
+        reply = client.ask("GET", path_of("claims", DOMAIN, label) + "/history")
+        history = reply.value() if reply.status == 200 else {"head": None, "owner": None, "contested": False}
+        answer[label] = {name: history[name] for name in ("head", "owner", "contested")}
+    return answer
+
+
+def show_views(title: str, views: dict[str, dict[str, Any]]) -> None:
+    table = Table("node", "records", "fingerprint", "garden", "lighthouse", "contested", title=title)
+    for name, answer in views.items():
+        count, fingerprint = str(answer.get("count", 0)), answer.get("fingerprint", "")
+        contested = "yes" if answer["lighthouse"]["contested"] else "no"
+        table.add_row(name, count, fingerprint, _cell(answer["garden"]), _cell(answer["lighthouse"]), contested)
+    console.print(table)
+
+
+def _cell(state: dict[str, Any]) -> str:
+    """Who owns a label, and the beginning of its head's id."""
+    return f"{NAMES[state['owner']]}'s, {state['head'][:12]}" if state["head"] else "nothing"
+
+
+def show_why(client: NodeClient) -> None:
+    history = client.get(path_of("claims", DOMAIN, "lighthouse") + "/history")
+    table = Table("timestamp", "signed by", "verdict", "id", title="Why: every record of lighthouse, on C")
+    for entry in history["records"]:
+        record = entry["record"]
+        table.add_row(str(record["timestamp"]), NAMES[record["signedby"]], entry["verdict"], entry["id"][:12])
+    console.print(table)
+
+
+def play(nodes: Sequence[LocalNode]) -> bool:
+    """The whole story. Returns whether the three ended with the same answer."""
+    trio = Trio(nodes)
+    for name in ("A", "C"):
+        trio.link(name)
+    console.print("A and C dial B, to push to it and to pull from it; B accepts what their node keys push.\n")
+    spread(trio)
+    hand_over(trio)
+    kill_and_restart(trio)
+    part_and_heal(trio)
+    views = trio.views()
+    show_views("In the end", views)
+    show_why(trio.clients["C"])
+    answer, *others = views.values()
+    is_whole = answer["count"] == CLAIMS + TIMED + 2 * CLAIMS_APART + 5 and answer["lighthouse"]["contested"]
+    return is_whole and all(other == answer for other in others)
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    begun = time.monotonic()
+    with TemporaryDirectory(prefix="dnarc-demo-") as folder, ExitStack() as stack:
+        nodes = [
+            stack.enter_context(running(name, Path(folder) / name))
+            for name in track("ABC", "Starting three nodes", console=console)
+        ]
+        for node in nodes:
+            console.print(f"Node {node.name} answers at {node.url}")
+        is_same = play(nodes)
+    if not is_same:
+        console.print("[red]The three nodes differ.[/red]")
+        return 1
+    console.print(f"The three nodes give the same answer, {time.monotonic() - begun:.1f} s after the start.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

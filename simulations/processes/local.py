@@ -1,0 +1,330 @@
+"""A fleet: many nodes as real processes on loopback, driven over HTTP only, as operators and clients would.
+
+Each round does something to the fleet (cuts it in two by taking peers out of the tables, or kills some nodes), lets
+people write to whatever still answers, and mends it again. In the end everything is up and linked, and the clock runs
+until all nodes hold the same. What only the kernel can show is here: sockets, files, `kill -9`, many processes at once.
+Faults of the network itself, and time, belong to the cluster in virtual time.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from http import HTTPStatus
+from itertools import chain, combinations
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import msgspec
+from prometheus_client.parser import text_string_to_metric_families
+
+from node.client.http import NodeClient, Unreachable, path_of, signed_records
+from protocol.records.record import SignedRecord, make, sign
+from protocol.signing import SigningKey
+from simulations.processes.process import LocalNode
+
+DOMAIN: Final = "fleet.example"
+CONVERGE_S_MAX: Final = 120.0
+POLL_S: Final = 0.05
+BATCH_RECORDS: Final = 20
+IDS_PER_REQUEST: Final = 100
+USERS: Final = 16
+CHORD_SHARE: Final = 0.5
+"""Of the nodes, how many dial one more besides their neighbour in the ring: short ways, and some redundancy."""
+
+STARTED_AT_ONCE: Final = 6
+"""Starting costs a second of a core each: more at once would all be late."""
+
+UPDATE_SHARE: Final = 0.4
+RIVAL_SHARE: Final = 0.05
+KILLED_SHARE: Final = 0.2
+
+Edge = tuple[int, int]
+"""Who dials, and whom."""
+
+Say = Callable[[str, int, int], None]
+"""What is being done, how much of it is done, and of how much."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do: all that chance decides follows from `seed`; what the kernel decides does not."""
+
+    nodes: int = 20
+    records: int = 2_000
+    rounds: int = 4
+    seed: int = 1
+
+
+@dataclass
+class Outcome:
+    """What came of it. `seconds` are those from the last mend until all held the same; None: they never did."""
+
+    nodes: int
+    links: int
+    acknowledged: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+    unanswered: int = 0
+    faults: list[str] = field(default_factory=list)
+    differing: list[tuple[float, int]] = field(default_factory=list)
+    """Over the last wait: seconds, and how many different sets of records the nodes held."""
+    seconds: float | None = None
+    lost: list[str] = field(default_factory=list)
+    contested: int = 0
+    is_one_state: bool = False
+    edges: list[Edge] = field(default_factory=list)
+    agreed_s: list[float] = field(default_factory=list)
+    """Of each node, since which second of the last wait it held what all held in the end; empty: they never did."""
+    copies: int = 0
+    """Records that came from peers, since each node started; `news` of them were, `reverted` heads were taken back."""
+    news: int = 0
+    reverted: int = 0
+    link_bytes: int = 0
+    """Over the links that were open at the end."""
+
+    @property
+    def is_good(self) -> bool:
+        return self.seconds is not None and self.is_one_state and not self.lost
+
+
+class Fleet:
+    """The processes, which of them are up, and who dials whom."""
+
+    def __init__(self, folder: Path, count: int, random: Random) -> None:
+        self.nodes = [LocalNode(f"node-{number}", folder / f"node-{number}") for number in range(count)]
+        self.up: set[int] = set()
+        self.edges = topology(count, random)
+        self._clients: dict[int, NodeClient] = {}
+        self._keys: dict[int, str] = {}
+
+    def start(self, numbers: list[int]) -> Iterator[int]:
+        """Start these, some side by side; gives each number when it answers."""
+        for begin in range(0, len(numbers), STARTED_AT_ONCE):
+            wave = numbers[begin : begin + STARTED_AT_ONCE]
+            for number in wave:
+                self.nodes[number].launch()
+                self.up.add(number)
+            for number in wave:
+                self.nodes[number].await_ready()
+                self._clients[number] = self.nodes[number].client()
+                self._keys[number] = self._clients[number].get("/node")["node"]
+                yield number
+
+    def kill(self, number: int) -> None:
+        self.nodes[number].kill()
+        self.up.discard(number)
+
+    def stop(self) -> None:
+        for number in self.up:
+            self.nodes[number].process.terminate()
+        for number in self.up:
+            self.nodes[number].stop()
+
+    def client(self, number: int) -> NodeClient:
+        return self._clients[number]
+
+    def link(self, edge: Edge) -> None:
+        """The one dials the other, to push and to pull; the other lets it push."""
+        dialler, dialled = edge
+        self._put_peer(dialled, key=self._keys[dialler], accept=True)
+        self._put_peer(dialler, url=self.nodes[dialled].link_url, push=True, pull=True)
+
+    def unlink(self, edge: Edge) -> None:
+        dialler, dialled = edge
+        self._clients[dialler].ask("DELETE", "/peers", {"url": self.nodes[dialled].link_url}).check()
+
+    def sets(self) -> list[str]:
+        """The fingerprint of what each node that is up holds."""
+        held = [self._clients[number].get("/node")["domains"].get(DOMAIN) for number in sorted(self.up)]
+        return ["" if it is None else it["fingerprint"] for it in held]
+
+    def _put_peer(self, number: int, **peer: Any) -> None:
+        self._clients[number].ask("PUT", "/peers", body=msgspec.json.encode(peer)).check()
+
+
+def topology(count: int, random: Random) -> list[Edge]:
+    """A ring, and chords across it."""
+    ring = {(number, (number + 1) % count) for number in range(count)} if count > 2 else {(0, count - 1)}
+    linked = {frozenset(edge) for edge in ring}
+    apart = [edge for edge in combinations(range(count), 2) if frozenset(edge) not in linked]
+    chords = random.sample(apart, min(len(apart), int(count * CHORD_SHARE)))
+    return sorted(edge for edge in [*ring, *chords] if edge[0] != edge[1])
+
+
+class People:
+    """Those who write: they found labels, update their own, and now and then want what another has."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._keys = [SigningKey(random.randbytes(32)) for _ in range(USERS)]
+        self._labels: list[tuple[int, str, int]] = []  # who founded it, its name, when it was last written
+        self._count = 0
+
+    def write(self) -> SignedRecord:
+        chance = self._random.random()
+        if self._labels and chance < RIVAL_SHARE:
+            owner, label, _ = self._random.choice(self._labels)
+            rival = (owner + 1 + self._random.randrange(USERS - 1)) % USERS
+            return self._sign(rival, label, int(time.time()))
+        if self._labels and chance < RIVAL_SHARE + UPDATE_SHARE:
+            user, label, before = self._labels.pop(self._random.randrange(len(self._labels)))
+        else:
+            user, label, before = self._random.randrange(USERS), f"label-{self._count}", 0
+        at = max(int(time.time()), before + 1)
+        self._labels.append((user, label, at))
+        return self._sign(user, label, at)
+
+    def _sign(self, user: int, label: str, at: int) -> SignedRecord:
+        self._count += 1
+        key = self._keys[user]
+        body = {"domain": DOMAIN, "label": label, "signedby": key.public, "timestamp": at, "number": self._count}
+        return sign(make(body), key)
+
+
+@contextmanager
+def started(plan: Plan, folder: Path, say: Say) -> Iterator[Fleet]:
+    """The fleet of the plan, up and linked, until the block ends."""
+    fleet = Fleet(folder, plan.nodes, Random(plan.seed))
+    try:
+        for done, _ in enumerate(fleet.start(list(range(plan.nodes))), 1):
+            say("starting", done, plan.nodes)
+        for done, edge in enumerate(fleet.edges, 1):
+            fleet.link(edge)
+            say("linking", done, len(fleet.edges))
+        yield fleet
+    finally:
+        fleet.stop()
+
+
+def run(plan: Plan, folder: Path, say: Say) -> Outcome:
+    """All of it; what goes wrong is in the outcome."""
+    random = Random(plan.seed + 1)
+    with started(plan, folder, say) as fleet:
+        outcome = Outcome(plan.nodes, len(fleet.edges), edges=fleet.edges)
+        people = People(random)
+        acknowledged: list[str] = []
+        for number in range(plan.rounds):
+            with broken(fleet, random, outcome):
+                acknowledged += write(fleet, people, random, plan.records // plan.rounds, outcome)
+            say("rounds of faults", number + 1, plan.rounds)
+        converge(fleet, outcome, say)
+        judge(fleet, acknowledged, outcome)
+        count(fleet, outcome)
+    return outcome
+
+
+@contextmanager
+def broken(fleet: Fleet, random: Random, outcome: Outcome) -> Iterator[None]:
+    """The fleet with something done to it, which is undone when the block ends."""
+    if random.random() < 0.5:
+        cut = crossing(fleet, random)
+        outcome.faults.append(f"links cut between two halves: {len(cut)}")
+        for edge in cut:
+            fleet.unlink(edge)
+        yield
+        for edge in cut:
+            fleet.link(edge)
+    else:
+        victims = random.sample(range(len(fleet.nodes)), max(1, int(len(fleet.nodes) * KILLED_SHARE)))
+        outcome.faults.append(f"killed: {len(victims)}")
+        for victim in victims:
+            fleet.kill(victim)
+        yield
+        for _ in fleet.start(victims):
+            pass
+
+
+def crossing(fleet: Fleet, random: Random) -> list[Edge]:
+    """The links between two halves."""
+    half = set(random.sample(range(len(fleet.nodes)), len(fleet.nodes) // 2))
+    return [edge for edge in fleet.edges if len(half.intersection(edge)) == 1]
+
+
+def write(fleet: Fleet, people: People, random: Random, count: int, outcome: Outcome) -> list[str]:
+    """People write to whatever is up. Returns the ids of what a node acknowledged."""
+    acknowledged: list[str] = []
+    for _ in range(0, count, BATCH_RECORDS):
+        batch = {
+            it.signature: msgspec.Raw(it.record.canonical) for it in (people.write() for _ in range(BATCH_RECORDS))
+        }
+        number = random.choice(sorted(fleet.up))
+        try:
+            answers = fleet.client(number).ask("PUT", "/claims", body=msgspec.json.encode(batch)).value()
+        except Unreachable:
+            outcome.unanswered += len(batch)
+            continue
+        for answer in answers.values():
+            if answer["status"] == "accepted":
+                acknowledged.append(answer["id"])
+            elif answer["status"] == "refused":
+                outcome.refused[answer["code"]] = outcome.refused.get(answer["code"], 0) + 1
+    outcome.acknowledged += len(acknowledged)
+    return acknowledged
+
+
+def converge(fleet: Fleet, outcome: Outcome, say: Say) -> None:
+    """Wait until all hold the same set, and note on the way how many different ones there are."""
+    begun = time.monotonic()
+    seen: list[tuple[float, list[str]]] = []
+    while time.monotonic() - begun < CONVERGE_S_MAX:
+        sets = fleet.sets()
+        different = len(set(sets))
+        elapsed_s = time.monotonic() - begun
+        seen.append((round(elapsed_s, 3), sets))
+        outcome.differing.append((seen[-1][0], different))
+        say("converging", len(fleet.nodes) - different + 1, len(fleet.nodes))
+        if different == 1:
+            outcome.seconds = seen[-1][0]
+            outcome.agreed_s = [since(seen, place, sets[0]) for place in range(len(sets))]
+            return
+        time.sleep(POLL_S)
+
+
+def since(seen: Sequence[tuple[float, list[str]]], place: int, fingerprint: str) -> float:
+    """From which second on the node at this place held this, to the last look."""
+    found = seen[-1][0]
+    for at_s, sets in reversed(seen):
+        if sets[place] != fingerprint:
+            break
+        found = at_s
+    return found
+
+
+def count(fleet: Fleet, outcome: Outcome) -> None:
+    """Add up what the nodes' own metrics say."""
+    totals: Counter[str] = Counter()
+    for number in fleet.up:
+        text = fleet.client(number).ask("GET", "/metrics").body.decode()
+        for sample in chain.from_iterable(family.samples for family in text_string_to_metric_families(text)):
+            for label in sample.labels.values():
+                for figure in _COUNTED.get((sample.name, label), ()):
+                    totals[figure] += int(sample.value)
+    outcome.copies, outcome.news = totals["copies"], totals["news"]
+    outcome.reverted, outcome.link_bytes = totals["reverted"], totals["bytes"]
+
+
+_COUNTED: Final = {
+    ("dnarc_records_accepted_total", "peer"): ("copies", "news"),
+    ("dnarc_records_known_total", "peer"): ("copies",),
+    ("dnarc_events_total", "reverted"): ("reverted",),
+    ("dnarc_link_bytes_total", "out"): ("bytes",),
+}
+"""By metric and by the value of one of its labels: the figures to which it counts."""
+
+
+def judge(fleet: Fleet, acknowledged: list[str], outcome: Outcome) -> None:
+    """Whether everything acknowledged is there, and all nodes show the same heads."""
+    answers = [sha256(fleet.client(number).ask("GET", f"/claims/{DOMAIN}").body).digest() for number in fleet.up]
+    outcome.is_one_state = len(set(answers)) == 1
+    client = fleet.client(min(fleet.up))
+    for start in range(0, len(acknowledged), IDS_PER_REQUEST):
+        ids = acknowledged[start : start + IDS_PER_REQUEST]
+        answer = client.ask("GET", "/records?" + "&".join(f"id={it}" for it in ids))
+        found = {it.record.id for it in signed_records(answer.body)} if answer.status == HTTPStatus.OK else set()
+        outcome.lost += [it for it in ids if it not in found]
+    heads = signed_records(client.ask("GET", f"/claims/{DOMAIN}").body)
+    histories = (client.get(path_of("claims", DOMAIN, it.record.label) + "/history") for it in heads)
+    outcome.contested = sum(history["contested"] for history in histories)

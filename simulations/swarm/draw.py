@@ -1,0 +1,144 @@
+"""A swarm: runs drawn from seeds, everything in them by chance, topology, clocks, settings, weather, users and faults.
+
+As in swarm testing (Groce and others, ISSTA 2012), each run draws first which kinds of fault and act it has at all:
+runs with all of them hide what needs many of one kind. Seed 17 is the same plan on every machine, and
+`dnarc simulate swarm --start 17 --seeds 1` plays it again.
+"""
+
+from random import Random
+from typing import Any, Final
+
+from simulations.cast.cluster import Tie
+from simulations.swarm.plan import Act, Action, Fault, FaultKind, NodePlan, Plan
+from simulations.world.wire import Weather
+
+SETTLE_S: Final = 1_200.0
+"""Most networks are one within seconds. Peers over plain HTTP compare ids for a twentieth of the time at most, though:
+in pages of three records over a slow wire one comparison takes twenty seconds, and the next comes after four hundred.
+"""
+
+_HONEST: Final = (Action.CLAIM, Action.CLAIM, Action.CLAIM, Action.OFFER)
+_HOSTILE: Final = tuple(action for action in Action if action not in _HONEST)
+_FAULTS_MAX: Final = 8
+_OFFSET_S_MAX: Final = 100.0
+
+
+def draw(seed: int | str) -> Plan:
+    """The plan of this seed."""
+    random = Random(f"swarm {seed}")
+    quotas = _quotas(Random(f"swarm {seed} quotas"))
+    nodes = [_node(random, number, quotas) for number in range(_count(random))]
+    names = [node.name for node in nodes]
+    active_s = random.uniform(20, 90)
+    return Plan(
+        seed=str(seed),
+        weather=_weather(random),
+        nodes=nodes,
+        ties=_mutual(Random(f"swarm {seed} mutual"), _ties(random, names)),
+        faults=_faults(random, names, active_s),
+        acts=_acts(random, names, active_s),
+        active_s=active_s,
+        settle_s=SETTLE_S,
+    )
+
+
+def _count(random: Random) -> int:
+    """From 5 to 30 nodes, few most of the time: they find as much, in less time."""
+    return 5 + int(25 * random.random() ** 4)
+
+
+def _weather(random: Random) -> Weather:
+    return Weather(
+        latency_s=10 ** random.uniform(-3.5, -0.7),
+        jitter_s=random.choice((0.0, 0.005, 0.05)),
+        loss=random.choice((0.0, 0.0, 0.01, 0.05)),
+        bytes_per_second=random.choice((None, None, 1e6, 1e5)),
+        segment_bytes=random.choice((65_536, 65_536, 1_460, 300)),
+    )
+
+
+def _quotas(random: Random) -> dict[str, Any]:
+    """What one address may bring, little in some runs. Drawn apart, so that other draws stay as they are."""
+    return {"records_per_second_max": random.choice((1_000.0, 1_000.0, 1_000.0, 5.0))}
+
+
+def _node(random: Random, number: int, quotas: dict[str, Any]) -> NodePlan:
+    choices: dict[str, tuple[Any, ...]] = {
+        "max_age": (300, 300, None),
+        "commit_records_max": (2_048, 2_048, 1, 7),
+        "labels_cached_max": (100_000, 1, 3),
+        "heads_cached_max": (10_000, 1),
+        "sync_page": (1_000, 1_000, 3),
+        "repair_interval": (60.0, 60.0, 20.0),
+    }
+    settings = quotas | {name: random.choice(values) for name, values in choices.items()}
+    has_wrong_clock = random.random() < 0.2
+    return NodePlan(
+        name=f"n{number}",
+        offset_s=random.uniform(-_OFFSET_S_MAX, _OFFSET_S_MAX) if has_wrong_clock else 0.0,
+        drift=random.choice((0.0, 0.0, 0.001, -0.001)),
+        disk_latency_s=random.choice((0.0005, 0.0005, 0.01, 0.1)),
+        settings=settings,
+    )
+
+
+def _ties(random: Random, names: list[str]) -> list[Tie]:
+    """A tree, so that all are connected, and some more; most go both ways, some of them over plain HTTP."""
+    share_of_http = random.choice((0.0, 0.0, 0.2, 1.0))
+    pairs = {(name, random.choice(names[:number])) for number, name in enumerate(names) if number}
+    for _ in range(random.randint(0, len(names))):
+        one, other = random.sample(names, 2)
+        pairs.add((one, other))
+    ties = []
+    for dialler, acceptor in sorted(pairs):
+        push, pull = random.choice(((True, True), (True, True), (True, True), (True, False), (False, True)))
+        scheme = "http" if random.random() < share_of_http else "ws"
+        ties.append(Tie(dialler, acceptor, push=push, pull=pull, scheme=scheme))
+    return ties
+
+
+def _mutual(random: Random, ties: list[Tie]) -> list[Tie]:
+    """Some who are dialled dial back, with a row of their own. Drawn apart, so that other draws stay as they are."""
+    share = random.choice((0.0, 0.0, 0.5))
+    there = {(tie.dialler, tie.acceptor) for tie in ties}
+    back = [
+        Tie(tie.acceptor, tie.dialler, push=random.random() < 0.7, pull=random.random() < 0.7, scheme=tie.scheme)
+        for tie in ties
+        if random.random() < share and (tie.acceptor, tie.dialler) not in there
+    ]
+    return [*ties, *(tie for tie in back if tie.push or tie.pull)]
+
+
+def _faults(random: Random, names: list[str], active_s: float) -> list[Fault]:
+    kinds = random.sample(list(FaultKind), random.randint(1, 5))
+    return [_fault(random, random.choice(kinds), names, active_s) for _ in range(random.randint(0, _FAULTS_MAX))]
+
+
+def _fault(random: Random, kind: FaultKind, names: list[str], active_s: float) -> Fault:
+    at_s = random.uniform(1, active_s * 0.8)
+    for_s = min(10 ** random.uniform(-1, 1.7), active_s - at_s)
+    is_group = kind in (FaultKind.PARTED, FaultKind.SILENCED, FaultKind.STORM)
+    count = random.randint(1, max(1, len(names) // 2)) if is_group else random.choice((1, 1, 2))
+    value = {
+        FaultKind.FLAPPING: random.uniform(0.2, 5),
+        FaultKind.SLOW: 10 ** random.uniform(2.5, 4.5),
+        FaultKind.STORM: random.uniform(0.1, 0.5),
+        FaultKind.RESTORED: random.uniform(0, at_s),
+        FaultKind.DISK_SLOW: random.uniform(0.05, 1),
+        FaultKind.CLOCK_JUMP: random.choice((-1, 1)) * random.uniform(1, _OFFSET_S_MAX),
+    }.get(kind, 0.0)
+    return Fault(kind, at_s, for_s, sorted(random.sample(names, count)), value)
+
+
+def _acts(random: Random, names: list[str], active_s: float) -> list[Act]:
+    users = [f"u{number}" for number in range(random.randint(2, 5))]
+    labels = [f"label-{number}" for number in range(random.choice((2, 8, 30)))]
+    hostile = random.sample(_HOSTILE, random.randint(0, 3))
+    share = random.choice((0.0, 0.1, 0.4)) if hostile else 0.0
+    acts = []
+    for _ in range(random.choice((20, 60, 150))):
+        action = random.choice(hostile) if random.random() < share else random.choice(_HONEST)
+        at_s, user, machine = random.uniform(0.5, active_s), random.choice(users), random.choice(names)
+        other = random.choice(users if action is Action.OFFER else names)
+        acts.append(Act(action, at_s, user, machine, random.choice(labels), other))
+    return sorted(acts, key=lambda it: it.at_s)

@@ -1,0 +1,95 @@
+"""Hunting: plant a mutant in a copy of the program, and play seeds against it until one fails.
+
+A seed may fail for other reasons than the fault that was planted, above all where what would mend it is taken out. So
+it is played once more against a copy that differs in nothing but the fault, and counts only where that one holds.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import msgspec
+
+from simulations.swarm.mutants import Change, Mutant
+
+ROOT: Final = Path(__file__).parents[2]
+_PACKAGES: Final = ("node", "protocol", "simulations")
+
+
+class Find(msgspec.Struct, frozen=True):
+    """How many seeds were played until one showed the fault, and by what; `seed` None: none did. `void` are those
+    before it that failed without the fault too.
+    """
+
+    mutant: str
+    seeds: int
+    seed: int | None
+    by: str = ""
+    void: tuple[int, ...] = ()
+
+
+class MutantError(Exception):
+    """The words that a mutant replaces are not in the program any more: it has to be planted anew."""
+
+
+def hunt(mutant: Mutant, seeds: int) -> Find:
+    """Play seeds against the mutant until one shows it. Raises: MutantError."""
+    void: list[int] = []
+    with _copied((*mutant.without, *mutant.changes)) as faulty, _copied(mutant.without) as sound:
+        begin = 0
+        while (failing := _first_failing(faulty, range(begin, seeds))) is not None:
+            seed, by = failing
+            if _first_failing(sound, range(seed, seed + 1)) is None:
+                return Find(mutant.name, seed + 1, seed, by, tuple(void))
+            void.append(seed)
+            begin = seed + 1
+    return Find(mutant.name, seeds, None, void=tuple(void))
+
+
+def plant(root: Path, change: Change) -> None:
+    """Raises: MutantError: the words are not there, or not once."""
+    path = root / change.file
+    source = path.read_text(encoding="utf-8")
+    if source.count(change.old) != 1:
+        raise MutantError(f"{change.file} does not hold once: {change.old}")
+    path.write_text(source.replace(change.old, change.new), encoding="utf-8")
+
+
+@contextmanager
+def _copied(changes: Sequence[Change]) -> Iterator[Path]:
+    """The folder of a copy of the program with these changes."""
+    with TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for package in _PACKAGES:
+            shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+        for change in changes:
+            plant(copy, change)
+        yield copy
+
+
+def _first_failing(copy: Path, seeds: range) -> tuple[int, str] | None:
+    """The first of these seeds that fails in the copy, in a process of its own, and how it says so."""
+    command = [sys.executable, "-m", "simulations.swarm.hunt", str(seeds.start), str(seeds.stop)]
+    environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=copy, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    failing = json.loads(done.stdout.splitlines()[-1])
+    return None if failing is None else (failing[0], failing[1])
+
+
+def _play(seeds: range) -> tuple[int, str] | None:
+    """In the copy: play these until one fails."""
+    from simulations.swarm.seeds import play_seeds
+
+    failing = (outcome for outcome in play_seeds(seeds, jobs=1) if not outcome.is_good)
+    return next(((int(outcome.seed), outcome.faults[0]) for outcome in failing), None)
+
+
+if __name__ == "__main__":
+    print(json.dumps(_play(range(int(sys.argv[1]), int(sys.argv[2])))))

@@ -1,0 +1,253 @@
+"""Mutants: faults planted in the program on purpose, to prove that the swarm finds what it is there to find.
+
+A simulator that finds nothing proves nothing. Each mutant is a few words of source replaced by others: a slip that
+could have been made, and that the swarm must notice (`simulations.swarm.hunt`; mutation analysis: DeMillo, Lipton and
+Sayward, "Hints on Test Data Selection", 1978). Some faults are mended by something else before anybody could see them:
+that is what it is for, and it is taken out for those.
+"""
+
+from typing import Final
+
+import msgspec
+
+
+class Change(msgspec.Struct, frozen=True):
+    """In this file, the one place with the old words gets the new ones."""
+
+    file: str
+    old: str
+    new: str
+
+
+class Mutant(msgspec.Struct, frozen=True):
+    """One planted fault, in words and as changes. `without`: what would mend it unseen, and is taken out as well."""
+
+    name: str
+    fault: str
+    changes: tuple[Change, ...]
+    without: tuple[Change, ...] = ()
+
+
+_LINKS_RECONCILE: Final = Change(
+    "protocol/link/reconciliation.py",
+    "        if domain in self:\n            return\n",
+    "        if domain:\n            return\n",
+)
+_RUNS_COMPARE: Final = Change(
+    "node/http_sync/run.py",
+    "        for domain in domains:\n            await self._or_note(self._compare, domain, answer)\n",
+    "",
+)
+_RECONCILIATION: Final = (_LINKS_RECONCILE, _RUNS_COMPARE)
+"""Taken out: comparing what both hold, over links and over plain HTTP."""
+
+_GREETING: Final = Change("protocol/gossip/plumtree.py", "greeting_ids_max: int = 64", "greeting_ids_max: int = 0")
+"""Taken out: telling a new link the newest ids."""
+
+MUTANTS: Final = (
+    Mutant(
+        "no-prev-check",
+        "`prev` is not looked at",
+        (Change("protocol/records/replay.py", "if record.prev not in (None, tip.id):", "if record.prev == 0:"),),
+    ),
+    Mutant(
+        "tie-by-arrival",
+        "of two records of one moment, the first to arrive comes first",
+        (
+            Change(
+                "protocol/records/replay.py",
+                ".values(), key=lambda record: record.order_key)",
+                ".values(), key=lambda record: record.timestamp)",
+            ),
+        ),
+    ),
+    Mutant(
+        "append-above-head",
+        "a record is appended where it is above the head, though a refused one is above it",
+        (
+            Change("protocol/records/replay.py", "return record.order_key > self.newest", "return True"),
+            Change(
+                "protocol/records/change.py",
+                "    newest = state.newest\n",
+                "    newest = state.tip.order_key if state.tip else state.newest\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "no-age-limit",
+        "a client may write as far into the past as it likes",
+        (
+            Change(
+                "protocol/records/admission.py", "record.timestamp < now - window.max_age_s:", "record.timestamp < 0:"
+            ),
+        ),
+    ),
+    Mutant(
+        "no-skew-limit",
+        "anybody may write as far into the future as they like",
+        (
+            Change(
+                "protocol/records/admission.py", "record.timestamp > now + window.max_skew_s:", "record.timestamp < 0:"
+            ),
+        ),
+    ),
+    Mutant(
+        "no-owner-check",
+        "a client may write what does not carry the label on",
+        (Change("node/intake/ledger.py", "        check_extends(record, self.state)\n", ""),),
+    ),
+    Mutant(
+        "unverified",
+        "no signature is looked at",
+        (Change("node/intake/ingest.py", "            if not is_genuine:\n", "            if is_genuine is None:\n"),),
+    ),
+    Mutant(
+        "quota-without-leak",
+        "what an address brought counts against it for ever",
+        (Change("protocol/records/quota.py", "bucket.level - elapsed_s * self._rate", "bucket.level"),),
+    ),
+    Mutant(
+        "ack-before-commit",
+        "an answer does not wait for the disk",
+        (Change("node/intake/ingest.py", "        await committed\n", ""),),
+    ),
+    Mutant(
+        "index-before-commit",
+        "a record is in the index before it is on the disk",
+        (
+            Change(
+                "node/intake/commits.py",
+                "            last_seq = await self._store_batch(merged.batch)\n",
+                "            self._indexes.add(stored.signed.record for stored in merged.batch.records)\n"
+                "            last_seq = await self._store_batch(merged.batch)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "forgotten-uncommitted",
+        "what is decided and not yet on the disk is taken a second time",
+        (Change("node/intake/ingest.py", "or record.id in self._commits.uncommitted ", ""),),
+    ),
+    Mutant(
+        "history-without-uncommitted",
+        "a label is replayed without what is on its way to the disk",
+        (Change("node/intake/ingest.py", "            await self._commits.drained()\n", "            pass\n"),),
+    ),
+    Mutant(
+        "forgotten-state",
+        "the state of a label is forgotten before it is on the disk",
+        (Change("node/intake/labels.py", "            if key in self._uncommitted:\n                return\n", ""),),
+    ),
+    Mutant(
+        "two-deciders",
+        "two groups of records are decided at once",
+        (Change("node/intake/ingest.py", "        async with self._deciding:\n", "        if self._deciding:\n"),),
+    ),
+    Mutant(
+        "old-verdicts-kept",
+        "verdicts that a late record changes are not written",
+        (
+            Change(
+                "node/intake/commits.py",
+                "if len(ledger.verdicts) > len(taken):",
+                "if len(ledger.verdicts) < len(taken):",
+            ),
+        ),
+    ),
+    Mutant(
+        "index-short",
+        "after a restart the last record of each page is not in the index",
+        (
+            Change(
+                "node/indexes.py",
+                "keys.setdefault(domain, []).extend(page)",
+                "keys.setdefault(domain, []).extend(page[:-1])",
+            ),
+        ),
+    ),
+    Mutant(
+        "stale-heads",
+        "a head that was asked for before is shown for ever",
+        (
+            Change(
+                "node/heads.py",
+                "                self._cache[key] = _prepared(signed)\n",
+                "                del signed\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "parts-end-quietly",
+        "a node whose sync has ended goes on as if it were well",
+        (
+            Change(
+                "node/http_sync/schedule.py",
+                'ended", peer=hidden(worker.peer.name))\n            self._node.fail(error)\n',
+                'ended", peer=hidden(worker.peer.name))\n            del error\n',
+            ),
+        ),
+    ),
+    Mutant(
+        "trust-by-dialler",
+        "what may be pushed depends on which of two links stays",
+        (Change("node/links/standing.py", "known is not None and peer.key == known", "known == peer.url"),),
+    ),
+    Mutant("cursor-only", "catch-up by timestamps alone", _RECONCILIATION),
+    Mutant("http-cursor-only", "catch-up by timestamps alone over plain HTTP", (_RUNS_COMPARE,)),
+    Mutant(
+        "stale-cursor",
+        "what a cursor has passed is believed to be there, also after a backup was restored",
+        (
+            Change(
+                "protocol/link/reconciliation.py",
+                "        if domain in self:\n            return\n",
+                "        cursors = (self._halves.in_cursors, self._halves.out_cursors)\n"
+                "        if domain in self or any(each.get(domain) for each in cursors):\n"
+                "            return\n",
+            ),
+            Change(
+                "node/http_sync/run.py",
+                "        if not self._job.is_asked and begun",
+                "        if self._report.through[domain] or begun",
+            ),
+        ),
+    ),
+    Mutant(
+        "cursor-exclusive",
+        "a pass begins after the cursor instead of at it",
+        (
+            Change(
+                "protocol/link/sender.py",
+                "self._walks.begin(domain, before(timestamp), is_answer",
+                "self._walks.begin(domain, before(timestamp + 1), is_answer",
+            ),
+        ),
+        without=(_LINKS_RECONCILE, _GREETING),
+    ),
+    Mutant(
+        "cursor-past-refusals",
+        "a cursor moves past what a full disk kept out, and a link offers it never again",
+        (Change("protocol/errors.py", "Code.OVERLOADED, Code.STORAGE_FULL})", "Code.OVERLOADED})"),),
+    ),
+    Mutant(
+        "reconciled-but-one",
+        "of the ids in a range, a comparison leaves the last one out",
+        (
+            Change(
+                "protocol/sets/negentropy.py",
+                "        ids = self._index.ids(span.begin, span.end)\n",
+                "        ids = self._index.ids(span.begin, max(span.begin, span.end - 1))\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "no-graft",
+        "what is told of by `have` is never asked for",
+        (
+            Change(
+                "protocol/gossip/plumtree.py", "            outputs += self._ask(now)\n", "            self._ask(now)\n"
+            ),
+        ),
+        without=_RECONCILIATION,
+    ),
+)

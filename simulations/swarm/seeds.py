@@ -1,0 +1,31 @@
+"""Many seeds, on some processes: each plays its plans one after another, and says how each was."""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import get_context
+
+from simulations.swarm.draw import draw
+from simulations.swarm.outcome import Outcome
+from simulations.swarm.play import play
+
+
+def play_seed(seed: int) -> Outcome:
+    return play(draw(seed))
+
+
+def play_seeds(seeds: Sequence[int], jobs: int, seconds: float | None = None) -> Iterator[Outcome]:
+    """The outcomes as they come. With one job it all happens in this process. None is begun after so many seconds."""
+    end_s = float("inf") if seconds is None else time.monotonic() + seconds
+    timely = (seed for seed in seeds if time.monotonic() < end_s)
+    if jobs == 1:
+        yield from map(play_seed, timely)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        playing: set[Future[Outcome]] = set()
+        for seed in timely:
+            playing.add(pool.submit(play_seed, seed))
+            if len(playing) >= 2 * jobs:
+                done, playing = wait(playing, return_when=FIRST_COMPLETED)
+                yield from (it.result() for it in done)
+        yield from (it.result() for it in wait(playing).done)

@@ -1,0 +1,174 @@
+"""Disks without threads, whose power can be cut: the node's own SQL on a database in memory.
+
+A piece of work waits for its turn and for the disk, then runs whole, in one turn of the loop; its answer takes as long
+again. So the database holds the last commit at any time, and nothing else, and a power cut may fall before a commit or
+between the commit and its answer: the database simply stays, and who waited is gone. What a disk that lies about its
+writes does is not simulated: no store survives it.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Concatenate, ParamSpec, TypeVar
+
+from node.disk import CannotStartError, TokenBytes
+from node.store.contract import LabelKey, Past, Store
+from node.store.sqlite import SqliteStore, reading
+from node.store.sqlite.store import RECORDS_MAX
+from protocol.records.record import SignedRecord
+from protocol.sets.index import key_id
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+FREE_BYTES = 2**40
+
+EVENTS_MAX = 1_000_000
+
+DiskError = sqlite3.OperationalError
+"""What a failing disk raises, as SQLite says it."""
+
+
+class VirtualDisk:
+    """The disk of one machine: what is on it outlives the node. `latency_s` is the mean of half a piece of work;
+    `is_failing`: every work fails, as with a broken cable.
+    """
+
+    def __init__(self, random: Random, latency_s: float = 0.0005) -> None:
+        self.latency_s = latency_s
+        self.is_failing = False
+        self.free = FREE_BYTES
+        self.commits = 0
+        self._random = random
+        self._secrets: dict[Path, str] = {}
+        self._databases: dict[Path, sqlite3.Connection] = {}
+        self._holder: object | None = None
+
+    @contextmanager
+    def held(self, folder: Path) -> Iterator[None]:
+        if self._holder is not None:
+            raise CannotStartError(f"another node runs on {folder}")
+        holder = self._holder = object()
+        try:
+            yield
+        finally:
+            if self._holder is holder:
+                self._holder = None
+
+    def secret(self, path: Path, size_bytes: int, token_bytes: TokenBytes) -> str:
+        if path not in self._secrets:
+            self._secrets[path] = token_bytes(size_bytes).hex()
+        return self._secrets[path]
+
+    async def open_store(self, folder: Path, token_bytes: TokenBytes) -> Store:
+        return await SqliteStore.open(folder / "dnarc.db", token_bytes, self.connect)
+
+    def free_bytes(self, _folder: Path) -> int:
+        return self.free
+
+    async def connect(self, path: Path, *_pragmas: str) -> "VirtualWorker":
+        """All connections share one database in memory, where pragmas about files and syncing mean nothing."""
+        database = self._databases.get(path)
+        if database is None:
+            database = self._databases[path] = sqlite3.connect(":memory:", isolation_level=None)
+            database.execute("PRAGMA foreign_keys = ON")
+        return VirtualWorker(self, database)
+
+    def power_cut(self) -> None:
+        """Nobody holds the disk any more; what was committed is there."""
+        self._holder = None
+
+    def backup(self) -> dict[Path, bytes]:
+        """The databases as they are committed now."""
+        return {path: database.serialize() for path, database in self._databases.items()}
+
+    def restore(self, backup: dict[Path, bytes]) -> None:
+        """Put older databases in the place of those that are there. The node must not be running."""
+        assert self._holder is None, "nobody swaps the files of a running node"
+        for path, image in backup.items():
+            self._databases[path].deserialize(image)
+
+    def records(self) -> list[SignedRecord]:
+        """Every record on this disk, as somebody with the `sqlite3` shell would find them."""
+        found = []
+        for database in self._databases.values():
+            last, page = reading.keys(database, 0)
+            while page:
+                ids = [key_id(key).hex() for keys in page.values() for key in keys]
+                for begin in range(0, len(ids), RECORDS_MAX):
+                    stored = reading.records(database, ids[begin : begin + RECORDS_MAX])
+                    found += [stored[record_id].signed for record_id in sorted(stored)]
+                last, page = reading.keys(database, last)
+        return found
+
+    def histories(self) -> dict[LabelKey, list[Past]]:
+        """What is kept of each label, as far as replay looks at it."""
+        labels = dict.fromkeys((signed.record.domain, signed.record.label) for signed in self.records())
+        return {key: reading.history(database, *key) for database in self._databases.values() for key in labels}
+
+    def count_events(self, kind: str) -> int:
+        """How many events of this type (`accepted` or `reverted`) the nodes on this disk have told."""
+        events = [it for database in self._databases.values() for it in reading.events(database, 0, EVENTS_MAX)]
+        return sum(it.event.type == kind for it in events)
+
+    def close(self) -> None:
+        for database in self._databases.values():
+            database.close()
+
+    def pause_s(self) -> float:
+        return min(self._random.expovariate(1.0), 10.0) * self.latency_s
+
+
+class VirtualWorker:
+    """A connection to a database of this disk; see `node.store.sqlite.connection.Worker`."""
+
+    def __init__(self, disk: VirtualDisk, database: sqlite3.Connection) -> None:
+        self.waiting = 0
+        self._disk = disk
+        self._database = database
+        self._free_s = 0.0
+
+    async def run(
+        self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """It has its place in the order from the moment of the call. Who cancels it does not stop it."""
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[_T] = loop.create_future()
+
+        def carry_out() -> None:
+            try:
+                if self._disk.is_failing:
+                    raise DiskError("disk I/O error")
+                result = work(self._database, *args, **kwargs)
+            except Exception as error:
+                loop.call_at(done_s, _answer_with_error, answered, error)
+            else:
+                loop.call_at(done_s, _answer, answered, result)
+
+        begin_s = max(loop.time(), self._free_s)
+        carried_out_s = begin_s + self._disk.pause_s()
+        self._free_s = done_s = carried_out_s + self._disk.pause_s()
+        loop.call_at(carried_out_s, carry_out)
+        self.waiting += 1
+        try:
+            return await answered
+        finally:
+            self.waiting -= 1
+
+    async def close(self) -> None:
+        """Finish what was begun. The database stays on the disk."""
+        while self.waiting:
+            await self.run(lambda _: None)
+
+
+def _answer(answered: "asyncio.Future[_T]", result: _T) -> None:
+    if not answered.done():
+        answered.set_result(result)
+
+
+def _answer_with_error(answered: "asyncio.Future[_T]", error: Exception) -> None:
+    if not answered.done():
+        answered.set_exception(error)

@@ -1,0 +1,192 @@
+"""The client against servers that behave as no node does, and as a busy node does."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from node.client.http import LINE_BYTES_MAX, NodeClient, NodeError, Unreachable, path_of, signed_records
+from protocol.errors import ProtocolError
+from protocol.records.record import make, sign
+from protocol.signing import SigningKey
+
+Script = list[tuple[int, dict[str, str], bytes]]
+"""Answers, one a request: status, headers, body. A `Content-Length` that is not the body's breaks off."""
+
+
+CHUNKED = {"Transfer-Encoding": "chunked", "Content-Length": ""}
+
+
+@contextmanager
+def serving(script: Script, log: list[str] | None = None) -> Iterator[str]:
+    """A server that gives these answers in order. Gives its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            (log if log is not None else []).append(f"{self.command} {self.path} {self.headers.get('Authorization')}")
+            status, headers, body = script.pop(0)
+            self.send_response(status)
+            for name, value in ({"Content-Length": str(len(body))} | headers).items():
+                if value:
+                    self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+            self.close_connection = "Content-Length" in headers or headers.get("Connection") == "quietly"
+
+        do_GET = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - as the library calls them
+
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - as the library calls it
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_request_carries_path_query_and_token() -> None:
+    log: list[str] = []
+
+    with serving([(200, {}, b"[]")], log) as url, NodeClient(f"{url}/prefix/", token="secret") as client:
+        value = client.get(path_of("claims", "a.b", "x/ü"), {"since": "7"})
+
+    assert value == []
+    assert log == ["GET /prefix/claims/a.b/x%2F%C3%BC?since=7 Bearer secret"]
+
+
+def test_a_problem_is_told_with_its_code_and_facts() -> None:
+    body = b'{"code": "stale", "detail": "late", "head": null, "status": 409}'
+
+    with serving([(409, {}, body)]) as url, NodeClient(url) as client, pytest.raises(NodeError) as refused:
+        client.get("/claims")
+
+    error = refused.value
+    assert (error.status, error.code, error.detail) == (409, "stale", "late")
+    assert error.facts == {"head": None, "status": 409}
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"code": 1, "detail": 2}', b"\xff"])
+def test_a_refusal_of_no_node_is_told_by_its_status(body: bytes) -> None:
+    with serving([(502, {}, body)]) as url, NodeClient(url) as client, pytest.raises(NodeError) as refused:
+        client.get("/claims")
+
+    assert refused.value.code == "http_502"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{", b"\xff", b"[" * 100_000])
+def test_an_answer_that_is_no_json_comes_from_no_node(body: bytes) -> None:
+    with serving([(200, {}, body)]) as url, NodeClient(url) as client, pytest.raises(Unreachable):
+        client.get("/claims")
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [({}, b"one\ntwo\n"), (CHUNKED, b"6\r\none\ntw\r\n2\r\no\n\r\n0\r\n\r\n"), (CHUNKED, b"0\r\n\r\n")],
+)
+def test_a_listing_comes_line_by_line(headers: dict[str, str], body: bytes) -> None:
+    with serving([(200, headers, body)]) as url, NodeClient(url) as client:
+        assert list(client.lines("/claims")) == ([b"one", b"two"] if b"one" in body else [])
+
+
+BROKEN_OFF: Script = [
+    (200, {"Content-Length": "100"}, b"one\ntw"),
+    (200, {"Content-Length": "100"}, b"one\n"),
+    (200, CHUNKED, b"4\r\none\n\r\n"),
+    (200, CHUNKED, b"8\r\none\n"),
+    (200, CHUNKED, b"6\r\none\ntw\r\n0\r\n\r\n"),
+    (200, {}, b"one\ntw"),
+    (200, {}, b"one\n" + b"x" * (LINE_BYTES_MAX + 1) + b"\n"),
+]
+
+
+@pytest.mark.parametrize("answer", BROKEN_OFF)
+def test_a_listing_that_breaks_off_is_told_after_its_whole_lines(answer: tuple[int, dict[str, str], bytes]) -> None:
+    with serving([answer]) as url, NodeClient(url) as client:
+        lines = client.lines("/claims")
+
+        assert next(lines) == b"one"
+        with pytest.raises(Unreachable):
+            next(lines)
+
+
+def test_a_line_may_have_as_many_bytes_as_the_limit_says() -> None:
+    line = b"x" * LINE_BYTES_MAX
+
+    with serving([(200, {}, line + b"\n")]) as url, NodeClient(url) as client:
+        assert list(client.lines("/claims")) == [line]
+
+
+def test_an_answer_that_breaks_off_is_told() -> None:
+    script: Script = [(200, {"Content-Length": "100"}, b"{}")]
+
+    with serving(script) as url, NodeClient(url) as client, pytest.raises(Unreachable, match="broke off"):
+        client.get("/claims")
+
+
+def test_a_refused_listing_is_a_refusal() -> None:
+    body = b'{"code": "unknown_domain", "detail": "no"}'
+
+    with serving([(404, {}, body)]) as url, NodeClient(url) as client, pytest.raises(NodeError) as refused:
+        list(client.lines("/claims/a"))
+
+    assert refused.value.code == "unknown_domain"
+
+
+def test_a_connection_that_was_closed_meanwhile_is_opened_again() -> None:
+    log: list[str] = []
+    script: Script = [(200, {"Connection": "quietly"}, b"1"), (200, {}, b"2")]
+
+    with serving(script, log) as url, NodeClient(url) as client:
+        values = [client.get("/a"), client.get("/b")]
+
+    assert values == [1, 2]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("7", 7.0), ("", None), ("Mon, 23 Nov 2026", None), ("-1", None)])
+def test_the_time_to_wait_is_read_where_it_is_seconds(text: str, seconds: float | None) -> None:
+    with serving([(503, {"Retry-After": text}, b"")]) as url, NodeClient(url) as client:
+        assert client.ask("GET", "/").retry_after_s == seconds
+
+
+KEY = SigningKey(bytes(32))
+SIGNED = sign(make({"domain": "a.b", "label": "l", "signedby": KEY.public, "timestamp": 1}), KEY)
+
+
+def test_a_dict_of_claims_is_read_from_the_bytes_that_stand_there() -> None:
+    body = b'{"%s": %s}' % (SIGNED.signature.encode(), SIGNED.record.canonical)
+
+    assert signed_records(body) == [SIGNED]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"00": {}}', b'{"%s": {}}' % SIGNED.signature.encode(), b"\xff"])
+def test_what_is_no_dict_of_claims_is_malformed(body: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        signed_records(body)
+
+
+@pytest.mark.parametrize(
+    ("user", "token", "sent"),
+    [
+        ("", None, None),
+        ("ann:s3%20cret@", None, "Basic YW5uOnMzIGNyZXQ="),
+        ("ann@", None, "Basic YW5uOg=="),
+        ("ann:s3cret@", "token", "Bearer token"),
+    ],
+)
+def test_who_asks_is_said_by_the_token_or_by_the_url(user: str, token: str | None, sent: str | None) -> None:
+    log: list[str] = []
+
+    with serving([(200, {}, b"1")], log) as url, NodeClient(url.replace("//", f"//{user}"), token) as client:
+        client.get("/node")
+
+    assert log == [f"GET /node {sent}"]

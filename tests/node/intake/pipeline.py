@@ -1,0 +1,72 @@
+"""A pipeline on a real store, without the network: what tests of ingest stand on."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from node.heads import Heads
+from node.indexes import Indexes
+from node.intake.arrivals import Origin, Outcome, Submission
+from node.intake.commits import Commits
+from node.intake.ingest import Ingest
+from node.settings import Settings
+from node.store.sqlite import SqliteStore
+from node.world import World
+from protocol.records.admission import Trust
+from protocol.records.record import Record, SignedRecord
+from protocol.records.replay import replay
+from tests.history import signed
+
+NOW = 1_000_000
+CLIENT = Origin(Trust.CLIENT)
+PEER = Origin(Trust.PEER, waits=True)
+
+
+@dataclass
+class Pipeline:
+    """What a node puts together around `ingest`."""
+
+    store: SqliteStore
+    indexes: Indexes
+    heads: Heads
+    commits: Commits
+    ingest: Ingest
+
+    async def take(self, *records: Record, origin: Origin = CLIENT) -> list[Outcome]:
+        return await self.ingest.take([submission(signed(record)) for record in records], origin)
+
+    async def verdicts(self, domain: str, label: str) -> dict[str, str]:
+        """What the store says of a label."""
+        return {past.record.id: past.verdict for past in await self.store.history(domain, label)}
+
+    async def matches_replay(self, domain: str, label: str) -> bool:
+        """Whether state and verdicts in the store are those of a replay from scratch."""
+        history = await self.store.history(domain, label)
+        judged = replay(past.record for past in history)
+        states = await self.store.states([(domain, label)])
+        return states[domain, label] == judged.state and judged.verdicts == await self.verdicts(domain, label)
+
+
+@asynccontextmanager
+async def pipeline(folder: Path, **settings: Any) -> AsyncIterator[Pipeline]:
+    chosen = Settings(data=folder, **settings)
+    world = World(now_s=lambda: NOW, random=Random(0))
+    store = await SqliteStore.open(folder / "dnarc.db")
+    indexes = await Indexes.load(store)
+    heads = Heads(store, chosen.heads_cached_max)
+    commits = Commits(store, indexes, chosen.commit_records_max)
+    commits.watchers.append(lambda decided: heads.on_commit(decided.heads))
+    ingest = Ingest(chosen, world, store, indexes, commits)
+    try:
+        yield Pipeline(store, indexes, heads, commits, ingest)
+    finally:
+        await commits.close()
+        ingest.close()
+        await store.close()
+
+
+def submission(record: SignedRecord) -> Submission:
+    return Submission(record.signature, record.record.canonical)

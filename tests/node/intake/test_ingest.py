@@ -1,0 +1,294 @@
+"""The one way in, on a real store."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from node.intake.arrivals import Origin, Status, Submission
+from node.intake.commits import Decided
+from protocol.errors import Code, ProtocolError
+from protocol.records.admission import NO_HEAD, Trust
+from protocol.records.record import Record, SignedRecord
+from protocol.records.replay import Verdict
+from tests.history import ALICE, BOB, CAROL, DOMAIN, claim, histories, offer, signed
+from tests.node.intake.pipeline import CLIENT, NOW, PEER, pipeline, submission
+
+
+async def test_what_is_accepted_is_committed_shown_and_indexed(tmp_path: Path) -> None:
+    record = claim("garden", at=NOW)
+
+    async with pipeline(tmp_path) as it:
+        [outcome] = await it.take(record)
+        head = await it.heads.get(DOMAIN, "garden")
+
+        assert (outcome.status, outcome.verdict, outcome.id) == (Status.ACCEPTED, Verdict.FOUNDED, record.id)
+        assert head is not None
+        assert head.signed == signed(record)
+        assert it.indexes.holds(record)
+        assert await it.store.last_event() == 1
+
+
+async def test_what_is_new_is_announced_once_and_before_its_commit(tmp_path: Path) -> None:
+    record = claim("garden", at=NOW)
+    announced: list[tuple[list[SignedRecord], Origin, bool]] = []
+
+    async with pipeline(tmp_path) as it:
+        it.ingest.announcers.append(
+            lambda records, origin: announced.append((list(records), origin, it.indexes.holds(record)))
+        )
+        await it.take(record, claim("garden", at=NOW - 301), origin=CLIENT)
+        await it.take(record, origin=PEER)
+
+    assert announced == [([signed(record)], CLIENT, False)]
+
+
+async def test_a_record_that_was_decoded_before_is_not_decoded_again(tmp_path: Path) -> None:
+    entry = signed(claim("garden", at=NOW))
+
+    async with pipeline(tmp_path) as it:
+        [outcome] = await it.ingest.take([Submission(entry.signature, b"not read", entry.record)], CLIENT)
+        stored = await it.store.records([entry.record.id])
+
+    assert outcome.status is Status.ACCEPTED
+    assert stored[entry.record.id].signed == entry
+
+
+async def test_a_known_record_is_known_under_any_genuine_signature_and_under_no_other(tmp_path: Path) -> None:
+    record = signed(claim("garden", at=NOW))
+    forged = SignedRecord("00" * 64, record.record)
+
+    async with pipeline(tmp_path) as it:
+        first = await it.ingest.take([submission(record)], CLIENT)
+        second = await it.ingest.take([submission(record), submission(forged)], CLIENT)
+
+    assert [outcome.status for outcome in first] == [Status.ACCEPTED]
+    assert [(outcome.status, outcome.code) for outcome in second] == [
+        (Status.KNOWN, None),
+        (Status.REFUSED, Code.BAD_SIGNATURE),
+    ]
+
+
+async def test_a_batch_is_admitted_in_order_of_keys_and_answered_in_the_order_given(tmp_path: Path) -> None:
+    founder = claim("garden", at=NOW - 2)
+    follower = claim("garden", at=NOW - 1, prev=founder)
+
+    async with pipeline(tmp_path) as it:
+        outcomes = await it.take(follower, founder, founder)
+
+    assert [outcome.verdict for outcome in outcomes[:2]] == [Verdict.UPDATED, Verdict.FOUNDED]
+    assert outcomes[2].status is Status.KNOWN
+
+
+@pytest.mark.parametrize(
+    ("record", "code"),
+    [
+        (claim("garden", at=NOW + 301), Code.TOO_NEW),
+        (claim("garden", at=NOW - 301), Code.TOO_OLD),
+        (claim("garden", by=BOB, at=NOW), Code.NOT_OWNER),
+        (claim("garden", at=NOW, prev="0" * 64), Code.STALE),
+        (claim("garden", at=NOW - 20), Code.STALE),
+        (claim("@garden", at=NOW), Code.MALFORMED),
+        (claim("garden", at=NOW, domain="elsewhere"), Code.UNKNOWN_DOMAIN),
+    ],
+)
+async def test_a_client_is_told_why_and_nothing_is_stored(tmp_path: Path, record: Record, code: Code) -> None:
+    founder = claim("garden", at=NOW - 10)
+
+    async with pipeline(tmp_path, domains=[DOMAIN]) as it:
+        await it.take(founder)
+        [outcome] = await it.take(record)
+
+        assert (outcome.status, outcome.code) == (Status.REFUSED, code)
+        assert await it.store.records([record.id]) == {}
+
+
+async def test_a_condition_on_the_head_is_checked_before_the_time(tmp_path: Path) -> None:
+    founder = claim("garden", at=NOW - 10)
+    follower = claim("garden", at=NOW + 301)
+
+    async with pipeline(tmp_path) as it:
+        await it.take(founder)
+        [other] = await it.take(follower, origin=Origin(Trust.CLIENT, if_match="0" * 64))
+        [same] = await it.take(follower, origin=Origin(Trust.CLIENT, if_match=founder.id))
+
+    assert (other.code, same.code) == (Code.PRECONDITION_FAILED, Code.TOO_NEW)
+
+
+async def test_of_two_who_each_demand_that_there_is_no_head_one_founds(tmp_path: Path) -> None:
+    demand = Origin(Trust.CLIENT, if_match=NO_HEAD)
+    records = [claim("garden", at=NOW + n) for n in range(2)]
+
+    async with pipeline(tmp_path) as it:
+        answers = await asyncio.gather(*(it.take(record, origin=demand) for record in records))
+
+    assert {outcome.code for [outcome] in answers} == {None, Code.PRECONDITION_FAILED}
+
+
+async def test_a_peer_brings_the_past_and_the_head_is_reverted(tmp_path: Path) -> None:
+    ours, theirs = claim("garden", by=ALICE, at=NOW - 5), claim("garden", by=BOB, at=NOW - 9_000)
+
+    async with pipeline(tmp_path) as it:
+        await it.take(ours)
+        await it.heads.get(DOMAIN, "garden")
+        [outcome] = await it.take(theirs, origin=PEER)
+        head = await it.heads.get(DOMAIN, "garden")
+        [_, reverted] = await it.store.events(0, 10)
+
+        assert outcome.verdict is Verdict.FOUNDED
+        assert head is not None
+        assert head.id == theirs.id
+        assert (reverted.event.type, reverted.event.previous) == ("reverted", ours.id)
+        assert await it.verdicts(DOMAIN, "garden") == {theirs.id: Verdict.FOUNDED, ours.id: Verdict.RIVAL}
+
+
+async def test_the_same_record_twice_at_once_is_accepted_once(tmp_path: Path) -> None:
+    record = claim("garden", at=NOW)
+
+    async with pipeline(tmp_path) as it:
+        answers = await asyncio.gather(*(it.take(record) for _ in range(20)))
+        history = await it.store.history(DOMAIN, "garden")
+
+    statuses = sorted(outcome.status for [outcome] in answers)
+    assert statuses == [Status.ACCEPTED, *[Status.KNOWN] * 19]
+    assert len(history) == 1
+
+
+async def test_one_of_two_updates_of_the_same_head_wins(tmp_path: Path) -> None:
+    """`prev` is a compare-and-swap: both devices of an owner cannot follow one record."""
+    founder = claim("garden", at=NOW - 10)
+    updates = [claim("garden", at=NOW - 5 + n, prev=founder, device=n) for n in range(2)]
+
+    async with pipeline(tmp_path) as it:
+        await it.take(founder)
+        answers = await asyncio.gather(*(it.take(update) for update in updates))
+
+    assert sorted(outcome.status for [outcome] in answers) == [Status.ACCEPTED, Status.REFUSED]
+
+
+async def test_the_last_place_for_a_domain_is_given_once(tmp_path: Path) -> None:
+    first, second = (claim("garden", at=NOW, domain=domain) for domain in ("one", "two"))
+
+    async with pipeline(tmp_path, domains_max=1) as it:
+        outcomes = await it.take(first, second)
+
+    assert sorted(outcome.status for outcome in outcomes) == [Status.ACCEPTED, Status.REFUSED]
+
+
+async def test_a_full_pipeline_refuses_a_client_and_makes_a_peer_wait(tmp_path: Path) -> None:
+    many = [submission(signed(claim(f"label-{n}", at=NOW))) for n in range(1_000)]
+    one = submission(signed(claim("one", at=NOW)))
+
+    async with pipeline(tmp_path, records_in_flight_max=1_000) as it:
+        filling = asyncio.create_task(it.ingest.take(many, PEER))
+        await asyncio.sleep(0)  # one turn: it has entered
+        waiting = asyncio.create_task(it.ingest.take([one], PEER))
+        with pytest.raises(ProtocolError) as refused:
+            await it.ingest.take([one], CLIENT)
+        outcomes = [*await filling, *await waiting]
+
+    assert refused.value.code is Code.OVERLOADED
+    assert refused.value.facts["retry_after"] == 1
+    assert all(outcome.status is Status.ACCEPTED for outcome in outcomes)
+
+
+async def test_a_full_disk_is_said_before_anything_is_done(tmp_path: Path) -> None:
+    async with pipeline(tmp_path, disk_free_bytes_min=2**62) as it:
+        with pytest.raises(ProtocolError) as refused:
+            await it.take(claim("garden", at=NOW))
+
+    assert refused.value.code is Code.STORAGE_FULL
+
+
+async def test_an_address_that_brings_too_much_waits_and_another_does_not(tmp_path: Path) -> None:
+    flood, calm = Origin(Trust.CLIENT, address="192.0.2.1"), Origin(Trust.CLIENT, address="192.0.2.2")
+    records = [claim(f"label-{n}", at=NOW) for n in range(22)]
+
+    async with pipeline(tmp_path, records_per_second_max=1.0) as it:
+        await it.take(*records[:20], origin=flood)
+        with pytest.raises(ProtocolError) as refused:
+            await it.take(records[20], origin=flood)
+        [outcome] = await it.take(records[21], origin=calm)
+
+    assert (refused.value.code, refused.value.facts["retry_after"]) == (Code.RATE_LIMITED, 11)
+    assert outcome.status is Status.ACCEPTED
+
+
+async def test_hostile_bytes_beside_good_ones_cost_the_good_ones_nothing(tmp_path: Path) -> None:
+    good = submission(signed(claim("garden", at=NOW)))
+    bad = [Submission("zz", b"{}"), Submission("0" * 128, b"\xff\x00"), Submission("0" * 128, b"[" * 10_000)]
+
+    async with pipeline(tmp_path) as it:
+        outcomes = await it.ingest.take([*bad, good], CLIENT)
+
+    assert [outcome.code for outcome in outcomes] == [Code.MALFORMED, Code.MALFORMED, Code.MALFORMED, None]
+
+
+async def test_a_store_that_fails_acknowledges_nothing_and_ends_the_pipeline(tmp_path: Path) -> None:
+    async with pipeline(tmp_path) as it:
+        with closing(sqlite3.connect(tmp_path / "dnarc.db")) as vandal:
+            vandal.execute("DROP TABLE events")
+        answers = await asyncio.gather(
+            it.take(claim("garden", at=NOW)), it.take(claim("shed", at=NOW)), return_exceptions=True
+        )
+        with pytest.raises(ProtocolError) as refused:
+            await it.take(claim("fence", at=NOW))
+
+        assert [type(answer) for answer in answers] == [ProtocolError, ProtocolError]
+        assert refused.value.code is Code.OVERLOADED
+        assert isinstance(it.commits.failed.exception(), sqlite3.OperationalError)
+
+
+@given(batches=st.lists(histories(), min_size=1, max_size=4))
+@hypothesis_settings(max_examples=25)
+def test_whatever_peers_bring_in_whatever_order_the_store_holds_what_a_replay_says(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[Record]]
+) -> None:
+    async def run() -> None:
+        async with pipeline(tmp_path_factory.mktemp("store"), labels_cached_max=1) as it:
+            await asyncio.gather(*(it.take(*batch, origin=PEER) for batch in batches))
+            label = batches[0][0].label if batches[0] else None
+            if label is not None:
+                assert await it.matches_replay(DOMAIN, label)
+
+    asyncio.run(run())
+
+
+async def test_an_offer_and_its_acceptance_move_the_label(tmp_path: Path) -> None:
+    async with pipeline(tmp_path) as it:
+        founder = claim("garden", at=NOW - 3)
+        outcomes = await it.take(founder, offer("garden", ALICE, BOB, at=NOW - 2), claim("garden", by=BOB, at=NOW - 1))
+        [late] = await it.take(claim("garden", by=ALICE, at=NOW))
+        [never] = await it.take(claim("garden", by=CAROL, at=NOW))
+
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.FOUNDED, Verdict.OFFERED, Verdict.TRANSFERRED]
+    assert (late.code, never.code) == (Code.NOT_OWNER, Code.NOT_OWNER)
+
+
+@pytest.mark.parametrize("count", [1, 1_001])
+async def test_records_that_were_held_before_and_are_heads_now_are_told_whole(tmp_path: Path, count: int) -> None:
+    """Replay goes without their bodies, which may be more than memory; whoever watches wants them."""
+    founding = claim("garden", ALICE, at=1)
+    orphans = [claim("garden", ALICE, at=10, prev=founding)]
+    for at in range(11, 10 + count):
+        orphans.append(claim("garden", ALICE, at=at, prev=orphans[-1], text="x"))
+    told: list[Decided] = []
+
+    async with pipeline(tmp_path) as it:
+        await it.take(*orphans, origin=PEER)
+        await it.heads.get(DOMAIN, "garden")
+        it.commits.watchers.append(told.append)
+        await it.take(founding, origin=PEER)
+        shown = await it.heads.get(DOMAIN, "garden")
+
+    (decided,) = told
+    assert decided.moved == [signed(record) for record in (founding, *orphans)]
+    assert [event.record for event in decided.batch.events] == [founding, *orphans]
+    assert decided.heads == {(DOMAIN, "garden"): signed(orphans[-1])}
+    assert shown is not None
+    assert shown.signed == signed(orphans[-1])

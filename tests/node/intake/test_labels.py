@@ -1,0 +1,109 @@
+"""The states of labels, read ahead of decisions."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from node.intake.commits import Decided
+from node.intake.labels import Labels
+from node.store.contract import LabelKey, Store
+from protocol.records.replay import EMPTY, State
+from tests.history import claim
+
+KEY = ("example.org", "label")
+FOUNDED, _ = EMPTY.extend(claim("label"))
+UPDATED, _ = FOUNDED.extend(claim("label", at=2))
+
+
+class SlowStore:
+    """A store of states that answers when it is told to, with what it held when it was asked."""
+
+    def __init__(self) -> None:
+        self.held: dict[LabelKey, State] = {}
+        self.answers: list[asyncio.Event] = []
+
+    async def states(self, labels: Sequence[LabelKey]) -> dict[LabelKey, State]:
+        found = {key: self.held[key] for key in labels if key in self.held}
+        self.answers.append(asyncio.Event())
+        await self.answers[-1].wait()
+        return found
+
+
+async def begun(labels: Labels) -> asyncio.Task[None]:
+    """A read ahead that has asked the store."""
+    fetching = asyncio.create_task(labels.fetch([KEY]))
+    await asyncio.sleep(0)
+    return fetching
+
+
+def decide(labels: Labels, state: State) -> Decided:
+    decided = Decided()
+    decided.batch.states[KEY] = state
+    labels.on_decided(decided.batch.states)
+    return decided
+
+
+@pytest.fixture
+def store() -> SlowStore:
+    return SlowStore()
+
+
+@pytest.fixture
+def labels(store: SlowStore) -> Labels:
+    return Labels(as_store(store), cached_max=0)
+
+
+def as_store(store: SlowStore) -> Store:
+    return store  # type: ignore[return-value]  # states are all that labels ask a store for
+
+
+async def test_what_was_read_ahead_is_there_without_a_read(labels: Labels, store: SlowStore) -> None:
+    store.held[KEY] = FOUNDED
+    fetching = await begun(labels)
+    store.answers[0].set()
+    await fetching
+
+    await labels.load([KEY])
+
+    assert labels.state(KEY) == FOUNDED
+    assert labels.missing([KEY]) == []
+    assert len(store.answers) == 1
+
+
+async def test_what_somebody_reads_already_is_not_read_twice(labels: Labels, store: SlowStore) -> None:
+    fetching = await begun(labels)
+
+    assert labels.missing([KEY, ("example.org", "other")]) == [("example.org", "other")]
+
+    store.answers[0].set()
+    await fetching
+
+
+async def test_what_was_decided_meanwhile_counts_and_not_what_was_read(labels: Labels, store: SlowStore) -> None:
+    store.held[KEY] = FOUNDED
+    fetching = await begun(labels)
+    decide(labels, UPDATED)
+
+    store.answers[0].set()
+    await fetching
+
+    assert labels.state(KEY) == UPDATED
+
+
+async def test_an_old_read_is_nothing_even_where_the_decision_was_forgotten_since(
+    labels: Labels, store: SlowStore
+) -> None:
+    store.held[KEY] = FOUNDED
+    old = await begun(labels)
+    labels.on_committed(decide(labels, UPDATED))
+    store.held[KEY] = UPDATED
+    labels.shrink()
+    new = await begun(labels)
+
+    store.answers[1].set()
+    await new
+    store.answers[0].set()
+    await old
+
+    assert labels.state(KEY) == UPDATED

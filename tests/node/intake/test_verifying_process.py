@@ -1,0 +1,102 @@
+"""A process that verifies."""
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+
+from node.intake.verifier import Processes
+from node.intake.verifying_process import VerifyingProcess
+from protocol.records.record import SignedRecord
+from tests.history import claim, signed
+
+
+@pytest.fixture
+def process() -> Iterator[VerifyingProcess]:
+    process = VerifyingProcess()
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def processes() -> Iterator[Processes]:
+    processes = Processes()
+    yield processes
+    processes.close()
+
+
+def some(count: int, *, forged: set[int]) -> list[SignedRecord]:
+    records = [signed(claim(f"label-{n}")) for n in range(count)]
+    return [SignedRecord("00" * 64, it.record) if n in forged else it for n, it in enumerate(records)]
+
+
+def children() -> list[psutil.Process]:
+    return [each for each in psutil.Process().children() if "node.intake.verifying_process" in each.cmdline()]
+
+
+def end(child: psutil.Process) -> None:
+    """End it as the system does where memory is short; returns when it has ended."""
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+
+@pytest.mark.parametrize("count", [0, 1, 64, 500])
+def test_each_is_told_by_itself_and_in_order(process: VerifyingProcess, count: int) -> None:
+    forged = {0, 63, 400}
+
+    assert process.verify(some(count, forged=forged)) == [n not in forged for n in range(count)]
+
+
+def test_it_answers_one_question_after_another(process: VerifyingProcess) -> None:
+    answers = [process.verify(some(3, forged={n})) for n in range(3)]
+
+    assert answers == [[False, True, True], [True, False, True], [True, True, False]]
+
+
+def test_one_that_ended_says_so_instead_of_an_answer(process: VerifyingProcess) -> None:
+    process.verify(some(1, forged=set()))
+
+    end(*children())
+
+    with pytest.raises(OSError, match=r"Broken pipe|has ended"):
+        process.verify(some(1, forged=set()))
+
+
+@pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 2_000, reason="so many files may not be open here")
+def test_a_node_with_more_than_1024_files_open_may_ask_whether_it_is_ready() -> None:
+    with ExitStack() as stack:
+        for _ in range(1_100):
+            stack.enter_context(Path(os.devnull).open())
+        process = VerifyingProcess()
+        stack.callback(process.close)
+
+        while not process.is_ready:
+            os.sched_yield()
+
+        assert process.verify(some(1, forged=set())) == [True]
+
+
+def test_nothing_is_left_of_it_when_it_is_closed() -> None:
+    process = VerifyingProcess()
+
+    process.close()
+
+    assert children() == []
+
+
+def test_where_none_is_started_none_answers(processes: Processes) -> None:
+    assert processes.verify(some(1, forged=set())) is None
+
+
+def test_one_that_ended_is_not_asked_again(processes: Processes) -> None:
+    processes.start()
+
+    end(*children())
+    answers = [processes.verify(some(1, forged=set())) for _ in range(2)]
+
+    assert answers == [None, None]
+    assert children() == []

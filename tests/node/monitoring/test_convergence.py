@@ -1,0 +1,39 @@
+"""How long ago a peer was seen to hold the same."""
+
+from node.monitoring.convergence import Convergence
+
+
+def test_the_lag_grows_from_the_last_agreement_on() -> None:
+    convergence = Convergence()
+
+    convergence.compared("peer", 10.0, is_identical=True)
+    convergence.compared("peer", 40.0, is_identical=False)
+
+    assert convergence.lags_s(70.0) == {"peer": 60.0}
+
+
+def test_a_peer_that_never_agreed_lags_since_it_was_first_compared() -> None:
+    convergence = Convergence()
+
+    convergence.compared("peer", 10.0, is_identical=False)
+    convergence.compared("peer", 40.0, is_identical=False)
+
+    assert convergence.lags_s(70.0) == {"peer": 60.0}
+
+
+def test_an_agreement_ends_the_lag() -> None:
+    convergence = Convergence()
+
+    convergence.compared("peer", 10.0, is_identical=False)
+    convergence.compared("peer", 70.0, is_identical=True)
+
+    assert convergence.lags_s(70.0) == {"peer": 0.0}
+
+
+def test_a_peer_that_went_is_forgotten() -> None:
+    convergence = Convergence()
+    convergence.compared("peer", 10.0, is_identical=True)
+
+    convergence.forget("peer")
+
+    assert convergence.lags_s(70.0) == {}

@@ -1,0 +1,346 @@
+"""The SQLite store: the contract of all stores, and what only this one can get wrong."""
+
+import asyncio
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+
+from node.store.contract import Cursor, Peer, Store, StoreError
+from node.store.sqlite import SqliteStore, reading
+from node.store.sqlite.connection import Connection, transaction
+from node.store.sqlite.rows import EVENT_TYPES, VERDICTS
+from node.store.sqlite.schema import MIGRATIONS, migrate, version_of
+from protocol.records.change import EventType
+from protocol.records.replay import Verdict
+from tests.history import ALICE
+from tests.node.store.store_batches import OpenStore, batch_of, claim
+from tests.node.store.store_contract import StoreContract
+from tests.paths import ROOT
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[SqliteStore]:
+    store = await SqliteStore.open(path)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "dnarc.db"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[SqliteStore]:
+    async with opened(path) as store:
+        yield store
+
+
+@pytest.fixture
+def shell(path: Path) -> Iterator[sqlite3.Connection]:
+    """What a person has who runs `sqlite3 dnarc.db`."""
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        yield connection
+
+
+class TestSqliteStore(StoreContract):
+    @pytest.fixture
+    def open_store(self, tmp_path: Path) -> OpenStore:
+        def open_store(name: str) -> AbstractAsyncContextManager[Store]:
+            return opened(tmp_path / f"{name}.db")
+
+        return open_store
+
+
+def pragma(connection: sqlite3.Connection, name: str) -> object:
+    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
+    return value
+
+
+async def test_a_commit_waits_for_the_disk(store: SqliteStore) -> None:
+    """FULL is 2: with NORMAL, a power cut takes back what was answered with 201."""
+    assert await store._writer.run(pragma, "synchronous") == 2
+    assert await store._writer.run(pragma, "journal_mode") == "wal"
+    assert await store._writer.run(pragma, "foreign_keys") == 1
+
+
+async def test_a_reader_cannot_write(store: SqliteStore) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        await store._readers[0].run(lambda connection: connection.execute("DELETE FROM records"))
+
+
+async def test_a_call_runs_in_the_thread_of_its_connection_and_costs_one_trip_to_it(path: Path) -> None:
+    """`Connection.run` leans on private parts of aiosqlite: this fails where an upgrade changes them."""
+    connection = await Connection.open(path)
+
+    def work(raw: sqlite3.Connection, first: int, *, second: int) -> list[tuple[int, int]]:
+        return raw.execute("SELECT ?, ?", (first, second)).fetchall()
+
+    assert await connection.run(work, 1, second=2) == [(1, 2)]
+    assert connection.waiting == 0
+    with pytest.raises(ZeroDivisionError):
+        await connection.run(lambda raw: 1 / 0)
+    assert connection.waiting == 0
+    await connection.close()
+    with pytest.raises(ValueError, match=r"closed|no active connection"):
+        await connection.run(work, 1, second=2)
+
+
+def test_a_transaction_that_fails_is_rolled_back_and_the_error_goes_on() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE numbers (number INTEGER)")
+
+        def work() -> None:
+            with transaction(connection):
+                connection.execute("INSERT INTO numbers VALUES (1)")
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            work()
+
+        assert connection.execute("SELECT * FROM numbers").fetchall() == []
+        assert not connection.in_transaction
+
+
+async def test_a_new_file_gets_all_migrations(store: SqliteStore, shell: sqlite3.Connection) -> None:
+    assert version_of(shell) == len(MIGRATIONS)
+
+
+def test_a_file_gets_the_migrations_that_it_has_not_seen() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection, ["CREATE TABLE one (number INTEGER)"])
+        connection.execute("INSERT INTO one VALUES (1)")
+
+        migrate(connection, ["CREATE TABLE one (number INTEGER)", "ALTER TABLE one ADD COLUMN name TEXT DEFAULT 'x'"])
+
+        assert version_of(connection) == 2
+        assert connection.execute("SELECT * FROM one").fetchall() == [(1, "x")]
+
+
+def test_a_migration_that_fails_leaves_the_schema_before_it() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        with pytest.raises(sqlite3.OperationalError, match="nonsense"):
+            migrate(connection, ["CREATE TABLE one (number INTEGER)", "CREATE TABLE two (number INTEGER); nonsense"])
+
+        assert version_of(connection) == 1
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("one",)]
+        assert not connection.in_transaction
+
+
+async def test_a_file_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+
+    with pytest.raises(StoreError, match=f"version {len(MIGRATIONS) + 1}.* up to {len(MIGRATIONS)}: run the newer"):
+        await SqliteStore.open(path)
+
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+
+
+def test_every_verdict_and_event_type_has_its_number_on_disk() -> None:
+    """These stand in files for ever: a change here needs a migration."""
+    assert VERDICTS == {
+        Verdict.FOUNDED: 1,
+        Verdict.UPDATED: 2,
+        Verdict.OFFERED: 3,
+        Verdict.TRANSFERRED: 4,
+        Verdict.ORPHAN: 5,
+        Verdict.STALE: 6,
+        Verdict.RIVAL: 7,
+        Verdict.NOT_OWNER: 8,
+    }
+    assert set(VERDICTS) == set(Verdict)
+    assert EVENT_TYPES == {EventType.ACCEPTED: 1, EventType.REVERTED: 2}
+    assert set(EVENT_TYPES) == set(EventType)
+
+
+@pytest.mark.parametrize("query", reading.HEADS_IN_ORDER.values())
+async def test_a_page_of_heads_is_read_from_where_it_begins_and_sorts_nothing(
+    store: SqliteStore, shell: sqlite3.Connection, query: str
+) -> None:
+    """Otherwise each page of a million labels would look at all of them."""
+    plan = shell.execute(f"EXPLAIN QUERY PLAN {query}", ("",) * query.count("?")).fetchall()
+
+    first, second = [detail for *_, detail in plan]
+    assert first.startswith("SEARCH labels USING INDEX sqlite_autoindex_labels_1 (")
+    assert second.startswith("SEARCH records USING INTEGER PRIMARY KEY (")
+
+
+@pytest.mark.parametrize("query", reading.HEADS_BY_TIMESTAMP.values())
+async def test_a_few_new_heads_are_found_by_their_timestamps(
+    store: SqliteStore, shell: sqlite3.Connection, query: str
+) -> None:
+    """Otherwise who asks every second what is new would have a million labels looked at every second."""
+    plan = shell.execute(f"EXPLAIN QUERY PLAN {query}", ("",) * query.count("?")).fetchall()
+
+    steps = [detail for *_, detail in plan]
+    assert "SEARCH labels USING INDEX labels_by_timestamp (timestamp>?)" in steps
+
+
+async def test_labels_that_begin_alike_are_one_range_of_the_index(
+    store: SqliteStore, shell: sqlite3.Connection
+) -> None:
+    """Otherwise who searches while typing would have a million labels looked at for each key pressed."""
+    query = reading.HEADS_IN_ORDER["one"]
+
+    plan = shell.execute(f"EXPLAIN QUERY PLAN {query}", ("",) * query.count("?")).fetchall()
+
+    steps = [detail for *_, detail in plan]
+    assert "SEARCH labels USING INDEX sqlite_autoindex_labels_1 (domain=? AND label>? AND label<?)" in steps
+    assert not [step for step in steps if "TEMP B-TREE" in step]
+
+
+async def test_many_new_heads_come_in_the_same_order_as_few(store: SqliteStore) -> None:
+    many = sorted((claim(f"{number}", at=2) for number in range(reading.HEADS_FEW)), key=lambda head: head.record.label)
+    await store.commit(batch_of(many))
+    few = await store.heads("test", ("test", "500"), 2, 7)
+
+    await store.commit(batch_of([claim("!", at=2)]))
+
+    assert await store.heads("test", ("test", "500"), 2, 7) == few
+    assert [head for head in many if head.record.label > "500"][:7] == few
+    assert await store.heads(None, None, 2, 2) == [claim("!", at=2), claim("0", at=2)]
+    assert await store.heads(None, None, 3, 2) == []
+
+
+async def test_keys_of_more_records_than_a_page_all_come(path: Path) -> None:
+    async with opened(path) as store:
+        await store.commit(batch_of([claim()]))
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.executemany(
+                "INSERT INTO records (id, label, timestamp, received, verdict, signature, body) "
+                "VALUES (?, 1, 1, 1, 1, zeroblob(64), zeroblob(1))",
+                ((number.to_bytes(32, "big"),) for number in range(2 * reading.KEYS_PAGE)),
+            )
+
+        pages = [len(page) async for _, page in store.keys()]  # noqa: SIM118 - not a dict
+
+    assert pages == [reading.KEYS_PAGE, reading.KEYS_PAGE, 1]
+
+
+async def test_peers_written_with_the_shell_appear(store: SqliteStore, shell: sqlite3.Connection) -> None:
+    shell.execute("INSERT INTO peers (url, push) VALUES ('http://localhost:8081', 1)")
+    shell.execute("INSERT INTO peers (url, pull, accept) VALUES ('ws://localhost:8082/', true, false)")
+    shell.execute(f"INSERT INTO peers (key) VALUES ('{ALICE.public}')")
+
+    assert await store.peers() == sorted(
+        [
+            Peer(url="http://localhost:8081", push=True),
+            Peer(url="ws://localhost:8082/", pull=True, accept=False),
+            Peer(key=ALICE.public),
+        ],
+        key=lambda peer: peer.name,
+    )
+
+
+async def test_a_peer_deleted_with_the_shell_is_forgotten_with_its_cursors(
+    store: SqliteStore, shell: sqlite3.Connection
+) -> None:
+    await store.put_peer(Peer(url="http://one"))
+    await store.put_cursors([Cursor("http://one", "test", "push", 1)])
+
+    shell.execute("DELETE FROM peers")
+
+    assert await store.cursors() == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "(NULL, 0, 0, NULL, NULL)",
+        "('', 0, 0, NULL, NULL)",
+        "('localhost:8081', 0, 0, NULL, NULL)",
+        "('http://', 0, 0, NULL, NULL)",
+        "(CAST('http://one' AS BLOB), 0, 0, NULL, NULL)",
+        "('http://one', 2, 0, NULL, NULL)",
+        "('http://one', NULL, 0, NULL, NULL)",
+        "('http://one', 0, 'yes', NULL, NULL)",
+        "('http://one', 0, 0, 'no', NULL)",
+        "('http://one', 0, 0, NULL, 'abc')",
+        f"('http://one', 0, 0, NULL, '{ALICE.public.upper()}')",
+        f"(NULL, 0, 0, NULL, CAST('{ALICE.public}' AS BLOB))",
+        "('http://known', 0, 0, NULL, NULL)",
+        f"(NULL, 0, 0, NULL, '{ALICE.public}')",
+    ],
+)
+async def test_a_row_that_the_node_could_not_use_is_refused_to_the_shell(
+    store: SqliteStore, shell: sqlite3.Connection, values: str
+) -> None:
+    await store.put_peer(Peer(url="http://known"))
+    if values.startswith("(NULL, 0, 0, NULL, '"):
+        await store.put_peer(Peer(key=ALICE.public))
+
+    with pytest.raises(sqlite3.IntegrityError):
+        shell.execute(f"INSERT INTO peers (url, push, pull, accept, key) VALUES {values}")
+
+
+async def test_a_commit_waits_while_the_shell_writes(store: SqliteStore, shell: sqlite3.Connection) -> None:
+    shell.execute("BEGIN IMMEDIATE")
+    shell.execute("INSERT INTO peers (url) VALUES ('http://one')")
+    commit = asyncio.create_task(store.commit(batch_of([claim()])))
+    assert await store.last_event() == 0, "readers do not wait"
+
+    shell.execute("COMMIT")
+
+    assert await commit == 1
+    assert await store.peers() == [Peer(url="http://one")]
+
+
+ENDLESS_WRITER = """
+import asyncio
+import sys
+from itertools import count
+from pathlib import Path
+
+from node.store.sqlite import SqliteStore
+from tests.node.store.store_batches import batch_of, claim
+
+
+async def main() -> None:
+    store = await SqliteStore.open(Path(sys.argv[1]))
+    for number in count():
+        await store.commit(batch_of([claim(f"{number} {step}") for step in range(5)]))
+        print(number, flush=True)
+
+
+asyncio.run(main())
+"""
+
+
+async def test_what_was_acknowledged_survives_a_kill_in_the_middle_of_commits(path: Path) -> None:
+    acknowledged = await killed_after(30, ENDLESS_WRITER, path)
+
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    async with opened(path) as store:
+        last = await store.last_event()
+        heads = {head.record.label for head in await store.heads("test", None, 0, last + 1)}
+        batches = {int(label.split()[0]) for label in heads}
+        assert last % 5 == 0, "batches are whole"
+        assert len(heads) == last
+        assert batches >= set(range(acknowledged + 1))
+        assert len(batches) <= acknowledged + 2, "and one more at most may have been committed without an answer"
+        assert await store.commit(batch_of([claim()])) == last + 1
+
+
+async def killed_after(acknowledgements: int, program: str, *args: Path) -> int:
+    """Run a program until it has printed that many numbered lines, kill it, and return the last of these numbers."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, *map(str, args), stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    assert process.stdout is not None
+    for _ in range(acknowledgements):
+        assert await process.stdout.readline(), "the program went on"
+    process.send_signal(signal.SIGKILL)
+    rest = await process.stdout.read()
+    await process.wait()
+    return acknowledgements - 1 + rest.count(b"\n")

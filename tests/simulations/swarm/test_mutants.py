@@ -1,0 +1,19 @@
+"""The list of planted faults stays true while the program changes."""
+
+import pytest
+
+from simulations.swarm.hunt import ROOT
+from simulations.swarm.mutants import MUTANTS, Mutant
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_words_that_a_mutant_replaces_are_in_the_program_once(mutant: Mutant) -> None:
+    changes = (*mutant.without, *mutant.changes)
+
+    counts = [(ROOT / change.file).read_text(encoding="utf-8").count(change.old) for change in changes]
+
+    assert counts == [1] * len(changes)
+
+
+def test_mutants_have_names_of_their_own() -> None:
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 20

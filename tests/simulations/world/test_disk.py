@@ -1,0 +1,123 @@
+"""The disk in memory: the contract of all stores, and what a power cut and a broken cable do."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from node.disk import CannotStartError
+from node.store.contract import Store
+from simulations.world.disk import VirtualDisk
+from simulations.world.virtual_time import LIFE, Life, VirtualLoop, run
+from tests.node.store.store_batches import OpenStore, batch_of, claim
+from tests.node.store.store_contract import StoreContract
+
+FOLDER = Path("/data")
+
+
+class TestVirtualStore(StoreContract):
+    @pytest.fixture
+    def open_store(self) -> OpenStore:
+        disk = VirtualDisk(Random(1), latency_s=0.0)
+
+        @asynccontextmanager
+        async def opened(name: str) -> AsyncIterator[Store]:
+            store = await disk.open_store(Path(name), Random(name).randbytes)
+            yield store
+            await store.close()
+
+        def open_store(name: str) -> AbstractAsyncContextManager[Store]:
+            return opened(name)
+
+        return open_store
+
+
+def test_a_power_cut_falls_before_a_commit_or_after_it_and_never_within() -> None:
+    """Whatever the moment, the store holds all of the batch or nothing, and all where it was answered."""
+    ends = [after_power_cut(at_s) for at_s in (0.0, 0.02, 0.03, 0.05, 10.0)]
+
+    assert {held for held, _ in ends} == {0, 2}
+    assert {held for held, is_answered in ends if is_answered} == {2}
+    assert (2, False) in ends
+
+
+def after_power_cut(at_s: float) -> tuple[int, bool]:
+    """How many of two records are there when a commit was begun so long before the power went, and whether it had
+    been answered.
+    """
+    loop, life, disk = VirtualLoop(), Life(), VirtualDisk(Random(3), latency_s=0.02)
+    answered: list[int] = []
+
+    async def process(store: Store) -> None:
+        answered.append(await store.commit(batch_of([claim("one"), claim("two")])))
+
+    async def main() -> int:
+        store = await disk.open_store(FOLDER, Random(1).randbytes)
+        token = LIFE.set(life)
+        task = loop.create_task(process(store))
+        LIFE.reset(token)
+        await asyncio.sleep(at_s)
+        await loop.end_life(life)
+        assert task.done()
+        disk.power_cut()
+        await asyncio.sleep(60)
+        again = await disk.open_store(FOLDER, Random(1).randbytes)
+        return len(await again.history("test", "one")) + len(await again.history("test", "two"))
+
+    held = run(main(), loop)
+    disk.close()
+    return held, bool(answered)
+
+
+async def test_a_backup_brings_back_what_was_there_and_nothing_later() -> None:
+    disk = VirtualDisk(Random(1), latency_s=0.0)
+    store = await disk.open_store(FOLDER, Random(1).randbytes)
+    await store.commit(batch_of([claim("one")]))
+    backup = disk.backup()
+    await store.commit(batch_of([claim("two")]))
+    await store.close()
+
+    disk.restore(backup)
+
+    restored = await disk.open_store(FOLDER, Random(1).randbytes)
+    assert await restored.head("test", "one") is not None
+    assert await restored.head("test", "two") is None
+    assert restored.epoch == store.epoch
+    disk.close()
+
+
+async def test_a_failing_disk_takes_nothing() -> None:
+    disk = VirtualDisk(Random(1), latency_s=0.0)
+    store = await disk.open_store(FOLDER, Random(1).randbytes)
+
+    disk.is_failing = True
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+        await store.commit(batch_of([claim("one")]))
+    disk.is_failing = False
+
+    assert await store.head("test", "one") is None
+    disk.close()
+
+
+def test_a_folder_is_held_by_one_node_until_it_ends_or_loses_its_power() -> None:
+    disk = VirtualDisk(Random(1))
+
+    with disk.held(FOLDER):
+        with pytest.raises(CannotStartError, match="another node"), disk.held(FOLDER):
+            pass
+        disk.power_cut()
+        with disk.held(FOLDER):
+            pass
+
+
+def test_a_secret_stays_the_same_on_one_disk() -> None:
+    disk = VirtualDisk(Random(1))
+
+    first = disk.secret(FOLDER / "node.key", 32, Random(1).randbytes)
+
+    assert disk.secret(FOLDER / "node.key", 32, Random(2).randbytes) == first
+    assert len(first) == 64
