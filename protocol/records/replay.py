@@ -26,6 +26,7 @@ class Verdict(StrEnum):
     OFFERED = "offered"
     TRANSFERRED = "transferred"
 
+    PENDING = "pending"
     ORPHAN = "orphan"
     STALE = "stale"
     RIVAL = "rival"
@@ -43,6 +44,7 @@ REASONS = {
     Verdict.UPDATED: "signed by the owner",
     Verdict.OFFERED: "signed by the owner, who offers the label to `newowner`",
     Verdict.TRANSFERRED: "signed by the key that the record before it offered the label to, which owns it from here on",
+    Verdict.PENDING: "too few witnesses of the domain have seen the record, and nothing is decided in its place",
     Verdict.ORPHAN: "names a record in `prev` that should come before it, but nothing of this label does",
     Verdict.STALE: "its signer may follow, but `prev` names another record than the one that it would follow",
     Verdict.RIVAL: "a founding by another key, but the label was founded before",
@@ -100,9 +102,7 @@ class State(msgspec.Struct, frozen=True, gc=False):
             return Verdict.RIVAL if is_rival else Verdict.NOT_OWNER
         if record.prev not in (None, tip.id):
             return Verdict.STALE
-        if record.signedby != tip.signedby:
-            return Verdict.TRANSFERRED
-        return Verdict.UPDATED if record.newowner is None else Verdict.OFFERED
+        return verdict_on_follower(tip, record)
 
     def extend(self, record: Record) -> tuple["State", Verdict]:
         """The state after one newer record, and the verdict on it. O(1) but where a key is named for the first time."""
@@ -118,6 +118,13 @@ class State(msgspec.Struct, frozen=True, gc=False):
         """The keys named once this record is accepted. Most records name nobody new, and then the set is not copied."""
         keys = {record.signedby} if record.newowner is None else {record.signedby, record.newowner}
         return self.named if keys <= self.named else self.named | keys
+
+
+def verdict_on_follower(tip: Tip, record: Record) -> Verdict:
+    """The verdict on a record that is accepted after this tip."""
+    if record.signedby != tip.signedby:
+        return Verdict.TRANSFERRED
+    return Verdict.UPDATED if record.newowner is None else Verdict.OFFERED
 
 
 EMPTY = State()

@@ -23,6 +23,7 @@ VERDICTS = {
     Verdict.STALE: 6,
     Verdict.RIVAL: 7,
     Verdict.NOT_OWNER: 8,
+    Verdict.PENDING: 9,
 }
 """Numbers on disk: never changed, never given again."""
 

@@ -1,0 +1,160 @@
+"""Testimony: what the witnesses of one domain have said of each record, gathered receipt by receipt.
+
+Receipts of one witness form a chain by `prev`. A receipt is *sound* when its chain reaches back to a first receipt and
+every `at` on the way is larger than the one before. Only an entry of a sound receipt counts as a time, and only if the
+time lies after the `at` of the receipt before: with that receipt the witness said that it had shown all it saw until
+then. So a witness cannot date a record back without a fork that everybody can see.
+
+Votes and commits count wherever they stand, because the signature alone makes them. Then a proof needs no chains, and a
+vote that was counted is never taken back.
+
+Receipts may come in any order, also before the records that they name. What was counted only ever grows: more votes,
+more commits, and times that only become smaller.
+"""
+
+from collections import defaultdict
+from typing import Final
+
+import msgspec
+
+from protocol.witness.policy import Policy
+from protocol.witness.receipt import Receipt
+
+_NEVER_MS: Final = 0
+"""The `at` before a first receipt."""
+
+
+class Evidence(msgspec.Struct):
+    """What the witnesses have said of one record.
+
+    `times_ms`: the least time that counts, by witness. `votes` and `commits`: the witnesses, by round.
+    """
+
+    times_ms: dict[str, int] = msgspec.field(default_factory=dict)
+    votes: dict[int, set[str]] = msgspec.field(default_factory=dict)
+    commits: dict[int, set[str]] = msgspec.field(default_factory=dict)
+
+    def ordered_ms(self, policy: Policy) -> int | None:
+        """The time by which at least one honest witness had seen the record; None while it is pending.
+
+        With `faulty` liars, of the `faulty + 1` smallest times at least one is honest.
+        """
+        if len(self.times_ms) <= policy.faulty:
+            return None
+        return sorted(self.times_ms.values())[policy.faulty]
+
+    def is_decided(self, policy: Policy) -> bool:
+        """Whether a quorum of witnesses commits the record in one round."""
+        return any(len(witnesses) >= policy.quorum for witnesses in self.commits.values())
+
+    def deciding_round(self, policy: Policy) -> int | None:
+        """The first round in which a quorum commits the record."""
+        return min((each for each, witnesses in self.commits.items() if len(witnesses) >= policy.quorum), default=None)
+
+
+_SILENCE: Final = Evidence()
+
+
+class ReceiptFork(msgspec.Struct, frozen=True):
+    """Two receipts of one witness on the same `prev`: evidence that the witness lied. The ids are sorted."""
+
+    witness: str
+    prev: str | None
+    receipts: tuple[str, str]
+
+
+class _Link(msgspec.Struct):
+    """A receipt in its chain. `is_sound`: the chain reaches back to a first receipt."""
+
+    receipt: Receipt
+    is_sound: bool = False
+
+
+class Testimony:
+    """All that the witnesses of one policy have said."""
+
+    def __init__(self, policy: Policy) -> None:
+        """`policy` names the witnesses; receipts of other keys count for nothing."""
+        self._policy = policy
+        self._evidence: dict[str, Evidence] = {}
+        self._links: dict[str, _Link] = {}
+        self._after: dict[tuple[str, str | None], list[str]] = defaultdict(list)
+        self.forks: dict[tuple[str, str | None], ReceiptFork] = {}
+        """The first fork seen at each place, by witness and `prev`."""
+
+    def evidence(self, record_id: str) -> Evidence:
+        """What was said of this record until now. Not to be changed."""
+        return self._evidence.get(record_id, _SILENCE)
+
+    def add(self, receipt: Receipt) -> frozenset[str]:
+        """Count this receipt, and those after it that become sound by it.
+
+        Returns the ids of the records of which more is known now.
+        """
+        if receipt.id in self._links or receipt.witness not in self._policy.witnesses:
+            return frozenset()
+        link = self._links[receipt.id] = _Link(receipt)
+        self._note_fork(receipt)
+        touched = self._count_ballots(receipt)
+        return frozenset(touched | self._settle(link))
+
+    def _note_fork(self, receipt: Receipt) -> None:
+        place = (receipt.witness, receipt.prev)
+        siblings = self._after[place]
+        siblings.append(receipt.id)
+        if len(siblings) > 1:
+            one, other = sorted(siblings[:2])
+            self.forks.setdefault(place, ReceiptFork(*place, (one, other)))
+
+    def _count_ballots(self, receipt: Receipt) -> set[str]:
+        touched = set()
+        for number, record_id in receipt.all_votes():
+            touched.add(self._cast(self._about(record_id).votes, number, receipt.witness, record_id))
+        for number, record_id in receipt.all_commits():
+            touched.add(self._cast(self._about(record_id).commits, number, receipt.witness, record_id))
+        return touched
+
+    @staticmethod
+    def _cast(ballots: dict[int, set[str]], number: int, witness: str, record_id: str) -> str:
+        ballots.setdefault(number, set()).add(witness)
+        return record_id
+
+    def _settle(self, link: _Link) -> set[str]:
+        """Make this receipt sound if it is, and then all that waited for it."""
+        touched: set[str] = set()
+        waiting = [link]
+        while waiting:
+            link = waiting.pop()
+            before_ms = self._at_before(link.receipt)
+            if link.is_sound or before_ms is None:
+                continue
+            link.is_sound = True
+            touched |= self._count_times(link.receipt, before_ms)
+            waiting += [self._links[each] for each in self._after.get((link.receipt.witness, link.receipt.id), ())]
+        return touched
+
+    def _at_before(self, receipt: Receipt) -> int | None:
+        """The `at` of the receipt before this one, in ms; None if this receipt is not sound, or not known to be."""
+        if receipt.prev is None:
+            return _NEVER_MS
+        before = self._links.get(receipt.prev)
+        if before is None or not before.is_sound or before.receipt.witness != receipt.witness:
+            return None
+        return before.receipt.at_ms if before.receipt.at_ms < receipt.at_ms else None
+
+    def _count_times(self, receipt: Receipt, before_ms: int) -> set[str]:
+        touched = set()
+        for record_id, ms in counting_times(receipt, before_ms):
+            times_ms = self._about(record_id).times_ms
+            if ms < times_ms.get(receipt.witness, ms + 1):
+                times_ms[receipt.witness] = ms
+                touched.add(record_id)
+        return touched
+
+    def _about(self, record_id: str) -> Evidence:
+        return self._evidence.setdefault(record_id, Evidence())
+
+
+def counting_times(receipt: Receipt, before_ms: int) -> list[tuple[str, int]]:
+    """The entries of a sound receipt that count as times. `before_ms`: the `at` of the receipt before it, or 0."""
+    return [(record_id, ms) for record_id, ms in receipt.entries() if before_ms < ms <= receipt.at_ms]

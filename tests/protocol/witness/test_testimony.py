@@ -1,0 +1,148 @@
+"""What counts of what witnesses said, in whatever order it arrives."""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.witness.receipt import Receipt
+from protocol.witness.testimony import Evidence, ReceiptFork, Testimony
+from tests.protocol.witness.council import council_policy, key_of
+
+POLICY = council_policy(witnesses=4, faulty=1)
+WITNESS, OTHER, STRANGER = key_of(0), key_of(1), key_of(8)
+CLAIM = "c" * 64
+
+
+def receipt(
+    name: str,
+    at_ms: int,
+    prev: str | None = None,
+    *,
+    by: str = WITNESS,
+    seen_ms: int | None = None,
+    votes: Sequence[int] = (),
+    commits: Sequence[int] = (),
+) -> Receipt:
+    """A receipt that speaks of CLAIM alone."""
+    return Receipt(
+        id=name,
+        witness=by,
+        prev=prev,
+        at_ms=at_ms,
+        first={},
+        seen={} if seen_ms is None else {CLAIM: seen_ms},
+        votes=dict.fromkeys(votes, (CLAIM,)),
+        commits=dict.fromkeys(commits, (CLAIM,)),
+    )
+
+
+def testimony_of(*receipts: Receipt) -> Testimony:
+    testimony = Testimony(POLICY)
+    for each in receipts:
+        testimony.add(each)
+    return testimony
+
+
+def times_of(*receipts: Receipt) -> dict[str, int]:
+    return testimony_of(*receipts).evidence(CLAIM).times_ms
+
+
+def test_an_entry_counts_after_the_receipt_before_and_up_to_its_own() -> None:
+    begin = receipt("one", 1_000)
+
+    assert times_of(begin, receipt("two", 2_000, "one", seen_ms=1_001)) == {WITNESS: 1_001}
+    assert times_of(begin, receipt("two", 2_000, "one", seen_ms=2_000)) == {WITNESS: 2_000}
+    assert times_of(begin, receipt("two", 2_000, "one", seen_ms=1_000)) == {}
+    assert times_of(begin, receipt("two", 2_000, "one", seen_ms=2_001)) == {}
+
+
+def test_the_least_time_of_a_witness_counts() -> None:
+    assert times_of(receipt("one", 1_000, seen_ms=900), receipt("two", 2_000, "one", seen_ms=1_500)) == {WITNESS: 900}
+
+
+def test_a_receipt_whose_chain_does_not_reach_the_first_gives_no_time() -> None:
+    assert times_of(receipt("two", 2_000, "one", seen_ms=1_500)) == {}
+
+
+def test_a_receipt_that_fills_a_gap_makes_those_after_it_count() -> None:
+    testimony = testimony_of(receipt("two", 2_000, "one", seen_ms=1_500), receipt("three", 3_000, "two"))
+
+    touched = testimony.add(receipt("one", 1_000))
+
+    assert touched == {CLAIM}
+    assert testimony.evidence(CLAIM).times_ms == {WITNESS: 1_500}
+
+
+def test_a_chain_in_which_at_does_not_rise_is_not_sound() -> None:
+    assert times_of(receipt("one", 1_000), receipt("two", 1_000, "one", seen_ms=1_000)) == {}
+
+
+def test_a_chain_through_another_witness_is_not_sound() -> None:
+    assert times_of(receipt("one", 1_000, by=OTHER), receipt("two", 2_000, "one", seen_ms=1_500)) == {}
+
+
+def test_votes_and_commits_count_wherever_they_stand() -> None:
+    """Otherwise a proof would need whole chains, and a vote that was counted could be taken back."""
+    evidence = testimony_of(receipt("nine", 9_000, "eight", votes=[1], commits=[1, 2])).evidence(CLAIM)
+
+    assert evidence == Evidence(votes={1: {WITNESS}}, commits={1: {WITNESS}, 2: {WITNESS}})
+
+
+def test_what_a_stranger_signs_counts_for_nothing() -> None:
+    testimony = Testimony(POLICY)
+
+    touched = testimony.add(receipt("one", 1_000, by=STRANGER, seen_ms=900, commits=[0]))
+
+    assert (touched, testimony.evidence(CLAIM)) == (frozenset(), Evidence())
+
+
+def test_two_receipts_on_one_prev_are_a_fork_and_both_count() -> None:
+    testimony = testimony_of(
+        receipt("one", 1_000),
+        receipt("left", 2_000, "one", seen_ms=1_500),
+        receipt("right", 2_000, "one", commits=[0]),
+    )
+
+    assert testimony.forks == {(WITNESS, "one"): ReceiptFork(WITNESS, "one", ("left", "right"))}
+    assert testimony.evidence(CLAIM) == Evidence(times_ms={WITNESS: 1_500}, commits={0: {WITNESS}})
+
+
+def test_a_record_is_ordered_once_more_witnesses_than_may_lie_have_seen_it() -> None:
+    once = testimony_of(receipt("one", 1_000, seen_ms=700))
+    twice = testimony_of(receipt("one", 1_000, seen_ms=700), receipt("two", 1_000, by=OTHER, seen_ms=800))
+
+    assert once.evidence(CLAIM).ordered_ms(POLICY) is None
+    assert twice.evidence(CLAIM).ordered_ms(POLICY) == 800
+
+
+def test_a_quorum_in_one_round_decides_and_the_same_commits_over_two_rounds_do_not() -> None:
+    split = testimony_of(
+        *(receipt(key, 1_000, by=key, commits=[at % 2]) for at, key in enumerate(POLICY.witnesses[:3]))
+    )
+    whole = testimony_of(*(receipt(key, 1_000, by=key, commits=[5]) for key in POLICY.witnesses[:3]))
+
+    assert not split.evidence(CLAIM).is_decided(POLICY)
+    assert whole.evidence(CLAIM).deciding_round(POLICY) == 5
+
+
+CHAIN = [
+    receipt("one", 1_000, seen_ms=900, votes=[1]),
+    receipt("two", 2_000, "one", seen_ms=800),
+    receipt("three", 3_000, "two", seen_ms=2_500, commits=[0]),
+    receipt("fork", 2_500, "one", seen_ms=1_001, votes=[2]),
+    receipt("after", 4_000, "fork", seen_ms=2_600),
+    receipt("first", 1_500, by=OTHER, seen_ms=1_400),
+    receipt("second", 1_600, "first", by=OTHER, commits=[0]),
+    receipt("lost", 1_700, "nothing", by=OTHER, seen_ms=1_650),
+]
+
+
+@given(st.permutations(CHAIN), st.lists(st.sampled_from(CHAIN)))
+def test_any_order_of_arrival_and_any_repeat_give_the_same(order: list[Receipt], repeats: list[Receipt]) -> None:
+    expected = testimony_of(*CHAIN)
+
+    testimony = testimony_of(*order, *repeats)
+
+    assert testimony.evidence(CLAIM) == expected.evidence(CLAIM)
+    assert testimony.forks.keys() == expected.forks.keys()
