@@ -156,6 +156,7 @@ def test_every_verdict_and_event_type_has_its_number_on_disk() -> None:
         Verdict.STALE: 6,
         Verdict.RIVAL: 7,
         Verdict.NOT_OWNER: 8,
+        Verdict.PENDING: 9,
     }
     assert set(VERDICTS) == set(Verdict)
     assert EVENT_TYPES == {EventType.ACCEPTED: 1, EventType.REVERTED: 2}
