@@ -75,7 +75,7 @@ class Testimony:
 
     def __init__(self, policy: Policy) -> None:
         """`policy` names the witnesses; receipts of other keys count for nothing."""
-        self._policy = policy
+        self.policy = policy
         self._evidence: dict[str, Evidence] = {}
         self._links: dict[str, _Link] = {}
         self._after: dict[tuple[str, str | None], list[str]] = defaultdict(list)
@@ -91,7 +91,7 @@ class Testimony:
 
         Returns the ids of the records of which more is known now.
         """
-        if receipt.id in self._links or receipt.witness not in self._policy.witnesses:
+        if receipt.id in self._links or receipt.witness not in self.policy.witnesses:
             return frozenset()
         link = self._links[receipt.id] = _Link(receipt)
         self._note_fork(receipt)

@@ -13,7 +13,7 @@ can take up an offer after the owner withdrew it.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -86,10 +86,20 @@ def walk(policy: Policy | None, records: Iterable[Record], evidence: Callable[[s
     said of a record id.
     """
     by_id = {record.id: record for record in records}
-    standings = {each: _standing(policy, evidence(each)) for each in by_id}
+    standings = {each: standing_of(policy, evidence(each)) for each in by_id}
     slots = slots_of(by_id)
     chain, final, doubly_decided = _chain(slots, standings)
-    verdicts = _Judge(by_id, slots, standings, chain).verdicts()
+    on_chain = {record.id: record for record in chain}
+    decided = {prev for prev, slot in slots.items() if any(standings[each.id].is_decided for each in slot)}
+    verdicts = {
+        record.id: judge(
+            record,
+            on_chain.get(record.prev) if record.prev else None,
+            is_on_chain=record.id in on_chain,
+            is_waiting=standings[record.id].ordered_ms is None and record.prev not in decided,
+        )
+        for record in by_id.values()
+    }
     ordered_ms = {each: standing.ordered_ms for each, standing in standings.items()}
     return Walk(tuple(chain), final, verdicts, ordered_ms, tuple(doubly_decided))
 
@@ -111,7 +121,7 @@ def is_candidate(record: Record, by_id: dict[str, Record]) -> bool:
     return before is not None and record.signedby in (before.signedby, before.newowner)
 
 
-def choose(candidates: Iterable[tuple[Record, Standing]]) -> tuple[Record, Standing] | None:
+def choose(candidates: Sequence[tuple[Record, Standing]]) -> tuple[Record, Standing] | None:
     """The candidate that the walk takes: a decided one, else the one seen first; None while there is neither."""
     eligible = [each for each in candidates if each[1].is_decided]
     eligible = eligible or [each for each in candidates if each[1].ordered_ms is not None]
@@ -123,7 +133,8 @@ def _precedence(candidate: tuple[Record, Standing]) -> tuple[int, str]:
     return (_UNSEEN_MS if standing.ordered_ms is None else standing.ordered_ms, record.id)
 
 
-def _standing(policy: Policy | None, evidence: Evidence) -> Standing:
+def standing_of(policy: Policy | None, evidence: Evidence) -> Standing:
+    """What the walk needs to know of a record; `policy`: None while the domain has no policy record."""
     return _UNKNOWN if policy is None else Standing(evidence.ordered_ms(policy), evidence.is_decided(policy))
 
 
@@ -145,38 +156,21 @@ def _chain(
     return chain, final, doubly_decided
 
 
-class _Judge:
-    """Gives each record of a label its verdict, once the chain is known."""
+def judge(record: Record, before: Record | None, *, is_on_chain: bool, is_waiting: bool) -> Verdict:
+    """The verdict on one record of a label.
 
-    def __init__(
-        self,
-        by_id: dict[str, Record],
-        slots: dict[str | None, list[Record]],
-        standings: dict[str, Standing],
-        chain: list[Record],
-    ) -> None:
-        self._by_id = by_id
-        self._slots = slots
-        self._standings = standings
-        self._on_chain = {record.id for record in chain}
-
-    def verdicts(self) -> dict[str, Verdict]:
-        return {record.id: self._verdict(record) for record in self._by_id.values()}
-
-    def _verdict(self, record: Record) -> Verdict:
-        before = self._by_id[record.prev] if record.prev in self._on_chain and record.prev is not None else None
-        if record.id in self._on_chain:
-            return Verdict.FOUNDED if before is None else verdict_on_follower(tip_of(before), record)
-        if before is not None and not tip_of(before).names(record.signedby):
-            return Verdict.NOT_OWNER
-        if self._standings[record.id].ordered_ms is None and not self._is_place_decided(record):
-            return Verdict.PENDING
-        if record.prev is None:
-            return Verdict.RIVAL
-        return Verdict.ORPHAN if before is None else Verdict.STALE
-
-    def _is_place_decided(self, record: Record) -> bool:
-        return any(self._standings[each.id].is_decided for each in self._slots.get(record.prev, ()))
+    `before`: the record that `prev` names, if that is on the chain. `is_waiting`: too few witnesses saw the record, and
+    nothing is decided in its slot.
+    """
+    if is_on_chain:
+        return Verdict.FOUNDED if before is None else verdict_on_follower(tip_of(before), record)
+    if before is not None and not tip_of(before).names(record.signedby):
+        return Verdict.NOT_OWNER
+    if is_waiting:
+        return Verdict.PENDING
+    if record.prev is None:
+        return Verdict.RIVAL
+    return Verdict.ORPHAN if before is None else Verdict.STALE
 
 
 def tip_of(record: Record) -> Tip:

@@ -1,0 +1,180 @@
+"""A witnessed label that changes record by record: the state of `walk`, kept up to date.
+
+The walk begins at the founding, and a label may be long. What arrives mostly touches its end: a new record after the
+head, or receipts that name it. So the label keeps its chain, and a change goes on from the first slot that it touches.
+Records and receipts may come in any order; the state is the one that `walk` gives for the same set.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from protocol.records.record import Record
+from protocol.records.replay import Verdict
+from protocol.witness.policy import Policy
+from protocol.witness.testimony import Evidence
+from protocol.witness.walk import Certainty, Standing, choose, judge, standing_of, tip_of
+
+
+class LabelChange(msgspec.Struct, frozen=True):
+    """What a few more records and receipts did to one label.
+
+    `verdicts`: every verdict that is new or other than before, by record id. `kept`: how many records at the beginning
+    of the chain stayed. `taken_back` and `taken`: the records that left the chain after those, and those that came,
+    oldest first. `finalised`: the records that became final, oldest first.
+    """
+
+    verdicts: dict[str, Verdict]
+    kept: int
+    taken_back: tuple[Record, ...]
+    taken: tuple[Record, ...]
+    finalised: tuple[Record, ...]
+
+
+class WitnessedLabel:
+    """The records of one label and what follows from them. `chain`, `final` and `verdicts` are those of `Walk`."""
+
+    def __init__(self, policy: Policy | None, evidence: Callable[[str], Evidence]) -> None:
+        """`policy`: None while the domain has no policy record. `evidence` gives what was said of a record id until
+        now; call `apply` with the ids of which more was said.
+        """
+        self._policy = policy
+        self._evidence = evidence
+        self._by_id: dict[str, Record] = {}
+        self._on: dict[str | None, list[Record]] = defaultdict(list)
+        self._standings: dict[str, Standing] = {}
+        self._places: dict[str, int] = {}
+        self._decided: dict[str | None, int] = {}
+        self.chain: list[Record] = []
+        self.final = 0
+        self.verdicts: dict[str, Verdict] = {}
+
+    def __contains__(self, record_id: object) -> bool:
+        return record_id in self._by_id
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    @property
+    def head(self) -> Record | None:
+        return self.chain[-1] if self.chain else None
+
+    @property
+    def certainty(self) -> Certainty | None:
+        """How sure the head is; None if there is no head."""
+        if not self.chain:
+            return None
+        return Certainty.FINAL if self.final == len(self.chain) else Certainty.ORDERED
+
+    @property
+    def doubly_decided(self) -> list[str | None]:
+        """The slots of the chain, by `prev`, in which two records are decided: more than `faulty` witnesses lied."""
+        return [prev for prev, decided in self._decided.items() if decided > 1 and self._place(prev) is not None]
+
+    def ordered_ms(self, record_id: str) -> int | None:
+        """When the record was ordered, in ms since the Unix epoch; None while it is unknown."""
+        return self._standings[record_id].ordered_ms
+
+    def is_decided(self, record_id: str) -> bool:
+        return self._standings[record_id].is_decided
+
+    def record(self, record_id: str) -> Record:
+        return self._by_id[record_id]
+
+    def candidates(self, prev: str | None) -> list[Record]:
+        """The records that may stand in this slot."""
+        before = None if prev is None else self._by_id.get(prev)
+        if prev is not None and before is None:
+            return []
+        return [each for each in self._on.get(prev, ()) if before is None or tip_of(before).names(each.signedby)]
+
+    def is_open(self, prev: str | None) -> bool:
+        """Whether a record in this slot can still win: neither the slot nor one before it is decided for another."""
+        if self._decided.get(prev, 0):
+            return False
+        while prev is not None:
+            before = self._by_id.get(prev)
+            if before is None or (self._decided.get(before.prev, 0) and not self._standings[prev].is_decided):
+                return False
+            prev = before.prev
+        return True
+
+    def apply(self, records: Iterable[Record], touched: Iterable[str] = ()) -> LabelChange:
+        """Take these records, and look again at those of which more was said."""
+        slots: dict[str | None, None] = {}
+        for record in records:
+            if record.id not in self._by_id:
+                self._by_id[record.id] = record
+                self._on[record.prev].append(record)
+                self._standings[record.id] = standing_of(self._policy, self._evidence(record.id))
+                slots |= {record.prev: None, record.id: None}
+        for record_id in touched:
+            if record_id in self._by_id:
+                self._standings[record_id] = standing_of(self._policy, self._evidence(record_id))
+                slots[self._by_id[record_id].prev] = None
+        for prev in slots:
+            self._decided[prev] = sum(self._standings[each.id].is_decided for each in self.candidates(prev))
+        return self._walk_from(slots)
+
+    def _walk_from(self, slots: dict[str | None, None]) -> LabelChange:
+        final_before = self.final
+        places = sorted(place for prev in slots if (place := self._place(prev)) is not None)
+        kept = next((place for place in places if self._chosen_at(place) is not self._at(place)), len(self.chain))
+        taken_back = tuple(self.chain[kept:])
+        taken = self._rewrite(kept)
+        self._count_final(min([kept, final_before, *places]))
+        moved = {record.id for record in taken_back} ^ {record.id for record in taken}
+        verdicts = self._judge_again([*slots, *moved], moved)
+        finalised = tuple(self.chain[final_before : self.final])
+        return LabelChange(verdicts, kept, taken_back, taken, finalised)
+
+    def _place(self, prev: str | None) -> int | None:
+        """The place in the chain that this slot fills; None if the chain does not lead to it."""
+        if prev is None:
+            return 0
+        place = self._places.get(prev)
+        return None if place is None else place + 1
+
+    def _at(self, place: int) -> Record | None:
+        return self.chain[place] if place < len(self.chain) else None
+
+    def _chosen_at(self, place: int) -> Record | None:
+        """The record that the walk takes at this place, after the records before it."""
+        prev = self.chain[place - 1].id if place else None
+        chosen = choose([(each, self._standings[each.id]) for each in self.candidates(prev)])
+        return None if chosen is None else chosen[0]
+
+    def _rewrite(self, kept: int) -> tuple[Record, ...]:
+        """Walk on from this place; returns what comes after it now."""
+        for record in self.chain[kept:]:
+            del self._places[record.id]
+        del self.chain[kept:]
+        while (chosen := self._chosen_at(len(self.chain))) is not None:
+            self._places[chosen.id] = len(self.chain)
+            self.chain.append(chosen)
+        return tuple(self.chain[kept:])
+
+    def _count_final(self, begin: int) -> None:
+        """Count the decided records from this place on, up to which all are decided."""
+        self.final = begin
+        while self.final < len(self.chain) and self._standings[self.chain[self.final].id].is_decided:
+            self.final += 1
+
+    def _judge_again(self, prevs: Iterable[str | None], moved: set[str]) -> dict[str, Verdict]:
+        """Judge the records on these `prev`s, and those that came on or off the chain; returns what is new."""
+        again = {record.id: record for prev in prevs for record in self._on.get(prev, ())}
+        again |= {record_id: self._by_id[record_id] for record_id in moved}
+        verdicts = {record_id: self._judge(record) for record_id, record in again.items()}
+        changed = {each: verdict for each, verdict in verdicts.items() if self.verdicts.get(each) is not verdict}
+        self.verdicts |= changed
+        return changed
+
+    def _judge(self, record: Record) -> Verdict:
+        before = self._by_id[record.prev] if record.prev is not None and record.prev in self._places else None
+        return judge(
+            record,
+            before,
+            is_on_chain=record.id in self._places,
+            is_waiting=self._standings[record.id].ordered_ms is None and not self._decided.get(record.prev, 0),
+        )

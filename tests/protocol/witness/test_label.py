@@ -1,0 +1,122 @@
+"""A label that is kept up to date has the state that a walk through the same set gives."""
+
+import json
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from protocol.records.record import Record, make
+from protocol.records.replay import Verdict
+from protocol.witness.label import LabelChange, WitnessedLabel
+from protocol.witness.policy import policy_of
+from protocol.witness.receipt import receipt_of
+from protocol.witness.testimony import Evidence, Testimony
+from protocol.witness.walk import walk
+from tests.protocol.witness.council import council_policy, follower, founding
+from tests.protocol.witness.test_walk import FILES
+
+ORDERS = 4
+
+
+def assert_like_a_walk(label: WitnessedLabel, records: list[Record], testimony: Testimony) -> None:
+    expected = walk(testimony.policy, records, testimony.evidence)
+
+    assert tuple(label.chain) == expected.chain
+    assert label.final == expected.final
+    assert label.verdicts == expected.verdicts
+    assert {record.id: label.ordered_ms(record.id) for record in records} == expected.ordered_ms
+    assert sorted(map(str, label.doubly_decided)) == sorted(map(str, expected.doubly_decided))
+
+
+@pytest.mark.skipif(not FILES, reason="the vectors are not beside this checkout")
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_after_each_record_the_state_is_that_of_a_walk(path: Path) -> None:
+    records = [make(signed["record"]) for signed in json.loads(path.read_text())["records"]]
+    policy = next((policy for record in records if (policy := policy_of(record)) is not None), None)
+    if policy is None:
+        pytest.skip("this vector has no policy record")
+    for order in range(ORDERS):
+        Random(f"{path.stem} {order}").shuffle(records)
+        testimony = Testimony(policy)
+        labels: dict[str, WitnessedLabel] = {}
+        held: dict[str, list[Record]] = {}
+
+        for record in records:
+            if record.is_reserved:
+                receipt = receipt_of(record)
+                touched = testimony.add(receipt) if receipt is not None else ()
+                for label in labels.values():
+                    label.apply((), touched)
+            else:
+                labels.setdefault(record.label, WitnessedLabel(policy, testimony.evidence)).apply([record])
+                held.setdefault(record.label, []).append(record)
+
+            for name, label in labels.items():
+                assert_like_a_walk(label, held[name], testimony)
+
+
+POLICY = council_policy(witnesses=4, faulty=1)
+FOUNDED = founding(POLICY, author=1)
+RIVAL = founding(POLICY, author=2)
+UPDATED = follower(POLICY, FOUNDED, author=1)
+
+
+class Said:
+    """What the witnesses said, as a test writes it."""
+
+    def __init__(self) -> None:
+        self.evidence: dict[str, Evidence] = {}
+        self.label = WitnessedLabel(POLICY, lambda record_id: self.evidence.get(record_id, Evidence()))
+
+    def seen(self, record: Record, ms: int) -> LabelChange:
+        self.evidence.setdefault(record.id, Evidence()).times_ms = dict.fromkeys(POLICY.witnesses, ms)
+        return self.label.apply((), [record.id])
+
+    def decided(self, record: Record) -> LabelChange:
+        self.evidence.setdefault(record.id, Evidence()).commits = {0: set(POLICY.witnesses)}
+        return self.label.apply((), [record.id])
+
+
+def test_a_record_becomes_the_head_when_witnesses_have_seen_it_and_final_when_they_decide_it() -> None:
+    said = Said()
+
+    pending = said.label.apply([FOUNDED])
+    ordered = said.seen(FOUNDED, ms=10)
+    final = said.decided(FOUNDED)
+
+    assert pending == LabelChange({FOUNDED.id: Verdict.PENDING}, 0, (), (), ())
+    assert ordered == LabelChange({FOUNDED.id: Verdict.FOUNDED}, 0, (), (FOUNDED,), ())
+    assert final == LabelChange({}, 1, (), (), (FOUNDED,))
+
+
+def test_a_forecast_that_was_wrong_takes_back_all_that_stood_on_it() -> None:
+    said = Said()
+    said.label.apply([FOUNDED, UPDATED, RIVAL])
+    said.seen(FOUNDED, ms=10)
+    said.seen(UPDATED, ms=20)
+
+    change = said.decided(RIVAL)
+
+    assert (change.kept, change.taken_back, change.taken, change.finalised) == (
+        0,
+        (FOUNDED, UPDATED),
+        (RIVAL,),
+        (RIVAL,),
+    )
+    assert said.label.verdicts == {
+        FOUNDED.id: Verdict.RIVAL,
+        UPDATED.id: Verdict.ORPHAN,
+        RIVAL.id: Verdict.FOUNDED,
+    }
+
+
+def test_a_slot_is_open_until_it_or_one_before_it_is_decided_for_another() -> None:
+    said = Said()
+    said.label.apply([FOUNDED, UPDATED, RIVAL])
+    assert said.label.is_open(None)
+    assert said.label.is_open(FOUNDED.id)
+
+    said.decided(RIVAL)
+
+    assert [said.label.is_open(prev) for prev in (None, FOUNDED.id, RIVAL.id)] == [False, False, True]
