@@ -41,10 +41,10 @@ def receipts_of_proof(
             committing.setdefault((record_id, number, receipt.witness), receipt.id)
     needed: set[str] = set()
     for record, said in zip(chain, evidence, strict=True):
-        number = said.deciding_round(policy)
-        assert number is not None, "every record of the chain of a proof is decided"
-        witnesses = sorted(said.commits[number])[: policy.quorum]
-        needed |= {committing[record.id, number, witness] for witness in witnesses}
+        decided_in = said.deciding_round(policy)
+        assert decided_in is not None, "every record of the chain of a proof is decided"
+        witnesses = sorted(said.commits[decided_in])[: policy.quorum]
+        needed |= {committing[record.id, decided_in, witness] for witness in witnesses}
     return sorted(needed)
 
 
