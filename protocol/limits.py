@@ -23,5 +23,14 @@ DEPTH_MAX: Final = 32
 DOMAIN_CHARACTERS_MAX: Final = 253
 """The longest name in DNS (RFC 1035), which sync domains look like."""
 
+DOMAIN_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z"
+"""A sync domain: parts of `a-z 0-9 -`, separated by dots; no part is empty or has `-` at an end."""
+
 LABEL_BYTES_MAX: Final = 255
 """The longest file name on common systems, so that a label can be one."""
+
+IDS_MAX: Final = 1_000
+"""Ids in one `have` or `want`: 67 kB as a frame."""
+
+HOPS_MAX: Final = 1_000_000
+"""The most hops that a frame can name. Nodes count no further; a hostile peer can claim any number up to here."""

@@ -13,10 +13,8 @@ from typing import Final, Protocol
 from node.intake.arrivals import Origin
 from node.links.alarm import Alarm
 from node.links.bodies import Bodies
-from protocol.gossip.plumtree import Gossip, Have, Output, Prune, Push, Want
-from protocol.link.messages import Have as HaveFrame
-from protocol.link.messages import Prune as PruneFrame
-from protocol.link.messages import Want as WantFrame
+from protocol.gossip.plumtree import Output, Plumtree, SendHave, SendPrune, SendRecords, SendWant
+from protocol.link.messages import Have, Prune, Want
 from protocol.records.record import SignedRecord
 
 _NO_BODIES: Final[Mapping[str, SignedRecord]] = {}
@@ -31,7 +29,7 @@ class Outlet(Protocol):
     def give(self, ids: Sequence[str], hops: int) -> None:
         """Send these, which were asked for, as soon as they are read."""
 
-    def tell(self, message: HaveFrame | WantFrame | PruneFrame) -> None: ...
+    def tell(self, message: Have | Want | Prune) -> None: ...
 
     def compare_soon(self) -> None:
         """Look for what was missed, in a while."""
@@ -40,7 +38,7 @@ class Outlet(Protocol):
 class Dissemination:
     """Carries out what gossip orders, over the links of one node."""
 
-    def __init__(self, gossip: Gossip, bodies: Bodies, links: Mapping[int, Outlet]) -> None:
+    def __init__(self, gossip: Plumtree, bodies: Bodies, links: Mapping[int, Outlet]) -> None:
         self.gossip = gossip
         self._bodies = bodies
         self._links = links
@@ -65,11 +63,11 @@ class Dissemination:
         self.gossip.on_refused(ids)
         self._go_on()
 
-    def on_have(self, link: int, have: HaveFrame, lacks: Callable[[str], bool]) -> None:
+    def on_have(self, link: int, have: Have, lacks: Callable[[str], bool]) -> None:
         self.gossip.on_have(link, have.ids, have.hops, _now(), lacks)
         self._go_on()
 
-    def on_want(self, link: int, want: WantFrame) -> None:
+    def on_want(self, link: int, want: Want) -> None:
         self._do(self.gossip.on_want(link, want.ids, want.eager))
 
     def on_prune(self, link: int) -> None:
@@ -88,16 +86,16 @@ class Dissemination:
             if link is None:
                 continue
             match output:
-                case Push() if bodies:
+                case SendRecords() if bodies:
                     link.push([bodies[each] for each in output.ids], output.hops)
-                case Push():
+                case SendRecords():
                     link.give(output.ids, output.hops)
-                case Have():
-                    link.tell(HaveFrame(output.ids, output.hops))
-                case Want():
-                    link.tell(WantFrame(output.ids, output.eager))
-                case Prune():
-                    link.tell(PruneFrame())
+                case SendHave():
+                    link.tell(Have(output.ids, output.hops))
+                case SendWant():
+                    link.tell(Want(output.ids, output.eager))
+                case SendPrune():
+                    link.tell(Prune())
         self._go_on()
 
     def _go_on(self) -> None:

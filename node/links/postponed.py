@@ -11,7 +11,7 @@ from typing import Final
 
 from node.links.alarm import Alarm
 from protocol.errors import Code
-from protocol.link.messages import IDS_MAX
+from protocol.limits import IDS_MAX
 from protocol.link.orders import Taken
 
 POSTPONED_MAX: Final = 4 * IDS_MAX

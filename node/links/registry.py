@@ -28,7 +28,7 @@ from node.peers import hidden
 from node.store.contract import Peer
 from node.tasks import Tasks
 from protocol.errors import Code, ProtocolError
-from protocol.gossip.plumtree import Gossip, GossipLimits
+from protocol.gossip.plumtree import Plumtree, PlumtreeLimits
 from protocol.link.link import Link
 from protocol.link.messages import Hello
 from protocol.link.status import Step
@@ -61,7 +61,7 @@ class Links:
         self._tasks = Tasks(self._on_failure)
         self._is_closing = False
         self.limits = LinkLimits(repair_s=node.settings.repair_interval)
-        gossip = Gossip(GossipLimits(), node.world.random)
+        gossip = Plumtree(PlumtreeLimits(), node.world.random)
         self.dissemination = Dissemination(gossip, self.bodies, self.sessions)
         node.ingest.announcers.append(self.dissemination.announce)
 

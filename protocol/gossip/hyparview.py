@@ -28,7 +28,7 @@ import msgspec
 Address = str
 
 
-class MembershipLimits(msgspec.Struct, frozen=True):
+class HyParViewLimits(msgspec.Struct, frozen=True):
     """Sizes of views and lengths of walks; the defaults are the paper's, for 10,000 nodes, where no other is named."""
 
     active_max: int = 5
@@ -124,7 +124,7 @@ class Down(msgspec.Struct, frozen=True, gc=False):
 Output = Send | Up | Down
 
 
-class Membership:
+class HyParView:
     """The views of one node."""
 
     __slots__ = (
@@ -141,7 +141,7 @@ class Membership:
         "_visited",
     )
 
-    def __init__(self, me: Address, limits: MembershipLimits, random: Random, now: float) -> None:
+    def __init__(self, me: Address, limits: HyParViewLimits, random: Random, now: float) -> None:
         self._me = me
         self._limits = limits
         self._random = random

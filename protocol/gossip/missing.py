@@ -31,7 +31,7 @@ one that asks a little earlier gets it for the others too."""
 _STALE_MIN: Final = 64
 
 
-class Missing:
+class MissingRecord:
     """One id: who announced it, and what was done about it. Times in seconds."""
 
     __slots__ = ("announced_at", "announcers", "asked", "asks", "due_at", "opener")
@@ -46,21 +46,21 @@ class Missing:
         """The link that was asked last, and may still answer."""
 
 
-class Wants:
+class MissingTable:
     """All that one node misses."""
 
     __slots__ = ("_missing", "_opened", "_random", "_timers")
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._missing: dict[str, Missing] = {}
+        self._missing: dict[str, MissingRecord] = {}
         self._opened: dict[int, int] = {}
         self._timers: list[tuple[float, str]] = []
 
     def __len__(self) -> int:
         return len(self._missing)
 
-    def get(self, record_id: str) -> Missing | None:
+    def get(self, record_id: str) -> MissingRecord | None:
         return self._missing.get(record_id)
 
     @property
@@ -87,11 +87,11 @@ class Wants:
             return False
         self._opened[link] = opened + 1
         due_at = now + wait_s * (1 + SPREAD * self._random.random())
-        self._missing[record_id] = Missing(link, hops, now, due_at)
+        self._missing[record_id] = MissingRecord(link, hops, now, due_at)
         self._set_timer(record_id, due_at)
         return True
 
-    def close(self, record_id: str) -> Missing | None:
+    def close(self, record_id: str) -> MissingRecord | None:
         """It came, or nobody has it: what was known of it, None where it was not missed."""
         entry = self._missing.pop(record_id, None)
         if entry is not None:
@@ -102,7 +102,7 @@ class Wants:
                 del self._opened[entry.opener]
         return entry
 
-    def due(self, now: float) -> Iterator[tuple[str, Missing]]:
+    def due(self, now: float) -> Iterator[tuple[str, MissingRecord]]:
         """Each id whose time has come; it is to be closed or given another time."""
         while (due_at := self.next_at) is not None and due_at <= now:
             _, record_id = heapq.heappop(self._timers)

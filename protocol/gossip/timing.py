@@ -32,7 +32,7 @@ ANSWER_S_MIN: Final = 0.4
 """An answer is read from a disk and waits its turn behind other records: guesses, both."""
 
 
-class Patience:
+class Timing:
     """What one node measured. All times in seconds."""
 
     __slots__ = ("_deviation_s", "_lag_s", "_round_trip_s")

@@ -7,8 +7,7 @@ and no shortcut goes over it. Doubted a few times in a row, it is muted for a wh
 
 from typing import Final
 
-IDS_MAX: Final = 1_000
-"""Ids in one `have` or `want`: 67 kB as a frame."""
+from protocol.limits import IDS_MAX
 
 DOUBTS_MAX: Final = 4
 """Times in a row that a link was asked for what it had announced and did not send it, before it is muted."""
@@ -17,7 +16,7 @@ MUTE_S: Final = 30.0
 """How long nothing that a muted link announces is believed. It may be honest and slow, so it is not for ever."""
 
 
-class Branch:
+class TreeLink:
     """One link. Times in seconds."""
 
     __slots__ = (

@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import msgspec
 
 from protocol.errors import Code, ProtocolError
-from protocol.limits import DOMAIN_CHARACTERS_MAX, SAFE_INTEGER_MAX
+from protocol.limits import DOMAIN_CHARACTERS_MAX, DOMAIN_PATTERN, HOPS_MAX, IDS_MAX, SAFE_INTEGER_MAX
 from protocol.records.record import SignedRecord
 from protocol.sets.index import FINGERPRINT_BYTES
 
@@ -26,9 +26,6 @@ FRAME_BYTES_MAX: Final = 1_048_576
 
 RECORDS_MAX: Final = 256
 """Records of one frame: what verification takes in at once for the price of one task, several times over."""
-
-IDS_MAX: Final = 1_000
-"""Ids of one `have` or `want`: 67 kB."""
 
 DOMAINS_PAGE_MAX: Final = 500
 """Domains of one page, 180 kB where all names are as long as they may be."""
@@ -45,17 +42,13 @@ RECONCILE_BYTES_MAX: Final = 131_072
 AGENT_CHARACTERS_MAX: Final = 200
 DETAIL_CHARACTERS_MAX: Final = 1_000
 CODE_CHARACTERS_MAX: Final = 64
-HOPS_MAX: Final = 1_000_000
 
 _Hex32 = Annotated[str, msgspec.Meta(pattern=rf"^[0-9a-f]{{{2 * FINGERPRINT_BYTES}}}\Z")]
 _Hex64 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 _Hex128 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{128}\Z")]
 _Domain = Annotated[
     str,
-    msgspec.Meta(
-        max_length=DOMAIN_CHARACTERS_MAX,
-        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z",
-    ),
+    msgspec.Meta(max_length=DOMAIN_CHARACTERS_MAX, pattern=DOMAIN_PATTERN),
 ]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=SAFE_INTEGER_MAX)]
 _Seq = Annotated[int, msgspec.Meta(ge=1, le=SAFE_INTEGER_MAX)]

@@ -12,8 +12,9 @@ from typing import Final
 import msgspec
 
 from protocol.errors import TRANSIENT, Code, ProtocolError
+from protocol.limits import IDS_MAX
 from protocol.link.cursors import Cursors
-from protocol.link.messages import IDS_MAX, Ack, CaughtUp, Records, Since, Want
+from protocol.link.messages import Ack, CaughtUp, Records, Since, Want
 from protocol.link.orders import Outbox, Take, Taken
 from protocol.link.recent_ids import Remembered
 from protocol.link.terms import LinkLimits

@@ -16,8 +16,9 @@ from typing import Final
 import msgspec
 
 from protocol.errors import Code, ProtocolError
+from protocol.limits import IDS_MAX
 from protocol.link.cursors import Cursors
-from protocol.link.messages import IDS_MAX, Reconcile
+from protocol.link.messages import Reconcile
 from protocol.link.orders import Found, Outbox
 from protocol.link.receiver import Inflow
 from protocol.link.sender import Outflow

@@ -16,6 +16,7 @@ import msgspec
 from protocol.errors import Code, ProtocolError
 from protocol.limits import (
     DOMAIN_CHARACTERS_MAX,
+    DOMAIN_PATTERN,
     LABEL_BYTES_MAX,
     RECORD_BYTES_MAX,
     SAFE_INTEGER_MAX,
@@ -24,7 +25,7 @@ from protocol.limits import (
 from protocol.records.canonical import canonicalise, encode
 from protocol.signing import SigningKey, is_key, is_signature, verify
 
-_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z")
+_DOMAIN = re.compile(DOMAIN_PATTERN)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ID = re.compile(r"[0-9a-f]{64}\Z")
 

@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from protocol.gossip.plumtree import HOPS_MAX
+from protocol.limits import HOPS_MAX
 from simulations.broadcast.network import Conditions, Network, Node
 from simulations.broadcast.published import DRIP_SHARE, FLOOD, MANY_SENDERS, ONE_SENDER, OPTIMISED
 from simulations.broadcast.reach import largest_group

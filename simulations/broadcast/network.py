@@ -12,8 +12,8 @@ from random import Random
 import msgspec
 
 from protocol.gossip import hyparview, plumtree
-from protocol.gossip.hyparview import Membership, MembershipLimits
-from protocol.gossip.plumtree import Gossip, GossipLimits, Have, Push, Want
+from protocol.gossip.hyparview import HyParView, HyParViewLimits
+from protocol.gossip.plumtree import Plumtree, PlumtreeLimits, SendHave, SendRecords, SendWant
 from simulations.broadcast.wheel import Wheel
 
 _SCRAMBLE = 2_654_435_761
@@ -25,8 +25,8 @@ class Conditions(msgspec.Struct, frozen=True):
 
     latency_ms_min: int = 50
     latency_ms_max: int = 50
-    gossip: GossipLimits = GossipLimits(recents_max=64, greeting_ids_max=8, gather_s=0.0)
-    membership: MembershipLimits = MembershipLimits()
+    gossip: PlumtreeLimits = PlumtreeLimits(recents_max=64, greeting_ids_max=8, gather_s=0.0)
+    membership: HyParViewLimits = HyParViewLimits()
 
 
 class Tally:
@@ -75,9 +75,9 @@ class Node:
         self.index = index
         self.address = str(index)
         self.is_alive = True
-        self.gossip = Gossip(conditions.gossip, random)
+        self.gossip = Plumtree(conditions.gossip, random)
         self.gossip_at_ms: int | None = None
-        self.membership = Membership(self.address, conditions.membership, random, now)
+        self.membership = HyParView(self.address, conditions.membership, random, now)
         self.membership_at_ms: int | None = None
         self.links: dict[int, tuple[int, int]] = {}
         """By name: the neighbour, and the latency in milliseconds."""
@@ -139,11 +139,11 @@ class Network:
         """Nothing happens here any more. Events lead back to the network: without them it leaves the memory at once."""
         self.wheel = Wheel()
 
-    def restart_gossip(self, limits: GossipLimits) -> None:
+    def restart_gossip(self, limits: PlumtreeLimits) -> None:
         """Forget every tree and every record, and keep the neighbours, over new links: what is under way is lost."""
         self._open.clear()
         for node in self.living():
-            node.gossip = Gossip(limits, self.random)
+            node.gossip = Plumtree(limits, self.random)
             node.links.clear()
             for neighbour in node.neighbours:
                 self._connect(node, neighbour)
@@ -160,19 +160,19 @@ class Network:
     def _on_gossip(self, node: Node, message: plumtree.Output) -> None:
         if not node.is_alive or message.link not in node.links:
             return
-        if isinstance(message, Push):
+        if isinstance(message, SendRecords):
             self._on_push(node, message)
             return
         self.tally.control += 1
-        if isinstance(message, Have):
+        if isinstance(message, SendHave):
             node.gossip.on_have(message.link, message.ids, message.hops, self.wheel.now, _lacks)
             self._set_gossip_timer(node)
-        elif isinstance(message, Want):
+        elif isinstance(message, SendWant):
             self._send(node, node.gossip.on_want(message.link, message.ids, message.eager))
         else:
             node.gossip.on_prune(message.link)
 
-    def _on_push(self, node: Node, push: Push) -> None:
+    def _on_push(self, node: Node, push: SendRecords) -> None:
         """A node holds what its gossip remembers."""
         fresh = tuple([each for each in push.ids if each not in node.gossip])
         if self.tally.record_id in push.ids:

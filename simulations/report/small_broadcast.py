@@ -7,7 +7,7 @@ written down.
 from random import Random
 from typing import Final
 
-from protocol.gossip.plumtree import Push
+from protocol.gossip.plumtree import SendRecords
 from simulations.broadcast.experiments import FAILURE_CYCLE_S, JOIN_GAP_S, STABLE_CYCLE_S, WARM_UP_S, Plan
 from simulations.broadcast.network import Network, Node
 from simulations.report.spread import Spread, Step, Topology
@@ -34,7 +34,7 @@ class _WatchedNetwork(Network):
         self.run_for(seconds)
         return self.steps
 
-    def _on_push(self, node: Node, push: Push) -> None:
+    def _on_push(self, node: Node, push: SendRecords) -> None:
         if self.tally.record_id in push.ids and self.tally.record_id not in node.gossip:
             source = node.links[push.link][0]
             self.steps.append(Step(node.index, (self.wheel.now_ms - self.begun_ms) / 1_000, source))

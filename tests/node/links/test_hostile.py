@@ -6,9 +6,9 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from node.store.contract import Peer
+from protocol.limits import IDS_MAX
 from protocol.link.messages import (
     FRAME_BYTES_MAX,
-    IDS_MAX,
     Ack,
     Auth,
     Have,

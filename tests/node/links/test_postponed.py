@@ -5,7 +5,7 @@ from typing import Final
 
 from node.links.postponed import POSTPONED_MAX, Postponed
 from protocol.errors import Code
-from protocol.link.messages import IDS_MAX
+from protocol.limits import IDS_MAX
 from protocol.link.orders import Taken
 from tests.node.links.network import HANG_S
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from random import Random
 
-from protocol.gossip.plumtree import Gossip, GossipLimits, Have, Output, Prune, Push, Want
+from protocol.gossip.plumtree import Output, Plumtree, PlumtreeLimits, SendHave, SendPrune, SendRecords, SendWant
 
 EVENTS_MAX = 200_000
 
@@ -13,10 +13,10 @@ EVENTS_MAX = 200_000
 class Network:
     """Nodes are numbers; a link is known by one number on both sides."""
 
-    def __init__(self, nodes: int, seed: int, limits: GossipLimits | None = None) -> None:
+    def __init__(self, nodes: int, seed: int, limits: PlumtreeLimits | None = None) -> None:
         self.random = Random(seed)
         self.now = 0.0
-        self.nodes = [Gossip(limits or GossipLimits(), self.random) for _ in range(nodes)]
+        self.nodes = [Plumtree(limits or PlumtreeLimits(), self.random) for _ in range(nodes)]
         self.held: list[dict[str, int]] = [{} for _ in range(nodes)]
         self.copies: Counter[str] = Counter()
         self.alive = [True] * nodes
@@ -95,14 +95,14 @@ class Network:
             return
         gossip, held = self.nodes[node], self.held[node]
         match output:
-            case Push(link, ids, hops):
+            case SendRecords(link, ids, hops):
                 self._take_in(node, link, ids, hops)
-            case Have(link, ids, hops):
+            case SendHave(link, ids, hops):
                 gossip.on_have(link, ids, hops, self.now, lambda each: each not in held)
                 self._carry_out(node, [])
-            case Want(link, ids, eager):
+            case SendWant(link, ids, eager):
                 self._carry_out(node, gossip.on_want(link, tuple(each for each in ids if each in held), eager))
-            case Prune(link):
+            case SendPrune(link):
                 gossip.on_prune(link)
 
     def _take_in(self, node: int, link: int, ids: tuple[str, ...], hops: int) -> None:
@@ -112,6 +112,6 @@ class Network:
         known = tuple(each for each in ids if each in held)
         held.update(dict.fromkeys(news, hops))
         if news:
-            self._carry_out(node, self.nodes[node].on_records(news, hops, link, self.now, is_news=hops > 0))
+            self._carry_out(node, self.nodes[node].on_records(news, hops, link, self.now, is_live=hops > 0))
         if known:
             self._carry_out(node, self.nodes[node].on_duplicates(known, hops, link, self.now))

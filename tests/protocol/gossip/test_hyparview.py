@@ -10,9 +10,9 @@ from protocol.gossip.hyparview import (
     Disconnect,
     Down,
     ForwardJoin,
+    HyParView,
+    HyParViewLimits,
     Join,
-    Membership,
-    MembershipLimits,
     Message,
     Neighbour,
     NeighbourReply,
@@ -23,20 +23,20 @@ from protocol.gossip.hyparview import (
     Up,
 )
 
-LIMITS = MembershipLimits()
+LIMITS = HyParViewLimits()
 STRANGERS = tuple(f"stranger {number}" for number in range(100))
 
 
-def machine(*neighbours: str, limits: MembershipLimits = LIMITS) -> Membership:
+def machine(*neighbours: str, limits: HyParViewLimits = LIMITS) -> HyParView:
     """A node "me" with these neighbours, each of which asked for it urgently."""
-    membership = Membership("me", limits, Random(1), now=0.0)
+    membership = HyParView("me", limits, Random(1), now=0.0)
     for each in neighbours:
         membership.on_message(each, Neighbour(is_urgent=True), 0.0)
     assert membership.active == neighbours
     return membership
 
 
-def know(membership: Membership, *addresses: str) -> None:
+def know(membership: HyParView, *addresses: str) -> None:
     """Put these into the passive view, as a shuffle with the first would, in parts that are taken whole."""
     for begin in range(0, len(addresses), 8):
         origin, *sample = addresses[begin : begin + 8]
@@ -52,7 +52,7 @@ class Shuffled(NamedTuple):
     message: Shuffle
 
 
-def shuffled(membership: Membership, now: float | None = None) -> Shuffled:
+def shuffled(membership: HyParView, now: float | None = None) -> Shuffled:
     """The next shuffle that it begins, with all others that it sends left out."""
     outputs = membership.on_time(membership.next_at if now is None else now)
     (shuffle,) = [it for it in outputs if isinstance(it, Send) and isinstance(it.message, Shuffle)]
@@ -64,7 +64,7 @@ def shuffled(membership: Membership, now: float | None = None) -> Shuffled:
 
 
 def test_who_joins_and_its_contact_are_neighbours() -> None:
-    joiner = Membership("me", LIMITS, Random(1), now=0.0)
+    joiner = HyParView("me", LIMITS, Random(1), now=0.0)
     contact = machine()
 
     asked = joiner.join("contact")
@@ -202,7 +202,7 @@ def test_whoever_declines_is_asked_again_only_after_a_while() -> None:
 @pytest.mark.parametrize(("active_min", "is_asked"), [(3, False), (4, True)])
 def test_the_next_is_asked_at_once_only_for_want_of_neighbours(active_min: int, is_asked: bool) -> None:
     """Else a node with room in a full network would ask all that it knows, over and over."""
-    membership = machine("a", "b", "c", "d", limits=MembershipLimits(active_max=4, active_min=active_min))
+    membership = machine("a", "b", "c", "d", limits=HyParViewLimits(active_max=4, active_min=active_min))
     know(membership, "p", "q")
     (first,) = sent(membership.on_unreachable("a", 5.0), Neighbour)
 

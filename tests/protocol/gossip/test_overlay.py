@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.gossip.hyparview import Down, Membership, MembershipLimits, Message, Output, Send, Up
+from protocol.gossip.hyparview import Down, HyParView, HyParViewLimits, Message, Output, Send, Up
 
 EVENTS_MAX = 100_000
-LIMITS = MembershipLimits()
+LIMITS = HyParViewLimits()
 
 
 class Overlay:
@@ -19,7 +19,7 @@ class Overlay:
     def __init__(self, nodes: int, seed: int) -> None:
         self.random = Random(seed)
         self.now = 0.0
-        self.nodes: dict[str, Membership] = {}
+        self.nodes: dict[str, HyParView] = {}
         self.linked: dict[str, dict[str, None]] = {}
         self._queue: deque[tuple[str, str, Message]] = deque()
         for number in range(nodes):
@@ -27,7 +27,7 @@ class Overlay:
 
     def join(self, address: str) -> None:
         contacts = list(self.nodes)
-        self.nodes[address] = Membership(address, LIMITS, self.random, self.now)
+        self.nodes[address] = HyParView(address, LIMITS, self.random, self.now)
         self.linked[address] = {}
         if contacts:
             self._apply(address, self.nodes[address].join(self.random.choice(contacts)))

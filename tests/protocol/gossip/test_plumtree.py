@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.gossip.missing import ASKS_MAX
-from protocol.gossip.plumtree import ANSWER_EACH_S, Gossip, GossipLimits, Have, Prune, Push, Want
+from protocol.gossip.plumtree import ANSWER_EACH_S, Plumtree, PlumtreeLimits, SendHave, SendPrune, SendRecords, SendWant
 from protocol.gossip.timing import FIRST_S
-from protocol.gossip.tree_link import IDS_MAX
+from protocol.limits import IDS_MAX
 from tests.protocol.gossip.gossip_network import Network
 
 FIRST_WAIT_S = 1.5
@@ -24,8 +24,8 @@ def records(count: int, begin: int = 0) -> tuple[str, ...]:
     return tuple(record(number) for number in range(begin, begin + count))
 
 
-def machine(links: int, **limits: float) -> Gossip:
-    gossip = Gossip(GossipLimits(**limits), Random(1))  # type: ignore[arg-type]
+def machine(links: int, **limits: float) -> Plumtree:
+    gossip = Plumtree(PlumtreeLimits(**limits), Random(1))  # type: ignore[arg-type]
     for link in range(links):
         gossip.on_up(link)
     return gossip
@@ -35,15 +35,15 @@ def lacks(record_id: str) -> bool:
     return True
 
 
-def asks(gossip: Gossip) -> list[tuple[int, tuple[str, ...]]]:
+def asks(gossip: Plumtree) -> list[tuple[int, tuple[str, ...]]]:
     """Run every timer until none is left: the links asked, and for what."""
     asked = []
     while (now := gossip.next_at) is not None:
-        asked += [(output.link, output.ids) for output in gossip.on_time(now) if isinstance(output, Want)]
+        asked += [(output.link, output.ids) for output in gossip.on_time(now) if isinstance(output, SendWant)]
     return asked
 
 
-def make_lazy(gossip: Gossip, *links: int) -> None:
+def make_lazy(gossip: Plumtree, *links: int) -> None:
     for link in links:
         gossip.on_prune(link)
 
@@ -56,13 +56,13 @@ def test_news_are_pushed_over_every_eager_link_with_one_hop_more() -> None:
 
     outputs = gossip.on_records(records(2), 4, 1, now=0)
 
-    assert outputs == [Push(0, records(2), 5), Push(2, records(2), 5)]
+    assert outputs == [SendRecords(0, records(2), 5), SendRecords(2, records(2), 5)]
 
 
 def test_what_a_client_wrote_leaves_with_one_hop() -> None:
     gossip = machine(1)
 
-    assert gossip.on_records(records(1), 0, None, now=0) == [Push(0, records(1), 1)]
+    assert gossip.on_records(records(1), 0, None, now=0) == [SendRecords(0, records(1), 1)]
 
 
 def test_news_are_announced_over_a_lazy_link_after_others_may_have_gathered() -> None:
@@ -73,7 +73,7 @@ def test_news_are_announced_over_a_lazy_link_after_others_may_have_gathered() ->
     due_at = gossip.next_at
     told = gossip.on_time(5.01)
 
-    assert (pushed, due_at, told, gossip.next_at) == ([], 5.01, [Have(1, records(2), 2)], None)
+    assert (pushed, due_at, told, gossip.next_at) == ([], 5.01, [SendHave(1, records(2), 2)], None)
 
 
 def test_what_came_by_different_ways_is_announced_apart() -> None:
@@ -83,7 +83,7 @@ def test_what_came_by_different_ways_is_announced_apart() -> None:
     gossip.on_records(records(1), 1, 0, 0)
     gossip.on_records(records(1, 1), 3, 1, 0)
 
-    assert gossip.on_time(1) == [Have(2, records(1), 2), Have(2, records(1, 1), 4)]
+    assert gossip.on_time(1) == [SendHave(2, records(1), 2), SendHave(2, records(1, 1), 4)]
 
 
 def test_a_full_frame_of_announcements_waits_for_nothing() -> None:
@@ -93,21 +93,24 @@ def test_a_full_frame_of_announcements_waits_for_nothing() -> None:
     at_once = gossip.on_records(records(IDS_MAX + 1), 0, None, 0)
     later = gossip.on_time(1)
 
-    assert (at_once, later) == ([Have(0, records(IDS_MAX), 1)], [Have(0, records(1, IDS_MAX), 1)])
+    assert (at_once, later) == ([SendHave(0, records(IDS_MAX), 1)], [SendHave(0, records(1, IDS_MAX), 1)])
 
 
 def test_nothing_gathers_where_no_time_is_given_to_it() -> None:
     gossip = machine(1, gather_s=0)
     make_lazy(gossip, 0)
 
-    assert (gossip.on_records(records(1), 0, None, 0), gossip.next_at) == ([Have(0, records(1), 1)], None)
+    assert (gossip.on_records(records(1), 0, None, 0), gossip.next_at) == ([SendHave(0, records(1), 1)], None)
 
 
 def test_old_news_are_announced_to_all_and_pushed_to_nobody() -> None:
     gossip = machine(3, gather_s=0)
     make_lazy(gossip, 1)
 
-    assert gossip.on_records(records(1), 3, 0, 0, is_news=False) == [Have(1, records(1), 0), Have(2, records(1), 0)]
+    assert gossip.on_records(records(1), 3, 0, 0, is_live=False) == [
+        SendHave(1, records(1), 0),
+        SendHave(2, records(1), 0),
+    ]
 
 
 def test_a_record_that_comes_again_prunes_the_link() -> None:
@@ -116,7 +119,7 @@ def test_a_record_that_comes_again_prunes_the_link() -> None:
 
     outputs = gossip.on_duplicates(records(1), 1, 1, 0)
 
-    assert (outputs, gossip.is_eager(0), gossip.is_eager(1)) == ([Prune(1)], True, False)
+    assert (outputs, gossip.is_eager(0), gossip.is_eager(1)) == ([SendPrune(1)], True, False)
 
 
 HARMLESS_DUPLICATES = {
@@ -142,10 +145,10 @@ def test_a_duplicate_that_shows_no_second_way_prunes_nothing(case: str) -> None:
     assert HARMLESS_DUPLICATES[case](gossip) == []
 
 
-@pytest.mark.parametrize(("source", "is_news"), [(None, True), (0, False)])
-def test_what_came_first_from_a_client_or_by_catch_up_prunes_nobody(source: int | None, is_news: bool) -> None:
+@pytest.mark.parametrize(("source", "is_live"), [(None, True), (0, False)])
+def test_what_came_first_from_a_client_or_by_catch_up_prunes_nobody(source: int | None, is_live: bool) -> None:
     gossip = machine(2)
-    gossip.on_records(records(1), 1, source, 0, is_news=is_news)
+    gossip.on_records(records(1), 1, source, 0, is_live=is_live)
 
     assert gossip.on_duplicates(records(1), 1, 1, 0) == []
 
@@ -157,7 +160,7 @@ def test_two_links_that_take_turns_in_being_first_are_not_both_pruned() -> None:
     gossip.on_records(records(1, 1), 1, 1, 0)
     outputs = gossip.on_duplicates(records(1), 1, 1, 0) + gossip.on_duplicates(records(1, 1), 1, 0, 0)
 
-    assert (outputs, gossip.is_eager(0)) == ([Prune(1)], True)
+    assert (outputs, gossip.is_eager(0)) == ([SendPrune(1)], True)
 
 
 def test_a_prune_is_repeated_only_once_the_first_must_have_arrived() -> None:
@@ -167,7 +170,7 @@ def test_a_prune_is_repeated_only_once_the_first_must_have_arrived() -> None:
 
     outputs = [gossip.on_duplicates(records(1), 1, 1, now) for now in (0, 1, 2.9, 3.1)]
 
-    assert outputs == [[Prune(1)], [], [], [Prune(1)]]
+    assert outputs == [[SendPrune(1)], [], [], [SendPrune(1)]]
 
 
 def test_a_lazy_link_that_brings_news_first_is_eager_again() -> None:
@@ -212,10 +215,10 @@ def test_a_new_link_is_told_the_newest_ids_at_once() -> None:
     gossip = machine(1, greeting_ids_max=4)
     gossip.on_records(records(2), 2, 0, 0)
     gossip.on_refused(records(1, 9))
-    gossip.on_records(records(1, 2), 7, 0, 0, is_news=False)
+    gossip.on_records(records(1, 2), 7, 0, 0, is_live=False)
     gossip.on_records(records(1, 3), 5, 0, 0)
 
-    assert gossip.on_up(1) == [Have(1, (record(3), record(1)), 6), Have(1, (record(2),), 0)]
+    assert gossip.on_up(1) == [SendHave(1, (record(3), record(1)), 6), SendHave(1, (record(2),), 0)]
 
 
 # Asking.
@@ -228,7 +231,7 @@ def test_what_was_announced_and_does_not_come_is_asked_for() -> None:
     gossip.on_have(1, records(2), 3, 0, lacks)
     outputs = gossip.on_time(FIRST_WAIT_S)
 
-    assert (outputs, gossip.is_eager(1), gossip.is_eager(0)) == ([Want(1, records(2), eager=True)], True, False)
+    assert (outputs, gossip.is_eager(1), gossip.is_eager(0)) == ([SendWant(1, records(2), eager=True)], True, False)
 
 
 def test_what_comes_in_time_is_not_asked_for() -> None:
@@ -258,7 +261,7 @@ def test_old_news_are_asked_for_without_a_change_of_the_tree() -> None:
     gossip.on_have(0, records(1), 0, 0, lacks)
     outputs = gossip.on_time(FIRST_WAIT_S)
 
-    assert (outputs, gossip.is_eager(0)) == ([Want(0, records(1), eager=False)], False)
+    assert (outputs, gossip.is_eager(0)) == ([SendWant(0, records(1), eager=False)], False)
 
 
 def test_every_announcer_is_asked_in_turn_and_then_the_id_is_given_up() -> None:
@@ -293,7 +296,7 @@ def test_a_link_that_goes_down_while_it_was_asked_costs_no_time() -> None:
     gossip.on_have(1, records(1), 1, 0, lacks)
     gossip.on_time(FIRST_WAIT_S)
 
-    assert gossip.on_down(0, FIRST_WAIT_S) == [Want(1, records(1), eager=True)]
+    assert gossip.on_down(0, FIRST_WAIT_S) == [SendWant(1, records(1), eager=True)]
 
 
 def test_an_id_whose_only_announcer_went_down_is_given_up() -> None:
@@ -310,7 +313,7 @@ def test_ids_that_are_missed_together_are_asked_of_one_link_where_one_announced_
     for link in (1, 0):
         gossip.on_have(link, records(1, 1), 1, 0, lacks)
 
-    assert gossip.on_time(FIRST_WAIT_S) == [Want(0, (record(0), record(1)), eager=True)]
+    assert gossip.on_time(FIRST_WAIT_S) == [SendWant(0, (record(0), record(1)), eager=True)]
 
 
 def test_a_want_is_answered_and_makes_the_link_eager() -> None:
@@ -320,11 +323,11 @@ def test_a_want_is_answered_and_makes_the_link_eager() -> None:
 
     outputs = gossip.on_want(1, (record(0), record(99)), eager=True)
 
-    assert (outputs, gossip.is_eager(1)) == ([Push(1, records(1), 5), Push(1, (record(99),), 0)], True)
+    assert (outputs, gossip.is_eager(1)) == ([SendRecords(1, records(1), 5), SendRecords(1, (record(99),), 0)], True)
 
 
 def test_a_want_that_repeats_itself_is_answered_once() -> None:
-    assert machine(1).on_want(0, records(1) * 1_000, eager=True) == [Push(0, records(1), 0)]
+    assert machine(1).on_want(0, records(1) * 1_000, eager=True) == [SendRecords(0, records(1), 0)]
 
 
 def test_what_repair_asks_for_is_no_news() -> None:
@@ -334,7 +337,7 @@ def test_what_repair_asks_for_is_no_news() -> None:
 
     outputs = gossip.on_want(1, records(1), eager=False)
 
-    assert (outputs, gossip.is_eager(1)) == ([Push(1, records(1), 0)], False)
+    assert (outputs, gossip.is_eager(1)) == ([SendRecords(1, records(1), 0)], False)
 
 
 def test_nothing_is_sent_to_a_link_that_announced_it() -> None:
@@ -345,7 +348,7 @@ def test_nothing_is_sent_to_a_link_that_announced_it() -> None:
 
     outputs = gossip.on_records(records(2), 1, 0, 0)
 
-    assert outputs == [Push(1, records(1, 1), 2), Have(2, records(1, 1), 2)]
+    assert outputs == [SendRecords(1, records(1, 1), 2), SendHave(2, records(1, 1), 2)]
 
 
 # The tree by hops.
@@ -358,7 +361,7 @@ def test_a_lazy_link_that_saves_enough_hops_takes_the_place_of_the_eager_one() -
 
     outputs = gossip.on_records(records(1), 9, 0, 0.1)
 
-    assert outputs == [Want(1, (), eager=True), Prune(0)]
+    assert outputs == [SendWant(1, (), eager=True), SendPrune(0)]
     assert (gossip.is_eager(0), gossip.is_eager(1)) == (False, True)
 
 
@@ -377,7 +380,7 @@ def test_neither_an_eager_link_nor_the_one_that_brought_it_is_a_shortcut(source:
     make_lazy(gossip, source)
     gossip.on_have(1, records(1), 1, 0, lacks)
 
-    assert gossip.on_records(records(1), 9, source, 0.1) == ([Push(0, records(1), 10)] if source == 1 else [])
+    assert gossip.on_records(records(1), 9, source, 0.1) == ([SendRecords(0, records(1), 10)] if source == 1 else [])
 
 
 def test_a_link_that_broke_its_word_is_no_shortcut() -> None:

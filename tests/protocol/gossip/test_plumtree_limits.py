@@ -1,8 +1,9 @@
 """Gossip among hostile peers, and within its limits."""
 
 from protocol.gossip.missing import ANNOUNCERS_MAX, ASKS_MAX, MISSING_LINK_MAX
-from protocol.gossip.plumtree import HOPS_MAX, Gossip, Output, Push
+from protocol.gossip.plumtree import Output, Plumtree, SendRecords
 from protocol.gossip.tree_link import DOUBTS_MAX, MUTE_S
+from protocol.limits import HOPS_MAX
 from tests.protocol.gossip.gossip_network import Network
 from tests.protocol.gossip.test_plumtree import asks, lacks, machine, record, records
 
@@ -18,7 +19,7 @@ def test_a_liar_is_asked_last() -> None:
     assert asks(gossip)[0] == (1, records(1, 1))
 
 
-def lie(gossip: Gossip, times: int) -> float:
+def lie(gossip: Plumtree, times: int) -> float:
     """Let link 0 announce what it never sends; gives the time at which it was found out."""
     now = 0.0
     for number in range(times):
@@ -87,7 +88,10 @@ def test_a_flood_of_wants_leaves_nothing_behind() -> None:
 
     answers = [gossip.on_want(0, (record(number),), eager=True) for number in range(10_000)]
 
-    assert answers == [[Push(0, records(1), 1)], *([Push(0, (record(number),), 0)] for number in range(1, 10_000))]
+    assert answers == [
+        [SendRecords(0, records(1), 1)],
+        *([SendRecords(0, (record(number),), 0)] for number in range(1, 10_000)),
+    ]
     assert (gossip.missing, gossip.next_at) == (0, None)
 
 
@@ -106,7 +110,7 @@ def test_a_node_that_everyone_pruned_still_spreads_its_news() -> None:
 def test_hops_beyond_all_measure_are_counted_no_further() -> None:
     gossip = machine(2)
 
-    assert gossip.on_records(records(1), 2**53, 0, 0) == [Push(1, records(1), HOPS_MAX + 1)]
+    assert gossip.on_records(records(1), 2**53, 0, 0) == [SendRecords(1, records(1), HOPS_MAX)]
 
 
 def test_what_comes_over_a_link_that_is_not_open_changes_nothing() -> None:

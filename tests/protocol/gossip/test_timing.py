@@ -2,57 +2,57 @@
 
 import pytest
 
-from protocol.gossip.timing import ANSWER_S_MIN, FIRST_S, WANT_S_MAX, WANT_S_MIN, Patience
+from protocol.gossip.timing import ANSWER_S_MIN, FIRST_S, WANT_S_MAX, WANT_S_MIN, Timing
 
 
 def test_while_nothing_is_known_a_second_is_waited() -> None:
-    patience = Patience()
+    timing = Timing()
 
-    assert (patience.want_s, patience.answer_s(None)) == (FIRST_S, FIRST_S)
+    assert (timing.want_s, timing.answer_s(None)) == (FIRST_S, FIRST_S)
 
 
 @pytest.mark.parametrize(
     ("round_trip_s", "want_s", "answer_s"), [(0.0002, WANT_S_MIN, ANSWER_S_MIN), (0.2, 1.2, 0.6), (99.0, 10.0, 10.0)]
 )
 def test_waits_follow_the_round_trip_between_their_bounds(round_trip_s: float, want_s: float, answer_s: float) -> None:
-    patience = Patience()
+    timing = Timing()
 
-    patience.on_round_trip(round_trip_s)
+    timing.on_round_trip(round_trip_s)
 
-    assert patience.want_s == pytest.approx(want_s)
-    assert patience.answer_s(None) == pytest.approx(answer_s)
+    assert timing.want_s == pytest.approx(want_s)
+    assert timing.answer_s(None) == pytest.approx(answer_s)
 
 
 def test_an_answer_is_waited_for_by_the_round_trip_of_its_own_link() -> None:
-    patience = Patience()
-    patience.on_round_trip(0.2)
+    timing = Timing()
+    timing.on_round_trip(0.2)
 
-    assert patience.answer_s(1.0) == pytest.approx(3.0)
+    assert timing.answer_s(1.0) == pytest.approx(3.0)
 
 
 def test_waits_grow_with_how_late_records_come() -> None:
-    patience = Patience()
-    patience.on_round_trip(0.001)
+    timing = Timing()
+    timing.on_round_trip(0.001)
 
     for _ in range(20):
-        patience.on_lag(2.0)
+        timing.on_lag(2.0)
 
-    assert 2.0 <= patience.want_s < 2.1
+    assert 2.0 <= timing.want_s < 2.1
 
 
 def test_waits_shrink_again_when_records_come_sooner() -> None:
-    patience = Patience()
-    patience.on_round_trip(0.001)
+    timing = Timing()
+    timing.on_round_trip(0.001)
 
     for lag_s in [2.0] * 20 + [0.01] * 60:
-        patience.on_lag(lag_s)
+        timing.on_lag(lag_s)
 
-    assert patience.want_s < 0.1
+    assert timing.want_s < 0.1
 
 
 def test_no_lateness_makes_a_node_wait_for_ever() -> None:
-    patience = Patience()
+    timing = Timing()
 
-    patience.on_lag(10.0**9)
+    timing.on_lag(10.0**9)
 
-    assert patience.want_s == WANT_S_MAX
+    assert timing.want_s == WANT_S_MAX

@@ -1,6 +1,7 @@
 """One link as gossip sees it: what gathers for it, and when it is not believed."""
 
-from protocol.gossip.tree_link import DOUBTS_MAX, IDS_MAX, MUTE_S, Branch
+from protocol.gossip.tree_link import DOUBTS_MAX, MUTE_S, TreeLink
+from protocol.limits import IDS_MAX
 
 
 def ids(count: int) -> tuple[str, ...]:
@@ -8,7 +9,7 @@ def ids(count: int) -> tuple[str, ...]:
 
 
 def test_what_gathers_leaves_in_frames_by_hops() -> None:
-    branch = Branch(has_outflow=True, has_inflow=True)
+    branch = TreeLink(has_outflow=True, has_inflow=True)
 
     full = [branch.gather(ids(2), 1), branch.gather(ids(1), 3), branch.gather(ids(1), 1)]
 
@@ -18,7 +19,7 @@ def test_what_gathers_leaves_in_frames_by_hops() -> None:
 
 
 def test_no_more_gathers_than_one_frame_holds() -> None:
-    branch = Branch(has_outflow=True, has_inflow=True)
+    branch = TreeLink(has_outflow=True, has_inflow=True)
     branch.gather(ids(IDS_MAX - 1), 1)
 
     full = branch.gather(ids(IDS_MAX + 2), 1)
@@ -28,7 +29,7 @@ def test_no_more_gathers_than_one_frame_holds() -> None:
 
 
 def test_a_doubted_link_is_muted_for_a_while_and_then_sooner_again() -> None:
-    branch = Branch(has_outflow=True, has_inflow=True)
+    branch = TreeLink(has_outflow=True, has_inflow=True)
 
     for _ in range(DOUBTS_MAX):
         branch.doubt(now=5.0)

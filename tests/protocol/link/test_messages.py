@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import Code, ProtocolError
+from protocol.limits import IDS_MAX
 from protocol.link.messages import (
     DOMAINS_PAGE_MAX,
     FRAME_BYTES_MAX,
-    IDS_MAX,
     ITEM_OVERHEAD_BYTES,
     RECONCILE_BYTES_MAX,
     RECORDS_MAX,
