@@ -3,6 +3,9 @@
 
 The longer a commit takes, the more the next one carries, so one `fdatasync` serves all who waited. Commits keep the
 order of decisions. When one fails, memory is ahead of the disk for good: nothing more is taken, and the node stops.
+
+A commit that only takes long is no failure: another program may hold the database, or the disk may be slow. The batch
+stays and is committed when that ends. Callers who do not want to wait are told `overloaded` after some seconds.
 """
 
 import asyncio
@@ -22,6 +25,12 @@ from protocol.records.change import Event
 from protocol.records.record import SignedRecord
 
 _IDS_AT_ONCE: Final = 1_000
+
+STALLED_S: Final = 5.0
+"""A commit that takes longer than this is stalled: clients get `overloaded`, and health warns."""
+
+CLOSING_S_MAX: Final = 2.0
+"""How long a node that stops waits for its last commits. Nobody was told that they are durable."""
 
 
 class Decided:
@@ -77,15 +86,24 @@ class Decided:
         self.moved += later.moved
 
 
+class _Group(msgspec.Struct):
+    """A decided group in the queue. `waits`: its caller waits as long as the commit takes."""
+
+    decided: Decided
+    committed: asyncio.Future[None]
+    waits: bool
+
+
 class Commits:
     """The queue to the disk. `uncommitted` holds the ids decided and not durable yet, `failed` ends with the store's
-    error, `writes` counts what was committed.
+    error, `writes` counts what was committed. `is_stalled`: the commit under way takes longer than `STALLED_S`.
 
     `watchers` are called after each group's commit, in the order of events, before anybody is answered. The queue is
     bounded by ingest's room.
     """
 
-    def __init__(self, store: Store, indexes: Indexes, records_max: int) -> None:
+    def __init__(self, store: Store, indexes: Indexes, records_max: int, stalled_s: float = STALLED_S) -> None:
+        """`records_max`: records in one commit. `stalled_s`: seconds after which a commit is stalled."""
         self.uncommitted: set[str] = set()
         self.writes = Writes()
         self.watchers: list[Callable[[Decided], None]] = []
@@ -93,12 +111,16 @@ class Commits:
         self._store = store
         self._indexes = indexes
         self._records_max = records_max
-        self._queue: deque[tuple[Decided, asyncio.Future[None]]] = deque()
+        self._stalled_s = stalled_s
+        self.is_stalled = False
+        self._queue: deque[_Group] = deque()
+        self._committing: list[_Group] = []
         self._wake = asyncio.Event()
         self._writer = asyncio.create_task(self._write_forever(), name="commits")
 
-    def enqueue(self, decided: Decided) -> asyncio.Future[None]:
-        """Queue for the next commit; done when it is durable.
+    def enqueue(self, decided: Decided, *, waits: bool = True) -> asyncio.Future[None]:
+        """Queue for the next commit; done when it is durable. `waits`: the caller waits however long that takes;
+        otherwise the future ends with `overloaded` once the commits are stalled, and the group is committed later.
 
         Raises:
             ProtocolError: `overloaded` where the store failed before.
@@ -107,22 +129,25 @@ class Commits:
             raise _stopping()
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.uncommitted.update(stored.signed.record.id for stored in decided.batch.records)
-        self._queue.append((decided, committed))
+        self._queue.append(_Group(decided, committed, waits))
         self._wake.set()
+        if self.is_stalled and not waits:
+            committed.set_exception(stalled())
         return committed
 
     async def drained(self) -> None:
-        """Wait until everything decided so far is durable."""
+        """Wait until everything decided so far is durable. Raises: ProtocolError: `overloaded` while stalled."""
         if self.uncommitted or self._queue:
-            await self.enqueue(Decided())
+            await self.enqueue(Decided(), waits=False)
 
     async def close(self) -> None:
         """Make durable what was decided, then stop. Nothing may be decided after it. Where the store fails even now,
         `failed` says so, and whoever waits for a commit hears it.
         """
         if not self._writer.done():
-            with contextlib.suppress(ProtocolError):
-                await self.drained()
+            with contextlib.suppress(ProtocolError, TimeoutError):
+                async with asyncio.timeout(CLOSING_S_MAX):
+                    await self.drained()
         self._writer.cancel()
         await asyncio.gather(self._writer, return_exceptions=True)
 
@@ -131,37 +156,37 @@ class Commits:
             await self._wake.wait()
             self._wake.clear()
             while self._queue:
-                groups = self._next_groups()
+                self._committing = self._next_groups()
                 try:
-                    await self._commit(groups)
+                    await self._commit(self._committing)
                 except Exception as error:  # the disk's: memory is ahead of it for good
-                    self._fail(error, groups)
+                    self._fail(error)
                     return
 
-    def _next_groups(self) -> list[tuple[Decided, asyncio.Future[None]]]:
+    def _next_groups(self) -> list[_Group]:
         groups = [self._queue.popleft()]
-        size = len(groups[0][0].batch.records)
-        while self._queue and size + len(self._queue[0][0].batch.records) <= self._records_max:
+        size = len(groups[0].decided.batch.records)
+        while self._queue and size + len(self._queue[0].decided.batch.records) <= self._records_max:
             groups.append(self._queue.popleft())
-            size += len(groups[-1][0].batch.records)
+            size += len(groups[-1].decided.batch.records)
         return groups
 
-    async def _commit(self, groups: list[tuple[Decided, asyncio.Future[None]]]) -> None:
+    async def _commit(self, groups: Sequence[_Group]) -> None:
         merged = Decided()
-        for decided, _ in groups:
-            merged.merge(decided)
+        for group in groups:
+            merged.merge(group.decided)
         if merged.batch.records:
             last_seq = await self._store_batch(merged.batch)
-            for decided, _ in groups:
-                await self._complete(decided)
-            _number([decided for decided, _ in groups], last_seq - len(merged.batch.events))
+            for group in groups:
+                await self._complete(group.decided)
+            _number([group.decided for group in groups], last_seq - len(merged.batch.events))
         self._indexes.add(stored.signed.record for stored in merged.batch.records)
         self.uncommitted.difference_update(stored.signed.record.id for stored in merged.batch.records)
-        for decided, committed in groups:
+        for group in groups:
             for watch in self.watchers:
-                watch(decided)
-            if not committed.done():
-                committed.set_result(None)
+                watch(group.decided)
+            if not group.committed.done():
+                group.committed.set_result(None)
 
     async def _complete(self, decided: Decided) -> None:
         ids = decided.incomplete
@@ -175,18 +200,30 @@ class Commits:
         """Returns the number of the store's last event."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        last_seq = await self._store.commit(batch)
+        stalling = loop.call_later(self._stalled_s, self._stall)
+        try:
+            last_seq = await self._store.commit(batch)
+        finally:
+            stalling.cancel()
+            self.is_stalled = False
         self.writes.commit_s.observe(loop.time() - begun)
         self.writes.commit_records.observe(len(batch.records))
         self.writes.events.update(event.type for event in batch.events)
         return last_seq
 
-    def _fail(self, error: Exception, groups: list[tuple[Decided, asyncio.Future[None]]]) -> None:
+    def _stall(self) -> None:
+        """The commit under way takes too long: tell the callers who do not wait. Nobody else comes in meanwhile."""
+        self.is_stalled = True
+        for group in (*self._committing, *self._queue):
+            if not group.waits and not group.committed.done():
+                group.committed.set_exception(stalled())
+
+    def _fail(self, error: Exception) -> None:
         if not self.failed.done():
             self.failed.set_exception(error)
-        for _, committed in (*groups, *self._queue):
-            if not committed.done():
-                committed.set_exception(_stopping())
+        for group in (*self._committing, *self._queue):
+            if not group.committed.done():
+                group.committed.set_exception(_stopping())
         self._queue.clear()
 
 
@@ -208,6 +245,12 @@ def _number(groups: Sequence[Decided], seq: int) -> None:
         if decided.batch.events:
             decided.first_seq = seq + 1
             seq += len(decided.batch.events)
+
+
+def stalled() -> ProtocolError:
+    """What a client hears while commits take too long."""
+    detail = "this node has waited too long for its database: send the claim again later; it may be known by then"
+    return ProtocolError(Code.OVERLOADED, detail, retry_after=int(STALLED_S))
 
 
 def _stopping() -> ProtocolError:

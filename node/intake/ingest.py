@@ -16,7 +16,7 @@ import msgspec
 
 from node.indexes import Indexes
 from node.intake.arrivals import Origin, Outcome, Status, Submission
-from node.intake.commits import Commits, Decided
+from node.intake.commits import Commits, Decided, stalled
 from node.intake.labels import Labels
 from node.intake.ledger import Ledger, Terms, needs_history
 from node.intake.room import Room
@@ -90,6 +90,8 @@ class Ingest:
         return outcomes
 
     async def _taken(self, submissions: Sequence[Submission], origin: Origin) -> list[Outcome]:
+        if self._commits.is_stalled and not origin.waits:
+            raise stalled()
         size_bytes = sum(len(submission.body) for submission in submissions)
         async with self.room.entered(len(submissions), size_bytes, origin):
             group = await self._decoded(submissions, origin)
@@ -171,7 +173,7 @@ class Ingest:
         async with self._deciding:
             self._labels.shrink()
             decided = await self._decided(group)
-            committed = self._commits.enqueue(decided)
+            committed = self._commits.enqueue(decided, waits=group.origin.waits)
             self._announce(decided, group.origin)
         await committed
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from node.disk import store_bytes
+from node.intake.commits import STALLED_S
 from node.peers import hidden
 
 if TYPE_CHECKING:
@@ -43,6 +44,11 @@ def warnings(node: "Node") -> list[str]:
     found = []
     if node.traffic.connections >= node.settings.connections_max:
         found.append(f"all {node.settings.connections_max} connections are taken: others are turned away")
+    if node.commits.is_stalled:
+        found.append(
+            f"a commit has waited for over {STALLED_S:.0f} s: another program holds the database (`fuser` names it), "
+            "or the disk is slow; clients get 503 until that ends"
+        )
     log_bytes = store_bytes(node.settings.data).get("dnarc.db-wal", 0)
     if log_bytes > LOG_BYTES_WARNED:
         found.append(f"the write-ahead log has {log_bytes} bytes: some program reads the database and does not end")

@@ -17,7 +17,12 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 BUSY_TIMEOUT_S = 10.0
-"""How long a statement waits for somebody else's write, such as that of a person with the sqlite3 shell."""
+"""How long the first statement waits for the write of another program, such as the sqlite3 shell."""
+
+_BUSY_WAIT_MS = 1_000
+"""How long each later statement waits in SQLite before it is tried again: a node that stops waits for the last try."""
+
+_BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class Worker(Protocol):
@@ -54,7 +59,7 @@ class Connection:
         """Open the file, made where it is absent, and set these pragmas (`name = value`)."""
         connection = cls(await aiosqlite.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None))
         try:
-            await connection.run(_set_pragmas, pragmas)
+            await connection.run(_set_pragmas, (*pragmas, f"busy_timeout = {_BUSY_WAIT_MS}"))
         except BaseException:
             await connection.close()
             raise
@@ -77,6 +82,11 @@ class Connection:
     async def close(self) -> None:
         """Finish what was begun, then close."""
         await self._connection.close()
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another program holds the database. Nothing was written then, and the same call may be tried again."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _BUSY_CODES
 
 
 @contextmanager

@@ -4,8 +4,12 @@ One connection writes and two read, each in its own thread. In WAL mode readers 
 up; `synchronous = FULL` is what makes a commit survive a power cut (https://sqlite.org/wal.html). Other programs may
 write to the peers table at any time; whoever opens the file with a second node must be kept out by the caller, for
 the writer numbers rows by itself.
+
+Another program that holds the write lock is no failure of the disk: SQLite says `SQLITE_BUSY` and writes nothing. The
+call is then tried again until the lock ends.
 """
 
+import asyncio
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -23,9 +27,10 @@ from node.store.contract import (
     Selection,
     StoredEvent,
     StoredRecord,
+    StoreError,
 )
 from node.store.sqlite import reading, writing
-from node.store.sqlite.connection import Connect, Connection, Worker
+from node.store.sqlite.connection import Connect, Connection, Worker, is_busy
 from node.store.sqlite.schema import migrate
 from protocol.records.record import SignedRecord
 from protocol.records.replay import State
@@ -37,6 +42,9 @@ RECORDS_MAX = 1_000
 """Ids in one call of `records` or `held`."""
 
 _READERS = 2
+
+_BUSY_PAUSE_S = 0.05
+"""Between two tries of a call, while another program holds the database."""
 
 _WRITER_PRAGMAS = (
     "journal_mode = WAL",
@@ -68,7 +76,7 @@ class SqliteStore:
         `token_bytes` names a new store's epoch. `connect` opens the connections, each with a thread of its own.
 
         Raises:
-            StoreError: a newer program wrote the file.
+            StoreError: a newer program wrote the file, or another program holds it.
         """
         opened: list[Worker] = []
         try:
@@ -77,8 +85,12 @@ class SqliteStore:
             epoch = await opened[0].run(writing.put_epoch, token_bytes(16).hex())
             while len(opened) <= _READERS:
                 opened.append(await connect(path, *_READER_PRAGMAS))
-        except BaseException:
+        except BaseException as error:
             await _close(opened)
+            if isinstance(error, sqlite3.Error) and is_busy(error):
+                raise StoreError(
+                    f"another program holds {path}: `fuser {path}` names it; end it, and try again"
+                ) from error
             raise
         return cls(epoch, opened[0], opened[1:])
 
@@ -86,7 +98,7 @@ class SqliteStore:
         await _close([self._writer, *self._readers])
 
     async def commit(self, batch: Batch) -> int:
-        return await self._writer.run(writing.commit, batch)
+        return await self._write(writing.commit, batch)
 
     async def states(self, labels: Sequence[LabelKey]) -> dict[LabelKey, State]:
         return await self._read(reading.states, labels)
@@ -132,26 +144,47 @@ class SqliteStore:
         return await self._read(reading.peers)
 
     async def put_peer(self, peer: Peer) -> None:
-        await self._writer.run(writing.put_peer, peer)
+        await self._write(writing.put_peer, peer)
 
     async def pin_peer(self, name: str, key: str) -> bool:
-        return await self._writer.run(writing.pin_peer, name, key)
+        return await self._write(writing.pin_peer, name, key)
 
     async def remove_peer(self, name: str) -> bool:
-        return await self._writer.run(writing.remove_peer, name)
+        return await self._write(writing.remove_peer, name)
 
     async def cursors(self) -> list[Cursor]:
         return await self._read(reading.cursors)
 
     async def put_cursors(self, cursors: Sequence[Cursor]) -> None:
-        await self._writer.run(writing.put_cursors, cursors)
+        await self._write(writing.put_cursors, cursors)
 
     async def _read(
         self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
         """Have the reader do it that has the least to do."""
         reader = min(self._readers, key=lambda reader: reader.waiting)
-        return await reader.run(work, *args, **kwargs)
+        return await _patiently(reader, work, *args, **kwargs)
+
+    async def _write(
+        self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        return await _patiently(self._writer, work, *args, **kwargs)
+
+
+async def _patiently(
+    worker: Worker,
+    work: Callable[Concatenate[sqlite3.Connection, _P], _T],
+    *args: _P.args,
+    **kwargs: _P.kwargs,
+) -> _T:
+    """Try again for as long as another program holds the database."""
+    while True:
+        try:
+            return await worker.run(work, *args, **kwargs)
+        except sqlite3.Error as error:
+            if not is_busy(error):
+                raise
+        await asyncio.sleep(_BUSY_PAUSE_S)
 
 
 async def _close(connections: Sequence[Worker]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from node.heads import Heads
 from node.indexes import Indexes
 from node.intake.arrivals import Origin, Outcome, Submission
-from node.intake.commits import Commits
+from node.intake.commits import STALLED_S, Commits
 from node.intake.ingest import Ingest
 from node.settings import Settings
 from node.store.sqlite import SqliteStore
@@ -51,13 +51,13 @@ class Pipeline:
 
 
 @asynccontextmanager
-async def pipeline(folder: Path, **settings: Any) -> AsyncIterator[Pipeline]:
+async def pipeline(folder: Path, stalled_s: float = STALLED_S, **settings: Any) -> AsyncIterator[Pipeline]:
     chosen = Settings(data=folder, **settings)
     world = World(now_s=lambda: NOW, random=Random(0))
     store = await SqliteStore.open(folder / "dnarc.db")
     indexes = await Indexes.load(store)
     heads = Heads(store, chosen.heads_cached_max)
-    commits = Commits(store, indexes, chosen.commit_records_max)
+    commits = Commits(store, indexes, chosen.commit_records_max, stalled_s)
     commits.watchers.append(lambda decided: heads.on_commit(decided.heads))
     ingest = Ingest(chosen, world, store, indexes, commits)
     try:

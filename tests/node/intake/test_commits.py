@@ -1,0 +1,99 @@
+"""A commit that only has to wait loses nothing and ends nothing."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from node.intake.arrivals import Status
+from protocol.errors import Code, ProtocolError
+from tests.history import DOMAIN, claim
+from tests.node.intake.pipeline import NOW, PEER, Pipeline, pipeline
+
+SOON_S = 0.05
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Hold the database for writing, as a person with the sqlite3 shell may."""
+    with closing(sqlite3.connect(folder / "dnarc.db", isolation_level=None)) as shell:
+        shell.execute("BEGIN IMMEDIATE")
+        yield shell
+
+
+async def until_stalled(it: Pipeline) -> None:
+    with pytest.raises(ProtocolError):
+        await it.take(claim("another", at=NOW))
+
+
+async def test_a_client_is_told_to_come_back_while_another_program_holds_the_database(tmp_path: Path) -> None:
+    record = claim("garden", at=NOW)
+
+    async with pipeline(tmp_path, stalled_s=SOON_S) as it:
+        with locked(tmp_path):
+            with pytest.raises(ProtocolError) as refused:
+                await it.take(record)
+
+            assert refused.value.code is Code.OVERLOADED
+            assert not it.commits.failed.done()
+
+
+async def test_what_waited_for_the_database_is_committed_when_the_lock_ends(tmp_path: Path) -> None:
+    record = claim("garden", at=NOW)
+
+    async with pipeline(tmp_path, stalled_s=SOON_S) as it:
+        with locked(tmp_path), pytest.raises(ProtocolError):
+            await it.take(record)
+        [again] = await it.take(record, origin=PEER)
+
+        assert again.status is Status.KNOWN
+        assert [past.record.id for past in await it.store.history(DOMAIN, "garden")] == [record.id]
+        assert not it.commits.is_stalled
+
+
+async def test_a_peer_waits_for_as_long_as_the_lock_lasts(tmp_path: Path) -> None:
+    async with pipeline(tmp_path, stalled_s=SOON_S) as it:
+        with locked(tmp_path):
+            taking = asyncio.create_task(it.take(claim("garden", at=NOW), origin=PEER))
+            await until_stalled(it)
+            assert not taking.done()
+
+        [outcome] = await taking
+
+    assert outcome.status is Status.ACCEPTED
+
+
+async def test_while_commits_are_stalled_no_client_adds_to_the_queue(tmp_path: Path) -> None:
+    async with pipeline(tmp_path, stalled_s=SOON_S) as it:
+        with locked(tmp_path):
+            await until_stalled(it)
+            waiting = len(it.commits.uncommitted)
+
+            with pytest.raises(ProtocolError) as refused:
+                await it.take(claim("tower", at=NOW))
+
+            assert refused.value.code is Code.OVERLOADED
+            assert len(it.commits.uncommitted) == waiting
+
+
+async def test_a_node_that_stops_does_not_wait_for_a_lock_that_lasts(tmp_path: Path) -> None:
+    """Nobody was told that the record is durable, so it may be lost."""
+    async with pipeline(tmp_path, stalled_s=SOON_S) as it:
+        with locked(tmp_path) as shell:
+            await until_stalled(it)
+            await it.commits.close()
+            shell.execute("ROLLBACK")
+
+        assert await it.store.history(DOMAIN, "another") == []
+
+
+async def test_a_cursor_waits_for_the_lock_as_well(tmp_path: Path) -> None:
+    async with pipeline(tmp_path) as it:
+        with locked(tmp_path):
+            putting = asyncio.create_task(it.store.put_cursors([]))
+            done, _ = await asyncio.wait([putting], timeout=SOON_S)
+            assert not done
+        await putting
