@@ -3,11 +3,13 @@
 Each peer has one worker that runs at the interval, for ever, and one lock, so that nothing is carried twice at once.
 Whoever asks for a run that is going on already waits for that one; another one waits its turn in a short queue. A run
 that ends in an error makes the next come later and later (exponential backoff with jitter: a network that comes back
-must not be met by everybody in the same second).
+must not be met by everybody in the same second). A run that succeeds ends the backoff, also one that somebody asked
+for.
 """
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -46,6 +48,8 @@ class _Worker:
         self.acquaintance = Acquaintance()
         self.exchanges = {direction: Exchange() for direction in Direction}
         self.repeating: asyncio.Task[None] | None = None
+        self._failures = 0
+        self._succeeded = asyncio.Event()
         self._lock = asyncio.Lock()
         self._runs: dict[Job, asyncio.Task[Report]] = {}
 
@@ -77,11 +81,22 @@ class _Worker:
 
     async def repeat(self, interval_s: float) -> None:
         """Run in every direction of the peer, each interval, for ever."""
-        failures = 0
         while True:
             is_well = all([await self._is_carried(direction) for direction in self.directions])
-            failures = 0 if is_well else failures + 1
-            await asyncio.sleep(pause_s(interval_s, failures) * self._node.world.random.uniform(*_JITTER))
+            self._failures = 0 if is_well else self._failures + 1
+            await self._pause(interval_s)
+
+    async def _pause(self, interval_s: float) -> None:
+        """Wait for the next run; a success meanwhile ends the backoff, and the interval begins anew."""
+        loop = asyncio.get_running_loop()
+        jitter = self._node.world.random.uniform(*_JITTER)
+        end_s = loop.time() + pause_s(interval_s, self._failures, jitter)
+        while (left_s := end_s - loop.time()) > 0:
+            self._succeeded.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._succeeded.wait()
+                    end_s = min(end_s, loop.time() + pause_s(interval_s, self._failures, jitter))
 
     async def _is_carried(self, direction: Direction) -> bool:
         try:
@@ -101,6 +116,9 @@ class _Worker:
             report = await sync_once(self._node, self.peer, job, self.acquaintance)
         self.exchanges[job.direction].count(report, self._node.world.now_s())
         name = hidden(self.peer.name)
+        if report.error is None and self._failures:
+            self._failures = 0
+            self._succeeded.set()
         if report.error is not None:
             log.warning("sync failed", peer=name, direction=job.direction, reason=report.error)
         elif report.accepted:
@@ -239,9 +257,9 @@ class Sync:
             self._node.fail(error)
 
 
-def pause_s(interval_s: float, failures: int) -> float:
-    """Seconds to the next run after so many failures in a row: doubled each time, an hour at most."""
-    doubled = interval_s * 2.0 ** min(failures, 32)
+def pause_s(interval_s: float, failures: int, jitter: float = 1.0) -> float:
+    """Seconds to the next run after so many failures in a row: doubled each time, an hour at most, jitter included."""
+    doubled = interval_s * 2.0 ** min(failures, 32) * jitter
     return doubled if failures == 0 else min(doubled, max(interval_s, BACKOFF_S_MAX))
 
 

@@ -29,9 +29,9 @@ class Backoff:
     def pause_s(self, open_s: float, *, is_cut_off: bool = False) -> float:
         """How long to wait after a link that was open for so long; 0: it never was."""
         if is_cut_off:
-            return CUT_OFF_S * self._random.uniform(*_JITTER)
+            return CUT_OFF_S * self._random.uniform(*_JITTER)  # longer than `longest_s`: that is for honest peers
         if open_s >= STEADY_S:
             self._failures = 0
         doubled = self._first_s * 2.0 ** min(self._failures, _DOUBLINGS_MAX)
         self._failures += 1
-        return min(doubled, self._longest_s) * self._random.uniform(*_JITTER)
+        return min(doubled * self._random.uniform(*_JITTER), self._longest_s)

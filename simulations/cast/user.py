@@ -97,6 +97,12 @@ class User:
             self._acknowledgements.append(Acknowledgement(machine.name, record, now_s))
         return reply
 
+    async def sync(self, machine: Machine, direction: str) -> dict[str, Any]:
+        """Ask for a run with every peer, as the operator: the report of each by its URL; nothing if no answer came."""
+        headers = {"Authorization": f"Bearer {machine.running.admin_token}"}
+        status, _, answer = await self._ask("POST", machine, f"/sync/{direction}", headers=headers)
+        return dict(msgspec.json.decode(answer)) if status == 200 else {}
+
     async def _ask(
         self, method: str, machine: Machine, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, str, bytes]:

@@ -250,6 +250,24 @@ async def _bridge(cluster: Cluster) -> None:
     cluster.expect(took_s < 60, f"a bridge that comes back joins both sides within {took_s:.0f} s")
 
 
+async def _back_after_hours(cluster: Cluster) -> None:
+    """By then the pauses between two runs are an hour long. An operator asks for one run, and it succeeds."""
+    a, b = await cluster.add("a", sync_interval=30.0), await cluster.add("b")
+    await cluster.link(a, b, push=True, pull=True, scheme="http")
+    alice = cluster.user("alice")
+    await cluster.settle()
+
+    await b.stop()
+    await asyncio.sleep(5 * 3_600)
+    await b.start()
+    reports = await alice.sync(a, "push")
+    cluster.expect([report["error"] for report in reports.values()] == [None], f"the run succeeds: {reports}")
+    await alice.claim(a, "garden")
+    took_s = await cluster.until(lambda: lacks(b, a) == 0, "the next claim goes by itself", within_s=3_600)
+
+    cluster.expect(took_s < 60, f"at the usual interval again, after {took_s:.0f} s")
+
+
 SCENARIOS = (
     Scenario("half-open", "A peer loses its power and says nothing: a ping finds out.", _half_open),
     Scenario(
@@ -257,6 +275,9 @@ SCENARIOS = (
     ),
     Scenario("joiner", "A node with nothing joins, and pulls: it gets everything.", _joiner),
     Scenario("long-sleep", "A node that was down for an hour is back in step soon.", _long_sleep),
+    Scenario(
+        "back-after-hours", "One successful sync ends the pauses that a long outage has made long.", _back_after_hours
+    ),
     Scenario("flapping", "Links break all the time while everybody writes: nothing is lost.", _flapping),
     Scenario("slow-peer", "One peer reads slowly: nobody waits for it, and it catches up.", _slow_peer),
     Scenario("one-way", "A wire carries one way only for a while.", _one_way),

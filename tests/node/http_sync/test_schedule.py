@@ -118,4 +118,5 @@ async def test_what_cannot_be_asked_for_is_said(tmp_path: Path, asked: dict[str,
 def test_the_pause_after_failures_doubles_up_to_an_hour() -> None:
     assert [pause_s(30.0, failures) for failures in (0, 1, 2, 3)] == [30.0, 60.0, 120.0, 240.0]
     assert pause_s(30.0, 1_000) == BACKOFF_S_MAX
+    assert pause_s(30.0, 1_000, jitter=1.5) == BACKOFF_S_MAX
     assert pause_s(7_200.0, 1_000) == 7_200.0
