@@ -10,16 +10,17 @@ Whatever is wrong with the peer ends the run with `error` in its report.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from node.http_sync.peer import HttpPeer, NodeAnswer, connect
-from node.http_sync.transfer import DomainRefusedError, Pull, Push, Report
+from node.http_sync.report import Job, Report
+from node.http_sync.transfer import DomainRefusedError, Pull, Push
 from node.peers import checked_url
 from node.store.contract import Cursor, Peer
 from protocol.errors import Code, ProtocolError
+from protocol.link.terms import Flow
 from protocol.sets.index import Index
 from protocol.sets.walk import Pass
 
@@ -37,28 +38,13 @@ at most."""
 _EMPTY = Index()
 
 
-class Direction(StrEnum):
-    """Which way records go, seen from this node."""
-
-    PUSH = "push"
-    PULL = "pull"
-
-
 class Acquaintance(msgspec.Struct):
     """What is remembered of a peer between runs: its fingerprint of each domain at the last answer (None: it never
     answered), and when ids of a domain may be compared again in a direction, in seconds of the loop's clock.
     """
 
     fingerprints: dict[str, str] | None = None
-    compare_again: dict[tuple[Direction, str], float] = msgspec.field(default_factory=dict)
-
-
-class Job(msgspec.Struct, frozen=True):
-    """What a run is to do. `domain` None: every domain. `is_asked`: somebody waits for it, so nothing is put off."""
-
-    direction: Direction
-    domain: str | None = None
-    is_asked: bool = True
+    compare_again: dict[tuple[Flow, str], float] = msgspec.field(default_factory=dict)
 
 
 async def sync_once(node: "Node", peer: Peer, job: Job, acquaintance: Acquaintance) -> Report:
@@ -137,7 +123,7 @@ class _Run:
 
     def _domains(self, answer: NodeAnswer) -> list[str]:
         """Those that the giving side holds, and this one keeps."""
-        is_pull = self._job.direction is Direction.PULL
+        is_pull = self._job.direction is Flow.PULL
         held = answer.domains if is_pull else self._node.indexes.domains()
         kept = self._node.settings.domains
         return sorted(d for d in held if self._job.domain in (None, d) and (kept is None or d in kept))
@@ -157,7 +143,7 @@ class _Run:
     def _given(self, answer: NodeAnswer, domain: str) -> str:
         """The fingerprint of the side that gives."""
         theirs = answer.domains.get(domain)
-        if self._job.direction is Direction.PULL and theirs is not None:
+        if self._job.direction is Flow.PULL and theirs is not None:
             return theirs.fingerprint
         return (self._node.indexes.get(domain) or _EMPTY).fingerprint().hex()
 
@@ -178,7 +164,7 @@ class _Run:
                 for timestamp, refusal in results:
                     course.step(timestamp, refusal)
                 await self._put_cursor(domain, course.cursor(self._node.world.now_s()))
-                if course.is_held and self._job.direction is Direction.PULL:
+                if course.is_held and self._job.direction is Flow.PULL:
                     return  # too new, and so is all that follows
 
     async def _compare(self, domain: str, key: str) -> None:
@@ -207,6 +193,6 @@ class _Run:
             await self._node.store.put_cursors([Cursor(self._peer.name, domain, self._job.direction, timestamp)])
 
     def _transfer(self, domain: str, key: str) -> "Pull | Push":
-        if self._job.direction is Direction.PULL:
+        if self._job.direction is Flow.PULL:
             return Pull(self._node, self._remote, domain, self._report)
         return Push(self._node, key, self._remote, domain, self._report)

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
-from node.http_sync.run import Acquaintance, Direction, Job, sync_once
-from node.http_sync.transfer import Report
+from node.http_sync.report import Job, Report
+from node.http_sync.run import Acquaintance, sync_once
 from node.monitoring.metrics import Exchange
 from node.peers import hidden
 from node.store.contract import Peer
 from protocol.errors import Code, ProtocolError
+from protocol.link.terms import Flow
 from protocol.records.record import is_domain
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class _Worker:
         self._node = node
         self.peer = peer
         self.acquaintance = Acquaintance()
-        self.exchanges = {direction: Exchange() for direction in Direction}
+        self.exchanges = {direction: Exchange() for direction in Flow}
         self.repeating: asyncio.Task[None] | None = None
         self._failures = 0
         self._succeeded = asyncio.Event()
@@ -54,7 +55,7 @@ class _Worker:
         self._runs: dict[Job, asyncio.Task[Report]] = {}
 
     @property
-    def directions(self) -> list[Direction]:
+    def directions(self) -> list[Flow]:
         return _directions(self.peer)
 
     async def run(self, job: Job) -> Report:
@@ -98,7 +99,7 @@ class _Worker:
                     await self._succeeded.wait()
                     end_s = min(end_s, loop.time() + pause_s(interval_s, self._failures, jitter))
 
-    async def _is_carried(self, direction: Direction) -> bool:
+    async def _is_carried(self, direction: Flow) -> bool:
         try:
             return (await self.run(Job(direction, is_asked=False))).error is None
         except ProtocolError:  # the queue is full: others carry, and this one comes again
@@ -159,7 +160,7 @@ class Sync:
         Raises:
             ProtocolError: `unknown_peer`, `unknown_domain` or `malformed` where this cannot be asked for; `overloaded`.
         """
-        job = Job(Direction(direction), self._checked_domain(domain))
+        job = Job(Flow(direction), self._checked_domain(domain))
         peers = await self._asked(job.direction, peer)
         gate = asyncio.Semaphore(PEERS_AT_ONCE)
 
@@ -186,7 +187,7 @@ class Sync:
             for domain in sorted({*theirs, *ours})
         }
 
-    def exchanges(self) -> Iterator[tuple[str, Direction, Exchange]]:
+    def exchanges(self) -> Iterator[tuple[str, Flow, Exchange]]:
         """What was exchanged with each peer so far, in the directions that it is set for."""
         for name, worker in self._workers.items():
             for direction in worker.directions:
@@ -200,7 +201,7 @@ class Sync:
             raise ProtocolError(Code.UNKNOWN_DOMAIN, f"this node does not keep the domain {domain}")
         return domain
 
-    async def _asked(self, direction: Direction, name: str | None) -> list[Peer]:
+    async def _asked(self, direction: Flow, name: str | None) -> list[Peer]:
         """The peers asked for, by the table as it is now, that are to be synced with this way."""
         if name is None:
             peers = [peer for peer in await self._node.peers.list() if peer.url is not None]
@@ -263,8 +264,8 @@ def pause_s(interval_s: float, failures: int, jitter: float = 1.0) -> float:
     return doubled if failures == 0 else min(doubled, max(interval_s, BACKOFF_S_MAX))
 
 
-def _directions(peer: Peer) -> list[Direction]:
-    asked = ((Direction.PULL, peer.pull), (Direction.PUSH, peer.push))
+def _directions(peer: Peer) -> list[Flow]:
+    asked = ((Flow.PULL, peer.pull), (Flow.PUSH, peer.push))
     return [direction for direction, is_wanted in asked if is_wanted]
 
 

@@ -9,9 +9,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from node.http_sync.peer import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, IDS_PER_REQUEST_MAX, HttpPeer, PutAnswer
+from node.http_sync.report import Report
 from node.intake.arrivals import Origin, Status, Submission
 from protocol.errors import TRANSIENT, Code, ProtocolError
 from protocol.records.admission import Trust
@@ -29,30 +28,6 @@ _STORE_READ_RECORDS = 128
 _LINE_OVERHEAD_BYTES = 128 + len('"":,')
 _EMPTY = Index()
 _CODES = frozenset(Code)
-
-
-class Report(msgspec.Struct):
-    """What one run did. `records` went through the wire, `repaired` are those of `accepted` that the cursor had missed;
-    `through` is the cursor of each domain that was looked at; `error` says why it ended early, None where it did not.
-    """
-
-    records: int = 0
-    accepted: int = 0
-    known: int = 0
-    refused: int = 0
-    repaired: int = 0
-    through: dict[str, int] = msgspec.field(default_factory=dict)
-    seconds: float = 0.0
-    error: str | None = None
-
-    def count(self, status: str) -> None:
-        """One record more of this status."""
-        if status == Status.ACCEPTED:
-            self.accepted += 1
-        elif status == Status.KNOWN:
-            self.known += 1
-        else:
-            self.refused += 1
 
 
 class DomainRefusedError(ProtocolError):

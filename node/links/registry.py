@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from aiohttp import web
 
-from node.http_sync.run import Job
-from node.http_sync.transfer import Report
+from node.http_sync.report import Job, Report
 from node.links import running, showing
 from node.links.accepting import Entrance, upgrade
 from node.links.bodies import Bodies

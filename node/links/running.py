@@ -7,11 +7,10 @@ dialled at once, begins the comparison that would come at the interval anyway, a
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from node.http_sync.run import Direction, Job
-from node.http_sync.transfer import Report
+from node.http_sync.report import Job, Report
 from node.store.contract import Peer
 from protocol.link.status import LinkState, Step
-from protocol.link.terms import Role
+from protocol.link.terms import Flow, Role
 
 if TYPE_CHECKING:
     from node.links.registry import Links
@@ -46,7 +45,7 @@ async def _linked(links: "Links", peer: Peer) -> "Session | None":
         return None
 
 
-async def _compared(links: "Links", session: "Session", direction: Direction, report: Report) -> None:
+async def _compared(links: "Links", session: "Session", direction: Flow, report: Report) -> None:
     """Compare, and count what went the way that was asked for until nothing was left to do."""
     before = session.carried(direction)
     repaired_before = session.counts.repaired

@@ -17,7 +17,7 @@ from protocol.records.change import EventType
 from protocol.records.replay import Verdict
 
 if TYPE_CHECKING:
-    from node.http_sync.transfer import Report
+    from node.http_sync.report import Report
 
 SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """From one signature (60 us) to what an operator has to know of: a disk that takes seconds for one commit."""

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from node.http_sync.run import COMPARISON_SHARE, Acquaintance, Direction, Job, sync_once
+from node.http_sync.report import Job
+from node.http_sync.run import COMPARISON_SHARE, Acquaintance, sync_once
 from node.http_sync.schedule import QUEUE_MAX
 from node.store.contract import Cursor, Peer
 from protocol.errors import Code, ProtocolError
+from protocol.link.terms import Flow
 from protocol.records.admission import Trust
 from tests.history import ALICE, BOB, CAROL, DOMAIN, claim, signed
 from tests.node.http_sync.sync_network import (
@@ -161,9 +163,9 @@ async def test_the_cursor_alone_misses_a_late_record(tmp_path: Path) -> None:
         await give(b, late)
         [peer] = await a.peers.list()
         far = asyncio.get_running_loop().time() + 1_000
-        put_off = Acquaintance(compare_again={(Direction.PULL, DOMAIN): far})
+        put_off = Acquaintance(compare_again={(Flow.PULL, DOMAIN): far})
 
-        result = await sync_once(a, peer, Job(Direction.PULL, is_asked=False), put_off)
+        result = await sync_once(a, peer, Job(Flow.PULL, is_asked=False), put_off)
 
         assert (result.known, result.accepted, result.error) == (1, 0, None)
         assert held(a) == ids(records)
@@ -178,10 +180,10 @@ async def test_a_comparison_at_the_interval_waits_a_multiple_of_what_the_last_on
         acquaintance, loop = Acquaintance(), asyncio.get_running_loop()
         begun = loop.time()
 
-        await sync_once(a, peer, Job(Direction.PULL, is_asked=False), acquaintance)
+        await sync_once(a, peer, Job(Flow.PULL, is_asked=False), acquaintance)
 
         took_at_most = loop.time() - begun
-        again = acquaintance.compare_again[Direction.PULL, DOMAIN]
+        again = acquaintance.compare_again[Flow.PULL, DOMAIN]
         assert begun < again <= loop.time() + COMPARISON_SHARE * took_at_most
 
 

@@ -5,7 +5,7 @@ from math import inf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.http_sync.transfer import Report
+from node.http_sync.report import Report
 from node.intake.arrivals import Outcome, Status
 from node.monitoring.metrics import SECONDS, Exchange, Histogram, Intake
 from protocol.errors import Code
