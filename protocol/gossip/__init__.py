@@ -1,1 +1,1 @@
-"""Gossip over many links: Plumtree spreads records along a tree, HyParView chooses the neighbours."""
+"""Gossip over many links: Plumtree sends records along a tree of links, HyParView chooses the neighbours."""

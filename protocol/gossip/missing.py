@@ -1,10 +1,12 @@
-"""Wants: ids that were announced and have not come, with those who announced each and the time to ask.
+"""Missing records: ids that peers announced and that have not arrived, with the time to ask for each.
 
-Anyone may announce ids that nobody has, so all of this is bounded: ids in all, ids that one link brings up first, and
-announcers remembered for each. What does not fit is not asked for, and is found by the repair pass at the latest.
+A peer can announce ids that do not exist, so everything here has a limit: the ids in total, the ids that one link
+announced first, and the links remembered for one id. An id that exceeds a limit is dropped. The node then does not ask
+for that record, and the next repair finds it.
 
-Timers are entries of a heap. An entry whose id has come, or whose time was moved, stays until it is on top or until
-such entries are the greater part: taking it out of the middle would cost more.
+Timers are entries of a heap. If a record arrives or its time changes, its old entry stays in the heap, because to take
+an entry out of the middle costs more. An old entry is dropped when it reaches the top. When most entries are old, the
+heap is built anew.
 """
 
 import heapq
@@ -13,48 +15,52 @@ from random import Random
 from typing import Final
 
 MISSING_MAX: Final = 16_384
-"""Ids announced and not here: what a second of 10,000 records leaves open, with a hundred links to tell of them."""
+"""Missing ids in total. At 10,000 records a second and a hundred links, one second leaves this many open."""
 
 MISSING_LINK_MAX: Final = 4_096
-"""Of these, ids that one link was the first to announce: four full frames, and a quarter of the whole for a liar."""
+"""Missing ids that one link announced first: four full frames, so that a liar gets at most a quarter of the table."""
 
 ANNOUNCERS_MAX: Final = 16
-"""Links remembered for one id."""
+"""Links remembered for one missing id."""
 
 ASKS_MAX: Final = 2
-"""How often each announcer is asked for one id, on average, before it is given up."""
+"""How often the node asks each announcer for one id, on average, before it gives the id up."""
 
 SPREAD: Final = 0.5
-"""A wait is longer by up to this share, by chance. Where a link of the tree breaks, all below it miss the same record:
-one that asks a little earlier gets it for the others too."""
+"""Each wait is longer by a random share between 0 and this. When a link of the tree breaks, all nodes below it miss
+the same record. If one of them asks a little earlier, it passes the record on and the others need not ask."""
 
-_STALE_MIN: Final = 64
+_OLD_TIMERS_MIN: Final = 64
+"""With fewer timers than this the heap is never built anew."""
 
 
 class MissingRecord:
-    """One id: who announced it, and what was done about it. Times in seconds."""
+    """One missing id: who announced it, and what the node did about it. Times are in seconds."""
 
-    __slots__ = ("announced_at", "announcers", "asked", "asks", "due_at", "opener")
+    __slots__ = ("announced_at", "announcers", "asked", "asks", "due_at", "first_announcer")
 
-    def __init__(self, opener: int, hops: int, now: float, due_at: float) -> None:
-        self.opener = opener
-        self.announcers = {opener: hops}
+    def __init__(self, link: int, hops: int, now: float, due_at: float) -> None:
+        """`link` announced the id first, with these `hops`; at `due_at` the node asks for it."""
+        self.first_announcer = link
+        self.announcers = {link: hops}
+        """Links that announced the id, with the hops that each announced. The link asked last is at the end."""
         self.announced_at = now
         self.due_at = due_at
         self.asks = 0
         self.asked: int | None = None
-        """The link that was asked last, and may still answer."""
+        """The link that was asked last and may still answer."""
 
 
 class MissingTable:
-    """All that one node misses."""
+    """All missing ids of one node."""
 
-    __slots__ = ("_missing", "_opened", "_random", "_timers")
+    __slots__ = ("_first_announced", "_missing", "_random", "_timers")
 
     def __init__(self, random: Random) -> None:
         self._random = random
         self._missing: dict[str, MissingRecord] = {}
-        self._opened: dict[int, int] = {}
+        self._first_announced: dict[int, int] = {}
+        """For each link, the number of missing ids that it announced first."""
         self._timers: list[tuple[float, str]] = []
 
     def __len__(self) -> int:
@@ -65,12 +71,12 @@ class MissingTable:
 
     @property
     def timers(self) -> int:
-        """Timers kept: those of what has come, too, as long as they are not many more than the others."""
+        """Entries in the heap of timers, old ones included."""
         return len(self._timers)
 
     @property
     def next_at(self) -> float | None:
-        """When the next id is to be asked for."""
+        """When the node asks for the next id; None: no id is missing."""
         timers, missing = self._timers, self._missing
         while timers:
             due_at, record_id = timers[0]
@@ -81,35 +87,35 @@ class MissingTable:
         return None
 
     def open(self, record_id: str, link: int, hops: int, now: float, wait_s: float) -> bool:
-        """An id that is not here was announced for the first time. Returns whether there was room for it."""
-        opened = self._opened.get(link, 0)
-        if opened >= MISSING_LINK_MAX or len(self._missing) >= MISSING_MAX:
+        """Add an id that a link announced for the first time. Returns False if a limit leaves no room for it."""
+        first_announced = self._first_announced.get(link, 0)
+        if first_announced >= MISSING_LINK_MAX or len(self._missing) >= MISSING_MAX:
             return False
-        self._opened[link] = opened + 1
+        self._first_announced[link] = first_announced + 1
         due_at = now + wait_s * (1 + SPREAD * self._random.random())
         self._missing[record_id] = MissingRecord(link, hops, now, due_at)
         self._set_timer(record_id, due_at)
         return True
 
     def close(self, record_id: str) -> MissingRecord | None:
-        """It came, or nobody has it: what was known of it, None where it was not missed."""
+        """Remove an id, because its record arrived or no announcer has it. Returns its entry; None: it had none."""
         entry = self._missing.pop(record_id, None)
         if entry is not None:
-            opened = self._opened[entry.opener] - 1
-            if opened:
-                self._opened[entry.opener] = opened
+            first_announced = self._first_announced[entry.first_announcer] - 1
+            if first_announced:
+                self._first_announced[entry.first_announcer] = first_announced
             else:
-                del self._opened[entry.opener]
+                del self._first_announced[entry.first_announcer]
         return entry
 
     def due(self, now: float) -> Iterator[tuple[str, MissingRecord]]:
-        """Each id whose time has come; it is to be closed or given another time."""
+        """Each id whose time has come. The caller closes it or calls `ask`, before it takes the next."""
         while (due_at := self.next_at) is not None and due_at <= now:
             _, record_id = heapq.heappop(self._timers)
             yield record_id, self._missing[record_id]
 
     def ask(self, record_id: str, link: int, due_at: float) -> None:
-        """The link is asked for it now, and has until then; it goes to the end of the announcers."""
+        """Note that the node asks this link now, and that the link has until `due_at` to answer."""
         entry = self._missing[record_id]
         entry.announcers[link] = entry.announcers.pop(link)
         entry.asks += 1
@@ -118,7 +124,7 @@ class MissingTable:
         self._set_timer(record_id, due_at)
 
     def forget_link(self, link: int, now: float) -> None:
-        """What the link announced is to be had of others, and at once where it had been asked."""
+        """Remove the link from all announcers. An id that this link had been asked for is due at once."""
         for record_id, entry in self._missing.items():
             entry.announcers.pop(link, None)
             if entry.asked == link:
@@ -128,7 +134,7 @@ class MissingTable:
 
     def _set_timer(self, record_id: str, due_at: float) -> None:
         timers = self._timers
-        if len(timers) > _STALE_MIN + 2 * len(self._missing):
+        if len(timers) > _OLD_TIMERS_MIN + 2 * len(self._missing):
             timers[:] = [(entry.due_at, each) for each, entry in self._missing.items() if each != record_id]
             heapq.heapify(timers)
         heapq.heappush(timers, (due_at, record_id))

@@ -1,27 +1,34 @@
-"""Gossip: every record crosses almost every node once, and no node misses one. Plumtree (Leitao, Pereira, Rodrigues,
-"Epidemic Broadcast Trees", SRDS 2007), as one machine for a whole node, over all of its links.
+"""Plumtree: send each record once to almost every node, over a tree of links, and repair the tree where it breaks.
 
-A link starts *eager*: new records are pushed over it. A record that comes a second time shows that the link closes a
-circle, and one of the two ways is enough: the node answers `prune`, and the link is *lazy* for both sides. What stays
-eager is a tree. Over a lazy link goes only `have`, the ids. A node that hears of a record which does not come waits for
-as long as records have been late (`protocol.gossip.timing`), then asks for it (`want`); that makes the link eager
-again, and so the tree mends itself where it broke. Where a lazy link announces records long before they
-come over the tree, the two change places.
+The algorithm is Plumtree (Leitao, Pereira, Rodrigues, "Epidemic Broadcast Trees", SRDS 2007). The paper calls our push
+GOSSIP, `have` IHAVE, `want` GRAFT, and `prune` PRUNE. One `Plumtree` serves a whole node, over all of its links.
 
-*News* are records that a client has just written, and what is pushed. What comes by catch-up or by repair is known to
-most: it is announced to all and pushed to nobody.
+Every link starts *eager*: the node pushes each new record over it. If a record arrives a second time, the link closes
+a circle, and one of the two paths is enough. The node then answers `prune`, and both sides make that link *lazy*. The
+links that stay eager form a tree. Over a lazy link a node sends only `have`: the ids of new records. If an announced
+record does not arrive in time (`protocol.gossip.timing`), the node asks an announcer for the record with `want`. This
+makes the link eager again, and so the tree repairs itself. If a lazy link announces records long before the tree
+delivers them, it is a *shortcut*: it becomes eager in place of the link that delivered them (the paper, section 3.8).
 
-**Hops** is the number of links that a record has crossed when it arrives; a client's record leaves its first node with
-1, and `have` names the hops that a push would have had. 0 stands on frames that carry or announce no news.
+A *live* record was just written by a client, or a peer pushed it as a live record. A record from catch-up or repair is
+not live. Most nodes have it already, so a node announces it on all links and pushes it on no link.
 
-The machine deals in ids. Times are seconds of one steady clock; links are integers, never given twice. Every event
-gives the outputs that are to be carried out, in order. What differs from the paper: nothing is sent to a link that
-announced the record itself; a new link is told the newest ids at once (in simulation this carried a message through 80
-per cent of all nodes failing); the last eager link that news came over is never pruned; and links whose announcements
-prove empty are asked last, then not heard for a while.
+*Hops* counts the links that a live record has crossed when it arrives: 1 at the first node after the one where the
+client wrote it. `have` names the hops that a push would have had. 0 means: these records are not live.
+
+`Plumtree` handles ids, not records. Links are integers, and no integer is used for two links. Times are seconds of one
+steady clock. Every event returns the outputs that the caller carries out, in order.
+
+What differs from the paper:
+
+- A node sends nothing about a record to a link that announced the record.
+- A node tells a new link its newest ids at once. In simulation this brought a record to all living nodes after 80 per
+  cent of the nodes had failed.
+- A node never prunes the last eager link that live records came over.
+- A node doubts links that announce records and do not send them (`protocol.gossip.tree_link`).
 """
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from itertools import islice
 from random import Random
 from typing import Final
@@ -34,27 +41,27 @@ from protocol.gossip.tree_link import TreeLink, frames
 from protocol.limits import HOPS_MAX
 
 ANSWER_EACH_S: Final = 0.001
-"""A link that is asked for many records at once has this much longer for each: a guess."""
+"""Seconds that a link has in addition for each record, when it is asked for several records at once. A guess."""
 
 
 class PlumtreeLimits(msgspec.Struct, frozen=True):
-    """What a node may want to choose."""
+    """What a node may choose for itself."""
 
     recents_max: int = 65_536
-    """Newest ids remembered, with the link that each came over: six seconds of 10,000 records, about 20 MB."""
+    """Newest ids remembered, each with its first copy: six seconds at 10,000 records a second, about 20 MB."""
 
     greeting_ids_max: int = 64
-    """Newest ids that a new link is told."""
+    """Newest ids that the node tells a new link."""
 
     gather_s: float = 0.01
-    """How long ids wait for others before they are announced; 0: not at all."""
+    """How long an id waits for others before a `have` announces them together; 0: no wait."""
 
     shortcut_hops: int = 7
-    """How many hops a lazy link must save to take an eager one's place: 7 is the paper's choice for many senders."""
+    """How many hops a lazy link must save to become a shortcut. 7 is the paper's choice for many senders."""
 
 
 class SendRecords(msgspec.Struct, frozen=True, gc=False):
-    """Send these records. `hops` goes on the frame; 0: no news. An id that is not held is to be left out."""
+    """Send these records in a frame with these hops (0: they are not live). Leave out an id that the node lacks."""
 
     link: int
     ids: tuple[str, ...]
@@ -62,7 +69,7 @@ class SendRecords(msgspec.Struct, frozen=True, gc=False):
 
 
 class SendHave(msgspec.Struct, frozen=True, gc=False):
-    """Send `have`: at most 1,000 ids."""
+    """Send a `have` with these ids, at most `IDS_MAX`."""
 
     link: int
     ids: tuple[str, ...]
@@ -70,7 +77,7 @@ class SendHave(msgspec.Struct, frozen=True, gc=False):
 
 
 class SendWant(msgspec.Struct, frozen=True, gc=False):
-    """Send `want`: at most 1,000 ids; none where only future pushes are asked for."""
+    """Send a `want` with these ids, at most `IDS_MAX`. Without ids it only asks the peer to push from now on."""
 
     link: int
     ids: tuple[str, ...]
@@ -87,113 +94,129 @@ Output = SendRecords | SendHave | SendWant | SendPrune
 
 
 class FirstCopy(msgspec.Struct, frozen=True, gc=False):
-    """How a record first came to this node. One value stands for all records of a frame."""
+    """How a record first came to this node. All records of one frame share one value."""
 
     link: int | None
-    """The link that pushed it; None for a client's record, and for a record from catch-up or repair."""
+    """The link that pushed it. None: a client wrote it, or it is not live."""
 
     hops: int
-    """The hops that the record has when it goes on; 0: it is not live."""
+    """The hops with which this node passes it on. 0: it is not live."""
 
 
 class Plumtree:
-    """Which record goes where, over all the links of one node."""
+    """Decides which record this node sends, announces or asks for on which link."""
 
-    __slots__ = ("_limits", "_links", "_missing", "_neglected", "_recents", "_tell_at", "_timing")
+    __slots__ = ("_announce_at", "_limits", "_links", "_missing", "_neglected", "_recents", "_timing")
 
     def __init__(self, limits: PlumtreeLimits, random: Random) -> None:
-        """`random` spreads the times of asking; many machines may share one."""
+        """`random` spreads the times at which nodes ask. Several nodes of a simulation may share it."""
         self._limits = limits
         self._links: dict[int, TreeLink] = {}
         self._recents: dict[str, FirstCopy | None] = {}
-        """Newest last. None stands for a record that was refused."""
+        """The newest ids, the newest last. None in place of a first copy: the node refused the record."""
         self._timing = Timing()
         self._missing = MissingTable(random)
-        self._tell_at: float | None = None
+        self._announce_at: float | None = None
+        """When the ids that the links have gathered are announced; None: no link has any."""
         self._neglected: dict[int, None] = {}
+        """An ordered set; see `take_neglected`."""
 
     def __contains__(self, record_id: str) -> bool:
-        """Whether the id is remembered: it came, or was refused, not too long ago."""
+        """Whether the node remembers this id, because the record arrived or was refused not long ago."""
         return record_id in self._recents
 
     def is_eager(self, link: int) -> bool:
         return self._links[link].is_eager
 
     @property
-    def missing(self) -> int:
-        """Ids announced that have not come."""
+    def missing_count(self) -> int:
+        """How many announced records have not arrived."""
         return len(self._missing)
 
     def take_neglected(self) -> list[int]:
-        """The links, since the last call, of whose announcements some were not believed, or given up in vain.
+        """The links with announcements that the node ignored or gave up since the last call.
 
-        What such a link has is not asked for here any more, so the two should compare what they hold, now and then.
+        This node no longer asks for what such a peer announced, so the two should compare their sets once in a while.
         """
-        neglected = [name for name in self._neglected if name in self._links]
+        neglected = [link for link in self._neglected if link in self._links]
         self._neglected.clear()
         return neglected
 
     @property
     def next_at(self) -> float | None:
-        """When `on_time` is to be called at the latest; None: not before another event."""
-        want_at = self._missing.next_at
-        if self._tell_at is None or want_at is None:
-            return self._tell_at if want_at is None else want_at
-        return min(self._tell_at, want_at)
+        """When to call `on_time` at the latest; None: no timer is set."""
+        ask_at = self._missing.next_at
+        if self._announce_at is None or ask_at is None:
+            return self._announce_at if ask_at is None else ask_at
+        return min(self._announce_at, ask_at)
+
+    # Links come and go.
 
     def on_up(self, link: int, has_outflow: bool = True, has_inflow: bool = True) -> list[Output]:
-        """The link is open. Outflow: we send records over it; inflow: we are sent them."""
+        """The link is open. `has_outflow`: this node sends records over it; `has_inflow`: the peer does."""
         assert link not in self._links
         self._links[link] = TreeLink(has_outflow, has_inflow)
-        return list(self._greet(link)) if has_outflow else []
+        return list(self._greeting(link)) if has_outflow else []
 
     def on_down(self, link: int, now: float) -> list[Output]:
-        """The link is gone. What it had been asked for is asked of others at once."""
+        """The link has ended. The node asks other links at once for what it had asked this one."""
         if self._links.pop(link, None) is None:
             return []
         self._missing.forget_link(link, now)
         return self.on_time(now)
 
+    def on_round_trip(self, link: int, round_trip_s: float) -> None:
+        """A ping of this link was answered after this time."""
+        tree_link = self._links.get(link)
+        if tree_link is not None:
+            tree_link.round_trip_s = round_trip_s
+            self._timing.on_round_trip(round_trip_s)
+
+    # Records arrive.
+
     def on_records(
         self, ids: tuple[str, ...], hops: int, source: int | None, now: float, is_live: bool = True
     ) -> list[Output]:
-        """These were admitted, each for the first time. `source` is the link that they came over, None for a client.
+        """This node admitted these records, each for the first time.
 
-        `hops` is the frame's, 0 for a client's. `is_live` is False for what came by catch-up or repair.
+        `source` is the link that they came over, None for a client. `hops` is what their frame says, 0 for a client.
         """
-        holders, shortcut = self._arrive(ids, hops if is_live else 0, source, now)
-        outputs = self._welcome(source, shortcut, is_live, now)
-        onward = min(hops + 1, HOPS_MAX) if is_live else 0
-        for name, branch in self._links.items():
-            if name == source or not branch.has_outflow:
-                continue
-            rest = ids if name not in holders else tuple(each for each in ids if each not in holders[name])
-            if not (is_live and branch.is_eager):
-                outputs += self._tell(name, branch, rest, onward, now)
-            elif rest:
-                outputs.append(SendRecords(name, rest, onward))
-        self._remember(ids, FirstCopy(source if is_live else None, onward))
+        was_missing = self._close(ids)
+        shortcut = None
+        if is_live and hops:
+            for missing in was_missing.values():
+                self._timing.on_lag(now - missing.announced_at)
+            shortcut = self._find_shortcut(was_missing.values(), hops, source)
+        onward_hops = min(hops + 1, HOPS_MAX) if is_live else 0
+        outputs = self._join_tree(source, shortcut, is_live, now)
+        outputs += self._pass_on(ids, onward_hops, source, _ids_by_announcer(was_missing), now)
+        self._remember(ids, FirstCopy(source if is_live else None, onward_hops))
         return outputs
 
     def on_duplicates(self, ids: tuple[str, ...], hops: int, source: int | None, now: float) -> list[Output]:
-        """These came over this link and were here. What a catch-up or a client repeats (0 hops) is nothing.
+        """These records came over this link, and this node had them before. `hops` as in `on_records`.
 
-        A link is pruned only if the first copy came over another that is still eager: of two ways, one stays.
+        If their first copy came over another link that is still eager, the node prunes this link: one of the two stays.
+        A duplicate from catch-up or from a client (0 hops) says nothing about the tree.
         """
-        link = None if source is None or not hops else self._links.get(source)
-        if source is None or link is None or self._is_settling(link, now) or not self._closes_circle(ids, source):
+        tree_link = None if source is None or not hops else self._links.get(source)
+        if source is None or tree_link is None or self._was_just_pruned(tree_link, now):
             return []
-        return [self._prune(source, link, now)]
+        return [self._prune(source, tree_link, now)] if self._closes_circle(ids, source) else []
 
     def on_refused(self, ids: tuple[str, ...]) -> None:
-        """These came and are refused for good: they are asked for no more, as long as they are remembered."""
+        """This node refused these records for good. It does not ask for them again, as long as it remembers them."""
         for record_id in ids:
             self._missing.close(record_id)
         self._remember(ids, None)
 
+    # The peer's control frames.
+
     def on_have(self, link: int, ids: tuple[str, ...], hops: int, now: float, lacks: Callable[[str], bool]) -> None:
-        """The peer holds these. `lacks` says whether an id is not held here; it is asked only about ids that are
-        neither remembered nor missed already.
+        """The peer announces these records.
+
+        `lacks` says whether this node has no record with an id. It is called only for ids that are neither remembered
+        nor missing already, because it may be slow.
         """
         announcer = self._links.get(link)
         if announcer is None or not announcer.has_inflow:
@@ -212,7 +235,10 @@ class Plumtree:
                 self._neglected[link] = None
 
     def on_want(self, link: int, ids: tuple[str, ...], eager: bool) -> list[Output]:
-        """The peer asks for these, held here or not. What answers may cost is bounded by the link's window."""
+        """The peer asks for these records, which this node may or may not hold.
+
+        The link's window of unacknowledged records bounds what the answers cost.
+        """
         asker = self._links.get(link)
         if asker is None or not asker.has_outflow:
             return []
@@ -220,78 +246,88 @@ class Plumtree:
             asker.is_eager = True
         by_hops: dict[int, list[str]] = {}
         for record_id in dict.fromkeys(ids):
-            came = self._recents.get(record_id)
-            by_hops.setdefault(came.hops if came is not None and eager else 0, []).append(record_id)
+            first = self._recents.get(record_id)
+            by_hops.setdefault(first.hops if first is not None and eager else 0, []).append(record_id)
         return [SendRecords(link, tuple(group), hops) for hops, group in by_hops.items()]
 
     def on_prune(self, link: int) -> None:
-        """The peer has another way to what we push."""
-        pruned = self._links.get(link)
-        if pruned is not None:
-            pruned.is_eager = False
+        """The peer gets our pushes over another path too, and asks for announcements instead."""
+        tree_link = self._links.get(link)
+        if tree_link is not None:
+            tree_link.is_eager = False
 
-    def on_round_trip(self, link: int, round_trip_s: float) -> None:
-        """A ping of this link was answered."""
-        known = self._links.get(link)
-        if known is not None:
-            known.round_trip_s = round_trip_s
-            self._timing.on_round_trip(round_trip_s)
+    # Timers.
 
     def on_time(self, now: float) -> list[Output]:
-        """Do what is due by now; nothing where it is too early."""
+        """Do what is due by now. A call that comes too early does nothing."""
         outputs: list[Output] = []
-        if self._tell_at is not None and self._tell_at <= now:
-            self._tell_at = None
-            for name, branch in self._links.items():
-                outputs += _told(name, branch)
-        want_at = self._missing.next_at
-        if want_at is not None and want_at <= now:
+        if self._announce_at is not None and self._announce_at <= now:
+            self._announce_at = None
+            for link, tree_link in self._links.items():
+                outputs += [SendHave(link, ids, hops) for hops, ids in tree_link.take()]
+        ask_at = self._missing.next_at
+        if ask_at is not None and ask_at <= now:
             outputs += self._ask(now)
         return outputs
 
-    def _greet(self, link: int) -> Iterator[Output]:
-        """The newest ids, news and others apart. The most hops of all stands for all: it promises no shortcut."""
-        newest = [(each, came) for each, came in islice(reversed(self._recents.items()), self._limits.greeting_ids_max)]
-        news = [(each, came.hops) for each, came in newest if came is not None and came.hops]
-        others = tuple(each for each, came in newest if came is not None and not came.hops)
-        if news:
-            yield SendHave(link, tuple(each for each, _ in news), max(hops for _, hops in news))
+    # Passing records on.
+
+    def _greeting(self, link: int) -> Iterator[Output]:
+        """Announce the newest ids to a new link, live records and others in separate frames.
+
+        All live ids carry the highest hops among them, so that the frame promises no shortcut that does not exist.
+        """
+        newest = list(islice(reversed(self._recents.items()), self._limits.greeting_ids_max))
+        live = {each: first.hops for each, first in newest if first is not None and first.hops}
+        others = tuple(each for each, first in newest if first is not None and not first.hops)
+        if live:
+            yield SendHave(link, tuple(live), max(live.values()))
         if others:
             yield SendHave(link, others, 0)
 
-    def _arrive(
-        self, ids: tuple[str, ...], hops: int, source: int | None, now: float
-    ) -> tuple[dict[int, set[str]], int | None]:
-        """Miss these no longer. Gives who had announced which of them, and a link that would have been a shortcut."""
-        holders: dict[int, set[str]] = {}
-        shortcut: int | None = None
-        for record_id in ids:
-            missing = self._missing.close(record_id)
-            if missing is None:
+    def _pass_on(
+        self, ids: tuple[str, ...], hops: int, source: int | None, announced: dict[int, set[str]], now: float
+    ) -> Iterator[Output]:
+        """Push live records on eager links; announce them on lazy links, and others than live ones on all links.
+
+        `announced` holds the ids that a link announced itself: the node sends nothing about these to that link.
+        """
+        for link, tree_link in self._links.items():
+            if link == source or not tree_link.has_outflow:
                 continue
-            for name in missing.announcers:
-                holders.setdefault(name, set()).add(record_id)
-            if hops:
-                self._timing.on_lag(now - missing.announced_at)
-                shortcut = self._shortcut(missing, hops, source) if shortcut is None else shortcut
-        return holders, shortcut
+            unknown = ids if link not in announced else tuple(each for each in ids if each not in announced[link])
+            if not (hops and tree_link.is_eager):
+                yield from self._announce(link, tree_link, unknown, hops, now)
+            elif unknown:
+                yield SendRecords(link, unknown, hops)
 
-    def _shortcut(self, missing: MissingRecord, hops: int, source: int | None) -> int | None:
-        """A lazy link that announced a record with far fewer hops than it came with, and has kept its promises."""
-        for name, announced in missing.announcers.items():
-            branch = self._links[name]
-            is_short = 0 < announced <= hops - self._limits.shortcut_hops
-            if is_short and name != source and not branch.is_eager and not branch.doubts:
-                return name
-        return None
+    def _announce(self, link: int, tree_link: TreeLink, ids: tuple[str, ...], hops: int, now: float) -> list[SendHave]:
+        """Announce these ids within `gather_s`; a frame that is full goes at once."""
+        if not self._limits.gather_s:
+            return [SendHave(link, frame, hops) for frame in frames(ids)]
+        if self._announce_at is None and ids:
+            self._announce_at = now + self._limits.gather_s
+        return [SendHave(link, frame, hops) for frame in tree_link.gather(ids, hops)]
 
-    def _welcome(self, source: int | None, shortcut: int | None, is_live: bool, now: float) -> list[Output]:
-        """A link brought what was not here: it is to be believed. With news it joins the tree, or a shortcut does."""
+    def _remember(self, ids: tuple[str, ...], first: FirstCopy | None) -> None:
+        recents = self._recents
+        for record_id in ids:
+            recents[record_id] = first
+        if len(recents) > self._limits.recents_max:
+            # An eighth at once: to find its oldest key, a dict walks past all keys that were deleted before it.
+            oldest = islice(recents, len(recents) - self._limits.recents_max * 7 // 8)
+            for record_id in list(oldest):
+                del recents[record_id]
+
+    # The shape of the tree.
+
+    def _join_tree(self, source: int | None, shortcut: int | None, is_live: bool, now: float) -> list[Output]:
+        """Believe the link that delivered new records. If they are live, make that link or its shortcut eager."""
         sender = None if source is None else self._links.get(source)
         if source is None or sender is None:
             return []
         sender.doubts = 0
-        if not is_live or self._is_settling(sender, now):
+        if not is_live or self._was_just_pruned(sender, now):
             return []
         sender.is_eager = True
         if shortcut is None:
@@ -299,81 +335,93 @@ class Plumtree:
         self._links[shortcut].is_eager = True
         return [SendWant(shortcut, (), eager=True), self._prune(source, sender, now)]
 
+    def _find_shortcut(self, arrived: Iterable[MissingRecord], hops: int, source: int | None) -> int | None:
+        """A lazy link that announced one of these records with far fewer hops, and that has broken no promise."""
+        for missing in arrived:
+            for link, announced_hops in missing.announcers.items():
+                tree_link = self._links[link]
+                is_short = 0 < announced_hops <= hops - self._limits.shortcut_hops
+                if is_short and link != source and not tree_link.is_eager and not tree_link.doubts:
+                    return link
+        return None
+
     def _closes_circle(self, ids: tuple[str, ...], source: int) -> bool:
-        """Whether the first copy of any came, as news, over another link that is open and eager."""
+        """Whether the first copy of one of these came, live, over another link that is open and eager."""
         for record_id in ids:
-            came = self._recents.get(record_id)
-            if came is not None and came.link is not None and came.link != source:
-                first = self._links.get(came.link)
-                if first is not None and first.is_eager:
+            first = self._recents.get(record_id)
+            if first is not None and first.link is not None and first.link != source:
+                tree_link = self._links.get(first.link)
+                if tree_link is not None and tree_link.is_eager:
                     return True
         return False
 
-    def _is_settling(self, link: TreeLink, now: float) -> bool:
-        """Whether what comes over the link may have left before our `prune` arrived there."""
-        return link.pruned_at is not None and now - link.pruned_at < self._timing.answer_s(link.round_trip_s)
+    def _prune(self, link: int, tree_link: TreeLink, now: float) -> SendPrune:
+        tree_link.is_eager = False
+        tree_link.pruned_at = now
+        return SendPrune(link)
 
-    def _prune(self, name: int, link: TreeLink, now: float) -> SendPrune:
-        link.is_eager = False
-        link.pruned_at = now
-        return SendPrune(name)
+    def _was_just_pruned(self, tree_link: TreeLink, now: float) -> bool:
+        """Whether the peer may have sent what now arrives before it received our `prune`."""
+        pruned_at = tree_link.pruned_at
+        return pruned_at is not None and now - pruned_at < self._timing.answer_s(tree_link.round_trip_s)
 
-    def _tell(self, name: int, branch: TreeLink, ids: tuple[str, ...], hops: int, now: float) -> list[SendHave]:
-        """Announce these soon; at once where nothing is to gather, or a frame is full."""
-        if not self._limits.gather_s:
-            return [SendHave(name, frame, hops) for frame in frames(ids)]
-        if self._tell_at is None and ids:
-            self._tell_at = now + self._limits.gather_s
-        return [SendHave(name, frame, hops) for frame in branch.gather(ids, hops)]
+    # Missing records.
+
+    def _close(self, ids: tuple[str, ...]) -> dict[str, MissingRecord]:
+        """Stop to miss these ids. Returns the entries of those that were missing."""
+        was_missing = {}
+        for record_id in ids:
+            missing = self._missing.close(record_id)
+            if missing is not None:
+                was_missing[record_id] = missing
+        return was_missing
 
     def _ask(self, now: float) -> list[Output]:
-        """Ask for each id that is due, and give up what every announcer was asked for often enough."""
-        asked: dict[int, dict[bool, list[str]]] = {}
-        silent: dict[int, None] = {}
+        """Ask for each missing record that is due. Give it up if every announcer was asked for it often enough."""
+        asked: dict[int, dict[bool, list[str]]] = {}  # link -> whether the records are live -> ids
+        broke_promise: dict[int, None] = {}
         for record_id, missing in self._missing.due(now):
             if missing.asked is not None:
-                silent[missing.asked] = None
-            name = self._choose(missing, asked)
-            if name is None:
+                broke_promise[missing.asked] = None
+            link = self._choose_announcer(missing, asked)
+            if link is None:
                 self._neglected.update(dict.fromkeys(missing.announcers))
                 self._missing.close(record_id)
                 continue
-            group = asked.setdefault(name, {}).setdefault(missing.announcers[name] > 0, [])
+            group = asked.setdefault(link, {}).setdefault(missing.announcers[link] > 0, [])
             group.append(record_id)
-            answer_s = self._timing.answer_s(self._links[name].round_trip_s) + ANSWER_EACH_S * len(group)
-            self._missing.ask(record_id, name, now + answer_s * 2 ** (missing.asks // len(missing.announcers)))
-        for name in silent:
-            self._links[name].doubt(now)
-        return list(self._wanted(asked))
+            answer_s = self._timing.answer_s(self._links[link].round_trip_s) + ANSWER_EACH_S * len(group)
+            asked_each = missing.asks // len(missing.announcers)
+            self._missing.ask(record_id, link, now + answer_s * 2**asked_each)
+        for link in broke_promise:
+            self._links[link].doubt(now)
+        return list(self._wants(asked))
 
-    def _choose(self, missing: MissingRecord, asked: Container[int]) -> int | None:
-        """Another announcer than last time, one that kept its promises, best one that is asked anyway: so that not
-        every link becomes eager where many ids are missed at once.
+    def _choose_announcer(self, missing: MissingRecord, asked: Container[int]) -> int | None:
+        """The announcer to ask: not the one asked last, then the one with the fewest doubts, then one in `asked`.
+
+        The node asks the latter anyway in this turn. When many records are missing at once, this keeps the other links
+        lazy. None: all announcers were asked often enough.
         """
         announcers = missing.announcers
         if missing.asks >= ASKS_MAX * len(announcers):
             return None
-        return min(announcers, key=lambda name: (name == missing.asked, self._links[name].doubts, name not in asked))
+        return min(announcers, key=lambda link: (link == missing.asked, self._links[link].doubts, link not in asked))
 
-    def _wanted(self, asked: dict[int, dict[bool, list[str]]]) -> Iterator[Output]:
-        for name, groups in asked.items():
+    def _wants(self, asked: dict[int, dict[bool, list[str]]]) -> Iterator[Output]:
+        """A `want` for each group. One for live records makes its link eager, because the tree broke elsewhere."""
+        for link, groups in asked.items():
             for is_live, ids in groups.items():
                 if is_live:
-                    self._links[name].is_eager = True
+                    self._links[link].is_eager = True
                 for frame in frames(tuple(ids)):
-                    yield SendWant(name, frame, eager=is_live)
-
-    def _remember(self, ids: tuple[str, ...], came: FirstCopy | None) -> None:
-        recents = self._recents
-        for record_id in ids:
-            recents[record_id] = came
-        if len(recents) > self._limits.recents_max:
-            # Many at once: to find the oldest of a dict, Python walks past all that were deleted before it.
-            oldest = islice(recents, len(recents) - self._limits.recents_max * 7 // 8)
-            for record_id in list(oldest):
-                del recents[record_id]
+                    yield SendWant(link, frame, eager=is_live)
 
 
-def _told(name: int, branch: TreeLink) -> Iterator[SendHave]:
-    """Announce what has gathered for the link."""
-    return (SendHave(name, ids, hops) for hops, ids in branch.take())
+def _ids_by_announcer(was_missing: dict[str, MissingRecord]) -> dict[int, set[str]]:
+    """For each link, the ids among these that it announced."""
+    announced: dict[int, set[str]] = {}
+    for record_id, missing in was_missing.items():
+        for link in missing.announcers:
+            announced.setdefault(link, set()).add(record_id)
+    return announced

@@ -208,7 +208,7 @@ def test_over_a_link_without_inflow_nothing_is_asked_for() -> None:
 
     gossip.on_have(0, records(1), 1, 0, lacks)
 
-    assert gossip.missing == 0
+    assert gossip.missing_count == 0
 
 
 def test_a_new_link_is_told_the_newest_ids_at_once() -> None:
@@ -240,7 +240,7 @@ def test_what_comes_in_time_is_not_asked_for() -> None:
 
     gossip.on_records(records(1), 3, 0, 0.5)
 
-    assert (asks(gossip), gossip.missing) == ([], 0)
+    assert (asks(gossip), gossip.missing_count) == ([], 0)
 
 
 def test_what_is_held_or_refused_is_not_asked_for() -> None:
@@ -251,7 +251,7 @@ def test_what_is_held_or_refused_is_not_asked_for() -> None:
     gossip.on_have(0, records(1), 1, 0, lacks)
     gossip.on_have(0, records(1, 1), 1, 0, lambda record_id: False)
 
-    assert (asks(gossip), gossip.missing) == ([], 0)
+    assert (asks(gossip), gossip.missing_count) == ([], 0)
 
 
 def test_old_news_are_asked_for_without_a_change_of_the_tree() -> None:
@@ -272,7 +272,7 @@ def test_every_announcer_is_asked_in_turn_and_then_the_id_is_given_up() -> None:
     asked = asks(gossip)
 
     assert asked == [(link, records(1)) for link in (0, 1, 2)] * ASKS_MAX
-    assert gossip.missing == 0
+    assert gossip.missing_count == 0
 
 
 def test_the_only_announcer_is_given_twice_the_time_when_it_is_asked_again() -> None:
@@ -304,7 +304,7 @@ def test_an_id_whose_only_announcer_went_down_is_given_up() -> None:
     gossip.on_have(0, records(1), 1, 0, lacks)
     gossip.on_time(FIRST_WAIT_S)
 
-    assert (gossip.on_down(0, FIRST_WAIT_S), gossip.missing, gossip.next_at) == ([], 0, None)
+    assert (gossip.on_down(0, FIRST_WAIT_S), gossip.missing_count, gossip.next_at) == ([], 0, None)
 
 
 def test_ids_that_are_missed_together_are_asked_of_one_link_where_one_announced_all() -> None:
@@ -436,7 +436,9 @@ def test_what_one_node_holds_all_hold_that_it_reaches_through_resets_deaths_and_
 
     for one, other, _ in network.ends.values():
         assert network.held[one].keys() == network.held[other].keys()
-    assert all(gossip.missing == 0 for gossip, is_alive in zip(network.nodes, network.alive, strict=True) if is_alive)
+    assert all(
+        gossip.missing_count == 0 for gossip, is_alive in zip(network.nodes, network.alive, strict=True) if is_alive
+    )
 
 
 @given(st.integers(0, 2**32))
