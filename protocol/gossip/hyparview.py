@@ -169,7 +169,7 @@ class HyParView:
         self._asked: dict[Address, float] = {}
         """Addresses with an unanswered `Neighbour`, and the time until which each may answer."""
         self._not_again: dict[Address, None] = {}
-        """Addresses that declined or were unreachable. The node does not ask them before the next retry."""
+        """Addresses not to ask before the next retry: they declined, were unreachable, or accepted too late."""
         self._shuffled: tuple[Address, ...] = ()
         """The addresses sent in the last shuffle; empty once the reply has come."""
         self._visited: Address | None = None
@@ -278,6 +278,9 @@ class HyParView:
             return self._ask_if_few(now)
         if len(self._active) < self._limits.active_max or sender in self._active:
             return self._become_neighbours(sender)
+        # Three nodes with one free place each can ask each other in a circle. If they asked again at once, each would
+        # accept one node, send the other away and ask it again, for ever.
+        self._not_again[sender] = None
         return [Send(sender, Disconnect())]
 
     def _on_disconnect(self, sender: Address, now: float) -> list[Output]:

@@ -105,6 +105,15 @@ def test_neighbours_are_mutual_and_within_limits_through_joins_and_failures(node
         overlay.check()
 
 
+def test_nodes_that_ask_each_other_in_a_circle_come_to_rest() -> None:
+    """Three nodes accepted, disconnected and asked each other without end."""
+    overlay = Overlay(nodes=34, seed=1_809_319_396)
+
+    overlay.kill(overlay.random.sample(list(overlay.nodes), 11))
+
+    overlay.check()
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_all_hang_together_after_half_of_them_failed(seed: int) -> None:
     overlay = Overlay(100, seed)

@@ -1,4 +1,4 @@
-"""Every node gets every record, nearly always once; and nothing that a peer sends makes a node forget its limits."""
+"""Every node gets every record, and nearly always once."""
 
 from random import Random
 
@@ -6,37 +6,42 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.gossip.missing import ASKS_MAX
+from protocol.gossip.missing import ASKS_MAX, SPREAD
 from protocol.gossip.plumtree import ANSWER_EACH_S, Plumtree, PlumtreeLimits, SendHave, SendPrune, SendRecords, SendWant
 from protocol.gossip.timing import FIRST_S
 from protocol.limits import IDS_MAX
 from tests.protocol.gossip.gossip_network import Network
 
-FIRST_WAIT_S = 1.5
-"""More than a node waits that knows no round trip: a second and a half of it, by chance."""
+A, B, C = range(3)
+"""Links."""
+
+FIRST_WAIT_S = (1 + SPREAD) * FIRST_S
+"""The longest time that a node waits for an announced record while it knows no round trip."""
 
 
 def record(number: int) -> str:
     return f"{number:064x}"
 
 
-def records(count: int, begin: int = 0) -> tuple[str, ...]:
-    return tuple(record(number) for number in range(begin, begin + count))
+def ids(*numbers: int) -> tuple[str, ...]:
+    return tuple(map(record, numbers))
 
 
-def machine(links: int, **limits: float) -> Plumtree:
+def machine(*links: int, **limits: float) -> Plumtree:
+    """The machine of one node that has these links, all of them eager."""
     gossip = Plumtree(PlumtreeLimits(**limits), Random(1))  # type: ignore[arg-type]
-    for link in range(links):
+    for link in links:
         gossip.on_up(link)
     return gossip
 
 
 def lacks(record_id: str) -> bool:
+    """The node holds no record."""
     return True
 
 
 def asks(gossip: Plumtree) -> list[tuple[int, tuple[str, ...]]]:
-    """Run every timer until none is left: the links asked, and for what."""
+    """Run all timers. Returns the links that the node asked, with the ids of each `want`."""
     asked = []
     while (now := gossip.next_at) is not None:
         asked += [(output.link, output.ids) for output in gossip.on_time(now) if isinstance(output, SendWant)]
@@ -51,233 +56,243 @@ def make_lazy(gossip: Plumtree, *links: int) -> None:
 # The tree.
 
 
-def test_news_are_pushed_over_every_eager_link_with_one_hop_more() -> None:
-    gossip = machine(3)
+def test_live_records_are_pushed_over_every_eager_link_with_one_hop_more() -> None:
+    gossip = machine(A, B, C)
 
-    outputs = gossip.on_records(records(2), 4, 1, now=0)
+    outputs = gossip.on_records(ids(0, 1), hops=4, source=B, now=0)
 
-    assert outputs == [SendRecords(0, records(2), 5), SendRecords(2, records(2), 5)]
-
-
-def test_what_a_client_wrote_leaves_with_one_hop() -> None:
-    gossip = machine(1)
-
-    assert gossip.on_records(records(1), 0, None, now=0) == [SendRecords(0, records(1), 1)]
+    assert outputs == [SendRecords(A, ids(0, 1), hops=5), SendRecords(C, ids(0, 1), hops=5)]
 
 
-def test_news_are_announced_over_a_lazy_link_after_others_may_have_gathered() -> None:
-    gossip = machine(2, gather_s=0.01)
-    make_lazy(gossip, 1)
+def test_a_record_that_a_client_wrote_leaves_with_one_hop() -> None:
+    gossip = machine(A)
 
-    pushed = [*gossip.on_records(records(1), 1, 0, 5.0), *gossip.on_records(records(1, 1), 1, 0, 5.005)]
+    assert gossip.on_records(ids(0), hops=0, source=None, now=0) == [SendRecords(A, ids(0), hops=1)]
+
+
+def test_live_records_are_announced_together_over_a_lazy_link_after_the_gathering_time() -> None:
+    gossip = machine(A, B, gather_s=0.01)
+    make_lazy(gossip, B)
+
+    pushed = [
+        *gossip.on_records(ids(0), hops=1, source=A, now=5.0),
+        *gossip.on_records(ids(1), hops=1, source=A, now=5.005),
+    ]
     due_at = gossip.next_at
-    told = gossip.on_time(5.01)
+    announced = gossip.on_time(5.01)
 
-    assert (pushed, due_at, told, gossip.next_at) == ([], 5.01, [SendHave(1, records(2), 2)], None)
-
-
-def test_what_came_by_different_ways_is_announced_apart() -> None:
-    gossip = machine(3)
-    make_lazy(gossip, 2)
-
-    gossip.on_records(records(1), 1, 0, 0)
-    gossip.on_records(records(1, 1), 3, 1, 0)
-
-    assert gossip.on_time(1) == [SendHave(2, records(1), 2), SendHave(2, records(1, 1), 4)]
+    assert (pushed, due_at, announced, gossip.next_at) == ([], 5.01, [SendHave(B, ids(0, 1), hops=2)], None)
 
 
-def test_a_full_frame_of_announcements_waits_for_nothing() -> None:
-    gossip = machine(1)
-    make_lazy(gossip, 0)
+def test_records_with_different_hops_are_announced_in_separate_frames() -> None:
+    gossip = machine(A, B, C)
+    make_lazy(gossip, C)
 
-    at_once = gossip.on_records(records(IDS_MAX + 1), 0, None, 0)
+    gossip.on_records(ids(0), hops=1, source=A, now=0)
+    gossip.on_records(ids(1), hops=3, source=B, now=0)
+
+    assert gossip.on_time(1) == [SendHave(C, ids(0), hops=2), SendHave(C, ids(1), hops=4)]
+
+
+def test_a_full_frame_of_announcements_leaves_at_once() -> None:
+    gossip = machine(A)
+    make_lazy(gossip, A)
+
+    at_once = gossip.on_records(ids(*range(IDS_MAX + 1)), hops=0, source=None, now=0)
     later = gossip.on_time(1)
 
-    assert (at_once, later) == ([SendHave(0, records(IDS_MAX), 1)], [SendHave(0, records(1, IDS_MAX), 1)])
+    assert (at_once, later) == ([SendHave(A, ids(*range(IDS_MAX)), hops=1)], [SendHave(A, ids(IDS_MAX), hops=1)])
 
 
-def test_nothing_gathers_where_no_time_is_given_to_it() -> None:
-    gossip = machine(1, gather_s=0)
-    make_lazy(gossip, 0)
+def test_without_a_gathering_time_a_record_is_announced_at_once() -> None:
+    gossip = machine(A, gather_s=0)
+    make_lazy(gossip, A)
 
-    assert (gossip.on_records(records(1), 0, None, 0), gossip.next_at) == ([SendHave(0, records(1), 1)], None)
+    assert (gossip.on_records(ids(0), hops=0, source=None, now=0), gossip.next_at) == (
+        [SendHave(A, ids(0), hops=1)],
+        None,
+    )
 
 
-def test_old_news_are_announced_to_all_and_pushed_to_nobody() -> None:
-    gossip = machine(3, gather_s=0)
-    make_lazy(gossip, 1)
+def test_records_that_are_not_live_are_announced_on_all_links_and_pushed_on_no_link() -> None:
+    gossip = machine(A, B, C, gather_s=0)
+    make_lazy(gossip, B)
 
-    assert gossip.on_records(records(1), 3, 0, 0, is_live=False) == [
-        SendHave(1, records(1), 0),
-        SendHave(2, records(1), 0),
+    assert gossip.on_records(ids(0), hops=3, source=A, now=0, is_live=False) == [
+        SendHave(B, ids(0), hops=0),
+        SendHave(C, ids(0), hops=0),
     ]
 
 
-def test_a_record_that_comes_again_prunes_the_link() -> None:
-    gossip = machine(2)
-    gossip.on_records(records(1), 1, 0, 0)
+def test_a_record_that_arrives_again_prunes_the_link() -> None:
+    gossip = machine(A, B)
+    gossip.on_records(ids(0), hops=1, source=A, now=0)
 
-    outputs = gossip.on_duplicates(records(1), 1, 1, 0)
+    outputs = gossip.on_duplicates(ids(0), hops=1, source=B, now=0)
 
-    assert (outputs, gossip.is_eager(0), gossip.is_eager(1)) == ([SendPrune(1)], True, False)
+    assert (outputs, gossip.is_eager(A), gossip.is_eager(B)) == ([SendPrune(B)], True, False)
 
 
 HARMLESS_DUPLICATES = {
-    "the same link repeats it": lambda gossip: gossip.on_duplicates(records(1), 1, 0, 0),
-    "it came by catch-up": lambda gossip: gossip.on_duplicates(records(1), 0, 1, 0),
-    "a client wrote it twice": lambda gossip: gossip.on_duplicates(records(1), 0, None, 0),
-    "the link went down": lambda gossip: gossip.on_down(1, 0) + gossip.on_duplicates(records(1), 1, 1, 0),
+    "the same link repeats the record": lambda gossip: gossip.on_duplicates(ids(0), hops=1, source=A, now=0),
+    "the duplicate came by catch-up": lambda gossip: gossip.on_duplicates(ids(0), hops=0, source=B, now=0),
+    "a client wrote the record twice": lambda gossip: gossip.on_duplicates(ids(0), hops=0, source=None, now=0),
+    "the link went down": lambda gossip: (
+        gossip.on_down(B, now=0) + gossip.on_duplicates(ids(0), hops=1, source=B, now=0)
+    ),
     "the link of the first copy went down": lambda gossip: (
-        gossip.on_down(0, 0) + gossip.on_duplicates(records(1), 1, 1, 0)
+        gossip.on_down(A, now=0) + gossip.on_duplicates(ids(0), hops=1, source=B, now=0)
     ),
     "the link of the first copy is lazy": lambda gossip: (
-        gossip.on_prune(0) or gossip.on_duplicates(records(1), 1, 1, 0)
+        gossip.on_prune(A) or gossip.on_duplicates(ids(0), hops=1, source=B, now=0)
     ),
-    "it is remembered no more": lambda gossip: gossip.on_duplicates(records(1, 77), 1, 1, 0),
+    "the node no longer remembers the record": lambda gossip: gossip.on_duplicates(ids(77), hops=1, source=B, now=0),
 }
 
 
 @pytest.mark.parametrize("case", HARMLESS_DUPLICATES)
-def test_a_duplicate_that_shows_no_second_way_prunes_nothing(case: str) -> None:
-    gossip = machine(2)
-    gossip.on_records(records(1), 1, 0, 0)
+def test_a_duplicate_that_shows_no_second_path_prunes_nothing(case: str) -> None:
+    gossip = machine(A, B)
+    gossip.on_records(ids(0), hops=1, source=A, now=0)
 
     assert HARMLESS_DUPLICATES[case](gossip) == []
 
 
-@pytest.mark.parametrize(("source", "is_live"), [(None, True), (0, False)])
-def test_what_came_first_from_a_client_or_by_catch_up_prunes_nobody(source: int | None, is_live: bool) -> None:
-    gossip = machine(2)
-    gossip.on_records(records(1), 1, source, 0, is_live=is_live)
+@pytest.mark.parametrize(("source", "is_live"), [(None, True), (A, False)])
+def test_a_first_copy_from_a_client_or_from_catch_up_prunes_no_link(source: int | None, is_live: bool) -> None:
+    gossip = machine(A, B)
+    gossip.on_records(ids(0), hops=1, source=source, now=0, is_live=is_live)
 
-    assert gossip.on_duplicates(records(1), 1, 1, 0) == []
-
-
-def test_two_links_that_take_turns_in_being_first_are_not_both_pruned() -> None:
-    gossip = machine(2)
-
-    gossip.on_records(records(1), 1, 0, 0)
-    gossip.on_records(records(1, 1), 1, 1, 0)
-    outputs = gossip.on_duplicates(records(1), 1, 1, 0) + gossip.on_duplicates(records(1, 1), 1, 0, 0)
-
-    assert (outputs, gossip.is_eager(0)) == ([SendPrune(1)], True)
+    assert gossip.on_duplicates(ids(0), hops=1, source=B, now=0) == []
 
 
-def test_a_prune_is_repeated_only_once_the_first_must_have_arrived() -> None:
-    gossip = machine(2)
-    gossip.on_round_trip(1, 1.0)
-    gossip.on_records(records(2), 1, 0, 0)
+def test_of_two_links_that_each_deliver_a_record_first_only_one_is_pruned() -> None:
+    gossip = machine(A, B)
 
-    outputs = [gossip.on_duplicates(records(1), 1, 1, now) for now in (0, 1, 2.9, 3.1)]
+    gossip.on_records(ids(0), hops=1, source=A, now=0)
+    gossip.on_records(ids(1), hops=1, source=B, now=0)
+    outputs = gossip.on_duplicates(ids(0), hops=1, source=B, now=0) + gossip.on_duplicates(
+        ids(1), hops=1, source=A, now=0
+    )
 
-    assert outputs == [[SendPrune(1)], [], [], [SendPrune(1)]]
-
-
-def test_a_lazy_link_that_brings_news_first_is_eager_again() -> None:
-    gossip = machine(2)
-    make_lazy(gossip, 1)
-
-    gossip.on_records(records(1), 1, 1, 0)
-
-    assert gossip.is_eager(1)
+    assert (outputs, gossip.is_eager(A)) == ([SendPrune(B)], True)
 
 
-def test_what_left_before_our_prune_arrived_makes_no_link_eager_again() -> None:
-    gossip = machine(2)
-    gossip.on_records(records(1), 1, 0, 0)
-    gossip.on_duplicates(records(1), 1, 1, 0)
+def test_a_prune_is_repeated_only_after_the_first_must_have_arrived() -> None:
+    gossip = machine(A, B)
+    gossip.on_round_trip(B, 1.0)
+    gossip.on_records(ids(0, 1), hops=1, source=A, now=0)
 
-    gossip.on_records(records(1, 1), 1, 1, 0.1)
+    outputs = [gossip.on_duplicates(ids(0), hops=1, source=B, now=now) for now in (0, 1, 2.9, 3.1)]
 
-    assert not gossip.is_eager(1)
+    assert outputs == [[SendPrune(B)], [], [], [SendPrune(B)]]
 
 
-def test_over_a_link_without_outflow_nothing_leaves() -> None:
-    gossip = machine(0)
+def test_a_lazy_link_that_delivers_a_live_record_first_is_eager_again() -> None:
+    gossip = machine(A, B)
+    make_lazy(gossip, B)
 
-    outputs = gossip.on_up(0, has_outflow=False)
-    outputs += gossip.on_records(records(1), 0, None, 0)
-    outputs += gossip.on_want(0, records(1), eager=True)
+    gossip.on_records(ids(0), hops=1, source=B, now=0)
+
+    assert gossip.is_eager(B)
+
+
+def test_a_record_sent_before_our_prune_arrived_does_not_make_the_link_eager_again() -> None:
+    gossip = machine(A, B)
+    gossip.on_records(ids(0), hops=1, source=A, now=0)
+    gossip.on_duplicates(ids(0), hops=1, source=B, now=0)
+
+    gossip.on_records(ids(1), hops=1, source=B, now=0.1)
+
+    assert not gossip.is_eager(B)
+
+
+def test_a_link_without_outflow_sends_nothing() -> None:
+    gossip = machine()
+
+    outputs = gossip.on_up(A, has_outflow=False)
+    outputs += gossip.on_records(ids(0), hops=0, source=None, now=0)
+    outputs += gossip.on_want(A, ids(0), eager=True)
 
     assert (outputs, gossip.next_at) == ([], None)
 
 
-def test_over_a_link_without_inflow_nothing_is_asked_for() -> None:
-    gossip = machine(0)
-    gossip.on_up(0, has_inflow=False)
+def test_a_link_without_inflow_is_not_asked() -> None:
+    gossip = machine()
+    gossip.on_up(A, has_inflow=False)
 
-    gossip.on_have(0, records(1), 1, 0, lacks)
+    gossip.on_have(A, ids(0), hops=1, now=0, lacks=lacks)
 
     assert gossip.missing_count == 0
 
 
-def test_a_new_link_is_told_the_newest_ids_at_once() -> None:
-    gossip = machine(1, greeting_ids_max=4)
-    gossip.on_records(records(2), 2, 0, 0)
-    gossip.on_refused(records(1, 9))
-    gossip.on_records(records(1, 2), 7, 0, 0, is_live=False)
-    gossip.on_records(records(1, 3), 5, 0, 0)
+def test_the_newest_ids_are_announced_to_a_new_link_at_once() -> None:
+    gossip = machine(A, greeting_ids_max=4)
+    gossip.on_records(ids(0, 1), hops=2, source=A, now=0)
+    gossip.on_refused(ids(9))
+    gossip.on_records(ids(2), hops=7, source=A, now=0, is_live=False)
+    gossip.on_records(ids(3), hops=5, source=A, now=0)
 
-    assert gossip.on_up(1) == [SendHave(1, (record(3), record(1)), 6), SendHave(1, (record(2),), 0)]
+    assert gossip.on_up(B) == [SendHave(B, ids(3, 1), hops=6), SendHave(B, ids(2), hops=0)]
 
 
 # Asking.
 
 
-def test_what_was_announced_and_does_not_come_is_asked_for() -> None:
-    gossip = machine(2)
-    make_lazy(gossip, 0, 1)
+def test_an_announced_record_that_does_not_arrive_is_asked_for() -> None:
+    gossip = machine(A, B)
+    make_lazy(gossip, A, B)
 
-    gossip.on_have(1, records(2), 3, 0, lacks)
+    gossip.on_have(B, ids(0, 1), hops=3, now=0, lacks=lacks)
     outputs = gossip.on_time(FIRST_WAIT_S)
 
-    assert (outputs, gossip.is_eager(1), gossip.is_eager(0)) == ([SendWant(1, records(2), eager=True)], True, False)
+    assert (outputs, gossip.is_eager(B), gossip.is_eager(A)) == ([SendWant(B, ids(0, 1), eager=True)], True, False)
 
 
-def test_what_comes_in_time_is_not_asked_for() -> None:
-    gossip = machine(2)
-    gossip.on_have(1, records(1), 3, 0, lacks)
+def test_an_announced_record_that_arrives_in_time_is_not_asked_for() -> None:
+    gossip = machine(A, B)
+    gossip.on_have(B, ids(0), hops=3, now=0, lacks=lacks)
 
-    gossip.on_records(records(1), 3, 0, 0.5)
+    gossip.on_records(ids(0), hops=3, source=A, now=0.5)
 
     assert (asks(gossip), gossip.missing_count) == ([], 0)
 
 
-def test_what_is_held_or_refused_is_not_asked_for() -> None:
-    gossip = machine(2)
-    gossip.on_have(1, records(1), 1, 0, lacks)
+def test_a_record_that_is_held_or_was_refused_is_not_asked_for() -> None:
+    gossip = machine(A, B)
+    gossip.on_have(B, ids(0), hops=1, now=0, lacks=lacks)
 
-    gossip.on_refused(records(1))
-    gossip.on_have(0, records(1), 1, 0, lacks)
-    gossip.on_have(0, records(1, 1), 1, 0, lambda record_id: False)
+    gossip.on_refused(ids(0))
+    gossip.on_have(A, ids(0), hops=1, now=0, lacks=lacks)
+    gossip.on_have(A, ids(1), hops=1, now=0, lacks=lambda record_id: False)
 
     assert (asks(gossip), gossip.missing_count) == ([], 0)
 
 
-def test_old_news_are_asked_for_without_a_change_of_the_tree() -> None:
-    gossip = machine(1)
-    make_lazy(gossip, 0)
+def test_asking_for_a_record_that_is_not_live_leaves_the_link_lazy() -> None:
+    gossip = machine(A)
+    make_lazy(gossip, A)
 
-    gossip.on_have(0, records(1), 0, 0, lacks)
+    gossip.on_have(A, ids(0), hops=0, now=0, lacks=lacks)
     outputs = gossip.on_time(FIRST_WAIT_S)
 
-    assert (outputs, gossip.is_eager(0)) == ([SendWant(0, records(1), eager=False)], False)
+    assert (outputs, gossip.is_eager(A)) == ([SendWant(A, ids(0), eager=False)], False)
 
 
 def test_every_announcer_is_asked_in_turn_and_then_the_id_is_given_up() -> None:
-    gossip = machine(3)
-    for link in range(3):
-        gossip.on_have(link, records(1), 1, 0, lacks)
+    gossip = machine(A, B, C)
+    for link in (A, B, C):
+        gossip.on_have(link, ids(0), hops=1, now=0, lacks=lacks)
 
     asked = asks(gossip)
 
-    assert asked == [(link, records(1)) for link in (0, 1, 2)] * ASKS_MAX
+    assert asked == [(link, ids(0)) for link in (A, B, C)] * ASKS_MAX
     assert gossip.missing_count == 0
 
 
-def test_the_only_announcer_is_given_twice_the_time_when_it_is_asked_again() -> None:
-    gossip = machine(1)
-    gossip.on_have(0, records(2), 1, 0, lacks)
+def test_the_only_announcer_has_twice_the_time_when_it_is_asked_again() -> None:
+    gossip = machine(A)
+    gossip.on_have(A, ids(0, 1), hops=1, now=0, lacks=lacks)
     times = [FIRST_WAIT_S]
 
     gossip.on_time(FIRST_WAIT_S)
@@ -290,111 +305,113 @@ def test_the_only_announcer_is_given_twice_the_time_when_it_is_asked_again() -> 
     assert times[1:] == pytest.approx([FIRST_WAIT_S + wait_s for wait_s in asked_again + given_up])
 
 
-def test_a_link_that_goes_down_while_it_was_asked_costs_no_time() -> None:
-    gossip = machine(2)
-    gossip.on_have(0, records(1), 1, 0, lacks)
-    gossip.on_have(1, records(1), 1, 0, lacks)
+def test_when_the_link_that_was_asked_goes_down_another_is_asked_at_once() -> None:
+    gossip = machine(A, B)
+    gossip.on_have(A, ids(0), hops=1, now=0, lacks=lacks)
+    gossip.on_have(B, ids(0), hops=1, now=0, lacks=lacks)
     gossip.on_time(FIRST_WAIT_S)
 
-    assert gossip.on_down(0, FIRST_WAIT_S) == [SendWant(1, records(1), eager=True)]
+    assert gossip.on_down(A, now=FIRST_WAIT_S) == [SendWant(B, ids(0), eager=True)]
 
 
 def test_an_id_whose_only_announcer_went_down_is_given_up() -> None:
-    gossip = machine(1)
-    gossip.on_have(0, records(1), 1, 0, lacks)
+    gossip = machine(A)
+    gossip.on_have(A, ids(0), hops=1, now=0, lacks=lacks)
     gossip.on_time(FIRST_WAIT_S)
 
-    assert (gossip.on_down(0, FIRST_WAIT_S), gossip.missing_count, gossip.next_at) == ([], 0, None)
+    assert (gossip.on_down(A, now=FIRST_WAIT_S), gossip.missing_count, gossip.next_at) == ([], 0, None)
 
 
-def test_ids_that_are_missed_together_are_asked_of_one_link_where_one_announced_all() -> None:
-    gossip = machine(2)
-    gossip.on_have(0, records(1), 1, 0, lacks)
-    for link in (1, 0):
-        gossip.on_have(link, records(1, 1), 1, 0, lacks)
+def test_a_link_that_announced_all_missing_ids_is_asked_for_all() -> None:
+    gossip = machine(A, B)
+    gossip.on_have(A, ids(0), hops=1, now=0, lacks=lacks)
+    for link in (B, A):
+        gossip.on_have(link, ids(1), hops=1, now=0, lacks=lacks)
 
-    assert gossip.on_time(FIRST_WAIT_S) == [SendWant(0, (record(0), record(1)), eager=True)]
+    assert gossip.on_time(FIRST_WAIT_S) == [SendWant(A, ids(0, 1), eager=True)]
 
 
 def test_a_want_is_answered_and_makes_the_link_eager() -> None:
-    gossip = machine(2)
-    make_lazy(gossip, 1)
-    gossip.on_records(records(1), 4, 0, 0)
+    gossip = machine(A, B)
+    make_lazy(gossip, B)
+    gossip.on_records(ids(0), hops=4, source=A, now=0)
 
-    outputs = gossip.on_want(1, (record(0), record(99)), eager=True)
+    outputs = gossip.on_want(B, ids(0, 99), eager=True)
 
-    assert (outputs, gossip.is_eager(1)) == ([SendRecords(1, records(1), 5), SendRecords(1, (record(99),), 0)], True)
-
-
-def test_a_want_that_repeats_itself_is_answered_once() -> None:
-    assert machine(1).on_want(0, records(1) * 1_000, eager=True) == [SendRecords(0, records(1), 0)]
+    assert (outputs, gossip.is_eager(B)) == ([SendRecords(B, ids(0), hops=5), SendRecords(B, ids(99), hops=0)], True)
 
 
-def test_what_repair_asks_for_is_no_news() -> None:
-    gossip = machine(2)
-    make_lazy(gossip, 1)
-    gossip.on_records(records(1), 4, 0, 0)
-
-    outputs = gossip.on_want(1, records(1), eager=False)
-
-    assert (outputs, gossip.is_eager(1)) == ([SendRecords(1, records(1), 0)], False)
+def test_an_id_that_a_want_repeats_is_answered_once() -> None:
+    assert machine(A).on_want(A, ids(0) * 1_000, eager=True) == [SendRecords(A, ids(0), hops=0)]
 
 
-def test_nothing_is_sent_to_a_link_that_announced_it() -> None:
-    gossip = machine(3, gather_s=0)
-    make_lazy(gossip, 2)
-    gossip.on_have(1, records(1), 1, 0, lacks)
-    gossip.on_have(2, records(1), 1, 0, lacks)
+def test_an_answer_to_repair_is_not_live_and_leaves_the_link_lazy() -> None:
+    gossip = machine(A, B)
+    make_lazy(gossip, B)
+    gossip.on_records(ids(0), hops=4, source=A, now=0)
 
-    outputs = gossip.on_records(records(2), 1, 0, 0)
+    outputs = gossip.on_want(B, ids(0), eager=False)
 
-    assert outputs == [SendRecords(1, records(1, 1), 2), SendHave(2, records(1, 1), 2)]
-
-
-# The tree by hops.
+    assert (outputs, gossip.is_eager(B)) == ([SendRecords(B, ids(0), hops=0)], False)
 
 
-def test_a_lazy_link_that_saves_enough_hops_takes_the_place_of_the_eager_one() -> None:
-    gossip = machine(2, shortcut_hops=7)
-    make_lazy(gossip, 1)
-    gossip.on_have(1, records(1), 2, 0, lacks)
+def test_a_record_is_neither_sent_nor_announced_to_a_link_that_announced_it() -> None:
+    gossip = machine(A, B, C, gather_s=0)
+    make_lazy(gossip, C)
+    gossip.on_have(B, ids(0), hops=1, now=0, lacks=lacks)
+    gossip.on_have(C, ids(0), hops=1, now=0, lacks=lacks)
 
-    outputs = gossip.on_records(records(1), 9, 0, 0.1)
+    outputs = gossip.on_records(ids(0, 1), hops=1, source=A, now=0)
 
-    assert outputs == [SendWant(1, (), eager=True), SendPrune(0)]
-    assert (gossip.is_eager(0), gossip.is_eager(1)) == (False, True)
-
-
-@pytest.mark.parametrize(("announced", "came"), [(2, 8), (0, 9), (9, 2)])
-def test_a_lazy_link_that_saves_too_little_stays_lazy(announced: int, came: int) -> None:
-    gossip = machine(2, shortcut_hops=7)
-    make_lazy(gossip, 1)
-    gossip.on_have(1, records(1), announced, 0, lacks)
-
-    assert gossip.on_records(records(1), came, 0, 0.1) == []
+    assert outputs == [SendRecords(B, ids(1), hops=2), SendHave(C, ids(1), hops=2)]
 
 
-@pytest.mark.parametrize("source", [0, 1])
-def test_neither_an_eager_link_nor_the_one_that_brought_it_is_a_shortcut(source: int) -> None:
-    gossip = machine(2, shortcut_hops=7)
+# Shortcuts.
+
+
+def test_a_lazy_link_that_saves_enough_hops_takes_the_place_of_the_eager_link() -> None:
+    gossip = machine(A, B, shortcut_hops=7)
+    make_lazy(gossip, B)
+    gossip.on_have(B, ids(0), hops=2, now=0, lacks=lacks)
+
+    outputs = gossip.on_records(ids(0), hops=9, source=A, now=0.1)
+
+    assert outputs == [SendWant(B, (), eager=True), SendPrune(A)]
+    assert (gossip.is_eager(A), gossip.is_eager(B)) == (False, True)
+
+
+@pytest.mark.parametrize(("announced_hops", "hops"), [(2, 8), (0, 9), (9, 2)])
+def test_a_lazy_link_that_saves_too_few_hops_stays_lazy(announced_hops: int, hops: int) -> None:
+    gossip = machine(A, B, shortcut_hops=7)
+    make_lazy(gossip, B)
+    gossip.on_have(B, ids(0), hops=announced_hops, now=0, lacks=lacks)
+
+    assert gossip.on_records(ids(0), hops=hops, source=A, now=0.1) == []
+
+
+@pytest.mark.parametrize("source", [A, B])
+def test_neither_an_eager_link_nor_the_link_of_the_record_is_a_shortcut(source: int) -> None:
+    gossip = machine(A, B, shortcut_hops=7)
     make_lazy(gossip, source)
-    gossip.on_have(1, records(1), 1, 0, lacks)
+    gossip.on_have(B, ids(0), hops=1, now=0, lacks=lacks)
 
-    assert gossip.on_records(records(1), 9, source, 0.1) == ([SendRecords(0, records(1), 10)] if source == 1 else [])
+    assert gossip.on_records(ids(0), hops=9, source=source, now=0.1) == (
+        [SendRecords(A, ids(0), hops=10)] if source == B else []
+    )
 
 
-def test_a_link_that_broke_its_word_is_no_shortcut() -> None:
-    gossip = machine(2)
-    make_lazy(gossip, 1)
-    gossip.on_have(1, records(1), 1, 0, lacks)
+def test_a_link_that_broke_a_promise_is_no_shortcut() -> None:
+    gossip = machine(A, B)
+    make_lazy(gossip, B)
+    gossip.on_have(B, ids(0), hops=1, now=0, lacks=lacks)
     asks(gossip)
-    make_lazy(gossip, 1)
-    gossip.on_have(1, records(1, 1), 1, 100, lacks)
+    make_lazy(gossip, B)
+    gossip.on_have(B, ids(1), hops=1, now=100, lacks=lacks)
 
-    assert gossip.on_records(records(1, 1), 90, 0, 100.1) == []
+    assert gossip.on_records(ids(1), hops=90, source=A, now=100.1) == []
 
 
-# Laws, over whole networks.
+# Laws that hold in whole networks.
 
 
 def drawn_network(random: Random, delay_s_max: float) -> Network:
@@ -409,7 +426,7 @@ def drawn_network(random: Random, delay_s_max: float) -> Network:
 
 
 def disturb(network: Network, random: Random) -> None:
-    """A link is reset, a node dies, or two living nodes connect; or nothing of that."""
+    """By chance, reset a link, kill a node or connect two living nodes; or do nothing."""
     living = [node for node, is_alive in enumerate(network.alive) if is_alive]
     happening = random.randrange(5)
     if happening == 0 and network.ends:
@@ -423,7 +440,7 @@ def disturb(network: Network, random: Random) -> None:
 
 @given(st.integers(0, 2**32))
 @settings(deadline=None, max_examples=100)
-def test_what_one_node_holds_all_hold_that_it_reaches_through_resets_deaths_and_new_links(seed: int) -> None:
+def test_linked_nodes_hold_the_same_records_in_the_end_through_resets_deaths_and_new_links(seed: int) -> None:
     random = Random(seed)
     network = drawn_network(random, delay_s_max=0.1)
 
@@ -443,7 +460,7 @@ def test_what_one_node_holds_all_hold_that_it_reaches_through_resets_deaths_and_
 
 @given(st.integers(0, 2**32))
 @settings(deadline=None, max_examples=60)
-def test_once_the_tree_stands_each_node_is_sent_each_record_once(seed: int) -> None:
+def test_once_the_tree_has_formed_each_node_receives_each_record_once(seed: int) -> None:
     random = Random(seed)
     network = drawn_network(random, delay_s_max=0.002)
     nodes = len(network.nodes)
