@@ -1,7 +1,9 @@
-"""A sync run as values: what the caller of `POST /sync/*` asks for, and what the run reports.
+"""A sync run as values: what the caller of `POST /sync/*` asks for, what the run reports, and totals over runs.
 
 Runs over plain HTTP (`node.http_sync`) and runs over a link (`node.links`) take the same job and give the same report.
 """
+
+from collections import Counter
 
 import msgspec
 
@@ -47,3 +49,30 @@ class Report(msgspec.Struct):
             self.known += 1
         else:
             self.refused += 1
+
+
+class RunTotals:
+    """Totals over the plain HTTP runs with one peer in one direction.
+
+    `runs` counts runs by result (`ok` or `failed`), `records` counts records by outcome. `seconds` is the time that all
+    runs took. `succeeded_s` is the wall clock's time of the last run without an error, None before the first. `error`
+    says why the last run ended early, None if it did not.
+    """
+
+    def __init__(self) -> None:
+        self.runs: Counter[str] = Counter()
+        self.records: Counter[str] = Counter()
+        self.repaired = 0
+        self.seconds = 0.0
+        self.succeeded_s: float | None = None
+        self.error: str | None = None
+
+    def count(self, report: Report, now_s: float) -> None:
+        """Add one run that ended at `now_s`, in seconds since the Unix epoch."""
+        self.runs["ok" if report.error is None else "failed"] += 1
+        self.records.update(accepted=report.accepted, known=report.known, refused=report.refused)
+        self.repaired += report.repaired
+        self.seconds += report.seconds
+        self.error = report.error
+        if report.error is None:
+            self.succeeded_s = now_s

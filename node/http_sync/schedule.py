@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
-from node.http_sync.report import Job, Report
+from node.http_sync.report import Job, Report, RunTotals
 from node.http_sync.run import Acquaintance, sync_once
-from node.monitoring.metrics import Exchange
 from node.peers import hidden
 from node.store.contract import Peer
 from protocol.errors import Code, ProtocolError
@@ -47,7 +46,7 @@ class _Worker:
         self._node = node
         self.peer = peer
         self.acquaintance = Acquaintance()
-        self.exchanges = {direction: Exchange() for direction in Flow}
+        self.totals = {direction: RunTotals() for direction in Flow}
         self.repeating: asyncio.Task[None] | None = None
         self._failures = 0
         self._succeeded = asyncio.Event()
@@ -115,7 +114,7 @@ class _Worker:
     async def _run(self, job: Job) -> Report:
         async with self._lock:
             report = await sync_once(self._node, self.peer, job, self.acquaintance)
-        self.exchanges[job.direction].count(report, self._node.world.now_s())
+        self.totals[job.direction].count(report, self._node.world.now_s())
         name = hidden(self.peer.name)
         if report.error is None and self._failures:
             self._failures = 0
@@ -187,11 +186,11 @@ class Sync:
             for domain in sorted({*theirs, *ours})
         }
 
-    def exchanges(self) -> Iterator[tuple[str, Flow, Exchange]]:
-        """What was exchanged with each peer so far, in the directions that it is set for."""
+    def totals(self) -> Iterator[tuple[str, Flow, RunTotals]]:
+        """Totals over the runs so far, for each peer (by name) and each direction that the peer is set for."""
         for name, worker in self._workers.items():
             for direction in worker.directions:
-                yield name, direction, worker.exchanges[direction]
+                yield name, direction, worker.totals[direction]
 
     def _checked_domain(self, domain: str | None) -> str | None:
         kept = self._node.settings.domains

@@ -17,8 +17,8 @@ from typing import Final
 import msgspec
 
 from node.indexes import Indexes
+from node.intake.counts import CommitCounts
 from node.intake.ledger import Ledger
-from node.monitoring.metrics import Writes
 from node.store.contract import Batch, LabelKey, Store, StoredRecord
 from protocol.errors import Code, ProtocolError
 from protocol.records.change import Event
@@ -105,7 +105,7 @@ class Commits:
     def __init__(self, store: Store, indexes: Indexes, records_max: int, stalled_s: float = STALLED_S) -> None:
         """`records_max`: records in one commit. `stalled_s`: seconds after which a commit is stalled."""
         self.uncommitted: set[str] = set()
-        self.writes = Writes()
+        self.writes = CommitCounts()
         self.watchers: list[Callable[[Decided], None]] = []
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._store = store

@@ -17,10 +17,10 @@ import msgspec
 from node.indexes import Indexes
 from node.intake.arrivals import Origin, Outcome, Status, Submission
 from node.intake.commits import Commits, Decided, stalled
+from node.intake.counts import IntakeCounts
 from node.intake.labels import Labels
 from node.intake.ledger import Ledger, Terms, needs_history
 from node.intake.room import Room
-from node.monitoring.metrics import Intake
 from node.settings import Settings
 from node.store.contract import LabelKey, Past, Store, StoredRecord
 from node.world import World
@@ -65,7 +65,7 @@ class Ingest:
         self._verifier = world.open_verifier(settings.verify_threads)
         self._labels = Labels(store, settings.labels_cached_max)
         self.room = Room(settings, world)
-        self.intake = Intake()
+        self.intake = IntakeCounts()
         self.unverified = 0
         self.announcers: list[Callable[[Sequence[SignedRecord], Origin], None]] = []
         self._deciding = asyncio.Lock()

@@ -181,16 +181,16 @@ class _Figures:
         yield "dnarc_streams", (), len(self._node.streams)
 
     def _syncs(self) -> Iterator[_Figure]:
-        for name, direction, exchange in self._node.sync.exchanges():
+        for name, direction, totals in self._node.sync.totals():
             peer = (hidden(name), direction)
-            for result, number in exchange.runs.items():
+            for result, number in totals.runs.items():
                 yield "dnarc_sync_runs_total", (*peer, result), number
-            for outcome, number in exchange.records.items():
+            for outcome, number in totals.records.items():
                 yield "dnarc_sync_records_total", (*peer, outcome), number
-            yield "dnarc_sync_repaired_total", peer, exchange.repaired
-            yield "dnarc_sync_seconds_total", peer, exchange.seconds
-            if exchange.succeeded_s is not None:
-                yield "dnarc_sync_success_timestamp_seconds", peer, exchange.succeeded_s
+            yield "dnarc_sync_repaired_total", peer, totals.repaired
+            yield "dnarc_sync_seconds_total", peer, totals.seconds
+            if totals.succeeded_s is not None:
+                yield "dnarc_sync_success_timestamp_seconds", peer, totals.succeeded_s
         for name, lag_s in self._node.convergence.lags_s(asyncio.get_running_loop().time()).items():
             yield "dnarc_convergence_lag_seconds", (hidden(name),), lag_s
 

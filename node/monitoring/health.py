@@ -52,9 +52,9 @@ def warnings(node: "Node") -> list[str]:
     log_bytes = store_bytes(node.settings.data).get("dnarc.db-wal", 0)
     if log_bytes > LOG_BYTES_WARNED:
         found.append(f"the write-ahead log has {log_bytes} bytes: some program reads the database and does not end")
-    for name, direction, exchange in node.sync.exchanges():
-        if exchange.error is not None:
-            found.append(f"{direction} with {hidden(name)} fails: {exchange.error}")
+    for name, direction, totals in node.sync.totals():
+        if totals.error is not None:
+            found.append(f"{direction} with {hidden(name)} fails: {totals.error}")
     return found
 
 

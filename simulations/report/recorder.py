@@ -13,7 +13,7 @@ import msgspec
 
 from node.intake.arrivals import Origin
 from node.intake.commits import Decided
-from node.monitoring.metrics import Intake
+from node.intake.counts import IntakeCounts
 from node.node import Node
 from node.store.contract import LabelKey
 from protocol.records.admission import Trust
@@ -63,7 +63,7 @@ class Recorder:
         self._held = _States()
         self._shown = _States()
         self._heads: dict[str, dict[LabelKey, int]] = {}
-        self._intakes: list[Intake] = []
+        self._intakes: list[IntakeCounts] = []
         self._taken: dict[tuple[str, str], tuple[str, float]] = {}
         self._cluster: Cluster
 
