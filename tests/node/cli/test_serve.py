@@ -1,5 +1,6 @@
 """`dnarc serve` as a process: one line, a clean end, and one line more where it cannot run."""
 
+import contextlib
 import json
 import re
 import resource
@@ -8,12 +9,20 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from node.client.http import NodeClient
 from node.settings import FILES_BESIDES, describe
+from tests.history import claim, signed
 from tests.node.cli.conftest import TIMEOUT_S, Result, Served, run, run_apart
+
+SILENT_READERS = 5
+
+STOP_PROMISED_S = 5.0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -28,6 +37,28 @@ def test_it_prints_its_url_and_ends_well_at_a_signal(tmp_path: Path, number: sig
     assert (answers, rest, node.process.returncode) == ({}, "", 0)
     assert [json.loads(line)["event"] for line in log.splitlines()] == ["started", "stopped"]
     assert {path.name for path in node.data.iterdir()} >= {"dnarc.db", "node.key", "admin-token"}
+
+
+def test_a_node_stops_in_time_though_clients_do_not_read_long_answers(tmp_path: Path) -> None:
+    """What was answered with 201 is on disk, so nobody has to wait for such clients."""
+    node = Served(tmp_path)
+    with NodeClient(node.url) as client:
+        claims = [signed(claim(f"plot-{number}", at=int(time.time()), text="x" * 60_000)) for number in range(200)]
+        for part in (claims[:100], claims[100:]):
+            body = ",".join(f'"{each.signature}":{each.record.canonical.decode()}' for each in part)
+            client.ask("PUT", "/claims", body=f"{{{body}}}".encode()).check()
+    address = urlsplit(node.url)
+    with contextlib.ExitStack() as stack:
+        for _ in range(SILENT_READERS):
+            reader = stack.enter_context(socket.create_connection((address.hostname, address.port)))
+            reader.sendall(b"GET /claims HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert reader.recv(15) == b"HTTP/1.1 200 OK"
+        begun_s = time.monotonic()
+
+        node.process.send_signal(signal.SIGTERM)
+        node.process.communicate(timeout=TIMEOUT_S)
+
+        assert (node.process.returncode, time.monotonic() - begun_s < STOP_PROMISED_S) == (0, True)
 
 
 def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
