@@ -9,7 +9,7 @@ from typing import Self
 
 from node.store.contract import Store
 from protocol.records.record import Record
-from protocol.sets.index import TIMESTAMP_BYTES, Index
+from protocol.sets.index import EMPTY, TIMESTAMP_BYTES, Index
 
 
 class Indexes:
@@ -55,11 +55,8 @@ class Indexes:
 
     def summary(self, domain: str) -> dict[str, object]:
         """`{count, fingerprint, newest}` of a domain: 32 hex digits, and a timestamp or None where nothing is held."""
-        index = self._by_domain.get(domain) or _EMPTY
+        index = self._by_domain.get(domain) or EMPTY
         return {"count": len(index), "fingerprint": index.fingerprint().hex(), "newest": index.newest}
-
-
-_EMPTY = Index()
 
 
 def key_of(record: Record) -> bytes:

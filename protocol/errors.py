@@ -45,6 +45,13 @@ class Code(StrEnum):
 TRANSIENT = frozenset({Code.TOO_NEW, Code.RATE_LIMITED, Code.OVERLOADED, Code.STORAGE_FULL})
 """Refusals that time may lift: a sender keeps such a record and offers it again."""
 
+_CODES = frozenset(Code)
+
+
+def refusal_code(text: str | None) -> Code:
+    """The code of a peer's refusal. A code that this version does not know counts as `stale`, a refusal for good."""
+    return Code(text) if text in _CODES else Code.STALE
+
 
 class ProtocolError(Exception):
     """A client's or a peer's mistake.

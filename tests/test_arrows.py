@@ -54,7 +54,7 @@ PROTOCOL_ORDER = (
     "link.receiver",
     "link.reconciliation",
     "link.status",
-    "link.comparing",
+    "link.comparison",
     "link.passes",
     "link.repair",
     "link.session",

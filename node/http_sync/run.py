@@ -21,7 +21,7 @@ from node.peers import checked_url
 from node.store.contract import Cursor, Peer
 from protocol.errors import Code, ProtocolError
 from protocol.link.terms import Flow
-from protocol.sets.index import Index
+from protocol.sets.index import EMPTY
 from protocol.sets.walk import Pass
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ comparison's."""
 COMPARISON_SHARE: Final = 20
 """Runs at an interval compare ids again after this many times what the last comparison took: a twentieth of the time,
 at most."""
-
-_EMPTY = Index()
 
 
 class Acquaintance(msgspec.Struct):
@@ -130,7 +128,7 @@ class _Run:
 
     def _differs(self, answer: NodeAnswer, domain: str) -> bool:
         theirs = answer.domains.get(domain)
-        ours = self._node.indexes.get(domain) or _EMPTY
+        ours = self._node.indexes.get(domain) or EMPTY
         return theirs is None or theirs.fingerprint != ours.fingerprint().hex()
 
     def _is_in_step(self, answer: NodeAnswer) -> bool:
@@ -145,7 +143,7 @@ class _Run:
         theirs = answer.domains.get(domain)
         if self._job.direction is Flow.PULL and theirs is not None:
             return theirs.fingerprint
-        return (self._node.indexes.get(domain) or _EMPTY).fingerprint().hex()
+        return (self._node.indexes.get(domain) or EMPTY).fingerprint().hex()
 
     async def _or_note(self, work: Callable[[str, str], Awaitable[None]], domain: str, answer: NodeAnswer) -> None:
         """Do it; that one of the two does not take a domain is noted, and ends no more than the work on that domain."""

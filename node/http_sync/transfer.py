@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from node.http_sync.peer import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, IDS_PER_REQUEST_MAX, HttpPeer, PutAnswer
 from node.http_sync.report import Report
 from node.intake.arrivals import Origin, Status, Submission
-from protocol.errors import TRANSIENT, Code, ProtocolError
+from protocol.errors import TRANSIENT, Code, ProtocolError, refusal_code
 from protocol.records.admission import Trust
 from protocol.records.push import PUSH_HEADER, sign_push
 from protocol.records.record import SignedRecord
-from protocol.sets.index import Index, key_id
+from protocol.sets.index import EMPTY, key_id
 from protocol.sets.walk import FIRST, INVALID, after, before, lacking, walk
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ _STORE_READ_RECORDS = 128
 """Records read from the store at once: 8 MiB at most."""
 
 _LINE_OVERHEAD_BYTES = 128 + len('"":,')
-_EMPTY = Index()
-_CODES = frozenset(Code)
 
 
 class DomainRefusedError(ProtocolError):
@@ -63,7 +61,7 @@ class Pull:
         newest = None if skew is None else after(int(self._node.world.now_s()) + skew)
         async with aclosing(self._remote.keys(self._domain)) as pages:
             async for page in pages:
-                keys = lacking(page, self._node.indexes.get(self._domain) or _EMPTY)
+                keys = lacking(page, self._node.indexes.get(self._domain) or EMPTY)
                 for begin in range(0, len(keys), IDS_PER_REQUEST_MAX):
                     wanted = keys[begin : begin + IDS_PER_REQUEST_MAX]
                     await self._fetch([key_id(key).hex() for key in wanted if newest is None or key <= newest])
@@ -100,7 +98,7 @@ class Push:
         self._remote = remote
         self._domain = domain
         self._report = report
-        self._index = node.indexes.get(domain) or _EMPTY
+        self._index = node.indexes.get(domain) or EMPTY
 
     async def since(self, timestamp: int) -> AsyncGenerator[list[Result], None]:
         """Carry everything from this timestamp on, in seconds, oldest first; gives the results of each batch."""
@@ -170,10 +168,7 @@ class Push:
 
 
 def _refusal(answer: PutAnswer) -> Code | None:
-    """The code of a refusal; one that this version does not know counts as `stale`, a refusal for good."""
-    if answer.status != Status.REFUSED:
-        return None
-    return Code(answer.code) if answer.code in _CODES else Code.STALE
+    return refusal_code(answer.code) if answer.status == Status.REFUSED else None
 
 
 def _check_welcome(results: Sequence[Result]) -> None:

@@ -20,7 +20,7 @@ from protocol.link.messages import DETAIL_CHARACTERS_MAX, Auth, Error, Have, Hel
 from protocol.link.orders import Close, Opened, Order, Outbox, Taken
 from protocol.link.session import Session, Setting
 from protocol.link.status import LinkState, LinkStatus, Phase
-from protocol.link.terms import Flows, Identity, LinkLimits, Role, Shelf, Terms
+from protocol.link.terms import Flows, Holdings, Identity, LinkLimits, Role, Terms
 from protocol.records.record import SignedRecord
 
 __all__ = ["Link", "Phase"]
@@ -39,7 +39,7 @@ class Link:
         role: Role,
         identity: Identity,
         terms_of: Callable[[str | None], Terms],
-        shelf: Shelf,
+        holdings: Holdings,
         limits: LinkLimits,
         random: Random,
     ) -> None:
@@ -55,14 +55,14 @@ class Link:
         self._terms = Terms()
         self._theirs: Hello | None = None
         self._outbox = Outbox()
-        self._setting = Setting(role, shelf, limits, random, self._outbox)
+        self._setting = Setting(role, holdings, limits, random, self._outbox)
         self._deadlines = Deadlines(limits)
         self._session: Session | None = None
 
     @property
     def is_saturated(self) -> bool:
         """Whether so many takes are under way that no further frame should be read before one has ended."""
-        return self._session is not None and self._session.inflow.takes >= self._setting.limits.takes_max
+        return self._session is not None and self._session.receiver.takes >= self._setting.limits.takes_max
 
     @property
     def next_at(self) -> float | None:
@@ -104,7 +104,7 @@ class Link:
 
     def on_loaded(self, ticket: int, records: Sequence[SignedRecord], now: float) -> list[Order]:
         """A `Load` has ended."""
-        return self._do(now, lambda: self._open.outflow.on_loaded(ticket, records))
+        return self._do(now, lambda: self._open.sender.on_loaded(ticket, records))
 
     def push(self, records: Sequence[SignedRecord], hops: int, now: float) -> list[Order]:
         """These records are news (committed or about to be), and this open link is eager for them.
@@ -112,13 +112,13 @@ class Link:
         They leave at once while there is room in the window, else their ids wait. `hops` goes on the frame: how many
         links they will have crossed. What came from this peer, or went there, is left out.
         """
-        return self._do(now, lambda: self._open.outflow.push(records, hops))
+        return self._do(now, lambda: self._open.sender.push(records, hops))
 
     def give(self, ids: Sequence[str], hops: int, now: float) -> list[Order]:
         """The peer asked for these by `want`: they are loaded and sent as the window allows; those not held are left
         out. A peer that asks for more than `wanted_max` at once is cut off.
         """
-        return self._do(now, lambda: self._open.outflow.give(ids, hops))
+        return self._do(now, lambda: self._open.sender.give(ids, hops))
 
     def tell(self, message: Have | Want | Prune, now: float) -> list[Order]:
         """Say this to the peer for gossip. A `have` is dropped while the link is behind: a pass will bring it."""
@@ -144,13 +144,13 @@ class Link:
             state=self.state,
             peer_key=self.peer_key,
             agent=self._theirs.agent if self._theirs else None,
-            in_flight_frames=session.outflow.in_flight.frames if session else 0,
-            in_flight_records=session.outflow.in_flight.records if session else 0,
-            queued=session.outflow.queued if session else 0,
-            sent=session.outflow.sent if session else 0,
-            received=session.inflow.received if session else 0,
-            refused_by_us=session.inflow.refused if session else 0,
-            refused_by_them=session.outflow.refused if session else 0,
+            in_flight_frames=session.sender.in_flight.frames if session else 0,
+            in_flight_records=session.sender.in_flight.records if session else 0,
+            queued=session.sender.queued if session else 0,
+            sent=session.sender.sent if session else 0,
+            received=session.receiver.received if session else 0,
+            refused_by_us=session.receiver.refused if session else 0,
+            refused_by_them=session.sender.refused if session else 0,
             rounds=session.tally.rounds if session else 0,
             reconcile_bytes=session.tally.payload_bytes if session else 0,
             domains=session.domains() if session else {},
@@ -216,7 +216,7 @@ class Link:
             self._session.on_time(now)
 
     def _tell(self, message: Have | Want | Prune) -> None:
-        if not (isinstance(message, Have) and self._open.outflow.is_behind):
+        if not (isinstance(message, Have) and self._open.sender.is_behind):
             self._outbox.send(message)
 
     def _close(self, code: Code, detail: str) -> None:

@@ -5,8 +5,6 @@ answer says which call brings it. Orders that are carried out late are no fault,
 answers, with bounded work under way.
 """
 
-from collections.abc import Iterable
-
 import msgspec
 
 from protocol.errors import Code
@@ -119,6 +117,3 @@ class Outbox:
     def drain(self) -> list[Order]:
         orders, self._orders = self._orders, []
         return orders
-
-    def extend(self, orders: Iterable[Order]) -> None:
-        self._orders.extend(orders)

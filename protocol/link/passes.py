@@ -14,8 +14,8 @@ bring mostly what is there already; a reconciliation finds the rest for less.
 
 import msgspec
 
-from protocol.link.comparing import Comparing
-from protocol.link.reconciliation import Halves, Reconciling
+from protocol.link.comparison import Comparison
+from protocol.link.reconciliation import Halves, Reconciliation
 
 
 class _Due(msgspec.Struct):
@@ -29,17 +29,17 @@ class _Due(msgspec.Struct):
     is_told: bool = False
 
 
-class CatchingUp:
+class Passes:
     """The passes of one link, and what follows them."""
 
     def __init__(
-        self, halves: Halves, comparing: Comparing, reconciling: Reconciling | None, short_pass_records: int
+        self, halves: Halves, comparison: Comparison, reconciliation: Reconciliation | None, short_pass_records: int
     ) -> None:
-        """`reconciling`: None on the acceptor's side."""
+        """`reconciliation`: None on the acceptor's side."""
         self._short_pass_records = short_pass_records
         self._halves = halves
-        self._comparing = comparing
-        self._reconciling = reconciling
+        self._comparison = comparison
+        self._reconciliation = reconciliation
         self._due: dict[str, _Due] = {}
         self.is_agreed = True
         """Whether both know that they hold the same, but for domains whose passes are due."""
@@ -54,8 +54,8 @@ class CatchingUp:
         """The two differ in this domain: begin our passes, and wait for the peer's."""
         flows = self._halves.flows
         due = _Due(
-            inbound=self._halves.takes(domain) and self._comparing.theirs(domain).count > 0,
-            outbound=self._halves.gives(domain) and self._comparing.ours(domain).count > 0,
+            inbound=self._halves.takes(domain) and self._comparison.theirs(domain).count > 0,
+            outbound=self._halves.gives(domain) and self._comparison.ours(domain).count > 0,
         )
         self._due[domain] = due
         if due.inbound and flows.we_pull:
@@ -89,42 +89,42 @@ class CatchingUp:
 
     def _has_news(self, domain: str) -> bool:
         """Whether anything is newer than what went out before."""
-        newest, cursor = self._comparing.ours(domain).newest, self._halves.out_cursors.get(domain)
+        newest, cursor = self._comparison.ours(domain).newest, self._halves.out_cursors.get(domain)
         return newest is None or cursor is None or newest > cursor
 
     def _pull(self, domain: str) -> None:
-        ours, theirs = self._comparing.ours(domain), self._comparing.theirs(domain)
+        ours, theirs = self._comparison.ours(domain), self._comparison.theirs(domain)
         cursor = self._halves.in_cursors.get(domain)
         if cursor is None and self._is_skipped(sender=theirs.count, receiver=ours.count):
             # Asks for next to nothing, so that the peer knows that this pass is over.
-            self._halves.inflow.ask(domain, (theirs.newest or 0) + 1)
+            self._halves.receiver.ask(domain, (theirs.newest or 0) + 1)
             return
         self._halves.in_cursors.begin(domain, cursor or 0)
-        self._halves.inflow.ask(domain, cursor or 0)
+        self._halves.receiver.ask(domain, cursor or 0)
 
     def _push(self, domain: str) -> None:
-        ours, theirs = self._comparing.ours(domain), self._comparing.theirs(domain)
+        ours, theirs = self._comparison.ours(domain), self._comparison.theirs(domain)
         cursor = self._halves.out_cursors.get(domain)
         if cursor is None and self._is_skipped(sender=ours.count, receiver=theirs.count):
-            self._halves.outflow.skip_pass(domain)
+            self._halves.sender.skip_pass(domain)
             return
         self._halves.out_cursors.begin(domain, cursor or 0)
-        self._halves.outflow.begin_pass(domain, cursor or 0, is_answer=False)
+        self._halves.sender.begin_pass(domain, cursor or 0, is_answer=False)
 
     def _advance(self, domain: str, due: _Due) -> None:
         if due.inbound or due.outbound:
             return
         del self._due[domain]
-        is_same = self._comparing.is_same(domain)
+        is_same = self._comparison.is_same(domain)
         self.is_agreed = self.is_agreed and is_same and due.is_told
         if is_same:
             self.settle(domain)
-        elif self._reconciling is not None:
-            self._reconciling.begin(domain, is_repair=False)
+        elif self._reconciliation is not None:
+            self._reconciliation.begin(domain, is_repair=False)
 
     def settle(self, domain: str) -> None:
         """Both hold the same: the cursors may move to the newest record, whichever way it came."""
-        newest = self._comparing.ours(domain).newest
+        newest = self._comparison.ours(domain).newest
         if newest is not None:
             self._halves.in_cursors.settle(domain, newest)
             self._halves.out_cursors.settle(domain, newest)

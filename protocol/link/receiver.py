@@ -16,7 +16,7 @@ from protocol.limits import IDS_MAX
 from protocol.link.cursors import Cursors
 from protocol.link.messages import Ack, CaughtUp, Records, Since, Want
 from protocol.link.orders import Outbox, Take, Taken
-from protocol.link.recent_ids import Remembered
+from protocol.link.recent_ids import RecentIds
 from protocol.link.terms import LinkLimits
 from protocol.sets.walk import INVALID
 
@@ -33,10 +33,10 @@ class _Taking(msgspec.Struct):
     results: Sequence[Taken] = ()
 
 
-class Inflow:
+class Receiver:
     """The receiving half of one link."""
 
-    def __init__(self, limits: LinkLimits, cursors: Cursors, familiar: Remembered, outbox: Outbox) -> None:
+    def __init__(self, limits: LinkLimits, cursors: Cursors, familiar: RecentIds, outbox: Outbox) -> None:
         """`familiar`: ids that the peer has sent."""
         self._limits = limits
         self._cursors = cursors
@@ -48,7 +48,7 @@ class Inflow:
         self._asked: set[str] = set()
         self._ends: dict[str, int] = {}
         self._stopped: set[str] = set()
-        self._put_off = Remembered(limits.remembered_max)
+        self._put_off = RecentIds(limits.recent_ids_max)
         self._to_want: deque[str] = deque()
         self._wanted: set[str] = set()
         self._minute_began = 0.0

@@ -5,7 +5,7 @@ needed to keep it, so that an id costs two look-ups and no more.
 """
 
 
-class Remembered:
+class RecentIds:
     """At least `size_max // 2` of the newest ids, at most `size_max`."""
 
     def __init__(self, size_max: int) -> None:

@@ -20,10 +20,10 @@ from protocol.limits import IDS_MAX
 from protocol.link.cursors import Cursors
 from protocol.link.messages import Reconcile
 from protocol.link.orders import Found, Outbox
-from protocol.link.receiver import Inflow
-from protocol.link.sender import Outflow
-from protocol.link.terms import Flows, LinkLimits, Shelf
-from protocol.sets.index import Index
+from protocol.link.receiver import Receiver
+from protocol.link.sender import Sender
+from protocol.link.terms import Flows, Holdings, LinkLimits
+from protocol.sets.index import EMPTY
 from protocol.sets.negentropy import Initiator, Responder
 
 AT_ONCE_MAX: Final = 4
@@ -41,22 +41,22 @@ class Halves(msgspec.Struct, frozen=True):
 
     flows: Flows
     kept: frozenset[str] | None
-    outflow: Outflow
-    inflow: Inflow
+    sender: Sender
+    receiver: Receiver
     out_cursors: Cursors
     in_cursors: Cursors
 
     def gives(self, domain: str) -> bool:
         """Whether records of this domain are to go out."""
-        return self.flows.is_outbound and not self.outflow.is_stopped(domain)
+        return self.flows.is_outbound and not self.sender.is_stopped(domain)
 
     def takes(self, domain: str) -> bool:
         """Whether records of this domain are to come in."""
         is_kept = self.kept is None or domain in self.kept
-        return self.flows.is_inbound and is_kept and not self.inflow.is_stopped(domain)
+        return self.flows.is_inbound and is_kept and not self.receiver.is_stopped(domain)
 
 
-class Difference(msgspec.Struct):
+class MissingIds(msgspec.Struct):
     """Hex ids that we have and the peer lacks, and the other way round, as sets that keep their order."""
 
     have: dict[str, None] = msgspec.field(default_factory=dict)
@@ -74,8 +74,8 @@ class _Run(msgspec.Struct):
     initiator: Initiator
     asked: bytes
     newest: int | None
-    found: Difference | None
-    confirming: Difference | None = None
+    found: MissingIds | None
+    confirming: MissingIds | None = None
     held: bytes | None = None
     have: bool = False
     need: bool = False
@@ -92,7 +92,7 @@ class Tally(msgspec.Struct):
         self.payload_bytes += len(question) + len(answer)
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Reconciled(msgspec.Struct, frozen=True):
     """Whether a reconciliation found anything in the ways that are wanted. `newest`: our highest timestamp when it
     began.
     """
@@ -103,7 +103,7 @@ class Outcome(msgspec.Struct, frozen=True):
     newest: int | None
 
 
-def respond(message: Reconcile, shelf: Shelf, limits: LinkLimits) -> Reconcile | None:
+def respond(message: Reconcile, holdings: Holdings, limits: LinkLimits) -> Reconcile | None:
     """The part of whoever is asked; None: the peer is done.
 
     Raises:
@@ -111,29 +111,29 @@ def respond(message: Reconcile, shelf: Shelf, limits: LinkLimits) -> Reconcile |
     """
     if not message.message:
         return None
-    responder = Responder(shelf.get(message.domain) or Index(), limits.reconcile_bytes_max)
+    responder = Responder(holdings.get(message.domain) or EMPTY, limits.reconcile_bytes_max)
     return Reconcile(message.domain, responder.answer(message.message))
 
 
-class Reconciling:
+class Reconciliation:
     """The dialler's part. `tally` counts what is said."""
 
-    def __init__(self, shelf: Shelf, limits: LinkLimits, halves: Halves, outbox: Outbox, tally: Tally) -> None:
-        self._shelf = shelf
+    def __init__(self, holdings: Holdings, limits: LinkLimits, halves: Halves, outbox: Outbox, tally: Tally) -> None:
+        self._holdings = holdings
         self._limits = limits
         self._halves = halves
-        self._outflow = halves.outflow
-        self._inflow = halves.inflow
+        self._sender = halves.sender
+        self._receiver = halves.receiver
         self._outbox = outbox
         self._tally = tally
         self._queue: deque[tuple[str, bool]] = deque()
         self._runs: dict[str, _Run] = {}
-        self._suspects: dict[str, Difference] = {}
+        self._suspects: dict[str, MissingIds] = {}
         self._to_give: deque[str] = deque()
         self._unread: deque[Iterator[str]] = deque()  # what follows those, of any length
         self.found = 0
         """Records that repairs found missing."""
-        self.finished: list[Outcome] = []
+        self.finished: list[Reconciled] = []
         """For the link to read and clear."""
 
     @property
@@ -144,7 +144,7 @@ class Reconciling:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is to be compared, sent or fetched."""
-        return not (self._queue or self._runs or self._to_give or self._unread or self._inflow.wanted)
+        return not (self._queue or self._runs or self._to_give or self._unread or self._receiver.wanted)
 
     @property
     def suspected(self) -> list[str]:
@@ -189,11 +189,11 @@ class Reconciling:
     def go_on(self) -> None:
         """Do what the backlog allows by now."""
         self._read_on()
-        while self._to_give and self._outflow.owed < IDS_MAX:
+        while self._to_give and self._sender.owed < IDS_MAX:
             count = min(IDS_MAX, len(self._to_give))
-            self._outflow.give([self._to_give.popleft() for _ in range(count)], hops=0)
+            self._sender.give([self._to_give.popleft() for _ in range(count)], hops=0)
             self._read_on()
-        if self._unread or len(self._to_give) + self._inflow.wanted > _BACKLOG_MAX:
+        if self._unread or len(self._to_give) + self._receiver.wanted > _BACKLOG_MAX:
             return
         for domain, run in self._runs.items():
             if run.held is not None:
@@ -203,11 +203,11 @@ class Reconciling:
             self._start(*self._queue.popleft())
 
     def _start(self, domain: str, is_repair: bool) -> None:
-        index = self._shelf.get(domain) or Index()
+        index = self._holdings.get(domain) or EMPTY
         initiator = Initiator(index, self._limits.reconcile_bytes_max, self._limits.rounds_max)
         confirming = self._suspects.pop(domain, None)
         first = initiator.initiate()
-        self._runs[domain] = _Run(initiator, first, index.newest, Difference() if is_repair else None, confirming)
+        self._runs[domain] = _Run(initiator, first, index.newest, MissingIds() if is_repair else None, confirming)
         self._outbox.send(Reconcile(domain, first))
 
     def _read_on(self) -> None:
@@ -219,7 +219,7 @@ class Reconciling:
                 self._unread.popleft()
 
     def _find(self, run: _Run, domain: str, have: Iterator[str], need: Sequence[str]) -> None:
-        lacked = (each for each in have if not self._outflow.is_unwelcome(each))
+        lacked = (each for each in have if not self._sender.is_unwelcome(each))
         first = list(islice(lacked, 1)) if self._halves.gives(domain) else []
         have = chain(first, lacked) if first else iter(())
         need = need if self._halves.takes(domain) else ()
@@ -227,8 +227,8 @@ class Reconciling:
         run.need |= bool(need)
         if run.found is None:
             self._act(
-                (each for each in have if not self._outflow.is_put_off(each)),
-                (each for each in need if not self._inflow.is_put_off(each)),
+                (each for each in have if not self._sender.is_put_off(each)),
+                (each for each in need if not self._receiver.is_put_off(each)),
             )
             return
         run.found.have |= dict.fromkeys(islice(have, _SUSPECTS_MAX + 1))
@@ -238,11 +238,11 @@ class Reconciling:
             self._act(chain(run.found.have, have), run.found.need)
             run.found = None
 
-    def _without_put_off(self, found: Difference) -> Difference:
+    def _without_put_off(self, found: MissingIds) -> MissingIds:
         """What the pass before has just seen refused for now is left to a later repair."""
-        return Difference(
-            {each: None for each in found.have if not self._outflow.is_put_off(each)},
-            {each: None for each in found.need if not self._inflow.is_put_off(each)},
+        return MissingIds(
+            {each: None for each in found.have if not self._sender.is_put_off(each)},
+            {each: None for each in found.need if not self._receiver.is_put_off(each)},
         )
 
     def _finish(self, domain: str, run: _Run) -> None:
@@ -252,11 +252,11 @@ class Reconciling:
             self._suspects[domain] = run.found
         elif run.found and run.confirming is not None:
             self._confirm(domain, run.found, run.confirming)
-        self.finished.append(Outcome(domain, run.have, run.need, run.newest))
+        self.finished.append(Reconciled(domain, run.have, run.need, run.newest))
 
-    def _confirm(self, domain: str, found: Difference, before: Difference) -> None:
+    def _confirm(self, domain: str, found: MissingIds, before: MissingIds) -> None:
         """Both have found it: it was missed, and not merely on its way."""
-        missed = Difference(
+        missed = MissingIds(
             {each: None for each in found.have if each in before.have},
             {each: None for each in found.need if each in before.need},
         )
@@ -264,7 +264,7 @@ class Reconciling:
             self._report(domain, missed)
             self._act(iter(missed.have), missed.need)
 
-    def _report(self, domain: str, missed: Difference) -> None:
+    def _report(self, domain: str, missed: MissingIds) -> None:
         """What was refused only for now is missing for a reason."""
         unexplained = self._without_put_off(missed)
         if unexplained:
@@ -274,4 +274,4 @@ class Reconciling:
     def _act(self, have: Iterator[str], need: Iterable[str]) -> None:
         """`have` may go on long after the call: it is read as it can be sent."""
         self._unread.append(have)
-        self._inflow.want(need)
+        self._receiver.want(need)

@@ -11,22 +11,22 @@ Times are spread by chance, so that the links of a node do not all look at once.
 
 from random import Random
 
-from protocol.link.comparing import Comparing
+from protocol.link.comparison import Comparison
 from protocol.link.orders import Outbox
-from protocol.link.reconciliation import Reconciling
+from protocol.link.reconciliation import Reconciliation
 from protocol.link.terms import LinkLimits
 
 _SPREAD = 0.25
 
 
-class Repairing:
+class Repair:
     """When a dialler compares anew, and what it does about differences."""
 
     def __init__(
-        self, comparing: Comparing, reconciling: Reconciling, limits: LinkLimits, random: Random, outbox: Outbox
+        self, comparison: Comparison, reconciliation: Reconciliation, limits: LinkLimits, random: Random, outbox: Outbox
     ) -> None:
-        self._comparing = comparing
-        self._reconciling = reconciling
+        self._comparison = comparison
+        self._reconciliation = reconciliation
         self._limits = limits
         self._random = random
         self._outbox = outbox
@@ -48,7 +48,10 @@ class Repairing:
     def is_under_way(self) -> bool:
         """Whether a comparison has begun, or is to be confirmed, or follows the catch-up at once."""
         return (
-            not self._has_compared or self.is_list_due or self._confirm_at is not None or not self._reconciling.is_idle
+            not self._has_compared
+            or self.is_list_due
+            or self._confirm_at is not None
+            or not self._reconciliation.is_idle
         )
 
     def hurry(self, now: float) -> None:
@@ -61,9 +64,9 @@ class Repairing:
         """Nothing else is under way: set the time for what comes next, where it is not set. `is_agreed`: the catch-up
         has shown to both that they hold the same.
         """
-        if self.is_list_due or not self._reconciling.is_idle or self._confirm_at is not None:
+        if self.is_list_due or not self._reconciliation.is_idle or self._confirm_at is not None:
             return
-        if self._reconciling.suspected:
+        if self._reconciliation.suspected:
             self._confirm_at = now + self._limits.settle_s
         elif self._list_at is None:
             self._list_at = now + self._next_delay_s(is_agreed) * self._random.uniform(1 - _SPREAD, 1 + _SPREAD)
@@ -76,7 +79,7 @@ class Repairing:
         self._has_compared = True
         self._has_differed = bool(differing)
         for domain in differing:
-            self._reconciling.begin(domain, is_repair=True)
+            self._reconciliation.begin(domain, is_repair=True)
 
     def on_time(self, now: float) -> None:
         if self._confirm_at is not None:
@@ -85,19 +88,19 @@ class Repairing:
         elif self._list_at is not None and now >= self._list_at:
             self._list_at = None
             self.is_list_due = True
-            self._outbox.send(*self._comparing.list_pages())
+            self._outbox.send(*self._comparison.list_pages())
 
     def _confirm(self) -> None:
         """What was on its way has arrived by now: reconcile once more what differed."""
         self._confirm_at = None
-        for domain in self._reconciling.suspected:
-            self._reconciling.begin(domain, is_repair=True)
+        for domain in self._reconciliation.suspected:
+            self._reconciliation.begin(domain, is_repair=True)
 
     def _next_delay_s(self, is_agreed: bool) -> float:
         """None after a catch-up that left it open, long after both held the same, else from `settle_s` on doubling:
         what differed while records were on their way is to be seen as the same soon, and cursors are to move.
         """
-        found, self._found_before = self._reconciling.found - self._found_before, self._reconciling.found
+        found, self._found_before = self._reconciliation.found - self._found_before, self._reconciliation.found
         if self._is_first:
             self._is_first = False
             self._has_compared = is_agreed

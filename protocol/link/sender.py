@@ -11,16 +11,16 @@ from typing import Final
 
 import msgspec
 
-from protocol.errors import TRANSIENT, Code, ProtocolError
+from protocol.errors import TRANSIENT, Code, ProtocolError, refusal_code
 from protocol.link.cursors import Cursors
 from protocol.link.in_flight import CATCH_UP_SHARE, InFlight, Line, Sent
 from protocol.link.messages import FRAME_BYTES_MAX, ITEM_OVERHEAD_BYTES, RECORDS_MAX, Ack, CaughtUp, encode_records
 from protocol.link.orders import Load, Outbox, Send
-from protocol.link.recent_ids import Remembered
+from protocol.link.recent_ids import RecentIds
 from protocol.link.send_queues import Batch, Queue, Walks
-from protocol.link.terms import LinkLimits, Shelf
+from protocol.link.terms import Holdings, LinkLimits
 from protocol.records.record import SignedRecord
-from protocol.sets.index import Index
+from protocol.sets.index import EMPTY
 from protocol.sets.walk import before
 
 _HEAD_BYTES: Final = 512
@@ -32,8 +32,6 @@ _LOAD_BYTES_MAX: Final = _ROOM_BYTES - RECORDS_MAX * ITEM_OVERHEAD_BYTES
 
 _FIRST_LOAD_RECORDS: Final = 128
 
-_CODES: Final = frozenset(Code)
-
 
 class _Loading(msgspec.Struct, frozen=True):
     """The one load that is under way."""
@@ -43,14 +41,14 @@ class _Loading(msgspec.Struct, frozen=True):
     batch: Batch
 
 
-class Outflow:
+class Sender:
     """The sending half of one link."""
 
     def __init__(
-        self, shelf: Shelf, limits: LinkLimits, cursors: Cursors, familiar: Remembered, outbox: Outbox
+        self, holdings: Holdings, limits: LinkLimits, cursors: Cursors, familiar: RecentIds, outbox: Outbox
     ) -> None:
         """`familiar`: ids that the peer has sent: no record goes back where it came from."""
-        self._shelf = shelf
+        self._holdings = holdings
         self._limits = limits
         self._cursors = cursors
         self._familiar = familiar
@@ -58,16 +56,16 @@ class Outflow:
         self._window = InFlight(limits)
         self._live = Queue()
         self._owed = Queue()
-        self._walks = Walks(shelf.get, self._is_needless)
+        self._walks = Walks(holdings.get, self._is_needless)
         self._turn: list[Queue | Walks] = [self._live, self._owed, self._walks]
         self._loading: _Loading | None = None
         self._tickets = 0
         self._load_records = _FIRST_LOAD_RECORDS
         self._returning: set[str] = set()
         self._stopped: set[str] = set()
-        self._given = Remembered(limits.remembered_max)
-        self._unwelcome = Remembered(limits.remembered_max)
-        self._put_off = Remembered(limits.remembered_max)
+        self._given = RecentIds(limits.recent_ids_max)
+        self._unwelcome = RecentIds(limits.recent_ids_max)
+        self._put_off = RecentIds(limits.recent_ids_max)
         self._ends: dict[str, int] = {}
         self.passed: list[str] = []
         """Domains whose pass has gone through, all of it acknowledged: for the link to read and clear."""
@@ -140,7 +138,7 @@ class Outflow:
 
         Who asks gets all of it, also what went over this link before: it may have lost it meanwhile.
         """
-        if self._shelf.get(domain) is None:  # whatever names a peer makes up, none waits for room in the window
+        if self._holdings.get(domain) is None:  # whatever names a peer makes up, none waits for room in the window
             self._say_caught_up(domain)
             return
         if is_answer:
@@ -210,7 +208,8 @@ class Outflow:
     def _settle(self, frame: Sent, refusals: dict[str, str]) -> None:
         touched = {}
         for line in frame.lines:
-            refusal = _code(refusals.pop(line.id, None))
+            code = refusals.pop(line.id, None)
+            refusal = None if code is None else refusal_code(code)
             if refusal is not None:
                 self._on_refused(line, refusal)
             if frame.pass_domain is not None or not self.is_passing(line.domain):
@@ -279,7 +278,7 @@ class Outflow:
             self._pass_over(domain)
 
     def _say_caught_up(self, domain: str) -> None:
-        index = self._shelf.get(domain) or Index()
+        index = self._holdings.get(domain) or EMPTY
         self._outbox.send(CaughtUp(domain, len(index), index.fingerprint().hex()))
 
     def _pass_over(self, domain: str) -> None:
@@ -319,10 +318,3 @@ def _cost(signed: SignedRecord) -> int:
 def _count_done(ids: Sequence[str], records: Sequence[SignedRecord]) -> int:
     """How many of the ids are settled by this answer: up to the last that it has; all, where it has none."""
     return ids.index(records[-1].record.id) + 1 if records else len(ids)
-
-
-def _code(text: str | None) -> Code | None:
-    """The code of a refusal; one that this version does not know counts as `stale`, a refusal for good."""
-    if text is None:
-        return None
-    return Code(text) if text in _CODES else Code.STALE

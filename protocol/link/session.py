@@ -12,19 +12,19 @@ from typing import Any, Final
 import msgspec
 
 from protocol.errors import Code, ProtocolError
-from protocol.link.comparing import Comparing
+from protocol.link.comparison import Comparison
 from protocol.link.cursors import Cursors
 from protocol.link.deadlines import Deadlines, Wait
 from protocol.link.messages import Ack, CaughtUp, Domains, Have, Message, Prune, Reconcile, Records, Since, Want
 from protocol.link.orders import Heard, Outbox, Taken
-from protocol.link.passes import CatchingUp
-from protocol.link.receiver import Inflow
-from protocol.link.recent_ids import Remembered
-from protocol.link.reconciliation import Halves, Outcome, Reconciling, Tally, respond
-from protocol.link.repair import Repairing
-from protocol.link.sender import Outflow
+from protocol.link.passes import Passes
+from protocol.link.receiver import Receiver
+from protocol.link.recent_ids import RecentIds
+from protocol.link.reconciliation import Halves, Reconciled, Reconciliation, Tally, respond
+from protocol.link.repair import Repair
+from protocol.link.sender import Sender
 from protocol.link.status import DomainStatus, LinkState
-from protocol.link.terms import Flow, Flows, LinkLimits, Role, Shelf, Terms
+from protocol.link.terms import Flow, Flows, Holdings, LinkLimits, Role, Terms
 
 _MINUTE_S: Final = 60.0
 
@@ -33,7 +33,7 @@ class Setting(msgspec.Struct, frozen=True):
     """What a link is given and keeps for all its time."""
 
     role: Role
-    shelf: Shelf
+    holdings: Holdings
     limits: LinkLimits
     random: Random
     outbox: Outbox
@@ -43,22 +43,22 @@ class Session:
     """One end of an open link."""
 
     def __init__(self, setting: Setting, terms: Terms, flows: Flows, deadlines: Deadlines) -> None:
-        shelf, limits, outbox = setting.shelf, setting.limits, setting.outbox
-        familiar = Remembered(limits.remembered_max)
+        holdings, limits, outbox = setting.holdings, setting.limits, setting.outbox
+        familiar = RecentIds(limits.recent_ids_max)
         out_cursors = Cursors(Flow.PUSH, terms.cursors, outbox, is_stored=flows.we_push)
         in_cursors = Cursors(Flow.PULL, terms.cursors, outbox, is_stored=flows.we_pull)
-        self.outflow = Outflow(shelf, limits, out_cursors, familiar, outbox)
-        self.inflow = Inflow(limits, in_cursors, familiar, outbox)
+        self.sender = Sender(holdings, limits, out_cursors, familiar, outbox)
+        self.receiver = Receiver(limits, in_cursors, familiar, outbox)
         self.tally = Tally()
         self._setting = setting
-        self._halves = Halves(flows, terms.kept, self.outflow, self.inflow, out_cursors, in_cursors)
-        self._comparing = Comparing(shelf, limits)
-        self._reconciling: Reconciling | None = None
-        self._repairing: Repairing | None = None
+        self._halves = Halves(flows, terms.kept, self.sender, self.receiver, out_cursors, in_cursors)
+        self._comparison = Comparison(holdings, limits)
+        self._reconciliation: Reconciliation | None = None
+        self._repair: Repair | None = None
         if setting.role is Role.DIALLER:
-            self._reconciling = Reconciling(shelf, limits, self._halves, outbox, self.tally)
-            self._repairing = Repairing(self._comparing, self._reconciling, limits, setting.random, outbox)
-        self._catching_up = CatchingUp(self._halves, self._comparing, self._reconciling, limits.short_pass_records)
+            self._reconciliation = Reconciliation(holdings, limits, self._halves, outbox, self.tally)
+            self._repair = Repair(self._comparison, self._reconciliation, limits, setting.random, outbox)
+        self._passes = Passes(self._halves, self._comparison, self._reconciliation, limits.short_pass_records)
         self._deadlines = deadlines
         self._idle_at: float | None = None
         self._minute_began = 0.0
@@ -66,34 +66,32 @@ class Session:
 
     @property
     def next_at(self) -> float | None:
-        repairs_at = self._repairing.next_at if self._repairing and not self.outflow.is_behind else None
+        repairs_at = self._repair.next_at if self._repair and not self.sender.is_behind else None
         times = (self._idle_at, repairs_at)
         return min((at for at in times if at is not None), default=None)
 
     @property
     def state(self) -> LinkState:
-        if self.outflow.is_behind:
+        if self.sender.is_behind:
             return LinkState.BEHIND
-        is_idle = self._reconciling is None or self._reconciling.is_idle
-        return (
-            LinkState.LIVE if self._comparing.is_known and not self._catching_up and is_idle else LinkState.CATCHING_UP
-        )
+        is_idle = self._reconciliation is None or self._reconciliation.is_idle
+        return LinkState.LIVE if self._comparison.is_known and not self._passes and is_idle else LinkState.CATCHING_UP
 
     @property
     def is_settled(self) -> bool:
-        is_repairing = self._repairing is not None and self._repairing.is_under_way
+        is_repairing = self._repair is not None and self._repair.is_under_way
         return self.state is LinkState.LIVE and not is_repairing
 
     def domains(self) -> Mapping[str, DomainStatus]:
         """Every domain that either side holds, in order."""
         return {
-            domain: self._comparing.status(domain, is_catching_up=domain in self._catching_up)
-            for domain in self._comparing.domains()
+            domain: self._comparison.status(domain, is_catching_up=domain in self._passes)
+            for domain in self._comparison.domains()
         }
 
     def start(self, now: float) -> None:
         """Say what this node holds."""
-        self._setting.outbox.send(*self._comparing.list_pages())
+        self._setting.outbox.send(*self._comparison.list_pages())
         self.go_on(now)
 
     def on_message(self, message: Message, now: float) -> bool:
@@ -115,83 +113,83 @@ class Session:
         self._deadlines.renew(Wait.ANSWER, now)
         for taken in results:
             if taken.id is not None:
-                self.outflow.forget(taken.id)
-        self.inflow.on_taken(seq, results, now)
+                self.sender.forget(taken.id)
+        self.receiver.on_taken(seq, results, now)
 
     def on_time(self, now: float) -> None:
         if self._idle_at is not None and now >= self._idle_at:
             self._idle_at = None
-            if not self.outflow.has_passes and not self.inflow.has_passes:
-                self._catching_up.wait_no_longer()
-        if self._repairing is not None and not self.outflow.is_behind:  # of a peer that is, it is known what it lacks
-            self._repairing.on_time(now)
+            if not self.sender.has_passes and not self.receiver.has_passes:
+                self._passes.wait_no_longer()
+        if self._repair is not None and not self.sender.is_behind:  # of a peer that is, it is known what it lacks
+            self._repair.on_time(now)
 
     def compare(self, now: float) -> None:
         """Begin a repair; an acceptor says what it holds, and leaves the rest to the dialler."""
-        if self._repairing is None:
-            self._setting.outbox.send(*self._comparing.list_pages())
-        elif self._comparing.is_known and not self._catching_up:
-            self._repairing.hurry(now)
+        if self._repair is None:
+            self._setting.outbox.send(*self._comparison.list_pages())
+        elif self._comparison.is_known and not self._passes:
+            self._repair.hurry(now)
 
     def go_on(self, now: float) -> None:
         """Carry what has come to its end to whoever goes on with it; begin and end waits."""
         self._pass_on()
-        if self._reconciling is not None:
-            self._reconciling.go_on()
-            for outcome in _drained(self._reconciling.finished):
+        if self._reconciliation is not None:
+            self._reconciliation.go_on()
+            for outcome in _drained(self._reconciliation.finished):
                 self._on_reconciled(outcome)
-        if self._catching_up and self._idle_at is None:
+        if self._passes and self._idle_at is None:
             self._idle_at = now + self._setting.limits.idle_s
-        elif not self._catching_up:
+        elif not self._passes:
             self._idle_at = None
-            if self._repairing is not None and self._comparing.is_known:
-                self._repairing.go_on(now, is_agreed=self._catching_up.is_agreed)
+            if self._repair is not None and self._comparison.is_known:
+                self._repair.go_on(now, is_agreed=self._passes.is_agreed)
         self._expect(now)
 
     def _pass_on(self) -> None:
-        for domain in _drained(self.inflow.passed):  # first, as a pass of ours may have waited for it
-            self._catching_up.on_inbound_passed(domain)
-        for domain in _drained(self.outflow.passed):
-            self._catching_up.on_outbound_passed(domain)
+        for domain in _drained(self.receiver.passed):  # first, as a pass of ours may have waited for it
+            self._passes.on_inbound_passed(domain)
+        for domain in _drained(self.sender.passed):
+            self._passes.on_outbound_passed(domain)
 
     def _expect(self, now: float) -> None:
-        is_behind = self.outflow.is_behind
-        is_ack_due = self.outflow.in_flight.frames > 0
-        is_list_due = self._repairing.is_list_due and not is_behind if self._repairing else False
-        is_message_due = self._reconciling.is_waiting if self._reconciling else False
+        is_behind = self.sender.is_behind
+        is_ack_due = self.sender.in_flight.frames > 0
+        is_list_due = self._repair.is_list_due and not is_behind if self._repair else False
+        is_message_due = self._reconciliation.is_waiting if self._reconciliation else False
         expect = self._deadlines.expect
         expect(Wait.ACK, now, is_due=is_ack_due and not is_behind)
         expect(Wait.ANY_ACK, now, is_due=is_ack_due and is_behind)
-        expect(Wait.ANSWER, now, is_due=self.inflow.is_waiting)
+        expect(Wait.ANSWER, now, is_due=self.receiver.is_waiting)
         expect(Wait.RECONCILE, now, is_due=is_message_due)
-        expect(Wait.LIST, now, is_due=is_list_due or not self._comparing.is_known)
+        expect(Wait.LIST, now, is_due=is_list_due or not self._comparison.is_known)
 
-    def _on_reconciled(self, outcome: Outcome) -> None:
+    def _on_reconciled(self, outcome: Reconciled) -> None:
         """A way in which nothing was missing is complete up to what was newest when it began."""
-        theirs = self._comparing.theirs(outcome.domain)
+        theirs = self._comparison.theirs(outcome.domain)
         if not outcome.need and theirs.newest is not None:
             self._halves.in_cursors.settle(outcome.domain, theirs.newest)
         if not outcome.have and outcome.newest is not None:
             self._halves.out_cursors.settle(outcome.domain, outcome.newest)
 
     def _on_domains(self, message: Domains, now: float) -> None:
-        is_first = not self._comparing.is_known
-        if not self._comparing.on_page(message):
+        is_first = not self._comparison.is_known
+        if not self._comparison.on_page(message):
             return
         self._count_list(now)
         differing = []
-        for domain in self._comparing.domains():
-            if self._comparing.is_same(domain):
-                self._catching_up.settle(domain)
+        for domain in self._comparison.domains():
+            if self._comparison.is_same(domain):
+                self._passes.settle(domain)
             else:
                 differing.append(domain)
         if is_first:
             for domain in differing:
-                self._catching_up.begin(domain)
-        elif self._repairing is not None:
-            self._repairing.on_list([domain for domain in differing if domain not in self._catching_up])
+                self._passes.begin(domain)
+        elif self._repair is not None:
+            self._repair.on_list([domain for domain in differing if domain not in self._passes])
         else:
-            self._setting.outbox.send(*self._comparing.list_pages())
+            self._setting.outbox.send(*self._comparison.list_pages())
 
     def _count_list(self, now: float) -> None:
         """A list of ours may be long, and costs the peer few bytes to ask for."""
@@ -204,27 +202,27 @@ class Session:
 
     def _on_since(self, message: Since, _now: float) -> None:
         self._idle_at = None
-        self.outflow.begin_pass(message.domain, message.timestamp, is_answer=True)
+        self.sender.begin_pass(message.domain, message.timestamp, is_answer=True)
 
     def _on_records(self, message: Records, _now: float) -> None:
         if message.hops is None:  # live records never cease, and are no sign that the peer goes on with its passes
             self._idle_at = None
-        self.inflow.on_records(message)
+        self.receiver.on_records(message)
 
     def _on_ack(self, message: Ack, now: float) -> None:
         self._deadlines.renew(Wait.ANY_ACK, now)
-        self.outflow.on_ack(message)
+        self.sender.on_ack(message)
 
     def _on_caught_up(self, message: CaughtUp, _now: float) -> None:
         self._idle_at = None
-        self._comparing.on_caught_up(message)
-        self.inflow.on_caught_up(message)
+        self._comparison.on_caught_up(message)
+        self.receiver.on_caught_up(message)
 
     def _on_reconcile(self, message: Reconcile, _now: float) -> None:
-        if self._reconciling is not None and self._reconciling.is_running(message.domain):
-            self._reconciling.on_reconcile(message)
+        if self._reconciliation is not None and self._reconciliation.is_running(message.domain):
+            self._reconciliation.on_reconcile(message)
             return
-        answer = respond(message, self._setting.shelf, self._setting.limits)
+        answer = respond(message, self._setting.holdings, self._setting.limits)
         if answer is not None:
             self.tally.count(message.message, answer.message)
             self._setting.outbox.send(answer)

@@ -52,7 +52,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     expected_key: str | None = None
 
 
-class Shelf(Protocol):
+class Holdings(Protocol):
     """What this node has committed: the index of each domain, as it is at the moment. `node.indexes.Indexes` is one."""
 
     def domains(self) -> list[str]:
@@ -85,7 +85,7 @@ class LinkLimits(msgspec.Struct, frozen=True, kw_only=True):
     window is full. `wanted_max`: records that a peer may have asked for and not yet got. `asked_*`: what we ask of a
     peer at once. `takes_max`: frames that are being taken in before no further one should be read. `domains_max`:
     domains that a peer may list; `lists_per_minute_max`: how often. `refused_per_minute_max`: records of the peer's.
-    `remembered_max`: ids that the peer is known to hold, or to refuse. `short_pass_records`: a pass of so many is never
+    `recent_ids_max`: ids that the peer is known to hold, or to refuse. `short_pass_records`: a pass of so many is never
     left to reconciliation: it needs nothing of the peer but its store. `reconcile_bytes_max`: our messages, decoded.
 
     `ack_s`: a peer that is not behind lets no frame wait longer. `behind_s`: one that is lets no frame wait longer;
@@ -106,7 +106,7 @@ class LinkLimits(msgspec.Struct, frozen=True, kw_only=True):
     domains_max: int = 10_000
     lists_per_minute_max: int = 120
     refused_per_minute_max: int = 4_096
-    remembered_max: int = 8_192
+    recent_ids_max: int = 8_192
     short_pass_records: int = 1_000
     reconcile_bytes_max: int = 65_536
     rounds_max: int = 10_000

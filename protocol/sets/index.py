@@ -222,3 +222,7 @@ def _each(shape: Struct, packed: Iterable[bytearray]) -> Iterator[bytes]:
 def _sum_of_ids(packed: bytearray) -> int:
     """Not reduced mod 2^256: the sum of a million ids is 20 bits longer, and only the fingerprint needs it reduced."""
     return sum(map(_integer, _each(_EACH_ID, [packed]), _LITTLE))
+
+
+EMPTY: Final = Index()
+"""The index of a domain that holds no record. Never add a key to it: everybody shares it."""

@@ -20,7 +20,7 @@ from protocol.link.messages import RECORDS_MAX
 from protocol.link.terms import LinkLimits
 from protocol.records.record import Record
 from protocol.records.replay import Verdict
-from protocol.sets.index import Index, key_id, key_timestamp
+from protocol.sets.index import EMPTY, key_id, key_timestamp
 from simulations.cast.user import PATIENCE_S, Acknowledgement
 from simulations.judges.oracle import ownership
 from simulations.world.simulation import Simulation
@@ -74,7 +74,7 @@ def missing(machines: "Mapping[str, Machine]", ties: "Sequence[Tie]") -> list[Mi
 
 def _lacking(giver: Node, taker: Node, domain: str) -> list[str]:
     """The ids that one holds and the other lacks, though it keeps the domain and their time has come there."""
-    theirs, ours = giver.indexes.get(domain), taker.indexes.get(domain) or _EMPTY
+    theirs, ours = giver.indexes.get(domain), taker.indexes.get(domain) or EMPTY
     kept = taker.settings.domains
     if theirs is None or theirs.fingerprint() == ours.fingerprint() or (kept is not None and domain not in kept):
         return []
@@ -87,7 +87,6 @@ def _lacking(giver: Node, taker: Node, domain: str) -> list[str]:
     ]
 
 
-_EMPTY = Index()
 _LIMITS = LinkLimits()
 
 

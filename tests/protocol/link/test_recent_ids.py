@@ -3,12 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.link.recent_ids import Remembered
+from protocol.link.recent_ids import RecentIds
 
 
 @given(st.lists(st.integers(0, 30).map(str), max_size=100), st.integers(2, 20))
 def test_it_never_grows_past_its_limit_and_keeps_the_newest_half(ids: list[str], size_max: int) -> None:
-    remembered = Remembered(size_max)
+    remembered = RecentIds(size_max)
 
     for record_id in ids:
         remembered.add(record_id)
@@ -20,7 +20,7 @@ def test_it_never_grows_past_its_limit_and_keeps_the_newest_half(ids: list[str],
 
 
 def test_what_is_removed_is_forgotten_wherever_it_is() -> None:
-    remembered = Remembered(4)
+    remembered = RecentIds(4)
     for record_id in "abcd":
         remembered.add(record_id)
 
@@ -32,7 +32,7 @@ def test_what_is_removed_is_forgotten_wherever_it_is() -> None:
 
 
 def test_what_is_cleared_is_forgotten_all_of_it() -> None:
-    remembered = Remembered(4)
+    remembered = RecentIds(4)
     for record_id in ("a", "b", "c"):
         remembered.add(record_id)
 

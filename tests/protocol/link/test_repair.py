@@ -149,7 +149,7 @@ def test_a_repair_that_finds_nearly_everything_missing_counts_so_far_and_gives_i
     wire = Wire([], [], (Terms(push=True), Terms()), LinkLimits(repair_s=10_000))
     wire.run()
     keys = [pack_key(second, second.to_bytes(32, "big")) for second in range(1, 30_001)]
-    wire.dialler.shelf.fill("example", keys)
+    wire.dialler.holdings.fill("example", keys)
 
     wire.dialler.carry_out(wire.dialler.link.compare(wire.now), wire.now)
     wire.run_for(60)

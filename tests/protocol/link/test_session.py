@@ -19,7 +19,7 @@ NARROW = LinkLimits(
     queued_max=8,
     asked_domains_max=1,
     takes_max=3,
-    remembered_max=40,
+    recent_ids_max=40,
     asked_ids_max=1_000,
 )
 """Limits so small that a few hundred records reach all of them."""
@@ -272,7 +272,7 @@ def test_a_flood_of_since_for_domains_that_do_not_exist_is_held_nowhere() -> Non
     wire.run()
 
     assert len(said(wire.dialler, CaughtUp)) == answered + 1_000
-    assert len(wire.dialler.link._session.outflow._walks) == 0  # type: ignore[union-attr]
+    assert len(wire.dialler.link._session.sender._walks) == 0  # type: ignore[union-attr]
 
 
 # --- Live.

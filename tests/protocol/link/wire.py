@@ -29,7 +29,7 @@ STEPS_MAX = 200_000
 """An exchange that needs more will never end."""
 
 
-class Shelf:
+class Holdings:
     """Indexes of what is committed."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class End:
         self.key = key
         self.terms = terms
         self.limits = limits
-        self.shelf = Shelf()
+        self.holdings = Holdings()
         self.held: dict[str, SignedRecord] = {}
         self.link: Link
         self.sent: deque[str] = deque()
@@ -94,7 +94,7 @@ class End:
         self.loads.clear()
         self.opened = self.closed = None
         identity = Identity(self.key, nonce, "test")
-        self.link = Link(role, identity, self._terms_of, self.shelf, self.limits, Random(nonce))
+        self.link = Link(role, identity, self._terms_of, self.holdings, self.limits, Random(nonce))
 
     @property
     def ids(self) -> set[str]:
@@ -102,7 +102,7 @@ class End:
 
     def commit(self, it: SignedRecord) -> None:
         self.held[it.record.id] = it
-        self.shelf.add(it)
+        self.holdings.add(it)
 
     def write(self, it: SignedRecord, now: float) -> None:
         """A client's record: it is pushed before it is committed."""

@@ -5,24 +5,23 @@ from collections.abc import Iterator
 from protocol.errors import Code, ProtocolError
 from protocol.link.messages import DOMAINS_PAGE_MAX, CaughtUp, Domains, Summary
 from protocol.link.status import DomainStatus, Step
-from protocol.link.terms import LinkLimits, Shelf
-from protocol.sets.index import Index
+from protocol.link.terms import Holdings, LinkLimits
+from protocol.sets.index import EMPTY, Index
 
 
 def summary_of(index: Index | None) -> Summary:
-    index = _EMPTY if index is None else index
+    index = EMPTY if index is None else index
     return Summary(len(index), index.fingerprint().hex(), index.newest)
 
 
-_EMPTY = Index()
 _NOTHING = summary_of(None)
 
 
-class Comparing:
+class Comparison:
     """What the peer has said that it holds, beside what this node holds."""
 
-    def __init__(self, shelf: Shelf, limits: LinkLimits) -> None:
-        self._shelf = shelf
+    def __init__(self, holdings: Holdings, limits: LinkLimits) -> None:
+        self._holdings = holdings
         self._limits = limits
         self._pages: dict[str, Summary] = {}
         self._theirs: dict[str, Summary] | None = None
@@ -35,7 +34,7 @@ class Comparing:
 
     def list_pages(self) -> Iterator[Domains]:
         """This node's list; one empty page where it holds nothing."""
-        names = self._shelf.domains()
+        names = self._holdings.domains()
         for begin in range(0, len(names) or 1, DOMAINS_PAGE_MAX):
             page = {name: self.ours(name) for name in names[begin : begin + DOMAINS_PAGE_MAX]}
             yield Domains(page, more=begin + DOMAINS_PAGE_MAX < len(names))
@@ -65,7 +64,7 @@ class Comparing:
 
     def ours(self, domain: str) -> Summary:
         """What this node holds now."""
-        return summary_of(self._shelf.get(domain))
+        return summary_of(self._holdings.get(domain))
 
     def theirs(self, domain: str) -> Summary:
         """What the peer last said; nothing, where it did not list the domain."""
@@ -80,10 +79,10 @@ class Comparing:
 
     def domains(self) -> list[str]:
         """Every domain that either side holds, sorted."""
-        return sorted({*self._shelf.domains(), *(self._theirs or ())})
+        return sorted({*self._holdings.domains(), *(self._theirs or ())})
 
     def status(self, domain: str, *, is_catching_up: bool) -> DomainStatus:
         step = self._steps.get(domain, Step.UNKNOWN)
-        index = self._shelf.get(domain)
+        index = self._holdings.get(domain)
         theirs = self.theirs(domain).count if self.is_known else None
         return DomainStatus(step, 0 if index is None else len(index), theirs, is_catching_up)
