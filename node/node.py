@@ -8,21 +8,22 @@ What a part needs is handed to it here, and nowhere else; none finds another by 
 import asyncio
 from contextlib import AsyncExitStack
 from importlib.metadata import version
-from typing import Self
+from typing import Final, Self
 
 import structlog
 
-from node import http_api
+from node import explorer, http_api
 from node.disk import CannotStartError
 from node.heads import Heads
+from node.http_sync.parts import SyncParts
 from node.http_sync.schedule import Sync
 from node.indexes import Indexes
 from node.intake.commits import Commits
 from node.intake.ingest import Ingest
 from node.links import Links
-from node.monitoring import health
 from node.monitoring.convergence import Convergence
-from node.monitoring.exposition import registry_of
+from node.monitoring.exposition import Sources, registry_of
+from node.monitoring.health import Health, Watch
 from node.monitoring.metrics import Traffic
 from node.peers import Peers
 from node.settings import Settings
@@ -32,6 +33,9 @@ from node.tasks import Tasks
 from node.tls import client_context
 from node.world import World
 from protocol.signing import SEED_BYTES, SigningKey, differing_edges
+
+ROUTES: Final = (*http_api.ROUTES, *explorer.ROUTES)
+"""All requests that a node answers."""
 
 log = structlog.get_logger()
 
@@ -53,6 +57,7 @@ class Node:
     peers: Peers
     links: Links
     sync: Sync
+    api: http_api.ApiParts
     url: str
 
     def __init__(self, settings: Settings, world: World | None = None) -> None:
@@ -60,7 +65,6 @@ class Node:
         self.world = world or World()
         self.traffic = Traffic()
         self.convergence = Convergence()
-        self.registry = registry_of(self)
         self._parts = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -91,11 +95,11 @@ class Node:
 
     def health(self) -> list[str]:
         """Why it cannot do its work, in words; empty where all is well."""
-        return health.problems(self)
+        return self._health.problems()
 
     def warnings(self) -> list[str]:
         """What somebody should look at, in words, though the node works."""
-        return health.warnings(self)
+        return self._health.warnings()
 
     async def _start(self) -> None:
         client_context(self.settings.tls_ca)  # one that cannot be read is said now, not when a peer is dialled
@@ -116,8 +120,10 @@ class Node:
         self.commits.watchers.append(self.streams.on_commit)
         self.peers = Peers(self.store)
         self.links = Links(self, f"dnarc/{version('dnarc')}")
-        self.sync = Sync(self)
-        runner = await http_api.start(self)
+        self.sync = Sync(self._sync_parts(), self.links.run, self.fail)
+        self._health = Health(self.settings, self.ingest.room, self.commits, self.traffic, self.sync)
+        self.api = self._api_parts()
+        runner = await http_api.start(self.api, ROUTES)
         self._parts.push_async_callback(runner.cleanup)
         self._parts.callback(self.streams.close)
         self.url = http_api.url_of(runner, self.settings)
@@ -129,8 +135,57 @@ class Node:
         self._parts.push_async_callback(http_api.stop_listening, runner)
         tasks = Tasks(self.fail)
         self._parts.push_async_callback(tasks.close)
-        tasks.start(health.Watch(self.health).run(), "health")
+        tasks.start(Watch(self.health).run(), "health")
         log.info("started", node=self.key.public, url=self.url, domains=len(self.indexes))
+
+    def _sync_parts(self) -> SyncParts:
+        return SyncParts(
+            settings=self.settings,
+            world=self.world,
+            key=self.key,
+            store=self.store,
+            indexes=self.indexes,
+            ingest=self.ingest,
+            peers=self.peers,
+            convergence=self.convergence,
+        )
+
+    def _sources(self) -> Sources:
+        return Sources(
+            key=self.key.public,
+            settings=self.settings,
+            disk=self.world.disk,
+            indexes=self.indexes,
+            ingest=self.ingest,
+            commits=self.commits,
+            streams=self.streams,
+            links=self.links,
+            sync=self.sync,
+            convergence=self.convergence,
+            traffic=self.traffic,
+            health=self._health,
+        )
+
+    def _api_parts(self) -> http_api.ApiParts:
+        return http_api.ApiParts(
+            settings=self.settings,
+            world=self.world,
+            started_s=self.started_s,
+            key=self.key,
+            admin_token=self.admin_token,
+            store=self.store,
+            indexes=self.indexes,
+            heads=self.heads,
+            ingest=self.ingest,
+            streams=self.streams,
+            peers=self.peers,
+            links=self.links,
+            sync=self.sync,
+            convergence=self.convergence,
+            traffic=self.traffic,
+            health=self._health,
+            registry=registry_of(self._sources()),
+        )
 
 
 def check_signatures() -> None:

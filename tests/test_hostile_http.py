@@ -25,8 +25,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from node.http_api.routes import EVERYBODY, ROUTES, Route
-from node.node import Node
+from node.http_api.route import Callers, Route
+from node.node import ROUTES, Node
 from node.settings import Settings
 from tests.history import claim, signed
 from tests.node.http_api.talking import entry
@@ -110,7 +110,7 @@ def questions() -> Iterator[tuple[Route, str, GenerationMode]]:
     for route in ROUTES:
         if route.is_endless:
             continue
-        is_guarded = route.callers != EVERYBODY or route.body == "Batch"
+        is_guarded = route.callers is not Callers.EVERYBODY or route.body == "Batch"
         adds_peers = route.body == "PeerBody"  # which the node would then try to reach, wherever they are
         callers = [ANYBODY, OPERATOR] if is_guarded and not adds_peers else [ANYBODY]
         yield from ((route, caller, mode) for caller in callers for mode in modes_of(route))

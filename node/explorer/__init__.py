@@ -5,3 +5,7 @@ reading. `serving` hands these files out. The page asks its own node for everyth
 client has, and nobody else for anything; what a record holds is only ever text in it, which its headers make the
 browser enforce.
 """
+
+from node.explorer.serving import ROUTES
+
+__all__ = ["ROUTES"]

@@ -7,17 +7,18 @@ mistake. Files are asked for again with their ETag each time, so a node that was
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 from aiohttp import web
 
 from node.http_api.answers import matches_etag
+from node.http_api.parts import ApiParts
+from node.http_api.query import Parameter
 from node.http_api.read import get_pointer
+from node.http_api.route import Route
+from node.http_api.schemas import STRING
 from protocol.errors import Code, ProtocolError
-
-if TYPE_CHECKING:
-    from node.node import Node
 
 HTML_TYPE: Final = "text/html"
 SCRIPT_TYPE: Final = "text/javascript"
@@ -70,15 +71,15 @@ ASSETS: Final = {path.name: _read(path) for path in sorted((Path(__file__).paren
 PAGE: Final = "index.html"
 
 
-async def get_root(node: "Node", request: web.Request) -> web.StreamResponse:
+async def get_root(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     """The page, and where to go from here for a client that asks for JSON."""
     is_page = prefers_page(request.headers.get("Accept", ""))
-    answer = _answer(request, ASSETS[PAGE]) if is_page else await get_pointer(node, request)
+    answer = _answer(request, ASSETS[PAGE]) if is_page else await get_pointer(parts, request)
     answer.headers["Vary"] = "Accept"
     return answer
 
 
-async def get_asset(_node: "Node", request: web.Request) -> web.StreamResponse:
+async def get_asset(_parts: ApiParts, request: web.Request) -> web.StreamResponse:
     """A file that the page names."""
     asset = ASSETS.get(request.match_info["file"])
     if asset is None or request.match_info["file"] == PAGE:
@@ -109,3 +110,31 @@ def _weighted(item: str) -> tuple[str, float]:
         return media, float(weights[0]) if weights else 1.0
     except ValueError:
         return media, 0.0
+
+
+_SEEN: Final = Parameter("If-None-Match", STRING, "An ETag seen before: 304 where the file is still the same.")
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/",
+        handler=get_root,
+        summary="The explorer for a browser; where to go from here for any other client",
+        answers={200: "Pointer"},
+        texts=(HTML_TYPE,),
+        headers=(_SEEN,),
+        is_public=True,
+    ),
+    Route(
+        method="GET",
+        path="/explorer/{file}",
+        handler=get_asset,
+        summary="A script, a style or an icon of the explorer",
+        answers={200: "Text"},
+        content_type=SCRIPT_TYPE,
+        texts=tuple(OTHER_TYPES.values()),
+        variables=(Parameter("file", STRING, "A file that the explorer's page names."),),
+        headers=(_SEEN,),
+        codes=(Code.UNKNOWN_ROUTE,),
+    ),
+)

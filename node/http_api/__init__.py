@@ -5,5 +5,7 @@
 """
 
 from node.http_api.app import make_app, start, stop_listening, url_of
+from node.http_api.parts import ApiParts
+from node.http_api.routes import ROUTES
 
-__all__ = ["make_app", "start", "stop_listening", "url_of"]
+__all__ = ["ROUTES", "ApiParts", "make_app", "start", "stop_listening", "url_of"]

@@ -6,9 +6,9 @@ because no route takes it or because it is no HTTP, is put into our words where 
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -18,17 +18,15 @@ from node.http_api.bodies import Bodies
 from node.http_api.connections import Doors
 from node.http_api.openapi import DOCUMENT, document
 from node.http_api.outlet import Connection
+from node.http_api.parts import ApiParts
 from node.http_api.problems import fault, problem, problem_of
 from node.http_api.query import check_names
 from node.http_api.read import VERSION
-from node.http_api.routes import PATH_VARIABLES, ROUTES, Route
+from node.http_api.route import Route
 from node.http_api.write import BODIES
 from node.settings import Settings
 from node.tls import server_context
 from protocol.errors import Code, ProtocolError
-
-if TYPE_CHECKING:
-    from node.node import Node
 
 _SHUTDOWN_S_MAX: Final = 2.0
 """How long requests that are being answered may take to end when the node stops. Links before them and commits after
@@ -36,31 +34,37 @@ them take up to 3 s more, and a node stops within 5 s.
 """
 
 DOORS: Final = web.AppKey("doors", Doors)
+ROUTES: Final = web.AppKey("routes", Sequence[Route])
 
 _Bound = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(node: "Node") -> web.Application:
-    """All routes, bound to this node, which has to be ready when the first request comes."""
+def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
+    """An application that answers these routes from these parts of a node."""
     app = web.Application()
-    app[BODIES] = Bodies(node.settings.bytes_in_flight_max)
-    app[DOORS] = Doors(node.settings.connections_max, node.traffic)
-    app[DOCUMENT] = document(ROUTES, PATH_VARIABLES, VERSION)
-    for route in ROUTES:
-        handler = _bind(node, route)
+    app[BODIES] = Bodies(parts.settings.bytes_in_flight_max)
+    app[DOORS] = Doors(parts.settings.connections_max, parts.traffic)
+    app[DOCUMENT] = document(routes, VERSION)
+    app[ROUTES] = routes
+    for route in routes:
+        handler = _bind(parts, route)
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
             app.router.add_route(method, _pattern(route.path), handler, expect_handler=on_expect)
     return app
 
 
-async def start(node: "Node") -> web.AppRunner:
-    """Serve the node's routes at its address, until the runner is cleaned up. Raises: SettingsError: no certificate."""
-    context = server_context(node.settings)
-    runner = _Runner(make_app(node), access_log=None, shutdown_timeout=_SHUTDOWN_S_MAX, auto_decompress=False)
+async def start(parts: ApiParts, routes: Sequence[Route]) -> web.AppRunner:
+    """Serve these routes at the node's address until the runner is cleaned up.
+
+    Raises:
+        SettingsError: the certificate cannot be used.
+    """
+    context = server_context(parts.settings)
+    runner = _Runner(make_app(parts, routes), access_log=None, shutdown_timeout=_SHUTDOWN_S_MAX, auto_decompress=False)
     await runner.setup()
     try:
         assert isinstance(runner.server, _Server), "this aiohttp makes its server in another way: see _Runner"
-        await web.TCPSite(runner, node.settings.host, node.settings.port, ssl_context=context).start()
+        await web.TCPSite(runner, parts.settings.host, parts.settings.port, ssl_context=context).start()
     except BaseException:
         await runner.cleanup()
         raise
@@ -85,30 +89,30 @@ def _pattern(path: str) -> str:
     return re.sub(r"{(\w+)}", r"{\1:[^/]+}", path)
 
 
-def _bind(node: "Node", route: Route) -> _Bound:
+def _bind(parts: ApiParts, route: Route) -> _Bound:
     parameters = {parameter.name: parameter for parameter in route.parameters}
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             if request.rel_url.raw_query_string:
                 check_names(request, parameters)
-            response = await route.handler(node, request)
+            response = await route.handler(parts, request)
         except ProtocolError as error:
             response = problem_of(error, is_public=route.is_public)
         except ConnectionError:
             raise
         except Exception as error:
             response = fault(request, error)
-        node.traffic.requests[route.method, route.path, response.status] += 1
+        parts.traffic.requests[route.method, route.path, response.status] += 1
         return response
 
     return handle
 
 
-def _answer_unknown(request: web.BaseRequest) -> web.Response:
+def _answer_unknown(request: web.BaseRequest, routes: Sequence[Route]) -> web.Response:
     """What no route takes: a path that there is not, a method that its path does not have, or a browser's preflight."""
     path = request.rel_url.raw_path
-    known = ROUTES if path == "*" else [route for route in ROUTES if re.fullmatch(_path_expression(route.path), path)]
+    known = routes if path == "*" else [route for route in routes if re.fullmatch(_path_expression(route.path), path)]
     if not known:
         error = ProtocolError(Code.UNKNOWN_ROUTE, "there is nothing here: GET /openapi.json lists what there is")
         return problem_of(error, is_public=True)
@@ -227,6 +231,6 @@ class _Runner(web.AppRunner):
             try:
                 return await handle_known(request)
             except web.HTTPException:
-                return _answer_unknown(request)
+                return _answer_unknown(request, self.app[ROUTES])
 
         return _Server(self.app[DOORS], handle, request_factory=made.request_factory, **self._kwargs)

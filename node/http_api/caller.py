@@ -9,17 +9,15 @@ site in a browser that runs here.
 import hmac
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aiohttp import web
 
+from node.http_api.parts import ApiParts
 from node.intake.arrivals import Origin
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import Trust
 from protocol.records.push import PUSH_HEADER, check_push
-
-if TYPE_CHECKING:
-    from node.node import Node
 
 _PROXY_HEADERS: Final = ("Forwarded", "X-Forwarded-For", "Via")
 _OWN_SITES: Final = (None, "same-origin", "none")
@@ -28,21 +26,21 @@ _IPV6_NETWORK_BITS: Final = 64
 """What one customer has at least: who may change the other 64 bits at will must not get a quota for each."""
 
 
-def check_admin(node: "Node", request: web.BaseRequest) -> None:
+def check_admin(parts: ApiParts, request: web.BaseRequest) -> None:
     """Raises: ProtocolError: `unauthorized` without the admin token."""
-    if not has_token(node, request):
+    if not has_token(parts, request):
         raise ProtocolError(Code.UNAUTHORIZED, "this needs `Authorization: Bearer TOKEN` with the node's admin token")
 
 
-def check_operator(node: "Node", request: web.BaseRequest) -> None:
+def check_operator(parts: ApiParts, request: web.BaseRequest) -> None:
     """Raises: ProtocolError: `unauthorized` for a caller elsewhere without the admin token."""
     is_here = is_direct_loopback(request) and _is_own_site(request)
-    if not has_token(node, request) and not is_here:
+    if not has_token(parts, request) and not is_here:
         detail = "from elsewhere this needs `Authorization: Bearer TOKEN` with the node's admin token"
         raise ProtocolError(Code.UNAUTHORIZED, detail)
 
 
-def has_token(node: "Node", request: web.BaseRequest) -> bool:
+def has_token(parts: ApiParts, request: web.BaseRequest) -> bool:
     """Whether the request carries the admin token. Compared in constant time, so that no clock can spell it out.
 
     Raises:
@@ -53,7 +51,7 @@ def has_token(node: "Node", request: web.BaseRequest) -> bool:
         return False
     scheme, _, token = header.partition(" ")
     given = token.strip().encode(errors="surrogateescape")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given, node.admin_token.encode()):
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given, parts.admin_token.encode()):
         raise ProtocolError(Code.UNAUTHORIZED, "this is not the admin token of this node")
     return True
 
@@ -63,22 +61,22 @@ def is_direct_loopback(request: web.BaseRequest) -> bool:
     return address is not None and address.is_loopback and not any(name in request.headers for name in _PROXY_HEADERS)
 
 
-async def origin_of(node: "Node", request: web.BaseRequest, body: bytes, if_match: str | None = None) -> Origin:
+async def origin_of(parts: ApiParts, request: web.BaseRequest, body: bytes, if_match: str | None = None) -> Origin:
     """In which class the records of this body are admitted, and under which address they count.
 
     Raises:
         ProtocolError: `unauthorized`, `bad_signature` or `malformed` for a proof that fails. None at all is no error.
     """
-    if has_token(node, request):
+    if has_token(parts, request):
         return Origin(Trust.PEER, None, if_match)
     header = request.headers.get(PUSH_HEADER)
-    trust = Trust.CLIENT if header is None else await _trust_of_push(node, header, body)
+    trust = Trust.CLIENT if header is None else await _trust_of_push(parts, header, body)
     return Origin(trust, quota_address(request), if_match)
 
 
-async def _trust_of_push(node: "Node", header: str, body: bytes) -> Trust:
-    key = check_push(header, node.key.public, body, node.world.now_s())
-    peers = await node.peers.list()
+async def _trust_of_push(parts: ApiParts, header: str, body: bytes) -> Trust:
+    key = check_push(header, parts.key.public, body, parts.world.now_s())
+    peers = await parts.peers.list()
     is_accepted = any(peer.key == key and peer.is_accepted for peer in peers)
     return Trust.PEER if is_accepted else Trust.CLIENT
 

@@ -1,25 +1,21 @@
 """Which domains this node shows: those it supports that hold records, and those that its operator listed."""
 
-from typing import TYPE_CHECKING
-
+from node.http_api.parts import ApiParts
 from protocol.errors import Code, ProtocolError
 
-if TYPE_CHECKING:
-    from node.node import Node
 
-
-def known_domains(node: "Node") -> list[str]:
+def known_domains(parts: ApiParts) -> list[str]:
     """Sorted. A domain that holds records but is no longer supported is kept, and not shown."""
-    listed = node.settings.domains
-    return node.indexes.domains() if listed is None else sorted(set(listed))
+    listed = parts.settings.domains
+    return parts.indexes.domains() if listed is None else sorted(set(listed))
 
 
-def is_known(node: "Node", domain: str) -> bool:
-    listed = node.settings.domains
-    return domain in node.indexes if listed is None else domain in listed
+def is_known(parts: ApiParts, domain: str) -> bool:
+    listed = parts.settings.domains
+    return domain in parts.indexes if listed is None else domain in listed
 
 
-def check_domain_known(node: "Node", domain: str) -> None:
+def check_domain_known(parts: ApiParts, domain: str) -> None:
     """Raises: ProtocolError: `unknown_domain`."""
-    if not is_known(node, domain):
+    if not is_known(parts, domain):
         raise ProtocolError(Code.UNKNOWN_DOMAIN, "this node has no such domain: GET /domains lists those it has")

@@ -5,7 +5,6 @@ committed meanwhile, and memory stays flat.
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
@@ -13,6 +12,7 @@ from aiohttp import web
 from node.http_api.answers import JSON_TYPE
 from node.http_api.domains import check_domain_known
 from node.http_api.pages import stored_pages
+from node.http_api.parts import ApiParts
 from node.http_api.read import can_be_held, unknown_label
 from node.http_api.streaming import Form, stream
 from node.store.contract import Outline, Store, StoredRecord
@@ -20,17 +20,14 @@ from protocol.records.record import Record
 from protocol.records.replay import Verdict
 from protocol.sets.index import ID_BYTES
 
-if TYPE_CHECKING:
-    from node.node import Node
 
-
-async def get_history(node: "Node", request: web.Request) -> web.StreamResponse:
+async def get_history(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     domain, label = request.match_info["domain"], request.match_info["label"]
-    check_domain_known(node, domain)
-    outline = await node.store.outline(domain, label) if can_be_held(node, domain, label) else None
+    check_domain_known(parts, domain)
+    outline = await parts.store.outline(domain, label) if can_be_held(parts, domain, label) else None
     if outline is None or not outline.verdicts:
         raise unknown_label()
-    head = await _head(node, outline)
+    head = await _head(parts, outline)
     facts = {
         "domain": domain,
         "label": label,
@@ -39,17 +36,17 @@ async def get_history(node: "Node", request: web.Request) -> web.StreamResponse:
         "contested": Verdict.RIVAL in outline.verdicts,
     }
     opening = msgspec.json.encode(facts).removesuffix(b"}") + b',"records":['
-    return await stream(request, history_pages(node.store, outline), Form(JSON_TYPE, opening, b",", b"]}", _entry))
+    return await stream(request, history_pages(parts.store, outline), Form(JSON_TYPE, opening, b",", b"]}", _entry))
 
 
-async def _head(node: "Node", outline: Outline) -> Record | None:
+async def _head(parts: ApiParts, outline: Outline) -> Record | None:
     """The last record that replay accepted at that moment."""
     ranks = reversed(range(len(outline.verdicts)))
     rank = next((rank for rank in ranks if outline.verdicts[rank].is_accepted), None)
     if rank is None:
         return None
     head_id = _id(outline, rank)
-    return (await node.store.records([head_id]))[head_id].signed.record
+    return (await parts.store.records([head_id]))[head_id].signed.record
 
 
 async def history_pages(store: Store, outline: Outline) -> AsyncGenerator[list[StoredRecord], None]:

@@ -10,7 +10,7 @@ import heapq
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -19,14 +19,12 @@ from node.http_api import cursor, streaming
 from node.http_api.answers import LINES_TYPE
 from node.http_api.domains import check_domain_known, known_domains
 from node.http_api.pages import PAGE_RECORDS_MAX, next_size, stored_pages
+from node.http_api.parts import ApiParts
 from node.http_api.query import LIMIT_MAX, flag, integer
 from node.store.contract import LabelKey
 from protocol.errors import Code, ProtocolError
 from protocol.records.record import SignedRecord, is_label
 from protocol.sets.index import ID_BYTES, Index, key_id, pack_key
-
-if TYPE_CHECKING:
-    from node.node import Node
 
 _KEYS_AT_ONCE: Final = 20_000
 """Keys held while merging, of all domains together: 2 MB."""
@@ -45,17 +43,17 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     wants_lines: bool
 
 
-async def get_claims(node: "Node", request: web.Request) -> web.StreamResponse:
-    return await _answer(node, request, None)
+async def get_claims(parts: ApiParts, request: web.Request) -> web.StreamResponse:
+    return await _answer(parts, request, None)
 
 
-async def get_domain_claims(node: "Node", request: web.Request) -> web.StreamResponse:
+async def get_domain_claims(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     domain = request.match_info["name"]
-    check_domain_known(node, domain)
-    return await _answer(node, request, domain)
+    check_domain_known(parts, domain)
+    return await _answer(parts, request, domain)
 
 
-async def _answer(node: "Node", request: web.Request, domain: str | None) -> web.StreamResponse:
+async def _answer(parts: ApiParts, request: web.Request, domain: str | None) -> web.StreamResponse:
     question = Question(
         domain=domain,
         limit=integer(request, "limit", 1, LIMIT_MAX),
@@ -69,10 +67,10 @@ async def _answer(node: "Node", request: web.Request, domain: str | None) -> web
     if question.prefix and question.wants_history:
         raise ProtocolError(Code.MALFORMED, "`prefix` goes with heads, not with `history`", parameter="prefix")
     if question.wants_history:
-        return await _answer_history(node, request, question)
+        return await _answer_history(parts, request, question)
     if question.wants_ids:
         raise ProtocolError(Code.MALFORMED, "`ids=true` goes with `history=true`", parameter="ids")
-    return await _answer_heads(node, request, question)
+    return await _answer_heads(parts, request, question)
 
 
 def _prefix(request: web.BaseRequest) -> str:
@@ -87,8 +85,8 @@ def _prefix(request: web.BaseRequest) -> str:
     return prefix
 
 
-async def _answer_history(node: "Node", request: web.Request, question: Question) -> web.StreamResponse:
-    keys = _asked_keys(node, question)
+async def _answer_history(parts: ApiParts, request: web.Request, question: Question) -> web.StreamResponse:
+    keys = _asked_keys(parts, question)
     headers = {}
     if question.limit is not None:
         page = list(islice(keys, question.limit + 1))
@@ -98,19 +96,19 @@ async def _answer_history(node: "Node", request: web.Request, question: Question
     if question.wants_ids:
         form = streaming.KEY_LINES if question.wants_lines else streaming.KEYS
         return await streaming.stream(request, _paged(keys), form, headers)
-    return await streaming.stream(request, _bodies(node, keys), _form(question), headers)
+    return await streaming.stream(request, _bodies(parts, keys), _form(question), headers)
 
 
-async def _answer_heads(node: "Node", request: web.Request, question: Question) -> web.StreamResponse:
+async def _answer_heads(parts: ApiParts, request: web.Request, question: Question) -> web.StreamResponse:
     after = None if question.after is None else cursor.to_label(question.after)
     if after is not None and question.domain not in (None, after[0]):
         raise ProtocolError(Code.MALFORMED, "`after` is of a listing of another domain", parameter="after")
-    heads = _head_pages(node, question, after)
+    heads = _head_pages(parts, question, after)
     if question.limit is None:
         return await streaming.stream(request, heads, _form(question))
     ids, last, has_more = await _first_heads(heads, question.limit)
     headers = _next(request, cursor.of_label(*last)) if last is not None and has_more else {}
-    return await streaming.stream(request, _bodies(node, iter(ids)), _form(question), headers)
+    return await streaming.stream(request, _bodies(parts, iter(ids)), _form(question), headers)
 
 
 async def _first_heads(
@@ -135,19 +133,19 @@ async def _first_heads(
 
 
 async def _head_pages(
-    node: "Node", question: Question, after: LabelKey | None
+    parts: ApiParts, question: Question, after: LabelKey | None
 ) -> AsyncGenerator[list[SignedRecord], None]:
     """Heads by domain and label, in pages that hold few records where these are large."""
     if question.domain is not None:
         domains: Sequence[str | None] = [question.domain]
-    elif node.settings.domains is not None:
-        domains = [domain for domain in known_domains(node) if after is None or domain >= after[0]]
+    elif parts.settings.domains is not None:
+        domains = [domain for domain in known_domains(parts) if after is None or domain >= after[0]]
     else:
         domains = [None]
     size = PAGE_RECORDS_MAX if question.limit is None else min(PAGE_RECORDS_MAX, question.limit + 1)
     for domain in domains:
         begin = after if after is not None and domain in (None, after[0]) else None
-        while page := await node.store.heads(domain, begin, question.since, size, question.prefix):
+        while page := await parts.store.heads(domain, begin, question.since, size, question.prefix):
             yield page
             if len(page) < size:
                 break
@@ -155,9 +153,9 @@ async def _head_pages(
             begin = (page[-1].record.domain, page[-1].record.label)
 
 
-async def _bodies(node: "Node", keys: Iterator[bytes]) -> AsyncGenerator[list[SignedRecord], None]:
+async def _bodies(parts: ApiParts, keys: Iterator[bytes]) -> AsyncGenerator[list[SignedRecord], None]:
     """The records of these keys, in their order."""
-    async with aclosing(stored_pages(node.store, (key_id(key).hex() for key in keys))) as pages:
+    async with aclosing(stored_pages(parts.store, (key_id(key).hex() for key in keys))) as pages:
         async for page in pages:
             yield [stored.signed for stored in page]
 
@@ -167,10 +165,10 @@ async def _paged(keys: Iterator[bytes]) -> AsyncGenerator[list[bytes], None]:
         yield page
 
 
-def _asked_keys(node: "Node", question: Question) -> Iterator[bytes]:
+def _asked_keys(parts: ApiParts, question: Question) -> Iterator[bytes]:
     """The keys of all records asked for, by order key."""
-    names = known_domains(node) if question.domain is None else [question.domain]
-    indexes = [index for name in names if (index := node.indexes.get(name)) is not None]
+    names = known_domains(parts) if question.domain is None else [question.domain]
+    indexes = [index for name in names if (index := parts.indexes.get(name)) is not None]
     begin = pack_key(question.since, bytes(ID_BYTES))
     if question.after is not None:
         begin = max(begin, _successor(cursor.to_key(question.after)))

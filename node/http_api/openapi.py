@@ -1,34 +1,31 @@
 """The OpenAPI 3.1 document, made from the table of routes."""
 
-import re
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import Final
 
 from aiohttp import web
 
 from node.http_api.answers import LINES_TYPE, public
+from node.http_api.parts import ApiParts
 from node.http_api.problems import PROBLEM_TYPE, STATUSES
 from node.http_api.query import Parameter
+from node.http_api.route import Callers, Route
 from node.http_api.schemas import SCHEMAS, STRING, Schema, ref
 from protocol.errors import Code
-
-if TYPE_CHECKING:
-    from node.http_api.routes import Route
-    from node.node import Node
 
 DOCUMENT: Final = web.AppKey("document", dict[str, object])
 
 _TOKEN: Final = "adminToken"
 
 
-async def get_document(_node: "Node", request: web.Request) -> web.StreamResponse:
+async def get_document(_parts: ApiParts, request: web.Request) -> web.StreamResponse:
     return public(request.app[DOCUMENT])
 
 
-def document(routes: "Iterable[Route]", variables: Mapping[str, Parameter], version: str) -> dict[str, object]:
+def document(routes: Iterable[Route], version: str) -> dict[str, object]:
     paths: dict[str, dict[str, object]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, variables)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -44,9 +41,8 @@ def document(routes: "Iterable[Route]", variables: Mapping[str, Parameter], vers
     }
 
 
-def _operation(route: "Route", variables: Mapping[str, Parameter]) -> dict[str, object]:
-    in_path = [variables[name] for name in re.findall(r"{(\w+)}", route.path)]
-    parameters = [_parameter(parameter, "path", is_required=True) for parameter in in_path]
+def _operation(route: Route) -> dict[str, object]:
+    parameters = [_parameter(variable, "path", is_required=True) for variable in route.variables]
     parameters += [_parameter(parameter, "query", parameter.is_required) for parameter in route.parameters]
     parameters += [_parameter(parameter, "header", is_required=False) for parameter in route.headers]
     operation: dict[str, object] = {
@@ -57,8 +53,8 @@ def _operation(route: "Route", variables: Mapping[str, Parameter]) -> dict[str, 
     }
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": ref(route.body)}}}
-    if route.callers != "everybody":
-        operation["security"] = [{_TOKEN: []}] if route.callers == "admin" else [{_TOKEN: []}, {}]
+    if route.callers is not Callers.EVERYBODY:
+        operation["security"] = [{_TOKEN: []}] if route.callers is Callers.ADMIN else [{_TOKEN: []}, {}]
     return operation
 
 
@@ -72,7 +68,7 @@ def _parameter(parameter: Parameter, place: str, is_required: bool) -> dict[str,
     }
 
 
-def _responses(route: "Route") -> dict[str, object]:
+def _responses(route: Route) -> dict[str, object]:
     """By status; where a status can come for one record and for the whole request, either shape is described."""
     contents: dict[int, dict[str, Schema]] = {}
     for status, name in route.answers.items():
@@ -89,16 +85,16 @@ def _responses(route: "Route") -> dict[str, object]:
     return responses
 
 
-def _refusals(route: "Route") -> set[Code]:
-    admin = {Code.UNAUTHORIZED} if route.callers != "everybody" else set()
+def _refusals(route: Route) -> set[Code]:
+    admin = {Code.UNAUTHORIZED} if route.callers is not Callers.EVERYBODY else set()
     return {Code.MALFORMED, *route.codes, *admin}
 
 
-def _contents(route: "Route", name: str) -> dict[str, Schema]:
+def _contents(route: Route, name: str) -> dict[str, Schema]:
     return _main_contents(route, name) | {text: {"schema": STRING} for text in route.texts}
 
 
-def _main_contents(route: "Route", name: str) -> dict[str, Schema]:
+def _main_contents(route: Route, name: str) -> dict[str, Schema]:
     if route.is_endless and route.content_type != "application/json":
         return {route.content_type: {"schema": STRING | {"contentSchema": ref(name)}}}
     if route.content_type != "application/json":

@@ -1,21 +1,19 @@
 """What an operator asks of a node: its peers, to sync now, whether it is well."""
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 from aiohttp import web
 
 from node.http_api.answers import private
 from node.http_api.caller import check_admin, check_operator
+from node.http_api.parts import ApiParts
 from node.http_api.write import BODIES
 from node.peers import hidden
 from node.store.contract import Peer
 from protocol.errors import Code, ProtocolError
 from protocol.records.record import is_domain
-
-if TYPE_CHECKING:
-    from node.node import Node
 
 PEER_BYTES_MAX: Final = 16_384
 
@@ -33,32 +31,32 @@ class PeerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: str | None = None
 
 
-async def get_peers(node: "Node", _request: web.Request) -> web.StreamResponse:
-    lags_s = node.convergence.lags_s(asyncio.get_running_loop().time())
-    peers = await node.peers.list()
-    return private([_shown(peer) | _standing(node, peer) | {"lag_s": lags_s.get(peer.name)} for peer in peers])
+async def get_peers(parts: ApiParts, _request: web.Request) -> web.StreamResponse:
+    lags_s = parts.convergence.lags_s(asyncio.get_running_loop().time())
+    peers = await parts.peers.list()
+    return private([_shown(peer) | _standing(parts, peer) | {"lag_s": lags_s.get(peer.name)} for peer in peers])
 
 
-def _standing(node: "Node", peer: Peer) -> dict[str, object]:
+def _standing(parts: ApiParts, peer: Peer) -> dict[str, object]:
     """How far the peer is in step, and over what."""
-    link = node.links.shown(peer)
-    return {"domains": node.sync.steps(peer) if link is None else node.links.steps(peer), "link": link}
+    link = parts.links.shown(peer)
+    return {"domains": parts.sync.steps(peer) if link is None else parts.links.steps(peer), "link": link}
 
 
-async def put_peer(node: "Node", request: web.Request) -> web.StreamResponse:
-    check_admin(node, request)
+async def put_peer(parts: ApiParts, request: web.Request) -> web.StreamResponse:
+    check_admin(parts, request)
     async with request.app[BODIES].read(request, PEER_BYTES_MAX) as body:
-        peer = await node.peers.put(_read_peer(body))
+        peer = await parts.peers.put(_read_peer(body))
     return private(_shown(peer))
 
 
-async def delete_peer(node: "Node", request: web.Request) -> web.StreamResponse:
-    check_admin(node, request)
+async def delete_peer(parts: ApiParts, request: web.Request) -> web.StreamResponse:
+    check_admin(parts, request)
     name = request.query.get("url") or request.query.get("key")
     if not name:
         raise ProtocolError(Code.MALFORMED, "name the peer: `?url=`, or `?key=` for one without URL")
-    peer = await node.peers.find(name)
-    if peer is None or not await node.peers.remove(peer.name):
+    peer = await parts.peers.find(name)
+    if peer is None or not await parts.peers.remove(peer.name):
         raise ProtocolError(Code.UNKNOWN_PEER, "there is no such peer: GET /peers lists them")
     return private(_shown(peer))
 
@@ -88,25 +86,25 @@ def _shown(peer: Peer) -> dict[str, object]:
     }
 
 
-async def post_push(node: "Node", request: web.Request) -> web.StreamResponse:
-    return await _sync(node, request, "push")
+async def post_push(parts: ApiParts, request: web.Request) -> web.StreamResponse:
+    return await _sync(parts, request, "push")
 
 
-async def post_pull(node: "Node", request: web.Request) -> web.StreamResponse:
-    return await _sync(node, request, "pull")
+async def post_pull(parts: ApiParts, request: web.Request) -> web.StreamResponse:
+    return await _sync(parts, request, "pull")
 
 
-async def _sync(node: "Node", request: web.Request, direction: str) -> web.StreamResponse:
-    check_operator(node, request)
+async def _sync(parts: ApiParts, request: web.Request, direction: str) -> web.StreamResponse:
+    check_operator(parts, request)
     peer, domain = request.query.get("peer"), request.query.get("domain")
     if domain is not None and not is_domain(domain):
         raise ProtocolError(Code.MALFORMED, "`domain` is the name of a domain", parameter="domain")
-    report = await node.sync.run(direction, peer, domain)
+    report = await parts.sync.run(direction, peer, domain)
     return private({hidden(name): result for name, result in report.items()})
 
 
-async def get_health(node: "Node", _request: web.Request) -> web.StreamResponse:
-    problems, warnings = node.health(), node.warnings()
+async def get_health(parts: ApiParts, _request: web.Request) -> web.StreamResponse:
+    problems, warnings = parts.health.problems(), parts.health.warnings()
     if not problems:
         return private({"status": "ok", "problems": [], "warnings": warnings})
     answer = private({"status": "failing", "problems": problems, "warnings": warnings}, 503)

@@ -3,21 +3,19 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aiohttp import web
 
 from node.http_api.answers import JSON_TYPE, LINES_TYPE, PUBLIC_HEADERS, matches_etag, public
 from node.http_api.domains import check_domain_known, is_known, known_domains
+from node.http_api.parts import ApiParts
 from node.http_api.query import LIMIT_MAX, RECORD_IDS_MAX
 from node.http_api.streaming import DICT, LINES, stream
 from node.http_api.write import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
 from protocol.errors import Code, ProtocolError
 from protocol.limits import RECORD_BYTES_MAX
 from protocol.records.record import SignedRecord, is_id, is_label
-
-if TYPE_CHECKING:
-    from node.node import Node
 
 _HEAD_HEADERS: Final = {**PUBLIC_HEADERS, "Cache-Control": "no-cache", "Content-Type": JSON_TYPE}
 _TURN_DOMAINS: Final = 50
@@ -26,12 +24,12 @@ _TURN_DOMAINS: Final = 50
 VERSION: Final = version("dnarc")
 
 
-async def get_head(node: "Node", request: web.Request) -> web.StreamResponse:
+async def get_head(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     """The request that a node serves most: nothing here but the answer."""
     domain, label = request.match_info["domain"], request.match_info["label"]
-    head = await node.heads.get(domain, label) if can_be_held(node, domain, label) else None
+    head = await parts.heads.get(domain, label) if can_be_held(parts, domain, label) else None
     if head is None:
-        check_domain_known(node, domain)
+        check_domain_known(parts, domain)
         raise unknown_label()
     headers = {**_HEAD_HEADERS, "ETag": head.etag}
     asked = request.headers.get("If-None-Match")
@@ -40,9 +38,9 @@ async def get_head(node: "Node", request: web.Request) -> web.StreamResponse:
     return web.Response(body=head.body, headers=headers)
 
 
-def can_be_held(node: "Node", domain: str, label: str) -> bool:
+def can_be_held(parts: ApiParts, domain: str, label: str) -> bool:
     """Keeps what no record can name from the store, lone surrogates among it, which no database takes."""
-    return is_known(node, domain) and (label.isascii() or is_text(label)) and is_label(label)
+    return is_known(parts, domain) and (label.isascii() or is_text(label)) and is_label(label)
 
 
 def is_text(text: str) -> bool:
@@ -58,22 +56,22 @@ def unknown_label() -> ProtocolError:
     return ProtocolError(Code.UNKNOWN_LABEL, "nothing is claimed under this label of the domain here")
 
 
-async def get_record(node: "Node", request: web.Request) -> web.StreamResponse:
-    return await _answer_records(node, request, [request.match_info["id"]])
+async def get_record(parts: ApiParts, request: web.Request) -> web.StreamResponse:
+    return await _answer_records(parts, request, [request.match_info["id"]])
 
 
-async def get_records(node: "Node", request: web.Request) -> web.StreamResponse:
+async def get_records(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     ids = list(dict.fromkeys(request.query.getall("id", [])))
     if not 1 <= len(ids) <= RECORD_IDS_MAX:
         raise ProtocolError(Code.MALFORMED, f"`id` stands 1 to {RECORD_IDS_MAX} times", parameter="id")
-    return await _answer_records(node, request, ids)
+    return await _answer_records(parts, request, ids)
 
 
-async def _answer_records(node: "Node", request: web.Request, ids: Sequence[str]) -> web.StreamResponse:
+async def _answer_records(parts: ApiParts, request: web.Request, ids: Sequence[str]) -> web.StreamResponse:
     """Those that are held, in the order asked for; where none is, that is said."""
     if not all(map(is_id, ids)):
         raise ProtocolError(Code.MALFORMED, "a record id is 64 lower-case hex digits", parameter="id")
-    stored = await node.store.records(ids)
+    stored = await parts.store.records(ids)
     if not stored:
         raise ProtocolError(Code.UNKNOWN_RECORD, "this node holds no such record")
     records = [stored[record_id].signed for record_id in ids if record_id in stored]
@@ -85,30 +83,30 @@ async def _one_page(records: list[SignedRecord]) -> AsyncGenerator[list[SignedRe
     yield records
 
 
-async def get_domains(node: "Node", _request: web.Request) -> web.StreamResponse:
-    return public(known_domains(node))
+async def get_domains(parts: ApiParts, _request: web.Request) -> web.StreamResponse:
+    return public(known_domains(parts))
 
 
-async def get_node(node: "Node", _request: web.Request) -> web.StreamResponse:
+async def get_node(parts: ApiParts, _request: web.Request) -> web.StreamResponse:
     summaries: dict[str, dict[str, object]] = {}
-    for position, domain in enumerate(known_domains(node)):
+    for position, domain in enumerate(known_domains(parts)):
         if position % _TURN_DOMAINS == _TURN_DOMAINS - 1:
             await asyncio.sleep(0)
-        summaries[domain] = node.indexes.summary(domain)
+        summaries[domain] = parts.indexes.summary(domain)
     return public(
         {
             "version": VERSION,
-            "node": node.key.public,
-            "epoch": node.store.epoch,
-            "started": int(node.started_s),
-            "time": int(node.world.now_s()),
+            "node": parts.key.public,
+            "epoch": parts.store.epoch,
+            "started": int(parts.started_s),
+            "time": int(parts.world.now_s()),
             "domains": summaries,
-            "limits": _limits(node),
+            "limits": _limits(parts),
         }
     )
 
 
-def _limits(node: "Node") -> dict[str, int | None]:
+def _limits(parts: ApiParts) -> dict[str, int | None]:
     """What a client has to know to be let in; units are in the names."""
     return {
         "record_bytes_max": RECORD_BYTES_MAX,
@@ -116,12 +114,12 @@ def _limits(node: "Node") -> dict[str, int | None]:
         "batch_bytes_max": BATCH_BYTES_MAX,
         "record_ids_max": RECORD_IDS_MAX,
         "page_items_max": LIMIT_MAX,
-        "max_age": node.settings.max_age,
-        "max_skew": node.settings.max_skew,
-        "domains_max": node.settings.domains_max,
+        "max_age": parts.settings.max_age,
+        "max_skew": parts.settings.max_skew,
+        "domains_max": parts.settings.domains_max,
     }
 
 
-async def get_pointer(_node: "Node", _request: web.Request) -> web.StreamResponse:
+async def get_pointer(_parts: ApiParts, _request: web.Request) -> web.StreamResponse:
     """Where to go from here, for who opens the node's address."""
     return public({"dnarc": VERSION, "claims": "/claims", "domains": "/domains", "openapi": "/openapi.json"})

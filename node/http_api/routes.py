@@ -1,63 +1,23 @@
-"""The table of routes: from it come both the router and the OpenAPI document, so that neither can know of one that the
-other does not.
+"""The table of the API's routes. The router and the OpenAPI document are both made from it, so they cannot differ.
 
-A route names its handler and what a caller has to know. What every answer may be (a refusal for its parameters, say) is
-added where the document is made.
+A route names its handler and what a caller has to know. Refusals that every route can give (for a wrong parameter, for
+example) are added when the document is made.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import msgspec
-from aiohttp import web
-
-from node.explorer import serving
 from node.http_api import counting, gossip, history, listing, openapi, operate, read, stream, write
-from node.http_api.answers import JSON_TYPE
 from node.http_api.query import LIMIT_MAX, RECORD_IDS_MAX, Parameter
+from node.http_api.route import Callers, Route
 from node.http_api.schemas import BOOLEAN, DOMAIN, HEX_64, LABEL, STRING
 from protocol.errors import Code
 from protocol.limits import SAFE_INTEGER_MAX
 
-if TYPE_CHECKING:
-    from node.node import Node
-
-Handler = Callable[["Node", web.Request], Awaitable[web.StreamResponse]]
-
-EVERYBODY: Final = "everybody"
-OPERATOR: Final = "operator"
-ADMIN: Final = "admin"
-"""Who may ask: everybody; whoever is on loopback, or has the admin token; whoever has it."""
-
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One request: `path` has its variables in braces; each takes a whole segment, decoded, slashes included.
-
-    `answers` gives the schema's name by status, `codes` why a request may be refused as a whole. `is_public`: pages of
-    any origin may read the answers. `headers` are those of the request that matter. `texts` are the types that an
-    answer may have besides `content_type`, as text. `is_endless`: an answer goes on until somebody has enough of it.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    summary: str
-    answers: dict[int, str]
-    content_type: str = JSON_TYPE
-    texts: tuple[str, ...] = ()
-    parameters: tuple[Parameter, ...] = ()
-    headers: tuple[Parameter, ...] = ()
-    body: str | None = None
-    codes: tuple[Code, ...] = ()
-    callers: str = EVERYBODY
-    is_public: bool = False
-    has_lines: bool = False
-    is_endless: bool = False
-    outcomes: tuple[Code, ...] = ()
-
-
+_DOMAIN = Parameter("domain", STRING, "A sync domain.")
+_LABEL = Parameter("label", STRING, "A label, percent-encoded, slashes too.")
+_NAME = Parameter("name", STRING, "To read: a domain. To write: the signature, 128 lower-case hex digits.")
+_RECORD_ID = Parameter("id", STRING, "A record id, 64 lower-case hex digits.")
 _IF_NONE_MATCH = Parameter("If-None-Match", STRING, "An ETag seen before: 304 where the head is still the same.")
-_SEEN = Parameter("If-None-Match", STRING, "An ETag seen before: 304 where the file is still the same.")
 _SINGLE_CONDITIONS = (
     Parameter("If-Match", STRING, "The ETag that the label's head must have, or `*`: it must have one."),
     Parameter("If-None-Match", STRING, "`*`: the label must have no head."),
@@ -97,6 +57,7 @@ ROUTES: Final = (
     Route(
         method="GET",
         path="/claims/{domain}/{label}",
+        variables=(_DOMAIN, _LABEL),
         handler=read.get_head,
         summary="The head of a label",
         answers={200: "Claims"},
@@ -107,6 +68,7 @@ ROUTES: Final = (
     Route(
         method="GET",
         path="/claims/{domain}/{label}/history",
+        variables=(_DOMAIN, _LABEL),
         handler=history.get_history,
         summary="Every record of a label, with what replay says of it",
         answers={200: "History"},
@@ -116,6 +78,7 @@ ROUTES: Final = (
     Route(
         method="GET",
         path="/claims/{name}",
+        variables=(_NAME,),
         handler=listing.get_domain_claims,
         summary="The heads of all labels of the domain of this name",
         answers={200: "Claims"},
@@ -127,6 +90,7 @@ ROUTES: Final = (
     Route(
         method="PUT",
         path="/claims/{name}",
+        variables=(_NAME,),
         handler=write.put_claim,
         summary="Make a claim; the name is the record's signature",
         answers={200: "Outcomes", 201: "Outcomes"},
@@ -168,6 +132,7 @@ ROUTES: Final = (
     Route(
         method="GET",
         path="/records/{id}",
+        variables=(_RECORD_ID,),
         handler=read.get_record,
         summary="One record by its id, accepted or not",
         answers={200: "Claims"},
@@ -251,7 +216,7 @@ ROUTES: Final = (
         answers={200: "Report"},
         parameters=_SYNC,
         codes=(Code.UNKNOWN_PEER,),
-        callers=OPERATOR,
+        callers=Callers.OPERATOR,
     ),
     Route(
         method="POST",
@@ -261,7 +226,7 @@ ROUTES: Final = (
         answers={200: "Report"},
         parameters=_SYNC,
         codes=(Code.UNKNOWN_PEER,),
-        callers=OPERATOR,
+        callers=Callers.OPERATOR,
     ),
     Route(
         method="GET",
@@ -278,7 +243,7 @@ ROUTES: Final = (
         answers={200: "Peer"},
         body="PeerBody",
         codes=(Code.TOO_LARGE, Code.OVERLOADED),
-        callers=ADMIN,
+        callers=Callers.ADMIN,
     ),
     Route(
         method="DELETE",
@@ -291,7 +256,7 @@ ROUTES: Final = (
             Parameter("key", STRING, "The key of a peer without URL."),
         ),
         codes=(Code.UNKNOWN_PEER,),
-        callers=ADMIN,
+        callers=Callers.ADMIN,
     ),
     Route(
         method="GET",
@@ -316,33 +281,4 @@ ROUTES: Final = (
         answers={200: "Document"},
         is_public=True,
     ),
-    Route(
-        method="GET",
-        path="/",
-        handler=serving.get_root,
-        summary="The explorer for a browser; where to go from here for any other client",
-        answers={200: "Pointer"},
-        texts=(serving.HTML_TYPE,),
-        headers=(_SEEN,),
-        is_public=True,
-    ),
-    Route(
-        method="GET",
-        path="/explorer/{file}",
-        handler=serving.get_asset,
-        summary="A script, a style or an icon of the explorer",
-        answers={200: "Text"},
-        content_type=serving.SCRIPT_TYPE,
-        texts=tuple(serving.OTHER_TYPES.values()),
-        headers=(_SEEN,),
-        codes=(Code.UNKNOWN_ROUTE,),
-    ),
 )
-
-PATH_VARIABLES: Final = {
-    "name": Parameter("name", STRING, "To read: a domain. To write: the signature, 128 lower-case hex digits."),
-    "domain": Parameter("domain", STRING, "A sync domain."),
-    "label": Parameter("label", STRING, "A label, percent-encoded, slashes too."),
-    "file": Parameter("file", STRING, "A file that the explorer's page names."),
-    "id": Parameter("id", STRING, "A record id, 64 lower-case hex digits."),
-}

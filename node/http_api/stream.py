@@ -11,7 +11,7 @@ import logging
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 from aiohttp import HttpVersion11, WSCloseCode, WSMsgType, web
@@ -19,13 +19,11 @@ from aiohttp import HttpVersion11, WSCloseCode, WSMsgType, web
 from node.http_api.answers import PUBLIC_HEADERS
 from node.http_api.caller import quota_address
 from node.http_api.outlet import Outlet
+from node.http_api.parts import ApiParts
 from node.store.contract import Selection
 from node.streams import Consumer, StreamedEvent
 from protocol.errors import Code, ProtocolError
 from protocol.records.record import is_domain, is_label
-
-if TYPE_CHECKING:
-    from node.node import Node
 
 EVENTS_TYPE: Final = "text/event-stream"
 CURSOR_HEADER: Final = "Dnarc-Cursor"
@@ -98,27 +96,27 @@ def server_sent_chunk(event: StreamedEvent) -> bytes:
     return chunk(server_sent(event))
 
 
-async def get_stream(node: "Node", request: web.Request) -> web.StreamResponse:
+async def get_stream(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=MESSAGE_BYTES_MAX, timeout=CLOSE_S_MAX)
     if not socket.can_prepare(request):
         detail = "this is a WebSocket (RFC 6455): GET /events gives the same events without one"
         raise ProtocolError(Code.MALFORMED, detail)
-    selection, cursor = _selection(node, request), request.query.get("since")
+    selection, cursor = _selection(parts, request), request.query.get("since")
     outlet = Outlet(request, socket)
-    opened = node.streams.opened(selection, event_frame, cursor, outlet.write, quota_address(request))
+    opened = parts.streams.opened(selection, event_frame, cursor, outlet.write, quota_address(request))
     async with opened as consumer:
-        socket.headers[CURSOR_HEADER] = node.streams.cursor(consumer)
+        socket.headers[CURSOR_HEADER] = parts.streams.cursor(consumer)
         await socket.prepare(request)
         with outlet.telling(consumer.woken.set):
-            await _Talk(node, consumer, outlet, socket).run()
+            await _Talk(parts, consumer, outlet, socket).run()
     return socket
 
 
 class _Talk:
     """One WebSocket: events go out, and what the client says is listened to."""
 
-    def __init__(self, node: "Node", consumer: Consumer, outlet: Outlet, socket: web.WebSocketResponse) -> None:
-        self._node = node
+    def __init__(self, parts: ApiParts, consumer: Consumer, outlet: Outlet, socket: web.WebSocketResponse) -> None:
+        self._parts = parts
         self._consumer = consumer
         self._outlet = outlet
         self._socket = socket
@@ -127,13 +125,13 @@ class _Talk:
     async def run(self) -> None:
         listening = asyncio.create_task(self._listen(), name="stream")
         try:
-            await _carry(self._node, self._consumer, self._outlet, self._give_sign)
+            await _carry(self._parts, self._consumer, self._outlet, self._give_sign)
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
         error = self._consumer.ending
         if error is not None:
-            reason = _goodbye(self._node, self._consumer, error)
+            reason = _goodbye(self._parts, self._consumer, error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_close_s(error)):
                     await self._socket.close(code=_CLOSE_CODES[error.code], message=reason, drain=False)
@@ -162,14 +160,14 @@ class _Talk:
         self._outlet.write(progress + _PING)
 
 
-async def get_events(node: "Node", request: web.Request) -> web.StreamResponse:
-    selection = _selection(node, request)
+async def get_events(parts: ApiParts, request: web.Request) -> web.StreamResponse:
+    selection = _selection(parts, request)
     cursor = request.headers.get("Last-Event-ID") or request.query.get("since")
     is_chunked = request.version >= HttpVersion11
     outlet = Outlet(request)
     form = server_sent_chunk if is_chunked else server_sent
-    async with node.streams.opened(selection, form, cursor, outlet.write, quota_address(request)) as consumer:
-        begin = node.streams.cursor(consumer)
+    async with parts.streams.opened(selection, form, cursor, outlet.write, quota_address(request)) as consumer:
+        begin = parts.streams.cursor(consumer)
         response = web.StreamResponse(headers={**_EVENTS_HEADERS, CURSOR_HEADER: begin})
         if request.method == "HEAD":
             return response
@@ -184,36 +182,38 @@ async def get_events(node: "Node", request: web.Request) -> web.StreamResponse:
             write(b": alive\n\n" if cursor is None else b": alive\nid: %s\n\n" % cursor)
 
         with outlet.telling(consumer.woken.set):
-            await _carry(node, consumer, outlet, give_sign)
+            await _carry(parts, consumer, outlet, give_sign)
             if consumer.ending is not None:
-                write(b"event: close\ndata: %s\n\n" % _goodbye(node, consumer, consumer.ending))
+                write(b"event: close\ndata: %s\n\n" % _goodbye(parts, consumer, consumer.ending))
                 await outlet.emptied(_close_s(consumer.ending))
     return response
 
 
-async def _carry(node: "Node", consumer: Consumer, outlet: Outlet, give_sign: Callable[[bytes | None], None]) -> None:
+async def _carry(
+    parts: ApiParts, consumer: Consumer, outlet: Outlet, give_sign: Callable[[bytes | None], None]
+) -> None:
     """Bring a consumer what it wants, until it ends or its connection does. `give_sign` gets the cursor where that has
     moved on since the consumer last saw one.
     """
     try:
         while consumer.ending is None and not outlet.is_gone:
-            await _step(node, consumer, outlet, give_sign)
+            await _step(parts, consumer, outlet, give_sign)
     except Exception:
         logger.exception("a stream broke off")
         outlet.abort()
 
 
-async def _step(node: "Node", consumer: Consumer, outlet: Outlet, give_sign: Callable[[bytes | None], None]) -> None:
+async def _step(parts: ApiParts, consumer: Consumer, outlet: Outlet, give_sign: Callable[[bytes | None], None]) -> None:
     """Give it what there is, then wait: for room, for the end, or to give a sign of life."""
     consumer.woken.clear()
     consumer.is_full = outlet.is_full
-    await node.streams.feed(consumer)
+    await parts.streams.feed(consumer)
     held_bytes = outlet.held_bytes
-    wait_s = node.settings.stream_stall if consumer.is_full else node.settings.stream_keepalive
+    wait_s = parts.settings.stream_stall if consumer.is_full else parts.settings.stream_keepalive
     if await _is_woken(consumer, wait_s):
         return
     if not consumer.is_full:
-        give_sign(_news(node, consumer))
+        give_sign(_news(parts, consumer))
     elif outlet.held_bytes >= held_bytes:
         consumer.end(_silent())
 
@@ -227,18 +227,18 @@ async def _is_woken(consumer: Consumer, wait_s: float) -> bool:
     return True
 
 
-def _news(node: "Node", consumer: Consumer) -> bytes | None:
+def _news(parts: ApiParts, consumer: Consumer) -> bytes | None:
     """The cursor, where the consumer has not seen it."""
-    seq = node.streams.place(consumer).seq
+    seq = parts.streams.place(consumer).seq
     if seq == consumer.told_seq:
         return None
     consumer.told_seq = seq
-    return node.streams.cursor(consumer).encode()
+    return parts.streams.cursor(consumer).encode()
 
 
-def _goodbye(node: "Node", consumer: Consumer, error: ProtocolError) -> bytes:
+def _goodbye(parts: ApiParts, consumer: Consumer, error: ProtocolError) -> bytes:
     """At most 123 bytes, as a close frame has room for."""
-    return msgspec.json.encode({"code": error.code, "cursor": node.streams.cursor(consumer)})
+    return msgspec.json.encode({"code": error.code, "cursor": parts.streams.cursor(consumer)})
 
 
 def _close_s(error: ProtocolError) -> float:
@@ -249,7 +249,7 @@ def _silent() -> ProtocolError:
     return ProtocolError(Code.TIMEOUT, "this consumer reads nothing")
 
 
-def _selection(node: "Node", request: web.Request) -> Selection:
+def _selection(parts: ApiParts, request: web.Request) -> Selection:
     """What the query asks for.
 
     Raises:
@@ -258,7 +258,7 @@ def _selection(node: "Node", request: web.Request) -> Selection:
     if len(request.rel_url.raw_query_string) > QUERY_CHARACTERS_MAX:
         raise ProtocolError(Code.MALFORMED, f"the query of a stream has at most {QUERY_CHARACTERS_MAX} characters")
     domains = _names(request, "domain", is_domain)
-    return node.streams.selection(domains, _names(request, "label", is_label))
+    return parts.streams.selection(domains, _names(request, "label", is_label))
 
 
 def _names(request: web.Request, parameter: str, is_name: Callable[[str], bool]) -> frozenset[str] | None:

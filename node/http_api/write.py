@@ -1,6 +1,6 @@
 """Writing claims, one or a batch: a request is read here, the pipeline decides, and its decision becomes a status."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -8,15 +8,13 @@ from aiohttp import web
 from node.http_api.answers import private
 from node.http_api.bodies import Bodies
 from node.http_api.caller import origin_of
+from node.http_api.parts import ApiParts
 from node.http_api.problems import STATUSES, headers_of
 from node.intake.arrivals import Outcome, Status, Submission
 from protocol.errors import Code, ProtocolError
 from protocol.limits import SPELLING_BYTES_MAX
 from protocol.records.admission import NO_HEAD
 from protocol.records.record import is_id
-
-if TYPE_CHECKING:
-    from node.node import Node
 
 BATCH_RECORDS_MAX: Final = 1_000
 BATCH_BYTES_MAX: Final = 8 * 2**20
@@ -27,12 +25,12 @@ BODIES: Final = web.AppKey("bodies", Bodies)
 _batch = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-async def put_claim(node: "Node", request: web.Request) -> web.StreamResponse:
+async def put_claim(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     signature = request.match_info["name"]
     try:
         async with request.app[BODIES].read(request, SPELLING_BYTES_MAX) as body:
-            origin = await origin_of(node, request, body, _precondition(request))
-            (outcome,) = await node.ingest.take([Submission(signature, body)], origin)
+            origin = await origin_of(parts, request, body, _precondition(request))
+            (outcome,) = await parts.ingest.take([Submission(signature, body)], origin)
     except ProtocolError as error:
         if error.code in (Code.UNAUTHORIZED, Code.BAD_SIGNATURE):
             raise  # the caller's proof failed, and nothing was said of the record
@@ -53,13 +51,13 @@ def _status(outcome: Outcome) -> int:
     return 201 if outcome.status is Status.ACCEPTED else 200
 
 
-async def put_claims(node: "Node", request: web.Request) -> web.StreamResponse:
+async def put_claims(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     if "If-Match" in request.headers or "If-None-Match" in request.headers:
         raise ProtocolError(Code.MALFORMED, "If-Match and If-None-Match go with a single record")
     async with request.app[BODIES].read(request, BATCH_BYTES_MAX) as body:
-        origin = await origin_of(node, request, body)
+        origin = await origin_of(parts, request, body)
         submissions = read_batch(body)
-        outcomes = await node.ingest.take(submissions, origin) if submissions else []
+        outcomes = await parts.ingest.take(submissions, origin) if submissions else []
     return private({shown(outcome.signature): outcome.as_json() for outcome in outcomes})
 
 

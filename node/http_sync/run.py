@@ -10,10 +10,11 @@ Whatever is wrong with the peer ends the run with `error` in its report.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
+from node.http_sync.parts import SyncParts
 from node.http_sync.peer import HttpPeer, NodeAnswer, connect
 from node.http_sync.report import Job, Report
 from node.http_sync.transfer import DomainRefusedError, Pull, Push
@@ -23,9 +24,6 @@ from protocol.errors import Code, ProtocolError
 from protocol.link.terms import Flow
 from protocol.sets.index import EMPTY
 from protocol.sets.walk import Pass
-
-if TYPE_CHECKING:
-    from node.node import Node
 
 PASSES_MAX: Final = 3
 """Of one domain in one run, while the peer's fingerprint moves between them: new records are a pass's work, not a
@@ -45,14 +43,14 @@ class Acquaintance(msgspec.Struct):
     compare_again: dict[tuple[Flow, str], float] = msgspec.field(default_factory=dict)
 
 
-async def sync_once(node: "Node", peer: Peer, job: Job, acquaintance: Acquaintance) -> Report:
+async def sync_once(parts: SyncParts, peer: Peer, job: Job, acquaintance: Acquaintance) -> Report:
     """One whole run. Only the machine's own errors (a disk's) are raised."""
     loop = asyncio.get_running_loop()
     report, begun = Report(), loop.time()
     try:
         assert peer.url is not None, "a peer that is synced with has a URL"
-        async with connect(checked_url(peer.url), node.settings.peer_timeout, node.settings.tls_ca) as remote:
-            await _Run(node, peer, remote, job, acquaintance, report).run()
+        async with connect(checked_url(peer.url), parts.settings.peer_timeout, parts.settings.tls_ca) as remote:
+            await _Run(parts, peer, remote, job, acquaintance, report).run()
     except ProtocolError as error:
         report.error = error.detail
     report.seconds = round(loop.time() - begun, 6)
@@ -65,9 +63,9 @@ class _Run:
     """
 
     def __init__(
-        self, node: "Node", peer: Peer, remote: HttpPeer, job: Job, acquaintance: Acquaintance, report: Report
+        self, parts: SyncParts, peer: Peer, remote: HttpPeer, job: Job, acquaintance: Acquaintance, report: Report
     ) -> None:
-        self._node = node
+        self._parts = parts
         self._peer = peer
         self._remote = remote
         self._job = job
@@ -77,7 +75,7 @@ class _Run:
 
     async def run(self) -> None:
         answer = await self._greet()
-        stored = await self._node.store.cursors()
+        stored = await self._parts.store.cursors()
         cursors = {
             c.domain: c.timestamp for c in stored if (c.peer, c.direction) == (self._peer.name, self._job.direction)
         }
@@ -99,7 +97,7 @@ class _Run:
             answer = await self._greet()
         await self._align(answer)
         now_s = asyncio.get_running_loop().time()
-        self._node.convergence.compared(self._peer.name, now_s, is_identical=self._is_in_step(answer))
+        self._parts.convergence.compared(self._peer.name, now_s, is_identical=self._is_in_step(answer))
 
     async def _greet(self) -> NodeAnswer:
         """What the peer holds now; its key is pinned at the first answer.
@@ -108,10 +106,10 @@ class _Run:
             ProtocolError: `unauthorized` where it is not who it was, or is this node.
         """
         answer = await self._remote.node()
-        if answer.node == self._node.key.public:
+        if answer.node == self._parts.key.public:
             raise ProtocolError(Code.UNAUTHORIZED, "this peer is the node itself: remove it")
         if self._key is None:
-            await self._node.peers.pin(self._peer.name, answer.node)
+            await self._parts.peers.pin(self._peer.name, answer.node)
             self._key = answer.node
         if answer.node != self._key:
             detail = f"the key changed: it was {self._key} and is {answer.node}. If that is right, put the peer anew"
@@ -122,20 +120,20 @@ class _Run:
     def _domains(self, answer: NodeAnswer) -> list[str]:
         """Those that the giving side holds, and this one keeps."""
         is_pull = self._job.direction is Flow.PULL
-        held = answer.domains if is_pull else self._node.indexes.domains()
-        kept = self._node.settings.domains
+        held = answer.domains if is_pull else self._parts.indexes.domains()
+        kept = self._parts.settings.domains
         return sorted(d for d in held if self._job.domain in (None, d) and (kept is None or d in kept))
 
     def _differs(self, answer: NodeAnswer, domain: str) -> bool:
         theirs = answer.domains.get(domain)
-        ours = self._node.indexes.get(domain) or EMPTY
+        ours = self._parts.indexes.get(domain) or EMPTY
         return theirs is None or theirs.fingerprint != ours.fingerprint().hex()
 
     def _is_in_step(self, answer: NodeAnswer) -> bool:
         """Whether nothing differs in all that the two exchange, in both directions."""
         theirs = answer.domains if self._peer.pull else ()
-        ours = self._node.indexes.domains() if self._peer.push else ()
-        kept = self._node.settings.domains
+        ours = self._parts.indexes.domains() if self._peer.push else ()
+        kept = self._parts.settings.domains
         return not any(self._differs(answer, d) for d in {*theirs, *ours} if kept is None or d in kept)
 
     def _given(self, answer: NodeAnswer, domain: str) -> str:
@@ -143,7 +141,7 @@ class _Run:
         theirs = answer.domains.get(domain)
         if self._job.direction is Flow.PULL and theirs is not None:
             return theirs.fingerprint
-        return (self._node.indexes.get(domain) or EMPTY).fingerprint().hex()
+        return (self._parts.indexes.get(domain) or EMPTY).fingerprint().hex()
 
     async def _or_note(self, work: Callable[[str, str], Awaitable[None]], domain: str, answer: NodeAnswer) -> None:
         """Do it; that one of the two does not take a domain is noted, and ends no more than the work on that domain."""
@@ -161,7 +159,7 @@ class _Run:
             async for results in batches:
                 for timestamp, refusal in results:
                     course.step(timestamp, refusal)
-                await self._put_cursor(domain, course.cursor(self._node.world.now_s()))
+                await self._put_cursor(domain, course.cursor(self._parts.world.now_s()))
                 if course.is_held and self._job.direction is Flow.PULL:
                     return  # too new, and so is all that follows
 
@@ -181,16 +179,16 @@ class _Run:
     async def _align(self, answer: NodeAnswer) -> None:
         """Where both hold the same, everything went through, whichever way it came: the cursor says so."""
         for domain in self._report.through:
-            index = self._node.indexes.get(domain)
+            index = self._parts.indexes.get(domain)
             if index is not None and index.newest is not None and not self._differs(answer, domain):
-                await self._put_cursor(domain, min(index.newest, int(self._node.world.now_s())))
+                await self._put_cursor(domain, min(index.newest, int(self._parts.world.now_s())))
 
     async def _put_cursor(self, domain: str, timestamp: int) -> None:
         if timestamp != self._report.through[domain]:
             self._report.through[domain] = timestamp
-            await self._node.store.put_cursors([Cursor(self._peer.name, domain, self._job.direction, timestamp)])
+            await self._parts.store.put_cursors([Cursor(self._peer.name, domain, self._job.direction, timestamp)])
 
     def _transfer(self, domain: str, key: str) -> "Pull | Push":
         if self._job.direction is Flow.PULL:
-            return Pull(self._node, self._remote, domain, self._report)
-        return Push(self._node, key, self._remote, domain, self._report)
+            return Pull(self._parts, self._remote, domain, self._report)
+        return Push(self._parts, key, self._remote, domain, self._report)

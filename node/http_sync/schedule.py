@@ -8,13 +8,14 @@ for.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 import structlog
 
+from node.http_sync.parts import SyncParts
 from node.http_sync.report import Job, Report, RunTotals
 from node.http_sync.run import Acquaintance, sync_once
 from node.peers import hidden
@@ -22,9 +23,6 @@ from node.store.contract import Peer
 from protocol.errors import Code, ProtocolError
 from protocol.link.terms import Flow
 from protocol.records.record import is_domain
-
-if TYPE_CHECKING:
-    from node.node import Node
 
 BACKOFF_S_MAX: Final = 3_600.0
 PEERS_AT_ONCE: Final = 4
@@ -36,14 +34,16 @@ QUEUE_MAX: Final = 16
 _JITTER = (0.5, 1.5)
 _SCHEMES = ("http://", "https://")
 
+RunLink = Callable[[Peer, Job], Awaitable[Report]]
+
 log = structlog.get_logger()
 
 
 class _Worker:
     """All that this node does with one peer, one run at a time."""
 
-    def __init__(self, node: "Node", peer: Peer) -> None:
-        self._node = node
+    def __init__(self, parts: SyncParts, peer: Peer) -> None:
+        self._parts = parts
         self.peer = peer
         self.acquaintance = Acquaintance()
         self.totals = {direction: RunTotals() for direction in Flow}
@@ -89,7 +89,7 @@ class _Worker:
     async def _pause(self, interval_s: float) -> None:
         """Wait for the next run; a success meanwhile ends the backoff, and the interval begins anew."""
         loop = asyncio.get_running_loop()
-        jitter = self._node.world.random.uniform(*_JITTER)
+        jitter = self._parts.world.random.uniform(*_JITTER)
         end_s = loop.time() + pause_s(interval_s, self._failures, jitter)
         while (left_s := end_s - loop.time()) > 0:
             self._succeeded.clear()
@@ -113,8 +113,8 @@ class _Worker:
 
     async def _run(self, job: Job) -> Report:
         async with self._lock:
-            report = await sync_once(self._node, self.peer, job, self.acquaintance)
-        self.totals[job.direction].count(report, self._node.world.now_s())
+            report = await sync_once(self._parts, self.peer, job, self.acquaintance)
+        self.totals[job.direction].count(report, self._parts.world.now_s())
         name = hidden(self.peer.name)
         if report.error is None and self._failures:
             self._failures = 0
@@ -129,8 +129,11 @@ class _Worker:
 class Sync:
     """The workers of all `http(s)://` peers of a node."""
 
-    def __init__(self, node: "Node") -> None:
-        self._node = node
+    def __init__(self, parts: SyncParts, run_link: RunLink, on_failure: Callable[[BaseException], None]) -> None:
+        """`run_link` does a run with a peer that is linked. `on_failure` is called if this part can no longer work."""
+        self.parts = parts
+        self._run_link = run_link
+        self._on_failure = on_failure
         self._workers: dict[str, _Worker] = {}
         self._watching: asyncio.Task[None] | None = None
 
@@ -165,7 +168,7 @@ class Sync:
 
         async def report_of(peer: Peer) -> Report:
             async with gate:
-                return await ((await self._worker(peer)).run(job) if is_http(peer) else self._node.links.run(peer, job))
+                return await ((await self._worker(peer)).run(job) if is_http(peer) else self._run_link(peer, job))
 
         reports = await asyncio.gather(*map(report_of, peers))
         names = [hidden(peer.name) for peer in peers]
@@ -177,10 +180,10 @@ class Sync:
         """
         worker = self._workers.get(peer.name)
         theirs = worker.acquaintance.fingerprints if worker else None
-        ours = self._node.indexes.domains()
+        ours = self.parts.indexes.domains()
         if theirs is None:
             return dict.fromkeys(ours, "unknown")
-        fingerprints = {domain: self._node.indexes.summary(domain)["fingerprint"] for domain in ours}
+        fingerprints = {domain: self.parts.indexes.summary(domain)["fingerprint"] for domain in ours}
         return {
             domain: "identical" if theirs.get(domain) == fingerprints.get(domain) else "differs"
             for domain in sorted({*theirs, *ours})
@@ -193,7 +196,7 @@ class Sync:
                 yield name, direction, worker.totals[direction]
 
     def _checked_domain(self, domain: str | None) -> str | None:
-        kept = self._node.settings.domains
+        kept = self.parts.settings.domains
         if domain is not None and not is_domain(domain):
             raise ProtocolError(Code.MALFORMED, "this cannot name a domain")
         if domain is not None and kept is not None and domain not in kept:
@@ -203,9 +206,9 @@ class Sync:
     async def _asked(self, direction: Flow, name: str | None) -> list[Peer]:
         """The peers asked for, by the table as it is now, that are to be synced with this way."""
         if name is None:
-            peers = [peer for peer in await self._node.peers.list() if peer.url is not None]
+            peers = [peer for peer in await self.parts.peers.list() if peer.url is not None]
         else:
-            peer = await self._node.peers.find(name)
+            peer = await self.parts.peers.find(name)
             if peer is None or peer.url is None:
                 raise ProtocolError(Code.UNKNOWN_PEER, f"no peer with a URL is {hidden(name)[:200]}")
             peers = [peer]
@@ -218,19 +221,19 @@ class Sync:
 
     async def _watch(self) -> None:
         try:
-            async for peers in self._node.peers.watch(self._node.settings.peers_poll):
+            async for peers in self.parts.peers.watch(self.parts.settings.peers_poll):
                 await self._adopt([peer for peer in peers if is_http(peer)])
         except Exception as error:
             log.exception("the peers table is no longer followed")
-            self._node.fail(error)
+            self._on_failure(error)
 
     async def _adopt(self, peers: Sequence[Peer]) -> None:
         """Make the workers those of these peers."""
         names = {peer.name for peer in peers}
         for name in [name for name in self._workers if name not in names]:
             await self._workers.pop(name).close()
-            self._node.convergence.forget(name)
-        interval_s = self._node.settings.sync_interval
+            self.parts.convergence.forget(name)
+        interval_s = self.parts.settings.sync_interval
         for worker in [await self._worker(peer) for peer in peers]:
             if interval_s is not None and worker.directions and worker.repeating is None:
                 worker.repeating = asyncio.create_task(self._repeat(worker, interval_s))
@@ -246,7 +249,7 @@ class Sync:
                 await self._workers.pop(peer.name).close()
                 worker = None
         if worker is None:
-            worker = self._workers.setdefault(peer.name, _Worker(self._node, peer))
+            worker = self._workers.setdefault(peer.name, _Worker(self.parts, peer))
         return worker
 
     async def _repeat(self, worker: _Worker, interval_s: float) -> None:
@@ -254,7 +257,7 @@ class Sync:
             await worker.repeat(interval_s)
         except Exception as error:
             log.exception("syncing at the interval ended", peer=hidden(worker.peer.name))
-            self._node.fail(error)
+            self._on_failure(error)
 
 
 def pause_s(interval_s: float, failures: int, jitter: float = 1.0) -> float:

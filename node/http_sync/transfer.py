@@ -7,8 +7,8 @@ count in the report and a result that moves the cursor.
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING
 
+from node.http_sync.parts import SyncParts
 from node.http_sync.peer import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, IDS_PER_REQUEST_MAX, HttpPeer, PutAnswer
 from node.http_sync.report import Report
 from node.intake.arrivals import Origin, Status, Submission
@@ -18,9 +18,6 @@ from protocol.records.push import PUSH_HEADER, sign_push
 from protocol.records.record import SignedRecord
 from protocol.sets.index import EMPTY, key_id
 from protocol.sets.walk import FIRST, INVALID, after, before, lacking, walk
-
-if TYPE_CHECKING:
-    from node.node import Node
 
 _STORE_READ_RECORDS = 128
 """Records read from the store at once: 8 MiB at most."""
@@ -39,8 +36,8 @@ Result = tuple[int, Code | None]
 class Pull:
     """Records of one domain from the peer to this node."""
 
-    def __init__(self, node: "Node", remote: HttpPeer, domain: str, report: Report) -> None:
-        self._node = node
+    def __init__(self, parts: SyncParts, remote: HttpPeer, domain: str, report: Report) -> None:
+        self._parts = parts
         # No address, so no quota: this node asks for what it gets, as fast as it takes it in.
         self._origin = Origin(Trust.PEER, waits=True, is_news=False)
         self._remote = remote
@@ -50,18 +47,18 @@ class Pull:
     async def since(self, timestamp: int) -> AsyncGenerator[list[Result], None]:
         """Carry everything from this timestamp on, in seconds, oldest first; gives the results of each batch."""
         async with aclosing(
-            self._remote.records_since(self._domain, timestamp, self._node.settings.sync_page)
+            self._remote.records_since(self._domain, timestamp, self._parts.settings.sync_page)
         ) as batches:
             async for records in batches:
                 yield await self._take(records)
 
     async def missing(self) -> None:
         """Fetch what the peer lists and this node lacks. What is still too new is left for later."""
-        skew = self._node.settings.max_skew
-        newest = None if skew is None else after(int(self._node.world.now_s()) + skew)
+        skew = self._parts.settings.max_skew
+        newest = None if skew is None else after(int(self._parts.world.now_s()) + skew)
         async with aclosing(self._remote.keys(self._domain)) as pages:
             async for page in pages:
-                keys = lacking(page, self._node.indexes.get(self._domain) or EMPTY)
+                keys = lacking(page, self._parts.indexes.get(self._domain) or EMPTY)
                 for begin in range(0, len(keys), IDS_PER_REQUEST_MAX):
                     wanted = keys[begin : begin + IDS_PER_REQUEST_MAX]
                     await self._fetch([key_id(key).hex() for key in wanted if newest is None or key <= newest])
@@ -77,7 +74,7 @@ class Pull:
     async def _take(self, records: Sequence[SignedRecord]) -> list[Result]:
         """Through the one way in. A record that is not valid ends the run, after the good ones are in."""
         submissions = [Submission(signed.signature, signed.record.canonical) for signed in records]
-        outcomes = await self._node.ingest.take(submissions, self._origin)
+        outcomes = await self._parts.ingest.take(submissions, self._origin)
         self._report.records += len(records)
         for signed, outcome in zip(records, outcomes, strict=True):
             self._report.count(outcome.status)
@@ -92,17 +89,17 @@ class Pull:
 class Push:
     """Records of one domain from this node to the peer."""
 
-    def __init__(self, node: "Node", key: str, remote: HttpPeer, domain: str, report: Report) -> None:
-        self._node = node
+    def __init__(self, parts: SyncParts, key: str, remote: HttpPeer, domain: str, report: Report) -> None:
+        self._parts = parts
         self._key = key
         self._remote = remote
         self._domain = domain
         self._report = report
-        self._index = node.indexes.get(domain) or EMPTY
+        self._index = parts.indexes.get(domain) or EMPTY
 
     async def since(self, timestamp: int) -> AsyncGenerator[list[Result], None]:
         """Carry everything from this timestamp on, in seconds, oldest first; gives the results of each batch."""
-        for page in walk(self._index, before(timestamp), None, self._node.settings.sync_page):
+        for page in walk(self._index, before(timestamp), None, self._parts.settings.sync_page):
             async with aclosing(self._batches(page)) as batches:
                 async for records in batches:
                     results = await self._send(records)
@@ -132,7 +129,7 @@ class Push:
 
     async def _send_lacking(self, begin: bytes, end: bytes | None, theirs: Sequence[bytes]) -> None:
         held = frozenset(theirs)
-        for page in walk(self._index, begin, end, self._node.settings.sync_page):
+        for page in walk(self._index, begin, end, self._parts.settings.sync_page):
             async with aclosing(self._batches(lacking(page, held))) as batches:
                 async for records in batches:
                     _check_welcome(await self._send(records))
@@ -143,7 +140,7 @@ class Push:
         size = 0
         for begin in range(0, len(keys), _STORE_READ_RECORDS):
             ids = [key_id(key).hex() for key in keys[begin : begin + _STORE_READ_RECORDS]]
-            stored = await self._node.store.records(ids)
+            stored = await self._parts.store.records(ids)
             for signed in (stored[record_id].signed for record_id in ids):
                 cost = len(signed.record.canonical) + _LINE_OVERHEAD_BYTES
                 if size + cost > BATCH_BYTES_MAX - len("{}") or len(batch) == BATCH_RECORDS_MAX:
@@ -157,7 +154,7 @@ class Push:
     async def _send(self, records: Sequence[SignedRecord]) -> list[Result]:
         """Offer them, signed as a push."""
         body = b"{" + b",".join(b'"%b":%b' % (s.signature.encode(), s.record.canonical) for s in records) + b"}"
-        header = sign_push(self._node.key, self._key, body, self._node.world.now_s())
+        header = sign_push(self._parts.key, self._key, body, self._parts.world.now_s())
         answers = await self._remote.put(body, (PUSH_HEADER, header))
         if answers.keys() != {signed.signature for signed in records}:
             raise ProtocolError(Code.MALFORMED, "the peer is cut off: its answer is not about the records sent")

@@ -7,24 +7,30 @@ printed in `docs/operations.md`. Values are read from the node's parts when some
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
 from itertools import chain
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric
 
-from node.disk import store_bytes
-from node.monitoring.metrics import Histogram
+from node.disk import Disk, store_bytes
+from node.http_sync.schedule import Sync
+from node.indexes import Indexes
+from node.intake.commits import Commits
+from node.intake.ingest import Ingest
+from node.links import Links
+from node.links.session import Session
+from node.monitoring.convergence import Convergence
+from node.monitoring.health import Health
+from node.monitoring.metrics import Histogram, Traffic
 from node.peers import hidden
-from node.settings import describe
-
-if TYPE_CHECKING:
-    from node.links.session import Session
-    from node.node import Node
+from node.settings import Settings, describe
+from node.streams import Streams
 
 
 class Kind(StrEnum):
@@ -99,10 +105,28 @@ _Figure = tuple[str, tuple[str, ...], float | Histogram]
 """A family's name, the values of its labels, and the value."""
 
 
-def registry_of(node: "Node") -> CollectorRegistry:
+@dataclass(frozen=True)
+class Sources:
+    """The parts of a node whose figures are shown. `key` is the node's public key, 64 hex digits."""
+
+    key: str
+    settings: Settings
+    disk: Disk
+    indexes: Indexes
+    ingest: Ingest
+    commits: Commits
+    streams: Streams
+    links: Links
+    sync: Sync
+    convergence: Convergence
+    traffic: Traffic
+    health: Health
+
+
+def registry_of(sources: Sources) -> CollectorRegistry:
     """What is shown of a node and of its process."""
     registry = CollectorRegistry()
-    registry.register(_Figures(node))
+    registry.register(_Figures(sources))
     ProcessCollector(registry=registry)
     return registry
 
@@ -116,8 +140,8 @@ def markdown_table(families: Iterable[Family] = FAMILIES) -> str:
 class _Figures:
     """A collector: reads the parts of a node, which has to be entered before somebody asks."""
 
-    def __init__(self, node: "Node") -> None:
-        self._node = node
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
 
     def describe(self) -> Iterable[Metric]:
         return [_empty(family) for family in FAMILIES]
@@ -130,27 +154,27 @@ class _Figures:
         return metrics.values()
 
     def _about(self) -> Iterator[_Figure]:
-        node = self._node
-        yield "dnarc_info", (_VERSION, node.key.public), 1
-        yield "dnarc_healthy", (), not node.health()
-        yield "dnarc_warnings", (), len(node.warnings())
-        yield "dnarc_listens_publicly", (), node.settings.is_public
+        sources = self._sources
+        yield "dnarc_info", (_VERSION, sources.key), 1
+        yield "dnarc_healthy", (), not sources.health.problems()
+        yield "dnarc_warnings", (), len(sources.health.warnings())
+        yield "dnarc_listens_publicly", (), sources.settings.is_public
         for setting in describe():
-            value = getattr(node.settings, setting.name)
+            value = getattr(sources.settings, setting.name)
             if setting.unit:
                 yield "dnarc_setting", (setting.name,), inf if value is None else value
 
     def _held(self) -> Iterator[_Figure]:
-        indexes, data = self._node.indexes, self._node.settings.data
+        indexes, data = self._sources.indexes, self._sources.settings.data
         sizes = [len(index) for name in indexes.domains() if (index := indexes.get(name)) is not None]
         yield "dnarc_domains", (), len(sizes)
         yield "dnarc_records", (), sum(sizes)
-        yield "dnarc_disk_free_bytes", (), self._node.world.disk.free_bytes(data)
+        yield "dnarc_disk_free_bytes", (), self._sources.disk.free_bytes(data)
         for name, size_bytes in store_bytes(data).items():
             yield "dnarc_data_bytes", (name,), size_bytes
 
     def _records(self) -> Iterator[_Figure]:
-        intake, writes = self._node.ingest.intake, self._node.commits.writes
+        intake, writes = self._sources.ingest.intake, self._sources.commits.writes
         for (trust, verdict), number in intake.accepted.items():
             yield "dnarc_records_accepted_total", (trust, verdict), number
         for trust, number in intake.known.items():
@@ -166,22 +190,22 @@ class _Figures:
         yield "dnarc_commit_records", (), writes.commit_records
 
     def _queues(self) -> Iterator[_Figure]:
-        ingest = self._node.ingest
+        ingest = self._sources.ingest
         yield "dnarc_in_flight_records", (), ingest.room.records
         yield "dnarc_in_flight_bytes", (), ingest.room.size_bytes
         yield "dnarc_verification_queue_records", (), ingest.unverified
-        yield "dnarc_uncommitted_records", (), len(self._node.commits.uncommitted)
+        yield "dnarc_uncommitted_records", (), len(self._sources.commits.uncommitted)
 
     def _connections(self) -> Iterator[_Figure]:
-        traffic = self._node.traffic
+        traffic = self._sources.traffic
         for (method, route, status), number in traffic.requests.items():
             yield "dnarc_http_requests_total", (method, route, str(status)), number
         yield "dnarc_connections", (), traffic.connections
         yield "dnarc_connections_refused_total", (), traffic.connections_refused
-        yield "dnarc_streams", (), len(self._node.streams)
+        yield "dnarc_streams", (), len(self._sources.streams)
 
     def _syncs(self) -> Iterator[_Figure]:
-        for name, direction, totals in self._node.sync.totals():
+        for name, direction, totals in self._sources.sync.totals():
             peer = (hidden(name), direction)
             for result, number in totals.runs.items():
                 yield "dnarc_sync_runs_total", (*peer, result), number
@@ -191,12 +215,12 @@ class _Figures:
             yield "dnarc_sync_seconds_total", peer, totals.seconds
             if totals.succeeded_s is not None:
                 yield "dnarc_sync_success_timestamp_seconds", peer, totals.succeeded_s
-        for name, lag_s in self._node.convergence.lags_s(asyncio.get_running_loop().time()).items():
+        for name, lag_s in self._sources.convergence.lags_s(asyncio.get_running_loop().time()).items():
             yield "dnarc_convergence_lag_seconds", (hidden(name),), lag_s
 
     def _links(self) -> Iterator[_Figure]:
         """Of the links that are open: one that ends takes its series away, and the next one begins at nothing."""
-        links = self._node.links
+        links = self._sources.links
         sessions = {links.name_of(it): it for it in links.sessions.values() if it.is_open}
         for state, number in Counter(it.link.state for it in sessions.values()).items():
             yield "dnarc_links", (state,), number
@@ -205,7 +229,7 @@ class _Figures:
             yield "dnarc_link_eager", (name,), links.dissemination.gossip.is_eager(session.number)
 
 
-def _traffic_of(name: str, session: "Session") -> Iterator[_Figure]:
+def _traffic_of(name: str, session: Session) -> Iterator[_Figure]:
     counts, status = session.counts, session.link.status()
     yield "dnarc_link_bytes_total", (name, "in"), counts.bytes_in
     yield "dnarc_link_bytes_total", (name, "out"), counts.bytes_out

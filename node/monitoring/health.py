@@ -7,17 +7,18 @@ they end.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 import structlog
 
 from node.disk import store_bytes
-from node.intake.commits import STALLED_S
+from node.http_sync.schedule import Sync
+from node.intake.commits import STALLED_S, Commits
+from node.intake.room import Room
+from node.monitoring.metrics import Traffic
 from node.peers import hidden
-
-if TYPE_CHECKING:
-    from node.node import Node
+from node.settings import Settings
 
 LOOK_EVERY_S: Final = 5.0
 
@@ -27,35 +28,51 @@ LOG_BYTES_WARNED: Final = 1_073_741_824
 log = structlog.get_logger()
 
 
-def problems(node: "Node") -> list[str]:
-    """Why the node cannot do its work, in words; empty where it can."""
-    found = []
-    if node.failed.done():
-        why = node.failed.exception()
-        found.append(f"the node has failed ({why}): it takes nothing more, and has to be started again")
-    if node.ingest.room.is_disk_full():
-        needed = node.settings.disk_free_bytes_min
-        found.append(f"less than {needed} bytes are free on the disk: writes get 507 until somebody frees space")
-    return found
+class Health:
+    """Looks at the parts of a node that can keep it from its work."""
 
+    def __init__(self, settings: Settings, room: Room, commits: Commits, traffic: Traffic, sync: Sync) -> None:
+        """`room` knows whether the disk is full, `commits` whether the store failed or is slow, `traffic` how many
+        connections are open, `sync` which plain HTTP peers fail.
+        """
+        self._settings = settings
+        self._room = room
+        self._commits = commits
+        self._traffic = traffic
+        self._sync = sync
 
-def warnings(node: "Node") -> list[str]:
-    """What will be a problem, or is one for others only, in words."""
-    found = []
-    if node.traffic.connections >= node.settings.connections_max:
-        found.append(f"all {node.settings.connections_max} connections are taken: others are turned away")
-    if node.commits.is_stalled:
-        found.append(
-            f"a commit has waited for over {STALLED_S:.0f} s: another program holds the database (`fuser` names it), "
-            "or the disk is slow; clients get 503 until that ends"
-        )
-    log_bytes = store_bytes(node.settings.data).get("dnarc.db-wal", 0)
-    if log_bytes > LOG_BYTES_WARNED:
-        found.append(f"the write-ahead log has {log_bytes} bytes: some program reads the database and does not end")
-    for name, direction, totals in node.sync.totals():
-        if totals.error is not None:
-            found.append(f"{direction} with {hidden(name)} fails: {totals.error}")
-    return found
+    def problems(self) -> list[str]:
+        """Why the node cannot do its work, one sentence each. Empty if all is well."""
+        found = []
+        if self._commits.failed.done():
+            why = self._commits.failed.exception()
+            found.append(f"the node has failed ({why}): it takes nothing more, and has to be started again")
+        if self._room.is_disk_full():
+            needed = self._settings.disk_free_bytes_min
+            found.append(f"less than {needed} bytes are free on the disk: writes get 507 until somebody frees space")
+        return found
+
+    def warnings(self) -> list[str]:
+        """What somebody should look at although the node works, one sentence each."""
+        return [*self._load_warnings(), *self._peer_warnings()]
+
+    def _load_warnings(self) -> Iterator[str]:
+        connections_max = self._settings.connections_max
+        if self._traffic.connections >= connections_max:
+            yield f"all {connections_max} connections are taken: others are turned away"
+        if self._commits.is_stalled:
+            yield (
+                f"a commit has waited for over {STALLED_S:.0f} s: another program holds the database (`fuser` names "
+                "it), or the disk is slow; clients get 503 until that ends"
+            )
+        log_bytes = store_bytes(self._settings.data).get("dnarc.db-wal", 0)
+        if log_bytes > LOG_BYTES_WARNED:
+            yield f"the write-ahead log has {log_bytes} bytes: some program reads the database and does not end"
+
+    def _peer_warnings(self) -> Iterator[str]:
+        for name, direction, totals in self._sync.totals():
+            if totals.error is not None:
+                yield f"{direction} with {hidden(name)} fails: {totals.error}"
 
 
 class Watch:

@@ -182,7 +182,7 @@ MUTANTS: Final = (
         (
             Change(
                 "node/http_sync/schedule.py",
-                'ended", peer=hidden(worker.peer.name))\n            self._node.fail(error)\n',
+                'ended", peer=hidden(worker.peer.name))\n            self._on_failure(error)\n',
                 'ended", peer=hidden(worker.peer.name))\n            del error\n',
             ),
         ),

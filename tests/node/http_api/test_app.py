@@ -8,7 +8,7 @@ import pytest
 
 from node.http_api import start, url_of
 from node.http_api.app import _Connection, _Runner
-from node.node import Node
+from node.node import ROUTES, Node
 from node.settings import Settings
 from tests.node.http_api.talking import Client, fresh
 
@@ -35,7 +35,7 @@ async def test_every_connection_is_one_of_ours(node: Node) -> None:
     """`_Runner` and `_Server` lean on private parts of aiohttp: this fails where an upgrade changes them. Then no limit
     on connections would hold, and refusals would be aiohttp's own pages.
     """
-    runner = await start(node)
+    runner = await start(node.api, ROUTES)
     try:
         assert runner.server is not None
         connection = runner.server()
@@ -48,7 +48,7 @@ async def test_every_connection_is_one_of_ours(node: Node) -> None:
 
 
 async def test_two_servers_may_show_one_node(node: Node) -> None:
-    runner = await start(node)
+    runner = await start(node.api, ROUTES)
     try:
         async with Client(node.url) as one, Client(url_of(runner, node.settings)) as other:
             await one.put(fresh())

@@ -165,7 +165,7 @@ async def test_the_cursor_alone_misses_a_late_record(tmp_path: Path) -> None:
         far = asyncio.get_running_loop().time() + 1_000
         put_off = Acquaintance(compare_again={(Flow.PULL, DOMAIN): far})
 
-        result = await sync_once(a, peer, Job(Flow.PULL, is_asked=False), put_off)
+        result = await sync_once(a.sync.parts, peer, Job(Flow.PULL, is_asked=False), put_off)
 
         assert (result.known, result.accepted, result.error) == (1, 0, None)
         assert held(a) == ids(records)
@@ -180,7 +180,7 @@ async def test_a_comparison_at_the_interval_waits_a_multiple_of_what_the_last_on
         acquaintance, loop = Acquaintance(), asyncio.get_running_loop()
         begun = loop.time()
 
-        await sync_once(a, peer, Job(Flow.PULL, is_asked=False), acquaintance)
+        await sync_once(a.sync.parts, peer, Job(Flow.PULL, is_asked=False), acquaintance)
 
         took_at_most = loop.time() - begun
         again = acquaintance.compare_again[Flow.PULL, DOMAIN]

@@ -1,0 +1,54 @@
+"""Route: what the router and the OpenAPI document know about one request."""
+
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+
+import msgspec
+from aiohttp import web
+
+from node.http_api.answers import JSON_TYPE
+from node.http_api.parts import ApiParts
+from node.http_api.query import Parameter
+from protocol.errors import Code
+
+Handler = Callable[[ApiParts, web.Request], Awaitable[web.StreamResponse]]
+
+
+class Callers(StrEnum):
+    """Who may send a request: everybody; an operator (on loopback, or with the admin token); the token's holder."""
+
+    EVERYBODY = "everybody"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One request. `path` has its variables in braces; each takes a whole segment, decoded, slashes included.
+
+    - `answers`: the name of the answer's schema, by status.
+    - `content_type`: of the answer; `texts` are further types that it may have, as text.
+    - `variables`: those of the path, in its order; `parameters`: of the query;
+      `headers`: those of the request that matter; `body`: the name of the body's schema.
+    - `codes`: why the whole request may be refused; `outcomes`: why a single record may be.
+    - `is_public`: pages of any origin may read the answers.
+    - `has_lines`: the answer also comes as NDJSON, if the client asks for it.
+    - `is_endless`: the answer goes on until one side ends it.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    answers: dict[int, str]
+    content_type: str = JSON_TYPE
+    texts: tuple[str, ...] = ()
+    variables: tuple[Parameter, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    headers: tuple[Parameter, ...] = ()
+    body: str | None = None
+    codes: tuple[Code, ...] = ()
+    callers: Callers = Callers.EVERYBODY
+    is_public: bool = False
+    has_lines: bool = False
+    is_endless: bool = False
+    outcomes: tuple[Code, ...] = ()

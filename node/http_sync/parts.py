@@ -1,0 +1,26 @@
+"""The parts of a node that a sync run uses."""
+
+from dataclasses import dataclass
+
+from node.indexes import Indexes
+from node.intake.ingest import Ingest
+from node.monitoring.convergence import Convergence
+from node.peers import Peers
+from node.settings import Settings
+from node.store.contract import Store
+from node.world import World
+from protocol.signing import SigningKey
+
+
+@dataclass(frozen=True)
+class SyncParts:
+    """What runs read, and where their records go. `key` is the node's own: pushes are signed with it."""
+
+    settings: Settings
+    world: World
+    key: SigningKey
+    store: Store
+    indexes: Indexes
+    ingest: Ingest
+    peers: Peers
+    convergence: Convergence
