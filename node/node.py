@@ -23,14 +23,14 @@ from node.intake.ingest import Ingest
 from node.links import Links
 from node.monitoring.convergence import Convergence
 from node.monitoring.exposition import Sources, registry_of
-from node.monitoring.health import Health, Watch
+from node.monitoring.health import Health, Looked, Watch
 from node.monitoring.metrics import Traffic
 from node.peers import Peers
 from node.settings import Settings
 from node.store.contract import Store
 from node.streams import Streams
 from node.tasks import Tasks
-from node.tls import client_context
+from node.tls import Certificate, certificate_of, client_context
 from node.world import World
 from protocol.signing import SEED_BYTES, SigningKey, differing_edges
 
@@ -48,6 +48,7 @@ class Node:
     started_s: float
     key: SigningKey
     admin_token: str
+    certificate: Certificate | None
     store: Store
     indexes: Indexes
     heads: Heads
@@ -101,7 +102,14 @@ class Node:
         """What somebody should look at, in words, though the node works."""
         return self._health.warnings()
 
+    def reload(self) -> None:
+        """Read anew what may be renewed while the node runs: the certificate."""
+        log.info("reloading", node=self.key.public)
+        if self.certificate is not None:
+            self.certificate.look()
+
     async def _start(self) -> None:
+        self.certificate = certificate_of(self.settings)
         client_context(self.settings.tls_ca)  # one that cannot be read is said now, not when a peer is dialled
         data, disk, token_bytes = self.settings.data, self.world.disk, self.world.token_bytes
         self._parts.enter_context(disk.held(data))
@@ -121,9 +129,11 @@ class Node:
         self.peers = Peers(self.store)
         self.links = Links(self, f"dnarc/{version('dnarc')}")
         self.sync = Sync(self._sync_parts(), self.links.run, self.fail)
-        self._health = Health(self.settings, self.ingest.room, self.commits, self.traffic, self.sync)
+        looked = Looked(self.world, self.ingest.room, self.commits, self.traffic, self.sync, self.certificate)
+        self._health = Health(self.settings, looked)
         self.api = self._api_parts()
-        runner = await http_api.start(self.api, ROUTES)
+        context = None if self.certificate is None else self.certificate.context
+        runner = await http_api.start(self.api, ROUTES, context)
         self._parts.push_async_callback(runner.cleanup)
         self._parts.callback(self.streams.close)
         self.url = http_api.url_of(runner, self.settings)
@@ -136,6 +146,8 @@ class Node:
         tasks = Tasks(self.fail)
         self._parts.push_async_callback(tasks.close)
         tasks.start(Watch(self.health).run(), "health")
+        if self.certificate is not None:
+            tasks.start(self.certificate.watch(), "certificate")
         log.info("started", node=self.key.public, url=self.url, domains=len(self.indexes))
 
     def _sync_parts(self) -> SyncParts:

@@ -84,6 +84,7 @@ def _examine_folder(data: Path, settings: Settings) -> Iterator[Finding]:
     """A folder that no node runs on, as far as one can see."""
     numbers = exposure.numbers_of(settings)
     yield from exposure.check_settings(numbers, is_public=settings.is_public)
+    yield from exposure.check_certificate(settings, time.time())
     yield from _of_folder(data, numbers)
     try:
         peers = inspection.inspect(data / "dnarc.db").peers

@@ -9,7 +9,8 @@ from math import inf
 from typing import Final
 
 from node.checkup.finding import Finding, fail, ok, warn
-from node.settings import Settings, describe
+from node.settings import Settings, SettingsError, describe
+from node.tls import certificate_of
 
 SECONDS_WARNED: Final = 3_600
 """Of `max_age` and `max_skew`: twelve times the default. Clocks that are further off are broken."""
@@ -44,6 +45,22 @@ def check_settings(numbers: Mapping[str, float], *, is_public: bool) -> list[Fin
     else:
         found.append(ok("exposure", "the node listens on loopback alone"))
     return found
+
+
+def check_certificate(settings: Settings, now_s: float) -> Iterator[Finding]:
+    """Whether the certificate of the settings can be used, and for how long. `now_s`: seconds since the Unix epoch."""
+    try:
+        certificate = certificate_of(settings)
+    except SettingsError as error:
+        yield fail("certificate", str(error), "see that the files are readable and belong together")
+        return
+    if certificate is None:
+        return
+    warnings = certificate.warnings(now_s)
+    for warning in warnings:
+        yield warn("certificate", warning, "look at whatever renews it")
+    if not warnings:
+        yield ok("certificate", "it is valid for two weeks or more")
 
 
 def _check_times(numbers: Mapping[str, float]) -> Iterator[Finding]:

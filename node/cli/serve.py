@@ -33,7 +33,9 @@ promised 5 s. What was answered with 201 is on disk already, so an end without g
 
 
 def serve(config: Path | None = None, **flags: str | None) -> None:
-    """Run a node. It prints its URL once it accepts requests, logs to stderr, and ends on SIGTERM or SIGINT."""
+    """Run a node. It prints its URL once it accepts requests, logs to stderr, and ends on SIGTERM or SIGINT. On SIGHUP it
+    reads its certificate anew.
+    """
     from node import log
 
     settings = load(config, os.environ, flags).settings
@@ -55,6 +57,8 @@ async def _serve(settings: "Settings") -> None:
         await node.__aenter__()
     except CannotStartError as error:
         raise CommandError(Exit.MACHINE, "cannot_start", str(error)) from error
+    loop = asyncio.get_running_loop()
+    signal.signal(signal.SIGHUP, lambda _number, _frame: loop.call_soon_threadsafe(node.reload))
     try:
         print(node.url, flush=True)
         await asyncio.wait([stop, node.failed], return_when=asyncio.FIRST_COMPLETED)

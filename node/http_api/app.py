@@ -6,6 +6,7 @@ because no route takes it or because it is no HTTP, is put into our words where 
 
 import asyncio
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -25,7 +26,6 @@ from node.http_api.read import VERSION
 from node.http_api.route import Route
 from node.http_api.write import BODIES
 from node.settings import Settings
-from node.tls import server_context
 from protocol.errors import Code, ProtocolError
 
 _SHUTDOWN_S_MAX: Final = 2.0
@@ -53,13 +53,8 @@ def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
     return app
 
 
-async def start(parts: ApiParts, routes: Sequence[Route]) -> web.AppRunner:
-    """Serve these routes at the node's address until the runner is cleaned up.
-
-    Raises:
-        SettingsError: the certificate cannot be used.
-    """
-    context = server_context(parts.settings)
+async def start(parts: ApiParts, routes: Sequence[Route], context: ssl.SSLContext | None) -> web.AppRunner:
+    """Serve these routes at the node's address until the runner is cleaned up. `context`: None for plain HTTP."""
     runner = _Runner(make_app(parts, routes), access_log=None, shutdown_timeout=_SHUTDOWN_S_MAX, auto_decompress=False)
     await runner.setup()
     try:

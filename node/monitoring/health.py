@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+import msgspec
 import structlog
 
 from node.disk import store_bytes
@@ -19,6 +20,8 @@ from node.intake.room import Room
 from node.monitoring.metrics import Traffic
 from node.peers import hidden
 from node.settings import Settings
+from node.tls import Certificate
+from node.world import World
 
 LOOK_EVERY_S: Final = 5.0
 
@@ -28,18 +31,32 @@ LOG_BYTES_WARNED: Final = 1_073_741_824
 log = structlog.get_logger()
 
 
+class Looked(msgspec.Struct, frozen=True):
+    """The parts that health looks at.
+
+    `room` knows whether the disk is full, `commits` whether the store failed or is slow, `traffic` how many connections
+    are open, `sync` which plain HTTP peers fail, `certificate` when it ends, None for plain HTTP.
+    """
+
+    world: World
+    room: Room
+    commits: Commits
+    traffic: Traffic
+    sync: Sync
+    certificate: Certificate | None
+
+
 class Health:
     """Looks at the parts of a node that can keep it from its work."""
 
-    def __init__(self, settings: Settings, room: Room, commits: Commits, traffic: Traffic, sync: Sync) -> None:
-        """`room` knows whether the disk is full, `commits` whether the store failed or is slow, `traffic` how many
-        connections are open, `sync` which plain HTTP peers fail.
-        """
+    def __init__(self, settings: Settings, parts: Looked) -> None:
         self._settings = settings
-        self._room = room
-        self._commits = commits
-        self._traffic = traffic
-        self._sync = sync
+        self._world = parts.world
+        self._room = parts.room
+        self._commits = parts.commits
+        self._traffic = parts.traffic
+        self._sync = parts.sync
+        self._certificate = parts.certificate
 
     def problems(self) -> list[str]:
         """Why the node cannot do its work, one sentence each. Empty if all is well."""
@@ -60,6 +77,8 @@ class Health:
         connections_max = self._settings.connections_max
         if self._traffic.connections >= connections_max:
             yield f"all {connections_max} connections are taken: others are turned away"
+        if self._certificate is not None:
+            yield from self._certificate.warnings(self._world.now_s())
         if self._commits.is_stalled:
             yield (
                 f"a commit has waited for over {STALLED_S:.0f} s: another program holds the database (`fuser` names "

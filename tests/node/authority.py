@@ -15,36 +15,38 @@ _DAY = timedelta(days=1)
 class Authority:
     """An authority that vouches for 127.0.0.1: `ca` is its certificate, `chain` the node's, `key` the node's key."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, days: float = 1.0) -> None:
+        """`days`: for how long its certificates are valid from now on."""
+        self._days = timedelta(days=days)
         self.ca, self.chain, self.key = (folder / name for name in ("ca.pem", "chain.pem", "key.pem"))
         ours, theirs = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
         own_name, name = _name("authority"), _name("node")
-        self.ca.write_bytes(_pem(_certificate(own_name, own_name, ours, ours, x509.BasicConstraints(True, None))))
+        self.ca.write_bytes(_pem(self._certificate(own_name, own_name, ours, ours, x509.BasicConstraints(True, None))))
         alternative = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-        self.chain.write_bytes(_pem(_certificate(name, own_name, theirs, ours, alternative)))
+        self.chain.write_bytes(_pem(self._certificate(name, own_name, theirs, ours, alternative)))
         self.key.write_bytes(
             theirs.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
 
+    def _certificate(
+        self,
+        subject: x509.Name,
+        issuer: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        issuers_key: ec.EllipticCurvePrivateKey,
+        extension: x509.ExtensionType,
+    ) -> x509.Certificate:
+        now = datetime.now(UTC)
+        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
+        builder = builder.serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now - _DAY).not_valid_after(now + self._days)
+        return builder.add_extension(extension, critical=True).sign(issuers_key, hashes.SHA256())
+
 
 def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
-
-
-def _certificate(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
-    issuers_key: ec.EllipticCurvePrivateKey,
-    extension: x509.ExtensionType,
-) -> x509.Certificate:
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
-    builder = builder.serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(now - _DAY).not_valid_after(now + _DAY)
-    return builder.add_extension(extension, critical=True).sign(issuers_key, hashes.SHA256())
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

@@ -1,12 +1,15 @@
 """Settings that strangers could use."""
 
+import time
 from math import inf
+from pathlib import Path
 
 import pytest
 
-from node.checkup.exposure import check_settings, numbers_of
+from node.checkup.exposure import check_certificate, check_settings, numbers_of
 from node.checkup.finding import State
 from node.settings import Settings
+from tests.node.authority import Authority
 
 DEFAULTS = numbers_of(Settings())
 
@@ -55,3 +58,17 @@ def test_rates_without_limit_are_unsafe_on_a_public_address_alone(setting: str) 
 def test_every_finding_that_is_not_well_has_a_remedy() -> None:
     for finding in check_settings(dict.fromkeys(DEFAULTS, inf), is_public=True):
         assert (finding.remedy is None) == (finding.state is State.OK)
+
+
+@pytest.mark.parametrize(("days", "state"), [(90, State.OK), (1, State.WARN), (-0.5, State.WARN)])
+def test_a_certificate_that_ends_soon_is_found(tmp_path: Path, days: float, state: State) -> None:
+    authority = Authority(tmp_path, days=days)
+    settings = Settings(tls_certificate=authority.chain, tls_key=authority.key)
+
+    assert [finding.state for finding in check_certificate(settings, time.time())] == [state]
+
+
+def test_a_certificate_that_cannot_be_read_is_found(tmp_path: Path) -> None:
+    settings = Settings(tls_certificate=tmp_path / "absent.pem")
+
+    assert [finding.state for finding in check_certificate(settings, time.time())] == [State.FAIL]

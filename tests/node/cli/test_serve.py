@@ -20,6 +20,18 @@ from node.settings import FILES_BESIDES, describe
 from tests.history import claim, signed
 from tests.node.cli.conftest import TIMEOUT_S, Result, Served, run, run_apart
 
+
+def test_sighup_leaves_the_node_alive_and_a_line_in_its_log(tmp_path: Path) -> None:
+    node = Served(tmp_path)
+
+    node.process.send_signal(signal.SIGHUP)
+    answers = node.run("domains", "--json").json
+    _, log = node.stop()
+
+    assert (answers, node.process.returncode) == ({}, 0)
+    assert [json.loads(line)["event"] for line in log.splitlines()] == ["started", "reloading", "stopped"]
+
+
 SILENT_READERS = 5
 
 STOP_PROMISED_S = 5.0
