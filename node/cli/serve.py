@@ -33,8 +33,9 @@ promised 5 s. What was answered with 201 is on disk already, so an end without g
 
 
 def serve(config: Path | None = None, **flags: str | None) -> None:
-    """Run a node. It prints its URL once it accepts requests, logs to stderr, and ends on SIGTERM or SIGINT. On SIGHUP it
-    reads its certificate anew.
+    """Run a node. It prints its URL once it accepts requests, logs to stderr, and ends on SIGTERM or SIGINT.
+
+    On SIGHUP it reads its certificate anew.
     """
     from node import log
 
