@@ -35,7 +35,7 @@ async def test_every_connection_is_one_of_ours(node: Node) -> None:
     """`_Runner` and `_Server` lean on private parts of aiohttp: this fails where an upgrade changes them. Then no limit
     on connections would hold, and refusals would be aiohttp's own pages.
     """
-    runner = await start(node.api, ROUTES)
+    runner = await start(node.api, ROUTES, None)
     try:
         assert runner.server is not None
         connection = runner.server()
@@ -48,7 +48,7 @@ async def test_every_connection_is_one_of_ours(node: Node) -> None:
 
 
 async def test_two_servers_may_show_one_node(node: Node) -> None:
-    runner = await start(node.api, ROUTES)
+    runner = await start(node.api, ROUTES, None)
     try:
         async with Client(node.url) as one, Client(url_of(runner, node.settings)) as other:
             await one.put(fresh())
