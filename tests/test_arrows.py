@@ -1,19 +1,21 @@
-"""Which module may import which: the structure that `docs/architecture.md` draws, kept true.
+"""Which module may import which: these tests keep the structure that `docs/architecture.md` draws.
 
-`protocol` decides and must stay a pure function of its arguments, so it imports a short list of modules that have no
-clock, no chance and no I/O. Inside it, lower never imports higher. `node` carries out what `protocol` decided, and
-`simulations` runs both; no arrow points back.
+`protocol` decides and must stay a pure function of its arguments, so it imports only a short list of modules that have
+no clock, no chance and no I/O. `node` carries out the decisions of `protocol`, and `simulations` runs both. No arrow
+points back. Inside `protocol` and inside `node`, a lower part never imports a higher one, not even for a type. In the
+whole tree no modules import each other in a circle.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 from tests.paths import ROOT
 
-# From the lowest to the highest. Every module of `protocol` has its place here, a new one before it is written.
+# From the lowest to the highest. Every module of `protocol` has its place here; a new module gets one first.
 PROTOCOL_ORDER = (
     "limits",
     "errors",
@@ -61,7 +63,44 @@ PROTOCOL_ORDER = (
     "link.link",
 )
 
-# Package -> the packages of this project that it may import. Those not named here, tests and benchmarks, import all.
+# The rooms of `node` from the lowest to the highest: modules and packages, by the longest name that fits. Modules of
+# one room may import each other. A module that a lower room needs stands outside of its own room, at its own place.
+NODE_ORDER = (
+    "settings",
+    "tls",
+    "log",
+    "tasks",
+    "store.contract",
+    "store",
+    "disk",
+    "backup",
+    "indexes",
+    "heads",
+    "peers",
+    "intake.verifying_process",
+    "intake.verifier",
+    "world",
+    "monitoring.metrics",
+    "monitoring.convergence",
+    "intake",
+    "streams",
+    "http_sync",
+    "links",
+    "monitoring",
+    "http_api",
+    "explorer",
+    "client",
+    "checkup",
+    "node",
+    "cli",
+)
+
+# `Node` hands its parts to each other. A part that imported `Node` could fetch any other part by itself.
+NODE = "node.node"
+MAY_IMPORT_NODE = ("node.__init__", "node.cli.serve", "node.links.registry", "node.links.session")
+"""This list only ever shrinks, to the first two."""
+
+# Package -> the packages of this project that it may import. Tests and benchmarks may import all.
 ARROWS = {
     "protocol": ("protocol",),
     "node": ("node", "protocol"),
@@ -69,8 +108,8 @@ ARROWS = {
 }
 PROJECT = ("protocol", "node", "simulations", "tests", "benchmarks")
 
-# What a pure function can need. `random.Random` is the type of an argument. Absent on purpose, besides all that does
-# I/O: `unicodedata`, whose answers change with Python's version, and the parts of PyNaCl that draw random numbers.
+# What a pure function can need. `random.Random` is the type of an argument. `unicodedata` is absent because its answers
+# change with Python's version. The parts of PyNaCl that draw random numbers are absent too.
 PURE = (
     "__future__",
     "abc",
@@ -101,8 +140,8 @@ PURE = (
     "typing",
 )
 
-# Library -> the modules of the program that may import it. SQL stays in the store, so that another store can take its
-# place. Only PyNaCl ever decides about a signature: tests alone use another library.
+# Library -> the modules of the program that may import it. SQL stays in the store, so that another store can replace
+# it. Only PyNaCl decides about a signature, so the other library for signatures is left to the tests.
 CONFINED = {
     "aiosqlite": ("node.store.sqlite",),
     "cryptography": (),
@@ -156,14 +195,53 @@ def fault_of_arrow(module: str, name: str, package: str, target: str) -> str | N
         return f"{package} may not import {target}"
     if package == "protocol" and height(name) >= height(module):
         return f"{module} may import only what is below it, and {name} is not"
+    if package == target == "node":
+        return fault_inside_node(module, name)
+    return None
+
+
+def fault_inside_node(module: str, name: str) -> str | None:
+    if is_within(name, (NODE,)) and module not in MAY_IMPORT_NODE:
+        return f"{module} may not import {NODE}"
+    if room(name) > room(module) and not is_within(name, (NODE,)):
+        return f"{module} may import only its own room and what is below it, and {name} is above"
     return None
 
 
 def height(name: str) -> int:
-    """The place of a name's module in `protocol`; a package itself, and what has no place, stands above all."""
+    """The place of a name's module in `protocol`. A package itself, and a module without a place, stands above all."""
     within = name.removeprefix("protocol.")
     places = (place for place, part in enumerate(PROTOCOL_ORDER) if is_within(within, (part,)))
     return next(places, len(PROTOCOL_ORDER))
+
+
+def room(name: str) -> int:
+    """The place of a name's room in `node`. `node` itself, and a module without a place, stands above all."""
+    within = name.removeprefix("node.")
+    fitting = [part for part in NODE_ORDER if is_within(within, (part,))]
+    return NODE_ORDER.index(max(fitting, key=len)) if fitting else len(NODE_ORDER)
+
+
+def imports_of_tree(paths: Iterable[Path]) -> dict[str, set[str]]:
+    """Module -> the modules among these files that it imports. A package goes by its own name."""
+    modules = {module_name(path).removesuffix(".__init__"): path for path in paths}
+    return {
+        module: {
+            target
+            for _, name in imported_names(module_name(path), path.read_text(encoding="utf-8"))
+            if (target := name if name in modules else name.rpartition(".")[0]) in modules and target != module
+        }
+        for module, path in modules.items()
+    }
+
+
+def find_circle(imports: Mapping[str, Collection[str]]) -> list[str]:
+    """Modules that import each other in a circle, the first one again at the end. Empty if there is no circle."""
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 def is_within(name: str, prefixes: tuple[str, ...]) -> bool:
@@ -191,6 +269,42 @@ def test_every_module_of_protocol_has_its_place_in_the_order() -> None:
 
     assert modules, "the checkout has a protocol package"
     assert modules - set(PROTOCOL_ORDER) == set()
+
+
+def test_every_module_of_node_has_its_place_in_the_order() -> None:
+    modules = [module_name(path) for path in (ROOT / "node").rglob("*.py")]
+
+    assert [module for module in modules if room(module) == len(NODE_ORDER)] == ["node.__init__"]
+
+
+def test_every_place_in_the_order_of_node_is_taken() -> None:
+    modules = [module_name(path) for path in (ROOT / "node").rglob("*.py")]
+
+    assert {room(module) for module in modules} == set(range(len(NODE_ORDER) + 1))
+
+
+CIRCULAR = ("node", "simulations")
+"""Packages that still have a circle. This list only ever shrinks."""
+
+
+@pytest.mark.parametrize("package", ARROWS)
+def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
+    """Packages import each other one way only, so a circle would lie inside one of them."""
+    paths = (ROOT / package).rglob("*.py")
+
+    circle = find_circle(imports_of_tree(paths))
+
+    if package not in CIRCULAR:
+        assert circle == []
+
+
+def test_a_circle_of_imports_is_found() -> None:
+    imports = {"node.a": {"node.b"}, "node.b": {"node.c"}, "node.c": {"node.a"}}
+
+    circle = find_circle(imports)
+
+    assert circle[0] == circle[-1]
+    assert set(circle) == {"node.a", "node.b", "node.c"}
 
 
 BROKEN = [
@@ -225,6 +339,18 @@ BROKEN = [
     ),
     ("node.intake.ingest", "from simulations.world.network import Network", "node may not import simulations"),
     ("node.intake.ingest", "import tests.builders", "node may not import tests"),
+    (
+        "node.streams.hub",
+        "from node.http_api.parts import ApiParts",
+        "node.streams.hub may import only its own room and what is below it, and node.http_api.parts.ApiParts is above",
+    ),
+    (
+        "node.settings",
+        "import node.peers",
+        "node.settings may import only its own room and what is below it, and node.peers is above",
+    ),
+    ("node.links.dialler", "from node.node import Node", "node.links.dialler may not import node.node"),
+    ("node.cli.top", "import node.node", "node.cli.top may not import node.node"),
     ("node.http_api", "import sqlite3", "sqlite3 is not to be imported here"),
     ("node.store.sqlite_of_another", "import sqlite3", "sqlite3 is not to be imported here"),
     ("node.intake.ingest", "from cryptography import x509", "cryptography is not to be imported here"),
@@ -250,6 +376,8 @@ FOLLOWING = [
     ("node.intake.ingest", "from protocol.records.replay import replay"),
     ("node.intake.ingest", "import asyncio, random, time"),
     ("node.cli.serve", "from ..node import Node"),
+    ("node.http_api.parts", "from node.monitoring.metrics import Traffic"),
+    ("node.links.dialler", "from node.links.registry import Links"),
     ("node.cli.__init__", "from .serve import app"),
     ("node.store.sqlite", "import aiosqlite, sqlite3"),
     ("node.store.sqlite.schema", "import sqlite3"),
