@@ -1,4 +1,4 @@
-"""Gossip machines joined by pretend links: delays, resets and deaths, all from one list of events in order of time."""
+"""Plumtrees joined by pretend links, with delays, resets and deaths. One list holds all events in the order of time."""
 
 import heapq
 from collections import Counter
@@ -11,7 +11,7 @@ EVENTS_MAX = 200_000
 
 
 class Network:
-    """Nodes are numbers; a link is known by one number on both sides."""
+    """Nodes are numbers. A link has the same number on both sides."""
 
     def __init__(self, nodes: int, seed: int, limits: PlumtreeLimits | None = None) -> None:
         self.random = Random(seed)
@@ -36,7 +36,7 @@ class Network:
         return link
 
     def reset(self, link: int) -> None:
-        """What is under way is lost, and both ends notice, each a little later."""
+        """Break a link: all frames on the way are lost, and each end notices a little later."""
         one, other, delay_s = self.ends.pop(link)
         for node in (one, other):
             self._after(delay_s * self.random.random(), self._notice, node, link)
@@ -51,7 +51,7 @@ class Network:
         self._carry_out(node, self.nodes[node].on_records((record_id,), 0, None, self.now))
 
     def settle(self) -> None:
-        """Until nothing is under way and no timer is set."""
+        """Run until no frame is on the way and no timer is set."""
         for _ in range(EVENTS_MAX):
             if not self._events:
                 return
@@ -108,10 +108,10 @@ class Network:
     def _take_in(self, node: int, link: int, ids: tuple[str, ...], hops: int) -> None:
         held = self.held[node]
         self.copies.update(ids)
-        news = tuple(each for each in ids if each not in held)
+        new = tuple(each for each in ids if each not in held)
         known = tuple(each for each in ids if each in held)
-        held.update(dict.fromkeys(news, hops))
-        if news:
-            self._carry_out(node, self.nodes[node].on_records(news, hops, link, self.now, is_live=hops > 0))
+        held.update(dict.fromkeys(new, hops))
+        if new:
+            self._carry_out(node, self.nodes[node].on_records(new, hops, link, self.now, is_live=hops > 0))
         if known:
             self._carry_out(node, self.nodes[node].on_duplicates(known, hops, link, self.now))

@@ -1,4 +1,4 @@
-"""A few neighbours for every node: both ends agree on it, all hang together, and the views keep their limits."""
+"""One node of HyParView: what it answers to each message, and that its views keep their limits."""
 
 from itertools import pairwise
 from random import Random
@@ -28,7 +28,7 @@ STRANGERS = tuple(f"stranger {number}" for number in range(100))
 
 
 def machine(*neighbours: str, limits: HyParViewLimits = LIMITS) -> HyParView:
-    """A node "me" with these neighbours, each of which asked for it urgently."""
+    """The node `me` with these neighbours, each of which asked urgently."""
     membership = HyParView("me", limits, Random(1), now=0.0)
     for each in neighbours:
         membership.on_message(each, Neighbour(is_urgent=True), 0.0)
@@ -37,7 +37,7 @@ def machine(*neighbours: str, limits: HyParViewLimits = LIMITS) -> HyParView:
 
 
 def know(membership: HyParView, *addresses: str) -> None:
-    """Put these into the passive view, as a shuffle with the first would, in parts that are taken whole."""
+    """Put these into the passive view by shuffles, each small enough to be taken whole."""
     for begin in range(0, len(addresses), 8):
         origin, *sample = addresses[begin : begin + 8]
         membership.on_message("x", Shuffle(origin, 1, tuple(sample)), 0.0)
@@ -53,7 +53,7 @@ class Shuffled(NamedTuple):
 
 
 def shuffled(membership: HyParView, now: float | None = None) -> Shuffled:
-    """The next shuffle that it begins, with all others that it sends left out."""
+    """The next shuffle that the node starts, without its other messages."""
     outputs = membership.on_time(membership.next_at if now is None else now)
     (shuffle,) = [it for it in outputs if isinstance(it, Send) and isinstance(it.message, Shuffle)]
     assert isinstance(shuffle.message, Shuffle)
@@ -63,7 +63,7 @@ def shuffled(membership: HyParView, now: float | None = None) -> Shuffled:
 # Joining.
 
 
-def test_who_joins_and_its_contact_are_neighbours() -> None:
+def test_a_joiner_and_its_contact_become_neighbours() -> None:
     joiner = HyParView("me", LIMITS, Random(1), now=0.0)
     contact = machine()
 
@@ -83,7 +83,7 @@ def test_a_contact_sends_the_joiner_on_walks_through_its_other_neighbours() -> N
     assert outputs == [Up("joiner"), Send("a", walk), Send("b", walk)]
 
 
-def test_a_contact_that_is_full_makes_room() -> None:
+def test_a_full_contact_drops_a_neighbour_for_the_joiner() -> None:
     contact = machine("a", "b", "c", "d", "e")
 
     outputs = contact.on_message("joiner", Join(), 0.0)
@@ -94,24 +94,26 @@ def test_a_contact_that_is_full_makes_room() -> None:
     assert set(sent(outputs, ForwardJoin)) == {"a", "b", "c", "d", "e"} - {dropped}
 
 
-def test_a_walk_goes_on_to_another_neighbour_with_a_step_less() -> None:
+def test_a_walk_goes_on_to_another_neighbour_with_one_step_less() -> None:
     outputs = machine("a", "b").on_message("a", ForwardJoin("joiner", 5), 0.0)
 
     assert outputs == [Send("b", ForwardJoin("joiner", 4))]
 
 
 @pytest.mark.parametrize(("neighbours", "steps"), [(("a", "b"), 0), (("a",), 5)])
-def test_where_a_walk_ends_the_joiner_becomes_a_neighbour(neighbours: tuple[str, ...], steps: int) -> None:
+def test_the_joiner_becomes_a_neighbour_of_the_node_where_its_walk_ends(
+    neighbours: tuple[str, ...], steps: int
+) -> None:
     outputs = machine(*neighbours).on_message("a", ForwardJoin("joiner", steps), 0.0)
 
     assert outputs == [Send("joiner", Neighbour(is_urgent=True)), Up("joiner")]
 
 
-def test_a_walk_ends_where_only_the_joiner_itself_is_ahead() -> None:
+def test_a_walk_ends_at_a_node_whose_only_other_neighbour_is_the_joiner() -> None:
     assert machine("a", "joiner").on_message("a", ForwardJoin("joiner", 5), 0.0) == []
 
 
-def test_a_joiner_is_noted_on_the_way() -> None:
+def test_one_node_on_the_way_adds_the_joiner_to_its_passive_view() -> None:
     membership = machine("a", "b")
 
     for steps in range(LIMITS.active_walk, 0, -1):
@@ -120,13 +122,13 @@ def test_a_joiner_is_noted_on_the_way() -> None:
         assert ("joiner" in membership.passive) == ("joiner" in before or steps == LIMITS.passive_walk)
 
 
-def test_a_walk_that_claims_too_many_steps_ends_as_early_as_others() -> None:
+def test_a_walk_that_claims_too_many_steps_gets_no_more_than_the_limit() -> None:
     outputs = machine("a", "b").on_message("a", ForwardJoin("joiner", 10**9), 0.0)
 
     assert outputs == [Send("b", ForwardJoin("joiner", LIMITS.active_walk - 1))]
 
 
-def test_nobody_becomes_its_own_neighbour() -> None:
+def test_a_node_never_becomes_its_own_neighbour() -> None:
     membership = machine("a", "b")
 
     outputs = membership.on_message("a", ForwardJoin("me", 0), 0.0) + membership.on_message("me", Join(), 0.0)
@@ -147,7 +149,7 @@ REQUESTS = [
 
 
 @pytest.mark.parametrize(("case", "neighbours", "is_urgent", "is_accepted"), REQUESTS)
-def test_a_request_is_granted_where_there_is_room_or_it_is_urgent(
+def test_a_request_is_accepted_if_there_is_room_or_if_it_is_urgent(
     case: str, neighbours: tuple[str, ...], is_urgent: bool, is_accepted: bool
 ) -> None:
     membership = machine(*neighbours)
@@ -158,7 +160,7 @@ def test_a_request_is_granted_where_there_is_room_or_it_is_urgent(
     assert ("z" in membership.active, len(membership.active) <= LIMITS.active_max) == (is_accepted, True)
 
 
-def test_a_broken_connection_has_an_address_of_the_passive_view_asked() -> None:
+def test_after_a_broken_connection_a_node_asks_an_address_of_its_passive_view() -> None:
     membership = machine("a", "b", "c", "d", "e")
     know(membership, "p")
 
@@ -177,7 +179,7 @@ def test_a_request_is_urgent_from_a_node_with_too_few_neighbours() -> None:
     assert {output.message for output in outputs if isinstance(output, Send)} == {Neighbour(is_urgent=True)}
 
 
-def test_whoever_is_out_of_reach_is_forgotten_and_the_next_is_asked() -> None:
+def test_an_unreachable_address_is_forgotten_and_the_next_is_asked() -> None:
     membership = machine("a", "b", "c", "d", "e")
     know(membership, "p", "q")
     (first,) = sent(membership.on_unreachable("a", 5.0), Neighbour)
@@ -188,7 +190,7 @@ def test_whoever_is_out_of_reach_is_forgotten_and_the_next_is_asked() -> None:
     assert membership.passive == (second,)
 
 
-def test_whoever_declines_is_asked_again_only_after_a_while() -> None:
+def test_a_node_that_declined_is_asked_again_only_at_the_next_retry() -> None:
     membership = machine("a", "b", "c", "d", "e")
     know(membership, "p")
     membership.on_unreachable("a", 5.0)
@@ -200,8 +202,10 @@ def test_whoever_declines_is_asked_again_only_after_a_while() -> None:
 
 
 @pytest.mark.parametrize(("active_min", "is_asked"), [(3, False), (4, True)])
-def test_the_next_is_asked_at_once_only_for_want_of_neighbours(active_min: int, is_asked: bool) -> None:
-    """Else a node with room in a full network would ask all that it knows, over and over."""
+def test_after_a_decline_the_next_is_asked_at_once_only_by_a_node_with_few_neighbours(
+    active_min: int, is_asked: bool
+) -> None:
+    """Otherwise a node with room in a full network would ask all the addresses that it knows, over and over."""
     membership = machine("a", "b", "c", "d", limits=HyParViewLimits(active_max=4, active_min=active_min))
     know(membership, "p", "q")
     (first,) = sent(membership.on_unreachable("a", 5.0), Neighbour)
@@ -211,7 +215,7 @@ def test_the_next_is_asked_at_once_only_for_want_of_neighbours(active_min: int, 
     assert sent(outputs, Neighbour) == [each for each in ("p", "q") if each != first and is_asked]
 
 
-def test_whoever_does_not_answer_is_asked_again_after_a_while() -> None:
+def test_a_node_that_does_not_answer_is_asked_again_at_the_next_retry() -> None:
     membership = machine("a", "b", "c", "d", "e")
     know(membership, "p")
     membership.on_unreachable("a", 5.0)
@@ -219,7 +223,7 @@ def test_whoever_does_not_answer_is_asked_again_after_a_while() -> None:
     assert sent(membership.on_time(5.0 + LIMITS.retry_s), Neighbour) == ["p"]
 
 
-def test_whoever_accepts_when_the_place_is_taken_is_told_so() -> None:
+def test_a_node_that_accepts_after_the_place_was_taken_is_disconnected() -> None:
     membership = machine("a", "b", "c", "d", "e")
     know(membership, "p")
     membership.on_unreachable("a", 5.0)
@@ -228,11 +232,11 @@ def test_whoever_accepts_when_the_place_is_taken_is_told_so() -> None:
     assert membership.on_message("p", NeighbourReply(is_accepted=True), 5.2) == [Send("p", Disconnect())]
 
 
-def test_an_answer_to_a_request_that_was_never_made_is_no_way_in() -> None:
+def test_an_answer_to_a_request_that_was_never_made_is_ignored() -> None:
     assert machine("a").on_message("z", NeighbourReply(is_accepted=True), 0.0) == []
 
 
-def test_a_neighbour_that_leaves_is_kept_in_mind_and_replaced_by_another() -> None:
+def test_a_neighbour_that_disconnects_moves_to_the_passive_view_and_is_replaced() -> None:
     membership = machine("a", "b", "c", "d", "e")
     know(membership, "p")
 
@@ -242,20 +246,20 @@ def test_a_neighbour_that_leaves_is_kept_in_mind_and_replaced_by_another() -> No
     assert set(membership.passive) == {"a", "p"}
 
 
-def test_whoever_just_left_for_want_of_room_is_not_asked_back() -> None:
+def test_a_neighbour_that_just_disconnected_is_not_asked_back() -> None:
     membership = machine("a", "b", "c", "d", "e")
 
     assert membership.on_message("a", Disconnect(), 0.0) == [Down("a")]
 
 
-def test_a_node_that_knows_nobody_else_asks_back_whoever_dropped_it() -> None:
-    """Else it stays cut off while others join through it, and all of them with it (19 of 10,000 nodes, seed 4)."""
+def test_a_node_that_knows_nobody_else_asks_the_neighbour_that_dropped_it() -> None:
+    """Otherwise the node stays cut off, with all that join through it (19 of 10,000 nodes, seed 4)."""
     membership = machine("a")
 
     assert membership.on_message("a", Disconnect(), 0.0) == [Down("a"), Send("a", Neighbour(is_urgent=True))]
 
 
-def test_a_request_is_settled_when_the_other_asks_for_the_same() -> None:
+def test_a_request_is_settled_if_the_other_node_sends_the_same_request() -> None:
     membership = machine("a", "b", "c", "d", "e")
     know(membership, "p")
     membership.on_unreachable("a", 5.0)
@@ -267,14 +271,14 @@ def test_a_request_is_settled_when_the_other_asks_for_the_same() -> None:
     assert sent(outputs, Neighbour) == ["q"]
 
 
-def test_a_stranger_cannot_make_a_node_drop_anyone() -> None:
+def test_a_stranger_cannot_make_a_node_drop_a_neighbour() -> None:
     assert machine("a").on_message("z", Disconnect(), 0.0) == []
 
 
 # Shuffling.
 
 
-def test_a_node_shuffles_some_of_both_views_with_one_that_it_knows_and_through_its_neighbours_by_turns() -> None:
+def test_visits_and_walks_take_turns_and_each_carries_some_addresses_of_both_views() -> None:
     membership = machine("a", "b", "c", "d", "e")
     know(membership, *STRANGERS[:10])
 
@@ -289,13 +293,13 @@ def test_a_node_shuffles_some_of_both_views_with_one_that_it_knows_and_through_i
         assert len([address for address in sample if address in membership.passive]) == LIMITS.shuffle_passive
 
 
-def test_a_node_that_knows_only_its_neighbours_shuffles_through_them_each_time() -> None:
+def test_a_node_with_an_empty_passive_view_only_walks() -> None:
     membership = machine("a")
 
     assert [shuffled(membership).to for _ in range(3)] == ["a"] * 3
 
 
-def test_a_node_without_neighbours_shuffles_with_those_that_it_knows_each_time() -> None:
+def test_a_node_without_neighbours_only_visits() -> None:
     membership = machine("a")
     know(membership, "p")
     membership.on_unreachable("a", 0.0)
@@ -303,7 +307,7 @@ def test_a_node_without_neighbours_shuffles_with_those_that_it_knows_each_time()
     assert [shuffled(membership, now).to for now in (100.0, 200.0, 300.0)] == ["p"] * 3
 
 
-def test_in_place_of_one_out_of_reach_another_is_visited_soon_but_not_at_once() -> None:
+def test_after_a_visit_that_found_nobody_the_next_comes_soon_but_not_at_once() -> None:
     membership = machine("a", "b", "c", "d", "e")
     know(membership, "p", "q")
     first, at = shuffled(membership), membership.next_at
@@ -316,7 +320,7 @@ def test_in_place_of_one_out_of_reach_another_is_visited_soon_but_not_at_once() 
     assert membership.passive == (second.to,)
 
 
-def test_a_node_cut_off_asks_whoever_visits_it_to_be_its_neighbour() -> None:
+def test_a_node_without_neighbours_asks_its_visitor_to_be_one() -> None:
     membership = machine()
 
     outputs = membership.on_message("far", Shuffle("far", 1, ("p",)), 0.0)
@@ -325,7 +329,7 @@ def test_a_node_cut_off_asks_whoever_visits_it_to_be_its_neighbour() -> None:
     assert {output.message for output in outputs if isinstance(output, Send)} >= {Neighbour(is_urgent=True)}
 
 
-def test_shuffles_come_at_an_interval_that_chance_spreads() -> None:
+def test_the_interval_between_shuffles_varies_by_a_random_fifth() -> None:
     membership = machine("a")
     times = []
 
@@ -339,26 +343,26 @@ def test_shuffles_come_at_an_interval_that_chance_spreads() -> None:
     assert len(set(gaps)) > 40
 
 
-def test_a_shuffle_is_carried_on_while_it_has_steps() -> None:
+def test_a_shuffle_with_steps_left_is_carried_on() -> None:
     shuffle = Shuffle("far", 3, ("p",))
 
     assert machine("a", "b").on_message("a", shuffle, 0.0) == [Send("b", Shuffle("far", 2, ("p",)))]
 
 
-def test_a_shuffle_that_claims_too_many_steps_ends_as_early_as_others() -> None:
+def test_a_shuffle_that_claims_too_many_steps_gets_no_more_than_the_limit() -> None:
     outputs = machine("a", "b").on_message("a", Shuffle("far", 10**9, ()), 0.0)
 
     assert outputs == [Send("b", Shuffle("far", LIMITS.active_walk - 1, ()))]
 
 
-def test_a_shuffle_that_comes_home_ends_there() -> None:
+def test_a_shuffle_that_comes_back_to_its_origin_ends_there() -> None:
     membership = machine("a", "b")
 
     assert membership.on_message("a", Shuffle("me", 1, ("p",)), 0.0) == []
     assert membership.passive == ()
 
 
-def test_a_shuffle_is_answered_with_as_many_addresses() -> None:
+def test_a_shuffle_is_answered_with_as_many_addresses_as_it_brought() -> None:
     membership = machine("a", "b", "c")
     know(membership, *STRANGERS[:20])
 
@@ -370,7 +374,7 @@ def test_a_shuffle_is_answered_with_as_many_addresses() -> None:
     assert {"far", "p", "q"} <= set(membership.passive)
 
 
-def test_what_was_given_away_is_replaced_first() -> None:
+def test_new_addresses_replace_first_those_that_were_given_away() -> None:
     membership = machine("a", "b", "c")
     know(membership, *STRANGERS[: LIMITS.passive_max])
     given = shuffled(membership, LIMITS.shuffle_s).message.sample
@@ -382,7 +386,7 @@ def test_what_was_given_away_is_replaced_first() -> None:
     assert gone <= set(given)
 
 
-def test_a_reply_that_nobody_asked_for_is_not_taken() -> None:
+def test_a_reply_to_no_shuffle_is_ignored() -> None:
     membership = machine("a")
 
     membership.on_message("z", ShuffleReply(("p",)), 0.0)
@@ -390,7 +394,7 @@ def test_a_reply_that_nobody_asked_for_is_not_taken() -> None:
     assert membership.passive == ()
 
 
-def test_no_more_of_a_sample_is_taken_than_an_honest_node_sends() -> None:
+def test_of_a_long_sample_only_as_much_is_taken_as_an_honest_node_sends() -> None:
     membership = machine("a")
 
     membership.on_message("a", Shuffle("far", 1, STRANGERS), 0.0)
@@ -398,7 +402,7 @@ def test_no_more_of_a_sample_is_taken_than_an_honest_node_sends() -> None:
     assert membership.passive == ("far", *STRANGERS[: LIMITS.shuffle_active + LIMITS.shuffle_passive])
 
 
-def test_a_full_passive_view_takes_one_in_for_one_out() -> None:
+def test_a_full_passive_view_drops_one_address_for_each_new_one() -> None:
     membership = machine("a")
     know(membership, *STRANGERS[: LIMITS.passive_max])
     full = membership.passive
@@ -409,7 +413,7 @@ def test_a_full_passive_view_takes_one_in_for_one_out() -> None:
     assert STRANGERS[99] in membership.passive
 
 
-def test_a_list_of_false_addresses_does_not_make_a_node_connect_without_end() -> None:
+def test_false_addresses_make_a_node_connect_only_up_to_a_limit() -> None:
     membership = machine("a", "b", "c", "d", "e")
     asked = sent(membership.on_unreachable("a", 0.0), Neighbour)
 

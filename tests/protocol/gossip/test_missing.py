@@ -1,8 +1,10 @@
-"""Ids that were announced and have not come: when each is asked for, and how many a node remembers."""
+"""The table of missing records: when each is due, and how many a node remembers."""
 
 from random import Random
 
 from protocol.gossip.missing import MISSING_LINK_MAX, MISSING_MAX, SPREAD, MissingTable
+
+LINK, OTHER_LINK = 7, 8
 
 
 def record(number: int) -> str:
@@ -10,7 +12,7 @@ def record(number: int) -> str:
 
 
 def due(table: MissingTable, now: float) -> list[str]:
-    """Take all that is due, and miss it no more."""
+    """Close all ids that are due, and return them in order."""
     found = []
     for record_id, _ in table.due(now):
         table.close(record_id)
@@ -18,11 +20,11 @@ def due(table: MissingTable, now: float) -> list[str]:
     return found
 
 
-def test_an_id_is_due_after_its_wait_and_up_to_half_of_it_more() -> None:
+def test_an_id_is_due_after_its_wait_and_at_most_half_as_long_again() -> None:
     table = MissingTable(Random(1))
 
     for number in range(100):
-        table.open(record(number), 0, 1, now=10.0, wait_s=2.0)
+        table.open(record(number), LINK, hops=1, now=10.0, wait_s=2.0)
 
     assert due(table, 12.0) == []
     assert sorted(due(table, 12.0 + 2.0 * SPREAD)) == [record(number) for number in range(100)]
@@ -31,24 +33,24 @@ def test_an_id_is_due_after_its_wait_and_up_to_half_of_it_more() -> None:
 def test_ids_are_due_in_the_order_of_their_times() -> None:
     table = MissingTable(Random(1))
     for number, wait_s in enumerate((9.0, 1.0, 5.0)):
-        table.open(record(number), 0, 1, now=0.0, wait_s=wait_s)
+        table.open(record(number), LINK, hops=1, now=0.0, wait_s=wait_s)
 
     assert due(table, 100.0) == [record(1), record(2), record(0)]
 
 
-def test_what_came_is_due_no_more() -> None:
+def test_an_id_whose_record_arrived_is_no_longer_due() -> None:
     table = MissingTable(Random(1))
-    table.open(record(0), 7, 3, now=0.0, wait_s=1.0)
+    table.open(record(0), LINK, hops=3, now=0.0, wait_s=1.0)
 
     entry = table.close(record(0))
 
     assert entry is not None
-    assert (entry.announcers, table.close(record(0)), table.next_at, len(table)) == ({7: 3}, None, None, 0)
+    assert (entry.announcers, table.close(record(0)), table.next_at, len(table)) == ({LINK: 3}, None, None, 0)
 
 
-def test_what_is_asked_for_is_due_again_when_no_answer_came() -> None:
+def test_an_id_is_due_again_if_the_link_that_was_asked_does_not_answer() -> None:
     table = MissingTable(Random(1))
-    table.open(record(0), 7, 3, now=0.0, wait_s=1.0)
+    table.open(record(0), LINK, hops=3, now=0.0, wait_s=1.0)
     (record_id,) = [record_id for record_id, _ in _ask_all(table, now=2.0, until=5.0)]
 
     assert (record_id, table.next_at) == (record(0), 5.0)
@@ -63,75 +65,75 @@ def _ask_all(table: MissingTable, now: float, until: float) -> list[tuple[str, i
     return asked
 
 
-def test_whoever_was_asked_stands_behind_the_other_announcers() -> None:
+def test_the_link_asked_last_comes_after_the_other_announcers() -> None:
     table = MissingTable(Random(1))
-    table.open(record(0), 7, 3, now=0.0, wait_s=1.0)
+    table.open(record(0), LINK, hops=3, now=0.0, wait_s=1.0)
     entry = table.get(record(0))
     assert entry is not None
-    entry.announcers[8] = 1
+    entry.announcers[OTHER_LINK] = 1
 
     asked = [_ask_all(table, now, now + 1) for now in (2.0, 3.0, 4.0)]
 
-    assert asked == [[(record(0), 7)], [(record(0), 8)], [(record(0), 7)]]
+    assert asked == [[(record(0), LINK)], [(record(0), OTHER_LINK)], [(record(0), LINK)]]
 
 
-def test_what_a_lost_link_was_asked_for_is_due_at_once() -> None:
+def test_an_id_that_a_lost_link_was_asked_for_is_due_at_once() -> None:
     table = MissingTable(Random(1))
     for number in range(2):
-        table.open(record(number), 7, 3, now=0.0, wait_s=1.0)
+        table.open(record(number), LINK, hops=3, now=0.0, wait_s=1.0)
     _ask_all(table, now=2.0, until=9.0)
-    table.open(record(2), 7, 3, now=2.0, wait_s=100.0)
+    table.open(record(2), LINK, hops=3, now=2.0, wait_s=100.0)
 
-    table.forget_link(7, now=3.0)
+    table.forget_link(LINK, now=3.0)
 
     assert sorted(due(table, 3.0)) == [record(0), record(1)]
     assert len(table) == 1
 
 
-def test_a_time_that_was_moved_does_not_come_twice() -> None:
+def test_an_id_whose_time_was_moved_is_due_only_once() -> None:
     table = MissingTable(Random(1))
-    table.open(record(0), 7, 3, now=0.0, wait_s=1.0)
+    table.open(record(0), LINK, hops=3, now=0.0, wait_s=1.0)
     entry = table.get(record(0))
     assert entry is not None
-    entry.announcers[8] = 1
+    entry.announcers[OTHER_LINK] = 1
     _ask_all(table, now=2.0, until=9.0)
 
-    table.forget_link(7, now=3.0)
+    table.forget_link(LINK, now=3.0)
     asked = _ask_all(table, now=3.0, until=20.0)
 
-    assert (asked, table.next_at) == ([(record(0), 8)], 20.0)
+    assert (asked, table.next_at) == ([(record(0), OTHER_LINK)], 20.0)
 
 
-def test_no_more_ids_are_missed_than_the_limit() -> None:
+def test_the_table_holds_at_most_the_limit_of_ids() -> None:
     table = MissingTable(Random(1))
     per_link = MISSING_LINK_MAX - 1
 
     for number in range(MISSING_MAX + 1):
-        table.open(record(number), number // per_link, 1, now=0.0, wait_s=1.0)
+        table.open(record(number), number // per_link, hops=1, now=0.0, wait_s=1.0)
 
     assert len(table) == MISSING_MAX
     assert table.get(record(MISSING_MAX)) is None
 
 
-def test_a_link_at_its_limit_may_open_another_when_one_came() -> None:
+def test_a_link_at_its_limit_may_announce_another_id_once_one_record_arrived() -> None:
     table = MissingTable(Random(1))
     for number in range(MISSING_LINK_MAX):
-        table.open(record(number), 0, 1, now=0.0, wait_s=1.0)
+        table.open(record(number), LINK, hops=1, now=0.0, wait_s=1.0)
 
-    table.open(record(MISSING_LINK_MAX), 0, 1, now=0.0, wait_s=1.0)
+    table.open(record(MISSING_LINK_MAX), LINK, hops=1, now=0.0, wait_s=1.0)
     refused = table.get(record(MISSING_LINK_MAX))
     table.close(record(0))
-    table.open(record(MISSING_LINK_MAX), 0, 1, now=0.0, wait_s=1.0)
+    table.open(record(MISSING_LINK_MAX), LINK, hops=1, now=0.0, wait_s=1.0)
 
     assert (refused, len(table)) == (None, MISSING_LINK_MAX)
 
 
-def test_timers_of_what_came_do_not_pile_up() -> None:
+def test_timers_of_arrived_records_do_not_pile_up() -> None:
     table = MissingTable(Random(1))
-    table.open(record(0), 0, 1, now=0.0, wait_s=1.0)
+    table.open(record(0), LINK, hops=1, now=0.0, wait_s=1.0)
 
     for number in range(1, 10_000):
-        table.open(record(number), 0, 1, now=0.0, wait_s=1_000.0)
+        table.open(record(number), LINK, hops=1, now=0.0, wait_s=1_000.0)
         table.close(record(number))
 
     assert table.timers < 100

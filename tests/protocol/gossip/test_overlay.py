@@ -1,4 +1,4 @@
-"""What the views of a whole network keep to, through joins and failures: mutual, within limits, all in one piece."""
+"""HyParView in a whole network: through joins and failures, views stay mutual, within limits, and connected."""
 
 from collections import deque
 from random import Random
@@ -14,7 +14,7 @@ LIMITS = HyParViewLimits()
 
 
 class Overlay:
-    """Nodes whose messages arrive in the order in which they were sent, one after another."""
+    """Nodes whose messages arrive one after another, in the order in which they were sent."""
 
     def __init__(self, nodes: int, seed: int) -> None:
         self.random = Random(seed)
@@ -75,7 +75,7 @@ class Overlay:
             assert len(membership.passive) <= LIMITS.passive_max
             assert address not in membership.active + membership.passive
             assert len(set(membership.active + membership.passive)) == len(membership.active + membership.passive)
-            assert list(self.linked[address]) == list(membership.active), "every change was told by Up and Down"
+            assert list(self.linked[address]) == list(membership.active), "Up and Down reported every change"
             assert all(address in self.nodes[each].active for each in membership.active), "neighbours are mutual"
 
     def _apply(self, address: str, outputs: list[Output]) -> None:
@@ -115,7 +115,7 @@ def test_nodes_that_ask_each_other_in_a_circle_come_to_rest() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_all_hang_together_after_half_of_them_failed(seed: int) -> None:
+def test_the_network_stays_connected_after_half_of_its_nodes_failed(seed: int) -> None:
     overlay = Overlay(100, seed)
     for _ in range(3):
         overlay.cycle()

@@ -1,11 +1,11 @@
-"""How long to wait for what was announced: as long as such records have been late, and not for ever."""
+"""How long a node waits for an announced record: as long as records have been late, within bounds."""
 
 import pytest
 
 from protocol.gossip.timing import ANSWER_S_MIN, FIRST_S, WANT_S_MAX, WANT_S_MIN, Timing
 
 
-def test_while_nothing_is_known_a_second_is_waited() -> None:
+def test_without_any_measurement_a_node_waits_one_second() -> None:
     timing = Timing()
 
     assert (timing.want_s, timing.answer_s(None)) == (FIRST_S, FIRST_S)
@@ -23,14 +23,14 @@ def test_waits_follow_the_round_trip_between_their_bounds(round_trip_s: float, w
     assert timing.answer_s(None) == pytest.approx(answer_s)
 
 
-def test_an_answer_is_waited_for_by_the_round_trip_of_its_own_link() -> None:
+def test_the_wait_for_an_answer_follows_the_round_trip_of_its_link() -> None:
     timing = Timing()
     timing.on_round_trip(0.2)
 
     assert timing.answer_s(1.0) == pytest.approx(3.0)
 
 
-def test_waits_grow_with_how_late_records_come() -> None:
+def test_waits_grow_with_the_lag_of_records() -> None:
     timing = Timing()
     timing.on_round_trip(0.001)
 
@@ -40,7 +40,7 @@ def test_waits_grow_with_how_late_records_come() -> None:
     assert 2.0 <= timing.want_s < 2.1
 
 
-def test_waits_shrink_again_when_records_come_sooner() -> None:
+def test_waits_shrink_again_when_records_arrive_sooner() -> None:
     timing = Timing()
     timing.on_round_trip(0.001)
 
@@ -50,7 +50,7 @@ def test_waits_shrink_again_when_records_come_sooner() -> None:
     assert timing.want_s < 0.1
 
 
-def test_no_lateness_makes_a_node_wait_for_ever() -> None:
+def test_even_the_longest_lag_makes_a_node_wait_no_longer_than_the_limit() -> None:
     timing = Timing()
 
     timing.on_lag(10.0**9)

@@ -1,4 +1,4 @@
-"""One link as gossip sees it: what gathers for it, and when it is not believed."""
+"""One link as Plumtree sees it: the ids gathered for it, and when it is muted."""
 
 from protocol.gossip.tree_link import DOUBTS_MAX, MUTE_S, TreeLink
 from protocol.limits import IDS_MAX
@@ -8,33 +8,33 @@ def ids(count: int) -> tuple[str, ...]:
     return tuple(f"{number:064x}" for number in range(count))
 
 
-def test_what_gathers_leaves_in_frames_by_hops() -> None:
-    branch = TreeLink(has_outflow=True, has_inflow=True)
+def test_gathered_ids_leave_in_one_frame_for_each_number_of_hops() -> None:
+    link = TreeLink(has_outflow=True, has_inflow=True)
 
-    full = [branch.gather(ids(2), 1), branch.gather(ids(1), 3), branch.gather(ids(1), 1)]
+    full = [link.gather(ids(2), 1), link.gather(ids(1), 3), link.gather(ids(1), 1)]
 
     assert full == [[], [], []]
-    assert [*branch.take()] == [(1, ids(2) + ids(1)), (3, ids(1))]
-    assert [*branch.take()] == []
+    assert [*link.take()] == [(1, ids(2) + ids(1)), (3, ids(1))]
+    assert [*link.take()] == []
 
 
-def test_no_more_gathers_than_one_frame_holds() -> None:
-    branch = TreeLink(has_outflow=True, has_inflow=True)
-    branch.gather(ids(IDS_MAX - 1), 1)
+def test_a_link_gathers_at_most_one_frame() -> None:
+    link = TreeLink(has_outflow=True, has_inflow=True)
+    link.gather(ids(IDS_MAX - 1), 1)
 
-    full = branch.gather(ids(IDS_MAX + 2), 1)
+    full = link.gather(ids(IDS_MAX + 2), 1)
 
     assert [len(frame) for frame in full] == [IDS_MAX, IDS_MAX]
-    assert [(hops, len(frame)) for hops, frame in branch.take()] == [(1, 1)]
+    assert [(hops, len(frame)) for hops, frame in link.take()] == [(1, 1)]
 
 
-def test_a_doubted_link_is_muted_for_a_while_and_then_sooner_again() -> None:
-    branch = TreeLink(has_outflow=True, has_inflow=True)
+def test_a_link_is_muted_for_a_while_after_some_doubts_and_after_fewer_the_next_time() -> None:
+    link = TreeLink(has_outflow=True, has_inflow=True)
 
     for _ in range(DOUBTS_MAX):
-        branch.doubt(now=5.0)
-    first = [branch.is_muted(now) for now in (5.0, 4.9 + MUTE_S, 5.0 + MUTE_S)]
+        link.doubt(now=5.0)
+    first = [link.is_muted(now) for now in (5.0, 4.9 + MUTE_S, 5.0 + MUTE_S)]
     for _ in range(DOUBTS_MAX // 2):
-        branch.doubt(now=100.0)
+        link.doubt(now=100.0)
 
-    assert (first, branch.is_muted(100.0)) == ([True, True, False], True)
+    assert (first, link.is_muted(100.0)) == ([True, True, False], True)
