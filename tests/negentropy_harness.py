@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 
 from protocol.errors import ProtocolError
 from protocol.sets.index import ID_BYTES, Index, pack_key
-from protocol.sets.negentropy import FRAME_BYTES_MIN, Initiator, Responder
+from protocol.sets.negentropy import Initiator, Responder
+from protocol.sets.negentropy_message import FRAME_BYTES_MIN
 from protocol.sets.varint import VARINT_MAX
 
 

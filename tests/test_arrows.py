@@ -37,6 +37,7 @@ PROTOCOL_ORDER = (
     "sets.varint",
     "sets.index",
     "sets.walk",
+    "sets.negentropy_message",
     "sets.negentropy",
     "gossip.timing",
     "gossip.missing",

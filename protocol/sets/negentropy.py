@@ -1,96 +1,49 @@
-"""Negentropy v1: two nodes find out which records one has and the other lacks, sending little more than the difference.
+"""Negentropy v1: two nodes find out which records only one of them holds. They send little more than the difference.
 
-Both hold keys in the same order. A message cuts the whole space of keys into ranges and says of each: `SKIP`, nothing
-to do; `FINGERPRINT`, this is the fingerprint of what I hold there; or `IDS`, these are the ids of all that I hold
-there. The other side answers range by range: equal fingerprints become a skip; differing ones are split, into sixteen
-ranges with fingerprints of their own, or into ids where few are left. So each message comes sixteen times nearer to
-the differences, and a million keys take three rounds. The initiator learns the differences, by comparing the ids that
-it is sent with its own; the responder learns nothing, and answers ids with its own ids.
+Both sides order their keys in the same way. The *initiator* sends fingerprints of sixteen ranges that together cover
+all keys. The *responder* compares each with the fingerprint of its own keys in that range. If the two are equal, the
+responder skips the range. If they differ, it splits the range and sends the fingerprints of sixteen smaller ranges, or
+ids if few keys are left. The initiator answers in the same way. Each message thus narrows the differences down by a
+factor of sixteen, and a million keys take three rounds. The initiator learns the differences: it compares the ids that
+it receives with its own. The responder learns nothing, and answers a list of ids with its own ids.
 
-Neither side remembers anything between messages. Ranges are given by bounds of keys, never by ranks, and each message
-is answered from the index as it then is, so keys may be added meanwhile. One that comes into a range which is done is
-not looked at again: it is new, and travels as new records do. One that comes into an open range is found like the
-others.
+Neither side stores anything about a range between two messages. A range is given by bounds, never by ranks, and each
+message is answered from the index as it is at that moment, so keys may be added during a reconciliation. A key added in
+a range that is done is not looked at again: it is a new record and travels like other new records. A key added in an
+open range is found like the others.
 
-A side with a limit on its frames stops when a message is full, and ends it with one fingerprint of all that remains,
-made so that it cannot match. The other side then splits what remains, and the rest comes up in a later round.
-
-This is the specification "Negentropy Protocol V1". Where it leaves a choice (how many ranges a split makes, when ids
-are sent, where a full frame ends) this module does what the reference implementations do, to the byte.
+This is the specification "Negentropy Protocol V1". Where it leaves a choice (the number of ranges in a split, when ids
+are sent, where a full frame ends), this module sends the same bytes as the reference implementations.
+`protocol.sets.negentropy_message` holds the format of messages.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from enum import IntEnum
 from itertools import chain
 from typing import Final, NamedTuple
 
 from protocol.errors import Code, ProtocolError
-from protocol.sets.index import FINGERPRINT_BYTES, ID_BYTES, KEY_BYTES, TIMESTAMP_BYTES, Index
-from protocol.sets.varint import VARINT_MAX, decode_varint, encode_varint
-
-VERSION: Final = 0x61
-VERSIONS: Final = range(0x60, 0x70)
-"""The first byte of any version of Negentropy. To another version the responder answers with its own version byte."""
-
-FRAME_BYTES_MIN: Final = 4_096
-"""The smallest limit on a frame. The first message is never cut: it needs less than 1,000 bytes."""
+from protocol.sets.index import Index
+from protocol.sets.negentropy_message import INFINITY, VERSION, Mode, Reader, Span, Writer, split_ids, version_of
 
 ROUNDS_MAX: Final = 10_000
-"""Answers from a responder, after which we no longer believe that it wants to end. With no limit on frames no set takes
-ten; in frames of 4,096 bytes, the smallest, 10,000 differences scattered among 20,000 records take 226."""
+"""Answers of a responder, after which the initiator gives up. Without a limit on frames no pair of sets takes ten. In
+frames of 4,096 bytes, the smallest, 10,000 differences scattered among 20,000 records take 226."""
 
-TOLD_MAX: Final = 100_000
-"""Ids that the initiator remembers to have told, so that it tells each once; past that it may tell one twice. A hostile
-responder can fill this, with 12 MB."""
-
-_RANGES_A_SPLIT = 16
-_IDS_BELOW = 2 * _RANGES_A_SPLIT
-"""Fewer keys than this are listed: sixteen fingerprints would take a third of the bytes at best, and settle nothing."""
-
-_FRAME_BYTES_RESERVED = 200
-"""Kept free for the last id that may still go over, the bounds around the ids, and the fingerprint of what remains."""
+REPORTED_MAX: Final = 100_000
+"""Ids that the initiator remembers to have reported, so that it reports each once. Past this limit it may report an id
+twice. A hostile responder can fill this memory, with 12 MB."""
 
 _IDS_AT_ONCE = 4_096
-"""Ids of ours taken from the index at a time, where we hold far more in a range than the other side has named."""
+"""Ids that the initiator reads from its index at a time, when it holds far more in a range than the other side."""
 
-_NO_LIMIT = 2**63
-_INFINITY = VARINT_MAX.to_bytes(TIMESTAMP_BYTES, "big")
-"""The bound above all keys: no record has the highest timestamp."""
-
-_NOTHING = Index().fingerprint()
-
-
-class _Mode(IntEnum):
-    """What the sender says of a range."""
-
-    SKIP = 0
-    FINGERPRINT = 1
-    IDS = 2
-
-
-class _Span(NamedTuple):
-    """A range: [begin, end) in ranks of our index, and its upper bound, which is the first 8 to 40 bytes of a key."""
-
-    begin: int
-    end: int
-    bound: bytes
-
-
-class _Gap(NamedTuple):
-    """A range of which the other side holds these ids and no others, by our first and our last key in it: ranks move
-    as keys are added, and what is added behind the last key is no difference but new.
-    """
-
-    first: bytes
-    last: bytes
-    theirs: frozenset[bytes]
+_EMPTY_FINGERPRINT = Index().fingerprint()
 
 
 class Difference(NamedTuple):
-    """What the initiator learned from one message: ids that we alone have, and ids that the other side alone has.
+    """What the initiator learned from one message: `have`, ids that only we hold, and `need`, ids that only they hold.
 
-    The reply is to be sent; None when all is known. `have` may be the whole index, where the other side says that it
-    holds nothing: it is looked up as it is read.
+    `reply` is the next message to send; None: the reconciliation is complete. `have` may be the whole index, if the
+    other side says that it holds nothing. So it is an iterator, and ids are looked up while it is read.
     """
 
     reply: bytes | None
@@ -99,249 +52,126 @@ class Difference(NamedTuple):
 
 
 class Initiator:
-    """The side that asks, and learns the differences."""
+    """The side that asks, and that learns the differences."""
 
     def __init__(self, index: Index, frame_bytes_max: int = 0, rounds_max: int = ROUNDS_MAX) -> None:
-        """Messages get no longer than `frame_bytes_max`, FRAME_BYTES_MIN or more; 0 means no limit."""
+        """Messages get at most `frame_bytes_max` bytes, `FRAME_BYTES_MIN` or more; 0: no limit."""
         self._index = index
         self._frame_bytes_max = frame_bytes_max
         self._rounds_left = rounds_max
-        self._told: set[bytes] = set()
+        self._reported: set[bytes] = set()
 
     def initiate(self) -> bytes:
         """The first message."""
-        writer = _Writer(self._index, self._frame_bytes_max)
-        writer.split(_Span(0, len(self._index), _INFINITY))
+        writer = Writer(self._index, self._frame_bytes_max)
+        writer.split(Span(0, len(self._index), INFINITY))
         return writer.message
 
     def answer(self, message: bytes) -> Difference:
-        """Take in what the responder sent.
+        """Process a message of the responder.
 
         Raises:
-            ProtocolError: `malformed`, also where the responder speaks another version or does not come to an end.
+            ProtocolError: `malformed`, also if the responder speaks another version or takes too many rounds.
         """
-        if _version_of(message) != VERSION:
+        if version_of(message) != VERSION:
             raise ProtocolError(Code.MALFORMED, f"Negentropy version byte {message[0]:#x}: we asked in {VERSION:#x}")
         if self._rounds_left == 0:
             raise ProtocolError(Code.MALFORMED, "the reconciliation does not come to an end")
         self._rounds_left -= 1
-        gaps: list[_Gap] = []
+        listed: list[_ListedRange] = []
         need: list[bytes] = []
 
-        def compare(span: _Span, their_ids: bytes, writer: _Writer) -> None:
-            theirs = dict.fromkeys(_split_ids(their_ids))  # each once, whatever a peer repeats
-            if span.begin < span.end:
-                gap = _Gap(self._index.key_at(span.begin), self._index.key_at(span.end - 1), frozenset(theirs))
-                gaps.append(gap)
-                for each in chain.from_iterable(self._ours(gap)) if theirs else ():
-                    theirs.pop(each, None)
-            need.extend(self._not_told(theirs))
+        def on_ids(span: Span, payload: bytes, writer: Writer) -> None:
+            only_theirs = self._compare(span, payload, listed)
+            need.extend(self._not_reported(only_theirs))
             writer.skip(span.bound)
 
-        reply = _answer(self._index, message, self._frame_bytes_max, compare)
-        return Difference(None if len(reply) == 1 else reply, self._have(gaps), need)
+        reply = _answer(self._index, message, self._frame_bytes_max, on_ids)
+        return Difference(None if len(reply) == 1 else reply, self._have(listed), need)
 
-    def _have(self, gaps: list[_Gap]) -> Iterator[bytes]:
-        for gap in gaps:
-            for ours in self._ours(gap):
-                yield from self._not_told(each for each in ours if each not in gap.theirs)
+    def _compare(self, span: Span, payload: bytes, listed: list["_ListedRange"]) -> Iterable[bytes]:
+        """The listed ids that we do not hold. If we hold keys in the range, note it for `_have` to look at later."""
+        theirs = dict.fromkeys(split_ids(payload))  # an ordered set: a peer may repeat an id
+        if span.begin < span.end:
+            in_range = _ListedRange(self._index.key_at(span.begin), self._index.key_at(span.end - 1), frozenset(theirs))
+            listed.append(in_range)
+            for record_id in chain.from_iterable(self._our_ids(in_range)) if theirs else ():
+                theirs.pop(record_id, None)
+        return theirs
 
-    def _ours(self, gap: _Gap) -> Iterator[list[bytes]]:
-        """Our ids in the range, a few at a time; keys may be added meanwhile."""
-        begin, index = gap.first, self._index
-        while begin <= gap.last:
-            rank, end = index.rank(begin), index.rank(gap.last) + 1
-            last = min(rank + _IDS_AT_ONCE, end)
-            yield index.ids(rank, last)
-            begin = index.key_at(last - 1) + b"\0"
+    def _have(self, listed: list["_ListedRange"]) -> Iterator[bytes]:
+        """Our ids in these ranges that the other side did not list."""
+        for in_range in listed:
+            for ours in self._our_ids(in_range):
+                yield from self._not_reported(each for each in ours if each not in in_range.theirs)
 
-    def _not_told(self, ids: Iterable[bytes]) -> list[bytes]:
-        """Where a full message ends, ranges that are done can lie before what remains, and then they come up again."""
-        news = [each for each in ids if each not in self._told]
-        self._told.update(news[: TOLD_MAX - len(self._told)])
-        return news
+    def _our_ids(self, in_range: "_ListedRange") -> Iterator[list[bytes]]:
+        """Our ids in the range, in parts. Keys may be added between two parts."""
+        begin, index = in_range.our_first, self._index
+        while begin <= in_range.our_last:
+            rank, end = index.rank(begin), index.rank(in_range.our_last) + 1
+            part_end = min(rank + _IDS_AT_ONCE, end)
+            yield index.ids(rank, part_end)
+            begin = index.key_at(part_end - 1) + b"\0"
+
+    def _not_reported(self, ids: Iterable[bytes]) -> list[bytes]:
+        """Those ids that were not reported before.
+
+        A full message ends with a fingerprint of all that remains, which may cover ranges that are done already. Their
+        ids then come up again.
+        """
+        new = [each for each in ids if each not in self._reported]
+        self._reported.update(new[: REPORTED_MAX - len(self._reported)])
+        return new
+
+
+class _ListedRange(NamedTuple):
+    """A range of which the other side listed all its ids, and in which we hold keys too.
+
+    It is given by our first and last key, because ranks move when keys are added. A key added after `our_last` is new,
+    and no difference.
+    """
+
+    our_first: bytes
+    our_last: bytes
+    theirs: frozenset[bytes]
 
 
 class Responder:
-    """The side that is asked. It learns nothing, and needs no state."""
+    """The side that is asked. It learns nothing and needs no state."""
 
     def __init__(self, index: Index, frame_bytes_max: int = 0) -> None:
-        """Messages get no longer than `frame_bytes_max`, FRAME_BYTES_MIN or more.
+        """Messages get at most `frame_bytes_max` bytes, `FRAME_BYTES_MIN` or more.
 
-        0 means no limit; a message of five bytes then asks for every id that we hold.
+        0: no limit. A message of five bytes can then ask for every id that we hold.
         """
         self._index = index
         self._frame_bytes_max = frame_bytes_max
 
     def answer(self, message: bytes) -> bytes:
-        """The answer to a message of the initiator's; to one in another version, the version byte that we speak.
+        """The answer to a message of the initiator. To another version it is the byte of the version that we speak.
 
         Raises:
             ProtocolError: `malformed`.
         """
-        if _version_of(message) != VERSION:
+        if version_of(message) != VERSION:
             return bytes([VERSION])
         return _answer(self._index, message, self._frame_bytes_max, lambda span, _, writer: writer.list_ids(span))
 
 
-def _version_of(message: bytes) -> int:
-    if not message or message[0] not in VERSIONS:
-        raise ProtocolError(Code.MALFORMED, "not a Negentropy message: it starts with a version byte from 0x60 to 0x6f")
-    return message[0]
-
-
-def _answer(
-    index: Index, message: bytes, frame_bytes_max: int, on_ids: Callable[[_Span, bytes, "_Writer"], None]
-) -> bytes:
-    """Go through a message and write what follows from each range; the roles differ in what follows from ids."""
-    writer = _Writer(index, frame_bytes_max)
+def _answer(index: Index, message: bytes, frame_bytes_max: int, on_ids: Callable[[Span, bytes, Writer], None]) -> bytes:
+    """Answer a message range by range. The two roles differ only in what they do with listed ids (`on_ids`)."""
+    writer = Writer(index, frame_bytes_max)
     begin = 0
-    for bound, mode, payload in _Reader(message).ranges():
-        span = _Span(begin, index.rank(bound), bound)
-        if mode is _Mode.IDS:
+    for bound, mode, payload in Reader(message).ranges():
+        span = Span(begin, index.rank(bound), bound)
+        if mode is Mode.IDS:
             on_ids(span, payload, writer)
-        elif mode is _Mode.SKIP or payload == index.fingerprint(span.begin, span.end):
+        elif mode is Mode.SKIP or payload == index.fingerprint(span.begin, span.end):
             writer.skip(bound)
         else:
-            writer.split(span, is_unknown_to_them=payload == _NOTHING)
+            writer.split(span, is_empty_there=payload == _EMPTY_FINGERPRINT)
         if writer.is_ended:
             break
         begin = span.end
     return writer.message
-
-
-class _Reader:
-    """A message as its ranges. Nothing is taken from it before its length was checked."""
-
-    def __init__(self, message: bytes) -> None:
-        self._message = message
-        self._offset = 1  # behind the version byte
-        self._timestamp = 0
-
-    def ranges(self) -> Iterator[tuple[bytes, _Mode, bytes]]:
-        """Bound, mode and payload of each range: nothing, a fingerprint, or ids end to end."""
-        lower = b""
-        while self._offset < len(self._message):
-            bound = self._bound()
-            upper = bound.ljust(KEY_BYTES, b"\0")
-            if upper < lower:
-                raise ProtocolError(Code.MALFORMED, f"the bound before byte {self._offset} is below the one before it")
-            mode = self._mode()
-            yield bound, mode, self._payload(mode)
-            lower = upper
-
-    def _bound(self) -> bytes:
-        step = self._varint()
-        # 0 stands for infinity; a sum beyond it, which nobody sends who means well, is infinity too.
-        self._timestamp = min(self._timestamp + step - 1, VARINT_MAX) if step else VARINT_MAX
-        prefix_bytes = self._varint()
-        if prefix_bytes > ID_BYTES:
-            raise ProtocolError(Code.MALFORMED, f"a bound has {prefix_bytes} bytes of an id: ids have {ID_BYTES}")
-        return self._timestamp.to_bytes(TIMESTAMP_BYTES, "big") + self._take(prefix_bytes)
-
-    def _mode(self) -> _Mode:
-        mode = self._varint()
-        if mode > max(_Mode):
-            raise ProtocolError(Code.MALFORMED, f"a range has mode {mode}: there are 0 to {max(_Mode)}")
-        return _Mode(mode)
-
-    def _payload(self, mode: _Mode) -> bytes:
-        if mode is _Mode.SKIP:
-            return b""
-        return self._take(FINGERPRINT_BYTES if mode is _Mode.FINGERPRINT else ID_BYTES * self._varint())
-
-    def _varint(self) -> int:
-        value, self._offset = decode_varint(self._message, self._offset)
-        return value
-
-    def _take(self, size: int) -> bytes:
-        if size > len(self._message) - self._offset:
-            raise ProtocolError(Code.MALFORMED, f"the message ends where {size} bytes are due at byte {self._offset}")
-        self._offset += size
-        return self._message[self._offset - size : self._offset]
-
-
-class _Writer:
-    """A message that grows range by range, until it is whole or full."""
-
-    def __init__(self, index: Index, frame_bytes_max: int) -> None:
-        assert frame_bytes_max == 0 or frame_bytes_max >= FRAME_BYTES_MIN
-        self._index = index
-        self._bytes_max = frame_bytes_max - _FRAME_BYTES_RESERVED if frame_bytes_max else _NO_LIMIT
-        self._written = bytearray([VERSION])
-        self._timestamp = 0
-        self._skipped: bytes | None = None
-        self.is_ended = False
-
-    @property
-    def message(self) -> bytes:
-        return bytes(self._written)
-
-    def skip(self, bound: bytes) -> None:
-        """Say nothing up to that bound. It is written when a range follows: skips in a row are one, a last one none."""
-        self._skipped = bound
-
-    def split(self, span: _Span, *, is_unknown_to_them: bool = False) -> None:
-        """Ask on about a range whose fingerprints differ, or end the message here where that does not fit any more."""
-        length_before = len(self._written)
-        if span.end - span.begin < _IDS_BELOW:
-            self._write_ids(span)
-        else:
-            self._write_fingerprints(span)
-        if len(self._written) > self._bytes_max:
-            del self._written[length_before:]
-            # What the reference implementations send: all that is behind the range. It cannot match, for the other side
-            # holds keys in the range, unless it said that it holds none. Then their bytes could end with a difference
-            # overlooked, so ours are the fingerprint of the range and all behind it.
-            self._end(span.begin if is_unknown_to_them else span.end)
-
-    def list_ids(self, span: _Span) -> None:
-        """Name all ids of a range, or as many as fit, and end the message there."""
-        room = (self._bytes_max - len(self._written)) // ID_BYTES + 1
-        if room < span.end - span.begin:
-            end = span.begin + room
-            span = _Span(span.begin, end, self._index.key_at(end))
-        self._write_ids(span)
-        if len(self._written) > self._bytes_max:
-            self._end(span.end)
-
-    def _end(self, rank: int) -> None:
-        """Close a full message with one fingerprint of all keys from that rank on."""
-        self._write(_INFINITY, _Mode.FINGERPRINT, self._index.fingerprint(rank))
-        self.is_ended = True
-
-    def _write_ids(self, span: _Span) -> None:
-        ids = self._index.ids(span.begin, span.end)
-        self._write(span.bound, _Mode.IDS, encode_varint(len(ids)), *ids)
-
-    def _write_fingerprints(self, span: _Span) -> None:
-        """Of sixteen ranges with as many keys each as can be; the first ones have the keys that are left over."""
-        keys_each, left_over = divmod(span.end - span.begin, _RANGES_A_SPLIT)
-        begin = span.begin
-        for number in range(_RANGES_A_SPLIT):
-            end = begin + keys_each + (number < left_over)
-            bound = span.bound if end == span.end else self._bound_at(end)
-            self._write(bound, _Mode.FINGERPRINT, self._index.fingerprint(begin, end))
-            begin = end
-
-    def _bound_at(self, rank: int) -> bytes:
-        """The shortest start of the key of that rank which the key below it has not: at least the timestamp."""
-        below, key = self._index.keys(rank - 1, rank + 1)
-        shared = next(length for length in range(KEY_BYTES) if below[length] != key[length])
-        return key[: max(shared + 1, TIMESTAMP_BYTES)]
-
-    def _write(self, bound: bytes, mode: _Mode, *payload: bytes) -> None:
-        if self._skipped is not None:
-            skipped, self._skipped = self._skipped, None
-            self._write(skipped, _Mode.SKIP)
-        timestamp = int.from_bytes(bound[:TIMESTAMP_BYTES], "big")
-        step = 0 if timestamp == VARINT_MAX else 1 + timestamp - self._timestamp
-        self._timestamp = timestamp
-        prefix = bound[TIMESTAMP_BYTES:]
-        self._written += b"".join(
-            [encode_varint(step), encode_varint(len(prefix)), prefix, encode_varint(mode), *payload]
-        )
-
-
-def _split_ids(packed: bytes) -> list[bytes]:
-    return [packed[offset : offset + ID_BYTES] for offset in range(0, len(packed), ID_BYTES)]

@@ -234,7 +234,7 @@ MUTANTS: Final = (
         "of the ids in a range, a comparison leaves the last one out",
         (
             Change(
-                "protocol/sets/negentropy.py",
+                "protocol/sets/negentropy_message.py",
                 "        ids = self._index.ids(span.begin, span.end)\n",
                 "        ids = self._index.ids(span.begin, max(span.begin, span.end - 1))\n",
             ),

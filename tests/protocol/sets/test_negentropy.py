@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from protocol.errors import Code, ProtocolError
 from protocol.sets.index import Index, key_id, pack_key
-from protocol.sets.negentropy import _IDS_AT_ONCE, FRAME_BYTES_MIN, TOLD_MAX, Difference, Initiator, Responder
+from protocol.sets.negentropy import _IDS_AT_ONCE, REPORTED_MAX, Difference, Initiator, Responder
+from protocol.sets.negentropy_message import FRAME_BYTES_MIN
 from protocol.sets.varint import encode_varint
 
 ALL_IDS = bytes.fromhex("61 00 00 02 00")
@@ -444,7 +445,7 @@ def test_a_responder_that_never_ends_is_cut_off() -> None:
 
 
 def test_the_initiator_remembers_what_it_told_up_to_a_limit() -> None:
-    one_past = [number.to_bytes(32, "big") for number in range(TOLD_MAX + 1)]
+    one_past = [number.to_bytes(32, "big") for number in range(REPORTED_MAX + 1)]
     message = bytes.fromhex("61 00 00 02") + encode_varint(len(one_past)) + b"".join(one_past)
     initiator = Initiator(Index())
 
