@@ -1,9 +1,10 @@
 """The test protocol of Negentropy's implementations, on stdin and stdout: `python -m tests.negentropy_harness`.
 
-In, one a line: `item,TIMESTAMP,ID` for each record, then `seal`, then either `initiate` or, from the other side,
-`msg,HEX`. Out: `msg,HEX` to be passed on, and on the initiator's side `have,ID`, `need,ID` and at the end `done`.
-The environment variable FRAMESIZELIMIT gives the most bytes of a message; 0 or nothing means no limit. Whatever is
-wrong ends the program with a line on standard error.
+Input, one command a line: `item,TIMESTAMP,ID` for each record; then `seal`; then `initiate` on the initiator's side, or
+`msg,HEX` with a message of the other side. Output: `msg,HEX` with a message for the other side, and on the initiator's
+side `have,ID` and `need,ID` for each difference and `done` at the end. The environment variable FRAMESIZELIMIT is the
+largest number of bytes in a message; 0 or unset means no limit. A mistake ends the program with one line on standard
+error.
 """
 
 import os
@@ -22,14 +23,14 @@ class Harness:
 
     def __init__(self, frame_bytes_max: int) -> None:
         if frame_bytes_max and frame_bytes_max < FRAME_BYTES_MIN:
-            raise ValueError(f"FRAMESIZELIMIT is {frame_bytes_max}: it is to be 0, or {FRAME_BYTES_MIN}, or more")
+            raise ValueError(f"FRAMESIZELIMIT is {frame_bytes_max}: use 0, or {FRAME_BYTES_MIN} or more")
         self._frame_bytes_max = frame_bytes_max
         self._keys: list[bytes] = []
         self._index: Index | None = None
         self._initiator: Initiator | None = None
 
     def answers(self, line: str) -> Iterator[str]:
-        """What to print after one line of input."""
+        """The lines to print after one line of input."""
         match line.strip().split(","):
             case [""]:
                 pass
@@ -65,7 +66,7 @@ def _key(timestamp: int, record_id: bytes) -> bytes:
 
 
 def main(lines: Iterable[str]) -> str | None:
-    """Run to the end of the input; what went wrong, or None."""
+    """Run until the input ends. Returns what went wrong, or None."""
     try:
         harness = Harness(int(os.environ.get("FRAMESIZELIMIT") or "0"))
         for line in lines:

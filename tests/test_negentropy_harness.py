@@ -1,4 +1,4 @@
-"""The harness as other implementations' test runners drive it: two processes, and lines between them."""
+"""The harness, driven as the test runners of other implementations drive it: two processes that exchange lines."""
 
 import os
 import subprocess
@@ -39,7 +39,7 @@ def say(process: subprocess.Popen[str], *lines: str) -> None:
 
 
 def heard(process: subprocess.Popen[str]) -> str:
-    """The next line, which stands there as soon as it is written: a runner waits for it before it says more."""
+    """The next line of output. The process must flush each line, because a runner waits for it before it says more."""
     assert process.stdout is not None
     return process.stdout.readline().rstrip("\n")
 
@@ -52,20 +52,20 @@ def test_two_processes_find_their_difference(frame_bytes_max: str) -> None:
     with harness(frame_bytes_max) as initiator, harness(frame_bytes_max) as responder:
         say(initiator, *items[:-200], "seal", "initiate")
         say(responder, *items[100:], "seal")
-        told = []
+        reported = []
         while (line := heard(initiator)) != "done":
             if line.startswith("msg,"):
                 say(responder, line)
                 say(initiator, heard(responder))
             else:
-                told.append(line)
+                reported.append(line)
 
     have = [f"have,{item[-64:]}" for item in items[:100]]
     need = [f"need,{item[-64:]}" for item in items[-200:]]
-    assert sorted(told) == sorted(have + need)
+    assert sorted(reported) == sorted(have + need)
 
 
-def test_to_a_higher_version_the_answer_is_ours_and_then_the_talk_goes_on() -> None:
+def test_a_higher_version_is_answered_with_ours_and_the_conversation_goes_on() -> None:
     with harness() as responder:
         say(responder, f"item,12345,{ID}", "seal", "msg,62aabbccddeeff", "msg,6100000200")
 
@@ -84,13 +84,13 @@ SAID = [
 
 
 @pytest.mark.parametrize(("lines", "answers"), SAID)
-def test_lines_are_answered_as_the_reference_harnesses_do(lines: list[str], answers: list[str]) -> None:
+def test_each_line_is_answered_as_the_reference_harnesses_answer_it(lines: list[str], answers: list[str]) -> None:
     side = Harness(frame_bytes_max=0)
 
     assert [answer for line in lines for answer in side.answers(line)] == answers
 
 
-def test_messages_keep_within_the_limit() -> None:
+def test_no_message_is_longer_than_the_limit() -> None:
     keys = [pack_key(second, bytes([second]) * 32) for second in range(200)]
     side = Harness(frame_bytes_max=4_096)
     for key in keys:
@@ -121,15 +121,15 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("lines", "reason"), REFUSED)
-def test_what_is_wrong_ends_the_harness_with_a_reason(lines: list[str], reason: str) -> None:
+def test_a_mistake_in_the_input_ends_the_harness_with_a_reason(lines: list[str], reason: str) -> None:
     side = Harness(frame_bytes_max=0)
 
     with pytest.raises((ProtocolError, ValueError), match=reason):
         [answer for line in lines for answer in side.answers(line)]
 
 
-@pytest.mark.parametrize(("frame_bytes_max", "reason"), [("4095", "4096, or more"), ("many", "invalid literal")])
-def test_a_bad_limit_or_message_is_said_and_ends_the_process_with_1(frame_bytes_max: str, reason: str) -> None:
+@pytest.mark.parametrize(("frame_bytes_max", "reason"), [("4095", "4096 or more"), ("many", "invalid literal")])
+def test_a_bad_limit_ends_the_process_with_status_1_and_one_line(frame_bytes_max: str, reason: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "tests.negentropy_harness"],
         cwd=ROOT,

@@ -1,20 +1,22 @@
-"""The ordered set of one domain's keys, with the fingerprint of any range of it.
+"""The index: the ordered set of one domain's keys, with the fingerprint of any range of keys.
 
-A key is 40 bytes: the timestamp, 8 bytes big-endian, then the record id. Compared as bytes, keys stand in the order of
-the contract, `(timestamp, id)`. They lie packed in blocks, in order, each block with the sum of its ids: a B+ tree of
-two levels, which is as deep as a set of some millions needs. To find a key is one bisection over the blocks' first keys
-and one inside a block; to add one moves at most one block's bytes.
+A key is 40 bytes: the timestamp, 8 bytes big-endian, then the record id. Compared as bytes, keys have the order of the
+contract, `(timestamp, id)`. The index packs them in order into blocks, and stores the sum of the ids of each block.
+This is a B+ tree of two levels, which is deep enough for a few million keys. To find a key takes one bisection over the
+first keys of the blocks and one inside a block. To add a key moves the bytes of at most one block.
 
-Ranks (how many keys stand below) and fingerprints need totals over whole blocks. Those are running totals, made when
-asked for and cut off behind the block that a new key went into. Records are nearly always new ones, so the cut is at
-the end and costs nothing; after a late record the next question counts up the blocks behind it, once.
+The *rank* of a key is the number of keys below it. Ranks and fingerprints need totals over whole blocks. The index
+keeps running totals over the blocks. A new key cuts these off after its block, and the next question completes them.
+Nearly all records are new, so the cut is mostly at the end and costs nothing. After a late record, the next question
+adds up the blocks after it, once.
 
-The fingerprint is Negentropy's (specification v1, "Fingerprint Algorithm"): ids are added as 256-bit integers, so what
-a range sums to is the difference of two running totals. It finds accidents and honest differences for certain. Who can
-sign records without end could search for two sets of equal sum and count (Wagner's generalised birthday) and so hide
-them from reconciliation, though not from catch-up by timestamp, which does not compare.
+The fingerprint is Negentropy's (specification v1, "Fingerprint Algorithm"). It adds ids as 256-bit integers, so the sum
+of a range is the difference of two running totals. It detects every accidental and every honest difference. An attacker
+who can sign records without limit could search for two sets with equal sum and count (Wagner's generalised birthday
+attack), and so hide records from reconciliation. Catch-up by timestamp would still deliver them, because it compares no
+fingerprints.
 
-Keys are never taken out, because records are never deleted.
+Keys are never removed, because records are never deleted.
 """
 
 import hashlib
@@ -32,8 +34,9 @@ KEY_BYTES: Final = TIMESTAMP_BYTES + ID_BYTES
 FINGERPRINT_BYTES: Final = 16
 
 _BLOCK_KEYS_MAX = 512
-"""Of 1,000,000 keys, in blocks of 256, 512 and 1,024: a range's fingerprint takes 30, 50 and 100 us, and the first one
-after a late record 430, 350 and 130 us. Adding, finding and memory (42 to 44 bytes a key) hardly differ."""
+"""Measured with 1,000,000 keys in blocks of 256, 512 and 1,024: the fingerprint of a range takes 30, 50 and 100 us, and
+the first one after a late record 430, 350 and 130 us. Adding, finding and memory (42 to 44 bytes a key) hardly
+differ."""
 
 _BLOCK_BYTES_MAX = _BLOCK_KEYS_MAX * KEY_BYTES
 _EACH_KEY = Struct(f"{KEY_BYTES}s")
@@ -43,7 +46,7 @@ _integer: Callable[[bytes, Literal["little"]], int] = int.from_bytes
 
 
 def pack_key(timestamp: int, record_id: bytes) -> bytes:
-    """The key of a record: its timestamp in seconds, its id in 32 bytes."""
+    """The key of a record with this timestamp, in seconds, and this id of 32 bytes."""
     assert len(record_id) == ID_BYTES
     return timestamp.to_bytes(TIMESTAMP_BYTES, "big") + record_id
 
@@ -57,27 +60,27 @@ def key_id(key: bytes) -> bytes:
 
 
 class Index:
-    """A sorted set of keys that only grows. Ranges are half open, [begin, end), and given in ranks."""
+    """A sorted set of keys that only grows. A range is given in ranks: from `begin` up to but without `end`."""
 
     def __init__(self, keys: Iterable[bytes] = ()) -> None:
-        """Take in keys of any order, repeated or not; where they come in order already it is three times as fast."""
+        """Start with these keys, in any order, repeated or not. Keys that are in order take a third of the time."""
         ordered = [key for key, _ in groupby(sorted(keys))]
         assert set(map(len, ordered)) <= {KEY_BYTES}
         begins = range(0, len(ordered), _BLOCK_KEYS_MAX)
         self._count = len(ordered)
         self._blocks = [bytearray().join(ordered[begin : begin + _BLOCK_KEYS_MAX]) for begin in begins] or [bytearray()]
-        # What is below the first block's first key belongs to the first block: nothing is below the empty string.
+        # A key below all others belongs to the first block, because no key is below the empty string.
         self._first_keys = [b"", *ordered[_BLOCK_KEYS_MAX::_BLOCK_KEYS_MAX]]
         self._sums = [_sum_of_ids(block) for block in self._blocks]
         self._last_key = ordered[-1] if ordered else b""
-        # Of all keys before a block, for as many blocks as is known: at least for the first.
+        # Totals of all keys before each block, as far as they are known: at least for the first block.
         self._counts_before = [0]
         self._sums_before = [0]
 
     def add(self, key: bytes) -> bool:
-        """Take in one key; False if it was there."""
+        """Add one key. Returns False if the index held it already."""
         assert len(key) == KEY_BYTES
-        if key > self._last_key:  # new records come here
+        if key > self._last_key:  # new records nearly always end here
             self._last_key = key
             position = len(self._blocks) - 1
             block = self._blocks[position]
@@ -97,7 +100,7 @@ class Index:
         return True
 
     def __contains__(self, key: bytes) -> bool:
-        if key > self._last_key:  # as most that are asked for: what is new
+        if key > self._last_key:  # most keys that are asked for are new
             return False
         block = self._blocks[self._block_of(key)]
         offset = _offset_of(key, block)
@@ -107,16 +110,16 @@ class Index:
         return self._count
 
     def __iter__(self) -> Iterator[bytes]:
-        """All keys in order. The index must not grow meanwhile; where it may, page with `keys`."""
+        """All keys in order. The index must not grow during the iteration. If it may grow, read pages with `keys`."""
         return _each(_EACH_KEY, self._blocks)
 
     @property
     def newest(self) -> int | None:
-        """The highest timestamp, in seconds; None where there is no key."""
+        """The highest timestamp, in seconds; None if the index is empty."""
         return key_timestamp(self._last_key) if self._count else None
 
     def rank(self, bound: bytes) -> int:
-        """How many keys are below a key, or below the first bytes of one, the others counting as zeros."""
+        """How many keys are below this bound, which is a key or the first bytes of a key (the rest count as zeros)."""
         self._count_up()
         position = self._block_of(bound)
         return self._counts_before[position] + _offset_of(bound, self._blocks[position]) // KEY_BYTES
@@ -127,18 +130,20 @@ class Index:
         return bytes(self._blocks[position][offset : offset + KEY_BYTES])
 
     def keys(self, begin: int, end: int) -> list[bytes]:
-        """The keys of a range, in order, as they are now."""
+        """The keys of a range, in order."""
         return list(_each(_EACH_KEY, self._parts(begin, end)))
 
     def ids(self, begin: int, end: int) -> list[bytes]:
-        """The record ids of a range, in the order of their keys, as they are now."""
+        """The record ids of a range, in the order of their keys."""
         return list(_each(_EACH_ID, self._parts(begin, end)))
 
     def fingerprint(self, begin: int = 0, end: int | None = None) -> bytes:
-        """What two nodes compare to learn whether they hold the same: 16 bytes. Without an end, to the last key."""
+        """The 16 bytes that two nodes compare to learn whether they hold the same. `end` None: up to the last key."""
         end = self._count if end is None else end
         assert 0 <= begin <= end <= self._count
-        if end - begin <= _BLOCK_KEYS_MAX // 2:  # less work than the difference, which adds up parts of two blocks
+        if (
+            end - begin <= _BLOCK_KEYS_MAX // 2
+        ):  # adding these up is less work than the parts of two blocks that the difference needs
             total = sum(map(_sum_of_ids, self._parts(begin, end)))
         else:
             total = self._sum_before(end) - self._sum_before(begin)
@@ -150,7 +155,7 @@ class Index:
         return bisect_right(self._first_keys, bound) - 1
 
     def _place_of(self, rank: int) -> tuple[int, int]:
-        """The block of the key of that rank, and the byte where it starts; past all keys, the end of the last block."""
+        """The block of the key with that rank and the byte where it starts. Past all keys: the end of the last block."""
         self._count_up()
         position = bisect_right(self._counts_before, rank) - 1
         return position, (rank - self._counts_before[position]) * KEY_BYTES
@@ -167,7 +172,7 @@ class Index:
             position, offset = position + 1, 0
 
     def _sum_before(self, rank: int) -> int:
-        """The sum of the ids of all keys below that rank, reached from the nearer end of its block."""
+        """The sum of the ids of all keys below that rank. It starts from the nearer end of the block with that rank."""
         position, offset = self._place_of(rank)
         block = self._blocks[position]
         if offset <= len(block) // 2:
@@ -175,7 +180,7 @@ class Index:
         return self._sums_before[position] + self._sums[position] - _sum_of_ids(block[offset:])
 
     def _count_up(self) -> None:
-        """Make the running totals reach the last block again."""
+        """Complete the running totals up to the last block."""
         known = len(self._counts_before) - 1
         if known == len(self._blocks) - 1:
             return
@@ -184,9 +189,9 @@ class Index:
         self._sums_before[known:] = accumulate(self._sums[known:-1], initial=self._sums_before[known])
 
     def _split(self, position: int) -> None:
-        """Move the end of an overfull block into a block of its own.
+        """Move the second half of a block that is too full into a new block.
 
-        Of the last block that is one key: keys come mostly at the end, and so leave full blocks behind.
+        Of the last block only one key moves. Keys come mostly at the end, and so the blocks before it stay full.
         """
         block = self._blocks[position]
         is_last = position == len(self._blocks) - 1
@@ -201,11 +206,11 @@ class Index:
 
 
 def _offset_of(bound: bytes, block: bytearray) -> int:
-    """Where in a block the first key starts that is not below the bound."""
+    """The byte in a block at which the first key starts that is not below the bound."""
     if block[-KEY_BYTES:] < bound:  # one comparison instead of ten
         return len(block)
     low, high = 0, len(block) // KEY_BYTES
-    while low < high:  # by hand, for `bisect` would call a function for each key that it looks at
+    while low < high:  # by hand, because `bisect` would call a function for each key that it compares
         middle = (low + high) // 2
         if block[middle * KEY_BYTES : (middle + 1) * KEY_BYTES] < bound:
             low = middle + 1
@@ -215,12 +220,12 @@ def _offset_of(bound: bytes, block: bytearray) -> int:
 
 
 def _each(shape: Struct, packed: Iterable[bytearray]) -> Iterator[bytes]:
-    """Every key, or every id, of packed keys; all of it runs in C."""
+    """Every key, or every id, of packed keys. The whole iteration runs in C."""
     return chain.from_iterable(chain.from_iterable(map(shape.iter_unpack, packed)))
 
 
 def _sum_of_ids(packed: bytearray) -> int:
-    """Not reduced mod 2^256: the sum of a million ids is 20 bits longer, and only the fingerprint needs it reduced."""
+    """The sum, not reduced mod 2^256. A million ids make it 20 bits longer, and only the fingerprint reduces it."""
     return sum(map(_integer, _each(_EACH_ID, [packed]), _LITTLE))
 
 

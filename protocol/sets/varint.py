@@ -1,7 +1,8 @@
-"""Integers in as few bytes as they need, as Negentropy v1 writes them: base 128, most significant digit first.
+"""Varints: integers in as few bytes as they need, as Negentropy v1 writes them.
 
-Every byte but the last has its high bit set. What is read comes from a peer, so it is held to the letter: no leading
-zero digit, and nothing beyond 64 bits, which is what timestamps and lengths have.
+A varint is the digits of a number in base 128, the most significant digit first. Every byte but the last has its high
+bit set. A varint that is read comes from a peer, so the reader is strict: no leading zero digit, and at most 64 bits,
+which is the range of timestamps and lengths.
 """
 
 from typing import Final
@@ -11,15 +12,15 @@ from protocol.errors import Code, ProtocolError
 VARINT_MAX: Final = 2**64 - 1
 
 _DIGITS_MAX = 10
-"""Base 128 digits of VARINT_MAX. A run of continuation bytes ends here: no integer grows with the message."""
+"""Digits of VARINT_MAX in base 128. The reader stops after so many, so that no integer grows with the message."""
 
 _ONE_DIGIT = [bytes([value]) for value in range(128)]
 
 
 def encode_varint(value: int) -> bytes:
-    """The one spelling of 0 <= value <= VARINT_MAX."""
+    """The only spelling of a value from 0 to VARINT_MAX."""
     assert 0 <= value <= VARINT_MAX
-    if value < 128:  # nearly all modes, lengths and steps in time
+    if value < 128:  # nearly all modes, lengths and time steps
         return _ONE_DIGIT[value]
     digits = [value & 127]
     while value := value >> 7:
@@ -28,10 +29,10 @@ def encode_varint(value: int) -> bytes:
 
 
 def decode_varint(data: bytes, offset: int) -> tuple[int, int]:
-    """The value that starts at the offset, and the offset behind it.
+    """The value that starts at the offset, and the offset after it.
 
     Raises:
-        ProtocolError: `malformed` where the data end too early, or the value is over VARINT_MAX or has a leading zero.
+        ProtocolError: `malformed` if the data end too early, or the value is above VARINT_MAX or has a leading zero.
     """
     if offset < len(data) and data[offset] < 128:
         return data[offset], offset + 1

@@ -1,9 +1,13 @@
-"""Catch-up: what one of two nodes has to be given so that both hold the same, decided from keys alone.
+"""Walks: which records one of two nodes lacks, decided from keys alone.
 
-First by time: a cursor says up to where everything went through once, and a pass carries what is newer, oldest first.
-That is cheap and resumable, and provably misses what arrives late with an old timestamp. So where the fingerprints
-still differ afterwards, the two compare all their keys, in order and page by page, as the merge of two sorted files
-does (Knuth, The Art of Computer Programming 3, 5.4): memory holds one page, however much the two hold.
+Two methods serve catch-up:
+
+- By time. A *cursor* is the timestamp up to which one node has received everything once. A *pass* carries the records
+  that are newer than the cursor, oldest first. A pass is cheap and can be resumed, but it misses a record that arrives
+  late with an old timestamp.
+- By comparison. If the fingerprints still differ after a pass, one node reads all keys of the other in order, page by
+  page, and compares them with its own, as one merges two sorted files (Knuth, The Art of Computer Programming 3, 5.4).
+  Memory holds one page, however many keys the two nodes hold.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,58 +17,64 @@ from protocol.errors import TRANSIENT, Code
 from protocol.sets.index import ID_BYTES, TIMESTAMP_BYTES, Index
 
 FIRST: Final = b""
-"""Below every key: where a walk through all of an index begins."""
+"""Below every key: a walk through a whole index begins here."""
 
 INVALID: Final = frozenset({Code.MALFORMED, Code.TOO_LARGE, Code.BAD_SIGNATURE})
-"""Refusals that depend on the bytes alone, so that no honest peer has such a record to give."""
+"""Refusals that depend on the bytes of a record alone, so that no honest peer can hold that record."""
 
 
 class Held(Protocol):
-    """A set of keys that can be asked: an index, say."""
+    """A set of keys, for example an index."""
 
     def __contains__(self, key: bytes, /) -> bool: ...
 
 
 class Pass:
-    """How far one pass has come: `through` is the timestamp, in seconds, up to which everything went through once.
+    """How far one pass has come.
 
-    It moves past what was accepted, known, or refused for good. The first record that was refused for now (too new, or
-    its receiver is too busy) holds it below that record's timestamp, whatever goes through after it, so that the next
-    pass offers the record again.
+    `through` is the timestamp, in seconds, up to which everything was received once. It moves past records that were
+    accepted, known, or refused for good. The first record refused for now (too new, or its receiver is too busy) holds
+    it below that record's timestamp, whatever follows, so that the next pass offers the record again.
     """
 
     def __init__(self, begin: int) -> None:
+        """`begin` is the cursor of the pass before, in seconds."""
         self.through = begin
         self.is_held = False
 
     def step(self, timestamp: int, refusal: Code | None) -> None:
-        """The next record in order, and the code of its refusal; None: it was accepted or known."""
+        """Count the next record in order. `refusal` is the code of its refusal; None: it was accepted or known."""
         if self.is_held:
             return
         self.is_held = refusal in TRANSIENT
         self.through = min(self.through, timestamp - 1) if self.is_held else max(self.through, timestamp)
 
     def cursor(self, now_s: float) -> int:
-        """What to store. Never ahead of the clock: else one record that is would make every one before it come late."""
+        """The cursor to store, in seconds.
+
+        It is never ahead of the clock. Otherwise one record from the future would put the cursor past all records that
+        are written before that time comes.
+        """
         return min(self.through, int(now_s))
 
 
 def before(timestamp: int) -> bytes:
-    """A bound below every key of this timestamp, in seconds, and above all that are older."""
+    """A bound below every key of this timestamp, in seconds, and above every older key."""
     return timestamp.to_bytes(TIMESTAMP_BYTES, "big")
 
 
 def after(timestamp: int) -> bytes:
-    """A bound above every key of this timestamp, in seconds, and below all that are newer."""
+    """A bound above every key of this timestamp, in seconds, and below every newer key."""
     return before(timestamp) + ID_BYTES * b"\xff"
 
 
 def walk(index: Index, begin: bytes, end: bytes | None, page_keys: int) -> Iterator[list[bytes]]:
-    """The keys above `begin` up to and with `end` (None: all), in order, in pages. The index may grow between two
-    pages.
+    """The keys above `begin`, up to and including `end` (None: all), in order, in pages of at most `page_keys`.
+
+    The index may grow between two pages.
     """
     while True:
-        first = index.rank(begin + b"\x00")  # the least string above `begin`
+        first = index.rank(begin + b"\x00")  # the lowest string above `begin`
         last = len(index) if end is None else index.rank(end + b"\x00")
         page = index.keys(first, min(last, first + page_keys)) if first < last else []
         if not page:

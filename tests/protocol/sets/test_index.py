@@ -1,4 +1,4 @@
-"""The index against the plainest thing that does the same: a sorted list."""
+"""The index, compared with the simplest structure that does the same: a sorted list."""
 
 import hashlib
 import tracemalloc
@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from protocol.sets.index import KEY_BYTES, Index, key_id, key_timestamp, pack_key
 
-# Few timestamps and ids, so that keys meet: the same one twice, and neighbours that differ in the last byte only.
+# Few timestamps and ids, so that a key is often drawn twice, and neighbours often differ in the last byte only.
 timestamps = st.sampled_from([0, 1, 2, 255, 256, 2**53 - 1])
 record_ids = st.builds(
     lambda first, last: bytes([first]) + bytes(30) + bytes([last]), st.integers(0, 3), st.integers(0, 3)
@@ -23,13 +23,13 @@ few_keys = st.builds(pack_key, timestamps, record_ids)
 
 
 def random_keys(count: int, seed: int = 1, per_second: int = 3) -> list[bytes]:
-    """That many different keys, in order."""
+    """`count` different keys, in order."""
     random = Random(seed)
     return sorted(pack_key(1_700_000_000 + number // per_second, random.randbytes(32)) for number in range(count))
 
 
 def fingerprint_of(keys: list[bytes]) -> bytes:
-    """The specification's algorithm, word for word; for less than 128 * 128 keys."""
+    """The algorithm of the specification, word for word, for fewer than 128 * 128 keys."""
     total = sum(int.from_bytes(key[8:], "little") for key in keys) % 2**256
     count = bytes([len(keys)]) if len(keys) < 128 else bytes([128 + len(keys) // 128, len(keys) % 128])
     return hashlib.sha256(total.to_bytes(32, "little") + count).digest()[:16]
@@ -44,7 +44,7 @@ def test_a_key_is_the_big_endian_timestamp_and_the_id() -> None:
     assert (key_timestamp(key), key_id(key), len(key)) == (0x0102030405, record_id, KEY_BYTES)
 
 
-def test_keys_stand_in_the_order_of_timestamp_then_id() -> None:
+def test_keys_are_in_the_order_of_timestamp_then_id() -> None:
     pairs = [(2, b"\x00"), (1, b"\xff"), (256, b"\x00"), (1, b"\x01"), (255, b"\x00")]
 
     index = Index(pack_key(timestamp, first * 32) for timestamp, first in pairs)
@@ -61,11 +61,11 @@ def test_an_empty_index_answers_everything() -> None:
     assert index.fingerprint() == hashlib.sha256(bytes(33)).digest()[:16]
 
 
-# By hand: the hash of 32 bytes of sum, little-endian, and a byte of count.
+# Computed by hand: what is hashed is the sum in 32 bytes, little-endian, and the count in one byte.
 FINGERPRINTS = [
     ([b"\x01" + bytes(31)], "01" + "00" * 31 + "01"),
-    ([b"\xff" + bytes(31), b"\x02" + bytes(31)], "0101" + "00" * 30 + "02"),  # the carry goes to the right
-    ([b"\xff" * 32, b"\x01" + bytes(31)], "00" * 32 + "02"),  # and at the end it is lost
+    ([b"\xff" + bytes(31), b"\x02" + bytes(31)], "0101" + "00" * 30 + "02"),  # the carry goes into the next byte
+    ([b"\xff" * 32, b"\x01" + bytes(31)], "00" * 32 + "02"),  # a carry out of the last byte is lost
 ]
 
 
@@ -92,7 +92,7 @@ def test_a_key_is_added_once(before: list[bytes], added: list[bytes]) -> None:
 
 
 class AgainstASortedList(RuleBasedStateMachine):
-    """Any history of additions and questions, from a set large enough to have several blocks, and to split them."""
+    """Any sequence of additions and questions. The first set is large enough for several blocks and for splits."""
 
     @initialize(count=st.sampled_from([0, 1, 511, 512, 513, 1_024, 2_000]), seed=st.integers(0, 3))
     def fill(self, count: int, seed: int) -> None:
@@ -102,7 +102,7 @@ class AgainstASortedList(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 600), is_late=st.booleans())
     def add_many(self, count: int, is_late: bool) -> None:
-        """At the end, as records come live, or in one place of the past."""
+        """Add keys at the end, as live records come, or at one place in the past."""
         live_second = 1_800_000_000 + len(self.model)
         second = self.random.randrange(1_600_000_000, 1_700_001_000) if is_late else live_second
         for _ in range(count):
@@ -159,23 +159,23 @@ ORDERS: list[Callable[[list[bytes]], list[bytes]]] = [
 
 
 @pytest.mark.parametrize("arrange", ORDERS, ids=["rising", "falling", "shuffled"])
-def test_the_order_in_which_keys_came_leaves_no_trace(arrange: Callable[[list[bytes]], list[bytes]]) -> None:
+def test_the_order_in_which_keys_were_added_makes_no_difference(arrange: Callable[[list[bytes]], list[bytes]]) -> None:
     keys = random_keys(5_000)
     one_by_one = Index()
 
-    news = [one_by_one.add(key) for key in arrange(keys)]
+    added = [one_by_one.add(key) for key in arrange(keys)]
 
     at_once = Index(arrange(keys + keys))
     corners = [0, 1, 255, 256, 257, 511, 512, 513, 1_024, 2_500, 4_999, 5_000]
-    assert news == [True] * 5_000
+    assert added == [True] * 5_000
     assert list(one_by_one) == list(at_once) == keys
     for begin, end in pairwise(corners):
         assert one_by_one.fingerprint(begin, end) == at_once.fingerprint(begin, end) == fingerprint_of(keys[begin:end])
         assert one_by_one.fingerprint(begin) == at_once.fingerprint(begin) == fingerprint_of(keys[begin:])
 
 
-def test_what_was_read_stays_as_it_was_when_the_index_grows() -> None:
-    """A page of keys is sent over many turns of the loop, while new records come in."""
+def test_a_page_that_was_read_does_not_change_when_the_index_grows() -> None:
+    """A page of keys is sent over many turns of the event loop, while new records arrive."""
     keys = random_keys(1_000)
     index = Index(keys[::2])
     page = index.keys(100, 400)
@@ -186,8 +186,8 @@ def test_what_was_read_stays_as_it_was_when_the_index_grows() -> None:
     assert page == keys[200:800:2]
 
 
-def test_a_key_costs_less_than_60_bytes_however_it_came() -> None:
-    """A million keys are to fit into 60 MB. Blocks of random insertions are two thirds full at worst, on average."""
+def test_a_key_takes_less_than_60_bytes_of_memory_in_any_order_of_addition() -> None:
+    """A million keys should fit into 60 MB. With random insertions, blocks are on average at least two thirds full."""
     keys = Random(1).sample(random_keys(20_000), 20_000)
 
     tracemalloc.start()

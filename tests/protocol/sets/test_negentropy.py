@@ -1,4 +1,4 @@
-"""Two sides on a pretend wire, and messages by hand, digit by digit from the specification."""
+"""Negentropy: two sides on a pretend wire, and messages written by hand from the specification."""
 
 from dataclasses import dataclass, field
 from random import Random
@@ -14,7 +14,7 @@ from protocol.sets.negentropy_message import FRAME_BYTES_MIN
 from protocol.sets.varint import encode_varint
 
 ALL_IDS = bytes.fromhex("61 00 00 02 00")
-"""From an initiator that holds nothing: up to infinity, no part of an id, mode ids, none."""
+"""The first message of an initiator that holds nothing: a list of no ids, up to infinity."""
 
 
 def record_id(*first_bytes: int) -> bytes:
@@ -32,7 +32,7 @@ def ids_of(keys: list[bytes]) -> set[bytes]:
 
 @dataclass
 class Conversation:
-    """A whole reconciliation: every message, and what the initiator was told, in order."""
+    """A whole reconciliation: every message, and what the initiator learned, in order."""
 
     messages: list[bytes] = field(default_factory=list)
     have: list[bytes] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Conversation:
 
 
 def learned(initiator: Initiator, message: bytes) -> tuple[bytes | None, list[bytes], list[bytes]]:
-    """A whole difference: the reply, and the ids that either side lacks."""
+    """All that the initiator learns from a message: the reply, and the ids that only one side holds."""
     reply, have, need = initiator.answer(message)
     return reply, list(have), need
 
@@ -62,10 +62,10 @@ def converse(ours: Index, theirs: Index, limits: tuple[int, int] = (0, 0)) -> Co
     return conversation
 
 
-# --- Whatever the sets, the initiator learns the difference.
+# Any two sets: the initiator learns the difference.
 
 SETS = [
-    # name, keys on both sides, ours alone, theirs alone, rounds at most
+    # name, shared keys, keys only of ours, keys only of theirs, most rounds
     ("nothing on either side", 0, 0, 0, 1),
     ("the same one key", 1, 0, 0, 1),
     ("the same keys", 5_000, 0, 0, 1),
@@ -93,7 +93,7 @@ def test_the_initiator_learns_the_exact_difference_in_few_rounds(
     assert conversation.rounds <= rounds_max
 
 
-def test_a_missing_tail_costs_little_beyond_its_ids() -> None:
+def test_to_find_a_missing_tail_costs_few_bytes_beyond_its_ids() -> None:
     keys = random_keys(20_000)
 
     conversation = converse(Index(keys[:-100]), Index(keys))
@@ -109,7 +109,7 @@ def test_a_missing_tail_costs_little_beyond_its_ids() -> None:
     weights=st.tuples(*[st.integers(0, 10)] * 3).filter(any),
     limits=st.tuples(*[st.sampled_from([0, FRAME_BYTES_MIN, 5_000])] * 2),
 )
-def test_any_two_sets_are_reconciled_in_frames_of_any_limit(
+def test_any_two_sets_are_reconciled_within_any_limit_on_frames(
     count: int, seed: int, seconds: int, weights: tuple[int, int, int], limits: tuple[int, int]
 ) -> None:
     random = Random(seed)
@@ -127,8 +127,8 @@ def test_any_two_sets_are_reconciled_in_frames_of_any_limit(
 
 
 @pytest.mark.parametrize("limits", [(4_096, 4_096), (4_096, 0), (0, 4_096), (8_000, 50_000)])
-def test_many_differences_pass_through_small_frames_each_told_once(limits: tuple[int, int]) -> None:
-    """So many that ranges which are done come up again behind full messages."""
+def test_many_differences_pass_through_small_frames_and_each_is_reported_once(limits: tuple[int, int]) -> None:
+    """There are so many that ranges which are done come up again after full messages."""
     keys = random_keys(6_000, per_second=2_000)
     only_ours, only_theirs = keys[0::4], keys[1::4]
 
@@ -141,11 +141,11 @@ def test_many_differences_pass_through_small_frames_each_told_once(limits: tuple
 
 
 @given(seed=st.integers(0, 2**32), limits=st.sampled_from([(0, 0), (4_096, 4_096)]))
-def test_keys_that_arrive_meanwhile_hide_no_difference_and_make_no_false_one(
+def test_keys_added_during_a_reconciliation_neither_hide_nor_invent_a_difference(
     seed: int, limits: tuple[int, int]
 ) -> None:
     random = Random(seed)
-    keys = random_keys(900, seed + 1)  # another seed, for the same would bring the same ids again at other times
+    keys = random_keys(900, seed + 1)  # with the same seed, the ids added below would repeat these ids at other times
     sides = [Index(random.sample(keys, 850)) for _ in range(2)]
     before = [ids_of(list(side)) for side in sides]
     initiator, responder = Initiator(sides[0], limits[0]), Responder(sides[1], limits[1])
@@ -157,17 +157,17 @@ def test_keys_that_arrive_meanwhile_hide_no_difference_and_make_no_false_one(
         sides[1].add(pack_key(random.randrange(1_700_000_000, 1_700_000_300), random.randbytes(32)))
         answer = responder.answer(message)
         sides[0].add(pack_key(random.randrange(1_700_000_000, 1_700_000_300), random.randbytes(32)))
-        message, *told = initiator.answer(answer)
-        have.update(told[0])
-        need.update(told[1])
+        message, only_ours, only_theirs = initiator.answer(answer)
+        have.update(only_ours)
+        need.update(only_theirs)
 
     after = [ids_of(list(side)) for side in sides]
     assert before[0] - before[1] <= have <= after[0] - before[1]
     assert before[1] - before[0] <= need <= after[1] - before[0]
 
 
-def test_what_the_other_side_lacks_is_looked_up_as_it_is_read_and_not_what_came_since() -> None:
-    """A peer that claims to hold nothing lacks the whole index: as one list, a million ids would hold up everybody."""
+def test_ids_that_the_other_side_lacks_are_looked_up_lazily_and_leave_out_new_keys() -> None:
+    """A peer that claims to hold nothing lacks the whole index. A list of a million ids would block the event loop."""
     keys = sorted(random_keys(20_000))
     index = Index(keys[:10_000])
     difference = Initiator(index).answer(ALL_IDS)
@@ -179,7 +179,7 @@ def test_what_the_other_side_lacks_is_looked_up_as_it_is_read_and_not_what_came_
     assert first + list(difference.have) == [key_id(key) for key in keys[:10_000]]
 
 
-def test_ids_are_looked_up_in_parts_and_none_is_left_out_between_two() -> None:
+def test_ids_are_looked_up_in_parts_without_a_gap_between_two_parts() -> None:
     keys = sorted(random_keys(3 * _IDS_AT_ONCE))
     shared = [key_id(key) for key in (keys[0], keys[_IDS_AT_ONCE - 1], keys[_IDS_AT_ONCE], keys[-1])]
     message = bytes.fromhex("61 00 00 02 05") + b"".join([*shared, record_id(1)])
@@ -190,14 +190,14 @@ def test_ids_are_looked_up_in_parts_and_none_is_left_out_between_two() -> None:
     assert have == [key_id(key) for key in keys if key_id(key) not in shared]
 
 
-# --- Bytes, by hand.
+# The bytes of messages, written by hand.
 
 
-def test_nothing_held_is_an_empty_list_of_ids() -> None:
+def test_an_initiator_that_holds_nothing_sends_an_empty_list_of_ids() -> None:
     assert Initiator(Index()).initiate() == ALL_IDS
 
 
-def test_few_keys_are_listed_at_once_in_their_order() -> None:
+def test_few_keys_are_sent_as_ids_in_their_order() -> None:
     index = Index([pack_key(2, record_id(1)), pack_key(1, record_id(2)), pack_key(1, record_id(1, 9))])
 
     message = Initiator(index).initiate()
@@ -205,8 +205,8 @@ def test_few_keys_are_listed_at_once_in_their_order() -> None:
     assert message == bytes.fromhex("61 00 00 02 03") + record_id(1, 9) + record_id(2) + record_id(1)
 
 
-def test_31_keys_are_listed_and_32_are_split_into_16_fingerprints() -> None:
-    # 1,000 + 1 is 7 * 128 + 105, and steps of two seconds are written as three.
+def test_31_keys_are_sent_as_ids_and_32_as_16_fingerprints() -> None:
+    # 1,000 + 1 is 7 * 128 + 105. A step of two seconds is written as 3.
     keys = [pack_key(1_000 + number, record_id(number)) for number in range(32)]
     index = Index(keys)
 
@@ -218,7 +218,7 @@ def test_31_keys_are_listed_and_32_are_split_into_16_fingerprints() -> None:
     assert split == b"\x61" + first + b"".join(bytes.fromhex("03 00 01") + pair for pair in pairs[1:15]) + last
 
 
-def test_keys_left_over_go_into_the_first_ranges() -> None:
+def test_keys_left_over_by_a_split_go_into_the_first_ranges() -> None:
     index = Index([pack_key(1_000 + number, record_id(number)) for number in range(34)])
 
     message = Initiator(index).initiate()
@@ -230,7 +230,7 @@ def test_keys_left_over_go_into_the_first_ranges() -> None:
     assert [message[5 + 19 * number :][:16] for number in range(16)] == fingerprints
 
 
-def test_within_one_second_bounds_are_the_shortest_start_of_an_id() -> None:
+def test_within_one_second_a_bound_is_the_shortest_prefix_of_an_id_that_separates_two_keys() -> None:
     keys = [pack_key(7, record_id(0xAA, 0xAA, number)) for number in range(30)]
     keys += [pack_key(7, record_id(0xAB)), pack_key(7, record_id(0xAC))]
     index = Index(keys)
@@ -245,7 +245,7 @@ def test_within_one_second_bounds_are_the_shortest_start_of_an_id() -> None:
     )
 
 
-def test_equal_ranges_in_a_row_are_skipped_at_once_and_at_the_end_not_mentioned() -> None:
+def test_equal_ranges_in_a_row_become_one_skip_and_at_the_end_are_left_out() -> None:
     index = Index([pack_key(second, record_id(second)) for second in (1, 2, 3, 4, 5)])
     same = [index.fingerprint(rank, rank + 1) for rank in range(5)]
     ranges = [
@@ -261,8 +261,8 @@ def test_equal_ranges_in_a_row_are_skipped_at_once_and_at_the_end_not_mentioned(
     assert answer == bytes.fromhex("61 04 00 00 02 00 02 01") + record_id(3)
 
 
-def test_a_bound_is_given_back_as_it_came() -> None:
-    """The zeros that an id prefix may end in mean nothing, but the other side chose to send them."""
+def test_a_bound_is_sent_back_exactly_as_it_came() -> None:
+    """Zeros at the end of an id prefix mean nothing, but the other side chose to send them."""
     index = Index([pack_key(5, record_id(1)), pack_key(5, record_id(9))])
 
     answer = Responder(index).answer(bytes.fromhex("61 06 03 080000 02 00 00 00 00"))
@@ -271,7 +271,7 @@ def test_a_bound_is_given_back_as_it_came() -> None:
 
 
 @pytest.mark.parametrize("ranges", ["", "00 00 00", "05 00 00", "05 00 00 00 00 00"])
-def test_what_asks_nothing_is_answered_by_the_version_byte(ranges: str) -> None:
+def test_a_message_without_open_ranges_is_answered_with_the_version_byte(ranges: str) -> None:
     index = Index(random_keys(100))
 
     assert Responder(index).answer(bytes.fromhex("61" + ranges)) == b"\x61"
@@ -282,19 +282,19 @@ def test_a_message_without_ranges_ends_the_reconciliation() -> None:
 
 
 @pytest.mark.parametrize("message", ["60", "60 00 00 02 00", "62", "62 ff ff ff", "6f"])
-def test_to_another_version_the_responder_answers_with_its_own(message: str) -> None:
+def test_a_responder_answers_another_version_with_its_own_version_byte(message: str) -> None:
     assert Responder(Index(random_keys(10))).answer(bytes.fromhex(message)) == b"\x61"
 
 
-def test_ids_are_compared_once_however_often_they_are_repeated() -> None:
+def test_repeated_ids_are_compared_once() -> None:
     index = Index([pack_key(1, record_id(1)), pack_key(1, record_id(2))])
     message = bytes.fromhex("61 00 00 02 05") + b"".join(map(record_id, [3, 1, 3, 1, 4]))
 
     assert learned(Initiator(index), message) == (None, [record_id(2)], [record_id(3), record_id(4)])
 
 
-def test_a_bound_may_be_spelled_with_zeros_and_then_without() -> None:
-    """Other implementations fill bounds up with zeros in one place and not in another."""
+def test_a_bound_may_be_written_with_zeros_and_then_without() -> None:
+    """Other implementations pad some bounds with zeros and others not."""
     ranges = bytes.fromhex("00 20") + bytes(32) + bytes.fromhex("00 00 00 02 00")
 
     answer = Responder(Index([pack_key(5, record_id(1))])).answer(b"\x61" + ranges)
@@ -303,7 +303,7 @@ def test_a_bound_may_be_spelled_with_zeros_and_then_without() -> None:
 
 
 def test_a_second_range_up_to_infinity_is_empty() -> None:
-    """The reference implementations end a full message so, when its last list reached infinity."""
+    """The reference implementations end a full message like this if its last list reached infinity."""
     index = Index([pack_key(1, record_id(1))])
 
     answer = Responder(index).answer(ALL_IDS + bytes.fromhex("00 00 02 00  8100 00 02 00"))
@@ -311,23 +311,23 @@ def test_a_second_range_up_to_infinity_is_empty() -> None:
     assert answer == bytes.fromhex("61 00 00 02 01") + record_id(1) + bytes.fromhex("00 00 02 00  00 00 02 00")
 
 
-# --- Full frames.
+# Full frames.
 
 
-def test_ids_stop_where_the_frame_is_full_and_the_rest_is_a_fingerprint() -> None:
+def test_a_list_of_ids_ends_where_the_frame_is_full_and_a_fingerprint_covers_the_rest() -> None:
     index = Index(random_keys(1_000))
 
     answer = Responder(index, frame_bytes_max=4_096).answer(ALL_IDS)
 
-    # 1 byte of version and 32 an id: the 122nd is the first that goes over 4,096 - 200.
+    # One byte for the version and 32 for each id: the 122nd id is the first past 4,096 - 200 bytes.
     listed = index.ids(0, 122)
     bound = encode_varint(1 + 1_700_000_040) + b"\x20" + key_id(index.key_at(122))
     remaining = bytes.fromhex("00 00 01") + index.fingerprint(122)
     assert answer == b"\x61" + bound + b"\x02\x7a" + b"".join(listed) + remaining
 
 
-def full_up_to_a_last_range(index: Index, last: bytes) -> bytes:
-    """A message of empty lists, one a key, that fills an answer of 4,096 bytes up, and then a range up to infinity."""
+def filling_all_but_a_last_range(index: Index, last: bytes) -> bytes:
+    """A message with an empty list for each key, so that its answer fills 4,096 bytes, and then one more range."""
     ranges = [encode_varint(1 + index_timestamp(index, 1)) + bytes.fromhex("00 02 00")]
     ranges += [bytes.fromhex("02 00 02 00")] * 107
     return b"\x61" + b"".join(ranges) + last
@@ -337,9 +337,9 @@ def index_timestamp(index: Index, rank: int) -> int:
     return int.from_bytes(index.key_at(rank)[:8], "big")
 
 
-def test_a_range_that_does_not_fit_is_left_to_the_next_round() -> None:
+def test_a_split_that_does_not_fit_is_left_to_the_next_round() -> None:
     index = Index(random_keys(1_000, per_second=1))
-    message = full_up_to_a_last_range(index, bytes.fromhex("00 00 01") + bytes(16))
+    message = filling_all_but_a_last_range(index, bytes.fromhex("00 00 01") + bytes(16))
 
     answer = Responder(index, frame_bytes_max=4_096).answer(message)
 
@@ -347,24 +347,24 @@ def test_a_range_that_does_not_fit_is_left_to_the_next_round() -> None:
     assert answer.endswith(bytes.fromhex("00 00 01") + Index().fingerprint())
 
 
-def test_what_they_do_not_have_at_all_is_not_left_out_of_a_full_frame() -> None:
-    """The fingerprint of what is behind the range, nothing, would equal theirs, and a difference would be lost."""
+def test_a_range_that_is_empty_on_the_other_side_is_not_lost_when_the_frame_is_full() -> None:
+    """There is no key after the range. The fingerprint of no keys would equal theirs, and the difference would be lost."""
     index = Index(random_keys(1_000, per_second=1))
-    message = full_up_to_a_last_range(index, bytes.fromhex("00 00 01") + Index().fingerprint())
+    message = filling_all_but_a_last_range(index, bytes.fromhex("00 00 01") + Index().fingerprint())
 
     answer = Responder(index, frame_bytes_max=4_096).answer(message)
 
     assert answer.endswith(bytes.fromhex("00 00 01") + index.fingerprint(108))
 
 
-def test_a_frame_is_limited_to_no_less_than_4096_bytes() -> None:
+def test_the_limit_on_frames_is_at_least_4096_bytes() -> None:
     with pytest.raises(AssertionError):
         Initiator(Index(), frame_bytes_max=4_095).initiate()
 
     assert Initiator(Index(), frame_bytes_max=4_096).initiate() == ALL_IDS
 
 
-# --- Hostile.
+# Hostile messages.
 
 MALFORMED = [
     ("", "not a Negentropy message: it starts with a version byte from 0x60 to 0x6f"),
@@ -387,7 +387,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("message", "detail"), MALFORMED)
-def test_what_is_no_message_is_malformed_for_both_sides(message: str, detail: str) -> None:
+def test_both_sides_refuse_a_malformed_message(message: str, detail: str) -> None:
     index = Index(random_keys(100))
 
     for side in (Initiator(index), Responder(index)):
@@ -396,7 +396,7 @@ def test_what_is_no_message_is_malformed_for_both_sides(message: str, detail: st
         assert (caught.value.code, caught.value.detail) == (Code.MALFORMED, detail)
 
 
-def test_an_initiator_does_not_follow_to_another_version() -> None:
+def test_an_initiator_refuses_another_version() -> None:
     with pytest.raises(ProtocolError, match="malformed: Negentropy version byte 0x62: we asked in 0x61"):
         Initiator(Index()).answer(b"\x62")
 
@@ -424,7 +424,7 @@ def test_any_bytes_are_answered_or_malformed(ranges: bytes) -> None:
 
 
 def answers_or_refuses(side: Initiator | Responder, message: bytes) -> bool:
-    """True where the side answers within its limit, or finds the message malformed; all else is let through."""
+    """Whether the side answers within its limit or refuses the message as malformed. Any other error is let through."""
     try:
         answer = side.answer(message)
     except ProtocolError as error:
@@ -433,7 +433,7 @@ def answers_or_refuses(side: Initiator | Responder, message: bytes) -> bool:
     return reply is None or len(reply) <= 4_096
 
 
-def test_a_responder_that_never_ends_is_cut_off() -> None:
+def test_an_initiator_gives_up_on_a_responder_that_never_ends() -> None:
     initiator = Initiator(Index(random_keys(100)), rounds_max=3)
     endless = bytes.fromhex("61 00 00 01") + bytes(16)
 
@@ -444,7 +444,7 @@ def test_a_responder_that_never_ends_is_cut_off() -> None:
         initiator.answer(endless)
 
 
-def test_the_initiator_remembers_what_it_told_up_to_a_limit() -> None:
+def test_an_initiator_remembers_reported_ids_up_to_a_limit() -> None:
     one_past = [number.to_bytes(32, "big") for number in range(REPORTED_MAX + 1)]
     message = bytes.fromhex("61 00 00 02") + encode_varint(len(one_past)) + b"".join(one_past)
     initiator = Initiator(Index())

@@ -1,3 +1,5 @@
+"""Varints: one spelling for each value, and an error for everything else."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from protocol.errors import Code, ProtocolError
 from protocol.sets.varint import VARINT_MAX, decode_varint, encode_varint
 
-# By hand: digits of base 128, the most significant first, the high bit on all but the last.
+# Written by hand: digits in base 128, the most significant first, with the high bit set on all but the last.
 SPELLINGS = [
     (0, "00"),
     (1, "01"),
@@ -24,7 +26,7 @@ def test_the_most_significant_digit_comes_first(value: int, spelling: str) -> No
 
 
 @given(value=st.integers(0, VARINT_MAX), before=st.binary(max_size=3), behind=st.binary(max_size=3))
-def test_what_was_written_is_read_from_amid_other_bytes(value: int, before: bytes, behind: bytes) -> None:
+def test_a_varint_between_other_bytes_reads_as_it_was_written(value: int, before: bytes, behind: bytes) -> None:
     spelling = encode_varint(value)
 
     read = decode_varint(before + spelling + behind, len(before))
@@ -45,7 +47,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("spelling", "reason"), REFUSED)
-def test_anything_but_the_shortest_spelling_of_64_bits_is_malformed(spelling: str, reason: str) -> None:
+def test_only_the_shortest_spelling_of_at_most_64_bits_is_accepted(spelling: str, reason: str) -> None:
     with pytest.raises(ProtocolError) as caught:
         decode_varint(bytes.fromhex(spelling), 0)
 
@@ -53,8 +55,8 @@ def test_anything_but_the_shortest_spelling_of_64_bits_is_malformed(spelling: st
 
 
 @given(data=st.binary(max_size=12))
-def test_any_bytes_are_read_in_one_way_or_malformed(data: bytes) -> None:
-    """Two spellings of one value would be two messages that mean the same."""
+def test_any_bytes_are_malformed_or_the_only_spelling_of_a_value(data: bytes) -> None:
+    """With two spellings of one value, two different messages could mean the same."""
     try:
         value, end = decode_varint(data, 0)
     except ProtocolError as error:

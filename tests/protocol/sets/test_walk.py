@@ -1,4 +1,4 @@
-"""Which records one of two nodes has to be given, and how far a cursor has come."""
+"""Which records one of two nodes lacks, and how far a cursor moves."""
 
 import pytest
 from hypothesis import given
@@ -16,55 +16,57 @@ key_sets = st.frozensets(keys, max_size=30)
 
 
 @pytest.mark.parametrize("refusal", [None, *PERMANENT])
-def test_a_cursor_moves_past_what_was_taken_or_refused_for_good(refusal: Code | None) -> None:
-    course = Pass(3)
+def test_a_cursor_moves_past_records_accepted_or_refused_for_good(refusal: Code | None) -> None:
+    current_pass = Pass(3)
 
-    course.step(5, refusal)
+    current_pass.step(5, refusal)
 
-    assert (course.through, course.is_held) == (5, False)
+    assert (current_pass.through, current_pass.is_held) == (5, False)
 
 
 @pytest.mark.parametrize("refusal", sorted(TRANSIENT))
-def test_a_cursor_never_moves_past_what_was_refused_for_now(refusal: Code) -> None:
-    course = Pass(3)
+def test_a_cursor_never_moves_past_a_record_refused_for_now(refusal: Code) -> None:
+    current_pass = Pass(3)
 
     for timestamp, code in ((5, None), (7, refusal), (8, None)):
-        course.step(timestamp, code)
+        current_pass.step(timestamp, code)
 
-    assert (course.through, course.is_held) == (5, True)
+    assert (current_pass.through, current_pass.is_held) == (5, True)
 
 
-def test_a_cursor_stays_below_a_second_that_went_through_in_part() -> None:
-    course = Pass(3)
+def test_a_cursor_stays_below_a_second_with_one_record_refused_for_now() -> None:
+    current_pass = Pass(3)
 
-    course.step(7, None)
-    course.step(7, Code.TOO_NEW)
+    current_pass.step(7, None)
+    current_pass.step(7, Code.TOO_NEW)
 
-    assert course.through == 6
+    assert current_pass.through == 6
 
 
 @given(st.lists(st.tuples(timestamps, st.sampled_from([None, *Code]))), st.integers(0, 5))
-def test_a_cursor_is_below_every_record_that_has_to_come_again(
+def test_a_cursor_is_below_every_record_that_the_next_pass_must_offer_again(
     results: list[tuple[int, Code | None]], begin: int
 ) -> None:
-    course = Pass(begin)
+    current_pass = Pass(begin)
 
     for timestamp, refusal in sorted(results, key=lambda result: result[0]):
-        course.step(timestamp, refusal)
+        current_pass.step(timestamp, refusal)
 
-    assert all(course.through < timestamp for timestamp, refusal in results if refusal in TRANSIENT)
+    assert all(current_pass.through < timestamp for timestamp, refusal in results if refusal in TRANSIENT)
 
 
 def test_a_cursor_is_never_stored_ahead_of_the_clock() -> None:
-    course = Pass(0)
+    current_pass = Pass(0)
 
-    course.step(1_000, None)
+    current_pass.step(1_000, None)
 
-    assert (course.cursor(900.5), course.cursor(1_100.5)) == (900, 1_000)
+    assert (current_pass.cursor(900.5), current_pass.cursor(1_100.5)) == (900, 1_000)
 
 
 @given(key_sets, timestamps, st.integers(1, 4))
-def test_a_walk_from_a_timestamp_on_is_inclusive(held: frozenset[bytes], timestamp: int, page_keys: int) -> None:
+def test_a_walk_from_a_timestamp_includes_all_keys_of_that_timestamp(
+    held: frozenset[bytes], timestamp: int, page_keys: int
+) -> None:
     pages = list(walk(Index(held), before(timestamp), None, page_keys))
 
     assert [key for page in pages for key in page] == sorted(key for key in held if key_timestamp(key) >= timestamp)
@@ -72,12 +74,14 @@ def test_a_walk_from_a_timestamp_on_is_inclusive(held: frozenset[bytes], timesta
 
 
 @given(key_sets, timestamps)
-def test_after_a_timestamp_is_above_all_of_its_keys(held: frozenset[bytes], timestamp: int) -> None:
+def test_the_bound_after_a_timestamp_is_above_all_keys_of_that_timestamp(
+    held: frozenset[bytes], timestamp: int
+) -> None:
     assert {key for key in held if key > after(timestamp)} == {key for key in held if key_timestamp(key) > timestamp}
 
 
 @given(key_sets, keys, keys, st.integers(1, 4))
-def test_a_walk_begins_above_its_begin_and_takes_in_its_end(
+def test_a_walk_excludes_its_begin_and_includes_its_end(
     held: frozenset[bytes], begin: bytes, end: bytes, page_keys: int
 ) -> None:
     walked = [key for page in walk(Index(held), begin, end, page_keys) for key in page]
@@ -85,7 +89,7 @@ def test_a_walk_begins_above_its_begin_and_takes_in_its_end(
     assert walked == sorted(key for key in held if begin < key <= end)
 
 
-def test_a_walk_meets_what_is_added_ahead_of_it() -> None:
+def test_a_walk_reads_keys_that_are_added_ahead_of_it() -> None:
     first, second, third = (pack_key(timestamp, bytes(ID_BYTES)) for timestamp in (1, 2, 3))
     index = Index([first, third])
     pages = walk(index, FIRST, None, 1)
@@ -97,7 +101,7 @@ def test_a_walk_meets_what_is_added_ahead_of_it() -> None:
 
 
 @given(key_sets, key_sets, st.integers(1, 4))
-def test_a_comparison_page_by_page_finds_exactly_what_each_side_lacks(
+def test_a_comparison_page_by_page_finds_exactly_the_keys_that_each_side_lacks(
     ours: frozenset[bytes], theirs: frozenset[bytes], page_keys: int
 ) -> None:
     index, to_fetch, to_send, last = Index(ours), [], [], FIRST
