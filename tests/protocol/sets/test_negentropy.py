@@ -348,7 +348,7 @@ def test_a_split_that_does_not_fit_is_left_to_the_next_round() -> None:
 
 
 def test_a_range_that_is_empty_on_the_other_side_is_not_lost_when_the_frame_is_full() -> None:
-    """There is no key after the range. The fingerprint of no keys would equal theirs, and the difference would be lost."""
+    """No key follows the range. The fingerprint of no keys would equal theirs, and the difference would be lost."""
     index = Index(random_keys(1_000, per_second=1))
     message = filling_all_but_a_last_range(index, bytes.fromhex("00 00 01") + Index().fingerprint())
 
