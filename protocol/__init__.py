@@ -1,14 +1,17 @@
-"""What dnarc decides, and nothing that it does.
+"""The protocol: every decision that a node makes, and none of its effects.
 
-Values in, values out: no sockets, no clock, no chance of its own, no database. `node` carries out what is decided here,
-and `simulations` runs the very same code in virtual time. `docs/protocol.md` says the rules in prose. The modules:
+Values go in and values come out. There are no sockets, no clock, no randomness of its own, no database, no log. `node`
+carries out the decisions, and `simulations` runs the same code in virtual time. `docs/protocol.md` states the rules in
+prose. `errors`, `limits` and `signing` serve all rooms. From the lowest to the highest, the rooms are:
 
-- what a record is: `limits`, `errors`, `varint`, `canonical`, `signing`, `record`
-- whose a label is: `replay`, `change`
-- who holds what: `index`, `reconcile`, `catch_up`
-- who may bring what: `push`, `admission`, `quota`
-- where news goes: `gossip`, with `wants`, `branch` and `patience`; whom a node is linked with: `membership`
-- one link: `link`, with `messages`, `terms`, `orders`, `handshake`, `deadlines` and `status`; open, it is a `session`
-  of `outflow` (`waiting`, `in_flight`, `remembered`), `inflow`, `cursors`, `comparing`, `catching_up`, `reconciling`
-  and `repairing`
+- `records`: what a record is (`canonical`, `record`), who owns a label (`replay`, `change`), and which records a node
+  accepts from whom (`admission`, `push`, `quota`).
+- `witness`: how the witnesses of a domain give its records an order that nobody can fake, and decide which heads are
+  final.
+- `sets`: all the records of a domain as an ordered set (`index`), and how two nodes find what one of them lacks: by
+  time or key by key (`walk`), or by fingerprints (`negentropy`).
+- `gossip`: how a new record reaches every node over a tree of links (`plumtree`, with `missing`, `timing` and
+  `tree_link`), and how each node gets its neighbours (`hyparview`).
+- `link`: one connection between two nodes, from its handshake to its end: what each frame means, how much may be in
+  flight, and how both sides come to hold the same records.
 """

@@ -1,16 +1,18 @@
-"""One error for whatever a client or a peer did wrong, with a code that stays the same for ever.
+"""Errors: one class for every mistake of a client or a peer, with a code that never changes.
 
-Who is at fault decides the type. Outside: `ProtocolError`. Us: `assert`, never caught. The machine (a disk, a socket):
-its own error, let through. Codes are part of the contract: programs branch on them, people read `detail`, which says
-what is wrong and what would be right. Which HTTP status or WebSocket close code goes with a code is known to the layer
-that speaks it.
+The type of an error says who is at fault. A client or a peer: `ProtocolError`. Our own code: `assert`, which nothing
+catches. The machine (a disk, a socket): its own error, which passes through. Codes are part of the contract, because
+programs branch on them. People read `detail`, which says what is wrong and what would be right. The HTTP API alone
+knows the HTTP status of a code, and the link layer its WebSocket close code.
 """
 
 from enum import StrEnum
 
 
 class Code(StrEnum):
-    """Why something was refused. A record is checked in this order, and the first check that fails names the code."""
+    """Why something was refused. A record is checked in the order of the first group; the first check that fails gives
+    the code.
+    """
 
     MALFORMED = "malformed"
     TOO_LARGE = "too_large"
@@ -43,7 +45,7 @@ class Code(StrEnum):
 
 
 TRANSIENT = frozenset({Code.TOO_NEW, Code.RATE_LIMITED, Code.OVERLOADED, Code.STORAGE_FULL})
-"""Refusals that time may lift: a sender keeps such a record and offers it again."""
+"""Refusals that may end with time. A sender keeps such a record and offers it again."""
 
 _CODES = frozenset(Code)
 
@@ -56,8 +58,8 @@ def refusal_code(text: str | None) -> Code:
 class ProtocolError(Exception):
     """A client's or a peer's mistake.
 
-    `code` is stable; `detail` is one sentence for people; `facts` holds what a program needs to do better, as JSON
-    values (the head's id and timestamp, the server's time, a limit).
+    `code` is stable. `detail` is one sentence for people. `facts` holds what a program needs to do better next time, as
+    JSON values (for example the head's id and timestamp, the server's time, a limit).
     """
 
     def __init__(self, code: Code, detail: str, **facts: object) -> None:

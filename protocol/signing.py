@@ -1,12 +1,13 @@
-"""Ed25519 by PyNaCl's libsodium: who said this (RFC 8032, and the choices that it leaves open).
+"""Signing: Ed25519 by PyNaCl's libsodium (RFC 8032, with every choice that it leaves open).
 
-Validity is one predicate for the whole network: `S < L`, `A` and `R` canonical and not of small order, no cofactor.
-Other libraries accept signatures that this one refuses, and one crafted record would then split the network for ever
-("It's 255:19AM", Henry de Valence, 2020, lists who differs where). So nothing but libsodium decides, and a node tries
-the edges before it starts.
+One predicate decides for the whole network whether a signature is valid: `S < L`, `A` and `R` are canonical and not of
+small order, and the equation holds without the cofactor. Other libraries accept signatures that this predicate refuses,
+and a single crafted record could then split the network for ever ("It's 255:19AM", Henry de Valence, 2020, lists where
+libraries differ). So only libsodium decides, and a node tests the edge cases before it starts.
 
-Every other statement of a key begins with a namespace, `dnarc:<kind>:v1` and a line feed, so that no signature can be
-passed off as one of another kind. A record needs none: it begins with `{`.
+A key signs records and a few other statements. Each other statement begins with a namespace, `dnarc:<kind>:v1` and a
+line feed, so that no signature can be presented as one of another kind. A record needs no namespace, because it begins
+with `{`.
 """
 
 from typing import Final
@@ -18,7 +19,7 @@ SEED_BYTES: Final = 32
 
 
 class SigningKey:
-    """A key that signs. `public` is its public half, 64 lower-case hex digits, and its name everywhere."""
+    """A key that signs. `public` is its public half in 64 lower-case hex digits, which names the key everywhere."""
 
     def __init__(self, seed: bytes) -> None:
         """`seed` is the 32 secret bytes of RFC 8032."""
@@ -28,7 +29,7 @@ class SigningKey:
         self.seed = seed
 
     def sign(self, message: bytes) -> str:
-        """The detached signature, 128 hex digits. The same message has always the same one."""
+        """The detached signature in 128 hex digits. The same message always has the same signature."""
         return nacl.bindings.crypto_sign(message, self._secret)[:64].hex()
 
     def __repr__(self) -> str:
@@ -36,7 +37,7 @@ class SigningKey:
 
 
 def verify(public_key: str, message: bytes, signature: str) -> bool:
-    """Whether this key signed this message: the network's one predicate. About 60 us, the interpreter lock released."""
+    """Whether this key signed this message. This takes about 60 us and releases the interpreter lock."""
     try:
         nacl.bindings.crypto_sign_open(bytes.fromhex(signature) + message, bytes.fromhex(public_key))
     except BadSignatureError:
@@ -45,17 +46,17 @@ def verify(public_key: str, message: bytes, signature: str) -> bool:
 
 
 def is_key(text: str) -> bool:
-    """Whether this is the spelling of a public key: 64 lower-case hex digits. Says nothing about the curve."""
+    """Whether this could be a public key: 64 lower-case hex digits. It may still be no point of the curve."""
     return _is_hex(text, 64)
 
 
 def is_signature(text: str) -> bool:
-    """Whether this is the spelling of a signature: 128 lower-case hex digits."""
+    """Whether this could be a signature: 128 lower-case hex digits."""
     return _is_hex(text, 128)
 
 
 def _is_hex(text: str, digits: int) -> bool:
-    """Whether these are so many lower-case hex digits. A third faster than a pattern, and asked of every record."""
+    """Whether this is so many lower-case hex digits. A third faster than a pattern, because every record asks it."""
     try:
         return len(text) == digits and bytes.fromhex(text).hex() == text
     except ValueError:
@@ -63,9 +64,9 @@ def _is_hex(text: str, digits: int) -> bool:
 
 
 def statement(kind: str, *lines: str) -> bytes:
-    """What is signed to state something that is no record: the namespace of its kind, then the lines.
+    """The bytes to sign for a statement that is no record: the namespace of its kind, then the lines.
 
-    No line holds a line feed, or two lists of lines could be one statement.
+    No line may contain a line feed. Otherwise two different lists of lines could be the same statement.
     """
     return (f"dnarc:{kind}:v1\n" + "\n".join(lines)).encode()
 
@@ -146,11 +147,13 @@ EDGES: Final = (
         False,
     ),
 )
-"""Signatures of the five bytes `dnarc` on which libraries differ: what it is, key, signature, and whether it is valid
-here. Made by arithmetic on the curve with chosen nonces; the second of each pair of alternatives is what a lenient
-library accepts."""
+"""Signatures of the five bytes `dnarc` on which libraries differ: a description, key, signature, and whether it is
+valid here. They were made by arithmetic on the curve with chosen nonces. A lenient library accepts those that are
+invalid here."""
 
 
 def differing_edges() -> list[str]:
-    """What the installed libsodium decides otherwise than the network, in words; empty where a node may start."""
+    """Descriptions of the edge cases that the installed libsodium decides differently from the network. If there are
+    any, a node must not start.
+    """
     return [name for name, key, signature, valid in EDGES if verify(key, b"dnarc", signature) is not valid]

@@ -1,7 +1,7 @@
-"""Histories made up for tests: three people, their records, and whatever order these may come in.
+"""Random histories for tests: the records of three people, in any order.
 
-ALICE, BOB and CAROL hold a key each. Shapes are few on purpose: with three keys, six timestamps and `prev` drawn mostly
-among records that exist, random histories of a few records reach every verdict, ties and reversals included.
+ALICE, BOB and CAROL hold one key each. There are only three keys and six timestamps, and `prev` mostly names a record
+that exists. So random histories of a few records reach every verdict, ties and reversals included.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ PEOPLE = (ALICE, BOB, CAROL)
 
 DOMAIN = "example"
 NOWHERE = "0" * 64
-"""An id that no record has."""
+"""The id of no record."""
 
 _KEYS = {key.public: key for key in PEOPLE}
 
@@ -33,7 +33,7 @@ def claim(
     domain: str = DOMAIN,
     **fields: Any,
 ) -> Record:
-    """A record of this label. `prev` is a record or an id; `fields` are further keys, the claim itself."""
+    """A record of this label. `prev` is a record or an id. `fields` are further keys of the JSON object."""
     body = {"domain": domain, "label": label, "signedby": by.public, "timestamp": at, **fields}
     if prev is not None:
         body["prev"] = prev.id if isinstance(prev, Record) else prev
@@ -41,18 +41,18 @@ def claim(
 
 
 def offer(label: str, by: SigningKey, to: SigningKey, at: int, *, prev: Record | str | None = None) -> Record:
-    """A record that offers its label to another key."""
+    """A record that offers its label to the key `to`."""
     return claim(label, by, at, prev=prev, newowner=to.public)
 
 
 def signed(record: Record) -> SignedRecord:
-    """The record with the signature of whoever of the three it names."""
+    """The record with a signature of the person that `signedby` names."""
     return sign(record, _KEYS[record.signedby])
 
 
 @st.composite
 def records(draw: st.DrawFn, others: Sequence[Record] = (), label: str = "garden") -> Record:
-    """One record of a label, whose `prev` is nothing, nobody's id, or one of the others'."""
+    """One record of a label. Its `prev` is absent, the id of no record, or the id of one of the others."""
     fields: dict[str, Any] = {"n": draw(st.integers(0, 2))}
     to = draw(st.sampled_from((None, None, *PEOPLE)))
     if to is not None:
@@ -74,7 +74,7 @@ def histories(draw: st.DrawFn, label: str = "garden", size_max: int = 9) -> list
 
 @st.composite
 def batches(draw: st.DrawFn, size_max: int = 9) -> list[list[Record]]:
-    """A history that arrives in several parts."""
+    """A history that arrives in several batches."""
     history = draw(histories(size_max=size_max))
     cuts = sorted(draw(st.sets(st.integers(1, max(1, len(history) - 1)))))
     return [history[start:end] for start, end in zip([0, *cuts], [*cuts, len(history)], strict=True)]

@@ -1,1 +1,1 @@
-"""One record: its bytes, its signature rules, the history that it joins, and what a node takes from whom."""
+"""Records: what a record is, who owns a label, and which records a node accepts from whom."""

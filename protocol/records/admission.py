@@ -1,10 +1,11 @@
-"""Admission: what this node takes from whom. A local choice, and never part of whether a record is valid.
+"""Admission: which valid records this node accepts, and from whom. This is a local choice and says nothing of validity.
 
-Order is claimed by timestamps, so whoever may write into the past may win what was settled there. Clients therefore
-only *extend* what this node knows, near the present; peers, whom the operator listed, bring whatever is valid, because
-sets have to become equal. What that means for trust is said honestly in `docs/protocol.md`.
+A record's timestamp gives its place in the order, and the signer chooses the timestamp. Someone who could write into
+the past could thus win a label that was settled long ago. Therefore a client may only *extend* what this node knows,
+with timestamps near the present. A peer, which the operator listed, may bring every valid record, because the sets of
+all nodes have to become equal. `docs/protocol.md` says what this means for trust.
 
-Each `check_` is one rule and raises its own code; callers ask them in the order of `errors.Code`.
+Each `check_` function is one rule and raises its own code. Callers call them in the order of `errors.Code`.
 """
 
 from collections.abc import Container
@@ -18,39 +19,45 @@ from protocol.records.record import Record
 from protocol.records.replay import State
 
 NO_HEAD = "none"
-"""The condition that a label has no head yet. No record id is spelled so."""
+"""The condition that a label has no head yet. No record id looks like this."""
 
 
 NAMED_MAX: Final = 4_096
-"""Keys that a label may name, one after the other, in what clients bring. Replay remembers each for as long as the
-label is held, and what names a new one copies them all: with no limit, an owner who offers its label to a fresh key a
-thousand times a second would stop every node after some minutes. With this one it costs 80 us a record, and 128 KiB a
-commit. A guess: a label that is sold every day gets there in eleven years, and can still be written to by its owner.
-"""
+"""Keys that records from clients may name on one label, in all its history. Replay remembers each such key, and a
+record that names a new key copies all of them. Without a limit, an owner who offers the label to a fresh key a thousand
+times a second would stop every node after some minutes. With this limit a record costs at most 80 us, and a commit 128
+KiB. A guess: a label that is sold every day reaches the limit after eleven years, and its owner can still write."""
 
 
 class Trust(StrEnum):
-    """Whom a record comes from: anybody, or somebody whom the operator listed (or who holds the admin token)."""
+    """Who brings a record: anybody (`CLIENT`), or a listed peer or a client with the admin token (`PEER`)."""
 
     CLIENT = "client"
     PEER = "peer"
 
 
 class Window(msgspec.Struct, frozen=True):
-    """How far a timestamp may lie from now, in seconds; None: no limit. Age binds clients only, skew everybody."""
+    """How far a timestamp may be from now, in seconds; None: no limit. The age limits clients, the skew everybody."""
 
     max_age_s: int | None = 300
     max_skew_s: int | None = 300
 
 
 def check_not_reserved(record: Record) -> None:
-    """Raises: ProtocolError: `malformed` for a label that is kept for a later version; never held against a peer."""
+    """That the label is not kept for a later version of the protocol. A peer is never blamed for such a record.
+
+    Raises:
+        ProtocolError: `malformed`.
+    """
     if record.is_reserved:
         raise ProtocolError(Code.MALFORMED, "labels that start with @ are reserved for a later version", reserved=True)
 
 
 def check_domain(domain: str, supported: Container[str] | None, held: Container[str], *, is_full: bool) -> None:
-    """`supported` lists the domains to take, None: any. `held` are those with records; `is_full`: no room for another.
+    """That this node keeps the domain.
+
+    `supported` are the domains that the operator listed; None: any domain. `held` are the domains that have records
+    here. `is_full`: there is no room for another domain.
 
     Raises:
         ProtocolError: `unknown_domain`.
@@ -66,7 +73,11 @@ def check_domain(domain: str, supported: Container[str] | None, held: Container[
 
 
 def check_time(record: Record, trust: Trust, window: Window, now_s: float) -> None:
-    """Raises: ProtocolError: `too_new` from anybody, `too_old` from a client."""
+    """That the timestamp is near enough to `now_s`, this node's clock.
+
+    Raises:
+        ProtocolError: `too_new` for anybody, `too_old` for a client.
+    """
     now = int(now_s)
     if window.max_skew_s is not None and record.timestamp > now + window.max_skew_s:
         ahead = record.timestamp - now
@@ -81,7 +92,10 @@ def check_time(record: Record, trust: Trust, window: Window, now_s: float) -> No
 
 
 def check_precondition(state: State, if_match: str | None) -> None:
-    """`if_match`: the record id that the client saw as head, `*` for any head, `NO_HEAD` for none, None for no demand.
+    """That the label's head is the one that the client expects.
+
+    `if_match` is the id of the head that the client saw, `*` for any head, or `NO_HEAD` for a label without a head.
+    None: the client expects nothing.
 
     Raises:
         ProtocolError: `precondition_failed`, with the head.
@@ -95,15 +109,16 @@ def check_precondition(state: State, if_match: str | None) -> None:
 
 
 def check_extends(record: Record, state: State) -> None:
-    """That a client's record carries the label on from the head that this node knows, or founds it.
+    """That a client's record follows the head that this node knows, or founds the label.
 
-    An older founder, or an insertion before the head, would win a replay: from a client it is refused. Records newer
-    than the head are all refused ones, which move no tip, so the head alone tells whether replay accepts this one.
-    What they become once it is accepted, only a replay tells: see `check_is_head`.
+    An older founder, or a record inserted before the head, would win a replay, so a client may not bring one. Replay
+    refused all stored records that are newer than the head, and refused records change nothing. So the head alone
+    decides whether replay accepts this record. What those newer records become afterwards is for `check_is_head` to
+    say.
 
     Raises:
-        ProtocolError: `not_owner`, or `stale` where its signer might follow but this record does not, also because it
-            would name one key more than NAMED_MAX. With the head.
+        ProtocolError: `not_owner`; or `stale`, if the signer may follow the head but this record does not, or if it
+            would name more than `NAMED_MAX` keys. Both carry the head.
     """
     tip = state.tip
     if tip is not None and not tip.names(record.signedby):
@@ -121,23 +136,25 @@ def check_extends(record: Record, state: State) -> None:
 
 
 def check_is_head(record: Record, before: State, after: State) -> None:
-    """That a client's record ends up as the head: of use where it is older than a stored record (`State.newest`).
+    """That a client's record becomes the head. The check matters only if a stored record is newer (`State.newest`).
 
-    A stored record that was refused, because it came from the key that this one offers the label to, or names this one
-    in `prev`, would follow it at once, and the client's answer would show a head that it never saw. A founding may be
-    followed so: then the rest of the label came first, from a peer. `after` is the state with the record in it.
+    A stored record that replay refused could follow this record at once, because this record offers the label to its
+    signer, or because its `prev` names this record. Then the answer would show the client a head that it never saw. A
+    founding record may be followed in this way, because then a peer brought the rest of the label first.
+
+    `before` is the state without the record, `after` the state with it.
 
     Raises:
         ProtocolError: `stale`, with the head.
     """
-    assert after.tip is not None, "check_extends has found that replay accepts the record"
+    assert after.tip is not None, "check_extends comes first, and lets only accepted records through"
     if before.tip is not None and after.tip.id != record.id:
         detail = f"a newer record would follow it: sign it with a timestamp of at least {before.newest[0] + 1}"
         raise ProtocolError(Code.STALE, detail, head=head_facts(before))
 
 
 def head_facts(state: State) -> dict[str, object] | None:
-    """The head as an answer shows it: what a client needs to sign a better record."""
+    """The head as an error shows it: all that a client needs to sign a better record."""
     tip = state.tip
     if tip is None:
         return None

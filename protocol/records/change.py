@@ -1,8 +1,8 @@
-"""Change: what a few more records do to one label, and what the world is told of it.
+"""Change: what new records do to one label, and which events tell watchers about it.
 
-A follower of the head is news; a head that is replaced in any other way was shown and is now taken back, so whoever
-watches has to be told that, with the old head and the reason. Everything here follows from two states and the chain
-between them.
+If a record follows the head, one event announces the new head. If the head is replaced in any other way, watchers saw a
+head that is now taken back. Then the event names the old head and the reason. The states before and after, and the
+chain of accepted records, determine all events.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from protocol.records.replay import REASONS, Replay, State, Verdict, replay
 
 
 class EventType(StrEnum):
-    """Whether the head moved on or was taken back."""
+    """Whether the head moved forward or was taken back."""
 
     ACCEPTED = "accepted"
     REVERTED = "reverted"
@@ -24,8 +24,8 @@ class EventType(StrEnum):
 class Event(msgspec.Struct, frozen=True, gc=False):
     """The head of a label moved to `record`.
 
-    `accepted`: it followed the head before it, or founded the label. `reverted`: the head changed in any other way;
-    `previous` is the id of the one taken back, and `reason` says why.
+    `accepted`: the record follows the old head, or founds the label. `reverted`: the head changed in any other way.
+    Then `previous` is the id of the head that was taken back, and `reason` says why.
     """
 
     type: EventType
@@ -37,7 +37,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 class Change(msgspec.Struct, frozen=True, gc=False):
     """What happened to one label.
 
-    The state after it; by record id every verdict that is new or other than before; the events, in order.
+    `state` is the state after it. `verdicts` holds each new or changed verdict, by record id. `events` are in order.
     """
 
     state: State
@@ -46,7 +46,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 
 
 def append(state: State, records: Sequence[Record]) -> Change:
-    """Take records that are newer than all of the label, in order: no history is needed."""
+    """Add records that are newer than all stored records of the label, in order. No history is needed."""
     verdicts: dict[str, Verdict] = {}
     events: list[Event] = []
     for record in records:
@@ -58,7 +58,7 @@ def append(state: State, records: Sequence[Record]) -> Change:
 
 
 def is_appended(state: State, records: Sequence[Record]) -> bool:
-    """Whether `append` may take these: the first is newer than all of the label, and each newer than the one before."""
+    """Whether `append` may add these: the first is newer than all stored records, and each than the one before it."""
     newest = state.newest
     for record in records:
         if record.order_key <= newest:
@@ -68,9 +68,9 @@ def is_appended(state: State, records: Sequence[Record]) -> bool:
 
 
 def insert(state: State, before: dict[str, Verdict], history: Sequence[Record], records: Sequence[Record]) -> Change:
-    """Take records that belong anywhere in the past: the label is replayed once.
+    """Add records with any timestamps. The whole label is replayed once.
 
-    `history` is all that is held of the label without them, and `before` its verdicts by record id.
+    `history` holds all stored records of the label, without the new ones. `before` holds their verdicts by record id.
     """
     after = replay((*history, *records))
     changed = {name: verdict for name, verdict in after.verdicts.items() if before.get(name) is not verdict}
@@ -78,14 +78,16 @@ def insert(state: State, before: dict[str, Verdict], history: Sequence[Record], 
 
 
 def _events(before: State, after: Replay) -> list[Event]:
-    """Followers one by one where the old head still stands; else one reversal; nothing where the head stays."""
+    """One event for each record that follows the old head. One reversal, if the old head is no longer accepted. No
+    event, if the head stays.
+    """
     chain = after.chain
     if before.tip is None:
         return [Event(EventType.ACCEPTED, record) for record in chain]
     ids = [record.id for record in chain]
     if before.tip.id in ids:
         return [Event(EventType.ACCEPTED, record) for record in chain[ids.index(before.tip.id) + 1 :]]
-    assert chain, "a label that was founded stays so: its founder is only ever replaced by an older one"
+    assert chain, "a founded label stays founded: only an older founder can replace its founder"
     return [Event(EventType.REVERTED, chain[-1], previous=before.tip.id, reason=_why_reverted(before.tip.id, after))]
 
 

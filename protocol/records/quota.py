@@ -1,8 +1,8 @@
 """Quotas: how much one address may bring, as leaky buckets (Turner, "New directions in communications", 1986).
 
-A bucket leaks at its rate and may be overfilled once: whoever comes while it is not above the brim gets through
-whole, however much is brought, and then waits until what is above the brim has leaked out. So a quota never splits a
-batch, and never admits more than its rate in the long run.
+A bucket leaks at the quota's rate and holds what the rate allows in `BURST_S` seconds. A batch that arrives while the
+bucket is not overfull passes as a whole, even if it overfills the bucket. The next batch then waits until the excess
+has leaked out. So a quota never splits a batch, and in the long run admits no more than its rate.
 """
 
 from collections import OrderedDict
@@ -11,36 +11,37 @@ from typing import Final
 import msgspec
 
 BURST_S: Final = 10.0
-"""A bucket holds what its rate allows in this many seconds: a guess that lets a batch through and stops a flood."""
+"""A bucket holds what its rate allows in this many seconds. A guess: it lets a batch through and stops a flood."""
 
 ADDRESSES_MAX: Final = 10_000
-"""Addresses remembered; the one longest unheard of is forgotten first."""
+"""Addresses remembered. Past this, the address that was heard of least recently is forgotten."""
 
 
 class Bucket(msgspec.Struct):
-    """`level` as of `at_s`; both start empty."""
+    """The level at the time `at_s`, in seconds. A new bucket is empty."""
 
     level: float = 0.0
     at_s: float = 0.0
 
 
 class Quota:
-    """One limit, in units per second, for each of many addresses; None: no limit."""
+    """One limit for each of many addresses."""
 
     def __init__(self, rate: float | None, addresses_max: int = ADDRESSES_MAX) -> None:
+        """`rate` is in units per second; None: no limit."""
         self._rate = rate
         self._addresses_max = addresses_max
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
     def wait_s(self, address: str, now_s: float) -> float:
-        """How long this address has to wait before it may bring more; 0: it may now."""
+        """How many seconds this address has to wait before it may bring more; 0: it may bring more now."""
         if self._rate is None:
             return 0.0
         over = self._leaked(address, now_s).level - self._rate * BURST_S
         return max(0.0, over / self._rate)
 
     def spend(self, address: str, amount: float, now_s: float) -> None:
-        """Count what was brought."""
+        """Count what this address brought."""
         if self._rate is not None:
             self._leaked(address, now_s).level += amount
 
@@ -53,7 +54,7 @@ class Quota:
         self._buckets.move_to_end(address)
         if len(self._buckets) > self._addresses_max:
             self._buckets.popitem(last=False)
-        elapsed_s = max(0.0, now_s - bucket.at_s)  # a clock that steps back leaks nothing
+        elapsed_s = max(0.0, now_s - bucket.at_s)  # a clock that is set back leaks nothing
         bucket.level = max(0.0, bucket.level - elapsed_s * self._rate)
         bucket.at_s = now_s
         return bucket

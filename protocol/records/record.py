@@ -1,8 +1,8 @@
-"""A record: one signed JSON object, and the only thing that ever travels between nodes.
+"""Record: one signed JSON object, and the only thing that nodes pass on.
 
-The bytes decide everything. A record is valid or not by its canonical bytes and its signature alone, never by a clock,
-a setting or what else is stored, so that every node, now or in ten years, says the same. Its name is the SHA-256 of
-those bytes, not the signature: a signer can make endless signatures of one body.
+The canonical bytes and the signature alone decide whether a record is valid. No clock, no setting and no other record
+has a say, so that every node gives the same answer, now and in ten years. A record's id is the SHA-256 of its canonical
+bytes. The signature is not part of the id, because a signer can make any number of signatures of the same bytes.
 """
 
 import hashlib
@@ -30,13 +30,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ID = re.compile(r"[0-9a-f]{64}\Z")
 
 
-# `gc=False`, here and on the values made of records: what holds only text and numbers, or values of that kind, can be
-# part of no circle, so the garbage collector need not go through all that is in flight. A fifth of the loop's time.
+# `gc=False`, here and on values that hold records: a value that holds only text, numbers and other such values is part
+# of no reference cycle. The garbage collector then skips all records in flight, which saved a fifth of the loop's time.
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """A well-formed record. Build it with `decode` or `make` only: both prove what the fields promise.
+    """A well-formed record. Only `decode` and `make` build one, because they check every field.
 
-    `signedby` and `newowner` are public keys, `prev` and `id` record ids: 64 lower-case hex digits each. `timestamp` is
-    in seconds since the Unix epoch. `canonical` is exactly what is signed, hashed, stored and sent.
+    `signedby` and `newowner` are public keys, `prev` and `id` are record ids: 64 lower-case hex digits each.
+    `timestamp` is in seconds since the Unix epoch. `canonical` are the bytes that are signed, hashed, stored and sent.
     """
 
     domain: str
@@ -50,31 +50,31 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def order_key(self) -> tuple[int, str]:
-        """Oldest first; the id, which nobody can choose freely, breaks a tie the same way everywhere."""
+        """Records sort oldest first. The id breaks ties the same way everywhere, and nobody can choose it freely."""
         return (self.timestamp, self.id)
 
     @property
     def is_reserved(self) -> bool:
-        """Labels that start with `@` are kept for a later version: never stored, and never held against a peer."""
+        """Whether the label is kept for a later version, because it starts with `@`. No node stores such a record."""
         return self.label.startswith("@")
 
 
 class SignedRecord(msgspec.Struct, frozen=True, gc=False):
-    """A record and the signature that came with it, 128 lower-case hex digits. Not yet verified by being one."""
+    """A record and the signature that came with it, 128 lower-case hex digits. The signature may be false."""
 
     signature: str
     record: Record
 
     def is_genuine(self) -> bool:
-        """Whether the key named in `signedby` signed it. About 60 us."""
+        """Whether the key named in `signedby` signed the record. This takes about 60 us."""
         return verify(self.record.signedby, self.record.canonical, self.signature)
 
 
 def decode(data: bytes) -> Record:
-    """The record that these bytes spell, in any JSON spelling.
+    """The record in these bytes, in any JSON spelling.
 
     Raises:
-        ProtocolError: `too_large`, or `malformed` with the reason; nothing else, whatever the bytes are.
+        ProtocolError: `too_large`, or `malformed` with the reason. No bytes raise anything else.
     """
     if len(data) > SPELLING_BYTES_MAX:
         raise ProtocolError(Code.TOO_LARGE, f"{len(data)} bytes: a record is spelled in at most {SPELLING_BYTES_MAX}")
@@ -83,7 +83,7 @@ def decode(data: bytes) -> Record:
 
 
 def make(fields: dict[str, Any]) -> Record:
-    """The record with these fields, for whoever is about to sign it.
+    """The record with these fields, ready to be signed.
 
     Raises:
         ProtocolError: as for `decode`.
@@ -92,38 +92,42 @@ def make(fields: dict[str, Any]) -> Record:
 
 
 def sign(record: Record, key: SigningKey) -> SignedRecord:
-    """The record with the signature of the key that it names."""
+    """The record with a signature by `key`, which `signedby` has to name."""
     assert record.signedby == key.public, "a record is signed by the key that it names"
     return SignedRecord(key.sign(record.canonical), record)
 
 
 def check_signature_spelling(text: str) -> None:
-    """Raises: ProtocolError: `malformed` where this cannot be the hex of a signature."""
+    """That this could be a signature: 128 lower-case hex digits.
+
+    Raises:
+        ProtocolError: `malformed`.
+    """
     if not is_signature(text):
         raise ProtocolError(Code.MALFORMED, "a signature is 128 lower-case hex digits")
 
 
 def is_id(text: str) -> bool:
-    """Whether this is the spelling of a record id: 64 lower-case hex digits."""
+    """Whether this could be a record id: 64 lower-case hex digits."""
     return _ID.match(text) is not None
 
 
 def is_domain(text: str) -> bool:
-    """Whether this can name a sync domain: dot-separated parts of `a-z 0-9 -`, none empty or with `-` at an end."""
+    """Whether this can be the name of a domain (`DOMAIN_PATTERN`)."""
     return len(text) <= DOMAIN_CHARACTERS_MAX and _names_domain(text)
 
 
 @lru_cache(1_024)
 def _names_domain(text: str) -> bool:
-    """Remembered, as nearly all records are of a domain that was just asked for."""
+    """Cached, because nearly all records belong to a domain that was asked for a moment ago."""
     return _DOMAIN.match(text) is not None
 
 
 def is_label(text: str) -> bool:
-    """Whether this can name a label: 1 to 255 bytes of UTF-8 without control characters."""
+    """Whether this can be the name of a label: 1 to 255 bytes of UTF-8 without control characters."""
     try:
         length = len(text.encode())
-    except UnicodeEncodeError:  # a lone surrogate, which no record holds but a decoded URL may
+    except UnicodeEncodeError:  # a lone surrogate: no record holds one, but a decoded URL may
         return False
     return 0 < length <= LABEL_BYTES_MAX and _CONTROL.search(text) is None
 
@@ -169,6 +173,6 @@ def _timestamp(value: dict[str, Any]) -> int:
 
 
 def _broken(value: dict[str, Any], key: str, words: str) -> ProtocolError:
-    """The rule of a key was broken; `words` say the rule."""
+    """The error for a field that breaks its rule. `words` describe the rule."""
     problem = "is not what it should be" if key in value else "is missing"
     return ProtocolError(Code.MALFORMED, f"`{key}` {problem}: {words}", key=key)

@@ -1,13 +1,14 @@
-"""Replay: the pure function that turns the history of a label into its state, and so says who owns it.
+"""Replay: the pure function from the history of a label to its state, which says who owns the label.
 
-The state depends on the *set* of valid records and on nothing else: same set, same state, on every node, whatever the
-order of arrival. One pass over the records from the oldest to the newest carries a *tip*, the last record accepted. The
-tip names who may follow: its signer, and whoever its `newowner` offers the label to. Refused records are kept, because
-a record that arrives late with an earlier order key can change every verdict after it.
+The state depends on the *set* of valid records and on nothing else. The same set gives the same state on every node, in
+whatever order the records arrived. Replay judges the records one by one, from the oldest to the newest, and keeps the
+*tip*, which is the last record that it accepted. The tip says whose record may follow: a record by the tip's signer, or
+by the key that the tip's `newowner` offers the label to. Refused records stay stored, because a record that arrives
+late with an earlier order key can change every verdict after it.
 
-Only the newest end needs little work: a record whose order key is above that of *every* stored record of the label,
-refused ones included, is judged against the tip alone (`State.extend`). Anything else replays that label (`replay`).
-The model is event sourcing; the tie-break by hash is that of every blockchain; `prev` is a signed compare-and-swap.
+A new record that is newer than *all* stored records of the label, refused records included, is judged by the tip alone
+(`State.extend`). Any other record needs a replay of the whole label (`replay`). The model is event sourcing.
+Blockchains break ties by hash in the same way. `prev` is a signed compare-and-swap.
 """
 
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from protocol.records.record import Record
 
 
 class Verdict(StrEnum):
-    """What replay says of a record. The first four accept it: it became the tip."""
+    """What replay says of a record. The first four verdicts mean that the record is accepted and became the tip."""
 
     FOUNDED = "founded"
     UPDATED = "updated"
@@ -50,11 +51,11 @@ REASONS = {
     Verdict.RIVAL: "a founding by another key, but the label was founded before",
     Verdict.NOT_OWNER: "neither the owner nor the key that the label was offered to signed it",
 }
-"""Each verdict in words, for people who ask why."""
+"""The reason for each verdict, in words for people."""
 
 
 class Tip(msgspec.Struct, frozen=True, gc=False):
-    """The record accepted last, by which the next one is judged. At the end of a replay it is the *head*."""
+    """The record accepted last, by which the next record is judged. The tip at the end of a replay is the *head*."""
 
     id: str
     timestamp: int
@@ -66,17 +67,17 @@ class Tip(msgspec.Struct, frozen=True, gc=False):
         return (self.timestamp, self.id)
 
     def names(self, key: str) -> bool:
-        """Whether this key may sign the next record."""
+        """Whether a record signed by this key may follow."""
         return key in (self.signedby, self.newowner)
 
 
 class State(msgspec.Struct, frozen=True, gc=False):
-    """A label, replayed.
+    """The state of a label after a replay.
 
-    `tip` is the head, None while nothing is accepted; its signer is the owner. `named` holds every key that ever was
-    owner or offered the label, `newest` the order key of the newest record of all, refused ones included. A label is
-    `contested` while it has a rival. Each stored record names two keys at most, and `admission` bounds what clients may
-    bring in so.
+    `tip` is the head, None if no record was accepted; its signer is the owner. `named` holds every key that ever was
+    the owner or was offered the label. It grows by at most two keys with each record, and `admission.NAMED_MAX` limits
+    what clients can add. `newest` is the order key of the newest record, refused records included. A label is
+    `contested` if it has a rival.
     """
 
     tip: Tip | None = None
@@ -89,11 +90,11 @@ class State(msgspec.Struct, frozen=True, gc=False):
         return self.tip.signedby if self.tip else None
 
     def is_extended_by(self, record: Record) -> bool:
-        """Whether the record is newer than every one replayed so far, so that `extend` may take it."""
+        """Whether the record is newer than every record replayed so far, so that `extend` may take it."""
         return record.order_key > self.newest
 
     def judge(self, record: Record) -> Verdict:
-        """The verdict on a record that comes next in order."""
+        """The verdict on the next record in order."""
         tip = self.tip
         if tip is None:
             return Verdict.FOUNDED if record.prev is None else Verdict.ORPHAN
@@ -105,7 +106,7 @@ class State(msgspec.Struct, frozen=True, gc=False):
         return verdict_on_follower(tip, record)
 
     def extend(self, record: Record) -> tuple["State", Verdict]:
-        """The state after one newer record, and the verdict on it. O(1) but where a key is named for the first time."""
+        """The state after one newer record, and the verdict on that record. O(1), unless the record names a new key."""
         assert self.is_extended_by(record), "a record from the past needs a replay of its label"
         verdict = self.judge(record)
         if not verdict.is_accepted:
@@ -115,7 +116,7 @@ class State(msgspec.Struct, frozen=True, gc=False):
         return State(tip, self._named_by(record), record.order_key, self.contested), verdict
 
     def _named_by(self, record: Record) -> frozenset[str]:
-        """The keys named once this record is accepted. Most records name nobody new, and then the set is not copied."""
+        """The keys named up to this record. Most records name no new key, and then the set is not copied."""
         keys = {record.signedby} if record.newowner is None else {record.signedby, record.newowner}
         return self.named if keys <= self.named else self.named | keys
 
@@ -128,11 +129,11 @@ def verdict_on_follower(tip: Tip, record: Record) -> Verdict:
 
 
 EMPTY = State()
-"""The state of a label of which nothing is known."""
+"""The state of a label without records."""
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """A record with its verdict, and the id of the tip that it was judged by (None: there was none)."""
+    """A record with its verdict, and the id of the tip by which it was judged (None: there was no tip)."""
 
     record: Record
     verdict: Verdict
@@ -140,13 +141,17 @@ class Judged(msgspec.Struct, frozen=True):
 
 
 class Replay(msgspec.Struct, frozen=True):
-    """A whole history, judged in order-key order, and the state that it ends in."""
+    """All records of a history with their verdicts, in order, and the state at the end."""
 
     state: State
     judged: list[Judged]
 
     def verdict(self, record: Record) -> Verdict:
-        """The verdict on one record of the history. Raises: KeyError: it is not in it."""
+        """The verdict on one record of the history.
+
+        Raises:
+            KeyError: the history does not contain the record.
+        """
         return self.verdicts[record.id]
 
     @property
@@ -155,12 +160,12 @@ class Replay(msgspec.Struct, frozen=True):
 
     @property
     def chain(self) -> list[Record]:
-        """The accepted records, oldest first: each is signed by a key that the one before it names."""
+        """The accepted records, oldest first. Each is signed by a key that the record before it names."""
         return [judged.record for judged in self.judged if judged.verdict.is_accepted]
 
 
 def replay(history: Iterable[Record]) -> Replay:
-    """Judge the records of one label, given in any order, with or without repeats."""
+    """Judge the records of one label, in any order and with or without repeats."""
     records = sorted({record.id: record for record in history}.values(), key=lambda record: record.order_key)
     state, judged = EMPTY, []
     for record in records:

@@ -155,7 +155,9 @@ class Index:
         return bisect_right(self._first_keys, bound) - 1
 
     def _place_of(self, rank: int) -> tuple[int, int]:
-        """The block of the key with that rank and the byte where it starts; past all keys, the end of the last block."""
+        """The block of the key with that rank, and the byte where the key starts. Past all keys: the end of the last
+        block.
+        """
         self._count_up()
         position = bisect_right(self._counts_before, rank) - 1
         return position, (rank - self._counts_before[position]) * KEY_BYTES

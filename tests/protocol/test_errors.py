@@ -1,10 +1,10 @@
-"""Codes are part of the contract: programs branch on them."""
+"""Error codes are part of the contract, because programs branch on them."""
 
 from protocol.errors import TRANSIENT, Code, ProtocolError
 
 
-def test_a_records_codes_stand_in_the_order_of_the_checks() -> None:
-    """`docs/protocol.md`, admission: the first check that fails names the code."""
+def test_the_codes_of_a_record_are_in_the_order_of_the_checks() -> None:
+    """docs/protocol.md, section 3: the first check that fails gives the code."""
     checks = [
         "malformed",
         "too_large",
@@ -21,7 +21,7 @@ def test_a_records_codes_stand_in_the_order_of_the_checks() -> None:
 
 
 def test_only_refusals_that_time_may_lift_are_transient() -> None:
-    """A push cursor stops at these and passes all others: a code too many here would stop a push for ever."""
+    """A push cursor stops at these codes and passes all others. One code too many here would stop a push for ever."""
     assert {"too_new", "rate_limited", "overloaded", "storage_full"} == TRANSIENT
 
 

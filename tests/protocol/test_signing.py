@@ -1,4 +1,4 @@
-"""One predicate says for the whole network who signed what; libsodium decides it, and nothing else does."""
+"""Signatures: one predicate decides for the whole network, and only libsodium computes it."""
 
 import json
 from typing import Any
@@ -20,36 +20,38 @@ WYCHEPROOF = VECTORS / "wycheproof_ed25519.json"
 ENCODABLE = st.characters(codec="utf-8")
 
 STRICTER: dict[int, str] = {}
-"""Cases that Wycheproof calls valid and libsodium refuses, by tcId, each with its reason: there is none."""
+"""Cases that Wycheproof calls valid and libsodium refuses, by tcId, with a reason for each. There is no such case."""
 
 
 @pytest.fixture(scope="module")
 def wycheproof() -> list[tuple[str, dict[str, Any]]]:
     if not WYCHEPROOF.is_file():
-        pytest.skip("Wycheproof's vectors are not part of the repository, and not beside it here")
+        pytest.skip("Wycheproof's vectors are not part of the repository and are absent here")
     groups = json.loads(WYCHEPROOF.read_text())["testGroups"]
     return [(group["publicKey"]["pk"], case) for group in groups for case in group["tests"]]
 
 
-def is_taken(key: str, case: dict[str, Any]) -> bool:
-    """Spelling first, as for a record: a signature that is too short or too long never reaches libsodium."""
+def is_accepted(key: str, case: dict[str, Any]) -> bool:
+    """Whether a record with this signature passes. The spelling comes first: a signature of a wrong length never
+    reaches libsodium.
+    """
     return is_signature(case["sig"]) and verify(key, bytes.fromhex(case["msg"]), case["sig"])
 
 
-def test_wycheproofs_verdicts_are_ours(wycheproof: list[tuple[str, dict[str, Any]]]) -> None:
+def test_our_verdicts_equal_those_of_wycheproof(wycheproof: list[tuple[str, dict[str, Any]]]) -> None:
     valid = {case["tcId"] for _, case in wycheproof if case["result"] == "valid"}
 
-    taken = {case["tcId"] for key, case in wycheproof if is_taken(key, case)}
+    accepted = {case["tcId"] for key, case in wycheproof if is_accepted(key, case)}
 
     assert len(valid) > 50
     assert len(wycheproof) - len(valid) > 50
-    assert taken == valid - STRICTER.keys()
+    assert accepted == valid - STRICTER.keys()
 
 
 @pytest.mark.parametrize(
     ("key", "signature", "is_valid"), [edge[1:] for edge in EDGES], ids=[edge[0] for edge in EDGES]
 )
-def test_a_signature_on_which_libraries_differ_is_decided_as_the_network_does(
+def test_a_signature_on_which_libraries_differ_gets_the_verdict_of_the_network(
     key: str, signature: str, is_valid: bool
 ) -> None:
     assert is_key(key)
@@ -57,12 +59,12 @@ def test_a_signature_on_which_libraries_differ_is_decided_as_the_network_does(
     assert verify(key, b"dnarc", signature) is is_valid
 
 
-def test_the_installed_libsodium_decides_no_edge_otherwise() -> None:
+def test_the_installed_libsodium_decides_every_edge_as_the_network() -> None:
     assert differing_edges() == []
 
 
-def test_openssl_takes_an_edge_that_the_network_refuses() -> None:
-    """Why nothing but libsodium decides: one such record would split the network for ever."""
+def test_openssl_accepts_an_edge_that_the_network_refuses() -> None:
+    """This is why only libsodium decides: one such record would split the network for ever."""
     _, key, signature, is_valid = next(edge for edge in EDGES if edge[0].startswith("A of order 8"))
 
     Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(bytes.fromhex(signature), b"dnarc")
@@ -71,7 +73,7 @@ def test_openssl_takes_an_edge_that_the_network_refuses() -> None:
 
 
 @given(st.binary(), st.binary(min_size=32, max_size=32))
-def test_what_a_key_signs_it_has_signed_and_nothing_else(message: bytes, seed: bytes) -> None:
+def test_a_signature_verifies_for_its_own_key_and_message_only(message: bytes, seed: bytes) -> None:
     key = SigningKey(seed)
 
     signature = key.sign(message)
@@ -85,7 +87,7 @@ def test_what_a_key_signs_it_has_signed_and_nothing_else(message: bytes, seed: b
 
 
 @given(st.integers(0, 511))
-def test_one_flipped_bit_undoes_a_signature(bit: int) -> None:
+def test_a_signature_with_one_flipped_bit_is_refused(bit: int) -> None:
     signature = bytearray.fromhex(ALICE.sign(b"message"))
     signature[bit // 8] ^= 1 << bit % 8
 
@@ -103,7 +105,7 @@ def test_a_key_does_not_show_its_secret() -> None:
 
 
 @pytest.mark.parametrize(("is_spelled", "length"), [(is_key, 64), (is_signature, 128)], ids=["a key", "a signature"])
-def test_hex_is_lower_case_and_of_one_length(is_spelled: Any, length: int) -> None:
+def test_hex_is_lower_case_and_has_one_length(is_spelled: Any, length: int) -> None:
     assert is_spelled("0af9" * (length // 4))
     for wrong in (
         "a" * (length - 1),
@@ -124,7 +126,7 @@ def test_a_signature_that_is_misspelled_is_malformed() -> None:
 
 
 @given(st.text(ENCODABLE), st.lists(st.text(ENCODABLE)))
-def test_no_statement_can_be_passed_off_as_a_record(kind: str, lines: list[str]) -> None:
+def test_no_statement_is_also_a_record(kind: str, lines: list[str]) -> None:
     message = statement(kind, *lines)
 
     assert message.startswith(f"dnarc:{kind}:v1\n".encode())
@@ -137,7 +139,7 @@ def test_every_record_begins_with_a_brace() -> None:
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n")), max_size=3))
-def test_statements_of_two_kinds_or_of_other_lines_differ(lines: list[str]) -> None:
+def test_statements_of_different_kinds_or_lines_differ(lines: list[str]) -> None:
     message = statement("auth", *lines)
 
     assert message == b"dnarc:auth:v1\n" + "\n".join(lines).encode()
@@ -145,7 +147,7 @@ def test_statements_of_two_kinds_or_of_other_lines_differ(lines: list[str]) -> N
     assert message != statement("auth", *lines, "more")
 
 
-def test_a_signed_record_is_genuine_under_its_own_key_only() -> None:
+def test_a_signed_record_is_genuine_only_for_its_own_key() -> None:
     record = claim("garden", by=ALICE)
 
     assert signed(record).is_genuine()
@@ -154,7 +156,7 @@ def test_a_signed_record_is_genuine_under_its_own_key_only() -> None:
 
 
 def test_a_claim_made_with_another_library_is_accepted() -> None:
-    """Nothing of ours is needed to write one: a JSON library that sorts keys, and Ed25519."""
+    """To write a claim, a client needs only a JSON library that sorts keys, and Ed25519."""
     key = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
     public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
     fields = {"domain": "example", "label": "garden", "signedby": public, "timestamp": 1, "fruit": "Äpfel"}

@@ -1,4 +1,4 @@
-"""A client extends what this node knows, near the present; a peer brings whatever is valid."""
+"""Admission: a client extends what this node knows, near the present; a peer brings every valid record."""
 
 import msgspec
 import pytest
@@ -38,7 +38,7 @@ def test_a_label_that_starts_with_an_at_sign_is_refused_as_reserved() -> None:
 
 
 @pytest.mark.parametrize(
-    ("domain", "supported", "is_full", "is_taken"),
+    ("domain", "supported", "is_full", "is_kept"),
     [
         ("held", None, False, True),
         ("new", None, False, True),
@@ -50,11 +50,11 @@ def test_a_label_that_starts_with_an_at_sign_is_refused_as_reserved() -> None:
         ("new", [], False, False),
     ],
 )
-def test_a_domain_is_taken_if_it_is_listed_or_held_or_has_room(
-    domain: str, supported: list[str] | None, is_full: bool, is_taken: bool
+def test_a_domain_is_kept_if_it_is_listed_or_held_or_has_room(
+    domain: str, supported: list[str] | None, is_full: bool, is_kept: bool
 ) -> None:
-    """Domains that the operator lists need no room; a node that lists none keeps what it holds when it is full."""
-    if is_taken:
+    """Listed domains need no room. A node that lists no domain keeps the domains that it holds when it is full."""
+    if is_kept:
         check_domain(domain, supported, {"held"}, is_full=is_full)
         return
 
@@ -82,7 +82,7 @@ def test_a_domain_is_taken_if_it_is_listed_or_held_or_has_room(
         (NOW_S + 1, Trust.CLIENT, Window(0, 0), Code.TOO_NEW),
     ],
 )
-def test_a_client_keeps_near_the_present_and_nobody_runs_far_ahead_of_it(
+def test_a_client_stays_near_the_present_and_nobody_is_far_ahead_of_it(
     timestamp: int, trust: Trust, window: Window, code: Code | None
 ) -> None:
     record = claim("garden", at=timestamp)
@@ -123,19 +123,27 @@ def test_a_precondition_names_the_head_or_any_head(state: State, if_match: str |
 
 EXTENSIONS: dict[str, tuple[list[Record], Record, Code | None]] = {
     "a founding": ([], claim("garden", at=10), None),
-    "a first record that names another": ([], claim("garden", at=10, prev=NOWHERE), Code.STALE),
+    "a first record with a `prev`": ([], claim("garden", at=10, prev=NOWHERE), Code.STALE),
     "the owner": ([FOUNDED, OFFERED], claim("garden", at=21), None),
-    "the owner, naming the head": ([FOUNDED, OFFERED], claim("garden", at=21, prev=OFFERED), None),
-    "the owner, naming another": ([FOUNDED, OFFERED], claim("garden", at=21, prev=FOUNDED), Code.STALE),
+    "the owner, with the head as `prev`": ([FOUNDED, OFFERED], claim("garden", at=21, prev=OFFERED), None),
+    "the owner, with another `prev`": ([FOUNDED, OFFERED], claim("garden", at=21, prev=FOUNDED), Code.STALE),
     "the owner, before the head": ([FOUNDED, OFFERED], claim("garden", at=19), Code.STALE),
     "an older founding by the owner": ([FOUNDED, OFFERED], claim("garden", at=9), Code.STALE),
     "an older founding by another": ([FOUNDED], claim("garden", by=CAROL, at=9), Code.NOT_OWNER),
-    "who was offered it": ([FOUNDED, OFFERED], claim("garden", by=BOB, at=21), None),
-    "who was offered it, before the head": ([FOUNDED, OFFERED], claim("garden", by=BOB, at=19), Code.STALE),
+    "the key that the label was offered to": ([FOUNDED, OFFERED], claim("garden", by=BOB, at=21), None),
+    "the key that the label was offered to, before the head": (
+        [FOUNDED, OFFERED],
+        claim("garden", by=BOB, at=19),
+        Code.STALE,
+    ),
     "a rival": ([FOUNDED, OFFERED], claim("garden", by=CAROL, at=21), Code.NOT_OWNER),
-    "a stranger, naming another": ([FOUNDED, OFFERED], claim("garden", CAROL, at=9, prev=NOWHERE), Code.NOT_OWNER),
-    "a founding, where only an orphan is": ([claim("garden", at=20, prev=NOWHERE)], claim("garden", at=10), None),
-    "the owner, before a rival that is newer": ([FOUNDED, claim("garden", CAROL, at=30)], claim("garden", at=20), None),
+    "a stranger, with another `prev`": ([FOUNDED, OFFERED], claim("garden", CAROL, at=9, prev=NOWHERE), Code.NOT_OWNER),
+    "a founding of a label that has only an orphan": (
+        [claim("garden", at=20, prev=NOWHERE)],
+        claim("garden", at=10),
+        None,
+    ),
+    "the owner, before a newer rival": ([FOUNDED, claim("garden", CAROL, at=30)], claim("garden", at=20), None),
 }
 
 
@@ -155,7 +163,7 @@ def test_a_client_only_extends_the_label_as_this_node_knows_it(
 
 
 def test_a_client_gives_a_label_so_many_keys_to_remember_and_not_one_more() -> None:
-    """Replay keeps each key that a label ever named, so whoever owns one could make that grow for ever."""
+    """Replay remembers every key that a label ever named, so an owner could make that memory grow for ever."""
     others = {f"{number:064x}" for number in range(NAMED_MAX - 1)}
     known, unknown = min(others), "f" * 64
 
@@ -170,7 +178,7 @@ def test_a_client_gives_a_label_so_many_keys_to_remember_and_not_one_more() -> N
     assert caught.value.code is Code.STALE
 
 
-def test_in_the_second_of_the_head_the_id_decides_what_extends() -> None:
+def test_in_the_second_of_the_head_only_a_higher_id_extends() -> None:
     low, middle, high = sorted((claim("garden", at=20, n=n) for n in range(3)), key=lambda record: record.id)
     state = replay([FOUNDED, middle]).state
 
@@ -182,7 +190,9 @@ def test_in_the_second_of_the_head_the_id_decides_what_extends() -> None:
 
 
 def test_a_client_is_refused_where_a_stored_record_would_follow_its_own_at_once() -> None:
-    """Alice, whose clock is behind, offers to Bob: his rival claim, which a peer brought, would take the label."""
+    """Alice's clock is behind. She offers the label to Bob, and his rival claim, which a peer brought, would take the
+    label.
+    """
     history = [FOUNDED, claim("garden", by=BOB, at=30)]
     late = offer("garden", by=ALICE, to=BOB, at=20)
     before, after = replay(history).state, replay([*history, late]).state
@@ -202,7 +212,7 @@ def test_a_founding_may_be_followed_at_once_by_what_came_before_it() -> None:
 
 
 def is_admitted(record: Record, before: State, after: State) -> bool:
-    """What ingest asks of a client's record, replayed."""
+    """Whether ingest would accept this record from a client, after a replay."""
     try:
         check_extends(record, before)
         check_is_head(record, before, after)
@@ -230,7 +240,7 @@ def test_a_client_never_changes_anything_up_to_the_head(data: st.DataObject, his
 
 @given(st.data(), histories())
 def test_a_client_may_do_all_that_the_contract_allows(data: st.DataObject, history: list[Record]) -> None:
-    """Admission, section 3: no head here and replay accepts it, or above the head and replay makes it the head."""
+    """docs/protocol.md, section 3: without a head, replay accepts it; with a head, it is newer and becomes the head."""
     record = data.draw(records(history))
     assume(record not in history)
     before, after = replay(history), replay([*history, record])

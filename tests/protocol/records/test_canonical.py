@@ -1,4 +1,4 @@
-"""One value has one spelling, whatever way it came in; and whatever bytes come in, one error at most goes out."""
+"""Canonical JSON: one spelling for each value, and one kind of error for all other bytes."""
 
 import json
 from decimal import Decimal
@@ -20,7 +20,7 @@ VECTOR_NAMES = ("arrays", "french", "structures", "unicode", "values", "weird")
 
 
 def is_beyond_i_json(number: float) -> bool:
-    """Integral and not exact in a double, and written without an exponent: refused."""
+    """Whether the number is refused: an integer that a double does not hold exactly, written without an exponent."""
     return number.is_integer() and SAFE_INTEGER_MAX < abs(number) < 1e21
 
 
@@ -45,7 +45,9 @@ plain_objects = st.dictionaries(
 
 
 class Spelling:
-    """Writes a value in one of its endless spellings: white space, escapes, order of keys, forms of a number."""
+    """Writes a value in one of its many spellings: with white space, escapes, other orders of keys and forms of
+    numbers.
+    """
 
     def __init__(self, chance: Random) -> None:
         self.chance = chance
@@ -94,9 +96,9 @@ spelled = st.tuples(values, st.randoms(use_true_random=False)).map(
 
 
 @pytest.mark.parametrize("name", VECTOR_NAMES)
-def test_the_published_vectors_of_rfc_8785_come_out_as_published(name: str) -> None:
+def test_the_published_vectors_of_rfc_8785_give_the_published_bytes(name: str) -> None:
     if not JCS_VECTORS.is_dir():
-        pytest.skip("the RFC 8785 vectors are not part of the repository, and not beside it here")
+        pytest.skip("the RFC 8785 vectors are not part of the repository and are absent here")
 
     _, canonical = canonicalise((JCS_VECTORS / "input" / f"{name}.json").read_bytes())
 
@@ -104,7 +106,7 @@ def test_the_published_vectors_of_rfc_8785_come_out_as_published(name: str) -> N
 
 
 @given(spelled)
-def test_every_spelling_of_a_value_has_the_bytes_that_rfc8785_gives_the_stdlibs_reading(pair: tuple[Any, str]) -> None:
+def test_every_spelling_of_a_value_has_the_bytes_that_rfc8785_writes(pair: tuple[Any, str]) -> None:
     value, text = pair
 
     _, canonical = canonicalise(text.encode())
@@ -114,8 +116,8 @@ def test_every_spelling_of_a_value_has_the_bytes_that_rfc8785_gives_the_stdlibs_
 
 
 @given(plain_objects)
-def test_the_fast_way_writes_what_the_exact_way_writes(value: dict[str, Any]) -> None:
-    """A leading space sends the same object the exact way."""
+def test_the_fast_path_writes_the_same_as_the_exact_path(value: dict[str, Any]) -> None:
+    """A leading space makes the same object take the exact path."""
     canonical = rfc8785.dumps(value)
 
     assert canonicalise(canonical) == (value, canonical)
@@ -123,7 +125,7 @@ def test_the_fast_way_writes_what_the_exact_way_writes(value: dict[str, Any]) ->
 
 
 @given(values)
-def test_canonical_bytes_are_a_fixpoint(value: Any) -> None:
+def test_canonical_bytes_are_canonical_again(value: Any) -> None:
     canonical = encode(value)
 
     read, again = canonicalise(canonical)
@@ -132,7 +134,7 @@ def test_canonical_bytes_are_a_fixpoint(value: Any) -> None:
     assert encode(read) == canonical
 
 
-def test_every_ascii_character_is_spelled_alike_both_ways() -> None:
+def test_both_paths_spell_every_ascii_character_alike() -> None:
     for code in range(0x80):
         value = {chr(code): chr(code)}
         canonical = rfc8785.dumps(value)
@@ -141,21 +143,21 @@ def test_every_ascii_character_is_spelled_alike_both_ways() -> None:
 
 
 def deep(levels: int) -> bytes:
-    """Canonical bytes of an object in as many levels."""
+    """The canonical bytes of an object with that many levels."""
     return b'{"a":' * levels + b"1" + b"}" * levels
 
 
 GUARDS = {
-    "ascii: keys go by UTF-16, not by code point": ('{"\ufb33":1,"😀":2}', '{"😀":2,"\ufb33":1}'),
+    "ascii: keys are ordered by UTF-16, not by code point": ('{"\ufb33":1,"😀":2}', '{"😀":2,"\ufb33":1}'),
     "equality: white space": ('{"a": 1}', '{"a":1}'),
     "equality: order of keys": ('{"b":1,"a":2}', '{"a":2,"b":1}'),
-    "equality: an escape that need not be": (r'{"\u0061":"\/"}', '{"a":"/"}'),
+    "equality: a needless escape": (r'{"\u0061":"\/"}', '{"a":"/"}'),
     "equality: an escape in capitals": (r'{"a":"\u001F"}', r'{"a":"\u001f"}'),
     "equality: an escape with a short form": (r'{"a":"\u000a"}', r'{"a":"\n"}'),
     "equality: an escape beyond ascii": (r'{"a":"\u00e9\ud83d\ude00"}', '{"a":"é😀"}'),
     "equality: minus zero": ('{"a":-0}', '{"a":0}'),
     "equality: an integer spelled as a fraction": ('{"a":1.0}', '{"a":1}'),
-    "floats: a fraction that is none": ('{"a":[1.0]}', '{"a":[1]}'),
+    "floats: an integer spelled as a fraction, nested": ('{"a":[1.0]}', '{"a":[1]}'),
     "floats: minus zero, nested": ('{"a":[-0.0]}', '{"a":[0]}'),
     "floats: an exponent's sign": ('{"a":{"b":1e22}}', '{"a":{"b":1e+22}}'),
     "floats: an exponent's sign, at the top": ('{"a":1e22}', '{"a":1e+22}'),
@@ -165,7 +167,7 @@ GUARDS = {
 
 
 @pytest.mark.parametrize(("spelling", "canonical"), GUARDS.values(), ids=GUARDS)
-def test_each_guard_of_the_fast_way_stops_what_it_would_pass_wrongly(spelling: str, canonical: str) -> None:
+def test_each_guard_of_the_fast_path_stops_a_wrong_spelling(spelling: str, canonical: str) -> None:
     assert canonicalise(spelling.encode())[1] == canonical.encode()
 
 
@@ -201,7 +203,7 @@ def test_a_number_is_written_as_the_double_that_it_names(spelling: str, canonica
 
 
 def ecmascript(number: float) -> str:
-    """Number::toString of ECMA-262, case by case, from the shortest digits that Python finds too."""
+    """Number::toString of ECMA-262, case by case, from the shortest digits, which Python finds too."""
     if number == 0:
         return "0"
     sign, digits, exponent = Decimal(repr(number)).normalize().as_tuple()
@@ -230,15 +232,15 @@ def test_a_number_is_written_as_ecmascript_writes_it(number: float) -> None:
 
 MALFORMED = {
     "nothing": (b"", "not JSON: Expecting value"),
-    "white space alone": (b" \n", "not JSON: Expecting value"),
+    "only white space": (b" \n", "not JSON: Expecting value"),
     "no UTF-8": (b'{"a":"\xff"}', "not UTF-8 at byte 6"),
     "an overlong form": (b'"\xc0\xaf"', "not UTF-8 at byte 1"),
     "a surrogate in UTF-8": (b'"\xed\xa0\x80"', "not UTF-8 at byte 1"),
     "UTF-16": ('{"a":1}'.encode("utf-16-le"), "not JSON"),
     "a byte order mark": (b'\xef\xbb\xbf{"a":1}', "not JSON: Unexpected UTF-8 BOM"),
-    "bytes behind": (b'{"a":1}x', "not JSON: Extra data at character 7"),
+    "bytes after the value": (b'{"a":1}x', "not JSON: Extra data at character 7"),
     "a second value": (b"{}{}", "not JSON: Extra data at character 2"),
-    "a NUL behind": (b"{}\x00", "not JSON: Extra data at character 2"),
+    "a NUL after the value": (b"{}\x00", "not JSON: Extra data at character 2"),
     "cut": (b'{"a":', "not JSON: Expecting value at character 5"),
     "a cut string": (b'"abc', "not JSON: Unterminated string"),
     "a key without quotes": (b"{a:1}", "not JSON"),
@@ -284,7 +286,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize(("data", "words"), MALFORMED.values(), ids=MALFORMED)
-def test_what_is_not_i_json_is_malformed_and_told_why(data: bytes, words: str) -> None:
+def test_bytes_that_are_not_i_json_are_malformed_with_a_reason(data: bytes, words: str) -> None:
     with pytest.raises(ProtocolError) as caught:
         canonicalise(data)
 
@@ -295,12 +297,12 @@ def test_what_is_not_i_json_is_malformed_and_told_why(data: bytes, words: str) -
 
 
 @pytest.mark.parametrize("data", [deep(DEPTH_MAX), b"[" * 32 + b"]" * 32, b" " + deep(DEPTH_MAX)])
-def test_the_deepest_level_that_is_allowed_is_allowed(data: bytes) -> None:
+def test_the_deepest_allowed_level_is_accepted(data: bytes) -> None:
     assert canonicalise(data)[1] == data.strip()
 
 
 def only_a_value_or_one_error(data: bytes) -> None:
-    """Any other exception, and any other code, fails the test."""
+    """Fail on any other exception, and on any other code."""
     refusal = None
     try:
         value, canonical = canonicalise(data)
@@ -320,7 +322,7 @@ def test_any_bytes_give_a_value_or_one_error(data: bytes) -> None:
 
 
 @given(st.text(st.sampled_from('{}[]",:\\u0dDeE.+-19 atrufNIn\n\ud7ff')).map(str.encode))
-def test_anything_made_of_what_json_is_made_of_gives_a_value_or_one_error(data: bytes) -> None:
+def test_any_text_of_the_characters_of_json_gives_a_value_or_one_error(data: bytes) -> None:
     only_a_value_or_one_error(data)
 
 
@@ -335,7 +337,7 @@ def test_a_damaged_document_gives_a_value_or_one_error(
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**53, -(2**53), "\ud800", {"\ud800": 1}, {1: 1}])
-def test_what_i_json_cannot_hold_is_not_encoded(value: Any) -> None:
+def test_a_value_that_i_json_cannot_express_is_not_encoded(value: Any) -> None:
     with pytest.raises(ProtocolError) as caught:
         encode(value)
 

@@ -1,4 +1,4 @@
-"""What watchers are told lets them follow the head of every label, whatever order records arrive in."""
+"""Events let watchers follow the head of every label, in whatever order records arrive."""
 
 from hypothesis import event, given
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ UPDATED = claim("garden", by=ALICE, at=20)
 
 
 def take(state: State, held: list[Record], batch: list[Record]) -> Change:
-    """What ingest does with a batch of one label."""
+    """Add a batch of records of one label, as ingest does."""
     batch = sorted(batch, key=lambda record: record.order_key)
     if is_appended(state, batch):
         return append(state, batch)
@@ -21,7 +21,7 @@ def take(state: State, held: list[Record], batch: list[Record]) -> Change:
 
 
 @given(batches())
-def test_changes_add_up_to_a_replay_from_scratch(arrivals: list[list[Record]]) -> None:
+def test_all_changes_together_equal_one_replay(arrivals: list[list[Record]]) -> None:
     state, held, verdicts = EMPTY, list[Record](), dict[str, Verdict]()
     for batch in arrivals:
         change = take(state, held, batch)
@@ -34,28 +34,28 @@ def test_changes_add_up_to_a_replay_from_scratch(arrivals: list[list[Record]]) -
 
 @given(batches())
 def test_events_lead_a_watcher_from_head_to_head(arrivals: list[list[Record]]) -> None:
-    """Each `accepted` follows the head shown before, each `reverted` names it; folding them gives the head."""
+    """Each `accepted` follows the head before it, each `reverted` names it, and the last event names the new head."""
     state, held, head = EMPTY, list[Record](), None
     for batch in arrivals:
         change = take(state, held, batch)
         state, held = change.state, [*held, *batch]
         judged = {judged.record.id: judged for judged in replay(held).judged}
 
-        for news in change.events:
-            event(news.type)
-            if news.type is EventType.ACCEPTED:
-                assert judged[news.record.id].tip == head
-                assert (news.previous, news.reason) == (None, None)
+        for told in change.events:
+            event(told.type)
+            if told.type is EventType.ACCEPTED:
+                assert judged[told.record.id].tip == head
+                assert (told.previous, told.reason) == (None, None)
             else:
-                assert news.previous == head
-                assert news.reason is not None
-            head = news.record.id
+                assert told.previous == head
+                assert told.reason is not None
+            head = told.record.id
 
         assert head == (state.tip.id if state.tip else None)
 
 
 @given(batches())
-def test_nothing_is_told_where_the_head_stays(arrivals: list[list[Record]]) -> None:
+def test_no_event_is_told_if_the_head_stays(arrivals: list[list[Record]]) -> None:
     state, held = EMPTY, list[Record]()
     for batch in arrivals:
         change = take(state, held, batch)
@@ -74,7 +74,7 @@ def test_appending_newer_records_is_the_same_change_as_replaying_their_label(his
     assert append(before.state, newer) == insert(before.state, before.verdicts, held, newer)
 
 
-def test_records_are_appended_only_where_each_is_newer_than_all_before() -> None:
+def test_records_are_appended_only_if_each_is_newer_than_all_before_it() -> None:
     newest = claim("garden", by=CAROL, at=30)
     state = replay([FOUNDED, newest]).state
     one, other = claim("garden", at=31), claim("garden", at=32)
@@ -87,7 +87,7 @@ def test_records_are_appended_only_where_each_is_newer_than_all_before() -> None
     assert not is_appended(state, [newest])
 
 
-def test_a_batch_of_followers_is_told_one_by_one() -> None:
+def test_a_batch_of_followers_gives_one_event_each() -> None:
     change = append(EMPTY, [FOUNDED, UPDATED])
 
     assert change.events == [Event(EventType.ACCEPTED, FOUNDED), Event(EventType.ACCEPTED, UPDATED)]
@@ -112,13 +112,13 @@ def test_a_late_record_that_makes_the_head_stale_reverts_it() -> None:
 
     change = insert(before.state, before.verdicts, [FOUNDED, head], [UPDATED])
 
-    assert [(news.type, news.record, news.previous) for news in change.events] == [
+    assert [(told.type, told.record, told.previous) for told in change.events] == [
         (EventType.REVERTED, UPDATED, head.id)
     ]
     assert change.verdicts == {UPDATED.id: Verdict.UPDATED, head.id: Verdict.STALE}
 
 
-def test_a_late_record_before_the_head_that_leaves_it_is_no_news() -> None:
+def test_a_late_record_that_leaves_the_head_gives_no_event() -> None:
     head = claim("garden", by=ALICE, at=30)
     before = replay([FOUNDED, head])
 
@@ -127,7 +127,7 @@ def test_a_late_record_before_the_head_that_leaves_it_is_no_news() -> None:
     assert (change.events, change.verdicts) == ([], {UPDATED.id: Verdict.UPDATED})
 
 
-def test_a_late_offer_lets_a_refused_record_follow_and_both_are_news() -> None:
+def test_a_late_offer_lets_a_refused_record_follow_and_each_gives_an_event() -> None:
     rival = claim("garden", by=BOB, at=30)
     before = replay([FOUNDED, rival])
     late = offer("garden", by=ALICE, to=BOB, at=20)
@@ -139,7 +139,7 @@ def test_a_late_offer_lets_a_refused_record_follow_and_both_are_news() -> None:
     assert (change.state.owner, change.state.contested) == (BOB.public, False)
 
 
-def test_a_refused_record_is_no_news() -> None:
+def test_a_refused_record_gives_no_event() -> None:
     rival = claim("garden", by=CAROL, at=30)
 
     change = append(replay([FOUNDED]).state, [rival])

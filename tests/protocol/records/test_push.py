@@ -1,4 +1,4 @@
-"""A push shows who sends which records to whom, and when; nothing of it can be used for anything else."""
+"""Push: the header proves who sends which records to whom and when, and an attacker can use it for nothing else."""
 
 import pytest
 from hypothesis import given
@@ -29,7 +29,7 @@ def test_a_push_names_the_key_that_signed_it() -> None:
 
 
 @pytest.mark.parametrize("now_s", [NOW_S - PUSH_AGE_S_MAX, NOW_S + PUSH_AGE_S_MAX])
-def test_a_push_holds_for_its_whole_age_either_way(now_s: float) -> None:
+def test_a_push_is_valid_up_to_its_age_before_and_after_its_time(now_s: float) -> None:
     header = sign_push(ALICE, BOB, BODY, NOW_S)
 
     assert check_push(header, BOB, BODY, now_s) == ALICE.public
@@ -48,7 +48,7 @@ def test_a_push_cannot_be_replayed_to_another_node() -> None:
     assert code_of(header, receiver=CAROL) is Code.BAD_SIGNATURE
 
 
-def test_a_push_holds_for_its_own_body_only() -> None:
+def test_a_push_is_valid_only_for_its_own_body() -> None:
     header = sign_push(ALICE, BOB, BODY, NOW_S)
 
     assert code_of(header, body=BODY + b" ") is Code.BAD_SIGNATURE
@@ -88,5 +88,5 @@ def test_an_unreadable_header_is_malformed(header: str) -> None:
 
 
 @given(st.text())
-def test_any_text_is_refused_by_a_code(header: str) -> None:
+def test_any_text_is_refused_with_a_code(header: str) -> None:
     assert code_of(header) in {Code.MALFORMED, Code.BAD_SIGNATURE}

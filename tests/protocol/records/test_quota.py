@@ -1,4 +1,4 @@
-"""Quotas: what one address may bring."""
+"""Quotas: how much one address may bring."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +14,7 @@ def test_without_a_rate_nobody_waits() -> None:
     assert quota.wait_s("here", now_s=0) == 0
 
 
-def test_a_burst_gets_through_whole_and_is_waited_for_after() -> None:
+def test_a_burst_passes_as_a_whole_and_the_next_batch_waits() -> None:
     quota = Quota(2.0)
 
     before = quota.wait_s("here", now_s=100)
@@ -25,7 +25,7 @@ def test_a_burst_gets_through_whole_and_is_waited_for_after() -> None:
     assert quota.wait_s("here", now_s=105) == 0
 
 
-def test_one_address_does_not_wait_for_another() -> None:
+def test_one_address_does_not_wait_because_of_another() -> None:
     quota = Quota(1.0)
 
     quota.spend("flood", 1_000, now_s=0)
@@ -34,7 +34,7 @@ def test_one_address_does_not_wait_for_another() -> None:
     assert quota.wait_s("calm", now_s=0) == 0
 
 
-def test_a_clock_that_steps_back_leaks_nothing() -> None:
+def test_a_clock_that_is_set_back_leaks_nothing() -> None:
     quota = Quota(1.0)
 
     quota.spend("here", BURST_S + 5, now_s=100)
@@ -42,7 +42,7 @@ def test_a_clock_that_steps_back_leaks_nothing() -> None:
     assert quota.wait_s("here", now_s=50) == 5.0
 
 
-def test_one_address_more_than_is_remembered_forgets_the_one_longest_unheard_of() -> None:
+def test_past_the_limit_of_addresses_the_least_recent_is_forgotten() -> None:
     quota = Quota(1.0)
 
     for number in range(ADDRESSES_MAX + 1):
@@ -54,7 +54,7 @@ def test_one_address_more_than_is_remembered_forgets_the_one_longest_unheard_of(
 
 
 @given(amounts=st.lists(st.floats(0.1, 100), min_size=1, max_size=50), rate=st.floats(0.1, 10))
-def test_who_waits_as_told_never_brings_more_than_the_rate_beyond_one_burst_and_one_batch(
+def test_an_address_that_waits_as_told_brings_at_most_its_rate_plus_one_burst_and_one_batch(
     amounts: list[float], rate: float
 ) -> None:
     quota, now_s, brought = Quota(rate), 0.0, 0.0

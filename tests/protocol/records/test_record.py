@@ -1,4 +1,4 @@
-"""Whether a record is valid follows from its bytes alone: every rule, one past every limit, and hostile bytes."""
+"""Records: their bytes alone decide whether they are valid. Every rule, one past every limit, and hostile bytes."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ ABSENT = object()
 
 
 def spell(**changes: Any) -> bytes:
-    """A good record's JSON with these keys otherwise, or absent."""
+    """The JSON of a good record, with these fields changed or left out."""
     fields = {key: value for key, value in {**FIELDS, **changes}.items() if value is not ABSENT}
     return json.dumps(fields, ensure_ascii=False).encode()
 
@@ -30,7 +30,7 @@ def refusal(data: bytes) -> ProtocolError:
     return caught.value
 
 
-def test_a_record_says_what_its_json_says() -> None:
+def test_a_record_has_the_fields_of_its_json() -> None:
     record = decode(spell(newowner=BOB.public, prev=HEX, fruit=["apple", None, 1.5]))
 
     canonical = (
@@ -49,20 +49,20 @@ def test_a_record_says_what_its_json_says() -> None:
     )
 
 
-def test_what_is_optional_may_be_absent() -> None:
+def test_optional_fields_may_be_absent() -> None:
     record = decode(spell())
 
     assert (record.newowner, record.prev) == (None, None)
 
 
-def test_two_spellings_are_one_record() -> None:
+def test_two_spellings_give_the_same_record() -> None:
     one, other = decode(json.dumps(FIELDS, indent=4).encode()), decode(json.dumps(FIELDS, sort_keys=True).encode())
 
     assert one == other == make(FIELDS)
 
 
 @pytest.mark.parametrize("number", ["1.0", "1", "10e-1", "0.1E+1"])
-def test_a_timestamp_of_one_may_be_spelled_as_any_number_that_is_one(number: str) -> None:
+def test_a_timestamp_may_be_spelled_as_any_number_of_its_value(number: str) -> None:
     data = spell(timestamp="T").replace(b'"T"', number.encode())
 
     assert decode(data) == make({**FIELDS, "timestamp": 1})
@@ -98,7 +98,7 @@ BAD: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in GOOD.items() for value in values])
-def test_what_a_rule_allows_is_a_record(key: str, value: Any) -> None:
+def test_every_value_that_a_rule_allows_gives_a_record(key: str, value: Any) -> None:
     record = decode(spell(**{key: value}))
 
     assert json.loads(record.canonical).get(key, ABSENT) == value
@@ -106,7 +106,7 @@ def test_what_a_rule_allows_is_a_record(key: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in BAD.items() for value in values])
-def test_what_a_rule_forbids_is_malformed_and_the_key_is_named(key: str, value: Any) -> None:
+def test_every_value_that_a_rule_forbids_is_malformed_and_its_key_is_named(key: str, value: Any) -> None:
     error = refusal(spell(**{key: value}))
 
     assert error.code is Code.MALFORMED
@@ -130,14 +130,14 @@ def test_a_record_is_an_object(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("key", ["domain", "label", "signedby", "timestamp"])
-def test_a_key_that_is_missing_is_told_from_one_that_is_wrong(key: str) -> None:
+def test_a_missing_key_and_a_wrong_value_have_different_reasons(key: str) -> None:
     assert refusal(spell(**{key: ABSENT})).detail.startswith(f"`{key}` is missing: ")
     assert refusal(spell(**{key: None})).detail.startswith(f"`{key}` is not what it should be: ")
 
 
 @pytest.mark.parametrize("filler", ["a", "é"])
-def test_canonical_bytes_end_at_65536(filler: str) -> None:
-    """Whichever way they were read: the second filler goes the exact one."""
+def test_a_record_has_at_most_65536_canonical_bytes(filler: str) -> None:
+    """Both paths through canonical JSON keep the limit: the second filler takes the exact path."""
     room = RECORD_BYTES_MAX - len(make({**FIELDS, "text": ""}).canonical)
     text = filler * (room // len(filler.encode())) + "a" * (room % len(filler.encode()))
 
@@ -145,21 +145,21 @@ def test_canonical_bytes_end_at_65536(filler: str) -> None:
     assert refusal(spell(text=text + "a")).code is Code.TOO_LARGE
 
 
-def test_a_spelling_ends_at_four_times_that() -> None:
+def test_a_spelling_has_at_most_four_times_as_many_bytes() -> None:
     data = spell()
 
     assert decode(data.ljust(SPELLING_BYTES_MAX)) == decode(data)
     assert refusal(data.ljust(SPELLING_BYTES_MAX + 1)).code is Code.TOO_LARGE
 
 
-def test_a_large_record_that_breaks_a_rule_is_malformed_first() -> None:
-    """The order of the checks: the first that fails names the code."""
+def test_a_too_large_record_that_also_breaks_a_rule_is_malformed() -> None:
+    """The first check that fails gives the code."""
     error = refusal(spell(domain="Not A Domain", text="a" * RECORD_BYTES_MAX))
 
     assert error.code is Code.MALFORMED
 
 
-def test_a_record_has_32_levels_and_itself_is_the_first() -> None:
+def test_a_record_has_at_most_32_levels_and_is_itself_the_first() -> None:
     lists: Any = []
     for _ in range(30):
         lists = [lists]
@@ -168,14 +168,14 @@ def test_a_record_has_32_levels_and_itself_is_the_first() -> None:
     assert refusal(spell(lists=[lists])).code is Code.MALFORMED
 
 
-def test_a_key_that_is_repeated_is_malformed_whether_or_not_the_rules_name_it() -> None:
+def test_a_repeated_key_is_malformed_even_if_no_rule_names_it() -> None:
     assert "repeated" in refusal(spell()[:-1] + b',"label":"garden"}').detail
     assert "repeated" in refusal(spell()[:-1] + b',"a":1,"a":1}').detail
 
 
 @pytest.mark.parametrize(("label", "is_reserved"), [("@", True), ("@garden", True), ("garden@", False), (" @", False)])
-def test_a_label_that_starts_with_an_at_sign_decodes_and_is_reserved(label: str, is_reserved: bool) -> None:
-    """So that a node can skip and count it: no peer is ever blamed for one."""
+def test_a_label_that_starts_with_an_at_sign_is_decoded_and_reserved(label: str, is_reserved: bool) -> None:
+    """It decodes so that a node can skip and count the record. No peer is ever blamed for one."""
     assert decode(spell(label=label)).is_reserved is is_reserved
 
 
@@ -184,7 +184,7 @@ def test_a_label_that_starts_with_an_at_sign_decodes_and_is_reserved(label: str,
 @example("\x9f")
 @example("\xa0")
 def test_a_label_is_any_text_of_1_to_255_bytes_without_control_characters(label: str) -> None:
-    """No rule depends on a version of Unicode: control characters are named by number."""
+    """Control characters are given by number, so that no rule depends on a version of Unicode."""
     is_good = 1 <= len(label.encode()) <= 255 and not any(
         ord(character) <= 0x1F or 0x7F <= ord(character) <= 0x9F for character in label
     )
@@ -193,7 +193,7 @@ def test_a_label_is_any_text_of_1_to_255_bytes_without_control_characters(label:
 
 
 @given(st.text("a0-._A\n", max_size=12) | st.text("a-.", min_size=250, max_size=256))
-def test_a_domain_is_parts_between_dots_none_empty_none_with_a_hyphen_at_an_end(domain: str) -> None:
+def test_a_domain_is_parts_separated_by_dots_that_are_not_empty_and_have_no_hyphen_at_an_end(domain: str) -> None:
     parts = domain.split(".")
     is_good = len(domain) <= 253 and all(
         part and set(part) <= set("abcdefghijklmnopqrstuvwxyz0123456789-") and "-" not in (part[0], part[-1])
@@ -203,7 +203,7 @@ def test_a_domain_is_parts_between_dots_none_empty_none_with_a_hyphen_at_an_end(
     assert is_domain(domain) is is_good
 
 
-def test_texts_from_a_url_may_hold_lone_surrogates_and_name_nothing() -> None:
+def test_a_text_with_a_lone_surrogate_names_neither_domain_nor_label_nor_id() -> None:
     assert not is_domain("\ud800")
     assert not is_id("\ud800" * 64)
     assert not is_label("\ud800")
@@ -215,7 +215,7 @@ def test_an_id_is_64_lower_case_hex_digits(text: str, is_good: bool) -> None:
 
 
 def only_a_record_or_one_error(data: bytes) -> None:
-    """Any other exception, and any other code, fails the test."""
+    """Fail on any other exception, and on any other code."""
     refused = None
     try:
         record = decode(data)
@@ -253,13 +253,13 @@ def test_a_record_of_wrong_types_gives_a_record_or_one_error(fields: dict[str, A
 
 
 @given(histories())
-def test_records_that_differ_have_different_ids_and_a_total_order(history: list[Record]) -> None:
+def test_different_records_have_different_ids_and_a_total_order(history: list[Record]) -> None:
     assert len({record.order_key for record in history}) == len(history)
     assert all(record.id == hashlib.sha256(record.canonical).hexdigest() for record in history)
     assert all(record.order_key == (record.timestamp, record.id) for record in history)
 
 
-def test_a_record_is_signed_by_the_key_that_it_names_and_by_no_other() -> None:
+def test_a_record_is_signed_only_by_the_key_that_it_names() -> None:
     record = claim("garden", by=ALICE)
 
     assert signed(record).record is record

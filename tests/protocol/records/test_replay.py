@@ -15,47 +15,47 @@ from tests.history import ALICE, BOB, CAROL, NOWHERE, claim, histories, offer
 FOUNDED = claim("garden", by=ALICE, at=10)
 OFFERED = offer("garden", by=ALICE, to=BOB, at=20)
 TAKEN = claim("garden", by=BOB, at=30)
-"""Alice founds, offers to Bob, Bob accepts."""
+"""Alice founds the label and offers it to Bob, and Bob accepts."""
 
 BRANCHES = {
     "no tip, no prev: founded": ([], claim("garden", by=BOB, at=40), "founded"),
-    "no tip, no prev, but an offer: founded": ([], offer("garden", by=BOB, to=CAROL, at=40), "founded"),
+    "no tip, no prev, an offer: founded": ([], offer("garden", by=BOB, to=CAROL, at=40), "founded"),
     "no tip, a prev: orphan": ([], claim("garden", by=BOB, at=40, prev=NOWHERE), "orphan"),
     "the owner, no prev: updated": ([FOUNDED], claim("garden", by=ALICE, at=40), "updated"),
     "the owner, the tip as prev: updated": ([FOUNDED], claim("garden", by=ALICE, at=40, prev=FOUNDED), "updated"),
     "the owner, an offer: offered": ([FOUNDED], offer("garden", by=ALICE, to=BOB, at=40), "offered"),
     "the owner, an offer to herself: offered": ([FOUNDED], offer("garden", by=ALICE, to=ALICE, at=40), "offered"),
     "the owner, an offer repeated: offered": ([FOUNDED, OFFERED], offer("garden", ALICE, BOB, at=40), "offered"),
-    "the owner, withdrawing an offer: updated": ([FOUNDED, OFFERED], claim("garden", by=ALICE, at=40), "updated"),
+    "the owner, who withdraws an offer: updated": ([FOUNDED, OFFERED], claim("garden", by=ALICE, at=40), "updated"),
     "the owner, another prev: stale": ([FOUNDED, OFFERED], claim("garden", ALICE, at=40, prev=FOUNDED), "stale"),
-    "the owner, a prev unheard of: stale": ([FOUNDED], claim("garden", by=ALICE, at=40, prev=NOWHERE), "stale"),
+    "the owner, an unknown prev: stale": ([FOUNDED], claim("garden", by=ALICE, at=40, prev=NOWHERE), "stale"),
     "offered, no prev: transferred": ([FOUNDED, OFFERED], claim("garden", by=BOB, at=40), "transferred"),
     "offered, the tip as prev: transferred": (
         [FOUNDED, OFFERED],
         claim("garden", by=BOB, at=40, prev=OFFERED),
         "transferred",
     ),
-    "offered, and offers it on: transferred": (
+    "offered, who offers it to another: transferred": (
         [FOUNDED, OFFERED],
         offer("garden", by=BOB, to=CAROL, at=40),
         "transferred",
     ),
     "offered, another prev: stale": ([FOUNDED, OFFERED], claim("garden", by=BOB, at=40, prev=FOUNDED), "stale"),
     "a stranger, no prev: rival": ([FOUNDED], claim("garden", by=CAROL, at=40), "rival"),
-    "a stranger, no prev, but an offer: rival": ([FOUNDED], offer("garden", by=CAROL, to=BOB, at=40), "rival"),
+    "a stranger, no prev, an offer: rival": ([FOUNDED], offer("garden", by=CAROL, to=BOB, at=40), "rival"),
     "a stranger, a prev: not owner": ([FOUNDED], claim("garden", by=CAROL, at=40, prev=FOUNDED), "not_owner"),
-    "an owner before, no prev: not owner": ([FOUNDED, OFFERED, TAKEN], claim("garden", ALICE, at=40), "not_owner"),
-    "an owner before, the tip as prev: not owner": (
+    "a former owner, no prev: not owner": ([FOUNDED, OFFERED, TAKEN], claim("garden", ALICE, at=40), "not_owner"),
+    "a former owner, the tip as prev: not owner": (
         [FOUNDED, OFFERED, TAKEN],
         claim("garden", by=ALICE, at=40, prev=TAKEN),
         "not_owner",
     ),
-    "offered before, no prev: not owner": (
+    "a lapsed offer, no prev: not owner": (
         [FOUNDED, OFFERED, claim("garden", by=ALICE, at=30)],
         claim("garden", by=BOB, at=40),
         "not_owner",
     ),
-    "offered by a founder, then not: not owner": (
+    "a lapsed offer of the founding record: not owner": (
         [offer("garden", by=ALICE, to=BOB, at=10), claim("garden", by=ALICE, at=30)],
         claim("garden", by=BOB, at=40),
         "not_owner",
@@ -74,14 +74,14 @@ def test_each_branch_of_the_rule_gives_its_verdict(history: list[Record], record
     assert result.state.contested is (verdict == "rival")
 
 
-def test_the_table_shows_every_verdict_and_each_has_its_reason() -> None:
+def test_the_table_contains_every_verdict_and_each_has_a_reason() -> None:
     """`pending` is a verdict of witnessed domains only."""
     assert {verdict for _, _, verdict in BRANCHES.values()} == set(Verdict) - {Verdict.PENDING}
     assert set(REASONS) == set(Verdict)
 
 
 def literal(history: Iterable[Record]) -> dict[str, str]:
-    """The pseudo-code of `docs/protocol.md`, line by line, sharing nothing with the module."""
+    """The pseudo-code of docs/protocol.md, line by line. It shares no code with the module."""
     tip: Record | None = None
     ever: list[str | None] = []
     verdicts: dict[str, str] = {}
@@ -106,7 +106,7 @@ def literal(history: Iterable[Record]) -> dict[str, str]:
 
 
 @given(histories())
-def test_replay_is_the_pseudo_code_of_the_contract(history: list[Record]) -> None:
+def test_replay_equals_the_pseudo_code_of_the_contract(history: list[Record]) -> None:
     expected = literal(history)
     for verdict in set(expected.values()):
         event(verdict)
@@ -128,7 +128,7 @@ def test_any_order_and_any_repeats_of_a_set_give_the_same_state(history: list[Re
 
 @given(histories(), st.integers(0, 9))
 def test_a_history_replayed_in_two_parts_ends_in_the_same_state(history: list[Record], cut: int) -> None:
-    """What a node that has kept only the state does with newer records."""
+    """A node that keeps only the state extends it with newer records like this."""
     history.sort(key=lambda record: record.order_key)
 
     state = replay(history[:cut]).state
@@ -150,7 +150,7 @@ def test_every_accepted_record_is_signed_by_a_key_that_its_parent_names(history:
 
 
 @given(histories())
-def test_the_state_sums_up_the_chain(history: list[Record]) -> None:
+def test_the_state_follows_from_the_chain(history: list[Record]) -> None:
     result = replay(history)
 
     head = result.chain[-1] if result.chain else None
@@ -161,7 +161,7 @@ def test_the_state_sums_up_the_chain(history: list[Record]) -> None:
 
 
 @given(histories())
-def test_each_verdict_says_which_tip_it_was_judged_by(history: list[Record]) -> None:
+def test_each_verdict_names_the_tip_by_which_it_was_judged(history: list[Record]) -> None:
     tip: str | None = None
     for judged in replay(history).judged:
         assert judged.tip == tip
@@ -169,7 +169,7 @@ def test_each_verdict_says_which_tip_it_was_judged_by(history: list[Record]) -> 
             tip = judged.record.id
 
 
-def test_nothing_known_is_the_empty_state() -> None:
+def test_a_history_without_records_gives_the_empty_state() -> None:
     assert replay([]) == Replay(EMPTY, [])
     assert State() == EMPTY
     assert EMPTY.owner is None
@@ -199,7 +199,7 @@ def test_an_offer_passes_to_another_key_when_the_owner_makes_another() -> None:
     }
 
 
-def test_an_owner_before_comes_back_only_by_an_offer() -> None:
+def test_a_former_owner_comes_back_only_by_an_offer() -> None:
     history = [FOUNDED, OFFERED, TAKEN]
     alone = claim("garden", by=ALICE, at=40)
     back = offer("garden", by=BOB, to=ALICE, at=50)
@@ -220,7 +220,7 @@ def test_a_rival_founder_makes_a_label_contested_and_changes_nothing_else() -> N
     assert before.chain == after.chain
 
 
-def test_the_older_of_two_founders_owns_the_label_however_late_it_arrives() -> None:
+def test_the_older_of_two_founders_owns_the_label_even_if_it_arrives_later() -> None:
     older = claim("garden", by=BOB, at=9)
 
     result = replay([FOUNDED, older])
@@ -235,20 +235,20 @@ def test_of_two_founders_in_one_second_the_smaller_id_wins() -> None:
     assert replay([second, first]).verdicts == {first.id: "founded", second.id: "rival"}
 
 
-def test_of_two_updates_in_one_second_both_are_taken_in_order_of_their_ids() -> None:
+def test_two_updates_in_one_second_are_both_accepted_in_the_order_of_their_ids() -> None:
     first, second = sorted((claim("garden", at=20, n=n) for n in range(2)), key=lambda record: record.id)
 
     assert [record.id for record in replay([FOUNDED, second, first]).chain] == [FOUNDED.id, first.id, second.id]
 
 
-def test_of_two_updates_that_name_the_same_prev_only_the_first_is_taken() -> None:
-    """A signed compare-and-swap: two machines of one owner, each unaware of the other."""
+def test_of_two_updates_with_the_same_prev_only_the_first_is_accepted() -> None:
+    """This is a signed compare-and-swap between two machines of one owner that do not know of each other."""
     one, other = (claim("garden", by=ALICE, at=at, prev=FOUNDED) for at in (20, 21))
 
     assert replay([FOUNDED, one, other]).verdicts == {FOUNDED.id: "founded", one.id: "updated", other.id: "stale"}
 
 
-def test_a_late_record_revives_the_one_that_names_it() -> None:
+def test_a_late_record_makes_the_record_that_names_it_accepted() -> None:
     middle = claim("garden", by=ALICE, at=20)
     last = claim("garden", by=ALICE, at=30, prev=middle)
 
@@ -256,8 +256,8 @@ def test_a_late_record_revives_the_one_that_names_it() -> None:
     assert replay([FOUNDED, last, middle]).verdict(last) == "updated"
 
 
-def test_a_record_that_names_nobody_new_copies_no_set_of_names() -> None:
-    """A label that changed hands ten thousand times takes one more update as fast as a fresh one."""
+def test_a_record_that_names_no_new_key_does_not_copy_the_set_of_keys() -> None:
+    """An update of a label that changed hands ten thousand times takes no longer than an update of a fresh label."""
     state = replay([FOUNDED, OFFERED]).state
 
     for record in (offer("garden", by=ALICE, to=BOB, at=30), claim("garden", by=BOB, at=31)):
@@ -267,7 +267,7 @@ def test_a_record_that_names_nobody_new_copies_no_set_of_names() -> None:
         assert extended.named is state.named
 
 
-def test_a_state_is_extended_only_by_what_is_newer_than_every_record_refused_ones_included() -> None:
+def test_a_state_is_extended_only_by_records_newer_than_all_records_even_refused_ones() -> None:
     refused = claim("garden", by=CAROL, at=50)
     state = replay([FOUNDED, refused]).state
 
