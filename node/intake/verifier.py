@@ -6,7 +6,7 @@ two cores, one record a task gains nothing over one thread, 64 reach nearly twic
 
 Beside a loop that works without a rest, threads lose their time waiting for its lock. So once records come faster than
 threads verify them, each thread feeds a process of its own (`node.intake.verifying_process`). If a process cannot be
-started, or ends, its thread verifies by itself, as before.
+started, ends, or does not answer, its thread verifies by itself, as before.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from node.intake.verifying_process import VerifyingProcess
+from node.intake.verifying_process import ANSWER_S_MAX, VerifyingProcess
 from protocol.records.record import SignedRecord
 
 _CHUNK_RECORDS: Final = 64
@@ -59,10 +59,10 @@ class Processes:
     def __init__(self) -> None:
         self._idle: deque[VerifyingProcess] = deque()
 
-    def start(self) -> None:
-        """Start one more."""
+    def start(self, answer_s_max: float = ANSWER_S_MAX) -> None:
+        """Start one more, which may take so many seconds for an answer."""
         try:
-            self._idle.append(VerifyingProcess())
+            self._idle.append(VerifyingProcess(answer_s_max))
         except OSError as error:
             log.warning("no process to verify in: a thread does it by itself", reason=str(error))
 
@@ -75,7 +75,7 @@ class Processes:
         try:
             genuine = process.verify(records) if process.is_ready else None
         except OSError as error:
-            log.warning("a process that verified has ended: a thread does it by itself", reason=str(error))
+            log.warning("a process that verified is given up: a thread does it by itself", reason=str(error))
             process.close()
             return None
         self._idle.append(process)

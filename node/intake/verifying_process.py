@@ -4,15 +4,16 @@ A thread that verifies gives the lock up for 60 us and then wants it back, for e
 that takes up to 5 ms (`sys.getswitchinterval`), and the core waits. Another process has another lock: the thread that
 asks it needs ours once for a whole chunk, and loop and libsodium really run beside each other.
 
-Imported, this module starts such a process and asks it; run (`python -m node.verifying_process`), it is the process. It
-imports next to nothing, as each process pays for it: about 8 MB, and 0.1 s before it is ready.
+Imported, this module starts such a process and asks it. Run by `python -m node.intake.verifying_process`, it is the
+process. It imports next to nothing, as each process pays for it: about 8 MB, and 0.1 s before it is ready.
 """
 
-import contextlib
-import selectors
+import os
+import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from typing import IO, Final, cast
 
@@ -24,6 +25,11 @@ from protocol.signing import verify
 _LENGTH_BYTES: Final = 4
 _READY: Final = b"!"
 
+ANSWER_S_MAX: Final = 5.0
+"""How long a process may take for one question, which costs a few milliseconds. A process that was stopped, or that the
+machine has no memory for, is given up after that.
+"""
+
 _Question = list[tuple[str, bytes, str]]
 """Key, canonical bytes and signature of each record. The answer is one byte for each: 1 where it is genuine."""
 
@@ -34,14 +40,19 @@ _decoder: Final = msgspec.msgpack.Decoder(_Question)
 class VerifyingProcess:
     """One process, for one thread at a time. It ends with `close`, or by itself when this process has ended."""
 
-    def __init__(self) -> None:
-        """Raises: OSError: the system starts none."""
+    def __init__(self, answer_s_max: float = ANSWER_S_MAX) -> None:
+        """`answer_s_max`: seconds that one question may take. Raises: OSError: the system starts none."""
         # -P: nothing is imported from the folder that the node happens to stand in. A group of its own: Ctrl-C is for
         # the node, which ends this one when it needs it no more.
         command = [sys.executable, "-P", "-m", "node.intake.verifying_process"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)
+        self._process = subprocess.Popen(
+            command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
+        )
         self._questions = cast(IO[bytes], self._process.stdin)
         self._answers = cast(IO[bytes], self._process.stdout)
+        for pipe in (self._questions, self._answers):
+            os.set_blocking(pipe.fileno(), False)
+        self._answer_s_max = answer_s_max
         self._is_ready = False
 
     @property
@@ -49,33 +60,52 @@ class VerifyingProcess:
         """Whether it would begin at once, or has ended."""
         if self._is_ready:
             return True
-        with selectors.DefaultSelector() as selector:  # not `select.select`, which knows 1,024 files: more may be open
-            selector.register(self._answers, selectors.EVENT_READ)
-            return bool(selector.select(0))
+        return _is_open_for(self._answers, select.POLLIN, 0.0)
 
     def verify(self, records: Sequence[SignedRecord]) -> list[bool]:
-        """Which of these are genuine. Raises: OSError: it has ended."""
+        """Which of these are genuine. Raises: OSError: it has ended, or does not answer in time."""
+        end_s = time.monotonic() + self._answer_s_max
         if not self._is_ready:
-            self._read(len(_READY))
+            self._read(len(_READY), end_s)
             self._is_ready = True
         question = _encoder.encode([(it.record.signedby, it.record.canonical, it.signature) for it in records])
-        self._questions.write(len(question).to_bytes(_LENGTH_BYTES, "big") + question)
-        self._questions.flush()
-        return list(map(bool, self._read(len(records))))
+        self._write(len(question).to_bytes(_LENGTH_BYTES, "big") + question, end_s)
+        return list(map(bool, self._read(len(records), end_s)))
 
     def close(self) -> None:
         """End it at once: it holds nothing that anybody would miss."""
         self._process.kill()
         self._process.wait()
         self._answers.close()
-        with contextlib.suppress(OSError):  # what it was not sent any more is no loss
-            self._questions.close()
+        self._questions.close()
 
-    def _read(self, size: int) -> bytes:
-        answer = self._answers.read(size)
-        if len(answer) < size:
-            raise ConnectionError("the verifying process has ended")
+    def _write(self, data: bytes, end_s: float) -> None:
+        left = memoryview(data)
+        while left:
+            _wait_for(self._questions, select.POLLOUT, end_s)
+            left = left[os.write(self._questions.fileno(), left) :]
+
+    def _read(self, size: int, end_s: float) -> bytes:
+        answer = b""
+        while len(answer) < size:
+            _wait_for(self._answers, select.POLLIN, end_s)
+            part = os.read(self._answers.fileno(), size - len(answer))
+            if not part:
+                raise ConnectionError("the verifying process has ended")
+            answer += part
         return answer
+
+
+def _wait_for(pipe: IO[bytes], event: int, end_s: float) -> None:
+    """Wait until the pipe can be used. Raises: TimeoutError: not until then."""
+    if not _is_open_for(pipe, event, max(0.0, end_s - time.monotonic())):
+        raise TimeoutError("the verifying process does not answer")
+
+
+def _is_open_for(pipe: IO[bytes], event: int, within_s: float) -> bool:
+    poll = select.poll()  # not `select.select`, which knows 1,024 files: more may be open
+    poll.register(pipe, event)
+    return bool(poll.poll(within_s * 1_000))
 
 
 def main() -> None:

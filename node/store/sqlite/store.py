@@ -31,6 +31,7 @@ from node.store.contract import (
 )
 from node.store.sqlite import reading, writing
 from node.store.sqlite.connection import Connect, Connection, Worker, is_busy
+from node.store.sqlite.files import OpenFiles
 from node.store.sqlite.schema import migrate
 from protocol.records.record import SignedRecord
 from protocol.records.replay import State
@@ -59,8 +60,9 @@ _READER_PRAGMAS = ("query_only = ON",)
 class SqliteStore:
     """The embedded store. Made by `open`; see `node.store.contract.Store` for what the methods promise."""
 
-    def __init__(self, epoch: str, writer: Worker, readers: Sequence[Worker]) -> None:
+    def __init__(self, epoch: str, files: OpenFiles, writer: Worker, readers: Sequence[Worker]) -> None:
         self.epoch = epoch
+        self._files = files
         self._writer = writer
         self._readers = readers
 
@@ -92,13 +94,19 @@ class SqliteStore:
                     f"another program holds {path}: `fuser {path}` names it; end it, and try again"
                 ) from error
             raise
-        return cls(epoch, opened[0], opened[1:])
+        return cls(epoch, OpenFiles(path), opened[0], opened[1:])
 
     async def close(self) -> None:
         await _close([self._writer, *self._readers])
 
     async def commit(self, batch: Batch) -> int:
-        return await self._write(writing.commit, batch)
+        return await self._write(self._commit, batch)
+
+    def _commit(self, connection: sqlite3.Connection, batch: Batch) -> int:
+        """In the writer's thread. A file that was removed or replaced keeps nothing, though SQLite goes on writing."""
+        last_seq = writing.commit(connection, batch)
+        self._files.check()
+        return last_seq
 
     async def states(self, labels: Sequence[LabelKey]) -> dict[LabelKey, State]:
         return await self._read(reading.states, labels)

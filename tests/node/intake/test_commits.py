@@ -97,3 +97,20 @@ async def test_a_cursor_waits_for_the_lock_as_well(tmp_path: Path) -> None:
             done, _ = await asyncio.wait([putting], timeout=SOON_S)
             assert not done
         await putting
+
+
+@pytest.mark.parametrize("name", ["dnarc.db", "dnarc.db-wal"])
+@pytest.mark.parametrize("replaced", [False, True], ids=["removed", "replaced"])
+async def test_nothing_is_acknowledged_into_a_file_that_is_gone(tmp_path: Path, name: str, replaced: bool) -> None:
+    """SQLite would go on writing to it, and the next start would find nothing."""
+    async with pipeline(tmp_path) as it:
+        await it.take(claim("garden", at=NOW))
+        (tmp_path / name).unlink()
+        if replaced:
+            (tmp_path / name).touch()
+
+        with pytest.raises(ProtocolError) as refused:
+            await it.take(claim("tower", at=NOW))
+
+        assert refused.value.code is Code.OVERLOADED
+        assert "was removed or replaced" in str(it.commits.failed.exception())

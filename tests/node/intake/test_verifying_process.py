@@ -14,6 +14,8 @@ from node.intake.verifying_process import VerifyingProcess
 from protocol.records.record import SignedRecord
 from tests.history import claim, signed
 
+SHORT_S = 0.5
+
 
 @pytest.fixture
 def process() -> Iterator[VerifyingProcess]:
@@ -99,4 +101,30 @@ def test_one_that_ended_is_not_asked_again(processes: Processes) -> None:
     answers = [processes.verify(some(1, forged=set())) for _ in range(2)]
 
     assert answers == [None, None]
+    assert children() == []
+
+
+@pytest.mark.parametrize("count", [1, 500], ids=["a question that fits into the pipe", "a question that does not"])
+def test_a_process_that_is_stopped_is_not_waited_for(count: int) -> None:
+    """Otherwise every claim would hang, and the node would look well."""
+    process = VerifyingProcess(SHORT_S)
+    while not process.is_ready:
+        os.sched_yield()
+    (child,) = children()
+    child.suspend()
+
+    with pytest.raises(TimeoutError):
+        process.verify(some(count, forged=set()))
+
+    process.close()
+
+
+def test_a_process_that_does_not_answer_is_ended_and_asked_no_more(processes: Processes) -> None:
+    processes.start(SHORT_S)
+    while processes.verify(some(1, forged=set())) is None:
+        os.sched_yield()
+    (child,) = children()
+    child.suspend()
+
+    assert processes.verify(some(1, forged=set())) is None
     assert children() == []
