@@ -79,7 +79,7 @@ async def _fill(folder: Path, records: Iterator[SignedRecord], show: Callable[[i
     done = 0
     async with Node(Settings(data=folder, port=0), World(open_verifier=lambda _: Trusting())) as node:
         while batch := list(islice(records, _BATCH_RECORDS)):
-            submissions = [Submission(it.signature, it.record.canonical, it.record) for it in batch]
+            submissions = [Submission(it.signature, it.record.canonical) for it in batch]
             outcomes = await node.ingest.take(submissions, Origin(Trust.PEER, is_news=False))
             assert all(outcome.status == "accepted" for outcome in outcomes), "all are new, and good"
             done += len(batch)

@@ -25,6 +25,7 @@ from nacl.bindings import crypto_sign_open
 from benchmarks import _report as report
 from node.intake.arrivals import Origin, Submission
 from node.intake.commits import Decided
+from node.intake.group import Group
 from node.node import Node
 from node.settings import Settings
 from protocol.records.admission import Trust
@@ -104,7 +105,8 @@ async def stages(claims: Sequence[SignedRecord]) -> dict[str, float]:
             ingest = node.ingest
             clock = time.perf_counter
             begun = clock()
-            group = await ingest._decoded(submissions, _ORIGIN)
+            group = await Group.decode(submissions, _ORIGIN)
+            ingest._check_places(group)
             await ingest._settle_known(group)
             figures["decode, canonical bytes, id, known"], begun = clock() - begun, clock()
             await ingest._verify(group)

@@ -47,6 +47,9 @@ class Code(StrEnum):
 TRANSIENT = frozenset({Code.TOO_NEW, Code.RATE_LIMITED, Code.OVERLOADED, Code.STORAGE_FULL})
 """Refusals that may end with time. A sender keeps such a record and offers it again."""
 
+INVALID = frozenset({Code.MALFORMED, Code.TOO_LARGE, Code.BAD_SIGNATURE})
+"""Refusals that depend on the bytes of a record alone, so that no honest peer can hold that record."""
+
 _CODES = frozenset(Code)
 
 

@@ -24,6 +24,7 @@ PROTOCOL_ORDER = (
     "records.push",
     "records.record",
     "records.replay",
+    "records.outcome",
     "records.admission",
     "records.change",
     "records.quota",

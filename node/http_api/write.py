@@ -10,10 +10,11 @@ from node.http_api.bodies import Bodies
 from node.http_api.caller import origin_of
 from node.http_api.parts import ApiParts
 from node.http_api.problems import STATUSES, headers_of
-from node.intake.arrivals import Outcome, Status, Submission
+from node.intake.arrivals import Submission
 from protocol.errors import Code, ProtocolError
 from protocol.limits import SPELLING_BYTES_MAX
 from protocol.records.admission import NO_HEAD
+from protocol.records.outcome import Outcome, Status
 from protocol.records.record import is_id
 
 BATCH_RECORDS_MAX: Final = 1_000

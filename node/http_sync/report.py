@@ -7,8 +7,8 @@ from collections import Counter
 
 import msgspec
 
-from node.intake.arrivals import Status
 from protocol.link.terms import Flow
+from protocol.records.outcome import Status
 
 
 class Job(msgspec.Struct, frozen=True):

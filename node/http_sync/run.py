@@ -156,9 +156,10 @@ class _Run:
         """Carry what is newer than the cursor."""
         course = Pass(self._report.through[domain])
         async with aclosing(self._transfer(domain, key).since(course.through)) as batches:
-            async for results in batches:
-                for timestamp, refusal in results:
-                    course.step(timestamp, refusal)
+            async for outcomes in batches:
+                for outcome in outcomes:
+                    assert outcome.record is not None, "a sync carries records that were decoded before"
+                    course.step(outcome.record.timestamp, outcome.code)
                 await self._put_cursor(domain, course.cursor(self._parts.world.now_s()))
                 if course.is_held and self._job.direction is Flow.PULL:
                     return  # too new, and so is all that follows

@@ -11,13 +11,14 @@ from contextlib import aclosing
 from node.http_sync.parts import SyncParts
 from node.http_sync.peer import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, IDS_PER_REQUEST_MAX, HttpPeer, PutAnswer
 from node.http_sync.report import Report
-from node.intake.arrivals import Origin, Status, Submission
+from node.intake.arrivals import Origin, Submission
 from protocol.errors import TRANSIENT, Code, ProtocolError, refusal_code
 from protocol.records.admission import Trust
+from protocol.records.outcome import Outcome, Status
 from protocol.records.push import PUSH_HEADER, sign_push
 from protocol.records.record import SignedRecord
 from protocol.sets.index import EMPTY, key_id
-from protocol.sets.walk import FIRST, INVALID, after, before, lacking, walk
+from protocol.sets.walk import FIRST, after, before, lacking, walk
 
 _STORE_READ_RECORDS = 128
 """Records read from the store at once: 8 MiB at most."""
@@ -27,10 +28,6 @@ _LINE_OVERHEAD_BYTES = 128 + len('"":,')
 
 class DomainRefusedError(ProtocolError):
     """The receiving side takes nothing of a domain; others may still go through."""
-
-
-Result = tuple[int, Code | None]
-"""A record's timestamp, and the code of its refusal; None: it was accepted or known."""
 
 
 class Pull:
@@ -44,8 +41,8 @@ class Pull:
         self._domain = domain
         self._report = report
 
-    async def since(self, timestamp: int) -> AsyncGenerator[list[Result], None]:
-        """Carry everything from this timestamp on, in seconds, oldest first; gives the results of each batch."""
+    async def since(self, timestamp: int) -> AsyncGenerator[list[Outcome], None]:
+        """Carry everything from this timestamp on, in seconds, oldest first; gives the outcomes of each batch."""
         async with aclosing(
             self._remote.records_since(self._domain, timestamp, self._parts.settings.sync_page)
         ) as batches:
@@ -71,19 +68,19 @@ class Pull:
             raise ProtocolError(Code.MALFORMED, "the peer is cut off: it lists records that it does not give")
         await self._take(records)
 
-    async def _take(self, records: Sequence[SignedRecord]) -> list[Result]:
+    async def _take(self, records: Sequence[SignedRecord]) -> list[Outcome]:
         """Through the one way in. A record that is not valid ends the run, after the good ones are in."""
         submissions = [Submission(signed.signature, signed.record.canonical) for signed in records]
         outcomes = await self._parts.ingest.take(submissions, self._origin)
         self._report.records += len(records)
-        for signed, outcome in zip(records, outcomes, strict=True):
+        for outcome in outcomes:
             self._report.count(outcome.status)
-            if outcome.code in INVALID and not signed.record.is_reserved:
+            if outcome.is_invalid:
                 detail = f"the peer is cut off: it gave an invalid record ({outcome.code}: {outcome.detail})"
                 raise ProtocolError(Code.MALFORMED, detail)
             if outcome.code is Code.UNKNOWN_DOMAIN:
                 raise ProtocolError(Code.UNKNOWN_DOMAIN, outcome.detail or "this node does not keep the domain")
-        return [(signed.record.timestamp, outcome.code) for signed, outcome in zip(records, outcomes, strict=True)]
+        return outcomes
 
 
 class Push:
@@ -97,16 +94,16 @@ class Push:
         self._report = report
         self._index = parts.indexes.get(domain) or EMPTY
 
-    async def since(self, timestamp: int) -> AsyncGenerator[list[Result], None]:
-        """Carry everything from this timestamp on, in seconds, oldest first; gives the results of each batch."""
+    async def since(self, timestamp: int) -> AsyncGenerator[list[Outcome], None]:
+        """Carry everything from this timestamp on, in seconds, oldest first; gives the outcomes of each batch."""
         for page in walk(self._index, before(timestamp), None, self._parts.settings.sync_page):
             async with aclosing(self._batches(page)) as batches:
                 async for records in batches:
-                    results = await self._send(records)
-                    if {refusal for _, refusal in results} == {Code.UNKNOWN_DOMAIN}:
+                    outcomes = await self._send(records)
+                    if {outcome.code for outcome in outcomes} == {Code.UNKNOWN_DOMAIN}:
                         raise DomainRefusedError(Code.UNKNOWN_DOMAIN, "the peer does not keep this domain")
-                    yield results
-                    _check_not_busy(results)
+                    yield outcomes
+                    _check_not_busy(outcomes)
 
     async def missing(self) -> None:
         """Send what this node holds and the peer does not list."""
@@ -151,7 +148,7 @@ class Push:
         if batch:
             yield batch
 
-    async def _send(self, records: Sequence[SignedRecord]) -> list[Result]:
+    async def _send(self, records: Sequence[SignedRecord]) -> list[Outcome]:
         """Offer them, signed as a push."""
         body = b"{" + b",".join(b'"%b":%b' % (s.signature.encode(), s.record.canonical) for s in records) + b"}"
         header = sign_push(self._parts.key, self._key, body, self._parts.world.now_s())
@@ -159,32 +156,37 @@ class Push:
         if answers.keys() != {signed.signature for signed in records}:
             raise ProtocolError(Code.MALFORMED, "the peer is cut off: its answer is not about the records sent")
         self._report.records += len(records)
-        for answer in answers.values():
-            self._report.count(answer.status)
-        return [(signed.record.timestamp, _refusal(answers[signed.signature])) for signed in records]
+        outcomes = [_outcome(signed, answers[signed.signature]) for signed in records]
+        for outcome in outcomes:
+            self._report.count(outcome.status)
+        return outcomes
 
 
-def _refusal(answer: PutAnswer) -> Code | None:
-    return refusal_code(answer.code) if answer.status == Status.REFUSED else None
+def _outcome(signed: SignedRecord, answer: PutAnswer) -> Outcome:
+    status = Status(answer.status)
+    code = refusal_code(answer.code) if status is Status.REFUSED else None
+    return Outcome(signed.signature, status, signed.record, code=code)
 
 
-def _check_welcome(results: Sequence[Result]) -> None:
+def _check_welcome(outcomes: Sequence[Outcome]) -> None:
     """Sending on is useless where everything is refused for good: the peer does not accept this node, say.
 
     Raises:
         ProtocolError: with the codes; or that the peer is busy.
     """
-    _check_not_busy(results)
-    refusals = sorted({refusal for _, refusal in results if refusal is not None})
-    is_any_taken = any(refusal is None or refusal in TRANSIENT for _, refusal in results)
+    _check_not_busy(outcomes)
+    refusals = sorted({outcome.code for outcome in outcomes if outcome.code is not None})
+    is_any_taken = any(outcome.code is None or outcome.code in TRANSIENT for outcome in outcomes)
     if not is_any_taken:
         codes = ", ".join(refusals)
-        detail = f"the peer refuses all {len(results)} records that it lacks ({codes}): does it accept this node's key?"
+        detail = (
+            f"the peer refuses all {len(outcomes)} records that it lacks ({codes}): does it accept this node's key?"
+        )
         raise DomainRefusedError(refusals[0], detail)
 
 
-def _check_not_busy(results: Sequence[Result]) -> None:
+def _check_not_busy(outcomes: Sequence[Outcome]) -> None:
     """Raises: ProtocolError: the peer takes no more for now; a record that is too new says nothing about that."""
-    busy = sorted({refusal for _, refusal in results if refusal in TRANSIENT - {Code.TOO_NEW}} - {None})
+    busy = sorted(outcome.code for outcome in outcomes if outcome.code in TRANSIENT - {Code.TOO_NEW})
     if busy:
         raise ProtocolError(busy[0], f"the peer takes no more for now ({busy[0]}): the next run goes on from here")

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from node.intake.arrivals import Outcome, Status
 from node.monitoring.metrics import RECORDS, SECONDS, Histogram
 from protocol.errors import Code
 from protocol.records.admission import Trust
 from protocol.records.change import EventType
+from protocol.records.outcome import Outcome, Status
 from protocol.records.replay import Verdict
 
 

@@ -10,14 +10,12 @@ it a client is told to come back, and a peer is not read.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
-
-import msgspec
 
 from node.indexes import Indexes
-from node.intake.arrivals import Origin, Outcome, Status, Submission
+from node.intake.arrivals import Origin, Submission
 from node.intake.commits import Commits, Decided, stalled
 from node.intake.counts import IntakeCounts
+from node.intake.group import Group
 from node.intake.labels import Labels
 from node.intake.ledger import Ledger, Terms, needs_history
 from node.intake.room import Room
@@ -26,28 +24,9 @@ from node.store.contract import LabelKey, Past, Store, StoredRecord
 from node.world import World
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import Window, check_domain, check_not_reserved
-from protocol.records.record import SignedRecord, check_signature_spelling, decode
+from protocol.records.outcome import Outcome, Status
+from protocol.records.record import SignedRecord
 from protocol.records.replay import EMPTY
-
-_TURN_RECORDS: Final = 64
-"""Records decoded before other tasks get a turn: under a millisecond where they are canonical already."""
-
-
-class _Group(msgspec.Struct):
-    """One submission on its way: the outcomes that are known so far, by position, and the records that are still in
-    the race.
-    """
-
-    origin: Origin
-    outcomes: list[Outcome | None]
-    records: dict[int, SignedRecord]
-
-    def refuse(self, position: int, signature: str, error: ProtocolError, record_id: str | None = None) -> None:
-        self.settle(position, Outcome.refused(signature, error, record_id))
-
-    def settle(self, position: int, outcome: Outcome) -> None:
-        self.records.pop(position, None)
-        self.outcomes[position] = outcome
 
 
 class Ingest:
@@ -94,46 +73,37 @@ class Ingest:
             raise stalled()
         size_bytes = sum(len(submission.body) for submission in submissions)
         async with self.room.entered(len(submissions), size_bytes, origin):
-            group = await self._decoded(submissions, origin)
+            group = await Group.decode(submissions, origin)
+            self._check_places(group)
             await self._settle_known(group)
             await self._verify(group)
             if group.records:
                 await self._decide(group)
-            outcomes = [outcome for outcome in group.outcomes if outcome is not None]
-        assert len(outcomes) == len(submissions), "every submission has its outcome"
+            outcomes = group.settled()
         self.room.count_refused(origin, sum(outcome.status is Status.REFUSED for outcome in outcomes))
         return outcomes
 
     def close(self) -> None:
         self._verifier.close()
 
-    async def _decoded(self, submissions: Sequence[Submission], origin: Origin) -> _Group:
-        group = _Group(origin, [None] * len(submissions), {})
+    def _check_places(self, group: Group) -> None:
+        """Refuse the records whose domain or label this node does not keep."""
         kept: set[str] = set()
-        for position, submission in enumerate(submissions):
-            if position % _TURN_RECORDS == _TURN_RECORDS - 1:
-                await asyncio.sleep(0)
-            try:
-                check_signature_spelling(submission.signature)
-                record = submission.record or decode(submission.body)
-            except ProtocolError as error:
-                group.refuse(position, submission.signature, error)
-                continue
-            group.records[position] = SignedRecord(submission.signature, record)
+        for position, signed in list(group.records.items()):
+            record = signed.record
             try:
                 check_not_reserved(record)
                 if record.domain not in kept:
                     self._check_domain(record.domain)
                     kept.add(record.domain)
             except ProtocolError as error:
-                group.refuse(position, submission.signature, error, record.id)
-        return group
+                group.refuse(position, error)
 
     def _check_domain(self, domain: str) -> None:
         is_full = len(self._domains) >= self._settings.domains_max
         check_domain(domain, self._settings.domains, self._domains, is_full=is_full)
 
-    async def _settle_known(self, group: _Group) -> None:
+    async def _settle_known(self, group: Group) -> None:
         """A known record under its stored signature needs no second verification."""
         held = {at: signed for at, signed in group.records.items() if self._indexes.holds(signed.record)}
         if not held:
@@ -144,7 +114,7 @@ class Ingest:
             if known.signed.signature == signed.signature:
                 group.settle(position, _known(signed, known))
 
-    async def _verify(self, group: _Group) -> None:
+    async def _verify(self, group: Group) -> None:
         """Verify, and meanwhile have the labels read that will be decided on."""
         if not group.records:
             return
@@ -154,7 +124,7 @@ class Ingest:
         else:
             await self._settle_forged(group)
 
-    async def _settle_forged(self, group: _Group) -> None:
+    async def _settle_forged(self, group: Group) -> None:
         begun, positions = _clock(), list(group.records)
         signed = [group.records[position] for position in positions]
         self.unverified += len(signed)
@@ -167,9 +137,9 @@ class Ingest:
         for position, record, is_genuine in zip(positions, signed, genuine, strict=True):
             if not is_genuine:
                 detail = f"not a signature of {record.record.signedby} over the canonical bytes of this record"
-                group.refuse(position, record.signature, ProtocolError(Code.BAD_SIGNATURE, detail), record.record.id)
+                group.refuse(position, ProtocolError(Code.BAD_SIGNATURE, detail))
 
-    async def _decide(self, group: _Group) -> None:
+    async def _decide(self, group: Group) -> None:
         async with self._deciding:
             self._labels.shrink()
             decided = await self._decided(group)
@@ -183,7 +153,7 @@ class Ingest:
         for announce in self.announcers if records else ():
             announce(records, origin)
 
-    async def _decided(self, group: _Group) -> Decided:
+    async def _decided(self, group: Group) -> Decided:
         """Nothing here waits once the first state has moved, so a caller that is cancelled leaves nothing half done."""
         fresh = self._fresh(group)
         await self._labels.load(fresh)
@@ -199,7 +169,7 @@ class Ingest:
         self._labels.on_decided(decided.batch.states)
         return decided
 
-    def _fresh(self, group: _Group) -> dict[LabelKey, list[int]]:
+    def _fresh(self, group: Group) -> dict[LabelKey, list[int]]:
         """The positions of what is new here, by label, in order-key order; repeats are settled as known.
 
         A repeat of what is not committed yet is still answered after that commit, because commits keep the
@@ -210,13 +180,13 @@ class Ingest:
         for position, signed in sorted(group.records.items(), key=lambda item: item[1].record.order_key):
             record = signed.record
             if record.id in seen or record.id in self._commits.uncommitted or self._indexes.holds(record):
-                group.settle(position, Outcome(signed.signature, Status.KNOWN, record.id))
+                group.settle(position, Outcome(signed.signature, Status.KNOWN, record))
                 continue
             seen.add(record.id)
             fresh.setdefault((record.domain, record.label), []).append(position)
         return fresh
 
-    async def _histories(self, group: _Group, fresh: dict[LabelKey, list[int]]) -> dict[LabelKey, list[Past]]:
+    async def _histories(self, group: Group, fresh: dict[LabelKey, list[int]]) -> dict[LabelKey, list[Past]]:
         """The histories of the labels whose past these records go into, with everything decided so far committed."""
         late = []
         for key, positions in fresh.items():
@@ -229,7 +199,7 @@ class Ingest:
             await self._commits.drained()
         return {key: await self._store.history(*key) for key in late}
 
-    def _admit(self, group: _Group, positions: list[int], ledger: Ledger, terms: Terms) -> list[SignedRecord]:
+    def _admit(self, group: Group, positions: list[int], ledger: Ledger, terms: Terms) -> list[SignedRecord]:
         """Settle these records of one label; returns those taken."""
         signed = [group.records[position] for position in positions]
         domain = signed[0].record.domain
@@ -242,10 +212,10 @@ class Ingest:
         for position, it in zip(positions, signed, strict=True):
             error_or_none = refusals.get(it.record.id)
             if error_or_none is not None:
-                group.refuse(position, it.signature, error_or_none, it.record.id)
+                group.refuse(position, error_or_none)
                 continue
             verdict = ledger.verdicts[it.record.id]
-            group.outcomes[position] = Outcome(it.signature, Status.ACCEPTED, it.record.id, verdict)
+            group.settle(position, Outcome(it.signature, Status.ACCEPTED, it.record, verdict))
             taken.append(it)
         if taken and domain not in self._domains:
             self._domains.add(domain)
@@ -265,4 +235,4 @@ def _clock() -> float:
 
 
 def _known(signed: SignedRecord, stored: StoredRecord) -> Outcome:
-    return Outcome(signed.signature, Status.KNOWN, signed.record.id, stored.verdict)
+    return Outcome(signed.signature, Status.KNOWN, signed.record, stored.verdict)

@@ -1,8 +1,10 @@
 """Counts: what went over links, as plain numbers that each link holds itself while it lasts."""
 
+from collections.abc import Iterable
+
 import msgspec
 
-from node.links.taking import Haul
+from protocol.records.outcome import Outcome, Status
 
 
 class LinkCounts(msgspec.Struct):
@@ -18,7 +20,12 @@ class LinkCounts(msgspec.Struct):
     repaired: int = 0
     round_trip_s: float | None = None
 
-    def count(self, haul: Haul) -> None:
-        self.accepted += haul.accepted
-        self.known += len(haul.known)
-        self.refused += len(haul.results) - haul.accepted - len(haul.known)
+    def count(self, outcomes: Iterable[Outcome]) -> None:
+        for outcome in outcomes:
+            match outcome.status:
+                case Status.ACCEPTED:
+                    self.accepted += 1
+                case Status.KNOWN:
+                    self.known += 1
+                case Status.REFUSED:
+                    self.refused += 1

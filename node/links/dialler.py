@@ -15,8 +15,7 @@ from node.links.dialling import dial
 from node.links.ending import Ending
 from node.peers import hidden
 from node.store.contract import Peer
-from protocol.errors import ProtocolError
-from protocol.sets.walk import INVALID
+from protocol.errors import INVALID, ProtocolError
 
 if TYPE_CHECKING:
     from node.links.registry import Links

@@ -12,7 +12,7 @@ from typing import Final
 from node.links.alarm import Alarm
 from protocol.errors import Code
 from protocol.limits import IDS_MAX
-from protocol.link.orders import Taken
+from protocol.records.outcome import Outcome
 
 POSTPONED_MAX: Final = 4 * IDS_MAX
 """Ids of one link, half a megabyte: fewer than a peer lets itself be asked for at once."""
@@ -32,13 +32,12 @@ class Postponed:
         self._due_s: dict[str, int] = {}
         self._alarm = Alarm(self._on_time)
 
-    def put(self, results: Iterable[Taken]) -> None:
+    def put(self, outcomes: Iterable[Outcome]) -> None:
         """Remember those of a frame's records that were refused as too new."""
-        for each in results:
-            if each.refusal is not Code.TOO_NEW or each.id is None or each.timestamp is None:
-                continue
-            if len(self._due_s) < POSTPONED_MAX:
-                self._due_s[each.id] = each.timestamp - self._max_skew_s
+        for outcome in outcomes:
+            record = outcome.record
+            if outcome.code is Code.TOO_NEW and record is not None and len(self._due_s) < POSTPONED_MAX:
+                self._due_s[record.id] = record.timestamp - self._max_skew_s
         self._set_alarm()
 
     def cancel(self) -> None:

@@ -23,7 +23,7 @@ from node.links.loading import load
 from node.links.pinging import Attention, ping_forever
 from node.links.postponed import Postponed
 from node.links.standing import Acquaintance
-from node.links.taking import take
+from node.links.taking import known_ids, refused_ids, take
 from node.links.wire import CLOSE_S_MAX, Wire, WireEndedError
 from node.links.writing import Writer
 from node.store.contract import Cursor
@@ -279,16 +279,16 @@ class Session:
             hops=order.hops,
             is_news=order.hops > 0,
         )
-        haul = await take(self._node.ingest, order.items, origin)
-        self.counts.count(haul)
+        outcomes = await take(self._node.ingest, order.items, origin)
+        self.counts.count(outcomes)
         if trust is Trust.PEER:
-            self._postponed.put(haul.results)
-        self._do(self.link.on_taken(order.seq, haul.results, self._loop.time()))
+            self._postponed.put(outcomes)
+        self._do(self.link.on_taken(order.seq, outcomes, self._loop.time()))
         self._is_relieved.set()
-        if haul.known:
-            self._links.dissemination.on_duplicates(haul.known, order.hops, self.number)
-        if haul.refused:
-            self._links.dissemination.on_refused(haul.refused)
+        if known := known_ids(outcomes):
+            self._links.dissemination.on_duplicates(known, order.hops, self.number)
+        if refused := refused_ids(outcomes):
+            self._links.dissemination.on_refused(refused)
 
     def _want(self, ids: Sequence[str]) -> None:
         lacked = self._links.unknown(ids)

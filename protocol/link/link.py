@@ -17,10 +17,11 @@ from protocol.errors import Code, ProtocolError
 from protocol.link.deadlines import Deadlines, Wait
 from protocol.link.handshake import auth, check_auth, check_hello, hello
 from protocol.link.messages import DETAIL_CHARACTERS_MAX, Auth, Error, Have, Hello, Message, Prune, Want, decode
-from protocol.link.orders import Close, Opened, Order, Outbox, Taken
+from protocol.link.orders import Close, Opened, Order, Outbox
 from protocol.link.session import Session, Setting
 from protocol.link.status import LinkState, LinkStatus, Phase
 from protocol.link.terms import Flows, Holdings, Identity, LinkLimits, Role, Terms
+from protocol.records.outcome import Outcome
 from protocol.records.record import SignedRecord
 
 __all__ = ["Link", "Phase"]
@@ -98,9 +99,9 @@ class Link:
         """Time has passed; calls that come early do nothing."""
         return self._do(now, lambda: self._on_time(now))
 
-    def on_taken(self, seq: int, results: Sequence[Taken], now: float) -> list[Order]:
-        """A `Take` has ended: one result for each of its items, in their order, what was accepted being committed."""
-        return self._do(now, lambda: self._open.on_taken(seq, results, now))
+    def on_taken(self, seq: int, outcomes: Sequence[Outcome], now: float) -> list[Order]:
+        """A `Take` has ended: one outcome for each of its items, in their order. Accepted records are committed."""
+        return self._do(now, lambda: self._open.on_taken(seq, outcomes, now))
 
     def on_loaded(self, ticket: int, records: Sequence[SignedRecord], now: float) -> list[Order]:
         """A `Load` has ended."""

@@ -7,7 +7,6 @@ answers, with bounded work under way.
 
 import msgspec
 
-from protocol.errors import Code
 from protocol.link.messages import Have, Hello, Item, Message, Prune, Want, encode
 from protocol.link.terms import Flow
 
@@ -29,21 +28,6 @@ class Take(msgspec.Struct, frozen=True):
     items: tuple[Item, ...]
     domain: str | None
     hops: int
-
-
-class Taken(msgspec.Struct, frozen=True, gc=False):
-    """What became of one record of a take.
-
-    `id`, `domain` and `timestamp` are None where the bytes are no record. `refusal`: None where it was accepted, or was
-    known. A record whose bytes are not canonical is refused as `malformed`. `is_reserved`: refused for a label that is
-    kept for a later version, which is nobody's fault.
-    """
-
-    id: str | None
-    domain: str | None
-    timestamp: int | None
-    refusal: Code | None = None
-    is_reserved: bool = False
 
 
 class Load(msgspec.Struct, frozen=True):

@@ -15,10 +15,10 @@ from protocol.errors import TRANSIENT, Code, ProtocolError
 from protocol.limits import IDS_MAX
 from protocol.link.cursors import Cursors
 from protocol.link.messages import Ack, CaughtUp, Records, Since, Want
-from protocol.link.orders import Outbox, Take, Taken
+from protocol.link.orders import Outbox, Take
 from protocol.link.recent_ids import RecentIds
 from protocol.link.terms import LinkLimits
-from protocol.sets.walk import INVALID
+from protocol.records.outcome import Outcome
 
 _MINUTE_S: Final = 60.0
 
@@ -30,7 +30,7 @@ class _Taking(msgspec.Struct):
     is_pass: bool
     is_done: bool = False
     refused: dict[str, str] = msgspec.field(default_factory=dict)
-    results: Sequence[Taken] = ()
+    outcomes: Sequence[Outcome] = ()
 
 
 class Receiver:
@@ -124,7 +124,7 @@ class Receiver:
         else:
             self.passed.append(domain)
 
-    def on_taken(self, seq: int, results: Sequence[Taken], now: float) -> None:
+    def on_taken(self, seq: int, outcomes: Sequence[Outcome], now: float) -> None:
         """Acknowledge it, if all before it has ended.
 
         Raises:
@@ -133,24 +133,26 @@ class Receiver:
         taking = self._taking[seq - self._taking[0].seq]
         assert not taking.is_done, "each take ends once"
         taking.is_done = True
-        taking.results = results
-        for taken in results:
-            if taken.refusal is not None:
-                self._on_refused(taken, taking)
-            if taken.id is not None:
-                self._wanted.discard(taken.id)
-        self._check_refused(sum(taken.refusal is not None for taken in results), now)
+        taking.outcomes = outcomes
+        refused = 0
+        for outcome in outcomes:
+            if outcome.code is not None:
+                refused += 1
+                self._on_refused(outcome, outcome.code, taking)
+            if outcome.record is not None:
+                self._wanted.discard(outcome.record.id)
+        self._check_refused(refused, now)
         self._acknowledge()
         self._want()
 
-    def _on_refused(self, taken: Taken, taking: _Taking) -> None:
-        assert taken.refusal is not None
-        if taken.refusal in INVALID and not taken.is_reserved:
-            raise ProtocolError(taken.refusal, f"an invalid record: {taken.id or 'no record at all'}")
-        if taken.refusal is Code.UNKNOWN_DOMAIN and taken.domain is not None:
-            self._stopped.add(taken.domain)
-        if taken.id is not None:
-            taking.refused[taken.id] = taken.refusal
+    def _on_refused(self, outcome: Outcome, code: Code, taking: _Taking) -> None:
+        record = outcome.record
+        if outcome.is_invalid:
+            raise ProtocolError(code, f"an invalid record: {outcome.id or 'no record at all'}")
+        assert record is not None, "bytes that are not a record are invalid"
+        if code is Code.UNKNOWN_DOMAIN:
+            self._stopped.add(record.domain)
+        taking.refused[record.id] = code
 
     def _check_refused(self, refused: int, now: float) -> None:
         self.refused += refused
@@ -179,13 +181,14 @@ class Receiver:
 
     def _settle(self, taking: _Taking) -> None:
         touched = {}
-        for taken in taking.results:
-            if taken.id is None or taken.domain is None or taken.timestamp is None:
+        for outcome in taking.outcomes:
+            record = outcome.record
+            if record is None:
                 continue
-            (self._put_off if taken.refusal in TRANSIENT else self._familiar).add(taken.id)
-            if taking.is_pass or not self.is_passing(taken.domain):
-                self._cursors.step(taken.domain, taken.timestamp, taken.refusal)
-                touched[taken.domain] = True
+            (self._put_off if outcome.code in TRANSIENT else self._familiar).add(record.id)
+            if taking.is_pass or not self.is_passing(record.domain):
+                self._cursors.step(record.domain, record.timestamp, outcome.code)
+                touched[record.domain] = True
         for domain in touched:
             self._cursors.store(domain)
 

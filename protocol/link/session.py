@@ -16,7 +16,7 @@ from protocol.link.comparison import Comparison
 from protocol.link.cursors import Cursors
 from protocol.link.deadlines import Deadlines, Wait
 from protocol.link.messages import Ack, CaughtUp, Domains, Have, Message, Prune, Reconcile, Records, Since, Want
-from protocol.link.orders import Heard, Outbox, Taken
+from protocol.link.orders import Heard, Outbox
 from protocol.link.passes import Passes
 from protocol.link.receiver import Receiver
 from protocol.link.recent_ids import RecentIds
@@ -25,6 +25,7 @@ from protocol.link.repair import Repair
 from protocol.link.sender import Sender
 from protocol.link.status import DomainStatus, LinkState
 from protocol.link.terms import Flow, Flows, Holdings, LinkLimits, Role, Terms
+from protocol.records.outcome import Outcome
 
 _MINUTE_S: Final = 60.0
 
@@ -109,12 +110,12 @@ class Session:
         move(self, message, now)
         return True
 
-    def on_taken(self, seq: int, results: Sequence[Taken], now: float) -> None:
+    def on_taken(self, seq: int, outcomes: Sequence[Outcome], now: float) -> None:
         self._deadlines.renew(Wait.ANSWER, now)
-        for taken in results:
-            if taken.id is not None:
-                self.sender.forget(taken.id)
-        self.receiver.on_taken(seq, results, now)
+        for outcome in outcomes:
+            if outcome.record is not None:
+                self.sender.forget(outcome.record.id)
+        self.receiver.on_taken(seq, outcomes, now)
 
     def on_time(self, now: float) -> None:
         if self._idle_at is not None and now >= self._idle_at:

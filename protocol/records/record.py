@@ -82,6 +82,18 @@ def decode(data: bytes) -> Record:
     return _checked(value, canonical)
 
 
+def decode_canonical(data: bytes) -> Record:
+    """The record of which these are the canonical bytes.
+
+    Raises:
+        ProtocolError: as for `decode`; also `malformed` for bytes that spell a record in another way.
+    """
+    record = decode(data)
+    if record.canonical != data:
+        raise ProtocolError(Code.MALFORMED, "these bytes are not the canonical ones: send the bytes that were signed")
+    return record
+
+
 def make(fields: dict[str, Any]) -> Record:
     """The record with these fields, ready to be signed.
 

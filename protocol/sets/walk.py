@@ -19,9 +19,6 @@ from protocol.sets.index import ID_BYTES, TIMESTAMP_BYTES, Index
 FIRST: Final = b""
 """Below every key: a walk through a whole index begins here."""
 
-INVALID: Final = frozenset({Code.MALFORMED, Code.TOO_LARGE, Code.BAD_SIGNATURE})
-"""Refusals that depend on the bytes of a record alone, so that no honest peer can hold that record."""
-
 
 class Held(Protocol):
     """A set of keys, for example an index."""

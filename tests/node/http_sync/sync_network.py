@@ -10,12 +10,13 @@ import msgspec
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from node.intake.arrivals import Origin, Outcome, Submission
+from node.intake.arrivals import Origin, Submission
 from node.node import Node
 from node.settings import Settings
 from node.store.contract import Peer
 from node.world import World
 from protocol.records.admission import Trust
+from protocol.records.outcome import Outcome
 from protocol.records.record import Record
 from protocol.sets.index import Index, pack_key
 from tests.history import ALICE, DOMAIN, claim, signed

@@ -9,13 +9,14 @@ from typing import Any
 
 from node.heads import Heads
 from node.indexes import Indexes
-from node.intake.arrivals import Origin, Outcome, Submission
+from node.intake.arrivals import Origin, Submission
 from node.intake.commits import STALLED_S, Commits
 from node.intake.ingest import Ingest
 from node.settings import Settings
 from node.store.sqlite import SqliteStore
 from node.world import World
 from protocol.records.admission import Trust
+from protocol.records.outcome import Outcome
 from protocol.records.record import Record, SignedRecord
 from protocol.records.replay import replay
 from tests.history import signed

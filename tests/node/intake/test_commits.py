@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from node.intake.arrivals import Status
 from protocol.errors import Code, ProtocolError
+from protocol.records.outcome import Status
 from tests.history import DOMAIN, claim
 from tests.node.intake.pipeline import NOW, PEER, Pipeline, pipeline
 

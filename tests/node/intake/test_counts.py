@@ -1,9 +1,9 @@
 """What intake counts of the records that it took or refused."""
 
-from node.intake.arrivals import Outcome, Status
 from node.intake.counts import IntakeCounts
 from protocol.errors import Code
 from protocol.records.admission import Trust
+from protocol.records.outcome import Outcome, Status
 from protocol.records.replay import Verdict
 
 
@@ -13,10 +13,10 @@ def test_records_are_counted_by_their_outcome() -> None:
     counts.count(
         Trust.PEER,
         [
-            Outcome("s", Status.ACCEPTED, "i", Verdict.RIVAL),
-            Outcome("s", Status.ACCEPTED, "i", Verdict.RIVAL),
-            Outcome("s", Status.KNOWN, "i", Verdict.FOUNDED),
-            Outcome("s", Status.REFUSED, "i", None, Code.STALE),
+            Outcome("s", Status.ACCEPTED, verdict=Verdict.RIVAL),
+            Outcome("s", Status.ACCEPTED, verdict=Verdict.RIVAL),
+            Outcome("s", Status.KNOWN, verdict=Verdict.FOUNDED),
+            Outcome("s", Status.REFUSED, code=Code.STALE),
         ],
     )
 

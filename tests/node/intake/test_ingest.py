@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from node.intake.arrivals import Origin, Status, Submission
+from node.intake.arrivals import Origin, Submission
 from node.intake.commits import Decided
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import NO_HEAD, Trust
+from protocol.records.outcome import Status
 from protocol.records.record import Record, SignedRecord
 from protocol.records.replay import Verdict
 from tests.history import ALICE, BOB, CAROL, DOMAIN, claim, histories, offer, signed
@@ -48,15 +49,17 @@ async def test_what_is_new_is_announced_once_and_before_its_commit(tmp_path: Pat
     assert announced == [([signed(record)], CLIENT, False)]
 
 
-async def test_a_record_that_was_decoded_before_is_not_decoded_again(tmp_path: Path) -> None:
+async def test_over_a_link_a_record_is_in_its_canonical_bytes(tmp_path: Path) -> None:
+    """Otherwise two nodes could send each other different bytes under one id."""
     entry = signed(claim("garden", at=NOW))
+    spaced = Submission(entry.signature, entry.record.canonical.replace(b":", b": "))
 
     async with pipeline(tmp_path) as it:
-        [outcome] = await it.ingest.take([Submission(entry.signature, b"not read", entry.record)], CLIENT)
-        stored = await it.store.records([entry.record.id])
+        [over_link] = await it.ingest.take([spaced], Origin(Trust.PEER, link=1))
+        [by_request] = await it.ingest.take([spaced], CLIENT)
 
-    assert outcome.status is Status.ACCEPTED
-    assert stored[entry.record.id].signed == entry
+    assert (over_link.status, over_link.code, over_link.record) == (Status.REFUSED, Code.MALFORMED, None)
+    assert (by_request.status, by_request.record) == (Status.ACCEPTED, entry.record)
 
 
 async def test_a_known_record_is_known_under_any_genuine_signature_and_under_no_other(tmp_path: Path) -> None:

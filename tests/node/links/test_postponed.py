@@ -3,10 +3,14 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Final
 
+import msgspec
+
 from node.links.postponed import POSTPONED_MAX, Postponed
 from protocol.errors import Code
 from protocol.limits import IDS_MAX
-from protocol.link.orders import Taken
+from protocol.records.outcome import Outcome, Status
+from protocol.records.record import Record
+from tests.history import claim
 from tests.node.links.network import HANG_S
 
 NOW: Final = 1_000
@@ -29,8 +33,13 @@ class Asked:
             await self._any.wait()
 
 
-def taken(number: int, at: int, refusal: Code | None = Code.TOO_NEW) -> Taken:
-    return Taken(f"{number:064x}", "test", at, refusal)
+def outcome(record: Record, refusal: Code | None = Code.TOO_NEW) -> Outcome:
+    return Outcome("", Status.ACCEPTED if refusal is None else Status.REFUSED, record, code=refusal)
+
+
+def many(count: int) -> list[Outcome]:
+    """Records that were too new, of which the time has come."""
+    return [outcome(msgspec.structs.replace(claim("garden", at=NOW), id=f"{number:064x}")) for number in range(count)]
 
 
 def postponed(asked: Asked) -> Postponed:
@@ -41,25 +50,23 @@ async def test_what_was_too_new_is_asked_for_when_its_time_has_come_and_nothing_
     asked, horizon = Asked(), NOW + MAX_SKEW_S
     waiting = postponed(asked)
 
-    waiting.put(
-        [
-            taken(1, at=horizon),
-            taken(2, at=horizon + 10_000),
-            taken(3, at=horizon, refusal=Code.STALE),
-            taken(4, at=horizon, refusal=None),
-        ]
+    due, later, stale, accepted = (
+        claim(label, at=at)
+        for label, at in [("due", horizon), ("later", horizon + 10_000), ("stale", horizon), ("accepted", horizon)]
     )
+
+    waiting.put([outcome(due), outcome(later), outcome(stale, Code.STALE), outcome(accepted, None)])
     await asked.until_any()
 
     waiting.cancel()
-    assert asked.questions == [[f"{1:064x}"]]
+    assert asked.questions == [[due.id]]
 
 
 async def test_what_is_asked_for_comes_in_questions_of_the_size_that_a_frame_allows() -> None:
     asked = Asked()
     waiting = postponed(asked)
 
-    waiting.put(taken(number, at=NOW) for number in range(IDS_MAX + 1))
+    waiting.put(many(IDS_MAX + 1))
     await asked.until_any()
 
     assert [len(each) for each in asked.questions] == [IDS_MAX, 1]
@@ -69,7 +76,7 @@ async def test_one_more_than_the_limit_is_left_to_the_repairs() -> None:
     asked = Asked()
     waiting = postponed(asked)
 
-    waiting.put(taken(number, at=NOW) for number in range(POSTPONED_MAX + 1))
+    waiting.put(many(POSTPONED_MAX + 1))
     await asked.until_any()
 
     assert len(list(chain.from_iterable(asked.questions))) == POSTPONED_MAX

@@ -4,10 +4,11 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from protocol.errors import Code
+from protocol.errors import Code, ProtocolError
 from protocol.link.messages import Ack, Since, Want, encode_records
-from protocol.link.orders import Take, Taken
+from protocol.link.orders import Take
 from protocol.link.terms import LinkLimits, Terms
+from protocol.records.outcome import Outcome
 from protocol.records.record import SignedRecord
 from tests.history import claim, signed
 from tests.protocol.link.wire import End, Wire
@@ -113,7 +114,9 @@ def test_bytes_that_are_no_record_close_the_link(wire: Wire) -> None:
     wire.say(wire.dialler, encode_records(1, records(1)))
     wire.deliver(wire.dialler, wire.acceptor)
 
-    orders = wire.acceptor.link.on_taken(1, [Taken(None, None, None, Code.MALFORMED)], wire.now)
+    orders = wire.acceptor.link.on_taken(
+        1, [Outcome.refused("no signature", ProtocolError(Code.MALFORMED, "not a record"))], wire.now
+    )
     wire.acceptor.carry_out(orders, wire.now)
 
     assert wire.codes[1] == "malformed"

@@ -15,8 +15,9 @@ import msgspec
 from protocol.errors import Code
 from protocol.link.link import Link
 from protocol.link.messages import Have, Message, Want, decode
-from protocol.link.orders import Close, Found, Heard, Load, Opened, Order, PutCursor, Send, Take, Taken
+from protocol.link.orders import Close, Found, Heard, Load, Opened, Order, PutCursor, Send, Take
 from protocol.link.terms import Flow, Identity, LinkLimits, Role, Terms
+from protocol.records.outcome import Outcome, Status
 from protocol.records.record import SignedRecord
 from protocol.records.record import decode as decode_record
 from protocol.sets.index import Index, pack_key
@@ -140,8 +141,8 @@ class End:
 
     def finish_take(self, take: Take, now: float) -> None:
         self.takes.remove(take)
-        results = [self._taken(item.signature, item.body) for item in take.items]
-        self.carry_out(self.link.on_taken(take.seq, results, now), now)
+        outcomes = [self._take(item.signature, item.body) for item in take.items]
+        self.carry_out(self.link.on_taken(take.seq, outcomes, now), now)
 
     def finish_load(self, load: Load, now: float) -> None:
         self.loads.remove(load)
@@ -159,14 +160,16 @@ class End:
         self.asked.append(peer_key)
         return self.terms
 
-    def _taken(self, signature: str, body: bytes) -> Taken:
+    def _take(self, signature: str, body: bytes) -> Outcome:
         record = decode_record(body)
         it = SignedRecord(signature, record)
         refusal = self.refuses(it)
-        if refusal is None and not self.loses:
+        if refusal is not None:
+            return Outcome(signature, Status.REFUSED, record, code=refusal)
+        if not self.loses:
             self.copies += record.id in self.held
             self.commit(it)
-        return Taken(record.id, record.domain, record.timestamp, refusal, record.is_reserved)
+        return Outcome(signature, Status.ACCEPTED, record)
 
     def _on_gossip(self, message: Message, now: float) -> None:
         if isinstance(message, Want):
