@@ -36,7 +36,7 @@ def inspect(path: Path) -> Inspection:
         version = version_of(connection)
         if version != len(MIGRATIONS):
             return Inspection(version, len(MIGRATIONS), [], [])
-        return Inspection(version, version, reading.peers(connection), reading.cursors(connection))
+        return Inspection(version, version, reading.peers(connection)[0], reading.cursors(connection)[0])
 
     return _read(path, read)
 

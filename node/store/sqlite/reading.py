@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from node.store.contract import EVERYTHING, Cursor, LabelKey, Outline, Past, Peer, Selection, StoredEvent, StoredRecord
+from node.store.sqlite.handwritten import SkippedRow, cursors_of, peers_of
 from node.store.sqlite.rows import past_of, signed_record_of, state_of, stored_event_of, stored_record_of, verdict_of
 from node.store.sqlite.statements import chunks, places, values
 from protocol.limits import SAFE_INTEGER_MAX
@@ -188,15 +189,19 @@ def last_event(connection: sqlite3.Connection) -> int:
     return last or 0
 
 
-def peers(connection: sqlite3.Connection) -> list[Peer]:
-    """See `Store.peers`."""
-    rows = connection.execute("SELECT url, push, pull, accept, key FROM peers ORDER BY coalesce(url, key)")
-    return [
-        Peer(url=url, push=bool(push), pull=bool(pull), accept=None if accept is None else bool(accept), key=key)
-        for url, push, pull, accept, key in rows
-    ]
+def peers(connection: sqlite3.Connection) -> tuple[list[Peer], list[SkippedRow]]:
+    """See `Store.peers`. Text comes as bytes, because people write here too."""
+    return peers_of(
+        connection.execute(
+            "SELECT CAST(url AS BLOB), push, pull, accept, CAST(key AS BLOB) FROM peers ORDER BY coalesce(url, key)"
+        )
+    )
 
 
-def cursors(connection: sqlite3.Connection) -> list[Cursor]:
-    """See `Store.cursors`."""
-    return [Cursor(*row) for row in connection.execute("SELECT peer, domain, direction, timestamp FROM cursors")]
+def cursors(connection: sqlite3.Connection) -> tuple[list[Cursor], list[SkippedRow]]:
+    """See `Store.cursors`. Text comes as bytes, because people write here too."""
+    return cursors_of(
+        connection.execute(
+            "SELECT CAST(peer AS BLOB), CAST(domain AS BLOB), CAST(direction AS BLOB), timestamp FROM cursors"
+        )
+    )

@@ -16,6 +16,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+import structlog
+
 from node.store.contract import (
     EVERYTHING,
     Batch,
@@ -32,6 +34,7 @@ from node.store.contract import (
 from node.store.sqlite import reading, writing
 from node.store.sqlite.connection import Connect, Connection, Worker, is_busy
 from node.store.sqlite.files import OpenFiles
+from node.store.sqlite.handwritten import SkippedRow
 from node.store.sqlite.schema import migrate
 from protocol.records.record import SignedRecord
 from protocol.records.replay import State
@@ -43,6 +46,11 @@ RECORDS_MAX = 1_000
 """Ids in one call of `records` or `held`."""
 
 _READERS = 2
+
+_SKIPPED_MAX = 100
+"""Rows that are warned of."""
+
+log = structlog.get_logger()
 
 _BUSY_PAUSE_S = 0.05
 """Between two tries of a call, while another program holds the database."""
@@ -63,6 +71,7 @@ class SqliteStore:
     def __init__(self, epoch: str, files: OpenFiles, writer: Worker, readers: Sequence[Worker]) -> None:
         self.epoch = epoch
         self._files = files
+        self._skipped: set[SkippedRow] = set()
         self._writer = writer
         self._readers = readers
 
@@ -149,7 +158,9 @@ class SqliteStore:
         return await self._read(reading.last_event)
 
     async def peers(self) -> list[Peer]:
-        return await self._read(reading.peers)
+        peers, skipped = await self._read(reading.peers)
+        self._tell(skipped)
+        return peers
 
     async def put_peer(self, peer: Peer) -> None:
         await self._write(writing.put_peer, peer)
@@ -161,10 +172,19 @@ class SqliteStore:
         return await self._write(writing.remove_peer, name)
 
     async def cursors(self) -> list[Cursor]:
-        return await self._read(reading.cursors)
+        cursors, skipped = await self._read(reading.cursors)
+        self._tell(skipped)
+        return cursors
 
     async def put_cursors(self, cursors: Sequence[Cursor]) -> None:
         await self._write(writing.put_cursors, cursors)
+
+    def _tell(self, skipped: Sequence[SkippedRow]) -> None:
+        """Warn of a row once, as the tables are read every few seconds."""
+        for row in skipped:
+            if row not in self._skipped and len(self._skipped) < _SKIPPED_MAX:
+                self._skipped.add(row)
+                log.warning("a row written by hand is skipped", table=row.table, row=row.name, reason=row.reason)
 
     async def _read(
         self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
