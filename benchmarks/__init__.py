@@ -1,5 +1,5 @@
-"""Measurements of dnarc on the machine at hand, each beside the limit that the machine itself sets.
+"""Benchmarks: what dnarc does on this machine, each figure beside the limit that the machine itself sets.
 
-A figure alone says little: machines differ, and one machine differs from itself an hour later. So every benchmark runs
-its subject and the plainest thing that does the same work by turns, and reports the ratio of the two medians.
+A figure alone says little, because machines differ, and one machine differs from itself an hour later. So a benchmark
+runs its subject and the simplest program that does the same work in turns, and reports the ratio of the two medians.
 """

@@ -1,6 +1,6 @@
-"""The plainest server of one answer: `python -m benchmarks._bare ETAG < BODY`. One aiohttp handler and nothing else.
+"""The simplest server of one answer, a single aiohttp handler: `python -m benchmarks._bare ETAG < BODY`.
 
-It prints its URL, and runs until it is ended.
+It prints its URL and runs until it is stopped.
 """
 
 import asyncio

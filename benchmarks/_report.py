@@ -1,4 +1,4 @@
-"""What all benchmarks share: claims to work with, rounds by turns, progress, and how figures are shown."""
+"""Code that all benchmarks share: claims to work with, rounds that take turns, progress, and how figures are shown."""
 
 import argparse
 import json
@@ -27,15 +27,15 @@ BATCH_RECORDS = 1_000
 
 T = TypeVar("T")
 
-# A node that starts and stops each round has nothing to say here, unless something is wrong.
+# A node starts and stops in each round. Only warnings of it are of interest here.
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
 progress_console = Console(stderr=True)
-"""Progress goes to stderr, so that what is on stdout can be piped."""
+"""Progress goes to stderr, so that stdout can be piped."""
 
 
 def options(about: str | None, **numbers: tuple[int, str]) -> argparse.Namespace:
-    """The command line of a benchmark: whole numbers, each with its default and what it counts, and `--json`."""
+    """The command line of a benchmark: integers, each with its default and its meaning, and `--json`."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, (default, meaning) in numbers.items():
         parser.add_argument("--" + name.replace("_", "-"), type=int, default=default, help=meaning)
@@ -49,21 +49,23 @@ def progress(items: Sequence[T] | range, what: str) -> Iterable[Any]:
 
 @contextmanager
 def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar for work that says itself how far it has come."""
+    """A progress bar for work that reports its own progress."""
     with Progress(console=progress_console, transient=True) as shown:
         task = shown.add_task(what, total=total)
         yield lambda done: shown.update(task, completed=done)
 
 
 def make_claims(count: int) -> list[SignedRecord]:
-    """Claims on as many labels, of about 250 canonical bytes each, dated now."""
+    """`count` claims, each on a label of its own, of about 250 canonical bytes, dated now."""
     now = int(time.time())
     numbers = progress(range(count), f"signing {count:,} claims")
     return [_claim(f"label-{number}", now - number % 100, number) for number in numbers]
 
 
 def make_history(label: str, count: int) -> list[SignedRecord]:
-    """As many claims on one label, a second apart, the last of them dated now: an import, for all but the newest."""
+    """`count` claims on one label, one second apart. The last is dated now; a node accepts the older ones only as an
+    import.
+    """
     first = int(time.time()) - count
     numbers = progress(range(count), f"signing {count:,} versions of one claim")
     return [_claim(label, first + number, number) for number in numbers]
@@ -75,7 +77,7 @@ def _claim(label: str, timestamp: int, number: int) -> SignedRecord:
 
 
 def bodies_of(claims: Sequence[SignedRecord]) -> list[bytes]:
-    """The bodies of `PUT /claims` with these claims."""
+    """The bodies of `PUT /claims` requests with these claims."""
     starts = range(0, len(claims), BATCH_RECORDS)
     return [_body(claims[start : start + BATCH_RECORDS]) for start in starts]
 
@@ -85,21 +87,23 @@ def _body(claims: Sequence[SignedRecord]) -> bytes:
 
 
 def put_all(client: NodeClient, claims: Sequence[SignedRecord]) -> None:
-    """Give these claims to a node, one batch after another."""
+    """Send these claims to a node, one batch after another."""
     for body in progress(bodies_of(claims), f"filling the node with {len(claims):,} claims"):
         check_accepted(client.ask("PUT", "/claims", body=body).value())
 
 
 def check_accepted(answers: Mapping[str, Mapping[str, object]]) -> None:
-    """A figure counts only what was accepted."""
+    """That every claim was accepted, because a figure may count no other."""
     refused = next((answer for answer in answers.values() if answer["status"] != "accepted"), None)
-    assert refused is None, f"the benchmark's own claims are good: {refused}"
+    assert refused is None, f"a claim of the benchmark was refused: {refused}"
 
 
 def by_turns(lanes: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Each lane's results, one a round, all lanes once a round: what disturbs the machine disturbs all alike."""
+    """The results of each lane, one for each round. Each round runs all lanes, so a disturbance affects all of them
+    alike.
+    """
     results: dict[str, list[float]] = {name: [] for name in lanes}
-    for _ in progress(range(rounds), "measuring, by turns"):
+    for _ in progress(range(rounds), "measuring, in turns"):
         for name, lane in lanes.items():
             results[name].append(lane())
     return results
@@ -110,12 +114,12 @@ def medians(results: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 
 def machine() -> dict[str, object]:
-    """What the figures were measured on."""
+    """The machine on which the figures were measured."""
     return {"cores": os.cpu_count(), "python": platform.python_version(), "load": round(os.getloadavg()[0], 2)}
 
 
 def show(title: str, figures: Mapping[str, float], as_json: bool) -> None:
-    """Figures, named with their units; those that begin with `ratio` are shares of a limit."""
+    """Print the figures. Their names contain their units; names that begin with `ratio` are shares of a limit."""
     facts = machine()
     if as_json:
         print(json.dumps(dict(figures) | {"machine": facts}, indent=2))

@@ -1,16 +1,17 @@
 """How fast a node catches up over a link: `python -m benchmarks.catchup [--records N] [--rounds N] [--json]`.
 
-Two `dnarc serve` as processes of their own, on the same cores. First an empty node takes all records from a full one.
-Beside it stands what two threads of PyNaCl alone verify, in the same run and by turns, as no node can leave that out.
-Aim: 0.6 of it.
+Two `dnarc serve` processes run on the same cores. First an empty node takes all records from a full one. The limit is
+what two threads of PyNaCl alone verify, measured in the same run and in turns, because no node can leave that out. Aim:
+0.6 of the limit.
 
-Then the two differ by little, 100 records in all. `scattered`: each of two nodes that held the same was given half of
-them, dated all over the past, while it was stopped, so only a reconciliation finds them. `tail`: one of two nodes that
-had been linked was given them as its newest while both were stopped, so the cursor finds them. Seconds are from the
-opened link until both hold the same. Payload is Negentropy's messages, ids included; wire is all text of all frames
-both ways, and `beyond records` what is left of it without records, signatures and the words around these: two hellos,
-proofs and lists are in it. Aims, for 1,000,000 records: what is scattered in under 0.5 s and 3 rounds, with the bytes
-of the reference, 160,137 for such sets; a tail in under 2 kB beyond its records.
+Then two nodes differ in 100 records. `scattered`: two nodes held the same records, and while each was stopped it was
+given half of the 100, with dates all over the past. So only a reconciliation finds them. `tail`: two nodes had been
+linked, and while both were stopped one was given the 100 as its newest records. So the cursor finds them. The seconds
+run from the open link until both hold the same. The payload is Negentropy's messages, with the ids. The wire is all
+text of all frames both ways. `beyond records` is the wire without the records, their signatures and the words around
+these; it includes two hellos, proofs and lists. Aims with 1,000,000 records: the scattered ones in under 0.5 s and 3
+rounds, with the bytes of the reference implementation, 160,137 for such sets; a tail with under 2 kB beyond its
+records.
 """
 
 import shutil
@@ -40,19 +41,19 @@ from simulations.processes.process import LocalNode, running
 
 DIFFERENCES: Final = 100
 RAW_RECORDS: Final = 20_000
-"""Records whose raw verification is measured: each takes as long as the others."""
+"""Records whose raw verification is measured. More are not needed, because each takes as long as the others."""
 
 HANG_S: Final = 1_200.0
 POLL_S: Final = 0.002
 _SLOW_POLL_S: Final = 0.05
-"""Where the nodes need the processor more than we need to know."""
+"""Seconds between two polls while the nodes need the processor more than the poll does."""
 
 _BATCH_RECORDS: Final = 1_000
 _DAY_S: Final = 86_400
 
 
 class Trusting:
-    """Takes signatures for genuine: those that the benchmark has just made itself, to fill a folder."""
+    """Accepts every signature. It fills a folder with records that the benchmark itself has just signed."""
 
     async def verify(self, records: Sequence[SignedRecord], *, is_alone: bool = False) -> list[bool]:  # noqa: ARG002 - as it is called
         return [True] * len(records)
@@ -61,7 +62,9 @@ class Trusting:
 
 
 def claims(count: int, first_s: int, name: str, seconds: int = _DAY_S) -> Iterator[SignedRecord]:
-    """Claims of as many labels, spread over these seconds from that time on, of about 250 canonical bytes each."""
+    """`count` claims on labels of their own, with dates spread over `seconds` from `first_s` on, of about 250 canonical
+    bytes each.
+    """
     body = {"domain": report.DOMAIN, "signedby": report.KEY.public, "note": "the quick brown fox"}
     for number in range(count):
         when_s = first_s + number * seconds // count
@@ -81,13 +84,13 @@ async def _fill(folder: Path, records: Iterator[SignedRecord], show: Callable[[i
         while batch := list(islice(records, _BATCH_RECORDS)):
             submissions = [Submission(it.signature, it.record.canonical) for it in batch]
             outcomes = await node.ingest.take(submissions, Origin(Trust.PEER, is_news=False))
-            assert all(outcome.status == "accepted" for outcome in outcomes), "all are new, and good"
+            assert all(outcome.status == "accepted" for outcome in outcomes), "every claim is new and valid"
             done += len(batch)
             show(done)
 
 
 def copied(folder: Path, name: str) -> Path:
-    """A copy of the folder, with which another node starts."""
+    """A copy of the folder for another node to start with."""
     copy = folder.with_name(name)
     shutil.copytree(folder, copy)
     (copy / "node.key").unlink()
@@ -110,18 +113,18 @@ def held(client: NodeClient) -> tuple[int, str]:
 
 
 def until_same(dialler: LocalNode, other: LocalNode, count: int, poll_s: float = POLL_S) -> float:
-    """Wait until both hold the same, so many; gives the seconds since their link was opened."""
+    """Wait until both hold the same `count` records. Returns the seconds since their link was opened."""
     deadline_s = time.monotonic() + HANG_S
     with dialler.client() as ours, other.client() as theirs, report.bar("catching up", count) as show:
         while (view := held(ours))[0] != count or view != held(theirs):
-            assert time.monotonic() < deadline_s, "two nodes on one machine come to hold the same"
+            assert time.monotonic() < deadline_s, "two nodes on one machine did not come to hold the same"
             show(view[0])
             time.sleep(poll_s)
         return float(ours.get("/peers")[0]["link"]["seconds"])
 
 
 def metrics(node: LocalNode) -> dict[str, float]:
-    """The node's metrics, each with all its labels together."""
+    """The node's metrics, each summed over all its labels."""
     with node.client() as client:
         text = client.ask("GET", "/metrics").body.decode()
     families = text_string_to_metric_families(text)
@@ -130,14 +133,14 @@ def metrics(node: LocalNode) -> dict[str, float]:
 
 
 def processor_s(node: LocalNode) -> float:
-    """Seconds of processor time that the node has taken so far, with the processes that verify for it."""
+    """Seconds of processor time that the node used so far, with its verifying processes."""
     process = psutil.Process(node.process.pid)
     times = [each.cpu_times() for each in (process, *process.children())]
     return sum(each.user + each.system for each in times)
 
 
 def whole(full: LocalNode, folder: Path, count: int) -> dict[str, float]:
-    """An empty node takes all from a full one: records a second, and processor time of both."""
+    """An empty node takes all records from a full one: records a second, and the processor time of both."""
     with running("empty", folder) as empty:
         spent_s = {node.name: processor_s(node) for node in (full, empty)}
         with empty.client() as client:
@@ -149,7 +152,7 @@ def whole(full: LocalNode, folder: Path, count: int) -> dict[str, float]:
 
 
 def by_little(base: Path, first_s: int, count: int) -> dict[str, float]:
-    """Two nodes that hold the same records, so many, come to differ by a few, in two ways."""
+    """Two nodes that hold the same `count` records come to differ in a few, in two ways."""
     one, other = copied(base, "one"), copied(base, "other")
     half = DIFFERENCES // 2
     here, there = list(claims(half, first_s, "here")), list(claims(half, first_s, "there"))
@@ -163,7 +166,7 @@ def by_little(base: Path, first_s: int, count: int) -> dict[str, float]:
         dialler.stop()
         acceptor.stop()
         fill(other, tail, DIFFERENCES)
-        dialler.start()  # first, and dials until the other is there: else both might be the same before we look
+        dialler.start()  # the first, and dials until the other is there: otherwise both could be equal before we poll
         acceptor.start()
         return figures | _named("tail", difference(dialler, acceptor, count + 2 * DIFFERENCES, tail))
 
@@ -171,7 +174,7 @@ def by_little(base: Path, first_s: int, count: int) -> dict[str, float]:
 def difference(
     dialler: LocalNode, acceptor: LocalNode, count: int, records: Sequence[SignedRecord]
 ) -> dict[str, float]:
-    """Wait until these records have gone over the link, and say what that took."""
+    """Wait until these records have gone over the link. Returns what that took."""
     seconds = until_same(dialler, acceptor, count)
     shown = metrics(dialler)
     wire_bytes = shown["dnarc_link_bytes_total"]
@@ -185,11 +188,11 @@ def difference(
 
 
 def until_settled(node: LocalNode) -> None:
-    """Wait until the node has compared once more and found no difference: then its cursors are at the end."""
+    """Wait until the node has compared once more and found no difference. Then its cursors are at the end."""
     deadline_s = time.monotonic() + HANG_S
     with node.client() as client:
         while client.get("/peers")[0]["domains"].get(report.DOMAIN) != "identical":
-            assert time.monotonic() < deadline_s, "what is the same compares as the same"
+            assert time.monotonic() < deadline_s, "two equal sets did not compare as equal"
             time.sleep(POLL_S)
 
 
@@ -198,11 +201,11 @@ def _named(case: str, figures: Mapping[str, float]) -> dict[str, float]:
 
 
 def from_nothing(base: Path, sample: Sequence[SignedRecord], records: int, rounds: int) -> dict[str, float]:
-    """Empty nodes take all records, and two threads verify some of them, by turns; medians."""
+    """Empty nodes take all records, and two threads verify some of them, in turns. The figures are medians."""
     taken: list[dict[str, float]] = []
     raw: list[float] = []
     with running("full", copied(base, "full")) as full:
-        for number in report.progress(range(rounds), "measuring, by turns"):
+        for number in report.progress(range(rounds), "measuring, in turns"):
             raw.append(raw_rate(sample))
             taken.append(whole(full, base.with_name(f"empty-{number}"), records))
     rate, limit = statistics.median(it["records_a_second"] for it in taken), statistics.median(raw)

@@ -1,15 +1,16 @@
 """How soon a claim is seen: `python -m benchmarks.fanout [--writes N] [--rounds N] [--json]`.
 
-A claim is written by `PUT` to a node, and the next one only when this one was answered and seen by a client of
-`GET /stream`: of the same node, and of another node that is linked with it. Both are `dnarc serve` as processes of
-their own; this process is writer and reader, on the same cores. Milliseconds are from before the write of the request
-to after the read of the event's last byte. A third lane is the second one with one node more that is linked with the
-writer, and is stopped (SIGSTOP) before the first write: a peer that does not read should delay nobody.
+A `PUT` writes a claim to a node. A client of `GET /stream` waits for its event, on the same node (lane one) or on a
+node that is linked with it (lane two). The next claim is written only when this one was answered and seen. The nodes
+are `dnarc serve` processes; this process is writer and reader, on the same cores. The milliseconds run from before the
+request is written until after the last byte of the event is read. Lane three is lane two with one more node that is
+linked with the writer and is stopped (SIGSTOP) before the first write, because a peer that does not read should delay
+nobody.
 
-What cannot be left out stands beside: one signature verification and one `fdatasync` within a node; two verifications
-and one `fdatasync` over a link, where the record goes on before it is on the writer's disk. Both are measured in the
-same run, between the writes. Aims, on a machine with nothing else to do: within a node p50 under 1 ms; over a link p50
-under 2 ms and p99 under 6 ms; beside a peer that does not read the same as without it.
+The limit is the work that no node can leave out: within a node one signature verification and one `fdatasync`; over a
+link two verifications and one `fdatasync`, because the record leaves before it is on the writer's disk. Both are
+measured in the same run, between the writes. Aims on a machine without other work: within a node p50 under 1 ms; over a
+link p50 under 2 ms and p99 under 6 ms; with a peer that does not read the same as without it.
 """
 
 import asyncio
@@ -34,14 +35,14 @@ from simulations.processes.process import LocalNode, running
 
 TIMEOUT_S: Final = 30.0
 FLOOR_EVERY: Final = 10
-"""Writes between two looks at what the machine itself takes."""
+"""Writes between two measurements of the limit."""
 
 WARM_UP: Final = 50
-"""Writes before any that counts: connections, caches and branch predictors."""
+"""Writes before the first that counts: they fill connections, caches and branch predictors."""
 
 
 class Lane(StrEnum):
-    """Where a claim is seen, as figures are named."""
+    """Where a claim is seen. Figures are named so."""
 
     WITHIN = "within_a_node"
     LINKED = "over_a_link"
@@ -55,7 +56,7 @@ _UPGRADE: Final = (
 
 
 class _Wire(asyncio.Protocol):
-    """A connection that waits for bytes: no HTTP or WebSocket client, which would take longer than what is measured."""
+    """A connection that waits for bytes. An HTTP or WebSocket client would take longer than what is measured."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -65,7 +66,9 @@ class _Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one by its methods only
+        self._transport = cast(
+            asyncio.Transport, transport
+        )  # uvloop's transport has the methods but not the base class
 
     def write(self, data: bytes) -> None:
         assert self._transport is not None, "connected"
@@ -76,7 +79,7 @@ class _Wire(asyncio.Protocol):
         self._transport.abort()
 
     def expect(self, wanted: bytes) -> "asyncio.Future[float]":
-        """Forget what came, and wait for these bytes; gives when they were there."""
+        """Forget all received bytes, and wait for these bytes. Returns the time at which they had arrived."""
         self._received.clear()
         self._wanted, self._found = wanted, self._loop.create_future()
         return self._found
@@ -98,7 +101,7 @@ async def _connect(url: str) -> _Wire:
 
 
 class Floor:
-    """What the machine takes for what no node can leave out, in milliseconds."""
+    """How long the work takes that no node can leave out, in milliseconds."""
 
     def __init__(self, folder: Path, claim: SignedRecord) -> None:
         self.verify_ms: list[float] = []
@@ -107,7 +110,9 @@ class Floor:
         self._file = os.open(folder / "floor", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
 
     def measure(self) -> None:
-        """One verification, and one `fdatasync` of what the commit of a claim appends to the log: seven pages."""
+        """Measure one verification, and one `fdatasync` of seven pages, as many as the commit of a claim appends to the
+        log.
+        """
         self.verify_ms.append(_milliseconds(lambda: crypto_sign_open(*self._signed)))
         os.write(self._file, bytes(7 * 4_096))
         self.sync_ms.append(_milliseconds(lambda: os.fdatasync(self._file)))
@@ -123,7 +128,9 @@ def _milliseconds(work: Callable[[], object]) -> float:
 
 
 async def delays(writer: str, reader: str, claims: Sequence[SignedRecord], floor: Floor) -> list[float]:
-    """For each claim, the milliseconds from its `PUT` to the writer's URL to its event from the reader's."""
+    """For each claim, the milliseconds from its `PUT` to the node `writer` until its event comes from the node
+    `reader`.
+    """
     put, stream = await _connect(writer), await _connect(reader)
     is_open = stream.expect(b"\r\n\r\n")
     stream.write(f"GET /stream HTTP/1.1\r\nHost: x\r\n{_UPGRADE}\r\n".encode())
@@ -152,12 +159,12 @@ async def _delay(put: _Wire, stream: _Wire, claim: SignedRecord) -> float:
 
 
 def link(one: LocalNode, other: LocalNode) -> None:
-    """Have the other dial the one and pull from it, and wait until the link is live."""
+    """Have `other` dial `one` and pull from it. Wait until the link is live."""
     with other.client() as client:
         client.ask("PUT", "/peers", body=b'{"url":"%s","pull":true}' % one.link_url.encode()).check()
         deadline_s = time.monotonic() + TIMEOUT_S
         while _state(client.get("/peers")) != "live":
-            assert time.monotonic() < deadline_s, "two nodes on one machine find each other"
+            assert time.monotonic() < deadline_s, "two nodes on one machine did not link"
             time.sleep(0.02)
 
 
@@ -167,7 +174,7 @@ def _state(peers: Any) -> Any:
 
 @contextmanager
 def deaf(node: LocalNode) -> Iterator[None]:
-    """The node does nothing until the block ends: its links stay open, and it reads nothing."""
+    """Stop the node until the block ends: its links stay open, and it reads nothing."""
     node.process.send_signal(signal.SIGSTOP)
     try:
         yield
@@ -190,12 +197,12 @@ async def _lane(lane: Lane, folder: Path, claims: Sequence[SignedRecord], floor:
 
 
 def measure(writes: int, rounds: int) -> dict[str, float]:
-    """Figures over the writes of all rounds; the lanes take turns."""
+    """The figures over the writes of all rounds. The lanes take turns."""
     delays_ms: dict[Lane, list[float]] = {lane: [] for lane in Lane}
     verify_ms: list[float] = []
     sync_ms: list[float] = []
     claims = report.make_claims(writes // rounds + WARM_UP)
-    for _ in report.progress(range(rounds), "measuring, by turns"):
+    for _ in report.progress(range(rounds), "measuring, in turns"):
         for lane, its_delays_ms in delays_ms.items():
             with tempfile.TemporaryDirectory() as folder:
                 floor = Floor(Path(folder), claims[0])
@@ -225,7 +232,7 @@ def main() -> None:
     options = report.options(
         __doc__,
         writes=(1_000, "claims that count, in each lane"),
-        rounds=(4, "in so many parts, on new nodes each"),
+        rounds=(4, "rounds, each on new nodes; the writes are divided among them"),
     )
     figures = measure(options.writes, options.rounds)
     report.show(f"{options.writes:,} claims written, and seen", figures, options.json)

@@ -1,7 +1,8 @@
 """What the ordered index costs: `python -m benchmarks.index [--keys N] [--json]`.
 
-Aims, with 1,000,000 keys: at most 60 MB, a key at the end in about 2 us, any range's fingerprint well under a
-millisecond. Late keys are dear only while they split blocks that were built full, which each does once.
+Aims with 1,000,000 keys: at most 60 MB of memory, about 2 us to add a key at the end, and far less than a millisecond
+for the fingerprint of any range. Late keys are slow only while they split blocks that were built full, and each block
+splits once.
 """
 
 import tracemalloc
@@ -19,7 +20,9 @@ KEYS_PER_SECOND = 2
 
 
 def measure(count: int) -> dict[str, float]:
-    """Each figure with its unit in its name; the best of five runs, for the machine is not ours alone."""
+    """Each figure has its unit in its name. Figures are the best of five runs, because other programs use the machine
+    too.
+    """
     random = Random(1)
     seconds = [FIRST_SECOND + number // KEYS_PER_SECOND for number in range(count)]
     keys = sorted(pack_key(second, random.randbytes(32)) for second in seconds)
@@ -46,7 +49,7 @@ def questions(index: Index, keys: list[bytes], random: Random) -> dict[str, floa
 
 
 def additions(index: Index, seconds: list[int], random: Random) -> dict[str, float]:
-    """Of keys at the end, as records come live; and of late ones, alone and each before a question."""
+    """The cost of keys at the end, as live records come, and of late keys: alone, and each followed by a question."""
 
     def add_and_ask(key: bytes) -> None:
         index.add(key)

@@ -1,12 +1,12 @@
 """How many claims a second a node takes in: `python -m benchmarks.ingest [--records N] [--rounds N] [--json]`.
 
-Verifying signatures is what cannot be left out, so the limit is what two threads of PyNaCl alone verify. Three lanes
-run by turns: that limit, the pipeline alone (`Ingest.take`, in this process), and `PUT /claims` with batches of 1,000
-in flight to a `dnarc serve` of its own, with this process as its client on the same cores. Everything is committed
-with `synchronous=FULL` before it counts. Aim: pipeline at least 0.6 of the limit.
+No node can leave out the verification of signatures, so the limit is what two threads of PyNaCl alone verify. Three
+lanes run in turns: that limit; the pipeline alone (`Ingest.take`, in this process); and `PUT /claims` with batches of
+1,000 in flight to a `dnarc serve` of its own, with this process as its client on the same cores. A claim counts when it
+is committed with `synchronous=FULL`. Aim: the pipeline reaches at least 0.6 of the limit.
 
-The stages are measured one after another on one batch of all records, so that none hides behind another; verification
-is given for all cores, the rest runs on one beside it.
+The stages are measured one after another on one batch of all records, so that no stage runs during another.
+Verification uses all cores; the other stages use one core beside it.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ _ORIGIN = Origin(Trust.CLIENT)
 
 
 def raw_rate(claims: Sequence[SignedRecord]) -> float:
-    """Signatures a second that libsodium verifies in two threads, with everything in bytes before it begins."""
+    """Signatures a second that libsodium verifies in two threads. All signatures are bytes before the clock starts."""
     signed = [(bytes.fromhex(it.signature) + it.record.canonical, bytes.fromhex(it.record.signedby)) for it in claims]
     chunks = [signed[start : start + CHUNK_RECORDS] for start in range(0, len(signed), CHUNK_RECORDS)]
     with ThreadPoolExecutor(RAW_THREADS) as pool:
@@ -54,7 +54,7 @@ def _open_all(chunk: Sequence[tuple[bytes, bytes]]) -> None:
 
 
 async def pipeline_rate(claims: Sequence[SignedRecord], in_flight: int) -> float:
-    """Claims a second through `Ingest.take`, batches of 1,000, so many in flight."""
+    """Claims a second through `Ingest.take`, in batches of 1,000, with `in_flight` batches at once."""
     submissions = [Submission(it.signature, it.record.canonical) for it in claims]
     starts = list(range(0, len(claims), report.BATCH_RECORDS))
     with TemporaryDirectory() as folder:
@@ -62,13 +62,13 @@ async def pipeline_rate(claims: Sequence[SignedRecord], in_flight: int) -> float
 
             async def take(start: int) -> None:
                 outcomes = await node.ingest.take(submissions[start : start + report.BATCH_RECORDS], _ORIGIN)
-                assert all(outcome.status == "accepted" for outcome in outcomes), "all are new, and good"
+                assert all(outcome.status == "accepted" for outcome in outcomes), "every claim is new and valid"
 
             return len(claims) / await _seconds(take, starts, in_flight)
 
 
 async def http_rate(claims: Sequence[SignedRecord], in_flight: int) -> float:
-    """Claims a second through `PUT /claims`, to a process of its own."""
+    """Claims a second through `PUT /claims`, to a node in a process of its own."""
     bodies = report.bodies_of(claims)
     with TemporaryDirectory() as folder, running("node", Path(folder) / "node") as node:
         async with aiohttp.ClientSession(node.url) as session:
@@ -81,7 +81,7 @@ async def http_rate(claims: Sequence[SignedRecord], in_flight: int) -> float:
 
 
 async def _seconds(work: Callable[[Any], Awaitable[None]], items: Sequence[Any], in_flight: int) -> float:
-    """How long it takes to do the work on every item, so many at a time."""
+    """How long the work on all items takes, with `in_flight` items at a time."""
     waiting = list(reversed(items))
 
     async def worker() -> None:
@@ -94,9 +94,9 @@ async def _seconds(work: Callable[[Any], Awaitable[None]], items: Sequence[Any],
 
 
 async def stages(claims: Sequence[SignedRecord]) -> dict[str, float]:
-    """Microseconds a record of each stage of the pipeline, which is taken apart for that.
+    """Microseconds for each record in each stage of the pipeline.
 
-    The methods between its stages are its own and not meant for others; a change there has to be followed here.
+    This calls private methods of the pipeline, so a change there needs a change here.
     """
     submissions = [Submission(it.signature, it.record.canonical) for it in claims]
     figures: dict[str, float] = {}
@@ -121,7 +121,7 @@ async def stages(claims: Sequence[SignedRecord]) -> dict[str, float]:
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
-    """On the loop that `dnarc serve` takes."""
+    """Run the work on the event loop that `dnarc serve` uses."""
     try:
         import uvloop
     except ImportError:

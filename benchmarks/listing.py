@@ -1,9 +1,9 @@
 """What a long listing costs in memory: `python -m benchmarks.listing [--claims N] [--versions N] [--json]`.
 
-A node is filled, stopped and started anew, so that room left over from filling it hides nothing; then `GET /claims` is
-read to its end, once as a JSON dict and once as lines, and the history of a label that was written to many times, while
-the resident memory of the node's process is watched. Aim: it grows by less than 30 MB, however many claims there are;
-otherwise the exit code is 1.
+A node is filled, stopped and started again, so that memory left over from filling it hides nothing. Then this process
+reads `GET /claims` to its end, once as a JSON object and once as lines, and the history of a label with many records,
+while it watches the resident memory of the node's process. Aim: the memory grows by less than 30 MB, however many
+claims there are. Otherwise the exit code is 1.
 """
 
 import http.client
@@ -26,7 +26,7 @@ CHUNK_BYTES = 2**18
 
 
 def listing(node: LocalNode, path: str, accept: str) -> dict[str, float]:
-    """Read all of it. Returns how much the node's memory grew at the most, and how much it sent how fast."""
+    """Read a whole listing. Returns the most that the node's memory grew, how much it sent, and how long that took."""
     parts = urlsplit(node.url)
     process = psutil.Process(node.process.pid)
     before_bytes = most_bytes = process.memory_info().rss
@@ -64,7 +64,7 @@ def measure(claims: int, versions: int) -> dict[str, float]:
                 ("history", path_of("claims", report.DOMAIN, LABEL, "history"), JSON_TYPE, versions),
             ):
                 found = listing(node, path, accept)
-                # A chunk's end may cut the word that is counted; much more than that is missing claims.
+                # The end of a chunk may cut the word that is counted. If more than that is missing, claims are missing.
                 assert found.pop("records_seen") > 0.99 * count, f"all {count} claims are listed"
                 figures |= {f"{form}_{name}": value for name, value in found.items()}
             figures["resident_mb_after"] = psutil.Process(node.process.pid).memory_info().rss / 1e6

@@ -1,9 +1,9 @@
 """How many heads a second a node shows: `python -m benchmarks.query [--requests N] [--rounds N] [--json]`.
 
-The limit is a bare aiohttp handler that returns the same bytes and ETag (`_bare`). Both run as processes of their own
-and are asked by turns by one client process over the same number of connections. The client writes a prepared request
-and counts the bytes of the answer, for a real HTTP client takes longer than the servers do, and would make any two of
-them look alike. Aim: at least 0.6 of the bare handler.
+The limit is a bare aiohttp handler that returns the same bytes and ETag (`_bare`). Both run as processes of their own.
+One client process asks them in turns, over the same number of connections. The client writes a prepared request and
+counts the bytes of the answer. A real HTTP client takes longer than the servers do, and would make any two of them look
+alike. Aim: at least 0.6 of the bare handler.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ LABELS = 1_000
 
 
 class _Asker(asyncio.Protocol):
-    """One connection: asks, waits for the whole answer, asks again, while `take` gives it another request."""
+    """One connection: it asks, waits for the whole answer, and asks again, until `take` returns None."""
 
     def __init__(self, take: Callable[[], bytes | None]) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -69,7 +69,7 @@ def _content_length(head: bytearray) -> int:
 
 
 async def rate(url: str, paths: list[str], requests: int, connections: int) -> float:
-    """Answers a second to GETs of these paths, one after another."""
+    """Answers a second to GET requests of these paths, one after another."""
     parts = urlsplit(url)
     host, port = str(parts.hostname), parts.port or 80
     prepared = [f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode() for path in paths]
@@ -88,7 +88,7 @@ async def rate(url: str, paths: list[str], requests: int, connections: int) -> f
 
 @contextmanager
 def bare(body: bytes, etag: str) -> Iterator[str]:
-    """The URL of a bare handler that gives this answer."""
+    """Run a bare handler with this answer. Yields its URL."""
     command = [sys.executable, "-m", "benchmarks._bare", etag]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
@@ -113,7 +113,7 @@ def measure(requests: int, rounds: int, connections: int) -> dict[str, float]:
                 return float(run(rate(url, paths, count, connections)))
 
             for url in (node.url, bare_url):
-                lane(url, LABELS)  # each label is read from the store once, and what is imported late is imported
+                lane(url, LABELS)  # reads each label from the store once, and lets late imports of modules happen
             rates = report.medians(
                 report.by_turns({"node": lambda: lane(node.url), "bare": lambda: lane(bare_url)}, rounds)
             )

@@ -1,8 +1,9 @@
 """What a reconciliation costs: `python -m benchmarks.reconcile [--keys N] [--json]`.
 
-Both sides run here by turns, so the seconds are those of both together; payload is all bytes of all messages, ids
-included. Aims, with 1,000,000 keys: 100 scattered differences in 3 rounds, under 0.5 s, with the bytes of the reference
-implementation, which sends 160,137 for these very sets; a missing tail of 100 for under 2 kB beyond its ids.
+Both sides run in this process in turns, so the seconds are those of both together. The payload is all bytes of all
+messages, with the ids. Aims with 1,000,000 keys: 100 scattered differences in 3 rounds and under 0.5 s, with the bytes
+of the reference implementation, which sends 160,137 for these very sets; and a missing tail of 100 keys with under 2 kB
+beyond its ids.
 """
 
 import json
@@ -29,7 +30,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one reconciliation, both sides together."""
+    """The cost of one reconciliation, both sides together."""
 
     case: str
     differences: int
@@ -38,9 +39,8 @@ class Cost:
     longest_message_bytes: int
     seconds: float
     longest_turn_ms: float
-    """The longest that one message took to answer: that long the loop of a node stands still. What the other side lacks
-    is read outside of it: a node does so as it can send it.
-    """
+    """The longest time that one message took to answer, in milliseconds. The event loop of a node is blocked for so
+    long. Reading the ids that the other side lacks is not included, because a node does that while it sends them."""
 
 
 def measure(count: int) -> list[Cost]:
@@ -62,14 +62,14 @@ def measure(count: int) -> list[Cost]:
 
 
 def scattered(keys: list[bytes], random: Random, differences: int) -> tuple[Index, Index]:
-    """Two indexes; each lacks one half of that many keys."""
+    """Two indexes. Each lacks half of `differences` random keys."""
     missing = random.sample(keys, differences)
     here, there = {*missing[: differences // 2]}, {*missing[differences // 2 :]}
     return Index(key for key in keys if key not in here), Index(key for key in keys if key not in there)
 
 
 def reconcile(case: str, ours: Index, theirs: Index) -> Cost:
-    """The best of three runs, for the machine is not ours alone."""
+    """The best of three runs, because other programs use the machine too."""
     return min((once(case, ours, theirs) for _ in range(3)), key=lambda cost: cost.seconds)
 
 
