@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from random import Random, SystemRandom
 
 from node.disk import Disk, LocalDisk, TokenBytes
-from node.intake.verifier import ThreadedVerifier, Verifier
+from node.verification.verifier import ThreadedVerifier, Verifier
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class Verdicts:
 
 
 class InlineVerifier:
-    """A node's verifier; see `node.intake.verifier.Verifier`."""
+    """A node's verifier; see `node.verification.verifier.Verifier`."""
 
     def __init__(self, verdicts: Verdicts) -> None:
         self._verdicts = verdicts

@@ -5,8 +5,8 @@ much as a verification. So a thread takes 16 to 64 records at a time, from as ma
 two cores, one record a task gains nothing over one thread, 64 reach nearly twice its rate.
 
 Beside a loop that works without a rest, threads lose their time waiting for its lock. So once records come faster than
-threads verify them, each thread feeds a process of its own (`node.intake.verifying_process`). If a process cannot be
-started, ends, or does not answer, its thread verifies by itself, as before.
+threads verify them, each thread feeds a process of its own (`node.verification.verifying_process`). If a process cannot
+be started, ends, or does not answer, its thread verifies by itself, as before.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from node.intake.verifying_process import ANSWER_S_MAX, VerifyingProcess
+from node.verification.verifying_process import ANSWER_S_MAX, VerifyingProcess
 from protocol.records.record import SignedRecord
 
 _CHUNK_RECORDS: Final = 64

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from node.intake.verifier import ThreadedVerifier
+from node.verification.verifier import ThreadedVerifier
 from protocol.records.record import SignedRecord
 from tests.history import claim, signed
 

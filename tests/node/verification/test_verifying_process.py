@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from node.intake.verifier import Processes
-from node.intake.verifying_process import VerifyingProcess
+from node.verification.verifier import Processes
+from node.verification.verifying_process import VerifyingProcess
 from protocol.records.record import SignedRecord
 from tests.history import claim, signed
 
@@ -37,7 +37,7 @@ def some(count: int, *, forged: set[int]) -> list[SignedRecord]:
 
 
 def children() -> list[psutil.Process]:
-    return [each for each in psutil.Process().children() if "node.intake.verifying_process" in each.cmdline()]
+    return [each for each in psutil.Process().children() if "node.verification.verifying_process" in each.cmdline()]
 
 
 def end(child: psutil.Process) -> None:

@@ -4,8 +4,8 @@ A thread that verifies gives the lock up for 60 us and then wants it back, for e
 that takes up to 5 ms (`sys.getswitchinterval`), and the core waits. Another process has another lock: the thread that
 asks it needs ours once for a whole chunk, and loop and libsodium really run beside each other.
 
-Imported, this module starts such a process and asks it. Run by `python -m node.intake.verifying_process`, it is the
-process. It imports next to nothing, as each process pays for it: about 8 MB, and 0.1 s before it is ready.
+Imported, this module starts such a process and asks it. Run by `python -m node.verification.verifying_process`, it is
+the process. It imports next to nothing, as each process pays for it: about 8 MB, and 0.1 s before it is ready.
 """
 
 import os
@@ -44,7 +44,7 @@ class VerifyingProcess:
         """`answer_s_max`: seconds that one question may take. Raises: OSError: the system starts none."""
         # -P: nothing is imported from the folder that the node happens to stand in. A group of its own: Ctrl-C is for
         # the node, which ends this one when it needs it no more.
-        command = [sys.executable, "-P", "-m", "node.intake.verifying_process"]
+        command = [sys.executable, "-P", "-m", "node.verification.verifying_process"]
         self._process = subprocess.Popen(
             command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
         )

@@ -1,0 +1,1 @@
+"""Verification: the check of signatures, in threads and in processes."""
