@@ -25,8 +25,8 @@ What differs from the paper:
 
 A broken connection is the only sign of failure, and both ends notice it at once. Dead addresses leave a passive view
 when the node tries them. Addresses are strings whose meaning only the caller knows; the caller also says which address
-each message came from. Times are seconds of one steady clock. If a `Send` goes to a node that is no neighbour, the
-caller connects to that node first, and calls `on_unreachable` if the connection fails.
+each message came from. Times are seconds of one steady clock. If a `SendMessage` goes to a node that is no neighbour,
+the caller connects to that node first, and calls `on_unreachable` if the connection fails.
 """
 
 from collections.abc import Iterable, Sequence
@@ -119,7 +119,7 @@ class ShuffleReply(msgspec.Struct, frozen=True, tag=True, gc=False):
 Message = Join | ForwardJoin | Neighbour | NeighbourReply | Disconnect | Shuffle | ShuffleReply
 
 
-class Send(msgspec.Struct, frozen=True, gc=False):
+class SendMessage(msgspec.Struct, frozen=True, gc=False):
     """Send this message. If there is no connection, connect first."""
 
     to: Address
@@ -138,7 +138,7 @@ class Down(msgspec.Struct, frozen=True, gc=False):
     neighbour: Address
 
 
-Output = Send | Up | Down
+Output = SendMessage | Up | Down
 
 
 class HyParView:
@@ -193,7 +193,7 @@ class HyParView:
 
     def join(self, contact: Address) -> list[Output]:
         """Enter the network through a node that is in it."""
-        return [Send(contact, Join()), *self._become_neighbours(contact)]
+        return [SendMessage(contact, Join()), *self._become_neighbours(contact)]
 
     def on_message(self, sender: Address, message: Message, now: float) -> list[Output]:
         match message:
@@ -247,7 +247,7 @@ class HyParView:
         others = [each for each in self._active if each != joiner]
         outputs = self._become_neighbours(joiner)
         walk = ForwardJoin(joiner, self._limits.active_walk)
-        return outputs + [Send(each, walk) for each in others if each in self._active]
+        return outputs + [SendMessage(each, walk) for each in others if each in self._active]
 
     def _on_forward_join(self, sender: Address, joiner: Address, steps: int) -> list[Output]:
         """Algorithm 1 of the paper. The walk also ends at a node that has no other neighbour to send it to."""
@@ -257,17 +257,17 @@ class HyParView:
         if steps <= 0 or not ahead:
             if joiner in self._active:
                 return []
-            return [Send(joiner, Neighbour(is_urgent=True)), *self._become_neighbours(joiner)]
+            return [SendMessage(joiner, Neighbour(is_urgent=True)), *self._become_neighbours(joiner)]
         if steps == self._limits.passive_walk:
             self._add_to_passive([joiner])
-        return [Send(self._one_of(ahead), ForwardJoin(joiner, steps - 1))]
+        return [SendMessage(self._one_of(ahead), ForwardJoin(joiner, steps - 1))]
 
     # Neighbours.
 
     def _on_neighbour(self, sender: Address, is_urgent: bool) -> list[Output]:
         has_room = sender in self._active or len(self._active) < self._limits.active_max
         is_accepted = sender != self._me and (is_urgent or has_room)
-        reply = Send(sender, NeighbourReply(is_accepted))
+        reply = SendMessage(sender, NeighbourReply(is_accepted))
         return [reply, *self._become_neighbours(sender)] if is_accepted else [reply]
 
     def _on_neighbour_reply(self, sender: Address, is_accepted: bool, now: float) -> list[Output]:
@@ -281,7 +281,7 @@ class HyParView:
         # Three nodes with one free place each can ask each other in a circle. If they asked again at once, each would
         # accept one node, send the other away and ask it again, for ever.
         self._not_again[sender] = None
-        return [Send(sender, Disconnect())]
+        return [SendMessage(sender, Disconnect())]
 
     def _on_disconnect(self, sender: Address, now: float) -> list[Output]:
         if sender not in self._active:
@@ -301,7 +301,7 @@ class HyParView:
         if len(self._active) >= self._limits.active_max:
             dropped = self._active.pop(int(self._random.random() * len(self._active)))
             self._add_to_passive([dropped])
-            outputs = [Send(dropped, Disconnect()), Down(dropped)]
+            outputs = [SendMessage(dropped, Disconnect()), Down(dropped)]
         self._passive.pop(address, None)
         self._asked.pop(address, None)
         self._active.append(address)
@@ -323,7 +323,7 @@ class HyParView:
             self._retry_at = now + self._limits.retry_s
         self._asked.update(dict.fromkeys(chosen, now + self._limits.retry_s))
         request = Neighbour(is_urgent=len(self._active) < self._limits.active_min)
-        return [Send(each, request) for each in chosen]
+        return [SendMessage(each, request) for each in chosen]
 
     def _ask_if_few(self, now: float) -> list[Output]:
         """Ask at once if the node has very few neighbours; otherwise wait for the next retry."""
@@ -344,19 +344,19 @@ class HyParView:
             *self._draw([each for each in self._passive if each != to], self._limits.shuffle_passive),
         )
         steps = 1 if is_visit else self._limits.active_walk
-        return [Send(to, Shuffle(self._me, steps, self._shuffled))]
+        return [SendMessage(to, Shuffle(self._me, steps, self._shuffled))]
 
     def _on_shuffle(self, sender: Address, shuffle: Shuffle, now: float) -> list[Output]:
         origin, steps = shuffle.origin, min(shuffle.steps, self._limits.active_walk)
         ahead = [each for each in self._active if each not in (sender, origin)] if steps > 1 else []
         if ahead:
-            return [Send(self._one_of(ahead), Shuffle(origin, steps - 1, shuffle.sample))]
+            return [SendMessage(self._one_of(ahead), Shuffle(origin, steps - 1, shuffle.sample))]
         if origin == self._me:
             return []
         sample = self._cut(shuffle.sample)
         given = self._draw(list(self._passive), len(sample) + 1)
         self._add_to_passive((origin, *sample), given)
-        return [Send(origin, ShuffleReply(tuple(given))), *self._ask_if_few(now)]
+        return [SendMessage(origin, ShuffleReply(tuple(given))), *self._ask_if_few(now)]
 
     def _on_shuffle_reply(self, sample: tuple[Address, ...], now: float) -> list[Output]:
         if self._shuffled:  # a reply to no shuffle of ours could fill our passive view with false addresses

@@ -23,7 +23,16 @@ from typing import Final, NamedTuple
 
 from protocol.errors import Code, ProtocolError
 from protocol.sets.index import Index
-from protocol.sets.negentropy_message import INFINITY, VERSION, Mode, Reader, Span, Writer, split_ids, version_of
+from protocol.sets.negentropy_message import (
+    INFINITY,
+    VERSION,
+    MessageReader,
+    MessageWriter,
+    Mode,
+    Span,
+    split_ids,
+    version_of,
+)
 
 ROUNDS_MAX: Final = 10_000
 """Answers of a responder, after which the initiator gives up. Without a limit on frames no pair of sets takes ten. In
@@ -63,7 +72,7 @@ class Initiator:
 
     def initiate(self) -> bytes:
         """The first message."""
-        writer = Writer(self._index, self._frame_bytes_max)
+        writer = MessageWriter(self._index, self._frame_bytes_max)
         writer.split(Span(0, len(self._index), INFINITY))
         return writer.message
 
@@ -81,7 +90,7 @@ class Initiator:
         listed: list[_ListedRange] = []
         need: list[bytes] = []
 
-        def on_ids(span: Span, payload: bytes, writer: Writer) -> None:
+        def on_ids(span: Span, payload: bytes, writer: MessageWriter) -> None:
             only_theirs = self._compare(span, payload, listed)
             need.extend(self._not_reported(only_theirs))
             writer.skip(span.bound)
@@ -159,11 +168,13 @@ class Responder:
         return _answer(self._index, message, self._frame_bytes_max, lambda span, _, writer: writer.list_ids(span))
 
 
-def _answer(index: Index, message: bytes, frame_bytes_max: int, on_ids: Callable[[Span, bytes, Writer], None]) -> bytes:
+def _answer(
+    index: Index, message: bytes, frame_bytes_max: int, on_ids: Callable[[Span, bytes, MessageWriter], None]
+) -> bytes:
     """Answer a message range by range. The two roles differ only in what they do with listed ids (`on_ids`)."""
-    writer = Writer(index, frame_bytes_max)
+    writer = MessageWriter(index, frame_bytes_max)
     begin = 0
-    for bound, mode, payload in Reader(message).ranges():
+    for bound, mode, payload in MessageReader(message).ranges():
         span = Span(begin, index.rank(bound), bound)
         if mode is Mode.IDS:
             on_ids(span, payload, writer)

@@ -10,7 +10,7 @@ A bound is a timestamp and the first bytes of an id, as many as separate the key
 timestamp is a difference to the timestamp of the bound before it, plus 1, because 0 stands for infinity. All integers
 are varints. A `SKIP` at the end of a message is left out.
 
-`Reader` takes a message from a peer apart. `Writer` builds one within a limit of bytes, a *frame*.
+`MessageReader` takes a message from a peer apart. `MessageWriter` builds one within a limit of bytes, a *frame*.
 """
 
 from collections.abc import Iterator
@@ -78,7 +78,7 @@ def split_ids(payload: bytes) -> list[bytes]:
     return [payload[offset : offset + ID_BYTES] for offset in range(0, len(payload), ID_BYTES)]
 
 
-class Reader:
+class MessageReader:
     """Reads the ranges of one message. It checks every length before it takes that many bytes."""
 
     def __init__(self, message: bytes) -> None:
@@ -133,7 +133,7 @@ class Reader:
         return self._message[self._offset - size : self._offset]
 
 
-class Writer:
+class MessageWriter:
     """Builds one message, range by range in order, until all keys are covered or the frame is full.
 
     A full frame ends with one fingerprint of all keys that remain, made so that it cannot match. The other side then

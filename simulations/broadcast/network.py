@@ -202,7 +202,7 @@ class Network:
 
     def _apply(self, node: Node, outputs: Iterable[hyparview.Output]) -> None:
         for output in outputs:
-            if isinstance(output, hyparview.Send):
+            if isinstance(output, hyparview.SendMessage):
                 to = self.nodes[int(output.to)]
                 at_ms = self.wheel.now_ms + self._latency_ms(node.index, to.index)
                 self.wheel.set(at_ms, (self._on_membership, to, (node, output.message)))

@@ -17,7 +17,7 @@ from protocol.gossip.hyparview import (
     Neighbour,
     NeighbourReply,
     Output,
-    Send,
+    SendMessage,
     Shuffle,
     ShuffleReply,
     Up,
@@ -44,7 +44,7 @@ def know(membership: HyParView, *addresses: str) -> None:
 
 
 def sent(outputs: list[Output], kind: type[Message]) -> list[str]:
-    return [output.to for output in outputs if isinstance(output, Send) and isinstance(output.message, kind)]
+    return [output.to for output in outputs if isinstance(output, SendMessage) and isinstance(output.message, kind)]
 
 
 class Shuffled(NamedTuple):
@@ -55,7 +55,7 @@ class Shuffled(NamedTuple):
 def shuffled(membership: HyParView, now: float | None = None) -> Shuffled:
     """The next shuffle that the node starts, without its other messages."""
     outputs = membership.on_time(membership.next_at if now is None else now)
-    (shuffle,) = [it for it in outputs if isinstance(it, Send) and isinstance(it.message, Shuffle)]
+    (shuffle,) = [it for it in outputs if isinstance(it, SendMessage) and isinstance(it.message, Shuffle)]
     assert isinstance(shuffle.message, Shuffle)
     return Shuffled(shuffle.to, shuffle.message)
 
@@ -70,7 +70,7 @@ def test_a_joiner_and_its_contact_become_neighbours() -> None:
     asked = joiner.join("contact")
     taken = contact.on_message("joiner", Join(), 0.0)
 
-    assert asked == [Send("contact", Join()), Up("contact")]
+    assert asked == [SendMessage("contact", Join()), Up("contact")]
     assert taken == [Up("joiner")]
 
 
@@ -80,7 +80,7 @@ def test_a_contact_sends_the_joiner_on_walks_through_its_other_neighbours() -> N
     outputs = contact.on_message("joiner", Join(), 0.0)
 
     walk = ForwardJoin("joiner", LIMITS.active_walk)
-    assert outputs == [Up("joiner"), Send("a", walk), Send("b", walk)]
+    assert outputs == [Up("joiner"), SendMessage("a", walk), SendMessage("b", walk)]
 
 
 def test_a_full_contact_drops_a_neighbour_for_the_joiner() -> None:
@@ -89,7 +89,7 @@ def test_a_full_contact_drops_a_neighbour_for_the_joiner() -> None:
     outputs = contact.on_message("joiner", Join(), 0.0)
 
     (dropped,) = sent(outputs, Disconnect)
-    assert outputs[:3] == [Send(dropped, Disconnect()), Down(dropped), Up("joiner")]
+    assert outputs[:3] == [SendMessage(dropped, Disconnect()), Down(dropped), Up("joiner")]
     assert (contact.passive, len(contact.active)) == ((dropped,), LIMITS.active_max)
     assert set(sent(outputs, ForwardJoin)) == {"a", "b", "c", "d", "e"} - {dropped}
 
@@ -97,7 +97,7 @@ def test_a_full_contact_drops_a_neighbour_for_the_joiner() -> None:
 def test_a_walk_goes_on_to_another_neighbour_with_one_step_less() -> None:
     outputs = machine("a", "b").on_message("a", ForwardJoin("joiner", 5), 0.0)
 
-    assert outputs == [Send("b", ForwardJoin("joiner", 4))]
+    assert outputs == [SendMessage("b", ForwardJoin("joiner", 4))]
 
 
 @pytest.mark.parametrize(("neighbours", "steps"), [(("a", "b"), 0), (("a",), 5)])
@@ -106,7 +106,7 @@ def test_the_joiner_becomes_a_neighbour_of_the_node_where_its_walk_ends(
 ) -> None:
     outputs = machine(*neighbours).on_message("a", ForwardJoin("joiner", steps), 0.0)
 
-    assert outputs == [Send("joiner", Neighbour(is_urgent=True)), Up("joiner")]
+    assert outputs == [SendMessage("joiner", Neighbour(is_urgent=True)), Up("joiner")]
 
 
 def test_a_walk_ends_at_a_node_whose_only_other_neighbour_is_the_joiner() -> None:
@@ -125,7 +125,7 @@ def test_one_node_on_the_way_adds_the_joiner_to_its_passive_view() -> None:
 def test_a_walk_that_claims_too_many_steps_gets_no_more_than_the_limit() -> None:
     outputs = machine("a", "b").on_message("a", ForwardJoin("joiner", 10**9), 0.0)
 
-    assert outputs == [Send("b", ForwardJoin("joiner", LIMITS.active_walk - 1))]
+    assert outputs == [SendMessage("b", ForwardJoin("joiner", LIMITS.active_walk - 1))]
 
 
 def test_a_node_never_becomes_its_own_neighbour() -> None:
@@ -135,7 +135,7 @@ def test_a_node_never_becomes_its_own_neighbour() -> None:
     outputs += membership.on_message("me", Neighbour(is_urgent=True), 0.0)
     membership.on_message("a", Shuffle("b", 1, ("me",)), 0.0)
 
-    assert outputs == [Send("me", NeighbourReply(is_accepted=False))]
+    assert outputs == [SendMessage("me", NeighbourReply(is_accepted=False))]
     assert (membership.active, membership.passive) == (("a", "b"), ())
 
 
@@ -156,7 +156,7 @@ def test_a_request_is_accepted_if_there_is_room_or_if_it_is_urgent(
 
     outputs = membership.on_message("z", Neighbour(is_urgent), 0.0)
 
-    assert outputs[0] == Send("z", NeighbourReply(is_accepted))
+    assert outputs[0] == SendMessage("z", NeighbourReply(is_accepted))
     assert ("z" in membership.active, len(membership.active) <= LIMITS.active_max) == (is_accepted, True)
 
 
@@ -166,7 +166,7 @@ def test_after_a_broken_connection_a_node_asks_an_address_of_its_passive_view() 
 
     outputs = membership.on_unreachable("a", 5.0)
 
-    assert outputs == [Down("a"), Send("p", Neighbour(is_urgent=False))]
+    assert outputs == [Down("a"), SendMessage("p", Neighbour(is_urgent=False))]
     assert membership.on_message("p", NeighbourReply(is_accepted=True), 5.1) == [Up("p")]
 
 
@@ -176,7 +176,7 @@ def test_a_request_is_urgent_from_a_node_with_too_few_neighbours() -> None:
 
     outputs = membership.on_unreachable("a", 5.0)
 
-    assert {output.message for output in outputs if isinstance(output, Send)} == {Neighbour(is_urgent=True)}
+    assert {output.message for output in outputs if isinstance(output, SendMessage)} == {Neighbour(is_urgent=True)}
 
 
 def test_an_unreachable_address_is_forgotten_and_the_next_is_asked() -> None:
@@ -229,7 +229,7 @@ def test_a_node_that_accepts_after_the_place_was_taken_is_disconnected() -> None
     membership.on_unreachable("a", 5.0)
     membership.on_message("z", Neighbour(is_urgent=True), 5.1)
 
-    assert membership.on_message("p", NeighbourReply(is_accepted=True), 5.2) == [Send("p", Disconnect())]
+    assert membership.on_message("p", NeighbourReply(is_accepted=True), 5.2) == [SendMessage("p", Disconnect())]
 
 
 def test_an_answer_to_a_request_that_was_never_made_is_ignored() -> None:
@@ -242,7 +242,7 @@ def test_a_neighbour_that_disconnects_moves_to_the_passive_view_and_is_replaced(
 
     outputs = membership.on_message("a", Disconnect(), 0.0)
 
-    assert outputs == [Down("a"), Send("p", Neighbour(is_urgent=False))]
+    assert outputs == [Down("a"), SendMessage("p", Neighbour(is_urgent=False))]
     assert set(membership.passive) == {"a", "p"}
 
 
@@ -256,7 +256,7 @@ def test_a_node_that_knows_nobody_else_asks_the_neighbour_that_dropped_it() -> N
     """Otherwise the node stays cut off, with all that join through it (19 of 10,000 nodes, seed 4)."""
     membership = machine("a")
 
-    assert membership.on_message("a", Disconnect(), 0.0) == [Down("a"), Send("a", Neighbour(is_urgent=True))]
+    assert membership.on_message("a", Disconnect(), 0.0) == [Down("a"), SendMessage("a", Neighbour(is_urgent=True))]
 
 
 def test_a_request_is_settled_if_the_other_node_sends_the_same_request() -> None:
@@ -326,7 +326,7 @@ def test_a_node_without_neighbours_asks_its_visitor_to_be_one() -> None:
     outputs = membership.on_message("far", Shuffle("far", 1, ("p",)), 0.0)
 
     assert set(sent(outputs, Neighbour)) == {"far", "p"}
-    assert {output.message for output in outputs if isinstance(output, Send)} >= {Neighbour(is_urgent=True)}
+    assert {output.message for output in outputs if isinstance(output, SendMessage)} >= {Neighbour(is_urgent=True)}
 
 
 def test_the_interval_between_shuffles_varies_by_a_random_fifth() -> None:
@@ -346,13 +346,13 @@ def test_the_interval_between_shuffles_varies_by_a_random_fifth() -> None:
 def test_a_shuffle_with_steps_left_is_carried_on() -> None:
     shuffle = Shuffle("far", 3, ("p",))
 
-    assert machine("a", "b").on_message("a", shuffle, 0.0) == [Send("b", Shuffle("far", 2, ("p",)))]
+    assert machine("a", "b").on_message("a", shuffle, 0.0) == [SendMessage("b", Shuffle("far", 2, ("p",)))]
 
 
 def test_a_shuffle_that_claims_too_many_steps_gets_no_more_than_the_limit() -> None:
     outputs = machine("a", "b").on_message("a", Shuffle("far", 10**9, ()), 0.0)
 
-    assert outputs == [Send("b", Shuffle("far", LIMITS.active_walk - 1, ()))]
+    assert outputs == [SendMessage("b", Shuffle("far", LIMITS.active_walk - 1, ()))]
 
 
 def test_a_shuffle_that_comes_back_to_its_origin_ends_there() -> None:
@@ -368,7 +368,7 @@ def test_a_shuffle_is_answered_with_as_many_addresses_as_it_brought() -> None:
 
     (reply,) = membership.on_message("a", Shuffle("far", 1, ("p", "q")), 0.0)
 
-    assert isinstance(reply, Send)
+    assert isinstance(reply, SendMessage)
     assert isinstance(reply.message, ShuffleReply)
     assert (reply.to, len(reply.message.sample)) == ("far", 3)
     assert {"far", "p", "q"} <= set(membership.passive)

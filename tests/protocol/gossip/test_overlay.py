@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.gossip.hyparview import Down, HyParView, HyParViewLimits, Message, Output, Send, Up
+from protocol.gossip.hyparview import Down, HyParView, HyParViewLimits, Message, Output, SendMessage, Up
 
 EVENTS_MAX = 100_000
 LIMITS = HyParViewLimits()
@@ -81,7 +81,7 @@ class Overlay:
     def _apply(self, address: str, outputs: list[Output]) -> None:
         for output in outputs:
             match output:
-                case Send(to, message):
+                case SendMessage(to, message):
                     self._queue.append((address, to, message))
                 case Up(neighbour):
                     assert neighbour not in self.linked[address]
