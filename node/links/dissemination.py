@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from node.intake.arrivals import Origin
 from node.links.alarm import Alarm
-from node.links.bodies import Bodies
+from node.links.recent_records import Bodies
 from protocol.gossip.plumtree import Output, Plumtree, SendHave, SendPrune, SendRecords, SendWant
 from protocol.link.messages import Have, Prune, Want
 from protocol.records.record import SignedRecord

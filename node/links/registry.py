@@ -13,16 +13,14 @@ import structlog
 from aiohttp import web
 
 from node.http_sync.report import Job, Report
-from node.links import running, showing
-from node.links.accepting import Entrance, upgrade
-from node.links.bodies import Bodies
-from node.links.dialler import Dialler
-from node.links.dialling import is_linked
+from node.links import link_sync, summary
 from node.links.dissemination import Dissemination
-from node.links.ending import Ending
-from node.links.session import Session
-from node.links.standing import Acquaintance
-from node.links.wire import Wire
+from node.links.opening import Entrance, is_linked, upgrade
+from node.links.permission import Acquaintance
+from node.links.recent_records import Bodies
+from node.links.redialler import Dialler
+from node.links.running_link import Ending, Session
+from node.links.transport import Wire
 from node.peers import hidden
 from node.store.contract import Peer
 from node.tasks import Tasks
@@ -200,16 +198,16 @@ class Links:
             watch()
 
     def shown(self, peer: Peer) -> dict[str, object] | None:
-        """See `showing.shown`."""
-        return showing.shown(self, peer)
+        """See `summary.shown`."""
+        return summary.shown(self, peer)
 
     def steps(self, peer: Peer) -> dict[str, str]:
-        """See `showing.steps`."""
-        return showing.steps(self, peer)
+        """See `summary.steps`."""
+        return summary.steps(self, peer)
 
     async def run(self, peer: Peer, job: Job) -> Report:
-        """Compare with this peer now; see `running.run`."""
-        return await running.run(self, peer, job)
+        """Compare with this peer now; see `link_sync.run`."""
+        return await link_sync.run(self, peer, job)
 
     def is_listed(self, name: str) -> bool:
         """Whether the table has a peer of this name."""

@@ -24,7 +24,7 @@ from node.indexes import Indexes
 from node.intake.commits import Commits
 from node.intake.ingest import Ingest
 from node.links import Links
-from node.links.session import Session
+from node.links.running_link import Session
 from node.monitoring.convergence import Convergence
 from node.monitoring.health import Health
 from node.monitoring.metrics import Histogram, Traffic

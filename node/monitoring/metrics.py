@@ -3,7 +3,7 @@
 A node counts often and is scraped rarely. So counting only adds to a number, once for a group of records where
 possible. Nothing here knows who reads the numbers: `node.monitoring.exposition` writes them in the format of Prometheus
 when a scraper asks. This module imports nothing of the node, so that every part can import it. What a part counts in
-words of its own stands beside that part: `node.intake.counts`, `node.http_sync.report`, `node.links.counts`.
+words of its own stands beside that part: `node.intake.counts`, `node.http_sync.report`, `node.links.running_link`.
 """
 
 from bisect import bisect_left

@@ -190,7 +190,7 @@ MUTANTS: Final = (
     Mutant(
         "trust-by-dialler",
         "what may be pushed depends on which of two links stays",
-        (Change("node/links/standing.py", "known is not None and peer.key == known", "known == peer.url"),),
+        (Change("node/links/permission.py", "known is not None and peer.key == known", "known == peer.url"),),
     ),
     Mutant("cursor-only", "catch-up by timestamps alone", _RECONCILIATION),
     Mutant("http-cursor-only", "catch-up by timestamps alone over plain HTTP", (_RUNS_COMPARE,)),

@@ -10,8 +10,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from websockets.asyncio.client import connect
 
-from node.links.accepting import make_socket
-from node.links.wire import AcceptedWire, DialledWire, Wire, WireEndedError
+from node.links.opening import make_socket
+from node.links.transport import AcceptedWire, DialledWire, Wire, WireEndedError
 from protocol.errors import Code
 from protocol.link.messages import FRAME_BYTES_MAX
 

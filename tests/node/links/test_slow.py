@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from node.links.session import UNSENT_BYTES_MAX, Session
+from node.links.running_link import UNSENT_BYTES_MAX, Session
 from node.node import Node
 from protocol.link.messages import FRAME_BYTES_MAX, Ack, Records, Since
 from protocol.link.status import LinkState

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from node.links.backoff import CUT_OFF_S, STEADY_S, Backoff
+from node.links.redialler import CUT_OFF_S, STEADY_S, Backoff
 
 
 class Even(Random):

@@ -9,10 +9,14 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from node.intake.arrivals import Origin, Submission
+from node.intake.group import refuse_all
+from node.intake.ingest import Ingest
 from node.links.alarm import Alarm
-from protocol.errors import Code
+from protocol.errors import TRANSIENT, Code, ProtocolError
 from protocol.limits import IDS_MAX
-from protocol.records.outcome import Outcome
+from protocol.link.messages import Item
+from protocol.records.outcome import Outcome, Status
 
 POSTPONED_MAX: Final = 4 * IDS_MAX
 """Ids of one link, half a megabyte: fewer than a peer lets itself be asked for at once."""
@@ -56,3 +60,27 @@ class Postponed:
         if self._due_s:
             wait_s = min(self._due_s.values()) - self._now_s()
             self._alarm.set(asyncio.get_running_loop().time() + max(0.0, min(wait_s, _WAIT_S_MAX)))
+
+
+async def take(ingest: Ingest, items: Sequence[Item], origin: Origin) -> list[Outcome]:
+    """Take these records in; returns one outcome for each, in their order, after the commit of the accepted ones.
+
+    If the pipeline takes nothing now, every record is refused with the reason, because the peer needs the ids.
+    """
+    submissions = [Submission(item.signature, item.body) for item in items]
+    try:
+        return await ingest.take(submissions, origin)
+    except ProtocolError as error:
+        return await refuse_all(submissions, origin, error)
+
+
+def known_ids(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """The ids of the records that this node held before."""
+    return tuple(each.id for each in outcomes if each.status is Status.KNOWN and each.id is not None)
+
+
+def refused_ids(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """The ids of the records that this node will never take."""
+    return tuple(
+        each.id for each in outcomes if each.code is not None and each.code not in TRANSIENT and each.id is not None
+    )

@@ -1,6 +1,6 @@
 """What the peers table says of the other end, whichever of the two dialled."""
 
-from node.links.standing import Acquaintance, of_key, of_row
+from node.links.permission import Acquaintance, of_key, of_row
 from node.store.contract import Peer
 from protocol.records.admission import Trust
 from tests.history import ALICE, BOB

@@ -14,7 +14,7 @@ from protocol.link.terms import Flow, Role
 
 if TYPE_CHECKING:
     from node.links.registry import Links
-    from node.links.session import Session
+    from node.links.running_link import Session
 
 QUIET_S: Final = 3.0
 """An acceptor is not told when the dialler has finished: it has when nothing moved for longer than a repair settles."""

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from node.links.postponed import POSTPONED_MAX, Postponed
+from node.links.incoming import POSTPONED_MAX, Postponed
 from protocol.errors import Code
 from protocol.limits import IDS_MAX
 from protocol.records.outcome import Outcome, Status

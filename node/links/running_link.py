@@ -17,15 +17,11 @@ import structlog
 
 from node.intake.arrivals import Origin
 from node.links.alarm import Alarm
-from node.links.counts import LinkCounts
-from node.links.ending import Ending
-from node.links.loading import load
-from node.links.pinging import Attention, ping_forever
-from node.links.postponed import Postponed
-from node.links.standing import Acquaintance
-from node.links.taking import known_ids, refused_ids, take
-from node.links.wire import CLOSE_S_MAX, Wire, WireEndedError
-from node.links.writing import Writer
+from node.links.incoming import Postponed, known_ids, refused_ids, take
+from node.links.permission import Acquaintance
+from node.links.recent_records import load
+from node.links.transport import CLOSE_S_MAX, Wire, WireEndedError
+from node.links.transport_tasks import Attention, Writer, ping_forever
 from node.store.contract import Cursor
 from node.tasks import Tasks
 from protocol.errors import Code, ProtocolError
@@ -39,6 +35,9 @@ from protocol.records.record import SignedRecord
 if TYPE_CHECKING:
     from node.links.registry import Links
     from node.node import Node
+
+
+from protocol.records.outcome import Outcome, Status
 
 UNSENT_BYTES_MAX: Final = 4 * 2**20
 """Text that waits for the socket, past which nothing more is read: twice the machine's window, so that only a peer
@@ -58,6 +57,45 @@ _DOMAINS: Final = '{"type":"domains"'
 """How a node of our kind begins a list of what it holds; missing another kind's only makes a figure older."""
 
 log = structlog.get_logger()
+
+
+class LinkCounts(msgspec.Struct):
+    """Frames, bytes of text, records that came by what became of them, and the last round trip, in seconds."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    accepted: int = 0
+    known: int = 0
+    refused: int = 0
+    repaired: int = 0
+    round_trip_s: float | None = None
+
+    def count(self, outcomes: Iterable[Outcome]) -> None:
+        for outcome in outcomes:
+            match outcome.status:
+                case Status.ACCEPTED:
+                    self.accepted += 1
+                case Status.KNOWN:
+                    self.known += 1
+                case Status.REFUSED:
+                    self.refused += 1
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """`code` is None where the network ended it; `is_theirs`: the peer said so. `open_s` is for how long it had been
+    open, in seconds; 0: it never was.
+    """
+
+    code: str | None
+    detail: str
+    is_theirs: bool = False
+    open_s: float = 0.0
+
+    @property
+    def reason(self) -> str:
+        return self.detail if self.code is None else f"{self.code}: {self.detail}"
 
 
 class Session:

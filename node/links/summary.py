@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from node.links.dialling import is_linked
+from node.links.opening import is_linked
 from node.store.contract import Peer
 from protocol.link.status import LinkStatus
 from protocol.link.terms import Role
 
 if TYPE_CHECKING:
     from node.links.registry import Links
-    from node.links.session import Session
+    from node.links.running_link import Session
 
 DOWN: Final = "down"
 

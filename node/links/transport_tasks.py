@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from node.links.wire import Wire
+from node.links.transport import Wire
 
 
 class Writer:
@@ -48,3 +48,32 @@ class Writer:
                 await self._is_flushed.wait()
         except TimeoutError:
             pass
+
+
+class Attention:
+    """Whether this end listens: since when it waits for the wire, in seconds of the loop's clock; None: it does not."""
+
+    def __init__(self) -> None:
+        self.since_s: float | None = None
+
+    def lasts(self, seconds: float) -> bool:
+        """Whether nothing came for so long, though this end listened."""
+        return self.since_s is not None and asyncio.get_running_loop().time() - self.since_s >= seconds
+
+
+async def ping_forever(
+    wire: Wire, interval_s: float, timeout_s: float, attention: Attention, on_round_trip: Callable[[float], None]
+) -> None:
+    """Measure round trips. Returns when one took longer than the timeout.
+
+    Raises:
+        WireEndedError: the connection is over.
+    """
+    while True:
+        try:
+            async with asyncio.timeout(timeout_s):
+                on_round_trip(await wire.ping())
+        except TimeoutError:
+            if attention.lasts(timeout_s):
+                return
+        await asyncio.sleep(interval_s)
