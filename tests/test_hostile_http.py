@@ -1,7 +1,7 @@
-"""Hostile requests: whatever is sent, the node answers in its own words, and never by a fault of its own.
+"""Hostile requests: the node answers every request by a documented answer, and never by a fault of its own.
 
-Schemathesis makes requests of every kind that the OpenAPI document describes, and of kinds that it forbids; hypothesis
-makes bytes that are hardly HTTP. A fault would show twice: as a status of 500, and as an error in the log.
+Schemathesis makes requests that the OpenAPI document describes, and requests that it forbids. Hypothesis makes bytes
+that are hardly HTTP. A fault shows twice: as a status of 500, and as an error in the log.
 """
 
 import asyncio
@@ -32,35 +32,37 @@ from tests.history import claim, signed
 from tests.node.http_api.talking import entry
 
 READ_BYTES_MAX = 2**20
+LONG_BYTES = 100_000
+TIMEOUT_S = 30
+"""Only ends a test that hangs."""
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A node with a claim, on a loop in a thread of its own, so that any client may talk to it."""
+    """A node on a loop in a thread of its own, so that clients that block can talk to it."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     node = Node(Settings(port=0, data=tmp_path_factory.mktemp("node") / "data"))
-    asyncio.run_coroutine_threadsafe(node.__aenter__(), loop).result(30)
+    asyncio.run_coroutine_threadsafe(node.__aenter__(), loop).result(TIMEOUT_S)
     yield node
-    asyncio.run_coroutine_threadsafe(node.__aexit__(None, None, None), loop).result(30)
+    asyncio.run_coroutine_threadsafe(node.__aexit__(None, None, None), loop).result(TIMEOUT_S)
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(30)
+    thread.join(TIMEOUT_S)
     loop.close()
 
 
 async def exchange(node: Node, request: bytes, *, ends: bool = True) -> bytes:
-    """Send these bytes, and give back the answer, however many pieces it comes in. `ends`: nothing more will be sent,
-    and says so.
-    """
+    """Send these bytes and return the answer. `ends`: the client closes its side after the request."""
     host, port = node.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         writer.write(request)
         if ends:
             writer.write_eof()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_S):
             answer = b""
             while not is_whole(answer) and (piece := await reader.read(READ_BYTES_MAX)):
                 answer += piece
@@ -72,9 +74,7 @@ async def exchange(node: Node, request: bytes, *, ends: bool = True) -> bytes:
 
 
 def is_whole(answer: bytes) -> bool:
-    """Whether a head and all of the body that it announces are there; `100 Continue` only says that an answer will
-    come.
-    """
+    """Whether the head of an answer is here with the whole body that it announces. `100 Continue` is no answer."""
     head, end, body = answer.removeprefix(CONTINUE).partition(b"\r\n\r\n")
     length = re.search(rb"\r\nContent-Length: (\d+)", head)
     return bool(end and length and len(body) >= int(length[1]))
@@ -82,7 +82,11 @@ def is_whole(answer: bytes) -> bool:
 
 def status_of(answer: bytes) -> int:
     version, status, _ = answer.split(b" ", 2)
-    assert version in (b"HTTP/1.1", b"HTTP/1.0", b"HTTP/0.9")  # that of the request; a line without one is HTTP/0.9
+    assert version in (
+        b"HTTP/1.1",
+        b"HTTP/1.0",
+        b"HTTP/0.9",
+    )  # that of the request, or none
     return int(status)
 
 
@@ -102,16 +106,16 @@ CHECKS = [
 ANYBODY, OPERATOR = "anybody", "operator"
 
 
-def questions() -> Iterator[tuple[Route, str, GenerationMode]]:
-    """Each route, who asks, and whether as the document wants it or not; the latter needs something to do wrong.
+def kinds_of_request() -> Iterator[tuple[Route, str, GenerationMode]]:
+    """Each route with each kind of caller, by valid requests and, if something can be wrong, by invalid ones.
 
-    Endless answers are asked for elsewhere, as one has to leave in the middle of them.
+    Endless answers have a test of their own, because a client has to leave before their end.
     """
     for route in ROUTES:
         if route.is_endless:
             continue
         is_guarded = route.callers is not Callers.EVERYBODY or route.body == "Batch"
-        adds_peers = route.body == "PeerBody"  # which the node would then try to reach, wherever they are
+        adds_peers = route.body == "PeerBody"  # the node would try to reach these, wherever they are
         callers = [ANYBODY, OPERATOR] if is_guarded and not adds_peers else [ANYBODY]
         yield from ((route, caller, mode) for caller in callers for mode in modes_of(route))
 
@@ -124,10 +128,10 @@ def modes_of(route: Route) -> list[GenerationMode]:
     ("route", "caller", "mode"),
     [
         pytest.param(route, caller, mode, id=f"{route.method} {route.path} {caller} {mode.value}")
-        for route, caller, mode in questions()
+        for route, caller, mode in kinds_of_request()
     ],
 )
-def test_every_answer_is_one_that_the_document_describes(
+def test_the_document_describes_every_answer(
     node: Node, api: BaseSchema, route: Route, caller: str, mode: GenerationMode
 ) -> None:
     headers = {"Authorization": f"Bearer {node.admin_token}"} if caller == OPERATOR else {}
@@ -149,17 +153,17 @@ def test_every_answer_is_one_that_the_document_describes(
         for mode in modes_of(route)
     ],
 )
-def test_every_endless_answer_begins_as_the_document_describes(
+def test_the_document_describes_the_head_of_every_endless_answer(
     node: Node, api: BaseSchema, route: Route, mode: GenerationMode
 ) -> None:
-    """Only the head is read; `requests` leaves the body in the socket."""
+    """Only the head is read. `requests` leaves the body in the socket."""
     operation = api[route.path][route.method]
 
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(max_examples=10, suppress_health_check=list(HealthCheck))
     def ask(case: schemathesis.Case[Any]) -> None:
         asked = case.as_transport_kwargs(base_url=node.url)
-        with requests.request(**asked, stream=True, timeout=30) as answer:
+        with requests.request(**asked, stream=True, timeout=TIMEOUT_S) as answer:
             described = operation.definition.raw["responses"][str(answer.status_code)]["content"]
             assert answer.headers["Content-Type"] in described
 
@@ -187,7 +191,7 @@ PIECES = st.lists(
 
 @given(start=STARTS, pieces=PIECES)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_bytes_that_are_hardly_http_are_no_fault_of_ours(node: Node, start: bytes, pieces: list[bytes]) -> None:
+def test_bytes_that_are_hardly_http_never_cause_a_fault(node: Node, start: bytes, pieces: list[bytes]) -> None:
     answer = asyncio.run(exchange(node, start + b"".join(pieces)))
 
     assert answer == b"" or status_of(answer) < 500
@@ -196,17 +200,17 @@ def test_bytes_that_are_hardly_http_are_no_fault_of_ours(node: Node, start: byte
 REQUESTS = {
     "no HTTP": (b"hello\r\n\r\n", 400),
     "a TLS greeting": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
-    "bytes in a path that are no UTF-8": (b"GET /claims/\xff/\xfe HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "bytes in a path that are not UTF-8": (b"GET /claims/\xff/\xfe HTTP/1.1\r\nHost: x\r\n\r\n", 400),
     "a path that is no URL": (b"GET http://[::1/ HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-    "a path without end": (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-    "a header without end": (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\n\r\n", 400),
+    "a path that is too long": (b"GET /" + b"a" * LONG_BYTES + b" HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "a header that is too long": (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * LONG_BYTES + b"\r\n\r\n", 400),
     "a negative length": (b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
     "two lengths": (b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}", 400),
     "a length and chunks": (
         b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         400,
     ),
-    "chunks that are none": (b"PUT /claims HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+    "invalid chunks": (b"PUT /claims HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
     "a request line without a version": (b"GET /records?id=\r\n\r\n", 400),
     "a compressed body": (
         b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
@@ -214,14 +218,14 @@ REQUESTS = {
     ),
     "another expectation": (b"PUT /claims HTTP/1.1\r\nHost: x\r\nExpect: tea\r\nContent-Length: 2\r\n\r\n{}", 417),
     "a tunnel": (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
-    "a host that is none": (b"POST /sync/push HTTP/1.1\r\nHost: a:b:c\r\n\r\n", 401),
+    "an invalid host": (b"POST /sync/push HTTP/1.1\r\nHost: a:b:c\r\n\r\n", 401),
     "no host": (b"POST /sync/push HTTP/1.0\r\n\r\n", 401),
     "a length far beyond the limit": (b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n{", 413),
 }
 
 
 @pytest.mark.parametrize(("request_bytes", "status"), REQUESTS.values(), ids=REQUESTS.keys())
-def test_a_hostile_request_is_refused_by_a_problem_without_a_word_in_the_log(
+def test_a_hostile_request_is_refused_by_a_problem_without_a_log_entry(
     node: Node, request_bytes: bytes, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = asyncio.run(exchange(node, request_bytes, ends=False))
@@ -233,16 +237,14 @@ def test_a_hostile_request_is_refused_by_a_problem_without_a_word_in_the_log(
     assert caplog.records == []
 
 
-def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_fault(
-    node: Node, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_client_that_leaves_inside_its_body_causes_no_log_entry(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     answer = asyncio.run(exchange(node, b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{"))
 
     assert answer == b""
     assert caplog.records == []
 
 
-def test_a_client_that_waits_is_asked_for_its_body(node: Node) -> None:
+def test_a_client_that_expects_100_continue_is_asked_for_its_body(node: Node) -> None:
     request = (
         b"PUT /claims HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
     )
@@ -252,7 +254,7 @@ def test_a_client_that_waits_is_asked_for_its_body(node: Node) -> None:
     assert answer.startswith(CONTINUE + b"HTTP/1.1 200 OK\r\n")
 
 
-def test_after_all_of_this_the_node_still_takes_claims(node: Node) -> None:
+def test_the_node_still_accepts_claims_after_all_other_tests(node: Node) -> None:
     record = signed(claim("garden", at=int(time.time())))
     body = b"{%s}" % entry(record)
     request = b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (

@@ -1,9 +1,8 @@
 """The explorer: a page that the node itself serves, for the person who has just started it.
 
-`page/` holds it: HTML, CSS and JavaScript modules, as they are, with no build step; `page/main.js` is where to begin
-reading. `serving` hands these files out. The page asks its own node for everything, by the same requests that any other
-client has, and nobody else for anything; what a record holds is only ever text in it, which its headers make the
-browser enforce.
+`page/` holds HTML, CSS and JavaScript modules, with no build step; begin reading at `page/main.js`. `serving` serves
+these files. The page asks only its own node, by the same requests that any other client has. It shows the content of
+records as text only, and its headers make the browser enforce that.
 """
 
 from node.explorer.serving import ROUTES

@@ -1,8 +1,8 @@
-"""Serving the page: its files, read once, with an ETag each and headers that leave nothing to trust.
+"""Serves the page: its files are read once, and each gets an ETag and strict security headers.
 
-The policy (Content Security Policy Level 3, Trusted Types) lets scripts and styles come from this node alone, and takes
-from scripts every way to turn text into markup: a claim that a stranger wrote stays text even where the page has a
-mistake. Files are asked for again with their ETag each time, so a node that was upgraded never shows an old page.
+The policy (Content Security Policy Level 3, Trusted Types) allows scripts and styles from this node only, and forbids
+scripts to turn text into markup. So a stranger's claim stays text even if the page has a bug. A browser asks for each
+file again with its ETag, so an upgraded node never shows an old page.
 """
 
 import hashlib
@@ -66,13 +66,13 @@ def _read(path: Path) -> Asset:
 
 
 ASSETS: Final = {path.name: _read(path) for path in sorted((Path(__file__).parent / "page").iterdir())}
-"""All files of the page by name: about a hundred kilobytes."""
+"""All files of the page by name: about 100 kB."""
 
 PAGE: Final = "index.html"
 
 
 async def get_root(parts: ApiParts, request: web.Request) -> web.StreamResponse:
-    """The page, and where to go from here for a client that asks for JSON."""
+    """The page; for a client that asks for JSON, the addresses to go on from."""
     is_page = prefers_page(request.headers.get("Accept", ""))
     answer = _answer(request, ASSETS[PAGE]) if is_page else await get_pointer(parts, request)
     answer.headers["Vary"] = "Accept"
@@ -96,14 +96,14 @@ def _answer(request: web.BaseRequest, asset: Asset) -> web.Response:
 
 
 def prefers_page(accept: str) -> bool:
-    """Whether an `Accept` header wants HTML more than JSON. What takes anything gets the page: JSON has to be named."""
+    """Whether an `Accept` header prefers HTML to JSON. A client that accepts anything gets the page."""
     weights = dict(map(_weighted, accept.split(",")))
     json = weights.get("application/json", weights.get("application/*", 0.0))
     return not json or weights.get(HTML_TYPE, weights.get("*/*", 0.0)) > json
 
 
 def _weighted(item: str) -> tuple[str, float]:
-    """A media range and its weight (RFC 9110, section 12.4.2); one that cannot be read has none."""
+    """A media range and its weight (RFC 9110, section 12.4.2). An unreadable weight counts as 0."""
     media, *parameters = (part.strip().lower() for part in item.split(";"))
     weights = [parameter[2:] for parameter in parameters if parameter.startswith("q=")]
     try:

@@ -1,4 +1,4 @@
-"""Answers: JSON bodies, and the headers that let pages of any origin read public data (the Fetch standard's CORS)."""
+"""Answers: JSON bodies, and the headers that let pages of any origin read public data (CORS, in the Fetch standard)."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ PUBLIC_HEADERS: Final = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "ETag, Link",
 }
-"""Claims are for everybody, and no answer depends on a cookie, so any page may read them."""
+"""Any page may read claims, because claims are public and no answer depends on a cookie."""
 
 PREFLIGHT_HEADERS: Final = {
     "Access-Control-Allow-Origin": "*",
@@ -23,7 +23,7 @@ PREFLIGHT_HEADERS: Final = {
 
 
 def matches_etag(asked: str, etag: str) -> bool:
-    """Whether an `If-None-Match` names this tag: weakly, as for every GET (RFC 9110, section 13.1.2)."""
+    """Whether an `If-None-Match` header names this tag. The comparison is weak (RFC 9110, section 13.1.2)."""
     tags = [tag.strip().removeprefix("W/") for tag in asked.split(",")]
     return etag in tags or tags == ["*"]
 
@@ -33,10 +33,10 @@ _PRIVATE_JSON = {"Content-Type": JSON_TYPE}
 
 
 def public(value: object) -> web.Response:
-    """Any value that msgspec can encode, for everybody."""
+    """An answer that any page may read. `value` is anything that msgspec can encode."""
     return web.Response(body=msgspec.json.encode(value), headers=_PUBLIC_JSON)
 
 
 def private(value: object, status: int = 200) -> web.Response:
-    """Any value that msgspec can encode, not for pages of other origins."""
+    """An answer that pages of other origins may not read. `value` is anything that msgspec can encode."""
     return web.Response(status=status, body=msgspec.json.encode(value), headers=_PRIVATE_JSON)

@@ -1,7 +1,8 @@
-"""The application: routes bound to a node, and the server around them.
+"""The application: handlers bound to a node's parts, and the server around them.
 
-There is no middleware, since it costs every request: each handler is wrapped once. What aiohttp refuses by itself,
-because no route takes it or because it is no HTTP, is put into our words where the server meets the connection.
+There is no middleware, because it would cost every request: each handler is wrapped once instead. aiohttp refuses some
+requests by itself, because no route fits or because the bytes are not HTTP. These refusals get the shape of ours where
+the server meets the connection.
 """
 
 import asyncio
@@ -15,25 +16,25 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from node.http_api.answers import PREFLIGHT_HEADERS
-from node.http_api.bodies import Bodies
-from node.http_api.connections import Doors
+from node.http_api.body_budget import BodyBudget
+from node.http_api.connections import ConnectionLimit
+from node.http_api.direct_writer import Connection
 from node.http_api.openapi import DOCUMENT, document
-from node.http_api.outlet import Connection
 from node.http_api.parts import ApiParts
 from node.http_api.problems import fault, problem, problem_of
 from node.http_api.query import check_names
 from node.http_api.read import VERSION
 from node.http_api.route import Route
-from node.http_api.write import BODIES
+from node.http_api.write import BODY_BUDGET
 from node.settings import Settings
 from protocol.errors import Code, ProtocolError
 
 _SHUTDOWN_S_MAX: Final = 2.0
-"""How long requests that are being answered may take to end when the node stops. Links before them and commits after
-them take up to 3 s more, and a node stops within 5 s.
+"""Seconds that requests under way may take to end when the node stops. A node stops within 5 s: links before the
+requests and commits after them take up to 3 s.
 """
 
-DOORS: Final = web.AppKey("doors", Doors)
+CONNECTION_LIMIT: Final = web.AppKey("connection_limit", ConnectionLimit)
 ROUTES: Final = web.AppKey("routes", Sequence[Route])
 
 _Bound = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -42,8 +43,8 @@ _Bound = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
     """An application that answers these routes from these parts of a node."""
     app = web.Application()
-    app[BODIES] = Bodies(parts.settings.bytes_in_flight_max)
-    app[DOORS] = Doors(parts.settings.connections_max, parts.traffic)
+    app[BODY_BUDGET] = BodyBudget(parts.settings.bytes_in_flight_max)
+    app[CONNECTION_LIMIT] = ConnectionLimit(parts.settings.connections_max, parts.traffic)
     app[DOCUMENT] = document(routes, VERSION)
     app[ROUTES] = routes
     for route in routes:
@@ -67,20 +68,20 @@ async def start(parts: ApiParts, routes: Sequence[Route], context: ssl.SSLContex
 
 
 async def stop_listening(runner: web.AppRunner) -> None:
-    """Take no more connections; those that are open stay until the runner is cleaned up."""
+    """Accept no more connections. Open connections stay until the runner is cleaned up."""
     for site in list(runner.sites):
         await site.stop()
 
 
 def url_of(runner: web.AppRunner, settings: Settings) -> str:
-    """Where the runner answers, with the port that it was given."""
+    """The URL at which the runner answers, with the port that it got."""
     host, port = runner.addresses[0][:2]
     scheme = "http" if settings.tls_certificate is None else "https"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _pattern(path: str) -> str:
-    """The path as aiohttp's router wants it: by itself it would leave out braces, which a label may hold."""
+    """The path for aiohttp's router. Its default pattern of a variable excludes braces, which a label may hold."""
     return re.sub(r"{(\w+)}", r"{\1:[^/]+}", path)
 
 
@@ -105,7 +106,7 @@ def _bind(parts: ApiParts, route: Route) -> _Bound:
 
 
 def _answer_unknown(request: web.BaseRequest, routes: Sequence[Route]) -> web.Response:
-    """What no route takes: a path that there is not, a method that its path does not have, or a browser's preflight."""
+    """Answer a request that no route takes: an unknown path, a method that the path does not have, or a preflight."""
     path = request.rel_url.raw_path
     known = routes if path == "*" else [route for route in routes if re.fullmatch(_path_expression(route.path), path)]
     if not known:
@@ -131,35 +132,35 @@ def _methods(routes: Iterable[Route]) -> list[str]:
 
 
 async def on_expect(request: web.Request) -> web.StreamResponse | None:
-    """Ask for the body of a client that waits for that; no other expectation is met (RFC 9110, section 10.1.1)."""
+    """Ask for the body if the client waits to be asked. No other expectation is met (RFC 9110, section 10.1.1)."""
     if request.headers.get("Expect", "").lower() != "100-continue":
         return problem(417, Code.MALFORMED, "the only expectation met here is 100-continue", {})
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # what comes next is the answer, as if nothing had been sent
+    request.writer.output_size = 0  # so that the answer counts as not yet begun
     return None
 
 
 class _Connection(Connection):
-    """aiohttp's connection, with its own refusals in our words, and without a log entry for whatever strangers send.
+    """aiohttp's connection, with refusals of our shape and without a log entry for every bad request of a stranger.
 
-    One past the limit is never aiohttp's: it is refused before that learns of it.
+    aiohttp never sees a connection past the limit: it is refused before.
     """
 
-    def __init__(self, doors: Doors, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, limit: ConnectionLimit, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._doors = doors
-        self._has_entered = False
+        self._limit = limit
+        self._is_admitted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # By name: uvloop's transports do all of that, and inherit from nothing.
-        self._has_entered = self._doors.enter(cast("asyncio.Transport", transport))
-        if self._has_entered:
+        # A cast, not a check: uvloop's transports have all these methods and inherit from nothing.
+        self._is_admitted = self._limit.admit(cast("asyncio.Transport", transport))
+        if self._is_admitted:
             super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self._has_entered:
-            self._has_entered = False
-            self._doors.leave()
+        if self._is_admitted:
+            self._is_admitted = False
+            self._limit.release()
             super().connection_lost(exc)
 
     def handle_error(
@@ -170,7 +171,7 @@ class _Connection(Connection):
         message: str | None = None,
     ) -> web.StreamResponse:
         if isinstance(exc, ConnectionError):
-            raise exc  # the client has gone in the middle of its request
+            raise exc  # the client left in the middle of its request
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun, and cannot be taken back") from exc
         if status >= 500:
@@ -182,24 +183,24 @@ class _Connection(Connection):
         return response
 
     def log_exception(self, *args: Any, **kwargs: Any) -> None:
-        """Leave out what went wrong with a body that was no HTTP: the client has been told."""
+        """Do not log a body that is not HTTP: the client was told already."""
         if not isinstance(kwargs.get("exc_info"), web.RequestPayloadError):
             super().log_exception(*args, **kwargs)
 
 
 class _Server(web.Server):
-    def __init__(self, doors: Doors, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, limit: ConnectionLimit, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._doors = doors
+        self._limit = limit
 
     def __call__(self) -> RequestHandler:
-        return _Connection(self._doors, self, loop=self._loop, **self._kwargs)
+        return _Connection(self._limit, self, loop=self._loop, **self._kwargs)
 
     async def shutdown(self, timeout: float | None = None) -> None:
         """End every connection. aiohttp waits twice for an answer that its client does not read, and then still for the
         handler: without its connection a handler ends at once.
         """
-        self._doors.close()
+        self._limit.close()
         cutting_off = asyncio.get_running_loop().call_later(_SHUTDOWN_S_MAX, self._cut_off)
         try:
             await super().shutdown(timeout)
@@ -213,9 +214,11 @@ class _Server(web.Server):
 
 
 class _Runner(web.AppRunner):
-    """aiohttp has no public way to give an application connections of one's own: `make_handler`, which was one, is
-    deprecated, and takes no class. So the maker is overridden, and what it made is made again as ours, from the same
-    parts (`_make_server` and `_kwargs` here, `_loop` and `_kwargs` of the server).
+    """A runner whose server makes connections of our class.
+
+    aiohttp has no public way to choose the class: `make_handler` is deprecated and takes no class. So this overrides
+    `_make_server`, which makes the server, and makes the server again as ours, from the same arguments (`_kwargs` of
+    the runner, `_loop` and `_kwargs` of the server). A test watches that aiohttp still has these names.
     """
 
     async def _make_server(self) -> Any:
@@ -228,4 +231,4 @@ class _Runner(web.AppRunner):
             except web.HTTPException:
                 return _answer_unknown(request, self.app[ROUTES])
 
-        return _Server(self.app[DOORS], handle, request_factory=made.request_factory, **self._kwargs)
+        return _Server(self.app[CONNECTION_LIMIT], handle, request_factory=made.request_factory, **self._kwargs)

@@ -1,9 +1,9 @@
-"""Connections: how many others may have open here at once, and a word to whoever comes past that.
+"""Connections: a limit on how many are open, and a short answer to a connection past the limit.
 
-A connection costs a file descriptor and some kilobytes before it has said anything, so their number has a limit, which
-is kept where a connection is made. Who is turned away is told so in HTTP and may read it in peace: a socket that is
-closed while the request lies in it unread would be answered by the kernel with a reset, and the words be lost. That
-peace has its limits too.
+A connection costs a file descriptor and some kilobytes before it has sent anything. So the limit applies where a
+connection is made. A refused connection gets an answer in HTTP and a moment to read the answer: if the socket closed
+while an unread request lay in it, the kernel would send a reset, and the client would lose the answer. The number of
+these moments is limited too.
 """
 
 import asyncio
@@ -15,8 +15,10 @@ from node.monitoring.metrics import Traffic
 from protocol.errors import Code
 
 LINGER_S: Final = 1.0
+"""Seconds that a refused connection stays open to read the answer."""
+
 LINGERING_MAX: Final = 64
-"""Connections turned away that may still read why; past it they are cut off."""
+"""Refused connections that may be open at once. Any further one is cut off without an answer."""
 
 RETRY_AFTER_S: Final = 5
 
@@ -39,19 +41,20 @@ REFUSAL: Final = (
 )
 
 
-class Doors:
-    """Counts who comes and goes, in `traffic`."""
+class ConnectionLimit:
+    """Admits connections up to a limit."""
 
     def __init__(self, connections_max: int, traffic: Traffic, linger_s: float = LINGER_S) -> None:
+        """`traffic` counts the connections. A refused one is closed `linger_s` seconds after its answer."""
         self._linger_s = linger_s
         self._connections_max = connections_max
         self._traffic = traffic
         self._lingering: set[asyncio.Transport] = set()
         self._is_closed = False
 
-    def enter(self, transport: asyncio.Transport) -> bool:
-        """Whether there is room for this connection. Where there is none, it is told so and taken care of."""
-        if self._is_closed:  # the kernel had accepted it when the server stopped, and nobody else will end it
+    def admit(self, transport: asyncio.Transport) -> bool:
+        """Whether there is room for this connection. If not, the refusal is sent and the connection is closed here."""
+        if self._is_closed:  # the kernel had accepted it before the server stopped, and nothing else closes it
             transport.abort()
             return False
         if self._traffic.connections < self._connections_max:
@@ -64,21 +67,22 @@ class Doors:
             transport.set_protocol(_Refused(transport, self._lingering, self._linger_s))
         return False
 
-    def leave(self) -> None:
-        """One that had entered has gone."""
+    def release(self) -> None:
+        """A connection that was admitted has closed."""
         self._traffic.connections -= 1
 
     def close(self) -> None:
-        """Cut off whoever still reads that there is no room, and whoever comes."""
+        """Cut off all refused connections, and every connection that still comes."""
         self._is_closed = True
         for transport in list(self._lingering):
             transport.abort()
 
 
 class _Refused(asyncio.Protocol):
-    """A connection on its way out: it has been answered, and what it sends is read and left."""
+    """A refused connection: it gets its answer, and what it sends is ignored until it closes."""
 
     def __init__(self, transport: asyncio.Transport, lingering: set[asyncio.Transport], linger_s: float) -> None:
+        """`lingering` holds all refused connections that are open."""
         self._transport = transport
         self._lingering = lingering
         lingering.add(transport)

@@ -1,7 +1,7 @@
-"""Cursors: where a page of a listing ended, in a form that nobody needs to understand.
+"""Cursors: where a page of a listing ended, in a spelling that clients need not understand.
 
-A cursor names the last item that was shown and not its number, so that what arrives between two pages moves nothing. It
-is no secret: a client that makes one up reads what it may read anyway.
+A cursor names the last item of a page, not its number, so records that arrive between two pages shift nothing. A cursor
+is no secret: a client that invents one reads only what it may read anyway.
 """
 
 import base64
@@ -23,9 +23,9 @@ def of_label(domain: str, label: str) -> str:
 
 
 def to_label(cursor: str) -> LabelKey:
-    """Raises: ProtocolError: `malformed` where it is not one of `of_label`."""
+    """Raises: ProtocolError: `malformed` if `of_label` did not make this cursor."""
     try:
-        domain, label = _label_key.decode(_unpadded(cursor))
+        domain, label = _label_key.decode(_unpad(cursor))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _unreadable() from error
     if not is_domain(domain) or not is_label(label):
@@ -39,14 +39,14 @@ def of_key(key: bytes) -> str:
 
 
 def to_key(cursor: str) -> bytes:
-    """Raises: ProtocolError: `malformed` where it is not one of `of_key`."""
-    key = _unpadded(cursor)
+    """Raises: ProtocolError: `malformed` if `of_key` did not make this cursor."""
+    key = _unpad(cursor)
     if len(key) != KEY_BYTES:
         raise _unreadable()
     return key
 
 
-def _unpadded(cursor: str) -> bytes:
+def _unpad(cursor: str) -> bytes:
     try:
         return base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError) as error:

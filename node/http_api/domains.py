@@ -1,11 +1,11 @@
-"""Which domains this node shows: those it supports that hold records, and those that its operator listed."""
+"""Which domains this node shows: those that the operator listed, or else all that hold records."""
 
 from node.http_api.parts import ApiParts
 from protocol.errors import Code, ProtocolError
 
 
 def known_domains(parts: ApiParts) -> list[str]:
-    """Sorted. A domain that holds records but is no longer supported is kept, and not shown."""
+    """All domains that are shown, sorted. The node keeps a domain that the operator removed, and does not show it."""
     listed = parts.settings.domains
     return parts.indexes.domains() if listed is None else sorted(set(listed))
 

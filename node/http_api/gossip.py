@@ -1,4 +1,4 @@
-"""Where other nodes knock: `GET /gossip` becomes a WebSocket, and a link over it (section 5 of the contract)."""
+"""Where other nodes open links: `GET /gossip` becomes a WebSocket, and a link over it (section 5 of the contract)."""
 
 from aiohttp import web
 

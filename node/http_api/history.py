@@ -1,6 +1,7 @@
-"""The history of a label, of any length: which records it has and what replay says of each is read at one moment, in a
-few bytes a record; the bodies, which never change, follow in pages. So the answer agrees with itself whatever is
-committed meanwhile, and memory stays flat.
+"""The history of a label, of any length.
+
+The list of records and replay's verdict on each are read at one moment, in a few bytes a record. The bodies never
+change, so they follow in pages. The answer is therefore consistent while records are committed, and memory stays flat.
 """
 
 from collections.abc import AsyncGenerator
@@ -11,10 +12,10 @@ from aiohttp import web
 
 from node.http_api.answers import JSON_TYPE
 from node.http_api.domains import check_domain_known
+from node.http_api.paged_answer import Form, answer_pages
 from node.http_api.pages import stored_pages
 from node.http_api.parts import ApiParts
 from node.http_api.read import can_be_held, unknown_label
-from node.http_api.streaming import Form, stream
 from node.store.contract import Outline, Store, StoredRecord
 from protocol.records.record import Record
 from protocol.records.replay import Verdict
@@ -27,7 +28,7 @@ async def get_history(parts: ApiParts, request: web.Request) -> web.StreamRespon
     outline = await parts.store.outline(domain, label) if can_be_held(parts, domain, label) else None
     if outline is None or not outline.verdicts:
         raise unknown_label()
-    head = await _head(parts, outline)
+    head = await _read_head(parts.store, outline)
     facts = {
         "domain": domain,
         "label": label,
@@ -36,33 +37,34 @@ async def get_history(parts: ApiParts, request: web.Request) -> web.StreamRespon
         "contested": Verdict.RIVAL in outline.verdicts,
     }
     opening = msgspec.json.encode(facts).removesuffix(b"}") + b',"records":['
-    return await stream(request, history_pages(parts.store, outline), Form(JSON_TYPE, opening, b",", b"]}", _entry))
+    form = Form(JSON_TYPE, opening, b",", b"]}", _spell_entry)
+    return await answer_pages(request, history_pages(parts.store, outline), form)
 
 
-async def _head(parts: ApiParts, outline: Outline) -> Record | None:
-    """The last record that replay accepted at that moment."""
+async def _read_head(store: Store, outline: Outline) -> Record | None:
+    """The last record that replay accepted at the moment of the outline."""
     ranks = reversed(range(len(outline.verdicts)))
     rank = next((rank for rank in ranks if outline.verdicts[rank].is_accepted), None)
     if rank is None:
         return None
-    head_id = _id(outline, rank)
-    return (await parts.store.records([head_id]))[head_id].signed.record
+    head_id = _id_at(outline, rank)
+    return (await store.records([head_id]))[head_id].signed.record
 
 
 async def history_pages(store: Store, outline: Outline) -> AsyncGenerator[list[StoredRecord], None]:
-    """The records with the verdicts of the outline: those stored may be newer."""
-    ids = (_id(outline, rank) for rank in range(len(outline.verdicts)))
+    """The records with the verdicts of the outline, because the verdicts in the store may be newer by now."""
+    ids = (_id_at(outline, rank) for rank in range(len(outline.verdicts)))
     verdicts = iter(outline.verdicts)
     async with aclosing(stored_pages(store, ids)) as pages:
         async for page in pages:
             yield [StoredRecord(it.signed, verdict, it.received) for it, verdict in zip(page, verdicts, strict=False)]
 
 
-def _id(outline: Outline, rank: int) -> str:
+def _id_at(outline: Outline, rank: int) -> str:
     return outline.ids[rank * ID_BYTES : (rank + 1) * ID_BYTES].hex()
 
 
-def _entry(stored: StoredRecord) -> bytes:
+def _spell_entry(stored: StoredRecord) -> bytes:
     return msgspec.json.encode(
         {
             "id": stored.signed.record.id,

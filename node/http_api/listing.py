@@ -1,9 +1,9 @@
-"""Collections: the heads, or every record, of one domain or of all; whole, or in pages.
+"""Listings: the heads, or every record, of one domain or of all domains; whole, or in pages.
 
-Heads come in the order of their names, from the store. Records come by order key, and that order is the index's: what
-is to be sent is picked there, in memory, and only the bodies are fetched. Across domains the indexes are merged. An
-index may grow while a reader reads, so each step goes on from the last key shown, never from a number, and ends at what
-was the newest key in the beginning.
+Heads come from the store, ordered by domain and label. Records come by order key. The indexes have that order in
+memory, so the keys of an answer are picked there and only the bodies are read from the store. For all domains, the
+indexes are merged. An index can grow while a client reads, so each step goes on behind the last key that it gave,
+never at a position, and ends at the key that was the newest when the step began.
 """
 
 import heapq
@@ -15,23 +15,24 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from node.http_api import cursor, streaming
+from node.http_api import cursor, paged_answer
 from node.http_api.answers import LINES_TYPE
 from node.http_api.domains import check_domain_known, known_domains
+from node.http_api.paged_answer import Form, answer_pages
 from node.http_api.pages import PAGE_RECORDS_MAX, next_size, stored_pages
 from node.http_api.parts import ApiParts
 from node.http_api.query import LIMIT_MAX, flag, integer
-from node.store.contract import LabelKey
+from node.store.contract import LabelKey, Store
 from protocol.errors import Code, ProtocolError
 from protocol.records.record import SignedRecord, is_label
 from protocol.sets.index import ID_BYTES, Index, key_id, pack_key
 
 _KEYS_AT_ONCE: Final = 20_000
-"""Keys held while merging, of all domains together: 2 MB."""
+"""Keys in memory while indexes are merged, of all domains together: 2 MB."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for: `domain` None, all domains; `limit` None, everything."""
+    """The query of a listing. `domain` None means all domains, `limit` None means no pages."""
 
     domain: str | None
     limit: int | None
@@ -54,16 +55,7 @@ async def get_domain_claims(parts: ApiParts, request: web.Request) -> web.Stream
 
 
 async def _answer(parts: ApiParts, request: web.Request, domain: str | None) -> web.StreamResponse:
-    question = Question(
-        domain=domain,
-        limit=integer(request, "limit", 1, LIMIT_MAX),
-        after=request.query.get("after"),
-        prefix=_prefix(request),
-        since=integer(request, "since", 0) or 0,
-        wants_history=flag(request, "history"),
-        wants_ids=flag(request, "ids"),
-        wants_lines=LINES_TYPE in request.headers.get("Accept", ""),
-    )
+    question = _read_question(request, domain)
     if question.prefix and question.wants_history:
         raise ProtocolError(Code.MALFORMED, "`prefix` goes with heads, not with `history`", parameter="prefix")
     if question.wants_history:
@@ -73,11 +65,25 @@ async def _answer(parts: ApiParts, request: web.Request, domain: str | None) -> 
     return await _answer_heads(parts, request, question)
 
 
-def _prefix(request: web.BaseRequest) -> str:
-    """What all labels shall begin with; empty: anything.
+def _read_question(request: web.BaseRequest, domain: str | None) -> Question:
+    """Raises: ProtocolError: `malformed` for a parameter that cannot be read."""
+    return Question(
+        domain=domain,
+        limit=integer(request, "limit", 1, LIMIT_MAX),
+        after=request.query.get("after"),
+        prefix=_read_prefix(request),
+        since=integer(request, "since", 0) or 0,
+        wants_history=flag(request, "history"),
+        wants_ids=flag(request, "ids"),
+        wants_lines=LINES_TYPE in request.headers.get("Accept", ""),
+    )
+
+
+def _read_prefix(request: web.BaseRequest) -> str:
+    """The text that all labels shall begin with; empty if the query has no `prefix`.
 
     Raises:
-        ProtocolError: `malformed` where no label can.
+        ProtocolError: `malformed` if no label can begin so.
     """
     prefix = request.query.get("prefix", "")
     if prefix and not is_label(prefix):
@@ -86,17 +92,17 @@ def _prefix(request: web.BaseRequest) -> str:
 
 
 async def _answer_history(parts: ApiParts, request: web.Request, question: Question) -> web.StreamResponse:
-    keys = _asked_keys(parts, question)
+    keys = _wanted_keys(parts, question)
     headers = {}
     if question.limit is not None:
         page = list(islice(keys, question.limit + 1))
         if len(page) > question.limit:
-            headers = _next(request, cursor.of_key(page[question.limit - 1]))
+            headers = _next_link(request, cursor.of_key(page[question.limit - 1]))
         keys = iter(page[: question.limit])
     if question.wants_ids:
-        form = streaming.KEY_LINES if question.wants_lines else streaming.KEYS
-        return await streaming.stream(request, _paged(keys), form, headers)
-    return await streaming.stream(request, _bodies(parts, keys), _form(question), headers)
+        form = paged_answer.KEY_LINES if question.wants_lines else paged_answer.KEYS
+        return await answer_pages(request, _key_pages(keys), form, headers)
+    return await answer_pages(request, _record_pages(parts.store, keys), _record_form(question), headers)
 
 
 async def _answer_heads(parts: ApiParts, request: web.Request, question: Question) -> web.StreamResponse:
@@ -105,17 +111,19 @@ async def _answer_heads(parts: ApiParts, request: web.Request, question: Questio
         raise ProtocolError(Code.MALFORMED, "`after` is of a listing of another domain", parameter="after")
     heads = _head_pages(parts, question, after)
     if question.limit is None:
-        return await streaming.stream(request, heads, _form(question))
-    ids, last, has_more = await _first_heads(heads, question.limit)
-    headers = _next(request, cursor.of_label(*last)) if last is not None and has_more else {}
-    return await streaming.stream(request, _bodies(parts, iter(ids)), _form(question), headers)
+        return await answer_pages(request, heads, _record_form(question))
+    keys, last, has_more = await _read_first_heads(heads, question.limit)
+    headers = _next_link(request, cursor.of_label(*last)) if last is not None and has_more else {}
+    return await answer_pages(request, _record_pages(parts.store, iter(keys)), _record_form(question), headers)
 
 
-async def _first_heads(
+async def _read_first_heads(
     pages: AsyncGenerator[list[SignedRecord], None], limit: int
 ) -> tuple[list[bytes], LabelKey | None, bool]:
-    """Index keys of the first heads, the last one's label, and whether more follow. The `Link` header has to be sent
-    before the bodies, which are many bytes: so these are forgotten, and fetched again as they are sent.
+    """The index keys of the first heads, the label of the last one, and whether more follow.
+
+    The `Link` header goes out before the bodies, which take much memory. So the bodies are dropped here and read again
+    when they are sent.
     """
     keys: list[bytes] = []
     last: LabelKey | None = None
@@ -135,15 +143,9 @@ async def _first_heads(
 async def _head_pages(
     parts: ApiParts, question: Question, after: LabelKey | None
 ) -> AsyncGenerator[list[SignedRecord], None]:
-    """Heads by domain and label, in pages that hold few records where these are large."""
-    if question.domain is not None:
-        domains: Sequence[str | None] = [question.domain]
-    elif parts.settings.domains is not None:
-        domains = [domain for domain in known_domains(parts) if after is None or domain >= after[0]]
-    else:
-        domains = [None]
+    """The heads behind `after`, by domain and label. A page of large records has few of them."""
     size = PAGE_RECORDS_MAX if question.limit is None else min(PAGE_RECORDS_MAX, question.limit + 1)
-    for domain in domains:
+    for domain in _store_domains(parts, question, after):
         begin = after if after is not None and domain in (None, after[0]) else None
         while page := await parts.store.heads(domain, begin, question.since, size, question.prefix):
             yield page
@@ -153,35 +155,46 @@ async def _head_pages(
             begin = (page[-1].record.domain, page[-1].record.label)
 
 
-async def _bodies(parts: ApiParts, keys: Iterator[bytes]) -> AsyncGenerator[list[SignedRecord], None]:
+def _store_domains(parts: ApiParts, question: Question, after: LabelKey | None) -> Sequence[str | None]:
+    """The domains to ask the store for, one after another. None stands for all at once."""
+    if question.domain is not None:
+        return [question.domain]
+    if parts.settings.domains is None:
+        return [None]
+    return [domain for domain in known_domains(parts) if after is None or domain >= after[0]]
+
+
+async def _record_pages(store: Store, keys: Iterator[bytes]) -> AsyncGenerator[list[SignedRecord], None]:
     """The records of these keys, in their order."""
-    async with aclosing(stored_pages(parts.store, (key_id(key).hex() for key in keys))) as pages:
+    async with aclosing(stored_pages(store, (key_id(key).hex() for key in keys))) as pages:
         async for page in pages:
             yield [stored.signed for stored in page]
 
 
-async def _paged(keys: Iterator[bytes]) -> AsyncGenerator[list[bytes], None]:
+async def _key_pages(keys: Iterator[bytes]) -> AsyncGenerator[list[bytes], None]:
     while page := list(islice(keys, 2 * PAGE_RECORDS_MAX)):
         yield page
 
 
-def _asked_keys(parts: ApiParts, question: Question) -> Iterator[bytes]:
-    """The keys of all records asked for, by order key."""
+def _wanted_keys(parts: ApiParts, question: Question) -> Iterator[bytes]:
+    """The keys of all records that the query asks for, by order key."""
     names = known_domains(parts) if question.domain is None else [question.domain]
     indexes = [index for name in names if (index := parts.indexes.get(name)) is not None]
     begin = pack_key(question.since, bytes(ID_BYTES))
     if question.after is not None:
         begin = max(begin, _successor(cursor.to_key(question.after)))
     at_once = max(16, min(2 * PAGE_RECORDS_MAX, _KEYS_AT_ONCE // max(1, len(indexes))))
-    return _merged([_keys_from(index, begin, at_once) for index in indexes])
+    return _merge([_keys_from(index, begin, at_once) for index in indexes])
 
 
-def _merged(parts: list[Iterator[bytes]]) -> Iterator[bytes]:
-    return parts[0] if len(parts) == 1 else iter(heapq.merge(*parts))
+def _merge(keys: list[Iterator[bytes]]) -> Iterator[bytes]:
+    return keys[0] if len(keys) == 1 else iter(heapq.merge(*keys))
 
 
 def _keys_from(index: Index, begin: bytes, at_once: int) -> Iterator[bytes]:
-    """The keys from `begin` to what is now the last one; what is added in between while this runs may come too."""
+    """The keys from `begin` to the present last key, read `at_once` at a time. Keys that are added in between while
+    this runs can appear too.
+    """
     if len(index) == 0:
         return
     last = index.key_at(len(index) - 1)
@@ -193,14 +206,14 @@ def _keys_from(index: Index, begin: bytes, at_once: int) -> Iterator[bytes]:
 
 
 def _successor(key: bytes) -> bytes:
-    """What stands right behind this key and before every other."""
+    """The smallest byte string that is greater than this key."""
     return key + b"\0"
 
 
-def _form(question: Question) -> "streaming.Form[SignedRecord]":
-    return streaming.LINES if question.wants_lines else streaming.DICT
+def _record_form(question: Question) -> Form[SignedRecord]:
+    return paged_answer.LINES if question.wants_lines else paged_answer.DICT
 
 
-def _next(request: web.BaseRequest, after: str) -> dict[str, str]:
-    """The `Link` to the page behind this cursor, relative, so that it holds behind a proxy too (RFC 8288)."""
+def _next_link(request: web.BaseRequest, after: str) -> dict[str, str]:
+    """The `Link` to the page behind this cursor (RFC 8288). It is relative, so it holds behind a proxy too."""
     return {"Link": f'<{request.rel_url.update_query(after=after)}>; rel="next"'}

@@ -23,6 +23,7 @@ async def get_document(_parts: ApiParts, request: web.Request) -> web.StreamResp
 
 
 def document(routes: Iterable[Route], version: str) -> dict[str, object]:
+    """The whole document. `version` is that of dnarc."""
     paths: dict[str, dict[str, object]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
@@ -69,7 +70,7 @@ def _parameter(parameter: Parameter, place: str, is_required: bool) -> dict[str,
 
 
 def _responses(route: Route) -> dict[str, object]:
-    """By status; where a status can come for one record and for the whole request, either shape is described."""
+    """The answers by status. If a status can concern one record or the whole request, both shapes are described."""
     contents: dict[int, dict[str, Schema]] = {}
     for status, name in route.answers.items():
         contents[status] = _contents(route, name)

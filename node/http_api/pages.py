@@ -1,4 +1,4 @@
-"""Pages: many records in parts that fit in memory, whatever their size."""
+"""Pages: many records in parts that fit in memory, whatever the size of a record."""
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from itertools import islice
@@ -8,14 +8,14 @@ from node.store.contract import Store, StoredRecord
 
 PAGE_RECORDS_MAX: Final = 500
 PAGE_BYTES_AIM: Final = 2 * 2**20
-"""A page of ordinary records has 500 of them and a few hundred KiB; where they are large, a page soon has fewer."""
+"""A page of ordinary records has 500 records and a few hundred KiB. A page of large records has fewer records."""
 
 _FIRST_PAGE_RECORDS: Final = 64
-"""Nothing is known of their size yet: 4 MiB at most."""
+"""The first page is small, because the size of the records is not known yet: 4 MiB at most."""
 
 
 async def stored_pages(store: Store, ids: Iterable[str]) -> AsyncGenerator[list[StoredRecord], None]:
-    """The records of these ids, all of which are held, in their order."""
+    """The records of these ids, in their order. The store must hold all of them."""
     size, left = _FIRST_PAGE_RECORDS, iter(ids)
     while wanted := list(islice(left, size)):
         stored = await store.records(wanted)
@@ -25,6 +25,6 @@ async def stored_pages(store: Store, ids: Iterable[str]) -> AsyncGenerator[list[
 
 
 def next_size(size: int, bodies_bytes: Sequence[int]) -> int:
-    """How many records like these make a page; at most twice as many as before."""
+    """How many records of this average size make a page: at most twice as many as the last page had."""
     body_bytes = sum(bodies_bytes) // len(bodies_bytes)
     return max(1, min(2 * size, PAGE_RECORDS_MAX, PAGE_BYTES_AIM // body_bytes))

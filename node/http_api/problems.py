@@ -1,7 +1,7 @@
-"""Problems: how a refusal looks over HTTP (RFC 9457), and the one place that knows which status goes with which code.
+"""Problems: how a refusal looks over HTTP (RFC 9457). Only this module knows which status goes with which code.
 
-`code` is stable and the same everywhere in dnarc; `detail` says what is wrong and what would be right; the facts stand
-beside them. `type` is `about:blank`, RFC 9457's word for a problem that its status and, here, its code already name.
+`code` is stable and the same everywhere in dnarc. `detail` says what is wrong and what would be right. Facts, such as
+`retry_after`, are further members. `type` is `about:blank`, which in RFC 9457 means that the status names the problem.
 """
 
 import logging
@@ -36,7 +36,7 @@ STATUSES: Final = {
     Code.UNAUTHORIZED: 401,
     Code.CURSOR_UNKNOWN: 410,
     Code.UNREACHABLE: 502,
-    # Why a link ends. Over HTTP they stand in the report of a sync, never as an answer of their own.
+    # Reasons why a link ends. Over HTTP they appear in the report of a sync, never as an answer of their own.
     Code.TIMEOUT: 504,
     Code.UNSUPPORTED_VERSION: 502,
     Code.DUPLICATE_LINK: 502,
@@ -45,19 +45,18 @@ STATUSES: Final = {
 }
 
 INTERNAL: Final = "internal"
-"""The code of a fault of ours, which no client can do anything about and which is therefore not among the
-protocol's."""
+"""The code of a fault of this node. It is not a code of the protocol, because a client can do nothing about it."""
 
 PROBLEM_TYPE: Final = "application/problem+json"
 
 RETRY_AFTER_S: Final = 1
-"""For refusals that pass by themselves and do not say when: a pipeline that is full empties many times a second."""
+"""Seconds to wait after a refusal that does not say how long. A full pipeline empties many times a second."""
 
 logger = logging.getLogger(__name__)
 
 
 def problem_of(error: ProtocolError, *, is_public: bool = False) -> web.Response:
-    """The answer to a request that was refused. `is_public`: pages of other origins may read it."""
+    """The answer to a request that is refused for this error. `is_public`: pages of other origins may read it."""
     headers = headers_of(error.code, error.facts)
     if is_public:
         headers["Access-Control-Allow-Origin"] = "*"
@@ -65,7 +64,7 @@ def problem_of(error: ProtocolError, *, is_public: bool = False) -> web.Response
 
 
 def headers_of(code: Code, facts: Mapping[str, object]) -> dict[str, str]:
-    """What HTTP wants beside the status that goes with this code (RFC 9110, sections 10.2.3, 11.6.1)."""
+    """The headers that HTTP requires beside the status of this code (RFC 9110, sections 10.2.3 and 11.6.1)."""
     if code is Code.UNAUTHORIZED:
         return {"WWW-Authenticate": 'Bearer realm="dnarc"'}
     if STATUSES[code] in (429, 503):
@@ -78,6 +77,7 @@ def headers_of(code: Code, facts: Mapping[str, object]) -> dict[str, str]:
 def problem(
     status: int, code: str, detail: str, facts: Mapping[str, object], headers: Mapping[str, str] | None = None
 ) -> web.Response:
+    """The answer of this status and code. `facts` become members of the body beside the detail."""
     body = {
         **facts,
         "type": "about:blank",
@@ -92,6 +92,6 @@ def problem(
 
 
 def fault(request: web.BaseRequest, error: BaseException | None) -> web.Response:
-    """The answer where the node itself failed; logs why, which the answer does not say."""
+    """The answer after a failure of the node itself. The log gets the error; the client does not."""
     logger.error("a request failed: %s %.200s", request.method, request.rel_url, exc_info=error)
     return problem(500, INTERNAL, "this node failed to answer, and its log says why", {})

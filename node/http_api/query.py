@@ -1,7 +1,7 @@
-"""Query parameters: what each may be, checked before anything is done with it.
+"""Query parameters: each is checked before anything is done with it.
 
-Nothing is guessed and nothing ignored: a parameter that is misspelled or given twice would otherwise quietly ask for
-something else.
+Nothing is guessed and nothing is ignored. A parameter that is misspelled, or that is given twice, would otherwise
+silently ask for something else.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from protocol.errors import Code, ProtocolError
 from protocol.limits import SAFE_INTEGER_MAX
 
 LIMIT_MAX: Final = 10_000
-"""Items of one page. A listing without `limit` has no pages and no end but its own."""
+"""Items of one page. A listing without `limit` has no pages: it gives all items in one answer."""
 
 RECORD_IDS_MAX: Final = 100
 
@@ -22,7 +22,10 @@ _DIGITS_MAX = 16
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """One parameter of a route: its name, its JSON schema, what it does, and whether it may be given more than once."""
+    """One parameter of a route, or one header: its name, its JSON schema, and what it does.
+
+    `is_repeatable`: it may be given more than once.
+    """
 
     name: str
     schema: Mapping[str, object]
@@ -32,7 +35,7 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 def check_names(request: web.BaseRequest, parameters: Mapping[str, Parameter]) -> None:
-    """Raises: ProtocolError: `malformed` for a parameter that the route does not have, or only once."""
+    """Raises: ProtocolError: `malformed` for an unknown parameter, or one that is repeated and must not be."""
     given = request.query
     for name in given:
         if name not in parameters:
@@ -43,7 +46,7 @@ def check_names(request: web.BaseRequest, parameters: Mapping[str, Parameter]) -
 
 
 def flag(request: web.BaseRequest, name: str) -> bool:
-    """`true` or `false`, the default.
+    """The parameter's value, `true` or `false`. False if it is not given.
 
     Raises:
         ProtocolError: `malformed`.
@@ -55,7 +58,7 @@ def flag(request: web.BaseRequest, name: str) -> bool:
 
 
 def integer(request: web.BaseRequest, name: str, least: int, most: int = SAFE_INTEGER_MAX) -> int | None:
-    """A whole number in decimal, None where it is not given.
+    """The parameter's value, a whole number in decimal from `least` to `most`. None if it is not given.
 
     Raises:
         ProtocolError: `malformed`.

@@ -9,9 +9,9 @@ from aiohttp import web
 
 from node.http_api.answers import JSON_TYPE, LINES_TYPE, PUBLIC_HEADERS, matches_etag, public
 from node.http_api.domains import check_domain_known, is_known, known_domains
+from node.http_api.paged_answer import DICT, LINES, answer_pages
 from node.http_api.parts import ApiParts
 from node.http_api.query import LIMIT_MAX, RECORD_IDS_MAX
-from node.http_api.streaming import DICT, LINES, stream
 from node.http_api.write import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
 from protocol.errors import Code, ProtocolError
 from protocol.limits import RECORD_BYTES_MAX
@@ -19,13 +19,13 @@ from protocol.records.record import SignedRecord, is_id, is_label
 
 _HEAD_HEADERS: Final = {**PUBLIC_HEADERS, "Cache-Control": "no-cache", "Content-Type": JSON_TYPE}
 _TURN_DOMAINS: Final = 50
-"""Fingerprints made before other tasks get a turn: about 2 ms."""
+"""Fingerprints that are computed before other tasks get a turn: about 2 ms."""
 
 VERSION: Final = version("dnarc")
 
 
 async def get_head(parts: ApiParts, request: web.Request) -> web.StreamResponse:
-    """The request that a node serves most: nothing here but the answer."""
+    """The most frequent request, so this does nothing but answer. The domain is only checked if there is no head."""
     domain, label = request.match_info["domain"], request.match_info["label"]
     head = await parts.heads.get(domain, label) if can_be_held(parts, domain, label) else None
     if head is None:
@@ -39,12 +39,12 @@ async def get_head(parts: ApiParts, request: web.Request) -> web.StreamResponse:
 
 
 def can_be_held(parts: ApiParts, domain: str, label: str) -> bool:
-    """Keeps what no record can name from the store, lone surrogates among it, which no database takes."""
+    """Whether a record can have this domain and label. Other names, such as lone surrogates, never reach the store."""
     return is_known(parts, domain) and (label.isascii() or is_text(label)) and is_label(label)
 
 
 def is_text(text: str) -> bool:
-    """False for lone surrogates: bytes of a path that are no UTF-8 arrive as such."""
+    """False for lone surrogates: bytes in a path that are not UTF-8 are decoded to these."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -68,7 +68,11 @@ async def get_records(parts: ApiParts, request: web.Request) -> web.StreamRespon
 
 
 async def _answer_records(parts: ApiParts, request: web.Request, ids: Sequence[str]) -> web.StreamResponse:
-    """Those that are held, in the order asked for; where none is, that is said."""
+    """The records that the node holds, in the order of the ids.
+
+    Raises:
+        ProtocolError: `malformed`; `unknown_record` if it holds none of them.
+    """
     if not all(map(is_id, ids)):
         raise ProtocolError(Code.MALFORMED, "a record id is 64 lower-case hex digits", parameter="id")
     stored = await parts.store.records(ids)
@@ -76,7 +80,7 @@ async def _answer_records(parts: ApiParts, request: web.Request, ids: Sequence[s
         raise ProtocolError(Code.UNKNOWN_RECORD, "this node holds no such record")
     records = [stored[record_id].signed for record_id in ids if record_id in stored]
     form = LINES if LINES_TYPE in request.headers.get("Accept", "") else DICT
-    return await stream(request, _one_page(records), form)
+    return await answer_pages(request, _one_page(records), form)
 
 
 async def _one_page(records: list[SignedRecord]) -> AsyncGenerator[list[SignedRecord], None]:
@@ -88,11 +92,6 @@ async def get_domains(parts: ApiParts, _request: web.Request) -> web.StreamRespo
 
 
 async def get_node(parts: ApiParts, _request: web.Request) -> web.StreamResponse:
-    summaries: dict[str, dict[str, object]] = {}
-    for position, domain in enumerate(known_domains(parts)):
-        if position % _TURN_DOMAINS == _TURN_DOMAINS - 1:
-            await asyncio.sleep(0)
-        summaries[domain] = parts.indexes.summary(domain)
     return public(
         {
             "version": VERSION,
@@ -100,14 +99,24 @@ async def get_node(parts: ApiParts, _request: web.Request) -> web.StreamResponse
             "epoch": parts.store.epoch,
             "started": int(parts.started_s),
             "time": int(parts.world.now_s()),
-            "domains": summaries,
+            "domains": await _summarize(parts),
             "limits": _limits(parts),
         }
     )
 
 
+async def _summarize(parts: ApiParts) -> dict[str, dict[str, object]]:
+    """The summary of each domain that is shown."""
+    summaries: dict[str, dict[str, object]] = {}
+    for position, domain in enumerate(known_domains(parts)):
+        if position % _TURN_DOMAINS == _TURN_DOMAINS - 1:
+            await asyncio.sleep(0)
+        summaries[domain] = parts.indexes.summary(domain)
+    return summaries
+
+
 def _limits(parts: ApiParts) -> dict[str, int | None]:
-    """What a client has to know to be let in; units are in the names."""
+    """The limits that a client must keep to. Units are in the names."""
     return {
         "record_bytes_max": RECORD_BYTES_MAX,
         "batch_records_max": BATCH_RECORDS_MAX,
@@ -121,5 +130,5 @@ def _limits(parts: ApiParts) -> dict[str, int | None]:
 
 
 async def get_pointer(_parts: ApiParts, _request: web.Request) -> web.StreamResponse:
-    """Where to go from here, for who opens the node's address."""
+    """The addresses to go on from, for a client that opens the node's root."""
     return public({"dnarc": VERSION, "claims": "/claims", "domains": "/domains", "openapi": "/openapi.json"})

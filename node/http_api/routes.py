@@ -6,7 +6,7 @@ example) are added when the document is made.
 
 from typing import Final
 
-from node.http_api import counting, gossip, history, listing, openapi, operate, read, stream, write
+from node.http_api import event_stream, gossip, history, listing, openapi, operate, read, write
 from node.http_api.query import LIMIT_MAX, RECORD_IDS_MAX, Parameter
 from node.http_api.route import Callers, Route
 from node.http_api.schemas import BOOLEAN, DOMAIN, HEX_64, LABEL, STRING
@@ -44,7 +44,7 @@ _SYNC = (
     Parameter("peer", STRING, "Only with the peer of this URL."),
     Parameter("domain", DOMAIN, "Only this domain."),
 )
-_NAMES = {"type": "array", "maxItems": stream.NAMES_MAX}
+_NAMES = {"type": "array", "maxItems": event_stream.NAMES_MAX}
 _STREAM = (
     Parameter("domain", {**_NAMES, "items": DOMAIN}, "Only events of this domain, or of these.", is_repeatable=True),
     Parameter("label", {**_NAMES, "items": LABEL}, "Only events of this label, or of these.", is_repeatable=True),
@@ -178,7 +178,7 @@ ROUTES: Final = (
     Route(
         method="GET",
         path="/stream",
-        handler=stream.get_stream,
+        handler=event_stream.get_stream,
         summary="Events as they happen, by WebSocket: one in each text frame",
         answers={101: "Event"},
         parameters=_STREAM,
@@ -189,10 +189,10 @@ ROUTES: Final = (
     Route(
         method="GET",
         path="/events",
-        handler=stream.get_events,
+        handler=event_stream.get_events,
         summary="Events as they happen, as Server-Sent Events: one in the `data` of each",
         answers={200: "Event"},
-        content_type=stream.EVENTS_TYPE,
+        content_type=event_stream.EVENTS_TYPE,
         parameters=_STREAM,
         headers=(Parameter("Last-Event-ID", STRING, "A cursor, which counts before `since`: browsers send it."),),
         codes=_STREAMING,
@@ -268,7 +268,7 @@ ROUTES: Final = (
     Route(
         method="GET",
         path="/metrics",
-        handler=counting.get_metrics,
+        handler=operate.get_metrics,
         summary="Figures for Prometheus",
         answers={200: "Text"},
         content_type="text/plain",

@@ -1,4 +1,4 @@
-"""The shapes of requests and answers, by name: JSON schemas of draft 2020-12, which OpenAPI 3.1 uses."""
+"""The shapes of requests and answers, by name: JSON Schema, draft 2020-12, as OpenAPI 3.1 uses it."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Writing claims, one or a batch: a request is read here, the pipeline decides, and its decision becomes a status."""
+"""Writing claims, one or a batch: read the request, let the intake decide, answer with its decision."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from node.http_api.answers import private
-from node.http_api.bodies import Bodies
+from node.http_api.body_budget import BodyBudget
 from node.http_api.caller import origin_of
 from node.http_api.parts import ApiParts
 from node.http_api.problems import STATUSES, headers_of
@@ -20,8 +20,7 @@ from protocol.records.record import is_id
 BATCH_RECORDS_MAX: Final = 1_000
 BATCH_BYTES_MAX: Final = 8 * 2**20
 
-BODIES: Final = web.AppKey("bodies", Bodies)
-
+BODY_BUDGET: Final = web.AppKey("body_budget", BodyBudget)
 
 _batch = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -29,12 +28,12 @@ _batch = msgspec.json.Decoder(dict[str, msgspec.Raw])
 async def put_claim(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     signature = request.match_info["name"]
     try:
-        async with request.app[BODIES].read(request, SPELLING_BYTES_MAX) as body:
+        async with request.app[BODY_BUDGET].read(request, SPELLING_BYTES_MAX) as body:
             origin = await origin_of(parts, request, body, _precondition(request))
             (outcome,) = await parts.ingest.take([Submission(signature, body)], origin)
     except ProtocolError as error:
         if error.code in (Code.UNAUTHORIZED, Code.BAD_SIGNATURE):
-            raise  # the caller's proof failed, and nothing was said of the record
+            raise  # the caller's proof failed, and the record was not looked at
         outcome = Outcome.refused(signature, error)
     return _answer_one(outcome)
 
@@ -55,7 +54,7 @@ def _status(outcome: Outcome) -> int:
 async def put_claims(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     if "If-Match" in request.headers or "If-None-Match" in request.headers:
         raise ProtocolError(Code.MALFORMED, "If-Match and If-None-Match go with a single record")
-    async with request.app[BODIES].read(request, BATCH_BYTES_MAX) as body:
+    async with request.app[BODY_BUDGET].read(request, BATCH_BYTES_MAX) as body:
         origin = await origin_of(parts, request, body)
         submissions = read_batch(body)
         outcomes = await parts.ingest.take(submissions, origin) if submissions else []
@@ -63,10 +62,10 @@ async def put_claims(parts: ApiParts, request: web.Request) -> web.StreamRespons
 
 
 def read_batch(body: bytes) -> list[Submission]:
-    """The entries of `{signature: record}`, the records in the spelling they came in.
+    """The entries of `{signature: record}`. The records keep the spelling that they came in.
 
     Raises:
-        ProtocolError: `malformed`, also where a key is repeated; `too_large` for too many.
+        ProtocolError: `malformed`, also for a repeated key; `too_large` for too many records.
     """
     try:
         entries = _batch.decode(body)
@@ -81,10 +80,13 @@ def read_batch(body: bytes) -> list[Submission]:
 
 
 def _check_nothing_lost(body: bytes, submissions: list[Submission]) -> None:
-    """That no key was repeated, of which msgspec keeps the last in silence.
+    """Refuse a batch with a repeated key. msgspec keeps the last of two equal keys and does not report it.
 
-    Outside of the records an object has two quotation marks a key and no others. An entry that was lost leaves its own
-    behind.
+    Outside of the records, the object has two quotation marks for each key and no others. A lost entry leaves further
+    quotation marks behind.
+
+    Raises:
+        ProtocolError: `malformed`.
     """
     outside = body.count(b'"') - sum(submission.body.count(b'"') for submission in submissions)
     if outside != 2 * len(submissions):
@@ -92,7 +94,7 @@ def _check_nothing_lost(body: bytes, submissions: list[Submission]) -> None:
 
 
 def _precondition(request: web.Request) -> str | None:
-    """What the head has to be: a record id, `*` for any, `NO_HEAD` for none, None for no demand.
+    """What the client demands of the label's head: a record id, `*` for any head, `NO_HEAD`, or None for no demand.
 
     Raises:
         ProtocolError: `malformed` for a header that demands something else.
@@ -111,5 +113,5 @@ def _precondition(request: web.Request) -> str | None:
 
 
 def shown(signature: str) -> str:
-    """A signature as it came, in what JSON can hold: bytes of a path that are no UTF-8 become question marks."""
+    """A signature as JSON can hold it: bytes of the path that are not UTF-8 become question marks."""
     return signature.encode(errors="replace").decode()

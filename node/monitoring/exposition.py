@@ -1,7 +1,7 @@
-"""Exposition: a node's figures in the words of Prometheus (https://prometheus.io/docs/instrumenting/writing_exporters).
+"""Exposition: a node's figures for Prometheus (https://prometheus.io/docs/instrumenting/writing_exporters).
 
-Every family that a node shows stands in one table, with its kind, its labels and what it means; the same table is
-printed in `docs/operations.md`. Values are read from the node's parts when somebody asks.
+One table holds every metric with its type, its labels and its meaning. `docs/operations.md` prints the same table. The
+values are read from the node's parts when a scraper asks.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from node.streams import Streams
 
 
 class Kind(StrEnum):
-    """What Prometheus calls the types."""
+    """The types of metrics, by Prometheus' names."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -42,7 +42,7 @@ class Kind(StrEnum):
 
 
 class Family(msgspec.Struct, frozen=True):
-    """A metric: its name as it is shown, what it means, and the names of its labels."""
+    """A metric: its name, type and meaning, and the names of its labels."""
 
     name: str
     kind: Kind
@@ -102,7 +102,7 @@ _VERSION: Final = version("dnarc")
 _BY_NAME: Final = {family.name: family for family in FAMILIES}
 
 _Figure = tuple[str, tuple[str, ...], float | Histogram]
-"""A family's name, the values of its labels, and the value."""
+"""A family's name, the values of its labels, and the figure."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Sources:
 
 
 def registry_of(sources: Sources) -> CollectorRegistry:
-    """What is shown of a node and of its process."""
+    """A registry that collects the figures of a node and of its process."""
     registry = CollectorRegistry()
     registry.register(_Figures(sources))
     ProcessCollector(registry=registry)
@@ -138,7 +138,7 @@ def markdown_table(families: Iterable[Family] = FAMILIES) -> str:
 
 
 class _Figures:
-    """A collector: reads the parts of a node, which has to be entered before somebody asks."""
+    """A collector for Prometheus' client library. It reads the parts of the node at each scrape."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
@@ -219,7 +219,7 @@ class _Figures:
             yield "dnarc_convergence_lag_seconds", (hidden(name),), lag_s
 
     def _links(self) -> Iterator[_Figure]:
-        """Of the links that are open: one that ends takes its series away, and the next one begins at nothing."""
+        """Figures of the open links. The series of a link end with the link, and those of the next link begin at 0."""
         links = self._sources.links
         sessions = {links.name_of(it): it for it in links.sessions.values() if it.is_open}
         for state, number in Counter(it.link.state for it in sessions.values()).items():

@@ -1,9 +1,9 @@
-"""Health: what keeps a node from its work, and what somebody should look at before it does.
+"""Health: what keeps a node from its work, and what somebody should look at before that happens.
 
-A *problem* makes `GET /health` fail, so only what ending and starting this node, or moving its load elsewhere, could
-help is one. A *warning* leaves the node well: a peer that is down must not make an orchestrator restart all others.
-Each is a sentence that says what is wrong and what to do. Problems are also logged, once when they begin and once when
-they end.
+A *problem* makes `GET /health` fail. So only a fault that a restart of this node, or less load on it, could mend is a
+problem. A *warning* leaves the node healthy, because a peer that is down must not make an orchestrator restart all
+other nodes. Each is a sentence that says what is wrong and what to do. Problems are also logged, once when they begin
+and once when they end.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from node.world import World
 LOOK_EVERY_S: Final = 5.0
 
 LOG_BYTES_WARNED: Final = 1_073_741_824
-"""Of the write-ahead log, which SQLite empties at 64 MB: at sixteen times that, something reads and does not end."""
+"""Bytes of the write-ahead log. SQLite empties it at 64 MB unless a program reads the database without an end."""
 
 log = structlog.get_logger()
 
@@ -95,14 +95,15 @@ class Health:
 
 
 class Watch:
-    """Looks after problems, and logs each when it is there first and when it is gone."""
+    """Logs each problem when it appears and when it has gone."""
 
     def __init__(self, find: Callable[[], Iterable[str]]) -> None:
-        """`find` gives what is wrong now."""
+        """`find` returns the present problems."""
         self._find = find
         self._known: set[str] = set()
 
     def look(self) -> None:
+        """Log what has changed since the last look."""
         now = set(self._find())
         for problem in sorted(now - self._known):
             log.error("not well", problem=problem)
@@ -111,7 +112,7 @@ class Watch:
         self._known = now
 
     async def run(self) -> None:
-        """Look again and again, for ever."""
+        """Look every `LOOK_EVERY_S` seconds, for ever."""
         while True:
             self.look()
             await asyncio.sleep(LOOK_EVERY_S)

@@ -1,32 +1,33 @@
-"""Consumers, and the channels by which an event finds those that want it.
+"""Consumers of events, and the channels by which an event finds its consumers.
 
-Live consumers that want the same in the same spelling share a channel, so that a commit is filtered and joined once for
-all of them. A channel stands under its labels, which few others name, or else under its domains, so that those who want
-something else cost nothing.
+Live consumers with the same selection and the same framing share a channel, so the events of a commit are filtered and
+framed once for all of them. A channel is indexed by its labels if it names any, because few channels share a label;
+otherwise by its domains. So an event costs nothing for consumers that do not want it.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 
 from node.store.contract import EVERYTHING, Selection
-from node.streams.events import Form, Place, StreamedEvent
+from node.streams.events import Framing, Place, StreamedEvent
 from protocol.errors import ProtocolError
 
 Write = Callable[[bytes], bool]
-"""Takes bytes at once, and says whether there is room for more now."""
+"""Writes bytes without waiting, and returns whether there is room for more."""
 
 
 class Consumer:
-    """One reader.
+    """One reader of events.
 
-    Everything up to `place` was given to it; while it `is_live`, everything that the node has. `told_seq` is the number
-    in the last cursor that it saw. `is_full`: there was no room. `ending` is why it ends, once that is decided. `woken`
-    is set when whoever carries it has to look at it again.
+    It got every event up to `place` that it wants. While `is_live`, it has every event of the node. `told_seq` is the
+    number in the last cursor that it saw. `is_full` says that its connection has no room for more. `ending` is the
+    reason why it ends, None while it does not. `woken` is set when its handler has to look at it again.
     """
 
-    def __init__(self, selection: Selection, form: Form, place: Place, write: Write) -> None:
+    def __init__(self, selection: Selection, framing: Framing, place: Place, write: Write) -> None:
+        """`place` is where it begins. `write` sends bytes to it."""
         self.selection = selection
-        self.form = form
+        self.framing = framing
         self.place = place
         self.told_seq = place.seq
         self.is_live = False
@@ -36,7 +37,7 @@ class Consumer:
         self._write = write
 
     def give(self, events: Sequence[StreamedEvent], frames: bytes, place: Place) -> None:
-        """Write the frames of these events, which are all that it wants up to this place."""
+        """Write the frames of these events. They must be all events up to `place` that it wants."""
         self.place = place
         if not events:
             return
@@ -46,39 +47,39 @@ class Consumer:
             self.woken.set()
 
     def end(self, error: ProtocolError) -> None:
-        """Have it end, for this reason; the first one stands."""
+        """Make it end for this reason. If it ends already, the first reason stays."""
         self.ending = self.ending or error
         self.woken.set()
 
 
 class Channel:
-    """The live consumers that want the same events in the same spelling, in the order in which they came."""
+    """The live consumers with one selection and one framing, in the order in which they joined."""
 
-    def __init__(self, selection: Selection, form: Form) -> None:
+    def __init__(self, selection: Selection, framing: Framing) -> None:
         self.selection = selection
-        self.form = form
+        self.framing = framing
         self.consumers: dict[Consumer, None] = {}
 
     def give(self, events: Sequence[StreamedEvent], place: Place) -> list[Consumer]:
-        """Give all of them these events, in the same bytes. Returns those that have no room for more."""
-        frames = b"".join(event.frame(self.form) for event in events)
+        """Give all of them these events, in the same bytes. Returns the consumers that have no room for more."""
+        frames = b"".join(event.frame(self.framing) for event in events)
         for consumer in self.consumers:
             consumer.give(events, frames, place)
         return [consumer for consumer in self.consumers if consumer.is_full]
 
 
 class Channels:
-    """All channels. Joining and leaving cost what the selection has names; an event costs what it goes to."""
+    """All channels. To join or leave costs a step for each name of the selection; an event costs a step a channel."""
 
     def __init__(self) -> None:
-        self._all: dict[tuple[Selection, Form], Channel] = {}
+        self._all: dict[tuple[Selection, Framing], Channel] = {}
         self._by_label: dict[str, dict[Channel, None]] = {}
         self._by_domain: dict[str, dict[Channel, None]] = {}
         self._of_everything: dict[Channel, None] = {}
 
     def join(self, consumer: Consumer) -> None:
-        """From the next event on it gets what it wants."""
-        key = (consumer.selection, consumer.form)
+        """Give it the events that it wants, from the next one on."""
+        key = (consumer.selection, consumer.framing)
         channel = self._all.get(key)
         if channel is None:
             channel = self._all[key] = Channel(*key)
@@ -90,11 +91,11 @@ class Channels:
         consumer.is_live = True
 
     def leave(self, consumer: Consumer) -> None:
-        """It gets nothing from here any more. No error where it is not here."""
+        """Give it nothing more. A consumer that is not live is left alone."""
         if not consumer.is_live:
             return
         consumer.is_live = False
-        key = (consumer.selection, consumer.form)
+        key = (consumer.selection, consumer.framing)
         channel = self._all[key]
         del channel.consumers[consumer]
         if channel.consumers:
@@ -107,7 +108,7 @@ class Channels:
                 del index[name]
 
     def of(self, event: StreamedEvent) -> Iterator[Channel]:
-        """Those that this event goes to."""
+        """The channels that this event goes to."""
         yield from self._of_everything
         yield from self._by_domain.get(event.domain, ())
         for channel in self._by_label.get(event.label, ()):
@@ -115,6 +116,7 @@ class Channels:
                 yield channel
 
     def _entries(self, channel: Channel) -> Iterator[tuple[dict[str, dict[Channel, None]], str]]:
+        """The indexes in which this channel stands, and the name for each."""
         index, names = self._by_label, channel.selection.labels
         if names is None:
             index, names = self._by_domain, channel.selection.domains

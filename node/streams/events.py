@@ -1,11 +1,11 @@
-"""Events as consumers see them: how they are spelled, and the cursor that stands behind each.
+"""Events as consumers see them: their spelling, and the cursor behind each event.
 
-An event goes to many consumers, so it is spelled once, when the first of them wants it, and all share the bytes. The
-events of late are kept for those who fall behind by a little; older ones come from the store.
+An event goes to many consumers, so it is spelled once, when the first consumer wants it, and all share the bytes. The
+most recent events stay in memory for consumers that fall behind a little. Older events come from the store.
 
-A cursor is `SEQ-DIGEST`. The digest binds the number to the store's epoch and to the record of that event: a store that
-was restored from a backup gives the same numbers to other events, and a consumer has to be told instead of missing
-some in silence.
+A cursor is `SEQ-DIGEST`. The digest binds the number to the store's epoch and to the record of the event. A store that
+was restored from a backup gives the same numbers to other events. Thanks to the digest, a consumer with a cursor from
+before is told so; otherwise it would miss events silently.
 """
 
 import hashlib
@@ -20,20 +20,20 @@ from node.store.contract import StoredEvent
 from protocol.errors import Code, ProtocolError
 
 FROM_THE_BEGINNING: Final = "0"
-"""Spelled by whoever wants every event that the store has, whichever store it is."""
+"""The cursor of a consumer that wants every event of the store, whichever store it is."""
 
 _CURSOR: Final = re.compile(r"(0|[1-9][0-9]{0,15})-([0-9a-f]{32})\Z")
 _DIGEST_DIGITS: Final = 32
 
 
 class Place(msgspec.Struct, frozen=True):
-    """How far somebody has come: right behind the event of this number, which is about the record of this id."""
+    """A place in the sequence of events: right behind the event of number `seq`, which is about record `record_id`."""
 
     seq: int
     record_id: str
 
     def cursor(self, epoch: str) -> str:
-        """The spelling that a consumer gets, and may come back with."""
+        """The spelling that a consumer gets and can come back with. `epoch` is the store's."""
         bound = f"dnarc:cursor:v1\n{epoch}\n{self.seq}\n{self.record_id}"
         return f"{self.seq}-{hashlib.sha256(bound.encode()).hexdigest()[:_DIGEST_DIGITS]}"
 
@@ -42,10 +42,10 @@ BEGINNING: Final = Place(0, "")
 
 
 def seq_of_cursor(cursor: str) -> int:
-    """The number in a cursor, before anybody has looked whether the rest is true.
+    """The number in a cursor. The digest is not checked here.
 
     Raises:
-        ProtocolError: `malformed` where it is none.
+        ProtocolError: `malformed` if this is no cursor.
     """
     match = _CURSOR.match(cursor)
     if match is None:
@@ -55,9 +55,10 @@ def seq_of_cursor(cursor: str) -> int:
 
 
 class StreamedEvent:
-    """An event with all that consumers get of it, made when it is first asked for."""
+    """An event with the bytes that consumers get. Each spelling is made when it is first needed."""
 
     def __init__(self, epoch: str, stored: StoredEvent) -> None:
+        """`epoch` is the store's, for the cursor."""
         record = stored.event.record
         self.seq = stored.seq
         self.domain = record.domain
@@ -66,7 +67,7 @@ class StreamedEvent:
         self.size_bytes = len(record.canonical)
         self._epoch = epoch
         self._stored = stored
-        self._frames: dict[Form, bytes] = {}
+        self._frames: dict[Framing, bytes] = {}
 
     @cached_property
     def cursor(self) -> str:
@@ -84,30 +85,29 @@ class StreamedEvent:
             line += b',"previous":"%s","reason":%s' % (event.previous.encode(), msgspec.json.encode(event.reason))
         return line + b',"record":%s}' % record.canonical
 
-    def frame(self, form: "Form") -> bytes:
-        """The event as it goes over the wire."""
-        frame = self._frames.get(form)
+    def frame(self, framing: "Framing") -> bytes:
+        """The bytes that go over the wire."""
+        frame = self._frames.get(framing)
         if frame is None:
-            frame = self._frames[form] = form(self)
+            frame = self._frames[framing] = framing(self)
         return frame
 
 
-Form = Callable[[StreamedEvent], bytes]
-"""How an event is put on the wire. The same function for all who get the same bytes."""
+Framing = Callable[[StreamedEvent], bytes]
+"""Turns an event into bytes for the wire. Consumers that can share bytes use the same function."""
 
 
 class Recent:
-    """The last events, in order and without gaps, of at most so many bytes of records; all that is made of them takes
-    up to four times as much.
-    """
+    """The last events, in order and without gaps."""
 
     def __init__(self, size_bytes_max: int) -> None:
+        """`size_bytes_max`: bytes of records that are kept. With all spellings, they take up to four times as much."""
         self.size_bytes = 0
         self._size_bytes_max = size_bytes_max
         self._events: dict[int, StreamedEvent] = {}
 
     def add(self, event: StreamedEvent) -> None:
-        """Keep the event that follows the last one, and forget the oldest where they are too many."""
+        """Keep the event that follows the last one. The oldest events leave when there are too many bytes."""
         self._events[event.seq] = event
         self.size_bytes += event.size_bytes + _EVENT_BYTES
         while self.size_bytes > self._size_bytes_max:
@@ -118,7 +118,7 @@ class Recent:
         return self._events.get(seq)
 
     def after(self, seq: int, limit: int) -> list[StreamedEvent]:
-        """Up to so many events from the one behind this number on; empty where that one is not here."""
+        """At most `limit` events, beginning behind this number. Empty if the first of them is not kept any more."""
         page: list[StreamedEvent] = []
         while len(page) < limit and (event := self._events.get(seq + len(page) + 1)) is not None:
             page.append(event)
@@ -130,11 +130,11 @@ class Recent:
 
 
 _EVENT_BYTES: Final = 1_000
-"""What an event takes beside its record: everything around that, spelled, and the objects. A rough measure."""
+"""Bytes that an event takes beside its record: the rest of the spelling, and the objects. A rough measure."""
 
 
 def pieces(events: Iterable[StreamedEvent], size_bytes_aim: int) -> Iterator[list[StreamedEvent]]:
-    """The events in lists of about so many bytes of records, each of at least one event."""
+    """The events in lists of about `size_bytes_aim` bytes of records. Each list has at least one event."""
     piece: list[StreamedEvent] = []
     size_bytes = 0
     for event in events:

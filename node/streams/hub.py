@@ -1,12 +1,12 @@
-"""The hub: every event of this node to whoever wants it, first what is stored and then live, without a gap or a repeat.
+"""The hub gives every event of this node to its consumers: stored events first, then live ones, no gap, no repeat.
 
     commit -> on_commit -> channels -> sockets of live consumers        in one turn of the loop
-    store, by pages -> a consumer that is behind -> its socket          as fast as it reads
+    store, by pages -> a consumer that is behind -> its socket          as fast as the consumer reads
 
-A consumer has a place: everything up to there was given to it. While that is the last event it is *live*, and what is
-committed is written to its socket at once. One that has no room for more drops out and keeps its place; nothing is
-queued for it, and once it reads again it goes on from the store, until its place is the last event again. Between the
-look that finds it there and its being live nothing is awaited, so that nothing can come in between.
+A consumer has a place: it got everything up to there. If its place is the last event, it is *live*, and each commit is
+written to its socket at once. A consumer whose socket is full stops being live and keeps its place. Nothing is queued
+for it. When it reads again, it goes on from the store until its place is the last event again. No `await` stands
+between the check of its place and its becoming live, so no event can come in between.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ from node.streams.consumers import Channel, Channels, Consumer, Write
 from node.streams.events import (
     BEGINNING,
     FROM_THE_BEGINNING,
-    Form,
+    Framing,
     Place,
     Recent,
     StreamedEvent,
@@ -31,33 +31,34 @@ from node.streams.events import (
 from protocol.errors import Code, ProtocolError
 
 PIECE_BYTES_AIM: Final = 65_536
-"""Records written to a socket at once: as much as it buffers before it says that it has no room."""
+"""Bytes of records that are written to a socket at once: as many as a transport buffers before it is full."""
 
 RECENT_BYTES_MAX: Final = 2 * 2**20
-"""Records of late events in memory, so that many who fall behind together do not each read the store."""
+"""Bytes of recent records in memory, so that many consumers that fall behind together do not all read the store."""
 
 PAGE_EVENTS_MIN: Final = 16
 PAGE_EVENTS_MAX: Final = 512
-"""Events in one read of the store. The first page is small, as records may have 64 KiB each."""
+"""Events in one read of the store. The first page is small, because each record may have 64 KiB."""
 
 PAGE_BYTES_AIM: Final = 256 * 1_024
 
 SEARCHED_EVENTS_MAX: Final = 20_000
-"""Events that one read of the store looks at, wanted or not: about 20 ms of a reader's time."""
+"""Events that one read of the store looks at, wanted or not: about 20 ms."""
 
 SEARCHED_NAMES_MAX: Final = 200
-"""Domains that the store is asked for; where an operator listed more, all are read and sorted out here."""
+"""Domains in one query of the store. If there are more, the events of all domains are read and filtered here."""
 
 _RETRY_AFTER_S: Final = 5
 
 _Page = tuple[list[StreamedEvent], Place]
-"""Events, and the place that is reached when what is wanted of them was given."""
+"""Events, and the place that a consumer reaches when it has got those of them that it wants."""
 
 
 class Streams:
-    """The `consumers` of a node, in the order in which they came. `last` is the place behind its last event."""
+    """The `consumers` of a node, in the order in which they came. `last` is the place behind the last event."""
 
     def __init__(self, settings: Settings, store: Store, last: Place) -> None:
+        """`last` is the place behind the last event of the store."""
         self.last = last
         self._settings = settings
         self._store = store
@@ -70,27 +71,27 @@ class Streams:
 
     @classmethod
     async def load(cls, settings: Settings, store: Store) -> Self:
-        """The streams of what is in the store; from then on `on_commit` has to hear of every commit."""
+        """Streams that begin behind the last event of the store. From now on, call `on_commit` for every commit."""
         events = await store.events(await store.last_event() - 1, 1)
         last = Place(events[0].seq, events[0].event.record.id) if events else BEGINNING
         return cls(settings, store, last)
 
     def __len__(self) -> int:
-        """Consumers now."""
+        """The number of consumers."""
         return self._admitted
 
     def on_commit(self, decided: Decided) -> None:
-        """Give the events of this commit to all who are live, in this turn of the loop."""
+        """Give the events of this commit to all live consumers, in this turn of the loop."""
         events = decided.batch.events
         if not events:
             return
-        assert decided.first_seq == self.last.seq + 1, "commits are told in order, and none is left out"
+        assert decided.first_seq == self.last.seq + 1, "commits come in order, and every commit comes"
         if not self._admitted:
             self._recent.clear()
             self.last = Place(decided.first_seq + len(events) - 1, events[-1].record.id)
             return
         numbered = enumerate(zip(events, decided.moved, strict=True), start=decided.first_seq)
-        streamed = (self._streamed(StoredEvent(seq, event, it.signature)) for seq, (event, it) in numbered)
+        streamed = (self._wrap(StoredEvent(seq, event, it.signature)) for seq, (event, it) in numbered)
         for piece in pieces(streamed, PIECE_BYTES_AIM):
             self._publish(piece)
 
@@ -106,18 +107,18 @@ class Streams:
                 self._channels.leave(consumer)
 
     @asynccontextmanager
-    async def opened(
-        self, selection: Selection, form: Form, cursor: str | None, write: Write, address: str | None
+    async def open(
+        self, selection: Selection, framing: Framing, cursor: str | None, write: Write, address: str | None
     ) -> AsyncIterator[Consumer]:
-        """A consumer that begins behind this cursor, or now; `feed` has it come on. Its address None: exempt from the
-        limit of each.
+        """A consumer for as long as the block lasts. It begins behind `cursor`, or now if that is None. `feed` makes it
+        go on. `address` is where the limit of each address counts it; None: it is exempt.
 
         Raises:
             ProtocolError: `overloaded`, `rate_limited`, `stopping`; `malformed` or `cursor_unknown` for the cursor.
         """
         self._check_room(address)
-        with self._counted(address):
-            consumer = Consumer(selection, form, await self._place_behind(cursor), write)
+        with self._count(address):
+            consumer = Consumer(selection, framing, await self._find_begin(cursor), write)
             self.consumers[consumer] = None
             if self._is_closed:
                 consumer.end(stopping())
@@ -128,7 +129,7 @@ class Streams:
                 self._channels.leave(consumer)
 
     @contextmanager
-    def _counted(self, address: str | None) -> Iterator[None]:
+    def _count(self, address: str | None) -> Iterator[None]:
         self._admitted += 1
         if address is not None:
             self._by_address[address] += 1
@@ -153,75 +154,75 @@ class Streams:
             raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=_RETRY_AFTER_S)
 
     def selection(self, domains: frozenset[str] | None, labels: frozenset[str] | None) -> Selection:
-        """What a consumer wants, within the domains that this node shows. None: all."""
+        """The selection of these domains and labels, within the domains that this node shows. None means all."""
         shown = self._settings.domains
         if shown is not None:
             domains = frozenset(shown) if domains is None else domains & frozenset(shown)
         return Selection(domains, labels)
 
-    async def _place_behind(self, cursor: str | None) -> Place:
+    async def _find_begin(self, cursor: str | None) -> Place:
         if cursor is None:
             return self.last
         if cursor == FROM_THE_BEGINNING:
             return BEGINNING
-        place = await self._place(seq_of_cursor(cursor))
+        place = await self._find_place(seq_of_cursor(cursor))
         if place is None or place.cursor(self._store.epoch) != cursor:
             detail = "this cursor is of another store, or of one that was restored since: read what there is, then "
             raise ProtocolError(Code.CURSOR_UNKNOWN, detail + "stream without `since`", parameter="since")
         return place
 
-    async def _place(self, seq: int) -> Place | None:
+    async def _find_place(self, seq: int) -> Place | None:
         if seq in (BEGINNING.seq, self.last.seq):
             return BEGINNING if seq == BEGINNING.seq else self.last
         if seq > self.last.seq:
             return None
-        _, place = self._remembered(seq - 1, 1) or await self._stored(EVERYTHING, seq - 1, 1)
+        _, place = self._recent_page(seq - 1, 1) or await self._read_page(EVERYTHING, seq - 1, 1)
         return place
 
     async def feed(self, consumer: Consumer) -> None:
-        """Give it all that is behind its place, then make it live. Returns before where it has no room, or ends."""
+        """Give it every event behind its place, then make it live. Returns earlier if it is full or ends."""
         limit = PAGE_EVENTS_MIN
         while not (consumer.is_live or consumer.is_full or consumer.ending):
             seq = consumer.place.seq
             if seq == self.last.seq:
                 self._channels.join(consumer)
                 return
-            page, place = self._remembered(seq, limit) or await self._stored(consumer.selection, seq, limit)
+            page, place = self._recent_page(seq, limit) or await self._read_page(consumer.selection, seq, limit)
             _give_page(consumer, page, place)
             limit = _next_limit(limit, page)
 
     def place(self, consumer: Consumer) -> Place:
-        """How far it has come; a live one as far as the last event, whether it wanted that or not."""
+        """How far it has come. A live consumer has come to the last event, whether it wants that event or not."""
         return self.last if consumer.is_live else consumer.place
 
     def cursor(self, consumer: Consumer) -> str:
-        """How far it has come, as it may come back with."""
+        """How far it has come, as a cursor that it can come back with."""
         return self.place(consumer).cursor(self._store.epoch)
 
     def close(self) -> None:
-        """End all consumers, and take no more."""
+        """End all consumers, and accept no more."""
         self._is_closed = True
         for consumer in list(self.consumers):
             consumer.end(stopping())
 
-    def _remembered(self, seq: int, limit: int) -> _Page | None:
+    def _recent_page(self, seq: int, limit: int) -> _Page | None:
         page = self._recent.after(seq, limit)
         return (page, page[-1].place) if page else None
 
-    async def _stored(self, selection: Selection, seq: int, limit: int) -> _Page:
-        """From the store, and not beyond the last event that live consumers were given."""
+    async def _read_page(self, selection: Selection, seq: int, limit: int) -> _Page:
+        """A page from the store. It ends at the last event that live consumers have got."""
         last = self.last
         through = min(last.seq, seq + SEARCHED_EVENTS_MAX)
         if len(selection.domains or ()) > SEARCHED_NAMES_MAX:
             selection = Selection(labels=selection.labels)
-        page = [self._streamed(it) for it in await self._store.events(seq, limit, selection, through)]
+        page = [self._wrap(it) for it in await self._store.events(seq, limit, selection, through)]
         if len(page) == limit:
             return page, page[-1].place
-        place = last if through == last.seq else await self._place(through)
+        place = last if through == last.seq else await self._find_place(through)
         assert place is not None, "the store has every event up to the last"
         return page, place
 
-    def _streamed(self, stored: StoredEvent) -> StreamedEvent:
+    def _wrap(self, stored: StoredEvent) -> StreamedEvent:
         return StreamedEvent(self._store.epoch, stored)
 
 
@@ -230,18 +231,18 @@ def stopping() -> ProtocolError:
 
 
 def _give_page(consumer: Consumer, page: list[StreamedEvent], place: Place) -> None:
-    """What it wants of these, and then all up to the place. What has no room is forgotten, and read again when there is
-    some.
+    """Give it the events of the page that it wants, and move it to `place`. If it is full before, it stops where it is,
+    and the rest is read again later.
     """
     for piece in pieces(page, PIECE_BYTES_AIM):
         wanted = [event for event in piece if consumer.selection.takes(event.domain, event.label)]
-        consumer.give(wanted, b"".join(event.frame(consumer.form) for event in wanted), piece[-1].place)
+        consumer.give(wanted, b"".join(event.frame(consumer.framing) for event in wanted), piece[-1].place)
         if consumer.is_full:
             return
     consumer.give((), b"", place)
 
 
 def _next_limit(limit: int, page: list[StreamedEvent]) -> int:
-    """How many events of the size of these make a page; at most twice as many as before."""
+    """How many events of this average size make a page: at most twice as many as the last limit."""
     size_bytes = sum(event.size_bytes for event in page) // max(1, len(page))
     return max(1, min(2 * limit, PAGE_EVENTS_MAX, PAGE_BYTES_AIM // max(1, size_bytes)))

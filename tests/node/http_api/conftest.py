@@ -1,4 +1,4 @@
-"""A real node on a free port, its clock standing still, and a client for it."""
+"""A real node on a free port, with a clock that stands still, and a client for it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Clients of streams: one that says what came, of either kind, and one that reads only what it is told to."""
+"""Clients of event streams: one parses what comes, by either protocol; one reads only as much as a test says."""
 
 import asyncio
 import json
@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from node.http_api.stream import CURSOR_HEADER
+from node.http_api.event_stream import CURSOR_HEADER
 from node.node import Node
 from node.settings import Settings
 from node.world import World
 from tests.node.http_api.talking import NOW, Client
 
 TIMEOUT_S = 30
-"""Only to end a test that hangs."""
+"""Only ends a test that hangs."""
 
 WEBSOCKET, SERVER_SENT = "/stream", "/events"
 UPGRADE = {
@@ -30,7 +30,7 @@ UPGRADE = {
 
 
 class Listener:
-    """A client of either kind. What `next` gives is an event, a sign of life, or the goodbye, as `(kind, value)`."""
+    """A client of either protocol. `next` returns an event, a sign of life, or the goodbye, as `(kind, value)`."""
 
     def __init__(self, path: str, cursor: str, answer: Any) -> None:
         self.cursor = cursor
@@ -38,7 +38,7 @@ class Listener:
         self.next = self._next_frame if path == WEBSOCKET else self._next_server_sent
 
     async def event(self) -> Any:
-        """The next event, past signs of life."""
+        """The next event. Signs of life are skipped."""
         async with asyncio.timeout(TIMEOUT_S):
             kind, value = await self.next()
             while kind != "event":
@@ -50,7 +50,7 @@ class Listener:
         return [(await self.event())["label"] for _ in range(count)]
 
     async def until(self, kind: str) -> Any:
-        """The value of the first of this kind."""
+        """The value of the next item of this kind."""
         async with asyncio.timeout(TIMEOUT_S):
             while (said := await self.next())[0] != kind:
                 pass
@@ -65,7 +65,7 @@ class Listener:
         return ("sign", value["cursor"]) if value["type"] == "progress" else ("event", value)
 
     async def _next_server_sent(self) -> tuple[str, Any]:
-        """Read as the WHATWG's HTML, section 9.2.6, says."""
+        """Read one event, as WHATWG HTML, section 9.2.6, says."""
         fields: dict[str, str] = {}
         async for line in self.answer.content:
             if line == b"\n":
@@ -105,14 +105,14 @@ async def running(folder: Path, **chosen: Any) -> AsyncIterator[tuple[Node, Clie
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    """Let everything else run until this is so."""
+    """Let the loop run until the condition holds."""
     async with asyncio.timeout(TIMEOUT_S):
-        while not is_so():  # noqa: ASYNC110 - what is waited for here tells nobody of itself
+        while not is_so():  # noqa: ASYNC110 - the condition has no event to wait for
             await asyncio.sleep(0)
 
 
-async def connected(node: Node, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A client that reads nothing by itself: only what it is told to."""
+async def connect(node: Node, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client that reads only when a test reads. Its buffers are small."""
     endpoint = socket.socket()
     endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
     endpoint.setblocking(False)

@@ -1,4 +1,4 @@
-"""What a test says to a node over HTTP, and how it reads the answers."""
+"""A client of a node for tests, and how tests read its answers."""
 
 import io
 import json
@@ -14,15 +14,20 @@ from protocol.records.record import Record, SignedRecord
 from tests.history import claim, signed
 
 NOW = 1_000_000
+"""The time of the node's clock, in seconds since the Unix epoch."""
+
+BATCH_RECORDS_MAX = 1_000
 
 
 class Answer(msgspec.Struct, frozen=True):
+    """An answer with its whole body."""
+
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """The body, which has to be JSON and to repeat no key."""
+        """The body. It must be JSON that repeats no key."""
         return json.loads(self.body, object_pairs_hook=_unique)
 
     @property
@@ -40,7 +45,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class Client:
-    """Sends paths exactly as they are spelled."""
+    """Sends paths exactly as a test spells them."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -69,13 +74,14 @@ class Client:
         return await self.send("PUT", "/claims", batch(map(signed, records)), headers)
 
     async def import_all(self, node: Node, records: Sequence[Record]) -> None:
-        """Give the node these, whatever their age."""
-        for begin in range(0, len(records), 1_000):
-            answer = await self.put_batch(records[begin : begin + 1_000], as_admin(node))
+        """Give the node these records, whatever their age."""
+        for begin in range(0, len(records), BATCH_RECORDS_MAX):
+            answer = await self.put_batch(records[begin : begin + BATCH_RECORDS_MAX], as_admin(node))
             assert {outcome["status"] for outcome in answer.json().values()} == {"accepted"}
 
 
 def batch(records: Any) -> bytes:
+    """The body of a batch of these signed records."""
     return b"{%s}" % b",".join(entry(one) for one in records)
 
 
@@ -88,15 +94,15 @@ def as_admin(node: Node) -> dict[str, str]:
 
 
 def shown(*records: Record) -> list[tuple[str, Any]]:
-    """What a dict of these claims holds, in order."""
+    """The items of a JSON dict of these claims, in order."""
     return [(signed(record).signature, json.loads(record.canonical)) for record in records]
 
 
 def listed(answer: Answer) -> list[tuple[str, Any]]:
-    """What an answer holds that is a dict of claims, in order."""
+    """The items of an answer that is a dict of claims, in order."""
     return list(answer.json().items())
 
 
 def fresh(label: str = "garden", **fields: Any) -> Record:
-    """A founding of now."""
+    """A claim that founds a label now."""
     return claim(label, at=NOW, **fields)

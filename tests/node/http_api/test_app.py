@@ -1,4 +1,4 @@
-"""The server around the routes: where it listens, and that it leaves nothing behind."""
+"""The server around the routes: it listens where it should, and leaves nothing behind."""
 
 import asyncio
 import socket
@@ -13,7 +13,7 @@ from node.settings import Settings
 from tests.node.http_api.talking import Client, fresh
 
 
-async def test_a_port_that_is_taken_is_an_error_and_ends_the_start(tmp_path: Path) -> None:
+async def test_a_port_in_use_is_an_error_and_ends_the_start(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="address already in use"):
         async with Node(Settings(port=taken.getsockname()[1], data=tmp_path / "data")):
             pass
@@ -28,12 +28,12 @@ async def test_an_ipv6_address_stands_in_brackets(tmp_path: Path) -> None:
         answer = await client.put(fresh())
 
     assert node.url.startswith("http://[::1]:")
-    assert answer.status == 422, "the claim is of another age, and the node has said so"
+    assert answer.status == 422, "the node answered, although it refuses this old claim"
 
 
-async def test_every_connection_is_one_of_ours(node: Node) -> None:
-    """`_Runner` and `_Server` lean on private parts of aiohttp: this fails where an upgrade changes them. Then no limit
-    on connections would hold, and refusals would be aiohttp's own pages.
+async def test_every_connection_is_of_our_class(node: Node) -> None:
+    """`_Runner` and `_Server` use private parts of aiohttp. If an upgrade of aiohttp changes these, this test fails;
+    without it, the limit on connections would silently end, and refusals would become aiohttp's own pages.
     """
     runner = await start(node.api, ROUTES, None)
     try:
@@ -44,10 +44,10 @@ async def test_every_connection_is_one_of_ours(node: Node) -> None:
         await runner.cleanup()
 
     assert (type(runner), type(connection)) == (_Runner, _Connection)
-    assert logger is None, "what the runner was given has reached the connection"
+    assert logger is None, "the arguments of the runner reach the connection"
 
 
-async def test_two_servers_may_show_one_node(node: Node) -> None:
+async def test_two_servers_can_serve_one_node(node: Node) -> None:
     runner = await start(node.api, ROUTES, None)
     try:
         async with Client(node.url) as one, Client(url_of(runner, node.settings)) as other:
@@ -57,7 +57,7 @@ async def test_two_servers_may_show_one_node(node: Node) -> None:
         await runner.cleanup()
 
 
-async def test_a_node_stops_while_clients_keep_their_connections(tmp_path: Path) -> None:
+async def test_a_node_stops_although_clients_keep_their_connections(tmp_path: Path) -> None:
     async with Node(Settings(port=0, data=tmp_path / "data")) as node:
         port = int(node.url.rpartition(":")[2])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

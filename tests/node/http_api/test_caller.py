@@ -1,4 +1,4 @@
-"""Who may do what: by the admin token, a signed push, or being at this machine; never by what anybody can set."""
+"""What a caller may do depends on the admin token, a signed push, or loopback, never on what anybody can forge."""
 
 from collections.abc import AsyncIterator
 from ipaddress import ip_address
@@ -18,7 +18,7 @@ from tests.node.http_api.talking import NOW, Answer, Client, as_admin, batch, fr
 
 PEER = SigningKey(b"peer".ljust(32, b"."))
 OLD = claim("garden", at=1)
-"""Too old for a client: who gets it in was admitted in the peer class."""
+"""Too old for a client, so a caller that gets it in was admitted in the peer class."""
 
 
 async def push(client: Client, node: Node, *, key: SigningKey = PEER, receiver: str = "", at: int = NOW) -> Answer:
@@ -28,7 +28,7 @@ async def push(client: Client, node: Node, *, key: SigningKey = PEER, receiver: 
 
 
 def outcome_of(answer: Answer) -> str:
-    """The status of the one record in a batch, or its code."""
+    """The code of the one record in a batch if it was refused, otherwise its status."""
     (outcome,) = answer.json().values()
     return str(outcome.get("code", outcome["status"]))
 
@@ -47,26 +47,26 @@ async def test_a_push_of_an_accepted_peer_is_admitted_in_the_peer_class(client: 
         Peer(url="http://peer.example", pull=True),
     ],
 )
-async def test_a_push_of_any_other_key_is_a_clients(client: Client, node: Node, peer: Peer) -> None:
+async def test_a_push_of_any_other_key_is_admitted_as_a_clients(client: Client, node: Node, peer: Peer) -> None:
     await node.peers.put(peer)
 
     assert outcome_of(await push(client, node)) == "too_old"
 
 
-async def test_a_push_of_a_key_that_is_pulled_from_is_accepted_by_default(client: Client, node: Node) -> None:
+async def test_a_push_of_a_peer_that_this_node_pulls_from_is_accepted_by_default(client: Client, node: Node) -> None:
     await node.peers.put(Peer(url="http://peer.example", key=PEER.public, pull=True))
 
     assert outcome_of(await push(client, node)) == "accepted"
 
 
-async def test_a_push_that_is_forged_or_replayed_is_refused_whole(client: Client, node: Node) -> None:
+async def test_a_forged_or_replayed_push_is_refused_as_a_whole(client: Client, node: Node) -> None:
     await node.peers.put(Peer(key=PEER.public, accept=True))
     body = batch([signed(OLD)])
-    of_another_body = {PUSH_HEADER: sign_push(PEER, node.key.public, body + b" ", NOW)}
+    for_another_body = {PUSH_HEADER: sign_push(PEER, node.key.public, body + b" ", NOW)}
 
     stale = await push(client, node, at=NOW - PUSH_AGE_S_MAX - 1)
     elsewhere = await push(client, node, receiver="0" * 64)
-    forged = await client.send("PUT", "/claims", body, of_another_body)
+    forged = await client.send("PUT", "/claims", body, for_another_body)
 
     assert [answer.refusal for answer in (stale, elsewhere, forged)] == [(401, "bad_signature")] * 3
     assert (await client.get("/domains")).json() == []
@@ -89,7 +89,7 @@ async def test_the_admin_token_admits_records_of_any_age(client: Client, node: N
 
 
 @pytest.mark.parametrize("value", ["Bearer", "Bearer x", "Basic eDp5", "", "Bearer \xff"])
-async def test_a_wrong_token_is_unauthorized_wherever_it_is_shown(client: Client, value: str) -> None:
+async def test_a_wrong_token_is_unauthorized_for_every_request_that_takes_one(client: Client, value: str) -> None:
     headers = {"Authorization": value}
 
     answers = [
@@ -105,23 +105,23 @@ async def test_a_wrong_token_is_unauthorized_wherever_it_is_shown(client: Client
 
 
 @pytest.mark.parametrize(("method", "path"), [("PUT", "/peers"), ("DELETE", "/peers?url=x")])
-async def test_peers_are_changed_with_the_token_only(client: Client, method: str, path: str) -> None:
+async def test_only_the_token_allows_to_change_peers(client: Client, method: str, path: str) -> None:
     assert (await client.send(method, path, b"{}")).refusal == (401, "unauthorized")
 
 
 ELSEWHERE = {
     "a proxy": {"X-Forwarded-For": "127.0.0.1"},
-    "a proxy of the standard": {"Forwarded": "for=127.0.0.1"},
-    "a proxy that only says that it is one": {"Via": "1.1 proxy"},
+    "a proxy that follows the standard": {"Forwarded": "for=127.0.0.1"},
+    "a proxy that names only itself": {"Via": "1.1 proxy"},
     "a page of another site": {"Sec-Fetch-Site": "cross-site"},
     "a page of a sister site": {"Sec-Fetch-Site": "same-site"},
-    "a page whose name was made to lead here": {"Host": "attacker.example"},
+    "a page whose name was pointed to this machine": {"Host": "attacker.example"},
 }
 
 
 @pytest.mark.parametrize("headers", ELSEWHERE.values(), ids=ELSEWHERE.keys())
 @pytest.mark.parametrize("path", ["/sync/push", "/sync/pull"])
-async def test_a_sync_asked_for_from_elsewhere_needs_the_token(
+async def test_a_sync_request_from_elsewhere_needs_the_token(
     client: Client, node: Node, path: str, headers: dict[str, str]
 ) -> None:
     without = await client.send("POST", path, headers=headers)
@@ -132,31 +132,31 @@ async def test_a_sync_asked_for_from_elsewhere_needs_the_token(
 
 
 @pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "same-origin"}, {"Host": "localhost"}, {"Host": "[::1]"}])
-async def test_a_sync_asked_for_from_here_needs_no_token(client: Client, headers: dict[str, str]) -> None:
+async def test_a_sync_request_from_this_machine_needs_no_token(client: Client, headers: dict[str, str]) -> None:
     assert (await client.send("POST", "/sync/push", headers=headers)).status == 200
 
 
 @pytest.fixture
 async def frugal(tmp_path: Path) -> AsyncIterator[Client]:
-    """A client of a node that takes next to nothing from one address."""
+    """A client of a node with very small quotas for one address."""
     settings = Settings(port=0, data=tmp_path / "frugal", records_per_second_max=1.0, refused_per_minute_max=1.0)
     async with Node(settings, World(now_s=lambda: NOW)) as node, Client(node.url) as client:
         yield client
 
 
-async def test_quotas_spare_loopback_and_bind_what_comes_through_a_proxy(frugal: Client) -> None:
+async def test_quotas_exempt_loopback_but_not_a_proxy_on_loopback(frugal: Client) -> None:
     through_proxies = [{"X-Forwarded-For": f"10.0.0.{number}"} for number in range(100)]
 
     here = [(await frugal.put(fresh(f"here-{number}"))).status for number in range(100)]
     proxied = [await frugal.put(fresh(f"proxied-{number}"), via) for number, via in enumerate(through_proxies)]
 
     assert set(here) == {201}
-    assert proxied[-1].status == 429, "whatever addresses the proxy names"
+    assert proxied[-1].status == 429, "whichever addresses the proxy names"
     assert int(proxied[-1].headers["Retry-After"]) >= 1
     assert outcome_of(proxied[-1]) == "rate_limited"
 
 
-async def test_a_batch_past_its_quota_is_told_when_to_come_back(frugal: Client) -> None:
+async def test_a_batch_past_the_quota_is_told_when_to_come_back(frugal: Client) -> None:
     records = [fresh(f"label-{number}") for number in range(500)]
 
     answers = [await frugal.put_batch(records, {"Via": "1.1 proxy"}) for _ in range(3)]
@@ -174,5 +174,5 @@ async def test_a_batch_past_its_quota_is_told_when_to_come_back(frugal: Client) 
         ("2001:db8:1:3::", "2001:db8:1:3::/64"),
     ],
 )
-def test_quotas_count_an_ipv6_network_as_one(address: str, network: str) -> None:
+def test_quotas_count_an_ipv6_network_as_one_address(address: str, network: str) -> None:
     assert network_of(ip_address(address)) == network

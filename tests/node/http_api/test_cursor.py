@@ -1,4 +1,4 @@
-"""A cursor gives back what was put in; anything else is refused."""
+"""A cursor can be read back, and any other text is refused."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The history of a label over HTTP, which comes in pages and reads as one."""
+"""The history of a label over HTTP: it is read in pages and arrives as one answer."""
 
 from contextlib import aclosing
 
@@ -8,6 +8,9 @@ from node.node import Node
 from protocol.records.replay import Verdict
 from tests.history import ALICE, BOB, NOWHERE, claim, offer
 from tests.node.http_api.talking import NOW, Client, shown
+
+TEXT_BYTES = 60_000
+"""The size of a large record."""
 
 
 async def test_a_history_holds_every_record_with_its_verdict(client: Client, node: Node) -> None:
@@ -56,7 +59,7 @@ async def test_a_history_of_many_pages_is_whole_and_in_order(client: Client, nod
     assert history["head"] == records[-1].id
 
 
-async def test_a_history_agrees_with_itself_though_verdicts_change_while_it_is_sent(client: Client, node: Node) -> None:
+async def test_a_history_is_consistent_although_verdicts_change_while_it_is_sent(client: Client, node: Node) -> None:
     records = [claim("garden", at=at) for at in range(2, PAGE_RECORDS_MAX + 4)]
     await client.import_all(node, records)
     outline = await node.store.outline("example", "garden")
@@ -67,13 +70,13 @@ async def test_a_history_agrees_with_itself_though_verdicts_change_while_it_is_s
         shown_later = [entry async for page in pages for entry in page]
 
     shown_all = [*shown_first, *shown_later]
-    assert shown_later, "the founding of another came between two pages"
+    assert shown_later, "the other founding arrived between two pages"
     assert [entry.signed.record for entry in shown_all] == records
     assert [entry.verdict for entry in shown_all] == [Verdict.FOUNDED, *[Verdict.UPDATED] * (len(records) - 1)]
 
 
-async def test_a_page_of_large_records_holds_few(client: Client, node: Node) -> None:
-    records = [claim("garden", at=at, text="x" * 60_000) for at in range(1, 101)]
+async def test_a_page_of_large_records_has_few_records(client: Client, node: Node) -> None:
+    records = [claim("garden", at=at, text="x" * TEXT_BYTES) for at in range(1, 101)]
     await client.import_all(node, records)
     outline = await node.store.outline("example", "garden")
 
@@ -81,4 +84,4 @@ async def test_a_page_of_large_records_holds_few(client: Client, node: Node) -> 
         sizes = [len(page) async for page in pages]
 
     assert sum(sizes) == len(records)
-    assert max(sizes) * 60_000 <= 2 * PAGE_BYTES_AIM
+    assert max(sizes) * TEXT_BYTES <= 2 * PAGE_BYTES_AIM

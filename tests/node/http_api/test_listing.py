@@ -1,4 +1,4 @@
-"""Collections: whole or in pages, heads or every record, each item exactly once and in order."""
+"""A listing gives each item exactly once and in order: whole or in pages, of heads or of every record."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from tests.node.http_api.talking import NOW, Answer, Client, fresh, listed, show
 
 
 def heads_of_two_domains() -> list[Record]:
-    """Out of order on purpose; the names sort differently by UTF-16 than by UTF-8."""
+    """Heads in no order. Some of the labels sort differently by UTF-16 than by UTF-8."""
     labels = ["b", "￿", "a", "😀", "A", "é"]
     return [fresh(label, domain=domain) for domain in ("y.example", "example") for label in labels]
 
@@ -32,7 +32,7 @@ def by_order_key(records: list[Record]) -> list[Record]:
 
 
 async def pages_of(client: Client, path: str) -> list[Answer]:
-    """All pages, following the `Link` of each to the next."""
+    """All pages: the `Link` of each page leads to the next."""
     pages = [await client.get(path)]
     while link := pages[-1].headers.get("Link"):
         match = re.fullmatch('<([^>]+)>; rel="next"', link)
@@ -101,7 +101,7 @@ async def test_pages_of_ids_joined_are_the_whole(client: Client) -> None:
 
 
 @pytest.mark.parametrize("query", ["limit=1", "limit=1&history=true"])
-async def test_what_arrives_between_two_pages_moves_nothing(client: Client, node: Node, query: str) -> None:
+async def test_records_that_arrive_between_two_pages_shift_nothing(client: Client, node: Node, query: str) -> None:
     early, late = fresh("b"), claim("d", at=NOW + 1)
     await client.put_batch([early, late])
     first = await client.get(f"/claims?{query}")
@@ -115,7 +115,7 @@ async def test_what_arrives_between_two_pages_moves_nothing(client: Client, node
 
 
 @pytest.mark.parametrize("limit", ["", "&limit=1", "&limit=2", "&limit=3"])
-async def test_a_prefix_picks_the_labels_that_begin_with_it(client: Client, limit: str) -> None:
+async def test_a_prefix_selects_the_labels_that_begin_with_it(client: Client, limit: str) -> None:
     records = [fresh(label) for label in ("a", "ga", "gate", "gate 1", "gb", "g\u0301")]
     await client.put_batch(records)
 
@@ -124,7 +124,7 @@ async def test_a_prefix_picks_the_labels_that_begin_with_it(client: Client, limi
     assert [item for page in pages for item in listed(page)] == shown(*records[1:4])
 
 
-async def test_pages_go_on_into_the_next_of_the_domains_that_were_listed(tmp_path: Path) -> None:
+async def test_pages_go_on_into_the_next_of_the_listed_domains(tmp_path: Path) -> None:
     settings = Settings(port=0, data=tmp_path / "data", domains=["y.example", "example", "empty"])
     records = heads_of_two_domains()
     async with Node(settings, World(now_s=lambda: NOW)) as node, Client(node.url) as client:
@@ -147,7 +147,7 @@ async def test_since_is_inclusive(client: Client, node: Node) -> None:
     assert listed(after_all) == []
 
 
-async def test_lines_hold_the_same_as_the_dict(client: Client) -> None:
+async def test_lines_hold_the_same_records_as_the_dict(client: Client) -> None:
     records = by_name([fresh("a"), fresh("b")])
     await client.put_batch(records)
 
@@ -163,7 +163,7 @@ async def test_lines_hold_the_same_as_the_dict(client: Client) -> None:
     ]
 
 
-async def test_more_than_a_page_of_the_store_is_streamed_whole(client: Client, node: Node) -> None:
+async def test_a_listing_of_many_pages_is_whole(client: Client, node: Node) -> None:
     count = 2 * PAGE_RECORDS_MAX + 1
     records = [claim(f"label-{number:04}", at=1 + number % 7) for number in range(count)]
     await client.import_all(node, records)
@@ -178,7 +178,7 @@ async def test_more_than_a_page_of_the_store_is_streamed_whole(client: Client, n
     assert "Link" in limited.headers
 
 
-async def test_large_records_are_streamed_whole(client: Client, node: Node) -> None:
+async def test_a_listing_of_large_records_is_whole(client: Client, node: Node) -> None:
     records = [claim(f"label-{number:02}", at=NOW, text="x" * 60_000) for number in range(40)]
     for begin in range(0, 40, 20):
         await client.import_all(node, records[begin : begin + 20])
@@ -216,26 +216,26 @@ MALFORMED = [
 ]
 
 
-async def test_what_no_label_begins_with_and_a_cursor_of_another_domain_are_malformed(client: Client) -> None:
+async def test_an_impossible_prefix_and_a_cursor_of_another_domain_are_malformed(client: Client) -> None:
     await client.put(fresh())
     queries = ["prefix=%00", "prefix=" + "x" * 256, "prefix=a&history=true", "prefix=a&prefix=b"]
     queries.append(f"after={cursor.of_label('other', 'a')}")
 
     answers = [await client.get(f"/claims/example?{query}") for query in queries]
 
-    assert [answer.refusal for answer in answers] == [(400, "malformed")] * 5
-    assert (await client.get("/claims?prefix=a")).refusal == (400, "malformed"), "of one domain only"
+    assert [answer.refusal for answer in answers] == [(400, "malformed")] * len(queries)
+    assert (await client.get("/claims?prefix=a")).refusal == (400, "malformed"), "a prefix needs a domain"
 
 
 @pytest.mark.parametrize("query", MALFORMED)
 @pytest.mark.parametrize("path", ["/claims", "/claims/example"])
-async def test_a_parameter_that_is_not_understood_is_malformed(client: Client, path: str, query: str) -> None:
+async def test_a_parameter_that_cannot_be_read_is_malformed(client: Client, path: str, query: str) -> None:
     await client.put(fresh())
 
     assert (await client.get(f"{path}?{query}")).refusal == (400, "malformed")
 
 
-async def test_the_largest_limit_is_taken(client: Client) -> None:
+async def test_the_largest_limit_is_allowed(client: Client) -> None:
     assert (await client.get(f"/claims?limit={LIMIT_MAX}")).status == 200
 
 

@@ -1,4 +1,4 @@
-"""What an operator asks of a node over HTTP."""
+"""The requests of an operator: peers and sync."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ KEY = SigningKey(b"peer".ljust(32, b".")).public
 SHOWN = {"url": None, "push": False, "pull": False, "accept": False, "key": None}
 
 
-async def test_a_peer_is_added_changed_shown_and_forgotten(client: Client, node: Node) -> None:
+async def test_a_peer_is_added_changed_listed_and_removed(client: Client, node: Node) -> None:
     admin = as_admin(node)
     url = "http://127.0.0.1:9"
 
@@ -34,7 +34,7 @@ async def test_a_peer_is_added_changed_shown_and_forgotten(client: Client, node:
     assert (await client.get("/peers")).json() == []
 
 
-async def test_a_peer_without_url_goes_by_its_key(client: Client, node: Node) -> None:
+async def test_a_peer_without_url_is_named_by_its_key(client: Client, node: Node) -> None:
     body = json.dumps({"key": KEY, "accept": True}).encode()
 
     added = await client.send("PUT", "/peers", body, as_admin(node))
@@ -44,7 +44,7 @@ async def test_a_peer_without_url_goes_by_its_key(client: Client, node: Node) ->
 
 
 @pytest.mark.parametrize("password", ["secret", "se:cr:et", "s%40cret", "s@cret"])
-async def test_a_password_in_a_url_is_never_shown(client: Client, node: Node, password: str) -> None:
+async def test_an_answer_never_shows_a_password_in_a_url(client: Client, node: Node, password: str) -> None:
     await node.peers.put(Peer(url=f"http://user:{password}@127.0.0.1:9"))
     hidden = "http://user:***@127.0.0.1:9"
 
@@ -55,7 +55,7 @@ async def test_a_password_in_a_url_is_never_shown(client: Client, node: Node, pa
     assert forgotten.json()["url"] == hidden
 
 
-async def test_how_far_a_peer_is_in_step_is_unknown_until_it_answered(client: Client, node: Node) -> None:
+async def test_domains_of_a_peer_are_unknown_until_the_peer_answered(client: Client, node: Node) -> None:
     await client.put(fresh())
     await node.peers.put(Peer(key=KEY))
 
@@ -87,26 +87,26 @@ NO_PEERS = {
 
 
 @pytest.mark.parametrize("body", NO_PEERS.values(), ids=NO_PEERS.keys())
-async def test_what_is_no_peer_is_malformed(client: Client, node: Node, body: bytes) -> None:
+async def test_a_body_that_is_no_peer_is_malformed(client: Client, node: Node, body: bytes) -> None:
     answer = await client.send("PUT", "/peers", body, as_admin(node))
 
     assert answer.refusal == (400, "malformed")
     assert (await client.get("/peers")).json() == []
 
 
-async def test_a_peer_is_cut_off_one_byte_past_its_limit(client: Client, node: Node) -> None:
+async def test_a_peer_body_is_refused_one_byte_past_the_limit(client: Client, node: Node) -> None:
     whole = await client.send("PUT", "/peers", b" " * PEER_BYTES_MAX, as_admin(node))
     more = await client.send("PUT", "/peers", b" " * (PEER_BYTES_MAX + 1), as_admin(node))
 
     assert (whole.refusal, more.refusal) == ((400, "malformed"), (413, "too_large"))
 
 
-async def test_a_peer_to_forget_has_to_be_named(client: Client, node: Node) -> None:
+async def test_a_removal_must_name_the_peer(client: Client, node: Node) -> None:
     assert (await client.send("DELETE", "/peers", headers=as_admin(node))).refusal == (400, "malformed")
 
 
 @pytest.mark.parametrize("direction", ["push", "pull"])
-async def test_a_sync_with_a_peer_that_there_is_not_is_refused(client: Client, direction: str) -> None:
+async def test_a_sync_with_an_unknown_peer_is_refused(client: Client, direction: str) -> None:
     without_peers = await client.send("POST", f"/sync/{direction}")
     unknown = await client.send("POST", f"/sync/{direction}?peer=http://nobody.example")
     malformed = await client.send("POST", f"/sync/{direction}?domain=NONE")

@@ -20,11 +20,11 @@ async def test_a_head_is_a_dict_by_signature_with_its_id_as_etag(client: Client)
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert listed(answer) == shown(record)
-    assert record.canonical in answer.body, "the canonical bytes stand in the answer as they are"
+    assert record.canonical in answer.body, "the answer holds the canonical bytes unchanged"
 
 
 @pytest.mark.parametrize("form", ['"{}"', 'W/"{}"', '"other", "{}"', "*"])
-async def test_a_head_that_the_client_has_is_not_sent_again(client: Client, form: str) -> None:
+async def test_a_head_that_the_client_has_already_is_not_sent_again(client: Client, form: str) -> None:
     record = fresh()
     await client.put(record)
 
@@ -33,7 +33,7 @@ async def test_a_head_that_the_client_has_is_not_sent_again(client: Client, form
     assert (answer.status, answer.body, answer.headers["ETag"]) == (304, b"", f'"{record.id}"')
 
 
-async def test_a_new_head_is_sent_to_who_has_the_old_one(client: Client) -> None:
+async def test_a_client_with_the_old_head_gets_the_new_one(client: Client) -> None:
     old, new = fresh(), claim("garden", at=NOW + 1)
     await client.put(old)
     await client.get("/claims/example/garden")
@@ -71,7 +71,7 @@ async def test_any_label_can_be_read(client: Client, label: str, path: str) -> N
 
 @pytest.mark.parametrize("label", ["other", "%00", "%ED%A0%80", "%FF", "%C0%AF", "a" * 256, "%7F"])
 @pytest.mark.parametrize("tail", ["", "/history"])
-async def test_a_label_that_nobody_claimed_or_could_is_unknown(client: Client, label: str, tail: str) -> None:
+async def test_a_label_that_nobody_claimed_or_can_claim_is_unknown(client: Client, label: str, tail: str) -> None:
     await client.put(fresh())
 
     answer = await client.get(f"/claims/example/{label}{tail}")
@@ -99,16 +99,16 @@ async def test_records_are_found_by_id_whether_accepted_or_not(client: Client, n
 
 
 @pytest.mark.parametrize("path", [f"/records/{NOWHERE}", f"/records?id={NOWHERE}"])
-async def test_a_record_that_is_not_here_is_unknown(client: Client, path: str) -> None:
+async def test_a_record_that_the_node_does_not_hold_is_unknown(client: Client, path: str) -> None:
     assert (await client.get(path)).refusal == (404, "unknown_record")
 
 
 @pytest.mark.parametrize("path", ["/records/xy", "/records?id=xy", "/records", f"/records/{NOWHERE.upper()[:-1]}F"])
-async def test_what_is_no_record_id_is_malformed(client: Client, path: str) -> None:
+async def test_any_other_text_than_a_record_id_is_malformed(client: Client, path: str) -> None:
     assert (await client.get(path)).refusal == (400, "malformed")
 
 
-async def test_a_hundred_records_may_be_asked_for_and_not_one_more(client: Client) -> None:
+async def test_one_request_may_name_a_hundred_records_and_not_one_more(client: Client) -> None:
     record = fresh()
     await client.put(record)
     others = [hashlib.sha256(bytes([number])).hexdigest() for number in range(100)]
@@ -120,7 +120,7 @@ async def test_a_hundred_records_may_be_asked_for_and_not_one_more(client: Clien
     assert more.refusal == (400, "malformed")
 
 
-async def test_domains_are_those_that_hold_records_sorted(client: Client) -> None:
+async def test_domains_are_all_that_hold_records_sorted(client: Client) -> None:
     await client.put_batch([fresh(domain="b"), fresh(domain="a.b"), fresh(domain="c")])
 
     assert (await client.get("/domains")).json() == ["a.b", "b", "c"]
@@ -138,7 +138,7 @@ async def test_a_node_says_who_it_is_and_what_it_holds(client: Client, node: Nod
     assert answer["limits"]["batch_records_max"] == 1_000
 
 
-async def test_two_spellings_of_one_signature_stay_one_record(client: Client) -> None:
+async def test_another_spelling_of_a_record_is_the_same_record(client: Client) -> None:
     record = fresh()
     one = signed(record)
 

@@ -1,4 +1,4 @@
-"""The table of routes is the router and the document; what is in neither is refused in our words."""
+"""The router and the OpenAPI document have the same routes, and any other request is refused with a problem."""
 
 import re
 
@@ -9,7 +9,7 @@ from node.node import ROUTES
 from protocol.errors import Code
 from tests.node.http_api.talking import Client, fresh
 
-# Sections 4 and 6 of the protocol, and the files of the explorer.
+# The requests of sections 4 and 6 of the contract, and the files of the explorer.
 CONTRACT = {
     ("GET", "/domains"),
     ("GET", "/claims"),
@@ -38,14 +38,14 @@ CONTRACT = {
 
 
 READING = [route for route in ROUTES if route.method == "GET" and not route.is_endless]
-"""Streams answer for as long as somebody reads; their own tests look at how they begin."""
+"""Routes whose answers end. Event streams have tests of their own."""
 
 
 def test_every_request_of_the_contract_has_a_route() -> None:
     assert {(route.method, route.path) for route in ROUTES} == CONTRACT
 
 
-async def test_every_route_is_in_the_document_and_nothing_else(client: Client) -> None:
+async def test_the_document_has_every_route_and_nothing_else(client: Client) -> None:
     document = (await client.get("/openapi.json")).json()
 
     described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
@@ -86,7 +86,7 @@ def test_every_code_has_a_status() -> None:
     "path",
     ["/nothing", "/claims/", "/claims/a/", "/claims/a/b/c", "/claims/a/b/history/", "//claims", "/%FF", "/peers/x"],
 )
-async def test_a_path_without_route_is_unknown(client: Client, path: str) -> None:
+async def test_a_path_without_a_route_is_unknown(client: Client, path: str) -> None:
     assert (await client.get(path)).refusal == (404, "unknown_route")
 
 
@@ -101,7 +101,7 @@ async def test_a_path_without_route_is_unknown(client: Client, path: str) -> Non
         ("TRACE", "/", "GET, HEAD, OPTIONS"),
     ],
 )
-async def test_a_method_that_a_path_does_not_have_is_said_with_those_it_has(
+async def test_a_wrong_method_is_refused_with_the_methods_that_the_path_has(
     client: Client, method: str, path: str, allow: str
 ) -> None:
     answer = await client.send(method, path)
@@ -110,7 +110,7 @@ async def test_a_method_that_a_path_does_not_have_is_said_with_those_it_has(
     assert answer.headers["Allow"] == allow
 
 
-async def test_a_page_of_any_origin_may_read_public_data_and_nothing_else(client: Client) -> None:
+async def test_a_page_of_any_origin_may_read_public_data_only(client: Client) -> None:
     await client.put(fresh())
     paths = [re.sub(r"{\w+}", "x", route.path) for route in READING]
     public = [route.is_public for route in READING]
@@ -128,7 +128,7 @@ async def test_a_page_of_any_origin_may_read_public_data_and_nothing_else(client
     }
 
 
-async def test_a_preflight_lets_pages_read_and_not_write(client: Client) -> None:
+async def test_a_preflight_allows_pages_to_read_and_not_to_write(client: Client) -> None:
     asks = {"Origin": "https://page.example", "Access-Control-Request-Method": "GET"}
 
     public = await client.send("OPTIONS", "/claims/a/b", headers=asks)
@@ -141,7 +141,7 @@ async def test_a_preflight_lets_pages_read_and_not_write(client: Client) -> None
     assert "Access-Control-Allow-Origin" not in private.headers
 
 
-async def test_every_reading_route_answers_a_head_request_alike(client: Client) -> None:
+async def test_every_get_route_answers_head_with_the_same_headers(client: Client) -> None:
     record = fresh()
     await client.put(record)
     values = {"{name}": "example", "{domain}": "example", "{label}": "garden", "{id}": record.id, "{file}": "main.js"}

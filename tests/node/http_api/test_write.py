@@ -1,4 +1,4 @@
-"""Writing claims over HTTP: each refusal has its status, and every answer names the record it is about."""
+"""Writing claims over HTTP: each refusal has its status, and every answer names its record."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.http_api.write import BATCH_BYTES_MAX, read_batch
+from node.http_api.write import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, read_batch
 from node.node import Node
 from protocol.errors import Code, ProtocolError
 from protocol.limits import SPELLING_BYTES_MAX
@@ -18,9 +18,11 @@ from tests.history import ALICE, BOB, CAROL, claim, signed
 from tests.node.http_api.talking import NOW, Client, as_admin, batch, entry, fresh
 
 SIGNATURE = "0" * 128
+AGE_S_MAX = 300
+"""The default of `max_age` and of `max_skew`, in seconds."""
 
 
-async def test_a_claim_is_created_once_and_known_from_then_on(client: Client) -> None:
+async def test_a_claim_is_accepted_once_and_known_afterwards(client: Client) -> None:
     record = fresh()
 
     first, second = await client.put(record), await client.put(record)
@@ -36,8 +38,8 @@ async def test_a_claim_is_created_once_and_known_from_then_on(client: Client) ->
 REFUSED = {
     "of another signer": (claim("garden", BOB, at=NOW + 1), 403, "not_owner"),
     "not newer than the head": (claim("garden", ALICE, at=NOW - 1), 409, "stale"),
-    "too far in the past": (claim("garden", ALICE, at=NOW - 301), 422, "too_old"),
-    "too far in the future": (claim("garden", ALICE, at=NOW + 301), 422, "too_new"),
+    "too far in the past": (claim("garden", ALICE, at=NOW - AGE_S_MAX - 1), 422, "too_old"),
+    "too far in the future": (claim("garden", ALICE, at=NOW + AGE_S_MAX + 1), 422, "too_new"),
     "reserved": (claim("@garden", ALICE, at=NOW), 400, "malformed"),
 }
 
@@ -78,13 +80,13 @@ async def test_a_name_that_is_no_signature_is_malformed(client: Client, name: st
 
 
 async def in_chunks(size_bytes: int) -> AsyncIterator[bytes]:
-    """A body that does not say how long it is."""
+    """A body that does not announce its length."""
     while size_bytes > 0:
         yield b" " * min(size_bytes, 65_536)
         size_bytes -= 65_536
 
 
-async def test_a_record_is_cut_off_one_byte_past_its_limit(client: Client) -> None:
+async def test_a_record_is_refused_one_byte_past_the_limit(client: Client) -> None:
     whole = await client.send("PUT", f"/claims/{SIGNATURE}", b" " * SPELLING_BYTES_MAX)
     announced = await client.send("PUT", f"/claims/{SIGNATURE}", b" " * (SPELLING_BYTES_MAX + 1))
     chunked = await client.send("PUT", f"/claims/{SIGNATURE}", in_chunks(SPELLING_BYTES_MAX + 1))
@@ -93,7 +95,7 @@ async def test_a_record_is_cut_off_one_byte_past_its_limit(client: Client) -> No
     assert announced.json()[SIGNATURE]["code"] == chunked.json()[SIGNATURE]["code"] == "too_large"
 
 
-async def test_a_batch_is_cut_off_one_byte_past_its_limit(client: Client) -> None:
+async def test_a_batch_is_refused_one_byte_past_the_limit(client: Client) -> None:
     whole = await client.send("PUT", "/claims", b"{}".ljust(BATCH_BYTES_MAX))
     announced = await client.send("PUT", "/claims", b"{}".ljust(BATCH_BYTES_MAX + 1))
     chunked = await client.send("PUT", "/claims", in_chunks(BATCH_BYTES_MAX + 1))
@@ -102,7 +104,7 @@ async def test_a_batch_is_cut_off_one_byte_past_its_limit(client: Client) -> Non
     assert announced.refusal == chunked.refusal == (413, "too_large")
 
 
-async def test_a_batch_tells_each_record_its_outcome(client: Client) -> None:
+async def test_a_batch_answers_with_the_outcome_of_each_record(client: Client) -> None:
     good, forged = fresh("good"), fresh("forged")
     entries = [entry(signed(good)), b'"%s":%s' % (SIGNATURE.encode(), forged.canonical), b'"x":1']
 
@@ -126,22 +128,22 @@ async def test_a_batch_is_admitted_in_order_key_order(client: Client) -> None:
     assert [outcome["verdict"] for outcome in answer.json().values()] == ["updated", "founded", "updated"]
 
 
-async def test_a_thousand_records_make_a_batch_and_not_one_more(client: Client) -> None:
-    entries = [b'"%d":1' % number for number in range(1_001)]
+async def test_a_batch_may_have_a_thousand_records_and_not_one_more(client: Client) -> None:
+    entries = [b'"%d":1' % number for number in range(BATCH_RECORDS_MAX + 1)]
 
-    thousand = await client.send("PUT", "/claims", b"{%s}" % b",".join(entries[:1_000]))
+    thousand = await client.send("PUT", "/claims", b"{%s}" % b",".join(entries[:BATCH_RECORDS_MAX]))
     more = await client.send("PUT", "/claims", b"{%s}" % b",".join(entries))
 
-    assert len(thousand.json()) == 1_000
+    assert len(thousand.json()) == BATCH_RECORDS_MAX
     assert more.refusal == (413, "too_large")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"1", b'{"a":}', b"\xff\xfe", b'{"a":1}x', b'{"\xff":1}'])
-async def test_what_is_no_dict_of_records_is_malformed(client: Client, body: bytes) -> None:
+async def test_a_body_that_is_no_dict_of_records_is_malformed(client: Client, body: bytes) -> None:
     assert (await client.send("PUT", "/claims", body)).refusal == (400, "malformed")
 
 
-async def test_a_signature_that_stands_twice_is_not_lost_in_silence(client: Client) -> None:
+async def test_a_repeated_signature_is_refused_and_not_dropped_silently(client: Client) -> None:
     one = entry(signed(fresh()))
 
     answer = await client.send("PUT", "/claims", b"{%s,%s}" % (one, one))
@@ -157,7 +159,7 @@ _pairs = st.lists(st.tuples(st.sampled_from(["a", "b", "c", "é"]), _values), ma
 
 
 def read_or_refused(body: bytes) -> list[tuple[str, Any]] | Code:
-    """The entries that were read, or the code of the refusal."""
+    """The entries of the batch, or the code of the refusal."""
     try:
         return [(one.signature, json.loads(one.body)) for one in read_batch(body)]
     except ProtocolError as error:
@@ -181,7 +183,7 @@ def test_any_bytes_are_a_batch_or_malformed(body: bytes) -> None:
     assert read is Code.MALFORMED or read == list(json.loads(body).items())
 
 
-async def test_a_condition_that_holds_lets_the_claim_in(client: Client) -> None:
+async def test_a_claim_is_accepted_if_its_condition_holds(client: Client) -> None:
     first, second, third = (claim("garden", at=NOW + number) for number in range(3))
 
     founded = await client.put(first, {"If-None-Match": "*"})
@@ -191,7 +193,7 @@ async def test_a_condition_that_holds_lets_the_claim_in(client: Client) -> None:
     assert [founded.status, updated.status, again.status] == [201, 201, 201]
 
 
-async def test_a_condition_that_fails_keeps_the_claim_out(client: Client) -> None:
+async def test_a_claim_is_refused_if_its_condition_fails(client: Client) -> None:
     unfounded = await client.put(fresh(), {"If-Match": "*"})
     first, second, third = (claim("garden", at=NOW + number) for number in range(3))
     await client.put_batch([first, second])

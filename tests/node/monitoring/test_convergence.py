@@ -1,9 +1,9 @@
-"""How long ago a peer was seen to hold the same."""
+"""The lag of a peer: how long ago it was seen to hold the same records."""
 
 from node.monitoring.convergence import Convergence
 
 
-def test_the_lag_grows_from_the_last_agreement_on() -> None:
+def test_the_lag_grows_from_the_last_agreement() -> None:
     convergence = Convergence()
 
     convergence.compared("peer", 10.0, is_identical=True)
@@ -12,7 +12,7 @@ def test_the_lag_grows_from_the_last_agreement_on() -> None:
     assert convergence.lags_s(70.0) == {"peer": 60.0}
 
 
-def test_a_peer_that_never_agreed_lags_since_it_was_first_compared() -> None:
+def test_without_an_agreement_the_lag_grows_from_the_first_comparison() -> None:
     convergence = Convergence()
 
     convergence.compared("peer", 10.0, is_identical=False)
@@ -30,7 +30,7 @@ def test_an_agreement_ends_the_lag() -> None:
     assert convergence.lags_s(70.0) == {"peer": 0.0}
 
 
-def test_a_peer_that_went_is_forgotten() -> None:
+def test_a_removed_peer_has_no_lag() -> None:
     convergence = Convergence()
     convergence.compared("peer", 10.0, is_identical=True)
 

@@ -1,4 +1,4 @@
-"""What Prometheus is shown: in its own form and by its conventions, the same as the docs say, and true."""
+"""The metrics page: Prometheus can read it, it follows Prometheus' conventions, and the docs list all of it."""
 
 import asyncio
 import re
@@ -25,11 +25,15 @@ WITHOUT_UNIT = {
     "dnarc_info", "dnarc_healthy", "dnarc_warnings", "dnarc_setting", "dnarc_listens_publicly", "dnarc_domains",
     "dnarc_records", "dnarc_connections", "dnarc_streams", "dnarc_links", "dnarc_link_eager",
 }  # fmt: skip
-OF_THE_LIBRARY = ("process_",)
+LIBRARY_PREFIX = "process_"
+"""Metrics that Prometheus' own library adds."""
+
+VERY_FAR_FUTURE_S = 5_000_000
+"""A timestamp that is too new for the clock of a test's node."""
 
 
-async def exposed(node: Node) -> dict[str, Metric]:
-    """What a scrape gives, parsed as Prometheus does it."""
+async def scrape(node: Node) -> dict[str, Metric]:
+    """The metrics of a scrape, parsed as Prometheus does it."""
     async with Client(node.url) as client:
         answer = await client.get("/metrics")
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -52,28 +56,28 @@ def shown_names(metrics: dict[str, Metric]) -> Iterator[str]:
         yield f"{metric.name}_total" if metric.type == "counter" else metric.name
 
 
-async def test_every_family_is_there_before_anything_happened(tmp_path: Path) -> None:
+async def test_every_metric_is_there_before_anything_happened(tmp_path: Path) -> None:
     async with running(tmp_path / "node") as node:
-        metrics = await exposed(node)
+        metrics = await scrape(node)
 
     assert [family.name for family in FAMILIES if family.name not in set(shown_names(metrics))] == []
     for metric in metrics.values():
         assert metric.documentation != ""
 
 
-async def test_every_metric_that_a_node_shows_is_in_the_docs(tmp_path: Path) -> None:
+async def test_every_metric_of_a_node_is_in_the_docs(tmp_path: Path) -> None:
     async with running(tmp_path / "node") as node:
-        metrics = await exposed(node)
+        metrics = await scrape(node)
 
-    missing = [name for name in shown_names(metrics) if f"`{name}`" not in DOCS and not name.startswith(OF_THE_LIBRARY)]
+    missing = [name for name in shown_names(metrics) if f"`{name}`" not in DOCS and not name.startswith(LIBRARY_PREFIX)]
 
     assert missing == []
     assert markdown_table() in DOCS, "print(node.exposition.markdown_table()) gives the table of docs/operations.md"
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_names_follow_the_conventions(family: object) -> None:
-    """Of https://prometheus.io/docs/practices/naming: a prefix, base units last, `_total` for counters alone."""
+def test_names_of_metrics_follow_the_conventions(family: object) -> None:
+    """See https://prometheus.io/docs/practices/naming: a prefix, base units last, `_total` for counters only."""
     assert family in FAMILIES
     (this,) = [it for it in FAMILIES if it is family]
 
@@ -87,8 +91,8 @@ async def test_records_are_counted_by_verdict_and_by_code(tmp_path: Path) -> Non
     async with running(tmp_path / "node") as node:
         await give(node, *claims(3))
         await give(node, *claims(3))
-        await give(node, *claims(1, begin=5_000_000, label="ahead"), trust=Trust.CLIENT)
-        metrics = await exposed(node)
+        await give(node, *claims(1, begin=VERY_FAR_FUTURE_S, label="ahead"), trust=Trust.CLIENT)
+        metrics = await scrape(node)
 
     assert value(metrics, "dnarc_records_accepted_total", trust="peer", verdict="founded") == 3
     assert value(metrics, "dnarc_records_known_total", trust="peer") == 3
@@ -103,11 +107,11 @@ async def test_records_are_counted_by_verdict_and_by_code(tmp_path: Path) -> Non
     assert value(metrics, "dnarc_commit_records_bucket", le="2.0") == 0
 
 
-async def test_a_head_that_is_taken_back_is_counted(tmp_path: Path) -> None:
+async def test_a_reversal_is_counted(tmp_path: Path) -> None:
     async with running(tmp_path / "node") as node:
         await give(node, claim("garden", ALICE, 200))
         await give(node, claim("garden", BOB, 100))
-        metrics = await exposed(node)
+        metrics = await scrape(node)
 
     assert value(metrics, "dnarc_events_total", type="reverted") == 1
 
@@ -117,7 +121,7 @@ async def test_a_sync_is_counted_for_its_peer(tmp_path: Path) -> None:
         await befriend(one, other, pull=True)
         await give(other, *claims(5))
         await sync(one, "pull", other.url)
-        metrics = await exposed(one)
+        metrics = await scrape(one)
 
     peer = {"peer": other.url, "direction": "pull"}
     assert value(metrics, "dnarc_sync_runs_total", **peer, result="ok") == 1
@@ -128,12 +132,12 @@ async def test_a_sync_is_counted_for_its_peer(tmp_path: Path) -> None:
     assert value(metrics, "dnarc_convergence_lag_seconds", peer=other.url) >= 0
 
 
-async def test_a_peer_that_fails_is_counted_and_warned_of_without_its_password(tmp_path: Path) -> None:
+async def test_a_failing_peer_is_counted_and_warned_of_without_its_password(tmp_path: Path) -> None:
     async with false_peer({}) as url, running(tmp_path / "a") as node:
         secret = url.replace("//", "//user:secret@")
         await node.peers.put(Peer(url=secret, pull=True))
         await node.sync.run("pull")
-        metrics = await exposed(node)
+        metrics = await scrape(node)
         warnings = node.warnings()
 
     hidden = url.replace("//", "//user:***@")
@@ -143,23 +147,23 @@ async def test_a_peer_that_fails_is_counted_and_warned_of_without_its_password(t
     assert warnings[0].startswith(f"pull with {hidden} fails: ")
 
 
-async def test_a_peer_that_is_removed_is_shown_no_more(tmp_path: Path) -> None:
+async def test_a_removed_peer_has_no_metrics(tmp_path: Path) -> None:
     async with running(tmp_path / "a") as one, running(tmp_path / "b") as other:
         await befriend(one, other, pull=True)
         await sync(one, "pull", other.url)
         await one.peers.remove(other.url)
         async with asyncio.timeout(TIMEOUT_S):
-            while one.convergence.lags_s(0):  # until the node has noticed
+            while one.convergence.lags_s(0) or list(one.sync.totals()):  # until the node has noticed
                 await one.store.peers()
-        metrics = await exposed(one)
+        metrics = await scrape(one)
 
     assert metrics["dnarc_convergence_lag_seconds"].samples == []
     assert metrics["dnarc_sync_runs"].samples == []
 
 
-async def test_settings_are_shown_as_numbers_and_no_limit_as_infinity(tmp_path: Path) -> None:
+async def test_settings_are_numbers_and_no_limit_is_infinity(tmp_path: Path) -> None:
     async with running(tmp_path / "node", max_age=None, max_skew=7) as node:
-        metrics = await exposed(node)
+        metrics = await scrape(node)
 
     assert value(metrics, "dnarc_setting", name="max_age") == float("inf")
     assert value(metrics, "dnarc_setting", name="max_skew") == 7
@@ -175,7 +179,7 @@ async def test_a_link_is_counted_for_its_peer_while_it_is_open(tmp_path: Path) -
         async with asyncio.timeout(TIMEOUT_S):
             while sum(session.counts.accepted for session in other.links.sessions.values()) < 3:
                 await other.store.peers()
-        sending, taking = await exposed(one), await exposed(other)
+        sending, taking = await scrape(one), await scrape(other)
 
     assert sum(sample.value for sample in sending["dnarc_links"].samples) == 1
     assert value(sending, "dnarc_link_records_total", peer=url, outcome="sent") == 3

@@ -1,11 +1,11 @@
-"""Channels bring each event to those that want it, and to nobody else."""
+"""Channels bring each event to the consumers that want it, and to no others."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from node.store.contract import EVERYTHING, Selection
 from node.streams.consumers import Channels, Consumer
-from node.streams.events import BEGINNING, Form, StreamedEvent
+from node.streams.events import BEGINNING, Framing, StreamedEvent
 from node.streams.hub import stopping
 from protocol.errors import Code, ProtocolError
 from tests.node.streams.test_events import streamed
@@ -27,10 +27,11 @@ def lined(event: StreamedEvent) -> bytes:
 class Reader:
     """A consumer, and what was written to it."""
 
-    def __init__(self, selection: Selection = EVERYTHING, form: Form = plain, room: int = 1_000) -> None:
+    def __init__(self, selection: Selection = EVERYTHING, framing: Framing = plain, room: int = 1_000) -> None:
+        """`room` is how many writes find room, minus one."""
         self.written: list[bytes] = []
         self.room = room
-        self.consumer = Consumer(selection, form, BEGINNING, self.write)
+        self.consumer = Consumer(selection, framing, BEGINNING, self.write)
 
     def write(self, data: bytes) -> bool:
         self.written.append(data)
@@ -46,11 +47,11 @@ def publish(channels: Channels, event: StreamedEvent) -> list[Consumer]:
     st.lists(st.tuples(SELECTIONS, st.sampled_from([plain, lined]), st.booleans()), max_size=12),
     st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=4),
 )
-def test_each_event_goes_once_to_everyone_who_wants_it(
-    wanted: list[tuple[Selection, Form, bool]], labels: list[str]
+def test_each_event_goes_once_to_each_consumer_that_wants_it(
+    wanted: list[tuple[Selection, Framing, bool]], labels: list[str]
 ) -> None:
     channels = Channels()
-    readers = [Reader(selection, form) for selection, form, _ in wanted]
+    readers = [Reader(selection, framing) for selection, framing, _ in wanted]
     for reader in readers:
         channels.join(reader.consumer)
     for reader, (_, _, leaves) in zip(readers, wanted, strict=True):
@@ -61,13 +62,13 @@ def test_each_event_goes_once_to_everyone_who_wants_it(
     for event in events:
         publish(channels, event)
 
-    for reader, (selection, form, leaves) in zip(readers, wanted, strict=True):
+    for reader, (selection, framing, leaves) in zip(readers, wanted, strict=True):
         taken = [event for event in events if not leaves and selection.takes(event.domain, event.label)]
-        assert reader.written == [form(event) for event in taken]
+        assert reader.written == [framing(event) for event in taken]
 
 
 @given(st.lists(SELECTIONS, max_size=8))
-def test_when_all_have_left_nothing_is_left_of_them(selections: list[Selection]) -> None:
+def test_channels_are_empty_when_all_consumers_have_left(selections: list[Selection]) -> None:
     channels = Channels()
     consumers = [Reader(selection).consumer for selection in selections]
     for consumer in consumers:
@@ -79,7 +80,7 @@ def test_when_all_have_left_nothing_is_left_of_them(selections: list[Selection])
     assert not any(vars(channels).values())
 
 
-def test_who_wants_the_same_in_the_same_spelling_gets_the_same_bytes() -> None:
+def test_consumers_with_the_same_selection_and_framing_get_the_same_bytes() -> None:
     channels = Channels()
     one, other = Reader(), Reader()
     channels.join(one.consumer)
@@ -90,20 +91,20 @@ def test_who_wants_the_same_in_the_same_spelling_gets_the_same_bytes() -> None:
     assert one.written[0] is other.written[0]
 
 
-def test_one_without_room_holds_nobody_up_and_is_named() -> None:
+def test_a_full_consumer_is_reported_and_does_not_delay_others() -> None:
     channels = Channels()
     full, other = Reader(room=1), Reader()
     channels.join(full.consumer)
     channels.join(other.consumer)
 
-    named = publish(channels, streamed())
+    reported = publish(channels, streamed())
 
-    assert named == [full.consumer]
+    assert reported == [full.consumer]
     assert (full.consumer.is_full, full.consumer.woken.is_set()) == (True, True)
     assert (other.consumer.is_full, len(other.written)) == (False, 1)
 
 
-def test_the_first_reason_to_end_stands() -> None:
+def test_a_consumer_keeps_its_first_reason_to_end() -> None:
     consumer = Reader().consumer
 
     consumer.end(ProtocolError(Code.TIMEOUT, "it reads nothing"))

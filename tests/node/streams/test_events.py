@@ -1,4 +1,4 @@
-"""An event as consumers get it: its spelling, its cursor, and how many of late are kept."""
+"""An event as consumers get it: its spelling, its cursor, and how many recent events are kept."""
 
 import json
 
@@ -13,10 +13,15 @@ from protocol.records.change import Event, EventType
 from tests.history import ALICE, NOWHERE, claim, signed
 
 EPOCH = "e" * 32
+OTHER_EPOCH = "f" * 32
+DIGEST = "a" * 32
+EVENT_BYTES = 1_000
+"""What an event counts for beside its record."""
 
 
-def streamed(seq: int = 1, size_bytes: int = 0, label: str = "garden", **event: str) -> StreamedEvent:
-    record = claim(label, at=seq, text="x" * size_bytes)
+def streamed(seq: int = 1, text_bytes: int = 0, label: str = "garden", **event: str) -> StreamedEvent:
+    """An event of number `seq`, about a record with a text of this size; a reversal if `event` says of what."""
+    record = claim(label, at=seq, text="x" * text_bytes)
     moved = Event(EventType.REVERTED if event else EventType.ACCEPTED, record, **event)
     return StreamedEvent(EPOCH, StoredEvent(seq, moved, signed(record).signature))
 
@@ -39,7 +44,7 @@ def test_an_event_is_one_line_of_json_with_the_record_in_its_canonical_bytes() -
     assert b"\n" not in event.json
 
 
-def test_a_reversal_names_the_head_that_was_taken_back_and_says_why() -> None:
+def test_a_reversal_names_the_head_before_and_says_why() -> None:
     shown = json.loads(streamed(previous=NOWHERE, reason='an "older" one').json)
 
     assert (shown["type"], shown["previous"], shown["reason"]) == ("reverted", NOWHERE, 'an "older" one')
@@ -48,47 +53,47 @@ def test_a_reversal_names_the_head_that_was_taken_back_and_says_why() -> None:
 def test_all_consumers_share_the_bytes_of_an_event() -> None:
     event = streamed()
 
-    def form(event: StreamedEvent) -> bytes:
+    def framing(event: StreamedEvent) -> bytes:
         return event.json + b"\n"
 
-    assert event.frame(form) is event.frame(form)
+    assert event.frame(framing) is event.frame(framing)
 
 
 PLACE = Place(7, "a" * 64)
 OTHERS = {
     "another number": (Place(8, PLACE.record_id), EPOCH),
     "another record": (Place(7, "b" * 64), EPOCH),
-    "another store": (PLACE, "f" * 32),
+    "another store": (PLACE, OTHER_EPOCH),
 }
 
 
 @pytest.mark.parametrize(("place", "epoch"), OTHERS.values(), ids=OTHERS.keys())
-def test_a_cursor_is_bound_to_number_record_and_store(place: Place, epoch: str) -> None:
+def test_a_cursor_depends_on_number_record_and_store(place: Place, epoch: str) -> None:
     assert place.cursor(epoch) != PLACE.cursor(EPOCH) == PLACE.cursor(EPOCH)
 
 
 @pytest.mark.parametrize("place", [BEGINNING, PLACE, Place(10**15, "a" * 64)])
-def test_a_cursor_tells_its_number(place: Place) -> None:
+def test_the_number_can_be_read_from_a_cursor(place: Place) -> None:
     assert seq_of_cursor(place.cursor(EPOCH)) == place.seq
 
 
 NO_CURSORS = {
     "nothing": "",
     "a number alone": "7",
-    "a digest alone": "a" * 32,
-    "a leading zero": "07-" + "a" * 32,
-    "a number past all others": "1" * 17 + "-" + "a" * 32,
-    "a negative number": "-7-" + "a" * 32,
-    "digits of another script": "\u0667-" + "a" * 32,
-    "a short digest": "7-" + "a" * 31,
-    "a long digest": "7-" + "a" * 33,
-    "capitals": "7-" + "A" * 32,
-    "a line feed": "7-" + "a" * 32 + "\n",
+    "a digest alone": DIGEST,
+    "a leading zero": "07-" + DIGEST,
+    "a number past all others": "1" * 17 + "-" + DIGEST,
+    "a negative number": "-7-" + DIGEST,
+    "digits of another script": "\u0667-" + DIGEST,
+    "a short digest": "7-" + DIGEST[1:],
+    "a long digest": "7-" + DIGEST + "a",
+    "capitals": "7-" + DIGEST.upper(),
+    "a line feed": "7-" + DIGEST + "\n",
 }
 
 
 @pytest.mark.parametrize("cursor", NO_CURSORS.values(), ids=NO_CURSORS.keys())
-def test_what_is_no_cursor_is_malformed(cursor: str) -> None:
+def test_any_text_that_is_no_cursor_is_malformed(cursor: str) -> None:
     with pytest.raises(ProtocolError) as refused:
         seq_of_cursor(cursor)
 
@@ -109,15 +114,13 @@ SELECTIONS = [
 
 
 @pytest.mark.parametrize(("selection", "is_taken"), SELECTIONS)
-def test_a_selection_takes_any_of_its_domains_that_is_also_any_of_its_labels(
-    selection: Selection, is_taken: bool
-) -> None:
+def test_a_selection_takes_events_that_match_a_domain_and_a_label_of_it(selection: Selection, is_taken: bool) -> None:
     assert selection.takes("example", "garden") is is_taken
 
 
-def test_late_events_are_kept_up_to_their_limit_and_not_one_byte_past_it() -> None:
+def test_recent_events_are_kept_up_to_the_limit_and_not_one_byte_past_it() -> None:
     events = [streamed(seq, 500) for seq in range(1, 4)]
-    size_bytes = 3 * events[0].size_bytes + 3_000
+    size_bytes = 3 * (events[0].size_bytes + EVENT_BYTES)
     whole, short = Recent(size_bytes), Recent(size_bytes - 1)
 
     for event in events:
@@ -131,7 +134,7 @@ def test_late_events_are_kept_up_to_their_limit_and_not_one_byte_past_it() -> No
     assert short.size_bytes <= size_bytes - 1
 
 
-def test_late_events_that_were_forgotten_leave_room_for_others() -> None:
+def test_cleared_events_leave_room_for_others() -> None:
     recent = Recent(10_000)
     recent.add(streamed(1))
 
@@ -141,7 +144,7 @@ def test_late_events_that_were_forgotten_leave_room_for_others() -> None:
 
 
 @given(st.lists(st.integers(0, 3_000), max_size=30), st.integers(1, 5_000))
-def test_pieces_hold_all_events_in_order_and_no_more_bytes_than_they_should(
+def test_pieces_hold_all_events_in_order_within_the_aim_unless_one_event_is_larger(
     sizes_bytes: list[int], size_bytes_aim: int
 ) -> None:
     events = [streamed(seq, size_bytes) for seq, size_bytes in enumerate(sizes_bytes, start=1)]

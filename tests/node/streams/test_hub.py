@@ -1,4 +1,4 @@
-"""Every event, once and in order, first from the store and then live, whatever happens in between."""
+"""A consumer gets every event once and in order, first from the store and then live."""
 
 import asyncio
 import json
@@ -23,8 +23,12 @@ from protocol.records.change import Event, EventType
 from tests.history import BOB, claim
 from tests.node.intake.pipeline import NOW, PEER, Pipeline, pipeline
 from tests.node.streams.test_consumers import lined
+from tests.node.streams.test_events import OTHER_EPOCH
 
-ADDRESS = "192.0.2.1"
+ADDRESS, OTHER_ADDRESS = "192.0.2.1", "192.0.2.2"
+ENDLESS_ROOM = 10**6
+TEXT_BYTES = 60_000
+"""The size of a large record."""
 
 
 @asynccontextmanager
@@ -36,17 +40,17 @@ async def streaming(folder: Path, **chosen: Any) -> AsyncIterator[tuple[Pipeline
 
 
 class Reader:
-    """One who reads as fast as the test says: `room` is how many more writes find some."""
+    """A reader that reads as fast as the test says. `room` is the number of writes that still find room, plus one."""
 
     def __init__(self, streams: Streams, selection: Selection = EVERYTHING) -> None:
-        self.room = 10**6
+        self.room = ENDLESS_ROOM
         self.has_read = asyncio.Event()
         self._streams = streams
         self._selection = selection
         self._written = b""
 
-    def opened(self, since: str | None = None, address: str | None = None) -> AbstractAsyncContextManager[Consumer]:
-        return self._streams.opened(self._selection, lined, since, self._write, address)
+    def open(self, since: str | None = None, address: str | None = None) -> AbstractAsyncContextManager[Consumer]:
+        return self._streams.open(self._selection, lined, since, self._write, address)
 
     def _write(self, data: bytes) -> bool:
         self._written += data
@@ -55,8 +59,8 @@ class Reader:
         return self.room > 0
 
     async def read(self, consumer: Consumer) -> None:
-        """Make room, as a client does that reads on."""
-        self.room = 10**6
+        """Make room, as a client does that reads again."""
+        self.room = ENDLESS_ROOM
         consumer.is_full = False
         await self._streams.feed(consumer)
 
@@ -73,12 +77,12 @@ def refused_as(code: Code) -> Callable[[ProtocolError], bool]:
     return lambda error: error.code is code
 
 
-async def test_what_is_stored_comes_first_and_what_is_live_after_it(tmp_path: Path) -> None:
+async def test_stored_events_come_first_and_live_events_after_them(tmp_path: Path) -> None:
     async with streaming(tmp_path) as (pipe, streams):
         await pipe.take(claim("one", at=NOW))
         await pipe.take(claim("two", at=NOW), claim("three", at=NOW))
         reader = Reader(streams)
-        async with reader.opened("0") as consumer:
+        async with reader.open("0") as consumer:
             await streams.feed(consumer)
             await pipe.take(claim("four", at=NOW))
 
@@ -90,7 +94,7 @@ async def test_without_a_cursor_a_stream_begins_now(tmp_path: Path) -> None:
     async with streaming(tmp_path) as (pipe, streams):
         await pipe.take(claim("one", at=NOW))
         reader = Reader(streams)
-        async with reader.opened() as consumer:
+        async with reader.open() as consumer:
             await pipe.take(claim("two", at=NOW))
             await streams.feed(consumer)
             await pipe.take(claim("three", at=NOW))
@@ -98,12 +102,12 @@ async def test_without_a_cursor_a_stream_begins_now(tmp_path: Path) -> None:
     assert reader.labels == ["two", "three"]
 
 
-async def test_nothing_is_told_before_it_is_committed(tmp_path: Path) -> None:
+async def test_an_event_is_told_only_after_its_commit(tmp_path: Path) -> None:
     async with streaming(tmp_path) as (pipe, streams):
         told: list[int] = []
         pipe.commits.watchers.insert(0, lambda decided: told.append(decided.first_seq))
         reader = Reader(streams)
-        async with reader.opened() as consumer:
+        async with reader.open() as consumer:
             await streams.feed(consumer)
             taking = asyncio.create_task(pipe.take(claim("one", at=NOW)))
             await reader.has_read.wait()
@@ -113,8 +117,9 @@ async def test_nothing_is_told_before_it_is_committed(tmp_path: Path) -> None:
     assert [each.seq for each in stored] == told == [1]
 
 
+ROOMS = {"none": 1, "one": 2, "endless": ENDLESS_ROOM}
 WRITES = st.lists(
-    st.tuples(st.lists(st.sampled_from("abc"), min_size=1, max_size=6), st.sampled_from(["room", "none", "one"])),
+    st.tuples(st.lists(st.sampled_from("abc"), min_size=1, max_size=6), st.sampled_from(list(ROOMS))),
     max_size=6,
 )
 
@@ -124,7 +129,7 @@ WRITES = st.lists(
 def test_no_event_is_missed_or_repeated_whatever_room_there_is(
     writes: list[tuple[list[str], str]], label: str | None, begins: int
 ) -> None:
-    """Each write makes claims while the consumer reads what is stored, with or without room for it."""
+    """Each write makes claims while the consumer reads from the store, with or without room for them."""
 
     async def run(folder: Path) -> tuple[list[Any], list[Any]]:
         async with streaming(folder, max_age=None) as (pipe, streams):
@@ -140,13 +145,13 @@ def test_no_event_is_missed_or_repeated_whatever_room_there_is(
 
             for labels, _ in writes[:begins]:
                 await write(labels)
-            async with reader.opened("0") as consumer:
+            async with reader.open("0") as consumer:
                 for labels, room in writes[begins:]:
-                    reader.room = {"none": 1, "one": 2, "room": 10**6}[room]
+                    reader.room = ROOMS[room]
                     await asyncio.gather(write(labels), streams.feed(consumer), return_exceptions=False)
                 await reader.read(consumer)
                 assert consumer.is_live
-            async with everything.opened("0") as consumer:
+            async with everything.open("0") as consumer:
                 await streams.feed(consumer)
             return reader.events, everything.events
 
@@ -157,11 +162,11 @@ def test_no_event_is_missed_or_repeated_whatever_room_there_is(
     assert given_events == [event for event in all_events if label in (None, event["label"])]
 
 
-async def test_a_commit_larger_than_a_socket_holds_is_given_as_far_as_there_is_room(tmp_path: Path) -> None:
-    records = [claim(f"label-{number}", at=NOW, text="x" * 30_000) for number in range(10)]
+async def test_a_commit_larger_than_a_socket_is_given_as_far_as_there_is_room(tmp_path: Path) -> None:
+    records = [claim(f"label-{number}", at=NOW, text="x" * (TEXT_BYTES // 2)) for number in range(10)]
     async with streaming(tmp_path) as (pipe, streams):
         reader = Reader(streams)
-        async with reader.opened() as consumer:
+        async with reader.open() as consumer:
             await streams.feed(consumer)
             reader.room = 1
             await pipe.take(*records)
@@ -169,22 +174,22 @@ async def test_a_commit_larger_than_a_socket_holds_is_given_as_far_as_there_is_r
             cursor, place = streams.cursor(consumer), streams.place(consumer).seq
             await reader.read(consumer)
 
-    assert at_first == place == PIECE_BYTES_AIM // 30_000
+    assert at_first == place == PIECE_BYTES_AIM // (TEXT_BYTES // 2)
     assert reader.events[at_first - 1]["cursor"] == cursor
-    assert [event["seq"] for event in reader.events] == list(range(1, 11))
+    assert [event["seq"] for event in reader.events] == list(range(1, len(records) + 1))
 
 
-async def test_one_who_fell_far_behind_reads_on_from_the_store(tmp_path: Path) -> None:
-    """More than is kept in memory is written while it has no room."""
-    count = RECENT_BYTES_MAX // 60_000 + 2 * PAGE_EVENTS_MIN
+async def test_a_consumer_that_fell_far_behind_reads_on_from_the_store(tmp_path: Path) -> None:
+    """More events than stay in memory are written while the consumer has no room."""
+    count = RECENT_BYTES_MAX // TEXT_BYTES + 2 * PAGE_EVENTS_MIN
     async with streaming(tmp_path) as (pipe, streams):
         reader = Reader(streams)
-        async with reader.opened() as consumer:
+        async with reader.open() as consumer:
             await streams.feed(consumer)
             reader.room = 1
             for start in range(0, count, 20):
                 labels = [f"label-{number}" for number in range(start, min(start + 20, count))]
-                await pipe.take(*(claim(label, at=NOW, text="x" * 60_000) for label in labels))
+                await pipe.take(*(claim(label, at=NOW, text="x" * TEXT_BYTES) for label in labels))
             behind = len(reader.events)
             await reader.read(consumer)
 
@@ -192,11 +197,11 @@ async def test_one_who_fell_far_behind_reads_on_from_the_store(tmp_path: Path) -
     assert [event["seq"] for event in reader.events] == list(range(1, count + 1))
 
 
-async def test_a_place_moves_on_past_what_is_not_wanted(tmp_path: Path) -> None:
+async def test_a_place_moves_on_past_events_that_are_not_wanted(tmp_path: Path) -> None:
     async with streaming(tmp_path) as (pipe, streams):
         reader = Reader(streams, Selection(labels=frozenset({"mine"})))
         await pipe.take(claim("before", at=NOW))
-        async with reader.opened("0") as consumer:
+        async with reader.open("0") as consumer:
             await streams.feed(consumer)
             stored = streams.place(consumer)
             await pipe.take(claim("after", at=NOW))
@@ -205,8 +210,8 @@ async def test_a_place_moves_on_past_what_is_not_wanted(tmp_path: Path) -> None:
     assert (stored.seq, live.seq, reader.events) == (1, 2, [])
 
 
-async def test_what_is_not_wanted_is_passed_over_in_the_store_however_much_it_is(tmp_path: Path) -> None:
-    """One read of the store looks at a bounded number of events, and the next goes on from there."""
+async def test_any_number_of_unwanted_events_in_the_store_is_passed_over(tmp_path: Path) -> None:
+    """One read of the store looks at a limited number of events, and the next read goes on from there."""
     other = claim("other", at=1)
     async with pipeline(tmp_path) as pipe:
         await pipe.take(claim("mine", at=NOW))
@@ -216,7 +221,7 @@ async def test_what_is_not_wanted_is_passed_over_in_the_store_however_much_it_is
     async with streaming(tmp_path) as (pipe, streams):
         await pipe.take(claim("mine", at=NOW + 1), claim("other", at=NOW))
         reader = Reader(streams, Selection(labels=frozenset({"mine"})))
-        async with reader.opened("0") as consumer:
+        async with reader.open("0") as consumer:
             await streams.feed(consumer)
             place = streams.place(consumer)
 
@@ -224,11 +229,11 @@ async def test_what_is_not_wanted_is_passed_over_in_the_store_however_much_it_is
     assert place.seq == SEARCHED_EVENTS_MAX + 4
 
 
-async def test_a_head_that_is_taken_back_is_told_with_the_one_before_and_the_reason(tmp_path: Path) -> None:
+async def test_a_reversal_is_told_with_the_head_before_and_the_reason(tmp_path: Path) -> None:
     founded, older = claim("garden", at=NOW), claim("garden", by=BOB, at=NOW - 10)
     async with streaming(tmp_path) as (pipe, streams):
         reader = Reader(streams)
-        async with reader.opened() as consumer:
+        async with reader.open() as consumer:
             await streams.feed(consumer)
             await pipe.take(founded)
             await pipe.take(older, origin=PEER)
@@ -238,19 +243,19 @@ async def test_a_head_that_is_taken_back_is_told_with_the_one_before_and_the_rea
     assert "rival" in reader.events[1]["reason"]
 
 
-async def test_a_record_that_waited_for_its_predecessor_is_told_under_the_signature_it_was_stored_with(
+async def test_a_record_that_waited_for_its_predecessor_is_told_with_the_signature_it_was_stored_with(
     tmp_path: Path,
 ) -> None:
     first = claim("garden", at=NOW - 10)
     second = claim("garden", at=NOW, prev=first)
     async with streaming(tmp_path) as (pipe, streams):
         reader = Reader(streams)
-        async with reader.opened() as consumer:
+        async with reader.open() as consumer:
             await streams.feed(consumer)
             await pipe.take(second, origin=PEER)
             await pipe.take(first, origin=PEER)
         again = Reader(streams)
-        async with again.opened("0") as consumer:
+        async with again.open("0") as consumer:
             await streams.feed(consumer)
 
     assert [event["id"] for event in reader.events] == [first.id, second.id]
@@ -261,21 +266,21 @@ async def test_a_cursor_holds_over_a_restart(tmp_path: Path) -> None:
     async with streaming(tmp_path) as (pipe, streams):
         await pipe.take(claim("one", at=NOW), claim("two", at=NOW))
         reader = Reader(streams)
-        async with reader.opened("0") as consumer:
+        async with reader.open("0") as consumer:
             await streams.feed(consumer)
     async with streaming(tmp_path) as (pipe, streams):
         await pipe.take(claim("three", at=NOW))
         for event in reader.events:
             later = Reader(streams)
-            async with later.opened(event["cursor"]) as consumer:
+            async with later.open(event["cursor"]) as consumer:
                 await streams.feed(consumer)
             assert [each["seq"] for each in later.events] == list(range(event["seq"] + 1, 4))
 
 
-async def test_a_cursor_from_before_a_backup_was_restored_is_unknown_though_the_epoch_is_the_same(
+async def test_a_cursor_from_before_a_restored_backup_is_unknown_although_the_epoch_is_the_same(
     tmp_path: Path,
 ) -> None:
-    """The same numbers went to other events: going on from there would skip some in silence."""
+    """The same numbers belong to other events now. To go on from there would skip some of them silently."""
     node, backup = tmp_path / "node", tmp_path / "backup"
     node.mkdir()
     async with streaming(node) as (pipe, streams):
@@ -289,71 +294,71 @@ async def test_a_cursor_from_before_a_backup_was_restored_is_unknown_though_the_
         ahead = streams.last.cursor(pipe.store.epoch)
     async with streaming(backup) as (pipe, streams):
         await pipe.take(claim("four", at=NOW))
-        async with Reader(streams).opened(kept) as consumer:
+        async with Reader(streams).open(kept) as consumer:
             assert consumer.place.seq == 1
         for cursor in (lost, ahead):
             with pytest.raises(ProtocolError, check=refused_as(Code.CURSOR_UNKNOWN)):
-                async with Reader(streams).opened(cursor):
+                async with Reader(streams).open(cursor):
                     pass
 
 
-async def test_the_cursor_of_an_empty_store_is_the_beginning_of_that_store_only(tmp_path: Path) -> None:
+async def test_the_cursor_of_an_empty_store_is_valid_for_that_store_only(tmp_path: Path) -> None:
     async with streaming(tmp_path) as (pipe, streams):
         cursor = streams.last.cursor(pipe.store.epoch)
         await pipe.take(claim("one", at=NOW))
-        async with Reader(streams).opened(cursor) as consumer:
+        async with Reader(streams).open(cursor) as consumer:
             begin = consumer.place
         with pytest.raises(ProtocolError, check=refused_as(Code.CURSOR_UNKNOWN)):
-            async with Reader(streams).opened(BEGINNING.cursor("f" * 32)):
+            async with Reader(streams).open(BEGINNING.cursor(OTHER_EPOCH)):
                 pass
 
     assert begin == BEGINNING
 
 
-async def test_one_consumer_past_the_limit_of_all_is_told_to_come_back(tmp_path: Path) -> None:
+async def test_one_consumer_past_the_limit_is_refused_as_overloaded(tmp_path: Path) -> None:
     async with streaming(tmp_path, streams_max=2) as (_, streams):
-        async with Reader(streams).opened(), Reader(streams).opened():
+        async with Reader(streams).open(), Reader(streams).open():
             with pytest.raises(ProtocolError, check=refused_as(Code.OVERLOADED)):
-                async with Reader(streams).opened():
+                async with Reader(streams).open():
                     pass
-        async with Reader(streams).opened(), Reader(streams).opened():
+        async with Reader(streams).open(), Reader(streams).open():
             assert len(streams) == 2
     assert len(streams) == 0
 
 
-async def test_one_consumer_past_the_limit_of_an_address_is_told_so_and_others_are_not(tmp_path: Path) -> None:
+async def test_one_consumer_past_the_limit_of_its_address_is_rate_limited_and_others_are_not(tmp_path: Path) -> None:
     async with streaming(tmp_path, streams_per_address_max=1) as (_, streams):
-        async with Reader(streams).opened(address=ADDRESS):
+        async with Reader(streams).open(address=ADDRESS):
             with pytest.raises(ProtocolError, check=refused_as(Code.RATE_LIMITED)):
-                async with Reader(streams).opened(address=ADDRESS):
+                async with Reader(streams).open(address=ADDRESS):
                     pass
-            async with Reader(streams).opened(address="192.0.2.2"), Reader(streams).opened(), Reader(streams).opened():
+            async with Reader(streams).open(address=OTHER_ADDRESS), Reader(streams).open(), Reader(streams).open():
                 pass
-        async with Reader(streams).opened(address=ADDRESS):
+        async with Reader(streams).open(address=ADDRESS):
             pass
 
 
-async def test_a_refused_cursor_takes_nobodys_place(tmp_path: Path) -> None:
+async def test_a_refused_cursor_takes_no_place(tmp_path: Path) -> None:
     async with streaming(tmp_path, streams_max=1, streams_per_address_max=1) as (_, streams):
         for _ in range(2):
             with pytest.raises(ProtocolError, check=refused_as(Code.MALFORMED)):
-                async with Reader(streams).opened("nonsense", ADDRESS):
+                async with Reader(streams).open("nonsense", ADDRESS):
                     pass
 
     assert len(streams) == 0
 
 
-async def test_a_node_that_stops_ends_its_consumers_and_takes_no_more(tmp_path: Path) -> None:
+async def test_closed_streams_end_their_consumers_and_admit_no_more(tmp_path: Path) -> None:
     async with streaming(tmp_path) as (pipe, streams):
         await pipe.take(claim("one", at=NOW))
         reader = Reader(streams)
-        async with reader.opened("0") as consumer:
+        async with reader.open("0") as consumer:
             streams.close()
             await streams.feed(consumer)
             assert consumer.ending is not None
             assert (consumer.ending.code, consumer.woken.is_set()) == (Code.STOPPING, True)
         with pytest.raises(ProtocolError, check=refused_as(Code.STOPPING)):
-            async with reader.opened():
+            async with reader.open():
                 pass
 
     assert reader.events == []
@@ -366,7 +371,7 @@ async def test_a_domain_that_is_no_longer_supported_is_not_shown(tmp_path: Path)
         asked = [None, frozenset({"left"}), frozenset({"kept", "left"})]
         readers = [Reader(streams, streams.selection(domains, None)) for domains in asked]
         for reader in readers:
-            async with reader.opened("0") as consumer:
+            async with reader.open("0") as consumer:
                 await streams.feed(consumer)
 
     shown = [[event["domain"] for event in reader.events] for reader in readers]

@@ -1,4 +1,4 @@
-"""A stream holds one page at a time, and one that breaks off never looks whole."""
+"""An answer of many pages holds one page in memory, and an answer that breaks off never looks complete."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from node.http_api.streaming import DICT, stream
+from node.http_api.paged_answer import DICT, answer_pages
 from node.node import Node
 from protocol.records.record import SignedRecord
 from tests.history import claim, signed
@@ -17,13 +17,16 @@ from tests.node.http_api.talking import NOW, Client
 RECORD = signed(claim("garden", text="x" * 60_000))
 Pages = AsyncGenerator[list[SignedRecord], None]
 
+SOCKET_BYTES_MAX = 100 * 2**20
+"""More than the sockets of both ends hold together."""
+
 
 @asynccontextmanager
 async def serving(pages: Callable[[], Pages]) -> AsyncIterator[str]:
-    """Where a stream of these pages is to be had."""
+    """The URL of a server that answers with these pages."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        return await stream(request, pages(), DICT)
+        return await answer_pages(request, pages(), DICT)
 
     app = web.Application()
     app.router.add_get("/", handler)
@@ -48,7 +51,9 @@ async def test_a_store_that_fails_in_the_middle_breaks_the_connection(caplog: py
     assert ["the disk is gone" in (record.exc_text or "") for record in caplog.records] == [True]
 
 
-async def test_a_reader_that_leaves_ends_the_reading_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_leaves_stops_the_reading_without_a_log_entry(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     closed = asyncio.Event()
 
     async def pages() -> Pages:
@@ -69,7 +74,7 @@ async def test_a_reader_that_leaves_ends_the_reading_without_a_word(caplog: pyte
     assert caplog.records == []
 
 
-async def test_a_reader_that_reads_nothing_makes_the_store_wait() -> None:
+async def test_a_client_that_reads_nothing_stops_the_reading_of_the_store() -> None:
     read = 0
 
     async def pages() -> Pages:
@@ -83,16 +88,16 @@ async def test_a_reader_that_reads_nothing_makes_the_store_wait() -> None:
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         await reader.readexactly(100)
         before = -1
-        while before != read:  # until the sockets' buffers are full
+        while before != read:  # until the buffers of the sockets are full
             before = read
             for _ in range(1_000):
                 await asyncio.sleep(0)
         writer.transport.abort()
 
-    assert read * len(RECORD.record.canonical) < 100 * 2**20
+    assert read * len(RECORD.record.canonical) < SOCKET_BYTES_MAX
 
 
-async def test_a_page_before_which_the_store_fails_is_a_problem_and_no_break(client: Client, node: Node) -> None:
+async def test_a_store_that_fails_before_the_first_page_is_answered_by_a_problem(client: Client, node: Node) -> None:
     await client.put(claim("garden", at=NOW))
     await node.store.close()
 

@@ -1,7 +1,8 @@
-"""Outlets: a connection as whoever writes to it without being asked sees it.
+"""Direct writes to a connection, for event streams.
 
-aiohttp writes by coroutines, one connection at a time. A stream writes the same bytes to many in one turn of the loop,
-so it writes to the transports themselves, in whole frames, and looks at how much each of them holds back.
+aiohttp writes through coroutines, one connection at a time. A stream sends the same bytes to many connections in one
+turn of the loop. So it writes whole frames to the transports themselves, and watches how many bytes each transport
+holds back.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from aiohttp.web_protocol import RequestHandler
 
 
 class Connection(RequestHandler):
-    """aiohttp's connection, which tells `on_change`, where it is set, that the other end reads again, or has gone."""
+    """aiohttp's connection. It calls `on_change`, if set, when the client reads again and when the client has gone."""
 
     on_change: Callable[[], None] | None = None
 
@@ -28,11 +29,15 @@ class Connection(RequestHandler):
             self.on_change()
 
 
-class Outlet:
-    """The writing side of the connection of a request; where that becomes a WebSocket, until it says goodbye."""
+class DirectWriter:
+    """Writes to the connection of one request without waiting."""
 
     def __init__(self, request: web.Request, socket: web.WebSocketResponse | None = None) -> None:
-        """Raises: ConnectionResetError: the client has gone already."""
+        """`socket` is the WebSocket that the connection becomes, None if it stays HTTP.
+
+        Raises:
+            ConnectionResetError: the client has gone already.
+        """
         if request.transport is None:
             raise ConnectionResetError("the client has gone")
         assert isinstance(request.protocol, Connection), "the server makes such connections only"
@@ -43,16 +48,17 @@ class Outlet:
 
     @property
     def is_gone(self) -> bool:
+        """Whether the connection has closed or said goodbye."""
         return self._transport.is_closing() or (self._socket is not None and self._socket.closed)
 
     @property
     def is_full(self) -> bool:
-        """Whether the other end reads too slowly: more than 64 KiB are held back here, beside what the kernel holds."""
+        """Whether the client reads too slowly: the transport holds more than 64 KiB, beside what the kernel holds."""
         return self._connection.writing_paused
 
     @property
     def held_bytes(self) -> int:
-        """What the kernel has not taken yet."""
+        """Bytes that the kernel has not taken yet."""
         return self._transport.get_write_buffer_size()
 
     def write(self, data: bytes) -> bool:
@@ -62,21 +68,21 @@ class Outlet:
         self._transport.write(data)
         return not self.is_full
 
-    async def emptied(self, wait_s: float) -> None:
-        """Wait until the kernel has taken everything, or so long, or until the other end has gone."""
+    async def flush(self, wait_s: float) -> None:
+        """Wait until the kernel has taken everything or the client has gone, for at most `wait_s` seconds."""
         self._transport.set_write_buffer_limits(0)
         with suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(wait_s):
                 await self._request.writer.drain()
 
     def abort(self) -> None:
-        """Close it, and forget what it holds back."""
+        """Close the connection and drop the bytes that it holds back."""
         self._transport.abort()
 
     @contextmanager
-    def telling(self, on_change: Callable[[], None]) -> Iterator[None]:
-        """Inside, this is called when the other end reads again, or has gone. What is held back after it is forgotten,
-        and the connection with it.
+    def notify(self, on_change: Callable[[], None]) -> Iterator[None]:
+        """Inside the block, `on_change` is called when the client reads again and when it has gone. If bytes are still
+        held back at the end of the block, they are dropped with the connection.
         """
         self._connection.on_change = on_change
         try:

@@ -1,7 +1,7 @@
-"""Request bodies: read up to a limit, and never more of them at once than the node has room for.
+"""Request bodies: each is read up to a limit, and all together take at most the memory that the node has for them.
 
-A body is cut off at its limit whether it announced its length or comes in chunks; what is not read stays in the socket,
-which pushes back on the sender.
+A body is cut off at its limit, whether it announced its length or comes in chunks. Unread bytes stay in the socket, so
+TCP slows the sender down.
 """
 
 import asyncio
@@ -14,28 +14,29 @@ from aiohttp import web
 from protocol.errors import Code, ProtocolError
 
 READ_STALL_S_MAX: Final = 30.0
-"""How long a sender may send nothing in the middle of a body. A guess."""
+"""How many seconds a sender may pause inside a body. A guess."""
 
 
-class Bodies:
-    """The bodies that are in memory now, of all requests together. `held_bytes` is their size."""
+class BodyBudget:
+    """The memory for the bodies of all requests together. `held_bytes` is how much of it is in use."""
 
     def __init__(self, held_bytes_max: int) -> None:
+        """`held_bytes_max`: bytes of all bodies that may be in memory at once."""
         self.held_bytes = 0
         self._held_bytes_max = held_bytes_max
 
     @asynccontextmanager
     async def read(self, request: web.BaseRequest, bytes_max: int) -> AsyncIterator[bytes]:
-        """The body, counted until the block ends.
+        """Read a body of at most `bytes_max`. It counts until the block ends.
 
         Raises:
-            ProtocolError: `too_large`; `overloaded` where other bodies take all the room; `malformed` where it stops.
+            ProtocolError: `too_large`; `overloaded` if other bodies take all the memory; `malformed` if it breaks off.
         """
-        _check_announced(request, bytes_max)
+        _check_headers(request, bytes_max)
         pieces: list[bytes] = []
         size_bytes = 0
         try:
-            while piece := await _next_piece(request):
+            while piece := await _read_piece(request):
                 size_bytes += len(piece)
                 self.held_bytes += len(piece)
                 pieces.append(piece)
@@ -51,16 +52,16 @@ class Bodies:
             raise ProtocolError(Code.OVERLOADED, "too many requests are being read already", retry_after=1)
 
 
-def _check_announced(request: web.BaseRequest, bytes_max: int) -> None:
-    """Refuse what the headers show. Nothing is ever unpacked: a few compressed bytes could become any number."""
+def _check_headers(request: web.BaseRequest, bytes_max: int) -> None:
+    """Refuse a body that announces too much, or that is compressed: a few bytes could unpack to any number."""
     if (request.content_length or 0) > bytes_max:
         raise _too_large(bytes_max)
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise ProtocolError(Code.MALFORMED, "a body is sent as it is, without Content-Encoding")
 
 
-async def _next_piece(request: web.BaseRequest) -> bytes:
-    """The next bytes, empty at the end."""
+async def _read_piece(request: web.BaseRequest) -> bytes:
+    """The next bytes; empty at the end."""
     try:
         async with asyncio.timeout(READ_STALL_S_MAX):
             return await request.content.readany()

@@ -1,4 +1,4 @@
-"""Streams as clients see them: the same events by WebSocket and as Server-Sent Events, and an end that says where."""
+"""Event streams as clients see them: both protocols carry the same events, and the end of a stream has a cursor."""
 
 import asyncio
 import json
@@ -10,7 +10,13 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from node.http_api.stream import CURSOR_HEADER, NAMES_MAX, QUERY_CHARACTERS_MAX
+from node.http_api.event_stream import (
+    CURSOR_HEADER,
+    MESSAGE_BYTES_MAX,
+    NAMES_MAX,
+    QUERY_CHARACTERS_MAX,
+    SIGNS_UNANSWERED_MAX,
+)
 from node.node import Node
 from node.streams import Consumer
 from protocol.limits import RECORD_BYTES_MAX
@@ -20,18 +26,27 @@ from tests.node.http_api.listening import (
     TIMEOUT_S,
     UPGRADE,
     WEBSOCKET,
-    connected,
+    connect,
     listening,
     running,
     until,
 )
 from tests.node.http_api.talking import NOW, Client, as_admin, fresh
 
+CLAIMS_AT_ONCE = 20
+TEXT_BYTES = 60_000
+"""The size of a large record."""
+
+SOON_S = 0.05
+"""An interval for signs of life that a test does not wait long for."""
+
+CLOSE_FRAME = b"\x88"
+
 BOTH = pytest.mark.parametrize("path", [WEBSOCKET, SERVER_SENT])
 
 
 @BOTH
-async def test_what_is_stored_comes_first_then_what_is_written_now(node: Node, client: Client, path: str) -> None:
+async def test_stored_events_come_first_and_live_events_after_them(node: Node, client: Client, path: str) -> None:
     await client.put(fresh("one"))
     async with listening(node, path, "?since=0") as listener:
         stored = await listener.event()
@@ -42,7 +57,7 @@ async def test_what_is_stored_comes_first_then_what_is_written_now(node: Node, c
     assert live["record"] == json.loads(fresh("two").canonical)
 
 
-async def test_both_ways_say_the_same(node: Node, client: Client) -> None:
+async def test_both_protocols_carry_the_same_events(node: Node, client: Client) -> None:
     founded, older = fresh("garden"), claim("garden", by=BOB, at=NOW - 10)
     async with listening(node, WEBSOCKET) as one, listening(node, SERVER_SENT) as other:
         await client.put(founded)
@@ -82,8 +97,8 @@ async def test_a_client_that_comes_back_with_a_cursor_misses_nothing(node: Node,
     assert (after_one, from_the_header) == (["two", "three"], ["one", "two", "three"])
 
 
-async def test_a_browser_that_comes_back_goes_on_where_it_was(node: Node, client: Client) -> None:
-    """It asks the same URL again, with what it saw last in a header."""
+async def test_a_browser_that_comes_back_continues_where_it_was(node: Node, client: Client) -> None:
+    """A browser sends the same URL again, with the last cursor in a header."""
     await client.put(fresh("one"))
     async with listening(node, SERVER_SENT, "?since=0") as listener:
         first = await listener.event()
@@ -94,7 +109,9 @@ async def test_a_browser_that_comes_back_goes_on_where_it_was(node: Node, client
 
 
 @BOTH
-async def test_a_browser_knows_where_it_began_before_the_first_event(node: Node, client: Client, path: str) -> None:
+async def test_a_client_knows_where_its_stream_begins_before_the_first_event(
+    node: Node, client: Client, path: str
+) -> None:
     await client.put(fresh("one"))
     async with listening(node, path) as listener:
         begin = listener.cursor
@@ -117,7 +134,7 @@ QUERIES = {
 
 @BOTH
 @pytest.mark.parametrize(("query", "wanted"), QUERIES.items(), ids=[query or "everything" for query in QUERIES])
-async def test_a_filter_names_domains_and_labels(
+async def test_a_query_selects_domains_and_labels(
     node: Node, client: Client, path: str, query: str, wanted: list[str]
 ) -> None:
     names = [name.split("/") for name in QUERIES[""]]
@@ -132,7 +149,7 @@ async def test_a_filter_names_domains_and_labels(
 
 
 @BOTH
-async def test_a_label_may_hold_anything(node: Node, client: Client, path: str) -> None:
+async def test_a_query_can_name_any_label(node: Node, client: Client, path: str) -> None:
     async with listening(node, path, "?label=a%2Fb%20%26%22c") as listener:
         await client.put(fresh('a/b &"c'))
 
@@ -140,20 +157,20 @@ async def test_a_label_may_hold_anything(node: Node, client: Client, path: str) 
 
 
 REFUSED = {
-    "a cursor that is none": ("?since=1", (400, "malformed")),
+    "no cursor": ("?since=1", (400, "malformed")),
     "a cursor of another store": (f"?since=1-{'0' * 32}", (410, "cursor_unknown")),
-    "a cursor of what has not happened": (f"?since=999-{'0' * 32}", (410, "cursor_unknown")),
-    "a domain that none can be": ("?domain=NONE", (400, "malformed")),
-    "a label that none can be": ("?label=", (400, "malformed")),
-    "a label that is no UTF-8": ("?label=%FF%FE%00", (400, "malformed")),
-    "a parameter that there is not": ("?domains=a", (400, "malformed")),
+    "a cursor of a future event": (f"?since=999-{'0' * 32}", (410, "cursor_unknown")),
+    "an impossible domain": ("?domain=NONE", (400, "malformed")),
+    "an impossible label": ("?label=", (400, "malformed")),
+    "a label that is not UTF-8": ("?label=%FF%FE%00", (400, "malformed")),
+    "an unknown parameter": ("?domains=a", (400, "malformed")),
     "two cursors": ("?since=0&since=0", (400, "malformed")),
 }
 
 
 @pytest.mark.parametrize(("path", "headers"), [(WEBSOCKET, UPGRADE), (SERVER_SENT, {})])
 @pytest.mark.parametrize(("query", "refusal"), REFUSED.values(), ids=REFUSED.keys())
-async def test_what_cannot_be_streamed_is_refused_before_anything_is_switched(
+async def test_a_wrong_query_is_refused_before_the_protocol_is_switched(
     client: Client, path: str, headers: dict[str, str], query: str, refusal: tuple[int, str]
 ) -> None:
     await client.put(fresh())
@@ -165,23 +182,25 @@ async def test_what_cannot_be_streamed_is_refused_before_anything_is_switched(
 
 
 NO_WEBSOCKETS = {
-    "no header of one": {},
+    "none of the headers": {},
     "another upgrade": UPGRADE | {"Upgrade": "h2c"},
     "no connection upgrade": UPGRADE | {"Connection": "keep-alive"},
     "no key": {name: value for name, value in UPGRADE.items() if name != "Sec-WebSocket-Key"},
-    "a key that is none": UPGRADE | {"Sec-WebSocket-Key": "!"},
+    "an invalid key": UPGRADE | {"Sec-WebSocket-Key": "!"},
     "an old version": UPGRADE | {"Sec-WebSocket-Version": "0"},
 }
 
 
 @pytest.mark.parametrize("headers", NO_WEBSOCKETS.values(), ids=NO_WEBSOCKETS.keys())
-async def test_what_is_no_websocket_is_refused_by_a_problem(client: Client, headers: dict[str, str]) -> None:
+async def test_an_invalid_opening_handshake_is_refused_by_a_problem(client: Client, headers: dict[str, str]) -> None:
     assert (await client.get("/stream", headers)).refusal == (400, "malformed")
 
 
 @BOTH
 @pytest.mark.parametrize("name", ["domain", "label"])
-async def test_a_stream_names_so_many_and_not_one_more(node: Node, client: Client, path: str, name: str) -> None:
+async def test_a_query_may_have_so_many_names_and_not_one_more(
+    node: Node, client: Client, path: str, name: str
+) -> None:
     most = "&".join(f"{name}=a{number}" for number in range(NAMES_MAX))
     headers = UPGRADE if path == WEBSOCKET else {}
 
@@ -192,7 +211,7 @@ async def test_a_stream_names_so_many_and_not_one_more(node: Node, client: Clien
 
 
 @BOTH
-async def test_a_query_has_so_many_characters_and_not_one_more(node: Node, client: Client, path: str) -> None:
+async def test_a_query_may_have_so_many_characters_and_not_one_more(node: Node, client: Client, path: str) -> None:
     labels = "".join(f"&label={number:0243d}" for number in range(16))
     most = f"since=0{labels}&domain=".ljust(QUERY_CHARACTERS_MAX, "d")
 
@@ -217,8 +236,8 @@ async def test_one_stream_past_the_limit_is_told_when_to_come_back(tmp_path: Pat
 
 
 @BOTH
-async def test_one_stream_past_the_limit_of_its_address_is_told_so(tmp_path: Path, path: str) -> None:
-    """Loopback is exempt, unless it speaks for others."""
+async def test_one_stream_past_the_limit_of_its_address_is_rate_limited(tmp_path: Path, path: str) -> None:
+    """Loopback is exempt, but a proxy on loopback is not."""
     proxied = {"Via": "1.1 proxy"}
     async with (
         running(tmp_path, streams_per_address_max=1) as (node, client),
@@ -232,7 +251,7 @@ async def test_one_stream_past_the_limit_of_its_address_is_told_so(tmp_path: Pat
 
 @BOTH
 async def test_a_client_that_leaves_makes_room_at_once(node: Node, path: str) -> None:
-    reader, writer = await connected(node, path)
+    reader, writer = await connect(node, path)
     await reader.readuntil(b"\r\n\r\n")
     assert len(node.streams) == 1
 
@@ -241,14 +260,14 @@ async def test_a_client_that_leaves_makes_room_at_once(node: Node, path: str) ->
 
 
 async def write_until_full(client: Client, consumer: Consumer) -> int:
-    """Write large claims until the sockets on the way hold no more, and some beyond that. Returns how many."""
+    """Write large claims until the sockets are full, and some more. Returns how many claims were written."""
     written = 0
     is_last = False
     async with asyncio.timeout(TIMEOUT_S):
         while not is_last:
             is_last = consumer.is_full
-            labels = [f"label-{number}" for number in range(written, written + 20)]
-            answer = await client.put_batch([fresh(label, text="x" * 60_000) for label in labels])
+            labels = [f"label-{number}" for number in range(written, written + CLAIMS_AT_ONCE)]
+            answer = await client.put_batch([fresh(label, text="x" * TEXT_BYTES) for label in labels])
             assert {outcome["status"] for outcome in answer.json().values()} == {"accepted"}
             written += len(labels)
     return written
@@ -259,7 +278,7 @@ async def read_until(reader: asyncio.StreamReader, is_enough: Callable[[bytearra
     async with asyncio.timeout(TIMEOUT_S):
         while not is_enough(read):
             piece = await reader.read(2**20)
-            assert piece, "the node ends the connection when everything is said"
+            assert piece, "the node must not end the connection before"
             read += piece
     return read
 
@@ -273,11 +292,9 @@ def goodbye_of(read: bytearray) -> Any:
 
 
 @BOTH
-async def test_a_consumer_that_does_not_read_is_closed_with_the_last_cursor_it_was_given(
-    tmp_path: Path, path: str
-) -> None:
+async def test_a_consumer_that_does_not_read_is_closed_with_its_last_cursor(tmp_path: Path, path: str) -> None:
     async with running(tmp_path, stream_stall=0.5) as (node, client):
-        reader, writer = await connected(node, path)
+        reader, writer = await connect(node, path)
         await reader.readuntil(b"\r\n\r\n")
         (consumer,) = node.streams.consumers
         writing = asyncio.create_task(write_until_full(client, consumer))
@@ -293,9 +310,9 @@ async def test_a_consumer_that_does_not_read_is_closed_with_the_last_cursor_it_w
 
 
 @BOTH
-async def test_a_consumer_that_reads_late_misses_nothing_and_holds_nobody_up(tmp_path: Path, path: str) -> None:
+async def test_a_consumer_that_reads_late_misses_nothing_and_delays_no_other(tmp_path: Path, path: str) -> None:
     async with running(tmp_path) as (node, client):
-        reader, writer = await connected(node, path)
+        reader, writer = await connect(node, path)
         await reader.readuntil(b"\r\n\r\n")
         (consumer,) = node.streams.consumers
         async with listening(node, path) as quick:
@@ -311,8 +328,8 @@ async def test_a_consumer_that_reads_late_misses_nothing_and_holds_nobody_up(tmp
 
 
 @BOTH
-async def test_a_sign_of_life_carries_the_cursor_past_what_was_not_wanted(tmp_path: Path, path: str) -> None:
-    async with running(tmp_path, stream_keepalive=0.05) as (node, client):
+async def test_a_sign_of_life_moves_the_cursor_past_unwanted_events(tmp_path: Path, path: str) -> None:
+    async with running(tmp_path, stream_keepalive=SOON_S) as (node, client):
         async with listening(node, path, "?label=mine") as listener:
             await client.put(fresh("other"))
             last = node.streams.last.cursor(node.store.epoch)
@@ -327,16 +344,16 @@ async def test_a_sign_of_life_carries_the_cursor_past_what_was_not_wanted(tmp_pa
 
 
 async def test_signs_of_life_come_while_nothing_happens(tmp_path: Path) -> None:
-    async with running(tmp_path, stream_keepalive=0.05) as (node, _), listening(node, SERVER_SENT) as listener:
+    async with running(tmp_path, stream_keepalive=SOON_S) as (node, _), listening(node, SERVER_SENT) as listener:
         first = await listener.until("sign")
         rest = [await listener.until("sign") for _ in range(3)]
 
     assert (first, rest) == (listener.cursor, [None] * 3)
 
 
-async def test_a_client_that_answers_no_ping_is_closed_with_the_cursor(tmp_path: Path) -> None:
+async def test_a_client_that_answers_no_ping_is_closed_with_its_cursor(tmp_path: Path) -> None:
     async with (
-        running(tmp_path, stream_keepalive=0.05) as (node, _),
+        running(tmp_path, stream_keepalive=SOON_S) as (node, _),
         listening(node, WEBSOCKET, autoping=False) as listener,
     ):
         message = await listener.answer.receive()
@@ -345,8 +362,8 @@ async def test_a_client_that_answers_no_ping_is_closed_with_the_cursor(tmp_path:
             pings += 1
             message = await listener.answer.receive()
 
-    assert pings == 3
-    assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1008)
+    assert pings == SIGNS_UNANSWERED_MAX
+    assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.POLICY_VIOLATION)
     assert json.loads(message.extra) == {"code": "timeout", "cursor": listener.cursor}
 
 
@@ -355,7 +372,7 @@ async def test_a_client_that_answers_pings_stays(tmp_path: Path) -> None:
         running(tmp_path, stream_keepalive=0.1) as (node, _),
         listening(node, WEBSOCKET, autoping=False) as listener,
     ):
-        for _ in range(4):
+        for _ in range(SIGNS_UNANSWERED_MAX + 1):
             message = await listener.answer.receive()
             assert message.type is aiohttp.WSMsgType.PING
             await listener.answer.pong(message.data)
@@ -367,27 +384,27 @@ async def test_a_client_that_answers_pings_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("message", ["hello", b"hello"])
-async def test_a_client_that_talks_is_told_that_nobody_listens(node: Node, message: str | bytes) -> None:
+async def test_a_client_that_sends_a_message_is_closed(node: Node, message: str | bytes) -> None:
     async with listening(node, WEBSOCKET) as listener:
         send = listener.answer.send_str if isinstance(message, str) else listener.answer.send_bytes
         await send(message)
         said = await listener.until("close")
 
-    assert said == {"status": 1003, "code": "malformed", "cursor": listener.cursor}
+    assert said == {"status": aiohttp.WSCloseCode.UNSUPPORTED_DATA, "code": "malformed", "cursor": listener.cursor}
 
 
-NO_FRAMES = {
-    "a message past the limit": b"\x81\xfe\x04\x01\x00\x00\x00\x00" + b"x" * 1_025,
+INVALID_FRAMES = {
+    "a message one byte past the limit": b"\x81\xfe\x04\x01\x00\x00\x00\x00" + b"x" * (MESSAGE_BYTES_MAX + 1),
     "a reserved bit": b"\xc1\x80\x00\x00\x00\x00",
-    "a long ping": b"\x89\xfe\x00\x7e\x00\x00\x00\x00" + b"x" * 126,
+    "a ping that is too long": b"\x89\xfe\x00\x7e\x00\x00\x00\x00" + b"x" * 126,
 }
 
 
-@pytest.mark.parametrize("frame", NO_FRAMES.values(), ids=NO_FRAMES.keys())
-async def test_frames_that_are_none_end_the_stream_without_a_word_in_the_log(
+@pytest.mark.parametrize("frame", INVALID_FRAMES.values(), ids=INVALID_FRAMES.keys())
+async def test_an_invalid_frame_ends_the_stream_without_a_log_entry(
     node: Node, frame: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reader, writer = await connected(node, WEBSOCKET)
+    reader, writer = await connect(node, WEBSOCKET)
     await reader.readuntil(b"\r\n\r\n")
 
     writer.write(frame)
@@ -395,12 +412,12 @@ async def test_frames_that_are_none_end_the_stream_without_a_word_in_the_log(
     writer.transport.abort()
     await until(lambda: len(node.streams) == 0)
 
-    assert said == b"\x88"
+    assert said == CLOSE_FRAME
     assert caplog.records == []
 
 
 @BOTH
-async def test_a_node_that_stops_says_so_and_with_which_cursor_to_come_back(tmp_path: Path, path: str) -> None:
+async def test_a_node_that_stops_says_so_with_a_cursor_to_come_back_with(tmp_path: Path, path: str) -> None:
     async with running(tmp_path) as (node, client):
         await client.put(fresh())
         async with listening(node, path) as listener:
@@ -408,15 +425,17 @@ async def test_a_node_that_stops_says_so_and_with_which_cursor_to_come_back(tmp_
             await node.__aexit__(None, None, None)
             said = await goodbye
 
-    assert said == {"code": "stopping", "cursor": listener.cursor} | ({"status": 1001} if path == WEBSOCKET else {})
+    assert said == {"code": "stopping", "cursor": listener.cursor} | (
+        {"status": aiohttp.WSCloseCode.GOING_AWAY} if path == WEBSOCKET else {}
+    )
 
 
 @BOTH
-async def test_a_node_stops_though_a_consumer_does_not_read(
+async def test_a_node_stops_although_a_consumer_does_not_read(
     tmp_path: Path, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(tmp_path) as (node, client):
-        _, writer = await connected(node, path)
+        _, writer = await connect(node, path)
         await until(lambda: len(node.streams.consumers) == 1)
         (consumer,) = node.streams.consumers
         await write_until_full(client, consumer)
@@ -425,7 +444,7 @@ async def test_a_node_stops_though_a_consumer_does_not_read(
     assert caplog.records == []
 
 
-async def test_a_head_request_shows_how_a_stream_would_begin(node: Node, client: Client) -> None:
+async def test_a_head_request_shows_the_headers_of_a_stream(node: Node, client: Client) -> None:
     await client.put(fresh())
 
     answer = await client.send("HEAD", "/events")
@@ -452,7 +471,7 @@ async def test_a_client_of_http_1_0_gets_events_without_chunks(node: Node, clien
     assert event.startswith(b"id: 1-")
 
 
-async def test_a_store_that_fails_breaks_the_stream_instead_of_ending_it_well(node: Node, client: Client) -> None:
+async def test_a_store_that_fails_breaks_the_connection_of_a_stream(node: Node, client: Client) -> None:
     await client.import_all(node, [claim("garden", at=at) for at in range(1, 4)])
     await node.store.close()
 
@@ -461,7 +480,7 @@ async def test_a_store_that_fails_breaks_the_stream_instead_of_ending_it_well(no
             await listener.until("close")
 
 
-async def test_an_import_by_the_operator_is_streamed_like_all_else(node: Node, client: Client) -> None:
+async def test_an_import_by_the_operator_is_streamed_like_any_claim(node: Node, client: Client) -> None:
     async with listening(node, SERVER_SENT) as listener:
         answer = await client.put_batch([claim("old", at=1)], as_admin(node))
         assert answer.status == 200

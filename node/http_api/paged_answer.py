@@ -1,8 +1,7 @@
-"""Streaming: a collection of any size in one answer, with one page of it in memory.
+"""Paged answers: a collection of any size in one answer, with one page of it in memory.
 
-The first page is read before the status is sent, so that a store that fails at once is answered by a problem. One that
-fails later leaves only one honest way out: the connection breaks, for a JSON document that ended cleanly would be taken
-for all there is.
+The first page is read before the status is sent. So a store that fails at once is answered by a problem. If the store
+fails later, the connection breaks, because a JSON document that ended cleanly would look complete.
 """
 
 import asyncio
@@ -19,8 +18,9 @@ from protocol.records.record import SignedRecord
 from protocol.sets.index import key_id, key_timestamp
 
 WRITE_STALL_S_MAX: Final = 60.0
-"""How long a reader may read nothing before the connection breaks. A guess: it holds no more than one page
-meanwhile."""
+"""Seconds that a client may read nothing before the connection breaks. A guess: meanwhile the client costs the memory
+of one page.
+"""
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 
 
 class Form(msgspec.Struct, Generic[Item], frozen=True):
-    """How a collection is spelled: what opens it, stands between two items and closes it, and each item."""
+    """How a collection is spelled: `spell` spells one item; the others stand before, between and behind the items."""
 
     content_type: str
     opening: bytes
@@ -37,35 +37,35 @@ class Form(msgspec.Struct, Generic[Item], frozen=True):
     spell: Callable[[Item], bytes]
 
 
-def _entry(signed: SignedRecord) -> bytes:
+def _spell_entry(signed: SignedRecord) -> bytes:
     return b'"%s":%s' % (signed.signature.encode(), signed.record.canonical)
 
 
-def _line(signed: SignedRecord) -> bytes:
+def _spell_line(signed: SignedRecord) -> bytes:
     return b'{"signature":"%s","record":%s}\n' % (signed.signature.encode(), signed.record.canonical)
 
 
-def _key(key: bytes) -> bytes:
+def _spell_key(key: bytes) -> bytes:
     return b'[%d,"%s"]' % (key_timestamp(key), key_id(key).hex().encode())
 
 
-def _key_line(key: bytes) -> bytes:
-    return _key(key) + b"\n"
+def _spell_key_line(key: bytes) -> bytes:
+    return _spell_key(key) + b"\n"
 
 
-DICT: Final = Form(JSON_TYPE, b"{", b",", b"}", _entry)
-LINES: Final = Form(LINES_TYPE, b"", b"", b"", _line)
-KEYS: Final = Form(JSON_TYPE, b"[", b",", b"]", _key)
-KEY_LINES: Final = Form(LINES_TYPE, b"", b"", b"", _key_line)
+DICT: Final = Form(JSON_TYPE, b"{", b",", b"}", _spell_entry)
+LINES: Final = Form(LINES_TYPE, b"", b"", b"", _spell_line)
+KEYS: Final = Form(JSON_TYPE, b"[", b",", b"]", _spell_key)
+KEY_LINES: Final = Form(LINES_TYPE, b"", b"", b"", _spell_key_line)
 
 
-async def stream(
+async def answer_pages(
     request: web.BaseRequest,
     pages: AsyncGenerator[Sequence[Item], None],
     form: Form[Item],
     headers: Mapping[str, str] | None = None,
 ) -> web.StreamResponse:
-    """Answer with all pages, in order."""
+    """Answer with all pages, in order. `headers` are added to those that every paged answer has."""
     async with aclosing(pages):
         first: Sequence[Item] = await anext(pages, [])  # a tuple here makes CPython 3.11 raise SystemError
         response = web.StreamResponse(
@@ -75,34 +75,34 @@ async def stream(
             return response
         await response.prepare(request)
         try:
-            await _write(response, first, pages, form)
+            await _write_pages(response, first, pages, form)
         except ConnectionError:
-            pass  # the reader has gone, which is its right
+            pass  # the client may leave at any time
         except Exception as error:
-            _break(request, error)
+            _break_off(request, error)
     return response
 
 
-async def _write(
+async def _write_pages(
     response: web.StreamResponse, first: Sequence[Item], pages: AsyncIterator[Sequence[Item]], form: Form[Item]
 ) -> None:
     piece = form.opening + form.separator.join(map(form.spell, first))
     is_empty = not first
     async for page in pages:
-        await _send(response, piece)
+        await _write(response, piece)
         piece = b"" if is_empty else form.separator
         piece += form.separator.join(map(form.spell, page))
         is_empty = is_empty and not page
-    await _send(response, piece + form.closing)
+    await _write(response, piece + form.closing)
 
 
-async def _send(response: web.StreamResponse, piece: bytes) -> None:
+async def _write(response: web.StreamResponse, piece: bytes) -> None:
     async with asyncio.timeout(WRITE_STALL_S_MAX):
         await response.write(piece)
 
 
-def _break(request: web.BaseRequest, error: Exception) -> None:
-    """End the connection so that the reader sees that something is missing."""
+def _break_off(request: web.BaseRequest, error: Exception) -> None:
+    """Abort the connection, so that the client sees that the answer is incomplete."""
     if isinstance(error, TimeoutError):
         logger.info("a reader stopped reading: %s", request.rel_url)
     else:
