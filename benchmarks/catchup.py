@@ -30,7 +30,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks import _report as report
 from benchmarks.ingest import raw_rate, run
 from node.client.http import NodeClient
-from node.intake.arrivals import Origin, Submission
+from node.intake.arrivals import Delivery, Origin
 from node.node import Node
 from node.settings import Settings
 from node.world import World
@@ -82,8 +82,7 @@ async def _fill(folder: Path, records: Iterator[SignedRecord], show: Callable[[i
     done = 0
     async with Node(Settings(data=folder, port=0), World(open_verifier=lambda _: Trusting())) as node:
         while batch := list(islice(records, _BATCH_RECORDS)):
-            submissions = [Submission(it.signature, it.record.canonical) for it in batch]
-            outcomes = await node.ingest.take(submissions, Origin(Trust.PEER, is_news=False))
+            outcomes = await node.ingest.take_records(batch, Origin(Trust.PEER), Delivery(is_news=False))
             assert all(outcome.status == "accepted" for outcome in outcomes), "every claim is new and valid"
             done += len(batch)
             show(done)

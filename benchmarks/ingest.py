@@ -24,7 +24,6 @@ from nacl.bindings import crypto_sign_open
 
 from benchmarks import _report as report
 from node.intake.arrivals import Origin, Submission
-from node.intake.commits import Decided
 from node.intake.group import Group
 from node.node import Node
 from node.settings import Settings
@@ -105,17 +104,18 @@ async def stages(claims: Sequence[SignedRecord]) -> dict[str, float]:
             ingest = node.ingest
             clock = time.perf_counter
             begun = clock()
-            group = await Group.decode(submissions, _ORIGIN)
-            ingest._check_places(group)
+            group = Group.of(submissions, [_ORIGIN] * len(submissions))
+            await group.decode()
+            ingest._decider.check_places(group)
             await ingest._settle_known(group)
             figures["decode, canonical bytes, id, known"], begun = clock() - begun, clock()
             await ingest._verify(group)
             figures["verify, all cores"], begun = clock() - begun, clock()
-            decided: Decided = await ingest._decided(group)
+            batch = await ingest._decider.decide(group)
             figures["admit, replay, prepare"], begun = clock() - begun, clock()
-            await node.store.commit(decided.batch)
+            await node.store.commit(batch)
             figures["commit"], begun = clock() - begun, clock()
-            node.indexes.add(stored.signed.record for stored in decided.batch.records)
+            node.indexes.add(stored.signed.record for stored in batch.records)
             figures["index"] = clock() - begun
     return {f"{name}, us a record": seconds / len(claims) * 1e6 for name, seconds in figures.items()}
 

@@ -6,10 +6,11 @@ was under way while its label was committed is answered but not kept, as it may 
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 import msgspec
 
-from node.store.contract import LabelKey, Store
+from node.store.contract import LabelKey, Store, StoredEvent
 from protocol.records.record import SignedRecord
 
 
@@ -51,12 +52,14 @@ class Heads:
             self._keep(key, head)
         return head
 
-    def on_commit(self, moved: dict[LabelKey, SignedRecord]) -> None:
-        """Take note of heads that a commit moved; called before anybody is told of it."""
-        for key, signed in moved.items():
+    def on_commit(self, events: Iterable[StoredEvent]) -> None:
+        """Take note of the heads that a commit moved; called before anybody is told of it."""
+        for stored in events:
+            record = stored.event.record
+            key = (record.domain, record.label)
             self._reading.discard(key)
             if key in self._cache:
-                self._cache[key] = _prepared(signed)
+                self._cache[key] = _prepared(SignedRecord(stored.signature, record))
 
     def _keep(self, key: LabelKey, head: Head) -> None:
         self._cache[key] = head

@@ -121,7 +121,7 @@ class Node:
         self.heads = Heads(self.store, self.settings.heads_cached_max)
         self.commits = Commits(self.store, self.indexes, self.settings.commit_records_max)
         self._parts.push_async_callback(self.commits.close)
-        self.commits.watchers.append(lambda decided: self.heads.on_commit(decided.heads))
+        self.commits.watchers.append(lambda committed: self.heads.on_commit(committed.events))
         self.ingest = Ingest(self.settings, self.world, self.store, self.indexes, self.commits)
         self._parts.callback(self.ingest.close)
         self.streams = await Streams.load(self.settings, self.store)

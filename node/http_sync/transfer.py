@@ -7,11 +7,12 @@ count in the report and a result that moves the cursor.
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import Final
 
 from node.http_sync.parts import SyncParts
 from node.http_sync.peer import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, IDS_PER_REQUEST_MAX, HttpPeer, PutAnswer
 from node.http_sync.report import Report
-from node.intake.arrivals import Origin, Submission
+from node.intake.arrivals import Delivery, Origin
 from protocol.errors import TRANSIENT, Code, ProtocolError, refusal_code
 from protocol.records.admission import Trust
 from protocol.records.outcome import Outcome, Status
@@ -20,14 +21,17 @@ from protocol.records.record import SignedRecord
 from protocol.sets.index import EMPTY, key_id
 from protocol.sets.walk import FIRST, after, before, lacking, walk
 
-_STORE_READ_RECORDS = 128
+_STORE_READ_RECORDS: Final = 128
 """Records read from the store at once: 8 MiB at most."""
 
-_LINE_OVERHEAD_BYTES = 128 + len('"":,')
+_LINE_OVERHEAD_BYTES: Final = 128 + len('"":,')
 
 
 class DomainRefusedError(ProtocolError):
     """The receiving side takes nothing of a domain; others may still go through."""
+
+
+_CATCH_UP: Final = Delivery(waits=True, is_news=False)
 
 
 class Pull:
@@ -36,7 +40,7 @@ class Pull:
     def __init__(self, parts: SyncParts, remote: HttpPeer, domain: str, report: Report) -> None:
         self._parts = parts
         # No address, so no quota: this node asks for what it gets, as fast as it takes it in.
-        self._origin = Origin(Trust.PEER, waits=True, is_news=False)
+        self._origin = Origin(Trust.PEER)
         self._remote = remote
         self._domain = domain
         self._report = report
@@ -70,8 +74,7 @@ class Pull:
 
     async def _take(self, records: Sequence[SignedRecord]) -> list[Outcome]:
         """Through the one way in. A record that is not valid ends the run, after the good ones are in."""
-        submissions = [Submission(signed.signature, signed.record.canonical) for signed in records]
-        outcomes = await self._parts.ingest.take(submissions, self._origin)
+        outcomes = await self._parts.ingest.take_records(records, self._origin, _CATCH_UP)
         self._report.records += len(records)
         for outcome in outcomes:
             self._report.count(outcome.status)

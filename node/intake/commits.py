@@ -12,14 +12,14 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Final
 
 import msgspec
 
 from node.indexes import Indexes
 from node.intake.counts import CommitCounts
-from node.intake.ledger import Ledger
-from node.store.contract import Batch, LabelKey, Store, StoredRecord
+from node.store.contract import Batch, Store, StoredEvent, StoredRecord
 from protocol.errors import Code, ProtocolError
 from protocol.records.change import Event
 from protocol.records.record import SignedRecord
@@ -33,63 +33,17 @@ CLOSING_S_MAX: Final = 2.0
 """How long a node that stops waits for its last commits. Nobody was told that they are durable."""
 
 
-class Decided:
-    """What one group changes: a batch for the store, and the heads that it moves, for those who show them.
+class Committed(msgspec.Struct, frozen=True):
+    """What one group changed. It is durable; `events` are the events of the batch with their numbers in the store."""
 
-    `moved` has the record of each event of the batch, under its stored signature; `complete` brings in those that were
-    held before and are heads again. `first_seq` is the number of the first event in the store, once the group is
-    committed; 0 before, and where there is none.
-    """
-
-    def __init__(self) -> None:
-        self.batch = Batch()
-        self.heads: dict[LabelKey, SignedRecord] = {}
-        self.moved: list[SignedRecord] = []
-        self.first_seq = 0
-
-    def write(self, key: LabelKey, ledger: Ledger, taken: Sequence[StoredRecord]) -> None:
-        """Enter what a ledger changed by taking these records; one of them, or one held before, may have become the
-        head.
-        """
-        if not taken:
-            return
-        self.batch.records += taken
-        self.batch.states[key] = ledger.state
-        self.batch.events += ledger.events
-        if len(ledger.verdicts) > len(taken):
-            new = {stored.signed.record.id for stored in taken}
-            self.batch.verdicts |= {it: verdict for it, verdict in ledger.verdicts.items() if it not in new}
-        if ledger.events:
-            self.moved += _moved(ledger.events, taken)
-            self.heads[key] = self.moved[-1]
-
-    @property
-    def incomplete(self) -> list[str]:
-        """The ids of records held before that have still to be read: replay did without their bodies."""
-        return [it.record.id for it in self.moved if not it.signature]
-
-    def complete(self, held: dict[str, StoredRecord]) -> None:
-        """Put these in their places, whole."""
-        self.moved = [it if it.signature else held[it.record.id].signed for it in self.moved]
-        self.heads = {key: it if it.signature else held[it.record.id].signed for key, it in self.heads.items()}
-        self.batch.events = [
-            msgspec.structs.replace(event, record=it.record)
-            for event, it in zip(self.batch.events, self.moved, strict=True)
-        ]
-
-    def merge(self, later: "Decided") -> None:
-        self.batch.records += later.batch.records
-        self.batch.verdicts |= later.batch.verdicts
-        self.batch.states |= later.batch.states
-        self.batch.events += later.batch.events
-        self.heads |= later.heads
-        self.moved += later.moved
+    batch: Batch
+    events: list[StoredEvent]
 
 
-class _Group(msgspec.Struct):
-    """A decided group in the queue. `waits`: its caller waits as long as the commit takes."""
+class _Queued(msgspec.Struct):
+    """The batch of one group in the queue. `waits`: the group's source waits as long as the commit takes."""
 
-    decided: Decided
+    batch: Batch
     committed: asyncio.Future[None]
     waits: bool
 
@@ -106,19 +60,19 @@ class Commits:
         """`records_max`: records in one commit. `stalled_s`: seconds after which a commit is stalled."""
         self.uncommitted: set[str] = set()
         self.writes = CommitCounts()
-        self.watchers: list[Callable[[Decided], None]] = []
+        self.watchers: list[Callable[[Committed], None]] = []
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._store = store
         self._indexes = indexes
         self._records_max = records_max
         self._stalled_s = stalled_s
         self.is_stalled = False
-        self._queue: deque[_Group] = deque()
-        self._committing: list[_Group] = []
+        self._queue: deque[_Queued] = deque()
+        self._committing: list[_Queued] = []
         self._wake = asyncio.Event()
         self._writer = asyncio.create_task(self._write_forever(), name="commits")
 
-    def enqueue(self, decided: Decided, *, waits: bool = True) -> asyncio.Future[None]:
+    def enqueue(self, batch: Batch, *, waits: bool = True) -> asyncio.Future[None]:
         """Queue for the next commit; done when it is durable. `waits`: the caller waits however long that takes;
         otherwise the future ends with `overloaded` once the commits are stalled, and the group is committed later.
 
@@ -128,17 +82,17 @@ class Commits:
         if self._writer.done():
             raise _stopping()
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.uncommitted.update(stored.signed.record.id for stored in decided.batch.records)
-        self._queue.append(_Group(decided, committed, waits))
+        self.uncommitted.update(stored.signed.record.id for stored in batch.records)
+        self._queue.append(_Queued(batch, committed, waits))
         self._wake.set()
         if self.is_stalled and not waits:
             committed.set_exception(stalled())
         return committed
 
-    async def drained(self) -> None:
+    async def drain(self) -> None:
         """Wait until everything decided so far is durable. Raises: ProtocolError: `overloaded` while stalled."""
         if self.uncommitted or self._queue:
-            await self.enqueue(Decided(), waits=False)
+            await self.enqueue(Batch(), waits=False)
 
     async def close(self) -> None:
         """Make durable what was decided, then stop. Nothing may be decided after it. Where the store fails even now,
@@ -147,7 +101,7 @@ class Commits:
         if not self._writer.done():
             with contextlib.suppress(ProtocolError, TimeoutError):
                 async with asyncio.timeout(CLOSING_S_MAX):
-                    await self.drained()
+                    await self.drain()
         self._writer.cancel()
         await asyncio.gather(self._writer, return_exceptions=True)
 
@@ -156,45 +110,58 @@ class Commits:
             await self._wake.wait()
             self._wake.clear()
             while self._queue:
-                self._committing = self._next_groups()
+                self._committing = self._next_batches()
                 try:
                     await self._commit(self._committing)
                 except Exception as error:  # the disk's: memory is ahead of it for good
                     self._fail(error)
                     return
 
-    def _next_groups(self) -> list[_Group]:
-        groups = [self._queue.popleft()]
-        size = len(groups[0].decided.batch.records)
-        while self._queue and size + len(self._queue[0].decided.batch.records) <= self._records_max:
-            groups.append(self._queue.popleft())
-            size += len(groups[-1].decided.batch.records)
-        return groups
+    def _next_batches(self) -> list[_Queued]:
+        batches = [self._queue.popleft()]
+        size = len(batches[0].batch.records)
+        while self._queue and size + len(self._queue[0].batch.records) <= self._records_max:
+            batches.append(self._queue.popleft())
+            size += len(batches[-1].batch.records)
+        return batches
 
-    async def _commit(self, groups: Sequence[_Group]) -> None:
-        merged = Decided()
-        for group in groups:
-            merged.merge(group.decided)
-        if merged.batch.records:
-            last_seq = await self._store_batch(merged.batch)
-            for group in groups:
-                await self._complete(group.decided)
-            _number([group.decided for group in groups], last_seq - len(merged.batch.events))
-        self._indexes.add(stored.signed.record for stored in merged.batch.records)
-        self.uncommitted.difference_update(stored.signed.record.id for stored in merged.batch.records)
-        for group in groups:
+    async def _commit(self, queued: Sequence[_Queued]) -> None:
+        merged = queued[0].batch
+        if len(queued) > 1:
+            merged = Batch()
+            for each in queued:
+                merged.add(each.batch)
+        last_seq = await self._store_batch(merged) if merged.records else 0
+        first_seq = last_seq - len(merged.events) + 1
+        told = []
+        for each in queued:
+            told.append(Committed(each.batch, await self._stored_events(each.batch, first_seq)))
+            first_seq += len(each.batch.events)
+        self._indexes.add(stored.signed.record for stored in merged.records)
+        self.uncommitted.difference_update(stored.signed.record.id for stored in merged.records)
+        for each, committed in zip(queued, told, strict=True):
             for watch in self.watchers:
-                watch(group.decided)
-            if not group.committed.done():
-                group.committed.set_result(None)
+                watch(committed)
+            if not each.committed.done():
+                each.committed.set_result(None)
 
-    async def _complete(self, decided: Decided) -> None:
-        ids = decided.incomplete
-        if ids:
-            held: dict[str, StoredRecord] = {}
-            for begin in range(0, len(ids), _IDS_AT_ONCE):
-                held |= await self._store.records(ids[begin : begin + _IDS_AT_ONCE])
-            decided.complete(held)
+    async def _stored_events(self, batch: Batch, first_seq: int) -> list[StoredEvent]:
+        """The events of a batch as the store has them.
+
+        Records that were held before may be heads again. Replay did without their bodies, so they are read now.
+        """
+        events, records = batch.events, batch.records
+        if len(events) == len(records) and all(map(_is_of, events, records)):  # each record moved a head, as most do
+            return [
+                StoredEvent(seq, event, stored.signed.signature)
+                for seq, event, stored in zip(count(first_seq), events, records)
+            ]
+        entries = {stored.signed.record.id: stored.signed for stored in records}
+        missing = [event.record.id for event in events if event.record.id not in entries]
+        for begin in range(0, len(missing), _IDS_AT_ONCE):
+            found = await self._store.records(missing[begin : begin + _IDS_AT_ONCE])
+            entries |= {record_id: stored.signed for record_id, stored in found.items()}
+        return [_stored_event(seq, event, entries[event.record.id]) for seq, event in enumerate(events, first_seq)]
 
     async def _store_batch(self, batch: Batch) -> int:
         """Returns the number of the store's last event."""
@@ -214,37 +181,25 @@ class Commits:
     def _stall(self) -> None:
         """The commit under way takes too long: tell the callers who do not wait. Nobody else comes in meanwhile."""
         self.is_stalled = True
-        for group in (*self._committing, *self._queue):
-            if not group.waits and not group.committed.done():
-                group.committed.set_exception(stalled())
+        for each in (*self._committing, *self._queue):
+            if not each.waits and not each.committed.done():
+                each.committed.set_exception(stalled())
 
     def _fail(self, error: Exception) -> None:
         if not self.failed.done():
             self.failed.set_exception(error)
-        for group in (*self._committing, *self._queue):
-            if not group.committed.done():
-                group.committed.set_exception(_stopping())
+        for each in (*self._committing, *self._queue):
+            if not each.committed.done():
+                each.committed.set_exception(_stopping())
         self._queue.clear()
-
-
-def _moved(events: Sequence[Event], taken: Sequence[StoredRecord]) -> list[SignedRecord]:
-    """The signed record of each event; of one that was held before, as far as it is known."""
-    if len(events) == len(taken) and all(map(_is_of, events, taken)):  # each moved the head, in order: nearly always so
-        return [stored.signed for stored in taken]
-    fresh = {stored.signed.record.id: stored.signed for stored in taken}
-    return [fresh.get(event.record.id) or SignedRecord("", event.record) for event in events]
 
 
 def _is_of(event: Event, stored: StoredRecord) -> bool:
     return event.record is stored.signed.record
 
 
-def _number(groups: Sequence[Decided], seq: int) -> None:
-    """Tell each group what its first event is numbered; `seq` is the last number before all of them."""
-    for decided in groups:
-        if decided.batch.events:
-            decided.first_seq = seq + 1
-            seq += len(decided.batch.events)
+def _stored_event(seq: int, event: Event, signed: SignedRecord) -> StoredEvent:
+    return StoredEvent(seq, msgspec.structs.replace(event, record=signed.record), signed.signature)
 
 
 def stalled() -> ProtocolError:

@@ -6,7 +6,7 @@ from typing import Final, Self
 
 import msgspec
 
-from node.intake.arrivals import Origin, Submission
+from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
 from protocol.errors import ProtocolError
 from protocol.records.outcome import Outcome
 from protocol.records.record import SignedRecord, check_signature_spelling, decode, decode_canonical
@@ -16,49 +16,70 @@ _TURN_RECORDS: Final = 64
 
 
 class Group(msgspec.Struct):
-    """Submissions on their way through the pipeline.
+    """Submissions on their way through the pipeline. They may have several origins, but came in one delivery.
 
-    A position is the place of a submission in the group. `records` holds the records that have no outcome yet, by
-    position. `outcomes` holds the outcomes so far.
+    A position is the place of a submission in the group; `origins` and `outcomes` have an entry for each. An outcome is
+    None until it is known. `records` holds the records that have no outcome yet, by position.
     """
 
-    origin: Origin
+    origins: Sequence[Origin]
+    delivery: Delivery
+    submissions: Sequence[Submission]
     outcomes: list[Outcome | None]
     records: dict[int, SignedRecord]
 
     @classmethod
-    async def decode(cls, submissions: Sequence[Submission], origin: Origin) -> Self:
-        """Decode the bytes of these submissions; those that are not a record are refused."""
-        group = cls(origin, [None] * len(submissions), {})
-        to_record = decode if origin.link is None else decode_canonical
-        for position, submission in enumerate(submissions):
+    def of(cls, submissions: Sequence[Submission], origins: Sequence[Origin], delivery: Delivery = BY_REQUEST) -> Self:
+        return cls(origins, delivery, submissions, [None] * len(submissions), {})
+
+    @classmethod
+    def of_records(cls, records: Sequence[SignedRecord], origins: Sequence[Origin], delivery: Delivery) -> Self:
+        """A group of records that were decoded before."""
+        return cls(origins, delivery, (), [None] * len(records), dict(enumerate(records)))
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of the records as they came. Known before any of them is decoded."""
+        held = sum(len(signed.record.canonical) for signed in self.records.values())
+        return held + sum(len(submission.body) for submission in self.submissions)
+
+    async def decode(self) -> None:
+        """Decode the submissions. Bytes that are not a record are refused."""
+        to_record = decode if self.delivery.link is None else decode_canonical
+        for position, submission in enumerate(self.submissions):
             if position % _TURN_RECORDS == _TURN_RECORDS - 1:
                 await asyncio.sleep(0)
             try:
                 check_signature_spelling(submission.signature)
-                group.records[position] = SignedRecord(submission.signature, to_record(submission.body))
+                self.records[position] = SignedRecord(submission.signature, to_record(submission.body))
             except ProtocolError as error:
-                group.outcomes[position] = Outcome.refused(submission.signature, error)
-        return group
+                self.outcomes[position] = Outcome.refused(submission.signature, error)
+
+    def settle(self, position: int, outcome: Outcome) -> None:
+        """The record at this position leaves the pipeline with this outcome."""
+        del self.records[position]
+        self.outcomes[position] = outcome
 
     def refuse(self, position: int, error: ProtocolError) -> None:
         signed = self.records.pop(position)
         self.outcomes[position] = Outcome.refused(signed.signature, error, signed.record)
 
-    def settle(self, position: int, outcome: Outcome) -> None:
-        del self.records[position]
-        self.outcomes[position] = outcome
-
     def settled(self) -> list[Outcome]:
-        """The outcome of every submission, by position. No record is left without one."""
+        """The outcomes of all submissions. No record is left without one."""
         outcomes = [outcome for outcome in self.outcomes if outcome is not None]
         assert len(outcomes) == len(self.outcomes), "every submission has its outcome"
         return outcomes
 
 
-async def refuse_all(submissions: Sequence[Submission], origin: Origin, error: ProtocolError) -> list[Outcome]:
+async def refuse_all(
+    submissions: Sequence[Submission], origin: Origin, delivery: Delivery, error: ProtocolError
+) -> list[Outcome]:
     """The outcomes of submissions that the pipeline does not take now: the error, for each that is a record."""
-    group = await Group.decode(submissions, origin)
+    group = Group.of(submissions, [origin] * len(submissions), delivery)
+    await group.decode()
     for position in list(group.records):
         group.refuse(position, error)
     return group.settled()

@@ -10,7 +10,6 @@ decided counts, not what was read.
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 
-from node.intake.commits import Decided
 from node.store.contract import LabelKey, Store
 from protocol.records.replay import EMPTY, State
 
@@ -63,9 +62,9 @@ class Labels:
         for key in self._fetching.keys() & states.keys():
             del self._fetching[key]
 
-    def on_committed(self, committed: Decided) -> None:
+    def on_committed(self, keys: Iterable[LabelKey]) -> None:
         uncommitted = self._uncommitted
-        for key in committed.batch.states:
+        for key in keys:
             left = uncommitted.pop(key) - 1
             if left:
                 uncommitted[key] = left

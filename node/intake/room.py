@@ -5,8 +5,6 @@ made to wait.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Final
 
 from node.intake.arrivals import Origin
@@ -28,7 +26,7 @@ class Room:
         self.size_bytes = 0
         self._settings = settings
         self._world = world
-        self._freed = asyncio.Condition()
+        self._freed = asyncio.Event()
         self._disk_checked_s = float("-inf")
         self._disk_free_bytes = 0
         self._records_quota = Quota(settings.records_per_second_max)
@@ -36,25 +34,27 @@ class Room:
         self._refused_quota = Quota(_per_second(settings.refused_per_minute_max, 60))
         self._domains_quota = Quota(_per_second(settings.domains_per_hour_max, 3600))
 
-    @asynccontextmanager
-    async def entered(self, records: int, size_bytes: int, origin: Origin) -> AsyncIterator[None]:
-        """Hold room for this much. Raises: ProtocolError: `rate_limited`, `storage_full` or `overloaded`."""
+    async def enter(self, records: int, size_bytes: int, origin: Origin, *, waits: bool) -> None:
+        """Take this much room, until `leave`. `waits`: wait while the room is full.
+
+        Raises:
+            ProtocolError: `rate_limited` or `storage_full`; `overloaded` if the room is full and the source does not
+                wait.
+        """
         self._check_quotas(records, size_bytes, origin)
         self._check_disk()
-        if not self._fits(records, size_bytes):
-            if not origin.waits:
+        while not self._fits(records, size_bytes):
+            if not waits:
                 raise ProtocolError(Code.OVERLOADED, "too much is on its way already", retry_after=_RETRY_AFTER_S)
-            async with self._freed:
-                await self._freed.wait_for(lambda: self._fits(records, size_bytes))
+            self._freed.clear()
+            await self._freed.wait()
         self.records += records
         self.size_bytes += size_bytes
-        try:
-            yield
-        finally:
-            self.records -= records
-            self.size_bytes -= size_bytes
-            async with self._freed:
-                self._freed.notify_all()
+
+    def leave(self, records: int, size_bytes: int) -> None:
+        self.records -= records
+        self.size_bytes -= size_bytes
+        self._freed.set()
 
     def count_refused(self, origin: Origin, refused: int) -> None:
         if origin.address is not None and refused:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
-from node.intake.arrivals import Origin
+from node.intake.arrivals import Delivery
 from node.links.alarm import Alarm
 from node.links.recent_records import Bodies
 from protocol.gossip.plumtree import Output, Plumtree, SendHave, SendPrune, SendRecords, SendWant
@@ -44,11 +44,11 @@ class Dissemination:
         self._links = links
         self._alarm = Alarm(self._on_time)
 
-    def announce(self, records: Sequence[SignedRecord], origin: Origin) -> None:
+    def announce(self, records: Sequence[SignedRecord], delivery: Delivery) -> None:
         """These were decided just now, each for the first time."""
         self._bodies.add(records)
         bodies = {signed.record.id: signed for signed in records}
-        self._do(self.gossip.on_records(tuple(bodies), origin.hops, origin.link, _now(), origin.is_news), bodies)
+        self._do(self.gossip.on_records(tuple(bodies), delivery.hops, delivery.link, _now(), delivery.is_news), bodies)
 
     def on_up(self, link: int, *, has_outflow: bool, has_inflow: bool) -> None:
         self._do(self.gossip.on_up(link, has_outflow, has_inflow))

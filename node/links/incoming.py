@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from node.intake.arrivals import Origin, Submission
+from node.intake.arrivals import Delivery, Origin, Submission
 from node.intake.group import refuse_all
 from node.intake.ingest import Ingest
 from node.links.alarm import Alarm
@@ -62,16 +62,16 @@ class Postponed:
             self._alarm.set(asyncio.get_running_loop().time() + max(0.0, min(wait_s, _WAIT_S_MAX)))
 
 
-async def take(ingest: Ingest, items: Sequence[Item], origin: Origin) -> list[Outcome]:
+async def take(ingest: Ingest, items: Sequence[Item], origin: Origin, delivery: Delivery) -> list[Outcome]:
     """Take these records in; returns one outcome for each, in their order, after the commit of the accepted ones.
 
     If the pipeline takes nothing now, every record is refused with the reason, because the peer needs the ids.
     """
     submissions = [Submission(item.signature, item.body) for item in items]
     try:
-        return await ingest.take(submissions, origin)
+        return await ingest.take(submissions, origin, delivery)
     except ProtocolError as error:
-        return await refuse_all(submissions, origin, error)
+        return await refuse_all(submissions, origin, delivery, error)
 
 
 def known_ids(outcomes: Sequence[Outcome]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
-from node.intake.arrivals import Origin
+from node.intake.arrivals import Delivery, Origin
 from node.links.alarm import Alarm
 from node.links.incoming import Postponed, known_ids, refused_ids, take
 from node.links.permission import Acquaintance
@@ -309,15 +309,9 @@ class Session:
 
     async def _take(self, order: Take) -> None:
         trust = self.acquaintance.trust_of(self.link.peer_key)
-        origin = Origin(
-            trust,
-            address=self._address if trust is Trust.CLIENT else None,
-            waits=True,
-            link=self.number,
-            hops=order.hops,
-            is_news=order.hops > 0,
-        )
-        outcomes = await take(self._node.ingest, order.items, origin)
+        origin = Origin(trust, address=self._address if trust is Trust.CLIENT else None)
+        delivery = Delivery(waits=True, link=self.number, hops=order.hops, is_news=order.hops > 0)
+        outcomes = await take(self._node.ingest, order.items, origin, delivery)
         self.counts.count(outcomes)
         if trust is Trust.PEER:
             self._postponed.put(outcomes)

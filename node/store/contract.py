@@ -85,6 +85,13 @@ class Batch(msgspec.Struct):
     states: dict[LabelKey, State] = msgspec.field(default_factory=dict)
     events: list[Event] = msgspec.field(default_factory=list)
 
+    def add(self, later: "Batch") -> None:
+        """Make a later batch part of this one."""
+        self.records += later.records
+        self.verdicts |= later.verdicts
+        self.states |= later.states
+        self.events += later.events
+
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the peers table.

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final, Self
 
-from node.intake.commits import Decided
+from node.intake.commits import Committed
 from node.settings import Settings
 from node.store.contract import EVERYTHING, Selection, Store, StoredEvent
 from node.streams.consumers import Channel, Channels, Consumer, Write
@@ -80,19 +80,17 @@ class Streams:
         """The number of consumers."""
         return self._admitted
 
-    def on_commit(self, decided: Decided) -> None:
+    def on_commit(self, committed: Committed) -> None:
         """Give the events of this commit to all live consumers, in this turn of the loop."""
-        events = decided.batch.events
+        events = committed.events
         if not events:
             return
-        assert decided.first_seq == self.last.seq + 1, "commits come in order, and every commit comes"
+        assert events[0].seq == self.last.seq + 1, "commits come in order, and every commit comes"
         if not self._admitted:
             self._recent.clear()
-            self.last = Place(decided.first_seq + len(events) - 1, events[-1].record.id)
+            self.last = Place(events[-1].seq, events[-1].event.record.id)
             return
-        numbered = enumerate(zip(events, decided.moved, strict=True), start=decided.first_seq)
-        streamed = (self._wrap(StoredEvent(seq, event, it.signature)) for seq, (event, it) in numbered)
-        for piece in pieces(streamed, PIECE_BYTES_AIM):
+        for piece in pieces(map(self._wrap, events), PIECE_BYTES_AIM):
             self._publish(piece)
 
     def _publish(self, piece: list[StreamedEvent]) -> None:

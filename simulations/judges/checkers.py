@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from node.intake.commits import Decided
 from node.node import Node
-from node.store.contract import LabelKey
+from node.store.contract import Batch, LabelKey
 from protocol.link.messages import RECORDS_MAX
 from protocol.link.terms import LinkLimits
 from protocol.records.record import Record
@@ -106,7 +105,7 @@ class Checkers:
         """Look at a node that starts, and at each of its commits from now on."""
         name = machine.name
         self._take_stock(machine)
-        node.commits.watchers.append(lambda decided: self._on_commit(name, node, decided))
+        node.commits.watchers.append(lambda committed: self._on_commit(name, node, committed.batch))
 
     def on_restore(self, machine: "Machine", backup_s: float, now_s: float) -> None:
         """The operator puts back a backup of that time: what came in between may be gone, but for what others have."""
@@ -168,10 +167,10 @@ class Checkers:
             words = f"record {record.id[:8]} of {record.label} was acknowledged, and is gone"
             self.fault(acknowledgement.machine, words)
 
-    def _on_commit(self, name: str, node: Node, decided: Decided) -> None:
+    def _on_commit(self, name: str, node: Node, batch: Batch) -> None:
         self.commits += 1
         held, labels = self._held[name], self._labels[name]
-        for stored in decided.batch.records:
+        for stored in batch.records:
             record = stored.signed.record
             if not self._simulation.verdicts.is_genuine(stored.signed):
                 self.fault(name, f"record {record.id[:8]} was taken, and its signature is bad")
@@ -179,9 +178,9 @@ class Checkers:
                 self.fault(name, f"record {record.id[:8]} was taken twice")
             held[record.id] = record
             labels.setdefault((record.domain, record.label), {})[record.id] = record
-        self._simulation.trace.mix(name, [stored.signed.record.id for stored in decided.batch.records])
-        verdicts = {it.signed.record.id: it.verdict for it in decided.batch.records} | decided.batch.verdicts
-        for key, state in decided.batch.states.items():
+        self._simulation.trace.mix(name, [stored.signed.record.id for stored in batch.records])
+        verdicts = {it.signed.record.id: it.verdict for it in batch.records} | batch.verdicts
+        for key, state in batch.states.items():
             self._check_label(name, key, state.owner, verdicts)
         if self.commits % LIMITS_EVERY == 0:
             self._check_limits(name, node)

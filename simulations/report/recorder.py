@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from node.intake.arrivals import Origin
-from node.intake.commits import Decided
+from node.intake.arrivals import Delivery
+from node.intake.commits import Committed
 from node.intake.counts import IntakeCounts
 from node.node import Node
 from node.store.contract import LabelKey
@@ -99,33 +99,32 @@ class Recorder:
             if chain:
                 self._show(name, label, chain[-1])
         self._intakes.append(node.ingest.intake)
-        node.ingest.announcers.append(lambda records, origin: self._on_decided(name, node, records, origin))
-        node.commits.watchers.append(lambda decided: self._on_commit(name, decided))
+        node.ingest.announcers.append(lambda records, delivery: self._on_decided(name, node, records, delivery))
+        node.commits.watchers.append(lambda committed: self._on_commit(name, committed))
         self._look()
 
-    def _on_decided(self, name: str, node: Node, records: Sequence[SignedRecord], origin: Origin) -> None:
-        session = node.links.sessions.get(origin.link) if origin.link is not None else None
+    def _on_decided(self, name: str, node: Node, records: Sequence[SignedRecord], delivery: Delivery) -> None:
+        session = node.links.sessions.get(delivery.link) if delivery.link is not None else None
         key = session.peer_key if session is not None else None
         sender = next((it.name for it in self._cluster.machines.values() if it.key == key), "") if key else ""
         now_s = self._cluster.simulation.loop.time()
         for signed in records:
             self._taken[name, signed.record.id] = sender, now_s
 
-    def _on_commit(self, name: str, decided: Decided) -> None:
+    def _on_commit(self, name: str, committed: Committed) -> None:
         now_s = self._cluster.simulation.loop.time()
-        for stored in decided.batch.records:
+        for stored in committed.batch.records:
             record = stored.signed.record
             self.records.setdefault(record.id, record)
             self._held.mix(name, int(record.id, 16))
             self.verdicts[record.id] = stored.verdict
             source, taken_s = self._taken.pop((name, record.id), ("", now_s))
             self.arrivals.setdefault(record.id, {}).setdefault(name, Arrival(now_s, taken_s, name, source))
-        self.verdicts |= decided.batch.verdicts
-        for event in decided.batch.events:
+        self.verdicts |= committed.batch.verdicts
+        for event in committed.batch.events:
             if event.type is EventType.REVERTED:
                 self.reversals.append(Reversal(now_s, name, event.record.label, event.reason or ""))
-        for label, signed in decided.heads.items():
-            self._show(name, label, signed.record.id)
+            self._show(name, (event.record.domain, event.record.label), event.record.id)
         self._look()
 
     def _show(self, name: str, label: LabelKey, record_id: str) -> None:

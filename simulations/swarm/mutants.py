@@ -117,21 +117,21 @@ MUTANTS: Final = (
         (
             Change(
                 "node/intake/commits.py",
-                "            last_seq = await self._store_batch(merged.batch)\n",
-                "            self._indexes.add(stored.signed.record for stored in merged.batch.records)\n"
-                "            last_seq = await self._store_batch(merged.batch)\n",
+                "        last_seq = await self._store_batch(merged)",
+                "        self._indexes.add(stored.signed.record for stored in merged.records)\n"
+                "        last_seq = await self._store_batch(merged)",
             ),
         ),
     ),
     Mutant(
         "forgotten-uncommitted",
         "what is decided and not yet on the disk is taken a second time",
-        (Change("node/intake/ingest.py", "or record.id in self._commits.uncommitted ", ""),),
+        (Change("node/intake/decider.py", "or record.id in self._commits.uncommitted ", ""),),
     ),
     Mutant(
         "history-without-uncommitted",
         "a label is replayed without what is on its way to the disk",
-        (Change("node/intake/ingest.py", "            await self._commits.drained()\n", "            pass\n"),),
+        (Change("node/intake/decider.py", "            await self._commits.drain()\n", "            pass\n"),),
     ),
     Mutant(
         "forgotten-state",
@@ -148,7 +148,7 @@ MUTANTS: Final = (
         "verdicts that a late record changes are not written",
         (
             Change(
-                "node/intake/commits.py",
+                "node/intake/decider.py",
                 "if len(ledger.verdicts) > len(taken):",
                 "if len(ledger.verdicts) < len(taken):",
             ),
@@ -171,8 +171,8 @@ MUTANTS: Final = (
         (
             Change(
                 "node/heads.py",
-                "                self._cache[key] = _prepared(signed)\n",
-                "                del signed\n",
+                "                self._cache[key] = _prepared(SignedRecord(stored.signature, record))\n",
+                "                pass\n",
             ),
         ),
     ),

@@ -56,7 +56,7 @@ _TOLD_OTHERWISE: Final = """
 Advance = Callable[[int], None]
 
 
-class Difference(msgspec.Struct, frozen=True):
+class DerivedDifference(msgspec.Struct, frozen=True):
     """A derived value that was not what the records say. `what` names the value, `record` a record's id."""
 
     what: str
@@ -74,13 +74,13 @@ class Rebuilt(msgspec.Struct):
     labels: int = 0
     events: int = 0
     counts: Counter[str] = msgspec.field(default_factory=Counter)
-    differences: list[Difference] = msgspec.field(default_factory=list)
+    differences: list[DerivedDifference] = msgspec.field(default_factory=list)
 
     @property
     def is_equal(self) -> bool:
         return not self.counts
 
-    def note(self, difference: Difference) -> None:
+    def note(self, difference: DerivedDifference) -> None:
         self.counts[difference.what] += 1
         if len(self.differences) < DIFFERENCES_SHOWN_MAX:
             self.differences.append(difference)
@@ -152,7 +152,7 @@ class _Rebuild:
         if damage:
             raise StoreError(f"the file is damaged ({damage[0]}): restore a backup, or fetch the records from peers")
         for fault in faults:
-            self._report.note(Difference("index", fault, None))
+            self._report.note(DerivedDifference("index", fault, None))
         if faults:
             self._connection.execute("REINDEX")
 
@@ -282,7 +282,7 @@ class _Rebuild:
         return None if row is None else bytes(row[0])
 
     def _note(self, what: str, was: str | None, now: str | None, place: tuple[str, str], record: str | None) -> None:
-        self._report.note(Difference(what, was, now, *place, record))
+        self._report.note(DerivedDifference(what, was, now, *place, record))
 
 
 def _described(columns: tuple[Any, ...], ids: dict[int, str]) -> dict[str, str | None]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from node.heads import Heads
 from node.indexes import Indexes
-from node.intake.arrivals import Origin, Submission
+from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
 from node.intake.commits import STALLED_S, Commits
 from node.intake.ingest import Ingest
 from node.settings import Settings
@@ -23,7 +23,9 @@ from tests.history import signed
 
 NOW = 1_000_000
 CLIENT = Origin(Trust.CLIENT)
-PEER = Origin(Trust.PEER, waits=True)
+PEER = Origin(Trust.PEER)
+WAITING = Delivery(waits=True)
+"""How peers deliver."""
 
 
 @dataclass
@@ -37,7 +39,8 @@ class Pipeline:
     ingest: Ingest
 
     async def take(self, *records: Record, origin: Origin = CLIENT) -> list[Outcome]:
-        return await self.ingest.take([submission(signed(record)) for record in records], origin)
+        delivery = WAITING if origin is PEER else BY_REQUEST
+        return await self.ingest.take([submission(signed(record)) for record in records], origin, delivery)
 
     async def verdicts(self, domain: str, label: str) -> dict[str, str]:
         """What the store says of a label."""
@@ -59,7 +62,7 @@ async def pipeline(folder: Path, stalled_s: float = STALLED_S, **settings: Any) 
     indexes = await Indexes.load(store)
     heads = Heads(store, chosen.heads_cached_max)
     commits = Commits(store, indexes, chosen.commit_records_max, stalled_s)
-    commits.watchers.append(lambda decided: heads.on_commit(decided.heads))
+    commits.watchers.append(lambda committed: heads.on_commit(committed.events))
     ingest = Ingest(chosen, world, store, indexes, commits)
     try:
         yield Pipeline(store, indexes, heads, commits, ingest)

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from node.intake.arrivals import Origin, Submission
-from node.intake.commits import Decided
+from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
+from node.intake.commits import Committed
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import NO_HEAD, Trust
 from protocol.records.outcome import Status
 from protocol.records.record import Record, SignedRecord
 from protocol.records.replay import Verdict
 from tests.history import ALICE, BOB, CAROL, DOMAIN, claim, histories, offer, signed
-from tests.node.intake.pipeline import CLIENT, NOW, PEER, pipeline, submission
+from tests.node.intake.pipeline import CLIENT, NOW, PEER, WAITING, pipeline, submission
 
 
 async def test_what_is_accepted_is_committed_shown_and_indexed(tmp_path: Path) -> None:
@@ -37,16 +37,16 @@ async def test_what_is_accepted_is_committed_shown_and_indexed(tmp_path: Path) -
 
 async def test_what_is_new_is_announced_once_and_before_its_commit(tmp_path: Path) -> None:
     record = claim("garden", at=NOW)
-    announced: list[tuple[list[SignedRecord], Origin, bool]] = []
+    announced: list[tuple[list[SignedRecord], Delivery, bool]] = []
 
     async with pipeline(tmp_path) as it:
         it.ingest.announcers.append(
-            lambda records, origin: announced.append((list(records), origin, it.indexes.holds(record)))
+            lambda records, delivery: announced.append((list(records), delivery, it.indexes.holds(record)))
         )
         await it.take(record, claim("garden", at=NOW - 301), origin=CLIENT)
         await it.take(record, origin=PEER)
 
-    assert announced == [([signed(record)], CLIENT, False)]
+    assert announced == [([signed(record)], BY_REQUEST, False)]
 
 
 async def test_over_a_link_a_record_is_in_its_canonical_bytes(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ async def test_over_a_link_a_record_is_in_its_canonical_bytes(tmp_path: Path) ->
     spaced = Submission(entry.signature, entry.record.canonical.replace(b":", b": "))
 
     async with pipeline(tmp_path) as it:
-        [over_link] = await it.ingest.take([spaced], Origin(Trust.PEER, link=1))
+        [over_link] = await it.ingest.take([spaced], PEER, Delivery(link=1))
         [by_request] = await it.ingest.take([spaced], CLIENT)
 
     assert (over_link.status, over_link.code, over_link.record) == (Status.REFUSED, Code.MALFORMED, None)
@@ -188,9 +188,9 @@ async def test_a_full_pipeline_refuses_a_client_and_makes_a_peer_wait(tmp_path: 
     one = submission(signed(claim("one", at=NOW)))
 
     async with pipeline(tmp_path, records_in_flight_max=1_000) as it:
-        filling = asyncio.create_task(it.ingest.take(many, PEER))
+        filling = asyncio.create_task(it.ingest.take(many, PEER, WAITING))
         await asyncio.sleep(0)  # one turn: it has entered
-        waiting = asyncio.create_task(it.ingest.take([one], PEER))
+        waiting = asyncio.create_task(it.ingest.take([one], PEER, WAITING))
         with pytest.raises(ProtocolError) as refused:
             await it.ingest.take([one], CLIENT)
         outcomes = [*await filling, *await waiting]
@@ -280,7 +280,7 @@ async def test_records_that_were_held_before_and_are_heads_now_are_told_whole(tm
     orphans = [claim("garden", ALICE, at=10, prev=founding)]
     for at in range(11, 10 + count):
         orphans.append(claim("garden", ALICE, at=at, prev=orphans[-1], text="x"))
-    told: list[Decided] = []
+    told: list[Committed] = []
 
     async with pipeline(tmp_path) as it:
         await it.take(*orphans, origin=PEER)
@@ -289,9 +289,9 @@ async def test_records_that_were_held_before_and_are_heads_now_are_told_whole(tm
         await it.take(founding, origin=PEER)
         shown = await it.heads.get(DOMAIN, "garden")
 
-    (decided,) = told
-    assert decided.moved == [signed(record) for record in (founding, *orphans)]
-    assert [event.record for event in decided.batch.events] == [founding, *orphans]
-    assert decided.heads == {(DOMAIN, "garden"): signed(orphans[-1])}
+    (committed,) = told
+    assert [SignedRecord(it.signature, it.event.record) for it in committed.events] == [
+        signed(record) for record in (founding, *orphans)
+    ]
     assert shown is not None
     assert shown.signed == signed(orphans[-1])

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from node.intake.commits import Decided
 from node.intake.labels import Labels
 from node.store.contract import LabelKey, Store
 from protocol.records.replay import EMPTY, State
@@ -37,11 +36,8 @@ async def begun(labels: Labels) -> asyncio.Task[None]:
     return fetching
 
 
-def decide(labels: Labels, state: State) -> Decided:
-    decided = Decided()
-    decided.batch.states[KEY] = state
-    labels.on_decided(decided.batch.states)
-    return decided
+def decide(labels: Labels, state: State) -> None:
+    labels.on_decided({KEY: state})
 
 
 @pytest.fixture
@@ -96,7 +92,8 @@ async def test_an_old_read_is_nothing_even_where_the_decision_was_forgotten_sinc
 ) -> None:
     store.held[KEY] = FOUNDED
     old = await begun(labels)
-    labels.on_committed(decide(labels, UPDATED))
+    decide(labels, UPDATED)
+    labels.on_committed([KEY])
     store.held[KEY] = UPDATED
     labels.shrink()
     new = await begun(labels)

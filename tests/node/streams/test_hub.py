@@ -105,7 +105,7 @@ async def test_without_a_cursor_a_stream_begins_now(tmp_path: Path) -> None:
 async def test_an_event_is_told_only_after_its_commit(tmp_path: Path) -> None:
     async with streaming(tmp_path) as (pipe, streams):
         told: list[int] = []
-        pipe.commits.watchers.insert(0, lambda decided: told.append(decided.first_seq))
+        pipe.commits.watchers.insert(0, lambda committed: told.append(committed.events[0].seq))
         reader = Reader(streams)
         async with reader.open() as consumer:
             await streams.feed(consumer)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from node.store.contract import StoreError
-from node.store.sqlite.rebuilding import DIFFERENCES_SHOWN_MAX, REASON, Difference, count_steps, rebuild
+from node.store.sqlite.rebuilding import DIFFERENCES_SHOWN_MAX, REASON, DerivedDifference, count_steps, rebuild
 from protocol.records.record import Record
 from tests.history import ALICE, BOB, CAROL, DOMAIN, NOWHERE, claim, offer
 from tests.node.intake.pipeline import PEER, pipeline
@@ -76,53 +76,53 @@ def label(name: str) -> str:
 DAMAGES = {
     "a verdict": (
         f"UPDATE records SET verdict = 7 WHERE id = x'{TAKEN.id}'",
-        [Difference("verdict", "rival", "transferred", DOMAIN, "garden", TAKEN.id)],
+        [DerivedDifference("verdict", "rival", "transferred", DOMAIN, "garden", TAKEN.id)],
     ),
     "a verdict that there is not": (
         f"UPDATE records SET verdict = 99 WHERE id = x'{OTHER.id}'",
-        [Difference("verdict", "99", "founded", DOMAIN, "pond", OTHER.id)],
+        [DerivedDifference("verdict", "99", "founded", DOMAIN, "pond", OTHER.id)],
     ),
     "a head": (
         f"UPDATE labels SET head = {number(FOUNDED)} WHERE label = 'garden'",
-        [Difference("head", FOUNDED.id, TAKEN.id, DOMAIN, "garden")],
+        [DerivedDifference("head", FOUNDED.id, TAKEN.id, DOMAIN, "garden")],
     ),
     "no head": (
         "UPDATE labels SET head = NULL, timestamp = NULL WHERE label = 'pond'",
         [
-            Difference("head", None, OTHER.id, DOMAIN, "pond"),
-            Difference("head's timestamp", None, "15", DOMAIN, "pond"),
+            DerivedDifference("head", None, OTHER.id, DOMAIN, "pond"),
+            DerivedDifference("head's timestamp", None, "15", DOMAIN, "pond"),
         ],
     ),
     "the newest record": (
         f"UPDATE labels SET newest = {number(OFFERED)} WHERE label = 'garden'",
-        [Difference("newest", OFFERED.id, STALE.id, DOMAIN, "garden")],
+        [DerivedDifference("newest", OFFERED.id, STALE.id, DOMAIN, "garden")],
     ),
     "a contest": (
         "UPDATE labels SET contested = 0 WHERE label = 'garden'",
-        [Difference("contested", "no", "yes", DOMAIN, "garden")],
+        [DerivedDifference("contested", "no", "yes", DOMAIN, "garden")],
     ),
     "the former owners": (
         "UPDATE labels SET former = x'' WHERE label = 'garden'",
-        [Difference("former owners", "", ALICE.public, DOMAIN, "garden")],
+        [DerivedDifference("former owners", "", ALICE.public, DOMAIN, "garden")],
     ),
     "a record's timestamp": (
         f"UPDATE records SET timestamp = 1 WHERE id = x'{OTHER.id}'",
-        [Difference("timestamp", "1", "15", DOMAIN, "pond", OTHER.id)],
+        [DerivedDifference("timestamp", "1", "15", DOMAIN, "pond", OTHER.id)],
     ),
     "a record's place": (
         f"UPDATE records SET label = {label('ruin')} WHERE id = x'{RIVAL.id}'",
-        [Difference("place", f"{DOMAIN} ruin", f"{DOMAIN} garden", DOMAIN, "garden", RIVAL.id)],
+        [DerivedDifference("place", f"{DOMAIN} ruin", f"{DOMAIN} garden", DOMAIN, "garden", RIVAL.id)],
     ),
     "a label without records": (
         f"INSERT INTO labels (domain, label, newest, contested, former) VALUES ('{DOMAIN}', 'ghost', 1, 0, x'')",
-        [Difference("label", "there", "no record is of it", DOMAIN, "ghost")],
+        [DerivedDifference("label", "there", "no record is of it", DOMAIN, "ghost")],
     ),
 }
 
 
 @pytest.mark.parametrize(("damage", "expected"), DAMAGES.values(), ids=DAMAGES.keys())
 def test_what_differs_is_named_and_repaired(
-    path: Path, shell: sqlite3.Connection, damage: str, expected: list[Difference]
+    path: Path, shell: sqlite3.Connection, damage: str, expected: list[DerivedDifference]
 ) -> None:
     before = rows(path)
     shell.execute(damage)
@@ -137,7 +137,7 @@ def test_what_differs_is_named_and_repaired(
 
 @pytest.mark.parametrize(("damage", "expected"), DAMAGES.values(), ids=DAMAGES.keys())
 def test_a_check_names_what_differs_and_writes_nothing(
-    path: Path, shell: sqlite3.Connection, damage: str, expected: list[Difference]
+    path: Path, shell: sqlite3.Connection, damage: str, expected: list[DerivedDifference]
 ) -> None:
     shell.execute(damage)
     before = rows(path)
@@ -169,7 +169,7 @@ def test_clients_who_were_told_a_wrong_head_are_told_so(path: Path, shell: sqlit
 
     rebuilt = rebuild(path)
 
-    assert rebuilt.differences == [Difference("event", FOUNDED.id, TAKEN.id, DOMAIN, "garden")]
+    assert rebuilt.differences == [DerivedDifference("event", FOUNDED.id, TAKEN.id, DOMAIN, "garden")]
     after = rows(path)["events"]
     assert [row[0] for row in after] == list(range(1, last + 2))
     assert after[-1] == (last + 1, record, 2, bytes.fromhex(FOUNDED.id), REASON)

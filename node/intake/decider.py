@@ -1,0 +1,149 @@
+"""The decider: which records of a group this node takes, and what they change.
+
+It decides one group after another, on label states in memory that run ahead of the disk.
+"""
+
+from collections.abc import Sequence
+
+from node.indexes import Indexes
+from node.intake.commits import Commits
+from node.intake.group import Group
+from node.intake.labels import Labels
+from node.intake.ledger import Ledger, needs_history
+from node.intake.room import Room
+from node.settings import Settings
+from node.store.contract import Batch, LabelKey, Past, Store, StoredRecord
+from node.world import World
+from protocol.errors import ProtocolError
+from protocol.records.admission import Window, check_domain, check_not_reserved
+from protocol.records.outcome import Outcome, Status
+from protocol.records.record import SignedRecord
+from protocol.records.replay import EMPTY
+
+
+class Decider:
+    """Decides on groups, one at a time. `labels` are the states of the labels that it decides on."""
+
+    def __init__(
+        self, settings: Settings, world: World, store: Store, indexes: Indexes, commits: Commits, room: Room
+    ) -> None:
+        self.labels = Labels(store, settings.labels_cached_max)
+        self._settings = settings
+        self._world = world
+        self._store = store
+        self._indexes = indexes
+        self._commits = commits
+        self._room = room
+        self._domains = set(indexes.domains())
+        self._window = Window(settings.max_age, settings.max_skew)
+        commits.watchers.append(lambda committed: self.labels.on_committed(committed.batch.states))
+
+    def check_places(self, group: Group) -> None:
+        """Refuse the records whose domain or label this node does not keep."""
+        kept: set[str] = set()
+        for position, signed in list(group.records.items()):
+            record = signed.record
+            try:
+                check_not_reserved(record)
+                if record.domain not in kept:
+                    self._check_domain(record.domain)
+                    kept.add(record.domain)
+            except ProtocolError as error:
+                group.refuse(position, error)
+
+    async def decide(self, group: Group) -> Batch:
+        """Settle every record of the group; returns what the accepted ones change.
+
+        Nobody else may decide meanwhile. Nothing waits once the first state has moved, so that a caller that is
+        cancelled leaves nothing half done.
+        """
+        self.labels.shrink()
+        fresh = self._fresh(group)
+        await self.labels.load(fresh)
+        histories = await self._histories(group, fresh)
+        now_s = self._world.now_s()
+        batch = Batch()
+        for key, positions in fresh.items():
+            ledger = Ledger(self.labels.state(key), self._window, now_s, histories.get(key, ()))
+            taken = self._admit(group, positions, ledger)
+            if taken:
+                _enter(
+                    batch, key, ledger, [StoredRecord(it, ledger.verdicts[it.record.id], int(now_s)) for it in taken]
+                )
+        self.labels.on_decided(batch.states)
+        return batch
+
+    def _fresh(self, group: Group) -> dict[LabelKey, list[int]]:
+        """The positions of the records that are new here, by label, in order-key order; repeats are settled as known.
+
+        A repeat of a record that is not committed yet is still answered after that commit, because commits keep the
+        order of decisions.
+        """
+        fresh: dict[LabelKey, list[int]] = {}
+        seen: set[str] = set()
+        for position, signed in sorted(group.records.items(), key=lambda item: item[1].record.order_key):
+            record = signed.record
+            if record.id in seen or record.id in self._commits.uncommitted or self._indexes.holds(record):
+                group.settle(position, Outcome(signed.signature, Status.KNOWN, record))
+                continue
+            seen.add(record.id)
+            fresh.setdefault((record.domain, record.label), []).append(position)
+        return fresh
+
+    async def _histories(self, group: Group, fresh: dict[LabelKey, list[int]]) -> dict[LabelKey, list[Past]]:
+        """The histories of the labels that must be replayed, with everything decided so far committed."""
+        late = [key for key, positions in fresh.items() if self._is_late(group, positions, key)]
+        if late:
+            await self._commits.drain()
+        return {key: await self._store.history(*key) for key in late}
+
+    def _is_late(self, group: Group, positions: Sequence[int], key: LabelKey) -> bool:
+        state = self.labels.state(key)
+        if state is EMPTY:  # a new label, as most labels are in a catch-up
+            return False
+        return any(needs_history(state, group.records[at].record, group.origins[at].trust) for at in positions)
+
+    def _admit(self, group: Group, positions: Sequence[int], ledger: Ledger) -> list[SignedRecord]:
+        """Settle these records of one label; returns those taken."""
+        domain = group.records[positions[0]].record.domain
+        if domain not in self._domains:
+            positions = [at for at in positions if self._admits_domain(domain, group, at)]
+        refusals = ledger.admit([group.records[at].record for at in positions], [group.origins[at] for at in positions])
+        taken = []
+        for position in positions:
+            signed = group.records[position]
+            error = refusals.get(signed.record.id)
+            if error is not None:
+                group.refuse(position, error)
+                continue
+            if domain not in self._domains:
+                self._domains.add(domain)
+                self._room.count_domain(group.origins[position])
+            verdict = ledger.verdicts[signed.record.id]
+            group.settle(position, Outcome(signed.signature, Status.ACCEPTED, signed.record, verdict))
+            taken.append(signed)
+        return taken
+
+    def _admits_domain(self, domain: str, group: Group, position: int) -> bool:
+        """Whether this record may found its domain. Asked again here, because the last place may be taken by now."""
+        try:
+            self._check_domain(domain)
+            self._room.check_domain_quota(group.origins[position])
+        except ProtocolError as error:
+            group.refuse(position, error)
+            return False
+        return True
+
+    def _check_domain(self, domain: str) -> None:
+        is_full = len(self._domains) >= self._settings.domains_max
+        check_domain(domain, self._settings.domains, self._domains, is_full=is_full)
+
+
+def _enter(batch: Batch, key: LabelKey, ledger: Ledger, taken: Sequence[StoredRecord]) -> None:
+    """Add to the batch what these records of one label changed."""
+    batch.records += taken
+    batch.states[key] = ledger.state
+    batch.events += ledger.events
+    if len(ledger.verdicts) > len(taken):
+        new = {stored.signed.record.id for stored in taken}
+        batch.verdicts |= {it: verdict for it, verdict in ledger.verdicts.items() if it not in new}

@@ -1,0 +1,58 @@
+"""One label while records of several origins are decided."""
+
+from typing import Final
+
+from node.intake.arrivals import Origin
+from node.intake.ledger import Ledger
+from protocol.errors import Code
+from protocol.records.admission import NO_HEAD, Trust, Window
+from protocol.records.record import Record
+from protocol.records.replay import EMPTY, Verdict
+from tests.history import ALICE, BOB, claim
+
+NOW: Final = 1_000_000
+CLIENT: Final = Origin(Trust.CLIENT)
+PEER: Final = Origin(Trust.PEER)
+DEMANDING: Final = Origin(Trust.PEER, if_match=NO_HEAD)
+
+
+def admitted(*entries: tuple[Record, Origin]) -> tuple[Ledger, dict[str, Code]]:
+    ledger = Ledger(EMPTY, Window(), NOW)
+    refusals = ledger.admit([record for record, _ in entries], [origin for _, origin in entries])
+    return ledger, {record_id: error.code for record_id, error in refusals.items()}
+
+
+def test_a_client_is_judged_by_what_a_peer_brought_before_it_in_the_same_group() -> None:
+    founded, follows, strange = (
+        claim("garden", ALICE, NOW - 2),
+        claim("garden", ALICE, NOW - 1),
+        claim("garden", BOB, NOW),
+    )
+
+    ledger, refusals = admitted((founded, PEER), (follows, CLIENT), (strange, CLIENT))
+
+    assert ledger.verdicts == {founded.id: Verdict.FOUNDED, follows.id: Verdict.UPDATED}
+    assert refusals == {strange.id: Code.NOT_OWNER}
+
+
+def test_of_one_group_a_peer_brings_a_rival_and_a_client_does_not() -> None:
+    founded, rival, refused = (
+        claim("garden", ALICE, NOW - 2),
+        claim("garden", BOB, NOW - 1),
+        claim("garden", BOB, NOW),
+    )
+
+    ledger, refusals = admitted((founded, CLIENT), (rival, PEER), (refused, CLIENT))
+
+    assert ledger.verdicts == {founded.id: Verdict.FOUNDED, rival.id: Verdict.RIVAL}
+    assert refusals == {refused.id: Code.NOT_OWNER}
+
+
+def test_a_condition_sees_what_peers_brought_before_it() -> None:
+    founded, demands = claim("garden", ALICE, NOW - 1), claim("garden", ALICE, NOW)
+
+    ledger, refusals = admitted((founded, PEER), (demands, DEMANDING))
+
+    assert ledger.state.tip is not None
+    assert ledger.state.tip.id == founded.id
+    assert refusals == {demands.id: Code.PRECONDITION_FAILED}
