@@ -1,10 +1,10 @@
-"""One sync run with one peer over plain HTTP, in one direction: first by the cursor, then by what is still missing.
+"""One sync run with one peer over plain HTTP, in one direction: first by the cursor, then by a comparison of ids.
 
-A run asks the peer what it holds (`GET /node`) and leaves every domain alone whose fingerprint is the same here. The
-others are passed through by timestamp, from the cursor on, oldest first; the cursor is stored after each batch is
-committed, so a run that breaks off goes on where it was. What such a pass misses (a record that came late with an old
-timestamp) shows in the fingerprints: then all ids are compared, and exactly the missing records are fetched or sent.
-Whatever is wrong with the peer ends the run with `error` in its report.
+A run asks the peer what it holds (`GET /node`) and skips every domain whose fingerprint is the same here. Of each other
+domain, a pass carries the records by timestamp, from the cursor on, oldest first. The cursor is stored after each batch
+is committed, so a run that breaks off continues there. A pass misses a record that came late with an old timestamp.
+The fingerprints then still differ; so all ids are compared, and exactly the missing records are carried. Everything
+that is wrong with the peer ends the run, with `error` in its report.
 """
 
 import asyncio
@@ -14,8 +14,9 @@ from typing import Final
 
 import msgspec
 
+from node.http_sync.answers import NodeAnswer
 from node.http_sync.parts import SyncParts
-from node.http_sync.peer import HttpPeer, NodeAnswer, connect
+from node.http_sync.peer import HttpPeer, connect
 from node.http_sync.report import Job, Report
 from node.http_sync.transfer import DomainRefusedError, Pull, Push
 from node.peers import checked_url
@@ -26,86 +27,78 @@ from protocol.sets.index import EMPTY
 from protocol.sets.walk import Pass
 
 PASSES_MAX: Final = 3
-"""Of one domain in one run, while the peer's fingerprint moves between them: new records are a pass's work, not a
-comparison's."""
+"""Passes of one domain in one run, while the giver's fingerprint changes between them. New records are work for a pass,
+not for a comparison.
+"""
 
 COMPARISON_SHARE: Final = 20
-"""Runs at an interval compare ids again after this many times what the last comparison took: a twentieth of the time,
-at most."""
+"""A run at an interval compares ids again only after so many times the duration of the last comparison. So comparisons
+take at most a twentieth of the time.
+"""
 
 
-class Acquaintance(msgspec.Struct):
-    """What is remembered of a peer between runs: its fingerprint of each domain at the last answer (None: it never
-    answered), and when ids of a domain may be compared again in a direction, in seconds of the loop's clock.
+class PeerMemory(msgspec.Struct):
+    """What is remembered of a peer between runs.
+
+    `fingerprints` are those of the peer's last answer by domain, None if it never answered. `compare_again` is when ids
+    of a domain may be compared again in a direction, in seconds of the loop's clock.
     """
 
     fingerprints: dict[str, str] | None = None
     compare_again: dict[tuple[Flow, str], float] = msgspec.field(default_factory=dict)
 
 
-async def sync_once(parts: SyncParts, peer: Peer, job: Job, acquaintance: Acquaintance) -> Report:
-    """One whole run. Only the machine's own errors (a disk's) are raised."""
+async def sync_once(parts: SyncParts, peer: Peer, job: Job, memory: PeerMemory) -> Report:
+    """One whole run. Raises nothing but errors of this machine, such as a disk's."""
     loop = asyncio.get_running_loop()
-    report, begun = Report(), loop.time()
+    report, begun_s = Report(), loop.time()
     try:
         assert peer.url is not None, "a peer that is synced with has a URL"
         async with connect(checked_url(peer.url), parts.settings.peer_timeout, parts.settings.tls_ca) as remote:
-            await _Run(parts, peer, remote, job, acquaintance, report).run()
+            await _Run(parts, peer, remote, job, memory, report).run()
     except ProtocolError as error:
         report.error = error.detail
-    report.seconds = round(loop.time() - begun, 6)
+    report.seconds = round(loop.time() - begun_s, 6)
     return report
 
 
 class _Run:
-    """The run: which domains, how far each has come, when to compare. What goes over the wire is `_Pull`'s or
-    `_Push`'s.
+    """One run: decides which domains are carried, from which cursor on, and when ids are compared. A `Pull` or a `Push`
+    carries the records.
     """
 
     def __init__(
-        self, parts: SyncParts, peer: Peer, remote: HttpPeer, job: Job, acquaintance: Acquaintance, report: Report
+        self, parts: SyncParts, peer: Peer, remote: HttpPeer, job: Job, memory: PeerMemory, report: Report
     ) -> None:
+        """`remote` is a session with `peer`. `report` is filled in while the run goes on."""
         self._parts = parts
         self._peer = peer
         self._remote = remote
         self._job = job
-        self._acquaintance = acquaintance
+        self._memory = memory
         self._report = report
         self._key = peer.key
 
     async def run(self) -> None:
         answer = await self._greet()
-        stored = await self._parts.store.cursors()
-        cursors = {
-            c.domain: c.timestamp for c in stored if (c.peer, c.direction) == (self._peer.name, self._job.direction)
-        }
-        domains = self._domains(answer)
-        for domain in domains:
-            self._report.through[domain] = cursors.get(domain, 0)
-        for _ in range(PASSES_MAX):
-            differing = [d for d in domains if self._differs(answer, d)]
-            given = {d: self._given(answer, d) for d in differing}
-            for domain in differing:
-                await self._or_note(self._pass, domain, answer)
-            answer = await self._greet() if differing else answer
-            domains = [d for d in differing if self._differs(answer, d)]
-            if all(given[d] == self._given(answer, d) for d in domains):
-                break
+        domains = self._choose_domains(answer)
+        await self._load_cursors(domains)
+        answer, domains = await self._pass_all(answer, domains)
         for domain in domains:
             await self._or_note(self._compare, domain, answer)
         if domains:
             answer = await self._greet()
         await self._align(answer)
         now_s = asyncio.get_running_loop().time()
-        self._parts.convergence.compared(self._peer.name, now_s, is_identical=self._is_in_step(answer))
+        self._parts.convergence.compared(self._peer.name, now_s, is_identical=self._is_identical(answer))
 
     async def _greet(self) -> NodeAnswer:
-        """What the peer holds now; its key is pinned at the first answer.
+        """What the peer holds now. Its key is pinned at the first answer.
 
         Raises:
-            ProtocolError: `unauthorized` where it is not who it was, or is this node.
+            ProtocolError: `unauthorized` if its key has changed, or if the peer is this node.
         """
-        answer = await self._remote.node()
+        answer = await self._remote.get_node()
         if answer.node == self._parts.key.public:
             raise ProtocolError(Code.UNAUTHORIZED, "this peer is the node itself: remove it")
         if self._key is None:
@@ -114,37 +107,58 @@ class _Run:
         if answer.node != self._key:
             detail = f"the key changed: it was {self._key} and is {answer.node}. If that is right, put the peer anew"
             raise ProtocolError(Code.UNAUTHORIZED, detail)
-        self._acquaintance.fingerprints = {name: held.fingerprint for name, held in answer.domains.items()}
+        self._memory.fingerprints = {name: held.fingerprint for name, held in answer.domains.items()}
         return answer
 
-    def _domains(self, answer: NodeAnswer) -> list[str]:
-        """Those that the giving side holds, and this one keeps."""
+    def _choose_domains(self, answer: NodeAnswer) -> list[str]:
+        """The domains of the job that the giving side holds and that this node keeps."""
         is_pull = self._job.direction is Flow.PULL
         held = answer.domains if is_pull else self._parts.indexes.domains()
         kept = self._parts.settings.domains
         return sorted(d for d in held if self._job.domain in (None, d) and (kept is None or d in kept))
+
+    async def _load_cursors(self, domains: list[str]) -> None:
+        place = (self._peer.name, self._job.direction)
+        cursors = {c.domain: c.timestamp for c in await self._parts.store.cursors() if (c.peer, c.direction) == place}
+        for domain in domains:
+            self._report.through[domain] = cursors.get(domain, 0)
+
+    async def _pass_all(self, answer: NodeAnswer, domains: list[str]) -> tuple[NodeAnswer, list[str]]:
+        """Pass the domains that differ, again while the giver has new records. Returns the peer's last answer and the
+        domains that differ still.
+        """
+        for _ in range(PASSES_MAX):
+            differing = [d for d in domains if self._differs(answer, d)]
+            given = {d: self._given_fingerprint(answer, d) for d in differing}
+            for domain in differing:
+                await self._or_note(self._pass, domain, answer)
+            answer = await self._greet() if differing else answer
+            domains = [d for d in differing if self._differs(answer, d)]
+            if all(given[d] == self._given_fingerprint(answer, d) for d in domains):
+                break
+        return answer, domains
 
     def _differs(self, answer: NodeAnswer, domain: str) -> bool:
         theirs = answer.domains.get(domain)
         ours = self._parts.indexes.get(domain) or EMPTY
         return theirs is None or theirs.fingerprint != ours.fingerprint().hex()
 
-    def _is_in_step(self, answer: NodeAnswer) -> bool:
-        """Whether nothing differs in all that the two exchange, in both directions."""
+    def _is_identical(self, answer: NodeAnswer) -> bool:
+        """Whether both sides hold the same in all domains that they exchange, in either direction."""
         theirs = answer.domains if self._peer.pull else ()
         ours = self._parts.indexes.domains() if self._peer.push else ()
         kept = self._parts.settings.domains
         return not any(self._differs(answer, d) for d in {*theirs, *ours} if kept is None or d in kept)
 
-    def _given(self, answer: NodeAnswer, domain: str) -> str:
-        """The fingerprint of the side that gives."""
+    def _given_fingerprint(self, answer: NodeAnswer, domain: str) -> str:
+        """The fingerprint of the giving side."""
         theirs = answer.domains.get(domain)
         if self._job.direction is Flow.PULL and theirs is not None:
             return theirs.fingerprint
         return (self._parts.indexes.get(domain) or EMPTY).fingerprint().hex()
 
     async def _or_note(self, work: Callable[[str, str], Awaitable[None]], domain: str, answer: NodeAnswer) -> None:
-        """Do it; that one of the two does not take a domain is noted, and ends no more than the work on that domain."""
+        """Do the work on a domain. If one side does not keep the domain, the report says so and the run goes on."""
         try:
             await work(domain, answer.node)
         except ProtocolError as error:
@@ -153,32 +167,34 @@ class _Run:
             self._report.error = f"{domain}: {error.detail}"
 
     async def _pass(self, domain: str, key: str) -> None:
-        """Carry what is newer than the cursor."""
+        """Carry the records from the cursor on. `key` is the peer's."""
         course = Pass(self._report.through[domain])
-        async with aclosing(self._transfer(domain, key).since(course.through)) as batches:
+        async with aclosing(self._transfer(domain, key).carry_since(course.through)) as batches:
             async for outcomes in batches:
                 for outcome in outcomes:
                     assert outcome.record is not None, "a sync carries records that were decoded before"
                     course.step(outcome.record.timestamp, outcome.code)
                 await self._put_cursor(domain, course.cursor(self._parts.world.now_s()))
                 if course.is_held and self._job.direction is Flow.PULL:
-                    return  # too new, and so is all that follows
+                    return  # this record is too new, and so are all records behind it
 
     async def _compare(self, domain: str, key: str) -> None:
-        """Carry whatever the passes missed. Runs at an interval spend a share of their time on it, and no more."""
+        """Carry the records that the passes missed. A run at an interval does so for a limited share of its time."""
         loop, place = asyncio.get_running_loop(), (self._job.direction, domain)
         begun = loop.time()
-        if not self._job.is_asked and begun < self._acquaintance.compare_again.get(place, begun):
+        if not self._job.is_asked and begun < self._memory.compare_again.get(place, begun):
             return
         accepted_before = self._report.accepted
         try:
-            await self._transfer(domain, key).missing()
+            await self._transfer(domain, key).carry_missing()
         finally:
             self._report.repaired += self._report.accepted - accepted_before
-        self._acquaintance.compare_again[place] = loop.time() + COMPARISON_SHARE * (loop.time() - begun)
+        self._memory.compare_again[place] = loop.time() + COMPARISON_SHARE * (loop.time() - begun)
 
     async def _align(self, answer: NodeAnswer) -> None:
-        """Where both hold the same, everything went through, whichever way it came: the cursor says so."""
+        """Move the cursor of each domain in which both hold the same to its newest record: nothing before is missing,
+        even if the records came some other way.
+        """
         for domain in self._report.through:
             index = self._parts.indexes.get(domain)
             if index is not None and index.newest is not None and not self._differs(answer, domain):

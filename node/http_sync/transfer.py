@@ -1,16 +1,18 @@
-"""What goes over the wire in a sync: records of one domain, fetched from a peer or sent to it.
+"""The records of one domain on their way, from a peer (`Pull`) or to a peer (`Push`).
 
-Both ways have the same two strokes, `since` for a pass by timestamp and `missing` for what a comparison of ids finds,
-and hold one batch in memory at a time. What the other side says of a record, or what the pipeline here does, becomes a
-count in the report and a result that moves the cursor.
+Both have the same two methods: `carry_since` for a pass by timestamp, and `carry_missing` for a comparison of ids. Both
+hold one batch in memory at a time. The outcome of each record, which the receiving side decides, is counted in the
+report, and moves the cursor of a pass.
 """
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Final
 
+from node.http_sync.answers import PutAnswer, cut_off
+from node.http_sync.body import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
 from node.http_sync.parts import SyncParts
-from node.http_sync.peer import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, IDS_PER_REQUEST_MAX, HttpPeer, PutAnswer
+from node.http_sync.peer import IDS_PER_REQUEST_MAX, HttpPeer
 from node.http_sync.report import Report
 from node.intake.arrivals import Delivery, Origin
 from protocol.errors import TRANSIENT, Code, ProtocolError, refusal_code
@@ -22,42 +24,42 @@ from protocol.sets.index import EMPTY, key_id
 from protocol.sets.walk import FIRST, after, before, lacking, walk
 
 _STORE_READ_RECORDS: Final = 128
-"""Records read from the store at once: 8 MiB at most."""
+"""Records that are read from the store at once: 8 MiB at most."""
 
 _LINE_OVERHEAD_BYTES: Final = 128 + len('"":,')
+"""Bytes of a record's entry in a batch beside the record: its signature, and what stands around both."""
+
+_CATCH_UP: Final = Delivery(waits=True, is_news=False)
 
 
 class DomainRefusedError(ProtocolError):
-    """The receiving side takes nothing of a domain; others may still go through."""
-
-
-_CATCH_UP: Final = Delivery(waits=True, is_news=False)
+    """The receiving side accepts nothing of a domain. Other domains may still go through."""
 
 
 class Pull:
     """Records of one domain from the peer to this node."""
 
     def __init__(self, parts: SyncParts, remote: HttpPeer, domain: str, report: Report) -> None:
+        """`report` counts the records."""
         self._parts = parts
-        # No address, so no quota: this node asks for what it gets, as fast as it takes it in.
+        # No address, so no quota: this node asks for these records itself, as fast as it takes them in.
         self._origin = Origin(Trust.PEER)
         self._remote = remote
         self._domain = domain
         self._report = report
 
-    async def since(self, timestamp: int) -> AsyncGenerator[list[Outcome], None]:
-        """Carry everything from this timestamp on, in seconds, oldest first; gives the outcomes of each batch."""
-        async with aclosing(
-            self._remote.records_since(self._domain, timestamp, self._parts.settings.sync_page)
-        ) as batches:
+    async def carry_since(self, timestamp: int) -> AsyncGenerator[list[Outcome], None]:
+        """Carry all records from this timestamp on, in seconds, oldest first. Yields the outcomes of each batch."""
+        page_records = self._parts.settings.sync_page
+        async with aclosing(self._remote.list_records(self._domain, timestamp, page_records)) as batches:
             async for records in batches:
                 yield await self._take(records)
 
-    async def missing(self) -> None:
-        """Fetch what the peer lists and this node lacks. What is still too new is left for later."""
+    async def carry_missing(self) -> None:
+        """Fetch the records that the peer lists and this node lacks. A later run brings those that are too new."""
         skew = self._parts.settings.max_skew
         newest = None if skew is None else after(int(self._parts.world.now_s()) + skew)
-        async with aclosing(self._remote.keys(self._domain)) as pages:
+        async with aclosing(self._remote.list_keys(self._domain)) as pages:
             async for page in pages:
                 keys = lacking(page, self._parts.indexes.get(self._domain) or EMPTY)
                 for begin in range(0, len(keys), IDS_PER_REQUEST_MAX):
@@ -67,20 +69,19 @@ class Pull:
     async def _fetch(self, ids: Sequence[str]) -> None:
         if not ids:
             return
-        records = await self._remote.records(ids)
+        records = await self._remote.get_records(ids)
         if len(records) < len(ids):
-            raise ProtocolError(Code.MALFORMED, "the peer is cut off: it lists records that it does not give")
+            raise cut_off("it lists records that it does not give")
         await self._take(records)
 
     async def _take(self, records: Sequence[SignedRecord]) -> list[Outcome]:
-        """Through the one way in. A record that is not valid ends the run, after the good ones are in."""
+        """Hand the records to the intake. An invalid record ends the run, after the valid ones are in."""
         outcomes = await self._parts.ingest.take_records(records, self._origin, _CATCH_UP)
         self._report.records += len(records)
         for outcome in outcomes:
             self._report.count(outcome.status)
             if outcome.is_invalid:
-                detail = f"the peer is cut off: it gave an invalid record ({outcome.code}: {outcome.detail})"
-                raise ProtocolError(Code.MALFORMED, detail)
+                raise cut_off(f"it gave an invalid record ({outcome.code}: {outcome.detail})")
             if outcome.code is Code.UNKNOWN_DOMAIN:
                 raise ProtocolError(Code.UNKNOWN_DOMAIN, outcome.detail or "this node does not keep the domain")
         return outcomes
@@ -90,6 +91,7 @@ class Push:
     """Records of one domain from this node to the peer."""
 
     def __init__(self, parts: SyncParts, key: str, remote: HttpPeer, domain: str, report: Report) -> None:
+        """`key` is the peer's: pushes are signed for it alone. `report` counts the records."""
         self._parts = parts
         self._key = key
         self._remote = remote
@@ -97,8 +99,8 @@ class Push:
         self._report = report
         self._index = parts.indexes.get(domain) or EMPTY
 
-    async def since(self, timestamp: int) -> AsyncGenerator[list[Outcome], None]:
-        """Carry everything from this timestamp on, in seconds, oldest first; gives the outcomes of each batch."""
+    async def carry_since(self, timestamp: int) -> AsyncGenerator[list[Outcome], None]:
+        """Carry all records from this timestamp on, in seconds, oldest first. Yields the outcomes of each batch."""
         for page in walk(self._index, before(timestamp), None, self._parts.settings.sync_page):
             async with aclosing(self._batches(page)) as batches:
                 async for records in batches:
@@ -108,8 +110,8 @@ class Push:
                     yield outcomes
                     _check_not_busy(outcomes)
 
-    async def missing(self) -> None:
-        """Send what this node holds and the peer does not list."""
+    async def carry_missing(self) -> None:
+        """Send the records that this node holds and the peer does not list."""
         last = FIRST
         async with aclosing(self._their_keys()) as pages:
             async for page in pages:
@@ -118,9 +120,9 @@ class Push:
         await self._send_lacking(last, None, [])
 
     async def _their_keys(self) -> AsyncGenerator[list[bytes], None]:
-        """What the peer lists; nothing where it holds nothing of the domain."""
+        """The keys that the peer lists. None at all if it does not know the domain."""
         try:
-            async with aclosing(self._remote.keys(self._domain)) as pages:
+            async with aclosing(self._remote.list_keys(self._domain)) as pages:
                 async for page in pages:
                     yield page
         except ProtocolError as error:
@@ -128,6 +130,7 @@ class Push:
                 raise
 
     async def _send_lacking(self, begin: bytes, end: bytes | None, theirs: Sequence[bytes]) -> None:
+        """Send the records between these keys that are not in `theirs`."""
         held = frozenset(theirs)
         for page in walk(self._index, begin, end, self._parts.settings.sync_page):
             async with aclosing(self._batches(lacking(page, held))) as batches:
@@ -135,7 +138,7 @@ class Push:
                     _check_welcome(await self._send(records))
 
     async def _batches(self, keys: Sequence[bytes]) -> AsyncGenerator[list[SignedRecord], None]:
-        """Their records in the same order, in batches that one request may hold; never an empty one."""
+        """The records of these keys, in their order, in batches that fit into one request. No batch is empty."""
         batch: list[SignedRecord] = []
         size = 0
         for begin in range(0, len(keys), _STORE_READ_RECORDS):
@@ -152,12 +155,12 @@ class Push:
             yield batch
 
     async def _send(self, records: Sequence[SignedRecord]) -> list[Outcome]:
-        """Offer them, signed as a push."""
+        """Offer the records to the peer, signed as a push."""
         body = b"{" + b",".join(b'"%b":%b' % (s.signature.encode(), s.record.canonical) for s in records) + b"}"
         header = sign_push(self._parts.key, self._key, body, self._parts.world.now_s())
         answers = await self._remote.put(body, (PUSH_HEADER, header))
         if answers.keys() != {signed.signature for signed in records}:
-            raise ProtocolError(Code.MALFORMED, "the peer is cut off: its answer is not about the records sent")
+            raise cut_off("its answer is not about the records sent")
         self._report.records += len(records)
         outcomes = [_outcome(signed, answers[signed.signature]) for signed in records]
         for outcome in outcomes:
@@ -172,10 +175,11 @@ def _outcome(signed: SignedRecord, answer: PutAnswer) -> Outcome:
 
 
 def _check_welcome(outcomes: Sequence[Outcome]) -> None:
-    """Sending on is useless where everything is refused for good: the peer does not accept this node, say.
+    """End the work on a domain if the peer refuses all records for good, for example because it does not accept this
+    node.
 
     Raises:
-        ProtocolError: with the codes; or that the peer is busy.
+        ProtocolError: with the codes of the refusals; or because the peer is busy.
     """
     _check_not_busy(outcomes)
     refusals = sorted({outcome.code for outcome in outcomes if outcome.code is not None})
@@ -189,7 +193,7 @@ def _check_welcome(outcomes: Sequence[Outcome]) -> None:
 
 
 def _check_not_busy(outcomes: Sequence[Outcome]) -> None:
-    """Raises: ProtocolError: the peer takes no more for now; a record that is too new says nothing about that."""
+    """Raises: ProtocolError: the peer takes no more for now. A record that is too new does not show that."""
     busy = sorted(outcome.code for outcome in outcomes if outcome.code in TRANSIENT - {Code.TOO_NEW})
     if busy:
         raise ProtocolError(busy[0], f"the peer takes no more for now ({busy[0]}): the next run goes on from here")

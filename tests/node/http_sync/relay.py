@@ -1,4 +1,4 @@
-"""A relay on the way to a node, whose connections a test can cut: what a network does, without a port that is fixed."""
+"""A relay in front of a node. A test cuts its connections, as a network does, while the port stays the same."""
 
 import contextlib
 import socket
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 
 class Relay:
-    """Passes bytes on, both ways, between whoever connects to `url` and the node behind it."""
+    """Forwards bytes both ways between clients of `url` and the node behind it."""
 
     def __init__(self, node_url: str) -> None:
         parts = urlsplit(node_url)

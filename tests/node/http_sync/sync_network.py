@@ -1,4 +1,4 @@
-"""Nodes and false peers for the tests of sync, on loopback, each with a store of its own and a free port."""
+"""Nodes and false peers for tests of sync, on loopback. Each has a store of its own and a free port."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -22,14 +22,14 @@ from protocol.sets.index import Index, pack_key
 from tests.history import ALICE, DOMAIN, claim, signed
 
 NOW = 1_000_000
-"""Seconds: what the clock of every node here says."""
+"""The time of every node's clock, in seconds since the Unix epoch."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
 async def running(data: Path, now: int = NOW, **settings: Any) -> AsyncIterator[Node]:
-    """A node that syncs only when asked, unless the settings say otherwise."""
+    """A node that syncs only on request, unless the settings say otherwise."""
     defaults: dict[str, Any] = {"sync_interval": None, "peers_poll": 0.05, "peer_timeout": 5.0, "max_age": None}
     chosen = Settings(data=data, port=0, **defaults | settings)
     async with Node(chosen, World(now_s=lambda: now, random=Random(1))) as node:
@@ -43,14 +43,14 @@ async def give(node: Node, *records: Record, trust: Trust = Trust.PEER) -> list[
 
 
 async def befriend(node: Node, other: Node, *, push: bool = False, pull: bool = False) -> None:
-    """List the other as a peer of the node; where it is pushed to, the other accepts that."""
+    """List the other as a peer of the node. If the node pushes, the other accepts its pushes."""
     await node.peers.put(Peer(url=other.url, push=push, pull=pull))
     if push:
         await other.peers.put(Peer(key=node.key.public, accept=True))
 
 
 async def sync(node: Node, direction: str, other: str) -> dict[str, Any]:
-    """One run with the peer of this URL: its report without the seconds, which differ each time."""
+    """The report of one run with the peer of this URL, without the seconds, which differ each time."""
     report = (await node.sync.run(direction, other, None))[other]
     seconds = report.pop("seconds")
     assert isinstance(seconds, float)
@@ -58,13 +58,13 @@ async def sync(node: Node, direction: str, other: str) -> dict[str, Any]:
 
 
 def report(**fields: Any) -> dict[str, Any]:
-    """The report of a run that did nothing but this."""
+    """The report of a run in which all other fields are empty."""
     empty = {"records": 0, "accepted": 0, "known": 0, "refused": 0, "repaired": 0, "through": {}, "error": None}
     return {**empty, **fields}
 
 
 def claims(count: int, begin: int = NOW - 1_000, label: str = "plot") -> list[Record]:
-    """As many claims of one label each, a second apart."""
+    """So many claims, each of its own label, one second apart from `begin` on."""
     return [claim(f"{label}-{number}", ALICE, begin + number) for number in range(count)]
 
 
@@ -78,7 +78,7 @@ def ids(records: Sequence[Record]) -> set[str]:
 
 
 def node_answer(key: str, records: Sequence[Record] = (), domain: str = DOMAIN) -> dict[str, Any]:
-    """What `GET /node` of a node with this key and these records would say."""
+    """The answer to `GET /node` of a node with this key and these records."""
     index = Index(pack_key(record.timestamp, bytes.fromhex(record.id)) for record in records)
     summary = {"count": len(index), "fingerprint": index.fingerprint().hex(), "newest": index.newest}
     return {"node": key, "domains": {domain: summary}}
@@ -90,7 +90,7 @@ def line(record: Record) -> bytes:
 
 
 def answering(body: bytes | object, status: int = 200, **headers: str) -> Handler:
-    """A handler that says this, whatever it is asked."""
+    """A handler that gives this answer to every request."""
     data = body if isinstance(body, bytes) else msgspec.json.encode(body)
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -103,7 +103,7 @@ def answering(body: bytes | object, status: int = 200, **headers: str) -> Handle
 
 @asynccontextmanager
 async def false_peer(routes: dict[str, Handler]) -> AsyncIterator[str]:
-    """A server with these handlers by path, on a free port: its URL."""
+    """The URL of a server with these handlers by path, on a free port."""
     app = web.Application(client_max_size=2**24)
     for path, handler in routes.items():
         app.router.add_route("*", path, handler)

@@ -1,4 +1,4 @@
-"""Sync over plain HTTP with peers that misbehave: real sockets, real stores, false servers."""
+"""Sync over plain HTTP with peers that misbehave: real sockets, real stores, false peers."""
 
 import asyncio
 from contextlib import suppress
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from node.http_sync.answers import LINE_BYTES_MAX
 from node.store.contract import Peer
 from tests.history import ALICE, BOB, CAROL, DOMAIN, claim, signed
 from tests.node.http_sync.sync_network import (
@@ -25,16 +26,17 @@ from tests.node.http_sync.sync_network import (
     sync,
 )
 
+VERY_DEEP = 100_000
 FORGED = claim("forged", ALICE, NOW - 500)
 ELSEWHERE = claim("garden", ALICE, NOW - 500, domain="elsewhere")
 GOOD = claims(1)[0]
 NODE = answering(node_answer(CAROL.public, claims(2)))
 CLAIMS = f"/claims/{DOMAIN}"
 HOSTILE: list[tuple[str, dict[str, Handler], str]] = [
-    ("nonsense for an answer", {"/node": answering(b"<html>")}, "shape"),
+    ("an answer that is not JSON", {"/node": answering(b"<html>")}, "shape"),
     ("another shape", {"/node": answering([1, 2])}, "shape"),
     ("mistyped", {"/node": answering({"node": 7, "domains": {}})}, "shape"),
-    ("too deep", {"/node": answering(b"[" * 100_000)}, "shape"),
+    ("too deep", {"/node": answering(b"[" * VERY_DEEP)}, "shape"),
     ("not UTF-8", {"/node": answering(b'{"node": "\xff", "domains": {}}')}, "shape"),
     ("no key", {"/node": answering({"node": "me", "domains": {}})}, "does not say who it is"),
     ("no domain", {"/node": answering(node_answer(CAROL.public, domain="../etc"))}, "cannot be a domain"),
@@ -44,7 +46,7 @@ HOSTILE: list[tuple[str, dict[str, Handler], str]] = [
     ("a long pause", {"/node": answering(b"", 503, Retry_After="100000")}, "answers 503"),
     ("no such route", {}, "answers 404"),
     ("no lines", {"/node": NODE, CLAIMS: answering(b"nonsense\n")}, "shape"),
-    ("a long line", {"/node": NODE, CLAIMS: answering(b"x" * 400_000)}, "a line of more than"),
+    ("a long line", {"/node": NODE, CLAIMS: answering(b"x" * (LINE_BYTES_MAX + 1))}, "a line of more than"),
     ("no record", {"/node": NODE, CLAIMS: answering({"signature": "0" * 128, "record": {}})}, "invalid record"),
     ("another domain", {"/node": NODE, CLAIMS: answering(line(ELSEWHERE))}, "another domain"),
     ("no order", {"/node": NODE, CLAIMS: answering(line(GOOD) + line(GOOD))}, "not in order"),
@@ -61,9 +63,7 @@ HOSTILE: list[tuple[str, dict[str, Handler], str]] = [
 
 
 @pytest.mark.parametrize(("routes", "said"), [case[1:] for case in HOSTILE], ids=[case[0] for case in HOSTILE])
-async def test_a_peer_that_answers_wrongly_is_an_error_in_the_report(
-    tmp_path: Path, routes: dict[str, Handler], said: str
-) -> None:
+async def test_a_wrong_answer_is_an_error_in_the_report(tmp_path: Path, routes: dict[str, Handler], said: str) -> None:
     async with running(tmp_path / "a") as a, false_peer(routes) as url:
         await a.peers.put(Peer(url=url, pull=True))
 
@@ -73,7 +73,7 @@ async def test_a_peer_that_answers_wrongly_is_an_error_in_the_report(
         assert held(a) <= {GOOD.id}
 
 
-async def test_ids_that_the_peer_lists_and_does_not_give_cut_it_off(tmp_path: Path) -> None:
+async def test_a_peer_that_lists_ids_and_does_not_give_the_records_is_cut_off(tmp_path: Path) -> None:
     async def listing(request: web.Request) -> web.StreamResponse:
         if "ids" in request.query:
             return await answering(b'[5,"%b"]\n' % (64 * b"a"))(request)
@@ -89,7 +89,7 @@ async def test_ids_that_the_peer_lists_and_does_not_give_cut_it_off(tmp_path: Pa
 
 
 @pytest.mark.parametrize("path", ["/node", CLAIMS])
-async def test_a_body_without_an_end_is_cut_off(tmp_path: Path, path: str) -> None:
+async def test_an_endless_body_is_cut_off(tmp_path: Path, path: str) -> None:
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -108,7 +108,7 @@ async def test_a_body_without_an_end_is_cut_off(tmp_path: Path, path: str) -> No
 
 
 @pytest.mark.parametrize("is_trickling", [True, False])
-async def test_a_peer_that_is_silent_or_trickles_is_given_up(tmp_path: Path, is_trickling: bool) -> None:
+async def test_a_run_with_a_peer_that_is_silent_or_trickles_ends(tmp_path: Path, is_trickling: bool) -> None:
     end = asyncio.Event()
 
     async def slow(request: web.Request) -> web.StreamResponse:
@@ -138,7 +138,7 @@ async def test_a_peer_that_is_silent_or_trickles_is_given_up(tmp_path: Path, is_
         assert "bytes a second" in result["error"] or "too long" in result["error"]
 
 
-async def test_a_peer_that_is_not_there_is_an_error_in_the_report(tmp_path: Path) -> None:
+async def test_a_peer_that_cannot_be_reached_is_an_error_in_the_report(tmp_path: Path) -> None:
     async with false_peer({}) as url:
         pass
     async with running(tmp_path / "a") as a:
@@ -149,7 +149,7 @@ async def test_a_peer_that_is_not_there_is_an_error_in_the_report(tmp_path: Path
         assert result["error"].startswith("the connection failed")
 
 
-async def test_a_busy_peer_is_asked_again_after_the_pause_that_it_asks_for(tmp_path: Path) -> None:
+async def test_a_busy_peer_is_asked_again_after_its_retry_after(tmp_path: Path) -> None:
     answers = [answering(b"", 503, Retry_After="0"), answering(node_answer(CAROL.public))]
 
     async def node(request: web.Request) -> web.StreamResponse:
@@ -178,7 +178,7 @@ async def test_a_peer_that_stays_busy_is_asked_three_times_and_no_more(tmp_path:
         assert (asked, result) == (3, report(error="the peer answers 429"))
 
 
-async def test_a_page_with_one_record_more_than_was_asked_for_cuts_the_peer_off(tmp_path: Path) -> None:
+async def test_a_peer_that_gives_one_record_more_than_a_page_is_cut_off(tmp_path: Path) -> None:
     records = claims(3)
     routes = {
         "/node": answering(node_answer(CAROL.public, records)),
@@ -193,7 +193,7 @@ async def test_a_page_with_one_record_more_than_was_asked_for_cuts_the_peer_off(
         assert held(a) == set()
 
 
-async def test_a_busy_peer_ends_a_push_and_the_cursor_stays_before_what_it_did_not_take(tmp_path: Path) -> None:
+async def test_a_busy_peer_ends_a_push_and_the_cursor_stays_before_the_refused_record(tmp_path: Path) -> None:
     records = claims(2)
     answer = {
         signed(records[0]).signature: {"status": "accepted"},
@@ -211,7 +211,7 @@ async def test_a_busy_peer_ends_a_push_and_the_cursor_stays_before_what_it_did_n
 
 
 @pytest.mark.parametrize("answer", [{}, {"0" * 128: {"status": "accepted"}}, {"x": {"status": "maybe"}}])
-async def test_an_answer_to_a_push_about_something_else_cuts_the_peer_off(tmp_path: Path, answer: object) -> None:
+async def test_a_peer_that_answers_a_push_about_other_records_is_cut_off(tmp_path: Path, answer: object) -> None:
     routes = {"/node": answering(node_answer(CAROL.public)), "/claims": answering(answer)}
     async with running(tmp_path / "a") as a, false_peer(routes) as url:
         await give(a, *claims(1))
@@ -223,7 +223,7 @@ async def test_an_answer_to_a_push_about_something_else_cuts_the_peer_off(tmp_pa
         assert result["through"] == {DOMAIN: 0}
 
 
-async def test_reserved_labels_are_skipped_and_held_against_nobody(tmp_path: Path) -> None:
+async def test_reserved_labels_are_skipped_and_do_not_cut_the_peer_off(tmp_path: Path) -> None:
     reserved = claim("@witness", ALICE, NOW - 2_000)
     lines = line(reserved) + line(GOOD)
     routes = {"/node": answering(node_answer(CAROL.public, [GOOD])), CLAIMS: answering(lines)}
@@ -235,7 +235,7 @@ async def test_reserved_labels_are_skipped_and_held_against_nobody(tmp_path: Pat
         assert result == report(records=2, accepted=1, refused=1, through={DOMAIN: GOOD.timestamp})
 
 
-async def test_the_key_is_pinned_at_the_first_answer_and_another_one_is_an_error(tmp_path: Path) -> None:
+async def test_a_peers_key_is_pinned_at_its_first_answer_and_another_key_is_an_error(tmp_path: Path) -> None:
     routes = {"/node": answering(node_answer(BOB.public, claims(1)))}
     async with running(tmp_path / "a") as a, running(tmp_path / "b") as b, false_peer(routes) as url:
         await befriend(a, b, pull=True)

@@ -1,4 +1,4 @@
-"""Sync over plain HTTP, with whole nodes on real sockets and real stores."""
+"""Sync over plain HTTP between whole nodes, on real sockets and with real stores."""
 
 import asyncio
 import json
@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 
 from node.http_sync.report import Job
-from node.http_sync.run import COMPARISON_SHARE, Acquaintance, sync_once
-from node.http_sync.schedule import QUEUE_MAX
+from node.http_sync.run import COMPARISON_SHARE, PeerMemory, sync_once
+from node.http_sync.worker import QUEUE_MAX
 from node.store.contract import Cursor, Peer
 from protocol.errors import Code, ProtocolError
 from protocol.link.terms import Flow
@@ -32,8 +32,12 @@ from tests.node.http_sync.sync_network import (
     sync,
 )
 
+LATER_S = 1_000
+TEXT_BYTES, LARGE_COUNT = 60_000, 150
+"""The size of a large record, and a number of them that fills more than one request."""
 
-async def test_a_pull_brings_all_that_the_peer_holds(tmp_path: Path) -> None:
+
+async def test_a_pull_brings_all_records_of_the_peer(tmp_path: Path) -> None:
     records = claims(25)
     async with running(tmp_path / "a", sync_page=10) as a, running(tmp_path / "b") as b:
         await give(b, *records)
@@ -45,8 +49,8 @@ async def test_a_pull_brings_all_that_the_peer_holds(tmp_path: Path) -> None:
         assert held(a) == ids(records)
 
 
-async def test_a_peer_may_know_one_json_value_and_no_lines(tmp_path: Path) -> None:
-    """The first run goes by time, the second compares ids: both listings come as plain JSON here."""
+async def test_a_peer_may_answer_with_one_json_value_instead_of_lines(tmp_path: Path) -> None:
+    """The first run lists records, the second lists ids. Both listings come as plain JSON here."""
     first, late = claims(1)[0], claim("late", ALICE, NOW - 5_000)
     held_there = [first]
 
@@ -75,7 +79,7 @@ async def test_a_peer_may_know_one_json_value_and_no_lines(tmp_path: Path) -> No
         assert held(a) == ids([first, late])
 
 
-async def test_a_push_gives_the_peer_all_that_is_held(tmp_path: Path) -> None:
+async def test_a_push_gives_the_peer_all_records(tmp_path: Path) -> None:
     records = claims(25)
     async with running(tmp_path / "a", sync_page=10) as a, running(tmp_path / "b") as b:
         await give(a, *records)
@@ -99,7 +103,7 @@ async def test_a_second_run_has_nothing_to_carry(tmp_path: Path, direction: str)
         assert second == report(through=first["through"])
 
 
-async def test_more_records_of_one_second_than_a_page_holds_are_no_trap(tmp_path: Path) -> None:
+async def test_a_second_with_more_records_than_a_page_is_carried_whole(tmp_path: Path) -> None:
     records = [claim(f"plot-{number}", ALICE, NOW - 5) for number in range(35)]
     async with running(tmp_path / "a", sync_page=10) as a, running(tmp_path / "b") as b:
         await give(b, *records)
@@ -136,7 +140,7 @@ async def test_rival_founders_end_in_one_head_whichever_direction_ran_first(
 
 
 @pytest.mark.parametrize("direction", ["push", "pull"])
-async def test_what_the_cursor_misses_is_repaired_once(tmp_path: Path, direction: str) -> None:
+async def test_records_that_the_cursor_misses_are_repaired_once(tmp_path: Path, direction: str) -> None:
     records, late = claims(3), claim("late", ALICE, NOW - 100_000)
     async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
         giver = a if direction == "push" else b
@@ -148,7 +152,7 @@ async def test_what_the_cursor_misses_is_repaired_once(tmp_path: Path, direction
         repair = await sync(a, direction, b.url)
         after = await sync(a, direction, b.url)
 
-        # The pass from the cursor on sees the newest record alone, which is known; the late one was fetched by its id.
+        # The pass from the cursor on sees only the newest record, which is known. The late one is fetched by its id.
         assert repair == report(records=2, accepted=1, known=1, repaired=1, through=before["through"])
         assert after == report(through=before["through"])
         assert held(a) == held(b) == ids([*records, late])
@@ -162,32 +166,32 @@ async def test_the_cursor_alone_misses_a_late_record(tmp_path: Path) -> None:
         await sync(a, "pull", b.url)
         await give(b, late)
         [peer] = await a.peers.list()
-        far = asyncio.get_running_loop().time() + 1_000
-        put_off = Acquaintance(compare_again={(Flow.PULL, DOMAIN): far})
+        much_later = asyncio.get_running_loop().time() + LATER_S
+        no_comparison = PeerMemory(compare_again={(Flow.PULL, DOMAIN): much_later})
 
-        result = await sync_once(a.sync.parts, peer, Job(Flow.PULL, is_asked=False), put_off)
+        result = await sync_once(a.sync.parts, peer, Job(Flow.PULL, is_asked=False), no_comparison)
 
         assert (result.known, result.accepted, result.error) == (1, 0, None)
         assert held(a) == ids(records)
 
 
-async def test_a_comparison_at_the_interval_waits_a_multiple_of_what_the_last_one_took(tmp_path: Path) -> None:
+async def test_a_comparison_at_the_interval_waits_a_multiple_of_the_last_ones_duration(tmp_path: Path) -> None:
     async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
         await give(a, *claims(1))
         await give(b, *claims(1, label="other"))
         await befriend(a, b, pull=True)
         [peer] = await a.peers.list()
-        acquaintance, loop = Acquaintance(), asyncio.get_running_loop()
+        memory, loop = PeerMemory(), asyncio.get_running_loop()
         begun = loop.time()
 
-        await sync_once(a.sync.parts, peer, Job(Flow.PULL, is_asked=False), acquaintance)
+        await sync_once(a.sync.parts, peer, Job(Flow.PULL, is_asked=False), memory)
 
         took_at_most = loop.time() - begun
-        again = acquaintance.compare_again[Flow.PULL, DOMAIN]
+        again = memory.compare_again[Flow.PULL, DOMAIN]
         assert begun < again <= loop.time() + COMPARISON_SHARE * took_at_most
 
 
-async def test_one_record_ahead_of_the_clock_does_not_carry_the_cursor_there(tmp_path: Path) -> None:
+async def test_a_record_ahead_of_the_clock_moves_the_cursor_only_to_now(tmp_path: Path) -> None:
     ahead = claim("ahead", ALICE, NOW + 200)
     async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
         await give(b, ahead)
@@ -199,9 +203,7 @@ async def test_one_record_ahead_of_the_clock_does_not_carry_the_cursor_there(tmp
 
 
 @pytest.mark.parametrize("direction", ["push", "pull"])
-async def test_a_record_that_is_too_new_holds_the_cursor_and_comes_when_its_time_has_come(
-    tmp_path: Path, direction: str
-) -> None:
+async def test_a_record_that_is_too_new_holds_the_cursor_and_is_carried_later(tmp_path: Path, direction: str) -> None:
     [present], ahead = claims(1), claim("ahead", ALICE, NOW + 400)
     async with running(tmp_path / "b", now=NOW + 200 if direction == "pull" else NOW) as b:
         async with running(tmp_path / "a", now=NOW if direction == "pull" else NOW + 200) as a:
@@ -222,7 +224,7 @@ async def test_a_record_that_is_too_new_holds_the_cursor_and_comes_when_its_time
                 assert held(later) == held(b) == ids([present, ahead])
 
 
-async def test_several_domains_go_in_one_run_and_one_alone_where_asked(tmp_path: Path) -> None:
+async def test_a_run_carries_all_domains_or_the_one_asked_for(tmp_path: Path) -> None:
     here, there = claim("garden", ALICE, NOW, domain="here"), claim("garden", ALICE, NOW, domain="there")
     async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
         await give(b, here, there)
@@ -236,7 +238,7 @@ async def test_several_domains_go_in_one_run_and_one_alone_where_asked(tmp_path:
         assert (held(a, "here"), held(a, "there")) == ({here.id}, {there.id})
 
 
-async def test_a_node_in_the_middle_carries_between_two_that_never_meet(tmp_path: Path) -> None:
+async def test_a_node_in_the_middle_carries_between_two_nodes_that_never_meet(tmp_path: Path) -> None:
     records = claims(4)
     async with running(tmp_path / "a") as a, running(tmp_path / "m") as middle, running(tmp_path / "b") as b:
         await give(a, *records[:2])
@@ -250,7 +252,7 @@ async def test_a_node_in_the_middle_carries_between_two_that_never_meet(tmp_path
         assert held(a) == held(b) == held(middle) == ids(records)
 
 
-async def test_the_steps_say_what_is_identical_what_differs_and_what_nobody_knows(tmp_path: Path) -> None:
+async def test_each_domain_of_a_peer_is_identical_differs_or_is_unknown(tmp_path: Path) -> None:
     async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
         await give(a, *claims(1))
         await befriend(a, b, push=True)
@@ -266,7 +268,7 @@ async def test_the_steps_say_what_is_identical_what_differs_and_what_nobody_know
         assert (unknown, identical, differs) == ({DOMAIN: "unknown"}, {DOMAIN: "identical"}, {DOMAIN: "differs"})
 
 
-async def test_a_peer_that_does_not_accept_us_is_not_pushed_everything_again_and_again(tmp_path: Path) -> None:
+async def test_a_peer_that_does_not_accept_this_node_is_not_pushed_everything_again(tmp_path: Path) -> None:
     async with running(tmp_path / "a", sync_page=10) as a, running(tmp_path / "b", max_age=300) as b:
         await give(a, *claims(30, begin=NOW - 10_000))
         await a.peers.put(Peer(url=b.url, push=True))
@@ -279,7 +281,7 @@ async def test_a_peer_that_does_not_accept_us_is_not_pushed_everything_again_and
         assert (result["records"], result["refused"], held(b)) == (40, 40, set())
 
 
-async def test_a_domain_that_the_peer_does_not_keep_ends_nothing_else(tmp_path: Path) -> None:
+async def test_a_domain_that_the_peer_does_not_keep_does_not_stop_others(tmp_path: Path) -> None:
     kept, other = claim("garden", ALICE, NOW, domain="kept"), claim("garden", ALICE, NOW, domain="banned")
     async with running(tmp_path / "a") as a, running(tmp_path / "b", domains=["kept"]) as b:
         await give(a, kept, other)
@@ -300,7 +302,7 @@ async def test_a_domain_that_this_node_does_not_keep_is_not_asked_for(tmp_path: 
         assert await sync(a, "pull", b.url) == report()
 
 
-async def test_two_who_ask_for_the_same_run_share_one(tmp_path: Path) -> None:
+async def test_two_callers_that_ask_for_the_same_run_share_it(tmp_path: Path) -> None:
     asked = 0
 
     async def node(request: web.Request) -> web.StreamResponse:
@@ -316,7 +318,7 @@ async def test_two_who_ask_for_the_same_run_share_one(tmp_path: Path) -> None:
         assert (asked, first) == (1, second)
 
 
-async def test_runs_with_one_peer_never_overlap_and_the_queue_has_an_end(tmp_path: Path) -> None:
+async def test_runs_with_one_peer_never_overlap_and_their_queue_is_limited(tmp_path: Path) -> None:
     going, most = 0, 0
     gate = asyncio.Event()
 
@@ -343,7 +345,7 @@ async def test_runs_with_one_peer_never_overlap_and_the_queue_has_an_end(tmp_pat
     assert most == 1
 
 
-async def test_a_run_that_broke_off_goes_on_from_its_last_page(tmp_path: Path) -> None:
+async def test_a_run_continues_from_the_last_page_of_the_run_that_broke_off(tmp_path: Path) -> None:
     records = claims(4)
     asked: list[str] = []
 
@@ -395,7 +397,7 @@ async def test_a_node_notices_that_a_peer_is_itself(tmp_path: Path) -> None:
         assert result == report(error="this peer is the node itself: remove it")
 
 
-async def test_a_password_is_sent_as_basic_auth_and_shown_nowhere(
+async def test_a_password_is_sent_as_basic_auth_and_never_shown(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[str | None] = []
@@ -414,12 +416,12 @@ async def test_a_password_is_sent_as_basic_auth_and_shown_nowhere(
     assert "s3cret" not in repr(result) + caplog.text + "".join(capsys.readouterr())
 
 
-async def test_a_large_record_set_goes_in_requests_that_each_fit(tmp_path: Path) -> None:
-    records = [claim(f"plot-{n}", ALICE, NOW - n, text="x" * 60_000) for n in range(150)]
+async def test_large_records_are_pushed_in_requests_that_each_fit(tmp_path: Path) -> None:
+    records = [claim(f"plot-{n}", ALICE, NOW - n, text="x" * TEXT_BYTES) for n in range(LARGE_COUNT)]
     async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
         await give(a, *records)
         await befriend(a, b, push=True)
 
         result = await sync(a, "push", b.url)
 
-        assert result == report(records=150, accepted=150, through={DOMAIN: NOW})
+        assert result == report(records=LARGE_COUNT, accepted=LARGE_COUNT, through={DOMAIN: NOW})

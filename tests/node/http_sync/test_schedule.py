@@ -1,4 +1,4 @@
-"""Sync at its interval: who is watched, who is let go, and what may be asked for."""
+"""Sync at the interval follows the peers table, and a run can be asked for at any time."""
 
 import asyncio
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from node.http_sync.schedule import BACKOFF_S_MAX, pause_s
+from node.http_sync.worker import BACKOFF_S_MAX, pause_s
 from node.store.contract import Peer
 from protocol.errors import Code, ProtocolError
 from tests.history import BOB, CAROL, DOMAIN
@@ -24,7 +24,7 @@ from tests.node.links.network import until_held
 
 
 def holding(asked: asyncio.Event, end: asyncio.Event) -> Handler:
-    """A handler that tells that it was asked, and keeps its answer until the end."""
+    """A handler that reports a request and delays its answer until the end."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         asked.set()
@@ -34,7 +34,7 @@ def holding(asked: asyncio.Event, end: asyncio.Event) -> Handler:
     return handle
 
 
-async def test_peers_are_synced_at_the_interval_without_being_asked(tmp_path: Path) -> None:
+async def test_peers_are_synced_at_the_interval_without_a_request(tmp_path: Path) -> None:
     records = claims(2)
     async with running(tmp_path / "b") as b, running(tmp_path / "a", sync_interval=0.05) as a:
         await give(b, *records)
@@ -46,7 +46,7 @@ async def test_peers_are_synced_at_the_interval_without_being_asked(tmp_path: Pa
         await until_held(claims(1, label="later"), a)
 
 
-async def test_a_peer_that_was_removed_is_left_alone(tmp_path: Path) -> None:
+async def test_a_removed_peer_is_not_synced_with(tmp_path: Path) -> None:
     asked = asyncio.Event()
 
     async def node(request: web.Request) -> web.StreamResponse:
@@ -64,7 +64,7 @@ async def test_a_peer_that_was_removed_is_left_alone(tmp_path: Path) -> None:
         assert refused.value.code is Code.UNKNOWN_PEER
 
 
-async def test_who_waits_for_a_run_is_told_when_its_peer_is_removed(tmp_path: Path) -> None:
+async def test_a_caller_that_waits_for_a_run_is_told_that_its_peer_was_removed(tmp_path: Path) -> None:
     asked, end = asyncio.Event(), asyncio.Event()
     async with running(tmp_path / "a") as a, false_peer({"/node": holding(asked, end)}) as url:
         await a.peers.put(Peer(url=url, pull=True))
@@ -79,7 +79,7 @@ async def test_who_waits_for_a_run_is_told_when_its_peer_is_removed(tmp_path: Pa
         assert refused.value.code is Code.UNKNOWN_PEER
 
 
-async def test_a_node_stops_at_once_in_the_middle_of_a_run(tmp_path: Path) -> None:
+async def test_a_node_stops_at_once_during_a_run(tmp_path: Path) -> None:
     asked, end = asyncio.Event(), asyncio.Event()
     async with (
         false_peer({"/node": holding(asked, end)}) as url,
@@ -94,17 +94,17 @@ async def test_a_node_stops_at_once_in_the_middle_of_a_run(tmp_path: Path) -> No
         end.set()
 
 
-ASKED = [
+WRONG = [
     ("a peer that is not listed", {"peer": "http://127.0.0.1:1"}, Code.UNKNOWN_PEER),
-    ("a peer that only dials us", {"peer": BOB.public}, Code.UNKNOWN_PEER),
+    ("a peer that only dials this node", {"peer": BOB.public}, Code.UNKNOWN_PEER),
     ("the other direction", {"peer": "http://127.0.0.1:3"}, Code.UNKNOWN_PEER),
     ("no domain", {"domain": "-"}, Code.MALFORMED),
     ("a domain that is not kept", {"domain": "elsewhere"}, Code.UNKNOWN_DOMAIN),
 ]
 
 
-@pytest.mark.parametrize(("asked", "code"), [case[1:] for case in ASKED], ids=[case[0] for case in ASKED])
-async def test_what_cannot_be_asked_for_is_said(tmp_path: Path, asked: dict[str, str], code: Code) -> None:
+@pytest.mark.parametrize(("asked", "code"), [case[1:] for case in WRONG], ids=[case[0] for case in WRONG])
+async def test_a_wrong_request_is_refused(tmp_path: Path, asked: dict[str, str], code: Code) -> None:
     async with running(tmp_path / "a", domains=[DOMAIN]) as a:
         await a.peers.put(Peer(key=BOB.public, accept=True))
         await a.peers.put(Peer(url="http://127.0.0.1:3", push=True))
