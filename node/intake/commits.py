@@ -1,11 +1,12 @@
-"""Commits: one writer that makes durable whatever has been decided since it last looked (group commit, DeWitt et al.,
+"""Commits: one writer makes durable everything that was decided since its last commit (group commit, DeWitt et al.,
 1984).
 
-The longer a commit takes, the more the next one carries, so one `fdatasync` serves all who waited. Commits keep the
-order of decisions. When one fails, memory is ahead of the disk for good: nothing more is taken, and the node stops.
+The longer a commit takes, the more batches the next commit carries, so that one `fdatasync` serves all groups that
+wait. Commits keep the order of decisions. If a commit fails, memory stays ahead of the disk for good: the node takes
+nothing more and stops.
 
-A commit that only takes long is no failure: another program may hold the database, or the disk may be slow. The batch
-stays and is committed when that ends. Callers who do not want to wait are told `overloaded` after some seconds.
+A slow commit is not a failure: another program may hold the database, or the disk may be slow. The batch waits and is
+committed later. Callers that do not want to wait get `overloaded` after some seconds.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ STALLED_S: Final = 5.0
 """A commit that takes longer than this is stalled: clients get `overloaded`, and health warns."""
 
 CLOSING_S_MAX: Final = 2.0
-"""How long a node that stops waits for its last commits. Nobody was told that they are durable."""
+"""How long a stopping node waits for its last commits. Nobody was told that they are durable."""
 
 
 class Committed(msgspec.Struct, frozen=True):
@@ -49,11 +50,13 @@ class _Queued(msgspec.Struct):
 
 
 class Commits:
-    """The queue to the disk. `uncommitted` holds the ids decided and not durable yet, `failed` ends with the store's
-    error, `writes` counts what was committed. `is_stalled`: the commit under way takes longer than `STALLED_S`.
+    """The queue to the disk.
 
-    `watchers` are called after each group's commit, in the order of events, before anybody is answered. The queue is
-    bounded by ingest's room.
+    `uncommitted` holds the ids of records that are decided and not durable yet. `failed` ends with the store's error.
+    `writes` counts what was committed. `is_stalled`: the commit under way takes longer than `STALLED_S`.
+
+    `watchers` are called after the commit of each group, in the order of events, before any client is answered. The
+    room of the intake bounds the queue.
     """
 
     def __init__(self, store: Store, indexes: Indexes, records_max: int, stalled_s: float = STALLED_S) -> None:
@@ -73,11 +76,13 @@ class Commits:
         self._writer = asyncio.create_task(self._write_forever(), name="commits")
 
     def enqueue(self, batch: Batch, *, waits: bool = True) -> asyncio.Future[None]:
-        """Queue for the next commit; done when it is durable. `waits`: the caller waits however long that takes;
-        otherwise the future ends with `overloaded` once the commits are stalled, and the group is committed later.
+        """Queue a batch for the next commit; the future is done when the batch is durable.
+
+        `waits`: the caller waits however long that takes. Otherwise the future ends with `overloaded` once the commits
+        are stalled, and the batch is committed later.
 
         Raises:
-            ProtocolError: `overloaded` where the store failed before.
+            ProtocolError: `overloaded` if the store failed before.
         """
         if self._writer.done():
             raise _stopping()
@@ -95,8 +100,9 @@ class Commits:
             await self.enqueue(Batch(), waits=False)
 
     async def close(self) -> None:
-        """Make durable what was decided, then stop. Nothing may be decided after it. Where the store fails even now,
-        `failed` says so, and whoever waits for a commit hears it.
+        """Make durable what was decided, then stop. Nothing may be decided afterwards.
+
+        If the store fails now, `failed` has the error, and so has every caller that waits for a commit.
         """
         if not self._writer.done():
             with contextlib.suppress(ProtocolError, TimeoutError):
@@ -113,7 +119,7 @@ class Commits:
                 self._committing = self._next_batches()
                 try:
                     await self._commit(self._committing)
-                except Exception as error:  # the disk's: memory is ahead of it for good
+                except Exception as error:  # of the disk: memory stays ahead of it for good
                     self._fail(error)
                     return
 
@@ -179,7 +185,7 @@ class Commits:
         return last_seq
 
     def _stall(self) -> None:
-        """The commit under way takes too long: tell the callers who do not wait. Nobody else comes in meanwhile."""
+        """The commit under way takes too long: tell the callers that do not wait. No others enter meanwhile."""
         self.is_stalled = True
         for each in (*self._committing, *self._queue):
             if not each.waits and not each.committed.done():
@@ -203,7 +209,7 @@ def _stored_event(seq: int, event: Event, signed: SignedRecord) -> StoredEvent:
 
 
 def stalled() -> ProtocolError:
-    """What a client hears while commits take too long."""
+    """The error for clients while commits take too long."""
     detail = "this node has waited too long for its database: send the claim again later; it may be known by then"
     return ProtocolError(Code.OVERLOADED, detail, retry_after=int(STALLED_S))
 

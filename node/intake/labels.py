@@ -1,10 +1,10 @@
-"""The state of each label that is being written to, as decided: it runs ahead of the disk by what is not committed yet.
+"""Label states as decided, in memory: ahead of the disk by the batches that are not committed yet.
 
-Decisions need a label's state at once, and commits take a while; so the newest states are kept here, and one that is
-not committed is never forgotten. Should a commit fail, the node stops, so what ran ahead is never seen.
+A decision needs a label's state at once, and a commit takes a while. So the newest states stay here, and a state that
+is not committed is never dropped. If a commit fails, the node stops, so nobody sees the states that were ahead.
 
-What is not here is read ahead, while signatures are verified. Meanwhile others may decide on the label, and what was
-decided counts, not what was read.
+States that are not here are read from the store while signatures are verified. If another group decides on a label
+meanwhile, the decision counts and the read state is dropped.
 """
 
 from collections import Counter, OrderedDict
@@ -15,7 +15,7 @@ from protocol.records.replay import EMPTY, State
 
 
 class Labels:
-    """The states of about `cached_max` labels, the most recently written."""
+    """The states of about `cached_max` labels, the most recently used."""
 
     def __init__(self, store: Store, cached_max: int) -> None:
         self._store = store
@@ -23,14 +23,14 @@ class Labels:
         self._states: OrderedDict[LabelKey, State] = OrderedDict()
         self._uncommitted: Counter[LabelKey] = Counter()
         self._fetching: dict[LabelKey, object] = {}
-        """Labels being read ahead, each with a token of the call that does it, as long as nothing was decided on it."""
+        """Labels that are being read, each with the token of the reading call, until somebody decides on the label."""
 
     def missing(self, keys: Iterable[LabelKey]) -> list[LabelKey]:
-        """Those of these labels that are not here, and that nobody reads ahead; each once."""
+        """The labels among these that are not here and that nobody is reading; each once."""
         return [key for key in dict.fromkeys(keys) if key not in self._states and key not in self._fetching]
 
     async def fetch(self, keys: Sequence[LabelKey]) -> None:
-        """Read these missing labels ahead, beside decisions; `load` has then less to do, or nothing."""
+        """Read these missing labels while other groups are decided, so that `load` has less to do."""
         token = object()
         self._fetching |= dict.fromkeys(keys, token)
         try:
@@ -42,7 +42,7 @@ class Labels:
         self._states.update((key, found.get(key, EMPTY)) for key in current)
 
     async def load(self, keys: Iterable[LabelKey]) -> None:
-        """See to it that `state` knows these labels; nothing may be decided until it has returned."""
+        """Make `state` know these labels. Nobody may decide until this returns."""
         missing = []
         for key in keys:
             if key in self._states:
@@ -70,7 +70,7 @@ class Labels:
                 uncommitted[key] = left
 
     def shrink(self) -> None:
-        """Forget the labels longest unused, down to the limit; called between decisions."""
+        """Drop the labels that were unused the longest, down to the limit. Called between decisions."""
         while len(self._states) > self._cached_max:
             key = next(iter(self._states))
             if key in self._uncommitted:

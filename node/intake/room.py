@@ -1,7 +1,7 @@
-"""Room in the pipeline: how much may be on its way at once, how much from one address, and whether the disk has space.
+"""The room in the pipeline: limits on records and bytes in flight, on what one address brings, and on disk space.
 
-A limit that is reached is said before anything is done: a client gets `overloaded` and comes back, a peer's reader is
-made to wait.
+Limits are checked before any other work. At a limit a client gets `overloaded` and comes back later; a peer's reader
+waits.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _DISK_RETRY_AFTER_S: Final = 60
 
 
 class Room:
-    """Counts what is in flight, and what each address brought. `records` and `size_bytes` are on their way now."""
+    """Counts what is in flight, and what each address brought. `records` and `size_bytes` are in flight now."""
 
     def __init__(self, settings: Settings, world: World) -> None:
         self.records = 0
@@ -69,7 +69,7 @@ class Room:
         self._check_quota(self._domains_quota, origin, "new domains")
 
     def is_disk_full(self) -> bool:
-        """Whether the disk has less free space than the settings ask for; looked up once a second at most."""
+        """Whether the disk has less free space than the settings demand. Looked up at most once a second."""
         now_s = self._world.now_s()
         if abs(now_s - self._disk_checked_s) >= _DISK_CHECK_EVERY_S:
             self._disk_free_bytes = self._world.disk.free_bytes(self._settings.data)
@@ -77,7 +77,7 @@ class Room:
         return self._disk_free_bytes < self._settings.disk_free_bytes_min
 
     def _fits(self, records: int, size_bytes: int) -> bool:
-        """Whether this may enter; what is larger than all the room enters alone."""
+        """Whether this fits. A group that is larger than the whole room enters alone."""
         if not self.records:
             return True
         within = self.records + records <= self._settings.records_in_flight_max

@@ -1,11 +1,11 @@
 """What the node asks of storage: few methods, whole batches, and one promise.
 
-The promise: when `commit` has returned, all of its batch survives a power cut; when it raises, none of it was taken,
-and the node stops. Nothing outside of a store knows how it keeps things. Every store passes the same suite,
+The promise: when `commit` returns, the whole batch survives a power cut. When `commit` raises, nothing of the batch was
+stored, and the node stops. Only the store knows how it keeps its data. Every store passes the same test suite,
 `tests/node/store/store_contract.py`.
 
-Records are never changed or removed. What is derived from them (verdicts, label states, events) is kept beside them,
-and could be made again by replay.
+Records are never changed or removed. Verdicts, label states and events are derived from them and stored beside them;
+replay could compute them again.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -22,11 +22,11 @@ LabelKey = tuple[str, str]
 
 
 class StoreError(Exception):
-    """The storage cannot be used as it is. The text tells the operator why, and what to do."""
+    """The storage cannot be used as it is. The text tells the operator the reason and the remedy."""
 
 
 class StoredRecord(msgspec.Struct, frozen=True, gc=False):
-    """A record as it is kept. `received` is when it came: whole seconds since the Unix epoch, by this node's clock."""
+    """A record in the store. `received` is when it arrived, in seconds since the Unix epoch, by this node's clock."""
 
     signed: SignedRecord
     verdict: Verdict
@@ -34,8 +34,9 @@ class StoredRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 class Past(msgspec.Struct, frozen=True, gc=False):
-    """What replay looks at of a record that is held, and the verdict. `record` has no body (`canonical` is empty), as
-    a label may hold more bytes than there is memory.
+    """The fields of a stored record that replay reads, and the verdict.
+
+    `record` has no body (`canonical` is empty), because the records of one label may be larger than the memory.
     """
 
     record: Record
@@ -43,8 +44,9 @@ class Past(msgspec.Struct, frozen=True, gc=False):
 
 
 class Outline(msgspec.Struct, frozen=True):
-    """The records of a label at one moment, by order key, without their bodies: the ids, 32 bytes each, end to end; and
-    the verdict on each. 40 bytes a record.
+    """The records of a label at one moment, by order key and without bodies: 40 bytes a record.
+
+    `ids` are joined, 32 bytes each. `verdicts` has one entry for each id.
     """
 
     ids: bytes
@@ -52,9 +54,9 @@ class Outline(msgspec.Struct, frozen=True):
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
-    """An event with its number in this store, from 1 on without gaps.
+    """An event with its number in this store. Numbers start at 1 and have no gaps.
 
-    `signature` is the one that the event's record was stored under.
+    `signature` is the signature that the event's record was stored with.
     """
 
     seq: int
@@ -63,7 +65,7 @@ class StoredEvent(msgspec.Struct, frozen=True):
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Which events somebody wants: those of any of these domains that are also of any of these labels; None: of all."""
+    """The events that a reader wants: those in one of `domains` and of one of `labels`. None means all."""
 
     domains: frozenset[str] | None = None
     labels: frozenset[str] | None = None
@@ -78,7 +80,9 @@ EVERYTHING: Final = Selection()
 
 
 class Batch(msgspec.Struct):
-    """One transaction: new records, new verdicts of others by id, the states of all labels touched, events in order."""
+    """One transaction: new records, changed verdicts of stored records by id, the states of all changed labels, and the
+    events in order.
+    """
 
     records: list[StoredRecord] = msgspec.field(default_factory=list)
     verdicts: dict[str, Verdict] = msgspec.field(default_factory=dict)
@@ -86,7 +90,7 @@ class Batch(msgspec.Struct):
     events: list[Event] = msgspec.field(default_factory=list)
 
     def add(self, later: "Batch") -> None:
-        """Make a later batch part of this one."""
+        """Merge a later batch into this one."""
         self.records += later.records
         self.verdicts |= later.verdicts
         self.states |= later.states
@@ -96,8 +100,8 @@ class Batch(msgspec.Struct):
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the peers table.
 
-    `url` is None for a peer that only dials us; then `key`, its node key, has to be known. `accept`: whether what it
-    pushes is admitted in the peer class; None: the same as `pull`.
+    `url` is None for a peer that only dials us; then `key`, its node key, must be known. `accept`: whether this node
+    admits the records that the peer pushes in the peer class; None means the same as `pull`.
     """
 
     url: str | None = None
@@ -112,14 +116,14 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """What cursors are kept under: the URL, or the key of a peer without one."""
+        """The name that cursors are stored under: the URL, or the key of a peer without a URL."""
         name = self.url or self.key
         assert name is not None, "a peer has a URL or a key"
         return name
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """How far a direction of a peer has come in a domain: all up to this timestamp, in seconds, went through once."""
+    """How far one direction with a peer has come in a domain: all records up to `timestamp` (s) went through once."""
 
     peer: str
     domain: str
@@ -130,76 +134,77 @@ class Cursor(msgspec.Struct, frozen=True):
 class Store(Protocol):
     """Storage for one node.
 
-    Lists keep the order asked for. Methods may run concurrently; commits take effect in the order of the calls.
+    Lists have the order of the request. Methods may run concurrently. Commits take effect in the order of the calls.
     """
 
     epoch: str
-    """32 hex digits made with the store: a restored or another store has others, so that old cursors are noticed."""
+    """32 hex digits, drawn when the store is created. A restored store has another, so old cursors are noticed."""
 
     async def close(self) -> None:
-        """Finish what was begun. Nothing may be called after it."""
+        """Finish the calls under way. Nothing may be called afterwards."""
 
     async def commit(self, batch: Batch) -> int:
-        """Make the batch durable, whole. Returns the number of the store's last event, maybe an older batch's."""
+        """Make the whole batch durable. Returns the number of the store's last event, maybe of an older batch."""
 
     async def states(self, labels: Sequence[LabelKey]) -> dict[LabelKey, State]:
-        """The states of these labels; those of which nothing is held are absent."""
+        """The states of these labels. A label without records is absent."""
 
     async def history(self, domain: str, label: str) -> list[Past]:
-        """All records of a label by order key, accepted or not, as far as replay looks at them."""
+        """All records of a label by order key, accepted or not, with the fields that replay reads."""
 
     async def outline(self, domain: str, label: str) -> Outline:
-        """The same in few bytes, for whoever reads the records later, by their ids: they never change."""
+        """The same records in few bytes, for callers that read the records later by id. Records never change."""
 
     async def records(self, ids: Sequence[str]) -> dict[str, StoredRecord]:
-        """Those of these records that are held, by id. At most 1,000 ids a call."""
+        """The stored records among these ids, by id. At most 1,000 ids a call."""
 
     async def held(self, ids: Sequence[str]) -> frozenset[str]:
-        """Those of these ids that are held. At most 1,000 ids a call."""
+        """The ids among these that are stored. At most 1,000 ids a call."""
 
     async def head(self, domain: str, label: str) -> SignedRecord | None:
-        """The head of one label."""
+        """The head of one label; None if nothing is accepted."""
 
     async def heads(
         self, domain: str | None, after: LabelKey | None, since: int, limit: int, prefix: str = ""
     ) -> list[SignedRecord]:
-        """A page of heads by domain, then label, both in order of their UTF-8 bytes.
+        """A page of heads, ordered by the UTF-8 bytes of the domain, then of the label.
 
-        `domain` None: every domain. Only heads after this label, with timestamps from `since` on, and, of one domain,
-        with labels that begin with `prefix`, at the same cost however many others there are.
+        `domain` None means every domain. The page holds heads after the label `after`, with a timestamp of at least
+        `since`. Within one domain, `prefix` selects labels that begin with it; other labels cost nothing.
         """
 
     def keys(self) -> AsyncIterator[tuple[str, list[bytes]]]:
-        """Every domain that holds records with its packed index keys, in pages, in no order.
+        """Every domain with records, and its packed index keys, in pages and in no order.
 
-        What a node builds its indexes from.
+        A node builds its indexes from these keys.
         """
 
     async def events(
         self, after: int, limit: int, selection: Selection = EVERYTHING, through: int | None = None
     ) -> list[StoredEvent]:
-        """A page of the events of this selection that are numbered above `after`, and up to `through`, in order.
+        """A page of the events of this selection with numbers above `after`, up to `through`, in order.
 
-        What is not of the selection costs a microsecond each: `through` bounds how many are looked at. A selection
-        names 400 domains and labels at most.
+        An event outside the selection costs 1 us, so `through` bounds the work. A selection names at most 400 domains
+        and labels.
         """
 
     async def last_event(self) -> int:
-        """The number of the last event, 0 where there is none."""
+        """The number of the last event, 0 if there is no event."""
 
     async def peers(self) -> list[Peer]:
-        """All peers, by name. Rows that other programs wrote are there too."""
+        """All peers, by name, including rows that other programs wrote."""
 
     async def put_peer(self, peer: Peer) -> None:
-        """Add a peer, or replace the one of the same URL (or, without URL, of the same key)."""
+        """Add a peer, or replace the peer with the same URL (without a URL: with the same key)."""
 
     async def pin_peer(self, name: str, key: str) -> bool:
-        """Give the peer of this name this key where it has none, and leave the rest of its row as another program may
-        just have written it. Returns whether it was given.
+        """Set the key of the peer of this name if it has no key. Returns whether the key was set.
+
+        The rest of the row stays, because another program may just have written it.
         """
 
     async def remove_peer(self, name: str) -> bool:
-        """Forget the peer of this name and its cursors. Returns whether there was one."""
+        """Remove the peer of this name and its cursors. Returns whether there was such a peer."""
 
     async def cursors(self) -> list[Cursor]:
         """All cursors."""

@@ -1,8 +1,8 @@
-"""A SQLite connection in a thread of its own, asked one whole piece of work at a time.
+"""A SQLite connection in its own thread, which takes one whole piece of work at a time.
 
-An awaited aiosqlite call costs about 65 us before any work, nearly all of it the way to the thread and back. A
-transaction of six statements would pay that six times, so a function with all six goes there once. aiosqlite has no
-public call for that: `Connection.run` is the one place that uses its private ones.
+An awaited aiosqlite call costs about 65 us before any work; nearly all of that is the way to the thread and back. A
+transaction of six statements would pay six times, so one function with all six statements goes to the thread once.
+aiosqlite has no public call for this, so `Connection.run` uses its private calls, here and nowhere else.
 """
 
 import sqlite3
@@ -26,37 +26,37 @@ _BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class Worker(Protocol):
-    """Whatever carries out work on one SQLite connection, one piece after another, in the order of the calls."""
+    """Carries out work on one SQLite connection, one piece after another, in the order of the calls."""
 
     waiting: int
-    """Calls that have no result yet."""
+    """Calls without a result so far."""
 
     async def run(
         self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """Call the function with the connection, and give back what it returns or raises."""
+        """Call the function with the connection; returns or raises what the function does."""
 
     async def close(self) -> None:
-        """Finish what was begun, then close."""
+        """Finish the work that was begun, then close."""
 
 
 class Connect(Protocol):
-    """Opens the file, made where it is absent, and sets these pragmas (`name = value`)."""
+    """Opens the file, creates it if it is absent, and sets these pragmas (`name = value`)."""
 
     def __call__(self, path: Path, *pragmas: str) -> Awaitable[Worker]: ...
 
 
 class Connection:
-    """One connection. Calls are carried out one after another, in their order."""
+    """One connection. It carries out calls one after another, in their order."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
         self.waiting = 0
-        """Calls that have no result yet."""
+        """Calls without a result so far."""
 
     @classmethod
     async def open(cls, path: Path, *pragmas: str) -> "Connection":
-        """Open the file, made where it is absent, and set these pragmas (`name = value`)."""
+        """Open the file, create it if it is absent, and set these pragmas (`name = value`)."""
         connection = cls(await aiosqlite.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None))
         try:
             await connection.run(_set_pragmas, (*pragmas, f"busy_timeout = {_BUSY_WAIT_MS}"))
@@ -68,9 +68,9 @@ class Connection:
     async def run(
         self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """Call the function in the connection's thread, and give back what it returns or raises.
+        """Call the function in the connection's thread; returns or raises what the function does.
 
-        It has its place in the order from the moment of the call. Who cancels it does not stop it.
+        The call has its place in the order from now on. Cancelling the caller does not stop the work.
         """
         execute = cast("Callable[..., Any]", self._connection._execute)
         self.waiting += 1
@@ -80,26 +80,25 @@ class Connection:
             self.waiting -= 1
 
     async def close(self) -> None:
-        """Finish what was begun, then close."""
+        """Finish the work that was begun, then close."""
         await self._connection.close()
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Whether another program holds the database. Nothing was written then, and the same call may be tried again."""
+    """Whether another program holds the database. Then nothing was written, and the call may be tried again."""
     return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _BUSY_CODES
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """A write transaction: all of what is done inside becomes durable, or nothing."""
-    connection.execute(
-        "BEGIN IMMEDIATE"
-    )  # takes the write lock now: a transaction that has to ask for it later may be refused at once
+    """A write transaction: all of its changes become durable, or none."""
+    # IMMEDIATE takes the write lock now; a transaction that asks for the lock later may be refused at once.
+    connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:  # SQLite has rolled back by itself where the disk is full
+        if connection.in_transaction:  # if the disk is full, SQLite has rolled back by itself
             connection.execute("ROLLBACK")
         raise
 

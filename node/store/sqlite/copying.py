@@ -1,8 +1,8 @@
-"""Copying: the whole database as it is at one moment, beside a node that goes on writing.
+"""Copying: the whole database at one moment, while a node goes on writing.
 
-SQLite's backup interface starts anew whenever another process writes between two of its steps, and a node always
-writes; so all pages go in one step, within one read transaction. Meanwhile the write-ahead log cannot be emptied, which
-costs room and nothing else (https://sqlite.org/backup.html).
+SQLite's backup interface starts again whenever another process writes between two of its steps, and a node always
+writes. So all pages are copied in one step, within one read transaction. Meanwhile the write-ahead log cannot be
+emptied, which costs only disk space (https://sqlite.org/backup.html).
 """
 
 import os
@@ -16,10 +16,10 @@ from node.store.sqlite.connection import BUSY_TIMEOUT_S
 
 
 def copy(source: Path, target: Path) -> int:
-    """Make `target` a whole and durable copy; returns its records.
+    """Make `target` a complete and durable copy; returns the number of its records.
 
     Raises:
-        StoreError: the source cannot be read, or what was copied is not whole.
+        StoreError: the source cannot be read, or the copy is damaged.
         OSError: the target cannot be written.
     """
     try:
@@ -28,7 +28,7 @@ def copy(source: Path, target: Path) -> int:
             closing(sqlite3.connect(target, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as made,
         ):
             original.backup(made)
-            # A copy that is one file: the log, which stays beside a file in WAL mode, would have to be copied with it.
+            # The copy is one file. In WAL mode a log would stay beside it and would have to be moved with it.
             made.execute("PRAGMA journal_mode = DELETE").close()
             (state,) = made.execute("PRAGMA quick_check(1)").fetchone()
             (records,) = made.execute("SELECT count(*) FROM records").fetchone()

@@ -1,4 +1,4 @@
-"""Inspection: what a database file holds and whether it is whole, read without changing it, beside a node or alone."""
+"""Inspection: reads a database file and checks it for damage, without changing it, while a node runs or not."""
 
 import sqlite3
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 
 
 class Inspection(msgspec.Struct, frozen=True):
-    """`version` is how many migrations the file has seen, `version_known` how many this program knows."""
+    """`version` counts the migrations of the file, `version_known` the migrations that this program knows."""
 
     version: int
     version_known: int
@@ -30,7 +30,7 @@ class Inspection(msgspec.Struct, frozen=True):
 
 
 def inspect(path: Path) -> Inspection:
-    """The file's version, peers and cursors. Raises: StoreError: it cannot be read."""
+    """The file's version, peers and cursors. Raises: StoreError: the file cannot be read."""
 
     def read(connection: sqlite3.Connection) -> Inspection:
         version = version_of(connection)
@@ -42,9 +42,12 @@ def inspect(path: Path) -> Inspection:
 
 
 def faults(path: Path) -> list[str]:
-    """What SQLite finds wrong with the file, in its words, the first few; empty where it is whole.
+    """The first faults that SQLite finds, in its words; empty if the file is whole.
 
-    Reads all of it: about a second for each gigabyte that is in memory already. Raises: StoreError: it cannot be read.
+    Reads the whole file: about 1 s a gigabyte if the file is in memory already.
+
+    Raises:
+        StoreError: the file cannot be read.
     """
 
     def read(connection: sqlite3.Connection) -> list[str]:
@@ -56,7 +59,7 @@ def faults(path: Path) -> list[str]:
 
 
 def summaries(path: Path) -> dict[str, tuple[int, str]]:
-    """The count and the fingerprint of each domain. Raises: StoreError: it cannot be read."""
+    """The count and the fingerprint of each domain. Raises: StoreError: the file cannot be read."""
 
     def read(connection: sqlite3.Connection) -> dict[str, tuple[int, str]]:
         keys: dict[str, list[bytes]] = {}

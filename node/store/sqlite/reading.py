@@ -1,4 +1,4 @@
-"""The functions that read the database, each by an index and in bounded work."""
+"""The functions that read the database. Each uses an index and does a bounded amount of work."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from protocol.records.replay import State
 from protocol.sets.index import pack_key
 
 KEYS_PAGE = 10_000
-"""Records in a page of keys: about 30 ms of a reader's time."""
+"""Records in a page of keys: about 30 ms of a reader's time a page."""
 
 HEADS_FEW = 10_000
-"""So many heads since a timestamp are found by their timestamps and then sorted, in about 20 ms. More are found among
-all labels in order, where they soon fill a page."""
+"""Up to this many heads since a timestamp are found by the index on timestamps and then sorted, in about 20 ms. More
+heads are found among all labels in order, where they soon fill a page."""
 
 _LAST_CHARACTER = "\U0010ffff"
 _BEFORE_SURROGATES = 0xD7FF
@@ -26,14 +26,14 @@ _BEFORE_SURROGATES = 0xD7FF
 _STORED = "SELECT id, signature, body, verdict, received FROM records"
 _OF_LABEL = "WHERE label = (SELECT no FROM labels WHERE domain = ? AND label = ?) ORDER BY timestamp, id"
 
-# CROSS: labels are read first, for their index is what sorts.
+# CROSS makes SQLite read labels first, because their index gives the order.
 _HEADS = "SELECT records.id, signature, body FROM labels CROSS JOIN records ON records.no = head"
 _AFTER = {
     "all": "(domain, labels.label) > (?, ?)",
     "one": "domain = ? AND labels.label >= ? AND labels.label < ?",
 }
 
-# The plus keeps SQLite from searching by timestamp.
+# The plus sign keeps SQLite from using the index on timestamps.
 HEADS_IN_ORDER = {
     which: f"{_HEADS} WHERE {after} AND +labels.timestamp >= ? ORDER BY domain, labels.label LIMIT ?"
     for which, after in _AFTER.items()
@@ -77,7 +77,7 @@ def records(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Sto
 
 
 def held(connection: sqlite3.Connection, ids: Sequence[str]) -> frozenset[str]:
-    """See `Store.held`. The index on the id answers alone."""
+    """See `Store.held`. Only the index on the id is read."""
     found: set[str] = set()
     for chunk in chunks([(bytes.fromhex(record_id),) for record_id in ids]):
         rows = connection.execute(f"SELECT id FROM records WHERE id IN (VALUES {places(chunk)})", values(chunk))
@@ -92,7 +92,7 @@ def history(connection: sqlite3.Connection, domain: str, label: str) -> list[Pas
 
 
 def outline(connection: sqlite3.Connection, domain: str, label: str) -> Outline:
-    """See `Store.outline`. No body is touched: bodies stand last in their rows."""
+    """See `Store.outline`. Bodies are not read, because they come last in their rows."""
     ids, verdicts = bytearray(), []
     for record_id, verdict in connection.execute(f"SELECT id, verdict FROM records {_OF_LABEL}", (domain, label)):
         ids += record_id
@@ -110,9 +110,9 @@ def head(connection: sqlite3.Connection, domain: str, label: str) -> SignedRecor
 def heads(
     connection: sqlite3.Connection, domain: str | None, after: LabelKey | None, since: int, limit: int, prefix: str
 ) -> list[SignedRecord]:
-    """See `Store.heads`. Every label has at least one byte, so all of them come after the empty one."""
-    assert domain is None or after is None or after[0] == domain, "a page goes on in its own domain"
-    assert domain is not None or not prefix, "labels that begin alike stand together in one domain only"
+    """See `Store.heads`. Every label has at least one byte, so all labels come after the empty text."""
+    assert domain is None or after is None or after[0] == domain, "a page continues in its own domain"
+    assert domain is not None or not prefix, "labels with one prefix are neighbours only within one domain"
     queries = HEADS_BY_TIMESTAMP if since > 0 and _are_few_since(connection, since) else HEADS_IN_ORDER
     if domain is None:
         rows = connection.execute(queries["all"], (*(after or ("", "")), since, limit))
@@ -122,17 +122,17 @@ def heads(
 
 
 def _label_range(after: LabelKey | None, prefix: str) -> tuple[str, str | bytes]:
-    """The first label that may come, and the first that may not: one range of the index.
+    """A range of the index: the first label in the page's range, and the first label past the range.
 
-    No label holds U+0001, so with it a label becomes the bound right behind itself. Code points sort as their UTF-8
-    does.
+    No label holds U+0001, so a label with U+0001 appended is the bound directly after the label. Code points sort like
+    their UTF-8 bytes.
     """
     begin = max(prefix, after[1] + "\x01") if after else prefix
     return begin, _behind(prefix)
 
 
 def _behind(prefix: str) -> str | bytes:
-    """The least text above all that begin with the prefix; where there is none, a blob: SQLite sorts it above text."""
+    """The smallest text above every text with this prefix; if there is none, a blob, which SQLite sorts after text."""
     begin = prefix.rstrip(_LAST_CHARACTER)
     if not begin:
         return b""
@@ -147,7 +147,7 @@ def _are_few_since(connection: sqlite3.Connection, since: int) -> bool:
 
 
 def keys(connection: sqlite3.Connection, after: int) -> tuple[int, dict[str, list[bytes]]]:
-    """A page of packed keys by domain, of the records numbered above `after`; and the last one's number."""
+    """A page of packed keys by domain, of records with row numbers above `after`; and the last row number."""
     rows = connection.execute(
         "SELECT records.no, domain, records.timestamp, id FROM records JOIN labels ON labels.no = records.label "
         "WHERE records.no > ? ORDER BY records.no LIMIT ?",
@@ -167,7 +167,7 @@ def events(
     selection: Selection = EVERYTHING,
     through: int | None = None,
 ) -> list[StoredEvent]:
-    """See `Store.events`. Events are gone through in order, and bodies are read of what is wanted only."""
+    """See `Store.events`. Reads the events in order, and bodies only of selected events."""
     wanted = {"domain": selection.domains, "labels.label": selection.labels}
     names = {column: sorted(these) for column, these in wanted.items() if these is not None}
     sql = (

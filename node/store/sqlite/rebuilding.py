@@ -1,15 +1,14 @@
-"""Rebuilding: everything that is derived from the records, made again from their bytes alone and compared with what
-the file says.
+"""Rebuilding: computes every derived value again from the bytes of the records, and compares it with the file.
 
-Of a record only its body is given; its place in the index, its label, its verdict, the state of the label and what
-clients were told of its head all follow. So a rebuild needs no second copy: it derives each value, compares, and writes
-only what differs, in one transaction: a process that is killed leaves the file as it was before or as it is after.
-Where nothing differs, the file has been proven equal to what its records say.
+Only the body of a record is original data. Its place in the index, its label, its verdict, the state of the label and
+the events all follow from bodies. So a rebuild needs no second copy: it derives each value, compares, and writes only
+the values that differ. It does so in one transaction, so a killed process leaves the file as before or complete. If
+nothing differs, the file is proven equal to its records.
 
-Events keep their numbers, as clients hold cursors to them. Where the last event of a label names another head than
-replay does, one more event tells so.
+Events keep their numbers, because clients hold cursors to them. If the last event of a label names another head than
+replay does, the rebuild adds one event.
 
-Only what is not derived can be lost: a body that no longer hashes to its id is damage, and then nothing is written.
+Only a body can be lost. A body that does not hash to its id is damage, and then nothing is written.
 """
 
 import hashlib
@@ -33,17 +32,18 @@ from protocol.records.record import Record
 from protocol.records.replay import Replay, replay
 
 DIFFERENCES_SHOWN_MAX: Final = 1_000
-"""Differences that are described; all are counted."""
+"""Differences that the report describes. It counts all of them."""
 
 REASON: Final = "the state of this label was rebuilt from its records, and the head shown before was wrong"
 
 _PAGE: Final = 2_000
-"""Records, or labels, that are read before anything is written: a cursor must not meet its own changes."""
+"""Records, or labels, in one read. The read ends before anything is written, because a cursor must not meet its own
+changes."""
 
 _DAMAGED_SHOWN_MAX: Final = 10
 _INDEX_FAULTS: Final = ("missing from index", "entries in index", "non-unique entry in index", "out of order in index")
 
-# The table of the last events is made before the first row comes, so events may be added meanwhile.
+# SQLite builds the table of the last events before it gives the first row, so events may be added meanwhile.
 _TOLD_OTHERWISE: Final = """
     SELECT domain, labels.label, head, told.record
     FROM labels LEFT JOIN (
@@ -57,7 +57,10 @@ Advance = Callable[[int], None]
 
 
 class DerivedDifference(msgspec.Struct, frozen=True):
-    """A derived value that was not what the records say. `what` names the value, `record` a record's id."""
+    """A derived value in the file that differs from the value that the records give.
+
+    `what` names the value. `was` is the value in the file, `now` the value that the records give. `record` is an id.
+    """
 
     what: str
     was: str | None
@@ -68,7 +71,7 @@ class DerivedDifference(msgspec.Struct, frozen=True):
 
 
 class Rebuilt(msgspec.Struct):
-    """What was compared, and what differed: each kind counted, the first ones described."""
+    """The number of values compared, the count of each kind of difference, and the first differences."""
 
     records: int = 0
     labels: int = 0
@@ -87,20 +90,20 @@ class Rebuilt(msgspec.Struct):
 
 
 def count_steps(path: Path) -> int:
-    """How many steps `rebuild` will report: two for each record."""
+    """The number of steps that `rebuild` will report: two for each record."""
     with closing(_opened(path)) as connection:
         (records,) = connection.execute("SELECT count(*) FROM records").fetchone()
     return 2 * int(records)
 
 
 def rebuild(path: Path, advance: Advance = lambda _: None, *, is_check: bool = False) -> Rebuilt:
-    """Compare what the file derives from its records with what follows from them, and repair it; `is_check`: do not.
+    """Compare the derived values in the file with the records, and repair the values that differ.
 
-    The folder has to be held, so that no node writes meanwhile. `advance` is told of each step.
+    `is_check`: only compare. The caller must hold the folder, so that no node writes meanwhile. `advance` is called
+    with the number of steps done.
 
     Raises:
-        StoreError: the file is of another version, or its pages or the bodies of records are damaged: then nothing
-            was written.
+        StoreError: the file is of another version, or its pages or bodies are damaged. Then nothing was written.
     """
     with closing(_opened(path)) as connection:
         if is_check and version_of(connection) != len(MIGRATIONS):
@@ -122,7 +125,7 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def _undone(connection: sqlite3.Connection) -> Iterator[None]:
-    """A transaction that leaves nothing."""
+    """A transaction that is always rolled back."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -146,7 +149,7 @@ class _Rebuild:
         return self._report
 
     def _check_indexes(self) -> None:
-        """SQLite's own indexes, which the other checks read by."""
+        """Check SQLite's own indexes first, because the other checks read by them."""
         faults = [text for (text,) in self._connection.execute("PRAGMA integrity_check(1000)") if text != "ok"]
         damage = [fault for fault in faults if not any(kind in fault for kind in _INDEX_FAULTS)]
         if damage:
@@ -157,7 +160,7 @@ class _Rebuild:
             self._connection.execute("REINDEX")
 
     def _check_records(self) -> None:
-        """That each body is the one of its id, and that what stands beside it was read from it."""
+        """Check that each body hashes to its id, and that the columns beside the body were read from it."""
         damaged: list[str] = []
         for page in self._record_pages():
             for number, record_id, body, timestamp, domain, label in page:
@@ -193,7 +196,7 @@ class _Rebuild:
             self._connection.execute("UPDATE records SET label = ? WHERE no = ?", change)
 
     def _label_no(self, place: tuple[str, str], record_no: int) -> int:
-        """The row of this label; a new one is filled when labels are checked."""
+        """The row number of this label. A new row is filled when labels are checked."""
         self._connection.execute(
             "INSERT INTO labels (domain, label, newest, contested, former) VALUES (?, ?, ?, 0, x'') "
             "ON CONFLICT (domain, label) DO NOTHING",
@@ -204,7 +207,7 @@ class _Rebuild:
         return int(number)
 
     def _check_labels(self) -> None:
-        """Every label, replayed from its records; a label without any is none."""
+        """Replay every label from its records. A label without records is removed."""
         last = 0
         while page := self._connection.execute(
             "SELECT no, domain, label, head, newest, timestamp, contested, former FROM labels "
@@ -265,7 +268,7 @@ class _Rebuild:
         self._connection.execute(sql, (*derived, number))
 
     def _check_events(self) -> None:
-        """That the last event of each label tells of its head; where one does not, one more does."""
+        """Check that the last event of each label names its head; otherwise add one event."""
         sql = "SELECT count(*), coalesce(max(seq), 0) FROM events"
         self._report.events, last = self._connection.execute(sql).fetchone()
         for seq, (domain, label, head, told) in enumerate(self._connection.execute(_TOLD_OTHERWISE), start=last + 1):
@@ -286,7 +289,7 @@ class _Rebuild:
 
 
 def _described(columns: tuple[Any, ...], ids: dict[int, str]) -> dict[str, str | None]:
-    """The columns of a label's state in words; rows of records as their ids."""
+    """The columns of a label's state in words. Row numbers of records become their ids."""
     head, newest, timestamp, contested, former = columns
     return {
         "head": None if head is None else ids.get(head, f"row {head}"),

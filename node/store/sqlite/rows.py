@@ -1,8 +1,8 @@
-"""How our values become columns and come back: ids, keys and signatures as bytes, verdicts and event types as small
-numbers.
+"""Rows: how our values become columns and come back. Ids, keys and signatures are bytes; verdicts and event types are
+small numbers.
 
-A record that comes back was checked before it was stored, so its fields are read from the canonical bytes without
-checking them again: about 2 us instead of 10.
+A stored record was checked before it was stored. So its fields are read from the canonical bytes without a second
+check, in about 2 us instead of 10 us.
 """
 
 from sys import intern
@@ -25,10 +25,10 @@ VERDICTS = {
     Verdict.NOT_OWNER: 8,
     Verdict.PENDING: 9,
 }
-"""Numbers on disk: never changed, never given again."""
+"""Numbers on disk. A number never changes and is never reused."""
 
 EVENT_TYPES = {EventType.ACCEPTED: 1, EventType.REVERTED: 2}
-"""Numbers on disk: never changed, never given again."""
+"""Numbers on disk. A number never changes and is never reused."""
 
 _VERDICT_OF = {number: verdict for verdict, number in VERDICTS.items()}
 _EVENT_TYPE_OF = {number: event_type for event_type, number in EVENT_TYPES.items()}
@@ -45,7 +45,7 @@ StateRow = tuple[int, bytes, int, bytes, bytes | None, bytes | None]
 
 
 class _Fields(msgspec.Struct):
-    """What a `Record` reads in its body. Not `Record` itself: a claim may have an `id` or a `canonical` of its own."""
+    """The fields that a `Record` reads in its body. Not `Record` itself, because a body may have its own `id`."""
 
     domain: str
     label: str
@@ -73,7 +73,7 @@ def record_of(record_id: bytes, body: bytes) -> Record:
 
 
 def past_of(record_id: bytes, body: bytes, verdict: int) -> Past:
-    """Names and keys are the same ones again and again in the history of a label, so each is kept once."""
+    """Interned, because the history of a label repeats the same names and keys."""
     fields = _decoder.decode(body)
     record = Record(
         intern(fields.domain),
@@ -108,7 +108,7 @@ def verdict_of(number: int) -> Verdict:
 
 
 def verdict_name(number: int) -> str:
-    """The verdict that a number on disk stands for; of one that stands for none, its digits."""
+    """The verdict of a number on disk; for an unknown number, its digits."""
     return _VERDICT_OF.get(number, str(number))
 
 
@@ -124,7 +124,7 @@ def state_of(row: StateRow) -> State:
 
 
 def former_of(state: State) -> bytes:
-    """The keys that the label ever named, but for those that its head names."""
+    """All keys that the label ever named, except the keys that its head names."""
     former = state.named - _named_by(state.tip)
     return b"".join(map(bytes.fromhex, sorted(former))) if former else b""
 

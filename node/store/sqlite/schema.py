@@ -1,10 +1,9 @@
-"""What the database file holds, and how a file of an older version becomes one of this version.
+"""The schema of the database file, and the migrations from older versions.
 
-Each migration is SQL text that is never changed once it was released; how many of them a file has seen stands in its
-`user_version`. Every migration is a transaction of its own, so that a crash leaves a whole schema, if an older one.
+A migration is SQL text that never changes after its release. The file's `user_version` counts the migrations that it
+has seen. Every migration is one transaction, so a crash leaves a complete schema of an older version.
 
-Of records only the body is ours to keep for ever; the columns beside it are read from it or derived from it by
-replay.
+Only the body of a record is original data. The other columns are read from the body, or derived from it by replay.
 """
 
 import sqlite3
@@ -90,7 +89,7 @@ MIGRATIONS: tuple[str, ...] = (_FIRST,)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
-    """Bring the file to the version of this program. Nobody else may be doing the same.
+    """Bring the file to the version of this program. Only one process may do this at a time.
 
     Raises:
         StoreError: a newer program wrote the file.
@@ -111,7 +110,7 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIO
 
 
 def version_of(connection: sqlite3.Connection) -> int:
-    """How many migrations the file has seen; 0 for a new one."""
+    """The number of migrations that the file has seen; 0 for a new file."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     assert isinstance(version, int)
     return version

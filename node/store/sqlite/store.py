@@ -1,12 +1,12 @@
-"""`SqliteStore`: the `Store` that a node has where it is given nothing else.
+"""`SqliteStore`: the default `Store` of a node.
 
-One connection writes and two read, each in its own thread. In WAL mode readers see the last commit and hold nobody
-up; `synchronous = FULL` is what makes a commit survive a power cut (https://sqlite.org/wal.html). Other programs may
-write to the peers table at any time; whoever opens the file with a second node must be kept out by the caller, for
-the writer numbers rows by itself.
+One connection writes and two connections read, each in its own thread. In WAL mode readers see the last commit and
+block nobody. `synchronous = FULL` makes a commit survive a power cut (https://sqlite.org/wal.html). Other programs may
+write to the peers table at any time. The caller must keep a second node away from the file, because the writer numbers
+rows by itself.
 
-Another program that holds the write lock is no failure of the disk: SQLite says `SQLITE_BUSY` and writes nothing. The
-call is then tried again until the lock ends.
+If another program holds the write lock, the disk has not failed: SQLite says `SQLITE_BUSY` and writes nothing. The
+store tries the call again until the lock ends.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ RECORDS_MAX = 1_000
 _READERS = 2
 
 _SKIPPED_MAX = 100
-"""Rows that are warned of."""
+"""Rows that the log warns of."""
 
 log = structlog.get_logger()
 
@@ -66,7 +66,7 @@ _READER_PRAGMAS = ("query_only = ON",)
 
 
 class SqliteStore:
-    """The embedded store. Made by `open`; see `node.store.contract.Store` for what the methods promise."""
+    """The embedded store, made by `open`. `node.store.contract.Store` describes the methods."""
 
     def __init__(self, epoch: str, files: OpenFiles, writer: Worker, readers: Sequence[Worker]) -> None:
         self.epoch = epoch
@@ -82,9 +82,9 @@ class SqliteStore:
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
         connect: Connect = Connection.open,
     ) -> "SqliteStore":
-        """Open the database file, made where it is absent; its folder must be there.
+        """Open the database file; create it if it is absent. Its folder must exist.
 
-        `token_bytes` names a new store's epoch. `connect` opens the connections, each with a thread of its own.
+        `token_bytes` draws the epoch of a new store. `connect` opens the connections, each with its own thread.
 
         Raises:
             StoreError: a newer program wrote the file, or another program holds it.
@@ -112,7 +112,7 @@ class SqliteStore:
         return await self._write(self._commit, batch)
 
     def _commit(self, connection: sqlite3.Connection, batch: Batch) -> int:
-        """In the writer's thread. A file that was removed or replaced keeps nothing, though SQLite goes on writing."""
+        """Runs in the writer's thread. If the file was removed or replaced, SQLite writes on and nothing is kept."""
         last_seq = writing.commit(connection, batch)
         self._files.check()
         return last_seq
@@ -180,7 +180,7 @@ class SqliteStore:
         await self._write(writing.put_cursors, cursors)
 
     def _tell(self, skipped: Sequence[SkippedRow]) -> None:
-        """Warn of a row once, as the tables are read every few seconds."""
+        """Warn of each row once, because the tables are read every few seconds."""
         for row in skipped:
             if row not in self._skipped and len(self._skipped) < _SKIPPED_MAX:
                 self._skipped.add(row)
@@ -189,7 +189,7 @@ class SqliteStore:
     async def _read(
         self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """Have the reader do it that has the least to do."""
+        """Give the work to the reader with the fewest calls."""
         reader = min(self._readers, key=lambda reader: reader.waiting)
         return await _patiently(reader, work, *args, **kwargs)
 
@@ -205,7 +205,7 @@ async def _patiently(
     *args: _P.args,
     **kwargs: _P.kwargs,
 ) -> _T:
-    """Try again for as long as another program holds the database."""
+    """Try the call again while another program holds the database."""
     while True:
         try:
             return await worker.run(work, *args, **kwargs)
@@ -216,6 +216,6 @@ async def _patiently(
 
 
 async def _close(connections: Sequence[Worker]) -> None:
-    """The last one opened first: the writer, closing last, takes what is in the WAL into the file."""
+    """Close the connections in reverse order. The writer closes last and moves the WAL into the file."""
     for connection in reversed(connections):
         await connection.close()
