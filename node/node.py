@@ -20,7 +20,8 @@ from node.http_sync.schedule import Sync
 from node.indexes import Indexes
 from node.intake.commits import Commits
 from node.intake.ingest import Ingest
-from node.links import Links
+from node.links import LinkParts, Links
+from node.links.link_sync import LinkSync
 from node.monitoring.convergence import Convergence
 from node.monitoring.exposition import Sources, registry_of
 from node.monitoring.health import Health, Looked, Watch
@@ -127,8 +128,9 @@ class Node:
         self.streams = await Streams.load(self.settings, self.store)
         self.commits.watchers.append(self.streams.on_commit)
         self.peers = Peers(self.store)
-        self.links = Links(self, f"dnarc/{version('dnarc')}")
-        self.sync = Sync(self._sync_parts(), self.links.run, self.fail)
+        self.links = Links(self._link_parts(), self.fail)
+        link_sync = LinkSync(self.links, self.store, self.settings.peer_timeout)
+        self.sync = Sync(self._sync_parts(), link_sync.run, self.fail)
         looked = Looked(self.world, self.ingest.room, self.commits, self.traffic, self.sync, self.certificate)
         self._health = Health(self.settings, looked)
         self.api = self._api_parts()
@@ -149,6 +151,20 @@ class Node:
         if self.certificate is not None:
             tasks.start(self.certificate.watch(), "certificate")
         log.info("started", node=self.key.public, url=self.url, domains=len(self.indexes))
+
+    def _link_parts(self) -> LinkParts:
+        return LinkParts(
+            settings=self.settings,
+            world=self.world,
+            key=self.key,
+            agent=f"dnarc/{version('dnarc')}",
+            store=self.store,
+            indexes=self.indexes,
+            ingest=self.ingest,
+            commits=self.commits,
+            peers=self.peers,
+            convergence=self.convergence,
+        )
 
     def _sync_parts(self) -> SyncParts:
         return SyncParts(

@@ -42,7 +42,7 @@ async def get_peers(parts: ApiParts, _request: web.Request) -> web.StreamRespons
 
 def _state(parts: ApiParts, peer: Peer) -> dict[str, object]:
     """Whether the peer holds the same, by domain, and the state of its link (None if it has no link)."""
-    link = parts.links.shown(peer)
+    link = parts.links.summary(peer)
     return {"domains": parts.sync.steps(peer) if link is None else parts.links.steps(peer), "link": link}
 
 

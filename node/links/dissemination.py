@@ -1,93 +1,113 @@
-"""Dissemination: the gossip machine of the protocol, and the node around it.
+"""Dissemination: connects the gossip machine of the protocol with the links of one node.
 
-The machine says which record goes over which link, in ids; here it is told what happens, its orders are handed to the
-links with the records' bodies, and its timer is kept. A record is announced in the turn of the loop in which it was
-decided, before it is on the disk: whoever receives it checks it as if a stranger had sent it, so nothing is lost where
-this node dies in between.
+The machine decides, in record ids, which record goes over which link. This module tells the machine what happens, hands
+its orders to the links together with the records, and keeps its timer. A record is announced in the same turn of the
+event loop in which it is accepted, before it is on disk. That loses nothing if this node dies in between, because each
+receiver checks the record as if a stranger had sent it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from node.intake.arrivals import Delivery
 from node.links.alarm import Alarm
-from node.links.recent_records import Bodies
+from node.links.recent_records import RecentRecords
 from protocol.gossip.plumtree import Output, Plumtree, SendHave, SendPrune, SendRecords, SendWant
 from protocol.link.messages import Have, Prune, Want
 from protocol.records.record import SignedRecord
 
-_NO_BODIES: Final[Mapping[str, SignedRecord]] = {}
+_NO_RECORDS: Final[Mapping[str, SignedRecord]] = {}
 
 
-class Outlet(Protocol):
-    """What gossip needs of a link."""
+class GossipLink(Protocol):
+    """What gossip needs from a link."""
 
     def push(self, records: Sequence[SignedRecord], hops: int) -> None:
-        """Send these news."""
+        """Send these live records. `hops` is the number of links that they have passed so far."""
 
     def give(self, ids: Sequence[str], hops: int) -> None:
-        """Send these, which were asked for, as soon as they are read."""
+        """Send the records with these ids, which the peer asked for, as soon as they are read."""
 
-    def tell(self, message: Have | Want | Prune) -> None: ...
+    def tell(self, message: Have | Want | Prune) -> None:
+        """Send this message."""
 
     def compare_soon(self) -> None:
-        """Look for what was missed, in a while."""
+        """Compare sets with the peer soon, because announcements were not followed by their records."""
 
 
 class Dissemination:
-    """Carries out what gossip orders, over the links of one node."""
+    """Carries out what gossip decides. `gossip` is the machine, `recent` holds the records of its announcements."""
 
-    def __init__(self, gossip: Plumtree, bodies: Bodies, links: Mapping[int, Outlet]) -> None:
+    def __init__(self, gossip: Plumtree, links: Mapping[int, GossipLink], uncommitted: Container[str]) -> None:
+        """`links` are the node's links by number. `uncommitted` are the ids that are accepted and not on disk yet.
+
+        Both change while the node runs.
+        """
         self.gossip = gossip
-        self._bodies = bodies
+        self.recent = RecentRecords()
         self._links = links
+        self._uncommitted = uncommitted
         self._alarm = Alarm(self._on_time)
 
     def announce(self, records: Sequence[SignedRecord], delivery: Delivery) -> None:
-        """These were decided just now, each for the first time."""
-        self._bodies.add(records)
-        bodies = {signed.record.id: signed for signed in records}
-        self._do(self.gossip.on_records(tuple(bodies), delivery.hops, delivery.link, _now(), delivery.is_news), bodies)
+        """Spread records that were accepted just now, each for the first time."""
+        self.recent.add(records)
+        by_id = {signed.record.id: signed for signed in records}
+        self._do(self.gossip.on_records(tuple(by_id), delivery.hops, delivery.link, _now(), delivery.is_news), by_id)
+
+    def not_in_memory(self, ids: Iterable[str]) -> list[str]:
+        """Those of the ids that nothing in memory knows, in their order. The store may still hold them."""
+        gossip, recent, uncommitted = self.gossip, self.recent, self._uncommitted
+        return [each for each in ids if each not in gossip and each not in recent and each not in uncommitted]
 
     def on_up(self, link: int, *, has_outflow: bool, has_inflow: bool) -> None:
+        """A link is open. `has_outflow`: records go to the peer. `has_inflow`: records come from it."""
         self._do(self.gossip.on_up(link, has_outflow, has_inflow))
 
     def on_down(self, link: int) -> None:
+        """A link has ended."""
         self._do(self.gossip.on_down(link, _now()))
 
     def on_duplicates(self, ids: tuple[str, ...], hops: int, link: int) -> None:
+        """Records came over a link that this node knew already."""
         self._do(self.gossip.on_duplicates(ids, hops, link, _now()))
 
     def on_refused(self, ids: tuple[str, ...]) -> None:
+        """Records came that this node will never accept."""
         self.gossip.on_refused(ids)
         self._go_on()
 
     def on_have(self, link: int, have: Have, lacks: Callable[[str], bool]) -> None:
+        """A peer announces records. `lacks` says whether this node does not hold the record with an id."""
         self.gossip.on_have(link, have.ids, have.hops, _now(), lacks)
         self._go_on()
 
     def on_want(self, link: int, want: Want) -> None:
+        """A peer asks for records."""
         self._do(self.gossip.on_want(link, want.ids, want.eager))
 
     def on_prune(self, link: int) -> None:
+        """A peer wants announcements from now on, instead of records."""
         self.gossip.on_prune(link)
 
     def on_round_trip(self, link: int, round_trip_s: float) -> None:
+        """A ping took so many seconds."""
         self.gossip.on_round_trip(link, round_trip_s)
 
     def close(self) -> None:
+        """Stop the timer."""
         self._alarm.cancel()
 
-    def _do(self, outputs: Iterable[Output], bodies: Mapping[str, SignedRecord] = _NO_BODIES) -> None:
-        """`bodies` are those of news; what is pushed otherwise was asked for."""
+    def _do(self, outputs: Iterable[Output], live: Mapping[str, SignedRecord] = _NO_RECORDS) -> None:
+        """Hand outputs to the links. If `live` is empty, a peer asked for the records, and the link reads them."""
         for output in outputs:
             link = self._links.get(output.link)
             if link is None:
                 continue
             match output:
-                case SendRecords() if bodies:
-                    link.push([bodies[each] for each in output.ids], output.hops)
+                case SendRecords() if live:
+                    link.push([live[each] for each in output.ids], output.hops)
                 case SendRecords():
                     link.give(output.ids, output.hops)
                 case SendHave():

@@ -1,8 +1,9 @@
-"""Postponed: what came with a timestamp too far ahead of the clock, and is asked for again when its time has come.
+"""Incoming: what becomes of the records that a link brings.
 
-A cursor stays below such a record, and a repair would find it, but a link may last for days, and a repair may be
-minutes away. So the link remembers the ids and asks the same peer for them by `want`. Few are remembered:
-an honest clock is seldom so far ahead, and what is forgotten is left to the cursors and the repairs.
+The records of one frame go through the pipeline, and each gets an outcome. A record whose timestamp is too far ahead of
+the clock is refused, and the link asks for it again when its time has come. Cursors stay below such a record, and a
+repair would also find it, but a link may last for days, and the next repair may be minutes away. The link remembers few
+such ids, because the clock of an honest peer is seldom so far ahead. Cursors and repairs find the records it forgets.
 """
 
 import asyncio
@@ -19,17 +20,20 @@ from protocol.link.messages import Item
 from protocol.records.outcome import Outcome, Status
 
 POSTPONED_MAX: Final = 4 * IDS_MAX
-"""Ids of one link, half a megabyte: fewer than a peer lets itself be asked for at once."""
+"""Ids of one link: about half a megabyte. A peer accepts requests for more ids than this at once."""
 
 _WAIT_S_MAX: Final = 60.0
-"""Between two looks at the wall clock, which may be set while the loop's goes on; and no timer is years away."""
+"""Seconds between two looks at the wall clock. Somebody may set the wall clock, and the loop's clock does not follow.
+The limit also keeps a timer from being years away."""
 
 
 class Postponed:
-    """The ids that one link is to ask for later."""
+    """The ids that one link asks for later, because their records came too early."""
 
     def __init__(self, max_skew_s: int, now_s: Callable[[], float], ask: Callable[[Sequence[str]], None]) -> None:
-        """`now_s` is the wall clock, in seconds since the Unix epoch; `ask` is given at most `IDS_MAX` ids."""
+        """`max_skew_s` is how far ahead of the wall clock a record may be, in seconds. `now_s` is the wall clock, in
+        seconds since the Unix epoch. `ask` asks the peer for at most `IDS_MAX` ids.
+        """
         self._max_skew_s = max_skew_s
         self._now_s = now_s
         self._ask = ask
@@ -37,7 +41,7 @@ class Postponed:
         self._alarm = Alarm(self._on_time)
 
     def put(self, outcomes: Iterable[Outcome]) -> None:
-        """Remember those of a frame's records that were refused as too new."""
+        """Remember the records that were refused as too new."""
         for outcome in outcomes:
             record = outcome.record
             if outcome.code is Code.TOO_NEW and record is not None and len(self._due_s) < POSTPONED_MAX:
@@ -45,6 +49,7 @@ class Postponed:
         self._set_alarm()
 
     def cancel(self) -> None:
+        """Ask for nothing any more."""
         self._alarm.cancel()
 
     def _on_time(self) -> None:

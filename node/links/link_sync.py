@@ -1,87 +1,93 @@
-"""Running: what `POST /sync/*` asks of a peer that is linked: compare all that both hold now, and say what came of it.
+"""Link sync: what `POST /sync/*` does with a peer that is linked. Both nodes compare all that they hold, and report.
 
-A link carries every record by itself, so a run has nothing to carry: it waits for the link, where it is down has it
-dialled at once, begins the comparison that would come at the interval anyway, and ends when nothing is left to do.
+A link carries every record by itself, so a sync has no records to move. It waits for the link, and has the peer dialled
+at once if the link is down. Then it starts the comparison that would otherwise come at `repair_interval`, and ends when
+nothing is left to do.
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from node.http_sync.report import Job, Report
-from node.store.contract import Peer
+from node.links.registry import Links
+from node.links.running_link import RunningLink
+from node.store.contract import Peer, Store
 from protocol.link.status import LinkState, Step
 from protocol.link.terms import Flow, Role
 
-if TYPE_CHECKING:
-    from node.links.registry import Links
-    from node.links.running_link import Session
-
 QUIET_S: Final = 3.0
-"""An acceptor is not told when the dialler has finished: it has when nothing moved for longer than a repair settles."""
+"""Seconds without a frame after which an acceptor takes a comparison to be over, because the dialler does not say when
+it has finished. This is longer than the pauses of a repair."""
 
 
-async def run(links: "Links", peer: Peer, job: Job) -> Report:
-    """One whole run. A link compares all domains at once; `job.domain` says only of which one to report."""
-    loop = asyncio.get_running_loop()
-    report, begun_s = Report(), loop.time()
-    session = await _linked(links, peer)
-    if session is None:
-        ending = links.ending_of(peer)
-        report.error = "there is no link yet" if ending is None else ending.reason
-    else:
-        await _compared(links, session, job.direction, report)
-        await session.store_cursors()
-        report.through = await _through(links, peer, job)
-    report.seconds = round(loop.time() - begun_s, 6)
-    return report
+class LinkSync:
+    """Runs syncs over the links of one node."""
 
+    def __init__(self, links: Links, store: Store, peer_timeout_s: float) -> None:
+        """`store` keeps the cursors. `peer_timeout_s`: how long to wait for a link, in seconds."""
+        self._links = links
+        self._store = store
+        self._peer_timeout_s = peer_timeout_s
 
-async def _linked(links: "Links", peer: Peer) -> "Session | None":
-    """The open link with this peer; None where it cannot be made, or takes longer than peers are waited for."""
-    try:
-        async with asyncio.timeout(links.node.settings.peer_timeout):
-            return await links.dialled(peer)
-    except TimeoutError:
-        return None
+    async def run(self, peer: Peer, job: Job) -> Report:
+        """Run one whole sync. A link always compares all domains; `job.domain` only selects the cursor to report."""
+        loop = asyncio.get_running_loop()
+        report, began_s = Report(), loop.time()
+        link = await self._reach(peer)
+        if link is None:
+            ending = self._links.ending_of(peer)
+            report.error = "there is no link yet" if ending is None else ending.reason
+        else:
+            await self._compare(link, job.direction, report)
+            await link.save_cursors()
+            report.through = await self._read_cursors(peer, job)
+        report.seconds = round(loop.time() - began_s, 6)
+        return report
 
-
-async def _compared(links: "Links", session: "Session", direction: Flow, report: Report) -> None:
-    """Compare, and count what went the way that was asked for until nothing was left to do."""
-    before = session.carried(direction)
-    repaired_before = session.counts.repaired
-    session.compare()
-    await _until_settled(links, session)
-    report.records, report.known, report.refused = (
-        now - then for now, then in zip(session.carried(direction), before, strict=True)
-    )
-    report.accepted = report.records - report.known - report.refused
-    report.repaired = session.counts.repaired - repaired_before
-    report.error = session.reason
-
-
-async def _until_settled(links: "Links", session: "Session") -> None:
-    if session.link.role is Role.DIALLER:
-        await links.until(lambda: session.link.is_settled or session.reason is not None)
-        return
-    while session.reason is None and not _is_identical(session):
-        frames = session.counts.frames_in
+    async def _reach(self, peer: Peer) -> RunningLink | None:
+        """The open link with this peer. None if it cannot be made, or not within `peer_timeout_s`."""
         try:
-            async with asyncio.timeout(QUIET_S):
-                await links.until(lambda: session.counts.frames_in > frames)  # noqa: B023  (awaited here)
+            async with asyncio.timeout(self._peer_timeout_s):
+                return await self._links.reach(peer)
         except TimeoutError:
-            if session.link.state is LinkState.LIVE:
-                return
+            return None
+
+    async def _compare(self, link: RunningLink, direction: Flow, report: Report) -> None:
+        """Compare, and report the records that went in the direction until nothing was left to do."""
+        before = link.carried(direction)
+        repaired_before = link.counts.repaired
+        link.compare()
+        await self._wait_until_settled(link)
+        report.records, report.known, report.refused = (
+            now - then for now, then in zip(link.carried(direction), before, strict=True)
+        )
+        report.accepted = report.records - report.known - report.refused
+        report.repaired = link.counts.repaired - repaired_before
+        report.error = link.reason
+
+    async def _wait_until_settled(self, link: RunningLink) -> None:
+        """Wait until nothing is left to do on the link, or the link has ended."""
+        if link.machine.role is Role.DIALLER:
+            await self._links.wait_until(lambda: link.machine.is_settled or link.reason is not None)
+            return
+        while link.reason is None and not _is_identical(link):
+            frames = link.counts.frames_in
+            try:
+                async with asyncio.timeout(QUIET_S):
+                    await self._links.wait_until(lambda: link.counts.frames_in > frames)  # noqa: B023  (awaited here)
+            except TimeoutError:
+                if link.machine.state is LinkState.LIVE:
+                    return
+
+    async def _read_cursors(self, peer: Peer, job: Job) -> dict[str, int]:
+        """How far the direction has come, by domain: timestamps in seconds."""
+        return {
+            it.domain: it.timestamp
+            for it in await self._store.cursors()
+            if (it.peer, it.direction) == (peer.name, job.direction) and job.domain in (None, it.domain)
+        }
 
 
-def _is_identical(session: "Session") -> bool:
-    status = session.link.status()
+def _is_identical(link: RunningLink) -> bool:
+    status = link.machine.status()
     return status.state is LinkState.LIVE and all(each.step is Step.IDENTICAL for each in status.domains.values())
-
-
-async def _through(links: "Links", peer: Peer, job: Job) -> dict[str, int]:
-    stored = await links.node.store.cursors()
-    return {
-        it.domain: it.timestamp
-        for it in stored
-        if (it.peer, it.direction) == (peer.name, job.direction) and job.domain in (None, it.domain)
-    }

@@ -1,8 +1,8 @@
-"""Accepting: who may open a link to this node, and how many may.
+"""Opening: how a WebSocket for a link comes to be, accepted from a peer or dialled to one.
 
-A socket that was accepted costs memory before anybody has shown a key, so both those who have not and all together are
-counted: from one network address (loopback is exempt, as everywhere) and from all. Whoever comes past a limit is told
-so in HTTP, before the connection becomes a WebSocket.
+An accepted socket costs memory before its peer has proved a key. So the node limits how many links it accepts in all,
+how many without a proved key, and how many from one network address (loopback is exempt, as everywhere). A peer that
+comes past a limit gets an answer over HTTP, before the connection becomes a WebSocket.
 """
 
 import ssl
@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 from yarl import URL
 
-from node.links.transport import CLOSE_S_MAX, MESSAGE_BYTES_MAX, AcceptedWire, DialledWire
+from node.links.transport import CLOSE_S_MAX, MESSAGE_BYTES_MAX, AcceptedTransport, DialledTransport
 from node.settings import Settings, SettingsError
 from node.store.contract import Peer
 from node.tls import client_context
@@ -26,25 +26,35 @@ from protocol.errors import Code, ProtocolError
 SUBPROTOCOL: Final = "dnarc.v1"
 
 _RETRY_AFTER_S: Final = 5
+_PATH: Final = "/gossip"
+_SCHEMES: Final = ("ws://", "wss://")
+
+_FRAMES_WAITING_MAX: Final = 4
+"""Frames that `websockets` reads ahead. A frame has up to 1 MiB, and more frames would only cost memory."""
+
+_DETAIL_CHARACTERS_MAX: Final = 200
 
 
 class Entrance:
-    """Counts the links that others opened to this node."""
+    """Counts the links that peers opened to this node. `accepted` is the number of all of them."""
 
     def __init__(self, settings: Settings) -> None:
+        """`settings` gives `links_max`, `handshakes_max` and `links_per_address_max`."""
         self._settings = settings
         self._by_address: Counter[str | None] = Counter()
         self.accepted = 0
 
     @contextmanager
-    def entered(self, address: str | None, proven: int) -> Iterator[None]:
-        """Hold a place. `address` is what quotas count under, None where they do not; of those who are here, `proven`
-        have shown a key.
+    def hold_place(self, address: str | None, proved: int) -> Iterator[None]:
+        """Count one more link for as long as the block runs.
+
+        `address` is the address that quotas count under, None if it is exempt. `proved` is the number of accepted links
+        whose peer has proved its key.
 
         Raises:
-            ProtocolError: `overloaded`, or `rate_limited` where it is this address alone that has too many.
+            ProtocolError: `overloaded`, or `rate_limited` if only this address has too many links.
         """
-        self._check(address, proven)
+        self._check(address, proved)
         self.accepted += 1
         self._by_address[address] += 1
         try:
@@ -55,9 +65,9 @@ class Entrance:
             if not self._by_address[address]:
                 del self._by_address[address]
 
-    def _check(self, address: str | None, proven: int) -> None:
+    def _check(self, address: str | None, proved: int) -> None:
         settings = self._settings
-        if self.accepted >= settings.links_max or self.accepted - proven >= settings.handshakes_max:
+        if self.accepted >= settings.links_max or self.accepted - proved >= settings.handshakes_max:
             detail = "this node has as many links as it takes"
             raise ProtocolError(Code.OVERLOADED, detail, retry_after=_RETRY_AFTER_S)
         if address is not None and self._by_address[address] >= settings.links_per_address_max:
@@ -65,11 +75,11 @@ class Entrance:
             raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=_RETRY_AFTER_S)
 
 
-async def upgrade(request: web.Request, settings: Settings) -> tuple[web.WebSocketResponse, AcceptedWire]:
-    """Make a WebSocket of the request.
+async def accept(request: web.Request, settings: Settings) -> tuple[web.WebSocketResponse, AcceptedTransport]:
+    """Turn the request into a WebSocket.
 
     Raises:
-        ProtocolError: `malformed`: it is not a request for one that speaks our subprotocol.
+        ProtocolError: `malformed`: the request does not ask for a WebSocket with our subprotocol.
     """
     socket = make_socket(is_compressed=settings.link_compression)
     offered = request.headers.get("Sec-WebSocket-Protocol", "")
@@ -78,11 +88,11 @@ async def upgrade(request: web.Request, settings: Settings) -> tuple[web.WebSock
     if not socket.can_prepare(request):
         raise ProtocolError(Code.MALFORMED, "not the opening handshake of a WebSocket, version 13 (RFC 6455)")
     await socket.prepare(request)
-    return socket, AcceptedWire(request, socket)
+    return socket, AcceptedTransport(request, socket)
 
 
 def make_socket(*, is_compressed: bool) -> web.WebSocketResponse:
-    """One end of a link, by aiohttp; `AcceptedWire` answers its pings and closes."""
+    """One end of a link, by aiohttp. `AcceptedTransport` answers its pings and closes."""
     return web.WebSocketResponse(
         protocols=(SUBPROTOCOL,),
         autoping=False,
@@ -92,43 +102,34 @@ def make_socket(*, is_compressed: bool) -> web.WebSocketResponse:
     )
 
 
-_PATH: Final = "/gossip"
-_SCHEMES: Final = ("ws://", "wss://")
-
-_FRAMES_WAITING_MAX: Final = 4
-"""Frames that `websockets` reads ahead of us: they are up to 1 MiB each, and more only costs memory."""
-
-_DETAIL_CHARACTERS_MAX: Final = 200
-
-
 def is_linked(peer: Peer) -> bool:
-    """Whether this node dials it; peers with `http(s)://` are synced with."""
+    """Whether this node keeps a link with the peer. Peers with an `http(s)://` URL are synced with instead."""
     return peer.url is not None and peer.url.lower().startswith(_SCHEMES)
 
 
 def gossip_url(url: str) -> str:
-    """Where a peer's links are: its URL, `/gossip` appended unless it ends so."""
+    """Where a peer accepts links: its URL, with `/gossip` appended unless the URL ends so."""
     bare = url.rstrip("/")
     return bare if bare.endswith(_PATH) else bare + _PATH
 
 
-async def dial(url: str, settings: Settings) -> DialledWire:
-    """A WebSocket to the peer of this URL.
+async def dial(url: str, settings: Settings) -> DialledTransport:
+    """Open a WebSocket to the peer with this URL.
 
     Raises:
-        ProtocolError: `unreachable`, with a reason that does not repeat the URL, which may hold a password.
+        ProtocolError: `unreachable`. The reason does not repeat the URL, because it may hold a password.
     """
     try:
         connection = await connect(
             gossip_url(url),
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             compression="deflate" if settings.link_compression else None,
-            ssl=_context(url, settings),
+            ssl=_tls_context(url, settings),
             proxy=None,
             user_agent_header=None,
             max_size=MESSAGE_BYTES_MAX,
             max_queue=_FRAMES_WAITING_MAX,
-            ping_interval=None,  # the link's own pings measure round trips over either library
+            ping_interval=None,  # because the link pings by itself, with either library
             open_timeout=settings.peer_timeout,
             close_timeout=CLOSE_S_MAX,
         )
@@ -141,10 +142,10 @@ async def dial(url: str, settings: Settings) -> DialledWire:
     if connection.subprotocol != SUBPROTOCOL:
         connection.transport.abort()
         raise _unreachable(f"it does not speak {SUBPROTOCOL}")
-    return DialledWire(connection)
+    return DialledTransport(connection)
 
 
-def _context(url: str, settings: Settings) -> ssl.SSLContext | None:
+def _tls_context(url: str, settings: Settings) -> ssl.SSLContext | None:
     return client_context(settings.tls_ca) if URL(url).scheme == "wss" else None
 
 

@@ -1,8 +1,8 @@
-"""Recent bodies: the records that other links will ask for in the next moments, by id.
+"""Recent records: the records that peers are likely to ask for next, in memory.
 
-A record is announced before it is committed, so for a while nothing but memory can give it; and what is asked for
-(`want`) is nearly always recent, so that the store is spared. The oldest leaves first, by count and by bytes. What has
-left before its commit cannot be given and is not missed: whoever wants it asks again, or finds it by repair.
+A record is announced before it is committed, so for a short time only memory can give it. Peers nearly always ask for
+recent records (`want`), so the cache also spares the store. The cache drops its oldest records first. If a record is
+dropped before its commit, the node cannot give it for a moment; the peer asks again, or finds the record by repair.
 """
 
 from collections import OrderedDict
@@ -16,11 +16,15 @@ from protocol.records.record import SignedRecord
 RECORDS_MAX: Final = 16_384
 BYTES_MAX: Final = 16 * 2**20
 
+_STORE_READ_RECORDS: Final = 128
+"""Records that are read from the store at once: at most 8 MiB."""
 
-class Bodies:
-    """A bounded cache of signed records, in the order in which they came."""
+
+class RecentRecords:
+    """A cache of signed records, in the order in which they came. `size_bytes` counts their canonical bytes."""
 
     def __init__(self, records_max: int = RECORDS_MAX, bytes_max: int = BYTES_MAX) -> None:
+        """`records_max` and `bytes_max` limit the cache; `bytes_max` is in bytes of canonical form."""
         self._records_max = records_max
         self._bytes_max = bytes_max
         self._by_id: OrderedDict[str, SignedRecord] = OrderedDict()
@@ -33,6 +37,7 @@ class Bodies:
         return record_id in self._by_id
 
     def add(self, records: Iterable[SignedRecord]) -> None:
+        """Add these records, and drop the oldest ones past the limits."""
         for signed in records:
             if signed.record.id not in self._by_id:
                 self._by_id[signed.record.id] = signed
@@ -42,21 +47,21 @@ class Bodies:
             self.size_bytes -= len(oldest.record.canonical)
 
     def get(self, ids: Sequence[str]) -> dict[str, SignedRecord]:
-        """Those of these records that are still here, by id."""
+        """The records with these ids that the cache has, by id."""
         return {it: signed for it in ids if (signed := self._by_id.get(it)) is not None}
 
 
-_STORE_READ_RECORDS = 128
-"""Records read from the store at once: 8 MiB at most."""
+async def load(store: Store, recent: RecentRecords, order: Load) -> list[SignedRecord]:
+    """Read the records of the order, in its order, from memory if they are recent and else from the store.
 
-
-async def load(store: Store, bodies: Bodies, order: Load) -> list[SignedRecord]:
-    """The records of the order that are held, in its order, up to its bytes though never none for their size."""
+    Ids that the node does not hold are left out. The result has at most `order.bytes_max` bytes, but always at least
+    one record if any is held.
+    """
     loaded: list[SignedRecord] = []
     size_bytes = 0
     for begin in range(0, len(order.ids), _STORE_READ_RECORDS):
         ids = order.ids[begin : begin + _STORE_READ_RECORDS]
-        found = bodies.get(ids)
+        found = recent.get(ids)
         missing = [each for each in ids if each not in found]
         if missing:
             found |= {each: stored.signed for each, stored in (await store.records(missing)).items()}

@@ -1,108 +1,132 @@
-"""A dialler: keeps the link to one peer of the table, for as long as the peer is listed.
+"""Redialler: keeps the link to one peer of the table, for as long as the table lists the peer.
 
-It dials, is linked until the link ends, and dials again, for ever, later after each failure. Where the peer has dialled
-this node already, one link is enough, and the dialler waits until that one ends.
+It dials, waits until the link ends, and dials again, for ever, later after each failure. If the peer has dialled this
+node already, one link is enough, so the redialler waits until that link ends.
+
+Pauses grow by exponential backoff with jitter (Brooker, "Exponential Backoff And Jitter", 2015), so that a node that
+comes back does not meet all its peers in the same second. A peer that sent invalid records waits longest, because it
+would send them again.
 """
 
 import asyncio
-from typing import TYPE_CHECKING
+from random import Random
+from typing import Final, Protocol
 
 import msgspec
 import structlog
 
 from node.links.opening import dial
 from node.links.running_link import Ending
+from node.links.transport import Transport
 from node.peers import hidden
+from node.settings import Settings
 from node.store.contract import Peer
 from protocol.errors import INVALID, ProtocolError
 
-if TYPE_CHECKING:
-    from node.links.registry import Links
-from random import Random
-from typing import Final
+CUT_OFF_S: Final = 3_600.0
+"""Seconds until the next try after invalid records. A fault in the peer's program is mended in hours, if at all, and
+each try costs both nodes."""
+
+STEADY_S: Final = 10.0
+"""A link that lasted so many seconds was no failure, whatever ended it."""
+
+_DOUBLINGS_MAX: Final = 32
+_JITTER: Final = (0.5, 1.5)
 
 log = structlog.get_logger()
 
 
-class Dialler:
-    """The work on one row. `ending` says why there is no link, None before the first one ended."""
+class Linker(Protocol):
+    """What a redialler needs from the links of its node."""
 
-    def __init__(self, links: "Links", peer: Peer) -> None:
+    async def link(self, transport: Transport, row: Peer) -> Ending:
+        """Link with a peer that was dialled, and return when the link has ended. `row` is the peer's row."""
+
+    async def wait_until_unlinked(self, peer: Peer) -> None:
+        """Wait while there is a link with the peer's key."""
+
+    def on_changed(self) -> None:
+        """A link could not be made, or has ended."""
+
+
+class Redialler:
+    """Keeps the link to one peer. `peer` is its row. `ending` says why there is no link, None before the first end."""
+
+    def __init__(self, peer: Peer, settings: Settings, random: Random, links: Linker) -> None:
+        """`settings` gives `reconnect_min` and `reconnect_max`, and how to dial. `random` spreads the pauses."""
         self.peer = peer
         self.ending: Ending | None = None
+        self._settings = settings
         self._links = links
-        settings = links.node.settings
-        self._backoff = Backoff(settings.reconnect_min, settings.reconnect_max, links.node.world.random)
-        self._hurry = asyncio.Event()
+        self._backoff = Backoff(settings.reconnect_min, settings.reconnect_max, random)
+        self._shall_hurry = asyncio.Event()
 
-    def adopts(self, peer: Peer) -> bool:
-        """Whether the row, as it is now, asks for what this dialler does: only its key may have become known."""
+    def adopt(self, peer: Peer) -> bool:
+        """Take over the row as it is now; returns False if that needs another redialler.
+
+        A key that has become known since needs none.
+        """
         if self.peer.key is None:
             self.peer = msgspec.structs.replace(self.peer, key=peer.key)
         return self.peer == peer
 
     def hurry(self) -> None:
-        """Dial now, if it was put off."""
-        self._hurry.set()
+        """End the pause, if there is one."""
+        self._shall_hurry.set()
 
     async def run(self) -> None:
         """Dial, for ever."""
         while True:
-            await self._links.until_unlinked(self.peer)
-            self._hurry.clear()
-            ending = await self._linked()
+            await self._links.wait_until_unlinked(self.peer)
+            self._shall_hurry.clear()
+            ending = await self._dial()
             self._tell(ending)
-            await self._wait(self._backoff.pause_s(ending.open_s, is_cut_off=ending.code in INVALID))
+            await self._pause(self._backoff.pause_s(ending.open_s, is_cut_off=ending.code in INVALID))
 
-    async def _linked(self) -> Ending:
-        """Dial once; returns when the link has ended, or could not be made."""
+    async def _dial(self) -> Ending:
+        """Dial once, and return when the link has ended or could not be made."""
         assert self.peer.url is not None, "a peer that is dialled has a URL"
         try:
-            wire = await dial(self.peer.url, self._links.node.settings)
+            transport = await dial(self.peer.url, self._settings)
         except ProtocolError as error:
             return Ending(error.code, error.detail)
-        return await self._links.link(wire, self.peer)
+        return await self._links.link(transport, self.peer)
 
-    async def _wait(self, seconds: float) -> None:
+    async def _pause(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self._hurry.wait()
+                await self._shall_hurry.wait()
         except TimeoutError:
             pass
 
     def _tell(self, ending: Ending) -> None:
-        """One line for each reason, and not one for each try."""
+        """Keep the reason, and log it if it differs from the last one, because a peer may be down for days."""
         was, self.ending = self.ending, ending
         self._links.on_changed()
         if ending.open_s == 0.0 and (was is None or was.reason != ending.reason):
             log.warning("no link", peer=hidden(self.peer.name), reason=ending.reason)
 
 
-CUT_OFF_S: Final = 3_600.0
-"""After invalid records: a fault in a peer's program is mended in hours, if at all, and each try costs both."""
-
-STEADY_S: Final = 10.0
-"""A link that stood this long was no failure, whatever ended it."""
-
-_DOUBLINGS_MAX: Final = 32
-_JITTER: Final = (0.5, 1.5)
-
-
 class Backoff:
-    """The pauses of one dialler, in seconds."""
+    """The pauses between the tries of one redialler."""
 
     def __init__(self, first_s: float, longest_s: float, random: Random) -> None:
+        """`first_s` is the pause after the first failure and `longest_s` the longest one, in seconds before jitter."""
         self._first_s = first_s
         self._longest_s = longest_s
         self._random = random
         self._failures = 0
 
     def pause_s(self, open_s: float, *, is_cut_off: bool = False) -> float:
-        """How long to wait after a link that was open for so long; 0: it never was."""
+        """Seconds to wait before the next try.
+
+        The last link was open for `open_s` seconds, 0 if there was none. `is_cut_off`: it ended because of invalid
+        records. Then the pause may be longer than `longest_s`, which is for honest peers.
+        """
         if is_cut_off:
-            return CUT_OFF_S * self._random.uniform(*_JITTER)  # longer than `longest_s`: that is for honest peers
+            return CUT_OFF_S * self._random.uniform(*_JITTER)
         if open_s >= STEADY_S:
             self._failures = 0
-        doubled = self._first_s * 2.0 ** min(self._failures, _DOUBLINGS_MAX)
+        doubled_s = self._first_s * 2.0 ** min(self._failures, _DOUBLINGS_MAX)
         self._failures += 1
-        return min(doubled * self._random.uniform(*_JITTER), self._longest_s)
+        return min(doubled_s * self._random.uniform(*_JITTER), self._longest_s)

@@ -1,26 +1,26 @@
-"""Links: all that a node has, whom it dials, and which of two it keeps.
+"""Registry: all links of a node, which peers it dials, and which of two links with one peer stays.
 
-The peers table says whom to dial; whoever knocks is let in. From the moment that both ends have proved their keys there
-is one link a pair: where each has dialled the other, the one that the smaller key dialled stays, and does what both
-asked for. When the operator changes a row, the links that stand on it are ended, and made again on the new terms.
+The peers table says which peers to dial. Any peer may dial this node. As soon as both ends have proved their keys, two
+nodes keep one link: if each has dialled the other, the link that the node with the smaller key dialled stays, and it
+does what both tables ask for. If the operator changes a peer's row, the links that depend on it end, and new ones begin
+on the new terms.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
 
 import structlog
 from aiohttp import web
 
-from node.http_sync.report import Job, Report
-from node.links import link_sync, summary
 from node.links.dissemination import Dissemination
-from node.links.opening import Entrance, is_linked, upgrade
-from node.links.permission import Acquaintance
-from node.links.recent_records import Bodies
-from node.links.redialler import Dialler
-from node.links.running_link import Ending, Session
-from node.links.transport import Wire
+from node.links.opening import Entrance, accept, is_linked
+from node.links.parts import LinkParts
+from node.links.permission import TableSnapshot
+from node.links.redialler import Redialler
+from node.links.running_link import Ending, LinkContext, RunningLink
+from node.links.summary import down_summary, link_summary
+from node.links.transport import Transport
 from node.peers import hidden
 from node.store.contract import Peer
 from node.tasks import Tasks
@@ -31,158 +31,175 @@ from protocol.link.messages import Hello
 from protocol.link.status import Step
 from protocol.link.terms import Identity, LinkLimits, Role
 
-if TYPE_CHECKING:
-    from node.node import Node
-
 _NONCE_BYTES: Final = 32
+_STOPPING: Final = "this node stops"
 _TABLE_CHANGED: Final = "the peers table has changed: the next link goes by what it says now"
 
 log = structlog.get_logger()
 
 
 class Links:
-    """The links of one node. `bodies` are the records that they will be asked for next, `limits` those of new links."""
+    """The links of one node.
 
-    def __init__(self, node: "Node", agent: str) -> None:
-        """`agent` is what peers are told that this node runs."""
-        self.node = node
-        self.bodies = Bodies()
-        self.sessions: dict[int, Session] = {}
-        self._agent = agent
-        self._last_number = 0
-        self.watchers: list[Callable[[], None]] = []
-        """Called after whatever happens on a link, when one has ended, and when one could not be made."""
-        self._diallers: dict[str, tuple[Dialler, Callable[[], bool]]] = {}
+    `by_number` holds the links that run. `peers` is the peers table when it was last read. `limits` are those of new
+    links. `watchers` are called after anything happens on a link, when a link has ended, and when one could not be
+    made.
+    """
+
+    def __init__(self, parts: LinkParts, fail: Callable[[BaseException], None]) -> None:
+        """`fail` stops the node: it is called with the error if the work on links has ended by itself."""
+        self.by_number: dict[int, RunningLink] = {}
         self.peers: Sequence[Peer] = ()
-        self._entrance = Entrance(node.settings)
+        self.limits = LinkLimits(repair_s=parts.settings.repair_interval)
+        self.watchers: list[Callable[[], None]] = []
+        gossip = Plumtree(PlumtreeLimits(), parts.world.random)
+        self.dissemination = Dissemination(gossip, self.by_number, parts.commits.uncommitted)
+        parts.ingest.announcers.append(self.dissemination.announce)
+        self._parts = parts
+        self._fail = fail
+        self._context = LinkContext(parts, self.dissemination, self)
+        self._entrance = Entrance(parts.settings)
+        self._last_number = 0
+        self._rediallers: dict[str, tuple[Redialler, Callable[[], bool]]] = {}
+        """By the peer's name: the redialler, and what ends its task."""
         self._tasks = Tasks(self._on_failure)
         self._is_closing = False
-        self.limits = LinkLimits(repair_s=node.settings.repair_interval)
-        gossip = Plumtree(PlumtreeLimits(), node.world.random)
-        self.dissemination = Dissemination(gossip, self.bodies, self.sessions)
-        node.ingest.announcers.append(self.dissemination.announce)
 
     async def start(self) -> None:
-        """Begin to dial the peers of the table, now and whenever it changes."""
-        self._tasks.start(self._watch(), "links watch")
+        """Begin to dial the peers of the table, now and after each change of it."""
+        self._tasks.start(self._watch_peers(), "links watch")
 
     async def close(self) -> None:
-        """Say goodbye on all links, and end them."""
+        """Close all links, and wait until they have ended."""
         self._is_closing = True
-        sessions = list(self.sessions.values())
-        for session in sessions:
-            session.close(Code.STOPPING, "this node stops")
-        for session in sessions:
-            await session.gone.wait()
+        links = list(self.by_number.values())
+        for link in links:
+            link.close(Code.STOPPING, _STOPPING)
+        for link in links:
+            await link.gone.wait()
         await self._tasks.close()
         self.dissemination.close()
 
     async def accept(self, request: web.Request, address: str | None) -> web.StreamResponse:
-        """Be linked with whoever asks, until the link ends. `address` is what its quotas count under, None: exempt.
+        """Link with the peer that sends this request, and return when the link has ended.
+
+        `address` is the address that the peer's quotas count under, None if it is exempt.
 
         Raises:
             ProtocolError: `malformed`, `overloaded` or `rate_limited`: no link was opened.
         """
         if self._is_closing:
-            raise ProtocolError(Code.OVERLOADED, "this node stops")
-        proven = sum(each.is_open and each.link.role is Role.ACCEPTOR for each in self.sessions.values())
-        with self._entrance.entered(address, proven):
-            response, wire = await upgrade(request, self.node.settings)
-            await self.link(wire, None, address)
+            raise ProtocolError(Code.OVERLOADED, _STOPPING)
+        proved = sum(each.is_open and each.machine.role is Role.ACCEPTOR for each in self.by_number.values())
+        with self._entrance.hold_place(address, proved):
+            response, transport = await accept(request, self._parts.settings)
+            await self.link(transport, None, address)
         return response
 
-    async def link(self, wire: Wire, row: Peer | None, address: str | None = None) -> Ending:
-        """Be linked over this wire until the link ends. `row` is the one that was dialled, None: it is we who were."""
-        try:
-            cursors = await self.node.store.cursors()
-            peers = await self.node.peers.list()
-            acquaintance = Acquaintance(row, peers, cursors, self.node.settings.domains)
-            self._last_number += 1
-            ending = await self._run(Session(self, self._last_number, wire, acquaintance, address))
-        finally:
-            wire.abort()
-        return ending
+    async def link(self, transport: Transport, row: Peer | None, address: str | None = None) -> Ending:
+        """Link over this transport, and return when the link has ended.
 
-    async def _run(self, session: Session) -> Ending:
-        self.sessions[session.number] = session
+        `row` is the row of the peer that was dialled, None if the peer dialled.
+        """
+        try:
+            cursors = await self._parts.store.cursors()
+            peers = await self._parts.peers.list()
+            snapshot = TableSnapshot(row, peers, cursors, self._parts.settings.domains)
+            self._last_number += 1
+            machine = self._new_machine(snapshot)
+            link = RunningLink(self._last_number, transport, machine, snapshot, address, self._context)
+            return await self._run(link)
+        finally:
+            transport.abort()
+
+    async def _run(self, link: RunningLink) -> Ending:
+        self.by_number[link.number] = link
         try:
             if self._is_closing:
-                session.close(Code.STOPPING, "this node stops")
-            ending = await session.run()
+                link.close(Code.STOPPING, _STOPPING)
+            ending = await link.run()
         finally:
-            del self.sessions[session.number]
-            self.dissemination.on_down(session.number)
-            session.gone.set()
+            del self.by_number[link.number]
+            self.dissemination.on_down(link.number)
+            link.gone.set()
             self.on_changed()
         if ending.open_s:
-            log.info("link down", peer=self.name_of(session), reason=ending.reason, seconds=round(ending.open_s, 3))
+            log.info("link down", peer=self.name_of(link), reason=ending.reason, seconds=round(ending.open_s, 3))
         return ending
 
-    def machine(self, acquaintance: Acquaintance) -> Link:
-        """A new link's machine."""
-        world = self.node.world
-        role = Role.ACCEPTOR if acquaintance.row is None else Role.DIALLER
-        identity = Identity(self.node.key, world.token_bytes(_NONCE_BYTES).hex(), self._agent)
-        return Link(role, identity, acquaintance.terms_of, self.node.indexes, self.limits, world.random)
+    def _new_machine(self, snapshot: TableSnapshot) -> Link:
+        parts = self._parts
+        role = Role.ACCEPTOR if snapshot.row is None else Role.DIALLER
+        identity = Identity(parts.key, parts.world.token_bytes(_NONCE_BYTES).hex(), parts.agent)
+        return Link(role, identity, snapshot.terms_of, parts.indexes, self.limits, parts.world.random)
 
-    def on_opened(self, session: Session, hello: Hello) -> None:
-        """Both ends have proved their keys."""
-        key, row = hello.node, session.acquaintance.row
+    def on_opened(self, link: RunningLink, hello: Hello) -> None:
+        """Pin the peer's key, end one of two links with the same peer, and let gossip use the one that stays."""
+        key, row = hello.node, link.snapshot.row
         if row is not None and row.key is None:
-            self._tasks.start(self.node.peers.pin(row.name, key), "link pin")
-        for other in [each for each in self.sessions.values() if each.peer_key == key and each is not session]:
-            loser = self._loser(other, session)
+            self._tasks.start(self._parts.peers.pin(row.name, key), "link pin")
+        for other in [each for each in self.by_number.values() if each.peer_key == key and each is not link]:
+            loser = self._loser(other, link)
             loser.close(Code.DUPLICATE_LINK, "another link between these two nodes stays")
-            if loser is session:
+            if loser is link:
                 return
-        standing = session.acquaintance.standing
+        permission = link.snapshot.permission
         self.dissemination.on_up(
-            session.number,
-            has_outflow=standing.push or hello.pull,
-            has_inflow=standing.pull or hello.push,
+            link.number,
+            has_outflow=permission.push or hello.pull,
+            has_inflow=permission.pull or hello.push,
         )
-        log.info("link up", peer=self.name_of(session), role=session.link.role, agent=hello.agent)
-        self._tasks.start(self._check(session), "link check")
+        log.info("link up", peer=self.name_of(link), role=link.machine.role, agent=hello.agent)
+        self._tasks.start(self._check_table(link), "link check")
 
-    def on_caught_up(self, session: Session) -> None:
-        """Nothing is left to do on it but to carry what is new."""
-        counts, status = session.counts, session.link.status()
-        log.info("caught up", peer=self.name_of(session), taken=counts.accepted, sent=status.sent)
-        self.on_compared(session)
+    def on_caught_up(self, link: RunningLink) -> None:
+        """Log how much the link has carried, and count this as a comparison."""
+        counts, status = link.counts, link.machine.status()
+        log.info("caught up", peer=self.name_of(link), taken=counts.accepted, sent=status.sent)
+        self.on_compared(link)
 
-    def on_compared(self, session: Session) -> None:
-        """The two have said what they hold."""
-        name = session.acquaintance.standing.name
-        if name is not None and session.is_open:
-            steps = [each.step for each in session.link.status().domains.values()]
+    def on_compared(self, link: RunningLink) -> None:
+        """Note whether both ends hold the same in all domains."""
+        name = link.snapshot.permission.name
+        if name is not None and link.is_open:
+            steps = [each.step for each in link.machine.status().domains.values()]
             now_s = asyncio.get_running_loop().time()
-            self.node.convergence.compared(name, now_s, is_identical=all(step is Step.IDENTICAL for step in steps))
+            self._parts.convergence.compared(name, now_s, is_identical=all(step is Step.IDENTICAL for step in steps))
 
-    def session_of(self, peer: Peer) -> Session | None:
+    def on_changed(self) -> None:
+        """Call the watchers."""
+        for watch in self.watchers:
+            watch()
+
+    def is_listed(self, name: str) -> bool:
+        """Whether the peers table has a peer with this name."""
+        return any(peer.name == name for peer in self.peers)
+
+    def link_of(self, peer: Peer) -> RunningLink | None:
         """The link with this peer, an open one if there is one."""
-        linked = self._linked_with(peer.key)
-        return linked or next((each for each in self.sessions.values() if each.acquaintance.is_of_row(peer.name)), None)
+        open_link = self._link_with(peer.key)
+        return open_link or next((each for each in self.by_number.values() if each.snapshot.is_of_row(peer.name)), None)
 
     def ending_of(self, peer: Peer) -> Ending | None:
-        """Why the last link with this peer, which is dialled here, ended; None where there was none."""
-        dialler, _ = self._diallers.get(peer.name, (None, None))
-        return None if dialler is None else dialler.ending
+        """Why the last link to this peer, which the node dials, ended or could not be made. None before the first."""
+        redialler, _ = self._rediallers.get(peer.name, (None, None))
+        return None if redialler is None else redialler.ending
 
-    async def dialled(self, peer: Peer) -> Session | None:
-        """The open link with this peer, dialled at once if there is none; None where that fails."""
-        dialler, _ = self._diallers.get(peer.name, (None, None))
+    async def reach(self, peer: Peer) -> RunningLink | None:
+        """Return the open link with this peer. If there is none, dial at once; None if that fails."""
+        redialler, _ = self._rediallers.get(peer.name, (None, None))
         ending_before = self.ending_of(peer)
-        if dialler is not None and not self._is_linked(peer):
-            dialler.hurry()
-        await self.until(lambda: self._is_linked(peer) or self.ending_of(peer) is not ending_before)
-        return self.session_of(peer) if self._is_linked(peer) else None
+        if redialler is not None and not self._is_linked(peer):
+            redialler.hurry()
+        await self.wait_until(lambda: self._is_linked(peer) or self.ending_of(peer) is not ending_before)
+        return self.link_of(peer) if self._is_linked(peer) else None
 
     def _is_linked(self, peer: Peer) -> bool:
-        session = self.session_of(peer)
-        return session is not None and session.is_open
+        link = self.link_of(peer)
+        return link is not None and link.is_open
 
-    async def until(self, is_so: Callable[[], bool]) -> None:
-        """Wait until this is so; it is asked after whatever happens on a link."""
+    async def wait_until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until `is_so` returns true. It is called again after anything happens on a link."""
         changed = asyncio.Event()
         self.watchers.append(changed.set)
         try:
@@ -192,105 +209,93 @@ class Links:
         finally:
             self.watchers.remove(changed.set)
 
-    def on_changed(self) -> None:
-        """Something has happened: tell whoever watches."""
-        for watch in self.watchers:
-            watch()
+    async def wait_until_unlinked(self, peer: Peer) -> None:
+        """Wait while there is a link with the peer's key, whoever dialled it."""
+        while (link := self._link_with(peer.key)) is not None:
+            await link.gone.wait()
 
-    def shown(self, peer: Peer) -> dict[str, object] | None:
-        """See `summary.shown`."""
-        return summary.shown(self, peer)
+    def summary(self, peer: Peer) -> dict[str, object] | None:
+        """The link with this peer as `GET /peers` shows it. None if the node neither has one nor dials the peer."""
+        link = self.link_of(peer)
+        if link is not None and link.is_open:
+            return link_summary(link, is_eager=self.dissemination.gossip.is_eager(link.number))
+        return down_summary(self.ending_of(peer)) if is_linked(peer) else None
 
     def steps(self, peer: Peer) -> dict[str, str]:
-        """See `summary.steps`."""
-        return summary.steps(self, peer)
+        """By domain: whether both held the same when they last compared; `unknown` if there is no open link."""
+        link = self.link_of(peer)
+        if link is None or not link.is_open:
+            return dict.fromkeys(self._parts.indexes.domains(), "unknown")
+        return {domain: status.step for domain, status in link.machine.status().domains.items()}
 
-    async def run(self, peer: Peer, job: Job) -> Report:
-        """Compare with this peer now; see `link_sync.run`."""
-        return await link_sync.run(self, peer, job)
+    def name_of(self, link: RunningLink) -> str:
+        """The peer's name in logs and metrics: its name in the table, else its key, else its address."""
+        name = link.snapshot.permission.name or link.peer_key
+        return hidden(name) if name else link.transport.address
 
-    def is_listed(self, name: str) -> bool:
-        """Whether the table has a peer of this name."""
-        return any(peer.name == name for peer in self.peers)
-
-    def unknown(self, ids: Iterable[str]) -> list[str]:
-        """Those of the ids that nothing in memory remembers, in their order."""
-        recent, uncommitted = self.dissemination.gossip, self.node.commits.uncommitted
-        return [each for each in ids if each not in recent and each not in self.bodies and each not in uncommitted]
-
-    async def until_unlinked(self, peer: Peer) -> None:
-        """Wait as long as there is a link with the peer's key, whoever dialled."""
-        while (session := self._linked_with(peer.key)) is not None:
-            await session.gone.wait()
-
-    def _linked_with(self, key: str | None) -> Session | None:
+    def _link_with(self, key: str | None) -> RunningLink | None:
         if key is None:
             return None
-        return next((each for each in self.sessions.values() if each.peer_key == key), None)
+        return next((each for each in self.by_number.values() if each.peer_key == key), None)
 
-    def _loser(self, older: Session, newer: Session) -> Session:
-        """Which of two links with one peer goes."""
-        if older.link.role is newer.link.role:
-            # Who dials anew has lost the older one, which may take long to show itself here.
-            return older if newer.link.role is Role.ACCEPTOR else newer
-        dialled, accepted = (older, newer) if older.link.role is Role.DIALLER else (newer, older)
+    def _loser(self, older: RunningLink, newer: RunningLink) -> RunningLink:
+        """Which of two links with one peer ends."""
+        if older.machine.role is newer.machine.role:
+            # A peer that dials again has lost the older link, but this node may learn of that only much later.
+            return older if newer.machine.role is Role.ACCEPTOR else newer
+        dialled, accepted = (older, newer) if older.machine.role is Role.DIALLER else (newer, older)
         assert dialled.peer_key is not None, "an open link has a peer"
-        return accepted if self.node.key.public < dialled.peer_key else dialled
+        return accepted if self._parts.key.public < dialled.peer_key else dialled
 
-    async def _check(self, session: Session) -> None:
-        """The table may have changed since this link began."""
-        self._recheck(session, await self.node.peers.list())
+    async def _check_table(self, link: RunningLink) -> None:
+        """End the link if the table has changed since the link began."""
+        self._recheck(link, await self._parts.peers.list())
 
-    def _recheck(self, session: Session, peers: Sequence[Peer]) -> None:
-        key = session.peer_key
-        if key is not None and not session.acquaintance.still_holds(key, peers):
-            session.close(Code.RESTART, _TABLE_CHANGED)
+    def _recheck(self, link: RunningLink, peers: Sequence[Peer]) -> None:
+        key = link.peer_key
+        if key is not None and not link.snapshot.still_holds(key, peers):
+            link.close(Code.RESTART, _TABLE_CHANGED)
 
-    async def _watch(self) -> None:
+    async def _watch_peers(self) -> None:
         try:
-            async for peers in self.node.peers.watch(self.node.settings.peers_poll):
+            async for peers in self._parts.peers.watch(self._parts.settings.peers_poll):
                 self._adopt(peers)
         except Exception as error:
             log.exception("the peers table is no longer followed by links")
-            self.node.fail(error)
+            self._fail(error)
 
     def _adopt(self, peers: Sequence[Peer]) -> None:
-        """Dial whom the table lists, and nobody else; end the links that it says something else of now."""
+        """Dial the peers that the table lists now, and no others, and end the links whose rows have changed."""
         for peer in set(self.peers) - set(peers):
             if not any(other.name == peer.name for other in peers):
-                self.node.convergence.forget(peer.name)
+                self._parts.convergence.forget(peer.name)
         self.peers = peers
-        listed = {peer.name: peer for peer in peers if is_linked(peer) and (peer.push or peer.pull)}
-        for session in list(self.sessions.values()):
-            self._recheck(session, peers)
-        for name in list(self._diallers):
-            if name not in listed or not self._diallers[name][0].adopts(listed[name]):
-                _, end = self._diallers.pop(name)
+        dialled = {peer.name: peer for peer in peers if is_linked(peer) and (peer.push or peer.pull)}
+        for link in list(self.by_number.values()):
+            self._recheck(link, peers)
+        for name in list(self._rediallers):
+            if name not in dialled or not self._rediallers[name][0].adopt(dialled[name]):
+                _, end = self._rediallers.pop(name)
                 self._tasks.start(self._retire(name, end), "link retire")
-        for name, peer in listed.items():
-            if name not in self._diallers:
-                dialler = Dialler(self, peer)
-                self._diallers[name] = dialler, self._tasks.start(dialler.run(), "link dialler")
+        for name, peer in dialled.items():
+            if name not in self._rediallers:
+                redialler = Redialler(peer, self._parts.settings, self._parts.world.random, self)
+                self._rediallers[name] = redialler, self._tasks.start(redialler.run(), "link dialler")
         self.on_changed()
 
     def _retire(self, name: str, end: Callable[[], bool]) -> Coroutine[Any, Any, None]:
-        """End a dialler, after its link has said goodbye."""
-        sessions = [each for each in self.sessions.values() if each.acquaintance.is_of_row(name)]
-        for session in sessions:
-            session.close(Code.RESTART, _TABLE_CHANGED)
+        """Close the links to this row now. The coroutine ends the redialler's task when they are gone."""
+        links = [each for each in self.by_number.values() if each.snapshot.is_of_row(name)]
+        for link in links:
+            link.close(Code.RESTART, _TABLE_CHANGED)
 
         async def end_after_them() -> None:
-            for session in sessions:
-                await session.gone.wait()
+            for link in links:
+                await link.gone.wait()
             end()
 
         return end_after_them()
 
-    def name_of(self, session: Session) -> str:
-        """What logs and figures call the other end."""
-        name = session.acquaintance.standing.name or session.peer_key
-        return hidden(name) if name else session.wire.address
-
     def _on_failure(self, error: BaseException) -> None:
         log.error("the work on links failed", exc_info=error)
-        self.node.fail(error)
+        self._fail(error)

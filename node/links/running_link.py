@@ -1,91 +1,65 @@
-"""A session: one link while it lasts, as the tasks that carry out what its machine orders.
+"""A running link: one link while it lasts, as the tasks that carry out the orders of its machine.
 
-    reader -> machine -> orders -> writer, takes, loads, the node's gossip
+    reader -> machine -> orders -> writer, pipeline, store, gossip
 
-The reader hands frames in one after another, and reads no further while the machine has as many takes under way as it
-wants: then the socket fills, and the peer waits. Takes run beside each other, so that one is verified while another is
-committed.
+The reader hands one frame after another to the machine. It stops reading while the machine takes in as many frames as
+it allows. Then the socket fills up, and the peer has to wait. Several frames are taken in at the same time, so that one
+is verified while another is committed.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 import msgspec
 import structlog
 
 from node.intake.arrivals import Delivery, Origin
 from node.links.alarm import Alarm
+from node.links.cursors import LinkCursors
+from node.links.dissemination import Dissemination
 from node.links.incoming import Postponed, known_ids, refused_ids, take
-from node.links.permission import Acquaintance
+from node.links.parts import LinkParts
+from node.links.permission import TableSnapshot
 from node.links.recent_records import load
-from node.links.transport import CLOSE_S_MAX, Wire, WireEndedError
-from node.links.transport_tasks import Attention, Writer, ping_forever
-from node.store.contract import Cursor
+from node.links.transport import CLOSE_S_MAX, Transport, TransportEndedError
+from node.links.transport_tasks import Reader, Writer, ping_forever
 from node.tasks import Tasks
 from protocol.errors import Code, ProtocolError
-from protocol.link.messages import RECORDS_MAX, Have, Prune, Want
+from protocol.link.link import Link
+from protocol.link.messages import RECORDS_MAX, Have, Hello, Prune, Want
 from protocol.link.orders import Close, Found, Heard, Load, Opened, Order, PutCursor, Send, Take
 from protocol.link.status import LinkState, Phase
 from protocol.link.terms import Flow
 from protocol.records.admission import Trust
+from protocol.records.outcome import Outcome, Status
 from protocol.records.record import SignedRecord
 
-if TYPE_CHECKING:
-    from node.links.registry import Links
-    from node.node import Node
-
-
-from protocol.records.outcome import Outcome, Status
-
 UNSENT_BYTES_MAX: Final = 4 * 2**20
-"""Text that waits for the socket, past which nothing more is read: twice the machine's window, so that only a peer
-which asks and does not listen comes here."""
+"""Bytes that wait for the socket before the link stops reading. This is twice the machine's window, so that only a peer
+that asks for records without reading the answers reaches it."""
 
 LOOKUPS_MAX: Final = 4
-"""Announcements whose ids are being looked up in the store, past which nothing more is read."""
+"""Announcements whose ids are being looked up in the store before the link stops reading."""
 
 COMPARE_AFTER_S: Final = 0.5
 COMPARE_EVERY_S: Final = 5.0
-"""How soon, and how often, the two compare what they hold where announcements were not followed: guesses."""
-
-CURSORS_EVERY_S: Final = 1.0
-"""Between two writes of the cursors: a link that breaks off offers so much again, and what is known costs little."""
+"""If records do not follow their announcements, both ends compare their sets after `COMPARE_AFTER_S`, but at most every
+`COMPARE_EVERY_S`. Both numbers are guesses."""
 
 _DOMAINS: Final = '{"type":"domains"'
-"""How a node of our kind begins a list of what it holds; missing another kind's only makes a figure older."""
+"""How a `domains` frame begins if a node of our kind wrote it. For other nodes only the convergence lag is late."""
 
 log = structlog.get_logger()
 
 
-class LinkCounts(msgspec.Struct):
-    """Frames, bytes of text, records that came by what became of them, and the last round trip, in seconds."""
-
-    frames_in: int = 0
-    frames_out: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    accepted: int = 0
-    known: int = 0
-    refused: int = 0
-    repaired: int = 0
-    round_trip_s: float | None = None
-
-    def count(self, outcomes: Iterable[Outcome]) -> None:
-        for outcome in outcomes:
-            match outcome.status:
-                case Status.ACCEPTED:
-                    self.accepted += 1
-                case Status.KNOWN:
-                    self.known += 1
-                case Status.REFUSED:
-                    self.refused += 1
-
-
 class Ending(msgspec.Struct, frozen=True):
-    """`code` is None where the network ended it; `is_theirs`: the peer said so. `open_s` is for how long it had been
-    open, in seconds; 0: it never was.
+    """Why a link has ended.
+
+    `code` is None if the network ended the link. `is_theirs`: the peer ended it. `open_s` says for how many seconds the
+    link was open, 0 if it never was.
     """
 
     code: str | None
@@ -98,54 +72,147 @@ class Ending(msgspec.Struct, frozen=True):
         return self.detail if self.code is None else f"{self.code}: {self.detail}"
 
 
-class Session:
-    """One link of this node. `number` names it here; `gone` is set when nothing of it is left."""
+class LinkCounts(msgspec.Struct):
+    """What one link has carried: frames and their bytes in both directions, and the records that came, by outcome.
+
+    `repaired` counts records that only a reconciliation found. `round_trip_s` is that of the last ping, in seconds.
+    """
+
+    frames_in: int = 0
+    frames_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    accepted: int = 0
+    known: int = 0
+    refused: int = 0
+    repaired: int = 0
+    round_trip_s: float | None = None
+
+    def count(self, outcomes: Iterable[Outcome]) -> None:
+        """Count the records of one frame that came."""
+        for outcome in outcomes:
+            match outcome.status:
+                case Status.ACCEPTED:
+                    self.accepted += 1
+                case Status.KNOWN:
+                    self.known += 1
+                case Status.REFUSED:
+                    self.refused += 1
+
+
+class LinkOwner(Protocol):
+    """Who holds the links of a node: each link says what happens on it."""
+
+    def on_opened(self, link: "RunningLink", hello: Hello) -> None:
+        """Both ends have proved their keys. `hello` is the peer's."""
+
+    def on_caught_up(self, link: "RunningLink") -> None:
+        """For the first time, nothing is left to do but to carry live records."""
+
+    def on_compared(self, link: "RunningLink") -> None:
+        """Both ends have said what they hold."""
+
+    def on_changed(self) -> None:
+        """Anything has happened on a link."""
+
+    def is_listed(self, name: str) -> bool:
+        """Whether the peers table has a peer with this name."""
+
+
+@dataclass(frozen=True)
+class LinkContext:
+    """What all links of one node share."""
+
+    parts: LinkParts
+    dissemination: Dissemination
+    owner: LinkOwner
+
+
+class RunningLink:
+    """One link of this node.
+
+    `number` names it on this node. `machine` decides what it says, `snapshot` says what its peer may do. `gone` is set
+    when nothing of the link is left.
+    """
 
     def __init__(
-        self, links: "Links", number: int, wire: Wire, acquaintance: Acquaintance, address: str | None
+        self,
+        number: int,
+        transport: Transport,
+        machine: Link,
+        snapshot: TableSnapshot,
+        address: str | None,
+        context: LinkContext,
     ) -> None:
-        """`address` is what the quotas of a client count under, None: exempt."""
+        """`address` is the address that quotas for clients count under, None if it is exempt."""
+        parts = context.parts
         self.number = number
-        self.wire = wire
-        self.acquaintance = acquaintance
-        self.link = links.machine(acquaintance)
+        self.transport = transport
+        self.machine = machine
+        self.snapshot = snapshot
         self.counts = LinkCounts()
         self.gone = asyncio.Event()
-        self._opened_s: float | None = None
-        self._has_caught_up = False
-        self._links = links
-        self._node: Node = links.node
         self._address = address
+        self._parts = parts
+        self._dissemination = context.dissemination
+        self._owner = context.owner
         self._loop = asyncio.get_running_loop()
         self._tasks = Tasks(self._on_failure)
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
+        self._opened_s: float | None = None
+        self._has_caught_up = False
         self._orders: deque[Order] = deque()
         self._is_carrying_out = False
-        self._writer = Writer(wire, self._on_sent)
+        self._reader = Reader(transport, self._is_pressed)
+        self._writer = Writer(transport, self._on_sent)
         self._lookups = 0
-        self._cursors: dict[tuple[str, Flow], int] = {}
-        self._is_relieved = asyncio.Event()
-        self._attention = Attention()
+        self._cursors = LinkCursors(parts.store, parts.world.now_s, self._listed_name, self._tasks)
         self._alarm = Alarm(self._on_time)
         self._comparison = Alarm(self._compare_now)
         self._compared_at = -COMPARE_EVERY_S
-        self._postponed = Postponed(self._node.settings.max_skew or 0, self._node.world.now_s, self._want)
+        self._postponed = Postponed(parts.settings.max_skew or 0, parts.world.now_s, self._ask_again)
 
     @property
     def peer_key(self) -> str | None:
-        """The key that the peer has proved to hold; None before."""
-        return self.link.peer_key if self.is_open else None
+        """The key that the peer has proved, None before."""
+        return self.machine.peer_key if self.is_open else None
 
     @property
     def is_open(self) -> bool:
-        return self.link.phase is Phase.OPEN
+        return self.machine.phase is Phase.OPEN
+
+    @property
+    def open_s(self) -> float:
+        """For how many seconds the link has been open."""
+        return 0.0 if self._opened_s is None else self._loop.time() - self._opened_s
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that wait for the socket."""
+        return self._writer.unsent_bytes
+
+    @property
+    def reason(self) -> str | None:
+        """Why the link has ended, None while it lasts."""
+        return self._ended.result().reason if self._ended.done() else None
+
+    def carried(self, direction: Flow) -> tuple[int, int, int]:
+        """How many records went this way, how many of them were known, and how many were refused.
+
+        For `push` no record counts as known, because the peer does not tell.
+        """
+        counts = self.counts
+        if direction is Flow.PULL:
+            return counts.accepted + counts.known + counts.refused, counts.known, counts.refused
+        status = self.machine.status()
+        return status.sent, 0, status.refused_by_them
 
     async def run(self) -> Ending:
-        """Be linked, until one of the two ends it; then leave nothing behind."""
+        """Run the link until one of the two ends closes it, then clean up."""
         try:
             self._tasks.start(self._write(), "link writer")
             self._tasks.start(self._read(), "link reader")
-            self._do(self.link.start(self._loop.time()))
+            self._do(self.machine.start(self._loop.time()))
             ending = await self._ended
             await self._say_goodbye(ending)
             return msgspec.structs.replace(ending, open_s=self.open_s)
@@ -154,70 +221,50 @@ class Session:
             self._comparison.cancel()
             self._postponed.cancel()
             await self._tasks.close()
-            await self.store_cursors()
+            await self.save_cursors()
 
-    @property
-    def open_s(self) -> float:
-        """For how long it has been open, in seconds."""
-        return 0.0 if self._opened_s is None else self._loop.time() - self._opened_s
+    def close(self, code: Code, detail: str) -> None:
+        """End the link and tell the peer this reason. `run` returns when the link is over."""
+        self._do(self.machine.close(code, detail))
+        self._end(Ending(code, detail))
 
-    @property
-    def unsent_bytes(self) -> int:
-        """Text that waits for the socket."""
-        return self._writer.unsent_bytes
+    def push(self, records: Sequence[SignedRecord], hops: int) -> None:
+        """Send these live records, now or as soon as the peer takes more. See `GossipLink`."""
+        for begin in range(0, len(records), RECORDS_MAX):
+            self._do(self.machine.push(records[begin : begin + RECORDS_MAX], hops, self._loop.time()))
 
-    @property
-    def reason(self) -> str | None:
-        """Why it has ended; None while it lasts."""
-        return self._ended.result().reason if self._ended.done() else None
+    def give(self, ids: Sequence[str], hops: int) -> None:
+        """Send the records with these ids, which the peer asked for. See `GossipLink`."""
+        self._do(self.machine.give(ids, hops, self._loop.time()))
 
-    def carried(self, direction: str) -> tuple[int, int, int]:
-        """How many records went this way, how many of them were known, and how many refused.
-
-        A peer does not say which of those pushed to it were known.
-        """
-        counts = self.counts
-        if direction == Flow.PULL:
-            return counts.accepted + counts.known + counts.refused, counts.known, counts.refused
-        status = self.link.status()
-        return status.sent, 0, status.refused_by_them
+    def tell(self, message: Have | Want | Prune) -> None:
+        """Send this message. See `GossipLink`."""
+        self._do(self.machine.tell(message, self._loop.time()))
 
     def compare(self) -> None:
-        """Look for what was missed, now. The link is open."""
-        self._do(self.link.compare(self._loop.time()))
+        """Compare sets with the peer now. The link is open."""
+        self._do(self.machine.compare(self._loop.time()))
 
     def compare_soon(self) -> None:
-        """Compare when `COMPARE_EVERY_S` have passed since it was last asked for, and whatever is under way has ended.
+        """Compare after `COMPARE_AFTER_S`, but at most every `COMPARE_EVERY_S`, and when nothing else is under way.
 
-        A liar can have it done by announcing what nobody has, so it must cost little: a list each way.
+        A liar can cause comparisons by announcing records that nobody has. So a comparison must cost little: one list
+        of domains in each direction.
         """
         self._comparison.set(max(self._loop.time() + COMPARE_AFTER_S, self._compared_at + COMPARE_EVERY_S))
 
+    async def save_cursors(self) -> None:
+        """Store how far the link has come."""
+        await self._cursors.save()
+
     def _compare_now(self) -> None:
         self._compared_at = self._loop.time()
-        if not self.link.is_settled:
+        if not self.machine.is_settled:
             self.compare_soon()
         self.compare()
 
-    def push(self, records: Sequence[SignedRecord], hops: int) -> None:
-        """Send these news, now or as soon as the peer takes more."""
-        for begin in range(0, len(records), RECORDS_MAX):
-            self._do(self.link.push(records[begin : begin + RECORDS_MAX], hops, self._loop.time()))
-
-    def give(self, ids: Sequence[str], hops: int) -> None:
-        """Send these, which the peer asked for."""
-        self._do(self.link.give(ids, hops, self._loop.time()))
-
-    def tell(self, message: Have | Want | Prune) -> None:
-        self._do(self.link.tell(message, self._loop.time()))
-
-    def close(self, code: Code, detail: str) -> None:
-        """End the link, with the reason for the peer. `run` returns when it is over."""
-        self._do(self.link.close(code, detail))
-        self._end(Ending(code, detail))
-
     def _do(self, orders: Iterable[Order]) -> None:
-        """Carry these out, after those that are being carried out: what one of them leads to comes after all of it."""
+        """Carry out these orders. Orders that they lead to are carried out after all of them."""
         self._orders.extend(orders)
         if self._is_carrying_out:
             return
@@ -228,15 +275,14 @@ class Session:
         finally:
             self._is_carrying_out = False
         if not self._ended.done():
-            self._alarm.set(self.link.next_at)
-        self._look_around()
+            self._alarm.set(self.machine.next_at)
+        self._tell_owner()
 
-    def _look_around(self) -> None:
-        """Tell whoever waits that something has happened."""
-        if not self._has_caught_up and self.link.state is LinkState.LIVE:
+    def _tell_owner(self) -> None:
+        if not self._has_caught_up and self.machine.state is LinkState.LIVE:
             self._has_caught_up = True
-            self._links.on_caught_up(self)
-        self._links.on_changed()
+            self._owner.on_caught_up(self)
+        self._owner.on_changed()
 
     def _carry_out(self, order: Order) -> None:
         match order:
@@ -247,7 +293,7 @@ class Session:
             case Load():
                 self._tasks.start(self._load(order), "link load")
             case PutCursor():
-                self._put_cursor(order)
+                self._cursors.put(order)
             case Heard():
                 self._on_heard(order.message)
             case Opened():
@@ -259,143 +305,125 @@ class Session:
 
     async def _read(self) -> None:
         try:
-            while self.link.phase is not Phase.CLOSED:
-                while self._is_pressed():
-                    self._is_relieved.clear()
-                    await self._is_relieved.wait()
-                self._attention.since_s = self._loop.time()
-                text = await self.wire.receive()
-                self._attention.since_s = None
-                self.counts.frames_in += 1
-                self.counts.bytes_in += len(text)
-                self._do(self.link.on_frame(text, self._loop.time()))
-                if text.startswith(_DOMAINS):
-                    self._links.on_compared(self)
+            while self.machine.phase is not Phase.CLOSED:
+                self._on_text(await self._reader.next_text())
         except ProtocolError as error:
             self.close(error.code, error.detail)
-        except WireEndedError as error:
-            self._end(Ending(error.code, error.detail, is_theirs=True))
+        except TransportEndedError as error:
+            self._on_transport_ended(error)
+
+    def _on_text(self, text: str) -> None:
+        self.counts.frames_in += 1
+        self.counts.bytes_in += len(text)
+        self._do(self.machine.on_frame(text, self._loop.time()))
+        if text.startswith(_DOMAINS):
+            self._owner.on_compared(self)
 
     def _is_pressed(self) -> bool:
-        """Whether to let the peer wait."""
-        return self.link.is_saturated or self._writer.unsent_bytes > UNSENT_BYTES_MAX or self._lookups >= LOOKUPS_MAX
-
-    def _on_sent(self, size: int) -> None:
-        self.counts.frames_out += 1
-        self.counts.bytes_out += size
-        self._is_relieved.set()
+        """Whether the peer has to wait, because this node has enough to do for it."""
+        is_saturated = self.machine.is_saturated
+        return is_saturated or self._writer.unsent_bytes > UNSENT_BYTES_MAX or self._lookups >= LOOKUPS_MAX
 
     async def _write(self) -> None:
         try:
             await self._writer.run()
-        except WireEndedError as error:
-            self._end(Ending(error.code, error.detail, is_theirs=True))
+        except TransportEndedError as error:
+            self._on_transport_ended(error)
+
+    def _on_sent(self, size_bytes: int) -> None:
+        self.counts.frames_out += 1
+        self.counts.bytes_out += size_bytes
+        self._reader.relieve()
 
     async def _ping(self) -> None:
-        settings = self._node.settings
+        interval_s, timeout_s = self._parts.settings.ping_interval, self._parts.settings.peer_timeout
         try:
-            await ping_forever(
-                self.wire, settings.ping_interval, settings.peer_timeout, self._attention, self._on_round_trip
-            )
-            self.close(
-                Code.TIMEOUT, f"nothing was heard for {settings.peer_timeout:g} s, not even the answer to a ping"
-            )
-        except WireEndedError as error:
-            self._end(Ending(error.code, error.detail, is_theirs=True))
+            await ping_forever(self.transport, interval_s, timeout_s, self._reader.has_waited, self._on_round_trip)
+            self.close(Code.TIMEOUT, f"nothing was heard for {timeout_s:g} s, not even the answer to a ping")
+        except TransportEndedError as error:
+            self._on_transport_ended(error)
 
     def _on_round_trip(self, seconds: float) -> None:
         self.counts.round_trip_s = seconds
-        self._links.dissemination.on_round_trip(self.number, seconds)
+        self._dissemination.on_round_trip(self.number, seconds)
 
     async def _take(self, order: Take) -> None:
-        trust = self.acquaintance.trust_of(self.link.peer_key)
+        """Take in the records of one frame, and tell the machine and gossip what became of them."""
+        trust = self.snapshot.trust_of(self.machine.peer_key)
         origin = Origin(trust, address=self._address if trust is Trust.CLIENT else None)
         delivery = Delivery(waits=True, link=self.number, hops=order.hops, is_news=order.hops > 0)
-        outcomes = await take(self._node.ingest, order.items, origin, delivery)
+        outcomes = await take(self._parts.ingest, order.items, origin, delivery)
         self.counts.count(outcomes)
         if trust is Trust.PEER:
             self._postponed.put(outcomes)
-        self._do(self.link.on_taken(order.seq, outcomes, self._loop.time()))
-        self._is_relieved.set()
+        self._do(self.machine.on_taken(order.seq, outcomes, self._loop.time()))
+        self._reader.relieve()
         if known := known_ids(outcomes):
-            self._links.dissemination.on_duplicates(known, order.hops, self.number)
+            self._dissemination.on_duplicates(known, order.hops, self.number)
         if refused := refused_ids(outcomes):
-            self._links.dissemination.on_refused(refused)
+            self._dissemination.on_refused(refused)
 
-    def _want(self, ids: Sequence[str]) -> None:
-        lacked = self._links.unknown(ids)
+    def _ask_again(self, ids: Sequence[str]) -> None:
+        """Ask for records that came too early, unless they have come since."""
+        lacked = self._dissemination.not_in_memory(ids)
         if lacked:
             self.tell(Want(tuple(lacked)))
 
     async def _load(self, order: Load) -> None:
-        records = await load(self._node.store, self._links.bodies, order)
-        self._do(self.link.on_loaded(order.ticket, records, self._loop.time()))
+        records = await load(self._parts.store, self._dissemination.recent, order)
+        self._do(self.machine.on_loaded(order.ticket, records, self._loop.time()))
 
     def _on_opened(self, order: Opened) -> None:
         self._opened_s = self._loop.time()
-        self._links.on_opened(self, order.hello)
+        self._owner.on_opened(self, order.hello)
         self._tasks.start(self._ping(), "link pings")
 
     def _on_heard(self, message: Have | Want | Prune) -> None:
-        dissemination = self._links.dissemination
         match message:
             case Have():
                 self._on_have(message)
             case Want():
-                dissemination.on_want(self.number, message)
+                self._dissemination.on_want(self.number, message)
             case Prune():
-                dissemination.on_prune(self.number)
+                self._dissemination.on_prune(self.number)
 
     def _on_have(self, have: Have) -> None:
-        unknown = self._links.unknown(have.ids)
+        unknown = self._dissemination.not_in_memory(have.ids)
         if unknown:
             self._lookups += 1
             self._tasks.start(self._look_up(have, unknown), "link lookup")
         else:
-            self._links.dissemination.on_have(self.number, have, lambda _: False)
+            self._dissemination.on_have(self.number, have, lambda _: False)
 
     async def _look_up(self, have: Have, unknown: Sequence[str]) -> None:
-        """Only the store knows whether an id is held that nothing in memory remembers."""
-        held = await self._node.store.held(unknown)
+        """Ask the store, because only it can tell whether the node holds an id that nothing in memory knows."""
+        held = await self._parts.store.held(unknown)
         self._lookups -= 1
-        self._is_relieved.set()
-        lacked = frozenset(self._links.unknown(unknown)) - held
-        self._links.dissemination.on_have(self.number, have, lacked.__contains__)
+        self._reader.relieve()
+        lacked = frozenset(self._dissemination.not_in_memory(unknown)) - held
+        self._dissemination.on_have(self.number, have, lacked.__contains__)
 
-    def _put_cursor(self, order: PutCursor) -> None:
-        if not self._cursors:
-            self._tasks.start(self._store_cursors_soon(), "link cursors")
-        self._cursors[order.domain, order.flow] = order.timestamp
-
-    async def _store_cursors_soon(self) -> None:
-        await asyncio.sleep(CURSORS_EVERY_S)
-        await self.store_cursors()
-
-    async def store_cursors(self) -> None:
-        """Have the store keep how far this link has come."""
-        cursors, self._cursors = self._cursors, {}
-        name = self.acquaintance.standing.name
-        if not cursors or name is None or not self._links.is_listed(name):
-            return
-        now_s = int(self._node.world.now_s())
-        await self._node.store.put_cursors(
-            [Cursor(name, domain, flow, min(timestamp, now_s)) for (domain, flow), timestamp in cursors.items()]
-        )
+    def _listed_name(self) -> str | None:
+        name = self.snapshot.permission.name
+        return name if name is not None and self._owner.is_listed(name) else None
 
     def _on_time(self) -> None:
-        self._do(self.link.on_time(self._loop.time()))
+        self._do(self.machine.on_time(self._loop.time()))
+
+    def _on_transport_ended(self, error: TransportEndedError) -> None:
+        self._end(Ending(error.code, error.detail, is_theirs=True))
 
     def _end(self, ending: Ending) -> None:
-        """The first reason counts."""
+        """End with this reason, unless there is one already."""
         if not self._ended.done():
             self._ended.set_result(ending)
-            self._links.on_changed()
+            self._owner.on_changed()
 
     def _on_failure(self, error: BaseException) -> None:
-        log.error("a link failed", peer=self.wire.address, exc_info=error)
+        log.error("a link failed", peer=self.transport.address, exc_info=error)
         self.close(Code.STOPPING, "this node failed, and its log says why")
 
     async def _say_goodbye(self, ending: Ending) -> None:
         if not ending.is_theirs:
-            await self._writer.flushed(CLOSE_S_MAX)
-        await self.wire.close(ending.code or Code.UNREACHABLE, ending.detail)
+            await self._writer.flush(CLOSE_S_MAX)
+        await self.transport.close(ending.code or Code.UNREACHABLE, ending.detail)

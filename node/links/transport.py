@@ -1,8 +1,9 @@
-"""The wire: one WebSocket as a link sees it, whichever of two libraries carries it.
+"""Transport: one WebSocket as a link sees it, carried by one of two libraries.
 
-We accept through aiohttp, on the port that HTTP has already, and dial with `websockets`, which does nothing else. A
-link needs five things of either: send a text, receive one, measure a round trip, close with a code, and be gone at once
-where the other end no longer listens. What ends a connection is one error, whichever library says it.
+The node accepts links through aiohttp, on the port that HTTP already has, and dials them with `websockets`, which does
+nothing else. A link needs five things from either: send a text, receive a text, measure a round trip, close with a
+code, and drop the connection at once if the peer no longer listens. Both libraries report the end of a connection in
+their own ways; here it is always a `TransportEndedError`.
 """
 
 import asyncio
@@ -18,15 +19,16 @@ from protocol.errors import Code, ProtocolError
 from protocol.link.messages import FRAME_BYTES_MAX
 
 CLOSE_S_MAX: Final = 2.0
-"""For the goodbye: whoever has not answered it by then is cut off."""
+"""Seconds for the closing handshake. A peer that has not answered by then is cut off."""
 
 MESSAGE_BYTES_MAX: Final = 2 * FRAME_BYTES_MAX
-"""A text longer than a frame may be is read up to here, and the answer says what is wrong with it. A longer one is cut
-off in the middle, and its sender, which is still sending, may meet a reset before it hears why.
+"""Bytes of the longest message that is read. A text above the limit of a frame is read too, so that the answer can say
+what is wrong with it. A text above this limit is cut off in the middle, and its sender, which still sends, may get a
+reset before it learns why.
 """
 
 _REASON_BYTES_MAX: Final = 123
-"""RFC 6455, section 5.5: a control frame holds 125 bytes, two of which are the code."""
+"""RFC 6455, section 5.5: a control frame holds 125 bytes, and two of them are the code."""
 
 _CLOSE_CODES: Final[dict[str, int]] = {
     Code.TOO_LARGE: 1009,
@@ -45,67 +47,79 @@ _PROTOCOL_ERROR: Final = 1002
 _ABNORMAL_CLOSURE: Final = 1006
 
 
-class WireEndedError(Exception):
-    """The connection is over. `code` is None where the network ended it and nobody said why."""
+class TransportEndedError(Exception):
+    """The connection is over."""
 
     def __init__(self, code: Code | None, detail: str) -> None:
+        """`code` is None if the network ended the connection, or if the peer gave no reason that we know."""
         super().__init__(detail)
         self.code = code
         self.detail = detail
 
 
-class Wire(Protocol):
-    """One WebSocket. `address` is the other end's, for people; methods may run beside each other, each once."""
+class Transport(Protocol):
+    """One WebSocket. `address` is the peer's `host:port`, for logs.
+
+    Different methods may run at the same time, but no method twice.
+    """
 
     address: str
 
     async def send(self, text: str) -> None:
-        """Hand a text to the socket; returns when the socket takes more. Raises: WireEndedError."""
-
-    async def receive(self) -> str:
-        """The next text.
+        """Hand a text to the socket, and return when the socket takes more.
 
         Raises:
-            WireEndedError: the other end closed, broke the rules of WebSocket, or is gone.
-            ProtocolError: `malformed`: it is binary.
+            TransportEndedError: the connection is over.
+        """
+
+    async def receive(self) -> str:
+        """Return the next text.
+
+        Raises:
+            TransportEndedError: the peer closed, broke the rules of WebSocket, or is gone.
+            ProtocolError: `malformed`: the message is binary.
         """
 
     async def ping(self) -> float:
-        """Seconds of one round trip. Raises: WireEndedError."""
+        """Return the seconds of one round trip.
+
+        Raises:
+            TransportEndedError: the connection is over.
+        """
 
     async def close(self, code: str, detail: str) -> None:
-        """Say goodbye; returns when the other end has answered it, or `CLOSE_S_MAX` later."""
+        """Close, and return when the peer has answered, or `CLOSE_S_MAX` later."""
 
     def abort(self) -> None:
-        """Be gone at once. May be called again."""
+        """Drop the connection at once. A second call does nothing."""
 
 
 def reason_of(code: str, detail: str) -> str:
-    """Code and detail as the reason of a WebSocket close, cut to what a control frame holds."""
+    """Code and detail as the reason of a WebSocket close, cut to the size of a control frame."""
     return f"{code}: {detail}".encode()[:_REASON_BYTES_MAX].decode(errors="ignore")
 
 
 def close_code_of(code: str) -> int:
-    """The WebSocket close code (RFC 6455, section 7.4, and IANA's registry) that goes with ours."""
+    """The WebSocket close code (RFC 6455, section 7.4, and IANA's registry) for one of our codes."""
     return _CLOSE_CODES.get(code, _POLICY_VIOLATION)
 
 
-def _ended(close_code: int | None, reason: str) -> WireEndedError:
-    """Why the other end closed, as far as its reason says so in our words."""
+def _error_of_close(close_code: int | None, reason: str) -> TransportEndedError:
+    """The error for a close by the peer. Its `code` is the code that the reason begins with, if it is one of ours."""
     name, _, detail = reason.partition(": ")
     if name in frozenset(Code):
-        return WireEndedError(Code(name), _printable(detail))
+        return TransportEndedError(Code(name), _printable(detail))
     if close_code == _MESSAGE_TOO_BIG:
-        return WireEndedError(Code.TOO_LARGE, "a frame over the limit")
-    return WireEndedError(None, _printable(reason) or f"the connection ended ({close_code or 'without a word'})")
+        return TransportEndedError(Code.TOO_LARGE, "a frame over the limit")
+    return TransportEndedError(None, _printable(reason) or f"the connection ended ({close_code or 'without a word'})")
 
 
 def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text[:_REASON_BYTES_MAX])
 
 
-class DialledWire:
-    """What `websockets` connected."""
+class DialledTransport:
+    """A connection that this node dialled with `websockets`."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -115,13 +129,13 @@ class DialledWire:
         try:
             await self._connection.send(text)
         except ConnectionClosed as error:
-            raise self._ended(error) from error
+            raise self._error_of(error) from error
 
     async def receive(self) -> str:
         try:
             message = await self._connection.recv()
         except ConnectionClosed as error:
-            raise self._ended(error) from error
+            raise self._error_of(error) from error
         if isinstance(message, bytes):
             raise ProtocolError(Code.MALFORMED, _BINARY)
         return message
@@ -131,7 +145,7 @@ class DialledWire:
             answered = await self._connection.ping()
             return float(await answered)
         except ConnectionClosed as error:
-            raise self._ended(error) from error
+            raise self._error_of(error) from error
 
     async def close(self, code: str, detail: str) -> None:
         try:
@@ -143,16 +157,16 @@ class DialledWire:
     def abort(self) -> None:
         self._connection.transport.abort()
 
-    def _ended(self, error: ConnectionClosed) -> WireEndedError:
+    def _error_of(self, error: ConnectionClosed) -> TransportEndedError:
         if error.rcvd is not None and error.rcvd_then_sent:
-            return _ended(error.rcvd.code, error.rcvd.reason)
+            return _error_of_close(error.rcvd.code, error.rcvd.reason)
         if error.sent is not None:
-            return _ended(error.sent.code, error.sent.reason)
-        return _ended(None, "")
+            return _error_of_close(error.sent.code, error.sent.reason)
+        return _error_of_close(None, "")
 
 
-class AcceptedWire:
-    """What aiohttp accepted. It leaves pings to us, because it measures none."""
+class AcceptedTransport:
+    """A connection that this node accepted through aiohttp, which leaves the measurement of pings to us."""
 
     def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
         self._transport = request.transport
@@ -165,7 +179,7 @@ class AcceptedWire:
         try:
             await self._socket.send_str(text)
         except (ConnectionError, RuntimeError) as error:
-            raise _ended(self._socket.close_code, "") from error
+            raise _error_of_close(self._socket.close_code, "") from error
 
     async def receive(self) -> str:
         while True:
@@ -181,9 +195,9 @@ class AcceptedWire:
                     raise ProtocolError(Code.MALFORMED, _BINARY)
                 case WSMsgType.CLOSE:
                     await self._answer_close(int(message.data))
-                    raise self._ended(message)
+                    raise self._error_of(message)
                 case _:
-                    raise self._ended(message)
+                    raise self._error_of(message)
 
     async def ping(self) -> float:
         loop = asyncio.get_running_loop()
@@ -191,12 +205,12 @@ class AcceptedWire:
         payload = struct.pack(">Q", self._ping_number)
         answer: asyncio.Future[float] = loop.create_future()
         self._pings[payload] = answer
-        begun = loop.time()
+        begun_s = loop.time()
         try:
             await self._socket.ping(payload)
-            return await answer - begun
+            return await answer - begun_s
         except (ConnectionError, RuntimeError) as error:
-            raise _ended(self._socket.close_code, "") from error
+            raise _error_of_close(self._socket.close_code, "") from error
         finally:
             self._pings.pop(payload, None)
 
@@ -212,12 +226,14 @@ class AcceptedWire:
             self._transport.abort()
 
     async def _pong(self, payload: bytes) -> None:
-        with contextlib.suppress(ConnectionError, RuntimeError):  # the next receive says that it is over
+        # If the connection is over, the next receive says so.
+        with contextlib.suppress(ConnectionError, RuntimeError):
             await self._socket.pong(payload)
 
     async def _answer_close(self, code: int) -> None:
-        """With the same code, as RFC 6455 wants it (section 5.5.1); 0 is aiohttp's word for a close without one. 1006
-        must not be sent (7.4.1), but aiohttp lets it through.
+        """Answer with the same code, as RFC 6455 says (section 5.5.1).
+
+        aiohttp shows a close without a code as 0. It also lets a received 1006 through, which must not be sent (7.4.1).
         """
         answer = _PROTOCOL_ERROR if code == _ABNORMAL_CLOSURE else code or _NORMAL_CLOSURE
         with contextlib.suppress(ConnectionError, RuntimeError):
@@ -228,12 +244,12 @@ class AcceptedWire:
         if answer is not None and not answer.done():
             answer.set_result(asyncio.get_running_loop().time())
 
-    def _ended(self, message: WSMessage) -> WireEndedError:
+    def _error_of(self, message: WSMessage) -> TransportEndedError:
         if message.type is WSMsgType.CLOSE:
-            return _ended(message.data, str(message.extra or ""))
-        return _ended(self._socket.close_code, "")
+            return _error_of_close(message.data, str(message.extra or ""))
+        return _error_of_close(self._socket.close_code, "")
 
 
 def _address(name: Any) -> str:
-    """`host:port` of a socket's other end; empty where there is none any more."""
+    """`host:port` of the other end of a socket; empty if the socket is closed already."""
     return f"{name[0]}:{name[1]}" if isinstance(name, tuple) and len(name) >= 2 else ""

@@ -24,7 +24,7 @@ from node.indexes import Indexes
 from node.intake.commits import Commits
 from node.intake.ingest import Ingest
 from node.links import Links
-from node.links.running_link import Session
+from node.links.running_link import RunningLink
 from node.monitoring.convergence import Convergence
 from node.monitoring.health import Health
 from node.monitoring.metrics import Histogram, Traffic
@@ -221,16 +221,16 @@ class _Figures:
     def _links(self) -> Iterator[_Figure]:
         """Figures of the open links. The series of a link end with the link, and those of the next link begin at 0."""
         links = self._sources.links
-        sessions = {links.name_of(it): it for it in links.sessions.values() if it.is_open}
-        for state, number in Counter(it.link.state for it in sessions.values()).items():
+        by_name = {links.name_of(it): it for it in links.by_number.values() if it.is_open}
+        for state, number in Counter(it.machine.state for it in by_name.values()).items():
             yield "dnarc_links", (state,), number
-        for name, session in sessions.items():
-            yield from _traffic_of(name, session)
-            yield "dnarc_link_eager", (name,), links.dissemination.gossip.is_eager(session.number)
+        for name, link in by_name.items():
+            yield from _traffic_of(name, link)
+            yield "dnarc_link_eager", (name,), links.dissemination.gossip.is_eager(link.number)
 
 
-def _traffic_of(name: str, session: Session) -> Iterator[_Figure]:
-    counts, status = session.counts, session.link.status()
+def _traffic_of(name: str, link: RunningLink) -> Iterator[_Figure]:
+    counts, status = link.counts, link.machine.status()
     yield "dnarc_link_bytes_total", (name, "in"), counts.bytes_in
     yield "dnarc_link_bytes_total", (name, "out"), counts.bytes_out
     yield "dnarc_link_frames_total", (name, "in"), counts.frames_in

@@ -171,7 +171,7 @@ class Cluster:
     def repaired(self) -> int:
         """How many records the links that are open now have found by comparing sets."""
         nodes = [machine.node for machine in self.machines.values() if machine.node is not None]
-        return sum(session.counts.repaired for node in nodes for session in node.links.sessions.values())
+        return sum(link.counts.repaired for node in nodes for link in node.links.by_number.values())
 
     def expect(self, is_so: bool, words: str) -> None:
         """What a scenario says must be so; a fault where it is not."""
@@ -205,7 +205,7 @@ class Cluster:
         """Whether the first has an open link with the second."""
         node = self.machines[one].node
         key = self.machines[other].key
-        return node is not None and any(session.peer_key == key for session in node.links.sessions.values())
+        return node is not None and any(link.peer_key == key for link in node.links.by_number.values())
 
     def backup(self, machine: Machine) -> Backup:
         """A copy of a machine's database as it is committed now."""

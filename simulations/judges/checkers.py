@@ -190,8 +190,8 @@ class Checkers:
         room, settings = node.ingest.room, node.settings
         if room.records > settings.records_in_flight_max + RECORDS_MAX:
             self.fault(name, f"{room.records} records are on their way")
-        for session in node.links.sessions.values():
-            status = session.link.status()
+        for link in node.links.by_number.values():
+            status = link.machine.status()
             if status.queued > _LIMITS.queued_max or status.in_flight_frames > _LIMITS.in_flight_frames_max:
                 self.fault(name, f"{status.queued} records wait on a link, {status.in_flight_frames} frames in flight")
 

@@ -104,8 +104,8 @@ class Recorder:
         self._look()
 
     def _on_decided(self, name: str, node: Node, records: Sequence[SignedRecord], delivery: Delivery) -> None:
-        session = node.links.sessions.get(delivery.link) if delivery.link is not None else None
-        key = session.peer_key if session is not None else None
+        link = node.links.by_number.get(delivery.link) if delivery.link is not None else None
+        key = link.peer_key if link is not None else None
         sender = next((it.name for it in self._cluster.machines.values() if it.key == key), "") if key else ""
         now_s = self._cluster.simulation.loop.time()
         for signed in records:

@@ -184,7 +184,7 @@ async def _both_dial(cluster: Cluster) -> None:
     await expect_owner(cluster, alice)
     await asyncio.sleep(60)
     for one, other in pairs:
-        links = sum(len(machine.running.links.sessions) for machine in (one, other))
+        links = sum(len(machine.running.links.by_number) for machine in (one, other))
         cluster.expect(links == 2, f"one link is left between {one.name} and {other.name}")
 
 

@@ -79,9 +79,9 @@ async def until_live(*nodes: Node) -> None:
 
 
 def states(node: Node) -> set[LinkState]:
-    return {session.link.state for session in node.links.sessions.values()}
+    return {link.machine.state for link in node.links.by_number.values()}
 
 
 def links(node: Node) -> list[tuple[str, str | None]]:
     """The role and the peer's key of each open link of the node."""
-    return [(each.link.role.value, each.peer_key) for each in node.links.sessions.values() if each.is_open]
+    return [(each.machine.role.value, each.peer_key) for each in node.links.by_number.values() if each.is_open]

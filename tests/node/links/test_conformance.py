@@ -1,4 +1,4 @@
-"""The WebSocket conformance cases of the Autobahn test suite, against both ends of a link's wire.
+"""The WebSocket conformance cases of the Autobahn test suite, against both ends of a link's transport.
 
 The suite wants an echo, so the wires that links use echo here. What links refuse by design is left out: binary frames
 (1.2.*) and messages over 1 MiB (9.*). The cases of compression (12.*, 13.*) send a thousand messages each, of which two
@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from websockets.asyncio.client import connect
 
 from node.links.opening import make_socket
-from node.links.transport import AcceptedWire, DialledWire, Wire, WireEndedError
+from node.links.transport import AcceptedTransport, DialledTransport, Transport, TransportEndedError
 from protocol.errors import Code
 from protocol.link.messages import FRAME_BYTES_MAX
 
@@ -28,12 +28,12 @@ OTHERWISE = ["7.1.5"]
 GOOD = {"OK", "NON-STRICT", "INFORMATIONAL", "UNIMPLEMENTED"}
 
 
-async def echo(wire: Wire) -> None:
+async def echo(transport: Transport) -> None:
     try:
         while True:
-            await wire.send(await wire.receive())
-    except WireEndedError as ended:
-        await wire.close(ended.code or Code.MALFORMED, ended.detail)
+            await transport.send(await transport.receive())
+    except TransportEndedError as ended:
+        await transport.close(ended.code or Code.MALFORMED, ended.detail)
 
 
 def broken(results: list) -> list[str]:  # type: ignore[type-arg]
@@ -51,7 +51,7 @@ async def test_the_accepting_end_of_a_link_keeps_the_rules_of_websocket(cases: l
     async def handle(request: web.Request) -> web.WebSocketResponse:
         socket = make_socket(is_compressed=is_compressed)
         await socket.prepare(request)
-        await echo(AcceptedWire(request, socket))
+        await echo(AcceptedTransport(request, socket))
         return socket
 
     app = web.Application()
@@ -75,7 +75,7 @@ async def test_the_dialling_end_of_a_link_keeps_the_rules_of_websocket() -> None
             count = int(await counting.recv())
         for number in range(1, count + 1):
             async with connect(f"{url}/runCase?case={number}&agent=dnarc", max_size=FRAME_BYTES_MAX) as connection:
-                await echo(DialledWire(connection))
+                await echo(DialledTransport(connection))
         async with connect(f"{url}/updateReports?agent=dnarc"):
             pass
         try:

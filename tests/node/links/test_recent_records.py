@@ -1,8 +1,8 @@
-"""Recent bodies are bounded, by count and by bytes, and the oldest leaves first."""
+"""Recent recent are bounded, by count and by bytes, and the oldest leaves first."""
 
 from pathlib import Path
 
-from node.links.recent_records import Bodies, load
+from node.links.recent_records import RecentRecords, load
 from protocol.link.orders import Load
 from protocol.records.record import SignedRecord
 from tests.history import NOWHERE, claim, signed
@@ -14,39 +14,39 @@ def entry(number: int, size: int = 0) -> SignedRecord:
 
 
 def test_what_is_recent_is_given_by_id_and_what_is_not_is_left_out() -> None:
-    bodies = Bodies()
-    bodies.add([entry(1), entry(2)])
+    recent = RecentRecords()
+    recent.add([entry(1), entry(2)])
 
-    assert bodies.get([entry(2).record.id, entry(3).record.id]) == {entry(2).record.id: entry(2)}
+    assert recent.get([entry(2).record.id, entry(3).record.id]) == {entry(2).record.id: entry(2)}
 
 
 def test_one_record_more_than_may_be_kept_drives_the_oldest_out() -> None:
-    bodies = Bodies(records_max=3)
-    bodies.add([entry(number) for number in range(3)])
-    whole = len(bodies)
-    bodies.add([entry(3)])
+    recent = RecentRecords(records_max=3)
+    recent.add([entry(number) for number in range(3)])
+    whole = len(recent)
+    recent.add([entry(3)])
 
-    assert (whole, len(bodies)) == (3, 3)
-    assert [entry(number).record.id in bodies for number in range(4)] == [False, True, True, True]
+    assert (whole, len(recent)) == (3, 3)
+    assert [entry(number).record.id in recent for number in range(4)] == [False, True, True, True]
 
 
 def test_one_byte_more_than_may_be_kept_drives_the_oldest_out() -> None:
     size = len(entry(0, 100).record.canonical)
-    bodies = Bodies(bytes_max=2 * size)
-    bodies.add([entry(0, 100), entry(1, 100)])
-    whole = len(bodies)
-    bodies.add([entry(2, 101)])
+    recent = RecentRecords(bytes_max=2 * size)
+    recent.add([entry(0, 100), entry(1, 100)])
+    whole = len(recent)
+    recent.add([entry(2, 101)])
 
-    assert (whole, len(bodies), bodies.size_bytes) == (2, 1, size + 1)
-    assert entry(2, 101).record.id in bodies
+    assert (whole, len(recent), recent.size_bytes) == (2, 1, size + 1)
+    assert entry(2, 101).record.id in recent
 
 
 def test_a_record_that_comes_again_is_counted_once() -> None:
-    bodies = Bodies()
-    bodies.add([entry(1)])
-    bodies.add([entry(1), entry(1)])
+    recent = RecentRecords()
+    recent.add([entry(1)])
+    recent.add([entry(1), entry(1)])
 
-    assert (len(bodies), bodies.size_bytes) == (1, len(entry(1).record.canonical))
+    assert (len(recent), recent.size_bytes) == (1, len(entry(1).record.canonical))
 
 
 def timed(number: int) -> SignedRecord:
@@ -59,12 +59,12 @@ def order(*entries: SignedRecord, bytes_max: int = 2**20) -> Load:
 
 async def test_records_come_in_the_order_asked_for_wherever_they_are(tmp_path: Path) -> None:
     entries = [timed(number) for number in range(200)]
-    bodies = Bodies()
-    bodies.add(entries[::3])
+    recent = RecentRecords()
+    recent.add(entries[::3])
     async with pipeline(tmp_path) as it:
         await it.take(*(each.record for number, each in enumerate(entries) if number % 3), origin=PEER)
 
-        assert await load(it.store, bodies, order(*reversed(entries))) == entries[::-1]
+        assert await load(it.store, recent, order(*reversed(entries))) == entries[::-1]
 
 
 async def test_what_is_not_held_is_left_out(tmp_path: Path) -> None:
@@ -72,17 +72,17 @@ async def test_what_is_not_held_is_left_out(tmp_path: Path) -> None:
         await it.take(timed(1).record, origin=PEER)
 
         asked = Load(1, (NOWHERE, timed(1).record.id, timed(2).record.id), 2**20)
-        assert await load(it.store, Bodies(), asked) == [timed(1)]
+        assert await load(it.store, RecentRecords(), asked) == [timed(1)]
 
 
 async def test_no_more_bytes_are_read_than_asked_for_but_never_nothing(tmp_path: Path) -> None:
     entries = [timed(number) for number in range(4)]
     size = len(entries[0].record.canonical)
-    bodies = Bodies()
-    bodies.add(entries)
+    recent = RecentRecords()
+    recent.add(entries)
     async with pipeline(tmp_path) as it:
         exact, less, least = [
-            await load(it.store, bodies, order(*entries, bytes_max=limit)) for limit in (3 * size, 3 * size - 1, 1)
+            await load(it.store, recent, order(*entries, bytes_max=limit)) for limit in (3 * size, 3 * size - 1, 1)
         ]
 
     assert [len(exact), len(less), len(least)] == [3, 2, 1]

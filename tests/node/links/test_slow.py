@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from node.links.running_link import UNSENT_BYTES_MAX, Session
+from node.links.running_link import UNSENT_BYTES_MAX, RunningLink
 from node.node import Node
 from protocol.link.messages import FRAME_BYTES_MAX, Ack, Records, Since
 from protocol.link.status import LinkState
@@ -16,8 +16,8 @@ from tests.node.links.raw_peer import RawPeer, linked
 QUEUED_MAX = 300
 
 
-def session_of(node: Node, key: str) -> Session:
-    return next(each for each in node.links.sessions.values() if each.peer_key == key)
+def link_with(node: Node, key: str) -> RunningLink:
+    return next(each for each in node.links.by_number.values() if each.peer_key == key)
 
 
 async def read_on(peer: RawPeer, wanted: set[str]) -> set[str]:
@@ -38,17 +38,17 @@ async def test_a_peer_that_stops_reading_delays_nobody_and_is_caught_up_when_it_
         await until_live(a, c)
         a.links.limits = LinkLimits(queued_max=QUEUED_MAX, idle_s=0.1)
         async with linked(a, CAROL, push=False, max_queue=1) as peer:
-            slow = session_of(a, CAROL.public)
+            slow = link_with(a, CAROL.public)
 
             for batch in batches:
                 await give(a, *batch)
             await until_held(records, c)
 
-            assert slow.link.state is LinkState.BEHIND
-            assert slow.link.status().queued <= QUEUED_MAX
+            assert slow.machine.state is LinkState.BEHIND
+            assert slow.machine.status().queued <= QUEUED_MAX
             assert slow.unsent_bytes <= UNSENT_BYTES_MAX
             assert await read_on(peer, ids(records)) == ids(records)
-            await until(lambda: slow.link.state is not LinkState.BEHIND, a)
+            await until(lambda: slow.machine.state is not LinkState.BEHIND, a)
 
 
 async def test_a_peer_that_asks_and_does_not_listen_is_no_longer_read(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ async def test_a_peer_that_asks_and_does_not_listen_is_no_longer_read(tmp_path: 
     async with running(tmp_path / "a") as a:
         await give(a, *large)
         async with linked(a, CAROL, push=False, max_queue=1) as peer:
-            slow = session_of(a, CAROL.public)
+            slow = link_with(a, CAROL.public)
             for _ in range(200):
                 await peer.say(Since(DOMAIN, 0))
 

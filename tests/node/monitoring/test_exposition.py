@@ -177,7 +177,7 @@ async def test_a_link_is_counted_for_its_peer_while_it_is_open(tmp_path: Path) -
         await other.peers.put(Peer(key=one.key.public, accept=True))
         await one.peers.put(Peer(url=url, push=True, key=other.key.public))
         async with asyncio.timeout(TIMEOUT_S):
-            while sum(session.counts.accepted for session in other.links.sessions.values()) < 3:
+            while sum(link.counts.accepted for link in other.links.by_number.values()) < 3:
                 await other.store.peers()
         sending, taking = await scrape(one), await scrape(other)
 
