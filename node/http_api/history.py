@@ -15,6 +15,7 @@ from node.http_api.domains import check_domain_known
 from node.http_api.paged_answer import Form, answer_pages
 from node.http_api.pages import stored_pages
 from node.http_api.parts import ApiParts
+from node.http_api.query import required
 from node.http_api.read import can_be_held, unknown_label
 from node.store.contract import Outline, Store, StoredRecord
 from protocol.records.record import Record
@@ -23,7 +24,15 @@ from protocol.sets.index import ID_BYTES
 
 
 async def get_history(parts: ApiParts, request: web.Request) -> web.StreamResponse:
-    domain, label = request.match_info["domain"], request.match_info["label"]
+    return await _answer(parts, request, request.match_info["domain"], request.match_info["label"])
+
+
+async def find_history(parts: ApiParts, request: web.Request) -> web.StreamResponse:
+    """The same, for labels that a path cannot carry: URL parsers drop `.` and `..`, and some proxies decode slashes."""
+    return await _answer(parts, request, required(request, "domain"), required(request, "label"))
+
+
+async def _answer(parts: ApiParts, request: web.Request, domain: str, label: str) -> web.StreamResponse:
     check_domain_known(parts, domain)
     outline = await parts.store.outline(domain, label) if can_be_held(parts, domain, label) else None
     if outline is None or not outline.verdicts:

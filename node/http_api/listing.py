@@ -22,6 +22,7 @@ from node.http_api.paged_answer import Form, answer_pages
 from node.http_api.pages import PAGE_RECORDS_MAX, next_size, stored_pages
 from node.http_api.parts import ApiParts
 from node.http_api.query import LIMIT_MAX, flag, integer
+from node.http_api.read import answer_head
 from node.store.contract import LabelKey, Store
 from protocol.errors import Code, ProtocolError
 from protocol.records.record import SignedRecord, is_label
@@ -50,8 +51,18 @@ async def get_claims(parts: ApiParts, request: web.Request) -> web.StreamRespons
 
 async def get_domain_claims(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     domain = request.match_info["name"]
+    if "label" in request.query:
+        _check_alone(request)
+        return await answer_head(parts, request, domain, request.query["label"])
     check_domain_known(parts, domain)
     return await _answer(parts, request, domain)
+
+
+def _check_alone(request: web.BaseRequest) -> None:
+    """Raises: ProtocolError: `malformed` if the query asks for a listing beside the head of one label."""
+    for name in request.query:
+        if name != "label":
+            raise ProtocolError(Code.MALFORMED, f"`label` asks for one head, without `{name}`", parameter=name)
 
 
 async def _answer(parts: ApiParts, request: web.Request, domain: str | None) -> web.StreamResponse:

@@ -6,6 +6,7 @@ silently ask for something else.
 
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from aiohttp import web
@@ -35,7 +36,8 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 def check_names(request: web.BaseRequest, parameters: Mapping[str, Parameter]) -> None:
-    """Raises: ProtocolError: `malformed` for an unknown parameter, or one that is repeated and must not be."""
+    """Raises: ProtocolError: `malformed` for an unknown parameter, a repeated one, or a query that is not UTF-8."""
+    _check_text(request.rel_url.raw_query_string)
     given = request.query
     for name in given:
         if name not in parameters:
@@ -43,6 +45,30 @@ def check_names(request: web.BaseRequest, parameters: Mapping[str, Parameter]) -
             raise ProtocolError(Code.MALFORMED, f"no parameter {name[:40]!r} here; there are: {known}", parameter=name)
         if not parameters[name].is_repeatable and len(given.getall(name)) > 1:
             raise ProtocolError(Code.MALFORMED, f"`{name}` may stand once", parameter=name)
+
+
+def _check_text(raw_query: str) -> None:
+    """Refuse a query that is not UTF-8. Its wrong bytes are decoded to U+FFFD, which a label may contain.
+
+    Raises:
+        ProtocolError: `malformed`.
+    """
+    try:
+        unquote_to_bytes(raw_query).decode()
+    except UnicodeError as error:
+        raise ProtocolError(Code.MALFORMED, "the query is not UTF-8") from error
+
+
+def required(request: web.BaseRequest, name: str) -> str:
+    """The parameter's value.
+
+    Raises:
+        ProtocolError: `malformed` if it is not given.
+    """
+    value = request.query.get(name)
+    if value is None:
+        raise ProtocolError(Code.MALFORMED, f"`{name}` is missing", parameter=name)
+    return value
 
 
 def flag(request: web.BaseRequest, name: str) -> bool:

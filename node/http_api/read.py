@@ -25,8 +25,15 @@ VERSION: Final = version("dnarc")
 
 
 async def get_head(parts: ApiParts, request: web.Request) -> web.StreamResponse:
-    """The most frequent request, so this does nothing but answer. The domain is only checked if there is no head."""
-    domain, label = request.match_info["domain"], request.match_info["label"]
+    return await answer_head(parts, request, request.match_info["domain"], request.match_info["label"])
+
+
+async def answer_head(parts: ApiParts, request: web.Request, domain: str, label: str) -> web.StreamResponse:
+    """The most frequent request, so this does nothing but answer. The domain is only checked if there is no head.
+
+    Raises:
+        ProtocolError: `unknown_domain`, `unknown_label`.
+    """
     head = await parts.heads.get(domain, label) if can_be_held(parts, domain, label) else None
     if head is None:
         check_domain_known(parts, domain)

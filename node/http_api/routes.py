@@ -39,6 +39,9 @@ _COLLECTION = (
     Parameter("history", BOOLEAN, "Every record by order key, accepted or not, instead of heads."),
     Parameter("ids", BOOLEAN, "With `history`: `[timestamp, id]` instead of the records."),
 )
+_LABEL_IN_QUERY = Parameter(
+    "label", STRING, "Only the head of this label, as in the path. For labels that URL parsers and proxies change."
+)
 _PREFIX = Parameter("prefix", LABEL, "Only labels that begin with this; not with `history`.")
 _SYNC = (
     Parameter("peer", STRING, "Only with the peer of this URL."),
@@ -77,13 +80,27 @@ ROUTES: Final = (
     ),
     Route(
         method="GET",
+        path="/history",
+        handler=history.find_history,
+        summary="The same, by the query: for labels that URL parsers and proxies change",
+        answers={200: "History"},
+        parameters=(
+            Parameter("domain", STRING, "A sync domain.", is_required=True),
+            Parameter("label", STRING, "A label.", is_required=True),
+        ),
+        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL),
+        is_public=True,
+    ),
+    Route(
+        method="GET",
         path="/claims/{name}",
         variables=(_NAME,),
         handler=listing.get_domain_claims,
         summary="The heads of all labels of the domain of this name",
         answers={200: "Claims"},
-        parameters=(*_COLLECTION, _PREFIX),
-        codes=(Code.UNKNOWN_DOMAIN,),
+        parameters=(*_COLLECTION, _PREFIX, _LABEL_IN_QUERY),
+        headers=(_IF_NONE_MATCH,),
+        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL),
         is_public=True,
         has_lines=True,
     ),

@@ -203,7 +203,7 @@ MALFORMED = [
     "ids=true",
     "history=false&ids=true",
     "Limit=1",
-    "label=a",
+    "label=a&limit=1",
     "after=",
     "after=x",
     "after=%FF",
@@ -225,6 +225,7 @@ async def test_an_impossible_prefix_and_a_cursor_of_another_domain_are_malformed
 
     assert [answer.refusal for answer in answers] == [(400, "malformed")] * len(queries)
     assert (await client.get("/claims?prefix=a")).refusal == (400, "malformed"), "a prefix needs a domain"
+    assert (await client.get("/claims?label=a")).refusal == (400, "malformed"), "a label needs a domain"
 
 
 @pytest.mark.parametrize("query", MALFORMED)

@@ -79,6 +79,66 @@ async def test_a_label_that_nobody_claimed_or_can_claim_is_unknown(client: Clien
     assert answer.refusal == (404, "unknown_label")
 
 
+IN_QUERY = {
+    "a dot": (".", "."),
+    "two dots": ("..", ".."),
+    "dots and slashes": ("../x", "../x"),
+    "slashes": ("a//b/", "a//b/"),
+    "a percent sign and digits": ("%2F", "%252F"),
+    "a plus and a space": ("a+b c", "a%2Bb+c"),
+    "an ampersand": ("a&b=c", "a%26b%3Dc"),
+    "beyond ASCII": ("žluťoučký 🐎", "%C5%BElu%C5%A5ou%C4%8Dk%C3%BD%20%F0%9F%90%8E"),
+}
+
+
+@pytest.mark.parametrize(("label", "spelled"), IN_QUERY.values(), ids=IN_QUERY.keys())
+async def test_any_label_can_be_named_in_the_query(client: Client, label: str, spelled: str) -> None:
+    record = fresh(label)
+    await client.put(record)
+
+    head = await client.get(f"/claims/example?label={spelled}")
+    again = await client.get(f"/claims/example?label={spelled}", {"If-None-Match": head.headers["ETag"]})
+    history = await client.get(f"/history?domain=example&label={spelled}")
+
+    assert listed(head) == shown(record)
+    assert head.headers["ETag"] == f'"{record.id}"'
+    assert (again.status, again.body) == (304, b"")
+    assert (history.json()["label"], history.json()["head"]) == (label, record.id)
+
+
+@pytest.mark.parametrize("label", ["other", "", "%00", "a" * 256])
+async def test_an_unknown_label_in_the_query_is_said_to_be_unknown(client: Client, label: str) -> None:
+    await client.put(fresh())
+
+    head = await client.get(f"/claims/example?label={label}")
+    history = await client.get(f"/history?domain=example&label={label}")
+
+    assert head.refusal == history.refusal == (404, "unknown_label")
+
+
+@pytest.mark.parametrize("rest", ["after=x", "prefix=g", "history=true", "history=false", "limit=1", "label=b"])
+async def test_a_label_in_the_query_excludes_what_a_listing_takes(client: Client, rest: str) -> None:
+    await client.put(fresh())
+
+    assert (await client.get(f"/claims/example?label=garden&{rest}")).refusal == (400, "malformed")
+
+
+@pytest.mark.parametrize("query", ["", "?domain=example", "?label=garden", "?domain=a&domain=b&label=c"])
+async def test_a_history_by_query_needs_one_domain_and_one_label(client: Client, query: str) -> None:
+    await client.put(fresh())
+
+    assert (await client.get(f"/history{query}")).refusal == (400, "malformed")
+
+
+async def test_bytes_that_are_not_utf_8_name_no_label(client: Client) -> None:
+    """Decoders replace such bytes by U+FFFD, which a label may contain."""
+    await client.put(fresh("\ufffd"))
+
+    answers = [await client.get(path) for path in ("/claims/example?label=%FF", "/history?domain=example&label=%FF")]
+
+    assert [answer.refusal for answer in answers] == [(400, "malformed")] * len(answers)
+
+
 @pytest.mark.parametrize("domain", ["nowhere", "EXAMPLE", "%00", "%ED%A0%80", "-"])
 @pytest.mark.parametrize("tail", ["", "/garden", "/garden/history"])
 async def test_a_domain_without_records_is_unknown(client: Client, domain: str, tail: str) -> None:

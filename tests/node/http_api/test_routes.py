@@ -16,6 +16,7 @@ CONTRACT = {
     ("GET", "/claims/{name}"),
     ("GET", "/claims/{domain}/{label}"),
     ("GET", "/claims/{domain}/{label}/history"),
+    ("GET", "/history"),
     ("GET", "/records/{id}"),
     ("GET", "/records"),
     ("PUT", "/claims/{name}"),
@@ -36,6 +37,9 @@ CONTRACT = {
     ("GET", "/explorer/{file}"),
 }
 
+
+QUERIES = {"/records": "?id={id}", "/history": "?domain=example&label=garden"}
+"""The query of requests that need one."""
 
 READING = [route for route in ROUTES if route.method == "GET" and not route.is_endless]
 """Routes whose answers end. Event streams have tests of their own."""
@@ -147,7 +151,7 @@ async def test_every_get_route_answers_head_with_the_same_headers(client: Client
     values = {"{name}": "example", "{domain}": "example", "{label}": "garden", "{id}": record.id, "{file}": "main.js"}
     for route in READING:
         path = re.sub(r"{\w+}", lambda match: values[match[0]], route.path)
-        path += f"?id={record.id}" if path == "/records" else ""
+        path += QUERIES.get(path, "").format(id=record.id)
 
         read, asked = await client.get(path), await client.send("HEAD", path)
 
