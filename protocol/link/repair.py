@@ -78,6 +78,8 @@ class Repair:
         self.is_list_due = False
         self._has_compared = True
         self._has_differed = bool(differing)
+        if differing:
+            self._list_at = None  # the time of the next comparison follows from what this one finds
         for domain in differing:
             self._reconciliation.begin(domain, is_repair=True)
 

@@ -128,6 +128,20 @@ def test_a_comparison_that_is_asked_for_finds_what_was_missed(side: int) -> None
     assert wire.codes == (None, None)
 
 
+def test_a_difference_that_the_acceptors_own_list_shows_is_looked_at_again_soon() -> None:
+    """Otherwise the dialler would call the two different until its next comparison, long after they are the same."""
+    wire = Wire(HUNDRED, HUNDRED, BOTH, LinkLimits(settle_s=2, repair_s=10_000))
+    wire.run()
+    wire.run_for(10)
+    wire.acceptor.commit(records(1, begin=50, note="unseen")[0])
+
+    wire.acceptor.carry_out(wire.acceptor.link.compare(wire.now), wire.now)
+    wire.run_for(30)
+
+    assert wire.dialler.ids == wire.acceptor.ids
+    assert wire.dialler.link.status().domains["example"].step is Step.IDENTICAL
+
+
 def test_comparisons_may_be_asked_for_at_any_time_by_both() -> None:
     wire = Wire(HUNDRED[:50], HUNDRED[40:], BOTH, random=Random(1))
     for number in range(60):
