@@ -1,133 +1,98 @@
-"""The passes with which a link begins: whatever is newer than the cursors, each wanted way, oldest first.
+"""The passes with which a link begins: in each wanted direction, whatever is newer than the cursor, oldest first.
 
-Who pulls asks for its passes; who pushes to somebody who does not pull runs them. So of each domain something may be
-due that this side does, and something that the other does. When nothing of a domain is due any more, and the two still
-differ, the dialler reconciles it: that finds what a cursor cannot.
+A node that pulls asks for its passes. A node that pushes begins a pass by itself if the peer does not pull. The states
+that a domain goes through meanwhile are in `course`.
 
-Both say last what they hold when their pass is over, and then often know that it is the same. Who pulls and pushes, and
-has nothing newer than what it pushed before, therefore lets its own pass wait for the other's: which brings the records
-of the second at which both left off, so that they do not cross on the way, and what is said afterwards is up to date.
-
-A side without a cursor that holds half of what the other has, or more, skips the pass where it would be long. It would
-bring mostly what is there already; a reconciliation finds the rest for less.
+A receiver that has no cursor, and holds half of what the sender holds or more, skips a long pass. The pass would bring
+mostly what is there already, and a reconciliation finds the rest at a lower cost.
 """
 
 import msgspec
 
 from protocol.link.comparison import Comparison
-from protocol.link.reconciliation import Halves, Reconciliation
+from protocol.link.course import DomainEvent
+from protocol.link.receiver import Receiver
+from protocol.link.recent_ids import Exchanged
+from protocol.link.sender import Sender
+from protocol.link.terms import Flows
 
 
-class _Due(msgspec.Struct):
-    """Which passes have still to go through. `waits`: ours begins when the peer's has come through; `is_told`: it did,
-    so that the peer hears what we hold after both.
-    """
+class Halves(msgspec.Struct, frozen=True):
+    """The two directions of a link. `kept`: the domains that this node supports, None: any."""
 
-    inbound: bool
-    outbound: bool
-    waits: bool = False
-    is_told: bool = False
+    flows: Flows
+    kept: frozenset[str] | None
+    sender: Sender
+    receiver: Receiver
+    exchanged: Exchanged
+
+    def gives(self, domain: str) -> bool:
+        """Whether records of this domain should go out."""
+        return self.flows.is_outbound and not self.sender.is_stopped(domain)
+
+    def takes(self, domain: str) -> bool:
+        """Whether records of this domain should come in."""
+        is_kept = self.kept is None or domain in self.kept
+        return self.flows.is_inbound and is_kept and not self.receiver.is_stopped(domain)
 
 
 class Passes:
-    """The passes of one link, and what follows them."""
+    """Decides which passes a domain needs, and begins them. The sender and the receiver carry them out."""
 
-    def __init__(
-        self, halves: Halves, comparison: Comparison, reconciliation: Reconciliation | None, short_pass_records: int
-    ) -> None:
-        """`reconciliation`: None on the acceptor's side."""
-        self._short_pass_records = short_pass_records
+    def __init__(self, halves: Halves, comparison: Comparison, short_pass_records: int) -> None:
+        """`short_pass_records`: a pass of at most so many records is never skipped."""
         self._halves = halves
         self._comparison = comparison
-        self._reconciliation = reconciliation
-        self._due: dict[str, _Due] = {}
-        self.is_agreed = True
-        """Whether both know that they hold the same, but for domains whose passes are due."""
+        self._short_pass_records = short_pass_records
 
-    def __contains__(self, domain: object) -> bool:
-        return domain in self._due
-
-    def __len__(self) -> int:
-        return len(self._due)
-
-    def begin(self, domain: str) -> None:
-        """The two differ in this domain: begin our passes, and wait for the peer's."""
+    def needed(self, domain: str) -> DomainEvent:
+        """The two sides differ in this domain: the event that says which passes are due."""
         flows = self._halves.flows
-        due = _Due(
-            inbound=self._halves.takes(domain) and self._comparison.theirs(domain).count > 0,
-            outbound=self._halves.gives(domain) and self._comparison.ours(domain).count > 0,
-        )
-        self._due[domain] = due
-        if due.inbound and flows.we_pull:
-            self._pull(domain)
-        if due.outbound and not flows.they_pull:
-            due.waits = due.inbound and flows.we_pull and not self._has_news(domain)
-            if not due.waits:
-                self._push(domain)
-        self._advance(domain, due)
+        is_inbound = self._halves.takes(domain) and self._comparison.theirs(domain).count > 0
+        is_outbound = self._halves.gives(domain) and self._comparison.ours(domain).count > 0
+        if is_inbound and is_outbound:
+            is_first = flows.we_pull and not flows.they_pull and not self._has_news(domain)
+            return DomainEvent.NEEDS_INBOUND_FIRST if is_first else DomainEvent.NEEDS_BOTH
+        if is_inbound:
+            return DomainEvent.NEEDS_INBOUND
+        return DomainEvent.NEEDS_OUTBOUND if is_outbound else DomainEvent.NEEDS_NO_PASS
 
-    def on_inbound_passed(self, domain: str) -> None:
-        due = self._due.get(domain)
-        if due is not None:
-            due.inbound = False
-            if due.waits:
-                due.waits, due.is_told = False, True
-                self._push(domain)
-            self._advance(domain, due)
-
-    def on_outbound_passed(self, domain: str) -> None:
-        due = self._due.get(domain)
-        if due is not None:
-            due.outbound = False
-            self._advance(domain, due)
-
-    def wait_no_longer(self) -> None:
-        """Go on without the passes that the peer does not begin: it may have seen no difference when it compared."""
-        for domain, due in list(self._due.items()):
-            due.inbound = due.outbound = False
-            self._advance(domain, due)
-
-    def _has_news(self, domain: str) -> bool:
-        """Whether anything is newer than what went out before."""
-        newest, cursor = self._comparison.ours(domain).newest, self._halves.out_cursors.get(domain)
-        return newest is None or cursor is None or newest > cursor
-
-    def _pull(self, domain: str) -> None:
-        ours, theirs = self._comparison.ours(domain), self._comparison.theirs(domain)
-        cursor = self._halves.in_cursors.get(domain)
-        if cursor is None and self._is_skipped(sender=theirs.count, receiver=ours.count):
-            # Asks for next to nothing, so that the peer knows that this pass is over.
-            self._halves.receiver.ask(domain, (theirs.newest or 0) + 1)
+    def begin_inbound(self, domain: str) -> None:
+        """Ask the peer for its pass, if this node pulls."""
+        if not self._halves.flows.we_pull:
             return
-        self._halves.in_cursors.begin(domain, cursor or 0)
-        self._halves.receiver.ask(domain, cursor or 0)
-
-    def _push(self, domain: str) -> None:
-        ours, theirs = self._comparison.ours(domain), self._comparison.theirs(domain)
-        cursor = self._halves.out_cursors.get(domain)
-        if cursor is None and self._is_skipped(sender=ours.count, receiver=theirs.count):
-            self._halves.sender.skip_pass(domain)
+        receiver, theirs = self._halves.receiver, self._comparison.theirs(domain)
+        cursor = receiver.cursors.get(domain)
+        if cursor is None and self._is_skipped(sender=theirs.count, receiver=self._comparison.ours(domain).count):
+            # The peer has to learn that this pass is over, so it is asked for what is newer than its newest record.
+            receiver.ask(domain, (theirs.newest or 0) + 1)
             return
-        self._halves.out_cursors.begin(domain, cursor or 0)
-        self._halves.sender.begin_pass(domain, cursor or 0, is_answer=False)
+        receiver.cursors.begin(domain, cursor or 0)
+        receiver.ask(domain, cursor or 0)
 
-    def _advance(self, domain: str, due: _Due) -> None:
-        if due.inbound or due.outbound:
+    def begin_outbound(self, domain: str) -> None:
+        """Begin our pass, if the peer does not pull."""
+        if self._halves.flows.they_pull:
             return
-        del self._due[domain]
-        is_same = self._comparison.is_same(domain)
-        self.is_agreed = self.is_agreed and is_same and due.is_told
-        if is_same:
-            self.settle(domain)
-        elif self._reconciliation is not None:
-            self._reconciliation.begin(domain, is_repair=False)
+        sender, ours = self._halves.sender, self._comparison.ours(domain)
+        cursor = sender.cursors.get(domain)
+        if cursor is None and self._is_skipped(sender=ours.count, receiver=self._comparison.theirs(domain).count):
+            sender.skip_pass(domain)
+            return
+        sender.cursors.begin(domain, cursor or 0)
+        sender.begin_pass(domain, cursor or 0, is_answer=False)
 
     def settle(self, domain: str) -> None:
-        """Both hold the same: the cursors may move to the newest record, whichever way it came."""
+        """Both sides hold the same: move both cursors to the newest record, whichever way it came."""
         newest = self._comparison.ours(domain).newest
         if newest is not None:
-            self._halves.in_cursors.settle(domain, newest)
-            self._halves.out_cursors.settle(domain, newest)
+            self._halves.receiver.cursors.settle(domain, newest)
+            self._halves.sender.cursors.settle(domain, newest)
+
+    def _has_news(self, domain: str) -> bool:
+        """Whether this node holds a record that is newer than what it sent before."""
+        newest, cursor = self._comparison.ours(domain).newest, self._halves.sender.cursors.get(domain)
+        return newest is None or cursor is None or newest > cursor
 
     def _is_skipped(self, *, sender: int, receiver: int) -> bool:
         return sender > self._short_pass_records and 2 * receiver >= sender

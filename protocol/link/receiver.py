@@ -1,62 +1,60 @@
-"""What comes in over one link: frames in their order, taken in several at once, acknowledged one after the other.
+"""What comes in over one link: several frames are taken in at once and acknowledged in their order.
 
-An acknowledgement says that everything up to it is committed, so it waits for the slowest. A record that is refused is
-named in it. Records that no honest peer can have (a broken signature, a spelling that is not canonical) end the link,
-and so does a flood of others that are refused.
+An acknowledgement says that everything up to its frame is committed, so it waits for the slowest take. It names the
+records that were refused. Records that no honest peer can have (a wrong signature, a spelling that is not canonical)
+end the link, and so does a flood of other refused records.
 """
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 import msgspec
 
 from protocol.errors import TRANSIENT, Code, ProtocolError
 from protocol.limits import IDS_MAX
+from protocol.link.course import Course, DomainEvent
 from protocol.link.cursors import Cursors
 from protocol.link.messages import Ack, CaughtUp, Records, Since, Want
 from protocol.link.orders import Outbox, Take
-from protocol.link.recent_ids import RecentIds
+from protocol.link.per_minute import PerMinute
+from protocol.link.recent_ids import Exchanged
 from protocol.link.terms import LinkLimits
 from protocol.records.outcome import Outcome
 
-_MINUTE_S: Final = 60.0
-
 
 class _Taking(msgspec.Struct):
-    """A frame whose records are being taken in. `is_pass`: they are part of a pass, in order."""
+    """A frame whose records are being taken in. `is_pass`: they are part of a pass that was asked for.
+
+    `refused`: the codes of refused records by id; `outcomes`: None until the take has ended.
+    """
 
     seq: int
     is_pass: bool
-    is_done: bool = False
     refused: dict[str, str] = msgspec.field(default_factory=dict)
-    outcomes: Sequence[Outcome] = ()
+    outcomes: Sequence[Outcome] | None = None
 
 
 class Receiver:
     """The receiving half of one link."""
 
-    def __init__(self, limits: LinkLimits, cursors: Cursors, familiar: RecentIds, outbox: Outbox) -> None:
-        """`familiar`: ids that the peer has sent."""
-        self._limits = limits
-        self._cursors = cursors
-        self._familiar = familiar
+    def __init__(
+        self, limits: LinkLimits, cursors: Cursors, exchanged: Exchanged, outbox: Outbox, course: Course
+    ) -> None:
+        """`cursors`: of the inbound direction. `exchanged`: shared with the sender. `outbox`: takes the orders.
+        `course`: is told of each pass that is over.
+        """
+        self.cursors = cursors
+        self.received = 0
+        """Records, from the beginning of the link."""
+        self._exchanged = exchanged
         self._outbox = outbox
+        self._course = course
         self._seq = 0
         self._taking: deque[_Taking] = deque()
-        self._to_ask: OrderedDict[str, Since] = OrderedDict()
-        self._asked: set[str] = set()
-        self._ends: dict[str, int] = {}
+        self._passes = _InboundPasses(limits.asked_domains_max, outbox)
+        self._wants = _Wants(limits.asked_ids_max, outbox)
         self._stopped: set[str] = set()
-        self._put_off = RecentIds(limits.recent_ids_max)
-        self._to_want: deque[str] = deque()
-        self._wanted: set[str] = set()
-        self._minute_began = 0.0
-        self._refused_this_minute = 0
-        self.passed: list[str] = []
-        """Domains whose pass has come through, all of it committed: for the link to read and clear."""
-        self.received = 0
-        self.refused = 0
+        self._refusals = PerMinute("records refused", limits.refused_per_minute_max)
 
     @property
     def takes(self) -> int:
@@ -64,86 +62,76 @@ class Receiver:
         return len(self._taking)
 
     @property
+    def refused(self) -> int:
+        """Records of the peer that this node refused."""
+        return self._refusals.total
+
+    @property
     def is_waiting(self) -> bool:
-        """Whether the peer owes us something, while nothing of it is being taken in."""
-        return bool(self._asked or self._wanted) and not self._taking
+        """Whether the peer owes us records, and none are being taken in."""
+        return bool(self._passes.asked or self._wants.asked) and not self._taking
 
     @property
     def wanted(self) -> int:
-        """Ids that the peer is, or is to be, asked for."""
-        return len(self._to_want) + len(self._wanted)
+        """Ids that the peer was asked for, or will be asked for."""
+        return len(self._wants)
+
+    @property
+    def has_passes(self) -> bool:
+        """Whether any pass is still to be asked for, under way, or not committed yet."""
+        return not self._passes.is_over
 
     def is_stopped(self, domain: str) -> bool:
         """Whether this node refuses the domain."""
         return domain in self._stopped
 
-    def is_put_off(self, record_id: str) -> bool:
-        """Whether this node has refused this record for now."""
-        return record_id in self._put_off
-
-    @property
-    def has_passes(self) -> bool:
-        """Whether any pass that was asked for is to come, or under way, or not yet committed."""
-        return bool(self._asked or self._to_ask or self._ends)
-
-    def is_passing(self, domain: str) -> bool:
-        """Whether a pass of ours through the domain is to come, or under way, or not yet committed."""
-        return domain in self._asked or domain in self._to_ask or domain in self._ends
-
     def ask(self, domain: str, timestamp: int) -> None:
-        """Have the peer send everything of the domain from this timestamp on; some domains at once, others later."""
-        self._to_ask[domain] = Since(domain, timestamp)
-        self._ask()
+        """Ask the peer for everything of the domain from this timestamp on, in seconds, when its turn comes."""
+        self._passes.add(Since(domain, timestamp))
 
     def want(self, ids: Iterable[str]) -> None:
-        """Have the peer send these; so many at once, others later."""
-        self._to_want.extend(ids)
-        self._want()
+        """Ask the peer for these records, so many at once."""
+        self._wants.add(ids)
 
     def on_records(self, frame: Records) -> None:
-        """Order to take them in. A domain that was not asked for means nothing: the records are as good.
+        """Order to take the records in. The domain of a frame is not checked, because the records prove themselves.
 
         Raises:
-            ProtocolError: `malformed`: out of order.
+            ProtocolError: `malformed` if the frame does not have the next number.
         """
         if frame.seq != self._seq + 1:
             detail = f"records frame {frame.seq}: {self._seq + 1} is the next"
             raise ProtocolError(Code.MALFORMED, detail)
         self._seq = frame.seq
         self.received += len(frame.records)
-        self._taking.append(_Taking(frame.seq, is_pass=frame.domain in self._asked))
+        self._taking.append(_Taking(frame.seq, is_pass=frame.domain in self._passes.asked))
         self._outbox.put(Take(frame.seq, frame.records, frame.domain, _hops_of(frame)))
 
     def on_caught_up(self, message: CaughtUp) -> None:
-        """The peer has sent all; the pass is over when that is committed."""
-        domain = message.domain
-        self._asked.discard(domain)
-        self._ask()
+        """The peer has sent its whole pass; the pass is over when all of it is committed."""
         if self._taking:
-            self._ends[domain] = self._seq
+            self._passes.on_caught_up(message.domain, self._seq)
         else:
-            self.passed.append(domain)
+            self._passes.on_caught_up(message.domain, None)
+            self._report_received(message.domain)
 
     def on_taken(self, seq: int, outcomes: Sequence[Outcome], now: float) -> None:
-        """Acknowledge it, if all before it has ended.
+        """A take has ended. Acknowledge its frame if all frames before it have ended too.
 
         Raises:
-            ProtocolError: with the code of an invalid record; `rate_limited` where too many were refused.
+            ProtocolError: with the code of an invalid record; `rate_limited` if too many records were refused.
         """
         taking = self._taking[seq - self._taking[0].seq]
-        assert not taking.is_done, "each take ends once"
-        taking.is_done = True
+        assert taking.outcomes is None, "each take ends once"
         taking.outcomes = outcomes
-        refused = 0
         for outcome in outcomes:
             if outcome.code is not None:
-                refused += 1
                 self._on_refused(outcome, outcome.code, taking)
             if outcome.record is not None:
-                self._wanted.discard(outcome.record.id)
-        self._check_refused(refused, now)
+                self._wants.asked.discard(outcome.record.id)
+        self._refusals.count(sum(outcome.code is not None for outcome in outcomes), now)
         self._acknowledge()
-        self._want()
+        self._wants.ask()
 
     def _on_refused(self, outcome: Outcome, code: Code, taking: _Taking) -> None:
         record = outcome.record
@@ -154,57 +142,114 @@ class Receiver:
             self._stopped.add(record.domain)
         taking.refused[record.id] = code
 
-    def _check_refused(self, refused: int, now: float) -> None:
-        self.refused += refused
-        if now - self._minute_began >= _MINUTE_S:
-            self._minute_began, self._refused_this_minute = now, 0
-        self._refused_this_minute += refused
-        if self._refused_this_minute > self._limits.refused_per_minute_max:
-            detail = f"{self._refused_this_minute} records refused within a minute"
-            raise ProtocolError(Code.RATE_LIMITED, f"{detail}: {self._limits.refused_per_minute_max} at most")
-
     def _acknowledge(self) -> None:
-        """Everything that has ended in order goes into one ack."""
+        """Send one ack for all frames that have ended in their order."""
         refused: dict[str, str] = {}
         acked = 0
-        while self._taking and self._taking[0].is_done:
+        while self._taking and (outcomes := self._taking[0].outcomes) is not None:
             taking = self._taking.popleft()
             acked = taking.seq
             refused |= taking.refused
-            self._settle(taking)
+            self._settle(outcomes, is_pass=taking.is_pass)
         if not acked:
             return
         self._outbox.send(Ack(acked, refused))
-        for domain in [domain for domain, seq in self._ends.items() if seq <= acked]:
-            del self._ends[domain]
-            self.passed.append(domain)
+        for domain in self._passes.take_committed(acked):
+            self._report_received(domain)
 
-    def _settle(self, taking: _Taking) -> None:
+    def _settle(self, outcomes: Sequence[Outcome], *, is_pass: bool) -> None:
         touched = {}
-        for outcome in taking.outcomes:
+        for outcome in outcomes:
             record = outcome.record
             if record is None:
                 continue
-            (self._put_off if outcome.code in TRANSIENT else self._familiar).add(record.id)
-            if taking.is_pass or not self.is_passing(record.domain):
-                self._cursors.step(record.domain, record.timestamp, outcome.code)
+            ids = self._exchanged.postponed_here if outcome.code in TRANSIENT else self._exchanged.received
+            ids.add(record.id)
+            if is_pass or record.domain not in self._passes:
+                self.cursors.step(record.domain, record.timestamp, outcome.code)
                 touched[record.domain] = True
         for domain in touched:
-            self._cursors.store(domain)
+            self.cursors.store(domain)
+
+    def _report_received(self, domain: str) -> None:
+        self._course.report(domain, DomainEvent.RECEIVED)
+
+
+class _InboundPasses:
+    """The peer's passes: some are still to be asked for, some are under way, some wait for their last commit."""
+
+    def __init__(self, asked_max: int, outbox: Outbox) -> None:
+        """`asked_max`: how many passes are asked for at once."""
+        self.asked: set[str] = set()
+        """Domains that the peer was asked for and has not finished."""
+        self._asked_max = asked_max
+        self._outbox = outbox
+        self._to_ask: OrderedDict[str, Since] = OrderedDict()
+        self._last_frames: dict[str, int] = {}
+        """Domains that the peer has finished: the number of the frame that has still to be committed."""
+
+    def __contains__(self, domain: object) -> bool:
+        """Whether a pass through the domain is not over yet."""
+        return domain in self.asked or domain in self._to_ask or domain in self._last_frames
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every pass is over."""
+        return not (self.asked or self._to_ask or self._last_frames)
+
+    def add(self, since: Since) -> None:
+        self._to_ask[since.domain] = since
+        self._ask()
+
+    def on_caught_up(self, domain: str, last_frame: int | None) -> None:
+        """The peer has finished; `last_frame` has still to be committed, None: everything is committed."""
+        self.asked.discard(domain)
+        self._ask()
+        if last_frame is not None:
+            self._last_frames[domain] = last_frame
+
+    def take_committed(self, seq: int) -> list[str]:
+        """The domains whose passes are over now that the frame `seq` is committed."""
+        domains = [domain for domain, last_frame in self._last_frames.items() if last_frame <= seq]
+        for domain in domains:
+            del self._last_frames[domain]
+        return domains
 
     def _ask(self) -> None:
-        while self._to_ask and len(self._asked) < self._limits.asked_domains_max:
+        while self._to_ask and len(self.asked) < self._asked_max:
             domain, since = self._to_ask.popitem(last=False)
-            self._asked.add(domain)
+            self.asked.add(domain)
             self._outbox.send(since)
 
-    def _want(self) -> None:
-        while self._to_want and len(self._wanted) + IDS_MAX <= self._limits.asked_ids_max:
-            ids = [self._to_want.popleft() for _ in range(min(IDS_MAX, len(self._to_want)))]
-            self._wanted.update(ids)
+
+class _Wants:
+    """Records that are asked for by their ids."""
+
+    def __init__(self, asked_max: int, outbox: Outbox) -> None:
+        """`asked_max`: how many ids are asked for at once; at least those of one `want`."""
+        self.asked: set[str] = set()
+        """Ids that the peer was asked for and has not sent."""
+        self._asked_max = asked_max
+        self._outbox = outbox
+        self._to_ask: deque[str] = deque()
+
+    def __len__(self) -> int:
+        return len(self._to_ask) + len(self.asked)
+
+    def add(self, ids: Iterable[str]) -> None:
+        self._to_ask.extend(ids)
+        self.ask()
+
+    def ask(self) -> None:
+        """Ask for as many as the limit allows."""
+        while self._to_ask and len(self.asked) + IDS_MAX <= self._asked_max:
+            ids = [self._to_ask.popleft() for _ in range(min(IDS_MAX, len(self._to_ask)))]
+            self.asked.update(ids)
             self._outbox.send(Want(tuple(ids)))
 
 
 def _hops_of(frame: Records) -> int:
-    """Whoever made the news may count its own link or not; 0: it is none."""
+    """How many links live records have crossed, at least 1, because their first sender may not count its own link; 0
+    for other records.
+    """
     return 0 if frame.hops is None else max(1, frame.hops)

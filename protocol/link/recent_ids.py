@@ -1,7 +1,7 @@
-"""A set of ids that forgets the older ones, so that it never grows beyond its limit.
+"""Sets of record ids that forget the oldest ids, so that a set never grows beyond its limit.
 
-Two halves: when the young one is full it becomes the old one, and the old one is gone. No order is kept and no time
-needed to keep it, so that an id costs two look-ups and no more.
+A set consists of two halves. When the young half is full it becomes the old half, and the ids of the former old half
+are gone. A set keeps no order, so that an id costs two look-ups.
 """
 
 
@@ -9,6 +9,7 @@ class RecentIds:
     """At least `size_max // 2` of the newest ids, at most `size_max`."""
 
     def __init__(self, size_max: int) -> None:
+        """`size_max`: how many ids the set may hold; at least 2 of them."""
         self._half = max(1, size_max // 2)
         self._young: set[str] = set()
         self._old: set[str] = set()
@@ -31,3 +32,20 @@ class RecentIds:
     def clear(self) -> None:
         self._young.clear()
         self._old.clear()
+
+
+class Exchanged:
+    """The recent ids of one link, by what became of their records."""
+
+    def __init__(self, size_max: int) -> None:
+        """`size_max`: how many ids each of the sets may hold."""
+        self.received = RecentIds(size_max)
+        """The peer sent the record, and it was accepted, known, or refused for good."""
+        self.sent = RecentIds(size_max)
+        """This node sent the record."""
+        self.refused = RecentIds(size_max)
+        """The peer refused the record for good."""
+        self.postponed = RecentIds(size_max)
+        """The peer refused the record for now."""
+        self.postponed_here = RecentIds(size_max)
+        """This node refused the record for now."""

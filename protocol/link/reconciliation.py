@@ -1,11 +1,11 @@
 """The reconciliations of one link: which records does one side lack, whatever the cursors say?
 
-The dialler asks, the acceptor answers and remembers nothing; a dialler that is asked answers likewise. In a catch-up,
-what is found is sent and asked for as it is found. In a repair, two reconciliations with some time between them have to
-find the same: what only the first found was on its way.
+The dialler asks; the acceptor answers and keeps nothing between two messages. In a catch-up the dialler sends and asks
+for what is missing as it is found. In a repair it collects the missing ids first, because two reconciliations with some
+time between them have to find the same ids: an id that only the first one finds was on its way.
 
-Differences may be as many as records, so everything has its pace: what the peer lacks is looked up as it can be sent,
-and while much is still to be sent or fetched, the next message waits.
+There may be as many differences as records, so everything has its pace: the missing ids are read as they can be sent,
+and no further message goes out while many records are still to be sent or fetched.
 """
 
 from collections import deque
@@ -17,47 +17,27 @@ import msgspec
 
 from protocol.errors import Code, ProtocolError
 from protocol.limits import IDS_MAX
-from protocol.link.cursors import Cursors
+from protocol.link.comparison import Comparison
+from protocol.link.course import Course, DomainEvent
 from protocol.link.messages import Reconcile
 from protocol.link.orders import Found, Outbox
-from protocol.link.receiver import Receiver
-from protocol.link.sender import Sender
-from protocol.link.terms import Flows, Holdings, LinkLimits
-from protocol.sets.index import EMPTY
+from protocol.link.passes import Halves
+from protocol.link.terms import LinkLimits
+from protocol.sets.index import Index
 from protocol.sets.negentropy import Initiator, Responder
 
 AT_ONCE_MAX: Final = 4
-"""Reconciliations under way: enough to hide a round trip where many domains differ."""
+"""Reconciliations under way: enough to hide a round trip if many domains differ."""
 
 _BACKLOG_MAX: Final = 10_000
-"""Ids found and not yet dealt with, past which no further message is sent."""
+"""Ids that were found and are not dealt with yet; with more, no further message is sent."""
 
 _SUSPECTS_MAX: Final = 10_000
-"""Differences in a repair that is still to be confirmed: with more than this, something is wrong for certain."""
-
-
-class Halves(msgspec.Struct, frozen=True):
-    """The two ways of a link, with the cursors of each. `kept`: the domains that this node supports; None: any."""
-
-    flows: Flows
-    kept: frozenset[str] | None
-    sender: Sender
-    receiver: Receiver
-    out_cursors: Cursors
-    in_cursors: Cursors
-
-    def gives(self, domain: str) -> bool:
-        """Whether records of this domain are to go out."""
-        return self.flows.is_outbound and not self.sender.is_stopped(domain)
-
-    def takes(self, domain: str) -> bool:
-        """Whether records of this domain are to come in."""
-        is_kept = self.kept is None or domain in self.kept
-        return self.flows.is_inbound and is_kept and not self.receiver.is_stopped(domain)
+"""Ids that a repair collects to confirm them. With more, something is wrong for certain."""
 
 
 class MissingIds(msgspec.Struct):
-    """Hex ids that we have and the peer lacks, and the other way round, as sets that keep their order."""
+    """Hex ids that the peer lacks (`have`) and that we lack (`need`), as sets that keep their order."""
 
     have: dict[str, None] = msgspec.field(default_factory=dict)
     need: dict[str, None] = msgspec.field(default_factory=dict)
@@ -67,22 +47,26 @@ class MissingIds(msgspec.Struct):
 
 
 class _Run(msgspec.Struct):
-    """One reconciliation. `asked` is the message sent last, `held` the one that waits; `found` collects in a repair,
-    and is None in a catch-up.
+    """One reconciliation.
+
+    `asked`: the message that was sent last. `newest`: our highest timestamp when the run began, in seconds; None: no
+    record. `found`: what a repair has collected; None: what is found is sent and asked for at once. `suspects`: what
+    the first reconciliation of a repair found, None in any other. `held`: the next message, until it may be sent.
+    `has_have`, `has_need`: whether the peer, or we, lacked anything.
     """
 
     initiator: Initiator
     asked: bytes
     newest: int | None
     found: MissingIds | None
-    confirming: MissingIds | None = None
+    suspects: MissingIds | None
     held: bytes | None = None
-    have: bool = False
-    need: bool = False
+    has_have: bool = False
+    has_need: bool = False
 
 
 class Tally(msgspec.Struct):
-    """What reconciling has cost on one link: answers that the acceptor gave, and bytes of messages both ways."""
+    """What reconciliation has cost on one link: answers of the acceptor, and bytes of the messages both ways."""
 
     rounds: int = 0
     payload_bytes: int = 0
@@ -92,87 +76,78 @@ class Tally(msgspec.Struct):
         self.payload_bytes += len(question) + len(answer)
 
 
-class Reconciled(msgspec.Struct, frozen=True):
-    """Whether a reconciliation found anything in the ways that are wanted. `newest`: our highest timestamp when it
-    began.
-    """
-
-    domain: str
-    have: bool
-    need: bool
-    newest: int | None
-
-
-def respond(message: Reconcile, holdings: Holdings, limits: LinkLimits) -> Reconcile | None:
-    """The part of whoever is asked; None: the peer is done.
+def respond(message: Reconcile, index: Index, limits: LinkLimits) -> Reconcile | None:
+    """The answer of the side that is asked, from its index of the domain; None: the peer is done.
 
     Raises:
         ProtocolError: `malformed`.
     """
     if not message.message:
         return None
-    responder = Responder(holdings.get(message.domain) or EMPTY, limits.reconcile_bytes_max)
+    responder = Responder(index, limits.reconcile_bytes_max)
     return Reconcile(message.domain, responder.answer(message.message))
 
 
 class Reconciliation:
-    """The dialler's part. `tally` counts what is said."""
+    """The dialler's part."""
 
-    def __init__(self, holdings: Holdings, limits: LinkLimits, halves: Halves, outbox: Outbox, tally: Tally) -> None:
-        self._holdings = holdings
-        self._limits = limits
+    def __init__(
+        self,
+        halves: Halves,
+        comparison: Comparison,
+        limits: LinkLimits,
+        outbox: Outbox,
+        course: Course,
+        tally: Tally,
+    ) -> None:
+        """`halves` send and fetch what is missing. `comparison` knows the indexes of this node. `outbox` takes the
+        orders. `course` is told of each reconciliation that is over. `tally` counts what is said.
+        """
         self._halves = halves
-        self._sender = halves.sender
-        self._receiver = halves.receiver
+        self._comparison = comparison
+        self._limits = limits
         self._outbox = outbox
+        self._course = course
         self._tally = tally
         self._queue: deque[tuple[str, bool]] = deque()
+        """Domains that wait for their turn, and whether a repair wants them."""
         self._runs: dict[str, _Run] = {}
         self._suspects: dict[str, MissingIds] = {}
-        self._to_give: deque[str] = deque()
-        self._unread: deque[Iterator[str]] = deque()  # what follows those, of any length
-        self.found = 0
-        """Records that repairs found missing."""
-        self.finished: list[Reconciled] = []
-        """For the link to read and clear."""
+        self._backlog = _Backlog()
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a message of the peer's is due."""
+        """Whether the peer owes an answer."""
         return any(run.held is None for run in self._runs.values())
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is to be compared, sent or fetched."""
-        return not (self._queue or self._runs or self._to_give or self._unread or self._receiver.wanted)
+        return not (self._queue or self._runs or self._backlog or self._halves.receiver.wanted)
 
     @property
     def suspected(self) -> list[str]:
-        """Domains whose differences are to be confirmed, by another `begin`."""
+        """Domains in which the first reconciliation of a repair found missing ids; the second one has not begun."""
         return sorted(self._suspects)
 
     def is_running(self, domain: str) -> bool:
-        """Whether one of ours is under way: then what the peer says of the domain is its answer."""
+        """Whether a reconciliation of ours is under way: then the peer's message of the domain is its answer."""
         return domain in self._runs
 
-    def __contains__(self, domain: object) -> bool:
-        return domain in self._runs or any(domain == each for each, _ in self._queue)
-
-    def begin(self, domain: str, *, is_repair: bool) -> None:
-        """Reconcile this domain, when its turn comes; not where no way is wanted, nor twice at once."""
-        if domain in self:
-            return
+    def begin(self, domain: str, *, is_repair: bool) -> bool:
+        """Reconcile this domain when its turn comes; returns False if no direction of it is wanted."""
         if not self._halves.gives(domain) and not self._halves.takes(domain):
             self._suspects.pop(domain, None)
-            return
+            return False
         self._queue.append((domain, is_repair))
         self.go_on()
+        return True
 
     def on_reconcile(self, message: Reconcile) -> None:
-        """The peer's answer.
+        """Read the peer's answer.
 
         Raises:
-            ProtocolError: `malformed`, also where the peer says more than it was asked, or the rounds do not end.
+            ProtocolError: `malformed`, also if the peer was not asked, or if the rounds do not come to an end.
         """
         run = self._runs[message.domain]
         if run.held is not None:
@@ -188,12 +163,11 @@ class Reconciliation:
 
     def go_on(self) -> None:
         """Do what the backlog allows by now."""
-        self._read_on()
-        while self._to_give and self._sender.owed < IDS_MAX:
-            count = min(IDS_MAX, len(self._to_give))
-            self._sender.give([self._to_give.popleft() for _ in range(count)], hops=0)
-            self._read_on()
-        if self._unread or len(self._to_give) + self._receiver.wanted > _BACKLOG_MAX:
+        sender = self._halves.sender
+        self._backlog.read()
+        while sender.owed < IDS_MAX and (ids := self._backlog.take(IDS_MAX)):
+            sender.give(ids, hops=0)
+        if self._backlog.is_long or len(self._backlog) + self._halves.receiver.wanted > _BACKLOG_MAX:
             return
         for domain, run in self._runs.items():
             if run.held is not None:
@@ -203,33 +177,23 @@ class Reconciliation:
             self._start(*self._queue.popleft())
 
     def _start(self, domain: str, is_repair: bool) -> None:
-        index = self._holdings.get(domain) or EMPTY
+        index = self._comparison.index(domain)
         initiator = Initiator(index, self._limits.reconcile_bytes_max, self._limits.rounds_max)
-        confirming = self._suspects.pop(domain, None)
+        suspects = self._suspects.pop(domain, None)
         first = initiator.initiate()
-        self._runs[domain] = _Run(initiator, first, index.newest, MissingIds() if is_repair else None, confirming)
+        self._runs[domain] = _Run(initiator, first, index.newest, MissingIds() if is_repair else None, suspects)
         self._outbox.send(Reconcile(domain, first))
 
-    def _read_on(self) -> None:
-        """Have as many ids ready to be given as the backlog allows."""
-        while self._unread and len(self._to_give) <= _BACKLOG_MAX:
-            page = list(islice(self._unread[0], IDS_MAX))
-            self._to_give.extend(page)
-            if not page:
-                self._unread.popleft()
-
     def _find(self, run: _Run, domain: str, have: Iterator[str], need: Sequence[str]) -> None:
-        lacked = (each for each in have if not self._sender.is_unwelcome(each))
+        """Collect what one answer has found, or act on it at once."""
+        lacked = (each for each in have if each not in self._halves.exchanged.refused)
         first = list(islice(lacked, 1)) if self._halves.gives(domain) else []
         have = chain(first, lacked) if first else iter(())
         need = need if self._halves.takes(domain) else ()
-        run.have |= bool(first)
-        run.need |= bool(need)
+        run.has_have |= bool(first)
+        run.has_need |= bool(need)
         if run.found is None:
-            self._act(
-                (each for each in have if not self._sender.is_put_off(each)),
-                (each for each in need if not self._receiver.is_put_off(each)),
-            )
+            self._act(self._not_postponed_there(have), self._not_postponed_here(need))
             return
         run.found.have |= dict.fromkeys(islice(have, _SUSPECTS_MAX + 1))
         run.found.need |= dict.fromkeys(need)
@@ -238,24 +202,28 @@ class Reconciliation:
             self._act(chain(run.found.have, have), run.found.need)
             run.found = None
 
-    def _without_put_off(self, found: MissingIds) -> MissingIds:
-        """What the pass before has just seen refused for now is left to a later repair."""
-        return MissingIds(
-            {each: None for each in found.have if not self._sender.is_put_off(each)},
-            {each: None for each in found.need if not self._receiver.is_put_off(each)},
-        )
-
     def _finish(self, domain: str, run: _Run) -> None:
         del self._runs[domain]
         self._outbox.send(Reconcile(domain, b""))
-        if run.found and run.confirming is None:
+        if run.found and run.suspects is None:
             self._suspects[domain] = run.found
-        elif run.found and run.confirming is not None:
-            self._confirm(domain, run.found, run.confirming)
-        self.finished.append(Reconciled(domain, run.have, run.need, run.newest))
+        elif run.found and run.suspects is not None:
+            self._confirm(domain, run.found, run.suspects)
+        self._move_cursors(domain, run)
+        self._course.report(domain, DomainEvent.RECONCILED)
+
+    def _move_cursors(self, domain: str, run: _Run) -> None:
+        """If nothing was missing in one direction, that direction's cursor moves to the newest timestamp that its
+        sender had when the run began.
+        """
+        theirs = self._comparison.theirs(domain)
+        if not run.has_need and theirs.newest is not None:
+            self._halves.receiver.cursors.settle(domain, theirs.newest)
+        if not run.has_have and run.newest is not None:
+            self._halves.sender.cursors.settle(domain, run.newest)
 
     def _confirm(self, domain: str, found: MissingIds, before: MissingIds) -> None:
-        """Both have found it: it was missed, and not merely on its way."""
+        """Act on the ids that both reconciliations have found: these were missed, and not merely on their way."""
         missed = MissingIds(
             {each: None for each in found.have if each in before.have},
             {each: None for each in found.need if each in before.need},
@@ -265,13 +233,57 @@ class Reconciliation:
             self._act(iter(missed.have), missed.need)
 
     def _report(self, domain: str, missed: MissingIds) -> None:
-        """What was refused only for now is missing for a reason."""
-        unexplained = self._without_put_off(missed)
-        if unexplained:
-            self.found += len(unexplained)
-            self._outbox.put(Found(domain, len(unexplained.have), len(unexplained.need)))
+        """Tell the node what was missed. A record that was refused for now is missing for a known reason."""
+        have = sum(1 for _ in self._not_postponed_there(missed.have))
+        need = sum(1 for _ in self._not_postponed_here(missed.need))
+        if have or need:
+            self._outbox.put(Found(domain, have, need))
+
+    def _not_postponed_there(self, ids: Iterable[str]) -> Iterator[str]:
+        return (each for each in ids if each not in self._halves.exchanged.postponed)
+
+    def _not_postponed_here(self, ids: Iterable[str]) -> Iterator[str]:
+        return (each for each in ids if each not in self._halves.exchanged.postponed_here)
 
     def _act(self, have: Iterator[str], need: Iterable[str]) -> None:
-        """`have` may go on long after the call: it is read as it can be sent."""
-        self._unread.append(have)
-        self._receiver.want(need)
+        """Send and ask for these. `have` is read as it can be sent, long after the call."""
+        self._backlog.add(have)
+        self._halves.receiver.want(need)
+
+
+class _Backlog:
+    """Ids of records that the peer lacks, in the order in which they were found; most of them are not read yet."""
+
+    def __init__(self) -> None:
+        self._ready: deque[str] = deque()
+        self._unread: deque[Iterator[str]] = deque()
+        """What follows the ids that are ready, of any length."""
+
+    def __len__(self) -> int:
+        """How many ids are ready."""
+        return len(self._ready)
+
+    def __bool__(self) -> bool:
+        return bool(self._ready or self._unread)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether some ids are not read yet."""
+        return bool(self._unread)
+
+    def add(self, ids: Iterator[str]) -> None:
+        self._unread.append(ids)
+
+    def take(self, count: int) -> list[str]:
+        """The first ids that are ready, at most `count`."""
+        ids = [self._ready.popleft() for _ in range(min(count, len(self._ready)))]
+        self.read()
+        return ids
+
+    def read(self) -> None:
+        """Have as many ids ready as the limit allows."""
+        while self._unread and len(self._ready) <= _BACKLOG_MAX:
+            page = list(islice(self._unread[0], IDS_MAX))
+            self._ready.extend(page)
+            if not page:
+                self._unread.popleft()

@@ -1,114 +1,97 @@
-"""The repairs of one link: now and then the dialler looks whether anything was missed all the same.
+"""The repairs of one link: from time to time the dialler compares all domains, in case a record was missed.
 
-It sends its list of domains, and the acceptor answers with its own. Where they differ, two reconciliations with some
-time between them have to agree, for records that are on their way are no fault. If nothing was missed, the next look
-comes after a long time; if something was, soon, and ever later while that goes on. The first one follows the catch-up
-at once, and moves the cursors to where both are equal. Where the two have agreed already, it comes when what either was
-about to commit as the link opened is there to be seen.
-
-Times are spread by chance, so that the links of a node do not all look at once.
+`course` has the states of a repair. This module sets the times. If a comparison finds no difference, the next one comes
+after a long time. If it finds a difference, the next one comes soon, and ever later while differences are found. All
+times are spread at random, so that the links of a node do not compare in the same moment.
 """
 
+from collections.abc import Sequence
 from random import Random
 
 from protocol.link.comparison import Comparison
+from protocol.link.course import Course, DomainEvent, RepairAction, RepairEvent, RepairState
 from protocol.link.orders import Outbox
 from protocol.link.reconciliation import Reconciliation
 from protocol.link.terms import LinkLimits
 
 _SPREAD = 0.25
+"""Times are up to this share shorter or longer than said: a guess."""
+
+_WORKING = (RepairState.CATCHING_UP, RepairState.UNSURE, RepairState.RECONCILING, RepairState.CONFIRMING)
+"""States that end when nothing is to be passed, reconciled, sent or fetched any more."""
 
 
 class Repair:
-    """When a dialler compares anew, and what it does about differences."""
+    """When a dialler compares again, and what it does about differences."""
 
     def __init__(
-        self, comparison: Comparison, reconciliation: Reconciliation, limits: LinkLimits, random: Random, outbox: Outbox
+        self,
+        comparison: Comparison,
+        reconciliation: Reconciliation,
+        limits: LinkLimits,
+        random: Random,
+        outbox: Outbox,
+        course: Course,
     ) -> None:
+        """`reconciliation` knows what it has found. `random` spreads the times. `outbox` takes the lists. `course`
+        keeps the state, and is told which domains to reconcile.
+        """
         self._comparison = comparison
         self._reconciliation = reconciliation
         self._limits = limits
         self._random = random
         self._outbox = outbox
+        self._course = course
         self._delay_s = 0.0
-        self._found_before = 0
-        self._is_first = True
-        self._has_differed = False
-        self._has_compared = False
-        self._list_at: float | None = None
-        self._confirm_at: float | None = None
-        self.is_list_due = False
-        """Whether the acceptor has still to answer with its list."""
+        """How long the last comparison that found differences was put off; 0: the last one found none."""
+        self.next_at: float | None = None
+        """When to call `on_time`; None: there is nothing to wait for."""
 
-    @property
-    def next_at(self) -> float | None:
-        return self._list_at if self._confirm_at is None else self._confirm_at
+    def ask(self, now: float) -> None:
+        """Compare now, unless a comparison is due or under way."""
+        self._advance(RepairEvent.ASKED, now)
 
-    @property
-    def is_under_way(self) -> bool:
-        """Whether a comparison has begun, or is to be confirmed, or follows the catch-up at once."""
-        return (
-            not self._has_compared
-            or self.is_list_due
-            or self._confirm_at is not None
-            or not self._reconciliation.is_idle
-        )
+    def go_on(self, now: float) -> None:
+        """No pass is due. Find out whether the reconciliations are over too."""
+        if self._course.repair in _WORKING and self._reconciliation.is_idle:
+            self._advance(RepairEvent.SUSPECTED if self._reconciliation.suspected else RepairEvent.ENDED, now)
 
-    def hurry(self, now: float) -> None:
-        """Compare at once, unless that is under way."""
-        if not self.is_under_way:
-            self._list_at = now
-            self.on_time(now)
-
-    def go_on(self, now: float, *, is_agreed: bool) -> None:
-        """Nothing else is under way: set the time for what comes next, where it is not set. `is_agreed`: the catch-up
-        has shown to both that they hold the same.
-        """
-        if self.is_list_due or not self._reconciliation.is_idle or self._confirm_at is not None:
-            return
-        if self._reconciliation.suspected:
-            self._confirm_at = now + self._limits.settle_s
-        elif self._list_at is None:
-            self._list_at = now + self._next_delay_s(is_agreed) * self._random.uniform(1 - _SPREAD, 1 + _SPREAD)
-
-    def on_list(self, differing: list[str]) -> None:
+    def on_list(self, differing: Sequence[str], now: float) -> None:
         """The acceptor's list has come, asked for or not; these domains differ."""
-        if self.is_under_way and not self.is_list_due:
-            return
-        self.is_list_due = False
-        self._has_compared = True
-        self._has_differed = bool(differing)
-        if differing:
-            self._list_at = None  # the time of the next comparison follows from what this one finds
-        for domain in differing:
-            self._reconciliation.begin(domain, is_repair=True)
+        self._advance(RepairEvent.LISTED_DIFFERENT if differing else RepairEvent.LISTED_SAME, now, differing)
 
     def on_time(self, now: float) -> None:
-        if self._confirm_at is not None:
-            if now >= self._confirm_at:
-                self._confirm()
-        elif self._list_at is not None and now >= self._list_at:
-            self._list_at = None
-            self.is_list_due = True
-            self._outbox.send(*self._comparison.list_pages())
+        if self.next_at is not None and now >= self.next_at:
+            self._advance(RepairEvent.TIME, now)
 
-    def _confirm(self) -> None:
-        """What was on its way has arrived by now: reconcile once more what differed."""
-        self._confirm_at = None
-        for domain in self._reconciliation.suspected:
-            self._reconciliation.begin(domain, is_repair=True)
+    def _advance(self, event: RepairEvent, now: float, differing: Sequence[str] = ()) -> None:
+        match self._course.on_repair(event):
+            case RepairAction.NOTHING:
+                pass
+            case RepairAction.LIST:
+                self.next_at = None
+                self._outbox.send(*self._comparison.list_pages())
+            case RepairAction.RECONCILE:
+                self._reconcile(differing)
+            case RepairAction.CONFIRM:
+                self._reconcile(self._reconciliation.suspected)
+            case RepairAction.WAIT:
+                self.next_at = now + self._limits.settle_s
+            case RepairAction.COMPARE_AT_ONCE:
+                self.next_at = now + self._spread(0.0)
+            case RepairAction.COMPARE_FIRST:
+                self.next_at = now + self._spread(self._limits.settle_s)
+            case RepairAction.COMPARE_SOON:
+                self._delay_s = min(max(2 * self._delay_s, self._limits.settle_s), self._limits.repair_s)
+                self.next_at = now + self._spread(self._delay_s)
+            case RepairAction.COMPARE_LATE:
+                self._delay_s = 0.0
+                self.next_at = now + self._spread(self._limits.repair_s)
 
-    def _next_delay_s(self, is_agreed: bool) -> float:
-        """None after a catch-up that left it open, long after both held the same, else from `settle_s` on doubling:
-        what differed while records were on their way is to be seen as the same soon, and cursors are to move.
-        """
-        found, self._found_before = self._reconciliation.found - self._found_before, self._reconciliation.found
-        if self._is_first:
-            self._is_first = False
-            self._has_compared = is_agreed
-            return self._limits.settle_s if is_agreed else 0.0
-        if not found and not self._has_differed:
-            self._delay_s = 0.0
-            return self._limits.repair_s
-        self._delay_s = min(max(2 * self._delay_s, self._limits.settle_s), self._limits.repair_s)
-        return self._delay_s
+    def _reconcile(self, domains: Sequence[str]) -> None:
+        self.next_at = None
+        for domain in domains:
+            self._course.report(domain, DomainEvent.REPAIR)
+
+    def _spread(self, delay_s: float) -> float:
+        return delay_s * self._random.uniform(1 - _SPREAD, 1 + _SPREAD)

@@ -1,8 +1,8 @@
-"""What waits to be sent over a link, as ids: the bodies are loaded when there is room for them.
+"""What waits to be sent over one link, as ids: the node loads the records when the window has room for them.
 
-Three lines wait, and each has its reason: live records that found the window full, records that the peer is owed (it
-asked, or a reconciliation found that it lacks them), and passes through whole domains. Each gives batches, and is told
-how many of a batch have gone.
+There are three queues: live records that found the window full; records that the peer is owed, because it asked for
+them or because a reconciliation found that it lacks them; and passes through whole domains. A queue gives a batch of
+ids, is told how many of these were sent, and keeps the rest.
 """
 
 from collections import OrderedDict
@@ -16,7 +16,11 @@ from protocol.sets.walk import walk
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Ids to load, in hex, for one frame. `hops` goes on it. `pass_domain`: part of that domain's pass."""
+    """Ids of one frame, in hex.
+
+    `hops`: what the frame says; 0: no live records. `pass_domain`: the records are part of that domain's pass.
+    `is_answer`: the peer asked for the pass.
+    """
 
     ids: tuple[str, ...]
     hops: int = 0
@@ -24,103 +28,146 @@ class Batch(msgspec.Struct, frozen=True):
     is_answer: bool = False
 
 
-class Queue:
-    """Ids with their hops, in the order of their coming, each once."""
+class _Entry(msgspec.Struct, frozen=True, gc=False):
+    """What is known of a queued record; `timestamp` in seconds."""
+
+    hops: int
+    domain: str
+    timestamp: int
+
+
+class IdQueue:
+    """Ids in the order in which they came, each once."""
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[str, tuple[int, str, int]] = OrderedDict()
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._entries)
 
     def __contains__(self, record_id: object) -> bool:
-        return record_id in self._waiting
+        return record_id in self._entries
 
     def add(self, record_id: str, hops: int, domain: str = "", timestamp: int = 0) -> None:
-        """The last two matter only to who asks for the oldest."""
-        self._waiting.setdefault(record_id, (hops, domain, timestamp))
+        """Add an id at the end; an id that is queued keeps its place and its hops.
+
+        `domain` and `timestamp`, in seconds, matter to `clear` and `remove_domain` only.
+        """
+        if record_id not in self._entries:
+            self._entries[record_id] = _Entry(hops, domain, timestamp)
 
     def remove(self, record_id: str) -> None:
-        self._waiting.pop(record_id, None)
-
-    def clear(self) -> dict[str, int]:
-        """Let all go; returns the lowest timestamp that each domain had in the line."""
-        oldest: dict[str, int] = {}
-        for _, domain, timestamp in self._waiting.values():
-            oldest[domain] = min(timestamp, oldest.get(domain, timestamp))
-        self._waiting.clear()
-        return oldest
+        self._entries.pop(record_id, None)
 
     def remove_domain(self, domain: str) -> None:
-        for record_id in [each for each, (_, of, _) in self._waiting.items() if of == domain]:
+        for record_id in [each for each, entry in self._entries.items() if entry.domain == domain]:
             self.remove(record_id)
 
+    def clear(self) -> dict[str, int]:
+        """Remove all ids; returns the lowest timestamp of each domain, in seconds."""
+        oldest: dict[str, int] = {}
+        for entry in self._entries.values():
+            oldest[entry.domain] = min(entry.timestamp, oldest.get(entry.domain, entry.timestamp))
+        self._entries.clear()
+        return oldest
+
     def batch(self, size: int) -> Batch | None:
-        """News and what is none never share a frame. The most hops of all stand for all: they promise no shortcut."""
-        if not self._waiting:
+        """The first ids, at most `size`; None if the queue is empty.
+
+        A frame carries either live records or others, never both. It says the highest number of hops of its records,
+        because a lower number would promise a short way that most of them did not take.
+        """
+        if not self._entries:
             return None
-        is_news = bool(next(iter(self._waiting.values()))[0])
+        is_live = bool(next(iter(self._entries.values())).hops)
         ids: list[str] = []
         hops_max = 0
-        for record_id, (hops, _, _) in islice(self._waiting.items(), size):
-            if bool(hops) is not is_news:
+        for record_id, entry in islice(self._entries.items(), size):
+            if bool(entry.hops) is not is_live:
                 break
             ids.append(record_id)
-            hops_max = max(hops, hops_max)
+            hops_max = max(entry.hops, hops_max)
         return Batch(tuple(ids), hops_max)
 
     def settle(self, batch: Batch, done: int) -> None:
+        """The first `done` ids of the batch need not be sent any more."""
         for record_id in batch.ids[:done]:
             self.remove(record_id)
 
 
-class Walk(msgspec.Struct):
-    """One pass: `position` is the last key that has gone; `is_answer`: the peer asked for it by `since`."""
+class _Walk(msgspec.Struct):
+    """One pass through a domain: `position` is the last key that was sent; `is_answer`: the peer asked for the pass."""
 
     position: bytes
     is_answer: bool
 
 
-class Walks:
-    """Passes through domains, one after the other."""
+class PassQueue:
+    """Passes through domains, one after the other. A pass is over when the peer has acknowledged its last frame."""
 
     def __init__(self, index_of: Callable[[str], Index | None], is_needless: Callable[[str], bool]) -> None:
-        """`is_needless`: the peer has the record of this id, or is sent it anyway."""
+        """`index_of`: the index of a domain, None if nothing of it is held. `is_needless`: whether the peer has the
+        record of this id, or gets it anyway.
+        """
         self._index_of = index_of
         self._is_needless = is_needless
-        self._walks: dict[str, Walk] = {}
+        self._walks: dict[str, _Walk] = {}
+        self._last_frames: dict[str, int] = {}
+        """Domains of which all records are sent: the number of the frame that has still to be acknowledged."""
         self._page: list[bytes] = []
-        self._paged: Walk | None = None
-        """Whose page it is."""
+        self._paged: _Walk | None = None
+        """The walk to which the page belongs."""
 
     def __len__(self) -> int:
+        """How many passes have still something to send."""
         return len(self._walks)
 
     def __contains__(self, domain: object) -> bool:
-        return domain in self._walks
+        """Whether a pass through the domain is not over yet."""
+        return domain in self._walks or domain in self._last_frames
 
-    def begin(self, domain: str, position: bytes, *, is_answer: bool) -> None:
-        """A pass above that key, in place of one that is under way."""
-        self._walks[domain] = Walk(position, is_answer)
-
-    def reach_back(self, domain: str, position: bytes) -> None:
-        """Have everything above that key sent, by the pass that is under way or by a new one."""
-        known = self._walks.get(domain)
-        if known is None:
-            self.begin(domain, position, is_answer=False)
-        elif position < known.position:
-            self._walks[domain] = Walk(position, known.is_answer)
-
-    def end(self, domain: str) -> None:
-        self._walks.pop(domain, None)
+    @property
+    def is_over(self) -> bool:
+        """Whether every pass is over."""
+        return not self._walks and not self._last_frames
 
     @property
     def first(self) -> str | None:
-        """The domain whose pass is under way."""
+        """The domain whose pass is next."""
         return next(iter(self._walks), None)
 
+    def begin(self, domain: str, position: bytes, *, is_answer: bool) -> None:
+        """Begin a pass above that key. It replaces a pass through the domain that is under way."""
+        self._walks[domain] = _Walk(position, is_answer)
+        self._last_frames.pop(domain, None)
+
+    def reach_back(self, domain: str, position: bytes) -> None:
+        """Send everything above that key, by the pass that is under way or by a new pass."""
+        walk_ = self._walks.get(domain)
+        if walk_ is None:
+            self._walks[domain] = _Walk(position, is_answer=False)
+        elif position < walk_.position:
+            self._walks[domain] = _Walk(position, walk_.is_answer)
+
+    def stop(self, domain: str) -> None:
+        """Send nothing more of the domain; nothing of its pass need be acknowledged."""
+        self._walks.pop(domain, None)
+        self._last_frames.pop(domain, None)
+
+    def wait_for_ack(self, domain: str, seq: int) -> None:
+        """All of the domain is sent, and the pass is over when the frame `seq` is acknowledged."""
+        self._walks.pop(domain, None)
+        self._last_frames[domain] = seq
+
+    def take_acked(self, seq: int) -> list[str]:
+        """The domains whose passes are over now that the frame `seq` is acknowledged."""
+        domains = [domain for domain, last_frame in self._last_frames.items() if last_frame <= seq]
+        for domain in domains:
+            del self._last_frames[domain]
+        return domains
+
     def batch(self, size: int) -> Batch | None:
-        """The next of the first domain; None where its pass is over."""
+        """The next ids of the first domain, at most `size`; None if all of it is sent."""
         domain = next(iter(self._walks))
         self._paged = walk_ = self._walks[domain]
         index = self._index_of(domain)
@@ -132,7 +179,7 @@ class Walks:
         return None
 
     def settle(self, batch: Batch, done: int) -> None:
-        """Does nothing where the pass was begun anew or ended meanwhile."""
+        """The first `done` ids of the batch are sent. Does nothing if the pass began anew or stopped meanwhile."""
         walk_ = self._paged
         if walk_ is None or self._walks.get(batch.pass_domain or "") is not walk_:
             return
@@ -141,3 +188,23 @@ class Walks:
         elif done:
             last = bytes.fromhex(batch.ids[done - 1])
             walk_.position = next(key for key in self._page if key_id(key) == last)
+
+
+class SendQueues:
+    """The three queues of one link. They take turns, so that no queue starves."""
+
+    def __init__(self, index_of: Callable[[str], Index | None], is_needless: Callable[[str], bool]) -> None:
+        """Arguments as for `PassQueue`."""
+        self.live = IdQueue()
+        self.owed = IdQueue()
+        self.passes = PassQueue(index_of, is_needless)
+        self._turns: list[IdQueue | PassQueue] = [self.live, self.owed, self.passes]
+
+    def in_turn(self) -> tuple[IdQueue | PassQueue, ...]:
+        """The queues; the one that has waited longest for its turn comes first."""
+        return tuple(self._turns)
+
+    def had_turn(self, queue: IdQueue | PassQueue) -> None:
+        """This queue comes last from now on."""
+        self._turns.remove(queue)
+        self._turns.append(queue)

@@ -1,7 +1,7 @@
-"""The conversation of an open link: both have proved who they are, and records flow.
+"""The conversation of an open link: both sides have proved who they are, and records flow.
 
-Everything that a frame, a timer or an answer of the node changes is passed on to the part whose concern it is. What one
-part has brought to an end is then carried to the next: passes end, domains are reconciled, repairs follow.
+A session hands each message, each timer and each answer of the node to the part that it concerns. The parts report what
+has happened to a domain, and the session carries out the actions that `course` names.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,27 +11,26 @@ from typing import Any, Final
 
 import msgspec
 
-from protocol.errors import Code, ProtocolError
 from protocol.link.comparison import Comparison
+from protocol.link.course import PASSING, Course, DomainAction, DomainEvent, DomainState, RepairEvent, RepairState
 from protocol.link.cursors import Cursors
 from protocol.link.deadlines import Deadlines, Wait
 from protocol.link.messages import Ack, CaughtUp, Domains, Have, Message, Prune, Reconcile, Records, Since, Want
 from protocol.link.orders import Heard, Outbox
-from protocol.link.passes import Passes
+from protocol.link.passes import Halves, Passes
+from protocol.link.per_minute import PerMinute
 from protocol.link.receiver import Receiver
-from protocol.link.recent_ids import RecentIds
-from protocol.link.reconciliation import Halves, Reconciled, Reconciliation, Tally, respond
+from protocol.link.recent_ids import Exchanged
+from protocol.link.reconciliation import Reconciliation, Tally, respond
 from protocol.link.repair import Repair
 from protocol.link.sender import Sender
-from protocol.link.status import DomainStatus, LinkState
+from protocol.link.status import DomainStatus, LinkState, Step
 from protocol.link.terms import Flow, Flows, Holdings, LinkLimits, Role, Terms
 from protocol.records.outcome import Outcome
 
-_MINUTE_S: Final = 60.0
-
 
 class Setting(msgspec.Struct, frozen=True):
-    """What a link is given and keeps for all its time."""
+    """What a link is given, and keeps until it ends."""
 
     role: Role
     holdings: Holdings
@@ -44,59 +43,61 @@ class Session:
     """One end of an open link."""
 
     def __init__(self, setting: Setting, terms: Terms, flows: Flows, deadlines: Deadlines) -> None:
-        holdings, limits, outbox = setting.holdings, setting.limits, setting.outbox
-        familiar = RecentIds(limits.recent_ids_max)
+        """`terms`: what this node's row for the peer says. `flows`: what both sides have said. `deadlines`: shared with
+        the link, which checks them.
+        """
+        limits, outbox = setting.limits, setting.outbox
+        exchanged = Exchanged(limits.recent_ids_max)
         out_cursors = Cursors(Flow.PUSH, terms.cursors, outbox, is_stored=flows.we_push)
         in_cursors = Cursors(Flow.PULL, terms.cursors, outbox, is_stored=flows.we_pull)
-        self.sender = Sender(holdings, limits, out_cursors, familiar, outbox)
-        self.receiver = Receiver(limits, in_cursors, familiar, outbox)
-        self.tally = Tally()
         self._setting = setting
-        self._halves = Halves(flows, terms.kept, self.sender, self.receiver, out_cursors, in_cursors)
-        self._comparison = Comparison(holdings, limits)
+        self._deadlines = deadlines
+        self._course = Course()
+        self.sender = Sender(setting.holdings, limits, out_cursors, exchanged, outbox, self._course)
+        self.receiver = Receiver(limits, in_cursors, exchanged, outbox, self._course)
+        self.tally = Tally()
+        self._comparison = Comparison(setting.holdings, limits)
+        halves = Halves(flows, terms.kept, self.sender, self.receiver, exchanged)
+        self._passes = Passes(halves, self._comparison, limits.short_pass_records)
+        self._lists = PerMinute("lists of domains", limits.lists_per_minute_max)
+        self._idle_at: float | None = None
+        """When passes that the peer should have begun by itself are given up; None: no pass is due."""
         self._reconciliation: Reconciliation | None = None
         self._repair: Repair | None = None
         if setting.role is Role.DIALLER:
-            self._reconciliation = Reconciliation(holdings, limits, self._halves, outbox, self.tally)
-            self._repair = Repair(self._comparison, self._reconciliation, limits, setting.random, outbox)
-        self._passes = Passes(self._halves, self._comparison, self._reconciliation, limits.short_pass_records)
-        self._deadlines = deadlines
-        self._idle_at: float | None = None
-        self._minute_began = 0.0
-        self._lists_this_minute = 0
+            self._reconciliation = Reconciliation(halves, self._comparison, limits, outbox, self._course, self.tally)
+            self._repair = Repair(self._comparison, self._reconciliation, limits, setting.random, outbox, self._course)
 
     @property
     def next_at(self) -> float | None:
-        repairs_at = self._repair.next_at if self._repair and not self.sender.is_behind else None
-        times = (self._idle_at, repairs_at)
-        return min((at for at in times if at is not None), default=None)
+        repair_at = self._repair.next_at if self._repair and not self.sender.is_behind else None
+        return min((at for at in (self._idle_at, repair_at) if at is not None), default=None)
 
     @property
     def state(self) -> LinkState:
         if self.sender.is_behind:
             return LinkState.BEHIND
         is_idle = self._reconciliation is None or self._reconciliation.is_idle
-        return LinkState.LIVE if self._comparison.is_known and not self._passes and is_idle else LinkState.CATCHING_UP
+        is_live = self._comparison.is_known and not self._course.is_passing and is_idle
+        return LinkState.LIVE if is_live else LinkState.CATCHING_UP
 
     @property
     def is_settled(self) -> bool:
-        is_repairing = self._repair is not None and self._repair.is_under_way
+        """Whether nothing is left to do until a record comes or a repair is due."""
+        is_repairing = self._repair is not None and self._course.repair is not RepairState.IDLE
         return self.state is LinkState.LIVE and not is_repairing
 
     def domains(self) -> Mapping[str, DomainStatus]:
         """Every domain that either side holds, in order."""
-        return {
-            domain: self._comparison.status(domain, is_catching_up=domain in self._passes)
-            for domain in self._comparison.domains()
-        }
+        return {domain: self._status_of(domain) for domain in self._comparison.domains()}
 
     def start(self, now: float) -> None:
         """Say what this node holds."""
-        self._setting.outbox.send(*self._comparison.list_pages())
+        self._list()
         self.go_on(now)
 
     def on_message(self, message: Message, now: float) -> bool:
-        """Do what follows from it; returns whether it is legal on an open link.
+        """Do what follows from a message; returns whether the message is legal on an open link.
 
         Raises:
             ProtocolError: for whatever ends the link.
@@ -111,6 +112,11 @@ class Session:
         return True
 
     def on_taken(self, seq: int, outcomes: Sequence[Outcome], now: float) -> None:
+        """A take has ended.
+
+        Raises:
+            ProtocolError: for an invalid record, or too many refused ones.
+        """
         self._deadlines.renew(Wait.ANSWER, now)
         for outcome in outcomes:
             if outcome.record is not None:
@@ -118,45 +124,91 @@ class Session:
         self.receiver.on_taken(seq, outcomes, now)
 
     def on_time(self, now: float) -> None:
+        """Time has passed."""
         if self._idle_at is not None and now >= self._idle_at:
             self._idle_at = None
             if not self.sender.has_passes and not self.receiver.has_passes:
-                self._passes.wait_no_longer()
-        if self._repair is not None and not self.sender.is_behind:  # of a peer that is, it is known what it lacks
+                for domain in self._course.passing:
+                    self._advance(domain, DomainEvent.LAPSED)
+        if self._repair is not None and not self.sender.is_behind:  # what a peer that is behind lacks is known already
             self._repair.on_time(now)
 
     def compare(self, now: float) -> None:
-        """Begin a repair; an acceptor says what it holds, and leaves the rest to the dialler."""
+        """Begin a repair. An acceptor sends its list and leaves the rest to the dialler."""
         if self._repair is None:
-            self._setting.outbox.send(*self._comparison.list_pages())
-        elif self._comparison.is_known and not self._passes:
-            self._repair.hurry(now)
+            self._list()
+        else:
+            self._repair.ask(now)
 
     def go_on(self, now: float) -> None:
-        """Carry what has come to its end to whoever goes on with it; begin and end waits."""
-        self._pass_on()
+        """Do what follows from what the parts have reported; then begin and end waits. Call this after all others."""
+        self._handle_reports()
         if self._reconciliation is not None:
             self._reconciliation.go_on()
-            for outcome in _drained(self._reconciliation.finished):
-                self._on_reconciled(outcome)
-        if self._passes and self._idle_at is None:
-            self._idle_at = now + self._setting.limits.idle_s
-        elif not self._passes:
+            self._handle_reports()
+        if self._course.is_passing:
+            self._idle_at = now + self._setting.limits.idle_s if self._idle_at is None else self._idle_at
+        else:
             self._idle_at = None
             if self._repair is not None and self._comparison.is_known:
-                self._repair.go_on(now, is_agreed=self._passes.is_agreed)
+                self._repair.go_on(now)
         self._expect(now)
 
-    def _pass_on(self) -> None:
-        for domain in _drained(self.receiver.passed):  # first, as a pass of ours may have waited for it
-            self._passes.on_inbound_passed(domain)
-        for domain in _drained(self.sender.passed):
-            self._passes.on_outbound_passed(domain)
+    def _handle_reports(self) -> None:
+        for domain, event in self._course.reports():
+            self._advance(domain, event)
+
+    def _advance(self, domain: str, event: DomainEvent | None) -> None:
+        """Move a domain on, also by the events to which an action leads."""
+        while event is not None:
+            event = self._carry_out(self._course.on_domain(domain, event), domain)
+
+    def _carry_out(self, action: DomainAction, domain: str) -> DomainEvent | None:
+        match action:
+            case DomainAction.NOTHING:
+                pass
+            case DomainAction.BEGIN_INBOUND:
+                self._passes.begin_inbound(domain)
+            case DomainAction.BEGIN_OUTBOUND:
+                self._passes.begin_outbound(domain)
+            case DomainAction.BEGIN_BOTH:
+                self._passes.begin_inbound(domain)
+                self._passes.begin_outbound(domain)
+            case DomainAction.COMPARE:
+                self._course.on_repair(RepairEvent.UNSURE)
+                return self._compare(domain)
+            case DomainAction.COMPARE_AGREED:
+                return self._compare(domain)
+            case DomainAction.SETTLE:
+                self._passes.settle(domain)
+            case DomainAction.RECONCILE:
+                self._course.on_repair(RepairEvent.UNSURE)
+                return self._reconcile(domain, is_repair=False)
+            case DomainAction.REPAIR:
+                return self._reconcile(domain, is_repair=True)
+        return None
+
+    def _compare(self, domain: str) -> DomainEvent:
+        return DomainEvent.SAME if self._comparison.is_same(domain) else DomainEvent.DIFFERENT
+
+    def _reconcile(self, domain: str, *, is_repair: bool) -> DomainEvent | None:
+        if self._reconciliation is not None and self._reconciliation.begin(domain, is_repair=is_repair):
+            return None
+        return DomainEvent.NOT_RECONCILED
+
+    def _list(self) -> None:
+        self._setting.outbox.send(*self._comparison.list_pages())
+
+    def _status_of(self, domain: str) -> DomainStatus:
+        state = self._course.domain(domain)
+        step = _STEPS.get(state, Step.DIFFERS)
+        ours, theirs = self._comparison.counts(domain)
+        return DomainStatus(step, ours, theirs, is_catching_up=state in PASSING)
 
     def _expect(self, now: float) -> None:
         is_behind = self.sender.is_behind
         is_ack_due = self.sender.in_flight.frames > 0
-        is_list_due = self._repair.is_list_due and not is_behind if self._repair else False
+        is_list_due = self._course.repair is RepairState.LISTING and not is_behind
         is_message_due = self._reconciliation.is_waiting if self._reconciliation else False
         expect = self._deadlines.expect
         expect(Wait.ACK, now, is_due=is_ack_due and not is_behind)
@@ -165,41 +217,27 @@ class Session:
         expect(Wait.RECONCILE, now, is_due=is_message_due)
         expect(Wait.LIST, now, is_due=is_list_due or not self._comparison.is_known)
 
-    def _on_reconciled(self, outcome: Reconciled) -> None:
-        """A way in which nothing was missing is complete up to what was newest when it began."""
-        theirs = self._comparison.theirs(outcome.domain)
-        if not outcome.need and theirs.newest is not None:
-            self._halves.in_cursors.settle(outcome.domain, theirs.newest)
-        if not outcome.have and outcome.newest is not None:
-            self._halves.out_cursors.settle(outcome.domain, outcome.newest)
-
     def _on_domains(self, message: Domains, now: float) -> None:
         is_first = not self._comparison.is_known
         if not self._comparison.on_page(message):
             return
-        self._count_list(now)
+        self._lists.count(1, now)  # the peer asks for our list, which may be long, with few bytes
+        domains = self._comparison.domains()
+        self._course.forget_all_but(set(domains))
         differing = []
-        for domain in self._comparison.domains():
+        for domain in domains:
             if self._comparison.is_same(domain):
-                self._passes.settle(domain)
+                self._advance(domain, DomainEvent.SAME)
             else:
                 differing.append(domain)
+        for domain in differing:
+            self._advance(domain, self._passes.needed(domain) if is_first else DomainEvent.DIFFERENT)
         if is_first:
-            for domain in differing:
-                self._passes.begin(domain)
-        elif self._repair is not None:
-            self._repair.on_list([domain for domain in differing if domain not in self._passes])
+            return
+        if self._repair is not None:
+            self._repair.on_list(differing, now)
         else:
-            self._setting.outbox.send(*self._comparison.list_pages())
-
-    def _count_list(self, now: float) -> None:
-        """A list of ours may be long, and costs the peer few bytes to ask for."""
-        if now - self._minute_began >= _MINUTE_S:
-            self._minute_began, self._lists_this_minute = now, 0
-        self._lists_this_minute += 1
-        if self._lists_this_minute > self._setting.limits.lists_per_minute_max:
-            detail = f"{self._lists_this_minute} lists of domains within a minute"
-            raise ProtocolError(Code.RATE_LIMITED, f"{detail}: {self._setting.limits.lists_per_minute_max} at most")
+            self._list()
 
     def _on_since(self, message: Since, _now: float) -> None:
         self._idle_at = None
@@ -216,14 +254,17 @@ class Session:
 
     def _on_caught_up(self, message: CaughtUp, _now: float) -> None:
         self._idle_at = None
-        self._comparison.on_caught_up(message)
+        domain = message.domain
+        if self._comparison.on_caught_up(message):
+            is_same = self._comparison.is_same(domain)
+            self._advance(domain, DomainEvent.SAID_SAME if is_same else DomainEvent.SAID_DIFFERENT)
         self.receiver.on_caught_up(message)
 
     def _on_reconcile(self, message: Reconcile, _now: float) -> None:
         if self._reconciliation is not None and self._reconciliation.is_running(message.domain):
             self._reconciliation.on_reconcile(message)
             return
-        answer = respond(message, self._setting.holdings, self._setting.limits)
+        answer = respond(message, self._comparison.index(message.domain), self._setting.limits)
         if answer is not None:
             self.tally.count(message.message, answer.message)
             self._setting.outbox.send(answer)
@@ -245,7 +286,7 @@ MOVES: Final[Mapping[type, Callable[[Session, Any, float], None]]] = MappingProx
         Prune: Session._on_gossip,
     }
 )
-"""What may be said on an open link, in either direction and at any time, and who answers it."""
+"""What a peer may say on an open link, in either direction and at any time, and who handles it."""
 
 _PROGRESS: Final[Mapping[type, Wait]] = {
     Ack: Wait.ACK,
@@ -254,9 +295,7 @@ _PROGRESS: Final[Mapping[type, Wait]] = {
     Reconcile: Wait.RECONCILE,
     Domains: Wait.LIST,
 }
+"""Which wait a message renews."""
 
-
-def _drained(items: list[Any]) -> list[Any]:
-    taken = items[:]
-    items.clear()
-    return taken
+_STEPS: Final[Mapping[DomainState, Step]] = {DomainState.UNKNOWN: Step.UNKNOWN, DomainState.SAME: Step.IDENTICAL}
+"""What an operator sees of a state; of all others, that the two sides differ."""

@@ -30,8 +30,8 @@ class Mutant(msgspec.Struct, frozen=True):
 
 _LINKS_RECONCILE: Final = Change(
     "protocol/link/reconciliation.py",
-    "        if domain in self:\n            return\n",
-    "        if domain:\n            return\n",
+    "        if not self._halves.gives(domain) and not self._halves.takes(domain):\n",
+    "        if domain:\n",
 )
 _RUNS_COMPARE: Final = Change(
     "node/http_sync/run.py",
@@ -200,10 +200,10 @@ MUTANTS: Final = (
         (
             Change(
                 "protocol/link/reconciliation.py",
-                "        if domain in self:\n            return\n",
-                "        cursors = (self._halves.in_cursors, self._halves.out_cursors)\n"
-                "        if domain in self or any(each.get(domain) for each in cursors):\n"
-                "            return\n",
+                "        if not self._halves.gives(domain) and not self._halves.takes(domain):\n",
+                "        is_wanted = self._halves.gives(domain) or self._halves.takes(domain)\n"
+                "        cursors = (self._halves.receiver.cursors, self._halves.sender.cursors)\n"
+                "        if not is_wanted or any(each.get(domain) for each in cursors):\n",
             ),
             Change(
                 "node/http_sync/run.py",
@@ -218,8 +218,8 @@ MUTANTS: Final = (
         (
             Change(
                 "protocol/link/sender.py",
-                "self._walks.begin(domain, before(timestamp), is_answer",
-                "self._walks.begin(domain, before(timestamp + 1), is_answer",
+                "self._queues.passes.begin(domain, before(timestamp), is_answer",
+                "self._queues.passes.begin(domain, before(timestamp + 1), is_answer",
             ),
         ),
         without=(_LINKS_RECONCILE, _GREETING),

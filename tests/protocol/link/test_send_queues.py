@@ -1,12 +1,12 @@
 """What waits to be sent: in order, each once, until it has gone."""
 
-from protocol.link.send_queues import Batch, Queue, Walks
+from protocol.link.send_queues import Batch, IdQueue, PassQueue
 from protocol.sets.index import Index, pack_key
 from protocol.sets.walk import before
 
 
-def queue(*entries: tuple[str, int]) -> Queue:
-    line = Queue()
+def queue(*entries: tuple[str, int]) -> IdQueue:
+    line = IdQueue()
     for record_id, hops in entries:
         line.add(record_id, hops)
     return line
@@ -41,7 +41,7 @@ def test_news_and_what_is_none_never_share_a_frame() -> None:
 
 
 def test_a_line_that_is_let_go_leaves_its_oldest_timestamps() -> None:
-    line = Queue()
+    line = IdQueue()
     for record_id, domain, timestamp in (("a", "x", 9), ("b", "y", 5), ("c", "x", 4), ("d", "x", 7)):
         line.add(record_id, 1, domain, timestamp)
 
@@ -54,12 +54,12 @@ KEYS = [pack_key(timestamp, bytes([timestamp]) * 32) for timestamp in range(1, 9
 IDS = [key[8:].hex() for key in KEYS]
 
 
-def walks(needless: frozenset[str] = frozenset()) -> Walks:
+def walks(needless: frozenset[str] = frozenset()) -> PassQueue:
     index = Index(KEYS)
-    return Walks({"a": index, "b": index}.get, needless.__contains__)
+    return PassQueue({"a": index, "b": index}.get, needless.__contains__)
 
 
-def all_of(line: Walks, size: int) -> list[str]:
+def all_of(line: PassQueue, size: int) -> list[str]:
     ids: list[str] = []
     while (batch := line.batch(size)) is not None:
         line.settle(batch, len(batch.ids))
@@ -118,7 +118,7 @@ def test_reaching_back_takes_a_pass_back_and_never_on() -> None:
 
     assert further_on == Batch((IDS[4],), 0, "a", is_answer=True)
     assert all_of(line, 3) == IDS[1:]
-    line.end("a")
+    line.stop("a")
     assert all_of(line, 3) == IDS[7:]
 
 

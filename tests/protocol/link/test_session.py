@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.link.messages import Ack, CaughtUp, Domains, Reconcile, Records, Since, Want, encode
+from protocol.link.messages import Ack, CaughtUp, Domains, Reconcile, Records, Since, Summary, Want, encode
 from protocol.link.status import LinkState, Step
 from protocol.link.terms import Flow, LinkLimits, Terms
 from tests.history import claim, signed
@@ -272,7 +272,7 @@ def test_a_flood_of_since_for_domains_that_do_not_exist_is_held_nowhere() -> Non
     wire.run()
 
     assert len(said(wire.dialler, CaughtUp)) == answered + 1_000
-    assert len(wire.dialler.link._session.sender._walks) == 0  # type: ignore[union-attr]
+    assert len(wire.dialler.link._session.sender._queues.passes) == 0  # type: ignore[union-attr]
 
 
 # --- Live.
@@ -402,3 +402,15 @@ def test_a_peer_that_lists_itself_all_the_time_is_cut_off() -> None:
     wire.run()
 
     assert wire.codes[1] == "rate_limited"
+
+
+def test_a_peer_that_lists_other_domains_every_time_leaves_no_more_behind_than_one_list() -> None:
+    wire = Wire(limits=LinkLimits(lists_per_minute_max=100))
+    wire.run()
+
+    for number in range(50):
+        wire.say(wire.dialler, encode(Domains({f"d{number}": Summary(1, "ab" * 16, 5)})))
+    wire.run()
+
+    assert wire.codes == (None, None)
+    assert len(wire.acceptor.link._session._course._domains) == 1  # type: ignore[union-attr]
