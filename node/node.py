@@ -13,6 +13,7 @@ from typing import Final, Self
 import structlog
 
 from node import explorer, http_api
+from node.convergence import Convergence
 from node.disk import CannotStartError
 from node.heads import Heads
 from node.http_sync.parts import SyncParts
@@ -22,10 +23,9 @@ from node.intake.commits import Commits
 from node.intake.ingest import Ingest
 from node.links import LinkParts, Links
 from node.links.link_sync import LinkSync
-from node.monitoring.convergence import Convergence
+from node.metrics import Traffic
 from node.monitoring.exposition import Sources, registry_of
 from node.monitoring.health import Health, Looked, Watch
-from node.monitoring.metrics import Traffic
 from node.peers import Peers
 from node.settings import Settings
 from node.store.contract import Store

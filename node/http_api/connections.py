@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from node.monitoring.metrics import Traffic
+from node.metrics import Traffic
 from protocol.errors import Code
 
 LINGER_S: Final = 1.0

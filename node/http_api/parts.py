@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
+from node.convergence import Convergence
 from node.heads import Heads
 from node.http_sync.schedule import Sync
 from node.indexes import Indexes
 from node.intake.ingest import Ingest
 from node.links import Links
-from node.monitoring.convergence import Convergence
+from node.metrics import Traffic
 from node.monitoring.health import Health
-from node.monitoring.metrics import Traffic
 from node.peers import Peers
 from node.settings import Settings
 from node.store.contract import Store

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from node.convergence import Convergence
 from node.indexes import Indexes
 from node.intake.ingest import Ingest
-from node.monitoring.convergence import Convergence
 from node.peers import Peers
 from node.settings import Settings
 from node.store.contract import Store

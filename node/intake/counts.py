@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from node.monitoring.metrics import RECORDS, SECONDS, Histogram
+from node.metrics import RECORDS, SECONDS, Histogram
 from protocol.errors import Code
 from protocol.records.admission import Trust
 from protocol.records.change import EventType

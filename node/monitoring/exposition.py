@@ -18,6 +18,7 @@ import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric
 
+from node.convergence import Convergence
 from node.disk import Disk, store_bytes
 from node.http_sync.schedule import Sync
 from node.indexes import Indexes
@@ -25,9 +26,8 @@ from node.intake.commits import Commits
 from node.intake.ingest import Ingest
 from node.links import Links
 from node.links.running_link import RunningLink
-from node.monitoring.convergence import Convergence
+from node.metrics import Histogram, Traffic
 from node.monitoring.health import Health
-from node.monitoring.metrics import Histogram, Traffic
 from node.peers import hidden
 from node.settings import Settings, describe
 from node.streams import Streams

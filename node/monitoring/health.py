@@ -17,7 +17,7 @@ from node.disk import store_bytes
 from node.http_sync.schedule import Sync
 from node.intake.commits import STALLED_S, Commits
 from node.intake.room import Room
-from node.monitoring.metrics import Traffic
+from node.metrics import Traffic
 from node.peers import hidden
 from node.settings import Settings
 from node.tls import Certificate

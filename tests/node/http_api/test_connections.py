@@ -8,7 +8,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from node.http_api.connections import LINGERING_MAX, REFUSAL, ConnectionLimit
-from node.monitoring.metrics import Traffic
+from node.metrics import Traffic
 from node.node import Node
 from node.settings import Settings
 from simulations.processes.process import running

@@ -5,7 +5,7 @@ from math import inf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.monitoring.metrics import SECONDS, Histogram
+from node.metrics import SECONDS, Histogram
 
 
 def test_a_value_counts_in_the_bucket_of_its_bound_and_in_all_buckets_above() -> None:

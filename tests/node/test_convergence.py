@@ -1,6 +1,6 @@
 """The lag of a peer: how long ago it was seen to hold the same records."""
 
-from node.monitoring.convergence import Convergence
+from node.convergence import Convergence
 
 
 def test_the_lag_grows_from_the_last_agreement() -> None:
