@@ -1,1 +1,1 @@
-"""One link between two nodes as a machine: frames, timers and facts in, orders out."""
+"""One link between two nodes as a machine: frames, times and answers go in, and orders come out."""

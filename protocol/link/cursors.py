@@ -1,9 +1,9 @@
-"""How far one flow of one link has come, domain by domain, so that the next link need not begin anew.
+"""How far one flow of one link has come in each domain, so that the next link does not begin at zero.
 
-A cursor follows a pass, record by record in their order. While a pass is under way nothing else moves it: a live record
-is newer than all that the pass has still to bring. When the pass is over, live records move it on. And when both sides
-turn out to hold the same, it moves to where their newest record was, whichever way the records came: most of them come
-over another link in a tree of many nodes.
+A cursor follows a pass, record by record. While a pass is under way, live records do not move the cursor, because they
+are newer than the records that the pass has still to bring. When the pass is over, live records move the cursor. When
+both sides turn out to hold the same, the cursor moves to their newest record, even if the records came another way: in
+a tree of many nodes most records come over other links.
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,12 @@ from protocol.sets.walk import Pass
 
 
 class Cursors:
-    """One flow's. Where this node has no row that asks for the flow, nothing is stored."""
+    """The cursors of one flow."""
 
     def __init__(self, flow: Flow, stored: Mapping[tuple[str, Flow], int], outbox: Outbox, *, is_stored: bool) -> None:
+        """`stored`: the cursors of earlier links by domain and flow, in seconds. `outbox`: takes the orders to store.
+        `is_stored`: whether this node's row asks for the flow; if it does not, the cursors stay as they are.
+        """
         self._flow = flow
         self._outbox = outbox
         self._is_stored = is_stored
@@ -25,27 +28,27 @@ class Cursors:
         self._put = {domain: course.through for domain, course in self._passes.items()}
 
     def get(self, domain: str) -> int | None:
-        """Where the next pass begins; None where there was none yet."""
+        """Where the next pass begins, in seconds; None: there was no pass yet."""
         course = self._passes.get(domain)
         return None if course is None else course.through
 
     def begin(self, domain: str, timestamp: int) -> None:
-        """A pass begins there."""
+        """A pass begins at this timestamp, in seconds."""
         self._passes[domain] = Pass(timestamp)
 
     def step(self, domain: str, timestamp: int, refusal: Code | None) -> None:
-        """A record has gone through, or was refused; in order within a pass."""
+        """A record went through, or was refused. The records of a pass come in their order."""
         if self._is_stored and domain in self._passes:
             self._passes[domain].step(timestamp, refusal)
 
     def settle(self, domain: str, timestamp: int) -> None:
-        """Both hold the same up to this timestamp."""
+        """Both sides hold the same up to this timestamp, in seconds."""
         if self._is_stored:
             self._passes[domain] = Pass(max(timestamp, self._put.get(domain, 0)))
             self.store(domain)
 
     def store(self, domain: str) -> None:
-        """Order to store the domain's cursor, where it has moved on."""
+        """Order to store the domain's cursor, if it has moved on."""
         course = self._passes.get(domain)
         if self._is_stored and course is not None and course.through > self._put.get(domain, 0):
             self._put[domain] = course.through

@@ -1,12 +1,12 @@
-"""The first two frames each way: who are you, and can you prove it?
+"""The first two frames in each direction: who are you, and can you prove it?
 
-Each side names its key and a nonce that it has drawn for this link, then signs both keys and both nonces, with the role
-that it has. The nonce of the other makes the signature new, so that none heard before is of use; the keys and the
-role make it of use to nobody else, and in no other place (the rules of Abadi and Needham, "Prudent Engineering Practice
-for Cryptographic Protocols", 1996: say everything that a message depends on).
+Each side names its key and a nonce that it has drawn for this link. Then each side signs both keys, both nonces and its
+own role. The peer's nonce makes each proof new, so an old proof is of no use. The keys and the role make a proof
+useless to another node and in the other role (Abadi and Needham, "Prudent Engineering Practice for Cryptographic
+Protocols", 1996: a message says everything on which its meaning depends).
 
-What this does not do is to bind the proof to the connection. Someone who sits on the wire between two nodes can
-pass their frames on, and read and change what follows: `wss` is for that.
+The proof is not bound to the connection. An attacker between two nodes can pass their frames on, and then read and
+change the records; `wss` prevents that.
 """
 
 from protocol.errors import Code, ProtocolError
@@ -16,11 +16,16 @@ from protocol.signing import statement, verify
 
 
 def hello(identity: Identity, terms: Terms) -> Hello:
+    """What this node says of itself, and of its row for the peer."""
     return Hello(LINK_VERSION, identity.key.public, identity.nonce, identity.agent, terms.push, terms.pull)
 
 
 def check_hello(theirs: Hello, identity: Identity, expected_key: str | None) -> None:
-    """Raises: ProtocolError: `unsupported_version`; `unauthorized` for this node itself, or another than expected."""
+    """Check that the peer speaks our version and is not a wrong node. `expected_key`: the pinned key, None: any.
+
+    Raises:
+        ProtocolError: `unsupported_version`; `unauthorized` for this node itself, or for another key than the pinned.
+    """
     if theirs.version != LINK_VERSION:
         detail = f"version {theirs.version}: this node speaks {LINK_VERSION}"
         raise ProtocolError(Code.UNSUPPORTED_VERSION, detail)
@@ -32,13 +37,13 @@ def check_hello(theirs: Hello, identity: Identity, expected_key: str | None) -> 
 
 
 def auth(role: Role, identity: Identity, theirs: Hello) -> Auth:
-    """What proves to the peer that this node holds its key."""
+    """The proof that this node holds its key."""
     ours = (identity.key.public, identity.nonce)
     return Auth(identity.key.sign(_statement(role, ours, (theirs.node, theirs.nonce))))
 
 
 def check_auth(proof: Auth, role: Role, identity: Identity, theirs: Hello) -> None:
-    """That the peer holds the key that its hello names; `role` is ours.
+    """Check that the peer holds the key that its hello names. `role` is ours.
 
     Raises:
         ProtocolError: `bad_signature`.
@@ -50,6 +55,6 @@ def check_auth(proof: Auth, role: Role, identity: Identity, theirs: Hello) -> No
 
 
 def _statement(signer: Role, ours: tuple[str, str], theirs: tuple[str, str]) -> bytes:
-    """`ours` and `theirs` are the key and the nonce of the signer and of the other."""
+    """What the signer signs. `ours` and `theirs` are the key and the nonce of the signer and of the other side."""
     dialler, acceptor = (ours, theirs) if signer is Role.DIALLER else (theirs, ours)
     return statement("auth", signer, dialler[0], acceptor[0], dialler[1], acceptor[1])

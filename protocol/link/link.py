@@ -1,11 +1,11 @@
-"""One link as a machine: frames, timers and facts in; orders out.
+"""One link as a machine: frames, times and answers go in, and orders come out.
 
-It knows no socket, no store and no clock. The node hands in each text frame, what became of the records that it was
-told to take in, the records that it was told to read, and the time; and carries out the orders that come back. All
-that is remembered of one peer is here, bounded, and gone with the link.
+A link knows no socket, no store and no clock. The node hands in each text frame, the time, what became of the records
+that it took in, and the records that it read. It carries out the orders that come back. Everything that this node knows
+of the peer's side of the link is here, is bounded, and ends with the link.
 
-A link goes through four phases, and what may be said in each stands in one table. An open link has its own table, in
-`session`: there both may say anything at any time.
+A link goes through four phases, and one table says which message is legal in which phase. On an open link both sides
+may say anything at any time; `session` has the table of those messages, and `course` the states of an open link.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,9 +30,9 @@ __all__ = ["Link", "Phase"]
 class Link:
     """One end of one link.
 
-    Every call gives the orders that follow from it, to be carried out in order. `now` is in seconds of a clock that
-    never steps back (an event loop's). Nothing that a peer sends raises anything: where it breaks a rule, the orders
-    close the link. After a `Close` every call gives nothing.
+    Every call returns the orders that follow from it; the node carries them out in their order. `now` is in seconds of
+    a clock that never steps back, such as an event loop's. Nothing that a peer sends raises an error: if the peer
+    breaks a rule, the orders close the link. After a `Close` every call returns no orders.
     """
 
     def __init__(
@@ -44,13 +44,14 @@ class Link:
         limits: LinkLimits,
         random: Random,
     ) -> None:
-        """`terms_of` is asked once: by a dialler with None, for it greets before it knows whom; by an acceptor with
-        the key that the peer claims, which it has still to prove.
+        """`terms_of` is called once: by a dialler with None, because it greets the peer before it knows its key; by an
+        acceptor with the key that the peer claims and has still to prove. `holdings`: what this node has committed.
+        `random` spreads the times of repairs.
         """
         self.role = role
         self.phase = Phase.GREETING
         self.peer_key: str | None = None
-        """The peer's node key; claimed at first, proved from the phase OPEN on."""
+        """The peer's node key: claimed by its hello, and proved when the phase is OPEN."""
         self._identity = identity
         self._terms_of = terms_of
         self._terms = Terms()
@@ -62,12 +63,12 @@ class Link:
 
     @property
     def is_saturated(self) -> bool:
-        """Whether so many takes are under way that no further frame should be read before one has ended."""
+        """Whether so many takes are under way that no further frame should be read until one of them ends."""
         return self._session is not None and self._session.receiver.takes >= self._setting.limits.takes_max
 
     @property
     def next_at(self) -> float | None:
-        """When to call `on_time`; None: at no time. Ask again after each call."""
+        """When to call `on_time`; None: never. Every call of this link can change it."""
         if self.phase is Phase.CLOSED:
             return None
         times = (self._deadlines.next_at, self._session.next_at if self._session else None)
@@ -75,16 +76,16 @@ class Link:
 
     @property
     def state(self) -> LinkState:
-        """What `status` says of the state, without the rest."""
+        """The state that `status` shows, without the rest of the status."""
         return self._session.state if self._session else LinkState.CATCHING_UP
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing is left to do of what this end knows of, until a record comes or a repair is due."""
+        """Whether this end has nothing left to do until a record comes or a repair is due."""
         return self._session is not None and self._session.is_settled
 
     def start(self, now: float) -> list[Order]:
-        """The connection stands. Call this first, once."""
+        """The connection is made. Call this first, and once."""
         self._deadlines.expect(Wait.GREETING, now, is_due=True)
         if self.role is Role.DIALLER:
             self._terms = self._terms_of(None)
@@ -96,7 +97,7 @@ class Link:
         return self._do(now, lambda: self._read(text, now))
 
     def on_time(self, now: float) -> list[Order]:
-        """Time has passed; calls that come early do nothing."""
+        """Time has passed. A call before `next_at` does nothing."""
         return self._do(now, lambda: self._on_time(now))
 
     def on_taken(self, seq: int, outcomes: Sequence[Outcome], now: float) -> list[Order]:
@@ -104,40 +105,42 @@ class Link:
         return self._do(now, lambda: self._open.on_taken(seq, outcomes, now))
 
     def on_loaded(self, ticket: int, records: Sequence[SignedRecord], now: float) -> list[Order]:
-        """A `Load` has ended."""
+        """A `Load` has ended with these records."""
         return self._do(now, lambda: self._open.sender.on_loaded(ticket, records))
 
     def push(self, records: Sequence[SignedRecord], hops: int, now: float) -> list[Order]:
-        """These records are news (committed or about to be), and this open link is eager for them.
+        """Send these live records, which are committed or about to be, over this open link.
 
-        They leave at once while there is room in the window, else their ids wait. `hops` goes on the frame: how many
-        links they will have crossed. What came from this peer, or went there, is left out.
+        They leave at once if the window has room; otherwise their ids wait. `hops`: how many links they will have
+        crossed when they arrive. Records that came from this peer, or went to it, are left out.
         """
         return self._do(now, lambda: self._open.sender.push(records, hops))
 
     def give(self, ids: Sequence[str], hops: int, now: float) -> list[Order]:
-        """The peer asked for these by `want`: they are loaded and sent as the window allows; those not held are left
-        out. A peer that asks for more than `wanted_max` at once is cut off.
+        """Send these records, which the peer asked for by `want`, as the window allows.
+
+        Records that this node does not hold are left out. If the peer asks for more than `wanted_max` at once, the
+        orders close the link.
         """
         return self._do(now, lambda: self._open.sender.give(ids, hops))
 
     def tell(self, message: Have | Want | Prune, now: float) -> list[Order]:
-        """Say this to the peer for gossip. A `have` is dropped while the link is behind: a pass will bring it."""
+        """Send a message of gossip. While the link is behind, a `have` is dropped: a pass will send the records."""
         return self._do(now, lambda: self._tell(message))
 
     def compare(self, now: float) -> list[Order]:
-        """Look for what was missed now, instead of when the next repair is due. The link is open."""
+        """Compare all domains now, instead of when the next repair is due. The link is open."""
         return self._do(now, lambda: self._open.compare(now))
 
     def close(self, code: Code, detail: str) -> list[Order]:
-        """Say why, and close: `stopping`, `restart`, `duplicate_link`, or whatever the node found."""
+        """Tell the peer why, and close: `stopping`, `restart`, `duplicate_link`, or a fault that the node found."""
         if self.phase is Phase.CLOSED:
             return []
         self._close(code, detail)
         return self._outbox.drain()
 
     def status(self) -> LinkStatus:
-        """How the link stands at the moment."""
+        """How the link stands now."""
         session = self._session
         return LinkStatus(
             role=self.role,
@@ -163,7 +166,7 @@ class Link:
         return self._session
 
     def _do(self, now: float, work: Callable[[], None]) -> list[Order]:
-        """Do it, and what follows; where the peer broke a rule, close."""
+        """Do the work and what follows from it; close the link if the peer broke a rule."""
         if self.phase is Phase.CLOSED:
             return []
         try:
@@ -182,7 +185,7 @@ class Link:
             return
         move = _MOVES[self.phase].get(type(message))
         if move is None:
-            detail = f"`{message.__struct_config__.tag}` is not to be said in the phase {self.phase}"
+            detail = f"`{message.__struct_config__.tag}` is not allowed in the phase {self.phase}"
             raise ProtocolError(Code.MALFORMED, detail)
         move(self, message, now)
 
@@ -234,5 +237,5 @@ _MOVES: Final[Mapping[Phase, Mapping[type[Message], Callable[[Link, Any, float],
         Phase.CLOSED: {},
     }
 )
-"""What a peer may say in each phase, beside what `session` lets it say on an open link. Whatever else it says ends the
-link, and what comes after the end is not read."""
+"""What a peer may say in each phase, beside the messages that `session` handles on an open link. Any other message ends
+the link. After the end, nothing is read."""

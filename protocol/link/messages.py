@@ -1,12 +1,12 @@
-"""The frames of a link: what two nodes can say to each other, and the one place that reads and writes it.
+"""The frames of a link: what two nodes can say to each other, and the one place that reads and writes frames.
 
-A frame is one JSON object in one WebSocket text message, and its `type` says which. What it holds is checked here once,
-shape, spelling and length, so that no machine behind it meets a list without an end or a key that is none. A type that
-this version does not know is no error, nor is a field: later versions may add both. Everything else that is not as it
-should be is the peer's fault, and ends the link.
+A frame is one JSON object in one WebSocket text message, and its `type` names the message. This module checks the
+shape, spelling and length of every field once, so that no code behind it meets an endless list or a malformed key. A
+type or a field that this version does not know is no error, because later versions may add both. Any other deviation is
+the peer's fault and ends the link.
 
-Records stand in a frame as the canonical bytes that were signed, not as a text that spells the same: what is read is
-kept byte for byte (`msgspec.Raw`), and whoever takes the records in refuses other spellings.
+A record stands in a frame in the canonical bytes that were signed. The decoder keeps these bytes as they are
+(`msgspec.Raw`), and the node refuses a record in any other spelling when it takes the record in.
 """
 
 from collections.abc import Iterable
@@ -22,22 +22,23 @@ from protocol.sets.index import FINGERPRINT_BYTES
 LINK_VERSION: Final = 1
 
 FRAME_BYTES_MAX: Final = 1_048_576
-"""One text message. Sixteen of the largest records fit, or 256 of four kilobytes each."""
+"""One text message. Fifteen of the largest records fit, or 256 records of 3.8 kB each."""
 
 RECORDS_MAX: Final = 256
-"""Records of one frame: what verification takes in at once for the price of one task, several times over."""
+"""Records of one frame: four times what one verification task takes."""
 
 DOMAINS_PAGE_MAX: Final = 500
-"""Domains of one page, 180 kB where all names are as long as they may be."""
+"""Domains of one page: 180 kB if all names have their greatest length."""
 
 ITEM_OVERHEAD_BYTES: Final = len('{"signature":"","record":},') + 128
-"""What a record costs in a frame beside its canonical bytes."""
+"""Bytes of a record in a frame beside its canonical bytes."""
 
 REFUSED_MAX: Final = 8_192
-"""Refusals of one `ack`, 700 kB: more than a window of records in flight."""
+"""Refusals of one `ack`: 700 kB, and more than a full window of records."""
 
 RECONCILE_BYTES_MAX: Final = 131_072
-"""A message of Negentropy, decoded. Ours are half of that; a peer may choose its own limit, up to here."""
+"""A message of Negentropy, decoded. Our messages have at most half of that; a peer may choose its own limit up to
+here."""
 
 AGENT_CHARACTERS_MAX: Final = 200
 DETAIL_CHARACTERS_MAX: Final = 1_000
@@ -58,7 +59,10 @@ _CodeText = Annotated[str, msgspec.Meta(max_length=CODE_CHARACTERS_MAX)]
 
 
 class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
-    """Who I am; I will push to you; I want yours. First, both ways. `node` is a node key, `nonce` 64 hex digits."""
+    """This is my key. `push`: I will push to you. `pull`: I want your records.
+
+    The first frame in each direction. `node` is a node key, `nonce` 64 hex digits, `agent` text for people.
+    """
 
     version: int
     node: _Hex64
@@ -69,13 +73,13 @@ class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
 
 
 class Auth(msgspec.Struct, frozen=True, tag_field="type", tag="auth"):
-    """I hold the key that my hello names. Second, both ways."""
+    """I hold the key that my hello names. The second frame in each direction."""
 
     signature: _Hex128
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What a node holds of a domain: how many records, their fingerprint, the highest timestamp (None: no record)."""
+    """What a node holds of a domain. `newest` is the highest timestamp in seconds; None: no record."""
 
     count: _Count
     fingerprint: _Hex32
@@ -83,39 +87,36 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class Domains(msgspec.Struct, frozen=True, tag_field="type", tag="domains"):
-    """What I hold; `more`: the next page follows, else the list is complete."""
+    """I hold these domains. `more`: another page follows; otherwise the list is complete."""
 
     domains: Annotated[dict[_Domain, Summary], msgspec.Meta(max_length=DOMAINS_PAGE_MAX)]
     more: bool = False
 
 
 class Since(msgspec.Struct, frozen=True, tag_field="type", tag="since"):
-    """Send me everything of that domain from this timestamp on (inclusive, in seconds), oldest first."""
+    """Send me all records of that domain from this timestamp on, in seconds and inclusive, oldest first."""
 
     domain: _Domain
     timestamp: _Count
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
-    """One record on the wire: its signature, and its canonical bytes as they stand in the frame.
-
-    Not yet a record: nothing of it was checked but that it is JSON.
-    """
+    """What should be a record: its signature, and its bytes as they stand in the frame. Only known to be JSON."""
 
     signature: str
     record: msgspec.Raw
 
     @property
     def body(self) -> bytes:
-        """The record's bytes, copied out of the frame, which would else stay in memory as long as they do."""
+        """The record's bytes, copied, because otherwise the whole frame would stay in memory as long as they do."""
         return bytes(self.record)
 
 
 class Records(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="records"):
-    """Here they are. `seq` counts 1, 2, … in each direction; `domain` where they answer `since`.
+    """Here are records. `seq` counts 1, 2, … in each direction. `domain`: they answer `since` for this domain.
 
-    `hops`: how many links this news has crossed when it arrives, 0 and 1 being the same; None: no news, but from a
-    catch-up or a repair.
+    `hops`: how many links these live records have crossed when they arrive; 0 and 1 mean the same. None: they come from
+    a catch-up or a repair.
     """
 
     seq: _Seq
@@ -125,7 +126,7 @@ class Records(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
 
 
 class Ack(msgspec.Struct, frozen=True, tag_field="type", tag="ack"):
-    """Committed up to and with the frame of this number; these of them were refused, by id, since the last ack."""
+    """I have committed everything up to and including this frame. `refused`: codes by id, since my last ack."""
 
     seq: _Seq
     refused: Annotated[dict[_Hex64, _CodeText], msgspec.Meta(max_length=REFUSED_MAX)] = msgspec.field(
@@ -134,7 +135,7 @@ class Ack(msgspec.Struct, frozen=True, tag_field="type", tag="ack"):
 
 
 class CaughtUp(msgspec.Struct, frozen=True, tag_field="type", tag="caught_up"):
-    """That was all that I had: what I hold of the domain, now."""
+    """These were all the records that I had. The fields say what I hold of the domain now."""
 
     domain: _Domain
     count: _Count
@@ -142,32 +143,32 @@ class CaughtUp(msgspec.Struct, frozen=True, tag_field="type", tag="caught_up"):
 
 
 class Reconcile(msgspec.Struct, frozen=True, tag_field="type", tag="reconcile"):
-    """One message of a reconciliation of that domain, base64 in the frame; empty: done."""
+    """A message of a reconciliation of that domain, base64 in the frame. Empty: the reconciliation is done."""
 
     domain: _Domain
     message: Annotated[bytes, msgspec.Meta(max_length=RECONCILE_BYTES_MAX)]
 
 
 class Have(msgspec.Struct, frozen=True, tag_field="type", tag="have"):
-    """I hold these and do not push them. `hops`: what a push of them would say."""
+    """I hold these records and do not push them to you. `hops`: what `records` would say."""
 
     ids: _Ids
     hops: _Hops = 0
 
 
 class Want(msgspec.Struct, frozen=True, tag_field="type", tag="want"):
-    """Send me these; and, if `eager`, push to me from now on, and then there may be none."""
+    """Send me these records. `eager`: push to me from now on; `ids` may then be empty."""
 
     ids: _Ids
     eager: bool = False
 
 
 class Prune(msgspec.Struct, frozen=True, tag_field="type", tag="prune"):
-    """Do not push to me what others push already: tell me what you have."""
+    """Others push to me already. Send me `have` instead."""
 
 
 class Error(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
-    """Why I close."""
+    """I close the link for this reason."""
 
     code: _CodeText
     detail: Annotated[str, msgspec.Meta(max_length=DETAIL_CHARACTERS_MAX)] = ""
@@ -177,7 +178,7 @@ Message = Hello | Auth | Domains | Since | Records | Ack | CaughtUp | Reconcile 
 
 
 class _Typed(msgspec.Struct):
-    """Any frame at all."""
+    """A frame of any type."""
 
     type: str
 
@@ -195,10 +196,10 @@ def encode(message: Message) -> str:
 
 
 def decode(text: str) -> Message | None:
-    """The message in a frame; None for a type that this version does not know, which is to be ignored.
+    """The message in a frame; None for a type that this version does not know: the caller ignores the frame.
 
     Raises:
-        ProtocolError: `too_large` beyond FRAME_BYTES_MAX, else `malformed`; nothing else, whatever the text is.
+        ProtocolError: `too_large` for more than FRAME_BYTES_MAX, otherwise `malformed`. No text raises another error.
     """
     data = _utf8(text)
     try:
@@ -210,8 +211,9 @@ def decode(text: str) -> Message | None:
 
 
 def encode_records(seq: int, records: Iterable[SignedRecord], domain: str | None = None, hops: int = 0) -> str:
-    """The text of a `records` frame, joined from bytes that exist: a quarter of a microsecond a record. `hops` 0: no
-    news.
+    """The text of a `records` frame, joined from the records' own bytes in 0.25 µs a record.
+
+    `hops` 0: the records are not live.
     """
     head = _encoder.encode(Records(seq=seq, domain=domain, hops=hops or None, records=()))
     assert head.endswith(_NO_RECORDS)

@@ -1,7 +1,7 @@
 """What a link asks of its node: values that the node carries out in the order given.
 
-The machine deals in keys, ids and frames; sockets, the store and the pipeline are the node's. Each order that has an
-answer says which call brings it. Orders that are carried out late are no fault, only slow: the machine waits for the
+A link knows keys, ids and frames. Sockets, the store and the pipeline belong to the node. If an order has an answer,
+its docstring names the call that brings the answer. The node may carry out an order late: the link waits for the
 answers, with bounded work under way.
 """
 
@@ -12,16 +12,17 @@ from protocol.link.terms import Flow
 
 
 class Send(msgspec.Struct, frozen=True):
-    """Write this text frame, after those before it."""
+    """Write this text frame, after all earlier frames."""
 
     text: str
 
 
 class Take(msgspec.Struct, frozen=True):
-    """Take in these records, in the trust of the link's terms; answer with `on_taken(seq, ...)` after the commit.
+    """Take in these records, with the trust of the link's terms. Answer with `on_taken(seq, ...)` after the commit.
 
-    Several takes may be under way, and may end in any order. `domain`: the records answer our `since` for it. `hops`:
-    how many links they have crossed; 0: no news, but from a catch-up or a repair.
+    Several takes may be under way, and they may end in any order. `domain`: the records answer our `since` for this
+    domain; None: they do not. `hops`: how many links the live records have crossed; 0: the records come from a catch-up
+    or a repair.
     """
 
     seq: int
@@ -31,10 +32,10 @@ class Take(msgspec.Struct, frozen=True):
 
 
 class Load(msgspec.Struct, frozen=True):
-    """Read these records; answer with `on_loaded(ticket, ...)`.
+    """Read these records. Answer with `on_loaded(ticket, ...)`. One load is under way at a time.
 
-    `ids` are hex, at most 256. The answer has the records in this order, leaves out those that are not held, and stops
-    before `bytes_max` canonical bytes are passed, though never before the first. One load is under way at a time.
+    `ids` are hex, at most 256. The answer has the records in this order, without those that are not held. It has at
+    most `bytes_max` canonical bytes in total, but always at least one record if any is held.
     """
 
     ticket: int
@@ -43,10 +44,10 @@ class Load(msgspec.Struct, frozen=True):
 
 
 class PutCursor(msgspec.Struct, frozen=True):
-    """Store how far a flow has come in a domain: all up to this timestamp, in seconds, went through once.
+    """Store how far a flow has come in a domain: all records up to this timestamp, in seconds, went through once.
 
-    Comes often, so store the last one now and then. The machine has no clock of the world: never store more than the
-    node's own time (`protocol.sets.walk.Pass.cursor` says why).
+    The order comes often, so the node stores the last cursor from time to time. A link does not know the time of day,
+    so the node never stores a cursor ahead of its own clock (`protocol.sets.walk.Pass.cursor` says why).
     """
 
     domain: str
@@ -55,7 +56,7 @@ class PutCursor(msgspec.Struct, frozen=True):
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """What the peer said to the gossip of the whole node. A `want` is answered with `Link.give`."""
+    """A message for the gossip of the whole node. `Link.give` answers a `want`."""
 
     message: Have | Want | Prune
 
@@ -68,7 +69,10 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A repair found so many records that one side lacked after it should have had them. It should find none."""
+    """A repair found records that one side should have had: the peer lacks `have` of them, and this node lacks `need`.
+
+    A repair should find no record.
+    """
 
     domain: str
     have: int
@@ -76,7 +80,10 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Close(msgspec.Struct, frozen=True):
-    """Close the connection after what was sent. `is_theirs`: the peer said this; its code may be one of its own."""
+    """Close the connection after everything that was sent.
+
+    `is_theirs`: the peer said this, so the code may be one that this version does not know.
+    """
 
     code: str
     detail: str

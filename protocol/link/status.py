@@ -1,4 +1,4 @@
-"""How a link stands, as values for people and metrics: what `/peers` shows of each."""
+"""How a link stands, as values for people and metrics: what `/peers` shows of each link."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,7 +9,7 @@ from protocol.link.terms import Role
 
 
 class Phase(StrEnum):
-    """How far the two have got: waiting for the other's hello, then for its proof; linked; at an end."""
+    """How far the two sides have got: waiting for the hello, waiting for the proof, linked, ended."""
 
     GREETING = "greeting"
     PROVING = "proving"
@@ -18,7 +18,7 @@ class Phase(StrEnum):
 
 
 class LinkState(StrEnum):
-    """What an operator asks of an open link. `behind`: the peer does not keep up with what it is sent."""
+    """What an operator wants to know of an open link. `behind`: the peer does not keep up with what it is sent."""
 
     LIVE = "live"
     CATCHING_UP = "catching_up"
@@ -26,7 +26,7 @@ class LinkState(StrEnum):
 
 
 class Step(StrEnum):
-    """Whether both held the same of a domain, when it was last compared."""
+    """Whether both sides held the same records of a domain at the last comparison."""
 
     IDENTICAL = "identical"
     DIFFERS = "differs"
@@ -34,7 +34,10 @@ class Step(StrEnum):
 
 
 class DomainStatus(msgspec.Struct, frozen=True):
-    """One domain on one link: how many records each side holds (None: not said), and whether a pass is under way."""
+    """One domain on one link. `ours`, `theirs`: how many records each side holds; None: the peer has not said it.
+
+    `is_catching_up`: whether a pass is due.
+    """
 
     step: Step
     ours: int
@@ -43,10 +46,10 @@ class DomainStatus(msgspec.Struct, frozen=True):
 
 
 class LinkStatus(msgspec.Struct, frozen=True):
-    """A link as `/peers` and the metrics show it. Counters are of records, from the link's beginning.
+    """A link as `/peers` and the metrics show it. Counters are records since the beginning of the link.
 
-    `refused_by_us` and `refused_by_them` are of those received and sent. `queued`: live records that wait.
-    `rounds` and `reconcile_bytes`: answers to messages of a reconciliation, and the bytes of both, decoded.
+    `refused_by_us`, `refused_by_them`: of the received and of the sent records. `queued`: live records that wait.
+    `rounds`: answers in reconciliations. `reconcile_bytes`: the bytes of their messages both ways, decoded.
     """
 
     role: Role

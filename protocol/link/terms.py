@@ -1,7 +1,7 @@
-"""On what terms two nodes are linked: who they are, what each wants of the other, and the limits of what is held.
+"""The terms of a link: who the two nodes are, what each wants of the other, and what a link may hold.
 
-A flow of records from X to Y is *wanted* where X says that it pushes, or Y that it pulls. What a node says is its row
-of the peers table for the other; what it believes of what comes is decided by the same row, and by nobody's word.
+Records should flow from X to Y if X says that it pushes, or if Y says that it pulls. Each node says what its own row of
+the peers table for the other node says. The same row alone decides how far this node trusts what comes from the peer.
 """
 
 from collections.abc import Mapping
@@ -16,21 +16,21 @@ from protocol.signing import SigningKey
 
 
 class Role(StrEnum):
-    """Which end of the connection this is. The name is part of what `auth` signs."""
+    """Which end of the connection this node is. The name is part of what `auth` signs."""
 
     DIALLER = "dialler"
     ACCEPTOR = "acceptor"
 
 
 class Flow(StrEnum):
-    """The way of records, seen from this node: `push` goes out, `pull` comes in. Cursors are kept under these names."""
+    """A direction of records, seen from this node: `push` goes out, `pull` comes in. Cursors have these names."""
 
     PUSH = "push"
     PULL = "pull"
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who this node is on one link. `nonce` is 64 hex digits, drawn for this link alone; `agent` is text for people."""
+    """Who this node is on one link. `nonce`: 64 hex digits, drawn for this link alone. `agent`: text for people."""
 
     key: SigningKey
     nonce: str
@@ -38,31 +38,32 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What this node's row for the peer says.
-
-    `trust`: how what the peer sends is admitted. `cursors`: the stored ones, by domain and flow, in seconds. `kept`:
-    the domains that this node supports, None: any. `expected_key`: the pinned key that the peer has to have, None: any.
-    """
+    """What this node's row for the peer says, and what it remembers of earlier links with the peer."""
 
     push: bool = False
     pull: bool = False
     trust: Trust = Trust.CLIENT
+    """How the records that the peer sends are admitted."""
     cursors: Mapping[tuple[str, Flow], int] = msgspec.field(default_factory=dict)
+    """The stored cursors by domain and flow, in seconds."""
     kept: frozenset[str] | None = None
+    """The domains that this node supports; None: any."""
     expected_key: str | None = None
+    """The pinned key that the peer must have; None: any."""
 
 
 class Holdings(Protocol):
-    """What this node has committed: the index of each domain, as it is at the moment. `node.indexes.Indexes` is one."""
+    """What this node has committed: the index of each domain at this moment. `node.indexes.Indexes` is one."""
 
     def domains(self) -> list[str]:
         """The domains that hold records, sorted."""
 
-    def get(self, domain: str) -> Index | None: ...
+    def get(self, domain: str) -> Index | None:
+        """The index of a domain; None if it holds no record."""
 
 
 class Flows(msgspec.Struct, frozen=True, kw_only=True):
-    """Which ways records are to go, as both have said."""
+    """The directions in which records should flow, as both sides have said."""
 
     we_push: bool
     we_pull: bool
@@ -79,42 +80,49 @@ class Flows(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinkLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one link may hold and how long it waits: `_s` are seconds. Together a few megabytes a link at most.
-
-    `in_flight_*`: what was sent and is not acknowledged. `queued_max`: live records that wait, as ids, while that
-    window is full. `wanted_max`: records that a peer may have asked for and not yet got. `asked_*`: what we ask of a
-    peer at once. `takes_max`: frames that are being taken in before no further one should be read. `domains_max`:
-    domains that a peer may list; `lists_per_minute_max`: how often. `refused_per_minute_max`: records of the peer's.
-    `recent_ids_max`: ids that the peer is known to hold, or to refuse. `short_pass_records`: a pass of so many is never
-    left to reconciliation: it needs nothing of the peer but its store. `reconcile_bytes_max`: our messages, decoded.
-
-    `ack_s`: a peer that is not behind lets no frame wait longer. `behind_s`: one that is lets no frame wait longer;
-    ten minutes, for it may be a slow disk, and all that it costs us is what a link may hold. `answer_s`: the same
-    for what it was asked. `idle_s`: how long the peer may leave undone what it should begin by itself. `settle_s`:
-    what was in flight when a repair found it missing has arrived after this time. `repair_s`: between repairs that
-    find nothing.
-    """
+    """What one link may hold, a few megabytes at most, and how long it waits: names that end in `_s` are seconds."""
 
     in_flight_frames_max: int = 16
     in_flight_records_max: int = 2_048
     in_flight_bytes_max: int = 2_097_152
+    """The window: what may be sent and not acknowledged."""
+
     queued_max: int = 10_000
+    """Live records that wait, as ids, while the window is full."""
     wanted_max: int = 10_000
+    """Records that a peer may have asked for and not received yet."""
     asked_ids_max: int = 2_000
+    """Ids that this node asks a peer for at once."""
     asked_domains_max: int = 4
+    """Passes that this node asks a peer for at once."""
     takes_max: int = 16
+    """Frames that are being taken in; with so many, no further frame should be read."""
     domains_max: int = 10_000
+    """Domains that a peer may list."""
     lists_per_minute_max: int = 120
     refused_per_minute_max: int = 4_096
+    """Records of the peer that this node refuses, before it ends the link."""
     recent_ids_max: int = 8_192
+    """Ids that the peer is known to hold, or to refuse."""
     short_pass_records: int = 1_000
+    """A pass of so many records is never left to reconciliation, because it costs the peer only reads of its store."""
     reconcile_bytes_max: int = 65_536
+    """Our messages of a reconciliation, decoded."""
     rounds_max: int = 10_000
+    """Messages of one reconciliation each way."""
 
     handshake_s: float = 10.0
+    """For the peer's hello and its proof."""
     ack_s: float = 60.0
+    """How long a peer that is not behind may leave a frame without an ack."""
     behind_s: float = 600.0
+    """The same for a peer that is behind. Ten minutes, because its disk may be slow, and the wait costs this node only
+    what a link may hold."""
     answer_s: float = 60.0
+    """For the answer to what the peer was asked."""
     idle_s: float = 10.0
+    """How long a peer may leave a pass that it should begin by itself."""
     settle_s: float = 2.0
+    """Records that were on their way at the first reconciliation of a repair arrive within this time: a guess."""
     repair_s: float = 300.0
+    """Between comparisons that find no difference."""
