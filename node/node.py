@@ -1,8 +1,8 @@
-"""Node: puts the parts together, and takes them apart again in the other order.
+"""Node: makes the parts, hands them to each other, and ends them in the opposite order.
 
     async with Node(Settings()) as node: ...
 
-What a part needs is handed to it here, and nowhere else; none finds another by itself.
+Each part gets what it needs here and nowhere else. No part imports `Node`, so no part can find another by itself.
 """
 
 import asyncio
@@ -35,6 +35,9 @@ from node.tls import Certificate, certificate_of, client_context
 from node.world import World
 from protocol.signing import SEED_BYTES, SigningKey, differing_edges
 
+TOKEN_BYTES: Final = 32
+"""Random bytes of the admin token."""
+
 ROUTES: Final = (*http_api.ROUTES, *explorer.ROUTES)
 """All requests that a node answers."""
 
@@ -42,7 +45,11 @@ log = structlog.get_logger()
 
 
 class Node:
-    """One node. Its parts are there from entering to leaving; `url` is where it answers, `key` who it is to others."""
+    """One node, to be entered with `async with`; its parts exist while it is entered.
+
+    `started_s` is when it was entered, in seconds since the Unix epoch. `key` identifies the node to its peers. An
+    operator sends `admin_token`. `certificate` is None if the node serves plain HTTP. `url` is where the node answers.
+    """
 
     settings: Settings
     world: World
@@ -63,11 +70,12 @@ class Node:
     url: str
 
     def __init__(self, settings: Settings, world: World | None = None) -> None:
+        """`world` is what touches the machine; None: this machine's own."""
         self.settings = settings
         self.world = world or World()
         self.traffic = Traffic()
         self.convergence = Convergence()
-        self._parts = AsyncExitStack()
+        self._endings = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         check_signatures()
@@ -75,82 +83,103 @@ class Node:
         try:
             await self._start()
         except BaseException:
-            await self._parts.aclose()
+            await self._endings.aclose()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._parts.aclose()
+        await self._endings.aclose()
         log.info("stopped", node=self.key.public)
 
     @property
     def failed(self) -> "asyncio.Future[None]":
-        """Ends with the store's error, when it has one: the node has to stop then."""
+        """Raises the error because of which the node has to stop, for example that of a failing disk."""
         return self.commits.failed
 
     def fail(self, error: BaseException) -> None:
-        """Stop, because a part that works all the time has ended and would be missed: a node without it looks well and
-        is not. The first error counts.
+        """Report that a part which has to work all the time has ended with this error. The first report counts.
+
+        Whoever runs the node stops it then, because a node without this part would look healthy and would not be.
         """
         if not self.failed.done():
             self.failed.set_exception(error)
 
     def health(self) -> list[str]:
-        """Why it cannot do its work, in words; empty where all is well."""
+        """Why the node cannot do its work, in words. Empty if it is healthy."""
         return self._health.problems()
 
     def warnings(self) -> list[str]:
-        """What somebody should look at, in words, though the node works."""
+        """What an operator should look at although the node works, in words."""
         return self._health.warnings()
 
     def reload(self) -> None:
-        """Read anew what may be renewed while the node runs: the certificate."""
+        """Read the certificate again, because it may be renewed while the node runs."""
         log.info("reloading", node=self.key.public)
         if self.certificate is not None:
             self.certificate.look()
 
     async def _start(self) -> None:
         self.certificate = certificate_of(self.settings)
-        client_context(self.settings.tls_ca)  # one that cannot be read is said now, not when a peer is dialled
+        client_context(self.settings.tls_ca)  # report an unreadable file now, not when the node dials a peer
+        await self._open_data()
+        await self._make_pipeline()
+        self._make_peers()
+        await self._serve()
+        self._watch()
+        log.info("started", node=self.key.public, url=self.url, domains=len(self.indexes))
+
+    async def _open_data(self) -> None:
+        """Take the data folder, and load what is in it."""
         data, disk, token_bytes = self.settings.data, self.world.disk, self.world.token_bytes
-        self._parts.enter_context(disk.held(data))
+        self._endings.enter_context(disk.held(data))
         self.key = SigningKey(bytes.fromhex(disk.secret(data / "node.key", SEED_BYTES, token_bytes)))
-        self.admin_token = disk.secret(data / "admin-token", 32, token_bytes)
+        self.admin_token = disk.secret(data / "admin-token", TOKEN_BYTES, token_bytes)
         self.store = await disk.open_store(data, token_bytes)
-        self._parts.push_async_callback(self.store.close)
+        self._endings.push_async_callback(self.store.close)
         self.indexes = await Indexes.load(self.store)
+
+    async def _make_pipeline(self) -> None:
+        """Make the way of records to the disk, and those who follow what is committed."""
         self.heads = Heads(self.store, self.settings.heads_cached_max)
         self.commits = Commits(self.store, self.indexes, self.settings.commit_records_max)
-        self._parts.push_async_callback(self.commits.close)
+        self._endings.push_async_callback(self.commits.close)
         self.commits.watchers.append(lambda committed: self.heads.on_commit(committed.events))
         self.ingest = Ingest(self.settings, self.world, self.store, self.indexes, self.commits)
-        self._parts.callback(self.ingest.close)
+        self._endings.callback(self.ingest.close)
         self.streams = await Streams.load(self.settings, self.store)
         self.commits.watchers.append(self.streams.on_commit)
+
+    def _make_peers(self) -> None:
+        """Make what works with other nodes. It starts to work in `_serve`."""
         self.peers = Peers(self.store)
         self.links = Links(self._link_parts(), self.fail)
         link_sync = LinkSync(self.links, self.store, self.settings.peer_timeout)
         self.sync = Sync(self._sync_parts(), link_sync.run, self.fail)
         looked = Looked(self.world, self.ingest.room, self.commits, self.traffic, self.sync, self.certificate)
         self._health = Health(self.settings, looked)
+
+    async def _serve(self) -> None:
+        """Answer requests, then turn to the peers."""
         self.api = self._api_parts()
         context = None if self.certificate is None else self.certificate.context
         runner = await http_api.start(self.api, ROUTES, context)
-        self._parts.push_async_callback(runner.cleanup)
-        self._parts.callback(self.streams.close)
+        self._endings.push_async_callback(runner.cleanup)
+        self._endings.callback(self.streams.close)
         self.url = http_api.url_of(runner, self.settings)
-        self._parts.push_async_callback(self.sync.close)
+        self._endings.push_async_callback(self.sync.close)
         await self.sync.start()
-        self._parts.push_async_callback(self.links.close)
+        self._endings.push_async_callback(self.links.close)
         await self.links.start()
-        # First of all, so that peers whose links end do not come back to a node that is stopping.
-        self._parts.push_async_callback(http_api.stop_listening, runner)
+        # Listening ends before links do, so that peers whose links end do not dial a node that is stopping.
+        self._endings.push_async_callback(http_api.stop_listening, runner)
+
+    def _watch(self) -> None:
+        """Look at the node's health and at its certificate again and again."""
         tasks = Tasks(self.fail)
-        self._parts.push_async_callback(tasks.close)
+        self._endings.push_async_callback(tasks.close)
         tasks.start(Watch(self.health).run(), "health")
         if self.certificate is not None:
             tasks.start(self.certificate.watch(), "certificate")
-        log.info("started", node=self.key.public, url=self.url, domains=len(self.indexes))
 
     def _link_parts(self) -> LinkParts:
         return LinkParts(
@@ -217,7 +246,11 @@ class Node:
 
 
 def check_signatures() -> None:
-    """Refuse to run on a libsodium that would split the network. Raises: CannotStartError: in words."""
+    """Check that this machine's libsodium decides about signatures as all other nodes do.
+
+    Raises:
+        CannotStartError: it does not, so this node would accept other records than its peers.
+    """
     differing = differing_edges()
     if differing:
         words = "; ".join(differing)
