@@ -1,8 +1,8 @@
-"""Every setting of a node, with its unit, its default and what it is for; and where its value comes from.
+"""Settings: every setting of a node, with its unit, its default and its purpose, and where its value comes from.
 
-A value comes from, in rising order: the default, a TOML file, the environment (`DNARC_` and the name in capitals), a
-flag. `none` means no limit where the type allows it; 0 means 0. A name that no setting has is refused, because a limit
-that was misspelled is a limit that nobody keeps.
+Four sources give values: the default, a TOML file, the environment (`DNARC_` and the name in capitals) and a flag. A
+later source overrides an earlier one. `none` means no limit if the type allows it, and 0 means 0. An unknown name is an
+error, because nobody would enforce a limit whose name is misspelled.
 """
 
 import difflib
@@ -21,12 +21,13 @@ from protocol.records.record import is_domain
 PREFIX: Final = "DNARC_"
 
 OTHER_VARIABLES: Final = ("DNARC_ADMIN_TOKEN", "DNARC_CONFIG", "DNARC_KEY", "DNARC_NODE", "DNARC_PASSPHRASE")
-"""Variables that the commands read and that set nothing of a node."""
+"""Variables of the environment that the commands read and that are no settings of a node."""
 
 DEFAULT: Final = "default"
+"""The source of a value that nobody set."""
 
 FILES_BESIDES: Final = 128
-"""Open files that a node needs besides connections and links: the store, the loop, syncs, links that it dials."""
+"""Open files that a node needs besides accepted connections and links: store, event loop, syncs, dialled links."""
 
 
 def _about(description: str, unit: str = "") -> Meta:
@@ -34,120 +35,139 @@ def _about(description: str, unit: str = "") -> Meta:
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an operator may choose. Nothing in here decides whether a record is valid."""
+    """What an operator may choose. No setting decides whether a record is valid."""
 
-    host: Annotated[str, _about("Address to listen on. Anything but loopback is open to the network.")] = "127.0.0.1"
+    host: Annotated[str, _about("Address to listen on. Any address but loopback is open to the network.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535), _about("TCP port to listen on; 0 picks a free one.")] = 8080
-    data: Annotated[Path, _about("Folder of dnarc.db, node.key and admin-token; made when absent.")] = Path("data")
+    data: Annotated[
+        Path, _about("Folder of dnarc.db, node.key and admin-token. The node makes it if it is missing.")
+    ] = Path("data")
 
-    domains: Annotated[list[str] | None, _about("Domains to keep; none: every domain that appears.")] = None
-    domains_max: Annotated[int, Meta(ge=1), _about("Domains to keep where `domains` lists none.", "domains")] = 10_000
+    domains: Annotated[list[str] | None, _about("Domains to keep; none: all domains.")] = None
+    domains_max: Annotated[int, Meta(ge=1), _about("Domains to keep at most, if `domains` is none.", "domains")] = (
+        10_000
+    )
 
-    max_age: Annotated[Annotated[int, Meta(ge=0)] | None, _about("How old a client's record may be.", "seconds")] = 300
+    max_age: Annotated[Annotated[int, Meta(ge=0)] | None, _about("Age of a client's record at most.", "seconds")] = 300
     max_skew: Annotated[
-        Annotated[int, Meta(ge=0)] | None, _about("How far ahead of the clock a record may be.", "seconds")
+        Annotated[int, Meta(ge=0)] | None,
+        _about("How far the timestamp of a record may be ahead of the clock.", "seconds"),
     ] = 300
 
     records_in_flight_max: Annotated[
-        int, Meta(ge=1_000), _about("Records being verified or committed; past it clients get 503.", "records")
+        int, Meta(ge=1_000), _about("Records in verification or commit at most. Past it clients get 503.", "records")
     ] = 16_384
     bytes_in_flight_max: Annotated[
-        int, Meta(ge=8_388_608), _about("Bytes of records being verified or committed.", "bytes")
+        int, Meta(ge=8_388_608), _about("Bytes of records in verification or commit at most.", "bytes")
     ] = 64 * 2**20
-    commit_records_max: Annotated[int, Meta(ge=1), _about("Records in one transaction.", "records")] = 2_048
+    commit_records_max: Annotated[int, Meta(ge=1), _about("Records in one transaction at most.", "records")] = 2_048
     verify_threads: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         _about(
-            "Threads that verify signatures, each with a process to ask once records come without a rest; "
-            "none: one per core, 4 at most.",
+            "Threads that verify signatures. Under lasting load each thread uses a process of its own. "
+            "none: one thread per core, 4 at most.",
             "threads",
         ),
     ] = None
-    labels_cached_max: Annotated[int, Meta(ge=1), _about("Label states kept in memory.", "labels")] = 100_000
-    heads_cached_max: Annotated[int, Meta(ge=1), _about("Answers to head queries kept in memory.", "heads")] = 10_000
+    labels_cached_max: Annotated[int, Meta(ge=1), _about("States of labels to keep in memory.", "labels")] = 100_000
+    heads_cached_max: Annotated[int, Meta(ge=1), _about("Answers to head queries to keep in memory.", "heads")] = 10_000
     disk_free_bytes_min: Annotated[
-        int, Meta(ge=0), _about("Free space on the disk below which writes get 507.", "bytes")
+        int, Meta(ge=0), _about("Free space of the disk below which writes get 507.", "bytes")
     ] = 64 * 2**20
 
     connections_max: Annotated[
-        int, Meta(ge=8), _about("Connections that others may have open here; past it they get 503.", "connections")
+        int, Meta(ge=8), _about("Open connections from clients and peers at most. Past it they get 503.", "connections")
     ] = 768
     records_per_second_max: Annotated[
-        Annotated[float, Meta(gt=0)] | None, _about("Records taken from one address; loopback is exempt.", "records/s")
+        Annotated[float, Meta(gt=0)] | None,
+        _about("Records that one address may send; loopback is exempt.", "records/s"),
     ] = 1_000.0
     bytes_per_second_max: Annotated[
         Annotated[float, Meta(gt=0)] | None,
-        _about("Bytes of records taken from one address; loopback is exempt.", "bytes/s"),
+        _about("Bytes of records that one address may send; loopback is exempt.", "bytes/s"),
     ] = 4 * 2**20
     refused_per_minute_max: Annotated[
         Annotated[float, Meta(gt=0)] | None,
-        _about("Refused records taken from one address; loopback is exempt.", "records/min"),
+        _about("Refused records that one address may send; loopback is exempt.", "records/min"),
     ] = 600.0
     domains_per_hour_max: Annotated[
         Annotated[float, Meta(gt=0)] | None,
-        _about("New domains founded from one address; loopback is exempt.", "domains/h"),
+        _about("Domains that one address may found; loopback is exempt.", "domains/h"),
     ] = 60.0
 
-    streams_max: Annotated[int, Meta(ge=0), _about("Consumers of `/stream` and `/events` at once.", "streams")] = 512
+    streams_max: Annotated[
+        int, Meta(ge=0), _about("Consumers of `/stream` and `/events` at once, at most.", "streams")
+    ] = 512
     streams_per_address_max: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        _about("Consumers of one address at once; loopback is exempt.", "streams"),
+        _about("Consumers from one address at once, at most; loopback is exempt.", "streams"),
     ] = 64
     stream_keepalive: Annotated[
-        float, Meta(gt=0), _about("Between two signs of life to a consumer; three without answer end it.", "seconds")
+        float,
+        Meta(gt=0),
+        _about("Time between two keep-alives to a consumer. Three without an answer end its stream.", "seconds"),
     ] = 15.0
     stream_stall: Annotated[
-        float, Meta(gt=0), _about("How long a consumer may read nothing while there is something to read.", "seconds")
+        float, Meta(gt=0), _about("How long a consumer may leave waiting data unread.", "seconds")
     ] = 60.0
 
     sync_interval: Annotated[
         Annotated[float, Meta(gt=0)] | None,
-        _about("Between two syncs with an http peer; none: only when asked.", "seconds"),
+        _about("Time between two syncs with an http peer; none: only on request.", "seconds"),
     ] = 30.0
-    sync_page: Annotated[int, Meta(ge=1, le=1_000), _about("Records in one request of a sync.", "records")] = 1_000
-    peer_timeout: Annotated[float, Meta(gt=0), _about("Wait for a peer that says nothing.", "seconds")] = 30.0
-    peers_poll: Annotated[float, Meta(gt=0), _about("Between two looks at the peers table.", "seconds")] = 2.0
+    sync_page: Annotated[int, Meta(ge=1, le=1_000), _about("Records in one request of a sync at most.", "records")] = (
+        1_000
+    )
+    peer_timeout: Annotated[float, Meta(gt=0), _about("How long to wait for a peer that sends nothing.", "seconds")] = (
+        30.0
+    )
+    peers_poll: Annotated[float, Meta(gt=0), _about("Time between two looks at the peers table.", "seconds")] = 2.0
 
-    links_max: Annotated[int, Meta(ge=0), _about("Links accepted at once.", "links")] = 256
+    links_max: Annotated[int, Meta(ge=0), _about("Links to accept at once, at most.", "links")] = 256
     links_per_address_max: Annotated[
-        int, Meta(ge=1), _about("Links accepted from one address at once; loopback is exempt.", "links")
+        int, Meta(ge=1), _about("Links to accept from one address at once, at most; loopback is exempt.", "links")
     ] = 16
     handshakes_max: Annotated[
-        int, Meta(ge=1), _about("Links accepted at once whose peer has not shown its key yet.", "links")
+        int, Meta(ge=1), _about("Links to accept at once, at most, whose peer has not proved its key yet.", "links")
     ] = 32
     link_compression: Annotated[
-        bool, _about("Offer and take permessage-deflate on links: fewer bytes for more work.")
+        bool, _about("Offer and accept permessage-deflate on links. Costs CPU and saves bytes.")
     ] = False
-    ping_interval: Annotated[float, Meta(gt=0), _about("Between two pings on a link.", "seconds")] = 20.0
+    ping_interval: Annotated[float, Meta(gt=0), _about("Time between two pings on a link.", "seconds")] = 20.0
     repair_interval: Annotated[
-        float, Meta(gt=0), _about("Between two comparisons of everything with a linked peer.", "seconds")
+        float, Meta(gt=0), _about("Time between two comparisons of all records with a linked peer.", "seconds")
     ] = 300.0
     reconnect_min: Annotated[
-        float, Meta(gt=0), _about("Until a peer is dialled again, doubled after each failure.", "seconds")
+        float, Meta(gt=0), _about("Pause before a peer is dialled again. It doubles after each failure.", "seconds")
     ] = 0.5
-    reconnect_max: Annotated[float, Meta(gt=0), _about("The longest wait until then.", "seconds")] = 60.0
+    reconnect_max: Annotated[float, Meta(gt=0), _about("Pause before a peer is dialled again, at most.", "seconds")] = (
+        60.0
+    )
 
     tls_certificate: Annotated[
-        Path | None, _about("PEM file of the certificates to serve HTTPS and wss with; none: plain HTTP.")
+        Path | None, _about("PEM file of the certificate chain for HTTPS and wss; none: plain HTTP.")
     ] = None
-    tls_key: Annotated[Path | None, _about("PEM file of their key; none: it is in the same file.")] = None
+    tls_key: Annotated[Path | None, _about("PEM file of its private key; none: the key is in `tls_certificate`.")] = (
+        None
+    )
     tls_ca: Annotated[
-        Path | None, _about("PEM file of the authority that peers' certificates need; none: those the system knows.")
+        Path | None,
+        _about("PEM file of the authority that signs the certificates of peers; none: those of the system."),
     ] = None
 
     log_format: Annotated[
         Literal["auto", "human", "json"],
-        _about("Form of the log on stderr; auto: human in a terminal, JSON otherwise."),
+        _about("Format of the log on stderr; auto: human in a terminal, json otherwise."),
     ] = "auto"
 
     @property
     def files_needed(self) -> int:
-        """Files that the node may have open at once."""
+        """How many files the node may have open at once."""
         return FILES_BESIDES + self.connections_max + self.links_max
 
     @property
     def is_public(self) -> bool:
-        """Whether the node listens on more than loopback."""
+        """Whether the node listens on another address than loopback."""
         try:
             return not ip_address(self.host).is_loopback
         except ValueError:
@@ -155,11 +175,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class SettingsError(Exception):
-    """What an operator wrote is no setting, or no value of it. The text says which, where, and what would be right."""
+    """The operator wrote an unknown setting or a bad value. The message says which, where, and what would be right."""
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """One setting, for people. `expected` says in words what a value is; `unit` is empty where there is none."""
+    """A setting, for people. `expected` describes its values in words. `unit` is empty if the value has none."""
 
     name: str
     description: str
@@ -177,33 +197,36 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """Settings, and the source of each by name: `default`, the file, the variable or the flag that set it."""
+    """Settings, and the source of each by name: `DEFAULT`, or the file, variable or flag that set it."""
 
     settings: Settings
     sources: dict[str, str]
 
 
 def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, object]) -> Loaded:
-    """The settings that these three give. A flag of None was not given; a text is read as in the environment.
+    """Read the settings from these three sources.
+
+    `file` is a TOML file, None: there is none. `environment` holds variables by name. `flags` holds values by the name
+    of the setting. A flag of None was not given, and a text is read as in the environment.
 
     Raises:
-        SettingsError: what is written anywhere is not right, or the file cannot be read.
+        SettingsError: a source has an unknown name or a bad value, or the file cannot be read.
     """
     values: dict[str, Any] = {}
     sources = dict.fromkeys(_SETTINGS, DEFAULT)
     for name, raw, source in (*_of_file(file), *_of_environment(environment), *_of_flags(flags)):
-        values[name] = _checked(name, raw, source)
+        values[name] = _convert(name, raw, source)
         sources[name] = source
     return Loaded(Settings(**values), sources)
 
 
 def describe() -> list[Setting]:
-    """All settings, in the order of the struct."""
+    """All settings, in the order in which `Settings` declares them."""
     return list(_SETTINGS.values())
 
 
 def spell(value: object) -> str:
-    """A value as one writes it: `none` for None, commas between the items of a list."""
+    """A value as an operator writes it: `none` for None, commas between the items of a list."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -212,13 +235,13 @@ def spell(value: object) -> str:
 
 
 class _Text(str):
-    """A value from where everything is text, so that `300` is a number there."""
+    """A value from a source where all values are text, so that `300` may be a number."""
 
     __slots__ = ()
 
 
 _Found = Iterator[tuple[str, Any, str]]
-"""Name, raw value and source of what was written somewhere."""
+"""Yields the name, the raw value and the source of each value that is set."""
 
 
 def _of_file(file: Path | None) -> _Found:
@@ -255,17 +278,22 @@ def _check_name(name: str, known: Mapping[str, object], place: str) -> None:
         raise SettingsError(f"{name} {place} is no setting: {hint}")
 
 
-def _checked(name: str, raw: Any, source: str) -> Any:
+def _convert(name: str, raw: Any, source: str) -> Any:
     try:
-        return _converted(_TYPES[name], raw)
+        return _value_of(_TYPES[name], raw)
     except (msgspec.ValidationError, ValueError) as error:
         setting = _SETTINGS[name]
         unit = f", in {setting.unit}" if setting.unit else ""
         raise SettingsError(f"{name} is {spell(raw)!r} ({source}): it should be {setting.expected}{unit}") from error
 
 
-def _converted(kind: Any, raw: Any) -> Any:
-    """`none` is None everywhere: TOML has no word of its own for it. Raises: ValueError or ValidationError."""
+def _value_of(kind: Any, raw: Any) -> Any:
+    """The value as its type. The text `none` means None in every source, because TOML has no null.
+
+    Raises:
+        ValueError: `raw` is no value of this setting.
+        msgspec.ValidationError: the same.
+    """
     if isinstance(raw, str) and raw.lower() == "none":
         return msgspec.convert(None, kind)
     is_text = isinstance(raw, _Text)
@@ -290,7 +318,7 @@ def _is_list(kind: Any) -> bool:
 
 
 def _parts(kind: inspect.Type) -> tuple[inspect.Type, ...]:
-    """The alternatives of a union without what is only said of them; any other type alone."""
+    """The alternatives of a union, or a single other type, without its metadata."""
     if isinstance(kind, inspect.Metadata):
         return _parts(kind.type)
     if isinstance(kind, inspect.UnionType):
@@ -299,7 +327,7 @@ def _parts(kind: inspect.Type) -> tuple[inspect.Type, ...]:
 
 
 def _words(kind: inspect.Type) -> str:
-    """What a value of this type is, for people."""
+    """A description of this type's values, for people."""
     match kind:
         case inspect.NoneType():
             return "none"
@@ -324,26 +352,26 @@ def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
     return "".join(f" {word} {bound}" for bound, word in words if bound is not None)
 
 
-def _described(field: inspect.Field) -> Setting:
-    about, unit = _said(field.type)
+def _setting_of(field: inspect.Field) -> Setting:
+    about, unit = _metadata(field.type)
     default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
     expected = " or ".join(map(_words, _parts(field.type)))
     return Setting(field.name, about, unit, expected, default)
 
 
-def _said(kind: inspect.Type) -> tuple[str, str]:
-    """The description and the unit that stand beside a type."""
+def _metadata(kind: inspect.Type) -> tuple[str, str]:
+    """The description and the unit in the metadata of a type."""
     assert isinstance(kind, inspect.Metadata), "every setting has a description"
     assert kind.extra_json_schema, "every setting has a description"
-    assert kind.extra, "every setting has a unit, if an empty one"
+    assert kind.extra, "every setting has a unit, which may be empty"
     return kind.extra_json_schema["description"], kind.extra["unit"]
 
 
-def _inspected() -> dict[str, Setting]:
+def _all_settings() -> dict[str, Setting]:
     struct = inspect.type_info(Settings)
     assert isinstance(struct, inspect.StructType), "settings are a struct"
-    return {field.name: _described(field) for field in struct.fields}
+    return {field.name: _setting_of(field) for field in struct.fields}
 
 
-_SETTINGS: Final = _inspected()
+_SETTINGS: Final = _all_settings()
 _TYPES: Final[dict[str, Any]] = {field.name: field.type for field in msgspec.structs.fields(Settings)}
