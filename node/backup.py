@@ -1,7 +1,7 @@
-"""A backup: a folder that is a data folder, ready to be started, made beside a node that goes on.
+"""Backup: a copy of a data folder, made while the node runs, that a node can start on.
 
-The store is copied as it is at one moment; the node's key goes with it, as peers would refuse the node without it, and
-the admin token. The folder gets its name last, so that there is never half a backup under it.
+The copy holds the store as it is at one moment, and the admin token. It also holds the node's key, because peers would
+refuse the node with another key. The folder gets its name last, so that no crash leaves half a backup under that name.
 """
 
 import os
@@ -17,16 +17,16 @@ SECRETS: Final = ("node.key", "admin-token")
 
 
 def back_up(data: Path, target: Path) -> int:
-    """Copy the data folder to a new one, which only its owner may enter; returns the number of records.
+    """Copy the data folder to a new folder that only its owner may enter. Returns the number of records.
 
     Raises:
-        StoreError: there is no store there, it is damaged, or the target is there already.
-        OSError: the target cannot be written.
+        StoreError: `data` has no store or a damaged one, or `target` exists already.
+        OSError: `target` cannot be written.
     """
     if not (data / "dnarc.db").exists():
         raise StoreError(f"{data} is no data folder of a node")
     if target.exists():
-        raise StoreError(f"{target} is there already, and a backup replaces nothing: name a new folder")
+        raise StoreError(f"{target} exists already, and a backup replaces nothing: name a new folder")
     draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     draft.mkdir(mode=0o700, parents=True)
     try:

@@ -1,6 +1,6 @@
-"""What a node keeps beyond its own life: one folder with its secrets and its store, held by one process at a time.
+"""Disk: where a node keeps its data folder. The folder holds its secrets and its store, and one process uses it.
 
-A simulation hands in another `Disk`, whose power can be cut.
+A simulation hands in another `Disk`, whose power it can cut.
 """
 
 import fcntl
@@ -15,39 +15,47 @@ from node.store.contract import Store
 from node.store.sqlite import SqliteStore
 
 TokenBytes = Callable[[int], bytes]
-"""Gives so many bytes that nobody can guess."""
+"""Returns so many random bytes that nobody can guess."""
 
 
 class CannotStartError(Exception):
-    """The machine or its set-up is not fit to run a node; the message says why and what to do."""
+    """This machine or its set-up cannot run a node. The message says why, and what to do."""
 
 
 class Disk(Protocol):
-    """The folders of nodes."""
+    """The data folders of nodes."""
 
     def held(self, folder: Path) -> AbstractContextManager[None]:
-        """Make the folder where it is missing, and hold it for this node alone.
+        """Make the folder if it is missing, and keep other nodes out of it while the block runs.
 
         Raises:
-            CannotStartError: another node holds it.
+            CannotStartError: another node uses it.
         """
 
     def secret(self, path: Path, size_bytes: int, token_bytes: TokenBytes) -> str:
-        """The hex of a secret file, made where it is missing. Raises: CannotStartError: it is not ours."""
+        """The content of a secret file: `size_bytes` random bytes, in hex. The file is made if it is missing.
+
+        Raises:
+            CannotStartError: the file cannot be read, or holds something else.
+        """
 
     async def open_store(self, folder: Path, token_bytes: TokenBytes) -> Store:
-        """The store in this folder, made where it is missing. Raises: StoreError: it cannot be used."""
+        """Open the store in this folder. The store is made if it is missing.
+
+        Raises:
+            StoreError: the store cannot be used.
+        """
 
     def free_bytes(self, folder: Path) -> int:
-        """How much more fits."""
+        """Free space on the disk of this folder, in bytes."""
 
 
 STORE_FILES: Final = ("dnarc.db", "dnarc.db-wal")
-"""The database, and the write-ahead log that is part of it while it is open."""
+"""The database, and its write-ahead log, which is part of it while it is open."""
 
 
 def store_bytes(folder: Path) -> dict[str, int]:
-    """How large each of these files is, of those that there are."""
+    """The size in bytes of each file of the store that exists."""
     return {name: (folder / name).stat().st_size for name in STORE_FILES if (folder / name).exists()}
 
 
@@ -56,7 +64,7 @@ class LocalDisk:
 
     @contextmanager
     def held(self, folder: Path) -> Iterator[None]:
-        """By a lock on a file in it. Two nodes on one folder would each miss the other's writes."""
+        """Lock a file in the folder, because two nodes on one folder would each miss what the other writes."""
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "lock").open("ab") as file:
             try:
@@ -67,7 +75,7 @@ class LocalDisk:
             yield
 
     def secret(self, path: Path, size_bytes: int, token_bytes: TokenBytes) -> str:
-        """With mode 0600."""
+        """Make the file with mode 0600. It gets its name last, so that a crash leaves no half of a secret."""
         try:
             text = path.read_text(encoding="ascii").strip()
         except FileNotFoundError:
@@ -83,7 +91,7 @@ class LocalDisk:
             raise CannotStartError(f"{path} cannot be read: {error}") from error
         if len(text) != 2 * size_bytes or not set(text) <= set("0123456789abcdef"):
             raise CannotStartError(
-                f"{path} should hold {2 * size_bytes} lower-case hex digits: move it away to have a new one"
+                f"{path} should hold {2 * size_bytes} lower-case hex digits: move it away, and the node makes a new one"
             )
         return text
 

@@ -1,8 +1,8 @@
-"""Answers to head queries, kept ready: the request that a node serves most.
+"""Heads: answers to head queries in memory, because a node serves this request most often.
 
-A read through the store costs ten times what answering costs, so the bytes of recent answers stay in memory, for a
-bounded number of labels. Only committed heads are shown. A commit replaces what is held of its labels; a read that
-was under way while its label was committed is answered but not kept, as it may be the head before.
+Reading a head from the store costs ten times as much as answering. So the bytes of recent answers stay in memory, for a
+limited number of labels. Only committed heads are shown. A commit replaces the kept answers of its labels. If a commit
+changes a label while its head is being read, the result of that read is not kept, because it may be the old head.
 """
 
 from collections import OrderedDict
@@ -15,7 +15,7 @@ from protocol.records.record import SignedRecord
 
 
 class Head(msgspec.Struct, frozen=True):
-    """A head and the answer that shows it: `body` is the JSON dict `{signature: record}`, `etag` the id in quotes."""
+    """A head and the answer that shows it. `body` is the JSON object `{signature: record}`, `etag` the id in quotes."""
 
     signed: SignedRecord
     body: bytes
@@ -27,15 +27,17 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Heads:
-    """The heads of at most `cached_max` labels, the most recently asked for."""
+    """The heads of the labels that were asked for most recently."""
 
     def __init__(self, store: Store, cached_max: int) -> None:
+        """`cached_max` is the number of labels whose answers are kept."""
         self._store = store
         self._cached_max = cached_max
         self._cache: OrderedDict[LabelKey, Head] = OrderedDict()
         self._reading: set[LabelKey] = set()
 
     async def get(self, domain: str, label: str) -> Head | None:
+        """The head of a label, None if it has none."""
         key = (domain, label)
         head = self._cache.get(key)
         if head is not None:
@@ -53,7 +55,7 @@ class Heads:
         return head
 
     def on_commit(self, events: Iterable[StoredEvent]) -> None:
-        """Take note of the heads that a commit moved; called before anybody is told of it."""
+        """Note the heads that a commit has moved. To be called before anybody learns of the commit."""
         for stored in events:
             record = stored.event.record
             key = (record.domain, record.label)

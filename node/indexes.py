@@ -1,7 +1,8 @@
-"""The index of every domain, in memory: which records this node has committed, by order key.
+"""Indexes: which records this node has committed, by domain and order key, in memory.
 
-It answers what is asked all the time (is this known? do we hold the same? what is newer?) without the disk. A record
-enters when its commit has returned, never before, so whatever an index names can be read from the store.
+They answer frequent questions without the disk: is this record known, do two nodes hold the same, which records are
+newer. A record enters its index when its commit has returned and never earlier. So the store can read each record that
+an index names.
 """
 
 from collections.abc import Iterable
@@ -13,14 +14,14 @@ from protocol.sets.index import EMPTY, TIMESTAMP_BYTES, Index
 
 
 class Indexes:
-    """One index a domain."""
+    """One index for each domain."""
 
     def __init__(self) -> None:
         self._by_domain: dict[str, Index] = {}
 
     @classmethod
     async def load(cls, store: Store) -> Self:
-        """Build all indexes from what the store holds: about a second for a million records."""
+        """Build all indexes from the store, which takes about one second for a million records."""
         indexes = cls()
         keys: dict[str, list[bytes]] = {}
         async for domain, page in store.keys():
@@ -39,14 +40,16 @@ class Indexes:
         return sorted(self._by_domain)
 
     def get(self, domain: str) -> Index | None:
+        """The index of a domain, None if the node holds no record of it."""
         return self._by_domain.get(domain)
 
     def holds(self, record: Record) -> bool:
-        """Whether the record is committed here."""
+        """Whether this node has committed the record."""
         index = self._by_domain.get(record.domain)
         return index is not None and key_of(record) in index
 
     def add(self, records: Iterable[Record]) -> None:
+        """Add records whose commit has returned."""
         for record in records:
             index = self._by_domain.get(record.domain)
             if index is None:
@@ -54,11 +57,14 @@ class Indexes:
             index.add(key_of(record))
 
     def summary(self, domain: str) -> dict[str, object]:
-        """`{count, fingerprint, newest}` of a domain: 32 hex digits, and a timestamp or None where nothing is held."""
+        """`count`, `fingerprint` and `newest` of a domain.
+
+        The fingerprint has 32 hex digits. `newest` is a timestamp in seconds, None if the node holds no record.
+        """
         index = self._by_domain.get(domain) or EMPTY
         return {"count": len(index), "fingerprint": index.fingerprint().hex(), "newest": index.newest}
 
 
 def key_of(record: Record) -> bytes:
-    """The packed key under which a record stands in its index: what `pack_key` gives, without a call for each."""
+    """The key of a record in its index. The same bytes as `pack_key`, without the cost of its call for each record."""
     return record.timestamp.to_bytes(TIMESTAMP_BYTES, "big") + bytes.fromhex(record.id)

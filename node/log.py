@@ -1,8 +1,8 @@
-"""The log: what happened, on stderr, one event a line: for people in a terminal, as JSON for everything else.
+"""Log: what happened, one event in each line, on stderr. A terminal gets text for people, everything else gets JSON.
 
-Libraries and parts of ours that speak through `logging` come out in the same form, so that one reader understands all
-of it. Standard output stays free for what a command answers. Tracebacks never show the values of variables: keys and
-tokens are among them.
+Events of libraries and of our own modules that use `logging` get the same form, so that one reader understands all of
+them. Standard output stays free for the answers of commands. Tracebacks never show the values of variables, because
+keys and tokens are among them.
 """
 
 import logging
@@ -14,7 +14,7 @@ LEVEL = logging.INFO
 
 
 def configure(form: str, stream: TextIO) -> None:
-    """Send all that is logged from here on to the stream. `form` is `human`, `json`, or `auto`: human in a terminal."""
+    """Write all events from now on to the stream. `form` is `human`, `json`, or `auto`: human in a terminal."""
     is_human = form == "human" or (form == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
@@ -36,7 +36,7 @@ def configure(form: str, stream: TextIO) -> None:
 
 
 def _shared() -> list[Any]:
-    """What every event is given, whoever logged it."""
+    """Steps that add the same fields to every event, whoever logged it."""
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -46,6 +46,7 @@ def _shared() -> list[Any]:
 
 
 def _last(is_human: bool, stream: TextIO) -> list[Any]:
+    """Steps that turn an event into a line."""
     if is_human:
         plain = structlog.dev.plain_traceback
         return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]

@@ -1,8 +1,7 @@
-"""Peers: the table of remote nodes that this one syncs with, and who notices when it changes.
+"""Peers: the table of the remote nodes that this node works with, and how parts of the node notice its changes.
 
-The table belongs to the operator, who may write it over HTTP, by the CLI, or with the `sqlite3` shell while the node
-runs. So whoever works with peers reads it again and again, and what stands in it is checked when it is used, not only
-when it is written.
+The table belongs to the operator, who may write it over HTTP, with the CLI, or with the `sqlite3` shell while the node
+runs. So the parts that work with peers read the table again and again, and check a row when they use it, too.
 """
 
 import asyncio
@@ -19,7 +18,7 @@ from protocol.errors import Code, ProtocolError
 from protocol.signing import is_key
 
 PEERS_MAX: Final = 1_000
-"""Rows. Each peer costs a connection and a task; a network needs a handful a node (Plumtree: five)."""
+"""Rows of the table. Each peer costs a connection and a task. A node needs few peers; Plumtree works with five."""
 
 URL_CHARACTERS_MAX: Final = 2_000
 
@@ -28,27 +27,28 @@ _PASSWORD = re.compile(r"//([^/?#@:]*):[^?#\s]*@")
 
 
 class Peers:
-    """The peers of one node. A change made here is noticed at once, one made elsewhere when the table is read."""
+    """The peers of one node. Watchers see a change made here at once, and any other when they read the table again."""
 
     def __init__(self, store: Store) -> None:
+        """`store` keeps the table."""
         self._store = store
-        self._changes: dict[asyncio.Event, None] = {}  # told in the order in which they began to watch
-        self._changing = asyncio.Lock()  # what is read before a change must still be so when it is made
+        self._changes: dict[asyncio.Event, None] = {}  # one for each watcher, in the order in which they began
+        self._changing = asyncio.Lock()  # keeps what a change has read from being changed before it writes
 
     async def list(self) -> list[Peer]:
-        """All peers, by name; rows past `PEERS_MAX` that another program wrote are left out."""
+        """All peers, sorted by name. Rows past `PEERS_MAX`, which only another program can write, are left out."""
         return (await self._store.peers())[:PEERS_MAX]
 
     async def find(self, name: str) -> Peer | None:
-        """The peer with this URL, in any spelling or with its password hidden, or with this key where it has no URL."""
+        """The peer with this name: its URL in any spelling or without its password, or its key if it has no URL."""
         names = (name, _normal(name))
         return next((peer for peer in await self.list() if peer.name in names or hidden(peer.name) == name), None)
 
     async def put(self, peer: Peer) -> Peer:
-        """Add a peer, or replace the one of the same name. Returns it as it is kept, its URL in the usual spelling.
+        """Add a peer, or replace the peer with the same name. Returns the row as it is stored, with its URL normalised.
 
         Raises:
-            ProtocolError: `malformed` or `too_large`, with what a peer needs.
+            ProtocolError: `malformed`: the row lacks something or has a bad value. `too_large`: the table is full.
         """
         checked = _checked(peer)
         async with self._changing:
@@ -56,54 +56,55 @@ class Peers:
             if len(others) >= PEERS_MAX:
                 raise ProtocolError(Code.TOO_LARGE, f"{PEERS_MAX} peers at most: remove one first", limit=PEERS_MAX)
             await self._store.put_peer(checked)
-        self._tell()
+        self._wake_watchers()
         return checked
 
     async def pin(self, name: str, key: str) -> None:
-        """Remember the key that the peer of this name showed first. A peer that is gone, or has a key, stays so."""
+        """Store the key that the peer with this name showed first. Does nothing if the peer is gone or has a key."""
         if await self._store.pin_peer(name, key):
-            self._tell()
+            self._wake_watchers()
 
     async def remove(self, name: str) -> bool:
-        """Forget the peer that `find` finds, and its cursors. Returns whether there was one."""
+        """Remove the peer that `find` finds, and its cursors. Returns whether there was one."""
         async with self._changing:
             peer = await self.find(name)
             is_removed = peer is not None and await self._store.remove_peer(peer.name)
-        self._tell()
+        self._wake_watchers()
         return is_removed
 
     async def watch(self, interval_s: float) -> AsyncGenerator[Sequence[Peer], None]:
-        """The table as it is, and again after every change; read each `interval_s`, and at once after a change made
-        here.
+        """Yield the table now and after each change of it.
+
+        The table is read every `interval_s` seconds, and at once after a change made here.
         """
         change = asyncio.Event()
         self._changes[change] = None
         last: Sequence[Peer] | None = None
         try:
             while True:
-                # Two changes that undo each other are told too: in between, somebody may have gone by the first.
-                is_told = change.is_set()
+                # Two changes that undo each other count too, because a part may have acted on the first one.
+                is_changed = change.is_set()
                 change.clear()
                 peers = await self.list()
-                if is_told or peers != last:
+                if is_changed or peers != last:
                     last = peers
                     yield peers
                 await _wait(change, interval_s)
         finally:
             self._changes.pop(change, None)
 
-    def _tell(self) -> None:
+    def _wake_watchers(self) -> None:
         for change in self._changes:
             change.set()
 
 
 def hidden(name: str) -> str:
-    """A peer's name without the password that its URL may have: fit for answers and logs. Any string is."""
+    """The name without the password that a URL may contain, for answers and logs. `name` may be any string."""
     return _PASSWORD.sub(r"//\1:***@", name)
 
 
 async def _wait(change: asyncio.Event, seconds: float) -> None:
-    # Not `wait_for`, which before Python 3.12 loses a cancellation that comes together with the event.
+    # `asyncio.wait_for` before Python 3.12 loses a cancellation that comes together with the event.
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await change.wait()
@@ -115,18 +116,18 @@ def _checked(peer: Peer) -> Peer:
     if peer.url is not None:
         return msgspec.structs.replace(peer, url=checked_url(peer.url))
     if peer.key is None:
-        raise ProtocolError(Code.MALFORMED, "a peer has a URL, or, where it only dials us, a key")
+        raise ProtocolError(Code.MALFORMED, "a peer has a URL, or a key if it only dials this node")
     if peer.push or peer.pull:
-        detail = "push and pull need a URL: what a peer that only dials us may push is said by `accept`"
+        detail = "push and pull need a URL: `accept` lets a peer that only dials this node push"
         raise ProtocolError(Code.MALFORMED, detail)
     return peer
 
 
 def checked_url(text: str) -> str:
-    """The URL of a peer in its usual spelling: no fragment, no slash at the end, the host in lower case.
+    """Normalise the URL of a peer: no fragment, no slash at the end, the host in lower case.
 
     Raises:
-        ProtocolError: `malformed`, without repeating the URL, which may hold a password.
+        ProtocolError: `malformed`. The detail does not repeat the URL, because it may hold a password.
     """
     url = _parsed(text)
     if url is None or url.scheme not in _SCHEMES or not url.host or not url.port or url.query_string:

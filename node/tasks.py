@@ -1,7 +1,7 @@
-"""Tasks: what one part of a node has begun, in the order in which it began it.
+"""Tasks: the work that one part of a node has started, in the order of starting.
 
-asyncio forgets tasks that nobody holds, and a group of its own ends them in no order. Here they are held, ended first
-to last, and one that fails says so at once instead of when somebody asks.
+asyncio drops a task that nobody holds, and an `asyncio.TaskGroup` ends its tasks in no fixed order. `Tasks` holds them,
+ends them in the order in which they started, and reports a failed task at once instead of when somebody awaits it.
 """
 
 import asyncio
@@ -10,9 +10,10 @@ from typing import Any
 
 
 class Tasks:
-    """Tasks that live no longer than whoever holds this. `on_failure` is called with what a task raised."""
+    """Tasks that end at the latest with `close`."""
 
     def __init__(self, on_failure: Callable[[BaseException], None]) -> None:
+        """`on_failure` is called with the exception that a task has raised."""
         self._on_failure = on_failure
         self._tasks: dict[asyncio.Task[None], None] = {}
 
@@ -20,14 +21,14 @@ class Tasks:
         return len(self._tasks)
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> Callable[[], bool]:
-        """Begin this work; gives what to call to end it."""
+        """Start this work as a task, and return the function that cancels it."""
         task = asyncio.create_task(work, name=name)
         self._tasks[task] = None
         task.add_done_callback(self._on_done)
         return task.cancel
 
     async def close(self) -> None:
-        """End all, and wait until they have ended."""
+        """Cancel all tasks, and wait until they have ended."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

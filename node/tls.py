@@ -1,11 +1,11 @@
-"""TLS: the certificate that this node shows, and whose certificates it believes when it dials (RFC 8446).
+"""TLS: the certificate that this node shows, and which certificates it accepts when it dials (RFC 8446).
 
-A `wss` or `https` peer is believed when a known authority vouches for its name: one that the system knows, or the
-operator's own (`tls_ca`), which then is believed alone. It says nothing about the peer's node key, which is proven
-inside of the link.
+The node accepts the certificate of a `wss` or `https` peer if a known authority has signed it for the peer's host name.
+The known authorities are those of the system, or only the operator's own (`tls_ca`) if there is one. A certificate says
+nothing about the peer's node key, which the peer proves inside the link.
 
-Certificates are renewed while a node runs. So the files are looked at now and then, and read again when they changed; a
-file that cannot be used leaves the certificate in place that was read before. Connections that are open keep theirs.
+Certificates are renewed while a node runs. So the node looks at the files every few seconds, and reads them again if
+they have changed. If the new files cannot be used, the old certificate stays. Open connections keep their certificate.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ LOOK_EVERY_S: Final = 10.0
 """Seconds between two looks at the files of the certificate."""
 
 WARNED_S: Final = 14 * 86_400.0
-"""A certificate that ends within two weeks is warned of: whatever renews it has failed by then."""
+"""Seconds before its end from which on a certificate causes a warning. What renews it has failed by then."""
 
 _DAY_S: Final = 86_400.0
 
@@ -30,16 +30,16 @@ _EXPIRED: Final = 10
 """OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED."""
 
 Stamp = tuple[tuple[int, int, int], ...]
-"""Which files these are and when they were written: inode, size and nanoseconds of each."""
+"""Tells whether files have changed: inode, size in bytes and time of writing in nanoseconds, for each file."""
 
 log = structlog.get_logger()
 
 
 class Certificate:
-    """The certificate that a node serves HTTPS with. `context` stays the same while its certificate is renewed."""
+    """The certificate that a node serves HTTPS with. `context` stays the same object when the certificate changes."""
 
     def __init__(self, chain: Path, key: Path | None) -> None:
-        """`chain`: PEM file of the certificates. `key`: PEM file of the private key, None: it is in `chain`.
+        """`chain` is the PEM file of the certificates, `key` that of the private key, None: the key is in `chain`.
 
         Raises:
             SettingsError: the files cannot be used.
@@ -56,7 +56,7 @@ class Certificate:
             raise SettingsError(f"the certificate {chain} cannot be used: {error}") from error
 
     def look(self) -> None:
-        """Read the files again, if they changed."""
+        """Read the files again if they have changed."""
         try:
             if _stamp_of(self._chain, self._key) == self._stamp:
                 return
@@ -71,13 +71,13 @@ class Certificate:
             log.info("certificate read", path=str(self._chain))
 
     async def watch(self) -> None:
-        """Look again and again, for ever."""
+        """Look every `LOOK_EVERY_S`, for ever."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             self.look()
 
     def warnings(self, now_s: float) -> list[str]:
-        """What somebody should look at. `now_s`: seconds since the Unix epoch."""
+        """What an operator should look at, in words. `now_s` is the wall clock, in seconds since the Unix epoch."""
         found = [] if self._problem is None else [self._problem]
         left_s = self._ends_s - now_s
         if left_s < WARNED_S:
@@ -86,7 +86,7 @@ class Certificate:
         return found
 
     def _read(self) -> None:
-        """Try the files in a context of their own first, as a half-read pair would break the one in use."""
+        """Read the files, into a context of their own first: two files that do not match would break the one in use."""
         stamp = _stamp_of(self._chain, self._key)
         tried = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tried.load_cert_chain(self._chain, self._key)
@@ -96,7 +96,11 @@ class Certificate:
 
 
 def certificate_of(settings: Settings) -> Certificate | None:
-    """What to serve HTTPS with; None where no certificate is set. Raises: SettingsError: it cannot be used."""
+    """The certificate to serve HTTPS with, None if the settings have none.
+
+    Raises:
+        SettingsError: the certificate cannot be used.
+    """
     if settings.tls_certificate is None:
         if settings.tls_key is not None:
             raise SettingsError("tls_key is set and tls_certificate is not: a node serves HTTPS with both")
@@ -105,11 +109,12 @@ def certificate_of(settings: Settings) -> Certificate | None:
 
 
 def client_context(authority: Path | None) -> ssl.SSLContext:
-    """What to dial `wss` and `https` with. It is kept, because reading takes tens of milliseconds, and read again when
-    the file of the authority changed.
+    """The TLS context to dial `wss` and `https` with. `authority` is a PEM file, None: the system's authorities.
+
+    The context is kept, because making it takes tens of milliseconds. It is made again if the file has changed.
 
     Raises:
-        SettingsError: the authority's certificate cannot be read.
+        SettingsError: the file cannot be used.
     """
     try:
         stamp = None if authority is None else _stamp_of(authority, None)
@@ -130,10 +135,10 @@ def _stamp_of(*paths: Path | None) -> Stamp:
 
 
 def _end_of(server: ssl.SSLContext, chain: Path) -> float:
-    """When the certificate ends, in seconds since the Unix epoch; 0 if it has ended.
+    """When the certificate ends, in seconds since the Unix epoch, 0 if it has ended already.
 
-    A handshake in memory tells, as the standard library reads no certificate by itself. The client believes this very
-    certificate.
+    The standard library cannot read a certificate from a file. So a client in memory, which trusts this very
+    certificate, shakes hands with a server and is shown it.
     """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
@@ -153,5 +158,6 @@ def _end_of(server: ssl.SSLContext, chain: Path) -> float:
 
 
 def _shake(end: ssl.SSLObject) -> None:
+    """One step of the handshake at one end."""
     with contextlib.suppress(ssl.SSLWantReadError):
         end.do_handshake()

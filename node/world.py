@@ -1,7 +1,7 @@
-"""What touches the world and is therefore handed in: the clock, chance, the disk, threads.
+"""World: everything outside the node that it touches, apart from the network: clock, randomness, disk and threads.
 
-The network is not among them: whoever runs the event loop chooses it. A simulation hands in others and runs the same
-node.
+The node gets its world from outside, so that a simulation can hand in another world and run the same node. The network
+is missing here, because the event loop provides it, and a simulation brings an event loop of its own.
 """
 
 import secrets
@@ -16,8 +16,10 @@ from node.verification.verifier import ThreadedVerifier, Verifier
 
 @dataclass(frozen=True)
 class World:
-    """`now_s` is the wall clock in seconds since the Unix epoch; `random` spreads retries, and guards nothing
-    secret; `token_bytes` makes keys and nonces. `open_verifier` is given the number of threads, None: one per core.
+    """The world of one node; by default this machine.
+
+    `now_s` is the wall clock, in seconds since the Unix epoch. `random` spreads retries and protects no secret.
+    `token_bytes` makes keys and nonces. `open_verifier` gets the number of threads, None: one thread per core.
     """
 
     now_s: Callable[[], float] = time.time

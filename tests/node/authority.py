@@ -1,4 +1,4 @@
-"""An authority of an operator's own, with a certificate for a node on loopback."""
+"""A certificate authority of an operator, and a certificate that it has signed for a node on loopback."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -13,10 +13,10 @@ _DAY = timedelta(days=1)
 
 
 class Authority:
-    """An authority that vouches for 127.0.0.1: `ca` is its certificate, `chain` the node's, `key` the node's key."""
+    """Files in PEM: `ca` is the authority's certificate, `chain` the node's for 127.0.0.1, `key` the node's key."""
 
     def __init__(self, folder: Path, *, days: float = 1.0) -> None:
-        """`days`: for how long its certificates are valid from now on."""
+        """`days` is how long the certificates are valid from now on."""
         self._days = timedelta(days=days)
         self.ca, self.chain, self.key = (folder / name for name in ("ca.pem", "chain.pem", "key.pem"))
         ours, theirs = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())

@@ -1,4 +1,4 @@
-"""A backup is a data folder: whole, private, and taken at one moment of a node that goes on."""
+"""A backup is a complete and private data folder, made at one moment while the node runs."""
 
 import asyncio
 import sqlite3
@@ -13,9 +13,11 @@ from node.store.contract import StoreError
 from tests.node.http_sync.sync_network import claims, give, held, ids, running
 
 TIMEOUT_S = 30
+BATCHES = 50
+BATCH_RECORDS = 20
 
 
-async def test_a_node_that_runs_is_copied_and_its_copy_starts_as_the_same_node(tmp_path: Path) -> None:
+async def test_the_copy_of_a_running_node_starts_as_the_same_node(tmp_path: Path) -> None:
     records = claims(5)
 
     async with running(tmp_path / "data") as node:
@@ -29,16 +31,16 @@ async def test_a_node_that_runs_is_copied_and_its_copy_starts_as_the_same_node(t
         assert held(restored) == ids(records)
         assert (restored.key.public, restored.store.epoch) == (key, epoch)
 
-    assert copied == 5
+    assert copied == len(records)
 
 
-async def test_a_copy_taken_while_records_come_in_is_whole(tmp_path: Path) -> None:
+async def test_a_copy_made_while_records_come_in_holds_whole_batches(tmp_path: Path) -> None:
     async with running(tmp_path / "data") as node:
         await give(node, *claims(1))
 
         async def write() -> None:
-            for number in range(50):
-                await give(node, *claims(20, label=f"batch-{number}"))
+            for number in range(BATCHES):
+                await give(node, *claims(BATCH_RECORDS, label=f"batch-{number}"))
 
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(TIMEOUT_S):
@@ -49,10 +51,10 @@ async def test_a_copy_taken_while_records_come_in_is_whole(tmp_path: Path) -> No
     with closing(sqlite3.connect(tmp_path / "copy" / "dnarc.db")) as copy:
         assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert copy.execute("SELECT count(*) FROM records").fetchone() == (copied,)
-        assert (copied - 1) % 20 == 0, "whole batches"
+        assert (copied - 1) % BATCH_RECORDS == 0, "a batch is in the copy as a whole or not at all"
 
 
-async def test_a_backup_is_for_its_owner_alone(tmp_path: Path) -> None:
+async def test_only_the_owner_can_read_a_backup(tmp_path: Path) -> None:
     async with running(tmp_path / "data"):
         pass
 
@@ -64,17 +66,17 @@ async def test_a_backup_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert (modes["node.key"], modes["admin-token"]) == (0o600, 0o600)
 
 
-async def test_nothing_is_ever_replaced(tmp_path: Path) -> None:
+async def test_a_backup_never_replaces_a_folder(tmp_path: Path) -> None:
     async with running(tmp_path / "data"):
         pass
     back_up(tmp_path / "data", tmp_path / "copy")
 
-    with pytest.raises(StoreError, match="there already"):
+    with pytest.raises(StoreError, match="exists already"):
         back_up(tmp_path / "data", tmp_path / "copy")
 
 
 @pytest.mark.parametrize("damage", [b"nonsense" * 1_000, None])
-def test_what_cannot_be_copied_leaves_nothing(tmp_path: Path, damage: bytes | None) -> None:
+def test_a_failed_backup_leaves_no_files(tmp_path: Path, damage: bytes | None) -> None:
     (tmp_path / "data").mkdir()
     if damage is not None:
         (tmp_path / "data" / "dnarc.db").write_bytes(damage)

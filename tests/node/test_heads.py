@@ -1,4 +1,4 @@
-"""Prepared answers to head queries."""
+"""Answers to head queries that are kept in memory."""
 
 import asyncio
 from pathlib import Path
@@ -6,8 +6,12 @@ from pathlib import Path
 from tests.history import DOMAIN, claim, signed
 from tests.node.intake.pipeline import NOW, pipeline
 
+CACHED_MAX = 2
+COMMITS = 100
+"""Commits of one label, each while the head is being read."""
 
-async def test_an_answer_is_the_dict_by_signature_and_its_etag_the_id(tmp_path: Path) -> None:
+
+async def test_an_answer_is_an_object_by_signature_with_the_id_as_etag(tmp_path: Path) -> None:
     record = signed(claim("garden", at=NOW))
 
     async with pipeline(tmp_path) as it:
@@ -19,7 +23,7 @@ async def test_an_answer_is_the_dict_by_signature_and_its_etag_the_id(tmp_path: 
     assert head.etag == f'"{record.record.id}"'
 
 
-async def test_a_kept_answer_follows_the_head(tmp_path: Path) -> None:
+async def test_a_kept_answer_changes_with_the_head(tmp_path: Path) -> None:
     founder, follower = claim("garden", at=NOW - 1), claim("garden", at=NOW)
 
     async with pipeline(tmp_path) as it:
@@ -31,9 +35,9 @@ async def test_a_kept_answer_follows_the_head(tmp_path: Path) -> None:
     assert (before and before.id, after and after.id) == (founder.id, follower.id)
 
 
-async def test_a_read_under_way_during_a_commit_is_not_kept(tmp_path: Path) -> None:
-    """It may have read the head before; kept, it would be shown until the label changes again."""
-    records = [claim("garden", at=NOW - 100 + n) for n in range(100)]
+async def test_an_answer_read_during_a_commit_is_not_kept(tmp_path: Path) -> None:
+    """It may be the old head, which would then be shown until the label changes again."""
+    records = [claim("garden", at=NOW - COMMITS + n) for n in range(COMMITS)]
 
     async with pipeline(tmp_path) as it:
         await it.take(records[0])
@@ -44,7 +48,7 @@ async def test_a_read_under_way_during_a_commit_is_not_kept(tmp_path: Path) -> N
             assert head.id == record.id
 
 
-async def test_what_is_not_there_is_none_and_is_seen_once_it_is(tmp_path: Path) -> None:
+async def test_a_label_has_no_head_before_its_first_claim(tmp_path: Path) -> None:
     async with pipeline(tmp_path) as it:
         before = await it.heads.get(DOMAIN, "garden")
         await it.take(claim("garden", at=NOW))
@@ -54,10 +58,10 @@ async def test_what_is_not_there_is_none_and_is_seen_once_it_is(tmp_path: Path) 
     assert after is not None
 
 
-async def test_one_label_more_than_is_kept_is_still_answered(tmp_path: Path) -> None:
-    records = [claim(f"label-{n}", at=NOW) for n in range(3)]
+async def test_one_label_more_than_the_cache_holds_is_still_answered(tmp_path: Path) -> None:
+    records = [claim(f"label-{n}", at=NOW) for n in range(CACHED_MAX + 1)]
 
-    async with pipeline(tmp_path, heads_cached_max=2) as it:
+    async with pipeline(tmp_path, heads_cached_max=CACHED_MAX) as it:
         await it.take(*records)
         heads = [await it.heads.get(DOMAIN, record.label) for record in (*records, records[0])]
 

@@ -1,4 +1,4 @@
-"""The log: one form for all that is said, whoever says it."""
+"""All events in the log have one form, whoever writes them."""
 
 import io
 import json
@@ -17,8 +17,8 @@ from tests.node.http_sync.sync_network import claims, give, running
 
 
 @pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """Logging is of the whole process: put it back."""
+def logging_restored() -> Iterator[None]:
+    """Restore the logging of the process after each test."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -31,7 +31,7 @@ def lines(stream: io.StringIO) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("form", ["json", "auto"])
-def test_what_no_terminal_reads_is_json_a_line(form: str) -> None:
+def test_without_a_terminal_each_event_is_one_line_of_json(form: str) -> None:
     stream = io.StringIO()
 
     configure(form, stream)
@@ -44,7 +44,7 @@ def test_what_no_terminal_reads_is_json_a_line(form: str) -> None:
     assert str(ours["timestamp"]).endswith("Z")
 
 
-def test_people_get_a_line_without_json() -> None:
+def test_the_human_form_has_no_json() -> None:
     stream = io.StringIO()
 
     configure("human", stream)
@@ -55,7 +55,7 @@ def test_people_get_a_line_without_json() -> None:
     assert "{" not in stream.getvalue()
 
 
-def test_what_is_too_fine_is_left_out() -> None:
+def test_debug_events_are_left_out() -> None:
     stream = io.StringIO()
 
     configure("json", stream)
@@ -66,7 +66,7 @@ def test_what_is_too_fine_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "human"])
-def test_a_traceback_shows_no_values(form: str) -> None:
+def test_a_traceback_shows_no_values_of_variables(form: str) -> None:
     """Otherwise the log would hold keys and tokens."""
     stream = io.StringIO()
     configure(form, stream)
@@ -82,8 +82,8 @@ def test_a_traceback_shows_no_values(form: str) -> None:
     assert "hiddenhidden" not in stream.getvalue()
 
 
-async def test_records_leave_no_line(tmp_path: Path) -> None:
-    """Whoever writes a million claims must not write a million lines."""
+async def test_taking_records_writes_no_event(tmp_path: Path) -> None:
+    """A client that writes a million claims must not cause a million lines."""
     with capture_logs() as logs:
         async with running(tmp_path / "node") as node, Client(node.url) as client:
             await give(node, *claims(50))

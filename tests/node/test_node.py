@@ -1,4 +1,4 @@
-"""A node: what it needs to start, makes for itself, and keeps."""
+"""What a node needs to start, and what it makes and keeps."""
 
 from pathlib import Path
 
@@ -8,12 +8,15 @@ from node.disk import CannotStartError
 from node.node import Node
 from node.settings import Settings
 
+MORE_THAN_ANY_DISK = 2**62
+"""Bytes."""
+
 
 def settings(folder: Path) -> Settings:
     return Settings(port=0, data=folder)
 
 
-async def test_the_first_start_makes_secrets_that_only_the_owner_may_read_and_keeps_them(tmp_path: Path) -> None:
+async def test_the_first_start_makes_secrets_that_only_the_owner_can_read(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "data"
 
     async with Node(settings(folder)) as node:
@@ -25,7 +28,7 @@ async def test_the_first_start_makes_secrets_that_only_the_owner_may_read_and_ke
     assert {(folder / name).stat().st_mode & 0o777 for name in ("node.key", "admin-token")} == {0o600}
 
 
-async def test_a_second_node_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+async def test_a_second_node_on_the_same_folder_does_not_start(tmp_path: Path) -> None:
     async with Node(settings(tmp_path)):
         with pytest.raises(CannotStartError, match="another node runs on"):
             async with Node(settings(tmp_path)):
@@ -33,7 +36,7 @@ async def test_a_second_node_on_the_same_folder_is_refused(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("content", ["", "too short", "Z" * 64, "é" * 64])
-async def test_a_damaged_key_is_said_and_never_replaced(tmp_path: Path, content: str) -> None:
+async def test_a_node_with_a_damaged_key_does_not_start_and_keeps_the_file(tmp_path: Path, content: str) -> None:
     path = tmp_path / "node.key"
     path.write_text(content)
 
@@ -44,12 +47,12 @@ async def test_a_damaged_key_is_said_and_never_replaced(tmp_path: Path, content:
     assert path.read_text() == content
 
 
-async def test_a_node_is_well_until_its_disk_is_full(tmp_path: Path) -> None:
+async def test_a_node_is_healthy_until_its_disk_is_full(tmp_path: Path) -> None:
     async with (
-        Node(settings(tmp_path)) as well,
-        Node(Settings(port=0, data=tmp_path / "b", disk_free_bytes_min=2**62)) as full,
+        Node(settings(tmp_path)) as healthy,
+        Node(Settings(port=0, data=tmp_path / "b", disk_free_bytes_min=MORE_THAN_ANY_DISK)) as full,
     ):
-        answers = (well.health(), full.health())
+        problems, problems_when_full = healthy.health(), full.health()
 
-    assert answers[0] == []
-    assert "bytes are free on the disk" in answers[1][0]
+    assert problems == []
+    assert "bytes are free on the disk" in problems_when_full[0]

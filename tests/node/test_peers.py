@@ -1,4 +1,4 @@
-"""The peers table: what may stand in it, and who notices a change."""
+"""The peers table: which rows it takes, and how its watchers notice a change."""
 
 import asyncio
 import sqlite3
@@ -16,7 +16,11 @@ from protocol.errors import Code, ProtocolError
 from tests.history import ALICE, BOB
 
 URL = "http://node.example:8080"
-FOR_EVER_S = 3_600.0
+NEVER_S = 3_600.0
+"""An interval that no test waits for."""
+
+SOON_S = 0.01
+HANG_S = 10
 
 
 @pytest.fixture
@@ -26,7 +30,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     await opened.close()
 
 
-async def test_a_peer_is_listed_replaced_by_its_url_and_removed(store: SqliteStore) -> None:
+async def test_a_peer_is_added_then_replaced_by_its_url_then_removed(store: SqliteStore) -> None:
     peers = Peers(store)
 
     await peers.put(Peer(url=URL, push=True))
@@ -37,7 +41,7 @@ async def test_a_peer_is_listed_replaced_by_its_url_and_removed(store: SqliteSto
     assert (listed, was_there, is_there, await peers.list()) == ([Peer(url=URL, pull=True)], True, False, [])
 
 
-async def test_a_removed_peer_leaves_no_cursor(store: SqliteStore) -> None:
+async def test_removing_a_peer_removes_its_cursors(store: SqliteStore) -> None:
     peers = Peers(store)
     await peers.put(Peer(url=URL, pull=True))
     await store.put_cursors([Cursor(URL, "example", "pull", 5)])
@@ -48,9 +52,7 @@ async def test_a_removed_peer_leaves_no_cursor(store: SqliteStore) -> None:
 
 
 @pytest.mark.parametrize("is_removed_first", [True, False])
-async def test_a_key_that_is_pinned_meanwhile_brings_no_removed_peer_back(
-    store: SqliteStore, is_removed_first: bool
-) -> None:
+async def test_pinning_a_key_does_not_bring_back_a_removed_peer(store: SqliteStore, is_removed_first: bool) -> None:
     peers = Peers(store)
     await peers.put(Peer(url=URL, pull=True))
 
@@ -61,7 +63,7 @@ async def test_a_key_that_is_pinned_meanwhile_brings_no_removed_peer_back(
 
 
 @pytest.mark.parametrize("spelling", ["HTTP://Node.Example:8080", f"{URL}/", f"{URL}/#here"])
-async def test_a_url_is_one_peer_in_every_spelling(store: SqliteStore, spelling: str) -> None:
+async def test_all_spellings_of_a_url_name_one_peer(store: SqliteStore, spelling: str) -> None:
     peers = Peers(store)
 
     kept = await peers.put(Peer(url=spelling, pull=True))
@@ -70,7 +72,7 @@ async def test_a_url_is_one_peer_in_every_spelling(store: SqliteStore, spelling:
     assert await peers.find(spelling) == await peers.find(URL) == kept
 
 
-async def test_a_peer_is_found_by_its_url_with_the_password_hidden(store: SqliteStore) -> None:
+async def test_a_peer_is_found_by_its_url_with_a_hidden_password(store: SqliteStore) -> None:
     peers = Peers(store)
     kept = await peers.put(Peer(url="http://ann:s3cret@node.example:8080", pull=True))
 
@@ -85,14 +87,14 @@ BAD = [
     ("no port", {"url": "http://node.example:99999"}),
     ("a query", {"url": f"{URL}/?a=b"}),
     ("a long URL", {"url": URL + "/" + URL_CHARACTERS_MAX * "a"}),
-    ("a key that is none", {"url": URL, "key": "abc"}),
+    ("a bad key", {"url": URL, "key": "abc"}),
     ("push without a URL", {"key": ALICE.public, "push": True}),
     ("pull without a URL", {"key": ALICE.public, "pull": True}),
 ]
 
 
 @pytest.mark.parametrize("fields", [case[1] for case in BAD], ids=[case[0] for case in BAD])
-async def test_what_cannot_be_a_peer_is_malformed(store: SqliteStore, fields: dict[str, Any]) -> None:
+async def test_a_row_that_cannot_be_a_peer_is_malformed(store: SqliteStore, fields: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError) as refused:
         await Peers(store).put(Peer(**fields))
 
@@ -100,7 +102,7 @@ async def test_what_cannot_be_a_peer_is_malformed(store: SqliteStore, fields: di
     assert await store.peers() == []
 
 
-async def test_the_table_takes_its_limit_and_not_one_more(store: SqliteStore) -> None:
+async def test_the_table_takes_as_many_peers_as_its_limit_and_no_more(store: SqliteStore) -> None:
     peers = Peers(store)
     urls = [f"http://node-{number:04}.example" for number in range(PEERS_MAX - 1)]
     await asyncio.gather(*(store.put_peer(Peer(url=url)) for url in urls))
@@ -115,7 +117,7 @@ async def test_the_table_takes_its_limit_and_not_one_more(store: SqliteStore) ->
     assert len(await peers.list()) == PEERS_MAX
 
 
-async def test_a_key_is_pinned_once_and_only_to_a_peer_that_is_there(store: SqliteStore) -> None:
+async def test_a_key_is_pinned_once_and_only_to_a_listed_peer(store: SqliteStore) -> None:
     peers = Peers(store)
     await peers.put(Peer(url=URL, pull=True))
 
@@ -126,9 +128,9 @@ async def test_a_key_is_pinned_once_and_only_to_a_peer_that_is_there(store: Sqli
     assert await peers.list() == [Peer(url=URL, pull=True, key=ALICE.public)]
 
 
-async def test_who_watches_sees_the_table_and_every_change_made_here_at_once(store: SqliteStore) -> None:
+async def test_a_watcher_sees_the_table_and_each_change_made_here_at_once(store: SqliteStore) -> None:
     peers, peer = Peers(store), Peer(url=URL, pull=True)
-    async with aclosing(peers.watch(FOR_EVER_S)) as tables:
+    async with aclosing(peers.watch(NEVER_S)) as tables:
         first = await anext(tables)
         await peers.put(peer)
         second = await anext(tables)
@@ -138,27 +140,27 @@ async def test_who_watches_sees_the_table_and_every_change_made_here_at_once(sto
     assert (first, second, third) == ([], [peer], [])
 
 
-async def test_who_watches_is_told_of_changes_that_undid_each_other(store: SqliteStore) -> None:
+async def test_a_watcher_notices_two_changes_that_undo_each_other(store: SqliteStore) -> None:
     peers = Peers(store)
-    async with aclosing(peers.watch(FOR_EVER_S)) as tables:
+    async with aclosing(peers.watch(NEVER_S)) as tables:
         await anext(tables)
 
         await peers.put(Peer(url=URL, pull=True))
         await peers.remove(URL)
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_S):
             assert await anext(tables) == []
 
 
-async def test_a_row_written_by_another_program_is_noticed(store: SqliteStore, tmp_path: Path) -> None:
-    async with aclosing(Peers(store).watch(0.01)) as tables:
+async def test_a_watcher_notices_a_row_that_another_program_wrote(store: SqliteStore, tmp_path: Path) -> None:
+    async with aclosing(Peers(store).watch(SOON_S)) as tables:
         await anext(tables)
 
         with sqlite3.connect(tmp_path / "dnarc.db") as shell:
             shell.execute("INSERT INTO peers (url, push, pull) VALUES (?, 0, 1)", (URL,))
         shell.close()
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_S):
             assert await anext(tables) == [Peer(url=URL, pull=True)]
 
 
@@ -174,5 +176,5 @@ async def test_a_row_written_by_another_program_is_noticed(store: SqliteStore, t
         ("banana", "banana"),
     ],
 )
-def test_no_password_is_shown(name: str, shown: str) -> None:
+def test_a_shown_name_has_no_password(name: str, shown: str) -> None:
     assert hidden(name) == shown

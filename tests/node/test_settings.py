@@ -1,4 +1,4 @@
-"""Settings: where a value comes from, and what is said of one that is wrong."""
+"""Settings: which source gives a value, and which error a bad value causes."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def written(folder: Path, text: str) -> Path:
     return file
 
 
-def test_a_later_source_wins_and_is_named(tmp_path: Path) -> None:
+def test_a_later_source_overrides_an_earlier_one_and_is_named(tmp_path: Path) -> None:
     file = written(tmp_path, "port = 1\nmax_age = 1\nmax_skew = 1\n")
 
     loaded = load(file, {"DNARC_MAX_AGE": "2", "DNARC_MAX_SKEW": "2"}, {"max_skew": "3", "host": None})
@@ -49,7 +49,7 @@ def test_the_environment_is_read_as_text(variable: str, text: str, settings: Set
     assert load(None, {variable: text}, {}).settings == settings
 
 
-def test_a_file_holds_values_of_their_own_kind(tmp_path: Path) -> None:
+def test_a_file_holds_typed_values(tmp_path: Path) -> None:
     file = written(tmp_path, 'domains = ["example.org"]\nmax_age = "none"\nsync_interval = 5\ndata = "there"\n')
 
     settings = load(file, {}, {}).settings
@@ -57,7 +57,7 @@ def test_a_file_holds_values_of_their_own_kind(tmp_path: Path) -> None:
     assert settings == Settings(domains=["example.org"], max_age=None, sync_interval=5.0, data=Path("there"))
 
 
-def test_flags_may_be_values_too() -> None:
+def test_flags_may_hold_typed_values() -> None:
     assert load(None, {}, {"port": 0, "domains": ["example.org"]}).settings == Settings(port=0, domains=["example.org"])
 
 
@@ -83,7 +83,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "text", "expected"), WRONG)
-def test_a_wrong_value_is_refused_with_its_place_and_what_would_be_right(name: str, text: str, expected: str) -> None:
+def test_a_bad_value_is_refused_with_its_source_and_the_values_that_are_right(
+    name: str, text: str, expected: str
+) -> None:
     variable = f"DNARC_{name.upper()}"
 
     with pytest.raises(SettingsError) as refused:
@@ -99,7 +101,7 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize(("variable", "hint"), UNKNOWN)
-def test_a_variable_that_sets_nothing_is_refused_with_a_hint(variable: str, hint: str) -> None:
+def test_an_unknown_variable_is_refused_with_a_hint(variable: str, hint: str) -> None:
     with pytest.raises(SettingsError) as refused:
         load(None, {variable: "1"}, {})
 
@@ -115,7 +117,7 @@ WRONG_FILES = [
 
 
 @pytest.mark.parametrize(("text", "words"), WRONG_FILES)
-def test_a_wrong_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
+def test_a_bad_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
     file = written(tmp_path, text)
 
     with pytest.raises(SettingsError) as refused:
@@ -124,19 +126,19 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
     assert str(refused.value) == words.format(file=file)
 
 
-def test_a_file_that_is_absent_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"cannot be read: .*No such file"):
         load(tmp_path / "absent.toml", {}, {})
 
 
-def test_a_flag_that_is_no_setting_is_refused() -> None:
+def test_an_unknown_flag_is_refused() -> None:
     with pytest.raises(SettingsError, match="prot among the flags is no setting: did you mean port"):
         load(None, {}, {"prot": "1"})
 
 
 @pytest.mark.parametrize("setting", describe(), ids=lambda setting: setting.name)
-def test_every_default_is_a_value_that_may_be_written(setting: object) -> None:
-    """Otherwise what `dnarc config` shows could not be put back."""
+def test_every_default_can_be_written_as_text(setting: object) -> None:
+    """Otherwise the values that `dnarc config` shows could not be used as values."""
     [known] = [each for each in describe() if each == setting]
 
     settings = load(None, {known.variable: spell(known.default)}, {}).settings
@@ -144,11 +146,11 @@ def test_every_default_is_a_value_that_may_be_written(setting: object) -> None:
     assert settings == Settings()
 
 
-def test_every_setting_says_what_it_is() -> None:
-    without = [setting.name for setting in describe() if not setting.description or not setting.expected]
+def test_every_setting_has_a_description() -> None:
+    undescribed = [setting.name for setting in describe() if not setting.description or not setting.expected]
 
-    assert without == []
+    assert undescribed == []
 
 
-def test_no_other_variable_takes_the_name_of_a_setting() -> None:
+def test_no_other_variable_has_the_name_of_a_setting() -> None:
     assert {setting.variable for setting in describe()} & set(OTHER_VARIABLES) == set()

@@ -1,4 +1,4 @@
-"""A certificate is renewed while the node runs, and one that ends soon is told."""
+"""The node takes a renewed certificate without a restart, and warns before a certificate ends."""
 
 import shutil
 import ssl
@@ -13,6 +13,9 @@ from tests.node.authority import Authority
 from tests.node.links.network import running
 
 NOW_S = 1_000.0
+DAY_S = 86_400
+VALID_DAYS = 90
+MINUTE_S = 60
 
 
 @pytest.fixture
@@ -23,57 +26,57 @@ def authority(tmp_path: Path) -> Authority:
 @pytest.fixture
 def another(tmp_path: Path) -> Authority:
     (tmp_path / "another").mkdir()
-    return Authority(tmp_path / "another", days=90)
+    return Authority(tmp_path / "another", days=VALID_DAYS)
 
 
 def renew(old: Authority, new: Authority) -> None:
-    """Put the new certificate and its key in the place of the old ones."""
+    """Replace the old certificate and its key."""
     shutil.copy(new.chain, old.chain)
     shutil.copy(new.key, old.key)
 
 
-async def test_a_new_certificate_is_served_without_a_restart(
+async def test_a_renewed_certificate_is_served_without_a_restart(
     tmp_path: Path, authority: Authority, another: Authority
 ) -> None:
     node = running(tmp_path / "node", tls_certificate=authority.chain, tls_key=authority.key)
-    async with node as it, aiohttp.ClientSession() as session:
+    async with node as served, aiohttp.ClientSession() as session:
         renew(authority, another)
 
-        it.reload()
+        served.reload()
 
-        async with session.get(f"{it.url}/health", ssl=client_context(another.ca)) as response:
+        async with session.get(f"{served.url}/health", ssl=client_context(another.ca)) as response:
             assert response.status == 200
 
 
-async def test_a_file_that_cannot_be_used_leaves_the_certificate_in_place(
+async def test_a_file_that_cannot_be_used_leaves_the_old_certificate_in_use(
     tmp_path: Path, authority: Authority, another: Authority
 ) -> None:
-    """The file is written in pieces, or only one of the two has been renewed yet."""
+    """For a moment only one of the two files is renewed, or a file is half written."""
     node = running(tmp_path / "node", tls_certificate=authority.chain, tls_key=authority.key)
-    async with node as it, aiohttp.ClientSession() as session:
+    async with node as served, aiohttp.ClientSession() as session:
         shutil.copy(another.chain, authority.chain)
 
-        it.reload()
+        served.reload()
 
-        async with session.get(f"{it.url}/health", ssl=client_context(authority.ca)) as response:
+        async with session.get(f"{served.url}/health", ssl=client_context(authority.ca)) as response:
             assert response.status == 200
-        assert any("the one read before is served" in warning for warning in it.warnings())
+        assert any("the one read before is served" in warning for warning in served.warnings())
         shutil.copy(another.key, authority.key)
-        it.reload()
-        assert not any("the one read before is served" in warning for warning in it.warnings())
+        served.reload()
+        assert not any("the one read before is served" in warning for warning in served.warnings())
 
 
-def test_a_certificate_that_ends_within_two_weeks_is_warned_of(another: Authority) -> None:
+def test_a_certificate_that_ends_within_two_weeks_causes_a_warning(another: Authority) -> None:
     certificate = Certificate(another.chain, another.key)
-    end_s = time.time() + 90 * 86_400
+    end_s = time.time() + VALID_DAYS * DAY_S
 
-    [warning] = certificate.warnings(end_s - WARNED_S + 60)
+    [warning] = certificate.warnings(end_s - WARNED_S + MINUTE_S)
 
-    assert certificate.warnings(end_s - WARNED_S - 60) == []
+    assert certificate.warnings(end_s - WARNED_S - MINUTE_S) == []
     assert "ends in 14.0 days" in warning
 
 
-def test_a_certificate_that_has_ended_is_told(tmp_path: Path) -> None:
+def test_a_certificate_that_has_ended_causes_a_warning(tmp_path: Path) -> None:
     ended = Authority(tmp_path, days=-0.5)
 
     [warning] = Certificate(ended.chain, ended.key).warnings(NOW_S)
@@ -81,7 +84,7 @@ def test_a_certificate_that_has_ended_is_told(tmp_path: Path) -> None:
     assert "has ended" in warning
 
 
-def test_a_new_authority_is_believed_without_a_restart(authority: Authority, another: Authority) -> None:
+def test_a_new_authority_is_accepted_without_a_restart(authority: Authority, another: Authority) -> None:
     before = client_context(authority.ca)
     assert client_context(authority.ca) is before
 
