@@ -16,12 +16,12 @@ from protocol.records.record import Record
 from tests.node.http_sync.sync_network import NOW, held, ids
 
 HANG_S: Final = 30.0
-"""Ends a test that would wait for ever; nothing takes as long."""
+"""Seconds after which a test that hangs fails. No test takes as long."""
 
 
 @asynccontextmanager
 async def running(data: Path, now_s: Callable[[], float] = lambda: NOW, **settings: Any) -> AsyncIterator[Node]:
-    """A node that dials again within milliseconds. `now_s` is its wall clock, which stands still."""
+    """A node that dials again within milliseconds. `now_s` is its wall clock, which stands still by default."""
     defaults: dict[str, Any] = {
         "port": 0,
         "sync_interval": None,
@@ -37,12 +37,12 @@ async def running(data: Path, now_s: Callable[[], float] = lambda: NOW, **settin
 
 
 def ws(node: Node) -> str:
-    """The URL under which others list the node."""
+    """The URL under which other nodes list the node."""
     return node.url.replace("http", "ws", 1)
 
 
 async def befriend(node: Node, other: Node, *, push: bool = True, pull: bool = True) -> None:
-    """Have the node dial the other, which accepts what it pushes."""
+    """Let the node dial the other. If the node pushes, the other accepts its pushes."""
     if push:
         await other.peers.put(Peer(key=node.key.public, accept=True))
     await node.peers.put(Peer(url=ws(other), push=push, pull=pull))
@@ -50,7 +50,7 @@ async def befriend(node: Node, other: Node, *, push: bool = True, pull: bool = T
 
 @contextmanager
 def watching(*nodes: Node) -> Iterator[asyncio.Event]:
-    """An event that is set by each commit of these nodes, and by whatever happens on their links."""
+    """An event that each commit of these nodes sets, and anything that happens on their links."""
     moved = asyncio.Event()
     for node in nodes:
         node.commits.watchers.append(lambda _: moved.set())
@@ -59,7 +59,7 @@ def watching(*nodes: Node) -> Iterator[asyncio.Event]:
 
 
 async def until(is_so: Callable[[], bool], *nodes: Node) -> None:
-    """Wait for what changes by a commit, or on a link, of these nodes."""
+    """Wait until `is_so` returns true. It is called after each commit and each change on a link of these nodes."""
     with watching(*nodes) as moved:
         async with asyncio.timeout(HANG_S):
             while not is_so():
@@ -74,11 +74,12 @@ async def until_held(records: Sequence[Record], *nodes: Node) -> None:
 
 
 async def until_live(*nodes: Node) -> None:
-    """Wait until each of these nodes has links, and all of them have caught up."""
+    """Wait until each of these nodes has links, and all its links are live."""
     await until(lambda: all(states(node) == {LinkState.LIVE} for node in nodes), *nodes)
 
 
 def states(node: Node) -> set[LinkState]:
+    """The states of all links of the node."""
     return {link.machine.state for link in node.links.by_number.values()}
 
 

@@ -1,4 +1,4 @@
-"""A peer that is no node: it dials one, shows a key, and then says whatever a test wants said."""
+"""A peer without a node: it dials a node, proves a key, and then sends the frames that a test wants."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -20,18 +20,18 @@ NONCE: Final = "17" * 32
 
 
 class RawPeer:
-    """One connection to a node, in frames."""
+    """One connection to a node, which sends and receives frames."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
 
     async def say(self, *messages: Message | str) -> None:
-        """Send these; a text goes as it is."""
+        """Send these messages. A text is sent as it is."""
         for message in messages:
             await self.connection.send(message if isinstance(message, str) else encode(message))
 
     async def hear(self, *kinds: type) -> Any:
-        """The next message of one of these kinds; others are skipped."""
+        """The next message of one of these kinds. Other messages are skipped."""
         while True:
             text = await self.connection.recv()
             assert isinstance(text, str)
@@ -44,7 +44,7 @@ class RawPeer:
         await self.say(encode_records(seq, [signed(record) for record in records], hops=hops))
 
     async def goodbye(self) -> tuple[str, int | None]:
-        """The code of the node's `error`, and of the WebSocket's close."""
+        """The code of the node's `error` frame, and the code with which it closes the WebSocket."""
         error = await self.hear(Error)
         with suppress(ConnectionClosed):
             while True:
@@ -54,21 +54,21 @@ class RawPeer:
 
 @asynccontextmanager
 async def dialled(node: Node, **options: Any) -> AsyncIterator[ClientConnection]:
-    """A WebSocket to the node, on which nothing was said yet."""
+    """A WebSocket to the node without any frame so far."""
     url = node.url.replace("http", "ws", 1) + "/gossip"
     options = {"subprotocols": [Subprotocol("dnarc.v1")], "max_size": None, "proxy": None} | options
     async with connect(url, **options) as connection:
         try:
             yield connection
         finally:
-            connection.transport.abort()  # what was not read would keep the goodbye waiting
+            connection.transport.abort()  # because frames that nobody reads would delay a closing handshake
 
 
 @asynccontextmanager
 async def linked(
     node: Node, key: SigningKey = CAROL, *, push: bool = True, pull: bool = True, **options: Any
 ) -> AsyncIterator[RawPeer]:
-    """An open link to the node, with an empty list of what the peer holds."""
+    """An open link to the node. The peer has sent an empty list of domains."""
     async with dialled(node, **options) as connection:
         peer = RawPeer(connection)
         identity = Identity(key, NONCE, "raw")

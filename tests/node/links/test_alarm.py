@@ -1,4 +1,4 @@
-"""The one timer of a machine."""
+"""An alarm rings once, at the earliest time that was set."""
 
 import asyncio
 
@@ -7,16 +7,21 @@ import uvloop
 
 from node.links.alarm import Alarm
 
+SOON_S = 0.01
+LATER_S = 0.02
+MARGIN_S = 0.02
+"""After the last time, until the event loop has certainly gone past it."""
+
 
 async def ring(*times_s: float | None) -> int:
-    """How often an alarm rings that is set to these times from now, before the loop has gone past all of them."""
+    """Set an alarm to these times, in seconds from now, and count its rings until the last time has passed."""
     loop = asyncio.get_running_loop()
     now, rings = loop.time(), []
     alarm = Alarm(lambda: rings.append(loop.time()))
     for time_s in times_s:
         alarm.set(None if time_s is None else now + time_s)
     over = asyncio.Event()
-    loop.call_at(now + max((time_s for time_s in times_s if time_s is not None), default=0) + 0.02, over.set)
+    loop.call_at(now + max((time_s for time_s in times_s if time_s is not None), default=0) + MARGIN_S, over.set)
     await over.wait()
     alarm.cancel()
     return len(rings)
@@ -25,20 +30,27 @@ async def ring(*times_s: float | None) -> int:
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 @pytest.mark.parametrize(
     ("times_s", "rings"),
-    [((None,), 0), ((0.01,), 1), ((0.01, 0.01), 1), ((0.02, 0.01), 1), ((0.01, 0.02), 1), ((0.01, None), 1)],
+    [
+        ((None,), 0),
+        ((SOON_S,), 1),
+        ((SOON_S, SOON_S), 1),
+        ((LATER_S, SOON_S), 1),
+        ((SOON_S, LATER_S), 1),
+        ((SOON_S, None), 1),
+    ],
 )
-def test_an_alarm_rings_once_at_the_nearest_time_that_was_set(run, times_s, rings) -> None:  # type: ignore[no-untyped-def]
+def test_an_alarm_rings_once_at_the_earliest_time_that_was_set(run, times_s, rings) -> None:  # type: ignore[no-untyped-def]
     assert run(ring(*times_s)) == rings
 
 
-async def test_an_alarm_that_was_cancelled_does_not_ring() -> None:
+async def test_a_cancelled_alarm_does_not_ring() -> None:
     rings: list[None] = []
     loop = asyncio.get_running_loop()
     alarm, over = Alarm(lambda: rings.append(None)), asyncio.Event()
 
-    alarm.set(loop.time() + 0.005)
+    alarm.set(loop.time() + SOON_S)
     alarm.cancel()
-    loop.call_later(0.02, over.set)
+    loop.call_later(MARGIN_S, over.set)
     await over.wait()
 
     assert rings == []

@@ -1,8 +1,8 @@
-"""The WebSocket conformance cases of the Autobahn test suite, against both ends of a link's transport.
+"""The WebSocket conformance cases of the Autobahn test suite, against both kinds of transport.
 
-The suite wants an echo, so the wires that links use echo here. What links refuse by design is left out: binary frames
-(1.2.*) and messages over 1 MiB (9.*). The cases of compression (12.*, 13.*) send a thousand messages each, of which two
-cases must do.
+The suite expects an echo, so the transports echo here. The cases of what links refuse by design are left out: binary
+frames (1.2.*) and messages over 1 MiB (9.*). The cases of compression (12.*, 13.*) send a thousand messages each, so
+only two of them run.
 """
 
 import pytest
@@ -20,10 +20,10 @@ kosoku = pytest.importorskip("kosoku", reason="kosoku, which runs the Autobahn c
 PLAIN = ["1.1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"]
 COMPRESSED = ["12.1.1", "13.1.1"]
 SLOW = ["6.4.*"]
-"""Bad UTF-8 that has to be noticed early: these wait for seconds between two bytes."""
+"""Bad UTF-8 that an endpoint should notice early. These cases wait for seconds between two bytes."""
 
-OTHERWISE = ["7.1.5"]
-"""`websockets` holds a close in the middle of a message against the other end, which RFC 6455 leaves open."""
+AMBIGUOUS = ["7.1.5"]
+"""A close in the middle of a message: `websockets` treats it as an error, and RFC 6455 allows that."""
 
 GOOD = {"OK", "NON-STRICT", "INFORMATIONAL", "UNIMPLEMENTED"}
 
@@ -44,10 +44,10 @@ def broken(results: list) -> list[str]:  # type: ignore[type-arg]
     ]
 
 
-# The suite leaves its own test data open.
+# The suite does not close its own test data.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(("cases", "is_compressed"), [(PLAIN, False), (COMPRESSED, True)], ids=["plain", "compressed"])
-async def test_the_accepting_end_of_a_link_keeps_the_rules_of_websocket(cases: list[str], is_compressed: bool) -> None:
+async def test_an_accepted_transport_keeps_the_rules_of_websocket(cases: list[str], is_compressed: bool) -> None:
     async def handle(request: web.Request) -> web.WebSocketResponse:
         socket = make_socket(is_compressed=is_compressed)
         await socket.prepare(request)
@@ -68,8 +68,8 @@ async def test_the_accepting_end_of_a_link_keeps_the_rules_of_websocket(cases: l
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_the_dialling_end_of_a_link_keeps_the_rules_of_websocket() -> None:
-    async with kosoku.run_fuzzingserver(PLAIN, [*SLOW, *OTHERWISE], port=0) as server:
+async def test_a_dialled_transport_keeps_the_rules_of_websocket() -> None:
+    async with kosoku.run_fuzzingserver(PLAIN, [*SLOW, *AMBIGUOUS], port=0) as server:
         url = f"ws://127.0.0.1:{server.port}"
         async with connect(f"{url}/getCaseCount", max_size=FRAME_BYTES_MAX) as counting:
             count = int(await counting.recv())

@@ -1,4 +1,4 @@
-"""Peers that break the rules: the link closes with a code, and the node goes on."""
+"""A peer that breaks the rules: its link closes with a code, and the node goes on."""
 
 from pathlib import Path
 
@@ -24,26 +24,30 @@ from tests.node.http_sync.sync_network import NOW, claims, give, held, ids
 from tests.node.links.network import links, running, until
 from tests.node.links.raw_peer import NONCE, RawPeer, dialled, linked
 
+FLOOD_FRAMES = 39
+FLOOD_FRAME_RECORDS = 256
+ANNOUNCEMENTS = 20
+
 TOO_MANY = [f"{number:064x}" for number in range(IDS_MAX + 1)]
 ITEM = '{"signature":"%s","record":{}}' % ("0" * 128)
 
-SAID = {
+BAD_FRAMES = {
     "no JSON": ("{", "malformed", 1008),
     "a truncated frame": (encode(Ack(1))[:-3], "malformed", 1008),
     "a mistyped field": ('{"type":"ack","seq":"one"}', "malformed", 1008),
-    "a field that is missing": ('{"type":"since"}', "malformed", 1008),
+    "a missing field": ('{"type":"since"}', "malformed", 1008),
     "a list past its limit": (f'{{"type":"have","ids":{list(TOO_MANY)}}}'.replace("'", '"'), "malformed", 1008),
-    "a hello again": (encode(Hello(1, CAROL.public, NONCE, "raw", True, True)), "malformed", 1008),
-    "an auth again": (encode(Auth("0" * 128)), "malformed", 1008),
+    "a second hello": (encode(Hello(1, CAROL.public, NONCE, "raw", True, True)), "malformed", 1008),
+    "a second auth": (encode(Auth("0" * 128)), "malformed", 1008),
     "a frame of records that is repeated": (encode_records(2, [signed(claim("a"))]), "malformed", 1008),
-    "an ack of what was never sent": (encode(Ack(7)), "malformed", 1008),
-    "a record that is no record": (f'{{"type":"records","seq":1,"records":[{ITEM}]}}', "malformed", 1008),
+    "an ack of a frame that was never sent": (encode(Ack(7)), "malformed", 1008),
+    "an object that is no record": (f'{{"type":"records","seq":1,"records":[{ITEM}]}}', "malformed", 1008),
     "nonsense in a reconciliation": (encode(Reconcile(DOMAIN, b"\x61\xff\xff")), "malformed", 1008),
 }
 
 
-@pytest.mark.parametrize(("text", "code", "close_code"), SAID.values(), ids=SAID.keys())
-async def test_a_frame_that_breaks_the_rules_ends_the_link_and_not_the_node(
+@pytest.mark.parametrize(("text", "code", "close_code"), BAD_FRAMES.values(), ids=BAD_FRAMES.keys())
+async def test_a_bad_frame_ends_the_link_but_not_the_node(
     tmp_path: Path, text: str, code: str, close_code: int
 ) -> None:
     async with running(tmp_path / "a") as a:
@@ -57,7 +61,7 @@ async def test_a_frame_that_breaks_the_rules_ends_the_link_and_not_the_node(
             assert await peer.hear(Records)
 
 
-async def test_a_frame_of_the_largest_size_is_read_and_one_byte_more_ends_the_link(tmp_path: Path) -> None:
+async def test_a_frame_of_the_largest_size_is_read_and_one_more_byte_ends_the_link(tmp_path: Path) -> None:
     empty = '{"type":"later","x":""}'
     async with running(tmp_path / "a") as a, linked(a) as peer:
         await peer.say(empty.replace('""', f'"{"x" * (FRAME_BYTES_MAX - len(empty))}"'))
@@ -76,20 +80,20 @@ async def test_a_binary_frame_ends_the_link(tmp_path: Path) -> None:
         assert await peer.goodbye() == ("malformed", 1008)
 
 
-async def test_a_forged_proof_of_a_key_opens_nothing(tmp_path: Path) -> None:
+async def test_a_forged_proof_of_a_key_opens_no_link(tmp_path: Path) -> None:
     async with running(tmp_path / "a") as a:
         await a.peers.put(Peer(key=BOB.public, accept=True))
         async with dialled(a) as connection:
             peer = RawPeer(connection)
             await peer.say(Hello(1, BOB.public, NONCE, "raw", True, True))
             await peer.hear(Hello)
-            await peer.say(Auth(CAROL.sign(b"not what was to be signed")))
+            await peer.say(Auth(CAROL.sign(b"another message")))
 
             assert await peer.goodbye() == ("bad_signature", 1008)
         assert links(a) == []
 
 
-async def test_a_record_with_a_false_signature_ends_the_link_with_its_code(tmp_path: Path) -> None:
+async def test_a_record_with_a_bad_signature_ends_the_link(tmp_path: Path) -> None:
     record = signed(claim("garden", at=NOW))
     forged = encode_records(1, [record]).replace(record.signature, BOB.sign(record.record.canonical))
     async with running(tmp_path / "a") as a:
@@ -100,7 +104,7 @@ async def test_a_record_with_a_false_signature_ends_the_link_with_its_code(tmp_p
         assert held(a) == set()
 
 
-async def test_a_record_in_another_spelling_is_refused_though_its_signature_is_good(tmp_path: Path) -> None:
+async def test_a_record_in_another_spelling_ends_the_link_although_its_signature_is_good(tmp_path: Path) -> None:
     record = signed(claim("garden", at=NOW))
     spelled = encode_records(1, [record]).replace('"record":{', '"record":{ ')
     async with running(tmp_path / "a") as a:
@@ -111,7 +115,7 @@ async def test_a_record_in_another_spelling_is_refused_though_its_signature_is_g
         assert held(a) == set()
 
 
-async def test_a_peer_is_not_penalised_for_reserved_labels(tmp_path: Path) -> None:
+async def test_records_with_reserved_labels_are_refused_and_end_no_link(tmp_path: Path) -> None:
     async with running(tmp_path / "a") as a, linked(a) as peer:
         reserved, ordinary = claim("@later", at=NOW), claim("garden", at=NOW)
         await peer.give(reserved, ordinary)
@@ -122,22 +126,22 @@ async def test_a_peer_is_not_penalised_for_reserved_labels(tmp_path: Path) -> No
         assert held(a) == ids([ordinary])
 
 
-async def test_a_flood_of_refused_records_is_cut_off(tmp_path: Path) -> None:
-    """Each is signed and well formed, and claims what another has: the work of refusing it is what costs."""
+async def test_a_flood_of_refused_records_ends_the_link(tmp_path: Path) -> None:
+    """Each record is well formed and signed, and claims a label of another owner, so refusing it costs work."""
     async with running(tmp_path / "a") as a:
         await give(a, claim("garden", ALICE, NOW - 10))
-        refused = [claim("garden", BOB, NOW - 5, n=number) for number in range(256)]
+        refused = [claim("garden", BOB, NOW - 5, n=number) for number in range(FLOOD_FRAME_RECORDS)]
         async with linked(a) as peer:
-            for seq in range(1, 40):
+            for seq in range(1, FLOOD_FRAMES + 1):
                 await peer.give(*refused, seq=seq)
 
             assert await peer.goodbye() == ("rate_limited", 1013)
 
 
-async def test_announcements_of_what_nobody_has_cost_little_and_end_nothing(tmp_path: Path) -> None:
+async def test_announcements_of_records_that_nobody_has_end_no_link(tmp_path: Path) -> None:
     async with running(tmp_path / "a") as a, linked(a) as peer:
-        for number in range(20):
-            await peer.say(Have(tuple(f"{number:032x}{other:032x}" for other in range(1_000)), 1))
+        for number in range(ANNOUNCEMENTS):
+            await peer.say(Have(tuple(f"{number:032x}{other:032x}" for other in range(IDS_MAX)), 1))
         await peer.give(claim("garden", at=NOW))
 
         assert await peer.hear(Ack) == Ack(1)
@@ -150,21 +154,21 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("options", REFUSED.values(), ids=REFUSED.keys())
-async def test_only_our_subprotocol_is_spoken(tmp_path: Path, options: dict[str, object]) -> None:
+async def test_a_websocket_without_our_subprotocol_is_refused(tmp_path: Path, options: dict[str, object]) -> None:
     async with running(tmp_path / "a") as a:
         with pytest.raises(InvalidStatus) as refused:
             async with dialled(a, **options):
-                raise AssertionError("this is no link")
+                raise AssertionError("a link was opened")
 
     assert refused.value.response.status_code == 400
 
 
-async def test_links_past_the_limit_are_turned_away(tmp_path: Path) -> None:
+async def test_a_link_past_the_limit_is_refused(tmp_path: Path) -> None:
     async with running(tmp_path / "a", links_max=2) as a:
         async with linked(a, ALICE), linked(a, BOB):
             with pytest.raises(InvalidStatus) as refused:
                 async with dialled(a):
-                    raise AssertionError("this is one too many")
+                    raise AssertionError("a link past the limit was opened")
         await until(lambda: not links(a), a)
         async with linked(a, CAROL):
             pass
@@ -172,10 +176,10 @@ async def test_links_past_the_limit_are_turned_away(tmp_path: Path) -> None:
     assert refused.value.response.status_code == 503
 
 
-async def test_handshakes_past_the_limit_are_turned_away(tmp_path: Path) -> None:
+async def test_a_handshake_past_the_limit_is_refused(tmp_path: Path) -> None:
     async with running(tmp_path / "a", handshakes_max=1) as a, linked(a, ALICE), dialled(a):
         with pytest.raises(InvalidStatus) as refused:
             async with dialled(a):
-                raise AssertionError("this is one too many")
+                raise AssertionError("a link past the limit was opened")
 
     assert refused.value.response.status_code == 503

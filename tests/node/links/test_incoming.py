@@ -1,3 +1,5 @@
+"""Records that came too early are asked for again when their time has come."""
+
 import asyncio
 from collections.abc import Sequence
 from itertools import chain
@@ -15,10 +17,11 @@ from tests.node.links.network import HANG_S
 
 NOW: Final = 1_000
 MAX_SKEW_S: Final = 300
+MUCH_LATER_S: Final = 10_000
 
 
 class Asked:
-    """What a link was to ask for, in the order of asking."""
+    """Keeps the ids that a link asks for, in the order of asking."""
 
     def __init__(self) -> None:
         self.questions: list[Sequence[str]] = []
@@ -34,11 +37,12 @@ class Asked:
 
 
 def outcome(record: Record, refusal: Code | None = Code.TOO_NEW) -> Outcome:
+    """What became of a record, None for accepted."""
     return Outcome("", Status.ACCEPTED if refusal is None else Status.REFUSED, record, code=refusal)
 
 
 def many(count: int) -> list[Outcome]:
-    """Records that were too new, of which the time has come."""
+    """Outcomes of records that were too new and are due by now."""
     return [outcome(msgspec.structs.replace(claim("garden", at=NOW), id=f"{number:064x}")) for number in range(count)]
 
 
@@ -46,13 +50,18 @@ def postponed(asked: Asked) -> Postponed:
     return Postponed(MAX_SKEW_S, lambda: NOW, asked)
 
 
-async def test_what_was_too_new_is_asked_for_when_its_time_has_come_and_nothing_else_is() -> None:
+async def test_only_records_that_were_too_new_are_asked_for_and_only_when_due() -> None:
     asked, horizon = Asked(), NOW + MAX_SKEW_S
     waiting = postponed(asked)
 
     due, later, stale, accepted = (
         claim(label, at=at)
-        for label, at in [("due", horizon), ("later", horizon + 10_000), ("stale", horizon), ("accepted", horizon)]
+        for label, at in [
+            ("due", horizon),
+            ("later", horizon + MUCH_LATER_S),
+            ("stale", horizon),
+            ("accepted", horizon),
+        ]
     )
 
     waiting.put([outcome(due), outcome(later), outcome(stale, Code.STALE), outcome(accepted, None)])
@@ -62,7 +71,7 @@ async def test_what_was_too_new_is_asked_for_when_its_time_has_come_and_nothing_
     assert asked.questions == [[due.id]]
 
 
-async def test_what_is_asked_for_comes_in_questions_of_the_size_that_a_frame_allows() -> None:
+async def test_one_question_asks_for_as_many_ids_as_a_frame_allows() -> None:
     asked = Asked()
     waiting = postponed(asked)
 
@@ -72,7 +81,7 @@ async def test_what_is_asked_for_comes_in_questions_of_the_size_that_a_frame_all
     assert [len(each) for each in asked.questions] == [IDS_MAX, 1]
 
 
-async def test_one_more_than_the_limit_is_left_to_the_repairs() -> None:
+async def test_a_record_past_the_limit_is_left_to_repairs() -> None:
     asked = Asked()
     waiting = postponed(asked)
 

@@ -1,4 +1,4 @@
-"""Links between whole nodes, on real sockets and real stores."""
+"""Links between complete nodes, with real sockets and real stores."""
 
 import asyncio
 import sqlite3
@@ -15,7 +15,7 @@ from tests.node.links.network import HANG_S, befriend, links, running, states, u
 from tests.node.links.raw_peer import linked
 
 
-async def test_a_record_put_on_one_node_is_on_the_other(tmp_path: Path) -> None:
+async def test_a_record_put_on_one_node_reaches_the_other(tmp_path: Path) -> None:
     async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
         await befriend(a, b)
         await until_live(a, b)
@@ -27,7 +27,7 @@ async def test_a_record_put_on_one_node_is_on_the_other(tmp_path: Path) -> None:
         await until_held(claims(1, label="back"), a)
 
 
-async def test_a_record_goes_along_a_chain_of_nodes(tmp_path: Path) -> None:
+async def test_a_record_passes_along_a_chain_of_nodes(tmp_path: Path) -> None:
     async with running(tmp_path / "a") as a, running(tmp_path / "b") as b, running(tmp_path / "c") as c:
         await befriend(a, b)
         await befriend(b, c)
@@ -38,7 +38,7 @@ async def test_a_record_goes_along_a_chain_of_nodes(tmp_path: Path) -> None:
         await until_held(claims(3), b, c)
 
 
-async def test_an_empty_node_takes_all_that_its_peer_holds(tmp_path: Path) -> None:
+async def test_an_empty_node_gets_all_records_of_its_peer(tmp_path: Path) -> None:
     records = claims(700)
     async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
         await give(a, *records)
@@ -50,7 +50,7 @@ async def test_an_empty_node_takes_all_that_its_peer_holds(tmp_path: Path) -> No
 
 
 async def test_late_records_with_old_timestamps_are_found_by_comparison(tmp_path: Path) -> None:
-    """A cursor by timestamp has passed them, and would never come back."""
+    """The cursor has passed their timestamps and never goes back."""
     early, late = claims(30), [claim(f"late-{number}", ALICE, NOW - 5_000 + number) for number in range(7)]
     async with running(tmp_path / "a") as a:
         async with running(tmp_path / "b") as b:
@@ -65,7 +65,7 @@ async def test_late_records_with_old_timestamps_are_found_by_comparison(tmp_path
             assert held(b) == held(a) == ids([*early, *late])
 
 
-async def test_records_flow_only_the_ways_that_are_wanted(tmp_path: Path) -> None:
+async def test_records_flow_only_in_the_directions_that_the_table_asks_for(tmp_path: Path) -> None:
     async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
         await give(a, *claims(3, label="ours"))
         await give(b, *claims(3, label="theirs"))
@@ -79,8 +79,8 @@ async def test_records_flow_only_the_ways_that_are_wanted(tmp_path: Path) -> Non
         assert held(a) < held(b)
 
 
-async def test_a_peer_that_is_not_accepted_is_a_client(tmp_path: Path) -> None:
-    """What it pushes has to extend the label as this node knows it: history that would take it over does not."""
+async def test_a_peer_that_may_not_push_counts_as_a_client(tmp_path: Path) -> None:
+    """A record from it must extend the label as this node knows it. An older history that would win is refused."""
     async with running(tmp_path / "a") as a, running(tmp_path / "b", max_age=100) as b:
         await give(a, claim("garden", ALICE, NOW - 50), claim("old", ALICE, NOW - 500))
         await give(b, claim("garden", ALICE, NOW - 40))
@@ -93,7 +93,7 @@ async def test_a_peer_that_is_not_accepted_is_a_client(tmp_path: Path) -> None:
         assert held(b) == ids([claim("garden", ALICE, NOW - 40), claim("garden", ALICE, NOW)])
 
 
-async def test_what_a_peer_sent_before_its_time_is_asked_for_again_when_that_has_come(tmp_path: Path) -> None:
+async def test_a_record_that_came_too_early_is_asked_for_again_when_it_is_due(tmp_path: Path) -> None:
     clock = [NOW]
     early = claim("early", ALICE, NOW + 1)
     async with running(tmp_path / "a", now_s=lambda: clock[0], max_skew=0) as a:
@@ -111,7 +111,7 @@ async def test_what_a_peer_sent_before_its_time_is_asked_for_again_when_that_has
     assert taken.refused == {}
 
 
-async def test_a_peer_is_dialled_again_when_it_is_back(tmp_path: Path) -> None:
+async def test_a_peer_that_comes_back_is_dialled_again(tmp_path: Path) -> None:
     async with running(tmp_path / "a") as a:
         async with running(tmp_path / "b") as b:
             await befriend(a, b)
@@ -124,7 +124,7 @@ async def test_a_peer_is_dialled_again_when_it_is_back(tmp_path: Path) -> None:
             await until_held(claims(5), b)
 
 
-async def test_of_two_links_between_a_pair_the_one_that_the_smaller_key_dialled_stays(tmp_path: Path) -> None:
+async def test_of_two_links_between_two_nodes_the_link_dialled_by_the_smaller_key_stays(tmp_path: Path) -> None:
     async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
         small, large = sorted((a, b), key=lambda node: node.key.public)
         await small.peers.put(Peer(url=ws(large), push=True))
@@ -145,7 +145,7 @@ async def test_of_two_links_between_a_pair_the_one_that_the_smaller_key_dialled_
         assert len(links(a)) == len(links(b)) == 1
 
 
-async def test_a_node_that_is_its_own_peer_is_told_so(tmp_path: Path) -> None:
+async def test_a_node_refuses_to_link_with_itself(tmp_path: Path) -> None:
     async with running(tmp_path / "a") as a:
         await a.peers.put(Peer(url=ws(a), push=True, pull=True))
         (peer,) = await a.peers.list()
@@ -158,7 +158,7 @@ async def test_a_node_that_is_its_own_peer_is_told_so(tmp_path: Path) -> None:
         assert links(a) == []
 
 
-async def test_a_key_is_pinned_by_the_answer_to_our_own_dial_and_by_nothing_else(tmp_path: Path) -> None:
+async def test_only_the_answer_to_our_own_dial_pins_a_key(tmp_path: Path) -> None:
     async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
         await b.peers.put(Peer(url="http://127.0.0.1:1"))
         await a.peers.put(Peer(url=ws(b), pull=True))
@@ -171,7 +171,7 @@ async def test_a_key_is_pinned_by_the_answer_to_our_own_dial_and_by_nothing_else
         assert theirs.key is None
 
 
-async def test_a_peer_with_another_key_than_it_had_is_refused(tmp_path: Path) -> None:
+async def test_a_peer_whose_key_has_changed_is_refused(tmp_path: Path) -> None:
     async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
         await a.peers.put(Peer(url=ws(b), pull=True, key=ALICE.public))
         (peer,) = await a.peers.list()
@@ -183,7 +183,7 @@ async def test_a_peer_with_another_key_than_it_had_is_refused(tmp_path: Path) ->
         assert ending.code == "unauthorized"
 
 
-async def test_what_another_program_writes_into_the_peers_table_is_noticed(tmp_path: Path) -> None:
+async def test_links_follow_the_peers_table_when_another_program_changes_it(tmp_path: Path) -> None:
     async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
         await give(b, *claims(3))
         with closing(sqlite3.connect(tmp_path / "a" / "dnarc.db")) as shell, shell:
@@ -196,7 +196,7 @@ async def test_what_another_program_writes_into_the_peers_table_is_noticed(tmp_p
         await until(lambda: not links(a) and not links(b), a, b)
 
 
-async def test_a_changed_row_makes_a_new_link_on_the_new_terms(tmp_path: Path) -> None:
+async def test_a_changed_row_causes_a_new_link_on_the_new_terms(tmp_path: Path) -> None:
     async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
         await give(b, *claims(3))
         await befriend(a, b, pull=False)
@@ -208,7 +208,7 @@ async def test_a_changed_row_makes_a_new_link_on_the_new_terms(tmp_path: Path) -
         await until_held(claims(3), a)
 
 
-async def test_a_sync_that_is_asked_for_compares_over_the_link(tmp_path: Path) -> None:
+async def test_a_requested_sync_compares_over_the_link(tmp_path: Path) -> None:
     async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
         await give(b, *claims(3))
         await befriend(a, b)
@@ -224,7 +224,7 @@ async def test_a_sync_that_is_asked_for_compares_over_the_link(tmp_path: Path) -
         assert states(a) == {"live"}
 
 
-async def test_a_sync_with_a_peer_that_does_not_answer_says_why(tmp_path: Path) -> None:
+async def test_a_sync_with_a_peer_that_does_not_answer_reports_why(tmp_path: Path) -> None:
     async with running(tmp_path / "a") as a:
         await a.peers.put(Peer(url="ws://127.0.0.1:1", pull=True))
 

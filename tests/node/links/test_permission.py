@@ -1,4 +1,4 @@
-"""What the peers table says of the other end, whichever of the two dialled."""
+"""What the peers table allows a peer, whichever node dialled."""
 
 from node.links.permission import TableSnapshot, permission_of_key, permission_of_row
 from node.store.contract import Peer
@@ -9,8 +9,8 @@ ROW = Peer(url="ws://one:1", push=True)
 ACCEPTING = Peer(key=ALICE.public, accept=True)
 
 
-def test_what_may_be_pushed_does_not_depend_on_who_dialled() -> None:
-    """Where both dial, one link stays, and which one depends on two keys."""
+def test_the_permission_to_push_does_not_depend_on_who_dialled() -> None:
+    """If both nodes dial, two keys decide which of the two links stays."""
     pinned = Peer(url=ROW.url, push=True, key=ALICE.public)
 
     dialled = permission_of_row(pinned, [pinned, ACCEPTING])
@@ -20,7 +20,7 @@ def test_what_may_be_pushed_does_not_depend_on_who_dialled() -> None:
     assert dialled.trust is Trust.PEER
 
 
-def test_a_key_that_is_not_pinned_yet_counts_once_it_was_shown() -> None:
+def test_a_key_that_is_not_pinned_counts_as_soon_as_the_peer_shows_it() -> None:
     snapshot = TableSnapshot(ROW, [ROW, ACCEPTING], [], None)
 
     assert snapshot.trust_of(None) is Trust.CLIENT
@@ -28,7 +28,7 @@ def test_a_key_that_is_not_pinned_yet_counts_once_it_was_shown() -> None:
     assert snapshot.trust_of(BOB.public) is Trust.CLIENT
 
 
-def test_a_link_holds_until_what_is_accepted_from_its_key_changes() -> None:
+def test_a_permission_holds_until_the_rows_with_the_key_of_the_peer_change() -> None:
     snapshot = TableSnapshot(ROW, [ROW, ACCEPTING], [], None)
     pinned = Peer(url=ROW.url, push=True, key=ALICE.public)
 

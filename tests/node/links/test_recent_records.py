@@ -1,4 +1,4 @@
-"""Recent recent are bounded, by count and by bytes, and the oldest leaves first."""
+"""The cache of recent records has limits in records and bytes, and drops its oldest records first."""
 
 from pathlib import Path
 
@@ -13,14 +13,14 @@ def entry(number: int, size: int = 0) -> SignedRecord:
     return signed(claim(f"label-{number:03}", filling="x" * size))
 
 
-def test_what_is_recent_is_given_by_id_and_what_is_not_is_left_out() -> None:
+def test_recent_records_are_found_by_id_and_others_are_left_out() -> None:
     recent = RecentRecords()
     recent.add([entry(1), entry(2)])
 
     assert recent.get([entry(2).record.id, entry(3).record.id]) == {entry(2).record.id: entry(2)}
 
 
-def test_one_record_more_than_may_be_kept_drives_the_oldest_out() -> None:
+def test_one_record_past_the_limit_drops_the_oldest_record() -> None:
     recent = RecentRecords(records_max=3)
     recent.add([entry(number) for number in range(3)])
     whole = len(recent)
@@ -30,7 +30,7 @@ def test_one_record_more_than_may_be_kept_drives_the_oldest_out() -> None:
     assert [entry(number).record.id in recent for number in range(4)] == [False, True, True, True]
 
 
-def test_one_byte_more_than_may_be_kept_drives_the_oldest_out() -> None:
+def test_one_byte_past_the_limit_drops_the_oldest_records() -> None:
     size = len(entry(0, 100).record.canonical)
     recent = RecentRecords(bytes_max=2 * size)
     recent.add([entry(0, 100), entry(1, 100)])
@@ -41,7 +41,7 @@ def test_one_byte_more_than_may_be_kept_drives_the_oldest_out() -> None:
     assert entry(2, 101).record.id in recent
 
 
-def test_a_record_that_comes_again_is_counted_once() -> None:
+def test_a_record_that_is_added_twice_counts_once() -> None:
     recent = RecentRecords()
     recent.add([entry(1)])
     recent.add([entry(1), entry(1)])
@@ -49,7 +49,7 @@ def test_a_record_that_comes_again_is_counted_once() -> None:
     assert (len(recent), recent.size_bytes) == (1, len(entry(1).record.canonical))
 
 
-def timed(number: int) -> SignedRecord:
+def dated(number: int) -> SignedRecord:
     return signed(claim(f"label-{number:03}", at=NOW - 500 + number))
 
 
@@ -57,8 +57,8 @@ def order(*entries: SignedRecord, bytes_max: int = 2**20) -> Load:
     return Load(1, tuple(each.record.id for each in entries), bytes_max)
 
 
-async def test_records_come_in_the_order_asked_for_wherever_they_are(tmp_path: Path) -> None:
-    entries = [timed(number) for number in range(200)]
+async def test_records_load_in_the_requested_order_from_memory_and_store(tmp_path: Path) -> None:
+    entries = [dated(number) for number in range(200)]
     recent = RecentRecords()
     recent.add(entries[::3])
     async with pipeline(tmp_path) as it:
@@ -67,16 +67,16 @@ async def test_records_come_in_the_order_asked_for_wherever_they_are(tmp_path: P
         assert await load(it.store, recent, order(*reversed(entries))) == entries[::-1]
 
 
-async def test_what_is_not_held_is_left_out(tmp_path: Path) -> None:
+async def test_a_record_that_the_node_does_not_hold_is_left_out(tmp_path: Path) -> None:
     async with pipeline(tmp_path) as it:
-        await it.take(timed(1).record, origin=PEER)
+        await it.take(dated(1).record, origin=PEER)
 
-        asked = Load(1, (NOWHERE, timed(1).record.id, timed(2).record.id), 2**20)
-        assert await load(it.store, RecentRecords(), asked) == [timed(1)]
+        asked = Load(1, (NOWHERE, dated(1).record.id, dated(2).record.id), 2**20)
+        assert await load(it.store, RecentRecords(), asked) == [dated(1)]
 
 
-async def test_no_more_bytes_are_read_than_asked_for_but_never_nothing(tmp_path: Path) -> None:
-    entries = [timed(number) for number in range(4)]
+async def test_a_load_keeps_to_its_bytes_but_returns_at_least_one_record(tmp_path: Path) -> None:
+    entries = [dated(number) for number in range(4)]
     size = len(entries[0].record.canonical)
     recent = RecentRecords()
     recent.add(entries)

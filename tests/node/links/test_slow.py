@@ -1,4 +1,4 @@
-"""Peers that do not keep up: they cost little, delay nobody, and get everything in the end."""
+"""A slow peer costs little, delays no other peer, and gets all records in the end."""
 
 from pathlib import Path
 
@@ -14,14 +14,19 @@ from tests.node.links.network import befriend, running, until, until_held, until
 from tests.node.links.raw_peer import RawPeer, linked
 
 QUEUED_MAX = 300
+IDLE_S = 0.1
+LARGE_BYTES = 60_000
+LARGE_RECORDS = 300
+REQUESTS = 200
+"""Requests for all large records: their answers would need 3.6 GB."""
 
 
 def link_with(node: Node, key: str) -> RunningLink:
     return next(each for each in node.links.by_number.values() if each.peer_key == key)
 
 
-async def read_on(peer: RawPeer, wanted: set[str]) -> set[str]:
-    """Read and acknowledge what comes, until it has brought all that is wanted."""
+async def read_all(peer: RawPeer, wanted: set[str]) -> set[str]:
+    """Read and acknowledge frames until all wanted records have come. Returns the ids of all records."""
     heard: set[str] = set()
     while not wanted <= heard:
         message = await peer.hear(Records)
@@ -30,13 +35,13 @@ async def read_on(peer: RawPeer, wanted: set[str]) -> set[str]:
     return heard
 
 
-async def test_a_peer_that_stops_reading_delays_nobody_and_is_caught_up_when_it_reads_again(tmp_path: Path) -> None:
+async def test_a_peer_that_stops_reading_delays_no_other_and_gets_all_records_later(tmp_path: Path) -> None:
     batches = [claims(100, label=f"batch-{number}") for number in range(20)]
     records = [record for batch in batches for record in batch]
     async with running(tmp_path / "a") as a, running(tmp_path / "c") as c:
         await befriend(a, c)
         await until_live(a, c)
-        a.links.limits = LinkLimits(queued_max=QUEUED_MAX, idle_s=0.1)
+        a.links.limits = LinkLimits(queued_max=QUEUED_MAX, idle_s=IDLE_S)
         async with linked(a, CAROL, push=False, max_queue=1) as peer:
             slow = link_with(a, CAROL.public)
 
@@ -47,18 +52,20 @@ async def test_a_peer_that_stops_reading_delays_nobody_and_is_caught_up_when_it_
             assert slow.machine.state is LinkState.BEHIND
             assert slow.machine.status().queued <= QUEUED_MAX
             assert slow.unsent_bytes <= UNSENT_BYTES_MAX
-            assert await read_on(peer, ids(records)) == ids(records)
+            assert await read_all(peer, ids(records)) == ids(records)
             await until(lambda: slow.machine.state is not LinkState.BEHIND, a)
 
 
-async def test_a_peer_that_asks_and_does_not_listen_is_no_longer_read(tmp_path: Path) -> None:
-    """What it is owed is bounded here; what it asks beyond that waits in its own socket."""
-    large = [claim(f"large-{number}", ALICE, NOW - number - 1, filling="x" * 60_000) for number in range(300)]
+async def test_the_node_stops_reading_from_a_peer_that_asks_and_does_not_read(tmp_path: Path) -> None:
+    """The answers that wait on this node have a limit. Further requests wait in the socket of the peer."""
+    large = [
+        claim(f"large-{number}", ALICE, NOW - number - 1, filling="x" * LARGE_BYTES) for number in range(LARGE_RECORDS)
+    ]
     async with running(tmp_path / "a") as a:
         await give(a, *large)
         async with linked(a, CAROL, push=False, max_queue=1) as peer:
             slow = link_with(a, CAROL.public)
-            for _ in range(200):
+            for _ in range(REQUESTS):
                 await peer.say(Since(DOMAIN, 0))
 
             assert await peer.hear(Records)

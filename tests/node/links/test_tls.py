@@ -1,4 +1,4 @@
-"""Links over TLS, with an authority of the operator's own."""
+"""Links over TLS, with the operator's own certificate authority."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
-async def test_a_peer_is_linked_over_tls_where_our_authority_vouches_for_it(
+async def test_a_peer_is_linked_over_tls_if_our_authority_has_signed_its_certificate(
     tmp_path: Path, authority: Authority
 ) -> None:
     serving = running(tmp_path / "a", tls_certificate=authority.chain, tls_key=authority.key)
@@ -32,7 +32,9 @@ async def test_a_peer_is_linked_over_tls_where_our_authority_vouches_for_it(
         await until_held(claims(2, label="back"), a)
 
 
-async def test_a_peer_that_only_others_vouch_for_is_not_linked(tmp_path: Path, authority: Authority) -> None:
+async def test_a_peer_with_a_certificate_of_an_unknown_authority_is_not_linked(
+    tmp_path: Path, authority: Authority
+) -> None:
     serving = running(tmp_path / "a", tls_certificate=authority.chain, tls_key=authority.key)
     async with serving as a, running(tmp_path / "b") as b:
         await befriend(b, a, push=False)
@@ -56,14 +58,14 @@ async def test_a_plain_peer_is_synced_over_https(tmp_path: Path, authority: Auth
 
 WRONG = {
     "a key without a certificate": {"tls_key": "key"},
-    "a certificate that is none": {"tls_certificate": "key"},
-    "a certificate that is missing": {"tls_certificate": "absent"},
-    "an authority that is missing": {"tls_ca": "absent"},
+    "a bad certificate": {"tls_certificate": "key"},
+    "a missing certificate": {"tls_certificate": "absent"},
+    "a missing authority": {"tls_ca": "absent"},
 }
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
-async def test_a_node_with_a_wrong_certificate_does_not_start(
+async def test_a_node_with_a_bad_certificate_does_not_start(
     tmp_path: Path, authority: Authority, wrong: dict[str, str]
 ) -> None:
     paths = {"key": authority.key, "absent": tmp_path / "absent.pem"}
