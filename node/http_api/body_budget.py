@@ -62,9 +62,12 @@ def _check_headers(request: web.BaseRequest, bytes_max: int) -> None:
 
 async def _read_piece(request: web.BaseRequest) -> bytes:
     """The next bytes; empty at the end."""
+    content = request.content
     try:
+        if content.is_eof():  # all of it is here, as nearly always for a single claim: a timeout costs 10 us
+            return content.read_nowait()
         async with asyncio.timeout(READ_STALL_S_MAX):
-            return await request.content.readany()
+            return await content.readany()
     except (TimeoutError, web.RequestPayloadError) as error:
         raise ProtocolError(Code.MALFORMED, "the body broke off, or is not in chunks as its headers say") from error
 

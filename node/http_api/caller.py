@@ -8,6 +8,7 @@ that runs here.
 
 import hmac
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
@@ -105,8 +106,14 @@ def network_of(address: IPv4Address | IPv6Address) -> str:
 
 def _remote(request: web.BaseRequest) -> IPv4Address | IPv6Address | None:
     """The other end of the socket. None if it has gone already, or is no internet socket."""
+    return _parse(request.remote or "")
+
+
+@lru_cache(1_024)
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    """Remembered, because nearly every request comes over a connection that brought one before."""
     try:
-        address = ip_address((request.remote or "").partition("%")[0])
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None

@@ -30,7 +30,7 @@ async def put_claim(parts: ApiParts, request: web.Request) -> web.StreamResponse
     try:
         async with request.app[BODY_BUDGET].read(request, SPELLING_BYTES_MAX) as body:
             origin = await origin_of(parts, request, body, _precondition(request))
-            (outcome,) = await parts.ingest.take([Submission(signature, body)], origin)
+            outcome = await parts.ingest.take_one(Submission(signature, body), origin)
     except ProtocolError as error:
         if error.code in (Code.UNAUTHORIZED, Code.BAD_SIGNATURE):
             raise  # the caller's proof failed, and the record was not looked at

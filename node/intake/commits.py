@@ -110,6 +110,7 @@ class Commits:
                     await self.drain()
         self._writer.cancel()
         await asyncio.gather(self._writer, return_exceptions=True)
+        self._refuse_queued()
 
     async def _write_forever(self) -> None:
         while True:
@@ -194,6 +195,10 @@ class Commits:
     def _fail(self, error: Exception) -> None:
         if not self.failed.done():
             self.failed.set_exception(error)
+        self._refuse_queued()
+
+    def _refuse_queued(self) -> None:
+        """Tell every caller that still waits that this node stops."""
         for each in (*self._committing, *self._queue):
             if not each.committed.done():
                 each.committed.set_exception(_stopping())
@@ -215,4 +220,4 @@ def stalled() -> ProtocolError:
 
 
 def _stopping() -> ProtocolError:
-    return ProtocolError(Code.OVERLOADED, "the store failed, and this node is stopping: ask another", retry_after=60)
+    return ProtocolError(Code.OVERLOADED, "this node is stopping, and takes nothing more: ask another", retry_after=60)

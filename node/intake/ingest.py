@@ -16,6 +16,7 @@ from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
 from node.intake.commits import Commits, stalled
 from node.intake.counts import IntakeCounts
 from node.intake.decider import Decider
+from node.intake.gathering import Gathering, Single
 from node.intake.group import Group
 from node.intake.room import Room
 from node.settings import Settings
@@ -46,6 +47,7 @@ class Ingest:
         self._decider = Decider(settings, world, store, indexes, commits, self.room)
         self._deciding = asyncio.Lock()
         self._clock = asyncio.get_running_loop().time
+        self._gathering = Gathering(self)
 
     async def take(
         self, submissions: Sequence[Submission], origin: Origin, delivery: Delivery = BY_REQUEST
@@ -56,6 +58,21 @@ class Ingest:
             ProtocolError: `overloaded`, `rate_limited` or `storage_full`, with `retry_after` (s): nothing was taken.
         """
         return await self._take(Group.of(submissions, [origin] * len(submissions), delivery), origin)
+
+    async def take_one(self, submission: Submission, origin: Origin) -> Outcome:
+        """Take one submission in, with all others that wait in this turn of the loop; returns after the commit.
+
+        Raises:
+            ProtocolError: as for `take`.
+        """
+        try:
+            if self._commits.is_stalled:
+                raise stalled()
+            self.room.enter_now(1, len(submission.body), origin)
+        except ProtocolError as error:
+            self.intake.refused[origin.trust, error.code] += 1
+            raise
+        return await self._gathering.put(submission, origin)
 
     async def take_records(self, records: Sequence[SignedRecord], origin: Origin, delivery: Delivery) -> list[Outcome]:
         """The same as `take`, for records that were decoded before."""
@@ -73,7 +90,8 @@ class Ingest:
                 raise stalled()
             await self.room.enter(count, size_bytes, origin, waits=waits)
             try:
-                await self._carry(group)
+                await self.check(group)
+                await self.decide(group)
             finally:
                 self.room.leave(count, size_bytes)
         except ProtocolError as error:
@@ -85,15 +103,33 @@ class Ingest:
         self.intake.admission_s.observe(self._clock() - begun_s)
         return outcomes
 
-    async def _carry(self, group: Group) -> None:
-        """Carry the group through every stage, until each submission has its outcome and all of it is committed."""
+    def leave(self, singles: Sequence[Single], outcomes: Sequence[Outcome]) -> None:
+        """Single submissions have left the pipeline; see `Stages`."""
+        self.room.leave(len(singles), sum(len(single.submission.body) for single in singles))
+        now_s = self._clock()
+        for single, outcome in zip(singles, outcomes, strict=False):
+            if outcome.status is Status.REFUSED:
+                self.room.count_refused(single.origin, 1)
+            self.intake.count(single.origin.trust, (outcome,))
+            self.intake.admission_s.observe(now_s - single.arrived_s)
+
+    async def check(self, group: Group) -> None:
+        """Decode the group, and settle what needs no decision: bad records, known records, forged records."""
         await group.decode()
         self._decider.check_places(group)
         await self._settle_known(group)
         if group.records:
             await self._verify(group)
-        if group.records:
-            await self._decide(group)
+
+    async def decide(self, group: Group) -> None:
+        """Decide on the records without an outcome; returns after the commit."""
+        if not group.records:
+            return
+        async with self._deciding:
+            batch = await self._decider.decide(group)
+            committed = self._commits.enqueue(batch, waits=group.delivery.waits)
+            self._announce(batch, group.delivery)
+        await committed
 
     async def _settle_known(self, group: Group) -> None:
         """A known record under its stored signature needs no second verification."""
@@ -130,13 +166,6 @@ class Ingest:
             if not is_genuine:
                 detail = f"not a signature of {record.record.signedby} over the canonical bytes of this record"
                 group.refuse(position, ProtocolError(Code.BAD_SIGNATURE, detail))
-
-    async def _decide(self, group: Group) -> None:
-        async with self._deciding:
-            batch = await self._decider.decide(group)
-            committed = self._commits.enqueue(batch, waits=group.delivery.waits)
-            self._announce(batch, group.delivery)
-        await committed
 
     def _announce(self, batch: Batch, delivery: Delivery) -> None:
         """Others may know at once, though nobody is answered before the commit."""

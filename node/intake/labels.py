@@ -10,14 +10,16 @@ meanwhile, the decision counts and the read state is dropped.
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 
-from node.store.contract import LabelKey, Store
+from node.store.contract import STATES_FEW, LabelKey, Store
 from protocol.records.replay import EMPTY, State
 
 
 class Labels:
     """The states of about `cached_max` labels, the most recently used."""
 
-    def __init__(self, store: Store, cached_max: int) -> None:
+    def __init__(self, store: Store, cached_max: int, few: int = STATES_FEW) -> None:
+        """`few`: so many labels are not read ahead."""
+        self._few = few
         self._store = store
         self._cached_max = cached_max
         self._states: OrderedDict[LabelKey, State] = OrderedDict()
@@ -26,8 +28,12 @@ class Labels:
         """Labels that are being read, each with the token of the reading call, until somebody decides on the label."""
 
     def missing(self, keys: Iterable[LabelKey]) -> list[LabelKey]:
-        """The labels among these that are not here and that nobody is reading; each once."""
-        return [key for key in dict.fromkeys(keys) if key not in self._states and key not in self._fetching]
+        """The labels among these to read ahead: they are not here, and nobody is reading them; each once.
+
+        A few labels are not worth it, because the store reads them in no time when they are needed.
+        """
+        missing = [key for key in dict.fromkeys(keys) if key not in self._states and key not in self._fetching]
+        return missing if len(missing) > self._few else []
 
     async def fetch(self, keys: Sequence[LabelKey]) -> None:
         """Read these missing labels while other groups are decided, so that `load` has less to do."""

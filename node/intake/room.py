@@ -41,13 +41,21 @@ class Room:
             ProtocolError: `rate_limited` or `storage_full`; `overloaded` if the room is full and the source does not
                 wait.
         """
-        self._check_quotas(records, size_bytes, origin)
-        self._check_disk()
+        if not waits:
+            self.enter_now(records, size_bytes, origin)
+            return
+        self._check_limits(records, size_bytes, origin)
         while not self._fits(records, size_bytes):
-            if not waits:
-                raise ProtocolError(Code.OVERLOADED, "too much is on its way already", retry_after=_RETRY_AFTER_S)
             self._freed.clear()
             await self._freed.wait()
+        self.records += records
+        self.size_bytes += size_bytes
+
+    def enter_now(self, records: int, size_bytes: int, origin: Origin) -> None:
+        """The same as `enter`, without waiting."""
+        self._check_limits(records, size_bytes, origin)
+        if not self._fits(records, size_bytes):
+            raise ProtocolError(Code.OVERLOADED, "too much is on its way already", retry_after=_RETRY_AFTER_S)
         self.records += records
         self.size_bytes += size_bytes
 
@@ -82,6 +90,10 @@ class Room:
             return True
         within = self.records + records <= self._settings.records_in_flight_max
         return within and self.size_bytes + size_bytes <= self._settings.bytes_in_flight_max
+
+    def _check_limits(self, records: int, size_bytes: int, origin: Origin) -> None:
+        self._check_quotas(records, size_bytes, origin)
+        self._check_disk()
 
     def _check_quotas(self, records: int, size_bytes: int, origin: Origin) -> None:
         self._check_quota(self._refused_quota, origin, "refused records")

@@ -20,6 +20,10 @@ from protocol.records.replay import State, Verdict
 LabelKey = tuple[str, str]
 """A domain and a label."""
 
+STATES_FEW: Final = 64
+"""Labels whose states a store reads without leaving the caller's thread, unless its disk is slow. So it is not worth
+reading a few labels ahead."""
+
 
 class StoreError(Exception):
     """The storage cannot be used as it is. The text tells the operator the reason and the remedy."""

@@ -64,7 +64,7 @@ class VirtualDisk:
         return self._secrets[path]
 
     async def open_store(self, folder: Path, token_bytes: TokenBytes) -> Store:
-        return await SqliteStore.open(folder / "dnarc.db", token_bytes, self.connect)
+        return await SqliteStore.open(folder / "dnarc.db", token_bytes, self.connect, self.connect_inline)
 
     def free_bytes(self, _folder: Path) -> int:
         return self.free
@@ -76,6 +76,10 @@ class VirtualDisk:
             database = self._databases[path] = sqlite3.connect(":memory:", isolation_level=None)
             database.execute("PRAGMA foreign_keys = ON")
         return VirtualWorker(self, database)
+
+    def connect_inline(self, path: Path, *_pragmas: str) -> "VirtualInlineReader":
+        """The same database; see `connect`."""
+        return VirtualInlineReader(self, self._databases[path])
 
     def power_cut(self) -> None:
         """Nobody holds the disk any more; what was committed is there."""
@@ -117,6 +121,9 @@ class VirtualDisk:
     def close(self) -> None:
         for database in self._databases.values():
             database.close()
+
+    def is_busy(self) -> bool:
+        return self._random.random() < 0.5
 
     def pause_s(self) -> float:
         return min(self._random.expovariate(1.0), 10.0) * self.latency_s
@@ -162,6 +169,29 @@ class VirtualWorker:
         """Finish what was begun. The database stays on the disk."""
         while self.waiting:
             await self.run(lambda _: None)
+
+
+class VirtualInlineReader:
+    """Reads in the turn of the caller; see `node.store.sqlite.connection.InlineReader`.
+
+    Half of the reads find the database busy, so that runs take both ways.
+    """
+
+    def __init__(self, disk: VirtualDisk, database: sqlite3.Connection) -> None:
+        self._disk = disk
+        self._database = database
+
+    def run(self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if self._disk.is_failing:
+            raise DiskError("disk I/O error")
+        if self._disk.is_busy():
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+        return work(self._database, *args, **kwargs)
+
+    def close(self) -> None:
+        """The database stays on the disk."""
 
 
 def _answer(answered: "asyncio.Future[_T]", result: _T) -> None:

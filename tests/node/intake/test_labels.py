@@ -47,7 +47,7 @@ def store() -> SlowStore:
 
 @pytest.fixture
 def labels(store: SlowStore) -> Labels:
-    return Labels(as_store(store), cached_max=0)
+    return Labels(as_store(store), cached_max=0, few=0)
 
 
 def as_store(store: SlowStore) -> Store:
@@ -74,6 +74,14 @@ async def test_what_somebody_reads_already_is_not_read_twice(labels: Labels, sto
 
     store.answers[0].set()
     await fetching
+
+
+async def test_a_few_labels_are_not_read_ahead(store: SlowStore) -> None:
+    labels = Labels(as_store(store), cached_max=0, few=1)
+    other = ("example.org", "other")
+
+    assert labels.missing([KEY, KEY]) == []
+    assert labels.missing([KEY, other]) == [KEY, other]
 
 
 async def test_what_was_decided_meanwhile_counts_and_not_what_was_read(labels: Labels, store: SlowStore) -> None:

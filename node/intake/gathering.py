@@ -1,0 +1,117 @@
+"""Gathering: single submissions that wait in the same turn of the loop become one group.
+
+On its own, a single submission costs as much as a group: a hand-over to a verifying thread, a decision, a commit. So
+all submissions that came since the last turn share one group. While two groups are on their way to the end of
+verification, newer submissions wait and gather. A lone submission waits only for the next turn.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from node.intake.arrivals import Origin, Submission
+from node.intake.group import Group
+from protocol.records.outcome import Outcome
+
+SINGLES_MAX: Final = 128
+"""Submissions in one group: two chunks of verification. With more, the first submission would wait for the last."""
+
+UNVERIFIED_GROUPS_MAX: Final = 2
+"""Groups between their start and the end of verification: one is verified while the next is decoded."""
+
+
+class Stages(Protocol):
+    """The stages of the pipeline, for a group of single submissions."""
+
+    async def check(self, group: Group) -> None:
+        """Decode the group, and settle what needs no decision: bad records, known records, forged records."""
+
+    async def decide(self, group: Group) -> None:
+        """Decide on the rest; returns after the commit."""
+
+    def leave(self, singles: Sequence["Single"], outcomes: Sequence[Outcome]) -> None:
+        """The submissions have left the pipeline. `outcomes` is empty if the group failed."""
+
+
+class Single(msgspec.Struct, frozen=True):
+    """A submission and its origin. `settled` gets the outcome. `arrived_s` is the loop's time of the arrival."""
+
+    submission: Submission
+    origin: Origin
+    settled: asyncio.Future[Outcome]
+    arrived_s: float
+
+
+class Gathering:
+    """The submissions that wait for a group. The room of the intake bounds their number."""
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages = stages
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Single] = deque()
+        self._unverified_groups = 0
+        self._is_scheduled = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def put(self, submission: Submission, origin: Origin) -> asyncio.Future[Outcome]:
+        """Add a submission to the next group; returns the future of its outcome."""
+        single = Single(submission, origin, self._loop.create_future(), self._loop.time())
+        self._waiting.append(single)
+        self._schedule()
+        return single.settled
+
+    def _schedule(self) -> None:
+        if self._waiting and not self._is_scheduled and self._unverified_groups < UNVERIFIED_GROUPS_MAX:
+            self._is_scheduled = True
+            self._loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        """Start a group of everything that waits."""
+        self._is_scheduled = False
+        singles = [self._waiting.popleft() for _ in range(min(len(self._waiting), SINGLES_MAX))]
+        self._unverified_groups += 1
+        task = self._loop.create_task(self._carry(singles), name="singles")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._schedule()
+
+    async def _carry(self, singles: Sequence[Single]) -> None:
+        group = Group.of([single.submission for single in singles], [single.origin for single in singles])
+        outcomes: Sequence[Outcome] = ()
+        try:
+            try:
+                await self._stages.check(group)
+            finally:
+                self._unverified_groups -= 1
+                self._schedule()
+            await self._stages.decide(group)
+            outcomes = group.settled()
+        except asyncio.CancelledError:
+            _cancel(singles)
+            raise
+        except Exception as error:  # whatever it is, every caller has to hear of it
+            _fail(singles, error)
+        else:
+            _settle(singles, outcomes)
+        finally:
+            self._stages.leave(singles, outcomes)
+
+
+def _settle(singles: Sequence[Single], outcomes: Sequence[Outcome]) -> None:
+    for single, outcome in zip(singles, outcomes, strict=True):
+        if not single.settled.done():  # else the client has gone
+            single.settled.set_result(outcome)
+
+
+def _fail(singles: Sequence[Single], error: Exception) -> None:
+    for single in singles:
+        if not single.settled.done():
+            single.settled.set_exception(error)
+
+
+def _cancel(singles: Sequence[Single]) -> None:
+    for single in singles:
+        single.settled.cancel()

@@ -1,0 +1,204 @@
+"""Single submissions of one turn of the loop share a group, and each gets its own outcome."""
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from node.intake.arrivals import Origin, Submission
+from node.intake.gathering import SINGLES_MAX, UNVERIFIED_GROUPS_MAX, Gathering, Single
+from node.intake.group import Group
+from protocol.errors import Code, ProtocolError
+from protocol.records.admission import NO_HEAD, Trust
+from protocol.records.outcome import Outcome, Status
+from protocol.records.record import SignedRecord
+from tests.history import ALICE, BOB, claim, signed
+from tests.node.intake.pipeline import CLIENT, NOW, PEER, Pipeline, pipeline, submission
+
+ORIGIN = Origin(Trust.CLIENT)
+
+
+class Slow:
+    """Stages that check a group when they are told to. They accept every submission."""
+
+    def __init__(self) -> None:
+        self.groups: list[Group] = []
+        self.checked = asyncio.Event()
+        self.left: list[int] = []
+
+    async def check(self, group: Group) -> None:
+        self.groups.append(group)
+        await self.checked.wait()
+
+    async def decide(self, group: Group) -> None:
+        for position, each in enumerate(group.submissions):
+            group.outcomes[position] = Outcome(each.signature, Status.ACCEPTED)
+
+    def leave(self, singles: Sequence[Single], outcomes: Sequence[Outcome]) -> None:
+        self.left.append(len(singles))
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(group) for group in self.groups]
+
+
+class Failing(Slow):
+    async def decide(self, group: Group) -> None:
+        raise ValueError("a fault of the program")
+
+
+async def turns(count: int = 3) -> None:
+    """As many turns of the loop as it takes to begin a group."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def put(gathering: Gathering, count: int) -> list[asyncio.Future[Outcome]]:
+    return [gathering.put(Submission(str(number), b""), ORIGIN) for number in range(count)]
+
+
+async def take_each(it: Pipeline, *entries: tuple[SignedRecord, Origin]) -> list[Outcome]:
+    return await asyncio.gather(*(it.ingest.take_one(submission(entry), origin) for entry, origin in entries))
+
+
+async def test_a_turn_makes_one_group_up_to_the_limit() -> None:
+    stages = Slow()
+    gathering = Gathering(stages)
+
+    futures = put(gathering, SINGLES_MAX + 1)
+    await turns()
+    stages.checked.set()
+    outcomes = await asyncio.gather(*futures)
+
+    assert stages.sizes == [SINGLES_MAX, 1]
+    assert [outcome.signature for outcome in outcomes] == [str(number) for number in range(SINGLES_MAX + 1)]
+
+
+async def test_while_enough_groups_are_being_verified_newer_submissions_gather() -> None:
+    stages = Slow()
+    gathering = Gathering(stages)
+    futures = []
+    for _ in range(UNVERIFIED_GROUPS_MAX + 3):
+        futures += put(gathering, 1)
+        await turns()
+    assert stages.sizes == [1] * UNVERIFIED_GROUPS_MAX
+
+    stages.checked.set()
+    await asyncio.gather(*futures)
+
+    assert stages.sizes == [*[1] * UNVERIFIED_GROUPS_MAX, 3]
+
+
+async def test_a_client_that_goes_costs_the_others_nothing() -> None:
+    stages = Slow()
+    gathering = Gathering(stages)
+    gone, *others = put(gathering, 3)
+    await turns()
+
+    gone.cancel()
+    stages.checked.set()
+    outcomes = await asyncio.gather(*others)
+
+    assert [outcome.status for outcome in outcomes] == [Status.ACCEPTED, Status.ACCEPTED]
+    assert stages.left == [3]
+
+
+async def test_a_group_that_fails_fails_for_every_caller_and_leaves_the_room() -> None:
+    stages = Failing()
+    stages.checked.set()
+
+    answers = await asyncio.gather(*put(Gathering(stages), 2), return_exceptions=True)
+
+    assert [type(answer) for answer in answers] == [ValueError, ValueError]
+    assert stages.left == [2]
+
+
+async def test_singles_of_one_turn_are_committed_together(tmp_path: Path) -> None:
+    entries = [(signed(claim(f"label-{number}", at=NOW)), CLIENT) for number in range(10)]
+
+    async with pipeline(tmp_path) as it:
+        outcomes = await take_each(it, *entries)
+
+        assert [outcome.status for outcome in outcomes] == [Status.ACCEPTED] * 10
+        _, commits = list(it.commits.writes.commit_records.buckets())[-1]
+        assert commits == 1
+        assert it.ingest.room.records == 0
+
+
+async def test_each_single_of_a_group_has_its_own_origin(tmp_path: Path) -> None:
+    founding, rival = signed(claim("garden", ALICE, NOW - 2)), signed(claim("garden", BOB, NOW - 1))
+    demanding = signed(claim("shed", ALICE, NOW))
+    old = signed(claim("well", ALICE, 1))
+
+    async with pipeline(tmp_path) as it:
+        outcomes = await take_each(
+            it,
+            (founding, CLIENT),
+            (rival, PEER),
+            (demanding, Origin(Trust.CLIENT, if_match="*")),
+            (old, CLIENT),
+            (SignedRecord("00" * 64, founding.record), CLIENT),
+        )
+
+    assert [outcome.code for outcome in outcomes] == [
+        None,
+        None,
+        Code.PRECONDITION_FAILED,
+        Code.TOO_OLD,
+        Code.BAD_SIGNATURE,
+    ]
+    assert [outcome.verdict for outcome in outcomes[:2]] == ["founded", "rival"]
+
+
+async def test_of_two_singles_of_one_turn_that_each_demand_that_there_is_no_head_one_founds(tmp_path: Path) -> None:
+    demand = Origin(Trust.CLIENT, if_match=NO_HEAD)
+    entries = [(signed(claim("garden", at=NOW + number)), demand) for number in range(2)]
+
+    async with pipeline(tmp_path) as it:
+        outcomes = await take_each(it, *entries)
+
+    assert {outcome.code for outcome in outcomes} == {None, Code.PRECONDITION_FAILED}
+
+
+async def test_a_flood_of_singles_past_the_room_is_told_to_come_back(tmp_path: Path) -> None:
+    room_records = 5
+    entries = [(signed(claim(f"label-{number}", at=NOW)), CLIENT) for number in range(room_records + 1)]
+
+    async with pipeline(tmp_path, records_in_flight_max=room_records) as it:
+        answers = await asyncio.gather(
+            *(it.ingest.take_one(submission(entry), origin) for entry, origin in entries), return_exceptions=True
+        )
+
+        refused = [answer.code for answer in answers if isinstance(answer, ProtocolError)]
+        assert refused == [Code.OVERLOADED]
+        assert it.ingest.intake.refused == {(Trust.CLIENT, Code.OVERLOADED): 1}
+
+
+async def test_refused_singles_count_against_their_own_address(tmp_path: Path) -> None:
+    careless, careful = (Origin(Trust.CLIENT, address=f"192.0.2.{number}") for number in range(2))
+    old = [signed(claim(f"old-{number}", at=1)) for number in range(100)]
+
+    async with pipeline(tmp_path, refused_per_minute_max=1) as it:
+        await take_each(it, *((entry, careless) for entry in old), (signed(claim("one", at=NOW)), careful))
+        await take_each(it, (signed(claim("two", at=NOW)), careful))
+        with pytest.raises(ProtocolError) as refused:
+            await take_each(it, (signed(claim("three", at=NOW)), careless))
+
+    assert refused.value.code is Code.RATE_LIMITED
+
+
+async def test_a_store_that_fails_is_told_to_every_single(tmp_path: Path) -> None:
+    entries = [(signed(claim(f"label-{number}", at=NOW)), CLIENT) for number in range(3)]
+
+    async with pipeline(tmp_path) as it:
+        with closing(sqlite3.connect(tmp_path / "dnarc.db")) as vandal:
+            vandal.execute("DROP TABLE events")
+        answers = await asyncio.gather(
+            *(it.ingest.take_one(submission(entry), origin) for entry, origin in entries), return_exceptions=True
+        )
+
+        assert [type(answer) for answer in answers] == [ProtocolError] * 3
+        assert it.ingest.room.records == 0
