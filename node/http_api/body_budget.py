@@ -5,8 +5,6 @@ TCP slows the sender down.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Final
 
 from aiohttp import web
@@ -25,31 +23,49 @@ class BodyBudget:
         self.held_bytes = 0
         self._held_bytes_max = held_bytes_max
 
-    @asynccontextmanager
-    async def read(self, request: web.BaseRequest, bytes_max: int) -> AsyncIterator[bytes]:
-        """Read a body of at most `bytes_max`. It counts until the block ends.
+    def read(self, request: web.BaseRequest, bytes_max: int) -> "_Reading":
+        """Read a body of at most `bytes_max`: `async with` gives its bytes, which count until the block ends.
 
         Raises:
             ProtocolError: `too_large`; `overloaded` if other bodies take all the memory; `malformed` if it breaks off.
         """
-        _check_headers(request, bytes_max)
-        pieces: list[bytes] = []
-        size_bytes = 0
-        try:
-            while piece := await _read_piece(request):
-                size_bytes += len(piece)
-                self.held_bytes += len(piece)
-                pieces.append(piece)
-                self._check_room(size_bytes, bytes_max)
-            yield b"".join(pieces)
-        finally:
-            self.held_bytes -= size_bytes
+        return _Reading(self, request, bytes_max)
 
-    def _check_room(self, size_bytes: int, bytes_max: int) -> None:
+    def check_room(self, size_bytes: int, bytes_max: int) -> None:
+        """Raises: ProtocolError: a body of which so many bytes were read is too large, or the memory is used up."""
         if size_bytes > bytes_max:
             raise _too_large(bytes_max)
         if self.held_bytes > self._held_bytes_max:
             raise ProtocolError(Code.OVERLOADED, "too many requests are being read already", retry_after=1)
+
+
+class _Reading:
+    """One body while it is read and used. A class, because an asynchronous generator costs 10 us more a request."""
+
+    __slots__ = ("_budget", "_bytes_max", "_request", "_size_bytes")
+
+    def __init__(self, budget: BodyBudget, request: web.BaseRequest, bytes_max: int) -> None:
+        self._budget = budget
+        self._request = request
+        self._bytes_max = bytes_max
+        self._size_bytes = 0
+
+    async def __aenter__(self) -> bytes:
+        _check_headers(self._request, self._bytes_max)
+        pieces: list[bytes] = []
+        try:
+            while piece := await _read_piece(self._request):
+                self._size_bytes += len(piece)
+                self._budget.held_bytes += len(piece)
+                pieces.append(piece)
+                self._budget.check_room(self._size_bytes, self._bytes_max)
+        except BaseException:
+            self._budget.held_bytes -= self._size_bytes
+            raise
+        return b"".join(pieces)
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._budget.held_bytes -= self._size_bytes
 
 
 def _check_headers(request: web.BaseRequest, bytes_max: int) -> None:

@@ -1,7 +1,8 @@
 """Many rows in one statement.
 
-`sqlite3` gives up the interpreter lock at each step of a statement, and where the event loop is busy, each time that it
-takes it back can last milliseconds. So rows go in, and are asked for, 64 a statement; it also costs half as much.
+`sqlite3` gives up the interpreter lock at each step of a statement. While the event loop is busy, it can take
+milliseconds to get the lock back. So up to 64 rows are written, or asked for, in one statement. That also halves the
+cost.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,13 +11,13 @@ from typing import Any, TypeVar
 
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
 
-_SIZES = (64, 8, 1)
-"""Few different statements, so that SQLite compiles each of them once. 64 rows of nine columns are 576 parameters:
+_SIZES = (64, 32, 16, 8, 4, 2, 1)
+"""Few different statements, so that SQLite compiles each of them once. 64 rows of nine columns are 576 parameters, and
 older versions of SQLite take 999."""
 
 
 def chunks(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
-    """Runs of 64, 8 or 1 rows."""
+    """Runs of 64, 32, 16, 8, 4, 2 or 1 rows."""
     begin = 0
     for size in _SIZES:
         while begin + size <= len(rows):
@@ -30,5 +31,5 @@ def places(rows: Sequence[tuple[Any, ...]]) -> str:
 
 
 def values(rows: Iterable[tuple[Any, ...]]) -> list[Any]:
-    """What the places stand for."""
+    """The values of the places, row after row."""
     return list(chain.from_iterable(rows))
