@@ -1,40 +1,48 @@
 """Heads: answers to head queries in memory, because a node serves this request most often.
 
-Reading a head from the store costs ten times as much as answering. So the bytes of recent answers stay in memory, for a
-limited number of labels. Only committed heads are shown. A commit replaces the kept answers of its labels. If a commit
-changes a label while its head is being read, the result of that read is not kept, because it may be the old head.
+Reading a head from the store costs more than answering. So recent answers stay in memory, up to a number of bytes. Only
+committed heads are shown. A commit replaces the kept answers of its labels. If a commit changes a label while its head is
+being read, the result of that read is not kept, because it may be the old head.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
-from node.store.contract import LabelKey, Store, StoredEvent
-from protocol.records.record import SignedRecord
+from node.store.contract import LabelKey, ShownRecord, Store, StoredEvent
+
+ENTRY_BYTES: Final = 512
+"""Memory of an answer beside its body: the tag, the names of domain and label, the objects. Measured."""
 
 
-class Head(msgspec.Struct, frozen=True):
-    """A head and the answer that shows it. `body` is the JSON object `{signature: record}`, `etag` the id in quotes."""
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """The answer that shows a head. `body` is the JSON object `{signature: record}`, `etag` the record id in quotes."""
 
-    signed: SignedRecord
     body: bytes
     etag: str
 
     @property
     def id(self) -> str:
-        return self.signed.record.id
+        return self.etag[1:-1]
 
 
 class Heads:
     """The heads of the labels that were asked for most recently."""
 
-    def __init__(self, store: Store, cached_max: int) -> None:
-        """`cached_max` is the number of labels whose answers are kept."""
+    def __init__(self, store: Store, cached_bytes_max: int) -> None:
+        """`cached_bytes_max` bounds the answers in memory, `ENTRY_BYTES` for each answer included."""
         self._store = store
-        self._cached_max = cached_max
+        self._cached_bytes_max = cached_bytes_max
+        self._cached_bytes = 0
         self._cache: OrderedDict[LabelKey, Head] = OrderedDict()
         self._reading: set[LabelKey] = set()
+
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes of the answers in memory."""
+        return self._cached_bytes
 
     async def get(self, domain: str, label: str) -> Head | None:
         """The head of a label, None if it has none."""
@@ -44,11 +52,11 @@ class Heads:
             self._cache.move_to_end(key)
             return head
         self._reading.add(key)
-        signed = await self._store.head(domain, label)
-        if signed is None:
+        shown = await self._store.head(domain, label)
+        if shown is None:
             self._reading.discard(key)
             return None
-        head = _prepared(signed)
+        head = _answer(shown)
         if key in self._reading:
             self._reading.discard(key)
             self._keep(key, head)
@@ -61,14 +69,17 @@ class Heads:
             key = (record.domain, record.label)
             self._reading.discard(key)
             if key in self._cache:
-                self._cache[key] = _prepared(SignedRecord(stored.signature, record))
+                self._keep(key, _answer(ShownRecord(record.id, stored.signature, record.canonical)))
 
     def _keep(self, key: LabelKey, head: Head) -> None:
+        before = self._cache.get(key)
         self._cache[key] = head
-        if len(self._cache) > self._cached_max:
-            self._cache.popitem(last=False)
+        self._cached_bytes += len(head.body) - len(before.body) if before else len(head.body) + ENTRY_BYTES
+        while self._cached_bytes > self._cached_bytes_max:
+            _, dropped = self._cache.popitem(last=False)
+            self._cached_bytes -= len(dropped.body) + ENTRY_BYTES
 
 
-def _prepared(signed: SignedRecord) -> Head:
-    body = b'{"%s":%s}' % (signed.signature.encode(), signed.record.canonical)
-    return Head(signed, body, f'"{signed.record.id}"')
+def _answer(shown: ShownRecord) -> Head:
+    body = b'{"%s":%s}' % (shown.signature.encode(), shown.body)
+    return Head(body, f'"{shown.id}"')

@@ -140,7 +140,7 @@ class Node:
 
     async def _make_pipeline(self) -> None:
         """Make the way of records to the disk, and those who follow what is committed."""
-        self.heads = Heads(self.store, self.settings.heads_cached_max)
+        self.heads = Heads(self.store, self.settings.heads_cached_bytes_max)
         self.commits = Commits(self.store, self.indexes, self.settings.commit_records_max)
         self._endings.push_async_callback(self.commits.close)
         self.commits.watchers.append(lambda committed: self.heads.on_commit(committed.events))

@@ -70,7 +70,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = None
     labels_cached_max: Annotated[int, Meta(ge=1), _about("States of labels to keep in memory.", "labels")] = 100_000
-    heads_cached_max: Annotated[int, Meta(ge=1), _about("Answers to head queries to keep in memory.", "heads")] = 10_000
+    heads_cached_bytes_max: Annotated[
+        int, Meta(ge=1), _about("Bytes of answers to head queries to keep in memory.", "bytes")
+    ] = 128 * 2**20
     disk_free_bytes_min: Annotated[
         int, Meta(ge=0), _about("Free space of the disk below which writes get 507.", "bytes")
     ] = 64 * 2**20

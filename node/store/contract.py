@@ -37,6 +37,14 @@ class StoredRecord(msgspec.Struct, frozen=True, gc=False):
     received: int
 
 
+class ShownRecord(msgspec.Struct, frozen=True, gc=False):
+    """A record as an answer shows it. Nothing reads it any further: `body` is its canonical bytes."""
+
+    id: str
+    signature: str
+    body: bytes
+
+
 class Past(msgspec.Struct, frozen=True, gc=False):
     """The fields of a stored record that replay reads, and the verdict.
 
@@ -165,7 +173,7 @@ class Store(Protocol):
     async def held(self, ids: Sequence[str]) -> frozenset[str]:
         """The ids among these that are stored. At most 1,000 ids a call."""
 
-    async def head(self, domain: str, label: str) -> SignedRecord | None:
+    async def head(self, domain: str, label: str) -> ShownRecord | None:
         """The head of one label; None if nothing is accepted."""
 
     async def heads(

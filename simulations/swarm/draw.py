@@ -67,7 +67,7 @@ def _node(random: Random, number: int, quotas: dict[str, Any]) -> NodePlan:
         "max_age": (300, 300, None),
         "commit_records_max": (2_048, 2_048, 1, 7),
         "labels_cached_max": (100_000, 1, 3),
-        "heads_cached_max": (10_000, 1),
+        "heads_cached_bytes_max": (128 * 2**20, 1),
         "sync_page": (1_000, 1_000, 3),
         "repair_interval": (60.0, 60.0, 20.0),
     }

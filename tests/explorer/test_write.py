@@ -9,7 +9,7 @@ from playwright.async_api import FilePayload, expect
 
 from node.client import keyfile
 from node.node import Node
-from protocol.records.record import Record, SignedRecord
+from protocol.records.record import Record, SignedRecord, decode
 from protocol.signing import SigningKey
 from tests.explorer.browsing import NOW, Explorer, hold, recent
 from tests.history import ALICE, BOB
@@ -50,7 +50,7 @@ async def send(explorer: Explorer, expected: str) -> None:
 async def head_of(node: Node, domain: str = "example.org", label: str = "garden") -> SignedRecord:
     head = await node.store.head(domain, label)
     assert head is not None
-    return head
+    return SignedRecord(head.signature, decode(head.body))
 
 
 def content_of(record: Record) -> dict[str, object]:

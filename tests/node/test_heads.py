@@ -3,10 +3,13 @@
 import asyncio
 from pathlib import Path
 
+from node.heads import ENTRY_BYTES
 from tests.history import DOMAIN, claim, signed
 from tests.node.intake.pipeline import NOW, pipeline
 
-CACHED_MAX = 2
+SIGNATURE_AROUND = '{"' + 128 * "0" + '":}'
+"""What an answer adds to the canonical bytes of the record."""
+
 COMMITS = 100
 """Commits of one label, each while the head is being read."""
 
@@ -58,11 +61,36 @@ async def test_a_label_has_no_head_before_its_first_claim(tmp_path: Path) -> Non
     assert after is not None
 
 
-async def test_one_label_more_than_the_cache_holds_is_still_answered(tmp_path: Path) -> None:
-    records = [claim(f"label-{n}", at=NOW) for n in range(CACHED_MAX + 1)]
+async def test_one_answer_more_than_there_is_room_for_is_still_given(tmp_path: Path) -> None:
+    records = [claim(f"label-{n}", at=NOW) for n in range(3)]
+    two_answers = 2 * (ENTRY_BYTES + len(records[0].canonical) + len(SIGNATURE_AROUND))
 
-    async with pipeline(tmp_path, heads_cached_max=CACHED_MAX) as it:
+    async with pipeline(tmp_path, heads_cached_bytes_max=two_answers) as it:
         await it.take(*records)
         heads = [await it.heads.get(DOMAIN, record.label) for record in (*records, records[0])]
 
-    assert [head.id for head in heads if head] == [record.id for record in (*records, records[0])]
+        assert [head.id for head in heads if head] == [record.id for record in (*records, records[0])]
+        assert it.heads.cached_bytes == two_answers
+
+
+async def test_large_heads_leave_room_for_fewer(tmp_path: Path) -> None:
+    """A bound on their number would let large ones take a hundred times the memory."""
+    large = [claim(f"label-{n}", at=NOW, text="x" * 60_000) for n in range(5)]
+
+    async with pipeline(tmp_path, heads_cached_bytes_max=150_000) as it:
+        await it.take(*large)
+        for record in large:
+            assert await it.heads.get(DOMAIN, record.label) is not None
+            assert it.heads.cached_bytes <= 150_000
+
+
+async def test_a_head_that_becomes_larger_than_the_room_is_dropped(tmp_path: Path) -> None:
+    small, large = claim("garden", at=NOW - 1), claim("garden", at=NOW, text="x" * 60_000)
+
+    async with pipeline(tmp_path, heads_cached_bytes_max=10_000) as it:
+        await it.take(small)
+        await it.heads.get(DOMAIN, "garden")
+        await it.take(large)
+
+        assert it.heads.cached_bytes == 0
+        assert await it.heads.get(DOMAIN, "garden") is not None

@@ -4,7 +4,18 @@ import sqlite3
 from collections.abc import Sequence
 from itertools import chain
 
-from node.store.contract import EVERYTHING, Cursor, LabelKey, Outline, Past, Peer, Selection, StoredEvent, StoredRecord
+from node.store.contract import (
+    EVERYTHING,
+    Cursor,
+    LabelKey,
+    Outline,
+    Past,
+    Peer,
+    Selection,
+    ShownRecord,
+    StoredEvent,
+    StoredRecord,
+)
 from node.store.sqlite.handwritten import SkippedRow, cursors_of, peers_of
 from node.store.sqlite.rows import past_of, signed_record_of, state_of, stored_event_of, stored_record_of, verdict_of
 from node.store.sqlite.statements import chunks, places, values
@@ -28,6 +39,7 @@ _OF_LABEL = "WHERE label = (SELECT no FROM labels WHERE domain = ? AND label = ?
 
 # CROSS makes SQLite read labels first, because their index gives the order.
 _HEADS = "SELECT records.id, signature, body FROM labels CROSS JOIN records ON records.no = head"
+_HEAD = f"{_HEADS} WHERE domain = ? AND labels.label = ?"
 _AFTER = {
     "all": "(domain, labels.label) > (?, ?)",
     "one": "domain = ? AND labels.label >= ? AND labels.label < ?",
@@ -100,11 +112,13 @@ def outline(connection: sqlite3.Connection, domain: str, label: str) -> Outline:
     return Outline(bytes(ids), verdicts)
 
 
-def head(connection: sqlite3.Connection, domain: str, label: str) -> SignedRecord | None:
+def head(connection: sqlite3.Connection, domain: str, label: str) -> ShownRecord | None:
     """See `Store.head`."""
-    sql = f"{_HEADS} WHERE domain = ? AND labels.label = ?"
-    row = connection.execute(sql, (domain, label)).fetchone()
-    return None if row is None else signed_record_of(*row)
+    row = connection.execute(_HEAD, (domain, label)).fetchone()
+    if row is None:
+        return None
+    record_id, signature, body = row
+    return ShownRecord(record_id.hex(), signature.hex(), body)
 
 
 def heads(

@@ -28,6 +28,7 @@ from node.store.contract import (
     Past,
     Peer,
     Selection,
+    ShownRecord,
     StoredEvent,
     StoredRecord,
     StoreError,
@@ -156,8 +157,9 @@ class SqliteStore:
         assert len(ids) <= RECORDS_MAX
         return await self._read(reading.held, ids)
 
-    async def head(self, domain: str, label: str) -> SignedRecord | None:
-        return await self._read(reading.head, domain, label)
+    async def head(self, domain: str, label: str) -> ShownRecord | None:
+        found = self._read_inline(_boxed, domain, label)
+        return await self._read(reading.head, domain, label) if found is None else found[0]
 
     async def heads(
         self, domain: str | None, after: LabelKey | None, since: int, limit: int, prefix: str = ""
@@ -237,6 +239,11 @@ class SqliteStore:
         self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
         return await _patiently(self._writer, work, *args, **kwargs)
+
+
+def _boxed(connection: sqlite3.Connection, domain: str, label: str) -> tuple[ShownRecord | None]:
+    """A head, or none, as an answer of the inline connection: its None means that it did not read."""
+    return (reading.head(connection, domain, label),)
 
 
 async def _patiently(

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from node.store.contract import Batch, LabelKey, Past, Store, StoredRecord
+from node.store.contract import Batch, LabelKey, Past, ShownRecord, Store, StoredRecord
 from protocol.records.change import append
 from protocol.records.record import Record, SignedRecord
 from protocol.records.replay import EMPTY, State, Verdict
@@ -36,6 +36,10 @@ def offer(label: str = "garden", *, to: SigningKey, by: SigningKey = ALICE, at: 
 
 def stored(entry: SignedRecord, verdict: Verdict = Verdict.FOUNDED) -> StoredRecord:
     return StoredRecord(entry, verdict, RECEIVED)
+
+
+def shown(entry: SignedRecord) -> ShownRecord:
+    return ShownRecord(entry.record.id, entry.signature, entry.record.canonical)
 
 
 def past(entry: SignedRecord, verdict: Verdict) -> Past:

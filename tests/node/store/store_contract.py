@@ -11,7 +11,7 @@ from protocol.records.record import SignedRecord
 from protocol.records.replay import EMPTY, Verdict
 from protocol.sets.index import pack_key
 from tests.history import ALICE, BOB, CAROL, NOWHERE
-from tests.node.store.store_batches import OpenStore, all_keys, batch_of, claim, key_of, offer, past, stored
+from tests.node.store.store_batches import OpenStore, all_keys, batch_of, claim, key_of, offer, past, shown, stored
 from tests.node.store.store_contract_heads import HeadsContract
 from tests.node.store.store_contract_peers import PeersContract
 
@@ -49,7 +49,7 @@ class StoreContract(HeadsContract, PeersContract):
             b"".join(bytes.fromhex(entry.record.id) for entry in records[:3]),
             [Verdict.FOUNDED, Verdict.TRANSFERRED, Verdict.RIVAL],
         )
-        assert await store.head("test", "garden") == transferred
+        assert await store.head("test", "garden") == shown(transferred)
         assert await store.heads(None, None, 0, 10) == [transferred, pond]
         assert await store.events(0, 10) == [
             StoredEvent(1, Event(EventType.ACCEPTED, founded.record), founded.signature),
@@ -117,7 +117,7 @@ class StoreContract(HeadsContract, PeersContract):
         assert last == 2
         assert await store.history("test", "garden") == [past(early, Verdict.FOUNDED), past(late, Verdict.RIVAL)]
         assert await store.states([("test", "garden")]) == {("test", "garden"): change.state}
-        assert await store.head("test", "garden") == early
+        assert await store.head("test", "garden") == shown(early)
         assert await store.events(1, 10) == [StoredEvent(2, change.events[0], early.signature)]
         assert change.events[0].previous == late.record.id
 
