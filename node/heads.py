@@ -1,8 +1,8 @@
 """Heads: answers to head queries in memory, because a node serves this request most often.
 
-Reading a head from the store costs more than answering. So recent answers stay in memory, up to a number of bytes. Only
-committed heads are shown. A commit replaces the kept answers of its labels. If a commit changes a label while its head is
-being read, the result of that read is not kept, because it may be the old head.
+Reading a head from the store costs more than answering. So recent answers stay in memory, up to a number of bytes.
+Only committed heads are shown. A commit replaces the kept answers of its labels. If a commit changes a label while its
+head is being read, the result of that read is not kept, because it may be the old head.
 """
 
 from collections import OrderedDict
