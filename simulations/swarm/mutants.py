@@ -171,8 +171,8 @@ MUTANTS: Final = (
         (
             Change(
                 "node/heads.py",
-                "                self._cache[key] = _prepared(SignedRecord(stored.signature, record))\n",
-                "                pass\n",
+                "            if key in self._cache:\n                self._keep(",
+                "            if key is None:\n                self._keep(",
             ),
         ),
     ),
