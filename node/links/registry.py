@@ -218,7 +218,7 @@ class Links:
         """The link with this peer as `GET /peers` shows it. None if the node neither has one nor dials the peer."""
         link = self.link_of(peer)
         if link is not None and link.is_open:
-            return link_summary(link, is_eager=self.dissemination.gossip.is_eager(link.number))
+            return link_summary(link, is_eager=self.is_eager(link))
         return down_summary(self.ending_of(peer)) if is_linked(peer) else None
 
     def steps(self, peer: Peer) -> dict[str, str]:
@@ -227,6 +227,10 @@ class Links:
         if link is None or not link.is_open:
             return dict.fromkeys(self._parts.indexes.domains(), "unknown")
         return {domain: status.step for domain, status in link.machine.status().domains.items()}
+
+    def is_eager(self, link: RunningLink) -> bool:
+        """Whether gossip sends records on this link, and not only announcements."""
+        return self.dissemination.gossip.is_eager(link.number)
 
     def name_of(self, link: RunningLink) -> str:
         """The peer's name in logs and metrics: its name in the table, else its key, else its address."""

@@ -226,7 +226,7 @@ class _Figures:
             yield "dnarc_links", (state,), number
         for name, link in by_name.items():
             yield from _traffic_of(name, link)
-            yield "dnarc_link_eager", (name,), links.dissemination.gossip.is_eager(link.number)
+            yield "dnarc_link_eager", (name,), links.is_eager(link)
 
 
 def _traffic_of(name: str, link: RunningLink) -> Iterator[_Figure]:

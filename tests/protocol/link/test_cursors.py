@@ -1,4 +1,4 @@
-"""How far one flow has come, and what may move it."""
+"""How far one flow has come in a domain, and what moves its cursor."""
 
 from protocol.errors import Code
 from protocol.link.cursors import Cursors
@@ -17,7 +17,7 @@ def test_a_cursor_begins_where_its_own_flow_was_stored() -> None:
     assert (flow.get("a"), flow.get("b")) == (7, None)
 
 
-def test_a_cursor_is_stored_when_it_has_moved_and_only_then() -> None:
+def test_a_cursor_is_stored_only_after_it_has_moved() -> None:
     flow, outbox = cursors({("a", Flow.PUSH): 7})
 
     flow.step("a", 7, None)
@@ -30,7 +30,7 @@ def test_a_cursor_is_stored_when_it_has_moved_and_only_then() -> None:
 
 
 def test_a_domain_without_a_pass_has_no_cursor_to_move() -> None:
-    """A live record alone would claim that all before it went through."""
+    """Otherwise one live record would claim that all earlier records went through."""
     flow, outbox = cursors()
 
     flow.step("a", 100, None)
@@ -39,7 +39,7 @@ def test_a_domain_without_a_pass_has_no_cursor_to_move() -> None:
     assert (flow.get("a"), outbox.drain()) == (None, [])
 
 
-def test_what_was_refused_for_now_holds_a_cursor_until_both_are_found_equal() -> None:
+def test_a_record_that_was_refused_for_now_holds_its_cursor_until_both_sides_are_equal() -> None:
     flow, outbox = cursors()
     flow.begin("a", 0)
     for timestamp, refusal in ((5, None), (6, Code.OVERLOADED), (7, None)):
@@ -59,7 +59,7 @@ def test_a_cursor_never_goes_back() -> None:
     assert (flow.get("a"), outbox.drain()) == (50, [])
 
 
-def test_nothing_is_stored_for_a_flow_that_this_nodes_row_does_not_ask_for() -> None:
+def test_no_cursor_is_stored_for_a_flow_that_this_nodes_row_does_not_ask_for() -> None:
     flow, outbox = cursors(is_stored=False)
     flow.begin("a", 0)
 

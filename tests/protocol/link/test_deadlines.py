@@ -7,6 +7,7 @@ from protocol.link.deadlines import Deadlines, Wait
 from protocol.link.terms import LinkLimits
 
 LIMITS = LinkLimits(handshake_s=10, ack_s=20, behind_s=40, answer_s=30)
+START_S = 100.0
 
 
 def is_over(deadlines: Deadlines, now: float) -> bool:
@@ -31,39 +32,42 @@ def is_over(deadlines: Deadlines, now: float) -> bool:
 def test_each_wait_has_its_time(wait: Wait, seconds: float) -> None:
     deadlines = Deadlines(LIMITS)
 
-    deadlines.expect(wait, 100, is_due=True)
+    deadlines.expect(wait, START_S, is_due=True)
 
-    assert deadlines.next_at == 100 + seconds
-    assert (is_over(deadlines, 99.9 + seconds), is_over(deadlines, 100 + seconds)) == (False, True)
+    end_s = START_S + seconds
+    assert deadlines.next_at == end_s
+    assert (is_over(deadlines, end_s - 0.1), is_over(deadlines, end_s)) == (False, True)
 
 
-def test_progress_renews_a_wait_and_nothing_else_does() -> None:
+def test_only_progress_starts_a_wait_again() -> None:
     deadlines = Deadlines(LIMITS)
-    deadlines.expect(Wait.ACK, 0, is_due=True)
+    deadlines.expect(Wait.ACK, START_S, is_due=True)
+    later_s = START_S + 15
 
-    deadlines.expect(Wait.ACK, 15, is_due=True)
-    deadlines.renew(Wait.ANSWER, 15)
-    unmoved = deadlines.next_at
-    deadlines.renew(Wait.ACK, 15)
+    deadlines.expect(Wait.ACK, later_s, is_due=True)
+    deadlines.renew(Wait.ANSWER, later_s)
+    without_progress = deadlines.next_at
+    deadlines.renew(Wait.ACK, later_s)
 
-    assert (unmoved, deadlines.next_at) == (20, 35)
+    assert (without_progress, deadlines.next_at) == (START_S + LIMITS.ack_s, later_s + LIMITS.ack_s)
 
 
-def test_a_wait_that_is_over_begins_anew() -> None:
+def test_a_wait_that_has_ended_may_begin_again() -> None:
     deadlines = Deadlines(LIMITS)
-    deadlines.expect(Wait.ACK, 0, is_due=True)
+    deadlines.expect(Wait.ACK, START_S, is_due=True)
+    later_s = START_S + 15
 
-    deadlines.expect(Wait.ACK, 10, is_due=False)
+    deadlines.expect(Wait.ACK, START_S + 10, is_due=False)
     between = deadlines.next_at
-    deadlines.expect(Wait.ACK, 15, is_due=True)
+    deadlines.expect(Wait.ACK, later_s, is_due=True)
 
-    assert (between, deadlines.next_at) == (None, 35)
+    assert (between, deadlines.next_at) == (None, later_s + LIMITS.ack_s)
 
 
-def test_the_first_of_several_counts() -> None:
+def test_of_several_waits_the_first_that_is_over_counts() -> None:
     deadlines = Deadlines(LIMITS)
 
-    deadlines.expect(Wait.ANSWER, 0, is_due=True)
-    deadlines.expect(Wait.ACK, 5, is_due=True)
+    deadlines.expect(Wait.ANSWER, START_S, is_due=True)
+    deadlines.expect(Wait.ACK, START_S + 5, is_due=True)
 
-    assert deadlines.next_at == 25
+    assert deadlines.next_at == START_S + 5 + LIMITS.ack_s

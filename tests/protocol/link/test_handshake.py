@@ -1,4 +1,4 @@
-"""Who one talks to: proved by a signature that is of use nowhere else."""
+"""Who the peer is: proved by a signature that is valid on one link, in one role, between two keys."""
 
 import msgspec
 import pytest
@@ -19,13 +19,13 @@ def greeting(key: SigningKey, nonce: str = "1") -> Hello:
     return hello(identity(key, nonce), Terms(push=True))
 
 
-def test_a_hello_says_who_this_is_and_what_its_row_for_the_peer_says() -> None:
+def test_a_hello_says_who_the_node_is_and_what_its_row_for_the_peer_says() -> None:
     said = hello(Identity(ALICE, "7" * 64, "dnarc/1"), Terms(push=True, pull=False))
 
     assert said == Hello(1, ALICE.public, "7" * 64, "dnarc/1", push=True, pull=False)
 
 
-def test_what_is_signed_is_what_the_contract_says() -> None:
+def test_a_proof_signs_the_lines_that_the_contract_names() -> None:
     proof = auth(Role.ACCEPTOR, identity(BOB, "2"), greeting(ALICE, "1"))
 
     lines = ("acceptor", ALICE.public, BOB.public, "1" * 64, "2" * 64)
@@ -43,23 +43,23 @@ def test_both_prove_their_keys_to_each_other() -> None:
 FORGED = [
     ("another key signed", auth(Role.DIALLER, identity(CAROL, "1"), greeting(BOB, "2"))),
     ("our own proof, sent back", auth(Role.ACCEPTOR, identity(BOB, "2"), greeting(ALICE, "1"))),
-    ("the other role", auth(Role.ACCEPTOR, identity(ALICE, "1"), greeting(BOB, "2"))),
-    ("made for another node", auth(Role.DIALLER, identity(ALICE, "1"), greeting(CAROL, "2"))),
-    ("made for a link before, replayed", auth(Role.DIALLER, identity(ALICE, "1"), greeting(BOB, "3"))),
-    ("with another nonce than it greeted with", auth(Role.DIALLER, identity(ALICE, "9"), greeting(BOB, "2"))),
+    ("for the other role", auth(Role.ACCEPTOR, identity(ALICE, "1"), greeting(BOB, "2"))),
+    ("for another node", auth(Role.DIALLER, identity(ALICE, "1"), greeting(CAROL, "2"))),
+    ("for an earlier link", auth(Role.DIALLER, identity(ALICE, "1"), greeting(BOB, "3"))),
+    ("with another nonce than in its hello", auth(Role.DIALLER, identity(ALICE, "9"), greeting(BOB, "2"))),
     ("no signature", Auth("0" * 128)),
 ]
 
 
 @pytest.mark.parametrize(("name", "proof"), FORGED, ids=[name for name, _ in FORGED])
-def test_a_proof_is_of_use_on_one_link_in_one_role_between_two_keys(name: str, proof: Auth) -> None:
+def test_a_proof_is_valid_on_one_link_in_one_role_between_two_keys(name: str, proof: Auth) -> None:
     with pytest.raises(ProtocolError) as caught:
         check_auth(proof, Role.ACCEPTOR, identity(BOB, "2"), greeting(ALICE, "1"))
 
     assert caught.value.code is Code.BAD_SIGNATURE
 
 
-def test_a_key_that_is_no_point_of_the_curve_proves_nothing() -> None:
+def test_a_key_that_is_not_a_point_of_the_curve_proves_nothing() -> None:
     theirs = msgspec.structs.replace(greeting(ALICE), node="ff" * 32)
 
     with pytest.raises(ProtocolError) as caught:
@@ -75,15 +75,15 @@ def test_a_key_that_is_no_point_of_the_curve_proves_nothing() -> None:
         (greeting(BOB), None, Code.UNAUTHORIZED),
         (greeting(ALICE), CAROL.public, Code.UNAUTHORIZED),
     ],
-    ids=["another version", "the node itself", "another key than the pinned one"],
+    ids=["another version", "the node itself", "another key than the pinned key"],
 )
-def test_a_hello_is_refused(theirs: Hello, expected_key: str | None, code: Code) -> None:
+def test_a_hello_of_a_wrong_node_is_refused(theirs: Hello, expected_key: str | None, code: Code) -> None:
     with pytest.raises(ProtocolError) as caught:
         check_hello(theirs, identity(BOB), expected_key)
 
     assert caught.value.code is code
 
 
-@pytest.mark.parametrize("expected_key", [None, ALICE.public])
-def test_a_hello_of_any_or_of_the_expected_key_is_fine(expected_key: str | None) -> None:
+@pytest.mark.parametrize("expected_key", [None, ALICE.public], ids=["any key", "the pinned key"])
+def test_a_hello_with_an_expected_key_is_accepted(expected_key: str | None) -> None:
     check_hello(greeting(ALICE), identity(BOB), expected_key)

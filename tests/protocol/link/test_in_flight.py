@@ -1,4 +1,4 @@
-"""What was sent and is not acknowledged."""
+"""The window of a link: what was sent and is not acknowledged."""
 
 import pytest
 
@@ -11,27 +11,40 @@ def line(number: int) -> Line:
     return Line(f"{number:064x}", "example", number)
 
 
+FRAME_BYTES = 500
+FRAME_RECORDS = 2
+
+
 def window(frames: int, limits: LinkLimits | None = None) -> InFlight:
+    """A window with so many frames of two records each."""
     in_flight = InFlight(limits or LinkLimits())
     for number in range(frames):
-        in_flight.add((line(number), line(number + 1_000)), 500, None)
+        in_flight.add((line(number), line(number + 1_000)), FRAME_BYTES, None)
     return in_flight
+
+
+FRAMES_MAX = 8
 
 
 @pytest.mark.parametrize(
     "limits",
-    [LinkLimits(in_flight_frames_max=8), LinkLimits(in_flight_records_max=16), LinkLimits(in_flight_bytes_max=4_000)],
+    [
+        LinkLimits(in_flight_frames_max=FRAMES_MAX),
+        LinkLimits(in_flight_records_max=FRAMES_MAX * FRAME_RECORDS),
+        LinkLimits(in_flight_bytes_max=FRAMES_MAX * FRAME_BYTES),
+    ],
     ids=["frames", "records", "bytes"],
 )
-def test_there_is_room_up_to_each_limit_and_for_a_catch_up_less(limits: LinkLimits) -> None:
-    rooms = [
-        (window(frames, limits).has_room(CATCH_UP_SHARE), window(frames, limits).has_room()) for frames in (5, 6, 8)
-    ]
+def test_a_catch_up_may_fill_three_quarters_of_the_window_and_live_records_all_of_it(limits: LinkLimits) -> None:
+    rooms = {
+        frames: (window(frames, limits).has_room(CATCH_UP_SHARE), window(frames, limits).has_room())
+        for frames in (5, 6, 7, FRAMES_MAX)
+    }
 
-    assert rooms == [(True, True), (False, True), (False, False)]
+    assert rooms == {5: (True, True), 6: (False, True), 7: (False, True), FRAMES_MAX: (False, False)}
 
 
-def test_an_ack_takes_everything_up_to_it() -> None:
+def test_an_ack_takes_out_every_frame_up_to_its_number() -> None:
     in_flight = window(5)
 
     first = in_flight.take_acked(3)
@@ -43,7 +56,7 @@ def test_an_ack_takes_everything_up_to_it() -> None:
 
 
 @pytest.mark.parametrize("seq", [0, 1, 2, 6, 2**53])
-def test_an_ack_of_what_does_not_wait_for_one_is_refused(seq: int) -> None:
+def test_an_ack_of_a_frame_that_waits_for_none_is_refused(seq: int) -> None:
     in_flight = window(5)
     in_flight.take_acked(2)
 

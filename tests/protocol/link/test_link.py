@@ -1,4 +1,4 @@
-"""Conversations of two links on a pretend wire, from the greeting to the goodbye, honest and hostile."""
+"""Conversations of two links on a pretend wire, from the hello to the end, with honest and with hostile peers."""
 
 import json
 from collections.abc import Callable
@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import Code
+from protocol.limits import SAFE_INTEGER_MAX
 from protocol.link.link import Link, Phase
 from protocol.link.messages import (
     FRAME_BYTES_MAX,
+    LINK_VERSION,
     Ack,
     Auth,
     CaughtUp,
@@ -36,10 +38,18 @@ from protocol.sets.index import Index
 from protocol.sets.negentropy import Initiator, Responder
 from tests.history import CAROL, claim, signed
 from tests.protocol.link.wire import ACCEPTOR, DIALLER, End, Wire
+from tests.protocol.link.wire_records import PULLING, said
 
 RECORD = signed(claim("garden"))
-SUMMARY = Summary(1, "ab" * 16, 5)
-HELLO = Hello(1, CAROL.public, "7" * 64, "test", push=True, pull=True)
+OTHER_RECORD = signed(claim("house", at=2))
+ID = "ab" * 32
+FINGERPRINT = "ab" * 16
+NONCE = "7" * 64
+NO_SIGNATURE = "0" * 128
+HELLO = Hello(LINK_VERSION, CAROL.public, NONCE, "test", push=True, pull=True)
+
+SIDES = pytest.mark.parametrize("side", [0, 1], ids=["dialler", "acceptor"])
+"""Runs a test once for each end; `side` is its place in `Wire.ends`."""
 
 
 def types_of(end: End) -> list[str]:
@@ -47,16 +57,16 @@ def types_of(end: End) -> list[str]:
 
 
 def opened() -> Wire:
-    """A link on which everything has been said that need be."""
+    """An open link on which both sides have said everything."""
     wire = Wire()
     wire.run()
     return wire
 
 
-# --- The greeting.
+# --- The handshake.
 
 
-def test_two_nodes_greet_prove_who_they_are_and_say_what_they_hold() -> None:
+def test_both_sides_say_hello_prove_their_keys_and_list_what_they_hold() -> None:
     wire = Wire()
 
     wire.run()
@@ -67,22 +77,22 @@ def test_two_nodes_greet_prove_who_they_are_and_say_what_they_hold() -> None:
     assert [end.opened.peer_key for end in wire.ends if end.opened] == [ACCEPTOR.public, DIALLER.public]
 
 
-def test_an_acceptor_says_nothing_before_it_was_greeted() -> None:
+def test_an_acceptor_says_nothing_before_the_hello_of_the_dialler() -> None:
     wire = Wire()
 
     assert (len(wire.dialler.sent), len(wire.acceptor.sent)) == (1, 0)
 
 
-def test_each_says_what_its_own_row_says() -> None:
+def test_each_hello_says_what_its_own_row_says() -> None:
     wire = Wire(terms=(Terms(push=True), Terms(pull=True)))
 
     wire.run()
 
-    hellos = [message for end in wire.ends for message in end.said if isinstance(message, Hello)]
+    hellos = [hello for end in wire.ends for hello in said(end, Hello)]
     assert [(it.push, it.pull) for it in hellos] == [(True, False), (False, True)]
 
 
-def test_terms_are_asked_for_once_and_by_an_acceptor_for_the_key_that_greets_it() -> None:
+def test_terms_are_asked_for_once_and_by_an_acceptor_for_the_key_in_the_hello() -> None:
     wire = opened()
 
     assert [end.asked for end in wire.ends] == [[None], [DIALLER.public]]
@@ -110,53 +120,54 @@ def test_a_node_that_dials_itself_notices() -> None:
 def test_another_version_is_refused_with_a_code() -> None:
     wire = Wire()
     wire.dialler.sent.clear()
-    wire.say(wire.dialler, encode(Hello(2, CAROL.public, "7" * 64, "later", push=True, pull=True)))
+    wire.say(wire.dialler, Hello(LINK_VERSION + 1, CAROL.public, NONCE, "later", push=True, pull=True))
 
     wire.run()
 
     assert wire.codes == ("unsupported_version", "unsupported_version")
 
 
-def test_a_whole_handshake_that_was_overheard_opens_no_link() -> None:
-    """Each side draws a nonce for each link, so a proof made for one is of no use on another."""
+def test_a_replayed_handshake_opens_no_link() -> None:
+    """Each side draws a nonce for each link, so a proof of one link is of no use on another link."""
     overheard = Wire()
     overheard.run()
     wire = Wire()
     wire.connect()
     wire.dialler.sent.clear()
 
-    for message in overheard.dialler.said[:3]:
-        wire.say(wire.dialler, encode(message))
+    hello_auth_and_list = overheard.dialler.said[:3]
+    for message in hello_auth_and_list:
+        wire.say(wire.dialler, message)
     wire.run()
 
     assert wire.acceptor.opened is None
     assert wire.codes[1] == "bad_signature"
 
 
-def test_a_peer_that_says_nothing_is_cut_off() -> None:
+def test_a_peer_that_says_no_hello_is_cut_off() -> None:
     wire = Wire(limits=LinkLimits(handshake_s=10))
     wire.dialler.reads = wire.acceptor.reads = False
 
     wire.run_for(9.9)
-    early = wire.codes
+    codes_within_the_time = wire.codes
     wire.run_for(0.2)
 
-    assert (early, wire.codes) == ((None, None), ("timeout", "timeout"))
+    assert (codes_within_the_time, wire.codes) == ((None, None), ("timeout", "timeout"))
 
 
-# --- What is legal when.
+# --- Which message is legal in which phase.
 
 EVERY: list[Message] = [
     HELLO,
-    Auth("0" * 128),
-    Domains({"example": SUMMARY}),
+    Auth(NO_SIGNATURE),
+    Domains({"example": Summary(1, FINGERPRINT, 5)}),
     Since("example", 1),
     Records(seq=1, records=()),
     Ack(1),
-    CaughtUp("example", 1, "ab" * 16),
+    CaughtUp("example", 1, FINGERPRINT),
     Reconcile("example", b""),
-    Have(("ab" * 32,)),
-    Want(("ab" * 32,)),
+    Have((ID,)),
+    Want((ID,)),
     Prune(),
 ]
 
@@ -166,8 +177,8 @@ def text_of(message: Message) -> str:
 
 
 @pytest.mark.parametrize("message", [it for it in EVERY if not isinstance(it, Hello)], ids=lambda it: type(it).__name__)
-@pytest.mark.parametrize("side", [0, 1], ids=["dialler", "acceptor"])
-def test_before_the_greeting_nothing_else_may_be_said(message: Message, side: int) -> None:
+@SIDES
+def test_before_the_hello_no_other_message_is_legal(message: Message, side: int) -> None:
     wire = Wire()
     end, other = wire.ends[side], wire.ends[1 - side]
     other.sent.clear()
@@ -180,12 +191,12 @@ def test_before_the_greeting_nothing_else_may_be_said(message: Message, side: in
 
 
 @pytest.mark.parametrize("message", [it for it in EVERY if not isinstance(it, Auth)], ids=lambda it: type(it).__name__)
-@pytest.mark.parametrize("side", [0, 1], ids=["dialler", "acceptor"])
-def test_before_the_proof_nothing_else_may_be_said(message: Message, side: int) -> None:
+@SIDES
+def test_before_the_proof_no_other_message_is_legal(message: Message, side: int) -> None:
     wire = Wire()
     end, other = wire.ends[side], wire.ends[1 - side]
     other.sent.clear()
-    wire.say(other, encode(HELLO))
+    wire.say(other, HELLO)
     wire.deliver(other, end)
     wire.say(other, text_of(message))
 
@@ -198,20 +209,22 @@ def test_before_the_proof_nothing_else_may_be_said(message: Message, side: int) 
 
 ILLEGAL: list[tuple[str, str, Code]] = [
     ("a second hello", encode(HELLO), Code.MALFORMED),
-    ("a second proof", encode(Auth("0" * 128)), Code.MALFORMED),
-    ("no JSON", "{", Code.MALFORMED),
-    ("another type of a field", '{"type":"since","domain":"a","timestamp":"1"}', Code.MALFORMED),
+    ("a second proof", encode(Auth(NO_SIGNATURE)), Code.MALFORMED),
+    ("not JSON", "{", Code.MALFORMED),
+    ("a field of a wrong type", '{"type":"since","domain":"a","timestamp":"1"}', Code.MALFORMED),
     ("too long", '{"type":"prune","x":"' + "x" * FRAME_BYTES_MAX + '"}', Code.TOO_LARGE),
-    ("an ack of what was never sent", encode(Ack(1)), Code.MALFORMED),
-    ("an ack far ahead", encode(Ack(2**53 - 1)), Code.MALFORMED),
-    ("the second frame of records first", encode_records(2, [RECORD]), Code.MALFORMED),
+    ("an ack of a frame that was never sent", encode(Ack(1)), Code.MALFORMED),
+    ("an ack far ahead", encode(Ack(SAFE_INTEGER_MAX)), Code.MALFORMED),
+    ("the second frame of records as the first", encode_records(2, [RECORD]), Code.MALFORMED),
     ("an empty page that is not the last", encode(Domains({}, more=True)), Code.MALFORMED),
 ]
 
 
 @pytest.mark.parametrize(("name", "text", "code"), ILLEGAL, ids=[name for name, _, _ in ILLEGAL])
-@pytest.mark.parametrize("side", [0, 1], ids=["dialler", "acceptor"])
-def test_what_breaks_a_rule_closes_an_open_link_with_a_code(name: str, text: str, code: Code, side: int) -> None:
+@SIDES
+def test_a_frame_that_breaks_a_rule_closes_an_open_link_with_a_code(
+    name: str, text: str, code: Code, side: int
+) -> None:
     wire = opened()
     end, other = wire.ends[side], wire.ends[1 - side]
     wire.say(other, text)
@@ -223,9 +236,9 @@ def test_what_breaks_a_rule_closes_an_open_link_with_a_code(name: str, text: str
     assert other.closed == Close(code, end.closed.detail, is_theirs=True)
 
 
-@pytest.mark.parametrize("side", [0, 1], ids=["dialler", "acceptor"])
-def test_whoever_is_asked_to_reconcile_answers(side: int) -> None:
-    """Ours is always the dialler that begins, but another implementation may have its acceptor begin."""
+@SIDES
+def test_either_side_answers_a_reconciliation(side: int) -> None:
+    """In this program the dialler begins, but in another implementation the acceptor may begin."""
     wire = opened()
     question = Initiator(Index()).initiate()
 
@@ -234,7 +247,7 @@ def test_whoever_is_asked_to_reconcile_answers(side: int) -> None:
     assert orders == [Send(encode(Reconcile("example", Responder(Index()).answer(question))))]
 
 
-def test_records_that_name_a_domain_which_was_not_asked_for_are_taken_like_any() -> None:
+def test_records_of_a_domain_that_was_not_asked_for_are_taken_in() -> None:
     wire = opened()
 
     orders = wire.dialler.link.on_frame(encode_records(1, [RECORD], "example"), wire.now)
@@ -242,48 +255,52 @@ def test_records_that_name_a_domain_which_was_not_asked_for_are_taken_like_any()
     assert [type(order) for order in orders] == [Take]
 
 
-NONSENSE = [b"\x00", b"\x61\xff", b"\x60", b"a" * 1_000, bytes.fromhex("61 00 00 03")]
+OTHER_VERSION = b"\x60"
+"""The first byte of a message is the version of Negentropy; ours is 0x61."""
+
+NONSENSE = [b"\x00", b"\x61\xff", OTHER_VERSION, b"a" * 1_000, bytes.fromhex("61 00 00 03")]
 
 
 @pytest.mark.parametrize("message", NONSENSE, ids=lambda it: it[:8].hex())
-@pytest.mark.parametrize("side", [0, 1], ids=["dialler", "acceptor"])
+@SIDES
 def test_nonsense_in_a_reconciliation_closes_the_link(message: bytes, side: int) -> None:
-    """A version that is not ours is no nonsense to the acceptor: it answers with its own."""
-    wire = Wire([RECORD], [signed(claim("house"))], terms=(Terms(pull=True), Terms()))
-    while not any(isinstance(said, Reconcile) for said in wire.dialler.said):
-        assert wire.step()
+    """The acceptor alone accepts another version: it answers with its own."""
+    wire = Wire([RECORD], [OTHER_RECORD], terms=PULLING)
+    wire.step_until(lambda: said(wire.dialler, Reconcile))
     end, other = wire.ends[side], wire.ends[1 - side]
     other.sent.clear()
-    wire.say(other, encode(Reconcile("example", message)))
+    wire.say(other, Reconcile("example", message))
 
     wire.deliver(other, end)
 
-    if message != b"\x60" or side == 0:
+    if message != OTHER_VERSION or end is wire.dialler:
         assert end.closed is not None
         assert end.closed.code == "malformed"
 
 
 def test_both_ends_count_the_same_rounds_and_bytes_of_a_reconciliation() -> None:
-    wire = Wire([RECORD], [signed(claim("house"))], terms=(Terms(pull=True), Terms()))
+    wire = Wire([RECORD], [OTHER_RECORD], terms=PULLING)
 
     wire.run()
 
     dialler, acceptor = (end.link.status() for end in wire.ends)
-    messages = [it.message for end in wire.ends for it in end.said if isinstance(it, Reconcile)]
+    messages = [it.message for end in wire.ends for it in said(end, Reconcile)]
     assert (dialler.rounds, dialler.reconcile_bytes) == (1, sum(map(len, messages)))
     assert (acceptor.rounds, acceptor.reconcile_bytes) == (dialler.rounds, dialler.reconcile_bytes)
 
 
-def test_a_reconciliation_that_never_ends_closes_the_link() -> None:
-    wire = Wire([RECORD], [signed(claim("house"))], terms=(Terms(pull=True), Terms()), limits=LinkLimits(rounds_max=10))
-    while not any(isinstance(said, Reconcile) for said in wire.dialler.said):
-        assert wire.step()
-    wire.acceptor.reads = False
-    never_equal = bytes.fromhex("61 00 00 01") + b"\x07" * 16
+ROUNDS = 10
 
-    for _ in range(11):
+
+def test_a_reconciliation_with_too_many_rounds_closes_the_link() -> None:
+    wire = Wire([RECORD], [OTHER_RECORD], terms=PULLING, limits=LinkLimits(rounds_max=ROUNDS))
+    wire.step_until(lambda: said(wire.dialler, Reconcile))
+    wire.acceptor.reads = False
+    wrong_fingerprint = bytes.fromhex("61 00 00 01") + b"\x07" * 16
+
+    for _ in range(ROUNDS + 1):
         wire.acceptor.sent.clear()
-        wire.say(wire.acceptor, encode(Reconcile("example", never_equal)))
+        wire.say(wire.acceptor, Reconcile("example", wrong_fingerprint))
         wire.deliver(wire.acceptor, wire.dialler)
 
     assert wire.dialler.closed is not None
@@ -291,14 +308,14 @@ def test_a_reconciliation_that_never_ends_closes_the_link() -> None:
 
 
 @given(data=st.data(), side=st.sampled_from([0, 1]))
-def test_no_order_or_repetition_of_honest_frames_does_more_than_close_the_link(data: st.DataObject, side: int) -> None:
-    """Replayed, reordered, left out: whatever comes, no call raises, and at most one `Close` comes of it."""
-    honest = Wire([RECORD], [signed(claim("house", at=2))])
+def test_honest_frames_in_any_order_do_no_more_than_close_the_link(data: st.DataObject, side: int) -> None:
+    """Replayed, reordered, left out: whatever comes, no call raises an error, and at most one `Close` is ordered."""
+    honest = Wire([RECORD], [OTHER_RECORD])
     honest.run()
     honest.run_for(5)
     frames = [encode(it) for it in honest.ends[1 - side].said]
     chosen = data.draw(st.lists(st.sampled_from(frames), max_size=12))
-    wire = Wire([RECORD], [signed(claim("house", at=2))])
+    wire = Wire([RECORD], [OTHER_RECORD])
     for _ in range(data.draw(st.integers(0, 12))):
         wire.step()
     end, other = wire.ends[side], wire.ends[1 - side]
@@ -312,7 +329,7 @@ def test_no_order_or_repetition_of_honest_frames_does_more_than_close_the_link(d
 
 
 @given(cut=st.data())
-def test_a_frame_that_is_cut_off_closes_the_link_and_raises_nothing(cut: st.DataObject) -> None:
+def test_a_frame_that_is_cut_off_closes_the_link_and_raises_no_error(cut: st.DataObject) -> None:
     wire = Wire([RECORD], [])
     for _ in range(cut.draw(st.integers(0, 8))):
         wire.step()
@@ -329,10 +346,10 @@ def test_a_frame_that_is_cut_off_closes_the_link_and_raises_nothing(cut: st.Data
     assert other.closed.code == "malformed"
 
 
-# --- Unknown things, and the goodbye.
+# --- Unknown types, and the end.
 
 
-def test_frames_of_types_that_come_later_are_ignored_in_every_phase() -> None:
+def test_frames_of_later_types_are_ignored_in_every_phase() -> None:
     wire = Wire()
 
     while wire.step():
@@ -343,7 +360,7 @@ def test_frames_of_types_that_come_later_are_ignored_in_every_phase() -> None:
 
 
 @pytest.mark.parametrize("code", [Code.STOPPING, Code.RESTART, Code.DUPLICATE_LINK])
-def test_a_goodbye_reaches_the_other_side_with_its_reason(code: Code) -> None:
+def test_the_other_side_learns_why_a_link_is_closed(code: Code) -> None:
     wire = opened()
 
     wire.dialler.carry_out(wire.dialler.link.close(code, "why"), wire.now)
@@ -353,16 +370,16 @@ def test_a_goodbye_reaches_the_other_side_with_its_reason(code: Code) -> None:
     assert wire.acceptor.closed == Close(code, "why", is_theirs=True)
 
 
-def test_a_reason_that_this_version_does_not_know_is_passed_on_as_it_is() -> None:
+def test_a_code_that_this_version_does_not_know_is_passed_on_as_it_is() -> None:
     wire = opened()
-    wire.say(wire.dialler, encode(Error("later_code", "a later reason")))
+    wire.say(wire.dialler, Error("later_code", "a later reason"))
 
     wire.run()
 
     assert wire.acceptor.closed == Close("later_code", "a later reason", is_theirs=True)
 
 
-def test_a_closed_link_says_and_asks_nothing_more() -> None:
+def test_a_closed_link_orders_nothing() -> None:
     wire = opened()
     link = wire.dialler.link
     link.close(Code.STOPPING, "why")
@@ -382,8 +399,8 @@ def test_a_closed_link_says_and_asks_nothing_more() -> None:
     assert link.next_at is None
 
 
-@pytest.mark.parametrize("message", [Have(("ab" * 32,), 3), Want(("ab" * 32,), eager=True), Prune()], ids=repr)
-def test_what_gossip_says_is_told_and_heard(message: Have | Want | Prune) -> None:
+@pytest.mark.parametrize("message", [Have((ID,), hops=3), Want((ID,), eager=True), Prune()], ids=repr)
+def test_a_message_of_gossip_is_sent_as_it_is(message: Have | Want | Prune) -> None:
     wire = opened()
 
     orders = wire.dialler.link.tell(message, wire.now)
@@ -392,8 +409,8 @@ def test_what_gossip_says_is_told_and_heard(message: Have | Want | Prune) -> Non
     assert decode(encode(message)) == message
 
 
-def test_opened_comes_before_anything_that_an_open_link_orders() -> None:
-    wire = Wire([RECORD], [signed(claim("house"))])
+def test_opened_is_the_first_order_of_an_open_link_beside_frames() -> None:
+    wire = Wire([RECORD], [OTHER_RECORD])
 
     wire.run()
 
@@ -403,7 +420,7 @@ def test_opened_comes_before_anything_that_an_open_link_orders() -> None:
         assert end.orders.index(others[0]) > end.orders.index(end.opened)  # type: ignore[arg-type]
 
 
-def test_a_link_that_has_nothing_to_do_is_live() -> None:
+def test_a_link_with_nothing_to_do_is_live() -> None:
     wire = opened()
 
     assert [end.link.status().state for end in wire.ends] == [LinkState.LIVE, LinkState.LIVE]

@@ -1,4 +1,4 @@
-"""What a frame may hold, to the letter and to the limit, and that nothing else comes out of reading one."""
+"""What a frame may hold, to the letter and to the limit; anything else is one error."""
 
 import json
 from typing import Any
@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import Code, ProtocolError
-from protocol.limits import IDS_MAX
+from protocol.limits import DOMAIN_CHARACTERS_MAX, IDS_MAX, SAFE_INTEGER_MAX
 from protocol.link.messages import (
+    AGENT_CHARACTERS_MAX,
+    DETAIL_CHARACTERS_MAX,
     DOMAINS_PAGE_MAX,
     FRAME_BYTES_MAX,
     ITEM_OVERHEAD_BYTES,
@@ -119,7 +121,7 @@ def test_fields_that_this_version_does_not_know_are_ignored(message: Message, fi
     ],
     ids=lambda value: value["type"] if isinstance(value, dict) else "",
 )
-def test_what_a_peer_may_well_leave_out_is_not_missed(fields: dict[str, Any], message: Message) -> None:
+def test_a_field_that_a_peer_may_leave_out_has_a_default(fields: dict[str, Any], message: Message) -> None:
     assert decode(json.dumps(fields)) == message
 
 
@@ -135,8 +137,8 @@ def test_what_a_peer_may_well_leave_out_is_not_missed(fields: dict[str, Any], me
     ],
     ids=lambda fields: f"{fields['type']}.{list(fields)[-1]}",
 )
-def test_what_may_be_left_out_is_not_to_be_null(fields: dict[str, Any]) -> None:
-    """Null is a value that the contract gives none of these: who sends it means something that we do not know."""
+def test_a_field_that_may_be_left_out_may_not_be_null(fields: dict[str, Any]) -> None:
+    """The contract gives these fields no null, so a peer that sends null means something that we do not know."""
     assert refusal_of(json.dumps(fields)) is Code.MALFORMED
 
 
@@ -156,7 +158,7 @@ def test_a_frame_that_is_cut_off_anywhere_is_malformed(message: Message, fields:
 
 @pytest.mark.parametrize(("message", "fields"), FRAMES, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("value", [None, -1, 1.5, "x", [], {}, True, "\n", [[]], 2**70])
-def test_a_field_of_another_type_never_gives_anything_but_a_message_or_a_refusal(
+def test_a_field_of_any_value_gives_a_message_or_malformed(
     message: Message, fields: dict[str, Any], value: object
 ) -> None:
     for name in fields:
@@ -164,29 +166,32 @@ def test_a_field_of_another_type_never_gives_anything_but_a_message_or_a_refusal
 
 
 BROKEN = [
-    ("no object", "[]"),
-    ("nothing", ""),
+    ("not an object", "[]"),
+    ("empty", ""),
     ("no type", "{}"),
-    ("a type that is no text", '{"type":7}'),
+    ("a type that is not a string", '{"type":7}'),
     ("a lone surrogate", "\ud800"),
     ("a lone surrogate, escaped", '{"type":"error","code":"\\ud800"}'),
-    ("nested without end", '{"type":"prune","x":' + "[" * 100_000),
-    ("nested deeply in a type that is not known", '{"type":"later","x":' + "[" * 100_000),
+    ("nested very deeply", '{"type":"prune","x":' + "[" * 100_000),
+    ("nested very deeply in an unknown type", '{"type":"later","x":' + "[" * 100_000),
     ("a nonce in capitals", json.dumps(FRAMES[0][1] | {"nonce": "AB" * 32})),
     ("a key with a line feed", json.dumps(FRAMES[0][1] | {"node": ID + "\n"})),
-    ("a domain that cannot be one", json.dumps({"type": "since", "domain": "no domain", "timestamp": 1})),
-    ("a domain that is too long", json.dumps({"type": "since", "domain": "a" * 254, "timestamp": 1})),
+    ("a domain with a space", json.dumps({"type": "since", "domain": "no domain", "timestamp": 1})),
+    (
+        "a domain that is too long",
+        json.dumps({"type": "since", "domain": "a" * (DOMAIN_CHARACTERS_MAX + 1), "timestamp": 1}),
+    ),
     ("a timestamp below zero", json.dumps({"type": "since", "domain": "a", "timestamp": -1})),
     ("frame number zero", json.dumps({"type": "ack", "seq": 0})),
-    ("no base64", json.dumps({"type": "reconcile", "domain": "a", "message": "a"})),
+    ("not base64", json.dumps({"type": "reconcile", "domain": "a", "message": "a"})),
     ("base64 with a line feed", json.dumps({"type": "reconcile", "domain": "a", "message": "YWJj\n"})),
     ("no records", json.dumps({"type": "records", "seq": 1, "records": []})),
-    ("white space behind", '{"type":"prune"} x'),
+    ("text after the object", '{"type":"prune"} x'),
 ]
 
 
 @pytest.mark.parametrize(("name", "text"), BROKEN, ids=[name for name, _ in BROKEN])
-def test_what_is_no_frame_is_malformed(name: str, text: str) -> None:
+def test_a_text_that_is_not_a_frame_is_malformed(name: str, text: str) -> None:
     with pytest.raises(ProtocolError) as caught:
         decode(text)
 
@@ -204,17 +209,17 @@ def many_ids(count: int) -> tuple[str, ...]:
 
 LIMITS = [
     ("records", lambda size: Records(seq=1, records=(ITEM,) * size), RECORDS_MAX),
-    ("ids that are had", lambda size: Have(many_ids(size)), IDS_MAX),
-    ("ids that are wanted", lambda size: Want(many_ids(size)), IDS_MAX),
+    ("ids of a have", lambda size: Have(many_ids(size)), IDS_MAX),
+    ("ids of a want", lambda size: Want(many_ids(size)), IDS_MAX),
     ("refusals", lambda size: Ack(1, dict.fromkeys(many_ids(size), "stale")), REFUSED_MAX),
     (
         "domains of a page",
         lambda size: Domains({f"d{number}": Summary(0, FINGERPRINT, None) for number in range(size)}),
         DOMAINS_PAGE_MAX,
     ),
-    ("a reconciliation's message", lambda size: Reconcile("a", bytes(size)), RECONCILE_BYTES_MAX),
-    ("what an agent says of itself", lambda size: Hello(1, ID, ID, "x" * size, push=True, pull=True), 200),
-    ("a sentence", lambda size: Error("timeout", "x" * size), 1_000),
+    ("bytes of a reconciliation", lambda size: Reconcile("a", bytes(size)), RECONCILE_BYTES_MAX),
+    ("an agent", lambda size: Hello(1, ID, ID, "x" * size, push=True, pull=True), AGENT_CHARACTERS_MAX),
+    ("a detail", lambda size: Error("timeout", "x" * size), DETAIL_CHARACTERS_MAX),
 ]
 
 
@@ -240,17 +245,20 @@ def test_a_frame_is_read_up_to_its_limit_in_bytes_and_refused_one_past_it(filler
     assert caught.value.code is Code.TOO_LARGE
 
 
-def test_the_largest_legal_frames_are_below_the_limit() -> None:
+def test_the_largest_legal_frames_are_shorter_than_the_limit() -> None:
     domains = Domains(
-        {f"{number:03}".ljust(253, "a"): Summary(2**53 - 1, FINGERPRINT, 2**53 - 1) for number in range(500)}
+        {
+            f"{number:03}".ljust(DOMAIN_CHARACTERS_MAX, "a"): Summary(SAFE_INTEGER_MAX, FINGERPRINT, SAFE_INTEGER_MAX)
+            for number in range(DOMAINS_PAGE_MAX)
+        }
     )
-    ack = Ack(2**53 - 1, dict.fromkeys(many_ids(REFUSED_MAX), "precondition_failed"))
+    ack = Ack(SAFE_INTEGER_MAX, dict.fromkeys(many_ids(REFUSED_MAX), "precondition_failed"))
 
     assert max(len(encode(message)) for message in (domains, ack)) < FRAME_BYTES_MAX
 
 
 def test_records_are_read_byte_for_byte() -> None:
-    """Another spelling must reach whoever takes it in, to be refused."""
+    """Another spelling must reach the intake of records, because that is where it is refused."""
     spelled = '{ "b":1.0,\t"a":"\\u0041"}'
 
     message = decode('{"type":"records","seq":1,"records":[{"signature":"s","record": ' + spelled + " }]}")
@@ -260,7 +268,7 @@ def test_records_are_read_byte_for_byte() -> None:
 
 
 @pytest.mark.parametrize(("domain", "hops"), [(None, 0), ("example", 0), (None, 7)])
-def test_joined_records_are_the_same_text_as_encoded_ones(domain: str | None, hops: int) -> None:
+def test_joined_records_give_the_same_text_as_encoded_records(domain: str | None, hops: int) -> None:
     records = [signed(claim(label, by=ALICE, at=at)) for at, label in enumerate(("garden", "gärten", '"\\'), start=1)]
 
     text = encode_records(5, records, domain, hops)
@@ -270,7 +278,7 @@ def test_joined_records_are_the_same_text_as_encoded_ones(domain: str | None, ho
     assert decode(text) == Records(seq=5, domain=domain, hops=hops or None, records=items)
 
 
-def test_a_record_costs_no_more_than_is_counted_for_it() -> None:
+def test_a_record_takes_as_many_bytes_as_are_counted_for_it() -> None:
     records = [signed(claim("garden", at=at)) for at in (1, 2)]
 
     grown = len(encode_records(1, records)) - len(encode_records(1, records[:1]))

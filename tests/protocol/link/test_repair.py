@@ -1,35 +1,38 @@
-"""Repairs: what a link finds that should not have been missed, and how often it looks."""
+"""Repairs: what a link finds that should not have been missed, and how often it compares."""
 
 from random import Random
 
 import pytest
 
 from protocol.link.messages import Domains, Reconcile
-from protocol.link.orders import Load
+from protocol.link.orders import Found, Load
 from protocol.link.status import Step
 from protocol.link.terms import Flow, LinkLimits, Terms
 from protocol.sets.index import key_id, pack_key
 from tests.protocol.link.wire import Wire
-from tests.protocol.link.wire_records import BOTH, HUNDRED, count_sent, records, said
+from tests.protocol.link.wire_records import BOTH, HUNDRED, NEWER, PUSHING, count_sent, record, records, said
+
+NEVER_S = 10_000
+"""So long between repairs that no test lives to see the second."""
 
 
-def test_a_repair_finds_what_slipped_in_unseen_and_says_how_much() -> None:
-    """A record that was neither pushed nor told of, as after a fault."""
+def test_a_repair_finds_records_that_slipped_in_unseen_and_says_how_many() -> None:
+    """Records that were neither pushed nor announced, as after a fault."""
     wire = Wire(HUNDRED, HUNDRED, BOTH, LinkLimits(repair_s=60))
     wire.run()
-    wire.dialler.commit(records(1, begin=50, note="unseen")[0])
-    wire.acceptor.commit(records(1, begin=51, note="unseen")[0])
+    wire.dialler.commit(record(at=50, note="unseen"))
+    wire.acceptor.commit(record(at=51, note="unseen"))
 
     wire.run_for(200)
 
     assert wire.dialler.ids == wire.acceptor.ids
-    assert [(it.have, it.need) for it in wire.dialler.found] == [(1, 1)]
+    assert wire.dialler.found == [Found("example", have=1, need=1)]
 
 
-def test_a_repair_takes_nothing_for_missed_that_arrives_meanwhile_by_another_way() -> None:
+def test_a_record_that_arrives_another_way_during_a_repair_was_not_missed() -> None:
     wire = Wire(HUNDRED, HUNDRED, BOTH, LinkLimits(repair_s=60))
     wire.run()
-    on_its_way = records(1, begin=50, note="on its way")[0]
+    on_its_way = record(at=50, note="on its way")
     wire.dialler.commit(on_its_way)
     reconciled = len(said(wire.dialler, Reconcile))
 
@@ -42,21 +45,21 @@ def test_a_repair_takes_nothing_for_missed_that_arrives_meanwhile_by_another_way
     assert count_sent(wire.dialler) == 0
 
 
-def test_what_only_was_on_its_way_when_a_repair_compared_is_soon_seen_as_the_same() -> None:
-    """Else a node would call a peer different that is not, and not move its cursors, until the next repair."""
-    wire = Wire(HUNDRED, HUNDRED, BOTH, LinkLimits(repair_s=10_000))
+def test_a_record_that_was_on_its_way_during_a_comparison_is_soon_seen_as_the_same() -> None:
+    """Otherwise a node would show a peer as different, and not move its cursors, until the next repair."""
+    wire = Wire(HUNDRED, HUNDRED, BOTH, LinkLimits(repair_s=NEVER_S))
     wire.run()
     wire.run_for(1)
-    on_its_way = records(1, begin=500)[0]
+    on_its_way = record(at=NEWER)
     wire.dialler.commit(on_its_way)
-    wire.dialler.carry_out(wire.dialler.link.compare(wire.now), wire.now)
+    wire.compare(wire.dialler)
     wire.run()
 
     wire.acceptor.commit(on_its_way)
     wire.run_for(30)
 
     assert wire.dialler.link.status().domains["example"].step is Step.IDENTICAL
-    assert wire.dialler.cursors == {("example", Flow.PUSH): 500, ("example", Flow.PULL): 500}
+    assert wire.dialler.cursors == {("example", Flow.PUSH): NEWER, ("example", Flow.PULL): NEWER}
 
 
 def test_a_repair_confirms_what_it_saw_before_and_nothing_that_is_new_since() -> None:
@@ -65,13 +68,13 @@ def test_a_repair_confirms_what_it_saw_before_and_nothing_that_is_new_since() ->
     wire.run_for(1)
     missed, on_its_way = records(2, begin=50, note="unseen")
     wire.dialler.commit(missed)
-    wire.dialler.carry_out(wire.dialler.link.compare(wire.now), wire.now)
+    wire.compare(wire.dialler)
     wire.run()
 
     wire.dialler.commit(on_its_way)
     wire.run_for(11)
 
-    assert [(it.have, it.need) for it in wire.dialler.found] == [(1, 0)]
+    assert wire.dialler.found == [Found("example", have=1, need=0)]
     assert on_its_way.record.id not in wire.acceptor.ids
 
 
@@ -83,27 +86,26 @@ def test_repairs_that_find_nothing_come_at_their_interval() -> None:
 
     wire.run_for(1_000)
 
-    assert 8 <= len(said(wire.dialler, Domains)) - listed <= 14
+    assert 8 <= len(said(wire.dialler, Domains)) - listed <= 14, "ten times, spread by a quarter"
 
 
-def test_a_repair_that_goes_on_finding_comes_ever_later() -> None:
-    """A peer that takes records and loses them must not be fed for ever."""
-    wire = Wire(HUNDRED, [], (Terms(push=True), Terms()), LinkLimits(repair_s=300))
+def test_repairs_that_go_on_finding_records_come_ever_later() -> None:
+    """A peer that takes records and loses them must not be fed all the time."""
+    wire = Wire(HUNDRED, [], PUSHING, LinkLimits(repair_s=300))
     wire.acceptor.loses = True
 
     wire.run()
     wire.run_for(3_000)
 
     assert wire.codes == (None, None)
-    assert count_sent(wire.dialler) < 100 * 25
+    assert count_sent(wire.dialler) < 25 * len(HUNDRED)
 
 
 def test_a_difference_that_only_the_dialler_sees_is_repaired_while_live_records_flow() -> None:
-    """The acceptor compared the moment before, asks for no pass, and the dialler must not wait for one for ever."""
+    """The acceptor compared a moment earlier and asks for no pass. The dialler must not wait for the pass for ever."""
     wire = Wire(HUNDRED, HUNDRED, (Terms(), Terms(pull=True)))
-    while not said(wire.dialler, Domains):
-        assert wire.step()
-    unseen = records(1, begin=50, note="unseen")[0]
+    wire.step_until(lambda: said(wire.dialler, Domains))
+    unseen = record(at=50, note="unseen")
     wire.dialler.commit(unseen)
 
     for it in records(40, begin=1_000):
@@ -118,10 +120,9 @@ def test_a_comparison_that_is_asked_for_finds_what_was_missed(side: int) -> None
     wire = Wire(HUNDRED, HUNDRED, BOTH)
     wire.run()
     wire.run_for(1)
-    wire.acceptor.commit(records(1, begin=50, note="unseen")[0])
-    end = wire.ends[side]
+    wire.acceptor.commit(record(at=50, note="unseen"))
 
-    end.carry_out(end.link.compare(wire.now), wire.now)
+    wire.compare(wire.ends[side])
     wire.run_for(5)
 
     assert wire.dialler.ids == wire.acceptor.ids
@@ -129,25 +130,25 @@ def test_a_comparison_that_is_asked_for_finds_what_was_missed(side: int) -> None
 
 
 def test_a_difference_that_the_acceptors_own_list_shows_is_looked_at_again_soon() -> None:
-    """Otherwise the dialler would call the two different until its next comparison, long after they are the same."""
-    wire = Wire(HUNDRED, HUNDRED, BOTH, LinkLimits(settle_s=2, repair_s=10_000))
+    """Otherwise the dialler would show the two as different until its next repair, long after they are the same."""
+    wire = Wire(HUNDRED, HUNDRED, BOTH, LinkLimits(settle_s=2, repair_s=NEVER_S))
     wire.run()
     wire.run_for(10)
-    wire.acceptor.commit(records(1, begin=50, note="unseen")[0])
+    wire.acceptor.commit(record(at=50, note="unseen"))
 
-    wire.acceptor.carry_out(wire.acceptor.link.compare(wire.now), wire.now)
+    wire.compare(wire.acceptor)
     wire.run_for(30)
 
     assert wire.dialler.ids == wire.acceptor.ids
     assert wire.dialler.link.status().domains["example"].step is Step.IDENTICAL
 
 
-def test_comparisons_may_be_asked_for_at_any_time_by_both() -> None:
+def test_both_sides_may_ask_for_a_comparison_at_any_time() -> None:
     wire = Wire(HUNDRED[:50], HUNDRED[40:], BOTH, random=Random(1))
     for number in range(60):
         end = wire.ends[number % 2]
         if end.opened:
-            end.carry_out(end.link.compare(wire.now), wire.now)
+            wire.compare(end)
         wire.step()
 
     wire.run_for(20)
@@ -156,39 +157,37 @@ def test_comparisons_may_be_asked_for_at_any_time_by_both() -> None:
     assert wire.codes == (None, None)
 
 
-def test_a_repair_that_finds_nearly_everything_missing_counts_so_far_and_gives_it_all() -> None:
-    """A peer that claims to hold nothing: what it lacks is given as it can be sent, and never listed whole. As nothing
-    ever arrives there, further repairs find the same.
-    """
-    wire = Wire([], [], (Terms(push=True), Terms()), LinkLimits(repair_s=10_000))
+def test_a_repair_that_finds_nearly_everything_missing_sends_it_all_without_collecting_it_first() -> None:
+    """The peer claims to hold nothing. Nothing ever arrives there, so further repairs find the same."""
+    wire = Wire([], [], PUSHING, LinkLimits(repair_s=NEVER_S))
     wire.run()
     keys = [pack_key(second, second.to_bytes(32, "big")) for second in range(1, 30_001)]
     wire.dialler.holdings.fill("example", keys)
 
-    wire.dialler.carry_out(wire.dialler.link.compare(wire.now), wire.now)
+    wire.compare(wire.dialler)
     wire.run_for(60)
 
     given = [each for order in wire.dialler.orders if isinstance(order, Load) for each in order.ids]
     assert given[: len(keys)] == [key_id(key).hex() for key in keys]
-    assert {(it.have, it.need) for it in wire.dialler.found} == {(10_001, 0)}
+    assert set(wire.dialler.found) == {Found("example", have=10_001, need=0)}, "one more than are collected"
 
 
 def test_a_peer_that_is_behind_is_asked_for_no_list_until_it_reads_again() -> None:
-    """It could not answer, and would be taken for one that has gone."""
+    """It could not answer, and would be taken for a peer that has gone."""
     wire = Wire(HUNDRED, HUNDRED, BOTH, LinkLimits(in_flight_frames_max=1, queued_max=10, repair_s=20))
     wire.run()
     wire.run_for(5)
-    listed = len(said(wire.dialler, Domains))
+    listed_before = len(said(wire.dialler, Domains))
     wire.acceptor.reads = False
     for it in records(20, begin=1_000):
         wire.dialler.write(it, wire.now)
 
     wire.run_for(200)
-    listed_while_behind = len(said(wire.dialler, Domains)) - listed
+    listed_while_behind = len(said(wire.dialler, Domains))
     wire.acceptor.reads = True
     wire.run_for(200)
 
-    assert listed_while_behind == 0
+    assert listed_while_behind == listed_before
     assert wire.codes == (None, None)
     assert wire.dialler.ids == wire.acceptor.ids
-    assert len(said(wire.dialler, Domains)) > listed
+    assert len(said(wire.dialler, Domains)) > listed_before

@@ -1,130 +1,161 @@
-"""What waits to be sent: in order, each once, until it has gone."""
+"""What waits to be sent: in its order, each record once, until it is sent."""
 
-from protocol.link.send_queues import Batch, IdQueue, PassQueue
-from protocol.sets.index import Index, pack_key
+from protocol.link.send_queues import Batch, IdQueue, PassQueue, SendQueues
+from protocol.sets.index import Index, key_id, pack_key
 from protocol.sets.walk import before
 
 
-def queue(*entries: tuple[str, int]) -> IdQueue:
-    line = IdQueue()
-    for record_id, hops in entries:
-        line.add(record_id, hops)
-    return line
+def queue_of(**hops: int) -> IdQueue:
+    """A queue of these ids with their hops, in this order."""
+    queue = IdQueue()
+    for record_id, count in hops.items():
+        queue.add(record_id, count)
+    return queue
 
 
-def test_a_batch_stays_in_line_until_it_has_gone() -> None:
-    line = queue(("a", 1), ("b", 1), ("c", 1))
+def test_a_batch_stays_in_its_queue_until_it_is_sent() -> None:
+    queue = queue_of(a=1, b=1, c=1)
 
-    first = line.batch(2)
-    again = line.batch(2)
-    line.settle(Batch(("a", "b")), 1)
+    first = queue.batch(2)
+    again = queue.batch(2)
+    queue.settle(Batch(("a", "b")), 1)
 
     assert first == again == Batch(("a", "b"), 1)
-    assert line.batch(2) == Batch(("b", "c"), 1)
+    assert queue.batch(2) == Batch(("b", "c"), 1)
 
 
-def test_what_waits_already_keeps_its_place_and_its_hops() -> None:
-    line = queue(("a", 1), ("b", 2), ("a", 9))
+def test_an_id_that_is_queued_already_keeps_its_place_and_its_hops() -> None:
+    queue = queue_of(a=1, b=2)
 
-    assert line.batch(5) == Batch(("a", "b"), 2)
+    queue.add("a", 9)
+
+    assert queue.batch(5) == Batch(("a", "b"), hops=2)
 
 
-def test_news_and_what_is_none_never_share_a_frame() -> None:
-    line = queue(("a", 0), ("b", 0), ("c", 3), ("d", 1), ("e", 0))
+def test_a_frame_carries_either_live_records_or_others() -> None:
+    queue = queue_of(a=0, b=0, c=3, d=1, e=0)
     batches = []
 
-    while (batch := line.batch(5)) is not None:
-        line.settle(batch, len(batch.ids))
+    while (batch := queue.batch(5)) is not None:
+        queue.settle(batch, len(batch.ids))
         batches.append(batch)
 
-    assert batches == [Batch(("a", "b"), 0), Batch(("c", "d"), 3), Batch(("e",), 0)]
+    assert batches == [Batch(("a", "b"), hops=0), Batch(("c", "d"), hops=3), Batch(("e",), hops=0)]
 
 
-def test_a_line_that_is_let_go_leaves_its_oldest_timestamps() -> None:
-    line = IdQueue()
+def test_a_queue_that_is_cleared_names_the_oldest_timestamp_of_each_domain() -> None:
+    queue = IdQueue()
     for record_id, domain, timestamp in (("a", "x", 9), ("b", "y", 5), ("c", "x", 4), ("d", "x", 7)):
-        line.add(record_id, 1, domain, timestamp)
+        queue.add(record_id, hops=1, domain=domain, timestamp=timestamp)
 
-    oldest = line.clear()
+    oldest = queue.clear()
 
-    assert (oldest, len(line), line.batch(5)) == ({"x": 4, "y": 5}, 0, None)
+    assert (oldest, len(queue), queue.batch(5)) == ({"x": 4, "y": 5}, 0, None)
 
 
 KEYS = [pack_key(timestamp, bytes([timestamp]) * 32) for timestamp in range(1, 9)]
-IDS = [key[8:].hex() for key in KEYS]
+"""Keys with the timestamps 1 to 8."""
+
+IDS = [key_id(key).hex() for key in KEYS]
 
 
-def walks(needless: frozenset[str] = frozenset()) -> PassQueue:
+def passes_of(needless: frozenset[str] = frozenset()) -> PassQueue:
+    """Passes through two domains, `a` and `b`, that hold the same keys."""
     index = Index(KEYS)
     return PassQueue({"a": index, "b": index}.get, needless.__contains__)
 
 
-def all_of(line: PassQueue, size: int) -> list[str]:
+def rest_of(passes: PassQueue, size: int) -> list[str]:
+    """All ids that the first pass has still to send, taken in batches of this size."""
     ids: list[str] = []
-    while (batch := line.batch(size)) is not None:
-        line.settle(batch, len(batch.ids))
+    while (batch := passes.batch(size)) is not None:
+        passes.settle(batch, len(batch.ids))
         ids += batch.ids
     return ids
 
 
-def test_a_pass_brings_everything_from_its_begin_on_oldest_first() -> None:
-    line = walks()
+def test_a_pass_sends_everything_from_its_beginning_on_oldest_first() -> None:
+    passes = passes_of()
 
-    line.begin("a", before(3), is_answer=True)
+    passes.begin("a", before(3), is_answer=True)
 
-    assert line.batch(2) == Batch(tuple(IDS[2:4]), 0, "a", is_answer=True)
-    assert all_of(line, 3) == IDS[2:]
+    assert passes.batch(2) == Batch(tuple(IDS[2:4]), 0, "a", is_answer=True)
+    assert rest_of(passes, 3) == IDS[2:]
 
 
-def test_what_did_not_go_comes_again() -> None:
-    line = walks()
-    line.begin("a", b"", is_answer=False)
+def test_an_id_that_was_not_sent_comes_again() -> None:
+    passes = passes_of()
+    passes.begin("a", b"", is_answer=False)
 
-    batch = line.batch(5)
+    batch = passes.batch(5)
     assert batch is not None
-    line.settle(batch, 2)
+    passes.settle(batch, 2)
 
-    assert all_of(line, 5) == IDS[2:]
-
-
-def test_what_the_peer_has_is_left_out_however_many_pages_it_fills() -> None:
-    line = walks(needless=frozenset(IDS[1:7]))
-
-    line.begin("a", b"", is_answer=False)
-
-    assert all_of(line, 2) == [IDS[0], IDS[7]]
+    assert rest_of(passes, 5) == IDS[2:]
 
 
-def test_a_pass_that_began_anew_while_a_batch_was_loaded_begins_at_its_begin() -> None:
-    line = walks()
-    line.begin("a", before(5), is_answer=False)
-    batch = line.batch(2)
+def test_ids_that_the_peer_has_are_left_out_even_if_they_fill_pages() -> None:
+    passes = passes_of(needless=frozenset(IDS[1:7]))
+
+    passes.begin("a", b"", is_answer=False)
+
+    assert rest_of(passes, 2) == [IDS[0], IDS[7]]
+
+
+def test_a_pass_that_began_again_during_a_load_does_not_skip_the_loaded_ids() -> None:
+    passes = passes_of()
+    passes.begin("a", before(5), is_answer=False)
+    batch = passes.batch(2)
     assert batch is not None
 
-    line.begin("a", before(2), is_answer=False)
-    line.settle(batch, 2)
+    passes.begin("a", before(2), is_answer=False)
+    passes.settle(batch, 2)
 
-    assert all_of(line, 3) == IDS[1:]
-
-
-def test_reaching_back_takes_a_pass_back_and_never_on() -> None:
-    line = walks()
-    line.begin("a", before(5), is_answer=True)
-
-    line.reach_back("a", before(7))
-    further_on = line.batch(1)
-    line.reach_back("a", before(2))
-    line.reach_back("b", before(8))
-
-    assert further_on == Batch((IDS[4],), 0, "a", is_answer=True)
-    assert all_of(line, 3) == IDS[1:]
-    line.stop("a")
-    assert all_of(line, 3) == IDS[7:]
+    assert rest_of(passes, 3) == IDS[1:]
 
 
-def test_a_domain_of_which_nothing_is_held_is_through_at_once() -> None:
-    line = walks()
+def test_reaching_back_moves_a_pass_back_and_never_forward() -> None:
+    passes = passes_of()
+    passes.begin("a", before(5), is_answer=True)
 
-    line.begin("nothing", b"", is_answer=True)
+    passes.reach_back("a", before(7))
+    batch_after_a_later_key = passes.batch(1)
+    passes.reach_back("a", before(2))
+    passes.reach_back("b", before(8))
 
-    assert line.batch(5) is None
+    assert batch_after_a_later_key == Batch((IDS[4],), 0, "a", is_answer=True)
+    assert rest_of(passes, 3) == IDS[1:]
+    passes.stop("a")
+    assert rest_of(passes, 3) == IDS[7:]
+
+
+def test_a_pass_through_a_domain_that_is_not_held_sends_nothing() -> None:
+    passes = passes_of()
+
+    passes.begin("unknown", b"", is_answer=True)
+
+    assert passes.batch(5) is None
+
+
+def test_a_pass_is_over_when_its_last_frame_is_acknowledged() -> None:
+    passes = passes_of()
+    passes.begin("a", b"", is_answer=False)
+
+    passes.wait_for_ack("a", seq=7)
+    acked_too_early = passes.take_acked(6)
+    is_under_way = "a" in passes
+    acked = passes.take_acked(7)
+
+    assert (acked_too_early, is_under_way, acked, passes.is_over) == ([], True, ["a"], True)
+
+
+def test_the_queues_take_turns() -> None:
+    queues = SendQueues(lambda domain: None, lambda record_id: False)
+    turns = []
+
+    for _ in range(4):
+        first = queues.in_turn()[0]
+        queues.had_turn(first)
+        turns.append(first)
+
+    assert turns == [queues.live, queues.owed, queues.passes, queues.live]

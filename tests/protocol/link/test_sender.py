@@ -1,4 +1,4 @@
-"""What goes out: at once while there is room, bounded when there is none, and whole in the end."""
+"""What goes out: at once while the window has room, bounded while it has none, and all of it in the end."""
 
 import gc
 import sys
@@ -7,28 +7,44 @@ from random import Random
 import pytest
 
 from protocol.errors import Code
-from protocol.limits import RECORD_BYTES_MAX
-from protocol.link.messages import FRAME_BYTES_MAX, Ack, CaughtUp, Have, Records, Want, encode, encode_records
+from protocol.limits import IDS_MAX, RECORD_BYTES_MAX
+from protocol.link.messages import (
+    FRAME_BYTES_MAX,
+    ITEM_OVERHEAD_BYTES,
+    RECORDS_MAX,
+    Ack,
+    CaughtUp,
+    Have,
+    Records,
+    Want,
+    encode,
+    encode_records,
+)
 from protocol.link.orders import Load, Send
 from protocol.link.status import LinkState
-from protocol.link.terms import LinkLimits, Terms
+from protocol.link.terms import LinkLimits
 from protocol.records.record import SignedRecord
-from tests.history import claim, signed
 from tests.protocol.link.wire import Wire
+from tests.protocol.link.wire_records import BOTH, NEITHER, PUSHING, ids, record, records, said
 
-PUSHING = (Terms(push=True), Terms())
+ONE_FRAME = LinkLimits(in_flight_frames_max=1)
+"""A window of one frame, so that the second record waits."""
+
+SHORT_QUEUE = LinkLimits(in_flight_frames_max=1, queued_max=10)
+
+LARGEST_TEXT = "x" * (RECORD_BYTES_MAX - len(record(at=1, text="").record.canonical) - 2)
+"""Makes a record nearly as large as a record may be."""
+
+LARGEST_IN_A_FRAME = 15
 
 
-def records(count: int, begin: int = 1, text: str = "") -> list[SignedRecord]:
-    return [signed(claim(f"label-{at}", at=at, text=text)) for at in range(begin, begin + count)]
-
-
-def frames(wire: Wire) -> list[Records]:
-    return [message for message in wire.dialler.said if isinstance(message, Records)]
+def sent_sizes(wire: Wire) -> list[int]:
+    """How many records the dialler's frames had, frame by frame."""
+    return [len(frame.records) for frame in said(wire.dialler, Records)]
 
 
 def deaf(limits: LinkLimits | None = None) -> Wire:
-    """An open link whose acceptor reads nothing any more."""
+    """An open link whose acceptor does not read any more."""
     wire = Wire(terms=PUSHING, limits=limits)
     wire.run()
     wire.run_for(1)
@@ -36,44 +52,52 @@ def deaf(limits: LinkLimits | None = None) -> Wire:
     return wire
 
 
+def write(wire: Wire, written: list[SignedRecord]) -> None:
+    """Let the dialler's clients write these records."""
+    for it in written:
+        wire.dialler.write(it, wire.now)
+
+
+# --- The window.
+
+ROOM_FOR_FIVE = 5
+
+
 @pytest.mark.parametrize(
     "limits",
     [
-        LinkLimits(in_flight_frames_max=5),
-        LinkLimits(in_flight_records_max=5),
-        LinkLimits(in_flight_bytes_max=5 * (len(records(1)[0].record.canonical) + 155)),
+        LinkLimits(in_flight_frames_max=ROOM_FOR_FIVE),
+        LinkLimits(in_flight_records_max=ROOM_FOR_FIVE),
+        LinkLimits(in_flight_bytes_max=ROOM_FOR_FIVE * (len(record(at=1).record.canonical) + ITEM_OVERHEAD_BYTES)),
     ],
     ids=["frames", "records", "bytes"],
 )
 def test_no_more_is_in_flight_than_the_window_holds(limits: LinkLimits) -> None:
     wire = deaf(limits)
 
-    for it in records(6):
-        wire.dialler.write(it, wire.now)
+    write(wire, records(ROOM_FOR_FIVE + 1))
     wire.run()
 
     status = wire.dialler.link.status()
-    assert (len(frames(wire)), status.in_flight_frames, status.queued) == (5, 5, 1)
+    assert (sent_sizes(wire), status.in_flight_frames, status.queued) == ([1] * ROOM_FOR_FIVE, ROOM_FOR_FIVE, 1)
 
 
-def test_what_waited_leaves_together_when_there_is_room() -> None:
-    wire = deaf(LinkLimits(in_flight_frames_max=1))
-    for it in records(201):
-        wire.dialler.write(it, wire.now)
+def test_queued_records_leave_together_when_there_is_room() -> None:
+    wire = deaf(ONE_FRAME)
+    write(wire, records(201))
     wire.run()
 
     wire.acceptor.reads = True
     wire.run()
 
-    assert [len(frame.records) for frame in frames(wire)] == [1, 128, 72]
+    assert sent_sizes(wire) == [1, 128, 72]
     assert wire.acceptor.ids == wire.dialler.ids
 
 
-def test_what_the_peer_sends_meanwhile_waits_no_longer_to_be_sent_to_it() -> None:
-    wire = deaf(LinkLimits(in_flight_frames_max=1))
+def test_a_queued_record_that_the_peer_sends_meanwhile_is_not_sent_to_it() -> None:
+    wire = deaf(ONE_FRAME)
     first, second = records(2)
-    for it in (first, second):
-        wire.dialler.write(it, wire.now)
+    write(wire, [first, second])
 
     wire.say(wire.acceptor, encode_records(1, [second]))
     wire.deliver(wire.acceptor, wire.dialler)
@@ -83,59 +107,57 @@ def test_what_the_peer_sends_meanwhile_waits_no_longer_to_be_sent_to_it() -> Non
     assert wire.dialler.link.status().queued == 0
 
 
-@pytest.mark.parametrize(("count", "state"), [(10, LinkState.LIVE), (11, LinkState.BEHIND)])
-def test_at_the_limit_of_the_line_it_is_dropped_and_the_link_is_behind(count: int, state: LinkState) -> None:
-    wire = deaf(LinkLimits(in_flight_frames_max=1, queued_max=10))
+# --- Behind.
 
-    for it in records(1 + count):
-        wire.dialler.write(it, wire.now)
+
+@pytest.mark.parametrize(
+    ("waiting", "state", "queued"), [(10, LinkState.LIVE, 10), (11, LinkState.BEHIND, 0)], ids=["full", "one more"]
+)
+def test_a_queue_past_its_limit_is_dropped_and_the_link_is_behind(waiting: int, state: LinkState, queued: int) -> None:
+    wire = deaf(SHORT_QUEUE)
+
+    write(wire, records(1 + waiting))
 
     status = wire.dialler.link.status()
-    assert (status.state, status.queued) == (state, 10 if state is LinkState.LIVE else 0)
+    assert (status.state, status.queued) == (state, queued)
 
 
-@pytest.mark.parametrize("late", [False, True])
-def test_a_peer_that_reads_again_is_brought_everything_that_was_dropped(late: bool) -> None:
-    """The oldest that was dropped of each domain counts, for records may come with older timestamps."""
+@pytest.mark.parametrize("is_shuffled", [False, True], ids=["in order", "shuffled"])
+def test_a_peer_that_reads_again_is_sent_every_dropped_record(is_shuffled: bool) -> None:
+    """Passes begin at the oldest dropped timestamp of each domain, because records may come with older timestamps."""
     wire = deaf(LinkLimits(in_flight_frames_max=2, queued_max=10))
     written = records(300)
-    if late:
+    if is_shuffled:
         Random(1).shuffle(written)
     for it in written:
         wire.dialler.write(it, wire.now)
         wire.run()
-    behind = wire.dialler.link.status().state
+    state_while_deaf = wire.dialler.link.status().state
 
     wire.acceptor.reads = True
     wire.run()
 
-    assert behind is LinkState.BEHIND
+    assert state_while_deaf is LinkState.BEHIND
     assert wire.acceptor.ids == wire.dialler.ids
     assert wire.dialler.link.status().state is LinkState.LIVE
     assert wire.acceptor.copies == 0
     assert wire.dialler.found == []
 
 
-def test_a_peer_that_is_behind_is_not_cut_off_and_one_that_only_lacks_acks_is() -> None:
-    behind = deaf(LinkLimits(in_flight_frames_max=1, queued_max=10))
-    slow = deaf(LinkLimits(in_flight_frames_max=1, queued_max=10))
-    for wire, count in ((behind, 20), (slow, 5)):
-        wire.acceptor.limits = LinkLimits()
-        for it in records(count):
-            wire.dialler.write(it, wire.now)
+@pytest.mark.parametrize(("written", "code"), [(20, None), (5, "timeout")], ids=["behind", "not behind"])
+def test_a_peer_that_owes_an_ack_is_cut_off_sooner_if_it_is_not_behind(written: int, code: str | None) -> None:
+    wire = deaf(LinkLimits(in_flight_frames_max=1, queued_max=10, ack_s=60))
+    write(wire, records(written))
 
-    for wire in (behind, slow):
-        wire.run_for(70)
+    wire.run_for(70)
 
-    assert (behind.codes[0], slow.codes[0]) == (None, "timeout")
+    assert wire.codes[0] == code
 
 
 def far_behind(limits: LinkLimits) -> Wire:
-    """A link whose acceptor answers pings, as far as anybody can see, and acks nothing."""
+    """A link that is behind, and whose acceptor acknowledges nothing."""
     wire = deaf(limits)
-    wire.acceptor.limits = LinkLimits()
-    for it in records(20):
-        wire.dialler.write(it, wire.now)
+    write(wire, records(20))
     wire.run()
     return wire
 
@@ -150,15 +172,14 @@ def test_a_peer_that_is_behind_and_never_acks_is_cut_off_in_the_end(seconds: flo
     assert wire.codes[0] == code
 
 
-def test_a_peer_that_is_behind_and_acks_now_and_then_is_never_cut_off() -> None:
+def test_a_peer_that_is_behind_and_acks_from_time_to_time_is_not_cut_off() -> None:
     wire = far_behind(LinkLimits(in_flight_frames_max=1, queued_max=10, behind_s=100, repair_s=10_000))
     states = []
 
     for acked in range(1, 6):
         wire.run_for(99)
-        wire.dialler.carry_out(wire.dialler.link.on_frame(encode(Ack(acked, {})), wire.now), wire.now)
-        for it in records(20, begin=100 * acked):
-            wire.dialler.write(it, wire.now)
+        wire.hear(wire.dialler, Ack(acked))
+        write(wire, records(20, begin=100 * acked))
         wire.run()
         states.append(wire.dialler.link.status().state)
 
@@ -166,10 +187,9 @@ def test_a_peer_that_is_behind_and_acks_now_and_then_is_never_cut_off() -> None:
     assert states == [LinkState.BEHIND] * 5
 
 
-def test_a_peer_that_is_behind_is_told_no_haves() -> None:
-    wire = deaf(LinkLimits(in_flight_frames_max=1, queued_max=10))
-    for it in records(20):
-        wire.dialler.write(it, wire.now)
+def test_a_peer_that_is_behind_is_sent_no_have() -> None:
+    wire = deaf(SHORT_QUEUE)
+    write(wire, records(20))
 
     orders = wire.dialler.link.tell(Have(("ab" * 32,)), wire.now)
 
@@ -177,16 +197,17 @@ def test_a_peer_that_is_behind_is_told_no_haves() -> None:
 
 
 def test_a_link_whose_peer_never_acks_holds_few_megabytes_whatever_is_written() -> None:
-    """Bodies are in the frames that were handed out; what the link keeps of them is ids."""
-    wire = deaf()
+    """The bodies are in the frames that were handed out. Of the other records the link keeps the ids."""
+    limits = LinkLimits()
+    wire = deaf(limits)
     link = wire.dialler.link
-    written = [signed(claim(f"label-{at}", at=at)) for at in range(1, 401)]
-    templates = [it.record for it in written]
+    templates = [it.record for it in records(400)]
+    blocks_a_queued_record = 8
     gc.collect()
-    before = sys.getallocatedblocks()
+    blocks_before = sys.getallocatedblocks()
 
     sent = 0
-    for number in range(20_000):
+    for number in range(2 * limits.queued_max):
         template = templates[number % len(templates)]
         fresh = type(template)(
             template.domain, template.label, template.signedby, 1 + number, None, None, f"{number:064x}", b"x" * 4_000
@@ -195,32 +216,32 @@ def test_a_link_whose_peer_never_acks_holds_few_megabytes_whatever_is_written() 
         sent += sum(len(order.text) for order in orders if isinstance(order, Send))
     gc.collect()
 
-    assert sent < 2_097_152 + FRAME_BYTES_MAX
-    assert sys.getallocatedblocks() - before < 8 * 10_000
-    assert link.status().queued <= 10_000
+    assert sent < limits.in_flight_bytes_max + FRAME_BYTES_MAX
+    assert sys.getallocatedblocks() - blocks_before < blocks_a_queued_record * limits.queued_max
+    assert link.status().queued <= limits.queued_max
+
+
+# --- Frames and loads.
 
 
 def test_frames_of_the_largest_records_stay_below_the_limit() -> None:
-    empty = len(claim("label-1", at=1, text="").canonical)
-    large = records(40, text="x" * (RECORD_BYTES_MAX - empty - 2))
-    wire = Wire(large, [], PUSHING)
+    wire = Wire(records(40, text=LARGEST_TEXT), [], PUSHING)
 
     wire.run()
 
     assert wire.acceptor.ids == wire.dialler.ids
-    assert max(len(encode(frame)) for frame in frames(wire)) <= FRAME_BYTES_MAX
-    assert max(len(frame.records) for frame in frames(wire)) == 15
+    assert max(len(encode(frame)) for frame in said(wire.dialler, Records)) <= FRAME_BYTES_MAX
+    assert max(sent_sizes(wire)) == LARGEST_IN_A_FRAME
 
 
-def test_large_live_records_that_come_together_are_parted_into_frames() -> None:
-    empty = len(claim("label-1", at=1, text="").canonical)
-    large = records(20, text="x" * (RECORD_BYTES_MAX - empty - 2))
+def test_large_live_records_that_come_together_are_divided_into_frames() -> None:
     wire = Wire(terms=PUSHING)
     wire.run()
 
-    orders = wire.dialler.link.push(large, 1, wire.now)
+    orders = wire.push(wire.dialler, records(LARGEST_IN_A_FRAME + 5, text=LARGEST_TEXT))
 
     assert [len(order.text) <= FRAME_BYTES_MAX for order in orders if isinstance(order, Send)] == [True, True]
+    assert sent_sizes(wire) == [LARGEST_IN_A_FRAME, 5]
 
 
 def test_one_load_is_under_way_at_a_time() -> None:
@@ -231,85 +252,86 @@ def test_one_load_is_under_way_at_a_time() -> None:
         loads = max(loads, len(wire.dialler.loads))
 
     assert loads == 1
-    assert all(len(order.ids) <= 256 for order in wire.dialler.orders if isinstance(order, Load))
+    assert all(len(order.ids) <= RECORDS_MAX for order in wire.dialler.orders if isinstance(order, Load))
 
 
-def test_what_is_wanted_and_not_held_is_left_out() -> None:
-    wire = Wire(records(3), [], (Terms(), Terms()))
+# --- Records that the peer asked for.
+
+
+def test_a_wanted_record_that_is_not_held_is_left_out() -> None:
+    held = records(3)
+    wire = Wire(held, [], NEITHER)
     wire.run()
-    ids = [it.record.id for it in records(3)]
-    wire.say(wire.acceptor, encode(Want(("0" * 64, ids[0], "1" * 64, ids[2], "2" * 64))))
+    nowhere = [digit * 64 for digit in "012"]
+    wire.say(wire.acceptor, Want((nowhere[0], held[0].record.id, nowhere[1], held[2].record.id, nowhere[2])))
 
     wire.run()
 
-    assert wire.acceptor.ids == {ids[0], ids[2]}
+    assert wire.acceptor.ids == ids([held[0], held[2]])
     assert wire.dialler.link.status().in_flight_frames == 0
 
 
 @pytest.mark.parametrize(("count", "code"), [(3_000, None), (3_001, "rate_limited")])
 def test_a_flood_of_wants_is_cut_off_one_past_the_limit(count: int, code: str | None) -> None:
     wire = deaf(LinkLimits(wanted_max=3_000, in_flight_frames_max=1))
-    wire.dialler.write(records(1)[0], wire.now)
+    write(wire, [record(at=1)])
 
-    ids = [f"{number:064x}" for number in range(count)]
-    for begin in range(0, count, 1_000):
-        wire.say(wire.acceptor, encode(Want(tuple(ids[begin : begin + 1_000]))))
+    wanted = [f"{number:064x}" for number in range(count)]
+    for begin in range(0, count, IDS_MAX):
+        wire.say(wire.acceptor, Want(tuple(wanted[begin : begin + IDS_MAX])))
     wire.run()
 
     assert wire.codes[0] == code
 
 
-def test_the_same_want_again_and_again_is_one() -> None:
+def test_a_want_that_is_repeated_counts_once() -> None:
     wire = deaf(LinkLimits(wanted_max=10, in_flight_frames_max=1))
-    wire.dialler.write(records(1)[0], wire.now)
+    write(wire, [record(at=1)])
 
     for _ in range(100):
-        wire.say(wire.acceptor, encode(Want(("ab" * 32,))))
+        wire.say(wire.acceptor, Want(("ab" * 32,)))
     wire.run()
 
     assert wire.codes[0] is None
 
 
-@pytest.mark.parametrize("refused", [{"ab" * 32: "stale"}], ids=["a record that was not sent"])
-def test_an_ack_that_refuses_what_it_does_not_acknowledge_closes_the_link(refused: dict[str, str]) -> None:
+# --- Acknowledgements and refusals.
+
+
+@pytest.mark.parametrize(
+    "acks",
+    [[Ack(1, {"ab" * 32: "stale"})], [Ack(1), Ack(1)]],
+    ids=["refuses a record that was not sent", "comes twice"],
+)
+def test_an_ack_of_something_that_waits_for_none_closes_the_link(acks: list[Ack]) -> None:
     wire = deaf()
-    wire.dialler.write(records(1)[0], wire.now)
-    wire.say(wire.acceptor, encode(Ack(1, refused)))
+    write(wire, [record(at=1)])
+    for ack in acks:
+        wire.say(wire.acceptor, ack)
 
     wire.run()
 
     assert wire.codes[0] == "malformed"
 
 
-def test_an_ack_that_comes_twice_closes_the_link() -> None:
+def test_a_refusal_with_the_code_of_a_later_version_is_for_good() -> None:
     wire = deaf()
-    wire.dialler.write(records(1)[0], wire.now)
-    wire.say(wire.acceptor, encode(Ack(1)))
-    wire.say(wire.acceptor, encode(Ack(1)))
-
+    it = record(at=1)
+    write(wire, [it])
+    wire.say(wire.acceptor, Ack(1, {it.record.id: "later_code"}))
     wire.run()
 
-    assert wire.codes[0] == "malformed"
-
-
-def test_a_refusal_with_a_code_of_a_later_version_is_one_for_good() -> None:
-    wire = deaf()
-    it = records(1)[0]
-    wire.dialler.write(it, wire.now)
-    wire.say(wire.acceptor, encode(Ack(1, {it.record.id: "later_code"})))
-    wire.run()
-
-    orders = wire.dialler.link.push([it], 1, wire.now)
+    orders = wire.push(wire.dialler, [it])
 
     assert (orders, wire.codes[0]) == ([], None)
 
 
-def test_a_pass_that_brings_nothing_ends_at_once() -> None:
-    wire = Wire(records(3), records(2, begin=50), (Terms(push=True, pull=True), Terms()))
+def test_a_pass_with_nothing_to_send_ends_at_once() -> None:
+    wire = Wire(records(3), records(2, begin=50), BOTH)
 
     wire.run()
 
-    assert any(isinstance(message, CaughtUp) for message in wire.acceptor.said)
+    assert said(wire.acceptor, CaughtUp) != []
     assert wire.dialler.ids == wire.acceptor.ids
 
 

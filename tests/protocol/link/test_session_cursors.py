@@ -1,16 +1,19 @@
-"""What a cursor passes, and what it never does: each record is offered until it is taken, or refused for good."""
+"""What moves a cursor and what does not: each record is offered until the peer takes it or refuses it for good."""
 
 import pytest
 
-from protocol.errors import Code
-from protocol.link.messages import Since, encode
-from protocol.link.terms import Flow, LinkLimits, Terms
+from protocol.errors import TRANSIENT, Code
+from protocol.link.messages import Since
+from protocol.link.terms import Flow, LinkLimits
 from tests.protocol.link.wire import Wire
-from tests.protocol.link.wire_records import BOTH, HUNDRED, count_sent, records
+from tests.protocol.link.wire_records import BOTH, HUNDRED, PULLING, PUSHING, count_sent, ids, record, records
+
+LONG_S = 1_000
+"""Seconds in which several repairs take place."""
 
 
-def test_cursors_are_kept_for_what_this_nodes_row_asks_for() -> None:
-    wire = Wire(HUNDRED[:50], HUNDRED[50:], (Terms(push=True, pull=True), Terms()))
+def test_only_the_node_whose_row_asks_for_a_flow_stores_its_cursor() -> None:
+    wire = Wire(HUNDRED[:50], HUNDRED[50:], BOTH)
 
     wire.run()
     wire.run_for(1)
@@ -19,9 +22,9 @@ def test_cursors_are_kept_for_what_this_nodes_row_asks_for() -> None:
     assert wire.acceptor.cursors == {}
 
 
-@pytest.mark.parametrize("refusal", [Code.TOO_NEW, Code.RATE_LIMITED, Code.OVERLOADED, Code.STORAGE_FULL])
-def test_a_push_cursor_never_passes_what_was_refused_for_now(refusal: Code) -> None:
-    wire = Wire(HUNDRED, [], (Terms(push=True), Terms()))
+@pytest.mark.parametrize("refusal", sorted(TRANSIENT))
+def test_a_push_cursor_stays_below_a_record_that_was_refused_for_now(refusal: Code) -> None:
+    wire = Wire(HUNDRED, [], PUSHING)
     wire.acceptor.refuses = lambda it: refusal if it.record.timestamp == 70 else None
 
     wire.run()
@@ -30,19 +33,19 @@ def test_a_push_cursor_never_passes_what_was_refused_for_now(refusal: Code) -> N
     assert wire.dialler.cursors == {("example", Flow.PUSH): 69}
 
 
-def test_a_push_cursor_passes_what_was_refused_for_good_and_it_is_not_offered_again() -> None:
-    wire = Wire(HUNDRED, [], (Terms(push=True), Terms()))
+def test_a_push_cursor_passes_a_record_that_was_refused_for_good_and_the_record_is_not_offered_again() -> None:
+    wire = Wire(HUNDRED, [], PUSHING)
     wire.acceptor.refuses = lambda it: Code.TOO_OLD if it.record.timestamp == 70 else None
 
     wire.run()
-    wire.run_for(1_000)
+    wire.run_for(LONG_S)
 
     assert wire.dialler.cursors == {("example", Flow.PUSH): 100}
     assert count_sent(wire.dialler) == 100
 
 
-def test_what_was_refused_for_now_is_offered_again_and_goes_through_when_its_time_has_come() -> None:
-    wire = Wire(HUNDRED, [], (Terms(push=True), Terms()), LinkLimits(repair_s=60))
+def test_a_record_that_was_refused_for_now_is_offered_again_until_it_goes_through() -> None:
+    wire = Wire(HUNDRED, [], PUSHING, LinkLimits(repair_s=60))
     wire.acceptor.refuses = lambda it: Code.TOO_NEW if it.record.timestamp > 95 else None
     wire.run()
     wire.run_for(200)
@@ -55,39 +58,36 @@ def test_what_was_refused_for_now_is_offered_again_and_goes_through_when_its_tim
     assert wire.dialler.found == []
 
 
-def test_a_domain_that_the_peer_does_not_keep_is_offered_no_more() -> None:
-    wire = Wire([*records(600, "unkept"), *HUNDRED], [], (Terms(push=True), Terms()))
+def test_a_domain_that_the_peer_does_not_keep_is_not_offered_again() -> None:
+    wire = Wire([*records(600, "unkept"), *HUNDRED], [], PUSHING)
     wire.acceptor.refuses = lambda it: Code.UNKNOWN_DOMAIN if it.record.domain == "unkept" else None
 
     wire.run()
     sent = count_sent(wire.dialler)
-    wire.run_for(1_000)
-    wire.dialler.write(records(1, "unkept", begin=9_000)[0], wire.now)
+    wire.run_for(LONG_S)
+    wire.dialler.write(record(at=9_000, domain="unkept"), wire.now)
     wire.run()
 
     assert wire.codes == (None, None)
-    assert wire.acceptor.ids == {it.record.id for it in HUNDRED}
+    assert wire.acceptor.ids == ids(HUNDRED)
     assert count_sent(wire.dialler) == sent
 
 
 def test_a_cursor_follows_a_pass_record_by_record() -> None:
-    wire = Wire([], records(3_000), (Terms(pull=True), Terms()))
+    wire = Wire([], records(3_000), PULLING)
 
-    while len(wire.dialler.held) < 1_000:
-        assert wire.step()
+    wire.step_until(lambda: len(wire.dialler.held) >= 1_000)
 
     assert wire.dialler.cursors["example", Flow.PULL] == len(wire.dialler.held)
 
 
 def test_a_live_record_moves_no_cursor_past_a_pass_that_is_under_way() -> None:
-    wire = Wire(records(3_000), [], (Terms(push=True), Terms()))
-    while len(wire.acceptor.held) < 500:
-        assert wire.step()
-    live = records(1, begin=9_000)[0]
+    wire = Wire(records(3_000), [], PUSHING)
+    wire.step_until(lambda: len(wire.acceptor.held) >= 500)
+    live = record(at=9_000)
 
     wire.dialler.write(live, wire.now)
-    while live.record.id not in wire.acceptor.ids:
-        assert wire.step()
+    wire.step_until(lambda: live.record.id in wire.acceptor.ids)
     for _ in range(3):
         wire.step()
 
@@ -95,16 +95,16 @@ def test_a_live_record_moves_no_cursor_past_a_pass_that_is_under_way() -> None:
     assert 0 < wire.dialler.cursors["example", Flow.PUSH] < 3_000
 
 
-def test_who_asks_is_sent_everything_again_but_what_it_sent_itself() -> None:
+def test_a_peer_that_asks_is_sent_everything_again_except_what_it_sent_itself() -> None:
     theirs = records(7, begin=2_000)
     wire = Wire(HUNDRED, theirs, BOTH)
     wire.acceptor.refuses = lambda it: Code.TOO_NEW if it.record.timestamp > 95 else None
     wire.run()
-    before = count_sent(wire.dialler)
-    assert wire.dialler.ids == {it.record.id for it in [*HUNDRED, *theirs]}
+    sent_before = count_sent(wire.dialler)
+    assert wire.dialler.ids == ids([*HUNDRED, *theirs])
 
     wire.acceptor.reads = False
-    wire.dialler.carry_out(wire.dialler.link.on_frame(encode(Since("example", 51)), wire.now), wire.now)
+    wire.hear(wire.dialler, Since("example", 51))
     wire.run()
 
-    assert count_sent(wire.dialler) - before == 50
+    assert count_sent(wire.dialler) - sent_before == 50, "those with the timestamps 51 to 100"

@@ -1,9 +1,9 @@
-"""Two links joined by a pretend wire, each with a pretend node behind it: what a real one does with orders, without
-sockets, a store or a clock.
+"""Two links joined by a pretend wire. Behind each link is a pretend node: it carries out orders like a real node, but
+has no sockets, no store and no clock.
 
-Everything that takes time in a real node (a frame on its way, a take, a load) waits here until it is chosen, so a test
-can let things happen in any order that the promises of a link allow: frames of one direction stay in order, takes end
-in any, and time passes only when nothing else is left to do.
+Everything that takes time in a real node (a frame on its way, a take, a load) waits here until it is chosen. So a test
+can let things happen in every order that a link allows: frames of one direction stay in order, takes end in any order,
+and time passes only when nothing else is left to do.
 """
 
 from collections import deque
@@ -14,7 +14,7 @@ import msgspec
 
 from protocol.errors import Code
 from protocol.link.link import Link
-from protocol.link.messages import Have, Message, Want, decode
+from protocol.link.messages import Have, Message, Want, decode, encode
 from protocol.link.orders import Close, Found, Heard, Load, Opened, Order, PutCursor, Send, Take
 from protocol.link.terms import Flow, Identity, LinkLimits, Role, Terms
 from protocol.records.outcome import Outcome, Status
@@ -27,11 +27,14 @@ DIALLER = SigningKey(b"dialler".ljust(32, b"."))
 ACCEPTOR = SigningKey(b"acceptor".ljust(32, b"."))
 
 STEPS_MAX = 200_000
-"""An exchange that needs more will never end."""
+"""An exchange that needs more steps never ends."""
+
+START_S = 1_000.0
+"""The time at which every wire begins, in seconds."""
 
 
 class Holdings:
-    """Indexes of what is committed."""
+    """The indexes of what is committed."""
 
     def __init__(self) -> None:
         self._indexes: dict[str, Index] = {}
@@ -43,7 +46,7 @@ class Holdings:
         return self._indexes.get(domain)
 
     def fill(self, domain: str, keys: list[bytes]) -> None:
-        """Hold these without their records."""
+        """Hold these keys without their records."""
         self._indexes[domain] = Index(keys)
 
     def add(self, it: SignedRecord) -> None:
@@ -52,7 +55,7 @@ class Holdings:
 
 
 class End:
-    """One node, as far as one link of it goes."""
+    """One pretend node, with one link."""
 
     def __init__(self, key: SigningKey, terms: Terms, limits: LinkLimits, held: list[SignedRecord]) -> None:
         self.key = key
@@ -62,7 +65,7 @@ class End:
         self.held: dict[str, SignedRecord] = {}
         self.link: Link
         self.sent: deque[str] = deque()
-        """Frames on their way to the other end."""
+        """Frames that are on their way to the other end."""
         self.takes: list[Take] = []
         self.loads: list[Load] = []
         self.uncommitted: list[SignedRecord] = []
@@ -74,22 +77,22 @@ class End:
         self.said: list[Message] = []
         """Every message that this end has sent."""
         self.orders: list[Order] = []
-        """Every order of this end's links."""
+        """Every order of this end's links, old and new."""
         self.asked: list[str | None] = []
-        """For which keys terms were asked."""
+        """The keys for which the link has asked for terms."""
         self.copies = 0
-        """Records received that were here already."""
+        """Records that came and were here already."""
         self.reads = True
-        """Whether this end reads what comes."""
+        """Whether this end reads the frames that come."""
         self.loses = False
-        """Whether this end says that it has taken records in, and has not."""
+        """Whether this end acknowledges records without keeping them."""
         self.omits: tuple[type, ...] = ()
-        """Messages that this end should send and does not."""
+        """Messages that this end does not send, although its link orders it."""
         for it in held:
             self.commit(it)
 
     def begin(self, role: Role, nonce: str) -> None:
-        """A link anew, with nothing of the last one."""
+        """Begin a new link, with nothing left of the last one."""
         self.sent.clear()
         self.takes.clear()
         self.loads.clear()
@@ -106,7 +109,7 @@ class End:
         self.holdings.add(it)
 
     def write(self, it: SignedRecord, now: float) -> None:
-        """A client's record: it is pushed before it is committed."""
+        """Take a client's record: it is pushed before it is committed."""
         self.uncommitted.append(it)
         if self.opened is not None:
             self.carry_out(self.link.push([it], 1, now), now)
@@ -181,7 +184,7 @@ class End:
 
 
 class Wire:
-    """A dialler and an acceptor, and what is on its way between them."""
+    """A dialler and an acceptor, connected, and what is on its way between them."""
 
     def __init__(
         self,
@@ -191,12 +194,14 @@ class Wire:
         limits: LinkLimits | tuple[LinkLimits, LinkLimits] | None = None,
         random: Random | None = None,
     ) -> None:
-        """`random` chooses what happens next; None: always the first that can."""
+        """`dialler`, `acceptor`: what each holds. `terms`, `limits`: of both, in this order. `random` chooses what
+        happens next; None: always the first thing that can happen.
+        """
         limits = limits or LinkLimits()
         theirs = limits if isinstance(limits, tuple) else (limits, limits)
         self.dialler = End(DIALLER, terms[0], theirs[0], dialler or [])
         self.acceptor = End(ACCEPTOR, terms[1], theirs[1], acceptor or [])
-        self.now = 1_000.0
+        self.now = START_S
         self._random = random
         self._links = 0
         self.connect()
@@ -206,7 +211,7 @@ class Wire:
         return (self.dialler, self.acceptor)
 
     def connect(self) -> None:
-        """A new connection; what was on its way over the last one is lost."""
+        """Make a new connection. Whatever was on its way over the last one is lost."""
         self._links += 1
         for end, role in ((self.dialler, Role.DIALLER), (self.acceptor, Role.ACCEPTOR)):
             end.terms = msgspec.structs.replace(end.terms, cursors=dict(end.cursors))
@@ -215,7 +220,7 @@ class Wire:
             end.carry_out(end.link.start(self.now), self.now)
 
     def moves(self, *, takes: bool = True) -> Iterator[Callable[[], None]]:
-        """What can happen next; maybe that no take ends."""
+        """What can happen next. `takes`: whether takes may end."""
         for end, other in (self.ends, self.ends[::-1]):
             if end.sent and other.reads and not other.link.is_saturated:
                 yield lambda end=end, other=other: self.deliver(end, other)  # type: ignore[misc]
@@ -230,22 +235,27 @@ class Wire:
         other.carry_out(other.link.on_frame(end.sent.popleft(), self.now), self.now)
 
     def step(self) -> bool:
-        """Let one thing happen; False where nothing can."""
+        """Let one thing happen; returns False if nothing can happen."""
         possible = list(self.moves())
         if not possible:
             return False
         (self._random.choice(possible) if self._random else possible[0])()
         return True
 
+    def step_until(self, is_reached: Callable[[], object]) -> None:
+        """Let things happen until the condition is true."""
+        while not is_reached():
+            assert self.step(), "nothing is left that could happen"
+
     def run(self) -> None:
-        """Until nothing is on its way."""
+        """Let things happen until nothing is on its way. No time passes."""
         for _ in range(STEPS_MAX):
             if not self.step():
                 return
         raise AssertionError("the exchange does not end")
 
     def run_for(self, seconds: float) -> None:
-        """Let time pass, and everything happen that is due."""
+        """Let time pass, and let everything happen that is due."""
         end_at = self.now + seconds
         for _ in range(STEPS_MAX):
             self.run()
@@ -258,12 +268,26 @@ class Wire:
                 return
         raise AssertionError("timers go off without end")
 
-    def say(self, end: End, text: str) -> None:
-        """Let an end say something that its link would not."""
-        end.sent.append(text)
+    def say(self, end: End, message: Message | str) -> None:
+        """Let an end say something that its link does not order. It is delivered in its turn."""
+        end.sent.append(message if isinstance(message, str) else encode(message))
+
+    def hear(self, end: End, message: Message) -> None:
+        """Give an end a message at once."""
+        end.carry_out(end.link.on_frame(encode(message), self.now), self.now)
+
+    def compare(self, end: End) -> None:
+        """Let the node of an end ask for a comparison."""
+        end.carry_out(end.link.compare(self.now), self.now)
+
+    def push(self, end: End, records: list[SignedRecord], hops: int = 1) -> list[Order]:
+        """Let an end push live records that crossed so many links; returns the orders, which are carried out."""
+        orders = end.link.push(records, hops, self.now)
+        end.carry_out(orders, self.now)
+        return orders
 
     @property
     def codes(self) -> tuple[str | None, str | None]:
-        """With what code the dialler and the acceptor have closed."""
+        """The codes with which the dialler and the acceptor have closed; None: the link is open."""
         closed = [end.closed.code if end.closed else None for end in self.ends]
         return closed[0], closed[1]
