@@ -51,7 +51,8 @@ class Receiver:
         self._course = course
         self._seq = 0
         self._taking: deque[_Taking] = deque()
-        self._passes = _InboundPasses(limits.asked_domains_max, outbox)
+        self._domains_max = limits.domains_max
+        self._passes = _InboundPasses(limits.asked_domains_max, limits.domains_max, outbox)
         self._wants = _Wants(limits.asked_ids_max, outbox)
         self._stopped: set[str] = set()
         self._refusals = PerMinute("records refused", limits.refused_per_minute_max)
@@ -138,7 +139,7 @@ class Receiver:
         if outcome.is_invalid:
             raise ProtocolError(code, f"an invalid record: {outcome.id or 'no record at all'}")
         assert record is not None, "bytes that are not a record are invalid"
-        if code is Code.UNKNOWN_DOMAIN:
+        if code is Code.UNKNOWN_DOMAIN and len(self._stopped) < self._domains_max:
             self._stopped.add(record.domain)
         taking.refused[record.id] = code
 
@@ -178,11 +179,14 @@ class Receiver:
 class _InboundPasses:
     """The peer's passes: some are still to be asked for, some are under way, some wait for their last commit."""
 
-    def __init__(self, asked_max: int, outbox: Outbox) -> None:
-        """`asked_max`: how many passes are asked for at once."""
+    def __init__(self, asked_max: int, domains_max: int, outbox: Outbox) -> None:
+        """`asked_max`: how many passes are asked for at once. `domains_max`: how many may wait for a commit, because a
+        peer can finish passes that nobody asked for, of domains without end.
+        """
         self.asked: set[str] = set()
         """Domains that the peer was asked for and has not finished."""
         self._asked_max = asked_max
+        self._domains_max = domains_max
         self._outbox = outbox
         self._to_ask: OrderedDict[str, Since] = OrderedDict()
         self._last_frames: dict[str, int] = {}
@@ -205,7 +209,7 @@ class _InboundPasses:
         """The peer has finished; `last_frame` has still to be committed, None: everything is committed."""
         self.asked.discard(domain)
         self._ask()
-        if last_frame is not None:
+        if last_frame is not None and (domain in self._last_frames or len(self._last_frames) < self._domains_max):
             self._last_frames[domain] = last_frame
 
     def take_committed(self, seq: int) -> list[str]:

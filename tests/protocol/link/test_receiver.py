@@ -5,7 +5,7 @@ import pytest
 from msgspec import Raw
 
 from protocol.errors import INVALID, Code, ProtocolError
-from protocol.link.messages import Ack, Since, Want, encode_records
+from protocol.link.messages import Ack, CaughtUp, Since, Want, encode_records
 from protocol.link.terms import LinkLimits
 from protocol.records.outcome import Outcome
 from tests.history import claim, signed
@@ -163,6 +163,46 @@ def test_refused_records_are_counted_by_the_minute() -> None:
             wire.dialler.write(it, wire.now)
         wire.run_for(61)
 
+    assert wire.codes == (None, None)
+
+
+# --- Domains without end.
+
+FEW = LinkLimits(domains_max=3)
+MANY_DOMAINS = [f"d{number}" for number in range(FEW.domains_max + 1)]
+
+
+def test_a_peer_that_finishes_passes_of_made_up_domains_during_a_take_leaves_few_behind() -> None:
+    wire = Wire(terms=NEITHER, limits=FEW)
+    wire.run()
+    wire.dialler.reads = False
+    wire.say(wire.dialler, encode_records(1, [record(at=1)]))
+    for domain in MANY_DOMAINS:
+        wire.say(wire.dialler, CaughtUp(domain, 1, "ab" * 16))
+    while wire.dialler.sent:
+        wire.deliver(wire.dialler, wire.acceptor)
+
+    receiver = wire.acceptor.link._session.receiver  # type: ignore[union-attr]
+    waiting = len(receiver._passes._last_frames)
+    wire.run()
+
+    assert waiting == FEW.domains_max
+    assert not receiver.has_passes
+    assert wire.codes == (None, None)
+
+
+def test_a_peer_that_sends_records_of_made_up_domains_leaves_few_behind() -> None:
+    wire = Wire(terms=NEITHER, limits=FEW)
+    wire.run()
+    wire.dialler.reads = False
+    wire.acceptor.refuses = lambda it: Code.UNKNOWN_DOMAIN
+    for number, domain in enumerate(MANY_DOMAINS, start=1):
+        wire.say(wire.dialler, encode_records(number, [record(at=1, domain=domain)]))
+
+    wire.run()
+
+    receiver = wire.acceptor.link._session.receiver  # type: ignore[union-attr]
+    assert [receiver.is_stopped(domain) for domain in MANY_DOMAINS] == [True, True, True, False]
     assert wire.codes == (None, None)
 
 
