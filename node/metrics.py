@@ -41,10 +41,12 @@ class Traffic:
     """Requests and connections at the address that the node listens on.
 
     `requests` counts answers by method, route and status. `connections` are open now; `connections_refused` were turned
-    away because too many were open.
+    away because too many were open. `proxied_s` is when the last request came that seems to have passed an untrusted
+    proxy, in seconds since the Unix epoch, None if there was no such request.
     """
 
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, str, int]] = Counter()
         self.connections = 0
         self.connections_refused = 0
+        self.proxied_s: float | None = None

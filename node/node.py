@@ -242,6 +242,7 @@ class Node:
             traffic=self.traffic,
             health=self._health,
             registry=registry_of(self._sources()),
+            proxies=http_api.Proxies(self.settings.trusted_proxies or ()),
         )
 
 

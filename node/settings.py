@@ -7,9 +7,10 @@ error, because nobody would enforce a limit whose name is misspelled.
 
 import difflib
 import math
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from ipaddress import ip_address
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -76,6 +77,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     disk_free_bytes_min: Annotated[
         int, Meta(ge=0), _about("Free space of the disk below which writes get 507.", "bytes")
     ] = 64 * 2**20
+
+    trusted_proxies: Annotated[
+        list[str] | None,
+        _about(
+            "Networks of your own proxies, whose `Forwarded` or `X-Forwarded-For` names the caller; none: no proxy."
+        ),
+    ] = None
+    loopback_trusted: Annotated[
+        bool, _about("Callers on loopback need no admin token to sync and have no quotas. False behind a local proxy.")
+    ] = True
+    write_origins: Annotated[
+        list[str] | None, _about("Origins of pages that may write claims from a browser, such as https://example.org.")
+    ] = None
 
     connections_max: Annotated[
         int, Meta(ge=8), _about("Open connections from clients and peers at most. Past it they get 503.", "connections")
@@ -282,20 +296,21 @@ def _check_name(name: str, known: Mapping[str, object], place: str) -> None:
 
 def _convert(name: str, raw: Any, source: str) -> Any:
     try:
-        return _value_of(_TYPES[name], raw)
+        return _value_of(name, raw)
     except (msgspec.ValidationError, ValueError) as error:
         setting = _SETTINGS[name]
         unit = f", in {setting.unit}" if setting.unit else ""
         raise SettingsError(f"{name} is {spell(raw)!r} ({source}): it should be {setting.expected}{unit}") from error
 
 
-def _value_of(kind: Any, raw: Any) -> Any:
+def _value_of(name: str, raw: Any) -> Any:
     """The value as its type. The text `none` means None in every source, because TOML has no null.
 
     Raises:
         ValueError: `raw` is no value of this setting.
         msgspec.ValidationError: the same.
     """
+    kind = _TYPES[name]
     if isinstance(raw, str) and raw.lower() == "none":
         return msgspec.convert(None, kind)
     is_text = isinstance(raw, _Text)
@@ -304,9 +319,38 @@ def _value_of(kind: Any, raw: Any) -> Any:
     value = msgspec.convert(raw, kind, strict=not is_text, dec_hook=_path)
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("not finite")
-    if isinstance(value, list) and not all(map(is_domain, value)):
-        raise ValueError("not a domain")
+    if isinstance(value, list) and not all(map(_ITEMS[name].is_valid, value)):
+        raise ValueError("not an item of this list")
     return value
+
+
+class _Items(msgspec.Struct, frozen=True):
+    """What the items of a list may be."""
+
+    is_valid: Callable[[str], bool]
+    words: str
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_origin(text: str) -> bool:
+    """Whether a browser spells an origin so (RFC 6454, section 6.2): in lower case and without the default port."""
+    return _ORIGIN.fullmatch(text) is not None and not text.endswith(_DEFAULT_PORTS.get(text.partition(":")[0], " "))
+
+
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
+_ITEMS: Final = {
+    "domains": _Items(is_domain, "domains between commas"),
+    "trusted_proxies": _Items(_is_network, "networks between commas, such as 10.0.0.0/8"),
+    "write_origins": _Items(_is_origin, "origins between commas, such as https://example.org"),
+}
 
 
 def _path(kind: type, raw: object) -> Path:
@@ -328,8 +372,8 @@ def _parts(kind: inspect.Type) -> tuple[inspect.Type, ...]:
     return (kind,)
 
 
-def _words(kind: inspect.Type) -> str:
-    """A description of this type's values, for people."""
+def _words(name: str, kind: inspect.Type) -> str:
+    """A description of the values that a setting of this type takes, for people."""
     match kind:
         case inspect.NoneType():
             return "none"
@@ -342,7 +386,7 @@ def _words(kind: inspect.Type) -> str:
         case inspect.LiteralType():
             return "one of " + ", ".join(map(str, kind.values))
         case inspect.ListType():
-            return "domains between commas"
+            return _ITEMS[name].words
         case inspect.CustomType():
             return "a path"
         case _:
@@ -357,7 +401,7 @@ def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
 def _setting_of(field: inspect.Field) -> Setting:
     about, unit = _metadata(field.type)
     default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
-    expected = " or ".join(map(_words, _parts(field.type)))
+    expected = " or ".join(_words(field.name, part) for part in _parts(field.type))
     return Setting(field.name, about, unit, expected, default)
 
 

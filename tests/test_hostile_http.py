@@ -202,8 +202,9 @@ REQUESTS = {
     "a TLS greeting": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
     "bytes in a path that are not UTF-8": (b"GET /claims/\xff/\xfe HTTP/1.1\r\nHost: x\r\n\r\n", 400),
     "a path that is no URL": (b"GET http://[::1/ HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-    "a path that is too long": (b"GET /" + b"a" * LONG_BYTES + b" HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-    "a header that is too long": (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * LONG_BYTES + b"\r\n\r\n", 400),
+    "a path that is too long": (b"GET /" + b"a" * LONG_BYTES + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+    "a header that is too long": (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * LONG_BYTES + b"\r\n\r\n", 431),
+    "too many headers": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: x\r\n" * 1_000 + b"\r\n", 431),
     "a negative length": (b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
     "two lengths": (b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}", 400),
     "a length and chunks": (
@@ -214,7 +215,15 @@ REQUESTS = {
     "a request line without a version": (b"GET /records?id=\r\n\r\n", 400),
     "a compressed body": (
         b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
-        400,
+        415,
+    ),
+    "a compressed record": (
+        b"PUT /claims/x HTTP/1.1\r\nHost: x\r\nContent-Encoding: identity, GZIP\r\nContent-Length: 2\r\n\r\n{}",
+        415,
+    ),
+    "a compressed transfer": (
+        b"PUT /claims HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        501,
     ),
     "another expectation": (b"PUT /claims HTTP/1.1\r\nHost: x\r\nExpect: tea\r\nContent-Length: 2\r\n\r\n{}", 417),
     "a tunnel": (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", 404),

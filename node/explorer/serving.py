@@ -12,7 +12,9 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from node.http_api.answers import matches_etag
+from node.http_api.accept import field_of, read_weights
+from node.http_api.answers import JSON_TYPE
+from node.http_api.conditions import is_unchanged
 from node.http_api.parts import ApiParts
 from node.http_api.query import Parameter
 from node.http_api.read import get_pointer
@@ -73,7 +75,7 @@ PAGE: Final = "index.html"
 
 async def get_root(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     """The page; for a client that asks for JSON, the addresses to go on from."""
-    is_page = prefers_page(request.headers.get("Accept", ""))
+    is_page = prefers_page(field_of(request))
     answer = _answer(request, ASSETS[PAGE]) if is_page else await get_pointer(parts, request)
     answer.headers["Vary"] = "Accept"
     return answer
@@ -89,30 +91,22 @@ async def get_asset(_parts: ApiParts, request: web.Request) -> web.StreamRespons
 
 def _answer(request: web.BaseRequest, asset: Asset) -> web.Response:
     headers = {**HEADERS, "ETag": asset.etag}
-    asked = request.headers.get("If-None-Match")
-    if asked is not None and matches_etag(asked, asset.etag):
+    if is_unchanged(request, asset.etag):
         return web.Response(status=304, headers=headers)
     return web.Response(body=asset.body, headers={**headers, "Content-Type": asset.content_type})
 
 
 def prefers_page(accept: str) -> bool:
     """Whether an `Accept` header prefers HTML to JSON. A client that accepts anything gets the page."""
-    weights = dict(map(_weighted, accept.split(",")))
-    json = weights.get("application/json", weights.get("application/*", 0.0))
-    return not json or weights.get(HTML_TYPE, weights.get("*/*", 0.0)) > json
+    weights = read_weights(accept)
+    json = weights.get(JSON_TYPE, weights.get("application/*", 0.0))
+    return not json or weights.get(HTML_TYPE, weights.get("text/*", weights.get("*/*", 0.0))) > json
 
 
-def _weighted(item: str) -> tuple[str, float]:
-    """A media range and its weight (RFC 9110, section 12.4.2). An unreadable weight counts as 0."""
-    media, *parameters = (part.strip().lower() for part in item.split(";"))
-    weights = [parameter[2:] for parameter in parameters if parameter.startswith("q=")]
-    try:
-        return media, float(weights[0]) if weights else 1.0
-    except ValueError:
-        return media, 0.0
-
-
-_SEEN: Final = Parameter("If-None-Match", STRING, "An ETag seen before: 304 where the file is still the same.")
+_CONDITIONS: Final = (
+    Parameter("If-None-Match", STRING, "ETags seen before: 304 if the file has one of them still."),
+    Parameter("If-Match", STRING, "ETags: 412 if the file has none of them."),
+)
 
 ROUTES: Final = (
     Route(
@@ -122,8 +116,10 @@ ROUTES: Final = (
         summary="The explorer for a browser; where to go from here for any other client",
         answers={200: "Pointer"},
         texts=(HTML_TYPE,),
-        headers=(_SEEN,),
+        headers=_CONDITIONS,
+        codes=(Code.PRECONDITION_FAILED,),
         is_public=True,
+        ignores_unknown=True,
     ),
     Route(
         method="GET",
@@ -134,7 +130,8 @@ ROUTES: Final = (
         content_type=SCRIPT_TYPE,
         texts=tuple(OTHER_TYPES.values()),
         variables=(Parameter("file", STRING, "A file that the explorer's page names."),),
-        headers=(_SEEN,),
-        codes=(Code.UNKNOWN_ROUTE,),
+        headers=_CONDITIONS,
+        codes=(Code.UNKNOWN_ROUTE, Code.PRECONDITION_FAILED),
+        ignores_unknown=True,
     ),
 )

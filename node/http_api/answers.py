@@ -22,12 +22,6 @@ PREFLIGHT_HEADERS: Final = {
 }
 
 
-def matches_etag(asked: str, etag: str) -> bool:
-    """Whether an `If-None-Match` header names this tag. The comparison is weak (RFC 9110, section 13.1.2)."""
-    tags = [tag.strip().removeprefix("W/") for tag in asked.split(",")]
-    return etag in tags or tags == ["*"]
-
-
 _PUBLIC_JSON = {**PUBLIC_HEADERS, "Content-Type": JSON_TYPE}
 _PRIVATE_JSON = {"Content-Type": JSON_TYPE}
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
+from node.http_api.problems import RefusedError
 from protocol.errors import Code, ProtocolError
 
 READ_STALL_S_MAX: Final = 30.0
@@ -69,11 +70,24 @@ class _Reading:
 
 
 def _check_headers(request: web.BaseRequest, bytes_max: int) -> None:
-    """Refuse a body that announces too much, or that is compressed: a few bytes could unpack to any number."""
+    """Refuse a body that announces too much, or that is compressed: a few bytes could unpack to any number.
+
+    Raises:
+        ProtocolError: `too_large`; with status 415 or 501 for a coding (RFC 9110, section 15.5.16; RFC 9112, 6.1).
+    """
     if (request.content_length or 0) > bytes_max:
         raise _too_large(bytes_max)
-    if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise ProtocolError(Code.MALFORMED, "a body is sent as it is, without Content-Encoding")
+    if _codings(request, "Content-Encoding") - {"identity"}:
+        detail = "a body is sent as it is, without Content-Encoding"
+        raise RefusedError(415, detail, {"Accept-Encoding": "identity"})
+    if _codings(request, "Transfer-Encoding") - {"chunked"}:
+        raise RefusedError(501, "the only transfer coding that is known here is chunked")
+
+
+def _codings(request: web.BaseRequest, header: str) -> set[str]:
+    """The items of a list of codings, in lower case."""
+    items = ",".join(request.headers.getall(header, [])).lower().split(",")
+    return {item.strip() for item in items} - {""}
 
 
 async def _read_piece(request: web.BaseRequest) -> bytes:

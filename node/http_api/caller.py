@@ -3,24 +3,26 @@
 Only a proof gives trust: the admin token, or a push that is signed with the key of a peer that the operator listed. An
 address proves little. Loopback is enough for what a person at this machine may ask anyway, but only if the request
 really starts on this machine: a proxy makes every caller look local, and so does a page of another site in a browser
-that runs here.
+that runs here. A proxy may also leave no trace at all, so the setting `loopback_trusted` can end this trust.
 """
 
 import hmac
 import re
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, ip_network
 from typing import Final
 
-from aiohttp import web
+import structlog
+from aiohttp import HttpVersion11, web
 
 from node.http_api.parts import ApiParts
+from node.http_api.proxies import Address, first_proxy_header, parse_address
 from node.intake.arrivals import Origin
 from protocol.errors import Code, ProtocolError
-from protocol.records.admission import Trust
+from protocol.records.admission import Precondition, Trust
 from protocol.records.push import PUSH_HEADER, check_push
 
-_PROXY_HEADERS: Final = ("Forwarded", "X-Forwarded-For", "Via")
+log = structlog.get_logger()
+
 _OWN_SITES: Final = (None, "same-origin", "none")
 _ADDRESS: Final = re.compile(r"(localhost|[0-9.]+|\[[0-9a-f:.]+\])(:[0-9]+)?\Z", re.IGNORECASE)
 _IPV6_NETWORK_BITS: Final = 64
@@ -37,8 +39,7 @@ def check_admin(parts: ApiParts, request: web.BaseRequest) -> None:
 
 def check_operator(parts: ApiParts, request: web.BaseRequest) -> None:
     """Raises: ProtocolError: `unauthorized` for a caller that is neither on loopback nor has the admin token."""
-    is_here = is_direct_loopback(request) and _is_own_site(request)
-    if not has_token(parts, request) and not is_here:
+    if not has_token(parts, request) and not is_local(parts, request):
         detail = "from elsewhere this needs `Authorization: Bearer TOKEN` with the node's admin token"
         raise ProtocolError(Code.UNAUTHORIZED, detail)
 
@@ -61,23 +62,26 @@ def has_token(parts: ApiParts, request: web.BaseRequest) -> bool:
     return True
 
 
-def is_direct_loopback(request: web.BaseRequest) -> bool:
-    """Whether the request comes from this machine, and not through a proxy on this machine."""
+def is_local(parts: ApiParts, request: web.BaseRequest) -> bool:
+    """Whether the request starts on this machine, as far as anybody can tell, and such requests are trusted."""
     address = _remote(request)
-    return address is not None and address.is_loopback and not any(name in request.headers for name in _PROXY_HEADERS)
+    is_loopback = address is not None and address.is_loopback
+    return parts.settings.loopback_trusted and is_loopback and _proxy_sign(request) is None and _is_own_page(request)
 
 
-async def origin_of(parts: ApiParts, request: web.BaseRequest, body: bytes, if_match: str | None = None) -> Origin:
+async def origin_of(
+    parts: ApiParts, request: web.BaseRequest, body: bytes, precondition: Precondition | None = None
+) -> Origin:
     """The class in which the records of this body are admitted, and the address under which they count.
 
     Raises:
         ProtocolError: `unauthorized`, `bad_signature` or `malformed` for a wrong proof. No proof is no error.
     """
     if has_token(parts, request):
-        return Origin(Trust.PEER, None, if_match)
+        return Origin(Trust.PEER, None, precondition)
     header = request.headers.get(PUSH_HEADER)
     trust = Trust.CLIENT if header is None else await _find_trust(parts, header, body)
-    return Origin(trust, quota_address(request), if_match)
+    return Origin(trust, quota_address(parts, request), precondition)
 
 
 async def _find_trust(parts: ApiParts, push_header: str, body: bytes) -> Trust:
@@ -88,43 +92,63 @@ async def _find_trust(parts: ApiParts, push_header: str, body: bytes) -> Trust:
     return Trust.PEER if is_accepted else Trust.CLIENT
 
 
-def quota_address(request: web.BaseRequest) -> str | None:
-    """The address under which the caller's quotas count. None on loopback, which has no quotas.
+def quota_address(parts: ApiParts, request: web.BaseRequest) -> str | None:
+    """The address under which the caller's quotas count. None for a caller on this machine, which has no quotas.
 
-    Behind a proxy this is the proxy's address, because a client can write any address into a header.
+    Behind a proxy that is not trusted, it is the proxy's address, because anybody can write an address into a header.
     """
-    address = _remote(request)
-    return None if address is None or is_direct_loopback(request) else network_of(address)
+    remote = _remote(request)
+    if remote is None or is_local(parts, request):
+        return None
+    return network_of(parts.proxies.caller_of(remote, request.headers))
 
 
-def network_of(address: IPv4Address | IPv6Address) -> str:
+def note_proxy(parts: ApiParts, request: web.BaseRequest) -> None:
+    """Tell the operator, once, of a proxy that `trusted_proxies` does not name.
+
+    Only a proxy in a private network is likely to be the operator's own: a stranger can forge the same headers.
+    """
+    sign = _proxy_sign(request)
+    if sign is None:
+        return
+    remote = _remote(request)
+    if remote is None or parts.proxies.is_trusted(remote):
+        return
+    if remote.is_loopback or (remote.is_private and first_proxy_header(request.headers) is not None):
+        if parts.traffic.proxied_s is None:
+            log.warning("requests come through a proxy that is not trusted", proxy=str(remote), sign=sign)
+        parts.traffic.proxied_s = parts.world.now_s()
+
+
+def network_of(address: Address) -> str:
     """The addresses of one customer: an IPv4 address, or the first half of an IPv6 address."""
     if isinstance(address, IPv6Address):
         return str(ip_network((address, _IPV6_NETWORK_BITS), strict=False))
     return str(address)
 
 
-def _remote(request: web.BaseRequest) -> IPv4Address | IPv6Address | None:
+def _remote(request: web.BaseRequest) -> Address | None:
     """The other end of the socket. None if it has gone already, or is no internet socket."""
-    return _parse(request.remote or "")
+    return parse_address(request.remote or "")
 
 
-@lru_cache(1_024)
-def _parse(text: str) -> IPv4Address | IPv6Address | None:
-    """Remembered, because nearly every request comes over a connection that brought one before."""
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+def _proxy_sign(request: web.BaseRequest) -> str | None:
+    """What shows that a request on loopback came through a proxy. None if nothing shows it.
+
+    A proxy may pass on the `Host` of a public site, or speak HTTP/1.0, which nginx does unless it is told otherwise.
+    """
+    header = first_proxy_header(request.headers)
+    if header is not None:
+        return f"the header {header}"
+    if _ADDRESS.match(request.headers.get("Host", "")) is None:
+        return "a Host that is not this machine"
+    return None if request.version >= HttpVersion11 else "HTTP/1.0"
 
 
-def _is_own_site(request: web.BaseRequest) -> bool:
+def _is_own_page(request: web.BaseRequest) -> bool:
     """False for a request that a page of another site makes in a browser on this machine.
 
-    A browser names such a page in `Sec-Fetch-Site`. A site can also point its own name to this machine (DNS rebinding);
-    then the `Host` header is neither an address nor `localhost`.
+    A browser says so in `Sec-Fetch-Site`. A site can also point its own name to this machine (DNS rebinding); then the
+    `Host` header shows the name.
     """
-    is_other_page = request.headers.get("Sec-Fetch-Site") not in _OWN_SITES
-    return not is_other_page and _ADDRESS.match(request.headers.get("Host", "")) is not None
+    return request.headers.get("Sec-Fetch-Site") in _OWN_SITES

@@ -110,7 +110,9 @@ async def get_stream(parts: ApiParts, request: web.Request) -> web.StreamRespons
         raise ProtocolError(Code.MALFORMED, detail)
     selection, cursor = _read_selection(parts, request), request.query.get("since")
     writer = DirectWriter(request, socket)
-    async with parts.streams.open(selection, event_frame, cursor, writer.write, quota_address(request)) as consumer:
+    async with parts.streams.open(
+        selection, event_frame, cursor, writer.write, quota_address(parts, request)
+    ) as consumer:
         socket.headers[CURSOR_HEADER] = parts.streams.cursor(consumer)
         await socket.prepare(request)
         with writer.notify(consumer.woken.set):
@@ -124,7 +126,7 @@ async def get_events(parts: ApiParts, request: web.Request) -> web.StreamRespons
     is_chunked = request.version >= HttpVersion11
     writer = DirectWriter(request)
     framing = server_sent_chunk if is_chunked else server_sent
-    async with parts.streams.open(selection, framing, cursor, writer.write, quota_address(request)) as consumer:
+    async with parts.streams.open(selection, framing, cursor, writer.write, quota_address(parts, request)) as consumer:
         begin = parts.streams.cursor(consumer)
         response = web.StreamResponse(headers={**_EVENTS_HEADERS, CURSOR_HEADER: begin})
         if request.method == "HEAD":

@@ -7,4 +7,4 @@ from node.http_api.parts import ApiParts
 
 
 async def get_gossip(parts: ApiParts, request: web.Request) -> web.StreamResponse:
-    return await parts.links.accept(request, quota_address(request))
+    return await parts.links.accept(request, quota_address(parts, request))

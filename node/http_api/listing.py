@@ -16,7 +16,7 @@ import msgspec
 from aiohttp import web
 
 from node.http_api import cursor, paged_answer
-from node.http_api.answers import LINES_TYPE
+from node.http_api.accept import wants_lines
 from node.http_api.domains import check_domain_known, known_domains
 from node.http_api.paged_answer import Form, answer_pages
 from node.http_api.pages import PAGE_RECORDS_MAX, next_size, stored_pages
@@ -86,7 +86,7 @@ def _read_question(request: web.BaseRequest, domain: str | None) -> Question:
         since=integer(request, "since", 0) or 0,
         wants_history=flag(request, "history"),
         wants_ids=flag(request, "ids"),
-        wants_lines=LINES_TYPE in request.headers.get("Accept", ""),
+        wants_lines=wants_lines(request),
     )
 
 

@@ -81,6 +81,10 @@ def _responses(route: Route) -> dict[str, object]:
     responses: dict[str, object] = {
         str(status): {"description": _words(status), "content": contents[status]} for status in sorted(contents)
     }
+    problems = {PROBLEM_TYPE: {"schema": ref("Problem")}}
+    for status, description in _OF_HTTP.items():
+        if status != 415 or route.body is not None:
+            responses[str(status)] = {"description": description, "content": problems}
     if any(parameter.name == "If-None-Match" for parameter in route.headers) and route.method == "GET":
         responses["304"] = {"description": "The client has it already."}
     return responses
@@ -113,6 +117,13 @@ def _words(status: int) -> str:
     codes = [str(code) for code, its_status in STATUSES.items() if its_status == status]
     return "Refused: " + ", ".join(codes) if codes and status != 503 else _GOOD.get(status, "The answer")
 
+
+_OF_HTTP: Final = {
+    414: "Refused: the target is too long.",
+    415: "Refused: the body has a Content-Encoding.",
+    431: "Refused: a header is too large, or there are too many.",
+}
+"""Refusals for reasons of HTTP alone."""
 
 _GOOD: Final = {
     101: "A WebSocket from here on",

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry
 
 from node.convergence import Convergence
 from node.heads import Heads
+from node.http_api.proxies import Proxies
 from node.http_sync.schedule import Sync
 from node.indexes import Indexes
 from node.intake.ingest import Ingest
@@ -25,7 +26,8 @@ class ApiParts:
     """What every handler gets beside its request.
 
     `started_s` is when the node started, in seconds since the Unix epoch. `key` is the node's own. `admin_token` is the
-    secret that an operator sends. The API counts requests and connections in `traffic`.
+    secret that an operator sends. The API counts requests and connections in `traffic`. `proxies` are those that
+    the operator trusts.
     """
 
     settings: Settings
@@ -45,3 +47,4 @@ class ApiParts:
     traffic: Traffic
     health: Health
     registry: CollectorRegistry
+    proxies: Proxies

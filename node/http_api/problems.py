@@ -52,6 +52,16 @@ PROBLEM_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
 """Seconds to wait after a refusal that does not say how long. A full pipeline empties many times a second."""
 
+
+class RefusedError(ProtocolError):
+    """A refusal whose status says more than its code. `headers` go with the answer."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(Code.MALFORMED, detail)
+        self.status = status
+        self.headers = headers or {}
+
+
 logger = logging.getLogger(__name__)
 
 
@@ -60,6 +70,8 @@ def problem_of(error: ProtocolError, *, is_public: bool = False) -> web.Response
     headers = headers_of(error.code, error.facts)
     if is_public:
         headers["Access-Control-Allow-Origin"] = "*"
+    if isinstance(error, RefusedError):
+        return problem(error.status, error.code, error.detail, error.facts, headers | dict(error.headers))
     return problem(STATUSES[error.code], error.code, error.detail, error.facts, headers)
 
 

@@ -7,7 +7,9 @@ from typing import Final
 
 from aiohttp import web
 
-from node.http_api.answers import JSON_TYPE, LINES_TYPE, PUBLIC_HEADERS, matches_etag, public
+from node.http_api.accept import wants_lines
+from node.http_api.answers import JSON_TYPE, PUBLIC_HEADERS, public
+from node.http_api.conditions import is_unchanged
 from node.http_api.domains import check_domain_known, is_known, known_domains
 from node.http_api.paged_answer import DICT, LINES, answer_pages
 from node.http_api.parts import ApiParts
@@ -32,15 +34,14 @@ async def answer_head(parts: ApiParts, request: web.Request, domain: str, label:
     """The most frequent request, so this does nothing but answer. The domain is only checked if there is no head.
 
     Raises:
-        ProtocolError: `unknown_domain`, `unknown_label`.
+        ProtocolError: `unknown_domain`, `unknown_label`, `precondition_failed`.
     """
     head = await parts.heads.get(domain, label) if can_be_held(parts, domain, label) else None
     if head is None:
         check_domain_known(parts, domain)
         raise unknown_label()
     headers = {**_HEAD_HEADERS, "ETag": head.etag}
-    asked = request.headers.get("If-None-Match")
-    if asked is not None and matches_etag(asked, head.etag):
+    if is_unchanged(request, head.etag):
         return web.Response(status=304, headers=headers)
     return web.Response(body=head.body, headers=headers)
 
@@ -86,7 +87,7 @@ async def _answer_records(parts: ApiParts, request: web.Request, ids: Sequence[s
     if not stored:
         raise ProtocolError(Code.UNKNOWN_RECORD, "this node holds no such record")
     records = [stored[record_id].signed for record_id in ids if record_id in stored]
-    form = LINES if LINES_TYPE in request.headers.get("Accept", "") else DICT
+    form = LINES if wants_lines(request) else DICT
     return await answer_pages(request, _one_page(records), form)
 
 

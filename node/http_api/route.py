@@ -33,6 +33,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     - `is_public`: pages of any origin may read the answers.
     - `has_lines`: the answer also comes as NDJSON, if the client asks for it.
     - `is_endless`: the answer goes on until one side ends it.
+    - `ignores_unknown`: unknown parameters of the query are ignored, because a link to a page may carry some.
+    - `is_writable`: pages of the origins in the setting `write_origins` may send the request.
     """
 
     method: str
@@ -51,4 +53,6 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     is_public: bool = False
     has_lines: bool = False
     is_endless: bool = False
+    ignores_unknown: bool = False
+    is_writable: bool = False
     outcomes: tuple[Code, ...] = ()

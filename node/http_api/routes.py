@@ -17,10 +17,13 @@ _DOMAIN = Parameter("domain", STRING, "A sync domain.")
 _LABEL = Parameter("label", STRING, "A label, percent-encoded, slashes too.")
 _NAME = Parameter("name", STRING, "To read: a domain. To write: the signature, 128 lower-case hex digits.")
 _RECORD_ID = Parameter("id", STRING, "A record id, 64 lower-case hex digits.")
-_IF_NONE_MATCH = Parameter("If-None-Match", STRING, "An ETag seen before: 304 where the head is still the same.")
+_READ_CONDITIONS = (
+    Parameter("If-None-Match", STRING, "ETags seen before: 304 if the head has one of them still."),
+    Parameter("If-Match", STRING, "ETags: 412 if the head has none of them."),
+)
 _SINGLE_CONDITIONS = (
-    Parameter("If-Match", STRING, "The ETag that the label's head must have, or `*`: it must have one."),
-    Parameter("If-None-Match", STRING, "`*`: the label must have no head."),
+    Parameter("If-Match", STRING, "ETags of which the label's head must have one, or `*`: there must be a head."),
+    Parameter("If-None-Match", STRING, "ETags of which the head must have none, or `*`: there must be no head."),
 )
 _PUSH = Parameter("Dnarc-Push", STRING, "Signed by a peer: admits the records in the peer class.")
 
@@ -64,8 +67,8 @@ ROUTES: Final = (
         handler=read.get_head,
         summary="The head of a label",
         answers={200: "Claims"},
-        headers=(_IF_NONE_MATCH,),
-        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL),
+        headers=_READ_CONDITIONS,
+        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL, Code.PRECONDITION_FAILED),
         is_public=True,
     ),
     Route(
@@ -99,8 +102,8 @@ ROUTES: Final = (
         summary="The heads of all labels of the domain of this name",
         answers={200: "Claims"},
         parameters=(*_COLLECTION, _PREFIX, _LABEL_IN_QUERY),
-        headers=(_IF_NONE_MATCH,),
-        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL),
+        headers=_READ_CONDITIONS,
+        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL, Code.PRECONDITION_FAILED),
         is_public=True,
         has_lines=True,
     ),
@@ -113,6 +116,7 @@ ROUTES: Final = (
         answers={200: "Outcomes", 201: "Outcomes"},
         headers=(*_SINGLE_CONDITIONS, _PUSH),
         body="Record",
+        is_writable=True,
         codes=(Code.UNAUTHORIZED, Code.BAD_SIGNATURE),
         outcomes=(
             Code.MALFORMED,
@@ -144,6 +148,7 @@ ROUTES: Final = (
         answers={200: "Outcomes"},
         headers=(_PUSH,),
         body="Batch",
+        is_writable=True,
         codes=(Code.MALFORMED, Code.TOO_LARGE, Code.UNAUTHORIZED, Code.BAD_SIGNATURE, *_TAKING),
     ),
     Route(

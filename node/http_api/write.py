@@ -8,14 +8,13 @@ from aiohttp import web
 from node.http_api.answers import private
 from node.http_api.body_budget import BodyBudget
 from node.http_api.caller import origin_of
+from node.http_api.conditions import read_precondition
 from node.http_api.parts import ApiParts
-from node.http_api.problems import STATUSES, headers_of
+from node.http_api.problems import STATUSES, RefusedError, headers_of
 from node.intake.arrivals import Submission
 from protocol.errors import Code, ProtocolError
 from protocol.limits import SPELLING_BYTES_MAX
-from protocol.records.admission import NO_HEAD
 from protocol.records.outcome import Outcome, Status
-from protocol.records.record import is_id
 
 BATCH_RECORDS_MAX: Final = 1_000
 BATCH_BYTES_MAX: Final = 8 * 2**20
@@ -29,11 +28,11 @@ async def put_claim(parts: ApiParts, request: web.Request) -> web.StreamResponse
     signature = request.match_info["name"]
     try:
         async with request.app[BODY_BUDGET].read(request, SPELLING_BYTES_MAX) as body:
-            origin = await origin_of(parts, request, body, _precondition(request))
+            origin = await origin_of(parts, request, body, read_precondition(request))
             outcome = await parts.ingest.take_one(Submission(signature, body), origin)
     except ProtocolError as error:
-        if error.code in (Code.UNAUTHORIZED, Code.BAD_SIGNATURE):
-            raise  # the caller's proof failed, and the record was not looked at
+        if error.code in (Code.UNAUTHORIZED, Code.BAD_SIGNATURE) or isinstance(error, RefusedError):
+            raise  # this is about the request: the record was not looked at
         outcome = Outcome.refused(signature, error)
     return _answer_one(outcome)
 
@@ -91,25 +90,6 @@ def _check_nothing_lost(body: bytes, submissions: list[Submission]) -> None:
     outside = body.count(b'"') - sum(submission.body.count(b'"') for submission in submissions)
     if outside != 2 * len(submissions):
         raise ProtocolError(Code.MALFORMED, "a signature stands twice in this batch, or holds a quotation mark")
-
-
-def _precondition(request: web.Request) -> str | None:
-    """What the client demands of the label's head: a record id, `*` for any head, `NO_HEAD`, or None for no demand.
-
-    Raises:
-        ProtocolError: `malformed` for a header that demands something else.
-    """
-    wanted, unwanted = request.headers.get("If-Match"), request.headers.get("If-None-Match")
-    if unwanted is not None:
-        if unwanted.strip() != "*" or wanted is not None:
-            raise ProtocolError(Code.MALFORMED, "with PUT, If-None-Match is `*`, and stands without If-Match")
-        return NO_HEAD
-    if wanted is None or wanted.strip() == "*":
-        return wanted and "*"
-    record_id = wanted.strip().removeprefix('"').removesuffix('"')
-    if not is_id(record_id) or wanted.strip() != f'"{record_id}"':
-        raise ProtocolError(Code.MALFORMED, "If-Match is `*`, or one ETag: a record id in quotes")
-    return record_id
 
 
 def shown(signature: str) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from email.utils import parsedate_to_datetime
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -53,6 +54,8 @@ _AFTER_CHARACTERS_MAX = 2_000
 _ATTEMPTS_MAX = 3
 _BUSY = (429, 503)
 _RETRY_DIGITS_MAX = 6
+_RETRY_S = 1.0
+"""Seconds to wait for a busy peer that does not say how long."""
 
 _LINES = {"Accept": "application/x-ndjson"}
 
@@ -243,11 +246,25 @@ def _next_position(response: aiohttp.ClientResponse) -> str | None:
 
 
 def _retry_after_s(response: aiohttp.ClientResponse) -> float | None:
-    """Seconds that a busy peer asks to wait before the same request. None if the peer is not busy."""
-    text = response.headers.get("Retry-After", "1")
+    """Seconds that a busy peer asks to wait before the same request. None if the peer is not busy.
+
+    `Retry-After` is a number of seconds or a date (RFC 9110, section 10.2.3). The date counts by the peer's own clock.
+    """
+    text = response.headers.get("Retry-After", "").strip()
     if response.status not in _BUSY:
         return None
-    return float(text) if text.isascii() and text.isdigit() and len(text) <= _RETRY_DIGITS_MAX else 1.0
+    if text.isascii() and text.isdigit() and len(text) <= _RETRY_DIGITS_MAX:
+        return float(text)
+    until_s, now_s = _read_date(text), _read_date(response.headers.get("Date", ""))
+    return _RETRY_S if until_s is None or now_s is None else max(0.0, until_s - now_s)
+
+
+def _read_date(text: str) -> float | None:
+    """Seconds since the Unix epoch. None if this is no date."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _code(text: str, status: int) -> Code:

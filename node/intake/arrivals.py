@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from protocol.records.admission import Trust
+from protocol.records.admission import Precondition, Trust
 
 
 class Submission(msgspec.Struct, frozen=True, gc=False):
@@ -18,12 +18,12 @@ class Origin(msgspec.Struct, frozen=True):
     """Who brought a submission, and on what condition.
 
     `address` is an IP address or a peer's name. Quotas count under it; a source without an address is exempt.
-    `if_match` is the head's id that the client demands (`*`: any head), None: no demand.
+    `precondition` is what the client demands of the label's head, None: nothing.
     """
 
     trust: Trust
     address: str | None = None
-    if_match: str | None = None
+    precondition: Precondition | None = None
 
 
 class Delivery(msgspec.Struct, frozen=True):

@@ -38,11 +38,11 @@ class Ledger:
         refusals: dict[str, ProtocolError] = {}
         from_peers: list[Record] = []
         for record, origin in zip(records, origins, strict=True):
-            if from_peers and (origin.trust is Trust.CLIENT or origin.if_match is not None):
+            if from_peers and (origin.trust is Trust.CLIENT or origin.precondition is not None):
                 self._take_from_peers(from_peers)  # a client's record and a condition see what came before
                 from_peers = []
             try:
-                check_precondition(self.state, origin.if_match)
+                check_precondition(self.state, origin.precondition)
                 check_time(record, origin.trust, self._window, self._now_s)
                 if origin.trust is Trust.CLIENT:
                     self._take_from_client(record)

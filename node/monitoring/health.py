@@ -28,6 +28,9 @@ LOOK_EVERY_S: Final = 5.0
 LOG_BYTES_WARNED: Final = 1_073_741_824
 """Bytes of the write-ahead log. SQLite empties it at 64 MB unless a program reads the database without an end."""
 
+PROXY_WARNED_S: Final = 3_600.0
+"""Seconds that a warning about a proxy stays after its last request."""
+
 log = structlog.get_logger()
 
 
@@ -79,6 +82,12 @@ class Health:
             yield f"all {connections_max} connections are taken: others are turned away"
         if self._certificate is not None:
             yield from self._certificate.warnings(self._world.now_s())
+        proxied_s = self._traffic.proxied_s
+        if proxied_s is not None and self._world.now_s() - proxied_s < PROXY_WARNED_S:
+            yield (
+                "requests come through a proxy that is not trusted, so all its callers share quotas: name it in "
+                "trusted_proxies; if it is on this machine and adds no header, set loopback_trusted to false"
+            )
         if self._commits.is_stalled:
             yield (
                 f"a commit has waited for over {STALLED_S:.0f} s: another program holds the database (`fuser` names "

@@ -18,9 +18,8 @@ from protocol.errors import Code, ProtocolError
 from protocol.records.record import Record
 from protocol.records.replay import State
 
-NO_HEAD = "none"
-"""The condition that a label has no head yet. No record id looks like this."""
-
+ANY_HEAD: Final = "*"
+"""Stands for every head in a precondition. No record id looks like this."""
 
 NAMED_MAX: Final = 4_096
 """Keys that records from clients may name on one label, in all its history. Replay remembers each such key, and a
@@ -41,6 +40,26 @@ class Window(msgspec.Struct, frozen=True):
 
     max_age_s: int | None = 300
     max_skew_s: int | None = 300
+
+
+class Precondition(msgspec.Struct, frozen=True):
+    """What a client demands of the label's head (RFC 9110, sections 13.1.1 and 13.1.2).
+
+    The head must be one of `match`, None: no demand. It must be none of `none_match`. `ANY_HEAD` in either stands for
+    every head.
+    """
+
+    match: frozenset[str] | None = None
+    none_match: frozenset[str] = frozenset()
+
+    def is_met(self, head: str | None) -> bool:
+        """Whether the head of this id is as demanded. None: the label has no head."""
+        names = {head, ANY_HEAD} if head is not None else frozenset[str]()
+        is_match = self.match is None or not self.match.isdisjoint(names)
+        return is_match and self.none_match.isdisjoint(names)
+
+
+NEEDS_NO_HEAD: Final = Precondition(none_match=frozenset({ANY_HEAD}))
 
 
 def check_not_reserved(record: Record) -> None:
@@ -91,21 +110,19 @@ def check_time(record: Record, trust: Trust, window: Window, now_s: float) -> No
         )
 
 
-def check_precondition(state: State, if_match: str | None) -> None:
-    """That the label's head is the one that the client expects.
-
-    `if_match` is the id of the head that the client saw, `*` for any head, or `NO_HEAD` for a label without a head.
-    None: the client expects nothing.
+def check_precondition(state: State, precondition: Precondition | None) -> None:
+    """That the label's head is one that the client expects. None: the client expects nothing.
 
     Raises:
         ProtocolError: `precondition_failed`, with the head.
     """
-    if if_match is None:
+    if precondition is None:
         return
     head = state.tip.id if state.tip else None
-    is_met = {"*": head is not None, NO_HEAD: head is None}.get(if_match, head == if_match)
-    if not is_met:
-        raise ProtocolError(Code.PRECONDITION_FAILED, f"the head is {head}, not {if_match}", head=head_facts(state))
+    if not precondition.is_met(head):
+        words = "the label has no head" if head is None else f"the head is {head}"
+        detail = f"{words}, which is not what the request demands"
+        raise ProtocolError(Code.PRECONDITION_FAILED, detail, head=head_facts(state))
 
 
 def check_extends(record: Record, state: State) -> None:

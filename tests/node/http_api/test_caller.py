@@ -1,10 +1,14 @@
 """What a caller may do depends on the admin token, a signed push, or loopback, never on what anybody can forge."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from node.http_api.caller import network_of
 from node.node import Node
@@ -113,6 +117,7 @@ ELSEWHERE = {
     "a proxy": {"X-Forwarded-For": "127.0.0.1"},
     "a proxy that follows the standard": {"Forwarded": "for=127.0.0.1"},
     "a proxy that names only itself": {"Via": "1.1 proxy"},
+    "a proxy with a header of its own": {"X-Real-IP": "127.0.0.1"},
     "a page of another site": {"Sec-Fetch-Site": "cross-site"},
     "a page of a sister site": {"Sec-Fetch-Site": "same-site"},
     "a page whose name was pointed to this machine": {"Host": "attacker.example"},
@@ -163,6 +168,93 @@ async def test_a_batch_past_the_quota_is_told_when_to_come_back(frugal: Client) 
 
     assert answers[-1].refusal == (429, "rate_limited")
     assert int(answers[-1].headers["Retry-After"]) >= 1
+
+
+ADDRESSES = [f"203.0.113.{number}" for number in range(100)]
+
+
+@asynccontextmanager
+async def frugal_node(folder: Path, **chosen: Any) -> AsyncIterator[tuple[Node, Client]]:
+    """A node that takes one record a second from one address."""
+    settings = Settings(port=0, data=folder / "frugal", records_per_second_max=1.0, **chosen)
+    async with Node(settings, World(now_s=lambda: NOW)) as node, Client(node.url) as client:
+        yield node, client
+
+
+async def write_through(client: Client, lines: Sequence[str]) -> list[int]:
+    """The statuses of a claim for each value of `X-Forwarded-For`."""
+    claims = [fresh(f"{line}-{number}") for number, line in enumerate(lines)]
+    return [
+        (await client.put(record, {"X-Forwarded-For": line})).status for record, line in zip(claims, lines, strict=True)
+    ]
+
+
+async def test_behind_a_trusted_proxy_each_caller_has_its_own_quota(tmp_path: Path) -> None:
+    async with frugal_node(tmp_path, trusted_proxies=["127.0.0.0/8"]) as (node, client):
+        of_many = await write_through(client, ADDRESSES)
+        of_one = await write_through(client, [f"{forged}, 192.0.2.1" for forged in ADDRESSES])
+        warnings = node.warnings()
+
+    assert set(of_many) == {201}
+    assert of_one[-1] == 429, "the addresses to the left are forged"
+    assert warnings == []
+
+
+async def test_a_caller_behind_a_trusted_proxy_is_never_trusted_as_loopback(tmp_path: Path) -> None:
+    async with frugal_node(tmp_path, trusted_proxies=["127.0.0.0/8"]) as (_, client):
+        proxied = await client.send("POST", "/sync/push", headers={"X-Forwarded-For": "127.0.0.1"})
+        direct = await client.send("POST", "/sync/push")
+
+    assert (proxied.refusal, direct.status) == ((401, "unauthorized"), 200)
+
+
+async def test_without_trust_in_loopback_it_has_no_privilege(tmp_path: Path) -> None:
+    async with frugal_node(tmp_path, loopback_trusted=False) as (node, client):
+        without = await client.send("POST", "/sync/push")
+        with_token = await client.send("POST", "/sync/push", headers=as_admin(node))
+        writes = [(await client.put(fresh(f"label-{number}"))).status for number in range(100)]
+
+    assert (without.refusal, with_token.status) == ((401, "unauthorized"), 200)
+    assert writes[-1] == 429
+
+
+PROXIED = {
+    "a header": {"X-Forwarded-For": "192.0.2.1"},
+    "another header": {"X-Real-IP": "192.0.2.1"},
+    "a public host": {"Host": "dnarc.example"},
+}
+
+
+@pytest.mark.parametrize("headers", PROXIED.values(), ids=PROXIED.keys())
+async def test_a_proxy_that_is_not_trusted_is_logged_once_and_warned_of(
+    client: Client, node: Node, headers: dict[str, str]
+) -> None:
+    with capture_logs() as logs:
+        for _ in range(2):
+            await client.get("/domains", headers)
+
+    assert [entry["event"] for entry in logs] == ["requests come through a proxy that is not trusted"]
+    assert [warning.partition(",")[0] for warning in node.warnings()] == [
+        "requests come through a proxy that is not trusted"
+    ]
+
+
+async def test_http_1_0_on_loopback_is_taken_for_a_proxy(node: Node) -> None:
+    """Nginx sends HTTP/1.0, unless it is told otherwise, and adds no header by itself."""
+    host, port = node.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"POST /sync/push HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.0 401 ")
+    assert len(node.warnings()) == 1
+
+
+async def test_a_request_straight_from_this_machine_is_no_proxy(client: Client, node: Node) -> None:
+    await client.get("/domains")
+
+    assert node.warnings() == []
 
 
 @pytest.mark.parametrize(

@@ -23,16 +23,6 @@ async def test_a_head_is_a_dict_by_signature_with_its_id_as_etag(client: Client)
     assert record.canonical in answer.body, "the answer holds the canonical bytes unchanged"
 
 
-@pytest.mark.parametrize("form", ['"{}"', 'W/"{}"', '"other", "{}"', "*"])
-async def test_a_head_that_the_client_has_already_is_not_sent_again(client: Client, form: str) -> None:
-    record = fresh()
-    await client.put(record)
-
-    answer = await client.get("/claims/example/garden", {"If-None-Match": form.format(record.id)})
-
-    assert (answer.status, answer.body, answer.headers["ETag"]) == (304, b"", f'"{record.id}"')
-
-
 async def test_a_client_with_the_old_head_gets_the_new_one(client: Client) -> None:
     old, new = fresh(), claim("garden", at=NOW + 1)
     await client.put(old)

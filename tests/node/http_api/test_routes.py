@@ -1,13 +1,17 @@
 """The router and the OpenAPI document have the same routes, and any other request is refused with a problem."""
 
 import re
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from node.http_api.problems import STATUSES
-from node.node import ROUTES
+from node.node import ROUTES, Node
+from node.settings import Settings
+from node.world import World
 from protocol.errors import Code
-from tests.node.http_api.talking import Client, fresh
+from tests.node.http_api.talking import NOW, Client, fresh
 
 # The requests of sections 4 and 6 of the contract, and the files of the explorer.
 CONTRACT = {
@@ -143,6 +147,59 @@ async def test_a_preflight_allows_pages_to_read_and_not_to_write(client: Client)
     assert public.headers["Access-Control-Allow-Methods"] == "GET, HEAD"
     assert "If-None-Match" in public.headers["Access-Control-Allow-Headers"]
     assert "Access-Control-Allow-Origin" not in private.headers
+
+
+ORIGIN = "https://app.example"
+OTHER_ORIGIN = "https://other.example"
+
+
+@pytest.fixture
+async def open_client(tmp_path: Path) -> AsyncIterator[Client]:
+    """A client of a node on which pages of one origin may write."""
+    settings = Settings(port=0, data=tmp_path / "open", write_origins=[ORIGIN])
+    async with Node(settings, World(now_s=lambda: NOW)) as node, Client(node.url) as client:
+        yield client
+
+
+@pytest.mark.parametrize("path", ["/claims", "/claims/x"])
+async def test_a_preflight_lets_pages_of_a_listed_origin_write(open_client: Client, path: str) -> None:
+    asks = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "content-type, if-match"}
+
+    listed_origin = await open_client.send("OPTIONS", path, headers=asks | {"Origin": ORIGIN})
+    other_origin = await open_client.send("OPTIONS", path, headers=asks | {"Origin": OTHER_ORIGIN})
+
+    assert listed_origin.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert "PUT" in listed_origin.headers["Access-Control-Allow-Methods"]
+    assert "If-Match" in listed_origin.headers["Access-Control-Allow-Headers"]
+    assert "Origin" in listed_origin.headers["Vary"]
+    assert "PUT" not in other_origin.headers["Access-Control-Allow-Methods"]
+
+
+async def test_no_origin_may_change_peers(open_client: Client) -> None:
+    asks = {"Access-Control-Request-Method": "PUT", "Origin": ORIGIN}
+
+    answer = await open_client.send("OPTIONS", "/peers", headers=asks)
+
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.parametrize(("origin", "allowed"), [(ORIGIN, ORIGIN), (OTHER_ORIGIN, None), ("null", None)])
+async def test_a_page_of_a_listed_origin_may_read_what_became_of_its_claim(
+    open_client: Client, origin: str, allowed: str | None
+) -> None:
+    accepted = await open_client.put(fresh(), {"Origin": origin})
+    refused = await open_client.send("PUT", "/claims", b"[]", {"Origin": origin})
+
+    assert (accepted.status, refused.status) == (201, 400)
+    assert accepted.headers.get("Access-Control-Allow-Origin") == allowed
+    assert refused.headers.get("Access-Control-Allow-Origin") == allowed
+    assert accepted.headers["Vary"] == "Origin"
+
+
+@pytest.mark.parametrize("path", ["/?utm_source=mail&utm_source=x", "/?%FF", "/explorer/main.js?v=1"])
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+async def test_the_page_ignores_unknown_parameters(client: Client, path: str, accept: str) -> None:
+    assert (await client.get(path, {"Accept": accept})).status == 200
 
 
 async def test_every_get_route_answers_head_with_the_same_headers(client: Client) -> None:

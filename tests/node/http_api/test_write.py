@@ -205,24 +205,6 @@ async def test_a_claim_is_refused_if_its_condition_fails(client: Client) -> None
     assert moved.json()[signed(third).signature]["head"]["id"] == second.id
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"If-Match": "x"},
-        {"If-Match": '"x"'},
-        {"If-Match": "0" * 64},
-        {"If-Match": f'W/"{"0" * 64}"'},
-        {"If-None-Match": f'"{"0" * 64}"'},
-        {"If-None-Match": "*", "If-Match": "*"},
-    ],
-)
-async def test_a_condition_that_cannot_be_met_is_malformed(client: Client, headers: dict[str, str]) -> None:
-    answer = await client.put(fresh(), headers)
-
-    assert answer.status == 400
-    assert [outcome["code"] for outcome in answer.json().values()] == ["malformed"]
-
-
 async def test_a_condition_on_a_batch_is_malformed(client: Client) -> None:
     assert (await client.put_batch([fresh()], {"If-Match": "*"})).refusal == (400, "malformed")
 

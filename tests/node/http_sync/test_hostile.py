@@ -27,6 +27,7 @@ from tests.node.http_sync.sync_network import (
 )
 
 VERY_DEEP = 100_000
+LONG_AGO, FAR_FUTURE = "Sun, 06 Nov 1994 08:49:37 GMT", "Tue, 31 Dec 2999 23:59:59 GMT"
 FORGED = claim("forged", ALICE, NOW - 500)
 ELSEWHERE = claim("garden", ALICE, NOW - 500, domain="elsewhere")
 GOOD = claims(1)[0]
@@ -44,6 +45,7 @@ HOSTILE: list[tuple[str, dict[str, Handler], str]] = [
     ("compression", {"/node": answering(b"\x1f\x8b", Content_Encoding="gzip")}, "compressed"),
     ("an error with a terminal's control codes", {"/node": answering({"code": "x", "detail": "\x1b[2J"}, 500)}, "?[2J"),
     ("a long pause", {"/node": answering(b"", 503, Retry_After="100000")}, "answers 503"),
+    ("a pause until a far date", {"/node": answering(b"", 503, Retry_After=FAR_FUTURE)}, "answers 503"),
     ("no such route", {}, "answers 404"),
     ("no lines", {"/node": NODE, CLAIMS: answering(b"nonsense\n")}, "shape"),
     ("a long line", {"/node": NODE, CLAIMS: answering(b"x" * (LINE_BYTES_MAX + 1))}, "a line of more than"),
@@ -149,8 +151,9 @@ async def test_a_peer_that_cannot_be_reached_is_an_error_in_the_report(tmp_path:
         assert result["error"].startswith("the connection failed")
 
 
-async def test_a_busy_peer_is_asked_again_after_its_retry_after(tmp_path: Path) -> None:
-    answers = [answering(b"", 503, Retry_After="0"), answering(node_answer(CAROL.public))]
+@pytest.mark.parametrize("retry_after", ["0", LONG_AGO])
+async def test_a_busy_peer_is_asked_again_after_its_retry_after(tmp_path: Path, retry_after: str) -> None:
+    answers = [answering(b"", 503, Retry_After=retry_after), answering(node_answer(CAROL.public))]
 
     async def node(request: web.Request) -> web.StreamResponse:
         return await answers.pop(0)(request)

@@ -12,7 +12,7 @@ from node.intake.arrivals import Origin, Submission
 from node.intake.gathering import SINGLES_MAX, UNVERIFIED_GROUPS_MAX, Gathering, Single
 from node.intake.group import Group
 from protocol.errors import Code, ProtocolError
-from protocol.records.admission import NO_HEAD, Trust
+from protocol.records.admission import ANY_HEAD, NEEDS_NO_HEAD, Precondition, Trust
 from protocol.records.outcome import Outcome, Status
 from protocol.records.record import SignedRecord
 from tests.history import ALICE, BOB, claim, signed
@@ -138,7 +138,7 @@ async def test_each_single_of_a_group_has_its_own_origin(tmp_path: Path) -> None
             it,
             (founding, CLIENT),
             (rival, PEER),
-            (demanding, Origin(Trust.CLIENT, if_match="*")),
+            (demanding, Origin(Trust.CLIENT, precondition=Precondition(frozenset({ANY_HEAD})))),
             (old, CLIENT),
             (SignedRecord("00" * 64, founding.record), CLIENT),
         )
@@ -154,7 +154,7 @@ async def test_each_single_of_a_group_has_its_own_origin(tmp_path: Path) -> None
 
 
 async def test_of_two_singles_of_one_turn_that_each_demand_that_there_is_no_head_one_founds(tmp_path: Path) -> None:
-    demand = Origin(Trust.CLIENT, if_match=NO_HEAD)
+    demand = Origin(Trust.CLIENT, precondition=NEEDS_NO_HEAD)
     entries = [(signed(claim("garden", at=NOW + number)), demand) for number in range(2)]
 
     async with pipeline(tmp_path) as it:

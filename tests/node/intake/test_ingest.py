@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
 from node.intake.commits import Committed
 from protocol.errors import Code, ProtocolError
-from protocol.records.admission import NO_HEAD, Trust
+from protocol.records.admission import NEEDS_NO_HEAD, Precondition, Trust
 from protocol.records.outcome import Status
 from protocol.records.record import Record, SignedRecord
 from protocol.records.replay import Verdict
-from tests.history import ALICE, BOB, CAROL, DOMAIN, claim, histories, offer, signed
+from tests.history import ALICE, BOB, CAROL, DOMAIN, NOWHERE, claim, histories, offer, signed
 from tests.node.intake.pipeline import CLIENT, NOW, PEER, WAITING, pipeline, submission
 
 
@@ -117,14 +117,16 @@ async def test_a_condition_on_the_head_is_checked_before_the_time(tmp_path: Path
 
     async with pipeline(tmp_path) as it:
         await it.take(founder)
-        [other] = await it.take(follower, origin=Origin(Trust.CLIENT, if_match="0" * 64))
-        [same] = await it.take(follower, origin=Origin(Trust.CLIENT, if_match=founder.id))
+        other, same = [
+            await it.take(follower, origin=Origin(Trust.CLIENT, None, Precondition(frozenset({head}))))
+            for head in (NOWHERE, founder.id)
+        ]
 
-    assert (other.code, same.code) == (Code.PRECONDITION_FAILED, Code.TOO_NEW)
+    assert (other[0].code, same[0].code) == (Code.PRECONDITION_FAILED, Code.TOO_NEW)
 
 
 async def test_of_two_who_each_demand_that_there_is_no_head_one_founds(tmp_path: Path) -> None:
-    demand = Origin(Trust.CLIENT, if_match=NO_HEAD)
+    demand = Origin(Trust.CLIENT, precondition=NEEDS_NO_HEAD)
     records = [claim("garden", at=NOW + n) for n in range(2)]
 
     async with pipeline(tmp_path) as it:

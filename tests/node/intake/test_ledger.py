@@ -5,7 +5,7 @@ from typing import Final
 from node.intake.arrivals import Origin
 from node.intake.ledger import Ledger
 from protocol.errors import Code
-from protocol.records.admission import NO_HEAD, Trust, Window
+from protocol.records.admission import NEEDS_NO_HEAD, Trust, Window
 from protocol.records.record import Record
 from protocol.records.replay import EMPTY, Verdict
 from tests.history import ALICE, BOB, claim
@@ -13,7 +13,7 @@ from tests.history import ALICE, BOB, claim
 NOW: Final = 1_000_000
 CLIENT: Final = Origin(Trust.CLIENT)
 PEER: Final = Origin(Trust.PEER)
-DEMANDING: Final = Origin(Trust.PEER, if_match=NO_HEAD)
+DEMANDING: Final = Origin(Trust.PEER, precondition=NEEDS_NO_HEAD)
 
 
 def admitted(*entries: tuple[Record, Origin]) -> tuple[Ledger, dict[str, Code]]:

@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import (
+    ANY_HEAD,
     NAMED_MAX,
+    NEEDS_NO_HEAD,
+    Precondition,
     Trust,
     Window,
     check_domain,
@@ -96,26 +99,37 @@ def test_a_client_stays_near_the_present_and_nobody_is_far_ahead_of_it(
     assert (caught.value.code, caught.value.facts) == (code, {"now": NOW_S})
 
 
-@pytest.mark.parametrize(
-    ("state", "if_match", "is_met"),
-    [
-        (STATE, None, True),
-        (STATE, OFFERED.id, True),
-        (STATE, "*", True),
-        (STATE, FOUNDED.id, False),
-        (STATE, NOWHERE, False),
-        (EMPTY, None, True),
-        (EMPTY, "*", False),
-        (EMPTY, NOWHERE, False),
-    ],
-)
-def test_a_precondition_names_the_head_or_any_head(state: State, if_match: str | None, is_met: bool) -> None:
+ANY = frozenset({ANY_HEAD})
+NO_DEMAND = None
+PRECONDITIONS = {
+    "nothing, of a head": (STATE, NO_DEMAND, True),
+    "nothing, of no head": (EMPTY, NO_DEMAND, True),
+    "this head": (STATE, Precondition(frozenset({OFFERED.id})), True),
+    "one of several heads": (STATE, Precondition(frozenset({NOWHERE, OFFERED.id})), True),
+    "any head": (STATE, Precondition(ANY), True),
+    "an earlier head": (STATE, Precondition(frozenset({FOUNDED.id})), False),
+    "a head that nobody knows": (EMPTY, Precondition(frozenset({NOWHERE})), False),
+    "no head that could ever be": (STATE, Precondition(frozenset()), False),
+    "any head, of no head": (EMPTY, Precondition(ANY), False),
+    "no head": (EMPTY, NEEDS_NO_HEAD, True),
+    "no head, of a head": (STATE, NEEDS_NO_HEAD, False),
+    "another head than this": (STATE, Precondition(none_match=frozenset({OFFERED.id})), False),
+    "another head than an earlier one": (STATE, Precondition(none_match=frozenset({FOUNDED.id})), True),
+    "this head and no other": (STATE, Precondition(ANY, frozenset({FOUNDED.id})), True),
+    "a head and no head": (STATE, Precondition(ANY, ANY), False),
+}
+
+
+@pytest.mark.parametrize(("state", "precondition", "is_met"), PRECONDITIONS.values(), ids=PRECONDITIONS.keys())
+def test_a_precondition_names_heads_that_must_be_or_must_not_be(
+    state: State, precondition: Precondition | None, is_met: bool
+) -> None:
     if is_met:
-        check_precondition(state, if_match)
+        check_precondition(state, precondition)
         return
 
     with pytest.raises(ProtocolError) as caught:
-        check_precondition(state, if_match)
+        check_precondition(state, precondition)
 
     assert caught.value.code is Code.PRECONDITION_FAILED
     assert caught.value.facts == {"head": HEAD if state is STATE else None}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from node.http_api import start, url_of
-from node.http_api.app import _Connection, _Runner
+from node.http_api.server import _Connection, _Runner
 from node.node import ROUTES, Node
 from node.settings import Settings
 from tests.node.http_api.talking import Client, fresh
