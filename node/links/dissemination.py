@@ -61,9 +61,11 @@ class Dissemination:
         gossip, recent, uncommitted = self.gossip, self.recent, self._uncommitted
         return [each for each in ids if each not in gossip and each not in recent and each not in uncommitted]
 
-    def on_up(self, link: int, *, has_outflow: bool, has_inflow: bool) -> None:
-        """A link is open. `has_outflow`: records go to the peer. `has_inflow`: records come from it."""
-        self._do(self.gossip.on_up(link, has_outflow, has_inflow))
+    def on_up(self, link: int, *, has_outflow: bool, has_inflow: bool, is_listed: bool) -> None:
+        """A link is open. `has_outflow`: records go to the peer. `has_inflow`: records come from it. `is_listed`: the
+        peers table has the peer's key.
+        """
+        self._do(self.gossip.on_up(link, has_outflow, has_inflow, is_listed))
 
     def on_down(self, link: int) -> None:
         """A link has ended."""

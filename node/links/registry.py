@@ -148,6 +148,7 @@ class Links:
             link.number,
             has_outflow=permission.push or hello.pull,
             has_inflow=permission.pull or hello.push,
+            is_listed=permission.name is not None,
         )
         log.info("link up", peer=self.name_of(link), role=link.machine.role, agent=hello.agent)
         self._tasks.start(self._check_table(link), "link check")

@@ -12,10 +12,13 @@ heap is built anew.
 import heapq
 from collections.abc import Iterator
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 MISSING_MAX: Final = 16_384
 """Missing ids in total. At 10,000 records a second and a hundred links, one second leaves this many open."""
+
+MISSING_OF_STRANGERS_MAX: Final = MISSING_MAX // 2
+"""Missing ids that links of strangers announced first: the other half stays for the peers that the operator listed."""
 
 MISSING_LINK_MAX: Final = 4_096
 """Missing ids that one link announced first: four full frames, so that a liar gets at most a quarter of the table."""
@@ -34,14 +37,25 @@ _OLD_TIMERS_MIN: Final = 64
 """With fewer timers than this the heap is never built anew."""
 
 
+class Announcer(NamedTuple):
+    """Who announced an id: the link, the hops that it named, and whether it leads to a listed peer."""
+
+    link: int
+    hops: int
+    is_listed: bool
+
+
 class MissingRecord:
     """One missing id: who announced it, and what the node did about it. Times are in seconds."""
 
-    __slots__ = ("announced_at", "announcers", "asked", "asks", "due_at", "first_announcer")
+    __slots__ = ("announced_at", "announcers", "asked", "asks", "due_at", "first_announcer", "is_listed")
 
-    def __init__(self, link: int, hops: int, now: float, due_at: float) -> None:
-        """`link` announced the id first, with these `hops`; at `due_at` the node asks for it."""
+    def __init__(self, link: int, hops: int, now: float, due_at: float, is_listed: bool) -> None:
+        """`link` announced the id first, with these `hops`; at `due_at` the node asks for it. `is_listed`: that link
+        leads to a listed peer.
+        """
         self.first_announcer = link
+        self.is_listed = is_listed
         self.announcers = {link: hops}
         """Links that announced the id, with the hops that each announced. The link asked last is at the end."""
         self.announced_at = now
@@ -54,13 +68,14 @@ class MissingRecord:
 class MissingTable:
     """All missing ids of one node."""
 
-    __slots__ = ("_first_announced", "_missing", "_random", "_timers")
+    __slots__ = ("_first_announced", "_missing", "_of_strangers", "_random", "_timers")
 
     def __init__(self, random: Random) -> None:
         self._random = random
         self._missing: dict[str, MissingRecord] = {}
         self._first_announced: dict[int, int] = {}
         """For each link, the number of missing ids that it announced first."""
+        self._of_strangers = 0
         self._timers: list[tuple[float, str]] = []
 
     def __len__(self) -> int:
@@ -86,14 +101,20 @@ class MissingTable:
             heapq.heappop(timers)
         return None
 
-    def open(self, record_id: str, link: int, hops: int, now: float, wait_s: float) -> bool:
+    def open(self, record_id: str, announcer: Announcer, now: float, wait_s: float) -> bool:
         """Add an id that a link announced for the first time. Returns False if a limit leaves no room for it."""
+        link, hops, is_listed = announcer
         first_announced = self._first_announced.get(link, 0)
-        if first_announced >= MISSING_LINK_MAX or len(self._missing) >= MISSING_MAX:
+        is_full = len(self._missing) >= MISSING_MAX
+        if is_full or first_announced >= MISSING_LINK_MAX:
             return False
+        if not is_listed:
+            if self._of_strangers >= MISSING_OF_STRANGERS_MAX:
+                return False
+            self._of_strangers += 1
         self._first_announced[link] = first_announced + 1
         due_at = now + wait_s * (1 + SPREAD * self._random.random())
-        self._missing[record_id] = MissingRecord(link, hops, now, due_at)
+        self._missing[record_id] = MissingRecord(link, hops, now, due_at, is_listed)
         self._set_timer(record_id, due_at)
         return True
 
@@ -101,6 +122,7 @@ class MissingTable:
         """Remove an id, because its record arrived or no announcer has it. Returns its entry; None: it had none."""
         entry = self._missing.pop(record_id, None)
         if entry is not None:
+            self._of_strangers -= not entry.is_listed
             first_announced = self._first_announced[entry.first_announcer] - 1
             if first_announced:
                 self._first_announced[entry.first_announcer] = first_announced

@@ -26,6 +26,8 @@ What differs from the paper:
   cent of the nodes had failed.
 - A node never prunes the last eager link that live records came over.
 - A node doubts links that announce records and do not send them (`protocol.gossip.tree_link`).
+- A link to a stranger never changes how two listed peers treat each other. Otherwise a stranger could send its records
+  to two listed peers at once, so that they prune each other, and then forward nothing.
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -35,7 +37,7 @@ from typing import Final
 
 import msgspec
 
-from protocol.gossip.missing import ANNOUNCERS_MAX, ASKS_MAX, MissingRecord, MissingTable
+from protocol.gossip.missing import ANNOUNCERS_MAX, ASKS_MAX, Announcer, MissingRecord, MissingTable
 from protocol.gossip.timing import Timing
 from protocol.gossip.tree_link import TreeLink, frames
 from protocol.limits import HOPS_MAX
@@ -152,10 +154,14 @@ class Plumtree:
 
     # Links come and go.
 
-    def on_up(self, link: int, has_outflow: bool = True, has_inflow: bool = True) -> list[Output]:
-        """The link is open. `has_outflow`: this node sends records over it; `has_inflow`: the peer does."""
+    def on_up(
+        self, link: int, has_outflow: bool = True, has_inflow: bool = True, is_listed: bool = True
+    ) -> list[Output]:
+        """The link is open. `has_outflow`: this node sends records over it; `has_inflow`: the peer does. `is_listed`:
+        the operator listed the peer; otherwise it is a stranger.
+        """
         assert link not in self._links
-        self._links[link] = TreeLink(has_outflow, has_inflow)
+        self._links[link] = TreeLink(has_outflow, has_inflow, is_listed)
         return list(self._greeting(link)) if has_outflow else []
 
     def on_down(self, link: int, now: float) -> list[Output]:
@@ -170,7 +176,8 @@ class Plumtree:
         tree_link = self._links.get(link)
         if tree_link is not None:
             tree_link.round_trip_s = round_trip_s
-            self._timing.on_round_trip(round_trip_s)
+            if tree_link.is_listed:
+                self._timing.on_round_trip(round_trip_s)
 
     # Records arrive.
 
@@ -185,7 +192,8 @@ class Plumtree:
         shortcut = None
         if is_live and hops:
             for missing in was_missing.values():
-                self._timing.on_lag(now - missing.announced_at)
+                if missing.is_listed:  # a stranger may announce early and send late, to make this node wait longer
+                    self._timing.on_lag(now - missing.announced_at)
             shortcut = self._find_shortcut(was_missing.values(), hops, source)
         onward_hops = min(hops + 1, HOPS_MAX) if is_live else 0
         outputs = self._join_tree(source, shortcut, is_live, now)
@@ -229,9 +237,10 @@ class Plumtree:
                 continue
             missing = self._missing.get(record_id)
             if missing is not None:
-                if len(missing.announcers) < ANNOUNCERS_MAX:
-                    missing.announcers.setdefault(link, hops)
-            elif lacks(record_id) and not self._missing.open(record_id, link, hops, now, self._timing.want_s):
+                self._add_announcer(missing, link, hops)
+            elif lacks(record_id) and not self._missing.open(
+                record_id, Announcer(link, hops, announcer.is_listed), now, self._timing.want_s
+            ):
                 self._neglected[link] = None
 
     def on_want(self, link: int, ids: tuple[str, ...], eager: bool) -> list[Output]:
@@ -341,19 +350,29 @@ class Plumtree:
             for link, announced_hops in missing.announcers.items():
                 tree_link = self._links[link]
                 is_short = 0 < announced_hops <= hops - self._limits.shortcut_hops
+                if not tree_link.is_listed and self._is_listed(source):
+                    continue
                 if is_short and link != source and not tree_link.is_eager and not tree_link.doubts:
                     return link
         return None
 
     def _closes_circle(self, ids: tuple[str, ...], source: int) -> bool:
-        """Whether the first copy of one of these came, live, over another link that is open and eager."""
+        """Whether the first copy of one of these came, live, over another link that is open and eager.
+
+        The link of a stranger is no reason to prune the link of a listed peer.
+        """
+        is_listed = self._is_listed(source)
         for record_id in ids:
             first = self._recents.get(record_id)
             if first is not None and first.link is not None and first.link != source:
                 tree_link = self._links.get(first.link)
-                if tree_link is not None and tree_link.is_eager:
+                if tree_link is not None and tree_link.is_eager and (tree_link.is_listed or not is_listed):
                     return True
         return False
+
+    def _is_listed(self, link: int | None) -> bool:
+        tree_link = None if link is None else self._links.get(link)
+        return tree_link is not None and tree_link.is_listed
 
     def _prune(self, link: int, tree_link: TreeLink, now: float) -> SendPrune:
         tree_link.is_eager = False
@@ -375,6 +394,15 @@ class Plumtree:
             if missing is not None:
                 was_missing[record_id] = missing
         return was_missing
+
+    def _add_announcer(self, missing: MissingRecord, link: int, hops: int) -> None:
+        """Remember one more link that has the record. A listed peer takes the place of a stranger, if none is free."""
+        announcers = missing.announcers
+        if len(announcers) >= ANNOUNCERS_MAX and link not in announcers and self._is_listed(link):
+            strangers = (each for each in announcers if each != missing.asked and not self._is_listed(each))
+            announcers.pop(next(strangers, -1), None)
+        if len(announcers) < ANNOUNCERS_MAX:
+            announcers.setdefault(link, hops)
 
     def _ask(self, now: float) -> list[Output]:
         """Ask for each missing record that is due. Give it up if every announcer was asked for it often enough."""
@@ -398,7 +426,8 @@ class Plumtree:
         return list(self._wants(asked))
 
     def _choose_announcer(self, missing: MissingRecord, asked: Container[int]) -> int | None:
-        """The announcer to ask: not the one asked last, then the one with the fewest doubts, then one in `asked`.
+        """The announcer to ask: not the one asked last, then a listed peer, then the one with the fewest doubts, then
+        one in `asked`.
 
         The node asks the latter anyway in this turn. When many records are missing at once, this keeps the other links
         lazy. None: all announcers were asked often enough.
@@ -406,7 +435,12 @@ class Plumtree:
         announcers = missing.announcers
         if missing.asks >= ASKS_MAX * len(announcers):
             return None
-        return min(announcers, key=lambda link: (link == missing.asked, self._links[link].doubts, link not in asked))
+
+        def reluctance(link: int) -> tuple[bool, bool, int, bool]:
+            tree_link = self._links[link]
+            return (link == missing.asked, not tree_link.is_listed, tree_link.doubts, link not in asked)
+
+        return min(announcers, key=reluctance)
 
     def _wants(self, asked: dict[int, dict[bool, list[str]]]) -> Iterator[Output]:
         """A `want` for each group. One for live records makes its link eager, because the tree broke elsewhere."""

@@ -27,15 +27,19 @@ class TreeLink:
         "has_inflow",
         "has_outflow",
         "is_eager",
+        "is_listed",
         "muted_until",
         "pruned_at",
         "round_trip_s",
     )
 
-    def __init__(self, has_outflow: bool, has_inflow: bool) -> None:
-        """`has_outflow`: this node sends records over the link. `has_inflow`: the peer sends records over it."""
+    def __init__(self, has_outflow: bool, has_inflow: bool, is_listed: bool) -> None:
+        """`has_outflow`: this node sends records over the link. `has_inflow`: the peer sends records over it.
+        `is_listed`: the operator listed the peer; otherwise it is a stranger.
+        """
         self.has_outflow = has_outflow
         self.has_inflow = has_inflow
+        self.is_listed = is_listed
         self.is_eager = True
         self.pruned_at: float | None = None
         """When this node last sent `prune` over the link."""

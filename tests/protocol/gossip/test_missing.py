@@ -2,7 +2,7 @@
 
 from random import Random
 
-from protocol.gossip.missing import MISSING_LINK_MAX, MISSING_MAX, SPREAD, MissingTable
+from protocol.gossip.missing import MISSING_LINK_MAX, MISSING_MAX, SPREAD, Announcer, MissingTable
 
 LINK, OTHER_LINK = 7, 8
 
@@ -24,7 +24,7 @@ def test_an_id_is_due_after_its_wait_and_at_most_half_as_long_again() -> None:
     table = MissingTable(Random(1))
 
     for number in range(100):
-        table.open(record(number), LINK, hops=1, now=10.0, wait_s=2.0)
+        table.open(record(number), Announcer(LINK, hops=1, is_listed=True), now=10.0, wait_s=2.0)
 
     assert due(table, 12.0) == []
     assert sorted(due(table, 12.0 + 2.0 * SPREAD)) == [record(number) for number in range(100)]
@@ -33,14 +33,14 @@ def test_an_id_is_due_after_its_wait_and_at_most_half_as_long_again() -> None:
 def test_ids_are_due_in_the_order_of_their_times() -> None:
     table = MissingTable(Random(1))
     for number, wait_s in enumerate((9.0, 1.0, 5.0)):
-        table.open(record(number), LINK, hops=1, now=0.0, wait_s=wait_s)
+        table.open(record(number), Announcer(LINK, hops=1, is_listed=True), now=0.0, wait_s=wait_s)
 
     assert due(table, 100.0) == [record(1), record(2), record(0)]
 
 
 def test_an_id_whose_record_arrived_is_no_longer_due() -> None:
     table = MissingTable(Random(1))
-    table.open(record(0), LINK, hops=3, now=0.0, wait_s=1.0)
+    table.open(record(0), Announcer(LINK, hops=3, is_listed=True), now=0.0, wait_s=1.0)
 
     entry = table.close(record(0))
 
@@ -50,7 +50,7 @@ def test_an_id_whose_record_arrived_is_no_longer_due() -> None:
 
 def test_an_id_is_due_again_if_the_link_that_was_asked_does_not_answer() -> None:
     table = MissingTable(Random(1))
-    table.open(record(0), LINK, hops=3, now=0.0, wait_s=1.0)
+    table.open(record(0), Announcer(LINK, hops=3, is_listed=True), now=0.0, wait_s=1.0)
     (record_id,) = [record_id for record_id, _ in _ask_all(table, now=2.0, until=5.0)]
 
     assert (record_id, table.next_at) == (record(0), 5.0)
@@ -67,7 +67,7 @@ def _ask_all(table: MissingTable, now: float, until: float) -> list[tuple[str, i
 
 def test_the_link_asked_last_comes_after_the_other_announcers() -> None:
     table = MissingTable(Random(1))
-    table.open(record(0), LINK, hops=3, now=0.0, wait_s=1.0)
+    table.open(record(0), Announcer(LINK, hops=3, is_listed=True), now=0.0, wait_s=1.0)
     entry = table.get(record(0))
     assert entry is not None
     entry.announcers[OTHER_LINK] = 1
@@ -80,9 +80,9 @@ def test_the_link_asked_last_comes_after_the_other_announcers() -> None:
 def test_an_id_that_a_lost_link_was_asked_for_is_due_at_once() -> None:
     table = MissingTable(Random(1))
     for number in range(2):
-        table.open(record(number), LINK, hops=3, now=0.0, wait_s=1.0)
+        table.open(record(number), Announcer(LINK, hops=3, is_listed=True), now=0.0, wait_s=1.0)
     _ask_all(table, now=2.0, until=9.0)
-    table.open(record(2), LINK, hops=3, now=2.0, wait_s=100.0)
+    table.open(record(2), Announcer(LINK, hops=3, is_listed=True), now=2.0, wait_s=100.0)
 
     table.forget_link(LINK, now=3.0)
 
@@ -92,7 +92,7 @@ def test_an_id_that_a_lost_link_was_asked_for_is_due_at_once() -> None:
 
 def test_an_id_whose_time_was_moved_is_due_only_once() -> None:
     table = MissingTable(Random(1))
-    table.open(record(0), LINK, hops=3, now=0.0, wait_s=1.0)
+    table.open(record(0), Announcer(LINK, hops=3, is_listed=True), now=0.0, wait_s=1.0)
     entry = table.get(record(0))
     assert entry is not None
     entry.announcers[OTHER_LINK] = 1
@@ -109,7 +109,7 @@ def test_the_table_holds_at_most_the_limit_of_ids() -> None:
     per_link = MISSING_LINK_MAX - 1
 
     for number in range(MISSING_MAX + 1):
-        table.open(record(number), number // per_link, hops=1, now=0.0, wait_s=1.0)
+        table.open(record(number), Announcer(number // per_link, hops=1, is_listed=True), now=0.0, wait_s=1.0)
 
     assert len(table) == MISSING_MAX
     assert table.get(record(MISSING_MAX)) is None
@@ -118,22 +118,22 @@ def test_the_table_holds_at_most_the_limit_of_ids() -> None:
 def test_a_link_at_its_limit_may_announce_another_id_once_one_record_arrived() -> None:
     table = MissingTable(Random(1))
     for number in range(MISSING_LINK_MAX):
-        table.open(record(number), LINK, hops=1, now=0.0, wait_s=1.0)
+        table.open(record(number), Announcer(LINK, hops=1, is_listed=True), now=0.0, wait_s=1.0)
 
-    table.open(record(MISSING_LINK_MAX), LINK, hops=1, now=0.0, wait_s=1.0)
+    table.open(record(MISSING_LINK_MAX), Announcer(LINK, hops=1, is_listed=True), now=0.0, wait_s=1.0)
     refused = table.get(record(MISSING_LINK_MAX))
     table.close(record(0))
-    table.open(record(MISSING_LINK_MAX), LINK, hops=1, now=0.0, wait_s=1.0)
+    table.open(record(MISSING_LINK_MAX), Announcer(LINK, hops=1, is_listed=True), now=0.0, wait_s=1.0)
 
     assert (refused, len(table)) == (None, MISSING_LINK_MAX)
 
 
 def test_timers_of_arrived_records_do_not_pile_up() -> None:
     table = MissingTable(Random(1))
-    table.open(record(0), LINK, hops=1, now=0.0, wait_s=1.0)
+    table.open(record(0), Announcer(LINK, hops=1, is_listed=True), now=0.0, wait_s=1.0)
 
     for number in range(1, 10_000):
-        table.open(record(number), LINK, hops=1, now=0.0, wait_s=1_000.0)
+        table.open(record(number), Announcer(LINK, hops=1, is_listed=True), now=0.0, wait_s=1_000.0)
         table.close(record(number))
 
     assert table.timers < 100

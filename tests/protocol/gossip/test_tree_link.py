@@ -9,7 +9,7 @@ def ids(count: int) -> tuple[str, ...]:
 
 
 def test_gathered_ids_leave_in_one_frame_for_each_number_of_hops() -> None:
-    link = TreeLink(has_outflow=True, has_inflow=True)
+    link = TreeLink(has_outflow=True, has_inflow=True, is_listed=True)
 
     full = [link.gather(ids(2), 1), link.gather(ids(1), 3), link.gather(ids(1), 1)]
 
@@ -19,7 +19,7 @@ def test_gathered_ids_leave_in_one_frame_for_each_number_of_hops() -> None:
 
 
 def test_a_link_gathers_at_most_one_frame() -> None:
-    link = TreeLink(has_outflow=True, has_inflow=True)
+    link = TreeLink(has_outflow=True, has_inflow=True, is_listed=True)
     link.gather(ids(IDS_MAX - 1), 1)
 
     full = link.gather(ids(IDS_MAX + 2), 1)
@@ -29,7 +29,7 @@ def test_a_link_gathers_at_most_one_frame() -> None:
 
 
 def test_a_link_is_muted_for_a_while_after_some_doubts_and_after_fewer_the_next_time() -> None:
-    link = TreeLink(has_outflow=True, has_inflow=True)
+    link = TreeLink(has_outflow=True, has_inflow=True, is_listed=True)
 
     for _ in range(DOUBTS_MAX):
         link.doubt(now=5.0)
