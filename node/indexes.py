@@ -10,7 +10,7 @@ from typing import Self
 
 from node.store.contract import Store
 from protocol.records.record import Record
-from protocol.sets.index import EMPTY, TIMESTAMP_BYTES, Index
+from protocol.sets.index import EMPTY, TIMESTAMP_BYTES, BusyBlocks, Index
 
 
 class Indexes:
@@ -18,6 +18,7 @@ class Indexes:
 
     def __init__(self) -> None:
         self._by_domain: dict[str, Index] = {}
+        self._busy = BusyBlocks()
 
     @classmethod
     async def load(cls, store: Store) -> Self:
@@ -26,7 +27,7 @@ class Indexes:
         keys: dict[str, list[bytes]] = {}
         async for domain, page in store.keys():
             keys.setdefault(domain, []).extend(page)
-        indexes._by_domain = {domain: Index(keys[domain]) for domain in sorted(keys)}
+        indexes._by_domain = {domain: Index(keys[domain], indexes._busy) for domain in sorted(keys)}
         return indexes
 
     def __contains__(self, domain: object) -> bool:
@@ -53,7 +54,7 @@ class Indexes:
         for record in records:
             index = self._by_domain.get(record.domain)
             if index is None:
-                index = self._by_domain[record.domain] = Index()
+                index = self._by_domain[record.domain] = Index(busy=self._busy)
             index.add(key_of(record))
 
     def summary(self, domain: str) -> dict[str, object]:

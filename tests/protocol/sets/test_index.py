@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from protocol.sets.index import KEY_BYTES, Index, key_id, key_timestamp, pack_key
+from protocol.sets.index import KEY_BYTES, BusyBlocks, Index, key_id, key_timestamp, pack_key
 
 # Few timestamps and ids, so that a key is often drawn twice, and neighbours often differ in the last byte only.
 timestamps = st.sampled_from([0, 1, 2, 255, 256, 2**53 - 1])
@@ -94,10 +94,14 @@ def test_a_key_is_added_once(before: list[bytes], added: list[bytes]) -> None:
 class AgainstASortedList(RuleBasedStateMachine):
     """Any sequence of additions and questions. The first set is large enough for several blocks and for splits."""
 
-    @initialize(count=st.sampled_from([0, 1, 511, 512, 513, 1_024, 2_000]), seed=st.integers(0, 3))
-    def fill(self, count: int, seed: int) -> None:
+    @initialize(
+        count=st.sampled_from([0, 1, 511, 512, 513, 1_024, 2_000]),
+        seed=st.integers(0, 3),
+        busy=st.sampled_from([0, 1, 8]),
+    )
+    def fill(self, count: int, seed: int, busy: int) -> None:
         self.model = random_keys(count, seed)
-        self.index = Index(Random(seed).sample(self.model, count))
+        self.index = Index(Random(seed).sample(self.model, count), BusyBlocks(busy))
         self.random = Random(seed + 1_000)
 
     @rule(count=st.integers(1, 600), is_late=st.booleans())
@@ -149,6 +153,17 @@ class AgainstASortedList(RuleBasedStateMachine):
 
 TestAgainstASortedList = AgainstASortedList.TestCase
 TestAgainstASortedList.settings = settings(max_examples=30, stateful_step_count=15)
+
+
+def test_busy_blocks_of_all_indexes_share_one_limit() -> None:
+    busy = BusyBlocks(blocks_max=2)
+    indexes = [Index(random_keys(500, seed), busy) for seed in range(3)]
+
+    for index in indexes:
+        key = index.key_at(100)
+        assert all(key in index for _ in range(1_000))
+
+    assert [block.keys is not None for index in indexes for block in index._blocks] == [False, True, True]
 
 
 ORDERS: list[Callable[[list[bytes]], list[bytes]]] = [
