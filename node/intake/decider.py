@@ -9,16 +9,16 @@ from node.indexes import Indexes
 from node.intake.commits import Commits
 from node.intake.group import Group
 from node.intake.labels import Labels
-from node.intake.ledger import Ledger, needs_history
+from node.intake.ledger import Ledger, admit_newest, needs_history
 from node.intake.room import Room
 from node.settings import Settings
 from node.store.contract import Batch, LabelKey, Past, Store, StoredRecord
 from node.world import World
 from protocol.errors import ProtocolError
 from protocol.records.admission import Window, check_domain, check_not_reserved
+from protocol.records.change import Event, EventType
 from protocol.records.outcome import Outcome, Status
-from protocol.records.record import SignedRecord
-from protocol.records.replay import EMPTY
+from protocol.records.replay import EMPTY, State, Verdict
 
 
 class Decider:
@@ -64,12 +64,11 @@ class Decider:
         now_s = self._world.now_s()
         batch = Batch()
         for key, positions in fresh.items():
-            ledger = Ledger(self.labels.state(key), self._window, now_s, histories.get(key, ()))
-            taken = self._admit(group, positions, ledger)
-            if taken:
-                _enter(
-                    batch, key, ledger, [StoredRecord(it, ledger.verdicts[it.record.id], int(now_s)) for it in taken]
-                )
+            state = self.labels.state(key)
+            if len(positions) == 1 and state.is_extended_by(group.records[positions[0]].record):
+                self._admit_newest(batch, group, positions[0], state, now_s)
+            else:
+                self._admit(batch, group, positions, Ledger(state, self._window, now_s, histories.get(key, ())))
         self.labels.on_decided(batch.states)
         return batch
 
@@ -103,8 +102,25 @@ class Decider:
             return False
         return any(needs_history(state, group.records[at].record, group.origins[at].trust) for at in positions)
 
-    def _admit(self, group: Group, positions: Sequence[int], ledger: Ledger) -> list[SignedRecord]:
-        """Settle these records of one label; returns those taken."""
+    def _admit_newest(self, batch: Batch, group: Group, position: int, state: State, now_s: float) -> None:
+        """Settle the only record of a label in this group, which is newer than all records of the label."""
+        signed, origin = group.records[position], group.origins[position]
+        record = signed.record
+        if record.domain not in self._domains and not self._admits_domain(record.domain, group, position):
+            return
+        try:
+            state, verdict = admit_newest(record, origin, state, self._window, now_s)
+        except ProtocolError as error:
+            group.refuse(position, error)
+            return
+        self._settle_accepted(group, position, verdict)
+        batch.records.append(StoredRecord(signed, verdict, int(now_s)))
+        batch.states[record.domain, record.label] = state
+        if verdict.is_accepted:
+            batch.events.append(Event(EventType.ACCEPTED, record))
+
+    def _admit(self, batch: Batch, group: Group, positions: Sequence[int], ledger: Ledger) -> None:
+        """Settle these records of one label."""
         domain = group.records[positions[0]].record.domain
         if domain not in self._domains:
             positions = [at for at in positions if self._admits_domain(domain, group, at)]
@@ -116,16 +132,25 @@ class Decider:
             if error is not None:
                 group.refuse(position, error)
                 continue
-            if domain not in self._domains:
-                self._domains.add(domain)
-                self._room.count_domain(group.origins[position])
             verdict = ledger.verdicts[signed.record.id]
-            group.settle(position, Outcome(signed.signature, Status.ACCEPTED, signed.record, verdict))
-            taken.append(signed)
-        return taken
+            self._settle_accepted(group, position, verdict)
+            taken.append(StoredRecord(signed, verdict, int(ledger.now_s)))
+        if taken:
+            _enter(batch, ledger, taken)
+
+    def _settle_accepted(self, group: Group, position: int, verdict: Verdict) -> None:
+        signed = group.records[position]
+        domain = signed.record.domain
+        if domain not in self._domains:
+            self._domains.add(domain)
+            self._room.count_domain(group.origins[position])
+        group.settle(position, Outcome(signed.signature, Status.ACCEPTED, signed.record, verdict))
 
     def _admits_domain(self, domain: str, group: Group, position: int) -> bool:
-        """Whether this record may found its domain. Asked again here, because the last place may be taken by now."""
+        """Whether this record may found its domain; if not, it is refused.
+
+        Checked again here, because another group may have taken the last place for a domain.
+        """
         try:
             self._check_domain(domain)
             self._room.check_domain_quota(group.origins[position])
@@ -139,10 +164,11 @@ class Decider:
         check_domain(domain, self._settings.domains, self._domains, is_full=is_full)
 
 
-def _enter(batch: Batch, key: LabelKey, ledger: Ledger, taken: Sequence[StoredRecord]) -> None:
+def _enter(batch: Batch, ledger: Ledger, taken: Sequence[StoredRecord]) -> None:
     """Add to the batch what these records of one label changed."""
+    first = taken[0].signed.record
     batch.records += taken
-    batch.states[key] = ledger.state
+    batch.states[first.domain, first.label] = ledger.state
     batch.events += ledger.events
     if len(ledger.verdicts) > len(taken):
         new = {stored.signed.record.id for stored in taken}

@@ -53,32 +53,29 @@ class Gathering:
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Single] = deque()
         self._unverified_groups = 0
-        self._is_scheduled = False
+        self._is_beginning = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def put(self, submission: Submission, origin: Origin) -> asyncio.Future[Outcome]:
         """Add a submission to the next group; returns the future of its outcome."""
         single = Single(submission, origin, self._loop.create_future(), self._loop.time())
         self._waiting.append(single)
-        self._schedule()
+        self._begin()
         return single.settled
 
-    def _schedule(self) -> None:
-        if self._waiting and not self._is_scheduled and self._unverified_groups < UNVERIFIED_GROUPS_MAX:
-            self._is_scheduled = True
-            self._loop.call_soon(self._begin)
-
     def _begin(self) -> None:
-        """Start a group of everything that waits."""
-        self._is_scheduled = False
-        singles = [self._waiting.popleft() for _ in range(min(len(self._waiting), SINGLES_MAX))]
-        self._unverified_groups += 1
-        task = self._loop.create_task(self._carry(singles), name="singles")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        self._schedule()
+        """Start a task for the next group, unless one is about to run: it takes all submissions that wait by then."""
+        if self._waiting and not self._is_beginning and self._unverified_groups < UNVERIFIED_GROUPS_MAX:
+            self._is_beginning = True
+            self._unverified_groups += 1
+            task = self._loop.create_task(self._carry(), name="singles")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    async def _carry(self, singles: Sequence[Single]) -> None:
+    async def _carry(self) -> None:
+        singles = [self._waiting.popleft() for _ in range(min(len(self._waiting), SINGLES_MAX))]
+        self._is_beginning = False
+        self._begin()
         group = Group.of([single.submission for single in singles], [single.origin for single in singles])
         outcomes: Sequence[Outcome] = ()
         try:
@@ -86,7 +83,7 @@ class Gathering:
                 await self._stages.check(group)
             finally:
                 self._unverified_groups -= 1
-                self._schedule()
+                self._begin()
             await self._stages.decide(group)
             outcomes = group.settled()
         except asyncio.CancelledError:

@@ -18,7 +18,7 @@ from protocol.records.replay import State, Verdict
 class Ledger:
     """The state of one label, and what the group changes: verdicts by record id, and events."""
 
-    __slots__ = ("_before", "_now_s", "_records", "_window", "events", "state", "verdicts")
+    __slots__ = ("_before", "_records", "_window", "events", "now_s", "state", "verdicts")
 
     def __init__(self, state: State, window: Window, now_s: float, history: Sequence[Past] = ()) -> None:
         """`now_s` is in seconds since the Unix epoch. `history` is needed if `needs_history` says so."""
@@ -26,7 +26,7 @@ class Ledger:
         self.verdicts: dict[str, Verdict] = {}
         self.events: list[Event] = []
         self._window = window
-        self._now_s = now_s
+        self.now_s = now_s
         self._before = {past.record.id: past.verdict for past in history}
         self._records = [past.record for past in history]
 
@@ -43,7 +43,7 @@ class Ledger:
                 from_peers = []
             try:
                 check_precondition(self.state, origin.precondition)
-                check_time(record, origin.trust, self._window, self._now_s)
+                check_time(record, origin.trust, self._window, self.now_s)
                 if origin.trust is Trust.CLIENT:
                     self._take_from_client(record)
                 else:
@@ -74,6 +74,21 @@ class Ledger:
         self.events += change.events
         self._before |= change.verdicts
         self._records += records
+
+
+def admit_newest(record: Record, origin: Origin, state: State, window: Window, now_s: float) -> tuple[State, Verdict]:
+    """Take one record that is newer than all records of its label; returns the state after it, and the verdict.
+
+    Most records come so, and need no ledger. The newest record is judged by the head alone, and nothing follows it.
+
+    Raises:
+        ProtocolError: the record is refused.
+    """
+    check_precondition(state, origin.precondition)
+    check_time(record, origin.trust, window, now_s)
+    if origin.trust is Trust.CLIENT:
+        check_extends(record, state)
+    return state.extend(record)
 
 
 def needs_history(state: State, record: Record, trust: Trust) -> bool:

@@ -94,7 +94,10 @@ MUTANTS: Final = (
     Mutant(
         "no-owner-check",
         "a client may write what does not carry the label on",
-        (Change("node/intake/ledger.py", "        check_extends(record, self.state)\n", ""),),
+        (
+            Change("node/intake/ledger.py", "        check_extends(record, self.state)\n", ""),
+            Change("node/intake/ledger.py", "        check_extends(record, state)\n", ""),
+        ),
     ),
     Mutant(
         "unverified",

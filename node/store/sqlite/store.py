@@ -87,6 +87,7 @@ class SqliteStore:
         self._writer = writer
         self._readers = readers
         self._inline = inline
+        self._last: writing.LastNumbers | None = None
         self._inline_again_s = float("-inf")
         self._clock = asyncio.get_running_loop().time
 
@@ -132,9 +133,10 @@ class SqliteStore:
 
     def _commit(self, connection: sqlite3.Connection, batch: Batch) -> int:
         """Runs in the writer's thread. If the file was removed or replaced, SQLite writes on and nothing is kept."""
-        last_seq = writing.commit(connection, batch)
+        last, self._last = self._last or writing.last_numbers(connection), None  # None stays if the commit fails
+        self._last = writing.commit(connection, batch, last)
         self._files.check()
-        return last_seq
+        return self._last.event
 
     async def states(self, labels: Sequence[LabelKey]) -> dict[LabelKey, State]:
         if len(labels) <= STATES_FEW:

@@ -1,13 +1,15 @@
-"""The functions that change the database, each one transaction.
+"""The functions that change the database. Each is one transaction.
 
-There is one writer, so it may number rows itself, ahead of inserting them: a batch then refers to its own records
-without asking back.
+Only one connection writes records, so it numbers rows itself, before it inserts them. A batch can then refer to its own
+records without a question to the database.
 """
 
 import sqlite3
 from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Any
+
+import msgspec
 
 from node.store.contract import Batch, Cursor, LabelKey, Peer, StoredRecord
 from node.store.sqlite.connection import transaction
@@ -17,40 +19,69 @@ from protocol.records.change import Event
 from protocol.records.replay import State, Verdict
 
 
-def commit(connection: sqlite3.Connection, batch: Batch) -> int:
-    """See `Store.commit`."""
+class LastNumbers(msgspec.Struct, frozen=True):
+    """The highest row number of each table, 0 for an empty table. The writer keeps them between commits."""
+
+    record: int
+    label: int
+    event: int
+
+
+def last_numbers(connection: sqlite3.Connection) -> LastNumbers:
+    """The numbers as the database has them."""
+    sql = "SELECT (SELECT max(no) FROM records), (SELECT max(no) FROM labels), (SELECT max(seq) FROM events)"
+    return LastNumbers(*(number or 0 for number in connection.execute(sql).fetchone()))
+
+
+def commit(connection: sqlite3.Connection, batch: Batch, last: LastNumbers) -> LastNumbers:
+    """See `Store.commit`. Returns the last numbers after it."""
     with transaction(connection):
-        numbers = _Numbers(connection, batch.records)
-        label_numbers = _put_states(connection, batch.states, numbers)
-        _insert_records(connection, batch.records, numbers, label_numbers)
+        numbers = _Numbers(connection, batch.records, last.record + 1)
+        labels = _label_numbers(connection, list(batch.states), last.label + 1)
+        _put_states(connection, batch.states, numbers, labels)
+        _insert_records(connection, batch.records, numbers, labels)
         _update_verdicts(connection, batch.verdicts)
-        return _insert_events(connection, batch.events, numbers)
+        _insert_events(connection, batch.events, numbers, last.event + 1)
+    last_label = max(last.label, *labels.values()) if labels else last.label
+    return LastNumbers(last.record + len(batch.records), last_label, last.event + len(batch.events))
 
 
 class _Numbers(dict[str, int]):
-    """The row number of each record of a batch, in its order; asked for others, those stored before are looked up."""
+    """The row number of each record of a batch. The number of any other record is looked up in the database."""
 
-    def __init__(self, connection: sqlite3.Connection, records: Sequence[StoredRecord]) -> None:
+    def __init__(self, connection: sqlite3.Connection, records: Sequence[StoredRecord], first: int) -> None:
+        """`first` is the row number of the first record."""
         self._connection = connection
-        first = _highest(connection, "SELECT max(no) FROM records") + 1
         super().__init__(zip((stored.signed.record.id for stored in records), count(first)))
 
     def __missing__(self, record_id: str) -> int:
         row = self._connection.execute("SELECT no FROM records WHERE id = ?", (bytes.fromhex(record_id),)).fetchone()
-        assert row is not None, "a batch speaks of its own records and of those stored before"
+        assert row is not None, "a batch names its own records, and records that are stored"
         return int(row[0])
 
 
+def _label_numbers(connection: sqlite3.Connection, keys: Sequence[LabelKey], first: int) -> dict[LabelKey, int]:
+    """The row numbers of these labels. New labels get numbers from `first` on."""
+    found: dict[LabelKey, int] = {}
+    for chunk in chunks(keys):
+        sql = f"""
+            WITH wanted (domain, label) AS (VALUES {places(chunk)})
+            SELECT domain, label, no FROM wanted CROSS JOIN labels USING (domain, label)
+        """
+        found |= {(domain, label): number for domain, label, number in connection.execute(sql, values(chunk))}
+    free = count(first)
+    return {key: found[key] if key in found else next(free) for key in keys}
+
+
 def _put_states(
-    connection: sqlite3.Connection, states: dict[LabelKey, State], numbers: _Numbers
-) -> dict[LabelKey, int]:
-    """The row number of each label, which is new or now has this state."""
-    label_numbers = _label_numbers(connection, list(states))
+    connection: sqlite3.Connection, states: dict[LabelKey, State], numbers: _Numbers, labels: dict[LabelKey, int]
+) -> None:
+    """Insert the labels that are new, and update the others."""
 
     def row(key: LabelKey, state: State) -> tuple[Any, ...]:
         head, timestamp = (numbers[state.tip.id], state.tip.timestamp) if state.tip else (None, None)
         newest = numbers[state.newest[1]]
-        return (label_numbers[key], *key, head, newest, timestamp, state.contested, former_of(state))
+        return (labels[key], *key, head, newest, timestamp, state.contested, former_of(state))
 
     _insert(
         connection,
@@ -59,20 +90,6 @@ def _put_states(
         "ON CONFLICT (no) DO UPDATE SET head = excluded.head, newest = excluded.newest, "
         "timestamp = excluded.timestamp, contested = excluded.contested, former = excluded.former",
     )
-    return label_numbers
-
-
-def _label_numbers(connection: sqlite3.Connection, keys: Sequence[LabelKey]) -> dict[LabelKey, int]:
-    """The row numbers of these labels, and the next free ones for those that are new."""
-    found: dict[LabelKey, int] = {}
-    for chunk in chunks(keys):
-        sql = f"""
-            WITH wanted (domain, label) AS (VALUES {places(chunk)})
-            SELECT domain, label, no FROM wanted CROSS JOIN labels USING (domain, label)
-        """
-        found |= {(domain, label): number for domain, label, number in connection.execute(sql, values(chunk))}
-    free = count(_highest(connection, "SELECT max(no) FROM labels") + 1)
-    return {key: found[key] if key in found else next(free) for key in keys}
 
 
 def _insert_records(
@@ -102,16 +119,13 @@ def _update_verdicts(connection: sqlite3.Connection, verdicts: dict[str, Verdict
         assert updated == len(rows), "only a stored record gets a new verdict"
 
 
-def _insert_events(connection: sqlite3.Connection, events: Sequence[Event], numbers: _Numbers) -> int:
-    last = _highest(connection, "SELECT max(seq) FROM events")
-
+def _insert_events(connection: sqlite3.Connection, events: Sequence[Event], numbers: _Numbers, first: int) -> None:
     def row(seq: int, event: Event) -> tuple[Any, ...]:
         previous = bytes.fromhex(event.previous) if event.previous else None
         return (seq, numbers[event.record.id], EVENT_TYPES[event.type], previous, event.reason)
 
-    rows = [row(seq, event) for seq, event in enumerate(events, start=last + 1)]
+    rows = [row(seq, event) for seq, event in enumerate(events, first)]
     _insert(connection, "events (seq, record, type, previous, reason)", rows)
-    return last + len(events)
 
 
 def put_peer(connection: sqlite3.Connection, peer: Peer) -> None:
@@ -131,7 +145,7 @@ def pin_peer(connection: sqlite3.Connection, name: str, key: str) -> bool:
 
 
 def remove_peer(connection: sqlite3.Connection, name: str) -> bool:
-    """See `Store.remove_peer`. A trigger forgets the cursors."""
+    """See `Store.remove_peer`. A trigger removes the cursors."""
     return connection.execute("DELETE FROM peers WHERE coalesce(url, key) = ?", (name,)).rowcount > 0
 
 
@@ -146,7 +160,7 @@ def put_cursors(connection: sqlite3.Connection, cursors: Iterable[Cursor]) -> No
 
 
 def put_epoch(connection: sqlite3.Connection, proposed: str) -> str:
-    """Give the store this epoch where it has none. Returns the one that it has."""
+    """Give the store this epoch if it has none. Returns the epoch of the store."""
     connection.execute("INSERT INTO meta (name, value) VALUES ('epoch', ?) ON CONFLICT (name) DO NOTHING", (proposed,))
     (epoch,) = connection.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
     return str(epoch)
@@ -156,9 +170,3 @@ def _insert(connection: sqlite3.Connection, columns: str, rows: Sequence[tuple[A
     """Insert rows into `table (columns)`."""
     for chunk in chunks(rows):
         connection.execute(f"INSERT INTO {columns} VALUES {places(chunk)} {rest}", values(chunk))
-
-
-def _highest(connection: sqlite3.Connection, sql: str) -> int:
-    """What `SELECT max(…)` finds, 0 in an empty table."""
-    (highest,) = connection.execute(sql).fetchone()
-    return int(highest or 0)

@@ -2,13 +2,16 @@
 
 from typing import Final
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from node.intake.arrivals import Origin
-from node.intake.ledger import Ledger
-from protocol.errors import Code
+from node.intake.ledger import Ledger, admit_newest
+from protocol.errors import Code, ProtocolError
 from protocol.records.admission import NEEDS_NO_HEAD, Trust, Window
 from protocol.records.record import Record
-from protocol.records.replay import EMPTY, Verdict
-from tests.history import ALICE, BOB, claim
+from protocol.records.replay import EMPTY, State, Verdict, replay
+from tests.history import ALICE, BOB, claim, histories
 
 NOW: Final = 1_000_000
 CLIENT: Final = Origin(Trust.CLIENT)
@@ -56,3 +59,27 @@ def test_a_condition_sees_what_peers_brought_before_it() -> None:
     assert ledger.state.tip is not None
     assert ledger.state.tip.id == founded.id
     assert refusals == {demands.id: Code.PRECONDITION_FAILED}
+
+
+@given(history=histories(), trust=st.sampled_from(Trust))
+def test_the_newest_record_of_a_label_needs_no_ledger(history: list[Record], trust: Trust) -> None:
+    """Law: both ways give the same state, verdict and refusal."""
+    if not history:
+        return
+    *before, newest = sorted(history, key=lambda record: record.order_key)
+    state, origin, window = replay(before).state, Origin(trust), Window(None, None)
+    ledger = Ledger(state, window, NOW)
+
+    refusals = ledger.admit([newest], [origin])
+    outcome = ledger.state, ledger.verdicts, [error.code for error in refusals.values()]
+
+    assert alone(newest, origin, state, window) == outcome
+
+
+def alone(record: Record, origin: Origin, state: State, window: Window) -> tuple[State, dict[str, Verdict], list[Code]]:
+    """What `admit_newest` makes of a record, in the form of a ledger."""
+    try:
+        after, verdict = admit_newest(record, origin, state, window, NOW)
+    except ProtocolError as error:
+        return state, {}, [error.code]
+    return after, {record.id: verdict}, []
