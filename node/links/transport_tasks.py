@@ -64,9 +64,12 @@ class Writer:
         self._texts: deque[str] = deque()
         self._has_texts = asyncio.Event()
         self._is_flushed = asyncio.Event()
+        self._is_over = False
 
     def put(self, text: str) -> None:
         """Send this text after the others."""
+        if self._is_over:
+            return
         self._texts.append(text)
         self.unsent_bytes += len(text)
         self._is_flushed.clear()
@@ -78,18 +81,25 @@ class Writer:
         Raises:
             TransportEndedError: the connection is over.
         """
-        while True:
-            while self._texts:
-                text = self._texts.popleft()
-                await self._transport.send(text)
-                self.unsent_bytes -= len(text)
-                self._on_sent(len(text))
+        try:
+            while True:
+                await self._send_texts()
+                self._is_flushed.set()
+                self._has_texts.clear()
+                await self._has_texts.wait()
+        finally:
+            self._is_over = True
             self._is_flushed.set()
-            self._has_texts.clear()
-            await self._has_texts.wait()
+
+    async def _send_texts(self) -> None:
+        while self._texts:
+            text = self._texts.popleft()
+            await self._transport.send(text)
+            self.unsent_bytes -= len(text)
+            self._on_sent(len(text))
 
     async def flush(self, seconds_max: float) -> None:
-        """Wait until the socket has taken all texts, but at most so many seconds."""
+        """Wait until the socket has taken all texts or is over, but at most so many seconds."""
         try:
             async with asyncio.timeout(seconds_max):
                 await self._is_flushed.wait()
