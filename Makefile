@@ -9,6 +9,9 @@ PORT ?= 8080
 DATA ?= data
 SEEDS ?= 20
 
+# Most tests wait for a socket, a file or another process most of the time, so more workers than cores are faster.
+WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+
 # Drawn from the program as it is committed, so that every change of it is tried with seeds that are new, and can be tried
 # with them again.
 NEW_SEED ?= $(shell printf '%d' 0x$$(git rev-parse HEAD:protocol HEAD:node HEAD:simulations 2>/dev/null | \
@@ -19,8 +22,13 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 SOURCES := $(wildcard protocol node simulations tests benchmarks)
+# worksteal: each worker begins with tests that stand side by side, so few workers start the same node or browser. A
+# worker without tests takes over tests of another one, so that all workers end at the same time.
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+# Tests that need no socket, no process and no browser.
+UNIT := tests/test_arrows.py tests/protocol tests/simulations/world tests/simulations/judges
 
-.PHONY: help run demo test simulate browser screenshots check lint types format bench lock clean
+.PHONY: help run demo test unit simulate browser screenshots check lint types format bench lock clean
 
 help: ## say what there is to do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -32,8 +40,11 @@ run: $(INSTALLED) ## run a node on http://127.0.0.1:8080, its store in ./data (P
 demo: $(INSTALLED) ## show three linked nodes: claims, a transfer, a kill, a conflict
 	$(BIN)/python -m simulations.processes.demo
 
-test: $(INSTALLED) browser ## run every test
-	$(BIN)/python -m pytest
+test: $(INSTALLED) browser ## run every test, on two workers for each core (WORKERS= changes that)
+	$(PYTEST)
+
+unit: $(INSTALLED) ## run the tests that need no socket, no process and no browser
+	$(PYTEST) $(UNIT)
 
 browser: ## bring Chromium for the tests of the explorer, where that takes nobody's leave
 	@bash tests/explorer/bring_chromium
