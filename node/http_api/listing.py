@@ -27,18 +27,20 @@ from node.store.contract import LabelKey, Store
 from protocol.errors import Code, ProtocolError
 from protocol.records.record import SignedRecord, is_label
 from protocol.sets.index import ID_BYTES, Index, key_id, pack_key
+from protocol.signing import is_key
 
 _KEYS_AT_ONCE: Final = 20_000
 """Keys in memory while indexes are merged, of all domains together: 2 MB."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """The query of a listing. `domain` None means all domains, `limit` None means no pages."""
+    """The query of a listing. `domain` None means all domains, `owner` None all owners, `limit` None no pages."""
 
     domain: str | None
     limit: int | None
     after: str | None
     prefix: str
+    owner: str | None
     since: int
     wants_history: bool
     wants_ids: bool
@@ -69,6 +71,9 @@ async def _answer(parts: ApiParts, request: web.Request, domain: str | None) -> 
     question = _read_question(request, domain)
     if question.prefix and question.wants_history:
         raise ProtocolError(Code.MALFORMED, "`prefix` goes with heads, not with `history`", parameter="prefix")
+    if question.owner is not None and (question.prefix or question.wants_history):
+        detail = "`signedby` goes with heads, not with `history` or `prefix`"
+        raise ProtocolError(Code.MALFORMED, detail, parameter="signedby")
     if question.wants_history:
         return await _answer_history(parts, request, question)
     if question.wants_ids:
@@ -83,6 +88,7 @@ def _read_question(request: web.BaseRequest, domain: str | None) -> Question:
         limit=integer(request, "limit", 1, LIMIT_MAX),
         after=request.query.get("after"),
         prefix=_read_prefix(request),
+        owner=_read_owner(request),
         since=integer(request, "since", 0) or 0,
         wants_history=flag(request, "history"),
         wants_ids=flag(request, "ids"),
@@ -100,6 +106,18 @@ def _read_prefix(request: web.BaseRequest) -> str:
     if prefix and not is_label(prefix):
         raise ProtocolError(Code.MALFORMED, "`prefix` is the beginning of a label", parameter="prefix")
     return prefix
+
+
+def _read_owner(request: web.BaseRequest) -> str | None:
+    """The key whose labels are asked for, None for all labels.
+
+    Raises:
+        ProtocolError: `malformed`.
+    """
+    key = request.query.get("signedby")
+    if key is not None and not is_key(key):
+        raise ProtocolError(Code.MALFORMED, "`signedby` is a key: 64 lower-case hex digits", parameter="signedby")
+    return key
 
 
 async def _answer_history(parts: ApiParts, request: web.Request, question: Question) -> web.StreamResponse:
@@ -158,12 +176,20 @@ async def _head_pages(
     size = PAGE_RECORDS_MAX if question.limit is None else min(PAGE_RECORDS_MAX, question.limit + 1)
     for domain in _store_domains(parts, question, after):
         begin = after if after is not None and domain in (None, after[0]) else None
-        while page := await parts.store.heads(domain, begin, question.since, size, question.prefix):
+        while page := await _read_heads(parts.store, question, domain, begin, size):
             yield page
             if len(page) < size:
                 break
             size = next_size(size, [len(signed.record.canonical) for signed in page])
             begin = (page[-1].record.domain, page[-1].record.label)
+
+
+async def _read_heads(
+    store: Store, question: Question, domain: str | None, after: LabelKey | None, limit: int
+) -> list[SignedRecord]:
+    if question.owner is not None:
+        return await store.heads_of_owner(question.owner, domain, after, question.since, limit)
+    return await store.heads(domain, after, question.since, limit, question.prefix)
 
 
 def _store_domains(parts: ApiParts, question: Question, after: LabelKey | None) -> Sequence[str | None]:

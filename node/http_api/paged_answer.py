@@ -42,7 +42,8 @@ def _spell_entry(signed: SignedRecord) -> bytes:
 
 
 def _spell_line(signed: SignedRecord) -> bytes:
-    return b'{"signature":"%s","record":%s}\n' % (signed.signature.encode(), signed.record.canonical)
+    names = (signed.record.id.encode(), signed.signature.encode())
+    return b'{"id":"%s","signature":"%s","record":%s}\n' % (*names, signed.record.canonical)
 
 
 def _spell_key(key: bytes) -> bytes:

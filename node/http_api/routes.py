@@ -45,6 +45,7 @@ _COLLECTION = (
 _LABEL_IN_QUERY = Parameter(
     "label", STRING, "Only the head of this label, as in the path. For labels that URL parsers and proxies change."
 )
+_SIGNEDBY = Parameter("signedby", HEX_64, "Only heads that this key signed: the labels that it owns.")
 _PREFIX = Parameter("prefix", LABEL, "Only labels that begin with this; not with `history`.")
 _SYNC = (
     Parameter("peer", STRING, "Only with the peer of this URL."),
@@ -101,7 +102,7 @@ ROUTES: Final = (
         handler=listing.get_domain_claims,
         summary="The heads of all labels of the domain of this name",
         answers={200: "Claims"},
-        parameters=(*_COLLECTION, _PREFIX, _LABEL_IN_QUERY),
+        parameters=(*_COLLECTION, _SIGNEDBY, _PREFIX, _LABEL_IN_QUERY),
         headers=_READ_CONDITIONS,
         codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL, Code.PRECONDITION_FAILED),
         is_public=True,
@@ -136,7 +137,7 @@ ROUTES: Final = (
         handler=listing.get_claims,
         summary="The heads of all labels",
         answers={200: "Claims"},
-        parameters=_COLLECTION,
+        parameters=(*_COLLECTION, _SIGNEDBY),
         is_public=True,
         has_lines=True,
     ),

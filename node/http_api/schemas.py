@@ -161,7 +161,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Claims": {**dict_of(ref("Record")), "propertyNames": SIGNATURE},
     "Batch": {**dict_of(ref("Record")), "propertyNames": SIGNATURE, "maxProperties": 1_000},
     "Keys": list_of({"type": "array", "prefixItems": [TIMESTAMP, HEX_64], "minItems": 2, "maxItems": 2}),
-    "Line": exactly(signature=SIGNATURE, record=ref("Record")),
+    "Line": exactly(id=HEX_64, signature=SIGNATURE, record=ref("Record")),
     "History": HISTORY,
     "Outcomes": dict_of(OUTCOME),
     "Problem": PROBLEM,

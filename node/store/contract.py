@@ -185,6 +185,11 @@ class Store(Protocol):
         `since`. Within one domain, `prefix` selects labels that begin with it; other labels cost nothing.
         """
 
+    async def heads_of_owner(
+        self, owner: str, domain: str | None, after: LabelKey | None, since: int, limit: int
+    ) -> list[SignedRecord]:
+        """The same, only of labels that this key owns. Other labels cost nothing. A label's owner signed its head."""
+
     def keys(self) -> AsyncIterator[tuple[str, list[bytes]]]:
         """Every domain with records, and its packed index keys, in pages and in no order.
 

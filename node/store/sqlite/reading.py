@@ -63,6 +63,28 @@ HEADS_BY_TIMESTAMP = {
 }
 
 
+_OWNER = "substr(owner, 1, 8) = substr(?, 1, 8) AND owner = ?"
+
+HEADS_OF_OWNER = {
+    which: f"""
+        SELECT records.id, signature, body
+        FROM (
+            SELECT domain, labels.label, head FROM labels INDEXED BY labels_by_owner
+            WHERE {_OWNER} AND {after} AND timestamp >= ? ORDER BY domain, label LIMIT ?
+        ) AS labels CROSS JOIN records ON records.no = head
+        ORDER BY domain, labels.label
+    """
+    for which, after in _AFTER.items()
+}
+"""The heads of a key with few labels: found by the key, and then sorted."""
+
+HEADS_OF_OWNER_IN_ORDER = {
+    which: f"{_HEADS} WHERE {after} AND +owner = ? AND +labels.timestamp >= ? ORDER BY domain, labels.label LIMIT ?"
+    for which, after in _AFTER.items()
+}
+"""The heads of a key with many labels: found among all labels in order, where they soon fill a page."""
+
+
 def states(connection: sqlite3.Connection, labels: Sequence[LabelKey]) -> dict[LabelKey, State]:
     """See `Store.states`."""
     found: dict[LabelKey, State] = {}
@@ -135,6 +157,20 @@ def heads(
     return [signed_record_of(*row) for row in rows]
 
 
+def heads_of_owner(
+    connection: sqlite3.Connection, owner: str, domain: str | None, after: LabelKey | None, since: int, limit: int
+) -> list[SignedRecord]:
+    """See `Store.heads_of_owner`."""
+    assert domain is None or after is None or after[0] == domain, "a page continues in its own domain"
+    key, which = bytes.fromhex(owner), "all" if domain is None else "one"
+    place = (after or ("", "")) if domain is None else (domain, *_label_range(after, ""))
+    if _are_few_of_owner(connection, key):
+        rows = connection.execute(HEADS_OF_OWNER[which], (key, key, *place, since, limit))
+    else:
+        rows = connection.execute(HEADS_OF_OWNER_IN_ORDER[which], (*place, key, since, limit))
+    return [signed_record_of(*row) for row in rows]
+
+
 def _label_range(after: LabelKey | None, prefix: str) -> tuple[str, str | bytes]:
     """A range of the index: the first label in the page's range, and the first label past the range.
 
@@ -157,6 +193,12 @@ def _behind(prefix: str) -> str | bytes:
 def _are_few_since(connection: sqlite3.Connection, since: int) -> bool:
     sql = "SELECT count(*) FROM (SELECT 1 FROM labels WHERE timestamp >= ? LIMIT ?)"
     (found,) = connection.execute(sql, (since, HEADS_FEW + 1)).fetchone()
+    return int(found) <= HEADS_FEW
+
+
+def _are_few_of_owner(connection: sqlite3.Connection, key: bytes) -> bool:
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM labels INDEXED BY labels_by_owner WHERE {_OWNER} LIMIT ?)"
+    (found,) = connection.execute(sql, (key, key, HEADS_FEW + 1)).fetchone()
     return int(found) <= HEADS_FEW
 
 

@@ -25,7 +25,7 @@ import msgspec
 
 from node.store.contract import StoreError
 from node.store.sqlite.connection import BUSY_TIMEOUT_S, transaction
-from node.store.sqlite.rows import EVENT_TYPES, VERDICTS, former_of, record_of, verdict_name
+from node.store.sqlite.rows import EVENT_TYPES, VERDICTS, former_of, owner_of, record_of, verdict_name
 from node.store.sqlite.schema import MIGRATIONS, migrate, version_of
 from protocol.records.change import EventType
 from protocol.records.record import Record
@@ -210,7 +210,7 @@ class _Rebuild:
         """Replay every label from its records. A label without records is removed."""
         last = 0
         while page := self._connection.execute(
-            "SELECT no, domain, label, head, newest, timestamp, contested, former FROM labels "
+            "SELECT no, domain, label, head, newest, timestamp, contested, former, owner FROM labels "
             "WHERE no > ? ORDER BY no LIMIT ?",
             (last, _PAGE),
         ).fetchall():
@@ -256,7 +256,7 @@ class _Rebuild:
     ) -> None:
         state = judged.state
         head, timestamp = (numbers[state.tip.id], state.tip.timestamp) if state.tip else (None, None)
-        derived = (head, numbers[state.newest[1]], timestamp, int(state.contested), former_of(state))
+        derived = (head, numbers[state.newest[1]], timestamp, int(state.contested), former_of(state), owner_of(state))
         if columns == derived:
             return
         ids = {no: record_id for record_id, no in numbers.items()}
@@ -264,7 +264,7 @@ class _Rebuild:
         for what in was:
             if was[what] != now[what]:
                 self._note(what, was[what], now[what], place, None)
-        sql = "UPDATE labels SET head = ?, newest = ?, timestamp = ?, contested = ?, former = ? WHERE no = ?"
+        sql = "UPDATE labels SET head = ?, newest = ?, timestamp = ?, contested = ?, former = ?, owner = ? WHERE no = ?"
         self._connection.execute(sql, (*derived, number))
 
     def _check_events(self) -> None:
@@ -290,11 +290,12 @@ class _Rebuild:
 
 def _described(columns: tuple[Any, ...], ids: dict[int, str]) -> dict[str, str | None]:
     """The columns of a label's state in words. Row numbers of records become their ids."""
-    head, newest, timestamp, contested, former = columns
+    head, newest, timestamp, contested, former, owner = columns
     return {
         "head": None if head is None else ids.get(head, f"row {head}"),
         "newest": ids.get(newest, f"row {newest}"),
         "head's timestamp": None if timestamp is None else str(timestamp),
         "contested": "yes" if contested else "no",
         "former owners": former.hex(),
+        "owner": None if owner is None else owner.hex(),
     }

@@ -72,6 +72,16 @@ def record_of(record_id: bytes, body: bytes) -> Record:
     )
 
 
+def signer_of(body: bytes) -> bytes:
+    """The key that signed the record of these canonical bytes."""
+    return bytes.fromhex(_decoder.decode(body).signedby)
+
+
+def owner_of(state: State) -> bytes | None:
+    """The key that owns the label, None if the label has no head."""
+    return None if state.tip is None else bytes.fromhex(state.tip.signedby)
+
+
 def past_of(record_id: bytes, body: bytes, verdict: int) -> Past:
     """Interned, because the history of a label repeats the same names and keys."""
     fields = _decoder.decode(body)

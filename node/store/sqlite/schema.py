@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from node.store.contract import StoreError
+from node.store.sqlite.rows import signer_of
 
 _FIRST = """
 CREATE TABLE meta (
@@ -85,7 +86,15 @@ BEGIN
 END;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_OWNERS = """
+-- The key that owns the label, 32 bytes: the signer of its head. Eight bytes of it make an index of a sixth of the
+-- size, which costs each new label that much less.
+ALTER TABLE labels ADD COLUMN owner BLOB;
+UPDATE labels SET owner = signer_of((SELECT body FROM records WHERE no = head)) WHERE head IS NOT NULL;
+CREATE INDEX labels_by_owner ON labels (substr(owner, 1, 8)) WHERE owner IS NOT NULL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _OWNERS)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
@@ -100,6 +109,7 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIO
             f"the database is of version {version}, and this program knows versions up to {len(migrations)}: "
             "run the newer dnarc that wrote it, or start with another data folder"
         )
+    connection.create_function("signer_of", 1, signer_of, deterministic=True)
     for number, statements in enumerate(migrations[version:], start=version + 1):
         try:
             connection.executescript(f"BEGIN IMMEDIATE;\n{statements};\nPRAGMA user_version = {number};\nCOMMIT;")

@@ -168,6 +168,11 @@ class SqliteStore:
     ) -> list[SignedRecord]:
         return await self._read(reading.heads, domain, after, since, limit, prefix)
 
+    async def heads_of_owner(
+        self, owner: str, domain: str | None, after: LabelKey | None, since: int, limit: int
+    ) -> list[SignedRecord]:
+        return await self._read(reading.heads_of_owner, owner, domain, after, since, limit)
+
     async def keys(self) -> AsyncIterator[tuple[str, list[bytes]]]:
         last, page = await self._read(reading.keys, 0)
         while page:

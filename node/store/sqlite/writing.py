@@ -13,7 +13,7 @@ import msgspec
 
 from node.store.contract import Batch, Cursor, LabelKey, Peer, StoredRecord
 from node.store.sqlite.connection import transaction
-from node.store.sqlite.rows import EVENT_TYPES, VERDICTS, former_of
+from node.store.sqlite.rows import EVENT_TYPES, VERDICTS, former_of, owner_of
 from node.store.sqlite.statements import chunks, places, values
 from protocol.records.change import Event
 from protocol.records.replay import State, Verdict
@@ -39,6 +39,8 @@ def commit(connection: sqlite3.Connection, batch: Batch, last: LastNumbers) -> L
         numbers = _Numbers(connection, batch.records, last.record + 1)
         labels = _label_numbers(connection, list(batch.states), last.label + 1)
         _put_states(connection, batch.states, numbers, labels)
+        held = [key for key, number in labels.items() if number <= last.label]
+        _update_owners(connection, [(labels[key], owner_of(batch.states[key])) for key in held])
         _insert_records(connection, batch.records, numbers, labels)
         _update_verdicts(connection, batch.verdicts)
         _insert_events(connection, batch.events, numbers, last.event + 1)
@@ -81,15 +83,30 @@ def _put_states(
     def row(key: LabelKey, state: State) -> tuple[Any, ...]:
         head, timestamp = (numbers[state.tip.id], state.tip.timestamp) if state.tip else (None, None)
         newest = numbers[state.newest[1]]
-        return (labels[key], *key, head, newest, timestamp, state.contested, former_of(state))
+        owner = owner_of(state)
+        return (labels[key], *key, head, newest, timestamp, state.contested, former_of(state), owner)
 
     _insert(
         connection,
-        "labels (no, domain, label, head, newest, timestamp, contested, former)",
+        "labels (no, domain, label, head, newest, timestamp, contested, former, owner)",
         [row(key, state) for key, state in states.items()],
         "ON CONFLICT (no) DO UPDATE SET head = excluded.head, newest = excluded.newest, "
         "timestamp = excluded.timestamp, contested = excluded.contested, former = excluded.former",
     )
+
+
+def _update_owners(connection: sqlite3.Connection, owners: Sequence[tuple[int, bytes | None]]) -> None:
+    """Change the owners of labels that have another one, by the labels' row numbers.
+
+    SQLite writes the index anew for each row of an update, even if nothing changes. So rows that stay the same are left
+    out.
+    """
+    for chunk in chunks(owners):
+        connection.execute(
+            f"WITH changed (no, owner) AS (VALUES {places(chunk)}) UPDATE labels SET owner = changed.owner "
+            "FROM changed WHERE labels.no = changed.no AND labels.owner IS NOT changed.owner",
+            values(chunk),
+        )
 
 
 def _insert_records(

@@ -25,7 +25,8 @@ def signed(label: str, at: int = 1_000) -> SignedRecord:
 
 
 def line(record: SignedRecord) -> bytes:
-    return b'{"signature":"%s","record":%s}\n' % (record.signature.encode(), record.record.canonical)
+    names = (record.record.id.encode(), record.signature.encode())
+    return b'{"id":"%s","signature":"%s","record":%s}\n' % (*names, record.record.canonical)
 
 
 def written(folder: Path, *records: SignedRecord) -> Path:

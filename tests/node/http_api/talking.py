@@ -11,7 +11,8 @@ from yarl import URL
 
 from node.node import Node
 from protocol.records.record import Record, SignedRecord
-from tests.history import claim, signed
+from protocol.signing import SigningKey
+from tests.history import ALICE, claim, signed
 
 NOW = 1_000_000
 """The time of the node's clock, in seconds since the Unix epoch."""
@@ -103,6 +104,6 @@ def listed(answer: Answer) -> list[tuple[str, Any]]:
     return list(answer.json().items())
 
 
-def fresh(label: str = "garden", **fields: Any) -> Record:
+def fresh(label: str = "garden", by: SigningKey = ALICE, **fields: Any) -> Record:
     """A claim that founds a label now."""
-    return claim(label, at=NOW, **fields)
+    return claim(label, by, at=NOW, **fields)

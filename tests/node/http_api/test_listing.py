@@ -13,7 +13,7 @@ from node.node import Node
 from node.settings import Settings
 from node.world import World
 from protocol.records.record import Record
-from tests.history import ALICE, BOB, claim, signed
+from tests.history import ALICE, BOB, CAROL, claim, signed
 from tests.node.http_api.talking import NOW, Answer, Client, fresh, listed, shown
 
 
@@ -135,6 +135,39 @@ async def test_pages_go_on_into_the_next_of_the_listed_domains(tmp_path: Path) -
     assert [item for page in pages for item in listed(page)] == shown(*by_name(records))
 
 
+@pytest.mark.parametrize("limit", ["", "&limit=1", "&limit=2", "&limit=3"])
+async def test_signedby_selects_the_labels_of_an_owner(client: Client, limit: str) -> None:
+    of_alice = [fresh(label, domain=domain) for domain in ("a.example", "example") for label in ("a", "c")]
+    of_bob = [fresh("b", by=BOB, domain=domain) for domain in ("a.example", "example")]
+    await client.put_batch([*of_alice, *of_bob])
+
+    everywhere = await pages_of(client, f"/claims?signedby={ALICE.public}{limit}")
+    in_one_domain = await pages_of(client, f"/claims/example?signedby={ALICE.public}{limit}")
+    of_nobody = await client.get(f"/claims?signedby={CAROL.public}{limit}")
+
+    assert [item for page in everywhere for item in listed(page)] == shown(*of_alice)
+    assert [item for page in in_one_domain for item in listed(page)] == shown(*of_alice[2:])
+    assert listed(of_nobody) == []
+
+
+async def test_signedby_shows_only_domains_that_the_node_keeps(tmp_path: Path) -> None:
+    data, kept, left = tmp_path / "data", fresh(domain="kept"), fresh(domain="left")
+    async with Node(Settings(port=0, data=data), World(now_s=lambda: NOW)) as node, Client(node.url) as client:
+        await client.put_batch([kept, left])
+    settings = Settings(port=0, data=data, domains=["kept"])
+    async with Node(settings, World(now_s=lambda: NOW)) as node, Client(node.url) as client:
+        answer = await client.get(f"/claims?signedby={ALICE.public}")
+
+    assert listed(answer) == shown(kept)
+
+
+@pytest.mark.parametrize("rest", ["&history=true", "&prefix=a"])
+async def test_signedby_is_for_heads_without_a_prefix(client: Client, rest: str) -> None:
+    await client.put(fresh())
+
+    assert (await client.get(f"/claims/example?signedby={ALICE.public}{rest}")).refusal == (400, "malformed")
+
+
 async def test_since_is_inclusive(client: Client, node: Node) -> None:
     old, middle, new = (claim(label, at=at) for label, at in (("a", 1), ("b", 2), ("c", 3)))
     await client.import_all(node, [old, middle, new])
@@ -156,7 +189,8 @@ async def test_lines_hold_the_same_records_as_the_dict(client: Client) -> None:
 
     assert answer.headers["Content-Type"] == ids.headers["Content-Type"] == "application/x-ndjson"
     assert [json.loads(line) for line in answer.body.splitlines()] == [
-        {"signature": signed(record).signature, "record": json.loads(record.canonical)} for record in records
+        {"id": record.id, "signature": signed(record).signature, "record": json.loads(record.canonical)}
+        for record in records
     ]
     assert [json.loads(line) for line in ids.body.splitlines()] == [
         [record.timestamp, record.id] for record in by_order_key(records)
@@ -203,6 +237,9 @@ MALFORMED = [
     "ids=true",
     "history=false&ids=true",
     "Limit=1",
+    "signedby=",
+    f"signedby={ALICE.public.upper()}",
+    f"signedby={ALICE.public}0",
     "label=a&limit=1",
     "after=",
     "after=x",

@@ -4,7 +4,12 @@ import pytest
 
 from node.store.contract import LabelKey, Store
 from protocol.records.record import SignedRecord
-from tests.node.store.store_batches import Contract, batch_of, claim, key_of
+from protocol.signing import SigningKey
+from tests.history import ALICE, BOB, CAROL
+from tests.node.store.store_batches import Contract, batch_of, claim, key_of, offer
+
+PAGE = 7
+"""Heads of a page, in most tests."""
 
 LABELS = ["a", "ab", "ab\U0010ffff", "ab\U0010ffff!", "ac", "\ud7ff", "\ud7ffz", "\ue000", "\U0010ffff", "\U0010ffff!"]
 """In the order of their bytes; the highest character there is, and those beside the surrogates, among them."""
@@ -16,6 +21,15 @@ async def all_pages(
     pages: list[list[SignedRecord]] = []
     after: LabelKey | None = None
     while page := await store.heads(domain, after, since, limit, prefix):
+        pages.append(page)
+        after = key_of(page[-1].record)
+    return pages
+
+
+async def owner_pages(store: Store, owner: SigningKey, domain: str | None, limit: int) -> list[list[SignedRecord]]:
+    pages: list[list[SignedRecord]] = []
+    after: LabelKey | None = None
+    while page := await store.heads_of_owner(owner.public, domain, after, 0, limit):
         pages.append(page)
         after = key_of(page[-1].record)
     return pages
@@ -57,6 +71,39 @@ class HeadsContract(Contract):
         assert await store.heads("b", None, 0, 10) == [claim("y", domain="b")]
         assert await store.heads("b", ("b", "y"), 0, 10) == []
         assert await store.heads("absent", None, 0, 10) == []
+
+    async def test_heads_of_an_owner_come_in_order_page_by_page(self, store: Store) -> None:
+        owned = [claim(label, domain=domain) for domain in ("a", "b") for label in LABELS]
+        others = [claim(label, domain=domain, by=BOB) for domain in ("a", "b") for label in ("aa", "z")]
+        await store.commit(batch_of([*owned, *others][::-1]))
+
+        pages = await owner_pages(store, ALICE, None, PAGE)
+        in_one_domain = await owner_pages(store, ALICE, "b", PAGE)
+
+        assert [head for page in pages for head in page] == owned
+        assert [len(page) for page in pages] == [PAGE] * (len(owned) // PAGE) + [len(owned) % PAGE]
+        assert [head for page in in_one_domain for head in page] == owned[len(LABELS) :]
+        assert await store.heads_of_owner(CAROL.public, None, None, 0, PAGE) == []
+
+    async def test_a_label_is_its_owners_until_the_offer_is_accepted(self, store: Store) -> None:
+        founded, offered, accepted = claim(at=1), offer(to=BOB, at=2), claim(by=BOB, at=3)
+
+        async def owners() -> list[bool]:
+            return [bool(await store.heads_of_owner(key.public, None, None, 0, PAGE)) for key in (ALICE, BOB)]
+
+        await store.commit(batch_of([founded, offered]))
+        before = await owners()
+        states = await store.states([key_of(founded.record)])
+        await store.commit(batch_of([accepted], states))
+        after = await owners()
+
+        assert (before, after) == ([True, False], [False, True])
+
+    async def test_heads_of_an_owner_since_a_timestamp_are_those_of_that_second_or_later(self, store: Store) -> None:
+        heads = [claim(str(number), at=number) for number in range(1, 7)]
+        await store.commit(batch_of(heads))
+
+        assert await store.heads_of_owner(ALICE.public, None, None, 4, PAGE) == heads[3:]
 
     async def test_heads_since_a_timestamp_are_those_of_that_second_or_later(self, store: Store) -> None:
         heads = [claim(str(number), at=number) for number in range(1, 7)]

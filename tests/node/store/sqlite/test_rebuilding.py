@@ -105,6 +105,10 @@ DAMAGES = {
         "UPDATE labels SET former = x'' WHERE label = 'garden'",
         [DerivedDifference("former owners", "", ALICE.public, DOMAIN, "garden")],
     ),
+    "the owner": (
+        f"UPDATE labels SET owner = x'{BOB.public}' WHERE label = 'pond'",
+        [DerivedDifference("owner", BOB.public, CAROL.public, DOMAIN, "pond")],
+    ),
     "a record's timestamp": (
         f"UPDATE records SET timestamp = 1 WHERE id = x'{OTHER.id}'",
         [DerivedDifference("timestamp", "1", "15", DOMAIN, "pond", OTHER.id)],

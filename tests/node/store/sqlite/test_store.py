@@ -17,9 +17,10 @@ from node.store.sqlite.rows import EVENT_TYPES, VERDICTS
 from node.store.sqlite.schema import MIGRATIONS, migrate, version_of
 from protocol.records.change import EventType
 from protocol.records.replay import Verdict
-from tests.history import ALICE
+from tests.history import ALICE, BOB, CAROL, NOWHERE
 from tests.node.store.store_batches import OpenStore, batch_of, claim
 from tests.node.store.store_contract import StoreContract
+from tests.node.store.store_contract_heads import PAGE
 from tests.paths import ROOT
 
 
@@ -184,6 +185,54 @@ async def test_a_few_new_heads_are_found_by_their_timestamps(
 
     steps = [detail for *_, detail in plan]
     assert "SEARCH labels USING INDEX labels_by_timestamp (timestamp>?)" in steps
+
+
+@pytest.mark.parametrize("query", reading.HEADS_OF_OWNER.values())
+async def test_the_labels_of_an_owner_of_few_are_found_by_the_owner(
+    store: SqliteStore, shell: sqlite3.Connection, query: str
+) -> None:
+    """Otherwise each page of one key's labels would look at the labels of all keys."""
+    plan = shell.execute(f"EXPLAIN QUERY PLAN {query}", ("",) * query.count("?")).fetchall()
+
+    steps = [detail for *_, detail in plan]
+    assert "SEARCH labels USING INDEX labels_by_owner (<expr>=?)" in steps
+
+
+@pytest.mark.parametrize("query", reading.HEADS_OF_OWNER_IN_ORDER.values())
+async def test_the_labels_of_an_owner_of_many_are_read_in_order(
+    store: SqliteStore, shell: sqlite3.Connection, query: str
+) -> None:
+    plan = shell.execute(f"EXPLAIN QUERY PLAN {query}", ("",) * query.count("?")).fetchall()
+
+    first, *_ = [detail for *_, detail in plan]
+    assert first.startswith("SEARCH labels USING INDEX sqlite_autoindex_labels_1 (")
+
+
+async def test_many_labels_of_an_owner_come_in_the_same_order_as_few(store: SqliteStore) -> None:
+    many = sorted((claim(f"{number}") for number in range(reading.HEADS_FEW)), key=lambda head: head.record.label)
+    await store.commit(batch_of(many))
+    few = await store.heads_of_owner(ALICE.public, "test", ("test", "500"), 0, PAGE)
+
+    await store.commit(batch_of([claim("!"), claim("?", by=BOB)]))
+
+    assert few == await store.heads_of_owner(ALICE.public, "test", ("test", "500"), 0, PAGE)
+    assert few == [head for head in many if head.record.label > "500"][:PAGE]
+    assert await store.heads_of_owner(ALICE.public, None, None, 0, 2) == [claim("!"), claim("0")]
+
+
+async def test_a_file_from_before_owners_were_indexed_opens_with_all_owners(path: Path) -> None:
+    heads = [claim("a", by=ALICE), claim("b", by=BOB)]
+    async with opened(path) as store:
+        await store.commit(batch_of([*heads, claim("orphan", prev=NOWHERE)]))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "DROP INDEX labels_by_owner; ALTER TABLE labels DROP COLUMN owner; PRAGMA user_version = 1"
+        )
+
+    async with opened(path) as store:
+        found = [await store.heads_of_owner(key.public, None, None, 0, PAGE) for key in (ALICE, BOB, CAROL)]
+
+    assert found == [[heads[0]], [heads[1]], []]
 
 
 async def test_labels_that_begin_alike_are_one_range_of_the_index(
