@@ -252,5 +252,8 @@ def _record_form(question: Question) -> Form[SignedRecord]:
 
 
 def _next_link(request: web.BaseRequest, after: str) -> dict[str, str]:
-    """The `Link` to the page behind this cursor (RFC 8288). It is relative, so it holds behind a proxy too."""
-    return {"Link": f'<{request.rel_url.update_query(after=after)}>; rel="next"'}
+    """The `Link` to the page behind this cursor (RFC 8288).
+
+    It is only a query, so it holds behind a proxy that serves the node under another name or below a path.
+    """
+    return {"Link": f'<?{request.rel_url.update_query(after=after).raw_query_string}>; rel="next"'}

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
@@ -37,7 +38,7 @@ async def pages_of(client: Client, path: str) -> list[Answer]:
     while link := pages[-1].headers.get("Link"):
         match = re.fullmatch('<([^>]+)>; rel="next"', link)
         assert match is not None
-        pages.append(await client.get(match[1]))
+        pages.append(await client.get(urljoin(path, match[1])))
     return pages
 
 
@@ -91,6 +92,15 @@ async def test_pages_joined_are_the_whole(client: Client, limit: int, query: str
     assert len(pages) == -(-12 // limit)
 
 
+@pytest.mark.parametrize("path", ["/claims?limit=1", "/claims/example?limit=1&history=true"])
+async def test_the_link_to_the_next_page_holds_below_any_path(client: Client, path: str) -> None:
+    await client.put_batch([fresh("a"), fresh("b")])
+
+    link = (await client.get(path)).headers["Link"][1:].partition(">")[0]
+
+    assert urljoin(f"https://proxy.example/dnarc{path}", link).startswith(f"https://proxy.example/dnarc{path}&after=")
+
+
 async def test_pages_of_ids_joined_are_the_whole(client: Client) -> None:
     await client.put_batch(heads_of_two_domains())
     whole = (await client.get("/claims?history=true&ids=true")).json()
@@ -107,7 +117,7 @@ async def test_records_that_arrive_between_two_pages_shift_nothing(client: Clien
     first = await client.get(f"/claims?{query}")
     await client.import_all(node, [claim("a", at=1), claim("c", at=NOW + 1)])
 
-    rest = await pages_of(client, first.headers["Link"][1:].partition(">")[0])
+    rest = await pages_of(client, urljoin("/claims", first.headers["Link"][1:].partition(">")[0]))
 
     assert listed(first) == shown(early)
     assert shown(late)[0] in [item for page in rest for item in listed(page)]
