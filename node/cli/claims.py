@@ -11,11 +11,12 @@ import time
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from node.cli.failures import CommandError, Exit, usage
+from node.cli.heads import OWN_FIELDS, Content, claim_of, find_head
 from node.cli.keys import open_key
 from node.cli.options import DEFAULT_NODE, AsJson, Authority, Domain, Key, Label, NodeUrl, connect
 
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
     from node.client.http import NodeClient
     from protocol.records.record import SignedRecord
     from protocol.signing import SigningKey
-
-OWN_KEYS: Final = ("domain", "label", "signedby", "timestamp", "newowner", "prev")
-"""What the record's own fields are called: the commands fill them in."""
-
-Content = dict[str, Any]
 
 
 def claim(
@@ -74,7 +70,7 @@ def transfer(
         raise usage(f"{newowner} is no public key: 64 lower-case hex digits, as `dnarc keygen` shows")
 
     def offered(head: "SignedRecord | None") -> Content:
-        return _content_of(_existing(head, domain, label)) | {"newowner": newowner}
+        return claim_of(_existing(head, domain, label).record.canonical) | {"newowner": newowner}
 
     _publish(connect(node, tls_ca), key, as_json, domain, label, offered)
 
@@ -90,7 +86,7 @@ def accept(
     """Accept a label that is offered to your key. From then on it is yours; the claim itself stays as it is."""
 
     def accepted(head: "SignedRecord | None") -> Content:
-        return _content_of(_existing(head, domain, label))
+        return claim_of(_existing(head, domain, label).record.canonical)
 
     _publish(connect(node, tls_ca), key, as_json, domain, label, accepted, is_offered=True)
 
@@ -130,24 +126,6 @@ def read_object(file: str) -> Content:
     return _checked(value)
 
 
-def fetch_head(client: "NodeClient", domain: str, label: str) -> "SignedRecord | None":
-    """The head that the node has of the label, its signature proven here; None where there is none.
-
-    Raises:
-        CommandError: the node shows a head that nobody signed.
-    """
-    from node.client.http import path_of, signed_records
-
-    answer = client.ask("GET", path_of("claims", domain, label))
-    if answer.status == 404:
-        return None
-    answer.check()
-    [head] = signed_records(answer.body)
-    if (head.record.domain, head.record.label) != (domain, label) or not head.is_genuine():
-        raise CommandError(Exit.REFUSED, "bad_signature", f"{client.url} shows a head of {label} that nobody signed")
-    return head
-
-
 def _publish(
     client: "NodeClient",
     key_file: Path,
@@ -161,7 +139,7 @@ def _publish(
     _warn_of_spelling(domain, label)
     key = open_key(key_file)
     with client:
-        head = fetch_head(client, domain, label)
+        head = find_head(client, domain, label)
         if is_offered and head is not None and head.record.newowner != key.public:
             raise CommandError(Exit.REFUSED, "not_owner", f"{label} is not offered to this key, {key.public}")
         signed = follow(head, key, {**content_of(head), "domain": domain, "label": label}, int(time.time()))
@@ -214,13 +192,8 @@ def _existing(head: "SignedRecord | None", domain: str, label: str) -> "SignedRe
     return head
 
 
-def _content_of(signed: "SignedRecord") -> Content:
-    fields = json.loads(signed.record.canonical)
-    return {name: value for name, value in fields.items() if name not in OWN_KEYS}
-
-
 def _checked(content: Content) -> Content:
-    own = [name for name in OWN_KEYS if name in content]
+    own = [name for name in OWN_FIELDS if name in content]
     if own:
         raise usage(f"{own[0]!r} is set by dnarc itself", "`dnarc transfer` offers a label to another key")
     return content

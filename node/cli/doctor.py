@@ -13,7 +13,7 @@ import typer
 from node.cli.config import Config
 from node.cli.failures import CommandError, Exit, usage
 from node.cli.options import DEFAULT_NODE, AsJson, Authority, NodeUrl
-from node.cli.screen import plain, show
+from node.cli.screen import plain, show, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -57,17 +57,11 @@ def doctor(
 
 
 def _table(findings: "list[Finding]") -> "RenderableType":
-    """Those that are not well first come to the eye by their colour; the remedy stands under what was seen."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("state", no_wrap=True)
-    table.add_column("check", no_wrap=True)
-    table.add_column("what was seen, and what to do", overflow="fold")
+    """The findings, with the remedy under what was seen."""
+    rows = []
     for finding in findings:
         seen = plain(finding.detail)
         if finding.remedy is not None:
             seen.append("\n-> ").append_text(plain(finding.remedy))
-        table.add_row(plain(finding.state, STYLES[finding.state]), plain(finding.check), seen)
-    return table
+        rows.append((plain(finding.state, STYLES[finding.state]), finding.check, seen))
+    return table(["state", "check", "~what was seen, and what to do"], rows)

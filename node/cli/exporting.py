@@ -125,8 +125,8 @@ def _copy(client: "NodeClient", domain: str | None, place: Place, out: IO[bytes]
 
 
 def _total(client: "NodeClient", domain: str | None) -> int:
-    domains = client.get("/node")["domains"]
-    return sum(each["count"] for name, each in domains.items() if domain in (None, name))
+    domains = client.get_node().domains
+    return sum(held.count for name, held in domains.items() if domain in (None, name))
 
 
 def _read(line: bytes, file: Path | None) -> tuple[int, str]:

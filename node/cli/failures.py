@@ -6,6 +6,11 @@ Only errors that somebody outside can mend have a place here. Any other is a fau
 from enum import IntEnum
 from typing import Final
 
+from node.cli.screen import safe
+
+DETAIL_CHARACTERS_MAX: Final = 2_000
+"""An error is one line; a stranger's server could answer with megabytes."""
+
 
 class Exit(IntEnum):
     """How a command ended, for the shell."""
@@ -50,9 +55,12 @@ class CommandError(Exception):
 
     @property
     def line(self) -> str:
-        """All of it in one line, whatever the detail holds."""
-        text = f"{self.code}: {self.detail}" + (f" ({self.remedy})" if self.remedy else "")
-        return " ".join(text.split())
+        """All of it in one line that cannot steer a terminal, whatever the detail holds."""
+        detail = (
+            self.detail if len(self.detail) <= DETAIL_CHARACTERS_MAX else f"{self.detail[:DETAIL_CHARACTERS_MAX]}..."
+        )
+        text = f"{self.code}: {detail}" + (f" ({self.remedy})" if self.remedy else "")
+        return safe(" ".join(text.split()))
 
 
 def usage(detail: str, remedy: str | None = None) -> CommandError:

@@ -78,7 +78,7 @@ def import_(
 
 
 def _import(client: "NodeClient", file: Path, source: IO[bytes]) -> tuple[Counter[str], list[dict[str, Any]]]:
-    node_key = client.get("/node")["node"]
+    node_key = client.get_node().node
     mark_file = file.with_name(f"{file.name}.import")
     size_bytes = file.stat().st_size
     start = _start(mark_file, node_key, size_bytes)

@@ -1,34 +1,77 @@
-"""The screen: JSON for programs, tables for people, and nothing from the network that could steer a terminal."""
+"""What commands print: JSON for programs, text and tables for people.
 
+Everything that comes from a record, a peer, a file or an error is text: rich never reads it as markup, and a character
+that would steer a terminal is shown as an escape. A character that the output's encoding lacks is shown as an escape
+too, so that a command never fails at its last step.
+"""
+
+import codecs
 import json
+import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 if TYPE_CHECKING:
-    from rich.console import JustifyMethod, RenderableType
+    from rich.console import Console, RenderableType
     from rich.text import Text
 
-_WIDTH_OF_A_FILE: Final = 200
-"""Columns of what no terminal shows: room for a key and an id in one row."""
+ESCAPES: Final = "dnarc-escapes"
+"""The error handler for output: it writes each character that the encoding lacks as JSON would escape it."""
+
+FILE_COLUMNS: Final = 200
+"""Width of the output where it is no terminal and `COLUMNS` is not set: room for a key and an id in one row."""
 
 _LAST_SECOND: Final = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
+
+
+def prepare_output() -> None:
+    """Let stdout and stderr take any character."""
+    codecs.register_error(ESCAPES, _escape_unencodable)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=ESCAPES)
 
 
 def show(value: Any, as_json: bool, render: Callable[[], "RenderableType"]) -> None:
     """Answer on stdout: the value as one line of JSON, or what `render` makes of it."""
     if as_json:
-        sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+        write_json(msgspec.json.encode(value))
         return
-    from rich.console import Console
     from rich.text import Text
 
     answer = render()
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
-    console.print(answer, soft_wrap=isinstance(answer, Text))
+    with reader_may_leave():
+        console().print(answer, soft_wrap=isinstance(answer, Text))
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Write to stdout in this block: if its reader goes away, as `head` does, the block ends without an error."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left when it ends
+
+
+def console() -> "Console":
+    """Stdout as rich writes to it."""
+    from rich.console import Console
+
+    is_terminal = sys.stdout.isatty()
+    return Console(highlight=False, markup=False, emoji=False, width=None if is_terminal else _file_columns())
+
+
+def write_json(line: bytes) -> None:
+    """Write a line of JSON to stdout. A terminal gets its control characters escaped, a program the exact bytes."""
+    text = line.decode()
+    with reader_may_leave():
+        sys.stdout.write((escape_json(text) if sys.stdout.isatty() else text) + "\n")
 
 
 def warn(text: str) -> None:
@@ -36,17 +79,10 @@ def warn(text: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> "RenderableType":
-    """A table. A column whose name begins with `#` holds numbers, set to the right; one with `~` may be folded."""
-    from rich import box
-    from rich.table import Table
+    """A table; `node.cli.tables.Sheet` explains the names of columns."""
+    from node.cli.tables import Sheet
 
-    result = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        justify: JustifyMethod = "right" if column.startswith("#") else "left"
-        result.add_column(column.lstrip("#~"), justify=justify, overflow="fold", no_wrap=not column.startswith("~"))
-    for row in rows:
-        result.add_row(*map(plain, row))
-    return result
+    return Sheet(columns, rows, title)
 
 
 def plain(value: object, style: str = "") -> "Text":
@@ -57,10 +93,17 @@ def plain(value: object, style: str = "") -> "Text":
 
 
 def safe(text: str) -> str:
-    """The text with everything that is not to be seen spelled out: claims are written by strangers."""
+    """The text with every character that cannot be seen written as an escape, because strangers write claims."""
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else _escaped(character) for character in text)
+
+
+def escape_json(text: str) -> str:
+    """JSON of the same meaning, in which every character can be seen: others stand inside of strings only."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else _json_escape(character) for character in text)
 
 
 def compact(value: Any) -> str:
@@ -69,16 +112,30 @@ def compact(value: Any) -> str:
 
 
 def moment(timestamp: int | None) -> str:
-    """Seconds since the Unix epoch as date and time in UTC; a number that no calendar reaches as it is."""
+    """Seconds since the Unix epoch as date and time in UTC; a number that no calendar reaches stays as it is."""
     if timestamp is None or not 0 <= timestamp <= _LAST_SECOND:
         return "" if timestamp is None else str(timestamp)
     return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def short(name: str | None) -> str:
-    """The beginning of a key or an id: enough to tell a few apart, for people only."""
+    """The beginning of a key or an id: enough for people to tell a few apart."""
     return "" if name is None else name[:12]
+
+
+def _file_columns() -> int:
+    text = os.environ.get("COLUMNS", "")
+    return int(text) if text.isdecimal() and int(text) > 0 else FILE_COLUMNS
 
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape", errors="backslashreplace").decode()
+
+
+def _json_escape(character: str) -> str:
+    return json.dumps(character, ensure_ascii=True)[1:-1]
+
+
+def _escape_unencodable(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError), "the handler is for output alone"
+    return "".join(map(_json_escape, error.object[error.start : error.end])), error.end

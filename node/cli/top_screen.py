@@ -8,13 +8,13 @@ from rich import box
 from rich.columns import Columns
 from rich.console import Group
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from node.cli.screen import moment, plain, short
+from node.cli.tables import Sheet
 
 if TYPE_CHECKING:
-    from rich.console import JustifyMethod, RenderableType
+    from rich.console import RenderableType
 
     from node.client.watching import Newest, PeerSeen, Snapshot
 
@@ -65,7 +65,7 @@ def _head(snapshot: "Snapshot") -> "RenderableType":
     state = ("not well", "bold red") if snapshot.problems else ("well", "green")
     held = f"{snapshot.records:,} records in {snapshot.domains:,} domains"
     words = plain(f"{snapshot.url}  dnarc {snapshot.version}  up {span_of(snapshot.uptime_s)}  {held}  ")
-    return Panel(words.append(*state), title=f"node {short(snapshot.node)}", title_align="left", box=box.ROUNDED)
+    return Panel(words.append(*state), title=plain(f"node {short(snapshot.node)}"), title_align="left", box=box.ROUNDED)
 
 
 def _complaints(snapshot: "Snapshot") -> list[Text]:
@@ -74,20 +74,21 @@ def _complaints(snapshot: "Snapshot") -> list[Text]:
     ]
 
 
-def _rates(snapshot: "Snapshot") -> Table:
-    table = _table("a second", "#rate", "mean time", "#ms")
-    for (name, rate), (step, mean_ms) in zip_longest(
-        snapshot.rates.items(), snapshot.times_ms.items(), fillvalue=("", None)
-    ):
-        table.add_row(name, f"{rate:,.1f}", step, "" if mean_ms is None else f"{mean_ms:,.2f}")
-    return table
+def _rates(snapshot: "Snapshot") -> Sheet:
+    both = zip_longest(snapshot.rates.items(), snapshot.times_ms.items(), fillvalue=("", None))
+    rows = [
+        (name, f"{rate:,.1f}", step, "" if mean_ms is None else f"{mean_ms:,.2f}")
+        for (name, rate), (step, mean_ms) in both
+    ]
+    return Sheet(["a second", "#rate", "mean time", "#ms"], rows)
 
 
-def _queues(snapshot: "Snapshot") -> Table:
-    table = _table("queue", "#now", "~of its limit")
-    for name, number in snapshot.queues.items():
-        table.add_row(name.replace("_", " "), f"{number:,.0f}", _gauge(number, snapshot.limits.get(name)))
-    return table
+def _queues(snapshot: "Snapshot") -> Sheet:
+    rows = [
+        (name.replace("_", " "), f"{number:,.0f}", _gauge(number, snapshot.limits.get(name)))
+        for name, number in snapshot.queues.items()
+    ]
+    return Sheet(["queue", "#now", "~of its limit"], rows)
 
 
 def _gauge(number: float, limit: float | None) -> Text:
@@ -102,34 +103,26 @@ def _gauge(number: float, limit: float | None) -> Text:
 def _peers(peers: "Sequence[PeerSeen]") -> "RenderableType":
     if not peers:
         return Text("no peers", "dim")
-    table = _table("~peer", "flows", "link", "~in step", "#lag")
-    for peer in peers[:PEERS_SHOWN_MAX]:
-        flows = " ".join(name for name, is_on in (("push", peer.push), ("pull", peer.pull)) if is_on)
-        state = plain(peer.state or "-", _STATES.get(peer.state or "", ""))
-        if peer.error is not None:
-            state.append(" ").append_text(plain(peer.error, "dim"))
-        steps = Text(", ").join(plain(f"{number} {step}", _STEPS.get(step, "")) for step, number in peer.steps.items())
-        table.add_row(plain(peer.name), flows or "-", state, steps, "" if peer.lag_s is None else span_of(peer.lag_s))
-    if len(peers) > PEERS_SHOWN_MAX:
-        table.add_row(f"and {len(peers) - PEERS_SHOWN_MAX} more")
-    return table
+    rows = [_peer_row(peer) for peer in peers[:PEERS_SHOWN_MAX]]
+    more = len(peers) - len(rows)
+    sheet = Sheet(["~peer", "flows", "link", "#lag", "~in step", "~error"], rows)
+    return Group(sheet, Text(f"and {more} more")) if more else sheet
+
+
+def _peer_row(peer: "PeerSeen") -> tuple[object, ...]:
+    flows = " ".join(name for name, is_on in (("push", peer.push), ("pull", peer.pull)) if is_on)
+    state = plain(peer.state or "-", _STATES.get(peer.state or "", ""))
+    steps = Text(", ").join(plain(f"{number} {step}", _STEPS.get(step, "")) for step, number in peer.steps.items())
+    lag = "" if peer.lag_s is None else span_of(peer.lag_s)
+    return peer.name, flows or "-", state, lag, steps, plain(peer.error, "dim")
 
 
 def _newest(newest: "Sequence[Newest]") -> "RenderableType":
     if not newest:
         return Text("no records", "dim")
-    table = _table("newest", "time", "~domain", "~label", "signed by")
+    rows = []
     for record in newest[:NEWEST_SHOWN_MAX]:
         style = "bold red" if record.type == "reverted" else ""
-        cells = (record.type, moment(record.timestamp), record.domain, record.label, short(record.signedby))
-        table.add_row(*(plain(cell, style) for cell in cells))
-    return table
-
-
-def _table(*columns: str) -> Table:
-    """A column whose name begins with `#` holds numbers; one with `~` may be folded."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        justify: JustifyMethod = "right" if column.startswith("#") else "left"
-        table.add_column(column.lstrip("#~"), justify=justify, overflow="fold", no_wrap=not column.startswith("~"))
-    return table
+        cells = (record.type, moment(record.timestamp), short(record.signedby), record.domain, record.label)
+        rows.append([plain(cell, style) for cell in cells])
+    return Sheet(["newest", "time", "signed by", "~domain", "~label"], rows)

@@ -3,7 +3,6 @@
 It goes on when the node was away, from where it was. Ctrl-C is how one ends it, and therefore no failure.
 """
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from node.cli.heads import claim_of
 from node.cli.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
 from node.cli.screen import compact, moment, plain, safe, short, warn
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from node.client.following import Event, Following
     from protocol.records.record import SignedRecord
-
-_NOT_THE_CLAIM = ("domain", "label", "signedby", "timestamp", "newowner", "prev")
 
 
 def watch(
@@ -88,8 +86,7 @@ def line_of(event: "Event", signed: "SignedRecord") -> "Text":
         parts.append(plain(f"offered to {short(record.newowner)}", "yellow"))
     if is_reverted:
         parts.append(plain(f"instead of {short(event.previous)}: {event.reason}", "red"))
-    claim = {name: value for name, value in json.loads(record.canonical).items() if name not in _NOT_THE_CLAIM}
-    return Text("  ").join([*parts, plain(compact(claim), "dim")])
+    return Text("  ").join([*parts, plain(compact(claim_of(record.canonical)), "dim")])
 
 
 def _tell_trouble(trouble: str, wait_s: float) -> None:

@@ -7,7 +7,7 @@ asynchronous client would take longer than its work.
 import base64
 import contextlib
 import http.client
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
@@ -69,6 +69,24 @@ class Answer(msgspec.Struct, frozen=True):
         return float(text) if text.isdecimal() else None
 
 
+class Held(msgspec.Struct, frozen=True):
+    """What a node holds of one domain. `newest` is a timestamp, None where there are no records."""
+
+    count: int
+    fingerprint: str
+    newest: int | None = None
+
+
+class NodeAnswer(msgspec.Struct, frozen=True):
+    """The answer to `GET /node`, without its limits. Times are seconds since the Unix epoch."""
+
+    version: str
+    node: str
+    started: int
+    time: int
+    domains: dict[str, Held]
+
+
 def refusal(answer: Answer) -> NodeError:
     """The problem (RFC 9457) that an answer tells of; of another answer, what its status says."""
     with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
@@ -99,6 +117,25 @@ def signed_records(body: bytes) -> list[SignedRecord]:
     return [SignedRecord(signature, decode(bytes(raw))) for signature, raw in entries.items()]
 
 
+class _Line(msgspec.Struct, frozen=True):
+    signature: str
+    record: msgspec.Raw
+
+
+def signed_record_of_line(line: bytes) -> SignedRecord:
+    """The record in a line of a listing, `{signature, record}`; not yet verified.
+
+    Raises:
+        ProtocolError: the line is none of a listing, or its record is not one.
+    """
+    try:
+        read = msgspec.json.decode(line, type=_Line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(Code.MALFORMED, f"not a line of {{signature, record}}: {error}") from error
+    check_signature_spelling(read.signature)
+    return SignedRecord(read.signature, decode(bytes(read.record)))
+
+
 class NodeClient:
     """A connection to the node at a URL, opened when it is first needed. `token` is the admin token, or None;
     `authority`, a PEM file, the one that has to vouch for the node's certificate; None: those that the system knows.
@@ -126,12 +163,21 @@ class NodeClient:
         """The JSON value there. Raises: Unreachable. NodeError: the node refused."""
         return self.ask("GET", path, query).value()
 
+    def get_node(self) -> NodeAnswer:
+        """What the node says of itself. Raises: Unreachable: no node of ours answers. NodeError: the node refused."""
+        answer = self.ask("GET", "/node")
+        answer.check()
+        try:
+            return msgspec.json.decode(answer.body, type=NodeAnswer)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise Unreachable(f"{self.url} does not answer as a node does: {error}") from error
+
     def ask(self, method: str, path: str, query: Mapping[str, str] | None = None, body: bytes | None = None) -> Answer:
         """Send a request, and read the whole answer, whatever its status. Raises: Unreachable."""
         response = self._send(method, path, query, body, "application/json")
         return self._whole(response)
 
-    def lines(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[bytes]:
+    def lines(self, path: str, query: Mapping[str, str] | None = None) -> Generator[bytes, None, None]:
         """A listing, line by line as it comes, without its line feeds: memory stays flat.
 
         Raises:

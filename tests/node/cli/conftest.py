@@ -77,6 +77,12 @@ def run_apart(*arguments: str, given: str = "", **environment: str) -> Result:
     return Result(done.returncode, done.stdout, done.stderr)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _wide_output() -> None:
+    """Output that no terminal shows is wide, unless somebody says otherwise: pytest-xdist does, in its workers."""
+    os.environ.pop("COLUMNS", None)
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One node for all tests of a module, each of which takes labels of its own."""

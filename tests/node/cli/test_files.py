@@ -16,6 +16,7 @@ from protocol.signing import SigningKey
 from tests.node.cli.conftest import Served, run, run_apart
 from tests.node.client.test_http import Script, serving
 
+NODE = (200, {}, b'{"version": "1", "node": "key", "started": 0, "time": 0, "domains": {}}')
 BUSY = (503, {"Retry-After": "0"}, b'{"code": "overloaded", "detail": "full"}')
 ALICE = SigningKey(bytes(32))
 
@@ -112,7 +113,7 @@ def test_lines_are_read_from_the_end(tmp_path: Path, size: int) -> None:
 def test_an_import_waits_for_a_node_that_has_no_room(tmp_path: Path) -> None:
     record = signed("busy")
     accepted = json.dumps({record.signature: {"status": "accepted"}}).encode()
-    script: Script = [(200, {}, b'{"node": "key"}'), *[BUSY] * (TRIES_MAX - 1), (200, {}, accepted)]
+    script: Script = [NODE, *[BUSY] * (TRIES_MAX - 1), (200, {}, accepted)]
 
     with serving(script) as url:
         done = run("import", str(written(tmp_path, record)), "--json", "--token", "secret", "--node", url)
@@ -121,7 +122,7 @@ def test_an_import_waits_for_a_node_that_has_no_room(tmp_path: Path) -> None:
 
 
 def test_an_import_that_is_never_taken_ends_and_keeps_its_file(tmp_path: Path) -> None:
-    with serving([(200, {}, b'{"node": "key"}'), *[BUSY] * TRIES_MAX]) as url:
+    with serving([NODE, *[BUSY] * TRIES_MAX]) as url:
         done = run("import", str(written(tmp_path, signed("busy"))), "--json", "--token", "secret", "--node", url)
 
     assert (done.code, done.out) == (1, "")
