@@ -7,7 +7,7 @@ timestamp, is in no later run of the same file: for a backup, export to a new on
 
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Final
 
@@ -17,7 +17,7 @@ import typer
 from node.cli.failures import CommandError, Exit, usage
 from node.cli.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
 from node.cli.progress import progress
-from node.cli.screen import plain, show
+from node.cli.screen import json_text, plain, reader_may_leave, show
 from node.cli.verify import Entry
 
 if TYPE_CHECKING:
@@ -59,13 +59,13 @@ def export(
 ) -> None:
     """Write every record, accepted or not, to a file, one {signature, record} a line; go on where such a file ends."""
     if str(file) == "-":
-        with connect(node, tls_ca) as client:
-            _copy(client, domain, Place(), sys.stdout.buffer)
+        with connect(node, tls_ca) as client, reader_may_leave():
+            _copy(client, domain, Place(), _write_to_stdout)
         return
     try:
         with file.open("a+b") as out, connect(node, tls_ca) as client:
             place = resume(out, file)
-            written = _copy(client, domain, place, out)
+            written = _copy(client, domain, place, out.write)
     except OSError as error:
         raise CommandError(Exit.MACHINE, "machine", f"{file} cannot be written: {error.strerror}") from error
     answer = {"file": str(file), "records": written, "through": place.timestamp}
@@ -108,8 +108,8 @@ def backwards(source: IO[bytes], end: int) -> Iterator[bytes]:
     yield rest
 
 
-def _copy(client: "NodeClient", domain: str | None, place: Place, out: IO[bytes]) -> int:
-    """Append what is new from the place on. Returns how many records that were."""
+def _copy(client: "NodeClient", domain: str | None, place: Place, write: Callable[[bytes], object]) -> int:
+    """Write what is new from the place on. Returns how many records that were."""
     from node.client.http import path_of
 
     path = path_of("claims", *([] if domain is None else [domain]))
@@ -117,11 +117,17 @@ def _copy(client: "NodeClient", domain: str | None, place: Place, out: IO[bytes]
     with progress("export", _total(client, domain)) as advance:
         for line in client.lines(path, {"history": "true", "since": str(place.timestamp)}):
             if place.take(*_read(line, None)):
-                out.write(line + b"\n")
+                write(line + b"\n")
                 written += 1
                 advance(STEP if written % STEP == 0 else 0)
-    out.flush()
     return written
+
+
+def _write_to_stdout(line: bytes) -> None:
+    if sys.stdout.isatty():
+        sys.stdout.write(json_text(line.removesuffix(b"\n")) + "\n")
+    else:
+        sys.stdout.buffer.write(line)
 
 
 def _total(client: "NodeClient", domain: str | None) -> int:

@@ -15,7 +15,7 @@ import typer
 from node.cli.failures import usage
 from node.cli.heads import claim_of, get_head
 from node.cli.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
-from node.cli.screen import compact, console, escape_json, moment, reader_may_leave, short, show
+from node.cli.screen import compact, console, json_text, moment, reader_may_leave, short, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -109,9 +109,7 @@ def _write_json(heads: "Iterable[SignedRecord]", _question: Question) -> None:
     """One object with one entry a line."""
     begin = "{"
     for head in heads:
-        record = head.record.canonical.decode()
-        entry = f'"{head.signature}":{escape_json(record) if sys.stdout.isatty() else record}'
-        sys.stdout.write(f"{begin}{entry}")
+        sys.stdout.write(f'{begin}"{head.signature}":{json_text(head.record.canonical)}')
         begin = ",\n"
     sys.stdout.write("{}\n" if begin == "{" else "}\n")
 

@@ -200,10 +200,10 @@ def _steps(peer: dict[str, Any]) -> str:
 
 
 def _reports_table(reports: dict[str, dict[str, Any]]) -> Any:
-    names = ("records", "accepted", "known", "refused", "repaired")
+    names = ("accepted", "known", "refused", "repaired")
     rows = [
-        (peer, direction, *(report[name] for name in names), f"{report['seconds']:.2f}", report["error"])
+        (f"{direction} {peer}", *(report[name] for name in names), f"{report['seconds']:.2f}", report["error"])
         for direction, by_peer in reports.items()
         for peer, report in by_peer.items()
     ]
-    return table(["~peer", "direction", *(f"#{name}" for name in names), "#seconds", "~error"], rows)
+    return table(["~run", *(f"#{name}" for name in names), "#seconds", "~error"], rows)

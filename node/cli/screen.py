@@ -39,13 +39,13 @@ def prepare_output() -> None:
 
 def show(value: Any, as_json: bool, render: Callable[[], "RenderableType"]) -> None:
     """Answer on stdout: the value as one line of JSON, or what `render` makes of it."""
-    if as_json:
-        write_json(msgspec.json.encode(value))
-        return
-    from rich.text import Text
-
-    answer = render()
     with reader_may_leave():
+        if as_json:
+            sys.stdout.write(json_text(msgspec.json.encode(value)) + "\n")
+            return
+        from rich.text import Text
+
+        answer = render()
         console().print(answer, soft_wrap=isinstance(answer, Text))
 
 
@@ -67,11 +67,10 @@ def console() -> "Console":
     return Console(highlight=False, markup=False, emoji=False, width=None if is_terminal else _file_columns())
 
 
-def write_json(line: bytes) -> None:
-    """Write a line of JSON to stdout. A terminal gets its control characters escaped, a program the exact bytes."""
+def json_text(line: bytes) -> str:
+    """JSON for stdout. A terminal gets every character that cannot be seen as an escape, a program the exact bytes."""
     text = line.decode()
-    with reader_may_leave():
-        sys.stdout.write((escape_json(text) if sys.stdout.isatty() else text) + "\n")
+    return escape_json(text) if sys.stdout.isatty() else text
 
 
 def warn(text: str) -> None:

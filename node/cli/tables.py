@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 FOLDED_COLUMNS_MIN: Final = 24
 """A column that may be folded keeps at least this width, or its widest cell where that is narrower."""
 
-WORD_COLUMNS_MAX: Final = 40
-"""A longer word may be broken: a column does not grow for its sake."""
+WORD_COLUMNS_MAX: Final = 32
+LAST_WORD_COLUMNS_MAX: Final = 64
+"""Longer words may be broken: a column does not grow for their sake. The last columns, which may stand under their row,
+have room for a whole key.
+"""
 
 _MARGIN: Final = 1
 _GAP: Final = 3
@@ -147,14 +150,17 @@ class Sheet:
 
     def _needed(self) -> list[int]:
         """The width that each column needs at least."""
-        return [
-            min(natural, max(FOLDED_COLUMNS_MIN, self._longest_word(number))) if column.may_fold else natural
-            for number, (column, natural) in enumerate(zip(self._columns, self._natural(), strict=True))
-        ]
+        kept = len(self._columns) - _last_folding(self._columns)
+        needed = self._natural()
+        for number, column in enumerate(self._columns):
+            if column.may_fold:
+                word = min(WORD_COLUMNS_MAX if number < kept else LAST_WORD_COLUMNS_MAX, self._longest_word(number))
+                needed[number] = min(needed[number], max(FOLDED_COLUMNS_MIN, word))
+        return needed
 
     def _longest_word(self, number: int) -> int:
         words = (word for row in self._rows for word in row[number].plain.split())
-        return min(WORD_COLUMNS_MAX, max(map(cell_len, words), default=0))
+        return max(map(cell_len, words), default=0)
 
 
 class Pairs(Sheet):
@@ -174,7 +180,10 @@ def _cell(value: object) -> Text:
 
 def _folded(console: "Console", cell: Text, width: int) -> list[Text]:
     """The lines of a cell; a word that is wider than the column is broken."""
-    return list(cell.wrap(console, width, overflow="fold"))
+    lines = list(cell.wrap(console, width, overflow="fold"))
+    for line in lines:
+        line.rstrip()
+    return lines
 
 
 def _last_folding(columns: Sequence[Column]) -> int:

@@ -12,7 +12,7 @@ import typer
 
 from node.cli.heads import claim_of
 from node.cli.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
-from node.cli.screen import compact, moment, plain, safe, short, warn
+from node.cli.screen import compact, json_text, moment, plain, safe, short, warn
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,7 +65,7 @@ def _follow(following: "Following", show: "Callable[[Event, SignedRecord], None]
 
 
 def _show_line(event: "Event", _signed: "SignedRecord") -> None:
-    sys.stdout.write(event.line.decode() + "\n")
+    sys.stdout.write(json_text(event.line) + "\n")
     sys.stdout.flush()
 
 

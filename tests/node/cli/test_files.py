@@ -14,9 +14,9 @@ from protocol.errors import Code
 from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
 from tests.node.cli.conftest import Served, run, run_apart
-from tests.node.client.test_http import Script, serving
+from tests.node.client.test_http import Reply, Script, serving
 
-NODE = (200, {}, b'{"version": "1", "node": "key", "started": 0, "time": 0, "domains": {}}')
+NODE: Reply = (200, {}, b'{"version": "1", "node": "key", "started": 0, "time": 0, "domains": {}}')
 BUSY = (503, {"Retry-After": "0"}, b'{"code": "overloaded", "detail": "full"}')
 ALICE = SigningKey(bytes(32))
 

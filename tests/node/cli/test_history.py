@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.screen import moment, safe
+from node.cli.screen import moment
 from protocol.records.record import make, sign
 from protocol.signing import SigningKey
 from tests.node.cli.conftest import Served, run
@@ -126,14 +126,6 @@ def test_a_url_that_is_none_is_refused(url: str) -> None:
     refused = run("domains", "--node", url)
 
     assert (refused.code, refused.err) == (2, f"dnarc: usage: {url} is no URL of a node: http://HOST:PORT, or https\n")
-
-
-SAFE = [("plain text, grün", "plain text, grün"), ("\x1b[2J", "\\x1b[2J"), ("a\nb", "a\\nb"), ("\u202e", "\\u202e")]
-
-
-@pytest.mark.parametrize(("text", "shown"), SAFE)
-def test_what_is_not_to_be_seen_is_spelled_out(text: str, shown: str) -> None:
-    assert safe(text) == shown
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from protocol.errors import ProtocolError
 from protocol.records.record import make, sign
 from protocol.signing import SigningKey
 
-Script = list[tuple[int, dict[str, str], bytes]]
+Reply = tuple[int, dict[str, str], bytes]
+Script = list[Reply]
 """Answers, one a request: status, headers, body. A `Content-Length` that is not the body's breaks off."""
 
 
