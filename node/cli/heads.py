@@ -41,9 +41,9 @@ def get_head(client: "NodeClient", domain: str, label: str) -> "SignedRecord":
 
 
 def _ask(client: "NodeClient", domain: str, label: str) -> "Answer":
-    from node.client.http import path_of
+    from node.client.http import head_of
 
-    return client.ask("GET", path_of("claims", domain, label))
+    return client.ask("GET", *head_of(domain, label))
 
 
 def _proven(client: "NodeClient", answer: "Answer", domain: str, label: str) -> "SignedRecord":

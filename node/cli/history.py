@@ -67,10 +67,10 @@ def why(
 
 
 def _fetch(client: "NodeClient", domain: str, label: str) -> History:
-    from node.client.http import Unreachable, path_of
+    from node.client.http import Unreachable, history_of
 
     with client:
-        answer = client.ask("GET", path_of("claims", domain, label, "history"))
+        answer = client.ask("GET", *history_of(domain, label))
     answer.check()
     try:
         return msgspec.json.decode(answer.body, type=History)

@@ -30,6 +30,10 @@ _LEFT = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
 """A node closes a connection that was quiet for long, which shows at the next request only."""
 
 
+Target = tuple[str, dict[str, str]]
+"""The path and the query of a request."""
+
+
 class Unreachable(Exception):  # noqa: N818 - the word for the state, as in `Code.UNREACHABLE`
     """Nothing answers as a node there, or it stopped in the middle of an answer."""
 
@@ -100,6 +104,25 @@ def refusal(answer: Answer) -> NodeError:
 def path_of(*parts: str) -> str:
     """The path with these parts, each in the spelling that keeps `/` and everything else in it."""
     return "".join("/" + quote(part.encode(errors="surrogatepass"), safe="") for part in parts)
+
+
+def head_of(domain: str, label: str) -> Target:
+    """Where a node shows the head of a label."""
+    if _needs_query(label):
+        return path_of("claims", domain), {"label": label}
+    return path_of("claims", domain, label), {}
+
+
+def history_of(domain: str, label: str) -> Target:
+    """Where a node shows the history of a label."""
+    if _needs_query(label):
+        return "/history", {"domain": domain, "label": label}
+    return path_of("claims", domain, label, "history"), {}
+
+
+def _needs_query(label: str) -> bool:
+    """Whether a URL parser or a proxy may change the label in a path: they fold dots and decode slashes."""
+    return label in (".", "..") or "/" in label or "\\" in label
 
 
 def signed_records(body: bytes) -> list[SignedRecord]:

@@ -221,12 +221,13 @@ def test_a_label_that_looks_like_another_is_warned_of(served: Served, keys: tupl
     assert "is not in Unicode's form NFC" in decomposed.err
 
 
-@pytest.mark.parametrize("label", ["a/b", "a b", "?", "#", "%2F", "grün", "..."])
+@pytest.mark.parametrize("label", [".", "..", "a/b", "/", "../x", "\\", "a b", "?", "#", "%2F", "grün", "..."])
 def test_a_label_may_hold_what_urls_do_not(served: Served, keys: tuple[str, str], label: str) -> None:
     done = served.run("claim", "example.org", label, f"name={json.dumps(label)}", "--key", keys[0])
 
     assert done.code == 0, done.err
     assert head_of(served, label)["name"] == label
+    assert [served.run(name, "example.org", label).code for name in ("history", "why")] == [0, 0]
 
 
 def test_a_sealed_key_signs_with_its_passphrase(served: Served, tmp_path: Path) -> None:
