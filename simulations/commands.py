@@ -14,7 +14,8 @@ import typer
 from node.cli.failures import usage
 from node.cli.options import AsJson
 from node.cli.progress import progress
-from node.cli.screen import plain, show, table
+from node.cli.screen import show, table
+from node.cli.text import plain
 from simulations.report.files import ReportFile, Told, check_report, write_report
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from node.cli.options import AsJson
-from node.cli.screen import plain, show
+from node.cli.screen import show
+from node.cli.text import plain
 
 DataFolder = Annotated[
     Path, typer.Option("--data", envvar="DNARC_DATA", metavar="DIR", help="The data folder to copy.")

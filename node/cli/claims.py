@@ -174,7 +174,8 @@ def _put(client: "NodeClient", signed: "SignedRecord") -> dict[str, Any]:
 
 
 def _tell(outcome: dict[str, Any], signed: "SignedRecord", as_json: bool) -> None:
-    from node.cli.screen import plain, show
+    from node.cli.screen import show
+    from node.cli.text import plain
 
     record = signed.record
     if as_json:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node.cli.options import AsJson
-from node.cli.screen import plain, show, table
+from node.cli.screen import show, table
+from node.cli.text import plain
 
 if TYPE_CHECKING:
     from node.settings import Setting

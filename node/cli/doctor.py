@@ -13,7 +13,8 @@ import typer
 from node.cli.config import Config
 from node.cli.failures import CommandError, Exit, usage
 from node.cli.options import DEFAULT_NODE, AsJson, Authority, NodeUrl
-from node.cli.screen import plain, show, table
+from node.cli.screen import show, table
+from node.cli.text import plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

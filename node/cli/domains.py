@@ -2,7 +2,8 @@
 
 from node.cli.clocks import warn_of_clock
 from node.cli.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
-from node.cli.screen import moment, show, table
+from node.cli.screen import show, table
+from node.cli.text import moment
 
 
 def domains(node: NodeUrl = DEFAULT_NODE, tls_ca: Authority = None, as_json: AsJson = False) -> None:

@@ -17,7 +17,8 @@ import typer
 from node.cli.failures import CommandError, Exit, usage
 from node.cli.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
 from node.cli.progress import progress
-from node.cli.screen import json_text, plain, reader_may_leave, show
+from node.cli.screen import json_text, reader_may_leave, show
+from node.cli.text import plain
 from node.cli.verify import Entry
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ Only errors that somebody outside can mend have a place here. Any other is a fau
 from enum import IntEnum
 from typing import Final
 
-from node.cli.screen import safe
+from node.cli.text import safe
 
 DETAIL_CHARACTERS_MAX: Final = 2_000
 """An error is one line; a stranger's server could answer with megabytes."""

@@ -15,7 +15,8 @@ import typer
 from node.cli.failures import usage
 from node.cli.heads import claim_of, get_head
 from node.cli.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
-from node.cli.screen import compact, console, json_text, moment, reader_may_leave, short, show
+from node.cli.screen import console, json_text, reader_may_leave, show
+from node.cli.text import compact, moment, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

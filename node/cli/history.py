@@ -11,7 +11,8 @@ import msgspec
 from node.cli.failures import CommandError, Exit
 from node.cli.heads import claim_of
 from node.cli.options import DEFAULT_NODE, AsJson, Authority, Domain, Label, NodeUrl, connect
-from node.cli.screen import compact, moment, plain, short, show, table
+from node.cli.screen import show, table
+from node.cli.text import compact, moment, plain, short
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -17,7 +17,8 @@ import typer
 from node.cli.failures import CommandError, Exit, usage
 from node.cli.options import DEFAULT_NODE, AsJson, Authority, Data, NodeUrl, Token, connect, find_token
 from node.cli.progress import progress
-from node.cli.screen import plain, show, table, warn
+from node.cli.screen import show, table, warn
+from node.cli.text import plain
 from node.cli.verify import LINE_BYTES_MAX, Entry
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ def keygen(
     as_json: AsJson = False,
 ) -> None:
     """Make a signing key in a new file that only you may read."""
-    from node.cli.screen import plain, show
+    from node.cli.screen import show
+    from node.cli.text import plain
     from node.client import keyfile
 
     words = _new_passphrase() if passphrase else None

@@ -11,7 +11,8 @@ import typer
 from node.cli.examples import epilog_of
 from node.cli.failures import CommandError, Exit, usage
 from node.cli.options import DEFAULT_NODE, SYNC_TIMEOUT_S, AsJson, Authority, Data, NodeUrl, Token, connect, find_token
-from node.cli.screen import plain, show, table, warn
+from node.cli.screen import show, table, warn
+from node.cli.text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -13,7 +13,8 @@ import typer
 from node.cli.failures import CommandError, Exit
 from node.cli.options import AsJson
 from node.cli.progress import progress
-from node.cli.screen import plain, show, table
+from node.cli.screen import show, table
+from node.cli.text import plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -1,32 +1,27 @@
 """What commands print: JSON for programs, text and tables for people.
 
-Everything that comes from a record, a peer, a file or an error is text: rich never reads it as markup, and a character
-that would steer a terminal is shown as an escape. A character that the output's encoding lacks is shown as an escape
-too, so that a command never fails at its last step.
+A character that the output's encoding lacks is shown as an escape, so that a command never fails at its last step.
 """
 
 import codecs
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from node.cli.text import escape_json, json_escape, safe
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.text import Text
 
 ESCAPES: Final = "dnarc-escapes"
 """The error handler for output: it writes each character that the encoding lacks as JSON would escape it."""
 
 FILE_COLUMNS: Final = 200
 """Width of the output where it is no terminal and `COLUMNS` is not set: room for a key and an id in one row."""
-
-_LAST_SECOND: Final = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
 
 
 def prepare_output() -> None:
@@ -84,57 +79,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str |
     return Sheet(columns, rows, title)
 
 
-def plain(value: object, style: str = "") -> "Text":
-    """A value as text in which nothing is markup."""
-    from rich.text import Text
-
-    return Text(safe("" if value is None else str(value)), style)
-
-
-def safe(text: str) -> str:
-    """The text with every character that cannot be seen written as an escape, because strangers write claims."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else _escaped(character) for character in text)
-
-
-def escape_json(text: str) -> str:
-    """JSON of the same meaning, in which every character can be seen: others stand inside of strings only."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else _json_escape(character) for character in text)
-
-
-def compact(value: Any) -> str:
-    """A JSON value in one line, for a cell."""
-    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
-
-
-def moment(timestamp: int | None) -> str:
-    """Seconds since the Unix epoch as date and time in UTC; a number that no calendar reaches stays as it is."""
-    if timestamp is None or not 0 <= timestamp <= _LAST_SECOND:
-        return "" if timestamp is None else str(timestamp)
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def short(name: str | None) -> str:
-    """The beginning of a key or an id: enough for people to tell a few apart."""
-    return "" if name is None else name[:12]
-
-
 def _file_columns() -> int:
     text = os.environ.get("COLUMNS", "")
     return int(text) if text.isdecimal() and int(text) > 0 else FILE_COLUMNS
 
 
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape", errors="backslashreplace").decode()
-
-
-def _json_escape(character: str) -> str:
-    return json.dumps(character, ensure_ascii=True)[1:-1]
-
-
 def _escape_unencodable(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError), "the handler is for output alone"
-    return "".join(map(_json_escape, error.object[error.start : error.end])), error.end
+    return "".join(map(json_escape, error.object[error.start : error.end])), error.end

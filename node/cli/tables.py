@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.measure import Measurement
 from rich.text import Text
 
-from node.cli.screen import plain
+from node.cli.text import plain
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult

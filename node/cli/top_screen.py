@@ -10,8 +10,8 @@ from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
 
-from node.cli.screen import moment, plain, short
 from node.cli.tables import Sheet
+from node.cli.text import moment, plain, short
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -17,7 +17,8 @@ import typer
 
 from node.cli.failures import CommandError, Exit, usage
 from node.cli.options import AsJson
-from node.cli.screen import plain, show, table
+from node.cli.screen import show, table
+from node.cli.text import plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -12,7 +12,8 @@ import typer
 
 from node.cli.heads import claim_of
 from node.cli.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
-from node.cli.screen import compact, json_text, moment, plain, safe, short, warn
+from node.cli.screen import json_text, warn
+from node.cli.text import compact, moment, plain, safe, short
 
 if TYPE_CHECKING:
     from rich.console import Console

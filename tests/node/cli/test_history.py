@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.screen import moment
+from node.cli.text import moment
 from protocol.records.record import make, sign
 from protocol.signing import SigningKey
 from tests.node.cli.conftest import Served, run

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.screen import escape_json, safe
+from node.cli.text import escape_json, safe
 from tests.node.cli.conftest import TIMEOUT_S, Served, run, run_apart
 from tests.node.client.test_http import serving
 
