@@ -34,6 +34,7 @@ def document(routes: Iterable[Route], version: str) -> dict[str, object]:
             "version": version,
             "description": "A node that keeps signed claims and exchanges them with its peers.",
         },
+        "servers": [{"url": "."}],  # relative to this document: a proxy may serve the node under a path prefix
         "paths": paths,
         "components": {
             "schemas": SCHEMAS,

@@ -138,5 +138,5 @@ def _limits(parts: ApiParts) -> dict[str, int | None]:
 
 
 async def get_pointer(_parts: ApiParts, _request: web.Request) -> web.StreamResponse:
-    """The addresses to go on from, for a client that opens the node's root."""
-    return public({"dnarc": VERSION, "claims": "/claims", "domains": "/domains", "openapi": "/openapi.json"})
+    """The addresses to go on from, for a client that opens the node's root. They are relative to the root's address."""
+    return public({"dnarc": VERSION, "claims": "claims", "domains": "domains", "openapi": "openapi.json"})
