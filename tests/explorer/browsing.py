@@ -1,5 +1,6 @@
 """A person at the explorer: a page of one node, and what a test does on it."""
 
+import json
 import random
 import socket
 import time
@@ -8,12 +9,12 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 from urllib.parse import quote
 
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, FilePayload, Locator, Page, Request, expect
 
 from node.node import Node
 from protocol.records.record import Record
 from protocol.signing import SigningKey
-from tests.history import ALICE, claim
+from tests.history import ALICE, BOB, claim
 from tests.node.http_api.talking import Client
 
 WAIT_MS: Final = 30_000
@@ -21,6 +22,9 @@ WAIT_MS: Final = 30_000
 
 NOW: Final = int(time.time())
 """When these tests began: their nodes have the real clock, as their browser has."""
+
+SEEDS: Final = {ALICE.public: b"alice".ljust(32, b"."), BOB.public: b"bob".ljust(32, b".")}
+"""The secrets of these keys, as key files hold them."""
 
 FAR_HOST: Final = "far.example"
 """A name by which the browser reaches nodes here as if they were elsewhere: it trusts such pages with less."""
@@ -68,6 +72,23 @@ class Explorer:
 
     def button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=name, exact=True)
+
+    async def make_key(self) -> str:
+        """Make a key and save it, as the page demands before it signs. The public key."""
+        await self.button("Make a new key").click()
+        async with self.page.expect_download():
+            await self.button("Save the key file").click()
+        await self.button("I have saved it").click()
+        return await self.page.locator(".own code").inner_text()
+
+    async def load_key(self, key: SigningKey) -> None:
+        """Load a key file, as `dnarc keygen` writes it, in the place of any other key."""
+        if await self.button("Forget it").is_visible():
+            await self.button("Forget it").click()
+        body = json.dumps({"version": 1, "public": key.public, "seed": SEEDS[key.public].hex()}).encode()
+        file = FilePayload(name="dnarc.key", mimeType="application/json", buffer=body)
+        await self.page.locator("#key-file").set_input_files(file)
+        await expect(self.page.locator(".own code")).to_have_text(key.public)
 
     def forget_lost_connections(self) -> None:
         """A node that is away makes the browser itself write to the console: that is not the page's fault."""

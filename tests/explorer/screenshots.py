@@ -1,9 +1,8 @@
-"""The README's pictures of the explorer, taken of real nodes that are linked and at work.
+"""Takes the README's pictures of the explorer, from real nodes that are linked and at work.
 
     make screenshots
 
-Where it may, it brings the typefaces that the page names first, so that the pictures look like those of a person who
-has them; without them they show what this system has.
+As root on Debian it installs the typefaces that the page prefers. Otherwise the pictures show the system's typefaces.
 """
 
 import asyncio
@@ -36,7 +35,7 @@ FOLDER: Final = ROOT / "docs" / "images"
 FONTS: Final = ("fonts-inter", "fonts-jetbrains-mono", "fonts-noto-core")
 DAY_S: Final = 86_400
 TRAFFIC_S: Final = 24.0
-"""How long the nodes are at work before the first picture: long enough for a curve."""
+"""How long the nodes work before the first picture, so that the curve has some length."""
 
 KEYS: Final = {name: SigningKey(name.encode().ljust(32, b".")) for name in ("ada", "grace", "mallory")}
 DOMAIN: Final = "harbour.example"
@@ -49,7 +48,7 @@ def written(by: str, label: str, at: int, prev: SignedRecord | None = None, **co
 
 
 def lighthouse(now: int) -> list[SignedRecord]:
-    """A label with a history: founded, contested, forked, sold."""
+    """A label that is founded, contested, forked and handed over."""
     founded = written("ada", "lighthouse", now - 9 * DAY_S, keeper="Ada", lamps=3)
     rival = written("mallory", "lighthouse", now - 9 * DAY_S + 40, keeper="Mallory")
     updated = written("ada", "lighthouse", now - 5 * DAY_S, founded, keeper="Ada", lamps=4, depth_m=7.5)
@@ -68,13 +67,13 @@ async def put(node: Node, records: Sequence[SignedRecord]) -> None:
 
 
 def settings(data: Path) -> Settings:
-    """Of a node that looks often whether its peers hold the same, as the pictures take no hours."""
+    """Settings of a node that compares often with its peers, because the pictures take only a minute."""
     return Settings(port=0, data=data, repair_interval=5.0)
 
 
 @asynccontextmanager
 async def fleet(folder: Path) -> AsyncIterator[list[Node]]:
-    """Five nodes; the first is linked with the others, some of them among themselves, and one cannot be reached."""
+    """Five nodes. The first is linked with all others, and has a further peer that does not answer."""
     async with AsyncExitStack() as stack:
         nodes = [await stack.enter_async_context(Node(settings(folder / str(n)))) for n in range(5)]
         first, *others = nodes
@@ -90,7 +89,7 @@ async def fleet(folder: Path) -> AsyncIterator[list[Node]]:
 
 
 async def work(nodes: Sequence[Node], over: asyncio.Event) -> None:
-    """Claims on all nodes, more and fewer of them by turns, three times a second until it is over."""
+    """Make claims on the nodes in turn, 1 to 9 of them three times a second, until `over` is set."""
     crops = ("barley", "beans", "flax", "hops", "oats", "rye")
     for number in count():
         by = ("ada", "grace")[number % 2]
@@ -128,7 +127,7 @@ def names_of_labels(now: int) -> list[SignedRecord]:
 
 
 class Shot(msgspec.Struct, frozen=True):
-    """One picture: its file, the place in the explorer, and how it is looked at. `part`: only this element of it."""
+    """One picture: its file, the place in the explorer, theme and size. `part` limits it to one element."""
 
     name: str
     place: str
@@ -144,7 +143,7 @@ BUSY: Final = (
     Shot("network", "network", "dark", height=800, rest_ms=5_300),
     Shot("live", "live", height=700, rest_ms=5_000),
 )
-"""Taken while the nodes are at work."""
+"""Pictures taken while the nodes work."""
 
 QUIET: Final = (
     Shot("timeline", f"label/{DOMAIN}/lighthouse", width=1_000, part=".view-label section:last-child"),
@@ -154,7 +153,7 @@ QUIET: Final = (
 
 
 async def shoot(browser: Browser, url: str, shot: Shot) -> None:
-    """Take one picture, once the page has come to rest."""
+    """Take one picture when the page has come to rest."""
     size = ViewportSize(width=shot.width, height=shot.height)
     context = await browser.new_context(viewport=size, color_scheme=shot.theme, device_scale_factor=2)
     page = await context.new_page()
@@ -175,6 +174,9 @@ async def shoot(browser: Browser, url: str, shot: Shot) -> None:
 async def prepare(page: Page, place: str) -> None:
     if place.startswith("write"):
         await page.get_by_role("button", name="Make a new key").click()
+        async with page.expect_download():
+            await page.get_by_role("button", name="Save the key file").click()
+        await page.get_by_role("button", name="I have saved it").click()
         await page.get_by_label("Name of a field").fill("gate")
         await page.get_by_label("Value of the field").fill("green")
         await page.get_by_label("The bytes that will be signed").wait_for()
@@ -204,7 +206,7 @@ async def take_all() -> None:
 
 
 def bring_fonts() -> None:
-    """As root on Debian; anywhere else the pictures are taken with what there is."""
+    """Install the typefaces, as root on Debian only."""
     if os.geteuid() == 0 and shutil.which("apt-get"):
         command = ["apt-get", "install", "--yes", "--no-install-recommends", *FONTS]
         subprocess.run(command, check=False, timeout=240, capture_output=True, stdin=subprocess.DEVNULL)

@@ -1,12 +1,15 @@
-"""Browse and search: any number of domains and labels, found while one types."""
+"""Browse and search: any number of domains and labels, found while the person types."""
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import expect
 
 from node.node import Node
 from tests.explorer.browsing import Explorer, hold, recent
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SEARCH = "Search domains and labels, or paste a record id"
 
 
 async def test_domains_are_found_by_any_part_of_their_name(explorer: Explorer, node: Node) -> None:
@@ -15,14 +18,14 @@ async def test_domains_are_found_by_any_part_of_their_name(explorer: Explorer, n
     rows = explorer.page.locator("tbody tr")
     await expect(rows).to_have_count(3)
 
-    await explorer.field("Search domains, or paste a record id").fill("example")
+    await explorer.field(SEARCH).fill("example")
 
     await expect(rows).to_have_count(2)
     await explorer.page.get_by_role("link", name="b.example").click()
     await expect(explorer.page.get_by_role("heading", level=1)).to_have_text("Labels of b.example")
 
 
-async def test_labels_are_found_by_their_beginning_while_one_types(explorer: Explorer, node: Node) -> None:
+async def test_labels_are_found_by_their_beginning_while_the_person_types(explorer: Explorer, node: Node) -> None:
     await hold(
         node, *(recent(label) for label in ("Gate", "garden", "garden wall", "gate", "gate 2", "yard", "100%", "é"))
     )
@@ -41,7 +44,7 @@ async def test_labels_are_found_by_their_beginning_while_one_types(explorer: Exp
     await expect(labels).to_have_text(["100%"])
 
 
-async def test_what_one_searches_stands_in_the_link(explorer: Explorer, node: Node) -> None:
+async def test_the_link_contains_the_search(explorer: Explorer, node: Node) -> None:
     await hold(node, *(recent(label) for label in ("a&b=c", "a b", "ab")))
     await explorer.go("browse", "example")
     await explorer.field("Search labels by their beginning").fill("a&b")
@@ -53,22 +56,90 @@ async def test_what_one_searches_stands_in_the_link(explorer: Explorer, node: No
     await expect(explorer.page.locator("td .label-link")).to_have_text(["a&b=c"])
 
 
-async def test_labels_come_in_pages(explorer: Explorer, node: Node) -> None:
+@pytest_asyncio.fixture(loop_scope="session")
+async def many_labels(explorer: Explorer, node: Node) -> Explorer:
+    """The first of three pages of labels, opened from the overview."""
     await hold(node, *(recent(f"label {number:03}") for number in range(120)))
+    await explorer.go("overview")
     await explorer.go("browse", "example")
-    labels = explorer.page.locator("td .label-link")
+    await expect(explorer.page.locator(".found")).to_have_text("Page 1: 50 labels, and more")
+    return explorer
+
+
+async def first_label(explorer: Explorer, label: str) -> None:
+    await expect(explorer.page.locator("td .label-link").first).to_have_text(label)
+
+
+async def test_labels_come_in_pages(many_labels: Explorer) -> None:
+    explorer = many_labels
     found = explorer.page.locator(".found")
-    await expect(found).to_have_text("50 labels, and more")
 
     await explorer.button("Next page").click()
-    await expect(labels.first).to_have_text("label 050")
+    await first_label(explorer, "label 050")
+    await expect(found).to_have_text("Page 2: 50 labels, and more")
     await explorer.button("Next page").click()
-    await expect(found).to_have_text("20 labels, the last ones")
-    await expect(labels.last).to_have_text("label 119")
-    await explorer.page.reload()
-    await expect(labels.first).to_have_text("label 100")
+    await expect(found).to_have_text("Page 3: 20 labels, the last ones")
+    await expect(explorer.page.locator("td .label-link").last).to_have_text("label 119")
+    await expect(explorer.button("Next page")).to_have_count(0)
     await explorer.button("First page").click()
-    await expect(labels.first).to_have_text("label 000")
+    await first_label(explorer, "label 000")
+
+
+async def test_a_button_leads_to_the_previous_page_also_after_a_reload(many_labels: Explorer) -> None:
+    explorer = many_labels
+    await explorer.button("Next page").click()
+    await first_label(explorer, "label 050")
+    await explorer.button("Next page").click()
+    await first_label(explorer, "label 100")
+    await explorer.page.reload()
+    await first_label(explorer, "label 100")
+
+    await explorer.button("Previous page").click()
+    await first_label(explorer, "label 050")
+    await explorer.button("Previous page").click()
+    await first_label(explorer, "label 000")
+
+    await expect(explorer.button("Previous page")).to_have_count(0)
+
+
+async def test_back_leads_from_the_second_page_to_the_first_and_not_out_of_the_list(many_labels: Explorer) -> None:
+    explorer = many_labels
+    await explorer.button("Next page").click()
+    await first_label(explorer, "label 050")
+
+    await explorer.page.go_back()
+
+    await first_label(explorer, "label 000")
+    await explorer.page.go_forward()
+    await first_label(explorer, "label 050")
+    await expect(explorer.button("Previous page")).to_be_visible()
+
+
+async def test_a_link_to_a_later_page_leads_to_the_first_page_too(many_labels: Explorer) -> None:
+    explorer = many_labels
+    await explorer.button("Next page").click()
+    await first_label(explorer, "label 050")
+    link = explorer.page.url
+    await explorer.go("overview")
+
+    await explorer.page.goto(link)
+
+    await first_label(explorer, "label 050")
+    await expect(explorer.page.locator(".found")).to_have_text("50 labels, and more")
+    await expect(explorer.button("Previous page")).to_have_count(0)
+    await explorer.button("First page").click()
+    await first_label(explorer, "label 000")
+
+
+async def test_labels_of_all_domains_are_found_by_their_beginning(explorer: Explorer, node: Node) -> None:
+    await hold(node, recent("garden"), recent("gate", domain="gardens.example"), recent("garlic", domain="other.org"))
+    await explorer.go("browse")
+
+    await explorer.field(SEARCH).fill("gar")
+
+    await expect(explorer.page.locator("td .domain-link").first).to_have_text("gardens.example")
+    found = explorer.page.locator(".found-labels td .label-link")
+    await expect(found).to_have_text(["garden", "garlic"])
 
 
 async def test_a_record_is_found_by_its_id(explorer: Explorer, node: Node) -> None:
@@ -76,14 +147,15 @@ async def test_a_record_is_found_by_its_id(explorer: Explorer, node: Node) -> No
     await hold(node, record, recent("pond"))
     await explorer.go("browse")
 
-    await explorer.field("Search domains, or paste a record id").fill(record.id)
+    await explorer.field(SEARCH).fill(record.id.upper())
+    await expect(explorer.page.locator(".hex code")).to_have_text(record.id)
     await explorer.page.get_by_role("link", name="gate").click()
 
     await expect(explorer.page.get_by_role("heading", level=1)).to_have_text("gate")
     await expect(explorer.page.locator(f".entry[data-id='{record.id}']")).to_have_count(1)
 
 
-async def test_the_browser_goes_back_through_the_parts(explorer: Explorer, node: Node) -> None:
+async def test_back_leads_from_a_label_to_the_list_before(explorer: Explorer, node: Node) -> None:
     await hold(node, recent())
     await explorer.go("browse", "example")
     await explorer.page.get_by_role("link", name="garden").click()

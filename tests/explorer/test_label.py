@@ -74,10 +74,21 @@ async def test_the_head_shows_who_owns_the_label_and_what_is_claimed(label: Expl
     head = label.page.get_by_role("region", name="Head")
 
     await expect(head).to_contain_text("Contested")
-    await expect(head.locator(".key").first).to_have_attribute("title", BOB.public)
+    await expect(head.locator("a.key").first).to_have_attribute("href", f"#/key/{BOB.public}")
     await expect(head.locator(".tree").first).to_contain_text("oak")
     await expect(head.locator(".tree").first).to_contain_text("12.5")
     assert await label.page.title() == "garden in example · dnarc"
+
+
+async def test_exact_times_and_whole_keys_need_no_tooltip(label: Explorer) -> None:
+    """A phone shows no tooltips."""
+    head = label.page.get_by_role("region", name="Head")
+    await expect(head.locator("time")).to_contain_text(" UTC")
+    assert await label.page.locator("main [title]:not(button)").count() == 0
+
+    await head.locator("a.key").first.click()
+
+    await expect(label.page.locator(".own code")).to_have_text(BOB.public)
 
 
 async def test_a_record_unfolds_to_the_bytes_that_were_signed(label: Explorer) -> None:
@@ -99,7 +110,7 @@ async def changed(explorer: Explorer, change: Any) -> None:
         change(body)
         await route.fulfill(response=response, json=body)
 
-    await explorer.page.route("**/history", lie)
+    await explorer.page.route("**/history?*", lie)
     await explorer.go("label", "example", "garden")
 
 
@@ -124,7 +135,7 @@ async def test_a_node_that_lies_about_a_record_is_found_out(label: Explorer, cha
 async def test_a_node_that_judges_otherwise_is_found_out(label: Explorer) -> None:
     await changed(label, lambda body: body["records"][2].update(verdict="founded"))
 
-    await expect(label.page.locator(".trust")).to_contain_text("1 record would be judged otherwise")
+    await expect(label.page.locator(".trust")).to_contain_text("1 record would get another verdict")
     await expect(label.page.get_by_text("The node says founded; this browser's own replay says rival.")).to_be_visible()
 
 

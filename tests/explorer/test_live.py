@@ -24,7 +24,7 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 
 async def listening(explorer: Explorer, query: str = "") -> Locator:
-    """Open the part, and wait until it follows the node. Its rows."""
+    """Open the view, and wait until it follows the node. The rows of events."""
     await explorer.go("live", query=query)
     await expect(explorer.page.get_by_text("Listening")).to_be_visible()
     return explorer.page.locator(".events > .event")
@@ -43,15 +43,58 @@ async def test_what_the_node_accepts_appears_newest_first(explorer: Explorer, no
     await expect(explorer.page.locator(".counted")).to_have_text("2 events")
 
 
+async def test_live_begins_with_the_newest_stored_records(explorer: Explorer, node: Node) -> None:
+    await hold(node, *(recent(f"label {number:03}", ago=3 * number) for number in range(300)))
+    await hold(node, recent("pond", BOB, ago=1, domain="other"))
+    rows = await listening(explorer)
+    stored = explorer.page.locator(".stored > .event")
+
+    await expect(stored).to_have_count(30)
+    names = await stored.locator(".label-link").all_inner_texts()
+    assert names == ["label 000", "pond", *(f"label {number:03}" for number in range(1, 29))]
+    await expect(rows).to_have_count(0)
+    await explorer.field("Domain").fill("other")
+    await expect(stored.locator(".label-link")).to_have_text(["pond"])
+
+
+@pytest.mark.parametrize("count", [1, 199, 200, 201, 450])
+async def test_stored_records_are_found_also_if_many_share_one_second(
+    explorer: Explorer, node: Node, count: int
+) -> None:
+    await hold(node, *(recent(f"label {number:03}", ago=20) for number in range(count)))
+    await hold(node, recent("newer", ago=10))
+
+    await listening(explorer)
+
+    stored = explorer.page.locator(".stored > .event")
+    await expect(stored).to_have_count(min(30, count + 1))
+    await expect(stored.first).to_contain_text("newer")
+
+
+async def test_a_record_is_not_shown_as_stored_and_as_an_event(explorer: Explorer, node: Node) -> None:
+    await hold(node, recent("garden"))
+    rows = await listening(explorer)
+    await expect(explorer.page.locator(".stored > .event")).to_have_count(1)
+
+    await hold(node, recent("pond"))
+    await expect(rows).to_have_count(1)
+    await explorer.field("Domain").fill("example")  # reads the stored records again
+
+    await expect(explorer.page.locator(".stored .label-link")).to_have_text(["garden"])
+    await expect(rows.locator(".label-link")).to_have_text(["pond"])
+
+
 async def test_a_head_that_is_taken_back_is_visible_with_the_reason(explorer: Explorer, node: Node) -> None:
     rows = await listening(explorer)
-    await hold(node, recent("garden", ago=10))
+    garden = recent("garden", ago=10)
+    await hold(node, garden)
     await expect(rows).to_have_count(1)
 
     await hold(node, recent("garden", BOB, ago=20))
 
     await expect(rows.first).to_contain_text("Reverted")
     await expect(rows.first).to_contain_text("an older record arrived late")
+    await expect(rows.first.get_by_role("link", name=garden.id[:12])).to_have_count(1)
     await explorer.page.get_by_role("combobox", name="Events").select_option("reverted only")
     await expect(rows).to_have_count(1)
 
@@ -114,7 +157,7 @@ async def test_a_reconnect_leaves_no_gap_and_repeats_nothing(
         await stack.aclose()
 
 
-async def test_a_store_that_is_another_one_than_before_is_said_and_begun_anew(
+async def test_a_replaced_store_is_said_and_the_list_goes_on(
     browser: Browser, stack: AsyncExitStack, tmp_path: Path
 ) -> None:
     port = lasting_port()
@@ -125,7 +168,7 @@ async def test_a_store_that_is_another_one_than_before_is_said_and_begun_anew(
         await expect(rows).to_have_count(1)
 
     async with Node(Settings(port=port, data=tmp_path / "other")) as node:
-        await expect(explorer.page.get_by_role("alert")).to_contain_text("store is another one than before")
+        await expect(explorer.page.get_by_role("alert")).to_contain_text("store was replaced")
         await expect(explorer.page.get_by_text("Listening")).to_be_visible()
         await hold(node, recent("z"))
 

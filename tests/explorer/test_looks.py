@@ -11,6 +11,7 @@ from node.node import Node
 from node.store.contract import Peer
 from tests.explorer.browsing import Explorer, hold
 from tests.explorer.test_label import eventful
+from tests.history import ALICE
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -19,6 +20,7 @@ PLACES = (
     ("browse",),
     ("browse", "example"),
     ("label", "example", "garden"),
+    ("key", ALICE.public),
     ("live",),
     ("network",),
     ("write",),
@@ -85,7 +87,7 @@ async def everything_shown(explorer: Explorer, place: tuple[str, ...]) -> None:
             await fold.click()
     if place[0] == "write":
         if await explorer.button("Make a new key").is_visible():
-            await explorer.button("Make a new key").click()
+            await explorer.make_key()
         await explorer.field("Domain").fill("example.org")
         await explorer.field("Label").fill("garden")
         await expect(explorer.button("Sign and send")).to_be_enabled()
@@ -132,14 +134,29 @@ async def test_every_control_and_part_has_a_name_for_a_screen_reader(explorer: E
         assert await explorer.page.locator("h1").count() == 1, place
 
 
-async def test_no_page_is_wider_than_a_phone(browser: Browser, furnished: Node) -> None:
-    async with Explorer.opened(browser, furnished.url, viewport={"width": 360, "height": 740}) as explorer:
+@pytest.mark.parametrize("width", [320, 360, 390])
+async def test_no_page_is_wider_than_a_phone(browser: Browser, furnished: Node, width: int) -> None:
+    async with Explorer.opened(browser, furnished.url, viewport={"width": width, "height": 740}) as explorer:
         for place in PLACES:
             await everything_shown(explorer, place)
 
-            assert await explorer.page.evaluate("document.documentElement.scrollWidth") <= 360, place
+            assert await explorer.page.evaluate("document.documentElement.scrollWidth") <= width, place
             for part in await explorer.page.locator("#parts a").all():
-                await expect(part).to_be_in_viewport()
+                await expect(part).to_be_in_viewport(ratio=1)
+
+
+async def test_no_view_hides_words_in_a_tooltip(explorer: Explorer, furnished: Node) -> None:
+    """A phone shows no tooltips, so a `title` may only repeat the accessible name of a button."""
+    for place in PLACES:
+        await everything_shown(explorer, place)
+
+        hidden = await explorer.page.evaluate(
+            """() => [...document.querySelectorAll("body [title], main svg title")]
+                .filter(each => !each.getAttribute("aria-label")?.includes(each.title))
+                .map(each => each.outerHTML)"""
+        )
+
+        assert hidden == [], place
 
 
 async def test_the_whole_page_can_be_used_with_the_keyboard(explorer: Explorer, node: Node) -> None:

@@ -101,7 +101,7 @@ async def test_a_claim_made_in_one_page_is_seen_in_the_page_of_another_node(
         await explorer.go("network")
         await expect(explorer.page.locator(".station.live")).to_have_count(1)
         await explorer.go("write", query="?domain=example.org&label=garden")
-        await explorer.button("Make a new key").click()
+        await explorer.make_key()
 
         await explorer.button("Sign and send").click()
 

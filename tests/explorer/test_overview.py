@@ -1,9 +1,10 @@
-"""Overview: who the node is, whether it is well, what it holds."""
+"""Overview: who the node is, whether it is well, and what it holds."""
 
 import pytest
 from playwright.async_api import expect
 
 from node.node import Node
+from node.store.contract import Peer
 from tests.explorer.browsing import Explorer, hold, recent
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -15,7 +16,7 @@ async def test_the_overview_names_the_node_and_says_that_it_is_well(explorer: Ex
     await expect(explorer.page.get_by_text("This node holds nothing yet.")).to_be_visible()
 
 
-async def test_the_overview_counts_what_arrives_while_one_looks(explorer: Explorer, node: Node) -> None:
+async def test_the_overview_counts_records_as_they_arrive(explorer: Explorer, node: Node) -> None:
     await hold(node, recent("garden"), recent("gate"), recent("pond", domain="other.example"))
 
     await expect(explorer.page.locator(".figure", has_text="Records").first).to_contain_text("3")
@@ -26,7 +27,17 @@ async def test_the_overview_counts_what_arrives_while_one_looks(explorer: Explor
     await expect(explorer.page.get_by_role("img", name="records a second")).to_have_count(1)
 
 
-async def test_a_node_that_goes_away_is_said_to_be_gone(explorer: Explorer, node: Node) -> None:
+async def test_warnings_of_the_node_are_shown(explorer: Explorer, node: Node) -> None:
+    """A node with warnings works, but it is not well."""
+    await expect(explorer.page.locator(".well")).to_be_visible()
+
+    await node.peers.put(Peer(url="http://127.0.0.1:9", pull=True))
+
+    await expect(explorer.page.locator(".notice")).to_contain_text("pull with http://127.0.0.1:9 fails")
+    await expect(explorer.page.locator(".well")).to_have_count(0)
+
+
+async def test_the_page_says_when_the_node_does_not_answer(explorer: Explorer, node: Node) -> None:
     await expect(explorer.page.locator(".node-key")).to_have_text(node.key.public)
 
     await explorer.context.set_offline(True)

@@ -40,8 +40,23 @@ async def test_who_names_nothing_gets_the_page_and_who_names_json_gets_that(clie
     pointer = await client.get("/", {"Accept": "application/json"})
 
     assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
-    assert pointer.json()["openapi"] == "/openapi.json"
+    assert pointer.json()["openapi"] == "openapi.json"
     assert page.headers["Vary"] == pointer.headers["Vary"] == "Accept"
+
+
+@pytest.mark.parametrize("accept", [BROWSER, "application/json"])
+@pytest.mark.parametrize("path", ["/?utm_source=x", "/?fbclid=1&a=b&a=c", "/?%FF", "/explorer/main.js?v=2"])
+async def test_the_pages_own_addresses_ignore_unknown_parameters(client: Client, path: str, accept: str) -> None:
+    """Links in mails and on other sites often carry parameters for somebody's statistics."""
+    answer = await client.get(path, {"Accept": accept})
+
+    assert (answer.status, answer.body) == (200, (await client.get(path.partition("?")[0], {"Accept": accept})).body)
+
+
+def test_the_page_names_no_absolute_path() -> None:
+    """Behind a proxy with a path prefix, an absolute path leads to somebody else."""
+    for path in sorted(FOLDER.iterdir()):
+        assert re.findall(r"""["'`(]/[a-z][^"'`)]*""", path.read_text()) == [], path.name
 
 
 @pytest.mark.parametrize("path", ["/", "/explorer/main.js", "/explorer/tokens.css", "/explorer/icon.svg"])
@@ -78,7 +93,7 @@ async def test_only_files_of_the_page_are_served(client: Client, name: str) -> N
 def test_the_page_names_every_file_that_it_is_made_of_and_no_other() -> None:
     """A module that nothing imports is dead, and one that is imported and absent breaks the page."""
     html = (FOLDER / "index.html").read_text()
-    named, waiting = {"index.html"}, re.findall(r'"/explorer/([\w.]+)"', html)
+    named, waiting = {"index.html"}, re.findall(r'"explorer/([\w.]+)"', html)
     while waiting:
         name = waiting.pop()
         if name not in named:

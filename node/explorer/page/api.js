@@ -1,8 +1,14 @@
-// Asking the node that served this page, and no other. A refusal becomes a Problem with its stable code.
+// Requests to the node that served this page, and to nobody else. Every failure becomes a Problem, whose code says who
+// is at fault: the node, something in front of the node, or this browser.
 
 const TIMEOUT_MS = 20_000;
+const GATEWAY_STATUSES = [502, 503, 504];
 
-/** A refusal of the node, or its silence. `facts` are the members of the problem, or the outcome of a record. */
+// The folder that holds the page. Behind a proxy with a path prefix this is not the root of the host.
+const ROOT = new URL("..", import.meta.url);
+
+/** Why something did not work. `code` is the node's own code, or one of those that `words.js` lists for failures that
+ * are not the node's. `facts` are the members of the node's problem, or the outcome of a record. */
 export class Problem extends Error {
   constructor(status, code, detail, facts = {}) {
     super(detail);
@@ -12,77 +18,96 @@ export class Problem extends Error {
   }
 }
 
-/** A path of encoded segments: `path("claims", domain, label)`. */
-export const path = (...segments) => `/${segments.map(encodeURIComponent).join("/")}`;
+/** A path below the node's root, from segments that are not encoded yet: `path("claims", domain)`. */
+export const path = (...segments) => segments.map(encodeURIComponent).join("/");
 
-/** The answer to a request that was not refused. Throws Problem; an AbortError where `signal` says so. */
-export async function ask(url, { signal, ...options } = {}) {
-  const timeout = AbortSignal.timeout(TIMEOUT_MS);
-  let response;
+/** The address of a path below the node's root. */
+export const urlOf = (relative) => new URL(relative, ROOT);
+
+/** Send a request and read the whole answer: `{response, text}`. Throws a Problem if no answer comes, and an AbortError
+ * if `signal` ends the request. */
+export async function exchange(relative, { signal, ...options } = {}) {
+  const limit = new AbortController();
+  const cancel = () => limit.abort();
+  signal?.addEventListener("abort", cancel);
+  if (signal?.aborted) cancel();
+  let isOver = false;
+  const timer = setTimeout(() => {
+    isOver = true;
+    cancel();
+  }, TIMEOUT_MS);
   try {
-    response = await fetch(url, { ...options, signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
+    const response = await fetch(urlOf(relative), { ...options, signal: limit.signal });
+    return { response, text: await response.text() };
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Problem(0, "unreachable", "the node does not answer");
+    if (isOver) throw new Problem(0, "timeout", `no answer came within ${TIMEOUT_MS / 1000} seconds`);
+    throw new Problem(0, "unreachable", "no answer came from the node");
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", cancel);
   }
-  if (!response.ok) throw await problemOf(response);
-  return response;
 }
 
-async function problemOf(response) {
-  let facts = {};
+/** The answer to a request that the node accepted. Throws a Problem if the node, or a proxy in front, refuses it. */
+export async function ask(relative, options) {
+  const answer = await exchange(relative, options);
+  if (!answer.response.ok) throw refusalOf(answer);
+  return answer;
+}
+
+function refusalOf({ response, text }) {
+  const facts = parsed(text);
+  if (typeof facts?.code === "string") return new Problem(response.status, facts.code, facts.detail ?? "", facts);
+  return foreign(response.status);
+}
+
+/** The Problem for an answer that no dnarc node gave. */
+export function foreign(status) {
+  return GATEWAY_STATUSES.includes(status)
+    ? new Problem(status, "bad_gateway", `a proxy answered ${status} in the node's place`)
+    : new Problem(status, "not_dnarc", `the answer, with status ${status}, is not from a dnarc node`);
+}
+
+function parsed(text) {
   try {
-    facts = await response.json();
+    return JSON.parse(text);
   } catch {
-    // no JSON: whatever answered is no node, and its status has to do
+    return undefined;
   }
-  const code = typeof facts.code === "string" ? facts.code : "unreachable";
-  return new Problem(response.status, code, facts.detail ?? `the answer was ${response.status}`, facts);
 }
 
-export async function get(url, options) {
-  return (await ask(url, { ...options, headers: { Accept: "application/json" } })).json();
+export async function get(relative, options) {
+  const { response, text } = await ask(relative, { ...options, headers: { Accept: "application/json" } });
+  const value = parsed(text);
+  if (value === undefined) throw foreign(response.status);
+  return value;
 }
 
-/** What is wrong with the node, in words; an empty list where all is well. */
+/** What the node says of its own state, in words: `{problems, warnings}`, two lists. */
 export async function getHealth(options) {
-  try {
-    return (await get("/health", options)).problems;
-  } catch (error) {
-    if (Array.isArray(error.facts?.problems)) return error.facts.problems;
-    throw error;
-  }
+  const answer = await exchange("health", options);
+  const { problems, warnings } = parsed(answer.text) ?? {};
+  if (!Array.isArray(problems)) throw answer.response.ok ? foreign(answer.response.status) : refusalOf(answer);
+  return { problems, warnings: warnings ?? [] };
 }
 
-export async function getText(url, options) {
-  return (await ask(url, options)).text();
-}
-
-/** A page of a listing: `{entries: [{signature, record}], next}`, `next` being the cursor behind it, or null. */
-export async function getPage(url, options) {
-  const response = await ask(url, { ...options, headers: { Accept: "application/x-ndjson" } });
-  const lines = (await response.text()).split("\n").filter(Boolean);
+/** A page of a listing: `{entries: [{signature, record}], next}`. `next` is the cursor of the page that follows, null
+ * on the last page. */
+export async function getPage(relative, options) {
+  const { response, text } = await ask(relative, { ...options, headers: { Accept: "application/x-ndjson" } });
+  const entries = text.split("\n").filter(Boolean).map(parsed);
+  if (entries.some((entry) => typeof entry?.record !== "object")) throw foreign(response.status);
   const link = response.headers.get("Link")?.match(/<([^>]+)>/)?.[1];
-  const next = link ? new URL(link, location.origin).searchParams.get("after") : null;
-  return { entries: lines.map((line) => JSON.parse(line)), next };
+  return { entries, next: link ? new URL(link, urlOf(relative)).searchParams.get("after") : null };
 }
 
-/** Hand in one signed record. Gives the outcome where it was taken. Throws Problem with the outcome as facts. */
+/** Hand in a signed record, and give the outcome if the node accepts it. Throws a Problem with the outcome as facts. */
 export async function putClaim(signature, body) {
-  const response = await fetch(path("claims", signature), {
-    method: "PUT",
-    body,
-    signal: AbortSignal.timeout(TIMEOUT_MS),
-  }).catch(() => {
-    throw new Problem(0, "unreachable", "the node does not answer");
-  });
-  const answer = await response.json().catch(() => ({}));
-  const outcome = answer[signature] ?? answer;
-  if (response.ok) return outcome;
-  throw new Problem(
-    response.status,
-    outcome.code ?? "unreachable",
-    outcome.detail ?? `status ${response.status}`,
-    outcome,
-  );
+  const { response, text } = await exchange(path("claims", signature), { method: "PUT", body });
+  const answer = parsed(text);
+  const outcome = answer?.[signature] ?? answer;
+  if (response.ok && typeof outcome?.status === "string") return outcome;
+  if (typeof outcome?.code !== "string") throw foreign(response.status);
+  throw new Problem(response.status, outcome.code, outcome.detail ?? `the status is ${response.status}`, outcome);
 }

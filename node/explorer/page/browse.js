@@ -1,16 +1,19 @@
-// Browse and search: the domains, and of one domain the labels, page by page. What is typed narrows the labels to those
-// that begin with it; the node answers that from an index, so a domain may have any number of them.
+// Browse and search: the domains of this node, and one search for domains, labels, keys and records.
 
-import { get, getPage, path } from "./api.js";
-import { fill, h, settled } from "./dom.js";
-import { count, many, summary } from "./format.js";
-import { domainLink, heading, keyChip, labelLink, nothing, plain, problemBox, seen, table, when } from "./parts.js";
-import { contentOf, isId } from "./record.js";
+import { get, path } from "./api.js";
+import { fill, h } from "./dom.js";
+import { count, many } from "./format.js";
+import { getHeads, headsTable } from "./heads.js";
+import { showLabels } from "./labels.js";
+import { domainLink, heading, hexValue, labelLink, nothing, problemBox, table, when } from "./parts.js";
+import { persist } from "./polling.js";
+import { isId, isLabel } from "./record.js";
 import { hrefTo, remember } from "./router.js";
+import { onlyNewest, searchField } from "./searchfield.js";
 
-const PAGE = 50;
 const DOMAINS_SHOWN = 200;
-const TYPING_MS = 120;
+const DOMAINS_SEARCHED = 20; // for labels: one request each
+const LABELS_SHOWN = 10; // of each domain, and of a key
 
 export const title = ({ names }) => (names.length ? `Labels of ${names[0]}` : "Browse");
 
@@ -19,27 +22,51 @@ export function show(main, { names, query }, signal) {
 }
 
 async function showDomains(main, query, signal) {
-  const { domains } = await get("/node", { signal });
-  const results = h("div", { class: "card" });
-  const field = searchField("Search domains, or paste a record id", query.get("search") ?? "", (text) => {
-    remember(hrefTo("browse", [], { search: text }));
-    return showFound(results, domains, text, signal);
+  fill(main, heading("Browse"));
+  const { domains } = await get("node", { signal });
+  const results = h("div", { class: "card results" });
+  const newest = onlyNewest(signal);
+  const search = (text) => newest((own) => showFound(results, domains, text.trim(), own));
+  const text = query.get("search") ?? "";
+  const field = searchField("Search domains and labels, or paste a record id", text, (typed) => {
+    remember(hrefTo("browse", [], { search: typed }));
+    return search(typed);
   });
-  fill(main, heading("Browse"), field, results);
-  await showFound(results, domains, query.get("search") ?? "", signal);
+  main.append(field, results);
+  await search(text);
 }
 
-async function showFound(place, domains, text, signal) {
-  if (isId(text)) return showRecord(place, text, signal);
-  const found = Object.keys(domains)
-    .filter((name) => name.includes(text))
-    .sort();
-  if (found.length === 0) {
-    return fill(
-      place,
-      nothing(Object.keys(domains).length ? "No domain here has that in its name." : "This node holds nothing yet."),
+async function showFound(results, domains, text, signal) {
+  try {
+    await persist(
+      signal,
+      (box) => fill(results, box),
+      () =>
+        isId(text.toLowerCase())
+          ? showHex(results, text.toLowerCase(), signal)
+          : showNames(results, domains, text, signal),
     );
+  } catch (error) {
+    if (!signal.aborted) fill(results, problemBox(error));
   }
+}
+
+/** Domains with this text in their names at once, and then labels that begin with it. */
+async function showNames(results, domains, text, signal) {
+  const found = domainsTable(domains, text);
+  const labels = h("div", { class: "found-labels" });
+  fill(results, found ?? (text === "" && nothing("This node holds nothing yet.")), labels);
+  if (text === "" || !isLabel(text)) return;
+  fill(labels, h("p", { class: "hint" }, "Searching labels…"));
+  const words = await labelsFound(domains, text, signal);
+  fill(labels, words ?? (found === null && nothing("No domain has that in its name, and no label begins with it.")));
+}
+
+function domainsTable(domains, text) {
+  const found = Object.keys(domains)
+    .filter((name) => name.includes(text.toLowerCase()))
+    .sort();
+  if (found.length === 0) return null;
   const rows = found
     .slice(0, DOMAINS_SHOWN)
     .map((name) => [
@@ -48,126 +75,51 @@ async function showFound(place, domains, text, signal) {
       domains[name].newest === null ? "–" : when(domains[name].newest),
     ]);
   const rest = found.length - rows.length;
-  return fill(
-    place,
+  return [
     table("Domains", ["Domain", { name: "Records", class: "number" }, "Newest"], rows),
     rest > 0 && h("p", {}, `and ${many(rest, "more domain")}: type a part of the name`),
-  );
+  ];
 }
 
-async function showRecord(place, id, signal) {
+/** Labels that begin with this text, of the largest domains. Null if there are none. */
+async function labelsFound(domains, prefix, signal) {
+  const names = Object.keys(domains).sort((one, other) => domains[other].count - domains[one].count);
+  const searched = names.slice(0, DOMAINS_SEARCHED);
+  const ask = (name) => getHeads(path("claims", name), { prefix, limit: LABELS_SHOWN }, signal);
+  const pages = await Promise.all(searched.map(ask));
+  const entries = pages.flatMap((page) => page.entries);
+  const more = searched.filter((_, at) => pages[at].next !== null);
+  const rest = names.length - searched.length;
+  if (entries.length === 0 && rest === 0) return null;
+  const moreLink = (name) => h("a", { href: hrefTo("browse", [name], { prefix }) }, `more in ${name}`);
+  return [
+    h("h2", {}, "Labels that begin with it"),
+    entries.length ? headsTable("Labels found", entries, {}) : nothing("No label searched begins with it."),
+    more.length > 0 && h("p", {}, more.map(moreLink).flatMap((link, at) => (at ? [", ", link] : [link]))),
+    rest > 0 &&
+      h("p", { class: "hint" }, `Not searched: ${many(rest, "smaller domain")}. Open a domain to search its labels.`),
+  ];
+}
+
+async function showHex(results, hex, signal) {
+  const record = await findRecord(hex, signal);
+  fill(results, record ? recordWords(hex, record) : nothing("No record here has this id."));
+}
+
+function recordWords(id, { domain, label }) {
+  return [
+    h("p", {}, "This is a record of ", labelLink(domain, label), " in ", domainLink(domain), "."),
+    h("p", {}, "Record ", hexValue(id, "the record's id")),
+  ];
+}
+
+/** The record with this id, or null. */
+async function findRecord(id, signal) {
   try {
     const [record] = Object.values(await get(path("records", id), { signal }));
-    fill(
-      place,
-      h(
-        "p",
-        {},
-        "That is a record of ",
-        labelLink(record.domain, record.label),
-        " in ",
-        domainLink(record.domain),
-        ".",
-      ),
-    );
+    return record;
   } catch (error) {
-    fill(place, problemBox(error));
+    if (error.code === "unknown_record") return null;
+    throw error;
   }
-}
-
-async function showLabels(main, domain, query, signal) {
-  const results = h("div", { class: "card results", "aria-busy": "false" });
-  const found = h("p", { class: "found", role: "status" });
-  let asking = new AbortController();
-  const ask = async (prefix, after) => {
-    asking.abort();
-    asking = new AbortController();
-    results.setAttribute("aria-busy", "true");
-    remember(hrefTo("browse", [domain], { prefix, after }));
-    try {
-      const search = new URLSearchParams({ limit: PAGE, ...(prefix && { prefix }), ...(after && { after }) });
-      const page = await getPage(`${path("claims", domain)}?${search}`, {
-        signal: AbortSignal.any([signal, asking.signal]),
-      });
-      showPage(results, found, { domain, prefix, after, page, ask });
-    } catch (error) {
-      if (error.name !== "AbortError") fill(results, problemBox(error));
-    }
-    results.setAttribute("aria-busy", "false");
-  };
-  const field = searchField("Search labels by their beginning", query.get("prefix") ?? "", (text) => ask(text, ""));
-  fill(
-    main,
-    h("p", { class: "crumbs" }, h("a", { href: hrefTo("browse") }, "All domains")),
-    heading("Labels of ", seen(domain)),
-    field,
-    found,
-    results,
-  );
-  await ask(query.get("prefix") ?? "", query.get("after") ?? "");
-}
-
-function showPage(place, found, { domain, prefix, after, page, ask }) {
-  const size = page.entries.length;
-  found.textContent =
-    size === 0 ? "" : `${many(size, "label")}${page.next ? ", and more" : after ? ", the last ones" : ""}`;
-  if (size === 0) {
-    fill(place, nothing(prefix ? `No label here begins with “${plain(prefix)}”.` : "No label here has a head."));
-    return;
-  }
-  const rows = page.entries.map(({ record }) => [
-    labelLink(domain, record.label),
-    keyChip(record.signedby),
-    when(record.timestamp),
-    h("bdi", { class: "summary" }, plain(summary(contentOf(record)))),
-  ]);
-  fill(
-    place,
-    table(`Labels of ${domain}`, ["Label", "Owner", "Written", { name: "Claim", class: "claim" }], rows),
-    h(
-      "div",
-      { class: "pager" },
-      after && h("button", { type: "button", onclick: () => ask(prefix, "") }, "First page"),
-      page.next &&
-        h(
-          "button",
-          {
-            type: "button",
-            class: "next",
-            onclick: () => {
-              scrollTo(0, 0);
-              ask(prefix, page.next);
-            },
-          },
-          "Next page",
-        ),
-    ),
-  );
-}
-
-function searchField(name, value, onText) {
-  const field = h("input", {
-    type: "search",
-    id: "search",
-    value,
-    autocomplete: "off",
-    autocapitalize: "off",
-    spellcheck: "false",
-    oninput: settled(TYPING_MS, () => onText(field.value)),
-  });
-  const form = h(
-    "form",
-    {
-      class: "search",
-      role: "search",
-      "aria-label": "Search",
-      onsubmit: (event) => {
-        event.preventDefault();
-        onText(field.value);
-      },
-    },
-    h("label", { for: "search" }, name),
-    field,
-  );
-  return form;
 }

@@ -1,16 +1,19 @@
-// The node's events as they happen, without a gap or a repeat however often the connection breaks: each event brings a
-// cursor, and whoever comes back with the last one goes on right behind it. By WebSocket, because of which a browser
-// may have many open at once; a plain request beside it says what a WebSocket cannot, the cursor to begin at and why a
-// connection was refused.
+// The node's events as they happen, without a gap or a repeat, however often the connection breaks. Each event carries
+// a cursor, and a follower that comes back with its last cursor goes on behind that event. Events come by WebSocket,
+// because a browser allows many of those at once. A plain request beside it tells what a WebSocket cannot tell: the
+// cursor to begin at, and why the node refuses.
+
+import { Problem, exchange, foreign, urlOf } from "./api.js";
+import { pause } from "./polling.js";
 
 const WAITS_MS = [300, 1_000, 2_000, 4_000, 8_000];
 const SILENCE_MS = 45_000;
-const ANSWER_MS = 10_000;
 const CURSOR_HEADER = "Dnarc-Cursor";
+const REFUSALS = { 429: "rate_limited", 503: "overloaded" };
 
-/** Follow the events of these domains and labels (empty: all) until the signal ends it. `on` has `event(event)`,
- * `state(name)` with `connecting`, `open` or `lost`, and `restart()` where the node's store is another one than before,
- * so that nobody can say what was missed. `since` is a cursor, null: from now. Gives `{cursor()}`. */
+/** Follow the events of these domains and labels (empty: all) until the signal aborts. `since` is a cursor, null means
+ * from now. `on` has `event(event)`; `state(name, error)` with `connecting`, `open` or `lost`; and `restart()`, called
+ * if the node's store was replaced, so that nobody can say what was missed. Gives `{cursor()}`. */
 export function follow({ domains = [], labels = [], since = null }, on, signal) {
   const names = [...domains.map((name) => ["domain", name]), ...labels.map((name) => ["label", name])];
   const place = { cursor: since, seq: 0, failures: 0 };
@@ -19,22 +22,23 @@ export function follow({ domains = [], labels = [], since = null }, on, signal) 
 }
 
 async function run(names, place, on, signal) {
+  on.state("connecting");
   while (!signal.aborted) {
-    on.state(place.failures ? "lost" : "connecting");
+    let error = null;
     try {
       await begin(place, on, signal);
       await listen(names, place, on, signal);
-    } catch {
-      // the node is away: what there is to say was said by the state
+    } catch (failure) {
+      error = failure;
     }
     if (signal.aborted) return;
     place.failures += 1;
-    on.state("lost");
+    on.state("lost", error);
     await pause(WAITS_MS[Math.min(place.failures, WAITS_MS.length) - 1] * (0.75 + Math.random() / 2), signal);
   }
 }
 
-/** Learn where to begin; or, with a cursor already, whether the node still knows it. */
+/** Learn the cursor to begin at. With a cursor, learn after a failure whether the node still knows it. */
 async function begin(place, on, signal) {
   if (place.cursor !== null && place.failures === 0) return;
   const answer = await askEvents(place.cursor, signal);
@@ -43,37 +47,39 @@ async function begin(place, on, signal) {
     on.restart();
     return begin(place, on, signal);
   }
-  if (!answer.ok) throw new Error(`status ${answer.status}`);
-  place.cursor ??= answer.headers.get(CURSOR_HEADER);
+  place.cursor ??= cursorOf(answer);
 }
 
-/** The cursor behind the last event of the node, for whoever first reads what there is and then follows; null where the
- * node does not say. */
-export async function newestCursor(signal) {
-  const answer = await askEvents(null, signal).catch(() => null);
-  return answer?.headers.get(CURSOR_HEADER) ?? null;
+/** The cursor behind the newest event of the node. Throws a Problem. */
+export const newestCursor = async (signal) => cursorOf(await askEvents(null, signal));
+
+function cursorOf(answer) {
+  const cursor = answer.headers.get(CURSOR_HEADER);
+  if (answer.ok && cursor) return cursor;
+  if (REFUSALS[answer.status] && answer.headers.get("Content-Type")?.startsWith("application/problem+json")) {
+    throw new Problem(answer.status, REFUSALS[answer.status], "the node has no room for another stream now");
+  }
+  throw foreign(answer.status);
 }
 
-/** What the node would say to whoever comes with this cursor, without a stream that would have to be ended. */
-function askEvents(cursor, signal) {
+/** What the node says about this cursor, without a stream that would have to be ended. */
+async function askEvents(cursor, signal) {
   const query = cursor === null ? "" : `?${new URLSearchParams({ since: cursor })}`;
-  return fetch(`/events${query}`, {
-    method: "HEAD",
-    signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]),
-  });
+  return (await exchange(`events${query}`, { method: "HEAD", signal })).response;
 }
 
-/** One connection, from its beginning to its end. */
+/** One connection, from its beginning to its end. Throws a Problem if it could not be opened. */
 function listen(names, place, on, signal) {
-  return new Promise((resolve) => {
-    const query = new URLSearchParams([...names, ["since", place.cursor]]);
-    const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/stream?${query}`);
+  return new Promise((resolve, reject) => {
+    const socket = opened(new URLSearchParams([...names, ["since", place.cursor]]));
+    let wasOpen = false;
     const close = () => {
       if (socket.readyState !== WebSocket.CONNECTING) socket.close();
-      else socket.onopen = () => socket.close(); // earlier, the browser would write a warning to the console
+      else socket.onopen = () => socket.close(); // closed earlier, the browser writes a warning to the console
     };
     const watch = watchSilence(close, signal);
     socket.onopen = () => {
+      wasOpen = true;
       place.failures = 0;
       on.state("open");
     };
@@ -84,11 +90,22 @@ function listen(names, place, on, signal) {
     socket.onclose = () => {
       watch.end();
       signal.removeEventListener("abort", close);
-      resolve();
+      if (wasOpen) resolve();
+      else reject(new Problem(0, "no_socket", "the live connection (a WebSocket) does not open"));
     };
     signal.addEventListener("abort", close);
     if (signal.aborted) close();
   });
+}
+
+function opened(query) {
+  const url = urlOf(`stream?${query}`);
+  url.protocol = url.protocol.replace("http", "ws");
+  try {
+    return new WebSocket(url);
+  } catch (error) {
+    throw new Problem(0, "browser", `this browser opens no live connection: ${error.message}`);
+  }
 }
 
 function take(event, place, on) {
@@ -98,37 +115,14 @@ function take(event, place, on) {
   on.event(event);
 }
 
-/** A connection that died without a word looks like one on which nothing happens: after a while, ask. */
+/** A connection that died without a word looks like one on which nothing happens. After a while, ask the node. */
 function watchSilence(close, signal) {
   let timer = 0;
-  const ask = async () => {
-    if (
-      await askEvents(null, signal).then(
-        () => true,
-        () => false,
-      )
-    )
-      heard();
-    else close();
-  };
+  const ask = () => askEvents(null, signal).then(heard, close);
   const heard = () => {
     clearTimeout(timer);
     timer = setTimeout(ask, SILENCE_MS);
   };
   heard();
   return { heard, end: () => clearTimeout(timer) };
-}
-
-function pause(delay, signal) {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, delay);
-    signal.addEventListener(
-      "abort",
-      () => {
-        clearTimeout(timer);
-        resolve();
-      },
-      { once: true },
-    );
-  });
 }

@@ -2,7 +2,8 @@
 
 const numbers = new Intl.NumberFormat("en");
 const roundings = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
-const DATE_S_MAX = 8_640_000_000_000;
+/** The last second that a calendar of JavaScript has. */
+export const DATE_S_MAX = 8_640_000_000_000;
 const UNITS = [
   [86_400 * 365, "y"],
   [86_400, "d"],

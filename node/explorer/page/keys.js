@@ -1,29 +1,41 @@
-// The person's key. It is made or loaded here and never leaves: the browser signs, and the node gets signatures only.
-// A key that is kept in this browser is kept as an object that can sign and cannot be read, not even by this page.
+// The person's key. The key is made or loaded here and never leaves the browser: the browser signs, and the node gets
+// signatures only. Nothing is signed before the person has saved the key, because a label whose key is lost can never
+// change again. A key that stays in this browser is an object that can sign and that nobody can read, the page
+// included.
 
+import { Problem } from "./api.js";
 import { hexOf, isKey, ofHex } from "./record.js";
 
 // The head of an Ed25519 key in PKCS #8 (RFC 8410, section 7); the 32 bytes of the seed follow.
 const PKCS8 = "302e020100300506032b657004220420";
 const STORE = "keys";
+const RESUME_MS_MAX = 2_000;
 
 let current = null;
 
-/** The key that is loaded now: `{public, secret, file}`, `file` being what may be saved, null where it is not known. */
+/** The loaded key or null: `{public, secret, seed, file, isSaved}`. `file` is the text of the key file; `seed` and
+ * `file` are null if the key comes from this browser's storage. `isSaved`: a copy exists outside of the page. */
 export const mine = () => current;
+
+export const hasUnsavedKey = () => current !== null && !current.isSaved;
 
 export function forget() {
   current = null;
 }
 
+/** Make a key. The page signs with it only after `confirmSaved`. */
 export async function generate() {
   const pair = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]);
   const { d } = await crypto.subtle.exportKey("jwk", pair.privateKey);
-  current = await keyOf(ofBase64(d));
-  return current;
+  current = { ...(await keyOf(ofBase64(d))), isSaved: false };
 }
 
-/** Load a key file as `dnarc keygen` makes it. Throws an Error whose message says what is wrong with it. */
+/** The person says that a copy of the key is saved. */
+export function confirmSaved() {
+  current = { ...current, isSaved: true };
+}
+
+/** Load a key file as `dnarc keygen` makes it. Throws an Error whose message says what is wrong with the file. */
 export async function load(text) {
   let file;
   try {
@@ -38,12 +50,16 @@ export async function load(text) {
     throw new Error("this is no key file of dnarc: it has no `seed`");
   const key = await keyOf(ofHex(file.seed));
   if (key.public !== file.public) throw new Error("this key file is damaged: its secret belongs to another public key");
-  current = key;
-  return key;
+  current = { ...key, isSaved: true };
 }
 
+/** The signature of these bytes in hex. Throws a Problem if the browser cannot sign. */
 export async function sign(bytes) {
-  return hexOf(await crypto.subtle.sign("Ed25519", current.secret, bytes));
+  try {
+    return hexOf(await crypto.subtle.sign("Ed25519", current.secret, bytes));
+  } catch (error) {
+    throw new Problem(0, "browser", `this browser could not sign: ${error.message}`);
+  }
 }
 
 async function keyOf(seed) {
@@ -53,7 +69,7 @@ async function keyOf(seed) {
   const publicKey = hexOf(ofBase64(x));
   const secret = await crypto.subtle.importKey("pkcs8", der, "Ed25519", false, ["sign"]);
   const file = `${JSON.stringify({ version: 1, public: publicKey, seed: hexOf(seed) }, null, 2)}\n`;
-  return { public: publicKey, secret, file };
+  return { public: publicKey, secret, seed: hexOf(seed), file };
 }
 
 function ofBase64(text) {
@@ -70,12 +86,14 @@ export function discard() {
   return withStore("readwrite", (store) => store.delete("mine"));
 }
 
-/** Take up the key that was kept, if there is one. Returns it, or null. */
+/** Take up the key that this browser keeps, if there is one. A browser whose storage is switched off, or does not
+ * answer within two seconds, keeps no key. */
 export async function resume() {
-  if (current !== null) return current;
-  const kept = await withStore("readonly", (store) => store.get("mine")).catch(() => null);
-  if (kept) current = { ...kept, file: null };
-  return current;
+  if (current !== null) return;
+  const tooLate = new Promise((resolve) => setTimeout(resolve, RESUME_MS_MAX, null));
+  const reading = withStore("readonly", (store) => store.get("mine")).catch(() => null);
+  const kept = await Promise.race([reading, tooLate]);
+  if (kept) current = { ...kept, seed: null, file: null, isSaved: true };
 }
 
 function withStore(mode, work) {

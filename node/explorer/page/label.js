@@ -1,7 +1,7 @@
-// A label: its head, its owner, and how it came to this. The browser takes nothing on trust: it checks every signature,
-// and replays the history itself.
+// A label: its head, its owner and its history. The browser believes nothing: it checks every signature and replays the
+// history itself.
 
-import { get, path } from "./api.js";
+import { Problem, get } from "./api.js";
 import { fill, h, settled } from "./dom.js";
 import { follow, newestCursor } from "./feed.js";
 import { many } from "./format.js";
@@ -19,11 +19,13 @@ import {
   seen,
   when,
 } from "./parts.js";
-import { check, contentOf, isDomain, isLabel, whyNoCrypto } from "./record.js";
+import { persist, showReach } from "./polling.js";
+import { check, contentOf, isDomain, isLabel } from "./record.js";
 import { replay } from "./replay.js";
 import { hrefTo } from "./router.js";
 import { timeline } from "./timeline.js";
 import { tree } from "./values.js";
+import { isPassing } from "./words.js";
 
 const SHOWN = 100;
 
@@ -39,34 +41,57 @@ export async function show(main, { names: [domain, label] }, signal) {
   );
   const shown = { size: SHOWN, checked: new Map(), open: new Set(), round: 0 };
   const refresh = () => showLabel(body, domain, label, shown, signal);
-  const since = await newestCursor(signal); // before the history is read, so that nothing falls in between
-  await refresh();
-  const wanted = isDomain(domain) && isLabel(label);
-  if (wanted)
-    follow(
-      { domains: [domain], labels: [label], since },
-      { event: settled(100, refresh), state: () => {}, restart: refresh },
-      signal,
-    );
+  if (!isDomain(domain ?? "") || !isLabel(label ?? "")) return refresh();
+  const showFailure = (box) => fill(body, box);
+  const first = persist(signal, showFailure, async () => {
+    // Before the history is read, so that no event falls in between. The history is shown without a cursor too.
+    const since = await newestCursor(signal).catch(() => null);
+    await refresh();
+    return since;
+  });
+  first.then((since) => follow({ domains: [domain], labels: [label], since }, following(refresh), signal), ignore);
+  return first;
 }
 
+/** What to do while the label is followed. A refresh that failed is done again when the connection is back. */
+function following(refresh) {
+  let isStale = false;
+  const attempt = async () => {
+    try {
+      await refresh();
+      isStale = false;
+      showReach(null);
+    } catch (error) {
+      isStale = true;
+      showReach(error);
+    }
+  };
+  return { event: settled(100, attempt), state: (state) => state === "open" && isStale && attempt(), restart: attempt };
+}
+
+const ignore = () => {};
+
+/** Read the history and show it. Throws failures that may pass; shows other refusals. */
 async function showLabel(body, domain, label, shown, signal) {
+  let history;
   try {
-    const history = await get(path("claims", domain, label, "history"), { signal });
-    const trust = h("p", { class: "trust", role: "status" });
-    const entries = h("div", { class: "history" });
-    shown.open = new Set([...body.querySelectorAll(".raw[open]")].map((fold) => fold.closest(".entry").dataset.id));
-    fill(body, headCard(history), trust, card("History", entries));
-    showHistory(entries, history, replay(history.records), { trust, signal, shown });
+    history = await get(`history?${new URLSearchParams({ domain, label })}`, { signal });
   } catch (error) {
-    if (signal.aborted) return;
-    fill(
-      body,
-      problemBox(error),
-      error.status === 404 &&
-        h("p", {}, h("a", { class: "button", href: writeLink("claim", domain, label) }, "Write the first claim")),
-    );
+    if (signal.aborted || !(error instanceof Problem) || isPassing(error)) throw error;
+    showRefusal(body, error, domain, label);
+    return;
   }
+  const trust = h("p", { class: "trust", role: "status" });
+  const entries = h("div", { class: "history" });
+  shown.open = new Set([...body.querySelectorAll(".raw[open]")].map((fold) => fold.closest(".entry").dataset.id));
+  fill(body, headCard(history), trust, card("History", entries));
+  showHistory(entries, history, replay(history.records), { trust, signal, shown });
+}
+
+function showRefusal(body, error, domain, label) {
+  const isFree = error.code === "unknown_label";
+  const link = h("a", { class: "button", href: writeLink("claim", domain, label) }, "Write the first claim");
+  fill(body, problemBox(error), isFree && h("p", {}, link));
 }
 
 function headCard(history) {
@@ -74,7 +99,7 @@ function headCard(history) {
   if (head === undefined) {
     return card(
       "Head",
-      nothing("Nothing is accepted here: the records below wait for one that should come before them."),
+      nothing("No record is accepted here: those below wait for a record that should come before them."),
     );
   }
   const { record } = head;
@@ -152,8 +177,8 @@ function showHistory(place, history, judged, context) {
   prove(newest, drawn, judged, context);
 }
 
-/** Check what is shown, newest first, and say what came of it. A finding is about a record and a signature: it stays.
- * */
+/** Check the shown records, newest first, and say the result. A finding belongs to a record and a signature, so it is
+ * kept. */
 async function prove(newest, drawn, judged, { trust, signal, shown }) {
   const { round, checked } = shown;
   const findings = [];
@@ -176,17 +201,17 @@ function trustWords(findings, size, differ) {
   if (bad > 0)
     return [
       badge("bad", "Not proven"),
-      ` ${many(bad, "signature")} here ${bad === 1 ? "is" : "are"} not what the node says.`,
+      ` ${many(bad, "record")} here ${bad === 1 ? "is" : "are"} not what the node says.`,
     ];
   if (differ > 0)
     return [
-      badge("bad", "Judged otherwise"),
-      ` Replayed in this browser, ${many(differ, "record")} would be judged otherwise.`,
+      badge("bad", "Other verdicts"),
+      ` Replayed in this browser, ${many(differ, "record")} would get another verdict.`,
     ];
   if (unknown)
     return [
       badge("warn", "Not checked"),
-      ` Signatures are not checked here: ${whyNoCrypto() ?? unknown.why}. The replay agrees with the node's.`,
+      ` Signatures are not checked here: ${unknown.why}. The replay agrees with the node's.`,
     ];
   const all =
     good === size

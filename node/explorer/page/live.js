@@ -1,14 +1,19 @@
-// Live: what this node accepts, as it happens, and what it takes back. Filters narrow it, pausing keeps the page still
-// while events gather, and a broken connection is taken up where it broke.
+// Live: what this node accepts, as it happens, and what it takes back; below that, the newest records that were stored
+// before. Filters narrow both. A pause keeps the page still while events gather. After a broken connection the page
+// goes on where it was.
 
 import { announce, fill, h, settled } from "./dom.js";
-import { count, many, short, summary } from "./format.js";
+import { arrange, storedRow } from "./eventrows.js";
+import { count, many } from "./format.js";
 import { follow } from "./feed.js";
-import { badge, domainLink, heading, keyChip, labelLink, nothing, plain } from "./parts.js";
-import { contentOf, isDomain, isLabel } from "./record.js";
+import { newestRecords } from "./newest.js";
+import { badge, coded, heading, nothing, plain } from "./parts.js";
+import { isDomain, isLabel } from "./record.js";
 import { hrefTo, remember } from "./router.js";
+import { codeOf, isPassing, remedyOf } from "./words.js";
 
 const KEPT = 500;
+const STORED_SHOWN = 30;
 const SHOWN = 200;
 const ANNOUNCE_MS = 5_000;
 const STATES = {
@@ -30,6 +35,8 @@ export function show(main, { query }, signal) {
     signal,
     feed: null,
     following: null,
+    stored: [],
+    storedOf: null, // the domain that `stored` was read for; null: not read
   };
   const view = frame(main, model, query);
   const refollow = () => followChosen(model, view);
@@ -90,26 +97,30 @@ function frame(main, model, query) {
     counted: h("span", { class: "counted" }),
     pause: h("button", { type: "button", class: "pause", "aria-pressed": "false" }, "Pause"),
     waiting: h("p", { class: "waiting", role: "status" }),
+    trouble: h("div", {}),
     notes: h("div", {}),
     list: h("ol", { class: "events", "aria-label": "Events, newest first" }),
     empty: h("div", {}),
+    stored: h("div", { class: "stored-part" }),
   };
   fill(
     main,
     heading("Live"),
     h("div", { class: "live-bar" }, view.state, view.counted, view.pause),
     form,
+    view.trouble,
     view.notes,
     view.waiting,
     view.empty,
     view.list,
+    view.stored,
   );
   return view;
 }
 
 const chosen = (form) => Object.fromEntries(new FormData(form));
 
-/** Open the stream anew with the filters that the node itself can apply, right behind the last event. */
+/** Open the stream again behind the last event, with the filters that the node itself can apply. */
 function followChosen(model, view) {
   const { domain, label, by, type } = chosen(view.form);
   remember(hrefTo("live", [], { domain, label, by, type }));
@@ -125,19 +136,44 @@ function followChosen(model, view) {
     wanted,
     {
       event: (event) => receive(model, view, event),
-      state: (state) => fill(view.state, badge(...STATES[state])),
+      state: (state, error) => {
+        fill(view.state, badge(...STATES[state]));
+        fill(view.trouble, error && h("p", { class: "notice" }, troubleWords(error)));
+        if (state === "open") readStored(model, view);
+      },
       restart: () =>
         fill(
           view.notes,
           h(
             "p",
             { class: "notice", role: "alert" },
-            "The node's store is another one than before: what happened in between cannot be told. This begins anew.",
+            "The node's store was replaced: nobody can say what happened in between. The list goes on from now.",
           ),
         ),
     },
     model.following.signal,
   );
+}
+
+const troubleWords = (error) => [plain(error.message), ". ", coded(remedyOf(codeOf(error)))];
+
+/** Read the newest stored records, once for each domain that is chosen. An event that arrives while they are read is
+ * left out of them. */
+async function readStored(model, view) {
+  const { domain } = chosen(view.form);
+  const wanted = isDomain(domain) ? domain : "";
+  if (model.storedOf === wanted) return;
+  model.storedOf = wanted;
+  try {
+    const records = await newestRecords(wanted, STORED_SHOWN, model.signal);
+    if (model.storedOf !== wanted) return;
+    model.stored = records;
+  } catch (error) {
+    if (model.signal.aborted || model.storedOf !== wanted) return;
+    if (!isPassing(error)) console.error(error);
+    model.storedOf = null; // read again when the connection is open again
+  }
+  draw(model, view);
 }
 
 function receive(model, view, event) {
@@ -161,7 +197,7 @@ function keep(model, events) {
   model.events.splice(0, Math.max(0, model.events.length - KEPT));
 }
 
-/** Draw once a frame, however many events came; a page that is hidden gets no frames, and draws when it is seen. */
+/** Draw once a frame, however many events came. A hidden page gets no frames, and draws when it is shown. */
 function schedule(model, view) {
   if (model.isScheduled) return;
   model.isScheduled = true;
@@ -188,21 +224,29 @@ function draw(model, view) {
     shown.length === 0 &&
       nothing(
         model.events.length
-          ? "Nothing of what came fits these filters."
-          : "Nothing yet. What this node accepts from now on appears here.",
+          ? "No event so far fits these filters."
+          : "No event yet. What this node accepts from now on appears here.",
       ),
   );
+  drawStored(model, view, filters);
 }
 
-/** Have the list show these events. A row that stays is not touched, so it neither flickers nor loses the focus. */
-function arrange(list, events) {
-  const wanted = new Set(events.map((event) => event.cursor));
-  for (const each of [...list.children]) if (!wanted.has(each.dataset.cursor)) each.remove();
-  let next = list.firstElementChild;
-  for (const event of events) {
-    if (next?.dataset.cursor === event.cursor) next = next.nextElementSibling;
-    else list.insertBefore(row(event), next);
-  }
+function drawStored(model, view, filters) {
+  const told = new Set(model.events.map((event) => event.signature));
+  const shown = model.stored
+    .map((each) => ({ ...each, domain: each.record.domain, label: each.record.label, type: "" }))
+    .filter((each) => !told.has(each.signature) && isWanted(each, filters));
+  const names = shown.map((each) => each.signature).join();
+  if (view.stored.dataset.names === names) return; // rows that stay keep the focus
+  view.stored.dataset.names = names;
+  fill(
+    view.stored,
+    shown.length > 0 && [
+      h("h2", {}, "Stored before"),
+      h("p", { class: "hint" }, "The newest records that this node holds. A label's page says whether one counts."),
+      h("ol", { class: "stored", "aria-label": "Stored records, newest first" }, shown.map(storedRow)),
+    ],
+  );
 }
 
 function isWanted(event, { domain, label, by, type }) {
@@ -211,28 +255,6 @@ function isWanted(event, { domain, label, by, type }) {
     (domain === "" || event.domain === domain) &&
     (label === "" || event.label === label) &&
     event.record.signedby.startsWith(by.trim().toLowerCase())
-  );
-}
-
-function row(event) {
-  const isReverted = event.type === "reverted";
-  return h(
-    "li",
-    { class: `event ${event.type}`, dataset: { seq: event.seq, cursor: event.cursor } },
-    h(
-      "p",
-      { class: "event-line" },
-      h("time", { datetime: event.at.toISOString() }, event.at.toTimeString().slice(0, 8)),
-      badge(isReverted ? "bad" : "good", isReverted ? "Reverted" : "Accepted"),
-      labelLink(event.domain, event.label),
-      h("span", { class: "in" }, "in "),
-      domainLink(event.domain),
-      h("span", { class: "in" }, "by "),
-      keyChip(event.record.signedby),
-    ),
-    isReverted &&
-      h("p", { class: "reason" }, `Its head was taken back (${short(event.previous)}): ${plain(event.reason ?? "")}.`),
-    h("p", { class: "summary" }, h("bdi", {}, plain(summary(contentOf(event.record), 200)))),
   );
 }
 
@@ -247,7 +269,7 @@ function togglePause(model, view) {
   draw(model, view);
 }
 
-/** Now and then, how many came: to hear each of them would be too much. */
+/** Say now and then how many events came, because each of them would be too much to hear. */
 function speak(model) {
   if (model.unsaid > 0 && !model.isPaused) announce(many(model.unsaid, "new event"));
   model.unsaid = 0;

@@ -1,43 +1,56 @@
-// The page: which view is shown, the theme, and whether the node can be reached. Each view is a module with
-// `title(place)` and `show(main, place, signal)`; the signal ends whatever the view began when another is opened.
+// The page: it shows a view for each place and lets the person choose the theme. Each view is a module with
+// `title(place)` and `show(main, place, signal)`. The signal aborts when another place is opened, and ends whatever the
+// view began.
 
+import { Problem } from "./api.js";
 import { announce, fill, h } from "./dom.js";
-import { resume } from "./keys.js";
-import { plain, problemBox } from "./parts.js";
+import { hasUnsavedKey, resume } from "./keys.js";
+import { heading, plain, problemBox } from "./parts.js";
+import { pause, persist } from "./polling.js";
 import { placeOf } from "./router.js";
 import * as browse from "./browse.js";
+import * as key from "./key.js";
 import * as label from "./label.js";
 import * as live from "./live.js";
 import * as network from "./network.js";
 import * as overview from "./overview.js";
 import * as write from "./write.js";
 
-const VIEWS = { overview, browse, label, live, network, write };
+const VIEWS = { overview, browse, key, label, live, network, write };
+const PART_OF = { key: "browse", label: "browse" };
 const THEMES = { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
+const PATIENCE_MS = 250;
 
 const content = document.getElementById("content");
 let leaving = new AbortController();
 
+/** Open the place that the URL names. The view before stays until the new one is complete, or for 250 ms. */
 async function open(isFirst) {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
   const place = placeOf(location.hash);
-  const view = VIEWS[place.view] ?? missing;
-  const main = h("div", { class: `view view-${VIEWS[place.view] ? place.view : "missing"}` });
+  const view = Object.hasOwn(VIEWS, place.view) ? VIEWS[place.view] : missing;
+  const main = h("div", { class: `view view-${view === missing ? "missing" : place.view}` });
   document.title = `${plain(view.title(place))} · dnarc`;
   markPart(place.view);
-  try {
-    await view.show(main, place, signal);
-  } catch (error) {
-    if (signal.aborted) return;
-    if (error.code === undefined) console.error(error);
-    main.append(problemBox(error));
-  }
+  const showing = showView(view, main, place, signal);
+  await Promise.race([showing, pause(PATIENCE_MS, signal)]);
   if (signal.aborted) return;
   fill(content, main);
   content.dataset.view = place.view;
   if (!isFirst) arrive(main);
+}
+
+async function showView(view, main, place, signal) {
+  try {
+    const showFailure = (box) => fill(main, heading(plain(view.title(place))), box);
+    await persist(signal, showFailure, () => view.show(main, place, signal));
+  } catch (error) {
+    if (signal.aborted) return;
+    if (!(error instanceof Problem)) console.error(error);
+    main.append(problemBox(error));
+  }
 }
 
 function arrive(main) {
@@ -57,9 +70,8 @@ const missing = {
 };
 
 function markPart(name) {
-  const part = name === "label" ? "browse" : name;
   for (const link of document.querySelectorAll("#parts a")) {
-    const isCurrent = placeOf(link.hash).view === part;
+    const isCurrent = placeOf(link.hash).view === (PART_OF[name] ?? name);
     if (isCurrent) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
@@ -89,6 +101,9 @@ function nextTheme() {
 
 document.getElementById("theme").addEventListener("click", nextTheme);
 showTheme(document.documentElement.dataset.theme ?? "auto");
+addEventListener("beforeunload", (event) => {
+  if (hasUnsavedKey()) event.preventDefault();
+});
 await resume();
-addEventListener("hashchange", () => open(false)); // not earlier: a view would be opened, and opened again at once
+addEventListener("hashchange", () => open(false)); // not before `resume`, or a view would be opened twice
 await open(true);

@@ -1,11 +1,11 @@
-// Network: this node in the middle and its links around it, with what moves on them; and the same as a table, with the
-// figures, for whoever reads instead of looks.
+// Network: this node in the middle, its peers around it, and what moves between them. A table below says the same in
+// figures.
 
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { bytes, count, rounded } from "./format.js";
-import { badge, card, glyph, heading, nothing, plain, table } from "./parts.js";
-import { agreementWords, directionWords, readPeers, stateBadge } from "./peers.js";
+import { badge, card, heading, nothing, table } from "./parts.js";
+import { agreementWords, directionWords, peerName, readPeers, stateBadge } from "./peers.js";
 import { picture } from "./picture.js";
 import { repeat } from "./polling.js";
 
@@ -14,15 +14,16 @@ const INTERVAL_MS = 1_500;
 export const title = () => "Network";
 
 export async function show(main, _place, signal) {
-  const { node } = await get("/node", { signal });
+  fill(main, heading(title()));
+  const { node } = await get("node", { signal });
   const drawn = picture(node, signal);
   const figure = h("figure", { class: "network" }, drawn.element, h("figcaption", {}, legend()));
   const empty = h("div", {});
   const links = h("div", {});
-  fill(main, heading("Network"), empty, figure, card("Links", links));
+  main.append(empty, figure, card("Links", links));
   let before = null;
   await repeat(INTERVAL_MS, signal, async () => {
-    const now = { at: performance.now(), peers: readPeers(await get("/peers", { signal })) };
+    const now = { at: performance.now(), peers: readPeers(await get("peers", { signal })) };
     const flows = now.peers.map((peer) => flowOf(peer, before, now));
     drawn.show(now.peers, flows);
     figure.hidden = now.peers.length === 0;
@@ -41,7 +42,7 @@ export async function show(main, _place, signal) {
   });
 }
 
-/** What went over a link since the last look: records out and in, and each a second. */
+/** The records that went over a link since the last look, and how many a second, in both directions. */
 function flowOf(peer, before, now) {
   const earlier = before?.peers.find((other) => other.name === peer.name)?.link;
   if (!earlier || !peer.link) return { out: 0, in: 0, outRate: 0, inRate: 0 };
@@ -63,7 +64,7 @@ function legend() {
 }
 
 function linksTable(peers, flows) {
-  if (peers.length === 0) return nothing("None.");
+  if (peers.length === 0) return nothing("This node has no links.");
   const columns = [
     "Peer",
     "State",
@@ -78,7 +79,7 @@ function linksTable(peers, flows) {
     "Links",
     columns,
     peers.map((peer, at) => [
-      h("span", { class: "peer" }, peer.key && glyph(peer.key), h("bdi", {}, plain(peer.name))),
+      peerName(peer),
       stateBadge(peer),
       linkWords(peer.link),
       directionWords(peer),

@@ -1,9 +1,9 @@
-// Overview: who this node is, whether it is well, what it holds, and how far its peers are in step.
+// Overview: who this node is, whether it is well, what it holds, and whether its peers hold the same.
 
 import { get, getHealth } from "./api.js";
 import { fill, h } from "./dom.js";
 import { count, duration, many, rounded } from "./format.js";
-import { badge, card, copyButton, domainLink, glyph, heading, nothing, table, when } from "./parts.js";
+import { badge, card, copyButton, domainLink, glyph, heading, nothing, plain, table, when } from "./parts.js";
 import { peersTable, readPeers } from "./peers.js";
 import { repeat } from "./polling.js";
 import { hrefTo } from "./router.js";
@@ -18,16 +18,16 @@ export async function show(main, _place, signal) {
   const parts = frame(main);
   let before = null;
   await repeat(INTERVAL_MS, signal, async () => {
-    const [node, problems, peers] = await Promise.all([
-      get("/node", { signal }),
+    const [node, health, peers] = await Promise.all([
+      get("node", { signal }),
       getHealth({ signal }),
-      get("/peers", { signal }),
+      get("peers", { signal }),
     ]);
     const now = { at: performance.now(), records: total(node) };
     if (before !== null) parts.rate.add(Math.max(0, now.records - before.records) / ((now.at - before.at) / 1000));
     showRate(parts, before, now);
     before = now;
-    showNode(parts, node, problems);
+    showNode(parts, node, health);
     showDomains(parts.domains, node.domains);
     const read = readPeers(peers);
     fill(
@@ -80,7 +80,7 @@ function showRate(parts, before, now) {
   fill(parts.rateNow, rounded(Math.max(0, now.records - before.records) / ((now.at - before.at) / 1000)));
 }
 
-function showNode(parts, node, problems) {
+function showNode(parts, node, { problems, warnings }) {
   if (parts.identity.dataset.node !== node.node) {
     parts.identity.dataset.node = node.node;
     fill(
@@ -97,24 +97,24 @@ function showNode(parts, node, problems) {
   fill(parts.domainCount, count(Object.keys(node.domains).length));
   const skew = Date.now() / 1000 - node.time;
   const all = Math.abs(skew) < 30 ? problems : [...problems, skewWords(skew)];
-  const text = all.join("\n");
+  const text = JSON.stringify([all, warnings]);
   if (parts.health.dataset.text === text) return;
   parts.health.dataset.text = text;
   fill(
     parts.health,
-    all.length === 0
-      ? h("p", { class: "well" }, badge("good", "Well"), " Nothing is wrong with this node.")
-      : h(
-          "div",
-          { class: "problem", role: "alert" },
-          h(
-            "ul",
-            {},
-            all.map((problem) => h("li", {}, problem)),
-          ),
-        ),
+    all.length > 0 && h("div", { class: "problem", role: "alert" }, listOf(all)),
+    warnings.length > 0 && h("div", { class: "notice", role: "status" }, listOf(warnings)),
+    all.length + warnings.length === 0 &&
+      h("p", { class: "well" }, badge("good", "Well"), " Nothing is wrong with this node."),
   );
 }
+
+const listOf = (sentences) =>
+  h(
+    "ul",
+    {},
+    sentences.map((sentence) => h("li", {}, plain(sentence))),
+  );
 
 function skewWords(skew) {
   const words = skew > 0 ? "ahead of" : "behind";

@@ -1,16 +1,16 @@
-// Parts that several views are made of. Whatever text they are given, it stays text: invisible characters, and those
-// that turn the direction of what follows, are spelled out, so that a name cannot pretend to be another.
+// Parts that several views share. Text from records stays text. Characters that are invisible, or that turn the
+// direction of what follows, are spelled out, so that one name cannot pretend to be another.
 
 import { announce, h, s } from "./dom.js";
-import { ago, moment, short } from "./format.js";
+import { DATE_S_MAX, ago, moment, short } from "./format.js";
 import { mine } from "./keys.js";
 import { hrefTo } from "./router.js";
-import { VERDICT_NAMES, remedyOf } from "./words.js";
+import { VERDICT_NAMES, codeOf, remedyOf } from "./words.js";
 
-// Format characters, line separators, and what no character is assigned to; but for the joiners of scripts and emoji.
+// Format characters, line separators and unassigned code points, except for the joiners that scripts and emoji need.
 const HIDDEN = /(?![\u200c\u200d])[\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]/gu;
 
-/** Text of a record, as nodes: what cannot be seen is named. */
+/** Text of a record as nodes, with invisible characters named. */
 export function seen(text) {
   const nodes = [];
   let end = 0;
@@ -21,7 +21,7 @@ export function seen(text) {
   return h("bdi", { class: "name" }, nodes, text.slice(end));
 }
 
-/** The same as a plain string, for attributes and titles. */
+/** Text of a record as a plain string, for attributes and titles, with invisible characters named. */
 export const plain = (text) => text.replace(HIDDEN, codePoint);
 
 function codePoint(character) {
@@ -36,22 +36,28 @@ export function labelLink(domain, label) {
   return h("a", { href: hrefTo("label", [domain, label]), class: "label-link" }, seen(label));
 }
 
+/** A moment: how long ago, and the exact time beside it, because a phone shows no tooltips. */
 export function when(seconds) {
-  const valid = Math.abs(seconds) < 8.64e12;
-  const stamp = valid ? new Date(seconds * 1000).toISOString() : null;
-  return h("time", { datetime: stamp, title: moment(seconds) }, valid ? ago(seconds) : moment(seconds));
+  if (!(Math.abs(seconds) < DATE_S_MAX)) return h("time", {}, moment(seconds));
+  const stamp = new Date(seconds * 1000).toISOString();
+  return h("time", { datetime: stamp }, `${ago(seconds)} `, h("small", { class: "exact" }, moment(seconds)));
 }
 
-/** A key by its beginning and a small picture made of it, so that two are told apart at a glance. */
-export function keyChip(key, { full = false } = {}) {
+/** The beginning of a key, with a small picture made of the key, so that two keys are told apart at a glance. The link
+ * leads to the whole key and to the labels that it owns. */
+export function keyChip(key) {
   return h(
-    "span",
-    { class: "key", title: key },
+    "a",
+    { class: "key", href: hrefTo("key", [key]) },
     glyph(key),
-    h("code", {}, full ? key : short(key)),
+    h("code", {}, short(key)),
     key === mine()?.public && h("span", { class: "you" }, "you"),
   );
 }
+
+/** A record id by its beginning. The link leads to the record. */
+export const recordLink = (id) =>
+  h("a", { href: hrefTo("browse", [], { search: id }) }, h("code", {}, plain(short(id))));
 
 export const hueOf = (hex) => (parseInt(hex.slice(0, 6), 16) || 0) % 360;
 
@@ -103,24 +109,24 @@ export function badge(kind, text) {
 
 export const verdictBadge = (verdict) => badge(`verdict-${verdict}`, VERDICT_NAMES[verdict] ?? plain(String(verdict)));
 
-/** Words of ours, in which backticks set off what is code. */
+/** The page's own words, in which backticks mark code. */
 export const coded = (text) => text.split("`").map((part, at) => (at % 2 ? h("code", {}, part) : part));
 
-/** A refusal: its code, its sentence, and what to do about it. */
-export function problemBox(problem) {
-  const code = problem.code ?? "internal";
+/** A failure: its code, its sentence, and what to do about it. */
+export function problemBox(error) {
+  const code = codeOf(error);
   return h(
     "div",
     { class: "problem", role: "alert" },
-    h("p", {}, h("code", { class: "code" }, code), " ", h("span", {}, plain(problem.message))),
+    h("p", {}, h("code", { class: "code" }, code), " ", h("span", {}, plain(error.message))),
     h("p", { class: "remedy" }, coded(remedyOf(code))),
   );
 }
 
-/** Where there is nothing to show, a sentence that says why. */
+/** A sentence in the place of something that is empty. */
 export const nothing = (...words) => h("p", { class: "nothing" }, words);
 
-/** The one heading of a view; it takes the focus when the view is opened. */
+/** The one heading of a view. It gets the focus when the view is opened. */
 export const heading = (...words) => h("h1", { tabindex: "-1" }, words);
 
 export function card(title, ...content) {
@@ -128,8 +134,8 @@ export function card(title, ...content) {
   return h("section", { class: "card", "aria-labelledby": id }, h("h2", { id }, title), content);
 }
 
-/** A table that scrolls by itself where it is too wide, and becomes a list on a phone; because of that its roles are
- * said, which a browser would forget otherwise. `columns` are names, or `{name, class}`. */
+/** A table that scrolls by itself if it is too wide, and that becomes a list on a phone. Browsers drop the roles of a
+ * table that is shown as a list, so the roles are set here. `columns` are names, or `{name, class}`. */
 export function table(caption, columns, rows) {
   const heads = columns.map((column) => (typeof column === "string" ? { name: column } : column));
   const cells = (row) =>

@@ -1,8 +1,8 @@
-// Peers, read from what the node says of them: direction, state, lag, and how far the sets agree, domain by domain.
+// Peers as the node describes them: direction, state, error, lag, and in how many domains both hold the same.
 
 import { h } from "./dom.js";
-import { clip, duration, many, short } from "./format.js";
-import { badge, glyph, nothing, plain, table } from "./parts.js";
+import { duration, many, short } from "./format.js";
+import { badge, keyChip, nothing, plain, table } from "./parts.js";
 
 const STATES = {
   live: ["good", "live"],
@@ -14,7 +14,7 @@ const STATES = {
 };
 
 /** The answer of `GET /peers`, read: `{name, key, push, pull, accept, state, error, link, lag_s, agreement, isInStep}`
- * each. `link` is null where none is up: with a peer that is away, or that is synced by plain HTTP. */
+ * each. `link` is null if no link is open: the peer is away, or the node syncs with it by plain HTTP. */
 export function readPeers(answer) {
   return answer.map((peer) => {
     const isUp = peer.link !== null && peer.link.state !== "down";
@@ -22,12 +22,13 @@ export function readPeers(answer) {
     const agreement = agreementOf(peer.domains, peer.link?.differing ?? 0);
     return {
       name: peer.url ?? `key ${short(peer.key)}`,
+      url: peer.url,
       key: peer.key,
       push: peer.push,
       pull: peer.pull,
       accept: peer.accept,
-      state: peer.link?.state ?? (isHttp ? "listed" : "away"),
-      error: peer.link?.error ?? null,
+      state: peer.state ?? peer.link?.state ?? (isHttp ? "listed" : "away"),
+      error: peer.error ?? peer.link?.error ?? null,
       link: isUp ? peer.link : null,
       lag_s: peer.lag_s,
       agreement,
@@ -50,7 +51,7 @@ export function directionWords(peer) {
 export function stateBadge({ state, error, link }) {
   const [kind, words] = STATES[state] ?? ["", plain(String(state))];
   const progress = link?.total ? ` ${Math.floor((100 * link.done) / link.total)} %` : "";
-  return [badge(kind, words + progress), error !== null && h("small", { class: "fault" }, clip(plain(error), 140))];
+  return [badge(kind, words + progress), error !== null && h("small", { class: "fault" }, plain(String(error)))];
 }
 
 export const stateWords = ({ state }) => STATES[state]?.[1] ?? state;
@@ -61,13 +62,17 @@ export function agreementWords({ known, differs, by, identical }) {
   return by > 0 ? `differs by ${many(by, "record")} or more` : `differs in ${many(differs, "domain")}`;
 }
 
-/** How long ago the two were last seen to hold the same. */
+/** The URL of a peer, and its key, which links to all of its digits. */
+export const peerName = ({ url, key }) =>
+  h("span", { class: "peer" }, url && h("bdi", {}, plain(url)), key && [!url && "key ", keyChip(key)]);
+
+/** How long ago both were last known to hold the same. */
 export const lagWords = ({ lag_s }) => (lag_s === null ? "–" : `${duration(lag_s)} ago`);
 
 export function peersTable(peers) {
   if (peers.length === 0) {
     return nothing(
-      "No peers: this node talks to nobody yet. Its operator adds one with ",
+      "This node has no peers yet. Its operator adds one with ",
       h("code", {}, "dnarc peers add URL --pull"),
       ".",
     );
@@ -76,7 +81,7 @@ export function peersTable(peers) {
     "Peers",
     ["Peer", "Direction", "State", "Sets", "Last agreed"],
     peers.map((peer) => [
-      h("span", { class: "peer" }, peer.key && glyph(peer.key), h("bdi", {}, plain(peer.name))),
+      peerName(peer),
       directionWords(peer),
       stateBadge(peer),
       agreementWords(peer.agreement),

@@ -1,5 +1,5 @@
-// The picture of the network: peers in a ring around this node, a line for each link, and dots that move along it,
-// about as many as the records that went by. Who asked the system for less motion sees the lines and the figures alone.
+// The picture of the network: peers in a ring around this node, a line for each link, and dots that move along it, more
+// of them if more records go by. A person who asked the system for less motion sees lines and figures only.
 
 import { fill, s } from "./dom.js";
 import { clip, rounded } from "./format.js";
@@ -106,7 +106,7 @@ function centre(key, frame) {
     { class: "centre" },
     s("circle", { class: "ring", cx: x, cy: y, r: 34 }),
     picturedKey(key, x, y, 38, hueOf(key)),
-    s("title", {}, "this node"),
+    s("text", { class: "station-name", x, y: y + 52 }, "this node"),
   );
 }
 

@@ -1,13 +1,17 @@
-// Asking the node again and again, while somebody looks.
+// Asking the node again: at an interval while somebody looks, and after a failure that passes by itself.
 
+import { Problem } from "./api.js";
 import { fill, h } from "./dom.js";
+import { problemBox } from "./parts.js";
+import { isPassing, reachWords } from "./words.js";
 
 const SHARE = 8;
+const RETRY_MS = 3_000;
 
-/** Do `work` now and then every `interval` milliseconds until the signal ends it; not while the page is hidden, and
- * less often where it takes the node long, so that looking never becomes a burden. Where the node does not answer, that
- * is said in the corner of the page, and it is tried again. The first run is awaited, and throws what the node refuses.
- * */
+/** Do `work` now, and then every `interval` milliseconds until the signal aborts. A hidden page does nothing. If the
+ * node is slow, the interval grows to eight times the duration of the work, so that watching never becomes a burden.
+ * The corner of the page says when the node does not answer. The first run is awaited; it throws whatever a later run
+ * would not mend. */
 export async function repeat(interval, signal, work) {
   let wait = interval;
   const timed = async () => {
@@ -20,38 +24,68 @@ export async function repeat(interval, signal, work) {
     if (!document.hidden) await attempt(timed, signal);
     setTimeout(again, wait);
   };
-  const refusal = await attempt(timed, signal);
-  if (refusal !== null && refusal.code !== "unreachable") throw refusal;
+  const error = await attempt(timed, signal);
+  if (error !== null && !isPassing(error)) throw error;
   setTimeout(again, wait);
 }
 
-/** Do it, and say whether the node answered. Gives the error, or null. */
+/** Do the work, and show in the corner whether the node answered. Gives the error, or null. */
 async function attempt(work, signal) {
   try {
     await work();
-    reached(true);
+    showReach(null);
     return null;
   } catch (error) {
-    if (!signal.aborted) reached(false, error);
+    if (!signal.aborted) showReach(error);
     return error;
   }
 }
 
-/** Show whether the node answers. */
-export function reached(isReached, error = null) {
+/** Say in the corner of the page what keeps the page from being up to date; null: nothing does. */
+export function showReach(error) {
   const reach = document.getElementById("reach");
-  if (reach.dataset.state === String(isReached)) return;
-  reach.dataset.state = String(isReached);
-  fill(
-    reach,
-    isReached
-      ? null
-      : h(
-          "span",
-          { class: "lost" },
-          error?.code === "unreachable" || error === null
-            ? "The node does not answer. Trying again."
-            : `The node refuses: ${error.code ?? "error"}`,
-        ),
-  );
+  const words = error === null ? "" : reachWords(error);
+  if (reach.dataset.words === words) return;
+  if (error !== null && !(error instanceof Problem)) console.error(error);
+  reach.dataset.words = words;
+  fill(reach, words && h("span", { class: "lost" }, words));
+}
+
+/** Do `work`. While it fails for a reason that passes, `show` a box with the reason and a button, and try again every
+ * three seconds. Throws other failures. Gives what the work gives, or undefined if the signal aborts. */
+export async function persist(signal, show, work) {
+  let shown = null;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      if (!isPassing(error)) throw error;
+      if (shown?.message !== error.message) shown = failure(error);
+      if (shown.box.parentNode === null) show(shown.box);
+      await Promise.race([shown.pressed(), pause(RETRY_MS, signal)]);
+      if (signal.aborted) return undefined;
+    }
+  }
+}
+
+function failure(error) {
+  const button = h("button", { type: "button" }, "Try again");
+  const box = h("div", { class: "retry" }, problemBox(error), h("div", { class: "actions" }, button));
+  const pressed = () => new Promise((resolve) => button.addEventListener("click", resolve, { once: true }));
+  return { box, message: error.message, pressed };
+}
+
+/** Wait so many milliseconds, or until the signal aborts. */
+export function pause(delay, signal) {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, delay);
+    signal.addEventListener("abort", end);
+    if (signal.aborted) end();
+  });
 }

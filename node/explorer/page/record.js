@@ -1,4 +1,4 @@
-// A record, as this browser sees it by itself: its canonical bytes, its id, and whether its signer signed it.
+// A record, as this browser finds it: its canonical bytes, its id, and whether its signer signed it.
 
 import { canonical } from "./canonical.js";
 
@@ -26,45 +26,80 @@ export function ofHex(text) {
   return Uint8Array.from(text.match(/../g) ?? [], (pair) => parseInt(pair, 16));
 }
 
-/** What of a record is the claim itself. Objects here have no prototype: a claim may hold any key. */
+/** The claim itself: the record without its own keys. Objects here have no prototype, because a claim may hold any
+ * key, `__proto__` too. */
 export function contentOf(record) {
   const content = Object.create(null);
   for (const [key, value] of Object.entries(record)) if (!OWN_KEYS.includes(key)) content[key] = value;
   return content;
 }
 
-/** Why this page cannot check or make signatures, or null where it can. */
+// A signature over no bytes (RFC 8032, section 7.1, test 1). A browser that does not accept it lacks Ed25519.
+const KNOWN_KEY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+const KNOWN_SIGNATURE =
+  "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155" +
+  "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b";
+
+let lack;
+
+/** Why this browser can neither check nor make signatures, or null if it can. It is found out once. */
 export function whyNoCrypto() {
-  if (globalThis.crypto?.subtle) return null;
-  return "browsers lend their cryptography only to pages from https or from this machine itself (http://127.0.0.1)";
+  lack ??= findLack();
+  return lack;
 }
+
+async function findLack() {
+  if (!globalThis.isSecureContext) {
+    return "browsers lend their cryptography only to pages from https or from this machine itself (http://127.0.0.1)";
+  }
+  if (!globalThis.crypto?.subtle) return "this browser has no Web Cryptography";
+  try {
+    const key = await importKey(KNOWN_KEY);
+    const isKnown = await crypto.subtle.verify("Ed25519", key, ofHex(KNOWN_SIGNATURE), new Uint8Array());
+    return isKnown ? null : "the Ed25519 of this browser is wrong";
+  } catch (error) {
+    return `this browser has no Ed25519 (${error.name})`;
+  }
+}
+
+const importKey = (hex) => crypto.subtle.importKey("raw", ofHex(hex), "Ed25519", false, ["verify"]);
 
 export async function idOf(record) {
   return hexOf(await crypto.subtle.digest("SHA-256", bytesOf(canonical(record))));
 }
 
-/** What this browser finds: `{state: "good" | "bad" | "unknown", why}`. Nothing that the node says is believed: bytes
- * are spelled anew from the record, hashed, and the signature is checked over them. */
+const bad = (why) => ({ state: "bad", why });
+const unknown = (why) => ({ state: "unknown", why });
+
+/** What this browser finds: `{state: "good" | "bad" | "unknown", why}`. Nothing that the node says is believed: the
+ * bytes are made again from the record, they are hashed, and the signature is checked over them. `unknown` means that
+ * the browser could not check; this says nothing against the record. */
 export async function check(record, signature, id) {
-  const missing = whyNoCrypto();
-  if (missing !== null) return { state: "unknown", why: missing };
-  let key;
+  const missing = await whyNoCrypto();
+  if (missing !== null) return unknown(missing);
+  let bytes;
   try {
-    key = await crypto.subtle.importKey("raw", ofHex(record.signedby), "Ed25519", false, ["verify"]);
+    bytes = bytesOf(canonical(record));
   } catch (error) {
-    if (error.name === "NotSupportedError") return { state: "unknown", why: "this browser has no Ed25519" };
-    return { state: "bad", why: "`signedby` is no key that this browser can use" };
+    return bad(error.message);
   }
   try {
-    const bytes = bytesOf(canonical(record));
     if (hexOf(await crypto.subtle.digest("SHA-256", bytes)) !== id) {
-      return { state: "bad", why: "the node shows it under an id that is not the hash of its bytes" };
+      return bad("the node shows the record under an id that is not the hash of its bytes");
     }
-    const isGood = await crypto.subtle.verify("Ed25519", key, ofHex(signature), bytes);
-    return isGood
-      ? { state: "good", why: "" }
-      : { state: "bad", why: "the key in `signedby` did not sign these bytes" };
   } catch (error) {
-    return { state: "bad", why: error.message };
+    return unknown(`this browser could not hash the record (${error.name})`);
+  }
+  let key;
+  try {
+    key = await importKey(record.signedby);
+  } catch {
+    return bad("`signedby` is no Ed25519 key"); // the browser has Ed25519, so the key is at fault
+  }
+  try {
+    const isGood = await crypto.subtle.verify("Ed25519", key, ofHex(signature), bytes);
+    return isGood ? { state: "good", why: "" } : bad("the key in `signedby` did not sign these bytes");
+  } catch (error) {
+    return unknown(`this browser could not check the signature (${error.name})`);
   }
 }

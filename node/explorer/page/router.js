@@ -1,5 +1,5 @@
-// Where in the explorer one is, in the part of the URL behind `#`: a link to anything can be kept and sent, and nothing
-// of it ever reaches a server.
+// Places in the explorer, written in the part of the URL behind `#`: a link to any place can be kept and sent, and no
+// part of it ever reaches a server.
 
 /** `#/label/example.org/garden?x=y` as `{view: "label", names: ["example.org", "garden"], query}`. */
 export function placeOf(hash) {
@@ -15,9 +15,15 @@ export function hrefTo(view, names = [], query = {}) {
   return `#/${[view, ...names].map(encodeURIComponent).join("/")}${search ? `?${search}` : ""}`;
 }
 
-/** Say in the URL what the page shows now, without a step in the browser's history. */
+/** Write into the URL what the page shows now, without a step in the browser's history. */
 export function remember(href) {
   history.replaceState(null, "", href);
+}
+
+/** Go to a place as a link does, with a step in the browser's history. `state` stays with that step. */
+export function travel(href, state) {
+  history.pushState(state, "", href);
+  dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
 function decoded(text) {

@@ -1,4 +1,7 @@
-// Words for the codes of the protocol. The reasons are those of `protocol/records/replay.py`; a test keeps them equal.
+// Words for the codes of the protocol, and for failures that are not the node's. The reasons are those of
+// `protocol/records/replay.py`; a test keeps them equal.
+
+import { Problem } from "./api.js";
 
 export const REASONS = {
   founded: "the first record of the label, so its signer owns it",
@@ -24,28 +27,61 @@ export const VERDICT_NAMES = {
   not_owner: "Not the owner",
 };
 
-/** What to do about a refusal, by its code. */
-const REMEDIES = {
-  malformed: "Change what the sentence names, and sign again.",
+/** What to do about a refusal of the node, by its code. */
+const NODE_REMEDIES = {
+  malformed: "Change what the sentence names, and try again.",
   too_large: "A record has at most 65,536 bytes: shorten the claim, or put the long text elsewhere and claim its hash.",
-  unknown_domain: "This node does not keep that domain. Choose another, or ask its operator to add it.",
-  bad_signature: "The signature is not one of these bytes by this key. Sign again; if it stays so, load the key anew.",
-  precondition_failed: "The label has changed since it was read. Read it again, and sign what follows its new head.",
-  too_new: "The clock of this computer is ahead of the node's. Set it right, and sign again.",
+  unknown_domain: "This node does not keep that domain. Choose another, or ask the node's operator to add it.",
+  bad_signature: "The signature does not fit these bytes and this key. Sign again; if that fails too, reload the key.",
+  precondition_failed: "The label changed after it was read. Read it again, and sign what follows its new head.",
+  too_new: "The clock of this computer is ahead of the node's. Set the clock, and sign again.",
   too_old: "The claim was signed too long ago, or the clock of this computer is behind. Sign again.",
-  not_owner: "Load the key that owns the label, or have its owner offer it to your key. Another label may be free.",
-  stale: "Somebody wrote first. Read the label again, and sign what follows its new head.",
-  rate_limited: "The node has had much from your address. Wait a little, and send it again.",
-  overloaded: "The node is busy. Wait a second, and send it again.",
-  storage_full: "The disk of the node is full. Its operator has to make room; nothing was lost.",
-  unauthorized: "This is for the node's operator: it needs the admin token.",
-  cursor_unknown: "The node's store is another one than before. Begin again from now.",
-  unknown_label: "Nothing is claimed under this label here yet, or the node has not heard of it.",
-  unknown_record: "The node holds no such record; it may not have heard of it yet.",
-  unreachable: "The node does not answer. See whether it runs, and whether this computer reaches it.",
-  internal: "The node failed; its log says why.",
+  not_owner: "Load the key that owns the label, ask its owner to offer the label to your key, or choose another label.",
+  stale: "Somebody wrote first. Read the label again, and sign a record that follows its new head.",
+  rate_limited: "The node received too much from your address. Wait a little, and try again.",
+  overloaded: "The node is busy. Wait a second, and try again.",
+  storage_full: "The disk of the node is full. The node's operator has to make room. Nothing was lost.",
+  unauthorized: "Only the node's operator may do this: it needs the admin token.",
+  cursor_unknown: "The node's store was replaced. Begin again from now.",
+  unknown_label: "Nobody has claimed this label here yet, or the node has not received the claim.",
+  unknown_record: "The node holds no such record; it may not have received the record yet.",
+  internal: "The node failed. The node's log says why.",
 };
 
+/** What to do about a failure that is not the node's, by the page's own code. */
+const OTHER_REMEDIES = {
+  unreachable:
+    "Check that the node runs, that this computer reaches it, and that no extension of the browser blocks the request.",
+  timeout: "The node or the network is slow. Wait a little, and read again before you send anything twice.",
+  bad_gateway: "The proxy in front of the node does not reach the node. Check the node and the proxy's settings.",
+  not_dnarc: "Something in front of the node answers, such as a proxy or a sign-in page. Open this page in a new tab.",
+  no_socket: "The node answers other requests. A proxy in front of it may not pass on WebSockets (`Upgrade`).",
+  browser: "Use a current Firefox, Chrome, Edge or Safari.",
+  page: "This is a fault of the page and not of the node. Reload the page; if that does not help, please report it.",
+};
+
+const PASSING = ["unreachable", "timeout", "bad_gateway", "not_dnarc", "overloaded", "rate_limited", "stopping"];
+
+const REACH_WORDS = {
+  unreachable: "The node does not answer. Trying again.",
+  timeout: "The node answers too slowly. Trying again.",
+  bad_gateway: "The proxy does not reach the node. Trying again.",
+  not_dnarc: "Something else answers in the node's place. Trying again.",
+};
+
+/** The code of any error. An error that is no Problem is a fault of the page. */
+export const codeOf = (error) => (error instanceof Problem ? error.code : "page");
+
 export function remedyOf(code) {
-  return REMEDIES[code] ?? "Read the sentence above; it names what is wrong.";
+  return NODE_REMEDIES[code] ?? OTHER_REMEDIES[code] ?? "The sentence above names what is wrong.";
+}
+
+/** Whether a failure may pass by itself, so that another attempt makes sense. */
+export const isPassing = (error) => PASSING.includes(codeOf(error));
+
+/** A failure in a few words, for the corner of the page. */
+export function reachWords(error) {
+  const code = codeOf(error);
+  if (code === "page") return `This page failed: ${error.message}`;
+  return REACH_WORDS[code] ?? `The node refuses: ${code}`;
 }

@@ -1,5 +1,5 @@
-// Write a claim: a key, a form or JSON, the exact bytes before they are signed, and what the node says. What is signed
-// names the head that it follows, so that a label which changed meanwhile refuses it instead of losing anything.
+// Write a claim: a key, a form or JSON, the exact bytes before they are signed, and the node's answer. The record names
+// the head that it follows, so that nothing is lost if the label changes meanwhile: the node then refuses the record.
 
 import { putClaim } from "./api.js";
 import { NotCanonical, canonical, read } from "./canonical.js";
@@ -11,40 +11,42 @@ import { mine, sign } from "./keys.js";
 import { keyPanel } from "./keypanel.js";
 import { badge, card, coded, hexValue, heading, keyChip, labelLink, plain, problemBox, verdictBadge } from "./parts.js";
 import { bytesOf, contentOf, isDomain, isLabel, whyNoCrypto } from "./record.js";
+import { pause } from "./polling.js";
 import { hrefTo, remember } from "./router.js";
-import { REASONS } from "./words.js";
+import { REASONS, isPassing } from "./words.js";
 
 const MODES = {
   claim: ["Claim", "Found a label, or update one that you own."],
   transfer: ["Offer", "Offer a label to another key. It stays yours until that key accepts."],
   accept: ["Accept", "Accept a label that is offered to your key. The claim stays as it is."],
 };
-const READ_MS = 300;
+const TYPING_MS = 300;
+const RETRY_MS = 3_000;
 
 export const title = () => "Write a claim";
 
-export function show(main, { query }, signal) {
-  const missing = whyNoCrypto();
+export async function show(main, { query }, signal) {
+  fill(main, heading(title()));
+  const missing = await whyNoCrypto();
   if (missing !== null) {
-    fill(main, heading("Write a claim"), h("p", { class: "notice" }, `This page cannot sign here: ${missing}.`));
-    return;
+    main.append(h("p", { class: "notice" }, `This page cannot sign here: ${missing}.`));
+    return undefined;
   }
   const desk = {
     signal,
-    head: null,
-    headOf: null,
-    reading: null,
+    head: null, // of the label that `read` names; null: the label is free
+    asked: null, // the label whose head was asked for last, as JSON
+    read: null, // the label whose head is known, as JSON
+    reading: null, // a promise: the head that was asked for last is known
     mode: MODES[query.get("mode")] ? query.get("mode") : "claim",
     form: null,
   };
   const parts = frame(desk, query);
   desk.parts = parts;
   const keys = keyPanel(() => preview(desk));
-  fill(
-    main,
-    heading("Write a claim"),
+  main.append(
     keys,
-    card("The claim", parts.modes, parts.form),
+    card("The claim", parts.modes, parts.meaning, parts.form),
     card("What will be signed", parts.preview),
     parts.result,
   );
@@ -59,7 +61,7 @@ export function show(main, { query }, signal) {
   parts.content.addEventListener("input", () => {
     desk.isTouched = true;
   });
-  const lookUp = settled(READ_MS, () => headRead(desk));
+  const lookUp = settled(TYPING_MS, () => headRead(desk));
   for (const name of ["domain", "label"]) parts.form.elements[name].addEventListener("input", lookUp);
   chooseMode(desk, desk.mode);
   return headRead(desk);
@@ -104,21 +106,21 @@ function frame(desk, query) {
   const modes = h(
     "div",
     { class: "modes", role: "group", "aria-label": "What to write" },
-    Object.entries(MODES).map(([mode, [name, words]]) =>
-      h("button", { type: "button", title: words, dataset: { mode }, onclick: () => chooseMode(desk, mode) }, name),
+    Object.entries(MODES).map(([mode, [name]]) =>
+      h("button", { type: "button", dataset: { mode }, onclick: () => chooseMode(desk, mode) }, name),
     ),
   );
-  const preview_ = h("div", { class: "preview" });
   return {
     form,
     modes,
+    meaning: h("p", { class: "hint meaning", role: "status" }),
     rows,
     json,
     asJson,
     content,
     standing,
     send,
-    preview: preview_,
+    preview: h("div", { class: "preview" }),
     result: h("div", { class: "result" }),
   };
 }
@@ -142,66 +144,81 @@ function chooseMode(desk, mode) {
   for (const button of modes.children) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
   form.querySelector(".newowner").hidden = mode !== "transfer";
   content.hidden = mode !== "claim";
-  desk.parts.modes.dataset.words = MODES[mode][1];
-  noteHead(desk);
+  fill(desk.parts.meaning, MODES[mode][1]);
   preview(desk);
 }
 
 const names = ({ form }) => ({ domain: form.elements.domain.value.trim(), label: form.elements.label.value });
+const namesAsJson = ({ domain, label }) => JSON.stringify([domain, label]);
 
-/** Wait until the head of the label that the form names is known; it is asked for where that was not done yet. */
+/** Read the head of the label that the form names, once for each label. Gives a promise that ends when it is known. */
 function headRead(desk) {
   const { domain, label } = names(desk.parts);
-  const asked = JSON.stringify([domain, label]);
-  if (desk.headOf !== asked) {
-    desk.headOf = asked;
+  const asked = namesAsJson({ domain, label });
+  if (desk.asked !== asked) {
+    desk.asked = asked;
     desk.reading = readHead(desk, asked, domain, label);
   }
   return desk.reading;
 }
 
-/** Ask the node for the head, and prove it, before anything is signed that follows it. */
 async function readHead(desk, asked, domain, label) {
   remember(hrefTo("write", [], { mode: desk.mode, domain, label }));
-  const head = isDomain(domain) && isLabel(label) ? await fetchHead(domain, label, desk.signal) : null;
-  if (desk.headOf !== asked || desk.signal.aborted) return;
+  const isCurrent = () => desk.asked === asked && !desk.signal.aborted;
+  let head = null;
+  try {
+    if (isDomain(domain) && isLabel(label)) head = await fetchHead(domain, label, desk.signal);
+  } catch (error) {
+    if (!isCurrent()) return;
+    head = { problem: `The head is not known: ${error.message}.` };
+    if (isPassing(error)) readAgain(desk, asked);
+  }
+  if (!isCurrent()) return;
   const isNew = head?.id !== desk.head?.id;
   desk.head = head;
-  if (isNew && head !== null && !desk.isTouched) desk.parts.rows.set(contentOf(head.record));
-  noteHead(desk);
+  desk.read = asked;
+  if (isNew && head?.record && !desk.isTouched) desk.parts.rows.set(contentOf(head.record));
   preview(desk);
 }
 
-function noteHead({ parts, head, mode }) {
-  const { domain, label } = names(parts);
-  const key = mine()?.public;
-  if (domain === "" || label === "") return fill(parts.standing);
-  if (!isDomain(domain)) return fill(parts.standing, "A domain has parts of a-z, 0-9 and -, with dots between.");
-  if (!isLabel(label)) return fill(parts.standing, "A label has 1 to 255 bytes, and no control characters.");
-  if (head === null)
-    return fill(
-      parts.standing,
-      mode === "claim" ? "Nobody has this label here: you will found it." : "Nobody has this label here.",
-    );
-  if (head.problem) return fill(parts.standing, badge("bad", "Not read"), ` ${plain(head.problem)}`);
-  const { signedby, newowner } = head.record;
-  if (key === signedby)
-    return fill(
-      parts.standing,
-      "You own ",
-      labelLink(domain, label),
-      newowner === undefined ? "." : [", and offer it to ", keyChip(newowner), "."],
-    );
-  if (key !== undefined && key === newowner)
-    return fill(parts.standing, labelLink(domain, label), " is offered to you by ", keyChip(signedby), ".");
-  return fill(parts.standing, labelLink(domain, label), " is owned by ", keyChip(signedby), ".");
+async function readAgain(desk, asked) {
+  await pause(RETRY_MS, desk.signal);
+  if (desk.signal.aborted || desk.asked !== asked) return;
+  desk.asked = null;
+  headRead(desk);
 }
 
-/** What the form says now. Throws NotCanonical where the JSON in it is none. */
-function written({ parts, head, mode }) {
+function noteHead(desk) {
+  const { parts, head } = desk;
+  const { domain, label } = names(parts);
+  const say = (...words) => fill(parts.standing, words);
+  if (domain === "" || label === "") return say();
+  if (!isDomain(domain)) return say("A domain has parts of a-z, 0-9 and -, with dots between.");
+  if (!isLabel(label)) return say("A label has 1 to 255 bytes and no control characters.");
+  if (!isRead(desk)) return say("Reading the label…");
+  if (head === null) return say("Nobody has this label here", desk.mode === "claim" ? ": you will found it." : ".");
+  if (head.problem) return say(badge("bad", "Not read"), ` ${plain(head.problem)}`);
+  return say(ownerWords(head.record));
+}
+
+const isRead = (desk) => desk.read === namesAsJson(names(desk.parts));
+
+function ownerWords({ domain, label, signedby, newowner }) {
+  const key = mine()?.public;
+  const link = labelLink(domain, label);
+  if (key === signedby) return ["You own ", link, newowner && [", and offer it to ", keyChip(newowner)], "."];
+  if (key !== undefined && key === newowner) return [link, " is offered to you by ", keyChip(signedby), "."];
+  return [link, " is owned by ", keyChip(signedby), "."];
+}
+
+/** What the form says now. Throws NotCanonical if the text in it is no JSON, or if the head is not known yet. */
+function written(desk) {
+  const { parts, head, mode } = desk;
+  const { domain, label } = names(parts);
+  if (isDomain(domain) && isLabel(label) && !isRead(desk)) throw new NotCanonical("Reading the label…");
   const { form, asJson, json, rows } = parts;
   const content = mode !== "claim" ? null : asJson.checked ? read(json.value) : rows.content();
-  return { ...names(parts), mode, head, content, newowner: form.elements.newowner.value };
+  return { domain, label, mode, head, content, newowner: form.elements.newowner.value };
 }
 
 function preview(desk) {
@@ -216,7 +233,7 @@ function preview(desk) {
         { class: "bytes", tabindex: "0", "aria-label": "The bytes that will be signed" },
         h("bdi", {}, clip(text, 4_000)),
       ),
-      h("p", { class: "hint" }, `${bytesOf(text).length} bytes; the timestamp is taken anew when you send.`),
+      h("p", { class: "hint" }, `${bytesOf(text).length} bytes. The timestamp is set when you send.`),
     );
     parts.send.disabled = false;
   } catch (error) {
@@ -231,7 +248,6 @@ async function send(desk) {
   if (parts.send.disabled) return;
   parts.send.disabled = true;
   try {
-    await headRead(desk);
     const record = draft(written(desk), mine());
     const body = canonical(record);
     const signature = await sign(bytesOf(body));
@@ -240,10 +256,11 @@ async function send(desk) {
     desk.isTouched = false;
     announce(`${outcome.status}: ${outcome.verdict ?? ""}`);
   } catch (error) {
+    if (error instanceof NotCanonical) return preview(desk);
     fill(parts.result, problemBox(error));
   }
   parts.result.scrollIntoView({ block: "nearest" });
-  desk.headOf = null;
+  desk.asked = null;
   await headRead(desk);
 }
 

@@ -1,0 +1,67 @@
+"""The page behind a proxy that serves the node under a path prefix."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, expect
+
+from node.node import Node
+from tests.explorer.browsing import Explorer, hold, recent
+from tests.explorer.prefix_proxy import prefix_proxy
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def prefixed(browser: Browser, node: Node) -> AsyncIterator[Explorer]:
+    """The page of `node` under a prefix. A request that leaves the prefix fails the test."""
+    async with prefix_proxy(node.url) as url, Explorer.opened(browser, url) as explorer:
+        yield explorer
+
+
+async def test_every_view_works_under_a_prefix(prefixed: Explorer, node: Node) -> None:
+    await hold(node, recent(), recent("pond"))
+    await expect(prefixed.page.locator(".node-key")).to_have_text(node.key.public)
+
+    await prefixed.go("browse", "example")
+    await expect(prefixed.page.locator("td .label-link")).to_have_text(["garden", "pond"])
+    await prefixed.go("label", "example", "garden")
+    await expect(prefixed.page.locator(".trust")).to_contain_text("Proven here")
+    await prefixed.go("network")
+    await expect(prefixed.page.get_by_text("This node has no peers yet.")).to_be_visible()
+
+
+async def test_pages_of_labels_work_under_a_prefix(prefixed: Explorer, node: Node) -> None:
+    await hold(node, *(recent(f"label {number:03}") for number in range(60)))
+    await prefixed.go("browse", "example")
+
+    await prefixed.button("Next page").click()
+
+    await expect(prefixed.page.locator("td .label-link").first).to_have_text("label 050")
+
+
+async def test_live_events_and_claims_work_under_a_prefix(prefixed: Explorer) -> None:
+    await prefixed.go("write", query="?domain=example.org&label=garden")
+    await prefixed.make_key()
+    await prefixed.button("Sign and send").click()
+    await expect(prefixed.page.locator(".result")).to_contain_text("Founded")
+
+    await prefixed.go("live")
+    await expect(prefixed.page.get_by_text("Listening")).to_be_visible()
+    await expect(prefixed.page.locator(".stored .label-link")).to_have_text(["garden"])
+
+
+@pytest.mark.parametrize("label", [".", "..", "a/b", "a/../b", "/", "%2F", "?x=1", "#"])
+async def test_labels_that_a_path_loses_are_shown_behind_a_proxy_that_decodes_slashes(
+    browser: Browser, node: Node, label: str
+) -> None:
+    await hold(node, recent(label, gate="green"), recent("other"))
+    async with prefix_proxy(node.url, decodes=True) as url, Explorer.opened(browser, url) as explorer:
+        await explorer.go("browse", "example")
+
+        await explorer.page.get_by_role("link", name=label, exact=True).click()
+
+        await expect(explorer.page.get_by_role("heading", level=1)).to_have_text(label)
+        await expect(explorer.page.get_by_role("region", name="Head")).to_contain_text("green")
+        await expect(explorer.page.locator(".trust")).to_contain_text("Proven here")
