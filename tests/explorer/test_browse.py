@@ -6,10 +6,11 @@ from playwright.async_api import expect
 
 from node.node import Node
 from tests.explorer.browsing import Explorer, hold, recent
+from tests.history import ALICE, BOB
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-SEARCH = "Search domains and labels, or paste a record id"
+SEARCH = "Search domains and labels, or paste a key or a record id"
 
 
 async def test_domains_are_found_by_any_part_of_their_name(explorer: Explorer, node: Node) -> None:
@@ -164,3 +165,41 @@ async def test_back_leads_from_a_label_to_the_list_before(explorer: Explorer, no
     await explorer.page.go_back()
 
     await expect(explorer.page.get_by_role("heading", level=1)).to_have_text("Labels of example")
+
+
+async def test_the_labels_of_a_key_are_found_by_the_key(explorer: Explorer, node: Node) -> None:
+    await hold(node, recent("garden"), recent("gate", domain="other.example"), recent("pond", BOB))
+    await explorer.go("browse")
+
+    await explorer.field(SEARCH).fill(ALICE.public)
+    labels = explorer.page.locator("td .label-link")
+    await expect(labels).to_have_text(["garden", "gate"])
+    await explorer.page.get_by_role("link", name="Show the key").click()
+
+    await expect(explorer.page.locator(".own code")).to_have_text(ALICE.public)
+    await expect(labels).to_have_text(["garden", "gate"])
+
+
+async def test_the_labels_of_a_key_come_in_pages(explorer: Explorer, node: Node) -> None:
+    await hold(node, *(recent(f"label {number:03}") for number in range(70)), recent("pond", BOB))
+    await explorer.go("key", ALICE.public)
+    await first_label(explorer, "label 000")
+
+    await explorer.button("Next page").click()
+    await first_label(explorer, "label 050")
+    await explorer.page.go_back()
+    await first_label(explorer, "label 000")
+    await explorer.go("key", BOB.public)
+
+    await expect(explorer.page.locator("td .label-link")).to_have_text(["pond"])
+
+
+async def test_a_key_that_owns_nothing_here_says_so(explorer: Explorer, node: Node) -> None:
+    await hold(node, recent("garden"))
+    await explorer.go("key", BOB.public)
+    await expect(explorer.page.get_by_text("This key owns no label on this node.")).to_be_visible()
+
+    await explorer.go("browse", query=f"?search={BOB.public}")
+
+    await expect(explorer.page.get_by_text("No record here has this id, and no label here is owned")).to_be_visible()
+    explorer.said = [line for line in explorer.said if "404" not in line]

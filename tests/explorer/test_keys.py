@@ -8,6 +8,7 @@ from playwright.async_api import Dialog, FilePayload, expect
 
 from node.client import keyfile
 from node.node import Node
+from protocol.records.record import decode
 from tests.explorer.browsing import SEEDS, Explorer
 from tests.history import ALICE
 
@@ -43,7 +44,7 @@ async def test_a_saved_key_file_signs_and_loads_again(explorer: Explorer, node: 
     await expect(explorer.page.locator(".standing")).to_have_text("You own garden.")
     head = await node.store.head("example.org", "garden")
     assert head is not None
-    assert head.record.signedby == keyfile.load(tmp_path / "saved.key").public
+    assert decode(head.body).signedby == keyfile.load(tmp_path / "saved.key").public
 
 
 async def test_a_key_can_be_shown_instead_of_downloaded(explorer: Explorer) -> None:

@@ -28,7 +28,7 @@ async function showDomains(main, query, signal) {
   const newest = onlyNewest(signal);
   const search = (text) => newest((own) => showFound(results, domains, text.trim(), own));
   const text = query.get("search") ?? "";
-  const field = searchField("Search domains and labels, or paste a record id", text, (typed) => {
+  const field = searchField("Search domains and labels, or paste a key or a record id", text, (typed) => {
     remember(hrefTo("browse", [], { search: typed }));
     return search(typed);
   });
@@ -101,9 +101,23 @@ async function labelsFound(domains, prefix, signal) {
   ];
 }
 
+/** 64 hex digits may be a key or a record's id. A key that owns labels is no id, so the record is asked for last. */
 async function showHex(results, hex, signal) {
+  const { entries, next } = await getHeads("claims", { signedby: hex, limit: LABELS_SHOWN }, signal);
+  if (entries.length > 0) {
+    fill(
+      results,
+      h("h2", {}, "Labels that this key owns"),
+      headsTable("Labels of the key", entries, { isOfOneOwner: true }),
+      h("p", {}, h("a", { href: hrefTo("key", [hex]) }, next ? "All labels of this key" : "Show the key")),
+    );
+    return;
+  }
   const record = await findRecord(hex, signal);
-  fill(results, record ? recordWords(hex, record) : nothing("No record here has this id."));
+  fill(
+    results,
+    record ? recordWords(hex, record) : nothing("No record here has this id, and no label here is owned by this key."),
+  );
 }
 
 function recordWords(id, { domain, label }) {
