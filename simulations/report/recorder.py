@@ -24,8 +24,8 @@ from protocol.sets.index import key_id
 from simulations.judges.oracle import ownership
 
 if TYPE_CHECKING:
-    from simulations.cast.cluster import Cluster
     from simulations.cast.machine import Machine
+    from simulations.cluster import Cluster
 
 
 class Arrival(msgspec.Struct, frozen=True):

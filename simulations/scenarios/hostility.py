@@ -4,9 +4,9 @@ import asyncio
 
 from protocol.link.messages import Domains, Have, Reconcile, Since, Summary, Want
 from protocol.records.record import SignedRecord
-from simulations.cast.cluster import Cluster
 from simulations.cast.impostor import linked
 from simulations.cast.user import DOMAIN
+from simulations.cluster import Cluster
 from simulations.scenarios.outages import fill, lacks
 from simulations.scenarios.registry import Scenario
 from simulations.swarm.workload import trust

@@ -7,9 +7,9 @@ from typing import Final
 
 import msgspec
 
-from simulations.cast.cluster import Cluster
 from simulations.cast.machine import Machine
 from simulations.cast.user import User
+from simulations.cluster import Cluster
 from simulations.scenarios.registry import FAIR, Scenario
 
 RECORDS: Final = 250

@@ -3,9 +3,9 @@
 import asyncio
 
 from protocol.records.record import make, sign
-from simulations.cast.cluster import Cluster
 from simulations.cast.machine import Machine
 from simulations.cast.user import DOMAIN, User
+from simulations.cluster import Cluster
 from simulations.scenarios.registry import Scenario
 from simulations.swarm.workload import trust
 

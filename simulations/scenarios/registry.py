@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from simulations.cast.cluster import Cluster
+from simulations.cluster import Cluster
 from simulations.swarm.outcome import Outcome, observe
 from simulations.world.simulation import Simulation
 from simulations.world.wire import Weather

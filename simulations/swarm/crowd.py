@@ -7,7 +7,7 @@ should pass faster than ours.
 from random import Random
 from typing import Final
 
-from simulations.cast.cluster import Tie
+from simulations.cast.tie import Tie
 from simulations.swarm.plan import Act, Action, Fault, FaultKind, NodePlan, Plan
 from simulations.world.wire import Weather
 

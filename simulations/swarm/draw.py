@@ -8,7 +8,7 @@ runs with all of them hide what needs many of one kind. Seed 17 is the same plan
 from random import Random
 from typing import Any, Final
 
-from simulations.cast.cluster import Tie
+from simulations.cast.tie import Tie
 from simulations.swarm.plan import Act, Action, Fault, FaultKind, NodePlan, Plan
 from simulations.world.wire import Weather
 

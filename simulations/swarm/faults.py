@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from simulations.cast.cluster import Cluster
 from simulations.cast.machine import Machine
+from simulations.cluster import Cluster
 from simulations.swarm.plan import Fault, FaultKind
 from simulations.world.disk import DiskError
 from simulations.world.wire import Wire

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from simulations.cast.cluster import Cluster, NotSettledError
+from simulations.cluster import Cluster, NotSettledError
 from simulations.world.trace import Line
 from simulations.world.virtual_time import StuckError
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from simulations.cast.cluster import Tie
+from simulations.cast.tie import Tie
 from simulations.world.wire import Weather
 
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from simulations.cast.cluster import Cluster
+from simulations.cluster import Cluster
 from simulations.swarm.faults import befall
 from simulations.swarm.outcome import Outcome, observe
 from simulations.swarm.plan import FaultKind, Plan

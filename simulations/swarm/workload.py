@@ -11,9 +11,9 @@ from typing import Final
 
 from node.store.contract import Peer
 from protocol.records.record import SignedRecord, make, sign
-from simulations.cast.cluster import Cluster
 from simulations.cast.machine import Machine
 from simulations.cast.user import Reply, User
+from simulations.cluster import Cluster
 from simulations.swarm.mischief import play_mischief
 from simulations.swarm.plan import Act, Action
 

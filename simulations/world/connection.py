@@ -8,16 +8,21 @@ called in the context in which it was attached, so that the loop knows at any ti
 import asyncio
 from collections.abc import Callable, Iterable
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from simulations.world.pipe import GOODBYE, Pipe
-
-if TYPE_CHECKING:
-    from simulations.world.network import Host
 
 HIGH_BYTES: Final = 65_536
 LOW_BYTES: Final = 16_384
 """Of the write buffer, as asyncio has them."""
+
+
+class EndHost(Protocol):
+    """What an end asks of its host. `ends` are the host's open connections."""
+
+    is_up: bool
+    loop: asyncio.AbstractEventLoop
+    ends: "dict[End, None]"
 
 
 class End(asyncio.Transport):
@@ -27,7 +32,7 @@ class End(asyncio.Transport):
     outgoing: Pipe
     incoming: Pipe
 
-    def __init__(self, host: "Host", address: tuple[str, int], other: tuple[str, int]) -> None:
+    def __init__(self, host: EndHost, address: tuple[str, int], other: tuple[str, int]) -> None:
         super().__init__({"sockname": address, "peername": other})
         self.host = host
         self.context: Context = copy_context()

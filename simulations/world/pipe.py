@@ -10,11 +10,10 @@ import asyncio
 import errno
 import zlib
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from contextvars import Context
+from typing import Final, Protocol
 
-if TYPE_CHECKING:
-    from simulations.world.connection import End
-    from simulations.world.wire import Wire
+from simulations.world.wire import Wire
 
 WINDOW_BYTES: Final = 65_536
 """Under way in one direction, as in TCP without window scaling."""
@@ -26,10 +25,45 @@ GOODBYE: Final = b""
 """What no segment is: the sender writes no more (FIN)."""
 
 
+class PipeHost(Protocol):
+    """What a pipe asks of the host at one of its ends."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the host has power."""
+
+
+class PipeEnd(Protocol):
+    """What a pipe asks of the end of a connection at each of its sides."""
+
+    context: Context
+    """Whatever happens at this end happens in this context."""
+
+    is_gone: bool
+
+    @property
+    def host(self) -> PipeHost: ...
+
+    @property
+    def is_readable(self) -> bool: ...
+
+    def take(self, segment: bytes) -> None:
+        """A segment, or the goodbye, has arrived."""
+
+    def end(self, error: Exception) -> None:
+        """The connection is over, because of this error."""
+
+    def on_flushed(self) -> None:
+        """All that was written is under way, the goodbye included."""
+
+    def check_buffer(self) -> None:
+        """There may be room in the write buffer again."""
+
+
 class Pipe:
     """From a sender to the other end, through a wire; acknowledgements come back through the other wire."""
 
-    def __init__(self, sender: "End", receiver: "End", wire: "Wire", back: "Wire") -> None:
+    def __init__(self, sender: PipeEnd, receiver: PipeEnd, wire: Wire, back: Wire) -> None:
         self.waiting_bytes = 0
         """Written and not yet under way."""
         self.has_said_goodbye = False

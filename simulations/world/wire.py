@@ -6,13 +6,11 @@ changes nothing on another: a fault that is taken away leaves all others as they
 
 import asyncio
 from random import Random
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 
-if TYPE_CHECKING:
-    from simulations.world.pipe import Pipe
-    from simulations.world.trace import Trace
+from simulations.world.trace import Trace
 
 _JITTER_MEANS_MAX = 20.0
 _PACKET_BYTES = 1_460
@@ -33,11 +31,21 @@ class Weather(msgspec.Struct, frozen=True, kw_only=True):
     segment_bytes: int = 65_536
 
 
+class Waiting(Protocol):
+    """What waits at a wire that is cut: a pipe through it, or one whose acknowledgements come back through it."""
+
+    def deliver_soon(self, delay_s: float = 0.0) -> None:
+        """The wire is whole again: hand over what has arrived, after this delay."""
+
+    def on_healed_back(self) -> None:
+        """The wire is whole again: acknowledgements find their way."""
+
+
 class Wire:
     """From one host to another. `pipes` go through it, acknowledgements of `returns` come back through it."""
 
     def __init__(
-        self, name: str, weather: Weather, random: Random, loop: asyncio.AbstractEventLoop, trace: "Trace"
+        self, name: str, weather: Weather, random: Random, loop: asyncio.AbstractEventLoop, trace: Trace
     ) -> None:
         self.name = name
         self.weather = weather
@@ -47,8 +55,8 @@ class Wire:
         self.is_refusing = False
         """New connections are refused; those that are there live on."""
         self.carried_bytes = 0
-        self.pipes: dict[Pipe, None] = {}
-        self.returns: dict[Pipe, None] = {}
+        self.pipes: dict[Waiting, None] = {}
+        self.returns: dict[Waiting, None] = {}
         self._random = random
 
     def delay_s(self, size_bytes: int) -> float:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from simulations.cast.cluster import Tie
+from simulations.cast.tie import Tie
 from simulations.cli import app
 from simulations.scenarios import SCENARIOS
 from simulations.swarm.plan import Act, Action, NodePlan, Plan

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from simulations.cast.cluster import Cluster, NotSettledError
 from simulations.cast.machine import Machine
 from simulations.cast.user import DOMAIN
-from simulations.judges.checkers import Missing
+from simulations.cluster import Cluster, NotSettledError
+from simulations.judges.convergence import Missing
 from simulations.swarm.outcome import Outcome, observe
 from simulations.world.simulation import Simulation
 

@@ -12,7 +12,7 @@ import pytest
 from simulations.broadcast.comparison import rows as compared
 from simulations.broadcast.experiments import Plan as BroadcastPlan
 from simulations.broadcast.experiments import run as run_broadcasts
-from simulations.cast.cluster import Tie
+from simulations.cast.tie import Tie
 from simulations.processes.local import Outcome as FleetOutcome
 from simulations.processes.local import Plan as FleetPlan
 from simulations.processes.local import since

@@ -20,8 +20,10 @@ import msgspec
 from node.node import Node
 from node.store.contract import Peer
 from simulations.cast.machine import Clock, Machine
+from simulations.cast.tie import Tie
 from simulations.cast.user import Acknowledgement, User
-from simulations.judges.checkers import Checkers, Missing, missing
+from simulations.judges.checkers import Checkers
+from simulations.judges.convergence import Missing, missing
 from simulations.world.simulation import Simulation
 from simulations.world.wire import Weather, Wire
 
@@ -42,22 +44,6 @@ BRISK: Final[dict[str, Any]] = {
 
 class NotSettledError(AssertionError):
     """The faults are over, and the nodes still differ. The text says what is missing where."""
-
-
-class Tie(msgspec.Struct, frozen=True):
-    """One machine lists another as a peer, to push to it, to pull from it, or both."""
-
-    dialler: str
-    acceptor: str
-    push: bool = True
-    pull: bool = True
-    scheme: str = "ws"
-
-    @property
-    def flows(self) -> list[tuple[str, str]]:
-        """From whom to whom records are to go."""
-        out, back = (self.dialler, self.acceptor), (self.acceptor, self.dialler)
-        return [flow for flow, is_wanted in ((out, self.push), (back, self.pull)) if is_wanted]
 
 
 class Backup(msgspec.Struct, frozen=True):

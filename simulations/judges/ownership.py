@@ -1,0 +1,81 @@
+"""Always: the state of a label and every verdict are those of a replay from scratch, by the oracle.
+
+So nobody owns a label who neither founded it nor was offered it. The oracle shares no code with the node.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from node.store.contract import Batch, LabelKey
+from protocol.records.record import Record
+from protocol.records.replay import Verdict
+from simulations.cast.machine import Machine
+from simulations.judges.fault import Accuse
+from simulations.judges.oracle import ownership
+
+HEADS_SHOWN: Final = 50
+
+LONG_RECORDS: Final = 64
+LONG_EVERY: Final = 16
+"""A label with more records than that is replayed at every sixteenth, as a whole replay each time costs the square."""
+
+
+class Ownership:
+    """Knows the records of each label on each node."""
+
+    def __init__(self, accuse: Accuse) -> None:
+        self._accuse = accuse
+        self._labels: dict[str, dict[LabelKey, dict[str, Record]]] = {}
+
+    def on_start(self, name: str, there: Mapping[str, Record]) -> None:
+        """A node starts with these records on its disk."""
+        self._labels[name] = {}
+        for record in there.values():
+            self._enter(name, record)
+
+    def on_commit(self, name: str, batch: Batch) -> None:
+        """A node committed this batch: look at each label that it touches."""
+        for stored in batch.records:
+            self._enter(name, stored.signed.record)
+        verdicts = {it.signed.record.id: it.verdict for it in batch.records} | batch.verdicts
+        for key, state in batch.states.items():
+            self._check_label(name, key, state.owner, verdicts)
+
+    def check_stores(self, machines: Mapping[str, Machine]) -> None:
+        """That every verdict on every disk is the oracle's."""
+        for name, machine in machines.items():
+            for (_, label), history in machine.disk.histories().items():
+                chain = frozenset(ownership(past.record for past in history).chain)
+                for past in history:
+                    if past.verdict.is_accepted is not (past.record.id in chain):
+                        words = f"record {past.record.id[:8]} of {label} is kept as {past.verdict}"
+                        self._accuse(name, f"{words}, and replay says otherwise")
+
+    async def check_heads(self, machines: Mapping[str, Machine]) -> None:
+        """That what a node shows as head of a label is the last of the oracle's chain."""
+        for name, machine in machines.items():
+            labels = list(self._labels.get(name, {}).items()) if machine.node is not None else []
+            for key, history in labels[:HEADS_SHOWN]:
+                shown = await machine.running.heads.get(*key)
+                chain = ownership(history.values()).chain
+                if (shown.id if shown else None) != (chain[-1] if chain else None):
+                    self._accuse(name, f"the head of {key[1]} that is shown is not the last record that replay accepts")
+
+    def _enter(self, name: str, record: Record) -> None:
+        self._labels[name].setdefault((record.domain, record.label), {})[record.id] = record
+
+    def _check_label(self, name: str, key: LabelKey, owner: str | None, verdicts: Mapping[str, Verdict]) -> None:
+        history = self._labels[name].get(key, {})
+        if len(history) > LONG_RECORDS and len(history) % LONG_EVERY:
+            return  # looked at now and then, and at the end
+        judged = ownership(history.values())
+        if owner != judged.owner:
+            self._accuse(name, f"{key[1]} is {_short(owner)}'s, and by replay it is {_short(judged.owner)}'s")
+        chain = frozenset(judged.chain)
+        for record_id, verdict in verdicts.items():
+            if record_id in history and verdict.is_accepted is not (record_id in chain):
+                self._accuse(name, f"record {record_id[:8]} of {key[1]} is {verdict}, and replay says otherwise")
+
+
+def _short(key: str | None) -> str:
+    return "nobody" if key is None else key[:8]
