@@ -5,9 +5,9 @@ A command's module imports what it needs when it runs, so that `dnarc --help` an
 
 import typer
 
-from simulations.broadcast.command import broadcast
-from simulations.commands import crowd, mutants, play_file, scenario, swarm
-from simulations.processes.command import local
+from simulations.commands.broadcast import broadcast
+from simulations.commands.local import local
+from simulations.commands.runs import crowd, mutants, play_file, scenario, swarm
 
 app = typer.Typer(help="Run many nodes: what a network of them does.", no_args_is_help=True)
 

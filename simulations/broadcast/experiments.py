@@ -47,7 +47,7 @@ FAILURE_WORK: Final = 12
 """Messages and timers for each node that joins, while it warms up, and in each cycle that it lives through: about."""
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Experiment(msgspec.Struct, frozen=True):
     """What to run. Failures are shares of all nodes."""
 
     nodes: int = 10_000
@@ -101,14 +101,14 @@ class Failure(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """All that one seed showed. `stable` is by mode, the broadcasts in order."""
 
-    plan: Plan
+    plan: Experiment
     stable: dict[str, tuple[Broadcast, ...]]
     failures: tuple[Failure, ...]
     drip: tuple[Broadcast, ...]
     events: int
 
 
-def run(plan: Plan, advance: Advance = lambda _: None) -> Report:
+def run(plan: Experiment, advance: Advance = lambda _: None) -> Report:
     """Every experiment of the plan. The same plan gives the same report."""
     with _no_garbage_collection():
         laboratory = _Laboratory(plan, advance)
@@ -122,7 +122,7 @@ def run(plan: Plan, advance: Advance = lambda _: None) -> Report:
         return Report(plan, stable, failures, laboratory.drip(frozen), laboratory.events)
 
 
-def build(plan: Plan, advance: Advance = lambda _: None) -> Network:
+def build(plan: Experiment, advance: Advance = lambda _: None) -> Network:
     """A network in which every node has joined through another."""
     network = Network(plan.conditions, Random(plan.seed))
     for begin in range(0, plan.nodes, 1_000):
@@ -155,7 +155,7 @@ def thawed(frozen: bytes) -> Iterator[Network]:
 class _Laboratory:
     """Runs the experiments of a plan, each on the network that it is given."""
 
-    def __init__(self, plan: Plan, advance: Advance) -> None:
+    def __init__(self, plan: Experiment, advance: Advance) -> None:
         self._plan = plan
         self._advance = advance
         self._written = 0

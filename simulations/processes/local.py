@@ -50,7 +50,7 @@ Say = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class LocalPlan:
     """What to do: all that chance decides follows from `seed`; what the kernel decides does not."""
 
     nodes: int = 20
@@ -60,7 +60,7 @@ class Plan:
 
 
 @dataclass
-class Outcome:
+class LocalResult:
     """What came of it. `seconds` are those from the last mend until all held the same; None: they never did."""
 
     nodes: int
@@ -185,7 +185,7 @@ class People:
 
 
 @contextmanager
-def started(plan: Plan, folder: Path, say: Say) -> Iterator[Fleet]:
+def started(plan: LocalPlan, folder: Path, say: Say) -> Iterator[Fleet]:
     """The fleet of the plan, up and linked, until the block ends."""
     fleet = Fleet(folder, plan.nodes, Random(plan.seed))
     try:
@@ -199,11 +199,11 @@ def started(plan: Plan, folder: Path, say: Say) -> Iterator[Fleet]:
         fleet.stop()
 
 
-def run(plan: Plan, folder: Path, say: Say) -> Outcome:
+def run(plan: LocalPlan, folder: Path, say: Say) -> LocalResult:
     """All of it; what goes wrong is in the outcome."""
     random = Random(plan.seed + 1)
     with started(plan, folder, say) as fleet:
-        outcome = Outcome(plan.nodes, len(fleet.edges), edges=fleet.edges)
+        outcome = LocalResult(plan.nodes, len(fleet.edges), edges=fleet.edges)
         people = People(random)
         acknowledged: list[str] = []
         for number in range(plan.rounds):
@@ -217,7 +217,7 @@ def run(plan: Plan, folder: Path, say: Say) -> Outcome:
 
 
 @contextmanager
-def broken(fleet: Fleet, random: Random, outcome: Outcome) -> Iterator[None]:
+def broken(fleet: Fleet, random: Random, outcome: LocalResult) -> Iterator[None]:
     """The fleet with something done to it, which is undone when the block ends."""
     if random.random() < 0.5:
         cut = crossing(fleet, random)
@@ -243,7 +243,7 @@ def crossing(fleet: Fleet, random: Random) -> list[Edge]:
     return [edge for edge in fleet.edges if len(half.intersection(edge)) == 1]
 
 
-def write(fleet: Fleet, people: People, random: Random, count: int, outcome: Outcome) -> list[str]:
+def write(fleet: Fleet, people: People, random: Random, count: int, outcome: LocalResult) -> list[str]:
     """People write to whatever is up. Returns the ids of what a node acknowledged."""
     acknowledged: list[str] = []
     for _ in range(0, count, BATCH_RECORDS):
@@ -265,7 +265,7 @@ def write(fleet: Fleet, people: People, random: Random, count: int, outcome: Out
     return acknowledged
 
 
-def converge(fleet: Fleet, outcome: Outcome, say: Say) -> None:
+def converge(fleet: Fleet, outcome: LocalResult, say: Say) -> None:
     """Wait until all hold the same set, and note on the way how many different ones there are."""
     begun = time.monotonic()
     seen: list[tuple[float, list[str]]] = []
@@ -293,7 +293,7 @@ def since(seen: Sequence[tuple[float, list[str]]], place: int, fingerprint: str)
     return found
 
 
-def count(fleet: Fleet, outcome: Outcome) -> None:
+def count(fleet: Fleet, outcome: LocalResult) -> None:
     """Add up what the nodes' own metrics say."""
     totals: Counter[str] = Counter()
     for number in fleet.up:
@@ -315,7 +315,7 @@ _COUNTED: Final = {
 """By metric and by the value of one of its labels: the figures to which it counts."""
 
 
-def judge(fleet: Fleet, acknowledged: list[str], outcome: Outcome) -> None:
+def judge(fleet: Fleet, acknowledged: list[str], outcome: LocalResult) -> None:
     """Whether everything acknowledged is there, and all nodes show the same heads."""
     answers = [sha256(fleet.client(number).ask("GET", f"/claims/{DOMAIN}").body).digest() for number in fleet.up]
     outcome.is_one_state = len(set(answers)) == 1

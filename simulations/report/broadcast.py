@@ -6,7 +6,7 @@ from typing import Final
 
 from simulations.broadcast import published
 from simulations.broadcast.comparison import Row, percent, settled
-from simulations.broadcast.experiments import FAILURE_CYCLE_S, Broadcast, Plan, Report
+from simulations.broadcast.experiments import FAILURE_CYCLE_S, Broadcast, Experiment, Report
 from simulations.report import spread
 from simulations.report.chart import Series, chart
 from simulations.report.markup import Markup, join
@@ -22,7 +22,7 @@ _REDUNDANCY_MIN: Final = 0.001
 _MODES: Final = tuple(published.STABLE)[1:]
 
 
-def broadcast_page(plan: Plan, reports: Sequence[Report], compared: Sequence[Row], repeat: str) -> str:
+def broadcast_page(plan: Experiment, reports: Sequence[Report], compared: Sequence[Row], repeat: str) -> str:
     """Reports of the same plan but for the seed; `plan` is that of the first."""
     nodes = count(plan.nodes, "node")
     lede = f"The gossip and membership of a node over {nodes}, {count(len(reports), 'seed')} from {plan.seed} on."
@@ -134,13 +134,13 @@ def _failures(reports: Sequence[Report]) -> list[Markup]:
     return pictures
 
 
-def _delivery(plan: Plan) -> list[Markup]:
+def _delivery(plan: Experiment) -> list[Markup]:
     nodes, delays = delays_s(plan)
     words = f"One broadcast along a grown tree of {count(nodes, 'node')}, seed {plan.seed}: whom it had reached when."
     return [delays_chart(delays, nodes - 1, "time since it was written", words)]
 
 
-def _spread(plan: Plan) -> Markup:
+def _spread(plan: Experiment) -> Markup:
     topology, spreads = drawn(plan)
     words = (
         f"The same machines, {count(len(topology.names), 'node')} of them, few enough to be drawn: "

@@ -13,7 +13,7 @@ from node.cli.failures import usage
 
 if TYPE_CHECKING:
     from simulations.report.run import Run
-    from simulations.swarm.outcome import Outcome
+    from simulations.swarm.outcome import RunResult
     from simulations.swarm.plan import Plan
 
 ReportFile = Annotated[
@@ -46,13 +46,13 @@ class Told:
 
     def play(
         self,
-        play: "Callable[..., Outcome]",
+        play: "Callable[..., RunResult]",
         has_lines: bool,
         name: str,
         repeat: str,
         expects: str,
         plan: "Plan | None" = None,
-    ) -> "Outcome":
+    ) -> "RunResult":
         """`play` is like `simulations.swarm.play.play`: it takes `with_lines` and `watch`."""
         if self._path is None:
             return play(with_lines=has_lines)

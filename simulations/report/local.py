@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from simulations.processes.local import Outcome, Plan
+from simulations.processes.local import LocalPlan, LocalResult
 from simulations.report import spread
 from simulations.report.markup import Markup, tag
 from simulations.report.page import Tile, badge, listed, page, repeated_by, rows, section, tiles
@@ -14,7 +14,7 @@ from simulations.report.words import seconds, size
 LOST_SHOWN: Final = 100
 
 
-def fleet_page(plan: Plan, outcome: Outcome, repeat: str) -> str:
+def fleet_page(plan: LocalPlan, outcome: LocalResult, repeat: str) -> str:
     """About one run; `plan` is what it was to do."""
     lede = "Real processes on loopback, with files and sockets, driven over HTTP only."
     parts = [
@@ -30,7 +30,7 @@ def fleet_page(plan: Plan, outcome: Outcome, repeat: str) -> str:
     return page(f"A fleet of {outcome.nodes} nodes", lede, parts)
 
 
-def _tiles(outcome: Outcome) -> list[Tile]:
+def _tiles(outcome: LocalResult) -> list[Tile]:
     redundancy = outcome.copies / outcome.news - 1 if outcome.news else None
     return [
         Tile("Nodes", f"{outcome.nodes:,}", f"{outcome.links:,} links"),
@@ -46,13 +46,13 @@ def _tiles(outcome: Outcome) -> list[Tile]:
     ]
 
 
-def _convergence(outcome: Outcome) -> Markup:
+def _convergence(outcome: LocalResult) -> Markup:
     end_s = outcome.differing[-1][0] if outcome.differing else 0.0
     words = "From when the last was mended. "
     return convergence(outcome.differing, [], time_axis(end_s, "time since the last was mended"), words)
 
 
-def _agreement(outcome: Outcome) -> list[Markup]:
+def _agreement(outcome: LocalResult) -> list[Markup]:
     """When each node held what all held in the end; nothing where that was never so."""
     agreed = sorted((after_s, number) for number, after_s in enumerate(outcome.agreed_s))
     if not agreed:
@@ -68,7 +68,7 @@ def _agreement(outcome: Outcome) -> list[Markup]:
     ]
 
 
-def _ends(outcome: Outcome) -> Markup:
+def _ends(outcome: LocalResult) -> Markup:
     cells: list[tuple[str, object]] = [(f"refused, {code}", n) for code, n in sorted(outcome.refused.items())]
     cells += [("contested labels, each with one owner in the end", outcome.contested), ("lost", len(outcome.lost))]
     cells += [("lost", record_id) for record_id in outcome.lost[:LOST_SHOWN]]

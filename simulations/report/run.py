@@ -12,7 +12,7 @@ from simulations.report.page import Tile, badge, folded, listed, repeated_by, ro
 from simulations.report.recorder import Recorder
 from simulations.report.scale import Axis, count_axis, time_axis
 from simulations.report.words import count, quantile, seconds, size
-from simulations.swarm.outcome import Outcome
+from simulations.swarm.outcome import RunResult
 from simulations.swarm.plan import Plan
 
 LINES_SHOWN: Final = 3_000
@@ -25,7 +25,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One run to tell of. `expects` in words what should come of it; `repeat` is the command that does it again."""
 
     name: str
-    outcome: Outcome
+    outcome: RunResult
     recorder: Recorder
     repeat: str
     expects: str = ""

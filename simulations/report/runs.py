@@ -9,7 +9,7 @@ from simulations.report.page import Tile, article, badge, folded, page, repeated
 from simulations.report.run import Run, told
 from simulations.report.scale import Axis, time_axis
 from simulations.report.words import quantile, seconds
-from simulations.swarm.outcome import Outcome
+from simulations.swarm.outcome import RunResult
 
 RUNS_LISTED: Final = 500
 
@@ -39,7 +39,7 @@ def run_page(runs: Sequence[Run]) -> str:
     return page("Scenarios", lede, [index, *parts])
 
 
-def swarm_page(outcomes: Mapping[str, Outcome], figures: Mapping[str, object], repeat: str, chosen: Run) -> str:
+def swarm_page(outcomes: Mapping[str, RunResult], figures: Mapping[str, object], repeat: str, chosen: Run) -> str:
     """About many seeds, and about one of them at length: the first that fails, or else the slowest."""
     failing = [it for it in outcomes.values() if not it.is_good]
     rest = [it for it in outcomes.values() if it.is_good]
@@ -56,14 +56,14 @@ def swarm_page(outcomes: Mapping[str, Outcome], figures: Mapping[str, object], r
     return page("Swarm", "Runs in which everything is drawn by chance: machines, ties, faults, users.", parts)
 
 
-def most_telling(outcomes: Iterable[Outcome]) -> Outcome:
+def most_telling(outcomes: Iterable[RunResult]) -> RunResult:
     """The first that fails; where all hold, the one that took longest to become one network. There is at least one."""
     found = list(outcomes)
     failing = (it for it in found if not it.is_good)
     return next(failing, None) or max(found, key=settled_s)
 
 
-def settled_s(outcome: Outcome) -> float:
+def settled_s(outcome: RunResult) -> float:
     """How long it took in the end; 0 where it never came to that."""
     return outcome.settled_s[-1] if outcome.settled_s else 0.0
 
@@ -78,7 +78,7 @@ def _settled_chart(values: Sequence[float]) -> Markup:
     )
 
 
-def _runs_table(outcomes: Sequence[Outcome], total: int) -> Markup:
+def _runs_table(outcomes: Sequence[RunResult], total: int) -> Markup:
     cells = [
         (
             tag("code", f"dnarc simulate swarm --start {it.seed} --seeds 1"),

@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 from protocol.gossip.plumtree import SendRecords
-from simulations.broadcast.experiments import FAILURE_CYCLE_S, JOIN_GAP_S, STABLE_CYCLE_S, WARM_UP_S, Plan
+from simulations.broadcast.experiments import FAILURE_CYCLE_S, JOIN_GAP_S, STABLE_CYCLE_S, WARM_UP_S, Experiment
 from simulations.broadcast.network import Network, Node
 from simulations.report.spread import Spread, Step, Topology
 from simulations.report.words import count
@@ -41,14 +41,14 @@ class _WatchedNetwork(Network):
         super()._on_push(node, push)
 
 
-def delays_s(plan: Plan) -> tuple[int, list[float]]:
+def delays_s(plan: Experiment) -> tuple[int, list[float]]:
     """How many nodes there are, and when each but the sender had the broadcast, in rising order."""
     network = _joined(plan, min(plan.nodes, COUNTED_NODES_MAX))
     steps = _grown(network)
     return len(network.nodes), [it.after_s for it in steps[1:]]
 
 
-def drawn(plan: Plan) -> tuple[Topology, list[Spread]]:
+def drawn(plan: Experiment) -> tuple[Topology, list[Spread]]:
     """A few nodes as they are linked at first, and three broadcasts."""
     network = _joined(plan, min(plan.nodes, DRAWN_NODES_MAX))
     nodes = network.nodes
@@ -66,7 +66,7 @@ def drawn(plan: Plan) -> tuple[Topology, list[Spread]]:
     return Topology([it.address for it in nodes], edges), spreads
 
 
-def _joined(plan: Plan, nodes: int) -> _WatchedNetwork:
+def _joined(plan: Experiment, nodes: int) -> _WatchedNetwork:
     network = _WatchedNetwork(plan.conditions, Random(plan.seed))
     for _ in range(nodes):
         network.join()

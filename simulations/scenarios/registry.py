@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from simulations.cluster import Cluster
-from simulations.swarm.outcome import Outcome, observe
+from simulations.swarm.outcome import RunResult, observe
 from simulations.world.simulation import Simulation
 from simulations.world.wire import Weather
 
@@ -33,7 +33,7 @@ class Scenario(msgspec.Struct, frozen=True):
 
 def perform(
     scenario: Scenario, seed: object = 1, *, with_lines: bool = False, watch: Callable[[Cluster], None] | None = None
-) -> Outcome:
+) -> RunResult:
     """Do the whole scenario. `watch` is called with the cluster while it is empty."""
     cluster = Cluster(Simulation(f"{scenario.name} {seed}", scenario.weather))
     if watch is not None:

@@ -10,7 +10,7 @@ from simulations.world.trace import Line
 from simulations.world.virtual_time import StuckError
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """`faults` is empty where all held. The same run has the same `digest`, on any machine.
 
     `records` were acknowledged by some node, `commits` are those of all nodes together. `settled_s`: how long it took
@@ -36,7 +36,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 def observe(
     cluster: Cluster, main: Coroutine[Any, Any, None], excused: Collection[str] = (), *, with_lines: bool = False
-) -> Outcome:
+) -> RunResult:
     """Run this to its end, and say how it was. What the machines named in `excused` log as errors does not count."""
     simulation = cluster.simulation
     faults = []
@@ -51,7 +51,7 @@ def observe(
     faults += cluster.checkers.faults
     faults += [f"nobody caught: {_caught(fault)}" for fault in simulation.loop.faults]
     faults += [f"{place} logs as an error: {words}" for place, words in simulation.errors if place not in excused]
-    return Outcome(
+    return RunResult(
         seed=str(simulation.seed),
         digest=simulation.trace.digest(),
         faults=faults,

@@ -11,7 +11,7 @@ from typing import Final
 
 from simulations.cluster import Cluster
 from simulations.swarm.faults import befall
-from simulations.swarm.outcome import Outcome, observe
+from simulations.swarm.outcome import RunResult, observe
 from simulations.swarm.plan import FaultKind, Plan
 from simulations.swarm.workload import act_all
 from simulations.world.simulation import Simulation
@@ -26,7 +26,7 @@ _DISK_FAULTS: Final = (FaultKind.DISK_ERROR, FaultKind.DISK_FULL)
 """After these a node is right to log errors."""
 
 
-def play(plan: Plan, *, with_lines: bool = False, watch: Callable[[Cluster], None] | None = None) -> Outcome:
+def play(plan: Plan, *, with_lines: bool = False, watch: Callable[[Cluster], None] | None = None) -> RunResult:
     """Run the plan to its end. `watch` is called with the cluster while it is empty."""
     cluster = Cluster(Simulation(plan.seed, plan.weather))
     if watch is not None:

@@ -6,15 +6,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from multiprocessing import get_context
 
 from simulations.swarm.draw import draw
-from simulations.swarm.outcome import Outcome
+from simulations.swarm.outcome import RunResult
 from simulations.swarm.play import play
 
 
-def play_seed(seed: int) -> Outcome:
+def play_seed(seed: int) -> RunResult:
     return play(draw(seed))
 
 
-def play_seeds(seeds: Sequence[int], jobs: int, seconds: float | None = None) -> Iterator[Outcome]:
+def play_seeds(seeds: Sequence[int], jobs: int, seconds: float | None = None) -> Iterator[RunResult]:
     """The outcomes as they come. With one job it all happens in this process. None is begun after so many seconds."""
     end_s = float("inf") if seconds is None else time.monotonic() + seconds
     timely = (seed for seed in seeds if time.monotonic() < end_s)
@@ -22,7 +22,7 @@ def play_seeds(seeds: Sequence[int], jobs: int, seconds: float | None = None) ->
         yield from map(play_seed, timely)
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        playing: set[Future[Outcome]] = set()
+        playing: set[Future[RunResult]] = set()
         for seed in timely:
             playing.add(pool.submit(play_seed, seed))
             if len(playing) >= 2 * jobs:

@@ -1,7 +1,7 @@
 """Our figures stand beside the published ones, over all seeds."""
 
 from simulations.broadcast.comparison import Row, rows
-from simulations.broadcast.experiments import FAILURE_CYCLES, Broadcast, Failure, Plan, Report
+from simulations.broadcast.experiments import FAILURE_CYCLES, Broadcast, Experiment, Failure, Report
 from simulations.broadcast.published import FLOOD, MANY_SENDERS, ONE_SENDER, OPTIMISED
 
 
@@ -13,7 +13,7 @@ def report(redundancy: float, reliability: float) -> Report:
     flooded = broadcast(redundancy=3.0)
     modes = (ONE_SENDER, MANY_SENDERS, OPTIMISED)
     return Report(
-        plan=Plan(),
+        plan=Experiment(),
         stable={FLOOD: (flooded,)} | {mode: (flooded, broadcast(redundancy=redundancy)) for mode in modes},
         failures=(
             Failure(0.6, 1.0, (broadcast(reliability), broadcast(reliability))),

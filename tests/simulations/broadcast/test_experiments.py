@@ -2,11 +2,11 @@
 
 import pytest
 
-from simulations.broadcast.experiments import HEALED, Broadcast, Failure, Plan, Report, run
+from simulations.broadcast.experiments import HEALED, Broadcast, Experiment, Failure, Report, run
 from simulations.broadcast.published import FLOOD, MANY_SENDERS, ONE_SENDER, OPTIMISED
 
-PLAN = Plan(nodes=300, seed=3, cycles=5, failures=(0.3, 0.6), drip_cycles=3)
-TINY = Plan(nodes=40, seed=5, cycles=2, failures=(0.5,), drip_cycles=1)
+PLAN = Experiment(nodes=300, seed=3, cycles=5, failures=(0.3, 0.6), drip_cycles=3)
+TINY = Experiment(nodes=40, seed=5, cycles=2, failures=(0.5,), drip_cycles=1)
 
 
 def broadcast(reliability: float) -> Broadcast:
@@ -49,7 +49,7 @@ def test_the_same_plan_gives_the_same_report_and_another_seed_another() -> None:
     ballast = [object() for _ in range(1_000)]
     again = run(TINY)
     del ballast
-    other = run(Plan(nodes=40, seed=6, cycles=2, failures=(0.5,), drip_cycles=1))
+    other = run(Experiment(nodes=40, seed=6, cycles=2, failures=(0.5,), drip_cycles=1))
 
     assert first == again
     assert first.stable != other.stable

@@ -9,11 +9,11 @@ from simulations.cast.machine import Machine
 from simulations.cast.user import DOMAIN
 from simulations.cluster import Cluster, NotSettledError
 from simulations.judges.convergence import Missing
-from simulations.swarm.outcome import Outcome, observe
+from simulations.swarm.outcome import RunResult, observe
 from simulations.world.simulation import Simulation
 
 
-def run(main: Callable[[Cluster], Awaitable[None]]) -> Outcome:
+def run(main: Callable[[Cluster], Awaitable[None]]) -> RunResult:
     cluster = Cluster(Simulation(1))
 
     async def whole() -> None:

@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 
 from simulations.broadcast.comparison import rows as compared
-from simulations.broadcast.experiments import Plan as BroadcastPlan
+from simulations.broadcast.experiments import Experiment
 from simulations.broadcast.experiments import run as run_broadcasts
 from simulations.cast.tie import Tie
-from simulations.processes.local import Outcome as FleetOutcome
-from simulations.processes.local import Plan as FleetPlan
-from simulations.processes.local import since
+from simulations.processes.local import LocalPlan, LocalResult, since
 from simulations.report import figures
 from simulations.report.broadcast import broadcast_page
 from simulations.report.files import Told
@@ -24,7 +22,7 @@ from simulations.report.recorder import Recorder
 from simulations.report.run import Run
 from simulations.report.runs import most_telling, run_page, swarm_page
 from simulations.scenarios import SCENARIOS, perform
-from simulations.swarm.outcome import Outcome
+from simulations.swarm.outcome import RunResult
 from simulations.swarm.plan import Act, Action, Fault, FaultKind, NodePlan, Plan
 from simulations.swarm.play import play
 from simulations.world.wire import Weather
@@ -156,7 +154,7 @@ def test_where_all_hold_the_slowest_is_told_of() -> None:
 
 
 def test_broadcasts_stand_beside_the_published_figures() -> None:
-    plan = BroadcastPlan(nodes=30, cycles=2, failures=(0.5,), drip_cycles=1)
+    plan = Experiment(nodes=30, cycles=2, failures=(0.5,), drip_cycles=1)
     reports = [run_broadcasts(plan)]
 
     page = check_whole(broadcast_page(plan, reports, compared(reports), "dnarc simulate broadcast --nodes 30"))
@@ -170,7 +168,7 @@ def test_broadcasts_stand_beside_the_published_figures() -> None:
 
 
 def test_a_fleet_shows_when_each_node_held_what_all_hold() -> None:
-    outcome = FleetOutcome(
+    outcome = LocalResult(
         nodes=3,
         links=2,
         acknowledged=80,
@@ -184,7 +182,7 @@ def test_a_fleet_shows_when_each_node_held_what_all_hold() -> None:
         news=20,
     )
 
-    page = check_whole(fleet_page(FleetPlan(3, 80, 1, 7), outcome, "dnarc simulate local --nodes 3"))
+    page = check_whole(fleet_page(LocalPlan(3, 80, 1, 7), outcome, "dnarc simulate local --nodes 3"))
 
     assert "Redundancy 0.500" in page.text
     assert "killed: 1" in page.text
@@ -192,9 +190,9 @@ def test_a_fleet_shows_when_each_node_held_what_all_hold() -> None:
 
 
 def test_a_fleet_that_never_became_one_has_a_page() -> None:
-    outcome = FleetOutcome(nodes=2, links=1, lost=["ab"], differing=[(0.0, 2)])
+    outcome = LocalResult(nodes=2, links=1, lost=["ab"], differing=[(0.0, 2)])
 
-    page = check_whole(fleet_page(FleetPlan(), outcome, "again"))
+    page = check_whole(fleet_page(LocalPlan(), outcome, "again"))
 
     assert "fails" in page.text
     assert page.data == []
@@ -206,8 +204,8 @@ def test_a_node_agrees_from_the_last_time_on_that_it_came_to_the_final_set() -> 
     assert [since(seen, place, "z") for place in (0, 1)] == [0.1, 0.2]
 
 
-def outcome(seed: str, faults: list[str], settled_s: float = 1.0) -> Outcome:
-    return Outcome(
+def outcome(seed: str, faults: list[str], settled_s: float = 1.0) -> RunResult:
+    return RunResult(
         seed=seed,
         digest="00",
         faults=faults,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from simulations.processes.local import Outcome, Say
+    from simulations.processes.local import LocalResult, Say
 
 _FAILED = 1
 
@@ -37,12 +37,12 @@ def local(
     Nodes are processes with files and sockets, driven over HTTP only. Some are killed (`kill -9`), links are cut, and
     people write to whatever answers. Exits with 1 where a record that was acknowledged is lost, or nodes differ.
     """
-    from simulations.processes.local import Plan, run
+    from simulations.processes.local import LocalPlan, run
 
     check_report(report)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with TemporaryDirectory(prefix="dnarc-fleet-") as folder, phases() as say:
-        plan = Plan(nodes, records, rounds, seed)
+        plan = LocalPlan(nodes, records, rounds, seed)
         outcome = run(plan, Path(folder), say)
     if report is not None:
         from simulations.report.local import fleet_page
@@ -71,7 +71,7 @@ def phases() -> "Iterator[Say]":
         yield say
 
 
-def render(outcome: "Outcome") -> "RenderableType":
+def render(outcome: "LocalResult") -> "RenderableType":
     """What a person wants to know of it."""
     refused = ", ".join(f"{count} {code}" for code, count in sorted(outcome.refused.items())) or "none"
     ended = "never" if outcome.seconds is None else f"{outcome.seconds:.2f} s after the last was mended"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from simulations.broadcast.comparison import Row
-    from simulations.broadcast.experiments import Plan, Report
+    from simulations.broadcast.experiments import Experiment, Report
 
 
 _steps: "Queue[int] | None" = None
@@ -52,14 +52,14 @@ def broadcast(  # noqa: PLR0913 - a command has as many options as it has
     Runs the gossip and membership of a node, and nothing else of it. The same options give the same figures.
     """
     from simulations.broadcast.comparison import rows
-    from simulations.broadcast.experiments import Plan
+    from simulations.broadcast.experiments import Experiment
     from simulations.broadcast.network import Conditions
 
     check_plot(plot)
     check_report(report)
     if latency_ms[0] > latency_ms[1]:
         raise usage("the first latency is the least")
-    plan = Plan(nodes=nodes, cycles=cycles, drip_cycles=cycles, conditions=Conditions(*latency_ms))
+    plan = Experiment(nodes=nodes, cycles=cycles, drip_cycles=cycles, conditions=Conditions(*latency_ms))
     if failed is not None:
         plan = msgspec.structs.replace(plan, failures=tuple(sorted(set(failed))))
     plans = [msgspec.structs.replace(plan, seed=each) for each in range(seed, seed + seeds)]
@@ -78,7 +78,7 @@ def broadcast(  # noqa: PLR0913 - a command has as many options as it has
     show({"comparison": compared, "reports": reports}, as_json, lambda: render(plans, compared))
 
 
-def run_all(plans: "Sequence[Plan]", jobs: int) -> "list[Report]":
+def run_all(plans: "Sequence[Experiment]", jobs: int) -> "list[Report]":
     """The reports in the order of the plans, however many run at once."""
     from simulations.broadcast.experiments import run
 
@@ -101,14 +101,14 @@ def _report_to(steps: "Queue[int]") -> None:
     _steps = steps
 
 
-def _run_apart(plan: "Plan") -> "Report":
+def _run_apart(plan: "Experiment") -> "Report":
     from simulations.broadcast.experiments import run
 
     assert _steps is not None
     return run(plan, _steps.put)
 
 
-def render(plans: "Sequence[Plan]", compared: "Sequence[Row]") -> "RenderableType":
+def render(plans: "Sequence[Experiment]", compared: "Sequence[Row]") -> "RenderableType":
     """The table for people."""
     seeds = f"seed {plans[0].seed}" if len(plans) == 1 else f"seeds {plans[0].seed} to {plans[-1].seed}"
     columns = ("measure", "where", "#published", "#lowest", "#median", "#highest")

@@ -21,7 +21,7 @@ from simulations.report.files import ReportFile, Told, check_report, write_repor
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from simulations.swarm.outcome import Outcome
+    from simulations.swarm.outcome import RunResult
     from simulations.swarm.plan import Plan
 
 Seed = Annotated[int, typer.Option(min=0, help="What chance begins with.")]
@@ -182,7 +182,7 @@ def _shrink(plan: "Plan") -> None:
     typer.echo(f"seed {plan.seed} fails with {words}: dnarc simulate play {path} --timeline", err=True)
 
 
-def _write_swarm(report: Path, outcomes: "dict[str, Outcome]", figures: dict[str, Any], repeat: str) -> None:
+def _write_swarm(report: Path, outcomes: "dict[str, RunResult]", figures: dict[str, Any], repeat: str) -> None:
     """About all of them; the run that is told at length is played again."""
     from simulations.report.runs import most_telling, swarm_page
     from simulations.swarm.draw import draw
@@ -194,7 +194,7 @@ def _write_swarm(report: Path, outcomes: "dict[str, Outcome]", figures: dict[str
     write_report(report, swarm_page(outcomes, figures, repeat, told.runs[0]))
 
 
-def _summary(outcomes: "dict[str, Outcome]", seconds: float) -> dict[str, Any]:
+def _summary(outcomes: "dict[str, RunResult]", seconds: float) -> dict[str, Any]:
     """What a swarm came to, all in all."""
     virtual_s = sum(outcome.virtual_s for outcome in outcomes.values())
     slowest = sorted(max(outcome.settled_s, default=0.0) for outcome in outcomes.values())
@@ -213,7 +213,7 @@ def _summary(outcomes: "dict[str, Outcome]", seconds: float) -> dict[str, Any]:
 
 
 def _answer(
-    outcomes: "dict[str, Outcome]", as_json: bool, timeline: bool, repeat: Any, figures: dict[str, Any] | None = None
+    outcomes: "dict[str, RunResult]", as_json: bool, timeline: bool, repeat: Any, figures: dict[str, Any] | None = None
 ) -> None:
     """Say how each was, and before that what they came to; leave with 1 where one failed."""
     value = outcomes if figures is None else figures | {"outcomes": outcomes}
@@ -223,7 +223,7 @@ def _answer(
 
 
 def _render(
-    outcomes: "dict[str, Outcome]", timeline: bool, repeat: Any, figures: dict[str, Any] | None
+    outcomes: "dict[str, RunResult]", timeline: bool, repeat: Any, figures: dict[str, Any] | None
 ) -> "RenderableType":
     from rich.console import Group
 
