@@ -1,4 +1,4 @@
-"""A person at the explorer: a page of one node, and what a test does on it."""
+"""Drives the explorer: one page of one node in a browser, and what a person does on it."""
 
 import json
 import random
@@ -18,20 +18,23 @@ from tests.history import ALICE, BOB, claim
 from tests.node.http_api.talking import Client
 
 WAIT_MS: Final = 30_000
-"""Ends a hang; nothing waits this long where all is well."""
+"""Milliseconds after which a test that hangs ends. A test that passes never waits this long."""
 
 NOW: Final = int(time.time())
-"""When these tests began: their nodes have the real clock, as their browser has."""
+"""When the tests began. Their nodes use the real clock, because the browser does."""
 
 SEEDS: Final = {ALICE.public: b"alice".ljust(32, b"."), BOB.public: b"bob".ljust(32, b".")}
 """The secrets of these keys, as key files hold them."""
 
 FAR_HOST: Final = "far.example"
-"""A name by which the browser reaches nodes here as if they were elsewhere: it trusts such pages with less."""
+"""A host name that leads to this machine. The browser gives pages of other hosts fewer functions without TLS."""
 
 
 class Explorer:
-    """One page in a profile of its own. `said` is what it said on its console, `strangers` whom else it asked."""
+    """One page in its own browser profile.
+
+    `said`: the errors and warnings on its console; `sent`: its requests; `strangers`: requests to others than its node.
+    """
 
     def __init__(self, context: BrowserContext, page: Page, url: str) -> None:
         self.context = context
@@ -44,7 +47,7 @@ class Explorer:
     @classmethod
     @asynccontextmanager
     async def opened(cls, browser: Browser, url: str, **options: Any) -> "AsyncIterator[Explorer]":
-        """Open the overview. At the end the page has to have been silent, and to have kept to its node."""
+        """Open the overview. At the end, fail if the page wrote to its console or asked anybody but its node."""
         context = await browser.new_context(**options)
         context.set_default_timeout(WAIT_MS)
         try:
@@ -61,7 +64,7 @@ class Explorer:
             await context.close()
 
     async def go(self, view: str, *names: str, query: str = "") -> None:
-        """Open another place than the one shown, of these names: `go("label", "example", "garden")`."""
+        """Open another place than the present one: `go("label", "example", "garden")`."""
         path = "/".join(quote(name, safe="") for name in (view, *names))
         await self.page.evaluate("document.querySelector('main h1')?.setAttribute('data-left', '')")
         await self.page.goto(f"{self.url}/#/{path}{query}")
@@ -74,7 +77,7 @@ class Explorer:
         return self.page.get_by_role("button", name=name, exact=True)
 
     async def make_key(self) -> str:
-        """Make a key and save it, as the page demands before it signs. The public key."""
+        """Make a key and save it, because the page signs with saved keys only. Gives the public key."""
         await self.button("Make a new key").click()
         async with self.page.expect_download():
             await self.button("Save the key file").click()
@@ -91,7 +94,7 @@ class Explorer:
         await expect(self.page.locator(".own code")).to_have_text(key.public)
 
     def forget_lost_connections(self) -> None:
-        """A node that is away makes the browser itself write to the console: that is not the page's fault."""
+        """Drop the lines that the browser itself writes to the console if a node does not answer."""
         self.said = [line for line in self.said if "net::ERR_" not in line and "WebSocket connection" not in line]
 
     def _on_console(self, message: ConsoleMessage) -> None:
@@ -105,7 +108,7 @@ class Explorer:
 
 
 def lasting_port() -> int:
-    """A free port that nobody takes by chance while its node is away: one below those that systems give out."""
+    """A free port below those that systems assign, so that nobody takes it while its node is away."""
     while True:
         port = random.randrange(20_000, 30_000)
         with socket.socket() as probe, suppress(OSError):
@@ -114,11 +117,11 @@ def lasting_port() -> int:
 
 
 async def hold(node: Node, *records: Record) -> None:
-    """Have the node hold these, whatever their age."""
+    """Give the node these records, whatever their age."""
     async with Client(node.url) as client:
         await client.import_all(node, records)
 
 
 def recent(label: str = "garden", by: SigningKey = ALICE, ago: int = 0, **fields: Any) -> Record:
-    """A record of so many seconds before these tests began."""
+    """A record with a timestamp `ago` seconds before the tests began."""
     return claim(label, by, NOW - ago, **fields)

@@ -1,8 +1,8 @@
 """A real browser, and real nodes on free ports, in the same event loop.
 
-The browser is the system's own Chromium; Playwright is told where it is, and never brings one. Where there is none, all
-of these tests are skipped, and one line at the end of the run says why. Each test has a browser profile of its own. A
-page that says anything on its console, or asks anybody but its node, fails its test, whatever that was about.
+The browser is the system's own Chromium; Playwright installs none. Without a browser all of these tests are skipped,
+and one line at the end of the run says why. Each test has its own browser profile. A test fails if its page writes an
+error or a warning to the console, or asks anybody but its node.
 """
 
 import shutil
@@ -72,6 +72,6 @@ async def explorer(browser: Browser, node: Node) -> AsyncIterator[Explorer]:
 
 @pytest_asyncio.fixture
 async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    """A client of a node, where no browser is needed."""
+    """A client of a node, for tests that need no browser."""
     async with Node(Settings(port=0, data=tmp_path / "data")) as node, Client(node.url) as client:
         yield client

@@ -1,4 +1,4 @@
-"""The browser spells canonical JSON as the node does: byte for byte, or it refuses as the node refuses."""
+"""The browser writes the same canonical JSON as the node, byte for byte, and refuses the same values."""
 
 import json
 import math

@@ -91,7 +91,7 @@ async def test_a_fault_of_the_page_is_not_blamed_on_the_node(explorer: Explorer,
         (403, "<h1>Forbidden</h1>", "Something in front of the node answers, such as a proxy or a sign-in page."),
     ],
 )
-async def test_an_answer_that_is_not_the_nodes_is_told_from_one_that_is(
+async def test_an_answer_that_no_node_gave_is_not_blamed_on_the_node(
     explorer: Explorer, status: int, body: str, words: str
 ) -> None:
     async def answer(route: Route) -> None:

@@ -1,4 +1,4 @@
-"""Nothing from a record is ever markup, whatever stands in whichever field, and in whatever part it is shown."""
+"""Text of a record is never markup, in any field and in any view."""
 
 import json
 from typing import Any
@@ -26,13 +26,13 @@ REVERSED = "gnp.\u202egpj.exe"
 
 
 def hostile(label: str, ago: int = 0) -> Record:
-    """An attack in every place of a record that can hold one: the others take hex, numbers and domains only."""
+    """A record with attacks in every field that takes free text. The others take hex, numbers and domains only."""
     fields: dict[str, Any] = {attack: attack for attack in ATTACKS}
     return recent(label, ago=ago, nested={label: [label, {label: label}]}, **fields)
 
 
 async def is_untouched(explorer: Explorer) -> bool:
-    """Whether the page has only what it made itself: no element, listener or address of a record's making."""
+    """Whether the page has no element, listener or address that came from a record."""
     return bool(
         await explorer.page.evaluate(
             """() => document.title !== "taken" && [...document.querySelectorAll("main *")].every(each =>
@@ -74,7 +74,7 @@ async def test_an_attack_in_every_field_stays_text_in_every_part(explorer: Explo
     assert page.url.startswith(node.url)
 
 
-async def test_characters_that_turn_or_hide_text_are_named(explorer: Explorer, node: Node) -> None:
+async def test_characters_that_turn_or_hide_text_are_spelled_out(explorer: Explorer, node: Node) -> None:
     labels = [REVERSED, "zero\u200bwidth", "line\u2028end", "family 👨\u200d👩\u200d👧", "مرحبا", "private \ue000"]
     await hold(node, *(recent(label, note=label) for label in labels))
     await explorer.go("browse", "example")
@@ -103,8 +103,8 @@ async def test_the_longest_names_and_claims_break_no_page(explorer: Explorer, no
         assert width <= 360, place
 
 
-async def test_a_page_that_tried_to_make_markup_of_text_would_be_stopped(explorer: Explorer) -> None:
-    """The policy stands behind the code: where that had a mistake, the browser itself would refuse."""
+async def test_the_browser_refuses_to_make_markup_of_text(explorer: Explorer) -> None:
+    """The policy backs the code up: if the code had a bug, the browser itself would refuse."""
     refused = await explorer.page.evaluate(
         """() => ["innerHTML", "outerHTML"].map(name => {
             try { document.querySelector("main h1")[name] = "<b>text</b>"; return false; } catch { return true; }

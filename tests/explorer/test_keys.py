@@ -82,7 +82,7 @@ async def test_leaving_with_an_unsaved_key_is_warned_of(explorer: Explorer, is_s
     assert asked == ([] if is_saved else ["beforeunload"])
 
 
-async def test_a_new_key_stays_while_one_looks_at_other_views(explorer: Explorer) -> None:
+async def test_a_new_key_stays_while_other_views_are_open(explorer: Explorer) -> None:
     await explorer.go("write")
     await explorer.button("Make a new key").click()
     public = await explorer.page.locator(".own code").inner_text()

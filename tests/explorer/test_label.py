@@ -1,4 +1,4 @@
-"""A label: what is drawn of its history, and what the browser proves by itself."""
+"""A label: how its history is drawn, and what the browser proves itself."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def eventful() -> list[Record]:
-    """A history with every verdict, oldest first, and a fork that itself goes on."""
+    """A history with every verdict, oldest first, and a fork of two records."""
     orphan = recent(by=CAROL, ago=99, prev=NOWHERE)
     founded = recent(ago=90, gate="green")
     rival = recent(by=CAROL, ago=80, gate="red")
@@ -101,7 +101,7 @@ async def test_a_record_unfolds_to_the_bytes_that_were_signed(label: Explorer) -
 
 
 async def changed(explorer: Explorer, change: Any) -> None:
-    """Show the label as a node would that lies about it."""
+    """Show the label with an answer that this function changed, as a lying node would."""
     await explorer.go("browse")
 
     async def lie(route: Route) -> None:
@@ -132,7 +132,7 @@ async def test_a_node_that_lies_about_a_record_is_found_out(label: Explorer, cha
     await expect(label.page.locator(".mark.bad")).to_contain_text(words)
 
 
-async def test_a_node_that_judges_otherwise_is_found_out(label: Explorer) -> None:
+async def test_a_node_with_a_wrong_verdict_is_found_out(label: Explorer) -> None:
     await changed(label, lambda body: body["records"][2].update(verdict="founded"))
 
     await expect(label.page.locator(".trust")).to_contain_text("1 record would get another verdict")
@@ -164,7 +164,7 @@ async def test_a_long_history_is_shown_in_parts(explorer: Explorer, node: Node) 
     await expect(explorer.page.locator(".trust")).to_contain_text("All 250 signatures checked")
 
 
-async def test_a_label_that_changes_while_one_looks_shows_what_is_new(label: Explorer, node: Node) -> None:
+async def test_a_shown_label_follows_the_node(label: Explorer, node: Node) -> None:
     await expect(label.page.locator(".trust")).to_contain_text("Proven here")
     await label.page.locator(".entry summary").nth(2).click()
 
@@ -175,7 +175,7 @@ async def test_a_label_that_changes_while_one_looks_shows_what_is_new(label: Exp
     await expect(label.page.locator(".entry").nth(3).locator(".bytes")).to_be_visible()  # as it was left
 
 
-async def test_a_label_that_nobody_has_says_so_and_offers_to_write(explorer: Explorer, node: Node) -> None:
+async def test_a_free_label_says_so_and_offers_to_write(explorer: Explorer, node: Node) -> None:
     await hold(node, recent("pond"))
     await explorer.go("label", "example", "garden")
 

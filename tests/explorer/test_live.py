@@ -1,4 +1,4 @@
-"""Live: events as they happen, whole and once, however often the connection breaks."""
+"""Live: the page shows every event once, however often the connection breaks."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -24,7 +24,7 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 
 async def listening(explorer: Explorer, query: str = "") -> Locator:
-    """Open the view, and wait until it follows the node. The rows of events."""
+    """Open the view and wait until it follows the node. Gives the rows of events."""
     await explorer.go("live", query=query)
     await expect(explorer.page.get_by_text("Listening")).to_be_visible()
     return explorer.page.locator(".events > .event")
@@ -116,7 +116,7 @@ async def test_filters_pick_by_domain_label_and_signer(explorer: Explorer, node:
     assert "domain=other" in explorer.page.url
 
 
-async def test_a_pause_keeps_the_page_still_and_loses_nothing(explorer: Explorer, node: Node) -> None:
+async def test_a_pause_stops_the_list_and_loses_no_event(explorer: Explorer, node: Node) -> None:
     rows = await listening(explorer)
     await hold(node, recent("a"))
     await expect(rows).to_have_count(1)
@@ -157,7 +157,7 @@ async def test_a_reconnect_leaves_no_gap_and_repeats_nothing(
         await stack.aclose()
 
 
-async def test_a_replaced_store_is_said_and_the_list_goes_on(
+async def test_the_list_says_that_the_store_was_replaced_and_goes_on(
     browser: Browser, stack: AsyncExitStack, tmp_path: Path
 ) -> None:
     port = lasting_port()

@@ -1,4 +1,4 @@
-"""What everybody needs of a page: contrast, names for whoever listens, the keyboard, both themes, a phone's width."""
+"""Contrast, names for screen readers, the keyboard, both themes, and the width of a phone."""
 
 import re
 from typing import Any
@@ -26,7 +26,7 @@ PLACES = (
     ("write",),
 )
 
-# WCAG 2.2, 1.4.3: 4.5 to 1, or 3 to 1 for large text. Colours are mixed by drawing them, as the browser itself does.
+# WCAG 2.2, 1.4.3: 4.5 to 1, or 3 to 1 for large text. Colours are mixed by drawing them, as the browser does.
 FAINT = """() => {
     const canvas = document.createElement("canvas");
     canvas.width = canvas.height = 1;
@@ -79,7 +79,7 @@ CONTROLS = {
 
 
 async def everything_shown(explorer: Explorer, place: tuple[str, ...]) -> None:
-    """Open a place, and whatever it shows only when asked."""
+    """Open a place, and unfold what it shows on request only."""
     await explorer.go(*place)
     if place[0] == "label":
         await expect(explorer.page.locator(".mark.good")).to_have_count(10)
@@ -97,7 +97,7 @@ async def everything_shown(explorer: Explorer, place: tuple[str, ...]) -> None:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def furnished(node: Node) -> Node:
-    """A node with something to show in every part."""
+    """A node with something to show in every view."""
     await hold(node, *eventful())
     await node.peers.put(Peer(url="ws://127.0.0.1:9", pull=True))
     return node
@@ -181,14 +181,14 @@ async def test_the_whole_page_can_be_used_with_the_keyboard(explorer: Explorer, 
 
 
 async def tab_to(explorer: Explorer, target: Locator) -> None:
-    """Go on with the tabulator until the target has the focus, which has to be visible on the way."""
+    """Press the Tab key until the target has the focus. The focus has to be visible at each step."""
     for _ in range(60):
         await explorer.page.keyboard.press("Tab")
         outline = await explorer.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none"
         if await target.evaluate("element => element === document.activeElement"):
             return
-    raise AssertionError("the tabulator does not come there")
+    raise AssertionError("the Tab key does not reach it")
 
 
 async def test_the_theme_can_be_chosen_and_stays(browser: Browser, node: Node) -> None:
@@ -208,7 +208,7 @@ async def test_the_theme_can_be_chosen_and_stays(browser: Browser, node: Node) -
         assert await explorer.page.evaluate(scheme) == "light dark"
 
 
-async def test_opening_a_part_says_so_to_whoever_listens(explorer: Explorer) -> None:
+async def test_opening_a_view_is_announced_to_screen_readers(explorer: Explorer) -> None:
     await explorer.page.get_by_role("link", name="Write", exact=True).click()
 
     await expect(explorer.page.locator("#announcer")).to_have_text("Write a claim · dnarc")
@@ -216,7 +216,7 @@ async def test_opening_a_part_says_so_to_whoever_listens(explorer: Explorer) -> 
     await expect(explorer.page.get_by_role("link", name="Write", exact=True)).to_have_attribute("aria-current", "page")
 
 
-async def test_a_part_that_there_is_not_leads_back(explorer: Explorer) -> None:
+async def test_an_unknown_view_leads_back(explorer: Explorer) -> None:
     await explorer.page.goto(f"{explorer.url}/#/nothing/here")
 
     await expect(explorer.page.get_by_role("heading", level=1)).to_have_text("Nothing here")

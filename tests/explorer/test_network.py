@@ -1,4 +1,4 @@
-"""Network: this node's links as a picture and as a table, from nodes that are really linked."""
+"""Network: the links of real nodes, as a picture and as a table."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def linked(node: Node, tmp_path: Path) -> AsyncIterator[Node]:
-    """A second node, which `node` pushes to and pulls from over a link."""
+    """A second node. `node` pushes to it and pulls from it over a link."""
     async with Node(Settings(port=0, data=tmp_path / "other")) as other:
         await other.peers.put(Peer(key=node.key.public, accept=True))
         await node.peers.put(Peer(url=other.url.replace("http", "ws"), push=True, pull=True))
@@ -31,9 +31,7 @@ async def test_a_node_without_peers_says_so(explorer: Explorer) -> None:
     await expect(explorer.page.locator("figure.network")).to_be_hidden()
 
 
-async def test_links_are_drawn_with_their_state_and_what_went_over_them(
-    explorer: Explorer, node: Node, linked: Node
-) -> None:
+async def test_links_are_drawn_with_their_state_and_traffic(explorer: Explorer, node: Node, linked: Node) -> None:
     await explorer.go("network")
     await expect(explorer.page.locator(".edge.eager")).to_have_count(1)
     await hold(node, recent("a"), recent("b"), recent("c"))
@@ -45,11 +43,11 @@ async def test_links_are_drawn_with_their_state_and_what_went_over_them(
     await expect(row.get_by_role("cell").nth(4)).to_contain_text("3")
     await expect(explorer.page.locator(".station.live")).to_have_count(1)
     await expect(
-        explorer.page.get_by_role("img", name="This node and 1 peers: 1 linked, 1 of them eager.")
+        explorer.page.get_by_role("img", name="This node and 1 peer: 1 linked, 1 of them eager.")
     ).to_be_visible()
 
 
-async def test_who_dialled_is_told_from_either_end(browser: Browser, node: Node, linked: Node) -> None:
+async def test_each_end_says_who_dialled(browser: Browser, node: Node, linked: Node) -> None:
     async with Explorer.opened(browser, linked.url) as explorer:
         await explorer.go("network")
 
@@ -68,10 +66,10 @@ async def test_a_peer_that_cannot_be_reached_is_shown_as_down_with_the_reason(ex
     await expect(explorer.page.locator(".edge.none")).to_have_count(1)
 
 
-async def test_traffic_moves_on_the_lines_unless_less_motion_is_asked_for(
+async def test_dots_move_on_the_lines_unless_the_person_wants_less_motion(
     browser: Browser, node: Node, linked: Node
 ) -> None:
-    """A dot lasts little more than a second, so it is noted when it comes instead of being looked for."""
+    """A dot lasts little more than a second, so an observer in the page counts the dots."""
     note = """() => {
         window.dots = 0;
         new MutationObserver(changes => {
@@ -92,9 +90,7 @@ async def test_traffic_moves_on_the_lines_unless_less_motion_is_asked_for(
             assert (await explorer.page.evaluate("window.dots") > 0) is moves
 
 
-async def test_a_claim_made_in_one_page_is_seen_in_the_page_of_another_node(
-    explorer: Explorer, browser: Browser, linked: Node
-) -> None:
+async def test_a_claim_appears_in_the_page_of_another_node(explorer: Explorer, browser: Browser, linked: Node) -> None:
     async with Explorer.opened(browser, linked.url) as watcher:
         await watcher.go("live")
         await expect(watcher.page.get_by_text("Listening")).to_be_visible()

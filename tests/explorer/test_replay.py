@@ -1,4 +1,4 @@
-"""The browser judges as the node does, and in the node's words."""
+"""The browser gives the node's verdicts, in the node's words."""
 
 import json
 from random import Random
@@ -44,14 +44,14 @@ async def test_the_browser_judges_any_history_as_the_node_does(explorer: Explore
     assert {verdict for history in judged for _, verdict, _ in history} == set(map(str, REASONS)) - {"pending"}
 
 
-async def test_the_page_gives_the_reasons_that_the_node_gives(explorer: Explorer) -> None:
+async def test_the_page_gives_the_nodes_reasons(explorer: Explorer) -> None:
     reasons = await explorer.page.evaluate('async () => (await import("/explorer/words.js")).REASONS')
 
     assert reasons == {str(verdict): words for verdict, words in REASONS.items()}
 
 
-async def test_the_page_knows_a_remedy_for_whatever_a_node_answers(explorer: Explorer) -> None:
-    """Those left out end a link, or are about requests that the page does not make."""
+async def test_the_page_knows_a_remedy_for_every_refusal(explorer: Explorer) -> None:
+    """The other codes end links, or belong to requests that the page does not send."""
     left_out = {"unknown_peer", "unknown_route", "method_not_allowed", "timeout", "unsupported_version", "self_link"}
     left_out |= {"duplicate_link", "restart", "stopping"}
     codes = sorted({str(code) for code in Code} - left_out)

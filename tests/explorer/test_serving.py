@@ -1,4 +1,4 @@
-"""What the node serves as its page: the files, their headers, and to whom."""
+"""The files of the page, their headers, and who gets the page instead of JSON."""
 
 import re
 from pathlib import Path
@@ -31,11 +31,11 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
         ("", True),
     ],
 )
-def test_a_client_gets_the_page_but_where_it_names_json_and_wants_that_as_much(accept: str, is_page: bool) -> None:
+def test_a_client_gets_the_page_unless_it_prefers_json(accept: str, is_page: bool) -> None:
     assert prefers_page(accept) is is_page
 
 
-async def test_who_names_nothing_gets_the_page_and_who_names_json_gets_that(client: Client) -> None:
+async def test_the_root_answers_with_the_page_or_with_json(client: Client) -> None:
     page = await client.get("/", {"Accept": "*/*"})
     pointer = await client.get("/", {"Accept": "application/json"})
 
@@ -60,7 +60,7 @@ def test_the_page_names_no_absolute_path() -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/explorer/main.js", "/explorer/tokens.css", "/explorer/icon.svg"])
-async def test_nothing_that_is_served_may_run_what_is_written_in_it(client: Client, path: str) -> None:
+async def test_the_policy_forbids_foreign_scripts_and_inline_scripts(client: Client, path: str) -> None:
     answer = await client.get(path, {"Accept": BROWSER})
 
     policy = dict(each.split(" ", 1) for each in answer.headers["Content-Security-Policy"].split("; "))
@@ -74,7 +74,7 @@ async def test_nothing_that_is_served_may_run_what_is_written_in_it(client: Clie
 
 
 @pytest.mark.parametrize("path", ["/", "/explorer/main.js"])
-async def test_a_file_that_a_browser_has_already_is_not_sent_again(client: Client, path: str) -> None:
+async def test_a_file_that_the_browser_has_is_not_sent_again(client: Client, path: str) -> None:
     first = await client.get(path, {"Accept": BROWSER})
 
     again = await client.get(path, {"Accept": BROWSER, "If-None-Match": first.headers["ETag"]})
@@ -90,8 +90,8 @@ async def test_only_files_of_the_page_are_served(client: Client, name: str) -> N
     assert (await client.get(f"/explorer/{name}")).refusal == (404, "unknown_route")
 
 
-def test_the_page_names_every_file_that_it_is_made_of_and_no_other() -> None:
-    """A module that nothing imports is dead, and one that is imported and absent breaks the page."""
+def test_the_page_names_exactly_its_own_files() -> None:
+    """A module that nothing imports is dead. A module that is imported and absent breaks the page."""
     html = (FOLDER / "index.html").read_text()
     named, waiting = {"index.html"}, re.findall(r'"explorer/([\w.]+)"', html)
     while waiting:

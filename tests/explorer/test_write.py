@@ -1,4 +1,4 @@
-"""Write a claim: keys that stay in the browser, claims that it signs, and what the node says of them."""
+"""Write a claim: the browser signs, and the page shows the node's answer."""
 
 import json
 import time
@@ -60,7 +60,7 @@ async def test_a_claim_is_signed_in_the_browser_and_taken_by_the_node(explorer: 
     await expect(explorer.page.locator(".standing")).to_have_text("You own garden.")
 
 
-async def test_what_will_be_signed_is_shown_before(explorer: Explorer) -> None:
+async def test_the_bytes_are_shown_before_they_are_signed(explorer: Explorer) -> None:
     await explorer.go("write")
     await expect(explorer.page.locator(".preview")).to_have_text("Make or load a key first.")
     await explorer.load_key(ALICE)
@@ -121,7 +121,7 @@ async def test_a_label_is_offered_to_another_key_which_accepts_it(explorer: Expl
 
 
 async def test_a_refusal_shows_its_code_and_what_to_do(explorer: Explorer, node: Node) -> None:
-    """Somebody else writes between the moment at which the page read the head and the moment at which it sends."""
+    """The owner writes elsewhere after the page read the head and before it sends."""
     await hold(node, recent(domain="example.org", ago=100, gate="green"))
     await explorer.go("write", query="?domain=example.org&label=garden")
     await explorer.load_key(ALICE)
@@ -158,7 +158,7 @@ async def test_a_free_label_can_be_neither_offered_nor_accepted(explorer: Explor
 
 
 async def test_each_mode_says_what_it_does(explorer: Explorer) -> None:
-    """A tooltip would not do: a phone shows none."""
+    """A phone shows no tooltips."""
     await explorer.go("write")
     meaning = explorer.page.locator(".meaning")
     await expect(meaning).to_have_text("Found a label, or update one that you own.")
@@ -190,7 +190,7 @@ async def test_json_that_cannot_be_signed_is_explained(explorer: Explorer, text:
     await expect(explorer.button("Sign and send")).to_be_disabled()
 
 
-async def test_json_is_signed_as_it_is_meant_whatever_its_keys(explorer: Explorer, node: Node) -> None:
+async def test_json_with_unusual_keys_is_signed_unchanged(explorer: Explorer, node: Node) -> None:
     content = {"__proto__": {"x": 1}, "constructor": None, "10": "b", "9": "a", "é😀": [1e-7, 1e21, 0.1, -0.5]}
     await explorer.go("write", query="?domain=example.org&label=garden")
     await explorer.make_key()

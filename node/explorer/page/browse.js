@@ -5,7 +5,7 @@ import { fill, h } from "./dom.js";
 import { count, many } from "./format.js";
 import { getHeads, headsTable } from "./heads.js";
 import { showLabels } from "./labels.js";
-import { domainLink, heading, hexValue, labelLink, nothing, problemBox, table, when } from "./parts.js";
+import { domainLink, heading, hexValue, labelLink, nothing, plain, problemBox, table, when } from "./parts.js";
 import { persist } from "./polling.js";
 import { isId, isLabel } from "./record.js";
 import { hrefTo, remember } from "./router.js";
@@ -93,8 +93,8 @@ async function labelsFound(domains, prefix, signal) {
   if (entries.length === 0 && rest === 0) return null;
   const moreLink = (name) => h("a", { href: hrefTo("browse", [name], { prefix }) }, `more in ${name}`);
   return [
-    h("h2", {}, "Labels that begin with it"),
-    entries.length ? headsTable("Labels found", entries, {}) : nothing("No label searched begins with it."),
+    h("h2", {}, `Labels that begin with “${plain(prefix)}”`),
+    entries.length ? headsTable("Labels found", entries, {}) : nothing("None was found."),
     more.length > 0 && h("p", {}, more.map(moreLink).flatMap((link, at) => (at ? [", ", link] : [link]))),
     rest > 0 &&
       h("p", { class: "hint" }, `Not searched: ${many(rest, "smaller domain")}. Open a domain to search its labels.`),

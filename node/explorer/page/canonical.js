@@ -1,6 +1,6 @@
-// Canonical JSON, RFC 8785: the one spelling of a value that is signed and hashed. The RFC takes its numbers and its
-// order of keys (by UTF-16 code units) from ECMAScript, so here the language does most of the work; what is left is to
-// refuse what I-JSON (RFC 7493) and the protocol forbid.
+// Canonical JSON, RFC 8785: the one text of a value that is signed and hashed. The RFC takes the form of numbers and
+// the order of keys (by UTF-16 code units) from ECMAScript, so the language does most of the work. This module adds the
+// refusals: of values that I-JSON (RFC 7493) or the protocol forbids.
 
 export const DEPTH_MAX = 32;
 
@@ -36,8 +36,8 @@ function string(value) {
   return JSON.stringify(value);
 }
 
-/** The value that a text spells. Unlike JSON.parse it refuses a repeated key, of which that keeps the last in silence,
- * and a number that would become infinite. Throws NotCanonical. */
+/** The value of a JSON text. Unlike JSON.parse this refuses a repeated key, of which JSON.parse keeps the last one, and
+ * a number that would become infinite. Throws NotCanonical. */
 export function read(text) {
   let value;
   try {
@@ -46,12 +46,12 @@ export function read(text) {
     throw new NotCanonical(`not JSON: ${error.message}`);
   }
   const repeated = repeatedKey(text);
-  if (repeated !== null) throw new NotCanonical(`the key ${JSON.stringify(repeated)} is repeated: each may stand once`);
+  if (repeated !== null) throw new NotCanonical(`the key ${JSON.stringify(repeated)} is repeated in one object`);
   canonical(value);
   return value;
 }
 
-/** A key that stands twice in one object of a text that is JSON, or null. */
+/** A key that one object of this JSON text has twice, or null. */
 function repeatedKey(text) {
   const objects = [];
   let last = "";

@@ -1,5 +1,5 @@
-// Building the page from nodes, never from markup. What a string holds becomes text; there is no function here, and
-// under the page's policy none in the browser either, that would read it as HTML.
+// Building the page from nodes, never from markup. Every string becomes text. No function here reads a string as HTML,
+// and the page's policy forbids the browser's own functions that do.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -32,7 +32,7 @@ function flat(children) {
   return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 }
 
-/** Give an element these children in the place of those it has. */
+/** Replace the children of an element. */
 export function fill(element, ...children) {
   element.replaceChildren(...flat(children));
   return element;
@@ -40,7 +40,7 @@ export function fill(element, ...children) {
 
 let announcing = 0;
 
-/** Say something to those who listen instead of look; what is said again is heard again. */
+/** Tell a screen reader this text, also if it is the same as before. */
 export function announce(text) {
   clearTimeout(announcing);
   const announcer = document.getElementById("announcer");

@@ -1,10 +1,10 @@
-// The content of a claim as rows of a name and a value. A value that reads as JSON (a number, true, a list) is taken as
-// that, anything else as text, as on the command line.
+// The content of a claim as rows of a name and a value. A value that is JSON (a number, true, a list) is read as JSON,
+// any other value as text, as on the command line.
 
 import { read } from "./canonical.js";
 import { fill, h } from "./dom.js";
 
-/** `{element, content(), set(content)}`; `onChange` is called when a row comes or goes. */
+/** `{element, content(), set(content)}`; `onChange` is called when a row is removed. */
 export function fieldRows(onChange) {
   const list = h("div", { class: "rows" });
   const add = (name = "", value = "") => list.append(row(name, value, onChange));
@@ -67,7 +67,7 @@ function contentOf(list) {
   return content;
 }
 
-/** JSON where the text is some, else the text. */
+/** The value of a JSON text, or the text itself if it is no JSON. */
 export function valueOf(text) {
   try {
     return read(text);

@@ -15,19 +15,19 @@ const UNITS = [
 export const count = (number) => numbers.format(number);
 export const rounded = (number) => roundings.format(number);
 
-/** One thing, or several: `many(2, "record")`. */
+/** A number with its noun: `many(2, "record")` is "2 records". */
 export const many = (number, word, words = `${word}s`) => `${count(number)} ${number === 1 ? word : words}`;
 
-/** The beginning of a key or an id: enough to tell a few apart, never to compare by. */
+/** The beginning of a key or an id. It tells a few apart on a page; it proves nothing. */
 export const short = (hex) => String(hex).slice(0, 12);
 
-/** A moment in seconds since the Unix epoch, in UTC. Timestamps may lie beyond what a calendar has. */
+/** A moment in seconds since the Unix epoch, in UTC. A timestamp may lie beyond the calendar. */
 export function moment(seconds) {
   if (!(Math.abs(seconds) <= DATE_S_MAX)) return `second ${seconds}`;
   return `${new Date(seconds * 1000).toISOString().replace("T", " ").replace(".000Z", "")} UTC`;
 }
 
-/** A span of time in its largest unit; `parts` 2: and in the next one. */
+/** A span of time in its largest unit. `parts` 2 adds the next unit. */
 export function duration(seconds, parts = 1) {
   const whole = Math.max(0, Math.round(seconds));
   const at = UNITS.findIndex(([size]) => whole >= size);

@@ -1,19 +1,20 @@
-// Where the lines of a timeline run. Lane 0 is that of the accepted records. A refused record stands on a lane of its
-// own that begins at its parent; a refused record that follows another goes on in its lane. Rows count from the newest.
+// The lanes of a timeline. Lane 0 has the accepted records. A refused record has a lane of its own, which begins at its
+// parent; a refused record that follows another refused record shares that lane. Rows count from the newest.
 
 import { isAccepted } from "./replay.js";
 
 export const LANES_MAX = 6;
 
-/** For each row `{node, up, down, through, turns}` and the number of lanes. `node` is the lane of the row's record;
- * `up` and `down` say whether its lane goes on to newer and older rows, and under which owner; `through` are the lanes
- * that pass by, `turns` those that begin here. `newest` is the shown part of `all`, newest first. */
+/** `{rows, width}`: `{node, up, down, through, turns}` for each row, and the number of lanes. `node` is the lane of the
+ * row's record. `up` and `down` say whether this lane goes on to newer and older rows, and under which owner. `through`
+ * are lanes that pass the row, `turns` are lanes that begin at it. `newest` is the shown part of `all`, newest
+ * first. */
 export function lanes(newest, all) {
   const rowOf = new Map(newest.map(({ entry }, at) => [entry.id, at]));
   const rows = newest.map(() => ({ node: 0, up: null, down: null, through: [], turns: [] }));
   drawOwners(rows, rowOf, all);
   let width = 1;
-  const busyUntil = []; // by lane from 1 on: the newest row that it has reached, counted from the newest
+  const busyUntil = []; // by lane, from 1 on: the newest row that the lane has reached
   const laneOf = new Map();
   const places = new Map(all.map(({ entry }, at) => [entry.id, at]));
   for (const [at, judged] of all.entries()) {
@@ -45,13 +46,14 @@ function drawOwners(rows, rowOf, all) {
   });
 }
 
-/** The record that `prev` names, where it is held and older; else the one that this was judged by. */
+/** The record that `prev` names, if the node holds it and it is older; otherwise the record that this one was judged
+ * after. */
 function parentOf({ entry, after }, at, all, places) {
   const named = places.get(entry.record.prev);
   return named !== undefined && named < at ? all[named].entry : after;
 }
 
-/** The parent's lane where that ends at the parent, else the first that is free between the two. */
+/** The parent's lane if that lane ends at the parent, otherwise the first lane that is free between both rows. */
 function laneFor(row, parentRow, parent, laneOf, busyUntil) {
   const inherited = parent === null ? undefined : laneOf.get(parent.id);
   let lane = inherited !== undefined && busyUntil[inherited] === parentRow ? inherited : 1;

@@ -65,7 +65,7 @@ const missing = {
     fill(
       main,
       h("h1", { tabindex: "-1" }, "Nothing here"),
-      h("p", {}, "The explorer has no such part. ", h("a", { href: "#/" }, "Go to the overview"), "."),
+      h("p", {}, "The explorer has no such view. ", h("a", { href: "#/" }, "Go to the overview"), "."),
     ),
 };
 

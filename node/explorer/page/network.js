@@ -55,11 +55,11 @@ function flowOf(peer, before, now) {
 function legend() {
   const line = (kind, words) => h("span", { class: `sample ${kind}` }, words);
   return [
-    line("eager", "eager: new records go at once"),
-    line("lazy", "lazy: told first, sent when wanted"),
+    line("eager", "eager: new records are sent at once"),
+    line("lazy", "lazy: announced, sent on request"),
     line("none", "no link now"),
-    h("span", { class: "sample out" }, "going out"),
-    h("span", { class: "sample in" }, "coming in"),
+    h("span", { class: "sample out" }, "record sent"),
+    h("span", { class: "sample in" }, "record received"),
   ];
 }
 

@@ -2,7 +2,7 @@
 // of them if more records go by. A person who asked the system for less motion sees lines and figures only.
 
 import { fill, s } from "./dom.js";
-import { clip, rounded } from "./format.js";
+import { clip, many, rounded } from "./format.js";
 import { glyph, hueOf, plain } from "./parts.js";
 import { stateWords } from "./peers.js";
 
@@ -47,7 +47,8 @@ export function picture(key, signal) {
 function words(peers) {
   const linked = peers.filter((peer) => peer.link !== null);
   const eager = linked.filter((peer) => peer.link.is_eager).length;
-  return `This node and ${peers.length} peers: ${linked.length} linked, ${eager} of them eager. See the table below.`;
+  const all = many(peers.length, "peer");
+  return `This node and ${all}: ${linked.length} linked, ${eager} of them eager. See the table below.`;
 }
 
 function placeOf(at, size, { width, height, rx, ry }) {
@@ -68,7 +69,7 @@ function edge(peer, place, frame) {
   return s("line", { class: `edge ${kind}`, x1: from.x, y1: from.y, x2: place.x, y2: place.y });
 }
 
-/** A peer, its name on the side that no line comes from. */
+/** A peer, with its name on the side that is away from its line. */
 function station(peer, { x, y, isAbove }, flow) {
   const hue = hueOf(peer.key ?? "0");
   const rates = [
@@ -110,7 +111,7 @@ function centre(key, frame) {
   );
 }
 
-/** Send dots along a line, spread over the time until the next look. */
+/** Send dots along a line, spread over the time until the next poll. */
 function launch(traffic, place, flow, frame) {
   const from = middle(frame);
   const send = (records, begin, end, kind) => {
@@ -121,7 +122,7 @@ function launch(traffic, place, flow, frame) {
   send(flow.in, place, from, "in");
 }
 
-/** Move dots, a frame at a time, while there are any. */
+/** Move the dots in each frame, while there are dots. */
 function animate(group, signal) {
   const moving = new Set();
   let isRunning = false;

@@ -1,13 +1,13 @@
-// Replay, in the browser: the same function from a history to a state that every node computes (section 2 of the
-// protocol), so that the page can tell whether its node judges as it should.
+// Replay in the browser: the function from a history to a state that every node computes (section 2 of the protocol).
+// With it the page finds out whether its node's verdicts are right.
 
 /** Records by order key: timestamp, then id. */
 export function byOrderKey(one, other) {
   return one.record.timestamp - other.record.timestamp || (one.id < other.id ? -1 : one.id > other.id ? 1 : 0);
 }
 
-/** Judge a label's records, `[{id, record}]`. Gives, oldest first, `{entry, verdict, after}`: `after` is the entry of
- * the record accepted last before it, or null. */
+/** Judge a label's records, `[{id, record}]`. Gives `{entry, verdict, after}`, oldest first. `after` is the entry of
+ * the last accepted record before this one, or null. */
 export function replay(entries) {
   const named = new Set();
   let tip = null;

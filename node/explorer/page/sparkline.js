@@ -1,4 +1,4 @@
-// A small curve of the last minutes. Its words are in its label, for those who do not see it.
+// A small curve of the last minutes. Its label says the same in words for screen readers.
 
 import { fill, s } from "./dom.js";
 import { rounded } from "./format.js";
@@ -6,9 +6,10 @@ import { rounded } from "./format.js";
 const WIDTH = 240;
 const HEIGHT = 56;
 const SAMPLES = 90;
-const SAMPLES_MIN = 12; // a young curve is stretched, so that there is something to see
+const SAMPLES_MIN = 12; // a curve with fewer samples is stretched, so that it is visible
 
-/** A curve that grows to the right: `{element, add(value)}`. `what` is what is counted, `records a second`, say. */
+/** A curve that grows to the right: `{element, add(value)}`. `what` names what is counted, such as `records a
+ * second`. */
 export function sparkline(what) {
   const values = [];
   const element = s("svg", {

@@ -1,7 +1,7 @@
 // The history of a label as a timeline, newest first. The line of accepted records runs on the left, in the colour of
-// whoever owned the label at that time; what replay refused branches off to the right, from the record that it names in
-// `prev`, or from the one that it was judged by. `lanes.js` says where; here it is drawn, row by row, so that a row may
-// be as tall as its text.
+// the owner at that time. A refused record branches off to the right, from the record that its `prev` names or, without
+// one, from the record that it was judged after. `lanes.js` computes the lanes. They are drawn row by row, so that a
+// row may be as tall as its text.
 
 import { h, s } from "./dom.js";
 import { canonical } from "./canonical.js";
@@ -66,7 +66,7 @@ function described({ entry, verdict, after }, isHead, mark) {
   );
 }
 
-/** What a record claims: as an accepted one follows another, only what is new about it. */
+/** What a record claims. For an accepted record that follows another, only the difference. */
 function content(record, verdict, after) {
   if (after === null || !isAccepted(verdict)) return tree(contentOf(record));
   return changes(contentOf(after.record), contentOf(record));
@@ -131,7 +131,7 @@ function line(lane, from, to, owner) {
   });
 }
 
-/** Each verdict has a shape of its own, so that none is told by its colour alone. */
+/** Each verdict has its own shape, so that nobody has to tell verdicts by colour. */
 function shape(verdict, x, hue) {
   const vars = { "--hue": hue };
   const dot = (r, kind) => s("circle", { class: `node ${kind}`, cx: x, cy: NODE, r, vars });

@@ -1,4 +1,4 @@
-// JSON values as people read them: names and values, nested as deep as they are; long and deep ones fold.
+// JSON values for people: nested names and values. Long and deep values are folded.
 
 import { canonical } from "./canonical.js";
 import { h } from "./dom.js";
@@ -33,12 +33,12 @@ export function tree(value, depth = 0) {
   );
 }
 
-/** What changed from one claim to the next, field by field; what stayed is not repeated. */
+/** The fields that differ between one claim and the next. Fields that stayed are left out. */
 export function changes(before, after) {
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
   const differing = names.filter((name) => spelled(before, name) !== spelled(after, name));
   if (differing.length === 0)
-    return h("p", { class: "hint" }, names.length ? "The claim stays as it was." : "It claims nothing.");
+    return h("p", { class: "hint" }, names.length ? "The claim did not change." : "Both claims are empty.");
   return h(
     "dl",
     { class: "tree" },
@@ -50,7 +50,7 @@ export function changes(before, after) {
         h(
           "dd",
           {},
-          Object.hasOwn(after, name) ? tree(after[name], 1) : h("span", { class: "empty" }, "taken away"),
+          Object.hasOwn(after, name) ? tree(after[name], 1) : h("span", { class: "empty" }, "removed"),
           Object.hasOwn(before, name) && h("span", { class: "was" }, " was ", tree(before[name], OPEN_DEPTH_MAX)),
         ),
       ),
