@@ -1,12 +1,12 @@
-"""Verification in threads: what takes the time in this node, and all that a second core can do for it.
+"""Verification in threads, the largest part of this node's work.
 
-libsodium works with the interpreter lock released, so threads run truly beside each other, but handing over costs as
-much as a verification. So a thread takes 16 to 64 records at a time, from as many callers as it needs to; measured on
-two cores, one record a task gains nothing over one thread, 64 reach nearly twice its rate.
+libsodium releases the interpreter lock, so threads verify in parallel. But to hand work to a thread costs as much as a
+verification. So a thread takes up to 64 records at a time, from one caller or several. On two cores, tasks of one
+record were no faster than one thread, and tasks of 64 records nearly twice as fast.
 
-Beside a loop that works without a rest, threads lose their time waiting for its lock. So once records come faster than
-threads verify them, each thread feeds a process of its own (`node.verification.verifying_process`). If a process cannot
-be started, ends, or does not answer, its thread verifies by itself, as before.
+While the event loop is always busy, the threads lose time because they wait for the loop's lock. So once records come
+faster than the threads verify them, each thread uses its own process (`node.verification.verifying_process`). If a
+process does not start, ends, or does not answer, its thread verifies by itself.
 """
 
 import asyncio
@@ -25,28 +25,29 @@ from protocol.records.record import SignedRecord
 _CHUNK_RECORDS: Final = 64
 
 _THREADS_MAX: Final = 4
-"""Where nobody says how many: a loop decides on as many records as about two cores verify, however many there are."""
+"""The default limit: one event loop decides on as many records as about two cores verify."""
 
 _DELAYS_MAX: Final = 32
-"""Chunks that found all threads busy, before processes are started: 2,048 records, of a catch-up or a batch or two."""
+"""Chunks that find all threads busy before the processes start: 2,048 records, which is a catch-up or two batches."""
 
 log = structlog.get_logger()
 
 
 class Verifier(Protocol):
-    """Whatever tells genuine signatures from others."""
+    """Tells genuine signatures from forged ones."""
 
     async def verify(self, records: Sequence[SignedRecord], *, is_alone: bool = False) -> list[bool]:
-        """Which of these are genuine, in their order. `is_alone`: nothing else is on its way, so haste beats
-        throughput.
+        """Whether each record is genuine, in their order.
+
+        `is_alone`: nothing else is in the pipeline, so a quick answer matters more than throughput.
         """
 
     def close(self) -> None:
-        """Verify no more."""
+        """Stop. Nothing may be verified afterwards."""
 
 
 class _Piece:
-    """Some records of one caller, at most a chunk, and the answer that it waits for."""
+    """Records of one caller, at most a chunk, and the answer that the caller waits for."""
 
     def __init__(self, records: Sequence[SignedRecord], loop: asyncio.AbstractEventLoop) -> None:
         self.records = records
@@ -54,20 +55,20 @@ class _Piece:
 
 
 class Processes:
-    """The processes that verify, each lent to one thread at a time: but for `close`, threads call all of this."""
+    """The verifying processes. Each is used by one thread at a time. Threads call every method except `close`."""
 
     def __init__(self) -> None:
         self._idle: deque[VerifyingProcess] = deque()
 
     def start(self, answer_s_max: float = ANSWER_S_MAX) -> None:
-        """Start one more, which may take so many seconds for an answer."""
+        """Start one more process. `answer_s_max`: seconds that an answer may take."""
         try:
             self._idle.append(VerifyingProcess(answer_s_max))
         except OSError as error:
-            log.warning("no process to verify in: a thread does it by itself", reason=str(error))
+            log.warning("a verifying process did not start: a thread verifies by itself", reason=str(error))
 
     def verify(self, records: Sequence[SignedRecord]) -> list[bool] | None:
-        """Which of these are genuine; None where no process is idle and ready to say."""
+        """Whether each record is genuine; None if no process is idle and ready."""
         try:
             process = self._idle.popleft()
         except IndexError:
@@ -75,22 +76,25 @@ class Processes:
         try:
             genuine = process.verify(records) if process.is_ready else None
         except OSError as error:
-            log.warning("a process that verified is given up: a thread does it by itself", reason=str(error))
+            log.warning("a verifying process is given up: a thread verifies by itself", reason=str(error))
             process.close()
             return None
         self._idle.append(process)
         return genuine
 
     def close(self) -> None:
-        """End them; no thread has one."""
+        """End the processes. No thread may use one any more."""
         while self._idle:
             self._idle.pop().close()
 
 
 class ThreadedVerifier:
-    """Verifies signatures on `threads` threads; None: one per core, 4 at most. Whoever calls it bounds its queue."""
+    """Verifies signatures in threads. The callers bound its queue."""
 
     def __init__(self, threads: int | None = None, delays_max: int = _DELAYS_MAX) -> None:
+        """`threads`: None means one for each core, at most 4. `delays_max`: chunks that find all threads busy before
+        the processes start.
+        """
         self._threads = threads or min(os.cpu_count() or 1, _THREADS_MAX)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="verify")
         self._queue: deque[_Piece] = deque()
@@ -100,7 +104,7 @@ class ThreadedVerifier:
         self._processes = Processes()
 
     async def verify(self, records: Sequence[SignedRecord], *, is_alone: bool = False) -> list[bool]:
-        if is_alone and len(records) == 1:  # done before a thread would have begun
+        if is_alone and len(records) == 1:  # verified before a thread would start
             return [records[0].is_genuine()]
         loop = asyncio.get_running_loop()
         starts = range(0, len(records), _CHUNK_RECORDS)
@@ -111,7 +115,7 @@ class ThreadedVerifier:
         return [genuine for answer in answers for genuine in answer]
 
     def close(self) -> None:
-        """End the threads and their processes. Who still waits is cancelled: nothing of theirs was decided."""
+        """End the threads and their processes. Callers that still wait are cancelled."""
         for piece in self._queue:
             piece.answer.cancel()
         self._queue.clear()
@@ -155,7 +159,7 @@ class ThreadedVerifier:
                 piece.answer.set_result(answer)
 
     def _verify(self, chunk: list[Sequence[SignedRecord]]) -> list[bool]:
-        """In a thread."""
+        """Runs in a thread."""
         records = list(chain.from_iterable(chunk))
         genuine = self._processes.verify(records)
         return [record.is_genuine() for record in records] if genuine is None else genuine

@@ -1,11 +1,11 @@
-"""A process that verifies: libsodium beside an interpreter lock of its own.
+"""A process that verifies signatures, with its own interpreter lock.
 
-A thread that verifies gives the lock up for 60 us and then wants it back, for each record; while the event loop works,
-that takes up to 5 ms (`sys.getswitchinterval`), and the core waits. Another process has another lock: the thread that
-asks it needs ours once for a whole chunk, and loop and libsodium really run beside each other.
+A verifying thread releases the lock for 60 us and then takes it back, for each record. While the event loop is busy, it
+waits up to 5 ms for the lock (`sys.getswitchinterval`), and its core does nothing. A process has its own lock. The
+thread that asks the process needs our lock once for a whole chunk, so the loop and libsodium run in parallel.
 
 Imported, this module starts such a process and asks it. Run by `python -m node.verification.verifying_process`, it is
-the process. It imports next to nothing, as each process pays for it: about 8 MB, and 0.1 s before it is ready.
+the process. It imports very little, because each process pays for its imports: 8 MB, and 0.1 s before it is ready.
 """
 
 import os
@@ -26,24 +26,24 @@ _LENGTH_BYTES: Final = 4
 _READY: Final = b"!"
 
 ANSWER_S_MAX: Final = 5.0
-"""How long a process may take for one question, which costs a few milliseconds. A process that was stopped, or that the
-machine has no memory for, is given up after that.
+"""Seconds that a process may take for one question, which costs a few milliseconds. A process that takes longer was
+stopped, or the machine has no memory for it; it is given up.
 """
 
 _Question = list[tuple[str, bytes, str]]
-"""Key, canonical bytes and signature of each record. The answer is one byte for each: 1 where it is genuine."""
+"""Key, canonical bytes and signature of each record. The answer is one byte a record: 1 if it is genuine, else 0."""
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(_Question)
 
 
 class VerifyingProcess:
-    """One process, for one thread at a time. It ends with `close`, or by itself when this process has ended."""
+    """One process, used by one thread at a time. It ends with `close`, or by itself when this process ends."""
 
     def __init__(self, answer_s_max: float = ANSWER_S_MAX) -> None:
-        """`answer_s_max`: seconds that one question may take. Raises: OSError: the system starts none."""
-        # -P: nothing is imported from the folder that the node happens to stand in. A group of its own: Ctrl-C is for
-        # the node, which ends this one when it needs it no more.
+        """`answer_s_max`: seconds that one question may take. Raises: OSError: the process cannot be started."""
+        # -P: nothing is imported from the node's working directory. The process group is separate, because Ctrl-C is
+        # meant for the node, which ends this process when it no longer needs it.
         command = [sys.executable, "-P", "-m", "node.verification.verifying_process"]
         self._process = subprocess.Popen(
             command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
@@ -57,13 +57,13 @@ class VerifyingProcess:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it would begin at once, or has ended."""
+        """Whether the process would start to work at once, or has ended."""
         if self._is_ready:
             return True
         return _is_open_for(self._answers, select.POLLIN, 0.0)
 
     def verify(self, records: Sequence[SignedRecord]) -> list[bool]:
-        """Which of these are genuine. Raises: OSError: it has ended, or does not answer in time."""
+        """Whether each record is genuine. Raises: OSError: the process has ended, or does not answer in time."""
         end_s = time.monotonic() + self._answer_s_max
         if not self._is_ready:
             self._read(len(_READY), end_s)
@@ -73,7 +73,7 @@ class VerifyingProcess:
         return list(map(bool, self._read(len(records), end_s)))
 
     def close(self) -> None:
-        """End it at once: it holds nothing that anybody would miss."""
+        """End the process at once. It holds nothing that could be lost."""
         self._process.kill()
         self._process.wait()
         self._answers.close()
@@ -97,20 +97,20 @@ class VerifyingProcess:
 
 
 def _wait_for(pipe: IO[bytes], event: int, end_s: float) -> None:
-    """Wait until the pipe can be used. Raises: TimeoutError: not until then."""
+    """Wait until the pipe is usable. Raises: TimeoutError: it is not usable by `end_s`."""
     if not _is_open_for(pipe, event, max(0.0, end_s - time.monotonic())):
         raise TimeoutError("the verifying process does not answer")
 
 
 def _is_open_for(pipe: IO[bytes], event: int, within_s: float) -> bool:
-    poll = select.poll()  # not `select.select`, which knows 1,024 files: more may be open
+    poll = select.poll()  # `select.select` is limited to 1,024 open files
     poll.register(pipe, event)
     return bool(poll.poll(within_s * 1_000))
 
 
 def main() -> None:
-    """Answer until nobody asks any more."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # who stops a whole service means the node, which may still ask
+    """Answer questions until the pipe is closed."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a stop of the whole service is for the node, which may still ask
     questions, answers = sys.stdin.buffer, sys.stdout.buffer
     answers.write(_READY)
     answers.flush()

@@ -1,4 +1,4 @@
-"""A pipeline on a real store, without the network: what tests of ingest stand on."""
+"""A pipeline on a real store and without a network, for tests of the intake."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,7 +30,7 @@ WAITING = Delivery(waits=True)
 
 @dataclass
 class Pipeline:
-    """What a node puts together around `ingest`."""
+    """The parts that a node connects with `ingest`."""
 
     store: SqliteStore
     indexes: Indexes
@@ -43,11 +43,11 @@ class Pipeline:
         return await self.ingest.take([submission(signed(record)) for record in records], origin, delivery)
 
     async def verdicts(self, domain: str, label: str) -> dict[str, str]:
-        """What the store says of a label."""
+        """The verdicts of a label in the store, by record id."""
         return {past.record.id: past.verdict for past in await self.store.history(domain, label)}
 
     async def matches_replay(self, domain: str, label: str) -> bool:
-        """Whether state and verdicts in the store are those of a replay from scratch."""
+        """Whether state and verdicts in the store are equal to a replay of the whole history."""
         history = await self.store.history(domain, label)
         judged = replay(past.record for past in history)
         states = await self.store.states([(domain, label)])

@@ -41,7 +41,7 @@ async def test_a_client_is_told_to_come_back_while_another_program_holds_the_dat
             assert not it.commits.failed.done()
 
 
-async def test_what_waited_for_the_database_is_committed_when_the_lock_ends(tmp_path: Path) -> None:
+async def test_records_that_waited_for_the_database_are_committed_when_the_lock_ends(tmp_path: Path) -> None:
     record = claim("garden", at=NOW)
 
     async with pipeline(tmp_path, stalled_s=SOON_S) as it:
@@ -54,7 +54,7 @@ async def test_what_waited_for_the_database_is_committed_when_the_lock_ends(tmp_
         assert not it.commits.is_stalled
 
 
-async def test_a_peer_waits_for_as_long_as_the_lock_lasts(tmp_path: Path) -> None:
+async def test_a_peer_waits_until_the_lock_ends(tmp_path: Path) -> None:
     async with pipeline(tmp_path, stalled_s=SOON_S) as it:
         with locked(tmp_path):
             taking = asyncio.create_task(it.take(claim("garden", at=NOW), origin=PEER))
@@ -90,7 +90,7 @@ async def test_a_node_that_stops_does_not_wait_for_a_lock_that_lasts(tmp_path: P
         assert await it.store.history(DOMAIN, "another") == []
 
 
-async def test_a_cursor_waits_for_the_lock_as_well(tmp_path: Path) -> None:
+async def test_a_cursor_also_waits_for_the_lock(tmp_path: Path) -> None:
     async with pipeline(tmp_path) as it:
         with locked(tmp_path):
             putting = asyncio.create_task(it.store.put_cursors([]))
@@ -101,7 +101,7 @@ async def test_a_cursor_waits_for_the_lock_as_well(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["dnarc.db", "dnarc.db-wal"])
 @pytest.mark.parametrize("replaced", [False, True], ids=["removed", "replaced"])
-async def test_nothing_is_acknowledged_into_a_file_that_is_gone(tmp_path: Path, name: str, replaced: bool) -> None:
+async def test_no_record_is_acknowledged_after_the_file_was_removed(tmp_path: Path, name: str, replaced: bool) -> None:
     """SQLite would go on writing to it, and the next start would find nothing."""
     async with pipeline(tmp_path) as it:
         await it.take(claim("garden", at=NOW))

@@ -64,7 +64,7 @@ async def take_each(it: Pipeline, *entries: tuple[SignedRecord, Origin]) -> list
     return await asyncio.gather(*(it.ingest.take_one(submission(entry), origin) for entry, origin in entries))
 
 
-async def test_a_turn_makes_one_group_up_to_the_limit() -> None:
+async def test_submissions_of_one_turn_share_a_group_up_to_the_limit() -> None:
     stages = Slow()
     gathering = Gathering(stages)
 
@@ -77,7 +77,7 @@ async def test_a_turn_makes_one_group_up_to_the_limit() -> None:
     assert [outcome.signature for outcome in outcomes] == [str(number) for number in range(SINGLES_MAX + 1)]
 
 
-async def test_while_enough_groups_are_being_verified_newer_submissions_gather() -> None:
+async def test_while_two_groups_are_being_verified_newer_submissions_gather() -> None:
     stages = Slow()
     gathering = Gathering(stages)
     futures = []
@@ -92,7 +92,7 @@ async def test_while_enough_groups_are_being_verified_newer_submissions_gather()
     assert stages.sizes == [*[1] * UNVERIFIED_GROUPS_MAX, 3]
 
 
-async def test_a_client_that_goes_costs_the_others_nothing() -> None:
+async def test_a_client_that_disconnects_does_not_disturb_the_others() -> None:
     stages = Slow()
     gathering = Gathering(stages)
     gone, *others = put(gathering, 3)
@@ -106,7 +106,7 @@ async def test_a_client_that_goes_costs_the_others_nothing() -> None:
     assert stages.left == [3]
 
 
-async def test_a_group_that_fails_fails_for_every_caller_and_leaves_the_room() -> None:
+async def test_if_a_group_fails_every_caller_gets_the_error_and_the_room_is_free() -> None:
     stages = Failing()
     stages.checked.set()
 
@@ -128,7 +128,7 @@ async def test_singles_of_one_turn_are_committed_together(tmp_path: Path) -> Non
         assert it.ingest.room.records == 0
 
 
-async def test_each_single_of_a_group_has_its_own_origin(tmp_path: Path) -> None:
+async def test_each_single_of_a_group_is_judged_by_its_own_origin(tmp_path: Path) -> None:
     founding, rival = signed(claim("garden", ALICE, NOW - 2)), signed(claim("garden", BOB, NOW - 1))
     demanding = signed(claim("shed", ALICE, NOW))
     old = signed(claim("well", ALICE, 1))
@@ -153,7 +153,7 @@ async def test_each_single_of_a_group_has_its_own_origin(tmp_path: Path) -> None
     assert [outcome.verdict for outcome in outcomes[:2]] == ["founded", "rival"]
 
 
-async def test_of_two_singles_of_one_turn_that_each_demand_that_there_is_no_head_one_founds(tmp_path: Path) -> None:
+async def test_two_singles_of_one_turn_cannot_both_found_a_label(tmp_path: Path) -> None:
     demand = Origin(Trust.CLIENT, precondition=NEEDS_NO_HEAD)
     entries = [(signed(claim("garden", at=NOW + number)), demand) for number in range(2)]
 
@@ -163,7 +163,7 @@ async def test_of_two_singles_of_one_turn_that_each_demand_that_there_is_no_head
     assert {outcome.code for outcome in outcomes} == {None, Code.PRECONDITION_FAILED}
 
 
-async def test_a_flood_of_singles_past_the_room_is_told_to_come_back(tmp_path: Path) -> None:
+async def test_a_flood_of_singles_gets_overloaded_one_past_the_room(tmp_path: Path) -> None:
     room_records = 5
     entries = [(signed(claim(f"label-{number}", at=NOW)), CLIENT) for number in range(room_records + 1)]
 
@@ -177,7 +177,7 @@ async def test_a_flood_of_singles_past_the_room_is_told_to_come_back(tmp_path: P
         assert it.ingest.intake.refused == {(Trust.CLIENT, Code.OVERLOADED): 1}
 
 
-async def test_refused_singles_count_against_their_own_address(tmp_path: Path) -> None:
+async def test_refused_singles_count_against_their_own_address_only(tmp_path: Path) -> None:
     careless, careful = (Origin(Trust.CLIENT, address=f"192.0.2.{number}") for number in range(2))
     old = [signed(claim(f"old-{number}", at=1)) for number in range(100)]
 
@@ -190,7 +190,7 @@ async def test_refused_singles_count_against_their_own_address(tmp_path: Path) -
     assert refused.value.code is Code.RATE_LIMITED
 
 
-async def test_a_store_that_fails_is_told_to_every_single(tmp_path: Path) -> None:
+async def test_if_the_store_fails_every_single_gets_the_error(tmp_path: Path) -> None:
     entries = [(signed(claim(f"label-{number}", at=NOW)), CLIENT) for number in range(3)]
 
     async with pipeline(tmp_path) as it:

@@ -1,9 +1,10 @@
-"""The one way in, on a real store."""
+"""The intake on a real store."""
 
 import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -20,8 +21,12 @@ from protocol.records.replay import Verdict
 from tests.history import ALICE, BOB, CAROL, DOMAIN, NOWHERE, claim, histories, offer, signed
 from tests.node.intake.pipeline import CLIENT, NOW, PEER, WAITING, pipeline, submission
 
+MAX_AGE_S: Final = 300
+MAX_SKEW_S: Final = 300
+"""The defaults of the settings."""
 
-async def test_what_is_accepted_is_committed_shown_and_indexed(tmp_path: Path) -> None:
+
+async def test_an_accepted_record_is_committed_shown_and_indexed(tmp_path: Path) -> None:
     record = claim("garden", at=NOW)
 
     async with pipeline(tmp_path) as it:
@@ -35,7 +40,7 @@ async def test_what_is_accepted_is_committed_shown_and_indexed(tmp_path: Path) -
         assert await it.store.last_event() == 1
 
 
-async def test_what_is_new_is_announced_once_and_before_its_commit(tmp_path: Path) -> None:
+async def test_a_new_record_is_announced_once_and_before_its_commit(tmp_path: Path) -> None:
     record = claim("garden", at=NOW)
     announced: list[tuple[list[SignedRecord], Delivery, bool]] = []
 
@@ -43,13 +48,13 @@ async def test_what_is_new_is_announced_once_and_before_its_commit(tmp_path: Pat
         it.ingest.announcers.append(
             lambda records, delivery: announced.append((list(records), delivery, it.indexes.holds(record)))
         )
-        await it.take(record, claim("garden", at=NOW - 301), origin=CLIENT)
+        await it.take(record, claim("garden", at=NOW - MAX_AGE_S - 1), origin=CLIENT)
         await it.take(record, origin=PEER)
 
     assert announced == [([signed(record)], BY_REQUEST, False)]
 
 
-async def test_over_a_link_a_record_is_in_its_canonical_bytes(tmp_path: Path) -> None:
+async def test_a_record_that_comes_over_a_link_must_be_in_its_canonical_bytes(tmp_path: Path) -> None:
     """Otherwise two nodes could send each other different bytes under one id."""
     entry = signed(claim("garden", at=NOW))
     spaced = Submission(entry.signature, entry.record.canonical.replace(b":", b": "))
@@ -62,7 +67,7 @@ async def test_over_a_link_a_record_is_in_its_canonical_bytes(tmp_path: Path) ->
     assert (by_request.status, by_request.record) == (Status.ACCEPTED, entry.record)
 
 
-async def test_a_known_record_is_known_under_any_genuine_signature_and_under_no_other(tmp_path: Path) -> None:
+async def test_a_known_record_is_known_with_any_genuine_signature_and_refused_with_a_forged_one(tmp_path: Path) -> None:
     record = signed(claim("garden", at=NOW))
     forged = SignedRecord("00" * 64, record.record)
 
@@ -77,7 +82,7 @@ async def test_a_known_record_is_known_under_any_genuine_signature_and_under_no_
     ]
 
 
-async def test_a_batch_is_admitted_in_order_of_keys_and_answered_in_the_order_given(tmp_path: Path) -> None:
+async def test_a_batch_is_admitted_in_key_order_and_answered_in_the_given_order(tmp_path: Path) -> None:
     founder = claim("garden", at=NOW - 2)
     follower = claim("garden", at=NOW - 1, prev=founder)
 
@@ -91,8 +96,8 @@ async def test_a_batch_is_admitted_in_order_of_keys_and_answered_in_the_order_gi
 @pytest.mark.parametrize(
     ("record", "code"),
     [
-        (claim("garden", at=NOW + 301), Code.TOO_NEW),
-        (claim("garden", at=NOW - 301), Code.TOO_OLD),
+        (claim("garden", at=NOW + MAX_SKEW_S + 1), Code.TOO_NEW),
+        (claim("garden", at=NOW - MAX_AGE_S - 1), Code.TOO_OLD),
         (claim("garden", by=BOB, at=NOW), Code.NOT_OWNER),
         (claim("garden", at=NOW, prev="0" * 64), Code.STALE),
         (claim("garden", at=NOW - 20), Code.STALE),
@@ -100,7 +105,9 @@ async def test_a_batch_is_admitted_in_order_of_keys_and_answered_in_the_order_gi
         (claim("garden", at=NOW, domain="elsewhere"), Code.UNKNOWN_DOMAIN),
     ],
 )
-async def test_a_client_is_told_why_and_nothing_is_stored(tmp_path: Path, record: Record, code: Code) -> None:
+async def test_a_refused_client_gets_the_reason_and_nothing_is_stored(
+    tmp_path: Path, record: Record, code: Code
+) -> None:
     founder = claim("garden", at=NOW - 10)
 
     async with pipeline(tmp_path, domains=[DOMAIN]) as it:
@@ -113,7 +120,7 @@ async def test_a_client_is_told_why_and_nothing_is_stored(tmp_path: Path, record
 
 async def test_a_condition_on_the_head_is_checked_before_the_time(tmp_path: Path) -> None:
     founder = claim("garden", at=NOW - 10)
-    follower = claim("garden", at=NOW + 301)
+    follower = claim("garden", at=NOW + MAX_SKEW_S + 1)
 
     async with pipeline(tmp_path) as it:
         await it.take(founder)
@@ -125,7 +132,7 @@ async def test_a_condition_on_the_head_is_checked_before_the_time(tmp_path: Path
     assert (other[0].code, same[0].code) == (Code.PRECONDITION_FAILED, Code.TOO_NEW)
 
 
-async def test_of_two_who_each_demand_that_there_is_no_head_one_founds(tmp_path: Path) -> None:
+async def test_of_two_clients_that_demand_a_label_without_head_one_founds(tmp_path: Path) -> None:
     demand = Origin(Trust.CLIENT, precondition=NEEDS_NO_HEAD)
     records = [claim("garden", at=NOW + n) for n in range(2)]
 
@@ -135,7 +142,7 @@ async def test_of_two_who_each_demand_that_there_is_no_head_one_founds(tmp_path:
     assert {outcome.code for [outcome] in answers} == {None, Code.PRECONDITION_FAILED}
 
 
-async def test_a_peer_brings_the_past_and_the_head_is_reverted(tmp_path: Path) -> None:
+async def test_a_peer_may_bring_an_older_record_that_reverts_the_head(tmp_path: Path) -> None:
     ours, theirs = claim("garden", by=ALICE, at=NOW - 5), claim("garden", by=BOB, at=NOW - 9_000)
 
     async with pipeline(tmp_path) as it:
@@ -165,7 +172,7 @@ async def test_the_same_record_twice_at_once_is_accepted_once(tmp_path: Path) ->
 
 
 async def test_one_of_two_updates_of_the_same_head_wins(tmp_path: Path) -> None:
-    """`prev` is a compare-and-swap: both devices of an owner cannot follow one record."""
+    """`prev` is a compare-and-swap: only one of two devices can follow a record."""
     founder = claim("garden", at=NOW - 10)
     updates = [claim("garden", at=NOW - 5 + n, prev=founder, device=n) for n in range(2)]
 
@@ -176,7 +183,7 @@ async def test_one_of_two_updates_of_the_same_head_wins(tmp_path: Path) -> None:
     assert sorted(outcome.status for [outcome] in answers) == [Status.ACCEPTED, Status.REFUSED]
 
 
-async def test_the_last_place_for_a_domain_is_given_once(tmp_path: Path) -> None:
+async def test_the_last_place_for_a_domain_is_given_only_once(tmp_path: Path) -> None:
     first, second = (claim("garden", at=NOW, domain=domain) for domain in ("one", "two"))
 
     async with pipeline(tmp_path, domains_max=1) as it:
@@ -191,7 +198,7 @@ async def test_a_full_pipeline_refuses_a_client_and_makes_a_peer_wait(tmp_path: 
 
     async with pipeline(tmp_path, records_in_flight_max=1_000) as it:
         filling = asyncio.create_task(it.ingest.take(many, PEER, WAITING))
-        await asyncio.sleep(0)  # one turn: it has entered
+        await asyncio.sleep(0)  # after one turn the group has entered the room
         waiting = asyncio.create_task(it.ingest.take([one], PEER, WAITING))
         with pytest.raises(ProtocolError) as refused:
             await it.ingest.take([one], CLIENT)
@@ -202,7 +209,7 @@ async def test_a_full_pipeline_refuses_a_client_and_makes_a_peer_wait(tmp_path: 
     assert all(outcome.status is Status.ACCEPTED for outcome in outcomes)
 
 
-async def test_a_full_disk_is_said_before_anything_is_done(tmp_path: Path) -> None:
+async def test_a_full_disk_refuses_before_any_other_work(tmp_path: Path) -> None:
     async with pipeline(tmp_path, disk_free_bytes_min=2**62) as it:
         with pytest.raises(ProtocolError) as refused:
             await it.take(claim("garden", at=NOW))
@@ -210,7 +217,7 @@ async def test_a_full_disk_is_said_before_anything_is_done(tmp_path: Path) -> No
     assert refused.value.code is Code.STORAGE_FULL
 
 
-async def test_an_address_that_brings_too_much_waits_and_another_does_not(tmp_path: Path) -> None:
+async def test_an_address_past_its_quota_is_limited_and_another_address_is_not(tmp_path: Path) -> None:
     flood, calm = Origin(Trust.CLIENT, address="192.0.2.1"), Origin(Trust.CLIENT, address="192.0.2.2")
     records = [claim(f"label-{n}", at=NOW) for n in range(22)]
 
@@ -224,7 +231,7 @@ async def test_an_address_that_brings_too_much_waits_and_another_does_not(tmp_pa
     assert outcome.status is Status.ACCEPTED
 
 
-async def test_hostile_bytes_beside_good_ones_cost_the_good_ones_nothing(tmp_path: Path) -> None:
+async def test_hostile_bytes_in_a_batch_do_not_harm_the_good_records(tmp_path: Path) -> None:
     good = submission(signed(claim("garden", at=NOW)))
     bad = [Submission("zz", b"{}"), Submission("0" * 128, b"\xff\x00"), Submission("0" * 128, b"[" * 10_000)]
 
@@ -234,7 +241,7 @@ async def test_hostile_bytes_beside_good_ones_cost_the_good_ones_nothing(tmp_pat
     assert [outcome.code for outcome in outcomes] == [Code.MALFORMED, Code.MALFORMED, Code.MALFORMED, None]
 
 
-async def test_a_store_that_fails_acknowledges_nothing_and_ends_the_pipeline(tmp_path: Path) -> None:
+async def test_if_the_store_fails_nothing_is_acknowledged_and_the_pipeline_ends(tmp_path: Path) -> None:
     async with pipeline(tmp_path) as it:
         with closing(sqlite3.connect(tmp_path / "dnarc.db")) as vandal:
             vandal.execute("DROP TABLE events")
@@ -251,7 +258,7 @@ async def test_a_store_that_fails_acknowledges_nothing_and_ends_the_pipeline(tmp
 
 @given(batches=st.lists(histories(), min_size=1, max_size=4))
 @hypothesis_settings(max_examples=25)
-def test_whatever_peers_bring_in_whatever_order_the_store_holds_what_a_replay_says(
+def test_in_any_order_of_arrival_the_store_holds_what_replay_says(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[Record]]
 ) -> None:
     async def run() -> None:
@@ -276,8 +283,8 @@ async def test_an_offer_and_its_acceptance_move_the_label(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("count", [1, 1_001])
-async def test_records_that_were_held_before_and_are_heads_now_are_told_whole(tmp_path: Path, count: int) -> None:
-    """Replay goes without their bodies, which may be more than memory; whoever watches wants them."""
+async def test_events_of_records_that_were_stored_before_have_their_bodies(tmp_path: Path, count: int) -> None:
+    """Replay works without bodies, because they may be larger than the memory. Watchers need the bodies."""
     founding = claim("garden", ALICE, at=1)
     orphans = [claim("garden", ALICE, at=10, prev=founding)]
     for at in range(11, 10 + count):

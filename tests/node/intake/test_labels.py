@@ -16,7 +16,7 @@ UPDATED, _ = FOUNDED.extend(claim("label", at=2))
 
 
 class SlowStore:
-    """A store of states that answers when it is told to, with what it held when it was asked."""
+    """A store of states that answers later, with the states that it held when it was asked."""
 
     def __init__(self) -> None:
         self.held: dict[LabelKey, State] = {}
@@ -30,7 +30,7 @@ class SlowStore:
 
 
 async def begun(labels: Labels) -> asyncio.Task[None]:
-    """A read ahead that has asked the store."""
+    """Start a read ahead. The store was asked when this returns."""
     fetching = asyncio.create_task(labels.fetch([KEY]))
     await asyncio.sleep(0)
     return fetching
@@ -54,7 +54,7 @@ def as_store(store: SlowStore) -> Store:
     return store  # type: ignore[return-value]  # states are all that labels ask a store for
 
 
-async def test_what_was_read_ahead_is_there_without_a_read(labels: Labels, store: SlowStore) -> None:
+async def test_a_label_that_was_read_ahead_needs_no_second_read(labels: Labels, store: SlowStore) -> None:
     store.held[KEY] = FOUNDED
     fetching = await begun(labels)
     store.answers[0].set()
@@ -67,7 +67,7 @@ async def test_what_was_read_ahead_is_there_without_a_read(labels: Labels, store
     assert len(store.answers) == 1
 
 
-async def test_what_somebody_reads_already_is_not_read_twice(labels: Labels, store: SlowStore) -> None:
+async def test_a_label_that_is_being_read_is_not_read_twice(labels: Labels, store: SlowStore) -> None:
     fetching = await begun(labels)
 
     assert labels.missing([KEY, ("example.org", "other")]) == [("example.org", "other")]
@@ -84,7 +84,7 @@ async def test_a_few_labels_are_not_read_ahead(store: SlowStore) -> None:
     assert labels.missing([KEY, other]) == [KEY, other]
 
 
-async def test_what_was_decided_meanwhile_counts_and_not_what_was_read(labels: Labels, store: SlowStore) -> None:
+async def test_a_decision_counts_more_than_a_read_that_was_under_way(labels: Labels, store: SlowStore) -> None:
     store.held[KEY] = FOUNDED
     fetching = await begun(labels)
     decide(labels, UPDATED)
@@ -95,7 +95,7 @@ async def test_what_was_decided_meanwhile_counts_and_not_what_was_read(labels: L
     assert labels.state(KEY) == UPDATED
 
 
-async def test_an_old_read_is_nothing_even_where_the_decision_was_forgotten_since(
+async def test_an_old_read_is_dropped_even_if_the_decided_state_was_dropped_since(
     labels: Labels, store: SlowStore
 ) -> None:
     store.held[KEY] = FOUNDED

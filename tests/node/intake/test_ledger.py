@@ -38,7 +38,7 @@ def test_a_client_is_judged_by_what_a_peer_brought_before_it_in_the_same_group()
     assert refusals == {strange.id: Code.NOT_OWNER}
 
 
-def test_of_one_group_a_peer_brings_a_rival_and_a_client_does_not() -> None:
+def test_in_one_group_a_peer_may_bring_a_rival_and_a_client_may_not() -> None:
     founded, rival, refused = (
         claim("garden", ALICE, NOW - 2),
         claim("garden", BOB, NOW - 1),

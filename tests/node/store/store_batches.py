@@ -1,5 +1,5 @@
-"""What the contract of stores is tested with: batches as the protocol makes them, so that states, verdicts and events
-are such as really occur; and a store that is empty at first.
+"""Material for the contract tests of stores: an empty store, and batches as the protocol makes them, so that states,
+verdicts and events are realistic.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,7 +19,7 @@ from tests import history
 from tests.history import ALICE, signed
 
 OpenStore = Callable[[str], AbstractAsyncContextManager[Store]]
-"""Opens the store of that name, which is empty at first and keeps what it was given while the test runs."""
+"""Opens the store of this name. A new store is empty, and keeps its content until the test ends."""
 
 RECEIVED = 1_700_000_000
 
@@ -51,7 +51,7 @@ def key_of(record: Record) -> LabelKey:
 
 
 def batch_of(records: Sequence[SignedRecord], states: dict[LabelKey, State] | None = None) -> Batch:
-    """A batch as the node would make it, of records that are new and newer than all of their labels."""
+    """A batch as the node makes it, of new records that are newer than all records of their labels."""
     batch = Batch()
     for key, group in groupby(records, key=lambda entry: key_of(entry.record)):
         entries = list(group)
@@ -71,7 +71,7 @@ async def all_keys(store: Store) -> dict[str, list[bytes]]:
 
 
 class Contract:
-    """A part of the contract. Its tests open stores through `open_store`."""
+    """A part of the contract. The tests open stores through `open_store`."""
 
     @pytest.fixture
     async def store(self, open_store: OpenStore) -> AsyncIterator[Store]:

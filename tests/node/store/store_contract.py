@@ -32,7 +32,7 @@ class StoreContract(HeadsContract, PeersContract):
         assert await store.peers() == []
         assert await store.cursors() == []
 
-    async def test_a_batch_comes_back_as_it_was_given(self, store: Store) -> None:
+    async def test_a_stored_batch_reads_back_unchanged(self, store: Store) -> None:
         records = [offer(to=BOB, at=1), claim(by=BOB, at=2), claim(by=CAROL, at=3), claim("pond", at=4)]
         batch = batch_of(records)
 
@@ -77,7 +77,7 @@ class StoreContract(HeadsContract, PeersContract):
             ),
         ],
     )
-    async def test_a_batch_that_fails_anywhere_leaves_nothing_behind(
+    async def test_a_batch_that_fails_stores_nothing(
         self, store: Store, spoil: Callable[[Batch, StoredRecord], None]
     ) -> None:
         known = claim("known")
@@ -91,7 +91,7 @@ class StoreContract(HeadsContract, PeersContract):
 
         assert await self.everything(store) == before
 
-    async def test_after_a_failed_batch_the_next_one_is_taken(self, store: Store) -> None:
+    async def test_after_a_failed_batch_the_next_batch_is_stored(self, store: Store) -> None:
         batch = batch_of([claim()])
         await store.commit(batch)
         with pytest.raises(Exception):  # noqa: B017, PT011
@@ -158,7 +158,7 @@ class StoreContract(HeadsContract, PeersContract):
         assert [*first, *rest] == found
         assert early == [each for each in found if each.seq <= 5]
 
-    async def test_a_label_of_refused_records_only_has_a_state_and_no_head(self, store: Store) -> None:
+    async def test_a_label_with_only_refused_records_has_a_state_and_no_head(self, store: Store) -> None:
         orphan = claim(prev=NOWHERE)
         batch = batch_of([orphan])
 
@@ -192,7 +192,7 @@ class StoreContract(HeadsContract, PeersContract):
             entry.record.id for entry in (claim(at=1), *records)
         ]
 
-    async def test_a_claim_may_have_keys_of_its_own_called_as_ours(self, store: Store) -> None:
+    async def test_a_claim_may_have_fields_named_like_the_fields_of_a_record(self, store: Store) -> None:
         entry = claim(
             id=7, canonical="no", signature=[1], verdict=None, prev=NOWHERE, text="\u00e9\u2028\U0001f331", size=1.5
         )
@@ -201,7 +201,7 @@ class StoreContract(HeadsContract, PeersContract):
 
         assert await store.records([entry.record.id]) == {entry.record.id: stored(entry, Verdict.ORPHAN)}
 
-    async def test_a_thousand_records_are_found_by_id_and_absent_ones_are_left_out(self, store: Store) -> None:
+    async def test_a_thousand_records_are_found_by_id_and_absent_ids_are_left_out(self, store: Store) -> None:
         records = {entry.record.id: entry for entry in (claim(f"label {number}") for number in range(999))}
         await store.commit(batch_of(list(records.values())))
 
@@ -209,13 +209,13 @@ class StoreContract(HeadsContract, PeersContract):
 
         assert found == {record_id: stored(entry) for record_id, entry in records.items()}
 
-    async def test_more_than_a_thousand_ids_are_not_asked_for_at_once(self, store: Store) -> None:
+    async def test_a_call_with_more_than_a_thousand_ids_is_our_fault(self, store: Store) -> None:
         with pytest.raises(AssertionError):
             await store.records([NOWHERE] * 1_001)
         with pytest.raises(AssertionError):
             await store.held([NOWHERE] * 1_001)
 
-    async def test_of_a_thousand_ids_those_that_are_held_are_told(self, store: Store) -> None:
+    async def test_of_a_thousand_ids_the_stored_ones_are_named(self, store: Store) -> None:
         ids = [entry.record.id for entry in (claim(f"label {number}") for number in range(999))]
         await store.commit(batch_of([claim(f"label {number}") for number in range(0, 999, 2)]))
 
@@ -229,7 +229,7 @@ class StoreContract(HeadsContract, PeersContract):
         assert [await store.head(*key) for key in others] == [None] * 4
         assert [await store.history(*key) for key in others] == [[]] * 4
 
-    async def test_keys_are_those_of_every_record_by_domain(self, store: Store) -> None:
+    async def test_keys_lists_every_record_by_domain(self, store: Store) -> None:
         records = [claim(domain="a", at=1), claim(domain="b", at=2), claim(domain="a", by=BOB, at=3)]
         await store.commit(batch_of(records[:2]))
         await store.commit(batch_of(records[2:], await store.states([("a", "garden")])))
@@ -244,7 +244,7 @@ class StoreContract(HeadsContract, PeersContract):
 
         assert [[event.seq for event in page] for page in pages] == [[1, 2, 3], [4, 5, 6], [7], [], []]
 
-    async def test_all_is_there_after_reopening_and_events_are_numbered_on(self, open_store: OpenStore) -> None:
+    async def test_a_reopened_store_has_everything_and_goes_on_numbering_events(self, open_store: OpenStore) -> None:
         batch = batch_of([claim(), claim(at=2)])
         peer, cursor = Peer(url="http://peer", pull=True), Cursor("http://peer", "test", "pull", 7)
         async with open_store("one") as store:
@@ -264,7 +264,7 @@ class StoreContract(HeadsContract, PeersContract):
             assert last == 3
             assert [event.seq for event in await store.events(0, 10)] == [1, 2, 3]
 
-    async def test_every_store_has_an_epoch_of_its_own(self, open_store: OpenStore) -> None:
+    async def test_every_store_has_its_own_epoch(self, open_store: OpenStore) -> None:
         async with open_store("one") as one, open_store("another") as another:
             assert one.epoch != another.epoch
             assert {len(one.epoch), len(bytes.fromhex(one.epoch))} == {32, 16}
@@ -277,7 +277,7 @@ class StoreContract(HeadsContract, PeersContract):
         assert lasts == list(range(1, 21))
         assert [event.event for event in await store.events(0, 20)] == [batch.events[0] for batch in batches]
 
-    async def test_who_reads_during_commits_sees_whole_batches(self, store: Store) -> None:
+    async def test_a_reader_sees_whole_batches_while_commits_run(self, store: Store) -> None:
         """Each batch adds the same number of records to a label."""
         histories: list[list[SignedRecord]] = [
             [claim(at=1 + 4 * number + step) for step in range(4)] for number in range(30)
@@ -297,13 +297,13 @@ class StoreContract(HeadsContract, PeersContract):
         assert {size % 4 for size in sizes} == {0}
         assert len(await store.history("test", "garden")) == 120
 
-    async def test_a_commit_that_has_returned_is_seen_by_every_reader(self, store: Store) -> None:
+    async def test_every_reader_sees_a_commit_that_has_returned(self, store: Store) -> None:
         for number in range(1, 20):
             await store.commit(batch_of([claim(str(number))]))
 
             assert await asyncio.gather(*(store.last_event() for _ in range(4))) == [number] * 4
 
-    async def test_closing_finishes_what_was_begun(self, open_store: OpenStore) -> None:
+    async def test_closing_finishes_the_calls_under_way(self, open_store: OpenStore) -> None:
         async with open_store("one") as store:
             commits = [asyncio.create_task(store.commit(batch_of([claim(str(number))]))) for number in range(5)]
             await asyncio.gather(*commits[:1])

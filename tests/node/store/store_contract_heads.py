@@ -36,7 +36,7 @@ async def owner_pages(store: Store, owner: SigningKey, domain: str | None, limit
 
 
 class HeadsContract(Contract):
-    async def test_heads_come_in_order_of_the_bytes_of_domain_then_label(self, store: Store) -> None:
+    async def test_heads_are_ordered_by_the_bytes_of_the_domain_then_of_the_label(self, store: Store) -> None:
         """UTF-16 would put the flower before U+FFFD, and a collation would mix the capitals in."""
         labels = [
             "Z",
@@ -60,12 +60,12 @@ class HeadsContract(Contract):
         for limit in (1, 3, 11, 44):
             assert [head for page in await all_pages(store, None, 0, limit) for head in page] == heads
 
-    async def test_a_page_holds_as_many_heads_as_asked_for(self, store: Store) -> None:
+    async def test_a_page_holds_the_number_of_heads_that_was_asked_for(self, store: Store) -> None:
         await store.commit(batch_of([claim(f"{number}") for number in range(7)]))
 
         assert [len(page) for page in await all_pages(store, "test", 0, 3)] == [3, 3, 1]
 
-    async def test_heads_of_one_domain_end_where_it_ends(self, store: Store) -> None:
+    async def test_heads_of_one_domain_end_with_the_domain(self, store: Store) -> None:
         await store.commit(batch_of([claim("x", domain="a"), claim("y", domain="b"), claim("z", domain="c")]))
 
         assert await store.heads("b", None, 0, 10) == [claim("y", domain="b")]
@@ -105,7 +105,7 @@ class HeadsContract(Contract):
 
         assert await store.heads_of_owner(ALICE.public, None, None, 4, PAGE) == heads[3:]
 
-    async def test_heads_since_a_timestamp_are_those_of_that_second_or_later(self, store: Store) -> None:
+    async def test_heads_since_a_timestamp_include_that_second(self, store: Store) -> None:
         heads = [claim(str(number), at=number) for number in range(1, 7)]
         await store.commit(batch_of(heads))
 
@@ -126,7 +126,7 @@ class HeadsContract(Contract):
             ("%", []),
         ],
     )
-    async def test_heads_that_begin_with_a_prefix_are_those_and_no_others(
+    async def test_a_prefix_selects_exactly_the_labels_that_begin_with_it(
         self, store: Store, prefix: str, expected: list[str]
     ) -> None:
         await store.commit(batch_of([claim(label, domain=domain) for domain in ("a", "b", "c") for label in LABELS]))

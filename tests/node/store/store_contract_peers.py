@@ -9,7 +9,7 @@ from tests.node.store.store_batches import Contract
 
 
 class PeersContract(Contract):
-    async def test_peers_are_kept_by_url_or_without_one_by_key(self, store: Store) -> None:
+    async def test_peers_are_stored_by_url_or_without_a_url_by_key(self, store: Store) -> None:
         dialled = Peer(url="ws://one", push=True, pull=True, accept=False, key=ALICE.public)
         dialling = Peer(accept=True, key=ALICE.public)
         other = Peer(url="https://two", push=True, accept=None)
@@ -26,7 +26,7 @@ class PeersContract(Contract):
             (Peer(key=BOB.public, accept=True), Peer(key=BOB.public, accept=False, push=True)),
         ],
     )
-    async def test_a_peer_put_again_is_replaced_and_keeps_its_cursors(
+    async def test_a_peer_that_is_put_again_is_replaced_and_keeps_its_cursors(
         self, store: Store, before: Peer, after: Peer
     ) -> None:
         cursor = Cursor(before.name, "test", "pull", 1)
@@ -38,7 +38,7 @@ class PeersContract(Contract):
         assert await store.peers() == [after]
         assert await store.cursors() == [cursor]
 
-    async def test_a_pinned_key_is_all_that_changes_and_only_where_there_was_none(self, store: Store) -> None:
+    async def test_pinning_a_key_changes_only_the_key_and_only_if_there_was_none(self, store: Store) -> None:
         unpinned = Peer(url="http://one", push=True, pull=True, accept=False)
         other = Peer(url="http://pinned", key=BOB.public)
         await store.put_peer(unpinned)
@@ -50,7 +50,7 @@ class PeersContract(Contract):
         assert await store.peers() == [msgspec.structs.replace(unpinned, key=ALICE.public), other]
 
     @pytest.mark.parametrize("peer", [Peer(url="http://one", key=BOB.public), Peer(key=BOB.public)])
-    async def test_a_removed_peer_is_forgotten_with_its_cursors(self, store: Store, peer: Peer) -> None:
+    async def test_removing_a_peer_removes_its_cursors(self, store: Store, peer: Peer) -> None:
         other = Peer(url="http://other", pull=True)
         kept = Cursor(other.name, "test", "pull", 2)
         await store.put_peer(peer)
@@ -63,7 +63,7 @@ class PeersContract(Contract):
         assert await store.cursors() == [kept]
         assert await store.remove_peer(peer.name) is False
 
-    async def test_a_cursor_is_one_per_peer_domain_and_direction(self, store: Store) -> None:
+    async def test_there_is_one_cursor_for_each_peer_domain_and_direction(self, store: Store) -> None:
         cursors = {
             Cursor(peer, domain, direction, 1)
             for peer in ("http://one", "http://two")

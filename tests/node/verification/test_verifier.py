@@ -23,14 +23,14 @@ def some(count: int, *, forged: set[int]) -> list[SignedRecord]:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 63, 64, 65, 200])
-async def test_each_is_told_by_itself_and_in_order(verifier: ThreadedVerifier, count: int) -> None:
+async def test_each_record_gets_its_own_answer_in_order(verifier: ThreadedVerifier, count: int) -> None:
     forged = {0, 64, 130}
     records = some(count, forged=forged)
 
     assert await verifier.verify(records) == [n not in forged for n in range(count)]
 
 
-async def test_many_callers_at_once_each_get_their_own_answers(verifier: ThreadedVerifier) -> None:
+async def test_concurrent_callers_get_their_own_answers(verifier: ThreadedVerifier) -> None:
     callers = [some(1 + n % 3, forged={n % 3}) for n in range(100)]
 
     answers = await asyncio.gather(*(verifier.verify(records) for records in callers))
@@ -38,7 +38,7 @@ async def test_many_callers_at_once_each_get_their_own_answers(verifier: Threade
     assert answers == [[it.signature != "00" * 64 for it in records] for records in callers]
 
 
-async def test_a_caller_that_leaves_costs_the_others_nothing(verifier: ThreadedVerifier) -> None:
+async def test_a_cancelled_caller_does_not_disturb_the_others(verifier: ThreadedVerifier) -> None:
     leaving = asyncio.create_task(verifier.verify(some(300, forged=set())))
     await asyncio.sleep(0)
 
@@ -47,7 +47,7 @@ async def test_a_caller_that_leaves_costs_the_others_nothing(verifier: ThreadedV
     assert await verifier.verify(some(3, forged={1})) == [True, False, True]
 
 
-async def test_who_still_waits_when_the_threads_end_is_cancelled_and_not_left_waiting() -> None:
+async def test_callers_that_wait_when_the_threads_end_are_cancelled() -> None:
     verifier = ThreadedVerifier(1)
     waiting = [asyncio.create_task(verifier.verify(some(100, forged=set()))) for _ in range(3)]
     await asyncio.sleep(0)
@@ -59,7 +59,7 @@ async def test_who_still_waits_when_the_threads_end_is_cancelled_and_not_left_wa
     assert all(answer == [True] * 100 or isinstance(answer, asyncio.CancelledError) for answer in answers)
 
 
-async def test_answers_are_the_same_before_and_after_processes_take_over() -> None:
+async def test_answers_are_the_same_before_and_after_the_processes_start() -> None:
     verifier = ThreadedVerifier(2, delays_max=1)
     forged = {0, 64, 130, 999}
 

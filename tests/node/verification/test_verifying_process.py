@@ -47,7 +47,7 @@ def end(child: psutil.Process) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 64, 500])
-def test_each_is_told_by_itself_and_in_order(process: VerifyingProcess, count: int) -> None:
+def test_each_record_gets_its_own_answer_in_order(process: VerifyingProcess, count: int) -> None:
     forged = {0, 63, 400}
 
     assert process.verify(some(count, forged=forged)) == [n not in forged for n in range(count)]
@@ -59,7 +59,7 @@ def test_it_answers_one_question_after_another(process: VerifyingProcess) -> Non
     assert answers == [[False, True, True], [True, False, True], [True, True, False]]
 
 
-def test_one_that_ended_says_so_instead_of_an_answer(process: VerifyingProcess) -> None:
+def test_a_question_to_an_ended_process_raises_an_error(process: VerifyingProcess) -> None:
     process.verify(some(1, forged=set()))
 
     end(*children())
@@ -82,7 +82,7 @@ def test_a_node_with_more_than_1024_files_open_may_ask_whether_it_is_ready() -> 
         assert process.verify(some(1, forged=set())) == [True]
 
 
-def test_nothing_is_left_of_it_when_it_is_closed() -> None:
+def test_a_closed_process_is_gone() -> None:
     process = VerifyingProcess()
 
     process.close()
@@ -90,11 +90,11 @@ def test_nothing_is_left_of_it_when_it_is_closed() -> None:
     assert children() == []
 
 
-def test_where_none_is_started_none_answers(processes: Processes) -> None:
+def test_without_a_process_there_is_no_answer(processes: Processes) -> None:
     assert processes.verify(some(1, forged=set())) is None
 
 
-def test_one_that_ended_is_not_asked_again(processes: Processes) -> None:
+def test_an_ended_process_is_not_asked_again(processes: Processes) -> None:
     processes.start()
 
     end(*children())
@@ -105,7 +105,7 @@ def test_one_that_ended_is_not_asked_again(processes: Processes) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 500], ids=["a question that fits into the pipe", "a question that does not"])
-def test_a_process_that_is_stopped_is_not_waited_for(count: int) -> None:
+def test_a_stopped_process_is_given_up(count: int) -> None:
     """Otherwise every claim would hang, and the node would look well."""
     process = VerifyingProcess(SHORT_S)
     while not process.is_ready:
@@ -119,7 +119,7 @@ def test_a_process_that_is_stopped_is_not_waited_for(count: int) -> None:
     process.close()
 
 
-def test_a_process_that_does_not_answer_is_ended_and_asked_no_more(processes: Processes) -> None:
+def test_a_process_that_does_not_answer_is_ended_and_not_asked_again(processes: Processes) -> None:
     processes.start(SHORT_S)
     while processes.verify(some(1, forged=set())) is None:
         os.sched_yield()

@@ -53,7 +53,7 @@ def rows(path: Path) -> Rows:
         return {name: connection.execute(f"SELECT * FROM {name} ORDER BY 1").fetchall() for name in tables}
 
 
-def test_a_store_that_a_node_wrote_is_equal_to_what_its_records_say(path: Path) -> None:
+def test_in_a_store_that_a_node_wrote_nothing_differs(path: Path) -> None:
     before = rows(path)
     steps: list[int] = []
 
@@ -125,7 +125,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize(("damage", "expected"), DAMAGES.values(), ids=DAMAGES.keys())
-def test_what_differs_is_named_and_repaired(
+def test_a_difference_is_named_and_repaired(
     path: Path, shell: sqlite3.Connection, damage: str, expected: list[DerivedDifference]
 ) -> None:
     before = rows(path)
@@ -140,7 +140,7 @@ def test_what_differs_is_named_and_repaired(
 
 
 @pytest.mark.parametrize(("damage", "expected"), DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_check_names_what_differs_and_writes_nothing(
+def test_a_check_names_a_difference_and_writes_nothing(
     path: Path, shell: sqlite3.Connection, damage: str, expected: list[DerivedDifference]
 ) -> None:
     shell.execute(damage)
@@ -152,7 +152,7 @@ def test_a_check_names_what_differs_and_writes_nothing(
     assert rows(path) == before
 
 
-def test_states_that_are_all_lost_come_back(path: Path, shell: sqlite3.Connection) -> None:
+def test_lost_states_come_back(path: Path, shell: sqlite3.Connection) -> None:
     before = rows(path)
     shell.execute("DELETE FROM labels")
     shell.execute("UPDATE records SET verdict = 1")
@@ -164,7 +164,7 @@ def test_states_that_are_all_lost_come_back(path: Path, shell: sqlite3.Connectio
     assert [row[5] for row in rows(path)["records"]] == [row[5] for row in before["records"]]
 
 
-def test_clients_who_were_told_a_wrong_head_are_told_so(path: Path, shell: sqlite3.Connection) -> None:
+def test_clients_that_were_told_a_wrong_head_get_one_more_event(path: Path, shell: sqlite3.Connection) -> None:
     """As after a fault of replay that a newer version mends: the event that was given stays, and another follows."""
     before = rows(path)["events"]
     last = len(before)
@@ -180,7 +180,7 @@ def test_clients_who_were_told_a_wrong_head_are_told_so(path: Path, shell: sqlit
     assert rebuild(path).is_equal
 
 
-def test_an_index_of_the_database_is_made_again(path: Path, shell: sqlite3.Connection) -> None:
+def test_a_damaged_index_of_the_database_is_built_again(path: Path, shell: sqlite3.Connection) -> None:
     """Hidden rows in an index are what a file copied while it was written to can show."""
     shell.execute("PRAGMA writable_schema = ON")
     (sql,) = shell.execute("SELECT sql FROM sqlite_schema WHERE name = 'records_by_label'").fetchone()
@@ -225,7 +225,7 @@ def test_a_folder_without_a_store_is_left_as_it_is(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_so_many_differences_are_shown_and_all_are_counted(tmp_path: Path) -> None:
+async def test_the_first_differences_are_described_and_all_are_counted(tmp_path: Path) -> None:
     async with pipeline(tmp_path) as pipe:
         await pipe.take(*(claim(f"plot-{n}", ALICE, 1) for n in range(DIFFERENCES_SHOWN_MAX + 1)), origin=PEER)
     path = tmp_path / "dnarc.db"
@@ -252,7 +252,7 @@ rebuild(Path(sys.argv[1]), advance)
 
 
 @pytest.mark.parametrize("step", [1, 2])
-def test_a_rebuild_that_is_killed_leaves_what_was_there(path: Path, shell: sqlite3.Connection, step: int) -> None:
+def test_a_killed_rebuild_leaves_the_file_as_it_was(path: Path, shell: sqlite3.Connection, step: int) -> None:
     shell.execute("UPDATE records SET verdict = 8, timestamp = 7")
     shell.execute("UPDATE labels SET head = NULL, contested = 0")
     shell.close()

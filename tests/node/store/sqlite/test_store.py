@@ -77,7 +77,7 @@ async def test_a_reader_cannot_write(store: SqliteStore) -> None:
         await store._readers[0].run(lambda connection: connection.execute("DELETE FROM records"))
 
 
-async def test_a_call_runs_in_the_thread_of_its_connection_and_costs_one_trip_to_it(path: Path) -> None:
+async def test_a_call_runs_in_the_thread_of_its_connection_with_one_trip(path: Path) -> None:
     """`Connection.run` leans on private parts of aiosqlite: this fails where an upgrade changes them."""
     connection = await Connection.open(path)
 
@@ -94,7 +94,7 @@ async def test_a_call_runs_in_the_thread_of_its_connection_and_costs_one_trip_to
         await connection.run(work, 1, second=2)
 
 
-def test_a_transaction_that_fails_is_rolled_back_and_the_error_goes_on() -> None:
+def test_a_failed_transaction_is_rolled_back_and_raises_its_error() -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         connection.execute("CREATE TABLE numbers (number INTEGER)")
 
@@ -114,7 +114,7 @@ async def test_a_new_file_gets_all_migrations(store: SqliteStore, shell: sqlite3
     assert version_of(shell) == len(MIGRATIONS)
 
 
-def test_a_file_gets_the_migrations_that_it_has_not_seen() -> None:
+def test_an_old_file_gets_the_migrations_that_it_lacks() -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         migrate(connection, ["CREATE TABLE one (number INTEGER)"])
         connection.execute("INSERT INTO one VALUES (1)")
@@ -125,7 +125,7 @@ def test_a_file_gets_the_migrations_that_it_has_not_seen() -> None:
         assert connection.execute("SELECT * FROM one").fetchall() == [(1, "x")]
 
 
-def test_a_migration_that_fails_leaves_the_schema_before_it() -> None:
+def test_a_failed_migration_leaves_the_schema_as_it_was() -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         with pytest.raises(sqlite3.OperationalError, match="nonsense"):
             migrate(connection, ["CREATE TABLE one (number INTEGER)", "CREATE TABLE two (number INTEGER); nonsense"])
@@ -135,7 +135,7 @@ def test_a_migration_that_fails_leaves_the_schema_before_it() -> None:
         assert not connection.in_transaction
 
 
-async def test_a_file_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
+async def test_a_file_of_a_newer_version_is_refused_and_unchanged(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
 
@@ -146,7 +146,7 @@ async def test_a_file_of_a_newer_version_is_refused_and_left_alone(path: Path) -
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
 
 
-def test_every_verdict_and_event_type_has_its_number_on_disk() -> None:
+def test_every_verdict_and_event_type_has_a_fixed_number_on_disk() -> None:
     """These stand in files for ever: a change here needs a migration."""
     assert VERDICTS == {
         Verdict.FOUNDED: 1,
@@ -165,7 +165,7 @@ def test_every_verdict_and_event_type_has_its_number_on_disk() -> None:
 
 
 @pytest.mark.parametrize("query", reading.HEADS_IN_ORDER.values())
-async def test_a_page_of_heads_is_read_from_where_it_begins_and_sorts_nothing(
+async def test_a_page_of_heads_is_one_range_of_the_index_without_a_sort(
     store: SqliteStore, shell: sqlite3.Connection, query: str
 ) -> None:
     """Otherwise each page of a million labels would look at all of them."""
@@ -235,9 +235,7 @@ async def test_a_file_from_before_owners_were_indexed_opens_with_all_owners(path
     assert found == [[heads[0]], [heads[1]], []]
 
 
-async def test_labels_that_begin_alike_are_one_range_of_the_index(
-    store: SqliteStore, shell: sqlite3.Connection
-) -> None:
+async def test_labels_with_one_prefix_are_one_range_of_the_index(store: SqliteStore, shell: sqlite3.Connection) -> None:
     """Otherwise who searches while typing would have a million labels looked at for each key pressed."""
     query = reading.HEADS_IN_ORDER["one"]
 
@@ -261,7 +259,7 @@ async def test_many_new_heads_come_in_the_same_order_as_few(store: SqliteStore) 
     assert await store.heads(None, None, 3, 2) == []
 
 
-async def test_keys_of_more_records_than_a_page_all_come(path: Path) -> None:
+async def test_all_keys_come_even_if_they_fill_several_pages(path: Path) -> None:
     async with opened(path) as store:
         await store.commit(batch_of([claim()]))
         with closing(sqlite3.connect(path)) as connection, connection:
@@ -291,7 +289,7 @@ async def test_peers_written_with_the_shell_appear(store: SqliteStore, shell: sq
     )
 
 
-async def test_a_peer_deleted_with_the_shell_is_forgotten_with_its_cursors(
+async def test_deleting_a_peer_with_the_shell_removes_its_cursors(
     store: SqliteStore, shell: sqlite3.Connection
 ) -> None:
     await store.put_peer(Peer(url="http://one"))
@@ -365,7 +363,7 @@ asyncio.run(main())
 """
 
 
-async def test_what_was_acknowledged_survives_a_kill_in_the_middle_of_commits(path: Path) -> None:
+async def test_acknowledged_records_survive_a_kill_in_the_middle_of_commits(path: Path) -> None:
     acknowledged = await killed_after(30, ENDLESS_WRITER, path)
 
     with closing(sqlite3.connect(path)) as connection:
