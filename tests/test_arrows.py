@@ -72,6 +72,7 @@ PROTOCOL_ORDER = (
 NODE_ORDER = (
     "settings",
     "tls",
+    "line_writer",
     "log",
     "tasks",
     "store.contract",

@@ -19,6 +19,8 @@ import typer
 
 from node.cli.config import Config
 from node.cli.failures import CommandError, Exit
+from node.cli.failures import describe as describe_error
+from node.line_writer import LineWriter
 from node.settings import Setting, describe, load, spell
 
 if TYPE_CHECKING:
@@ -32,6 +34,10 @@ promised 5 s. What was answered with 201 is on disk already, so an end without g
 """
 
 
+FLUSH_S_MAX = 1.0
+"""Seconds to wait for whoever reads the log before the process ends without its last lines."""
+
+
 def serve(config: Path | None = None, **flags: str | None) -> None:
     """Run a node. It prints its URL once it accepts requests, logs to stderr, and ends on SIGTERM or SIGINT.
 
@@ -41,11 +47,18 @@ def serve(config: Path | None = None, **flags: str | None) -> None:
 
     settings = load(config, os.environ, flags).settings
     log.configure(settings.log_format, sys.stderr)
+    log.log_what_python_reports()
     _allow_files(settings.files_needed)
     try:
         _runner()(_serve(settings))
-    except OSError as error:
-        raise CommandError(Exit.MACHINE, "machine", _words(error, settings)) from error
+    except Exception as error:
+        failure = _failure(error, settings)
+        if failure is None:
+            raise
+        log.write_line(f"dnarc: {failure.line}")
+        raise typer.Exit(failure.exit_code) from error
+    finally:
+        log.close(FLUSH_S_MAX)
 
 
 async def _serve(settings: "Settings") -> None:
@@ -61,7 +74,7 @@ async def _serve(settings: "Settings") -> None:
     loop = asyncio.get_running_loop()
     signal.signal(signal.SIGHUP, lambda _number, _frame: loop.call_soon_threadsafe(node.reload))
     try:
-        print(node.url, flush=True)
+        LineWriter(sys.stdout).write(node.url)
         await asyncio.wait([stop, node.failed], return_when=asyncio.FIRST_COMPLETED)
     finally:
         await node.__aexit__(None, None, None)
@@ -113,9 +126,13 @@ def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
     return uvloop.run
 
 
-def _words(error: OSError, settings: "Settings") -> str:
-    address = f"{settings.host}:{settings.port}"
-    return f"{error.strerror or error} (listening on {address}, data in {settings.data})"
+def _failure(error: Exception, settings: "Settings") -> CommandError | None:
+    """The failure behind an error, with what an operator needs to know beside it; None where only we can mend it."""
+    if isinstance(error, OSError):
+        address = f"{settings.host}:{settings.port}"
+        words = f"{error.strerror or error} (listening on {address}, data in {settings.data})"
+        return CommandError(Exit.MACHINE, "machine", words)
+    return describe_error(error)
 
 
 def _flag(setting: Setting) -> inspect.Parameter:

@@ -18,6 +18,7 @@ import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric
 
+from node import log
 from node.convergence import Convergence
 from node.disk import Disk, store_bytes
 from node.http_sync.schedule import Sync
@@ -96,6 +97,7 @@ FAMILIES: Final = (
     Family("dnarc_convergence_lag_seconds", Kind.GAUGE, "Since a comparison found a peer to hold the same.", ("peer",)),
     Family("dnarc_data_bytes", Kind.GAUGE, "Size of each file of the store.", ("file",)),
     Family("dnarc_disk_free_bytes", Kind.GAUGE, "Free space where the data folder is."),
+    Family("dnarc_log_dropped_total", Kind.COUNTER, "Lines of the log that were dropped because nobody read them."),
 )
 
 _VERSION: Final = version("dnarc")
@@ -159,6 +161,7 @@ class _Figures:
         yield "dnarc_healthy", (), not sources.health.problems()
         yield "dnarc_warnings", (), len(sources.health.warnings())
         yield "dnarc_listens_publicly", (), sources.settings.is_public
+        yield "dnarc_log_dropped_total", (), log.dropped_lines()
         for setting in describe():
             value = getattr(sources.settings, setting.name)
             if setting.unit:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import resource
 import signal
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from node.client.http import NodeClient
@@ -176,3 +178,67 @@ def test_a_node_may_open_as_many_files_as_its_limits_need(tmp_path: Path) -> Non
     process.communicate(timeout=TIMEOUT_S)
 
     assert allowed == min(FILES_BESIDES + 110, hard if hard != resource.RLIM_INFINITY else 10**9)
+
+
+def listening_url(process: "subprocess.Popen[bytes]") -> str:
+    """Where a process listens, once it does."""
+    watched = psutil.Process(process.pid)
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        for connection in watched.net_connections("tcp4"):
+            if connection.status == psutil.CONN_LISTEN:
+                return f"http://127.0.0.1:{connection.laddr.port}"
+        time.sleep(0.05)
+    raise AssertionError(f"it should listen by now; its exit code is {process.poll()}")
+
+
+def full_pipe() -> tuple[int, int]:
+    """A pipe that holds nothing more: its reading and its writing end."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writing, b"x" * 4_096):
+            pass
+    os.set_blocking(writing, True)
+    return reading, writing
+
+
+OUTPUTS = [
+    ("full pipe", (1, 2)), ("no reader", (1, 2)), ("full disk", (1, 2)),
+    ("closed", (1,)), ("closed", (2,)), ("closed", (1, 2)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "numbers"), OUTPUTS)
+def test_a_node_lives_whatever_reads_its_output(tmp_path: Path, kind: str, numbers: tuple[int, ...]) -> None:
+    reading, writing = full_pipe()
+    if kind == "no reader":
+        os.close(reading)
+    device = os.open("/dev/full" if kind == "full disk" else os.devnull, os.O_WRONLY)
+    given = writing if "pipe" in kind or "reader" in kind else device
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from node.cli import main; main()", "serve", "--port", "0", "--data", str(tmp_path)],
+        stdout=given if 1 in numbers else subprocess.DEVNULL,
+        stderr=given if 2 in numbers else subprocess.DEVNULL,
+        preexec_fn=lambda: os.closerange(numbers[0], numbers[-1] + 1) if kind == "closed" else None,  # noqa: PLW1509
+    )
+
+    answer = run("domains", "--json", "--node", listening_url(process))
+    process.terminate()
+    code = process.wait(TIMEOUT_S)
+
+    assert (answer.json, code) == ({}, 0)
+    for number in {reading, writing, device} - ({reading} if kind == "no reader" else set()):
+        os.close(number)
+
+
+def test_a_node_that_cannot_start_ends_though_nobody_reads_why(served: Served) -> None:
+    reading, writing = full_pipe()
+
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from node.cli import main; main()", "serve", "--data", str(served.data)], stderr=writing
+    )
+
+    assert process.wait(TIMEOUT_S) == 4
+    os.close(reading)
+    os.close(writing)
