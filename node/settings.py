@@ -91,6 +91,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         list[str] | None, _about("Origins of pages that may write claims from a browser, such as https://example.org.")
     ] = None
 
+    answer_bytes_max: Annotated[
+        int,
+        Meta(ge=2_097_152),
+        _about("Memory for answers that are being read at most; a quarter for each address. Past it 503.", "bytes"),
+    ] = 64 * 2**20
     connections_max: Annotated[
         int, Meta(ge=8), _about("Open connections from clients and peers at most. Past it they get 503.", "connections")
     ] = 768

@@ -9,11 +9,14 @@ from typing import Final
 
 from aiohttp import web
 
+from node.http_api.answer_room import ANSWER_BUDGET, COPIES, NO_ROOM
 from node.http_api.body_budget import BodyBudget
+from node.http_api.byte_budget import ByteBudget
 from node.http_api.caller import note_proxy
 from node.http_api.connections import ConnectionLimit
 from node.http_api.cors import allow_origin, preflight_headers
 from node.http_api.openapi import DOCUMENT, document
+from node.http_api.pages import PAGE_BYTES_MAX
 from node.http_api.parts import ApiParts
 from node.http_api.problems import fault, problem, problem_of
 from node.http_api.query import check_names
@@ -34,6 +37,7 @@ def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
     app = web.Application()
     write_origins: Collection[str] = frozenset(parts.settings.write_origins or ())
     app[BODY_BUDGET] = BodyBudget(parts.settings.bytes_in_flight_max)
+    app[ANSWER_BUDGET] = ByteBudget(parts.settings.answer_bytes_max, 2 * COPIES * PAGE_BYTES_MAX, NO_ROOM)
     app[CONNECTION_LIMIT] = ConnectionLimit(parts.settings.connections_max, parts.traffic)
     app[DOCUMENT] = document(routes, VERSION)
     app[ROUTES] = routes

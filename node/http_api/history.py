@@ -6,10 +6,12 @@ change, so they follow in pages. The answer is therefore consistent while record
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Final
 
 import msgspec
 from aiohttp import web
 
+from node.http_api.answer_room import open_answer
 from node.http_api.answers import JSON_TYPE
 from node.http_api.domains import check_domain_known
 from node.http_api.paged_answer import Form, answer_pages
@@ -21,6 +23,9 @@ from node.store.contract import Outline, Store, StoredRecord
 from protocol.records.record import Record
 from protocol.records.replay import Verdict
 from protocol.sets.index import ID_BYTES
+
+_OUTLINE_ENTRY_BYTES: Final = ID_BYTES + 8
+"""Bytes of an outline for each record: its id, and a pointer to its verdict."""
 
 
 async def get_history(parts: ApiParts, request: web.Request) -> web.StreamResponse:
@@ -47,7 +52,9 @@ async def _answer(parts: ApiParts, request: web.Request, domain: str, label: str
     }
     opening = msgspec.json.encode(facts).removesuffix(b"}") + b',"records":['
     form = Form(JSON_TYPE, opening, b",", b"]}", _spell_entry)
-    return await answer_pages(request, history_pages(parts.store, outline), form)
+    room = open_answer(parts, request)
+    room.extra_bytes = _OUTLINE_ENTRY_BYTES * len(outline.verdicts)
+    return await answer_pages(request, history_pages(parts.store, outline), form, room)
 
 
 async def _read_head(store: Store, outline: Outline) -> Record | None:

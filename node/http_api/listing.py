@@ -17,9 +17,10 @@ from aiohttp import web
 
 from node.http_api import cursor, paged_answer
 from node.http_api.accept import wants_lines
+from node.http_api.answer_room import open_answer
 from node.http_api.domains import check_domain_known, known_domains
 from node.http_api.paged_answer import Form, answer_pages
-from node.http_api.pages import PAGE_RECORDS_MAX, next_size, stored_pages
+from node.http_api.pages import PAGE_BYTES_MAX, PAGE_RECORDS_MAX, stored_pages
 from node.http_api.parts import ApiParts
 from node.http_api.query import LIMIT_MAX, flag, integer
 from node.http_api.read import answer_head
@@ -29,8 +30,11 @@ from protocol.records.record import SignedRecord, is_label
 from protocol.sets.index import ID_BYTES, Index, key_id, pack_key
 from protocol.signing import is_key
 
-_KEYS_AT_ONCE: Final = 20_000
-"""Keys in memory while indexes are merged, of all domains together: 2 MB."""
+_KEYS_AT_ONCE: Final = 2_000
+"""Keys in memory while indexes are merged, of all domains together: 200 kB."""
+
+_DOMAIN_BYTES: Final = 1_000
+"""Bytes that the merging of one more domain takes, with the two keys that it holds."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +125,9 @@ def _read_owner(request: web.BaseRequest) -> str | None:
 
 
 async def _answer_history(parts: ApiParts, request: web.Request, question: Question) -> web.StreamResponse:
+    room = open_answer(parts, request)
+    if question.domain is None:
+        room.extra_bytes = _DOMAIN_BYTES * len(parts.indexes)
     keys = _wanted_keys(parts, question)
     headers = {}
     if question.limit is not None:
@@ -130,20 +137,21 @@ async def _answer_history(parts: ApiParts, request: web.Request, question: Quest
         keys = iter(page[: question.limit])
     if question.wants_ids:
         form = paged_answer.KEY_LINES if question.wants_lines else paged_answer.KEYS
-        return await answer_pages(request, _key_pages(keys), form, headers)
-    return await answer_pages(request, _record_pages(parts.store, keys), _record_form(question), headers)
+        return await answer_pages(request, _key_pages(keys), form, room, headers)
+    return await answer_pages(request, _record_pages(parts.store, keys), _record_form(question), room, headers)
 
 
 async def _answer_heads(parts: ApiParts, request: web.Request, question: Question) -> web.StreamResponse:
     after = None if question.after is None else cursor.to_label(question.after)
     if after is not None and question.domain not in (None, after[0]):
         raise ProtocolError(Code.MALFORMED, "`after` is of a listing of another domain", parameter="after")
+    room = open_answer(parts, request)
     heads = _head_pages(parts, question, after)
     if question.limit is None:
-        return await answer_pages(request, heads, _record_form(question))
+        return await answer_pages(request, heads, _record_form(question), room)
     keys, last, has_more = await _read_first_heads(heads, question.limit)
     headers = _next_link(request, cursor.of_label(*last)) if last is not None and has_more else {}
-    return await answer_pages(request, _record_pages(parts.store, iter(keys)), _record_form(question), headers)
+    return await answer_pages(request, _record_pages(parts.store, iter(keys)), _record_form(question), room, headers)
 
 
 async def _read_first_heads(
@@ -177,19 +185,19 @@ async def _head_pages(
     for domain in _store_domains(parts, question, after):
         begin = after if after is not None and domain in (None, after[0]) else None
         while page := await _read_heads(parts.store, question, domain, begin, size):
-            yield page
-            if len(page) < size:
-                break
-            size = next_size(size, [len(signed.record.canonical) for signed in page])
             begin = (page[-1].record.domain, page[-1].record.label)
+            is_last = len(page) < size and sum(len(signed.record.canonical) for signed in page) < PAGE_BYTES_MAX
+            yield page
+            if is_last:
+                break
 
 
 async def _read_heads(
     store: Store, question: Question, domain: str | None, after: LabelKey | None, limit: int
 ) -> list[SignedRecord]:
     if question.owner is not None:
-        return await store.heads_of_owner(question.owner, domain, after, question.since, limit)
-    return await store.heads(domain, after, question.since, limit, question.prefix)
+        return await store.heads_of_owner(question.owner, domain, after, question.since, limit, PAGE_BYTES_MAX)
+    return await store.heads(domain, after, question.since, limit, question.prefix, PAGE_BYTES_MAX)
 
 
 def _store_domains(parts: ApiParts, question: Question, after: LabelKey | None) -> Sequence[str | None]:
@@ -220,7 +228,7 @@ def _wanted_keys(parts: ApiParts, question: Question) -> Iterator[bytes]:
     begin = pack_key(question.since, bytes(ID_BYTES))
     if question.after is not None:
         begin = max(begin, _successor(cursor.to_key(question.after)))
-    at_once = max(16, min(2 * PAGE_RECORDS_MAX, _KEYS_AT_ONCE // max(1, len(indexes))))
+    at_once = max(2, min(2 * PAGE_RECORDS_MAX, _KEYS_AT_ONCE // max(1, len(indexes))))
     return _merge([_keys_from(index, begin, at_once) for index in indexes])
 
 

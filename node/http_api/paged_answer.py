@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 from aiohttp import web
 
+from node.http_api.answer_room import AnswerRoom
 from node.http_api.answers import JSON_TYPE, LINES_TYPE, PUBLIC_HEADERS
 from protocol.records.record import SignedRecord
 from protocol.sets.index import key_id, key_timestamp
@@ -64,37 +65,49 @@ async def answer_pages(
     request: web.BaseRequest,
     pages: AsyncGenerator[Sequence[Item], None],
     form: Form[Item],
+    room: AnswerRoom,
     headers: Mapping[str, str] | None = None,
 ) -> web.StreamResponse:
-    """Answer with all pages, in order. `headers` are added to those that every paged answer has."""
+    """Answer with all pages, in order. `headers` are added to those that every paged answer has.
+
+    Raises:
+        ProtocolError: `overloaded` if there is no room for the first page.
+    """
     async with aclosing(pages):
         first: Sequence[Item] = await anext(pages, [])  # a tuple here makes CPython 3.11 raise SystemError
+        piece = form.opening + form.separator.join(map(form.spell, first))
+        room.open(len(piece))
         response = web.StreamResponse(
             headers={**PUBLIC_HEADERS, "Vary": "Accept", **(headers or {}), "Content-Type": form.content_type}
         )
-        if request.method == "HEAD":
-            return response
-        await response.prepare(request)
         try:
-            await _write_pages(response, first, pages, form)
+            if request.method != "HEAD":
+                await response.prepare(request)
+                await _write_pages(response, piece, is_empty=not first, pages=_spelled(pages, form, room), form=form)
         except ConnectionError:
             pass  # the client may leave at any time
         except Exception as error:
             _break_off(request, error)
+        finally:
+            room.close()
     return response
 
 
 async def _write_pages(
-    response: web.StreamResponse, first: Sequence[Item], pages: AsyncIterator[Sequence[Item]], form: Form[Item]
+    response: web.StreamResponse, piece: bytes, *, is_empty: bool, pages: AsyncIterator[bytes], form: Form[Item]
 ) -> None:
-    piece = form.opening + form.separator.join(map(form.spell, first))
-    is_empty = not first
     async for page in pages:
         await _write(response, piece)
-        piece = b"" if is_empty else form.separator
-        piece += form.separator.join(map(form.spell, page))
+        piece = page if is_empty else form.separator + page
         is_empty = is_empty and not page
     await _write(response, piece + form.closing)
+
+
+async def _spelled(pages: AsyncIterator[Sequence[Item]], form: Form[Item], room: AnswerRoom) -> AsyncIterator[bytes]:
+    async for page in pages:
+        spelled = form.separator.join(map(form.spell, page))
+        room.hold(len(spelled))
+        yield spelled
 
 
 async def _write(response: web.StreamResponse, piece: bytes) -> None:

@@ -2,19 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from importlib.metadata import version
 from typing import Final
 
 from aiohttp import web
 
 from node.http_api.accept import wants_lines
+from node.http_api.answer_room import open_answer
 from node.http_api.answers import JSON_TYPE, PUBLIC_HEADERS, public
 from node.http_api.conditions import is_unchanged
 from node.http_api.domains import check_domain_known, is_known, known_domains
 from node.http_api.paged_answer import DICT, LINES, answer_pages
+from node.http_api.pages import stored_pages
 from node.http_api.parts import ApiParts
 from node.http_api.query import LIMIT_MAX, RECORD_IDS_MAX
 from node.http_api.write import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
+from node.store.contract import Store
 from protocol.errors import Code, ProtocolError
 from protocol.limits import RECORD_BYTES_MAX
 from protocol.records.record import SignedRecord, is_id, is_label
@@ -83,16 +87,17 @@ async def _answer_records(parts: ApiParts, request: web.Request, ids: Sequence[s
     """
     if not all(map(is_id, ids)):
         raise ProtocolError(Code.MALFORMED, "a record id is 64 lower-case hex digits", parameter="id")
-    stored = await parts.store.records(ids)
-    if not stored:
+    held = await parts.store.held(ids)
+    if not held:
         raise ProtocolError(Code.UNKNOWN_RECORD, "this node holds no such record")
-    records = [stored[record_id].signed for record_id in ids if record_id in stored]
-    form = LINES if wants_lines(request) else DICT
-    return await answer_pages(request, _one_page(records), form)
+    pages = _signed_pages(parts.store, [record_id for record_id in ids if record_id in held])
+    return await answer_pages(request, pages, LINES if wants_lines(request) else DICT, open_answer(parts, request))
 
 
-async def _one_page(records: list[SignedRecord]) -> AsyncGenerator[list[SignedRecord], None]:
-    yield records
+async def _signed_pages(store: Store, ids: Sequence[str]) -> AsyncGenerator[list[SignedRecord], None]:
+    async with aclosing(stored_pages(store, ids)) as pages:
+        async for page in pages:
+            yield [stored.signed for stored in page]
 
 
 async def get_domains(parts: ApiParts, _request: web.Request) -> web.StreamResponse:

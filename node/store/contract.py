@@ -167,8 +167,11 @@ class Store(Protocol):
     async def outline(self, domain: str, label: str) -> Outline:
         """The same records in few bytes, for callers that read the records later by id. Records never change."""
 
-    async def records(self, ids: Sequence[str]) -> dict[str, StoredRecord]:
-        """The stored records among these ids, by id. At most 1,000 ids a call."""
+    async def records(self, ids: Sequence[str], bytes_max: int | None = None) -> dict[str, StoredRecord]:
+        """The stored records among these ids, by id. At most 1,000 ids a call.
+
+        With `bytes_max`, only the first of them, whose bodies have at most so many bytes in total; but always one.
+        """
 
     async def held(self, ids: Sequence[str]) -> frozenset[str]:
         """The ids among these that are stored. At most 1,000 ids a call."""
@@ -177,16 +180,29 @@ class Store(Protocol):
         """The head of one label; None if nothing is accepted."""
 
     async def heads(
-        self, domain: str | None, after: LabelKey | None, since: int, limit: int, prefix: str = ""
+        self,
+        domain: str | None,
+        after: LabelKey | None,
+        since: int,
+        limit: int,
+        prefix: str = "",
+        bytes_max: int | None = None,
     ) -> list[SignedRecord]:
         """A page of heads, ordered by the UTF-8 bytes of the domain, then of the label.
 
         `domain` None means every domain. The page holds heads after the label `after`, with a timestamp of at least
         `since`. Within one domain, `prefix` selects labels that begin with it; other labels cost nothing.
+        With `bytes_max`, the page ends with the head that brings its bodies to so many bytes or more.
         """
 
     async def heads_of_owner(
-        self, owner: str, domain: str | None, after: LabelKey | None, since: int, limit: int
+        self,
+        owner: str,
+        domain: str | None,
+        after: LabelKey | None,
+        since: int,
+        limit: int,
+        bytes_max: int | None = None,
     ) -> list[SignedRecord]:
         """The same, only of labels that this key owns. Other labels cost nothing. A label's owner signed its head."""
 

@@ -1,8 +1,10 @@
 """The functions that read the database. Each uses an index and does a bounded amount of work."""
 
 import sqlite3
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import accumulate, chain
+from typing import NamedTuple
 
 from node.store.contract import (
     EVERYTHING,
@@ -101,13 +103,37 @@ def states(connection: sqlite3.Connection, labels: Sequence[LabelKey]) -> dict[L
     return {key: found[key] for key in labels if key in found}
 
 
-def records(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, StoredRecord]:
+class Page(NamedTuple):
+    """The arguments of `Store.heads`."""
+
+    domain: str | None
+    after: LabelKey | None
+    since: int
+    limit: int
+    prefix: str
+    bytes_max: int | None
+
+
+def records(connection: sqlite3.Connection, ids: Sequence[str], bytes_max: int | None) -> dict[str, StoredRecord]:
     """See `Store.records`."""
     found: dict[str, StoredRecord] = {}
+    if bytes_max is not None and len(ids) > 1:
+        ids = _first_ids(connection, ids, bytes_max)
     for chunk in chunks([(bytes.fromhex(record_id),) for record_id in ids]):
         rows = connection.execute(f"{_STORED} WHERE id IN (VALUES {places(chunk)})", values(chunk))
         found |= {row[0].hex(): stored_record_of(row) for row in rows}
     return {record_id: found[record_id] for record_id in ids if record_id in found}
+
+
+def _first_ids(connection: sqlite3.Connection, ids: Sequence[str], bytes_max: int) -> Sequence[str]:
+    """The first ids whose bodies have at most so many bytes. SQLite knows the length of a body without reading it."""
+    sizes: dict[str, int] = {}
+    for chunk in chunks([(bytes.fromhex(record_id),) for record_id in ids]):
+        sql = f"SELECT id, length(body) FROM records WHERE id IN (VALUES {places(chunk)})"
+        sizes |= {record_id.hex(): size for record_id, size in connection.execute(sql, values(chunk))}
+    held_ids = [record_id for record_id in ids if record_id in sizes]
+    ends = accumulate(sizes[record_id] for record_id in held_ids)
+    return held_ids[: max(1, sum(end <= bytes_max for end in ends))]
 
 
 def held(connection: sqlite3.Connection, ids: Sequence[str]) -> frozenset[str]:
@@ -143,10 +169,9 @@ def head(connection: sqlite3.Connection, domain: str, label: str) -> ShownRecord
     return ShownRecord(record_id.hex(), signature.hex(), body)
 
 
-def heads(
-    connection: sqlite3.Connection, domain: str | None, after: LabelKey | None, since: int, limit: int, prefix: str
-) -> list[SignedRecord]:
+def heads(connection: sqlite3.Connection, page: Page) -> list[SignedRecord]:
     """See `Store.heads`. Every label has at least one byte, so all labels come after the empty text."""
+    domain, after, since, limit, prefix, bytes_max = page
     assert domain is None or after is None or after[0] == domain, "a page continues in its own domain"
     assert domain is not None or not prefix, "labels with one prefix are neighbours only within one domain"
     queries = HEADS_BY_TIMESTAMP if since > 0 and _are_few_since(connection, since) else HEADS_IN_ORDER
@@ -154,13 +179,23 @@ def heads(
         rows = connection.execute(queries["all"], (*(after or ("", "")), since, limit))
     else:
         rows = connection.execute(queries["one"], (domain, *_label_range(after, prefix), since, limit))
-    return [signed_record_of(*row) for row in rows]
+    return [signed_record_of(*row) for row in (rows if bytes_max is None else _first_rows(rows, bytes_max))]
 
 
-def heads_of_owner(
-    connection: sqlite3.Connection, owner: str, domain: str | None, after: LabelKey | None, since: int, limit: int
-) -> list[SignedRecord]:
+def _first_rows(rows: sqlite3.Cursor, bytes_max: int) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """The rows up to the one that brings the bodies to so many bytes."""
+    size_bytes = 0
+    with closing(rows):
+        for record_id, signature, body in rows:
+            yield record_id, signature, body
+            size_bytes += len(body)
+            if size_bytes >= bytes_max:
+                return
+
+
+def heads_of_owner(connection: sqlite3.Connection, owner: str, page: Page) -> list[SignedRecord]:
     """See `Store.heads_of_owner`."""
+    domain, after, since, limit, _prefix, bytes_max = page
     assert domain is None or after is None or after[0] == domain, "a page continues in its own domain"
     key, which = bytes.fromhex(owner), "all" if domain is None else "one"
     place = (after or ("", "")) if domain is None else (domain, *_label_range(after, ""))
@@ -168,7 +203,7 @@ def heads_of_owner(
         rows = connection.execute(HEADS_OF_OWNER[which], (key, key, *place, since, limit))
     else:
         rows = connection.execute(HEADS_OF_OWNER_IN_ORDER[which], (*place, key, since, limit))
-    return [signed_record_of(*row) for row in rows]
+    return [signed_record_of(*row) for row in (rows if bytes_max is None else _first_rows(rows, bytes_max))]
 
 
 def _label_range(after: LabelKey | None, prefix: str) -> tuple[str, str | bytes]:

@@ -151,9 +151,9 @@ class SqliteStore:
     async def outline(self, domain: str, label: str) -> Outline:
         return await self._read(reading.outline, domain, label)
 
-    async def records(self, ids: Sequence[str]) -> dict[str, StoredRecord]:
+    async def records(self, ids: Sequence[str], bytes_max: int | None = None) -> dict[str, StoredRecord]:
         assert len(ids) <= RECORDS_MAX
-        return await self._read(reading.records, ids)
+        return await self._read(reading.records, ids, bytes_max)
 
     async def held(self, ids: Sequence[str]) -> frozenset[str]:
         assert len(ids) <= RECORDS_MAX
@@ -164,14 +164,26 @@ class SqliteStore:
         return await self._read(reading.head, domain, label) if found is None else found[0]
 
     async def heads(
-        self, domain: str | None, after: LabelKey | None, since: int, limit: int, prefix: str = ""
+        self,
+        domain: str | None,
+        after: LabelKey | None,
+        since: int,
+        limit: int,
+        prefix: str = "",
+        bytes_max: int | None = None,
     ) -> list[SignedRecord]:
-        return await self._read(reading.heads, domain, after, since, limit, prefix)
+        return await self._read(reading.heads, reading.Page(domain, after, since, limit, prefix, bytes_max))
 
     async def heads_of_owner(
-        self, owner: str, domain: str | None, after: LabelKey | None, since: int, limit: int
+        self,
+        owner: str,
+        domain: str | None,
+        after: LabelKey | None,
+        since: int,
+        limit: int,
+        bytes_max: int | None = None,
     ) -> list[SignedRecord]:
-        return await self._read(reading.heads_of_owner, owner, domain, after, since, limit)
+        return await self._read(reading.heads_of_owner, owner, reading.Page(domain, after, since, limit, "", bytes_max))
 
     async def keys(self) -> AsyncIterator[tuple[str, list[bytes]]]:
         last, page = await self._read(reading.keys, 0)

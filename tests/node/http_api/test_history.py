@@ -3,7 +3,7 @@
 from contextlib import aclosing
 
 from node.http_api.history import history_pages
-from node.http_api.pages import PAGE_BYTES_AIM, PAGE_RECORDS_MAX
+from node.http_api.pages import PAGE_BYTES_MAX, PAGE_RECORDS_MAX
 from node.node import Node
 from protocol.records.replay import Verdict
 from tests.history import ALICE, BOB, NOWHERE, claim, offer
@@ -84,4 +84,4 @@ async def test_a_page_of_large_records_has_few_records(client: Client, node: Nod
         sizes = [len(page) async for page in pages]
 
     assert sum(sizes) == len(records)
-    assert max(sizes) * TEXT_BYTES <= 2 * PAGE_BYTES_AIM
+    assert max(sizes) * TEXT_BYTES <= 2 * PAGE_BYTES_MAX

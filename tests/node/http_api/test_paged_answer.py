@@ -8,6 +8,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from node.http_api.answer_room import AnswerRoom
+from node.http_api.byte_budget import ByteBudget
 from node.http_api.paged_answer import DICT, answer_pages
 from node.node import Node
 from protocol.records.record import SignedRecord
@@ -26,7 +28,7 @@ async def serving(pages: Callable[[], Pages]) -> AsyncIterator[str]:
     """The URL of a server that answers with these pages."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        return await answer_pages(request, pages(), DICT)
+        return await answer_pages(request, pages(), DICT, AnswerRoom(ByteBudget(2**30, 0, ""), None))
 
     app = web.Application()
     app.router.add_get("/", handler)
