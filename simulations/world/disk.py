@@ -103,7 +103,7 @@ class VirtualDisk:
             while page:
                 ids = [key_id(key).hex() for keys in page.values() for key in keys]
                 for begin in range(0, len(ids), RECORDS_MAX):
-                    stored = reading.records(database, ids[begin : begin + RECORDS_MAX])
+                    stored = reading.records(database, ids[begin : begin + RECORDS_MAX], None)
                     found += [stored[record_id].signed for record_id in sorted(stored)]
                 last, page = reading.keys(database, last)
         return found
