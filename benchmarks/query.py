@@ -6,83 +6,33 @@ counts the bytes of the answer. A real HTTP client takes longer than the servers
 alike. Aim: at least 0.6 of the bare handler.
 """
 
-import asyncio
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import cast
 from urllib.parse import urlsplit
 
 from benchmarks import _report as report
+from benchmarks._asking import ask_all
 from benchmarks.ingest import run
 from node.client.http import path_of
 from simulations.processes.process import first_line, running, stop
 
 
-class _Asker(asyncio.Protocol):
-    """One connection: it asks, waits for the whole answer, and asks again, until `take` returns None."""
-
-    def __init__(self, take: Callable[[], bytes | None]) -> None:
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._take = take
-        self._transport: asyncio.Transport | None = None
-        self._received = bytearray()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one by its methods only
-        self._ask()
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        end = self._received.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        if not self._received.startswith(b"HTTP/1.1 200"):
-            self.done.set_exception(ConnectionError(f"no head: {bytes(self._received[:200])!r}"))
-        elif len(self._received) >= end + 4 + _content_length(self._received):
-            self._received.clear()
-            self._ask()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_exception(error or ConnectionError("the server closed the connection"))
-
-    def _ask(self) -> None:
-        assert self._transport is not None, "connected"
-        request = self._take()
-        if request is not None:
-            self._transport.write(request)
-        elif not self.done.done():
-            self.done.set_result(None)
-            self._transport.close()
-
-
-def _content_length(head: bytearray) -> int:
-    start = head.index(b"Content-Length: ") + len(b"Content-Length: ")
-    return int(head[start : head.index(b"\r", start)])
-
-
 async def rate(url: str, paths: list[str], requests: int, connections: int) -> float:
     """Answers a second to GET requests of these paths, one after another."""
-    parts = urlsplit(url)
-    host, port = str(parts.hostname), parts.port or 80
-    prepared = [f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode() for path in paths]
+    netloc = urlsplit(url).netloc
+    prepared = [f"GET {path} HTTP/1.1\r\nHost: {netloc}\r\n\r\n".encode() for path in paths]
     numbers = iter(range(requests))
 
     def take() -> bytes | None:
         number = next(numbers, None)
         return None if number is None else prepared[number % len(prepared)]
 
-    loop = asyncio.get_running_loop()
-    begun = time.perf_counter()
-    made = [loop.create_connection(lambda: _Asker(take), host, port) for _ in range(connections)]
-    await asyncio.gather(*(asker.done for _, asker in await asyncio.gather(*made)))
-    return requests / (time.perf_counter() - begun)
+    return requests / await ask_all(url, take, connections, status=200)
 
 
 @contextmanager

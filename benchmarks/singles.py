@@ -9,15 +9,14 @@ than the rate does. `main` is the thread of the event loop; `all` adds the threa
 threads of SQLite.
 """
 
-import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, cast
+from typing import Final
 from urllib.parse import urlsplit
 
 from benchmarks import _report as report
+from benchmarks._asking import ask_all
 from benchmarks.ingest import run
 from protocol.records.record import SignedRecord
 from simulations.processes.process import LocalNode, running
@@ -27,62 +26,16 @@ WARM_UP: Final = 200
 """Claims before the first that counts, so that late imports of modules have happened."""
 
 
-class _Writer(asyncio.Protocol):
-    """One connection: it writes a request, waits for the whole answer, and writes the next, until `take` is None."""
-
-    def __init__(self, take: Callable[[], bytes | None]) -> None:
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._take = take
-        self._transport: asyncio.Transport | None = None
-        self._received = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one by its methods only
-        self._write()
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, separator, body = self._received.partition(b"\r\n\r\n")
-        if not separator:
-            return
-        if not head.startswith(b"HTTP/1.1 201"):
-            self.done.set_exception(ConnectionError(f"not accepted: {self._received[:400]!r}"))
-        elif len(body) >= int(head.partition(b"Content-Length: ")[2].partition(b"\r")[0]):
-            self._received = b""
-            self._write()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_exception(error or ConnectionError("the server closed the connection"))
-
-    def _write(self) -> None:
-        assert self._transport is not None, "connected"
-        request = self._take()
-        if request is not None:
-            self._transport.write(request)
-        elif not self.done.done():
-            self.done.set_result(None)
-            self._transport.close()
-
-
 async def put_each(url: str, claims: Sequence[SignedRecord], connections: int) -> float:
     """Put the claims one by one over so many connections; returns the seconds that it took."""
-    parts = urlsplit(url)
-    head = f"HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\nContent-Length:"
+    head = f"HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nContent-Type: application/json\r\nContent-Length:"
     requests = iter(
         [
             f"PUT /claims/{it.signature} {head} {len(it.record.canonical)}\r\n\r\n".encode() + it.record.canonical
             for it in claims
         ]
     )
-    host, port = str(parts.hostname), parts.port or 80
-    loop = asyncio.get_running_loop()
-    begun_s = time.perf_counter()
-    made = [
-        loop.create_connection(lambda: _Writer(lambda: next(requests, None)), host, port) for _ in range(connections)
-    ]
-    await asyncio.gather(*(writer.done for _, writer in await asyncio.gather(*made)))
-    return time.perf_counter() - begun_s
+    return await ask_all(url, lambda: next(requests, None), connections, status=201)
 
 
 def processor_s(pid: int) -> tuple[float, float]:
