@@ -10,9 +10,9 @@ from typing import Any, Final
 import msgspec
 
 from node.store.contract import Cursor, Peer
+from protocol.link.terms import Flow
 
-_DIRECTIONS: Final = ("pull", "push")
-"""The flows of `protocol.link.terms.Flow`."""
+_FLOWS: Final = frozenset(Flow)
 
 
 class SkippedRow(msgspec.Struct, frozen=True):
@@ -45,7 +45,7 @@ def cursors_of(rows: Iterable[tuple[Any, ...]]) -> tuple[list[Cursor], list[Skip
         except UnicodeDecodeError:
             skipped.append(SkippedRow("cursors", _shown(name), "its text is not UTF-8"))
             continue
-        if cursor.direction not in _DIRECTIONS:
+        if cursor.direction not in _FLOWS:
             skipped.append(SkippedRow("cursors", _shown(name), "its direction is neither push nor pull"))
         elif type(timestamp) is not int:
             skipped.append(SkippedRow("cursors", _shown(name), "its timestamp is not an integer"))

@@ -139,11 +139,8 @@ class SqliteStore:
         return self._last.event
 
     async def states(self, labels: Sequence[LabelKey]) -> dict[LabelKey, State]:
-        if len(labels) <= STATES_FEW:
-            found = self._read_inline(reading.states, labels)
-            if found is not None:
-                return found
-        return await self._read(reading.states, labels)
+        read = self._read_quickly if len(labels) <= STATES_FEW else self._read
+        return await read(reading.states, labels)
 
     async def history(self, domain: str, label: str) -> list[Past]:
         return await self._read(reading.history, domain, label)
@@ -160,8 +157,7 @@ class SqliteStore:
         return await self._read(reading.held, ids)
 
     async def head(self, domain: str, label: str) -> ShownRecord | None:
-        found = self._read_inline(_boxed, domain, label)
-        return await self._read(reading.head, domain, label) if found is None else found[0]
+        return await self._read_quickly(reading.head, domain, label)
 
     async def heads(
         self,
@@ -229,23 +225,22 @@ class SqliteStore:
                 self._skipped.add(row)
                 log.warning("a row written by hand is skipped", table=row.table, row=row.name, reason=row.reason)
 
-    def _read_inline(
+    async def _read_quickly(
         self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _T | None:
-        """Read in this thread, which takes a few microseconds. None: ask a reader, because the disk is slow now."""
+    ) -> _T:
+        """Read in this thread, which takes a few microseconds; while the disk is slow, give the work to a reader."""
         begun_s = self._clock()
-        if begun_s < self._inline_again_s:
-            return None
-        try:
-            return self._inline.run(work, *args, **kwargs)
-        except sqlite3.Error as error:
-            if not is_busy(error):
-                raise
-            return None
-        finally:
-            end_s = self._clock()
-            if end_s - begun_s > _SLOW_READ_S:
-                self._inline_again_s = end_s + _SLOW_S
+        if begun_s >= self._inline_again_s:
+            try:
+                return self._inline.run(work, *args, **kwargs)
+            except sqlite3.Error as error:
+                if not is_busy(error):
+                    raise
+            finally:
+                end_s = self._clock()
+                if end_s - begun_s > _SLOW_READ_S:
+                    self._inline_again_s = end_s + _SLOW_S
+        return await self._read(work, *args, **kwargs)
 
     async def _read(
         self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
@@ -258,11 +253,6 @@ class SqliteStore:
         self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
         return await _patiently(self._writer, work, *args, **kwargs)
-
-
-def _boxed(connection: sqlite3.Connection, domain: str, label: str) -> tuple[ShownRecord | None]:
-    """A head, or none, as an answer of the inline connection: its None means that it did not read."""
-    return (reading.head(connection, domain, label),)
 
 
 async def _patiently(
