@@ -14,7 +14,7 @@ from protocol.records.record import Record
 from protocol.records.replay import Verdict
 from protocol.witness.policy import Policy
 from protocol.witness.testimony import Evidence
-from protocol.witness.walk import Certainty, Standing, choose, judge, standing_of, tip_of
+from protocol.witness.walk import Certainty, Standing, certainty_of, choose, judge, standing_of, tip_of
 
 
 class LabelChange(msgspec.Struct, frozen=True):
@@ -63,9 +63,7 @@ class WitnessedLabel:
     @property
     def certainty(self) -> Certainty | None:
         """How sure the head is; None if there is no head."""
-        if not self.chain:
-            return None
-        return Certainty.FINAL if self.final == len(self.chain) else Certainty.ORDERED
+        return certainty_of(len(self.chain), self.final)
 
     @property
     def doubly_decided(self) -> list[str | None]:

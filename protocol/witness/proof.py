@@ -12,7 +12,7 @@ from protocol.errors import Code, ProtocolError
 from protocol.records.record import Record, SignedRecord
 from protocol.witness.policy import Policy, is_witnessed, policy_of
 from protocol.witness.receipt import Receipt, receipt_of
-from protocol.witness.testimony import Evidence
+from protocol.witness.testimony import Evidence, Testimony
 from protocol.witness.walk import tip_of
 
 
@@ -94,13 +94,13 @@ def _chain(label: str, records: Iterable[Record]) -> list[Record]:
 
 
 def _check_decided(policy: Policy, chain: Iterable[Record], records: Iterable[Record]) -> None:
-    receipts = [receipt for record in records if (receipt := receipt_of(record)) is not None]
-    commits: dict[str, dict[int, set[str]]] = {}
-    for receipt in receipts:
-        for number, record_id in receipt.all_commits() if receipt.witness in policy.witnesses else ():
-            commits.setdefault(record_id, {}).setdefault(number, set()).add(receipt.witness)
+    testimony = Testimony(policy)
+    for record in records:
+        receipt = receipt_of(record)
+        if receipt is not None:
+            testimony.add(receipt)
     for record in chain:
-        most = max(map(len, commits.get(record.id, {}).values()), default=0)
+        most = max(map(len, testimony.evidence(record.id).commits.values()), default=0)
         if most < policy.quorum:
             raise _unproven(f"record {record.id} is committed by {most} witnesses in one round: {policy.quorum} needed")
 

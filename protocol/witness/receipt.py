@@ -61,14 +61,6 @@ class Receipt(msgspec.Struct, frozen=True):
         """Every commit as a round and a record id."""
         yield from ((number, record_id) for number, ids in self.commits.items() for record_id in ids)
 
-    def named(self) -> frozenset[str]:
-        """Every record id that the receipt speaks of."""
-        return (
-            frozenset(self.first)
-            | frozenset(self.seen)
-            | {record_id for ballots in (self.votes, self.commits) for ids in ballots.values() for record_id in ids}
-        )
-
 
 _NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 
@@ -76,11 +68,6 @@ _NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 def receipt_label(witness: str) -> str:
     """The label of the receipts of this key."""
     return RECEIPT_PREFIX + witness
-
-
-def is_receipt_label(label: str) -> bool:
-    """Whether records of this label are meant to be receipts."""
-    return label.startswith(RECEIPT_PREFIX)
 
 
 def receipt_of(record: Record) -> Receipt | None:

@@ -38,6 +38,13 @@ class Certainty(StrEnum):
     """A quorum of witnesses decided the head and every record before it."""
 
 
+def certainty_of(length: int, final: int) -> Certainty | None:
+    """How sure the head of a chain of this length is, of which so many records are final; None if it is empty."""
+    if not length:
+        return None
+    return Certainty.FINAL if final == length else Certainty.ORDERED
+
+
 class Walk(msgspec.Struct, frozen=True):
     """The state of a witnessed label.
 
@@ -60,13 +67,7 @@ class Walk(msgspec.Struct, frozen=True):
     @property
     def certainty(self) -> Certainty | None:
         """How sure the head is; None if there is no head."""
-        if not self.chain:
-            return None
-        return Certainty.FINAL if self.final == len(self.chain) else Certainty.ORDERED
-
-    @property
-    def is_contested(self) -> bool:
-        return Verdict.RIVAL in self.verdicts.values()
+        return certainty_of(len(self.chain), self.final)
 
 
 class Standing(msgspec.Struct, frozen=True):
