@@ -69,10 +69,10 @@ class Ingest:
             if self._commits.is_stalled:
                 raise stalled()
             self.room.enter_now(1, len(submission.body), origin)
+            return await self._gathering.put(submission, origin)
         except ProtocolError as error:
             self.intake.refused[origin.trust, error.code] += 1
             raise
-        return await self._gathering.put(submission, origin)
 
     async def take_records(self, records: Sequence[SignedRecord], origin: Origin, delivery: Delivery) -> list[Outcome]:
         """The same as `take`, for records that were decoded before."""

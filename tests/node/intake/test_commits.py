@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import Code, ProtocolError
+from protocol.records.admission import Trust
 from protocol.records.outcome import Status
-from tests.history import DOMAIN, claim
-from tests.node.intake.pipeline import NOW, PEER, Pipeline, pipeline
+from tests.history import DOMAIN, claim, signed
+from tests.node.intake.pipeline import CLIENT, NOW, PEER, Pipeline, pipeline, submission
 
 SOON_S = 0.05
 
@@ -114,3 +115,13 @@ async def test_no_record_is_acknowledged_after_the_file_was_removed(tmp_path: Pa
 
         assert refused.value.code is Code.OVERLOADED
         assert "was removed or replaced" in str(it.commits.failed.exception())
+
+
+async def test_a_single_claim_that_waited_in_vain_is_counted_as_refused(tmp_path: Path) -> None:
+    claimed = signed(claim("garden", at=NOW))
+
+    async with pipeline(tmp_path, stalled_s=SOON_S) as it:
+        with locked(tmp_path), pytest.raises(ProtocolError):
+            await it.ingest.take_one(submission(claimed), CLIENT)
+
+        assert it.ingest.intake.refused[Trust.CLIENT, Code.OVERLOADED] == 1
