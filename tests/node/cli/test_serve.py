@@ -180,15 +180,20 @@ def test_a_node_may_open_as_many_files_as_its_limits_need(tmp_path: Path) -> Non
     assert allowed == min(FILES_BESIDES + 110, hard if hard != resource.RLIM_INFINITY else 10**9)
 
 
+LOOK_EVERY_S = 0.05
+
+
 def listening_url(process: "subprocess.Popen[bytes]") -> str:
     """Where a process listens, once it does."""
     watched = psutil.Process(process.pid)
     deadline = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline:
         for connection in watched.net_connections("tcp4"):
             if connection.status == psutil.CONN_LISTEN:
                 return f"http://127.0.0.1:{connection.laddr.port}"
-        time.sleep(0.05)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(LOOK_EVERY_S)
+            break
     raise AssertionError(f"it should listen by now; its exit code is {process.poll()}")
 
 
