@@ -3,7 +3,8 @@
     cluster = Cluster(simulation)
     a, b = await cluster.add("a"), await cluster.add("b")
     await cluster.link(a, b)
-    with cluster.parted([a]): ...
+    cluster.part([a])
+    cluster.heal()
 
 Everything here is an act of an operator, a user or fate, and leaves a line in the trace. `settle` waits for the network
 to become one, and says what is missing where it does not.
