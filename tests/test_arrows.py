@@ -2,8 +2,8 @@
 
 `protocol` decides and must stay a pure function of its arguments, so it imports only a short list of modules that have
 no clock, no chance and no I/O. `node` carries out the decisions of `protocol`, and `simulations` runs both. No arrow
-points back. Inside `protocol` and inside `node`, a lower part never imports a higher one, not even for a type. In the
-whole tree no modules import each other in a circle.
+points back. Inside each of the three, a lower part never imports a higher one, not even for a type. In the whole tree
+no modules import each other in a circle.
 """
 
 import ast
@@ -67,7 +67,7 @@ PROTOCOL_ORDER = (
     "link.link",
 )
 
-# The rooms of `node` from the lowest to the highest: modules and packages, by the longest name that fits. Modules of
+# The rooms of a package from the lowest to the highest: modules and packages, by the longest name that fits. Modules of
 # one room may import each other. A module that a lower room needs stands outside of its own room, at its own place.
 NODE_ORDER = (
     "settings",
@@ -98,6 +98,23 @@ NODE_ORDER = (
     "node",
     "cli",
 )
+
+SIMULATIONS_ORDER = (
+    "world",
+    "cast",
+    "judges",
+    "cluster",
+    "run_result",
+    "swarm",
+    "scenarios",
+    "broadcast",
+    "processes",
+    "report",
+    "commands",
+    "cli",
+)
+
+ROOMS = {"node": NODE_ORDER, "simulations": SIMULATIONS_ORDER}
 
 # `Node` hands its parts to each other. A part that imported `Node` could fetch any other part by itself.
 NODE = "node.node"
@@ -198,15 +215,15 @@ def fault_of_arrow(module: str, name: str, package: str, target: str) -> str | N
         return f"{package} may not import {target}"
     if package == "protocol" and height(name) >= height(module):
         return f"{module} may import only what is below it, and {name} is not"
-    if package == target == "node":
-        return fault_inside_node(module, name)
+    if package == target and package in ROOMS:
+        return fault_of_rooms(module, name)
     return None
 
 
-def fault_inside_node(module: str, name: str) -> str | None:
-    if is_within(name, (NODE,)) and module not in MAY_IMPORT_NODE:
-        return f"{module} may not import {NODE}"
-    if room(name) > room(module) and not is_within(name, (NODE,)):
+def fault_of_rooms(module: str, name: str) -> str | None:
+    if is_within(name, (NODE,)) and is_within(module, ("node",)):
+        return None if module in MAY_IMPORT_NODE else f"{module} may not import {NODE}"
+    if room(name) > room(module):
         return f"{module} may import only its own room and what is below it, and {name} is above"
     return None
 
@@ -219,10 +236,11 @@ def height(name: str) -> int:
 
 
 def room(name: str) -> int:
-    """The place of a name's room in `node`. `node` itself, and a module without a place, stands above all."""
-    within = name.removeprefix("node.")
-    fitting = [part for part in NODE_ORDER if is_within(within, (part,))]
-    return NODE_ORDER.index(max(fitting, key=len)) if fitting else len(NODE_ORDER)
+    """The place of a name's room in its package. The package itself, and a module without a place, stands above all."""
+    package, _, within = name.partition(".")
+    order = ROOMS[package]
+    fitting = [part for part in order if is_within(within, (part,))]
+    return order.index(max(fitting, key=len)) if fitting else len(order)
 
 
 def imports_of_tree(paths: Iterable[Path]) -> dict[str, set[str]]:
@@ -274,16 +292,18 @@ def test_every_module_of_protocol_has_its_place_in_the_order() -> None:
     assert modules - set(PROTOCOL_ORDER) == set()
 
 
-def test_every_module_of_node_has_its_place_in_the_order() -> None:
-    modules = [module_name(path) for path in (ROOT / "node").rglob("*.py")]
+@pytest.mark.parametrize("package", ROOMS)
+def test_every_module_has_its_place_in_the_order_of_its_package(package: str) -> None:
+    modules = [module_name(path) for path in (ROOT / package).rglob("*.py")]
 
-    assert [module for module in modules if room(module) == len(NODE_ORDER)] == ["node.__init__"]
+    assert [module for module in modules if room(module) == len(ROOMS[package])] == [f"{package}.__init__"]
 
 
-def test_every_place_in_the_order_of_node_is_taken() -> None:
-    modules = [module_name(path) for path in (ROOT / "node").rglob("*.py")]
+@pytest.mark.parametrize("package", ROOMS)
+def test_every_place_in_the_order_of_a_package_is_taken(package: str) -> None:
+    modules = [module_name(path) for path in (ROOT / package).rglob("*.py")]
 
-    assert {room(module) for module in modules} == set(range(len(NODE_ORDER) + 1))
+    assert {room(module) for module in modules} == set(range(len(ROOMS[package]) + 1))
 
 
 @pytest.mark.parametrize("package", ARROWS)
@@ -353,6 +373,11 @@ BROKEN = [
     ("node.store.sqlite_of_another", "import sqlite3", "sqlite3 is not to be imported here"),
     ("node.intake.ingest", "from cryptography import x509", "cryptography is not to be imported here"),
     ("simulations.swarm.draw", "import benchmarks.ingest", "simulations may not import benchmarks"),
+    (
+        "simulations.cast.user",
+        "import simulations.cluster",
+        "simulations.cast.user may import only its own room and what is below it, and simulations.cluster is above",
+    ),
 ]
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from node.node import Node
 from node.settings import Settings
+from node.store.contract import Peer
 from node.world import World
 from simulations.world.disk import VirtualDisk
 from simulations.world.simulation import Simulation
@@ -76,6 +77,11 @@ class Machine:
 
     def url(self, scheme: str = "ws") -> str:
         return f"{scheme}://{self.host.address}:{PORT}"
+
+    async def trust(self, key: str) -> None:
+        """List this key as a peer that may push. Nothing happens if the node is down or its disk fails."""
+        if self.node is not None and not self.disk.is_failing:
+            await self.node.peers.put(Peer(key=key, accept=True))
 
     async def start(self) -> None:
         """Start the node, and wait until it answers, or is killed before that. Raises: whatever keeps it from it."""

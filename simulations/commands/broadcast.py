@@ -15,7 +15,7 @@ from node.cli.failures import usage
 from node.cli.options import AsJson
 from node.cli.progress import progress
 from node.cli.screen import show, table
-from simulations.report.files import ReportFile, check_report, write_report
+from simulations.commands.report_file import ReportFile, check_report, write_report
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue

@@ -1,4 +1,4 @@
-"""`dnarc simulate local`: a fleet of real processes from a terminal, and what came of it."""
+"""`dnarc simulate local`: a network of real processes from a terminal, and what came of it."""
 
 import signal
 import sys
@@ -12,7 +12,7 @@ import typer
 
 from node.cli.options import AsJson
 from node.cli.screen import show, table
-from simulations.report.files import ReportFile, check_report, write_report
+from simulations.commands.report_file import ReportFile, check_report, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def local(
     report: ReportFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a fleet of real nodes on loopback, break it, mend it, and see whether all end the same.
+    """Run a network of real nodes on loopback, break it, mend it, and see whether all end the same.
 
     Nodes are processes with files and sockets, driven over HTTP only. Some are killed (`kill -9`), links are cut, and
     people write to whatever answers. Exits with 1 where a record that was acknowledged is lost, or nodes differ.
@@ -41,16 +41,16 @@ def local(
 
     check_report(report)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with TemporaryDirectory(prefix="dnarc-fleet-") as folder, phases() as say:
+    with TemporaryDirectory(prefix="dnarc-local-") as folder, phases() as say:
         plan = LocalPlan(nodes, records, rounds, seed)
-        outcome = run(plan, Path(folder), say)
+        result = run(plan, Path(folder), say)
     if report is not None:
-        from simulations.report.local import fleet_page
+        from simulations.report.local import local_page
 
         repeat = f"dnarc simulate local --nodes {nodes} --records {records} --rounds {rounds} --seed {seed}"
-        write_report(report, fleet_page(plan, outcome, repeat))
-    show(asdict(outcome) | {"is_good": outcome.is_good}, as_json, lambda: render(outcome))
-    if not outcome.is_good:
+        write_report(report, local_page(plan, result, repeat))
+    show(asdict(result) | {"is_good": result.is_good}, as_json, lambda: render(result))
+    if not result.is_good:
         raise typer.Exit(_FAILED)
 
 
@@ -71,19 +71,19 @@ def phases() -> "Iterator[Say]":
         yield say
 
 
-def render(outcome: "LocalResult") -> "RenderableType":
+def render(result: "LocalResult") -> "RenderableType":
     """What a person wants to know of it."""
-    refused = ", ".join(f"{count} {code}" for code, count in sorted(outcome.refused.items())) or "none"
-    ended = "never" if outcome.seconds is None else f"{outcome.seconds:.2f} s after the last was mended"
+    refused = ", ".join(f"{count} {code}" for code, count in sorted(result.refused.items())) or "none"
+    ended = "never" if result.seconds is None else f"{result.seconds:.2f} s after the last was mended"
     rows = [
-        ("nodes and links", f"{outcome.nodes} and {outcome.links}"),
-        ("what was done to them", "; ".join(outcome.faults)),
-        ("records acknowledged", f"{outcome.acknowledged:,}"),
+        ("nodes and links", f"{result.nodes} and {result.links}"),
+        ("what was done to them", "; ".join(result.faults)),
+        ("records acknowledged", f"{result.acknowledged:,}"),
         ("refused", refused),
-        ("unanswered", f"{outcome.unanswered:,}"),
-        ("contested labels", f"{outcome.contested:,}"),
+        ("unanswered", f"{result.unanswered:,}"),
+        ("contested labels", f"{result.contested:,}"),
         ("all held the same", ended),
-        ("the same heads everywhere", "yes" if outcome.is_one_state else "no"),
-        ("acknowledged and lost", f"{len(outcome.lost):,}"),
+        ("the same heads everywhere", "yes" if result.is_one_state else "no"),
+        ("acknowledged and lost", f"{len(result.lost):,}"),
     ]
-    return table(["of the fleet", "~figure"], [list(row) for row in rows], title="A fleet of real nodes")
+    return table(["of the network", "~figure"], [list(row) for row in rows], title="A network of real nodes")

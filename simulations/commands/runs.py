@@ -16,12 +16,12 @@ from node.cli.options import AsJson
 from node.cli.progress import progress
 from node.cli.screen import show, table
 from node.cli.text import plain
-from simulations.report.files import ReportFile, Told, check_report, write_report
+from simulations.commands.report_file import ReportFile, Told, check_report, write_report
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from simulations.swarm.outcome import RunResult
+    from simulations.run_result import RunResult
     from simulations.swarm.plan import Plan
 
 Seed = Annotated[int, typer.Option(min=0, help="What chance begins with.")]

@@ -11,9 +11,9 @@ from node.node import Node
 from node.store.contract import Batch
 from simulations.cast.machine import Machine
 from simulations.cast.user import Acknowledgement
-from simulations.judges.durability import Durability
+from simulations.judges.durability import DurabilityJudge
 from simulations.judges.limits import check_limits
-from simulations.judges.ownership import Ownership
+from simulations.judges.ownership import OwnershipJudge
 from simulations.world.simulation import Simulation
 
 FAULTS_KEPT: Final = 50
@@ -30,8 +30,8 @@ class Checkers:
         self.faults: list[str] = []
         self.commits = 0
         self._simulation = simulation
-        self._durability = Durability(self.fault, acknowledgements)
-        self._ownership = Ownership(self.fault)
+        self._durability = DurabilityJudge(self.fault, acknowledgements)
+        self._ownership = OwnershipJudge(self.fault)
 
     def watch(self, machine: Machine, node: Node) -> None:
         """Look at a node that starts, and at each of its commits from now on."""

@@ -12,7 +12,7 @@ from simulations.cast.user import PATIENCE_S, Acknowledgement
 from simulations.judges.fault import Accuse
 
 
-class Durability:
+class DurabilityJudge:
     """Knows what each node has committed and acknowledged."""
 
     def __init__(self, accuse: Accuse, acknowledgements: Sequence[Acknowledgement]) -> None:

@@ -20,7 +20,7 @@ LONG_EVERY: Final = 16
 """A label with more records than that is replayed at every sixteenth, as a whole replay each time costs the square."""
 
 
-class Ownership:
+class OwnershipJudge:
     """Knows the records of each label on each node."""
 
     def __init__(self, accuse: Accuse) -> None:

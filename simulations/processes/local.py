@@ -1,6 +1,6 @@
-"""A fleet: many nodes as real processes on loopback, driven over HTTP only, as operators and clients would.
+"""A network: many nodes as real processes on loopback, driven over HTTP only, as operators and clients would.
 
-Each round does something to the fleet (cuts it in two by taking peers out of the tables, or kills some nodes), lets
+Each round does something to the network (cuts it in two by taking peers out of the tables, or kills some nodes), lets
 people write to whatever still answers, and mends it again. In the end everything is up and linked, and the clock runs
 until all nodes hold the same. What only the kernel can show is here: sockets, files, `kill -9`, many processes at once.
 Faults of the network itself, and time, belong to the cluster in virtual time.
@@ -26,7 +26,7 @@ from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
 from simulations.processes.process import LocalNode
 
-DOMAIN: Final = "fleet.example"
+DOMAIN: Final = "local.example"
 CONVERGE_S_MAX: Final = 120.0
 POLL_S: Final = 0.05
 BATCH_RECORDS: Final = 20
@@ -90,7 +90,7 @@ class LocalResult:
         return self.seconds is not None and self.is_one_state and not self.lost
 
 
-class Fleet:
+class LocalNetwork:
     """The processes, which of them are up, and who dials whom."""
 
     def __init__(self, folder: Path, count: int, random: Random) -> None:
@@ -185,100 +185,100 @@ class People:
 
 
 @contextmanager
-def started(plan: LocalPlan, folder: Path, say: Say) -> Iterator[Fleet]:
-    """The fleet of the plan, up and linked, until the block ends."""
-    fleet = Fleet(folder, plan.nodes, Random(plan.seed))
+def started(plan: LocalPlan, folder: Path, say: Say) -> Iterator[LocalNetwork]:
+    """The network of the plan, up and linked, until the block ends."""
+    network = LocalNetwork(folder, plan.nodes, Random(plan.seed))
     try:
-        for done, _ in enumerate(fleet.start(list(range(plan.nodes))), 1):
+        for done, _ in enumerate(network.start(list(range(plan.nodes))), 1):
             say("starting", done, plan.nodes)
-        for done, edge in enumerate(fleet.edges, 1):
-            fleet.link(edge)
-            say("linking", done, len(fleet.edges))
-        yield fleet
+        for done, edge in enumerate(network.edges, 1):
+            network.link(edge)
+            say("linking", done, len(network.edges))
+        yield network
     finally:
-        fleet.stop()
+        network.stop()
 
 
 def run(plan: LocalPlan, folder: Path, say: Say) -> LocalResult:
-    """All of it; what goes wrong is in the outcome."""
+    """All of it; what goes wrong is in the result."""
     random = Random(plan.seed + 1)
-    with started(plan, folder, say) as fleet:
-        outcome = LocalResult(plan.nodes, len(fleet.edges), edges=fleet.edges)
+    with started(plan, folder, say) as network:
+        result = LocalResult(plan.nodes, len(network.edges), edges=network.edges)
         people = People(random)
         acknowledged: list[str] = []
         for number in range(plan.rounds):
-            with broken(fleet, random, outcome):
-                acknowledged += write(fleet, people, random, plan.records // plan.rounds, outcome)
+            with broken(network, random, result):
+                acknowledged += write(network, people, random, plan.records // plan.rounds, result)
             say("rounds of faults", number + 1, plan.rounds)
-        converge(fleet, outcome, say)
-        judge(fleet, acknowledged, outcome)
-        count(fleet, outcome)
-    return outcome
+        converge(network, result, say)
+        judge(network, acknowledged, result)
+        count(network, result)
+    return result
 
 
 @contextmanager
-def broken(fleet: Fleet, random: Random, outcome: LocalResult) -> Iterator[None]:
-    """The fleet with something done to it, which is undone when the block ends."""
+def broken(network: LocalNetwork, random: Random, result: LocalResult) -> Iterator[None]:
+    """The network with something done to it, which is undone when the block ends."""
     if random.random() < 0.5:
-        cut = crossing(fleet, random)
-        outcome.faults.append(f"links cut between two halves: {len(cut)}")
+        cut = crossing(network, random)
+        result.faults.append(f"links cut between two halves: {len(cut)}")
         for edge in cut:
-            fleet.unlink(edge)
+            network.unlink(edge)
         yield
         for edge in cut:
-            fleet.link(edge)
+            network.link(edge)
     else:
-        victims = random.sample(range(len(fleet.nodes)), max(1, int(len(fleet.nodes) * KILLED_SHARE)))
-        outcome.faults.append(f"killed: {len(victims)}")
+        victims = random.sample(range(len(network.nodes)), max(1, int(len(network.nodes) * KILLED_SHARE)))
+        result.faults.append(f"killed: {len(victims)}")
         for victim in victims:
-            fleet.kill(victim)
+            network.kill(victim)
         yield
-        for _ in fleet.start(victims):
+        for _ in network.start(victims):
             pass
 
 
-def crossing(fleet: Fleet, random: Random) -> list[Edge]:
+def crossing(network: LocalNetwork, random: Random) -> list[Edge]:
     """The links between two halves."""
-    half = set(random.sample(range(len(fleet.nodes)), len(fleet.nodes) // 2))
-    return [edge for edge in fleet.edges if len(half.intersection(edge)) == 1]
+    half = set(random.sample(range(len(network.nodes)), len(network.nodes) // 2))
+    return [edge for edge in network.edges if len(half.intersection(edge)) == 1]
 
 
-def write(fleet: Fleet, people: People, random: Random, count: int, outcome: LocalResult) -> list[str]:
+def write(network: LocalNetwork, people: People, random: Random, count: int, result: LocalResult) -> list[str]:
     """People write to whatever is up. Returns the ids of what a node acknowledged."""
     acknowledged: list[str] = []
     for _ in range(0, count, BATCH_RECORDS):
         batch = {
             it.signature: msgspec.Raw(it.record.canonical) for it in (people.write() for _ in range(BATCH_RECORDS))
         }
-        number = random.choice(sorted(fleet.up))
+        number = random.choice(sorted(network.up))
         try:
-            answers = fleet.client(number).ask("PUT", "/claims", body=msgspec.json.encode(batch)).value()
+            answers = network.client(number).ask("PUT", "/claims", body=msgspec.json.encode(batch)).value()
         except Unreachable:
-            outcome.unanswered += len(batch)
+            result.unanswered += len(batch)
             continue
         for answer in answers.values():
             if answer["status"] == "accepted":
                 acknowledged.append(answer["id"])
             elif answer["status"] == "refused":
-                outcome.refused[answer["code"]] = outcome.refused.get(answer["code"], 0) + 1
-    outcome.acknowledged += len(acknowledged)
+                result.refused[answer["code"]] = result.refused.get(answer["code"], 0) + 1
+    result.acknowledged += len(acknowledged)
     return acknowledged
 
 
-def converge(fleet: Fleet, outcome: LocalResult, say: Say) -> None:
+def converge(network: LocalNetwork, result: LocalResult, say: Say) -> None:
     """Wait until all hold the same set, and note on the way how many different ones there are."""
     begun = time.monotonic()
     seen: list[tuple[float, list[str]]] = []
     while time.monotonic() - begun < CONVERGE_S_MAX:
-        sets = fleet.sets()
+        sets = network.sets()
         different = len(set(sets))
         elapsed_s = time.monotonic() - begun
         seen.append((round(elapsed_s, 3), sets))
-        outcome.differing.append((seen[-1][0], different))
-        say("converging", len(fleet.nodes) - different + 1, len(fleet.nodes))
+        result.differing.append((seen[-1][0], different))
+        say("converging", len(network.nodes) - different + 1, len(network.nodes))
         if different == 1:
-            outcome.seconds = seen[-1][0]
-            outcome.agreed_s = [since(seen, place, sets[0]) for place in range(len(sets))]
+            result.seconds = seen[-1][0]
+            result.agreed_s = [since(seen, place, sets[0]) for place in range(len(sets))]
             return
         time.sleep(POLL_S)
 
@@ -293,17 +293,17 @@ def since(seen: Sequence[tuple[float, list[str]]], place: int, fingerprint: str)
     return found
 
 
-def count(fleet: Fleet, outcome: LocalResult) -> None:
+def count(network: LocalNetwork, result: LocalResult) -> None:
     """Add up what the nodes' own metrics say."""
     totals: Counter[str] = Counter()
-    for number in fleet.up:
-        text = fleet.client(number).ask("GET", "/metrics").body.decode()
+    for number in network.up:
+        text = network.client(number).ask("GET", "/metrics").body.decode()
         for sample in chain.from_iterable(family.samples for family in text_string_to_metric_families(text)):
             for label in sample.labels.values():
                 for figure in _COUNTED.get((sample.name, label), ()):
                     totals[figure] += int(sample.value)
-    outcome.copies, outcome.news = totals["copies"], totals["news"]
-    outcome.reverted, outcome.link_bytes = totals["reverted"], totals["bytes"]
+    result.copies, result.news = totals["copies"], totals["news"]
+    result.reverted, result.link_bytes = totals["reverted"], totals["bytes"]
 
 
 _COUNTED: Final = {
@@ -315,16 +315,16 @@ _COUNTED: Final = {
 """By metric and by the value of one of its labels: the figures to which it counts."""
 
 
-def judge(fleet: Fleet, acknowledged: list[str], outcome: LocalResult) -> None:
+def judge(network: LocalNetwork, acknowledged: list[str], result: LocalResult) -> None:
     """Whether everything acknowledged is there, and all nodes show the same heads."""
-    answers = [sha256(fleet.client(number).ask("GET", f"/claims/{DOMAIN}").body).digest() for number in fleet.up]
-    outcome.is_one_state = len(set(answers)) == 1
-    client = fleet.client(min(fleet.up))
+    answers = [sha256(network.client(number).ask("GET", f"/claims/{DOMAIN}").body).digest() for number in network.up]
+    result.is_one_state = len(set(answers)) == 1
+    client = network.client(min(network.up))
     for start in range(0, len(acknowledged), IDS_PER_REQUEST):
         ids = acknowledged[start : start + IDS_PER_REQUEST]
         answer = client.ask("GET", "/records?" + "&".join(f"id={it}" for it in ids))
         found = {it.record.id for it in signed_records(answer.body)} if answer.status == HTTPStatus.OK else set()
-        outcome.lost += [it for it in ids if it not in found]
+        result.lost += [it for it in ids if it not in found]
     heads = signed_records(client.ask("GET", f"/claims/{DOMAIN}").body)
     histories = (client.get(path_of("claims", DOMAIN, it.record.label) + "/history") for it in heads)
-    outcome.contested = sum(history["contested"] for history in histories)
+    result.contested = sum(history["contested"] for history in histories)

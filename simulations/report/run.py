@@ -12,7 +12,7 @@ from simulations.report.page import Tile, badge, folded, listed, repeated_by, ro
 from simulations.report.recorder import Recorder
 from simulations.report.scale import Axis, count_axis, time_axis
 from simulations.report.words import count, quantile, seconds, size
-from simulations.swarm.outcome import RunResult
+from simulations.run_result import RunResult
 from simulations.swarm.plan import Plan
 
 LINES_SHOWN: Final = 3_000

@@ -9,7 +9,7 @@ from simulations.report.page import Tile, article, badge, folded, page, repeated
 from simulations.report.run import Run, told
 from simulations.report.scale import Axis, time_axis
 from simulations.report.words import quantile, seconds
-from simulations.swarm.outcome import RunResult
+from simulations.run_result import RunResult
 
 RUNS_LISTED: Final = 500
 

@@ -9,13 +9,12 @@ from simulations.cast.user import DOMAIN
 from simulations.cluster import Cluster
 from simulations.scenarios.outages import fill, lacks
 from simulations.scenarios.registry import Scenario
-from simulations.swarm.workload import trust
 
 
 async def _bad_signatures(cluster: Cluster) -> None:
     a, b = await cluster.line("a", "b")
     mallory = cluster.user("mallory")
-    await trust(mallory, a)
+    await a.trust(mallory.key.public)
     record, other = (mallory.sign("plot", int(mallory.clock.now_s()) + number) for number in range(2))
 
     async with linked(mallory, a) as link:
@@ -50,7 +49,7 @@ async def _nonsense(cluster: Cluster) -> None:
     """Frames that are none, one link each: every one of them is closed with a code, and the node goes on."""
     a, _ = await cluster.line("a", "b")
     mallory = cluster.user("mallory")
-    await trust(mallory, a)
+    await a.trust(mallory.key.public)
     texts = {
         "{": "malformed",
         "[]": "malformed",
@@ -78,7 +77,7 @@ async def _lying_fingerprints(cluster: Cluster) -> None:
     """A listed peer that says that it holds much, never gives it, and answers a comparison with anything."""
     a, b = await cluster.line("a", "b")
     mallory, alice = cluster.user("mallory"), cluster.user("alice")
-    await trust(mallory, a)
+    await a.trust(mallory.key.public)
     await fill(alice, a, 30)
 
     for number in range(10):
@@ -100,7 +99,7 @@ async def _empty_promises(cluster: Cluster) -> None:
     """A link that tells of records that do not exist, and asks for others without end."""
     a, b = await cluster.line("a", "b")
     mallory, alice = cluster.user("mallory"), cluster.user("alice")
-    await trust(mallory, a)
+    await a.trust(mallory.key.public)
     await fill(alice, a, 20)
 
     async with linked(mallory, a) as link:

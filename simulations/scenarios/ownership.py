@@ -7,7 +7,6 @@ from simulations.cast.machine import Machine
 from simulations.cast.user import DOMAIN, User
 from simulations.cluster import Cluster
 from simulations.scenarios.registry import Scenario
-from simulations.swarm.workload import trust
 
 LABEL = "lighthouse"
 
@@ -118,7 +117,7 @@ async def _backdated(cluster: Cluster) -> None:
     as_client = await mallory.put(b, backdated)
     cluster.expect(as_client.code == "too_old", "a client that writes into the past is refused")
     await expect_owner(cluster, alice)
-    await trust(mallory, b)
+    await b.trust(mallory.key.public)
     as_peer = await mallory.put(b, backdated, as_peer=True)
 
     cluster.expect(
@@ -131,8 +130,8 @@ async def _backdated(cluster: Cluster) -> None:
 async def _equivocation(cluster: Cluster) -> None:
     a, b = await cluster.line("a", "b")
     mallory = cluster.user("mallory")
-    await trust(mallory, a)
-    await trust(mallory, b)
+    await a.trust(mallory.key.public)
+    await b.trust(mallory.key.public)
     cluster.part([a])
     body = {"domain": DOMAIN, "label": LABEL, "signedby": mallory.key.public, "timestamp": int(mallory.clock.now_s())}
 
@@ -192,7 +191,7 @@ async def _replayed(cluster: Cluster) -> None:
     """A peer that sends everything again, all the time."""
     a, b = await cluster.line("a", "b")
     alice, mallory = cluster.user("alice"), cluster.user("mallory")
-    await trust(mallory, b)
+    await b.trust(mallory.key.public)
     for number in range(20):
         await alice.claim(a, f"{LABEL}-{number % 4}")
     await cluster.settle()

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from simulations.cluster import Cluster
-from simulations.swarm.outcome import RunResult, observe
+from simulations.run_result import RunResult, observe
 from simulations.world.simulation import Simulation
 from simulations.world.wire import Weather
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Final
 
 from simulations.cluster import Cluster
+from simulations.run_result import RunResult, observe
 from simulations.swarm.faults import befall
-from simulations.swarm.outcome import RunResult, observe
 from simulations.swarm.plan import FaultKind, Plan
 from simulations.swarm.workload import act_all
 from simulations.world.simulation import Simulation

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 
+from simulations.run_result import RunResult
 from simulations.swarm.draw import draw
-from simulations.swarm.outcome import RunResult
 from simulations.swarm.play import play
 
 

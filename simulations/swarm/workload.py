@@ -9,12 +9,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from node.store.contract import Peer
 from protocol.records.record import SignedRecord, make, sign
+from simulations.cast import mischief
 from simulations.cast.machine import Machine
 from simulations.cast.user import Reply, User
 from simulations.cluster import Cluster
-from simulations.swarm.mischief import play_mischief
 from simulations.swarm.plan import Act, Action
 
 FAR_S: Final = 100_000
@@ -82,7 +81,7 @@ def _was_reverted(machine: Machine, head: str) -> bool:
 
 
 async def _push_backdated(_: Cluster, it: Act, user: User, machine: Machine) -> None:
-    await trust(user, machine)
+    await machine.trust(user.key.public)
     await user.put(machine, user.sign(it.label, _now(user) - FAR_S - int(it.at_s)), as_peer=True)
 
 
@@ -93,21 +92,15 @@ async def _push_two(cluster: Cluster, it: Act, user: User, machine: Machine) -> 
         return
     timestamp = _now(user)
     for number, target in enumerate((machine, other)):
-        await trust(user, target)
+        await target.trust(user.key.public)
         body = {"domain": "example.org", "label": it.label, "signedby": user.key.public, "timestamp": timestamp}
         await user.put(target, sign(make({**body, "half": number}), user.key), as_peer=True)
 
 
-async def trust(user: User, machine: Machine) -> None:
-    """The operator trusts this key: a mistake, as it turns out."""
-    if machine.node is not None and not machine.disk.is_failing:
-        await machine.node.peers.put(Peer(key=user.key.public, accept=True))
-
-
 async def _mischief(_: Cluster, it: Act, user: User, machine: Machine) -> None:
     if it.at_s % 2 < 1:
-        await trust(user, machine)
-    await play_mischief(it.action, user, machine, it.label)
+        await machine.trust(user.key.public)
+    await mischief.play(_MISCHIEF[it.action], user, machine, it.label)
 
 
 def _refuse(cluster: Cluster, it: Act, reply: Reply) -> None:
@@ -118,6 +111,14 @@ def _refuse(cluster: Cluster, it: Act, reply: Reply) -> None:
 def _now(user: User) -> int:
     return int(user.clock.now_s())
 
+
+_MISCHIEF: Final[dict[Action, mischief.Mischief]] = {
+    Action.LINK_NONSENSE: mischief.nonsense,
+    Action.LINK_LIES: mischief.lies,
+    Action.LINK_PROMISES: mischief.promises,
+    Action.LINK_FORGERIES: mischief.forgeries,
+    Action.LINK_LOSERS: mischief.losers,
+}
 
 _DO: Final[dict[Action, Callable[[Cluster, Act, User, Machine], Awaitable[None]]]] = {
     Action.CLAIM: _claim,
@@ -130,11 +131,7 @@ _DO: Final[dict[Action, Callable[[Cluster, Act, User, Machine], Awaitable[None]]
     Action.USURP: _usurp,
     Action.PUSH_BACKDATED: _push_backdated,
     Action.PUSH_TWO: _push_two,
-    Action.LINK_NONSENSE: _mischief,
-    Action.LINK_LIES: _mischief,
-    Action.LINK_PROMISES: _mischief,
-    Action.LINK_FORGERIES: _mischief,
-    Action.LINK_LOSERS: _mischief,
+    **dict.fromkeys(_MISCHIEF, _mischief),
 }
 
 

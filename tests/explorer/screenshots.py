@@ -72,7 +72,7 @@ def settings(data: Path) -> Settings:
 
 
 @asynccontextmanager
-async def fleet(folder: Path) -> AsyncIterator[list[Node]]:
+async def linked_nodes(folder: Path) -> AsyncIterator[list[Node]]:
     """Five nodes. The first is linked with all others, and has a further peer that does not answer."""
     async with AsyncExitStack() as stack:
         nodes = [await stack.enter_async_context(Node(settings(folder / str(n)))) for n in range(5)]
@@ -189,7 +189,7 @@ async def take_all() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="dnarc-screenshots-")))
-        nodes = await stack.enter_async_context(fleet(folder))
+        nodes = await stack.enter_async_context(linked_nodes(folder))
         playwright = await stack.enter_async_context(async_playwright())
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         stack.push_async_callback(browser.close)

@@ -9,7 +9,7 @@ from simulations.cast.machine import Machine
 from simulations.cast.user import DOMAIN
 from simulations.cluster import Cluster, NotSettledError
 from simulations.judges.convergence import Missing
-from simulations.swarm.outcome import RunResult, observe
+from simulations.run_result import RunResult, observe
 from simulations.world.simulation import Simulation
 
 

@@ -1,4 +1,4 @@
-"""The fleet: its plan by chance, and a small one run for real."""
+"""A local network: its plan by chance, and a small one run for real."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ DNARC = Path(sys.executable).with_name("dnarc")
 
 
 @pytest.mark.parametrize(("count", "ring"), [(2, 1), (3, 3), (20, 20)])
-def test_a_fleet_is_a_ring_with_chords_and_no_pair_is_linked_twice(count: int, ring: int) -> None:
+def test_a_local_network_is_a_ring_with_chords_and_no_pair_is_linked_twice(count: int, ring: int) -> None:
     edges = topology(count, Random(1))
 
     assert len(edges) >= ring
@@ -42,7 +42,7 @@ def test_people_update_what_they_founded_with_a_later_timestamp_and_want_what_ot
     assert rivals > 10
 
 
-def test_a_fleet_that_is_broken_and_mended_loses_nothing_and_ends_in_one_state(tmp_path: Path) -> None:
+def test_a_local_network_that_is_broken_and_mended_loses_nothing_and_ends_in_one_state(tmp_path: Path) -> None:
     command = [
         str(DNARC),
         "simulate",

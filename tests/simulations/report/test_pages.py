@@ -13,16 +13,16 @@ from simulations.broadcast.comparison import rows as compared
 from simulations.broadcast.experiments import Experiment
 from simulations.broadcast.experiments import run as run_broadcasts
 from simulations.cast.tie import Tie
+from simulations.commands.report_file import Told
 from simulations.processes.local import LocalPlan, LocalResult, since
 from simulations.report import figures
 from simulations.report.broadcast import broadcast_page
-from simulations.report.files import Told
-from simulations.report.local import fleet_page
+from simulations.report.local import local_page
 from simulations.report.recorder import Recorder
 from simulations.report.run import Run
 from simulations.report.runs import most_telling, run_page, swarm_page
+from simulations.run_result import RunResult
 from simulations.scenarios import SCENARIOS, perform
-from simulations.swarm.outcome import RunResult
 from simulations.swarm.plan import Act, Action, Fault, FaultKind, NodePlan, Plan
 from simulations.swarm.play import play
 from simulations.world.wire import Weather
@@ -167,7 +167,7 @@ def test_broadcasts_stand_beside_the_published_figures() -> None:
     assert len({step["node"] for step in data["spreads"][0]["steps"]}) == 24
 
 
-def test_a_fleet_shows_when_each_node_held_what_all_hold() -> None:
+def test_a_local_network_shows_when_each_node_held_what_all_hold() -> None:
     outcome = LocalResult(
         nodes=3,
         links=2,
@@ -182,17 +182,17 @@ def test_a_fleet_shows_when_each_node_held_what_all_hold() -> None:
         news=20,
     )
 
-    page = check_whole(fleet_page(LocalPlan(3, 80, 1, 7), outcome, "dnarc simulate local --nodes 3"))
+    page = check_whole(local_page(LocalPlan(3, 80, 1, 7), outcome, "dnarc simulate local --nodes 3"))
 
     assert "Redundancy 0.500" in page.text
     assert "killed: 1" in page.text
     assert [it["node"] for it in json.loads(page.data[0])["spreads"][0]["steps"]] == [0, 1, 2]
 
 
-def test_a_fleet_that_never_became_one_has_a_page() -> None:
+def test_a_local_network_that_never_became_one_has_a_page() -> None:
     outcome = LocalResult(nodes=2, links=1, lost=["ab"], differing=[(0.0, 2)])
 
-    page = check_whole(fleet_page(LocalPlan(), outcome, "again"))
+    page = check_whole(local_page(LocalPlan(), outcome, "again"))
 
     assert "fails" in page.text
     assert page.data == []

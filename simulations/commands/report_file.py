@@ -13,7 +13,7 @@ from node.cli.failures import usage
 
 if TYPE_CHECKING:
     from simulations.report.run import Run
-    from simulations.swarm.outcome import RunResult
+    from simulations.run_result import RunResult
     from simulations.swarm.plan import Plan
 
 ReportFile = Annotated[

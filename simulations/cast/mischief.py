@@ -16,29 +16,32 @@ from protocol.records.record import SignedRecord
 from simulations.cast.impostor import ImpostorLink, linked
 from simulations.cast.machine import Machine
 from simulations.cast.user import DOMAIN, User
-from simulations.swarm.plan import Action
 
 LINGER_S: Final = 5.0
 _GONE: Final = (OSError, TimeoutError, WebSocketException)
 """What a node that is down, far or fed up does to a link."""
 
 
-async def play_mischief(action: Action, user: User, machine: Machine, label: str) -> None:
+Mischief = Callable[[ImpostorLink, User, str], Awaitable[None]]
+"""What an impostor does over an open link with the key of this user; the last argument is a label."""
+
+
+async def play(mischief: Mischief, user: User, machine: Machine, label: str) -> None:
     """One link, one kind of mischief."""
     with suppress(*_GONE):
         async with linked(user, machine) as link:
-            await _DO[action](link, user, label)
+            await mischief(link, user, label)
             await link.is_cut_off(LINGER_S)
 
 
-async def _nonsense(link: ImpostorLink, user: User, _label: str) -> None:
+async def nonsense(link: ImpostorLink, user: User, _label: str) -> None:
     """Frames that are true but for some characters."""
     text = '{"type":"since","domain":"example.org","timestamp":1}'
     at = user.stream.randrange(len(text))
     await link.say_text(text[:at] + chr(user.stream.randrange(32, 1_000)) + text[at + user.stream.randrange(3) :])
 
 
-async def _lies(link: ImpostorLink, user: User, _label: str) -> None:
+async def lies(link: ImpostorLink, user: User, _label: str) -> None:
     """About what is held, and in every answer to a comparison."""
     summary = Summary(count=user.stream.randrange(10_000), fingerprint=user.stream.randbytes(16).hex(), newest=1)
     await link.say(Domains({DOMAIN: summary, "nowhere": summary}))
@@ -48,7 +51,7 @@ async def _lies(link: ImpostorLink, user: User, _label: str) -> None:
     await link.say(CaughtUp(DOMAIN, summary.count, summary.fingerprint))
 
 
-async def _promises(link: ImpostorLink, user: User, _label: str) -> None:
+async def promises(link: ImpostorLink, user: User, _label: str) -> None:
     """Tells of records that do not exist, wants others, and prunes whatever it hears."""
     ids = tuple(user.stream.randbytes(32).hex() for _ in range(50))
     await link.say(Have(ids, 1))
@@ -57,7 +60,7 @@ async def _promises(link: ImpostorLink, user: User, _label: str) -> None:
     await asyncio.sleep(LINGER_S)
 
 
-async def _forgeries(link: ImpostorLink, user: User, label: str) -> None:
+async def forgeries(link: ImpostorLink, user: User, label: str) -> None:
     """Good records among those that carry another's signature."""
     now = int(user.clock.now_s())
     records = [user.sign(label, now, number=number) for number in range(5)]
@@ -65,18 +68,9 @@ async def _forgeries(link: ImpostorLink, user: User, label: str) -> None:
     await link.say_records([*records[2:], forged])
 
 
-async def _losers(link: ImpostorLink, user: User, label: str) -> None:
+async def losers(link: ImpostorLink, user: User, label: str) -> None:
     """Valid records that lose against whatever is there, and an acknowledgement of what was never sent."""
     now = int(user.clock.now_s())
     for begin in range(0, 60, 30):
         await link.say_records([user.sign(label, now, number=number) for number in range(begin, begin + 30)])
     await link.say(Ack(1_000_000))
-
-
-_DO: Final[dict[Action, Callable[[ImpostorLink, User, str], Awaitable[None]]]] = {
-    Action.LINK_NONSENSE: _nonsense,
-    Action.LINK_LIES: _lies,
-    Action.LINK_PROMISES: _promises,
-    Action.LINK_FORGERIES: _forgeries,
-    Action.LINK_LOSERS: _losers,
-}

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from node.cli.failures import CommandError
 from simulations.cli import app
-from simulations.report.files import check_report
+from simulations.commands.report_file import check_report
 from tests.simulations.report.test_pages import PLAN, check_whole
 
 
