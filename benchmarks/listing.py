@@ -17,7 +17,7 @@ import psutil
 
 from benchmarks import _report as report
 from node.client.http import path_of
-from node.http_api.answers import JSON_TYPE, LINES_TYPE
+from node.http_api.requests.accept import JSON_TYPE, LINES_TYPE
 from simulations.processes.process import LocalNode, running
 
 GROWTH_MB_MAX = 30.0

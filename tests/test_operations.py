@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.config import markdown_table as table_of_settings
-from node.cli.failures import Exit
+from node.cli.commands.config import markdown_table as table_of_settings
+from node.cli.output.failures import Exit
 from node.settings import describe
 from simulations.processes.process import LocalNode, running
 from tests.paths import ROOT

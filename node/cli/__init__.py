@@ -22,8 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that the arguments name, which are those of `sys.argv` by default, and exit with its code."""
     _open_standard_streams()
     from node.cli.app import app
-    from node.cli.failures import describe
-    from node.cli.screen import prepare_output
+    from node.cli.output.failures import describe
+    from node.cli.output.screen import prepare_output
 
     prepare_output()
     try:

@@ -10,16 +10,16 @@ from typing import Final
 
 import typer
 
-from node.cli import (
+from node.cli.commands import (
     backup,
     claims,
     config,
     doctor,
     domains,
-    exporting,
+    export,
     get,
     history,
-    importing,
+    import_records,
     keys,
     peers,
     rebuild,
@@ -28,9 +28,9 @@ from node.cli import (
     verify,
     watch,
 )
-from node.cli.examples import epilog_of
-from node.cli.options import AsJsonBefore
-from node.cli.screen import warn
+from node.cli.commands.examples import epilog_of
+from node.cli.commands.options import AsJsonBefore
+from node.cli.output.screen import warn
 
 GROUP: Final = "dnarc.commands"
 
@@ -65,8 +65,8 @@ _COMMANDS: Final[tuple[tuple[str, Callable[..., None]], ...]] = (
     ("why", history.why),
     ("domains", domains.domains),
     ("sync", peers.sync),
-    ("export", exporting.export),
-    ("import", importing.import_),
+    ("export", export.export),
+    ("import", import_records.import_),
     ("verify", verify.verify),
     ("watch", watch.watch),
     ("top", top.top),

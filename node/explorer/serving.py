@@ -12,12 +12,11 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from node.http_api.accept import field_of, read_weights
-from node.http_api.answers import JSON_TYPE
-from node.http_api.conditions import is_unchanged
-from node.http_api.parts import ApiParts
-from node.http_api.query import Parameter
-from node.http_api.read import get_pointer
+from node.http_api.handlers.read import get_pointer
+from node.http_api.requests.accept import JSON_TYPE, field_of, read_weights
+from node.http_api.requests.conditions import is_unchanged
+from node.http_api.requests.parts import ApiParts
+from node.http_api.requests.query import Parameter
 from node.http_api.route import Route
 from node.http_api.schemas import STRING
 from protocol.errors import Code, ProtocolError

@@ -9,20 +9,20 @@ from typing import Final
 
 from aiohttp import web
 
-from node.http_api.answer_room import ANSWER_BUDGET, COPIES, NO_ROOM
-from node.http_api.body_budget import BodyBudget
-from node.http_api.byte_budget import ByteBudget
-from node.http_api.caller import note_proxy
+from node.http_api.answers.answer_room import ANSWER_BUDGET, COPIES, NO_ROOM
+from node.http_api.answers.pages import PAGE_BYTES_MAX
+from node.http_api.answers.problems import fault, problem, problem_of
 from node.http_api.connections import ConnectionLimit
 from node.http_api.cors import allow_origin, preflight_headers
+from node.http_api.handlers.read import VERSION
+from node.http_api.handlers.write import BODY_BUDGET
 from node.http_api.openapi import DOCUMENT, document
-from node.http_api.pages import PAGE_BYTES_MAX
-from node.http_api.parts import ApiParts
-from node.http_api.problems import fault, problem, problem_of
-from node.http_api.query import check_names
-from node.http_api.read import VERSION
+from node.http_api.requests.body_budget import BodyBudget
+from node.http_api.requests.byte_budget import ByteBudget
+from node.http_api.requests.caller import note_proxy
+from node.http_api.requests.parts import ApiParts
+from node.http_api.requests.query import check_names
 from node.http_api.route import Route
-from node.http_api.write import BODY_BUDGET
 from protocol.errors import Code, ProtocolError
 
 CONNECTION_LIMIT: Final = web.AppKey("connection_limit", ConnectionLimit)

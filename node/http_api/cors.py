@@ -9,7 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
-from node.http_api.answers import PREFLIGHT_HEADERS
+from node.http_api.answers.json_answer import PREFLIGHT_HEADERS
 from node.http_api.route import Route
 
 _WRITE_METHODS: Final = "GET, HEAD, PUT"

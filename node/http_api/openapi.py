@@ -5,10 +5,11 @@ from typing import Final
 
 from aiohttp import web
 
-from node.http_api.answers import LINES_TYPE, public
-from node.http_api.parts import ApiParts
-from node.http_api.problems import PROBLEM_TYPE, STATUSES
-from node.http_api.query import Parameter
+from node.http_api.answers.json_answer import public
+from node.http_api.answers.problems import PROBLEM_TYPE, STATUSES
+from node.http_api.requests.accept import LINES_TYPE
+from node.http_api.requests.parts import ApiParts
+from node.http_api.requests.query import Parameter
 from node.http_api.route import Callers, Route
 from node.http_api.schemas import SCHEMAS, STRING, Schema, ref
 from protocol.errors import Code

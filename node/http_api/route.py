@@ -6,9 +6,9 @@ from enum import StrEnum
 import msgspec
 from aiohttp import web
 
-from node.http_api.answers import JSON_TYPE
-from node.http_api.parts import ApiParts
-from node.http_api.query import Parameter
+from node.http_api.requests.accept import JSON_TYPE
+from node.http_api.requests.parts import ApiParts
+from node.http_api.requests.query import Parameter
 from protocol.errors import Code
 
 Handler = Callable[[ApiParts, web.Request], Awaitable[web.StreamResponse]]

@@ -6,8 +6,9 @@ example) are added when the document is made.
 
 from typing import Final
 
-from node.http_api import event_stream, gossip, history, listing, openapi, operate, read, write
-from node.http_api.query import LIMIT_MAX, RECORD_IDS_MAX, Parameter
+from node.http_api import openapi
+from node.http_api.handlers import event_stream, gossip, history, listing, operate, read, write
+from node.http_api.requests.query import LIMIT_MAX, RECORD_IDS_MAX, Parameter
 from node.http_api.route import Callers, Route
 from node.http_api.schemas import BOOLEAN, DOMAIN, HEX_64, LABEL, STRING
 from protocol.errors import Code

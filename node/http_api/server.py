@@ -14,11 +14,11 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
+from node.http_api.answers.direct_writer import Connection
+from node.http_api.answers.problems import fault, problem
 from node.http_api.app import CONNECTION_LIMIT, answer_unknown, make_app
 from node.http_api.connections import ConnectionLimit
-from node.http_api.direct_writer import Connection
-from node.http_api.parts import ApiParts
-from node.http_api.problems import fault, problem
+from node.http_api.requests.parts import ApiParts
 from node.http_api.route import Route
 from node.settings import Settings
 from protocol.errors import Code

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from node.cli.failures import usage
-from node.cli.options import AsJson
-from node.cli.progress import progress
-from node.cli.screen import show, table
+from node.cli.commands.options import AsJson
+from node.cli.output.failures import usage
+from node.cli.output.progress import progress
+from node.cli.output.screen import show, table
 from simulations.commands.report_file import ReportFile, check_report, write_report
 
 if TYPE_CHECKING:

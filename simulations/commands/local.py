@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.options import AsJson
-from node.cli.screen import show, table
+from node.cli.commands.options import AsJson
+from node.cli.output.screen import show, table
 from simulations.commands.report_file import ReportFile, check_report, write_report
 
 if TYPE_CHECKING:

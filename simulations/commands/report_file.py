@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.failures import usage
+from node.cli.output.failures import usage
 
 if TYPE_CHECKING:
     from simulations.report.run import Run

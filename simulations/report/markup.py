@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Final
 
-from node.cli.text import safe
+from node.cli.output.text import safe
 
 _VOID: Final = frozenset({"br", "circle", "input", "line", "meta", "path", "polygon", "polyline", "rect"})
 """Elements here that hold nothing: HTML forbids their end tag, or SVG spares it."""

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.exporting import Place, backwards, resume
-from node.cli.failures import CommandError
-from node.cli.importing import BATCH_RECORDS_MAX, TRIES_MAX, batches
-from node.cli.verify import BAD_SHOWN_MAX, Bad, check
+from node.cli.commands.export import Place, backwards, resume
+from node.cli.commands.import_records import BATCH_RECORDS_MAX, TRIES_MAX, batches
+from node.cli.commands.verify import BAD_SHOWN_MAX, Bad, check
+from node.cli.output.failures import CommandError
 from node.client.http import NodeClient
 from protocol.errors import Code
 from protocol.records.record import SignedRecord, make, sign

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.failures import REMEDIES, CommandError, Exit, describe
+from node.cli.output.failures import REMEDIES, CommandError, Exit, describe
 from node.client.http import NodeError, Unreachable
 from node.client.keyfile import KeyfileError
 from node.settings import SettingsError

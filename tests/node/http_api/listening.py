@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from node.http_api.event_stream import CURSOR_HEADER
+from node.http_api.handlers.event_stream import CURSOR_HEADER
 from node.node import Node
 from node.settings import Settings
 from node.world import World

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.http_api.problems import STATUSES
+from node.http_api.answers.problems import STATUSES
 from node.node import ROUTES, Node
 from node.settings import Settings
 from node.world import World

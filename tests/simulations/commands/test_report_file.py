@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from node.cli.failures import CommandError
+from node.cli.output.failures import CommandError
 from simulations.cli import app
 from simulations.commands.report_file import check_report
 from tests.simulations.report.test_pages import PLAN, check_whole

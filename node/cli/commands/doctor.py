@@ -1,0 +1,68 @@
+"""`dnarc doctor`: what is not well about a node, and what to do about it.
+
+It looks at what it can: at the node that answers, at the data folder where one is named, and at the settings that a
+node would start with here. It changes nothing.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from node.cli.commands.config import Config
+from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, NodeUrl
+from node.cli.output.failures import CommandError, Exit, usage
+from node.cli.output.screen import show, table
+from node.cli.output.text import plain
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from node.checkup.finding import Finding
+
+Folder = Annotated[
+    Path | None, typer.Option("--data", envvar="DNARC_DATA", metavar="DIR", help="A data folder, to look at it too.")
+]
+
+STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+def doctor(
+    node: NodeUrl = DEFAULT_NODE,
+    tls_ca: Authority = None,
+    data: Folder = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look for what is wrong with a node, its folder, its clock and its peers, and say what to do.
+
+    Ends with 1 if anything fails; warnings alone end with 0. With --data DIR it also works while no node runs.
+    """
+    from node.checkup.examination import examine
+    from node.checkup.finding import State, worst
+    from node.settings import load
+
+    if data is not None and not (data / "dnarc.db").exists():
+        raise usage(f"{data} is no data folder of a node", "`dnarc serve --data DIR` makes one at its first start")
+    settings = load(config, os.environ, {"tls_ca": None if tls_ca is None else str(tls_ca)}).settings
+    try:
+        findings = list(examine(node, data, settings))
+    except ValueError as error:
+        raise usage(str(error)) from error
+    state = worst(findings)
+    show({"state": state, "findings": findings}, as_json, lambda: _table(findings))
+    if state is State.FAIL:
+        failed = sorted({finding.check for finding in findings if finding.state is State.FAIL})
+        raise CommandError(Exit.REFUSED, "unwell", ", ".join(failed), "what to do stands beside each")
+
+
+def _table(findings: "list[Finding]") -> "RenderableType":
+    """The findings, with the remedy under what was seen."""
+    rows = []
+    for finding in findings:
+        seen = plain(finding.detail)
+        if finding.remedy is not None:
+            seen.append("\n-> ").append_text(plain(finding.remedy))
+        rows.append((plain(finding.state, STYLES[finding.state]), finding.check, seen))
+    return table(["state", "check", "~what was seen, and what to do"], rows)

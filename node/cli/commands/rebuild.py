@@ -1,0 +1,67 @@
+"""`dnarc rebuild`: verdicts, heads, indexes and the last events, made again from the records alone.
+
+It works on a folder that no node runs on, proves what is there equal to what the records say, or says what differed and
+repairs it. See `node.store.sqlite.rebuilding` for what follows from what.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from node.cli.commands.options import AsJson
+from node.cli.output.failures import CommandError, Exit
+from node.cli.output.progress import progress
+from node.cli.output.screen import show, table
+from node.cli.output.text import plain
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from node.store.sqlite.rebuilding import Rebuilt
+
+SHOWN_MAX = 50
+"""Differences in a table; JSON has up to a thousand."""
+
+DataFolder = Annotated[
+    Path, typer.Option("--data", envvar="DNARC_DATA", metavar="DIR", help="The data folder, on which no node runs.")
+]
+
+
+def rebuild(
+    data: DataFolder = Path("data"),
+    is_check: Annotated[bool, typer.Option("--check", help="Only compare: write nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Derive everything again from the records, compare it with what the store says, and repair what differs.
+
+    Killed in the middle, it leaves the store as it was. Events keep their numbers; where clients were told a wrong
+    head, one more event says so.
+    """
+    from node.disk import CannotStartError, LocalDisk
+    from node.store.sqlite import rebuilding
+
+    path = data / "dnarc.db"
+    if not path.exists():
+        raise CommandError(Exit.USAGE, "usage", f"{data} is no data folder of a node", "name it by --data DIR")
+    try:
+        with LocalDisk().held(data), progress("rebuild (records, twice)", rebuilding.count_steps(path)) as advance:
+            rebuilt = rebuilding.rebuild(path, advance, is_check=is_check)
+    except CannotStartError as error:
+        raise CommandError(Exit.MACHINE, "in_use", f"a node runs on {data}", "stop it first") from error
+    answer = {"equal": rebuilt.is_equal, "repaired": not (rebuilt.is_equal or is_check)}
+    show({**answer, **msgspec.to_builtins(rebuilt)}, as_json, lambda: _summary(rebuilt, is_check))
+    if is_check and not rebuilt.is_equal:
+        total = rebuilt.counts.total()
+        raise CommandError(Exit.REFUSED, "differs", f"{total} derived values differ", "`dnarc rebuild` repairs them")
+
+
+def _summary(rebuilt: "Rebuilt", is_check: bool) -> "RenderableType":
+    compared = f"{rebuilt.records:,} records, {rebuilt.labels:,} labels, {rebuilt.events:,} events"
+    if rebuilt.is_equal:
+        return plain(f"equal: {compared}")
+    counts = ", ".join(f"{number:,} {what}" for what, number in sorted(rebuilt.counts.items()))
+    title = f"{'differs' if is_check else 'repaired'}: {counts}; compared: {compared}"
+    rows = [(it.what, it.domain, it.label, it.record, it.was, it.now) for it in rebuilt.differences[:SHOWN_MAX]]
+    return table(["what", "~domain", "~label", "~record", "~was", "~now"], rows, title=title)

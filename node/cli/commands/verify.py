@@ -1,0 +1,136 @@
+"""`dnarc verify`: whether claims are what they say, with no node and no network.
+
+It reads what nodes write: one `{signature, record}` a line, or a dict of claims. The bytes of each record decide, as
+they stand in the file.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+
+from node.cli.commands.options import AsJson
+from node.cli.output.failures import CommandError, Exit, usage
+from node.cli.output.screen import show, table
+from node.cli.output.text import plain
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+LINE_BYTES_MAX: Final = 2**20
+BAD_SHOWN_MAX: Final = 100
+"""Bad ones that are named; all are counted."""
+
+_AT_ONCE: Final = 64
+"""Records in one piece of work: enough for a thread to be worth its turn, as measured for the node's own verifier."""
+
+_PIECES_AT_ONCE: Final = 64
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A record as a listing spells it, with the bytes that stand there."""
+
+    signature: str
+    record: msgspec.Raw
+
+
+class Bad(msgspec.Struct, frozen=True):
+    """What is wrong with one entry. `number` counts entries from 1 on: the line, in a file of lines."""
+
+    number: int
+    code: str
+    detail: str
+
+
+def verify(
+    file: Annotated[str, typer.Argument(metavar="[FILE]", help="Claims as nodes write them; - for stdin.")] = "-",
+    as_json: AsJson = False,
+) -> None:
+    """Check the form and the signature of every claim in a file. Ends with 1 if any is bad."""
+    counts: Counter[str] = Counter()
+    bad: list[Bad] = []
+    for result in _checked(_entries(file)):
+        counts["good" if result is None else "bad"] += 1
+        if result is not None and len(bad) < BAD_SHOWN_MAX:
+            bad.append(result)
+    answer = {"good": counts["good"], "bad": counts["bad"], "reasons": bad}
+    show(answer, as_json, lambda: _summary(counts, bad))
+    if bad:
+        raise CommandError(Exit.REFUSED, "bad", f"{counts['bad']} of {counts.total()} claims are not valid")
+
+
+def _summary(counts: Counter[str], bad: list[Bad]) -> "RenderableType":
+    if not bad:
+        return plain(f"{counts['good']} good, 0 bad")
+    rows = [(each.number, each.code, each.detail) for each in bad]
+    return table(["#entry", "code", "~why"], rows, title=f"{counts['good']} good, {counts['bad']} bad")
+
+
+def _entries(file: str) -> Iterator[bytes | Entry]:
+    """Lines, not yet read, or the entries of a dict: what the first line is decides."""
+    try:
+        source = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115 - closed by the with below
+    except OSError as error:
+        raise usage(f"{file} cannot be read: {error.strerror}") from error
+    with source:
+        first = source.readline(LINE_BYTES_MAX)
+        yield from _lines(first, source) if is_line(first) else _of_dict(file, first + source.read())
+
+
+def is_line(line: bytes) -> bool:
+    """Whether this is a line of a listing; an empty file is one without lines."""
+    try:
+        msgspec.json.decode(line, type=Entry)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return not line
+    return True
+
+
+def _lines(first: bytes, rest: IO[bytes]) -> Iterator[bytes]:
+    further = iter(lambda: rest.readline(LINE_BYTES_MAX), b"")
+    return (line for line in chain([first], further) if line)
+
+
+def _of_dict(file: str, data: bytes) -> Iterator[Entry]:
+    try:
+        entries = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        message = f"{file} holds neither lines of {{signature, record}} nor a dict of claims: {error}"
+        raise CommandError(Exit.REFUSED, "malformed", message, "`dnarc export` writes such lines") from error
+    return (Entry(signature, record) for signature, record in entries.items())
+
+
+def _checked(entries: Iterable[bytes | Entry]) -> Iterator[Bad | None]:
+    """What is wrong with each, None where nothing is, in order. Threads help: libsodium frees the interpreter lock."""
+    numbered = enumerate(entries, start=1)
+    with ThreadPoolExecutor() as threads:
+        while pieces := list(islice(iter(lambda: list(islice(numbered, _AT_ONCE)), []), _PIECES_AT_ONCE)):
+            yield from chain.from_iterable(threads.map(_check_all, pieces))
+
+
+def _check_all(piece: list[tuple[int, bytes | Entry]]) -> list[Bad | None]:
+    return [check(number, entry) for number, entry in piece]
+
+
+def check(number: int, entry: bytes | Entry) -> Bad | None:
+    """What is wrong with an entry, None where its record is valid."""
+    from protocol.errors import Code, ProtocolError
+    from protocol.records.record import SignedRecord, check_signature_spelling, decode
+
+    try:
+        read = msgspec.json.decode(entry, type=Entry) if isinstance(entry, bytes) else entry
+        check_signature_spelling(read.signature)
+        signed = SignedRecord(read.signature, decode(bytes(read.record)))
+    except ProtocolError as error:
+        return Bad(number, error.code, error.detail)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        return Bad(number, Code.MALFORMED, f"not a line of {{signature, record}}: {error}")
+    if not signed.is_genuine():
+        return Bad(number, Code.BAD_SIGNATURE, "the key in `signedby` did not sign this record")
+    return None

@@ -1,0 +1,1 @@
+"""What commands show: JSON for programs; text, tables, progress bars and errors for people."""

@@ -1,0 +1,35 @@
+"""Answers: JSON bodies, and the headers that let pages of any origin read public data (CORS, in the Fetch standard)."""
+
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from node.http_api.requests.accept import JSON_TYPE
+
+PUBLIC_HEADERS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "ETag, Link",
+}
+"""Any page may read claims, because claims are public and no answer depends on a cookie."""
+
+PREFLIGHT_HEADERS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD",
+    "Access-Control-Allow-Headers": "Accept, If-None-Match",
+    "Access-Control-Max-Age": "86400",
+}
+
+
+_PUBLIC_JSON = {**PUBLIC_HEADERS, "Content-Type": JSON_TYPE}
+_PRIVATE_JSON = {"Content-Type": JSON_TYPE}
+
+
+def public(value: object) -> web.Response:
+    """An answer that any page may read. `value` is anything that msgspec can encode."""
+    return web.Response(body=msgspec.json.encode(value), headers=_PUBLIC_JSON)
+
+
+def private(value: object, status: int = 200) -> web.Response:
+    """An answer that pages of other origins may not read. `value` is anything that msgspec can encode."""
+    return web.Response(status=status, body=msgspec.json.encode(value), headers=_PRIVATE_JSON)

@@ -1,0 +1,21 @@
+"""Which domains this node shows: those that the operator listed, or else all that hold records."""
+
+from node.http_api.requests.parts import ApiParts
+from protocol.errors import Code, ProtocolError
+
+
+def known_domains(parts: ApiParts) -> list[str]:
+    """All domains that are shown, sorted. The node keeps a domain that the operator removed, and does not show it."""
+    listed = parts.settings.domains
+    return parts.indexes.domains() if listed is None else sorted(set(listed))
+
+
+def is_known(parts: ApiParts, domain: str) -> bool:
+    listed = parts.settings.domains
+    return domain in parts.indexes if listed is None else domain in listed
+
+
+def check_domain_known(parts: ApiParts, domain: str) -> None:
+    """Raises: ProtocolError: `unknown_domain`."""
+    if not is_known(parts, domain):
+        raise ProtocolError(Code.UNKNOWN_DOMAIN, "this node has no such domain: GET /domains lists those it has")

@@ -1,0 +1,147 @@
+"""Reading single things: a head, records by id, the domains, the node itself."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from importlib.metadata import version
+from typing import Final
+
+from aiohttp import web
+
+from node.http_api.answers.answer_room import open_answer
+from node.http_api.answers.json_answer import PUBLIC_HEADERS, public
+from node.http_api.answers.paged_answer import DICT, LINES, answer_pages
+from node.http_api.answers.pages import stored_pages
+from node.http_api.handlers.domains import check_domain_known, is_known, known_domains
+from node.http_api.handlers.write import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
+from node.http_api.requests.accept import JSON_TYPE, wants_lines
+from node.http_api.requests.conditions import is_unchanged
+from node.http_api.requests.parts import ApiParts
+from node.http_api.requests.query import LIMIT_MAX, RECORD_IDS_MAX
+from node.store.contract import Store
+from protocol.errors import Code, ProtocolError
+from protocol.limits import RECORD_BYTES_MAX
+from protocol.records.record import SignedRecord, is_id, is_label
+
+_HEAD_HEADERS: Final = {**PUBLIC_HEADERS, "Cache-Control": "no-cache", "Content-Type": JSON_TYPE}
+_TURN_DOMAINS: Final = 50
+"""Fingerprints that are computed before other tasks get a turn: about 2 ms."""
+
+VERSION: Final = version("dnarc")
+
+
+async def get_head(parts: ApiParts, request: web.Request) -> web.StreamResponse:
+    return await answer_head(parts, request, request.match_info["domain"], request.match_info["label"])
+
+
+async def answer_head(parts: ApiParts, request: web.Request, domain: str, label: str) -> web.StreamResponse:
+    """The most frequent request, so this does nothing but answer. The domain is only checked if there is no head.
+
+    Raises:
+        ProtocolError: `unknown_domain`, `unknown_label`, `precondition_failed`.
+    """
+    head = await parts.heads.get(domain, label) if can_be_held(parts, domain, label) else None
+    if head is None:
+        check_domain_known(parts, domain)
+        raise unknown_label()
+    headers = {**_HEAD_HEADERS, "ETag": head.etag}
+    if is_unchanged(request, head.etag):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=head.body, headers=headers)
+
+
+def can_be_held(parts: ApiParts, domain: str, label: str) -> bool:
+    """Whether a record can have this domain and label. Other names, such as lone surrogates, never reach the store."""
+    return is_known(parts, domain) and (label.isascii() or is_text(label)) and is_label(label)
+
+
+def is_text(text: str) -> bool:
+    """False for lone surrogates: bytes in a path that are not UTF-8 are decoded to these."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def unknown_label() -> ProtocolError:
+    return ProtocolError(Code.UNKNOWN_LABEL, "nothing is claimed under this label of the domain here")
+
+
+async def get_record(parts: ApiParts, request: web.Request) -> web.StreamResponse:
+    return await _answer_records(parts, request, [request.match_info["id"]])
+
+
+async def get_records(parts: ApiParts, request: web.Request) -> web.StreamResponse:
+    ids = list(dict.fromkeys(request.query.getall("id", [])))
+    if not 1 <= len(ids) <= RECORD_IDS_MAX:
+        raise ProtocolError(Code.MALFORMED, f"`id` stands 1 to {RECORD_IDS_MAX} times", parameter="id")
+    return await _answer_records(parts, request, ids)
+
+
+async def _answer_records(parts: ApiParts, request: web.Request, ids: Sequence[str]) -> web.StreamResponse:
+    """The records that the node holds, in the order of the ids.
+
+    Raises:
+        ProtocolError: `malformed`; `unknown_record` if it holds none of them.
+    """
+    if not all(map(is_id, ids)):
+        raise ProtocolError(Code.MALFORMED, "a record id is 64 lower-case hex digits", parameter="id")
+    held = await parts.store.held(ids)
+    if not held:
+        raise ProtocolError(Code.UNKNOWN_RECORD, "this node holds no such record")
+    pages = _signed_pages(parts.store, [record_id for record_id in ids if record_id in held])
+    return await answer_pages(request, pages, LINES if wants_lines(request) else DICT, open_answer(parts, request))
+
+
+async def _signed_pages(store: Store, ids: Sequence[str]) -> AsyncGenerator[list[SignedRecord], None]:
+    async with aclosing(stored_pages(store, ids)) as pages:
+        async for page in pages:
+            yield [stored.signed for stored in page]
+
+
+async def get_domains(parts: ApiParts, _request: web.Request) -> web.StreamResponse:
+    return public(known_domains(parts))
+
+
+async def get_node(parts: ApiParts, _request: web.Request) -> web.StreamResponse:
+    return public(
+        {
+            "version": VERSION,
+            "node": parts.key.public,
+            "epoch": parts.store.epoch,
+            "started": int(parts.started_s),
+            "time": int(parts.world.now_s()),
+            "domains": await _summarize(parts),
+            "limits": _limits(parts),
+        }
+    )
+
+
+async def _summarize(parts: ApiParts) -> dict[str, dict[str, object]]:
+    """The summary of each domain that is shown."""
+    summaries: dict[str, dict[str, object]] = {}
+    for position, domain in enumerate(known_domains(parts)):
+        if position % _TURN_DOMAINS == _TURN_DOMAINS - 1:
+            await asyncio.sleep(0)
+        summaries[domain] = parts.indexes.summary(domain)
+    return summaries
+
+
+def _limits(parts: ApiParts) -> dict[str, int | None]:
+    """The limits that a client must keep to. Units are in the names."""
+    return {
+        "record_bytes_max": RECORD_BYTES_MAX,
+        "batch_records_max": BATCH_RECORDS_MAX,
+        "batch_bytes_max": BATCH_BYTES_MAX,
+        "record_ids_max": RECORD_IDS_MAX,
+        "page_items_max": LIMIT_MAX,
+        "max_age": parts.settings.max_age,
+        "max_skew": parts.settings.max_skew,
+        "domains_max": parts.settings.domains_max,
+    }
+
+
+async def get_pointer(_parts: ApiParts, _request: web.Request) -> web.StreamResponse:
+    """The addresses to go on from, for a client that opens the node's root. They are relative to the root's address."""
+    return public({"dnarc": VERSION, "claims": "claims", "domains": "domains", "openapi": "openapi.json"})

@@ -1,0 +1,154 @@
+"""Who calls, and what that caller may do.
+
+Only a proof gives trust: the admin token, or a push that is signed with the key of a peer that the operator listed. An
+address proves little. Loopback is enough for what a person at this machine may ask anyway, but only if the request
+really starts on this machine: a proxy makes every caller look local, and so does a page of another site in a browser
+that runs here. A proxy may also leave no trace at all, so the setting `loopback_trusted` can end this trust.
+"""
+
+import hmac
+import re
+from ipaddress import IPv6Address, ip_network
+from typing import Final
+
+import structlog
+from aiohttp import HttpVersion11, web
+
+from node.http_api.requests.parts import ApiParts
+from node.http_api.requests.proxies import Address, first_proxy_header, parse_address
+from node.intake.arrivals import Origin
+from protocol.errors import Code, ProtocolError
+from protocol.records.admission import Precondition, Trust
+from protocol.records.push import PUSH_HEADER, check_push
+
+log = structlog.get_logger()
+
+_OWN_SITES: Final = (None, "same-origin", "none")
+_ADDRESS: Final = re.compile(r"(localhost|[0-9.]+|\[[0-9a-f:.]+\])(:[0-9]+)?\Z", re.IGNORECASE)
+_IPV6_NETWORK_BITS: Final = 64
+"""The smallest network that a provider gives to one customer, who picks the other 64 bits at will. Quotas count by
+network, so that no customer gets a fresh quota with every address.
+"""
+
+
+def check_admin(parts: ApiParts, request: web.BaseRequest) -> None:
+    """Raises: ProtocolError: `unauthorized` without the admin token."""
+    if not has_token(parts, request):
+        raise ProtocolError(Code.UNAUTHORIZED, "this needs `Authorization: Bearer TOKEN` with the node's admin token")
+
+
+def check_operator(parts: ApiParts, request: web.BaseRequest) -> None:
+    """Raises: ProtocolError: `unauthorized` for a caller that is neither on loopback nor has the admin token."""
+    if not has_token(parts, request) and not is_local(parts, request):
+        detail = "from elsewhere this needs `Authorization: Bearer TOKEN` with the node's admin token"
+        raise ProtocolError(Code.UNAUTHORIZED, detail)
+
+
+def has_token(parts: ApiParts, request: web.BaseRequest) -> bool:
+    """Whether the request carries the admin token.
+
+    The comparison takes constant time, so that its duration tells nothing about the token.
+
+    Raises:
+        ProtocolError: `unauthorized` for a wrong token, because its sender expects to be let in.
+    """
+    header = request.headers.get("Authorization")
+    if header is None:
+        return False
+    scheme, _, token = header.partition(" ")
+    given = token.strip().encode(errors="surrogateescape")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given, parts.admin_token.encode()):
+        raise ProtocolError(Code.UNAUTHORIZED, "this is not the admin token of this node")
+    return True
+
+
+def is_local(parts: ApiParts, request: web.BaseRequest) -> bool:
+    """Whether the request starts on this machine, as far as anybody can tell, and such requests are trusted."""
+    address = _remote(request)
+    is_loopback = address is not None and address.is_loopback
+    return parts.settings.loopback_trusted and is_loopback and _proxy_sign(request) is None and _is_own_page(request)
+
+
+async def origin_of(
+    parts: ApiParts, request: web.BaseRequest, body: bytes, precondition: Precondition | None = None
+) -> Origin:
+    """The class in which the records of this body are admitted, and the address under which they count.
+
+    Raises:
+        ProtocolError: `unauthorized`, `bad_signature` or `malformed` for a wrong proof. No proof is no error.
+    """
+    if has_token(parts, request):
+        return Origin(Trust.PEER, None, precondition)
+    header = request.headers.get(PUSH_HEADER)
+    trust = Trust.CLIENT if header is None else await _find_trust(parts, header, body)
+    return Origin(trust, quota_address(parts, request), precondition)
+
+
+async def _find_trust(parts: ApiParts, push_header: str, body: bytes) -> Trust:
+    """The trust that the signer of this push has."""
+    key = check_push(push_header, parts.key.public, body, parts.world.now_s())
+    peers = await parts.peers.list()
+    is_accepted = any(peer.key == key and peer.is_accepted for peer in peers)
+    return Trust.PEER if is_accepted else Trust.CLIENT
+
+
+def quota_address(parts: ApiParts, request: web.BaseRequest) -> str | None:
+    """The address under which the caller's quotas count. None for a caller on this machine, which has no quotas.
+
+    Behind a proxy that is not trusted, it is the proxy's address, because anybody can write an address into a header.
+    """
+    remote = _remote(request)
+    if remote is None or is_local(parts, request):
+        return None
+    return network_of(parts.proxies.caller_of(remote, request.headers))
+
+
+def note_proxy(parts: ApiParts, request: web.BaseRequest) -> None:
+    """Tell the operator, once, of a proxy that `trusted_proxies` does not name.
+
+    Only a proxy in a private network is likely to be the operator's own: a stranger can forge the same headers.
+    """
+    sign = _proxy_sign(request)
+    if sign is None:
+        return
+    remote = _remote(request)
+    if remote is None or parts.proxies.is_trusted(remote):
+        return
+    if remote.is_loopback or (remote.is_private and first_proxy_header(request.headers) is not None):
+        if parts.traffic.proxied_s is None:
+            log.warning("requests come through a proxy that is not trusted", proxy=str(remote), sign=sign)
+        parts.traffic.proxied_s = parts.world.now_s()
+
+
+def network_of(address: Address) -> str:
+    """The addresses of one customer: an IPv4 address, or the first half of an IPv6 address."""
+    if isinstance(address, IPv6Address):
+        return str(ip_network((address, _IPV6_NETWORK_BITS), strict=False))
+    return str(address)
+
+
+def _remote(request: web.BaseRequest) -> Address | None:
+    """The other end of the socket. None if it has gone already, or is no internet socket."""
+    return parse_address(request.remote or "")
+
+
+def _proxy_sign(request: web.BaseRequest) -> str | None:
+    """What shows that a request on loopback came through a proxy. None if nothing shows it.
+
+    A proxy may pass on the `Host` of a public site, or speak HTTP/1.0, which nginx does unless it is told otherwise.
+    """
+    header = first_proxy_header(request.headers)
+    if header is not None:
+        return f"the header {header}"
+    if _ADDRESS.match(request.headers.get("Host", "")) is None:
+        return "a Host that is not this machine"
+    return None if request.version >= HttpVersion11 else "HTTP/1.0"
+
+
+def _is_own_page(request: web.BaseRequest) -> bool:
+    """False for a request that a page of another site makes in a browser on this machine.
+
+    A browser says so in `Sec-Fetch-Site`. A site can also point its own name to this machine (DNS rebinding); then the
+    `Host` header shows the name.
+    """
+    return request.headers.get("Sec-Fetch-Site") in _OWN_SITES

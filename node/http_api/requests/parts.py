@@ -1,0 +1,50 @@
+"""The parts of a node that the HTTP API uses."""
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from node.convergence import Convergence
+from node.heads import Heads
+from node.http_api.requests.proxies import Proxies
+from node.http_sync.schedule import Sync
+from node.indexes import Indexes
+from node.intake.ingest import Ingest
+from node.links import Links
+from node.metrics import Traffic
+from node.monitoring.health import Health
+from node.peers import Peers
+from node.settings import Settings
+from node.store.contract import Store
+from node.streams import Streams
+from node.world import World
+from protocol.signing import SigningKey
+
+
+@dataclass(frozen=True)
+class ApiParts:
+    """What every handler gets beside its request.
+
+    `started_s` is when the node started, in seconds since the Unix epoch. `key` is the node's own. `admin_token` is the
+    secret that an operator sends. The API counts requests and connections in `traffic`. `proxies` are those that
+    the operator trusts.
+    """
+
+    settings: Settings
+    world: World
+    started_s: float
+    key: SigningKey
+    admin_token: str
+    store: Store
+    indexes: Indexes
+    heads: Heads
+    ingest: Ingest
+    streams: Streams
+    peers: Peers
+    links: Links
+    sync: Sync
+    convergence: Convergence
+    traffic: Traffic
+    health: Health
+    registry: CollectorRegistry
+    proxies: Proxies

@@ -1,0 +1,182 @@
+"""`dnarc watch`: events as they happen, over whatever happens to the connection."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from rich.text import Text
+
+from node.cli.commands.watch import line_of
+from node.client.following import Event
+from tests.history import BOB, CAROL, claim, signed
+from tests.node.cli.conftest import TIMEOUT_S, Served, run, run_apart
+from tests.node.http_sync.relay import relaying
+
+
+class Watching:
+    """`dnarc watch` as a process, and what it says."""
+
+    def __init__(self, url: str, *arguments: str) -> None:
+        command = [sys.executable, "-c", "from node.cli import main; main()", "watch", "--node", url, *arguments]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1)
+
+    def event(self) -> Any:
+        assert self.process.stdout is not None
+        is_ready, _, _ = select.select([self.process.stdout], [], [], TIMEOUT_S)
+        assert is_ready, "an event should have come"
+        return json.loads(self.process.stdout.readline())
+
+    def end(self, number: signal.Signals) -> tuple[int, str]:
+        """Its exit code after this signal, and what it said on stderr."""
+        self.process.send_signal(number)
+        _, err = self.process.communicate(timeout=TIMEOUT_S)
+        return self.process.returncode, err
+
+
+@contextmanager
+def watching(url: str, *arguments: str) -> Iterator[Watching]:
+    watch = Watching(url, *arguments)
+    try:
+        yield watch
+    finally:
+        watch.process.kill()
+        watch.process.communicate()
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> str:
+    assert run("keygen", str(tmp_path / "key")).code == 0
+    return str(tmp_path / "key")
+
+
+def make(served: Served, key: str, label: str, domain: str = "example.org") -> None:
+    assert served.run("claim", domain, label, "n=1", "--key", key).code == 0
+
+
+def test_what_is_stored_is_shown_as_one_event_a_line(served: Served, key: str) -> None:
+    for label in ("one", "two"):
+        make(served, key, label, "stored.example")
+
+    shown = served.run("watch", "--since", "0", "--domain", "stored.example", "--count", "2", "--json")
+
+    assert shown.code == 0, shown.err
+    events = [json.loads(line) for line in shown.out.splitlines()]
+    assert [(event["type"], event["label"]) for event in events] == [("accepted", "one"), ("accepted", "two")]
+
+
+def test_what_is_filtered_out_is_not_shown(served: Served, key: str) -> None:
+    for label in ("one", "two", "three"):
+        make(served, key, label, "filtered.example")
+    asked = ("--label", "one", "--label", "three", "--domain", "filtered.example", "--since", "0", "--count", "2")
+
+    shown = served.run("watch", *asked)
+
+    assert [json.loads(line)["label"] for line in shown.out.splitlines()] == ["one", "three"]
+
+
+def test_it_comes_back_with_the_cursor_when_the_connection_breaks(served: Served, key: str) -> None:
+    asked = ("--domain", "broken.example", "--since", "0", "--json")
+    make(served, key, "one", "broken.example")
+    with relaying(served.url) as relay, watching(relay.url, *asked) as watch:
+        first = watch.event()
+        relay.cut()
+        make(served, key, "two", "broken.example")
+        second = watch.event()
+        code, err = watch.end(signal.SIGINT)
+
+    assert [first["label"], second["label"]] == ["one", "two"]
+    assert (code, "trying again in" in err) == (0, True)
+
+
+def test_it_ends_at_the_first_break_where_it_is_told_to(served: Served, key: str) -> None:
+    make(served, key, "one", "once.example")
+    asked = ("--domain", "once.example", "--since", "0", "--json", "--no-reconnect")
+    with relaying(served.url) as relay, watching(relay.url, *asked) as watch:
+        watch.event()
+        relay.cut()
+        _, err = watch.process.communicate(timeout=TIMEOUT_S)
+
+    assert (watch.process.returncode, err.startswith("dnarc: unreachable: ")) == (3, True)
+
+
+def test_an_end_that_the_node_announces_is_no_end(tmp_path: Path, key: str) -> None:
+    node = Served(tmp_path)
+    make(node, key, "one")
+    with watching(node.url, "--since", "0", "--json") as watch:
+        watch.event()
+        node.stop()
+        assert watch.process.stderr is not None
+        said = watch.process.stderr.readline()
+        code, _ = watch.end(signal.SIGINT)
+
+    assert said.startswith("dnarc: warning: the node ended the stream; trying again in ")
+    assert code == 0
+
+
+def test_whoever_stops_reading_early_ends_it_without_a_word(served: Served, key: str) -> None:
+    make(served, key, "one", "pipe.example")
+    reader, writer = os.pipe()
+    command = [sys.executable, "-c", "from node.cli import main; main()", "watch", "--node", served.url]
+    process = subprocess.Popen([*command, "--since", "0"], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    os.close(reader)
+
+    _, err = process.communicate(timeout=TIMEOUT_S)
+
+    assert (process.returncode, err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("since", "code", "word"), [("nonsense", 1, "malformed"), (f"7-{'0' * 32}", 1, "cursor_unknown")]
+)
+def test_a_cursor_that_leads_nowhere_is_said_and_not_tried_again(
+    served: Served, since: str, code: int, word: str
+) -> None:
+    refused = served.run("watch", "--since", since)
+
+    assert (refused.code, refused.out) == (code, "")
+    assert refused.err.startswith(f"dnarc: {word}: ")
+
+
+def test_where_no_node_answers_that_is_said_at_once_to_whoever_does_not_wait() -> None:
+    refused = run_apart("watch", "--no-reconnect", "--node", "http://127.0.0.1:9")
+
+    assert (refused.code, refused.out) == (3, "")
+
+
+def event_of(**fields: Any) -> Event:
+    record = claim("garden", by=BOB, at=1_000_000, newowner=CAROL.public, title="\x1b[31mred")
+    base = {"seq": 7, "cursor": "7-a", "type": "accepted", "domain": record.domain, "label": record.label}
+    one = signed(record)
+    values = {**base, "id": record.id, "signature": one.signature, "record": json.loads(record.canonical), **fields}
+    return msgspec.json.decode(json.dumps(values), type=Event)
+
+
+def test_a_line_for_people_says_what_happened_to_what_and_by_whom() -> None:
+    event = event_of()
+
+    shown = line_of(event, event.signed())
+
+    assert isinstance(shown, Text)
+    assert shown.plain.split("  ")[:5] == [
+        "1970-01-12 13:46:40Z", "accepted", "example", "garden", f"by {BOB.public[:12]}",
+    ]  # fmt: skip
+    assert f"offered to {CAROL.public[:12]}" in shown.plain
+    assert "\x1b" not in shown.plain
+
+
+def test_a_line_of_a_reversal_says_what_was_taken_back_and_why() -> None:
+    event = event_of(type="reverted", previous="f" * 64, reason="an older record arrived late")
+
+    shown = line_of(event, event.signed())
+
+    assert f"instead of {'f' * 12}: an older record arrived late" in shown.plain

@@ -1,0 +1,488 @@
+"""Event streams as clients see them: both protocols carry the same events, and the end of a stream has a cursor."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+
+from node.http_api.handlers.event_stream import (
+    CURSOR_HEADER,
+    MESSAGE_BYTES_MAX,
+    NAMES_MAX,
+    QUERY_CHARACTERS_MAX,
+    SIGNS_UNANSWERED_MAX,
+)
+from node.node import Node
+from node.streams import Consumer
+from protocol.limits import RECORD_BYTES_MAX
+from tests.history import BOB, claim
+from tests.node.http_api.listening import (
+    SERVER_SENT,
+    TIMEOUT_S,
+    UPGRADE,
+    WEBSOCKET,
+    connect,
+    listening,
+    running,
+    until,
+)
+from tests.node.http_api.talking import NOW, Client, as_admin, fresh
+
+CLAIMS_AT_ONCE = 20
+TEXT_BYTES = 60_000
+"""The size of a large record."""
+
+SOON_S = 0.05
+"""An interval for signs of life that a test does not wait long for."""
+
+CLOSE_FRAME = b"\x88"
+
+BOTH = pytest.mark.parametrize("path", [WEBSOCKET, SERVER_SENT])
+
+
+@BOTH
+async def test_stored_events_come_first_and_live_events_after_them(node: Node, client: Client, path: str) -> None:
+    await client.put(fresh("one"))
+    async with listening(node, path, "?since=0") as listener:
+        stored = await listener.event()
+        await client.put(fresh("two"))
+        live = await listener.event()
+
+    assert [(event["seq"], event["label"]) for event in (stored, live)] == [(1, "one"), (2, "two")]
+    assert live["record"] == json.loads(fresh("two").canonical)
+
+
+async def test_both_protocols_carry_the_same_events(node: Node, client: Client) -> None:
+    founded, older = fresh("garden"), claim("garden", by=BOB, at=NOW - 10)
+    async with listening(node, WEBSOCKET) as one, listening(node, SERVER_SENT) as other:
+        await client.put(founded)
+        await client.import_all(node, [older])
+        events = [[await listener.event(), await listener.event()] for listener in (one, other)]
+
+    assert events[0] == events[1]
+    assert [event["type"] for event in events[0]] == ["accepted", "reverted"]
+    assert (events[0][1]["previous"], events[0][1]["id"]) == (founded.id, older.id)
+
+
+@BOTH
+@pytest.mark.parametrize("size_bytes", [0, 30_000, RECORD_BYTES_MAX])
+async def test_an_event_of_any_size_arrives_whole(node: Node, client: Client, path: str, size_bytes: int) -> None:
+    size_bytes -= len(fresh(text="").canonical)
+    record = fresh(text="x" * max(0, size_bytes))
+    async with listening(node, path) as listener:
+        await client.put(record)
+
+        assert (await listener.event())["record"] == json.loads(record.canonical)
+
+
+@BOTH
+async def test_a_client_that_comes_back_with_a_cursor_misses_nothing(node: Node, client: Client, path: str) -> None:
+    async with listening(node, path) as listener:
+        begin = listener.cursor
+        await client.put(fresh("one"))
+        first = await listener.event()
+    await client.put(fresh("two"))
+    async with listening(node, path, f"?since={first['cursor']}") as listener:
+        after_one = await listener.labels(1)
+        await client.put(fresh("three"))
+        after_one += await listener.labels(1)
+    async with listening(node, path, f"?since={begin}") as listener:
+        from_the_header = await listener.labels(3)
+
+    assert (after_one, from_the_header) == (["two", "three"], ["one", "two", "three"])
+
+
+async def test_a_browser_that_comes_back_continues_where_it_was(node: Node, client: Client) -> None:
+    """A browser sends the same URL again, with the last cursor in a header."""
+    await client.put(fresh("one"))
+    async with listening(node, SERVER_SENT, "?since=0") as listener:
+        first = await listener.event()
+    await client.put(fresh("two"))
+
+    async with listening(node, SERVER_SENT, "?since=0", {"Last-Event-ID": first["cursor"]}) as listener:
+        assert await listener.labels(1) == ["two"]
+
+
+@BOTH
+async def test_a_client_knows_where_its_stream_begins_before_the_first_event(
+    node: Node, client: Client, path: str
+) -> None:
+    await client.put(fresh("one"))
+    async with listening(node, path) as listener:
+        begin = listener.cursor
+        said = None if path == WEBSOCKET else await listener.until("sign")
+
+    assert begin == node.streams.last.cursor(node.store.epoch)
+    assert said in (None, begin)
+
+
+QUERIES = {
+    "": ["a/x", "a/y", "b/x", "b/z", "end/x"],
+    "domain=a": ["a/x", "a/y"],
+    "domain=a&domain=b": ["a/x", "a/y", "b/x", "b/z"],
+    "label=x": ["a/x", "b/x", "end/x"],
+    "label=y&label=z": ["a/y", "b/z"],
+    "domain=b&label=x&label=y": ["b/x"],
+    "domain=not-yet&domain=b": ["b/x", "b/z"],
+}
+
+
+@BOTH
+@pytest.mark.parametrize(("query", "wanted"), QUERIES.items(), ids=[query or "everything" for query in QUERIES])
+async def test_a_query_selects_domains_and_labels(
+    node: Node, client: Client, path: str, query: str, wanted: list[str]
+) -> None:
+    names = [name.split("/") for name in QUERIES[""]]
+    for domain, label in names[:2]:
+        await client.put(fresh(label, domain=domain))
+    async with listening(node, path, f"?since=0&{query}") as listener:
+        for domain, label in names[2:]:
+            await client.put(fresh(label, domain=domain))
+        events = [await listener.event() for _ in wanted]
+
+    assert [f"{event['domain']}/{event['label']}" for event in events] == wanted
+
+
+@BOTH
+async def test_a_query_can_name_any_label(node: Node, client: Client, path: str) -> None:
+    async with listening(node, path, "?label=a%2Fb%20%26%22c") as listener:
+        await client.put(fresh('a/b &"c'))
+
+        assert await listener.labels(1) == ['a/b &"c']
+
+
+REFUSED = {
+    "no cursor": ("?since=1", (400, "malformed")),
+    "a cursor of another store": (f"?since=1-{'0' * 32}", (410, "cursor_unknown")),
+    "a cursor of a future event": (f"?since=999-{'0' * 32}", (410, "cursor_unknown")),
+    "an impossible domain": ("?domain=NONE", (400, "malformed")),
+    "an impossible label": ("?label=", (400, "malformed")),
+    "a label that is not UTF-8": ("?label=%FF%FE%00", (400, "malformed")),
+    "an unknown parameter": ("?domains=a", (400, "malformed")),
+    "two cursors": ("?since=0&since=0", (400, "malformed")),
+}
+
+
+@pytest.mark.parametrize(("path", "headers"), [(WEBSOCKET, UPGRADE), (SERVER_SENT, {})])
+@pytest.mark.parametrize(("query", "refusal"), REFUSED.values(), ids=REFUSED.keys())
+async def test_a_wrong_query_is_refused_before_the_protocol_is_switched(
+    client: Client, path: str, headers: dict[str, str], query: str, refusal: tuple[int, str]
+) -> None:
+    await client.put(fresh())
+
+    answer = await client.get(path + query, headers)
+
+    assert answer.refusal == refusal
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+NO_WEBSOCKETS = {
+    "none of the headers": {},
+    "another upgrade": UPGRADE | {"Upgrade": "h2c"},
+    "no connection upgrade": UPGRADE | {"Connection": "keep-alive"},
+    "no key": {name: value for name, value in UPGRADE.items() if name != "Sec-WebSocket-Key"},
+    "an invalid key": UPGRADE | {"Sec-WebSocket-Key": "!"},
+    "an old version": UPGRADE | {"Sec-WebSocket-Version": "0"},
+}
+
+
+@pytest.mark.parametrize("headers", NO_WEBSOCKETS.values(), ids=NO_WEBSOCKETS.keys())
+async def test_an_invalid_opening_handshake_is_refused_by_a_problem(client: Client, headers: dict[str, str]) -> None:
+    assert (await client.get("/stream", headers)).refusal == (400, "malformed")
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["domain", "label"])
+async def test_a_query_may_have_so_many_names_and_not_one_more(
+    node: Node, client: Client, path: str, name: str
+) -> None:
+    most = "&".join(f"{name}=a{number}" for number in range(NAMES_MAX))
+    headers = UPGRADE if path == WEBSOCKET else {}
+
+    async with listening(node, path, f"?{most}"):
+        refused = await client.get(f"{path}?{most}&{name}=b", headers)
+
+    assert refused.refusal == (400, "malformed")
+
+
+@BOTH
+async def test_a_query_may_have_so_many_characters_and_not_one_more(node: Node, client: Client, path: str) -> None:
+    labels = "".join(f"&label={number:0243d}" for number in range(16))
+    most = f"since=0{labels}&domain=".ljust(QUERY_CHARACTERS_MAX, "d")
+
+    async with listening(node, path, f"?{most}"):
+        refused = await client.get(f"{path}?{most}d", UPGRADE if path == WEBSOCKET else {})
+
+    assert refused.refusal == (400, "malformed")
+
+
+@BOTH
+async def test_one_stream_past_the_limit_is_told_when_to_come_back(tmp_path: Path, path: str) -> None:
+    headers = UPGRADE if path == WEBSOCKET else {}
+    async with running(tmp_path, streams_max=1) as (node, client):
+        async with listening(node, path):
+            refused = await client.get(path, headers)
+        await until(lambda: len(node.streams) == 0)
+        async with listening(node, path):
+            pass
+
+    assert refused.refusal == (503, "overloaded")
+    assert int(refused.headers["Retry-After"]) >= 1
+
+
+@BOTH
+async def test_one_stream_past_the_limit_of_its_address_is_rate_limited(tmp_path: Path, path: str) -> None:
+    """Loopback is exempt, but a proxy on loopback is not."""
+    proxied = {"Via": "1.1 proxy"}
+    async with (
+        running(tmp_path, streams_per_address_max=1) as (node, client),
+        listening(node, path, headers=proxied),
+        listening(node, path),
+    ):
+        refused = await client.get(path, proxied | (UPGRADE if path == WEBSOCKET else {}))
+
+    assert refused.refusal == (429, "rate_limited")
+
+
+@BOTH
+async def test_a_client_that_leaves_makes_room_at_once(node: Node, path: str) -> None:
+    reader, writer = await connect(node, path)
+    await reader.readuntil(b"\r\n\r\n")
+    assert len(node.streams) == 1
+
+    writer.transport.abort()
+    await until(lambda: len(node.streams) == 0)
+
+
+async def write_until_full(client: Client, consumer: Consumer) -> int:
+    """Write large claims until the sockets are full, and some more. Returns how many claims were written."""
+    written = 0
+    is_last = False
+    async with asyncio.timeout(TIMEOUT_S):
+        while not is_last:
+            is_last = consumer.is_full
+            labels = [f"label-{number}" for number in range(written, written + CLAIMS_AT_ONCE)]
+            answer = await client.put_batch([fresh(label, text="x" * TEXT_BYTES) for label in labels])
+            assert {outcome["status"] for outcome in answer.json().values()} == {"accepted"}
+            written += len(labels)
+    return written
+
+
+async def read_until(reader: asyncio.StreamReader, is_enough: Callable[[bytearray], bool]) -> bytearray:
+    read = bytearray()
+    async with asyncio.timeout(TIMEOUT_S):
+        while not is_enough(read):
+            piece = await reader.read(2**20)
+            assert piece, "the node must not end the connection before"
+            read += piece
+    return read
+
+
+def is_goodbye(read: bytearray) -> bool:
+    return b'{"code"' in read[-200:] and b"}" in read[read.rindex(b'{"code"') :]
+
+
+def goodbye_of(read: bytearray) -> Any:
+    return json.loads(read[read.rindex(b'{"code"') : read.rindex(b"}") + 1])
+
+
+@BOTH
+async def test_a_consumer_that_does_not_read_is_closed_with_its_last_cursor(tmp_path: Path, path: str) -> None:
+    async with running(tmp_path, stream_stall=0.5) as (node, client):
+        reader, writer = await connect(node, path)
+        await reader.readuntil(b"\r\n\r\n")
+        (consumer,) = node.streams.consumers
+        writing = asyncio.create_task(write_until_full(client, consumer))
+        await until(lambda: consumer.ending is not None)
+        rest = await read_until(reader, is_goodbye)
+        writer.transport.abort()
+        last, written = goodbye_of(rest), await writing
+        async with listening(node, path, f"?since={last['cursor']}") as listener:
+            after = (await listener.event())["seq"]
+
+    assert last["code"] == "timeout"
+    assert rest.count(b'"type":"accepted"') == after - 1 < written
+
+
+@BOTH
+async def test_a_consumer_that_reads_late_misses_nothing_and_delays_no_other(tmp_path: Path, path: str) -> None:
+    async with running(tmp_path) as (node, client):
+        reader, writer = await connect(node, path)
+        await reader.readuntil(b"\r\n\r\n")
+        (consumer,) = node.streams.consumers
+        async with listening(node, path) as quick:
+            written = await write_until_full(client, consumer)
+            seen = [(await quick.event())["seq"] for _ in range(written)]
+            was_full = consumer.is_full
+        late = await read_until(reader, lambda read: read.count(b'"type":"accepted"') == written)
+        writer.transport.abort()
+
+    numbers = [int(part.split(b",")[0]) for part in bytes(late).split(b'{"seq":')[1:]]
+    assert was_full
+    assert seen == numbers == list(range(1, written + 1))
+
+
+@BOTH
+async def test_a_sign_of_life_moves_the_cursor_past_unwanted_events(tmp_path: Path, path: str) -> None:
+    async with running(tmp_path, stream_keepalive=SOON_S) as (node, client):
+        async with listening(node, path, "?label=mine") as listener:
+            await client.put(fresh("other"))
+            last = node.streams.last.cursor(node.store.epoch)
+            while (moved := await listener.until("sign")) != last:
+                pass
+            await client.put(fresh("mine"))
+            event = await listener.event()
+        async with listening(node, path, f"?label=mine&since={moved}") as listener:
+            again = await listener.event()
+
+    assert event == again
+
+
+async def test_signs_of_life_come_while_nothing_happens(tmp_path: Path) -> None:
+    async with running(tmp_path, stream_keepalive=SOON_S) as (node, _), listening(node, SERVER_SENT) as listener:
+        first = await listener.until("sign")
+        rest = [await listener.until("sign") for _ in range(3)]
+
+    assert (first, rest) == (listener.cursor, [None] * 3)
+
+
+async def test_a_client_that_answers_no_ping_is_closed_with_its_cursor(tmp_path: Path) -> None:
+    async with (
+        running(tmp_path, stream_keepalive=SOON_S) as (node, _),
+        listening(node, WEBSOCKET, autoping=False) as listener,
+    ):
+        message = await listener.answer.receive()
+        pings = 0
+        while message.type is aiohttp.WSMsgType.PING:
+            pings += 1
+            message = await listener.answer.receive()
+
+    assert pings == SIGNS_UNANSWERED_MAX
+    assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.POLICY_VIOLATION)
+    assert json.loads(message.extra) == {"code": "timeout", "cursor": listener.cursor}
+
+
+async def test_a_client_that_answers_pings_stays(tmp_path: Path) -> None:
+    async with (
+        running(tmp_path, stream_keepalive=0.1) as (node, _),
+        listening(node, WEBSOCKET, autoping=False) as listener,
+    ):
+        for _ in range(SIGNS_UNANSWERED_MAX + 1):
+            message = await listener.answer.receive()
+            assert message.type is aiohttp.WSMsgType.PING
+            await listener.answer.pong(message.data)
+        await listener.answer.ping(b"and mine")
+        while (message := await listener.answer.receive()).type is aiohttp.WSMsgType.PING:
+            await listener.answer.pong(message.data)
+
+    assert (message.type, message.data) == (aiohttp.WSMsgType.PONG, b"and mine")
+
+
+@pytest.mark.parametrize("message", ["hello", b"hello"])
+async def test_a_client_that_sends_a_message_is_closed(node: Node, message: str | bytes) -> None:
+    async with listening(node, WEBSOCKET) as listener:
+        send = listener.answer.send_str if isinstance(message, str) else listener.answer.send_bytes
+        await send(message)
+        said = await listener.until("close")
+
+    assert said == {"status": aiohttp.WSCloseCode.UNSUPPORTED_DATA, "code": "malformed", "cursor": listener.cursor}
+
+
+INVALID_FRAMES = {
+    "a message one byte past the limit": b"\x81\xfe\x04\x01\x00\x00\x00\x00" + b"x" * (MESSAGE_BYTES_MAX + 1),
+    "a reserved bit": b"\xc1\x80\x00\x00\x00\x00",
+    "a ping that is too long": b"\x89\xfe\x00\x7e\x00\x00\x00\x00" + b"x" * 126,
+}
+
+
+@pytest.mark.parametrize("frame", INVALID_FRAMES.values(), ids=INVALID_FRAMES.keys())
+async def test_an_invalid_frame_ends_the_stream_without_a_log_entry(
+    node: Node, frame: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await connect(node, WEBSOCKET)
+    await reader.readuntil(b"\r\n\r\n")
+
+    writer.write(frame)
+    said = await reader.readexactly(1)
+    writer.transport.abort()
+    await until(lambda: len(node.streams) == 0)
+
+    assert said == CLOSE_FRAME
+    assert caplog.records == []
+
+
+@BOTH
+async def test_a_node_that_stops_says_so_with_a_cursor_to_come_back_with(tmp_path: Path, path: str) -> None:
+    async with running(tmp_path) as (node, client):
+        await client.put(fresh())
+        async with listening(node, path) as listener:
+            goodbye = asyncio.create_task(listener.until("close"))
+            await node.__aexit__(None, None, None)
+            said = await goodbye
+
+    assert said == {"code": "stopping", "cursor": listener.cursor} | (
+        {"status": aiohttp.WSCloseCode.GOING_AWAY} if path == WEBSOCKET else {}
+    )
+
+
+@BOTH
+async def test_a_node_stops_although_a_consumer_does_not_read(
+    tmp_path: Path, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path) as (node, client):
+        _, writer = await connect(node, path)
+        await until(lambda: len(node.streams.consumers) == 1)
+        (consumer,) = node.streams.consumers
+        await write_until_full(client, consumer)
+    writer.transport.abort()
+
+    assert caplog.records == []
+
+
+async def test_a_head_request_shows_the_headers_of_a_stream(node: Node, client: Client) -> None:
+    await client.put(fresh())
+
+    answer = await client.send("HEAD", "/events")
+    unknown = await client.send("HEAD", f"/events?since=1-{'0' * 32}")
+
+    assert (answer.status, answer.body, unknown.status) == (200, b"", 410)
+    assert answer.headers["Content-Type"] == "text/event-stream"
+    assert answer.headers[CURSOR_HEADER] == node.streams.last.cursor(node.store.epoch)
+    assert len(node.streams) == 0
+
+
+async def test_a_client_of_http_1_0_gets_events_without_chunks(node: Node, client: Client) -> None:
+    parts = urlsplit(node.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(b"GET /events HTTP/1.0\r\nHost: x\r\n\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    begin = await reader.readuntil(b"\n\n")
+    await client.put(fresh())
+    event = await reader.readuntil(b"\n\n")
+    writer.transport.abort()
+
+    assert b"chunked" not in head
+    assert begin.startswith(b"retry: ")
+    assert event.startswith(b"id: 1-")
+
+
+async def test_a_store_that_fails_breaks_the_connection_of_a_stream(node: Node, client: Client) -> None:
+    await client.import_all(node, [claim("garden", at=at) for at in range(1, 4)])
+    await node.store.close()
+
+    with pytest.raises(aiohttp.ClientError):
+        async with listening(node, SERVER_SENT, "?since=0") as listener:
+            await listener.until("close")
+
+
+async def test_an_import_by_the_operator_is_streamed_like_any_claim(node: Node, client: Client) -> None:
+    async with listening(node, SERVER_SENT) as listener:
+        answer = await client.put_batch([claim("old", at=1)], as_admin(node))
+        assert answer.status == 200
+
+        assert await listener.labels(1) == ["old"]
