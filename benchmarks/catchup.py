@@ -82,7 +82,7 @@ async def _fill(folder: Path, records: Iterator[SignedRecord], show: Callable[[i
     done = 0
     async with Node(Settings(data=folder, port=0), World(open_verifier=lambda _: Trusting())) as node:
         while batch := list(islice(records, _BATCH_RECORDS)):
-            outcomes = await node.ingest.take_records(batch, Origin(Trust.PEER), Delivery(is_news=False))
+            outcomes = await node.ingest.take_records(batch, Origin(Trust.PEER), Delivery(is_live=False))
             assert all(outcome.status == "accepted" for outcome in outcomes), "every claim is new and valid"
             done += len(batch)
             show(done)

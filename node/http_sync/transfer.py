@@ -29,7 +29,7 @@ _STORE_READ_RECORDS: Final = 128
 _LINE_OVERHEAD_BYTES: Final = 128 + len('"":,')
 """Bytes of a record's entry in a batch beside the record: its signature, and what stands around both."""
 
-_CATCH_UP: Final = Delivery(waits=True, is_news=False)
+_CATCH_UP: Final = Delivery(waits=True, is_live=False)
 
 
 class DomainRefusedError(ProtocolError):

@@ -31,14 +31,14 @@ class Delivery(msgspec.Struct, frozen=True):
 
     `waits`: the source waits while the pipeline is full (a peer that is not read meanwhile), instead of being told
     `overloaded`. `link` is the number of the link that brought them, None for everything else. What comes over a link
-    is in canonical bytes, or it is refused. `hops` is the number of links that the records have crossed. `is_news`:
-    a client wrote the records just now, or a peer pushed them as live. Records of a catch-up or an import are not news.
+    is in canonical bytes, or it is refused. `hops` is the number of links that the records have crossed. `is_live`:
+    a client wrote the records just now, or a peer pushed them as live. Records of a catch-up or an import are not live.
     """
 
     waits: bool = False
     link: int | None = None
     hops: int = 0
-    is_news: bool = True
+    is_live: bool = True
 
 
 BY_REQUEST: Final = Delivery()

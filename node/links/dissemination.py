@@ -54,7 +54,7 @@ class Dissemination:
         """Spread records that were accepted just now, each for the first time."""
         self.recent.add(records)
         by_id = {signed.record.id: signed for signed in records}
-        self._do(self.gossip.on_records(tuple(by_id), delivery.hops, delivery.link, _now(), delivery.is_news), by_id)
+        self._do(self.gossip.on_records(tuple(by_id), delivery.hops, delivery.link, _now(), delivery.is_live), by_id)
 
     def not_in_memory(self, ids: Iterable[str]) -> list[str]:
         """Those of the ids that nothing in memory knows, in their order. The store may still hold them."""

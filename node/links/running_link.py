@@ -351,7 +351,7 @@ class RunningLink:
         """Take in the records of one frame, and tell the machine and gossip what became of them."""
         trust = self.snapshot.trust_of(self.machine.peer_key)
         origin = Origin(trust, address=self._address if trust is Trust.CLIENT else None)
-        delivery = Delivery(waits=True, link=self.number, hops=order.hops, is_news=order.hops > 0)
+        delivery = Delivery(waits=True, link=self.number, hops=order.hops, is_live=order.hops > 0)
         outcomes = await take(self._parts.ingest, order.items, origin, delivery)
         self.counts.count(outcomes)
         if trust is Trust.PEER:
