@@ -154,6 +154,7 @@ _LINK: Final = exactly(
     differing=or_null(COUNT),
 )
 _LAG: Final = or_null({"type": "number", "minimum": 0})
+_REFUSALS: Final = exactly(push=dict_of(COUNT), pull=dict_of(COUNT))
 _STEPS: Final = dict_of({"enum": ["identical", "differs", "unknown"]})
 
 SCHEMAS: Final[dict[str, Schema]] = {
@@ -169,7 +170,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Domains": list_of(DOMAIN),
     "Node": NODE,
     "Peer": exactly(**_PEER),
-    "Peers": list_of(exactly(**_PEER, domains=_STEPS, link=or_null(_LINK), lag_s=_LAG)),
+    "Peers": list_of(exactly(**_PEER, domains=_STEPS, refusals=_REFUSALS, link=or_null(_LINK), lag_s=_LAG)),
     "PeerBody": {
         "type": "object",
         "properties": {**_PEER, "accept": or_null(BOOLEAN)},

@@ -8,7 +8,7 @@ from collections import Counter
 import msgspec
 
 from protocol.link.terms import Flow
-from protocol.records.outcome import Status
+from protocol.records.outcome import Outcome, Status
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -27,6 +27,8 @@ class Report(msgspec.Struct):
     """What one run did.
 
     `records` counts the records that were transferred; `accepted`, `known` and `refused` add up to that number.
+    `refusals` counts the refused records by the code of the refusal, for example `{"too_new": 2}`; for a link since the
+    link began, because a link offers a refused record only once.
     `repaired` counts the accepted records that the pass by timestamp had missed. `through` holds the cursor of each
     domain that the run looked at, as a timestamp in seconds. `seconds` is the duration of the run. `error` says why the
     run ended early; None means that it did not.
@@ -40,21 +42,26 @@ class Report(msgspec.Struct):
     through: dict[str, int] = msgspec.field(default_factory=dict)
     seconds: float = 0.0
     error: str | None = None
+    refusals: dict[str, int] = msgspec.field(default_factory=dict)
 
-    def count(self, status: str) -> None:
-        """Add one record. `status` is a value of `Status`, or any other word for a refusal."""
-        if status == Status.ACCEPTED:
-            self.accepted += 1
-        elif status == Status.KNOWN:
-            self.known += 1
-        else:
-            self.refused += 1
+    def count(self, outcome: Outcome) -> None:
+        """Add one record."""
+        match outcome.status:
+            case Status.ACCEPTED:
+                self.accepted += 1
+            case Status.KNOWN:
+                self.known += 1
+            case Status.REFUSED:
+                assert outcome.code is not None, "a refusal has a code"
+                self.refused += 1
+                self.refusals[outcome.code] = self.refusals.get(outcome.code, 0) + 1
 
 
 class RunTotals:
     """Totals over the plain HTTP runs with one peer in one direction.
 
-    `runs` counts runs by result (`ok` or `failed`), `records` counts records by outcome. `seconds` is the time that all
+    `runs` counts runs by result (`ok` or `failed`), `records` counts records by outcome, and `refusals` the refused
+    records by code. `seconds` is the time that all
     runs took. `succeeded_s` is the wall clock's time of the last run without an error, None before the first. `error`
     says why the last run ended early, None if it did not.
     """
@@ -62,6 +69,7 @@ class RunTotals:
     def __init__(self) -> None:
         self.runs: Counter[str] = Counter()
         self.records: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()
         self.repaired = 0
         self.seconds = 0.0
         self.succeeded_s: float | None = None
@@ -71,6 +79,7 @@ class RunTotals:
         """Add one run that ended at `now_s`, in seconds since the Unix epoch."""
         self.runs["ok" if report.error is None else "failed"] += 1
         self.records.update(accepted=report.accepted, known=report.known, refused=report.refused)
+        self.refusals.update(report.refusals)
         self.repaired += report.repaired
         self.seconds += report.seconds
         self.error = report.error

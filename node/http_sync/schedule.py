@@ -103,6 +103,13 @@ class Sync:
             for direction in worker.directions:
                 yield name, direction, worker.totals[direction]
 
+    def refusals(self, peer: Peer) -> dict[str, dict[str, int]]:
+        """How many records were refused since the node started, by direction and then by code. `pull` counts refusals
+        by this node, `push` refusals by the peer.
+        """
+        worker = self._workers.get(peer.name)
+        return {flow.value: dict(worker.totals[flow].refusals) if worker else {} for flow in Flow}
+
     def _check_domain(self, domain: str | None) -> None:
         """Raises: ProtocolError: `malformed` or `unknown_domain`."""
         kept = self.parts.settings.domains

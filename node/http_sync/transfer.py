@@ -5,6 +5,7 @@ hold one batch in memory at a time. The outcome of each record, which the receiv
 report, and moves the cursor of a pass.
 """
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Final
@@ -13,9 +14,11 @@ from node.http_sync.answers import PutAnswer, cut_off
 from node.http_sync.body import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
 from node.http_sync.parts import SyncParts
 from node.http_sync.peer import IDS_PER_REQUEST_MAX, HttpPeer
+from node.http_sync.refusals import counts_in_words, remedy_of
 from node.http_sync.report import Report
 from node.intake.arrivals import Delivery, Origin
 from protocol.errors import TRANSIENT, Code, ProtocolError, refusal_code
+from protocol.link.terms import Flow
 from protocol.records.admission import Trust
 from protocol.records.outcome import Outcome, Status
 from protocol.records.push import PUSH_HEADER, sign_push
@@ -79,7 +82,7 @@ class Pull:
         outcomes = await self._parts.ingest.take_records(records, self._origin, _CATCH_UP)
         self._report.records += len(records)
         for outcome in outcomes:
-            self._report.count(outcome.status)
+            self._report.count(outcome)
             if outcome.is_invalid:
                 raise cut_off(f"it gave an invalid record ({outcome.code}: {outcome.detail})")
             if outcome.code is Code.UNKNOWN_DOMAIN:
@@ -164,7 +167,7 @@ class Push:
         self._report.records += len(records)
         outcomes = [_outcome(signed, answers[signed.signature]) for signed in records]
         for outcome in outcomes:
-            self._report.count(outcome.status)
+            self._report.count(outcome)
         return outcomes
 
 
@@ -182,14 +185,11 @@ def _check_welcome(outcomes: Sequence[Outcome]) -> None:
         ProtocolError: with the codes of the refusals; or because the peer is busy.
     """
     _check_not_busy(outcomes)
-    refusals = sorted({outcome.code for outcome in outcomes if outcome.code is not None})
-    is_any_taken = any(outcome.code is None or outcome.code in TRANSIENT for outcome in outcomes)
-    if not is_any_taken:
-        codes = ", ".join(refusals)
-        detail = (
-            f"the peer refuses all {len(outcomes)} records that it lacks ({codes}): does it accept this node's key?"
-        )
-        raise DomainRefusedError(refusals[0], detail)
+    refusals = Counter(outcome.code for outcome in outcomes if outcome.code is not None)
+    if refusals.total() == len(outcomes) and TRANSIENT.isdisjoint(refusals):
+        code = refusals.most_common(1)[0][0]
+        counts, remedy = counts_in_words(refusals), remedy_of(Flow.PUSH, code)
+        raise DomainRefusedError(code, f"the peer refuses all {len(outcomes)} records offered ({counts}): {remedy}")
 
 
 def _check_not_busy(outcomes: Sequence[Outcome]) -> None:

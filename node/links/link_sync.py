@@ -58,9 +58,10 @@ class LinkSync:
         repaired_before = link.counts.repaired
         link.compare()
         await self._wait_until_settled(link)
-        report.records, report.known, report.refused = (
-            now - then for now, then in zip(link.carried(direction), before, strict=True)
-        )
+        after = link.carried(direction)
+        report.records, report.known = after.records - before.records, after.known - before.known
+        report.refused = after.refusals.total() - before.refusals.total()
+        report.refusals = dict(after.refusals)
         report.accepted = report.records - report.known - report.refused
         report.repaired = link.counts.repaired - repaired_before
         report.error = link.reason

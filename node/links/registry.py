@@ -29,7 +29,7 @@ from protocol.gossip.plumtree import Plumtree, PlumtreeLimits
 from protocol.link.link import Link
 from protocol.link.messages import Hello
 from protocol.link.status import Step
-from protocol.link.terms import Identity, LinkLimits, Role
+from protocol.link.terms import Flow, Identity, LinkLimits, Role
 
 _NONCE_BYTES: Final = 32
 _STOPPING: Final = "this node stops"
@@ -228,6 +228,14 @@ class Links:
         if link is None or not link.is_open:
             return dict.fromkeys(self._parts.indexes.domains(), "unknown")
         return {domain: status.step for domain, status in link.machine.status().domains.items()}
+
+    def refusals(self, peer: Peer) -> dict[str, dict[str, int]]:
+        """How many records were refused on the open link, by direction and then by code. `pull` counts refusals by this
+        node, `push` refusals by the peer.
+        """
+        link = self.link_of(peer)
+        is_open = link is not None and link.is_open
+        return {flow.value: dict(link.carried(flow).refusals) if link and is_open else {} for flow in Flow}
 
     def is_eager(self, link: RunningLink) -> bool:
         """Whether gossip sends records on this link, and not only announcements."""

@@ -8,7 +8,7 @@ is verified while another is committed.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -75,7 +75,8 @@ class Ending(msgspec.Struct, frozen=True):
 class LinkCounts(msgspec.Struct):
     """What one link has carried: frames and their bytes in both directions, and the records that came, by outcome.
 
-    `repaired` counts records that only a reconciliation found. `round_trip_s` is that of the last ping, in seconds.
+    `refusals` counts the refused ones by code. `repaired` counts records that only a reconciliation found.
+    `round_trip_s` is that of the last ping, in seconds.
     """
 
     frames_in: int = 0
@@ -84,9 +85,13 @@ class LinkCounts(msgspec.Struct):
     bytes_out: int = 0
     accepted: int = 0
     known: int = 0
-    refused: int = 0
+    refusals: Counter[str] = msgspec.field(default_factory=Counter)
     repaired: int = 0
     round_trip_s: float | None = None
+
+    @property
+    def refused(self) -> int:
+        return self.refusals.total()
 
     def count(self, outcomes: Iterable[Outcome]) -> None:
         """Count the records of one frame that came."""
@@ -97,7 +102,18 @@ class LinkCounts(msgspec.Struct):
                 case Status.KNOWN:
                     self.known += 1
                 case Status.REFUSED:
-                    self.refused += 1
+                    assert outcome.code is not None, "a refusal has a code"
+                    self.refusals[outcome.code] += 1
+
+
+class Carried(msgspec.Struct, frozen=True):
+    """How many records a link has carried in one direction, how many of them were known, and how many were refused, by
+    code. For `push`, `known` is 0, because the peer does not tell.
+    """
+
+    records: int
+    known: int
+    refusals: Counter[str]
 
 
 class LinkOwner(Protocol):
@@ -196,16 +212,14 @@ class RunningLink:
         """Why the link has ended, None while it lasts."""
         return self._ended.result().reason if self._ended.done() else None
 
-    def carried(self, direction: Flow) -> tuple[int, int, int]:
-        """How many records went this way, how many of them were known, and how many were refused.
-
-        For `push` no record counts as known, because the peer does not tell.
-        """
+    def carried(self, direction: Flow) -> Carried:
+        """What went in this direction since the link began."""
         counts = self.counts
         if direction is Flow.PULL:
-            return counts.accepted + counts.known + counts.refused, counts.known, counts.refused
+            records = counts.accepted + counts.known + counts.refused
+            return Carried(records, counts.known, Counter(counts.refusals))
         status = self.machine.status()
-        return status.sent, 0, status.refused_by_them
+        return Carried(status.sent, 0, Counter(status.refusals_by_them))
 
     async def run(self) -> Ending:
         """Run the link until one of the two ends closes it, then clean up."""

@@ -93,7 +93,12 @@ FAMILIES: Final = (
     Family("dnarc_link_reconcile_bytes_total", Kind.COUNTER, "Bytes of those and of the answers.", ("peer",)),
     Family("dnarc_link_round_trip_seconds", Kind.GAUGE, "The last round trip on an open link.", ("peer",)),
     Family("dnarc_link_queue_records", Kind.GAUGE, "Live records that wait for a peer to take more.", ("peer",)),
-    Family("dnarc_link_eager", Kind.GAUGE, "1 where live records are pushed on a link, 0 where only their ids are announced.", ("peer",)),
+    Family(
+        "dnarc_link_eager",
+        Kind.GAUGE,
+        "1 where live records are pushed on a link, 0 where only their ids are announced.",
+        ("peer",),
+    ),
     Family("dnarc_convergence_lag_seconds", Kind.GAUGE, "Since a comparison found a peer to hold the same.", ("peer",)),
     Family("dnarc_data_bytes", Kind.GAUGE, "Size of each file of the store.", ("file",)),
     Family("dnarc_disk_free_bytes", Kind.GAUGE, "Free space where the data folder is."),

@@ -16,8 +16,6 @@ class PerMinute:
 
     def __init__(self, things: str, things_max: int) -> None:
         """`things`: what is counted, in words for the peer. `things_max`: how many are allowed in one minute."""
-        self.total = 0
-        """The count since the beginning of the link."""
         self._things = things
         self._things_max = things_max
         self._minute_began = 0.0
@@ -31,7 +29,6 @@ class PerMinute:
         """
         if now - self._minute_began >= _MINUTE_S:
             self._minute_began, self._this_minute = now, 0
-        self.total += number
         self._this_minute += number
         if self._this_minute > self._things_max:
             detail = f"{self._this_minute} {self._things} within a minute: {self._things_max} at most"

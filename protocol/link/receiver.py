@@ -5,7 +5,7 @@ records that were refused. Records that no honest peer can have (a wrong signatu
 end the link, and so does a flood of other refused records.
 """
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -46,6 +46,8 @@ class Receiver:
         self.cursors = cursors
         self.received = 0
         """Records, from the beginning of the link."""
+        self.refusals: Counter[Code] = Counter()
+        """Records of the peer that this node refused, by code."""
         self._exchanged = exchanged
         self._outbox = outbox
         self._course = course
@@ -55,17 +57,12 @@ class Receiver:
         self._passes = _InboundPasses(limits.asked_domains_max, limits.domains_max, outbox)
         self._wants = _Wants(limits.asked_ids_max, outbox)
         self._stopped: set[str] = set()
-        self._refusals = PerMinute("records refused", limits.refused_per_minute_max)
+        self._refused_per_minute = PerMinute("records refused", limits.refused_per_minute_max)
 
     @property
     def takes(self) -> int:
         """Frames that are not acknowledged: they are being taken in, or wait for one that is."""
         return len(self._taking)
-
-    @property
-    def refused(self) -> int:
-        """Records of the peer that this node refused."""
-        return self._refusals.total
 
     @property
     def is_waiting(self) -> bool:
@@ -130,7 +127,7 @@ class Receiver:
                 self._on_refused(outcome, outcome.code, taking)
             if outcome.record is not None:
                 self._wants.asked.discard(outcome.record.id)
-        self._refusals.count(sum(outcome.code is not None for outcome in outcomes), now)
+        self._refused_per_minute.count(sum(outcome.code is not None for outcome in outcomes), now)
         self._acknowledge()
         self._wants.ask()
 
@@ -142,6 +139,7 @@ class Receiver:
         if code is Code.UNKNOWN_DOMAIN and len(self._stopped) < self._domains_max:
             self._stopped.add(record.domain)
         taking.refused[record.id] = code
+        self.refusals[code] += 1
 
     def _acknowledge(self) -> None:
         """Send one ack for all frames that have ended in their order."""

@@ -6,6 +6,7 @@ a queue and leave together as acknowledgements come. When too many ids wait, the
 there on send everything, from the store and not from memory.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -51,8 +52,8 @@ class Sender:
         self.in_flight = InFlight(limits)
         self.sent = 0
         """Records, from the beginning of the link."""
-        self.refused = 0
-        """Records that the peer refused."""
+        self.refusals: Counter[Code] = Counter()
+        """Records that the peer refused, by code."""
         self._holdings = holdings
         self._limits = limits
         self._exchanged = exchanged
@@ -193,7 +194,7 @@ class Sender:
             self.cursors.store(domain)
 
     def _on_refused(self, line: Line, refusal: Code) -> None:
-        self.refused += 1
+        self.refusals[refusal] += 1
         if refusal in TRANSIENT:
             self._exchanged.sent.remove(line.id)
             self._exchanged.postponed.add(line.id)

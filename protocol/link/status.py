@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
+from protocol.errors import Code
 from protocol.link.terms import Role
 
 
@@ -48,7 +49,8 @@ class DomainStatus(msgspec.Struct, frozen=True):
 class LinkStatus(msgspec.Struct, frozen=True):
     """A link as `/peers` and the metrics show it. Counters are records since the beginning of the link.
 
-    `refused_by_us`, `refused_by_them`: of the received and of the sent records. `queued`: live records that wait.
+    `refusals_by_us`, `refusals_by_them`: how many of the received and of the sent records were refused, by code.
+    `queued`: live records that wait.
     `rounds`: answers in reconciliations. `reconcile_bytes`: the bytes of their messages both ways, decoded.
     """
 
@@ -62,8 +64,8 @@ class LinkStatus(msgspec.Struct, frozen=True):
     queued: int
     sent: int
     received: int
-    refused_by_us: int
-    refused_by_them: int
+    refusals_by_us: Mapping[Code, int]
+    refusals_by_them: Mapping[Code, int]
     rounds: int
     reconcile_bytes: int
     domains: Mapping[str, DomainStatus]

@@ -137,6 +137,7 @@ def sync(
         reports = {each.value: client.ask("POST", f"/sync/{each.value}", query).value() for each in directions}
     answer = reports if direction is Direction.BOTH else reports[direction.value]
     show(answer, as_json, lambda: _reports_table(reports))
+    _explain_refusals(reports)
     failed = {name for each in reports.values() for name, report in each.items() if report["error"]}
     if failed:
         raise CommandError(Exit.REFUSED, "sync_failed", ", ".join(sorted(failed)), "its row says why")
@@ -211,10 +212,29 @@ def _steps(peer: dict[str, Any]) -> str:
 
 
 def _reports_table(reports: dict[str, dict[str, Any]]) -> Any:
+    from node.http_sync.refusals import counts_in_words
+
     names = ("accepted", "known", "refused", "repaired")
     rows = [
-        (f"{direction} {peer}", *(report[name] for name in names), f"{report['seconds']:.2f}", report["error"])
+        (
+            f"{direction} {peer}",
+            *(report[name] for name in names),
+            f"{report['seconds']:.2f}",
+            counts_in_words(report.get("refusals", {})),
+            report["error"],
+        )
         for direction, by_peer in reports.items()
         for peer, report in by_peer.items()
     ]
-    return table(["~run", *(f"#{name}" for name in names), "#seconds", "~error"], rows)
+    return table(["~run", *(f"#{name}" for name in names), "#seconds", "~refused as", "~error"], rows)
+
+
+def _explain_refusals(reports: dict[str, dict[str, Any]]) -> None:
+    """Say why records were refused, and what to do about it. A node of an older version does not report the codes."""
+    from node.http_sync.refusals import remedy_of
+    from protocol.link.terms import Flow
+
+    for direction, by_peer in reports.items():
+        for peer, report in by_peer.items():
+            for code, count in report.get("refusals", {}).items():
+                warn(f"{direction} {peer}: {count} refused as {code}: {remedy_of(Flow(direction), code)}")

@@ -41,9 +41,10 @@ async def get_peers(parts: ApiParts, _request: web.Request) -> web.StreamRespons
 
 
 def _state(parts: ApiParts, peer: Peer) -> dict[str, object]:
-    """Whether the peer holds the same, by domain, and the state of its link (None if it has no link)."""
+    """Whether the peer holds the same, by domain; what was refused; the state of its link, None if it has none."""
     link = parts.links.summary(peer)
-    return {"domains": parts.sync.steps(peer) if link is None else parts.links.steps(peer), "link": link}
+    source = parts.sync if link is None else parts.links
+    return {"domains": source.steps(peer), "refusals": source.refusals(peer), "link": link}
 
 
 async def put_peer(parts: ApiParts, request: web.Request) -> web.StreamResponse:

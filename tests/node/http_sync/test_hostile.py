@@ -235,7 +235,9 @@ async def test_reserved_labels_are_skipped_and_do_not_cut_the_peer_off(tmp_path:
 
         result = await sync(a, "pull", url)
 
-        assert result == report(records=2, accepted=1, refused=1, through={DOMAIN: GOOD.timestamp})
+        assert result == report(
+            records=2, accepted=1, refused=1, refusals={"malformed": 1}, through={DOMAIN: GOOD.timestamp}
+        )
 
 
 async def test_a_peers_key_is_pinned_at_its_first_answer_and_another_key_is_an_error(tmp_path: Path) -> None:

@@ -276,9 +276,27 @@ async def test_a_peer_that_does_not_accept_this_node_is_not_pushed_everything_ag
         result = await sync(a, "push", b.url)
 
         assert result["error"] == (
-            f"{DOMAIN}: the peer refuses all 10 records that it lacks (too_old): does it accept this node's key?"
+            f"{DOMAIN}: the peer refuses all 10 records offered (10 too_old): the peer treats this node as a client: "
+            "list this node's key there, `dnarc peers add --key KEY --accept`"
         )
-        assert (result["records"], result["refused"], held(b)) == (40, 40, set())
+        assert (result["records"], result["refused"], result["refusals"]) == (40, 40, {"too_old": 40})
+        assert held(b) == set()
+
+
+async def test_refused_records_are_counted_by_code_in_either_direction(tmp_path: Path) -> None:
+    early, late = claims(2, begin=NOW), claims(3, begin=NOW + 301, label="ahead")
+    async with running(tmp_path / "a", now=NOW + 300) as a, running(tmp_path / "b") as b:
+        await give(a, *early, *late)
+        await befriend(a, b, push=True)
+        await befriend(b, a, pull=True)
+
+        pulled, pushed = await sync(b, "pull", a.url), await sync(a, "push", b.url)
+
+        assert (pulled["accepted"], pulled["refusals"]) == (2, {"too_new": pulled["refused"]})
+        assert (pushed["accepted"], pushed["refusals"]) == (0, {"too_new": pushed["refused"]})
+        listed = await b.peers.find(a.url)
+        assert listed is not None
+        assert b.sync.refusals(listed) == {"pull": pulled["refusals"], "push": {}}
 
 
 async def test_a_domain_that_the_peer_does_not_keep_does_not_stop_others(tmp_path: Path) -> None:

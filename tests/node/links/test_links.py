@@ -93,6 +93,34 @@ async def test_a_peer_that_may_not_push_counts_as_a_client(tmp_path: Path) -> No
         assert held(b) == ids([claim("garden", ALICE, NOW - 40), claim("garden", ALICE, NOW)])
 
 
+async def test_refused_records_are_counted_by_code_on_both_ends(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b", max_age=100) as b:
+        await give(a, claim("one", ALICE, NOW - 500), claim("two", ALICE, NOW - 500), claim("new", ALICE, NOW))
+        await a.peers.put(Peer(url=ws(b), push=True))
+        await until_live(a, b)
+        listed = await a.peers.find(ws(b))
+        assert listed is not None
+
+        await until(lambda: a.links.refusals(listed)["push"] == {"too_old": 2}, a, b)
+
+        (theirs,) = b.links.by_number.values()
+        assert theirs.counts.refusals == {"too_old": 2}
+
+
+async def test_a_sync_over_a_link_tells_what_was_refused_before(tmp_path: Path) -> None:
+    """Because the link does not offer a refused record again, the sync itself carries nothing."""
+    async with running(tmp_path / "a") as a, running(tmp_path / "b", max_age=100) as b:
+        await give(a, claim("one", ALICE, NOW - 500))
+        await a.peers.put(Peer(url=ws(b), push=True))
+        await until_live(a, b)
+
+        first = (await a.sync.run("push"))[ws(b)]
+        second = (await a.sync.run("push"))[ws(b)]
+
+        assert first["refusals"] == second["refusals"] == {"too_old": 1}
+        assert second["refused"] == 0
+
+
 async def test_a_record_that_came_too_early_is_asked_for_again_when_it_is_due(tmp_path: Path) -> None:
     clock = [NOW]
     early = claim("early", ALICE, NOW + 1)

@@ -20,10 +20,10 @@ def test_a_peer_may_do_as_much_as_is_allowed_and_not_one_more() -> None:
     assert (caught.value.code, caught.value.detail) == (Code.RATE_LIMITED, "6 lists within a minute: 5 at most")
 
 
-def test_a_minute_later_as_much_is_allowed_again_and_the_total_goes_on() -> None:
+def test_a_minute_later_as_much_is_allowed_again_and_not_one_more() -> None:
     lists = PerMinute("lists", MOST)
-
     for minute in range(3):
         lists.count(MOST, NOON_S + 60 * minute)
 
-    assert lists.total == 3 * MOST
+    with pytest.raises(ProtocolError):
+        lists.count(1, NOON_S + 179)

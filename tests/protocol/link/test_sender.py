@@ -335,10 +335,11 @@ def test_a_pass_with_nothing_to_send_ends_at_once() -> None:
     assert wire.dialler.ids == wire.acceptor.ids
 
 
-def test_refusals_are_counted_on_both_sides() -> None:
+def test_refusals_are_counted_by_code_on_both_sides() -> None:
     wire = Wire(records(10), [], PUSHING)
-    wire.acceptor.refuses = lambda it: Code.TOO_OLD if it.record.timestamp > 6 else None
+    wire.acceptor.refuses = lambda it: {9: Code.TOO_NEW, 10: Code.TOO_NEW}.get(it.record.timestamp, Code.TOO_OLD)
 
     wire.run()
 
-    assert (wire.dialler.link.status().refused_by_them, wire.acceptor.link.status().refused_by_us) == (4, 4)
+    refusals = {Code.TOO_OLD: 8, Code.TOO_NEW: 2}
+    assert wire.dialler.link.status().refusals_by_them == wire.acceptor.link.status().refusals_by_us == refusals
