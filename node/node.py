@@ -155,7 +155,15 @@ class Node:
         self.links = Links(self._link_parts(), self.fail)
         link_sync = LinkSync(self.links, self.store, self.settings.peer_timeout)
         self.sync = Sync(self._sync_parts(), link_sync.run, self.fail)
-        looked = Looked(self.world, self.ingest.room, self.commits, self.traffic, self.sync, self.certificate)
+        looked = Looked(
+            world=self.world,
+            room=self.ingest.room,
+            commits=self.commits,
+            traffic=self.traffic,
+            sync=self.sync,
+            links=self.links,
+            certificate=self.certificate,
+        )
         self._health = Health(self.settings, looked)
 
     async def _serve(self) -> None:

@@ -85,6 +85,7 @@ NODE_ORDER = (
     "verification",
     "world",
     "metrics",
+    "clocks",
     "convergence",
     "intake",
     "streams",

@@ -170,7 +170,16 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Domains": list_of(DOMAIN),
     "Node": NODE,
     "Peer": exactly(**_PEER),
-    "Peers": list_of(exactly(**_PEER, domains=_STEPS, refusals=_REFUSALS, link=or_null(_LINK), lag_s=_LAG)),
+    "Peers": list_of(
+        exactly(
+            **_PEER,
+            domains=_STEPS,
+            refusals=_REFUSALS,
+            clock_ahead_s=or_null({"type": "number"}),
+            link=or_null(_LINK),
+            lag_s=_LAG,
+        )
+    ),
     "PeerBody": {
         "type": "object",
         "properties": {**_PEER, "accept": or_null(BOOLEAN)},

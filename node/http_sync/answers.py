@@ -30,10 +30,14 @@ class DomainAnswer(msgspec.Struct, frozen=True):
 
 
 class NodeAnswer(msgspec.Struct, frozen=True):
-    """Who a peer says it is, and what it holds: the part of `GET /node` that a sync needs."""
+    """Who a peer says it is, and what it holds: the part of `GET /node` that a sync needs.
+
+    `time` is the peer's clock, in seconds since the Unix epoch. None if another program does not say it.
+    """
 
     node: str
     domains: dict[str, DomainAnswer]
+    time: Annotated[int, Meta(ge=0, le=SAFE_INTEGER_MAX)] | None = None
 
 
 class PutAnswer(msgspec.Struct, frozen=True):

@@ -31,7 +31,8 @@ class Report(msgspec.Struct):
     link began, because a link offers a refused record only once.
     `repaired` counts the accepted records that the pass by timestamp had missed. `through` holds the cursor of each
     domain that the run looked at, as a timestamp in seconds. `seconds` is the duration of the run. `error` says why the
-    run ended early; None means that it did not.
+    run ended early; None means that it did not. `clock_ahead_s` says by how many seconds the peer's clock
+    is ahead of this node's; None if the peer did not tell its time.
     """
 
     records: int = 0
@@ -43,6 +44,7 @@ class Report(msgspec.Struct):
     seconds: float = 0.0
     error: str | None = None
     refusals: dict[str, int] = msgspec.field(default_factory=dict)
+    clock_ahead_s: float | None = None
 
     def count(self, outcome: Outcome) -> None:
         """Add one record."""

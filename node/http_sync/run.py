@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from node.clocks import ClockReading, least_ahead_s
 from node.http_sync.answers import NodeAnswer
 from node.http_sync.parts import SyncParts
 from node.http_sync.peer import HttpPeer, connect
@@ -40,11 +41,13 @@ take at most a twentieth of the time.
 class PeerMemory(msgspec.Struct):
     """What is remembered of a peer between runs.
 
-    `fingerprints` are those of the peer's last answer by domain, None if it never answered. `compare_again` is when ids
-    of a domain may be compared again in a direction, in seconds of the loop's clock.
+    `fingerprints` are those of the peer's last answer by domain, None if it never answered. `clock` is the peer's clock
+    at its last answer, None if it did not tell its time. `compare_again` is when ids of a domain may be compared again
+    in a direction, in seconds of the loop's clock.
     """
 
     fingerprints: dict[str, str] | None = None
+    clock: ClockReading | None = None
     compare_again: dict[tuple[Flow, str], float] = msgspec.field(default_factory=dict)
 
 
@@ -98,6 +101,7 @@ class _Run:
         Raises:
             ProtocolError: `unauthorized` if its key has changed, or if the peer is this node.
         """
+        asked_s = self._parts.world.now_s()
         answer = await self._remote.get_node()
         if answer.node == self._parts.key.public:
             raise ProtocolError(Code.UNAUTHORIZED, "this peer is the node itself: remove it")
@@ -107,8 +111,17 @@ class _Run:
         if answer.node != self._key:
             detail = f"the key changed: it was {self._key} and is {answer.node}. If that is right, put the peer anew"
             raise ProtocolError(Code.UNAUTHORIZED, detail)
+        self._read_clock(answer, asked_s)
         self._memory.fingerprints = {name: held.fingerprint for name, held in answer.domains.items()}
         return answer
+
+    def _read_clock(self, answer: NodeAnswer, asked_s: float) -> None:
+        """Note how far the peer's clock is ahead. `asked_s` is when the request left, by this node's clock."""
+        if answer.time is not None:
+            now_s = self._parts.world.now_s()
+            ahead_s = least_ahead_s(answer.time, asked_s, now_s)
+            self._memory.clock = ClockReading(ahead_s, zero_s=now_s - asyncio.get_running_loop().time())
+            self._report.clock_ahead_s = ahead_s
 
     def _choose_domains(self, answer: NodeAnswer) -> list[str]:
         """The domains of the job that the giving side holds and that this node keeps."""

@@ -110,6 +110,13 @@ class Sync:
         worker = self._workers.get(peer.name)
         return {flow.value: dict(worker.totals[flow].refusals) if worker else {} for flow in Flow}
 
+    def clock_ahead_s(self, peer: Peer) -> float | None:
+        """Seconds that the peer's clock was ahead of this node's at its last answer. None if it is not known."""
+        worker = self._workers.get(peer.name)
+        clock = worker.memory.clock if worker else None
+        zero_s = self.parts.world.now_s() - asyncio.get_running_loop().time()
+        return None if clock is None else clock.ahead_now_s(zero_s)
+
     def _check_domain(self, domain: str | None) -> None:
         """Raises: ProtocolError: `malformed` or `unknown_domain`."""
         kept = self.parts.settings.domains

@@ -38,6 +38,7 @@ class LinkSync:
             ending = self._links.ending_of(peer)
             report.error = "there is no link yet" if ending is None else ending.reason
         else:
+            report.clock_ahead_s = link.clock_ahead_s
             await self._compare(link, job.direction, report)
             await link.save_cursors()
             report.through = await self._read_cursors(peer, job)

@@ -130,7 +130,8 @@ class Links:
     def _new_machine(self, snapshot: TableSnapshot) -> Link:
         parts = self._parts
         role = Role.ACCEPTOR if snapshot.row is None else Role.DIALLER
-        identity = Identity(parts.key, parts.world.token_bytes(_NONCE_BYTES).hex(), parts.agent)
+        nonce = parts.world.token_bytes(_NONCE_BYTES).hex()
+        identity = Identity(parts.key, nonce, parts.agent, time=int(parts.world.now_s()))
         return Link(role, identity, snapshot.terms_of, parts.indexes, self.limits, parts.world.random)
 
     def on_opened(self, link: RunningLink, hello: Hello) -> None:
@@ -236,6 +237,11 @@ class Links:
         link = self.link_of(peer)
         is_open = link is not None and link.is_open
         return {flow.value: dict(link.carried(flow).refusals) if link and is_open else {} for flow in Flow}
+
+    def clock_ahead_s(self, peer: Peer) -> float | None:
+        """Seconds that the peer's clock was ahead of this node's when the open link began. None if it is not known."""
+        link = self.link_of(peer)
+        return None if link is None or not link.is_open else link.clock_ahead_s
 
     def is_eager(self, link: RunningLink) -> bool:
         """Whether gossip sends records on this link, and not only announcements."""

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
+from node.clocks import ClockReading, least_ahead_s
 from node.intake.arrivals import Delivery, Origin
 from node.links.alarm import Alarm
 from node.links.cursors import LinkCursors
@@ -175,7 +176,9 @@ class RunningLink:
         self._loop = asyncio.get_running_loop()
         self._tasks = Tasks(self._on_failure)
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
+        self._begun_s = parts.world.now_s()
         self._opened_s: float | None = None
+        self._clock: ClockReading | None = None
         self._has_caught_up = False
         self._orders: deque[Order] = deque()
         self._is_carrying_out = False
@@ -201,6 +204,11 @@ class RunningLink:
     def open_s(self) -> float:
         """For how many seconds the link has been open."""
         return 0.0 if self._opened_s is None else self._loop.time() - self._opened_s
+
+    @property
+    def clock_ahead_s(self) -> float | None:
+        """Seconds that the peer's clock was ahead of this node's when the link began. None if it is not known."""
+        return None if self._clock is None else self._clock.ahead_now_s(self._parts.world.now_s() - self._loop.time())
 
     @property
     def unsent_bytes(self) -> int:
@@ -389,6 +397,10 @@ class RunningLink:
 
     def _on_opened(self, order: Opened) -> None:
         self._opened_s = self._loop.time()
+        now_s = self._parts.world.now_s()
+        if order.hello.time is not None:
+            ahead_s = least_ahead_s(order.hello.time, self._begun_s, now_s)
+            self._clock = ClockReading(ahead_s, zero_s=now_s - self._opened_s)
         self._owner.on_opened(self, order.hello)
         self._tasks.start(self._ping(), "link pings")
 

@@ -13,10 +13,12 @@ from typing import Final
 import msgspec
 import structlog
 
+from node.clocks import REMEDY, differs, in_words
 from node.disk import store_bytes
-from node.http_sync.schedule import Sync
+from node.http_sync.schedule import Sync, is_http
 from node.intake.commits import STALLED_S, Commits
 from node.intake.room import Room
+from node.links.registry import Links
 from node.metrics import Traffic
 from node.peers import hidden
 from node.settings import Settings
@@ -38,7 +40,8 @@ class Looked(msgspec.Struct, frozen=True):
     """The parts that health looks at.
 
     `room` knows whether the disk is full, `commits` whether the store failed or is slow, `traffic` how many connections
-    are open, `sync` which plain HTTP peers fail, `certificate` when it ends, None for plain HTTP.
+    are open, `sync` which plain HTTP peers fail, `links` the clocks of linked peers, `certificate` when it ends, None
+    for plain HTTP.
     """
 
     world: World
@@ -46,6 +49,7 @@ class Looked(msgspec.Struct, frozen=True):
     commits: Commits
     traffic: Traffic
     sync: Sync
+    links: Links
     certificate: Certificate | None
 
 
@@ -59,6 +63,7 @@ class Health:
         self._commits = parts.commits
         self._traffic = parts.traffic
         self._sync = parts.sync
+        self._links = parts.links
         self._certificate = parts.certificate
 
     def problems(self) -> list[str]:
@@ -74,7 +79,7 @@ class Health:
 
     def warnings(self) -> list[str]:
         """What somebody should look at although the node works, one sentence each."""
-        return [*self._load_warnings(), *self._peer_warnings()]
+        return [*self._load_warnings(), *self._peer_warnings(), *self._clock_warnings()]
 
     def _load_warnings(self) -> Iterator[str]:
         connections_max = self._settings.connections_max
@@ -101,6 +106,20 @@ class Health:
         for name, direction, totals in self._sync.totals():
             if totals.error is not None:
                 yield f"{direction} with {hidden(name)} fails: {totals.error}"
+
+    def _clock_warnings(self) -> Iterator[str]:
+        """Clocks of peers that differ from this node's. If all differ in one way, this node's own clock is wrong."""
+        known = {
+            hidden(peer.name): ahead_s
+            for peer in self._links.peers
+            if (ahead_s := (self._sync if is_http(peer) else self._links).clock_ahead_s(peer)) is not None
+        }
+        differing = {name: ahead_s for name, ahead_s in known.items() if differs(ahead_s)}
+        for name, ahead_s in differing.items():
+            words = in_words(ahead_s, "this node's")
+            yield f"the clock of {name} is {words}: records may be refused as too_new or too_old; {REMEDY}"
+        if len(known) > 1 and len(differing) == len(known) and len({it > 0 for it in differing.values()}) == 1:
+            yield f"the clocks of all {len(known)} peers differ from this node's in the same way: set this node's clock"
 
 
 class Watch:

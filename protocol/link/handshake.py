@@ -17,7 +17,8 @@ from protocol.signing import statement, verify
 
 def hello(identity: Identity, terms: Terms) -> Hello:
     """What this node says of itself, and of its row for the peer."""
-    return Hello(LINK_VERSION, identity.key.public, identity.nonce, identity.agent, terms.push, terms.pull)
+    key, nonce, agent = identity.key.public, identity.nonce, identity.agent
+    return Hello(LINK_VERSION, key, nonce, agent, terms.push, terms.pull, identity.time)
 
 
 def check_hello(theirs: Hello, identity: Identity, expected_key: str | None) -> None:

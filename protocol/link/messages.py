@@ -61,7 +61,8 @@ _CodeText = Annotated[str, msgspec.Meta(max_length=CODE_CHARACTERS_MAX)]
 class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
     """This is my key. `push`: I will push to you. `pull`: I want your records.
 
-    The first frame in each direction. `node` is a node key, `nonce` 64 hex digits, `agent` text for people.
+    The first frame in each direction. `node` is a node key, `nonce` 64 hex digits, `agent` text for people. `time` is
+    the sender's clock in seconds since the Unix epoch; None: the sender does not say it.
     """
 
     version: int
@@ -70,6 +71,7 @@ class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
     agent: Annotated[str, msgspec.Meta(max_length=AGENT_CHARACTERS_MAX)] = ""
     push: bool = False
     pull: bool = False
+    time: _Count | None = None
 
 
 class Auth(msgspec.Struct, frozen=True, tag_field="type", tag="auth"):

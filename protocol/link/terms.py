@@ -30,11 +30,16 @@ class Flow(StrEnum):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who this node is on one link. `nonce`: 64 hex digits, drawn for this link alone. `agent`: text for people."""
+    """Who this node is on one link. `nonce`: 64 hex digits, drawn for this link alone. `agent`: text for people.
+
+    `time`: this node's clock when the link began, in seconds since the Unix epoch; None: the peer is not told. Only the
+    peer's operator uses it.
+    """
 
     key: SigningKey
     nonce: str
     agent: str
+    time: int | None = None
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):

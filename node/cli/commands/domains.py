@@ -1,5 +1,7 @@
 """`dnarc domains`: the domains that a node keeps, and how many records each has."""
 
+import time
+
 from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
 from node.cli.output.clocks import warn_of_clock
 from node.cli.output.screen import show, table
@@ -12,7 +14,8 @@ def domains(node: NodeUrl = DEFAULT_NODE, tls_ca: Authority = None, as_json: AsJ
     Two nodes hold the same records of a domain if they show the same fingerprint.
     """
     with connect(node, tls_ca) as client:
+        asked_s = time.time()
         answer = client.get_node()
-    warn_of_clock(client.url, answer.time)
+    warn_of_clock(client.url, answer.time, asked_s)
     rows = [(name, held.count, moment(held.newest), held.fingerprint) for name, held in answer.domains.items()]
     show(answer.domains, as_json, lambda: table(["~domain", "#records", "newest", "~fingerprint"], rows))

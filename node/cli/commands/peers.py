@@ -138,6 +138,7 @@ def sync(
     answer = reports if direction is Direction.BOTH else reports[direction.value]
     show(answer, as_json, lambda: _reports_table(reports))
     _explain_refusals(reports)
+    _warn_of_clocks(reports)
     failed = {name for each in reports.values() for name, report in each.items() if report["error"]}
     if failed:
         raise CommandError(Exit.REFUSED, "sync_failed", ", ".join(sorted(failed)), "its row says why")
@@ -238,3 +239,14 @@ def _explain_refusals(reports: dict[str, dict[str, Any]]) -> None:
         for peer, report in by_peer.items():
             for code, count in report.get("refusals", {}).items():
                 warn(f"{direction} {peer}: {count} refused as {code}: {remedy_of(Flow(direction), code)}")
+
+
+def _warn_of_clocks(reports: dict[str, dict[str, Any]]) -> None:
+    """Say which peers' clocks differ from the node's, once for each peer."""
+    from node.clocks import REMEDY, differs, in_words
+
+    clocks = {peer: report.get("clock_ahead_s") for by_peer in reports.values() for peer, report in by_peer.items()}
+    for peer, ahead_s in clocks.items():
+        if ahead_s is not None and differs(ahead_s):
+            words = in_words(ahead_s, "this node's")
+            warn(f"the clock of {peer} is {words}: records may be refused as too_new or too_old; {REMEDY}")

@@ -41,10 +41,15 @@ async def get_peers(parts: ApiParts, _request: web.Request) -> web.StreamRespons
 
 
 def _state(parts: ApiParts, peer: Peer) -> dict[str, object]:
-    """Whether the peer holds the same, by domain; what was refused; the state of its link, None if it has none."""
+    """What the node knows of the peer: whether it holds the same, what was refused, its clock, and its link."""
     link = parts.links.summary(peer)
     source = parts.sync if link is None else parts.links
-    return {"domains": source.steps(peer), "refusals": source.refusals(peer), "link": link}
+    return {
+        "domains": source.steps(peer),
+        "refusals": source.refusals(peer),
+        "clock_ahead_s": source.clock_ahead_s(peer),
+        "link": link,
+    }
 
 
 async def put_peer(parts: ApiParts, request: web.Request) -> web.StreamResponse:

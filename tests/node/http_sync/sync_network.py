@@ -50,8 +50,9 @@ async def befriend(node: Node, other: Node, *, push: bool = False, pull: bool = 
 
 
 async def sync(node: Node, direction: str, other: str) -> dict[str, Any]:
-    """The report of one run with the peer of this URL, without the seconds, which differ each time."""
+    """The report of one run with the peer of this URL, without its seconds and the peer's clock."""
     report = (await node.sync.run(direction, other, None))[other]
+    report.pop("clock_ahead_s")
     seconds = report.pop("seconds")
     assert isinstance(seconds, float)
     return report

@@ -245,7 +245,7 @@ async def test_a_requested_sync_compares_over_the_link(tmp_path: Path) -> None:
         pushed = (await a.sync.run("push"))[ws(b)]
 
         assert pulled | {"seconds": 0, "records": 3, "accepted": 3} == report(
-            seconds=0, records=3, accepted=3, through={DOMAIN: claims(3)[-1].timestamp}
+            seconds=0, records=3, accepted=3, through={DOMAIN: claims(3)[-1].timestamp}, clock_ahead_s=0
         )
         assert pushed["error"] is None
         assert held(a) == held(b)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 from structlog.testing import capture_logs
 
+from node.clocks import REMEDY
 from node.disk import LocalDisk, store_bytes
 from node.monitoring import health
 from node.node import Node
 from node.settings import Settings
 from node.world import World
+from tests.node.http_sync.sync_network import NOW, befriend, running, sync
+from tests.node.links import network
 
 PLENTY_BYTES = 10**12
 
@@ -67,3 +70,53 @@ async def test_a_write_ahead_log_that_does_not_shrink_is_a_warning_and_no_proble
     assert (before, problems) == ([], [])
     assert len(warnings) == 1
     assert warnings[0].startswith(f"the write-ahead log has {health.LOG_BYTES_WARNED + 1} bytes")
+
+
+AHEAD_S = 12
+
+
+def clock_words(peer: str, words: str) -> str:
+    return f"the clock of {peer} is {words} this node's: records may be refused as too_new or too_old; {REMEDY}"
+
+
+async def test_a_clock_that_differs_is_a_warning_once_the_peer_has_answered(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b", now=NOW + AHEAD_S) as b:
+        await befriend(a, b, pull=True)
+        before = a.warnings()
+
+        await sync(a, "pull", b.url)
+
+        assert (before, a.warnings()) == ([], [clock_words(b.url, "12 s ahead of")])
+
+
+async def test_both_ends_of_a_link_warn_of_clocks_that_differ(tmp_path: Path) -> None:
+    clock = [float(NOW)]
+    async with (
+        network.running(tmp_path / "a", now_s=lambda: clock[0]) as a,
+        network.running(tmp_path / "b", now_s=lambda: NOW + AHEAD_S) as b,
+    ):
+        await network.befriend(a, b)
+        await network.until_live(a, b)
+        here, there = a.warnings(), b.warnings()
+
+        clock[0] += AHEAD_S
+        corrected = a.warnings()
+
+    assert here == [clock_words(network.ws(b), "12 s ahead of")]
+    assert there == [clock_words(a.key.public, "11 s behind")]  # whole seconds: at least so many
+    assert corrected == []
+
+
+async def test_a_node_whose_clock_differs_from_all_its_peers_is_told_to_set_its_own(tmp_path: Path) -> None:
+    async with (
+        running(tmp_path / "a") as a,
+        running(tmp_path / "b", now=NOW + AHEAD_S) as b,
+        running(tmp_path / "c", now=NOW + AHEAD_S) as c,
+    ):
+        for peer in (b, c):
+            await befriend(a, peer, pull=True)
+            await sync(a, "pull", peer.url)
+
+        assert a.warnings()[-1] == (
+            "the clocks of all 2 peers differ from this node's in the same way: set this node's clock"
+        )

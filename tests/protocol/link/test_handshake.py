@@ -20,9 +20,9 @@ def greeting(key: SigningKey, nonce: str = "1") -> Hello:
 
 
 def test_a_hello_says_who_the_node_is_and_what_its_row_for_the_peer_says() -> None:
-    said = hello(Identity(ALICE, "7" * 64, "dnarc/1"), Terms(push=True, pull=False))
+    said = hello(Identity(ALICE, "7" * 64, "dnarc/1", time=5), Terms(push=True, pull=False))
 
-    assert said == Hello(1, ALICE.public, "7" * 64, "dnarc/1", push=True, pull=False)
+    assert said == Hello(1, ALICE.public, "7" * 64, "dnarc/1", push=True, pull=False, time=5)
 
 
 def test_a_proof_signs_the_lines_that_the_contract_names() -> None:

@@ -47,8 +47,17 @@ ITEM = Item(SIGNATURE, msgspec.Raw(b'{"a":1}'))
 
 FRAMES: list[tuple[Message, dict[str, Any]]] = [
     (
-        Hello(1, ID, ID, "dnarc", push=True, pull=False),
-        {"type": "hello", "version": 1, "node": ID, "nonce": ID, "agent": "dnarc", "push": True, "pull": False},
+        Hello(1, ID, ID, "dnarc", push=True, pull=False, time=5),
+        {
+            "type": "hello",
+            "version": 1,
+            "node": ID,
+            "nonce": ID,
+            "agent": "dnarc",
+            "push": True,
+            "pull": False,
+            "time": 5,
+        },
     ),
     (Auth(SIGNATURE), {"type": "auth", "signature": SIGNATURE}),
     (

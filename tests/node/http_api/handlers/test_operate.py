@@ -28,7 +28,13 @@ async def test_a_peer_is_added_changed_listed_and_removed(client: Client, node: 
 
     assert (added.status, added.json()) == (200, SHOWN | {"url": url, "pull": True, "accept": True})
     assert changed.json() == SHOWN | {"url": url, "push": True}
-    state: dict[str, object] = {"domains": {}, "refusals": {"push": {}, "pull": {}}, "link": None, "lag_s": None}
+    state: dict[str, object] = {
+        "domains": {},
+        "refusals": {"push": {}, "pull": {}},
+        "clock_ahead_s": None,
+        "link": None,
+        "lag_s": None,
+    }
     assert peers.json() == [SHOWN | state | {"url": url, "push": True}]
     assert forgotten.status == 200
     assert again.refusal == (404, "unknown_peer")
