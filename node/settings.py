@@ -27,6 +27,28 @@ OTHER_VARIABLES: Final = ("DNARC_ADMIN_TOKEN", "DNARC_CONFIG", "DNARC_KEY", "DNA
 DEFAULT: Final = "default"
 """The source of a value that nobody set."""
 
+_ADDRESS: Final = r"[0-9a-fA-F.:]+"
+_SERVICE_ADDRESS: Final = rf"(tcp|udp|sctp)://({_ADDRESS}|\[{_ADDRESS}\]):[0-9]+"
+
+_SERVICE_VARIABLES: Final = tuple(
+    (re.compile(rf"DNARC(_[A-Z0-9]+)*{name}"), re.compile(value))
+    for name, value in (
+        (r"_SERVICE_HOST", _ADDRESS),
+        (r"_SERVICE_PORT(_[A-Z0-9]+)*", r"[0-9]+"),
+        (r"_PORT", _SERVICE_ADDRESS),
+        (r"_PORT_[0-9]+_(TCP|UDP|SCTP)", _SERVICE_ADDRESS),
+        (r"_PORT_[0-9]+_(TCP|UDP|SCTP)_PROTO", r"tcp|udp|sctp"),
+        (r"_PORT_[0-9]+_(TCP|UDP|SCTP)_PORT", r"[0-9]+"),
+        (r"_PORT_[0-9]+_(TCP|UDP|SCTP)_ADDR", _ADDRESS),
+    )
+)
+"""Names and values of the variables that Kubernetes sets in every container for each service of its namespace.
+
+The names of the variables begin with the name of the service, so those of a service called `dnarc` or `dnarc-web` begin
+like ours. A variable is skipped only if its value fits too, so that `DNARC_PORT=8081` remains a setting and
+`DNARC_WEB_PORT=8081` an error. See "Environment variables" in the Kubernetes documentation of services.
+"""
+
 FILES_BESIDES: Final = 128
 """Open files that a node needs besides accepted connections and links: store, event loop, syncs, dialled links."""
 
@@ -218,10 +240,14 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """Settings, and the source of each by name: `DEFAULT`, or the file, variable or flag that set it."""
+    """Settings, and the source of each by name: `DEFAULT`, or the file, variable or flag that set it.
+
+    `skipped` names the variables that a container platform sets for a service. They look like settings and are none.
+    """
 
     settings: Settings
     sources: dict[str, str]
+    skipped: tuple[str, ...] = ()
 
 
 def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, object]) -> Loaded:
@@ -235,10 +261,12 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
     """
     values: dict[str, Any] = {}
     sources = dict.fromkeys(_SETTINGS, DEFAULT)
-    for name, raw, source in (*_of_file(file), *_of_environment(environment), *_of_flags(flags)):
+    skipped = tuple(sorted(variable for variable, text in environment.items() if _is_of_a_service(variable, text)))
+    ours = {variable: text for variable, text in environment.items() if variable not in skipped}
+    for name, raw, source in (*_of_file(file), *_of_environment(ours), *_of_flags(flags)):
         values[name] = _convert(name, raw, source)
         sources[name] = source
-    return Loaded(Settings(**values), sources)
+    return Loaded(Settings(**values), sources, skipped)
 
 
 def describe() -> list[Setting]:
@@ -283,6 +311,11 @@ def _of_environment(environment: Mapping[str, str]) -> _Found:
         if variable.startswith(PREFIX) and variable not in OTHER_VARIABLES:
             _check_name(variable, names, "in the environment")
             yield names[variable], _Text(environment[variable]), variable
+
+
+def _is_of_a_service(variable: str, text: str) -> bool:
+    """Whether a container platform set this variable, because a service has a name like ours."""
+    return any(name.fullmatch(variable) and value.fullmatch(text) for name, value in _SERVICE_VARIABLES)
 
 
 def _of_flags(flags: Mapping[str, object]) -> _Found:

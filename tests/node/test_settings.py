@@ -118,6 +118,63 @@ def test_an_unknown_variable_is_refused_with_a_hint(variable: str, hint: str) ->
     assert str(refused.value) == f"{variable} in the environment is no setting: {hint}"
 
 
+OF_A_SERVICE = {
+    "DNARC_SERVICE_HOST": ("10.0.0.1", "fd00::1"),
+    "DNARC_SERVICE_PORT": ("8080",),
+    "DNARC_SERVICE_PORT_HTTP": ("8080",),
+    "DNARC_PORT": ("tcp://10.0.0.1:8080", "udp://10.0.0.1:53", "tcp://[fd00::1]:8080"),
+    "DNARC_PORT_8080_TCP": ("tcp://10.0.0.1:8080",),
+    "DNARC_PORT_8080_TCP_PROTO": ("tcp",),
+    "DNARC_PORT_8080_TCP_PORT": ("8080",),
+    "DNARC_PORT_8080_TCP_ADDR": ("10.0.0.1", "fd00::1"),
+    "DNARC_PORT_53_UDP": ("udp://10.0.0.1:53",),
+    "DNARC_PORT_53_UDP_PROTO": ("udp",),
+    "DNARC_PORT_38412_SCTP_ADDR": ("10.0.0.1",),
+    "DNARC_FOO_SERVICE_HOST": ("10.0.0.1",),
+    "DNARC_FOO_BAR_2_SERVICE_PORT_METRICS": ("9090",),
+    "DNARC_FOO_PORT": ("tcp://10.0.0.1:8080",),
+    "DNARC_NODE_PORT_443_TCP_ADDR": ("10.0.0.1",),
+}
+SERVICE_VARIABLES = [(variable, text) for variable, texts in OF_A_SERVICE.items() for text in texts]
+
+
+@pytest.mark.parametrize(("variable", "text"), SERVICE_VARIABLES)
+def test_a_variable_that_a_container_platform_sets_for_a_service_is_skipped(variable: str, text: str) -> None:
+    loaded = load(None, {variable: text}, {"port": "1"})
+
+    assert (loaded.settings, loaded.skipped) == (Settings(port=1), (variable,))
+    assert loaded.sources["port"] == "--port"
+
+
+NOT_OF_A_SERVICE = [
+    ("DNARC_SERVICE_HOST", "dnarc.example"),
+    ("DNARC_SERVICE_PORT", "http"),
+    ("DNARC_PORT", "http://10.0.0.1:8080"),
+    ("DNARC_PORT", "tcp://10.0.0.1"),
+    ("DNARC_PORT", ""),
+    ("DNARC_FOO_PORT", "8080"),
+    ("DNARC_HOST_PORT", "8080"),
+    ("DNARC_PORT_8080_TCP", "8080"),
+    ("DNARC_PORT_HTTP_TCP_ADDR", "10.0.0.1"),
+    ("DNARC_PORT_8080_TCP_NAME", "dnarc"),
+    ("DNARC__SERVICE_HOST", "10.0.0.1"),
+    ("DNARC_SERVICE_HOST ", "10.0.0.1"),
+    ("DNARC_SERVICES_HOST", "10.0.0.1"),
+]
+
+
+@pytest.mark.parametrize(("variable", "text"), NOT_OF_A_SERVICE)
+def test_a_variable_that_only_resembles_one_of_a_service_is_refused(variable: str, text: str) -> None:
+    with pytest.raises(SettingsError):
+        load(None, {variable: text}, {})
+
+
+def test_a_port_that_an_operator_sets_is_no_variable_of_a_service() -> None:
+    loaded = load(None, {"DNARC_PORT": "8081"}, {})
+
+    assert (loaded.settings, loaded.skipped) == (Settings(port=8_081), ())
+
+
 WRONG_FILES = [
     ("max_agee = 1", "max_agee in {file} is no setting: did you mean max_age?"),
     ('port = "80"', "port is '80' ({file}): it should be a whole number of at least 0 and at most 65535"),

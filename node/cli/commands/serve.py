@@ -43,11 +43,16 @@ def serve(config: Path | None = None, **flags: str | None) -> None:
 
     On SIGHUP it reads its certificate anew.
     """
+    import structlog
+
     from node import log
 
-    settings = load(config, os.environ, flags).settings
+    loaded = load(config, os.environ, flags)
+    settings = loaded.settings
     log.configure(settings.log_format, sys.stderr)
     log.log_what_python_reports()
+    if loaded.skipped:
+        structlog.get_logger().info("service variables skipped", variables=spell(list(loaded.skipped)))
     _allow_files(settings.files_needed)
     try:
         _runner()(_serve(settings))

@@ -31,13 +31,17 @@ class Result(NamedTuple):
 
 
 class Served:
-    """A node that runs in the folder: `dnarc serve` on a free port."""
+    """A node that runs in the folder: `dnarc serve` on a free port, with more variables in its environment."""
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+    def __init__(self, folder: Path, *flags: str, **environment: str) -> None:
         self.data = folder / "data"
         command = [sys.executable, "-c", "from node.cli import main; main()", "serve", "--port", "0", *flags]
         self.process = subprocess.Popen(
-            [*command, "--data", str(self.data)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*command, "--data", str(self.data)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment},
         )
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()

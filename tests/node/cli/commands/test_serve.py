@@ -132,6 +132,18 @@ def test_a_variable_that_is_no_setting_stops_the_start(tmp_path: Path) -> None:
     assert "did you mean DNARC_MAX_AGE?" in refused.err
 
 
+def test_the_service_variables_of_a_container_platform_leave_a_line_in_the_log(tmp_path: Path) -> None:
+    node = Served(tmp_path, DNARC_PORT="tcp://10.0.0.1:8080", DNARC_SERVICE_HOST="10.0.0.1")
+
+    answers = node.run("domains", "--json").json
+    _, log = node.stop()
+
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert (answers, node.process.returncode) == ({}, 0)
+    assert [line["event"] for line in lines] == ["service variables skipped", "started", "stopped"]
+    assert lines[0]["variables"] == "DNARC_PORT,DNARC_SERVICE_HOST"
+
+
 def test_a_store_that_fails_ends_the_node_with_one_line(tmp_path: Path, keys: tuple[str, str]) -> None:
     """A limit on the size of files, which the kernel keeps, is a disk that stops taking anything."""
     command = [sys.executable, "-c", "from node.cli import main; main()", "serve", "--port", "0"]
