@@ -3,7 +3,7 @@
     cluster = Cluster(simulation)
     a, b = await cluster.add("a"), await cluster.add("b")
     await cluster.link(a, b)
-    cluster.part([a])
+    cluster.partition([a])
     cluster.heal()
 
 Everything here is an act of an operator, a user or fate, and leaves a line in the trace. `settle` waits for the network
@@ -24,7 +24,7 @@ from simulations.cast.machine import Clock, Machine
 from simulations.cast.tie import Tie
 from simulations.cast.user import Acknowledgement, User
 from simulations.judges.checkers import Checkers
-from simulations.judges.convergence import Missing, missing
+from simulations.judges.convergence import Missing, find_missing
 from simulations.world.simulation import Simulation
 from simulations.world.wire import Weather, Wire
 
@@ -90,11 +90,11 @@ class Cluster:
         await dialler.running.peers.put(Peer(url=acceptor.url(tie.scheme), push=tie.push, pull=tie.pull))
         return tie
 
-    def part(self, group: Iterable[Machine]) -> list[Wire]:
+    def partition(self, group: Iterable[Machine]) -> list[Wire]:
         """Cut all wires between these machines and the others, both ways. Returns what was cut."""
         inside = list(group)
         self.note("parted", names=_names(inside))
-        wires = self.border(inside)
+        wires = self.border_wires(inside)
         for wire in wires:
             wire.cut()
         return wires
@@ -121,7 +121,7 @@ class Cluster:
         count = self.simulation.network.reset(one.host, other.host)
         self.note("reset", between=f"{one.name} and {other.name}", connections=count)
 
-    def weather(self, weather: Weather, machines: Iterable[Machine] | None = None) -> None:
+    def set_weather(self, weather: Weather, machines: Iterable[Machine] | None = None) -> None:
         """Give the wires of these machines, or all of them, this weather."""
         self.note("weather", **msgspec.structs.asdict(weather))
         chosen = list(self.machines.values()) if machines is None else list(machines)
@@ -137,7 +137,7 @@ class Cluster:
 
     def missing(self) -> list[Missing]:
         """What nodes lack that should have come to them; empty once the network is one."""
-        return missing(self.machines, self.ties)
+        return find_missing(self.machines, self.ties)
 
     async def settle(self, within_s: float = SETTLE_S_MAX) -> float:
         """Wait until no node lacks anything. Returns how long it took, in seconds.
@@ -155,7 +155,7 @@ class Cluster:
         self.note("settled", after_s=self.settled_s[-1])
         return self.settled_s[-1]
 
-    def repaired(self) -> int:
+    def repaired_records(self) -> int:
         """How many records the links that are open now have found by comparing sets."""
         nodes = [machine.node for machine in self.machines.values() if machine.node is not None]
         return sum(link.counts.repaired for node in nodes for link in node.links.by_number.values())
@@ -164,22 +164,22 @@ class Cluster:
         """What a scenario says must be so; a fault where it is not."""
         self.note("as expected" if is_so else "NOT as expected", what_is=words)
         if not is_so:
-            self.checkers.fault("", f"expected: {words}")
+            self.checkers.on_violation("", f"expected: {words}")
 
-    async def line(self, *names: str, **settings: Any) -> list[Machine]:
+    async def add_line(self, *names: str, **settings: Any) -> list[Machine]:
         """New machines, each linked to the next, both ways."""
         machines = [await self.add(name, **settings) for name in names]
         for one, other in pairwise(machines):
             await self.link(one, other)
-        await self.connected()
+        await self.wait_for_links()
         return machines
 
-    async def connected(self) -> None:
+    async def wait_for_links(self) -> None:
         """Wait until every tie by WebSocket has an open link."""
         ties = [tie for tie in self.ties if tie.scheme == "ws"]
-        await self.until(lambda: all(self.is_linked(tie.dialler, tie.acceptor) for tie in ties), "all are linked")
+        await self.wait_until(lambda: all(self.is_linked(tie.dialler, tie.acceptor) for tie in ties), "all are linked")
 
-    async def until(self, is_so: Callable[[], bool], words: str, within_s: float = SETTLE_S_MAX) -> float:
+    async def wait_until(self, is_so: Callable[[], bool], words: str, within_s: float = SETTLE_S_MAX) -> float:
         """Wait until it is so. Returns how long that took. Raises: NotSettledError: with the words."""
         begin_s = self.simulation.loop.time()
         for _ in range(int(within_s / POLL_S)):
@@ -212,7 +212,7 @@ class Cluster:
         for machine in self.machines.values():
             machine.disk.close()
 
-    def border(self, inside: Sequence[Machine]) -> list[Wire]:
+    def border_wires(self, inside: Sequence[Machine]) -> list[Wire]:
         """The wires between these machines and all others, both ways."""
         return [
             wire

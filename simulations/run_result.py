@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 
 from simulations.cluster import Cluster, NotSettledError
-from simulations.world.trace import Line
+from simulations.world.trace import TraceLine
 from simulations.world.virtual_time import StuckError
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """`faults` is empty where all held. The same run has the same `digest`, on any machine.
+    """`violations` is empty where all held. The same run has the same `digest`, on any machine.
 
     `records` were acknowledged by some node, `commits` are those of all nodes together. `settled_s`: how long it took
     until the network was one, each time that somebody waited for it. `counts`: how often each kind of thing happened.
@@ -19,7 +19,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: str
     digest: str
-    faults: list[str]
+    violations: list[str] = msgspec.field(name="faults")
     nodes: int
     records: int
     commits: int
@@ -27,11 +27,11 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     settled_s: list[float]
     callbacks: int
     counts: dict[str, int]
-    lines: list[Line] = []
+    lines: list[TraceLine] = []
 
     @property
     def is_good(self) -> bool:
-        return not self.faults
+        return not self.violations
 
 
 def observe(
@@ -39,22 +39,22 @@ def observe(
 ) -> RunResult:
     """Run this to its end, and say how it was. What the machines named in `excused` log as errors does not count."""
     simulation = cluster.simulation
-    faults = []
+    violations = []
     try:
         simulation.run(main)
     except NotSettledError as error:
-        faults.append(f"the network does not become one:\n{error}")
+        violations.append(f"the network does not become one:\n{error}")
     except StuckError as error:
-        faults.append(f"stuck: {error}")
+        violations.append(f"stuck: {error}")
     except Exception as error:
-        faults.append(f"the run broke off: {_words(error)}")
-    faults += cluster.checkers.faults
-    faults += [f"nobody caught: {_caught(fault)}" for fault in simulation.loop.faults]
-    faults += [f"{place} logs as an error: {words}" for place, words in simulation.errors if place not in excused]
+        violations.append(f"the run broke off: {_words(error)}")
+    violations += cluster.checkers.violations
+    violations += [f"nobody caught: {_caught(fault)}" for fault in simulation.loop.uncaught]
+    violations += [f"{place} logs as an error: {words}" for place, words in simulation.errors if place not in excused]
     return RunResult(
         seed=str(simulation.seed),
         digest=simulation.trace.digest(),
-        faults=faults,
+        violations=violations,
         nodes=len(cluster.machines),
         records=len({it.record.id for it in cluster.acknowledgements}),
         commits=cluster.checkers.commits,

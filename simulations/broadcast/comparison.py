@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from simulations.broadcast import published
-from simulations.broadcast.experiments import FAILURE_CYCLES, Broadcast, Failure, Report
+from simulations.broadcast.experiments import FAILURE_CYCLES, Broadcast, ExperimentResult, Failure
 from simulations.broadcast.published import Range, Stable
 
 NOT_PUBLISHED: Final = "–"
@@ -53,7 +53,7 @@ _MEASURES: Final = (
 )
 
 
-def rows(reports: Sequence[Report]) -> list[Row]:
+def comparison_rows(reports: Sequence[ExperimentResult]) -> list[Row]:
     """The whole comparison. There is at least one report, and all have the same plan but for the seed."""
     return [*_stable_rows(reports), *_failure_rows(reports), *_drip_rows(reports)]
 
@@ -63,14 +63,14 @@ def settled(mode: str, broadcasts: Sequence[Broadcast]) -> Sequence[Broadcast]:
     return broadcasts if mode == published.FLOOD else broadcasts[1:]
 
 
-def _stable_rows(reports: Sequence[Report]) -> Iterable[Row]:
+def _stable_rows(reports: Sequence[ExperimentResult]) -> Iterable[Row]:
     for measure in _MEASURES:
         for mode, paper in published.STABLE.items():
             ours = [measure.read(each) for report in reports for each in settled(mode, report.stable[mode])]
             yield _row(measure.name, mode, _range(measure.published(paper), measure.write), ours, measure.write)
 
 
-def _failure_rows(reports: Sequence[Report]) -> Iterable[Row]:
+def _failure_rows(reports: Sequence[ExperimentResult]) -> Iterable[Row]:
     for same_share in zip(*(report.failures for report in reports), strict=True):
         share = same_share[0].share
         where = f"{percent(share)} fail at once"
@@ -84,7 +84,7 @@ def _failure_rows(reports: Sequence[Report]) -> Iterable[Row]:
         yield _row("cycles to heal", where, _range(healing, _plain), [*map(_cycles, same_share)], _cycles_text)
 
 
-def _drip_rows(reports: Sequence[Report]) -> Iterable[Row]:
+def _drip_rows(reports: Sequence[ExperimentResult]) -> Iterable[Row]:
     ours = [each.reliability for report in reports for each in report.drip]
     if ours:
         where = f"{percent(published.DRIP_SHARE)} fail in each cycle"

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from protocol.limits import HOPS_MAX
-from simulations.broadcast.network import Conditions, Network, Node
+from simulations.broadcast.network import Conditions, GossipNetwork, GossipNode
 from simulations.broadcast.published import DRIP_SHARE, FLOOD, MANY_SENDERS, ONE_SENDER, OPTIMISED
 from simulations.broadcast.reach import largest_group
 
@@ -98,7 +98,7 @@ class Failure(msgspec.Struct, frozen=True):
         return next(reached, None)
 
 
-class Report(msgspec.Struct, frozen=True):
+class ExperimentResult(msgspec.Struct, frozen=True):
     """All that one seed showed. `stable` is by mode, the broadcasts in order."""
 
     plan: Experiment
@@ -108,7 +108,7 @@ class Report(msgspec.Struct, frozen=True):
     events: int
 
 
-def run(plan: Experiment, advance: Advance = lambda _: None) -> Report:
+def run_experiments(plan: Experiment, advance: Advance = lambda _: None) -> ExperimentResult:
     """Every experiment of the plan. The same plan gives the same report."""
     with _no_garbage_collection():
         laboratory = _Laboratory(plan, advance)
@@ -119,12 +119,12 @@ def run(plan: Experiment, advance: Advance = lambda _: None) -> Report:
         network.end()
         del network
         failures = tuple(laboratory.fail_at_once(frozen, share) for share in plan.failures)
-        return Report(plan, stable, failures, laboratory.drip(frozen), laboratory.events)
+        return ExperimentResult(plan, stable, failures, laboratory.drip(frozen), laboratory.events)
 
 
-def build(plan: Experiment, advance: Advance = lambda _: None) -> Network:
+def build(plan: Experiment, advance: Advance = lambda _: None) -> GossipNetwork:
     """A network in which every node has joined through another."""
-    network = Network(plan.conditions, Random(plan.seed))
+    network = GossipNetwork(plan.conditions, Random(plan.seed))
     for begin in range(0, plan.nodes, 1_000):
         joining = min(1_000, plan.nodes - begin)
         for _ in range(joining):
@@ -137,15 +137,15 @@ def build(plan: Experiment, advance: Advance = lambda _: None) -> Network:
     return network
 
 
-def freeze(network: Network) -> bytes:
+def freeze(network: GossipNetwork) -> bytes:
     return pickle.dumps(network, pickle.HIGHEST_PROTOCOL)
 
 
 @contextmanager
-def thawed(frozen: bytes) -> Iterator[Network]:
+def thawed(frozen: bytes) -> Iterator[GossipNetwork]:
     """A copy of the network, for as long as it is used: some kilobytes for each node."""
     network = pickle.loads(frozen)
-    assert isinstance(network, Network)
+    assert isinstance(network, GossipNetwork)
     try:
         yield network
     finally:
@@ -161,7 +161,7 @@ class _Laboratory:
         self._written = 0
         self.events = 0
 
-    def stable(self, network: Network, mode: str) -> tuple[Broadcast, ...]:
+    def stable(self, network: GossipNetwork, mode: str) -> tuple[Broadcast, ...]:
         """Broadcasts in a network where nobody fails, the first of them a flood: every link is eager."""
         limits = msgspec.structs.replace(network.conditions.gossip, shortcut_hops=SHORTCUT_HOPS[mode])
         network.restart_gossip(limits)
@@ -188,13 +188,13 @@ class _Laboratory:
                 broadcasts.append(self._failure_cycle(network))
         return tuple(broadcasts)
 
-    def _failure_cycle(self, network: Network) -> Broadcast:
+    def _failure_cycle(self, network: GossipNetwork) -> Broadcast:
         living = network.living()
         broadcast = self._broadcast(network, network.random.choice(living), FAILURE_CYCLE_S)
         self._advance(FAILURE_WORK * len(living))
         return broadcast
 
-    def _broadcast(self, network: Network, sender: Node, seconds: float) -> Broadcast:
+    def _broadcast(self, network: GossipNetwork, sender: GossipNode, seconds: float) -> Broadcast:
         begun_events = network.wheel.events
         self._written += 1
         tally = network.write(sender, f"{self._written:064x}")

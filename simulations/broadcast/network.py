@@ -29,7 +29,7 @@ class Conditions(msgspec.Struct, frozen=True):
     membership: HyParViewLimits = HyParViewLimits()
 
 
-class Tally:
+class BroadcastTally:
     """What one broadcast has cost and reached so far. Hops are links crossed; times are milliseconds.
 
     Control messages are all that cross the network meanwhile; payload is this record alone, and not what a node that
@@ -56,7 +56,7 @@ class Tally:
             self.last_hop = max(self.last_hop, hops)
 
 
-class Node:
+class GossipNode:
     """One node: its machines, and its links by name and by neighbour."""
 
     __slots__ = (
@@ -84,15 +84,15 @@ class Node:
         self.neighbours: dict[int, int] = {}
 
 
-class Network:
+class GossipNetwork:
     """The nodes and all that is under way between them."""
 
     def __init__(self, conditions: Conditions, random: Random) -> None:
         self.conditions = conditions
         self.random = random
         self.wheel = Wheel()
-        self.nodes: list[Node] = []
-        self.tally = Tally(0)
+        self.nodes: list[GossipNode] = []
+        self.tally = BroadcastTally(0)
         self._links_made = 0
         self._open: dict[tuple[int, int], int] = {}
         self._latency_span_ms = conditions.latency_ms_max - conditions.latency_ms_min + 1
@@ -102,23 +102,23 @@ class Network:
         """Seconds since the beginning."""
         return self.wheel.now
 
-    def living(self) -> list[Node]:
+    def living(self) -> list[GossipNode]:
         return [node for node in self.nodes if node.is_alive]
 
     def run_for(self, seconds: float) -> None:
         self.wheel.run_until(self.wheel.now_ms + math.ceil(seconds * 1_000))
 
-    def join(self) -> Node:
+    def join(self) -> GossipNode:
         """A new node, which enters through one that is there, drawn by chance."""
         contact = self.random.choice(self.nodes) if self.nodes else None
-        node = Node(len(self.nodes), self.conditions, self.random, self.wheel.now)
+        node = GossipNode(len(self.nodes), self.conditions, self.random, self.wheel.now)
         self.nodes.append(node)
         if contact is not None:
             self._apply(node, node.membership.join(contact.address))
         self._set_membership_timer(node)
         return node
 
-    def kill(self, nodes: Iterable[Node]) -> None:
+    def kill(self, nodes: Iterable[GossipNode]) -> None:
         """These stop at once and say nothing; their connections break."""
         dying = list(nodes)
         for node in dying:
@@ -129,9 +129,9 @@ class Network:
                     at_ms = self.wheel.now_ms + self._latency_ms(node.index, neighbour.index)
                     self.wheel.set(at_ms, (self._on_unreachable, neighbour, node.address))
 
-    def write(self, node: Node, record_id: str) -> Tally:
+    def write(self, node: GossipNode, record_id: str) -> BroadcastTally:
         """A client writes a record at this node. Gives the account of it, which goes on filling."""
-        self.tally = Tally(self.wheel.now_ms, record_id)
+        self.tally = BroadcastTally(self.wheel.now_ms, record_id)
         self._send(node, node.gossip.on_records((record_id,), 0, None, self.wheel.now))
         return self.tally
 
@@ -150,14 +150,14 @@ class Network:
 
     # Gossip.
 
-    def _send(self, node: Node, outputs: Iterable[plumtree.Output]) -> None:
+    def _send(self, node: GossipNode, outputs: Iterable[plumtree.Output]) -> None:
         for output in outputs:
             end = node.links.get(output.link)
             if end is not None:
                 neighbour, latency_ms = end
                 self.wheel.set(self.wheel.now_ms + latency_ms, (self._on_gossip, self.nodes[neighbour], output))
 
-    def _on_gossip(self, node: Node, message: plumtree.Output) -> None:
+    def _on_gossip(self, node: GossipNode, message: plumtree.Output) -> None:
         if not node.is_alive or message.link not in node.links:
             return
         if isinstance(message, SendRecords):
@@ -172,7 +172,7 @@ class Network:
         else:
             node.gossip.on_prune(message.link)
 
-    def _on_push(self, node: Node, push: SendRecords) -> None:
+    def _on_push(self, node: GossipNode, push: SendRecords) -> None:
         """A node holds what its gossip remembers."""
         fresh = tuple([each for each in push.ids if each not in node.gossip])
         if self.tally.record_id in push.ids:
@@ -184,7 +184,7 @@ class Network:
             repeated = push.ids if not fresh else tuple(each for each in push.ids if each not in fresh)
             self._send(node, node.gossip.on_duplicates(repeated, push.hops, push.link, self.wheel.now))
 
-    def _set_gossip_timer(self, node: Node) -> None:
+    def _set_gossip_timer(self, node: GossipNode) -> None:
         at = node.gossip.next_at
         if at is not None:
             at_ms = math.ceil(at * 1_000)
@@ -192,7 +192,7 @@ class Network:
                 node.gossip_at_ms = at_ms
                 self.wheel.set(at_ms, (self._on_gossip_time, node, at_ms))
 
-    def _on_gossip_time(self, node: Node, at_ms: int) -> None:
+    def _on_gossip_time(self, node: GossipNode, at_ms: int) -> None:
         if node.is_alive and node.gossip_at_ms == at_ms:
             node.gossip_at_ms = None
             self._send(node, node.gossip.on_time(self.wheel.now))
@@ -200,7 +200,7 @@ class Network:
 
     # Membership.
 
-    def _apply(self, node: Node, outputs: Iterable[hyparview.Output]) -> None:
+    def _apply(self, node: GossipNode, outputs: Iterable[hyparview.Output]) -> None:
         for output in outputs:
             if isinstance(output, hyparview.SendMessage):
                 to = self.nodes[int(output.to)]
@@ -212,7 +212,7 @@ class Network:
                 self._disconnect(node, int(output.neighbour))
         self._set_membership_timer(node)
 
-    def _on_membership(self, node: Node, item: tuple[Node, hyparview.Message]) -> None:
+    def _on_membership(self, node: GossipNode, item: tuple[GossipNode, hyparview.Message]) -> None:
         sender, message = item
         if not node.is_alive:
             at_ms = self.wheel.now_ms + self._latency_ms(node.index, sender.index)
@@ -220,22 +220,22 @@ class Network:
             return
         self._apply(node, node.membership.on_message(sender.address, message, self.wheel.now))
 
-    def _on_unreachable(self, node: Node, address: str) -> None:
+    def _on_unreachable(self, node: GossipNode, address: str) -> None:
         if node.is_alive:
             self._apply(node, node.membership.on_unreachable(address, self.wheel.now))
 
-    def _set_membership_timer(self, node: Node) -> None:
+    def _set_membership_timer(self, node: GossipNode) -> None:
         at_ms = math.ceil(node.membership.next_at * 1_000)
         if node.membership_at_ms is None or at_ms < node.membership_at_ms:
             node.membership_at_ms = at_ms
             self.wheel.set(at_ms, (self._on_membership_time, node, at_ms))
 
-    def _on_membership_time(self, node: Node, at_ms: int) -> None:
+    def _on_membership_time(self, node: GossipNode, at_ms: int) -> None:
         if node.is_alive and node.membership_at_ms == at_ms:
             node.membership_at_ms = None
             self._apply(node, node.membership.on_time(self.wheel.now))
 
-    def _connect(self, node: Node, neighbour: int) -> None:
+    def _connect(self, node: GossipNode, neighbour: int) -> None:
         """The first end to take the other gives the link its name; the other end finds it."""
         pair = (min(node.index, neighbour), max(node.index, neighbour))
         link = self._open.get(pair)
@@ -246,7 +246,7 @@ class Network:
         node.neighbours[neighbour] = link
         self._start_gossip(node, neighbour, link)
 
-    def _disconnect(self, node: Node, neighbour: int) -> None:
+    def _disconnect(self, node: GossipNode, neighbour: int) -> None:
         link = node.neighbours.pop(neighbour)
         del node.links[link]
         pair = (min(node.index, neighbour), max(node.index, neighbour))
@@ -255,7 +255,7 @@ class Network:
         self._send(node, node.gossip.on_down(link, self.wheel.now))
         self._set_gossip_timer(node)
 
-    def _start_gossip(self, node: Node, neighbour: int, link: int) -> None:
+    def _start_gossip(self, node: GossipNode, neighbour: int, link: int) -> None:
         outputs = node.gossip.on_up(link)
         node.gossip.on_round_trip(link, self._latency_ms(node.index, neighbour) / 500)
         self._send(node, outputs)

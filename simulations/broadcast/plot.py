@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from simulations.broadcast import published
 from simulations.broadcast.comparison import percent
-from simulations.broadcast.experiments import FAILURE_CYCLE_S, Report
+from simulations.broadcast.experiments import FAILURE_CYCLE_S, ExperimentResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ _PUBLISHED_COLOUR: Final = "0.55"
 _HALF: Final = 0.5
 
 
-def draw(reports: Sequence[Report], path: Path) -> None:
+def draw_plots(reports: Sequence[ExperimentResult], path: Path) -> None:
     """Four plots in one picture; the name of the file says in which format. Reports as in `comparison.rows`.
 
     Raises:
@@ -39,7 +39,7 @@ def draw(reports: Sequence[Report], path: Path) -> None:
     figure.savefig(path)
 
 
-def _draw_redundancy(axes: "Axes", reports: Sequence[Report]) -> None:
+def _draw_redundancy(axes: "Axes", reports: Sequence[ExperimentResult]) -> None:
     axes.set(title="Redundancy (RMR)", xlabel="broadcast", ylabel="payload messages too many, per node")
     axes.set_yscale("symlog", linthresh=0.01)
     for mode in list(published.STABLE)[1:]:
@@ -50,7 +50,7 @@ def _draw_redundancy(axes: "Axes", reports: Sequence[Report]) -> None:
     axes.legend()
 
 
-def _draw_last_hop(axes: "Axes", reports: Sequence[Report]) -> None:
+def _draw_last_hop(axes: "Axes", reports: Sequence[ExperimentResult]) -> None:
     axes.set(title="Last delivery hop", xlabel="broadcast", ylabel="links crossed")
     for number, mode in enumerate(list(published.STABLE)[1:]):
         lines = [[each.last_hop for each in report.stable[mode]] for report in reports]
@@ -60,7 +60,7 @@ def _draw_last_hop(axes: "Axes", reports: Sequence[Report]) -> None:
     axes.legend(title="bands: published")
 
 
-def _draw_first_message(axes: "Axes", reports: Sequence[Report]) -> None:
+def _draw_first_message(axes: "Axes", reports: Sequence[ExperimentResult]) -> None:
     axes.set(title="First message after many fail at once", xlabel="share failed", ylabel="share of the living reached")
     shares = [failure.share for failure in reports[0].failures]
     lines = [[failure.broadcasts[0].reliability for failure in report.failures] for report in reports]
@@ -78,7 +78,7 @@ def _draw_first_message(axes: "Axes", reports: Sequence[Report]) -> None:
     axes.legend()
 
 
-def _draw_recovery(axes: "Axes", reports: Sequence[Report]) -> None:
+def _draw_recovery(axes: "Axes", reports: Sequence[ExperimentResult]) -> None:
     axes.set(title="Redundancy after many fail at once", xlabel=f"cycle after the failure ({FAILURE_CYCLE_S:g} s)")
     axes.set_ylabel("payload messages too many, per node")
     axes.set_yscale("symlog", linthresh=0.01)

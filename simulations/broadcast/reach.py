@@ -6,10 +6,10 @@ Whatever the protocol does then, a record stays within the nodes that hang toget
 
 from collections.abc import Sequence
 
-from simulations.broadcast.network import Node
+from simulations.broadcast.network import GossipNode
 
 
-def largest_group(living: Sequence[Node]) -> int:
+def largest_group(living: Sequence[GossipNode]) -> int:
     """How many nodes are in the largest group that hangs together so; active and passive views count alike."""
     joined = {node.address: node.address for node in living}
     for node in living:

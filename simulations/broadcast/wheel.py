@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Callable
 from typing import Any
 
-Event = tuple[Callable[[Any, Any], None], Any, Any]
+WheelEvent = tuple[Callable[[Any, Any], None], Any, Any]
 
 
 class Wheel:
@@ -21,10 +21,10 @@ class Wheel:
         """The same in seconds."""
         self.events = 0
         """Events that have happened."""
-        self._due: dict[int, list[Event]] = {}
+        self._due: dict[int, list[WheelEvent]] = {}
         self._times: list[int] = []
 
-    def set(self, at_ms: int, event: Event) -> None:
+    def set(self, at_ms: int, event: WheelEvent) -> None:
         """Let the event happen then; what is past or now is too late, and happens in the next millisecond."""
         if at_ms <= self.now_ms:
             at_ms = self.now_ms + 1

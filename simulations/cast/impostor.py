@@ -1,7 +1,7 @@
 """An impostor: somebody who speaks the protocol of links, proves a key of their own, and then says whatever they like.
 
     async with linked(cluster.user("mallory"), machine) as link:
-        await link.say(CaughtUp(...))
+        await link.send(CaughtUp(...))
 
 It is a real WebSocket to a real node, with an honest handshake, and everything after that is the scenario's: frames
 that lie, that are no frames, that never end.
@@ -35,20 +35,20 @@ class ImpostorLink:
         self._connection = connection
         self._seq = 0
 
-    async def say(self, message: Message) -> None:
-        await self.say_text(encode(message))
+    async def send(self, message: Message) -> None:
+        await self.send_text(encode(message))
 
-    async def say_text(self, text: str) -> None:
+    async def send_text(self, text: str) -> None:
         """Anything at all. What is said to somebody who is gone is lost."""
         try:
             await self._connection.send(text)
         except ConnectionClosed:
             return
 
-    async def say_records(self, records: Sequence[SignedRecord], hops: int = 1) -> None:
+    async def send_records(self, records: Sequence[SignedRecord], hops: int = 1) -> None:
         """As news, in the next frame of records."""
         self._seq += 1
-        await self.say_text(encode_records(self._seq, records, None, hops))
+        await self.send_text(encode_records(self._seq, records, None, hops))
 
     async def listen(self) -> None:
         """Keep what the node says, until it says goodbye."""
@@ -65,7 +65,7 @@ class ImpostorLink:
             )  # RFC 6455 has a code of its own for it, said by the library
             self.closed.set_result(self._connection.close_reason or ("too_large" if is_too_big else ""))
 
-    async def is_cut_off(self, within_s: float) -> str | None:
+    async def close_reason(self, within_s: float) -> str | None:
         """The reason that the node closes the link with, None where it does not within that time."""
         try:
             async with asyncio.timeout(within_s):

@@ -26,37 +26,37 @@ Mischief = Callable[[ImpostorLink, User, str], Awaitable[None]]
 """What an impostor does over an open link with the key of this user; the last argument is a label."""
 
 
-async def play(mischief: Mischief, user: User, machine: Machine, label: str) -> None:
+async def make_mischief(mischief: Mischief, user: User, machine: Machine, label: str) -> None:
     """One link, one kind of mischief."""
     with suppress(*_GONE):
         async with linked(user, machine) as link:
             await mischief(link, user, label)
-            await link.is_cut_off(LINGER_S)
+            await link.close_reason(LINGER_S)
 
 
 async def nonsense(link: ImpostorLink, user: User, _label: str) -> None:
     """Frames that are true but for some characters."""
     text = '{"type":"since","domain":"example.org","timestamp":1}'
     at = user.stream.randrange(len(text))
-    await link.say_text(text[:at] + chr(user.stream.randrange(32, 1_000)) + text[at + user.stream.randrange(3) :])
+    await link.send_text(text[:at] + chr(user.stream.randrange(32, 1_000)) + text[at + user.stream.randrange(3) :])
 
 
 async def lies(link: ImpostorLink, user: User, _label: str) -> None:
     """About what is held, and in every answer to a comparison."""
     summary = Summary(count=user.stream.randrange(10_000), fingerprint=user.stream.randbytes(16).hex(), newest=1)
-    await link.say(Domains({DOMAIN: summary, "nowhere": summary}))
-    await link.say(Since(DOMAIN, user.stream.randrange(2**31)))
+    await link.send(Domains({DOMAIN: summary, "nowhere": summary}))
+    await link.send(Since(DOMAIN, user.stream.randrange(2**31)))
     for _ in range(3):
-        await link.say(Reconcile(DOMAIN, b"a" + user.stream.randbytes(user.stream.randrange(100))))
-    await link.say(CaughtUp(DOMAIN, summary.count, summary.fingerprint))
+        await link.send(Reconcile(DOMAIN, b"a" + user.stream.randbytes(user.stream.randrange(100))))
+    await link.send(CaughtUp(DOMAIN, summary.count, summary.fingerprint))
 
 
 async def promises(link: ImpostorLink, user: User, _label: str) -> None:
     """Tells of records that do not exist, wants others, and prunes whatever it hears."""
     ids = tuple(user.stream.randbytes(32).hex() for _ in range(50))
-    await link.say(Have(ids, 1))
-    await link.say(Want(ids, eager=True))
-    await link.say(Prune())
+    await link.send(Have(ids, 1))
+    await link.send(Want(ids, eager=True))
+    await link.send(Prune())
     await asyncio.sleep(LINGER_S)
 
 
@@ -65,12 +65,12 @@ async def forgeries(link: ImpostorLink, user: User, label: str) -> None:
     now = int(user.clock.now_s())
     records = [user.sign(label, now, number=number) for number in range(5)]
     forged = SignedRecord(records[0].signature, records[1].record)
-    await link.say_records([*records[2:], forged])
+    await link.send_records([*records[2:], forged])
 
 
 async def losers(link: ImpostorLink, user: User, label: str) -> None:
     """Valid records that lose against whatever is there, and an acknowledgement of what was never sent."""
     now = int(user.clock.now_s())
     for begin in range(0, 60, 30):
-        await link.say_records([user.sign(label, now, number=number) for number in range(begin, begin + 30)])
-    await link.say(Ack(1_000_000))
+        await link.send_records([user.sign(label, now, number=number) for number in range(begin, begin + 30)])
+    await link.send(Ack(1_000_000))

@@ -18,7 +18,7 @@ from simulations.cast.machine import Clock, Machine
 from simulations.world.simulation import Simulation
 
 DOMAIN: Final = "example.org"
-PATIENCE_S: Final = 20.0
+ANSWER_S_MAX: Final = 20.0
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -110,7 +110,7 @@ class User:
         try:
             with self.host.here():
                 async with (
-                    asyncio.timeout(PATIENCE_S),
+                    asyncio.timeout(ANSWER_S_MAX),
                     aiohttp.ClientSession() as session,
                     session.request(method, machine.url("http") + path, data=body, headers=headers) as response,
                 ):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from simulations.broadcast.comparison import Row
-    from simulations.broadcast.experiments import Experiment, Report
+    from simulations.broadcast.experiments import Experiment, ExperimentResult
 
 
 _steps: "Queue[int] | None" = None
@@ -51,7 +51,7 @@ def broadcast(  # noqa: PLR0913 - a command has as many options as it has
 
     Runs the gossip and membership of a node, and nothing else of it. The same options give the same figures.
     """
-    from simulations.broadcast.comparison import rows
+    from simulations.broadcast.comparison import comparison_rows
     from simulations.broadcast.experiments import Experiment
     from simulations.broadcast.network import Conditions
 
@@ -64,11 +64,11 @@ def broadcast(  # noqa: PLR0913 - a command has as many options as it has
         plan = msgspec.structs.replace(plan, failures=tuple(sorted(set(failed))))
     plans = [msgspec.structs.replace(plan, seed=each) for each in range(seed, seed + seeds)]
     reports = run_all(plans, jobs)
-    compared = rows(reports)
+    compared = comparison_rows(reports)
     if plot is not None:
-        from simulations.broadcast.plot import draw
+        from simulations.broadcast.plot import draw_plots
 
-        draw(reports, plot)
+        draw_plots(reports, plot)
     if report is not None:
         from simulations.report.broadcast import broadcast_page
 
@@ -78,13 +78,13 @@ def broadcast(  # noqa: PLR0913 - a command has as many options as it has
     show({"comparison": compared, "reports": reports}, as_json, lambda: render(plans, compared))
 
 
-def run_all(plans: "Sequence[Experiment]", jobs: int) -> "list[Report]":
+def run_all(plans: "Sequence[Experiment]", jobs: int) -> "list[ExperimentResult]":
     """The reports in the order of the plans, however many run at once."""
-    from simulations.broadcast.experiments import run
+    from simulations.broadcast.experiments import run_experiments
 
     with progress(f"{plans[0].nodes:,} nodes", sum(plan.work for plan in plans)) as advance:
         if jobs == 1 or len(plans) == 1:
-            return [run(plan, advance) for plan in plans]
+            return [run_experiments(plan, advance) for plan in plans]
         context = multiprocessing.get_context("spawn")
         steps: Queue[int] = context.Queue()
         with ProcessPoolExecutor(jobs, context, _report_to, (steps,)) as pool:
@@ -101,11 +101,11 @@ def _report_to(steps: "Queue[int]") -> None:
     _steps = steps
 
 
-def _run_apart(plan: "Experiment") -> "Report":
-    from simulations.broadcast.experiments import run
+def _run_apart(plan: "Experiment") -> "ExperimentResult":
+    from simulations.broadcast.experiments import run_experiments
 
     assert _steps is not None
-    return run(plan, _steps.put)
+    return run_experiments(plan, _steps.put)
 
 
 def render(plans: "Sequence[Experiment]", compared: "Sequence[Row]") -> "RenderableType":

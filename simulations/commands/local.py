@@ -37,13 +37,13 @@ def local(
     Nodes are processes with files and sockets, driven over HTTP only. Some are killed (`kill -9`), links are cut, and
     people write to whatever answers. Exits with 1 where a record that was acknowledged is lost, or nodes differ.
     """
-    from simulations.processes.local import LocalPlan, run
+    from simulations.processes.local import LocalPlan, run_local
 
     check_report(report)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with TemporaryDirectory(prefix="dnarc-local-") as folder, phases() as say:
         plan = LocalPlan(nodes, records, rounds, seed)
-        result = run(plan, Path(folder), say)
+        result = run_local(plan, Path(folder), say)
     if report is not None:
         from simulations.report.local import local_page
 

@@ -37,7 +37,7 @@ def write_report(path: Path, page: str) -> None:
     typer.echo(f"report: {path}", err=True)
 
 
-class Told:
+class RunReport:
     """Plays runs of clusters, and records them where there is to be a report; then writes it."""
 
     def __init__(self, path: Path | None) -> None:
@@ -62,10 +62,10 @@ class Told:
         from simulations.report.run import Run
 
         recorder = Recorder()
-        outcome = play(with_lines=True, watch=recorder.watch)
+        result = play(with_lines=True, watch=recorder.watch)
         repeat = f"{repeat} --report {self._path.name}"
-        self.runs.append(Run(name=name, outcome=outcome, recorder=recorder, repeat=repeat, expects=expects, plan=plan))
-        return outcome if has_lines else replace(outcome, lines=[])
+        self.runs.append(Run(name=name, result=result, recorder=recorder, repeat=repeat, expects=expects, plan=plan))
+        return result if has_lines else replace(result, lines=[])
 
     def write(self) -> None:
         """The page about all runs so far, if there is to be one."""

@@ -16,7 +16,7 @@ from node.cli.output.failures import usage
 from node.cli.output.progress import progress
 from node.cli.output.screen import show, table
 from node.cli.output.text import plain
-from simulations.commands.report_file import ReportFile, Told, check_report, write_report
+from simulations.commands.report_file import ReportFile, RunReport, check_report, write_report
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -47,14 +47,14 @@ def scenario(
         raise usage(f"no scenario is called {name}", "`dnarc simulate scenario --list` names them all")
     check_report(report)
     chosen = [SCENARIOS[name]] if name is not None else list(SCENARIOS.values())
-    outcomes, told = {}, Told(report)
+    results, told = {}, RunReport(report)
     with progress("scenarios", len(chosen)) as advance:
         for it in chosen:
             repeat = f"dnarc simulate scenario {it.name} --seed {seed}"
-            outcomes[it.name] = told.play(partial(perform, it, seed), timeline, it.name, repeat, it.expects)
+            results[it.name] = told.play(partial(perform, it, seed), timeline, it.name, repeat, it.expects)
             advance(1)
     told.write()
-    _answer(outcomes, as_json, timeline, lambda it: f"dnarc simulate scenario {it} --seed {seed} --timeline")
+    _answer(results, as_json, timeline, lambda it: f"dnarc simulate scenario {it} --seed {seed} --timeline")
 
 
 def swarm(  # noqa: PLR0913 - a command has as many options as it has
@@ -74,22 +74,22 @@ def swarm(  # noqa: PLR0913 - a command has as many options as it has
 
     check_report(report)
     begun = time.monotonic()
-    outcomes = {}
+    results = {}
     with progress("seeds", seeds) as advance:
-        for outcome in play_seeds(range(start, start + seeds), jobs, seconds):
-            outcomes[outcome.seed] = outcome
+        for result in play_seeds(range(start, start + seeds), jobs, seconds):
+            results[result.seed] = result
             advance(1)
-    outcomes = {seed: outcomes[seed] for seed in sorted(outcomes, key=int)}
-    failing = [seed for seed, outcome in outcomes.items() if not outcome.is_good]
+    results = {seed: results[seed] for seed in sorted(results, key=int)}
+    failing = [seed for seed, result in results.items() if not result.is_good]
     if failing and shrink:
         _shrink(draw(failing[0]))
     if timeline:
-        outcomes |= {seed: play(draw(seed), with_lines=True) for seed in failing or outcomes}
-    figures = _summary(outcomes, time.monotonic() - begun)
+        results |= {seed: play(draw(seed), with_lines=True) for seed in failing or results}
+    figures = _summary(results, time.monotonic() - begun)
     if report is not None:
-        _write_swarm(report, outcomes, figures, f"dnarc simulate swarm --start {start} --seeds {seeds}")
+        _write_swarm(report, results, figures, f"dnarc simulate swarm --start {start} --seeds {seeds}")
     _answer(
-        {seed: outcomes[seed] for seed in (failing or outcomes if timeline else failing)},
+        {seed: results[seed] for seed in (failing or results if timeline else failing)},
         as_json,
         timeline,
         lambda it: f"dnarc simulate swarm --start {it} --seeds 1 --timeline",
@@ -105,16 +105,16 @@ def crowd(
     as_json: AsJson = False,
 ) -> None:
     """Play many real nodes at once, parted for a third of the time, and say how fast virtual time passes."""
-    from simulations.swarm.crowd import crowd as draw_crowd
+    from simulations.swarm.crowd import draw_crowd
     from simulations.swarm.play import play
 
     check_report(report)
-    begun, plan, told = time.monotonic(), draw_crowd(nodes, records, seed), Told(report)
+    begun, plan, told = time.monotonic(), draw_crowd(nodes, records, seed), RunReport(report)
     repeat = f"dnarc simulate crowd --nodes {nodes} --records {records} --seed {seed}"
-    outcome = told.play(partial(play, plan), False, f"A crowd of {nodes}", repeat, "", plan)
+    result = told.play(partial(play, plan), False, f"A crowd of {nodes}", repeat, "", plan)
     told.write()
-    figures = _summary({outcome.seed: outcome}, time.monotonic() - begun)
-    _answer({outcome.seed: outcome}, as_json, False, lambda _: repeat, figures)
+    figures = _summary({result.seed: result}, time.monotonic() - begun)
+    _answer({result.seed: result}, as_json, False, lambda _: repeat, figures)
 
 
 def mutants(
@@ -158,10 +158,10 @@ def play_file(
     except (OSError, msgspec.MsgspecError) as error:
         raise usage(f"{file} is no plan: {error}") from error
     check_report(report)
-    told = Told(report)
-    outcome = told.play(partial(play, plan), timeline, file.name, f"dnarc simulate play {file}", "", plan)
+    told = RunReport(report)
+    result = told.play(partial(play, plan), timeline, file.name, f"dnarc simulate play {file}", "", plan)
     told.write()
-    _answer({file.name: outcome}, as_json, timeline, lambda _: f"dnarc simulate play {file} --timeline")
+    _answer({file.name: result}, as_json, timeline, lambda _: f"dnarc simulate play {file} --timeline")
 
 
 def _shrink(plan: "Plan") -> None:
@@ -182,28 +182,28 @@ def _shrink(plan: "Plan") -> None:
     typer.echo(f"seed {plan.seed} fails with {words}: dnarc simulate play {path} --timeline", err=True)
 
 
-def _write_swarm(report: Path, outcomes: "dict[str, RunResult]", figures: dict[str, Any], repeat: str) -> None:
+def _write_swarm(report: Path, results: "dict[str, RunResult]", figures: dict[str, Any], repeat: str) -> None:
     """About all of them; the run that is told at length is played again."""
     from simulations.report.runs import most_telling, swarm_page
     from simulations.swarm.draw import draw
     from simulations.swarm.play import play
 
-    seed = most_telling(outcomes.values()).seed
-    plan, told = draw(seed), Told(report)
+    seed = most_telling(results.values()).seed
+    plan, told = draw(seed), RunReport(report)
     told.play(partial(play, plan), True, f"Seed {seed}", f"dnarc simulate swarm --start {seed} --seeds 1", "", plan)
-    write_report(report, swarm_page(outcomes, figures, repeat, told.runs[0]))
+    write_report(report, swarm_page(results, figures, repeat, told.runs[0]))
 
 
-def _summary(outcomes: "dict[str, RunResult]", seconds: float) -> dict[str, Any]:
+def _summary(results: "dict[str, RunResult]", seconds: float) -> dict[str, Any]:
     """What a swarm came to, all in all."""
-    virtual_s = sum(outcome.virtual_s for outcome in outcomes.values())
-    slowest = sorted(max(outcome.settled_s, default=0.0) for outcome in outcomes.values())
+    virtual_s = sum(result.virtual_s for result in results.values())
+    slowest = sorted(max(result.settled_s, default=0.0) for result in results.values())
     return {
-        "runs": len(outcomes),
-        "failing": sum(not outcome.is_good for outcome in outcomes.values()),
-        "nodes": sum(outcome.nodes for outcome in outcomes.values()),
-        "acknowledged records": sum(outcome.records for outcome in outcomes.values()),
-        "commits": sum(outcome.commits for outcome in outcomes.values()),
+        "runs": len(results),
+        "failing": sum(not result.is_good for result in results.values()),
+        "nodes": sum(result.nodes for result in results.values()),
+        "acknowledged records": sum(result.records for result in results.values()),
+        "commits": sum(result.commits for result in results.values()),
         "hours in virtual time": round(virtual_s / 3600, 2),
         "seconds": round(seconds, 1),
         "times faster than time": round(virtual_s / max(seconds, 0.001), 1),
@@ -213,33 +213,33 @@ def _summary(outcomes: "dict[str, RunResult]", seconds: float) -> dict[str, Any]
 
 
 def _answer(
-    outcomes: "dict[str, RunResult]", as_json: bool, timeline: bool, repeat: Any, figures: dict[str, Any] | None = None
+    results: "dict[str, RunResult]", as_json: bool, timeline: bool, repeat: Any, figures: dict[str, Any] | None = None
 ) -> None:
     """Say how each was, and before that what they came to; leave with 1 where one failed."""
-    value = outcomes if figures is None else figures | {"outcomes": outcomes}
-    show(value, as_json, lambda: _render(outcomes, timeline, repeat, figures))
-    if any(not outcome.is_good for outcome in outcomes.values()):
+    value = results if figures is None else figures | {"outcomes": results}
+    show(value, as_json, lambda: _render(results, timeline, repeat, figures))
+    if any(not result.is_good for result in results.values()):
         raise typer.Exit(1)
 
 
 def _render(
-    outcomes: "dict[str, RunResult]", timeline: bool, repeat: Any, figures: dict[str, Any] | None
+    results: "dict[str, RunResult]", timeline: bool, repeat: Any, figures: dict[str, Any] | None
 ) -> "RenderableType":
     from rich.console import Group
 
     columns = ("run", "", "#machines", "#records", "#seconds", "digest")
     parts: list[RenderableType] = [table(("figure", "#value"), figures.items())] if figures else []
-    if not outcomes:
+    if not results:
         return Group(*parts)
     if timeline:
-        parts += [plain(line) for outcome in outcomes.values() for line in outcome.lines]
+        parts += [plain(line) for result in results.values() for line in result.lines]
     rows: Sequence[Sequence[object]] = [
         (name, "holds" if it.is_good else "FAILS", it.nodes, it.records, round(it.virtual_s), it.digest[:12])
-        for name, it in outcomes.items()
+        for name, it in results.items()
     ]
     parts.append(table(columns, rows))
-    for name, outcome in outcomes.items():
-        if not outcome.is_good:
-            parts += [plain(f"{name}: {fault}") for fault in outcome.faults]
+    for name, result in results.items():
+        if not result.is_good:
+            parts += [plain(f"{name}: {fault}") for fault in result.violations]
             parts.append(plain(f"again: {repeat(name)}"))
     return Group(*parts)

@@ -16,7 +16,7 @@ from simulations.judges.limits import check_limits
 from simulations.judges.ownership import OwnershipJudge
 from simulations.world.simulation import Simulation
 
-FAULTS_KEPT: Final = 50
+VIOLATIONS_KEPT: Final = 50
 
 LIMITS_EVERY: Final = 16
 """Commits between two looks at all queues."""
@@ -27,11 +27,11 @@ class Checkers:
 
     def __init__(self, simulation: Simulation, acknowledgements: Sequence[Acknowledgement]) -> None:
         """`acknowledgements` grows while the run goes on."""
-        self.faults: list[str] = []
+        self.violations: list[str] = []
         self.commits = 0
         self._simulation = simulation
-        self._durability = DurabilityJudge(self.fault, acknowledgements)
-        self._ownership = OwnershipJudge(self.fault)
+        self._durability = DurabilityJudge(self.on_violation, acknowledgements)
+        self._ownership = OwnershipJudge(self.on_violation)
 
     def watch(self, machine: Machine, node: Node) -> None:
         """Look at a node that starts, and at each of its commits from now on."""
@@ -57,19 +57,19 @@ class Checkers:
         """That what a node shows as head of a label is the last of the oracle's chain."""
         await self._ownership.check_heads(machines)
 
-    def fault(self, where: str, words: str) -> None:
+    def on_violation(self, where: str, words: str) -> None:
         """Something that must hold did not."""
         self._simulation.trace.note(where, "FAULT", words=words)
-        if len(self.faults) < FAULTS_KEPT:
-            self.faults.append(f"{self._simulation.loop.time():.3f} s, {where}: {words}")
+        if len(self.violations) < VIOLATIONS_KEPT:
+            self.violations.append(f"{self._simulation.loop.time():.3f} s, {where}: {words}")
 
     def _on_commit(self, name: str, node: Node, batch: Batch) -> None:
         self.commits += 1
         for stored in batch.records:
             if not self._simulation.verdicts.is_genuine(stored.signed):
-                self.fault(name, f"record {stored.signed.record.id[:8]} was taken, and its signature is bad")
+                self.on_violation(name, f"record {stored.signed.record.id[:8]} was taken, and its signature is bad")
         self._durability.on_commit(name, [stored.signed.record for stored in batch.records])
         self._simulation.trace.mix(name, [stored.signed.record.id for stored in batch.records])
         self._ownership.on_commit(name, batch)
         if self.commits % LIMITS_EVERY == 0:
-            check_limits(name, node, self.fault)
+            check_limits(name, node, self.on_violation)

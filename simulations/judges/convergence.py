@@ -31,7 +31,7 @@ class Missing(msgspec.Struct, frozen=True):
         return f"{self.target} lacks {count} of {self.domain} that {self.source} holds: {names}".rstrip(": ")
 
 
-def missing(machines: Mapping[str, Machine], ties: Sequence[Tie]) -> list[Missing]:
+def find_missing(machines: Mapping[str, Machine], ties: Sequence[Tie]) -> list[Missing]:
     """What has not yet come to where it is to be, flow by flow."""
     found = []
     for source, target in dict.fromkeys(flow for tie in ties for flow in tie.flows):

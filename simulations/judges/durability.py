@@ -8,23 +8,23 @@ from collections.abc import Mapping, Sequence
 
 from protocol.records.record import Record
 from simulations.cast.machine import Machine
-from simulations.cast.user import PATIENCE_S, Acknowledgement
-from simulations.judges.fault import Accuse
+from simulations.cast.user import ANSWER_S_MAX, Acknowledgement
+from simulations.judges.violation import OnViolation
 
 
 class DurabilityJudge:
     """Knows what each node has committed and acknowledged."""
 
-    def __init__(self, accuse: Accuse, acknowledgements: Sequence[Acknowledgement]) -> None:
+    def __init__(self, on_violation: OnViolation, acknowledgements: Sequence[Acknowledgement]) -> None:
         """`acknowledgements` grows while the run goes on."""
-        self._accuse = accuse
+        self._on_violation = on_violation
         self._acknowledgements = acknowledgements
         self._held: dict[str, dict[str, Record]] = {}
         self._excused: dict[str, list[tuple[float, float]]] = {}
 
     def on_restore(self, machine: Machine, backup_s: float, now_s: float) -> None:
         """The operator puts back a backup of that time: what came in between may be gone, if no peer has it."""
-        heard_s = now_s + PATIENCE_S  # an answer may be on its way while its machine is restored
+        heard_s = now_s + ANSWER_S_MAX  # an answer may be on its way while its machine is restored
         self._excused.setdefault(machine.name, []).append((backup_s, heard_s))
         self._held[machine.name] = {}
 
@@ -32,7 +32,7 @@ class DurabilityJudge:
         """A node starts with these records on its disk: all that was committed, and maybe what nobody was told of."""
         for record in self._held.get(machine.name, {}).values():
             if record.id not in there:
-                self._accuse(machine.name, f"record {record.id[:8]} of {record.label} was committed, and is gone")
+                self._on_violation(machine.name, f"record {record.id[:8]} of {record.label} was committed, and is gone")
         for acknowledgement in self._acknowledgements:  # now, before a peer brings back what this node lost
             if acknowledgement.machine == machine.name and acknowledgement.record.id not in there:
                 self._gone(acknowledgement)
@@ -43,7 +43,7 @@ class DurabilityJudge:
         held = self._held[name]
         for record in records:
             if record.id in held:
-                self._accuse(name, f"record {record.id[:8]} was taken twice")
+                self._on_violation(name, f"record {record.id[:8]} was taken twice")
             held[record.id] = record
 
     def check_acknowledged(self, machines: Mapping[str, Machine]) -> None:
@@ -57,4 +57,4 @@ class DurabilityJudge:
         record, gaps = acknowledgement.record, self._excused.get(acknowledgement.machine, [])
         if not any(begin_s <= acknowledgement.at_s <= end_s for begin_s, end_s in gaps):
             words = f"record {record.id[:8]} of {record.label} was acknowledged, and is gone"
-            self._accuse(acknowledgement.machine, words)
+            self._on_violation(acknowledgement.machine, words)

@@ -3,17 +3,17 @@
 from node.node import Node
 from protocol.link.messages import RECORDS_MAX
 from protocol.link.terms import LinkLimits
-from simulations.judges.fault import Accuse
+from simulations.judges.violation import OnViolation
 
 _LIMITS = LinkLimits()
 
 
-def check_limits(name: str, node: Node, accuse: Accuse) -> None:
+def check_limits(name: str, node: Node, on_violation: OnViolation) -> None:
     """That no queue is longer than it may be. What is larger than all the room may be there alone."""
     room, settings = node.ingest.room, node.settings
     if room.records > settings.records_in_flight_max + RECORDS_MAX:
-        accuse(name, f"{room.records} records are on their way")
+        on_violation(name, f"{room.records} records are on their way")
     for link in node.links.by_number.values():
         status = link.machine.status()
         if status.queued > _LIMITS.queued_max or status.in_flight_frames > _LIMITS.in_flight_frames_max:
-            accuse(name, f"{status.queued} records wait on a link, {status.in_flight_frames} frames in flight")
+            on_violation(name, f"{status.queued} records wait on a link, {status.in_flight_frames} frames in flight")

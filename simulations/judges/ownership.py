@@ -10,8 +10,8 @@ from node.store.contract import Batch, LabelKey
 from protocol.records.record import Record
 from protocol.records.replay import Verdict
 from simulations.cast.machine import Machine
-from simulations.judges.fault import Accuse
 from simulations.judges.oracle import ownership
+from simulations.judges.violation import OnViolation
 
 HEADS_SHOWN: Final = 50
 
@@ -23,8 +23,8 @@ LONG_EVERY: Final = 16
 class OwnershipJudge:
     """Knows the records of each label on each node."""
 
-    def __init__(self, accuse: Accuse) -> None:
-        self._accuse = accuse
+    def __init__(self, on_violation: OnViolation) -> None:
+        self._on_violation = on_violation
         self._labels: dict[str, dict[LabelKey, dict[str, Record]]] = {}
 
     def on_start(self, name: str, there: Mapping[str, Record]) -> None:
@@ -49,7 +49,7 @@ class OwnershipJudge:
                 for past in history:
                     if past.verdict.is_accepted is not (past.record.id in chain):
                         words = f"record {past.record.id[:8]} of {label} is kept as {past.verdict}"
-                        self._accuse(name, f"{words}, and replay says otherwise")
+                        self._on_violation(name, f"{words}, and replay says otherwise")
 
     async def check_heads(self, machines: Mapping[str, Machine]) -> None:
         """That what a node shows as head of a label is the last of the oracle's chain."""
@@ -59,7 +59,9 @@ class OwnershipJudge:
                 shown = await machine.running.heads.get(*key)
                 chain = ownership(history.values()).chain
                 if (shown.id if shown else None) != (chain[-1] if chain else None):
-                    self._accuse(name, f"the head of {key[1]} that is shown is not the last record that replay accepts")
+                    self._on_violation(
+                        name, f"the head of {key[1]} that is shown is not the last record that replay accepts"
+                    )
 
     def _enter(self, name: str, record: Record) -> None:
         self._labels[name].setdefault((record.domain, record.label), {})[record.id] = record
@@ -70,11 +72,11 @@ class OwnershipJudge:
             return  # looked at now and then, and at the end
         judged = ownership(history.values())
         if owner != judged.owner:
-            self._accuse(name, f"{key[1]} is {_short(owner)}'s, and by replay it is {_short(judged.owner)}'s")
+            self._on_violation(name, f"{key[1]} is {_short(owner)}'s, and by replay it is {_short(judged.owner)}'s")
         chain = frozenset(judged.chain)
         for record_id, verdict in verdicts.items():
             if record_id in history and verdict.is_accepted is not (record_id in chain):
-                self._accuse(name, f"record {record_id[:8]} of {key[1]} is {verdict}, and replay says otherwise")
+                self._on_violation(name, f"record {record_id[:8]} of {key[1]} is {verdict}, and replay says otherwise")
 
 
 def _short(key: str | None) -> str:

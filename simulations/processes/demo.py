@@ -45,7 +45,7 @@ NAMES: Final = {key.public: name for name, key in PEOPLE.items()}
 console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
 
 
-def claim(who: str, label: str, at: int, prev: Record | None = None, **fields: Any) -> SignedRecord:
+def signed_claim(who: str, label: str, at: int, prev: Record | None = None, **fields: Any) -> SignedRecord:
     """A record of this label, signed by that person."""
     key = PEOPLE[who]
     body = {"domain": DOMAIN, "label": label, "signedby": key.public, "timestamp": at, **fields}
@@ -104,7 +104,9 @@ class Trio:
 
 def make_many(client: NodeClient, label: str, count: int, what: str) -> None:
     now = int(time.time())
-    claims = [claim("alice", f"{label}-{number}", now - 60, crop="beans", number=number) for number in range(count)]
+    claims = [
+        signed_claim("alice", f"{label}-{number}", now - 60, crop="beans", number=number) for number in range(count)
+    ]
     batches = [claims[start : start + BATCH_RECORDS] for start in range(0, count, BATCH_RECORDS)]
     for batch in track(batches, what, console=console):
         put(client, batch)
@@ -117,7 +119,7 @@ def spread(trio: Trio) -> None:
     latencies_ms = []
     with connect(f"{trio.nodes['C'].link_url}/stream?domain={DOMAIN}") as stream:
         for number in track(range(TIMED), "Alice makes one at a time, and a stream of C is watched", console=console):
-            record = claim("alice", f"stop-{number}", int(time.time()))
+            record = signed_claim("alice", f"stop-{number}", int(time.time()))
             begun = time.perf_counter()
             put(trio.clients["A"], [record])
             while msgspec.json.decode(stream.recv(timeout=CONVERGE_S_MAX))["id"] != record.record.id:
@@ -133,9 +135,9 @@ def spread(trio: Trio) -> None:
 def hand_over(trio: Trio) -> None:
     """Alice founds a label and offers it to Bob, who takes it, on the other end."""
     now = int(time.time())
-    founded = claim("alice", "garden", now - 5, gate="green")
-    offered = claim("alice", "garden", now - 4, founded.record, gate="green", newowner=PEOPLE["bob"].public)
-    taken = claim("bob", "garden", now - 3, offered.record, gate="blue")
+    founded = signed_claim("alice", "garden", now - 5, gate="green")
+    offered = signed_claim("alice", "garden", now - 4, founded.record, gate="green", newowner=PEOPLE["bob"].public)
+    taken = signed_claim("bob", "garden", now - 3, offered.record, gate="blue")
     verdicts = [answer["verdict"] for answer in put(trio.clients["A"], [founded, offered])]
     trio.converge()
     verdicts += [answer["verdict"] for answer in put(trio.clients["C"], [taken])]
@@ -163,8 +165,8 @@ def part_and_heal(trio: Trio) -> None:
     """Two people found one label on two sides of a partition; each side can only say yes."""
     trio.unlink("C")
     now = int(time.time())
-    put(trio.clients["A"], [claim("alice", "lighthouse", now - 2, keeper="Alice")])
-    put(trio.clients["C"], [claim("carol", "lighthouse", now - 1, keeper="Carol")])
+    put(trio.clients["A"], [signed_claim("alice", "lighthouse", now - 2, keeper="Alice")])
+    put(trio.clients["C"], [signed_claim("carol", "lighthouse", now - 1, keeper="Carol")])
     console.print("C is cut off. Alice founds [b]lighthouse[/b] on A; Carol founds it too, a second later, on C.")
     show_views("While C is cut off", trio.views())
     trio.link("C")
@@ -204,7 +206,7 @@ def show_why(client: NodeClient) -> None:
     console.print(table)
 
 
-def play(nodes: Sequence[LocalNode]) -> bool:
+def tell_story(nodes: Sequence[LocalNode]) -> bool:
     """The whole story. Returns whether the three ended with the same answer."""
     trio = Trio(nodes)
     for name in ("A", "C"):
@@ -232,7 +234,7 @@ def main() -> int:
         ]
         for node in nodes:
             console.print(f"Node {node.name} answers at {node.url}")
-        is_same = play(nodes)
+        is_same = tell_story(nodes)
     if not is_same:
         console.print("[red]The three nodes differ.[/red]")
         return 1

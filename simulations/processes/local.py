@@ -96,7 +96,7 @@ class LocalNetwork:
     def __init__(self, folder: Path, count: int, random: Random) -> None:
         self.nodes = [LocalNode(f"node-{number}", folder / f"node-{number}") for number in range(count)]
         self.up: set[int] = set()
-        self.edges = topology(count, random)
+        self.edges = ring_with_chords(count, random)
         self._clients: dict[int, NodeClient] = {}
         self._keys: dict[int, str] = {}
 
@@ -145,7 +145,7 @@ class LocalNetwork:
         self._clients[number].ask("PUT", "/peers", body=msgspec.json.encode(peer)).check()
 
 
-def topology(count: int, random: Random) -> list[Edge]:
+def ring_with_chords(count: int, random: Random) -> list[Edge]:
     """A ring, and chords across it."""
     ring = {(number, (number + 1) % count) for number in range(count)} if count > 2 else {(0, count - 1)}
     linked = {frozenset(edge) for edge in ring}
@@ -199,7 +199,7 @@ def started(plan: LocalPlan, folder: Path, say: Say) -> Iterator[LocalNetwork]:
         network.stop()
 
 
-def run(plan: LocalPlan, folder: Path, say: Say) -> LocalResult:
+def run_local(plan: LocalPlan, folder: Path, say: Say) -> LocalResult:
     """All of it; what goes wrong is in the result."""
     random = Random(plan.seed + 1)
     with started(plan, folder, say) as network:
@@ -211,8 +211,8 @@ def run(plan: LocalPlan, folder: Path, say: Say) -> LocalResult:
                 acknowledged += write(network, people, random, plan.records // plan.rounds, result)
             say("rounds of faults", number + 1, plan.rounds)
         converge(network, result, say)
-        judge(network, acknowledged, result)
-        count(network, result)
+        check_end(network, acknowledged, result)
+        add_metrics(network, result)
     return result
 
 
@@ -293,7 +293,7 @@ def since(seen: Sequence[tuple[float, list[str]]], place: int, fingerprint: str)
     return found
 
 
-def count(network: LocalNetwork, result: LocalResult) -> None:
+def add_metrics(network: LocalNetwork, result: LocalResult) -> None:
     """Add up what the nodes' own metrics say."""
     totals: Counter[str] = Counter()
     for number in network.up:
@@ -315,7 +315,7 @@ _COUNTED: Final = {
 """By metric and by the value of one of its labels: the figures to which it counts."""
 
 
-def judge(network: LocalNetwork, acknowledged: list[str], result: LocalResult) -> None:
+def check_end(network: LocalNetwork, acknowledged: list[str], result: LocalResult) -> None:
     """Whether everything acknowledged is there, and all nodes show the same heads."""
     answers = [sha256(network.client(number).ask("GET", f"/claims/{DOMAIN}").body).digest() for number in network.up]
     result.is_one_state = len(set(answers)) == 1

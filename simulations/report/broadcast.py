@@ -6,14 +6,14 @@ from typing import Final
 
 from simulations.broadcast import published
 from simulations.broadcast.comparison import Row, percent, settled
-from simulations.broadcast.experiments import FAILURE_CYCLE_S, Broadcast, Experiment, Report
+from simulations.broadcast.experiments import FAILURE_CYCLE_S, Broadcast, Experiment, ExperimentResult
 from simulations.report import spread
 from simulations.report.chart import Series, chart
 from simulations.report.markup import Markup, join
-from simulations.report.page import Tile, page, repeated_by, rows, section, tiles
+from simulations.report.page import Tile, html_table, page, repeated_by, section, tiles
 from simulations.report.run import delays_chart
 from simulations.report.scale import Axis, count_axis
-from simulations.report.small_broadcast import delays_s, drawn
+from simulations.report.small_broadcast import broadcast_delays_s, drawn_broadcasts
 from simulations.report.words import count
 
 _REDUNDANCY_MIN: Final = 0.001
@@ -22,7 +22,7 @@ _REDUNDANCY_MIN: Final = 0.001
 _MODES: Final = tuple(published.STABLE)[1:]
 
 
-def broadcast_page(plan: Experiment, reports: Sequence[Report], compared: Sequence[Row], repeat: str) -> str:
+def broadcast_page(plan: Experiment, reports: Sequence[ExperimentResult], compared: Sequence[Row], repeat: str) -> str:
     """Reports of the same plan but for the seed; `plan` is that of the first."""
     nodes = count(plan.nodes, "node")
     lede = f"The gossip and membership of a node over {nodes}, {count(len(reports), 'seed')} from {plan.seed} on."
@@ -39,7 +39,7 @@ def broadcast_page(plan: Experiment, reports: Sequence[Report], compared: Sequen
     return page(f"Broadcast over {nodes}", lede, parts)
 
 
-def _tiles(reports: Sequence[Report]) -> list[Tile]:
+def _tiles(reports: Sequence[ExperimentResult]) -> list[Tile]:
     stable = [each for it in reports for mode in _MODES for each in settled(mode, it.stable[mode])]
     optimised = [
         each.last_hop for it in reports for each in settled(published.OPTIMISED, it.stable[published.OPTIMISED])
@@ -58,7 +58,7 @@ def _tiles(reports: Sequence[Report]) -> list[Tile]:
     return items
 
 
-def _redundancy(reports: Sequence[Report]) -> Markup:
+def _redundancy(reports: Sequence[ExperimentResult]) -> Markup:
     lines = [_averaged(mode, place, reports) for place, mode in enumerate(_MODES)]
     flood = published.STABLE[published.FLOOD].redundancy
     cycles = len(lines[0].points) - 1
@@ -67,7 +67,7 @@ def _redundancy(reports: Sequence[Report]) -> Markup:
     return chart("Redundancy", words, count_axis("broadcast", cycles), _redundancy_axis(), lines)
 
 
-def _averaged(mode: str, colour: int, reports: Sequence[Report]) -> Series:
+def _averaged(mode: str, colour: int, reports: Sequence[ExperimentResult]) -> Series:
     return Series(mode, _means([it.stable[mode] for it in reports]), colour)
 
 
@@ -84,7 +84,7 @@ def _redundancy_words(value: float) -> str:
     return f"≤ {value:g}" if value <= _REDUNDANCY_MIN else f"{value:g}"
 
 
-def _last_hop(reports: Sequence[Report]) -> Markup:
+def _last_hop(reports: Sequence[ExperimentResult]) -> Markup:
     lines = []
     for colour, mode in enumerate(_MODES):
         same = zip(*(it.stable[mode] for it in reports), strict=True)
@@ -99,7 +99,7 @@ def _last_hop(reports: Sequence[Report]) -> Markup:
     return chart("Last delivery hop", words, x, count_axis("links", highest), lines)
 
 
-def _failures(reports: Sequence[Report]) -> list[Markup]:
+def _failures(reports: Sequence[ExperimentResult]) -> list[Markup]:
     shares = [failure.share for failure in reports[0].failures]
     first = [[it.failures[place].broadcasts[0].reliability for it in reports] for place in range(len(shares))]
     ours = Series(
@@ -135,13 +135,13 @@ def _failures(reports: Sequence[Report]) -> list[Markup]:
 
 
 def _delivery(plan: Experiment) -> list[Markup]:
-    nodes, delays = delays_s(plan)
+    nodes, delays = broadcast_delays_s(plan)
     words = f"One broadcast along a grown tree of {count(nodes, 'node')}, seed {plan.seed}: whom it had reached when."
     return [delays_chart(delays, nodes - 1, "time since it was written", words)]
 
 
 def _spread(plan: Experiment) -> Markup:
-    topology, spreads = drawn(plan)
+    topology, spreads = drawn_broadcasts(plan)
     words = (
         f"The same machines, {count(len(topology.names), 'node')} of them, few enough to be drawn: "
         "the first broadcast, which is a flood; one along the tree that it left; and one after nodes failed."
@@ -152,4 +152,4 @@ def _spread(plan: Experiment) -> Markup:
 def _compared(compared: Sequence[Row]) -> Markup:
     columns = ("measure", "where", "#published", "#lowest", "#median", "#highest")
     cells = [(it.measure, it.where, it.published, it.lowest, it.median, it.highest) for it in compared]
-    return join([rows(columns, cells)])
+    return join([html_table(columns, cells)])

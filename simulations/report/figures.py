@@ -6,13 +6,13 @@ import msgspec
 
 from simulations.judges.oracle import ownership
 from simulations.report.recorder import Recorder
-from simulations.report.spread import Spread, Step, Topology
+from simulations.report.spread import Spread, SpreadStep, Topology
 from simulations.report.words import count, seconds
 
 SPREADS_SHOWN = 8
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class DeliveryDelays(msgspec.Struct, frozen=True):
     """How long records took from the first node that held them to each other one, in rising order; `expected`: how
     many such deliveries there would be, had every node got every record.
     """
@@ -32,14 +32,14 @@ class Conflict(msgspec.Struct, frozen=True):
     reasons: str
 
 
-def delivery(recorder: Recorder) -> Delivery:
+def delivery_delays(recorder: Recorder) -> DeliveryDelays:
     """Over all records. What a restored machine gets a second time does not count."""
     delays = []
     for arrivals in recorder.arrivals.values():
         first, *others = arrivals.values()
         delays += [it.at_s - first.at_s for it in others]
     machines = len(recorder.cluster.machines)
-    return Delivery(sorted(delays), len(recorder.arrivals) * (machines - 1))
+    return DeliveryDelays(sorted(delays), len(recorder.arrivals) * (machines - 1))
 
 
 def redundancy(recorder: Recorder) -> float | None:
@@ -111,7 +111,7 @@ def _spread(recorder: Recorder, record_id: str) -> Spread:
     number = {name: place for place, name in enumerate(recorder.cluster.machines)}
     arrivals = sorted(recorder.arrivals[record_id].values(), key=lambda it: it.taken_s)
     begin_s = arrivals[0].taken_s
-    steps = [Step(number[it.machine], round(it.taken_s - begin_s, 6), number.get(it.source)) for it in arrivals]
+    steps = [SpreadStep(number[it.machine], round(it.taken_s - begin_s, 6), number.get(it.source)) for it in arrivals]
     label = recorder.records[record_id].label
     words = f"{label}, {record_id[:8]}: {count(len(steps), 'node')} in {seconds(steps[-1].after_s)}"
     return Spread(words, steps)

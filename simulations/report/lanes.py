@@ -9,7 +9,7 @@ from simulations.report.markup import Markup, join, tag
 from simulations.report.recorder import Recorder
 from simulations.report.scale import Axis, time_axis
 from simulations.swarm.plan import Fault
-from simulations.world.trace import Line
+from simulations.world.trace import TraceLine
 
 WIDTH: Final = 720.0
 LANES_MAX: Final = 40
@@ -30,7 +30,7 @@ class _Turn(msgspec.Struct, frozen=True):
     left side where it is too far right for the other.
     """
 
-    line: Line
+    line: TraceLine
     is_left: bool
     row: int
 
@@ -61,7 +61,7 @@ class _Paper(msgspec.Struct, frozen=True):
         return self.top + (self.names.index(name) + 0.5) * self.lane_high
 
 
-def picture(recorder: Recorder, lines: Sequence[Line], faults: Sequence[Fault], end_s: float) -> Markup:
+def picture(recorder: Recorder, lines: Sequence[TraceLine], faults: Sequence[Fault], end_s: float) -> Markup:
     """The figure. Beyond `LANES_MAX` machines the first are shown."""
     machines = list(recorder.cluster.machines)
     paper = _Paper(time_axis(end_s), machines[:LANES_MAX])
@@ -92,7 +92,7 @@ def _key(style: str, words: str) -> Markup:
     return tag("span", tag("i", class_=f"dot {style}"), words, class_="key")
 
 
-def _lane(paper: _Paper, name: str, lines: Sequence[Line], end_s: float) -> Markup:
+def _lane(paper: _Paper, name: str, lines: Sequence[TraceLine], end_s: float) -> Markup:
     y = paper.y(name)
     spans = [
         tag("line", x1=paper.x(begin), x2=paper.x(end), y1=y, y2=y, class_="lane")
@@ -101,7 +101,7 @@ def _lane(paper: _Paper, name: str, lines: Sequence[Line], end_s: float) -> Mark
     return join([tag("text", name, x=_LEFT - 10, y=y + 4, class_="end"), *spans])
 
 
-def _lives(lines: Sequence[Line], name: str, end_s: float) -> Iterable[tuple[float, float]]:
+def _lives(lines: Sequence[TraceLine], name: str, end_s: float) -> Iterable[tuple[float, float]]:
     """From when to when it was up."""
     begin: float | None = None
     for line in lines:
@@ -149,7 +149,7 @@ def _triangle(x: float, y: float, words: str) -> Markup:
     return tag("polygon", tag("title", words), points=corners, class_="taken")
 
 
-def _turns(paper: _Paper, lines: Sequence[Line]) -> list[_Turn]:
+def _turns(paper: _Paper, lines: Sequence[TraceLine]) -> list[_Turn]:
     """Turns of the story, their names in rows, so that neighbours do not touch."""
     found = []
     free = [0.0] * _EVENT_ROWS

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-Place = tuple[float, float]
+Position = tuple[float, float]
 
 _STEPS_MAX: Final = 250
 _PAIRS_MAX: Final = 3_000_000
@@ -16,7 +16,7 @@ _PAIRS_MAX: Final = 3_000_000
 _STEPS_MIN: Final = 12
 
 
-def places(count: int, edges: Sequence[tuple[int, int]]) -> list[Place]:
+def node_positions(count: int, edges: Sequence[tuple[int, int]]) -> list[Position]:
     """A place for each of `count` nodes, the longest way across them lying flat. Any unit."""
     turn = 2 * math.pi / max(count, 1)
     points = [complex(math.cos(number * turn), math.sin(number * turn)) for number in range(count)]
@@ -48,7 +48,7 @@ def _forces(points: Sequence[complex], edges: Sequence[tuple[int, int]], ideal: 
     return forces
 
 
-def _flat(points: Sequence[complex]) -> list[Place]:
+def _flat(points: Sequence[complex]) -> list[Position]:
     """Turned so that they lie along the first axis, about the middle."""
     if not points:
         return []

@@ -5,10 +5,10 @@ from typing import Final
 from simulations.processes.local import LocalPlan, LocalResult
 from simulations.report import spread
 from simulations.report.markup import Markup, tag
-from simulations.report.page import Tile, badge, listed, page, repeated_by, rows, section, tiles
+from simulations.report.page import Tile, badge, html_table, listed, page, repeated_by, section, tiles
 from simulations.report.run import convergence, delays_chart
 from simulations.report.scale import time_axis
-from simulations.report.spread import Spread, Step, Topology
+from simulations.report.spread import Spread, SpreadStep, Topology
 from simulations.report.words import seconds, size
 
 LOST_SHOWN: Final = 100
@@ -58,7 +58,7 @@ def _agreement(result: LocalResult) -> list[Markup]:
     if not agreed:
         return []
     topology = Topology([str(number) for number in range(result.nodes)], result.edges)
-    steps = [Step(number, after_s) for after_s, number in agreed]
+    steps = [SpreadStep(number, after_s) for after_s, number in agreed]
     name = f"what all hold in the end: {result.nodes} nodes in {seconds(agreed[-1][0])}"
     words = "A node is filled once it holds all that every node holds in the end."
     time, share = "time since the last was mended", "The share of nodes that held all that every node holds in the end."
@@ -72,4 +72,4 @@ def _ends(result: LocalResult) -> Markup:
     cells: list[tuple[str, object]] = [(f"refused, {code}", n) for code, n in sorted(result.refused.items())]
     cells += [("contested labels, each with one owner in the end", result.contested), ("lost", len(result.lost))]
     cells += [("lost", record_id) for record_id in result.lost[:LOST_SHOWN]]
-    return rows(("~what", "#figure"), cells)
+    return html_table(("~what", "#figure"), cells)

@@ -56,7 +56,7 @@ def tiles(items: Sequence[Tile]) -> Markup:
     )
 
 
-def rows(columns: Sequence[str], cells: Iterable[Sequence[object]]) -> Markup:
+def html_table(columns: Sequence[str], cells: Iterable[Sequence[object]]) -> Markup:
     """A table. A column whose name begins with `#` holds numbers, one with `~` prose; the others are not broken."""
     styles = [{"#": "number", "~": "prose"}.get(column[:1]) for column in columns]
     head = tag(

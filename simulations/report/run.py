@@ -8,7 +8,7 @@ import msgspec
 from simulations.report import figures, lanes, spread
 from simulations.report.chart import Series, chart, peaks, thinned
 from simulations.report.markup import Markup, join, tag
-from simulations.report.page import Tile, badge, folded, listed, repeated_by, rows, section, tiles
+from simulations.report.page import Tile, badge, folded, html_table, listed, repeated_by, section, tiles
 from simulations.report.recorder import Recorder
 from simulations.report.scale import Axis, count_axis, time_axis
 from simulations.report.words import count, quantile, seconds, size
@@ -25,27 +25,27 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One run to tell of. `expects` in words what should come of it; `repeat` is the command that does it again."""
 
     name: str
-    outcome: RunResult
+    result: RunResult
     recorder: Recorder
     repeat: str
     expects: str = ""
     plan: Plan | None = None
 
 
-def told(run: Run) -> Markup:
+def run_parts(run: Run) -> Markup:
     """All there is to say of it: the answer first, then the story, then the figures, then what they are made from."""
-    recorder, outcome = run.recorder, run.outcome
+    recorder, result = run.recorder, run.result
     faults = run.plan.faults if run.plan is not None else []
     end_s = _shown_s(run)
-    rest = f"Nothing changed from then on until {seconds(outcome.virtual_s)}." if end_s < outcome.virtual_s else ""
+    rest = f"Nothing changed from then on until {seconds(result.virtual_s)}." if end_s < result.virtual_s else ""
     return join(
         [
             _answer(run),
-            section("What happened", lanes.picture(recorder, outcome.lines, faults, end_s)),
+            section("What happened", lanes.picture(recorder, result.lines, faults, end_s)),
             section(
                 "Convergence", convergence(recorder.sets, recorder.heads, time_axis(end_s), _differing(run) + rest)
             ),
-            section("Delivery", _delivery(figures.delivery(recorder))),
+            section("Delivery", _delivery(figures.delivery_delays(recorder))),
             section("How records spread", _spread(recorder)),
             section("Conflicts", _conflicts(recorder)),
             section("Traffic", _traffic(recorder)),
@@ -55,14 +55,14 @@ def told(run: Run) -> Markup:
 
 
 def _answer(run: Run) -> Markup:
-    outcome, recorder = run.outcome, run.recorder
-    waited = f"longest wait for it {seconds(max(outcome.settled_s))}" if outcome.settled_s else "it was never reached"
-    delays = figures.delivery(recorder).delays_s
+    result, recorder = run.result, run.recorder
+    waited = f"longest wait for it {seconds(max(result.settled_s))}" if result.settled_s else "it was never reached"
+    delays = figures.delivery_delays(recorder).delays_s
     redundancy = figures.redundancy(recorder)
     items = [
-        Tile("Machines", f"{outcome.nodes:,}", count(len(recorder.cluster.ties), "tie")),
-        Tile("Records acknowledged", f"{outcome.records:,}", count(outcome.commits, "commit")),
-        Tile("Virtual time", seconds(outcome.virtual_s), f"{outcome.callbacks:,} callbacks"),
+        Tile("Machines", f"{result.nodes:,}", count(len(recorder.cluster.ties), "tie")),
+        Tile("Records acknowledged", f"{result.records:,}", count(result.commits, "commit")),
+        Tile("Virtual time", seconds(result.virtual_s), f"{result.callbacks:,} callbacks"),
         Tile("All sets equal since", seconds(_agreed_s(recorder)), waited),
         Tile("Delivery, median", seconds(quantile(delays, 0.5)), f"99 % within {seconds(quantile(delays, 0.99))}"),
         Tile(
@@ -71,15 +71,15 @@ def _answer(run: Run) -> Markup:
         Tile("On the wires", size(figures.carried_bytes(recorder)), "all connections, users' too"),
         Tile("Heads taken back", f"{len(recorder.reversals):,}", "over all nodes"),
     ]
-    faults = listed(outcome.faults)
+    faults = listed(result.violations)
     return join(
         [
-            tag("p", badge(outcome.is_good), " ", run.expects),
+            tag("p", badge(result.is_good), " ", run.expects),
             tag("ul", Markup(faults.removeprefix("<ul>").removesuffix("</ul>")), class_="faults")
-            if outcome.faults
+            if result.violations
             else None,
             repeated_by(run.repeat),
-            tag("p", "Seed ", tag("code", outcome.seed), ", digest ", tag("code", outcome.digest), class_="soft"),
+            tag("p", "Seed ", tag("code", result.seed), ", digest ", tag("code", result.digest), class_="soft"),
             tiles(items),
         ]
     )
@@ -94,8 +94,8 @@ def _agreed_s(recorder: Recorder) -> float | None:
 def _shown_s(run: Run) -> float:
     """How far the pictures go: a little past the last thing that happened, for often much quiet follows."""
     times = [it.at_s for arrivals in run.recorder.arrivals.values() for it in arrivals.values()]
-    times += [line.at_s for line in run.outcome.lines if not line.where]
-    return min(run.outcome.virtual_s, 1.1 * max(times, default=0.0)) or run.outcome.virtual_s
+    times += [line.at_s for line in run.result.lines if not line.where]
+    return min(run.result.virtual_s, 1.1 * max(times, default=0.0)) or run.result.virtual_s
 
 
 def _differing(run: Run) -> str:
@@ -123,7 +123,7 @@ def _held_to(points: Sequence[tuple[float, float]], time: Axis) -> list[tuple[fl
     return [*points, (time.high, points[-1][1])] if points else []
 
 
-def _delivery(delivery: figures.Delivery) -> Markup:
+def _delivery(delivery: figures.DeliveryDelays) -> Markup:
     delays = delivery.delays_s
     if not delays:
         return tag("p", "No record came to a second node.")
@@ -145,7 +145,7 @@ def _quantiles(delays: Sequence[float], expected: int) -> Markup:
     shares = (0.5, 0.9, 0.99, 0.999)
     columns = [*(f"#{100 * share:g} % within" for share in shares), "#the last after", "#deliveries"]
     cells = [seconds(quantile(delays, share)) for share in shares]
-    return rows(columns, [[*cells, seconds(delays[-1]), f"{len(delays):,} of {expected:,}"]])
+    return html_table(columns, [[*cells, seconds(delays[-1]), f"{len(delays):,} of {expected:,}"]])
 
 
 def _spread(recorder: Recorder) -> Markup:
@@ -163,7 +163,7 @@ def _conflicts(recorder: Recorder) -> Markup:
     cells = [(it.label, it.owner, it.accepted, it.lost, it.taken_back, it.reasons) for it in found[:CONFLICTS_SHOWN]]
     more = len(found) - len(cells)
     words = "All nodes come to one answer from the set of records alone; what had been shown before is taken back."
-    return join([tag("p", words), rows(columns, cells), tag("p", f"{more} labels more.") if more else None])
+    return join([tag("p", words), html_table(columns, cells), tag("p", f"{more} labels more.") if more else None])
 
 
 def _traffic(recorder: Recorder) -> Markup:
@@ -172,11 +172,11 @@ def _traffic(recorder: Recorder) -> Markup:
     words = f"{count(copies, 'copy', 'copies')} of records came from peers, and {news:,} of them were news. "
     busiest = f"The busiest {TIES_SHOWN} of {len(ties)} ties:" if len(ties) > TIES_SHOWN else "By tie:"
     cells = [(one, other, size(there), size(back)) for one, other, there, back in ties[:TIES_SHOWN]]
-    return join([tag("p", words + busiest), rows(("dialler", "acceptor", "#to acceptor", "#to dialler"), cells)])
+    return join([tag("p", words + busiest), html_table(("dialler", "acceptor", "#to acceptor", "#to dialler"), cells)])
 
 
 def _sources(run: Run) -> Markup:
-    counts = rows(("what", "#how often"), run.outcome.counts.items())
+    counts = html_table(("what", "#how often"), run.result.counts.items())
     parts = [folded("How often each kind of thing happened", counts), _timeline(run)]
     if run.plan is not None:
         indented = msgspec.json.format(run.plan.as_json().encode(), indent=2).decode()
@@ -185,8 +185,8 @@ def _sources(run: Run) -> Markup:
 
 
 def _timeline(run: Run) -> Markup:
-    lines = run.outcome.lines
+    lines = run.result.lines
     shown = lines[:LINES_SHOWN]
     more = f", the first {len(shown):,} of {len(lines):,} lines" if len(lines) > len(shown) else ""
     cells = [(f"{it.at_s:.3f}", it.where, it.what, it.facts) for it in shown]
-    return folded(f"The timeline{more}", rows(("#second", "where", "what", "~facts"), cells))
+    return folded(f"The timeline{more}", html_table(("#second", "where", "what", "~facts"), cells))

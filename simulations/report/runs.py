@@ -5,8 +5,8 @@ from typing import Final
 
 from simulations.report.chart import Series, chart, thinned
 from simulations.report.markup import Markup, tag
-from simulations.report.page import Tile, article, badge, folded, page, repeated_by, rows, section, tiles
-from simulations.report.run import Run, told
+from simulations.report.page import Tile, article, badge, folded, html_table, page, repeated_by, section, tiles
+from simulations.report.run import Run, run_parts
 from simulations.report.scale import Axis, time_axis
 from simulations.report.words import quantile, seconds
 from simulations.run_result import RunResult
@@ -17,55 +17,55 @@ RUNS_LISTED: Final = 500
 def run_page(runs: Sequence[Run]) -> str:
     """About one run, or several one after another under a table of all."""
     if len(runs) == 1:
-        return page(runs[0].name, "Real nodes in virtual time, over a network in memory.", [told(runs[0])])
-    failing = sum(not run.outcome.is_good for run in runs)
+        return page(runs[0].name, "Real nodes in virtual time, over a network in memory.", [run_parts(runs[0])])
+    failing = sum(not run.result.is_good for run in runs)
     lede = f"{len(runs)} runs of real nodes in virtual time; " + (f"{failing} fail." if failing else "all hold.")
     cells = [
         (
             tag("a", run.name, href=f"#{_anchor(number)}"),
-            badge(run.outcome.is_good),
-            f"{run.outcome.nodes:,}",
-            f"{run.outcome.records:,}",
-            seconds(run.outcome.virtual_s),
+            badge(run.result.is_good),
+            f"{run.result.nodes:,}",
+            f"{run.result.records:,}",
+            seconds(run.result.virtual_s),
             run.expects,
         )
         for number, run in enumerate(runs)
     ]
-    index = rows(("run", "", "#machines", "#records", "#virtual time", "~expects"), cells)
+    index = html_table(("run", "", "#machines", "#records", "#virtual time", "~expects"), cells)
     parts = [
-        article(folded(run.name, told(run), is_open=not run.outcome.is_good), name=_anchor(number))
+        article(folded(run.name, run_parts(run), is_open=not run.result.is_good), name=_anchor(number))
         for number, run in enumerate(runs)
     ]
     return page("Scenarios", lede, [index, *parts])
 
 
-def swarm_page(outcomes: Mapping[str, RunResult], figures: Mapping[str, object], repeat: str, chosen: Run) -> str:
+def swarm_page(results: Mapping[str, RunResult], figures: Mapping[str, object], repeat: str, chosen: Run) -> str:
     """About many seeds, and about one of them at length: the first that fails, or else the slowest."""
-    failing = [it for it in outcomes.values() if not it.is_good]
-    rest = [it for it in outcomes.values() if it.is_good]
+    failing = [it for it in results.values() if not it.is_good]
+    rest = [it for it in results.values() if it.is_good]
     kind = "the first that fails" if failing else "the slowest to become one network"
     listed = [*failing, *sorted(rest, key=settled_s, reverse=True)][:RUNS_LISTED]
     parts = [
         tag("p", badge(not failing)),
         repeated_by(repeat),
         tiles([Tile(name[:1].upper() + name[1:], _written(value)) for name, value in figures.items()]),
-        section("Until one network", _settled_chart(sorted(map(settled_s, outcomes.values())))),
-        section("The runs", _runs_table(listed, len(outcomes))),
-        article(tag("h2", f"Seed {chosen.outcome.seed}, {kind}"), told(chosen), name="chosen"),
+        section("Until one network", _settled_chart(sorted(map(settled_s, results.values())))),
+        section("The runs", _runs_table(listed, len(results))),
+        article(tag("h2", f"Seed {chosen.result.seed}, {kind}"), run_parts(chosen), name="chosen"),
     ]
     return page("Swarm", "Runs in which everything is drawn by chance: machines, ties, faults, users.", parts)
 
 
-def most_telling(outcomes: Iterable[RunResult]) -> RunResult:
+def most_telling(results: Iterable[RunResult]) -> RunResult:
     """The first that fails; where all hold, the one that took longest to become one network. There is at least one."""
-    found = list(outcomes)
+    found = list(results)
     failing = (it for it in found if not it.is_good)
     return next(failing, None) or max(found, key=settled_s)
 
 
-def settled_s(outcome: RunResult) -> float:
+def settled_s(result: RunResult) -> float:
     """How long it took in the end; 0 where it never came to that."""
-    return outcome.settled_s[-1] if outcome.settled_s else 0.0
+    return result.settled_s[-1] if result.settled_s else 0.0
 
 
 def _settled_chart(values: Sequence[float]) -> Markup:
@@ -78,7 +78,7 @@ def _settled_chart(values: Sequence[float]) -> Markup:
     )
 
 
-def _runs_table(outcomes: Sequence[RunResult], total: int) -> Markup:
+def _runs_table(results: Sequence[RunResult], total: int) -> Markup:
     cells = [
         (
             tag("code", f"dnarc simulate swarm --start {it.seed} --seeds 1"),
@@ -87,13 +87,15 @@ def _runs_table(outcomes: Sequence[RunResult], total: int) -> Markup:
             it.records,
             seconds(it.virtual_s),
             seconds(settled_s(it)) if it.settled_s else "never",
-            "; ".join(it.faults[:3]),
+            "; ".join(it.violations[:3]),
         )
-        for it in outcomes
+        for it in results
     ]
     columns = ("again", "", "#machines", "#records", "#virtual time", "#until one", "~faults")
     more = f" ({len(cells):,} of {total:,})" if len(cells) < total else ""
-    return folded(f"All, those that fail first, then by time{more}", rows(columns, cells), is_open=len(cells) <= 20)
+    return folded(
+        f"All, those that fail first, then by time{more}", html_table(columns, cells), is_open=len(cells) <= 20
+    )
 
 
 def _anchor(number: int) -> str:

@@ -9,8 +9,8 @@ from typing import Final
 
 from protocol.gossip.plumtree import SendRecords
 from simulations.broadcast.experiments import FAILURE_CYCLE_S, JOIN_GAP_S, STABLE_CYCLE_S, WARM_UP_S, Experiment
-from simulations.broadcast.network import Network, Node
-from simulations.report.spread import Spread, Step, Topology
+from simulations.broadcast.network import GossipNetwork, GossipNode
+from simulations.report.spread import Spread, SpreadStep, Topology
 from simulations.report.words import count
 
 DRAWN_NODES_MAX: Final = 24
@@ -21,34 +21,34 @@ GROWING: Final = 5
 FAILED_SHARE: Final = 0.3
 
 
-class _WatchedNetwork(Network):
+class _WatchedNetwork(GossipNetwork):
     """Keeps the first copy that each node gets of the broadcast that is under way."""
 
-    steps: list[Step]
+    steps: list[SpreadStep]
     begun_ms: int
 
-    def watched(self, sender: Node, number: int, seconds: float) -> list[Step]:
+    def watched(self, sender: GossipNode, number: int, seconds: float) -> list[SpreadStep]:
         """Write a record there, and give every first copy of it in the order of time."""
-        self.steps, self.begun_ms = [Step(sender.index, 0.0)], self.wheel.now_ms
+        self.steps, self.begun_ms = [SpreadStep(sender.index, 0.0)], self.wheel.now_ms
         self.write(sender, f"{number:064x}")
         self.run_for(seconds)
         return self.steps
 
-    def _on_push(self, node: Node, push: SendRecords) -> None:
+    def _on_push(self, node: GossipNode, push: SendRecords) -> None:
         if self.tally.record_id in push.ids and self.tally.record_id not in node.gossip:
             source = node.links[push.link][0]
-            self.steps.append(Step(node.index, (self.wheel.now_ms - self.begun_ms) / 1_000, source))
+            self.steps.append(SpreadStep(node.index, (self.wheel.now_ms - self.begun_ms) / 1_000, source))
         super()._on_push(node, push)
 
 
-def delays_s(plan: Experiment) -> tuple[int, list[float]]:
+def broadcast_delays_s(plan: Experiment) -> tuple[int, list[float]]:
     """How many nodes there are, and when each but the sender had the broadcast, in rising order."""
     network = _joined(plan, min(plan.nodes, COUNTED_NODES_MAX))
     steps = _grown(network)
     return len(network.nodes), [it.after_s for it in steps[1:]]
 
 
-def drawn(plan: Experiment) -> tuple[Topology, list[Spread]]:
+def drawn_broadcasts(plan: Experiment) -> tuple[Topology, list[Spread]]:
     """A few nodes as they are linked at first, and three broadcasts."""
     network = _joined(plan, min(plan.nodes, DRAWN_NODES_MAX))
     nodes = network.nodes
@@ -75,9 +75,9 @@ def _joined(plan: Experiment, nodes: int) -> _WatchedNetwork:
     return network
 
 
-def _grown(network: _WatchedNetwork) -> list[Step]:
+def _grown(network: _WatchedNetwork) -> list[SpreadStep]:
     """The last of some broadcasts, which goes along the tree that the others left."""
-    steps: list[Step] = []
+    steps: list[SpreadStep] = []
     for number in range(1, GROWING + 1):
         steps = network.watched(network.nodes[0], number, STABLE_CYCLE_S)
     return steps

@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from simulations.report.layout import Place, places
+from simulations.report.layout import Position, node_positions
 from simulations.report.markup import Markup, tag
-from simulations.report.page import as_data, folded, rows
+from simulations.report.page import as_data, folded, html_table
 from simulations.report.words import count, seconds
 
 WIDTH: Final = 720.0
@@ -23,7 +23,7 @@ NAMED_MAX: Final = 60
 HEIGHT_MAX: Final = 560.0
 
 
-class Step(msgspec.Struct, frozen=True):
+class SpreadStep(msgspec.Struct, frozen=True):
     """Node `node` had it so many seconds after it was written, from node `source`; None: where it was written, or by
     a way that is not known. Nodes by their place in the list of names.
     """
@@ -37,7 +37,7 @@ class Spread(msgspec.Struct, frozen=True):
     """One record, or one state, and its way. Steps in the order of time."""
 
     name: str
-    steps: Sequence[Step]
+    steps: Sequence[SpreadStep]
 
 
 class Topology(msgspec.Struct, frozen=True):
@@ -85,9 +85,9 @@ def _edges(topology: Topology, spreads: Sequence[Spread]) -> list[tuple[int, int
     return sorted(found)
 
 
-def _placed(number: int, edges: Sequence[tuple[int, int]]) -> tuple[list[Place], float]:
+def _placed(number: int, edges: Sequence[tuple[int, int]]) -> tuple[list[Position], float]:
     """Where each node stands on the paper, and how high the paper is."""
-    points = places(number, edges)
+    points = node_positions(number, edges)
     if not points:
         return [], 2 * MARGIN
     left, right = min(x for x, _ in points), max(x for x, _ in points)
@@ -101,14 +101,14 @@ def _placed(number: int, edges: Sequence[tuple[int, int]]) -> tuple[list[Place],
     return at, (bottom - top) * by + 2 * MARGIN
 
 
-def _edge(edge: tuple[int, int], at: Sequence[Place], first: Spread) -> Markup:
+def _edge(edge: tuple[int, int], at: Sequence[Position], first: Spread) -> Markup:
     ways = {(step.node, step.source) for step in first.steps}
     is_used = edge in ways or edge[::-1] in ways
     (x1, y1), (x2, y2) = at[edge[0]], at[edge[1]]
     return tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_="edge used" if is_used else "edge")
 
 
-def _node(number: int, name: str, place: Place, radius: float, step: Step | None, is_named: bool) -> Markup:
+def _node(number: int, name: str, place: Position, radius: float, step: SpreadStep | None, is_named: bool) -> Markup:
     after = "never" if step is None else "written here" if step.after_s == 0 else seconds(step.after_s)
     style = "node" + ("" if step is None else " origin has" if step.after_s == 0 else " has")
     x, y = place
@@ -145,4 +145,6 @@ def _as_table(topology: Topology, spread: Spread) -> Markup | None:
         (names[step.node], seconds(step.after_s), "–" if step.source is None else names[step.source])
         for step in spread.steps
     ]
-    return folded(f"{spread.name}, as a table ({count(len(cells), 'node')})", rows(("node", "#after", "from"), cells))
+    return folded(
+        f"{spread.name}, as a table ({count(len(cells), 'node')})", html_table(("node", "#after", "from"), cells)
+    )

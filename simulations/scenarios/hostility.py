@@ -12,14 +12,14 @@ from simulations.scenarios.registry import Scenario
 
 
 async def _bad_signatures(cluster: Cluster) -> None:
-    a, b = await cluster.line("a", "b")
+    a, b = await cluster.add_line("a", "b")
     mallory = cluster.user("mallory")
     await a.trust(mallory.key.public)
     record, other = (mallory.sign("plot", int(mallory.clock.now_s()) + number) for number in range(2))
 
     async with linked(mallory, a) as link:
-        await link.say_records([SignedRecord(other.signature, record.record)])
-        reason = await link.is_cut_off(10)
+        await link.send_records([SignedRecord(other.signature, record.record)])
+        reason = await link.close_reason(10)
 
     cluster.expect(reason is not None and reason.startswith("bad_signature"), f"it is cut off, and told why: {reason}")
     cluster.expect(len(a.running.indexes) == len(b.running.indexes) == 0, "nothing of it was taken")
@@ -28,15 +28,15 @@ async def _bad_signatures(cluster: Cluster) -> None:
 
 async def _flood_of_losers(cluster: Cluster) -> None:
     """A stranger's link that brings valid records nobody wants, as fast as it can."""
-    a, b = await cluster.line("a", "b")
+    a, b = await cluster.add_line("a", "b")
     alice, mallory = cluster.user("alice"), cluster.user("mallory")
     await alice.claim(a, "lighthouse")
     now = int(mallory.clock.now_s())
 
     async with linked(mallory, a) as link:
         for begin in range(0, 6_000, 200):
-            await link.say_records([mallory.sign("lighthouse", now, n=number) for number in range(begin, begin + 200)])
-        reason = await link.is_cut_off(30)
+            await link.send_records([mallory.sign("lighthouse", now, n=number) for number in range(begin, begin + 200)])
+        reason = await link.close_reason(30)
     after = await alice.claim(b, "lighthouse")
 
     cluster.expect(reason is not None and reason.startswith("rate_limited"), f"it is cut off, and told why: {reason}")
@@ -47,7 +47,7 @@ async def _flood_of_losers(cluster: Cluster) -> None:
 
 async def _nonsense(cluster: Cluster) -> None:
     """Frames that are none, one link each: every one of them is closed with a code, and the node goes on."""
-    a, _ = await cluster.line("a", "b")
+    a, _ = await cluster.add_line("a", "b")
     mallory = cluster.user("mallory")
     await a.trust(mallory.key.public)
     texts = {
@@ -63,19 +63,19 @@ async def _nonsense(cluster: Cluster) -> None:
     }
     for text, code in texts.items():
         async with linked(mallory, a) as link:
-            await link.say_text(text)
-            reason = await link.is_cut_off(10)
+            await link.send_text(text)
+            reason = await link.close_reason(10)
         said = reason is not None and reason.startswith(code)
         cluster.expect(said, f"{text[:40]!r} ends the link with {code}: {reason}")
     async with linked(mallory, a) as link:
-        await link.say_text('{"type":"of a later version","field":1}')
-        cluster.expect(await link.is_cut_off(2) is None, "a type of a later version is ignored")
+        await link.send_text('{"type":"of a later version","field":1}')
+        cluster.expect(await link.close_reason(2) is None, "a type of a later version is ignored")
     cluster.expect(cluster.is_linked("a", "b"), "the others stay linked")
 
 
 async def _lying_fingerprints(cluster: Cluster) -> None:
     """A listed peer that says that it holds much, never gives it, and answers a comparison with anything."""
-    a, b = await cluster.line("a", "b")
+    a, b = await cluster.add_line("a", "b")
     mallory, alice = cluster.user("mallory"), cluster.user("alice")
     await a.trust(mallory.key.public)
     await fill(alice, a, 30)
@@ -83,11 +83,11 @@ async def _lying_fingerprints(cluster: Cluster) -> None:
     for number in range(10):
         async with linked(mallory, a) as link:
             summary = Summary(count=1_000 + number, fingerprint="ab" * 16, newest=int(mallory.clock.now_s()))
-            await link.say(Domains({DOMAIN: summary, "nowhere": summary}))
-            await link.say(Since(DOMAIN, 0))
+            await link.send(Domains({DOMAIN: summary, "nowhere": summary}))
+            await link.send(Since(DOMAIN, 0))
             for message in (b"", b"a", b"aa", b"\x61\xff\xff\xff\xff"):
-                await link.say(Reconcile(DOMAIN, message))
-            await link.is_cut_off(3)
+                await link.send(Reconcile(DOMAIN, message))
+            await link.close_reason(3)
 
     reply = await alice.claim(b, "afterwards")
     cluster.expect(reply.is_acknowledged, "the nodes go on")
@@ -97,7 +97,7 @@ async def _lying_fingerprints(cluster: Cluster) -> None:
 
 async def _empty_promises(cluster: Cluster) -> None:
     """A link that tells of records that do not exist, and asks for others without end."""
-    a, b = await cluster.line("a", "b")
+    a, b = await cluster.add_line("a", "b")
     mallory, alice = cluster.user("mallory"), cluster.user("alice")
     await a.trust(mallory.key.public)
     await fill(alice, a, 20)
@@ -105,8 +105,8 @@ async def _empty_promises(cluster: Cluster) -> None:
     async with linked(mallory, a) as link:
         for _ in range(15):
             ids = tuple(mallory.stream.randbytes(32).hex() for _ in range(200))
-            await link.say(Have(ids, 1))
-            await link.say(Want(ids, eager=False))
+            await link.send(Have(ids, 1))
+            await link.send(Want(ids, eager=False))
         await asyncio.sleep(30)
     reply = await alice.claim(a, "afterwards")
 
@@ -117,7 +117,7 @@ async def _empty_promises(cluster: Cluster) -> None:
 
 async def _silent_strangers(cluster: Cluster) -> None:
     """Connections that say nothing, as many as a stranger can open (slow loris)."""
-    a, b = await cluster.line("a", "b")
+    a, b = await cluster.add_line("a", "b")
     mallory, alice = cluster.user("mallory"), cluster.user("alice")
     loop = cluster.simulation.loop
     ends = []
@@ -139,7 +139,7 @@ async def _silent_strangers(cluster: Cluster) -> None:
 
 async def _storm_of_duplicates(cluster: Cluster) -> None:
     """The same records, from many users at once, to every node: each is taken once."""
-    machines = await cluster.line("a", "b", "c")
+    machines = await cluster.add_line("a", "b", "c")
     alice = cluster.user("alice")
     now = int(alice.clock.now_s())
     records = [alice.sign(f"plot-{number}", now) for number in range(10)]

@@ -34,12 +34,12 @@ def lacks(machine: Machine, other: Machine) -> int:
 
 
 async def _half_open(cluster: Cluster) -> None:
-    a, b = await cluster.line("a", "b")
+    a, b = await cluster.add_line("a", "b")
     alice = cluster.user("alice")
 
     await b.power_cut()
     await fill(alice, a, 20)
-    noticed_s = await cluster.until(lambda: not cluster.is_linked("a", "b"), "a notices that b is gone")
+    noticed_s = await cluster.wait_until(lambda: not cluster.is_linked("a", "b"), "a notices that b is gone")
     cluster.expect(noticed_s < 40, f"a ping finds a dead link, within {noticed_s:.0f} s")
     await b.start()
 
@@ -54,7 +54,7 @@ async def _restart_in_catch_up(cluster: Cluster) -> None:
     await cluster.link(b, a)
     for machine, end in ((b, b.power_cut), (a, a.kill)):
         lacked = lacks(b, a)
-        await cluster.until(lambda lacked=lacked: lacks(b, a) < lacked - 30, "some of it has come")  # type: ignore[misc]
+        await cluster.wait_until(lambda lacked=lacked: lacks(b, a) < lacked - 30, "some of it has come")  # type: ignore[misc]
         cluster.expect(lacks(b, a) > 0, "the catch-up is not over yet")
         await end()
         await asyncio.sleep(5)
@@ -64,7 +64,7 @@ async def _restart_in_catch_up(cluster: Cluster) -> None:
 
 
 async def _joiner(cluster: Cluster) -> None:
-    a, b, c = await cluster.line("a", "b", "c")
+    a, b, c = await cluster.add_line("a", "b", "c")
     await fill(cluster.user("alice"), a, RECORDS)
     await cluster.settle()
 
@@ -78,7 +78,7 @@ async def _joiner(cluster: Cluster) -> None:
 
 
 async def _long_sleep(cluster: Cluster) -> None:
-    a, b, c = await cluster.line("a", "b", "c")
+    a, b, c = await cluster.add_line("a", "b", "c")
     alice = cluster.user("alice")
     await c.stop()
     for number in range(60):
@@ -93,7 +93,7 @@ async def _long_sleep(cluster: Cluster) -> None:
 
 
 async def _flapping(cluster: Cluster) -> None:
-    machines = await cluster.line("a", "b", "c", "d")
+    machines = await cluster.add_line("a", "b", "c", "d")
     alice = cluster.user("alice")
     for number in range(60):
         await alice.claim(machines[number % 4], f"plot-{number}")
@@ -110,13 +110,13 @@ async def _slow_peer(cluster: Cluster) -> None:
     a, b, c = [await cluster.add(name) for name in "abc"]
     await cluster.link(a, b)
     await cluster.link(a, c)
-    await cluster.connected()
+    await cluster.wait_for_links()
     slow = msgspec.structs.replace(FAIR, bytes_per_second=1_000.0)
     for wire in (cluster.wire(a, c), cluster.wire(c, a)):
         wire.weather = slow
 
     await fill(cluster.user("alice"), a, RECORDS)
-    await cluster.until(lambda: lacks(b, a) == 0, "b is in step")
+    await cluster.wait_until(lambda: lacks(b, a) == 0, "b is in step")
     cluster.expect(lacks(c, a) > 100, f"the slow one is behind, by {lacks(c, a)} records, and b did not wait for it")
     for wire in (cluster.wire(a, c), cluster.wire(c, a)):
         wire.weather = FAIR
@@ -126,7 +126,7 @@ async def _slow_peer(cluster: Cluster) -> None:
 
 
 async def _one_way(cluster: Cluster) -> None:
-    a, b = await cluster.line("a", "b")
+    a, b = await cluster.add_line("a", "b")
     alice, bob = cluster.user("alice"), cluster.user("bob")
     cluster.silence([b])
 
@@ -145,7 +145,7 @@ async def _wrong_clock(cluster: Cluster) -> None:
     a = await cluster.add("a")
     b = await cluster.add("b", offset_s=600)
     await cluster.link(a, b)
-    await cluster.connected()
+    await cluster.wait_for_links()
     bob = cluster.user("bob")
     bob.clock.offset_s = 600
 
@@ -160,7 +160,7 @@ async def _wrong_clock(cluster: Cluster) -> None:
 
 
 async def _restored_backup(cluster: Cluster) -> None:
-    a, b, c = await cluster.line("a", "b", "c")
+    a, b, c = await cluster.add_line("a", "b", "c")
     alice = cluster.user("alice")
     await fill(alice, b, 40, "before")
     backup = cluster.backup(b)
@@ -178,7 +178,7 @@ async def _restored_backup(cluster: Cluster) -> None:
 
 
 async def _disk_full(cluster: Cluster) -> None:
-    a, b = await cluster.line("a", "b")
+    a, b = await cluster.add_line("a", "b")
     alice = cluster.user("alice")
     b.disk.free = 0
     await asyncio.sleep(2)
@@ -194,13 +194,13 @@ async def _disk_full(cluster: Cluster) -> None:
 
 
 async def _disk_error(cluster: Cluster) -> None:
-    a, b = await cluster.line("a", "b")
+    a, b = await cluster.add_line("a", "b")
     alice = cluster.user("alice")
     await alice.claim(a, "before")
     b.disk.is_failing = True
     reply = await alice.claim(b, "during")
     cluster.expect(not reply.is_acknowledged, "what the disk did not take is not acknowledged")
-    await cluster.until(lambda: b.node is None, "b stops, for its memory is ahead of its disk")
+    await cluster.wait_until(lambda: b.node is None, "b stops, for its memory is ahead of its disk")
     b.disk.is_failing = False
 
     await b.start()
@@ -208,7 +208,7 @@ async def _disk_error(cluster: Cluster) -> None:
 
 
 async def _rolling_restart(cluster: Cluster) -> None:
-    machines = await cluster.line("a", "b", "c", "d", "e")
+    machines = await cluster.add_line("a", "b", "c", "d", "e")
     alice = cluster.user("alice")
 
     async def write() -> None:
@@ -231,18 +231,18 @@ async def _rolling_restart(cluster: Cluster) -> None:
 
 async def _bridge(cluster: Cluster) -> None:
     """Two cliques that know each other by one node, which is away while both write."""
-    left = await cluster.line("a1", "a2", "a3")
-    right = await cluster.line("b1", "b2", "b3")
+    left = await cluster.add_line("a1", "a2", "a3")
+    right = await cluster.add_line("b1", "b2", "b3")
     await cluster.link(left[0], left[2])
     await cluster.link(right[0], right[2])
     bridge = await cluster.add("bridge")
     await cluster.link(bridge, left[1])
     await cluster.link(bridge, right[1])
-    await cluster.connected()
+    await cluster.wait_for_links()
     await bridge.kill()
     await fill(cluster.user("alice"), left[0], 30, "left")
     await fill(cluster.user("bob"), right[0], 30, "right")
-    await cluster.until(lambda: lacks(left[2], left[0]) == lacks(right[2], right[0]) == 0, "each side is one")
+    await cluster.wait_until(lambda: lacks(left[2], left[0]) == lacks(right[2], right[0]) == 0, "each side is one")
 
     await bridge.start()
     took_s = await cluster.settle()
@@ -263,7 +263,7 @@ async def _back_after_hours(cluster: Cluster) -> None:
     reports = await alice.sync(a, "push")
     cluster.expect([report["error"] for report in reports.values()] == [None], f"the run succeeds: {reports}")
     await alice.claim(a, "garden")
-    took_s = await cluster.until(lambda: lacks(b, a) == 0, "the next claim goes by itself", within_s=3_600)
+    took_s = await cluster.wait_until(lambda: lacks(b, a) == 0, "the next claim goes by itself", within_s=3_600)
 
     cluster.expect(took_s < 60, f"at the usual interval again, after {took_s:.0f} s")
 

@@ -33,9 +33,9 @@ def reverted(machine: Machine) -> int:
 
 
 async def _rival_founders(cluster: Cluster) -> None:
-    a, b = await cluster.line("a", "b")
+    a, b = await cluster.add_line("a", "b")
     alice, bob = cluster.user("alice"), cluster.user("bob")
-    cluster.part([a])
+    cluster.partition([a])
 
     await alice.claim(a, LABEL)
     await asyncio.sleep(2)
@@ -48,13 +48,13 @@ async def _rival_founders(cluster: Cluster) -> None:
 
 async def _transfer_race(cluster: Cluster) -> None:
     """Twice: the owner's update first, and the buyer's acceptance first."""
-    a, b = await cluster.line("a", "b")
+    a, b = await cluster.add_line("a", "b")
     alice, bob = cluster.user("alice"), cluster.user("bob")
     for label in ("update-first", "accept-first"):
         await alice.claim(a, label)
         await alice.offer(a, label, bob)
     await cluster.settle()
-    cluster.part([a])
+    cluster.partition([a])
 
     await alice.claim(a, "update-first")
     await bob.claim(b, "accept-first")
@@ -68,11 +68,11 @@ async def _transfer_race(cluster: Cluster) -> None:
 
 
 async def _sold_twice(cluster: Cluster) -> None:
-    a, b = await cluster.line("a", "b")
+    a, b = await cluster.add_line("a", "b")
     alice, bob, carol = (cluster.user(name) for name in ("alice", "bob", "carol"))
     await alice.claim(a, LABEL)
     await cluster.settle()
-    cluster.part([a])
+    cluster.partition([a])
 
     await alice.offer(a, LABEL, bob)
     await bob.claim(a, LABEL)
@@ -87,11 +87,11 @@ async def _sold_twice(cluster: Cluster) -> None:
 
 
 async def _two_devices(cluster: Cluster) -> None:
-    a, b = await cluster.line("a", "b")
+    a, b = await cluster.add_line("a", "b")
     alice = cluster.user("alice")
     await alice.claim(a, LABEL, text="first")
     await cluster.settle()
-    cluster.part([a])
+    cluster.partition([a])
 
     await alice.claim(a, LABEL, text="from the telephone")
     await asyncio.sleep(2)
@@ -108,7 +108,7 @@ async def _two_devices(cluster: Cluster) -> None:
 
 
 async def _backdated(cluster: Cluster) -> None:
-    a, b = await cluster.line("a", "b")
+    a, b = await cluster.add_line("a", "b")
     alice, mallory = cluster.user("alice"), cluster.user("mallory")
     await alice.claim(a, LABEL)
     await cluster.settle()
@@ -128,11 +128,11 @@ async def _backdated(cluster: Cluster) -> None:
 
 
 async def _equivocation(cluster: Cluster) -> None:
-    a, b = await cluster.line("a", "b")
+    a, b = await cluster.add_line("a", "b")
     mallory = cluster.user("mallory")
     await a.trust(mallory.key.public)
     await b.trust(mallory.key.public)
-    cluster.part([a])
+    cluster.partition([a])
     body = {"domain": DOMAIN, "label": LABEL, "signedby": mallory.key.public, "timestamp": int(mallory.clock.now_s())}
 
     for machine, side in ((a, "left"), (b, "right")):
@@ -145,11 +145,11 @@ async def _equivocation(cluster: Cluster) -> None:
 
 
 async def _three_sides(cluster: Cluster) -> None:
-    machines = await cluster.line("a", "b", "c")
+    machines = await cluster.add_line("a", "b", "c")
     await cluster.link(machines[0], machines[2])
     users = [cluster.user(name) for name in ("alice", "bob", "carol")]
     for machine in machines[:2]:
-        cluster.part([machine])
+        cluster.partition([machine])
     for machine, user in zip(machines, users, strict=True):
         await user.claim(machine, LABEL)
         await asyncio.sleep(2)
@@ -171,8 +171,8 @@ async def _both_dial(cluster: Cluster) -> None:
     for one, other in pairs:
         await cluster.link(one, other)
         await cluster.link(other, one, pull=False)
-    await cluster.connected()
-    cluster.part([one for one, _ in pairs])
+    await cluster.wait_for_links()
+    cluster.partition([one for one, _ in pairs])
 
     for one, other in pairs:
         await alice.claim(other, LABEL)
@@ -189,7 +189,7 @@ async def _both_dial(cluster: Cluster) -> None:
 
 async def _replayed(cluster: Cluster) -> None:
     """A peer that sends everything again, all the time."""
-    a, b = await cluster.line("a", "b")
+    a, b = await cluster.add_line("a", "b")
     alice, mallory = cluster.user("alice"), cluster.user("mallory")
     await b.trust(mallory.key.public)
     for number in range(20):

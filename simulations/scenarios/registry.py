@@ -1,7 +1,7 @@
 """What a scenario is: a name, what it expects in a sentence or two, and a function that does it to a cluster.
 
     async def rival_founders(cluster: Cluster) -> None:
-        a, b = await cluster.line("a", "b")
+        a, b = await cluster.add_line("a", "b")
         ...
 
 A scenario makes its machines, does what it is about, and says what must be so by `cluster.expect`. After it all wires

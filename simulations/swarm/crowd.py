@@ -19,7 +19,7 @@ _USERS: Final = 20
 _SETTLE_S: Final = 600.0
 
 
-def crowd(nodes: int, records: int, seed: int) -> Plan:
+def draw_crowd(nodes: int, records: int, seed: int) -> Plan:
     """So many machines, and so many claims of a label each, written everywhere; parted for a third of the time."""
     random = Random(f"crowd {nodes} {records} {seed}")
     names = [f"n{number}" for number in range(nodes)]

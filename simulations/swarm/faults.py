@@ -17,7 +17,7 @@ from simulations.world.wire import Wire
 Undo = Callable[[], Awaitable[None]]
 
 
-async def befall(cluster: Cluster, fault: Fault) -> None:
+async def inflict(cluster: Cluster, fault: Fault) -> None:
     """Carry the fault out: returns when it is over."""
     loop = asyncio.get_running_loop()
     machines = [cluster.machines[name] for name in fault.machines]
@@ -44,11 +44,11 @@ async def _nothing() -> None:
     """What there is to undo where nothing lasts."""
 
 
-async def _parted(cluster: Cluster, machines: list[Machine], _: Fault) -> Undo:
-    return _healing(cluster.part(machines))
+async def _partition(cluster: Cluster, machines: list[Machine], _: Fault) -> Undo:
+    return _healing(cluster.partition(machines))
 
 
-async def _silenced(cluster: Cluster, machines: list[Machine], _: Fault) -> Undo:
+async def _silence(cluster: Cluster, machines: list[Machine], _: Fault) -> Undo:
     return _healing(cluster.silence(machines))
 
 
@@ -60,11 +60,11 @@ def _healing(wires: list[Wire]) -> Undo:
     return heal
 
 
-async def _refused(cluster: Cluster, machines: list[Machine], _: Fault) -> Undo:
-    wires = cluster.border(machines)
+async def _refuse_connections(cluster: Cluster, machines: list[Machine], _: Fault) -> Undo:
+    wires = cluster.border_wires(machines)
     for wire in wires:
         wire.is_refusing = True
-    _break(cluster, machines)
+    _break_connections(cluster, machines)
 
     async def accept() -> None:
         for wire in wires:
@@ -73,36 +73,36 @@ async def _refused(cluster: Cluster, machines: list[Machine], _: Fault) -> Undo:
     return accept
 
 
-async def _flapping(cluster: Cluster, machines: list[Machine], fault: Fault) -> Undo:
+async def _flap(cluster: Cluster, machines: list[Machine], fault: Fault) -> Undo:
     """For as long as the fault lasts; then there is nothing to undo."""
     for _ in range(math.floor(fault.for_s / max(fault.value, 0.1))):
-        _break(cluster, machines)
+        _break_connections(cluster, machines)
         await asyncio.sleep(fault.value)
     return _nothing
 
 
-async def _reset(cluster: Cluster, machines: list[Machine], _: Fault) -> Undo:
-    _break(cluster, machines)
+async def _reset_connections(cluster: Cluster, machines: list[Machine], _: Fault) -> Undo:
+    _break_connections(cluster, machines)
     return _nothing
 
 
-def _break(cluster: Cluster, machines: list[Machine]) -> None:
+def _break_connections(cluster: Cluster, machines: list[Machine]) -> None:
     for machine in machines:
         for other in cluster.machines.values():
             if other is not machine:
                 cluster.simulation.network.reset(machine.host, other.host)
 
 
-async def _slow(cluster: Cluster, machines: list[Machine], fault: Fault) -> Undo:
+async def _slow_wires(cluster: Cluster, machines: list[Machine], fault: Fault) -> Undo:
     return _weather(cluster, machines, bytes_per_second=fault.value)
 
 
-async def _storm(cluster: Cluster, machines: list[Machine], fault: Fault) -> Undo:
+async def _lose_segments(cluster: Cluster, machines: list[Machine], fault: Fault) -> Undo:
     return _weather(cluster, machines, loss=fault.value)
 
 
 def _weather(cluster: Cluster, machines: list[Machine], **change: float) -> Undo:
-    wires = cluster.border(machines)
+    wires = cluster.border_wires(machines)
     for wire in wires:
         wire.weather = msgspec.structs.replace(wire.weather, **change)
 
@@ -113,25 +113,25 @@ def _weather(cluster: Cluster, machines: list[Machine], **change: float) -> Undo
     return clear
 
 
-async def _killed(_: Cluster, machines: list[Machine], __: Fault) -> Undo:
+async def _kill(_: Cluster, machines: list[Machine], __: Fault) -> Undo:
     for machine in machines:
         await machine.kill()
     return _nothing
 
 
-async def _power_cut(_: Cluster, machines: list[Machine], __: Fault) -> Undo:
+async def _cut_power(_: Cluster, machines: list[Machine], __: Fault) -> Undo:
     for machine in machines:
         await machine.power_cut()
     return _nothing
 
 
-async def _stopped(_: Cluster, machines: list[Machine], __: Fault) -> Undo:
+async def _stop(_: Cluster, machines: list[Machine], __: Fault) -> Undo:
     for machine in machines:
         await machine.stop()
     return _nothing
 
 
-async def _disk_error(_: Cluster, machines: list[Machine], __: Fault) -> Undo:
+async def _fail_disk(_: Cluster, machines: list[Machine], __: Fault) -> Undo:
     for machine in machines:
         machine.disk.is_failing = True
 
@@ -144,7 +144,7 @@ async def _disk_error(_: Cluster, machines: list[Machine], __: Fault) -> Undo:
     return mend
 
 
-async def _disk_full(_: Cluster, machines: list[Machine], __: Fault) -> Undo:
+async def _fill_disk(_: Cluster, machines: list[Machine], __: Fault) -> Undo:
     before = [machine.disk.free for machine in machines]
     for machine in machines:
         machine.disk.free = 0
@@ -156,7 +156,7 @@ async def _disk_full(_: Cluster, machines: list[Machine], __: Fault) -> Undo:
     return clear
 
 
-async def _disk_slow(_: Cluster, machines: list[Machine], fault: Fault) -> Undo:
+async def _slow_disk(_: Cluster, machines: list[Machine], fault: Fault) -> Undo:
     before = [machine.disk.latency_s for machine in machines]
     for machine in machines:
         machine.disk.latency_s = fault.value
@@ -168,7 +168,7 @@ async def _disk_slow(_: Cluster, machines: list[Machine], fault: Fault) -> Undo:
     return speed
 
 
-async def _clock_jump(_: Cluster, machines: list[Machine], fault: Fault) -> Undo:
+async def _jump_clock(_: Cluster, machines: list[Machine], fault: Fault) -> Undo:
     for machine in machines:
         machine.clock.offset_s += fault.value
 
@@ -180,19 +180,19 @@ async def _clock_jump(_: Cluster, machines: list[Machine], fault: Fault) -> Undo
 
 
 _BEGIN: Final[dict[FaultKind, Callable[[Cluster, list[Machine], Fault], Awaitable[Undo]]]] = {
-    FaultKind.PARTED: _parted,
-    FaultKind.SILENCED: _silenced,
-    FaultKind.REFUSED: _refused,
-    FaultKind.FLAPPING: _flapping,
-    FaultKind.RESET: _reset,
-    FaultKind.SLOW: _slow,
-    FaultKind.STORM: _storm,
-    FaultKind.KILLED: _killed,
-    FaultKind.POWER_CUT: _power_cut,
-    FaultKind.RESTORED: _power_cut,
-    FaultKind.STOPPED: _stopped,
-    FaultKind.DISK_ERROR: _disk_error,
-    FaultKind.DISK_FULL: _disk_full,
-    FaultKind.DISK_SLOW: _disk_slow,
-    FaultKind.CLOCK_JUMP: _clock_jump,
+    FaultKind.PARTED: _partition,
+    FaultKind.SILENCED: _silence,
+    FaultKind.REFUSED: _refuse_connections,
+    FaultKind.FLAPPING: _flap,
+    FaultKind.RESET: _reset_connections,
+    FaultKind.SLOW: _slow_wires,
+    FaultKind.STORM: _lose_segments,
+    FaultKind.KILLED: _kill,
+    FaultKind.POWER_CUT: _cut_power,
+    FaultKind.RESTORED: _cut_power,
+    FaultKind.STOPPED: _stop,
+    FaultKind.DISK_ERROR: _fail_disk,
+    FaultKind.DISK_FULL: _fill_disk,
+    FaultKind.DISK_SLOW: _slow_disk,
+    FaultKind.CLOCK_JUMP: _jump_clock,
 }

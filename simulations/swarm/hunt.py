@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from simulations.swarm.mutants import Change, Mutant
+from simulations.swarm.mutants import Edit, Mutant
 
 ROOT: Final = Path(__file__).parents[2]
 _PACKAGES: Final = ("node", "protocol", "simulations")
@@ -42,7 +42,7 @@ class MutantError(Exception):
 def hunt(mutant: Mutant, seeds: int) -> Find:
     """Play seeds against the mutant until one shows it. Raises: MutantError."""
     void: list[int] = []
-    with _copied((*mutant.without, *mutant.changes)) as faulty, _copied(mutant.without) as sound:
+    with _copied((*mutant.without, *mutant.edits)) as faulty, _copied(mutant.without) as sound:
         begin = 0
         while (failing := _first_failing(faulty, range(begin, seeds))) is not None:
             seed, by = failing
@@ -53,24 +53,24 @@ def hunt(mutant: Mutant, seeds: int) -> Find:
     return Find(mutant.name, seeds, None, void=tuple(void))
 
 
-def plant(root: Path, change: Change) -> None:
+def plant(root: Path, edit: Edit) -> None:
     """Raises: MutantError: the words are not there, or not once."""
-    path = root / change.file
+    path = root / edit.file
     source = path.read_text(encoding="utf-8")
-    if source.count(change.old) != 1:
-        raise MutantError(f"{change.file} does not hold once: {change.old}")
-    path.write_text(source.replace(change.old, change.new), encoding="utf-8")
+    if source.count(edit.old) != 1:
+        raise MutantError(f"{edit.file} does not hold once: {edit.old}")
+    path.write_text(source.replace(edit.old, edit.new), encoding="utf-8")
 
 
 @contextmanager
-def _copied(changes: Sequence[Change]) -> Iterator[Path]:
-    """The folder of a copy of the program with these changes."""
+def _copied(edits: Sequence[Edit]) -> Iterator[Path]:
+    """The folder of a copy of the program with these edits."""
     with TemporaryDirectory() as folder:
         copy = Path(folder)
         for package in _PACKAGES:
             shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
-        for change in changes:
-            plant(copy, change)
+        for edit in edits:
+            plant(copy, edit)
         yield copy
 
 
@@ -87,8 +87,8 @@ def _play(seeds: range) -> tuple[int, str] | None:
     """In the copy: play these until one fails."""
     from simulations.swarm.seeds import play_seeds
 
-    failing = (outcome for outcome in play_seeds(seeds, jobs=1) if not outcome.is_good)
-    return next(((int(outcome.seed), outcome.faults[0]) for outcome in failing), None)
+    failing = (result for result in play_seeds(seeds, jobs=1) if not result.is_good)
+    return next(((int(result.seed), result.violations[0]) for result in failing), None)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 
-class Change(msgspec.Struct, frozen=True):
+class Edit(msgspec.Struct, frozen=True):
     """In this file, the one place with the old words gets the new ones."""
 
     file: str
@@ -20,20 +20,20 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Mutant(msgspec.Struct, frozen=True):
-    """One planted fault, in words and as changes. `without`: what would mend it unseen, and is taken out as well."""
+    """One planted fault, in words and as edits. `without`: what would mend it unseen, and is taken out as well."""
 
     name: str
     fault: str
-    changes: tuple[Change, ...]
-    without: tuple[Change, ...] = ()
+    edits: tuple[Edit, ...]
+    without: tuple[Edit, ...] = ()
 
 
-_LINKS_RECONCILE: Final = Change(
+_LINKS_RECONCILE: Final = Edit(
     "protocol/link/reconciliation.py",
     "        if not self._halves.gives(domain) and not self._halves.takes(domain):\n",
     "        if domain:\n",
 )
-_RUNS_COMPARE: Final = Change(
+_RUNS_COMPARE: Final = Edit(
     "node/http_sync/run.py",
     "        for domain in domains:\n            await self._or_note(self._compare, domain, answer)\n",
     "",
@@ -41,20 +41,20 @@ _RUNS_COMPARE: Final = Change(
 _RECONCILIATION: Final = (_LINKS_RECONCILE, _RUNS_COMPARE)
 """Taken out: comparing what both hold, over links and over plain HTTP."""
 
-_GREETING: Final = Change("protocol/gossip/plumtree.py", "greeting_ids_max: int = 64", "greeting_ids_max: int = 0")
+_GREETING: Final = Edit("protocol/gossip/plumtree.py", "greeting_ids_max: int = 64", "greeting_ids_max: int = 0")
 """Taken out: telling a new link the newest ids."""
 
 MUTANTS: Final = (
     Mutant(
         "no-prev-check",
         "`prev` is not looked at",
-        (Change("protocol/records/replay.py", "if record.prev not in (None, tip.id):", "if record.prev == 0:"),),
+        (Edit("protocol/records/replay.py", "if record.prev not in (None, tip.id):", "if record.prev == 0:"),),
     ),
     Mutant(
         "tie-by-arrival",
         "of two records of one moment, the first to arrive comes first",
         (
-            Change(
+            Edit(
                 "protocol/records/replay.py",
                 ".values(), key=lambda record: record.order_key)",
                 ".values(), key=lambda record: record.timestamp)",
@@ -65,8 +65,8 @@ MUTANTS: Final = (
         "append-above-head",
         "a record is appended where it is above the head, though a refused one is above it",
         (
-            Change("protocol/records/replay.py", "return record.order_key > self.newest", "return True"),
-            Change(
+            Edit("protocol/records/replay.py", "return record.order_key > self.newest", "return True"),
+            Edit(
                 "protocol/records/change.py",
                 "    newest = state.newest\n",
                 "    newest = state.tip.order_key if state.tip else state.newest\n",
@@ -76,17 +76,13 @@ MUTANTS: Final = (
     Mutant(
         "no-age-limit",
         "a client may write as far into the past as it likes",
-        (
-            Change(
-                "protocol/records/admission.py", "record.timestamp < now - window.max_age_s:", "record.timestamp < 0:"
-            ),
-        ),
+        (Edit("protocol/records/admission.py", "record.timestamp < now - window.max_age_s:", "record.timestamp < 0:"),),
     ),
     Mutant(
         "no-skew-limit",
         "anybody may write as far into the future as they like",
         (
-            Change(
+            Edit(
                 "protocol/records/admission.py", "record.timestamp > now + window.max_skew_s:", "record.timestamp < 0:"
             ),
         ),
@@ -95,30 +91,30 @@ MUTANTS: Final = (
         "no-owner-check",
         "a client may write what does not carry the label on",
         (
-            Change("node/intake/ledger.py", "        check_extends(record, self.state)\n", ""),
-            Change("node/intake/ledger.py", "        check_extends(record, state)\n", ""),
+            Edit("node/intake/ledger.py", "        check_extends(record, self.state)\n", ""),
+            Edit("node/intake/ledger.py", "        check_extends(record, state)\n", ""),
         ),
     ),
     Mutant(
         "unverified",
         "no signature is looked at",
-        (Change("node/intake/ingest.py", "            if not is_genuine:\n", "            if is_genuine is None:\n"),),
+        (Edit("node/intake/ingest.py", "            if not is_genuine:\n", "            if is_genuine is None:\n"),),
     ),
     Mutant(
         "quota-without-leak",
         "what an address brought counts against it for ever",
-        (Change("protocol/records/quota.py", "bucket.level - elapsed_s * self._rate", "bucket.level"),),
+        (Edit("protocol/records/quota.py", "bucket.level - elapsed_s * self._rate", "bucket.level"),),
     ),
     Mutant(
         "ack-before-commit",
         "an answer does not wait for the disk",
-        (Change("node/intake/ingest.py", "        await committed\n", ""),),
+        (Edit("node/intake/ingest.py", "        await committed\n", ""),),
     ),
     Mutant(
         "index-before-commit",
         "a record is in the index before it is on the disk",
         (
-            Change(
+            Edit(
                 "node/intake/commits.py",
                 "        last_seq = await self._store_batch(merged)",
                 "        self._indexes.add(stored.signed.record for stored in merged.records)\n"
@@ -129,28 +125,28 @@ MUTANTS: Final = (
     Mutant(
         "forgotten-uncommitted",
         "what is decided and not yet on the disk is taken a second time",
-        (Change("node/intake/decider.py", "or record.id in self._commits.uncommitted ", ""),),
+        (Edit("node/intake/decider.py", "or record.id in self._commits.uncommitted ", ""),),
     ),
     Mutant(
         "history-without-uncommitted",
         "a label is replayed without what is on its way to the disk",
-        (Change("node/intake/decider.py", "            await self._commits.drain()\n", "            pass\n"),),
+        (Edit("node/intake/decider.py", "            await self._commits.drain()\n", "            pass\n"),),
     ),
     Mutant(
         "forgotten-state",
         "the state of a label is forgotten before it is on the disk",
-        (Change("node/intake/labels.py", "            if key in self._uncommitted:\n                return\n", ""),),
+        (Edit("node/intake/labels.py", "            if key in self._uncommitted:\n                return\n", ""),),
     ),
     Mutant(
         "two-deciders",
         "two groups of records are decided at once",
-        (Change("node/intake/ingest.py", "        async with self._deciding:\n", "        if self._deciding:\n"),),
+        (Edit("node/intake/ingest.py", "        async with self._deciding:\n", "        if self._deciding:\n"),),
     ),
     Mutant(
         "old-verdicts-kept",
         "verdicts that a late record changes are not written",
         (
-            Change(
+            Edit(
                 "node/intake/decider.py",
                 "if len(ledger.verdicts) > len(taken):",
                 "if len(ledger.verdicts) < len(taken):",
@@ -161,7 +157,7 @@ MUTANTS: Final = (
         "index-short",
         "after a restart the last record of each page is not in the index",
         (
-            Change(
+            Edit(
                 "node/indexes.py",
                 "keys.setdefault(domain, []).extend(page)",
                 "keys.setdefault(domain, []).extend(page[:-1])",
@@ -172,7 +168,7 @@ MUTANTS: Final = (
         "stale-heads",
         "a head that was asked for before is shown for ever",
         (
-            Change(
+            Edit(
                 "node/heads.py",
                 "            if key in self._cache:\n                self._keep(",
                 "            if key is None:\n                self._keep(",
@@ -183,7 +179,7 @@ MUTANTS: Final = (
         "parts-end-quietly",
         "a node whose sync has ended goes on as if it were well",
         (
-            Change(
+            Edit(
                 "node/http_sync/schedule.py",
                 'ended", peer=hidden(worker.peer.name))\n            self._on_failure(error)\n',
                 'ended", peer=hidden(worker.peer.name))\n            del error\n',
@@ -193,7 +189,7 @@ MUTANTS: Final = (
     Mutant(
         "trust-by-dialler",
         "what may be pushed depends on which of two links stays",
-        (Change("node/links/permission.py", "known is not None and peer.key == known", "known == peer.url"),),
+        (Edit("node/links/permission.py", "known is not None and peer.key == known", "known == peer.url"),),
     ),
     Mutant("cursor-only", "catch-up by timestamps alone", _RECONCILIATION),
     Mutant("http-cursor-only", "catch-up by timestamps alone over plain HTTP", (_RUNS_COMPARE,)),
@@ -201,14 +197,14 @@ MUTANTS: Final = (
         "stale-cursor",
         "what a cursor has passed is believed to be there, also after a backup was restored",
         (
-            Change(
+            Edit(
                 "protocol/link/reconciliation.py",
                 "        if not self._halves.gives(domain) and not self._halves.takes(domain):\n",
                 "        is_wanted = self._halves.gives(domain) or self._halves.takes(domain)\n"
                 "        cursors = (self._halves.receiver.cursors, self._halves.sender.cursors)\n"
                 "        if not is_wanted or any(each.get(domain) for each in cursors):\n",
             ),
-            Change(
+            Edit(
                 "node/http_sync/run.py",
                 "        if not self._job.is_asked and begun",
                 "        if self._report.through[domain] or begun",
@@ -219,7 +215,7 @@ MUTANTS: Final = (
         "cursor-exclusive",
         "a pass begins after the cursor instead of at it",
         (
-            Change(
+            Edit(
                 "protocol/link/sender.py",
                 "self._queues.passes.begin(domain, before(timestamp), is_answer",
                 "self._queues.passes.begin(domain, before(timestamp + 1), is_answer",
@@ -230,13 +226,13 @@ MUTANTS: Final = (
     Mutant(
         "cursor-past-refusals",
         "a cursor moves past what a full disk kept out, and a link offers it never again",
-        (Change("protocol/errors.py", "Code.OVERLOADED, Code.STORAGE_FULL})", "Code.OVERLOADED})"),),
+        (Edit("protocol/errors.py", "Code.OVERLOADED, Code.STORAGE_FULL})", "Code.OVERLOADED})"),),
     ),
     Mutant(
         "reconciled-but-one",
         "of the ids in a range, a comparison leaves the last one out",
         (
-            Change(
+            Edit(
                 "protocol/sets/negentropy_message.py",
                 "        ids = self._index.ids(span.begin, span.end)\n",
                 "        ids = self._index.ids(span.begin, max(span.begin, span.end - 1))\n",
@@ -247,7 +243,7 @@ MUTANTS: Final = (
         "no-graft",
         "what is told of by `have` is never asked for",
         (
-            Change(
+            Edit(
                 "protocol/gossip/plumtree.py", "            outputs += self._ask(now)\n", "            self._ask(now)\n"
             ),
         ),

@@ -11,9 +11,9 @@ from typing import Final
 
 from simulations.cluster import Cluster
 from simulations.run_result import RunResult, observe
-from simulations.swarm.faults import befall
+from simulations.swarm.faults import inflict
 from simulations.swarm.plan import FaultKind, Plan
-from simulations.swarm.workload import act_all
+from simulations.swarm.workload import carry_out_all
 from simulations.world.simulation import Simulation
 
 QUIET_S: Final = 5.0
@@ -39,8 +39,8 @@ async def _all(cluster: Cluster, plan: Plan) -> None:
     await _build(cluster, plan)
     async with asyncio.TaskGroup() as group:
         for fault in plan.faults:
-            group.create_task(befall(cluster, fault))
-        group.create_task(act_all(cluster, plan.acts))
+            group.create_task(inflict(cluster, fault))
+        group.create_task(carry_out_all(cluster, plan.acts))
     await _calm(cluster, plan)
     await cluster.settle(plan.settle_s)
     await _stay_one(cluster)
@@ -72,8 +72,8 @@ async def _calm(cluster: Cluster, plan: Plan) -> None:
 async def _stay_one(cluster: Cluster) -> None:
     """Whatever nodes compare from now on is the same; an answer under way may still tell of the time before."""
     await asyncio.sleep(QUIET_S)
-    before = cluster.repaired()
+    before = cluster.repaired_records()
     await asyncio.sleep(REPAIRS_S)
-    found = cluster.repaired() - before
+    found = cluster.repaired_records() - before
     if found > 0 and not cluster.missing():
-        cluster.checkers.fault("", f"repairs found {found} records after all nodes held the same")
+        cluster.checkers.on_violation("", f"repairs found {found} records after all nodes held the same")

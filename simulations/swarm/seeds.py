@@ -15,7 +15,7 @@ def play_seed(seed: int) -> RunResult:
 
 
 def play_seeds(seeds: Sequence[int], jobs: int, seconds: float | None = None) -> Iterator[RunResult]:
-    """The outcomes as they come. With one job it all happens in this process. None is begun after so many seconds."""
+    """The results as they come. With one job it all happens in this process. None is begun after so many seconds."""
     end_s = float("inf") if seconds is None else time.monotonic() + seconds
     timely = (seed for seed in seeds if time.monotonic() < end_s)
     if jobs == 1:

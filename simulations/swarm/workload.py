@@ -20,7 +20,7 @@ FAR_S: Final = 100_000
 """Beyond every window of admission that a plan draws."""
 
 
-async def act(cluster: Cluster, it: Act) -> None:
+async def carry_out(cluster: Cluster, it: Act) -> None:
     """Do it at its time. A machine that is down then is not asked."""
     await asyncio.sleep(max(0.0, it.at_s - asyncio.get_running_loop().time()))
     machine = cluster.machines[it.machine]
@@ -100,12 +100,12 @@ async def _push_two(cluster: Cluster, it: Act, user: User, machine: Machine) -> 
 async def _mischief(_: Cluster, it: Act, user: User, machine: Machine) -> None:
     if it.at_s % 2 < 1:
         await machine.trust(user.key.public)
-    await mischief.play(_MISCHIEF[it.action], user, machine, it.label)
+    await mischief.make_mischief(_MISCHIEF[it.action], user, machine, it.label)
 
 
 def _refuse(cluster: Cluster, it: Act, reply: Reply) -> None:
     if reply.status == "accepted":
-        cluster.checkers.fault(it.machine, f"{it.action} of {it.label} by {it.user} was accepted")
+        cluster.checkers.on_violation(it.machine, f"{it.action} of {it.label} by {it.user} was accepted")
 
 
 def _now(user: User) -> int:
@@ -135,8 +135,8 @@ _DO: Final[dict[Action, Callable[[Cluster, Act, User, Machine], Awaitable[None]]
 }
 
 
-async def act_all(cluster: Cluster, acts: Sequence[Act]) -> None:
+async def carry_out_all(cluster: Cluster, acts: Sequence[Act]) -> None:
     """All of them, each at its time."""
     async with asyncio.TaskGroup() as group:
         for it in acts:
-            group.create_task(act(cluster, it))
+            group.create_task(carry_out(cluster, it))

@@ -35,7 +35,7 @@ class Host:
         self.address = address
         self.is_up = True
         self.ends: dict[End, None] = {}
-        self._listeners: dict[int, Listener] = {}
+        self._listeners: dict[int, VirtualServer] = {}
         self._free_ports = count(FIRST_FREE_PORT)
 
     @contextmanager
@@ -47,17 +47,17 @@ class Host:
         finally:
             _HERE.reset(token)
 
-    def listen(self, factory: Callable[[], asyncio.BaseProtocol], port: int) -> "Listener":
+    def listen(self, factory: Callable[[], asyncio.BaseProtocol], port: int) -> "VirtualServer":
         port = port or next(self._free_ports)
         if port in self._listeners:
             raise OSError(errno.EADDRINUSE, f"{self.name} listens on port {port} already")
-        listener = self._listeners[port] = Listener(self, factory, port)
+        listener = self._listeners[port] = VirtualServer(self, factory, port)
         return listener
 
-    def listener(self, port: int) -> "Listener | None":
+    def listener(self, port: int) -> "VirtualServer | None":
         return self._listeners.get(port)
 
-    def forget(self, listener: "Listener") -> None:
+    def forget(self, listener: "VirtualServer") -> None:
         if self._listeners.get(listener.port) is listener:
             del self._listeners[listener.port]
 
@@ -84,7 +84,7 @@ class Host:
         self.network.wake(self)
 
 
-class Listener:
+class VirtualServer:
     """What `create_server` gives: as much of `asyncio.Server` as servers here ask for, and its own socket."""
 
     def __init__(self, host: Host, factory: Callable[[], asyncio.BaseProtocol], port: int) -> None:
@@ -94,7 +94,7 @@ class Listener:
         self._factory = factory
 
     @property
-    def sockets(self) -> list["Listener"]:
+    def sockets(self) -> list["VirtualServer"]:
         return [self] if self.is_serving() else []
 
     def getsockname(self) -> tuple[str, int]:
@@ -164,7 +164,7 @@ class InMemoryNetwork:
             if target is host and not wire.is_cut:
                 wire.wake()
 
-    def listen(self, factory: Callable[[], asyncio.BaseProtocol], host: str | None, port: int) -> Listener:  # noqa: ARG002
+    def listen(self, factory: Callable[[], asyncio.BaseProtocol], host: str | None, port: int) -> VirtualServer:  # noqa: ARG002
         return _HERE.get().listen(factory, port)
 
     def resolve(self, host: str) -> str:

@@ -18,7 +18,7 @@ from simulations.world.network import InMemoryNetwork, current_host
 from simulations.world.trace import Trace
 from simulations.world.tripwire import trip_wire
 from simulations.world.verification import Verdicts
-from simulations.world.virtual_time import VirtualLoop, run
+from simulations.world.virtual_time import VirtualLoop, run_to_end
 from simulations.world.wire import Weather
 
 _T = TypeVar("_T")
@@ -52,14 +52,14 @@ class Simulation:
     def run(self, main: Coroutine[Any, Any, _T]) -> _T:
         """Run this to its end. What anything logs goes into the trace."""
         with _logged(self.trace, self.errors), trip_wire(self.now_s, self.stream("libraries")):
-            return run(main, self.loop)
+            return run_to_end(main, self.loop)
 
 
 @contextmanager
 def _logged(trace: Trace, errors: list[tuple[str, str]]) -> Iterator[None]:
     """Have structlog and logging write into the trace."""
     before = structlog.get_config()
-    handler = _Handler(trace, errors)
+    handler = _TraceHandler(trace, errors)
     root = logging.getLogger()
     structlog.configure(processors=[_to(trace, errors)], logger_factory=structlog.ReturnLoggerFactory())
     root.addHandler(handler)
@@ -84,7 +84,7 @@ def _to(trace: Trace, errors: list[tuple[str, str]]) -> Callable[..., str]:
 _FAULTS: Final = ("error", "exception", "critical")
 
 
-class _Handler(logging.Handler):
+class _TraceHandler(logging.Handler):
     """For libraries, which use `logging`."""
 
     def __init__(self, trace: Trace, errors: list[tuple[str, str]]) -> None:

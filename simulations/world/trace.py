@@ -16,7 +16,7 @@ LINES_MAX: Final = 20_000
 MIXED_PER_HASH: Final = 256
 
 
-class Line(msgspec.Struct, frozen=True):
+class TraceLine(msgspec.Struct, frozen=True):
     """Something that happened: virtual seconds since the begin, where, what, and its facts in words."""
 
     at_s: float
@@ -32,7 +32,7 @@ class Trace:
     """What happened so far. `counts` says how often each kind of thing did."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
-        self.lines: deque[Line] = deque(maxlen=LINES_MAX)
+        self.lines: deque[TraceLine] = deque(maxlen=LINES_MAX)
         self.counts: Counter[str] = Counter()
         self._now_s = now_s
         self._hash = hashlib.blake2b(digest_size=16)
@@ -41,7 +41,7 @@ class Trace:
     def note(self, where: str, what: str, **facts: object) -> None:
         """A line for people, which is part of the digest too."""
         words = ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
-        self.lines.append(Line(self._now_s(), where, what, words))
+        self.lines.append(TraceLine(self._now_s(), where, what, words))
         self.counts[what] += 1
         self.mix(where, what, words)
 

@@ -6,7 +6,7 @@ socket, no signal. So when nothing is ready and no timer is set, nothing will ev
 that says who waits and where. Time that does not end is one too: an endless retry shows as too many callbacks.
 
 The rest is asyncio's own `BaseEventLoop`, and every task and future on it the real one. Its network is handed in
-(`Network`): `create_server` and `create_connection` lead there.
+(`LoopNetwork`): `create_server` and `create_connection` lead there.
 
 What else makes two runs differ is kept away here: tasks are listed in the order of their creation (asyncio keeps a
 set), and the garbage collector runs after a fixed number of callbacks, as what it finalizes may schedule more.
@@ -51,7 +51,7 @@ class StuckError(AssertionError):
     """The run cannot go on: nobody will ever be woken, or somebody never stops waking."""
 
 
-class Network(Protocol):
+class LoopNetwork(Protocol):
     """What a loop needs of a network; see `simulations.world.network`."""
 
     def listen(self, factory: Callable[[], asyncio.BaseProtocol], host: str | None, port: int) -> Any:
@@ -65,14 +65,14 @@ class Network(Protocol):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """The loop. `faults` gathers what went wrong in callbacks and tasks that nobody waited for."""
+    """The loop. `uncaught` gathers what went wrong in callbacks and tasks that nobody waited for."""
 
-    def __init__(self, network: Network | None = None, callbacks_max: int = CALLBACKS_MAX) -> None:
+    def __init__(self, network: LoopNetwork | None = None, callbacks_max: int = CALLBACKS_MAX) -> None:
         super().__init__()
         self.network = network
         self.callbacks = 0
         self.callbacks_max = callbacks_max
-        self.faults: list[dict[str, Any]] = []
+        self.uncaught: list[dict[str, Any]] = []
         self._now_s = 0.0
         self._collected_at = 0
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
@@ -80,7 +80,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._sequence = itertools.count()
         self._tasks: dict[asyncio.Task[Any], Life | None] = {}
         self.set_task_factory(self._new_task)  # type: ignore[arg-type]  # typeshed knows no context here
-        self.set_exception_handler(lambda _, fault: self.faults.append(fault))
+        self.set_exception_handler(lambda _, fault: self.uncaught.append(fault))
 
     def time(self) -> float:
         """Seconds since the run began."""
@@ -159,7 +159,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._timers.clear()
         super().close()
 
-    def _networked(self) -> Network:
+    def _networked(self) -> LoopNetwork:
         assert self.network is not None, "this loop has no network"
         return self.network
 
@@ -220,7 +220,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             yield f"  {task.get_name()} waits in {' > '.join(frames)}"
 
 
-def run(main: Coroutine[Any, Any, _T], loop: VirtualLoop) -> _T:
+def run_to_end(main: Coroutine[Any, Any, _T], loop: VirtualLoop) -> _T:
     """Run this to its end on the loop, then end all other tasks, in the order of their creation, and close it."""
     with _collected_by_count():
         try:

@@ -1,7 +1,7 @@
 """Our figures stand beside the published ones, over all seeds."""
 
-from simulations.broadcast.comparison import Row, rows
-from simulations.broadcast.experiments import FAILURE_CYCLES, Broadcast, Experiment, Failure, Report
+from simulations.broadcast.comparison import Row, comparison_rows
+from simulations.broadcast.experiments import FAILURE_CYCLES, Broadcast, Experiment, ExperimentResult, Failure
 from simulations.broadcast.published import FLOOD, MANY_SENDERS, ONE_SENDER, OPTIMISED
 
 
@@ -9,10 +9,10 @@ def broadcast(reliability: float = 1.0, redundancy: float = 0.0) -> Broadcast:
     return Broadcast(reliability, redundancy, last_hop=9, payload=9_999, control=30_000, seconds=0.5)
 
 
-def report(redundancy: float, reliability: float) -> Report:
+def report(redundancy: float, reliability: float) -> ExperimentResult:
     flooded = broadcast(redundancy=3.0)
     modes = (ONE_SENDER, MANY_SENDERS, OPTIMISED)
-    return Report(
+    return ExperimentResult(
         plan=Experiment(),
         stable={FLOOD: (flooded,)} | {mode: (flooded, broadcast(redundancy=redundancy)) for mode in modes},
         failures=(
@@ -25,7 +25,7 @@ def report(redundancy: float, reliability: float) -> Report:
 
 
 def test_figures_of_all_seeds_stand_beside_the_published_ones() -> None:
-    compared = {(row.measure, row.where): row for row in rows([report(0.0, 1.0), report(0.01, 0.998)])}
+    compared = {(row.measure, row.where): row for row in comparison_rows([report(0.0, 1.0), report(0.01, 0.998)])}
 
     for expected in (
         Row("redundancy (RMR)", FLOOD, "3.000", "3.000", "3.000", "3.000"),

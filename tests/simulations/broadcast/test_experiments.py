@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulations.broadcast.experiments import HEALED, Broadcast, Experiment, Failure, Report, run
+from simulations.broadcast.experiments import HEALED, Broadcast, Experiment, ExperimentResult, Failure, run_experiments
 from simulations.broadcast.published import FLOOD, MANY_SENDERS, ONE_SENDER, OPTIMISED
 
 PLAN = Experiment(nodes=300, seed=3, cycles=5, failures=(0.3, 0.6), drip_cycles=3)
@@ -14,17 +14,17 @@ def broadcast(reliability: float) -> Broadcast:
 
 
 @pytest.fixture(scope="module")
-def report() -> Report:
-    return run(PLAN)
+def report() -> ExperimentResult:
+    return run_experiments(PLAN)
 
 
 @pytest.mark.parametrize("mode", [FLOOD, ONE_SENDER, MANY_SENDERS, OPTIMISED])
-def test_while_nobody_fails_every_record_reaches_all(report: Report, mode: str) -> None:
+def test_while_nobody_fails_every_record_reaches_all(report: ExperimentResult, mode: str) -> None:
     assert {each.reliability for each in report.stable[mode]} == {1.0}
 
 
 @pytest.mark.parametrize("mode", [ONE_SENDER, MANY_SENDERS, OPTIMISED])
-def test_from_the_second_record_on_next_to_nothing_is_sent_twice(report: Report, mode: str) -> None:
+def test_from_the_second_record_on_next_to_nothing_is_sent_twice(report: ExperimentResult, mode: str) -> None:
     first, *others = report.stable[mode]
 
     assert first.redundancy > 2
@@ -32,24 +32,24 @@ def test_from_the_second_record_on_next_to_nothing_is_sent_twice(report: Report,
     assert max(each.redundancy for each in others) < 0.05
 
 
-def test_the_first_record_after_most_nodes_failed_reaches_the_others(report: Report) -> None:
+def test_the_first_record_after_most_nodes_failed_reaches_the_others(report: ExperimentResult) -> None:
     assert [failure.share for failure in report.failures] == [0.3, 0.6]
     assert all(failure.broadcasts[0].reliability >= 0.99 for failure in report.failures)
     assert all(failure.broadcasts[0].reliability <= failure.within_reach <= 1 for failure in report.failures)
     assert all(failure.cycles_to_heal in (0, 1) for failure in report.failures)
 
 
-def test_where_a_few_nodes_fail_all_the_time_records_reach_the_others(report: Report) -> None:
+def test_where_a_few_nodes_fail_all_the_time_records_reach_the_others(report: ExperimentResult) -> None:
     assert len(report.drip) == PLAN.drip_cycles
     assert all(each.reliability >= HEALED for each in report.drip)
 
 
 def test_the_same_plan_gives_the_same_report_and_another_seed_another() -> None:
-    first = run(TINY)
+    first = run_experiments(TINY)
     ballast = [object() for _ in range(1_000)]
-    again = run(TINY)
+    again = run_experiments(TINY)
     del ballast
-    other = run(Experiment(nodes=40, seed=6, cycles=2, failures=(0.5,), drip_cycles=1))
+    other = run_experiments(Experiment(nodes=40, seed=6, cycles=2, failures=(0.5,), drip_cycles=1))
 
     assert first == again
     assert first.stable != other.stable
@@ -58,7 +58,7 @@ def test_the_same_plan_gives_the_same_report_and_another_seed_another() -> None:
 def test_progress_ends_where_it_was_said_to() -> None:
     steps: list[int] = []
 
-    run(TINY, steps.append)
+    run_experiments(TINY, steps.append)
 
     assert sum(steps) == TINY.work
 

@@ -7,13 +7,13 @@ from random import Random
 import pytest
 
 from simulations.broadcast.experiments import freeze, thawed
-from simulations.broadcast.network import Conditions, Network
+from simulations.broadcast.network import Conditions, GossipNetwork
 
 SOME_SPREAD = Conditions(latency_ms_min=10, latency_ms_max=100)
 
 
-def grown(nodes: int, conditions: Conditions = SOME_SPREAD, seed: int = 1) -> Network:
-    network = Network(conditions, Random(seed))
+def grown(nodes: int, conditions: Conditions = SOME_SPREAD, seed: int = 1) -> GossipNetwork:
+    network = GossipNetwork(conditions, Random(seed))
     for _ in range(nodes):
         network.join()
         network.run_for(0.002)
@@ -137,7 +137,7 @@ def test_a_thawed_network_goes_on_as_the_frozen_one_does() -> None:
     assert outcomes[0] == outcomes[1]
 
 
-def outcome(network: Network) -> tuple[int | float, ...]:
+def outcome(network: GossipNetwork) -> tuple[int | float, ...]:
     tally = network.write(network.nodes[7], record(1))
     network.run_for(40)
     return tally.payload, tally.control, tally.last_hop, network.wheel.events, network.random.random()

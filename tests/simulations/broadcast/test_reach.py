@@ -6,16 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.gossip.hyparview import Shuffle
-from simulations.broadcast.network import Conditions, Node
+from simulations.broadcast.network import Conditions, GossipNode
 from simulations.broadcast.reach import largest_group
 
 NODES = 12
 
 
-def nodes_that_know(pairs: list[tuple[int, int]], count: int = NODES) -> list[Node]:
+def nodes_that_know(pairs: list[tuple[int, int]], count: int = NODES) -> list[GossipNode]:
     """Nodes without neighbours; in each pair the first has the second in its passive view."""
     random = Random(1)
-    nodes = [Node(index, Conditions(), random, now=0.0) for index in range(count)]
+    nodes = [GossipNode(index, Conditions(), random, now=0.0) for index in range(count)]
     for one, other in pairs:
         nodes[one].membership.on_message("x", Shuffle(str(other), 1, ()), 0.0)
     return nodes

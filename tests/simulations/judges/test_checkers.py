@@ -41,17 +41,17 @@ def test_a_committed_record_that_is_gone_after_a_crash_is_found() -> None:
         await lose_last_commit(a, 1)
         cluster.checkers.check_acknowledged(cluster.machines)
 
-    outcome = run(main)
+    result = run(main)
 
-    assert any("was committed, and is gone" in fault for fault in outcome.faults)
-    assert any("was acknowledged, and is gone" in fault for fault in outcome.faults)
+    assert any("was committed, and is gone" in fault for fault in result.violations)
+    assert any("was acknowledged, and is gone" in fault for fault in result.violations)
 
 
 def test_a_loss_is_found_though_a_peer_brings_the_record_back() -> None:
     """Else a node that answers before its commit would pass wherever it has peers."""
 
     async def main(cluster: Cluster) -> None:
-        a, _ = await cluster.line("a", "b")
+        a, _ = await cluster.add_line("a", "b")
         await cluster.user("alice").claim(a, "one")
         await cluster.settle()
         for database in a.disk._databases.values():
@@ -59,9 +59,9 @@ def test_a_loss_is_found_though_a_peer_brings_the_record_back() -> None:
         await lose_last_commit(a, 1)
         await cluster.settle()
 
-    outcome = run(main)
+    result = run(main)
 
-    assert any("was acknowledged, and is gone" in fault for fault in outcome.faults)
+    assert any("was acknowledged, and is gone" in fault for fault in result.violations)
 
 
 def test_what_a_restored_backup_lacks_is_no_loss_however_often_one_is_restored() -> None:
@@ -79,13 +79,13 @@ def test_what_a_restored_backup_lacks_is_no_loss_however_often_one_is_restored()
             await a.start()
         cluster.checkers.check_acknowledged(cluster.machines)
 
-    assert run(main).faults == []
+    assert run(main).violations == []
 
 
 def test_what_does_not_flow_is_named_with_its_record_and_its_way() -> None:
     async def main(cluster: Cluster) -> None:
-        a, b = await cluster.line("a", "b")
-        cluster.part([a])
+        a, b = await cluster.add_line("a", "b")
+        cluster.partition([a])
         await cluster.user("alice").claim(a, "one")
         (record,) = [known.record for known in cluster.acknowledgements]
         assert cluster.missing() == [Missing("a", "b", DOMAIN, [record.id])]
@@ -94,7 +94,7 @@ def test_what_does_not_flow_is_named_with_its_record_and_its_way() -> None:
         await b.kill()
         assert "down" in str(cluster.missing()[0])
 
-    assert run(main).faults == []
+    assert run(main).violations == []
 
 
 def test_an_error_that_a_node_logs_and_one_that_nobody_catches_are_faults() -> None:
@@ -105,9 +105,9 @@ def test_an_error_that_a_node_logs_and_one_that_nobody_catches_are_faults() -> N
             loop.call_soon(lambda: 1 / 0)
         await asyncio.sleep(1)
 
-    outcome = run(main)
+    result = run(main)
 
-    assert [fault for fault in outcome.faults if "ZeroDivisionError" in fault] != []
+    assert [fault for fault in result.violations if "ZeroDivisionError" in fault] != []
 
 
 def test_a_scenario_that_expects_what_is_not_so_fails() -> None:
@@ -115,4 +115,4 @@ def test_a_scenario_that_expects_what_is_not_so_fails() -> None:
         cluster.expect(True, "this is so")
         cluster.expect(False, "the earth is flat")
 
-    assert run(main).faults == ["0.000 s, : expected: the earth is flat"]
+    assert run(main).violations == ["0.000 s, : expected: the earth is flat"]

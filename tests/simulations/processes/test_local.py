@@ -8,14 +8,14 @@ from random import Random
 
 import pytest
 
-from simulations.processes.local import People, topology
+from simulations.processes.local import People, ring_with_chords
 
 DNARC = Path(sys.executable).with_name("dnarc")
 
 
 @pytest.mark.parametrize(("count", "ring"), [(2, 1), (3, 3), (20, 20)])
 def test_a_local_network_is_a_ring_with_chords_and_no_pair_is_linked_twice(count: int, ring: int) -> None:
-    edges = topology(count, Random(1))
+    edges = ring_with_chords(count, Random(1))
 
     assert len(edges) >= ring
     assert all(dialler != dialled for dialler, dialled in edges)

@@ -9,14 +9,14 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from simulations.report.page import page, section
-from simulations.report.spread import Spread, Step, Topology, picture
+from simulations.report.spread import Spread, SpreadStep, Topology, picture
 from tests.explorer.browsing import WAIT_MS
 from tests.explorer.conftest import CHROMIUM, FLAGS
 
 TOPOLOGY: Final = Topology(["a", "b", "c"], [(0, 1), (1, 2)])
 SPREADS: Final = [
-    Spread("slow", [Step(0, 0.0), Step(1, 0.02, 0), Step(2, 40.0, 1)]),
-    Spread("short", [Step(1, 0.0), Step(2, 0.03, 1)]),
+    Spread("slow", [SpreadStep(0, 0.0), SpreadStep(1, 0.02, 0), SpreadStep(2, 40.0, 1)]),
+    Spread("short", [SpreadStep(1, 0.0), SpreadStep(2, 0.03, 1)]),
 ]
 
 pytestmark = [

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from simulations.broadcast.comparison import rows as compared
-from simulations.broadcast.experiments import Experiment
-from simulations.broadcast.experiments import run as run_broadcasts
+from simulations.broadcast.comparison import comparison_rows
+from simulations.broadcast.experiments import Experiment, run_experiments
 from simulations.cast.tie import Tie
-from simulations.commands.report_file import Told
+from simulations.commands.report_file import RunReport
 from simulations.processes.local import LocalPlan, LocalResult, since
 from simulations.report import figures
 from simulations.report.broadcast import broadcast_page
@@ -49,8 +48,8 @@ PLAN = Plan(
 @pytest.fixture(scope="module")
 def recorded() -> Run:
     recorder = Recorder()
-    outcome = play(PLAN, with_lines=True, watch=recorder.watch)
-    return Run(name=HOSTILE, outcome=outcome, recorder=recorder, repeat="dnarc simulate play page.json", plan=PLAN)
+    result = play(PLAN, with_lines=True, watch=recorder.watch)
+    return Run(name=HOSTILE, result=result, recorder=recorder, repeat="dnarc simulate play page.json", plan=PLAN)
 
 
 def check_whole(document: str) -> Page:
@@ -78,15 +77,15 @@ def check_whole(document: str) -> Page:
 def test_the_page_of_a_run_holds_the_figures_of_its_outcome(recorded: Run) -> None:
     page = check_whole(run_page([recorded]))
 
-    outcome = recorded.outcome
-    assert outcome.is_good, outcome.faults
-    assert f"Machines {outcome.nodes}" in page.text
-    assert f"Records acknowledged {outcome.records} {outcome.commits} commits" in page.text
-    assert outcome.digest in page.text
+    result = recorded.result
+    assert result.is_good, result.violations
+    assert f"Machines {result.nodes}" in page.text
+    assert f"Records acknowledged {result.records} {result.commits} commits" in page.text
+    assert result.digest in page.text
     assert "Again: dnarc simulate play page.json" in page.text
-    assert f"{len(figures.delivery(recorded.recorder).delays_s)} of 6" in page.text
+    assert f"{len(figures.delivery_delays(recorded.recorder).delays_s)} of 6" in page.text
     assert page.elements["svg"] == 4
-    assert page.elements["tr"] > len(outcome.lines)
+    assert page.elements["tr"] > len(result.lines)
 
 
 def test_nothing_from_a_record_is_markup(recorded: Run) -> None:
@@ -99,7 +98,7 @@ def test_nothing_from_a_record_is_markup(recorded: Run) -> None:
 
 
 def test_a_recorded_run_is_the_same_run(recorded: Run) -> None:
-    assert play(PLAN).digest == recorded.outcome.digest
+    assert play(PLAN).digest == recorded.result.digest
 
 
 def test_the_recorder_knows_when_states_differed_and_how_the_conflict_ended(recorded: Run) -> None:
@@ -126,7 +125,7 @@ def test_a_record_is_followed_from_node_to_node(recorded: Run) -> None:
 
 def test_several_runs_stand_under_a_table_and_those_that_fail_are_open(recorded: Run) -> None:
     name = "bad-signatures"
-    told = Told(Path("all.html"))
+    told = RunReport(Path("all.html"))
     told.play(partial(perform, SCENARIOS[name], 1), False, name, "again", SCENARIOS[name].expects)
 
     page = check_whole(run_page([recorded, *told.runs]))
@@ -137,27 +136,27 @@ def test_several_runs_stand_under_a_table_and_those_that_fail_are_open(recorded:
 
 
 def test_a_swarm_tells_first_of_what_fails(recorded: Run) -> None:
-    good, bad = outcome("1", faults=[]), outcome("2", faults=["a lacks <b>everything</b>"])
-    outcomes = {it.seed: it for it in (good, bad)}
+    good, bad = result("1", violations=[]), result("2", violations=["a lacks <b>everything</b>"])
+    results = {it.seed: it for it in (good, bad)}
 
-    page = check_whole(swarm_page(outcomes, {"runs": 2, "failing": 1}, "dnarc simulate swarm --seeds 2", recorded))
+    page = check_whole(swarm_page(results, {"runs": 2, "failing": 1}, "dnarc simulate swarm --seeds 2", recorded))
 
-    assert most_telling(outcomes.values()) == bad
+    assert most_telling(results.values()) == bad
     assert page.text.index("--start 2 --seeds 1") < page.text.index("--start 1 --seeds 1")
     assert "a lacks <b>everything</b>" in page.text
 
 
 def test_where_all_hold_the_slowest_is_told_of() -> None:
-    outcomes = [outcome("1", [], 3.0), outcome("2", [], 9.0), outcome("3", [], 5.0)]
+    results = [result("1", [], 3.0), result("2", [], 9.0), result("3", [], 5.0)]
 
-    assert most_telling(outcomes).seed == "2"
+    assert most_telling(results).seed == "2"
 
 
 def test_broadcasts_stand_beside_the_published_figures() -> None:
     plan = Experiment(nodes=30, cycles=2, failures=(0.5,), drip_cycles=1)
-    reports = [run_broadcasts(plan)]
+    reports = [run_experiments(plan)]
 
-    page = check_whole(broadcast_page(plan, reports, compared(reports), "dnarc simulate broadcast --nodes 30"))
+    page = check_whole(broadcast_page(plan, reports, comparison_rows(reports), "dnarc simulate broadcast --nodes 30"))
 
     assert "Broadcast over 30 nodes" in page.text
     assert "flood, published" in page.text
@@ -168,7 +167,7 @@ def test_broadcasts_stand_beside_the_published_figures() -> None:
 
 
 def test_a_local_network_shows_when_each_node_held_what_all_hold() -> None:
-    outcome = LocalResult(
+    result = LocalResult(
         nodes=3,
         links=2,
         acknowledged=80,
@@ -182,7 +181,7 @@ def test_a_local_network_shows_when_each_node_held_what_all_hold() -> None:
         news=20,
     )
 
-    page = check_whole(local_page(LocalPlan(3, 80, 1, 7), outcome, "dnarc simulate local --nodes 3"))
+    page = check_whole(local_page(LocalPlan(3, 80, 1, 7), result, "dnarc simulate local --nodes 3"))
 
     assert "Redundancy 0.500" in page.text
     assert "killed: 1" in page.text
@@ -190,9 +189,9 @@ def test_a_local_network_shows_when_each_node_held_what_all_hold() -> None:
 
 
 def test_a_local_network_that_never_became_one_has_a_page() -> None:
-    outcome = LocalResult(nodes=2, links=1, lost=["ab"], differing=[(0.0, 2)])
+    result = LocalResult(nodes=2, links=1, lost=["ab"], differing=[(0.0, 2)])
 
-    page = check_whole(local_page(LocalPlan(), outcome, "again"))
+    page = check_whole(local_page(LocalPlan(), result, "again"))
 
     assert "fails" in page.text
     assert page.data == []
@@ -204,11 +203,11 @@ def test_a_node_agrees_from_the_last_time_on_that_it_came_to_the_final_set() -> 
     assert [since(seen, place, "z") for place in (0, 1)] == [0.1, 0.2]
 
 
-def outcome(seed: str, faults: list[str], settled_s: float = 1.0) -> RunResult:
+def result(seed: str, violations: list[str], settled_s: float = 1.0) -> RunResult:
     return RunResult(
         seed=seed,
         digest="00",
-        faults=faults,
+        violations=violations,
         nodes=3,
         records=2,
         commits=6,

@@ -7,6 +7,6 @@ from simulations.scenarios import SCENARIOS, perform
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_scenario_ends_as_it_says(name: str) -> None:
-    outcome = perform(SCENARIOS[name])
+    result = perform(SCENARIOS[name])
 
-    assert outcome.faults == []
+    assert result.violations == []

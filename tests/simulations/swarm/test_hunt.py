@@ -5,29 +5,31 @@ from pathlib import Path
 import pytest
 
 from simulations.swarm.hunt import Find, MutantError, hunt, plant
-from simulations.swarm.mutants import Change, Mutant
+from simulations.swarm.mutants import Edit, Mutant
 
-CHANGE = Change("module.py", "a > b", "a >= b")
+EDIT = Edit("module.py", "a > b", "a >= b")
 
-EMPTY_RUN = Change("simulations/swarm/play.py", "    await _build(cluster, plan)\n", "    return\n")
-FAULT = Change("simulations/judges/checkers.py", "self.faults: list[str] = []", 'self.faults: list[str] = ["planted"]')
+EMPTY_RUN = Edit("simulations/swarm/play.py", "    await _build(cluster, plan)\n", "    return\n")
+FAULT = Edit(
+    "simulations/judges/checkers.py", "self.violations: list[str] = []", 'self.violations: list[str] = ["planted"]'
+)
 
 
 def test_a_change_is_made_in_one_place(tmp_path: Path) -> None:
     (tmp_path / "module.py").write_text("if a > b:\n    pass\n")
 
-    plant(tmp_path, CHANGE)
+    plant(tmp_path, EDIT)
 
     assert (tmp_path / "module.py").read_text() == "if a >= b:\n    pass\n"
 
 
 @pytest.mark.parametrize("source", ["if a < b:", "a > b or a > b"])
 def test_words_that_are_gone_or_stand_twice_are_said(tmp_path: Path, source: str) -> None:
-    """A mutant that changes nothing would be one that nobody finds."""
+    """A mutant that edits nothing would be one that nobody finds."""
     (tmp_path / "module.py").write_text(source)
 
     with pytest.raises(MutantError, match=r"module\.py does not hold once: a > b"):
-        plant(tmp_path, CHANGE)
+        plant(tmp_path, EDIT)
 
 
 def test_a_fault_is_found_in_the_first_seed_that_fails_by_it() -> None:

@@ -1,4 +1,4 @@
-"""The list of planted faults stays true while the program changes."""
+"""The list of planted faults stays true while the program edits."""
 
 import pytest
 
@@ -8,11 +8,11 @@ from simulations.swarm.mutants import MUTANTS, Mutant
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_the_words_that_a_mutant_replaces_are_in_the_program_once(mutant: Mutant) -> None:
-    changes = (*mutant.without, *mutant.changes)
+    edits = (*mutant.without, *mutant.edits)
 
-    counts = [(ROOT / change.file).read_text(encoding="utf-8").count(change.old) for change in changes]
+    counts = [(ROOT / edit.file).read_text(encoding="utf-8").count(edit.old) for edit in edits]
 
-    assert counts == [1] * len(changes)
+    assert counts == [1] * len(edits)
 
 
 def test_mutants_have_names_of_their_own() -> None:

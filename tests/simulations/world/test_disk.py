@@ -12,7 +12,7 @@ import pytest
 from node.disk import CannotStartError
 from node.store.contract import Store
 from simulations.world.disk import VirtualDisk
-from simulations.world.virtual_time import LIFE, Life, VirtualLoop, run
+from simulations.world.virtual_time import LIFE, Life, VirtualLoop, run_to_end
 from tests.node.store.store_batches import OpenStore, batch_of, claim
 from tests.node.store.store_contract import StoreContract
 
@@ -68,7 +68,7 @@ def after_power_cut(at_s: float) -> tuple[int, bool]:
         again = await disk.open_store(FOLDER, Random(1).randbytes)
         return len(await again.history("test", "one")) + len(await again.history("test", "two"))
 
-    held = run(main(), loop)
+    held = run_to_end(main(), loop)
     disk.close()
     return held, bool(answered)
 

@@ -87,7 +87,7 @@ def run(main: Callable[[Pair], Awaitable[Any]], **weather: Any) -> Any:
         return await main(Pair(simulation))
 
     result = simulation.run(begin())
-    assert simulation.loop.faults == []
+    assert simulation.loop.uncaught == []
     return result
 
 

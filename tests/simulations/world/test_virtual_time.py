@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from simulations.world.virtual_time import LIFE, Life, StuckError, VirtualLoop, run
+from simulations.world.virtual_time import LIFE, Life, StuckError, VirtualLoop, run_to_end
 
 
 def test_an_hour_of_waiting_costs_nothing_and_ends_at_the_hour() -> None:
@@ -16,7 +16,7 @@ def test_an_hour_of_waiting_costs_nothing_and_ends_at_the_hour() -> None:
         await asyncio.sleep(3600)
         return loop.time()
 
-    assert run(main(), loop) == 3600.0
+    assert run_to_end(main(), loop) == 3600.0
 
 
 def test_timers_of_one_deadline_run_in_the_order_in_which_they_were_set() -> None:
@@ -29,7 +29,7 @@ def test_timers_of_one_deadline_run_in_the_order_in_which_they_were_set() -> Non
             loop.call_at(4.0, ran.append, number)
         await asyncio.sleep(6)
 
-    run(main(), loop)
+    run_to_end(main(), loop)
 
     assert ran == [*range(1_000, 2_000), *range(1_000)]
 
@@ -44,7 +44,7 @@ def test_a_timer_that_was_cancelled_never_runs_and_is_dropped_with_many_others()
         await asyncio.sleep(1)
         return len(loop._timers)
 
-    left = run(main(), loop)
+    left = run_to_end(main(), loop)
 
     assert ran == []
     assert left < 5_000
@@ -58,7 +58,7 @@ def test_whoever_waits_for_ever_is_named_with_the_place() -> None:
         await asyncio.create_task(forgotten(), name="the forgotten one")
 
     with pytest.raises(StuckError, match=r"the forgotten one waits in .*forgotten"):
-        run(main(), VirtualLoop())
+        run_to_end(main(), VirtualLoop())
 
 
 def test_an_endless_repetition_ends_the_run() -> None:
@@ -70,7 +70,7 @@ def test_an_endless_repetition_ends_the_run() -> None:
         await asyncio.Event().wait()
 
     with pytest.raises(StuckError, match="repeated for ever"):
-        run(main(), VirtualLoop(callbacks_max=10_000))
+        run_to_end(main(), VirtualLoop(callbacks_max=10_000))
 
 
 def test_a_thread_is_refused() -> None:
@@ -78,7 +78,7 @@ def test_a_thread_is_refused() -> None:
         await asyncio.to_thread(print, "never")
 
     with pytest.raises(StuckError, match="to run in a thread"):
-        run(main(), VirtualLoop())
+        run_to_end(main(), VirtualLoop())
 
 
 def test_timeouts_are_measured_by_the_virtual_clock() -> None:
@@ -88,7 +88,7 @@ def test_timeouts_are_measured_by_the_virtual_clock() -> None:
                 await asyncio.Event().wait()
         return asyncio.get_running_loop().time()
 
-    assert run(main(), VirtualLoop()) == 30.0
+    assert run_to_end(main(), VirtualLoop()) == 30.0
 
 
 def test_what_is_left_at_the_end_is_cancelled_in_the_order_of_its_making() -> None:
@@ -105,7 +105,7 @@ def test_what_is_left_at_the_end_is_cancelled_in_the_order_of_its_making() -> No
         await asyncio.sleep(1)
         assert not any(task.done() for task in tasks)
 
-    run(main(), loop)
+    run_to_end(main(), loop)
 
     assert ended == list(range(100))
 
@@ -140,7 +140,7 @@ def test_a_life_that_is_over_does_nothing_more_whatever_it_had_set_in_motion() -
         assert [task.done() for task in tasks] == [True, True]
         await asyncio.sleep(60)
 
-    run(main(), loop)
+    run_to_end(main(), loop)
 
     assert did == []
 
@@ -154,5 +154,5 @@ def test_garbage_is_collected_by_count_and_not_when_memory_says_so() -> None:
             break
         return gc.isenabled()
 
-    assert run(main(), VirtualLoop()) is False
+    assert run_to_end(main(), VirtualLoop()) is False
     assert gc.isenabled()

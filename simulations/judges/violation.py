@@ -2,5 +2,5 @@
 
 from collections.abc import Callable
 
-Accuse = Callable[[str, str], None]
+OnViolation = Callable[[str, str], None]
 """Takes the place, mostly a machine's name, and what did not hold there, in words."""
