@@ -29,6 +29,7 @@ class Code(StrEnum):
     STORAGE_FULL = "storage_full"
 
     UNKNOWN_LABEL = "unknown_label"
+    NOT_FINAL = "not_final"
     UNKNOWN_RECORD = "unknown_record"
     UNKNOWN_PEER = "unknown_peer"
     UNKNOWN_ROUTE = "unknown_route"

@@ -34,6 +34,8 @@ PROTOCOL_ORDER = (
     "witness.walk",
     "witness.label",
     "witness.voter",
+    "witness.domain",
+    "witness.admission",
     "witness.proof",
     "sets.varint",
     "sets.index",

@@ -15,17 +15,19 @@ from protocol.records.replay import REASONS, Replay, State, Verdict, replay
 
 
 class EventType(StrEnum):
-    """Whether the head moved forward or was taken back."""
+    """Whether the head moved forward or was taken back, or a record of a witnessed domain became final."""
 
     ACCEPTED = "accepted"
     REVERTED = "reverted"
+    FINAL = "final"
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """The head of a label moved to `record`.
+    """The head of a label moved to `record`, or the record became final.
 
     `accepted`: the record follows the old head, or founds the label. `reverted`: the head changed in any other way.
-    Then `previous` is the id of the head that was taken back, and `reason` says why.
+    Then `previous` is the id of the head that was taken back, and `reason` says why. `final`: the witnesses of the
+    domain decided the record, and every record before it; the head stays.
     """
 
     type: EventType

@@ -28,6 +28,11 @@ from protocol.signing import SigningKey, is_key, is_signature, verify
 _DOMAIN = re.compile(DOMAIN_PATTERN)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ID = re.compile(r"[0-9a-f]{64}\Z")
+_WITNESSED = re.compile(r"(?:.*\.)?(w[a-z2-7]{51}[aq])\Z")
+"""256 bits fill 51 characters of base32 and one bit of the 52nd, so that one is `a` or `q`."""
+
+POLICY_LABEL = "@policy"
+RECEIPT_PREFIX = "@seen/"
 
 
 # `gc=False`, here and on values that hold records: a value that holds only text, numbers and other such values is part
@@ -55,8 +60,16 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_reserved(self) -> bool:
-        """Whether the label is kept for a later version, because it starts with `@`. No node stores such a record."""
-        return self.label.startswith("@")
+        """Whether the label is kept for a later version, because it starts with `@`. No node stores such a record.
+
+        Witnessed domains use two kinds of these labels.
+        """
+        return self.label.startswith("@") and not (self.is_of_witnesses and is_witnessed(self.domain))
+
+    @property
+    def is_of_witnesses(self) -> bool:
+        """Whether the label is the one of the policy, or one of receipts, if the domain is witnessed."""
+        return self.label == POLICY_LABEL or self.label.startswith(RECEIPT_PREFIX)
 
 
 class SignedRecord(msgspec.Struct, frozen=True, gc=False):
@@ -133,6 +146,18 @@ def is_domain(text: str) -> bool:
 def _names_domain(text: str) -> bool:
     """Cached, because nearly all records belong to a domain that was asked for a moment ago."""
     return _DOMAIN.match(text) is not None
+
+
+def is_witnessed(domain: str) -> bool:
+    """Whether this is the name of a witnessed domain: its last part commits to a policy (`protocol.witness.policy`)."""
+    return policy_name_of(domain) is not None
+
+
+@lru_cache(1_024)
+def policy_name_of(domain: str) -> str | None:
+    """The last part of the name of a witnessed domain; None for every other name."""
+    match = _WITNESSED.match(domain)
+    return None if match is None else match[1]
 
 
 def is_label(text: str) -> bool:

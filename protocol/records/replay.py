@@ -77,13 +77,14 @@ class State(msgspec.Struct, frozen=True, gc=False):
     `tip` is the head, None if no record was accepted; its signer is the owner. `named` holds every key that ever was
     the owner or was offered the label. It grows by at most two keys with each record, and `admission.NAMED_MAX` limits
     what clients can add. `newest` is the order key of the newest record, refused records included. A label is
-    `contested` if it has a rival.
+    `contested` if it has a rival. `final` is the id of the last record that is final, None outside witnessed domains.
     """
 
     tip: Tip | None = None
     named: frozenset[str] = frozenset()
     newest: tuple[int, str] = (0, "")
     contested: bool = False
+    final: str | None = None
 
     @property
     def owner(self) -> str | None:

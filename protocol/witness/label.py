@@ -6,7 +6,7 @@ Records and receipts may come in any order; the state is the one that `walk` giv
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -22,7 +22,8 @@ class LabelChange(msgspec.Struct, frozen=True):
 
     `verdicts`: every verdict that is new or other than before, by record id. `kept`: how many records at the beginning
     of the chain stayed. `taken_back` and `taken`: the records that left the chain after those, and those that came,
-    oldest first. `finalised`: the records that became final, oldest first.
+    oldest first. `finalised`: the records that became final, oldest first. `slots`: the slots that were looked at, by
+    `prev`.
     """
 
     verdicts: dict[str, Verdict]
@@ -30,6 +31,7 @@ class LabelChange(msgspec.Struct, frozen=True):
     taken_back: tuple[Record, ...]
     taken: tuple[Record, ...]
     finalised: tuple[Record, ...]
+    slots: tuple[str | None, ...]
 
 
 class WitnessedLabel:
@@ -46,9 +48,14 @@ class WitnessedLabel:
         self._standings: dict[str, Standing] = {}
         self._places: dict[str, int] = {}
         self._decided: dict[str | None, int] = {}
+        self._undecided: dict[str | None, int] = {}
         self.chain: list[Record] = []
         self.final = 0
         self.verdicts: dict[str, Verdict] = {}
+        self.rivals = 0
+        """How many records are rivals."""
+        self.undecided = 0
+        """How many records stand in slots that are not decided."""
 
     def __contains__(self, record_id: object) -> bool:
         return record_id in self._by_id
@@ -77,8 +84,24 @@ class WitnessedLabel:
     def is_decided(self, record_id: str) -> bool:
         return self._standings[record_id].is_decided
 
+    def place(self, record_id: str) -> int | None:
+        """The place of a record in the chain, from 0; None if it is not on the chain."""
+        return self._places.get(record_id)
+
     def record(self, record_id: str) -> Record:
         return self._by_id[record_id]
+
+    def undecided_foundings(self) -> int:
+        """How many foundings there are, while none of them is decided."""
+        return self._undecided.get(None, 0)
+
+    def slots_from(self, prev: str | None) -> Iterator[str | None]:
+        """This slot, and every slot that the records in it lead to."""
+        waiting = [prev]
+        while waiting:
+            place = waiting.pop()
+            yield place
+            waiting += [each.id for each in self._on.get(place, ())]
 
     def candidates(self, prev: str | None) -> list[Record]:
         """The records that may stand in this slot."""
@@ -112,8 +135,17 @@ class WitnessedLabel:
                 self._standings[record_id] = standing_of(self._policy, self._evidence(record_id))
                 slots[self._by_id[record_id].prev] = None
         for prev in slots:
-            self._decided[prev] = sum(self._standings[each.id].is_decided for each in self.candidates(prev))
+            self._count(prev)
         return self._walk_from(slots)
+
+    def _count(self, prev: str | None) -> None:
+        """Count the candidates of this slot that are decided, and those that wait for a decision."""
+        candidates = self.candidates(prev)
+        decided = sum(self._standings[each.id].is_decided for each in candidates)
+        undecided = 0 if decided else len(candidates)
+        self._decided[prev] = decided
+        self.undecided += undecided - self._undecided.get(prev, 0)
+        self._undecided[prev] = undecided
 
     def _walk_from(self, slots: dict[str | None, None]) -> LabelChange:
         final_before = self.final
@@ -125,7 +157,7 @@ class WitnessedLabel:
         moved = {record.id for record in taken_back} ^ {record.id for record in taken}
         verdicts = self._judge_again([*slots, *moved], moved)
         finalised = tuple(self.chain[final_before : self.final])
-        return LabelChange(verdicts, kept, taken_back, taken, finalised)
+        return LabelChange(verdicts, kept, taken_back, taken, finalised, tuple(slots))
 
     def _place(self, prev: str | None) -> int | None:
         """The place in the chain that this slot fills; None if the chain does not lead to it."""
@@ -165,6 +197,8 @@ class WitnessedLabel:
         again |= {record_id: self._by_id[record_id] for record_id in moved}
         verdicts = {record_id: self._judge(record) for record_id, record in again.items()}
         changed = {each: verdict for each, verdict in verdicts.items() if self.verdicts.get(each) is not verdict}
+        for record_id, verdict in changed.items():
+            self.rivals += (verdict is Verdict.RIVAL) - (self.verdicts.get(record_id) is Verdict.RIVAL)
         self.verdicts |= changed
         return changed
 

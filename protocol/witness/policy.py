@@ -9,7 +9,6 @@ Encodings are compared and never decoded, because several spellings of base32 de
 
 import base64
 import hashlib
-import re
 from itertools import pairwise
 from typing import Any, Final
 
@@ -17,15 +16,10 @@ import msgspec
 
 from protocol.errors import Code, ProtocolError
 from protocol.records.canonical import encode
-from protocol.records.record import Record
+from protocol.records.record import POLICY_LABEL, Record, policy_name_of
 from protocol.signing import is_key
 
 WITNESSES_MAX: Final = 16
-
-POLICY_LABEL: Final = "@policy"
-
-_NAME: Final = re.compile(r"(?:.*\.)?(w[a-z2-7]{51}[aq])\Z")
-"""256 bits fill 51 characters of base32 and one bit of the 52nd, so that one is `a` or `q`."""
 
 _POLICY_KEYS: Final = frozenset({"faulty", "witnesses"})
 _RECORD_KEYS: Final = frozenset({"domain", "label", "signedby", "timestamp"}) | _POLICY_KEYS
@@ -67,17 +61,12 @@ def make_policy(witnesses: list[str], faulty: int) -> Policy:
     return check_policy({"faulty": faulty, "witnesses": sorted(witnesses)})
 
 
-def is_witnessed(domain: str) -> bool:
-    """Whether this is the name of a witnessed domain."""
-    return _NAME.match(domain) is not None
-
-
 def policy_of(record: Record) -> Policy | None:
     """The policy that this record of the label `@policy` gives its domain; None if it gives none.
 
     A record without `prev` whose content has the digest in the domain's name, whoever signed it.
     """
-    name = _NAME.match(record.domain)
+    name = policy_name_of(record.domain)
     if name is None or record.label != POLICY_LABEL:
         return None
     fields = msgspec.json.decode(record.canonical)
@@ -87,7 +76,7 @@ def policy_of(record: Record) -> Policy | None:
         policy = check_policy({key: fields[key] for key in _POLICY_KEYS})
     except ProtocolError:
         return None
-    return policy if policy.name == name[1] else None
+    return policy if policy.name == name else None
 
 
 def check_policy(fields: dict[str, Any]) -> Policy:

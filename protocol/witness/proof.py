@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from protocol.errors import Code, ProtocolError
-from protocol.records.record import Record, SignedRecord
-from protocol.witness.policy import Policy, is_witnessed, policy_of
-from protocol.witness.receipt import Receipt, receipt_of
+from protocol.records.record import Record, SignedRecord, is_witnessed
+from protocol.witness.policy import Policy, policy_of
+from protocol.witness.receipt import receipt_of
 from protocol.witness.testimony import Evidence, Testimony
 from protocol.witness.walk import tip_of
 
@@ -27,24 +27,17 @@ class Proven(msgspec.Struct, frozen=True):
         return self.chain[-1]
 
 
-def receipts_of_proof(
-    policy: Policy, chain: Iterable[Record], evidence: Iterable[Evidence], receipts: Iterable[Receipt]
-) -> list[str]:
+def receipts_of_proof(policy: Policy, evidence: Iterable[Evidence]) -> list[str]:
     """The ids of as many receipts as a proof needs, sorted.
 
-    `evidence` is that of each record of the chain, all decided. `receipts`: all that commit a record of the chain, in
-    any order.
+    `evidence` is that of each record of the chain. All of them are decided.
     """
-    committing: dict[tuple[str, int, str], str] = {}
-    for receipt in sorted(receipts, key=lambda receipt: receipt.id):
-        for number, record_id in receipt.all_commits():
-            committing.setdefault((record_id, number, receipt.witness), receipt.id)
     needed: set[str] = set()
-    for record, said in zip(chain, evidence, strict=True):
+    for said in evidence:
         decided_in = said.deciding_round(policy)
         assert decided_in is not None, "every record of the chain of a proof is decided"
-        witnesses = sorted(said.commits[decided_in])[: policy.quorum]
-        needed |= {committing[record.id, decided_in, witness] for witness in witnesses}
+        committing = said.commits[decided_in]
+        needed.update(committing[witness] for witness in sorted(committing)[: policy.quorum])
     return sorted(needed)
 
 

@@ -13,9 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from protocol.limits import SAFE_INTEGER_MAX
-from protocol.records.record import Record, is_id
-
-RECEIPT_PREFIX: Final = "@seen/"
+from protocol.records.record import RECEIPT_PREFIX, Record, is_id
 
 ENTRIES_MAX: Final = 400
 """Ids in `first` and `seen` together."""

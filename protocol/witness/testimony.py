@@ -27,12 +27,13 @@ _NEVER_MS: Final = 0
 class Evidence(msgspec.Struct):
     """What the witnesses have said of one record.
 
-    `times_ms`: the least time that counts, by witness. `votes` and `commits`: the witnesses, by round.
+    `times_ms`: the least time that counts, by witness. `votes` and `commits`: by round, the witnesses, each with the id
+    of a receipt that says so (of several, the least).
     """
 
     times_ms: dict[str, int] = msgspec.field(default_factory=dict)
-    votes: dict[int, set[str]] = msgspec.field(default_factory=dict)
-    commits: dict[int, set[str]] = msgspec.field(default_factory=dict)
+    votes: dict[int, dict[str, str]] = msgspec.field(default_factory=dict)
+    commits: dict[int, dict[str, str]] = msgspec.field(default_factory=dict)
 
     def ordered_ms(self, policy: Policy) -> int | None:
         """The time by which at least one honest witness had seen the record; None while it is pending.
@@ -64,9 +65,14 @@ class ReceiptFork(msgspec.Struct, frozen=True):
 
 
 class _Link(msgspec.Struct):
-    """A receipt in its chain. `is_sound`: the chain reaches back to a first receipt."""
+    """A receipt in its chain. `is_sound`: the chain reaches back to a first receipt.
 
-    receipt: Receipt
+    `receipt` is None once its times are counted, because nothing of it is needed any more.
+    """
+
+    witness: str
+    at_ms: int
+    receipt: Receipt | None
     is_sound: bool = False
 
 
@@ -86,6 +92,14 @@ class Testimony:
         """What was said of this record until now. Not to be changed."""
         return self._evidence.get(record_id, _SILENCE)
 
+    def names(self, record_id: str) -> bool:
+        """Whether a receipt names this record."""
+        return record_id in self._evidence
+
+    def is_forked(self, witness: str) -> bool:
+        """Whether this witness was seen to sign two receipts on one `prev`."""
+        return any(forked == witness for forked, _ in self.forks)
+
     def add(self, receipt: Receipt) -> frozenset[str]:
         """Count this receipt, and those after it that become sound by it.
 
@@ -93,10 +107,12 @@ class Testimony:
         """
         if receipt.id in self._links or receipt.witness not in self.policy.witnesses:
             return frozenset()
-        link = self._links[receipt.id] = _Link(receipt)
+        self._links[receipt.id] = _Link(receipt.witness, receipt.at_ms, receipt)
         self._note_fork(receipt)
         touched = self._count_ballots(receipt)
-        return frozenset(touched | self._settle(link))
+        for record_id, _ in receipt.entries():
+            self._about(record_id)
+        return frozenset(touched | self._settle(receipt))
 
     def _note_fork(self, receipt: Receipt) -> None:
         place = (receipt.witness, receipt.prev)
@@ -109,28 +125,25 @@ class Testimony:
     def _count_ballots(self, receipt: Receipt) -> set[str]:
         touched = set()
         for number, record_id in receipt.all_votes():
-            touched.add(self._cast(self._about(record_id).votes, number, receipt.witness, record_id))
+            touched.add(_cast(self._about(record_id).votes, number, receipt, record_id))
         for number, record_id in receipt.all_commits():
-            touched.add(self._cast(self._about(record_id).commits, number, receipt.witness, record_id))
+            touched.add(_cast(self._about(record_id).commits, number, receipt, record_id))
         return touched
 
-    @staticmethod
-    def _cast(ballots: dict[int, set[str]], number: int, witness: str, record_id: str) -> str:
-        ballots.setdefault(number, set()).add(witness)
-        return record_id
-
-    def _settle(self, link: _Link) -> set[str]:
+    def _settle(self, receipt: Receipt) -> set[str]:
         """Make this receipt sound if it is, and then all that waited for it."""
         touched: set[str] = set()
-        waiting = [link]
+        waiting: list[Receipt | None] = [receipt]
         while waiting:
-            link = waiting.pop()
-            before_ms = self._at_before(link.receipt)
-            if link.is_sound or before_ms is None:
+            receipt_or_none = waiting.pop()
+            before_ms = None if receipt_or_none is None else self._at_before(receipt_or_none)
+            if receipt_or_none is None or before_ms is None:
                 continue
-            link.is_sound = True
-            touched |= self._count_times(link.receipt, before_ms)
-            waiting += [self._links[each] for each in self._after.get((link.receipt.witness, link.receipt.id), ())]
+            touched |= self._count_times(receipt_or_none, before_ms)
+            link = self._links[receipt_or_none.id]
+            link.is_sound, link.receipt = True, None
+            place = (receipt_or_none.witness, receipt_or_none.id)
+            waiting += [self._links[each].receipt for each in self._after.get(place, ())]
         return touched
 
     def _at_before(self, receipt: Receipt) -> int | None:
@@ -138,9 +151,9 @@ class Testimony:
         if receipt.prev is None:
             return _NEVER_MS
         before = self._links.get(receipt.prev)
-        if before is None or not before.is_sound or before.receipt.witness != receipt.witness:
+        if before is None or not before.is_sound or before.witness != receipt.witness:
             return None
-        return before.receipt.at_ms if before.receipt.at_ms < receipt.at_ms else None
+        return before.at_ms if before.at_ms < receipt.at_ms else None
 
     def _count_times(self, receipt: Receipt, before_ms: int) -> set[str]:
         touched = set()
@@ -153,6 +166,13 @@ class Testimony:
 
     def _about(self, record_id: str) -> Evidence:
         return self._evidence.setdefault(record_id, Evidence())
+
+
+def _cast(ballots: dict[int, dict[str, str]], number: int, receipt: Receipt, record_id: str) -> str:
+    """Count a vote or a commit of this round for the record."""
+    said = ballots.setdefault(number, {})
+    said[receipt.witness] = min(receipt.id, said.get(receipt.witness, receipt.id))
+    return record_id
 
 
 def counting_times(receipt: Receipt, before_ms: int) -> list[tuple[str, int]]:

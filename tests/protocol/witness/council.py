@@ -66,7 +66,7 @@ class Seat:
         self._awake()
         if self.newest is not None:
             self.voter.resume(self.newest.id, _at_of(self.newest))
-        receipts_first = sorted(held.values(), key=lambda record: not record.is_reserved)
+        receipts_first = sorted(held.values(), key=lambda record: not record.is_of_witnesses)
         for record in receipts_first:
             self.take(record, now_ms)
 
@@ -104,7 +104,7 @@ class Seat:
         return record
 
     def claims(self) -> Iterable[Record]:
-        return (record for record in self.records.values() if not record.is_reserved)
+        return (record for record in self.records.values() if not record.is_of_witnesses)
 
     def walk(self) -> Walk:
         return walk(self.policy, self.claims(), self.testimony.evidence)

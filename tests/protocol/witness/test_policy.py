@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from protocol.errors import Code, ProtocolError
-from protocol.records.record import make
-from protocol.witness.policy import WITNESSES_MAX, check_policy, is_witnessed, make_policy, policy_of
+from protocol.records.record import is_witnessed, make
+from protocol.witness.policy import WITNESSES_MAX, check_policy, make_policy, policy_of
 from tests.protocol.witness.council import council_policy, domain_of, key_of
 
 FOUR = council_policy(witnesses=4, faulty=1)

@@ -95,7 +95,7 @@ def test_a_node_needs_no_more_receipts_than_a_quorum_each() -> None:
         testimony.add(receipt)
     chain = [FOUNDED.record, TAKEN.record]
 
-    needed = receipts_of_proof(POLICY, chain, [testimony.evidence(record.id) for record in chain], receipts)
+    needed = receipts_of_proof(POLICY, [testimony.evidence(record.id) for record in chain])
 
     by_id = {signed.record.id: signed for signed in RECEIPTS}
     assert len(needed) == POLICY.quorum

@@ -86,7 +86,7 @@ def test_votes_and_commits_count_wherever_they_stand() -> None:
     """Otherwise a proof would need whole chains, and a vote that was counted could be taken back."""
     evidence = testimony_of(receipt("nine", 9_000, "eight", votes=[1], commits=[1, 2])).evidence(CLAIM)
 
-    assert evidence == Evidence(votes={1: {WITNESS}}, commits={1: {WITNESS}, 2: {WITNESS}})
+    assert evidence == Evidence(votes={1: {WITNESS: "nine"}}, commits={1: {WITNESS: "nine"}, 2: {WITNESS: "nine"}})
 
 
 def test_what_a_stranger_signs_counts_for_nothing() -> None:
@@ -105,7 +105,7 @@ def test_two_receipts_on_one_prev_are_a_fork_and_both_count() -> None:
     )
 
     assert testimony.forks == {(WITNESS, "one"): ReceiptFork(WITNESS, "one", ("left", "right"))}
-    assert testimony.evidence(CLAIM) == Evidence(times_ms={WITNESS: 1_500}, commits={0: {WITNESS}})
+    assert testimony.evidence(CLAIM) == Evidence(times_ms={WITNESS: 1_500}, commits={0: {WITNESS: "right"}})
 
 
 def test_a_record_is_ordered_once_more_witnesses_than_may_lie_have_seen_it() -> None:

@@ -30,7 +30,7 @@ def states(records: Sequence[Record]) -> dict[str, Walk]:
         receipt = receipt_of(record)
         if receipt is not None and testimony is not None:
             testimony.add(receipt)
-        elif not record.is_reserved:
+        elif not record.is_of_witnesses:
             labels.setdefault(record.label, []).append(record)
     said = testimony.evidence if testimony else lambda _: Evidence()
     return {label: walk(policy, claims, said) for label, claims in labels.items()}

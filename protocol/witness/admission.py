@@ -1,0 +1,146 @@
+"""Admission in witnessed domains: which valid records a node takes from anybody.
+
+No trusted peers are needed here, because nothing that a client brings can change what is final. But storage is finite.
+So a client may bring only what can still win: a candidate of a slot that is not decided, at or after the final head;
+and of these a limited number. A record that a witness has named is taken from anybody, because otherwise nodes that
+admitted different rivals could never count the commits for one of them.
+
+A listed peer brings whatever is valid, as in every domain. Each `check_` function is one rule and raises its own code.
+"""
+
+from typing import Final
+
+from protocol.errors import Code, ProtocolError
+from protocol.records.admission import Trust, Window, check_time, head_facts
+from protocol.records.record import POLICY_LABEL, Record
+from protocol.records.replay import State
+from protocol.witness.domain import WitnessedDomain
+from protocol.witness.label import WitnessedLabel
+from protocol.witness.policy import policy_of
+from protocol.witness.receipt import receipt_of
+from protocol.witness.walk import tip_of
+
+FOUNDINGS_MAX: Final = 16
+"""Foundings from clients that wait on one label for a decision."""
+
+FOLLOWERS_MAX: Final = 64
+"""Other records from clients that wait on one label for a decision."""
+
+RETRY_AFTER_S: Final = 5
+"""Seconds after which a client may try again where too many records wait for a decision. A guess."""
+
+
+def check_witnessed(
+    record: Record, trust: Trust, domain: WitnessedDomain, window: Window, now_s: float, undecided_max: int
+) -> None:
+    """That this node takes the record, whose domain is witnessed. `undecided_max`: records that may wait in the domain.
+
+    Raises:
+        ProtocolError: `malformed`, `not_owner`, `stale`, `too_new`, `too_old`, `rate_limited`.
+    """
+    if record.is_of_witnesses:
+        if trust is Trust.CLIENT:
+            (check_policy_record if record.label == POLICY_LABEL else check_receipt)(record, domain)
+        return
+    if domain.is_named(record.id):
+        return
+    check_time(record, trust, window, now_s)
+    if trust is Trust.CLIENT:
+        check_candidate(record, domain)
+        check_room(record, domain, undecided_max)
+
+
+def check_policy_record(record: Record, domain: WitnessedDomain) -> None:
+    """That the record is the policy of its domain, and that the node has none yet.
+
+    Raises:
+        ProtocolError: `malformed`, `stale`.
+    """
+    if policy_of(record) is None:
+        detail = (
+            "this is not the policy that the domain's name commits to: `faulty` and `witnesses` must have the digest "
+            "in the name, and the record has no `prev` and no other keys"
+        )
+        raise ProtocolError(Code.MALFORMED, detail)
+    if domain.policy_record is not None:
+        detail = "the policy of this domain is here already: a second record of it adds nothing"
+        raise ProtocolError(Code.STALE, detail, head=head_facts(State(tip_of(domain.policy_record))))
+
+
+def check_receipt(record: Record, domain: WitnessedDomain) -> None:
+    """That the record is a receipt, by a witness of the domain.
+
+    Raises:
+        ProtocolError: `malformed`; `not_owner`, also while the policy of the domain is not known.
+    """
+    if domain.policy is None:
+        detail = "the policy of this domain is not known here, so nobody can say who its witnesses are: bring it first"
+        raise ProtocolError(Code.NOT_OWNER, detail)
+    if record.signedby not in domain.policy.witnesses or not record.label.endswith(record.signedby):
+        raise ProtocolError(Code.NOT_OWNER, f"this label is for receipts of a witness, and {record.signedby} is none")
+    if receipt_of(record) is None:
+        detail = "not a receipt: `at` in ms, `first` and `seen` as {id: ms}, `vote` and `commit` as {round: [ids]}"
+        raise ProtocolError(Code.MALFORMED, detail)
+
+
+def check_candidate(record: Record, domain: WitnessedDomain) -> None:
+    """That the record can still become the head: it stands in a slot where nothing is decided.
+
+    Raises:
+        ProtocolError: `not_owner` or `stale`, with the head.
+    """
+    label = domain.label(record.label)
+    if label is None:
+        if record.prev is not None:
+            raise ProtocolError(Code.STALE, f"`prev` is {record.prev}, and this label has no records here", head=None)
+        return
+    if record.prev is not None and record.prev in label and not _follows(record, label):
+        detail = f"{record.signedby} may not follow {record.prev}: neither its signer nor its `newowner`"
+        raise ProtocolError(Code.NOT_OWNER, detail, head=_head(label))
+    if record.prev is not None and record.prev not in label:
+        raise _lost(
+            record, label, f"`prev` is {record.prev}, which is not held here: name the head, and bring it first"
+        )
+    if not label.is_open(record.prev):
+        raise _lost(record, label, "another record is final in its place: name the head in `prev`")
+
+
+def check_room(record: Record, domain: WitnessedDomain, undecided_max: int) -> None:
+    """That not too many records wait for a decision, on this label and in the domain.
+
+    Raises:
+        ProtocolError: `rate_limited`, with `retry_after` in seconds.
+    """
+    if domain.undecided >= undecided_max:
+        raise _full(f"{undecided_max} records of this domain wait for its witnesses, as many as may")
+    label = domain.label(record.label)
+    if label is None:
+        return
+    foundings = label.undecided_foundings()
+    if record.prev is None and foundings >= FOUNDINGS_MAX:
+        raise _full(f"{FOUNDINGS_MAX} foundings of this label wait for a decision, as many as may")
+    if record.prev is not None and label.undecided - foundings >= FOLLOWERS_MAX:
+        raise _full(f"{FOLLOWERS_MAX} records of this label wait for a decision, as many as may")
+
+
+def _follows(record: Record, label: WitnessedLabel) -> bool:
+    assert record.prev is not None, "asked of followers only"
+    return tip_of(label.record(record.prev)).names(record.signedby)
+
+
+def _lost(record: Record, label: WitnessedLabel, detail: str) -> ProtocolError:
+    """`stale` for those who may write here, `not_owner` for everybody else."""
+    is_owner = label.head is None or tip_of(label.head).names(record.signedby)
+    if is_owner:
+        return ProtocolError(Code.STALE, detail, head=_head(label))
+    assert label.head is not None, "only a head has an owner"
+    words = f"the label is {label.head.signedby}'s, and not offered to {record.signedby}"
+    return ProtocolError(Code.NOT_OWNER, words, head=_head(label))
+
+
+def _head(label: WitnessedLabel) -> dict[str, object] | None:
+    return None if label.head is None else head_facts(State(tip_of(label.head)))
+
+
+def _full(detail: str) -> ProtocolError:
+    return ProtocolError(Code.RATE_LIMITED, detail, retry_after=RETRY_AFTER_S)

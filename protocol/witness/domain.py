@@ -1,0 +1,259 @@
+"""A witnessed domain: its policy, what its witnesses said, and the state of every label, kept up to date.
+
+Records of the domain come in any order: claims, receipts, and the policy, which may come last. `add` takes a few of
+them and says what they change. A record touches its own label. A receipt touches the labels of the records that it
+names, and no others.
+
+Labels that begin with `@` have no slots. Of several policy records the one with the least id is shown. Of the receipts
+of a witness the one with the largest `at` is shown.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from protocol.records.change import Event, EventType
+from protocol.records.record import POLICY_LABEL, Record
+from protocol.records.replay import REASONS, State, Verdict
+from protocol.witness.label import LabelChange, WitnessedLabel
+from protocol.witness.policy import Policy, policy_of
+from protocol.witness.receipt import Receipt, receipt_of
+from protocol.witness.testimony import Evidence, Testimony
+from protocol.witness.voter import SlotKey
+from protocol.witness.walk import Certainty, tip_of
+
+_SILENCE: Final = Evidence()
+
+
+class DomainChange(msgspec.Struct):
+    """What a few more records did to a domain.
+
+    `verdicts`: every verdict that is new or other than before, by record id. `states`: the states of the labels that
+    were touched. `events` are in order. `slots`: the slots that were looked at. `touched`: the ids of records of which
+    more was said.
+    """
+
+    verdicts: dict[str, Verdict] = msgspec.field(default_factory=dict)
+    states: dict[str, State] = msgspec.field(default_factory=dict)
+    events: list[Event] = msgspec.field(default_factory=list)
+    slots: dict[SlotKey, None] = msgspec.field(default_factory=dict)
+    touched: set[str] = msgspec.field(default_factory=set)
+
+    def add(self, later: "DomainChange") -> None:
+        """Merge a later change into this one."""
+        self.verdicts |= later.verdicts
+        self.states |= later.states
+        self.events += later.events
+        self.slots |= later.slots
+        self.touched |= later.touched
+
+
+class _Shown(msgspec.Struct):
+    """A label that begins with `@`: its head, and the order key of its newest record.
+
+    `rank` is what makes a record the head: the largest counts.
+    """
+
+    head: Record | None = None
+    rank: tuple[int, str] = (0, "")
+    newest: tuple[int, str] = (0, "")
+    contested: bool = False
+
+
+class WitnessedDomain:
+    """The records of one witnessed domain, and what follows from them.
+
+    `policy` is None until the policy record is there. `undecided`: how many records stand in slots that are not
+    decided.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.policy: Policy | None = None
+        self.policy_record: Record | None = None
+        self.testimony: Testimony | None = None
+        self.undecided = 0
+        self._labels: dict[str, WitnessedLabel] = {}
+        self._label_of: dict[str, str] = {}
+        self._newest: dict[str, tuple[int, str]] = {}
+        self._shown: dict[str, _Shown] = defaultdict(_Shown)
+        self._early: list[tuple[Record, Receipt | None]] = []
+
+    def __contains__(self, record_id: object) -> bool:
+        return record_id in self._label_of
+
+    @property
+    def labels(self) -> Iterable[str]:
+        """The labels that have slots."""
+        return self._labels.keys()
+
+    def label(self, label: str) -> WitnessedLabel | None:
+        """The records of this label; None if there are no records."""
+        return self._labels.get(label)
+
+    def evidence(self, record_id: str) -> Evidence:
+        """What the witnesses said of this record until now. Not to be changed."""
+        return _SILENCE if self.testimony is None else self.testimony.evidence(record_id)
+
+    def is_named(self, record_id: str) -> bool:
+        """Whether a receipt of a witness names this record."""
+        return self.testimony is not None and self.testimony.names(record_id)
+
+    def certainty(self, record: Record) -> str | None:
+        """How sure this held record is: `pending`, or the certainty of a record on the chain; None if it lost."""
+        label = self._labels.get(record.label)
+        if label is None:
+            return None
+        if label.verdicts[record.id] is Verdict.PENDING:
+            return str(Verdict.PENDING)
+        place = label.place(record.id)
+        if place is None:
+            return None
+        return Certainty.FINAL if place < label.final else Certainty.ORDERED
+
+    def add(self, records: Iterable[Record]) -> DomainChange:
+        """Take these records, in any order; repeats change nothing."""
+        change = DomainChange()
+        claims: dict[str, list[Record]] = defaultdict(list)
+        founded = False
+        for record in records:
+            if record.id in self._label_of:
+                continue
+            self._label_of[record.id] = record.label
+            if record.label == POLICY_LABEL:
+                founded |= self._add_policy(record, change)
+            elif record.is_of_witnesses:
+                self._add_receipt(record, receipt_of(record), change)
+            else:
+                claims[record.label].append(msgspec.structs.replace(record, canonical=b""))
+        if founded:
+            self._begin(change)
+        self._apply(claims, change)
+        return change
+
+    def _add_policy(self, record: Record, change: DomainChange) -> bool:
+        """Take a record of the label of the policy; returns whether the domain has its policy by it."""
+        shown = self._shown[POLICY_LABEL]
+        shown.newest = max(shown.newest, record.order_key)
+        policy = policy_of(record)
+        if policy is None:
+            change.verdicts[record.id] = Verdict.NOT_OWNER
+        elif shown.head is None or record.id < shown.head.id:
+            self._show_policy(shown, record, change)
+        else:
+            change.verdicts[record.id] = Verdict.RIVAL
+        shown.contested |= change.verdicts[record.id] is Verdict.RIVAL
+        change.states[POLICY_LABEL] = _state_of(shown)
+        is_first = policy is not None and self.policy is None
+        if is_first:
+            self.policy = policy
+        return is_first
+
+    def _show_policy(self, shown: _Shown, record: Record, change: DomainChange) -> None:
+        before = shown.head
+        shown.head = self.policy_record = record
+        change.verdicts[record.id] = Verdict.FOUNDED
+        if before is None:
+            change.events.append(Event(EventType.ACCEPTED, record))
+        else:
+            shown.contested = True
+            change.verdicts[before.id] = Verdict.RIVAL
+            reason = "the same policy in a record with a smaller id"
+            change.events.append(Event(EventType.REVERTED, record, previous=before.id, reason=reason))
+
+    def _add_receipt(self, record: Record, receipt: Receipt | None, change: DomainChange) -> None:
+        """Take a record of a label of receipts. Before the policy is known, nobody can say whose receipts count."""
+        shown = self._shown[record.label]
+        shown.newest = max(shown.newest, record.order_key)
+        if self.testimony is None or self.policy is None:
+            self._early.append((record, receipt))
+            change.verdicts[record.id] = Verdict.PENDING
+        elif receipt is None or receipt.witness not in self.policy.witnesses:
+            change.verdicts[record.id] = Verdict.NOT_OWNER
+        else:
+            self._hear(self.testimony, record, receipt, change)
+        change.states[record.label] = _state_of(shown)
+
+    def _hear(self, testimony: Testimony, record: Record, receipt: Receipt, change: DomainChange) -> None:
+        """Count a receipt of a witness."""
+        shown = self._shown[record.label]
+        change.touched |= testimony.add(receipt)
+        change.verdicts[record.id] = Verdict.FOUNDED if receipt.prev is None else Verdict.UPDATED
+        shown.contested = testimony.is_forked(receipt.witness)
+        rank = (receipt.at_ms, receipt.id)
+        if rank > shown.rank:
+            shown.head, shown.rank = msgspec.structs.replace(record, canonical=b""), rank
+
+    def _begin(self, change: DomainChange) -> None:
+        """The policy is known now: count what witnesses said before, and walk every label."""
+        assert self.policy is not None, "called when the policy has come"
+        self.testimony = Testimony(self.policy)
+        early, self._early = self._early, []
+        for record, receipt in early:
+            self._add_receipt(record, receipt, change)
+        for name, before in self._labels.items():
+            label = self._labels[name] = WitnessedLabel(self.policy, self.evidence)
+            moved = label.apply([before.record(each) for each in before.verdicts])
+            news = {each: verdict for each, verdict in moved.verdicts.items() if before.verdicts[each] is not verdict}
+            self._note(name, msgspec.structs.replace(moved, verdicts=news), change)
+        self.undecided = sum(label.undecided for label in self._labels.values())
+        change.touched.clear()  # every label was walked with all that was said
+
+    def _apply(self, claims: dict[str, list[Record]], change: DomainChange) -> None:
+        touched: dict[str, list[str]] = defaultdict(list)
+        for record_id in change.touched:
+            if record_id in self._label_of:
+                touched[self._label_of[record_id]].append(record_id)
+        for name in {**claims, **touched}:
+            if name not in self._labels:
+                if name not in claims:  # a receipt that names a record of a label with `@` says nothing
+                    continue
+                self._labels[name] = WitnessedLabel(self.policy, self.evidence)
+            self._apply_to(name, claims.get(name, ()), touched.get(name, ()), change)
+
+    def _apply_to(self, name: str, claims: Iterable[Record], touched: Iterable[str], change: DomainChange) -> None:
+        label = self._labels[name]
+        undecided = label.undecided
+        moved = label.apply(claims, touched)
+        self.undecided += label.undecided - undecided
+        newest = [record.order_key for record in claims]
+        self._newest[name] = max([self._newest.get(name, (0, "")), *newest])
+        self._note(name, moved, change)
+
+    def _note(self, name: str, moved: LabelChange, change: DomainChange) -> None:
+        """Add what happened to one label."""
+        label = self._labels[name]
+        change.verdicts |= moved.verdicts
+        change.slots |= {(name, prev): None for prev in moved.slots}
+        change.events += _events(label, moved)
+        change.states[name] = self._state(name, label)
+
+    def _state(self, name: str, label: WitnessedLabel) -> State:
+        tip = None if label.head is None else tip_of(label.head)
+        named = frozenset(key for key in (tip.signedby, tip.newowner) if key is not None) if tip else frozenset[str]()
+        final = label.chain[label.final - 1].id if label.final else None
+        return State(tip, named, self._newest[name], label.rivals > 0, final)
+
+
+def _events(label: WitnessedLabel, moved: LabelChange) -> list[Event]:
+    """An event for each step of the head, and one for each record that became final."""
+    events: list[Event] = []
+    if moved.taken_back:
+        assert label.head is not None, "a label that has a head keeps one"
+        previous = moved.taken_back[-1].id
+        verdict = label.verdicts[previous]
+        reason = (
+            f"the witnesses saw or decided another record, and the head before is now {verdict}: {REASONS[verdict]}"
+        )
+        events.append(Event(EventType.REVERTED, label.head, previous=previous, reason=reason))
+    else:
+        events += [Event(EventType.ACCEPTED, record) for record in moved.taken]
+    return events + [Event(EventType.FINAL, record) for record in moved.finalised]
+
+
+def _state_of(shown: _Shown) -> State:
+    tip = None if shown.head is None else tip_of(shown.head)
+    named = frozenset[str]() if tip is None else frozenset({tip.signedby})
+    return State(tip, named, shown.newest, shown.contested)

@@ -1,0 +1,78 @@
+"""A witnessed domain that grows record by record has the state that the walk gives for all of its records at once."""
+
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from protocol.records.change import EventType
+from protocol.records.record import Record, make
+from protocol.records.replay import Verdict
+from protocol.witness.domain import DomainChange, WitnessedDomain
+from tests.paths import VECTORS
+
+FILES = sorted((VECTORS / "witnessed").glob("*.json"))
+PIECES = (1, 3, 1_000)
+"""Records at a time."""
+
+
+def told(domain: WitnessedDomain, records: list[Record], piece: int) -> list[DomainChange]:
+    """What the domain says while it takes the records piece by piece."""
+    return [domain.add(records[begin : begin + piece]) for begin in range(0, len(records), piece)]
+
+
+def state_of(domain: WitnessedDomain) -> dict[str, Any]:
+    """The state of every label, as the vectors spell it."""
+    states = {}
+    for name in domain.labels:
+        label = domain.label(name)
+        assert label is not None
+        states[name] = {
+            "chain": [record.id for record in label.chain],
+            "final": label.final,
+            "verdicts": {record_id: str(verdict) for record_id, verdict in label.verdicts.items()},
+            "ordered": {record_id: label.ordered_ms(record_id) for record_id in label.verdicts},
+        }
+    return states
+
+
+@pytest.mark.skipif(not FILES, reason="the vectors are not beside this checkout")
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_domain_has_the_state_of_a_vector_in_any_order_and_any_pieces(path: Path) -> None:
+    vector = json.loads(path.read_text())
+    records = [make(signed["record"]) for signed in vector["records"]]
+    random = Random(path.stem)
+
+    for piece in PIECES:
+        random.shuffle(records)
+        domain = WitnessedDomain(vector["domain"])
+        changes = told(domain, [*records, *random.choices(records, k=3)], piece)
+
+        assert state_of(domain) == vector["expect"]
+        check_told(domain, changes)
+
+
+def check_told(domain: WitnessedDomain, changes: list[DomainChange]) -> None:
+    """Whoever follows the changes knows the state: verdicts, heads and final records."""
+    verdicts: dict[str, Verdict] = {}
+    heads: dict[str, str] = {}
+    final: list[str] = []
+    for change in changes:
+        verdicts |= change.verdicts
+        for event in change.events:
+            if event.type is EventType.FINAL:
+                final.append(event.record.id)
+            else:
+                assert event.previous == (heads.get(event.record.label) if event.type is EventType.REVERTED else None)
+                heads[event.record.label] = event.record.id
+    labels = [label for name in domain.labels if (label := domain.label(name)) is not None]
+    expected = {record_id: verdict for label in labels for record_id, verdict in label.verdicts.items()}
+    assert {each: verdict for each, verdict in verdicts.items() if each in expected} == expected
+    assert set(final) == {record.id for label in labels for record in label.chain[: label.final]}
+    assert len(final) == len(set(final))
+    assert {label.head.id for label in labels if label.head} == {
+        head for name, head in heads.items() if not name.startswith("@")
+    }
+    assert domain.undecided == sum(label.undecided for label in labels)
