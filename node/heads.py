@@ -12,16 +12,26 @@ from typing import Final
 import msgspec
 
 from node.store.contract import LabelKey, ShownRecord, Store, StoredEvent
+from protocol.records.change import EventType
+from protocol.records.record import is_witnessed
+from protocol.witness.walk import Certainty
 
 ENTRY_BYTES: Final = 512
 """Memory of an answer beside its body: the tag, the names of domain and label, the objects. Measured."""
 
 
+_CLAIMED: Final = str(Certainty.CLAIMED)
+
+
 class Head(msgspec.Struct, frozen=True, gc=False):
-    """The answer that shows a head. `body` is the JSON object `{signature: record}`, `etag` the record id in quotes."""
+    """The answer that shows a head. `body` is the JSON object `{signature: record}`, `etag` the record id in quotes.
+
+    `certainty` is one of `protocol.witness.walk.Certainty`.
+    """
 
     body: bytes
     etag: str
+    certainty: str
 
     @property
     def id(self) -> str:
@@ -56,7 +66,7 @@ class Heads:
         if shown is None:
             self._reading.discard(key)
             return None
-        head = _answer(shown)
+        head = _answer(key, shown)
         if key in self._reading:
             self._reading.discard(key)
             self._keep(key, head)
@@ -68,8 +78,13 @@ class Heads:
             record = stored.event.record
             key = (record.domain, record.label)
             self._reading.discard(key)
-            if key in self._cache:
-                self._keep(key, _answer(ShownRecord(record.id, stored.signature, record.canonical)))
+            kept = self._cache.get(key)
+            if kept is None:
+                continue
+            if stored.event.type is not EventType.FINAL:
+                self._keep(key, _answer(key, ShownRecord(record.id, stored.signature, record.canonical)))
+            elif kept.id == record.id:
+                self._keep(key, msgspec.structs.replace(kept, certainty=str(Certainty.FINAL)))
 
     def _keep(self, key: LabelKey, head: Head) -> None:
         before = self._cache.get(key)
@@ -80,6 +95,12 @@ class Heads:
             self._cached_bytes -= len(dropped.body) + ENTRY_BYTES
 
 
-def _answer(shown: ShownRecord) -> Head:
+def _answer(key: LabelKey, shown: ShownRecord) -> Head:
     body = b'{"%s":%s}' % (shown.signature.encode(), shown.body)
-    return Head(body, f'"{shown.id}"')
+    return Head(body, f'"{shown.id}"', _certainty(key[0], is_final=shown.is_final))
+
+
+def _certainty(domain: str, *, is_final: bool) -> str:
+    if not is_witnessed(domain):
+        return _CLAIMED
+    return str(Certainty.FINAL if is_final else Certainty.ORDERED)

@@ -21,6 +21,7 @@ from node.http_sync.schedule import Sync
 from node.indexes import Indexes
 from node.intake.commits import Commits
 from node.intake.ingest import Ingest
+from node.intake.stored import Stored
 from node.links import LinkParts, Links
 from node.links.link_sync import LinkSync
 from node.metrics import Traffic
@@ -32,6 +33,8 @@ from node.store.contract import Store
 from node.streams import Streams
 from node.tasks import Tasks
 from node.tls import Certificate, certificate_of, client_context
+from node.witness.domains import WitnessedDomains
+from node.witness.waiting import Waiting
 from node.world import World
 from protocol.signing import SEED_BYTES, SigningKey, differing_edges
 
@@ -59,6 +62,8 @@ class Node:
     certificate: Certificate | None
     store: Store
     indexes: Indexes
+    witnessed: WitnessedDomains
+    waiting: Waiting
     heads: Heads
     commits: Commits
     ingest: Ingest
@@ -137,6 +142,7 @@ class Node:
         self.store = await disk.open_store(data, token_bytes)
         self._endings.push_async_callback(self.store.close)
         self.indexes = await Indexes.load(self.store)
+        self.witnessed = await WitnessedDomains.load(self.store, self.indexes)
 
     async def _make_pipeline(self) -> None:
         """Make the way of records to the disk, and those who follow what is committed."""
@@ -144,8 +150,10 @@ class Node:
         self.commits = Commits(self.store, self.indexes, self.settings.commit_records_max)
         self._endings.push_async_callback(self.commits.close)
         self.commits.watchers.append(lambda committed: self.heads.on_commit(committed.events))
-        self.ingest = Ingest(self.settings, self.world, self.store, self.indexes, self.commits)
+        self.ingest = Ingest(self.settings, self.world, Stored(self.store, self.indexes, self.witnessed), self.commits)
         self._endings.callback(self.ingest.close)
+        self.waiting = Waiting(self.witnessed)
+        self.commits.watchers.append(self.waiting.on_commit)
         self.streams = await Streams.load(self.settings, self.store)
         self.commits.watchers.append(self.streams.on_commit)
 
@@ -241,6 +249,9 @@ class Node:
             store=self.store,
             indexes=self.indexes,
             heads=self.heads,
+            witnessed=self.witnessed,
+            waiting=self.waiting,
+            commits=self.commits,
             ingest=self.ingest,
             streams=self.streams,
             peers=self.peers,

@@ -71,6 +71,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         10_000
     )
 
+    undecided_max: Annotated[
+        int,
+        Meta(ge=1),
+        _about(
+            "Records from clients that may wait for a decision in one witnessed domain. Past it clients get 429.",
+            "records",
+        ),
+    ] = 100_000
+
     max_age: Annotated[Annotated[int, Meta(ge=0)] | None, _about("Age of a client's record at most.", "seconds")] = 300
     max_skew: Annotated[
         Annotated[int, Meta(ge=0)] | None,

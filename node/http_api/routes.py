@@ -7,7 +7,8 @@ example) are added when the document is made.
 from typing import Final
 
 from node.http_api import openapi
-from node.http_api.handlers import event_stream, gossip, history, listing, operate, read, write
+from node.http_api.handlers import event_stream, gossip, history, listing, operate, read, walk, write
+from node.http_api.requests.accept import LINES_TYPE
 from node.http_api.requests.query import LIMIT_MAX, RECORD_IDS_MAX, Parameter
 from node.http_api.route import Callers, Route
 from node.http_api.schemas import BOOLEAN, DOMAIN, HEX_64, LABEL, STRING
@@ -25,6 +26,11 @@ _READ_CONDITIONS = (
 _SINGLE_CONDITIONS = (
     Parameter("If-Match", STRING, "ETags of which the label's head must have one, or `*`: there must be a head."),
     Parameter("If-None-Match", STRING, "ETags of which the head must have none, or `*`: there must be no head."),
+)
+_PREFER = Parameter(
+    "Prefer",
+    STRING,
+    "`wait=SECONDS` (RFC 7240), 30 at most: in a witnessed domain, answer when the record is final or lost.",
 )
 _PUSH = Parameter("Dnarc-Push", STRING, "Signed by a peer: admits the records in the peer class.")
 
@@ -48,6 +54,7 @@ _LABEL_IN_QUERY = Parameter(
 )
 _SIGNEDBY = Parameter("signedby", HEX_64, "Only heads that this key signed: the labels that it owns.")
 _PREFIX = Parameter("prefix", LABEL, "Only labels that begin with this; not with `history`.")
+_FINAL = Parameter("final", BOOLEAN, "Only what the witnesses of the domain decided: the newest final record.")
 _SYNC = (
     Parameter("peer", STRING, "Only with the peer of this URL."),
     Parameter("domain", DOMAIN, "Only this domain."),
@@ -69,8 +76,34 @@ ROUTES: Final = (
         handler=read.get_head,
         summary="The head of a label",
         answers={200: "Claims"},
+        parameters=(_FINAL,),
         headers=_READ_CONDITIONS,
-        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL, Code.PRECONDITION_FAILED),
+        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL, Code.NOT_FINAL, Code.PRECONDITION_FAILED),
+        is_public=True,
+    ),
+    Route(
+        method="GET",
+        path="/claims/{domain}/{label}/proof",
+        variables=(_DOMAIN, _LABEL),
+        handler=walk.get_proof,
+        summary="The proof that a record of a witnessed label is final, one signed record a line",
+        answers={200: "Line"},
+        content_type=LINES_TYPE,
+        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL, Code.NOT_FINAL),
+        is_public=True,
+    ),
+    Route(
+        method="GET",
+        path="/proof",
+        handler=walk.find_proof,
+        summary="The same, by the query: for labels that URL parsers and proxies change",
+        answers={200: "Line"},
+        content_type=LINES_TYPE,
+        parameters=(
+            Parameter("domain", STRING, "A sync domain.", is_required=True),
+            Parameter("label", STRING, "A label.", is_required=True),
+        ),
+        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL, Code.NOT_FINAL),
         is_public=True,
     ),
     Route(
@@ -115,8 +148,8 @@ ROUTES: Final = (
         variables=(_NAME,),
         handler=write.put_claim,
         summary="Make a claim; the name is the record's signature",
-        answers={200: "Outcomes", 201: "Outcomes"},
-        headers=(*_SINGLE_CONDITIONS, _PUSH),
+        answers={200: "Outcomes", 201: "Outcomes", 202: "Outcomes"},
+        headers=(*_SINGLE_CONDITIONS, _PUSH, _PREFER),
         body="Record",
         is_writable=True,
         codes=(Code.UNAUTHORIZED, Code.BAD_SIGNATURE),

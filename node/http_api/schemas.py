@@ -32,6 +32,13 @@ def exactly(**properties: Schema) -> Schema:
     }
 
 
+def and_maybe(schema: Schema, properties: dict[str, Schema]) -> Schema:
+    """This object, which may have further properties."""
+    held = schema["properties"]
+    assert isinstance(held, dict), "made by `exactly`"
+    return schema | {"properties": held | properties}
+
+
 def or_null(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
@@ -68,6 +75,7 @@ OUTCOME: Final[Schema] = {
         "status": {"enum": ["accepted", "known", "refused"]},
         "id": HEX_64,
         "verdict": VERDICT,
+        "certainty": {"enum": ["pending", "ordered", "final"]},
         "code": {"enum": [str(code) for code in Code]},
         "detail": STRING,
     },
@@ -87,15 +95,24 @@ PROBLEM: Final[Schema] = {
     "required": ["type", "title", "status", "code", "detail"],
 }
 
-HISTORY: Final = exactly(
-    domain=DOMAIN,
-    label=LABEL,
-    owner=or_null(HEX_64),
-    head=or_null(HEX_64),
-    contested=BOOLEAN,
-    records=list_of(
-        exactly(id=HEX_64, signature=SIGNATURE, verdict=VERDICT, received=COUNT, record=ref("Record")),
+_MARKS: Final[dict[str, Schema]] = {"seen": dict_of(COUNT), "ordered": or_null(COUNT), "decided": BOOLEAN}
+"""What the history of a witnessed label says of each record: times in ms since the Unix epoch."""
+
+HISTORY: Final = and_maybe(
+    exactly(
+        domain=DOMAIN,
+        label=LABEL,
+        owner=or_null(HEX_64),
+        head=or_null(HEX_64),
+        contested=BOOLEAN,
+        records=list_of(
+            and_maybe(
+                exactly(id=HEX_64, signature=SIGNATURE, verdict=VERDICT, received=COUNT, record=ref("Record")),
+                _MARKS,
+            ),
+        ),
     ),
+    {"certainty": or_null({"enum": ["ordered", "final"]}), "final": or_null(HEX_64)},
 )
 
 NODE: Final = exactly(

@@ -5,19 +5,22 @@ It decides one group after another, on label states in memory that run ahead of 
 
 from collections.abc import Sequence
 
-from node.indexes import Indexes
+from node.intake.arrivals import Origin
 from node.intake.commits import Commits
 from node.intake.group import Group
 from node.intake.labels import Labels
 from node.intake.ledger import Ledger, admit_newest, needs_history
 from node.intake.room import Room
+from node.intake.stored import Stored
+from node.intake.witnessed import WitnessedDecider
 from node.settings import Settings
-from node.store.contract import Batch, LabelKey, Past, Store, StoredRecord
+from node.store.contract import Batch, LabelKey, Past, StoredRecord
 from node.world import World
 from protocol.errors import ProtocolError
 from protocol.records.admission import Window, check_domain, check_not_reserved
 from protocol.records.change import Event, EventType
 from protocol.records.outcome import Outcome, Status
+from protocol.records.record import is_witnessed
 from protocol.records.replay import EMPTY, State, Verdict
 
 
@@ -25,8 +28,15 @@ class Decider:
     """Decides on groups, one at a time. `labels` are the states of the labels that it decides on."""
 
     def __init__(
-        self, settings: Settings, world: World, store: Store, indexes: Indexes, commits: Commits, room: Room
+        self,
+        settings: Settings,
+        world: World,
+        stored: Stored,
+        commits: Commits,
+        room: Room,
     ) -> None:
+        """`stored` is what the node holds already."""
+        store, indexes = stored.store, stored.indexes
         self.labels = Labels(store, settings.labels_cached_max)
         self._settings = settings
         self._world = world
@@ -36,6 +46,8 @@ class Decider:
         self._room = room
         self._domains = set(indexes.domains())
         self._window = Window(settings.max_age, settings.max_skew)
+        self._witnessed = stored.witnessed
+        self._witnessed_decider = WitnessedDecider(self._window, settings.undecided_max)
         commits.watchers.append(lambda committed: self.labels.on_committed(committed.batch.states))
 
     def check_places(self, group: Group) -> None:
@@ -58,7 +70,7 @@ class Decider:
         cancelled leaves nothing half done.
         """
         self.labels.shrink()
-        fresh = self._fresh(group)
+        fresh, of_witnessed = self._fresh(group)
         await self.labels.load(fresh)
         histories = await self._histories(group, fresh)
         now_s = self._world.now_s()
@@ -69,16 +81,21 @@ class Decider:
                 self._admit_newest(batch, group, positions[0], state, now_s)
             else:
                 self._admit(batch, group, positions, Ledger(state, self._window, now_s, histories.get(key, ())))
+        for domain, positions in of_witnessed.items():
+            self._admit_witnessed(batch, group, domain, positions, now_s)
         self.labels.on_decided(batch.states)
         return batch
 
-    def _fresh(self, group: Group) -> dict[LabelKey, list[int]]:
-        """The positions of the records that are new here, by label, in order-key order; repeats are settled as known.
+    def _fresh(self, group: Group) -> tuple[dict[LabelKey, list[int]], dict[str, list[int]]]:
+        """The positions of the records that are new here, in order-key order; repeats are settled as known.
+
+        Those of ordinary domains by label, those of witnessed domains by domain.
 
         A repeat of a record that is not committed yet is still answered after that commit, because commits keep the
         order of decisions.
         """
         fresh: dict[LabelKey, list[int]] = {}
+        of_witnessed: dict[str, list[int]] = {}
         seen: set[str] = set()
         for position, signed in sorted(group.records.items(), key=lambda item: item[1].record.order_key):
             record = signed.record
@@ -86,8 +103,11 @@ class Decider:
                 group.settle(position, Outcome(signed.signature, Status.KNOWN, record))
                 continue
             seen.add(record.id)
-            fresh.setdefault((record.domain, record.label), []).append(position)
-        return fresh
+            if is_witnessed(record.domain):
+                of_witnessed.setdefault(record.domain, []).append(position)
+            else:
+                fresh.setdefault((record.domain, record.label), []).append(position)
+        return fresh, of_witnessed
 
     async def _histories(self, group: Group, fresh: dict[LabelKey, list[int]]) -> dict[LabelKey, list[Past]]:
         """The histories of the labels that must be replayed, with everything decided so far committed."""
@@ -138,13 +158,24 @@ class Decider:
         if taken:
             _enter(batch, ledger, taken)
 
+    def _admit_witnessed(self, batch: Batch, group: Group, domain: str, positions: Sequence[int], now_s: float) -> None:
+        """Settle these records of a witnessed domain."""
+        if domain not in self._domains:
+            positions = [at for at in positions if self._admits_domain(domain, group, at)]
+        taken = self._witnessed_decider.admit(batch, group, positions, self._witnessed.open(domain), now_s)
+        if taken:
+            self._note_domain(domain, group.origins[taken[0]])
+
     def _settle_accepted(self, group: Group, position: int, verdict: Verdict) -> None:
         signed = group.records[position]
-        domain = signed.record.domain
+        self._note_domain(signed.record.domain, group.origins[position])
+        group.settle(position, Outcome(signed.signature, Status.ACCEPTED, signed.record, verdict))
+
+    def _note_domain(self, domain: str, origin: Origin) -> None:
+        """A record of this domain was taken, perhaps its first."""
         if domain not in self._domains:
             self._domains.add(domain)
-            self._room.count_domain(group.origins[position])
-        group.settle(position, Outcome(signed.signature, Status.ACCEPTED, signed.record, verdict))
+            self._room.count_domain(origin)
 
     def _admits_domain(self, domain: str, group: Group, position: int) -> bool:
         """Whether this record may found its domain; if not, it is refused.

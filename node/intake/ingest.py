@@ -11,7 +11,6 @@ past the bounds a client is told to come back, and a peer is not read.
 import asyncio
 from collections.abc import Callable, Sequence
 
-from node.indexes import Indexes
 from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
 from node.intake.commits import Commits, stalled
 from node.intake.counts import IntakeCounts
@@ -19,8 +18,9 @@ from node.intake.decider import Decider
 from node.intake.gathering import Gathering, Single
 from node.intake.group import Group
 from node.intake.room import Room
+from node.intake.stored import Stored
 from node.settings import Settings
-from node.store.contract import Batch, Store
+from node.store.contract import Batch
 from node.world import World
 from protocol.errors import Code, ProtocolError
 from protocol.records.outcome import Outcome, Status
@@ -35,16 +35,17 @@ class Ingest:
     before their commit.
     """
 
-    def __init__(self, settings: Settings, world: World, store: Store, indexes: Indexes, commits: Commits) -> None:
+    def __init__(self, settings: Settings, world: World, stored: Stored, commits: Commits) -> None:
+        """`stored` is what the node holds already."""
         self.room = Room(settings, world)
         self.intake = IntakeCounts()
         self.unverified = 0
         self.announcers: list[Callable[[Sequence[SignedRecord], Delivery], None]] = []
-        self._store = store
-        self._indexes = indexes
+        self._store = stored.store
+        self._indexes = stored.indexes
         self._commits = commits
         self._verifier = world.open_verifier(settings.verify_threads)
-        self._decider = Decider(settings, world, store, indexes, commits, self.room)
+        self._decider = Decider(settings, world, stored, commits, self.room)
         self._deciding = asyncio.Lock()
         self._clock = asyncio.get_running_loop().time
         self._gathering = Gathering(self)

@@ -16,6 +16,7 @@ import msgspec
 from protocol.records.change import Event
 from protocol.records.record import Record, SignedRecord
 from protocol.records.replay import State, Verdict
+from protocol.witness.domain import DomainChange
 
 LabelKey = tuple[str, str]
 """A domain and a label."""
@@ -38,11 +39,15 @@ class StoredRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 class ShownRecord(msgspec.Struct, frozen=True, gc=False):
-    """A record as an answer shows it. Nothing reads it any further: `body` is its canonical bytes."""
+    """A record as an answer shows it. Nothing reads it any further: `body` is its canonical bytes.
+
+    `is_final`: the witnesses of its domain decided it, and every record before it.
+    """
 
     id: str
     signature: str
     body: bytes
+    is_final: bool = False
 
 
 class Past(msgspec.Struct, frozen=True, gc=False):
@@ -94,12 +99,16 @@ EVERYTHING: Final = Selection()
 class Batch(msgspec.Struct):
     """One transaction: new records, changed verdicts of stored records by id, the states of all changed labels, and the
     events in order.
+
+    `walked`: what the batch does to witnessed domains, by name, for those who follow commits. The store does not need
+    it.
     """
 
     records: list[StoredRecord] = msgspec.field(default_factory=list)
     verdicts: dict[str, Verdict] = msgspec.field(default_factory=dict)
     states: dict[LabelKey, State] = msgspec.field(default_factory=dict)
     events: list[Event] = msgspec.field(default_factory=list)
+    walked: dict[str, DomainChange] = msgspec.field(default_factory=dict)
 
     def add(self, later: "Batch") -> None:
         """Merge a later batch into this one."""

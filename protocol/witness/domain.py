@@ -9,7 +9,7 @@ of a witness the one with the largest `at` is shown.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
@@ -19,6 +19,7 @@ from protocol.records.record import POLICY_LABEL, Record
 from protocol.records.replay import REASONS, State, Verdict
 from protocol.witness.label import LabelChange, WitnessedLabel
 from protocol.witness.policy import Policy, policy_of
+from protocol.witness.proof import receipts_of_proof
 from protocol.witness.receipt import Receipt, receipt_of
 from protocol.witness.testimony import Evidence, Testimony
 from protocol.witness.voter import SlotKey
@@ -85,7 +86,7 @@ class WitnessedDomain:
         return record_id in self._label_of
 
     @property
-    def labels(self) -> Iterable[str]:
+    def labels(self) -> Collection[str]:
         """The labels that have slots."""
         return self._labels.keys()
 
@@ -102,16 +103,25 @@ class WitnessedDomain:
         return self.testimony is not None and self.testimony.names(record_id)
 
     def certainty(self, record: Record) -> str | None:
-        """How sure this held record is: `pending`, or the certainty of a record on the chain; None if it lost."""
+        """How sure this held record is: `final` or `ordered` on the chain, `pending` while it may still win.
+
+        None if it lost, and for records of labels without slots.
+        """
         label = self._labels.get(record.label)
         if label is None:
             return None
-        if label.verdicts[record.id] is Verdict.PENDING:
-            return str(Verdict.PENDING)
         place = label.place(record.id)
-        if place is None:
-            return None
-        return Certainty.FINAL if place < label.final else Certainty.ORDERED
+        if place is not None:
+            return str(Certainty.FINAL if place < label.final else Certainty.ORDERED)
+        return str(Verdict.PENDING) if label.winner_over(record.id) is None else None
+
+    def proof_of(self, label: WitnessedLabel) -> list[str]:
+        """The ids of the records that prove what is final of the label: the policy, the chain and receipts."""
+        assert self.policy is not None, "nothing is final without a policy"
+        assert self.policy_record is not None, "the policy comes by a record"
+        chain = [record.id for record in label.chain[: label.final]]
+        receipts = receipts_of_proof(self.policy, map(self.evidence, chain))
+        return [self.policy_record.id, *chain, *receipts]
 
     def add(self, records: Iterable[Record]) -> DomainChange:
         """Take these records, in any order; repeats change nothing."""

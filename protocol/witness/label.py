@@ -121,6 +121,15 @@ class WitnessedLabel:
             prev = before.prev
         return True
 
+    def winner_over(self, record_id: str) -> Record | None:
+        """The record that is decided in the place of this held record, or of one before it; None while it may win."""
+        record = self._by_id.get(record_id)
+        while record is not None:
+            if self._decided.get(record.prev, 0) and not self._standings[record.id].is_decided:
+                return next(each for each in self.candidates(record.prev) if self._standings[each.id].is_decided)
+            record = None if record.prev is None else self._by_id.get(record.prev)
+        return None
+
     def apply(self, records: Iterable[Record], touched: Iterable[str] = ()) -> LabelChange:
         """Take these records, and look again at those of which more was said."""
         slots: dict[str | None, None] = {}

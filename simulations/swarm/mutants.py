@@ -170,8 +170,8 @@ MUTANTS: Final = (
         (
             Edit(
                 "node/heads.py",
-                "            if key in self._cache:\n                self._keep(",
-                "            if key is None:\n                self._keep(",
+                "            kept = self._cache.get(key)\n",
+                "            kept = None\n",
             ),
         ),
     ),

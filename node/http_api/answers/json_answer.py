@@ -9,7 +9,7 @@ from node.http_api.requests.accept import JSON_TYPE
 
 PUBLIC_HEADERS: Final = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "ETag, Link",
+    "Access-Control-Expose-Headers": "Dnarc-Certainty, ETag, Link",
 }
 """Any page may read claims, because claims are public and no answer depends on a cookie."""
 

@@ -30,6 +30,7 @@ STATUSES: Final = {
     Code.OVERLOADED: 503,
     Code.STORAGE_FULL: 507,
     Code.UNKNOWN_LABEL: 404,
+    Code.NOT_FINAL: 404,
     Code.UNKNOWN_RECORD: 404,
     Code.UNKNOWN_PEER: 404,
     Code.UNKNOWN_ROUTE: 404,

@@ -6,6 +6,7 @@ change, so they follow in pages. The answer is therefore consistent while record
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -16,11 +17,12 @@ from node.http_api.answers.paged_answer import Form, answer_pages
 from node.http_api.answers.pages import stored_pages
 from node.http_api.handlers.domains import check_domain_known
 from node.http_api.handlers.read import can_be_held, unknown_label
+from node.http_api.handlers.walk import WalkView, view_of
 from node.http_api.requests.accept import JSON_TYPE
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import required
 from node.store.contract import Outline, Store, StoredRecord
-from protocol.records.record import Record
+from protocol.records.record import Record, is_witnessed
 from protocol.records.replay import Verdict
 from protocol.sets.index import ID_BYTES
 
@@ -39,19 +41,20 @@ async def find_history(parts: ApiParts, request: web.Request) -> web.StreamRespo
 
 async def _answer(parts: ApiParts, request: web.Request, domain: str, label: str) -> web.StreamResponse:
     check_domain_known(parts, domain)
+    view = await view_of(parts, domain, label) if is_witnessed(domain) else None
     outline = await parts.store.outline(domain, label) if can_be_held(parts, domain, label) else None
     if outline is None or not outline.verdicts:
-        raise unknown_label()
-    head = await _read_head(parts.store, outline)
-    facts = {
+        raise unknown_label(parts, domain, label)
+    head = await _read_head(parts.store, outline) if view is None else None
+    facts: dict[str, object] = {
         "domain": domain,
         "label": label,
         "owner": head.signedby if head else None,
         "head": head.id if head else None,
         "contested": Verdict.RIVAL in outline.verdicts,
-    }
+    } | ({} if view is None else view.facts)
     opening = msgspec.json.encode(facts).removesuffix(b"}") + b',"records":['
-    form = Form(JSON_TYPE, opening, b",", b"]}", _spell_entry)
+    form = Form(JSON_TYPE, opening, b",", b"]}", partial(_spell_entry, view))
     room = open_answer(parts, request)
     room.extra_bytes = _OUTLINE_ENTRY_BYTES * len(outline.verdicts)
     return await answer_pages(request, history_pages(parts.store, outline), form, room)
@@ -80,9 +83,11 @@ def _id_at(outline: Outline, rank: int) -> str:
     return outline.ids[rank * ID_BYTES : (rank + 1) * ID_BYTES].hex()
 
 
-def _spell_entry(stored: StoredRecord) -> bytes:
+def _spell_entry(view: WalkView | None, stored: StoredRecord) -> bytes:
+    marks = {} if view is None else view.marks(stored.signed.record.id)
     return msgspec.json.encode(
-        {
+        marks
+        | {
             "id": stored.signed.record.id,
             "signature": stored.signed.signature,
             "verdict": stored.verdict,

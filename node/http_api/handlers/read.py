@@ -17,13 +17,17 @@ from node.http_api.handlers.write import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
 from node.http_api.requests.accept import JSON_TYPE, wants_lines
 from node.http_api.requests.conditions import is_unchanged
 from node.http_api.requests.parts import ApiParts
-from node.http_api.requests.query import LIMIT_MAX, RECORD_IDS_MAX
+from node.http_api.requests.query import LIMIT_MAX, RECORD_IDS_MAX, flag
 from node.store.contract import Store
 from protocol.errors import Code, ProtocolError
 from protocol.limits import RECORD_BYTES_MAX
-from protocol.records.record import SignedRecord, is_id, is_label
+from protocol.records.record import SignedRecord, is_id, is_label, is_witnessed
+from protocol.witness.walk import Certainty
 
 _HEAD_HEADERS: Final = {**PUBLIC_HEADERS, "Cache-Control": "no-cache", "Content-Type": JSON_TYPE}
+CERTAINTY_HEADER: Final = "Dnarc-Certainty"
+"""How sure the head is: `claimed`, `ordered` or `final`."""
+
 _TURN_DOMAINS: Final = 50
 """Fingerprints that are computed before other tasks get a turn: about 2 ms."""
 
@@ -31,7 +35,10 @@ VERSION: Final = version("dnarc")
 
 
 async def get_head(parts: ApiParts, request: web.Request) -> web.StreamResponse:
-    return await answer_head(parts, request, request.match_info["domain"], request.match_info["label"])
+    domain, label = request.match_info["domain"], request.match_info["label"]
+    if request.query_string and flag(request, "final"):
+        return await answer_final_head(parts, request, domain, label)
+    return await answer_head(parts, request, domain, label)
 
 
 async def answer_head(parts: ApiParts, request: web.Request, domain: str, label: str) -> web.StreamResponse:
@@ -43,11 +50,39 @@ async def answer_head(parts: ApiParts, request: web.Request, domain: str, label:
     head = await parts.heads.get(domain, label) if can_be_held(parts, domain, label) else None
     if head is None:
         check_domain_known(parts, domain)
-        raise unknown_label()
-    headers = {**_HEAD_HEADERS, "ETag": head.etag}
+        raise unknown_label(parts, domain, label)
+    headers = {**_HEAD_HEADERS, "ETag": head.etag, CERTAINTY_HEADER: head.certainty}
     if is_unchanged(request, head.etag):
         return web.Response(status=304, headers=headers)
     return web.Response(body=head.body, headers=headers)
+
+
+async def answer_final_head(parts: ApiParts, request: web.Request, domain: str, label: str) -> web.StreamResponse:
+    """The newest record of the label that is final. The head may be another one, which the witnesses still decide on.
+
+    Raises:
+        ProtocolError: `unknown_domain`, `unknown_label`, `not_final`, `precondition_failed`.
+    """
+    check_domain_known(parts, domain)
+    key = (domain, label)
+    state = (await parts.store.states([key])).get(key) if can_be_held(parts, domain, label) else None
+    if state is None:
+        raise unknown_label(parts, domain, label)
+    if state.final is None:
+        raise not_final(domain)
+    stored = (await parts.store.records([state.final]))[state.final]
+    headers = {**_HEAD_HEADERS, "ETag": f'"{state.final}"', CERTAINTY_HEADER: str(Certainty.FINAL)}
+    if is_unchanged(request, headers["ETag"]):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=b"{%s}" % DICT.spell(stored.signed), headers=headers)
+
+
+def not_final(domain: str) -> ProtocolError:
+    """The error where nothing of a label is final."""
+    if is_witnessed(domain):
+        return ProtocolError(Code.NOT_FINAL, "no record of this label is final yet: its witnesses are to decide")
+    detail = "nothing is ever final in this domain, because it has no witnesses: ask without `final`"
+    return ProtocolError(Code.NOT_FINAL, detail)
 
 
 def can_be_held(parts: ApiParts, domain: str, label: str) -> bool:
@@ -64,7 +99,12 @@ def is_text(text: str) -> bool:
     return True
 
 
-def unknown_label() -> ProtocolError:
+def unknown_label(parts: ApiParts, domain: str, label: str) -> ProtocolError:
+    """The error where a label has no head. `pending` tells that records of it wait for the witnesses."""
+    witnessed = parts.witnessed.get(domain)
+    if witnessed is not None and witnessed.label(label) is not None:
+        detail = "the records of this label wait for the witnesses of the domain, so it has no head yet"
+        return ProtocolError(Code.UNKNOWN_LABEL, detail, pending=True)
     return ProtocolError(Code.UNKNOWN_LABEL, "nothing is claimed under this label of the domain here")
 
 
@@ -90,11 +130,12 @@ async def _answer_records(parts: ApiParts, request: web.Request, ids: Sequence[s
     held = await parts.store.held(ids)
     if not held:
         raise ProtocolError(Code.UNKNOWN_RECORD, "this node holds no such record")
-    pages = _signed_pages(parts.store, [record_id for record_id in ids if record_id in held])
+    pages = signed_pages(parts.store, [record_id for record_id in ids if record_id in held])
     return await answer_pages(request, pages, LINES if wants_lines(request) else DICT, open_answer(parts, request))
 
 
-async def _signed_pages(store: Store, ids: Sequence[str]) -> AsyncGenerator[list[SignedRecord], None]:
+async def signed_pages(store: Store, ids: Sequence[str]) -> AsyncGenerator[list[SignedRecord], None]:
+    """The records of these ids, in their order. The store must hold all of them."""
     async with aclosing(stored_pages(store, ids)) as pages:
         async for page in pages:
             yield [stored.signed for stored in page]

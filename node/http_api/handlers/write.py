@@ -1,5 +1,6 @@
 """Writing claims, one or a batch: read the request, let the intake decide, answer with its decision."""
 
+import re
 from typing import Final
 
 import msgspec
@@ -16,11 +17,19 @@ from node.intake.arrivals import Submission
 from protocol.errors import Code, ProtocolError
 from protocol.limits import SPELLING_BYTES_MAX
 from protocol.records.outcome import Outcome, Status
+from protocol.records.record import is_witnessed
+from protocol.witness.walk import Certainty
 
 BATCH_RECORDS_MAX: Final = 1_000
 BATCH_BYTES_MAX: Final = 8 * 2**20
 
 BODY_BUDGET: Final = web.AppKey("body_budget", BodyBudget)
+
+WAIT_S_MAX: Final = 30.0
+"""Seconds that a request waits at most for the end of a race."""
+
+_WAIT: Final = re.compile(r'\s*wait\s*=\s*"?([0-9]{1,9})"?\s*(?:;.*)?\Z', re.IGNORECASE)
+_FINAL: Final = str(Certainty.FINAL)
 
 _batch = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -35,7 +44,52 @@ async def put_claim(parts: ApiParts, request: web.Request) -> web.StreamResponse
         if error.code in (Code.UNAUTHORIZED, Code.BAD_SIGNATURE) or isinstance(error, RefusedError):
             raise  # this is about the request: the record was not looked at
         outcome = Outcome.refused(signature, error)
-    return _answer_one(outcome)
+    seconds = read_wait_s(request)
+    if seconds is None or not _may_wait(outcome):
+        return _answer_one(outcome)
+    outcome, is_over = await _wait(parts, outcome, seconds)
+    answer = _answer_one(outcome)
+    if is_over:
+        answer.headers["Preference-Applied"] = "wait"
+    return answer
+
+
+def read_wait_s(request: web.BaseRequest) -> float | None:
+    """How many seconds the client prefers to wait for the end of a race (RFC 7240, section 4.3); None: not at all.
+
+    A preference that cannot be read is ignored, as section 2 demands.
+    """
+    for field in request.headers.getall("Prefer", []):
+        for item in field.split(","):
+            match = _WAIT.match(item)
+            if match is not None:
+                return min(float(match[1]), WAIT_S_MAX)
+    return None
+
+
+def _may_wait(outcome: Outcome) -> bool:
+    record = outcome.record
+    is_held = outcome.status is not Status.REFUSED
+    return is_held and record is not None and not record.is_of_witnesses and is_witnessed(record.domain)
+
+
+async def _wait(parts: ApiParts, outcome: Outcome, seconds: float) -> tuple[Outcome, bool]:
+    """The outcome after this wait, and whether the race is over."""
+    record = outcome.record
+    assert record is not None, "only a held record is waited for"
+    domain = parts.witnessed.open(record.domain)
+    is_over = await parts.waiting.end_of(record, seconds)
+    await parts.commits.drain()
+    label = domain.label(record.label)
+    assert label is not None, "the label of a held record is there"
+    winner = label.winner_over(record.id)
+    if winner is not None:
+        detail = f"the witnesses decided another record in its place, {winner.id}"
+        error = ProtocolError(Code.STALE, detail, winner=winner.id)
+        return Outcome.refused(outcome.signature, error, record), is_over
+    facts: dict[str, object] = {"certainty": domain.certainty(record)}
+    verdict = label.verdicts[record.id]
+    return Outcome(outcome.signature, Status.ACCEPTED, record, verdict, facts=facts), is_over
 
 
 def _answer_one(outcome: Outcome) -> web.Response:
@@ -48,7 +102,9 @@ def _answer_one(outcome: Outcome) -> web.Response:
 def _status(outcome: Outcome) -> int:
     if outcome.code is not None:
         return STATUSES[outcome.code]
-    return 201 if outcome.status is Status.ACCEPTED else 200
+    if outcome.status is not Status.ACCEPTED:
+        return 200
+    return 201 if outcome.facts.get("certainty", _FINAL) == _FINAL else 202
 
 
 async def put_claims(parts: ApiParts, request: web.Request) -> web.StreamResponse:

@@ -9,6 +9,7 @@ from node.heads import Heads
 from node.http_api.requests.proxies import Proxies
 from node.http_sync.schedule import Sync
 from node.indexes import Indexes
+from node.intake.commits import Commits
 from node.intake.ingest import Ingest
 from node.links import Links
 from node.metrics import Traffic
@@ -17,6 +18,8 @@ from node.peers import Peers
 from node.settings import Settings
 from node.store.contract import Store
 from node.streams import Streams
+from node.witness.domains import WitnessedDomains
+from node.witness.waiting import Waiting
 from node.world import World
 from protocol.signing import SigningKey
 
@@ -38,6 +41,9 @@ class ApiParts:
     store: Store
     indexes: Indexes
     heads: Heads
+    witnessed: WitnessedDomains
+    waiting: Waiting
+    commits: Commits
     ingest: Ingest
     streams: Streams
     peers: Peers

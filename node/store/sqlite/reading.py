@@ -41,11 +41,15 @@ _OF_LABEL = "WHERE label = (SELECT no FROM labels WHERE domain = ? AND label = ?
 
 # CROSS makes SQLite read labels first, because their index gives the order.
 _HEADS = "SELECT records.id, signature, body FROM labels CROSS JOIN records ON records.no = head"
-_HEAD = f"{_HEADS} WHERE domain = ? AND labels.label = ?"
+_HEAD = """
+    SELECT records.id, signature, body, final IS head FROM labels CROSS JOIN records ON records.no = head
+    WHERE domain = ? AND labels.label = ?
+"""
 _AFTER = {
-    "all": "(domain, labels.label) > (?, ?)",
-    "one": "domain = ? AND labels.label >= ? AND labels.label < ?",
+    "all": "(domain, labels.label) > (?, ?) AND labels.label NOT GLOB '@*'",
+    "one": "domain = ? AND labels.label >= ? AND labels.label < ? AND labels.label NOT GLOB '@*'",
 }
+"""Labels that begin with `@` hold what witnesses say. Their heads are no claims."""
 
 # The plus sign keeps SQLite from using the index on timestamps.
 HEADS_IN_ORDER = {
@@ -93,11 +97,13 @@ def states(connection: sqlite3.Connection, labels: Sequence[LabelKey]) -> dict[L
     for chunk in chunks(labels):
         sql = f"""
             WITH wanted (domain, label) AS (VALUES {places(chunk)})
-            SELECT labels.domain, labels.label, contested, former, newest.timestamp, newest.id, head.id, head.body
+            SELECT labels.domain, labels.label, contested, former, newest.timestamp, newest.id, head.id, head.body,
+                final.id
             FROM wanted
             CROSS JOIN labels ON labels.domain = wanted.domain AND labels.label = wanted.label
             CROSS JOIN records AS newest ON newest.no = labels.newest
             LEFT JOIN records AS head ON head.no = labels.head
+            LEFT JOIN records AS final ON final.no = labels.final
         """
         found |= {(row[0], row[1]): state_of(row[2:]) for row in connection.execute(sql, values(chunk))}
     return {key: found[key] for key in labels if key in found}
@@ -165,8 +171,8 @@ def head(connection: sqlite3.Connection, domain: str, label: str) -> ShownRecord
     row = connection.execute(_HEAD, (domain, label)).fetchone()
     if row is None:
         return None
-    record_id, signature, body = row
-    return ShownRecord(record_id.hex(), signature.hex(), body)
+    record_id, signature, body, is_final = row
+    return ShownRecord(record_id.hex(), signature.hex(), body, bool(is_final))
 
 
 def heads(connection: sqlite3.Connection, page: Page) -> list[SignedRecord]:

@@ -28,8 +28,9 @@ from node.store.sqlite.connection import BUSY_TIMEOUT_S, transaction
 from node.store.sqlite.rows import EVENT_TYPES, VERDICTS, former_of, owner_of, record_of, verdict_name
 from node.store.sqlite.schema import MIGRATIONS, migrate, version_of
 from protocol.records.change import EventType
-from protocol.records.record import Record
-from protocol.records.replay import Replay, replay
+from protocol.records.record import Record, is_witnessed
+from protocol.records.replay import State, Verdict, replay
+from protocol.witness.domain import DomainChange, WitnessedDomain
 
 DIFFERENCES_SHOWN_MAX: Final = 1_000
 """Differences that the report describes. It counts all of them."""
@@ -43,13 +44,15 @@ changes."""
 _DAMAGED_SHOWN_MAX: Final = 10
 _INDEX_FAULTS: Final = ("missing from index", "entries in index", "non-unique entry in index", "out of order in index")
 
-# SQLite builds the table of the last events before it gives the first row, so events may be added meanwhile.
+# SQLite builds the table of the last events before it gives the first row, so events may be added meanwhile. Events of
+# type 3 say that a record is final, not that it is the head. Receipts of witnesses have no events.
 _TOLD_OTHERWISE: Final = """
     SELECT domain, labels.label, head, told.record
     FROM labels LEFT JOIN (
-        SELECT records.label, events.record, max(seq) FROM events JOIN records ON no = record GROUP BY records.label
+        SELECT records.label, events.record, max(seq) FROM events JOIN records ON no = record
+        WHERE type <> 3 GROUP BY records.label
     ) AS told ON told.label = labels.no
-    WHERE head IS NOT NULL AND head IS NOT told.record
+    WHERE head IS NOT NULL AND head IS NOT told.record AND labels.label NOT GLOB '@seen/*'
     ORDER BY labels.no
 """
 
@@ -133,6 +136,13 @@ def _undone(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("ROLLBACK")
 
 
+class _Judged(msgspec.Struct, frozen=True):
+    """What the records of a label give: verdicts by record id, and the state."""
+
+    verdicts: dict[str, Verdict]
+    state: State
+
+
 class _Rebuild:
     """One rebuild inside a transaction."""
 
@@ -140,6 +150,9 @@ class _Rebuild:
         self._connection = connection
         self._advance = advance
         self._report = Rebuilt()
+        self._domain: WitnessedDomain | None = None
+        """The witnessed domain that was walked last: the labels of a domain mostly stand side by side."""
+        self._walked = DomainChange()
 
     def run(self) -> Rebuilt:
         self._check_indexes()
@@ -210,7 +223,7 @@ class _Rebuild:
         """Replay every label from its records. A label without records is removed."""
         last = 0
         while page := self._connection.execute(
-            "SELECT no, domain, label, head, newest, timestamp, contested, former, owner FROM labels "
+            "SELECT no, domain, label, head, newest, timestamp, contested, former, owner, final FROM labels "
             "WHERE no > ? ORDER BY no LIMIT ?",
             (last, _PAGE),
         ).fetchall():
@@ -237,13 +250,29 @@ class _Rebuild:
             self._note("label", "there", "no record is of it", place, None)
             self._connection.execute("DELETE FROM labels WHERE no = ?", (number,))
             return
-        judged = replay(record_of(record_id, body) for _, _, record_id, body, _ in history)
+        judged = self._judge(place, history)
         verdicts = {record_id.hex(): verdict for *_, record_id, _, verdict in history}
         self._check_verdicts(place, judged, verdicts, numbers)
         self._check_state(number, place, columns, judged, numbers)
 
+    def _judge(self, place: tuple[str, str], history: Iterable[Any]) -> "_Judged":
+        """The verdicts and the state that the records of a label give; in a witnessed domain, all its records."""
+        domain, label = place
+        if not is_witnessed(domain):
+            replayed = replay(record_of(record_id, body) for _, _, record_id, body, _ in history)
+            return _Judged(replayed.verdicts, replayed.state)
+        if self._domain is None or self._domain.name != domain:
+            self._domain = WitnessedDomain(domain)
+            self._walked = self._domain.add(self._records_of(domain))
+        verdicts = {record_id.hex(): self._walked.verdicts[record_id.hex()] for _, _, record_id, _, _ in history}
+        return _Judged(verdicts, self._walked.states[label])
+
+    def _records_of(self, domain: str) -> Iterator[Record]:
+        sql = "SELECT id, body FROM records WHERE label IN (SELECT no FROM labels WHERE domain = ?)"
+        return (record_of(record_id, body) for record_id, body in self._connection.execute(sql, (domain,)))
+
     def _check_verdicts(
-        self, place: tuple[str, str], judged: Replay, stored: dict[str, int], numbers: dict[str, int]
+        self, place: tuple[str, str], judged: "_Judged", stored: dict[str, int], numbers: dict[str, int]
     ) -> None:
         for record_id, verdict in judged.verdicts.items():
             if stored[record_id] != VERDICTS[verdict]:
@@ -252,11 +281,13 @@ class _Rebuild:
                 self._connection.execute("UPDATE records SET verdict = ? WHERE no = ?", change)
 
     def _check_state(
-        self, number: int, place: tuple[str, str], columns: tuple[Any, ...], judged: Replay, numbers: dict[str, int]
+        self, number: int, place: tuple[str, str], columns: tuple[Any, ...], judged: "_Judged", numbers: dict[str, int]
     ) -> None:
         state = judged.state
         head, timestamp = (numbers[state.tip.id], state.tip.timestamp) if state.tip else (None, None)
-        derived = (head, numbers[state.newest[1]], timestamp, int(state.contested), former_of(state), owner_of(state))
+        final = None if state.final is None else numbers[state.final]
+        newest, contested = numbers[state.newest[1]], int(state.contested)
+        derived = (head, newest, timestamp, contested, former_of(state), owner_of(state), final)
         if columns == derived:
             return
         ids = {no: record_id for record_id, no in numbers.items()}
@@ -264,8 +295,8 @@ class _Rebuild:
         for what in was:
             if was[what] != now[what]:
                 self._note(what, was[what], now[what], place, None)
-        sql = "UPDATE labels SET head = ?, newest = ?, timestamp = ?, contested = ?, former = ?, owner = ? WHERE no = ?"
-        self._connection.execute(sql, (*derived, number))
+        columns_set = "head = ?, newest = ?, timestamp = ?, contested = ?, former = ?, owner = ?, final = ?"
+        self._connection.execute(f"UPDATE labels SET {columns_set} WHERE no = ?", (*derived, number))
 
     def _check_events(self) -> None:
         """Check that the last event of each label names its head; otherwise add one event."""
@@ -290,7 +321,7 @@ class _Rebuild:
 
 def _described(columns: tuple[Any, ...], ids: dict[int, str]) -> dict[str, str | None]:
     """The columns of a label's state in words. Row numbers of records become their ids."""
-    head, newest, timestamp, contested, former, owner = columns
+    head, newest, timestamp, contested, former, owner, final = columns
     return {
         "head": None if head is None else ids.get(head, f"row {head}"),
         "newest": ids.get(newest, f"row {newest}"),
@@ -298,4 +329,5 @@ def _described(columns: tuple[Any, ...], ids: dict[int, str]) -> dict[str, str |
         "contested": "yes" if contested else "no",
         "former owners": former.hex(),
         "owner": None if owner is None else owner.hex(),
+        "final": None if final is None else ids.get(final, f"row {final}"),
     }

@@ -27,7 +27,7 @@ VERDICTS = {
 }
 """Numbers on disk. A number never changes and is never reused."""
 
-EVENT_TYPES = {EventType.ACCEPTED: 1, EventType.REVERTED: 2}
+EVENT_TYPES = {EventType.ACCEPTED: 1, EventType.REVERTED: 2, EventType.FINAL: 3}
 """Numbers on disk. A number never changes and is never reused."""
 
 _VERDICT_OF = {number: verdict for verdict, number in VERDICTS.items()}
@@ -40,8 +40,8 @@ StoredRow = tuple[bytes, bytes, bytes, int, int]
 EventRow = tuple[int, int, bytes | None, str | None, bytes, bytes, bytes]
 """seq, type, previous, reason; the record's id, body and signature."""
 
-StateRow = tuple[int, bytes, int, bytes, bytes | None, bytes | None]
-"""contested, former; the newest record's timestamp and id; the head's id and body."""
+StateRow = tuple[int, bytes, int, bytes, bytes | None, bytes | None, bytes | None]
+"""contested, former; the newest record's timestamp and id; the head's id and body; the id of the last final record."""
 
 
 class _Fields(msgspec.Struct):
@@ -123,14 +123,15 @@ def verdict_name(number: int) -> str:
 
 
 def state_of(row: StateRow) -> State:
-    contested, former, newest_timestamp, newest_id, head_id, head_body = row
+    contested, former, newest_timestamp, newest_id, head_id, head_body, final_id = row
     tip = None
     named = {former[begin : begin + _KEY_BYTES].hex() for begin in range(0, len(former), _KEY_BYTES)}
     if head_id is not None and head_body is not None:
         head = record_of(head_id, head_body)
         tip = Tip(head.id, head.timestamp, head.signedby, head.newowner)
         named |= _named_by(tip)
-    return State(tip, frozenset(named), (newest_timestamp, newest_id.hex()), bool(contested))
+    final = None if final_id is None else final_id.hex()
+    return State(tip, frozenset(named), (newest_timestamp, newest_id.hex()), bool(contested), final)
 
 
 def former_of(state: State) -> bytes:

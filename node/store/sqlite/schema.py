@@ -94,7 +94,12 @@ UPDATE labels SET owner = signer_of((SELECT body FROM records WHERE no = head)) 
 CREATE INDEX labels_by_owner ON labels (substr(owner, 1, 8)) WHERE owner IS NOT NULL;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _OWNERS)
+_FINAL = """
+-- In a witnessed domain, the last record of the label that is final: records.no. NULL in ordinary domains.
+ALTER TABLE labels ADD COLUMN final INTEGER;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _OWNERS, _FINAL)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:

@@ -84,14 +84,16 @@ def _put_states(
         head, timestamp = (numbers[state.tip.id], state.tip.timestamp) if state.tip else (None, None)
         newest = numbers[state.newest[1]]
         owner = owner_of(state)
-        return (labels[key], *key, head, newest, timestamp, state.contested, former_of(state), owner)
+        final = None if state.final is None else numbers[state.final]
+        return (labels[key], *key, head, newest, timestamp, state.contested, former_of(state), owner, final)
 
     _insert(
         connection,
-        "labels (no, domain, label, head, newest, timestamp, contested, former, owner)",
+        "labels (no, domain, label, head, newest, timestamp, contested, former, owner, final)",
         [row(key, state) for key, state in states.items()],
         "ON CONFLICT (no) DO UPDATE SET head = excluded.head, newest = excluded.newest, "
-        "timestamp = excluded.timestamp, contested = excluded.contested, former = excluded.former",
+        "timestamp = excluded.timestamp, contested = excluded.contested, former = excluded.former, "
+        "final = excluded.final",
     )
 
 

@@ -12,8 +12,10 @@ from node.indexes import Indexes
 from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
 from node.intake.commits import STALLED_S, Commits
 from node.intake.ingest import Ingest
+from node.intake.stored import Stored
 from node.settings import Settings
 from node.store.sqlite import SqliteStore
+from node.witness.domains import WitnessedDomains
 from node.world import World
 from protocol.records.admission import Trust
 from protocol.records.outcome import Outcome
@@ -63,7 +65,7 @@ async def pipeline(folder: Path, stalled_s: float = STALLED_S, **settings: Any) 
     heads = Heads(store, chosen.heads_cached_bytes_max)
     commits = Commits(store, indexes, chosen.commit_records_max, stalled_s)
     commits.watchers.append(lambda committed: heads.on_commit(committed.events))
-    ingest = Ingest(chosen, world, store, indexes, commits)
+    ingest = Ingest(chosen, world, Stored(store, indexes, await WitnessedDomains.load(store, indexes)), commits)
     try:
         yield Pipeline(store, indexes, heads, commits, ingest)
     finally:

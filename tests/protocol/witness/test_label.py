@@ -74,7 +74,7 @@ class Said:
         return self.label.apply((), [record.id])
 
     def decided(self, record: Record) -> LabelChange:
-        self.evidence.setdefault(record.id, Evidence()).commits = {0: set(POLICY.witnesses)}
+        self.evidence.setdefault(record.id, Evidence()).commits = {0: dict.fromkeys(POLICY.witnesses, "receipt")}
         return self.label.apply((), [record.id])
 
 

@@ -90,7 +90,7 @@ def seen_at(ms: int) -> Evidence:
 
 
 def decided() -> Evidence:
-    return Evidence(commits={0: set(POLICY.witnesses)})
+    return Evidence(commits={0: dict.fromkeys(POLICY.witnesses, "receipt")})
 
 
 def walked(*said: tuple[Record, Evidence]) -> Walk:

@@ -160,7 +160,7 @@ def test_every_verdict_and_event_type_has_a_fixed_number_on_disk() -> None:
         Verdict.PENDING: 9,
     }
     assert set(VERDICTS) == set(Verdict)
-    assert EVENT_TYPES == {EventType.ACCEPTED: 1, EventType.REVERTED: 2}
+    assert EVENT_TYPES == {EventType.ACCEPTED: 1, EventType.REVERTED: 2, EventType.FINAL: 3}
     assert set(EVENT_TYPES) == set(EventType)
 
 
@@ -226,7 +226,8 @@ async def test_a_file_from_before_owners_were_indexed_opens_with_all_owners(path
         await store.commit(batch_of([*heads, claim("orphan", prev=NOWHERE)]))
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(
-            "DROP INDEX labels_by_owner; ALTER TABLE labels DROP COLUMN owner; PRAGMA user_version = 1"
+            "DROP INDEX labels_by_owner; ALTER TABLE labels DROP COLUMN owner; "
+            "ALTER TABLE labels DROP COLUMN final; PRAGMA user_version = 1"
         )
 
     async with opened(path) as store:

@@ -1,0 +1,85 @@
+"""What witnesses make of a label: how sure each record of its history is, and the proof of what is final."""
+
+import msgspec
+from aiohttp import web
+
+from node.http_api.answers.answer_room import open_answer
+from node.http_api.answers.paged_answer import LINES, answer_pages
+from node.http_api.handlers.domains import check_domain_known
+from node.http_api.handlers.read import can_be_held, not_final, signed_pages, unknown_label
+from node.http_api.requests.parts import ApiParts
+from node.http_api.requests.query import required
+from protocol.records.record import POLICY_LABEL, is_witnessed
+from protocol.witness.domain import WitnessedDomain
+from protocol.witness.label import WitnessedLabel
+
+
+class WalkView(msgspec.Struct, frozen=True):
+    """What a history says of a witnessed label beside the records: `facts` of the label, and `marks` of each record."""
+
+    facts: dict[str, object]
+    domain: WitnessedDomain
+    label: WitnessedLabel | None
+
+    def marks(self, record_id: str) -> dict[str, object]:
+        """`seen`: when each witness saw the record. `ordered`: when an honest one had seen it. Both in ms.
+
+        `decided`: whether a quorum commits it.
+        """
+        if self.label is None or record_id not in self.label:
+            return {"seen": {}, "ordered": None, "decided": False}
+        return {
+            "seen": dict(sorted(self.domain.evidence(record_id).times_ms.items())),
+            "ordered": self.label.ordered_ms(record_id),
+            "decided": self.label.is_decided(record_id),
+        }
+
+
+async def view_of(parts: ApiParts, domain: str, label: str) -> WalkView | None:
+    """The view of a label of a witnessed domain; None if the node holds no record of the domain.
+
+    Everything that it says is committed: the state in memory runs ahead of the disk, so this waits for the disk.
+    """
+    witnessed = parts.witnessed.get(domain)
+    if witnessed is None:
+        return None
+    await parts.commits.drain()
+    walked = witnessed.label(label)
+    shown = witnessed.policy_record if label == POLICY_LABEL else None if walked is None else walked.head
+    final = walked.chain[walked.final - 1].id if walked is not None and walked.final else None
+    facts: dict[str, object] = {
+        "owner": shown.signedby if shown else None,
+        "head": shown.id if shown else None,
+        "certainty": None if walked is None or walked.certainty is None else str(walked.certainty),
+        "final": final,
+    }
+    return WalkView(facts, witnessed, walked)
+
+
+async def get_proof(parts: ApiParts, request: web.Request) -> web.StreamResponse:
+    return await _answer_proof(parts, request, request.match_info["domain"], request.match_info["label"])
+
+
+async def find_proof(parts: ApiParts, request: web.Request) -> web.StreamResponse:
+    """The same, for labels that a path cannot carry."""
+    return await _answer_proof(parts, request, required(request, "domain"), required(request, "label"))
+
+
+async def _answer_proof(parts: ApiParts, request: web.Request, domain: str, label: str) -> web.StreamResponse:
+    """The policy record, the chain up to the last final record, and the receipts that commit it.
+
+    Raises:
+        ProtocolError: `unknown_domain`, `unknown_label`, `not_final`.
+    """
+    check_domain_known(parts, domain)
+    if not can_be_held(parts, domain, label):
+        raise unknown_label(parts, domain, label)
+    if not is_witnessed(domain):
+        raise not_final(domain)
+    view = await view_of(parts, domain, label)
+    if view is None or view.label is None:
+        raise unknown_label(parts, domain, label)
+    if not view.label.final:
+        raise not_final(domain)
+    pages = signed_pages(parts.store, view.domain.proof_of(view.label))
+    return await answer_pages(request, pages, LINES, open_answer(parts, request))

@@ -1,0 +1,15 @@
+"""What a node holds: its store, and what it keeps of the store in memory."""
+
+import msgspec
+
+from node.indexes import Indexes
+from node.store.contract import Store
+from node.witness.domains import WitnessedDomains
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """`indexes` and `witnessed` are read from the store when the node starts. The intake keeps them up to date."""
+
+    store: Store
+    indexes: Indexes
+    witnessed: WitnessedDomains

@@ -1,0 +1,131 @@
+"""The decider's part for witnessed domains: admission, and the walk of the labels that records touch.
+
+The domain in memory takes each record at once, and says what changes. A batch holds all of that, so that verdicts,
+heads and events become durable together with the records.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from node.intake.arrivals import Origin
+from node.intake.group import Group
+from node.store.contract import Batch, StoredRecord
+from protocol.errors import Code, ProtocolError
+from protocol.records.admission import Trust, Window, check_precondition
+from protocol.records.outcome import Outcome, Status
+from protocol.records.quota import Quota
+from protocol.records.record import POLICY_LABEL, Record
+from protocol.records.replay import State
+from protocol.witness.admission import check_witnessed
+from protocol.witness.domain import DomainChange, WitnessedDomain
+from protocol.witness.walk import tip_of
+
+RECEIPTS_PER_S_MAX = 50
+"""Receipts of one witness in one domain that clients may bring in a second. What peers bring is not limited here,
+because a node that was away has to catch up with months of receipts."""
+
+
+class WitnessedDecider:
+    """Decides on the records of witnessed domains."""
+
+    def __init__(self, window: Window, undecided_max: int) -> None:
+        """`undecided_max`: records from clients that may wait for a decision in one domain."""
+        self._window = window
+        self._undecided_max = undecided_max
+        self._receipts = Quota(RECEIPTS_PER_S_MAX)
+
+    def admit(
+        self, batch: Batch, group: Group, positions: Iterable[int], domain: WitnessedDomain, now_s: float
+    ) -> list[int]:
+        """Settle these records of one domain; returns the positions of those that were taken."""
+        change = DomainChange()
+        taken: list[int] = []
+        from_peers: list[int] = []
+        for position in in_order(group, positions):
+            origin = group.origins[position]
+            if from_peers and (origin.trust is Trust.CLIENT or origin.precondition is not None):
+                self._take(group, from_peers, domain, change)  # a client's record and a condition see what came before
+                from_peers = []
+            try:
+                self._check(group.records[position].record, origin, domain, now_s)
+            except ProtocolError as error:
+                group.refuse(position, error)
+                continue
+            taken.append(position)
+            from_peers.append(position)
+            if origin.trust is Trust.CLIENT:
+                self._take(group, from_peers, domain, change)
+                from_peers = []
+        self._take(group, from_peers, domain, change)
+        if taken:
+            _enter(batch, group, taken, domain.name, change, now_s)
+            for position in taken:
+                group.settle(position, _accepted(group, position, domain, change))
+        return taken
+
+    def _check(self, record: Record, origin: Origin, domain: WitnessedDomain, now_s: float) -> None:
+        if origin.precondition is not None:
+            check_precondition(_state(domain, record.label), origin.precondition)
+        check_witnessed(record, origin.trust, domain, self._window, now_s, self._undecided_max)
+        if record.is_of_witnesses and record.label != POLICY_LABEL and origin.address is not None:
+            self._count_receipt(record, now_s)
+
+    def _count_receipt(self, record: Record, now_s: float) -> None:
+        name = f"{record.domain} {record.signedby}"
+        wait_s = self._receipts.wait_s(name, now_s)
+        if wait_s > 0:
+            detail = f"more than {RECEIPTS_PER_S_MAX} receipts a second of one witness: send them again later"
+            raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=wait_s)
+        self._receipts.spend(name, 1, now_s)
+
+    @staticmethod
+    def _take(group: Group, positions: Iterable[int], domain: WitnessedDomain, change: DomainChange) -> None:
+        change.add(domain.add([group.records[position].record for position in positions]))
+
+
+def in_order(group: Group, positions: Iterable[int]) -> list[int]:
+    """The positions so that each record finds what it needs: the policy first, then receipts, then each record after
+    the one that it names in `prev`.
+    """
+    records = {position: group.records[position].record for position in positions}
+    of_witnesses = [position for position, record in records.items() if record.is_of_witnesses]
+    of_witnesses.sort(key=lambda position: records[position].label != POLICY_LABEL)
+    claims = {record.id: position for position, record in records.items() if not record.is_of_witnesses}
+    return of_witnesses + _after_their_prev(records, claims)
+
+
+def _after_their_prev(records: Mapping[int, Record], claims: Mapping[str, int]) -> list[int]:
+    """The claims, given as positions by record id, each after the claim in its `prev`."""
+    ordered: dict[int, None] = {}
+    for position in claims.values():
+        before = [position]
+        while (prev := records[before[-1]].prev) is not None and prev in claims and claims[prev] not in ordered:
+            before.append(claims[prev])
+        ordered |= dict.fromkeys(reversed(before))
+    return list(ordered)
+
+
+def _enter(batch: Batch, group: Group, taken: Iterable[int], domain: str, change: DomainChange, now_s: float) -> None:
+    """Add to the batch what these records changed."""
+    news = {group.records[position].record.id for position in taken}
+    batch.records += [
+        StoredRecord(signed, change.verdicts[signed.record.id], int(now_s))
+        for signed in (group.records[position] for position in taken)
+    ]
+    batch.verdicts |= {each: verdict for each, verdict in change.verdicts.items() if each not in news}
+    batch.states |= {(domain, label): state for label, state in change.states.items()}
+    batch.events += change.events
+    batch.walked[domain] = change
+
+
+def _accepted(group: Group, position: int, domain: WitnessedDomain, change: DomainChange) -> Outcome:
+    signed = group.records[position]
+    certainty = domain.certainty(signed.record)
+    facts: dict[str, object] = {} if certainty is None else {"certainty": certainty}
+    return Outcome(signed.signature, Status.ACCEPTED, signed.record, change.verdicts[signed.record.id], facts=facts)
+
+
+def _state(domain: WitnessedDomain, name: str) -> State:
+    """The head of a label, as a precondition needs it."""
+    label = domain.label(name)
+    head = domain.policy_record if name == POLICY_LABEL else None if label is None else label.head
+    return State() if head is None else State(tip_of(head))

@@ -1,0 +1,65 @@
+"""Waiting: clients that want to know how the race of their record ends before they get an answer.
+
+A record of a witnessed domain is taken at once, and becomes final, or loses, a little later. Who waits is told by the
+commit that decides it.
+"""
+
+import asyncio
+from collections import defaultdict
+from typing import Final
+
+from node.intake.commits import Committed
+from node.witness.domains import WitnessedDomains
+from protocol.records.record import Record
+from protocol.witness.walk import Certainty
+
+WAITERS_MAX: Final = 1_000
+"""Clients that wait at once. Any further one is answered without waiting, as if it had not asked to wait."""
+
+
+class Waiting:
+    """The clients that wait, by label."""
+
+    def __init__(self, domains: WitnessedDomains) -> None:
+        self._domains = domains
+        self._waiters: dict[tuple[str, str], set[asyncio.Event]] = defaultdict(set)
+        self._count = 0
+
+    async def end_of(self, record: Record, seconds: float) -> bool:
+        """Wait until this held record is final or lost, at most so long; returns whether it came to that."""
+        if self._is_over(record):
+            return True
+        if self._count >= WAITERS_MAX:
+            return False
+        key, moved = (record.domain, record.label), asyncio.Event()
+        self._waiters[key].add(moved)
+        self._count += 1
+        try:
+            async with asyncio.timeout(seconds):
+                while not self._is_over(record):
+                    moved.clear()
+                    await moved.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._count -= 1
+            self._waiters[key].discard(moved)
+            if not self._waiters[key]:
+                del self._waiters[key]
+        return True
+
+    def on_commit(self, committed: Committed) -> None:
+        """Wake those whose labels the commit touched."""
+        if not self._waiters:
+            return
+        for domain, change in committed.batch.walked.items():
+            for label in change.states:
+                for moved in self._waiters.get((domain, label), ()):
+                    moved.set()
+
+    def _is_over(self, record: Record) -> bool:
+        domain = self._domains.get(record.domain)
+        label = None if domain is None else domain.label(record.label)
+        if domain is None or label is None:
+            return True
+        return domain.certainty(record) == Certainty.FINAL or label.winner_over(record.id) is not None
