@@ -91,8 +91,8 @@ MUTANTS: Final = (
         "no-owner-check",
         "a client may write what does not carry the label on",
         (
-            Edit("node/intake/ledger.py", "        check_extends(record, self.state)\n", ""),
-            Edit("node/intake/ledger.py", "        check_extends(record, state)\n", ""),
+            Edit("node/intake/ledger.py", "        check_extends(record, self.state)\n", "        pass\n"),
+            Edit("node/intake/ledger.py", "        check_extends(record, state)\n", "        pass\n"),
         ),
     ),
     Mutant(

@@ -15,5 +15,17 @@ def test_the_words_that_a_mutant_replaces_are_in_the_program_once(mutant: Mutant
     assert counts == [1] * len(edits)
 
 
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_program_with_a_planted_fault_is_still_a_program(mutant: Mutant) -> None:
+    """A hunt that cannot start finds nothing."""
+    sources: dict[str, str] = {}
+    for edit in (*mutant.without, *mutant.edits):
+        source = sources.get(edit.file) or (ROOT / edit.file).read_text(encoding="utf-8")
+        sources[edit.file] = source.replace(edit.old, edit.new)
+
+    for file, source in sources.items():
+        compile(source, file, "exec")
+
+
 def test_mutants_have_names_of_their_own() -> None:
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 20
