@@ -49,6 +49,20 @@ like ours. A variable is skipped only if its value fits too, so that `DNARC_PORT
 `DNARC_WEB_PORT=8081` an error. See "Environment variables" in the Kubernetes documentation of services.
 """
 
+KINDS: Final = {
+    "host": "Address and folder",
+    "domains": "Records that the node takes",
+    "records_in_flight_max": "Work, memory and disk",
+    "trusted_proxies": "Proxies and trust",
+    "answer_bytes_max": "Limits for clients",
+    "streams_max": "Streams",
+    "sync_interval": "Sync over HTTP",
+    "links_max": "Links",
+    "tls_certificate": "TLS",
+    "log_format": "Log",
+}
+"""The kinds of settings. `Settings` declares the settings of a kind one after another, beginning with the one here."""
+
 FILES_BESIDES: Final = 128
 """Open files that a node needs besides accepted connections and links: store, event loop, syncs, dialled links."""
 
@@ -234,6 +248,7 @@ class Setting(msgspec.Struct, frozen=True):
     """A setting, for people. `expected` describes its values in words. `unit` is empty if the value has none."""
 
     name: str
+    kind: str
     description: str
     unit: str
     expected: str
@@ -445,11 +460,11 @@ def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
     return "".join(f" {word} {bound}" for bound, word in words if bound is not None)
 
 
-def _setting_of(field: inspect.Field) -> Setting:
+def _setting_of(field: inspect.Field, kind: str) -> Setting:
     about, unit = _metadata(field.type)
     default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
     expected = " or ".join(_words(field.name, part) for part in _parts(field.type))
-    return Setting(field.name, about, unit, expected, default)
+    return Setting(field.name, kind, about, unit, expected, default)
 
 
 def _metadata(kind: inspect.Type) -> tuple[str, str]:
@@ -463,7 +478,11 @@ def _metadata(kind: inspect.Type) -> tuple[str, str]:
 def _all_settings() -> dict[str, Setting]:
     struct = inspect.type_info(Settings)
     assert isinstance(struct, inspect.StructType), "settings are a struct"
-    return {field.name: _setting_of(field) for field in struct.fields}
+    settings, kind = {}, ""
+    for field in struct.fields:
+        kind = KINDS.get(field.name, kind)
+        settings[field.name] = _setting_of(field, kind)
+    return settings
 
 
 _SETTINGS: Final = _all_settings()

@@ -1,12 +1,13 @@
-"""The table of commands: each module brings its own, and packages besides `node` bring theirs by entry points.
+"""The table of commands.
 
-A package that declares an entry point of the group `dnarc.commands`, whose object is a typer app, gets a command of
-that name: so `dnarc simulate` exists without `node` knowing of `simulations`.
+Other packages can add commands. If a package declares an entry point of the group `dnarc.commands` whose object is a
+typer app, this app becomes a command with the name of the entry point. `simulations` adds `dnarc simulate` in this way,
+so that `node` need not import `simulations`.
 """
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
-from typing import Final
+from importlib.metadata import entry_points, version
+from typing import Annotated, Final
 
 import typer
 
@@ -38,6 +39,20 @@ EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 refused, or bad; 2 wrong use; 3 no node answers; 4 the machine failed; 130 interrupted."
 )
 
+
+def show_version(is_asked: bool) -> None:
+    """Print the version and end, if `--version` is among the arguments."""
+    if is_asked:
+        typer.echo(f"dnarc {version('dnarc')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", "-V", is_eager=True, callback=show_version, help="Show the version of dnarc and exit."),
+]
+
+
 app = typer.Typer(
     name="dnarc",
     help="A peer-to-peer gossip node for signed claims.",
@@ -49,7 +64,7 @@ app = typer.Typer(
 
 
 @app.callback()
-def before(context: typer.Context, as_json: AsJsonBefore = False) -> None:
+def before(context: typer.Context, as_json: AsJsonBefore = False, _version: Version = False) -> None:
     """A peer-to-peer gossip node for signed claims."""
     context.obj = as_json
 
@@ -84,5 +99,5 @@ app.add_typer(peers.app, name="peers")
 for point in entry_points(group=GROUP):
     try:
         app.add_typer(point.load(), name=point.name)
-    except ImportError as error:  # a package without what it needs takes no other command away
+    except ImportError as error:  # another package that lacks a library must not end every command
         warn(f"`dnarc {point.name}` is missing: {error}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from node.settings import DEFAULT, OTHER_VARIABLES, Settings, SettingsError, describe, load, spell
+from node.settings import DEFAULT, KINDS, OTHER_VARIABLES, Settings, SettingsError, describe, load, spell
 
 
 def written(folder: Path, text: str) -> Path:
@@ -221,3 +221,11 @@ def test_every_setting_has_a_description() -> None:
 
 def test_no_other_variable_has_the_name_of_a_setting() -> None:
     assert {setting.variable for setting in describe()} & set(OTHER_VARIABLES) == set()
+
+
+def test_settings_of_one_kind_are_declared_together() -> None:
+    kinds = [setting.kind for setting in describe()]
+
+    runs = [kind for number, kind in enumerate(kinds) if number == 0 or kinds[number - 1] != kind]
+
+    assert runs == list(KINDS.values())

@@ -1,9 +1,10 @@
-"""Peers: whom a node syncs with, changed over HTTP or, where no node runs, in its store; and `sync`, to do it now."""
+"""`dnarc peers` and `dnarc sync`: the peers table of a node, and a sync with these peers now.
 
-import asyncio
-from enum import StrEnum
+The commands change the table over HTTP. If no node runs, they can change it in the store.
+"""
+
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import typer
@@ -34,48 +35,42 @@ if TYPE_CHECKING:
 
     Result = TypeVar("Result")
 
-app = typer.Typer(no_args_is_help=True, help="Whom a node syncs with.")
+app = typer.Typer(no_args_is_help=True, help="The peers that a node syncs with.")
 
-Name = Annotated[str, typer.Argument(metavar="URL|KEY", help="The peer's URL, or the key of one that only dials us.")]
-
-
-class Direction(StrEnum):
-    """Which way records go, seen from the node that is asked."""
-
-    PUSH = "push"
-    PULL = "pull"
-    BOTH = "both"
+Name = Annotated[
+    str, typer.Argument(metavar="URL|KEY", help="The URL of the peer, or the key of a peer that only dials us.")
+]
 
 
 @app.command("add", epilog=epilog_of("peers add"))
 def add(
     url: Annotated[
-        str | None, typer.Argument(metavar="[URL]", help="http(s):// or ws(s)://; without it, --key.")
+        str | None,
+        typer.Argument(metavar="[URL]", help="http(s):// or ws(s)://; a peer that only dials us has --key instead."),
     ] = None,
-    push: Annotated[bool, typer.Option("--push", help="Send it our records.")] = False,
-    pull: Annotated[bool, typer.Option("--pull", help="Fetch its records.")] = False,
+    push: Annotated[bool, typer.Option("--push", help="Send our records to the peer.")] = False,
+    pull: Annotated[bool, typer.Option("--pull", help="Fetch the records of the peer.")] = False,
     accept: Annotated[
-        bool | None, typer.Option("--accept/--no-accept", help="Trust what it pushes; without it, as with --pull.")
+        bool | None,
+        typer.Option("--accept/--no-accept", help="Trust records that the peer pushes; by default, if --pull is set."),
     ] = None,
-    key: Annotated[str | None, typer.Option("--key", metavar="HEX", help="Its node key.")] = None,
+    key: Annotated[str | None, typer.Option("--key", metavar="HEX", help="The node key of the peer.")] = None,
     node: NodeUrl = DEFAULT_NODE,
     tls_ca: Authority = None,
     token: Token = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add a peer, or replace the one of the same URL. With --data DIR it also works while no node runs."""
+    """Add a peer, or replace the peer that has the same URL. With --data DIR, the command works without a node too."""
     from node.store.contract import Peer
 
     if url is None and key is None:
-        raise usage("a peer has a URL, or --key where it only dials us")
+        raise usage("a peer needs a URL, or --key if it only dials us")
     peer = Peer(url=url, push=push, pull=pull, accept=accept, key=key)
-    kept = _over_http("PUT", connect(node, tls_ca, find_token(token, data)), data, body=msgspec.json.encode(peer))
-    if kept is None:
-        assert data is not None, "only with a folder there is a second way"
-        kept = _shown(asyncio.run(_in_store(data, lambda peers: peers.put(peer))))
-    shown = kept
-    show(shown, as_json, lambda: _peers_table([shown]))
+    answer = _over_http("PUT", connect(node, tls_ca, find_token(token, data)), data, body=msgspec.json.encode(peer))
+    if answer is None:
+        answer = _facts_of(_in_store(data, lambda peers: peers.put(peer)))
+    show(answer, as_json, lambda: _peers_table([answer]))
 
 
 @app.command("list", epilog=epilog_of("peers list"))
@@ -86,13 +81,11 @@ def list_(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the peers, and how far each is in step."""
-    peers = _over_http("GET", connect(node, tls_ca, find_token(token, data)), data)
-    if peers is None:
-        assert data is not None, "only with a folder there is a second way"
-        peers = [_shown(peer) for peer in asyncio.run(_in_store(data, lambda peers: peers.list()))]
-    shown = peers
-    show(shown, as_json, lambda: _peers_table(shown))
+    """Show the peers, and how many domains are in step with each."""
+    answer = _over_http("GET", connect(node, tls_ca, find_token(token, data)), data)
+    if answer is None:
+        answer = [_facts_of(peer) for peer in _in_store(data, lambda peers: peers.list())]
+    show(answer, as_json, lambda: _peers_table(answer))
 
 
 @app.command("remove", epilog=epilog_of("peers remove"))
@@ -104,20 +97,20 @@ def remove(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Forget a peer, and how far the node had come with it."""
-    removed = _over_http("DELETE", connect(node, tls_ca, find_token(token, data)), data, query={"url": name})
-    if removed is None:
-        assert data is not None, "only with a folder there is a second way"
-        if not asyncio.run(_in_store(data, lambda peers: peers.remove(name))):
-            raise CommandError(
-                Exit.REFUSED, "unknown_peer", f"there is no peer {name}", "`dnarc peers list` lists them"
-            )
-        removed = {"url": name}
-    show(removed, as_json, lambda: plain(f"removed {name}"))
+    """Forget a peer and its cursors."""
+    answer = _over_http("DELETE", connect(node, tls_ca, find_token(token, data)), data, query={"url": name})
+    if answer is None:
+        if not _in_store(data, lambda peers: peers.remove(name)):
+            detail = f"there is no peer {name}"
+            raise CommandError(Exit.REFUSED, "unknown_peer", detail, "`dnarc peers list` lists the peers")
+        answer = {"url": name}
+    show(answer, as_json, lambda: plain(f"removed {name}"))
 
 
 def sync(
-    direction: Annotated[Direction, typer.Argument(help="Send, fetch, or fetch and then send.")] = Direction.BOTH,
+    flow: Annotated[
+        Literal["push", "pull", "both"], typer.Argument(help="Send records, fetch records, or fetch and then send.")
+    ] = "both",
     peer: Annotated[str | None, typer.Option("--peer", metavar="URL", help="Only with this peer.")] = None,
     domain: Annotated[str | None, typer.Option("--domain", metavar="DOMAIN", help="Only this domain.")] = None,
     node: NodeUrl = DEFAULT_NODE,
@@ -126,16 +119,17 @@ def sync(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Sync with the peers now, and say what it did. Ends with 1 where a peer could not be synced with."""
-    from node.cli.output.catch_up_bar import catch_up_shown
+    """Sync with the peers now, and show what the sync did. Ends with 1 if the sync with a peer failed."""
+    from node.cli.output.catch_up_bar import show_catch_up
+    from protocol.link.terms import Flow
 
+    flows = (Flow.PULL, Flow.PUSH) if flow == "both" else (Flow(flow),)
     query = {name: value for name, value in (("peer", peer), ("domain", domain)) if value is not None}
-    directions = [Direction.PULL, Direction.PUSH] if direction is Direction.BOTH else [direction]
     secret = find_token(token, data)
     client = connect(node, tls_ca, secret, SYNC_TIMEOUT_S)
-    with client, catch_up_shown(lambda: connect(node, tls_ca, secret)):
-        reports = {each.value: client.ask("POST", f"/sync/{each.value}", query).value() for each in directions}
-    answer = reports if direction is Direction.BOTH else reports[direction.value]
+    with client, show_catch_up(lambda: connect(node, tls_ca, secret)):
+        reports = {each.value: client.ask("POST", f"/sync/{each}", query).value() for each in flows}
+    answer = reports if flow == "both" else reports[flow]
     show(answer, as_json, lambda: _reports_table(reports))
     _explain_refusals(reports)
     _warn_of_clocks(reports)
@@ -151,39 +145,48 @@ def _over_http(
     query: dict[str, str] | None = None,
     body: bytes | None = None,
 ) -> Any:
-    """The node's answer; None where no node runs and there is a folder to work on instead.
+    """The answer of the node. None: no node answers, and the caller can work on the folder `data` instead.
 
     Raises:
-        CommandError, NodeError, Unreachable.
+        CommandError: `data` is no data folder.
+        NodeError: the node refused the request.
+        Unreachable: no node answers, and `data` is None.
     """
     from node.client.http import Unreachable
 
-    can_do_without = data is not None and (data / "dnarc.db").exists()
-    if data is not None and not can_do_without:
+    if data is not None and not (data / "dnarc.db").exists():
         raise usage(f"{data} is no data folder of a node", "`dnarc serve --data DIR` makes one at its first start")
     try:
         with client:
             return client.ask(method, "/peers", query, body).value()
     except Unreachable:
-        if not can_do_without:
+        if data is None:
             raise
-    warn(f"no node answers at {client.url}: working on {data} itself")
+    warn(f"no node answers at {client.url}, so this command works on {data} itself")
     return None
 
 
-async def _in_store(data: Path, work: "Callable[[Peers], Awaitable[Result]]") -> "Result":
-    """Work on the table without a node; one that runs after all notices it within seconds."""
+def _in_store(data: Path | None, work: "Callable[[Peers], Awaitable[Result]]") -> "Result":
+    """Work on the peers table in the store. A node that does run on the store notices the change within seconds."""
+    import asyncio
+
     from node.peers import Peers
     from node.store.sqlite import SqliteStore
 
-    store = await SqliteStore.open(data / "dnarc.db")
-    try:
-        return await work(Peers(store))
-    finally:
-        await store.close()
+    assert data is not None, "without a folder, `_over_http` raises"
+
+    async def open_and_work() -> "Result":
+        store = await SqliteStore.open(data / "dnarc.db")
+        try:
+            return await work(Peers(store))
+        finally:
+            await store.close()
+
+    return asyncio.run(open_and_work())
 
 
-def _shown(peer: "Peer") -> dict[str, Any]:
+def _facts_of(peer: "Peer") -> dict[str, Any]:
+    """The peer as a node without links would show it."""
     from node.peers import hidden
 
     url = None if peer.url is None else hidden(peer.url)

@@ -1,7 +1,7 @@
 """`dnarc serve`: run a node until a signal ends it, or its store fails.
 
-Every setting is a flag, made from the settings themselves so that none can be forgotten. One line goes to stdout, the
-URL, once requests are accepted: whoever started the process can wait for that line and needs no other sign.
+Every setting has a flag. The flags are made from the settings, so that no flag can be missing. Once the node accepts
+requests, it prints one line to stdout, its URL. A program that starts a node can wait for this line.
 """
 
 import asyncio
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 STOP_S_MAX = 4.5
-"""Seconds from the signal to the end of the process, whatever clients, peers and the disk do meanwhile: operators are
-promised 5 s. What was answered with 201 is on disk already, so an end without goodbye loses nothing.
+"""Seconds from the signal to the end of the process, whatever clients, peers and the disk do. The docs promise 5 s.
+Records that were answered with 201 are on disk already, so an abrupt end loses nothing.
 """
 
-
 FLUSH_S_MAX = 1.0
-"""Seconds to wait for whoever reads the log before the process ends without its last lines."""
+"""Seconds to wait for the reader of the log. After that, the process ends without the last lines."""
 
 
 def serve(config: Path | None = None, **flags: str | None) -> None:
     """Run a node. It prints its URL once it accepts requests, logs to stderr, and ends on SIGTERM or SIGINT.
 
-    On SIGHUP it reads its certificate anew.
+    On SIGHUP it reads its certificate again. The value of --max-age, for example, can also stand in the settings file
+    as max_age, or in the environment as DNARC_MAX_AGE. `dnarc config` shows every setting and its source.
     """
     import structlog
 
@@ -83,15 +83,15 @@ async def _serve(settings: "Settings") -> None:
         await asyncio.wait([stop, node.failed], return_when=asyncio.FIRST_COMPLETED)
     finally:
         await node.__aexit__(None, None, None)
-    failure = node.failed.exception() if node.failed.done() else None  # asked last, as the last commit may fail too
+    failure = node.failed.exception() if node.failed.done() else None  # after the exit, because a last commit may fail
     if failure is not None:
         raise CommandError(Exit.MACHINE, "storage", f"the store failed: {failure}") from failure
 
 
 def _stop_at_a_signal() -> "asyncio.Future[None]":
-    """A future that ends with the first signal. A second one changes nothing: the node is closing already.
+    """A future that is done at the first signal. A second signal changes nothing.
 
-    The handlers are Python's and not the loop's, so that the deadline begins even while the loop is busy.
+    The handlers are Python's and not the loop's, so that the deadline begins even if the loop is busy.
     """
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[None] = loop.create_future()
@@ -113,8 +113,10 @@ def _stop_at_a_signal() -> "asyncio.Future[None]":
 
 
 def _allow_files(needed: int) -> None:
-    """Raise the soft limit on open files, which is low for the sake of programs that use `select`, where that is up to
-    us. What the hard limit does not grant, `dnarc doctor` finds.
+    """Raise the soft limit on open files to `needed`, or to the hard limit if that is lower.
+
+    The usual soft limit is low because of programs that use `select`. `dnarc doctor` reports a hard limit that is too
+    low.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
@@ -123,7 +125,7 @@ def _allow_files(needed: int) -> None:
 
 
 def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
-    """Where uvloop is installed, its loop: the same one in C."""
+    """The function that runs the loop: uvloop's if uvloop is installed, because it is faster, otherwise asyncio's."""
     try:
         import uvloop
     except ImportError:
@@ -132,7 +134,7 @@ def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
 
 
 def _failure(error: Exception, settings: "Settings") -> CommandError | None:
-    """The failure behind an error, with what an operator needs to know beside it; None where only we can mend it."""
+    """The failure behind an error, with the facts that an operator needs. None: the error is a fault in dnarc."""
     if isinstance(error, OSError):
         address = f"{settings.host}:{settings.port}"
         words = f"{error.strerror or error} (listening on {address}, data in {settings.data})"
@@ -140,23 +142,38 @@ def _failure(error: Exception, settings: "Settings") -> CommandError | None:
     return describe_error(error)
 
 
+def _signature() -> inspect.Signature:
+    """The signature that typer reads: the settings file, and a flag for each setting."""
+    file = inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Config)
+    return inspect.Signature([file, *map(_flag, describe())])
+
+
 def _flag(setting: Setting) -> inspect.Parameter:
-    unit = f" In {setting.unit}." if setting.unit else ""
     option = typer.Option(
         setting.flag,
-        help=f"{setting.description}{unit}",
-        metavar="TEXT" if not setting.unit else "NUMBER",
-        show_default=spell(setting.default),
+        help=f"{setting.description} Default: {spell(setting.default)}.",
+        metavar=_value_of(setting),
+        show_default=False,
+        rich_help_panel=setting.kind,
     )
     return inspect.Parameter(
         setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option]
     )
 
 
-def _signature() -> inspect.Signature:
-    """What typer reads: the file, then a flag for each setting."""
-    file = inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Config)
-    return inspect.Signature([file, *map(_flag, describe())])
+def _value_of(setting: Setting) -> str:
+    """The word for the value in the help."""
+    if setting.unit:
+        return setting.unit.upper()
+    match setting.default:
+        case bool():
+            return "BOOLEAN"
+        case int():
+            return "NUMBER"
+        case Path():
+            return "PATH"
+        case _:
+            return "TEXT"
 
 
 serve.__signature__ = _signature()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""A bar for what a node catches up over its links, while a command waits for it; silent where nobody watches."""
+"""A progress bar for the catch-up of a node's links, while a command waits for the node. Only a terminal shows it."""
 
 import sys
 import threading
@@ -9,38 +9,38 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from node.client.http import NodeClient
 
-LOOK_EVERY_S: Final = 0.25
+POLL_S: Final = 0.25
 
 
 @contextmanager
-def catch_up_shown(open_client: "Callable[[], NodeClient]") -> Iterator[None]:
-    """Show, while the block works, how far the links of this node are."""
+def show_catch_up(open_client: "Callable[[], NodeClient]") -> Iterator[None]:
+    """Show the progress of all links that catch up until the block ends."""
     if not sys.stderr.isatty():
         yield
         return
     is_over = threading.Event()
-    watching = threading.Thread(target=_watch, args=(open_client, is_over), name="catch-up bar")
-    watching.start()
+    poller = threading.Thread(target=_poll, args=(open_client, is_over), name="catch-up bar")
+    poller.start()
     try:
         yield
     finally:
         is_over.set()
-        watching.join()
+        poller.join()
 
 
-def caught_up(peers: list[dict[str, Any]]) -> tuple[int, int]:
-    """How many records of how many are here, over all links that catch up: from the answer of `GET /peers`."""
+def count_caught_up(peers: list[dict[str, Any]]) -> tuple[int, int]:
+    """The records that have arrived and the records to come in all, over the links in an answer to `GET /peers`."""
     links = [link for peer in peers if (link := peer.get("link")) and link["total"]]
     return sum(link["done"] for link in links), sum(link["total"] for link in links)
 
 
-def _watch(open_client: "Callable[[], NodeClient]", is_over: threading.Event) -> None:
+def _poll(open_client: "Callable[[], NodeClient]", is_over: threading.Event) -> None:
     from node.cli.output.progress import gauge
     from node.client.http import NodeError, Unreachable
 
     with open_client() as client, gauge("catching up") as show:
-        while not is_over.wait(LOOK_EVERY_S):
+        while not is_over.wait(POLL_S):
             try:
-                show(*caught_up(client.ask("GET", "/peers").value()))
+                show(*count_caught_up(client.ask("GET", "/peers").value()))
             except (NodeError, Unreachable):
-                return  # the command itself says what is wrong
+                return  # the command's own request fails too, and the command reports it

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version as version_of
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,11 @@ def test_the_version_is_that_of_the_package() -> None:
 
     assert set(answer) == {"dnarc", "python", "pynacl", "aiohttp"}
     assert run("version").out.startswith(f"dnarc {answer['dnarc']}, ")
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_the_version_is_a_flag_too(flag: str) -> None:
+    assert run(flag) == (0, f"dnarc {version_of('dnarc')}\n", "")
 
 
 def test_a_reader_that_leaves_is_no_fault() -> None:

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from node.client.http import NodeClient
-from node.settings import FILES_BESIDES, describe
+from node.settings import FILES_BESIDES, KINDS, describe
 from tests.history import claim, signed
 from tests.node.cli.conftest import TIMEOUT_S, Result, Served, run, run_apart
 
@@ -123,6 +123,19 @@ def test_every_setting_is_a_flag() -> None:
     shown = run_apart("serve", "--help", COLUMNS="200").out
 
     assert [setting.flag for setting in describe() if setting.flag not in shown] == []
+
+
+def test_help_shows_the_settings_by_kind_with_their_units_and_defaults() -> None:
+    lines = run_apart("serve", "--help", COLUMNS="200").out.splitlines()
+
+    panels = [line.strip("╭╮─ ") for line in lines if line.startswith("╭")]
+    max_age = next(line for line in lines if line.startswith("│ --max-age"))
+
+    assert panels == ["Options", *KINDS.values()]
+    assert max_age.strip("│ ").split() == [
+        *("--max-age", "SECONDS"),
+        *("Age", "of", "a", "client's", "record", "at", "most.", "Default:", "300."),
+    ]
 
 
 def test_a_variable_that_is_no_setting_stops_the_start(tmp_path: Path) -> None:
