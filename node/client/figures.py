@@ -1,4 +1,4 @@
-"""Figures: what a node's `/metrics` say, read back by name, for whoever watches a node from outside."""
+"""Figures: the samples of a node's `/metrics`, found by name, for programs that watch a node from outside."""
 
 from collections.abc import Iterable
 from typing import Self
@@ -17,16 +17,16 @@ class Figures:
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Raises: ValueError: the text is no exposition."""
+        """Read the text of `/metrics`. Raises: ValueError: this is no such text."""
         return cls(sample for family in text_string_to_metric_families(text) for sample in family.samples)
 
     def value(self, name: str, /, **labels: str) -> float | None:
-        """The sum of all samples of this name that have these labels, others or not; None: there is none."""
+        """The sum of all samples of this name that have at least these labels; None if no sample has them."""
         found = [sample.value for sample in self._samples.get(name, []) if labels.items() <= sample.labels.items()]
         return sum(found) if found else None
 
     def by(self, label: str, name: str, /, **labels: str) -> dict[str, float]:
-        """The values of this name by one of its labels, summed over the others."""
+        """The values of this name by one of its labels. Samples that differ in other labels are added up."""
         sums: dict[str, float] = {}
         for sample in self._samples.get(name, []):
             if labels.items() <= sample.labels.items():

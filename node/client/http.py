@@ -1,7 +1,7 @@
 """A client of one node over HTTP, for commands: one request after another, on one connection.
 
-By the standard library alone and without an event loop: a command asks a few things and ends, and loading an
-asynchronous client would take longer than its work.
+It uses only the standard library and no event loop. A command asks for a few things and ends, and loading an
+asynchronous client would take longer than that work.
 """
 
 import base64
@@ -18,16 +18,16 @@ from protocol.errors import Code, ProtocolError
 from protocol.records.record import SignedRecord, check_signature_spelling, decode
 
 LINE_BYTES_MAX: Final = 2**20
-"""A line of a listing holds a record of 64 KiB in canonical bytes at most; what is longer comes from no node."""
+"""A line of a listing holds one record of at most 64 KiB in canonical bytes. No node sends a longer line."""
 
 ANSWER_BYTES_MAX: Final = 256 * 2**20
-"""An answer that is read whole: a label's history, say."""
+"""The limit for an answer that is read whole, for example the history of a label."""
 
 _PIECE_BYTES: Final = 65_536
 
 _BROKEN = (OSError, http.client.HTTPException)
 _LEFT = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
-"""A node closes a connection that was quiet for long, which shows at the next request only."""
+"""A node closes a connection after a long pause. The client notices at its next request."""
 
 
 Target = tuple[str, dict[str, str]]
@@ -35,11 +35,11 @@ Target = tuple[str, dict[str, str]]
 
 
 class Unreachable(Exception):  # noqa: N818 - the word for the state, as in `Code.UNREACHABLE`
-    """Nothing answers as a node there, or it stopped in the middle of an answer."""
+    """No node answers there, or the answer broke off."""
 
 
 class NodeError(Exception):
-    """The node refused: its stable `code`, what it says of it, and the facts beside that."""
+    """The node refused: with a stable `code`, the reason in `detail`, and further facts."""
 
     def __init__(self, status: int, code: str, detail: str, facts: dict[str, Any]) -> None:
         super().__init__(f"{code}: {detail}")
@@ -50,49 +50,62 @@ class NodeError(Exception):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What came back, whole, with header names in lower case."""
+    """A whole answer. The names of headers are in lower case."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
     def value(self) -> Any:
-        """The JSON value in it. Raises: NodeError: the node refused. Unreachable: it is none."""
+        """The JSON value in the body. Raises: NodeError: the node refused. Unreachable: the body is no JSON."""
         self.check()
-        return _decoded(self.body)
+        return _decode(self.body)
 
     def check(self) -> None:
-        """Raises: NodeError: the status is none of success."""
+        """Raises: NodeError: the node refused."""
         if self.status >= 400:
             raise refusal(self)
 
     @property
     def retry_after_s(self) -> float | None:
-        """How long the node asks us to wait, None where it does not."""
+        """How many seconds the node asks us to wait; None if it does not ask."""
         text = self.headers.get("retry-after", "")
         return float(text) if text.isdecimal() else None
 
 
 class Held(msgspec.Struct, frozen=True):
-    """What a node holds of one domain. `newest` is a timestamp, None where there are no records."""
+    """What a node holds of one domain. `newest` is a timestamp, None if there are no records."""
 
     count: int
     fingerprint: str
     newest: int | None = None
 
 
+class Limits(msgspec.Struct, frozen=True):
+    """Limits of a node that a client must keep to. `max_skew` is in seconds, None: a record may be of any time."""
+
+    max_skew: int | None = None
+
+
 class NodeAnswer(msgspec.Struct, frozen=True):
-    """The answer to `GET /node`, without its limits. Times are seconds since the Unix epoch."""
+    """The answer to `GET /node`. Times are seconds since the Unix epoch."""
 
     version: str
     node: str
     started: int
     time: int
     domains: dict[str, Held]
+    limits: Limits = Limits()
+
+
+def without_password(url: str) -> str:
+    """The URL without the name and the password in it, so that errors and logs do not show them."""
+    names = urlsplit(url).netloc
+    return url.replace(f"//{names}", f"//{names.rpartition('@')[2]}", 1)
 
 
 def refusal(answer: Answer) -> NodeError:
-    """The problem (RFC 9457) that an answer tells of; of another answer, what its status says."""
+    """The problem (RFC 9457) in an answer. An answer without a problem is told by its status."""
     with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
         facts = msgspec.json.decode(answer.body, type=dict[str, Any])
         code, detail = facts.pop("code", None), facts.pop("detail", None)
@@ -102,7 +115,7 @@ def refusal(answer: Answer) -> NodeError:
 
 
 def path_of(*parts: str) -> str:
-    """The path with these parts, each in the spelling that keeps `/` and everything else in it."""
+    """The path with these parts. Each part is quoted, so it may hold `/` and every other character."""
     return "".join("/" + quote(part.encode(errors="surrogatepass"), safe="") for part in parts)
 
 
@@ -126,10 +139,10 @@ def _needs_query(label: str) -> bool:
 
 
 def signed_records(body: bytes) -> list[SignedRecord]:
-    """The records of a dict of claims, `{signature: record}`, as they are spelled there; not yet verified.
+    """The records of a dict of claims, `{signature: record}`. Their signatures are not verified.
 
     Raises:
-        ProtocolError: it is none, or one of them is no record.
+        ProtocolError: this is no dict of claims, or one of its values is no record.
     """
     try:
         entries = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
@@ -146,10 +159,10 @@ class _Line(msgspec.Struct, frozen=True):
 
 
 def signed_record_of_line(line: bytes) -> SignedRecord:
-    """The record in a line of a listing, `{signature, record}`; not yet verified.
+    """The record in a line of a listing, `{signature, record}`. Its signature is not verified.
 
     Raises:
-        ProtocolError: the line is none of a listing, or its record is not one.
+        ProtocolError: this is no line of a listing, or it holds no record.
     """
     try:
         read = msgspec.json.decode(line, type=_Line)
@@ -160,21 +173,23 @@ def signed_record_of_line(line: bytes) -> SignedRecord:
 
 
 class NodeClient:
-    """A connection to the node at a URL, opened when it is first needed. `token` is the admin token, or None;
-    `authority`, a PEM file, the one that has to vouch for the node's certificate; None: those that the system knows.
+    """A connection to the node at a URL. The first request opens it.
+
+    `token` is the admin token. `authority` is the PEM file of the authority that must have signed the node's
+    certificate; None: the authorities that the system knows. `url` is for people and shows no password.
     """
 
     def __init__(
         self, url: str, token: str | None = None, timeout_s: float = 60.0, authority: Path | None = None
     ) -> None:
-        """Raises: ValueError: that is no URL of a node. SettingsError: the authority cannot be read."""
-        parts = urlsplit(url)
+        """Raises: ValueError: this is no URL of a node. SettingsError: the authority cannot be read."""
+        parts, shown = urlsplit(url), without_password(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url} is no URL of a node: http://HOST:PORT, or https")
-        self.url = url
-        self._authorization = _authorization(parts, token)
+            raise ValueError(f"{shown} is no URL of a node: write http://HOST:PORT or https://HOST:PORT")
+        self.url = shown
+        self._authorization = _authorization_of(parts, token)
         self._prefix = parts.path.rstrip("/")
-        self._connection = _connection(parts, timeout_s, authority)
+        self._connection = _connect(parts, timeout_s, authority)
 
     def __enter__(self) -> Self:
         return self
@@ -183,11 +198,11 @@ class NodeClient:
         self._connection.close()
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
-        """The JSON value there. Raises: Unreachable. NodeError: the node refused."""
+        """The JSON value at this path. Raises: Unreachable. NodeError: the node refused."""
         return self.ask("GET", path, query).value()
 
     def get_node(self) -> NodeAnswer:
-        """What the node says of itself. Raises: Unreachable: no node of ours answers. NodeError: the node refused."""
+        """What the node says of itself. Raises: Unreachable: no dnarc node answers. NodeError: the node refused."""
         answer = self.ask("GET", "/node")
         answer.check()
         try:
@@ -196,20 +211,20 @@ class NodeClient:
             raise Unreachable(f"{self.url} does not answer as a node does: {error}") from error
 
     def ask(self, method: str, path: str, query: Mapping[str, str] | None = None, body: bytes | None = None) -> Answer:
-        """Send a request, and read the whole answer, whatever its status. Raises: Unreachable."""
+        """Send a request, and read the whole answer, with any status. Raises: Unreachable."""
         response = self._send(method, path, query, body, "application/json")
-        return self._whole(response)
+        return self._read_whole(response)
 
     def lines(self, path: str, query: Mapping[str, str] | None = None) -> Generator[bytes, None, None]:
-        """A listing, line by line as it comes, without its line feeds: memory stays flat.
+        """The lines of a listing as they come, without line feeds. They take little memory.
 
         Raises:
-            Unreachable: also where it breaks off; the lines before that were whole.
+            Unreachable: also if the listing breaks off. The lines before that were whole.
             NodeError: the node refused.
         """
         response = self._send("GET", path, query, None, "application/x-ndjson")
         if response.status >= 400:
-            raise refusal(self._whole(response))
+            raise refusal(self._read_whole(response))
         try:
             yield from _lines(response)
         except _BROKEN as error:
@@ -234,7 +249,7 @@ class NodeClient:
     def _request(
         self, method: str, target: str, body: bytes | None, headers: dict[str, str]
     ) -> http.client.HTTPResponse:
-        """Once more where a connection that was open before has gone: every request to a node may be repeated."""
+        """Send again if the connection was closed during a pause. Every request to a node may be repeated."""
         is_open = self._connection.sock is not None
         try:
             self._connection.request(method, target, body, headers)
@@ -246,7 +261,7 @@ class NodeClient:
         self._connection.request(method, target, body, headers)
         return self._connection.getresponse()
 
-    def _whole(self, response: http.client.HTTPResponse) -> Answer:
+    def _read_whole(self, response: http.client.HTTPResponse) -> Answer:
         try:
             body = response.read(ANSWER_BYTES_MAX + 1)
             if len(body) <= ANSWER_BYTES_MAX:
@@ -256,17 +271,17 @@ class NodeClient:
             raise Unreachable(f"{self.url} broke off: {_words(error)}") from error
         if len(body) > ANSWER_BYTES_MAX:
             self._connection.close()
-            raise Unreachable(f"{self.url} answers with more than {ANSWER_BYTES_MAX} bytes, which no node does")
+            raise Unreachable(f"{self.url} answers with more than {ANSWER_BYTES_MAX} bytes: no node does that")
         headers = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, headers, body)
 
 
 def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    """By `read1`, because `readline` takes a chunked body that is cut off between two chunks for a whole one."""
+    """This uses `read1`, because `readline` takes a chunked body for whole if it is cut off between two chunks."""
     rest = b""
     while piece := response.read1(_PIECE_BYTES):
         *lines, rest = (rest + piece).split(b"\n")
-        if len(lines[0] if lines else rest) > LINE_BYTES_MAX:  # all others are within this piece
+        if len(lines[0] if lines else rest) > LINE_BYTES_MAX:  # every other line is within this piece, which is shorter
             raise http.client.HTTPException(f"a line has more than {LINE_BYTES_MAX} bytes")
         yield from lines
     _check_end(response)
@@ -275,25 +290,25 @@ def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 def _check_end(response: http.client.HTTPResponse) -> None:
-    """A read with a size returns less where a body with a length is cut off, and says nothing of it."""
+    """Raise if the body ended early. A read with a size returns the part that came, and raises nothing."""
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
 
 
-def _connection(parts: SplitResult, timeout_s: float, authority: Path | None) -> http.client.HTTPConnection:
+def _connect(parts: SplitResult, timeout_s: float, authority: Path | None) -> http.client.HTTPConnection:
     assert parts.hostname is not None, "the URL has a host"
     if parts.scheme == "http":
         return http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
     context = None
     if authority is not None:
-        from node.tls import client_context  # here, as it loads the settings, which few commands need
+        from node.tls import client_context  # here, because it loads the settings, which few commands need
 
         context = client_context(authority)
     return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout_s, context=context)
 
 
-def _authorization(parts: SplitResult, token: str | None) -> str | None:
-    """Who is asking: by the admin token, else by the name and the password in the URL (RFC 7617), else nobody."""
+def _authorization_of(parts: SplitResult, token: str | None) -> str | None:
+    """The header by the admin token, or else by the name and the password in the URL (RFC 7617)."""
     if token is not None:
         return f"Bearer {token}"
     if parts.username is None:
@@ -306,8 +321,8 @@ def _words(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _decoded(body: bytes) -> Any:
+def _decode(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreachable("the answer is no JSON: is that URL the one of a dnarc node?") from error
+        raise Unreachable("the answer is no JSON: is this the URL of a dnarc node?") from error

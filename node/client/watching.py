@@ -1,7 +1,7 @@
-"""Watching: one node seen from outside, moment by moment, for `dnarc top`.
+"""Watch a node from outside, for `dnarc top`.
 
-Two scrapes of `/metrics` give what happened between them; `/peers`, `/node` and `/health` say how things stand. The
-newest records come from the stream of events, followed in a thread of its own, as it says nothing for as long as
+Two scrapes of `/metrics` show what happened between them. `/peers`, `/node` and `/health` show the present state. The
+newest records come from the stream of events. A thread of its own reads the stream, because the stream is silent while
 nothing happens.
 """
 
@@ -15,14 +15,14 @@ from typing import Any, Final
 import msgspec
 
 from node.client.figures import Figures
-from node.client.following import Following
+from node.client.following import Follower
 from node.client.http import NodeClient, NodeError, Unreachable, path_of
 
 NEWEST_MAX: Final = 50
-"""Records that are remembered: more than a terminal has lines."""
+"""How many records are remembered: more than a terminal has lines."""
 
 FOUND_MAX: Final = 10
-"""Records that are looked up where nothing is awaited."""
+"""How many records are looked up at the start, before the stream brings any."""
 
 COUNTERS: Final = {
     "accepted": "dnarc_records_accepted_total",
@@ -42,11 +42,15 @@ LIMITS: Final = {
     "connections": "connections_max",
     "streams": "streams_max",
 }
-"""The setting that bounds a queue."""
+"""The setting that limits each queue."""
 
 
 class PeerSeen(msgspec.Struct, frozen=True):
-    """A peer: which way records flow, its link's state (None: it has none), domains by step, seconds out of step."""
+    """A peer as the node shows it.
+
+    `push` and `pull` say which way records flow. `state` is that of the link, None if there is no link. `steps` counts
+    domains by their step. `lag_s` is for how many seconds the two have not held the same records.
+    """
 
     name: str
     push: bool
@@ -58,7 +62,7 @@ class PeerSeen(msgspec.Struct, frozen=True):
 
 
 class Newest(msgspec.Struct, frozen=True):
-    """A record that came lately. `type` is that of its event."""
+    """A record that came recently. `type` is the type of its event."""
 
     type: str
     domain: str
@@ -69,7 +73,7 @@ class Newest(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """A node at one moment. `rates` are per second, `times_ms` means, both over the span before it, in seconds."""
+    """A node at one moment. `rates` (per second) and `times_ms` (means) are over the `span_s` seconds before it."""
 
     url: str
     node: str
@@ -88,7 +92,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class Watcher:
-    """Asks one node again and again."""
+    """Asks one node repeatedly, and computes what happened between two answers."""
 
     def __init__(self, client: NodeClient) -> None:
         """Raises: Unreachable, NodeError."""
@@ -96,7 +100,7 @@ class Watcher:
         self._figures, self._scraped_s = self._scrape()
 
     def look(self) -> Snapshot:
-        """The node now, and what it did since the last look. Raises: Unreachable, NodeError."""
+        """The node now, and its rates since the last look. Raises: Unreachable, NodeError."""
         health: dict[str, Any] = msgspec.json.decode(self._client.ask("GET", "/health").body)
         node, peers = self._client.get("/node"), self._client.get("/peers")
         figures, scraped_s = self._scrape()
@@ -116,7 +120,7 @@ class Watcher:
             times_ms=_times_ms(before, figures),
             queues={name: figures.value(f"dnarc_{name}") or 0.0 for name in QUEUES},
             limits={name: figures.value("dnarc_setting", name=setting) or 0.0 for name, setting in LIMITS.items()},
-            peers=[_seen(peer, figures) for peer in peers],
+            peers=[_view_peer(peer, figures) for peer in peers],
         )
 
     def _scrape(self) -> tuple[Figures, float]:
@@ -128,27 +132,27 @@ class Watcher:
             raise Unreachable(f"{self._client.url} does not answer as a node does") from error
 
 
-def newest(client: NodeClient) -> list[Newest]:
-    """The records with the newest timestamp of all, a few. Raises: Unreachable, NodeError."""
+def find_newest(client: NodeClient) -> list[Newest]:
+    """At most `FOUND_MAX` records with the newest timestamp of all. Raises: Unreachable, NodeError."""
     domains = client.get("/node")["domains"]
     if not any(held["count"] for held in domains.values()):
         return []
     name = max(domains, key=lambda domain: domains[domain]["newest"] or 0)
     query = {"history": "true", "since": str(domains[name]["newest"] or 0), "limit": str(FOUND_MAX)}
     records = [msgspec.json.decode(line)["record"] for line in client.lines(path_of("claims", name), query)]
-    return [_newest("stored", "", record) for record in records]
+    return [_newest_of("stored", "", record) for record in records]
 
 
-def _newest(kind: str, record_id: str, record: dict[str, Any]) -> Newest:
+def _newest_of(kind: str, record_id: str, record: dict[str, Any]) -> Newest:
     return Newest(kind, record["domain"], record["label"], record_id, record["timestamp"], record["signedby"])
 
 
 class Listener:
-    """The newest events of a node, gathered by a thread that comes back when it is cut off."""
+    """Collects the newest events of a node in a thread, which connects again if it is cut off."""
 
     def __init__(self, connect: Callable[[], NodeClient]) -> None:
         self.events: deque[Newest] = deque(maxlen=NEWEST_MAX)
-        self._following = Following(connect, [], None, self._on_trouble)
+        self._follower = Follower(connect, [], None, self._on_trouble)
         self._ended = threading.Event()
         self.thread = threading.Thread(target=self._listen, name="events", daemon=True)
 
@@ -156,15 +160,15 @@ class Listener:
         self.thread.start()
 
     def end(self) -> None:
-        """The thread ends by itself, at the next event, when it is cut off, or with the process."""
+        """The thread ends at the next event, when its connection ends, or with the process."""
         self._ended.set()
 
     def _listen(self) -> None:
-        with suppress(NodeError, Unreachable):  # it has no such stream, or none for us
-            for event in self._following.events():
+        with suppress(NodeError, Unreachable):  # the node has no such stream, or refuses it to us
+            for event in self._follower.events():
                 if self._ended.is_set():
                     return
-                self.events.appendleft(_newest(event.type, event.id, msgspec.json.decode(event.record)))
+                self.events.appendleft(_newest_of(event.type, event.id, msgspec.json.decode(event.record)))
 
     def _on_trouble(self, trouble: str, _wait_s: float) -> None:
         if self._ended.is_set():
@@ -172,26 +176,26 @@ class Listener:
 
 
 def _rates(before: Figures, after: Figures, span_s: float) -> dict[str, float]:
-    return {name: _grown(before, after, metric) / span_s for name, metric in COUNTERS.items()}
+    return {name: _growth(before, after, metric) / span_s for name, metric in COUNTERS.items()}
 
 
 def _times_ms(before: Figures, after: Figures) -> dict[str, float | None]:
-    """The mean of each in milliseconds; None where nothing happened."""
+    """The mean of each time in milliseconds; None if nothing happened."""
     means: dict[str, float | None] = {}
     for name in TIMES:
-        number = _grown(before, after, f"dnarc_{name}_seconds_count")
-        total_s = _grown(before, after, f"dnarc_{name}_seconds_sum")
+        number = _growth(before, after, f"dnarc_{name}_seconds_count")
+        total_s = _growth(before, after, f"dnarc_{name}_seconds_sum")
         means[name] = 1_000 * total_s / number if number else None
     return means
 
 
-def _grown(before: Figures, after: Figures, metric: str) -> float:
-    """How much a counter rose; one that fell was started anew with its node."""
+def _growth(before: Figures, after: Figures, metric: str) -> float:
+    """How much a counter rose. If it fell, the node was restarted, and the counter began at 0."""
     was, now = before.value(metric) or 0.0, after.value(metric) or 0.0
     return now - was if now >= was else now
 
 
-def _seen(peer: dict[str, Any], figures: Figures) -> PeerSeen:
+def _view_peer(peer: dict[str, Any], figures: Figures) -> PeerSeen:
     name = str(peer["url"] or peer["key"])
     link: dict[str, Any] = peer.get("link") or {}
     steps = list(peer.get("domains", {}).values())

@@ -1,4 +1,4 @@
-"""The head of a label as a node shows it, with its signature proven here, and the claim in a record."""
+"""The head of a label as a node shows it, with its signature verified here; and the claim in a record."""
 
 import json
 from typing import TYPE_CHECKING, Any, Final
@@ -10,34 +10,40 @@ if TYPE_CHECKING:
     from protocol.records.record import SignedRecord
 
 OWN_FIELDS: Final = ("domain", "label", "signedby", "timestamp", "newowner", "prev")
-"""The fields that a record has by the protocol; all others are the claim."""
+"""The fields of a record that the protocol defines. All others are the claim."""
 
 Content = dict[str, Any]
 
 
 def claim_of(canonical: bytes) -> Content:
-    """The claim in the canonical bytes of a record: the record without its own fields."""
+    """The claim in the canonical bytes of a record: all fields that the protocol does not define."""
     return {name: value for name, value in json.loads(canonical).items() if name not in OWN_FIELDS}
 
 
+def content_of(signed: "SignedRecord") -> Content:
+    """What an owner says by a record: the claim, and the offer as `newowner` if there is one."""
+    newowner = signed.record.newowner
+    return claim_of(signed.record.canonical) | ({} if newowner is None else {"newowner": newowner})
+
+
 def find_head(client: "NodeClient", domain: str, label: str) -> "SignedRecord | None":
-    """The head of the label; None where the node has no such label.
+    """The head of the label; None if the node has no such label.
 
     Raises:
-        CommandError: the node shows a head that nobody signed.
+        CommandError: nobody signed the head that the node shows.
     """
     answer = _ask(client, domain, label)
-    return None if answer.status == 404 else _proven(client, answer, domain, label)
+    return None if answer.status == 404 else _verify(client, answer, domain, label)
 
 
 def get_head(client: "NodeClient", domain: str, label: str) -> "SignedRecord":
     """The head of the label.
 
     Raises:
-        NodeError: the node has no such label.
-        CommandError: the node shows a head that nobody signed.
+        NodeError: the node refuses, for example because it has no such label.
+        CommandError: nobody signed the head that the node shows.
     """
-    return _proven(client, _ask(client, domain, label), domain, label)
+    return _verify(client, _ask(client, domain, label), domain, label)
 
 
 def _ask(client: "NodeClient", domain: str, label: str) -> "Answer":
@@ -46,7 +52,7 @@ def _ask(client: "NodeClient", domain: str, label: str) -> "Answer":
     return client.ask("GET", *head_of(domain, label))
 
 
-def _proven(client: "NodeClient", answer: "Answer", domain: str, label: str) -> "SignedRecord":
+def _verify(client: "NodeClient", answer: "Answer", domain: str, label: str) -> "SignedRecord":
     from node.client.http import signed_records
 
     answer.check()

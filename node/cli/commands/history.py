@@ -1,6 +1,6 @@
 """`dnarc history` and `dnarc why`: the past of a label, and why the label belongs to its owner.
 
-`why` does not trust the node: it takes the records, proves every signature, replays the records here, and says where
+`why` does not trust the node. It takes the records, verifies every signature, replays the records here, and says where
 the node's verdicts differ.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class PastRecord(msgspec.Struct, frozen=True):
-    """One record of a history, as a node tells it."""
+    """One record of a history, as a node shows it."""
 
     id: str
     signature: str
@@ -46,7 +46,7 @@ class History(msgspec.Struct, frozen=True):
 def history(
     domain: Domain, label: Label, node: NodeUrl = DEFAULT_NODE, tls_ca: Authority = None, as_json: AsJson = False
 ) -> None:
-    """Show every record of a label, accepted or not, oldest first."""
+    """Show every record of a label, accepted or refused, oldest first."""
     past = _fetch(connect(node, tls_ca), domain, label)
     show(past, as_json, lambda: _table(past))
 
@@ -54,16 +54,17 @@ def history(
 def why(
     domain: Domain, label: Label, node: NodeUrl = DEFAULT_NODE, tls_ca: Authority = None, as_json: AsJson = False
 ) -> None:
-    """Replay a label here, and say of each record why it won or lost."""
+    """Replay the records of a label here, and say of each record why it was accepted or refused."""
     from protocol.records.replay import replay
 
-    past = _fetch(connect(node, tls_ca), domain, label)
-    replayed = replay([signed.record for signed in _prove(node, past)])
-    told = {each.id: each.verdict for each in past.records}
-    differing = [each.record.id for each in replayed.judged if told[each.record.id] != each.verdict]
+    client = connect(node, tls_ca)
+    past = _fetch(client, domain, label)
+    replayed = replay([signed.record for signed in _verify(client.url, past)])
+    shown = {each.id: each.verdict for each in past.records}
+    differing = [each.record.id for each in replayed.judged if shown[each.record.id] != each.verdict]
     show(_explain(past, replayed, differing), as_json, lambda: _tree(past, replayed, differing))
     if differing:
-        detail = f"{node} judges {len(differing)} records differently than replay does"
+        detail = f"{client.url} gives {len(differing)} records another verdict than replay does"
         raise CommandError(Exit.REFUSED, "verdicts_differ", detail, "its operator should run `dnarc rebuild`")
 
 
@@ -79,20 +80,20 @@ def _fetch(client: "NodeClient", domain: str, label: str) -> History:
         raise Unreachable(f"{client.url} does not answer as a node does: {error}") from error
 
 
-def _prove(node: str, past: History) -> list["SignedRecord"]:
-    """The records. Raises: CommandError: one is of another label, or nobody signed it."""
+def _verify(url: str, past: History) -> list["SignedRecord"]:
+    """The records. Raises: CommandError: a record is of another label, or nobody signed it."""
     from protocol.records.record import SignedRecord, check_signature_spelling, decode
 
-    proven = []
+    verified = []
     for each in past.records:
         check_signature_spelling(each.signature)
         signed = SignedRecord(each.signature, decode(bytes(each.record)))
         names = (signed.record.id, signed.record.domain, signed.record.label)
         if names != (each.id, past.domain, past.label) or not signed.is_genuine():
-            detail = f"{node} shows a record that nobody signed: {each.id}"
+            detail = f"{url} shows a record that nobody signed: {each.id}"
             raise CommandError(Exit.REFUSED, "bad_signature", detail, "ask another node")
-        proven.append(signed)
-    return proven
+        verified.append(signed)
+    return verified
 
 
 def _explain(past: History, replayed: "Replay", differing: list[str]) -> dict[str, Any]:

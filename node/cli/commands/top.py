@@ -1,4 +1,4 @@
-"""`dnarc top`: a node as it works, drawn anew each second until somebody presses Ctrl-C."""
+"""`dnarc top`: a node at work, drawn again every second until somebody presses Ctrl-C."""
 
 import signal
 import time
@@ -17,19 +17,20 @@ if TYPE_CHECKING:
     from node.client.watching import Listener
 
 MOMENTS_MAX = 120
-"""Rates that are remembered for the curve."""
+"""How many rates the curve shows."""
 
 Interval = Annotated[
-    float, typer.Option("--interval", min=0.1, max=60.0, metavar="SECONDS", help="Between two looks at the node.")
+    float,
+    typer.Option("--interval", min=0.1, max=60.0, metavar="SECONDS", help="Seconds between two looks at the node."),
 ]
 
 
 def top(
     node: NodeUrl = DEFAULT_NODE, tls_ca: Authority = None, interval: Interval = 1.0, as_json: AsJson = False
 ) -> None:
-    """Watch a node: rates, queues, peers, the newest records. Ctrl-C ends it.
+    """Watch a node: rates, queues, peers, the newest records. Ctrl-C ends the command.
 
-    With --json, or where the output is no terminal, it looks once, after one interval, and ends.
+    With --json, or if the output is no terminal, the command shows the node once, after one interval, and ends.
     """
     from rich.console import Console
 
@@ -37,32 +38,32 @@ def top(
 
     with connect(node, tls_ca) as client:
         if as_json or not Console().is_terminal:
-            _once(client, interval, as_json)
+            _show_once(client, interval, as_json)
         else:
-            _live(client, Listener(lambda: connect(node, tls_ca)), interval)
+            _show_live(client, Listener(lambda: connect(node, tls_ca)), interval)
 
 
-def _once(client: "NodeClient", interval_s: float, as_json: bool) -> None:
+def _show_once(client: "NodeClient", interval_s: float, as_json: bool) -> None:
     from node.cli.output.top_screen import drawn
-    from node.client.watching import Watcher, newest
+    from node.client.watching import Watcher, find_newest
 
     watcher = Watcher(client)
     time.sleep(interval_s)
-    snapshot, records = watcher.look(), newest(client)
+    snapshot, records = watcher.look(), find_newest(client)
     answer = msgspec.to_builtins(snapshot) | {"newest": msgspec.to_builtins(records)}
     show(answer, as_json, lambda: drawn(snapshot, records, [snapshot.rates["accepted"]]))
 
 
-def _live(client: "NodeClient", listener: "Listener", interval_s: float) -> None:
-    """Until Ctrl-C, or a signal that means the same. A node that stops answering is waited for, as it may come back."""
+def _show_live(client: "NodeClient", listener: "Listener", interval_s: float) -> None:
+    """Draw until Ctrl-C or SIGTERM. If the node stops answering, keep asking, because it may come back."""
     from rich.live import Live
 
     from node.cli.output.top_screen import drawn, without_answer
     from node.client.http import NodeError, Unreachable
-    from node.client.watching import Watcher, newest
+    from node.client.watching import Watcher, find_newest
 
     watcher = Watcher(client)
-    found = newest(client)
+    found = find_newest(client)
     snapshot, moments = watcher.look(), deque[float](maxlen=MOMENTS_MAX)
     listener.start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)

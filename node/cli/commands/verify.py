@@ -1,7 +1,7 @@
-"""`dnarc verify`: whether claims are what they say, with no node and no network.
+"""`dnarc verify`: check the form and the signature of claims in a file, without a node and without a network.
 
-It reads what nodes write: one `{signature, record}` a line, or a dict of claims. The bytes of each record decide, as
-they stand in the file.
+It reads what nodes write: one `{signature, record}` per line, or a dict of claims. It verifies the bytes of each record
+as they stand in the file.
 """
 
 import sys
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 LINE_BYTES_MAX: Final = 2**20
 BAD_SHOWN_MAX: Final = 100
-"""Bad ones that are named; all are counted."""
+"""How many bad entries are listed. All are counted."""
 
 _AT_ONCE: Final = 64
-"""Records in one piece of work: enough for a thread to be worth its turn, as measured for the node's own verifier."""
+"""Records in one task of a thread. With fewer, handing over costs more than verifying, as measured for the node."""
 
 _PIECES_AT_ONCE: Final = 64
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A record as a listing spells it, with the bytes that stand there."""
+    """A record as it stands in a listing, byte for byte."""
 
     signature: str
     record: msgspec.Raw
 
 
 class Bad(msgspec.Struct, frozen=True):
-    """What is wrong with one entry. `number` counts entries from 1 on: the line, in a file of lines."""
+    """What is wrong with one entry. `number` counts entries from 1; in a file of lines, this is the line's number."""
 
     number: int
     code: str
@@ -49,13 +49,13 @@ class Bad(msgspec.Struct, frozen=True):
 
 
 def verify(
-    file: Annotated[str, typer.Argument(metavar="[FILE]", help="Claims as nodes write them; - for stdin.")] = "-",
+    file: Annotated[str, typer.Argument(metavar="[FILE]", help="Claims as nodes write them; - is stdin.")] = "-",
     as_json: AsJson = False,
 ) -> None:
-    """Check the form and the signature of every claim in a file. Ends with 1 if any is bad."""
+    """Check the form and the signature of every claim in a file. The exit code is 1 if any claim is bad."""
     counts: Counter[str] = Counter()
     bad: list[Bad] = []
-    for result in _checked(_entries(file)):
+    for result in _check_entries(_read_entries(file)):
         counts["good" if result is None else "bad"] += 1
         if result is not None and len(bad) < BAD_SHOWN_MAX:
             bad.append(result)
@@ -72,19 +72,19 @@ def _summary(counts: Counter[str], bad: list[Bad]) -> "RenderableType":
     return table(["#entry", "code", "~why"], rows, title=f"{counts['good']} good, {counts['bad']} bad")
 
 
-def _entries(file: str) -> Iterator[bytes | Entry]:
-    """Lines, not yet read, or the entries of a dict: what the first line is decides."""
+def _read_entries(file: str) -> Iterator[bytes | Entry]:
+    """The lines of a listing, or the entries of a dict. The first line tells which of the two the file holds."""
     try:
-        source = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115 - closed by the with below
+        source = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115 - the `with` below closes it
     except OSError as error:
         raise usage(f"{file} cannot be read: {error.strerror}") from error
     with source:
         first = source.readline(LINE_BYTES_MAX)
-        yield from _lines(first, source) if is_line(first) else _of_dict(file, first + source.read())
+        yield from _read_lines(first, source) if is_line(first) else _decode_dict(file, first + source.read())
 
 
 def is_line(line: bytes) -> bool:
-    """Whether this is a line of a listing; an empty file is one without lines."""
+    """Whether this is a line of a listing. An empty file is a listing without lines."""
     try:
         msgspec.json.decode(line, type=Entry)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -92,12 +92,12 @@ def is_line(line: bytes) -> bool:
     return True
 
 
-def _lines(first: bytes, rest: IO[bytes]) -> Iterator[bytes]:
+def _read_lines(first: bytes, rest: IO[bytes]) -> Iterator[bytes]:
     further = iter(lambda: rest.readline(LINE_BYTES_MAX), b"")
     return (line for line in chain([first], further) if line)
 
 
-def _of_dict(file: str, data: bytes) -> Iterator[Entry]:
+def _decode_dict(file: str, data: bytes) -> Iterator[Entry]:
     try:
         entries = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -106,8 +106,8 @@ def _of_dict(file: str, data: bytes) -> Iterator[Entry]:
     return (Entry(signature, record) for signature, record in entries.items())
 
 
-def _checked(entries: Iterable[bytes | Entry]) -> Iterator[Bad | None]:
-    """What is wrong with each, None where nothing is, in order. Threads help: libsodium frees the interpreter lock."""
+def _check_entries(entries: Iterable[bytes | Entry]) -> Iterator[Bad | None]:
+    """What is wrong with each entry, in order; None if it is good. libsodium frees the interpreter lock for threads."""
     numbered = enumerate(entries, start=1)
     with ThreadPoolExecutor() as threads:
         while pieces := list(islice(iter(lambda: list(islice(numbered, _AT_ONCE)), []), _PIECES_AT_ONCE)):
@@ -119,7 +119,7 @@ def _check_all(piece: list[tuple[int, bytes | Entry]]) -> list[Bad | None]:
 
 
 def check(number: int, entry: bytes | Entry) -> Bad | None:
-    """What is wrong with an entry, None where its record is valid."""
+    """What is wrong with an entry; None if its record is valid."""
     from protocol.errors import Code, ProtocolError
     from protocol.records.record import SignedRecord, check_signature_spelling, decode
 

@@ -1,6 +1,7 @@
-"""`dnarc watch`: events as they happen, in a terminal for people, and one JSON object a line for whatever else reads.
+"""`dnarc watch`: events as they happen, as lines for people in a terminal, and as lines of JSON everywhere else.
 
-It goes on when the node was away, from where it was. Ctrl-C is how one ends it, and therefore no failure.
+If the node was away, the command connects again and goes on at its cursor. Ctrl-C is the usual way to end it, so it is
+no failure.
 """
 
 import os
@@ -19,58 +20,61 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from node.client.following import Event, Following
+    from node.client.following import Follower, NodeEvent
     from protocol.records.record import SignedRecord
 
 
 def watch(
     domain: Annotated[
-        list[str] | None, typer.Option("--domain", metavar="DOMAIN", help="Only this domain; may stand more than once.")
+        list[str] | None,
+        typer.Option("--domain", metavar="DOMAIN", help="Only this domain. May be given several times."),
     ] = None,
     label: Annotated[
-        list[str] | None, typer.Option("--label", metavar="LABEL", help="Only this label; may stand more than once.")
+        list[str] | None, typer.Option("--label", metavar="LABEL", help="Only this label. May be given several times.")
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="CURSOR", help="From this cursor on; 0: from the beginning.")
+        str | None, typer.Option("--since", metavar="CURSOR", help="Begin after this cursor; 0 is the beginning.")
     ] = None,
-    count: Annotated[int | None, typer.Option("--count", min=1, help="End after so many events.")] = None,
-    reconnect: Annotated[bool, typer.Option(help="Come back when the node was away.")] = True,
+    count: Annotated[int | None, typer.Option("--count", min=1, help="End after this many events.")] = None,
+    reconnect: Annotated[bool, typer.Option(help="Connect again if the node was away.")] = True,
     node: NodeUrl = DEFAULT_NODE,
     tls_ca: Authority = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is accepted or taken back, as it happens. Ctrl-C ends it. JSON: one event a line."""
-    from node.client.following import Following
+    """Show accepted and reverted records as they happen. Ctrl-C ends the command. With --json: one event per line."""
+    from node.client.following import Follower
 
     names = [("domain", name) for name in domain or ()] + [("label", name) for name in label or ()]
     is_for_people = sys.stdout.isatty() and not as_json
     console = _console() if is_for_people else None
-    following = Following(lambda: connect(node, tls_ca), names, since, _tell_trouble if reconnect else None)
+    follower = Follower(lambda: connect(node, tls_ca), names, since, _tell_trouble if reconnect else None)
     try:
         if console is None:
-            _follow(following, _show_line, count)
+            _show_events(follower, _show_line, count)
         else:
             with console.status(f"watching {safe(node)}, Ctrl-C ends"):
-                _follow(following, lambda event, signed: console.print(line_of(event, signed), soft_wrap=True), count)
+                _show_events(
+                    follower, lambda event, signed: console.print(line_of(event, signed), soft_wrap=True), count
+                )
     except KeyboardInterrupt:
         return
-    except BrokenPipeError:  # whoever read this has enough; Python would complain once more at its end
+    except BrokenPipeError:  # the reader has left; without this, Python would report it again at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _follow(following: "Following", show: "Callable[[Event, SignedRecord], None]", count: int | None) -> None:
-    for number, event in enumerate(following.events(), start=1):
+def _show_events(follower: "Follower", show: "Callable[[NodeEvent, SignedRecord], None]", count: int | None) -> None:
+    for number, event in enumerate(follower.events(), start=1):
         show(event, event.signed())
         if number == count:
             return
 
 
-def _show_line(event: "Event", _signed: "SignedRecord") -> None:
+def _show_line(event: "NodeEvent", _signed: "SignedRecord") -> None:
     sys.stdout.write(json_text(event.line) + "\n")
     sys.stdout.flush()
 
 
-def line_of(event: "Event", signed: "SignedRecord") -> "Text":
+def line_of(event: "NodeEvent", signed: "SignedRecord") -> "Text":
     """The event as a line for people."""
     from rich.text import Text
 

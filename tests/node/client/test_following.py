@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from node.client.following import WAIT_S_MAX, WAIT_S_MIN, Following, NoNode
+from node.client.following import WAIT_S_MAX, WAIT_S_MIN, Follower, NoNode
 from node.client.http import NodeClient, NodeError, Unreachable
 from protocol.errors import Code, ProtocolError
 from tests.history import claim, signed
@@ -40,14 +40,14 @@ def stream(*blocks: bytes) -> tuple[int, dict[str, str], bytes]:
     return 200, {}, b"".join(blocks)
 
 
-def following(url: str, since: str | None = None, trouble: list[str] | None = None) -> Following:
+def following(url: str, since: str | None = None, trouble: list[str] | None = None) -> Follower:
     def on_trouble(what: str, wait_s: float) -> None:
         assert trouble is not None
         assert 0 < wait_s <= WAIT_S_MAX
         trouble.append(what)
 
     names = [("domain", "example"), ("label", "a&b")]
-    return Following(lambda: NodeClient(url), names, since, None if trouble is None else on_trouble)
+    return Follower(lambda: NodeClient(url), names, since, None if trouble is None else on_trouble)
 
 
 def seqs(events: Sequence[Any]) -> list[int]:
@@ -149,10 +149,10 @@ def test_who_is_not_to_come_back_hears_of_the_first_end(answer: tuple[int, dict[
 
 def test_waits_grow_up_to_their_limit_and_begin_anew_when_something_came() -> None:
     waits: list[float] = []
-    many = Following(lambda: NodeClient("http://127.0.0.1:9"), [], None, lambda _, wait_s: waits.append(wait_s))
+    many = Follower(lambda: NodeClient("http://127.0.0.1:9"), [], None, lambda _, wait_s: waits.append(wait_s))
 
-    drawn = [many._wait_s(None) for _ in range(20)]
-    asked = many._wait_s(100.0)
+    drawn = [many._draw_wait_s(None) for _ in range(20)]
+    asked = many._draw_wait_s(100.0)
 
     assert WAIT_S_MIN / 2 <= drawn[0] <= WAIT_S_MIN
     assert all(WAIT_S_MAX / 2 <= wait_s <= WAIT_S_MAX for wait_s in drawn[10:])

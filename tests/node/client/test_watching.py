@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from node.client.http import NodeClient, Unreachable
-from node.client.watching import FOUND_MAX, NEWEST_MAX, Listener, Newest, PeerSeen, Watcher, newest
+from node.client.watching import FOUND_MAX, NEWEST_MAX, Listener, Newest, PeerSeen, Watcher, find_newest
 from node.node import Node
 from node.store.contract import Peer
 from tests.history import ALICE, BOB, CAROL, DOMAIN, claim
@@ -41,7 +41,7 @@ async def until_watched(node: Node) -> None:
 
 def newest_of(url: str) -> list[Newest]:
     with NodeClient(url) as client:
-        return newest(client)
+        return find_newest(client)
 
 
 async def test_what_happened_between_two_looks_is_shown_as_rates(tmp_path: Path) -> None:

@@ -125,7 +125,10 @@ def test_what_is_not_there_is_said_in_one_line(
 def test_a_url_that_is_none_is_refused(url: str) -> None:
     refused = run("domains", "--node", url)
 
-    assert (refused.code, refused.err) == (2, f"dnarc: usage: {url} is no URL of a node: http://HOST:PORT, or https\n")
+    assert (refused.code, refused.err) == (
+        2,
+        f"dnarc: usage: {url} is no URL of a node: write http://HOST:PORT or https://HOST:PORT\n",
+    )
 
 
 @pytest.mark.parametrize(

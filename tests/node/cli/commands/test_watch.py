@@ -16,7 +16,7 @@ import pytest
 from rich.text import Text
 
 from node.cli.commands.watch import line_of
-from node.client.following import Event
+from node.client.following import NodeEvent
 from tests.history import BOB, CAROL, claim, signed
 from tests.node.cli.conftest import TIMEOUT_S, Served, run, run_apart
 from tests.node.http_sync.relay import relaying
@@ -153,12 +153,12 @@ def test_where_no_node_answers_that_is_said_at_once_to_whoever_does_not_wait() -
     assert (refused.code, refused.out) == (3, "")
 
 
-def event_of(**fields: Any) -> Event:
+def event_of(**fields: Any) -> NodeEvent:
     record = claim("garden", by=BOB, at=1_000_000, newowner=CAROL.public, title="\x1b[31mred")
     base = {"seq": 7, "cursor": "7-a", "type": "accepted", "domain": record.domain, "label": record.label}
     one = signed(record)
     values = {**base, "id": record.id, "signature": one.signature, "record": json.loads(record.canonical), **fields}
-    return msgspec.json.decode(json.dumps(values), type=Event)
+    return msgspec.json.decode(json.dumps(values), type=NodeEvent)
 
 
 def test_a_line_for_people_says_what_happened_to_what_and_by_whom() -> None:
