@@ -1,14 +1,15 @@
-"""A signing key in a file: small JSON that names the public key, with the secret plain or sealed under a passphrase.
+"""A signing key in a file: a small JSON object with the public key and the seed, plain or sealed under a passphrase.
 
-Losing a key loses its labels for ever, and so does overwriting it: a file is made whole under another name and then
-linked to its own, which fails where that name is taken, so there is never half a key and never a replaced one. A
-passphrase is stretched by Argon2id (RFC 9106), which makes each guess cost memory and time, and seals the seed by
-libsodium's secretbox.
+Whoever loses a key loses its labels for ever, and overwriting the file loses the key too. So the file is written whole
+under another name and then linked to its own name. The link fails if the name is taken, so a key file is never half
+written and never replaces another. A passphrase is stretched by Argon2id (RFC 9106), so that each guess costs memory
+and time. The stretched passphrase seals the seed by libsodium's secretbox.
 """
 
 import base64
 import os
 import secrets
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -21,15 +22,15 @@ import nacl.secret
 from protocol.signing import SEED_BYTES, SigningKey
 
 FILE_BYTES_MAX: Final = 4_096
-"""A key file has a few hundred bytes; anything longer is another file."""
+"""A key file has a few hundred bytes. A longer file is something else."""
 
 _HEX_32 = r"\A[0-9a-f]{64}\Z"
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What one guess of a passphrase costs: passes over the memory, and its size.
+    """What one guess of a passphrase costs: passes over the memory, and the size of the memory in bytes.
 
-    At most libsodium's `SENSITIVE`, so that a planted file cannot exhaust the machine that opens it.
+    The maximum is libsodium's `SENSITIVE`, so that a planted file cannot exhaust the machine that opens it.
     """
 
     operations: Annotated[int, msgspec.Meta(ge=1, le=nacl.pwhash.argon2id.OPSLIMIT_SENSITIVE)]
@@ -37,11 +38,11 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 MODERATE: Final = Cost(nacl.pwhash.argon2id.OPSLIMIT_MODERATE, nacl.pwhash.argon2id.MEMLIMIT_MODERATE)
-"""256 MiB and somewhat under a second: libsodium's advice for keys that open once a command."""
+"""256 MiB and a little under a second: libsodium's advice for a key that is opened once per command."""
 
 
 class KeyfileError(Exception):
-    """A key file that cannot be made or opened; the text says why and what to do."""
+    """A key file cannot be made or opened. The text says why and what to do."""
 
 
 class _Sealed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,70 +54,99 @@ class _Sealed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     box: str
 
 
-class _Keyfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class _Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a key file holds: `public`, and either `seed` or `sealed`."""
+
     version: Literal[1]
     public: Annotated[str, msgspec.Meta(pattern=_HEX_32)]
     seed: Annotated[str, msgspec.Meta(pattern=_HEX_32)] | None = None
     sealed: _Sealed | None = None
 
 
+class Opened(msgspec.Struct, frozen=True):
+    """The key in a file. `box` is the text that seals its seed in the file, None if the seed is plain."""
+
+    key: SigningKey
+    box: str | None
+
+
 def create(path: Path, passphrase: str | None = None, cost: Cost = MODERATE) -> SigningKey:
-    """Make a key and its file, mode 0600, durable when this returns.
+    """Make a key and its file with mode 0600. The file is durable when this returns.
 
     Raises:
-        KeyfileError: there is something of that name already, or no such folder.
+        KeyfileError: the name is taken, the folder is absent, or the passphrase is empty.
     """
+    if passphrase is not None:
+        check_passphrase(passphrase)
     seed = secrets.token_bytes(SEED_BYTES)
     key = SigningKey(seed)
     sealed = None if passphrase is None else _seal(seed, passphrase, cost)
-    content = _Keyfile(1, key.public, seed.hex() if sealed is None else None, sealed)
+    content = _Content(1, key.public, seed.hex() if sealed is None else None, sealed)
     _write_new(path, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
     return key
 
 
+def check_passphrase(passphrase: str) -> None:
+    """That a passphrase can protect a key. White space alone cannot. Raises: KeyfileError."""
+    if not passphrase.strip():
+        raise KeyfileError(
+            "an empty passphrase protects nothing: choose a few random words, or make a plain key file without"
+            " --passphrase"
+        )
+
+
 def load(path: Path, ask_passphrase: Callable[[], str] | None = None) -> SigningKey:
-    """The key in a file; `ask_passphrase` is called where it is sealed.
+    """The key in a file. Raises: KeyfileError: as for `open_file`."""
+    return open_file(path, ask_passphrase).key
+
+
+def open_file(path: Path, ask_passphrase: Callable[[], str] | None = None) -> Opened:
+    """Read the file once, because it may be a pipe. `ask_passphrase` is called if the key is sealed.
 
     Raises:
-        KeyfileError: it cannot be read or is no key file; it is sealed, and the passphrase is absent or wrong.
+        KeyfileError: the file cannot be read or is no key file; or the key is sealed, and the passphrase is absent or
+            wrong.
     """
     content = _read(path)
-    key = SigningKey(_seed(path, content, ask_passphrase))
+    key = SigningKey(_open_seed(path, content, ask_passphrase))
     if key.public != content.public:
         raise KeyfileError(f"{path} is damaged: its secret belongs to another public key")
-    return key
+    return Opened(key, None if content.sealed is None else content.sealed.box)
 
 
 def public_key(path: Path) -> str:
-    """The public key that a file names, 64 hex digits; no passphrase is needed. Raises: KeyfileError: as for `load`."""
+    """The public key that a file names, 64 hex digits. It needs no passphrase. Raises: KeyfileError."""
     return _read(path).public
 
 
 def is_exposed(path: Path) -> bool:
-    """Whether anybody but its owner may read or write the file."""
+    """Whether anybody but the file's owner may read or write it."""
     return bool(path.stat().st_mode & 0o077)
 
 
-def _read(path: Path) -> _Keyfile:
+def _read(path: Path) -> _Content:
     try:
         with path.open("rb") as file:
             data = file.read(FILE_BYTES_MAX + 1)
+    except FileNotFoundError as error:
+        remedy = f"name your key by --key or DNARC_KEY; `dnarc keygen {path}` makes a new key"
+        raise KeyfileError(f"{path} cannot be read: {error.strerror}; {remedy}") from error
     except OSError as error:
-        raise KeyfileError(f"{path} cannot be read: {error.strerror}; `dnarc keygen {path}` makes a key") from error
+        raise KeyfileError(f"{path} cannot be read: {error.strerror}") from error
     if len(data) > FILE_BYTES_MAX:
         raise KeyfileError(f"{path} is no key file: it has more than {FILE_BYTES_MAX} bytes")
     try:
-        content = msgspec.json.decode(data, type=_Keyfile)
+        content = msgspec.json.decode(data, type=_Content)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise KeyfileError(f"{path} is no key file of dnarc: {error}") from error
     if (content.seed is None) == (content.sealed is None):
-        raise KeyfileError(f"{path} is no key file of dnarc: it should hold `seed` or `sealed`, one of them")
+        raise KeyfileError(f"{path} is no key file of dnarc: it should hold either `seed` or `sealed`")
     return content
 
 
-def _seed(path: Path, content: _Keyfile, ask_passphrase: Callable[[], str] | None) -> bytes:
+def _open_seed(path: Path, content: _Content, ask_passphrase: Callable[[], str] | None) -> bytes:
     if content.sealed is None:
-        assert content.seed is not None, "a key file that was read holds one of the two"
+        assert content.seed is not None, "`_read` lets through only files that hold one of the two"
         return bytes.fromhex(content.seed)
     if ask_passphrase is None:
         raise KeyfileError(f"{path} is sealed, and there is no passphrase: set DNARC_PASSPHRASE, or use a terminal")
@@ -125,7 +155,7 @@ def _seed(path: Path, content: _Keyfile, ask_passphrase: Callable[[], str] | Non
 
 def _seal(seed: bytes, passphrase: str, cost: Cost) -> _Sealed:
     salt = secrets.token_bytes(nacl.pwhash.argon2id.SALTBYTES)
-    box = nacl.secret.SecretBox(_stretched(passphrase, salt, cost)).encrypt(seed)
+    box = nacl.secret.SecretBox(_stretch(_composed(passphrase), salt, cost)).encrypt(seed)
     return _Sealed("argon2id", cost, base64.b64encode(salt).decode(), base64.b64encode(box).decode())
 
 
@@ -133,20 +163,36 @@ def _unseal(path: Path, sealed: _Sealed, passphrase: str) -> bytes:
     try:
         salt = base64.b64decode(sealed.salt, validate=True)
         box = base64.b64decode(sealed.box, validate=True)
-        seed = nacl.secret.SecretBox(_stretched(passphrase, salt, sealed.cost)).decrypt(box)
-    except nacl.exceptions.CryptoError as error:
-        raise KeyfileError(f"the passphrase does not open {path}") from error
+        seed = _open_box(box, salt, sealed.cost, passphrase)
     except ValueError as error:
         raise KeyfileError(f"{path} is damaged: {error}") from error
+    if seed is None:
+        hint = "" if passphrase else ", which is empty: is DNARC_PASSPHRASE set to nothing?"
+        raise KeyfileError(f"the passphrase does not open {path}{hint}")
     if len(seed) != SEED_BYTES:
         raise KeyfileError(f"{path} is damaged: it seals {len(seed)} bytes, and a key has {SEED_BYTES}")
     return seed
 
 
-def _stretched(passphrase: str, salt: bytes, cost: Cost) -> bytes:
+def _open_box(box: bytes, salt: bytes, cost: Cost, passphrase: str) -> bytes | None:
+    """The bytes in the box; None if the passphrase opens it in neither spelling."""
+    for spelling in dict.fromkeys((_composed(passphrase), passphrase)):
+        try:
+            return nacl.secret.SecretBox(_stretch(spelling, salt, cost)).decrypt(box)
+        except nacl.exceptions.CryptoError:
+            continue
+    return None
+
+
+def _composed(passphrase: str) -> str:
+    """The passphrase in NFC (as RFC 8265 says), because one keyboard sends `ö` as one character, another as two."""
+    return unicodedata.normalize("NFC", passphrase)
+
+
+def _stretch(passphrase: str, salt: bytes, cost: Cost) -> bytes:
     return nacl.pwhash.argon2id.kdf(
         nacl.secret.SecretBox.KEY_SIZE,
-        passphrase.encode(),
+        passphrase.encode(errors="surrogateescape"),  # a variable may hold any bytes
         salt,
         opslimit=cost.operations,
         memlimit=cost.memory_bytes,
@@ -154,14 +200,14 @@ def _stretched(passphrase: str, salt: bytes, cost: Cost) -> bytes:
 
 
 def _write_new(path: Path, data: bytes) -> None:
-    """Let the file appear whole or not at all, and never in the place of another."""
+    """Let the file appear whole or not at all, and never in the place of another file."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        _write_durably(draft, data)
         try:
+            _write_durably(draft, data)
             os.link(draft, path)
         finally:
-            draft.unlink()
+            draft.unlink(missing_ok=True)  # after Ctrl-C too, so that no copy of the secret stays behind
         _sync_folder(path.parent)
     except FileExistsError as error:
         raise KeyfileError(f"{path} is there already, and a key is never overwritten: choose another name") from error
@@ -179,7 +225,7 @@ def _write_durably(path: Path, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """A new name is durable only when its folder is."""
+    """A new name is durable only after its folder is synced."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

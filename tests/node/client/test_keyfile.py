@@ -1,12 +1,16 @@
-"""Key files: whole or absent, never replaced, opened by the right passphrase only."""
+"""Key files: whole or absent, never replaced, and opened only by the right passphrase."""
 
+import base64
 import json
+import os
 from pathlib import Path
 
+import nacl.pwhash
+import nacl.secret
 import pytest
 
-from node.client.keyfile import FILE_BYTES_MAX, Cost, KeyfileError, create, is_exposed, load, public_key
-from protocol.signing import verify
+from node.client.keyfile import FILE_BYTES_MAX, Cost, KeyfileError, create, is_exposed, load, open_file, public_key
+from protocol.signing import SigningKey, verify
 
 CHEAP = Cost(operations=1, memory_bytes=8_192)
 
@@ -46,14 +50,14 @@ def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.key"]
 
 
-def test_a_link_that_leads_nowhere_is_not_followed(tmp_path: Path) -> None:
+def test_a_dangling_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "a.key").symlink_to(tmp_path / "elsewhere")
 
     with pytest.raises(KeyfileError, match="is there already"):
         create(tmp_path / "a.key")
 
 
-def test_a_folder_that_is_absent_is_said(tmp_path: Path) -> None:
+def test_an_absent_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(KeyfileError, match=r"a\.key cannot be written: No such file or directory"):
         create(tmp_path / "absent" / "a.key")
 
@@ -68,7 +72,7 @@ def test_a_sealed_key_opens_with_its_passphrase(tmp_path: Path) -> None:
     assert made.seed.hex() not in (tmp_path / "a.key").read_text()
 
 
-def test_a_sealed_key_does_not_open_otherwise(tmp_path: Path) -> None:
+def test_a_sealed_key_does_not_open_by_another_passphrase(tmp_path: Path) -> None:
     create(tmp_path / "a.key", "words", CHEAP)
 
     with pytest.raises(KeyfileError, match=r"the passphrase does not open .*a\.key"):
@@ -93,7 +97,7 @@ DAMAGED = [
     (b"[" * 4_000, "is no key file of dnarc"),
     (b" " * (FILE_BYTES_MAX + 1), "is no key file: it has more than 4096 bytes"),
     (b'{"version": 2, "public": "%s", "seed": "%s"}' % (b"0" * 64, b"0" * 64), "is no key file of dnarc"),
-    (b'{"version": 1, "public": "%s"}' % (b"0" * 64), "should hold `seed` or `sealed`, one of them"),
+    (b'{"version": 1, "public": "%s"}' % (b"0" * 64), "should hold either `seed` or `sealed`"),
     (b'{"version": 1, "public": "%s", "seed": "%s"}' % (b"0" * 64, b"0" * 64), "belongs to another public key"),
     (b'{"version": 1, "public": "%s", "seed": "%s"}' % (b"0" * 64, b"0" * 63), "is no key file of dnarc"),
     (
@@ -114,13 +118,100 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize(("data", "words"), DAMAGED)
-def test_another_file_is_said_to_be_one(tmp_path: Path, data: bytes, words: str) -> None:
+def test_a_file_that_is_no_key_file_is_told_as_such(tmp_path: Path, data: bytes, words: str) -> None:
     (tmp_path / "a.key").write_bytes(data)
 
     with pytest.raises(KeyfileError, match=words):
         load(tmp_path / "a.key", lambda: "words")
 
 
-def test_an_absent_file_is_said_with_the_way_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(KeyfileError, match=r"cannot be read: No such file or directory; `dnarc keygen .*a\.key`"):
+def test_an_absent_file_is_said_with_both_remedies(tmp_path: Path) -> None:
+    words = (
+        r"cannot be read: No such file or directory; name your key by --key .*; `dnarc keygen .*a\.key` makes a new key"
+    )
+
+    with pytest.raises(KeyfileError, match=words):
         load(tmp_path / "a.key")
+
+
+def test_a_file_that_is_there_is_not_told_to_be_made(tmp_path: Path) -> None:
+    with pytest.raises(KeyfileError, match=r"cannot be read: Is a directory$"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("passphrase", ["", " ", "\n\t", "\u3000"])
+def test_an_empty_passphrase_seals_no_key(tmp_path: Path, passphrase: str) -> None:
+    with pytest.raises(KeyfileError, match="an empty passphrase protects nothing"):
+        create(tmp_path / "a.key", passphrase, CHEAP)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_passphrase_opens_in_both_spellings_of_unicode(tmp_path: Path) -> None:
+    """One keyboard sends `ö` as one character, another as two."""
+    made = [create(tmp_path / name, words, CHEAP).seed for name, words in (("a", "w\u00f6rter"), ("b", "wo\u0308rter"))]
+
+    opened = [load(tmp_path / "a", lambda: "wo\u0308rter").seed, load(tmp_path / "b", lambda: "w\u00f6rter").seed]
+
+    assert opened == made
+
+
+def test_a_key_that_was_sealed_in_another_spelling_still_opens(tmp_path: Path) -> None:
+    seed, salt, words = bytes(range(32)), bytes(16), "wo\u0308rter"
+    stretched = nacl.pwhash.argon2id.kdf(32, words.encode(), salt, CHEAP.operations, CHEAP.memory_bytes)
+    box = base64.b64encode(nacl.secret.SecretBox(stretched).encrypt(seed)).decode()
+    cost = {"operations": CHEAP.operations, "memory_bytes": CHEAP.memory_bytes}
+    sealed = {"kdf": "argon2id", "cost": cost, "salt": base64.b64encode(salt).decode(), "box": box}
+    content = {"version": 1, "public": SigningKey(seed).public, "sealed": sealed}
+    (tmp_path / "a.key").write_text(json.dumps(content))
+
+    assert load(tmp_path / "a.key", lambda: words).seed == seed
+
+
+def test_a_passphrase_may_hold_bytes_that_are_no_text(tmp_path: Path) -> None:
+    """Such bytes come from a variable."""
+    words = b"w\xf6rter".decode(errors="surrogateescape")
+
+    made = create(tmp_path / "a.key", words, CHEAP)
+
+    assert load(tmp_path / "a.key", lambda: words).seed == made.seed
+
+
+def test_a_passphrase_that_is_empty_is_told_as_such(tmp_path: Path) -> None:
+    create(tmp_path / "a.key", "words", CHEAP)
+
+    with pytest.raises(KeyfileError, match="which is empty: is DNARC_PASSPHRASE set to nothing"):
+        load(tmp_path / "a.key", lambda: "")
+
+
+def test_an_interrupt_leaves_no_copy_of_the_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        create(tmp_path / "a.key")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_may_come_through_a_pipe(tmp_path: Path) -> None:
+    """As the shell gives it for `--key <(pass show dnarc)`: it can be read once."""
+    made = create(tmp_path / "a.key")
+    reading, writing = os.pipe()
+    os.write(writing, (tmp_path / "a.key").read_bytes())
+    os.close(writing)
+
+    opened = open_file(Path(f"/dev/fd/{reading}"))
+
+    os.close(reading)
+    assert (opened.key.seed, opened.box) == (made.seed, None)
+
+
+def test_an_opened_key_tells_the_text_that_seals_it(tmp_path: Path) -> None:
+    create(tmp_path / "a.key", "words", CHEAP)
+
+    opened = open_file(tmp_path / "a.key", lambda: "words")
+
+    assert opened.box == json.loads((tmp_path / "a.key").read_text())["sealed"]["box"]
