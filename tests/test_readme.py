@@ -2,6 +2,7 @@
 whoever copies a command, out of it or out of the operator's page, is not told that there is none such.
 """
 
+import json
 import re
 import shlex
 import shutil
@@ -13,12 +14,21 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from node.client import keyfile
 from simulations.processes.process import LocalNode, running
+from tests.node.cli.conftest import run
 from tests.node.cli.test_examples import command_of
 from tests.paths import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+SCRIPTS = {
+    "python": ("# claim.py", sys.executable, "claim.key"),
+    "js": ("// claim.mjs", "node", "claim.jwk"),
+}
+"""By language: the first line of the script, the program that runs it, and the file in which it keeps its key."""
 
 
 def commands(page: str) -> list[str]:
@@ -50,15 +60,58 @@ def put_what_it_signs(node: LocalNode, command: list[str], folder: Path) -> tupl
         return answer.status, answer.read().decode()
 
 
-def test_a_claim_made_by_the_ten_lines_of_python_is_accepted(node: LocalNode, tmp_path: Path) -> None:
+def test_a_claim_made_by_the_script_in_python_is_accepted(node: LocalNode, tmp_path: Path) -> None:
     text = script("python", "# claim.py")
     (tmp_path / "claim.py").write_text(text)
 
     status, body = put_what_it_signs(node, [sys.executable, "claim.py"], tmp_path)
 
     assert (status, '"verdict":"founded"' in body) == (201, True), body
-    assert len([line for line in text.splitlines()[1:] if line]) <= 10
+    assert len([line for line in text.splitlines()[1:] if line]) <= 16, "the script is short"
     assert "dnarc" not in text
+
+
+@pytest.mark.parametrize("language", ["python", "js"])
+def test_a_script_keeps_its_key_for_the_next_claim(tmp_path: Path, language: str) -> None:
+    """A key that is thrown away orphans its label for ever."""
+    first_line, command, kept = SCRIPTS[language]
+    if shutil.which(command) is None:
+        pytest.skip(f"{command} is not installed")
+    name = first_line.split()[1]
+    (tmp_path / name).write_text(script(language, first_line))
+
+    signers = []
+    for _ in range(2):
+        subprocess.run([command, name], cwd=tmp_path, capture_output=True, timeout=30, check=True)
+        signers.append(json.loads((tmp_path / "claim.json").read_bytes())["signedby"])
+
+    assert signers[0] == signers[1]
+    assert (tmp_path / kept).stat().st_mode & 0o777 == 0o600
+
+
+def test_the_key_of_the_python_script_signs_in_the_commands_too(node: LocalNode, tmp_path: Path) -> None:
+    (tmp_path / "claim.py").write_text(script("python", "# claim.py"))
+    subprocess.run([sys.executable, "claim.py"], cwd=tmp_path, capture_output=True, timeout=30, check=True)
+
+    done = run("claim", "example.org", "shed", "n=1", "--key", str(tmp_path / "claim.key"), "--node", node.url)
+
+    signer = json.loads((tmp_path / "claim.json").read_bytes())["signedby"]
+    assert (done.code, keyfile.public_key(tmp_path / "claim.key")) == (0, signer)
+
+
+SECRET_FILES = (
+    "dnarc.key", "folder/bob.key", ".dnarc.key.0123abcd", "claim.jwk", "data/anything", "other/node.key",
+    "other/admin-token", "other/dnarc.db", "other/dnarc.db-wal",
+)  # fmt: skip
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists() or shutil.which("git") is None, reason="this is no checkout of git")
+def test_git_ignores_every_file_that_holds_a_secret() -> None:
+    done = subprocess.run(
+        ["git", "check-ignore", "--no-index", *SECRET_FILES], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.split() == list(SECRET_FILES), done.stderr
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
