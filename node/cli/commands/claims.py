@@ -1,29 +1,55 @@
-"""Claims: to write one, to offer a label to another key, and to accept such an offer.
+"""Claims: write one, offer a label to another key, and accept an offer.
 
-Each command asks the node for the label's head and proves its signature, names it in `prev`, and takes a timestamp
-above the head's. So what it signs says "after exactly this": if somebody else wrote in between, the node refuses it as
-`stale`, and nothing is lost.
+Each command asks the node for the label's head, verifies its signature, names the head in `prev`, and takes a timestamp
+above the head's. So the record says "after exactly this head". If somebody else wrote in between, the node refuses the
+record as `stale`, and nothing is lost.
 """
 
-import json
+import os
 import sys
 import time
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
+import msgspec
 import typer
 
-from node.cli.commands.heads import OWN_FIELDS, Content, claim_of, find_head
+from node.cli.commands.content import Change, find_changes, merge, parse_pairs, read_object
+from node.cli.commands.heads import Content, claim_of, content_of, find_head
 from node.cli.commands.keys import open_key
 from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, Domain, Key, Label, NodeUrl, connect
 from node.cli.output.failures import CommandError, Exit, usage
 
 if TYPE_CHECKING:
     from node.client.http import NodeClient
+    from node.client.keyfile import Opened
     from protocol.records.record import SignedRecord
-    from protocol.signing import SigningKey
+
+CHANGES_SHOWN_MAX: Final = 20
+VALUE_CHARACTERS_MAX: Final = 60
+"""A longer value is cut where changes are shown to people. JSON has it whole."""
+
+Wait = Annotated[
+    float,
+    typer.Option(
+        "--wait", min=0.0, metavar="SECONDS", help="Wait at most this long if the record is too new for the node."
+    ),
+]
+WAIT_S: Final = 60.0
+
+Draft = Callable[["SignedRecord | None", str], Content]
+"""Gives the content of the next record from the head and the public key that signs: the claim, and an offer if any."""
+
+
+class Session(msgspec.Struct, frozen=True):
+    """What the three commands share: the node, the key, how long to wait in seconds, and the form of the answer."""
+
+    client: "NodeClient"
+    key_file: Path
+    wait_s: float
+    as_json: bool
 
 
 def claim(
@@ -32,24 +58,39 @@ def claim(
     label: Label,
     pairs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY=VALUE...", help="The claim: JSON where it reads as such, text otherwise."),
+        typer.Argument(metavar="KEY=VALUE...", help="The claim. A VALUE that is JSON is read as JSON, else as text."),
     ] = None,
     file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="The claim as a JSON object in a file, - for stdin.")
+        str | None, typer.Option("--json", metavar="FILE", help="The claim as a JSON object in a file; - is stdin.")
     ] = None,
+    is_merge: Annotated[
+        bool, typer.Option("--merge", help="Keep the fields that you do not name. KEY=null removes a field.")
+    ] = False,
+    wait: Wait = WAIT_S,
     key: Key = Path("dnarc.key"),
     node: NodeUrl = DEFAULT_NODE,
     tls_ca: Authority = None,
 ) -> None:
-    """Write a claim: found a label, or update one that you own.
+    """Write a claim: found a label, or update a label that you own.
 
-    A VALUE that is JSON (a number, true, false, null, an object, an array, a string in quotes) is taken as that,
-    anything else as text: n=42 is a number, n='"42"' is text. For JSON as the answer: dnarc --json claim ...
+    A claim replaces the whole claim before it: fields that you do not name are removed, and an offer is withdrawn. With
+    --merge they stay (RFC 7396: objects merge field by field, lists are replaced, null removes a field). On stderr the
+    command says what changed.
+
+    n=42 is a number, n='"42"' is text, tags='["a","b"]' is a list. For JSON as the answer: dnarc --json claim ...
     """
     if (file is None) == (not pairs):
         raise usage("a claim is either KEY=VALUE pairs or --json FILE")
     content = parse_pairs(pairs) if pairs else read_object(file or "-")
-    _publish(connect(node, tls_ca), key, context.find_root().obj is True, domain, label, lambda _: content)
+
+    def draft(head: "SignedRecord | None", signer: str) -> Content:
+        if not is_merge:
+            return content
+        before = {} if head is None else claim_of(head.record.canonical)
+        return merge(before, content) | _keep_offer(head, signer)
+
+    session = Session(connect(node, tls_ca), key, wait, context.find_root().obj is True)
+    _publish(session, domain, label, draft)
 
 
 def transfer(
@@ -58,156 +99,162 @@ def transfer(
     newowner: Annotated[
         str, typer.Argument(metavar="NEWOWNER", help="A public key, 64 hex digits.", show_default=False)
     ],
+    wait: Wait = WAIT_S,
     key: Key = Path("dnarc.key"),
     node: NodeUrl = DEFAULT_NODE,
     tls_ca: Authority = None,
     as_json: AsJson = False,
 ) -> None:
-    """Offer a label to another key. It stays yours until that key accepts; the claim itself stays as it is."""
+    """Offer a label to another key. It stays yours until that key accepts. The claim itself stays as it is."""
     from protocol.signing import is_key
 
     if not is_key(newowner):
-        raise usage(f"{newowner} is no public key: 64 lower-case hex digits, as `dnarc keygen` shows")
+        named = newowner if len(newowner) < 64 else "this"  # a longer text may be a secret that was pasted by mistake
+        raise usage(f"{named} is no public key: 64 lower-case hex digits, as `dnarc keygen` shows")
 
-    def offered(head: "SignedRecord | None") -> Content:
-        return claim_of(_existing(head, domain, label).record.canonical) | {"newowner": newowner}
+    def draft(head: "SignedRecord | None", _signer: str) -> Content:
+        return claim_of(_require(head, domain, label).record.canonical) | {"newowner": newowner}
 
-    _publish(connect(node, tls_ca), key, as_json, domain, label, offered)
+    _publish(Session(connect(node, tls_ca), key, wait, as_json), domain, label, draft)
 
 
 def accept(
     domain: Domain,
     label: Label,
+    wait: Wait = WAIT_S,
     key: Key = Path("dnarc.key"),
     node: NodeUrl = DEFAULT_NODE,
     tls_ca: Authority = None,
     as_json: AsJson = False,
 ) -> None:
-    """Accept a label that is offered to your key. From then on it is yours; the claim itself stays as it is."""
+    """Accept a label that is offered to your key. The label is yours from then on. The claim itself stays as it is."""
 
-    def accepted(head: "SignedRecord | None") -> Content:
-        return claim_of(_existing(head, domain, label).record.canonical)
+    def draft(head: "SignedRecord | None", signer: str) -> Content:
+        offer = _require(head, domain, label).record
+        if offer.newowner != signer:
+            raise CommandError(Exit.REFUSED, "not_owner", f"{label} is not offered to this key, {signer}")
+        return claim_of(offer.canonical)
 
-    _publish(connect(node, tls_ca), key, as_json, domain, label, accepted, is_offered=True)
-
-
-def parse_pairs(pairs: Sequence[str]) -> Content:
-    """The object that `key=value` arguments spell. Raises: CommandError: one is no pair, or a key is there twice."""
-    content: Content = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name:
-            raise usage(f"{pair!r} is no KEY=VALUE")
-        if name in content:
-            raise usage(f"the key {name!r} is there twice")
-        content[name] = parse_value(text)
-    return _checked(content)
+    _publish(Session(connect(node, tls_ca), key, wait, as_json), domain, label, draft)
 
 
-def parse_value(text: str) -> Any:
-    """A JSON value where the text is one, the text itself otherwise; NaN and Infinity are text: JSON has neither."""
-    try:
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        return text
+def _publish(session: Session, domain: str, label: str, draft: Draft) -> None:
+    """Sign the record that follows the head, hand it to the node, and say what changed."""
+    from node.client.publishing import Patience, put_in_time, sign_next
 
-
-def read_object(file: str) -> Content:
-    """The JSON object in a file, `-` for stdin. Raises: CommandError: it cannot be read, or is no object of I-JSON."""
-    from protocol.records.canonical import canonicalise
-
-    try:
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        raise usage(f"{file} cannot be read: {error.strerror}") from error
-    value, _ = canonicalise(data)
-    if not isinstance(value, dict):
-        raise usage(f"{file} holds no JSON object, and a claim is one")
-    return _checked(value)
-
-
-def _publish(
-    client: "NodeClient",
-    key_file: Path,
-    as_json: bool,
-    domain: str,
-    label: str,
-    content_of: Callable[["SignedRecord | None"], Content],
-    is_offered: bool = False,
-) -> None:
-    """Sign what follows the head, and hand it to the node."""
     _warn_of_spelling(domain, label)
-    key = open_key(key_file)
-    with client:
+    opened = open_key(session.key_file)
+    with session.client as client:
         head = find_head(client, domain, label)
-        if is_offered and head is not None and head.record.newowner != key.public:
-            raise CommandError(Exit.REFUSED, "not_owner", f"{label} is not offered to this key, {key.public}")
-        signed = follow(head, key, {**content_of(head), "domain": domain, "label": label}, int(time.time()))
-        outcome = _put(client, signed)
-    _tell(outcome, signed, as_json)
+        fields = draft(head, opened.key.public) | {"domain": domain, "label": label}
+        _refuse_secrets(client, opened, fields)
+        signed = sign_next(head, opened.key, fields, int(time.time()))
+        outcome = put_in_time(client, signed, Patience(session.wait_s, _tell_wait))
+    changes = [] if head is None else list(find_changes(content_of(head), content_of(signed)))
+    _tell(outcome, signed, None if head is None else changes, session.as_json)
+    if outcome.get("status") != "refused" and head is not None and not session.as_json:
+        _tell_changes(changes, signed.record.signedby, head)
 
 
-def follow(head: "SignedRecord | None", key: "SigningKey", content: Content, now: int) -> "SignedRecord":
-    """The record with this content that comes next, signed. Raises: ProtocolError: that is no record."""
-    from protocol.records.record import make, sign
-
-    after = 0 if head is None else head.record.timestamp + 1
-    fields = content | {"signedby": key.public, "timestamp": max(now, after)}
-    return sign(make(fields if head is None else fields | {"prev": head.record.id}), key)
+def _keep_offer(head: "SignedRecord | None", signer: str) -> Content:
+    """The offer of the head, unless the signer accepts it by this very record."""
+    newowner = None if head is None else head.record.newowner
+    return {} if newowner in (None, signer) else {"newowner": newowner}
 
 
-def _put(client: "NodeClient", signed: "SignedRecord") -> dict[str, Any]:
-    """What the node says of the record: every answer about it is a dict under its signature, refusals too."""
-    import msgspec
+def _refuse_secrets(client: "NodeClient", opened: "Opened", fields: Content) -> None:
+    """Raises: CommandError: a secret stands in the record. Records are public and are never deleted."""
+    from node.client.leaks import Secrets, find_leak, has_possible_seed
 
-    from node.client.http import path_of
-
-    answer = client.ask("PUT", path_of("claims", signed.signature), body=signed.record.canonical)
-    try:
-        outcome = msgspec.json.decode(answer.body, type=dict[str, Any]).get(signed.signature)
-    except msgspec.MsgspecError:
-        outcome = None
-    if not isinstance(outcome, dict):
-        answer.check()
-        raise CommandError(Exit.UNREACHABLE, "unreachable", f"{client.url} does not answer as a node does")
-    return outcome
+    token = os.environ.get("DNARC_ADMIN_TOKEN", "").strip()
+    texts = tuple(text for text in (opened.box, token) if text)
+    public_keys = {opened.key.public} | ({client.get_node().node} if has_possible_seed(fields) else set())
+    leak = find_leak(fields, Secrets(opened.key.seed, texts, frozenset(public_keys)))
+    if leak is not None:
+        detail = f"nothing was sent, because the record holds a secret: {leak.what}, in {leak.where}"
+        raise CommandError(Exit.USAGE, "secret", detail, "take it out: records are public, and nobody can delete them")
 
 
-def _tell(outcome: dict[str, Any], signed: "SignedRecord", as_json: bool) -> None:
+def _tell(outcome: dict[str, Any], signed: "SignedRecord", changes: Sequence[Change] | None, as_json: bool) -> None:
+    """Answer on stdout. `changes` is None if the record founds its label."""
     from node.cli.output.screen import show
     from node.cli.output.text import plain
 
     record = signed.record
+    is_refused = outcome.get("status") == "refused"
     if as_json:
-        show({signed.signature: outcome}, True, lambda: plain(""))
-    if outcome.get("status") == "refused":
-        raise CommandError(Exit.REFUSED, str(outcome.get("code")), str(outcome.get("detail")))
+        beside = {} if is_refused or changes is None else {"changes": changes}
+        show({signed.signature: outcome | beside}, True, lambda: plain(""))
+    if is_refused:
+        code = str(outcome.get("code"))
+        raise CommandError(Exit.REFUSED, code, str(outcome.get("detail")), _find_remedy(code, signed))
     if not as_json:
         words = f"{outcome.get('verdict', outcome.get('status'))}: {record.domain} {record.label}, record {record.id}"
         show(None, False, lambda: plain(words))
 
 
-def _existing(head: "SignedRecord | None", domain: str, label: str) -> "SignedRecord":
+def _find_remedy(code: str, signed: "SignedRecord") -> str | None:
+    """What helps against this refusal, if this side knows better than the code alone."""
+    ahead_s = signed.record.timestamp - int(time.time())
+    if code != "too_new" or ahead_s <= 0:
+        return None
+    return (
+        f"the head of the label is dated {ahead_s} s ahead of this machine's clock, because its owner wrote more than"
+        " one record a second, or has a wrong clock: run the command again later, or wait longer with --wait"
+    )
+
+
+def _tell_wait(wait_s: float) -> None:
+    from node.cli.output.screen import warn
+
+    warn(f"the record is {wait_s:.0f} s too new for the node, as records of a label have whole seconds: waiting")
+
+
+def _tell_changes(changes: Sequence[Change], signer: str, head: "SignedRecord") -> None:
+    """Say on stderr what the new claim changed, so that no field goes unnoticed."""
+    from node.cli.output.screen import warn
+    from node.cli.output.text import safe
+
+    fields = [change for change in changes if change.path != "/newowner"]
+    if not changes:
+        print("dnarc: nothing changed: the claim says what it said before", file=sys.stderr)
+    for change in fields[:CHANGES_SHOWN_MAX]:
+        print(safe(f"dnarc: {_describe(change)}"), file=sys.stderr)
+    if len(fields) > CHANGES_SHOWN_MAX:
+        print(f"dnarc: and {len(fields) - CHANGES_SHOWN_MAX} further changes", file=sys.stderr)
+    removed = [change for change in fields if change.is_removal]
+    if removed:
+        warn(f"{len(removed)} fields of the claim before are removed; --merge keeps fields that are not named")
+    if any(change.path == "/newowner" and change.is_removal for change in changes) and head.record.newowner != signer:
+        warn(f"the offer to {head.record.newowner} is withdrawn; --merge keeps an offer")
+
+
+def _describe(change: Change) -> str:
+    name = change.path.removeprefix("/").replace("/", ".")
+    if change.is_removal:
+        return f"removed {name}, which was {_cut(change.before)}"
+    if change.before is msgspec.UNSET:
+        return f"added {name}: {_cut(change.after)}"
+    return f"changed {name}: {_cut(change.before)} -> {_cut(change.after)}"
+
+
+def _cut(value: Any) -> str:
+    from node.cli.output.text import compact
+
+    text = compact(value)
+    return text if len(text) <= VALUE_CHARACTERS_MAX else f"{text[:VALUE_CHARACTERS_MAX]}..."
+
+
+def _require(head: "SignedRecord | None", domain: str, label: str) -> "SignedRecord":
     if head is None:
         raise CommandError(Exit.REFUSED, "unknown_label", f"{domain} has no label {label}")
     return head
 
 
-def _checked(content: Content) -> Content:
-    own = [name for name in OWN_FIELDS if name in content]
-    if own:
-        raise usage(f"{own[0]!r} is set by dnarc itself", "`dnarc transfer` offers a label to another key")
-    return content
-
-
 def _warn_of_spelling(*names: str) -> None:
-    """Two spellings of one word, composed and not, are two labels: whoever reads them sees no difference."""
+    """One word in two spellings, composed and not, gives two labels that look the same."""
     from node.cli.output.screen import warn
 
     for name in names:
         if not unicodedata.is_normalized("NFC", name):
-            warn(f"{name!a} is not in Unicode's form NFC: it looks like another name and is none")
-
-
-def _no_constant(text: str) -> Any:
-    raise ValueError(text)
+            warn(f"{name!a} is not in Unicode's form NFC: it looks like another name, and is a different one")

@@ -1,84 +1,20 @@
-"""Claims by command: what is signed follows the head, and what is not right is said before or by the node."""
+"""Claims by command: they follow the head, say what they change, publish no secret, and wait if they are too early."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from node.cli.commands.claims import follow, parse_pairs, parse_value
-from node.cli.output.failures import CommandError
 from node.client.keyfile import public_key
-from protocol.records.record import SignedRecord
-from protocol.signing import SigningKey
 from tests.node.cli.conftest import Served, run, run_apart
-
-ALICE = SigningKey(bytes(32))
-PLACE = {"domain": "example.org", "label": "garden"}
 
 
 def head_of(served: Served, label: str) -> dict[str, Any]:
     [record] = served.run("get", "example.org", label, "--json").json.values()
     assert isinstance(record, dict)
     return record
-
-
-VALUES: list[tuple[str, Any]] = [
-    ("42", 42),
-    ("-1.5", -1.5),
-    ("true", True),
-    ("null", None),
-    ('{"a":[1,2]}', {"a": [1, 2]}),
-    ("[]", []),
-    ('"42"', "42"),
-    ("text", "text"),
-    ("", ""),
-    ("a=b", "a=b"),
-    ("NaN", "NaN"),
-    ("-Infinity", "-Infinity"),
-    ("1 2", "1 2"),
-    ("0x10", "0x10"),
-    ("[" * 100_000, "[" * 100_000),
-]
-
-
-@pytest.mark.parametrize(("text", "value"), VALUES, ids=[text[:10] for text, _ in VALUES])
-def test_a_value_is_json_where_it_reads_as_json(text: str, value: object) -> None:
-    assert parse_value(text) == value
-    assert type(parse_value(text)) is type(value)
-
-
-WRONG_PAIRS = [
-    (["title"], "'title' is no KEY=VALUE"),
-    (["=1"], "'=1' is no KEY=VALUE"),
-    (["a=1", "a=2"], "the key 'a' is there twice"),
-    (["timestamp=1"], "'timestamp' is set by dnarc itself"),
-    (["newowner=x"], "'newowner' is set by dnarc itself"),
-]
-
-
-@pytest.mark.parametrize(("pairs", "words"), WRONG_PAIRS)
-def test_a_pair_that_is_none_is_refused(pairs: list[str], words: str) -> None:
-    with pytest.raises(CommandError) as refused:
-        parse_pairs(pairs)
-
-    assert (refused.value.detail, refused.value.exit_code) == (words, 2)
-
-
-def test_the_first_record_of_a_label_names_no_other() -> None:
-    signed = follow(None, ALICE, {**PLACE, "n": 1}, now=1_000)
-
-    assert (signed.record.timestamp, signed.record.prev) == (1_000, None)
-    assert signed.is_genuine()
-
-
-@pytest.mark.parametrize(("now", "timestamp"), [(999, 1_001), (1_000, 1_001), (1_001, 1_001), (2_000, 2_000)])
-def test_what_follows_names_the_head_and_is_newer_even_where_the_clock_is_behind(now: int, timestamp: int) -> None:
-    head: SignedRecord = follow(None, ALICE, PLACE, now=1_000)
-
-    signed = follow(head, ALICE, {**PLACE, "n": 2}, now=now)
-
-    assert (signed.record.timestamp, signed.record.prev) == (timestamp, head.record.id)
 
 
 def test_a_label_is_founded_updated_and_shown(served: Served, keys: tuple[str, str]) -> None:
@@ -163,7 +99,7 @@ def test_another_key_is_refused_with_the_code_and_the_remedy(served: Served, key
     assert "`dnarc why`" in refused.err
 
 
-def test_a_refusal_is_also_plain_json_for_who_asks_for_it(served: Served, keys: tuple[str, str]) -> None:
+def test_a_refusal_is_plain_json_for_those_who_ask_for_json(served: Served, keys: tuple[str, str]) -> None:
     served.run("claim", "example.org", "refused", "n=1", "--key", keys[0])
 
     refused = served.run("--json", "claim", "example.org", "refused", "n=2", "--key", keys[1])
@@ -187,7 +123,7 @@ def test_a_label_changes_hands_with_its_claim(served: Served, keys: tuple[str, s
     assert (record["signedby"], record["title"], "newowner" in record) == (bobs_key, "Garden", False)
 
 
-def test_what_is_not_offered_cannot_be_accepted(served: Served, keys: tuple[str, str]) -> None:
+def test_a_label_that_is_not_offered_cannot_be_accepted(served: Served, keys: tuple[str, str]) -> None:
     alice, bob = keys
     served.run("claim", "example.org", "kept", "n=1", "--key", alice)
 
@@ -200,7 +136,9 @@ def test_what_is_not_offered_cannot_be_accepted(served: Served, keys: tuple[str,
 @pytest.mark.parametrize(
     "command", [("transfer", "example.org", "absent", "0" * 64), ("accept", "example.org", "absent")]
 )
-def test_what_is_not_there_changes_no_hands(served: Served, keys: tuple[str, str], command: tuple[str, ...]) -> None:
+def test_an_absent_label_can_be_neither_offered_nor_accepted(
+    served: Served, keys: tuple[str, str], command: tuple[str, ...]
+) -> None:
     refused = served.run(*command, "--key", keys[0])
 
     assert refused.code == 1
@@ -213,7 +151,7 @@ def test_a_new_owner_is_a_public_key(served: Served, keys: tuple[str, str]) -> N
     assert (refused.code, refused.err.startswith("dnarc: usage: bob is no public key")) == (2, True)
 
 
-def test_a_label_that_looks_like_another_is_warned_of(served: Served, keys: tuple[str, str]) -> None:
+def test_a_label_that_looks_like_another_gets_a_warning(served: Served, keys: tuple[str, str]) -> None:
     composed = served.run("claim", "example.org", "caf\u00e9", "n=1", "--key", keys[0])
     decomposed = served.run("claim", "example.org", "cafe\u0301", "n=1", "--key", keys[0])
 
@@ -222,7 +160,7 @@ def test_a_label_that_looks_like_another_is_warned_of(served: Served, keys: tupl
 
 
 @pytest.mark.parametrize("label", [".", "..", "a/b", "/", "../x", "\\", "a b", "?", "#", "%2F", "grün", "..."])
-def test_a_label_may_hold_what_urls_do_not(served: Served, keys: tuple[str, str], label: str) -> None:
+def test_a_label_may_hold_characters_that_urls_change(served: Served, keys: tuple[str, str], label: str) -> None:
     done = served.run("claim", "example.org", label, f"name={json.dumps(label)}", "--key", keys[0])
 
     assert done.code == 0, done.err
@@ -230,30 +168,7 @@ def test_a_label_may_hold_what_urls_do_not(served: Served, keys: tuple[str, str]
     assert [served.run(name, "example.org", label).code for name in ("history", "why")] == [0, 0]
 
 
-def test_a_sealed_key_signs_with_its_passphrase(served: Served, tmp_path: Path) -> None:
-    file = str(tmp_path / "sealed.key")
-    made = run_apart("keygen", file, "--passphrase", "--json", DNARC_PASSPHRASE="words")
-    arguments = ("claim", "example.org", "sealed", "n=1", "--key", file, "--node", served.url)
-
-    opened = run_apart(*arguments, DNARC_PASSPHRASE="words")
-    closed = run_apart(*arguments)
-
-    assert made.json["sealed"] is True
-    assert opened.out.startswith("founded")
-    assert closed.code == 2
-    assert "is sealed, and there is no passphrase: set DNARC_PASSPHRASE" in closed.err
-
-
-def test_a_key_that_others_may_read_is_warned_of(served: Served, keys: tuple[str, str]) -> None:
-    Path(keys[0]).chmod(0o644)
-
-    done = served.run("claim", "example.org", "exposed", "n=1", "--key", keys[0])
-
-    assert done.code == 0
-    assert "warning: others on this machine may read" in done.err
-
-
-def test_a_node_that_does_not_answer_is_said(keys: tuple[str, str]) -> None:
+def test_a_node_that_does_not_answer_is_told(keys: tuple[str, str]) -> None:
     refused = run("claim", "example.org", "garden", "n=1", "--key", keys[0], "--node", "http://127.0.0.1:1")
 
     assert (refused.code, refused.out) == (3, "")
@@ -261,8 +176,179 @@ def test_a_node_that_does_not_answer_is_said(keys: tuple[str, str]) -> None:
     assert "`dnarc serve`" in refused.err
 
 
-def test_a_key_is_not_made_twice(keys: tuple[str, str]) -> None:
-    refused = run("keygen", keys[0])
+def prepare(served: Served, label: str, key: str, *pairs: str) -> None:
+    assert served.run("claim", "example.org", label, *pairs, "--key", key).code == 0
 
-    assert (refused.code, refused.out) == (2, "")
-    assert "a key is never overwritten" in refused.err
+
+def claim_at(served: Served, label: str) -> dict[str, Any]:
+    """The claim in the head: its record without the fields of the protocol."""
+    own = ("domain", "label", "signedby", "timestamp", "prev")
+    return {name: value for name, value in head_of(served, label).items() if name not in own}
+
+
+def test_a_new_claim_replaces_the_whole_claim_and_says_what_goes(served: Served, keys: tuple[str, str]) -> None:
+    prepare(served, "replaced", keys[0], "keeper=Alice", "lamps=3", 'place={"x":1,"y":2}')
+
+    done = served.run("claim", "example.org", "replaced", "lamps=4", 'place={"x":1}', "open=true", "--key", keys[0])
+
+    assert done.out.startswith("updated: example.org replaced, record ")
+    assert done.err.splitlines() == [
+        'dnarc: removed keeper, which was "Alice"',
+        "dnarc: changed lamps: 3 -> 4",
+        "dnarc: added open: true",
+        "dnarc: removed place.y, which was 2",
+        "dnarc: warning: 2 fields of the claim before are removed; --merge keeps fields that are not named",
+    ]
+    assert claim_at(served, "replaced") == {"lamps": 4, "place": {"x": 1}, "open": True}
+
+
+def test_a_merge_keeps_what_is_not_named(served: Served, keys: tuple[str, str]) -> None:
+    prepare(served, "merged", keys[0], "keeper=Alice", "lamps=3", "old=1.5", 'place={"x":1,"y":2}', "big=1e21")
+    named = ("lamps=4", "old=null", 'place={"y":null,"z":[1]}', "keeper=")
+
+    done = served.run("claim", "example.org", "merged", *named, "--merge", "--key", keys[0])
+
+    assert done.code == 0
+    assert "warning: 2 fields of the claim before are removed" in done.err
+    assert claim_at(served, "merged") == {"keeper": "", "lamps": 4, "place": {"x": 1, "z": [1]}, "big": 1e21}
+
+
+def test_a_merge_may_come_from_a_file_and_may_found_a_label(
+    served: Served, keys: tuple[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "patch.json").write_text('{"a": {"b": 1, "c": null}, "d": null}')
+    arguments = ("--merge", "--json", str(tmp_path / "patch.json"), "--key", keys[0])
+
+    done = served.run("claim", "example.org", "merged-from-nothing", *arguments)
+
+    assert done.out.startswith("founded: ")
+    assert claim_at(served, "merged-from-nothing") == {"a": {"b": 1}}
+
+
+def test_json_tells_the_changes_beside_the_outcome(served: Served, keys: tuple[str, str]) -> None:
+    claim = ("--json", "claim", "example.org", "changes")
+    founded = served.run(*claim, "keeper=Alice", "lamps=3", "--key", keys[0])
+
+    updated = served.run(*claim, "lamps=4", "--key", keys[0])
+
+    [first], [second] = founded.json.values(), updated.json.values()
+    assert "changes" not in first
+    assert second["changes"] == [{"path": "/keeper", "before": "Alice"}, {"path": "/lamps", "before": 3, "after": 4}]
+    assert (updated.err, second["status"], second["verdict"]) == ("", "accepted", "updated")
+
+
+def test_a_claim_that_changes_nothing_says_so(served: Served, keys: tuple[str, str]) -> None:
+    prepare(served, "same", keys[0], "n=1")
+
+    done = served.run("claim", "example.org", "same", "n=1.0", "--key", keys[0])
+
+    assert done.err == "dnarc: nothing changed: the claim says what it said before\n"
+
+
+def test_many_changes_and_long_values_are_cut_for_people(served: Served, keys: tuple[str, str]) -> None:
+    prepare(served, "many", keys[0], *(f"n{number:02}={'x' * 100}" for number in range(25)))
+
+    done = served.run("claim", "example.org", "many", *(f"n{number:02}=1" for number in range(25)), "--key", keys[0])
+
+    lines = done.err.splitlines()
+    assert lines[0] == f'dnarc: changed n00: "{"x" * 59}... -> 1'
+    assert lines[20:] == ["dnarc: and 5 further changes"]
+
+
+def test_a_claim_that_withdraws_an_offer_says_so_and_a_merge_keeps_it(served: Served, keys: tuple[str, str]) -> None:
+    alice, bob = keys
+    bobs_key = public_key(Path(bob))
+    prepare(served, "offered", alice, "n=1")
+    served.run("transfer", "example.org", "offered", bobs_key, "--key", alice)
+
+    kept = served.run("claim", "example.org", "offered", "n=2", "--merge", "--key", alice)
+    still = head_of(served, "offered").get("newowner")
+    withdrawn = served.run("claim", "example.org", "offered", "n=2", "--key", alice)
+
+    assert (kept.err, still) == ("dnarc: changed n: 1 -> 2\n", bobs_key)
+    assert withdrawn.err == f"dnarc: warning: the offer to {bobs_key} is withdrawn; --merge keeps an offer\n"
+
+
+def test_a_label_may_be_accepted_by_a_merge(served: Served, keys: tuple[str, str]) -> None:
+    alice, bob = keys
+    prepare(served, "taken", alice, "keeper=Alice", "lamps=3")
+    served.run("transfer", "example.org", "taken", public_key(Path(bob)), "--key", alice)
+
+    done = served.run("claim", "example.org", "taken", "keeper=Bob", "--merge", "--key", bob)
+
+    assert done.out.startswith("transferred: ")
+    assert done.err == 'dnarc: changed keeper: "Alice" -> "Bob"\n'
+    assert claim_at(served, "taken") == {"keeper": "Bob", "lamps": 3}
+
+
+def seed_in(file: str) -> str:
+    return str(json.loads(Path(file).read_text())["seed"])
+
+
+def test_a_key_file_is_not_published(served: Served, keys: tuple[str, str]) -> None:
+    """Neither the key that signs, nor another."""
+    refused = [served.run("claim", "example.org", "leak", "--json", file, "--key", keys[0]) for file in keys]
+
+    assert [(each.code, each.out) for each in refused] == [(2, ""), (2, "")]
+    assert refused[0].err.startswith("dnarc: secret: nothing was sent, because the record holds a secret: ")
+    assert [seed_in(file) in each.err for file, each in zip(keys, refused, strict=True)] == [False, False]
+    assert served.run("get", "example.org", "leak").code == 1
+
+
+def test_no_argument_publishes_a_secret(served: Served, keys: tuple[str, str]) -> None:
+    seed, text = seed_in(keys[0]), Path(keys[0]).read_text()
+    node_seed = (served.data / "node.key").read_text().strip()
+    claims = [
+        ("example.org", "leak", f"note={seed}"),
+        ("example.org", "leak", f"note=see: {text}"),
+        ("example.org", "leak", f"{seed}=1"),
+        ("example.org", seed, "n=1"),
+        (seed, "leak", "n=1"),
+        ("example.org", "leak", f"note={node_seed}"),
+    ]
+
+    refused = [served.run("claim", *claim, "--key", keys[0]) for claim in claims]
+    prepare(served, "leak-offer", keys[0], "n=1")
+    offered = served.run("transfer", "example.org", "leak-offer", seed, "--key", keys[0])
+    pasted = served.run("transfer", "example.org", "leak-offer", text, "--key", keys[0])
+
+    assert [each.code for each in [*refused, offered, pasted]] == [2] * 8
+    assert [each.err for each in [*refused, offered] if not each.err.startswith("dnarc: secret: ")] == []
+    assert [each.err for each in [*refused, offered, pasted] if seed in each.err or node_seed in each.err] == []
+
+
+def test_a_sealed_key_file_and_the_admin_token_are_not_published(served: Served, tmp_path: Path) -> None:
+    file = str(tmp_path / "sealed.key")
+    token = (served.data / "admin-token").read_text().strip()
+    variables = {"DNARC_PASSPHRASE": "some random words", "DNARC_ADMIN_TOKEN": token}
+    run_apart("keygen", file, "--passphrase", **variables)
+    box = json.loads(Path(file).read_text())["sealed"]["box"]
+    claim = ("claim", "example.org", "leak", "--key", file, "--node", served.url)
+
+    refused = [run_apart(*claim, *last, **variables) for last in (("--json", file), (f"n={box}",), (f"n={token}",))]
+
+    assert [(each.code, each.err[:15]) for each in refused] == [(2, "dnarc: secret: ")] * 3
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[Served]:
+    """A node that takes no record ahead of its clock."""
+    node = Served(tmp_path / "strict", "--max-skew", "0")
+    yield node
+    node.stop()
+
+
+def test_a_burst_of_updates_waits_for_the_clock_of_the_node(strict: Served, keys: tuple[str, str]) -> None:
+    """Each record is a whole second newer than the one before, so a quick owner runs ahead of the clock."""
+    claim = ("claim", "example.org", "burst")
+    commands = [(*claim, f"n={number}", "--key", keys[0]) for number in range(3)]
+
+    done = [strict.run(*command) for command in commands]
+    refused = strict.run(*claim, "n=3", "--wait", "0", "--key", keys[0])
+
+    assert [each.code for each in done] == [0, 0, 0]
+    assert "warning: the record is 1 s too new for the node" in done[1].err + done[2].err
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert refused.err.startswith("dnarc: too_new: 1 s ahead of this node's clock, 0 s at most")
+    assert "because its owner wrote more than one record a second" in refused.err
+    assert claim_at(strict, "burst") == {"n": 2}
