@@ -28,7 +28,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 # Tests that need no socket, no process and no browser.
 UNIT := tests/test_arrows.py tests/protocol tests/simulations/world tests/simulations/judges
 
-.PHONY: help run demo test unit simulate browser screenshots check lint types format bench lock clean
+.PHONY: help run demo test unit simulate browser programs screenshots check lint types format bench lock clean
 
 help: ## say what there is to do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -40,7 +40,7 @@ run: $(INSTALLED) ## run a node on http://127.0.0.1:8080, its store in ./data (P
 demo: $(INSTALLED) ## show three linked nodes: claims, a transfer, a kill, a conflict
 	$(BIN)/python -m simulations.processes.demo
 
-test: $(INSTALLED) browser ## run every test, on two workers for each core (WORKERS= changes that)
+test: $(INSTALLED) browser programs ## run every test, on two workers for each core (WORKERS= changes that)
 	$(PYTEST)
 
 unit: $(INSTALLED) ## run the tests that need no socket, no process and no browser
@@ -48,6 +48,9 @@ unit: $(INSTALLED) ## run the tests that need no socket, no process and no brows
 
 browser: ## bring Chromium for the tests of the explorer, where that takes nobody's leave
 	@bash tests/explorer/bring_chromium
+
+programs: ## bring the programs that read the files of deploy/, where Debian's packages have them
+	@bash tests/deploy/bring_programs
 
 screenshots: $(INSTALLED) browser ## take the README's pictures of the explorer anew
 	$(BIN)/python -m tests.explorer.screenshots
@@ -85,7 +88,7 @@ lock: pyproject.toml ## choose the newest versions of every package anew
 	rm -rf .venv-lock
 
 clean: ## remove what make and the tools made; ./data stays
-	rm -rf .venv .venv-lock build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lock .programs build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --no-compile: Python compiles what it imports, which is far less than what is installed, and halves the time of this.

@@ -38,9 +38,12 @@ class IntakeCounts:
 
 
 class CommitCounts:
-    """Transactions of the store: their duration, the records in each, and the events that they brought, by type."""
+    """Transactions of the store: their duration, the records in each, and the events that they brought, by type.
+
+    Every type is counted from 0, because Prometheus sees no increase in a series that begins at 1.
+    """
 
     def __init__(self) -> None:
         self.commit_s = Histogram(SECONDS)
         self.commit_records = Histogram(RECORDS)
-        self.events: Counter[EventType] = Counter()
+        self.events: Counter[EventType] = Counter(dict.fromkeys(EventType, 0))

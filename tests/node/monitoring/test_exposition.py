@@ -13,6 +13,7 @@ from node.monitoring.exposition import FAMILIES, Kind, markdown_table
 from node.node import Node
 from node.store.contract import Peer
 from protocol.records.admission import Trust
+from protocol.records.change import EventType
 from tests.history import ALICE, BOB, claim
 from tests.node.http_api.talking import Client
 from tests.node.http_sync.sync_network import befriend, claims, false_peer, give, running, sync
@@ -105,6 +106,14 @@ async def test_records_are_counted_by_verdict_and_by_code(tmp_path: Path) -> Non
     assert value(metrics, "dnarc_commit_seconds_count") == 1
     assert value(metrics, "dnarc_commit_records_bucket", le="4.0") == 1
     assert value(metrics, "dnarc_commit_records_bucket", le="2.0") == 0
+
+
+async def test_events_of_every_type_are_counted_from_0(tmp_path: Path) -> None:
+    """Prometheus sees no increase in a series that begins at 1, so the alert would miss the first reversal."""
+    async with running(tmp_path / "node") as node:
+        metrics = await scrape(node)
+
+    assert {value(metrics, "dnarc_events_total", type=event_type) for event_type in EventType} == {0}
 
 
 async def test_a_reversal_is_counted(tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+"""The programs that read the files of deploy/, and the reason why a check by one of them is skipped.
+
+A file that no program reads in a test can be wrong for years. `bring_programs` brings most of these programs.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.paths import ROOT
+
+DEPLOY: Final = ROOT / "deploy"
+
+READERS: Final = {
+    "Dockerfile": "hadolint",
+    "alerts.yml": "promtool",
+    "dnarc.service": "systemd-analyze",
+    "grafana.json": "promtool",
+}
+"""The program that reads each file in a test. Grafana is not in Debian, so promtool reads the dashboard's queries."""
+
+_UNPACKED: Final = ROOT / ".programs" / "usr"
+_FOLDERS: Final = (Path(sys.executable).parent, _UNPACKED / "bin", _UNPACKED / "sbin", Path("/usr/sbin"))
+
+
+def find(program: str) -> str | None:
+    """The path of a program, None if it is not here."""
+    return shutil.which(program, path=os.pathsep.join((os.environ["PATH"], *map(str, _FOLDERS))))
+
+
+def path_of(program: str) -> str:
+    """The path of a program that is here."""
+    path = find(program)
+    assert path is not None, program
+    return path
+
+
+def needs(program: str) -> pytest.MarkDecorator:
+    """Skip a test if the program is not here."""
+    files = " and ".join(f"deploy/{file}" for file, reader in READERS.items() if reader == program)
+    return pytest.mark.skipif(find(program) is None, reason=f"{program} is not here, so it did not check {files}")
