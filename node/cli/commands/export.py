@@ -14,8 +14,8 @@ from typing import IO, TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
+from node.cli.commands.entries import Entry
 from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
-from node.cli.commands.verify import Entry
 from node.cli.output.failures import CommandError, Exit, usage
 from node.cli.output.progress import progress
 from node.cli.output.screen import json_text, reader_may_leave, show

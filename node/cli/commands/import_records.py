@@ -1,155 +1,228 @@
-"""`dnarc import`: lines as `dnarc export` writes them, handed to a node in batches.
+"""`dnarc import`: give the lines that `dnarc export` writes to a node, in batches.
 
-What a node has committed is remembered beside the file (`FILE.import`), with the node's key, so that an import that was
-interrupted goes on there. That is only to save time: a record that the node has is `known`, and taking it twice changes
-nothing. With the admin token records of any age are taken, without it only those that a client could write now.
+A file beside the input (`FILE.import`) notes how many lines the node has committed, so that an interrupted import goes
+on there. The note only saves time, because a record that the node has already is `known` and changes nothing. With the
+admin token, a node takes records of any age. Without the token, it takes only records that a client could write now.
+
+A bad line never ends an import: it is reported with its number, and the lines after it are taken.
 """
 
+import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
 
+from node.cli.commands.entries import Line, entry_of, read_lines
+from node.cli.commands.import_report import Report
 from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, Data, NodeUrl, Token, connect, find_token
-from node.cli.commands.verify import LINE_BYTES_MAX, Entry
 from node.cli.output.failures import CommandError, Exit, usage
+from node.cli.output.interruption import explain_interruption
 from node.cli.output.progress import progress
-from node.cli.output.screen import show, table, warn
-from node.cli.output.text import plain
+from node.cli.output.screen import show, warn
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from node.client.http import NodeClient
+    from node.client.http import Answer, NodeClient
 
 BATCH_RECORDS_MAX: Final = 1_000
 BATCH_BYTES_MAX: Final = 8 * 2**20
-REFUSED_SHOWN_MAX: Final = 20
 
 TRIES_MAX: Final = 20
-"""How often a batch is offered to a node that has no room, before the import ends (and can be resumed)."""
+"""How often a batch is sent to a node that is overloaded, before the import ends. It can be resumed then."""
 
 WAIT_S: Final = 1.0
-"""Before the next try, where the node does not say how long."""
+"""Pause before the next try, if the node names no pause."""
 
 WAIT_S_MAX: Final = 30.0
 
+_STDIN: Final = Path("-")
+
 
 class Mark(msgspec.Struct, frozen=True):
-    """How much of the file this node has taken."""
+    """How far a node has taken the file: the lines from the start, and their bytes."""
 
     node: str
+    lines: int
     bytes: int
 
 
 class Batch(msgspec.Struct):
-    """Lines for one request. `end` is the place in the file behind them."""
+    """Records for one request, and the number of each one's line. `end` is the last line that the batch covers."""
 
-    entries: dict[str, msgspec.Raw]
-    size_bytes: int
-    end: int
-    lines: int
+    records: dict[str, msgspec.Raw]
+    numbers: dict[str, int]
+    size_bytes: int = 0
+    end: Line | None = None
+
+    def has_room(self, signature: str, size_bytes: int) -> bool:
+        """Whether a record fits. A signature can stand only once in a request."""
+        is_full = len(self.records) == BATCH_RECORDS_MAX or self.size_bytes + size_bytes > BATCH_BYTES_MAX
+        return not is_full and signature not in self.records
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `dnarc export` wrote.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A file that `dnarc export` wrote; - for stdin.", show_default=False)
+    ],
     node: NodeUrl = DEFAULT_NODE,
     tls_ca: Authority = None,
     token: Token = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hand the records in a file to a node. Ends with 1 if any is refused."""
+    """Give the records in a file to a node. Ends with 1 if a record is refused or a line is broken.
+
+    A bad line is reported with its number, and the lines after it are taken. After Ctrl-C, the same command goes on
+    where the import ended.
+    """
     found = find_token(token, data)
     if found is None:
         warn("without the admin token (--data DIR, --token) a node takes new records only")
+    report = Report()
+    with _opened(file) as source, connect(node, tls_ca, found) as client, _explain_end(report, file):
+        _import(client, file, source, report)
+    show(report.answer(), as_json, report.summary)
+    report.warn_of_skipped()
+    if report.faults:
+        raise CommandError(Exit.REFUSED, *report.failure())
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[IO[bytes]]:
+    if file == _STDIN:
+        yield sys.stdin.buffer
+        return
     try:
-        with file.open("rb") as source, connect(node, tls_ca, found) as client:
-            counts, refused = _import(client, file, source)
+        source = file.open("rb")
     except OSError as error:
         raise usage(f"{file} cannot be read: {error.strerror}") from error
-    answer = {name: counts[name] for name in ("accepted", "known", "refused")} | {"reasons": refused}
-    show(answer, as_json, lambda: _summary(counts, refused))
-    if counts["refused"]:
-        raise CommandError(Exit.REFUSED, "refused", f"{counts['refused']} of {counts.total()} records were refused")
+    with source:
+        yield source
 
 
-def _import(client: "NodeClient", file: Path, source: IO[bytes]) -> tuple[Counter[str], list[dict[str, Any]]]:
+@contextmanager
+def _explain_end(report: Report, file: Path) -> Iterator[None]:
+    """Say what was taken, and how to go on, if the import ends too early."""
+    from node.client.http import NodeError, Unreachable
+
+    remedy = "the same command goes on"
+    if file == _STDIN:
+        remedy = "give the same lines again: the node knows the records that it has"
+    try:
+        with explain_interruption(lambda: report.progress, remedy):
+            yield
+    except (NodeError, Unreachable):
+        if report.lines:
+            warn(f"{report.progress} before the failure; {remedy}")
+        raise
+
+
+def _import(client: "NodeClient", file: Path, source: IO[bytes], report: Report) -> None:
     node_key = client.get_node().node
-    mark_file = file.with_name(f"{file.name}.import")
-    size_bytes = file.stat().st_size
-    start = _start(mark_file, node_key, size_bytes)
-    source.seek(start)
-    counts: Counter[str] = Counter()
-    refused: list[dict[str, Any]] = []
-    place = start
-    with progress("import (bytes)", size_bytes - start) as advance:
-        for batch in batches(source, start, file):
-            for signature, outcome in _put(client, batch).items():
-                counts[outcome["status"]] += 1
-                if outcome["status"] == "refused" and len(refused) < REFUSED_SHOWN_MAX:
-                    refused.append({"signature": signature, **outcome})
-            mark_file.write_bytes(msgspec.json.encode(Mark(node_key, batch.end)))
-            advance(batch.end - place)
-            place = batch.end
-    mark_file.unlink(missing_ok=True)
-    return counts, refused
+    is_file = file != _STDIN and source.seekable()  # a pipe has no position to return to
+    mark_file = file.with_name(f"{file.name}.import") if is_file else None
+    size_bytes = file.stat().st_size if is_file else None
+    start = _read_mark(mark_file, node_key, size_bytes) or Mark(node_key, 0, 0)
+    if is_file:
+        source.seek(start.bytes)
+    report.first_line = start.lines + 1
+    done_bytes = start.bytes
+    with progress("import (bytes)", None if size_bytes is None else size_bytes - start.bytes) as advance:
+        for batch in batches(read_lines(source, start.lines + 1, start.bytes), report):
+            assert batch.end is not None, "a batch covers a line"
+            report.take(_put(client, batch.records), batch.numbers, batch.end.number)
+            mark_file = _write_mark(mark_file, Mark(node_key, batch.end.number, batch.end.end))
+            advance(batch.end.end - done_bytes)
+            done_bytes = batch.end.end
+    if mark_file is not None:
+        mark_file.unlink(missing_ok=True)
 
 
-def _start(mark_file: Path, node_key: str, size_bytes: int) -> int:
-    """Where to begin: at the mark, where it is this node's and within the file."""
+def _read_mark(mark_file: Path | None, node_key: str, size_bytes: int | None) -> Mark | None:
+    """The mark, if it is about this node and within the file."""
+    if mark_file is None or size_bytes is None:
+        return None
     try:
         mark = msgspec.json.decode(mark_file.read_bytes(), type=Mark)
-    except (OSError, msgspec.MsgspecError, ValueError):
-        return 0
-    return mark.bytes if mark.node == node_key and 0 <= mark.bytes <= size_bytes else 0
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return mark if mark.node == node_key and mark.lines >= 0 and 0 <= mark.bytes <= size_bytes else None
 
 
-def batches(source: IO[bytes], start: int, file: Path) -> Iterator[Batch]:
-    """The lines from here on, in batches that fit a request. Raises: CommandError: a line is none of an export."""
-    batch = Batch({}, 0, start, 0)
-    while line := source.readline(LINE_BYTES_MAX):
-        entry = _read(line, file, batch.end)
-        is_full = len(batch.entries) == BATCH_RECORDS_MAX or batch.size_bytes + len(line) > BATCH_BYTES_MAX
-        if is_full or entry.signature in batch.entries:
-            yield batch
-            batch = Batch({}, 0, batch.end, 0)
-        batch.entries[entry.signature] = entry.record
-        batch.size_bytes += len(line) + 1
-        batch.end += len(line)
-    if batch.entries:
+def _write_mark(mark_file: Path | None, mark: Mark) -> Path | None:
+    """Note the progress. Returns None if there is no place for the note, for example in a read-only folder."""
+    if mark_file is None:
+        return None
+    try:
+        mark_file.write_bytes(msgspec.json.encode(mark))
+    except OSError as error:
+        warn(f"{mark_file} cannot be written, so an interrupted import begins again at line 1: {error.strerror}")
+        return None
+    return mark_file
+
+
+def batches(lines: Iterator[Line], report: Report) -> Iterator[Batch]:
+    """The entries in these lines, in batches that fit a request. Bad lines and lines to skip go to the report."""
+    from protocol.errors import ProtocolError
+
+    batch = Batch({}, {})
+    for line in lines:
+        report.see(line)
+        if not line.is_blank:
+            try:
+                entry = entry_of(line)
+            except ProtocolError as error:
+                report.add_broken(line, error.code, error.detail)
+            else:
+                if not batch.has_room(entry.signature, len(line.data)):
+                    yield batch
+                    batch = Batch({}, {})
+                batch.records[entry.signature] = entry.record
+                batch.numbers[entry.signature] = line.number
+                batch.size_bytes += len(line.data) + 1
+        batch.end = line
+    if batch.end is not None:
         yield batch
 
 
-def _read(line: bytes, file: Path, offset: int) -> Entry:
-    try:
-        return msgspec.json.decode(line, type=Entry)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise usage(f"{file} at byte {offset}: this is no line of {{signature, record}}: {error}") from error
+def _put(client: "NodeClient", records: dict[str, msgspec.Raw]) -> dict[str, dict[str, Any]]:
+    """The node's answer about each record.
+
+    A record can make the whole request unreadable. The request is then sent again in halves, so that only this record
+    is refused.
+
+    Raises:
+        NodeError: the node takes no requests from us, or stays overloaded.
+        Unreachable: the node does not answer.
+    """
+    from node.client.http import refusal
+
+    if not records:
+        return {}
+    answer = _send(client, msgspec.json.encode(records))
+    if answer.status not in (400, 413):
+        outcomes: dict[str, dict[str, Any]] = answer.value()
+        return outcomes
+    if len(records) == 1:
+        error = refusal(answer)
+        return {signature: {"status": "refused", "code": error.code, "detail": error.detail} for signature in records}
+    entries = list(records.items())
+    middle = len(entries) // 2
+    return _put(client, dict(entries[:middle])) | _put(client, dict(entries[middle:]))
 
 
-def _put(client: "NodeClient", batch: Batch) -> dict[str, dict[str, Any]]:
-    """What the node says of each record of a batch; while it has no room, wait as long as it asks for."""
-    from node.client.http import Answer, refusal
+def _send(client: "NodeClient", body: bytes) -> "Answer":
+    """The answer to a batch. If the node is overloaded, send the batch again after the pause that the node names."""
+    from node.client.http import refusal
 
-    body = msgspec.json.encode(batch.entries)
-    answer = Answer(0, {}, b"")
-    for _ in range(TRIES_MAX):
-        answer = client.ask("PUT", "/claims", body=body)
-        if answer.status not in (429, 503):
-            outcomes: dict[str, dict[str, Any]] = answer.value()
-            return outcomes
+    answer, tries = client.ask("PUT", "/claims", body=body), 1
+    while answer.status in (429, 503):
+        if tries == TRIES_MAX:
+            raise refusal(answer)
         time.sleep(WAIT_S if answer.retry_after_s is None else min(answer.retry_after_s, WAIT_S_MAX))
-    raise refusal(answer)
-
-
-def _summary(counts: Counter[str], refused: list[dict[str, Any]]) -> "RenderableType":
-    words = ", ".join(f"{counts[name]} {name}" for name in ("accepted", "known", "refused"))
-    if not refused:
-        return plain(words)
-    rows = [(each["signature"][:12], each.get("code"), each.get("detail")) for each in refused]
-    return table(["signature", "code", "~why"], rows, title=words)
+        answer, tries = client.ask("PUT", "/claims", body=body), tries + 1
+    return answer

@@ -81,6 +81,15 @@ def run_apart(*arguments: str, given: str = "", **environment: str) -> Result:
     return Result(done.returncode, done.stdout, done.stderr)
 
 
+def start(*arguments: str, **streams: Any) -> subprocess.Popen[str]:
+    """Start a command in a process of its own. Ctrl-C reaches it even if the tests themselves ignore Ctrl-C."""
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from node.cli import main; main()"
+    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", program, *arguments], **pipes | streams)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _wide_output() -> None:
     """Output that no terminal shows is wide, unless somebody says otherwise: pytest-xdist does, in its workers."""

@@ -6,34 +6,11 @@ from pathlib import Path
 import pytest
 
 from node.cli.commands.export import Place, backwards, resume
-from node.cli.commands.import_records import BATCH_RECORDS_MAX, TRIES_MAX, batches
 from node.cli.commands.verify import BAD_SHOWN_MAX, Bad, check
 from node.cli.output.failures import CommandError
-from node.client.http import NodeClient
 from protocol.errors import Code
-from protocol.records.record import SignedRecord, make, sign
-from protocol.signing import SigningKey
 from tests.node.cli.conftest import Served, run, run_apart
-from tests.node.client.test_http import Reply, Script, serving
-
-NODE: Reply = (200, {}, b'{"version": "1", "node": "key", "started": 0, "time": 0, "domains": {}}')
-BUSY = (503, {"Retry-After": "0"}, b'{"code": "overloaded", "detail": "full"}')
-ALICE = SigningKey(bytes(32))
-
-
-def signed(label: str, at: int = 1_000) -> SignedRecord:
-    return sign(make({"domain": "example.org", "label": label, "signedby": ALICE.public, "timestamp": at}), ALICE)
-
-
-def line(record: SignedRecord) -> bytes:
-    names = (record.record.id.encode(), record.signature.encode())
-    return b'{"id":"%s","signature":"%s","record":%s}\n' % (*names, record.record.canonical)
-
-
-def written(folder: Path, *records: SignedRecord) -> Path:
-    file = folder / "claims.ndjson"
-    file.write_bytes(b"".join(map(line, records)))
-    return file
+from tests.node.cli.entry_files import line, signed, written
 
 
 def test_what_is_exported_comes_into_another_node(tmp_path: Path) -> None:
@@ -47,8 +24,9 @@ def test_what_is_exported_comes_into_another_node(tmp_path: Path) -> None:
     exported = node.run("export", str(tmp_path / "out.ndjson"), "--json").json
     node.stop()
 
-    assert first == {"accepted": 2_500, "known": 0, "refused": 0, "reasons": []}
-    assert second == {"accepted": 0, "known": 2_500, "refused": 0, "reasons": []}
+    rest = {"refused": 0, "broken": 0, "blank": 0, "reasons": []}
+    assert first == {"accepted": 2_500, "known": 0, **rest}
+    assert second == {"accepted": 0, "known": 2_500, **rest}
     assert exported["records"] == 2_500
     assert sorted((tmp_path / "out.ndjson").read_bytes().splitlines()) == sorted(file.read_bytes().splitlines())
     assert not (tmp_path / "claims.ndjson.import").exists()
@@ -108,84 +86,6 @@ def test_lines_are_read_from_the_end(tmp_path: Path, size: int) -> None:
 
     with file.open("rb") as source:
         assert list(backwards(source, file.stat().st_size)) == lines[::-1]
-
-
-def test_an_import_waits_for_a_node_that_has_no_room(tmp_path: Path) -> None:
-    record = signed("busy")
-    accepted = json.dumps({record.signature: {"status": "accepted"}}).encode()
-    script: Script = [NODE, *[BUSY] * (TRIES_MAX - 1), (200, {}, accepted)]
-
-    with serving(script) as url:
-        done = run("import", str(written(tmp_path, record)), "--json", "--token", "secret", "--node", url)
-
-    assert done.json["accepted"] == 1
-
-
-def test_an_import_that_is_never_taken_ends_and_keeps_its_file(tmp_path: Path) -> None:
-    with serving([NODE, *[BUSY] * TRIES_MAX]) as url:
-        done = run("import", str(written(tmp_path, signed("busy"))), "--json", "--token", "secret", "--node", url)
-
-    assert (done.code, done.out) == (1, "")
-    assert done.err.startswith("dnarc: overloaded: full")
-
-
-def test_without_the_token_old_records_are_refused_and_that_is_said(served: Served, tmp_path: Path) -> None:
-    done = served.run("import", str(written(tmp_path, signed("old"))), "--json")
-
-    assert done.code == 1
-    assert json.loads(done.out)["reasons"][0]["code"] == "too_old"
-    assert done.err.splitlines()[0].startswith("dnarc: warning: without the admin token")
-    assert done.err.splitlines()[1].startswith("dnarc: refused: 1 of 1 records were refused")
-
-
-def test_an_import_goes_on_at_the_mark_of_this_node(served: Served, tmp_path: Path) -> None:
-    records = [signed("m1"), signed("m2")]
-    file = written(tmp_path, *records)
-    mark = tmp_path / "claims.ndjson.import"
-    with NodeClient(served.url) as client:
-        node_key = client.get("/node")["node"]
-
-    mark.write_text(json.dumps({"node": node_key, "bytes": len(line(records[0]))}))
-    rest = served.run("import", str(file), "--data", str(served.data), "--json").json
-    mark.write_text(json.dumps({"node": "0" * 64, "bytes": len(line(records[0]))}))
-    whole = served.run("import", str(file), "--data", str(served.data), "--json").json
-
-    assert (rest["accepted"], whole["accepted"], whole["known"]) == (1, 1, 1)
-    assert not mark.exists()
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [(b"notes\n", "at byte 0"), (line(signed("a")) + b"{}\n", f"at byte {len(line(signed('a')))}")],
-)
-def test_a_file_that_is_no_export_is_refused_with_the_place(
-    served: Served, tmp_path: Path, content: bytes, words: str
-) -> None:
-    (tmp_path / "notes").write_bytes(content)
-
-    refused = served.run("import", str(tmp_path / "notes"), "--data", str(served.data))
-
-    assert refused.code == 2
-    assert words in refused.err
-
-
-@pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (1_000, [1_000]), (1_001, [1_000, 1])])
-def test_a_batch_holds_no_more_records_than_a_request_may(tmp_path: Path, count: int, sizes: list[int]) -> None:
-    file = written(tmp_path, *(signed(f"b{number}") for number in range(count)))
-
-    with file.open("rb") as source:
-        found = list(batches(source, 0, file))
-
-    assert BATCH_RECORDS_MAX == 1_000
-    assert [len(batch.entries) for batch in found] == sizes
-    assert [batch.end for batch in found][-1:] == ([file.stat().st_size] if count else [])
-
-
-def test_a_line_that_is_there_twice_is_counted_twice(tmp_path: Path) -> None:
-    file = written(tmp_path, signed("twice"), signed("twice"))
-
-    with file.open("rb") as source:
-        assert [len(batch.entries) for batch in batches(source, 0, file)] == [1, 1]
 
 
 def test_good_claims_are_counted_from_lines_and_from_a_dict(tmp_path: Path) -> None:
