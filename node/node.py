@@ -33,6 +33,7 @@ from node.store.contract import Store
 from node.streams import Streams
 from node.tasks import Tasks
 from node.tls import Certificate, certificate_of, client_context
+from node.turns import Turns
 from node.witness.domains import WitnessedDomains
 from node.witness.waiting import Waiting
 from node.world import World
@@ -64,6 +65,7 @@ class Node:
     indexes: Indexes
     witnessed: WitnessedDomains
     waiting: Waiting
+    turns: Turns
     heads: Heads
     commits: Commits
     ingest: Ingest
@@ -146,11 +148,13 @@ class Node:
 
     async def _make_pipeline(self) -> None:
         """Make the way of records to the disk, and those who follow what is committed."""
+        self.turns = Turns()
         self.heads = Heads(self.store, self.settings.heads_cached_bytes_max)
         self.commits = Commits(self.store, self.indexes, self.settings.commit_records_max)
         self._endings.push_async_callback(self.commits.close)
         self.commits.watchers.append(lambda committed: self.heads.on_commit(committed.events))
-        self.ingest = Ingest(self.settings, self.world, Stored(self.store, self.indexes, self.witnessed), self.commits)
+        stored = Stored(self.store, self.indexes, self.witnessed)
+        self.ingest = Ingest(self.settings, self.world, stored, self.commits, self.turns)
         self._endings.callback(self.ingest.close)
         self.waiting = Waiting(self.witnessed)
         self.commits.watchers.append(self.waiting.on_commit)

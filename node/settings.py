@@ -150,7 +150,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 1_000.0
     bytes_per_second_max: Annotated[
         Annotated[float, Meta(gt=0)] | None,
-        _about("Bytes of records that one address may send; loopback is exempt.", "bytes/s"),
+        _about(
+            "Bytes of records that one address may send; those that are not plainly canonical count 16 times. "
+            "Loopback is exempt.",
+            "bytes/s",
+        ),
     ] = 4 * 2**20
     refused_per_minute_max: Annotated[
         Annotated[float, Meta(gt=0)] | None,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from random import Random, SystemRandom
 
 from node.disk import Disk, LocalDisk, TokenBytes
+from node.exact_decoding import Decoder, ThreadedDecoder
 from node.verification.verifier import ThreadedVerifier, Verifier
 
 
@@ -27,3 +28,4 @@ class World:
     token_bytes: TokenBytes = secrets.token_bytes
     disk: Disk = field(default_factory=LocalDisk)
     open_verifier: Callable[[int | None], Verifier] = ThreadedVerifier
+    open_decoder: Callable[[], Decoder] = ThreadedDecoder

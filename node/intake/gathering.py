@@ -2,7 +2,8 @@
 
 On its own, a single submission costs as much as a group: a hand-over to a verifying thread, a decision, a commit. So
 all submissions that came since the last turn share one group. While two groups are on their way to the end of
-verification, newer submissions wait and gather. A lone submission waits only for the next turn.
+verification, newer submissions wait and gather. A lone submission waits only for the next turn. Submissions are decoded
+before they gather, so that none waits for another that takes long to decode.
 """
 
 import asyncio
@@ -12,22 +13,23 @@ from typing import Final, Protocol
 
 import msgspec
 
-from node.intake.arrivals import Origin, Submission
+from node.intake.arrivals import BY_REQUEST, Origin
 from node.intake.group import Group
 from protocol.records.outcome import Outcome
+from protocol.records.record import SignedRecord
 
 SINGLES_MAX: Final = 128
 """Submissions in one group: two chunks of verification. With more, the first submission would wait for the last."""
 
 UNVERIFIED_GROUPS_MAX: Final = 2
-"""Groups between their start and the end of verification: one is verified while the next is decoded."""
+"""Groups between their start and the end of verification: one is verified while the next begins."""
 
 
 class Stages(Protocol):
     """The stages of the pipeline, for a group of single submissions."""
 
     async def check(self, group: Group) -> None:
-        """Decode the group, and settle what needs no decision: bad records, known records, forged records."""
+        """Settle what needs no decision: known records, forged records."""
 
     async def decide(self, group: Group) -> None:
         """Decide on the rest; returns after the commit."""
@@ -37,11 +39,16 @@ class Stages(Protocol):
 
 
 class Single(msgspec.Struct, frozen=True):
-    """A submission and its origin. `settled` gets the outcome. `arrived_s` is the loop's time of the arrival."""
+    """A single submission, decoded, and its origin.
 
-    submission: Submission
+    `settled` gets the outcome. `size_bytes` is the size of the submission as it came. `arrived_s` is the loop's time of
+    the arrival.
+    """
+
+    signed: SignedRecord
     origin: Origin
     settled: asyncio.Future[Outcome]
+    size_bytes: int
     arrived_s: float
 
 
@@ -56,12 +63,10 @@ class Gathering:
         self._is_beginning = False
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def put(self, submission: Submission, origin: Origin) -> asyncio.Future[Outcome]:
-        """Add a submission to the next group; returns the future of its outcome."""
-        single = Single(submission, origin, self._loop.create_future(), self._loop.time())
+    def put(self, single: Single) -> None:
+        """Add a submission to the next group."""
         self._waiting.append(single)
         self._begin()
-        return single.settled
 
     def _begin(self) -> None:
         """Start a task for the next group, unless one is about to run: it takes all submissions that wait by then."""
@@ -76,7 +81,8 @@ class Gathering:
         singles = [self._waiting.popleft() for _ in range(min(len(self._waiting), SINGLES_MAX))]
         self._is_beginning = False
         self._begin()
-        group = Group.of([single.submission for single in singles], [single.origin for single in singles])
+        origins = [single.origin for single in singles]
+        group = Group.of_records([single.signed for single in singles], origins, BY_REQUEST)
         outcomes: Sequence[Outcome] = ()
         try:
             try:

@@ -1,18 +1,15 @@
-"""A group: submissions that go through the pipeline together, and the one step that turns bytes into records."""
+"""A group: submissions that go through the pipeline together."""
 
-import asyncio
 from collections.abc import Sequence
-from typing import Final, Self
+from typing import Self
 
 import msgspec
 
 from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
+from node.intake.decoding import Decoding
 from protocol.errors import ProtocolError
 from protocol.records.outcome import Outcome
-from protocol.records.record import SignedRecord, check_signature_spelling, decode, decode_canonical
-
-_TURN_RECORDS: Final = 64
-"""Records that are decoded before other tasks get a turn: under 1 ms if their bytes are canonical already."""
+from protocol.records.record import SignedRecord
 
 
 class Group(msgspec.Struct):
@@ -46,17 +43,18 @@ class Group(msgspec.Struct):
         held = sum(len(signed.record.canonical) for signed in self.records.values())
         return held + sum(len(submission.body) for submission in self.submissions)
 
-    async def decode(self) -> None:
-        """Decode the submissions. Bytes that are not a record are refused."""
-        to_record = decode if self.delivery.link is None else decode_canonical
+    async def decode(self, decoding: Decoding) -> None:
+        """Decode the submissions. Bytes that are not a record are refused. Other tasks get a turn after some work."""
+        link = self.delivery.link
+        work = decoding.turns.begin(link)
         for position, submission in enumerate(self.submissions):
-            if position % _TURN_RECORDS == _TURN_RECORDS - 1:
-                await asyncio.sleep(0)
+            if work.is_long:
+                await work.rest()
             try:
-                check_signature_spelling(submission.signature)
-                self.records[position] = SignedRecord(submission.signature, to_record(submission.body))
+                self.records[position] = await decoding.decode(submission, self.origins[position], link)
             except ProtocolError as error:
                 self.outcomes[position] = Outcome.refused(submission.signature, error)
+        work.end()
 
     def settle(self, position: int, outcome: Outcome) -> None:
         """The record at this position leaves the pipeline with this outcome."""
@@ -72,14 +70,3 @@ class Group(msgspec.Struct):
         outcomes = [outcome for outcome in self.outcomes if outcome is not None]
         assert len(outcomes) == len(self.outcomes), "every submission has its outcome"
         return outcomes
-
-
-async def refuse_all(
-    submissions: Sequence[Submission], origin: Origin, delivery: Delivery, error: ProtocolError
-) -> list[Outcome]:
-    """The outcomes of submissions that the pipeline does not take now: the error, for each that is a record."""
-    group = Group.of(submissions, [origin] * len(submissions), delivery)
-    await group.decode()
-    for position in list(group.records):
-        group.refuse(position, error)
-    return group.settled()

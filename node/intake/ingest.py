@@ -15,12 +15,14 @@ from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
 from node.intake.commits import Commits, stalled
 from node.intake.counts import IntakeCounts
 from node.intake.decider import Decider
+from node.intake.decoding import Decoding
 from node.intake.gathering import Gathering, Single
 from node.intake.group import Group
 from node.intake.room import Room
 from node.intake.stored import Stored
 from node.settings import Settings
 from node.store.contract import Batch
+from node.turns import Turns
 from node.world import World
 from protocol.errors import Code, ProtocolError
 from protocol.records.outcome import Outcome, Status
@@ -35,8 +37,8 @@ class Ingest:
     before their commit.
     """
 
-    def __init__(self, settings: Settings, world: World, stored: Stored, commits: Commits) -> None:
-        """`stored` is what the node holds already."""
+    def __init__(self, settings: Settings, world: World, stored: Stored, commits: Commits, turns: Turns) -> None:
+        """`stored` is what the node holds already. `turns` are shared by all long work of the node."""
         self.room = Room(settings, world)
         self.intake = IntakeCounts()
         self.unverified = 0
@@ -46,6 +48,8 @@ class Ingest:
         self._commits = commits
         self._verifier = world.open_verifier(settings.verify_threads)
         self._decider = Decider(settings, world, stored, commits, self.room)
+        self._decoder = world.open_decoder()
+        self._decoding = Decoding(self._decoder, self.room, turns)
         self._deciding = asyncio.Lock()
         self._clock = asyncio.get_running_loop().time
         self._gathering = Gathering(self)
@@ -70,10 +74,20 @@ class Ingest:
             if self._commits.is_stalled:
                 raise stalled()
             self.room.enter_now(1, len(submission.body), origin)
-            return await self._gathering.put(submission, origin)
+            return await self._take_one(submission, origin)
         except ProtocolError as error:
             self.intake.refused[origin.trust, error.code] += 1
             raise
+
+    async def refuse(
+        self, submissions: Sequence[Submission], origin: Origin, delivery: Delivery, error: ProtocolError
+    ) -> list[Outcome]:
+        """The outcomes of submissions that are not taken now: the error, for each that is a record."""
+        group = Group.of(submissions, [origin] * len(submissions), delivery)
+        await group.decode(self._decoding)
+        for position in list(group.records):
+            group.refuse(position, error)
+        return group.settled()
 
     async def take_records(self, records: Sequence[SignedRecord], origin: Origin, delivery: Delivery) -> list[Outcome]:
         """The same as `take`, for records that were decoded before."""
@@ -81,6 +95,23 @@ class Ingest:
 
     def close(self) -> None:
         self._verifier.close()
+        self._decoder.close()
+
+    async def _take_one(self, submission: Submission, origin: Origin) -> Outcome:
+        """Take a submission for which there is room."""
+        arrived_s, size_bytes = self._clock(), len(submission.body)
+        try:
+            signed = await self._decoding.decode(submission, origin)
+        except ProtocolError as error:
+            outcome = Outcome.refused(submission.signature, error)
+            self._leave_one(size_bytes, origin, arrived_s, outcome)
+            return outcome
+        except BaseException:
+            self.room.leave(1, size_bytes)
+            raise
+        single = Single(signed, origin, asyncio.get_running_loop().create_future(), size_bytes, arrived_s)
+        self._gathering.put(single)
+        return await single.settled
 
     async def _take(self, group: Group, origin: Origin) -> list[Outcome]:
         """Take a group of one origin through the pipeline."""
@@ -106,17 +137,21 @@ class Ingest:
 
     def leave(self, singles: Sequence[Single], outcomes: Sequence[Outcome]) -> None:
         """Single submissions have left the pipeline; see `Stages`."""
-        self.room.leave(len(singles), sum(len(single.submission.body) for single in singles))
-        now_s = self._clock()
+        if not outcomes:
+            self.room.leave(len(singles), sum(single.size_bytes for single in singles))
         for single, outcome in zip(singles, outcomes, strict=False):
-            if outcome.status is Status.REFUSED:
-                self.room.count_refused(single.origin, 1)
-            self.intake.count(single.origin.trust, (outcome,))
-            self.intake.admission_s.observe(now_s - single.arrived_s)
+            self._leave_one(single.size_bytes, single.origin, single.arrived_s, outcome)
+
+    def _leave_one(self, size_bytes: int, origin: Origin, arrived_s: float, outcome: Outcome) -> None:
+        self.room.leave(1, size_bytes)
+        if outcome.status is Status.REFUSED:
+            self.room.count_refused(origin, 1)
+        self.intake.count(origin.trust, (outcome,))
+        self.intake.admission_s.observe(self._clock() - arrived_s)
 
     async def check(self, group: Group) -> None:
         """Decode the group, and settle what needs no decision: bad records, known records, forged records."""
-        await group.decode()
+        await group.decode(self._decoding)
         self._decider.check_places(group)
         await self._settle_known(group)
         if group.records:

@@ -64,6 +64,11 @@ class Room:
         self.size_bytes -= size_bytes
         self._freed.set()
 
+    def count_bytes(self, origin: Origin, size_bytes: int) -> None:
+        """Count so many bytes more of this source than it sent, because they cost the node as much."""
+        if origin.address is not None:
+            self._bytes_quota.spend(origin.address, size_bytes, self._world.now_s())
+
     def count_refused(self, origin: Origin, refused: int) -> None:
         if origin.address is not None and refused:
             self._refused_quota.spend(origin.address, refused, self._world.now_s())

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from node.intake.arrivals import Delivery, Origin, Submission
-from node.intake.group import refuse_all
 from node.intake.ingest import Ingest
 from node.links.alarm import Alarm
 from protocol.errors import TRANSIENT, Code, ProtocolError
@@ -76,7 +75,7 @@ async def take(ingest: Ingest, items: Sequence[Item], origin: Origin, delivery: 
     try:
         return await ingest.take(submissions, origin, delivery)
     except ProtocolError as error:
-        return await refuse_all(submissions, origin, delivery, error)
+        return await ingest.refuse(submissions, origin, delivery, error)
 
 
 def known_ids(outcomes: Sequence[Outcome]) -> tuple[str, ...]:

@@ -37,11 +37,27 @@ def canonicalise(data: bytes) -> tuple[Any, bytes]:
     Raises:
         ProtocolError: `malformed`, with the reason in words. No bytes raise anything else.
     """
-    value = _confirm(data)
+    value = read_canonical(data)
     if value is not None:
         return value, data
     value = _read(data)
     return value, encode(value)
+
+
+def read_canonical(data: bytes) -> dict[str, Any] | None:
+    """The fast path: the object that these bytes spell canonically; None if the fast path cannot prove it."""
+    if not data.isascii():
+        return None
+    try:
+        value = _object_decoder.decode(data)
+        if _sorted_encoder.encode(value) != data:
+            return None
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    for item in value.values():
+        if type(item) in _CONTAINERS and not _is_plain(item, depth=2):
+            return None
+    return value
 
 
 def encode(value: Any) -> bytes:
@@ -56,22 +72,6 @@ def encode(value: Any) -> bytes:
         raise ProtocolError(Code.MALFORMED, f"not I-JSON: {error}") from error
     except UnicodeEncodeError as error:  # in a key, because rfc8785 sorts keys before it checks them
         raise ProtocolError(Code.MALFORMED, "not I-JSON: a key holds a lone surrogate") from error
-
-
-def _confirm(data: bytes) -> dict[str, Any] | None:
-    """The fast path: the object that these bytes spell canonically; None if the fast path cannot prove it."""
-    if not data.isascii():
-        return None
-    try:
-        value = _object_decoder.decode(data)
-        if _sorted_encoder.encode(value) != data:
-            return None
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
-    for item in value.values():
-        if type(item) in _CONTAINERS and not _is_plain(item, depth=2):
-            return None
-    return value
 
 
 def _is_plain(value: Any, depth: int) -> bool:

@@ -22,7 +22,7 @@ from protocol.limits import (
     SAFE_INTEGER_MAX,
     SPELLING_BYTES_MAX,
 )
-from protocol.records.canonical import canonicalise, encode
+from protocol.records.canonical import canonicalise, encode, read_canonical
 from protocol.signing import SigningKey, is_key, is_signature, verify
 
 _DOMAIN = re.compile(DOMAIN_PATTERN)
@@ -83,6 +83,18 @@ class SignedRecord(msgspec.Struct, frozen=True, gc=False):
         return verify(self.record.signedby, self.record.canonical, self.signature)
 
 
+def decode_quickly(data: bytes) -> Record | None:
+    """The record of which these are the canonical bytes; None if the fast path cannot prove that they are.
+
+    Then only `decode` can tell. This takes about 10 us for a small record, and 2 ms at most.
+
+    Raises:
+        ProtocolError: `malformed`.
+    """
+    value = read_canonical(data) if len(data) <= RECORD_BYTES_MAX else None
+    return None if value is None else _checked(value, data)
+
+
 def decode(data: bytes) -> Record:
     """The record in these bytes, in any JSON spelling.
 
@@ -95,16 +107,14 @@ def decode(data: bytes) -> Record:
     return _checked(value, canonical)
 
 
-def decode_canonical(data: bytes) -> Record:
-    """The record of which these are the canonical bytes.
+def check_canonical(record: Record, data: bytes) -> None:
+    """That the record was decoded from its canonical bytes, and from no other spelling.
 
     Raises:
-        ProtocolError: as for `decode`; also `malformed` for bytes that spell a record in another way.
+        ProtocolError: `malformed`.
     """
-    record = decode(data)
     if record.canonical != data:
         raise ProtocolError(Code.MALFORMED, "these bytes are not the canonical ones: send the bytes that were signed")
-    return record
 
 
 def make(fields: dict[str, Any]) -> Record:

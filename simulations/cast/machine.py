@@ -18,7 +18,7 @@ from node.store.contract import Peer
 from node.world import World
 from simulations.world.disk import VirtualDisk
 from simulations.world.simulation import Simulation
-from simulations.world.verification import InlineVerifier
+from simulations.world.verification import InlineDecoder, InlineVerifier
 from simulations.world.virtual_time import LIFE, Life
 
 PORT: Final = 8080
@@ -162,6 +162,7 @@ class Machine:
             token_bytes=self._simulation.stream(f"tokens {self.name} life {self.lives}").randbytes,
             disk=self.disk,
             open_verifier=lambda _threads: InlineVerifier(verdicts),
+            open_decoder=InlineDecoder,
         )
 
     def _note(self, what: str, **facts: object) -> None:

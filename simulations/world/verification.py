@@ -1,9 +1,12 @@
-"""Verification without threads: a signature is genuine or not on every node alike, so each is verified once a run."""
+"""Verification and decoding without threads.
 
-from collections.abc import Sequence
+A signature is genuine or not on every node alike, so each is verified once a run.
+"""
+
+from collections.abc import Hashable, Sequence
 from typing import Final
 
-from protocol.records.record import SignedRecord
+from protocol.records.record import Record, SignedRecord, decode
 
 REMEMBERED_MAX: Final = 200_000
 
@@ -22,6 +25,16 @@ class Verdicts:
                 self._known.clear()
             verdict = self._known[key] = signed.is_genuine()
         return verdict
+
+
+class InlineDecoder:
+    """A node's decoder; see `node.exact_decoding.Decoder`."""
+
+    async def decode(self, data: bytes, source: Hashable) -> Record:  # noqa: ARG002
+        return decode(data)
+
+    def close(self) -> None:
+        """Nothing runs."""
 
 
 class InlineVerifier:

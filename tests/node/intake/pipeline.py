@@ -15,6 +15,7 @@ from node.intake.ingest import Ingest
 from node.intake.stored import Stored
 from node.settings import Settings
 from node.store.sqlite import SqliteStore
+from node.turns import Turns
 from node.witness.domains import WitnessedDomains
 from node.world import World
 from protocol.records.admission import Trust
@@ -65,7 +66,8 @@ async def pipeline(folder: Path, stalled_s: float = STALLED_S, **settings: Any) 
     heads = Heads(store, chosen.heads_cached_bytes_max)
     commits = Commits(store, indexes, chosen.commit_records_max, stalled_s)
     commits.watchers.append(lambda committed: heads.on_commit(committed.events))
-    ingest = Ingest(chosen, world, Stored(store, indexes, await WitnessedDomains.load(store, indexes)), commits)
+    stored = Stored(store, indexes, await WitnessedDomains.load(store, indexes))
+    ingest = Ingest(chosen, world, stored, commits, Turns())
     try:
         yield Pipeline(store, indexes, heads, commits, ingest)
     finally:

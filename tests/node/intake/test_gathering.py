@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node.intake.arrivals import Origin, Submission
+from node.intake.arrivals import Origin
 from node.intake.gathering import SINGLES_MAX, UNVERIFIED_GROUPS_MAX, Gathering, Single
 from node.intake.group import Group
 from protocol.errors import Code, ProtocolError
@@ -34,8 +34,8 @@ class Slow:
         await self.checked.wait()
 
     async def decide(self, group: Group) -> None:
-        for position, each in enumerate(group.submissions):
-            group.outcomes[position] = Outcome(each.signature, Status.ACCEPTED)
+        for position, each in list(group.records.items()):
+            group.settle(position, Outcome(each.signature, Status.ACCEPTED))
 
     def leave(self, singles: Sequence[Single], outcomes: Sequence[Outcome]) -> None:
         self.left.append(len(singles))
@@ -57,7 +57,11 @@ async def turns(count: int = 3) -> None:
 
 
 def put(gathering: Gathering, count: int) -> list[asyncio.Future[Outcome]]:
-    return [gathering.put(Submission(str(number), b""), ORIGIN) for number in range(count)]
+    record = claim("garden")
+    futures: list[asyncio.Future[Outcome]] = [asyncio.get_running_loop().create_future() for _ in range(count)]
+    for number, settled in enumerate(futures):
+        gathering.put(Single(SignedRecord(str(number), record), ORIGIN, settled, 0, 0.0))
+    return futures
 
 
 async def take_each(it: Pipeline, *entries: tuple[SignedRecord, Origin]) -> list[Outcome]:
