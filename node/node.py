@@ -27,6 +27,7 @@ from node.links.link_sync import LinkSync
 from node.metrics import Traffic
 from node.monitoring.exposition import Sources, registry_of
 from node.monitoring.health import Health, Looked, Watch
+from node.monitoring.peer_states import PeerStates
 from node.peers import Peers
 from node.settings import Settings
 from node.store.contract import Store
@@ -167,6 +168,7 @@ class Node:
         self.links = Links(self._link_parts(), self.fail)
         link_sync = LinkSync(self.links, self.store, self.settings.peer_timeout)
         self.sync = Sync(self._sync_parts(), link_sync.run, self.fail)
+        self._peer_states = PeerStates(self.peers, self.links, self.sync)
         looked = Looked(
             world=self.world,
             room=self.ingest.room,
@@ -174,6 +176,7 @@ class Node:
             traffic=self.traffic,
             sync=self.sync,
             links=self.links,
+            peers=self._peer_states,
             certificate=self.certificate,
         )
         self._health = Health(self.settings, looked)
@@ -231,13 +234,14 @@ class Node:
         return Sources(
             key=self.key.public,
             settings=self.settings,
-            disk=self.world.disk,
+            world=self.world,
             indexes=self.indexes,
             ingest=self.ingest,
             commits=self.commits,
             streams=self.streams,
             links=self.links,
             sync=self.sync,
+            peer_states=self._peer_states,
             convergence=self.convergence,
             traffic=self.traffic,
             health=self._health,
@@ -261,6 +265,7 @@ class Node:
             peers=self.peers,
             links=self.links,
             sync=self.sync,
+            peer_states=self._peer_states,
             convergence=self.convergence,
             traffic=self.traffic,
             health=self._health,

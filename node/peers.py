@@ -27,17 +27,23 @@ _PASSWORD = re.compile(r"//([^/?#@:]*):[^?#\s]*@")
 
 
 class Peers:
-    """The peers of one node. Watchers see a change made here at once, and any other when they read the table again."""
+    """The peers of one node. Watchers see a change made here at once, and any other when they read the table again.
+
+    `last` is the table as it was when anybody last read it.
+    """
 
     def __init__(self, store: Store) -> None:
         """`store` keeps the table."""
+        self.last: Sequence[Peer] = ()
         self._store = store
         self._changes: dict[asyncio.Event, None] = {}  # one for each watcher, in the order in which they began
         self._changing = asyncio.Lock()  # keeps what a change has read from being changed before it writes
 
     async def list(self) -> list[Peer]:
         """All peers, sorted by name. Rows past `PEERS_MAX`, which only another program can write, are left out."""
-        return (await self._store.peers())[:PEERS_MAX]
+        peers = (await self._store.peers())[:PEERS_MAX]
+        self.last = peers
+        return peers
 
     async def find(self, name: str) -> Peer | None:
         """The peer with this name: its URL in any spelling or without its password, or its key if it has no URL."""

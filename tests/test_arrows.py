@@ -92,6 +92,7 @@ NODE_ORDER = (
     "metrics",
     "clocks",
     "convergence",
+    "peer_state",
     "witness.domains",
     "intake",
     "witness",

@@ -21,12 +21,12 @@ _HIDDEN = ":***@"
 
 
 class Running(msgspec.Struct, frozen=True):
-    """What a node says of itself."""
+    """What a node says of itself. `rows` is the answer of `GET /peers`, and `peers` are the rows of its table."""
 
     health: dict[str, Any]
     figures: Figures
+    rows: list[dict[str, Any]]
     peers: list[Peer]
-    links: dict[str, dict[str, Any]]
     answer: Answer
 
 
@@ -61,8 +61,7 @@ def ask(url: str, authority: Path | None) -> Running:
         except ValueError as error:
             raise Unreachable(f"{url} does not answer as a node does") from error
         rows = client.get("/peers")
-    links = {row["url"] or row["key"]: row["link"] for row in rows if row.get("link") is not None}
-    return Running(health, figures, [_peer(row) for row in rows], links, neighbours.ask(url, authority))
+    return Running(health, figures, rows, [_peer(row) for row in rows], neighbours.ask(url, authority))
 
 
 def _peer(row: dict[str, Any]) -> Peer:
@@ -76,7 +75,7 @@ def _examine_node(node: Running, authority: Path | None) -> Iterator[Finding]:
     yield from running.check_figures(node.figures)
     yield from exposure.check_settings(numbers, is_public=is_public)
     yield neighbours.check_clock(node.answer, numbers.get("max_skew", 0))
-    yield from running.check_links(node.links)
+    yield from running.check_states(node.rows)
     yield from _of_peers(node.answer, node.peers, numbers, authority)
 
 

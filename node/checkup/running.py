@@ -1,6 +1,6 @@
 """The node while it runs: what it says of itself, over HTTP."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from node.checkup.finding import Finding, fail, ok, warn
@@ -33,18 +33,27 @@ def check_figures(figures: Figures) -> Iterator[Finding]:
         yield ok("heads", "none was taken back since the start")
 
 
-def check_links(links: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-    """The links of `GET /peers`, by the peer's name."""
-    for name, link in links.items():
-        state = link.get("state")
-        if state == "down":
-            why = link.get("error") or "it has not come up yet"
-            yield warn("peer.link", f"the link with {name} is down: {why}", "is it up, and does it list this node?")
-        elif state == "behind":
-            remedy = "its machine or the way there is too slow for what is written here"
-            yield warn("peer.link", f"{name} does not keep up with what this node sends", remedy)
-        else:
-            yield ok("peer.link", f"the link with {name} is {str(state).replace('_', ' ')}")
+def check_states(peers: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    """The state of each peer in `GET /peers`."""
+    for peer in peers:
+        name, state, error, remedy = (
+            peer["url"] or peer["key"],
+            peer.get("state"),
+            peer.get("error"),
+            peer.get("remedy"),
+        )
+        match state:
+            case None:
+                continue  # a node of an older version does not tell it
+            case "refused":
+                yield fail("peer.state", f"{name} is refused: {error}", str(remedy))
+            case "failing":
+                yield warn("peer.state", f"{name} is failing: {error}", str(remedy))
+            case "behind":
+                remedy = "its machine or the network is too slow for what is written here"
+                yield warn("peer.state", f"{name} does not keep up with what this node sends", remedy)
+            case _:
+                yield ok("peer.state", f"{name} is {state.replace('_', ' ')}")
 
 
 def _check_files(figures: Figures) -> Iterator[Finding]:

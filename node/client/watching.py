@@ -48,7 +48,7 @@ LIMITS: Final = {
 class PeerSeen(msgspec.Struct, frozen=True):
     """A peer as the node shows it.
 
-    `push` and `pull` say which way records flow. `state` is that of the link, None if there is no link. `steps` counts
+    `push` and `pull` say which way records flow. `state` is None if the node does not tell it. `steps` counts
     domains by their step. `lag_s` is for how many seconds the two have not held the same records.
     """
 
@@ -203,8 +203,8 @@ def _view_peer(peer: dict[str, Any], figures: Figures) -> PeerSeen:
         name=name,
         push=peer["push"],
         pull=peer["pull"],
-        state=link.get("state"),
+        state=peer.get("state") or link.get("state"),
         steps={step: steps.count(step) for step in sorted(set(steps))},
         lag_s=figures.value("dnarc_convergence_lag_seconds", peer=name),
-        error=link.get("error"),
+        error=peer.get("error"),
     )

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from node.peer_state import State
 from protocol.errors import Code
 from protocol.limits import SAFE_INTEGER_MAX
 from protocol.records.change import EventType
@@ -190,6 +191,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Peers": list_of(
         exactly(
             **_PEER,
+            state={"enum": [str(state) for state in State]},
+            error=or_null(STRING),
+            since=or_null(COUNT),
+            remedy=or_null(STRING),
             domains=_STEPS,
             refusals=_REFUSALS,
             clock_ahead_s=or_null({"type": "number"}),

@@ -7,6 +7,7 @@ from collections import Counter
 
 import msgspec
 
+from node.peer_state import Outage
 from protocol.link.terms import Flow
 from protocol.records.outcome import Outcome, Status
 
@@ -31,8 +32,8 @@ class Report(msgspec.Struct):
     link began, because a link offers a refused record only once.
     `repaired` counts the accepted records that the pass by timestamp had missed. `through` holds the cursor of each
     domain that the run looked at, as a timestamp in seconds. `seconds` is the duration of the run. `error` says why the
-    run ended early; None means that it did not. `clock_ahead_s` says by how many seconds the peer's clock
-    is ahead of this node's; None if the peer did not tell its time.
+    run ended early, and `code` says it for programs; both are None if it did not. `clock_ahead_s` says by how many
+    seconds the peer's clock is ahead of this node's; None if the peer did not tell its time.
     """
 
     records: int = 0
@@ -45,6 +46,11 @@ class Report(msgspec.Struct):
     error: str | None = None
     refusals: dict[str, int] = msgspec.field(default_factory=dict)
     clock_ahead_s: float | None = None
+    code: str | None = None
+
+    def fail(self, code: str | None, error: str) -> None:
+        """Note why the run ends early, or why it leaves out a domain."""
+        self.code, self.error = code, error
 
     def count(self, outcome: Outcome) -> None:
         """Add one record."""
@@ -63,9 +69,9 @@ class RunTotals:
     """Totals over the plain HTTP runs with one peer in one direction.
 
     `runs` counts runs by result (`ok` or `failed`), `records` counts records by outcome, and `refusals` the refused
-    records by code. `seconds` is the time that all
-    runs took. `succeeded_s` is the wall clock's time of the last run without an error, None before the first. `error`
-    says why the last run ended early, None if it did not.
+    records by code. `seconds` is the time that all runs took. `succeeded_s` is the time of day when the last run
+    without an error ended, None before the first. `error` says why the last run ended early, None if it did not.
+    `outage` says since when runs fail.
     """
 
     def __init__(self) -> None:
@@ -76,6 +82,7 @@ class RunTotals:
         self.seconds = 0.0
         self.succeeded_s: float | None = None
         self.error: str | None = None
+        self.outage = Outage()
 
     def count(self, report: Report, now_s: float) -> None:
         """Add one run that ended at `now_s`, in seconds since the Unix epoch."""
@@ -87,3 +94,6 @@ class RunTotals:
         self.error = report.error
         if report.error is None:
             self.succeeded_s = now_s
+            self.outage.end()
+        else:
+            self.outage.fail(report.code, report.error, now_s)

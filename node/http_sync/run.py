@@ -60,7 +60,7 @@ async def sync_once(parts: SyncParts, peer: Peer, job: Job, memory: PeerMemory) 
         async with connect(checked_url(peer.url), parts.settings.peer_timeout, parts.settings.tls_ca) as remote:
             await _Run(parts, peer, remote, job, memory, report).run()
     except ProtocolError as error:
-        report.error = error.detail
+        report.fail(error.code, error.detail)
     report.seconds = round(loop.time() - begun_s, 6)
     return report
 
@@ -177,7 +177,7 @@ class _Run:
         except ProtocolError as error:
             if error.code is not Code.UNKNOWN_DOMAIN and not isinstance(error, DomainRefusedError):
                 raise
-            self._report.error = f"{domain}: {error.detail}"
+            self._report.fail(error.code, f"{domain}: {error.detail}")
 
     async def _pass(self, domain: str, key: str) -> None:
         """Carry the records from the cursor on. `key` is the peer's."""

@@ -14,6 +14,7 @@ import structlog
 from node.http_sync.parts import SyncParts
 from node.http_sync.report import Job, Report, RunTotals
 from node.http_sync.worker import Worker, directions_of
+from node.peer_state import Facts
 from node.peers import hidden
 from node.store.contract import Peer
 from protocol.errors import Code, ProtocolError
@@ -102,6 +103,21 @@ class Sync:
         for name, worker in self._workers.items():
             for direction in worker.directions:
                 yield name, direction, worker.totals[direction]
+
+    def facts(self, peer: Peer) -> Facts:
+        """What the state of this peer is decided from. If both directions fail, the outage that began first counts."""
+        worker = self._workers.get(peer.name)
+        totals = [(flow, worker.totals[flow]) for flow in worker.directions] if worker else []
+        failures = [
+            msgspec.structs.replace(failure, reason=f"{flow}: {failure.reason}")
+            for flow, each in totals
+            if (failure := each.outage.failure) is not None
+        ]
+        return Facts(
+            failure=min(failures, key=lambda failure: failure.since_s, default=None),
+            is_synced=any(each.succeeded_s is not None for _, each in totals),
+            is_tried=self.parts.settings.sync_interval is not None and bool(directions_of(peer)),
+        )
 
     def refusals(self, peer: Peer) -> dict[str, dict[str, int]]:
         """How many records were refused since the node started, by direction and then by code. `pull` counts refusals

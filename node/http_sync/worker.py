@@ -111,15 +111,18 @@ class Worker:
     async def _run(self, job: Job) -> Report:
         async with self._lock:
             report = await sync_once(self._parts, self.peer, job, self.memory)
-        self.totals[job.direction].count(report, self._parts.world.now_s())
-        name = hidden(self.peer.name)
+        totals, now_s = self.totals[job.direction], self._parts.world.now_s()
+        has_failed = totals.error is not None
+        totals.count(report, now_s)
         if report.error is None and self._failures:
             self._failures = 0
             self._succeeded.set()
+        run = log.bind(peer=hidden(self.peer.name), direction=job.direction)
         if report.error is not None:
-            log.warning("sync failed", peer=name, direction=job.direction, reason=report.error)
-        elif report.accepted:
-            log.info("synced", peer=name, direction=job.direction, accepted=report.accepted, repaired=report.repaired)
+            if totals.outage.is_log_due(now_s):  # at the beginning of an outage, and then from time to time
+                run.warning("sync failed", reason=report.error)
+        elif report.accepted or has_failed:
+            run.info("synced", accepted=report.accepted, repaired=report.repaired)
         return report
 
 

@@ -36,7 +36,10 @@ class LinkSync:
         link = await self._reach(peer)
         if link is None:
             ending = self._links.ending_of(peer)
-            report.error = "there is no link yet" if ending is None else ending.reason
+            if ending is None:
+                report.fail(None, "there is no link yet")
+            else:
+                report.fail(ending.code, ending.reason)
         else:
             report.clock_ahead_s = link.clock_ahead_s
             await self._compare(link, job.direction, report)
@@ -65,14 +68,15 @@ class LinkSync:
         report.refusals = dict(after.refusals)
         report.accepted = report.records - report.known - report.refused
         report.repaired = link.counts.repaired - repaired_before
-        report.error = link.reason
+        if link.ending is not None:
+            report.fail(link.ending.code, link.ending.reason)
 
     async def _wait_until_settled(self, link: RunningLink) -> None:
         """Wait until nothing is left to do on the link, or the link has ended."""
         if link.machine.role is Role.DIALLER:
-            await self._links.wait_until(lambda: link.machine.is_settled or link.reason is not None)
+            await self._links.wait_until(lambda: link.machine.is_settled or link.ending is not None)
             return
-        while link.reason is None and not _is_identical(link):
+        while link.ending is None and not _is_identical(link):
             frames = link.counts.frames_in
             try:
                 async with asyncio.timeout(QUIET_S):

@@ -18,17 +18,16 @@ import structlog
 from node.links.opening import dial
 from node.links.running_link import Ending
 from node.links.transport import Transport
+from node.peer_state import STEADY_S, Outage
 from node.peers import hidden
 from node.settings import Settings
 from node.store.contract import Peer
+from node.world import World
 from protocol.errors import INVALID, ProtocolError
 
 CUT_OFF_S: Final = 3_600.0
 """Seconds until the next try after invalid records. A fault in the peer's program is mended in hours, if at all, and
 each try costs both nodes."""
-
-STEADY_S: Final = 10.0
-"""A link that lasted so many seconds was no failure, whatever ended it."""
 
 _DOUBLINGS_MAX: Final = 32
 _JITTER: Final = (0.5, 1.5)
@@ -50,15 +49,23 @@ class Linker(Protocol):
 
 
 class Redialler:
-    """Keeps the link to one peer. `peer` is its row. `ending` says why there is no link, None before the first end."""
+    """Keeps the link to one peer.
 
-    def __init__(self, peer: Peer, settings: Settings, random: Random, links: Linker) -> None:
-        """`settings` gives `reconnect_min` and `reconnect_max`, and how to dial. `random` spreads the pauses."""
+    `peer` is its row. `ending` says why the last link ended or could not be made, None before the first end. `outage`
+    says since when the peer cannot be linked with.
+    """
+
+    def __init__(self, peer: Peer, settings: Settings, world: World, links: Linker) -> None:
+        """`settings` gives `reconnect_min` and `reconnect_max`, and how to dial. `world` tells the time of day, and
+        spreads the pauses at random.
+        """
         self.peer = peer
         self.ending: Ending | None = None
+        self.outage = Outage()
         self._settings = settings
         self._links = links
-        self._backoff = Backoff(settings.reconnect_min, settings.reconnect_max, random)
+        self._now_s = world.now_s
+        self._backoff = Backoff(settings.reconnect_min, settings.reconnect_max, world.random)
         self._shall_hurry = asyncio.Event()
 
     def adopt(self, peer: Peer) -> bool:
@@ -77,11 +84,19 @@ class Redialler:
     async def run(self) -> None:
         """Dial, for ever."""
         while True:
-            await self._links.wait_until_unlinked(self.peer)
+            await self._wait_until_unlinked()
             self._shall_hurry.clear()
             ending = await self._dial()
             self._tell(ending)
             await self._pause(self._backoff.pause_s(ending.open_s, is_cut_off=ending.code in INVALID))
+
+    async def _wait_until_unlinked(self) -> None:
+        """Wait while the peer has a link that it dialled itself. A steady one ends the outage."""
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        await self._links.wait_until_unlinked(self.peer)
+        if loop.time() - begun_s >= STEADY_S:
+            self.outage.end()
 
     async def _dial(self) -> Ending:
         """Dial once, and return when the link has ended or could not be made."""
@@ -100,11 +115,13 @@ class Redialler:
             pass
 
     def _tell(self, ending: Ending) -> None:
-        """Keep the reason, and log it if it differs from the last one, because a peer may be down for days."""
-        was, self.ending = self.ending, ending
-        self._links.on_changed()
-        if ending.open_s == 0.0 and (was is None or was.reason != ending.reason):
+        """Keep the reason, and log it at the beginning of an outage and then from time to time."""
+        now_s = self._now_s()
+        self.ending = ending
+        self.outage.on_link_end(ending.code, ending.reason, now_s, ending.open_s)
+        if (ending.open_s == 0.0 or self.outage.is_flapping) and self.outage.is_log_due(now_s):
             log.warning("no link", peer=hidden(self.peer.name), reason=ending.reason)
+        self._links.on_changed()
 
 
 class Backoff:

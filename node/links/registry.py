@@ -21,6 +21,7 @@ from node.links.redialler import Redialler
 from node.links.running_link import Ending, LinkContext, RunningLink
 from node.links.summary import down_summary, link_summary
 from node.links.transport import Transport
+from node.peer_state import STEADY_S, Facts
 from node.peers import hidden
 from node.store.contract import Peer
 from node.tasks import Tasks
@@ -144,6 +145,9 @@ class Links:
             loser.close(Code.DUPLICATE_LINK, "another link between these two nodes stays")
             if loser is link:
                 return
+        for redialler, _ in self._rediallers.values():
+            if redialler.peer.key == key or link.snapshot.is_of_row(redialler.peer.name):
+                redialler.outage.on_link_open()
         permission = link.snapshot.permission
         self.dissemination.on_up(
             link.number,
@@ -223,6 +227,18 @@ class Links:
             return link_summary(link, is_eager=self.is_eager(link))
         return down_summary(self.ending_of(peer)) if is_linked(peer) else None
 
+    def facts(self, peer: Peer) -> Facts:
+        """What the state of this peer is decided from."""
+        link = self.link_of(peer)
+        redialler, _ = self._rediallers.get(peer.name, (None, None))
+        outage = None if redialler is None else redialler.outage
+        is_proof = outage is None or not outage.is_flapping or (link is not None and link.open_s >= STEADY_S)
+        return Facts(
+            link=link.machine.state if link is not None and link.is_open and is_proof else None,
+            failure=None if outage is None else outage.failure,
+            is_tried=is_linked(peer) and (peer.push or peer.pull),
+        )
+
     def steps(self, peer: Peer) -> dict[str, str]:
         """By domain: whether both held the same when they last compared; `unknown` if there is no open link."""
         link = self.link_of(peer)
@@ -298,7 +314,7 @@ class Links:
                 self._tasks.start(self._retire(name, end), "link retire")
         for name, peer in dialled.items():
             if name not in self._rediallers:
-                redialler = Redialler(peer, self._parts.settings, self._parts.world.random, self)
+                redialler = Redialler(peer, self._parts.settings, self._parts.world, self)
                 self._rediallers[name] = redialler, self._tasks.start(redialler.run(), "link dialler")
         self.on_changed()
 

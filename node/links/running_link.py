@@ -216,9 +216,9 @@ class RunningLink:
         return self._writer.unsent_bytes
 
     @property
-    def reason(self) -> str | None:
+    def ending(self) -> Ending | None:
         """Why the link has ended, None while it lasts."""
-        return self._ended.result().reason if self._ended.done() else None
+        return self._ended.result() if self._ended.done() else None
 
     def carried(self, direction: Flow) -> Carried:
         """What went in this direction since the link began."""

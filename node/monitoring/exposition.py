@@ -20,7 +20,7 @@ from prometheus_client.core import Metric
 
 from node import log
 from node.convergence import Convergence
-from node.disk import Disk, store_bytes
+from node.disk import store_bytes
 from node.http_sync.schedule import Sync
 from node.indexes import Indexes
 from node.intake.commits import Commits
@@ -29,9 +29,12 @@ from node.links import Links
 from node.links.running_link import RunningLink
 from node.metrics import Histogram, Traffic
 from node.monitoring.health import Health
+from node.monitoring.peer_states import PeerStates
+from node.peer_state import State
 from node.peers import hidden
 from node.settings import Settings, describe
 from node.streams import Streams
+from node.world import World
 
 
 class Kind(StrEnum):
@@ -99,6 +102,8 @@ FAMILIES: Final = (
         "1 where live records are pushed on a link, 0 where only their ids are announced.",
         ("peer",),
     ),
+    Family("dnarc_peer_state", Kind.GAUGE, "1 for the state that a peer is in, else 0.", ("peer", "state")),
+    Family("dnarc_peer_failing_seconds", Kind.GAUGE, "How long a peer has been failing or refused.", ("peer",)),
     Family("dnarc_convergence_lag_seconds", Kind.GAUGE, "Since a comparison found a peer to hold the same.", ("peer",)),
     Family("dnarc_data_bytes", Kind.GAUGE, "Size of each file of the store.", ("file",)),
     Family("dnarc_disk_free_bytes", Kind.GAUGE, "Free space where the data folder is."),
@@ -118,13 +123,14 @@ class Sources:
 
     key: str
     settings: Settings
-    disk: Disk
+    world: World
     indexes: Indexes
     ingest: Ingest
     commits: Commits
     streams: Streams
     links: Links
     sync: Sync
+    peer_states: PeerStates
     convergence: Convergence
     traffic: Traffic
     health: Health
@@ -155,7 +161,16 @@ class _Figures:
 
     def collect(self) -> Iterable[Metric]:
         metrics = {family.name: _empty(family) for family in FAMILIES}
-        parts = (self._about, self._held, self._records, self._queues, self._connections, self._syncs, self._links)
+        parts = (
+            self._about,
+            self._held,
+            self._records,
+            self._queues,
+            self._connections,
+            self._peers,
+            self._syncs,
+            self._links,
+        )
         for name, values, figure in chain.from_iterable(part() for part in parts):
             _add(metrics[name], _BY_NAME[name], values, figure)
         return metrics.values()
@@ -177,7 +192,7 @@ class _Figures:
         sizes = [len(index) for name in indexes.domains() if (index := indexes.get(name)) is not None]
         yield "dnarc_domains", (), len(sizes)
         yield "dnarc_records", (), sum(sizes)
-        yield "dnarc_disk_free_bytes", (), self._sources.disk.free_bytes(data)
+        yield "dnarc_disk_free_bytes", (), self._sources.world.disk.free_bytes(data)
         for name, size_bytes in store_bytes(data).items():
             yield "dnarc_data_bytes", (name,), size_bytes
 
@@ -211,6 +226,14 @@ class _Figures:
         yield "dnarc_connections", (), traffic.connections
         yield "dnarc_connections_refused_total", (), traffic.connections_refused
         yield "dnarc_streams", (), len(self._sources.streams)
+
+    def _peers(self) -> Iterator[_Figure]:
+        now_s = self._sources.world.now_s()
+        for peer, state in self._sources.peer_states.all():
+            name = hidden(peer.name)
+            for each in State:
+                yield "dnarc_peer_state", (name, each), each is state.state
+            yield "dnarc_peer_failing_seconds", (name,), state.failing_s(now_s)
 
     def _syncs(self) -> Iterator[_Figure]:
         for name, direction, totals in self._sources.sync.totals():

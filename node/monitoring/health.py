@@ -7,6 +7,7 @@ and once when they end.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -20,6 +21,8 @@ from node.intake.commits import STALLED_S, Commits
 from node.intake.room import Room
 from node.links.registry import Links
 from node.metrics import Traffic
+from node.monitoring.peer_states import PeerStates
+from node.peer_state import PeerState
 from node.peers import hidden
 from node.settings import Settings
 from node.tls import Certificate
@@ -40,8 +43,8 @@ class Looked(msgspec.Struct, frozen=True):
     """The parts that health looks at.
 
     `room` knows whether the disk is full, `commits` whether the store failed or is slow, `traffic` how many connections
-    are open, `sync` which plain HTTP peers fail, `links` the clocks of linked peers, `certificate` when it ends, None
-    for plain HTTP.
+    are open, `sync` and `links` the clocks of peers, `peers` which peers fail, `certificate` when it ends, None for
+    plain HTTP.
     """
 
     world: World
@@ -50,6 +53,7 @@ class Looked(msgspec.Struct, frozen=True):
     traffic: Traffic
     sync: Sync
     links: Links
+    peers: PeerStates
     certificate: Certificate | None
 
 
@@ -64,6 +68,7 @@ class Health:
         self._traffic = parts.traffic
         self._sync = parts.sync
         self._links = parts.links
+        self._peers = parts.peers
         self._certificate = parts.certificate
 
     def problems(self) -> list[str]:
@@ -103,9 +108,9 @@ class Health:
             yield f"the write-ahead log has {log_bytes} bytes: some program reads the database and does not end"
 
     def _peer_warnings(self) -> Iterator[str]:
-        for name, direction, totals in self._sync.totals():
-            if totals.error is not None:
-                yield f"{direction} with {hidden(name)} fails: {totals.error}"
+        for peer, state in self._peers.all():
+            if state.is_trouble:
+                yield _in_words(hidden(peer.name), state)
 
     def _clock_warnings(self) -> Iterator[str]:
         """Clocks of peers that differ from this node's. If all differ in one way, this node's own clock is wrong."""
@@ -120,6 +125,13 @@ class Health:
             yield f"the clock of {name} is {words}: records may be refused as too_new or too_old; {REMEDY}"
         if len(known) > 1 and len(differing) == len(known) and len({it > 0 for it in differing.values()}) == 1:
             yield f"the clocks of all {len(known)} peers differ from this node's in the same way: set this node's clock"
+
+
+def _in_words(name: str, state: PeerState) -> str:
+    """One sentence. It does not change while the outage lasts, unless the reason does."""
+    assert state.since_s is not None, "a peer that fails has failed since some time"
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(state.since_s))
+    return f"the peer {name} is {state.state} since {since}: {state.error}; {state.remedy}"
 
 
 class Watch:

@@ -56,12 +56,14 @@ async def test_each_end_says_who_dialled(browser: Browser, node: Node, linked: N
         )
 
 
-async def test_a_peer_that_cannot_be_reached_is_shown_as_down_with_the_reason(explorer: Explorer, node: Node) -> None:
+async def test_a_peer_that_cannot_be_reached_is_shown_as_failing_with_the_reason(
+    explorer: Explorer, node: Node
+) -> None:
     await node.peers.put(Peer(url="ws://127.0.0.1:9", pull=True))
     await explorer.go("network")
 
     row = explorer.page.get_by_role("row", name="ws://127.0.0.1:9")
-    await expect(row).to_contain_text("down")
+    await expect(row).to_contain_text("failing began")
     await expect(row).to_contain_text("unreachable")
     await expect(explorer.page.locator(".edge.none")).to_have_count(1)
 

@@ -33,7 +33,7 @@ async def test_warnings_of_the_node_are_shown(explorer: Explorer, node: Node) ->
 
     await node.peers.put(Peer(url="http://127.0.0.1:9", pull=True))
 
-    await expect(explorer.page.locator(".notice")).to_contain_text("pull with http://127.0.0.1:9 fails")
+    await expect(explorer.page.locator(".notice")).to_contain_text("the peer http://127.0.0.1:9 is failing since")
     await expect(explorer.page.locator(".well")).to_have_count(0)
 
 

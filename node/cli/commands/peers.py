@@ -23,7 +23,7 @@ from node.cli.commands.options import (
 )
 from node.cli.output.failures import CommandError, Exit, usage
 from node.cli.output.screen import show, table, warn
-from node.cli.output.text import plain
+from node.cli.output.text import moment, plain
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -81,7 +81,7 @@ def list_(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the peers, and how many domains are in step with each."""
+    """Show the peers: the state of each, why it fails, and how many domains are in step with it."""
     answer = _over_http("GET", connect(node, tls_ca, find_token(token, data)), data)
     if answer is None:
         answer = [_facts_of(peer) for peer in _in_store(data, lambda peers: peers.list())]
@@ -194,20 +194,33 @@ def _facts_of(peer: "Peer") -> dict[str, Any]:
 
 
 def _peers_table(peers: list[dict[str, Any]]) -> Any:
+    """The rows, and the state of each peer, which only a running node knows."""
     rows = [
         (
             peer["url"] or "(dials us)",
             *(_yes(peer[name]) for name in ("push", "pull", "accept")),
             peer["key"],
-            _steps(peer),
+            *((_state(peer), _steps(peer), _trouble(peer)) if "state" in peer else ()),
         )
         for peer in peers
     ]
-    return table(["~peer", "push", "pull", "accept", "~key", "~in step"], rows)
+    columns = ["~peer", "push", "pull", "accept", "~key", "state", "~in step", "~error"]
+    return table(columns[: len(rows[0])] if rows else columns, rows)
 
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
+
+
+def _state(peer: dict[str, Any]) -> str:
+    return str(peer["state"]).replace("_", " ")
+
+
+def _trouble(peer: dict[str, Any]) -> str:
+    """Why the peer fails, since when, and what to do."""
+    if peer.get("error") is None:
+        return ""
+    return f"{peer['error']} (since {moment(peer['since'])}); {peer['remedy']}"
 
 
 def _steps(peer: dict[str, Any]) -> str:

@@ -25,7 +25,15 @@ BARS: Final = " ▁▂▃▄▅▆▇█"
 CURVE_COLUMNS: Final = 48
 GAUGE_COLUMNS: Final = 16
 
-_STATES: Final = {"live": "green", "catching_up": "yellow", "behind": "yellow", "down": "bold red"}
+_STATES: Final = {
+    "live": "green",
+    "syncing": "green",
+    "connecting": "yellow",
+    "catching_up": "yellow",
+    "behind": "yellow",
+    "failing": "bold red",
+    "refused": "bold red",
+}
 _STEPS: Final = {"identical": "green", "differs": "yellow", "unknown": "dim"}
 
 
@@ -105,7 +113,7 @@ def _peers(peers: "Sequence[PeerSeen]") -> "RenderableType":
         return Text("no peers", "dim")
     rows = [_peer_row(peer) for peer in peers[:PEERS_SHOWN_MAX]]
     more = len(peers) - len(rows)
-    sheet = Sheet(["~peer", "flows", "link", "#lag", "~in step", "~error"], rows)
+    sheet = Sheet(["~peer", "flows", "state", "#lag", "~in step", "~error"], rows)
     return Group(sheet, Text(f"and {more} more")) if more else sheet
 
 

@@ -2,23 +2,25 @@
 
 import { h } from "./dom.js";
 import { duration, many, short } from "./format.js";
-import { badge, keyChip, nothing, plain, table } from "./parts.js";
+import { badge, keyChip, nothing, plain, table, when } from "./parts.js";
 
 const STATES = {
   live: ["good", "live"],
+  syncing: ["good", "by http"],
+  connecting: ["warn", "connecting"],
   catching_up: ["warn", "catching up"],
   behind: ["warn", "behind"],
-  down: ["bad", "down"],
+  failing: ["bad", "failing"],
+  refused: ["bad", "refused"],
   away: ["", "not linked"],
-  listed: ["", "by http"],
+  idle: ["", "idle"],
 };
 
-/** The answer of `GET /peers`, read: `{name, key, push, pull, accept, state, error, link, lag_s, agreement, isInStep}`
- * each. `link` is null if no link is open: the peer is away, or the node syncs with it by plain HTTP. */
+/** The answer of `GET /peers`, read: `{name, key, push, pull, accept, state, error, since, remedy, link, lag_s, agreement,
+ * isInStep}` each. `error`, `since` and `remedy` are null unless the peer fails or is refused. `link` is null if no link is open: the peer is away, or the node syncs with it by plain HTTP. */
 export function readPeers(answer) {
   return answer.map((peer) => {
     const isUp = peer.link !== null && peer.link.state !== "down";
-    const isHttp = /^https?:/.test(peer.url ?? "");
     const agreement = agreementOf(peer.domains, peer.link?.differing ?? 0);
     return {
       name: peer.url ?? `key ${short(peer.key)}`,
@@ -27,8 +29,10 @@ export function readPeers(answer) {
       push: peer.push,
       pull: peer.pull,
       accept: peer.accept,
-      state: peer.state ?? peer.link?.state ?? (isHttp ? "listed" : "away"),
-      error: peer.error ?? peer.link?.error ?? null,
+      state: peer.state,
+      error: peer.error,
+      since: peer.since,
+      remedy: peer.remedy,
       link: isUp ? peer.link : null,
       lag_s: peer.lag_s,
       agreement,
@@ -48,10 +52,11 @@ export function directionWords(peer) {
   return words.filter(Boolean).join(", ") || "neither way";
 }
 
-export function stateBadge({ state, error, link }) {
+export function stateBadge({ state, error, since, remedy, link }) {
   const [kind, words] = STATES[state] ?? ["", plain(String(state))];
   const progress = link?.total ? ` ${Math.floor((100 * link.done) / link.total)} %` : "";
-  return [badge(kind, words + progress), error !== null && h("small", { class: "fault" }, plain(String(error)))];
+  if (error === null) return badge(kind, words + progress);
+  return [badge(kind, words), " began ", when(since), h("small", { class: "fault" }, plain(`${error}; ${remedy}`))];
 }
 
 export const stateWords = ({ state }) => STATES[state]?.[1] ?? state;

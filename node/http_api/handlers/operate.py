@@ -41,10 +41,17 @@ async def get_peers(parts: ApiParts, _request: web.Request) -> web.StreamRespons
 
 
 def _state(parts: ApiParts, peer: Peer) -> dict[str, object]:
-    """What the node knows of the peer: whether it holds the same, what was refused, its clock, and its link."""
-    link = parts.links.summary(peer)
+    """What the node knows of the peer: its state, whether it holds the same, what was refused, its clock, its link.
+
+    `since` is when the trouble began, in seconds since the Unix epoch.
+    """
+    link, state = parts.links.summary(peer), parts.peer_states.of(peer)
     source = parts.sync if link is None else parts.links
     return {
+        "state": state.state,
+        "error": state.error,
+        "since": None if state.since_s is None else int(state.since_s),
+        "remedy": state.remedy,
         "domains": source.steps(peer),
         "refusals": source.refusals(peer),
         "clock_ahead_s": source.clock_ahead_s(peer),

@@ -14,6 +14,7 @@ from node.intake.ingest import Ingest
 from node.links import Links
 from node.metrics import Traffic
 from node.monitoring.health import Health
+from node.monitoring.peer_states import PeerStates
 from node.peers import Peers
 from node.settings import Settings
 from node.store.contract import Store
@@ -49,6 +50,7 @@ class ApiParts:
     peers: Peers
     links: Links
     sync: Sync
+    peer_states: PeerStates
     convergence: Convergence
     traffic: Traffic
     health: Health

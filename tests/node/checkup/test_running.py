@@ -3,7 +3,7 @@
 import pytest
 
 from node.checkup.finding import State
-from node.checkup.running import check_figures, check_health, check_links
+from node.checkup.running import check_figures, check_health, check_states
 from node.client.figures import Figures
 from node.settings import FILES_BESIDES
 
@@ -46,17 +46,23 @@ def test_problems_fail_and_warnings_warn() -> None:
 
 
 @pytest.mark.parametrize(
-    ("link", "state", "words"),
+    ("peer", "state", "words"),
     [
         ({"state": "live"}, State.OK, "is live"),
         ({"state": "catching_up"}, State.OK, "is catching up"),
+        ({"state": "away"}, State.OK, "is away"),
         ({"state": "behind"}, State.WARN, "does not keep up"),
-        ({"state": "down", "error": "timeout: it says nothing"}, State.WARN, "is down: timeout: it says nothing"),
-        ({"state": "down", "error": None}, State.WARN, "is down: it has not come up yet"),
+        ({"state": "failing", "error": "timeout: it is silent", "remedy": "wait"}, State.WARN, "is failing: timeout"),
+        ({"state": "refused", "error": "unauthorized", "remedy": "ask"}, State.FAIL, "is refused: unauthorized"),
     ],
 )
-def test_a_link_is_well_while_it_is_up_and_keeps_up(link: dict[str, str | None], state: State, words: str) -> None:
-    (finding,) = check_links({"ws://peer.example": link})
+def test_a_peer_is_found_as_well_as_its_state(peer: dict[str, str], state: State, words: str) -> None:
+    (finding,) = check_states([{"url": "ws://peer.example", "key": None, **peer}])
 
-    assert (finding.check, finding.state) == ("peer.link", state)
-    assert finding.detail.endswith(words) or words in finding.detail
+    assert (finding.check, finding.state, finding.remedy is None) == ("peer.state", state, state is State.OK)
+    assert finding.detail.startswith("ws://peer.example ")
+    assert words in finding.detail
+
+
+def test_a_node_that_does_not_tell_states_of_peers_is_no_fault() -> None:
+    assert list(check_states([{"url": "ws://peer.example", "key": None, "link": None}])) == []

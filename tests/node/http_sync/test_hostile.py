@@ -178,7 +178,7 @@ async def test_a_peer_that_stays_busy_is_asked_three_times_and_no_more(tmp_path:
 
         result = await sync(a, "pull", url)
 
-        assert (asked, result) == (3, report(error="the peer answers 429"))
+        assert (asked, result) == (3, report(error="the peer answers 429", code="overloaded"))
 
 
 async def test_a_peer_that_gives_one_record_more_than_a_page_is_cut_off(tmp_path: Path) -> None:

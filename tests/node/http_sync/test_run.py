@@ -412,7 +412,7 @@ async def test_a_node_notices_that_a_peer_is_itself(tmp_path: Path) -> None:
 
         result = await sync(a, "pull", a.url)
 
-        assert result == report(error="this peer is the node itself: remove it")
+        assert result == report(error="this peer is the node itself: remove it", code="unauthorized")
 
 
 async def test_a_password_is_sent_as_basic_auth_and_never_shown(

@@ -2,7 +2,8 @@
 
 from random import Random
 
-from node.links.redialler import CUT_OFF_S, STEADY_S, Backoff
+from node.links.redialler import CUT_OFF_S, Backoff
+from node.peer_state import STEADY_S
 
 FIRST_S = 0.5
 LONGEST_S = 60.0

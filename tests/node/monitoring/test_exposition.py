@@ -24,7 +24,7 @@ TIMEOUT_S = 30
 UNITS = ("_seconds", "_bytes", "_records", "_info")
 WITHOUT_UNIT = {
     "dnarc_info", "dnarc_healthy", "dnarc_warnings", "dnarc_setting", "dnarc_listens_publicly", "dnarc_domains",
-    "dnarc_records", "dnarc_connections", "dnarc_streams", "dnarc_links", "dnarc_link_eager",
+    "dnarc_records", "dnarc_connections", "dnarc_streams", "dnarc_links", "dnarc_link_eager", "dnarc_peer_state",
 }  # fmt: skip
 LIBRARY_PREFIX = "process_"
 """Metrics that Prometheus' own library adds."""
@@ -153,7 +153,7 @@ async def test_a_failing_peer_is_counted_and_warned_of_without_its_password(tmp_
     assert value(metrics, "dnarc_sync_runs_total", peer=hidden, direction="pull", result="failed") == 1
     assert value(metrics, "dnarc_warnings") == 1
     assert value(metrics, "dnarc_healthy") == 1
-    assert warnings[0].startswith(f"pull with {hidden} fails: ")
+    assert warnings[0].startswith(f"the peer {hidden} is failing since ")
 
 
 async def test_a_removed_peer_has_no_metrics(tmp_path: Path) -> None:

@@ -21,21 +21,25 @@ async def test_a_peer_is_added_changed_listed_and_removed(client: Client, node: 
     url = "http://127.0.0.1:9"
 
     added = await client.send("PUT", "/peers", json.dumps({"url": url, "pull": True}).encode(), admin)
-    changed = await client.send("PUT", "/peers", json.dumps({"url": url, "push": True}).encode(), admin)
+    changed = await client.send("PUT", "/peers", json.dumps({"url": url, "accept": True}).encode(), admin)
     peers = await client.get("/peers")
     forgotten = await client.send("DELETE", f"/peers?url={url}", headers=admin)
     again = await client.send("DELETE", f"/peers?url={url}", headers=admin)
 
     assert (added.status, added.json()) == (200, SHOWN | {"url": url, "pull": True, "accept": True})
-    assert changed.json() == SHOWN | {"url": url, "push": True}
+    assert changed.json() == SHOWN | {"url": url, "accept": True}
     state: dict[str, object] = {
+        "state": "away",
+        "error": None,
+        "since": None,
+        "remedy": None,
         "domains": {},
         "refusals": {"push": {}, "pull": {}},
         "clock_ahead_s": None,
         "link": None,
         "lag_s": None,
     }
-    assert peers.json() == [SHOWN | state | {"url": url, "push": True}]
+    assert peers.json() == [SHOWN | state | {"url": url, "accept": True}]
     assert forgotten.status == 200
     assert again.refusal == (404, "unknown_peer")
     assert (await client.get("/peers")).json() == []
