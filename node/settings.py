@@ -81,9 +81,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = Path("data")
 
     domains: Annotated[list[str] | None, _about("Domains to keep; none: all domains.")] = None
-    domains_max: Annotated[int, Meta(ge=1), _about("Domains to keep at most, if `domains` is none.", "domains")] = (
-        10_000
-    )
+    domains_max: Annotated[
+        int,
+        Meta(ge=1),
+        _about(
+            "Domains to keep at most, if `domains` is none. Strangers found no domain once half of the places are "
+            "taken.",
+            "domains",
+        ),
+    ] = 10_000
 
     undecided_max: Annotated[
         int,
@@ -133,7 +139,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         bool, _about("Callers on loopback need no admin token to sync and have no quotas. False behind a local proxy.")
     ] = True
     write_origins: Annotated[
-        list[str] | None, _about("Origins of pages that may write claims from a browser, such as https://example.org.")
+        list[str] | None,
+        _about("Origins of pages besides the node's own that may write from a browser, such as https://example.org."),
     ] = None
 
     answer_bytes_max: Annotated[

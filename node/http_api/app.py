@@ -20,6 +20,7 @@ from node.http_api.openapi import DOCUMENT, document
 from node.http_api.requests.body_budget import BodyBudget
 from node.http_api.requests.byte_budget import ByteBudget
 from node.http_api.requests.caller import note_proxy
+from node.http_api.requests.page_origin import check_origin
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import check_names
 from node.http_api.route import Route
@@ -60,6 +61,8 @@ def _bind(parts: ApiParts, route: Route, write_origins: Collection[str]) -> _Bou
     async def handle(request: web.Request) -> web.StreamResponse:
         note_proxy(parts, request)
         try:
+            if route.is_guarded:
+                check_origin(parts, request)
             if request.rel_url.raw_query_string and not route.ignores_unknown:
                 check_names(request, parameters)
             response = await route.handler(parts, request)

@@ -78,7 +78,8 @@ def _responses(route: Route) -> dict[str, object]:
         contents[status] = _contents(route, name)
     for code in route.outcomes:
         contents.setdefault(STATUSES[code], {})["application/json"] = {"schema": ref("Outcomes")}
-    for status in {STATUSES[code] for code in _refusals(route)}:
+    foreign_page = {403} if route.is_guarded else set()
+    for status in {STATUSES[code] for code in _refusals(route)} | foreign_page:
         contents.setdefault(status, {})[PROBLEM_TYPE] = {"schema": ref("Problem")}
     responses: dict[str, object] = {
         str(status): {"description": _words(status), "content": contents[status]} for status in sorted(contents)
@@ -117,6 +118,8 @@ def _main_contents(route: Route, name: str) -> dict[str, Schema]:
 
 def _words(status: int) -> str:
     codes = [str(code) for code, its_status in STATUSES.items() if its_status == status]
+    if status == 403:
+        codes.append("unauthorized for a page of a foreign origin")
     return "Refused: " + ", ".join(codes) if codes and status != 503 else _GOOD.get(status, "The answer")
 
 

@@ -33,6 +33,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     - `is_public`: pages of any origin may read the answers.
     - `has_lines`: the answer also comes as NDJSON, if the client asks for it.
     - `is_endless`: the answer goes on until one side ends it.
+    - `is_link`: the answer is a link between nodes, over which the other end may write.
     - `ignores_unknown`: unknown parameters of the query are ignored, because a link to a page may carry some.
     - `is_writable`: pages of the origins in the setting `write_origins` may send the request.
     """
@@ -53,6 +54,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     is_public: bool = False
     has_lines: bool = False
     is_endless: bool = False
+    is_link: bool = False
     ignores_unknown: bool = False
     is_writable: bool = False
     outcomes: tuple[Code, ...] = ()
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether the request may change something, so that pages of foreign origins may not send it."""
+        return self.method != "GET" or self.is_link

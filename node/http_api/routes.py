@@ -264,6 +264,7 @@ ROUTES: Final = (
         answers={101: "Frame"},
         codes=(Code.RATE_LIMITED, Code.OVERLOADED),
         is_endless=True,
+        is_link=True,
     ),
     Route(
         method="POST",

@@ -17,11 +17,20 @@ from node.settings import Settings
 from node.store.contract import Batch, LabelKey, Past, StoredRecord
 from node.world import World
 from protocol.errors import ProtocolError
-from protocol.records.admission import Window, check_domain, check_not_reserved
+from protocol.records.admission import Trust, Window, check_domain, check_not_reserved
 from protocol.records.change import Event, EventType
 from protocol.records.outcome import Outcome, Status
 from protocol.records.record import is_witnessed
 from protocol.records.replay import EMPTY, State, Verdict
+
+
+def strangers_domains_max(domains_max: int) -> int:
+    """How many domains the node may keep for a stranger to found another one.
+
+    The other half is for peers and for callers on this machine, because nothing takes a domain back that strangers
+    filled with junk.
+    """
+    return (domains_max + 1) // 2
 
 
 class Decider:
@@ -58,7 +67,7 @@ class Decider:
             try:
                 check_not_reserved(record)
                 if record.domain not in kept:
-                    self._check_domain(record.domain)
+                    self._check_domain(record.domain, group.origins[position])
                     kept.add(record.domain)
             except ProtocolError as error:
                 group.refuse(position, error)
@@ -183,15 +192,18 @@ class Decider:
         Checked again here, because another group may have taken the last place for a domain.
         """
         try:
-            self._check_domain(domain)
+            self._check_domain(domain, group.origins[position])
             self._room.check_domain_quota(group.origins[position])
         except ProtocolError as error:
             group.refuse(position, error)
             return False
         return True
 
-    def _check_domain(self, domain: str) -> None:
-        is_full = len(self._domains) >= self._settings.domains_max
+    def _check_domain(self, domain: str, origin: Origin) -> None:
+        places = self._settings.domains_max
+        if origin.trust is Trust.CLIENT and origin.address is not None:
+            places = strangers_domains_max(places)
+        is_full = len(self._domains) >= places
         check_domain(domain, self._settings.domains, self._domains, is_full=is_full)
 
 

@@ -60,12 +60,13 @@ logger = logging.getLogger(__name__)
 
 def problem_of(error: ProtocolError, *, is_public: bool = False) -> web.Response:
     """The answer to a request that is refused for this error. `is_public`: pages of other origins may read it."""
-    headers = headers_of(error.code, error.facts)
+    if isinstance(error, RefusedError):
+        status, headers = error.status, dict(error.headers)
+    else:
+        status, headers = STATUSES[error.code], headers_of(error.code, error.facts)
     if is_public:
         headers["Access-Control-Allow-Origin"] = "*"
-    if isinstance(error, RefusedError):
-        return problem(error.status, error.code, error.detail, error.facts, headers | dict(error.headers))
-    return problem(STATUSES[error.code], error.code, error.detail, error.facts, headers)
+    return problem(status, error.code, error.detail, error.facts, headers)
 
 
 def headers_of(code: Code, facts: Mapping[str, object]) -> dict[str, str]:

@@ -3,7 +3,8 @@
 Only a proof gives trust: the admin token, or a push that is signed with the key of a peer that the operator listed. An
 address proves little. Loopback is enough for what a person at this machine may ask anyway, but only if the request
 really starts on this machine: a proxy makes every caller look local, and so does a page of another site in a browser
-that runs here. A proxy may also leave no trace at all, so the setting `loopback_trusted` can end this trust.
+that runs here (`page_origin`). A site can also point its own name to this machine (DNS rebinding); then the `Host`
+header shows the name. A proxy may also leave no trace at all, so the setting `loopback_trusted` can end this trust.
 """
 
 import hmac
@@ -14,6 +15,7 @@ from typing import Final
 import structlog
 from aiohttp import HttpVersion11, web
 
+from node.http_api.requests.page_origin import is_own_page
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.proxies import Address, first_proxy_header, parse_address
 from node.intake.arrivals import Origin
@@ -23,7 +25,6 @@ from protocol.records.push import PUSH_HEADER, check_push
 
 log = structlog.get_logger()
 
-_OWN_SITES: Final = (None, "same-origin", "none")
 _ADDRESS: Final = re.compile(r"(localhost|[0-9.]+|\[[0-9a-f:.]+\])(:[0-9]+)?\Z", re.IGNORECASE)
 _IPV6_NETWORK_BITS: Final = 64
 """The smallest network that a provider gives to one customer, who picks the other 64 bits at will. Quotas count by
@@ -65,8 +66,9 @@ def has_token(parts: ApiParts, request: web.BaseRequest) -> bool:
 def is_local(parts: ApiParts, request: web.BaseRequest) -> bool:
     """Whether the request starts on this machine, as far as anybody can tell, and such requests are trusted."""
     address = _remote(request)
-    is_loopback = address is not None and address.is_loopback
-    return parts.settings.loopback_trusted and is_loopback and _proxy_sign(request) is None and _is_own_page(request)
+    if address is None or not address.is_loopback or not parts.settings.loopback_trusted:
+        return False
+    return _proxy_sign(request) is None and is_own_page(parts.proxies, request)
 
 
 async def origin_of(
@@ -143,12 +145,3 @@ def _proxy_sign(request: web.BaseRequest) -> str | None:
     if _ADDRESS.match(request.headers.get("Host", "")) is None:
         return "a Host that is not this machine"
     return None if request.version >= HttpVersion11 else "HTTP/1.0"
-
-
-def _is_own_page(request: web.BaseRequest) -> bool:
-    """False for a request that a page of another site makes in a browser on this machine.
-
-    A browser says so in `Sec-Fetch-Site`. A site can also point its own name to this machine (DNS rebinding); then the
-    `Host` header shows the name.
-    """
-    return request.headers.get("Sec-Fetch-Site") in _OWN_SITES

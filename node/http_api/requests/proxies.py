@@ -17,13 +17,14 @@ Address = IPv4Address | IPv6Address
 
 FORWARDED: Final = "Forwarded"
 FORWARDED_FOR: Final = "X-Forwarded-For"
+FORWARDED_HOST: Final = "X-Forwarded-Host"
 
 PROXY_HEADERS: Final = (
     FORWARDED,
     FORWARDED_FOR,
     "Via",
     "X-Real-IP",
-    "X-Forwarded-Host",
+    FORWARDED_HOST,
     "X-Forwarded-Proto",
     "X-Forwarded-Server",
     "X-Client-IP",

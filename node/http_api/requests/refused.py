@@ -11,7 +11,13 @@ from protocol.errors import Code, ProtocolError
 class RefusedError(ProtocolError):
     """A refusal whose status says more than its code. `headers` go with the answer."""
 
-    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(Code.MALFORMED, detail)
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        code: Code = Code.MALFORMED,
+    ) -> None:
+        super().__init__(code, detail)
         self.status = status
         self.headers = headers or {}

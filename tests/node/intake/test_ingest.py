@@ -192,6 +192,28 @@ async def test_the_last_place_for_a_domain_is_given_only_once(tmp_path: Path) ->
     assert sorted(outcome.status for outcome in outcomes) == [Status.ACCEPTED, Status.REFUSED]
 
 
+async def test_strangers_found_domains_up_to_half_of_the_places(tmp_path: Path) -> None:
+    """Nothing takes a domain back, so that a stranger could end the founding of domains for everybody."""
+    stranger = Origin(Trust.CLIENT, address="192.0.2.1")
+    records = [claim("garden", at=NOW, domain=domain) for domain in ("one", "two", "three", "four", "five")]
+
+    async with pipeline(tmp_path, domains_max=4, domains_per_hour_max=None) as it:
+        of_stranger = [await it.take(record, origin=stranger) for record in records[:3]]
+        in_known_domain = await it.take(claim("shed", at=NOW, domain="one"), origin=stranger)
+        of_peer = await it.take(records[2], origin=PEER)
+        of_neighbour = await it.take(records[3], origin=CLIENT)
+        past_all = await it.take(records[4], origin=PEER)
+
+    codes = [[outcome.code for outcome in outcomes] for outcomes in of_stranger]
+    assert codes == [[None], [None], [Code.UNKNOWN_DOMAIN]]
+    assert [outcome.code for outcome in (*in_known_domain, *of_peer, *of_neighbour, *past_all)] == [
+        None,
+        None,
+        None,
+        Code.UNKNOWN_DOMAIN,
+    ]
+
+
 async def test_a_full_pipeline_refuses_a_client_and_makes_a_peer_wait(tmp_path: Path) -> None:
     many = [submission(signed(claim(f"label-{n}", at=NOW))) for n in range(1_000)]
     one = submission(signed(claim("one", at=NOW)))
