@@ -16,10 +16,12 @@ from tests.paths import ROOT
 DEPLOY: Final = ROOT / "deploy"
 
 READERS: Final = {
+    "Caddyfile": "caddy",
     "Dockerfile": "hadolint",
     "alerts.yml": "promtool",
     "dnarc.service": "systemd-analyze",
     "grafana.json": "promtool",
+    "nginx.conf": "nginx",
 }
 """The program that reads each file in a test. Grafana is not in Debian, so promtool reads the dashboard's queries."""
 

@@ -46,11 +46,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class Client:
-    """Sends paths exactly as a test spells them."""
+    """Sends paths exactly as a test spells them. `connector` opens its connections, None: in the ordinary way."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, connector: aiohttp.BaseConnector | None = None) -> None:
         self.url = url
-        self._session = aiohttp.ClientSession()
+        self._session = aiohttp.ClientSession(connector=connector)
 
     async def __aenter__(self) -> Self:
         return self
