@@ -3,6 +3,7 @@
 A simulation hands in another `Disk`, whose power it can cut.
 """
 
+import asyncio
 import fcntl
 import os
 import shutil
@@ -44,6 +45,15 @@ class Disk(Protocol):
 
         Raises:
             StoreError: the store cannot be used.
+        """
+
+    async def read(self, path: Path) -> bytes | None:
+        """The content of a file; None if there is no file."""
+
+    async def write(self, path: Path, content: bytes) -> None:
+        """Make this the content of the file. When this returns, the content survives a power cut.
+
+        A crash leaves the old content or the new one. The folder of the file is made if it is missing.
         """
 
     def free_bytes(self, folder: Path) -> int:
@@ -98,5 +108,34 @@ class LocalDisk:
     async def open_store(self, folder: Path, token_bytes: TokenBytes) -> Store:
         return await SqliteStore.open(folder / "dnarc.db", token_bytes)
 
+    async def read(self, path: Path) -> bytes | None:
+        return await asyncio.to_thread(_read, path)
+
+    async def write(self, path: Path, content: bytes) -> None:
+        await asyncio.to_thread(write_durably, path, content)
+
     def free_bytes(self, folder: Path) -> int:
         return shutil.disk_usage(folder).free
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """See `Disk.write`. The file gets its name last, and the folder is synced because the name is part of it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.new")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -35,8 +35,10 @@ from node.streams import Streams
 from node.tasks import Tasks
 from node.tls import Certificate, certificate_of, client_context
 from node.turns import Turns
-from node.witness.domains import WitnessedDomains
+from node.witness.domains import WitnessedDomains, load_domain
+from node.witness.own import OwnWitness
 from node.witness.waiting import Waiting
+from node.witness.witnessing import Witnessing
 from node.world import World
 from protocol.signing import SEED_BYTES, SigningKey, differing_edges
 
@@ -67,6 +69,7 @@ class Node:
     witnessed: WitnessedDomains
     waiting: Waiting
     turns: Turns
+    witnessing: Witnessing
     heads: Heads
     commits: Commits
     ingest: Ingest
@@ -159,8 +162,15 @@ class Node:
         self._endings.callback(self.ingest.close)
         self.waiting = Waiting(self.witnessed)
         self.commits.watchers.append(self.waiting.on_commit)
+        self.witnessing = Witnessing([await self._witness(name) for name in self.settings.witness or ()], self.fail)
+        self.commits.watchers.append(self.witnessing.on_commit)
         self.streams = await Streams.load(self.settings, self.store)
         self.commits.watchers.append(self.streams.on_commit)
+
+    async def _witness(self, name: str) -> OwnWitness:
+        """This node as a witness of the domain of this name."""
+        domain = await load_domain(name, self.store, self.indexes)
+        return OwnWitness(domain, self.key, self.world, self.settings.data, self.ingest)
 
     def _make_peers(self) -> None:
         """Make what works with other nodes. It starts to work in `_serve`."""
@@ -193,6 +203,8 @@ class Node:
         await self.sync.start()
         self._endings.push_async_callback(self.links.close)
         await self.links.start()
+        self._endings.push_async_callback(self.witnessing.close)
+        self.witnessing.start()
         # Listening ends before links do, so that peers whose links end do not dial a node that is stopping.
         self._endings.push_async_callback(http_api.stop_listening, runner)
 

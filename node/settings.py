@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, inspect
 
-from protocol.records.record import is_domain
+from protocol.records.record import is_domain, is_witnessed
 
 PREFIX: Final = "DNARC_"
 
@@ -91,6 +91,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = 10_000
 
+    witness: Annotated[
+        list[str] | None, _about("Witnessed domains that this node witnesses with its key; none: no domain.")
+    ] = None
     undecided_max: Annotated[
         int,
         Meta(ge=1),
@@ -421,6 +424,7 @@ _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 _ITEMS: Final = {
     "domains": _Items(is_domain, "domains between commas"),
+    "witness": _Items(is_witnessed, "names of witnessed domains between commas, from `dnarc witness new`"),
     "trusted_proxies": _Items(_is_network, "networks between commas, such as 10.0.0.0/8"),
     "write_origins": _Items(_is_origin, "origins between commas, such as https://example.org"),
 }

@@ -32,7 +32,8 @@ class WitnessedDomains:
         """Read all records of the witnessed domains that the store holds."""
         domains = cls()
         for name in filter(is_witnessed, indexes.domains()):
-            await domains._load(name, store, indexes)
+            domain = domains._by_name[name] = await load_domain(name, store, indexes)
+            log.info("witnessed domain loaded", domain=name, labels=len(domain.labels))
         return domains
 
     def __iter__(self) -> Iterator[WitnessedDomain]:
@@ -49,12 +50,14 @@ class WitnessedDomains:
             domain = self._by_name[name] = WitnessedDomain(name)
         return domain
 
-    async def _load(self, name: str, store: Store, indexes: Indexes) -> None:
-        index = indexes.get(name)
-        assert index is not None, "the index names its own domains"
-        domain = self.open(name)
-        for begin in range(0, len(index), _PAGE_RECORDS):
-            ids = index.ids(begin, min(begin + _PAGE_RECORDS, len(index)))
-            stored = await store.records([each.hex() for each in ids])
-            domain.add(each.signed.record for each in stored.values())
-        log.info("witnessed domain loaded", domain=name, records=len(index), labels=len(domain.labels))
+
+async def load_domain(name: str, store: Store, indexes: Indexes) -> WitnessedDomain:
+    """The domain of this name, with all of its records that the store holds."""
+    domain = WitnessedDomain(name)
+    index = indexes.get(name)
+    for begin in range(0, 0 if index is None else len(index), _PAGE_RECORDS):
+        assert index is not None, "an empty domain has no pages"
+        ids = index.ids(begin, min(begin + _PAGE_RECORDS, len(index)))
+        stored = await store.records([each.hex() for each in ids])
+        domain.add(each.signed.record for each in stored.values())
+    return domain

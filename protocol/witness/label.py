@@ -114,17 +114,21 @@ class WitnessedLabel:
         """Whether a record in this slot can still win: neither the slot nor one before it is decided for another."""
         if self._decided.get(prev, 0):
             return False
-        while prev is not None:
+        while prev is not None and not self._is_final(prev):
             before = self._by_id.get(prev)
             if before is None or (self._decided.get(before.prev, 0) and not self._standings[prev].is_decided):
                 return False
             prev = before.prev
         return True
 
+    def _is_final(self, record_id: str) -> bool:
+        place = self._places.get(record_id)
+        return place is not None and place < self.final
+
     def winner_over(self, record_id: str) -> Record | None:
         """The record that is decided in the place of this held record, or of one before it; None while it may win."""
         record = self._by_id.get(record_id)
-        while record is not None:
+        while record is not None and not self._is_final(record.id):
             if self._decided.get(record.prev, 0) and not self._standings[record.id].is_decided:
                 return next(each for each in self.candidates(record.prev) if self._standings[each.id].is_decided)
             record = None if record.prev is None else self._by_id.get(record.prev)

@@ -65,12 +65,13 @@ class ReceiptFork(msgspec.Struct, frozen=True):
 
 
 class _Link(msgspec.Struct):
-    """A receipt in its chain. `is_sound`: the chain reaches back to a first receipt.
+    """A receipt in its chain: `prev` names the one before. `is_sound`: the chain reaches back to a first receipt.
 
     `receipt` is None once its times are counted, because nothing of it is needed any more.
     """
 
     witness: str
+    prev: str | None
     at_ms: int
     receipt: Receipt | None
     is_sound: bool = False
@@ -100,6 +101,20 @@ class Testimony:
         """Whether this witness was seen to sign two receipts on one `prev`."""
         return any(forked == witness for forked, _ in self.forks)
 
+    def at_of(self, receipt_id: str) -> int | None:
+        """The `at` of this receipt in ms, if it is sound and so is the whole chain before it; None otherwise."""
+        link = self._links.get(receipt_id)
+        return link.at_ms if link is not None and link.is_sound else None
+
+    def said_by(self, witness: str) -> list[str]:
+        """The ids of the records of which this witness has said anything."""
+        return [
+            record_id
+            for record_id, said in self._evidence.items()
+            if witness in said.times_ms
+            or any(witness in ballots for each in (said.votes, said.commits) for ballots in each.values())
+        ]
+
     def add(self, receipt: Receipt) -> frozenset[str]:
         """Count this receipt, and those after it that become sound by it.
 
@@ -107,7 +122,7 @@ class Testimony:
         """
         if receipt.id in self._links or receipt.witness not in self.policy.witnesses:
             return frozenset()
-        self._links[receipt.id] = _Link(receipt.witness, receipt.at_ms, receipt)
+        self._links[receipt.id] = _Link(receipt.witness, receipt.prev, receipt.at_ms, receipt)
         self._note_fork(receipt)
         touched = self._count_ballots(receipt)
         for record_id, _ in receipt.entries():

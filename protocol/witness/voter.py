@@ -130,6 +130,10 @@ class Voter:
         for slot in self._slots.values():
             yield OpenSlot(slot.key, tuple(slot.candidates), slot.round)
 
+    def knows(self, record_id: str) -> bool:
+        """Whether this record is a candidate of an open slot."""
+        return record_id in self._slot_of
+
     def on_candidate(self, key: SlotKey, record_id: str, now_ms: int) -> None:
         """This record is stored, and may stand in this slot, which is not decided.
 

@@ -45,6 +45,7 @@ class VirtualDisk:
         self._random = random
         self._secrets: dict[Path, str] = {}
         self._databases: dict[Path, sqlite3.Connection] = {}
+        self._files: dict[Path, bytes] = {}
         self._holder: object | None = None
 
     @contextmanager
@@ -65,6 +66,15 @@ class VirtualDisk:
 
     async def open_store(self, folder: Path, token_bytes: TokenBytes) -> Store:
         return await SqliteStore.open(folder / "dnarc.db", token_bytes, self.connect, self.connect_inline)
+
+    async def read(self, path: Path) -> bytes | None:
+        return self._files.get(path)
+
+    async def write(self, path: Path, content: bytes) -> None:
+        await asyncio.sleep(self.pause_s())
+        if self.is_failing:
+            raise DiskError("disk I/O error")
+        self._files[path] = content
 
     def free_bytes(self, _folder: Path) -> int:
         return self.free
