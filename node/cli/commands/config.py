@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node.cli.commands.options import AsJson
-from node.cli.output.screen import show, table
+from node.cli.output.screen import reader_may_leave, show, table
 from node.cli.output.text import plain
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def config(
     from node.settings import describe, load, spell
 
     if markdown:
-        typer.echo(markdown_table(describe()))
+        with reader_may_leave():
+            print(markdown_table(describe()))
         return
     loaded = load(file, os.environ, {})
     values = {setting.name: getattr(loaded.settings, setting.name) for setting in describe()}

@@ -1,6 +1,6 @@
-"""`dnarc get`: the heads of labels: one, those of a domain, or those that a key owns.
+"""`dnarc get`: the head of one label, or the heads of all labels of a domain or of a key.
 
-A listing is shown as it comes, so a large one needs little memory and `dnarc get DOMAIN | head` ends at once.
+A listing is shown while it arrives. So a large listing needs little memory, and `dnarc get DOMAIN | head` ends at once.
 """
 
 import sys
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from protocol.records.record import SignedRecord
 
 ROWS_AT_ONCE: Final = 100
-"""Rows that are laid out together; the first ones decide the widths of all."""
+"""Rows that are laid out together. The first of them decide the widths of all rows."""
 
 PAGE_HEADS_MAX: Final = 10_000
-"""The largest `limit` that a node takes; a larger one is counted here."""
+"""The largest `limit` that a node takes. To a larger limit, the command itself counts."""
 
 
 class Question(msgspec.Struct, frozen=True):
-    """Which heads are asked for. `domain` None means all domains."""
+    """Which heads the user wants. `domain` None means all domains."""
 
     domain: str | None
     prefix: str | None
@@ -51,9 +51,9 @@ class Question(msgspec.Struct, frozen=True):
 
 def get(
     domain: Annotated[
-        str | None, typer.Argument(metavar="[DOMAIN]", help="The domain; without it, all of them (--signedby).")
+        str | None, typer.Argument(metavar="[DOMAIN]", help="The domain. With --signedby, all domains by default.")
     ] = None,
-    label: Annotated[str | None, typer.Argument(metavar="[LABEL]", help="One label; without it, all of them.")] = None,
+    label: Annotated[str | None, typer.Argument(metavar="[LABEL]", help="The label; by default, all labels.")] = None,
     prefix: Annotated[
         str | None, typer.Option("--prefix", metavar="TEXT", help="Only labels that begin with this text.")
     ] = None,
@@ -88,16 +88,22 @@ def _check(question: Question, label: str | None) -> None:
 
     if question.domain is None and question.signedby is None:
         raise usage("name a DOMAIN, or a key by --signedby", "`dnarc domains` lists the domains")
-    if question.domain is None and question.prefix is not None:
-        raise usage("--prefix needs a DOMAIN")
+    if question.signedby is not None and question.prefix is not None:
+        raise usage("--prefix and --signedby exclude each other")
     if label is not None and (question.prefix, question.signedby, question.limit) != (None, None, None):
-        raise usage("--prefix, --signedby and --limit choose among labels: leave LABEL out")
+        raise usage("--prefix, --signedby and --limit choose among several labels: leave LABEL out")
     if question.signedby is not None and not is_key(question.signedby):
         raise usage(f"{question.signedby} is not a public key: 64 lower-case hex digits")
 
 
 def _heads(client: "NodeClient", question: Question) -> Generator["SignedRecord", None, None]:
-    """The heads as they come. Raises: Unreachable, NodeError, ProtocolError."""
+    """The heads, as they arrive.
+
+    Raises:
+        NodeError: the node refused.
+        ProtocolError: a line holds no record.
+        Unreachable: no node answers, or the answer broke off.
+    """
     from node.client.http import path_of, signed_record_of_line
 
     path = path_of("claims", *([] if question.domain is None else [question.domain]))
@@ -107,7 +113,7 @@ def _heads(client: "NodeClient", question: Question) -> Generator["SignedRecord"
 
 
 def _write_json(heads: "Iterable[SignedRecord]", _question: Question) -> None:
-    """One object with one entry a line."""
+    """Write one object, with one entry on each line."""
     begin = "{"
     for head in heads:
         sys.stdout.write(f'{begin}"{head.signature}":{json_text(head.record.canonical)}')

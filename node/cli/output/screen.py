@@ -1,6 +1,7 @@
 """What commands print: JSON for programs, text and tables for people.
 
-A character that the output's encoding lacks is shown as an escape, so that a command never fails at its last step.
+A command never fails because of its output: a character that the encoding lacks is shown as an escape, and a reader
+that goes away, as `head` does, ends the output without an error.
 """
 
 import codecs
@@ -8,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 ESCAPES: Final = "dnarc-escapes"
-"""The error handler for output: it writes each character that the encoding lacks as JSON would escape it."""
+"""The name of an error handler for output. It escapes each character that the encoding lacks, as JSON does."""
 
 FILE_COLUMNS: Final = 200
-"""Width of the output where it is no terminal and `COLUMNS` is not set: room for a key and an id in one row."""
+"""Width of output that is no terminal, if `COLUMNS` is not set. A key and an id fit in one row."""
 
 
 def prepare_output() -> None:
-    """Let stdout and stderr take any character."""
+    """Make stdout and stderr accept every character."""
     codecs.register_error(ESCAPES, _escape_unencodable)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -33,7 +34,7 @@ def prepare_output() -> None:
 
 
 def show(value: Any, as_json: bool, render: Callable[[], "RenderableType"]) -> None:
-    """Answer on stdout: the value as one line of JSON, or what `render` makes of it."""
+    """Write an answer to stdout: the value as one line of JSON, or what `render` returns."""
     with reader_may_leave():
         if as_json:
             sys.stdout.write(json_text(msgspec.json.encode(value)) + "\n")
@@ -46,34 +47,52 @@ def show(value: Any, as_json: bool, render: Callable[[], "RenderableType"]) -> N
 
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """Write to stdout in this block: if its reader goes away, as `head` does, the block ends without an error."""
+    """End the block without an error if the reader of stdout goes away, as `head` does."""
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left when it ends
+        _discard(sys.stdout)
 
 
 def console() -> "Console":
-    """Stdout as rich writes to it."""
+    """A console that writes to stdout. If the reader goes away, it raises BrokenPipeError, where rich exits with 1."""
     from rich.console import Console
 
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
     is_terminal = sys.stdout.isatty()
-    return Console(highlight=False, markup=False, emoji=False, width=None if is_terminal else _file_columns())
+    return Output(highlight=False, markup=False, emoji=False, width=None if is_terminal else _file_columns())
 
 
 def json_text(line: bytes) -> str:
-    """JSON for stdout. A terminal gets every character that cannot be seen as an escape, a program the exact bytes."""
+    """JSON for stdout. A terminal gets invisible characters as escapes, a program gets the exact bytes."""
     text = line.decode()
     return escape_json(text) if sys.stdout.isatty() else text
 
 
 def warn(text: str) -> None:
-    print(f"dnarc: warning: {safe(text)}", file=sys.stderr)
+    """Write a warning to stderr."""
+    complain(f"warning: {safe(text)}")
+
+
+def complain(line: str) -> None:
+    """Write a line to stderr. If nobody reads stderr, the command goes on."""
+    try:
+        print(f"dnarc: {line}", file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        _discard(sys.stderr)
+
+
+def _discard(stream: IO[str]) -> None:
+    """Send the rest of a stream to nowhere, because Python writes its buffer at the end of the process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> "RenderableType":
-    """A table; `node.cli.output.tables.Sheet` explains the names of columns."""
+    """A table. `node.cli.output.tables.Sheet` explains the names of the columns."""
     from node.cli.output.tables import Sheet
 
     return Sheet(columns, rows, title)
@@ -85,5 +104,5 @@ def _file_columns() -> int:
 
 
 def _escape_unencodable(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeEncodeError), "the handler is for output alone"
+    assert isinstance(error, UnicodeEncodeError), "only output uses this handler"
     return "".join(map(json_escape, error.object[error.start : error.end])), error.end
