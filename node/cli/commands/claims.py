@@ -44,12 +44,16 @@ Draft = Callable[["SignedRecord | None", str], Content]
 
 
 class Session(msgspec.Struct, frozen=True):
-    """What the three commands share: the node, the key, how long to wait in seconds, and the form of the answer."""
+    """What the three commands share: the node, the key, how long to wait in seconds, and the form of the answer.
+
+    `is_whole`: the claim replaces the claim before it, so that fields may go unnoticed.
+    """
 
     client: "NodeClient"
     key_file: Path
     wait_s: float
     as_json: bool
+    is_whole: bool = False
 
 
 def claim(
@@ -73,11 +77,13 @@ def claim(
 ) -> None:
     """Write a claim: found a label, or update a label that you own.
 
-    A claim replaces the whole claim before it: fields that you do not name are removed, and an offer is withdrawn. With
-    --merge they stay (RFC 7396: objects merge field by field, lists are replaced, null removes a field). On stderr the
-    command says what changed.
+    A claim replaces the whole claim before it: fields that you do not name
+    are removed, and an offer is withdrawn. With --merge they stay (RFC 7396:
+    objects merge field by field, lists are replaced, null removes a field).
+    The command says on stderr what changed.
 
-    n=42 is a number, n='"42"' is text, tags='["a","b"]' is a list. For JSON as the answer: dnarc --json claim ...
+    n=42 is a number, n='"42"' is text, tags='["a","b"]' is a list. For JSON
+    as the answer: dnarc --json claim ...
     """
     if (file is None) == (not pairs):
         raise usage("a claim is either KEY=VALUE pairs or --json FILE")
@@ -89,7 +95,7 @@ def claim(
         before = {} if head is None else claim_of(head.record.canonical)
         return merge(before, content) | _keep_offer(head, signer)
 
-    session = Session(connect(node, tls_ca), key, wait, context.find_root().obj is True)
+    session = Session(connect(node, tls_ca), key, wait, context.find_root().obj is True, not is_merge)
     _publish(session, domain, label, draft)
 
 
@@ -105,7 +111,11 @@ def transfer(
     tls_ca: Authority = None,
     as_json: AsJson = False,
 ) -> None:
-    """Offer a label to another key. It stays yours until that key accepts. The claim itself stays as it is."""
+    """Offer a label to another key. It stays yours until that key accepts.
+
+    The claim itself stays as it is. An offer to your own key withdraws the
+    offer before it.
+    """
     from protocol.signing import is_key
 
     if not is_key(newowner):
@@ -153,7 +163,9 @@ def _publish(session: Session, domain: str, label: str, draft: Draft) -> None:
     changes = [] if head is None else list(find_changes(content_of(head), content_of(signed)))
     _tell(outcome, signed, None if head is None else changes, session.as_json)
     if outcome.get("status") != "refused" and head is not None and not session.as_json:
-        _tell_changes(changes, signed.record.signedby, head)
+        _tell_changes(changes)
+        if session.is_whole:
+            _warn_of_losses(changes, signed.record.signedby)
 
 
 def _keep_offer(head: "SignedRecord | None", signer: str) -> Content:
@@ -210,9 +222,8 @@ def _tell_wait(wait_s: float) -> None:
     warn(f"the record is {wait_s:.0f} s too new for the node, as records of a label have whole seconds: waiting")
 
 
-def _tell_changes(changes: Sequence[Change], signer: str, head: "SignedRecord") -> None:
-    """Say on stderr what the new claim changed, so that no field goes unnoticed."""
-    from node.cli.output.screen import warn
+def _tell_changes(changes: Sequence[Change]) -> None:
+    """Say on stderr what the new record changed in the claim."""
     from node.cli.output.text import safe
 
     fields = [change for change in changes if change.path != "/newowner"]
@@ -222,11 +233,18 @@ def _tell_changes(changes: Sequence[Change], signer: str, head: "SignedRecord") 
         print(safe(f"dnarc: {_describe(change)}"), file=sys.stderr)
     if len(fields) > CHANGES_SHOWN_MAX:
         print(f"dnarc: and {len(fields) - CHANGES_SHOWN_MAX} further changes", file=sys.stderr)
-    removed = [change for change in fields if change.is_removal]
-    if removed:
-        warn(f"{len(removed)} fields of the claim before are removed; --merge keeps fields that are not named")
-    if any(change.path == "/newowner" and change.is_removal for change in changes) and head.record.newowner != signer:
-        warn(f"the offer to {head.record.newowner} is withdrawn; --merge keeps an offer")
+
+
+def _warn_of_losses(changes: Sequence[Change], signer: str) -> None:
+    """Fields that nobody named may have been meant to stay."""
+    from node.cli.output.screen import warn
+
+    removed = [change for change in changes if change.is_removal]
+    if any(change.path != "/newowner" for change in removed):
+        warn("fields that the new claim does not name are removed; --merge keeps them")
+    for change in removed:
+        if change.path == "/newowner" and change.before != signer:
+            warn(f"the offer to {change.before} is withdrawn; --merge keeps an offer")
 
 
 def _describe(change: Change) -> str:

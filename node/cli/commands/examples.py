@@ -15,6 +15,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "claim": (
         "dnarc claim example.org garden title='A garden' size=42 --key alice.key",
         "dnarc claim example.org garden --json claim.json --key alice.key",
+        "dnarc claim example.org garden size=43 title=null --merge --key alice.key",
     ),
     "transfer": (f"dnarc transfer example.org garden {_KEY} --key alice.key",),
     "accept": ("dnarc accept example.org garden --key bob.key",),

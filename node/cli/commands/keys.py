@@ -33,8 +33,9 @@ def keygen(
 ) -> None:
     """Make a signing key in a new file that only you can read, and show its public key.
 
-    Keep a copy of the file in another place: nobody else can make this key again, and its labels are lost without it.
-    Never publish the file. A forgotten passphrase cannot be reset.
+    Keep a copy of the file in another place: nobody can make this key again,
+    and its labels are lost without it. Never publish the file. Nobody can
+    reset a forgotten passphrase.
     """
     from node.cli.output.screen import show
     from node.cli.output.text import plain

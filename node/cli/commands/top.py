@@ -30,7 +30,8 @@ def top(
 ) -> None:
     """Watch a node: rates, queues, peers, the newest records. Ctrl-C ends the command.
 
-    With --json, or if the output is no terminal, the command shows the node once, after one interval, and ends.
+    With --json, or if the output is no terminal, the command shows the node
+    once, after one interval, and ends.
     """
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""Reading a scrape back."""
+"""The samples of `/metrics`, read and found by name."""
 
 import pytest
 
@@ -13,7 +13,7 @@ b 0
 """
 
 
-def test_a_value_is_the_sum_of_whatever_has_its_labels() -> None:
+def test_a_value_is_the_sum_of_all_samples_with_its_labels() -> None:
     figures = Figures.read(TEXT)
 
     assert figures.value("a_total", x="1", y="2") == 2
@@ -23,7 +23,7 @@ def test_a_value_is_the_sum_of_whatever_has_its_labels() -> None:
     assert (figures.value("c"), figures.value("a_total", x="3")) == (None, None)
 
 
-def test_values_are_listed_by_a_label() -> None:
+def test_values_are_grouped_by_a_label() -> None:
     figures = Figures.read(TEXT)
 
     assert figures.by("x", "a_total") == {"1": 3, "2": 4}
@@ -31,6 +31,6 @@ def test_values_are_listed_by_a_label() -> None:
     assert figures.by("x", "c") == {}
 
 
-def test_what_is_no_exposition_is_refused() -> None:
+def test_text_that_holds_no_metrics_is_refused() -> None:
     with pytest.raises(ValueError, match="nonsense"):
         Figures.read("<html>nonsense</html>")

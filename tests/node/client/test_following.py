@@ -1,4 +1,4 @@
-"""Following a node over many connections, some of which end in every way there is."""
+"""Following a node over many connections, which end in every possible way."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from tests.node.client.test_http import CHUNKED, serving
 
 
 def told(seq: int, **fields: Any) -> bytes:
-    """An event as a node tells it."""
+    """An event as a node sends it."""
     record = claim(f"label-{seq}")
     one = signed(record)
     event = {
@@ -36,7 +36,7 @@ def block(**fields: str) -> bytes:
 
 
 def stream(*blocks: bytes) -> tuple[int, dict[str, str], bytes]:
-    """An answer that ends in order behind these blocks."""
+    """An answer that ends properly after these blocks."""
     return 200, {}, b"".join(blocks)
 
 
@@ -54,7 +54,7 @@ def seqs(events: Sequence[Any]) -> list[int]:
     return [event.seq for event in events]
 
 
-def test_each_connection_begins_behind_the_last_cursor_that_was_seen() -> None:
+def test_each_connection_begins_after_the_last_cursor_that_was_seen() -> None:
     trouble: list[str] = []
     log: list[str] = []
     alive = b": alive\n\n: alive\nid: 7-c\n\n"
@@ -70,7 +70,7 @@ def test_each_connection_begins_behind_the_last_cursor_that_was_seen() -> None:
 
 
 def test_an_event_before_the_first_one_seen_is_not_missed() -> None:
-    """The node tells at once where a stream begins."""
+    """The first line of a stream holds the cursor at which it begins."""
     trouble: list[str] = []
     log: list[str] = []
 
@@ -81,7 +81,7 @@ def test_an_event_before_the_first_one_seen_is_not_missed() -> None:
     assert log[1].split()[1].endswith("&since=5-c")
 
 
-def test_a_goodbye_is_an_end_from_which_one_comes_back() -> None:
+def test_after_a_goodbye_of_the_node_the_follower_connects_again() -> None:
     trouble: list[str] = []
     goodbye = block(event="close", data='{"code":"timeout","cursor":"1-c"}')
 
@@ -95,7 +95,7 @@ def refused(status: int, code: str, **facts: Any) -> tuple[int, dict[str, str], 
     return status, {}, json.dumps({"code": code, "detail": "why", **facts}).encode()
 
 
-def test_a_node_that_is_full_is_asked_again_when_it_says() -> None:
+def test_a_node_that_is_full_is_asked_again_after_the_time_that_it_names() -> None:
     trouble: list[str] = []
 
     with serving([refused(503, "overloaded", retry_after=0.01), stream(told(1))]) as url:
@@ -105,7 +105,7 @@ def test_a_node_that_is_full_is_asked_again_when_it_says() -> None:
 
 
 @pytest.mark.parametrize("code", ["cursor_unknown", "malformed", "http_404"])
-def test_a_refusal_that_time_does_not_lift_is_the_end(code: str) -> None:
+def test_a_refusal_that_does_not_pass_ends_the_stream(code: str) -> None:
     trouble: list[str] = []
 
     with serving([refused(410, code)]) as url, pytest.raises(NodeError) as ended:
@@ -123,7 +123,7 @@ NO_NODES = {
 
 
 @pytest.mark.parametrize("body", NO_NODES.values(), ids=NO_NODES.keys())
-def test_what_is_no_node_is_not_asked_again(body: bytes) -> None:
+def test_a_server_that_is_no_node_is_not_asked_again(body: bytes) -> None:
     trouble: list[str] = []
 
     with serving([(200, {}, body)]) as url, pytest.raises(NoNode):
@@ -137,7 +137,7 @@ def test_what_is_no_node_is_not_asked_again(body: bytes) -> None:
     [stream(told(1)), (200, {"Content-Length": "1000"}, told(1)), stream(told(1), block(event="close", data="{}"))],
     ids=["an end", "a break", "a goodbye"],
 )
-def test_who_is_not_to_come_back_hears_of_the_first_end(answer: tuple[int, dict[str, str], bytes]) -> None:
+def test_without_reconnecting_the_first_end_is_an_error(answer: tuple[int, dict[str, str], bytes]) -> None:
     with serving([answer]) as url:
         events = following(url, "0").events()
         first = next(events)
@@ -147,7 +147,7 @@ def test_who_is_not_to_come_back_hears_of_the_first_end(answer: tuple[int, dict[
     assert first.seq == 1
 
 
-def test_waits_grow_up_to_their_limit_and_begin_anew_when_something_came() -> None:
+def test_waits_double_up_to_their_limit() -> None:
     waits: list[float] = []
     many = Follower(lambda: NodeClient("http://127.0.0.1:9"), [], None, lambda _, wait_s: waits.append(wait_s))
 
@@ -170,7 +170,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize("fields", FORGED.values(), ids=FORGED.keys())
-def test_a_node_is_believed_no_record_that_nobody_signed(fields: dict[str, Any]) -> None:
+def test_an_event_with_a_forged_record_is_refused(fields: dict[str, Any]) -> None:
     with serving([stream(told(1, **fields))]) as url:
         event = next(following(url, "0").events())
 

@@ -1,4 +1,4 @@
-"""The client against servers that behave as no node does, and as a busy node does."""
+"""The client against busy nodes, and against servers that are no nodes."""
 
 import threading
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ CHUNKED = {"Transfer-Encoding": "chunked", "Content-Length": ""}
 
 @contextmanager
 def serving(script: Script, log: list[str] | None = None) -> Iterator[str]:
-    """A server that gives these answers in order. Gives its URL."""
+    """A server that gives these answers in order. Yields its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -65,7 +65,7 @@ def test_a_request_carries_path_query_and_token() -> None:
     assert log == ["GET /prefix/claims/a.b/x%2F%C3%BC?since=7 Bearer secret"]
 
 
-def test_a_problem_is_told_with_its_code_and_facts() -> None:
+def test_a_problem_is_raised_with_its_code_and_facts() -> None:
     body = b'{"code": "stale", "detail": "late", "head": null, "status": 409}'
 
     with serving([(409, {}, body)]) as url, NodeClient(url) as client, pytest.raises(NodeError) as refused:
@@ -77,7 +77,7 @@ def test_a_problem_is_told_with_its_code_and_facts() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"code": 1, "detail": 2}', b"\xff"])
-def test_a_refusal_of_no_node_is_told_by_its_status(body: bytes) -> None:
+def test_a_refusal_without_a_problem_is_named_by_its_status(body: bytes) -> None:
     with serving([(502, {}, body)]) as url, NodeClient(url) as client, pytest.raises(NodeError) as refused:
         client.get("/claims")
 
@@ -111,7 +111,7 @@ BROKEN_OFF: Script = [
 
 
 @pytest.mark.parametrize("answer", BROKEN_OFF)
-def test_a_listing_that_breaks_off_is_told_after_its_whole_lines(answer: tuple[int, dict[str, str], bytes]) -> None:
+def test_a_listing_that_breaks_off_is_an_error_after_its_whole_lines(answer: tuple[int, dict[str, str], bytes]) -> None:
     with serving([answer]) as url, NodeClient(url) as client:
         lines = client.lines("/claims")
 
@@ -127,7 +127,7 @@ def test_a_line_may_have_as_many_bytes_as_the_limit_says() -> None:
         assert list(client.lines("/claims")) == [line]
 
 
-def test_an_answer_that_breaks_off_is_told() -> None:
+def test_an_answer_that_breaks_off_is_an_error() -> None:
     script: Script = [(200, {"Content-Length": "100"}, b"{}")]
 
     with serving(script) as url, NodeClient(url) as client, pytest.raises(Unreachable, match="broke off"):
@@ -143,7 +143,7 @@ def test_a_refused_listing_is_a_refusal() -> None:
     assert refused.value.code == "unknown_domain"
 
 
-def test_a_connection_that_was_closed_meanwhile_is_opened_again() -> None:
+def test_a_connection_that_was_closed_in_a_pause_is_opened_again() -> None:
     log: list[str] = []
     script: Script = [(200, {"Connection": "quietly"}, b"1"), (200, {}, b"2")]
 
@@ -154,7 +154,7 @@ def test_a_connection_that_was_closed_meanwhile_is_opened_again() -> None:
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("7", 7.0), ("", None), ("Mon, 23 Nov 2026", None), ("-1", None)])
-def test_the_time_to_wait_is_read_where_it_is_seconds(text: str, seconds: float | None) -> None:
+def test_the_time_to_wait_is_read_if_it_is_in_seconds(text: str, seconds: float | None) -> None:
     with serving([(503, {"Retry-After": text}, b"")]) as url, NodeClient(url) as client:
         assert client.ask("GET", "/").retry_after_s == seconds
 
@@ -163,14 +163,14 @@ KEY = SigningKey(bytes(32))
 SIGNED = sign(make({"domain": "a.b", "label": "l", "signedby": KEY.public, "timestamp": 1}), KEY)
 
 
-def test_a_dict_of_claims_is_read_from_the_bytes_that_stand_there() -> None:
+def test_a_dict_of_claims_is_read_with_its_exact_bytes() -> None:
     body = b'{"%s": %s}' % (SIGNED.signature.encode(), SIGNED.record.canonical)
 
     assert signed_records(body) == [SIGNED]
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"00": {}}', b'{"%s": {}}' % SIGNED.signature.encode(), b"\xff"])
-def test_what_is_no_dict_of_claims_is_malformed(body: bytes) -> None:
+def test_other_json_than_a_dict_of_claims_is_malformed(body: bytes) -> None:
     with pytest.raises(ProtocolError):
         signed_records(body)
 
@@ -184,10 +184,24 @@ def test_what_is_no_dict_of_claims_is_malformed(body: bytes) -> None:
         ("ann:s3cret@", "token", "Bearer token"),
     ],
 )
-def test_who_asks_is_said_by_the_token_or_by_the_url(user: str, token: str | None, sent: str | None) -> None:
+def test_a_request_is_authorized_by_the_token_or_by_the_url(user: str, token: str | None, sent: str | None) -> None:
     log: list[str] = []
 
     with serving([(200, {}, b"1")], log) as url, NodeClient(url.replace("//", f"//{user}"), token) as client:
         client.get("/node")
 
     assert log == [f"GET /node {sent}"]
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:1", "http://127.0.0.1:1/a@b", "https://[::1]:1/prefix"])
+def test_a_password_in_the_url_is_not_shown(host: str) -> None:
+    """Errors end up in logs."""
+    client = NodeClient(host.replace("//", "//ann:s3cret@"), timeout_s=1.0)
+
+    with client, pytest.raises(Unreachable) as failed:
+        client.get("/node")
+
+    assert client.url == host
+    assert str(failed.value).startswith(f"no node answers at {host}: ")
+    with pytest.raises(ValueError, match=r"^ftp://127\.0\.0\.1 is no URL of a node"):
+        NodeClient("ftp://ann:s3cret@127.0.0.1")

@@ -57,7 +57,7 @@ def test_a_dangling_link_is_not_followed(tmp_path: Path) -> None:
         create(tmp_path / "a.key")
 
 
-def test_an_absent_folder_is_told(tmp_path: Path) -> None:
+def test_an_absent_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(KeyfileError, match=r"a\.key cannot be written: No such file or directory"):
         create(tmp_path / "absent" / "a.key")
 
@@ -118,14 +118,14 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize(("data", "words"), DAMAGED)
-def test_a_file_that_is_no_key_file_is_told_as_such(tmp_path: Path, data: bytes, words: str) -> None:
+def test_a_file_that_is_no_key_file_is_an_error(tmp_path: Path, data: bytes, words: str) -> None:
     (tmp_path / "a.key").write_bytes(data)
 
     with pytest.raises(KeyfileError, match=words):
         load(tmp_path / "a.key", lambda: "words")
 
 
-def test_an_absent_file_is_said_with_both_remedies(tmp_path: Path) -> None:
+def test_an_absent_file_is_an_error_with_both_remedies(tmp_path: Path) -> None:
     words = (
         r"cannot be read: No such file or directory; name your key by --key .*; `dnarc keygen .*a\.key` makes a new key"
     )
@@ -134,7 +134,7 @@ def test_an_absent_file_is_said_with_both_remedies(tmp_path: Path) -> None:
         load(tmp_path / "a.key")
 
 
-def test_a_file_that_is_there_is_not_told_to_be_made(tmp_path: Path) -> None:
+def test_an_error_of_a_file_that_exists_does_not_advise_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(KeyfileError, match=r"cannot be read: Is a directory$"):
         load(tmp_path)
 
@@ -169,7 +169,7 @@ def test_a_key_that_was_sealed_in_another_spelling_still_opens(tmp_path: Path) -
 
 
 def test_a_passphrase_may_hold_bytes_that_are_no_text(tmp_path: Path) -> None:
-    """Such bytes come from a variable."""
+    """A variable can bring them."""
     words = b"w\xf6rter".decode(errors="surrogateescape")
 
     made = create(tmp_path / "a.key", words, CHEAP)
@@ -177,7 +177,7 @@ def test_a_passphrase_may_hold_bytes_that_are_no_text(tmp_path: Path) -> None:
     assert load(tmp_path / "a.key", lambda: words).seed == made.seed
 
 
-def test_a_passphrase_that_is_empty_is_told_as_such(tmp_path: Path) -> None:
+def test_an_empty_passphrase_that_opens_nothing_is_explained(tmp_path: Path) -> None:
     create(tmp_path / "a.key", "words", CHEAP)
 
     with pytest.raises(KeyfileError, match="which is empty: is DNARC_PASSPHRASE set to nothing"):
@@ -209,7 +209,7 @@ def test_a_key_may_come_through_a_pipe(tmp_path: Path) -> None:
     assert (opened.key.seed, opened.box) == (made.seed, None)
 
 
-def test_an_opened_key_tells_the_text_that_seals_it(tmp_path: Path) -> None:
+def test_an_opened_key_comes_with_the_text_that_seals_it(tmp_path: Path) -> None:
     create(tmp_path / "a.key", "words", CHEAP)
 
     opened = open_file(tmp_path / "a.key", lambda: "words")

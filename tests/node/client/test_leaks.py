@@ -71,7 +71,7 @@ def test_a_secret_is_found_and_named_without_being_shown(fields: dict[str, Any],
 
 
 def test_the_seed_of_a_named_key_is_found() -> None:
-    """The seed in a node's `node.key`, say."""
+    """For example the seed in a node's `node.key`."""
     fields = NAMES | {"note": BOB.seed.hex()}
 
     assert find_leak(fields, SECRETS) is None

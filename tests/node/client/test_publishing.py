@@ -69,7 +69,7 @@ def test_a_record_whose_time_is_too_far_is_refused_at_once() -> None:
 
 
 def test_all_waits_together_have_a_limit() -> None:
-    """A node whose clock stands still would else be asked for ever."""
+    """Otherwise a node whose clock stands still would be asked for ever."""
     waits: list[float] = []
     script = [TOO_NEW, limits(NOW)] * 9
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 async def apart(work: Callable[[], T]) -> T:
-    """Do it in a thread, as the node runs in this one."""
+    """Do this in another thread, because the node runs in this one."""
     async with asyncio.timeout(TIMEOUT_S):
         return await asyncio.get_running_loop().run_in_executor(None, work)
 
@@ -33,7 +33,7 @@ async def watching(node: Node) -> AsyncIterator[Watcher]:
 
 
 async def until_watched(node: Node) -> None:
-    """Until somebody is on the stream of events: what came before is not told."""
+    """Wait until the stream of events has a reader. Readers get no earlier events."""
     async with asyncio.timeout(TIMEOUT_S):
         while not len(node.streams):
             await node.store.peers()
@@ -60,7 +60,7 @@ async def test_what_happened_between_two_looks_is_shown_as_rates(tmp_path: Path)
     assert (second.rates["accepted"], second.times_ms["commit"]) == (0, None)
 
 
-async def test_peers_are_shown_with_what_is_known_of_them(tmp_path: Path) -> None:
+async def test_peers_are_shown_with_their_state(tmp_path: Path) -> None:
     async with running(tmp_path / "node") as node:
         await give(node, *claims(1))
         await node.peers.put(Peer(key=BOB.public, accept=True))
@@ -83,7 +83,7 @@ async def test_the_newest_records_are_found_without_waiting(tmp_path: Path) -> N
 
 @asynccontextmanager
 async def listening(url: str) -> AsyncIterator[Listener]:
-    """A listener at work; the block has to see to it that it is cut off in the end."""
+    """A listener at work. The block must cut its connection at the end."""
     listener = Listener(lambda: NodeClient(url))
     listener.start()
     try:
@@ -98,7 +98,7 @@ async def until_newest(node: Node, listener: Listener, record_id: str) -> None:
             await node.store.peers()
 
 
-async def test_events_are_gathered_as_they_happen_the_newest_first(tmp_path: Path) -> None:
+async def test_a_listener_collects_events_with_the_newest_first(tmp_path: Path) -> None:
     founded, older = claim("garden", ALICE, 200), claim("garden", CAROL, 100)
     async with running(tmp_path / "node") as node, listening(node.url) as listener:
         await until_watched(node)
@@ -113,7 +113,7 @@ async def test_events_are_gathered_as_they_happen_the_newest_first(tmp_path: Pat
     ]
 
 
-async def test_a_listener_keeps_so_many_events_and_no_more(tmp_path: Path) -> None:
+async def test_a_listener_keeps_a_limited_number_of_events(tmp_path: Path) -> None:
     records = claims(NEWEST_MAX + 1)
     async with running(tmp_path / "node") as node, listening(node.url) as listener:
         await until_watched(node)
@@ -124,14 +124,14 @@ async def test_a_listener_keeps_so_many_events_and_no_more(tmp_path: Path) -> No
     assert len(listener.events) == NEWEST_MAX
 
 
-async def test_a_node_without_a_stream_is_left_in_peace() -> None:
+async def test_a_listener_ends_if_the_node_has_no_stream() -> None:
     async with false_peer({}) as url, listening(url) as listener:
         await apart(listener.thread.join)
 
     assert list(listener.events) == []
 
 
-async def test_what_is_no_node_is_not_watched() -> None:
+async def test_a_server_that_is_no_node_is_not_watched() -> None:
     async with false_peer({"/metrics": answering(b"<html>nonsense")}) as url:
         with NodeClient(url) as client, pytest.raises(Unreachable):
             await apart(lambda: Watcher(client))

@@ -1,4 +1,4 @@
-"""Questions: the same facts for people and for programs, and nothing believed that can be checked."""
+"""Questions to a node: people and programs get the same facts, and everything that can be verified is verified."""
 
 import json
 from pathlib import Path
@@ -96,7 +96,7 @@ def test_nothing_from_a_claim_steers_the_terminal(served: Served, sold: dict[str
     assert "red[bold]" in shown
 
 
-def test_domains_tell_how_many_records_they_have(served: Served, sold: dict[str, str]) -> None:
+def test_domains_are_shown_with_their_number_of_records(served: Served, sold: dict[str, str]) -> None:
     answer = served.run("domains", "--json").json
 
     assert answer["example.org"]["count"] == 4
@@ -112,7 +112,7 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize(("command", "code"), UNKNOWN)
-def test_what_is_not_there_is_said_in_one_line(
+def test_an_absent_label_or_domain_is_an_error_of_one_line(
     served: Served, sold: dict[str, str], command: tuple[str, ...], code: str
 ) -> None:
     refused = served.run(*command, "--json")
@@ -122,7 +122,7 @@ def test_what_is_not_there_is_said_in_one_line(
 
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://127.0.0.1", "http://"])
-def test_a_url_that_is_none_is_refused(url: str) -> None:
+def test_a_text_that_is_no_url_is_refused(url: str) -> None:
     refused = run("domains", "--node", url)
 
     assert (refused.code, refused.err) == (

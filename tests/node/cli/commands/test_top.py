@@ -1,4 +1,4 @@
-"""`dnarc top`: one look for programs, and a live picture in a real (pseudo) terminal that is left as it was found."""
+"""`dnarc top`: one look for programs, and a live picture in a pseudo-terminal, which is restored at the end."""
 
 import json
 import os
@@ -97,7 +97,7 @@ def test_one_look_is_plain_json(served: Served) -> None:
     assert answer["url"] == served.url
 
 
-def test_where_the_output_is_no_terminal_one_picture_is_printed(served: Served) -> None:
+def test_without_a_terminal_one_picture_is_printed(served: Served) -> None:
     done = served.run("top", "--interval", "0.1")
 
     assert (done.code, "\x1b" in done.out) == (0, False)
@@ -119,7 +119,7 @@ main()
 
 @contextmanager
 def in_a_terminal(*arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
-    """The command in a terminal of its own, which controls it; gives the process and the other end."""
+    """The command with a controlling terminal of its own. Yields the process and the other end of the terminal."""
     ours, theirs = pty.openpty()
 
     process = subprocess.Popen(
@@ -140,7 +140,7 @@ def in_a_terminal(*arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", 
 
 
 def read_until(terminal: int, words: bytes | None) -> bytes:
-    """What the terminal shows until these words come; None: until nothing holds it any more."""
+    """What the terminal shows until these words come; None: until no process holds the terminal."""
     shown = b""
     while words is None or words not in shown:
         ready, _, _ = select.select([terminal], [], [], TIMEOUT_S)
@@ -175,7 +175,7 @@ def test_the_live_picture_ends_cleanly(served: Served, ending: str) -> None:
     assert b"Traceback" not in rest
 
 
-def test_the_live_picture_waits_for_a_node_that_went(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_live_picture_waits_for_a_node_that_was_stopped(tmp_path_factory: pytest.TempPathFactory) -> None:
     node = Served(tmp_path_factory.mktemp("going"))
     with in_a_terminal("top", "--node", node.url, "--interval", "0.1") as (process, terminal):
         read_until(terminal, b"of its limit")

@@ -1,4 +1,4 @@
-"""`dnarc watch`: events as they happen, over whatever happens to the connection."""
+"""`dnarc watch`: events as they happen, although connections break."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from tests.node.http_sync.relay import relaying
 
 
 class Watching:
-    """`dnarc watch` as a process, and what it says."""
+    """`dnarc watch` as a process, and its output."""
 
     def __init__(self, url: str, *arguments: str) -> None:
         command = [sys.executable, "-c", "from node.cli import main; main()", "watch", "--node", url, *arguments]
@@ -36,7 +36,7 @@ class Watching:
         return json.loads(self.process.stdout.readline())
 
     def end(self, number: signal.Signals) -> tuple[int, str]:
-        """Its exit code after this signal, and what it said on stderr."""
+        """Its exit code after this signal, and its stderr."""
         self.process.send_signal(number)
         _, err = self.process.communicate(timeout=TIMEOUT_S)
         return self.process.returncode, err
@@ -62,7 +62,7 @@ def make(served: Served, key: str, label: str, domain: str = "example.org") -> N
     assert served.run("claim", domain, label, "n=1", "--key", key).code == 0
 
 
-def test_what_is_stored_is_shown_as_one_event_a_line(served: Served, key: str) -> None:
+def test_stored_events_are_shown_one_per_line(served: Served, key: str) -> None:
     for label in ("one", "two"):
         make(served, key, label, "stored.example")
 
@@ -73,7 +73,7 @@ def test_what_is_stored_is_shown_as_one_event_a_line(served: Served, key: str) -
     assert [(event["type"], event["label"]) for event in events] == [("accepted", "one"), ("accepted", "two")]
 
 
-def test_what_is_filtered_out_is_not_shown(served: Served, key: str) -> None:
+def test_only_events_of_the_named_domains_and_labels_are_shown(served: Served, key: str) -> None:
     for label in ("one", "two", "three"):
         make(served, key, label, "filtered.example")
     asked = ("--label", "one", "--label", "three", "--domain", "filtered.example", "--since", "0", "--count", "2")
@@ -83,7 +83,7 @@ def test_what_is_filtered_out_is_not_shown(served: Served, key: str) -> None:
     assert [json.loads(line)["label"] for line in shown.out.splitlines()] == ["one", "three"]
 
 
-def test_it_comes_back_with_the_cursor_when_the_connection_breaks(served: Served, key: str) -> None:
+def test_after_a_break_it_connects_again_with_its_cursor(served: Served, key: str) -> None:
     asked = ("--domain", "broken.example", "--since", "0", "--json")
     make(served, key, "one", "broken.example")
     with relaying(served.url) as relay, watching(relay.url, *asked) as watch:
@@ -97,7 +97,7 @@ def test_it_comes_back_with_the_cursor_when_the_connection_breaks(served: Served
     assert (code, "trying again in" in err) == (0, True)
 
 
-def test_it_ends_at_the_first_break_where_it_is_told_to(served: Served, key: str) -> None:
+def test_without_reconnecting_it_ends_at_the_first_break(served: Served, key: str) -> None:
     make(served, key, "one", "once.example")
     asked = ("--domain", "once.example", "--since", "0", "--json", "--no-reconnect")
     with relaying(served.url) as relay, watching(relay.url, *asked) as watch:
@@ -108,7 +108,7 @@ def test_it_ends_at_the_first_break_where_it_is_told_to(served: Served, key: str
     assert (watch.process.returncode, err.startswith("dnarc: unreachable: ")) == (3, True)
 
 
-def test_an_end_that_the_node_announces_is_no_end(tmp_path: Path, key: str) -> None:
+def test_it_connects_again_after_the_node_announced_its_end(tmp_path: Path, key: str) -> None:
     node = Served(tmp_path)
     make(node, key, "one")
     with watching(node.url, "--since", "0", "--json") as watch:
@@ -122,7 +122,7 @@ def test_an_end_that_the_node_announces_is_no_end(tmp_path: Path, key: str) -> N
     assert code == 0
 
 
-def test_whoever_stops_reading_early_ends_it_without_a_word(served: Served, key: str) -> None:
+def test_it_ends_silently_if_its_reader_leaves(served: Served, key: str) -> None:
     make(served, key, "one", "pipe.example")
     reader, writer = os.pipe()
     command = [sys.executable, "-c", "from node.cli import main; main()", "watch", "--node", served.url]
@@ -138,16 +138,14 @@ def test_whoever_stops_reading_early_ends_it_without_a_word(served: Served, key:
 @pytest.mark.parametrize(
     ("since", "code", "word"), [("nonsense", 1, "malformed"), (f"7-{'0' * 32}", 1, "cursor_unknown")]
 )
-def test_a_cursor_that_leads_nowhere_is_said_and_not_tried_again(
-    served: Served, since: str, code: int, word: str
-) -> None:
+def test_an_unknown_cursor_is_an_error_and_not_tried_again(served: Served, since: str, code: int, word: str) -> None:
     refused = served.run("watch", "--since", since)
 
     assert (refused.code, refused.out) == (code, "")
     assert refused.err.startswith(f"dnarc: {word}: ")
 
 
-def test_where_no_node_answers_that_is_said_at_once_to_whoever_does_not_wait() -> None:
+def test_without_reconnecting_an_absent_node_is_an_error_at_once() -> None:
     refused = run_apart("watch", "--no-reconnect", "--node", "http://127.0.0.1:9")
 
     assert (refused.code, refused.out) == (3, "")
@@ -161,7 +159,7 @@ def event_of(**fields: Any) -> NodeEvent:
     return msgspec.json.decode(json.dumps(values), type=NodeEvent)
 
 
-def test_a_line_for_people_says_what_happened_to_what_and_by_whom() -> None:
+def test_a_line_for_people_names_event_label_and_signer() -> None:
     event = event_of()
 
     shown = line_of(event, event.signed())
@@ -174,7 +172,7 @@ def test_a_line_for_people_says_what_happened_to_what_and_by_whom() -> None:
     assert "\x1b" not in shown.plain
 
 
-def test_a_line_of_a_reversal_says_what_was_taken_back_and_why() -> None:
+def test_a_line_of_a_reversal_names_the_reverted_record_and_the_reason() -> None:
     event = event_of(type="reverted", previous="f" * 64, reason="an older record arrived late")
 
     shown = line_of(event, event.signed())
