@@ -67,7 +67,7 @@ async def test_peers_are_shown_with_their_state(tmp_path: Path) -> None:
         async with watching(node) as watcher:
             seen = (await apart(watcher.look)).peers
 
-    assert seen == [PeerSeen(BOB.public, False, False, None, {"unknown": 1}, None, None)]
+    assert seen == [PeerSeen(BOB.public, False, False, "away", {"unknown": 1}, None, None)]
 
 
 async def test_the_newest_records_are_found_without_waiting(tmp_path: Path) -> None:
