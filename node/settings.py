@@ -151,6 +151,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(ge=2_097_152),
         _about("Memory for answers that are being read at most; a quarter for each address. Past it 503.", "bytes"),
     ] = 64 * 2**20
+    body_timeout: Annotated[
+        float,
+        Meta(gt=0),
+        _about("How long the body of a request may be behind a speed of 4,096 bytes a second.", "seconds"),
+    ] = 30.0
     connections_max: Annotated[
         int, Meta(ge=8), _about("Open connections from clients and peers at most. Past it they get 503.", "connections")
     ] = 768

@@ -15,7 +15,7 @@ from node.http_api.answers.problems import fault, problem, problem_of
 from node.http_api.connections import ConnectionLimit
 from node.http_api.cors import allow_origin, preflight_headers
 from node.http_api.handlers.read import VERSION
-from node.http_api.handlers.write import BODY_BUDGET
+from node.http_api.handlers.write import BATCH_BYTES_MAX, BODY_BUDGET
 from node.http_api.openapi import DOCUMENT, document
 from node.http_api.requests.body_budget import BodyBudget
 from node.http_api.requests.byte_budget import ByteBudget
@@ -24,6 +24,7 @@ from node.http_api.requests.page_origin import check_origin
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import check_names
 from node.http_api.route import Route
+from node.settings import Settings
 from protocol.errors import Code, ProtocolError
 
 CONNECTION_LIMIT: Final = web.AppKey("connection_limit", ConnectionLimit)
@@ -37,7 +38,7 @@ def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
     """An application that answers these routes from these parts of a node."""
     app = web.Application()
     write_origins: Collection[str] = frozenset(parts.settings.write_origins or ())
-    app[BODY_BUDGET] = BodyBudget(parts.settings.bytes_in_flight_max)
+    app[BODY_BUDGET] = BodyBudget(_budget_of_bodies(parts.settings), parts.settings.body_timeout)
     app[ANSWER_BUDGET] = ByteBudget(parts.settings.answer_bytes_max, 2 * COPIES * PAGE_BYTES_MAX, NO_ROOM)
     app[CONNECTION_LIMIT] = ConnectionLimit(parts.settings.connections_max, parts.traffic)
     app[DOCUMENT] = document(routes, VERSION)
@@ -48,6 +49,11 @@ def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
             app.router.add_route(method, _pattern(route.path), handler, expect_handler=on_expect)
     return app
+
+
+def _budget_of_bodies(settings: Settings) -> ByteBudget:
+    detail = "too many requests are being read already, or too many of your own"
+    return ByteBudget(settings.bytes_in_flight_max, BATCH_BYTES_MAX, detail)
 
 
 def _pattern(path: str) -> str:

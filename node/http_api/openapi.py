@@ -86,7 +86,7 @@ def _responses(route: Route) -> dict[str, object]:
     }
     problems = {PROBLEM_TYPE: {"schema": ref("Problem")}}
     for status, description in _OF_HTTP.items():
-        if status != 415 or route.body is not None:
+        if status not in _OF_BODIES or route.body is not None:
             responses[str(status)] = {"description": description, "content": problems}
     if any(parameter.name == "If-None-Match" for parameter in route.headers) and route.method == "GET":
         responses["304"] = {"description": "The client has it already."}
@@ -124,11 +124,15 @@ def _words(status: int) -> str:
 
 
 _OF_HTTP: Final = {
+    408: "Refused: the body comes too slowly.",
     414: "Refused: the target is too long.",
     415: "Refused: the body has a Content-Encoding.",
     431: "Refused: a header is too large, or there are too many.",
 }
 """Refusals for reasons of HTTP alone."""
+
+_OF_BODIES: Final = (408, 415)
+"""Those of them that only a request with a body gets."""
 
 _GOOD: Final = {
     101: "A WebSocket from here on",

@@ -28,6 +28,11 @@ _SHUTDOWN_S_MAX: Final = 2.0
 requests and commits after them take up to 3 s.
 """
 
+_REFUSED_BODY_S_MAX: Final = 1.0
+"""Seconds that the rest of a refused body is read and dropped. Meanwhile the client may read the answer: if unread
+bytes lay in the socket when it closes, the kernel would send a reset, and the client might lose the answer.
+"""
+
 TARGET_BYTES_MAX: Final = 8_190
 """Bytes of a request's target."""
 
@@ -44,6 +49,7 @@ async def start(parts: ApiParts, routes: Sequence[Route], context: ssl.SSLContex
         make_app(parts, routes),
         access_log=None,
         shutdown_timeout=_SHUTDOWN_S_MAX,
+        lingering_time=_REFUSED_BODY_S_MAX,
         auto_decompress=False,
         max_line_size=TARGET_BYTES_MAX,
         max_field_size=HEADER_BYTES_MAX,

@@ -61,7 +61,7 @@ def _state(parts: ApiParts, peer: Peer) -> dict[str, object]:
 
 async def put_peer(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     check_admin(parts, request)
-    async with request.app[BODY_BUDGET].read(request, PEER_BYTES_MAX) as body:
+    async with request.app[BODY_BUDGET].read(request, PEER_BYTES_MAX, None) as body:
         peer = await parts.peers.put(_read_peer(body))
     return private(_row(peer))
 

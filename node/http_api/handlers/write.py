@@ -9,7 +9,7 @@ from aiohttp import web
 from node.http_api.answers.json_answer import private
 from node.http_api.answers.problems import STATUSES, headers_of
 from node.http_api.requests.body_budget import BodyBudget
-from node.http_api.requests.caller import origin_of
+from node.http_api.requests.caller import origin_of, writer_of
 from node.http_api.requests.conditions import read_precondition
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.refused import RefusedError
@@ -37,8 +37,9 @@ _batch = msgspec.json.Decoder(dict[str, msgspec.Raw])
 async def put_claim(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     signature = request.match_info["name"]
     try:
-        async with request.app[BODY_BUDGET].read(request, SPELLING_BYTES_MAX) as body:
-            origin = await origin_of(parts, request, body, read_precondition(request))
+        writer = writer_of(parts, request)
+        async with request.app[BODY_BUDGET].read(request, SPELLING_BYTES_MAX, writer.address) as body:
+            origin = await origin_of(parts, request, writer, body, read_precondition(request))
             outcome = await parts.ingest.take_one(Submission(signature, body), origin)
     except ProtocolError as error:
         if error.code in (Code.UNAUTHORIZED, Code.BAD_SIGNATURE) or isinstance(error, RefusedError):
@@ -110,8 +111,9 @@ def _status(outcome: Outcome) -> int:
 async def put_claims(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     if "If-Match" in request.headers or "If-None-Match" in request.headers:
         raise ProtocolError(Code.MALFORMED, "If-Match and If-None-Match go with a single record")
-    async with request.app[BODY_BUDGET].read(request, BATCH_BYTES_MAX) as body:
-        origin = await origin_of(parts, request, body)
+    writer = writer_of(parts, request)
+    async with request.app[BODY_BUDGET].read(request, BATCH_BYTES_MAX, writer.address) as body:
+        origin = await origin_of(parts, request, writer, body)
         submissions = read_batch(body)
         outcomes = await parts.ingest.take(submissions, origin) if submissions else []
     return private({shown(outcome.signature): outcome.as_json() for outcome in outcomes})

@@ -12,6 +12,7 @@ import re
 from ipaddress import IPv6Address, ip_network
 from typing import Final
 
+import msgspec
 import structlog
 from aiohttp import HttpVersion11, web
 
@@ -71,19 +72,39 @@ def is_local(parts: ApiParts, request: web.BaseRequest) -> bool:
     return _proxy_sign(request) is None and is_own_page(parts.proxies, request)
 
 
+class Writer(msgspec.Struct, frozen=True):
+    """Who sends a body, as far as it is known before the body is read.
+
+    `address` is the address that quotas count under, None if none does.
+    """
+
+    is_admin: bool
+    address: str | None
+
+
+def writer_of(parts: ApiParts, request: web.BaseRequest) -> Writer:
+    """Raises: ProtocolError: `unauthorized` for a wrong token."""
+    is_admin = has_token(parts, request)
+    return Writer(is_admin, None if is_admin else quota_address(parts, request))
+
+
 async def origin_of(
-    parts: ApiParts, request: web.BaseRequest, body: bytes, precondition: Precondition | None = None
+    parts: ApiParts,
+    request: web.BaseRequest,
+    writer: Writer,
+    body: bytes,
+    precondition: Precondition | None = None,
 ) -> Origin:
     """The class in which the records of this body are admitted, and the address under which they count.
 
     Raises:
-        ProtocolError: `unauthorized`, `bad_signature` or `malformed` for a wrong proof. No proof is no error.
+        ProtocolError: `bad_signature` or `malformed` for a wrong proof. No proof is no error.
     """
-    if has_token(parts, request):
+    if writer.is_admin:
         return Origin(Trust.PEER, None, precondition)
     header = request.headers.get(PUSH_HEADER)
     trust = Trust.CLIENT if header is None else await _find_trust(parts, header, body)
-    return Origin(trust, quota_address(parts, request), precondition)
+    return Origin(trust, writer.address, precondition)
 
 
 async def _find_trust(parts: ApiParts, push_header: str, body: bytes) -> Trust:

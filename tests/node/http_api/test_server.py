@@ -67,3 +67,21 @@ async def test_a_node_stops_although_clients_keep_their_connections(tmp_path: Pa
     async with asyncio.timeout(1):
         assert await reader.read() == b""
     writer.transport.abort()
+
+
+async def send_for_ever(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(bytes(65_536))
+        await writer.drain()
+
+
+async def test_a_client_that_goes_on_with_a_refused_body_gets_its_answer_and_is_cut_off_soon(node: Node) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(node.url.rpartition(":")[2]))
+    writer.write(b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+    async with asyncio.timeout(5):  # aiohttp's own default is 10 s
+        answer = await reader.readuntil(b"}")
+        with pytest.raises(ConnectionError):
+            await send_for_ever(writer)
+    writer.transport.abort()
+
+    assert answer.startswith(b"HTTP/1.1 413 ")

@@ -1,8 +1,14 @@
-"""All request bodies together take at most the memory that the node has for them."""
+"""All request bodies together take at most the memory that the node has for them, and none may stall for long."""
 
 import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
+from node.http_api.requests.body_budget import BYTES_PER_SECOND_MIN, Pace
 from node.node import Node
 from node.settings import Settings
 from tests.node.http_api.talking import Client
@@ -37,3 +43,96 @@ async def test_a_body_without_room_is_told_to_come_back_and_has_room_later(tmp_p
         await wait_until_small_batches_get(client, 200)
 
     assert answer.headers["Retry-After"] == "1"
+
+
+MIB = 2**20
+
+
+@asynccontextmanager
+async def stalling(node: Node, count: int, address: str) -> AsyncIterator[list[asyncio.StreamReader]]:
+    """So many uploads of this address that stall shortly before their 8 MiB."""
+    port = int(node.url.rpartition(":")[2])
+    streams = [await asyncio.open_connection("127.0.0.1", port) for _ in range(count)]
+    for _, writer in streams:
+        head = f"PUT /claims HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\nContent-Length: {8 * MIB}\r\n\r\n"
+        writer.write(head.encode() + b" " * (8 * MIB - 1))
+    yield [reader for reader, _ in streams]
+    for _, writer in streams:
+        writer.transport.abort()
+
+
+async def wait_until_held(client: Client, address: str, status: int) -> None:
+    """Wait until small batches of this address get this status. One byte of an upload is still missing then."""
+    async with asyncio.timeout(30):
+        while True:
+            answer = await client.send("PUT", "/claims", b"{}".ljust(SMALL_BYTES), {"X-Forwarded-For": address})
+            if answer.status == status:
+                return
+
+
+async def test_stalled_uploads_of_one_address_take_a_quarter_of_the_memory(tmp_path: Path) -> None:
+    settings = Settings(port=0, data=tmp_path, trusted_proxies=["127.0.0.0/8"], bytes_in_flight_max=32 * MIB)
+    async with Node(settings) as node, Client(node.url) as client, stalling(node, 3, "192.0.2.1") as readers:
+        await wait_until_held(client, "192.0.2.1", 503)
+        others = await client.send("PUT", "/claims", b"{}", {"X-Forwarded-For": "192.0.2.2"})
+        refused, pending = await asyncio.wait(
+            [asyncio.create_task(reader.readuntil(b"\r\n\r\n")) for reader in readers],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        for each in pending:
+            each.cancel()
+
+    assert others.status == 200
+    assert {task.result()[:12] for task in refused} == {b"HTTP/1.1 503"}
+
+
+async def test_stalled_uploads_of_all_strangers_leave_memory_for_this_machine(tmp_path: Path) -> None:
+    settings = Settings(port=0, data=tmp_path, trusted_proxies=["127.0.0.0/8"], bytes_in_flight_max=32 * MIB)
+    async with (
+        Node(settings) as node,
+        Client(node.url) as client,
+        stalling(node, 1, "192.0.2.1"),
+        stalling(node, 1, "192.0.2.2"),
+        stalling(node, 1, "192.0.2.3"),
+    ):
+        await wait_until_held(client, "192.0.2.4", 503)
+        here = await client.send("PUT", "/claims", b"{}".ljust(MIB))
+
+    assert here.status == 200
+
+
+async def test_an_upload_that_stalls_is_cut_off(tmp_path: Path) -> None:
+    settings = Settings(port=0, data=tmp_path, body_timeout=0.05)
+    async with Node(settings) as node, stalling(node, 1, "192.0.2.1") as [reader], asyncio.timeout(30):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(body)["code"] == "timeout"
+
+
+@pytest.mark.parametrize(("pieces", "seconds_left"), [(0, 10.0), (1, 10.0), (10, 10.0)])
+def test_a_body_that_is_fast_for_long_may_stall_no_longer(pieces: int, seconds_left: float) -> None:
+    pace = Pace(timeout_s=10.0)
+
+    for _ in range(pieces):
+        pace.on_piece(MIB, waited_s=0.1)
+
+    assert pace.left_s == seconds_left
+
+
+def test_a_body_at_exactly_the_least_speed_goes_on_for_ever() -> None:
+    pace = Pace(timeout_s=10.0)
+
+    for _ in range(1_000):
+        pace.on_piece(BYTES_PER_SECOND_MIN, waited_s=1.0)
+
+    assert pace.left_s == 10.0
+
+
+def test_a_body_below_the_least_speed_ends_when_it_is_too_far_behind() -> None:
+    pace = Pace(timeout_s=10.0)
+
+    for _ in range(20):
+        pace.on_piece(BYTES_PER_SECOND_MIN // 2, waited_s=1.0)
+
+    assert pace.left_s == 0.0
