@@ -45,11 +45,18 @@ def parse_pairs(pairs: Sequence[str]) -> Content:
 
 
 def parse_value(text: str) -> Any:
-    """The JSON value in the text, or else the text itself. NaN and Infinity are text, because JSON has neither."""
+    """The JSON value in the text, or else the text itself. NaN and Infinity are text, because JSON has neither.
+
+    Raises:
+        ProtocolError: `malformed`: this is JSON that no record may hold, for example with a key that is repeated.
+    """
+    from protocol.records.canonical import canonicalise
+
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return text
+    return canonicalise(text.encode(errors="surrogatepass"))[0]
 
 
 def read_object(file: str) -> Content:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from node.cli.commands.content import Change, find_changes, merge, parse_pairs, parse_value
 from node.cli.output.failures import CommandError
+from protocol.errors import Code, ProtocolError
 
 VALUES: list[tuple[str, Any]] = [
     ("42", 42),
@@ -32,6 +33,24 @@ VALUES: list[tuple[str, Any]] = [
 def test_a_value_is_json_where_it_reads_as_json(text: str, value: object) -> None:
     assert parse_value(text) == value
     assert type(parse_value(text)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"a":1,"a":2}', "the key 'a' is repeated"),
+        ("[" * 900 + "]" * 900, "nested deeper than 32 levels"),
+        ('{"a":' * 900 + "1" + "}" * 900, "nested deeper than 32 levels"),
+        ("9007199254740992", "beyond 2^53-1"),
+        ("1e400", "beyond what a double holds"),
+        ('["\udc80"]', "not UTF-8"),
+    ],
+)
+def test_json_that_no_record_may_hold_is_refused(text: str, words: str) -> None:
+    with pytest.raises(ProtocolError) as refused:
+        parse_value(text)
+
+    assert (refused.value.code, words in refused.value.detail) == (Code.MALFORMED, True)
 
 
 WRONG_PAIRS = [
