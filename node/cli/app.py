@@ -5,11 +5,13 @@ typer app, this app becomes a command with the name of the entry point. `simulat
 so that `node` need not import `simulations`.
 """
 
+import os
 from collections.abc import Callable
 from importlib.metadata import entry_points, version
 from typing import Annotated, Final
 
 import typer
+from typer.core import TyperGroup
 
 from node.cli.commands import (
     backup,
@@ -23,6 +25,7 @@ from node.cli.commands import (
     import_records,
     keys,
     peers,
+    preferences,
     rebuild,
     serve,
     top,
@@ -37,6 +40,9 @@ GROUP: Final = "dnarc.commands"
 
 EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 refused, or bad; 2 wrong use; 3 no node answers; 4 the machine failed; 130 interrupted."
+)
+CONFIGURATION: Final = (
+    "Your own defaults for --node, --key and --tls-ca: ~/.config/dnarc/config.toml, shown by `dnarc config`."
 )
 
 
@@ -56,7 +62,7 @@ Version = Annotated[
 app = typer.Typer(
     name="dnarc",
     help="A peer-to-peer gossip node for signed claims.",
-    epilog=EXIT_CODES,
+    epilog=f"{EXIT_CODES}\n\n{CONFIGURATION}",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -67,6 +73,10 @@ app = typer.Typer(
 def before(context: typer.Context, as_json: AsJsonBefore = False, _version: Version = False) -> None:
     """A peer-to-peer gossip node for signed claims."""
     context.obj = as_json
+    name = context.invoked_subcommand
+    if name is not None and isinstance(context.command, TyperGroup):
+        command = context.command.commands[name]
+        context.default_map = {name: preferences.find_defaults(command, os.environ)}
 
 
 _COMMANDS: Final[tuple[tuple[str, Callable[..., None]], ...]] = (

@@ -60,6 +60,10 @@ def test_a_file_holds_typed_values(tmp_path: Path) -> None:
     assert settings == Settings(domains=["example.org"], max_age=None, sync_interval=5.0, data=Path("there"))
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert load(written(tmp_path, "\ufeffmax_age = 60\n"), {}, {}).settings == Settings(max_age=60)
+
+
 def test_flags_may_hold_typed_values() -> None:
     assert load(None, {}, {"port": 0, "domains": ["example.org"]}).settings == Settings(port=0, domains=["example.org"])
 

@@ -19,7 +19,7 @@ import typer
 from node.cli.commands.content import Change, find_changes, merge, parse_pairs, read_object
 from node.cli.commands.heads import Content, claim_of, content_of, find_head
 from node.cli.commands.keys import open_key
-from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, Domain, Key, Label, NodeUrl, connect
+from node.cli.commands.options import DEFAULT_KEY, DEFAULT_NODE, AsJson, Authority, Domain, Key, Label, NodeUrl, connect
 from node.cli.output.failures import CommandError, Exit, usage
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def claim(
         bool, typer.Option("--merge", help="Keep the fields that you do not name. KEY=null removes a field.")
     ] = False,
     wait: Wait = WAIT_S,
-    key: Key = Path("dnarc.key"),
+    key: Key = DEFAULT_KEY,
     node: NodeUrl = DEFAULT_NODE,
     tls_ca: Authority = None,
 ) -> None:
@@ -106,7 +106,7 @@ def transfer(
         str, typer.Argument(metavar="NEWOWNER", help="A public key, 64 hex digits.", show_default=False)
     ],
     wait: Wait = WAIT_S,
-    key: Key = Path("dnarc.key"),
+    key: Key = DEFAULT_KEY,
     node: NodeUrl = DEFAULT_NODE,
     tls_ca: Authority = None,
     as_json: AsJson = False,
@@ -132,7 +132,7 @@ def accept(
     domain: Domain,
     label: Label,
     wait: Wait = WAIT_S,
-    key: Key = Path("dnarc.key"),
+    key: Key = DEFAULT_KEY,
     node: NodeUrl = DEFAULT_NODE,
     tls_ca: Authority = None,
     as_json: AsJson = False,

@@ -1,19 +1,22 @@
-"""Settings as a node would run with them, each with its source; and the version."""
+"""`dnarc config` and `dnarc version`: the settings that apply here, each with its source; and the versions."""
 
 import os
 import platform
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from node.cli.commands.options import AsJson
+from node.cli.commands.preferences import PREFERENCES, Chosen, Preference, choose, find_file
 from node.cli.output.screen import reader_may_leave, show, table
 from node.cli.output.text import plain
 
 if TYPE_CHECKING:
-    from node.settings import Setting
+    from rich.console import RenderableType
+
+    from node.settings import Loaded, Setting
 
 Config = Annotated[
     Path | None, typer.Option("--config", envvar="DNARC_CONFIG", metavar="FILE", help="A TOML file of settings.")
@@ -27,36 +30,67 @@ def config(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show every setting: its value, where that comes from, its unit and what it is for."""
-    from node.settings import describe, load, spell
+    """Show every setting of a node with its value and its source, and your own defaults for commands.
+
+    JSON: {setting: {value, source, default, unit, description}}, and `commands` with your defaults in the same form.
+    """
+    from node.settings import describe, load
 
     if markdown:
         with reader_may_leave():
             print(markdown_table(describe()))
         return
     loaded = load(file, os.environ, {})
-    values = {setting.name: getattr(loaded.settings, setting.name) for setting in describe()}
-    sources = loaded.sources
-    rows = [
-        (each.name, spell(values[each.name]), each.unit, sources[each.name], each.description) for each in describe()
-    ]
-    answer = {
-        each.name: {
-            "value": values[each.name],
-            "source": sources[each.name],
-            "default": each.default,
-            "unit": each.unit,
-            "description": each.description,
-        }
-        for each in describe()
+    chosen = choose(os.environ)
+    answer: dict[str, Any] = {each.name: _facts(each, loaded) for each in describe()}
+    answer["commands"] = {each.name: _facts_of_preference(each, chosen[each.name]) for each in PREFERENCES}
+    show(answer, as_json, lambda: _tables(loaded, chosen))
+
+
+def _facts(setting: "Setting", loaded: "Loaded") -> dict[str, object]:
+    value = getattr(loaded.settings, setting.name)
+    return {
+        "value": str(value) if isinstance(value, Path) else value,
+        "source": loaded.sources[setting.name],
+        "default": str(setting.default) if isinstance(setting.default, Path) else setting.default,
+        "unit": setting.unit,
+        "description": setting.description,
     }
-    show(
-        _plain_paths(answer), as_json, lambda: table(["setting", "~value", "unit", "~source", "~what it is for"], rows)
+
+
+def _facts_of_preference(preference: Preference, chosen: Chosen) -> dict[str, object]:
+    from node.client.http import without_password
+
+    value = chosen.value if preference.is_path or chosen.value is None else without_password(chosen.value)
+    facts = {"value": value, "source": chosen.source, "default": preference.default}
+    return {**facts, "unit": "", "description": preference.description}
+
+
+def _tables(loaded: "Loaded", chosen: dict[str, Chosen]) -> "RenderableType":
+    """A table of the node's settings, and below it a table of the user's own defaults."""
+    from rich.console import Group
+
+    from node.settings import describe, spell
+
+    settings = [
+        (each.name, spell(getattr(loaded.settings, each.name)), each.unit, loaded.sources[each.name], each.description)
+        for each in describe()
+    ]
+    own = [
+        (each.name, spell(facts["value"]), facts["source"], each.description)
+        for each in PREFERENCES
+        for facts in [_facts_of_preference(each, chosen[each.name])]
+    ]
+    file = find_file(os.environ)
+    return Group(
+        table(["setting", "~value", "unit", "~source", "~what it is for"], settings),
+        "",
+        table(["option", "~value", "~source", "~what it is for"], own, title=f"Your own defaults for commands: {file}"),
     )
 
 
 def version(as_json: AsJson = False) -> None:
-    """Show the version of dnarc, and of what it stands on."""
+    """Show the versions of dnarc, Python and two libraries."""
     answer = {
         "dnarc": version_of("dnarc"),
         "python": platform.python_version(),
@@ -68,7 +102,7 @@ def version(as_json: AsJson = False) -> None:
 
 
 def markdown_table(settings: "list[Setting]") -> str:
-    """The settings as a table for `docs/operations.md`."""
+    """The settings as a table in Markdown, for `docs/operations.md`."""
     from node.settings import spell
 
     rows = [
@@ -76,10 +110,3 @@ def markdown_table(settings: "list[Setting]") -> str:
         for each in settings
     ]
     return "\n".join(("| setting | variable | default | unit | what it is for |", "|---|---|---|---|---|", *rows))
-
-
-def _plain_paths(answer: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
-    return {
-        name: {key: str(value) if isinstance(value, Path) else value for key, value in facts.items()}
-        for name, facts in answer.items()
-    }

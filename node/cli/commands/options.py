@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from node.client.http import NodeClient
 
 DEFAULT_NODE: Final = "http://127.0.0.1:8080"
+DEFAULT_KEY: Final = Path("dnarc.key")
 
 CLIENT_TIMEOUT_S: Final = 60.0
 SYNC_TIMEOUT_S: Final = 3_600.0
