@@ -81,6 +81,8 @@ class _Run:
         self._memory = memory
         self._report = report
         self._key = peer.key
+        self._complete: set[str] = set()
+        """Domains in which a comparison of ids has found every missing record, and none was refused."""
 
     async def run(self) -> None:
         answer = await self._greet()
@@ -93,7 +95,7 @@ class _Run:
             answer = await self._greet()
         await self._align(answer)
         now_s = asyncio.get_running_loop().time()
-        self._parts.convergence.compared(self._peer.name, now_s, is_identical=self._is_identical(answer))
+        self._parts.convergence.compared(self._peer.name, now_s, is_in_step=self._is_in_step(answer))
 
     async def _greet(self) -> NodeAnswer:
         """What the peer holds now. Its key is pinned at the first answer.
@@ -156,12 +158,16 @@ class _Run:
         ours = self._parts.indexes.get(domain) or EMPTY
         return theirs is None or theirs.fingerprint != ours.fingerprint().hex()
 
-    def _is_identical(self, answer: NodeAnswer) -> bool:
-        """Whether both sides hold the same in all domains that they exchange, in either direction."""
-        theirs = answer.domains if self._peer.pull else ()
-        ours = self._parts.indexes.domains() if self._peer.push else ()
-        kept = self._parts.settings.domains
-        return not any(self._differs(answer, d) for d in {*theirs, *ours} if kept is None or d in kept)
+    def _is_in_step(self, answer: NodeAnswer) -> bool:
+        """Whether neither side lacks a record that should flow to it. If records flow one way, the receiver may hold
+        more.
+        """
+        peer, kept = self._peer, self._parts.settings.domains
+        theirs = answer.domains if peer.pull else ()
+        ours = self._parts.indexes.domains() if peer.push else ()
+        complete = frozenset() if peer.pull and peer.push else self._complete
+        flowing = {domain for domain in (*theirs, *ours) if kept is None or domain in kept}
+        return not any(self._differs(answer, domain) for domain in flowing - complete)
 
     def _given_fingerprint(self, answer: NodeAnswer, domain: str) -> str:
         """The fingerprint of the giving side."""
@@ -197,11 +203,13 @@ class _Run:
         begun = loop.time()
         if not self._job.is_asked and begun < self._memory.compare_again.get(place, begun):
             return
-        accepted_before = self._report.accepted
+        accepted_before, refused_before = self._report.accepted, self._report.refused
         try:
-            await self._transfer(domain, key).carry_missing()
+            is_any_left = await self._transfer(domain, key).carry_missing()
         finally:
             self._report.repaired += self._report.accepted - accepted_before
+        if not is_any_left and self._report.refused == refused_before:
+            self._complete.add(domain)
         self._memory.compare_again[place] = loop.time() + COMPARISON_SHARE * (loop.time() - begun)
 
     async def _align(self, answer: NodeAnswer) -> None:

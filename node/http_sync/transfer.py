@@ -58,16 +58,21 @@ class Pull:
             async for records in batches:
                 yield await self._take(records)
 
-    async def carry_missing(self) -> None:
-        """Fetch the records that the peer lists and this node lacks. A later run brings those that are too new."""
+    async def carry_missing(self) -> bool:
+        """Fetch the records that the peer lists and this node lacks. Returns whether there were any that are too new: a
+        later run brings them.
+        """
+        is_any_too_new = False
         skew = self._parts.settings.max_skew
         newest = None if skew is None else after(int(self._parts.world.now_s()) + skew)
         async with aclosing(self._remote.list_keys(self._domain)) as pages:
             async for page in pages:
                 keys = lacking(page, self._parts.indexes.get(self._domain) or EMPTY)
+                is_any_too_new |= newest is not None and bool(keys) and keys[-1] > newest
                 for begin in range(0, len(keys), IDS_PER_REQUEST_MAX):
                     wanted = keys[begin : begin + IDS_PER_REQUEST_MAX]
                     await self._fetch([key_id(key).hex() for key in wanted if newest is None or key <= newest])
+        return is_any_too_new
 
     async def _fetch(self, ids: Sequence[str]) -> None:
         if not ids:
@@ -113,14 +118,15 @@ class Push:
                     yield outcomes
                     _check_not_busy(outcomes)
 
-    async def carry_missing(self) -> None:
-        """Send the records that this node holds and the peer does not list."""
+    async def carry_missing(self) -> bool:
+        """Send the records that this node holds and the peer does not list. Returns False: it leaves out no record."""
         last = FIRST
         async with aclosing(self._their_keys()) as pages:
             async for page in pages:
                 await self._send_lacking(last, page[-1], page)
                 last = page[-1]
         await self._send_lacking(last, None, [])
+        return False
 
     async def _their_keys(self) -> AsyncGenerator[list[bytes], None]:
         """The keys that the peer lists. None at all if it does not know the domain."""

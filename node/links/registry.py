@@ -29,7 +29,6 @@ from protocol.errors import Code, ProtocolError
 from protocol.gossip.plumtree import Plumtree, PlumtreeLimits
 from protocol.link.link import Link
 from protocol.link.messages import Hello
-from protocol.link.status import Step
 from protocol.link.terms import Flow, Identity, LinkLimits, Role
 
 _NONCE_BYTES: Final = 32
@@ -165,12 +164,11 @@ class Links:
         self.on_compared(link)
 
     def on_compared(self, link: RunningLink) -> None:
-        """Note whether both ends hold the same in all domains."""
+        """Note whether the two nodes are in step."""
         name = link.snapshot.permission.name
         if name is not None and link.is_open:
-            steps = [each.step for each in link.machine.status().domains.values()]
             now_s = asyncio.get_running_loop().time()
-            self._parts.convergence.compared(name, now_s, is_identical=all(step is Step.IDENTICAL for step in steps))
+            self._parts.convergence.compared(name, now_s, is_in_step=link.machine.is_in_step)
 
     def on_changed(self) -> None:
         """Call the watchers."""

@@ -50,8 +50,9 @@ COMPARE_EVERY_S: Final = 5.0
 """If records do not follow their announcements, both ends compare their sets after `COMPARE_AFTER_S`, but at most every
 `COMPARE_EVERY_S`. Both numbers are guesses."""
 
-_DOMAINS: Final = '{"type":"domains"'
-"""How a `domains` frame begins if a node of our kind wrote it. For other nodes only the convergence lag is late."""
+_COMPARING: Final = ('{"type":"domains"', '{"type":"reconcile"')
+"""How the frames begin after which the two nodes may be in step, if a node of our kind wrote them. For other nodes only
+the convergence lag is late."""
 
 log = structlog.get_logger()
 
@@ -127,7 +128,7 @@ class LinkOwner(Protocol):
         """For the first time, nothing is left to do but to carry live records."""
 
     def on_compared(self, link: "RunningLink") -> None:
-        """Both ends have said what they hold."""
+        """Both ends have said what they hold, or have reconciled."""
 
     def on_changed(self) -> None:
         """Anything has happened on a link."""
@@ -338,7 +339,7 @@ class RunningLink:
         self.counts.frames_in += 1
         self.counts.bytes_in += len(text)
         self._do(self.machine.on_frame(text, self._loop.time()))
-        if text.startswith(_DOMAINS):
+        if text.startswith(_COMPARING):
             self._owner.on_compared(self)
 
     def _is_pressed(self) -> bool:

@@ -104,7 +104,7 @@ FAMILIES: Final = (
     ),
     Family("dnarc_peer_state", Kind.GAUGE, "1 for the state that a peer is in, else 0.", ("peer", "state")),
     Family("dnarc_peer_failing_seconds", Kind.GAUGE, "How long a peer has been failing or refused.", ("peer",)),
-    Family("dnarc_convergence_lag_seconds", Kind.GAUGE, "Since a comparison found a peer to hold the same.", ("peer",)),
+    Family("dnarc_convergence_lag_seconds", Kind.GAUGE, "Since a comparison found a peer in step.", ("peer",)),
     Family("dnarc_data_bytes", Kind.GAUGE, "Size of each file of the store.", ("file",)),
     Family("dnarc_disk_free_bytes", Kind.GAUGE, "Free space where the data folder is."),
     Family("dnarc_log_dropped_total", Kind.COUNTER, "Lines of the log that were dropped because nobody read them."),

@@ -17,6 +17,8 @@ class Comparison:
         self._limits = limits
         self._pages: dict[str, Summary] = {}
         self._theirs: dict[str, Summary] | None = None
+        self.doubtful: set[str] = set()
+        """Domains that differed when the peer's last list came, and of which nothing better is known since."""
 
     @property
     def is_known(self) -> bool:
@@ -77,6 +79,10 @@ class Comparison:
     def domains(self) -> list[str]:
         """Every domain that either side holds, sorted."""
         return sorted({*self._holdings.domains(), *(self._theirs or ())})
+
+    def confirm(self, domain: str) -> None:
+        """Both sides hold the same in this domain, or at least neither lacks a record that should flow to it."""
+        self.doubtful.discard(domain)
 
     def counts(self, domain: str) -> tuple[int, int | None]:
         """How many records this node holds, and how many the peer has said that it holds; None before its list."""

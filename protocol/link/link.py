@@ -84,6 +84,11 @@ class Link:
         """Whether this end has nothing left to do until a record comes or a repair is due."""
         return self._session is not None and self._session.is_settled
 
+    @property
+    def is_in_step(self) -> bool:
+        """Whether neither side lacks a record that should flow to it, as far as the last comparison shows."""
+        return self._session is not None and self._session.is_in_step
+
     def start(self, now: float) -> list[Order]:
         """The connection is made. Call this first, and once."""
         self._deadlines.expect(Wait.GREETING, now, is_due=True)

@@ -144,11 +144,15 @@ class CaughtUp(msgspec.Struct, frozen=True, tag_field="type", tag="caught_up"):
     fingerprint: _Hex32
 
 
-class Reconcile(msgspec.Struct, frozen=True, tag_field="type", tag="reconcile"):
-    """A message of a reconciliation of that domain, base64 in the frame. Empty: the reconciliation is done."""
+class Reconcile(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="reconcile"):
+    """A message of a reconciliation of that domain, base64 in the frame. Empty: the reconciliation is done.
+
+    `agreed`, in the last message of a repair: neither side lacks a record that should flow to it.
+    """
 
     domain: _Domain
     message: Annotated[bytes, msgspec.Meta(max_length=RECONCILE_BYTES_MAX)]
+    agreed: bool = False
 
 
 class Have(msgspec.Struct, frozen=True, tag_field="type", tag="have"):

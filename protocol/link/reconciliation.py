@@ -52,7 +52,8 @@ class _Run(msgspec.Struct):
     `asked`: the message that was sent last. `newest`: our highest timestamp when the run began, in seconds; None: no
     record. `found`: what a repair has collected; None: what is found is sent and asked for at once. `suspects`: what
     the first reconciliation of a repair found, None in any other. `held`: the next message, until it may be sent.
-    `has_have`, `has_need`: whether the peer, or we, lacked anything.
+    `has_have`, `has_need`: whether the peer, or we, lacked anything. `has_refused`: whether the
+    peer lacks a record that it refused.
     """
 
     initiator: Initiator
@@ -63,6 +64,7 @@ class _Run(msgspec.Struct):
     held: bytes | None = None
     has_have: bool = False
     has_need: bool = False
+    has_refused: bool = False
 
 
 class Tally(msgspec.Struct):
@@ -186,7 +188,7 @@ class Reconciliation:
 
     def _find(self, run: _Run, domain: str, have: Iterator[str], need: Sequence[str]) -> None:
         """Collect what one answer has found, or act on it at once."""
-        lacked = (each for each in have if each not in self._halves.exchanged.refused)
+        lacked = self._not_refused(run, have)
         first = list(islice(lacked, 1)) if self._halves.gives(domain) else []
         have = chain(first, lacked) if first else iter(())
         need = need if self._halves.takes(domain) else ()
@@ -202,13 +204,24 @@ class Reconciliation:
             self._act(chain(run.found.have, have), run.found.need)
             run.found = None
 
+    def _not_refused(self, run: _Run, have: Iterator[str]) -> Iterator[str]:
+        """The ids that the peer lacks and has not refused."""
+        for each in have:
+            if each in self._halves.exchanged.refused:
+                run.has_refused = True
+            else:
+                yield each
+
     def _finish(self, domain: str, run: _Run) -> None:
         del self._runs[domain]
-        self._outbox.send(Reconcile(domain, b""))
+        is_agreed = run.found is not None and not run.found and not run.has_refused
         if run.found and run.suspects is None:
             self._suspects[domain] = run.found
         elif run.found and run.suspects is not None:
-            self._confirm(domain, run.found, run.suspects)
+            is_agreed = not self._confirm(domain, run.found, run.suspects) and not run.has_refused
+        if is_agreed:
+            self._comparison.confirm(domain)
+        self._outbox.send(Reconcile(domain, b"", agreed=is_agreed))
         self._move_cursors(domain, run)
         self._course.report(domain, DomainEvent.RECONCILED)
 
@@ -222,8 +235,10 @@ class Reconciliation:
         if not run.has_have and run.newest is not None:
             self._halves.sender.cursors.settle(domain, run.newest)
 
-    def _confirm(self, domain: str, found: MissingIds, before: MissingIds) -> None:
-        """Act on the ids that both reconciliations have found: these were missed, and not merely on their way."""
+    def _confirm(self, domain: str, found: MissingIds, before: MissingIds) -> bool:
+        """Act on the ids that both reconciliations have found: these were missed, and not merely on their way. Returns
+        whether there are any.
+        """
         missed = MissingIds(
             {each: None for each in found.have if each in before.have},
             {each: None for each in found.need if each in before.need},
@@ -231,6 +246,7 @@ class Reconciliation:
         if missed:
             self._report(domain, missed)
             self._act(iter(missed.have), missed.need)
+        return bool(missed)
 
     def _report(self, domain: str, missed: MissingIds) -> None:
         """Tell the node what was missed. A record that was refused for now is missing for a known reason."""

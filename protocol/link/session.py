@@ -58,6 +58,7 @@ class Session:
         self.tally = Tally()
         self._comparison = Comparison(setting.holdings, limits)
         halves = Halves(flows, terms.kept, self.sender, self.receiver, exchanged)
+        self._halves = halves
         self._passes = Passes(halves, self._comparison, limits.short_pass_records)
         self._lists = PerMinute("lists of domains", limits.lists_per_minute_max)
         self._idle_at: float | None = None
@@ -86,6 +87,15 @@ class Session:
         """Whether nothing is left to do until a record comes or a repair is due."""
         is_repairing = self._repair is not None and self._course.repair is not RepairState.IDLE
         return self.state is LinkState.LIVE and not is_repairing
+
+    @property
+    def is_in_step(self) -> bool:
+        """Whether neither side lacks a record that should flow to it, as far as the last comparison shows.
+
+        In a domain in which records flow one way, the receiver may hold more. A domain that is newer than the peer's
+        last list does not count, because nobody has compared it yet.
+        """
+        return self._comparison.is_known and not any(map(self._flows, self._comparison.doubtful))
 
     def domains(self) -> Mapping[str, DomainStatus]:
         """Every domain that either side holds, in order."""
@@ -162,6 +172,8 @@ class Session:
         """Move a domain on, also by the events to which an action leads."""
         while event is not None:
             event = self._carry_out(self._course.on_domain(domain, event), domain)
+            if self._course.domain(domain) is DomainState.SAME:
+                self._comparison.confirm(domain)
 
     def _carry_out(self, action: DomainAction, domain: str) -> DomainEvent | None:
         match action:
@@ -195,6 +207,12 @@ class Session:
         if self._reconciliation is not None and self._reconciliation.begin(domain, is_repair=is_repair):
             return None
         return DomainEvent.NOT_RECONCILED
+
+    def _flows(self, domain: str) -> bool:
+        """Whether one side holds records of this domain that should flow to the other."""
+        comparison, halves = self._comparison, self._halves
+        is_given = halves.gives(domain) and comparison.ours(domain).count > 0
+        return is_given or (halves.takes(domain) and comparison.theirs(domain).count > 0)
 
     def _list(self) -> None:
         self._setting.outbox.send(*self._comparison.list_pages())
@@ -230,6 +248,7 @@ class Session:
                 self._advance(domain, DomainEvent.SAME)
             else:
                 differing.append(domain)
+        self._comparison.doubtful = set(differing)
         for domain in differing:
             self._advance(domain, self._passes.needed(domain) if is_first else DomainEvent.DIFFERENT)
         if is_first:
@@ -264,6 +283,8 @@ class Session:
         if self._reconciliation is not None and self._reconciliation.is_running(message.domain):
             self._reconciliation.on_reconcile(message)
             return
+        if message.agreed:
+            self._comparison.confirm(message.domain)
         answer = respond(message, self._comparison.index(message.domain), self._setting.limits)
         if answer is not None:
             self.tally.count(message.message, answer.message)

@@ -443,3 +443,33 @@ async def test_large_records_are_pushed_in_requests_that_each_fit(tmp_path: Path
         result = await sync(a, "push", b.url)
 
         assert result == report(records=LARGE_COUNT, accepted=LARGE_COUNT, through={DOMAIN: NOW})
+
+
+@pytest.mark.parametrize(("direction", "receiver"), [("pull", 0), ("push", 1)])
+async def test_if_records_flow_one_way_the_receiver_may_hold_more(
+    tmp_path: Path, direction: str, receiver: int
+) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await give((b, a)[receiver], *claims(3))
+        await give((a, b)[receiver], *claims(2, label="own"))
+        await befriend(a, b, **{direction: True})
+        await sync(a, direction, b.url)
+        begun_s = asyncio.get_running_loop().time()
+
+        await sync(a, direction, b.url)
+
+        now_s = asyncio.get_running_loop().time()
+        assert a.convergence.lags_s(now_s)[b.url] < now_s - begun_s
+
+
+async def test_a_peer_that_refuses_records_is_not_in_step(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b", max_age=100) as b:
+        await give(a, claim("old", ALICE, NOW - 500))
+        await a.peers.put(Peer(url=b.url, push=True))
+        await sync(a, "push", b.url)
+        begun_s = asyncio.get_running_loop().time()
+
+        await sync(a, "push", b.url)
+
+        now_s = asyncio.get_running_loop().time()
+        assert a.convergence.lags_s(now_s)[b.url] > now_s - begun_s

@@ -5,10 +5,15 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from node.node import Node
 from node.store.contract import Peer
 from protocol.errors import Code
 from protocol.link.messages import Ack, Want
+from protocol.link.terms import Flow
 from protocol.records.admission import Trust
+from protocol.records.record import Record
 from tests.history import ALICE, CAROL, DOMAIN, claim
 from tests.node.http_sync.sync_network import NOW, claims, give, held, ids, report
 from tests.node.links.network import HANG_S, befriend, links, running, states, until, until_held, until_live, ws
@@ -259,3 +264,68 @@ async def test_a_sync_with_a_peer_that_does_not_answer_reports_why(tmp_path: Pat
         result = (await a.sync.run("pull"))["ws://127.0.0.1:1"]
 
         assert str(result["error"]).startswith("unreachable: ")
+
+
+ELSEWHERE = claim("elsewhere", ALICE, NOW - 5, domain="other.example")
+
+ONE_WAY = {
+    "both hold the same": ([], [], None),
+    "the receiver holds more": ([], claims(2, label="own"), None),
+    "the receiver holds a domain of its own": ([], [ELSEWHERE], None),
+    "the giver holds a domain that the receiver does not keep": ([ELSEWHERE], [], (DOMAIN,)),
+}
+
+
+@pytest.mark.parametrize(("more_there", "more_here", "kept"), ONE_WAY.values(), ids=ONE_WAY.keys())
+async def test_a_peer_that_is_only_pulled_from_is_in_step_again_and_again(
+    tmp_path: Path, more_there: list[Record], more_here: list[Record], kept: tuple[str, ...] | None
+) -> None:
+    async with running(tmp_path / "a", domains=kept, repair_interval=0.1) as a, running(tmp_path / "b") as b:
+        await give(b, *claims(3), *more_there)
+        await give(a, *more_here)
+        await befriend(a, b, push=False)
+        await until_live(a, b)
+
+        for _ in range(2):
+            await until_in_step(a, ws(b))
+
+
+async def test_a_domain_that_is_new_since_the_last_comparison_keeps_nobody_out_of_step(tmp_path: Path) -> None:
+    async with running(tmp_path / "a", repair_interval=0.1) as a, running(tmp_path / "b") as b:
+        await give(b, *claims(3))
+        await befriend(a, b, push=False)
+        await until_in_step(a, ws(b))
+
+        await give(a, ELSEWHERE)
+
+        await until_in_step(a, ws(b))
+
+
+async def test_the_end_that_was_dialled_learns_that_it_is_in_step(tmp_path: Path) -> None:
+    """It holds more than what is pushed to it, so fingerprints alone could not tell it."""
+    async with running(tmp_path / "a", repair_interval=0.1) as a, running(tmp_path / "b") as b:
+        await give(a, *claims(3))
+        await give(b, *claims(2, label="own"))
+        await befriend(a, b, pull=False)
+
+        await until_in_step(b, a.key.public)
+
+
+async def test_a_peer_that_refuses_records_is_not_in_step(tmp_path: Path) -> None:
+    async with running(tmp_path / "a", repair_interval=0.1) as a, running(tmp_path / "b", max_age=100) as b:
+        await give(a, claim("one", ALICE, NOW - 500))
+        await a.peers.put(Peer(url=ws(b), push=True))
+        await until_live(a, b)
+        await until(lambda: all(link.carried(Flow.PUSH).refusals for link in a.links.by_number.values()), a, b)
+
+        await a.sync.run("push")
+
+        (link,) = a.links.by_number.values()
+        assert not link.machine.is_in_step
+
+
+async def until_in_step(node: Node, peer: str) -> None:
+    """Wait until a comparison that ends after this call finds the peer in step."""
+    loop = asyncio.get_running_loop()
+    begun_s = loop.time()
+    await until(lambda: node.convergence.lags_s(loop.time()).get(peer, HANG_S) < loop.time() - begun_s, node)
