@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, inspect
 
+from node.service_variables import is_service_variable
 from protocol.records.record import is_domain, is_witnessed
 
 PREFIX: Final = "DNARC_"
@@ -26,28 +27,6 @@ OTHER_VARIABLES: Final = ("DNARC_ADMIN_TOKEN", "DNARC_CONFIG", "DNARC_KEY", "DNA
 
 DEFAULT: Final = "default"
 """The source of a value that nobody set."""
-
-_ADDRESS: Final = r"[0-9a-fA-F.:]+"
-_SERVICE_ADDRESS: Final = rf"(tcp|udp|sctp)://({_ADDRESS}|\[{_ADDRESS}\]):[0-9]+"
-
-_SERVICE_VARIABLES: Final = tuple(
-    (re.compile(rf"DNARC(_[A-Z0-9]+)*{name}"), re.compile(value))
-    for name, value in (
-        (r"_SERVICE_HOST", _ADDRESS),
-        (r"_SERVICE_PORT(_[A-Z0-9]+)*", r"[0-9]+"),
-        (r"_PORT", _SERVICE_ADDRESS),
-        (r"_PORT_[0-9]+_(TCP|UDP|SCTP)", _SERVICE_ADDRESS),
-        (r"_PORT_[0-9]+_(TCP|UDP|SCTP)_PROTO", r"tcp|udp|sctp"),
-        (r"_PORT_[0-9]+_(TCP|UDP|SCTP)_PORT", r"[0-9]+"),
-        (r"_PORT_[0-9]+_(TCP|UDP|SCTP)_ADDR", _ADDRESS),
-    )
-)
-"""Names and values of the variables that Kubernetes sets in every container for each service of its namespace.
-
-The names of the variables begin with the name of the service, so those of a service called `dnarc` or `dnarc-web` begin
-like ours. A variable is skipped only if its value fits too, so that `DNARC_PORT=8081` remains a setting and
-`DNARC_WEB_PORT=8081` an error. See "Environment variables" in the Kubernetes documentation of services.
-"""
 
 KINDS: Final = {
     "host": "Address and folder",
@@ -80,19 +59,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Path, _about("Folder of dnarc.db, node.key and admin-token. The node makes it if it is missing.")
     ] = Path("data")
 
-    domains: Annotated[list[str] | None, _about("Domains to keep; none: all domains.")] = None
+    domains: Annotated[list[str] | None, _about("Domains to keep. none: all domains.")] = None
     domains_max: Annotated[
         int,
         Meta(ge=1),
         _about(
-            "Domains to keep at most, if `domains` is none. Strangers found no domain once half of the places are "
-            "taken.",
+            "Most domains to keep if `domains` is none. Strangers can found no new domain once the node has half as "
+            "many.",
             "domains",
         ),
     ] = 10_000
 
     witness: Annotated[
-        list[str] | None, _about("Witnessed domains that this node witnesses with its key; none: no domain.")
+        list[str] | None, _about("Witnessed domains that this node witnesses with its key. none: no domain.")
     ] = None
     undecided_max: Annotated[
         int,
@@ -103,43 +82,49 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = 100_000
 
-    max_age: Annotated[Annotated[int, Meta(ge=0)] | None, _about("Age of a client's record at most.", "seconds")] = 300
+    max_age: Annotated[Annotated[int, Meta(ge=0)] | None, _about("Greatest age of a client's record.", "seconds")] = 300
     max_skew: Annotated[
         Annotated[int, Meta(ge=0)] | None,
         _about("How far the timestamp of a record may be ahead of the clock.", "seconds"),
     ] = 300
 
     records_in_flight_max: Annotated[
-        int, Meta(ge=1_000), _about("Records in verification or commit at most. Past it clients get 503.", "records")
+        int, Meta(ge=1_000), _about("Most records in verification or commit. Past it clients get 503.", "records")
     ] = 16_384
     bytes_in_flight_max: Annotated[
-        int, Meta(ge=8_388_608), _about("Bytes of records in verification or commit at most.", "bytes")
+        int,
+        Meta(ge=8_388_608),
+        _about("Most bytes of records in verification or commit. Past it clients get 503.", "bytes"),
     ] = 64 * 2**20
-    commit_records_max: Annotated[int, Meta(ge=1), _about("Records in one transaction at most.", "records")] = 2_048
+    commit_records_max: Annotated[int, Meta(ge=1), _about("Most records in one transaction.", "records")] = 2_048
     verify_threads: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         _about(
             "Threads that verify signatures. Under lasting load each thread uses a process of its own. "
-            "none: one thread per core, 4 at most.",
+            "none: one thread per core, at most 4.",
             "threads",
         ),
     ] = None
-    labels_cached_max: Annotated[int, Meta(ge=1), _about("States of labels to keep in memory.", "labels")] = 100_000
+    labels_cached_max: Annotated[int, Meta(ge=1), _about("Labels whose state stays in memory.", "labels")] = 100_000
     heads_cached_bytes_max: Annotated[
-        int, Meta(ge=1), _about("Bytes of answers to head queries to keep in memory.", "bytes")
+        int, Meta(ge=1), _about("Most bytes of answers to head queries that stay in memory.", "bytes")
     ] = 128 * 2**20
-    disk_free_bytes_min: Annotated[
-        int, Meta(ge=0), _about("Free space of the disk below which writes get 507.", "bytes")
-    ] = 64 * 2**20
+    disk_free_bytes_min: Annotated[int, Meta(ge=0), _about("Free disk space below which writes get 507.", "bytes")] = (
+        64 * 2**20
+    )
 
     trusted_proxies: Annotated[
         list[str] | None,
         _about(
-            "Networks of your own proxies, whose `Forwarded` or `X-Forwarded-For` names the caller; none: no proxy."
+            "Networks of your own proxies. Their `Forwarded` or `X-Forwarded-For` names the caller. none: no proxy."
         ),
     ] = None
     loopback_trusted: Annotated[
-        bool, _about("Callers on loopback need no admin token to sync and have no quotas. False behind a local proxy.")
+        bool,
+        _about(
+            "Callers on loopback need no admin token to sync and have no quotas. Set it to false if a proxy on this "
+            "machine adds no header."
+        ),
     ] = True
     write_origins: Annotated[
         list[str] | None,
@@ -149,7 +134,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     answer_bytes_max: Annotated[
         int,
         Meta(ge=2_097_152),
-        _about("Memory for answers that are being read at most; a quarter for each address. Past it 503.", "bytes"),
+        _about(
+            "Most memory for answers that clients have not read yet, a quarter per address. Past it clients get 503.",
+            "bytes",
+        ),
     ] = 64 * 2**20
     body_timeout: Annotated[
         float,
@@ -157,63 +145,65 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         _about("How long the body of a request may be behind a speed of 4,096 bytes a second.", "seconds"),
     ] = 30.0
     connections_max: Annotated[
-        int, Meta(ge=8), _about("Open connections from clients and peers at most. Past it they get 503.", "connections")
+        int, Meta(ge=8), _about("Most open connections from clients and peers. Past it they get 503.", "connections")
     ] = 768
     records_per_second_max: Annotated[
         Annotated[float, Meta(gt=0)] | None,
-        _about("Records that one address may send; loopback is exempt.", "records/s"),
+        _about("Records that one address may send. Loopback is exempt.", "records/s"),
     ] = 1_000.0
     bytes_per_second_max: Annotated[
         Annotated[float, Meta(gt=0)] | None,
         _about(
-            "Bytes of records that one address may send; those that are not plainly canonical count 16 times. "
+            "Bytes of records that one address may send. Bytes that are not plainly canonical count 16 times. "
             "Loopback is exempt.",
             "bytes/s",
         ),
     ] = 4 * 2**20
     refused_per_minute_max: Annotated[
         Annotated[float, Meta(gt=0)] | None,
-        _about("Refused records that one address may send; loopback is exempt.", "records/min"),
+        _about("Refused records that one address may send. Loopback is exempt.", "records/min"),
     ] = 600.0
     domains_per_hour_max: Annotated[
         Annotated[float, Meta(gt=0)] | None,
-        _about("Domains that one address may found; loopback is exempt.", "domains/h"),
+        _about("Domains that one address may found. Loopback is exempt.", "domains/h"),
     ] = 60.0
 
-    streams_max: Annotated[
-        int, Meta(ge=0), _about("Consumers of `/stream` and `/events` at once, at most.", "streams")
-    ] = 512
+    streams_max: Annotated[int, Meta(ge=0), _about("Most consumers of `/stream` and `/events` at once.", "streams")] = (
+        512
+    )
     streams_per_address_max: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        _about("Consumers from one address at once, at most; loopback is exempt.", "streams"),
+        _about("Most consumers from one address at once. Loopback is exempt.", "streams"),
     ] = 64
     stream_keepalive: Annotated[
         float,
         Meta(gt=0),
-        _about("Time between two keep-alives to a consumer. Three without an answer end its stream.", "seconds"),
+        _about("Time between two keep-alives to a consumer. A stream ends after three without an answer.", "seconds"),
     ] = 15.0
-    stream_stall: Annotated[
-        float, Meta(gt=0), _about("How long a consumer may leave waiting data unread.", "seconds")
-    ] = 60.0
+    stream_stall: Annotated[float, Meta(gt=0), _about("How long a consumer may leave data unread.", "seconds")] = 60.0
 
     sync_interval: Annotated[
         Annotated[float, Meta(gt=0)] | None,
-        _about("Time between two syncs with an http peer; none: only on request.", "seconds"),
+        _about("Time between two syncs with an http peer. none: only on request.", "seconds"),
     ] = 30.0
-    sync_page: Annotated[int, Meta(ge=1, le=1_000), _about("Records in one request of a sync at most.", "records")] = (
-        1_000
-    )
+    sync_page: Annotated[int, Meta(ge=1, le=1_000), _about("Most records in one request of a sync.", "records")] = 1_000
     peer_timeout: Annotated[float, Meta(gt=0), _about("How long to wait for a peer that sends nothing.", "seconds")] = (
         30.0
     )
-    peers_poll: Annotated[float, Meta(gt=0), _about("Time between two looks at the peers table.", "seconds")] = 2.0
+    peers_poll: Annotated[
+        float,
+        Meta(gt=0),
+        _about("Time between two reads of the peers table, which other programs may change.", "seconds"),
+    ] = 2.0
 
-    links_max: Annotated[int, Meta(ge=0), _about("Links to accept at once, at most.", "links")] = 256
+    links_max: Annotated[
+        int, Meta(ge=0), _about("Most links that other nodes may have open to this node.", "links")
+    ] = 256
     links_per_address_max: Annotated[
-        int, Meta(ge=1), _about("Links to accept from one address at once, at most; loopback is exempt.", "links")
+        int, Meta(ge=1), _about("Most links that one address may have open to this node. Loopback is exempt.", "links")
     ] = 16
     handshakes_max: Annotated[
-        int, Meta(ge=1), _about("Links to accept at once, at most, whose peer has not proved its key yet.", "links")
+        int, Meta(ge=1), _about("Most open links whose peer has not proved its key yet.", "links")
     ] = 32
     link_compression: Annotated[
         bool, _about("Offer and accept permessage-deflate on links. Costs CPU and saves bytes.")
@@ -223,26 +213,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, Meta(gt=0), _about("Time between two comparisons of all records with a linked peer.", "seconds")
     ] = 300.0
     reconnect_min: Annotated[
-        float, Meta(gt=0), _about("Pause before a peer is dialled again. It doubles after each failure.", "seconds")
+        float,
+        Meta(gt=0),
+        _about("First pause before a peer is dialled again. It doubles after each failure.", "seconds"),
     ] = 0.5
-    reconnect_max: Annotated[float, Meta(gt=0), _about("Pause before a peer is dialled again, at most.", "seconds")] = (
+    reconnect_max: Annotated[float, Meta(gt=0), _about("Longest pause before a peer is dialled again.", "seconds")] = (
         60.0
     )
 
     tls_certificate: Annotated[
-        Path | None, _about("PEM file of the certificate chain for HTTPS and wss; none: plain HTTP.")
+        Path | None, _about("PEM file of the certificate chain for HTTPS and wss. none: plain HTTP.")
     ] = None
-    tls_key: Annotated[Path | None, _about("PEM file of its private key; none: the key is in `tls_certificate`.")] = (
+    tls_key: Annotated[Path | None, _about("PEM file of its private key. none: the key is in `tls_certificate`.")] = (
         None
     )
     tls_ca: Annotated[
         Path | None,
-        _about("PEM file of the authority that signs the certificates of peers; none: those of the system."),
+        _about("PEM file of the authority that signs the certificates of peers. none: the authorities of the system."),
     ] = None
 
     log_format: Annotated[
         Literal["auto", "human", "json"],
-        _about("Format of the log on stderr; auto: human in a terminal, json otherwise."),
+        _about("Format of the log on stderr. auto: human in a terminal, json otherwise."),
     ] = "auto"
 
     @property
@@ -304,7 +296,7 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
     """
     values: dict[str, Any] = {}
     sources = dict.fromkeys(_SETTINGS, DEFAULT)
-    skipped = tuple(sorted(variable for variable, text in environment.items() if _is_of_a_service(variable, text)))
+    skipped = tuple(sorted(variable for variable, text in environment.items() if is_service_variable(variable, text)))
     ours = {variable: text for variable, text in environment.items() if variable not in skipped}
     for name, raw, source in (*_of_file(file), *_of_environment(ours), *_of_flags(flags)):
         values[name] = _convert(name, raw, source)
@@ -354,11 +346,6 @@ def _of_environment(environment: Mapping[str, str]) -> _Found:
         if variable.startswith(PREFIX) and variable not in OTHER_VARIABLES:
             _check_name(variable, names, "in the environment")
             yield names[variable], _Text(environment[variable]), variable
-
-
-def _is_of_a_service(variable: str, text: str) -> bool:
-    """Whether a container platform set this variable, because a service has a name like ours."""
-    return any(name.fullmatch(variable) and value.fullmatch(text) for name, value in _SERVICE_VARIABLES)
 
 
 def _of_flags(flags: Mapping[str, object]) -> _Found:

@@ -112,6 +112,13 @@ async def test_the_node_sees_no_proxy_that_it_does_not_trust(client: Client, nod
     assert node.warnings() == []
 
 
+async def test_the_page_of_the_node_may_write_and_a_page_of_another_site_may_not(proxy: Proxy, client: Client) -> None:
+    own = await client.put(fresh(), {"Origin": proxy.url})
+    foreign = await client.put(fresh("pond"), {"Origin": "https://attacker.example"})
+
+    assert (own.status, foreign.status) == (201, 403)
+
+
 @pytest.mark.parametrize("prefix", ["", "/dnarc"])
 async def test_a_server_sent_event_arrives_at_once_and_uncompressed(proxy: Proxy, node: Node, prefix: str) -> None:
     async with (
