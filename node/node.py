@@ -271,6 +271,7 @@ class Node:
             heads=self.heads,
             witnessed=self.witnessed,
             waiting=self.waiting,
+            witnessing=self.witnessing,
             commits=self.commits,
             ingest=self.ingest,
             streams=self.streams,

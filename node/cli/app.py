@@ -26,11 +26,13 @@ from node.cli.commands import (
     keys,
     peers,
     preferences,
+    proof,
     rebuild,
     serve,
     top,
     verify,
     watch,
+    witness,
 )
 from node.cli.commands.examples import epilog_of
 from node.cli.commands.options import AsJsonBefore
@@ -92,6 +94,7 @@ _COMMANDS: Final[tuple[tuple[str, Callable[..., None]], ...]] = (
     ("sync", peers.sync),
     ("export", export.export),
     ("import", import_records.import_),
+    ("proof", proof.proof),
     ("verify", verify.verify),
     ("watch", watch.watch),
     ("top", top.top),
@@ -105,6 +108,7 @@ _COMMANDS: Final[tuple[tuple[str, Callable[..., None]], ...]] = (
 for name, command in _COMMANDS:
     app.command(name, epilog=epilog_of(name))(command)
 app.add_typer(peers.app, name="peers")
+app.add_typer(witness.app, name="witness")
 
 for point in entry_points(group=GROUP):
     try:

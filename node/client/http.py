@@ -9,6 +9,7 @@ import contextlib
 import http.client
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
@@ -29,6 +30,8 @@ _BROKEN = (OSError, http.client.HTTPException)
 _LEFT = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
 """A node closes a connection after a long pause. The client notices at its next request."""
 
+
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 Target = tuple[str, dict[str, str]]
 """The path and the query of a request."""
@@ -126,6 +129,13 @@ def head_of(domain: str, label: str) -> Target:
     return path_of("claims", domain, label), {}
 
 
+def proof_of(domain: str, label: str) -> Target:
+    """Where a node shows the proof of a label's newest final record."""
+    if _needs_query(label):
+        return "/proof", {"domain": domain, "label": label}
+    return path_of("claims", domain, label, "proof"), {}
+
+
 def history_of(domain: str, label: str) -> Target:
     """Where a node shows the history of a label."""
     if _needs_query(label):
@@ -210,9 +220,16 @@ class NodeClient:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise Unreachable(f"{self.url} does not answer as a node does: {error}") from error
 
-    def ask(self, method: str, path: str, query: Mapping[str, str] | None = None, body: bytes | None = None) -> Answer:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = _NO_HEADERS,
+    ) -> Answer:
         """Send a request, and read the whole answer, with any status. Raises: Unreachable."""
-        response = self._send(method, path, query, body, "application/json")
+        response = self._send(method, path, query, body, {"Accept": "application/json", **headers})
         return self._read_whole(response)
 
     def lines(self, path: str, query: Mapping[str, str] | None = None) -> Generator[bytes, None, None]:
@@ -222,7 +239,7 @@ class NodeClient:
             Unreachable: also if the listing breaks off. The lines before that were whole.
             NodeError: the node refused.
         """
-        response = self._send("GET", path, query, None, "application/x-ndjson")
+        response = self._send("GET", path, query, None, {"Accept": "application/x-ndjson"})
         if response.status >= 400:
             raise refusal(self._read_whole(response))
         try:
@@ -234,10 +251,11 @@ class NodeClient:
             self._connection.close()
 
     def _send(
-        self, method: str, path: str, query: Mapping[str, str] | None, body: bytes | None, accept: str
+        self, method: str, path: str, query: Mapping[str, str] | None, body: bytes | None, headers: dict[str, str]
     ) -> http.client.HTTPResponse:
         target = self._prefix + path + (f"?{urlencode(query)}" if query else "")
-        headers = {"Accept": accept} | ({"Content-Type": "application/json"} if body is not None else {})
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         if self._authorization is not None:
             headers["Authorization"] = self._authorization
         try:

@@ -14,7 +14,7 @@ import msgspec
 
 from node.client.http import NodeClient, Unreachable, path_of
 from protocol.errors import Code
-from protocol.records.record import SignedRecord, make, sign
+from protocol.records.record import SignedRecord, is_witnessed, make, sign
 from protocol.signing import SigningKey
 
 WAIT_S_MIN: Final = 0.05
@@ -39,14 +39,19 @@ def sign_next(head: SignedRecord | None, key: SigningKey, content: dict[str, Any
     return sign(make(fields if head is None else fields | {"prev": head.record.id}), key)
 
 
-def put(client: NodeClient, signed: SignedRecord) -> dict[str, Any]:
+def put(client: NodeClient, signed: SignedRecord, wait_s: float = 0) -> dict[str, Any]:
     """What the node says of the record. A refusal of this record is an outcome too, with its `code`.
+
+    In a witnessed domain, the node answers when the record is final or lost, or after `wait_s`, in seconds.
 
     Raises:
         NodeError: the node refuses the request as a whole.
         Unreachable: no node answers there.
     """
-    answer = client.ask("PUT", path_of("claims", signed.signature), body=signed.record.canonical)
+    waits = is_witnessed(signed.record.domain) and wait_s >= 1
+    headers = {"Prefer": f"wait={int(wait_s)}"} if waits else {}
+    path = path_of("claims", signed.signature)
+    answer = client.ask("PUT", path, body=signed.record.canonical, headers=headers)
     try:
         outcome = msgspec.json.decode(answer.body, type=dict[str, Any]).get(signed.signature)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -67,7 +72,7 @@ def put_in_time(client: NodeClient, signed: SignedRecord, patience: Patience) ->
     """
     end_s = time.monotonic() + patience.wait_s_max
     while True:
-        outcome = put(client, signed)
+        outcome = put(client, signed, max(0.0, end_s - time.monotonic()))
         wait_s = _ask_wait_s(client, signed, outcome)
         if wait_s is None or time.monotonic() + wait_s > end_s:
             return outcome

@@ -7,7 +7,7 @@ example) are added when the document is made.
 from typing import Final
 
 from node.http_api import openapi
-from node.http_api.handlers import event_stream, gossip, history, listing, operate, read, walk, write
+from node.http_api.handlers import event_stream, gossip, history, listing, operate, read, walk, witnesses, write
 from node.http_api.requests.accept import LINES_TYPE
 from node.http_api.requests.query import LIMIT_MAX, RECORD_IDS_MAX, Parameter
 from node.http_api.route import Callers, Route
@@ -222,6 +222,16 @@ ROUTES: Final = (
         handler=read.get_domains,
         summary="The domains that this node keeps",
         answers={200: "Domains"},
+        is_public=True,
+    ),
+    Route(
+        method="GET",
+        path="/witnesses",
+        handler=witnesses.get_witnesses,
+        summary="How the witnesses of a domain are: when each was heard, forks, and what is open",
+        answers={200: "Witnesses"},
+        parameters=(Parameter("domain", STRING, "A witnessed domain.", is_required=True),),
+        codes=(Code.UNKNOWN_DOMAIN,),
         is_public=True,
     ),
     Route(

@@ -147,6 +147,28 @@ EVENT: Final[Schema] = {
     "required": ["seq", "cursor", "type", "domain", "label", "id", "signature", "record"],
 }
 
+WITNESSES: Final = exactly(
+    domain=DOMAIN,
+    faulty=or_null(COUNT),
+    quorum=or_null(COUNT),
+    undecided=COUNT,
+    doubly_decided=COUNT,
+    witnesses=list_of(
+        exactly(
+            key=HEX_64,
+            at=or_null(COUNT),
+            lag_s=or_null({"type": "number", "minimum": 0}),
+            forks=list_of(list_of(HEX_64)),
+        )
+    ),
+    own=or_null(
+        exactly(
+            silence=or_null(STRING),
+            open=list_of(exactly(label=LABEL, prev=or_null(HEX_64), candidates=list_of(HEX_64), round=COUNT)),
+        )
+    ),
+)
+
 _PEER: Final[dict[str, Schema]] = {
     "url": or_null(STRING),
     "push": BOOLEAN,
@@ -187,6 +209,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Event": EVENT,
     "Domains": list_of(DOMAIN),
     "Node": NODE,
+    "Witnesses": WITNESSES,
     "Peer": exactly(**_PEER),
     "Peers": list_of(
         exactly(

@@ -20,7 +20,7 @@ from protocol.records.replay import REASONS, State, Verdict
 from protocol.witness.label import LabelChange, WitnessedLabel
 from protocol.witness.policy import Policy, policy_of
 from protocol.witness.proof import receipts_of_proof
-from protocol.witness.receipt import Receipt, receipt_of
+from protocol.witness.receipt import Receipt, receipt_label, receipt_of
 from protocol.witness.testimony import Evidence, Testimony
 from protocol.witness.voter import SlotKey
 from protocol.witness.walk import Certainty, tip_of
@@ -80,6 +80,7 @@ class WitnessedDomain:
         self._label_of: dict[str, str] = {}
         self._newest: dict[str, tuple[int, str]] = {}
         self._shown: dict[str, _Shown] = defaultdict(_Shown)
+        self._double: set[str] = set()
         self._early: list[tuple[Record, Receipt | None]] = []
 
     def __contains__(self, record_id: object) -> bool:
@@ -97,6 +98,16 @@ class WitnessedDomain:
     def evidence(self, record_id: str) -> Evidence:
         """What the witnesses said of this record until now. Not to be changed."""
         return _SILENCE if self.testimony is None else self.testimony.evidence(record_id)
+
+    def heard_ms(self, witness: str) -> int | None:
+        """The `at` of the newest receipt of this witness, in ms; None if none is held."""
+        shown = self._shown.get(receipt_label(witness))
+        return None if shown is None or shown.head is None else shown.rank[0]
+
+    @property
+    def doubly_decided(self) -> list[SlotKey]:
+        """The slots in which two records are decided: then more than `faulty` witnesses lied."""
+        return [(name, prev) for name in sorted(self._double) for prev in self._labels[name].doubly_decided]
 
     def is_named(self, record_id: str) -> bool:
         """Whether a receipt of a witness names this record."""
@@ -236,6 +247,8 @@ class WitnessedDomain:
         """Add what happened to one label."""
         label = self._labels[name]
         change.verdicts |= moved.verdicts
+        if any(label.is_doubly_decided(prev) for prev in moved.slots):
+            self._double.add(name)
         change.slots |= {(name, prev): None for prev in moved.slots}
         change.events += _events(label, moved)
         change.states[name] = self._state(name, label)

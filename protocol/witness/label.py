@@ -77,6 +77,10 @@ class WitnessedLabel:
         """The slots of the chain, by `prev`, in which two records are decided: more than `faulty` witnesses lied."""
         return [prev for prev, decided in self._decided.items() if decided > 1 and self._place(prev) is not None]
 
+    def is_doubly_decided(self, prev: str | None) -> bool:
+        """Whether two records are decided in this slot."""
+        return self._decided.get(prev, 0) > 1
+
     def ordered_ms(self, record_id: str) -> int | None:
         """When the record was ordered, in ms since the Unix epoch; None while it is unknown."""
         return self._standings[record_id].ordered_ms

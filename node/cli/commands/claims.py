@@ -34,7 +34,10 @@ VALUE_CHARACTERS_MAX: Final = 60
 Wait = Annotated[
     float,
     typer.Option(
-        "--wait", min=0.0, metavar="SECONDS", help="Wait at most this long if the record is too new for the node."
+        "--wait",
+        min=0.0,
+        metavar="SECONDS",
+        help="Wait at most this long: if the record is too new for the node, and for the witnesses of the domain.",
     ),
 ]
 WAIT_S: Final = 60.0
@@ -202,6 +205,7 @@ def _tell(outcome: dict[str, Any], signed: "SignedRecord", changes: Sequence[Cha
         raise CommandError(Exit.REFUSED, code, str(outcome.get("detail")), _find_remedy(code, signed))
     if not as_json:
         words = f"{outcome.get('verdict', outcome.get('status'))}: {record.domain} {record.label}, record {record.id}"
+        words += {"final": ", final", "ordered": ", not final yet"}.get(str(outcome.get("certainty")), "")
         show(None, False, lambda: plain(words))
 
 

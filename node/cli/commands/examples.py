@@ -5,6 +5,9 @@ from typing import Final
 _KEY: Final = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
 """A public key: that of the first test of RFC 8032."""
 
+_WITNESSED: Final = "org.example.wvmsbone7ffe4nmxx2wauic2aqj4lvpmbf27q5woy6noemgoqweaa"
+"""The domain of which the key above is the only witness."""
+
 EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "serve": (
         "dnarc serve",
@@ -26,7 +29,12 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "sync": ("dnarc sync", "dnarc sync pull --peer https://other.example --data /var/lib/dnarc"),
     "export": ("dnarc export records.jsonl", "dnarc export - --domain example.org"),
     "import": ("dnarc import records.jsonl --data /var/lib/dnarc",),
-    "verify": ("dnarc verify records.jsonl", "dnarc verify --json < records.jsonl"),
+    "verify": (
+        "dnarc verify records.jsonl",
+        "dnarc verify --json < records.jsonl",
+        "dnarc verify --proof a.proof",
+    ),
+    "proof": (f"dnarc proof {_WITNESSED} garden a.proof",),
     "watch": ("dnarc watch", "dnarc watch --domain example.org --json"),
     "top": ("dnarc top", "dnarc top --node https://node.example --interval 5", "dnarc top --json"),
     "doctor": ("dnarc doctor", "dnarc doctor --data /var/lib/dnarc", "dnarc doctor --json"),
@@ -40,6 +48,9 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         f"dnarc peers add --key {_KEY} --accept --data data",
     ),
     "peers list": ("dnarc peers list", "dnarc peers list --json"),
+    "witness new": (f"dnarc witness new {_KEY} --prefix org.example",),
+    "witness show": (f"dnarc witness show {_WITNESSED}",),
+    "witness begin": (f"dnarc witness begin {_WITNESSED} --data /var/lib/dnarc",),
     "peers remove": ("dnarc peers remove https://other.example --data /var/lib/dnarc",),
 }
 """By the words after `dnarc`."""

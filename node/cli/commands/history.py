@@ -30,6 +30,9 @@ class PastRecord(msgspec.Struct, frozen=True):
     verdict: str
     received: int
     record: msgspec.Raw
+    seen: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
+    ordered: int | msgspec.UnsetType | None = msgspec.UNSET
+    decided: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class History(msgspec.Struct, frozen=True):
@@ -41,6 +44,8 @@ class History(msgspec.Struct, frozen=True):
     head: str | None
     contested: bool
     records: list[PastRecord]
+    certainty: str | msgspec.UnsetType | None = msgspec.UNSET
+    final: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 def history(
@@ -54,10 +59,18 @@ def history(
 def why(
     domain: Domain, label: Label, node: NodeUrl = DEFAULT_NODE, tls_ca: Authority = None, as_json: AsJson = False
 ) -> None:
-    """Replay the records of a label here, and say of each record why it was accepted or refused."""
+    """Replay the records of a label here, and say of each record why it was accepted or refused.
+
+    In a witnessed domain, show the walk instead: what the witnesses saw and decided, and the proof of what is final.
+    """
+    from node.cli.commands.why_walk import why_walk
+    from protocol.records.record import is_witnessed
     from protocol.records.replay import replay
 
     client = connect(node, tls_ca)
+    if is_witnessed(domain):
+        why_walk(client, domain, label, as_json)
+        return
     past = _fetch(client, domain, label)
     replayed = replay([signed.record for signed in _verify(client.url, past)])
     shown = {each.id: each.verdict for each in past.records}
@@ -161,9 +174,13 @@ def _table(past: History) -> "RenderableType":
     for each in past.records:
         record = decode(bytes(each.record))
         head = "<- head" if each.id == past.head else ""
+        if each.decided is True:
+            head = f"decided {head}".rstrip()
         claim = compact(claim_of(record.canonical))
         rows.append((moment(record.timestamp), each.verdict, short(record.signedby), short(each.id), head, claim))
     title = _title(past, past.owner, is_contested=past.contested)
+    if past.certainty:
+        title += f", {past.certainty}"
     return table(["written", "verdict", "by", "record", "", "~claim"], rows, title=title)
 
 

@@ -15,7 +15,9 @@ from typing import IO, TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
+from node.cli.commands.entry import Entry
 from node.cli.commands.options import AsJson
+from node.cli.commands.proof import verify_proof
 from node.cli.output.failures import CommandError, Exit, usage
 from node.cli.output.screen import show, table
 from node.cli.output.text import plain
@@ -33,13 +35,6 @@ _AT_ONCE: Final = 64
 _PIECES_AT_ONCE: Final = 64
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """A record as it stands in a listing, byte for byte."""
-
-    signature: str
-    record: msgspec.Raw
-
-
 class Bad(msgspec.Struct, frozen=True):
     """What is wrong with one entry. `number` counts entries from 1; in a file of lines, this is the line's number."""
 
@@ -50,9 +45,18 @@ class Bad(msgspec.Struct, frozen=True):
 
 def verify(
     file: Annotated[str, typer.Argument(metavar="[FILE]", help="Claims as nodes write them; - is stdin.")] = "-",
+    is_proof: Annotated[
+        bool, typer.Option("--proof", help="The file is the proof that a claim is final: check all that it shows.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check the form and the signature of every claim in a file. The exit code is 1 if any claim is bad."""
+    """Check the form and the signature of every claim in a file. The exit code is 1 if any claim is bad.
+
+    With --proof, check the proof of a witnessed domain. It believes nothing but the name of the domain, which it shows.
+    """
+    if is_proof:
+        verify_proof(file, as_json)
+        return
     counts: Counter[str] = Counter()
     bad: list[Bad] = []
     for result in _check_entries(_read_entries(file)):

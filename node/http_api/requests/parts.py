@@ -21,6 +21,7 @@ from node.store.contract import Store
 from node.streams import Streams
 from node.witness.domains import WitnessedDomains
 from node.witness.waiting import Waiting
+from node.witness.witnessing import Witnessing
 from node.world import World
 from protocol.signing import SigningKey
 
@@ -44,6 +45,7 @@ class ApiParts:
     heads: Heads
     witnessed: WitnessedDomains
     waiting: Waiting
+    witnessing: Witnessing
     commits: Commits
     ingest: Ingest
     streams: Streams

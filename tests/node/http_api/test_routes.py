@@ -23,6 +23,7 @@ CONTRACT = {
     ("GET", "/history"),
     ("GET", "/claims/{domain}/{label}/proof"),
     ("GET", "/proof"),
+    ("GET", "/witnesses"),
     ("GET", "/records/{id}"),
     ("GET", "/records"),
     ("PUT", "/claims/{name}"),
@@ -48,9 +49,10 @@ QUERIES = {
     "/records": "?id={id}",
     "/history": "?domain=example&label=garden",
     "/proof": "?domain=example&label=garden",
+    "/witnesses": "?domain=example",
 }
-NOT_FOUND = ("/proof", "/claims/{domain}/{label}/proof")
-"""Nothing is final in an ordinary domain, so there is no proof."""
+NOT_FOUND = ("/proof", "/claims/{domain}/{label}/proof", "/witnesses")
+"""An ordinary domain has no witnesses, so nothing in it is final, and there is no proof."""
 
 """The query of requests that need one."""
 
