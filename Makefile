@@ -49,7 +49,7 @@ unit: $(INSTALLED) ## run the tests that need no socket, no process and no brows
 browser: ## bring Chromium for the tests of the explorer, where that takes nobody's leave
 	@bash tests/explorer/bring_chromium
 
-programs: ## bring the programs that read the files of deploy/, where Debian's packages have them
+programs: ## bring the programs that check deploy/ and the scripts, where Debian's packages have them
 	@bash tests/deploy/bring_programs
 
 screenshots: $(INSTALLED) browser ## take the README's pictures of the explorer anew

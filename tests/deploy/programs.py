@@ -25,6 +25,9 @@ READERS: Final = {
 }
 """The program that reads each file in a test. Grafana is not in Debian, so promtool reads the dashboard's queries."""
 
+SCRIPTS: Final = (".ci/run", "tests/deploy/bring_programs", "tests/explorer/bring_chromium")
+"""The shell scripts, which shellcheck reads."""
+
 _UNPACKED: Final = ROOT / ".programs" / "usr"
 _FOLDERS: Final = (Path(sys.executable).parent, _UNPACKED / "bin", _UNPACKED / "sbin", Path("/usr/sbin"))
 
@@ -43,5 +46,6 @@ def path_of(program: str) -> str:
 
 def needs(program: str) -> pytest.MarkDecorator:
     """Skip a test if the program is not here."""
-    files = " and ".join(f"deploy/{file}" for file, reader in READERS.items() if reader == program)
+    read = [f"deploy/{file}" for file, reader in READERS.items() if reader == program] or SCRIPTS
+    files = " and ".join(read)
     return pytest.mark.skipif(find(program) is None, reason=f"{program} is not here, so it did not check {files}")

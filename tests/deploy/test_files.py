@@ -1,6 +1,9 @@
-"""Every file under deploy/ is read in a test by the program that it is for."""
+"""Every file under deploy/, and every shell script, is read in a test by a program that knows its form."""
 
-from tests.deploy.programs import DEPLOY, READERS
+import re
+import subprocess
+
+from tests.deploy.programs import DEPLOY, READERS, SCRIPTS, needs, path_of
 from tests.paths import ROOT
 
 
@@ -10,3 +13,20 @@ def test_every_file_has_a_program_that_reads_it_in_a_test() -> None:
 
     assert {path.name for path in DEPLOY.iterdir()} == set(READERS)
     assert [reader for reader in READERS.values() if f'needs("{reader}")' not in sources] == []
+
+
+def test_every_shell_script_is_known() -> None:
+    files = [*(ROOT / ".ci").iterdir(), *(ROOT / "tests").rglob("*")]
+
+    scripts = {file for file in files if file.is_file() and re.match(rb"#!.*sh\b", file.read_bytes())}
+
+    assert scripts == {ROOT / script for script in SCRIPTS}
+
+
+@needs("shellcheck")
+def test_shellcheck_finds_nothing_wrong_with_the_scripts() -> None:
+    done = subprocess.run(
+        [path_of("shellcheck"), *SCRIPTS], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (0, "")

@@ -1,12 +1,15 @@
 """The page behind a proxy that serves the node under a path prefix."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from node.node import Node
+from tests.deploy.programs import needs
+from tests.deploy.proxying import nginx
 from tests.explorer.browsing import Explorer, hold, recent
 from tests.explorer.prefix_proxy import prefix_proxy
 
@@ -65,3 +68,13 @@ async def test_labels_that_a_path_loses_are_shown_behind_a_proxy_that_decodes_sl
         await expect(explorer.page.get_by_role("heading", level=1)).to_have_text(label)
         await expect(explorer.page.get_by_role("region", name="Head")).to_contain_text("green")
         await expect(explorer.page.locator(".trust")).to_contain_text("Proven here")
+
+
+@needs("nginx")
+async def test_the_page_works_behind_nginx_as_deployed(browser: Browser, node: Node, tmp_path: Path) -> None:
+    with nginx(tmp_path, node.url) as proxy:
+        async with Explorer.opened(browser, proxy.prefixed_url, ignore_https_errors=True) as explorer:
+            await hold(node, recent())
+            await explorer.go("live")
+            await expect(explorer.page.get_by_text("Listening")).to_be_visible()
+            await expect(explorer.page.locator(".label-link")).to_have_text(["garden"])
