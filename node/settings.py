@@ -256,7 +256,10 @@ class SettingsError(Exception):
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """A setting, for people. `expected` describes its values in words. `unit` is empty if the value has none."""
+    """What a person needs to know about a setting.
+
+    `expected` describes its values in words. `unit` is empty if the values have no unit.
+    """
 
     name: str
     kind: str
@@ -288,8 +291,8 @@ class Loaded(msgspec.Struct, frozen=True):
 def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, object]) -> Loaded:
     """Read the settings from these three sources.
 
-    `file` is a TOML file, None: there is none. `environment` holds variables by name. `flags` holds values by the name
-    of the setting. A flag of None was not given, and a text is read as in the environment.
+    `file` is a TOML file, or None. `environment` holds variables by name. `flags` holds values by the name of the
+    setting: None for a flag that was not given. A text is read as in the environment.
 
     Raises:
         SettingsError: a source has an unknown name or a bad value, or the file cannot be read.
