@@ -49,6 +49,7 @@ PROTOCOL_ORDER = (
     "gossip.hyparview",
     "link.messages",
     "link.terms",
+    "link.features",
     "link.orders",
     "link.handshake",
     "link.deadlines",

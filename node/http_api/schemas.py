@@ -122,6 +122,7 @@ NODE: Final = exactly(
     epoch={"type": "string", "pattern": "^[0-9a-f]{32}$"},
     started=COUNT,
     time=COUNT,
+    features=list_of(STRING),
     domains=dict_of(
         exactly(count=COUNT, fingerprint={"type": "string", "pattern": "^[0-9a-f]{32}$"}, newest=or_null(TIMESTAMP))
     ),

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from protocol.errors import Code, ProtocolError
 from protocol.limits import SAFE_INTEGER_MAX, SPELLING_BYTES_MAX
+from protocol.link.features import is_shared
 from protocol.records.record import SignedRecord, check_signature_spelling, decode, is_domain, is_id
 from protocol.sets.index import pack_key
 from protocol.signing import is_key
@@ -38,6 +39,12 @@ class NodeAnswer(msgspec.Struct, frozen=True):
     node: str
     domains: dict[str, DomainAnswer]
     time: Annotated[int, Meta(ge=0, le=SAFE_INTEGER_MAX)] | None = None
+    features: tuple[str, ...] = ()
+
+    @property
+    def shared(self) -> dict[str, DomainAnswer]:
+        """What the peer holds of the domains that the two nodes can share."""
+        return {domain: held for domain, held in self.domains.items() if is_shared(domain, self.features)}
 
 
 class PutAnswer(msgspec.Struct, frozen=True):

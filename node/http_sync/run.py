@@ -23,6 +23,7 @@ from node.http_sync.transfer import DomainRefusedError, Pull, Push
 from node.peers import checked_url
 from node.store.contract import Cursor, Peer
 from protocol.errors import Code, ProtocolError
+from protocol.link.features import is_shared
 from protocol.link.terms import Flow
 from protocol.sets.index import EMPTY
 from protocol.sets.walk import Pass
@@ -128,9 +129,13 @@ class _Run:
     def _choose_domains(self, answer: NodeAnswer) -> list[str]:
         """The domains of the job that the giving side holds and that this node keeps."""
         is_pull = self._job.direction is Flow.PULL
-        held = answer.domains if is_pull else self._parts.indexes.domains()
+        held = answer.shared if is_pull else self._ours(answer)
         kept = self._parts.settings.domains
         return sorted(d for d in held if self._job.domain in (None, d) and (kept is None or d in kept))
+
+    def _ours(self, answer: NodeAnswer) -> list[str]:
+        """The domains that this node holds and the peer can share."""
+        return [domain for domain in self._parts.indexes.domains() if is_shared(domain, answer.features)]
 
     async def _load_cursors(self, domains: list[str]) -> None:
         place = (self._peer.name, self._job.direction)
@@ -163,8 +168,8 @@ class _Run:
         more.
         """
         peer, kept = self._peer, self._parts.settings.domains
-        theirs = answer.domains if peer.pull else ()
-        ours = self._parts.indexes.domains() if peer.push else ()
+        theirs = answer.shared if peer.pull else ()
+        ours = self._ours(answer) if peer.push else ()
         complete = frozenset() if peer.pull and peer.push else self._complete
         flowing = {domain for domain in (*theirs, *ours) if kept is None or domain in kept}
         return not any(self._differs(answer, domain) for domain in flowing - complete)

@@ -1,8 +1,9 @@
 """Do both sides hold the same? Each side lists what it holds of every domain, and the other side compares."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from protocol.errors import Code, ProtocolError
+from protocol.link.features import FEATURES, is_shared
 from protocol.link.messages import DOMAINS_PAGE_MAX, CaughtUp, Domains, Summary
 from protocol.link.terms import Holdings, LinkLimits
 from protocol.sets.index import EMPTY, Index
@@ -11,8 +12,11 @@ from protocol.sets.index import EMPTY, Index
 class Comparison:
     """What the peer has said that it holds, beside what this node holds."""
 
-    def __init__(self, holdings: Holdings, limits: LinkLimits) -> None:
-        """`holdings`: what this node has committed. `limits`: of them, `domains_max` counts here."""
+    def __init__(self, holdings: Holdings, limits: LinkLimits, features: Collection[str] = FEATURES) -> None:
+        """`holdings`: what this node has committed. `limits`: of them, `domains_max` counts here. `features`: those of
+        the peer; the domains that it cannot share are left out of its list.
+        """
+        self._features = features
         self._holdings = holdings
         self._limits = limits
         self._pages: dict[str, Summary] = {}
@@ -40,7 +44,7 @@ class Comparison:
         """
         if page.more and not page.domains:
             raise ProtocolError(Code.MALFORMED, "an empty page of domains that is not the last")
-        self._pages |= page.domains
+        self._pages |= {name: held for name, held in page.domains.items() if is_shared(name, self._features)}
         if len(self._pages) > self._limits.domains_max:
             detail = f"{len(self._pages)} domains listed: {self._limits.domains_max} at most"
             raise ProtocolError(Code.TOO_LARGE, detail)

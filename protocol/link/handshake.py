@@ -10,6 +10,7 @@ change the records; `wss` prevents that.
 """
 
 from protocol.errors import Code, ProtocolError
+from protocol.link.features import FEATURES
 from protocol.link.messages import LINK_VERSION, Auth, Hello
 from protocol.link.terms import Identity, Role, Terms
 from protocol.signing import statement, verify
@@ -18,7 +19,7 @@ from protocol.signing import statement, verify
 def hello(identity: Identity, terms: Terms) -> Hello:
     """What this node says of itself, and of its row for the peer."""
     key, nonce, agent = identity.key.public, identity.nonce, identity.agent
-    return Hello(LINK_VERSION, key, nonce, agent, terms.push, terms.pull, identity.time)
+    return Hello(LINK_VERSION, key, nonce, agent, terms.push, terms.pull, identity.time, FEATURES)
 
 
 def check_hello(theirs: Hello, identity: Identity, expected_key: str | None) -> None:

@@ -119,7 +119,8 @@ class Link:
         They leave at once if the window has room; otherwise their ids wait. `hops`: how many links they will have
         crossed when they arrive. Records that came from this peer, or went to it, are left out.
         """
-        return self._do(now, lambda: self._open.sender.push(records, hops))
+        shared = [signed for signed in records if self._open.is_shared(signed.record.domain)]
+        return self._do(now, lambda: self._open.sender.push(shared, hops)) if shared else []
 
     def give(self, ids: Sequence[str], hops: int, now: float) -> list[Order]:
         """Send these records, which the peer asked for by `want`, as the window allows.
@@ -211,7 +212,7 @@ class Link:
         self._deadlines.expect(Wait.GREETING, now, is_due=False)
         self.phase = Phase.OPEN
         flows = Flows(we_push=self._terms.push, we_pull=self._terms.pull, they_push=theirs.push, they_pull=theirs.pull)
-        self._session = Session(self._setting, self._terms, flows, self._deadlines)
+        self._session = Session(self._setting, self._terms, flows, self._deadlines, theirs.features)
         self._outbox.put(Opened(theirs.node, theirs))
         self._session.start(now)
 

@@ -41,6 +41,7 @@ RECONCILE_BYTES_MAX: Final = 131_072
 here."""
 
 AGENT_CHARACTERS_MAX: Final = 200
+FEATURES_MAX: Final = 32
 DETAIL_CHARACTERS_MAX: Final = 1_000
 CODE_CHARACTERS_MAX: Final = 64
 
@@ -54,6 +55,7 @@ _Domain = Annotated[
 _Count = Annotated[int, msgspec.Meta(ge=0, le=SAFE_INTEGER_MAX)]
 _Seq = Annotated[int, msgspec.Meta(ge=1, le=SAFE_INTEGER_MAX)]
 _Hops = Annotated[int, msgspec.Meta(ge=0, le=HOPS_MAX)]
+_Feature = Annotated[str, msgspec.Meta(max_length=32)]
 _Ids = Annotated[tuple[_Hex64, ...], msgspec.Meta(max_length=IDS_MAX)]
 _CodeText = Annotated[str, msgspec.Meta(max_length=CODE_CHARACTERS_MAX)]
 
@@ -62,7 +64,8 @@ class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
     """This is my key. `push`: I will push to you. `pull`: I want your records.
 
     The first frame in each direction. `node` is a node key, `nonce` 64 hex digits, `agent` text for people. `time` is
-    the sender's clock in seconds since the Unix epoch; None: the sender does not say it.
+    the sender's clock in seconds since the Unix epoch; None: the sender does not say it. `features`: see
+    `protocol.link.features`.
     """
 
     version: int
@@ -72,6 +75,7 @@ class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
     push: bool = False
     pull: bool = False
     time: _Count | None = None
+    features: Annotated[tuple[_Feature, ...], msgspec.Meta(max_length=FEATURES_MAX)] = ()
 
 
 class Auth(msgspec.Struct, frozen=True, tag_field="type", tag="auth"):

@@ -4,7 +4,7 @@ A session hands each message, each timer and each answer of the node to the part
 has happened to a domain, and the session carries out the actions that `course` names.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from random import Random
 from types import MappingProxyType
 from typing import Any, Final
@@ -15,6 +15,7 @@ from protocol.link.comparison import Comparison
 from protocol.link.course import PASSING, Course, DomainAction, DomainEvent, DomainState, RepairEvent, RepairState
 from protocol.link.cursors import Cursors
 from protocol.link.deadlines import Deadlines, Wait
+from protocol.link.features import FEATURES, SharedHoldings, is_shared
 from protocol.link.messages import Ack, CaughtUp, Domains, Have, Message, Prune, Reconcile, Records, Since, Want
 from protocol.link.orders import Heard, Outbox
 from protocol.link.passes import Halves, Passes
@@ -42,21 +43,25 @@ class Setting(msgspec.Struct, frozen=True):
 class Session:
     """One end of an open link."""
 
-    def __init__(self, setting: Setting, terms: Terms, flows: Flows, deadlines: Deadlines) -> None:
+    def __init__(
+        self, setting: Setting, terms: Terms, flows: Flows, deadlines: Deadlines, features: Collection[str] = FEATURES
+    ) -> None:
         """`terms`: what this node's row for the peer says. `flows`: what both sides have said. `deadlines`: shared with
-        the link, which checks them.
+        the link, which checks them. `features`: those of the peer.
         """
         limits, outbox = setting.limits, setting.outbox
+        holdings = SharedHoldings(setting.holdings, features)
+        self._features = features
         exchanged = Exchanged(limits.recent_ids_max)
         out_cursors = Cursors(Flow.PUSH, terms.cursors, outbox, is_stored=flows.we_push)
         in_cursors = Cursors(Flow.PULL, terms.cursors, outbox, is_stored=flows.we_pull)
         self._setting = setting
         self._deadlines = deadlines
         self._course = Course()
-        self.sender = Sender(setting.holdings, limits, out_cursors, exchanged, outbox, self._course)
+        self.sender = Sender(holdings, limits, out_cursors, exchanged, outbox, self._course)
         self.receiver = Receiver(limits, in_cursors, exchanged, outbox, self._course)
         self.tally = Tally()
-        self._comparison = Comparison(setting.holdings, limits)
+        self._comparison = Comparison(holdings, limits, features)
         halves = Halves(flows, terms.kept, self.sender, self.receiver, exchanged)
         self._halves = halves
         self._passes = Passes(halves, self._comparison, limits.short_pass_records)
@@ -68,6 +73,10 @@ class Session:
         if setting.role is Role.DIALLER:
             self._reconciliation = Reconciliation(halves, self._comparison, limits, outbox, self._course, self.tally)
             self._repair = Repair(self._comparison, self._reconciliation, limits, setting.random, outbox, self._course)
+
+    def is_shared(self, domain: str) -> bool:
+        """Whether records of this domain may flow over the link."""
+        return is_shared(domain, self._features)
 
     @property
     def next_at(self) -> float | None:

@@ -21,6 +21,7 @@ from node.http_api.requests.query import LIMIT_MAX, RECORD_IDS_MAX, flag
 from node.store.contract import Store
 from protocol.errors import Code, ProtocolError
 from protocol.limits import RECORD_BYTES_MAX
+from protocol.link.features import FEATURES
 from protocol.records.record import SignedRecord, is_id, is_label, is_witnessed
 from protocol.witness.walk import Certainty
 
@@ -153,6 +154,7 @@ async def get_node(parts: ApiParts, _request: web.Request) -> web.StreamResponse
             "epoch": parts.store.epoch,
             "started": int(parts.started_s),
             "time": int(parts.world.now_s()),
+            "features": list(FEATURES),
             "domains": await _summarize(parts),
             "limits": _limits(parts),
         }

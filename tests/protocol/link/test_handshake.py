@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from protocol.errors import Code, ProtocolError
+from protocol.link.features import FEATURES
 from protocol.link.handshake import auth, check_auth, check_hello, hello
 from protocol.link.messages import Auth, Hello
 from protocol.link.terms import Identity, Role, Terms
@@ -22,7 +23,7 @@ def greeting(key: SigningKey, nonce: str = "1") -> Hello:
 def test_a_hello_says_who_the_node_is_and_what_its_row_for_the_peer_says() -> None:
     said = hello(Identity(ALICE, "7" * 64, "dnarc/1", time=5), Terms(push=True, pull=False))
 
-    assert said == Hello(1, ALICE.public, "7" * 64, "dnarc/1", push=True, pull=False, time=5)
+    assert said == Hello(1, ALICE.public, "7" * 64, "dnarc/1", push=True, pull=False, time=5, features=FEATURES)
 
 
 def test_a_proof_signs_the_lines_that_the_contract_names() -> None:

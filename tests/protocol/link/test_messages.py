@@ -47,7 +47,7 @@ ITEM = Item(SIGNATURE, msgspec.Raw(b'{"a":1}'))
 
 FRAMES: list[tuple[Message, dict[str, Any]]] = [
     (
-        Hello(1, ID, ID, "dnarc", push=True, pull=False, time=5),
+        Hello(1, ID, ID, "dnarc", push=True, pull=False, time=5, features=("witness",)),
         {
             "type": "hello",
             "version": 1,
@@ -57,6 +57,7 @@ FRAMES: list[tuple[Message, dict[str, Any]]] = [
             "push": True,
             "pull": False,
             "time": 5,
+            "features": ["witness"],
         },
     ),
     (Auth(SIGNATURE), {"type": "auth", "signature": SIGNATURE}),
