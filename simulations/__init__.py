@@ -1,1 +1,1 @@
-"""Many nodes: shows of what they do together. Imports `node` and `protocol`; nothing there imports this."""
+"""Many nodes at once: what a network of them does. Imports `node` and `protocol`; neither imports `simulations`."""

@@ -1,1 +1,1 @@
-"""A world without clock, sockets, threads and disks: virtual time, a network and disks in memory."""
+"""A world without real clock, sockets, threads and disks: virtual time, and a network and disks in memory."""

@@ -1,8 +1,9 @@
 """The two ends of a TCP connection in memory, each an asyncio transport on its host.
 
-`close` sends what is written and then says goodbye; `abort` and a reset lose what is under way. An end whose host lost
-its power says nothing at all: the other notices when it writes, or never (a half-open connection). Each protocol is
-called in the context in which it was attached, so that the loop knows at any time on which host it is.
+`close` sends the written bytes, then the goodbye (TCP's FIN). `abort` and a reset lose the bytes that are on their way.
+An end whose host loses its power sends nothing. The other end notices this when it writes, or never: the connection is
+half open. Each asyncio protocol is called in the context in which it was attached, so that the loop knows at any time
+on which host the code runs.
 """
 
 import asyncio
@@ -14,11 +15,13 @@ from simulations.world.pipe import GOODBYE, Pipe
 
 HIGH_BYTES: Final = 65_536
 LOW_BYTES: Final = 16_384
-"""Of the write buffer, as asyncio has them."""
+"""The limits of a write buffer, with asyncio's values: above the high one the writer is paused, and it goes on when the
+buffer has shrunk to the low one.
+"""
 
 
 class EndHost(Protocol):
-    """What an end asks of its host. `ends` are the host's open connections."""
+    """What an end needs of its host. `ends`: the host's ends of open connections."""
 
     is_up: bool
     loop: asyncio.AbstractEventLoop
@@ -26,13 +29,16 @@ class EndHost(Protocol):
 
 
 class End(asyncio.Transport):
-    """One end. `is_gone`: closed for good, so whatever still comes is answered by a reset."""
+    """One end of a connection. `is_gone`: the end is closed for good, and answers every further segment
+    with a reset.
+    """
 
     other: "End"
     outgoing: Pipe
     incoming: Pipe
 
     def __init__(self, host: EndHost, address: tuple[str, int], other: tuple[str, int]) -> None:
+        """`address`: IP address and port of this end. `other`: those of the other end."""
         super().__init__({"sockname": address, "peername": other})
         self.host = host
         self.context: Context = copy_context()
@@ -44,7 +50,7 @@ class End(asyncio.Transport):
         self._limits = (LOW_BYTES, HIGH_BYTES)
 
     def attach(self, protocol: asyncio.BaseProtocol) -> "End":
-        """Give the end its protocol; what has come already is delivered afterwards."""
+        """Give the end its protocol. Segments that arrived earlier are delivered after that."""
         self.context = copy_context()
         self.set_protocol(protocol)
         protocol.connection_made(self)
@@ -63,7 +69,7 @@ class End(asyncio.Transport):
         return self._protocol
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        assert isinstance(protocol, asyncio.Protocol), "a protocol with buffers of its own is not needed here"
+        assert isinstance(protocol, asyncio.Protocol), "no library here uses a BufferedProtocol"
         self._protocol = protocol
 
     def is_reading(self) -> bool:
@@ -104,20 +110,20 @@ class End(asyncio.Transport):
         self.check_buffer()
 
     def check_buffer(self) -> None:
-        """Tell the protocol when its buffer is full, and when there is room again."""
+        """Tell the protocol if its write buffer has become full, or has room again."""
         low, high = self._limits
         size, protocol = self.outgoing.waiting_bytes, self._protocol
         if self.is_gone or protocol is None:
             return
         if size > high and not self._is_writing_paused:
             self._is_writing_paused = True
-            protocol.pause_writing()  # who writes is on this host already
+            protocol.pause_writing()  # called at once, because the writer runs in this end's context
         elif size <= low and self._is_writing_paused:
             self._is_writing_paused = False
             self._call_soon(protocol.resume_writing)
 
     def close(self) -> None:
-        """Send what is written, then say goodbye."""
+        """Send the written bytes, then the goodbye."""
         if self._is_closing:
             return
         self._is_closing = True
@@ -127,29 +133,29 @@ class End(asyncio.Transport):
             self.outgoing.send(GOODBYE)
 
     def on_flushed(self) -> None:
-        """All is under way, the goodbye too."""
+        """The pipe has sent everything, the goodbye included."""
         if self._is_closing:
             self._finish(None)
 
     def abort(self) -> None:
-        """End it now. The other end hears a reset, unless the wire is cut."""
+        """End the connection now. The other end gets a reset, unless the wire is cut."""
         if not self.is_gone:
             self.outgoing.reset()
             self._finish(None)
 
     def end(self, error: Exception) -> None:
-        """It was ended from outside; only its own protocol is told."""
+        """End this side because of an error from outside. Only this end's own protocol is told."""
         if not self.is_gone:
             self.outgoing.drop()
             self._finish(error)
 
     def vanish(self) -> None:
-        """The host lost its power, so nobody is told."""
+        """The host has lost its power: end this side without telling anybody."""
         self.is_gone = self._is_closing = True
         self.outgoing.drop()
 
     def take(self, segment: bytes) -> None:
-        """Bytes, or the goodbye, from the other end. As in asyncio, a protocol that raises loses its connection."""
+        """Hand bytes, or the goodbye, to the protocol. As in asyncio, a protocol that raises loses its connection."""
         protocol = self._protocol
         assert protocol is not None, "the end is readable"
         try:

@@ -1,9 +1,9 @@
-"""Disks without threads, whose power can be cut: the node's own SQL on a database in memory.
+"""Disks without threads, whose power can be cut: the node's own SQL runs on a database in memory.
 
-A piece of work waits for its turn and for the disk, then runs whole, in one turn of the loop; its answer takes as long
-again. So the database holds the last commit at any time, and nothing else, and a power cut may fall before a commit or
-between the commit and its answer: the database simply stays, and who waited is gone. What a disk that lies about its
-writes does is not simulated: no store survives it.
+A piece of work waits for its turn and for the disk. Then it runs as a whole in one turn of the loop. Its answer takes
+as long again. So the database always holds exactly the commits so far. A power cut happens before a commit, or between
+a commit and its answer: the database stays, and the caller that waited for the answer is gone. A disk that lies about
+its writes is not simulated, because no store survives such a disk.
 """
 
 import asyncio
@@ -25,19 +25,28 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 FREE_BYTES = 2**40
+"""Free space of a disk at first: 1 TiB, so that no disk fills up by itself."""
 
 EVENTS_MAX = 1_000_000
+"""Events that `count_events` reads: more than any run writes."""
+
+BUSY_SHARE = 0.5
+"""The share of inline reads that find the database busy, so that runs take both ways through the store."""
 
 DiskError = sqlite3.OperationalError
-"""What a failing disk raises, as SQLite says it."""
+"""The error that a failing disk raises. It is SQLite's."""
 
 
 class VirtualDisk:
-    """The disk of one machine: what is on it outlives the node. `latency_s` is the mean of half a piece of work;
-    `is_failing`: every work fails, as with a broken cable.
+    """The disk of one machine. Its contents outlive the node.
+
+    `is_failing`: every piece of work fails, as with a broken cable. `free`: free space in bytes.
     """
 
     def __init__(self, random: Random, latency_s: float = 0.0005) -> None:
+        """`random`: draws how long each piece of work takes. `latency_s`: the mean time that half a piece of work
+        takes, in seconds.
+        """
         self.latency_s = latency_s
         self.is_failing = False
         self.free = FREE_BYTES
@@ -80,7 +89,9 @@ class VirtualDisk:
         return self.free
 
     async def connect(self, path: Path, *_pragmas: str) -> "VirtualWorker":
-        """All connections share one database in memory, where pragmas about files and syncing mean nothing."""
+        """Connect to the database of this path. All connections share one database in memory, where pragmas about files
+        and syncing have no effect.
+        """
         database = self._databases.get(path)
         if database is None:
             database = self._databases[path] = sqlite3.connect(":memory:", isolation_level=None)
@@ -88,25 +99,25 @@ class VirtualDisk:
         return VirtualWorker(self, database)
 
     def connect_inline(self, path: Path, *_pragmas: str) -> "VirtualInlineReader":
-        """The same database; see `connect`."""
+        """Connect to the same database as `connect` does."""
         return VirtualInlineReader(self, self._databases[path])
 
     def power_cut(self) -> None:
-        """Nobody holds the disk any more; what was committed is there."""
+        """Release the disk from the node that held it. Everything that was committed stays."""
         self._holder = None
 
     def backup(self) -> dict[Path, bytes]:
-        """The databases as they are committed now."""
+        """Copies of all databases as they are committed now, by path."""
         return {path: database.serialize() for path, database in self._databases.items()}
 
     def restore(self, backup: dict[Path, bytes]) -> None:
-        """Put older databases in the place of those that are there. The node must not be running."""
-        assert self._holder is None, "nobody swaps the files of a running node"
+        """Replace the databases by those of the backup. The node must not be running."""
+        assert self._holder is None, "the files of a running node are not replaced"
         for path, image in backup.items():
             self._databases[path].deserialize(image)
 
     def records(self) -> list[SignedRecord]:
-        """Every record on this disk, as somebody with the `sqlite3` shell would find them."""
+        """Every record on this disk, read past the node, as with the `sqlite3` shell."""
         found = []
         for database in self._databases.values():
             last, page = reading.keys(database, 0)
@@ -119,12 +130,12 @@ class VirtualDisk:
         return found
 
     def histories(self) -> dict[LabelKey, list[Past]]:
-        """What is kept of each label, as far as replay looks at it."""
+        """The stored records of each label, as far as replay needs them."""
         labels = dict.fromkeys((signed.record.domain, signed.record.label) for signed in self.records())
         return {key: reading.history(database, *key) for database in self._databases.values() for key in labels}
 
     def count_events(self, kind: str) -> int:
-        """How many events of this type (`accepted` or `reverted`) the nodes on this disk have told."""
+        """How many events of this type (`accepted` or `reverted`) are stored on this disk."""
         events = [it for database in self._databases.values() for it in reading.events(database, 0, EVENTS_MAX)]
         return sum(it.event.type == kind for it in events)
 
@@ -132,15 +143,20 @@ class VirtualDisk:
         for database in self._databases.values():
             database.close()
 
-    def is_busy(self) -> bool:
-        return self._random.random() < 0.5
+    def draw_busy(self) -> bool:
+        """Whether the next inline read finds the database busy."""
+        return self._random.random() < BUSY_SHARE
 
-    def pause_s(self) -> float:
+    def draw_pause_s(self) -> float:
+        """Seconds that the next half of a piece of work takes."""
         return min(self._random.expovariate(1.0), 10.0) * self.latency_s
 
 
 class VirtualWorker:
-    """A connection to a database of this disk; see `node.store.sqlite.connection.Worker`."""
+    """A connection to a database of a virtual disk, in the place of `node.store.sqlite.connection.Worker`.
+
+    `waiting`: pieces of work that are not answered yet.
+    """
 
     def __init__(self, disk: VirtualDisk, database: sqlite3.Connection) -> None:
         self.waiting = 0
@@ -151,7 +167,9 @@ class VirtualWorker:
     async def run(
         self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """It has its place in the order from the moment of the call. Who cancels it does not stop it."""
+        """Do a piece of work in its turn, which is fixed by the moment of the call. A caller that is cancelled does not
+        stop the work.
+        """
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[_T] = loop.create_future()
 
@@ -166,8 +184,8 @@ class VirtualWorker:
                 loop.call_at(done_s, _answer, answered, result)
 
         begin_s = max(loop.time(), self._free_s)
-        carried_out_s = begin_s + self._disk.pause_s()
-        self._free_s = done_s = carried_out_s + self._disk.pause_s()
+        carried_out_s = begin_s + self._disk.draw_pause_s()
+        self._free_s = done_s = carried_out_s + self._disk.draw_pause_s()
         loop.call_at(carried_out_s, carry_out)
         self.waiting += 1
         try:
@@ -176,16 +194,13 @@ class VirtualWorker:
             self.waiting -= 1
 
     async def close(self) -> None:
-        """Finish what was begun. The database stays on the disk."""
+        """Wait for the work that was begun. The database stays on the disk."""
         while self.waiting:
             await self.run(lambda _: None)
 
 
 class VirtualInlineReader:
-    """Reads in the turn of the caller; see `node.store.sqlite.connection.InlineReader`.
-
-    Half of the reads find the database busy, so that runs take both ways.
-    """
+    """Reads in the caller's own turn of the loop, in the place of `node.store.sqlite.connection.InlineReader`."""
 
     def __init__(self, disk: VirtualDisk, database: sqlite3.Connection) -> None:
         self._disk = disk
@@ -194,14 +209,14 @@ class VirtualInlineReader:
     def run(self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         if self._disk.is_failing:
             raise DiskError("disk I/O error")
-        if self._disk.is_busy():
+        if self._disk.draw_busy():
             error = sqlite3.OperationalError("database is locked")
             error.sqlite_errorcode = sqlite3.SQLITE_BUSY
             raise error
         return work(self._database, *args, **kwargs)
 
     def close(self) -> None:
-        """The database stays on the disk."""
+        """Do nothing, because the database stays on the disk."""
 
 
 def _answer(answered: "asyncio.Future[_T]", result: _T) -> None:

@@ -1,7 +1,7 @@
 """A network in memory: hosts with addresses, wires between them, and every fault that a wire and a host can have.
 
-On which host code runs is known by a context variable (`on`), which tasks, timers and protocols inherit: so the real
-node binds its port, and dials, without being told that there is no kernel. A node on host 7 is at 10.0.0.7.
+A context variable says on which host code runs. Tasks, timers and asyncio protocols inherit it. So the real node binds
+its port and dials without knowing that there is no kernel. A node on the seventh host has the address 10.0.0.7.
 """
 
 import asyncio
@@ -20,15 +20,18 @@ from simulations.world.wire import Weather, Wire
 
 FIRST_FREE_PORT: Final = 49_152
 CONNECT_TRIES_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Waits between two tries to connect to a host that does not answer: TCP's, though it goes on for longer."""
+"""Seconds between two tries to connect to a host that does not answer, as in TCP. Real TCP makes one or two
+tries more.
+"""
 
 _HERE: ContextVar["Host"] = ContextVar("host")
 
 
 class Host:
-    """A machine on the network. `ends` are its open connections, in the order in which they were made."""
+    """A machine on the network. `ends`: its ends of open connections, in the order in which they were made."""
 
     def __init__(self, network: "InMemoryNetwork", name: str, address: str) -> None:
+        """`address`: the IPv4 address."""
         self.network = network
         self.loop = network.loop
         self.name = name
@@ -40,7 +43,7 @@ class Host:
 
     @contextmanager
     def here(self) -> Iterator[None]:
-        """Whatever is begun within is begun on this host."""
+        """Run the code of the block, and the tasks and timers that it makes, on this host."""
         token = _HERE.set(self)
         try:
             yield
@@ -65,13 +68,13 @@ class Host:
         return next(self._free_ports)
 
     def kill(self) -> None:
-        """The process ends: its kernel closes all that it had open."""
+        """End the process on this host. Its kernel closes everything that the process had open."""
         self._listeners.clear()
         for end in list(self.ends):
             end.abort()
 
     def power_cut(self) -> None:
-        """The machine is gone, and nobody is told."""
+        """Turn the machine off. Nobody is told."""
         self.is_up = False
         self._listeners.clear()
         for end in list(self.ends):
@@ -79,15 +82,18 @@ class Host:
         self.ends.clear()
 
     def power_on(self) -> None:
-        """It answers again: whoever still writes to a connection that it forgot is told so."""
+        """Turn the machine on. A peer that still writes to a connection from before gets a reset."""
         self.is_up = True
         self.network.wake(self)
 
 
 class VirtualServer:
-    """What `create_server` gives: as much of `asyncio.Server` as servers here ask for, and its own socket."""
+    """What `create_server` returns: the part of `asyncio.Server` that aiohttp and websockets use. It is its
+    own socket.
+    """
 
     def __init__(self, host: Host, factory: Callable[[], asyncio.BaseProtocol], port: int) -> None:
+        """`factory`: makes the asyncio protocol of each accepted connection."""
         self.port = port
         self.context: Context = copy_context()
         self._host = host
@@ -113,16 +119,19 @@ class VirtualServer:
         self._host.forget(self)
 
     async def start_serving(self) -> None:
-        """It serves already."""
+        """Do nothing, because a server here accepts from its making on."""
 
     async def wait_closed(self) -> None:
-        """Nothing is left to wait for."""
+        """Do nothing, because `close` takes effect at once."""
 
 
 class InMemoryNetwork:
-    """Hosts and wires. Every wire has the default weather until it is given its own."""
+    """Hosts and the wires between them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, trace: Trace, seed: object, weather: Weather) -> None:
+        """`trace`: gets every delivery. `seed`: decides what each wire draws. `weather`: the weather of every wire that
+        is not given its own.
+        """
         self.loop = loop
         self.trace = trace
         self.hosts: dict[str, Host] = {}
@@ -138,7 +147,7 @@ class InMemoryNetwork:
         return host
 
     def wire(self, source: Host, target: Host) -> Wire:
-        """The way from one to the other."""
+        """The wire from one host to the other. The first call for a pair makes it."""
         wire = self._wires.get((source, target))
         if wire is None:
             name = f"{source.name}>{target.name}"
@@ -147,11 +156,13 @@ class InMemoryNetwork:
         return wire
 
     def wires(self) -> Iterable[Wire]:
-        """All that were ever used."""
+        """All wires that were ever used."""
         return self._wires.values()
 
     def reset(self, one: Host, other: Host) -> int:
-        """Break every connection between the two; what is under way is lost. Returns how many there were."""
+        """Break every connection between the two hosts. Bytes on their way are lost. Returns the number of
+        connections.
+        """
         ends = [end for end in one.ends if end.other.host is other]
         error = ConnectionResetError(errno.ECONNRESET, "the connection broke")
         for end in ends:
@@ -160,6 +171,7 @@ class InMemoryNetwork:
         return len(ends)
 
     def wake(self, host: Host) -> None:
+        """Resend everything that waits for this host."""
         for (_, target), wire in list(self._wires.items()):
             if target is host and not wire.is_cut:
                 wire.wake()
@@ -175,10 +187,10 @@ class InMemoryNetwork:
         raise OSError(errno.EADDRNOTAVAIL, f"no host is called {host}")
 
     async def connect(self, host: str, port: int) -> End:
-        """As TCP does: a round trip, and longer and longer waits where nobody answers.
+        """Connect as TCP does: one round trip, and longer and longer waits if the host does not answer.
 
         Raises:
-            OSError: nobody listens there, or nothing answers.
+            OSError: no host has this name, no process listens on the port, or the host does not answer.
         """
         source, target = _HERE.get(), self._by_address[self.resolve(host)]
         out, back = self.wire(source, target), self.wire(target, source)
@@ -189,14 +201,14 @@ class InMemoryNetwork:
             await asyncio.sleep(pause_s)
         else:
             raise TimeoutError(errno.ETIMEDOUT, f"{target.name} does not answer")
-        return await self._connected(source, target, port, out, back)
+        return await self._shake_hands(source, target, port, out, back)
 
-    async def _connected(self, source: Host, target: Host, port: int, out: Wire, back: Wire) -> End:
+    async def _shake_hands(self, source: Host, target: Host, port: int, out: Wire, back: Wire) -> End:
         listener = target.listener(port)
         accepted: End | None = None
         here = End(source, (source.address, source.free_port()), (target.address, port))
         if listener is not None and not out.is_refusing:
-            accepted = listener.context.copy().run(_joined, here, target, out, back)
+            accepted = listener.context.copy().run(_join_ends, here, target, out, back)
             self.loop.call_soon(listener.accept, accepted, context=listener.context.copy())
         try:
             await asyncio.sleep(back.delay_s(0))
@@ -209,8 +221,8 @@ class InMemoryNetwork:
         return here
 
 
-def _joined(here: End, target: Host, out: Wire, back: Wire) -> End:
-    """The other end, on the host that accepts."""
+def _join_ends(here: End, target: Host, out: Wire, back: Wire) -> End:
+    """Make the other end, on the host that accepts, and the pipes between the two ends. Returns the other end."""
     there = End(target, here.get_extra_info("peername"), here.get_extra_info("sockname"))
     here.other, there.other = there, here
     here.host.ends[here] = there.host.ends[there] = None
@@ -220,5 +232,5 @@ def _joined(here: End, target: Host, out: Wire, back: Wire) -> End:
 
 
 def current_host() -> Host | None:
-    """The host on which this code runs; None: outside of all."""
+    """The host on which this code runs, or None if it runs on no host."""
     return _HERE.get(None)

@@ -1,9 +1,10 @@
-"""One direction of a TCP connection in memory: bytes that come late, and never wrong.
+"""One direction of a TCP connection in memory: bytes may come late, and never wrong.
 
-Bytes travel in order, in segments of any size, through a wire that delays, loses and cuts. As in TCP (RFC 9293), a lost
-segment comes late and holds up all that follow; what is cut off waits until the wire is whole again, or until the
-sender gives up; at most a window of bytes is under way, so a receiver that does not read fills the sender's buffer. A
-model that drops single messages inside a living connection is not TCP, and the right protocol fails on it.
+Bytes travel in order, in segments of any size, through a wire that delays and loses segments and can be cut. As in TCP
+(RFC 9293), a lost segment comes late and holds up all segments after it. Segments on a wire that is cut wait until the
+wire heals or the sender gives up. At most one window of bytes is on its way, so a receiver that does not read fills the
+sender's buffer. Single messages inside a living connection are never dropped, because TCP does not do that: a correct
+protocol would fail on it.
 """
 
 import asyncio
@@ -16,17 +17,19 @@ from typing import Final, Protocol
 from simulations.world.wire import Wire
 
 WINDOW_BYTES: Final = 65_536
-"""Under way in one direction, as in TCP without window scaling."""
+"""Bytes that may be on their way in one direction, as in TCP without window scaling."""
 
 GIVE_UP_S: Final = 60.0
-"""A sender whose bytes nobody acknowledges ends the connection. Linux takes a quarter of an hour, to the same end."""
+"""After this time without an acknowledgement the sender ends the connection. Linux waits about 15 minutes, with the
+same result.
+"""
 
 GOODBYE: Final = b""
-"""What no segment is: the sender writes no more (FIN)."""
+"""The last segment: the sender writes no more (TCP's FIN). No segment of data is empty."""
 
 
 class PipeHost(Protocol):
-    """What a pipe asks of the host at one of its ends."""
+    """What a pipe needs of the host at each end."""
 
     @property
     def is_up(self) -> bool:
@@ -34,10 +37,10 @@ class PipeHost(Protocol):
 
 
 class PipeEnd(Protocol):
-    """What a pipe asks of the end of a connection at each of its sides."""
+    """What a pipe needs of the connection's end on each side."""
 
     context: Context
-    """Whatever happens at this end happens in this context."""
+    """The context in which the end's callbacks run."""
 
     is_gone: bool
 
@@ -51,21 +54,21 @@ class PipeEnd(Protocol):
         """A segment, or the goodbye, has arrived."""
 
     def end(self, error: Exception) -> None:
-        """The connection is over, because of this error."""
+        """This error has ended the connection."""
 
     def on_flushed(self) -> None:
-        """All that was written is under way, the goodbye included."""
+        """Everything that was written has been sent, the goodbye included."""
 
     def check_buffer(self) -> None:
-        """There may be room in the write buffer again."""
+        """The write buffer may have room again."""
 
 
 class Pipe:
-    """From a sender to the other end, through a wire; acknowledgements come back through the other wire."""
+    """Carries bytes from the sender to the receiver. `waiting_bytes`: bytes that were written and are not sent yet."""
 
     def __init__(self, sender: PipeEnd, receiver: PipeEnd, wire: Wire, back: Wire) -> None:
+        """`wire`: carries the segments. `back`: carries the acknowledgements, in the other direction."""
         self.waiting_bytes = 0
-        """Written and not yet under way."""
         self.has_said_goodbye = False
         self._sender = sender
         self._receiver = receiver
@@ -76,16 +79,16 @@ class Pipe:
         self._flying: deque[bytes] = deque()
         self._flying_bytes = 0
         self._arrived = 0
-        """Segments of `_flying` that are there, or would be if the wire were whole."""
+        """How many segments of `_flying` have arrived, or would have arrived if the wire were not cut."""
         self._unacknowledged_bytes = 0
         self._departure_s = 0.0
         self._arrival_s = 0.0
         self._giving_up: asyncio.TimerHandle | None = None
         wire.pipes[self] = None
-        back.returns[self] = None
+        back.acknowledging[self] = None
 
     def send(self, data: bytes) -> None:
-        """Bytes, or the goodbye, after which nothing is sent any more."""
+        """Send bytes, or the goodbye. After the goodbye nothing is sent any more."""
         if not self.has_said_goodbye:
             self.has_said_goodbye = not data
             self._waiting.append(data)
@@ -93,31 +96,33 @@ class Pipe:
             self._pump()
 
     def deliver_soon(self, delay_s: float = 0.0) -> None:
-        """Something changed at the receiver or on the wire: see whether what has arrived can be taken."""
+        """The receiver or the wire has changed: after this delay, hand over what has arrived, as far as possible."""
         self._loop.call_later(delay_s, self._deliver, context=self._receiver.context)
 
     def on_healed_back(self) -> None:
-        """Acknowledgements find their way again."""
+        """The wire back is whole again: send the acknowledgements that waited for it."""
         self._unacknowledged_bytes, size = 0, self._unacknowledged_bytes
         self._acknowledge(size)
 
     def reset(self) -> None:
-        """Lose all that is under way, and tell the receiver so, if the wire is whole when that arrives."""
+        """Lose everything that is on its way, and send the receiver a reset. If the wire is cut when the reset arrives,
+        the reset is lost too.
+        """
         at_s = max(self._arrival_s, self._loop.time() + self._wire.delay_s(0))
         self.drop()
         self._loop.call_at(at_s, self._tell_reset, context=self._receiver.context)
 
     def drop(self) -> None:
-        """Lose all that is under way; nobody is told."""
+        """Lose everything that is on its way, and tell nobody."""
         self._waiting.clear()
         self._flying.clear()
         self.waiting_bytes = self._flying_bytes = self._arrived = 0
         self._stop_giving_up()
         self._wire.pipes.pop(self, None)
-        self._back.returns.pop(self, None)
+        self._back.acknowledging.pop(self, None)
 
     def _pump(self) -> None:
-        """Send on while there is room in the window."""
+        """Send as much as the window has room for."""
         while self._waiting:
             data = self._waiting[0]
             room_bytes = min(WINDOW_BYTES - self._flying_bytes, self._wire.weather.segment_bytes)
@@ -147,7 +152,7 @@ class Pipe:
             self._deliver()
 
     def _deliver(self) -> None:
-        """Hand over what has arrived, as far as the wire is whole and the receiver reads."""
+        """Hand over the segments that have arrived, while the wire is whole and the receiver reads."""
         while self._arrived:
             if self._wire.is_cut or not self._receiver.host.is_up:
                 self._start_giving_up()
@@ -175,12 +180,12 @@ class Pipe:
             self._unacknowledged_bytes += size_bytes
             self._start_giving_up()
             return
-        self._flying_bytes = max(0, self._flying_bytes - size_bytes)  # it may have been dropped meanwhile
+        self._flying_bytes = max(0, self._flying_bytes - size_bytes)  # `drop` may have set it to 0 meanwhile
         self._pump()
         self._sender.check_buffer()
 
     def _refuse(self) -> None:
-        """The receiver is no more: a sender that lives on hears it."""
+        """The receiver is gone: a sender that is still there gets a reset."""
         delay_s = self._back.delay_s(0)
         self.drop()
         if not self._sender.is_gone:

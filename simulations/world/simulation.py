@@ -3,7 +3,8 @@
     simulation = Simulation(seed=7)
     simulation.run(main(simulation))
 
-Chance comes in streams by name (`stream`), so that whoever draws more or less changes nothing for others.
+Random numbers come from named streams (`stream`), so that a part that draws more or fewer numbers changes nothing for
+the others.
 """
 
 import logging
@@ -28,11 +29,12 @@ EPOCH_S: Final = 1_700_000_000
 
 
 class Simulation:
-    """What all nodes of a run share. `errors` is what nodes and libraries log as faults of their own, each
-    with the host's name.
+    """What all nodes of a run share. `errors`: what nodes and libraries logged as an error, each with the
+    host's name.
     """
 
     def __init__(self, seed: object, weather: Weather | None = None) -> None:
+        """`seed`: any value; its text decides the whole run. `weather`: that of all wires, fair weather if None."""
         self.seed = seed
         self.loop = VirtualLoop()
         self.trace = Trace(self.loop.time)
@@ -42,26 +44,26 @@ class Simulation:
         self.errors: list[tuple[str, str]] = []
 
     def stream(self, name: str) -> Random:
-        """A stream of chance that depends on the seed and this name, and on nothing else."""
+        """A stream of random numbers that depends on the seed and this name only."""
         return Random(f"{self.seed} {name}")
 
     def now_s(self) -> float:
-        """The true wall clock; nodes may have other ones."""
+        """The true wall clock, in seconds since the Unix epoch. The clock of a node may differ from it."""
         return EPOCH_S + self.loop.time()
 
     def run(self, main: Coroutine[Any, Any, _T]) -> _T:
-        """Run this to its end. What anything logs goes into the trace."""
-        with _logged(self.trace, self.errors), trip_wire(self.now_s, self.stream("libraries")):
+        """Run the coroutine to its end. Everything that is logged meanwhile goes into the trace."""
+        with _logs_in_trace(self.trace, self.errors), trip_wire(self.now_s, self.stream("libraries")):
             return run_to_end(main, self.loop)
 
 
 @contextmanager
-def _logged(trace: Trace, errors: list[tuple[str, str]]) -> Iterator[None]:
-    """Have structlog and logging write into the trace."""
+def _logs_in_trace(trace: Trace, errors: list[tuple[str, str]]) -> Iterator[None]:
+    """Make structlog and logging write into the trace until the block ends."""
     before = structlog.get_config()
     handler = _TraceHandler(trace, errors)
     root = logging.getLogger()
-    structlog.configure(processors=[_to(trace, errors)], logger_factory=structlog.ReturnLoggerFactory())
+    structlog.configure(processors=[_processor_of(trace, errors)], logger_factory=structlog.ReturnLoggerFactory())
     root.addHandler(handler)
     try:
         yield
@@ -70,22 +72,24 @@ def _logged(trace: Trace, errors: list[tuple[str, str]]) -> Iterator[None]:
         structlog.configure(**before)
 
 
-def _to(trace: Trace, errors: list[tuple[str, str]]) -> Callable[..., str]:
+def _processor_of(trace: Trace, errors: list[tuple[str, str]]) -> Callable[..., str]:
+    """A structlog processor that writes each log line into the trace."""
+
     def note(_logger: Any, level: str, event: dict[str, Any]) -> str:
         words, error = event.pop("event", ""), event.pop("exc_info", None)
-        trace.note(_place(), "log", event=words, **event)
-        if level in _FAULTS:
-            errors.append((_place(), f"{words} {event} {error or ''}"))
+        trace.note(_host_name(), "log", event=words, **event)
+        if level in _ERROR_LEVELS:
+            errors.append((_host_name(), f"{words} {event} {error or ''}"))
         return ""
 
     return note
 
 
-_FAULTS: Final = ("error", "exception", "critical")
+_ERROR_LEVELS: Final = ("error", "exception", "critical")
 
 
 class _TraceHandler(logging.Handler):
-    """For libraries, which use `logging`."""
+    """Writes what libraries log by `logging` into the trace."""
 
     def __init__(self, trace: Trace, errors: list[tuple[str, str]]) -> None:
         super().__init__(logging.WARNING)
@@ -93,11 +97,12 @@ class _TraceHandler(logging.Handler):
         self._errors = errors
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._trace.note(_place(), record.levelname.lower(), text=record.getMessage())
+        self._trace.note(_host_name(), record.levelname.lower(), text=record.getMessage())
         if record.levelno >= logging.ERROR:
-            self._errors.append((_place(), f"{record.getMessage()} {record.exc_info or ''}"))
+            self._errors.append((_host_name(), f"{record.getMessage()} {record.exc_info or ''}"))
 
 
-def _place() -> str:
+def _host_name() -> str:
+    """The name of the host on which this code runs, empty if it runs on no host."""
     host = current_host()
     return host.name if host else ""

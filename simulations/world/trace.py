@@ -1,6 +1,6 @@
-"""The trace of a run: one digest over everything that happened, in order, and a readable line for what matters.
+"""The trace of a run: one digest over everything that happens, in order, and a readable line for what matters.
 
-Two runs of a seed are the same run if and only if their digests are equal; the lines tell a person where they part.
+Two runs are the same run if and only if their digests are equal. If they differ, the lines show a person where.
 """
 
 import hashlib
@@ -11,13 +11,16 @@ from typing import Final
 import msgspec
 
 LINES_MAX: Final = 20_000
-"""The newest are kept."""
+"""Lines that a trace keeps: the newest."""
 
 MIXED_PER_HASH: Final = 256
+"""Facts that are gathered before they are hashed, because hashing each one by itself takes longer."""
 
 
 class TraceLine(msgspec.Struct, frozen=True):
-    """Something that happened: virtual seconds since the begin, where, what, and its facts in words."""
+    """Something that happened: virtual seconds since the run began, the machine or user, what happened, and its facts
+    in words. `where` is empty for what concerns no single machine.
+    """
 
     at_s: float
     where: str
@@ -29,9 +32,10 @@ class TraceLine(msgspec.Struct, frozen=True):
 
 
 class Trace:
-    """What happened so far. `counts` says how often each kind of thing did."""
+    """What has happened so far. `counts`: how often each `what` happened."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
+        """`now_s`: virtual seconds since the run began."""
         self.lines: deque[TraceLine] = deque(maxlen=LINES_MAX)
         self.counts: Counter[str] = Counter()
         self._now_s = now_s
@@ -39,20 +43,20 @@ class Trace:
         self._mixed: list[str] = []
 
     def note(self, where: str, what: str, **facts: object) -> None:
-        """A line for people, which is part of the digest too."""
+        """Add a line for people, and mix it into the digest. A fact that is None is left out."""
         words = ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
         self.lines.append(TraceLine(self._now_s(), where, what, words))
         self.counts[what] += 1
         self.mix(where, what, words)
 
     def mix(self, *facts: object) -> None:
-        """Something for the digest alone: a delivery, say, of which there are many."""
+        """Mix something into the digest alone, such as a delivery, because there are too many of them for lines."""
         self._mixed.append(f"{self._now_s()!r} {facts!r}")
         if len(self._mixed) >= MIXED_PER_HASH:
             self._flush()
 
     def digest(self) -> str:
-        """32 hex digits of everything so far."""
+        """The digest of everything so far, 32 hex digits."""
         self._flush()
         return self._hash.copy().hexdigest()
 

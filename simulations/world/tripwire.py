@@ -1,9 +1,9 @@
-"""The trip-wire: under it, whoever touches the real world is told so, with the line that did it.
+"""The trip-wire: while it is set, code that touches the real world raises an error that names the line.
 
-A thread, a socket, a real sleep or a real clock makes two runs of one seed differ, mostly by little and once a month.
-So while a simulation runs, all of these raise, but for the few libraries named here with a reason; those get the
-virtual clock, or bytes of the run's own stream. What `datetime` reads is out of reach: a built-in type cannot be given
-another `now`. Other threads, such as a test runner's own, are left alone.
+A thread, a socket, a real sleep or a real clock would make two runs of one seed differ, mostly a little and rarely. So
+while a simulation runs, each of them raises an error. A few libraries are exempt, and each has its reason here. They
+get the virtual clock, or bytes of the run's own stream. `datetime` cannot be caught, because a built-in type cannot be
+given another `now`. Other threads, such as those of a test runner, are not affected.
 """
 
 import os
@@ -22,36 +22,36 @@ CLOCK_READERS: Final = {
     "aiohttp": "the Date header of an answer, in whole seconds",
     "logging": "the time of a log record",
 }
-"""Libraries that may read the wall clock; they get the virtual one."""
+"""Libraries that may read the wall clock, and what for. They get the virtual clock."""
 
 CHANCE_DRAWERS: Final = {
     "aiohttp": "the key of a WebSocket handshake, and masks",
     "websockets": "the key of a WebSocket handshake, masks, and the name of a connection in its log",
 }
-"""Libraries that may ask for random bytes; they get those of the run."""
+"""Libraries that may ask for random bytes, and what for. They get bytes of the run's own stream."""
 
-SOCKET_MAKERS: Final = {"aiohappyeyeballs": "makes a socket, and has the loop connect it"}
-"""Libraries that make a socket before they hand it to the loop; they get an `UnboundSocket`."""
+SOCKET_MAKERS: Final = {"aiohappyeyeballs": "makes a socket, and lets the loop connect it"}
+"""Libraries that make a socket before the loop connects it. They get an `UnboundSocket`."""
 
 TIMERS_OF_OTHERS: Final = {"hypothesis": "how long a test takes", "_pytest": "how long a test takes"}
-"""Who may measure real time around and under a run, without any effect on it."""
+"""Libraries that may measure real time, because their measurements have no effect on a run."""
 
 _INNER: Final = ("random", "secrets", "uuid", "simulations.world.tripwire")
-"""Modules that only pass a question on."""
+"""Modules that only pass a question on, so that the asking module is the one before them."""
 
 
 class TripWireError(AssertionError):
-    """Something under a virtual clock touched the real world."""
+    """Code that runs under the virtual clock has touched the real world."""
 
 
 class UnboundSocket:
-    """What stands for a socket between its making and the virtual loop's `create_connection`."""
+    """Stands for a socket from its making until the virtual loop's `create_connection`. `end`: the connection's end."""
 
     def __init__(self, *_: object, **__: object) -> None:
         self.end: Any = None
 
     def setblocking(self, _flag: bool) -> None:
-        """No call on it blocks."""
+        """Do nothing, because no call on it blocks."""
 
     def close(self) -> None:
         if self.end is not None:
@@ -60,10 +60,13 @@ class UnboundSocket:
 
 @contextmanager
 def trip_wire(now_s: Callable[[], float], chance: Random) -> Iterator[None]:
-    """Until the block ends, this thread has no real world. `now_s` is the virtual wall clock."""
+    """Keep this thread from the real world until the block ends.
+
+    `now_s`: the virtual wall clock. `chance`: gives libraries their random bytes.
+    """
     thread = threading.get_ident()
     state = random.getstate()
-    random.seed(chance.getrandbits(64))  # libraries that spread retries or draw a ping's four bytes
+    random.seed(chance.getrandbits(64))  # for libraries that spread retries, or draw the four bytes of a ping
     with ExitStack() as wires:
 
         def wire(owner: Any, name: str, instead: Callable[[str], Callable[..., Any] | None]) -> None:
@@ -97,7 +100,10 @@ _FORBIDDEN: Final = (
 def _replaced(
     owner: Any, name: str, thread: int, instead: Callable[[str], Callable[..., Any] | None]
 ) -> Iterator[None]:
-    """Give the name another meaning in this thread: what `instead` says for the module that asks, or an error."""
+    """Replace the function `name` of `owner` in this thread until the block ends.
+
+    `instead`: gives the replacement for the module that calls, or None if the call is an error.
+    """
     real = getattr(owner, name)
 
     def wired(*args: Any, **more: Any) -> Any:
@@ -123,7 +129,7 @@ def _replaced(
 
 
 def _caller() -> Any:
-    """The frame that asks, past modules that only pass on."""
+    """The frame that makes the call, without the frames of modules that only pass it on."""
     frame: Any = sys._getframe(2)
     while frame.f_globals.get("__name__") in _INNER and frame.f_back is not None:
         frame = frame.f_back

@@ -1,6 +1,6 @@
 """Verification and decoding without threads.
 
-A signature is genuine or not on every node alike, so each is verified once a run.
+Whether a signature is genuine does not depend on the node, so each signature is verified once in a run.
 """
 
 from collections.abc import Hashable, Sequence
@@ -9,10 +9,11 @@ from typing import Final
 from protocol.records.record import Record, SignedRecord, decode
 
 REMEMBERED_MAX: Final = 200_000
+"""Signatures whose result is remembered: more than any run has. Past the limit all are forgotten."""
 
 
 class Verdicts:
-    """What was found out so far, by signature and record id."""
+    """Whether each signature is genuine, as far as it was verified: by signature and record id."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], bool] = {}
@@ -28,23 +29,24 @@ class Verdicts:
 
 
 class InlineDecoder:
-    """A node's decoder; see `node.exact_decoding.Decoder`."""
+    """Decodes in the caller's own turn of the loop, in the place of `node.exact_decoding.Decoder`."""
 
     async def decode(self, data: bytes, source: Hashable) -> Record:  # noqa: ARG002
         return decode(data)
 
     def close(self) -> None:
-        """Nothing runs."""
+        """Do nothing, because no thread runs."""
 
 
 class InlineVerifier:
-    """A node's verifier; see `node.verification.verifier.Verifier`."""
+    """Verifies in the caller's own turn of the loop, in the place of `node.verification.verifier.Verifier`."""
 
     def __init__(self, verdicts: Verdicts) -> None:
+        """`verdicts`: shared by all nodes of a run."""
         self._verdicts = verdicts
 
     async def verify(self, records: Sequence[SignedRecord], *, is_alone: bool = False) -> list[bool]:  # noqa: ARG002
         return [self._verdicts.is_genuine(signed) for signed in records]
 
     def close(self) -> None:
-        """Nothing runs."""
+        """Do nothing, because no thread runs."""

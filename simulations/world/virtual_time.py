@@ -1,17 +1,19 @@
 """An asyncio loop whose clock jumps: an hour of waiting costs nothing, and the same seed runs the same way twice.
 
-Where a loop asks its selector how long to sleep, this one sets its clock to the next timer. Timers of one deadline run
-in the order in which they were set, so nothing depends on a heap's whims. Nothing else can wake it: no thread, no
-socket, no signal. So when nothing is ready and no timer is set, nothing will ever happen again, and that is an error
-that says who waits and where. Time that does not end is one too: an endless retry shows as too many callbacks.
+Where another loop asks its selector how long to sleep, this loop sets its clock to the next timer. Timers with the same
+deadline run in the order in which they were set, so that nothing depends on the order inside a heap. Nothing else can
+wake the loop: no thread, no socket, no signal. So if no callback is ready and no timer is set, nothing can ever happen
+again. That is an error, which names the tasks that wait and where. A run without end is an error too: an endless retry
+uses up the budget of callbacks.
 
-The rest is asyncio's own `BaseEventLoop`, and every task and future on it the real one. Its network is handed in
-(`LoopNetwork`): `create_server` and `create_connection` lead there.
+Everything else is asyncio's own `BaseEventLoop`, with its real tasks and futures. The network is handed in
+(`LoopNetwork`), and `create_server` and `create_connection` use it.
 
-What else makes two runs differ is kept away here: tasks are listed in the order of their creation (asyncio keeps a
-set), and the garbage collector runs after a fixed number of callbacks, as what it finalizes may schedule more.
+The loop also removes two other causes for differences between two runs. It lists tasks in the order of their creation,
+where asyncio keeps a set. And it collects garbage after a fixed number of callbacks, because finalizers may schedule
+further callbacks.
 
-A process that is killed is a `Life` that is over: its timers never come, and its tasks are ended.
+Every process is a `Life`. When a process is killed its life is over: its timers never fire, and its tasks are ended.
 """
 
 import asyncio
@@ -27,18 +29,23 @@ _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
 CALLBACKS_MAX: Final = 20_000_000
-"""Of one run. Some hundred nodes and thousands of records take a tenth."""
+"""Callbacks of one run. A few hundred nodes with thousands of records take a tenth of this."""
 
 COLLECT_EVERY_CALLBACKS: Final = 200_000
-_WAITING_SHOWN: Final = 12
-_PURGE_TIMERS: Final = 512
-
+"""Callbacks between two collections of garbage."""
 
 CANCELS_MAX: Final = 100
+"""How often the tasks of a process are cancelled before the run counts as stuck."""
+
+_WAITING_SHOWN: Final = 12
+"""Waiting tasks that an error names."""
+
+_PURGE_TIMERS: Final = 512
+"""Cancelled timers that stay in the heap at least, because each purge costs time."""
 
 
 class Life:
-    """One process, from its start to its end, known to all that it begins by the context."""
+    """One process, from its start to its end. Tasks and timers of the process find it in their context."""
 
     def __init__(self) -> None:
         self.is_over = False
@@ -48,26 +55,31 @@ LIFE: ContextVar[Life | None] = ContextVar("life", default=None)
 
 
 class StuckError(AssertionError):
-    """The run cannot go on: nobody will ever be woken, or somebody never stops waking."""
+    """The run cannot go on: no task will ever be woken, or a task is woken without end."""
 
 
 class LoopNetwork(Protocol):
     """What a loop needs of a network; see `simulations.world.network`."""
 
     def listen(self, factory: Callable[[], asyncio.BaseProtocol], host: str | None, port: int) -> Any:
-        """An `asyncio.Server`, or what looks like one."""
+        """Returns a server with the methods of `asyncio.Server`. `factory` makes the protocol of each connection."""
 
     async def connect(self, host: str, port: int) -> Any:
-        """One end of a connection, to which a protocol is given by `attach`."""
+        """Returns one end of a new connection. Its `attach` gives it a protocol."""
 
     def resolve(self, host: str) -> str:
-        """The address that a host name stands for. Raises: OSError."""
+        """The address of a host name.
+
+        Raises:
+            OSError: no host has this name.
+        """
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """The loop. `uncaught` gathers what went wrong in callbacks and tasks that nobody waited for."""
+    """The loop. `uncaught`: exceptions of callbacks, and of tasks that nobody waited for, as asyncio reports them."""
 
     def __init__(self, network: LoopNetwork | None = None, callbacks_max: int = CALLBACKS_MAX) -> None:
+        """`network`: where connections go; a loop without one can only wait. `callbacks_max`: the budget of the run."""
         super().__init__()
         self.network = network
         self.callbacks = 0
@@ -87,11 +99,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self._now_s
 
     def tasks(self) -> list[asyncio.Task[Any]]:
-        """Every task that has not ended, in the order of their creation."""
+        """Every task that has not ended, in the order of creation."""
         return list(self._tasks)
 
     async def end_life(self, life: "Life") -> None:
-        """Let a process be gone, in no time: nothing that it has begun goes on."""
+        """End a process without any virtual time passing: nothing that it has begun goes on.
+
+        Raises:
+            StuckError: a task of the process does not end when it is cancelled.
+        """
         life.is_over = True
         for _ in range(CANCELS_MAX):
             tasks = [task for task, owner in self._tasks.items() if owner is life]
@@ -100,24 +116,24 @@ class VirtualLoop(asyncio.BaseEventLoop):
             for task in tasks:
                 task.cancel()
             await asyncio.sleep(0)
-        raise StuckError("a process does not end, whose tasks are cancelled again and again")
+        raise StuckError("the tasks of a process do not end when they are cancelled")
 
     def call_at(
         self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
-        handle._scheduled = True  # type: ignore[attr-defined]  # so that cancelling it is told to the loop
+        handle._scheduled = True  # type: ignore[attr-defined]  # so that `cancel` tells the loop
         heapq.heappush(self._timers, (when, next(self._sequence), handle))
         return handle
 
     def call_soon_threadsafe(
         self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        """The same as `call_soon`: there is one thread, and the trip-wire sees to it."""
+        """The same as `call_soon`, because the trip-wire makes sure that there is one thread only."""
         return self.call_soon(callback, *args, context=context)
 
     def run_in_executor(self, executor: Any, func: Callable[[*_Ts], _T], *args: *_Ts) -> Any:  # noqa: ARG002
-        raise StuckError(f"{func} was to run in a thread: there is none under a virtual clock")
+        raise StuckError(f"{func} wants to run in a thread: there are no threads under a virtual clock")
 
     async def getaddrinfo(self, host: Any, port: Any, **hints: Any) -> Any:
         family, kind, protocol = 2, hints.get("type", 1) or 1, hints.get("proto", 0)
@@ -138,10 +154,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         sock: Any = None,
         **_: Any,
     ) -> Any:
-        assert not ssl, "connections in memory are plain: what TLS adds is tested on loopback"
+        assert not ssl, "connections in memory have no TLS: the tests on loopback cover it"
         if sock is None:
-            assert host is not None, "a connection leads somewhere"
-            assert port is not None, "a connection leads somewhere"
+            assert host is not None, "without a socket, the caller names a host"
+            assert port is not None, "without a socket, the caller names a port"
             end = await self._networked().connect(host, port)
         else:
             end = sock.end
@@ -149,11 +165,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return end.attach(protocol), protocol
 
     async def sock_connect(self, sock: Any, address: Any) -> None:
-        """For libraries that make the socket themselves: see `tripwire.UnboundSocket`."""
+        """Connect for a library that makes the socket itself; see `tripwire.UnboundSocket`."""
         sock.end = await self._networked().connect(*address[:2])
 
     def __del__(self, *_: object) -> None:
-        """Nothing of the system is held, so one that never ran need not be closed."""
+        """Do not warn, as asyncio does, about a loop that was not closed: this loop holds nothing of the system."""
 
     def close(self) -> None:
         self._timers.clear()
@@ -175,7 +191,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         del self._tasks[task]
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:  # noqa: ARG002 - asyncio calls it so
-        """Most timers are timeouts that never come: drop them before they are half of the heap."""
+        """Purge the heap before cancelled timers are half of it. Most timers are timeouts that get cancelled."""
         self._cancelled_timers += 1
         if self._cancelled_timers > max(_PURGE_TIMERS, len(self._timers) // 2):
             self._timers = [entry for entry in self._timers if not entry[2].cancelled()]
@@ -183,7 +199,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._cancelled_timers = 0
 
     def _run_once(self) -> None:
-        """What asyncio's own does, without asking a selector."""
+        """Do what asyncio's own method does, without a selector."""
         if not self._ready and not self._stopping:  # type: ignore[attr-defined]
             self._jump()
         while self._timers and self._timers[0][0] <= self._now_s:
@@ -212,7 +228,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _check_budget(self) -> None:
         if self.callbacks > self.callbacks_max:
-            raise StuckError(f"{self.callbacks} callbacks by second {self._now_s:.3f}: something is repeated for ever")
+            raise StuckError(f"{self.callbacks} callbacks by second {self._now_s:.3f}: something repeats without end")
 
     def _waiting(self) -> Iterator[str]:
         for task in self.tasks()[:_WAITING_SHOWN]:
@@ -221,12 +237,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 def run_to_end(main: Coroutine[Any, Any, _T], loop: VirtualLoop) -> _T:
-    """Run this to its end on the loop, then end all other tasks, in the order of their creation, and close it."""
-    with _collected_by_count():
+    """Run the coroutine to its end on the loop. Then end all other tasks in the order of creation, and close the loop.
+
+    Raises:
+        StuckError: the run cannot go on.
+    """
+    with _no_automatic_collection():
         try:
             return loop.run_until_complete(main)
         finally:
-            loop.callbacks_max = loop.callbacks + CALLBACKS_MAX  # however it ended, it is tidied up
+            loop.callbacks_max = loop.callbacks + CALLBACKS_MAX  # a run without callbacks left is tidied up too
             try:
                 _end_tasks(loop)
                 loop.run_until_complete(loop.shutdown_asyncgens())
@@ -242,14 +262,16 @@ def _end_tasks(loop: VirtualLoop) -> None:
         for task in tasks:
             task.cancel()
         loop.run_until_complete(asyncio.sleep(0))
-    raise StuckError("tasks that do not end when they are cancelled:\n" + "\n".join(loop._waiting()))
+    raise StuckError("these tasks do not end when they are cancelled:\n" + "\n".join(loop._waiting()))
 
 
 @contextmanager
-def _collected_by_count() -> Iterator[None]:
-    """Leave it to the loop when garbage is collected: at the same callbacks in every run, whatever lies in memory."""
+def _no_automatic_collection() -> Iterator[None]:
+    """Let only the loop collect garbage until the block ends: after the same callbacks in every run, whatever else is
+    in memory.
+    """
     was_enabled = gc.isenabled()
-    gc.freeze()  # what was there before is not looked at again and again
+    gc.freeze()  # so that objects from before are not examined again and again
     gc.disable()
     try:
         yield

@@ -1,7 +1,7 @@
-"""A wire: the way from one host to another, with its weather, and chance of its own.
+"""A wire: the one-way connection from one host to another, with its weather.
 
-Each direction of each pair of hosts draws from a stream of its own, named by the two, so that what happens on one wire
-changes nothing on another: a fault that is taken away leaves all others as they were.
+Each wire draws from a random stream of its own, so that what happens on one wire changes nothing on another. If a fault
+is taken out of a plan, the other faults stay as they were.
 """
 
 import asyncio
@@ -13,15 +13,22 @@ import msgspec
 from simulations.world.trace import Trace
 
 _JITTER_MEANS_MAX = 20.0
+"""The largest jitter, in means: the exponential distribution has no upper bound of its own."""
+
 _PACKET_BYTES = 1_460
+"""The payload of one TCP packet over Ethernet."""
+
 _RESEND_S_MIN = 0.05
 _RESENDS_MAX = 6
+"""How often a segment is lost at most, so that no delay is without bound."""
 
 
 class Weather(msgspec.Struct, frozen=True, kw_only=True):
-    """What a wire is like. `jitter_s` is the mean of an exponential distribution on top of `latency_s`; `loss` is the
-    share of segments of an ordinary packet's size that are lost, and sent again after a while; `bytes_per_second` None:
-    no limit; no segment is larger than `segment_bytes`.
+    """The condition of a wire.
+
+    `jitter_s`: the mean of the additional latency, which is distributed exponentially. `loss`: the share of segments of
+    one packet that are lost and resent. `bytes_per_second`: the bandwidth, None: unlimited. `segment_bytes`: the
+    largest size of a segment.
     """
 
     latency_s: float = 0.01
@@ -32,35 +39,39 @@ class Weather(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Waiting(Protocol):
-    """What waits at a wire that is cut: a pipe through it, or one whose acknowledgements come back through it."""
+    """A pipe that waits at a wire that is cut, with its segments or with its acknowledgements."""
 
     def deliver_soon(self, delay_s: float = 0.0) -> None:
-        """The wire is whole again: hand over what has arrived, after this delay."""
+        """The wire is whole again: after this delay, hand over the segments that have arrived."""
 
     def on_healed_back(self) -> None:
-        """The wire is whole again: acknowledgements find their way."""
+        """The wire is whole again: send the acknowledgements."""
 
 
 class Wire:
-    """From one host to another. `pipes` go through it, acknowledgements of `returns` come back through it."""
+    """The one-way connection from one host to another.
+
+    `pipes`: those whose segments go through this wire. `acknowledging`: those whose acknowledgements go through it.
+    `is_refusing`: new connections are refused, and existing ones go on. `carried_bytes`: all bytes that it delivered.
+    """
 
     def __init__(
         self, name: str, weather: Weather, random: Random, loop: asyncio.AbstractEventLoop, trace: Trace
     ) -> None:
+        """`name`: source and target. `random`: draws jitter and loss. `trace`: gets every delivery."""
         self.name = name
         self.weather = weather
         self.loop = loop
         self.trace = trace
         self.cuts = 0
         self.is_refusing = False
-        """New connections are refused; those that are there live on."""
         self.carried_bytes = 0
         self.pipes: dict[Waiting, None] = {}
-        self.returns: dict[Waiting, None] = {}
+        self.acknowledging: dict[Waiting, None] = {}
         self._random = random
 
     def delay_s(self, size_bytes: int) -> float:
-        """How long the next segment takes; 0 bytes: a packet of TCP's own."""
+        """Draw how long the next segment takes, in seconds. A segment of 0 bytes is a packet of TCP's own."""
         weather, random = self.weather, self._random
         jitter_s = min(random.expovariate(1.0), _JITTER_MEANS_MAX) * weather.jitter_s
         delay_s = weather.latency_s + jitter_s
@@ -74,7 +85,7 @@ class Wire:
         return delay_s
 
     def sending_s(self, size_bytes: int) -> float:
-        """How long the wire is busy with so many bytes."""
+        """How long the bandwidth is busy with so many bytes, in seconds."""
         rate = self.weather.bytes_per_second
         return 0.0 if rate is None else size_bytes / rate
 
@@ -83,18 +94,18 @@ class Wire:
         return self.cuts > 0
 
     def cut(self) -> None:
-        """Let nothing through. Two faults may cut one wire: it is whole when both are over."""
+        """Let nothing through. If two faults cut one wire, the wire is whole when both are over."""
         self.cuts += 1
 
     def heal(self) -> None:
-        """Take one cut away."""
+        """Undo one cut."""
         self.cuts = max(0, self.cuts - 1)
         if not self.is_cut:
             self.wake()
 
     def wake(self) -> None:
-        """What waited is sent again, each pipe after a while of its own."""
+        """Let every pipe that waited resend, each after a delay of its own."""
         for pipe in list(self.pipes):
             pipe.deliver_soon(self.delay_s(0) + self._random.uniform(0, _RESEND_S_MIN))
-        for pipe in list(self.returns):
+        for pipe in list(self.acknowledging):
             pipe.on_healed_back()

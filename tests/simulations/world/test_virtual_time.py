@@ -69,7 +69,7 @@ def test_an_endless_repetition_ends_the_run() -> None:
         again()
         await asyncio.Event().wait()
 
-    with pytest.raises(StuckError, match="repeated for ever"):
+    with pytest.raises(StuckError, match="repeats without end"):
         run_to_end(main(), VirtualLoop(callbacks_max=10_000))
 
 
