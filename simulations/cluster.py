@@ -1,4 +1,4 @@
-"""A cluster: machines and users by name, who syncs with whom, and what is done to them.
+"""A cluster: machines and users by name, which machine syncs with which, and what is done to them.
 
     cluster = Cluster(simulation)
     a, b = await cluster.add("a"), await cluster.add("b")
@@ -6,8 +6,8 @@
     cluster.partition([a])
     cluster.heal()
 
-Everything here is an act of an operator, a user or fate, and leaves a line in the trace. `settle` waits for the network
-to become one, and says what is missing where it does not.
+Each method does what an operator, a user or an accident does, and leaves a line in the trace. `settle` waits until no
+node lacks a record, and says which records are missing if that takes too long.
 """
 
 import asyncio
@@ -29,8 +29,12 @@ from simulations.world.simulation import Simulation
 from simulations.world.wire import Weather, Wire
 
 LOOK_EVERY_S: Final = 1.0
+"""Seconds between two looks for missing records, which compare all sets and take time."""
+
 POLL_S: Final = 0.1
 SETTLE_S_MAX: Final = 600.0
+
+MISSING_SHOWN: Final = 20
 
 BRISK: Final[dict[str, Any]] = {
     "sync_interval": 10.0,
@@ -40,24 +44,28 @@ BRISK: Final[dict[str, Any]] = {
     "peer_timeout": 15.0,
     "reconnect_max": 10.0,
 }
-"""Settings for runs of minutes instead of days. Nothing else differs from what an operator gets."""
+"""Settings for runs of minutes instead of days. All other settings have the defaults that an operator gets."""
 
 
 class NotSettledError(AssertionError):
-    """The faults are over, and the nodes still differ. The text says what is missing where."""
+    """What was waited for did not happen in time. After `settle` the text names the missing records."""
 
 
 class Backup(msgspec.Struct, frozen=True):
-    """The databases of a machine, as they were at a time of the loop's clock."""
+    """The databases of a machine, as they were at this time on the loop's clock."""
 
     databases: dict[Path, bytes]
     at_s: float
 
 
 class Cluster:
-    """Machines, users and ties. `checkers` watches them all, and so does whoever is in `watchers`, as in `Machine`."""
+    """Machines, users and ties. `watchers`: called with each node that starts, as in `Machine`.
+
+    `settled_s`: how long each successful `settle` took, in seconds.
+    """
 
     def __init__(self, simulation: Simulation) -> None:
+        """`simulation`: gives the loop, the network and the trace."""
         self.simulation = simulation
         self.machines: dict[str, Machine] = {}
         self.users: dict[str, User] = {}
@@ -68,7 +76,9 @@ class Cluster:
         self.settled_s: list[float] = []
 
     async def add(self, name: str, *, offset_s: float = 0.0, drift: float = 0.0, **settings: Any) -> Machine:
-        """A new machine, its node started."""
+        """Add a machine, and start its node. `offset_s` and `drift`: of its clock, as in `Clock`. `settings`: the
+        node's.
+        """
         clock = Clock(self.simulation.now_s, offset_s, drift)
         machine = Machine(self.simulation, name, BRISK | settings, clock)
         self.machines[name] = machine
@@ -77,13 +87,13 @@ class Cluster:
         return machine
 
     def user(self, name: str) -> User:
-        """The user of this name, new where there is none."""
+        """The user of this name. The first call makes the user."""
         if name not in self.users:
             self.users[name] = User(self.simulation, name, self.acknowledgements)
         return self.users[name]
 
     async def link(self, dialler: Machine, acceptor: Machine, **how: Any) -> Tie:
-        """Make one a peer of the other; `how` as in `Tie`."""
+        """Make each machine a peer of the other. `how`: the fields of the `Tie`."""
         tie = Tie(dialler.name, acceptor.name, **how)
         self.ties.append(tie)
         await acceptor.running.peers.put(Peer(key=dialler.key, accept=tie.push))
@@ -91,7 +101,7 @@ class Cluster:
         return tie
 
     def partition(self, group: Iterable[Machine]) -> list[Wire]:
-        """Cut all wires between these machines and the others, both ways. Returns what was cut."""
+        """Cut all wires between these machines and the others, in both directions. Returns the wires."""
         inside = list(group)
         self.note("parted", names=_names(inside))
         wires = self.border_wires(inside)
@@ -100,7 +110,7 @@ class Cluster:
         return wires
 
     def silence(self, group: Iterable[Machine]) -> list[Wire]:
-        """Cut the wires from these machines to the others, and not those back. Returns what was cut."""
+        """Cut the wires from these machines to the others, and leave those back. Returns the wires that it cut."""
         inside = list(group)
         self.note("silenced", names=_names(inside))
         wires = [self.wire(one, other) for one in inside for other in self._outside(inside)]
@@ -117,12 +127,12 @@ class Cluster:
                 wire.heal()
 
     def reset(self, one: Machine, other: Machine) -> None:
-        """Break the connections between the two."""
+        """Break all connections between the two machines."""
         count = self.simulation.network.reset(one.host, other.host)
         self.note("reset", between=f"{one.name} and {other.name}", connections=count)
 
     def set_weather(self, weather: Weather, machines: Iterable[Machine] | None = None) -> None:
-        """Give the wires of these machines, or all of them, this weather."""
+        """Give this weather to the wires of these machines, or to all wires if None."""
         self.note("weather", **msgspec.structs.asdict(weather))
         chosen = list(self.machines.values()) if machines is None else list(machines)
         if machines is None:
@@ -133,41 +143,42 @@ class Cluster:
                     self.wire(one, other).weather = self.wire(other, one).weather = weather
 
     def wire(self, source: Machine, target: Machine) -> Wire:
+        """The wire from one machine to the other."""
         return self.simulation.network.wire(source.host, target.host)
 
     def missing(self) -> list[Missing]:
-        """What nodes lack that should have come to them; empty once the network is one."""
+        """The records that have not arrived yet. Empty once all nodes agree."""
         return find_missing(self.machines, self.ties)
 
     async def settle(self, within_s: float = SETTLE_S_MAX) -> float:
-        """Wait until no node lacks anything. Returns how long it took, in seconds.
+        """Wait until no node lacks a record. Returns how long that took, in seconds.
 
         Raises:
-            NotSettledError: with what is missing where.
+            NotSettledError: records are still missing after this time. The text names them.
         """
         loop = asyncio.get_running_loop()
         begin_s = loop.time()
         while pending := self.missing():
             if loop.time() - begin_s >= within_s:
-                raise NotSettledError("\n".join(map(str, pending[:20])))
+                raise NotSettledError("\n".join(map(str, pending[:MISSING_SHOWN])))
             await asyncio.sleep(LOOK_EVERY_S)
         self.settled_s.append(round(loop.time() - begin_s, 3))
         self.note("settled", after_s=self.settled_s[-1])
         return self.settled_s[-1]
 
     def repaired_records(self) -> int:
-        """How many records the links that are open now have found by comparing sets."""
+        """How many records the links that are open now have found by repairs."""
         nodes = [machine.node for machine in self.machines.values() if machine.node is not None]
         return sum(link.counts.repaired for node in nodes for link in node.links.by_number.values())
 
     def expect(self, is_so: bool, words: str) -> None:
-        """What a scenario says must be so; a fault where it is not."""
+        """Check what a scenario expects. If it is not so, report a violation."""
         self.note("as expected" if is_so else "NOT as expected", what_is=words)
         if not is_so:
             self.checkers.on_violation("", f"expected: {words}")
 
     async def add_line(self, *names: str, **settings: Any) -> list[Machine]:
-        """New machines, each linked to the next, both ways."""
+        """Add machines in a line, each linked with the next, and wait until all links are open."""
         machines = [await self.add(name, **settings) for name in names]
         for one, other in pairwise(machines):
             await self.link(one, other)
@@ -175,12 +186,16 @@ class Cluster:
         return machines
 
     async def wait_for_links(self) -> None:
-        """Wait until every tie by WebSocket has an open link."""
+        """Wait until every tie over WebSocket has an open link."""
         ties = [tie for tie in self.ties if tie.scheme == "ws"]
         await self.wait_until(lambda: all(self.is_linked(tie.dialler, tie.acceptor) for tie in ties), "all are linked")
 
     async def wait_until(self, is_so: Callable[[], bool], words: str, within_s: float = SETTLE_S_MAX) -> float:
-        """Wait until it is so. Returns how long that took. Raises: NotSettledError: with the words."""
+        """Wait until a condition holds, which `words` describe. Returns how long that took, in seconds.
+
+        Raises:
+            NotSettledError: the condition does not hold within this time.
+        """
         begin_s = self.simulation.loop.time()
         for _ in range(int(within_s / POLL_S)):
             if is_so():
@@ -189,31 +204,31 @@ class Cluster:
         raise NotSettledError(f"not within {within_s:g} s: {words}")
 
     def is_linked(self, one: str, other: str) -> bool:
-        """Whether the first has an open link with the second."""
+        """Whether the first machine has an open link with the second."""
         node = self.machines[one].node
         key = self.machines[other].key
         return node is not None and any(link.peer_key == key for link in node.links.by_number.values())
 
     def backup(self, machine: Machine) -> Backup:
-        """A copy of a machine's database as it is committed now."""
+        """A copy of a machine's databases as they are committed now."""
         return Backup(machine.disk.backup(), asyncio.get_running_loop().time())
 
     def restore(self, machine: Machine, backup: Backup) -> None:
-        """Put the copy in the place of the database. The node must not be running."""
+        """Replace the machine's databases by the backup. The node must not be running."""
         now_s = asyncio.get_running_loop().time()
         self.note("restored", machine=machine.name, age_s=round(now_s - backup.at_s, 3))
         machine.disk.restore(backup.databases)
         self.checkers.on_restore(machine, backup.at_s, now_s)
 
     async def close(self) -> None:
-        """Stop all nodes as an operator would."""
+        """Stop all nodes as an operator does, and close their disks."""
         for machine in self.machines.values():
             await machine.stop()
         for machine in self.machines.values():
             machine.disk.close()
 
     def border_wires(self, inside: Sequence[Machine]) -> list[Wire]:
-        """The wires between these machines and all others, both ways."""
+        """The wires between these machines and all others, in both directions."""
         return [
             wire
             for one in inside
@@ -225,7 +240,7 @@ class Cluster:
         return [machine for machine in self.machines.values() if machine not in inside]
 
     def note(self, what: str, **facts: object) -> None:
-        """A line in the trace that is about no single machine."""
+        """Write a line that concerns no single machine into the trace."""
         self.simulation.trace.note("", what, **facts)
 
 

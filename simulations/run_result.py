@@ -1,4 +1,4 @@
-"""What a run came to, and whether all held that must hold."""
+"""The result of a run: whether every invariant held, and its figures."""
 
 from collections.abc import Collection, Coroutine
 from typing import Any
@@ -11,10 +11,11 @@ from simulations.world.virtual_time import StuckError
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """`violations` is empty where all held. The same run has the same `digest`, on any machine.
+    """`violations`: what did not hold, empty if everything did. The same run has the same `digest`, on any machine.
 
-    `records` were acknowledged by some node, `commits` are those of all nodes together. `settled_s`: how long it took
-    until the network was one, each time that somebody waited for it. `counts`: how often each kind of thing happened.
+    `records`: how many different records were acknowledged. `commits`: those of all nodes together. `virtual_s`: how
+    long the run took in virtual seconds. `settled_s`: for each wait until no record was missing, how long it took.
+    `counts`: how often each `what` of the trace happened.
     """
 
     seed: str
@@ -37,19 +38,19 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 def observe(
     cluster: Cluster, main: Coroutine[Any, Any, None], excused: Collection[str] = (), *, with_lines: bool = False
 ) -> RunResult:
-    """Run this to its end, and say how it was. What the machines named in `excused` log as errors does not count."""
+    """Run `main` to its end, and return the result. Machines named in `excused` may log errors."""
     simulation = cluster.simulation
     violations = []
     try:
         simulation.run(main)
     except NotSettledError as error:
-        violations.append(f"the network does not become one:\n{error}")
+        violations.append(f"nodes do not agree at the end:\n{error}")
     except StuckError as error:
         violations.append(f"stuck: {error}")
     except Exception as error:
-        violations.append(f"the run broke off: {_words(error)}")
+        violations.append(f"the run ended by an error: {_words(error)}")
     violations += cluster.checkers.violations
-    violations += [f"nobody caught: {_caught(fault)}" for fault in simulation.loop.uncaught]
+    violations += [f"an exception was not caught: {_uncaught_words(it)}" for it in simulation.loop.uncaught]
     violations += [f"{place} logs as an error: {words}" for place, words in simulation.errors if place not in excused]
     return RunResult(
         seed=str(simulation.seed),
@@ -72,6 +73,6 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _caught(fault: dict[str, Any]) -> str:
-    error = fault.get("exception")
-    return f"{fault['message']}: {_words(error) if error is not None else ''}"
+def _uncaught_words(uncaught: dict[str, Any]) -> str:
+    error = uncaught.get("exception")
+    return f"{uncaught['message']}: {_words(error) if error is not None else ''}"

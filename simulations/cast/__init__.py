@@ -1,1 +1,1 @@
-"""Who takes part in a run: machines with real nodes on them, users, impostors."""
+"""Who takes part in a run: machines with real nodes, users, and impostors."""

@@ -1,10 +1,10 @@
-"""An impostor: somebody who speaks the protocol of links, proves a key of their own, and then says whatever they like.
+"""An impostor: a client that opens a link with a key of its own, and then sends whatever the scenario wants.
 
     async with linked(cluster.user("mallory"), machine) as link:
         await link.send(CaughtUp(...))
 
-It is a real WebSocket to a real node, with an honest handshake, and everything after that is the scenario's: frames
-that lie, that are no frames, that never end.
+The link is a real WebSocket to a real node, with an honest handshake. After the handshake the scenario decides what is
+sent: frames that lie, text that is no frame, frames without end.
 """
 
 import asyncio
@@ -24,12 +24,19 @@ from simulations.cast.machine import Machine
 from simulations.cast.user import User
 
 HEARD_MAX: Final = 10_000
+"""Messages of the node that are kept: the first."""
+
+_TOO_BIG: Final = 1009
+"""The close code for a message that is too big (RFC 6455, section 7.4.1). The library sends it without a reason."""
 
 
 class ImpostorLink:
-    """An open link of an impostor's. `heard` is what the node said since the handshake; `closed` why it is over."""
+    """An open link of an impostor. `heard`: the node's messages since the handshake. `closed`: the reason
+    of the end.
+    """
 
     def __init__(self, connection: ClientConnection) -> None:
+        """`connection`: open, with the handshake behind it."""
         self.heard: list[Message] = []
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._connection = connection
@@ -39,19 +46,19 @@ class ImpostorLink:
         await self.send_text(encode(message))
 
     async def send_text(self, text: str) -> None:
-        """Anything at all. What is said to somebody who is gone is lost."""
+        """Send any text. If the node has closed the link the text is lost."""
         try:
             await self._connection.send(text)
         except ConnectionClosed:
             return
 
     async def send_records(self, records: Sequence[SignedRecord], hops: int = 1) -> None:
-        """As news, in the next frame of records."""
+        """Send live records in the next frame of records."""
         self._seq += 1
         await self.send_text(encode_records(self._seq, records, None, hops))
 
     async def listen(self) -> None:
-        """Keep what the node says, until it says goodbye."""
+        """Keep the node's messages until the link closes."""
         try:
             async for text in self._connection:
                 message = decode(text if isinstance(text, str) else text.decode())
@@ -60,13 +67,11 @@ class ImpostorLink:
         except ConnectionClosed:
             pass
         if not self.closed.done():
-            is_too_big = (
-                self._connection.close_code == 1009
-            )  # RFC 6455 has a code of its own for it, said by the library
-            self.closed.set_result(self._connection.close_reason or ("too_large" if is_too_big else ""))
+            by_code = "too_large" if self._connection.close_code == _TOO_BIG else ""
+            self.closed.set_result(self._connection.close_reason or by_code)
 
     async def close_reason(self, within_s: float) -> str | None:
-        """The reason that the node closes the link with, None where it does not within that time."""
+        """The reason with which the node closes the link. None: the node does not close it within that time."""
         try:
             async with asyncio.timeout(within_s):
                 return await asyncio.shield(self.closed)
@@ -76,10 +81,11 @@ class ImpostorLink:
 
 @asynccontextmanager
 async def linked(user: User, machine: Machine, *, push: bool = True, pull: bool = True) -> AsyncIterator[ImpostorLink]:
-    """A link from this user to a node, opened as the protocol asks for.
+    """A link from this user to the node of this machine, opened with an honest handshake. It ends with the block.
 
     Raises:
-        OSError, WebSocketException: the node is down, or far, or says no.
+        OSError: the node is down, does not answer, or does not begin the handshake.
+        WebSocketException: the node refuses the connection or closes it.
     """
     nonce = user.stream.randbytes(32).hex()
     identity = Identity(user.key, nonce, "impostor")
@@ -96,7 +102,7 @@ async def linked(user: User, machine: Machine, *, push: bool = True, pull: bool 
         text = await connection.recv()
         theirs = decode(text if isinstance(text, str) else text.decode())
         if not isinstance(theirs, Hello):
-            raise ConnectionRefusedError(f"no greeting but {theirs}")
+            raise ConnectionRefusedError(f"the first message is no hello: {theirs}")
         await connection.send(encode(auth(Role.DIALLER, identity, theirs)))
         link = ImpostorLink(connection)
         listening = asyncio.create_task(link.listen())

@@ -1,7 +1,8 @@
-"""A machine with one node on it: started, stopped, killed, cut from power, with a clock and a disk of its own.
+"""A machine with one node: it can start, stop, be killed and lose its power, and has a clock and a disk of its own.
 
-What runs is the real `Node`; what is made here is its world. A node that is killed or loses its power is a `Life` that
-is over: whatever it had begun goes no further, and the next start finds the disk as it was at that moment.
+The node is the real `Node`, in a world that is made here. Each process of the node is one `Life`. When the process is
+killed or the power goes, the life is over: nothing that it began goes on, and the next start finds the disk as it was
+at that moment.
 """
 
 import asyncio
@@ -24,12 +25,16 @@ from simulations.world.virtual_time import LIFE, Life
 PORT: Final = 8080
 FOLDER: Final = Path("/data")
 START_S_MAX: Final = 600.0
+"""Virtual seconds that a start may take: a large database on a slow disk takes minutes."""
 
 
 class Clock:
-    """A machine's wall clock: so many seconds beside the true one, and so many more with each second that passes."""
+    """A wall clock that may be wrong, of a machine or a user."""
 
     def __init__(self, now_s: Callable[[], float], offset_s: float = 0.0, drift: float = 0.0) -> None:
+        """`now_s`: the true wall clock. `offset_s`: how far this clock is ahead of it at first, in seconds. `drift`:
+        how many seconds it gains in each second.
+        """
         self.offset_s = offset_s
         self._begin_s = now_s()
         self._drift = drift
@@ -41,12 +46,13 @@ class Clock:
 
 
 class Machine:
-    """One machine. `node` is None while none runs; `key` is the node's, once it ran.
+    """One machine. `node`: None while no node runs. `key`: the node's public key, empty before the first start.
 
-    `watchers` are called with every node that starts, before it takes anything in.
+    `lives`: how often the node was started. `watchers`: called with every node that starts, before it takes records.
     """
 
     def __init__(self, simulation: Simulation, name: str, settings: dict[str, Any], clock: Clock | None = None) -> None:
+        """`settings`: the node's, by name; the others have their defaults. `clock`: a right one if None."""
         self.name = name
         self.host = simulation.network.add_host(name)
         self.disk = VirtualDisk(simulation.stream(f"disk {name}"))
@@ -61,13 +67,13 @@ class Machine:
         self._simulation = simulation
         self._life = Life()
         self._stop = asyncio.Event()
-        self._is_decided = asyncio.Event()
-        """Whether the start has come to an end, whatever it is."""
+        self._start_is_over = asyncio.Event()
+        """Set as soon as the start has succeeded, has failed, or was cut off."""
         self._serving: asyncio.Task[None] | None = None
 
     @property
     def is_on(self) -> bool:
-        """Whether its node runs, or is being started."""
+        """Whether the node runs or is starting."""
         return self._serving is not None
 
     @property
@@ -79,46 +85,50 @@ class Machine:
         return f"{scheme}://{self.host.address}:{PORT}"
 
     async def trust(self, key: str) -> None:
-        """List this key as a peer that may push. Nothing happens if the node is down or its disk fails."""
+        """Add a peer with this key that may push. Does nothing if the node is down or its disk fails."""
         if self.node is not None and not self.disk.is_failing:
             await self.node.peers.put(Peer(key=key, accept=True))
 
     async def start(self) -> None:
-        """Start the node, and wait until it answers, or is killed before that. Raises: whatever keeps it from it."""
+        """Start the node, and wait until it answers or is killed. Does not start a second node.
+
+        Raises:
+            Exception: the error that keeps the node from starting.
+        """
         if self._serving is not None:
-            await self._is_decided.wait()
+            await self._start_is_over.wait()
             return
         if not self.host.is_up:
             self.host.power_on()
         self.lives += 1
-        self._life, self._stop, self._is_decided = Life(), asyncio.Event(), asyncio.Event()
+        self._life, self._stop, self._start_is_over = Life(), asyncio.Event(), asyncio.Event()
         started: asyncio.Future[Node] = asyncio.get_running_loop().create_future()
         with self.host.here():
             context = copy_context()
         context.run(LIFE.set, self._life)
         self._serving = asyncio.get_running_loop().create_task(self._serve(started), context=context)
         async with asyncio.timeout(START_S_MAX):
-            await self._is_decided.wait()
+            await self._start_is_over.wait()
         if started.done():
             self.node = started.result()
             self.key = self.node.key.public
             self._note("up", life=self.lives)
 
     async def stop(self) -> None:
-        """End it as SIGTERM does."""
+        """End the node as SIGTERM does."""
         if self._serving is not None:
             self._stop.set()
             await self._serving
 
     async def kill(self) -> None:
-        """End the process in no time; its kernel closes what it had open."""
+        """End the process at once. Its kernel closes its connections."""
         if self._serving is not None:
             self._note("killed")
             self.host.kill()
             await self._end()
 
     async def power_cut(self) -> None:
-        """The machine is dark at once, and says nothing to anybody."""
+        """Cut the power. No peer is told."""
         if self._serving is not None:
             self._note("power cut")
             self.host.power_cut()
@@ -127,17 +137,17 @@ class Machine:
     async def _end(self) -> None:
         self.node = self._serving = None
         self.disk.power_cut()
-        self._is_decided.set()
+        self._start_is_over.set()
         await self._simulation.loop.end_life(self._life)
 
     async def _serve(self, started: "asyncio.Future[Node]") -> None:
-        """What `dnarc serve` does."""
+        """Do what `dnarc serve` does."""
         try:
             async with Node(self.settings, self._world()) as node:
                 for watch in self.watchers:
                     watch(self, node)
                 started.set_result(node)
-                self._is_decided.set()
+                self._start_is_over.set()
                 stopping = asyncio.ensure_future(self._stop.wait())
                 ends: list[asyncio.Future[Any]] = [stopping, node.failed]
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -149,7 +159,7 @@ class Machine:
             if started.done():
                 raise
             started.set_exception(error)
-            self._is_decided.set()
+            self._start_is_over.set()
         self._note("down")
         self.node = self._serving = None
 

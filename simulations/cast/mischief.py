@@ -1,7 +1,7 @@
-"""Mischief over links: what an impostor does once a node has let it in, for runs that draw it by chance.
+"""Mischief over links: what an impostor does after a node has accepted its link. Swarms draw one of these kinds.
 
-Each ends with the link, which the node closes or the impostor leaves. None of it may do more harm than the time that it
-takes: the checkers look for anything else.
+Each kind ends with its link, which the node closes or the impostor leaves. It may cost the node some time and must do
+no other harm. The checkers look for any other harm.
 """
 
 import asyncio
@@ -18,42 +18,51 @@ from simulations.cast.machine import Machine
 from simulations.cast.user import DOMAIN, User
 
 LINGER_S: Final = 5.0
-_GONE: Final = (OSError, TimeoutError, WebSocketException)
-"""What a node that is down, far or fed up does to a link."""
+"""How long an impostor waits for the node to close the link, in seconds."""
+
+_LINK_ERRORS: Final = (OSError, TimeoutError, WebSocketException)
+"""How a link fails when the node is down, does not answer, or closes it."""
+
+_LIES: Final = 3
+_PROMISED_IDS: Final = 50
+_FORGED_RECORDS: Final = 5
+_LOSERS: Final = 60
+_LOSERS_PER_FRAME: Final = 30
+_SEQ_NEVER_SENT: Final = 1_000_000
 
 
 Mischief = Callable[[ImpostorLink, User, str], Awaitable[None]]
-"""What an impostor does over an open link with the key of this user; the last argument is a label."""
+"""What an impostor does over an open link with the key of this user. The last argument is a label."""
 
 
 async def make_mischief(mischief: Mischief, user: User, machine: Machine, label: str) -> None:
-    """One link, one kind of mischief."""
-    with suppress(*_GONE):
+    """Open a link to this machine's node, and do one kind of mischief over it."""
+    with suppress(*_LINK_ERRORS):
         async with linked(user, machine) as link:
             await mischief(link, user, label)
             await link.close_reason(LINGER_S)
 
 
 async def nonsense(link: ImpostorLink, user: User, _label: str) -> None:
-    """Frames that are true but for some characters."""
+    """Send a frame that is correct but for a few characters."""
     text = '{"type":"since","domain":"example.org","timestamp":1}'
     at = user.stream.randrange(len(text))
     await link.send_text(text[:at] + chr(user.stream.randrange(32, 1_000)) + text[at + user.stream.randrange(3) :])
 
 
 async def lies(link: ImpostorLink, user: User, _label: str) -> None:
-    """About what is held, and in every answer to a comparison."""
+    """Lie about the held records, and in every message of a comparison."""
     summary = Summary(count=user.stream.randrange(10_000), fingerprint=user.stream.randbytes(16).hex(), newest=1)
     await link.send(Domains({DOMAIN: summary, "nowhere": summary}))
     await link.send(Since(DOMAIN, user.stream.randrange(2**31)))
-    for _ in range(3):
+    for _ in range(_LIES):
         await link.send(Reconcile(DOMAIN, b"a" + user.stream.randbytes(user.stream.randrange(100))))
     await link.send(CaughtUp(DOMAIN, summary.count, summary.fingerprint))
 
 
 async def promises(link: ImpostorLink, user: User, _label: str) -> None:
-    """Tells of records that do not exist, wants others, and prunes whatever it hears."""
-    ids = tuple(user.stream.randbytes(32).hex() for _ in range(50))
+    """Announce records that do not exist, ask for them, and prune the link."""
+    ids = tuple(user.stream.randbytes(32).hex() for _ in range(_PROMISED_IDS))
     await link.send(Have(ids, 1))
     await link.send(Want(ids, eager=True))
     await link.send(Prune())
@@ -61,16 +70,17 @@ async def promises(link: ImpostorLink, user: User, _label: str) -> None:
 
 
 async def forgeries(link: ImpostorLink, user: User, label: str) -> None:
-    """Good records among those that carry another's signature."""
+    """Send genuine records, and among them one with the signature of another record."""
     now = int(user.clock.now_s())
-    records = [user.sign(label, now, number=number) for number in range(5)]
+    records = [user.sign(label, now, number=number) for number in range(_FORGED_RECORDS)]
     forged = SignedRecord(records[0].signature, records[1].record)
     await link.send_records([*records[2:], forged])
 
 
 async def losers(link: ImpostorLink, user: User, label: str) -> None:
-    """Valid records that lose against whatever is there, and an acknowledgement of what was never sent."""
+    """Send valid records that lose against the label's history, and acknowledge a frame that was never sent."""
     now = int(user.clock.now_s())
-    for begin in range(0, 60, 30):
-        await link.send_records([user.sign(label, now, number=number) for number in range(begin, begin + 30)])
-    await link.send(Ack(1_000_000))
+    for begin in range(0, _LOSERS, _LOSERS_PER_FRAME):
+        numbers = range(begin, begin + _LOSERS_PER_FRAME)
+        await link.send_records([user.sign(label, now, number=number) for number in numbers])
+    await link.send(Ack(_SEQ_NEVER_SENT))

@@ -1,10 +1,13 @@
-"""A tie: which machine lists which other as a peer, and which way records are to flow."""
+"""A tie: one machine lists another as a peer, in one direction of flow or in both."""
 
 import msgspec
 
 
 class Tie(msgspec.Struct, frozen=True):
-    """One machine lists another as a peer, to push to it, to pull from it, or both."""
+    """`dialler` lists `acceptor` as a peer, to push records to it, to pull records from it, or both.
+
+    Both are names of machines. `scheme`: `ws` for a link, `http` for sync over plain HTTP.
+    """
 
     dialler: str
     acceptor: str
@@ -14,6 +17,6 @@ class Tie(msgspec.Struct, frozen=True):
 
     @property
     def flows(self) -> list[tuple[str, str]]:
-        """From whom to whom records are to go."""
+        """The directions in which records flow, as (source, target)."""
         out, back = (self.dialler, self.acceptor), (self.acceptor, self.dialler)
         return [flow for flow, is_wanted in ((out, self.push), (back, self.pull)) if is_wanted]

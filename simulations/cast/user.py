@@ -1,7 +1,7 @@
-"""A user: a key, a machine, and HTTP. What a node acknowledges is remembered, so that it can be held to it.
+"""A user: a key, a host, and HTTP. Every acknowledgement of a node is kept, so that the judges can check it later.
 
-An honest user asks for the head, signs what follows it, and sends it. `put` sends whatever it is given, as a client
-that is not honest, or not up to date, would.
+An honest user asks for the head of a label, signs the next record, and sends it (`claim`, `offer`). `put` sends any
+record, as a client that is dishonest or out of date does.
 """
 
 import asyncio
@@ -19,10 +19,11 @@ from simulations.world.simulation import Simulation
 
 DOMAIN: Final = "example.org"
 ANSWER_S_MAX: Final = 20.0
+"""How long a user waits for an answer, in seconds."""
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What a node said of one record: `status` as in the contract, `lost` where no answer came."""
+    """A node's answer about one record. `status`: as in the contract, or `lost` if no answer came."""
 
     status: str
     code: str | None = None
@@ -35,7 +36,7 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Acknowledgement(msgspec.Struct, frozen=True):
-    """A node said that it holds this record; `at_s` on the loop's clock."""
+    """The node of this machine said that it holds this record. `at_s`: time on the loop's clock."""
 
     machine: str
     record: Record
@@ -43,9 +44,10 @@ class Acknowledgement(msgspec.Struct, frozen=True):
 
 
 class User:
-    """One user, on a host of their own. `acknowledgements` may be shared by many."""
+    """One user, on a host of their own. `stream`: random numbers for the user's choices."""
 
     def __init__(self, simulation: Simulation, name: str, acknowledgements: list[Acknowledgement]) -> None:
+        """`acknowledgements`: gets every acknowledgement that this user is given. All users of a run share it."""
         self.name = name
         self.key = SigningKey(simulation.stream(f"user {name}").randbytes(SEED_BYTES))
         self.clock = Clock(simulation.now_s)
@@ -55,7 +57,7 @@ class User:
         self._trace = simulation.trace
 
     async def claim(self, machine: Machine, label: str, *, domain: str = DOMAIN, **fields: Any) -> Reply:
-        """Found the label, or carry it on from its head as this node shows it."""
+        """Found the label, or extend it from the head that this node shows."""
         head = await self.head(machine, label, domain)
         timestamp = int(self.clock.now_s())
         more = {}
@@ -65,16 +67,16 @@ class User:
         return await self.put(machine, self.sign(label, timestamp, domain=domain, **more, **fields))
 
     async def offer(self, machine: Machine, label: str, to: "User") -> Reply:
-        """Offer the label to another user, who takes it by `claim`."""
+        """Offer the label to another user. The other user accepts it by `claim`."""
         return await self.claim(machine, label, newowner=to.key.public)
 
     def sign(self, label: str, timestamp: int, *, domain: str = DOMAIN, **fields: Any) -> SignedRecord:
-        """A record of this user's; anything may be in it."""
+        """Sign a record with these fields, which need not be sensible."""
         body = {"domain": domain, "label": label, "signedby": self.key.public, "timestamp": timestamp, **fields}
         return sign(make(body), self.key)
 
     async def head(self, machine: Machine, label: str, domain: str = DOMAIN) -> dict[str, Any] | None:
-        """The head as the node shows it, with `id` beside its fields; None: there is none, or no answer."""
+        """The fields of the head that the node shows, and its `id`. None: the label has no head, or no answer came."""
         status, etag, body = await self._ask("GET", machine, path_of("claims", domain, label))
         if status != 200:
             return None
@@ -82,7 +84,7 @@ class User:
         return {**record, "id": etag.strip('"')}
 
     async def put(self, machine: Machine, signed: SignedRecord, *, as_peer: bool = False) -> Reply:
-        """Send one record; `as_peer`: with this user's key as that of a peer which pushes."""
+        """Send one record. `as_peer`: push it as a peer whose node key is this user's key."""
         body = b'{"%s":%s}' % (signed.signature.encode(), signed.record.canonical)
         headers = {}
         if as_peer:
@@ -98,7 +100,9 @@ class User:
         return reply
 
     async def sync(self, machine: Machine, direction: str) -> dict[str, Any]:
-        """Ask for a run with every peer, as the operator: the report of each by its URL; nothing if no answer came."""
+        """Ask for a sync run with every peer, as the operator does. Returns each peer's report by its URL, and nothing
+        if no answer came.
+        """
         headers = {"Authorization": f"Bearer {machine.running.admin_token}"}
         status, _, answer = await self._ask("POST", machine, f"/sync/{direction}", headers=headers)
         return dict(msgspec.json.decode(answer)) if status == 200 else {}
@@ -106,7 +110,7 @@ class User:
     async def _ask(
         self, method: str, machine: Machine, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, str, bytes]:
-        """Status, ETag and body; status 0 where no answer came."""
+        """The status, ETag and body of the answer. Status 0: no answer came."""
         try:
             with self.host.here():
                 async with (

@@ -1,1 +1,1 @@
-"""What must hold in every run: the invariants, and a second implementation of ownership."""
+"""What must hold in every run: one invariant a module, and a second implementation of ownership."""

@@ -1,7 +1,7 @@
-"""Checkers: watch every node of a run, and ask each judge after every commit.
+"""Checkers: they watch every node of a run, and ask each judge after every commit.
 
-Each judge is one invariant in a module of its own: `authenticity` (here, one line), `durability`, `ownership` and
-`limits` hold always, whatever happens; `convergence` holds in the end, once the faults are over.
+Each invariant has a module of its own, but for genuine signatures, which are one line here. Genuine signatures,
+`durability`, `ownership` and `limits` hold always, whatever happens. `convergence` holds at the end, after the faults.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,14 +19,14 @@ from simulations.world.simulation import Simulation
 VIOLATIONS_KEPT: Final = 50
 
 LIMITS_EVERY: Final = 16
-"""Commits between two looks at all queues."""
+"""Commits of the run between two checks of all queues."""
 
 
 class Checkers:
-    """Watches every node of a run. `faults` says what did not hold, in words, with the time and the place."""
+    """Watches every node of a run. `violations`: each invariant that did not hold, with the time and the machine."""
 
     def __init__(self, simulation: Simulation, acknowledgements: Sequence[Acknowledgement]) -> None:
-        """`acknowledgements` grows while the run goes on."""
+        """`acknowledgements`: every one that a user got. The list grows during the run."""
         self.violations: list[str] = []
         self.commits = 0
         self._simulation = simulation
@@ -34,7 +34,7 @@ class Checkers:
         self._ownership = OwnershipJudge(self.on_violation)
 
     def watch(self, machine: Machine, node: Node) -> None:
-        """Look at a node that starts, and at each of its commits from now on."""
+        """Check a node that starts, and each of its commits from now on."""
         name = machine.name
         there = {signed.record.id: signed.record for signed in machine.disk.records()}
         self._durability.on_start(machine, there)
@@ -42,23 +42,23 @@ class Checkers:
         node.commits.watchers.append(lambda committed: self._on_commit(name, node, committed.batch))
 
     def on_restore(self, machine: Machine, backup_s: float, now_s: float) -> None:
-        """The operator puts back a backup of that time."""
+        """The operator restores a backup that was made at `backup_s`. Both times are on the loop's clock."""
         self._durability.on_restore(machine, backup_s, now_s)
 
     def check_acknowledged(self, machines: Mapping[str, Machine]) -> None:
-        """That what was acknowledged is there, on the node that said so."""
+        """Check that every acknowledged record is on the node that acknowledged it."""
         self._durability.check_acknowledged(machines)
 
     def check_stores(self, machines: Mapping[str, Machine]) -> None:
-        """That every verdict on every disk is the oracle's."""
+        """Check that every verdict on every disk is the oracle's."""
         self._ownership.check_stores(machines)
 
     async def check_heads(self, machines: Mapping[str, Machine]) -> None:
-        """That what a node shows as head of a label is the last of the oracle's chain."""
+        """Check that the head of a label that a node shows is the last record of the oracle's chain."""
         await self._ownership.check_heads(machines)
 
     def on_violation(self, where: str, words: str) -> None:
-        """Something that must hold did not."""
+        """An invariant did not hold."""
         self._simulation.trace.note(where, "FAULT", words=words)
         if len(self.violations) < VIOLATIONS_KEPT:
             self.violations.append(f"{self._simulation.loop.time():.3f} s, {where}: {words}")
@@ -67,7 +67,7 @@ class Checkers:
         self.commits += 1
         for stored in batch.records:
             if not self._simulation.verdicts.is_genuine(stored.signed):
-                self.on_violation(name, f"record {stored.signed.record.id[:8]} was taken, and its signature is bad")
+                self.on_violation(name, f"record {stored.signed.record.id[:8]} is committed with a bad signature")
         self._durability.on_commit(name, [stored.signed.record for stored in batch.records])
         self._simulation.trace.mix(name, [stored.signed.record.id for stored in batch.records])
         self._ownership.on_commit(name, batch)

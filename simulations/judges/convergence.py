@@ -1,6 +1,7 @@
-"""In the end: whatever one node holds is held by every node that it is to flow to.
+"""At the end, every node holds each record that can flow to it from a node that holds the record.
 
-What is not there yet is named: node, record and way, so that a run which does not end well says where to look.
+A record that is missing is named with its source and its target, so that a run which does not converge says where to
+look.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,10 @@ _SHOWN: Final = 8
 
 
 class Missing(msgspec.Struct, frozen=True):
-    """Records that `source` holds and `target` lacks, though they are to flow there; `why` if a node is down."""
+    """Records of one domain that `source` holds and `target` lacks, although they flow from one to the other.
+
+    `why`: in the place of the ids, if one of the two nodes is down.
+    """
 
     source: str
     target: str
@@ -32,7 +36,7 @@ class Missing(msgspec.Struct, frozen=True):
 
 
 def find_missing(machines: Mapping[str, Machine], ties: Sequence[Tie]) -> list[Missing]:
-    """What has not yet come to where it is to be, flow by flow."""
+    """The records that have not arrived yet, by direction of flow."""
     found = []
     for source, target in dict.fromkeys(flow for tie in ties for flow in tie.flows):
         giver, taker = machines[source].node, machines[target].node
@@ -47,7 +51,9 @@ def find_missing(machines: Mapping[str, Machine], ties: Sequence[Tie]) -> list[M
 
 
 def _lacking(giver: Node, taker: Node, domain: str) -> list[str]:
-    """The ids that one holds and the other lacks, if it keeps the domain and their time has come there."""
+    """The ids that the giver holds and the taker lacks. Leaves out domains that the taker does not keep, and records
+    that are too new for its clock.
+    """
     theirs, ours = giver.indexes.get(domain), taker.indexes.get(domain) or EMPTY
     kept = taker.settings.domains
     if theirs is None or theirs.fingerprint() == ours.fingerprint() or (kept is not None and domain not in kept):

@@ -1,4 +1,4 @@
-"""Always: what waits in a node is within its limits."""
+"""The queues of a node never exceed their limits."""
 
 from node.node import Node
 from protocol.link.messages import RECORDS_MAX
@@ -9,10 +9,10 @@ _LIMITS = LinkLimits()
 
 
 def check_limits(name: str, node: Node, on_violation: OnViolation) -> None:
-    """That no queue is longer than it may be. What is larger than all the room may be there alone."""
+    """Check that no queue is too long. A single frame of records may exceed the room, if nothing else is in it."""
     room, settings = node.ingest.room, node.settings
     if room.records > settings.records_in_flight_max + RECORDS_MAX:
-        on_violation(name, f"{room.records} records are on their way")
+        on_violation(name, f"{room.records} records are in flight")
     for link in node.links.by_number.values():
         status = link.machine.status()
         if status.queued > _LIMITS.queued_max or status.in_flight_frames > _LIMITS.in_flight_frames_max:

@@ -1,7 +1,7 @@
-"""The oracle: who owns a label, written a second time and in another way, to be held against the node.
+"""The oracle: a second implementation of the rule who owns a label. Judges compare the node with it.
 
-The rule of `docs/protocol.md` in the words of a person who reads it: sort, walk, ask who may speak next. It shares no
-code with `protocol.records.replay`, so a mistake there is not repeated here.
+It follows `docs/protocol.md` as a person reads it: sort the records, walk through them, and ask each time who may sign
+the next one. It shares no code with `protocol.records.replay`, so that a mistake there is not repeated here.
 """
 
 from collections.abc import Iterable
@@ -12,8 +12,8 @@ from protocol.records.record import Record
 
 
 class Ownership(msgspec.Struct, frozen=True):
-    """The accepted ids, oldest first; the owner, None while there is none; every key that owned the label, or was
-    offered it.
+    """The state of a label. `chain`: the accepted ids, oldest first. `owner`: None if the label has no owner. `named`:
+    every key that owned the label or was offered it.
     """
 
     chain: list[str]
@@ -22,7 +22,7 @@ class Ownership(msgspec.Struct, frozen=True):
 
 
 def ownership(history: Iterable[Record]) -> Ownership:
-    """Who owns a label of which these are all records."""
+    """Who owns a label with exactly these records, in any order."""
     chain: list[Record] = []
     named: set[str] = set()
     for record in sorted(history, key=lambda record: (record.timestamp, record.id)):

@@ -1,6 +1,6 @@
-"""Always: the state of a label and every verdict are those of a replay from scratch, by the oracle.
+"""The state of every label and every verdict are those of the oracle, which replays the whole history.
 
-So nobody owns a label who neither founded it nor was offered it. The oracle shares no code with the node.
+So nobody owns a label without having founded it or having been offered it. The oracle shares no code with the node.
 """
 
 from collections.abc import Mapping
@@ -13,17 +13,21 @@ from simulations.cast.machine import Machine
 from simulations.judges.oracle import ownership
 from simulations.judges.violation import OnViolation
 
-HEADS_SHOWN: Final = 50
+HEADS_CHECKED: Final = 50
+"""Labels of a node whose heads are checked at the end: the first."""
 
 LONG_RECORDS: Final = 64
 LONG_EVERY: Final = 16
-"""A label with more records than that is replayed at every sixteenth, as a whole replay each time costs the square."""
+"""A label with more than 64 records is replayed only after every 16th, because replays of the whole history take time
+that grows with the square of its length.
+"""
 
 
 class OwnershipJudge:
     """Knows the records of each label on each node."""
 
     def __init__(self, on_violation: OnViolation) -> None:
+        """`on_violation`: told where a node differs from the oracle."""
         self._on_violation = on_violation
         self._labels: dict[str, dict[LabelKey, dict[str, Record]]] = {}
 
@@ -34,7 +38,7 @@ class OwnershipJudge:
             self._enter(name, record)
 
     def on_commit(self, name: str, batch: Batch) -> None:
-        """A node committed this batch: look at each label that it touches."""
+        """A node committed this batch: check each label in it."""
         for stored in batch.records:
             self._enter(name, stored.signed.record)
         verdicts = {it.signed.record.id: it.verdict for it in batch.records} | batch.verdicts
@@ -42,25 +46,25 @@ class OwnershipJudge:
             self._check_label(name, key, state.owner, verdicts)
 
     def check_stores(self, machines: Mapping[str, Machine]) -> None:
-        """That every verdict on every disk is the oracle's."""
+        """Check that every verdict on every disk is the oracle's."""
         for name, machine in machines.items():
             for (_, label), history in machine.disk.histories().items():
                 chain = frozenset(ownership(past.record for past in history).chain)
                 for past in history:
                     if past.verdict.is_accepted is not (past.record.id in chain):
-                        words = f"record {past.record.id[:8]} of {label} is kept as {past.verdict}"
-                        self._on_violation(name, f"{words}, and replay says otherwise")
+                        words = f"record {past.record.id[:8]} of {label} is stored as {past.verdict}"
+                        self._on_violation(name, f"{words}, and the oracle disagrees")
 
     async def check_heads(self, machines: Mapping[str, Machine]) -> None:
-        """That what a node shows as head of a label is the last of the oracle's chain."""
+        """Check that the head of a label that a node shows is the last record of the oracle's chain."""
         for name, machine in machines.items():
             labels = list(self._labels.get(name, {}).items()) if machine.node is not None else []
-            for key, history in labels[:HEADS_SHOWN]:
+            for key, history in labels[:HEADS_CHECKED]:
                 shown = await machine.running.heads.get(*key)
                 chain = ownership(history.values()).chain
                 if (shown.id if shown else None) != (chain[-1] if chain else None):
                     self._on_violation(
-                        name, f"the head of {key[1]} that is shown is not the last record that replay accepts"
+                        name, f"the shown head of {key[1]} is not the last record that the oracle accepts"
                     )
 
     def _enter(self, name: str, record: Record) -> None:
@@ -69,14 +73,15 @@ class OwnershipJudge:
     def _check_label(self, name: str, key: LabelKey, owner: str | None, verdicts: Mapping[str, Verdict]) -> None:
         history = self._labels[name].get(key, {})
         if len(history) > LONG_RECORDS and len(history) % LONG_EVERY:
-            return  # looked at now and then, and at the end
+            return  # checked at every 16th record, and at the end
         judged = ownership(history.values())
         if owner != judged.owner:
-            self._on_violation(name, f"{key[1]} is {_short(owner)}'s, and by replay it is {_short(judged.owner)}'s")
+            owners = f"{_short(owner)} by the node, {_short(judged.owner)} by the oracle"
+            self._on_violation(name, f"the owner of {key[1]} differs: {owners}")
         chain = frozenset(judged.chain)
         for record_id, verdict in verdicts.items():
             if record_id in history and verdict.is_accepted is not (record_id in chain):
-                self._on_violation(name, f"record {record_id[:8]} of {key[1]} is {verdict}, and replay says otherwise")
+                self._on_violation(name, f"record {record_id[:8]} of {key[1]} is {verdict}, and the oracle disagrees")
 
 
 def _short(key: str | None) -> str:

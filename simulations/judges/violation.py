@@ -1,6 +1,6 @@
-"""How a judge says that something did not hold."""
+"""How a judge reports that an invariant did not hold."""
 
 from collections.abc import Callable
 
 OnViolation = Callable[[str, str], None]
-"""Takes the place, mostly a machine's name, and what did not hold there, in words."""
+"""Takes the name of the machine, empty for the whole network, and what did not hold there, in words."""
