@@ -1,1 +1,1 @@
-"""Runs drawn from seeds: their plans, their faults, and the search for the smallest plan that fails."""
+"""Runs drawn from seeds: plans, faults, the search for the smallest plan that fails, and mutants."""

@@ -1,7 +1,7 @@
-"""A crowd: many machines in fair weather, a partition through the middle, and its healing.
+"""A crowd: many machines in fair weather, and one partition of half of them that heals.
 
-Where a swarm looks for what is wrong, this looks at how much: hundreds of real nodes in one process, whose virtual time
-should pass faster than ours.
+A swarm looks for faults, and a crowd measures size: hundreds of real nodes run in one process, and virtual time should
+pass faster than real time.
 """
 
 from random import Random
@@ -12,18 +12,26 @@ from simulations.swarm.plan import Act, Action, Fault, FaultKind, NodePlan, Plan
 from simulations.world.wire import Weather
 
 RECORDS_PER_SECOND: Final = 2.0
+"""Claims of all users together in each virtual second."""
+
 TIES: Final = 2
-"""That each machine makes to those before it: about four a machine in all."""
+"""Ties that each machine makes to earlier ones. So a machine has about four ties."""
+
+_ACTIVE_S_MIN: Final = 30.0
+_FIRST_CLAIM_S: Final = 5.0
+"""Before this second all links open."""
 
 _USERS: Final = 20
 _SETTLE_S: Final = 600.0
 
 
 def draw_crowd(nodes: int, records: int, seed: int) -> Plan:
-    """So many machines, and so many claims of a label each, written everywhere; parted for a third of the time."""
+    """A plan with this many machines and claims. Each claim is of a label of its own, at a machine drawn by chance. A
+    partition cuts off half of the machines in the second third of the time.
+    """
     random = Random(f"crowd {nodes} {records} {seed}")
     names = [f"n{number}" for number in range(nodes)]
-    active_s = max(30.0, records / RECORDS_PER_SECOND)
+    active_s = max(_ACTIVE_S_MIN, records / RECORDS_PER_SECOND)
     ties = [
         Tie(name, other)
         for number, name in enumerate(names)
@@ -32,7 +40,7 @@ def draw_crowd(nodes: int, records: int, seed: int) -> Plan:
     acts = [
         Act(
             Action.CLAIM,
-            random.uniform(5, active_s),
+            random.uniform(_FIRST_CLAIM_S, active_s),
             f"u{random.randrange(_USERS)}",
             random.choice(names),
             f"label-{it}",

@@ -1,8 +1,8 @@
-"""A swarm: runs drawn from seeds, everything in them by chance, topology, clocks, settings, weather, users and faults.
+"""A swarm: plans drawn from seeds. Chance decides everything: topology, clocks, settings, weather, users and faults.
 
-As in swarm testing (Groce and others, ISSTA 2012), each run draws first which kinds of fault and act it has at all:
-runs with all of them hide what needs many of one kind. Seed 17 is the same plan on every machine, and
-`dnarc simulate swarm --start 17 --seeds 1` plays it again.
+As in swarm testing (Groce and others, ISSTA 2012), each plan first draws which kinds of faults and acts it has at all,
+because runs with all kinds hide bugs that need many faults of one kind. Seed 17 gives the same plan on every machine,
+and `dnarc simulate swarm --start 17 --seeds 1` plays it again.
 """
 
 from random import Random
@@ -22,6 +22,7 @@ _HONEST: Final = (Action.CLAIM, Action.CLAIM, Action.CLAIM, Action.OFFER)
 _HOSTILE: Final = tuple(action for action in Action if action not in _HONEST)
 _FAULTS_MAX: Final = 8
 _OFFSET_S_MAX: Final = 100.0
+"""How far a clock is wrong at most, in seconds."""
 
 
 def draw(seed: int | str) -> Plan:
@@ -44,7 +45,7 @@ def draw(seed: int | str) -> Plan:
 
 
 def _count(random: Random) -> int:
-    """From 5 to 30 nodes, few most of the time: they find as much, in less time."""
+    """From 5 to 30 nodes, and mostly few, because small runs find as many bugs in less time."""
     return 5 + int(25 * random.random() ** 4)
 
 
@@ -59,7 +60,9 @@ def _weather(random: Random) -> Weather:
 
 
 def _quotas(random: Random) -> dict[str, Any]:
-    """What one address may bring, little in some runs. Drawn apart, so that other draws stay as they are."""
+    """How many records a second one address may send: few in a quarter of the runs. Drawn from a stream of its own, so
+    that other draws stay as they were before it existed.
+    """
     return {"records_per_second_max": random.choice((1_000.0, 1_000.0, 1_000.0, 5.0))}
 
 
@@ -84,7 +87,7 @@ def _node(random: Random, number: int, quotas: dict[str, Any]) -> NodePlan:
 
 
 def _ties(random: Random, names: list[str]) -> list[Tie]:
-    """A tree, so that all are connected, and some more; most go both ways, some of them over plain HTTP."""
+    """A tree, so that all machines are connected, and some more ties. Most go both ways, and some use plain HTTP."""
     share_of_http = random.choice((0.0, 0.0, 0.2, 1.0))
     pairs = {(name, random.choice(names[:number])) for number, name in enumerate(names) if number}
     for _ in range(random.randint(0, len(names))):
@@ -99,7 +102,9 @@ def _ties(random: Random, names: list[str]) -> list[Tie]:
 
 
 def _mutual(random: Random, ties: list[Tie]) -> list[Tie]:
-    """Some who are dialled dial back, with a row of their own. Drawn apart, so that other draws stay as they are."""
+    """The ties, and for some of them one back: the acceptor dials too, with a row of its own. Drawn from a stream of
+    its own, so that other draws stay as they were before it existed.
+    """
     share = random.choice((0.0, 0.0, 0.5))
     there = {(tie.dialler, tie.acceptor) for tie in ties}
     back = [

@@ -1,4 +1,4 @@
-"""What fate does to machines: each fault of a plan begun at its time, and undone at its end."""
+"""Faults: what happens to machines. Each fault of a plan begins at its time, and is undone at its end."""
 
 import asyncio
 import math
@@ -15,10 +15,14 @@ from simulations.world.disk import DiskError
 from simulations.world.wire import Wire
 
 Undo = Callable[[], Awaitable[None]]
+"""Ends a fault."""
+
+_FLAP_S_MIN: Final = 0.1
+"""Seconds between two resets of a flapping connection, at least."""
 
 
 async def inflict(cluster: Cluster, fault: Fault) -> None:
-    """Carry the fault out: returns when it is over."""
+    """Begin the fault at its time, and undo it at its end. Returns when it is over."""
     loop = asyncio.get_running_loop()
     machines = [cluster.machines[name] for name in fault.machines]
     backups = []
@@ -31,28 +35,28 @@ async def inflict(cluster: Cluster, fault: Fault) -> None:
     await asyncio.sleep(max(0.0, fault.at_s + fault.for_s - loop.time()))
     await undo()
     for machine, backup in zip(machines, backups, strict=False):
-        while machine.is_on:  # another fault may have started it meanwhile, or does while it goes down
+        while machine.is_on:  # the end of another fault may start the machine meanwhile
             await machine.power_cut()
         cluster.restore(machine, backup)
     for machine in machines:
-        with suppress(DiskError):  # another fault holds its disk: whatever ends that starts it
+        with suppress(DiskError):  # another fault keeps the disk from working, and its end starts the machine
             await machine.start()
     cluster.note(f"over {fault.kind}", machines=" ".join(fault.machines))
 
 
 async def _nothing() -> None:
-    """What there is to undo where nothing lasts."""
+    """Undo nothing: for faults that have no lasting effect, or whose effect the start of the node ends."""
 
 
 async def _partition(cluster: Cluster, machines: list[Machine], _: Fault) -> Undo:
-    return _healing(cluster.partition(machines))
+    return _heal_later(cluster.partition(machines))
 
 
 async def _silence(cluster: Cluster, machines: list[Machine], _: Fault) -> Undo:
-    return _healing(cluster.silence(machines))
+    return _heal_later(cluster.silence(machines))
 
 
-def _healing(wires: list[Wire]) -> Undo:
+def _heal_later(wires: list[Wire]) -> Undo:
     async def heal() -> None:
         for wire in wires:
             wire.heal()
@@ -74,8 +78,8 @@ async def _refuse_connections(cluster: Cluster, machines: list[Machine], _: Faul
 
 
 async def _flap(cluster: Cluster, machines: list[Machine], fault: Fault) -> Undo:
-    """For as long as the fault lasts; then there is nothing to undo."""
-    for _ in range(math.floor(fault.for_s / max(fault.value, 0.1))):
+    """Break the connections again and again. Returns when the fault is over."""
+    for _ in range(math.floor(fault.for_s / max(fault.value, _FLAP_S_MIN))):
         _break_connections(cluster, machines)
         await asyncio.sleep(fault.value)
     return _nothing
@@ -94,14 +98,14 @@ def _break_connections(cluster: Cluster, machines: list[Machine]) -> None:
 
 
 async def _slow_wires(cluster: Cluster, machines: list[Machine], fault: Fault) -> Undo:
-    return _weather(cluster, machines, bytes_per_second=fault.value)
+    return _worsen(cluster, machines, bytes_per_second=fault.value)
 
 
 async def _lose_segments(cluster: Cluster, machines: list[Machine], fault: Fault) -> Undo:
-    return _weather(cluster, machines, loss=fault.value)
+    return _worsen(cluster, machines, loss=fault.value)
 
 
-def _weather(cluster: Cluster, machines: list[Machine], **change: float) -> Undo:
+def _worsen(cluster: Cluster, machines: list[Machine], **change: float) -> Undo:
     wires = cluster.border_wires(machines)
     for wire in wires:
         wire.weather = msgspec.structs.replace(wire.weather, **change)
@@ -161,22 +165,22 @@ async def _slow_disk(_: Cluster, machines: list[Machine], fault: Fault) -> Undo:
     for machine in machines:
         machine.disk.latency_s = fault.value
 
-    async def speed() -> None:
+    async def speed_up() -> None:
         for machine, latency_s in zip(machines, before, strict=True):
             machine.disk.latency_s = min(machine.disk.latency_s, latency_s)
 
-    return speed
+    return speed_up
 
 
 async def _jump_clock(_: Cluster, machines: list[Machine], fault: Fault) -> Undo:
     for machine in machines:
         machine.clock.offset_s += fault.value
 
-    async def back() -> None:
+    async def set_back() -> None:
         for machine in machines:
             machine.clock.offset_s -= fault.value
 
-    return back
+    return set_back
 
 
 _BEGIN: Final[dict[FaultKind, Callable[[Cluster, list[Machine], Fault], Awaitable[Undo]]]] = {

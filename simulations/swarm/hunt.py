@@ -1,7 +1,8 @@
-"""Hunting: plant a mutant in a copy of the program, and play seeds against it until one fails.
+"""Hunting: plant a mutant in a copy of the program, and play seeds against the copy until one fails.
 
-A seed may fail for other reasons than the fault that was planted, above all where what would mend it is taken out. So
-it is played once more against a copy that differs in nothing but the fault, and counts only where that one holds.
+A seed may fail for another reason than the planted fault, above all if a mechanism that would repair the fault was
+taken out. So the failing seed is played once more, against a copy that differs only in the fault. It counts only if it
+holds there.
 """
 
 import json
@@ -24,8 +25,8 @@ _PACKAGES: Final = ("node", "protocol", "simulations")
 
 
 class Find(msgspec.Struct, frozen=True):
-    """How many seeds were played until one showed the fault, and by what; `seed` None: none did. `void` are those
-    before it that failed without the fault too.
+    """The result of a hunt. `seeds`: how many were played. `seed`: the one that showed the fault, None if no seed did.
+    `by`: the violation that showed it. `void`: earlier seeds that failed without the fault too.
     """
 
     mutant: str
@@ -36,11 +37,15 @@ class Find(msgspec.Struct, frozen=True):
 
 
 class MutantError(Exception):
-    """The words that a mutant replaces are not in the program any more: it has to be planted anew."""
+    """The source text that a mutant replaces is not in the program any more. The mutant must be changed."""
 
 
 def hunt(mutant: Mutant, seeds: int) -> Find:
-    """Play seeds against the mutant until one shows it. Raises: MutantError."""
+    """Play seeds from 0 on against the mutant until one shows the fault. `seeds`: how many at most.
+
+    Raises:
+        MutantError: the text that the mutant replaces is not in the program exactly once.
+    """
     void: list[int] = []
     with _copied((*mutant.without, *mutant.edits)) as faulty, _copied(mutant.without) as sound:
         begin = 0
@@ -54,17 +59,21 @@ def hunt(mutant: Mutant, seeds: int) -> Find:
 
 
 def plant(root: Path, edit: Edit) -> None:
-    """Raises: MutantError: the words are not there, or not once."""
+    """Make the edit in the copy of the program at `root`.
+
+    Raises:
+        MutantError: the old text is not in the file exactly once.
+    """
     path = root / edit.file
     source = path.read_text(encoding="utf-8")
     if source.count(edit.old) != 1:
-        raise MutantError(f"{edit.file} does not hold once: {edit.old}")
+        raise MutantError(f"{edit.file} does not contain exactly once: {edit.old}")
     path.write_text(source.replace(edit.old, edit.new), encoding="utf-8")
 
 
 @contextmanager
 def _copied(edits: Sequence[Edit]) -> Iterator[Path]:
-    """The folder of a copy of the program with these edits."""
+    """Make a copy of the program with these edits, and delete it when the block ends. Gives its folder."""
     with TemporaryDirectory() as folder:
         copy = Path(folder)
         for package in _PACKAGES:
@@ -75,7 +84,7 @@ def _copied(edits: Sequence[Edit]) -> Iterator[Path]:
 
 
 def _first_failing(copy: Path, seeds: range) -> tuple[int, str] | None:
-    """The first of these seeds that fails in the copy, in a process of its own, and how it says so."""
+    """The first of these seeds that fails in the copy, and its first violation. Plays in a process of its own."""
     command = [sys.executable, "-m", "simulations.swarm.hunt", str(seeds.start), str(seeds.stop)]
     environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=copy, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -84,7 +93,7 @@ def _first_failing(copy: Path, seeds: range) -> tuple[int, str] | None:
 
 
 def _play(seeds: range) -> tuple[int, str] | None:
-    """In the copy: play these until one fails."""
+    """Play these seeds until one fails. Runs in the process of the copy."""
     from simulations.swarm.seeds import play_seeds
 
     failing = (result for result in play_seeds(seeds, jobs=1) if not result.is_good)

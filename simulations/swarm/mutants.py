@@ -1,9 +1,9 @@
-"""Mutants: faults planted in the program on purpose, to prove that the swarm finds what it is there to find.
+"""Mutants: faults planted in the program on purpose, to prove that the swarm finds such faults.
 
-A simulator that finds nothing proves nothing. Each mutant is a few words of source replaced by others: a slip that
-could have been made, and that the swarm must notice (`simulations.swarm.hunt`; mutation analysis: DeMillo, Lipton and
-Sayward, "Hints on Test Data Selection", 1978). Some faults are mended by something else before anybody could see them:
-that is what it is for, and it is taken out for those.
+A simulator that finds nothing proves nothing. Each mutant replaces a few words of source by others. It is a mistake
+that a programmer could make, and the swarm must find it (`simulations.swarm.hunt`; mutation analysis: DeMillo, Lipton
+and Sayward, "Hints on Test Data Selection", 1978). Some mechanisms, such as reconciliation, repair the effect of a
+fault before any check can see it. For these faults the mechanism is taken out too.
 """
 
 from typing import Final
@@ -12,7 +12,7 @@ import msgspec
 
 
 class Edit(msgspec.Struct, frozen=True):
-    """In this file, the one place with the old words gets the new ones."""
+    """Replaces the old source text by the new one. The file contains the old text exactly once."""
 
     file: str
     old: str
@@ -20,7 +20,7 @@ class Edit(msgspec.Struct, frozen=True):
 
 
 class Mutant(msgspec.Struct, frozen=True):
-    """One planted fault, in words and as edits. `without`: what would mend it unseen, and is taken out as well."""
+    """One planted fault, in words and as edits. `without`: edits that take out a mechanism which would repair it."""
 
     name: str
     fault: str
@@ -39,15 +39,15 @@ _RUNS_COMPARE: Final = Edit(
     "",
 )
 _RECONCILIATION: Final = (_LINKS_RECONCILE, _RUNS_COMPARE)
-"""Taken out: comparing what both hold, over links and over plain HTTP."""
+"""Takes out the comparison of ids, over links and over plain HTTP."""
 
 _GREETING: Final = Edit("protocol/gossip/plumtree.py", "greeting_ids_max: int = 64", "greeting_ids_max: int = 0")
-"""Taken out: telling a new link the newest ids."""
+"""Takes out the announcement of the newest ids to a new link."""
 
 MUTANTS: Final = (
     Mutant(
         "no-prev-check",
-        "`prev` is not looked at",
+        "`prev` is ignored",
         (Edit("protocol/records/replay.py", "if record.prev not in (None, tip.id):", "if record.prev == 0:"),),
     ),
     Mutant(
@@ -63,7 +63,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "append-above-head",
-        "a record is appended where it is above the head, though a refused one is above it",
+        "a record above the head is appended, although a refused record is above it",
         (
             Edit("protocol/records/replay.py", "return record.order_key > self.newest", "return True"),
             Edit(
@@ -89,7 +89,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "no-owner-check",
-        "a client may write what does not carry the label on",
+        "a client may write a record that does not extend the label",
         (
             Edit("node/intake/ledger.py", "        check_extends(record, self.state)\n", "        pass\n"),
             Edit("node/intake/ledger.py", "        check_extends(record, state)\n", "        pass\n"),
@@ -97,7 +97,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "unverified",
-        "no signature is looked at",
+        "no signature is checked",
         (Edit("node/intake/ingest.py", "            if not is_genuine:\n", "            if is_genuine is None:\n"),),
     ),
     Mutant(
@@ -112,7 +112,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "index-before-commit",
-        "a record is in the index before it is on the disk",
+        "a record is in the index before it is on disk",
         (
             Edit(
                 "node/intake/commits.py",
@@ -124,17 +124,17 @@ MUTANTS: Final = (
     ),
     Mutant(
         "forgotten-uncommitted",
-        "what is decided and not yet on the disk is taken a second time",
+        "a record that is decided and not yet on disk is decided again",
         (Edit("node/intake/decider.py", "or record.id in self._commits.uncommitted ", ""),),
     ),
     Mutant(
         "history-without-uncommitted",
-        "a label is replayed without what is on its way to the disk",
+        "a label is replayed without the records that are not yet on disk",
         (Edit("node/intake/decider.py", "            await self._commits.drain()\n", "            pass\n"),),
     ),
     Mutant(
         "forgotten-state",
-        "the state of a label is forgotten before it is on the disk",
+        "the state of a label is forgotten before it is on disk",
         (Edit("node/intake/labels.py", "            if key in self._uncommitted:\n                return\n", ""),),
     ),
     Mutant(
@@ -195,7 +195,7 @@ MUTANTS: Final = (
     Mutant("http-cursor-only", "catch-up by timestamps alone over plain HTTP", (_RUNS_COMPARE,)),
     Mutant(
         "stale-cursor",
-        "what a cursor has passed is believed to be there, also after a backup was restored",
+        "a cursor is believed even after a backup was restored",
         (
             Edit(
                 "protocol/link/reconciliation.py",
@@ -225,12 +225,12 @@ MUTANTS: Final = (
     ),
     Mutant(
         "cursor-past-refusals",
-        "a cursor moves past what a full disk kept out, and a link offers it never again",
+        "a cursor moves past records that a full disk refused, and a link never offers them again",
         (Edit("protocol/errors.py", "Code.OVERLOADED, Code.STORAGE_FULL})", "Code.OVERLOADED})"),),
     ),
     Mutant(
         "reconciled-but-one",
-        "of the ids in a range, a comparison leaves the last one out",
+        "a list of ids in a reconciliation lacks its last id",
         (
             Edit(
                 "protocol/sets/negentropy_message.py",
@@ -241,7 +241,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "no-graft",
-        "what is told of by `have` is never asked for",
+        "a record announced by `have` is never asked for",
         (
             Edit(
                 "protocol/gossip/plumtree.py", "            outputs += self._ask(now)\n", "            self._ask(now)\n"

@@ -1,7 +1,7 @@
-"""A plan: all of a run as data, so that it can be printed, kept in a list of regressions, and made smaller.
+"""A plan: a whole run as data, so that it can be printed, kept as a regression test, and made smaller.
 
-Nothing in a plan depends on its neighbours: each node, wire and user draws from streams of its own, and the begin and
-the end of a fault are one entry. So a plan from which something is taken away is still a plan, of nearly the same run.
+The entries of a plan do not depend on each other. Each node, wire and user draws from random streams of its own, and
+the begin and the end of a fault are one entry. So a plan without some entries is still a plan, of nearly the same run.
 """
 
 from enum import StrEnum
@@ -14,27 +14,27 @@ from simulations.world.wire import Weather
 
 
 class FaultKind(StrEnum):
-    """What fate does. `value` of a fault means what stands here, and nothing where nothing does."""
+    """What can happen to machines. A comment says what `value` of such a fault means, if it has a meaning."""
 
-    PARTED = "parted"  # the machines from all others, both ways
-    SILENCED = "silenced"  # the machines are heard by nobody, and hear
-    REFUSED = "refused"  # connections to the machines are broken, and new ones refused
-    FLAPPING = "flapping"  # the same again and again; value: seconds between
-    RESET = "reset"  # connections of the machines break, once
-    SLOW = "slow"  # wires from and to the machines carry little; value: bytes a second
-    STORM = "storm"  # wires from and to the machines lose segments; value: the share
-    KILLED = "killed"  # processes, started again at the end
-    POWER_CUT = "power_cut"  # machines, started again at the end
-    RESTORED = "restored"  # power cut, and a backup put back; value: seconds of its age at most
-    STOPPED = "stopped"  # as by SIGTERM, started again at the end
-    DISK_ERROR = "disk_error"  # the node ends, and is started again at the end
-    DISK_FULL = "disk_full"
-    DISK_SLOW = "disk_slow"  # value: mean seconds of half a piece of work
-    CLOCK_JUMP = "clock_jump"  # value: seconds, back at the end
+    PARTED = "parted"  # a partition: all wires between the machines and the others are cut
+    SILENCED = "silenced"  # the wires from the machines to the others are cut, those back are not
+    REFUSED = "refused"  # connections of the machines break, and new ones are refused
+    FLAPPING = "flapping"  # connections of the machines break again and again; value: seconds between two breaks
+    RESET = "reset"  # connections of the machines break once
+    SLOW = "slow"  # wires from and to the machines have little bandwidth; value: bytes a second
+    STORM = "storm"  # wires from and to the machines lose segments; value: the share that is lost
+    KILLED = "killed"  # the processes are killed, and started again at the end
+    POWER_CUT = "power_cut"  # the machines lose their power, and start again at the end
+    RESTORED = "restored"  # a power cut, and a backup is restored; value: age of the backup in seconds, at most
+    STOPPED = "stopped"  # the nodes stop as by SIGTERM, and start again at the end
+    DISK_ERROR = "disk_error"  # every access to the disk fails, so the nodes end; they start again at the end
+    DISK_FULL = "disk_full"  # no space is free
+    DISK_SLOW = "disk_slow"  # value: mean time of half a piece of work, in seconds
+    CLOCK_JUMP = "clock_jump"  # the clocks jump, and jump back at the end; value: seconds
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """Something that befalls machines at a time, and is over a while later. Seconds since the begin of the run."""
+    """A fault of some machines. `at_s`: when it begins, in seconds since the run began. `for_s`: how long it lasts."""
 
     kind: FaultKind
     at_s: float
@@ -44,29 +44,31 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Action(StrEnum):
-    """What a user does. The honest ones first."""
+    """What a user does: first the honest actions, then dishonest clients and peers, then impostors over a link."""
 
     CLAIM = "claim"
     OFFER = "offer"
 
-    REPLAY = "replay"  # sends a record again that was acknowledged before
-    BAD_SIGNATURE = "bad_signature"
-    BACKDATE = "backdate"  # a founding long ago, as a client: refused
-    POSTDATE = "postdate"  # a claim far ahead, as a client: refused
-    WRONG_PREV = "wrong_prev"  # names a record that is not the head: refused
-    USURP = "usurp"  # the next claim on a label that is somebody else's: refused
-    PUSH_BACKDATED = "push_backdated"  # the same founding, as a listed peer: taken, and it wins
-    PUSH_TWO = "push_two"  # as a listed peer, two records of one moment, one to each of two nodes
+    REPLAY = "replay"  # sends an acknowledged record again
+    BAD_SIGNATURE = "bad_signature"  # sends a record with another record's signature: refused
+    BACKDATE = "backdate"  # a client founds a label long ago: refused
+    POSTDATE = "postdate"  # a client makes a claim far in the future: refused
+    WRONG_PREV = "wrong_prev"  # names a `prev` that is not the head: refused
+    USURP = "usurp"  # extends a label of another owner: refused
+    PUSH_BACKDATED = "push_backdated"  # a listed peer pushes a founding from long ago: accepted, and it wins
+    PUSH_TWO = "push_two"  # a listed peer pushes two records of one second, one to each of two nodes
 
-    LINK_NONSENSE = "link_nonsense"  # over a link of their own: frames that are none
-    LINK_LIES = "link_lies"  # about what they hold
-    LINK_PROMISES = "link_promises"  # of records that do not exist
-    LINK_FORGERIES = "link_forgeries"  # records under another signature
-    LINK_LOSERS = "link_losers"  # dozens of records that lose
+    LINK_NONSENSE = "link_nonsense"  # sends text that is no frame
+    LINK_LIES = "link_lies"  # lies about the held records
+    LINK_PROMISES = "link_promises"  # announces records that do not exist
+    LINK_FORGERIES = "link_forgeries"  # sends records with a wrong signature
+    LINK_LOSERS = "link_losers"  # sends many records that lose
 
 
 class Act(msgspec.Struct, frozen=True):
-    """Something that a user does at a machine. `other` is a second user or machine where the action needs one."""
+    """What a user does at a machine. `at_s`: when, in seconds since the run began. `other`: the second user or machine,
+    for actions that need one.
+    """
 
     action: Action
     at_s: float
@@ -77,7 +79,7 @@ class Act(msgspec.Struct, frozen=True):
 
 
 class NodePlan(msgspec.Struct, frozen=True):
-    """One machine: its clock, and the settings of its node."""
+    """One machine: its clock as in `Clock`, its disk as in `VirtualDisk`, and the settings of its node."""
 
     name: str
     offset_s: float = 0.0
@@ -87,7 +89,9 @@ class NodePlan(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """All of a run. Faults are over and acts done by `active_s`; within `settle_s` after that the network is one."""
+    """A whole run. Faults and acts are over by second `active_s`. Within `settle_s` seconds after that all
+    nodes agree.
+    """
 
     seed: str
     weather: Weather
@@ -102,7 +106,7 @@ class Plan(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self).decode()
 
     def without(self, name: str) -> "Plan":
-        """The plan with one machine less, and nothing that needs it."""
+        """The plan without this machine and everything that needs it."""
         faults = [msgspec.structs.replace(it, machines=[m for m in it.machines if m != name]) for it in self.faults]
         return msgspec.structs.replace(
             self,

@@ -1,8 +1,8 @@
-"""Play a plan: make the network, let faults and users loose, then let it be quiet, and look.
+"""Play a plan: make the network, let faults and users act, then wait until it is quiet, and check it.
 
-First everything may go wrong, and nothing false may happen. Then the faults are over, every machine is up, and within
-the plan's time the network has to become one (TigerBeetle calls the two phases safety and liveness); after that, the
-comparisons that nodes repeat must find nothing more.
+In the first phase anything may fail, and no invariant may break. In the second phase the faults are over, every machine
+is up, and all nodes must agree within the plan's time. (TigerBeetle's simulator has the same two phases, for safety and
+liveness.) After that, the nodes' repairs must find no further records.
 """
 
 import asyncio
@@ -17,33 +17,35 @@ from simulations.swarm.workload import carry_out_all
 from simulations.world.simulation import Simulation
 
 QUIET_S: Final = 5.0
-"""After the faults, until the nodes' own errors count: what a fault left behind ends within it."""
+"""Seconds after the last fault in which its consequences end."""
 
 REPAIRS_S: Final = 70.0
-"""After the network is one: longer than the longest interval between two repairs that a plan draws."""
+"""Seconds in which every node repairs at least once: more than the longest interval that a plan draws."""
 
 _DISK_FAULTS: Final = (FaultKind.DISK_ERROR, FaultKind.DISK_FULL)
-"""After these a node is right to log errors."""
+"""Faults for which a node rightly logs errors."""
 
 
 def play(plan: Plan, *, with_lines: bool = False, watch: Callable[[Cluster], None] | None = None) -> RunResult:
-    """Run the plan to its end. `watch` is called with the cluster while it is empty."""
+    """Run the plan to its end. `with_lines`: the result has the lines of the trace. `watch`: called with the empty
+    cluster.
+    """
     cluster = Cluster(Simulation(plan.seed, plan.weather))
     if watch is not None:
         watch(cluster)
     excused = {name for fault in plan.faults if fault.kind in _DISK_FAULTS for name in fault.machines}
-    return observe(cluster, _all(cluster, plan), excused, with_lines=with_lines)
+    return observe(cluster, _play_phases(cluster, plan), excused, with_lines=with_lines)
 
 
-async def _all(cluster: Cluster, plan: Plan) -> None:
+async def _play_phases(cluster: Cluster, plan: Plan) -> None:
     await _build(cluster, plan)
     async with asyncio.TaskGroup() as group:
         for fault in plan.faults:
             group.create_task(inflict(cluster, fault))
         group.create_task(carry_out_all(cluster, plan.acts))
-    await _calm(cluster, plan)
+    await _end_faults(cluster, plan)
     await cluster.settle(plan.settle_s)
-    await _stay_one(cluster)
+    await _check_repairs(cluster)
     cluster.checkers.check_acknowledged(cluster.machines)
     cluster.checkers.check_stores(cluster.machines)
     await cluster.checkers.check_heads(cluster.machines)
@@ -59,8 +61,8 @@ async def _build(cluster: Cluster, plan: Plan) -> None:
         await cluster.link(dialler, acceptor, push=tie.push, pull=tie.pull, scheme=tie.scheme)
 
 
-async def _calm(cluster: Cluster, plan: Plan) -> None:
-    """Faults are over: all wires whole, all machines up, and the time of the plan past."""
+async def _end_faults(cluster: Cluster, plan: Plan) -> None:
+    """Heal all wires, start all machines, and wait until the plan's active time is over."""
     cluster.heal()
     for machine in cluster.machines.values():
         await machine.start()
@@ -69,8 +71,10 @@ async def _calm(cluster: Cluster, plan: Plan) -> None:
     cluster.note("calm")
 
 
-async def _stay_one(cluster: Cluster) -> None:
-    """Whatever nodes compare from now on is the same; an answer under way may still tell of the time before."""
+async def _check_repairs(cluster: Cluster) -> None:
+    """Check that repairs find no further records. Waits first, because a comparison from before may still
+    be running.
+    """
     await asyncio.sleep(QUIET_S)
     before = cluster.repaired_records()
     await asyncio.sleep(REPAIRS_S)

@@ -1,4 +1,4 @@
-"""Many seeds, on some processes: each plays its plans one after another, and says how each was."""
+"""Many seeds on several processes. Each process plays its plans one after another."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,10 @@ def play_seed(seed: int) -> RunResult:
 
 
 def play_seeds(seeds: Sequence[int], jobs: int, seconds: float | None = None) -> Iterator[RunResult]:
-    """The results as they come. With one job it all happens in this process. None is begun after so many seconds."""
+    """Play these seeds, and yield each result as soon as it is there.
+
+    `jobs`: processes; with 1 everything runs in this process. `seconds`: after this time no further seed begins.
+    """
     end_s = float("inf") if seconds is None else time.monotonic() + seconds
     timely = (seed for seed in seeds if time.monotonic() < end_s)
     if jobs == 1:

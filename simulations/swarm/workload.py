@@ -1,8 +1,8 @@
-"""What users do: each act of a plan, carried out over HTTP against a real node, and what must come of it.
+"""What users do: each act of a plan, carried out over HTTP against a real node, and what the node must answer.
 
-An honest act may be refused, for somebody else was faster. A hostile one that has to be refused, and is not, is a
-fault of the node. What a listed peer may do by lying about time is no fault but said in `docs/protocol.md`: it is done
-here so that the nodes agree on who won.
+An honest act may be refused, because another user was faster. If a node accepts a hostile act that it must refuse, that
+is a violation. A listed peer that lies about time is believed, as `docs/protocol.md` says. Such acts are played to
+check that all nodes still agree on the owner.
 """
 
 import asyncio
@@ -17,95 +17,95 @@ from simulations.cluster import Cluster
 from simulations.swarm.plan import Act, Action
 
 FAR_S: Final = 100_000
-"""Beyond every window of admission that a plan draws."""
+"""A lie about time, in seconds: more than any admission window that a plan draws."""
 
 
-async def carry_out(cluster: Cluster, it: Act) -> None:
-    """Do it at its time. A machine that is down then is not asked."""
-    await asyncio.sleep(max(0.0, it.at_s - asyncio.get_running_loop().time()))
-    machine = cluster.machines[it.machine]
+async def carry_out(cluster: Cluster, act: Act) -> None:
+    """Do the act at its time. Does nothing if the machine is down then."""
+    await asyncio.sleep(max(0.0, act.at_s - asyncio.get_running_loop().time()))
+    machine = cluster.machines[act.machine]
     if machine.node is not None:
-        await _DO[it.action](cluster, it, cluster.user(it.user), machine)
+        await _DO[act.action](cluster, act, cluster.user(act.user), machine)
 
 
-async def _claim(_: Cluster, it: Act, user: User, machine: Machine) -> None:
-    await user.claim(machine, it.label, moment=round(it.at_s * 1_000))
+async def _claim(_: Cluster, act: Act, user: User, machine: Machine) -> None:
+    await user.claim(machine, act.label, moment=round(act.at_s * 1_000))
 
 
-async def _offer(cluster: Cluster, it: Act, user: User, machine: Machine) -> None:
-    await user.offer(machine, it.label, cluster.user(it.other))
+async def _offer(cluster: Cluster, act: Act, user: User, machine: Machine) -> None:
+    await user.offer(machine, act.label, cluster.user(act.other))
 
 
-async def _replay(cluster: Cluster, it: Act, user: User, machine: Machine) -> None:
-    """What anybody may send again: it is known, or too old, or no longer follows; nothing changes by it."""
+async def _replay(cluster: Cluster, act: Act, user: User, machine: Machine) -> None:
+    """Send an acknowledged record again. Nothing may change: it is known, too old, or extends no head any more."""
     records = [known.record for known in cluster.acknowledgements if known.record.signedby == user.key.public]
     if records:
-        await user.put(machine, sign(records[int(it.at_s * 1000) % len(records)], user.key))
+        await user.put(machine, sign(records[int(act.at_s * 1000) % len(records)], user.key))
 
 
-async def _bad_signature(cluster: Cluster, it: Act, user: User, machine: Machine) -> None:
-    signed = user.sign(it.label, _now(user))
-    other = user.sign(it.label, _now(user) + 1)
-    _refuse(cluster, it, await user.put(machine, SignedRecord(other.signature, signed.record)))
+async def _bad_signature(cluster: Cluster, act: Act, user: User, machine: Machine) -> None:
+    signed = user.sign(act.label, _now(user))
+    other = user.sign(act.label, _now(user) + 1)
+    _expect_refusal(cluster, act, await user.put(machine, SignedRecord(other.signature, signed.record)))
 
 
-async def _backdate(cluster: Cluster, it: Act, user: User, machine: Machine) -> None:
+async def _backdate(cluster: Cluster, act: Act, user: User, machine: Machine) -> None:
     if machine.settings.max_age is not None:
-        _refuse(cluster, it, await user.put(machine, user.sign(it.label, _now(user) - FAR_S)))
+        _expect_refusal(cluster, act, await user.put(machine, user.sign(act.label, _now(user) - FAR_S)))
 
 
-async def _postdate(cluster: Cluster, it: Act, user: User, machine: Machine) -> None:
-    _refuse(cluster, it, await user.put(machine, user.sign(it.label, _now(user) + FAR_S)))
+async def _postdate(cluster: Cluster, act: Act, user: User, machine: Machine) -> None:
+    _expect_refusal(cluster, act, await user.put(machine, user.sign(act.label, _now(user) + FAR_S)))
 
 
-async def _wrong_prev(cluster: Cluster, it: Act, user: User, machine: Machine) -> None:
-    _refuse(cluster, it, await user.put(machine, user.sign(it.label, _now(user), prev=64 * "0")))
+async def _wrong_prev(cluster: Cluster, act: Act, user: User, machine: Machine) -> None:
+    _expect_refusal(cluster, act, await user.put(machine, user.sign(act.label, _now(user), prev=64 * "0")))
 
 
-async def _usurp(cluster: Cluster, it: Act, user: User, machine: Machine) -> None:
-    """Carry on a label that this node knows to be another's, and not offered."""
-    head = await user.head(machine, it.label)
+async def _usurp(cluster: Cluster, act: Act, user: User, machine: Machine) -> None:
+    """Extend a label that this node knows to belong to another user, and that is not offered."""
+    head = await user.head(machine, act.label)
     if head is None or user.key.public in (head["signedby"], head.get("newowner")):
         return
     timestamp = max(_now(user), head["timestamp"] + 1)
-    reply = await user.put(machine, user.sign(it.label, timestamp, prev=head["id"]))
+    reply = await user.put(machine, user.sign(act.label, timestamp, prev=head["id"]))
     if reply.is_acknowledged and not _was_reverted(machine, head["id"]):
-        _refuse(cluster, it, reply)
+        _expect_refusal(cluster, act, reply)
 
 
 def _was_reverted(machine: Machine, head: str) -> bool:
-    """Whether another head came between the question and the claim; then the claim may have been right."""
+    """Whether a new head came between the question and the claim. In that case the claim may have been right."""
     records = {signed.record.id: signed.record for signed in machine.disk.records()}
     label = records[head].label if head in records else None
     return any(record.label == label and record.order_key > records[head].order_key for record in records.values())
 
 
-async def _push_backdated(_: Cluster, it: Act, user: User, machine: Machine) -> None:
+async def _push_backdated(_: Cluster, act: Act, user: User, machine: Machine) -> None:
     await machine.trust(user.key.public)
-    await user.put(machine, user.sign(it.label, _now(user) - FAR_S - int(it.at_s)), as_peer=True)
+    await user.put(machine, user.sign(act.label, _now(user) - FAR_S - int(act.at_s)), as_peer=True)
 
 
-async def _push_two(cluster: Cluster, it: Act, user: User, machine: Machine) -> None:
-    """Two records of one moment, one to each of two nodes that may not hear from each other for a while."""
-    other = cluster.machines[it.other]
+async def _push_two(cluster: Cluster, act: Act, user: User, machine: Machine) -> None:
+    """Push two records of one second, one to each of two nodes that may be cut off from each other."""
+    other = cluster.machines[act.other]
     if other.node is None:
         return
     timestamp = _now(user)
     for number, target in enumerate((machine, other)):
         await target.trust(user.key.public)
-        body = {"domain": "example.org", "label": it.label, "signedby": user.key.public, "timestamp": timestamp}
+        body = {"domain": "example.org", "label": act.label, "signedby": user.key.public, "timestamp": timestamp}
         await user.put(target, sign(make({**body, "half": number}), user.key), as_peer=True)
 
 
-async def _mischief(_: Cluster, it: Act, user: User, machine: Machine) -> None:
-    if it.at_s % 2 < 1:
+async def _mischief(_: Cluster, act: Act, user: User, machine: Machine) -> None:
+    if act.at_s % 2 < 1:
         await machine.trust(user.key.public)
-    await mischief.make_mischief(_MISCHIEF[it.action], user, machine, it.label)
+    await mischief.make_mischief(_MISCHIEF[act.action], user, machine, act.label)
 
 
-def _refuse(cluster: Cluster, it: Act, reply: Reply) -> None:
+def _expect_refusal(cluster: Cluster, act: Act, reply: Reply) -> None:
     if reply.status == "accepted":
-        cluster.checkers.on_violation(it.machine, f"{it.action} of {it.label} by {it.user} was accepted")
+        cluster.checkers.on_violation(act.machine, f"{act.action} of {act.label} by {act.user} was accepted")
 
 
 def _now(user: User) -> int:
@@ -136,7 +136,7 @@ _DO: Final[dict[Action, Callable[[Cluster, Act, User, Machine], Awaitable[None]]
 
 
 async def carry_out_all(cluster: Cluster, acts: Sequence[Act]) -> None:
-    """All of them, each at its time."""
+    """Do all acts, each at its time. Returns when all are over."""
     async with asyncio.TaskGroup() as group:
-        for it in acts:
-            group.create_task(carry_out(cluster, it))
+        for act in acts:
+            group.create_task(carry_out(cluster, act))

@@ -28,7 +28,7 @@ def test_words_that_are_gone_or_stand_twice_are_said(tmp_path: Path, source: str
     """A mutant that edits nothing would be one that nobody finds."""
     (tmp_path / "module.py").write_text(source)
 
-    with pytest.raises(MutantError, match=r"module\.py does not hold once: a > b"):
+    with pytest.raises(MutantError, match=r"module\.py does not contain exactly once: a > b"):
         plant(tmp_path, EDIT)
 
 
