@@ -1,4 +1,4 @@
-"""Named scenarios: each tells what has happened to somebody's distributed system, and says how it must end in ours."""
+"""Named scenarios: each repeats something that has happened to real distributed systems, and says how it must end."""
 
 from simulations.scenarios import hostility, outages, ownership
 from simulations.scenarios.registry import Scenario, perform

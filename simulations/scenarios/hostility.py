@@ -1,4 +1,4 @@
-"""What is done on purpose: by clients, by links, by listed peers."""
+"""Scenarios of attacks: by clients, over links, and by listed peers."""
 
 import asyncio
 
@@ -7,8 +7,19 @@ from protocol.records.record import SignedRecord
 from simulations.cast.impostor import linked
 from simulations.cast.user import DOMAIN
 from simulations.cluster import Cluster
-from simulations.scenarios.outages import fill, lacks
+from simulations.scenarios.outages import claim_many, records_behind
 from simulations.scenarios.registry import Scenario
+
+LOSERS = 6_000
+LOSERS_PER_FRAME = 200
+
+PROMISES = 15
+IDS_PER_PROMISE = 200
+
+STRANGERS = 300
+
+DUPLICATES = 10
+SENDERS = 8
 
 
 async def _bad_signatures(cluster: Cluster) -> None:
@@ -21,32 +32,35 @@ async def _bad_signatures(cluster: Cluster) -> None:
         await link.send_records([SignedRecord(other.signature, record.record)])
         reason = await link.close_reason(10)
 
-    cluster.expect(reason is not None and reason.startswith("bad_signature"), f"it is cut off, and told why: {reason}")
-    cluster.expect(len(a.running.indexes) == len(b.running.indexes) == 0, "nothing of it was taken")
-    cluster.expect(cluster.is_linked("a", "b"), "the others stay linked")
+    is_told = reason is not None and reason.startswith("bad_signature")
+    cluster.expect(is_told, f"the node closes the link with the reason: {reason}")
+    cluster.expect(len(a.running.indexes) == len(b.running.indexes) == 0, "no record was committed")
+    cluster.expect(cluster.is_linked("a", "b"), "the other nodes stay linked")
 
 
 async def _flood_of_losers(cluster: Cluster) -> None:
-    """A stranger's link that brings valid records nobody wants, as fast as it can."""
+    """A stranger's link sends valid records that lose, as fast as it can."""
     a, b = await cluster.add_line("a", "b")
     alice, mallory = cluster.user("alice"), cluster.user("mallory")
     await alice.claim(a, "lighthouse")
     now = int(mallory.clock.now_s())
 
     async with linked(mallory, a) as link:
-        for begin in range(0, 6_000, 200):
-            await link.send_records([mallory.sign("lighthouse", now, n=number) for number in range(begin, begin + 200)])
+        for begin in range(0, LOSERS, LOSERS_PER_FRAME):
+            numbers = range(begin, begin + LOSERS_PER_FRAME)
+            await link.send_records([mallory.sign("lighthouse", now, n=number) for number in numbers])
         reason = await link.close_reason(30)
     after = await alice.claim(b, "lighthouse")
 
-    cluster.expect(reason is not None and reason.startswith("rate_limited"), f"it is cut off, and told why: {reason}")
-    cluster.expect(after.is_acknowledged, "whoever owns the label goes on as if nothing had been")
+    is_told = reason is not None and reason.startswith("rate_limited")
+    cluster.expect(is_told, f"the node closes the link with the reason: {reason}")
+    cluster.expect(after.is_acknowledged, "the owner of the label can still write")
     await cluster.settle()
-    cluster.expect(lacks(b, a) == 0, "and the nodes are in step")
+    cluster.expect(records_behind(b, a) == 0, "both nodes hold the same records")
 
 
 async def _nonsense(cluster: Cluster) -> None:
-    """Frames that are none, one link each: every one of them is closed with a code, and the node goes on."""
+    """Text that is no frame, each on a link of its own: the node closes each link with a code, and goes on."""
     a, _ = await cluster.add_line("a", "b")
     mallory = cluster.user("mallory")
     await a.trust(mallory.key.public)
@@ -65,20 +79,20 @@ async def _nonsense(cluster: Cluster) -> None:
         async with linked(mallory, a) as link:
             await link.send_text(text)
             reason = await link.close_reason(10)
-        said = reason is not None and reason.startswith(code)
-        cluster.expect(said, f"{text[:40]!r} ends the link with {code}: {reason}")
+        is_told = reason is not None and reason.startswith(code)
+        cluster.expect(is_told, f"{text[:40]!r} ends the link with {code}: {reason}")
     async with linked(mallory, a) as link:
         await link.send_text('{"type":"of a later version","field":1}')
         cluster.expect(await link.close_reason(2) is None, "a type of a later version is ignored")
-    cluster.expect(cluster.is_linked("a", "b"), "the others stay linked")
+    cluster.expect(cluster.is_linked("a", "b"), "the other nodes stay linked")
 
 
 async def _lying_fingerprints(cluster: Cluster) -> None:
-    """A listed peer that says that it holds much, never gives it, and answers a comparison with anything."""
+    """A listed peer claims to hold many records, never sends them, and answers comparisons with arbitrary bytes."""
     a, b = await cluster.add_line("a", "b")
     mallory, alice = cluster.user("mallory"), cluster.user("alice")
     await a.trust(mallory.key.public)
-    await fill(alice, a, 30)
+    await claim_many(alice, a, 30)
 
     for number in range(10):
         async with linked(mallory, a) as link:
@@ -90,39 +104,39 @@ async def _lying_fingerprints(cluster: Cluster) -> None:
             await link.close_reason(3)
 
     reply = await alice.claim(b, "afterwards")
-    cluster.expect(reply.is_acknowledged, "the nodes go on")
+    cluster.expect(reply.is_acknowledged, "the nodes still take records")
     await cluster.settle()
-    cluster.expect(a.running.health() == [], "and are well")
+    cluster.expect(a.running.health() == [], "the node is healthy")
 
 
 async def _empty_promises(cluster: Cluster) -> None:
-    """A link that tells of records that do not exist, and asks for others without end."""
+    """A link announces records that do not exist, and asks for them without end."""
     a, b = await cluster.add_line("a", "b")
     mallory, alice = cluster.user("mallory"), cluster.user("alice")
     await a.trust(mallory.key.public)
-    await fill(alice, a, 20)
+    await claim_many(alice, a, 20)
 
     async with linked(mallory, a) as link:
-        for _ in range(15):
-            ids = tuple(mallory.stream.randbytes(32).hex() for _ in range(200))
+        for _ in range(PROMISES):
+            ids = tuple(mallory.stream.randbytes(32).hex() for _ in range(IDS_PER_PROMISE))
             await link.send(Have(ids, 1))
             await link.send(Want(ids, eager=False))
         await asyncio.sleep(30)
     reply = await alice.claim(a, "afterwards")
 
-    cluster.expect(reply.is_acknowledged, "the node goes on")
+    cluster.expect(reply.is_acknowledged, "the node still takes records")
     await cluster.settle()
-    cluster.expect(lacks(b, a) == 0, "and the others get what there is")
+    cluster.expect(records_behind(b, a) == 0, "its peer gets all records")
 
 
 async def _silent_strangers(cluster: Cluster) -> None:
-    """Connections that say nothing, as many as a stranger can open (slow loris)."""
+    """Many connections that send half a request and then nothing (slow loris)."""
     a, b = await cluster.add_line("a", "b")
     mallory, alice = cluster.user("mallory"), cluster.user("alice")
     loop = cluster.simulation.loop
     ends = []
     with mallory.host.here():
-        for _ in range(300):
+        for _ in range(STRANGERS):
             end, _protocol = await loop.create_connection(asyncio.Protocol, a.host.address, a.settings.port)
             end.write(b"GET /claims HTTP/1.1\r\nHo")
             ends.append(end)
@@ -133,21 +147,21 @@ async def _silent_strangers(cluster: Cluster) -> None:
     for end in ends:
         end.abort()
 
-    cluster.expect(all(reply.is_acknowledged for reply in replies), "others are served meanwhile")
-    cluster.expect(lacks(b, a) == 0, "and links go on")
+    cluster.expect(all(reply.is_acknowledged for reply in replies), "clients are served meanwhile")
+    cluster.expect(records_behind(b, a) == 0, "links still carry records")
 
 
 async def _storm_of_duplicates(cluster: Cluster) -> None:
-    """The same records, from many users at once, to every node: each is taken once."""
+    """Many users send the same records to every node at once: each node commits each record once."""
     machines = await cluster.add_line("a", "b", "c")
     alice = cluster.user("alice")
     now = int(alice.clock.now_s())
-    records = [alice.sign(f"plot-{number}", now) for number in range(10)]
+    records = [alice.sign(f"plot-{number}", now) for number in range(DUPLICATES)]
 
     await asyncio.gather(
         *(
             cluster.user(f"user-{number}").put(machine, record)
-            for number in range(8)
+            for number in range(SENDERS)
             for machine in machines
             for record in records
         )
@@ -156,16 +170,27 @@ async def _storm_of_duplicates(cluster: Cluster) -> None:
     await cluster.settle()
     for machine in machines:
         count = len(machine.disk.records())
-        cluster.expect(count == 10, f"{machine.name} holds each once: {count}")
-        cluster.expect(machine.disk.count_events("accepted") == 10, f"{machine.name} tells of each once")
+        cluster.expect(count == DUPLICATES, f"{machine.name} holds each record once: {count}")
+        events = machine.disk.count_events("accepted")
+        cluster.expect(events == DUPLICATES, f"{machine.name} has one event for each record")
 
 
 SCENARIOS = (
-    Scenario("bad-signatures", "A listed peer that sends a bad signature is cut off with the reason.", _bad_signatures),
-    Scenario("flood-of-losers", "A stranger that floods refused records is cut off with the reason.", _flood_of_losers),
-    Scenario("nonsense", "Whatever is no frame closes its link with a code, and nothing else.", _nonsense),
-    Scenario("lying-fingerprints", "A peer that lies about what it holds wastes a little time.", _lying_fingerprints),
-    Scenario("empty-promises", "A peer that tells of what does not exist holds nobody up.", _empty_promises),
-    Scenario("silent-strangers", "Connections that say nothing keep nobody else out.", _silent_strangers),
-    Scenario("storm-of-duplicates", "The same records from everywhere at once are taken once.", _storm_of_duplicates),
+    Scenario(
+        "bad-signatures", "A node closes the link of a peer that sends a bad signature, and says why.", _bad_signatures
+    ),
+    Scenario(
+        "flood-of-losers",
+        "A node closes the link of a stranger that floods it with losing records, and says why.",
+        _flood_of_losers,
+    ),
+    Scenario("nonsense", "Text that is no frame closes its own link with a code, and no other link.", _nonsense),
+    Scenario(
+        "lying-fingerprints", "A peer that lies about its records only wastes a little time.", _lying_fingerprints
+    ),
+    Scenario("empty-promises", "A peer that announces records that do not exist delays nobody.", _empty_promises),
+    Scenario("silent-strangers", "Connections that send nothing keep nobody else out.", _silent_strangers),
+    Scenario(
+        "storm-of-duplicates", "Many users send the same records at once: each is committed once.", _storm_of_duplicates
+    ),
 )

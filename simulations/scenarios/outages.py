@@ -1,4 +1,4 @@
-"""What fails by itself: machines, disks, clocks and wires."""
+"""Scenarios of failures: of machines, disks, clocks and wires."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,18 +14,20 @@ from simulations.scenarios.registry import FAIR, Scenario
 
 RECORDS: Final = 250
 NARROW: Final = msgspec.structs.replace(FAIR, bytes_per_second=20_000.0)
+"""Bandwidth with which a catch-up of 500 records takes long enough to be interrupted."""
+
+CLAIMS_AT_ONCE: Final = 8
 
 
-async def fill(user: User, machine: Machine, count: int, label: str = "plot") -> None:
-    """So many claims of one label each, as fast as the node answers, eight at a time."""
-    for begin in range(0, count, 8):
-        await asyncio.gather(
-            *(user.claim(machine, f"{label}-{number}") for number in range(begin, min(begin + 8, count)))
-        )
+async def claim_many(user: User, machine: Machine, count: int, label: str = "plot") -> None:
+    """Claim `count` labels whose names begin with `label`, `CLAIMS_AT_ONCE` at a time."""
+    for begin in range(0, count, CLAIMS_AT_ONCE):
+        numbers = range(begin, min(begin + CLAIMS_AT_ONCE, count))
+        await asyncio.gather(*(user.claim(machine, f"{label}-{number}") for number in numbers))
 
 
-def lacks(machine: Machine, other: Machine) -> int:
-    """How many records fewer a node holds than another."""
+def records_behind(machine: Machine, other: Machine) -> int:
+    """How many records fewer this machine's node holds than the other's."""
     counts = [
         sum(len(node.indexes.get(name) or ()) for name in node.indexes.domains())
         for node in (machine.running, other.running)
@@ -38,7 +40,7 @@ async def _half_open(cluster: Cluster) -> None:
     alice = cluster.user("alice")
 
     await b.power_cut()
-    await fill(alice, a, 20)
+    await claim_many(alice, a, 20)
     noticed_s = await cluster.wait_until(lambda: not cluster.is_linked("a", "b"), "a notices that b is gone")
     cluster.expect(noticed_s < 40, f"a ping finds a dead link, within {noticed_s:.0f} s")
     await b.start()
@@ -47,15 +49,15 @@ async def _half_open(cluster: Cluster) -> None:
 
 
 async def _restart_in_catch_up(cluster: Cluster) -> None:
-    """The joiner is cut from power in the middle, then the other side is killed in the middle."""
+    """The joining node loses its power during the catch-up. Then the other node is killed during the catch-up."""
     a = await cluster.add("a")
-    await fill(cluster.user("alice"), a, 2 * RECORDS)
+    await claim_many(cluster.user("alice"), a, 2 * RECORDS)
     b = await cluster.add("b")
     await cluster.link(b, a)
     for machine, end in ((b, b.power_cut), (a, a.kill)):
-        lacked = lacks(b, a)
-        await cluster.wait_until(lambda lacked=lacked: lacks(b, a) < lacked - 30, "some of it has come")  # type: ignore[misc]
-        cluster.expect(lacks(b, a) > 0, "the catch-up is not over yet")
+        lacked = records_behind(b, a)
+        await cluster.wait_until(lambda lacked=lacked: records_behind(b, a) < lacked - 30, "some records have come")  # type: ignore[misc]
+        cluster.expect(records_behind(b, a) > 0, "the catch-up is not over yet")
         await end()
         await asyncio.sleep(5)
         await machine.start()
@@ -65,16 +67,16 @@ async def _restart_in_catch_up(cluster: Cluster) -> None:
 
 async def _joiner(cluster: Cluster) -> None:
     a, b, c = await cluster.add_line("a", "b", "c")
-    await fill(cluster.user("alice"), a, RECORDS)
+    await claim_many(cluster.user("alice"), a, RECORDS)
     await cluster.settle()
 
     joiner = await cluster.add("joiner")
     await cluster.link(joiner, c, push=False)
     took_s = await cluster.settle()
 
-    cluster.expect(lacks(joiner, a) == 0, "it holds everything")
-    cluster.expect(took_s < 60, f"within a minute: {took_s:.0f} s")
-    cluster.expect(lacks(b, a) == 0, "and nobody else was disturbed")
+    cluster.expect(records_behind(joiner, a) == 0, "the new node holds all records")
+    cluster.expect(took_s < 60, f"it got them within a minute: {took_s:.0f} s")
+    cluster.expect(records_behind(b, a) == 0, "the other nodes lost nothing")
 
 
 async def _long_sleep(cluster: Cluster) -> None:
@@ -88,8 +90,8 @@ async def _long_sleep(cluster: Cluster) -> None:
     await c.start()
     took_s = await cluster.settle()
 
-    cluster.expect(took_s < 30, f"who slept for an hour is back in step within {took_s:.0f} s")
-    cluster.expect(lacks(b, a) == 0, "those who were awake were in step")
+    cluster.expect(took_s < 30, f"the node that was down for an hour has caught up within {took_s:.0f} s")
+    cluster.expect(records_behind(b, a) == 0, "the other nodes hold the same records")
 
 
 async def _flapping(cluster: Cluster) -> None:
@@ -103,7 +105,7 @@ async def _flapping(cluster: Cluster) -> None:
         await asyncio.sleep(0.7)
 
     took_s = await cluster.settle()
-    cluster.expect(took_s < 60, f"links that broke all the time lose nothing: one network after {took_s:.0f} s")
+    cluster.expect(took_s < 60, f"no record is lost on links that break all the time: all agree after {took_s:.0f} s")
 
 
 async def _slow_peer(cluster: Cluster) -> None:
@@ -115,14 +117,15 @@ async def _slow_peer(cluster: Cluster) -> None:
     for wire in (cluster.wire(a, c), cluster.wire(c, a)):
         wire.weather = slow
 
-    await fill(cluster.user("alice"), a, RECORDS)
-    await cluster.wait_until(lambda: lacks(b, a) == 0, "b is in step")
-    cluster.expect(lacks(c, a) > 100, f"the slow one is behind, by {lacks(c, a)} records, and b did not wait for it")
+    await claim_many(cluster.user("alice"), a, RECORDS)
+    await cluster.wait_until(lambda: records_behind(b, a) == 0, "b holds all records")
+    behind = records_behind(c, a)
+    cluster.expect(behind > 100, f"the slow peer is {behind} records behind, and b did not wait for it")
     for wire in (cluster.wire(a, c), cluster.wire(c, a)):
         wire.weather = FAIR
 
     took_s = await cluster.settle()
-    cluster.expect(took_s < 120, f"and catches up once it can: {took_s:.0f} s")
+    cluster.expect(took_s < 120, f"the slow peer catches up when its wire is fast again: {took_s:.0f} s")
 
 
 async def _one_way(cluster: Cluster) -> None:
@@ -137,11 +140,13 @@ async def _one_way(cluster: Cluster) -> None:
     cluster.heal()
 
     took_s = await cluster.settle()
-    cluster.expect(took_s < 60, f"a wire that carried one way only is no lasting harm: {took_s:.0f} s")
+    cluster.expect(took_s < 60, f"a wire that was cut in one direction does no lasting harm: {took_s:.0f} s")
 
 
 async def _wrong_clock(cluster: Cluster) -> None:
-    """A node ten minutes ahead: what its clients write is ahead of everybody else's clock, and comes in its time."""
+    """A node's clock is ten minutes ahead. Its records are too new for other nodes, and reach them when their time
+    comes.
+    """
     a = await cluster.add("a")
     b = await cluster.add("b", offset_s=600)
     await cluster.link(a, b)
@@ -150,31 +155,32 @@ async def _wrong_clock(cluster: Cluster) -> None:
     bob.clock.offset_s = 600
 
     replies = [await bob.claim(b, f"plot-{number}") for number in range(5)]
-    cluster.expect(all(reply.is_acknowledged for reply in replies), "the node whose clock is ahead takes them")
+    cluster.expect(all(reply.is_acknowledged for reply in replies), "the node whose clock is ahead accepts the records")
     await asyncio.sleep(60)
-    cluster.expect(lacks(a, b) == 5, "the other does not yet")
+    cluster.expect(records_behind(a, b) == 5, "the other node refuses them at first")
     await asyncio.sleep(300)
     await cluster.settle()
 
-    cluster.expect(lacks(a, b) == 0, "and does once their time has come")
+    cluster.expect(records_behind(a, b) == 0, "it accepts them when their time has come")
 
 
 async def _restored_backup(cluster: Cluster) -> None:
     a, b, c = await cluster.add_line("a", "b", "c")
     alice = cluster.user("alice")
-    await fill(alice, b, 40, "before")
+    await claim_many(alice, b, 40, "before")
     backup = cluster.backup(b)
-    await fill(alice, b, 40, "after")
+    await claim_many(alice, b, 40, "after")
     await cluster.settle()
 
     await b.power_cut()
     cluster.restore(b, backup)
     await b.start()
-    cluster.expect(lacks(b, a) == 40, "the restored node lacks what came after the backup")
-    await fill(alice, b, 5, "later")
+    cluster.expect(records_behind(b, a) == 40, "the restored node lacks the records from after the backup")
+    await claim_many(alice, b, 5, "later")
 
     took_s = await cluster.settle()
-    cluster.expect(lacks(b, a) == lacks(b, c) == 0, f"its peers give it back, in {took_s:.0f} s")
+    has_all = records_behind(b, a) == records_behind(b, c) == 0
+    cluster.expect(has_all, f"its peers give them back within {took_s:.0f} s")
 
 
 async def _disk_full(cluster: Cluster) -> None:
@@ -184,10 +190,10 @@ async def _disk_full(cluster: Cluster) -> None:
     await asyncio.sleep(2)
 
     reply = await alice.claim(b, "here")
-    cluster.expect(reply.code == "storage_full", "a full node says so")
-    await fill(alice, a, 20)
+    cluster.expect(reply.code == "storage_full", "a node with a full disk refuses records with a code")
+    await claim_many(alice, a, 20)
     await asyncio.sleep(30)
-    cluster.expect(lacks(b, a) == 20, "and takes nothing, from peers neither")
+    cluster.expect(records_behind(b, a) == 20, "it takes no records from peers either")
     b.disk.free = 2**40
 
     await cluster.settle()
@@ -199,8 +205,8 @@ async def _disk_error(cluster: Cluster) -> None:
     await alice.claim(a, "before")
     b.disk.is_failing = True
     reply = await alice.claim(b, "during")
-    cluster.expect(not reply.is_acknowledged, "what the disk did not take is not acknowledged")
-    await cluster.wait_until(lambda: b.node is None, "b stops, for its memory is ahead of its disk")
+    cluster.expect(not reply.is_acknowledged, "a record that is not on disk is not acknowledged")
+    await cluster.wait_until(lambda: b.node is None, "b stops, because its memory is ahead of its disk")
     b.disk.is_failing = False
 
     await b.start()
@@ -226,11 +232,11 @@ async def _rolling_restart(cluster: Cluster) -> None:
     await asyncio.gather(write(), restart(machines))
 
     took_s = await cluster.settle()
-    cluster.expect(took_s < 60, f"every node was restarted under load, and nothing is missing after {took_s:.0f} s")
+    cluster.expect(took_s < 60, f"every node was restarted under load, and no record is missing after {took_s:.0f} s")
 
 
 async def _bridge(cluster: Cluster) -> None:
-    """Two cliques that know each other by one node, which is away while both write."""
+    """Two cliques are linked by one node only, which is down while both sides write."""
     left = await cluster.add_line("a1", "a2", "a3")
     right = await cluster.add_line("b1", "b2", "b3")
     await cluster.link(left[0], left[2])
@@ -240,9 +246,11 @@ async def _bridge(cluster: Cluster) -> None:
     await cluster.link(bridge, right[1])
     await cluster.wait_for_links()
     await bridge.kill()
-    await fill(cluster.user("alice"), left[0], 30, "left")
-    await fill(cluster.user("bob"), right[0], 30, "right")
-    await cluster.wait_until(lambda: lacks(left[2], left[0]) == lacks(right[2], right[0]) == 0, "each side is one")
+    await claim_many(cluster.user("alice"), left[0], 30, "left")
+    await claim_many(cluster.user("bob"), right[0], 30, "right")
+    await cluster.wait_until(
+        lambda: records_behind(left[2], left[0]) == records_behind(right[2], right[0]) == 0, "each side is one"
+    )
 
     await bridge.start()
     took_s = await cluster.settle()
@@ -251,7 +259,7 @@ async def _bridge(cluster: Cluster) -> None:
 
 
 async def _back_after_hours(cluster: Cluster) -> None:
-    """By then the pauses between two runs are an hour long. An operator asks for one run, and it succeeds."""
+    """After hours without the peer, the pauses between two sync runs are an hour long. An operator asks for a run."""
     a, b = await cluster.add("a", sync_interval=30.0), await cluster.add("b")
     await cluster.link(a, b, push=True, pull=True, scheme="http")
     alice = cluster.user("alice")
@@ -263,35 +271,47 @@ async def _back_after_hours(cluster: Cluster) -> None:
     reports = await alice.sync(a, "push")
     cluster.expect([report["error"] for report in reports.values()] == [None], f"the run succeeds: {reports}")
     await alice.claim(a, "garden")
-    took_s = await cluster.wait_until(lambda: lacks(b, a) == 0, "the next claim goes by itself", within_s=3_600)
+    took_s = await cluster.wait_until(lambda: records_behind(b, a) == 0, "the next claim is synced", within_s=3_600)
 
-    cluster.expect(took_s < 60, f"at the usual interval again, after {took_s:.0f} s")
+    cluster.expect(took_s < 60, f"runs follow at the usual interval again: {took_s:.0f} s")
 
 
 SCENARIOS = (
-    Scenario("half-open", "A peer loses its power and says nothing: a ping finds out.", _half_open),
+    Scenario("half-open", "A peer loses its power without a word: a ping notices.", _half_open),
     Scenario(
-        "restart-in-catch-up", "Either side dies in the middle of a catch-up: it goes on.", _restart_in_catch_up, NARROW
+        "restart-in-catch-up",
+        "Each side crashes during a catch-up: the catch-up goes on.",
+        _restart_in_catch_up,
+        NARROW,
     ),
-    Scenario("joiner", "A node with nothing joins, and pulls: it gets everything.", _joiner),
-    Scenario("long-sleep", "A node that was down for an hour is back in step soon.", _long_sleep),
+    Scenario("joiner", "A node without records joins and pulls: it gets all of them.", _joiner),
+    Scenario("long-sleep", "A node that was down for an hour catches up within seconds.", _long_sleep),
     Scenario(
-        "back-after-hours", "One successful sync ends the pauses that a long outage has made long.", _back_after_hours
+        "back-after-hours",
+        "One successful sync run ends the long pauses that a long outage leads to.",
+        _back_after_hours,
     ),
-    Scenario("flapping", "Links break all the time while everybody writes: nothing is lost.", _flapping),
-    Scenario("slow-peer", "One peer reads slowly: nobody waits for it, and it catches up.", _slow_peer),
-    Scenario("one-way", "A wire carries one way only for a while.", _one_way),
-    Scenario("wrong-clock", "What a node ahead of time took comes to others in its time.", _wrong_clock),
-    Scenario("restored-backup", "A node put back to yesterday is brought up to today by its peers.", _restored_backup),
+    Scenario("flapping", "Links break all the time while users write: no record is lost.", _flapping),
+    Scenario("slow-peer", "One peer reads slowly: no other node waits for it, and it catches up.", _slow_peer),
+    Scenario("one-way", "A wire is cut in one direction for a while: both nodes agree afterwards.", _one_way),
+    Scenario(
+        "wrong-clock", "Records of a node whose clock is ahead reach the others when their time comes.", _wrong_clock
+    ),
+    Scenario(
+        "restored-backup", "A node restored from a backup gets the missing records from its peers.", _restored_backup
+    ),
     Scenario(
         "disk-full",
-        "A full node takes nothing, says so, and catches up when there is room.",
+        "A node with a full disk refuses records with a code, and catches up when it has room.",
         _disk_full,
         excused=("b",),
     ),
     Scenario(
-        "disk-error", "A node whose disk fails stops, having acknowledged nothing false.", _disk_error, excused=("b",)
+        "disk-error",
+        "A node whose disk fails stops, and has acknowledged no record that is not on disk.",
+        _disk_error,
+        excused=("b",),
     ),
-    Scenario("rolling-restart", "All nodes are restarted one after another under load.", _rolling_restart),
-    Scenario("bridge", "The only node between two halves comes back: the halves become one.", _bridge),
+    Scenario("rolling-restart", "All nodes restart one after another under load: no record is lost.", _rolling_restart),
+    Scenario("bridge", "The only node between two halves comes back: both halves agree.", _bridge),
 )

@@ -1,4 +1,6 @@
-"""Who owns a label when two believe it is theirs: partitions, races, sales, two devices, and lies about time."""
+"""Scenarios of ownership: who owns a label after partitions, races, sales, writes on two devices, and lies
+about time.
+"""
 
 import asyncio
 
@@ -12,7 +14,7 @@ LABEL = "lighthouse"
 
 
 async def owners(cluster: Cluster, label: str = LABEL) -> dict[str, str]:
-    """Who owns the label by each machine, in the users' names."""
+    """The name of the label's owner according to each machine."""
     names = {user.key.public: name for name, user in cluster.users.items()}
     found = {}
     for machine in cluster.machines.values():
@@ -22,13 +24,14 @@ async def owners(cluster: Cluster, label: str = LABEL) -> dict[str, str]:
 
 
 async def expect_owner(cluster: Cluster, owner: User, label: str = LABEL) -> None:
+    """Wait until all nodes agree, and check that this user owns the label everywhere."""
     await cluster.settle()
     found = await owners(cluster, label)
     cluster.expect(set(found.values()) == {owner.name}, f"{label} is {owner.name}'s everywhere, and is {found}")
 
 
-def reverted(machine: Machine) -> int:
-    """How many heads this node has taken back, as its streams tell."""
+def reverted_heads(machine: Machine) -> int:
+    """How many heads this machine's node has taken back, according to its events."""
     return machine.disk.count_events("reverted")
 
 
@@ -43,11 +46,13 @@ async def _rival_founders(cluster: Cluster) -> None:
     cluster.heal()
 
     await expect_owner(cluster, alice)
-    cluster.expect((reverted(a), reverted(b)) == (0, 1), "only the node that showed the later founder takes it back")
+    cluster.expect(
+        (reverted_heads(a), reverted_heads(b)) == (0, 1), "only the node that showed the later founder takes it back"
+    )
 
 
 async def _transfer_race(cluster: Cluster) -> None:
-    """Twice: the owner's update first, and the buyer's acceptance first."""
+    """Two labels: on one the owner's update is older, on the other the buyer's acceptance is older."""
     a, b = await cluster.add_line("a", "b")
     alice, bob = cluster.user("alice"), cluster.user("bob")
     for label in ("update-first", "accept-first"):
@@ -83,7 +88,7 @@ async def _sold_twice(cluster: Cluster) -> None:
 
     await expect_owner(cluster, bob)
     late = await carol.claim(a, LABEL)
-    cluster.expect(late.code == "not_owner", "whoever bought second is refused from then on")
+    cluster.expect(late.code == "not_owner", "the second buyer's claims are refused from then on")
 
 
 async def _two_devices(cluster: Cluster) -> None:
@@ -100,11 +105,10 @@ async def _two_devices(cluster: Cluster) -> None:
 
     await cluster.settle()
     head = await alice.head(b, LABEL)
-    cluster.expect(
-        head is not None and head["text"] == "from the telephone", "the older of two that follow one head stays"
-    )
+    has_older = head is not None and head["text"] == "from the telephone"
+    cluster.expect(has_older, "of two records after the same head, the older one stays")
     again = await alice.claim(b, LABEL, text="from the desk, again")
-    cluster.expect(again.verdict == "updated", "the other device can write on, once it has seen the head")
+    cluster.expect(again.verdict == "updated", "the other device can write again when it knows the head")
 
 
 async def _backdated(cluster: Cluster) -> None:
@@ -115,16 +119,14 @@ async def _backdated(cluster: Cluster) -> None:
     backdated = mallory.sign(LABEL, int(mallory.clock.now_s()) - 86_400)
 
     as_client = await mallory.put(b, backdated)
-    cluster.expect(as_client.code == "too_old", "a client that writes into the past is refused")
+    cluster.expect(as_client.code == "too_old", "a record that a client backdates is refused")
     await expect_owner(cluster, alice)
     await b.trust(mallory.key.public)
     as_peer = await mallory.put(b, backdated, as_peer=True)
 
-    cluster.expect(
-        as_peer.verdict == "founded", "a listed peer that lies about time is believed: docs/protocol.md says so"
-    )
+    cluster.expect(as_peer.verdict == "founded", "a listed peer that lies about time is believed (docs/protocol.md)")
     await expect_owner(cluster, mallory)
-    cluster.expect((reverted(a), reverted(b)) == (1, 1), "every node tells that the head it showed was taken back")
+    cluster.expect((reverted_heads(a), reverted_heads(b)) == (1, 1), "each node takes back the head that it showed")
 
 
 async def _equivocation(cluster: Cluster) -> None:
@@ -141,7 +143,7 @@ async def _equivocation(cluster: Cluster) -> None:
 
     await cluster.settle()
     heads = [await mallory.head(machine, LABEL) for machine in (a, b)]
-    cluster.expect(heads[0] == heads[1], "of two records of one moment every node shows the same as head")
+    cluster.expect(heads[0] == heads[1], "of two records of one second, every node shows the same one as head")
 
 
 async def _three_sides(cluster: Cluster) -> None:
@@ -165,7 +167,9 @@ async def _three_sides(cluster: Cluster) -> None:
 
 
 async def _both_dial(cluster: Cluster) -> None:
-    """Which of two links stays depends on two keys, and what is accepted over it must not: so four pairs of keys."""
+    """Which of two links stays depends on the two keys. What a node accepts must not depend on it. So there are four
+    pairs of keys.
+    """
     alice, bob = cluster.user("alice"), cluster.user("bob")
     pairs = [(await cluster.add(f"a{number}"), await cluster.add(f"b{number}")) for number in range(4)]
     for one, other in pairs:
@@ -188,7 +192,7 @@ async def _both_dial(cluster: Cluster) -> None:
 
 
 async def _replayed(cluster: Cluster) -> None:
-    """A peer that sends everything again, all the time."""
+    """A peer sends every record again and again."""
     a, b = await cluster.add_line("a", "b")
     alice, mallory = cluster.user("alice"), cluster.user("mallory")
     await b.trust(mallory.key.public)
@@ -203,33 +207,41 @@ async def _replayed(cluster: Cluster) -> None:
         for known in list(cluster.acknowledgements[:20])
     ]
 
-    cluster.expect({reply.status for reply in replies} == {"known"}, "what is sent again is known")
-    cluster.expect(commits == cluster.checkers.commits, "nothing is committed twice")
-    cluster.expect(events == b.disk.count_events("accepted"), "nothing is told twice")
+    cluster.expect({reply.status for reply in replies} == {"known"}, "every record that is sent again is known")
+    cluster.expect(commits == cluster.checkers.commits, "no record is committed twice")
+    cluster.expect(events == b.disk.count_events("accepted"), "no record has a second event")
 
 
 SCENARIOS = (
     Scenario(
-        "rival-founders", "Two found one label on both sides of a partition: the older wins on both.", _rival_founders
+        "rival-founders",
+        "Two users found one label on both sides of a partition: the older record wins on both sides.",
+        _rival_founders,
     ),
     Scenario(
-        "transfer-race", "The owner updates here, the buyer accepts there: whichever is older holds.", _transfer_race
+        "transfer-race",
+        "The owner updates on one side, the buyer accepts on the other: the older record wins.",
+        _transfer_race,
     ),
     Scenario(
         "sold-twice",
-        "An owner sells to two on two sides: the first sale holds, the second buyer is refused.",
+        "An owner sells to two buyers on two sides: the first sale is valid, the second buyer is refused.",
         _sold_twice,
     ),
     Scenario(
-        "two-devices", "An owner writes on two devices apart: the older write stays, the other is stale.", _two_devices
+        "two-devices",
+        "An owner writes on two devices during a partition: the older record stays, the other is stale.",
+        _two_devices,
     ),
     Scenario("backdated", "A backdated founding is refused from a client, and wins from a listed peer.", _backdated),
     Scenario(
-        "equivocation", "A signer gives each half of the network another record: all agree on one.", _equivocation
+        "equivocation", "A signer gives each half of the network a different record: all agree on one.", _equivocation
     ),
-    Scenario("three-sides", "Three sides that heal one after the other come to the same owner.", _three_sides),
+    Scenario("three-sides", "Three sides heal one after the other: all agree on the same owner.", _three_sides),
     Scenario(
-        "both-dial", "Two dial each other with unlike rows: one link stays, and does what both asked for.", _both_dial
+        "both-dial",
+        "Two nodes dial each other with different rows: one link stays, and does what both rows ask for.",
+        _both_dial,
     ),
-    Scenario("replayed", "A peer that replays everything changes nothing.", _replayed),
+    Scenario("replayed", "A peer that sends every record again changes nothing.", _replayed),
 )

@@ -1,11 +1,11 @@
-"""What a scenario is: a name, what it expects in a sentence or two, and a function that does it to a cluster.
+"""A scenario: a name, a sentence about what must happen, and a function that plays it on a cluster.
 
     async def rival_founders(cluster: Cluster) -> None:
         a, b = await cluster.add_line("a", "b")
         ...
 
-A scenario makes its machines, does what it is about, and says what must be so by `cluster.expect`. After it all wires
-are made whole, the network has to become one, and everything in `checkers` has held all the while.
+A scenario makes its machines, plays its story, and checks what it expects by `cluster.expect`. After it all wires heal,
+and all nodes must agree. The checkers watch all the time.
 """
 
 from collections.abc import Awaitable, Callable
@@ -19,10 +19,13 @@ from simulations.world.simulation import Simulation
 from simulations.world.wire import Weather
 
 FAIR: Final = Weather(latency_s=0.02, jitter_s=0.005)
+"""The weather of most scenarios."""
 
 
 class Scenario(msgspec.Struct, frozen=True):
-    """`run` gets an empty cluster in this weather. `excused` machines may log errors: it is their disk that fails."""
+    """`expects`: what must happen. `run`: plays the story on an empty cluster in this weather. `excused`: machines that
+    may log errors, because their disk fails.
+    """
 
     name: str
     expects: str
@@ -34,14 +37,16 @@ class Scenario(msgspec.Struct, frozen=True):
 def perform(
     scenario: Scenario, seed: object = 1, *, with_lines: bool = False, watch: Callable[[Cluster], None] | None = None
 ) -> RunResult:
-    """Do the whole scenario. `watch` is called with the cluster while it is empty."""
+    """Play the scenario and check its end. `with_lines`: the result has the lines of the trace. `watch`: called with
+    the empty cluster.
+    """
     cluster = Cluster(Simulation(f"{scenario.name} {seed}", scenario.weather))
     if watch is not None:
         watch(cluster)
-    return observe(cluster, _whole(cluster, scenario), scenario.excused, with_lines=with_lines)
+    return observe(cluster, _play_and_check(cluster, scenario), scenario.excused, with_lines=with_lines)
 
 
-async def _whole(cluster: Cluster, scenario: Scenario) -> None:
+async def _play_and_check(cluster: Cluster, scenario: Scenario) -> None:
     await scenario.run(cluster)
     cluster.heal()
     for machine in cluster.machines.values():

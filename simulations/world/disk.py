@@ -77,10 +77,12 @@ class VirtualDisk:
         return await SqliteStore.open(folder / "dnarc.db", token_bytes, self.connect, self.connect_inline)
 
     async def read(self, path: Path) -> bytes | None:
+        """The content of a file, or None if there is no such file."""
         return self._files.get(path)
 
     async def write(self, path: Path, content: bytes) -> None:
-        await asyncio.sleep(self.pause_s())
+        """Replace the content of a file. A power cut leaves the old content or the new one."""
+        await asyncio.sleep(self.draw_pause_s())
         if self.is_failing:
             raise DiskError("disk I/O error")
         self._files[path] = content
