@@ -15,6 +15,7 @@ import structlog
 from node import explorer, http_api
 from node.convergence import Convergence
 from node.disk import CannotStartError
+from node.duplicate_keys import DuplicateKeys
 from node.heads import Heads
 from node.http_sync.parts import SyncParts
 from node.http_sync.schedule import Sync
@@ -45,6 +46,9 @@ from protocol.signing import SEED_BYTES, SigningKey, differing_edges
 TOKEN_BYTES: Final = 32
 """Random bytes of the admin token."""
 
+INSTANCE_BYTES: Final = 16
+"""Random bytes of the instance, by which a process is told apart from a copy with the same key."""
+
 ROUTES: Final = (*http_api.ROUTES, *explorer.ROUTES)
 """All requests that a node answers."""
 
@@ -66,6 +70,7 @@ class Node:
     certificate: Certificate | None
     store: Store
     indexes: Indexes
+    duplicate_keys: DuplicateKeys
     witnessed: WitnessedDomains
     waiting: Waiting
     turns: Turns
@@ -148,6 +153,7 @@ class Node:
         self.store = await disk.open_store(data, token_bytes)
         self._endings.push_async_callback(self.store.close)
         self.indexes = await Indexes.load(self.store)
+        self.duplicate_keys = DuplicateKeys(token_bytes(INSTANCE_BYTES).hex())
         self.witnessed = await WitnessedDomains.load(self.store, self.indexes)
 
     async def _make_pipeline(self) -> None:
@@ -187,6 +193,7 @@ class Node:
             sync=self.sync,
             links=self.links,
             peers=self._peer_states,
+            duplicate_keys=self.duplicate_keys,
             certificate=self.certificate,
         )
         self._health = Health(self.settings, looked)
@@ -228,6 +235,7 @@ class Node:
             commits=self.commits,
             peers=self.peers,
             convergence=self.convergence,
+            duplicate_keys=self.duplicate_keys,
         )
 
     def _sync_parts(self) -> SyncParts:
@@ -240,6 +248,7 @@ class Node:
             ingest=self.ingest,
             peers=self.peers,
             convergence=self.convergence,
+            duplicate_keys=self.duplicate_keys,
         )
 
     def _sources(self) -> Sources:
@@ -255,6 +264,7 @@ class Node:
             sync=self.sync,
             peer_states=self._peer_states,
             convergence=self.convergence,
+            duplicate_keys=self.duplicate_keys,
             traffic=self.traffic,
             health=self._health,
         )
@@ -280,6 +290,7 @@ class Node:
             sync=self.sync,
             peer_states=self._peer_states,
             convergence=self.convergence,
+            duplicate_keys=self.duplicate_keys,
             traffic=self.traffic,
             health=self._health,
             registry=registry_of(self._sources()),

@@ -26,7 +26,13 @@ STEADY_S: Final = 10.0
 FLAPS_MAX: Final = 3
 """So many short links in a row are an outage, although a link opens again and again."""
 
-_NEEDS_PERSON: Final = INVALID | {Code.UNAUTHORIZED, Code.UNSUPPORTED_VERSION, Code.TOO_OLD, Code.NOT_OWNER}
+_NEEDS_PERSON: Final = INVALID | {
+    Code.UNAUTHORIZED,
+    Code.DUPLICATE_KEY,
+    Code.UNSUPPORTED_VERSION,
+    Code.TOO_OLD,
+    Code.NOT_OWNER,
+}
 """Codes of failures that no further try mends: a wrong key, another version, a clock that is wrong, invalid records."""
 
 
@@ -124,6 +130,8 @@ def remedy_of(code: str | None) -> str:
     match code:
         case Code.UNAUTHORIZED:
             return "ask the peer's operator which key is right, then remove the peer and add it again"
+        case Code.DUPLICATE_KEY:
+            return "look for a copied data folder: each node needs a node.key of its own"
         case Code.UNSUPPORTED_VERSION:
             return "upgrade the older of the two nodes"
         case Code.TOO_OLD | Code.TOO_NEW:

@@ -41,6 +41,7 @@ class Code(StrEnum):
     TIMEOUT = "timeout"
     UNSUPPORTED_VERSION = "unsupported_version"
     DUPLICATE_LINK = "duplicate_link"
+    DUPLICATE_KEY = "duplicate_key"
     RESTART = "restart"
     STOPPING = "stopping"
 

@@ -107,6 +107,7 @@ def _of_peers(
     }
     answers = neighbours.ask_all([url for url in urls if url not in hidden], authority) | hidden
     yield from neighbours.check_peers(ours, peers, answers, numbers.get("max_skew", 0))
+    yield from neighbours.check_copies(peers, answers)
     if not peers:
         yield warn("peers", "there are none: nothing is copied anywhere", "`dnarc peers add` lists one")
 

@@ -30,13 +30,15 @@ _OK: Final = 200
 class Answer(msgspec.Struct, frozen=True):
     """A node seen from here: its key, its domains (count and fingerprint), and how far its clock is ahead, in seconds.
 
-    `error` says why it is not known; then all else is empty.
+    `error` says why it is not known; then all else is empty. `instance` is what it drew at its start, empty if it does
+    not say it.
     """
 
     key: str = ""
     domains: dict[str, tuple[int, str]] = msgspec.field(default_factory=dict)
     ahead_s: float | None = None
     error: str | None = None
+    instance: str = ""
 
 
 def ask(url: str, authority: Path | None = None, timeout_s: float = TIMEOUT_S) -> Answer:
@@ -66,7 +68,7 @@ def _read(node: Any, date: str | None, now_s: float) -> Answer:
     try:
         domains = {name: (int(held["count"]), str(held["fingerprint"])) for name, held in node["domains"].items()}
         ahead_s = None if date is None else parsedate_to_datetime(date).timestamp() + 0.5 - now_s
-        return Answer(str(node["node"]), domains, ahead_s)
+        return Answer(str(node["node"]), domains, ahead_s, instance=str(node.get("instance", "")))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         return Answer(error=f"it does not answer as a node does ({error!r})")
 
@@ -105,13 +107,34 @@ def _clock(check: str, whose: str, other: str, ahead_s: float, max_skew_s: float
 
 def _key(peer: Peer, name: str, ours: Answer, theirs: Answer) -> Finding:
     if theirs.key == ours.key:
-        return fail("peer.key", f"{name} is this node itself", f"dnarc peers remove {name}")
+        return _own_key(name, ours, theirs)
     if peer.key is None:
         return warn("peer.key", f"{name} has never answered the node, so its key is not pinned", "see the node's log")
     if peer.key != theirs.key:
         detail = f"{name} shows the key {theirs.key}, and {peer.key} is pinned"
         return fail("peer.key", detail, "ask its operator; if that is right, add the peer anew")
     return ok("peer.key", f"{name} is who it was")
+
+
+def _own_key(name: str, ours: Answer, theirs: Answer) -> Finding:
+    if not ours.instance or not theirs.instance:
+        remedy = f"if it is the node, `dnarc peers remove {name}`; if it is a copy, {_GIVE_KEY}"
+        return fail("peer.key", f"{name} has this node's key: it is the node itself, or a copy of its folder", remedy)
+    if ours.instance == theirs.instance:
+        return fail("peer.key", f"{name} is this node itself", f"dnarc peers remove {name}")
+    return fail("peer.key", f"{name} is another node with this node's key: a copy of its folder", _GIVE_KEY)
+
+
+def check_copies(peers: Sequence[Peer], answers: Mapping[str, Answer]) -> Iterator[Finding]:
+    """Peers that answer at two addresses with one key, and are two processes."""
+    seen: dict[str, tuple[str, Answer]] = {}
+    for url in [peer.url for peer in peers if peer.url is not None]:
+        answer = answers[url]
+        if answer.error is None and answer.instance:
+            first, other = seen.setdefault(answer.key, (url, answer))
+            if other.instance != answer.instance:
+                detail = f"{hidden(first)} and {hidden(url)} are two nodes with one key: one folder is a copy"
+                yield fail("peer.copy", detail, f"tell their operator: {_GIVE_KEY}")
 
 
 def _fingerprints(peer: Peer, name: str, ours: Answer, theirs: Answer) -> Finding:
@@ -131,3 +154,5 @@ def _fingerprints(peer: Peer, name: str, ours: Answer, theirs: Answer) -> Findin
 
 
 _NONE: Final = (0, "")
+
+_GIVE_KEY: Final = "stop one of the two; to keep the copy, delete its node.key, start it, and add it to its peers anew"

@@ -120,6 +120,7 @@ NODE: Final = exactly(
     version=STRING,
     node=HEX_64,
     epoch={"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    instance={"type": "string", "pattern": "^[0-9a-f]{32}$"},
     started=COUNT,
     time=COUNT,
     features=list_of(STRING),

@@ -11,6 +11,7 @@ from msgspec import Meta
 from protocol.errors import Code, ProtocolError
 from protocol.limits import SAFE_INTEGER_MAX, SPELLING_BYTES_MAX
 from protocol.link.features import is_shared
+from protocol.link.messages import INSTANCE_CHARACTERS_MAX
 from protocol.records.record import SignedRecord, check_signature_spelling, decode, is_domain, is_id
 from protocol.sets.index import pack_key
 from protocol.signing import is_key
@@ -33,13 +34,15 @@ class DomainAnswer(msgspec.Struct, frozen=True):
 class NodeAnswer(msgspec.Struct, frozen=True):
     """Who a peer says it is, and what it holds: the part of `GET /node` that a sync needs.
 
-    `time` is the peer's clock, in seconds since the Unix epoch. None if another program does not say it.
+    `time` is the peer's clock, in seconds since the Unix epoch. None if another program does not say it. `instance` is
+    what the peer drew at its start; empty if it does not say it.
     """
 
     node: str
     domains: dict[str, DomainAnswer]
     time: Annotated[int, Meta(ge=0, le=SAFE_INTEGER_MAX)] | None = None
     features: tuple[str, ...] = ()
+    instance: Annotated[str, Meta(max_length=INSTANCE_CHARACTERS_MAX)] = ""
 
     @property
     def shared(self) -> dict[str, DomainAnswer]:

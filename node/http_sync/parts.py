@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from node.convergence import Convergence
+from node.duplicate_keys import DuplicateKeys
 from node.indexes import Indexes
 from node.intake.ingest import Ingest
 from node.peers import Peers
@@ -24,3 +25,4 @@ class SyncParts:
     ingest: Ingest
     peers: Peers
     convergence: Convergence
+    duplicate_keys: DuplicateKeys

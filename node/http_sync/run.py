@@ -24,6 +24,7 @@ from node.peers import checked_url
 from node.store.contract import Cursor, Peer
 from protocol.errors import Code, ProtocolError
 from protocol.link.features import is_shared
+from protocol.link.handshake import own_key_error
 from protocol.link.terms import Flow
 from protocol.sets.index import EMPTY
 from protocol.sets.walk import Pass
@@ -102,21 +103,30 @@ class _Run:
         """What the peer holds now. Its key is pinned at the first answer.
 
         Raises:
-            ProtocolError: `unauthorized` if its key has changed, or if the peer is this node.
+            ProtocolError: `unauthorized` if its key has changed, or if the peer is this node; `duplicate_key` if it is
+                another process with this node's key.
         """
         asked_s = self._parts.world.now_s()
         answer = await self._remote.get_node()
         if answer.node == self._parts.key.public:
-            raise ProtocolError(Code.UNAUTHORIZED, "this peer is the node itself: remove it")
+            raise self._own_key_error(answer)
         if self._key is None:
             await self._parts.peers.pin(self._peer.name, answer.node)
             self._key = answer.node
         if answer.node != self._key:
             detail = f"the key changed: it was {self._key} and is {answer.node}. If that is right, put the peer anew"
             raise ProtocolError(Code.UNAUTHORIZED, detail)
+        self._parts.duplicate_keys.see(answer.node, answer.instance, self._peer.name)
         self._read_clock(answer, asked_s)
         self._memory.fingerprints = {name: held.fingerprint for name, held in answer.domains.items()}
         return answer
+
+    def _own_key_error(self, answer: NodeAnswer) -> ProtocolError:
+        """The peer shows this node's own key."""
+        error = own_key_error(answer.instance, self._parts.duplicate_keys.instance)
+        if error.code is Code.DUPLICATE_KEY:
+            self._parts.duplicate_keys.on_told(self._peer.name)
+        return error
 
     def _read_clock(self, answer: NodeAnswer, asked_s: float) -> None:
         """Note how far the peer's clock is ahead. `asked_s` is when the request left, by this node's clock."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from node.convergence import Convergence
+from node.duplicate_keys import DuplicateKeys
 from node.indexes import Indexes
 from node.intake.commits import Commits
 from node.intake.ingest import Ingest
@@ -31,3 +32,4 @@ class LinkParts:
     commits: Commits
     peers: Peers
     convergence: Convergence
+    duplicate_keys: DuplicateKeys

@@ -23,11 +23,15 @@ from node.peers import hidden
 from node.settings import Settings
 from node.store.contract import Peer
 from node.world import World
-from protocol.errors import INVALID, ProtocolError
+from protocol.errors import INVALID, Code, ProtocolError
 
 CUT_OFF_S: Final = 3_600.0
 """Seconds until the next try after invalid records. A fault in the peer's program is mended in hours, if at all, and
 each try costs both nodes."""
+
+UNEXPLAINED_MAX: Final = 3
+"""So many links in a row, each ended for another link that this node does not have, show a copy. Once is a race between
+two links."""
 
 _DOUBLINGS_MAX: Final = 32
 _JITTER: Final = (0.5, 1.5)
@@ -44,6 +48,12 @@ class Linker(Protocol):
     async def wait_until_unlinked(self, peer: Peer) -> None:
         """Wait while there is a link with the peer's key."""
 
+    def is_linked(self, peer: Peer) -> bool:
+        """Whether there is an open link with this peer."""
+
+    def on_copied(self, name: str) -> None:
+        """The peer with this name has shown that another node runs with this node's key."""
+
     def on_changed(self) -> None:
         """A link could not be made, or has ended."""
 
@@ -52,7 +62,8 @@ class Redialler:
     """Keeps the link to one peer.
 
     `peer` is its row. `ending` says why the last link ended or could not be made, None before the first end. `outage`
-    says since when the peer cannot be linked with.
+    says since when the peer cannot be linked with. `instance` is that of the process that answered last; empty if none
+    did, or if it does not say it.
     """
 
     def __init__(self, peer: Peer, settings: Settings, world: World, links: Linker) -> None:
@@ -62,11 +73,14 @@ class Redialler:
         self.peer = peer
         self.ending: Ending | None = None
         self.outage = Outage()
+        self.instance = ""
         self._settings = settings
         self._links = links
         self._now_s = world.now_s
         self._backoff = Backoff(settings.reconnect_min, settings.reconnect_max, world.random)
         self._shall_hurry = asyncio.Event()
+        self._unexplained = 0
+        """How many links in a row the peer ended for another link that this node does not have."""
 
     def adopt(self, peer: Peer) -> bool:
         """Take over the row as it is now; returns False if that needs another redialler.
@@ -88,7 +102,8 @@ class Redialler:
             self._shall_hurry.clear()
             ending = await self._dial()
             self._tell(ending)
-            await self._pause(self._backoff.pause_s(ending.open_s, is_cut_off=ending.code in INVALID))
+            await self._pause(self._pause_s(ending))
+            self._look_for_copy(ending)
 
     async def _wait_until_unlinked(self) -> None:
         """Wait while the peer has a link that it dialled itself. A steady one ends the outage."""
@@ -106,6 +121,26 @@ class Redialler:
         except ProtocolError as error:
             return Ending(error.code, error.detail)
         return await self._links.link(transport, self.peer)
+
+    def _pause_s(self, ending: Ending) -> float:
+        """Seconds to wait before the next try."""
+        if ending.code == Code.DUPLICATE_KEY or self._unexplained >= UNEXPLAINED_MAX:
+            return self._backoff.longest_pause_s()
+        open_s = 0.0 if ending.code == Code.DUPLICATE_LINK else ending.open_s
+        return self._backoff.pause_s(open_s, is_cut_off=ending.code in INVALID)
+
+    def _look_for_copy(self, ending: Ending) -> None:
+        """Find out, after the pause, whether another process with this node's key has a link with the peer.
+
+        It has one if the peer again and again prefers a link that this node does not have. A peer of our version says
+        so by itself.
+        """
+        is_unexplained = (
+            ending.code == Code.DUPLICATE_LINK and ending.is_theirs and not self._links.is_linked(self.peer)
+        )
+        self._unexplained = self._unexplained + 1 if is_unexplained else 0
+        if self._unexplained >= UNEXPLAINED_MAX:
+            self._links.on_copied(self.peer.name)
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -147,3 +182,7 @@ class Backoff:
         doubled_s = self._first_s * 2.0 ** min(self._failures, _DOUBLINGS_MAX)
         self._failures += 1
         return min(doubled_s * self._random.uniform(*_JITTER), self._longest_s)
+
+    def longest_pause_s(self) -> float:
+        """Seconds to wait if only a person can mend the failure."""
+        return self._longest_s * self._random.uniform(*_JITTER)

@@ -27,6 +27,7 @@ from node.store.contract import Peer
 from node.tasks import Tasks
 from protocol.errors import Code, ProtocolError
 from protocol.gossip.plumtree import Plumtree, PlumtreeLimits
+from protocol.link.copies import IS_COPIED
 from protocol.link.link import Link
 from protocol.link.messages import Hello
 from protocol.link.terms import Flow, Identity, LinkLimits, Role
@@ -123,6 +124,7 @@ class Links:
             self.dissemination.on_down(link.number)
             link.gone.set()
             self.on_changed()
+        self._note_copy(link, ending)
         if ending.open_s:
             log.info("link down", peer=self.name_of(link), reason=ending.reason, seconds=round(ending.open_s, 3))
         return ending
@@ -131,7 +133,8 @@ class Links:
         parts = self._parts
         role = Role.ACCEPTOR if snapshot.row is None else Role.DIALLER
         nonce = parts.world.token_bytes(_NONCE_BYTES).hex()
-        identity = Identity(parts.key, nonce, parts.agent, time=int(parts.world.now_s()))
+        now_s, instance = int(parts.world.now_s()), parts.duplicate_keys.instance
+        identity = Identity(parts.key, nonce, parts.agent, now_s, instance)
         return Link(role, identity, snapshot.terms_of, parts.indexes, self.limits, parts.world.random)
 
     def on_opened(self, link: RunningLink, hello: Hello) -> None:
@@ -139,10 +142,11 @@ class Links:
         key, row = hello.node, link.snapshot.row
         if row is not None and row.key is None:
             self._tasks.start(self._parts.peers.pin(row.name, key), "link pin")
+        if row is not None and row.name in self._rediallers:
+            self._rediallers[row.name][0].instance = hello.instance
+        self._parts.duplicate_keys.see(key, hello.instance, self.name_of(link))
         for other in [each for each in self.by_number.values() if each.peer_key == key and each is not link]:
-            loser = self._loser(other, link)
-            loser.close(Code.DUPLICATE_LINK, "another link between these two nodes stays")
-            if loser is link:
+            if not self._settle(other, link):
                 return
         for redialler, _ in self._rediallers.values():
             if redialler.peer.key == key or link.snapshot.is_of_row(redialler.peer.name):
@@ -156,6 +160,47 @@ class Links:
         )
         log.info("link up", peer=self.name_of(link), role=link.machine.role, agent=hello.agent)
         self._tasks.start(self._check_table(link), "link check")
+
+    def _settle(self, older: RunningLink, newer: RunningLink) -> bool:
+        """End one of two links with the same key. Returns whether the newer one stays.
+
+        If two processes run with the key, the older link stays, because otherwise they would replace each other for
+        ever. Both are told.
+        """
+        key = newer.peer_key
+        assert key is not None, "an open link has a peer"
+        if self._parts.duplicate_keys.is_copied(key) and _are_of_two_processes(older, newer):
+            older.notify(Code.DUPLICATE_KEY, IS_COPIED)
+            newer.close(Code.DUPLICATE_KEY, IS_COPIED)
+            return False
+        loser = self._loser(older, newer)
+        loser.close(Code.DUPLICATE_LINK, "another link between these two nodes stays")
+        return loser is older
+
+    def _note_copy(self, link: RunningLink, ending: Ending) -> None:
+        """If the link ended because another node runs with this node's key, note who showed it.
+
+        Only a peer of the table is believed: one that says so, or one that answers with this node's key when dialled.
+        A peer that dialled this node is believed after it has proved its key.
+        """
+        is_own_key = link.snapshot.row is not None and link.machine.peer_key == self._parts.key.public
+        is_said = ending.is_theirs and (link.snapshot.row is not None or ending.open_s > 0)
+        if ending.code == Code.DUPLICATE_KEY and (is_own_key or is_said):
+            self.on_notice(link, ending.code)
+
+    def on_notice(self, link: RunningLink, code: str) -> None:
+        """Note that another node runs with this node's key, if a peer of the table says so."""
+        if code == Code.DUPLICATE_KEY and link.snapshot.permission.name is not None:
+            self.on_copied(link.snapshot.permission.name)
+
+    def on_copied(self, name: str) -> None:
+        """The peer with this name has shown that another node runs with this node's key."""
+        self._parts.duplicate_keys.on_told(name)
+
+    def on_alive(self, link: RunningLink) -> None:
+        """Note that the process at the other end still runs."""
+        if link.peer_key is not None:
+            self._parts.duplicate_keys.see(link.peer_key, link.machine.instance, self.name_of(link))
 
     def on_caught_up(self, link: RunningLink) -> None:
         """Log how much the link has carried, and count this as a comparison."""
@@ -193,12 +238,13 @@ class Links:
         """Return the open link with this peer. If there is none, dial at once; None if that fails."""
         redialler, _ = self._rediallers.get(peer.name, (None, None))
         ending_before = self.ending_of(peer)
-        if redialler is not None and not self._is_linked(peer):
+        if redialler is not None and not self.is_linked(peer):
             redialler.hurry()
-        await self.wait_until(lambda: self._is_linked(peer) or self.ending_of(peer) is not ending_before)
-        return self.link_of(peer) if self._is_linked(peer) else None
+        await self.wait_until(lambda: self.is_linked(peer) or self.ending_of(peer) is not ending_before)
+        return self.link_of(peer) if self.is_linked(peer) else None
 
-    def _is_linked(self, peer: Peer) -> bool:
+    def is_linked(self, peer: Peer) -> bool:
+        """Whether there is an open link with this peer."""
         link = self.link_of(peer)
         return link is not None and link.is_open
 
@@ -214,9 +260,18 @@ class Links:
             self.watchers.remove(changed.set)
 
     async def wait_until_unlinked(self, peer: Peer) -> None:
-        """Wait while there is a link with the peer's key, whoever dialled it."""
-        while (link := self._link_with(peer.key)) is not None:
+        """Wait while there is a link with the peer's key, whoever dialled it.
+
+        If another process with the same key answered at this peer's address, its link is none of this peer.
+        """
+        while (link := self._link_with(peer.key)) is not None and not self._is_of_another_process(link, peer):
             await link.gone.wait()
+
+    def _is_of_another_process(self, link: RunningLink, peer: Peer) -> bool:
+        """Whether the process that answered last at this peer's address is another one than that of this link."""
+        redialler, _ = self._rediallers.get(peer.name, (None, None))
+        answered = "" if redialler is None else redialler.instance
+        return bool(answered and link.machine.instance) and answered != link.machine.instance
 
     def summary(self, peer: Peer) -> dict[str, object] | None:
         """The link with this peer as `GET /peers` shows it. None if the node neither has one nor dials the peer."""
@@ -230,7 +285,9 @@ class Links:
         link = self.link_of(peer)
         redialler, _ = self._rediallers.get(peer.name, (None, None))
         outage = None if redialler is None else redialler.outage
-        is_proof = outage is None or not outage.is_flapping or (link is not None and link.open_s >= STEADY_S)
+        is_proof = link is not None and not self._is_of_another_process(link, peer)
+        if outage is not None and outage.is_flapping:
+            is_proof = is_proof and link is not None and link.open_s >= STEADY_S
         return Facts(
             link=link.machine.state if link is not None and link.is_open and is_proof else None,
             failure=None if outage is None else outage.failure,
@@ -332,3 +389,9 @@ class Links:
     def _on_failure(self, error: BaseException) -> None:
         log.error("the work on links failed", exc_info=error)
         self._fail(error)
+
+
+def _are_of_two_processes(one: RunningLink, other: RunningLink) -> bool:
+    """Whether the peers at the other ends are two processes. False if one of them does not say its instance."""
+    instances = one.machine.instance, other.machine.instance
+    return all(instances) and instances[0] != instances[1]

@@ -31,7 +31,7 @@ from node.tasks import Tasks
 from protocol.errors import Code, ProtocolError
 from protocol.link.link import Link
 from protocol.link.messages import RECORDS_MAX, Have, Hello, Prune, Want
-from protocol.link.orders import Close, Found, Heard, Load, Opened, Order, PutCursor, Send, Take
+from protocol.link.orders import Close, Found, Heard, Load, Noticed, Opened, Order, PutCursor, Send, Take
 from protocol.link.status import LinkState, Phase
 from protocol.link.terms import Flow
 from protocol.records.admission import Trust
@@ -129,6 +129,12 @@ class LinkOwner(Protocol):
 
     def on_compared(self, link: "RunningLink") -> None:
         """Both ends have said what they hold, or have reconciled."""
+
+    def on_alive(self, link: "RunningLink") -> None:
+        """The peer has answered a ping."""
+
+    def on_notice(self, link: "RunningLink", code: str) -> None:
+        """The peer says that something is wrong."""
 
     def on_changed(self) -> None:
         """Anything has happened on a link."""
@@ -264,6 +270,10 @@ class RunningLink:
         """Send this message. See `GossipLink`."""
         self._do(self.machine.tell(message, self._loop.time()))
 
+    def notify(self, code: Code, detail: str) -> None:
+        """Tell the peer of something that is wrong, and go on."""
+        self._do(self.machine.notify(code, detail))
+
     def compare(self) -> None:
         """Compare sets with the peer now. The link is open."""
         self._do(self.machine.compare(self._loop.time()))
@@ -319,6 +329,8 @@ class RunningLink:
                 self._cursors.put(order)
             case Heard():
                 self._on_heard(order.message)
+            case Noticed():
+                self._owner.on_notice(self, order.code)
             case Opened():
                 self._on_opened(order)
             case Found():
@@ -369,6 +381,7 @@ class RunningLink:
     def _on_round_trip(self, seconds: float) -> None:
         self.counts.round_trip_s = seconds
         self._dissemination.on_round_trip(self.number, seconds)
+        self._owner.on_alive(self)
 
     async def _take(self, order: Take) -> None:
         """Take in the records of one frame, and tell the machine and gossip what became of them."""

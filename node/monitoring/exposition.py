@@ -21,6 +21,7 @@ from prometheus_client.core import Metric
 from node import log
 from node.convergence import Convergence
 from node.disk import store_bytes
+from node.duplicate_keys import DuplicateKeys
 from node.http_sync.schedule import Sync
 from node.indexes import Indexes
 from node.intake.commits import Commits
@@ -102,6 +103,7 @@ FAMILIES: Final = (
         "1 where live records are pushed on a link, 0 where only their ids are announced.",
         ("peer",),
     ),
+    Family("dnarc_duplicate_keys", Kind.GAUGE, "Keys, of this node and its peers, with which two nodes run."),
     Family("dnarc_peer_state", Kind.GAUGE, "1 for the state that a peer is in, else 0.", ("peer", "state")),
     Family("dnarc_peer_failing_seconds", Kind.GAUGE, "How long a peer has been failing or refused.", ("peer",)),
     Family("dnarc_convergence_lag_seconds", Kind.GAUGE, "Since a comparison found a peer in step.", ("peer",)),
@@ -132,6 +134,7 @@ class Sources:
     sync: Sync
     peer_states: PeerStates
     convergence: Convergence
+    duplicate_keys: DuplicateKeys
     traffic: Traffic
     health: Health
 
@@ -229,6 +232,8 @@ class _Figures:
 
     def _peers(self) -> Iterator[_Figure]:
         now_s = self._sources.world.now_s()
+        peers = [peer for peer, _ in self._sources.peer_states.all()]
+        yield "dnarc_duplicate_keys", (), len(list(self._sources.duplicate_keys.warnings(peers)))
         for peer, state in self._sources.peer_states.all():
             name = hidden(peer.name)
             for each in State:

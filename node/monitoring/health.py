@@ -16,6 +16,7 @@ import structlog
 
 from node.clocks import REMEDY, differs, in_words
 from node.disk import store_bytes
+from node.duplicate_keys import DuplicateKeys
 from node.http_sync.schedule import Sync, is_http
 from node.intake.commits import STALLED_S, Commits
 from node.intake.room import Room
@@ -43,8 +44,8 @@ class Looked(msgspec.Struct, frozen=True):
     """The parts that health looks at.
 
     `room` knows whether the disk is full, `commits` whether the store failed or is slow, `traffic` how many connections
-    are open, `sync` and `links` the clocks of peers, `peers` which peers fail, `certificate` when it ends, None for
-    plain HTTP.
+    are open, `sync` and `links` the clocks of peers, `peers` which peers fail, `duplicate_keys` the keys
+    with which two nodes run, `certificate` when it ends, None for plain HTTP.
     """
 
     world: World
@@ -54,6 +55,7 @@ class Looked(msgspec.Struct, frozen=True):
     sync: Sync
     links: Links
     peers: PeerStates
+    duplicate_keys: DuplicateKeys
     certificate: Certificate | None
 
 
@@ -69,6 +71,7 @@ class Health:
         self._sync = parts.sync
         self._links = parts.links
         self._peers = parts.peers
+        self._duplicate_keys = parts.duplicate_keys
         self._certificate = parts.certificate
 
     def problems(self) -> list[str]:
@@ -111,6 +114,7 @@ class Health:
         for peer, state in self._peers.all():
             if state.is_trouble:
                 yield _in_words(hidden(peer.name), state)
+        yield from self._duplicate_keys.warnings([peer for peer, _ in self._peers.all()])
 
     def _clock_warnings(self) -> Iterator[str]:
         """Clocks of peers that differ from this node's. If all differ in one way, this node's own clock is wrong."""

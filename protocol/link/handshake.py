@@ -10,6 +10,7 @@ change the records; `wss` prevents that.
 """
 
 from protocol.errors import Code, ProtocolError
+from protocol.link.copies import IS_COPIED
 from protocol.link.features import FEATURES
 from protocol.link.messages import LINK_VERSION, Auth, Hello
 from protocol.link.terms import Identity, Role, Terms
@@ -18,24 +19,46 @@ from protocol.signing import statement, verify
 
 def hello(identity: Identity, terms: Terms) -> Hello:
     """What this node says of itself, and of its row for the peer."""
-    key, nonce, agent = identity.key.public, identity.nonce, identity.agent
-    return Hello(LINK_VERSION, key, nonce, agent, terms.push, terms.pull, identity.time, FEATURES)
+    return Hello(
+        version=LINK_VERSION,
+        node=identity.key.public,
+        nonce=identity.nonce,
+        agent=identity.agent,
+        push=terms.push,
+        pull=terms.pull,
+        time=identity.time,
+        features=FEATURES,
+        instance=identity.instance,
+    )
 
 
 def check_hello(theirs: Hello, identity: Identity, expected_key: str | None) -> None:
     """Check that the peer speaks our version and is not a wrong node. `expected_key`: the pinned key, None: any.
 
     Raises:
-        ProtocolError: `unsupported_version`; `unauthorized` for this node itself, or for another key than the pinned.
+        ProtocolError: `unsupported_version`; `unauthorized` for this node itself, or for another key than the pinned;
+            `duplicate_key` for another process with this node's key.
     """
     if theirs.version != LINK_VERSION:
         detail = f"version {theirs.version}: this node speaks {LINK_VERSION}"
         raise ProtocolError(Code.UNSUPPORTED_VERSION, detail)
     if theirs.node == identity.key.public:
-        raise ProtocolError(Code.UNAUTHORIZED, "this peer is the node itself: remove it")
+        raise own_key_error(theirs.instance, identity.instance)
     if expected_key not in (None, theirs.node):
         detail = f"its key is {theirs.node}, and {expected_key} is the one that is pinned: another node, or an attacker"
         raise ProtocolError(Code.UNAUTHORIZED, detail)
+
+
+def own_key_error(theirs: str, ours: str) -> ProtocolError:
+    """A peer shows this node's own key: the error for a peer of this instance. `ours` is this node's own instance."""
+    if theirs and ours and theirs != ours:
+        return ProtocolError(Code.DUPLICATE_KEY, IS_COPIED)
+    if theirs:
+        return ProtocolError(Code.UNAUTHORIZED, "this peer is the node itself: remove it")
+    detail = (
+        "this peer has the node's own key: it is the node itself (remove it), or a copy of it (delete its node.key)"
+    )
+    return ProtocolError(Code.UNAUTHORIZED, detail)
 
 
 def auth(role: Role, identity: Identity, theirs: Hello) -> Auth:

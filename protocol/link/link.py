@@ -16,8 +16,8 @@ from typing import Any, Final
 from protocol.errors import Code, ProtocolError
 from protocol.link.deadlines import Deadlines, Wait
 from protocol.link.handshake import auth, check_auth, check_hello, hello
-from protocol.link.messages import DETAIL_CHARACTERS_MAX, Auth, Error, Have, Hello, Message, Prune, Want, decode
-from protocol.link.orders import Close, Opened, Order, Outbox
+from protocol.link.messages import DETAIL_CHARACTERS_MAX, Auth, Error, Have, Hello, Message, Notice, Prune, Want, decode
+from protocol.link.orders import Close, Noticed, Opened, Order, Outbox
 from protocol.link.session import Session, Setting
 from protocol.link.status import LinkState, LinkStatus, Phase
 from protocol.link.terms import Flows, Holdings, Identity, LinkLimits, Role, Terms
@@ -60,6 +60,11 @@ class Link:
         self._setting = Setting(role, holdings, limits, random, self._outbox)
         self._deadlines = Deadlines(limits)
         self._session: Session | None = None
+
+    @property
+    def instance(self) -> str:
+        """The peer's instance, as its hello says it; empty before, or if the peer does not say it."""
+        return self._theirs.instance if self._theirs is not None else ""
 
     @property
     def is_saturated(self) -> bool:
@@ -138,6 +143,12 @@ class Link:
         """Compare all domains now, instead of when the next repair is due. The link is open."""
         return self._do(now, lambda: self._open.compare(now))
 
+    def notify(self, code: Code, detail: str) -> list[Order]:
+        """Tell the peer of something that is wrong, and go on. The link is open."""
+        if self.phase is Phase.OPEN:
+            self._outbox.send(Notice(code, detail))
+        return self._outbox.drain()
+
     def close(self, code: Code, detail: str) -> list[Order]:
         """Tell the peer why, and close: `stopping`, `restart`, `duplicate_link`, or a fault that the node found."""
         if self.phase is Phase.CLOSED:
@@ -196,12 +207,12 @@ class Link:
         move(self, message, now)
 
     def _on_hello(self, theirs: Hello, _now: float) -> None:
+        self._theirs, self.peer_key = theirs, theirs.node
         if self.role is Role.ACCEPTOR:
             check_hello(theirs, self._identity, None)
             self._terms = self._terms_of(theirs.node)
             self._outbox.send(hello(self._identity, self._terms))
         check_hello(theirs, self._identity, self._terms.expected_key)
-        self._theirs, self.peer_key = theirs, theirs.node
         self._outbox.send(auth(self.role, self._identity, theirs))
         self.phase = Phase.PROVING
 
@@ -215,6 +226,9 @@ class Link:
         self._session = Session(self._setting, self._terms, flows, self._deadlines, theirs.features)
         self._outbox.put(Opened(theirs.node, theirs))
         self._session.start(now)
+
+    def _on_notice(self, notice: Notice, _now: float) -> None:
+        self._outbox.put(Noticed(notice.code, notice.detail))
 
     def _on_error(self, error: Error, _now: float) -> None:
         self.phase = Phase.CLOSED
@@ -239,7 +253,7 @@ _MOVES: Final[Mapping[Phase, Mapping[type[Message], Callable[[Link, Any, float],
     {
         Phase.GREETING: {Hello: Link._on_hello, Error: Link._on_error},
         Phase.PROVING: {Auth: Link._on_auth, Error: Link._on_error},
-        Phase.OPEN: {Error: Link._on_error},
+        Phase.OPEN: {Notice: Link._on_notice, Error: Link._on_error},
         Phase.CLOSED: {},
     }
 )

@@ -42,6 +42,7 @@ here."""
 
 AGENT_CHARACTERS_MAX: Final = 200
 FEATURES_MAX: Final = 32
+INSTANCE_CHARACTERS_MAX: Final = 64
 DETAIL_CHARACTERS_MAX: Final = 1_000
 CODE_CHARACTERS_MAX: Final = 64
 
@@ -65,7 +66,8 @@ class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
 
     The first frame in each direction. `node` is a node key, `nonce` 64 hex digits, `agent` text for people. `time` is
     the sender's clock in seconds since the Unix epoch; None: the sender does not say it. `features`: see
-    `protocol.link.features`.
+    `protocol.link.features`. `instance` is what the sender drew when it started, so that two processes with one key are
+    told apart; empty: the sender does not say it.
     """
 
     version: int
@@ -76,6 +78,7 @@ class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
     pull: bool = False
     time: _Count | None = None
     features: Annotated[tuple[_Feature, ...], msgspec.Meta(max_length=FEATURES_MAX)] = ()
+    instance: Annotated[str, msgspec.Meta(max_length=INSTANCE_CHARACTERS_MAX)] = ""
 
 
 class Auth(msgspec.Struct, frozen=True, tag_field="type", tag="auth"):
@@ -177,6 +180,13 @@ class Prune(msgspec.Struct, frozen=True, tag_field="type", tag="prune"):
     """Others push to me already. Send me `have` instead."""
 
 
+class Notice(msgspec.Struct, frozen=True, tag_field="type", tag="notice"):
+    """Something is wrong, and the link goes on. Your operator should know."""
+
+    code: _CodeText
+    detail: Annotated[str, msgspec.Meta(max_length=DETAIL_CHARACTERS_MAX)] = ""
+
+
 class Error(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
     """I close the link for this reason."""
 
@@ -184,7 +194,7 @@ class Error(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
     detail: Annotated[str, msgspec.Meta(max_length=DETAIL_CHARACTERS_MAX)] = ""
 
 
-Message = Hello | Auth | Domains | Since | Records | Ack | CaughtUp | Reconcile | Have | Want | Prune | Error
+Message = Hello | Auth | Domains | Since | Records | Ack | CaughtUp | Reconcile | Have | Want | Prune | Notice | Error
 
 
 class _Typed(msgspec.Struct):

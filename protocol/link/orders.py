@@ -61,6 +61,13 @@ class Heard(msgspec.Struct, frozen=True):
     message: Have | Want | Prune
 
 
+class Noticed(msgspec.Struct, frozen=True):
+    """The peer says that something is wrong, and goes on. It may use a code that this version does not know."""
+
+    code: str
+    detail: str
+
+
 class Opened(msgspec.Struct, frozen=True):
     """The peer has proved that it holds this key."""
 
@@ -90,7 +97,7 @@ class Close(msgspec.Struct, frozen=True):
     is_theirs: bool = False
 
 
-Order = Send | Take | Load | PutCursor | Heard | Opened | Found | Close
+Order = Send | Take | Load | PutCursor | Heard | Noticed | Opened | Found | Close
 
 
 class Outbox:

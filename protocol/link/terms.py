@@ -33,13 +33,14 @@ class Identity(msgspec.Struct, frozen=True):
     """Who this node is on one link. `nonce`: 64 hex digits, drawn for this link alone. `agent`: text for people.
 
     `time`: this node's clock when the link began, in seconds since the Unix epoch; None: the peer is not told. Only the
-    peer's operator uses it.
+    peer's operator uses it. `instance`: what this node drew at its start (`copies`); empty: the peer is not told.
     """
 
     key: SigningKey
     nonce: str
     agent: str
     time: int | None = None
+    instance: str = ""
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):

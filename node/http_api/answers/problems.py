@@ -42,6 +42,7 @@ STATUSES: Final = {
     Code.TIMEOUT: 504,
     Code.UNSUPPORTED_VERSION: 502,
     Code.DUPLICATE_LINK: 502,
+    Code.DUPLICATE_KEY: 502,
     Code.RESTART: 503,
     Code.STOPPING: 503,
 }

@@ -152,6 +152,7 @@ async def get_node(parts: ApiParts, _request: web.Request) -> web.StreamResponse
             "version": VERSION,
             "node": parts.key.public,
             "epoch": parts.store.epoch,
+            "instance": parts.duplicate_keys.instance,
             "started": int(parts.started_s),
             "time": int(parts.world.now_s()),
             "features": list(FEATURES),

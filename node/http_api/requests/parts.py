@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from node.convergence import Convergence
+from node.duplicate_keys import DuplicateKeys
 from node.heads import Heads
 from node.http_api.requests.proxies import Proxies
 from node.http_sync.schedule import Sync
@@ -54,6 +55,7 @@ class ApiParts:
     sync: Sync
     peer_states: PeerStates
     convergence: Convergence
+    duplicate_keys: DuplicateKeys
     traffic: Traffic
     health: Health
     registry: CollectorRegistry

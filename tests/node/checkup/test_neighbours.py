@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from node.checkup.finding import Finding, State
-from node.checkup.neighbours import DOMAINS_SHOWN_MAX, SKEW_WARNED_S, Answer, ask, check_clock, check_peers
+from node.checkup.neighbours import (
+    DOMAINS_SHOWN_MAX,
+    SKEW_WARNED_S,
+    Answer,
+    ask,
+    check_clock,
+    check_copies,
+    check_peers,
+)
 from node.node import Node
 from node.settings import Settings
 from node.store.contract import Peer
@@ -60,6 +68,34 @@ def test_another_key_than_the_pinned_one_fails() -> None:
 
 def test_a_peer_that_is_the_node_itself_fails() -> None:
     assert found(Answer(ALICE.public, THEIRS.domains, 0.0))["peer.key"].state is State.FAIL
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "words", "remedy"),
+    [
+        ("x", "x", "is this node itself", "dnarc peers remove"),
+        ("x", "y", "is another node with this node's key", "delete its node.key"),
+        ("", "y", "it is the node itself, or a copy", "if it is a copy"),
+        ("x", "", "it is the node itself, or a copy", "if it is a copy"),
+    ],
+)
+def test_a_copy_of_the_node_is_told_apart_from_the_node_itself(here: str, there: str, words: str, remedy: str) -> None:
+    ours = Answer(ALICE.public, instance=here)
+
+    finding = found(Answer(ALICE.public, instance=there), ours=ours)["peer.key"]
+
+    assert finding.state is State.FAIL
+    assert words in finding.detail
+    assert remedy in (finding.remedy or "")
+
+
+@pytest.mark.parametrize(("instances", "copies"), [("xx", 0), ("xy", 1), ("x", 0)])
+def test_two_peers_with_one_key_are_copies_if_they_are_two_processes(instances: str, copies: int) -> None:
+    answers = {f"http://peer.example:{port}": Answer(BOB.public, instance=it) for port, it in enumerate(instances)}
+
+    findings = list(check_copies([Peer(url=url) for url in answers], answers))
+
+    assert [(it.check, it.state) for it in findings] == [("peer.copy", State.FAIL)] * copies
 
 
 def test_a_key_that_is_not_pinned_yet_is_warned_of() -> None:

@@ -25,6 +25,7 @@ UNITS = ("_seconds", "_bytes", "_records", "_info")
 WITHOUT_UNIT = {
     "dnarc_info", "dnarc_healthy", "dnarc_warnings", "dnarc_setting", "dnarc_listens_publicly", "dnarc_domains",
     "dnarc_records", "dnarc_connections", "dnarc_streams", "dnarc_links", "dnarc_link_eager", "dnarc_peer_state",
+    "dnarc_duplicate_keys",
 }  # fmt: skip
 LIBRARY_PREFIX = "process_"
 """Metrics that Prometheus' own library adds."""

@@ -21,9 +21,11 @@ def greeting(key: SigningKey, nonce: str = "1") -> Hello:
 
 
 def test_a_hello_says_who_the_node_is_and_what_its_row_for_the_peer_says() -> None:
-    said = hello(Identity(ALICE, "7" * 64, "dnarc/1", time=5), Terms(push=True, pull=False))
+    said = hello(Identity(ALICE, "7" * 64, "dnarc/1", time=5, instance="x"), Terms(push=True, pull=False))
 
-    assert said == Hello(1, ALICE.public, "7" * 64, "dnarc/1", push=True, pull=False, time=5, features=FEATURES)
+    assert said == Hello(
+        1, ALICE.public, "7" * 64, "dnarc/1", push=True, pull=False, time=5, features=FEATURES, instance="x"
+    )
 
 
 def test_a_proof_signs_the_lines_that_the_contract_names() -> None:
@@ -88,3 +90,21 @@ def test_a_hello_of_a_wrong_node_is_refused(theirs: Hello, expected_key: str | N
 @pytest.mark.parametrize("expected_key", [None, ALICE.public], ids=["any key", "the pinned key"])
 def test_a_hello_with_an_expected_key_is_accepted(expected_key: str | None) -> None:
     check_hello(greeting(ALICE), identity(BOB), expected_key)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "code", "words"),
+    [
+        ("ours", Code.UNAUTHORIZED, "is the node itself"),
+        ("another", Code.DUPLICATE_KEY, "another node runs with the same key"),
+        ("", Code.UNAUTHORIZED, "or a copy of it"),
+    ],
+)
+def test_a_copy_of_this_node_is_told_apart_from_the_node_itself(theirs: str, code: Code, words: str) -> None:
+    """To remove the peer mends nothing if the peer is a copy."""
+    ours = Identity(ALICE, "1" * 64, "test", instance="ours")
+    with pytest.raises(ProtocolError) as caught:
+        check_hello(hello(Identity(ALICE, "2" * 64, "test", instance=theirs), Terms()), ours, None)
+
+    assert caught.value.code is code
+    assert words in caught.value.detail

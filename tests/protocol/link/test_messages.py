@@ -15,6 +15,7 @@ from protocol.link.messages import (
     DETAIL_CHARACTERS_MAX,
     DOMAINS_PAGE_MAX,
     FRAME_BYTES_MAX,
+    INSTANCE_CHARACTERS_MAX,
     ITEM_OVERHEAD_BYTES,
     RECONCILE_BYTES_MAX,
     RECORDS_MAX,
@@ -28,6 +29,7 @@ from protocol.link.messages import (
     Hello,
     Item,
     Message,
+    Notice,
     Prune,
     Reconcile,
     Records,
@@ -47,7 +49,7 @@ ITEM = Item(SIGNATURE, msgspec.Raw(b'{"a":1}'))
 
 FRAMES: list[tuple[Message, dict[str, Any]]] = [
     (
-        Hello(1, ID, ID, "dnarc", push=True, pull=False, time=5, features=("witness",)),
+        Hello(1, ID, ID, "dnarc", push=True, pull=False, time=5, features=("witness",), instance="x"),
         {
             "type": "hello",
             "version": 1,
@@ -58,6 +60,7 @@ FRAMES: list[tuple[Message, dict[str, Any]]] = [
             "pull": False,
             "time": 5,
             "features": ["witness"],
+            "instance": "x",
         },
     ),
     (Auth(SIGNATURE), {"type": "auth", "signature": SIGNATURE}),
@@ -90,6 +93,8 @@ FRAMES: list[tuple[Message, dict[str, Any]]] = [
     (Have((ID,), 3), {"type": "have", "ids": [ID], "hops": 3}),
     (Want((ID,), eager=True), {"type": "want", "ids": [ID], "eager": True}),
     (Prune(), {"type": "prune"}),
+    (Reconcile("example", b"", agreed=True), {"type": "reconcile", "domain": "example", "message": "", "agreed": True}),
+    (Notice("duplicate_key", "no"), {"type": "notice", "code": "duplicate_key", "detail": "no"}),
     (Error("malformed", "no"), {"type": "error", "code": "malformed", "detail": "no"}),
 ]
 
@@ -229,6 +234,7 @@ LIMITS = [
     ),
     ("bytes of a reconciliation", lambda size: Reconcile("a", bytes(size)), RECONCILE_BYTES_MAX),
     ("an agent", lambda size: Hello(1, ID, ID, "x" * size, push=True, pull=True), AGENT_CHARACTERS_MAX),
+    ("an instance", lambda size: Hello(1, ID, ID, instance="x" * size), INSTANCE_CHARACTERS_MAX),
     ("a detail", lambda size: Error("timeout", "x" * size), DETAIL_CHARACTERS_MAX),
 ]
 
