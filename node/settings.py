@@ -139,13 +139,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "bytes",
         ),
     ] = 64 * 2**20
+    head_timeout: Annotated[
+        float,
+        Meta(gt=0),
+        _about("Time for a TLS handshake, and then for the head of a request to be whole.", "seconds"),
+    ] = 10.0
+    idle_timeout: Annotated[
+        float,
+        Meta(gt=0),
+        _about(
+            "Time after which a connection without a request is closed. It should be longer than that of your proxy.",
+            "seconds",
+        ),
+    ] = 180.0
     body_timeout: Annotated[
         float,
         Meta(gt=0),
         _about("How long the body of a request may be behind a speed of 4,096 bytes a second.", "seconds"),
     ] = 30.0
     connections_max: Annotated[
-        int, Meta(ge=8), _about("Most open connections from clients and peers. Past it they get 503.", "connections")
+        int,
+        Meta(ge=8),
+        _about(
+            "Most open connections from clients and peers, a quarter per address, three quarters for all strangers. "
+            "Past it they get 503.",
+            "connections",
+        ),
     ] = 768
     records_per_second_max: Annotated[
         Annotated[float, Meta(gt=0)] | None,

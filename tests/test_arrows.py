@@ -76,6 +76,7 @@ PROTOCOL_ORDER = (
 NODE_ORDER = (
     "service_variables",
     "settings",
+    "addresses",
     "tls",
     "line_writer",
     "log",

@@ -28,6 +28,7 @@ from node.settings import Settings
 from protocol.errors import Code, ProtocolError
 
 CONNECTION_LIMIT: Final = web.AppKey("connection_limit", ConnectionLimit)
+HEAD_TIMEOUT_S: Final = web.AppKey("head_timeout_s", float)
 ROUTES: Final = web.AppKey("routes", Sequence[Route])
 WRITE_ORIGINS: Final = web.AppKey("write_origins", Collection[str])
 
@@ -40,7 +41,8 @@ def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
     write_origins: Collection[str] = frozenset(parts.settings.write_origins or ())
     app[BODY_BUDGET] = BodyBudget(_budget_of_bodies(parts.settings), parts.settings.body_timeout)
     app[ANSWER_BUDGET] = ByteBudget(parts.settings.answer_bytes_max, 2 * COPIES * PAGE_BYTES_MAX, NO_ROOM)
-    app[CONNECTION_LIMIT] = ConnectionLimit(parts.settings.connections_max, parts.traffic)
+    app[CONNECTION_LIMIT] = ConnectionLimit(parts)
+    app[HEAD_TIMEOUT_S] = parts.settings.head_timeout
     app[DOCUMENT] = document(routes, VERSION)
     app[ROUTES] = routes
     app[WRITE_ORIGINS] = write_origins

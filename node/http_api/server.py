@@ -16,10 +16,12 @@ from aiohttp.web_protocol import RequestHandler
 
 from node.http_api.answers.direct_writer import Connection
 from node.http_api.answers.problems import fault, problem
-from node.http_api.app import CONNECTION_LIMIT, answer_unknown, make_app
-from node.http_api.connections import ConnectionLimit
+from node.http_api.app import CONNECTION_LIMIT, HEAD_TIMEOUT_S, answer_unknown, make_app
+from node.http_api.connections import ConnectionLimit, raw_problem
+from node.http_api.places import Source
 from node.http_api.requests.parts import ApiParts
 from node.http_api.route import Route
+from node.http_api.tls_site import Handshake, TlsListener, TlsSite
 from node.settings import Settings
 from protocol.errors import Code
 
@@ -49,6 +51,7 @@ async def start(parts: ApiParts, routes: Sequence[Route], context: ssl.SSLContex
         make_app(parts, routes),
         access_log=None,
         shutdown_timeout=_SHUTDOWN_S_MAX,
+        keepalive_timeout=parts.settings.idle_timeout,
         lingering_time=_REFUSED_BODY_S_MAX,
         auto_decompress=False,
         max_line_size=TARGET_BYTES_MAX,
@@ -56,12 +59,20 @@ async def start(parts: ApiParts, routes: Sequence[Route], context: ssl.SSLContex
     )
     await runner.setup()
     try:
-        assert isinstance(runner.server, _Server), "this aiohttp makes its server in another way: see _Runner"
-        await web.TCPSite(runner, parts.settings.host, parts.settings.port, ssl_context=context).start()
+        await _site(runner, parts.settings, context).start()
     except BaseException:
         await runner.cleanup()
         raise
     return runner
+
+
+def _site(runner: web.AppRunner, settings: Settings, context: ssl.SSLContext | None) -> web.BaseSite:
+    server = runner.server
+    assert isinstance(server, _Server), "this aiohttp makes its server in another way: see _Runner"
+    if context is None:
+        return web.TCPSite(runner, settings.host, settings.port)
+    listener = TlsListener(context, server.limit, server, settings.head_timeout)
+    return TlsSite(runner, (settings.host, settings.port), listener)
 
 
 async def stop_listening(runner: web.AppRunner) -> None:
@@ -78,27 +89,91 @@ def url_of(runner: web.AppRunner, settings: Settings) -> str:
 
 
 class _Connection(Connection):
-    """aiohttp's connection, with refusals of our shape and without a log entry for every bad request of a stranger.
+    """aiohttp's connection, with a place, a time to its request's head, refusals of our shape, and without a log entry
+    for every bad request of a stranger.
 
-    aiohttp never sees a connection past the limit: it is refused before.
+    aiohttp never sees a connection without a place: it is refused before.
     """
 
-    def __init__(self, limit: ConnectionLimit, *args: Any, **kwargs: Any) -> None:
+    source: Source
+
+    def __init__(
+        self, limit: ConnectionLimit, head_timeout_s: float, handshake: Handshake | None, *args: Any, **kwargs: Any
+    ) -> None:
+        """`handshake`: the guest whose place this connection takes over; None: it gets one of its own."""
         super().__init__(*args, **kwargs)
         self._limit = limit
+        self._head_timeout_s = head_timeout_s
+        self._handshake = handshake
+        self._head_end: asyncio.TimerHandle | None = None
         self._is_admitted = False
+        self._has_part_of_head = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A cast, not a check: uvloop's transports have all these methods and inherit from nothing.
-        self._is_admitted = self._limit.admit(cast("asyncio.Transport", transport))
+        connection = cast("asyncio.Transport", transport)
+        self._is_admitted = self._enter(connection)
         if self._is_admitted:
+            self._expect_head()
             super().connection_made(transport)
+        elif self._handshake is None:
+            self._limit.refuse(connection)
+        else:  # it lost its place at the end of its handshake
+            connection.abort()
+
+    def _enter(self, transport: asyncio.Transport) -> bool:
+        if self._handshake is not None:
+            self.source = self._handshake.source
+            return self._limit.places.pass_on(self._handshake, self)
+        self.source = self._limit.source_of(transport.get_extra_info("peername"))
+        return self._limit.enter(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._is_admitted:
             self._is_admitted = False
-            self._limit.release()
+            self._limit.leave(self)
+            self._expect_nothing()
             super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._is_waiting():
+            self._expect_nothing()
+            return
+        self._has_part_of_head = True
+        if self._head_end is None:
+            self._expect_head()
+
+    def waiting_since_s(self) -> float | None:
+        """That is `keepalive_timeout` before the time at which aiohttp closes a connection that waits."""
+        return self._next_keepalive_close_time - self.keepalive_timeout if self._is_waiting() else None
+
+    def close_for_another(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _is_waiting(self) -> bool:
+        """Whether no request is under way. A part of a head may be here."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def _expect_head(self) -> None:
+        self._head_end = asyncio.get_running_loop().call_later(self._head_timeout_s, self._on_no_head)
+
+    def _expect_nothing(self) -> None:
+        self._has_part_of_head = False
+        if self._head_end is not None:
+            self._head_end.cancel()
+            self._head_end = None
+
+    def _on_no_head(self) -> None:
+        """No whole head has come in time."""
+        self._head_end = None
+        if self.transport is None or not self._is_waiting():
+            return
+        if self._has_part_of_head:
+            detail = f"the head of a request has to be here within {self._head_timeout_s:g} s"
+            self.transport.write(raw_problem(HTTPStatus.REQUEST_TIMEOUT, Code.TIMEOUT, detail))
+        self.force_close()
 
     def handle_error(
         self,
@@ -136,18 +211,21 @@ def _refuse(status: int, error: BaseException | None, message: str) -> web.Respo
 
 
 class _Server(web.Server):
-    def __init__(self, limit: ConnectionLimit, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._limit = limit
+    """aiohttp's server. `limit` admits its connections."""
 
-    def __call__(self) -> RequestHandler:
-        return _Connection(self._limit, self, loop=self._loop, **self._kwargs)
+    def __init__(self, limit: ConnectionLimit, head_timeout_s: float, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.limit = limit
+        self._head_timeout_s = head_timeout_s
+
+    def __call__(self, handshake: Handshake | None = None) -> RequestHandler:
+        return _Connection(self.limit, self._head_timeout_s, handshake, self, loop=self._loop, **self._kwargs)
 
     async def shutdown(self, timeout: float | None = None) -> None:
         """End every connection. aiohttp waits twice for an answer that its client does not read, and then still for the
         handler: without its connection a handler ends at once.
         """
-        self._limit.close()
+        self.limit.close()
         cutting_off = asyncio.get_running_loop().call_later(_SHUTDOWN_S_MAX, self._cut_off)
         try:
             await super().shutdown(timeout)
@@ -178,4 +256,10 @@ class _Runner(web.AppRunner):
             except web.HTTPException:
                 return answer_unknown(request, self.app)
 
-        return _Server(self.app[CONNECTION_LIMIT], handle, request_factory=made.request_factory, **self._kwargs)
+        return _Server(
+            self.app[CONNECTION_LIMIT],
+            self.app[HEAD_TIMEOUT_S],
+            handle,
+            request_factory=made.request_factory,
+            **self._kwargs,
+        )

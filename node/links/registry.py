@@ -14,6 +14,7 @@ import structlog
 from aiohttp import web
 
 from node.links.dissemination import Dissemination
+from node.links.listed_networks import ListedNetworks
 from node.links.opening import Entrance, accept, is_linked
 from node.links.parts import LinkParts
 from node.links.permission import TableSnapshot
@@ -60,6 +61,7 @@ class Links:
         self._fail = fail
         self._context = LinkContext(parts, self.dissemination, self)
         self._entrance = Entrance(parts.settings)
+        self._listed_networks = ListedNetworks()
         self._last_number = 0
         self._rediallers: dict[str, tuple[Redialler, Callable[[], bool]]] = {}
         """By the peer's name: the redialler, and what ends its task."""
@@ -152,6 +154,8 @@ class Links:
             if redialler.peer.key == key or link.snapshot.is_of_row(redialler.peer.name):
                 redialler.outage.on_link_open()
         permission = link.snapshot.permission
+        if permission.name is not None:
+            self._listed_networks.note(permission.name, link.address, link.transport.address)
         self.dissemination.on_up(
             link.number,
             has_outflow=permission.push or hello.pull,
@@ -223,6 +227,10 @@ class Links:
     def is_listed(self, name: str) -> bool:
         """Whether the peers table has a peer with this name."""
         return any(peer.name == name for peer in self.peers)
+
+    def is_listed_network(self, network: str) -> bool:
+        """Whether a listed peer proved its key at this address or in this IPv6 network."""
+        return network in self._listed_networks
 
     def link_of(self, peer: Peer) -> RunningLink | None:
         """The link with this peer, an open one if there is one."""
@@ -360,6 +368,7 @@ class Links:
             if not any(other.name == peer.name for other in peers):
                 self._parts.convergence.forget(peer.name)
         self.peers = peers
+        self._listed_networks.keep(peer.name for peer in peers)
         dialled = {peer.name: peer for peer in peers if is_linked(peer) and (peer.push or peer.pull)}
         for link in list(self.by_number.values()):
             self._recheck(link, peers)

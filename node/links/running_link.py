@@ -176,7 +176,7 @@ class RunningLink:
         self.snapshot = snapshot
         self.counts = LinkCounts()
         self.gone = asyncio.Event()
-        self._address = address
+        self.address = address
         self._parts = parts
         self._dissemination = context.dissemination
         self._owner = context.owner
@@ -386,7 +386,7 @@ class RunningLink:
     async def _take(self, order: Take) -> None:
         """Take in the records of one frame, and tell the machine and gossip what became of them."""
         trust = self.snapshot.trust_of(self.machine.peer_key)
-        origin = Origin(trust, address=self._address if trust is Trust.CLIENT else None)
+        origin = Origin(trust, address=self.address if trust is Trust.CLIENT else None)
         delivery = Delivery(waits=True, link=self.number, hops=order.hops, is_live=order.hops > 0)
         outcomes = await take(self._parts.ingest, order.items, origin, delivery)
         self.counts.count(outcomes)

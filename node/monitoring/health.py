@@ -34,6 +34,9 @@ LOOK_EVERY_S: Final = 5.0
 LOG_BYTES_WARNED: Final = 1_073_741_824
 """Bytes of the write-ahead log. SQLite empties it at 64 MB unless a program reads the database without an end."""
 
+TURNED_AWAY_WARNED_S: Final = 60.0
+"""Seconds that a warning stays after somebody was last turned away."""
+
 PROXY_WARNED_S: Final = 3_600.0
 """Seconds that a warning about a proxy stays after its last request."""
 
@@ -93,6 +96,12 @@ class Health:
         connections_max = self._settings.connections_max
         if self._traffic.connections >= connections_max:
             yield f"all {connections_max} connections are taken: others are turned away"
+        elif self._was_turned_away("connections"):
+            yield (
+                f"connections were turned away in the last {TURNED_AWAY_WARNED_S:.0f} s, and "
+                f"{self._traffic.connections} of {connections_max} are open: one address gets a quarter of them, and "
+                "all strangers three quarters; see trusted_proxies if a proxy brings them"
+            )
         if self._certificate is not None:
             yield from self._certificate.warnings(self._world.now_s())
         proxied_s = self._traffic.proxied_s
@@ -109,6 +118,10 @@ class Health:
         log_bytes = store_bytes(self._settings.data).get("dnarc.db-wal", 0)
         if log_bytes > LOG_BYTES_WARNED:
             yield f"the write-ahead log has {log_bytes} bytes: some program reads the database and does not end"
+
+    def _was_turned_away(self, what: str) -> bool:
+        last_s = self._traffic.turned_away_s.get(what)
+        return last_s is not None and self._world.now_s() - last_s < TURNED_AWAY_WARNED_S
 
     def _peer_warnings(self) -> Iterator[str]:
         for peer, state in self._peers.all():

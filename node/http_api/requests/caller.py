@@ -9,16 +9,16 @@ header shows the name. A proxy may also leave no trace at all, so the setting `l
 
 import hmac
 import re
-from ipaddress import IPv6Address, ip_network
 from typing import Final
 
 import msgspec
 import structlog
 from aiohttp import HttpVersion11, web
 
+from node.addresses import Address, network_of, parse_address
 from node.http_api.requests.page_origin import is_own_page
 from node.http_api.requests.parts import ApiParts
-from node.http_api.requests.proxies import Address, first_proxy_header, parse_address
+from node.http_api.requests.proxies import first_proxy_header
 from node.intake.arrivals import Origin
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import Precondition, Trust
@@ -27,10 +27,6 @@ from protocol.records.push import PUSH_HEADER, check_push
 log = structlog.get_logger()
 
 _ADDRESS: Final = re.compile(r"(localhost|[0-9.]+|\[[0-9a-f:.]+\])(:[0-9]+)?\Z", re.IGNORECASE)
-_IPV6_NETWORK_BITS: Final = 64
-"""The smallest network that a provider gives to one customer, who picks the other 64 bits at will. Quotas count by
-network, so that no customer gets a fresh quota with every address.
-"""
 
 
 def check_admin(parts: ApiParts, request: web.BaseRequest) -> None:
@@ -141,13 +137,6 @@ def note_proxy(parts: ApiParts, request: web.BaseRequest) -> None:
         if parts.traffic.proxied_s is None:
             log.warning("requests come through a proxy that is not trusted", proxy=str(remote), sign=sign)
         parts.traffic.proxied_s = parts.world.now_s()
-
-
-def network_of(address: Address) -> str:
-    """The addresses of one customer: an IPv4 address, or the first half of an IPv6 address."""
-    if isinstance(address, IPv6Address):
-        return str(ip_network((address, _IPV6_NETWORK_BITS), strict=False))
-    return str(address)
 
 
 def _remote(request: web.BaseRequest) -> Address | None:

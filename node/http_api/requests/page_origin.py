@@ -12,8 +12,9 @@ from typing import Final
 
 from aiohttp import web
 
+from node.addresses import parse_address
 from node.http_api.requests.parts import ApiParts
-from node.http_api.requests.proxies import FORWARDED, FORWARDED_HOST, Proxies, parse_address
+from node.http_api.requests.proxies import FORWARDED, FORWARDED_HOST, Proxies
 from node.http_api.requests.refused import RefusedError
 from protocol.errors import Code
 

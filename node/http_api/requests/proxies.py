@@ -7,13 +7,12 @@ that is not in a trusted network. A proxy that is not trusted changes nothing: i
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from typing import Final
 
 from multidict import CIMultiDictProxy
 
-Address = IPv4Address | IPv6Address
+from node.addresses import Address, parse_address
 
 FORWARDED: Final = "Forwarded"
 FORWARDED_FOR: Final = "X-Forwarded-For"
@@ -39,8 +38,6 @@ PROXY_HEADERS: Final = (
 _FOR: Final = re.compile(r'(?:\A|;)[ \t]*for=(?:"([^"]*)"|([^";,\s]*))', re.IGNORECASE)
 _NODE: Final = re.compile(r"\[([0-9a-f:.]+)\](?::[0-9]+)?|([0-9.]+)(?::[0-9]+)?|([0-9a-f:.]+)", re.IGNORECASE)
 """An address, an IPv6 address in brackets if a port follows."""
-
-_ADDRESSES_CACHED_MAX: Final = 1_024
 
 
 class Proxies:
@@ -97,20 +94,6 @@ _READERS: Final = {FORWARDED: _read_forwarded, FORWARDED_FOR: _read_forwarded_fo
 def _read_address(text: str) -> Address | None:
     match = _NODE.fullmatch(text)
     return None if match is None else parse_address(match[1] or match[2] or match[3])
-
-
-@lru_cache(_ADDRESSES_CACHED_MAX)
-def parse_address(text: str) -> Address | None:
-    """The address, as IPv4 if it is an IPv4 address in the form of IPv6. None if this is no address.
-
-    Cached, because nearly every request comes over a connection that brought one before.
-    """
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
 
 
 def first_proxy_header(headers: Mapping[str, str]) -> str | None:

@@ -1,25 +1,24 @@
 """The limit on open connections is exact, and a refused connection is told so before it closes."""
 
 import asyncio
+import json
 import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from node.http_api.connections import LINGERING_MAX, REFUSAL, ConnectionLimit
-from node.metrics import Traffic
+from node.http_api.connections import LINGERING_MAX, REFUSAL
 from node.node import Node
 from node.settings import Settings
 from simulations.processes.process import running
 from tests.node.authority import Authority
+from tests.node.http_api.listening import until
 
 CONNECTIONS_MAX = 8
 TIMEOUT_S = 30
 """Only ends a test that hangs."""
-
-LINGER_S = 1_000
-"""Longer than the test takes."""
 
 
 @asynccontextmanager
@@ -90,43 +89,48 @@ async def test_a_node_without_room_warns_of_it_and_stays_healthy(tmp_path: Path)
         assert node.warnings() == ["all 8 connections are taken: others are turned away"]
 
 
-class Refused(asyncio.Protocol):
-    """A connection to a server that has no room."""
+async def test_a_limited_number_of_refused_connections_stays_open_for_its_request(tmp_path: Path) -> None:
+    async with full(tmp_path) as (node, _), asyncio.timeout(TIMEOUT_S):
+        oldest, *others = [await connect(node) for _ in range(LINGERING_MAX + 1)]
+        end_of_oldest = await oldest[0].read()
+        for _, writer in others:
+            writer.write(b"GET /domains HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answers = [await reader.readexactly(len(REFUSAL)) for reader, _ in others]
+        for _, writer in (oldest, *others):
+            await close(writer)
 
-    def __init__(self, limit: ConnectionLimit) -> None:
-        self._limit = limit
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        assert not self._limit.admit(transport)
-
-
-async def test_a_limited_number_of_refused_connections_gets_an_answer() -> None:
-    limit = ConnectionLimit(0, Traffic(), linger_s=LINGER_S)
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Refused(limit), "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-
-    async with asyncio.timeout(TIMEOUT_S):
-        lingering = [await asyncio.open_connection(host, port) for _ in range(LINGERING_MAX)]
-        answers = [await reader.readexactly(len(REFUSAL)) for reader, _ in lingering]
-        reader, writer = await asyncio.open_connection(host, port)
-        one_more = await reader.read()
-        limit.close()
-        ends = [await reader.read() for reader, _ in lingering]
-    for each in (writer, *(writer for _, writer in lingering)):
-        await close(each)
-    server.close()
-
+    assert end_of_oldest == b""
     assert set(answers) == {REFUSAL}
-    assert one_more == b""
-    assert set(ends) == {b""}
+
+
+async def test_a_refused_connection_that_sends_nothing_is_told_so_and_closed(tmp_path: Path) -> None:
+    async with full(tmp_path) as (node, _), asyncio.timeout(TIMEOUT_S):
+        reader, writer = await connect(node)
+        answer = await reader.read()
+        await close(writer)
+
+    assert answer == REFUSAL
+
+
+async def test_health_is_answered_without_a_place(tmp_path: Path) -> None:
+    """An orchestrator that cannot ask would take the node for broken, and start it again."""
+    async with full(tmp_path) as (node, _), asyncio.timeout(TIMEOUT_S):
+        reader, writer = await connect(node)
+        writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        await close(writer)
+
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert json.loads(body) == {
+        "status": "ok",
+        "problems": [],
+        "warnings": ["all 8 connections are taken: others are turned away"],
+    }
 
 
 async def test_a_node_that_stops_does_not_wait_for_refused_connections(tmp_path: Path) -> None:
     async with full(tmp_path) as (node, _), asyncio.timeout(TIMEOUT_S):
-        reader, writer = await connect(node)
-        await reader.readexactly(len(REFUSAL))
+        _, writer = await connect(node)
     await close(writer)
 
     assert node.traffic.connections == 0
@@ -147,6 +151,7 @@ async def test_the_limit_holds_over_tls(tmp_path: Path) -> None:
         streams = [await asyncio.open_connection(host, int(port), ssl=context) for _ in range(CONNECTIONS_MAX)]
         answers = [await ask(reader, writer) for reader, writer in streams]
         streams.append(await asyncio.open_connection(host, int(port), ssl=context))
+        streams[-1][1].write(b"GET /domains HTTP/1.1\r\nHost: localhost\r\n\r\n")
         refused = await streams[-1][0].readexactly(len(REFUSAL))
         for _, writer in streams:
             await close(writer)
@@ -177,3 +182,155 @@ def ask_over(connection: socket.socket) -> bytes:
         assert piece, answer
         answer += piece
     return answer
+
+
+STRANGERS: dict[str, Any] = {"loopback_trusted": False, "trusted_proxies": ["192.0.2.0/24"], "port": 0}
+"""With these settings the addresses 127.0.0.1, 127.0.0.2 and so on belong to strangers."""
+
+
+async def connect_from(node: Node, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, port = node.url.partition("://")[2].split(":")
+    return await asyncio.open_connection(host, int(port), local_addr=(address, 0))
+
+
+async def is_served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    try:
+        return (await ask(reader, writer)).startswith(b"HTTP/1.1 200 ")
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return False
+
+
+async def test_silent_connections_of_one_address_keep_nobody_out(tmp_path: Path) -> None:
+    async with Node(Settings(data=tmp_path, connections_max=16, **STRANGERS)) as node, asyncio.timeout(TIMEOUT_S):
+        silent = [await connect_from(node, "127.0.0.1") for _ in range(32)]
+        others = [await connect_from(node, f"127.0.0.{number}") for number in range(2, 10)]
+        served = [await is_served(*each) for each in others]
+        for _, writer in (*silent, *others):
+            await close(writer)
+
+    assert all(served)
+
+
+async def test_silent_connections_of_many_addresses_give_way_to_whoever_comes(tmp_path: Path) -> None:
+    async with Node(Settings(data=tmp_path, connections_max=16, **STRANGERS)) as node, asyncio.timeout(TIMEOUT_S):
+        silent = [await connect_from(node, f"127.0.1.{number}") for number in range(1, 33)]
+        newcomer = await connect_from(node, "127.0.0.1")
+        served = await is_served(*newcomer)
+        ends = [await silent[0][0].read()]
+        for _, writer in (*silent, newcomer):
+            await close(writer)
+
+    assert served
+    assert ends == [b""]
+
+
+async def test_health_warns_of_strangers_that_are_turned_away(tmp_path: Path) -> None:
+    async with Node(Settings(data=tmp_path, connections_max=8, **STRANGERS)) as node, asyncio.timeout(TIMEOUT_S):
+        streams, heads = [], []
+        for _ in range(3):
+            reader, writer = await connect_from(node, "127.0.0.1")
+            writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            heads.append(await reader.readuntil(b"\r\n\r\n"))
+            streams.append((reader, writer))
+        warnings = node.warnings()
+        for _, writer in streams:
+            await close(writer)
+
+    assert sorted(head[:13] for head in heads) == [b"HTTP/1.1 200 "] * 2 + [b"HTTP/1.1 503 "]
+    assert any(warning.startswith("connections were turned away in the last 60 s") for warning in warnings)
+
+
+async def test_a_head_that_is_not_whole_in_time_is_refused(tmp_path: Path) -> None:
+    settings = Settings(port=0, data=tmp_path, head_timeout=0.05)
+    async with Node(settings) as node, asyncio.timeout(TIMEOUT_S):
+        reader, writer = await connect(node)
+        writer.write(b"GET /domains HTTP/1.1\r\nX:")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        await close(writer)
+
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(body)["code"] == "timeout"
+
+
+async def test_a_connection_that_sends_nothing_is_closed_without_a_word(tmp_path: Path) -> None:
+    async with Node(Settings(port=0, data=tmp_path, head_timeout=0.05)) as node, asyncio.timeout(TIMEOUT_S):
+        reader, writer = await connect(node)
+        answer = await reader.read()
+        await close(writer)
+
+    assert answer == b""
+
+
+async def test_the_time_to_the_head_does_not_run_between_requests(tmp_path: Path) -> None:
+    """A connection that waits for its next request is closed after `idle_timeout`, which is longer."""
+    async with (
+        Node(Settings(port=0, data=tmp_path, head_timeout=0.05)) as node,
+        Node(Settings(port=0, data=tmp_path / "clock", head_timeout=0.2)) as clock,
+        asyncio.timeout(TIMEOUT_S),
+    ):
+        reader, writer = await connect(node)
+        await ask(reader, writer)
+        await reader.readexactly(2)
+        passing = await connect(clock)
+        await passing[0].read()  # until more than the time to the head has passed
+        again = await is_served(reader, writer)
+        for each in (writer, passing[1]):
+            await close(each)
+
+    assert again
+
+
+async def test_a_connection_between_requests_is_closed_after_the_idle_timeout(tmp_path: Path) -> None:
+    async with Node(Settings(port=0, data=tmp_path, idle_timeout=0.05)) as node, asyncio.timeout(TIMEOUT_S):
+        reader, writer = await connect(node)
+        await ask(reader, writer)
+        rest = await reader.read()
+        await close(writer)
+
+    assert rest == b"[]"
+
+
+def tls_settings(folder: Path, **chosen: Any) -> tuple[Settings, ssl.SSLContext]:
+    authority = Authority(folder)
+    files: dict[str, Any] = {"tls_certificate": authority.chain, "tls_key": authority.key}
+    return Settings(data=folder / "data", **files, **chosen), ssl.create_default_context(cafile=authority.ca)
+
+
+async def test_connections_without_a_tls_greeting_are_counted_and_give_way(tmp_path: Path) -> None:
+    settings, context = tls_settings(tmp_path, connections_max=CONNECTIONS_MAX, **STRANGERS)
+    async with Node(settings) as node, asyncio.timeout(TIMEOUT_S):
+        silent = [await connect_from(node, f"127.0.1.{number}") for number in range(1, 65)]
+        host, port = node.url.removeprefix("https://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
+        served = await is_served(reader, writer)
+        taken = node.traffic.connections
+        for _, each in (*silent, (reader, writer)):
+            await close(each)
+
+    assert served
+    assert taken == CONNECTIONS_MAX * 3 // 4
+    assert node.traffic.connections == 0
+
+
+async def test_a_tls_handshake_that_takes_too_long_gives_its_place_back(tmp_path: Path) -> None:
+    settings, _ = tls_settings(tmp_path, port=0, head_timeout=0.05)
+    async with Node(settings) as node, asyncio.timeout(TIMEOUT_S):
+        reader, writer = await connect_from(node, "127.0.0.1")
+        end = await reader.read()
+        await until(lambda: node.traffic.connections == 0)
+        await close(writer)
+
+    assert end == b""
+
+
+async def test_bytes_that_are_no_tls_give_their_place_back(tmp_path: Path) -> None:
+    settings, _ = tls_settings(tmp_path, port=0)
+    async with Node(settings) as node, asyncio.timeout(TIMEOUT_S):
+        reader, writer = await connect_from(node, "127.0.0.1")
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        with suppress(ConnectionError):
+            await reader.read()
+        await until(lambda: node.traffic.connections == 0)
+        await close(writer)
+
+    assert node.traffic.connections == 0

@@ -1,0 +1,106 @@
+"""Places: how many connections may be open at once, shared by address.
+
+One address gets at most a quarter of the places, and all strangers together at most three quarters. The last quarter is
+for callers on this machine and for listed peers. If a caller finds no place, the connection of a stranger that has been
+waiting longest is closed for it: one of the same address if that address has its share, otherwise one of the address
+that holds most places. A connection waits while no request of it is under way, so nobody loses an answer.
+"""
+
+from collections import Counter
+from typing import Protocol
+
+import msgspec
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where a connection comes from: its address or IPv6 network.
+
+    `is_stranger`: it is neither on this machine nor a listed peer. `has_share`: the share of one address limits it. A
+    proxy of the operator brings many callers under one address, so it has no such share.
+    """
+
+    network: str
+    is_stranger: bool = True
+    has_share: bool = True
+
+
+class Guest(Protocol):
+    """A connection that holds a place."""
+
+    source: Source
+
+    def waiting_since_s(self) -> float | None:
+        """Since when it has been waiting for a request, in the loop's seconds. None while a request is under way."""
+
+    def close_for_another(self) -> None:
+        """Close at once, because another caller gets the place."""
+
+
+class Places:
+    """The places for connections, and who holds them."""
+
+    def __init__(self, places_max: int) -> None:
+        self.places_max = places_max
+        self.strangers_max = max(1, places_max * 3 // 4)
+        self.share_max = max(1, places_max // 4)
+        self._guests: dict[Guest, None] = {}
+        self._by_network: Counter[str] = Counter()
+        self._strangers = 0
+
+    @property
+    def taken(self) -> int:
+        return len(self._guests)
+
+    def enter(self, guest: Guest) -> bool:
+        """Give the guest a place. False if there is none, and none can be made."""
+        while self._is_full(guest.source):
+            longest = self._longest_waiting(guest.source)
+            if longest is None:
+                return False
+            self.leave(longest)
+            longest.close_for_another()
+        self._guests[guest] = None
+        self._by_network[guest.source.network] += 1
+        self._strangers += guest.source.is_stranger
+        return True
+
+    def leave(self, guest: Guest) -> bool:
+        """The guest gives its place back. False if it had none any more."""
+        if guest not in self._guests:
+            return False
+        del self._guests[guest]
+        network = guest.source.network
+        self._by_network[network] -= 1
+        if not self._by_network[network]:
+            del self._by_network[network]
+        self._strangers -= guest.source.is_stranger
+        return True
+
+    def pass_on(self, guest: Guest, successor: Guest) -> bool:
+        """Give the guest's place to its successor from the same source. False if the guest has lost it."""
+        if guest not in self._guests:
+            return False
+        del self._guests[guest]
+        self._guests[successor] = None
+        return True
+
+    def guests(self) -> list[Guest]:
+        return list(self._guests)
+
+    def _is_full(self, source: Source) -> bool:
+        is_full_of_strangers = source.is_stranger and self._strangers >= self.strangers_max
+        return self._has_its_share(source) or is_full_of_strangers or len(self._guests) >= self.places_max
+
+    def _has_its_share(self, source: Source) -> bool:
+        return source.has_share and self._by_network[source.network] >= self.share_max
+
+    def _longest_waiting(self, source: Source) -> Guest | None:
+        """The guest that goes if this source gets a place. None if no guest waits."""
+        own = source.network if self._has_its_share(source) else None
+        waiting = (
+            (-self._by_network[guest.source.network], since_s, number, guest)
+            for number, guest in enumerate(self._guests)
+            if (guest.source.is_stranger if own is None else guest.source.network == own)
+            and (since_s := guest.waiting_since_s()) is not None
+        )
+        return min(waiting, default=(0, 0.0, 0, None))[-1]

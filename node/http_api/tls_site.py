@@ -1,0 +1,156 @@
+"""TLS: the listening sockets for HTTPS, where a connection gets its place before its handshake begins.
+
+`loop.create_server` tells of a connection only after its handshake. Connections that send nothing would then hold file
+descriptors that nobody counts. So this accepts connections itself, and counts them first.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Final, Protocol
+
+import structlog
+from aiohttp import web
+
+from node.http_api.connections import ConnectionLimit, Refusing
+from node.http_api.places import Source
+
+SHUTDOWN_S_MAX: Final = 5.0
+"""Seconds that the end of TLS may take on a connection that this node closes."""
+
+ACCEPTS_MAX: Final = 64
+"""Connections that are accepted in one turn of the loop."""
+
+_PAUSE_S: Final = 1.0
+"""Seconds without accepting after the system refused, for example because the process has no file descriptor left."""
+
+log = structlog.get_logger()
+
+
+class Handshake:
+    """A connection until the end of its handshake, as a guest that waits."""
+
+    task: asyncio.Task[None]
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._since_s = asyncio.get_running_loop().time()
+
+    def waiting_since_s(self) -> float | None:
+        return self._since_s
+
+    def close_for_another(self) -> None:
+        self.task.cancel()
+
+    def abort(self) -> None:
+        self.task.cancel()
+
+
+class Connector(Protocol):
+    """Makes the protocol of a connection whose handshake has succeeded. The protocol takes over its place."""
+
+    def __call__(self, handshake: Handshake | None = None) -> asyncio.Protocol: ...
+
+
+class TlsSite(web.BaseSite):
+    """Where the application listens with TLS."""
+
+    def __init__(self, runner: web.AppRunner, address: tuple[str, int], listener: "TlsListener") -> None:
+        """`address` is a host and a port."""
+        super().__init__(runner)
+        self._address = address
+        self._listener = listener
+
+    @property
+    def name(self) -> str:
+        return "https://{}:{}".format(*self._address)
+
+    async def start(self) -> None:
+        await super().start()
+        await self._listener.listen(*self._address)
+        self._server = self._listener  # type: ignore[assignment]  # aiohttp asks for `sockets` and `close` alone
+
+
+class TlsListener:
+    """Listening sockets, and the handshakes that are under way."""
+
+    def __init__(self, context: ssl.SSLContext, limit: ConnectionLimit, connect: Connector, handshake_s: float) -> None:
+        """A handshake may take `handshake_s` seconds."""
+        self.sockets: list[socket.socket] = []
+        self._limit = limit
+        self._connect = connect
+        self._shake_hands = partial(
+            asyncio.get_running_loop().connect_accepted_socket,
+            ssl=context,
+            ssl_handshake_timeout=handshake_s,
+            ssl_shutdown_timeout=SHUTDOWN_S_MAX,
+        )
+
+    async def listen(self, host: str, port: int) -> None:
+        """Raises: OSError: an address cannot be used."""
+        loop = asyncio.get_running_loop()
+        infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        try:
+            for family, _, _, _, address in dict.fromkeys(infos):
+                listening = socket.create_server(address[:2], family=family, backlog=ACCEPTS_MAX)
+                self.sockets.append(listening)
+                listening.setblocking(False)
+        except OSError:
+            self.close()
+            raise
+        for listening in self.sockets:
+            loop.add_reader(listening, self._accept, listening)
+
+    def close(self) -> None:
+        """Accept no more connections."""
+        for listening in self.sockets:
+            asyncio.get_running_loop().remove_reader(listening)
+            listening.close()
+        self.sockets.clear()
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(ACCEPTS_MAX):
+            try:
+                connection, peername = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                log.error("no connections are accepted for a moment", reason=str(error), seconds=_PAUSE_S)
+                self._pause(listening)
+                return
+            connection.setblocking(False)
+            self._begin(connection, peername)
+
+    def _pause(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listening)
+        loop.call_later(_PAUSE_S, self._go_on, listening)
+
+    def _go_on(self, listening: socket.socket) -> None:
+        if listening in self.sockets:
+            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    def _begin(self, connection: socket.socket, peername: object) -> None:
+        """Begin the handshake, also with a connection that got no place: its refusal needs one."""
+        handshake = Handshake(self._limit.source_of(peername))
+        if self._limit.enter(handshake):
+            make: Callable[[], asyncio.Protocol] = partial(self._connect, handshake)
+        else:
+            self._limit.linger(handshake)
+            make = partial(Refusing, self._limit)
+        handshake.task = asyncio.get_running_loop().create_task(self._shake(connection, make))
+        handshake.task.add_done_callback(partial(self._on_end, handshake, connection))
+
+    async def _shake(self, connection: socket.socket, make: Callable[[], asyncio.Protocol]) -> None:
+        with suppress(OSError):  # ssl.SSLError is one: this is no TLS, it broke off, or it took too long
+            await self._shake_hands(make, connection)
+
+    def _on_end(self, handshake: Handshake, connection: socket.socket, task: asyncio.Task[None]) -> None:
+        """The handshake has ended. If it has succeeded, another guest has its place by now."""
+        if task.cancelled():
+            connection.close()  # nobody else does if the task had not begun
+        self._limit.forget(handshake)
+        self._limit.leave(handshake)
