@@ -1,4 +1,4 @@
-"""`dnarc backup`: a copy of a node's data folder, made while the node runs."""
+"""`dnarc backup`: copy the data folder of a node while the node runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from node.cli.commands.options import AsJson
+from node.cli.output.early_end import explain_interruption
 from node.cli.output.screen import show
 from node.cli.output.text import plain
 
@@ -15,16 +16,17 @@ DataFolder = Annotated[
 
 
 def backup(
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The folder to make.", show_default=False)],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The new folder for the copy.", show_default=False)],
     data: DataFolder = Path("data"),
     as_json: AsJson = False,
 ) -> None:
-    """Copy the store, as it is at one moment, and the node's secrets to a new folder. A node may run meanwhile.
+    """Copy the store, as it is at one moment, and the node's secrets to a new folder. The node may run.
 
-    The copy is a data folder: to restore, put it in the place of the old one while no node runs.
+    The copy is a data folder. To restore it, stop the node and put the copy in the place of the old folder.
     """
     from node.backup import back_up
 
-    records = back_up(data, target)
+    with explain_interruption(lambda: f"{target} was not made", "run the command again"):
+        records = back_up(data, target)
     answer = {"folder": str(target), "records": records}
     show(answer, as_json, lambda: plain(f"copied {records:,} records to {target}"))

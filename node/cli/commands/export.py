@@ -1,13 +1,14 @@
-"""`dnarc export`: every record that a node holds, as lines in a file that grows by whole lines only.
+"""`dnarc export`: write every record of a node to a file, one record a line.
 
-A listing comes in the order of timestamp and id, so the file's last line says how far it is: the next run asks from
-that timestamp on (inclusive) and leaves out the ids that it has at it. What arrived at the node late, with an older
-timestamp, is in no later run of the same file: for a backup, export to a new one.
+A listing is ordered by timestamp and id, so the last line of the file tells how far the file is. The next run asks for
+records from that timestamp on, and skips the ids that the file has at that timestamp. A record that reaches the node
+late, with an older timestamp, is in no later run of the same file. For a complete backup, export to a new file.
 """
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Final
 
@@ -16,6 +17,7 @@ import typer
 
 from node.cli.commands.entries import Entry
 from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
+from node.cli.output.early_end import explain_early_end
 from node.cli.output.failures import CommandError, Exit, usage
 from node.cli.output.progress import progress
 from node.cli.output.screen import json_text, reader_may_leave, show
@@ -25,20 +27,24 @@ if TYPE_CHECKING:
     from node.client.http import NodeClient
 
 STEP: Final = 500
-"""Records between two movements of the bar."""
+"""Records between two updates of the progress bar."""
 
 _TAIL_BYTES: Final = 2**20
-"""How much is read at a time from the end of the file on, to look for the last timestamp."""
+"""Bytes in one read, when the end of the file is searched for its last timestamp."""
 
 
 class Place(msgspec.Struct):
-    """How far a file is: the timestamp of its last record, and the ids that it holds of that very second."""
+    """How far a file is: the timestamp of its last record, and the ids that the file holds of that second.
+
+    `written` counts the records of this run.
+    """
 
     timestamp: int = 0
     ids: set[str] = msgspec.field(default_factory=set)
+    written: int = 0
 
     def take(self, timestamp: int, record_id: str) -> bool:
-        """Move on to this record. Returns whether it is new here."""
+        """Move on to this record. Returns whether the file does not hold it yet."""
         if timestamp == self.timestamp and record_id in self.ids:
             return False
         if timestamp > self.timestamp:
@@ -52,36 +58,43 @@ class _Timed(msgspec.Struct, frozen=True):
 
 
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; - for stdout.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write; - for stdout.", show_default=False)],
     domain: Annotated[str | None, typer.Option("--domain", metavar="DOMAIN", help="Only this domain.")] = None,
     node: NodeUrl = DEFAULT_NODE,
     tls_ca: Authority = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write every record, accepted or not, to a file, one {signature, record} a line; go on where such a file ends."""
+    """Write every record, accepted or not, to a file, one {signature, record} a line.
+
+    If the file exists, the export goes on where the file ends.
+    """
     if str(file) == "-":
         with connect(node, tls_ca) as client, reader_may_leave():
-            _copy(client, domain, Place(), _write_to_stdout)
+            _copy_to_stdout(client, domain)
         return
     try:
         with file.open("a+b") as out, connect(node, tls_ca) as client:
-            place = resume(out, file)
-            written = _copy(client, domain, place, out.write)
+            place = find_place(out, file)
+            lines = closing(_new_lines(client, domain, place))
+            with explain_early_end(lambda: _describe(place, file), "the same command goes on"), lines as new:
+                for line in new:
+                    out.write(line + b"\n")
     except OSError as error:
-        raise CommandError(Exit.MACHINE, "machine", f"{file} cannot be written: {error.strerror}") from error
-    answer = {"file": str(file), "records": written, "through": place.timestamp}
-    show(answer, as_json, lambda: plain(f"{written} records written to {file}"))
+        detail = f"{file} cannot be written: {error.strerror or error}"
+        raise CommandError(Exit.MACHINE, "machine", detail, "`dnarc export -` writes to stdout") from error
+    answer = {"file": str(file), "records": place.written, "through": place.timestamp}
+    show(answer, as_json, lambda: plain(_describe(place, file)))
 
 
-def resume(out: IO[bytes], file: Path) -> Place:
-    """Where the file is, its last line cut off if that is not whole.
+def find_place(out: IO[bytes], file: Path) -> Place:
+    """How far the file is. If the last line is torn, cut it off.
 
     Raises:
-        CommandError: it holds something else, which is left as it is.
+        CommandError: the file holds something other than an export. It stays as it is.
     """
     end = out.seek(0, 2)
     place = Place()
-    lines = backwards(out, end)
+    lines = read_backwards(out, end)
     torn = next(lines, b"")
     newest: int | None = None
     for line in lines:
@@ -91,13 +104,13 @@ def resume(out: IO[bytes], file: Path) -> Place:
             break
         place.take(timestamp, record_id)
     if torn and newest is None:
-        raise _another(file)
+        raise _not_an_export(file)
     out.truncate(end - len(torn))
     return place
 
 
-def backwards(source: IO[bytes], end: int) -> Iterator[bytes]:
-    """What follows the last line feed, empty where nothing does, and then the lines before it, the last first."""
+def read_backwards(source: IO[bytes], end: int) -> Iterator[bytes]:
+    """The text behind the last line feed, which may be empty, and then the lines before it, the last line first."""
     rest = b""
     while end > 0:
         start = max(0, end - _TAIL_BYTES)
@@ -109,43 +122,54 @@ def backwards(source: IO[bytes], end: int) -> Iterator[bytes]:
     yield rest
 
 
-def _copy(client: "NodeClient", domain: str | None, place: Place, write: Callable[[bytes], object]) -> int:
-    """Write what is new from the place on. Returns how many records that were."""
+def _copy_to_stdout(client: "NodeClient", domain: str | None) -> None:
+    place = Place()
+    lines = closing(_new_lines(client, domain, place))
+    explained = explain_early_end(lambda: f"{place.written} records written" if place.written else "", "begin again")
+    with explained, lines as new:
+        for line in new:
+            if sys.stdout.isatty():
+                sys.stdout.write(json_text(line) + "\n")
+            else:
+                sys.stdout.buffer.write(line + b"\n")
+
+
+def _new_lines(client: "NodeClient", domain: str | None, place: Place) -> Generator[bytes, None, None]:
+    """The lines of the listing from the place on that the file does not hold yet."""
     from node.client.http import path_of
 
     path = path_of("claims", *([] if domain is None else [domain]))
-    written = 0
-    with progress("export", _total(client, domain)) as advance:
+    with progress("export", _count_records(client, domain)) as advance:
         for line in client.lines(path, {"history": "true", "since": str(place.timestamp)}):
             if place.take(*_read(line, None)):
-                write(line + b"\n")
-                written += 1
-                advance(STEP if written % STEP == 0 else 0)
-    return written
+                yield line
+                place.written += 1
+                advance(STEP if place.written % STEP == 0 else 0)
 
 
-def _write_to_stdout(line: bytes) -> None:
-    if sys.stdout.isatty():
-        sys.stdout.write(json_text(line.removesuffix(b"\n")) + "\n")
-    else:
-        sys.stdout.buffer.write(line)
-
-
-def _total(client: "NodeClient", domain: str | None) -> int:
+def _count_records(client: "NodeClient", domain: str | None) -> int:
     domains = client.get_node().domains
     return sum(held.count for name, held in domains.items() if domain in (None, name))
 
 
+def _describe(place: Place, file: Path) -> str:
+    return f"{place.written} records written to {file}"
+
+
 def _read(line: bytes, file: Path | None) -> tuple[int, str]:
-    """The order key of the record in a line. Raises: CommandError: it is no such line."""
+    """The timestamp and the id of the record in a line of the file, or, if `file` is None, of the node's answer.
+
+    Raises:
+        CommandError: this is no such line.
+    """
     try:
         raw = bytes(msgspec.json.decode(line, type=Entry).record)
         return msgspec.json.decode(raw, type=_Timed).timestamp, hashlib.sha256(raw).hexdigest()
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise _another(file) from error
+        raise _not_an_export(file) from error
 
 
-def _another(file: Path | None) -> CommandError:
+def _not_an_export(file: Path | None) -> CommandError:
     if file is None:
         return CommandError(Exit.UNREACHABLE, "unreachable", "that does not answer as a node does")
     return usage(f"{file} holds something other than an export: it is left as it is", "choose another name")

@@ -20,8 +20,8 @@ import typer
 from node.cli.commands.entries import Line, entry_of, read_lines
 from node.cli.commands.import_report import Report
 from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, Data, NodeUrl, Token, connect, find_token
+from node.cli.output.early_end import explain_early_end
 from node.cli.output.failures import CommandError, Exit, usage
-from node.cli.output.interruption import explain_interruption
 from node.cli.output.progress import progress
 from node.cli.output.screen import show, warn
 
@@ -83,7 +83,9 @@ def import_(
     if found is None:
         warn("without the admin token (--data DIR, --token) a node takes new records only")
     report = Report()
-    with _opened(file) as source, connect(node, tls_ca, found) as client, _explain_end(report, file):
+    remedy = "give the same lines again" if file == _STDIN else "the same command goes on"
+    explained = explain_early_end(lambda: report.progress, remedy)
+    with _open(file) as source, connect(node, tls_ca, found) as client, explained:
         _import(client, file, source, report)
     show(report.answer(), as_json, report.summary)
     report.warn_of_skipped()
@@ -92,7 +94,7 @@ def import_(
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[IO[bytes]]:
+def _open(file: Path) -> Iterator[IO[bytes]]:
     if file == _STDIN:
         yield sys.stdin.buffer
         return
@@ -102,23 +104,6 @@ def _opened(file: Path) -> Iterator[IO[bytes]]:
         raise usage(f"{file} cannot be read: {error.strerror}") from error
     with source:
         yield source
-
-
-@contextmanager
-def _explain_end(report: Report, file: Path) -> Iterator[None]:
-    """Say what was taken, and how to go on, if the import ends too early."""
-    from node.client.http import NodeError, Unreachable
-
-    remedy = "the same command goes on"
-    if file == _STDIN:
-        remedy = "give the same lines again: the node knows the records that it has"
-    try:
-        with explain_interruption(lambda: report.progress, remedy):
-            yield
-    except (NodeError, Unreachable):
-        if report.lines:
-            warn(f"{report.progress} before the failure; {remedy}")
-        raise
 
 
 def _import(client: "NodeClient", file: Path, source: IO[bytes], report: Report) -> None:

@@ -65,8 +65,8 @@ class Report:
 
     @property
     def progress(self) -> str:
-        """How much was done, for an import that ends too early."""
-        return f"{self._words()}, up to line {self.through:,}"
+        """How much was done, for an import that ends too early. Empty: nothing was done."""
+        return f"{self._words()}, up to line {self.through:,}" if self.lines else ""
 
     def answer(self) -> dict[str, Any]:
         """The counts by name, and the first bad lines as `reasons`."""

@@ -21,6 +21,7 @@ from node.cli.commands.options import (
     connect,
     find_token,
 )
+from node.cli.output.early_end import explain_interruption
 from node.cli.output.failures import CommandError, Exit, usage
 from node.cli.output.screen import show, table, warn
 from node.cli.output.text import moment, plain
@@ -127,7 +128,11 @@ def sync(
     query = {name: value for name, value in (("peer", peer), ("domain", domain)) if value is not None}
     secret = find_token(token, data)
     client = connect(node, tls_ca, secret, SYNC_TIMEOUT_S)
-    with client, show_catch_up(lambda: connect(node, tls_ca, secret)):
+    with (
+        client,
+        show_catch_up(lambda: connect(node, tls_ca, secret)),
+        explain_interruption(lambda: "the node itself goes on with the sync", "`dnarc peers list` shows the peers"),
+    ):
         reports = {each.value: client.ask("POST", f"/sync/{each}", query).value() for each in flows}
     answer = reports if flow == "both" else reports[flow]
     show(answer, as_json, lambda: _reports_table(reports))

@@ -79,7 +79,7 @@ def verify_proof(file: str, as_json: bool) -> None:
 def _read_records(file: str) -> "list[SignedRecord]":
     import msgspec
 
-    from node.cli.commands.entry import Entry
+    from node.cli.commands.entries import Entry
     from protocol.errors import ProtocolError
     from protocol.records.record import SignedRecord, decode
 

@@ -1,7 +1,6 @@
-"""`dnarc rebuild`: verdicts, heads, indexes and the last events, made again from the records alone.
+"""`dnarc rebuild`: derive verdicts, heads, indexes and the last events again from the records, and repair what differs.
 
-It works on a folder that no node runs on, proves what is there equal to what the records say, or says what differed and
-repairs it. See `node.store.sqlite.rebuilding` for what follows from what.
+No node may run on the folder. `node.store.sqlite.rebuilding` describes which values follow from which.
 """
 
 from pathlib import Path
@@ -11,6 +10,7 @@ import msgspec
 import typer
 
 from node.cli.commands.options import AsJson
+from node.cli.output.early_end import explain_interruption
 from node.cli.output.failures import CommandError, Exit
 from node.cli.output.progress import progress
 from node.cli.output.screen import show, table
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from node.store.sqlite.rebuilding import Rebuilt
 
 SHOWN_MAX = 50
-"""Differences in a table; JSON has up to a thousand."""
+"""Differences in the table. JSON has up to 1,000."""
 
 DataFolder = Annotated[
-    Path, typer.Option("--data", envvar="DNARC_DATA", metavar="DIR", help="The data folder, on which no node runs.")
+    Path, typer.Option("--data", envvar="DNARC_DATA", metavar="DIR", help="The data folder. No node may run on it.")
 ]
 
 
@@ -36,8 +36,8 @@ def rebuild(
 ) -> None:
     """Derive everything again from the records, compare it with what the store says, and repair what differs.
 
-    Killed in the middle, it leaves the store as it was. Events keep their numbers; where clients were told a wrong
-    head, one more event says so.
+    A rebuild that is killed leaves the store as it was. Events keep their numbers. For a label whose last event names a
+    wrong head, the rebuild adds an event.
     """
     from node.disk import CannotStartError, LocalDisk
     from node.store.sqlite import rebuilding
@@ -46,7 +46,11 @@ def rebuild(
     if not path.exists():
         raise CommandError(Exit.USAGE, "usage", f"{data} is no data folder of a node", "name it by --data DIR")
     try:
-        with LocalDisk().held(data), progress("rebuild (records, twice)", rebuilding.count_steps(path)) as advance:
+        with (
+            explain_interruption(lambda: "the store is as it was before", "run the command again"),
+            LocalDisk().held(data),
+            progress("rebuild (records, twice)", rebuilding.count_steps(path)) as advance,
+        ):
             rebuilt = rebuilding.rebuild(path, advance, is_check=is_check)
     except CannotStartError as error:
         raise CommandError(Exit.MACHINE, "in_use", f"a node runs on {data}", "stop it first") from error
@@ -63,5 +67,7 @@ def _summary(rebuilt: "Rebuilt", is_check: bool) -> "RenderableType":
         return plain(f"equal: {compared}")
     counts = ", ".join(f"{number:,} {what}" for what, number in sorted(rebuilt.counts.items()))
     title = f"{'differs' if is_check else 'repaired'}: {counts}; compared: {compared}"
-    rows = [(it.what, it.domain, it.label, it.record, it.was, it.now) for it in rebuilt.differences[:SHOWN_MAX]]
+    shown = rebuilt.differences[:SHOWN_MAX]
+    shown = rebuilt.differences[:SHOWN_MAX]
+    rows = [(each.what, each.domain, each.label, each.record, each.was, each.now) for each in shown]
     return table(["what", "~domain", "~label", "~record", "~was", "~now"], rows, title=title)

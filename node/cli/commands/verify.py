@@ -1,9 +1,10 @@
 """`dnarc verify`: check the form and the signature of claims in a file, without a node and without a network.
 
 It reads what nodes write: one `{signature, record}` per line, or a dict of claims. It verifies the bytes of each record
-as they stand in the file.
+as they stand in the file. Blank lines and byte order marks are no fault, and after a bad line it goes on.
 """
 
+import io
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -15,9 +16,10 @@ from typing import IO, TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from node.cli.commands.entry import Entry
+from node.cli.commands.entries import BYTE_ORDER_MARK, LINE_BYTES_MAX, Entry, read_lines
 from node.cli.commands.options import AsJson
 from node.cli.commands.proof import verify_proof
+from node.cli.output.early_end import explain_interruption
 from node.cli.output.failures import CommandError, Exit, usage
 from node.cli.output.screen import show, table
 from node.cli.output.text import plain
@@ -25,7 +27,6 @@ from node.cli.output.text import plain
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-LINE_BYTES_MAX: Final = 2**20
 BAD_SHOWN_MAX: Final = 100
 """How many bad entries are listed. All are counted."""
 
@@ -33,6 +34,10 @@ _AT_ONCE: Final = 64
 """Records in one task of a thread. With fewer, handing over costs more than verifying, as measured for the node."""
 
 _PIECES_AT_ONCE: Final = 64
+
+
+Numbered = tuple[int, bytes | Entry]
+"""The number of an entry, and the entry or its line."""
 
 
 class Bad(msgspec.Struct, frozen=True):
@@ -59,10 +64,11 @@ def verify(
         return
     counts: Counter[str] = Counter()
     bad: list[Bad] = []
-    for result in _check_entries(_read_entries(file)):
-        counts["good" if result is None else "bad"] += 1
-        if result is not None and len(bad) < BAD_SHOWN_MAX:
-            bad.append(result)
+    with explain_interruption(lambda: f"{counts['good']} good, {counts['bad']} bad so far", "the rest is not verified"):
+        for result in _check_entries(_read_entries(file)):
+            counts["good" if result is None else "bad"] += 1
+            if result is not None and len(bad) < BAD_SHOWN_MAX:
+                bad.append(result)
     answer = {"good": counts["good"], "bad": counts["bad"], "reasons": bad}
     show(answer, as_json, lambda: _summary(counts, bad))
     if bad:
@@ -76,49 +82,59 @@ def _summary(counts: Counter[str], bad: list[Bad]) -> "RenderableType":
     return table(["#entry", "code", "~why"], rows, title=f"{counts['good']} good, {counts['bad']} bad")
 
 
-def _read_entries(file: str) -> Iterator[bytes | Entry]:
-    """The lines of a listing, or the entries of a dict. The first line tells which of the two the file holds."""
+def _read_entries(file: str) -> Iterator[Numbered]:
+    """The lines of a listing, or the entries of a dict. The first line tells which of the two the file holds.
+
+    If the first line is torn, it does not tell. The whole file then decides.
+    """
     try:
         source = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115 - the `with` below closes it
     except OSError as error:
         raise usage(f"{file} cannot be read: {error.strerror}") from error
     with source:
         first = source.readline(LINE_BYTES_MAX)
-        yield from _read_lines(first, source) if is_line(first) else _decode_dict(file, first + source.read())
+        if is_line(first):
+            yield from _read_lines(first, source)
+            return
+        data = first + source.read()
+    try:
+        yield from enumerate(_decode_dict(data), start=1)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        if not any(is_line(line.data) for line in read_lines(io.BytesIO(data)) if not line.is_blank):
+            message = f"{file} holds neither lines of {{signature, record}} nor a dict of claims: {error}"
+            raise CommandError(Exit.REFUSED, "malformed", message, "`dnarc export` writes such lines") from error
+        yield from _read_lines(b"", io.BytesIO(data))
 
 
 def is_line(line: bytes) -> bool:
     """Whether this is a line of a listing. An empty file is a listing without lines."""
     try:
-        msgspec.json.decode(line, type=Entry)
+        msgspec.json.decode(line.removeprefix(BYTE_ORDER_MARK), type=Entry)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return not line
     return True
 
 
-def _read_lines(first: bytes, rest: IO[bytes]) -> Iterator[bytes]:
-    further = iter(lambda: rest.readline(LINE_BYTES_MAX), b"")
-    return (line for line in chain([first], further) if line)
+def _read_lines(first: bytes, rest: IO[bytes]) -> Iterator[Numbered]:
+    head = [line for line in read_lines(io.BytesIO(first)) if not line.is_blank]
+    tail = (line for line in read_lines(rest, number=2 if first else 1) if not line.is_blank)
+    return ((line.number, line.data) for line in chain(head, tail))
 
 
-def _decode_dict(file: str, data: bytes) -> Iterator[Entry]:
-    try:
-        entries = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        message = f"{file} holds neither lines of {{signature, record}} nor a dict of claims: {error}"
-        raise CommandError(Exit.REFUSED, "malformed", message, "`dnarc export` writes such lines") from error
-    return (Entry(signature, record) for signature, record in entries.items())
+def _decode_dict(data: bytes) -> list[Entry]:
+    entries = msgspec.json.decode(data.removeprefix(BYTE_ORDER_MARK), type=dict[str, msgspec.Raw])
+    return [Entry(signature, record) for signature, record in entries.items()]
 
 
-def _check_entries(entries: Iterable[bytes | Entry]) -> Iterator[Bad | None]:
+def _check_entries(entries: Iterable[Numbered]) -> Iterator[Bad | None]:
     """What is wrong with each entry, in order; None if it is good. libsodium frees the interpreter lock for threads."""
-    numbered = enumerate(entries, start=1)
+    numbered = iter(entries)
     with ThreadPoolExecutor() as threads:
         while pieces := list(islice(iter(lambda: list(islice(numbered, _AT_ONCE)), []), _PIECES_AT_ONCE)):
             yield from chain.from_iterable(threads.map(_check_all, pieces))
 
 
-def _check_all(piece: list[tuple[int, bytes | Entry]]) -> list[Bad | None]:
+def _check_all(piece: list[Numbered]) -> list[Bad | None]:
     return [check(number, entry) for number, entry in piece]
 
 

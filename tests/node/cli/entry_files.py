@@ -8,8 +8,8 @@ from protocol.signing import SigningKey
 ALICE = SigningKey(bytes(32))
 
 
-def signed(label: str, at: int = 1_000) -> SignedRecord:
-    return sign(make({"domain": "example.org", "label": label, "signedby": ALICE.public, "timestamp": at}), ALICE)
+def signed(label: str, at: int = 1_000, domain: str = "example.org") -> SignedRecord:
+    return sign(make({"domain": domain, "label": label, "signedby": ALICE.public, "timestamp": at}), ALICE)
 
 
 def line(record: SignedRecord) -> bytes:

@@ -1,15 +1,10 @@
 """`dnarc get` against a real node: which labels it shows, and that it shows a long listing while it comes."""
 
-import contextlib
 import json
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,6 +12,7 @@ from node.cli.commands.get import PAGE_HEADS_MAX, ROWS_AT_ONCE
 from node.client.http import NodeClient
 from tests.history import ALICE, BOB, CAROL, claim, signed
 from tests.node.cli.conftest import TIMEOUT_S, Served, start
+from tests.node.cli.relay import held
 
 LARGE = 3 * ROWS_AT_ONCE
 TEXT_BYTES = 2_000
@@ -98,46 +94,14 @@ def test_arguments_that_do_not_go_together_are_a_wrong_use(filled: Served, flags
     assert words in " ".join(refused.err.replace("│", " ").split())
 
 
-@contextlib.contextmanager
-def held(url: str) -> Iterator[tuple[str, threading.Event]]:
-    """A relay to the node. It passes the beginning of an answer, and holds the rest until the event is set."""
-    target = urlsplit(url)
-    go_on = threading.Event()
-
-    def relay() -> None:
-        near, _ = listener.accept()
-        with near:
-            far.sendall(near.recv(65_536))
-            passed = 0
-            while piece := far.recv(65_536):
-                passed += len(piece)
-                with contextlib.suppress(OSError):  # the command may have ended
-                    near.sendall(piece)
-                if passed > PASSED_BYTES:
-                    go_on.wait(TIMEOUT_S)
-
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        socket.create_connection((target.hostname, target.port)) as far,
-    ):
-        thread = threading.Thread(target=relay)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}", go_on
-        finally:
-            go_on.set()
-            far.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
 @pytest.mark.parametrize("form", ["--json", ""])
 def test_the_first_line_is_shown_while_the_node_holds_the_last(filled: Served, form: str) -> None:
-    with held(filled.url) as (url, go_on):
-        process = start("get", "large.example", "--node", url, *form.split())
+    with held(filled.url, PASSED_BYTES) as relay:
+        process = start("get", "large.example", "--node", relay.url, *form.split())
         assert process.stdout is not None
         first = process.stdout.readline()
-        is_held = not go_on.is_set()
-        go_on.set()
+        is_held = not relay.go_on.is_set()
+        relay.go_on.set()
         rest, err = process.communicate(timeout=TIMEOUT_S)
 
     assert (is_held, process.returncode, err) == (True, 0, "")
@@ -155,8 +119,8 @@ def test_a_reader_that_has_enough_ends_the_command_without_a_failure(filled: Ser
 
 
 def test_ctrl_c_ends_a_listing_with_its_own_code_and_no_traceback(filled: Served) -> None:
-    with held(filled.url) as (url, _):
-        process = start("get", "large.example", "--json", "--node", url)
+    with held(filled.url, PASSED_BYTES) as relay:
+        process = start("get", "large.example", "--json", "--node", relay.url)
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGINT)

@@ -166,6 +166,10 @@ def test_an_import_from_a_read_only_folder_needs_no_mark(tmp_path: Path) -> None
     assert "so an interrupted import begins again at line 1" in done.err
 
 
+def test_a_file_that_is_absent_is_a_wrong_use(tmp_path: Path) -> None:
+    assert run("import", str(tmp_path / "absent"), "--token", "0").code == 2
+
+
 def test_an_import_waits_for_a_node_that_is_overloaded(tmp_path: Path) -> None:
     record = signed("busy")
     script: Script = [NODE, *[BUSY] * (TRIES_MAX - 1), taken(record)]

@@ -1,12 +1,16 @@
 """Peers by command: over HTTP where a node runs, in its store where none does; and sync between two real nodes."""
 
 import json
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import SupportsIndex
 
 import pytest
 
-from tests.node.cli.conftest import Served, run
+from tests.node.cli.conftest import TIMEOUT_S, Served, run, start
+from tests.node.client.test_http import Reply, serving
 
 NOWHERE = ("--node", "http://127.0.0.1:1")
 PEER = "http://127.0.0.1:9"
@@ -115,3 +119,30 @@ def test_a_peer_that_is_gone_is_an_error_of_the_sync(served: Served) -> None:
 
 def test_sync_with_nobody_is_no_error(served: Served) -> None:
     assert served.run("sync", "--json").json == {"pull": {}, "push": {}}
+
+
+class Stalled(list[Reply]):
+    """A script that never comes to its first answer, until the test lets it go on."""
+
+    def __init__(self) -> None:
+        super().__init__([(200, {}, b"{}")])
+        self.is_asked, self.go_on = threading.Event(), threading.Event()
+
+    def pop(self, index: SupportsIndex = -1) -> Reply:
+        self.is_asked.set()
+        self.go_on.wait(TIMEOUT_S)
+        return super().pop(index)
+
+
+def test_ctrl_c_in_a_sync_says_that_the_node_goes_on() -> None:
+    script = Stalled()
+
+    with serving(script) as url:
+        process = start("sync", "--node", url)
+        assert script.is_asked.wait(TIMEOUT_S)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=TIMEOUT_S)
+        script.go_on.set()
+
+    words = "the node itself goes on with the sync (`dnarc peers list` shows the peers)"
+    assert (process.returncode, out, err) == (130, "", f"dnarc: interrupted: {words}\n")

@@ -1,11 +1,14 @@
 """`dnarc rebuild`: on a folder that no node runs on, and never beside one."""
 
+import contextlib
+import io
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from node.cli import main
 from tests.history import ALICE, claim
 from tests.node.cli.conftest import Result, Served, run
 from tests.node.intake.pipeline import PEER, pipeline
@@ -68,3 +71,22 @@ def test_a_folder_that_a_node_runs_on_is_refused(served: Served) -> None:
 def test_a_folder_without_a_store_is_a_wrong_use(tmp_path: Path) -> None:
     assert rebuilt(tmp_path / "none").code == 2
     assert not (tmp_path / "none").exists()
+
+
+class Interrupting(io.StringIO):
+    """A stderr at which the user presses Ctrl-C as soon as the bar is to be shown."""
+
+    def isatty(self) -> bool:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_says_that_the_store_is_as_before(data: Path) -> None:
+    damage(data)
+    err = Interrupting()
+
+    with contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main(["rebuild", "--data", str(data)])
+
+    words = "the store is as it was before (run the command again)"
+    assert (ended.value.code, err.getvalue()) == (130, f"dnarc: interrupted: {words}\n")
+    assert rebuilt(data, "--check").code == 1

@@ -1,16 +1,16 @@
-"""Export, import and verify: what leaves a node comes back, however often it was interrupted."""
+"""Export: what leaves a node comes into another, and an export goes on where its file ends."""
 
-import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from node.cli.commands.export import Place, backwards, resume
-from node.cli.commands.verify import BAD_SHOWN_MAX, Bad, check
+from node.cli.commands.export import Place, find_place, read_backwards
 from node.cli.output.failures import CommandError
-from protocol.errors import Code
-from tests.node.cli.conftest import Served, run, run_apart
+from tests.node.cli.conftest import TIMEOUT_S, Served, run_apart, start
 from tests.node.cli.entry_files import line, signed, written
+from tests.node.cli.relay import held
 
 
 def test_what_is_exported_comes_into_another_node(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_the_place_is_the_last_second_with_all_its_ids(tmp_path: Path) -> None:
 
     with file.open("a+b") as out:
         out.write(b'{"signature":"torn')
-        place = resume(out, file)
+        place = find_place(out, file)
 
     assert place == Place(2, {records[1].record.id, records[2].record.id})
     assert file.read_bytes() == b"".join(map(line, records))
@@ -85,76 +85,7 @@ def test_lines_are_read_from_the_end(tmp_path: Path, size: int) -> None:
     file.write_bytes(b"\n".join(lines))
 
     with file.open("rb") as source:
-        assert list(backwards(source, file.stat().st_size)) == lines[::-1]
-
-
-def test_good_claims_are_counted_from_lines_and_from_a_dict(tmp_path: Path) -> None:
-    records = [signed(f"v{number}") for number in range(200)]
-    claims = tmp_path / "claims.json"
-    claims.write_text(json.dumps({each.signature: json.loads(each.record.canonical) for each in records}, indent=1))
-
-    from_lines = run("verify", str(written(tmp_path, *records)), "--json").json
-    from_dict = run("verify", str(claims), "--json").json
-
-    assert from_lines == from_dict == {"good": 200, "bad": 0, "reasons": []}
-
-
-def test_stdin_is_read_too() -> None:
-    done = run_apart("verify", "--json", given=line(signed("a")).decode())
-
-    assert done.json == {"good": 1, "bad": 0, "reasons": []}
-
-
-def test_nothing_is_neither_good_nor_bad(tmp_path: Path) -> None:
-    assert run("verify", str(written(tmp_path)), "--json").json == {"good": 0, "bad": 0, "reasons": []}
-
-
-FORGED = line(signed("a")).replace(b'"label":"a"', b'"label":"b"')
-BAD = [
-    (FORGED, Code.BAD_SIGNATURE),
-    (b'{"signature":"00","record":{}}', Code.MALFORMED),
-    (b"notes", Code.MALFORMED),
-    (b"\xff", Code.MALFORMED),
-    (b"", Code.MALFORMED),
-    (b'{"signature":"%s","record":{}}' % (b"0" * 128), Code.MALFORMED),
-    (b'{"signature":"%s","record":{"x":"%s"}}' % (b"0" * 128, b"x" * 300_000), Code.TOO_LARGE),
-]
-
-
-@pytest.mark.parametrize(("entry", "code"), BAD)
-def test_what_is_bad_has_its_code(entry: bytes, code: Code) -> None:
-    found = check(7, entry)
-
-    assert isinstance(found, Bad)
-    assert (found.number, found.code) == (7, code)
-
-
-def test_bad_claims_end_with_one_and_are_named_up_to_a_limit(tmp_path: Path) -> None:
-    file = tmp_path / "bad.ndjson"
-    file.write_bytes(line(signed("good")) + FORGED * (BAD_SHOWN_MAX + 1))
-
-    done = run("verify", str(file), "--json")
-    shown = run("verify", str(file)).out
-
-    answer = json.loads(done.out)
-    assert (done.code, answer["good"], answer["bad"]) == (1, 1, BAD_SHOWN_MAX + 1)
-    assert [reason["number"] for reason in answer["reasons"]] == list(range(2, BAD_SHOWN_MAX + 2))
-    assert done.err == f"dnarc: bad: {BAD_SHOWN_MAX + 1} of {BAD_SHOWN_MAX + 2} claims are not valid\n"
-    assert f"1 good, {BAD_SHOWN_MAX + 1} bad" in shown
-
-
-def test_a_file_of_neither_kind_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "notes").write_text("notes\nmore\n")
-
-    refused = run("verify", str(tmp_path / "notes"))
-
-    assert refused.code == 1
-    assert "holds neither lines" in refused.err
-
-
-def test_a_file_that_is_absent_is_refused(tmp_path: Path) -> None:
-    assert run("verify", str(tmp_path / "absent")).code == 2
-    assert run("import", str(tmp_path / "absent"), "--token", "0").code == 2
+        assert list(read_backwards(source, file.stat().st_size)) == lines[::-1]
 
 
 def test_an_export_to_nowhere_is_refused(served: Served, tmp_path: Path) -> None:
@@ -174,6 +105,35 @@ def test_the_error_of_another_file_is_the_users(tmp_path: Path) -> None:
     file.write_bytes(b"notes\n")
 
     with file.open("a+b") as out, pytest.raises(CommandError) as refused:
-        resume(out, file)
+        find_place(out, file)
 
     assert refused.value.exit_code == 2
+
+
+def test_ctrl_c_leaves_whole_lines_and_the_same_command_goes_on(served: Served, tmp_path: Path) -> None:
+    records = [signed(f"long-{number}", at=2_000 + number, domain="long.example") for number in range(1_000)]
+    served.run("import", str(written(tmp_path, *records)), "--data", str(served.data))
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    arguments = ("--domain", "long.example")
+    served.run("export", str(whole), *arguments)
+
+    with held(served.url, passed_bytes=100_000, requests=2) as relay:
+        process = start("export", str(cut), *arguments, "--node", relay.url)
+        assert relay.holds.wait(TIMEOUT_S)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    count = len(cut.read_bytes().splitlines())
+    resumed = served.run("export", str(cut), *arguments)
+
+    words = f"{count} records written to {cut} (the same command goes on)"
+    assert (process.returncode, out, err) == (130, "", f"dnarc: interrupted: {words}\n")
+    assert resumed.out == f"{1_000 - count} records written to {cut}\n"
+    assert cut.read_bytes() == whole.read_bytes()
+
+
+def test_a_pipe_is_no_file_to_go_on_with(served: Served, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    refused = served.run("export", str(tmp_path / "pipe"))
+
+    assert (refused.code, refused.err.endswith("(`dnarc export -` writes to stdout)\n")) == (4, True)
