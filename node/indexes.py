@@ -18,6 +18,7 @@ class Indexes:
 
     def __init__(self) -> None:
         self._by_domain: dict[str, Index] = {}
+        self._sorted: list[str] = []
         self._busy = BusyBlocks()
 
     @classmethod
@@ -38,7 +39,9 @@ class Indexes:
 
     def domains(self) -> list[str]:
         """The domains that hold records, sorted."""
-        return sorted(self._by_domain)
+        if len(self._sorted) < len(self._by_domain):  # domains never go
+            self._sorted = sorted(self._by_domain)
+        return list(self._sorted)
 
     def get(self, domain: str) -> Index | None:
         """The index of a domain, None if the node holds no record of it."""

@@ -236,6 +236,7 @@ class Node:
             peers=self.peers,
             convergence=self.convergence,
             duplicate_keys=self.duplicate_keys,
+            turns=self.turns,
         )
 
     def _sync_parts(self) -> SyncParts:

@@ -73,6 +73,8 @@ class Piece:
         self._source = source
         self._clock = loop.time
         self._begun_s = self._clock()
+        self.seconds = 0.0
+        """How long the work took until its last rest or end."""
 
     @property
     def is_long(self) -> bool:
@@ -85,10 +87,10 @@ class Piece:
         await self._turns.wait(self._source)
         self._begun_s = self._clock()
 
-    def end(self) -> float:
-        """Count the work since the last rest; returns its seconds. The work may go on with a `rest`."""
+    def end(self) -> None:
+        """Count the work since the last rest."""
         now_s = self._clock()
         seconds, self._begun_s = now_s - self._begun_s, now_s
         if seconds > 0.0:
+            self.seconds += seconds
             self._turns.count(seconds)
-        return seconds

@@ -50,6 +50,7 @@ PROTOCOL_ORDER = (
     "link.messages",
     "link.terms",
     "link.features",
+    "link.listing",
     "link.orders",
     "link.copies",
     "link.handshake",

@@ -10,6 +10,7 @@ from node.intake.ingest import Ingest
 from node.peers import Peers
 from node.settings import Settings
 from node.store.contract import Store
+from node.turns import Turns
 from node.world import World
 from protocol.signing import SigningKey
 
@@ -33,3 +34,4 @@ class LinkParts:
     peers: Peers
     convergence: Convergence
     duplicate_keys: DuplicateKeys
+    turns: Turns

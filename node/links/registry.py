@@ -22,6 +22,7 @@ from node.links.redialler import Redialler
 from node.links.running_link import Ending, LinkContext, RunningLink
 from node.links.summary import down_summary, link_summary
 from node.links.transport import Transport
+from node.links.work_meter import WorkMeter
 from node.peer_state import STEADY_S, Facts
 from node.peers import hidden
 from node.store.contract import Peer
@@ -30,6 +31,7 @@ from protocol.errors import Code, ProtocolError
 from protocol.gossip.plumtree import Plumtree, PlumtreeLimits
 from protocol.link.copies import IS_COPIED
 from protocol.link.link import Link
+from protocol.link.listing import Listing
 from protocol.link.messages import Hello
 from protocol.link.terms import Flow, Identity, LinkLimits, Role
 
@@ -57,9 +59,12 @@ class Links:
         gossip = Plumtree(PlumtreeLimits(), parts.world.random)
         self.dissemination = Dissemination(gossip, self.by_number, parts.commits.uncommitted)
         parts.ingest.announcers.append(self.dissemination.announce)
+        self._listing = Listing(parts.indexes)
         self._parts = parts
         self._fail = fail
-        self._context = LinkContext(parts, self.dissemination, self)
+        self._context = LinkContext(
+            parts, self.dissemination, self, WorkMeter(self.limits, asyncio.get_running_loop().time)
+        )
         self._entrance = Entrance(parts.settings)
         self._listed_networks = ListedNetworks()
         self._last_number = 0
@@ -70,6 +75,7 @@ class Links:
 
     async def start(self) -> None:
         """Begin to dial the peers of the table, now and after each change of it."""
+        self._listing.frames()  # the first list takes 0.1 s for 10,000 domains, and no later one does
         self._tasks.start(self._watch_peers(), "links watch")
 
     async def close(self) -> None:
@@ -137,7 +143,7 @@ class Links:
         nonce = parts.world.token_bytes(_NONCE_BYTES).hex()
         now_s, instance = int(parts.world.now_s()), parts.duplicate_keys.instance
         identity = Identity(parts.key, nonce, parts.agent, now_s, instance)
-        return Link(role, identity, snapshot.terms_of, parts.indexes, self.limits, parts.world.random)
+        return Link(role, identity, snapshot.terms_of, self._listing, self.limits, parts.world.random)
 
     def on_opened(self, link: RunningLink, hello: Hello) -> None:
         """Pin the peer's key, end one of two links with the same peer, and let gossip use the one that stays."""
@@ -208,8 +214,7 @@ class Links:
 
     def on_caught_up(self, link: RunningLink) -> None:
         """Log how much the link has carried, and count this as a comparison."""
-        counts, status = link.counts, link.machine.status()
-        log.info("caught up", peer=self.name_of(link), taken=counts.accepted, sent=status.sent)
+        log.info("caught up", peer=self.name_of(link), taken=link.counts.accepted, sent=link.machine.sent)
         self.on_compared(link)
 
     def on_compared(self, link: RunningLink) -> None:

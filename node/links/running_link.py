@@ -27,6 +27,7 @@ from node.links.permission import TableSnapshot
 from node.links.recent_records import load
 from node.links.transport import CLOSE_S_MAX, Transport, TransportEndedError
 from node.links.transport_tasks import Reader, Writer, ping_forever
+from node.links.work_meter import WorkMeter
 from node.tasks import Tasks
 from protocol.errors import Code, ProtocolError
 from protocol.link.link import Link
@@ -150,6 +151,7 @@ class LinkContext:
     parts: LinkParts
     dissemination: Dissemination
     owner: LinkOwner
+    meter: WorkMeter
 
 
 class RunningLink:
@@ -180,6 +182,7 @@ class RunningLink:
         self._parts = parts
         self._dissemination = context.dissemination
         self._owner = context.owner
+        self._meter = context.meter
         self._loop = asyncio.get_running_loop()
         self._tasks = Tasks(self._on_failure)
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
@@ -341,18 +344,29 @@ class RunningLink:
     async def _read(self) -> None:
         try:
             while self.machine.phase is not Phase.CLOSED:
-                self._on_text(await self._reader.next_text())
+                await self._on_text(await self._reader.next_text())
         except ProtocolError as error:
             self.close(error.code, error.detail)
         except TransportEndedError as error:
             self._on_transport_ended(error)
 
-    def _on_text(self, text: str) -> None:
+    async def _on_text(self, text: str) -> None:
+        """Handle one frame. Return when this link may be read again."""
+        name = self.snapshot.permission.name if self.is_open else None
+        source = name or self.address or str(self.number)
+        work = self._parts.turns.begin(source)
         self.counts.frames_in += 1
         self.counts.bytes_in += len(text)
         self._do(self.machine.on_frame(text, self._loop.time()))
+        while self.machine.is_working:
+            await work.rest()
+            self._do(self.machine.work(self._loop.time()))
         if text.startswith(_COMPARING):
             self._owner.on_compared(self)
+        await work.rest()
+        wait_s = self._meter.spend(source, work.seconds, is_listed=name is not None)
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
 
     def _is_pressed(self) -> bool:
         """Whether the peer has to wait, because this node has enough to do for it."""

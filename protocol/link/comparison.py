@@ -1,23 +1,24 @@
 """Do both sides hold the same? Each side lists what it holds of every domain, and the other side compares."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from protocol.errors import Code, ProtocolError
 from protocol.link.features import FEATURES, is_shared
-from protocol.link.messages import DOMAINS_PAGE_MAX, CaughtUp, Domains, Summary
-from protocol.link.terms import Holdings, LinkLimits
+from protocol.link.listing import Listing, summary_of
+from protocol.link.messages import CaughtUp, Domains, Summary
+from protocol.link.terms import LinkLimits
 from protocol.sets.index import EMPTY, Index
 
 
 class Comparison:
     """What the peer has said that it holds, beside what this node holds."""
 
-    def __init__(self, holdings: Holdings, limits: LinkLimits, features: Collection[str] = FEATURES) -> None:
-        """`holdings`: what this node has committed. `limits`: of them, `domains_max` counts here. `features`: those of
-        the peer; the domains that it cannot share are left out of its list.
+    def __init__(self, listing: Listing, limits: LinkLimits, features: Collection[str] = FEATURES) -> None:
+        """`listing`: what this node has committed and the peer can share. `limits`: of them, `domains_max` counts here.
+        `features`: those of the peer; the domains that it cannot share are left out of its list.
         """
         self._features = features
-        self._holdings = holdings
+        self._listing = listing
         self._limits = limits
         self._pages: dict[str, Summary] = {}
         self._theirs: dict[str, Summary] | None = None
@@ -29,12 +30,9 @@ class Comparison:
         """Whether the peer has sent one complete list."""
         return self._theirs is not None
 
-    def list_pages(self) -> Iterator[Domains]:
-        """This node's list in pages; one empty page if this node holds nothing."""
-        names = self._holdings.domains()
-        for begin in range(0, len(names) or 1, DOMAINS_PAGE_MAX):
-            page = {name: self.ours(name) for name in names[begin : begin + DOMAINS_PAGE_MAX]}
-            yield Domains(page, more=begin + DOMAINS_PAGE_MAX < len(names))
+    def list_frames(self) -> list[str]:
+        """This node's list in frames."""
+        return self._listing.frames()
 
     def on_page(self, page: Domains) -> bool:
         """Read a page of the peer's list; returns whether the list is complete.
@@ -65,7 +63,7 @@ class Comparison:
 
     def index(self, domain: str) -> Index:
         """The index of what this node holds now."""
-        return self._holdings.get(domain) or EMPTY
+        return self._listing.index(domain)
 
     def ours(self, domain: str) -> Summary:
         """What this node holds now."""
@@ -77,12 +75,12 @@ class Comparison:
 
     def is_same(self, domain: str) -> bool:
         """Whether what the peer last said is what this node holds now."""
-        ours, theirs = self.ours(domain), self.theirs(domain)
-        return (ours.count, ours.fingerprint) == (theirs.count, theirs.fingerprint)
+        ours, theirs = self.index(domain), self.theirs(domain)
+        return len(ours) == theirs.count and ours.fingerprint().hex() == theirs.fingerprint
 
     def domains(self) -> list[str]:
         """Every domain that either side holds, sorted."""
-        return sorted({*self._holdings.domains(), *(self._theirs or ())})
+        return sorted({*self._listing.holdings.domains(), *(self._theirs or ())})
 
     def confirm(self, domain: str) -> None:
         """Both sides hold the same in this domain, or at least neither lacks a record that should flow to it."""
@@ -91,11 +89,6 @@ class Comparison:
     def counts(self, domain: str) -> tuple[int, int | None]:
         """How many records this node holds, and how many the peer has said that it holds; None before its list."""
         return len(self.index(domain)), self.theirs(domain).count if self.is_known else None
-
-
-def summary_of(index: Index) -> Summary:
-    """What a list says of one domain."""
-    return Summary(len(index), index.fingerprint().hex(), index.newest)
 
 
 _NOTHING = summary_of(EMPTY)

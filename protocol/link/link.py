@@ -16,11 +16,12 @@ from typing import Any, Final
 from protocol.errors import Code, ProtocolError
 from protocol.link.deadlines import Deadlines, Wait
 from protocol.link.handshake import auth, check_auth, check_hello, hello
+from protocol.link.listing import Listing
 from protocol.link.messages import DETAIL_CHARACTERS_MAX, Auth, Error, Have, Hello, Message, Notice, Prune, Want, decode
 from protocol.link.orders import Close, Noticed, Opened, Order, Outbox
 from protocol.link.session import Session, Setting
 from protocol.link.status import LinkState, LinkStatus, Phase
-from protocol.link.terms import Flows, Holdings, Identity, LinkLimits, Role, Terms
+from protocol.link.terms import Flows, Identity, LinkLimits, Role, Terms
 from protocol.records.outcome import Outcome
 from protocol.records.record import SignedRecord
 
@@ -40,13 +41,13 @@ class Link:
         role: Role,
         identity: Identity,
         terms_of: Callable[[str | None], Terms],
-        holdings: Holdings,
+        listing: Listing,
         limits: LinkLimits,
         random: Random,
     ) -> None:
         """`terms_of` is called once: by a dialler with None, because it greets the peer before it knows its key; by an
-        acceptor with the key that the peer claims and has still to prove. `holdings`: what this node has committed.
-        `random` spreads the times of repairs.
+        acceptor with the key that the peer claims and has still to prove. `listing`: what this node has committed,
+        shared by all links. `random` spreads the times of repairs.
         """
         self.role = role
         self.phase = Phase.GREETING
@@ -57,7 +58,7 @@ class Link:
         self._terms = Terms()
         self._theirs: Hello | None = None
         self._outbox = Outbox()
-        self._setting = Setting(role, holdings, limits, random, self._outbox)
+        self._setting = Setting(role, listing, limits, random, self._outbox)
         self._deadlines = Deadlines(limits)
         self._session: Session | None = None
 
@@ -72,6 +73,11 @@ class Link:
         return self._session is not None and self._session.receiver.takes >= self._setting.limits.takes_max
 
     @property
+    def is_working(self) -> bool:
+        """Whether the last frame is not wholly handled: call `work` until it is, before the next frame."""
+        return self._session is not None and self._session.is_working and self.phase is Phase.OPEN
+
+    @property
     def next_at(self) -> float | None:
         """When to call `on_time`; None: never. Every call of this link can change it."""
         if self.phase is Phase.CLOSED:
@@ -83,6 +89,11 @@ class Link:
     def state(self) -> LinkState:
         """The state that `status` shows, without the rest of the status."""
         return self._session.state if self._session else LinkState.CATCHING_UP
+
+    @property
+    def sent(self) -> int:
+        """Records that were sent since the beginning of the link."""
+        return self._session.sender.sent if self._session else 0
 
     @property
     def is_settled(self) -> bool:
@@ -103,8 +114,16 @@ class Link:
         return self._outbox.drain()
 
     def on_frame(self, text: str, now: float) -> list[Order]:
-        """The peer sent this text frame."""
+        """The peer sent this text frame. The last one is wholly handled: see `is_working`."""
+        assert not self.is_working, "one frame after the other"
         return self._do(now, lambda: self._read(text, now))
+
+    def work(self, now: float) -> list[Order]:
+        """Do one more piece of what the last frame leads to. A piece takes a few milliseconds at most.
+
+        Anything but a frame may come between two pieces.
+        """
+        return self._do(now, self._open.work)
 
     def on_time(self, now: float) -> list[Order]:
         """Time has passed. A call before `next_at` does nothing."""
@@ -168,7 +187,7 @@ class Link:
             in_flight_frames=session.sender.in_flight.frames if session else 0,
             in_flight_records=session.sender.in_flight.records if session else 0,
             queued=session.sender.queued if session else 0,
-            sent=session.sender.sent if session else 0,
+            sent=self.sent,
             received=session.receiver.received if session else 0,
             refusals_by_us=dict(session.receiver.refusals) if session else {},
             refusals_by_them=dict(session.sender.refusals) if session else {},

@@ -5,6 +5,8 @@ its docstring names the call that brings the answer. The node may carry out an o
 answers, with bounded work under way.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from protocol.link.messages import Have, Hello, Item, Message, Prune, Want, encode
@@ -111,6 +113,10 @@ class Outbox:
 
     def send(self, *messages: Message) -> None:
         self._orders.extend(Send(encode(message)) for message in messages)
+
+    def put_frames(self, frames: Iterable[str]) -> None:
+        """Send these frames, whose texts exist already."""
+        self._orders.extend(map(Send, frames))
 
     def drain(self) -> list[Order]:
         orders, self._orders = self._orders, []

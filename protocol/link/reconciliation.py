@@ -24,7 +24,7 @@ from protocol.link.orders import Found, Outbox
 from protocol.link.passes import Halves
 from protocol.link.terms import LinkLimits
 from protocol.sets.index import Index
-from protocol.sets.negentropy import Initiator, Responder
+from protocol.sets.negentropy import Initiator, Responder, Steps
 
 AT_ONCE_MAX: Final = 4
 """Reconciliations under way: enough to hide a round trip if many domains differ."""
@@ -78,8 +78,8 @@ class Tally(msgspec.Struct):
         self.payload_bytes += len(question) + len(answer)
 
 
-def respond(message: Reconcile, index: Index, limits: LinkLimits) -> Reconcile | None:
-    """The answer of the side that is asked, from its index of the domain; None: the peer is done.
+def respond(message: Reconcile, index: Index, limits: LinkLimits) -> Steps[Reconcile | None]:
+    """The answer of the side that is asked, from its index of the domain, in pieces; None: the peer is done.
 
     Raises:
         ProtocolError: `malformed`.
@@ -87,7 +87,8 @@ def respond(message: Reconcile, index: Index, limits: LinkLimits) -> Reconcile |
     if not message.message:
         return None
     responder = Responder(index, limits.reconcile_bytes_max)
-    return Reconcile(message.domain, responder.answer(message.message))
+    answer = yield from responder.steps(message.message, limits.reconcile_ranges_max)
+    return Reconcile(message.domain, answer)
 
 
 class Reconciliation:
@@ -145,8 +146,8 @@ class Reconciliation:
         self.go_on()
         return True
 
-    def on_reconcile(self, message: Reconcile) -> None:
-        """Read the peer's answer.
+    def on_reconcile(self, message: Reconcile) -> Steps[None]:
+        """Read the peer's answer, in pieces.
 
         Raises:
             ProtocolError: `malformed`, also if the peer was not asked, or if the rounds do not come to an end.
@@ -155,7 +156,7 @@ class Reconciliation:
         if run.held is not None:
             raise ProtocolError(Code.MALFORMED, f"a reconciliation of {message.domain} that was not asked for")
         self._tally.count(run.asked, message.message)
-        reply, have, need = run.initiator.answer(message.message)
+        reply, have, need = yield from run.initiator.steps(message.message, self._limits.reconcile_ranges_max)
         self._find(run, message.domain, (each.hex() for each in have), [each.hex() for each in need])
         if reply is None:
             self._finish(message.domain, run)

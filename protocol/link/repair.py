@@ -70,7 +70,7 @@ class Repair:
                 pass
             case RepairAction.LIST:
                 self.next_at = None
-                self._outbox.send(*self._comparison.list_pages())
+                self._outbox.put_frames(self._comparison.list_frames())
             case RepairAction.RECONCILE:
                 self._reconcile(differing)
             case RepairAction.CONFIRM:

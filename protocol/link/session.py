@@ -15,7 +15,8 @@ from protocol.link.comparison import Comparison
 from protocol.link.course import PASSING, Course, DomainAction, DomainEvent, DomainState, RepairEvent, RepairState
 from protocol.link.cursors import Cursors
 from protocol.link.deadlines import Deadlines, Wait
-from protocol.link.features import FEATURES, SharedHoldings, is_shared
+from protocol.link.features import FEATURES, is_shared
+from protocol.link.listing import Listing
 from protocol.link.messages import Ack, CaughtUp, Domains, Have, Message, Prune, Reconcile, Records, Since, Want
 from protocol.link.orders import Heard, Outbox
 from protocol.link.passes import Halves, Passes
@@ -26,15 +27,19 @@ from protocol.link.reconciliation import Reconciliation, Tally, respond
 from protocol.link.repair import Repair
 from protocol.link.sender import Sender
 from protocol.link.status import DomainStatus, LinkState, Step
-from protocol.link.terms import Flow, Flows, Holdings, LinkLimits, Role, Terms
+from protocol.link.terms import Flow, Flows, LinkLimits, Role, Terms
 from protocol.records.outcome import Outcome
+from protocol.sets.negentropy import Steps
+
+_PIECE_DOMAINS: Final = 1_000
+"""Domains that are compared in one piece: 5 ms at most."""
 
 
 class Setting(msgspec.Struct, frozen=True):
     """What a link is given, and keeps until it ends."""
 
     role: Role
-    holdings: Holdings
+    listing: Listing
     limits: LinkLimits
     random: Random
     outbox: Outbox
@@ -50,7 +55,7 @@ class Session:
         the link, which checks them. `features`: those of the peer.
         """
         limits, outbox = setting.limits, setting.outbox
-        holdings = SharedHoldings(setting.holdings, features)
+        listing = setting.listing.shared_with(features)
         self._features = features
         exchanged = Exchanged(limits.recent_ids_max)
         out_cursors = Cursors(Flow.PUSH, terms.cursors, outbox, is_stored=flows.we_push)
@@ -58,16 +63,17 @@ class Session:
         self._setting = setting
         self._deadlines = deadlines
         self._course = Course()
-        self.sender = Sender(holdings, limits, out_cursors, exchanged, outbox, self._course)
+        self.sender = Sender(listing.holdings, limits, out_cursors, exchanged, outbox, self._course)
         self.receiver = Receiver(limits, in_cursors, exchanged, outbox, self._course)
         self.tally = Tally()
-        self._comparison = Comparison(holdings, limits, features)
+        self._comparison = Comparison(listing, limits, features)
         halves = Halves(flows, terms.kept, self.sender, self.receiver, exchanged)
         self._halves = halves
         self._passes = Passes(halves, self._comparison, limits.short_pass_records)
         self._lists = PerMinute("lists of domains", limits.lists_per_minute_max)
         self._idle_at: float | None = None
         """When passes that the peer should have begun by itself are given up; None: no pass is due."""
+        self._work: Steps[None] | None = None
         self._reconciliation: Reconciliation | None = None
         self._repair: Repair | None = None
         if setting.role is Role.DIALLER:
@@ -88,7 +94,8 @@ class Session:
         if self.sender.is_behind:
             return LinkState.BEHIND
         is_idle = self._reconciliation is None or self._reconciliation.is_idle
-        is_live = self._comparison.is_known and not self._course.is_passing and is_idle
+        is_compared = self._comparison.is_known and not self.is_working
+        is_live = is_compared and not self._course.is_passing and is_idle
         return LinkState.LIVE if is_live else LinkState.CATCHING_UP
 
     @property
@@ -130,6 +137,28 @@ class Session:
         move(self, message, now)
         return True
 
+    @property
+    def is_working(self) -> bool:
+        """Whether the last message is not wholly handled: call `work` before the next message."""
+        return self._work is not None
+
+    def work(self) -> None:
+        """Do one more piece of what the last message leads to.
+
+        Raises:
+            ProtocolError: for whatever ends the link.
+        """
+        assert self._work is not None, "called while `is_working`"
+        work, self._work = self._work, None
+        for _ in work:
+            self._work = work
+            return
+
+    def _begin(self, work: Steps[None]) -> None:
+        """Do the first piece of some work, which is all of it, unless the message is long."""
+        self._work = work
+        self.work()
+
     def on_taken(self, seq: int, outcomes: Sequence[Outcome], now: float) -> None:
         """A take has ended.
 
@@ -169,7 +198,7 @@ class Session:
             self._idle_at = now + self._setting.limits.idle_s if self._idle_at is None else self._idle_at
         else:
             self._idle_at = None
-            if self._repair is not None and self._comparison.is_known:
+            if self._repair is not None and self._comparison.is_known and not self.is_working:
                 self._repair.go_on(now)
         self._expect(now)
 
@@ -220,11 +249,11 @@ class Session:
     def _flows(self, domain: str) -> bool:
         """Whether one side holds records of this domain that should flow to the other."""
         comparison, halves = self._comparison, self._halves
-        is_given = halves.gives(domain) and comparison.ours(domain).count > 0
+        is_given = halves.gives(domain) and len(comparison.index(domain)) > 0
         return is_given or (halves.takes(domain) and comparison.theirs(domain).count > 0)
 
     def _list(self) -> None:
-        self._setting.outbox.send(*self._comparison.list_pages())
+        self._setting.outbox.put_frames(self._comparison.list_frames())
 
     def _status_of(self, domain: str) -> DomainStatus:
         state = self._course.domain(domain)
@@ -249,17 +278,25 @@ class Session:
         if not self._comparison.on_page(message):
             return
         self._lists.count(1, now)  # the peer asks for our list, which may be long, with few bytes
+        self._begin(self._on_list(now, is_first=is_first))
+
+    def _on_list(self, now: float, *, is_first: bool) -> Steps[None]:
+        """Compare the peer's list with ours, in pieces."""
         domains = self._comparison.domains()
         self._course.forget_all_but(set(domains))
         differing = []
-        for domain in domains:
+        for number, domain in enumerate(domains, 1):
             if self._comparison.is_same(domain):
                 self._advance(domain, DomainEvent.SAME)
             else:
                 differing.append(domain)
+            if number % _PIECE_DOMAINS == 0:
+                yield
         self._comparison.doubtful = set(differing)
-        for domain in differing:
+        for number, domain in enumerate(differing, 1):
             self._advance(domain, self._passes.needed(domain) if is_first else DomainEvent.DIFFERENT)
+            if number % _PIECE_DOMAINS == 0:
+                yield
         if is_first:
             return
         if self._repair is not None:
@@ -290,11 +327,14 @@ class Session:
 
     def _on_reconcile(self, message: Reconcile, _now: float) -> None:
         if self._reconciliation is not None and self._reconciliation.is_running(message.domain):
-            self._reconciliation.on_reconcile(message)
+            self._begin(self._reconciliation.on_reconcile(message))
             return
         if message.agreed:
             self._comparison.confirm(message.domain)
-        answer = respond(message, self._comparison.index(message.domain), self._setting.limits)
+        self._begin(self._respond(message))
+
+    def _respond(self, message: Reconcile) -> Steps[None]:
+        answer = yield from respond(message, self._comparison.index(message.domain), self._setting.limits)
         if answer is not None:
             self.tally.count(message.message, answer.message)
             self._setting.outbox.send(answer)

@@ -106,6 +106,12 @@ class LinkLimits(msgspec.Struct, frozen=True, kw_only=True):
     domains_max: int = 10_000
     """Domains that a peer may list."""
     lists_per_minute_max: int = 120
+    work_share_of_listed: float = 0.5
+    """Of one core, for the frames of one listed peer."""
+    work_share_of_address: float = 0.1
+    """Of one core, for the frames of all strangers from one address. Frames of records at 4 MiB a second take 0.01."""
+    work_share_of_strangers: float = 0.25
+    """Of one core, for the frames of all strangers."""
     refused_per_minute_max: int = 4_096
     """Records of the peer that this node refuses, before it ends the link."""
     recent_ids_max: int = 8_192
@@ -114,6 +120,9 @@ class LinkLimits(msgspec.Struct, frozen=True, kw_only=True):
     """A pass of so many records is never left to reconciliation, because it costs the peer only reads of its store."""
     reconcile_bytes_max: int = 65_536
     """Our messages of a reconciliation, decoded."""
+    reconcile_ranges_max: int = 16_384
+    """Ranges of the peer's messages of a reconciliation. Our longest message has 6,600: a fingerprint takes 19 bytes or
+    more, and one range in between may be skipped. A peer may choose messages of twice that size."""
     rounds_max: int = 10_000
     """Messages of one reconciliation each way."""
 

@@ -126,6 +126,8 @@ class Index:
         self._first_keys = [b"", *ordered[_BLOCK_KEYS_MAX::_BLOCK_KEYS_MAX]]
         self._sums = [_sum_of_ids(block) for block in self._blocks]
         self._last_key = ordered[-1] if ordered else b""
+        self._fingerprint: bytes | None = None
+        """Of all keys, if it is known. Every list of domains asks for it."""
         # Totals of all keys before each block, as far as they are known: at least for the first block.
         self._counts_before = [0]
         self._sums_before = [0]
@@ -151,6 +153,7 @@ class Index:
             if block.keys is not None:
                 block.keys.insert(place, key)
         self._count += 1
+        self._fingerprint = None
         self._sums[position] += _integer(key_id(key), "little")
         del self._counts_before[position + 1 :], self._sums_before[position + 1 :]
         if len(block) > _BLOCK_BYTES_MAX:
@@ -198,6 +201,13 @@ class Index:
     def fingerprint(self, begin: int = 0, end: int | None = None) -> bytes:
         """The 16 bytes that two nodes compare to learn whether they hold the same. `end` None: up to the last key."""
         end = self._count if end is None else end
+        if begin or end < self._count:
+            return self._fingerprint_of(begin, end)
+        if self._fingerprint is None:
+            self._fingerprint = self._fingerprint_of(begin, end)
+        return self._fingerprint
+
+    def _fingerprint_of(self, begin: int, end: int) -> bytes:
         assert 0 <= begin <= end <= self._count
         if (
             end - begin <= _BLOCK_KEYS_MAX // 2

@@ -17,9 +17,9 @@ are sent, where a full frame ends), this module sends the same bytes as the refe
 `protocol.sets.negentropy_message` holds the format of messages.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from protocol.errors import Code, ProtocolError
 from protocol.sets.index import Index
@@ -45,7 +45,17 @@ twice. A hostile responder can fill this memory, with 12 MB."""
 _IDS_AT_ONCE = 4_096
 """Ids that the initiator reads from its index at a time, when it holds far more in a range than the other side."""
 
+PIECE_COST: Final = 64
+"""The cost of one piece of an answer. A range costs 1, and a split range 16 more, one for each of its fingerprints. A
+fingerprint takes up to 100 us, so a piece takes 8 ms at most, and mostly less than 1 ms."""
+
+_SPLIT_COST = 16
+
 _EMPTY_FINGERPRINT = Index().fingerprint()
+
+_T = TypeVar("_T")
+Steps = Generator[None, None, _T]
+"""Work in pieces: it yields after each piece, and returns its result."""
 
 
 class Difference(NamedTuple):
@@ -82,6 +92,10 @@ class Initiator:
         Raises:
             ProtocolError: `malformed`, also if the responder speaks another version or takes too many rounds.
         """
+        return _finish(self.steps(message))
+
+    def steps(self, message: bytes, ranges_max: int | None = None) -> Steps[Difference]:
+        """The same in pieces. Keys may be added between two pieces. `ranges_max`: ranges of the message, None: any."""
         if version_of(message) != VERSION:
             raise ProtocolError(Code.MALFORMED, f"Negentropy version byte {message[0]:#x}: we asked in {VERSION:#x}")
         if self._rounds_left == 0:
@@ -95,7 +109,7 @@ class Initiator:
             need.extend(self._not_reported(only_theirs))
             writer.skip(span.bound)
 
-        reply = _answer(self._index, message, self._frame_bytes_max, on_ids)
+        reply = yield from _answer(self._index, MessageReader(message, ranges_max), self._frame_bytes_max, on_ids)
         return Difference(None if len(reply) == 1 else reply, self._have(listed), need)
 
     def _compare(self, span: Span, payload: bytes, listed: list["_ListedRange"]) -> Iterable[bytes]:
@@ -163,18 +177,37 @@ class Responder:
         Raises:
             ProtocolError: `malformed`.
         """
+        return _finish(self.steps(message))
+
+    def steps(self, message: bytes, ranges_max: int | None = None) -> Steps[bytes]:
+        """The same in pieces. Keys may be added between two pieces. `ranges_max`: ranges of the message, None: any."""
         if version_of(message) != VERSION:
             return bytes([VERSION])
-        return _answer(self._index, message, self._frame_bytes_max, lambda span, _, writer: writer.list_ids(span))
+        reader = MessageReader(message, ranges_max)
+        return (
+            yield from _answer(
+                self._index, reader, self._frame_bytes_max, lambda span, _, writer: writer.list_ids(span)
+            )
+        )
+
+
+def _finish(steps: Steps[_T]) -> _T:
+    """Do all pieces at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: _T = stop.value
+            return result
 
 
 def _answer(
-    index: Index, message: bytes, frame_bytes_max: int, on_ids: Callable[[Span, bytes, MessageWriter], None]
-) -> bytes:
+    index: Index, reader: MessageReader, frame_bytes_max: int, on_ids: Callable[[Span, bytes, MessageWriter], None]
+) -> Steps[bytes]:
     """Answer a message range by range. The two roles differ only in what they do with listed ids (`on_ids`)."""
     writer = MessageWriter(index, frame_bytes_max)
-    begin = 0
-    for bound, mode, payload in MessageReader(message).ranges():
+    begin = cost = 0
+    for bound, mode, payload in reader.ranges():
         span = Span(begin, index.rank(bound), bound)
         if mode is Mode.IDS:
             on_ids(span, payload, writer)
@@ -182,7 +215,12 @@ def _answer(
             writer.skip(bound)
         else:
             writer.split(span, is_empty_there=payload == _EMPTY_FINGERPRINT)
+            cost += _SPLIT_COST
         if writer.is_ended:
             break
         begin = span.end
+        cost += 1
+        if cost >= PIECE_COST:
+            yield
+            begin, cost = index.rank(bound), 0  # ranks move when keys are added
     return writer.message

@@ -81,8 +81,10 @@ def split_ids(payload: bytes) -> list[bytes]:
 class MessageReader:
     """Reads the ranges of one message. It checks every length before it takes that many bytes."""
 
-    def __init__(self, message: bytes) -> None:
+    def __init__(self, message: bytes, ranges_max: int | None = None) -> None:
+        """`ranges_max`: how many ranges the message may have; None: no limit."""
         self._message = message
+        self._ranges_max = ranges_max
         self._offset = 1  # after the version byte
         self._timestamp = 0
 
@@ -93,7 +95,11 @@ class MessageReader:
             ProtocolError: `malformed`.
         """
         lower = b""
+        count = 0
         while self._offset < len(self._message):
+            if count == self._ranges_max:
+                raise ProtocolError(Code.MALFORMED, f"a message with more than {count} ranges")
+            count += 1
             bound = self._bound()
             upper = bound.ljust(KEY_BYTES, b"\0")
             if upper < lower:

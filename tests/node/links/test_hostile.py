@@ -1,5 +1,6 @@
 """A peer that breaks the rules: its link closes with a code, and the node goes on."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,25 @@ async def test_records_with_reserved_labels_are_refused_and_end_no_link(tmp_path
 
         assert ack == Ack(1, {reserved.id: "malformed"})
         assert held(a) == ids([ordinary])
+
+
+async def test_a_stranger_that_causes_too_much_work_is_not_read_and_a_listed_peer_is(tmp_path: Path) -> None:
+    """Each question has ranges that cost the most for their bytes, and a stranger has a second of work at first."""
+    questions = 100
+    question = encode(Reconcile(DOMAIN, b"\x61" + bytes.fromhex("01 00 02 00") * 16_000))
+    async with running(tmp_path / "a") as a:
+        await a.peers.put(Peer(key=BOB.public, accept=True))
+        await give(a, *claims(1))
+        async with linked(a, CAROL) as stranger, linked(a, BOB) as listed:
+            sending = asyncio.create_task(stranger.say(*[question] * questions))
+            strange = next(each for each in a.links.by_number.values() if each.peer_key == CAROL.public)
+            await until(lambda: strange.counts.frames_in > 10, a)
+
+            await listed.give(claim("garden", at=NOW))
+
+            assert await listed.hear(Ack) == Ack(1)
+            assert strange.counts.frames_in < questions
+            sending.cancel()
 
 
 async def test_a_flood_of_refused_records_ends_the_link(tmp_path: Path) -> None:

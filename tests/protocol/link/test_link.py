@@ -35,7 +35,7 @@ from protocol.link.orders import Close, Opened, Send, Take
 from protocol.link.status import LinkState
 from protocol.link.terms import LinkLimits, Terms
 from protocol.sets.index import Index
-from protocol.sets.negentropy import Initiator, Responder
+from protocol.sets.negentropy import PIECE_COST, Initiator, Responder
 from tests.history import CAROL, claim, signed
 from tests.protocol.link.wire import ACCEPTOR, DIALLER, End, Wire
 from tests.protocol.link.wire_records import PULLING, said
@@ -56,9 +56,9 @@ def types_of(end: End) -> list[str]:
     return [json.loads(encode(message))["type"] for message in end.said]
 
 
-def opened() -> Wire:
+def opened(limits: LinkLimits | None = None) -> Wire:
     """An open link on which both sides have said everything."""
-    wire = Wire()
+    wire = Wire(limits=limits)
     wire.run()
     return wire
 
@@ -245,6 +245,46 @@ def test_either_side_answers_a_reconciliation(side: int) -> None:
     orders = wire.ends[side].link.on_frame(encode(Reconcile("example", question)), wire.now)
 
     assert orders == [Send(encode(Reconcile("example", Responder(Index()).answer(question))))]
+
+
+@SIDES
+def test_a_long_question_is_answered_in_pieces_and_other_calls_may_come_in_between(side: int) -> None:
+    wire = opened()
+    end = wire.ends[side]
+    question = b"\x61" + bytes.fromhex("01 00 02 00") * (2 * PIECE_COST)
+
+    begun = end.link.on_frame(encode(Reconcile("example", question)), wire.now)
+    in_between = end.link.push([RECORD], 1, wire.now)
+    was_working = end.link.is_working
+    pieces = []
+    while end.link.is_working:
+        pieces.append(end.link.work(wire.now))
+
+    answer = Reconcile("example", Responder(Index()).answer(question))
+    assert (begun, [type(order) for order in in_between], was_working) == ([], [Send], True)
+    assert pieces == [[], [Send(encode(answer))]]
+
+
+def test_a_link_that_closes_between_two_pieces_says_nothing_more() -> None:
+    wire = opened()
+    link = wire.acceptor.link
+    link.on_frame(encode(Reconcile("example", b"\x61" + bytes.fromhex("01 00 02 00") * (2 * PIECE_COST))), wire.now)
+
+    link.close(Code.STOPPING, "this node stops")
+
+    assert not link.is_working
+    assert link.work(wire.now) == []
+
+
+def test_a_question_with_too_many_ranges_closes_the_link() -> None:
+    limits = LinkLimits(reconcile_ranges_max=100)
+    wire = opened(limits=limits)
+    question = b"\x61" + bytes.fromhex("01 00 02 00") * 101
+
+    wire.say(wire.dialler, Reconcile("example", question))
+    wire.run()
+
+    assert wire.codes == (Code.MALFORMED, Code.MALFORMED)
 
 
 def test_records_of_a_domain_that_was_not_asked_for_are_taken_in() -> None:

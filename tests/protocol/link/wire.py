@@ -14,6 +14,7 @@ import msgspec
 
 from protocol.errors import Code
 from protocol.link.link import Link
+from protocol.link.listing import Listing
 from protocol.link.messages import Have, Message, Want, decode, encode
 from protocol.link.orders import Close, Found, Heard, Load, Opened, Order, PutCursor, Send, Take
 from protocol.link.terms import Flow, Identity, LinkLimits, Role, Terms
@@ -98,7 +99,7 @@ class End:
         self.loads.clear()
         self.opened = self.closed = None
         identity = Identity(self.key, nonce, "test")
-        self.link = Link(role, identity, self._terms_of, self.holdings, self.limits, Random(nonce))
+        self.link = Link(role, identity, self._terms_of, Listing(self.holdings), self.limits, Random(nonce))
 
     @property
     def ids(self) -> set[str]:
@@ -222,7 +223,9 @@ class Wire:
     def moves(self, *, takes: bool = True) -> Iterator[Callable[[], None]]:
         """What can happen next. `takes`: whether takes may end."""
         for end, other in (self.ends, self.ends[::-1]):
-            if end.sent and other.reads and not other.link.is_saturated:
+            if end.link.is_working:
+                yield lambda end=end: end.carry_out(end.link.work(self.now), self.now)  # type: ignore[misc]
+            if end.sent and other.reads and not other.link.is_saturated and not other.link.is_working:
                 yield lambda end=end, other=other: self.deliver(end, other)  # type: ignore[misc]
             for take in end.takes if takes else ():
                 yield lambda end=end, take=take: end.finish_take(take, self.now)  # type: ignore[misc]
