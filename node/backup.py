@@ -24,9 +24,9 @@ def back_up(data: Path, target: Path) -> int:
         OSError: `target` cannot be written.
     """
     if not (data / "dnarc.db").exists():
-        raise StoreError(f"{data} is no data folder of a node")
+        raise StoreError(f"{data} is no data folder of a node", "name it by --data DIR")
     if target.exists():
-        raise StoreError(f"{target} exists already, and a backup replaces nothing: name a new folder")
+        raise StoreError(f"{target} exists already, and a backup replaces nothing", "name a new folder")
     draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     draft.mkdir(mode=0o700, parents=True)
     try:

@@ -1,6 +1,6 @@
-"""Disk: where a node keeps its data folder. The folder holds its secrets and its store, and one process uses it.
+"""Disk: where a node keeps its data folder. The folder holds the node's secrets and its store. One process uses it.
 
-A simulation hands in another `Disk`, whose power it can cut.
+A simulation hands in another `Disk`, and can cut its power.
 """
 
 import asyncio
@@ -10,8 +10,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol
 
+from node.faults import of_file, of_lock
 from node.store.contract import Store
 from node.store.sqlite import SqliteStore
 
@@ -20,7 +21,19 @@ TokenBytes = Callable[[int], bytes]
 
 
 class CannotStartError(Exception):
-    """This machine or its set-up cannot run a node. The message says why, and what to do."""
+    """This machine or its set-up cannot run a node. The text is the reason; `remedy` says what to do about it."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
+
+
+class FolderInUseError(CannotStartError):
+    """Another process holds the data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        remedy = f"stop that node (`fuser {folder / 'lock'}` names its process), or name another folder by --data"
+        super().__init__(f"another node runs on {folder}", remedy)
 
 
 class Disk(Protocol):
@@ -30,14 +43,15 @@ class Disk(Protocol):
         """Make the folder if it is missing, and keep other nodes out of it while the block runs.
 
         Raises:
-            CannotStartError: another node uses it.
+            FolderInUseError: another node uses the folder.
+            CannotStartError: the folder cannot be made, or its file system cannot lock files.
         """
 
     def secret(self, path: Path, size_bytes: int, token_bytes: TokenBytes) -> str:
         """The content of a secret file: `size_bytes` random bytes, in hex. The file is made if it is missing.
 
         Raises:
-            CannotStartError: the file cannot be read, or holds something else.
+            CannotStartError: the file cannot be read or made, or it does not hold such a secret.
         """
 
     async def open_store(self, folder: Path, token_bytes: TokenBytes) -> Store:
@@ -69,40 +83,72 @@ def store_bytes(folder: Path) -> dict[str, int]:
     return {name: (folder / name).stat().st_size for name in STORE_FILES if (folder / name).exists()}
 
 
+NODE_KEY: Final = "node.key"
+ADMIN_TOKEN: Final = "admin-token"
+"""The files of the secrets."""
+
+_DAMAGED_SECRET: Final = {
+    NODE_KEY: "restore it from a backup; without one, move it away and the node makes a new key, and every peer has to "
+    "add this node anew",
+    ADMIN_TOKEN: "move it away, and the node makes a new token",
+}
+
+
 class LocalDisk:
     """The disks of this machine."""
+
+    def __init__(self, lock: Callable[[int, int], None] = fcntl.flock) -> None:
+        """`lock` locks the file with this descriptor, as `fcntl.flock` does."""
+        self._lock = lock
 
     @contextmanager
     def held(self, folder: Path) -> Iterator[None]:
         """Lock a file in the folder, because two nodes on one folder would each miss what the other writes."""
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("ab") as file:
+        with self._open_lock(folder) as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._lock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise FolderInUseError(folder) from error
             except OSError as error:
-                detail = f"another node runs on {folder}: give this one a folder of its own"
-                raise CannotStartError(detail) from error
+                fault = of_lock(error)
+                raise CannotStartError(f"{folder} cannot be locked: {fault.reason}", fault.remedy) from error
             yield
 
-    def secret(self, path: Path, size_bytes: int, token_bytes: TokenBytes) -> str:
-        """Make the file with mode 0600. It gets its name last, so that a crash leaves no half of a secret."""
+    def _open_lock(self, folder: Path) -> BinaryIO:
         try:
-            text = path.read_text(encoding="ascii").strip()
+            folder.mkdir(parents=True, exist_ok=True)
+            return (folder / "lock").open("ab")
+        except OSError as error:
+            fault = of_file(error, folder)
+            raise CannotStartError(f"the data folder {folder} cannot be used: {fault.reason}", fault.remedy) from error
+
+    def secret(self, path: Path, size_bytes: int, token_bytes: TokenBytes) -> str:
+        """Make the file with mode 0600 if it is missing."""
+        try:
+            text = path.read_text(encoding="ascii", errors="replace").strip()
         except FileNotFoundError:
-            text = token_bytes(size_bytes).hex()
-            temporary = path.with_name(f"{path.name}.new")
+            return self._make_secret(path, token_bytes(size_bytes).hex())
+        except OSError as error:
+            fault = of_file(error, path)
+            raise CannotStartError(f"{path} cannot be read: {fault.reason}", fault.remedy) from error
+        if len(text) != 2 * size_bytes or not set(text) <= set("0123456789abcdef"):
+            reason = f"{path} is damaged: it should hold {2 * size_bytes} lower-case hex digits"
+            raise CannotStartError(reason, _DAMAGED_SECRET.get(path.name, "restore it from a backup"))
+        return text
+
+    def _make_secret(self, path: Path, text: str) -> str:
+        """The file gets its name last, so that a crash leaves no half of a secret."""
+        temporary = path.with_name(f"{path.name}.new")
+        try:
             temporary.unlink(missing_ok=True)
             with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(f"{text}\n")
                 file.flush()
                 os.fsync(file.fileno())
             temporary.rename(path)
-        except (OSError, UnicodeDecodeError) as error:
-            raise CannotStartError(f"{path} cannot be read: {error}") from error
-        if len(text) != 2 * size_bytes or not set(text) <= set("0123456789abcdef"):
-            raise CannotStartError(
-                f"{path} should hold {2 * size_bytes} lower-case hex digits: move it away, and the node makes a new one"
-            )
+        except OSError as error:
+            fault = of_file(error, path)
+            raise CannotStartError(f"{path} cannot be made: {fault.reason}", fault.remedy) from error
         return text
 
     async def open_store(self, folder: Path, token_bytes: TokenBytes) -> Store:

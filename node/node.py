@@ -308,4 +308,6 @@ def check_signatures() -> None:
     differing = differing_edges()
     if differing:
         words = "; ".join(differing)
-        raise CannotStartError(f"this libsodium decides otherwise than the network: {words}. Reinstall PyNaCl's wheel.")
+        raise CannotStartError(
+            f"this libsodium decides otherwise than the network: {words}", "reinstall PyNaCl from its wheel"
+        )

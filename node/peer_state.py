@@ -134,9 +134,11 @@ def remedy_of(code: str | None) -> str:
             return "look for a copied data folder: each node needs a node.key of its own"
         case Code.UNSUPPORTED_VERSION:
             return "upgrade the older of the two nodes"
-        case Code.TOO_OLD | Code.TOO_NEW:
+        case Code.UNREACHABLE:
+            return "check what the reason says; the node tries again by itself"
+        case Code.TOO_NEW:
             return "run a time service (NTP) on both machines"
-        case Code.NOT_OWNER | Code.STALE:
+        case Code.NOT_OWNER | Code.STALE | Code.TOO_OLD:  # of a peer that treats this node as a client
             return "ask the peer's operator to accept this node: `dnarc peers add --key KEY --accept`"
         case Code.MALFORMED | Code.TOO_LARGE | Code.BAD_SIGNATURE:
             return "ask the peer's operator to look at its log, `dnarc doctor` and its version"

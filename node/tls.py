@@ -10,12 +10,14 @@ they have changed. If the new files cannot be used, the old certificate stays. O
 
 import asyncio
 import contextlib
+import os
 import ssl
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from node.faults import of_file
 from node.settings import Settings, SettingsError
 
 LOOK_EVERY_S: Final = 10.0
@@ -53,7 +55,7 @@ class Certificate:
         try:
             self._read()
         except OSError as error:  # ssl.SSLError is one
-            raise SettingsError(f"the certificate {chain} cannot be used: {error}") from error
+            raise SettingsError(f"the certificate {chain} cannot be used: {_words(error, chain)}") from error
 
     def look(self) -> None:
         """Read the files again if they have changed."""
@@ -62,9 +64,10 @@ class Certificate:
                 return
             self._read()
         except OSError as error:
-            problem = f"the certificate {self._chain} cannot be used, and the one read before is served: {error}"
+            words = _words(error, self._chain)
+            problem = f"the certificate {self._chain} cannot be used, and the one read before is served: {words}"
             if problem != self._problem:
-                log.error("certificate not read", path=str(self._chain), reason=str(error))
+                log.error("certificate not read", path=str(self._chain), reason=words)
             self._problem = problem
         else:
             self._problem = None
@@ -122,8 +125,21 @@ def client_context(authority: Path | None) -> ssl.SSLContext:
         if kept is None or kept[0] != stamp:
             kept = _client_contexts[authority] = (stamp, ssl.create_default_context(cafile=authority))
     except OSError as error:
-        raise SettingsError(f"the authority's certificate {authority} cannot be used: {error}") from error
+        words = _words(error, authority or Path("."))
+        raise SettingsError(f"the authority's certificate {authority} cannot be used: {words}") from error
     return kept[1]
+
+
+def _words(error: OSError, path: Path) -> str:
+    """Why a file with a certificate or a key cannot be used."""
+    match error:
+        case ssl.SSLError(reason="NO_CERTIFICATE_OR_CRL_FOUND" | "PEM_LIB" | "NO_START_LINE" | "BAD_BASE64_DECODE"):
+            return "a file holds no certificate or no key in PEM, or the key needs a passphrase"
+        case ssl.SSLError(reason="KEY_VALUES_MISMATCH" | "KEY_TYPE_MISMATCH"):
+            return "the private key does not belong to the certificate"
+        case ssl.SSLError():
+            return str(error)
+    return str(of_file(error, Path(os.fsdecode(error.filename)) if error.filename else path))
 
 
 _client_contexts: dict[Path | None, tuple[Stamp | None, ssl.SSLContext]] = {}

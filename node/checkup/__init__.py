@@ -1,6 +1,6 @@
-"""Checkup: what `dnarc doctor` looks at, each part of it a function from facts to findings.
+"""Checkup: what `dnarc doctor` looks at. Each check is a function from facts to findings.
 
-`finding` says what a finding is; `machine`, `exposure`, `folder`, `running` and `neighbours` look at what runs a node,
-at settings that strangers can use, at the data folder, at the node while it runs, and at its peers. Nothing here
-changes anything, and nothing here raises because of what it finds.
+`finding` says what a finding is. `machine`, `exposure`, `folder`, `running` and `neighbours` look at the machine, at
+settings that strangers can use, at the data folder, at the running node, and at its peers. `examination` decides which
+checks can be made. No check changes anything, and no check raises an error because of what it finds.
 """

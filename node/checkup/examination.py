@@ -1,4 +1,4 @@
-"""An examination: which checks can be made, from what there is: a node that answers, a data folder, or both."""
+"""An examination: decides which checks can be made, because there is a node that answers, a data folder, or both."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,10 @@ from node.checkup import exposure, folder, machine, neighbours, running
 from node.checkup.finding import Finding, fail, ok, warn
 from node.checkup.neighbours import Answer
 from node.client.figures import Figures
-from node.client.http import NodeClient, Unreachable
+from node.client.http import Answer as HttpAnswer
+from node.client.http import NodeClient, NodeError, Unreachable
+from node.disk import NODE_KEY
+from node.faults import of_lock
 from node.settings import Settings
 from node.store.contract import Peer, StoreError
 from node.store.sqlite import inspection
@@ -31,19 +34,19 @@ class Running(msgspec.Struct, frozen=True):
 
 
 def examine(url: str, data: Path | None, settings: Settings) -> Iterator[Finding]:
-    """All findings, one after another. `settings` are those that a node would start with here.
+    """All findings, one after another. `settings` are those with which a node would start here.
 
     Raises:
-        Unreachable: no node answers at the URL, and there is no folder to look at.
-        ValueError: that is no URL of a node.
+        Unreachable, NodeError: no node answers at the URL, and there is no folder to look at.
+        ValueError: this is no URL of a node.
     """
     yield machine.check_signatures()
     try:
         node = ask(url, settings.tls_ca)
-    except Unreachable:
+    except (Unreachable, NodeError) as error:
         if data is None:
             raise
-        yield _silence(url, data)
+        yield _silence(error, data)
         yield from _examine_folder(data, settings)
         return
     yield from _examine_node(node, settings.tls_ca)
@@ -53,15 +56,30 @@ def examine(url: str, data: Path | None, settings: Settings) -> Iterator[Finding
 
 
 def ask(url: str, authority: Path | None) -> Running:
-    """Raises: Unreachable, NodeError, SettingsError; ValueError: that is no URL of a node."""
+    """Raises: Unreachable, NodeError, SettingsError; ValueError: this is no URL of a node."""
     with NodeClient(url, authority=authority) as client:
-        health: dict[str, Any] = msgspec.json.decode(client.ask("GET", "/health").body)
+        client.get_node()  # first, because its errors tell what answers in the place of a node
+        health = _read_health(client.ask("GET", "/health"), client.url)
+        metrics = client.ask("GET", "/metrics")
+        metrics.check()
         try:
-            figures = Figures.read(client.ask("GET", "/metrics").body.decode())
+            figures = Figures.read(metrics.body.decode())
         except ValueError as error:
-            raise Unreachable(f"{url} does not answer as a node does") from error
+            raise Unreachable(f"{client.url} does not answer as a node does") from error
         rows = client.get("/peers")
     return Running(health, figures, rows, [_peer(row) for row in rows], neighbours.ask(url, authority))
+
+
+def _read_health(answer: HttpAnswer, url: str) -> dict[str, Any]:
+    """What the node says of its health. A node that is not well answers with status 503."""
+    try:
+        health = msgspec.json.decode(answer.body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        answer.check()
+        raise Unreachable(f"{url} does not answer as a node does") from error
+    if "problems" not in health:
+        answer.check()
+    return health
 
 
 def _peer(row: dict[str, Any]) -> Peer:
@@ -80,16 +98,16 @@ def _examine_node(node: Running, authority: Path | None) -> Iterator[Finding]:
 
 
 def _examine_folder(data: Path, settings: Settings) -> Iterator[Finding]:
-    """A folder that no node runs on, as far as one can see."""
+    """Findings about a folder while no node answers."""
     numbers = exposure.numbers_of(settings)
     yield from exposure.check_settings(numbers, is_public=settings.is_public)
     yield from exposure.check_certificate(settings, time.time())
     yield from _of_folder(data, numbers)
     try:
         peers = inspection.inspect(data / "dnarc.db").peers
-        ours = Answer(_key_of(data), inspection.summaries(data / "dnarc.db"), 0.0)
+        ours = Answer(_key_of(data), inspection.summaries(data / "dnarc.db"))
     except (StoreError, OSError, ValueError):
-        return  # said of the folder already
+        return  # a finding about the folder says so already
     yield from _of_peers(ours, peers, numbers, settings.tls_ca)
 
 
@@ -103,39 +121,46 @@ def _of_peers(
 ) -> Iterator[Finding]:
     urls = [peer.url for peer in peers if peer.url is not None]
     hidden = {
-        url: Answer(error="its password is not known here: name the data folder") for url in urls if _HIDDEN in url
+        url: Answer(
+            error="its URL has a password, which the node does not show", remedy="name the folder by --data DIR"
+        )
+        for url in urls
+        if _HIDDEN in url
     }
     answers = neighbours.ask_all([url for url in urls if url not in hidden], authority) | hidden
     yield from neighbours.check_peers(ours, peers, answers, numbers.get("max_skew", 0))
     yield from neighbours.check_copies(peers, answers)
     if not peers:
-        yield warn("peers", "there are none: nothing is copied anywhere", "`dnarc peers add` lists one")
+        yield warn("peers", "this node has no peers, so no other node has its records", "`dnarc peers add` lists one")
 
 
-def _silence(url: str, data: Path) -> Finding:
-    if folder.is_held(data):
-        return fail(
-            "node",
-            f"a node runs on {data} and none answers at {url}",
-            "name its URL by --node; if it is that, see its log",
-        )
-    return ok("node", f"none runs on {data}")
+def _silence(error: Unreachable | NodeError, data: Path) -> Finding:
+    """Whether a node runs on the folder although none answers. `error` says why none answers."""
+    try:
+        is_held = folder.is_held(data)
+    except OSError as lock_error:
+        fault = of_lock(lock_error)
+        return fail("node", f"whether a node runs on {data} is not known: {fault.reason}", fault.remedy)
+    if is_held:
+        detail = f"a node runs on {data}, but {error}"
+        return fail("node", detail, "name its URL by --node; if that is its URL, see the log of the node")
+    return ok("node", f"no node runs on {data}")
 
 
 def _belonging(url: str, data: Path, node: Running) -> Finding:
-    """Whether node and folder belong together: a person with two nodes mixes them up."""
+    """Whether the node runs on the folder, because a person with two nodes mixes them up."""
     try:
         key = _key_of(data)
-    except (OSError, ValueError) as error:
-        return fail("node.key", f"the key in {data} cannot be read: {error}", "restore it from a backup")
+    except (OSError, ValueError):
+        return warn("node", f"whether the node at {url} runs on {data} is not known", f"see {NODE_KEY} above or below")
     if key != node.answer.key:
-        return warn("node", f"the node at {url} is not the one of {data}", "name its own URL by --node")
-    return ok("node", f"the one of {data} answers at {url}")
+        return warn("node", f"the node at {url} does not run on {data}", "name its own URL by --node")
+    return ok("node", f"the node at {url} runs on {data}")
 
 
 def _key_of(data: Path) -> str:
-    """The public key in the folder. Raises: OSError, ValueError: it cannot be read."""
-    seed = bytes.fromhex((data / "node.key").read_text(encoding="ascii").strip())
+    """The public key of the folder. Raises: OSError, ValueError: it cannot be read."""
+    seed = bytes.fromhex((data / NODE_KEY).read_text(encoding="ascii").strip())
     if len(seed) != SEED_BYTES:
-        raise ValueError("it is not as long as a key")
+        raise ValueError(f"a key has {SEED_BYTES} bytes")
     return SigningKey(seed).public

@@ -1,4 +1,4 @@
-"""A finding: one thing that was looked at, how it is, and what to do where it is not well."""
+"""A finding: one thing that was looked at, how well it is, and a remedy if it is not well."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -6,8 +6,8 @@ from enum import StrEnum
 import msgspec
 
 
-class State(StrEnum):
-    """From well to broken. `WARN`: it works, and somebody should decide; `FAIL`: it does harm now, or soon."""
+class Level(StrEnum):
+    """How well a thing is. `WARN`: it works, and an operator should decide. `FAIL`: it does harm, now or soon."""
 
     OK = "ok"
     WARN = "warn"
@@ -15,27 +15,31 @@ class State(StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """`check` is stable, as programs branch on it; `detail` says what was seen, `remedy` what to do, where needed."""
+    """The result of one check. JSON calls the level `state`.
+
+    `check` is stable, because programs branch on it. `detail` says what was seen, `remedy` what to do. A finding of the
+    level `OK` has no remedy.
+    """
 
     check: str
-    state: State
+    level: Level = msgspec.field(name="state")
     detail: str
     remedy: str | None = None
 
 
 def ok(check: str, detail: str) -> Finding:
-    return Finding(check, State.OK, detail)
+    return Finding(check, Level.OK, detail)
 
 
 def warn(check: str, detail: str, remedy: str) -> Finding:
-    return Finding(check, State.WARN, detail, remedy)
+    return Finding(check, Level.WARN, detail, remedy)
 
 
 def fail(check: str, detail: str, remedy: str) -> Finding:
-    return Finding(check, State.FAIL, detail, remedy)
+    return Finding(check, Level.FAIL, detail, remedy)
 
 
-def worst(findings: Iterable[Finding]) -> State:
-    """The worst state among them; `OK` for none."""
-    order = list(State)
-    return max((finding.state for finding in findings), key=order.index, default=State.OK)
+def worst(findings: Iterable[Finding]) -> Level:
+    """The worst level of all findings. `OK` if there is no finding."""
+    order = list(Level)
+    return max((finding.level for finding in findings), key=order.index, default=Level.OK)

@@ -1,48 +1,53 @@
 """The peers: whether their clocks, their keys and their records agree with this node's.
 
-Each is asked for `GET /node`, over HTTP at the address that it is listed under. A clock is read from the `Date` of the
-answer, which counts whole seconds, so a skew is known to about a second.
+Each peer is asked for `GET /node`, over HTTP at the address under which it is listed. Its answer has the time in whole
+seconds. A clock is compared by that time and not by the header `Date`, because a proxy writes a `Date` of its own.
 """
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from email.utils import parsedate_to_datetime
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from node.checkup.finding import Finding, fail, ok, warn
-from node.client.http import NodeClient, NodeError, Unreachable
+from node.client.http import NodeAnswer, NodeClient, NodeError, Unreachable
+from node.clocks import REMEDY, differs, in_words, least_ahead_s
 from node.peers import hidden
 from node.store.contract import Peer
 
 TIMEOUT_S: Final = 10.0
 AT_ONCE: Final = 16
-SKEW_WARNED_S: Final = 5.0
+"""Peers that are asked at the same time."""
+
 DOMAINS_SHOWN_MAX: Final = 5
 
-_OK: Final = 200
+_NOTHING: Final = (0, "")
+
+_GIVE_KEY: Final = "stop one of the two; to keep the copy, delete its node.key, start it, and add it to its peers anew"
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A node seen from here: its key, its domains (count and fingerprint), and how far its clock is ahead, in seconds.
+    """What is known of a node: its key, its domains (count and fingerprint), and how far its clock is ahead of this
+    machine's, in seconds.
 
-    `error` says why it is not known; then all else is empty. `instance` is what it drew at its start, empty if it does
-    not say it.
+    If the node could not be asked, `error` says why and `remedy` what to do. All else is empty then. `instance` is what
+    the node drew at its start; empty if it does not say it.
     """
 
     key: str = ""
     domains: dict[str, tuple[int, str]] = msgspec.field(default_factory=dict)
-    ahead_s: float | None = None
+    ahead_s: float = 0.0
     error: str | None = None
+    remedy: str = "check that the peer runs, and its address"
     instance: str = ""
 
 
 def ask(url: str, authority: Path | None = None, timeout_s: float = TIMEOUT_S) -> Answer:
-    """What the node at this URL says of itself, `ws(s)://` meaning `http(s)://`.
+    """Ask the node at this URL. `ws(s)://` counts as `http(s)://`.
 
     Raises:
         SettingsError: the authority cannot be read.
@@ -50,58 +55,56 @@ def ask(url: str, authority: Path | None = None, timeout_s: float = TIMEOUT_S) -
     over_http = url.replace("ws", "http", 1) if url.startswith("ws") else url
     try:
         with NodeClient(over_http, None, timeout_s, authority) as client:
-            begun = time.time()
-            answer = client.ask("GET", "/node")
-            ended = time.time()
-            return _read(answer.value(), answer.headers.get("date"), (begun + ended) / 2)
-    except (Unreachable, NodeError, ValueError) as error:
+            asked_s = time.time()
+            node = client.get_node()
+            return _answer_of(node, least_ahead_s(node.time, asked_s, time.time()))
+    except Unreachable as error:
+        return Answer(error=hidden(str(error)), remedy=error.remedy)
+    except NodeError as error:
+        return Answer(error=hidden(str(error)), remedy=error.remedy or "see the log of that peer")
+    except ValueError as error:
         return Answer(error=hidden(str(error)))
 
 
 def ask_all(urls: Sequence[str], authority: Path | None) -> dict[str, Answer]:
-    """The answer of each. Raises: SettingsError: the authority cannot be read."""
+    """The answer of each node, by URL. Raises: SettingsError: the authority cannot be read."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
         return dict(zip(urls, threads.map(ask, urls, repeat(authority)), strict=True))
 
 
-def _read(node: Any, date: str | None, now_s: float) -> Answer:
-    try:
-        domains = {name: (int(held["count"]), str(held["fingerprint"])) for name, held in node["domains"].items()}
-        ahead_s = None if date is None else parsedate_to_datetime(date).timestamp() + 0.5 - now_s
-        return Answer(str(node["node"]), domains, ahead_s, instance=str(node.get("instance", "")))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        return Answer(error=f"it does not answer as a node does ({error!r})")
-
-
 def check_clock(ours: Answer, max_skew_s: float) -> Finding:
-    """The node's clock against the one of this machine."""
-    return _clock("clock", "this node's clock", "this machine's", ours.ahead_s or 0.0, max_skew_s)
+    """Compare the node's clock with this machine's."""
+    return _clock("clock", "this node's clock", "this machine's", ours.ahead_s, max_skew_s)
 
 
 def check_peers(
     ours: Answer, peers: Sequence[Peer], answers: Mapping[str, Answer], max_skew_s: float
 ) -> Iterator[Finding]:
-    """Everything about the peers with a URL, each asked beforehand."""
+    """All findings about the peers that have a URL. `answers` holds what each of them said."""
     for peer in peers:
         if peer.url is None:
             continue
         name, theirs = hidden(peer.url), answers[peer.url]
         if theirs.error is not None:
-            yield warn("peer.reachable", f"{name}: {theirs.error}", "is it up, and is the address right?")
+            yield warn("peer.reachable", f"{name}: {theirs.error}", theirs.remedy)
             continue
         yield _key(peer, name, ours, theirs)
-        ahead_s = (theirs.ahead_s or 0.0) - (ours.ahead_s or 0.0)
-        yield _clock("peer.clock", f"the clock of {name}", "this node's", ahead_s, max_skew_s)
+        yield _clock("peer.clock", f"the clock of {name}", "this node's", theirs.ahead_s - ours.ahead_s, max_skew_s)
         yield _fingerprints(peer, name, ours, theirs)
 
 
+def _answer_of(node: NodeAnswer, ahead_s: float) -> Answer:
+    domains = {name: (held.count, held.fingerprint) for name, held in node.domains.items()}
+    return Answer(node.node, domains, ahead_s, instance=node.instance)
+
+
 def _clock(check: str, whose: str, other: str, ahead_s: float, max_skew_s: float) -> Finding:
-    detail = f"{whose} is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} {other}"
-    remedy = "run a time service (NTP) on both machines"
+    detail = f"{whose} is {in_words(ahead_s, other)}"
     if abs(ahead_s) > max_skew_s:
-        return fail(check, f"{detail}: more than max_skew ({max_skew_s:.0f} s), so records are held back", remedy)
-    if abs(ahead_s) > SKEW_WARNED_S:
-        return warn(check, detail, remedy)
+        harm = f"more than max_skew ({max_skew_s:.0f} s), so records are refused as too_new"
+        return fail(check, f"{detail}: {harm}", REMEDY)
+    if differs(ahead_s):
+        return warn(check, f"{detail}: records may be refused as too_new or too_old", REMEDY)
     return ok(check, f"{whose} and {other} agree within {max(1, round(abs(ahead_s)))} s")
 
 
@@ -109,14 +112,16 @@ def _key(peer: Peer, name: str, ours: Answer, theirs: Answer) -> Finding:
     if theirs.key == ours.key:
         return _own_key(name, ours, theirs)
     if peer.key is None:
-        return warn("peer.key", f"{name} has never answered the node, so its key is not pinned", "see the node's log")
+        detail = f"{name} has never answered this node, so its key is not pinned"
+        return warn("peer.key", detail, "`dnarc sync` asks it now, and says what is wrong")
     if peer.key != theirs.key:
         detail = f"{name} shows the key {theirs.key}, and {peer.key} is pinned"
-        return fail("peer.key", detail, "ask its operator; if that is right, add the peer anew")
-    return ok("peer.key", f"{name} is who it was")
+        return fail("peer.key", detail, "ask its operator whether the new key is right; if so, remove and add the peer")
+    return ok("peer.key", f"{name} has the key that is pinned")
 
 
 def _own_key(name: str, ours: Answer, theirs: Answer) -> Finding:
+    """The peer has this node's key. `instance` tells the node itself from a copy of its folder."""
     if not ours.instance or not theirs.instance:
         remedy = f"if it is the node, `dnarc peers remove {name}`; if it is a copy, {_GIVE_KEY}"
         return fail("peer.key", f"{name} has this node's key: it is the node itself, or a copy of its folder", remedy)
@@ -126,7 +131,7 @@ def _own_key(name: str, ours: Answer, theirs: Answer) -> Finding:
 
 
 def check_copies(peers: Sequence[Peer], answers: Mapping[str, Answer]) -> Iterator[Finding]:
-    """Peers that answer at two addresses with one key, and are two processes."""
+    """Find peers that have the same key and are two processes, because one folder is a copy of the other."""
     seen: dict[str, tuple[str, Answer]] = {}
     for url in [peer.url for peer in peers if peer.url is not None]:
         answer = answers[url]
@@ -138,21 +143,16 @@ def check_copies(peers: Sequence[Peer], answers: Mapping[str, Answer]) -> Iterat
 
 
 def _fingerprints(peer: Peer, name: str, ours: Answer, theirs: Answer) -> Finding:
-    """Of the domains that flow between the two; those that one side alone keeps count only where they should flow."""
+    """Compare the domains that flow between the two nodes. A domain of one side alone counts if it should flow."""
     flowing = {*(theirs.domains if peer.pull else ()), *(ours.domains if peer.push else ())}
-    differing = sorted(it for it in flowing if theirs.domains.get(it, _NONE)[1] != ours.domains.get(it, _NONE)[1])
+    differing = sorted(it for it in flowing if theirs.domains.get(it, _NOTHING)[1] != ours.domains.get(it, _NOTHING)[1])
     if not differing:
         return ok("peer.fingerprints", f"{name} holds the same in all {len(flowing)} domains")
     shown = ", ".join(
-        f"{it} ({theirs.domains.get(it, _NONE)[0]} there, {ours.domains.get(it, _NONE)[0]} here)"
+        f"{it} ({theirs.domains.get(it, _NOTHING)[0]} there, {ours.domains.get(it, _NOTHING)[0]} here)"
         for it in differing[:DOMAINS_SHOWN_MAX]
     )
     more = f" and {len(differing) - DOMAINS_SHOWN_MAX} more" if len(differing) > DOMAINS_SHOWN_MAX else ""
     detail = f"{name} differs in {len(differing)} of {len(flowing)} domains: {shown}{more}"
-    remedy = "new records need a moment; if it stays so, run `dnarc sync` and read what it says"
+    remedy = "new records need a moment; if it stays so, `dnarc sync` says which records are refused, and why"
     return warn("peer.fingerprints", detail, remedy)
-
-
-_NONE: Final = (0, "")
-
-_GIVE_KEY: Final = "stop one of the two; to keep the copy, delete its node.key, start it, and add it to its peers anew"

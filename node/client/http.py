@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 import msgspec
 
+from node.faults import of_network
 from protocol.errors import Code, ProtocolError
 from protocol.records.record import SignedRecord, check_signature_spelling, decode
 
@@ -25,6 +26,8 @@ ANSWER_BYTES_MAX: Final = 256 * 2**20
 """The limit for an answer that is read whole, for example the history of a label."""
 
 _PIECE_BYTES: Final = 65_536
+
+_START: Final = "start a node with `dnarc serve`, or name another one by --node URL"
 
 _BROKEN = (OSError, http.client.HTTPException)
 _LEFT = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
@@ -38,18 +41,26 @@ Target = tuple[str, dict[str, str]]
 
 
 class Unreachable(Exception):  # noqa: N818 - the word for the state, as in `Code.UNREACHABLE`
-    """No node answers there, or the answer broke off."""
+    """No node answers there, or it stopped in the middle of an answer. The text is the reason, `remedy` what to do."""
+
+    def __init__(self, reason: str, remedy: str = "check that the URL is that of a dnarc node") -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 class NodeError(Exception):
-    """The node refused: with a stable `code`, the reason in `detail`, and further facts."""
+    """The request was refused: a stable `code`, what the node says of it, and the facts beside that.
 
-    def __init__(self, status: int, code: str, detail: str, facts: dict[str, Any]) -> None:
+    `remedy` is None if the node itself answered. If another program did, such as a proxy, it says what to do.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, facts: dict[str, Any], remedy: str | None = None) -> None:
         super().__init__(f"{code}: {detail}")
         self.status = status
         self.code = code
         self.detail = detail
         self.facts = facts
+        self.remedy = remedy
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -65,8 +76,8 @@ class Answer(msgspec.Struct, frozen=True):
         return _decode(self.body)
 
     def check(self) -> None:
-        """Raises: NodeError: the node refused."""
-        if self.status >= 400:
+        """Raises: NodeError: the status does not mean success."""
+        if self.status >= 300:
             raise refusal(self)
 
     @property
@@ -91,7 +102,9 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class NodeAnswer(msgspec.Struct, frozen=True):
-    """The answer to `GET /node`. Times are seconds since the Unix epoch."""
+    """The answer to `GET /node`. Times are seconds since the Unix epoch. `instance` is what the node drew at its start;
+    empty if an older node does not say it.
+    """
 
     version: str
     node: str
@@ -99,6 +112,7 @@ class NodeAnswer(msgspec.Struct, frozen=True):
     time: int
     domains: dict[str, Held]
     limits: Limits = Limits()
+    instance: str = ""
 
 
 def without_password(url: str) -> str:
@@ -114,7 +128,26 @@ def refusal(answer: Answer) -> NodeError:
         code, detail = facts.pop("code", None), facts.pop("detail", None)
         if isinstance(code, str) and isinstance(detail, str):
             return NodeError(answer.status, code, detail, facts)
-    return NodeError(answer.status, f"http_{answer.status}", "the answer is not one of a dnarc node", {})
+    detail, remedy = _foreign(answer.status, answer.headers.get("location", ""))
+    return NodeError(answer.status, f"http_{answer.status}", detail, {}, remedy)
+
+
+def _foreign(status: int, location: str) -> tuple[str, str]:
+    """What an answer with this status means if another program than a node gave it, and what to do."""
+    match status:
+        case 301 | 302 | 303 | 307 | 308:
+            return f"the URL redirects to {location or 'another one'}", "name that URL by --node"
+        case 401:
+            return "a program in front of the node asks for a password", "write it into the URL: http://NAME:WORD@HOST"
+        case 403:
+            return "a program in front of the node forbids this request", "look at the rules of that proxy"
+        case 404 | 405:
+            return "no dnarc node answers at this URL", "check host, port and path: a proxy may serve it below a path"
+        case 413:
+            return "a program in front of the node takes no body of this size", "raise the limit of that proxy to 8 MiB"
+        case 502 | 503 | 504:
+            return "a proxy answers, and the node behind it does not", "start that node, or check the proxy's upstream"
+    return f"no dnarc node answers at this URL (status {status})", "check host, port and path of the URL"
 
 
 def path_of(*parts: str) -> str:
@@ -193,10 +226,8 @@ class NodeClient:
         self, url: str, token: str | None = None, timeout_s: float = 60.0, authority: Path | None = None
     ) -> None:
         """Raises: ValueError: this is no URL of a node. SettingsError: the authority cannot be read."""
-        parts, shown = urlsplit(url), without_password(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{shown} is no URL of a node: write http://HOST:PORT or https://HOST:PORT")
-        self.url = shown
+        parts = _checked(url)
+        self.url = without_password(url)
         self._authorization = _authorization_of(parts, token)
         self._prefix = parts.path.rstrip("/")
         self._connection = _connect(parts, timeout_s, authority)
@@ -218,7 +249,7 @@ class NodeClient:
         try:
             return msgspec.json.decode(answer.body, type=NodeAnswer)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise Unreachable(f"{self.url} does not answer as a node does: {error}") from error
+            raise Unreachable(f"{self.url} does not answer as a node does") from error
 
     def ask(
         self,
@@ -240,12 +271,12 @@ class NodeClient:
             NodeError: the node refused.
         """
         response = self._send("GET", path, query, None, {"Accept": "application/x-ndjson"})
-        if response.status >= 400:
+        if response.status >= 300:
             raise refusal(self._read_whole(response))
         try:
             yield from _lines(response)
         except _BROKEN as error:
-            raise Unreachable(f"{self.url} broke off: {_words(error)}") from error
+            raise self._broken_off(error) from error
         finally:
             response.close()
             self._connection.close()
@@ -262,7 +293,21 @@ class NodeClient:
             return self._request(method, target, body, headers)
         except _BROKEN as error:
             self._connection.close()
-            raise Unreachable(f"no node answers at {self.url}: {_words(error)}") from error
+            raise self._no_answer(error) from error
+
+    def _no_answer(self, error: Exception) -> Unreachable:
+        if isinstance(error, http.client.HTTPException) and not isinstance(error, http.client.RemoteDisconnected):
+            return Unreachable(f"no node answers at {self.url}: the answer there is not HTTP")
+        fault = of_network(error)
+        remedy = _START if isinstance(error, ConnectionRefusedError) else fault.remedy
+        return Unreachable(f"no node answers at {self.url}: {fault.reason}", remedy)
+
+    def _broken_off(self, error: Exception) -> Unreachable:
+        """The reason is the library's, because this happens in the middle of an answer."""
+        reason = str(error) or type(error).__name__
+        return Unreachable(
+            f"{self.url} broke off: {reason}", "run the command again; if it stays so, see the node's log"
+        )
 
     def _request(
         self, method: str, target: str, body: bytes | None, headers: dict[str, str]
@@ -285,9 +330,11 @@ class NodeClient:
             if len(body) <= ANSWER_BYTES_MAX:
                 _check_end(response)
         except _BROKEN as error:
+            response.close()
             self._connection.close()
-            raise Unreachable(f"{self.url} broke off: {_words(error)}") from error
+            raise self._broken_off(error) from error
         if len(body) > ANSWER_BYTES_MAX:
+            response.close()
             self._connection.close()
             raise Unreachable(f"{self.url} answers with more than {ANSWER_BYTES_MAX} bytes: no node does that")
         headers = {name.lower(): value for name, value in response.getheaders()}
@@ -313,6 +360,22 @@ def _check_end(response: http.client.HTTPResponse) -> None:
         raise http.client.IncompleteRead(b"", response.length)
 
 
+def _checked(url: str) -> SplitResult:
+    """The parts of a node's URL. Raises: ValueError: this is no URL of a node. The text says what to write instead."""
+    parts, shown = urlsplit(url), without_password(url)
+    if "://" not in url:
+        raise ValueError(f"{shown} has no scheme: write http://{shown} or https://{shown}")
+    if parts.scheme in ("ws", "wss"):
+        raise ValueError(f"{shown} is for links, and commands ask over HTTP: write {shown.replace('ws', 'http', 1)}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{shown} is no URL of a node: write http://HOST:PORT or https://HOST:PORT")
+    try:
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(f"{shown} has a port that is no number from 0 to 65535") from error
+    return parts
+
+
 def _connect(parts: SplitResult, timeout_s: float, authority: Path | None) -> http.client.HTTPConnection:
     assert parts.hostname is not None, "the URL has a host"
     if parts.scheme == "http":
@@ -335,12 +398,8 @@ def _authorization_of(parts: SplitResult, token: str | None) -> str | None:
     return f"Basic {base64.b64encode(credentials.encode()).decode()}"
 
 
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
-
-
 def _decode(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreachable("the answer is no JSON: is this the URL of a dnarc node?") from error
+        raise Unreachable("the answer is no JSON") from error

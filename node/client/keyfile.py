@@ -19,6 +19,7 @@ import nacl.exceptions
 import nacl.pwhash
 import nacl.secret
 
+from node.faults import of_file
 from protocol.signing import SEED_BYTES, SigningKey
 
 FILE_BYTES_MAX: Final = 4_096
@@ -130,9 +131,9 @@ def _read(path: Path) -> _Content:
             data = file.read(FILE_BYTES_MAX + 1)
     except FileNotFoundError as error:
         remedy = f"name your key by --key or DNARC_KEY; `dnarc keygen {path}` makes a new key"
-        raise KeyfileError(f"{path} cannot be read: {error.strerror}; {remedy}") from error
+        raise KeyfileError(f"there is no file {path} ({remedy})") from error
     except OSError as error:
-        raise KeyfileError(f"{path} cannot be read: {error.strerror}") from error
+        raise KeyfileError(f"{path} cannot be read: {of_file(error, path)}") from error
     if len(data) > FILE_BYTES_MAX:
         raise KeyfileError(f"{path} is no key file: it has more than {FILE_BYTES_MAX} bytes")
     try:
@@ -212,7 +213,7 @@ def _write_new(path: Path, data: bytes) -> None:
     except FileExistsError as error:
         raise KeyfileError(f"{path} is there already, and a key is never overwritten: choose another name") from error
     except OSError as error:
-        raise KeyfileError(f"{path} cannot be written: {error.strerror}") from error
+        raise KeyfileError(f"{path} cannot be written: {of_file(error, path)}") from error
 
 
 def _write_durably(path: Path, data: bytes) -> None:

@@ -217,7 +217,7 @@ class HttpPeer:
         if 300 <= response.status < 400:
             raise cut_off(f"it redirects (status {response.status}): list the address that it redirects to")
         problem = await self._read_problem(response)
-        said = [f"the peer answers {response.status}", problem.code, problem.detail]
+        said = [f"the peer answers {response.status}", problem.code, problem.detail or _foreign(response.status)]
         detail = ": ".join(printable(part) for part in said if part)
         raise ProtocolError(_code(problem.code, response.status), detail)
 
@@ -229,6 +229,22 @@ class HttpPeer:
 
     def _body(self, response: aiohttp.ClientResponse) -> Body:
         return Body(response, ANSWER_BYTES_MAX, self._timeout_s)
+
+
+def _foreign(status: int) -> str:
+    """What a refusal means if it has no problem in its body, because another program than a node refused."""
+    match status:
+        case 401:
+            return "a program in front of the peer asks for a password: list the peer as http://NAME:WORD@HOST"
+        case 403:
+            return "a program in front of the peer forbids this request"
+        case 404 | 405:
+            return "no dnarc node answers at this URL: check host, port and path"
+        case 413:
+            return "a program in front of the peer takes no body of this size: raise its limit to 8 MiB"
+        case 502 | 503 | 504:
+            return "a proxy answers, and the node behind it does not"
+    return ""
 
 
 def _next_position(response: aiohttp.ClientResponse) -> str | None:

@@ -13,10 +13,11 @@ from typing import Final
 
 from aiohttp import web
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 from yarl import URL
 
+from node.faults import Fault, of_network
 from node.links.transport import CLOSE_S_MAX, MESSAGE_BYTES_MAX, AcceptedTransport, DialledTransport
 from node.settings import Settings, SettingsError
 from node.store.contract import Peer
@@ -32,7 +33,7 @@ _SCHEMES: Final = ("ws://", "wss://")
 _FRAMES_WAITING_MAX: Final = 4
 """Frames that `websockets` reads ahead. A frame has up to 1 MiB, and more frames would only cost memory."""
 
-_DETAIL_CHARACTERS_MAX: Final = 200
+_DETAIL_CHARACTERS_MAX: Final = 300
 
 
 class Entrance:
@@ -133,16 +134,42 @@ async def dial(url: str, settings: Settings) -> DialledTransport:
             open_timeout=settings.peer_timeout,
             close_timeout=CLOSE_S_MAX,
         )
-    except TimeoutError as error:
-        raise _unreachable("it said nothing for too long") from error
     except InvalidStatus as error:
-        raise _unreachable(f"it answered with HTTP status {error.response.status_code}") from error
-    except (InvalidHandshake, InvalidURI, SettingsError, OSError, ValueError) as error:
-        raise _unreachable(f"{type(error).__name__}: {error}") from error
+        raise _unreachable(_refused(error.response.status_code)) from error
+    except InvalidMessage as error:
+        is_closed = isinstance(error.__cause__, EOFError)
+        fault = of_network(ConnectionResetError()) if is_closed else _NOT_HTTP
+        raise _unreachable(str(fault)) from error
+    except SettingsError as error:
+        raise _unreachable(str(error)) from error
+    except (InvalidHandshake, InvalidURI, OSError, ValueError) as error:
+        raise _unreachable(str(of_network(error))) from error
     if connection.subprotocol != SUBPROTOCOL:
         connection.transport.abort()
         raise _unreachable(f"it does not speak {SUBPROTOCOL}")
     return DialledTransport(connection)
+
+
+def _refused(status: int) -> str:
+    """Why a server answers the opening handshake of a WebSocket with this HTTP status."""
+    words = f"it answered with HTTP status {status}"
+    match status:
+        case 401:
+            return f"{words}: a program in front of it asks for a password: list it as ws://NAME:WORD@HOST"
+        case 404 | 405:
+            return f"{words}: no dnarc node accepts links at this URL: check host, port and path"
+        case 400 | 426:
+            return f"{words}: a proxy in front of it may not pass WebSockets on"
+        case 429:
+            return f"{words}: it has as many links from this address as it takes"
+        case 502 | 504:
+            return f"{words}: a proxy answers, and the node behind it does not"
+        case 503:
+            return f"{words}: it has as many links as it takes, or a proxy answers for a node that does not run"
+    return words
+
+
+_NOT_HTTP: Final = Fault("the answer there is not HTTP", "check the URL: its port may speak TLS, or another protocol")
 
 
 def _tls_context(url: str, settings: Settings) -> ssl.SSLContext | None:

@@ -27,7 +27,11 @@ reading a few labels ahead."""
 
 
 class StoreError(Exception):
-    """The storage cannot be used as it is. The text tells the operator the reason and the remedy."""
+    """The storage cannot be used as it is. The text is the reason; `remedy` says what the operator does about it."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 class StoredRecord(msgspec.Struct, frozen=True, gc=False):

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Concatenate, ParamSpec, TypeVar
 
-from node.disk import CannotStartError, TokenBytes
+from node.disk import FolderInUseError, TokenBytes
 from node.store.contract import LabelKey, Past, Store
 from node.store.sqlite import SqliteStore, reading
 from node.store.sqlite.store import RECORDS_MAX
@@ -60,7 +60,7 @@ class VirtualDisk:
     @contextmanager
     def held(self, folder: Path) -> Iterator[None]:
         if self._holder is not None:
-            raise CannotStartError(f"another node runs on {folder}")
+            raise FolderInUseError(folder)
         holder = self._holder = object()
         try:
             yield

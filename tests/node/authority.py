@@ -13,16 +13,16 @@ _DAY = timedelta(days=1)
 
 
 class Authority:
-    """Files in PEM: `ca` is the authority's certificate, `chain` the node's for 127.0.0.1, `key` the node's key."""
+    """Files in PEM: `ca` is the authority's certificate, `chain` the node's, `key` the node's key."""
 
-    def __init__(self, folder: Path, *, days: float = 1.0) -> None:
-        """`days` is how long the certificates are valid from now on."""
+    def __init__(self, folder: Path, *, days: float = 1.0, address: str = "127.0.0.1") -> None:
+        """`days` is how long the certificates are valid from now on. The node's is for this address."""
         self._days = timedelta(days=days)
         self.ca, self.chain, self.key = (folder / name for name in ("ca.pem", "chain.pem", "key.pem"))
         ours, theirs = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
         own_name, name = _name("authority"), _name("node")
         self.ca.write_bytes(_pem(self._certificate(own_name, own_name, ours, ours, x509.BasicConstraints(True, None))))
-        alternative = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+        alternative = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
         self.chain.write_bytes(_pem(self._certificate(name, own_name, theirs, ours, alternative)))
         self.key.write_bytes(
             theirs.private_bytes(

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from node.cli.commands.heads import OWN_FIELDS, Content
-from node.cli.output.failures import usage
+from node.cli.output.failures import unreadable, usage
 
 
 class Change(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -66,7 +66,7 @@ def read_object(file: str) -> Content:
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
-        raise usage(f"{file} cannot be read: {error.strerror}") from error
+        raise unreadable(file, error) from error
     value, _ = canonicalise(data)
     if not isinstance(value, dict):
         raise usage(f"{file} holds no JSON object, and a claim is one")

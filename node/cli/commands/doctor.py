@@ -1,7 +1,7 @@
-"""`dnarc doctor`: what is not well about a node, and what to do about it.
+"""`dnarc doctor`: what is not well with a node, and what to do about it.
 
-It looks at what it can: at the node that answers, at the data folder where one is named, and at the settings that a
-node would start with here. It changes nothing.
+It looks at the node that answers, at the data folder if one is named, and at the settings with which a node would start
+here. It changes nothing.
 """
 
 import os
@@ -40,7 +40,7 @@ def doctor(
     Ends with 1 if anything fails; warnings alone end with 0. With --data DIR it also works while no node runs.
     """
     from node.checkup.examination import examine
-    from node.checkup.finding import State, worst
+    from node.checkup.finding import Level, worst
     from node.settings import load
 
     if data is not None and not (data / "dnarc.db").exists():
@@ -50,19 +50,19 @@ def doctor(
         findings = list(examine(node, data, settings))
     except ValueError as error:
         raise usage(str(error)) from error
-    state = worst(findings)
-    show({"state": state, "findings": findings}, as_json, lambda: _table(findings))
-    if state is State.FAIL:
-        failed = sorted({finding.check for finding in findings if finding.state is State.FAIL})
-        raise CommandError(Exit.REFUSED, "unwell", ", ".join(failed), "what to do stands beside each")
+    level = worst(findings)
+    show({"state": level, "findings": findings}, as_json, lambda: _table(findings))
+    if level is Level.FAIL:
+        failed = sorted({finding.check for finding in findings if finding.level is Level.FAIL})
+        raise CommandError(Exit.REFUSED, "unwell", ", ".join(failed), "each finding says what to do")
 
 
 def _table(findings: "list[Finding]") -> "RenderableType":
-    """The findings, with the remedy under what was seen."""
+    """The findings. Each remedy stands under what was seen."""
     rows = []
     for finding in findings:
         seen = plain(finding.detail)
         if finding.remedy is not None:
             seen.append("\n-> ").append_text(plain(finding.remedy))
-        rows.append((plain(finding.state, STYLES[finding.state]), finding.check, seen))
+        rows.append((plain(finding.level, STYLES[finding.level]), finding.check, seen))
     return table(["state", "check", "~what was seen, and what to do"], rows)

@@ -18,7 +18,7 @@ import typer
 from node.cli.commands.entries import Entry
 from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
 from node.cli.output.early_end import explain_early_end
-from node.cli.output.failures import CommandError, Exit, usage
+from node.cli.output.failures import CommandError, Exit, unwritable, usage
 from node.cli.output.progress import progress
 from node.cli.output.screen import json_text, reader_may_leave, show
 from node.cli.output.text import plain
@@ -80,8 +80,7 @@ def export(
                 for line in new:
                     out.write(line + b"\n")
     except OSError as error:
-        detail = f"{file} cannot be written: {error.strerror or error}"
-        raise CommandError(Exit.MACHINE, "machine", detail, "`dnarc export -` writes to stdout") from error
+        raise unwritable(file, error) from error
     answer = {"file": str(file), "records": place.written, "through": place.timestamp}
     show(answer, as_json, lambda: plain(_describe(place, file)))
 

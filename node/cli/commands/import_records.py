@@ -21,7 +21,7 @@ from node.cli.commands.entries import Line, entry_of, read_lines
 from node.cli.commands.import_report import Report
 from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, Data, NodeUrl, Token, connect, find_token
 from node.cli.output.early_end import explain_early_end
-from node.cli.output.failures import CommandError, Exit, usage
+from node.cli.output.failures import CommandError, Exit, unreadable
 from node.cli.output.progress import progress
 from node.cli.output.screen import show, warn
 
@@ -101,7 +101,7 @@ def _open(file: Path) -> Iterator[IO[bytes]]:
     try:
         source = file.open("rb")
     except OSError as error:
-        raise usage(f"{file} cannot be read: {error.strerror}") from error
+        raise unreadable(file, error) from error
     with source:
         yield source
 

@@ -80,6 +80,5 @@ def find_token(token: str | None, data: Path | None) -> str | None:
     try:
         return (data / "admin-token").read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise usage(
-            f"{data / 'admin-token'} cannot be read: {error}", "a node makes this file at its first start"
-        ) from error
+        remedy = f"is {data} the data folder of the node? a node makes this file at its first start"
+        raise usage(f"{data / 'admin-token'} holds no admin token that can be read", remedy) from error

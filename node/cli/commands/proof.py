@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, Domain, Label, NodeUrl, connect
-from node.cli.output.failures import CommandError, Exit, usage
+from node.cli.output.failures import CommandError, Exit, unreadable
 from node.cli.output.screen import reader_may_leave, show, table
 from node.cli.output.text import moment, plain, short
 
@@ -86,7 +86,7 @@ def _read_records(file: str) -> "list[SignedRecord]":
     try:
         source = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115 - the `with` closes it
     except OSError as error:
-        raise usage(f"{file} cannot be read: {error.strerror}") from error
+        raise unreadable(file, error) from error
     with source:
         lines = source.read(PROOF_BYTES_MAX).splitlines()
     records = []

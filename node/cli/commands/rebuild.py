@@ -39,7 +39,7 @@ def rebuild(
     A rebuild that is killed leaves the store as it was. Events keep their numbers. For a label whose last event names a
     wrong head, the rebuild adds an event.
     """
-    from node.disk import CannotStartError, LocalDisk
+    from node.disk import FolderInUseError, LocalDisk
     from node.store.sqlite import rebuilding
 
     path = data / "dnarc.db"
@@ -52,8 +52,8 @@ def rebuild(
             progress("rebuild (records, twice)", rebuilding.count_steps(path)) as advance,
         ):
             rebuilt = rebuilding.rebuild(path, advance, is_check=is_check)
-    except CannotStartError as error:
-        raise CommandError(Exit.MACHINE, "in_use", f"a node runs on {data}", "stop it first") from error
+    except FolderInUseError as error:
+        raise CommandError(Exit.MACHINE, "in_use", str(error), error.remedy) from error
     answer = {"equal": rebuilt.is_equal, "repaired": not (rebuilt.is_equal or is_check)}
     show({**answer, **msgspec.to_builtins(rebuilt)}, as_json, lambda: _summary(rebuilt, is_check))
     if is_check and not rebuilt.is_equal:

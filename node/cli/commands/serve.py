@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from errno import EADDRINUSE
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +33,9 @@ STOP_S_MAX = 4.5
 """Seconds from the signal to the end of the process, whatever clients, peers and the disk do. The docs promise 5 s.
 Records that were answered with 201 are on disk already, so an abrupt end loses nothing.
 """
+
+ASK_S_MAX = 1.0
+"""Seconds to wait for the program that listens at this node's address to say whether it is a node."""
 
 FLUSH_S_MAX = 1.0
 """Seconds to wait for the reader of the log. After that, the process ends without the last lines."""
@@ -57,7 +61,7 @@ def serve(config: Path | None = None, **flags: str | None) -> None:
     try:
         _runner()(_serve(settings))
     except Exception as error:
-        failure = _failure(error, settings)
+        failure = describe_error(error)
         if failure is None:
             raise
         log.write_line(f"dnarc: {failure.line}")
@@ -67,15 +71,14 @@ def serve(config: Path | None = None, **flags: str | None) -> None:
 
 
 async def _serve(settings: "Settings") -> None:
-    from node.disk import CannotStartError
     from node.node import Node
 
     node = Node(settings)
     stop = _stop_at_a_signal()
     try:
         await node.__aenter__()
-    except CannotStartError as error:
-        raise CommandError(Exit.MACHINE, "cannot_start", str(error)) from error
+    except OSError as error:
+        raise _not_listening(error, settings) from error
     loop = asyncio.get_running_loop()
     signal.signal(signal.SIGHUP, lambda _number, _frame: loop.call_soon_threadsafe(node.reload))
     try:
@@ -85,7 +88,9 @@ async def _serve(settings: "Settings") -> None:
         await node.__aexit__(None, None, None)
     failure = node.failed.exception() if node.failed.done() else None  # after the exit, because a last commit may fail
     if failure is not None:
-        raise CommandError(Exit.MACHINE, "storage", f"the store failed: {failure}") from failure
+        described = describe_error(failure) if isinstance(failure, Exception) else None
+        why, remedy = (described.detail, described.remedy) if described else (str(failure), None)
+        raise CommandError(Exit.MACHINE, "storage", f"the store failed: {why}", remedy) from failure
 
 
 def _stop_at_a_signal() -> "asyncio.Future[None]":
@@ -133,13 +138,30 @@ def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
     return uvloop.run
 
 
-def _failure(error: Exception, settings: "Settings") -> CommandError | None:
-    """The failure behind an error, with the facts that an operator needs. None: the error is a fault in dnarc."""
-    if isinstance(error, OSError):
-        address = f"{settings.host}:{settings.port}"
-        words = f"{error.strerror or error} (listening on {address}, data in {settings.data})"
-        return CommandError(Exit.MACHINE, "machine", words)
-    return describe_error(error)
+def _not_listening(error: OSError, settings: "Settings") -> CommandError:
+    """Why the node cannot listen. Errors of its data folder are no `OSError` by then."""
+    from node.faults import of_listening
+
+    host, port = settings.host, settings.port
+    fault = of_listening(error, host, port)
+    detail = f"cannot listen on {host}:{port}: {fault.reason}"
+    if error.errno == EADDRINUSE and (key := _key_of_node_at(settings)):
+        return CommandError(Exit.MACHINE, "machine", f"{detail}: a dnarc node with the key {key}", fault.remedy)
+    return CommandError(Exit.MACHINE, "machine", detail, fault.remedy)
+
+
+def _key_of_node_at(settings: "Settings") -> str | None:
+    """The key of the node that answers at the address where this node should listen. None if it is another program."""
+    from node.client.http import NodeClient, NodeError, Unreachable
+
+    host = "127.0.0.1" if settings.host in ("", "0.0.0.0", "::") else settings.host
+    try:
+        with NodeClient(
+            f"http://{f'[{host}]' if ':' in host else host}:{settings.port}", timeout_s=ASK_S_MAX
+        ) as client:
+            return client.get_node().node
+    except (NodeError, Unreachable, ValueError):
+        return None
 
 
 def _signature() -> inspect.Signature:

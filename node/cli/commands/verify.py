@@ -20,7 +20,7 @@ from node.cli.commands.entries import BYTE_ORDER_MARK, LINE_BYTES_MAX, Entry, re
 from node.cli.commands.options import AsJson
 from node.cli.commands.proof import verify_proof
 from node.cli.output.early_end import explain_interruption
-from node.cli.output.failures import CommandError, Exit, usage
+from node.cli.output.failures import CommandError, Exit, unreadable
 from node.cli.output.screen import show, table
 from node.cli.output.text import plain
 
@@ -90,7 +90,7 @@ def _read_entries(file: str) -> Iterator[Numbered]:
     try:
         source = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115 - the `with` below closes it
     except OSError as error:
-        raise usage(f"{file} cannot be read: {error.strerror}") from error
+        raise unreadable(file, error) from error
     with source:
         first = source.readline(LINE_BYTES_MAX)
         if is_line(first):

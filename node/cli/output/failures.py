@@ -1,15 +1,21 @@
-"""Failures: the one line and the exit code that an error ends a command with.
+"""Failures: the one line and the exit code with which an error ends a command.
 
-Only errors that somebody outside can mend have a place here. Any other is a fault of ours, and is shown whole.
+The line has a stable code, the reason, and in brackets a remedy. Only errors that a user or an operator can mend are
+shown so. Any other error is a fault of this program, and is shown whole.
 """
 
+import os
 from enum import IntEnum
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from node.cli.output.text import safe
 
+if TYPE_CHECKING:
+    from node.faults import Fault
+
 DETAIL_CHARACTERS_MAX: Final = 2_000
-"""An error is one line; a stranger's server could answer with megabytes."""
+"""Longer details are cut, because a stranger's server can answer with megabytes."""
 
 
 class Exit(IntEnum):
@@ -25,25 +31,28 @@ class Exit(IntEnum):
 
 REMEDIES: Final = {
     "unauthorized": "give the admin token by --data DIR (the node's folder), --token or DNARC_ADMIN_TOKEN",
-    "unreachable": "start one with `dnarc serve`, or name another by --node URL",
-    "too_old": "set this machine's clock; records of the past go in by `dnarc import` with the admin token",
-    "too_new": "set this machine's clock, or wait",
+    "too_old": "compare this machine's clock with the node's; records of the past go in by `dnarc import` with the "
+    "admin token",
+    "too_new": "compare this machine's clock with the node's; if both are right, wait",
     "stale": "somebody wrote in between: run the command again",
     "not_owner": "`dnarc why` shows who owns the label, and since when",
     "unknown_label": "`dnarc get DOMAIN` lists its labels",
-    "unknown_domain": "`dnarc domains` lists those that the node keeps",
+    "unknown_domain": "`dnarc domains` lists the domains that the node keeps",
+    "unknown_peer": "`dnarc peers list` lists the peers",
+    "unknown_route": "check the path in the node's URL; an older node does not know newer requests",
+    "method_not_allowed": "check the path in the node's URL; an older node does not know newer requests",
     "cursor_unknown": "read what there is by `dnarc get`, and run the command again without the cursor",
     "rate_limited": "wait a moment, then run the command again",
-    "overloaded": "wait a moment, then run the command again",
+    "overloaded": "wait a moment, then run the command again; `dnarc doctor` says what the node waits for",
     "storage_full": "free space on the node's disk",
 }
-"""What to do about a code, where it is not plain from what the node says."""
+"""What to do about a code. A code whose remedy is plain from what the node says has none."""
 
 
 class CommandError(Exception):
     """A command cannot go on.
 
-    `code` is stable, `detail` says what is wrong; the remedy follows from the code where none is given.
+    `code` is stable, `detail` says what is wrong, `remedy` what to do. Without a remedy, that of the code counts.
     """
 
     def __init__(self, exit_code: Exit, code: str, detail: str, remedy: str | None = None) -> None:
@@ -55,7 +64,7 @@ class CommandError(Exception):
 
     @property
     def line(self) -> str:
-        """All of it in one line that cannot steer a terminal, whatever the detail holds."""
+        """The whole failure in one line. No detail can steer a terminal."""
         detail = (
             self.detail if len(self.detail) <= DETAIL_CHARACTERS_MAX else f"{self.detail[:DETAIL_CHARACTERS_MAX]}..."
         )
@@ -64,34 +73,72 @@ class CommandError(Exception):
 
 
 def usage(detail: str, remedy: str | None = None) -> CommandError:
-    """The error of whoever typed the command."""
+    """The error of the person who typed the command."""
     return CommandError(Exit.USAGE, "usage", detail, remedy)
 
 
+def unreadable(file: str | Path, error: OSError) -> CommandError:
+    """The error of the person who named a file that cannot be read."""
+    fault = _fault_of(error, Path(file))
+    return usage(f"{file} cannot be read: {fault.reason}", fault.remedy)
+
+
+def unwritable(file: str | Path, error: OSError) -> CommandError:
+    """The machine cannot write a file."""
+    fault = _fault_of(error, Path(file))
+    return CommandError(Exit.MACHINE, "machine", f"{file} cannot be written: {fault.reason}", fault.remedy)
+
+
 def describe(error: Exception) -> CommandError | None:
-    """The failure behind an error; None where only we can mend it."""
+    """The failure behind an error. None if only we can mend it."""
     from node.client.http import NodeError, Unreachable
     from node.client.keyfile import KeyfileError
+    from node.disk import CannotStartError
     from node.settings import SettingsError
     from node.store.contract import StoreError
     from protocol.errors import ProtocolError
 
-    match error:
-        case CommandError():
-            return error
-        case Unreachable():
-            return CommandError(Exit.UNREACHABLE, "unreachable", str(error))
-        case NodeError() | ProtocolError():
-            return CommandError(Exit.REFUSED, error.code, error.detail)
-        case SettingsError():
-            return CommandError(Exit.USAGE, "settings", str(error))
-        case KeyfileError():
-            return CommandError(Exit.USAGE, "keyfile", str(error))
-        case StoreError():
-            return CommandError(Exit.MACHINE, "storage", str(error))
-        case OSError():
-            return CommandError(Exit.MACHINE, "machine", str(error))
-        case _ if type(error).__module__ == "sqlite3":  # by name: only the store knows SQL
-            return CommandError(Exit.MACHINE, "storage", str(error), "is dnarc.db a file of dnarc, and the disk well?")
-        case _:
-            return None
+    if isinstance(error, CommandError):
+        return error
+    if isinstance(error, NodeError):
+        return CommandError(Exit.REFUSED, error.code, error.detail, error.remedy)
+    if isinstance(error, ProtocolError):
+        return CommandError(Exit.REFUSED, error.code, error.detail)
+    kinds: tuple[tuple[type[Exception], Exit, str], ...] = (
+        (Unreachable, Exit.UNREACHABLE, "unreachable"),
+        (SettingsError, Exit.USAGE, "settings"),
+        (KeyfileError, Exit.USAGE, "keyfile"),
+        (CannotStartError, Exit.MACHINE, "cannot_start"),
+        (StoreError, Exit.MACHINE, "storage"),
+    )
+    for kind, exit_code, code in kinds:
+        if isinstance(error, kind):
+            return CommandError(exit_code, code, str(error), getattr(error, "remedy", None))
+    return _of_machine(error)
+
+
+def _of_machine(error: Exception) -> CommandError | None:
+    if isinstance(error, OSError):
+        return _of_file(error)
+    is_of_store = type(error).__module__ == "sqlite3"  # by name, because only the store knows SQL
+    return _of_store(error) if is_of_store else None
+
+
+def _of_file(error: OSError) -> CommandError:
+    """An error of the operating system that no command expected. It names a file if it has to do with one."""
+    name = None if error.filename is None else os.fsdecode(error.filename)
+    fault = _fault_of(error, Path(name or "."))
+    return CommandError(Exit.MACHINE, "machine", f"{name}: {fault.reason}" if name else fault.reason, fault.remedy)
+
+
+def _fault_of(error: OSError, path: Path) -> "Fault":
+    from node.faults import of_file
+
+    return of_file(error, path)
+
+
+def _of_store(error: Exception) -> CommandError:
+    from node.store.sqlite.faults import explain
+
+    explained = explain(error, Path("dnarc.db"))
+    return CommandError(Exit.MACHINE, "storage", str(explained), explained.remedy)

@@ -57,7 +57,12 @@ class Connection:
     @classmethod
     async def open(cls, path: Path, *pragmas: str) -> "Connection":
         """Open the file, create it if it is absent, and set these pragmas (`name = value`)."""
-        connection = cls(await aiosqlite.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None))
+        opening = aiosqlite.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        try:
+            connection = cls(await opening)
+        except sqlite3.Error:
+            opening._thread.join()  # it still has to answer this loop, which may be closed soon
+            raise
         try:
             await connection.run(_set_pragmas, (*pragmas, f"busy_timeout = {_BUSY_WAIT_MS}"))
         except BaseException:

@@ -13,14 +13,14 @@ from urllib.parse import quote
 
 from node.store.contract import StoreError
 from node.store.sqlite.connection import BUSY_TIMEOUT_S
+from node.store.sqlite.faults import DAMAGED, explain
 
 
 def copy(source: Path, target: Path) -> int:
     """Make `target` a complete and durable copy; returns the number of its records.
 
     Raises:
-        StoreError: the source cannot be read, or the copy is damaged.
-        OSError: the target cannot be written.
+        StoreError: the source cannot be read, the copy cannot be written, or the copy is damaged.
     """
     try:
         with (
@@ -33,9 +33,16 @@ def copy(source: Path, target: Path) -> int:
             (state,) = made.execute("PRAGMA quick_check(1)").fetchone()
             (records,) = made.execute("SELECT count(*) FROM records").fetchone()
     except sqlite3.Error as error:
-        raise StoreError(f"{source} cannot be copied to {target}: {error}") from error
+        raise _explain(error, source, target) from error
     if state != "ok":
-        raise StoreError(f"{source} is damaged, and so would its copy be: {state}")
+        raise StoreError(f"{source} is damaged, and so would its copy be: {state}", DAMAGED)
     with target.open("rb") as file:
         os.fsync(file.fileno())
     return int(records)
+
+
+def _explain(error: sqlite3.Error, source: Path, target: Path) -> StoreError:
+    """SQLite does not say which of the two files failed. Only the target is written, so only its disk can be full."""
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+        return explain(error, target)
+    return explain(error, source)

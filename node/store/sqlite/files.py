@@ -26,8 +26,9 @@ class OpenFiles:
         for name, place in self._places.items():
             if _place_of(name) != place:
                 raise StoreError(
-                    f"{name} was removed or replaced while this node had it open, so nothing more is kept: stop "
-                    "whatever did it, put a backup in its place or let the peers bring all back, and start again"
+                    f"{name} was removed or replaced while this node had it open, so nothing more is kept",
+                    "stop the program that did it, restore a backup or let the peers bring the records back, and "
+                    "start again",
                 )
 
 

@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from node.store.contract import Cursor, Peer, StoreError
+from node.store.contract import Cursor, Peer
 from node.store.sqlite import reading
 from node.store.sqlite.connection import BUSY_TIMEOUT_S
+from node.store.sqlite.faults import explain
 from node.store.sqlite.schema import MIGRATIONS, version_of
 from protocol.sets.index import Index
 
@@ -80,4 +81,4 @@ def _read(path: Path, work: Callable[[sqlite3.Connection], _T]) -> _T:
         with closing(sqlite3.connect(url, uri=True, timeout=BUSY_TIMEOUT_S)) as connection:
             return work(connection)
     except sqlite3.Error as error:
-        raise StoreError(f"{path} cannot be read: {error}") from error
+        raise explain(error, path) from error

@@ -25,8 +25,9 @@ import msgspec
 
 from node.store.contract import StoreError
 from node.store.sqlite.connection import BUSY_TIMEOUT_S, transaction
+from node.store.sqlite.faults import DAMAGED, explain
 from node.store.sqlite.rows import EVENT_TYPES, VERDICTS, former_of, owner_of, record_of, verdict_name
-from node.store.sqlite.schema import MIGRATIONS, migrate, version_of
+from node.store.sqlite.schema import MIGRATIONS, check_version, migrate, version_of
 from protocol.records.change import EventType
 from protocol.records.record import Record, is_witnessed
 from protocol.records.replay import State, Verdict, replay
@@ -94,7 +95,7 @@ class Rebuilt(msgspec.Struct):
 
 def count_steps(path: Path) -> int:
     """The number of steps that `rebuild` will report: two for each record."""
-    with closing(_opened(path)) as connection:
+    with _explained(path), closing(_opened(path)) as connection:
         (records,) = connection.execute("SELECT count(*) FROM records").fetchone()
     return 2 * int(records)
 
@@ -108,9 +109,11 @@ def rebuild(path: Path, advance: Advance = lambda _: None, *, is_check: bool = F
     Raises:
         StoreError: the file is of another version, or its pages or bodies are damaged. Then nothing was written.
     """
-    with closing(_opened(path)) as connection:
-        if is_check and version_of(connection) != len(MIGRATIONS):
-            raise StoreError(f"{path} is of another version of dnarc: start the node once, or rebuild without --check")
+    with _explained(path), closing(_opened(path)) as connection:
+        version = version_of(connection)
+        check_version(version, len(MIGRATIONS))
+        if is_check and version < len(MIGRATIONS):
+            raise StoreError(f"an older dnarc wrote {path}", "start the node once, or rebuild without --check")
         if not is_check:
             migrate(connection)
         with _undone(connection) if is_check else transaction(connection):
@@ -119,11 +122,24 @@ def rebuild(path: Path, advance: Advance = lambda _: None, *, is_check: bool = F
 
 def _opened(path: Path) -> sqlite3.Connection:
     if not path.exists():
-        raise StoreError(f"there is no database at {path}: name the data folder of a node")
+        raise StoreError(f"there is no database at {path}", "name the data folder of a node")
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -65536"):
-        connection.execute(f"PRAGMA {pragma}").close()
+    try:
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -65536"):
+            connection.execute(f"PRAGMA {pragma}").close()
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turns every error of SQLite into a `StoreError`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise explain(error, path) from error
 
 
 @contextmanager
@@ -166,7 +182,7 @@ class _Rebuild:
         faults = [text for (text,) in self._connection.execute("PRAGMA integrity_check(1000)") if text != "ok"]
         damage = [fault for fault in faults if not any(kind in fault for kind in _INDEX_FAULTS)]
         if damage:
-            raise StoreError(f"the file is damaged ({damage[0]}): restore a backup, or fetch the records from peers")
+            raise StoreError(f"the file is damaged ({damage[0]})", DAMAGED)
         for fault in faults:
             self._report.note(DerivedDifference("index", fault, None))
         if faults:
@@ -185,7 +201,7 @@ class _Rebuild:
             self._advance(len(page))
         if damaged:
             shown = ", ".join(damaged[:_DAMAGED_SHOWN_MAX])
-            raise StoreError(f"the bodies of {len(damaged)} records are damaged, so restore a backup: {shown}")
+            raise StoreError(f"the bodies of {len(damaged)} records are damaged: {shown}", DAMAGED)
 
     def _record_pages(self) -> Iterator[list[Any]]:
         last = 0

@@ -109,11 +109,7 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIO
         StoreError: a newer program wrote the file.
     """
     version = version_of(connection)
-    if version > len(migrations):
-        raise StoreError(
-            f"the database is of version {version}, and this program knows versions up to {len(migrations)}: "
-            "run the newer dnarc that wrote it, or start with another data folder"
-        )
+    check_version(version, len(migrations))
     connection.create_function("signer_of", 1, signer_of, deterministic=True)
     for number, statements in enumerate(migrations[version:], start=version + 1):
         try:
@@ -122,6 +118,15 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIO
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def check_version(version: int, known: int) -> None:
+    """Raises: StoreError: a newer program wrote the file. `known` is the highest version that this program knows."""
+    if version > known:
+        raise StoreError(
+            f"a newer dnarc wrote the database: it has version {version}, and this program knows {known} at most",
+            "run the newer dnarc, or name another data folder",
+        )
 
 
 def version_of(connection: sqlite3.Connection) -> int:

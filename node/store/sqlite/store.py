@@ -31,10 +31,10 @@ from node.store.contract import (
     ShownRecord,
     StoredEvent,
     StoredRecord,
-    StoreError,
 )
 from node.store.sqlite import reading, writing
 from node.store.sqlite.connection import Connect, Connection, InlineConnection, InlineReader, Worker, is_busy
+from node.store.sqlite.faults import explain
 from node.store.sqlite.files import OpenFiles
 from node.store.sqlite.handwritten import SkippedRow
 from node.store.sqlite.schema import migrate
@@ -105,7 +105,7 @@ class SqliteStore:
         `connect_inline` opens the connection for short reads in the thread of the loop.
 
         Raises:
-            StoreError: a newer program wrote the file, or another program holds it.
+            StoreError: the file cannot be used, for example because a newer program wrote it.
         """
         opened: list[Worker] = []
         try:
@@ -117,10 +117,8 @@ class SqliteStore:
             inline = connect_inline(path, *_READER_PRAGMAS)
         except BaseException as error:
             await _close(opened)
-            if isinstance(error, sqlite3.Error) and is_busy(error):
-                raise StoreError(
-                    f"another program holds {path}: `fuser {path}` names it; end it, and try again"
-                ) from error
+            if isinstance(error, sqlite3.Error):
+                raise explain(error, path) from error
             raise
         return cls(epoch, OpenFiles(path), opened[0], opened[1:], inline)
 

@@ -1,4 +1,4 @@
-"""Settings that strangers could use."""
+"""Which settings are found unsafe."""
 
 import time
 from math import inf
@@ -7,38 +7,38 @@ from pathlib import Path
 import pytest
 
 from node.checkup.exposure import check_certificate, check_settings, numbers_of
-from node.checkup.finding import State
+from node.checkup.finding import Level
 from node.settings import Settings
 from tests.node.authority import Authority
 
 DEFAULTS = numbers_of(Settings())
 
 
-def states(numbers: dict[str, float], *, is_public: bool) -> dict[str, State]:
-    """What is not well, by check."""
+def levels(numbers: dict[str, float], *, is_public: bool) -> dict[str, Level]:
+    """The findings that are not `OK`, by check."""
     findings = check_settings(numbers, is_public=is_public)
-    return {finding.check: finding.state for finding in findings if finding.state is not State.OK}
+    return {finding.check: finding.level for finding in findings if finding.level is not Level.OK}
 
 
 def test_the_defaults_are_safe() -> None:
-    assert states(DEFAULTS, is_public=False) == {}
+    assert levels(DEFAULTS, is_public=False) == {}
 
 
-def test_a_public_address_is_always_worth_a_thought() -> None:
-    assert states(DEFAULTS, is_public=True) == {"exposure": State.WARN}
+def test_a_public_address_is_always_a_warning() -> None:
+    assert levels(DEFAULTS, is_public=True) == {"exposure": Level.WARN}
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "state"),
+    ("setting", "value", "level"),
     [
-        ("max_age", inf, State.FAIL),
-        ("max_age", 86_400, State.WARN),
-        ("max_skew", inf, State.FAIL),
-        ("disk_free_bytes_min", 0, State.WARN),
+        ("max_age", inf, Level.FAIL),
+        ("max_age", 86_400, Level.WARN),
+        ("max_skew", inf, Level.FAIL),
+        ("disk_free_bytes_min", 0, Level.WARN),
     ],
 )
-def test_what_is_unsafe_anywhere_is_said_anywhere(setting: str, value: float, state: State) -> None:
-    assert states(DEFAULTS | {setting: value}, is_public=False) == {f"settings.{setting}": state}
+def test_some_settings_are_unsafe_even_on_loopback(setting: str, value: float, level: Level) -> None:
+    assert levels(DEFAULTS | {setting: value}, is_public=False) == {f"settings.{setting}": level}
 
 
 @pytest.mark.parametrize(
@@ -48,27 +48,27 @@ def test_what_is_unsafe_anywhere_is_said_anywhere(setting: str, value: float, st
         "streams_per_address_max",
     ],
 )  # fmt: skip
-def test_rates_without_limit_are_unsafe_on_a_public_address_alone(setting: str) -> None:
+def test_rates_without_limit_are_unsafe_only_on_a_public_address(setting: str) -> None:
     numbers = DEFAULTS | {setting: inf}
 
-    assert states(numbers, is_public=False) == {}
-    assert states(numbers, is_public=True)[f"settings.{setting}"] is State.FAIL
+    assert levels(numbers, is_public=False) == {}
+    assert levels(numbers, is_public=True)[f"settings.{setting}"] is Level.FAIL
 
 
-def test_every_finding_that_is_not_well_has_a_remedy() -> None:
+def test_a_finding_has_a_remedy_exactly_if_it_is_not_ok() -> None:
     for finding in check_settings(dict.fromkeys(DEFAULTS, inf), is_public=True):
-        assert (finding.remedy is None) == (finding.state is State.OK)
+        assert (finding.remedy is None) == (finding.level is Level.OK)
 
 
-@pytest.mark.parametrize(("days", "state"), [(90, State.OK), (1, State.WARN), (-0.5, State.WARN)])
-def test_a_certificate_that_ends_soon_is_found(tmp_path: Path, days: float, state: State) -> None:
+@pytest.mark.parametrize(("days", "level"), [(90, Level.OK), (1, Level.WARN), (-0.5, Level.WARN)])
+def test_a_certificate_that_ends_soon_is_a_warning(tmp_path: Path, days: float, level: Level) -> None:
     authority = Authority(tmp_path, days=days)
     settings = Settings(tls_certificate=authority.chain, tls_key=authority.key)
 
-    assert [finding.state for finding in check_certificate(settings, time.time())] == [state]
+    assert [finding.level for finding in check_certificate(settings, time.time())] == [level]
 
 
-def test_a_certificate_that_cannot_be_read_is_found(tmp_path: Path) -> None:
+def test_a_certificate_that_cannot_be_read_fails(tmp_path: Path) -> None:
     settings = Settings(tls_certificate=tmp_path / "absent.pem")
 
-    assert [finding.state for finding in check_certificate(settings, time.time())] == [State.FAIL]
+    assert [finding.level for finding in check_certificate(settings, time.time())] == [Level.FAIL]

@@ -1,15 +1,15 @@
-"""Which finding decides how a checkup ends."""
+"""Which finding decides the level of a whole checkup."""
 
 import pytest
 
-from node.checkup.finding import Finding, State, fail, ok, warn, worst
+from node.checkup.finding import Finding, Level, fail, ok, warn, worst
 
 OK, WARN, FAIL = ok("a", "fine"), warn("b", "so so", "look"), fail("c", "bad", "mend")
 
 
 @pytest.mark.parametrize(
-    ("findings", "state"),
-    [([], State.OK), ([OK], State.OK), ([WARN, OK], State.WARN), ([OK, FAIL, WARN], State.FAIL)],
+    ("findings", "level"),
+    [([], Level.OK), ([OK], Level.OK), ([WARN, OK], Level.WARN), ([OK, FAIL, WARN], Level.FAIL)],
 )
-def test_the_worst_finding_is_the_state_of_all(findings: list[Finding], state: State) -> None:
-    assert worst(findings) is state
+def test_the_worst_finding_decides_the_level_of_all(findings: list[Finding], level: Level) -> None:
+    assert worst(findings) is level

@@ -1,8 +1,8 @@
-"""What is said of a node that runs."""
+"""What is found about a running node."""
 
 import pytest
 
-from node.checkup.finding import State
+from node.checkup.finding import Level
 from node.checkup.running import check_figures, check_health, check_states
 from node.client.figures import Figures
 from node.settings import FILES_BESIDES
@@ -18,51 +18,51 @@ dnarc_events_total{{type="accepted"}} 5
 """
 
 
-def states(text: str) -> dict[str, State]:
-    return {finding.check: finding.state for finding in check_figures(Figures.read(text))}
+def levels(text: str) -> dict[str, Level]:
+    return {finding.check: finding.level for finding in check_figures(Figures.read(text))}
 
 
-def test_a_node_that_is_well_is_found_well() -> None:
-    assert states(WELL) == {"node.files": State.OK, "node.queue": State.OK, "heads": State.OK}
+def test_all_findings_about_a_healthy_node_are_ok() -> None:
+    assert levels(WELL) == {"node.files": Level.OK, "node.queue": Level.OK, "heads": Level.OK}
 
 
 @pytest.mark.parametrize(
-    ("was", "now", "check", "state"),
+    ("was", "now", "check", "level"),
     [
-        (f"process_max_fds {100 + FILES_BESIDES}", f"process_max_fds {99 + FILES_BESIDES}", "node.files", State.FAIL),
-        ("dnarc_in_flight_records 900", "dnarc_in_flight_records 901", "node.queue", State.WARN),
-        ('type="accepted"', 'type="reverted"', "heads", State.WARN),
+        (f"process_max_fds {100 + FILES_BESIDES}", f"process_max_fds {99 + FILES_BESIDES}", "node.files", Level.FAIL),
+        ("dnarc_in_flight_records 900", "dnarc_in_flight_records 901", "node.queue", Level.WARN),
+        ('type="accepted"', 'type="reverted"', "heads", Level.WARN),
     ],
 )
-def test_one_step_past_a_limit_is_found(was: str, now: str, check: str, state: State) -> None:
-    assert states(WELL.replace(was, now))[check] is state
+def test_one_step_past_a_limit_is_found(was: str, now: str, check: str, level: Level) -> None:
+    assert levels(WELL.replace(was, now))[check] is level
 
 
 def test_problems_fail_and_warnings_warn() -> None:
     found = list(check_health({"status": "failing", "problems": ["full"], "warnings": ["busy"]}))
 
-    assert [(finding.state, finding.detail) for finding in found] == [(State.FAIL, "full"), (State.WARN, "busy")]
-    assert [finding.state for finding in check_health({"problems": [], "warnings": []})] == [State.OK]
+    assert [(finding.level, finding.detail) for finding in found] == [(Level.FAIL, "full"), (Level.WARN, "busy")]
+    assert [finding.level for finding in check_health({"problems": [], "warnings": []})] == [Level.OK]
 
 
 @pytest.mark.parametrize(
-    ("peer", "state", "words"),
+    ("peer", "level", "words"),
     [
-        ({"state": "live"}, State.OK, "is live"),
-        ({"state": "catching_up"}, State.OK, "is catching up"),
-        ({"state": "away"}, State.OK, "is away"),
-        ({"state": "behind"}, State.WARN, "does not keep up"),
-        ({"state": "failing", "error": "timeout: it is silent", "remedy": "wait"}, State.WARN, "is failing: timeout"),
-        ({"state": "refused", "error": "unauthorized", "remedy": "ask"}, State.FAIL, "is refused: unauthorized"),
+        ({"state": "live"}, Level.OK, "is live"),
+        ({"state": "catching_up"}, Level.OK, "is catching up"),
+        ({"state": "away"}, Level.OK, "is away"),
+        ({"state": "behind"}, Level.WARN, "does not keep up"),
+        ({"state": "failing", "error": "timeout: it is silent", "remedy": "wait"}, Level.WARN, "is failing: timeout"),
+        ({"state": "refused", "error": "unauthorized", "remedy": "ask"}, Level.FAIL, "is refused: unauthorized"),
     ],
 )
-def test_a_peer_is_found_as_well_as_its_state(peer: dict[str, str], state: State, words: str) -> None:
+def test_the_state_of_a_peer_decides_the_level(peer: dict[str, str], level: Level, words: str) -> None:
     (finding,) = check_states([{"url": "ws://peer.example", "key": None, **peer}])
 
-    assert (finding.check, finding.state, finding.remedy is None) == ("peer.state", state, state is State.OK)
+    assert (finding.check, finding.level, finding.remedy is None) == ("peer.state", level, level is Level.OK)
     assert finding.detail.startswith("ws://peer.example ")
     assert words in finding.detail
 
 
-def test_a_node_that_does_not_tell_states_of_peers_is_no_fault() -> None:
+def test_an_older_node_that_tells_no_states_of_peers_gives_no_finding() -> None:
     assert list(check_states([{"url": "ws://peer.example", "key": None, "link": None}])) == []

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from errno import EIO
 from importlib.metadata import version as version_of
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from node.cli.output.failures import REMEDIES, CommandError, Exit, describe
 from node.client.http import NodeError, Unreachable
 from node.client.keyfile import KeyfileError
+from node.disk import CannotStartError
 from node.settings import SettingsError
 from node.settings import describe as described_settings
 from node.store.contract import StoreError
@@ -56,18 +58,16 @@ def test_a_command_that_is_none_is_a_wrong_use() -> None:
     assert run("nonsense").code == 2
 
 
+DISK_FAILS = "the disk fails: `dmesg` says how; copy what can be read to another disk"
 FAILURES = [
-    (
-        Unreachable("gone"),
-        Exit.UNREACHABLE,
-        "unreachable: gone (start one with `dnarc serve`, or name another by --node URL)",
-    ),
+    (Unreachable("gone", "look"), Exit.UNREACHABLE, "unreachable: gone (look)"),
     (NodeError(403, "odd", "no", {}), Exit.REFUSED, "odd: no"),
     (ProtocolError(Code.MALFORMED, "two\nlines"), Exit.REFUSED, "malformed: two lines"),
     (SettingsError("wrong"), Exit.USAGE, "settings: wrong"),
     (KeyfileError("wrong"), Exit.USAGE, "keyfile: wrong"),
-    (StoreError("wrong"), Exit.MACHINE, "storage: wrong"),
-    (OSError("disk"), Exit.MACHINE, "machine: disk"),
+    (StoreError("wrong", "mend it"), Exit.MACHINE, "storage: wrong (mend it)"),
+    (CannotStartError("wrong", "mend it"), Exit.MACHINE, "cannot_start: wrong (mend it)"),
+    (OSError(EIO, "Input/output error", "/f"), Exit.MACHINE, f"machine: /f: input/output error ({DISK_FAILS})"),
     (CommandError(Exit.REFUSED, "stale", "late", ""), Exit.REFUSED, "stale: late"),
 ]
 

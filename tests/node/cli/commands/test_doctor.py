@@ -68,7 +68,7 @@ def test_what_fails_ends_with_1_and_says_what_to_do(stopped: Path) -> None:
 
     assert done.code == 1
     assert f"-> chmod 600 {stopped / 'node.key'}" in done.out
-    assert done.err == "dnarc: unwell: permissions.node.key (what to do stands beside each)\n"
+    assert done.err == "dnarc: unwell: permissions.node.key (each finding says what to do)\n"
 
 
 def test_settings_that_a_node_would_start_with_are_looked_at(stopped: Path) -> None:

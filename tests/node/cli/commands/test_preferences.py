@@ -23,7 +23,7 @@ def configured(folder: Path, text: str) -> dict[str, str]:
 def node_of(result: Result) -> str:
     """The node that a command could not reach."""
     assert result.code == 3, result
-    return result.err.removeprefix("dnarc: unreachable: no node answers at ").partition(": [")[0]
+    return result.err.removeprefix("dnarc: unreachable: no node answers at ").partition(": nothing listens there")[0]
 
 
 def test_commands_ask_the_node_of_the_users_file(served: Served, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_folder_that_a_node_runs_on_is_refused(served: Served) -> None:
     refused = rebuilt(served.data)
 
     assert refused.code == 4
-    assert refused.err == f"dnarc: in_use: a node runs on {served.data} (stop it first)\n"
+    assert refused.err.startswith(f"dnarc: in_use: another node runs on {served.data} (stop that node")
 
 
 def test_a_folder_without_a_store_is_a_wrong_use(tmp_path: Path) -> None:

@@ -84,16 +84,29 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
         refused = run_apart("serve", "--port", str(port), "--data", str(tmp_path / "data"))
 
     assert (refused.code, refused.out) == (4, "")
-    assert refused.err.splitlines()[-1].startswith("dnarc: machine: ")
-    assert f"listening on 127.0.0.1:{port}" in refused.err
+    assert refused.err.splitlines()[-1] == (
+        f"dnarc: machine: cannot listen on 127.0.0.1:{port}: another program listens there "
+        f"(`ss -ltnp 'sport = :{port}'` names the program: end it, or choose another port)"
+    )
+
+
+def test_a_port_that_another_node_has_taken_is_said_with_its_key(served: Served, tmp_path: Path) -> None:
+    port = served.url.rpartition(":")[2]
+
+    refused = run_apart("serve", "--port", port, "--data", str(tmp_path / "data"))
+
+    key = served.run("domains").code == 0 and NodeClient(served.url).get_node().node
+    assert refused.code == 4
+    assert f"another program listens there: a dnarc node with the key {key} (" in refused.err
 
 
 def test_a_folder_in_use_is_said(served: Served) -> None:
     refused = run_apart("serve", "--port", "0", "--data", str(served.data))
 
     assert (refused.code, refused.out) == (4, "")
-    assert (
-        refused.err == f"dnarc: cannot_start: another node runs on {served.data}: give this one a folder of its own\n"
+    assert refused.err == (
+        f"dnarc: cannot_start: another node runs on {served.data} (stop that node "
+        f"(`fuser {served.data / 'lock'}` names its process), or name another folder by --data)\n"
     )
 
 

@@ -204,7 +204,7 @@ def test_a_damaged_body_is_named_and_nothing_is_written(path: Path, shell: sqlit
     shell.execute("UPDATE records SET verdict = 7")
     before = rows(path)
 
-    with pytest.raises(StoreError, match=f"1 records are damaged, so restore a backup: {OTHER.id}"):
+    with pytest.raises(StoreError, match=f"1 records are damaged: {OTHER.id}"):
         rebuild(path)
 
     assert rows(path) == before

@@ -139,7 +139,9 @@ async def test_a_file_of_a_newer_version_is_refused_and_unchanged(path: Path) ->
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
 
-    with pytest.raises(StoreError, match=f"version {len(MIGRATIONS) + 1}.* up to {len(MIGRATIONS)}: run the newer"):
+    with pytest.raises(
+        StoreError, match=f"version {len(MIGRATIONS) + 1}, and this program knows {len(MIGRATIONS)} at most"
+    ):
         await SqliteStore.open(path)
 
     with closing(sqlite3.connect(path)) as connection:
