@@ -147,3 +147,16 @@ def test_an_interrupted_command_ends_with_130(tmp_path: Path) -> None:
 
     assert process.returncode == Exit.INTERRUPTED
     assert b"Traceback" not in said
+
+
+def test_each_reason_in_the_table_of_errors_is_one_that_the_program_gives() -> None:
+    section = PAGE.split("\n## What an error means\n", 1)[1].split("\n## ", 1)[0]
+    reasons = [reason for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for reason in row.split("`")[1::2]]
+    program = " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "node").rglob("*.py"))
+
+    assert len(reasons) > 20
+    assert [reason for reason in reasons if reason not in program and reason not in STRERRORS] == []
+
+
+STRERRORS = ("read-only file system",)
+"""Reasons in the words of the operating system."""
