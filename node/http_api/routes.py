@@ -64,6 +64,11 @@ _STREAM = (
     Parameter("domain", {**_NAMES, "items": DOMAIN}, "Only events of this domain, or of these.", is_repeatable=True),
     Parameter("label", {**_NAMES, "items": LABEL}, "Only events of this label, or of these.", is_repeatable=True),
     Parameter("since", STRING, "The cursor of an earlier event, or 0: from the beginning. Without it: from now."),
+    Parameter(
+        "certainty",
+        {"type": "string", "enum": ["final"]},
+        "Only events of type `final`: what the witnesses of a domain decided. Without it: events of every type.",
+    ),
 )
 _STREAMING = (Code.CURSOR_UNKNOWN, Code.RATE_LIMITED, Code.OVERLOADED)
 _TAKING = (Code.RATE_LIMITED, Code.OVERLOADED, Code.STORAGE_FULL)

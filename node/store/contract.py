@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from protocol.records.change import Event
+from protocol.records.change import Event, EventType
 from protocol.records.record import Record, SignedRecord
 from protocol.records.replay import State, Verdict
 from protocol.witness.domain import DomainChange
@@ -86,12 +86,18 @@ class StoredEvent(msgspec.Struct, frozen=True):
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """The events that a reader wants: those in one of `domains` and of one of `labels`. None means all."""
+    """The events that a reader wants: those in one of `domains` and of one of `labels`. None means all.
+
+    `only_final`: of these, only the events of type `final`.
+    """
 
     domains: frozenset[str] | None = None
     labels: frozenset[str] | None = None
+    only_final: bool = False
 
-    def takes(self, domain: str, label: str) -> bool:
+    def takes(self, event_type: EventType, domain: str, label: str) -> bool:
+        if self.only_final and event_type is not EventType.FINAL:
+            return False
         if self.domains is not None and domain not in self.domains:
             return False
         return self.labels is None or label in self.labels

@@ -2,13 +2,14 @@
 
 Live consumers with the same selection and the same framing share a channel, so the events of a commit are filtered and
 framed once for all of them. A channel is indexed by its labels if it names any, because few channels share a label;
-otherwise by its domains. So an event costs nothing for consumers that do not want it.
+otherwise by its domains. So an event costs nothing for consumers that want other labels or domains.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
-from node.store.contract import EVERYTHING, Selection
+from node.store.contract import Selection
 from node.streams.events import Framing, Place, StreamedEvent
 from protocol.errors import ProtocolError
 
@@ -75,7 +76,7 @@ class Channels:
         self._all: dict[tuple[Selection, Framing], Channel] = {}
         self._by_label: dict[str, dict[Channel, None]] = {}
         self._by_domain: dict[str, dict[Channel, None]] = {}
-        self._of_everything: dict[Channel, None] = {}
+        self._of_all_names: dict[Channel, None] = {}
 
     def join(self, consumer: Consumer) -> None:
         """Give it the events that it wants, from the next one on."""
@@ -85,8 +86,8 @@ class Channels:
             channel = self._all[key] = Channel(*key)
             for index, name in self._entries(channel):
                 index.setdefault(name, {})[channel] = None
-            if channel.selection == EVERYTHING:
-                self._of_everything[channel] = None
+            if channel.selection.labels is None and channel.selection.domains is None:
+                self._of_all_names[channel] = None
         channel.consumers[consumer] = None
         consumer.is_live = True
 
@@ -101,7 +102,7 @@ class Channels:
         if channel.consumers:
             return
         del self._all[key]
-        self._of_everything.pop(channel, None)
+        self._of_all_names.pop(channel, None)
         for index, name in self._entries(channel):
             del index[name][channel]
             if not index[name]:
@@ -109,10 +110,9 @@ class Channels:
 
     def of(self, event: StreamedEvent) -> Iterator[Channel]:
         """The channels that this event goes to."""
-        yield from self._of_everything
-        yield from self._by_domain.get(event.domain, ())
-        for channel in self._by_label.get(event.label, ()):
-            if channel.selection.takes(event.domain, event.label):
+        by_label, by_domain = self._by_label.get(event.label, ()), self._by_domain.get(event.domain, ())
+        for channel in chain(self._of_all_names, by_domain, by_label):
+            if channel.selection.takes(event.type, event.domain, event.label):
                 yield channel
 
     def _entries(self, channel: Channel) -> Iterator[tuple[dict[str, dict[Channel, None]], str]]:

@@ -61,6 +61,7 @@ class StreamedEvent:
         """`epoch` is the store's, for the cursor."""
         record = stored.event.record
         self.seq = stored.seq
+        self.type = stored.event.type
         self.domain = record.domain
         self.label = record.label
         self.place = Place(stored.seq, record.id)

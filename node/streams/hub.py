@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final, Self
 
+import msgspec
+
 from node.intake.commits import Committed
 from node.settings import Settings
 from node.store.contract import EVERYTHING, Selection, Store, StoredEvent
@@ -151,12 +153,13 @@ class Streams:
             detail = f"{address} has {per_address} streams open: close one first"
             raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=_RETRY_AFTER_S)
 
-    def selection(self, domains: frozenset[str] | None, labels: frozenset[str] | None) -> Selection:
-        """The selection of these domains and labels, within the domains that this node shows. None means all."""
+    def within_shown(self, selection: Selection) -> Selection:
+        """This selection, within the domains that this node shows."""
         shown = self._settings.domains
-        if shown is not None:
-            domains = frozenset(shown) if domains is None else domains & frozenset(shown)
-        return Selection(domains, labels)
+        if shown is None:
+            return selection
+        domains = frozenset(shown) if selection.domains is None else selection.domains & frozenset(shown)
+        return msgspec.structs.replace(selection, domains=domains)
 
     async def _find_begin(self, cursor: str | None) -> Place:
         if cursor is None:
@@ -212,7 +215,7 @@ class Streams:
         last = self.last
         through = min(last.seq, seq + SEARCHED_EVENTS_MAX)
         if len(selection.domains or ()) > SEARCHED_NAMES_MAX:
-            selection = Selection(labels=selection.labels)
+            selection = msgspec.structs.replace(selection, domains=None)
         page = [self._wrap(it) for it in await self._store.events(seq, limit, selection, through)]
         if len(page) == limit:
             return page, page[-1].place
@@ -233,7 +236,7 @@ def _give_page(consumer: Consumer, page: list[StreamedEvent], place: Place) -> N
     and the rest is read again later.
     """
     for piece in pieces(page, PIECE_BYTES_AIM):
-        wanted = [event for event in piece if consumer.selection.takes(event.domain, event.label)]
+        wanted = [event for event in piece if consumer.selection.takes(event.type, event.domain, event.label)]
         consumer.give(wanted, b"".join(event.frame(consumer.framing) for event in wanted), piece[-1].place)
         if consumer.is_full:
             return

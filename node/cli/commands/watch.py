@@ -32,6 +32,9 @@ def watch(
     label: Annotated[
         list[str] | None, typer.Option("--label", metavar="LABEL", help="Only this label. May be given several times.")
     ] = None,
+    final: Annotated[
+        bool, typer.Option("--final", help="Only records that became final: the witnesses of a domain decided them.")
+    ] = False,
     since: Annotated[
         str | None, typer.Option("--since", metavar="CURSOR", help="Begin after this cursor; 0 is the beginning.")
     ] = None,
@@ -41,10 +44,11 @@ def watch(
     tls_ca: Authority = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show accepted and reverted records as they happen. Ctrl-C ends the command. With --json: one event per line."""
+    """Show records as they are accepted, reverted or final. Ctrl-C ends the command. With --json: one event per line."""
     from node.client.following import Follower
 
     names = [("domain", name) for name in domain or ()] + [("label", name) for name in label or ()]
+    names += [("certainty", "final")] if final else []
     is_for_people = sys.stdout.isatty() and not as_json
     console = _console() if is_for_people else None
     follower = Follower(lambda: connect(node, tls_ca), names, since, _tell_trouble if reconnect else None)

@@ -25,6 +25,7 @@ from node.store.contract import Selection
 from node.streams import Consumer, StreamedEvent
 from protocol.errors import Code, ProtocolError
 from protocol.records.record import is_domain, is_label
+from protocol.witness.walk import Certainty
 
 EVENTS_TYPE: Final = "text/event-stream"
 CURSOR_HEADER: Final = "Dnarc-Cursor"
@@ -276,8 +277,15 @@ def _read_selection(parts: ApiParts, request: web.Request) -> Selection:
     """
     if len(request.rel_url.raw_query_string) > QUERY_CHARACTERS_MAX:
         raise ProtocolError(Code.MALFORMED, f"the query of a stream has at most {QUERY_CHARACTERS_MAX} characters")
-    domains = _read_names(request, "domain", is_domain)
-    return parts.streams.selection(domains, _read_names(request, "label", is_label))
+    if request.query.get("certainty", Certainty.FINAL) != Certainty.FINAL:
+        detail = f"`certainty` is `{Certainty.FINAL}`, or absent: all events"
+        raise ProtocolError(Code.MALFORMED, detail, parameter="certainty")
+    selection = Selection(
+        _read_names(request, "domain", is_domain),
+        _read_names(request, "label", is_label),
+        only_final="certainty" in request.query,
+    )
+    return parts.streams.within_shown(selection)
 
 
 def _read_names(request: web.Request, parameter: str, is_name: Callable[[str], bool]) -> frozenset[str] | None:

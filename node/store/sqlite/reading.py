@@ -19,9 +19,18 @@ from node.store.contract import (
     StoredRecord,
 )
 from node.store.sqlite.handwritten import SkippedRow, cursors_of, peers_of
-from node.store.sqlite.rows import past_of, signed_record_of, state_of, stored_event_of, stored_record_of, verdict_of
+from node.store.sqlite.rows import (
+    EVENT_TYPES,
+    past_of,
+    signed_record_of,
+    state_of,
+    stored_event_of,
+    stored_record_of,
+    verdict_of,
+)
 from node.store.sqlite.statements import chunks, places, values
 from protocol.limits import SAFE_INTEGER_MAX
+from protocol.records.change import EventType
 from protocol.records.record import SignedRecord
 from protocol.records.replay import State
 from protocol.sets.index import pack_key
@@ -272,6 +281,7 @@ def events(
         "CROSS JOIN records ON records.no = record "
         + ("CROSS JOIN labels ON labels.no = records.label " if names else "")
         + "WHERE seq > ? AND seq <= ? "
+        + (f"AND type = {EVENT_TYPES[EventType.FINAL]} " if selection.only_final else "")
         + "".join(f"AND {column} IN ({', '.join('?' * len(these))}) " for column, these in names.items())
         + "ORDER BY seq LIMIT ?"
     )
