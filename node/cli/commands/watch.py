@@ -44,7 +44,7 @@ def watch(
     tls_ca: Authority = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show records as they are accepted, reverted or final. Ctrl-C ends the command. With --json: one event per line."""
+    """Show records as they are accepted, reverted or final. Ctrl-C ends it. With --json: one event per line."""
     from node.client.following import Follower
 
     names = [("domain", name) for name in domain or ()] + [("label", name) for name in label or ()]

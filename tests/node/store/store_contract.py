@@ -153,10 +153,27 @@ class StoreContract(HeadsContract, PeersContract):
         rest = await store.events(first[-1].seq, 100, selection) if first else []
         early = await store.events(0, 100, selection, through=5)
 
-        wanted = [entry.record for entry in entries if selection.takes(entry.record.domain, entry.record.label)]
+        wanted = [
+            entry.record
+            for entry in entries
+            if selection.takes(EventType.ACCEPTED, entry.record.domain, entry.record.label)
+        ]
         assert [each.event.record for each in found] == wanted
         assert [*first, *rest] == found
         assert early == [each for each in found if each.seq <= 5]
+
+    @pytest.mark.parametrize("labels", [None, ("b", "c")])
+    async def test_final_events_are_found_alone(self, store: Store, labels: Sequence[str] | None) -> None:
+        entries = [claim(label) for label in "abc"]
+        batch = batch_of(entries)
+        batch.events += [Event(EventType.FINAL, entry.record) for entry in entries]
+        await store.commit(batch)
+        selection = Selection(labels=None if labels is None else frozenset(labels), only_final=True)
+
+        found = await store.events(0, 100, selection)
+
+        wanted = [entry.record for entry in entries if labels is None or entry.record.label in labels]
+        assert [each.event for each in found] == [Event(EventType.FINAL, record) for record in wanted]
 
     async def test_a_label_with_only_refused_records_has_a_state_and_no_head(self, store: Store) -> None:
         orphan = claim(prev=NOWHERE)

@@ -8,12 +8,17 @@ from node.streams.consumers import Channels, Consumer
 from node.streams.events import BEGINNING, Framing, StreamedEvent
 from node.streams.hub import stopping
 from protocol.errors import Code, ProtocolError
+from protocol.records.change import EventType
 from tests.node.streams.test_events import streamed
 
 NAMES = st.frozensets(st.sampled_from(["a", "b", "c"]), max_size=3) | st.none()
 SELECTIONS = st.builds(
-    Selection, domains=st.frozensets(st.sampled_from(["example", "other"])) | st.none(), labels=NAMES
+    Selection,
+    domains=st.frozensets(st.sampled_from(["example", "other"])) | st.none(),
+    labels=NAMES,
+    only_final=st.booleans(),
 )
+TYPES = st.sampled_from(EventType)
 
 
 def plain(event: StreamedEvent) -> bytes:
@@ -45,10 +50,10 @@ def publish(channels: Channels, event: StreamedEvent) -> list[Consumer]:
 
 @given(
     st.lists(st.tuples(SELECTIONS, st.sampled_from([plain, lined]), st.booleans()), max_size=12),
-    st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=4),
+    st.lists(st.tuples(st.sampled_from(["a", "b", "c", "d"]), TYPES), max_size=4),
 )
 def test_each_event_goes_once_to_each_consumer_that_wants_it(
-    wanted: list[tuple[Selection, Framing, bool]], labels: list[str]
+    wanted: list[tuple[Selection, Framing, bool]], moves: list[tuple[str, EventType]]
 ) -> None:
     channels = Channels()
     readers = [Reader(selection, framing) for selection, framing, _ in wanted]
@@ -57,13 +62,13 @@ def test_each_event_goes_once_to_each_consumer_that_wants_it(
     for reader, (_, _, leaves) in zip(readers, wanted, strict=True):
         if leaves:
             channels.leave(reader.consumer)
-    events = [streamed(seq, label=label) for seq, label in enumerate(labels, start=1)]
+    events = [streamed(seq, label=label, move=move) for seq, (label, move) in enumerate(moves, start=1)]
 
     for event in events:
         publish(channels, event)
 
     for reader, (selection, framing, leaves) in zip(readers, wanted, strict=True):
-        taken = [event for event in events if not leaves and selection.takes(event.domain, event.label)]
+        taken = [event for event in events if not leaves and selection.takes(event.type, event.domain, event.label)]
         assert reader.written == [framing(event) for event in taken]
 
 

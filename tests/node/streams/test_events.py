@@ -19,10 +19,12 @@ EVENT_BYTES = 1_000
 """What an event counts for beside its record."""
 
 
-def streamed(seq: int = 1, text_bytes: int = 0, label: str = "garden", **event: str) -> StreamedEvent:
+def streamed(
+    seq: int = 1, text_bytes: int = 0, label: str = "garden", move: EventType = EventType.ACCEPTED, **event: str
+) -> StreamedEvent:
     """An event of number `seq`, about a record with a text of this size; a reversal if `event` says of what."""
     record = claim(label, at=seq, text="x" * text_bytes)
-    moved = Event(EventType.REVERTED if event else EventType.ACCEPTED, record, **event)
+    moved = Event(EventType.REVERTED if event else move, record, **event)
     return StreamedEvent(EPOCH, StoredEvent(seq, moved, signed(record).signature))
 
 
@@ -115,7 +117,15 @@ SELECTIONS = [
 
 @pytest.mark.parametrize(("selection", "is_taken"), SELECTIONS)
 def test_a_selection_takes_events_that_match_a_domain_and_a_label_of_it(selection: Selection, is_taken: bool) -> None:
-    assert selection.takes("example", "garden") is is_taken
+    assert selection.takes(EventType.ACCEPTED, "example", "garden") is is_taken
+
+
+@pytest.mark.parametrize("event_type", EventType)
+def test_a_selection_of_final_events_takes_no_others(event_type: EventType) -> None:
+    selection = Selection(labels=frozenset({"garden"}), only_final=True)
+
+    assert selection.takes(event_type, "example", "garden") is (event_type is EventType.FINAL)
+    assert not selection.takes(event_type, "example", "house")
 
 
 def test_recent_events_are_kept_up_to_the_limit_and_not_one_byte_past_it() -> None:

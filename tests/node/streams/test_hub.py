@@ -369,7 +369,7 @@ async def test_a_domain_that_is_no_longer_supported_is_not_shown(tmp_path: Path)
         await pipe.take(claim("one", at=NOW, domain="left"), claim("one", at=NOW, domain="kept"))
     async with streaming(tmp_path, domains=["kept"]) as (_, streams):
         asked = [None, frozenset({"left"}), frozenset({"kept", "left"})]
-        readers = [Reader(streams, streams.selection(domains, None)) for domains in asked]
+        readers = [Reader(streams, streams.within_shown(Selection(domains))) for domains in asked]
         for reader in readers:
             async with reader.open("0") as consumer:
                 await streams.feed(consumer)

@@ -19,7 +19,7 @@ from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
 from protocol.witness.policy import Policy, make_policy
 from protocol.witness.proof import check_proof
-from tests.node.http_api.listening import until
+from tests.node.http_api.listening import SERVER_SENT, WEBSOCKET, listening, until
 
 LABEL = "garden"
 ALICE, BOB, WITNESS = (SigningKey(bytes([number]) * 32) for number in (1, 2, 7))
@@ -178,3 +178,24 @@ async def test_a_witness_whose_store_was_restored_is_silent_until_it_knows_what_
 def _signed(line: str) -> SignedRecord:
     fields = json.loads(line)
     return SignedRecord(fields["signature"], make(fields["record"]))
+
+
+@pytest.mark.parametrize("path", [WEBSOCKET, SERVER_SENT])
+async def test_a_stream_of_final_events_has_no_others(tmp_path: Path, path: str) -> None:
+    begin(tmp_path)
+    async with registrar(tmp_path) as it:
+        founded = it.claim(ALICE)
+        await it.put(founded, wait_s=5)
+        follower = it.claim(ALICE, prev=founded.record.id)
+        async with (
+            listening(it.node, path, f"?since=0&label={LABEL}") as all_types,
+            listening(it.node, path, "?since=0&certainty=final") as final,
+        ):
+            await it.put(follower, wait_s=5)
+            told = [[await each.event() for _ in range(number)] for each, number in ((all_types, 4), (final, 2))]
+
+    ids = [founded.record.id, follower.record.id]
+    assert [[(event["type"], event["id"]) for event in events] for events in told] == [
+        [(event_type, each) for each in ids for event_type in ("accepted", "final")],
+        [("final", each) for each in ids],
+    ]

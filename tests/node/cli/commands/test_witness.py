@@ -1,5 +1,6 @@
 """A domain with a witness by commands: named, begun, claimed in, and proven offline."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,3 +105,14 @@ def test_a_policy_that_breaks_a_rule_has_no_domain(arguments: tuple[str, ...], w
 
     assert done.code == 2
     assert words in done.err
+
+
+def test_watch_shows_only_final_records_if_asked(witness: tuple[Served, str], keys: tuple[str, str]) -> None:
+    served, domain = witness
+    for number in ("1", "2"):
+        served.run("claim", domain, "quay", f"n={number}", "--key", keys[0])
+
+    shown = served.run("watch", "--final", "--label", "quay", "--since", "0", "--count", "2", "--json")
+
+    events = [json.loads(line) for line in shown.out.splitlines()]
+    assert [(event["type"], event["record"]["n"]) for event in events] == [("final", 1), ("final", 2)]

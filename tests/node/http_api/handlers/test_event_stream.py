@@ -164,6 +164,8 @@ REFUSED = {
     "an impossible label": ("?label=", (400, "malformed")),
     "a label that is not UTF-8": ("?label=%FF%FE%00", (400, "malformed")),
     "an unknown parameter": ("?domains=a", (400, "malformed")),
+    "a certainty that no filter has": ("?certainty=ordered", (400, "malformed")),
+    "two certainties": ("?certainty=final&certainty=final", (400, "malformed")),
     "two cursors": ("?since=0&since=0", (400, "malformed")),
 }
 
