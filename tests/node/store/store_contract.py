@@ -146,7 +146,8 @@ class StoreContract(HeadsContract, PeersContract):
     ) -> None:
         entries = [claim(label, domain=domain) for domain in ("test", "other", "third") for label in "abc"]
         await store.commit(batch_of(entries))
-        selection = Selection(*(None if names is None else frozenset(names) for names in (domains, labels)))
+        chosen = [None if names is None else frozenset(names) for names in (domains, labels)]
+        selection = Selection(domains=chosen[0], labels=chosen[1])
 
         found = await store.events(0, 100, selection)
         first = await store.events(0, 2, selection)
