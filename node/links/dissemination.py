@@ -16,6 +16,7 @@ from node.links.recent_records import RecentRecords
 from protocol.gossip.plumtree import Output, Plumtree, SendHave, SendPrune, SendRecords, SendWant
 from protocol.link.messages import Have, Prune, Want
 from protocol.records.record import SignedRecord
+from protocol.witness.receipt import receipt_of
 
 _NO_RECORDS: Final[Mapping[str, SignedRecord]] = {}
 
@@ -31,6 +32,9 @@ class GossipLink(Protocol):
 
     def tell(self, message: Have | Want | Prune) -> None:
         """Send this message."""
+
+    def look_for(self, have: Have) -> None:
+        """Ask the peer for those of these records that this node lacks, as if the peer had announced them."""
 
     def compare_soon(self) -> None:
         """Compare sets with the peer soon, because announcements were not followed by their records."""
@@ -55,6 +59,10 @@ class Dissemination:
         self.recent.add(records)
         by_id = {signed.record.id: signed for signed in records}
         self._do(self.gossip.on_records(tuple(by_id), delivery.hops, delivery.link, _now(), delivery.is_live), by_id)
+        link = None if delivery.link is None else self._links.get(delivery.link)
+        if link is not None:
+            for named in filter(None, map(_named_by, records)):
+                link.look_for(Have(named, delivery.hops))
 
     def not_in_memory(self, ids: Iterable[str]) -> list[str]:
         """Those of the ids that nothing in memory knows, in their order. The store may still hold them."""
@@ -128,6 +136,16 @@ class Dissemination:
 
     def _on_time(self) -> None:
         self._do(self.gossip.on_time(_now()))
+
+
+def _named_by(signed: SignedRecord) -> tuple[str, ...]:
+    """The records that a receipt of a witness names. Whoever has the receipt most likely has these records.
+
+    A node may have refused one of them from a client, for lack of room for another rival. It needs the record after
+    all, because it could never count the commits for a record that it does not hold.
+    """
+    receipt = receipt_of(signed.record) if signed.record.is_of_witnesses else None
+    return () if receipt is None else tuple(receipt.named())
 
 
 def _now() -> float:

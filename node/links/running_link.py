@@ -441,6 +441,11 @@ class RunningLink:
             case Prune():
                 self._dissemination.on_prune(self.number)
 
+    def look_for(self, have: Have) -> None:
+        """See `GossipLink.look_for`."""
+        if self.is_open:
+            self._on_have(have)
+
     def _on_have(self, have: Have) -> None:
         unknown = self._dissemination.not_in_memory(have.ids)
         if unknown:

@@ -50,6 +50,11 @@ class Receipt(msgspec.Struct, frozen=True):
         yield from self.first.items()
         yield from self.seen.items()
 
+    def named(self) -> list[str]:
+        """Every record id in the receipt, once, in order."""
+        ballots = (record_id for each in (self.votes, self.commits) for ids in each.values() for record_id in ids)
+        return list(dict.fromkeys((*self.first, *self.seen, *ballots)))
+
     def all_votes(self) -> Iterable[tuple[int, str]]:
         """Every vote as a round and a record id, those of round 0 first."""
         yield from ((0, record_id) for record_id in self.first)
