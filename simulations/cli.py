@@ -1,6 +1,6 @@
-"""`dnarc simulate`: many nodes, run from a terminal. Each kind of simulation brings its command.
+"""`dnarc simulate`: many nodes, run from a terminal. Each kind of simulation has a command.
 
-A command's module imports what it needs when it runs, so that `dnarc --help` answers at once.
+The module of a command imports what it needs when the command runs, so that `dnarc --help` answers at once.
 """
 
 import typer
@@ -9,12 +9,12 @@ from simulations.commands.broadcast import broadcast
 from simulations.commands.local import local
 from simulations.commands.runs import crowd, mutants, play_file, scenario, swarm
 
-app = typer.Typer(help="Run many nodes: what a network of them does.", no_args_is_help=True)
+app = typer.Typer(help="Run many nodes, and see what a network of them does.", no_args_is_help=True)
 
 
 @app.callback()
 def simulate() -> None:
-    """Run many nodes: what a network of them does."""
+    """Run many nodes, and see what a network of them does."""
 
 
 app.command("broadcast")(broadcast)

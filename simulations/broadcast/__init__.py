@@ -1,5 +1,5 @@
-"""Broadcast at scale: `protocol.gossip.plumtree` over `protocol.gossip.hyparview` alone, on 10,000 nodes and more.
+"""Broadcast at scale: only `protocol.gossip.plumtree` over `protocol.gossip.hyparview`, on 10,000 nodes and more.
 
-The machines are the very ones that a node runs. What carries their messages is a list of events; a record is an id. The
-experiments are those of the papers (Plumtree, SRDS 2007; HyParView, DSN 2007), and their figures stand beside ours.
+The state machines are the same that a node runs. A list of events carries their messages, and a record is only an id.
+The experiments are those of the papers (Plumtree, SRDS 2007; HyParView, DSN 2007), and their figures stand beside ours.
 """

@@ -1,4 +1,4 @@
-"""Our figures beside the published ones: one row for each, over all seeds that were run."""
+"""Our figures beside the published ones: one row for each measure, over all seeds that were run."""
 
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
@@ -8,13 +8,13 @@ import msgspec
 
 from simulations.broadcast import published
 from simulations.broadcast.experiments import FAILURE_CYCLES, Broadcast, ExperimentResult, Failure
-from simulations.broadcast.published import Range, Stable
+from simulations.broadcast.published import PublishedFigures, Range
 
-NOT_PUBLISHED: Final = "–"
+NO_FIGURE: Final = "–"
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One figure: what was measured and where, as the paper has it, and the lowest, median and highest of ours."""
+    """One measure under one condition (`where`): the published figure, and the lowest, median and highest of ours."""
 
     measure: str
     where: str
@@ -25,12 +25,14 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class _Measure(msgspec.Struct, frozen=True):
-    """A figure of one broadcast: its name, how it is read and written, and the paper's."""
+    """A measure of one broadcast. `read` takes it from a broadcast, `write` turns it into text, `published` gives the
+    paper's figures.
+    """
 
     name: str
     read: Callable[[Broadcast], float]
     write: Callable[[float], str]
-    published: Callable[[Stable], Range]
+    published: Callable[[PublishedFigures], Range]
 
 
 def _plain(value: float) -> str:
@@ -53,25 +55,25 @@ _MEASURES: Final = (
 )
 
 
-def comparison_rows(reports: Sequence[ExperimentResult]) -> list[Row]:
-    """The whole comparison. There is at least one report, and all have the same plan but for the seed."""
-    return [*_stable_rows(reports), *_failure_rows(reports), *_drip_rows(reports)]
+def comparison_rows(results: Sequence[ExperimentResult]) -> list[Row]:
+    """The whole comparison. There is at least one result, and the plans of all differ only in their seeds."""
+    return [*_stable_rows(results), *_failure_rows(results), *_drip_rows(results)]
 
 
 def settled(mode: str, broadcasts: Sequence[Broadcast]) -> Sequence[Broadcast]:
-    """Without the first, which is a flood whatever the mode; that mode has nothing else."""
+    """The broadcasts without the first one, which is a flood in every mode. The mode `flood` has only that one."""
     return broadcasts if mode == published.FLOOD else broadcasts[1:]
 
 
-def _stable_rows(reports: Sequence[ExperimentResult]) -> Iterable[Row]:
+def _stable_rows(results: Sequence[ExperimentResult]) -> Iterable[Row]:
     for measure in _MEASURES:
         for mode, paper in published.STABLE.items():
-            ours = [measure.read(each) for report in reports for each in settled(mode, report.stable[mode])]
+            ours = [measure.read(each) for result in results for each in settled(mode, result.stable[mode])]
             yield _row(measure.name, mode, _range(measure.published(paper), measure.write), ours, measure.write)
 
 
-def _failure_rows(reports: Sequence[ExperimentResult]) -> Iterable[Row]:
-    for same_share in zip(*(report.failures for report in reports), strict=True):
+def _failure_rows(results: Sequence[ExperimentResult]) -> Iterable[Row]:
+    for same_share in zip(*(result.failures for result in results), strict=True):
         share = same_share[0].share
         where = f"{percent(share)} fail at once"
         first = [failure.broadcasts[0].reliability for failure in same_share]
@@ -79,13 +81,13 @@ def _failure_rows(reports: Sequence[ExperimentResult]) -> Iterable[Row]:
         yield _row("first message reaches", where, _range(paper, percent), first, percent)
         within_reach = [failure.within_reach for failure in same_share]
         if min(within_reach) < 1:
-            yield _row("at most could be reached", where, NOT_PUBLISHED, within_reach, percent)
+            yield _row("at most could be reached", where, NO_FIGURE, within_reach, percent)
         healing = published.CYCLES_TO_HEAL.get(share)
         yield _row("cycles to heal", where, _range(healing, _plain), [*map(_cycles, same_share)], _cycles_text)
 
 
-def _drip_rows(reports: Sequence[ExperimentResult]) -> Iterable[Row]:
-    ours = [each.reliability for report in reports for each in report.drip]
+def _drip_rows(results: Sequence[ExperimentResult]) -> Iterable[Row]:
+    ours = [each.reliability for result in results for each in result.drip]
     if ours:
         where = f"{percent(published.DRIP_SHARE)} fail in each cycle"
         yield _row("messages reach", where, percent(published.DRIP_RELIABILITY), ours, percent)
@@ -93,19 +95,19 @@ def _drip_rows(reports: Sequence[ExperimentResult]) -> Iterable[Row]:
 
 def _row(measure: str, where: str, paper: str, ours: Sequence[float], write: Callable[[float], str]) -> Row:
     if not ours:
-        return Row(measure, where, paper, NOT_PUBLISHED, NOT_PUBLISHED, NOT_PUBLISHED)
+        return Row(measure, where, paper, NO_FIGURE, NO_FIGURE, NO_FIGURE)
     return Row(measure, where, paper, write(min(ours)), write(median(ours)), write(max(ours)))
 
 
 def _range(values: Range | None, write: Callable[[float], str]) -> str:
     if values is None:
-        return NOT_PUBLISHED
+        return NO_FIGURE
     low, high = map(write, values)
     return low if low == high else f"{low} to {high}"
 
 
 def _cycles(failure: Failure) -> int:
-    """One past the last where it never healed."""
+    """The cycles until the network healed, or the number of all cycles if it never did."""
     return FAILURE_CYCLES if failure.cycles_to_heal is None else failure.cycles_to_heal
 
 

@@ -1,12 +1,13 @@
 """The papers' experiments: a stable network, many failures at once, and a few failures all the time.
 
-The network is built once for a seed. While nobody fails the experiments follow one another, each with new trees; the
-last tree is what failures strike, each time in a copy of the network, so that none sees what another did. A *cycle* is
-one broadcast and the time until the next; where nodes fail, each living one shuffles once in it, as in the papers.
+The network is built once for each seed. The experiments without failures run one after another, each with new trees.
+The experiments with failures each use a copy of the network with its last tree, so that they do not affect each other.
+A *cycle* is one broadcast and the time until the next one. In experiments with failures, each living node shuffles once
+in a cycle, as in the papers.
 
-Measures, for each broadcast: *reliability*, the share of living nodes that it reached by the end of its cycle;
-*redundancy* (RMR), payload messages for each node that it reached, less the one that it needs; *last hop*, the links
-crossed by the copy that crossed most. Messages that reach nobody living are not counted.
+There are three measures of a broadcast. *Reliability* is the share of living nodes that it reached by the end of its
+cycle. *Redundancy* (RMR) is the number of payload messages for each reached node, minus the one that each node needs.
+*Last hop* is the number of links that the copy with the longest way crossed. Messages to dead nodes are not counted.
 """
 
 import gc
@@ -26,29 +27,34 @@ from simulations.broadcast.reach import largest_group
 Advance = Callable[[int], None]
 
 JOIN_GAP_S: Final = 0.002
+JOINED_PER_REPORT: Final = 1_000
+"""Nodes that join between two reports of progress."""
+
 WARM_UP_S: Final = 120.0
-"""After the last joined: four shuffles, which fill the passive views."""
+"""Time after the last node has joined. It has four shuffles, which fill the passive views."""
 
 STABLE_CYCLE_S: Final = 5.0
-"""Enough for a record to reach all, and for what it changed to settle."""
+"""Enough time for a record to reach all nodes, and for the tree to settle after it."""
 
 FAILURE_CYCLE_S: Final = 30.0
 FAILURE_CYCLES: Final = 6
 HEALED: Final = 0.999
-"""Where a broadcast reaches this share of the living, the network counts as healed."""
+"""A network counts as healed if a broadcast reaches this share of the living nodes."""
 
 SHORTCUT_HOPS: Final = {ONE_SENDER: HOPS_MAX, MANY_SENDERS: HOPS_MAX, OPTIMISED: 7}
-"""The paper's thresholds; the first two build their tree once and leave it as it is."""
+"""The paper's thresholds for optimising the tree. With the first two, a tree never changes once it is built."""
 
 JOIN_WORK: Final = 75
 WARM_UP_WORK: Final = 50
 STABLE_WORK: Final = 6
 FAILURE_WORK: Final = 12
-"""Messages and timers for each node that joins, while it warms up, and in each cycle that it lives through: about."""
+"""Approximate messages and timers for each node: while it joins, in the warm-up, and in each cycle of both kinds."""
 
 
 class Experiment(msgspec.Struct, frozen=True):
-    """What to run. Failures are shares of all nodes."""
+    """What to run. `cycles`: broadcasts in each mode without failures. `failures`: the shares of all nodes that fail at
+    once, one experiment for each. `drip_cycles`: cycles in each of which a few nodes fail.
+    """
 
     nodes: int = 10_000
     seed: int = 1
@@ -59,19 +65,21 @@ class Experiment(msgspec.Struct, frozen=True):
 
     @property
     def work(self) -> int:
-        """What `advance` counts up to: messages and timers, as far as they can be foretold."""
-        living = [self.nodes - self.dying(share) for share in self.failures for _ in range(FAILURE_CYCLES)]
-        living += [self.nodes - self.dying(DRIP_SHARE) * cycle for cycle in range(1, self.drip_cycles + 1)]
+        """The sum of what `advance` is called with: the estimated messages and timers of all experiments."""
+        living = [self.nodes - self.failing(share) for share in self.failures for _ in range(FAILURE_CYCLES)]
+        living += [self.nodes - self.failing(DRIP_SHARE) * cycle for cycle in range(1, self.drip_cycles + 1)]
         stable = STABLE_WORK * len(SHORTCUT_HOPS) * (1 + self.cycles)
         return self.nodes * (JOIN_WORK + WARM_UP_WORK + stable) + FAILURE_WORK * sum(living)
 
-    def dying(self, share: float) -> int:
-        """How many nodes that is: one, at the least."""
+    def failing(self, share: float) -> int:
+        """How many nodes this share is: at least one."""
         return max(1, round(share * self.nodes))
 
 
 class Broadcast(msgspec.Struct, frozen=True):
-    """One broadcast. Messages are counted; times are virtual seconds, to the last delivery."""
+    """The measures of one broadcast. `payload` and `control`: numbers of messages. `seconds`: virtual time until the
+    last delivery.
+    """
 
     reliability: float
     redundancy: float
@@ -82,9 +90,9 @@ class Broadcast(msgspec.Struct, frozen=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """This share of the nodes failed at once; the first broadcast left in that very moment.
+    """This share of the nodes failed at once, and the first broadcast began at the same moment.
 
-    `within_reach` is the share of the living that no broadcast can exceed then: see `largest_group`.
+    `within_reach`: the largest share of the living nodes that any broadcast can reach then; see `largest_group`.
     """
 
     share: float
@@ -93,13 +101,15 @@ class Failure(msgspec.Struct, frozen=True):
 
     @property
     def cycles_to_heal(self) -> int | None:
-        """Cycles that passed before a broadcast reached (nearly) all that live; None: not one did."""
+        """Cycles before the first broadcast that reached nearly all living nodes. None: no broadcast did."""
         reached = (cycle for cycle, each in enumerate(self.broadcasts) if each.reliability >= HEALED)
         return next(reached, None)
 
 
 class ExperimentResult(msgspec.Struct, frozen=True):
-    """All that one seed showed. `stable` is by mode, the broadcasts in order."""
+    """The results of one seed. `stable`: the broadcasts without failures in order, by mode. `events`: messages and
+    timers of all broadcasts.
+    """
 
     plan: Experiment
     stable: dict[str, tuple[Broadcast, ...]]
@@ -109,11 +119,11 @@ class ExperimentResult(msgspec.Struct, frozen=True):
 
 
 def run_experiments(plan: Experiment, advance: Advance = lambda _: None) -> ExperimentResult:
-    """Every experiment of the plan. The same plan gives the same report."""
+    """Run every experiment of the plan. The same plan gives the same result. `advance`: called with the work done."""
     with _no_garbage_collection():
         laboratory = _Laboratory(plan, advance)
         network = build(plan, advance)
-        stable = {mode: laboratory.stable(network, mode) for mode in SHORTCUT_HOPS}
+        stable = {mode: laboratory.stay_stable(network, mode) for mode in SHORTCUT_HOPS}
         stable = {FLOOD: stable[ONE_SENDER][:1], **stable}
         frozen = freeze(network)
         network.end()
@@ -123,10 +133,10 @@ def run_experiments(plan: Experiment, advance: Advance = lambda _: None) -> Expe
 
 
 def build(plan: Experiment, advance: Advance = lambda _: None) -> GossipNetwork:
-    """A network in which every node has joined through another."""
+    """Make a network in which every node has joined through another one."""
     network = GossipNetwork(plan.conditions, Random(plan.seed))
-    for begin in range(0, plan.nodes, 1_000):
-        joining = min(1_000, plan.nodes - begin)
+    for begin in range(0, plan.nodes, JOINED_PER_REPORT):
+        joining = min(JOINED_PER_REPORT, plan.nodes - begin)
         for _ in range(joining):
             network.join()
             network.run_for(JOIN_GAP_S)
@@ -143,7 +153,7 @@ def freeze(network: GossipNetwork) -> bytes:
 
 @contextmanager
 def thawed(frozen: bytes) -> Iterator[GossipNetwork]:
-    """A copy of the network, for as long as it is used: some kilobytes for each node."""
+    """A copy of the network until the block ends. It takes a few kilobytes for each node."""
     network = pickle.loads(frozen)
     assert isinstance(network, GossipNetwork)
     try:
@@ -153,16 +163,17 @@ def thawed(frozen: bytes) -> Iterator[GossipNetwork]:
 
 
 class _Laboratory:
-    """Runs the experiments of a plan, each on the network that it is given."""
+    """Runs the experiments of a plan. `events`: messages and timers so far."""
 
     def __init__(self, plan: Experiment, advance: Advance) -> None:
+        """`advance`: called with the work done."""
         self._plan = plan
         self._advance = advance
         self._written = 0
         self.events = 0
 
-    def stable(self, network: GossipNetwork, mode: str) -> tuple[Broadcast, ...]:
-        """Broadcasts in a network where nobody fails, the first of them a flood: every link is eager."""
+    def stay_stable(self, network: GossipNetwork, mode: str) -> tuple[Broadcast, ...]:
+        """Broadcast while no node fails. The first broadcast is a flood, because every link is eager at first."""
         limits = msgspec.structs.replace(network.conditions.gossip, shortcut_hops=SHORTCUT_HOPS[mode])
         network.restart_gossip(limits)
         broadcasts = []
@@ -173,18 +184,19 @@ class _Laboratory:
         return tuple(broadcasts)
 
     def fail_at_once(self, frozen: bytes, share: float) -> Failure:
+        """Let this share of the nodes fail at once, and broadcast in each cycle from that moment on."""
         with thawed(frozen) as network:
-            network.kill(network.random.sample(network.nodes, self._plan.dying(share)))
+            network.kill(network.random.sample(network.nodes, self._plan.failing(share)))
             living = network.living()
             within_reach = largest_group(living) / len(living)
             return Failure(share, within_reach, tuple(self._failure_cycle(network) for _ in range(FAILURE_CYCLES)))
 
     def drip(self, frozen: bytes) -> tuple[Broadcast, ...]:
-        """In each cycle a few nodes fail, and a broadcast follows in the same moment."""
+        """Let a few nodes fail in each cycle, and broadcast at the same moment."""
         broadcasts = []
         with thawed(frozen) as network:
             for _ in range(self._plan.drip_cycles):
-                network.kill(network.random.sample(network.living(), self._plan.dying(DRIP_SHARE)))
+                network.kill(network.random.sample(network.living(), self._plan.failing(DRIP_SHARE)))
                 broadcasts.append(self._failure_cycle(network))
         return tuple(broadcasts)
 
@@ -212,7 +224,9 @@ class _Laboratory:
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """The machines make no reference cycles while they run, and to look for some among a million objects takes long."""
+    """Turn the garbage collector off until the block ends. The state machines make no reference cycles while they run,
+    and a search among a million objects takes long.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,8 +1,8 @@
-"""Many nodes of gossip and membership alone, joined by links that keep order and break when an end dies.
+"""Many nodes that run gossip and membership only, joined by links that keep order and break when an end fails.
 
-Latency is drawn once for each pair of nodes, so that what one sends to another arrives in order, as over TCP. When a
-node dies, each neighbour is told by its broken connection one latency later; what is sent to a dead node, or a
-connection to one, fails after a round trip.
+The latency is drawn once for each pair of nodes, so that messages between two nodes arrive in order, as over TCP. When
+a node fails, each neighbour notices the broken connection one latency later. A message or a connection to a dead node
+fails after a round trip.
 """
 
 import math
@@ -21,7 +21,7 @@ _SCRAMBLE = 2_654_435_761
 
 
 class Conditions(msgspec.Struct, frozen=True):
-    """What a network is like."""
+    """The latencies of a network in milliseconds, and the limits of its protocols."""
 
     latency_ms_min: int = 50
     latency_ms_max: int = 50
@@ -30,15 +30,16 @@ class Conditions(msgspec.Struct, frozen=True):
 
 
 class BroadcastTally:
-    """What one broadcast has cost and reached so far. Hops are links crossed; times are milliseconds.
+    """What one broadcast has cost and reached so far.
 
-    Control messages are all that cross the network meanwhile; payload is this record alone, and not what a node that
-    was cut off is told of earlier ones.
+    `payload`: messages that carried this record. `control`: all control messages meanwhile. `delivered`: nodes that
+    hold the record. `last_hop`: links that the copy with the longest way crossed. `last_ms`: time of the last delivery.
     """
 
     __slots__ = ("begun_ms", "control", "delivered", "last_hop", "last_ms", "payload", "record_id")
 
     def __init__(self, begun_ms: int, record_id: str = "") -> None:
+        """`begun_ms`: when the record was written."""
         self.record_id = record_id
         self.begun_ms = begun_ms
         self.last_ms = begun_ms
@@ -48,7 +49,7 @@ class BroadcastTally:
         self.last_hop = 0
 
     def on_payload(self, hops: int, is_new: bool, now_ms: int) -> None:
-        """A node living got a copy, over so many links."""
+        """A living node got a copy that has crossed this many links. `is_new`: the node did not hold the record."""
         self.payload += 1
         if is_new:
             self.delivered += 1
@@ -57,7 +58,11 @@ class BroadcastTally:
 
 
 class GossipNode:
-    """One node: its machines, and its links by name and by neighbour."""
+    """One node: its state machines, and its links.
+
+    `links`: by the link's number, the neighbour's index and the latency in milliseconds. `neighbours`: the link's
+    number by the neighbour's index. `gossip_at_ms`, `membership_at_ms`: when the timer of that machine fires.
+    """
 
     __slots__ = (
         "address",
@@ -72,6 +77,7 @@ class GossipNode:
     )
 
     def __init__(self, index: int, conditions: Conditions, random: Random, now: float) -> None:
+        """`index`: the place in the list of nodes; its digits are the node's address. `now`: virtual seconds."""
         self.index = index
         self.address = str(index)
         self.is_alive = True
@@ -80,14 +86,14 @@ class GossipNode:
         self.membership = HyParView(self.address, conditions.membership, random, now)
         self.membership_at_ms: int | None = None
         self.links: dict[int, tuple[int, int]] = {}
-        """By name: the neighbour, and the latency in milliseconds."""
         self.neighbours: dict[int, int] = {}
 
 
 class GossipNetwork:
-    """The nodes and all that is under way between them."""
+    """The nodes and all messages on their way between them. `tally`: that of the last broadcast."""
 
     def __init__(self, conditions: Conditions, random: Random) -> None:
+        """`random`: shared by all nodes."""
         self.conditions = conditions
         self.random = random
         self.wheel = Wheel()
@@ -99,7 +105,7 @@ class GossipNetwork:
 
     @property
     def now(self) -> float:
-        """Seconds since the beginning."""
+        """Virtual seconds since the beginning."""
         return self.wheel.now
 
     def living(self) -> list[GossipNode]:
@@ -109,7 +115,7 @@ class GossipNetwork:
         self.wheel.run_until(self.wheel.now_ms + math.ceil(seconds * 1_000))
 
     def join(self) -> GossipNode:
-        """A new node, which enters through one that is there, drawn by chance."""
+        """Add a node. It joins through another node that is drawn by chance."""
         contact = self.random.choice(self.nodes) if self.nodes else None
         node = GossipNode(len(self.nodes), self.conditions, self.random, self.wheel.now)
         self.nodes.append(node)
@@ -119,7 +125,7 @@ class GossipNetwork:
         return node
 
     def kill(self, nodes: Iterable[GossipNode]) -> None:
-        """These stop at once and say nothing; their connections break."""
+        """Let these nodes fail at once. Their connections break, and they send nothing any more."""
         dying = list(nodes)
         for node in dying:
             node.is_alive = False
@@ -130,17 +136,17 @@ class GossipNetwork:
                     self.wheel.set(at_ms, (self._on_unreachable, neighbour, node.address))
 
     def write(self, node: GossipNode, record_id: str) -> BroadcastTally:
-        """A client writes a record at this node. Gives the account of it, which goes on filling."""
+        """Let a client write a record at this node. Returns its tally, which counts on while the network runs."""
         self.tally = BroadcastTally(self.wheel.now_ms, record_id)
         self._send(node, node.gossip.on_records((record_id,), 0, None, self.wheel.now))
         return self.tally
 
     def end(self) -> None:
-        """Nothing happens here any more. Events lead back to the network: without them it leaves the memory at once."""
+        """Drop all events. They refer to the network, so without them it leaves the memory at once."""
         self.wheel = Wheel()
 
     def restart_gossip(self, limits: PlumtreeLimits) -> None:
-        """Forget every tree and every record, and keep the neighbours, over new links: what is under way is lost."""
+        """Forget all trees and records. Neighbours stay, over new links. Messages on their way are lost."""
         self._open.clear()
         for node in self.living():
             node.gossip = Plumtree(limits, self.random)
@@ -173,7 +179,7 @@ class GossipNetwork:
             node.gossip.on_prune(message.link)
 
     def _on_push(self, node: GossipNode, push: SendRecords) -> None:
-        """A node holds what its gossip remembers."""
+        """Handle a message with records. A node holds exactly the records that its gossip remembers."""
         fresh = tuple([each for each in push.ids if each not in node.gossip])
         if self.tally.record_id in push.ids:
             self.tally.on_payload(push.hops, self.tally.record_id in fresh, self.wheel.now_ms)
@@ -236,7 +242,9 @@ class GossipNetwork:
             self._apply(node, node.membership.on_time(self.wheel.now))
 
     def _connect(self, node: GossipNode, neighbour: int) -> None:
-        """The first end to take the other gives the link its name; the other end finds it."""
+        """Link a node with its neighbour. The first of the two ends draws the link's number, the second one
+        finds it.
+        """
         pair = (min(node.index, neighbour), max(node.index, neighbour))
         link = self._open.get(pair)
         if link is None:
@@ -261,11 +269,11 @@ class GossipNetwork:
         self._send(node, outputs)
 
     def _latency_ms(self, one: int, other: int) -> int:
-        """The same for a pair at every time and in both directions."""
+        """The latency of a pair of nodes: the same at every time and in both directions."""
         drawn = (one ^ other) * _SCRAMBLE & 0xFFFFFFFF
         return self.conditions.latency_ms_min + (drawn * self._latency_span_ms >> 32)
 
 
 def _lacks(_: str) -> bool:
-    """Asked only about what gossip does not remember, and here nothing else is held."""
+    """Whether a node lacks a record that its gossip does not remember: always, because it holds no other records."""
     return True

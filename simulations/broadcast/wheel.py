@@ -1,8 +1,8 @@
-"""A wheel of time: events by the millisecond, in the order in which they were set within one.
+"""A timer wheel with slots of one millisecond. Events of one slot happen in the order in which they were set.
 
-At a hundred thousand nodes nearly every millisecond holds many events, so a list for each of them, and a heap of the
-milliseconds alone, costs a tenth of what a heap of all events would (Varghese and Lauck, "Hashed and hierarchical
-timing wheels", SOSP 1987, in its simplest form).
+With 100,000 nodes, nearly every millisecond has many events. So each millisecond has a list of events, and a heap holds
+only the milliseconds. This takes a tenth of the time of a heap of all events (Varghese and Lauck, "Hashed and
+hierarchical timing wheels", SOSP 1987, in its simplest form).
 """
 
 import heapq
@@ -10,22 +10,21 @@ from collections.abc import Callable
 from typing import Any
 
 WheelEvent = tuple[Callable[[Any, Any], None], Any, Any]
+"""A function and its two arguments."""
 
 
 class Wheel:
-    """Virtual time in whole milliseconds. An event is a function and its two arguments."""
+    """Virtual time in whole milliseconds. `now`: the same in seconds. `events`: how many events have happened."""
 
     def __init__(self) -> None:
         self.now_ms = 0
         self.now = 0.0
-        """The same in seconds."""
         self.events = 0
-        """Events that have happened."""
         self._due: dict[int, list[WheelEvent]] = {}
         self._times: list[int] = []
 
     def set(self, at_ms: int, event: WheelEvent) -> None:
-        """Let the event happen then; what is past or now is too late, and happens in the next millisecond."""
+        """Set an event. If its time is now or past, it happens in the next millisecond."""
         if at_ms <= self.now_ms:
             at_ms = self.now_ms + 1
         due = self._due.get(at_ms)
@@ -36,7 +35,7 @@ class Wheel:
             due.append(event)
 
     def run_until(self, end_ms: int) -> None:
-        """Let everything happen up to this millisecond, and what follows from it."""
+        """Let all events up to this millisecond happen, also those that they set."""
         times = self._times
         while times and times[0] <= end_ms:
             self._turn_to(heapq.heappop(times))

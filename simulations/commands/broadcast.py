@@ -1,4 +1,4 @@
-"""`dnarc simulate broadcast`: the experiments from a terminal, our figures beside the published ones."""
+"""`dnarc simulate broadcast`: the experiments from a terminal, with our figures beside the published ones."""
 
 import multiprocessing
 from collections.abc import Sequence
@@ -6,10 +6,10 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
-import msgspec
 import typer
+from msgspec.structs import replace
 
 from node.cli.commands.options import AsJson
 from node.cli.output.failures import usage
@@ -25,31 +25,33 @@ if TYPE_CHECKING:
     from simulations.broadcast.comparison import Row
     from simulations.broadcast.experiments import Experiment, ExperimentResult
 
+PROGRESS_POLL_S: Final = 0.5
 
-_steps: "Queue[int] | None" = None
+_work_done: "Queue[int] | None" = None
+"""In a process of a pool: where it reports its progress."""
 
 
-def broadcast(  # noqa: PLR0913 - a command has as many options as it has
+def broadcast(  # noqa: PLR0913 - a command has one argument for each of its options
     nodes: Annotated[int, typer.Option(min=10, max=1_000_000, help="How many nodes.")] = 10_000,
-    seed: Annotated[int, typer.Option(min=0, help="What chance begins with.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed: it decides every random choice.")] = 1,
     seeds: Annotated[int, typer.Option(min=1, max=1_000, help="How many seeds, from --seed on.")] = 1,
-    cycles: Annotated[int, typer.Option(min=1, max=10_000, help="Broadcasts of each kind.")] = 20,
+    cycles: Annotated[int, typer.Option(min=1, max=10_000, help="How many broadcasts of each kind.")] = 20,
     failed: Annotated[
         list[float] | None,
-        typer.Option(min=0.0, max=0.99, metavar="SHARE", help="Share that fails at once; as often as you like."),
+        typer.Option(min=0.0, max=0.99, metavar="SHARE", help="A share of the nodes that fails at once; repeatable."),
     ] = None,
     latency_ms: Annotated[
         tuple[int, int],
-        typer.Option(min=1, max=60_000, metavar="MIN MAX", help="Latency, drawn for each pair of nodes."),
+        typer.Option(min=1, max=60_000, metavar="MIN MAX", help="Range of the latency between two nodes, in ms."),
     ] = (50, 50),
-    jobs: Annotated[int, typer.Option(min=1, max=256, help="Seeds at once, each in a process of its own.")] = 1,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw them, as PNG, SVG or PDF.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=256, help="How many seeds run at once, each in a process.")] = 1,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the figures as PNG, SVG or PDF.")] = None,
     report: ReportFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Spread records over many nodes, let some of them fail, and compare with the published figures.
+    """Spread records over many nodes, let some nodes fail, and compare the figures with the published ones.
 
-    Runs the gossip and membership of a node, and nothing else of it. The same options give the same figures.
+    Runs only the gossip and the membership of a node. The same options give the same figures.
     """
     from simulations.broadcast.comparison import comparison_rows
     from simulations.broadcast.experiments import Experiment
@@ -58,78 +60,96 @@ def broadcast(  # noqa: PLR0913 - a command has as many options as it has
     check_plot(plot)
     check_report(report)
     if latency_ms[0] > latency_ms[1]:
-        raise usage("the first latency is the least")
-    plan = Experiment(nodes=nodes, cycles=cycles, drip_cycles=cycles, conditions=Conditions(*latency_ms))
+        raise usage("--latency-ms takes the lowest latency first")
+    plan = Experiment(nodes=nodes, seed=seed, cycles=cycles, drip_cycles=cycles, conditions=Conditions(*latency_ms))
     if failed is not None:
-        plan = msgspec.structs.replace(plan, failures=tuple(sorted(set(failed))))
-    plans = [msgspec.structs.replace(plan, seed=each) for each in range(seed, seed + seeds)]
-    reports = run_all(plans, jobs)
-    compared = comparison_rows(reports)
-    if plot is not None:
-        from simulations.broadcast.plot import draw_plots
-
-        draw_plots(reports, plot)
-    if report is not None:
-        from simulations.report.broadcast import broadcast_page
-
-        repeat = f"dnarc simulate broadcast --nodes {nodes} --seed {seed} --seeds {seeds} --cycles {cycles}"
-        repeat += f" --latency-ms {latency_ms[0]} {latency_ms[1]}" + "".join(f" --failed {it:g}" for it in failed or ())
-        write_report(report, broadcast_page(plans[0], reports, compared, repeat))
-    show({"comparison": compared, "reports": reports}, as_json, lambda: render(plans, compared))
+        plan = replace(plan, failures=tuple(sorted(set(failed))))
+    results = run_all([replace(plan, seed=each) for each in range(seed, seed + seeds)], jobs)
+    compared = comparison_rows(results)
+    draw_files(results, compared, plot, report)
+    show({"comparison": compared, "reports": results}, as_json, lambda: render(results, compared))
 
 
 def run_all(plans: "Sequence[Experiment]", jobs: int) -> "list[ExperimentResult]":
-    """The reports in the order of the plans, however many run at once."""
+    """Run all plans, `jobs` at once. The results are in the order of the plans."""
     from simulations.broadcast.experiments import run_experiments
 
     with progress(f"{plans[0].nodes:,} nodes", sum(plan.work for plan in plans)) as advance:
         if jobs == 1 or len(plans) == 1:
             return [run_experiments(plan, advance) for plan in plans]
         context = multiprocessing.get_context("spawn")
-        steps: Queue[int] = context.Queue()
-        with ProcessPoolExecutor(jobs, context, _report_to, (steps,)) as pool:
-            running = [pool.submit(_run_apart, plan) for plan in plans]
+        work_done: Queue[int] = context.Queue()
+        with ProcessPoolExecutor(jobs, context, _report_to, (work_done,)) as pool:
+            running = [pool.submit(_run_in_pool, plan) for plan in plans]
             while not all(each.done() for each in running):
                 with suppress(Empty):
-                    advance(steps.get(timeout=0.5))
+                    advance(work_done.get(timeout=PROGRESS_POLL_S))
             return [each.result() for each in running]
 
 
-def _report_to(steps: "Queue[int]") -> None:
-    """In a process of its own: where to tell how far it is."""
-    global _steps  # noqa: PLW0603 - what a process is begun with, its work cannot be given
-    _steps = steps
+def _report_to(work_done: "Queue[int]") -> None:
+    """Keep the queue for progress in a process of the pool."""
+    global _work_done  # noqa: PLW0603 - a pool hands the queue to its processes only when they start
+    _work_done = work_done
 
 
-def _run_apart(plan: "Experiment") -> "ExperimentResult":
+def _run_in_pool(plan: "Experiment") -> "ExperimentResult":
     from simulations.broadcast.experiments import run_experiments
 
-    assert _steps is not None
-    return run_experiments(plan, _steps.put)
+    assert _work_done is not None, "the pool has called `_report_to`"
+    return run_experiments(plan, _work_done.put)
 
 
-def render(plans: "Sequence[Experiment]", compared: "Sequence[Row]") -> "RenderableType":
+def draw_files(
+    results: "Sequence[ExperimentResult]", compared: "Sequence[Row]", plot: Path | None, report: Path | None
+) -> None:
+    """Draw the plots and write the page, as far as the options name files for them."""
+    if plot is not None:
+        from simulations.broadcast.plot import draw_plots
+
+        draw_plots(results, plot)
+    if report is not None:
+        from simulations.report.broadcast import broadcast_page
+
+        plan = results[0].plan
+        write_report(report, broadcast_page(plan, results, compared, repeat_command(plan, len(results))))
+
+
+def repeat_command(plan: "Experiment", seeds: int) -> str:
+    """The command that runs this plan again with this number of seeds."""
+    from simulations.broadcast.experiments import Experiment
+
+    conditions = plan.conditions
+    flags = f"--nodes {plan.nodes} --seed {plan.seed} --seeds {seeds} --cycles {plan.cycles}"
+    flags += f" --latency-ms {conditions.latency_ms_min} {conditions.latency_ms_max}"
+    if plan.failures != Experiment().failures:
+        flags += "".join(f" --failed {share:g}" for share in plan.failures)
+    return f"dnarc simulate broadcast {flags}"
+
+
+def render(results: "Sequence[ExperimentResult]", compared: "Sequence[Row]") -> "RenderableType":
     """The table for people."""
-    seeds = f"seed {plans[0].seed}" if len(plans) == 1 else f"seeds {plans[0].seed} to {plans[-1].seed}"
+    first, last = results[0].plan, results[-1].plan
+    seeds = f"seed {first.seed}" if len(results) == 1 else f"seeds {first.seed} to {last.seed}"
     columns = ("measure", "where", "#published", "#lowest", "#median", "#highest")
     cells = [(row.measure, row.where, row.published, row.lowest, row.median, row.highest) for row in compared]
-    return table(columns, cells, f"Broadcast over {plans[0].nodes:,} nodes, {seeds}")
+    return table(columns, cells, f"Broadcast over {first.nodes:,} nodes, {seeds}")
 
 
 def check_plot(plot: Path | None) -> None:
-    """Before minutes of work, not after.
+    """Check that the plots can be drawn, before minutes of work.
 
     Raises:
-        CommandError: it could not be drawn: nothing to draw with, no such format, no such folder.
+        CommandError: matplotlib is not installed, does not write this format, or the folder does not exist.
     """
     if plot is None:
         return
     try:
         from matplotlib.backend_bases import FigureCanvasBase
     except ImportError as error:
-        raise usage(f"nothing to draw with: {error}", "pip install 'dnarc[simulations]'") from error
+        raise usage(f"plots need matplotlib: {error}", "pip install 'dnarc[simulations]'") from error
     formats = FigureCanvasBase.get_supported_filetypes()
     if plot.suffix.removeprefix(".") not in formats:
-        raise usage(f"{plot}: not one of the formats {', '.join(sorted(formats))}")
+        raise usage(f"{plot}: the format is not one of {', '.join(sorted(formats))}")
     if not plot.absolute().parent.is_dir():
         raise usage(f"{plot.parent}: no such folder")

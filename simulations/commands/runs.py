@@ -1,10 +1,10 @@
-"""`dnarc simulate swarm`, `scenario` and `play`: real nodes in virtual time, from a terminal.
+"""`dnarc simulate scenario`, `swarm`, `crowd`, `mutants` and `play`: real nodes in virtual time, from a terminal.
 
-A run that fails ends the command with exit code 1, and says by which command it is repeated.
+If a run fails, the command ends with exit code 1 and shows the command that repeats the run.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +16,7 @@ from node.cli.output.failures import usage
 from node.cli.output.progress import progress
 from node.cli.output.screen import show, table
 from node.cli.output.text import plain
-from simulations.commands.report_file import ReportFile, RunReport, check_report, write_report
+from simulations.commands.report_file import ReportFile, RunPlayer, check_report, write_report
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,19 +24,22 @@ if TYPE_CHECKING:
     from simulations.run_result import RunResult
     from simulations.swarm.plan import Plan
 
-Seed = Annotated[int, typer.Option(min=0, help="What chance begins with.")]
-Timeline = Annotated[bool, typer.Option("--timeline", help="Show all that happened, line by line.")]
+Seed = Annotated[int, typer.Option(min=0, help="Decides every random choice.")]
+Timeline = Annotated[bool, typer.Option("--timeline", help="Show everything that happened, line by line.")]
+
+WORDS_SHOWN_CHARACTERS = 60
+DIGEST_SHOWN_DIGITS = 12
 
 
 def scenario(
-    name: Annotated[str | None, typer.Argument(help="Which; all of them where none is named.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The scenario; without a name all scenarios are played.")] = None,
     seed: Seed = 1,
-    listed: Annotated[bool, typer.Option("--list", help="Say which there are, and what each expects.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List all scenarios, and what each expects.")] = False,
     timeline: Timeline = False,
     report: ReportFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play named scenarios, each a story of what happens to networks, and say whether ours ended as it must."""
+    """Play named scenarios, each a story of what happens to real networks, and check how each ends."""
     from simulations.scenarios import SCENARIOS, perform
 
     if listed:
@@ -44,42 +47,41 @@ def scenario(
         show(dict(rows), as_json, lambda: table(("scenario", "~expects"), rows))
         return
     if name is not None and name not in SCENARIOS:
-        raise usage(f"no scenario is called {name}", "`dnarc simulate scenario --list` names them all")
+        raise usage(f"no scenario is called {name}", "`dnarc simulate scenario --list` lists all scenarios")
     check_report(report)
     chosen = [SCENARIOS[name]] if name is not None else list(SCENARIOS.values())
-    results, told = {}, RunReport(report)
+    results, player = {}, RunPlayer(report)
     with progress("scenarios", len(chosen)) as advance:
-        for it in chosen:
-            repeat = f"dnarc simulate scenario {it.name} --seed {seed}"
-            results[it.name] = told.play(partial(perform, it, seed), timeline, it.name, repeat, it.expects)
+        for each in chosen:
+            results[each.name] = player.play(
+                partial(perform, each, seed),
+                with_lines=timeline,
+                name=each.name,
+                repeat=f"dnarc simulate scenario {each.name} --seed {seed}",
+                expects=each.expects,
+            )
             advance(1)
-    told.write()
-    _answer(results, as_json, timeline, lambda it: f"dnarc simulate scenario {it} --seed {seed} --timeline")
+    player.write_page()
+    _show_results(results, as_json, timeline, lambda it: f"dnarc simulate scenario {it} --seed {seed} --timeline")
 
 
-def swarm(  # noqa: PLR0913 - a command has as many options as it has
-    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 100,
-    start: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
-    jobs: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1,
-    seconds: Annotated[float | None, typer.Option(min=1, help="Begin no further run after so many seconds.")] = None,
-    shrink: Annotated[bool, typer.Option("--shrink", help="Make the first that fails as small as can be.")] = False,
+def swarm(  # noqa: PLR0913 - a command has one argument for each of its options
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 100,
+    start: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="How many processes.")] = 1,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Begin no further seed after this time.")] = None,
+    shrink: Annotated[bool, typer.Option("--shrink", help="Make the first failing run as small as possible.")] = False,
     timeline: Timeline = False,
     report: ReportFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play runs in which everything is drawn by chance: machines, ties, faults, users honest and hostile."""
+    """Play runs in which chance decides everything: machines, ties, faults, honest and hostile users."""
     from simulations.swarm.draw import draw
     from simulations.swarm.play import play
-    from simulations.swarm.seeds import play_seeds
 
     check_report(report)
     begun = time.monotonic()
-    results = {}
-    with progress("seeds", seeds) as advance:
-        for result in play_seeds(range(start, start + seeds), jobs, seconds):
-            results[result.seed] = result
-            advance(1)
-    results = {seed: results[seed] for seed in sorted(results, key=int)}
+    results = _play_seeds(range(start, start + seeds), jobs, seconds)
     failing = [seed for seed, result in results.items() if not result.is_good]
     if failing and shrink:
         _shrink(draw(failing[0]))
@@ -88,13 +90,24 @@ def swarm(  # noqa: PLR0913 - a command has as many options as it has
     figures = _summary(results, time.monotonic() - begun)
     if report is not None:
         _write_swarm(report, results, figures, f"dnarc simulate swarm --start {start} --seeds {seeds}")
-    _answer(
-        {seed: results[seed] for seed in (failing or results if timeline else failing)},
-        as_json,
-        timeline,
-        lambda it: f"dnarc simulate swarm --start {it} --seeds 1 --timeline",
-        figures,
-    )
+    shown = {seed: results[seed] for seed in (failing or results if timeline else failing)}
+    _show_results(shown, as_json, timeline, lambda it: f"{_seed_command(it)} --timeline", figures)
+
+
+def _play_seeds(seeds: Sequence[int], jobs: int, seconds: float | None) -> "dict[str, RunResult]":
+    """The results by seed, in the order of the seeds."""
+    from simulations.swarm.seeds import play_seeds
+
+    results = {}
+    with progress("seeds", len(seeds)) as advance:
+        for result in play_seeds(seeds, jobs, seconds):
+            results[result.seed] = result
+            advance(1)
+    return {seed: results[seed] for seed in sorted(results, key=int)}
+
+
+def _seed_command(seed: str) -> str:
+    return f"dnarc simulate swarm --start {seed} --seeds 1"
 
 
 def crowd(
@@ -104,37 +117,41 @@ def crowd(
     report: ReportFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play many real nodes at once, parted for a third of the time, and say how fast virtual time passes."""
+    """Play many real nodes at once, with a partition for a third of the time, and show how fast virtual time passes."""
     from simulations.swarm.crowd import draw_crowd
     from simulations.swarm.play import play
 
     check_report(report)
-    begun, plan, told = time.monotonic(), draw_crowd(nodes, records, seed), RunReport(report)
+    begun, plan, player = time.monotonic(), draw_crowd(nodes, records, seed), RunPlayer(report)
     repeat = f"dnarc simulate crowd --nodes {nodes} --records {records} --seed {seed}"
-    result = told.play(partial(play, plan), False, f"A crowd of {nodes}", repeat, "", plan)
-    told.write()
+    name = f"A crowd of {nodes}"
+    result = player.play(partial(play, plan), with_lines=False, name=name, repeat=repeat, plan=plan)
+    player.write_page()
     figures = _summary({result.seed: result}, time.monotonic() - begun)
-    _answer({result.seed: result}, as_json, False, lambda _: repeat, figures)
+    _show_results({result.seed: result}, as_json, False, lambda _: repeat, figures)
 
 
 def mutants(
-    seeds: Annotated[int, typer.Option(min=1, help="How many to play against each, at most.")] = 200,
-    only: Annotated[str | None, typer.Option(metavar="NAME", help="This one alone.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds are played against each mutant, at most.")] = 200,
+    only: Annotated[str | None, typer.Option(metavar="NAME", help="Hunt this mutant only.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Plant faults in copies of the program, and say after how many seeds the swarm finds each."""
+    """Plant faults in copies of the program, and count the seeds that the swarm needs to find each."""
     from simulations.swarm.hunt import hunt
     from simulations.swarm.mutants import MUTANTS
 
     chosen = [mutant for mutant in MUTANTS if only in (None, mutant.name)]
     if not chosen:
-        raise usage(f"no mutant is called {only}", "they are " + ", ".join(mutant.name for mutant in MUTANTS))
+        raise usage(f"no mutant is called {only}", "the mutants are " + ", ".join(mutant.name for mutant in MUTANTS))
     with progress("mutants", len(chosen)) as advance:
         finds = []
         for mutant in chosen:
             finds.append((mutant, hunt(mutant, seeds)))
             advance(1)
-    rows = [(it.name, it.fault, "not found" if find.seed is None else find.seeds, find.by[:60]) for it, find in finds]
+    rows = [
+        (it.name, it.fault, "not found" if find.seed is None else find.seeds, find.by[:WORDS_SHOWN_CHARACTERS])
+        for it, find in finds
+    ]
     columns = ("mutant", "~planted fault", "#seeds", "~found by")
     show([find for _, find in finds], as_json, lambda: table(columns, rows))
     if any(find.seed is None for _, find in finds):
@@ -142,12 +159,12 @@ def mutants(
 
 
 def play_file(
-    file: Annotated[Path, typer.Argument(help="A plan as JSON: `swarm --shrink` writes them.")],
+    file: Annotated[Path, typer.Argument(help="A plan as JSON, which `swarm --shrink` writes.")],
     timeline: Timeline = False,
     report: ReportFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play one plan from a file."""
+    """Play a plan from a file."""
     import msgspec
 
     from simulations.swarm.plan import Plan
@@ -156,15 +173,16 @@ def play_file(
     try:
         plan = msgspec.json.decode(file.read_bytes(), type=Plan)
     except (OSError, msgspec.MsgspecError) as error:
-        raise usage(f"{file} is no plan: {error}") from error
+        raise usage(f"{file} is not a plan: {error}") from error
     check_report(report)
-    told = RunReport(report)
-    result = told.play(partial(play, plan), timeline, file.name, f"dnarc simulate play {file}", "", plan)
-    told.write()
-    _answer({file.name: result}, as_json, timeline, lambda _: f"dnarc simulate play {file} --timeline")
+    player, repeat = RunPlayer(report), f"dnarc simulate play {file}"
+    result = player.play(partial(play, plan), with_lines=timeline, name=file.name, repeat=repeat, plan=plan)
+    player.write_page()
+    _show_results({file.name: result}, as_json, timeline, lambda _: f"{repeat} --timeline")
 
 
 def _shrink(plan: "Plan") -> None:
+    """Make the failing plan as small as possible, and write it into a file."""
     from simulations.swarm.play import play
     from simulations.swarm.shrink import TRIES_MAX, Shrinker
 
@@ -183,19 +201,19 @@ def _shrink(plan: "Plan") -> None:
 
 
 def _write_swarm(report: Path, results: "dict[str, RunResult]", figures: dict[str, Any], repeat: str) -> None:
-    """About all of them; the run that is told at length is played again."""
+    """Write the page about all seeds. The seed that the page shows at length is played again."""
     from simulations.report.runs import most_telling, swarm_page
     from simulations.swarm.draw import draw
     from simulations.swarm.play import play
 
     seed = most_telling(results.values()).seed
-    plan, told = draw(seed), RunReport(report)
-    told.play(partial(play, plan), True, f"Seed {seed}", f"dnarc simulate swarm --start {seed} --seeds 1", "", plan)
-    write_report(report, swarm_page(results, figures, repeat, told.runs[0]))
+    plan, player = draw(seed), RunPlayer(report)
+    player.play(partial(play, plan), with_lines=True, name=f"Seed {seed}", repeat=_seed_command(seed), plan=plan)
+    write_report(report, swarm_page(results, figures, repeat, player.runs[0]))
 
 
 def _summary(results: "dict[str, RunResult]", seconds: float) -> dict[str, Any]:
-    """What a swarm came to, all in all."""
+    """The figures of all runs together. `seconds`: real time that they took."""
     virtual_s = sum(result.virtual_s for result in results.values())
     slowest = sorted(max(result.settled_s, default=0.0) for result in results.values())
     return {
@@ -212,10 +230,17 @@ def _summary(results: "dict[str, RunResult]", seconds: float) -> dict[str, Any]:
     }
 
 
-def _answer(
-    results: "dict[str, RunResult]", as_json: bool, timeline: bool, repeat: Any, figures: dict[str, Any] | None = None
+def _show_results(
+    results: "dict[str, RunResult]",
+    as_json: bool,
+    timeline: bool,
+    repeat: Callable[[str], str],
+    figures: dict[str, Any] | None = None,
 ) -> None:
-    """Say how each was, and before that what they came to; leave with 1 where one failed."""
+    """Show the figures of all runs, and the result of each. Exit with code 1 if a run failed.
+
+    `repeat`: the command that repeats a run, by the run's name.
+    """
     value = results if figures is None else figures | {"outcomes": results}
     show(value, as_json, lambda: _render(results, timeline, repeat, figures))
     if any(not result.is_good for result in results.values()):
@@ -223,7 +248,7 @@ def _answer(
 
 
 def _render(
-    results: "dict[str, RunResult]", timeline: bool, repeat: Any, figures: dict[str, Any] | None
+    results: "dict[str, RunResult]", timeline: bool, repeat: Callable[[str], str], figures: dict[str, Any] | None
 ) -> "RenderableType":
     from rich.console import Group
 
@@ -234,7 +259,14 @@ def _render(
     if timeline:
         parts += [plain(line) for result in results.values() for line in result.lines]
     rows: Sequence[Sequence[object]] = [
-        (name, "holds" if it.is_good else "FAILS", it.nodes, it.records, round(it.virtual_s), it.digest[:12])
+        (
+            name,
+            "holds" if it.is_good else "FAILS",
+            it.nodes,
+            it.records,
+            round(it.virtual_s),
+            it.digest[:DIGEST_SHOWN_DIGITS],
+        )
         for name, it in results.items()
     ]
     parts.append(table(columns, rows))

@@ -1,10 +1,10 @@
-"""The demo: three nodes as real processes, linked A - B - C, and what they do when the world misbehaves.
+"""The demo: three nodes as real processes, linked A - B - C, and how they cope with failures.
 
-    A  --link-->  B  <--link--  C          each of A and C pushes to B, and wants what B has
+    A  --link-->  B  <--link--  C          A and C each push to B and pull from B
 
-A claim made on A is on C at once; a node that is killed catches up when it is started again; two people who found one
-label on two sides of a partition end with one answer. A label's state depends on the set of its records alone, so all
-that links have to do is to make the sets equal. The demo ends with exit code 1 where they are not.
+A claim that is made on A is on C at once. A node that was killed catches up after its restart. If two people found one
+label on two sides of a partition, all nodes agree on the owner afterwards. The state of a label depends only on the set
+of its records, so links only have to make the sets equal. The demo ends with exit code 1 if the sets differ.
 """
 
 import secrets
@@ -12,7 +12,7 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,8 +36,11 @@ TIMED: Final = 50
 CLAIMS_APART: Final = 200
 CONVERGE_S_MAX: Final = 30.0
 POLL_S: Final = 0.01
+PLAY_RECORDS: Final = 5
+"""Records of the labels `garden` and `lighthouse`."""
+
 WIDTH: Final = 120
-"""Columns of a table where the output is no terminal."""
+"""Columns of a table if the output is no terminal."""
 
 PEOPLE: Final = {name: SigningKey(secrets.token_bytes(32)) for name in ("alice", "bob", "carol")}
 NAMES: Final = {key.public: name for name, key in PEOPLE.items()}
@@ -46,14 +49,14 @@ console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
 
 
 def signed_claim(who: str, label: str, at: int, prev: Record | None = None, **fields: Any) -> SignedRecord:
-    """A record of this label, signed by that person."""
+    """A record of this label, signed by this person. `at`: its timestamp."""
     key = PEOPLE[who]
     body = {"domain": DOMAIN, "label": label, "signedby": key.public, "timestamp": at, **fields}
     return sign(make(body if prev is None else body | {"prev": prev.id}), key)
 
 
 def put(client: NodeClient, claims: Sequence[SignedRecord]) -> list[dict[str, Any]]:
-    """Make these claims; every one has to be accepted. Returns what the node says of each."""
+    """Send these claims, all of which the node must accept. Returns its answer about each claim."""
     records = {it.signature: msgspec.Raw(it.record.canonical) for it in claims}
     answers = client.ask("PUT", "/claims", body=msgspec.json.encode(records)).value()
     refused = [answer for answer in answers.values() if answer["status"] != "accepted"]
@@ -62,20 +65,21 @@ def put(client: NodeClient, claims: Sequence[SignedRecord]) -> list[dict[str, An
 
 
 class Trio:
-    """The three nodes and a client of each."""
+    """The three nodes, with a client for each."""
 
     def __init__(self, nodes: Sequence[LocalNode]) -> None:
+        """`nodes`: running, with the names A, B and C."""
         self.nodes = {node.name: node for node in nodes}
         self.clients = {node.name: node.client() for node in nodes}
         self.keys = {name: client.get("/node")["node"] for name, client in self.clients.items()}
 
     def link(self, name: str) -> None:
-        """This node dials B, pushes to it and pulls from it; B lets it push."""
+        """Let this node dial B, to push and to pull, and let B accept its pushes."""
         self.put_peer(name, url=self.nodes["B"].link_url, push=True, pull=True)
         self.put_peer("B", key=self.keys[name], accept=True)
 
     def unlink(self, name: str) -> None:
-        """The node forgets B, and so hangs up."""
+        """Take B out of this node's peers, which closes the link."""
         self.clients[name].ask("DELETE", "/peers", {"url": self.nodes["B"].link_url}).check()
 
     def put_peer(self, name: str, **peer: Any) -> None:
@@ -84,14 +88,14 @@ class Trio:
     def views(self) -> dict[str, dict[str, Any]]:
         return {name: view(client) for name, client in self.clients.items()}
 
-    def converge(self, *others: Callable[[], bool]) -> float:
-        """Wait until all three hold the same, and these are true as well. Returns the seconds that it took.
+    def converge(self) -> float:
+        """Wait until all three nodes hold the same records. Returns how long that took, in seconds.
 
         Raises:
-            TimeoutError: they do not.
+            TimeoutError: they still differ after `CONVERGE_S_MAX`.
         """
         begun = time.monotonic()
-        while not (self._is_same() and all(other() for other in others)):
+        while not self._is_same():
             if time.monotonic() - begun > CONVERGE_S_MAX:
                 raise TimeoutError(f"the three nodes differ after {CONVERGE_S_MAX:.0f} s: {self.views()}")
             time.sleep(POLL_S)
@@ -103,6 +107,7 @@ class Trio:
 
 
 def make_many(client: NodeClient, label: str, count: int, what: str) -> None:
+    """Claim `count` labels whose names begin with `label`, in batches. `what`: the text beside the progress bar."""
     now = int(time.time())
     claims = [
         signed_claim("alice", f"{label}-{number}", now - 60, crop="beans", number=number) for number in range(count)
@@ -113,12 +118,14 @@ def make_many(client: NodeClient, label: str, count: int, what: str) -> None:
 
 
 def spread(trio: Trio) -> None:
-    """Many claims at once, then single ones with a watch on the other end of the chain."""
+    """Make many claims at once. Then make single claims, and measure how long each takes to the other end
+    of the chain.
+    """
     make_many(trio.clients["A"], "plot", CLAIMS, f"Alice makes {CLAIMS} claims on A")
-    console.print(f"All three nodes hold them {trio.converge() * 1000:.0f} ms after the last was accepted.")
+    console.print(f"All three nodes hold them {trio.converge() * 1000:.0f} ms after the last one was accepted.")
     latencies_ms = []
     with connect(f"{trio.nodes['C'].link_url}/stream?domain={DOMAIN}") as stream:
-        for number in track(range(TIMED), "Alice makes one at a time, and a stream of C is watched", console=console):
+        for number in track(range(TIMED), "Alice makes one claim at a time, and a client follows C", console=console):
             record = signed_claim("alice", f"stop-{number}", int(time.time()))
             begun = time.perf_counter()
             put(trio.clients["A"], [record])
@@ -127,13 +134,13 @@ def spread(trio: Trio) -> None:
             latencies_ms.append((time.perf_counter() - begun) * 1000)
     median, slowest = statistics.median(latencies_ms), max(latencies_ms)
     console.print(
-        f"From the request to A until C's stream shows it, by way of B, with three commits and three verifications:\n"
+        f"From the request to A, over B, until the stream of C shows the record, with 3 commits and 3 verifications:\n"
         f"[b]{median:.1f} ms[/b] in the median of {TIMED}, {slowest:.1f} ms at most.\n"
     )
 
 
 def hand_over(trio: Trio) -> None:
-    """Alice founds a label and offers it to Bob, who takes it, on the other end."""
+    """Alice founds a label on A and offers it to Bob. Bob accepts it on C."""
     now = int(time.time())
     founded = signed_claim("alice", "garden", now - 5, gate="green")
     offered = signed_claim("alice", "garden", now - 4, founded.record, gate="green", newowner=PEOPLE["bob"].public)
@@ -142,14 +149,14 @@ def hand_over(trio: Trio) -> None:
     trio.converge()
     verdicts += [answer["verdict"] for answer in put(trio.clients["C"], [taken])]
     trio.converge()
-    console.print(f"Alice offers her [b]garden[/b] on A, and Bob takes it on C: {', '.join(verdicts)}.\n")
+    console.print(f"Alice offers her [b]garden[/b] on A, and Bob accepts it on C: {', '.join(verdicts)}.\n")
 
 
 def kill_and_restart(trio: Trio) -> None:
-    """The node in the middle goes down hard, while the others go on taking claims."""
+    """Kill the node in the middle, while the others go on accepting claims, and start it again."""
     middle = trio.nodes["B"]
     middle.kill()
-    console.print("B is killed (kill -9). A and C have no link any more, and go on:")
+    console.print("B is killed (kill -9). A and C have no link any more, and still accept claims:")
     for name in ("A", "C"):
         make_many(trio.clients[name], f"alone-{name}", CLAIMS_APART, f"Alice makes {CLAIMS_APART} claims on {name}")
     show_views("While B is down", {name: view(trio.clients[name]) for name in ("A", "C")})
@@ -158,23 +165,25 @@ def kill_and_restart(trio: Trio) -> None:
     ready_s = time.monotonic() - begun
     trio.clients["B"] = middle.client()
     caught_up_s = trio.converge()
-    console.print(f"B starts again and answers after {ready_s:.1f} s; {caught_up_s:.2f} s later all hold the same.\n")
+    console.print(
+        f"B starts again and answers after {ready_s:.1f} s. After {caught_up_s:.2f} s more all hold the same records.\n"
+    )
 
 
 def part_and_heal(trio: Trio) -> None:
-    """Two people found one label on two sides of a partition; each side can only say yes."""
+    """Two people found one label on two sides of a partition. Each side must accept its founder."""
     trio.unlink("C")
     now = int(time.time())
     put(trio.clients["A"], [signed_claim("alice", "lighthouse", now - 2, keeper="Alice")])
     put(trio.clients["C"], [signed_claim("carol", "lighthouse", now - 1, keeper="Carol")])
-    console.print("C is cut off. Alice founds [b]lighthouse[/b] on A; Carol founds it too, a second later, on C.")
+    console.print("C is cut off. Alice founds [b]lighthouse[/b] on A. A second later Carol founds it on C.")
     show_views("While C is cut off", trio.views())
     trio.link("C")
-    console.print(f"The link is back, and {trio.converge():.2f} s later all three hold the same.")
+    console.print(f"The link is back, and {trio.converge():.2f} s later all three nodes hold the same records.")
 
 
 def view(client: NodeClient) -> dict[str, Any]:
-    """What a node answers to whoever asks: the set of records it holds, and two heads with their owners."""
+    """What a node shows to everybody: its set of records, and the head and owner of two labels."""
     answer: dict[str, Any] = dict(client.get("/node")["domains"].get(DOMAIN, {}))
     for label in ("garden", "lighthouse"):
         reply = client.ask("GET", path_of("claims", DOMAIN, label) + "/history")
@@ -193,7 +202,7 @@ def show_views(title: str, views: dict[str, dict[str, Any]]) -> None:
 
 
 def _cell(state: dict[str, Any]) -> str:
-    """Who owns a label, and the beginning of its head's id."""
+    """The owner of a label, and the first digits of its head's id."""
     return f"{NAMES[state['owner']]}'s, {state['head'][:12]}" if state["head"] else "nothing"
 
 
@@ -207,20 +216,21 @@ def show_why(client: NodeClient) -> None:
 
 
 def tell_story(nodes: Sequence[LocalNode]) -> bool:
-    """The whole story. Returns whether the three ended with the same answer."""
+    """Play the whole demo. Returns whether all three nodes show the same at the end, with no record missing."""
     trio = Trio(nodes)
     for name in ("A", "C"):
         trio.link(name)
-    console.print("A and C dial B, to push to it and to pull from it; B accepts what their node keys push.\n")
+    console.print("A and C dial B, to push and to pull. B accepts what the keys of A and C push.\n")
     spread(trio)
     hand_over(trio)
     kill_and_restart(trio)
     part_and_heal(trio)
     views = trio.views()
-    show_views("In the end", views)
+    show_views("At the end", views)
     show_why(trio.clients["C"])
     answer, *others = views.values()
-    is_whole = answer["count"] == CLAIMS + TIMED + 2 * CLAIMS_APART + 5 and answer["lighthouse"]["contested"]
+    count = CLAIMS + TIMED + 2 * CLAIMS_APART + PLAY_RECORDS
+    is_whole = answer["count"] == count and answer["lighthouse"]["contested"]
     return is_whole and all(other == answer for other in others)
 
 

@@ -1,9 +1,9 @@
-"""A network: many nodes as real processes on loopback, driven over HTTP only, as operators and clients would.
+"""A local network: many nodes as real processes on loopback. Operators and clients use it over HTTP only.
 
-Each round does something to the network (cuts it in two by taking peers out of the tables, or kills some nodes), lets
-people write to whatever still answers, and mends it again. In the end everything is up and linked, and the clock runs
-until all nodes hold the same. What only the kernel can show is here: sockets, files, `kill -9`, many processes at once.
-Faults of the network itself, and time, belong to the cluster in virtual time.
+Each round breaks something: it cuts the network into two halves by removing peers, or it kills some nodes. Then users
+write to the nodes that still answer, and the round repairs everything. At the end all nodes are up and linked, and the
+run measures the time until all hold the same records. It shows what needs a real kernel: sockets, files, `kill -9`, and
+many processes at once. Faults of the network and of clocks are simulated in virtual time (`simulations.cluster`).
 """
 
 import time
@@ -33,25 +33,33 @@ BATCH_RECORDS: Final = 20
 IDS_PER_REQUEST: Final = 100
 USERS: Final = 16
 CHORD_SHARE: Final = 0.5
-"""Of the nodes, how many dial one more besides their neighbour in the ring: short ways, and some redundancy."""
+"""Additional links for each node of the ring, so that ways are short and redundant."""
 
 STARTED_AT_ONCE: Final = 6
-"""Starting costs a second of a core each: more at once would all be late."""
+"""Each start takes a second of one core, so with more at once every node would start late."""
 
 UPDATE_SHARE: Final = 0.4
+"""The share of writes that update a label of the same user."""
+
 RIVAL_SHARE: Final = 0.05
+"""The share of writes that claim a label of another user."""
+
 KILLED_SHARE: Final = 0.2
+"""The share of nodes that a round kills."""
+
+CUT_SHARE: Final = 0.5
+"""The share of rounds that cut links. The others kill nodes."""
 
 Edge = tuple[int, int]
-"""Who dials, and whom."""
+"""The numbers of the node that dials and of the node that is dialled."""
 
-Say = Callable[[str, int, int], None]
-"""What is being done, how much of it is done, and of how much."""
+ShowProgress = Callable[[str, int, int], None]
+"""Takes what is being done, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True)
 class LocalPlan:
-    """What to do: all that chance decides follows from `seed`; what the kernel decides does not."""
+    """What to run. Every random choice follows from `seed`. The order in which the kernel runs processes does not."""
 
     nodes: int = 20
     records: int = 2_000
@@ -61,7 +69,12 @@ class LocalPlan:
 
 @dataclass
 class LocalResult:
-    """What came of it. `seconds` are those from the last mend until all held the same; None: they never did."""
+    """The result of a run. The last wait begins when everything is repaired.
+
+    `unanswered`: records in requests without an answer. `faults`: what the rounds broke. `seconds`: how long the last
+    wait took until all nodes held the same records, None: they never did. `lost`: ids of acknowledged records that are
+    gone. `contested`: labels with rival founders. `is_one_state`: all nodes show the same heads.
+    """
 
     nodes: int
     links: int
@@ -70,20 +83,22 @@ class LocalResult:
     unanswered: int = 0
     faults: list[str] = field(default_factory=list)
     differing: list[tuple[float, int]] = field(default_factory=list)
-    """Over the last wait: seconds, and how many different sets of records the nodes held."""
+    """During the last wait: seconds since it began, and how many different sets of records the nodes held."""
     seconds: float | None = None
     lost: list[str] = field(default_factory=list)
     contested: int = 0
     is_one_state: bool = False
     edges: list[Edge] = field(default_factory=list)
     agreed_s: list[float] = field(default_factory=list)
-    """Of each node, since which second of the last wait it held what all held in the end; empty: they never did."""
+    """For each node, from which second of the last wait on it held the final set. Empty: nodes differ at the end."""
     copies: int = 0
-    """Records that came from peers, since each node started; `news` of them were, `reverted` heads were taken back."""
+    """Records that came from peers since each node started."""
     news: int = 0
+    """How many of the copies were new to the node that got them."""
     reverted: int = 0
+    """Heads that were taken back since each node started."""
     link_bytes: int = 0
-    """Over the links that were open at the end."""
+    """Bytes over the links that were open at the end."""
 
     @property
     def is_good(self) -> bool:
@@ -91,9 +106,10 @@ class LocalResult:
 
 
 class LocalNetwork:
-    """The processes, which of them are up, and who dials whom."""
+    """The nodes as processes. `up`: the numbers of those that run. `edges`: which node dials which."""
 
     def __init__(self, folder: Path, count: int, random: Random) -> None:
+        """`folder`: holds the nodes' data folders. `count`: the number of nodes."""
         self.nodes = [LocalNode(f"node-{number}", folder / f"node-{number}") for number in range(count)]
         self.up: set[int] = set()
         self.edges = ring_with_chords(count, random)
@@ -101,7 +117,7 @@ class LocalNetwork:
         self._keys: dict[int, str] = {}
 
     def start(self, numbers: list[int]) -> Iterator[int]:
-        """Start these, some side by side; gives each number when it answers."""
+        """Start these nodes, some of them at once. Yields each number when its node answers."""
         for begin in range(0, len(numbers), STARTED_AT_ONCE):
             wave = numbers[begin : begin + STARTED_AT_ONCE]
             for number in wave:
@@ -127,7 +143,7 @@ class LocalNetwork:
         return self._clients[number]
 
     def link(self, edge: Edge) -> None:
-        """The one dials the other, to push and to pull; the other lets it push."""
+        """Let one node dial the other, to push and to pull, and let the other accept its pushes."""
         dialler, dialled = edge
         self._put_peer(dialled, key=self._keys[dialler], accept=True)
         self._put_peer(dialler, url=self.nodes[dialled].link_url, push=True, pull=True)
@@ -137,7 +153,7 @@ class LocalNetwork:
         self._clients[dialler].ask("DELETE", "/peers", {"url": self.nodes[dialled].link_url}).check()
 
     def sets(self) -> list[str]:
-        """The fingerprint of what each node that is up holds."""
+        """The fingerprint of the records of each node that runs."""
         held = [self._clients[number].get("/node")["domains"].get(DOMAIN) for number in sorted(self.up)]
         return ["" if it is None else it["fingerprint"] for it in held]
 
@@ -146,7 +162,7 @@ class LocalNetwork:
 
 
 def ring_with_chords(count: int, random: Random) -> list[Edge]:
-    """A ring, and chords across it."""
+    """A ring of this many nodes, with chords across it."""
     ring = {(number, (number + 1) % count) for number in range(count)} if count > 2 else {(0, count - 1)}
     linked = {frozenset(edge) for edge in ring}
     apart = [edge for edge in combinations(range(count), 2) if frozenset(edge) not in linked]
@@ -155,15 +171,17 @@ def ring_with_chords(count: int, random: Random) -> list[Edge]:
 
 
 class People:
-    """Those who write: they found labels, update their own, and now and then want what another has."""
+    """The users: they found labels, update their own, and sometimes claim a label of another user."""
 
     def __init__(self, random: Random) -> None:
+        """`random`: draws their keys and what they write."""
         self._random = random
         self._keys = [SigningKey(random.randbytes(32)) for _ in range(USERS)]
-        self._labels: list[tuple[int, str, int]] = []  # who founded it, its name, when it was last written
+        self._labels: list[tuple[int, str, int]] = []  # the founder's number, the name, the newest timestamp
         self._count = 0
 
     def write(self) -> SignedRecord:
+        """The next record of some user."""
         chance = self._random.random()
         if self._labels and chance < RIVAL_SHARE:
             owner, label, _ = self._random.choice(self._labels)
@@ -185,32 +203,32 @@ class People:
 
 
 @contextmanager
-def started(plan: LocalPlan, folder: Path, say: Say) -> Iterator[LocalNetwork]:
-    """The network of the plan, up and linked, until the block ends."""
+def started(plan: LocalPlan, folder: Path, show_progress: ShowProgress) -> Iterator[LocalNetwork]:
+    """Start and link the network of the plan, and stop it when the block ends."""
     network = LocalNetwork(folder, plan.nodes, Random(plan.seed))
     try:
         for done, _ in enumerate(network.start(list(range(plan.nodes))), 1):
-            say("starting", done, plan.nodes)
+            show_progress("starting", done, plan.nodes)
         for done, edge in enumerate(network.edges, 1):
             network.link(edge)
-            say("linking", done, len(network.edges))
+            show_progress("linking", done, len(network.edges))
         yield network
     finally:
         network.stop()
 
 
-def run_local(plan: LocalPlan, folder: Path, say: Say) -> LocalResult:
-    """All of it; what goes wrong is in the result."""
+def run_local(plan: LocalPlan, folder: Path, show_progress: ShowProgress) -> LocalResult:
+    """Run the whole plan. Lost records and nodes that differ are part of the result, and no error."""
     random = Random(plan.seed + 1)
-    with started(plan, folder, say) as network:
+    with started(plan, folder, show_progress) as network:
         result = LocalResult(plan.nodes, len(network.edges), edges=network.edges)
         people = People(random)
         acknowledged: list[str] = []
         for number in range(plan.rounds):
             with broken(network, random, result):
                 acknowledged += write(network, people, random, plan.records // plan.rounds, result)
-            say("rounds of faults", number + 1, plan.rounds)
-        converge(network, result, say)
+            show_progress("rounds of faults", number + 1, plan.rounds)
+        converge(network, result, show_progress)
         check_end(network, acknowledged, result)
         add_metrics(network, result)
     return result
@@ -218,8 +236,8 @@ def run_local(plan: LocalPlan, folder: Path, say: Say) -> LocalResult:
 
 @contextmanager
 def broken(network: LocalNetwork, random: Random, result: LocalResult) -> Iterator[None]:
-    """The network with something done to it, which is undone when the block ends."""
-    if random.random() < 0.5:
+    """Break something in the network, and repair it when the block ends."""
+    if random.random() < CUT_SHARE:
         cut = crossing(network, random)
         result.faults.append(f"links cut between two halves: {len(cut)}")
         for edge in cut:
@@ -238,13 +256,13 @@ def broken(network: LocalNetwork, random: Random, result: LocalResult) -> Iterat
 
 
 def crossing(network: LocalNetwork, random: Random) -> list[Edge]:
-    """The links between two halves."""
+    """The links between two halves of the nodes, which chance draws."""
     half = set(random.sample(range(len(network.nodes)), len(network.nodes) // 2))
     return [edge for edge in network.edges if len(half.intersection(edge)) == 1]
 
 
 def write(network: LocalNetwork, people: People, random: Random, count: int, result: LocalResult) -> list[str]:
-    """People write to whatever is up. Returns the ids of what a node acknowledged."""
+    """Let people write `count` records to nodes that run. Returns the ids of the acknowledged records."""
     acknowledged: list[str] = []
     for _ in range(0, count, BATCH_RECORDS):
         batch = {
@@ -265,8 +283,8 @@ def write(network: LocalNetwork, people: People, random: Random, count: int, res
     return acknowledged
 
 
-def converge(network: LocalNetwork, result: LocalResult, say: Say) -> None:
-    """Wait until all hold the same set, and note on the way how many different ones there are."""
+def converge(network: LocalNetwork, result: LocalResult, show_progress: ShowProgress) -> None:
+    """Wait until all nodes hold the same set, and note meanwhile how many different sets there are."""
     begun = time.monotonic()
     seen: list[tuple[float, list[str]]] = []
     while time.monotonic() - begun < CONVERGE_S_MAX:
@@ -275,16 +293,19 @@ def converge(network: LocalNetwork, result: LocalResult, say: Say) -> None:
         elapsed_s = time.monotonic() - begun
         seen.append((round(elapsed_s, 3), sets))
         result.differing.append((seen[-1][0], different))
-        say("converging", len(network.nodes) - different + 1, len(network.nodes))
+        show_progress("converging", len(network.nodes) - different + 1, len(network.nodes))
         if different == 1:
             result.seconds = seen[-1][0]
-            result.agreed_s = [since(seen, place, sets[0]) for place in range(len(sets))]
+            result.agreed_s = [held_since(seen, place, sets[0]) for place in range(len(sets))]
             return
         time.sleep(POLL_S)
 
 
-def since(seen: Sequence[tuple[float, list[str]]], place: int, fingerprint: str) -> float:
-    """From which second on the node at this place held this, to the last look."""
+def held_since(seen: Sequence[tuple[float, list[str]]], place: int, fingerprint: str) -> float:
+    """From which second on the node at this place held the set with this fingerprint, without a break until the end.
+
+    `seen`: for each look, its second and the fingerprint of each node.
+    """
     found = seen[-1][0]
     for at_s, sets in reversed(seen):
         if sets[place] != fingerprint:
@@ -294,7 +315,7 @@ def since(seen: Sequence[tuple[float, list[str]]], place: int, fingerprint: str)
 
 
 def add_metrics(network: LocalNetwork, result: LocalResult) -> None:
-    """Add up what the nodes' own metrics say."""
+    """Add the sums over all nodes' metrics to the result."""
     totals: Counter[str] = Counter()
     for number in network.up:
         text = network.client(number).ask("GET", "/metrics").body.decode()
@@ -312,11 +333,11 @@ _COUNTED: Final = {
     ("dnarc_events_total", "reverted"): ("reverted",),
     ("dnarc_link_bytes_total", "out"): ("bytes",),
 }
-"""By metric and by the value of one of its labels: the figures to which it counts."""
+"""By the name of a metric and the value of one of its labels: the figures to which the metric is added."""
 
 
 def check_end(network: LocalNetwork, acknowledged: list[str], result: LocalResult) -> None:
-    """Whether everything acknowledged is there, and all nodes show the same heads."""
+    """Check that every acknowledged record is there, and that all nodes show the same heads."""
     answers = [sha256(network.client(number).ask("GET", f"/claims/{DOMAIN}").body).digest() for number in network.up]
     result.is_one_state = len(set(answers)) == 1
     client = network.client(min(network.up))

@@ -1,7 +1,7 @@
-"""Nodes as real processes on loopback: what only processes can show (a kill, memory, a second core).
+"""Nodes as real processes on loopback, for what only processes can show: a kill, memory, a second core.
 
-A node is started as an operator would, by `dnarc serve`, on a port that the system picks and in a folder of its own,
-and is ended when the block ends, however it ends. In between it may be killed, and started again where it was.
+A node is started by `dnarc serve`, as an operator does, in a folder of its own and on a port that the system picks. It
+ends when the block ends, also after an error. In between it can be killed and started again on the same port.
 """
 
 import os
@@ -21,16 +21,20 @@ from node.client.http import NodeClient
 START_S_MAX: Final = 30.0
 STOP_S_MAX: Final = 15.0
 
+LOG_SHOWN_CHARACTERS: Final = 2_000
+
 _URL = re.compile(r"https?://\S+")
 
 
 class LocalNodeError(Exception):
-    """A process did not become a node; the text holds what it said."""
+    """A process did not start as a node. The text contains the end of its log."""
 
 
 @dataclass
 class LocalNode:
-    """A node: what people call it, where it answers, its folder, its process, the flags it is started with."""
+    """A node as a process. `data`: its data folder. `flags`: further flags of `dnarc serve`. `url`: where it answers,
+    empty before the first start.
+    """
 
     name: str
     data: Path
@@ -39,21 +43,25 @@ class LocalNode:
     process: "subprocess.Popen[str]" = field(init=False)
 
     def client(self) -> NodeClient:
-        """A client that may do everything: it holds the admin token."""
+        """A client with the node's admin token, so that it may do everything."""
         return NodeClient(self.url, (self.data / "admin-token").read_text().strip())
 
     @property
     def link_url(self) -> str:
-        """Where other nodes dial it."""
+        """The URL at which other nodes dial this node."""
         return self.url.replace("http", "ws", 1)
 
     def start(self) -> None:
-        """Start it, on the port that it had before, and wait until it answers. Raises: LocalNodeError."""
+        """Start the node on the port that it had before, and wait until it answers.
+
+        Raises:
+            LocalNodeError: the process did not start as a node.
+        """
         self.launch()
         self.await_ready()
 
     def launch(self) -> None:
-        """Start the process, and do not wait: many start at once."""
+        """Start the process without waiting, so that many can start at once."""
         self.data.mkdir(parents=True, exist_ok=True)
         port = self.url.rpartition(":")[2] or "0"
         command = [str(Path(sys.executable).with_name("dnarc")), "serve", "--port", port, "--data", str(self.data)]
@@ -63,23 +71,27 @@ class LocalNode:
             )
 
     def await_ready(self) -> None:
-        """Raises: LocalNodeError: it did not become a node."""
+        """Wait until the node answers.
+
+        Raises:
+            LocalNodeError: the process did not start as a node.
+        """
         line = first_line(self.process)
         found = _URL.search(line)
         if found is None:
             self.stop()
-            said = self._log_path.read_text(errors="replace")[-2_000:]
-            raise LocalNodeError(f"{self.name} is no node: {line.strip()}\n{said}")
+            said = self._log_path.read_text(errors="replace")[-LOG_SHOWN_CHARACTERS:]
+            raise LocalNodeError(f"{self.name} did not start as a node: {line.strip()}\n{said}")
         self.url = found.group()
 
     def kill(self) -> None:
-        """End it as a power cut would: nothing is said, nothing is finished."""
+        """End the process as a power cut does: it sends nothing and finishes nothing."""
         self.process.kill()
         self.process.wait()
         stop(self.process)
 
     def stop(self) -> None:
-        """Ask it to end, and wait until it has."""
+        """Ask the process to end, and wait until it has ended."""
         stop(self.process)
 
     @property
@@ -89,10 +101,10 @@ class LocalNode:
 
 @contextmanager
 def running(name: str, data: Path, *flags: str) -> Iterator[LocalNode]:
-    """A node on this folder until the block ends; `flags` are those of `dnarc serve`.
+    """Start a node on this folder, and stop it when the block ends. `flags`: further flags of `dnarc serve`.
 
     Raises:
-        LocalNodeError: it did not start.
+        LocalNodeError: the process did not start as a node.
     """
     node = LocalNode(name, data, flags)
     node.start()
@@ -103,7 +115,7 @@ def running(name: str, data: Path, *flags: str) -> Iterator[LocalNode]:
 
 
 def stop(process: "subprocess.Popen[str]") -> None:
-    """Ask the process to end, and make it end where it does not."""
+    """Ask the process to end, and kill it if it does not end within `STOP_S_MAX`."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
@@ -116,12 +128,12 @@ def stop(process: "subprocess.Popen[str]") -> None:
 
 
 def first_line(process: "subprocess.Popen[str]") -> str:
-    """What the process says first, empty where it ends or stays silent too long."""
-    assert process.stdout is not None, "its output is a pipe"
+    """The first line that the process writes. Empty if it ends without one, or writes none within `START_S_MAX`."""
+    assert process.stdout is not None, "the process was started with a pipe for its output"
     is_ready, _, _ = select.select([process.stdout], [], [], START_S_MAX)
     return process.stdout.readline() if is_ready else ""
 
 
 def _environment() -> dict[str, str]:
-    """Ours without the settings that the operator of another node may have in it."""
+    """Our environment without settings for dnarc, which would be those of another node."""
     return {name: value for name, value in os.environ.items() if not name.startswith("DNARC_")}

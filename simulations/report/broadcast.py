@@ -22,16 +22,16 @@ _REDUNDANCY_MIN: Final = 0.001
 _MODES: Final = tuple(published.STABLE)[1:]
 
 
-def broadcast_page(plan: Experiment, reports: Sequence[ExperimentResult], compared: Sequence[Row], repeat: str) -> str:
+def broadcast_page(plan: Experiment, results: Sequence[ExperimentResult], compared: Sequence[Row], repeat: str) -> str:
     """Reports of the same plan but for the seed; `plan` is that of the first."""
     nodes = count(plan.nodes, "node")
-    lede = f"The gossip and membership of a node over {nodes}, {count(len(reports), 'seed')} from {plan.seed} on."
+    lede = f"The gossip and membership of a node over {nodes}, {count(len(results), 'seed')} from {plan.seed} on."
     parts = [
         repeated_by(repeat),
-        tiles(_tiles(reports)),
-        section("Redundancy", _redundancy(reports)),
-        section("Last delivery hop", _last_hop(reports)),
-        section("After many fail at once", *_failures(reports)) if plan.failures else Markup(""),
+        tiles(_tiles(results)),
+        section("Redundancy", _redundancy(results)),
+        section("Last delivery hop", _last_hop(results)),
+        section("After many fail at once", *_failures(results)) if plan.failures else Markup(""),
         section("Delivery", *_delivery(plan)),
         section("How a broadcast spreads", _spread(plan)),
         section("All figures", _compared(compared)),
@@ -39,27 +39,27 @@ def broadcast_page(plan: Experiment, reports: Sequence[ExperimentResult], compar
     return page(f"Broadcast over {nodes}", lede, parts)
 
 
-def _tiles(reports: Sequence[ExperimentResult]) -> list[Tile]:
-    stable = [each for it in reports for mode in _MODES for each in settled(mode, it.stable[mode])]
+def _tiles(results: Sequence[ExperimentResult]) -> list[Tile]:
+    stable = [each for it in results for mode in _MODES for each in settled(mode, it.stable[mode])]
     optimised = [
-        each.last_hop for it in reports for each in settled(published.OPTIMISED, it.stable[published.OPTIMISED])
+        each.last_hop for it in results for each in settled(published.OPTIMISED, it.stable[published.OPTIMISED])
     ]
     items = [
         Tile("Redundancy (RMR)", f"{max(each.redundancy for each in stable):.3f}", "highest after the first broadcast"),
         Tile("Reached while stable", percent(min(each.reliability for each in stable)), "of all nodes, least"),
         Tile("Last hop, optimised", f"{median(optimised):.0f}", "median; published 17"),
-        Tile("Events", f"{sum(it.events for it in reports):,}", "messages and timers"),
+        Tile("Events", f"{sum(it.events for it in results):,}", "messages and timers"),
     ]
-    for place, failure in enumerate(reports[0].failures):
+    for place, failure in enumerate(results[0].failures):
         if failure.share >= 0.5:
-            first = median(it.failures[place].broadcasts[0].reliability for it in reports)
+            first = median(it.failures[place].broadcasts[0].reliability for it in results)
             words = f"of the living by the first message, {percent(failure.share)} failed"
             items.append(Tile("Reached", percent(first), words))
     return items
 
 
-def _redundancy(reports: Sequence[ExperimentResult]) -> Markup:
-    lines = [_averaged(mode, place, reports) for place, mode in enumerate(_MODES)]
+def _redundancy(results: Sequence[ExperimentResult]) -> Markup:
+    lines = [_averaged(mode, place, results) for place, mode in enumerate(_MODES)]
     flood = published.STABLE[published.FLOOD].redundancy
     cycles = len(lines[0].points) - 1
     lines.append(Series("flood, published", [(0, flood), (cycles, flood)], 5, is_dashed=True))
@@ -67,8 +67,8 @@ def _redundancy(reports: Sequence[ExperimentResult]) -> Markup:
     return chart("Redundancy", words, count_axis("broadcast", cycles), _redundancy_axis(), lines)
 
 
-def _averaged(mode: str, colour: int, reports: Sequence[ExperimentResult]) -> Series:
-    return Series(mode, _means([it.stable[mode] for it in reports]), colour)
+def _averaged(mode: str, colour: int, results: Sequence[ExperimentResult]) -> Series:
+    return Series(mode, _means([it.stable[mode] for it in results]), colour)
 
 
 def _means(runs: Sequence[Sequence[Broadcast]]) -> list[tuple[float, float]]:
@@ -84,10 +84,10 @@ def _redundancy_words(value: float) -> str:
     return f"≤ {value:g}" if value <= _REDUNDANCY_MIN else f"{value:g}"
 
 
-def _last_hop(reports: Sequence[ExperimentResult]) -> Markup:
+def _last_hop(results: Sequence[ExperimentResult]) -> Markup:
     lines = []
     for colour, mode in enumerate(_MODES):
-        same = zip(*(it.stable[mode] for it in reports), strict=True)
+        same = zip(*(it.stable[mode] for it in results), strict=True)
         points = [(float(place), mean(each.last_hop for each in it)) for place, it in enumerate(same)]
         lines.append(Series(mode, points, colour))
         low, high = published.STABLE[mode].last_hop
@@ -99,9 +99,9 @@ def _last_hop(reports: Sequence[ExperimentResult]) -> Markup:
     return chart("Last delivery hop", words, x, count_axis("links", highest), lines)
 
 
-def _failures(reports: Sequence[ExperimentResult]) -> list[Markup]:
-    shares = [failure.share for failure in reports[0].failures]
-    first = [[it.failures[place].broadcasts[0].reliability for it in reports] for place in range(len(shares))]
+def _failures(results: Sequence[ExperimentResult]) -> list[Markup]:
+    shares = [failure.share for failure in results[0].failures]
+    first = [[it.failures[place].broadcasts[0].reliability for it in results] for place in range(len(shares))]
     ours = Series(
         "ours",
         [*zip(shares, map(mean, first), strict=True)],
@@ -113,7 +113,7 @@ def _failures(reports: Sequence[ExperimentResult]) -> list[Markup]:
     theirs = Series(
         "published", [(share, mean(it)) for share, it in paper.items()], 5, is_dashed=True, band=[*paper.values()]
     )
-    at_most = [mean(it.failures[place].within_reach for it in reports) for place in range(len(shares))]
+    at_most = [mean(it.failures[place].within_reach for it in results) for place in range(len(shares))]
     bound = Series("at most", [*zip(shares, at_most, strict=True)], 1, is_dashed=True)
     x = Axis("share of the nodes that failed", 0.0, 1.0, write=percent)
     y = Axis("share of the living", 0.0, 1.0, write=percent)
@@ -122,8 +122,8 @@ def _failures(reports: Sequence[ExperimentResult]) -> list[Markup]:
         "hang together by any address that either of two still has."
     )
     recovery = [
-        Series(f"{percent(failure.share)} failed", _means([it.failures[place].broadcasts for it in reports]), place % 6)
-        for place, failure in enumerate(reports[0].failures)
+        Series(f"{percent(failure.share)} failed", _means([it.failures[place].broadcasts for it in results]), place % 6)
+        for place, failure in enumerate(results[0].failures)
         if failure.share >= 0.5 or len(shares) == 1
     ]
     pictures = [chart("First message", words, x, y, [ours, bound, theirs])]

@@ -12,8 +12,8 @@ import pytest
 from simulations.broadcast.comparison import comparison_rows
 from simulations.broadcast.experiments import Experiment, run_experiments
 from simulations.cast.tie import Tie
-from simulations.commands.report_file import RunReport
-from simulations.processes.local import LocalPlan, LocalResult, since
+from simulations.commands.report_file import RunPlayer
+from simulations.processes.local import LocalPlan, LocalResult, held_since
 from simulations.report import figures
 from simulations.report.broadcast import broadcast_page
 from simulations.report.local import local_page
@@ -125,10 +125,11 @@ def test_a_record_is_followed_from_node_to_node(recorded: Run) -> None:
 
 def test_several_runs_stand_under_a_table_and_those_that_fail_are_open(recorded: Run) -> None:
     name = "bad-signatures"
-    told = RunReport(Path("all.html"))
-    told.play(partial(perform, SCENARIOS[name], 1), False, name, "again", SCENARIOS[name].expects)
+    player = RunPlayer(Path("all.html"))
+    scenario = SCENARIOS[name]
+    player.play(partial(perform, scenario, 1), with_lines=False, name=name, repeat="again", expects=scenario.expects)
 
-    page = check_whole(run_page([recorded, *told.runs]))
+    page = check_whole(run_page([recorded, *player.runs]))
 
     assert page.links == ["#run-0", "#run-1"]
     assert page.elements["article"] == 2
@@ -200,7 +201,7 @@ def test_a_local_network_that_never_became_one_has_a_page() -> None:
 def test_a_node_agrees_from_the_last_time_on_that_it_came_to_the_final_set() -> None:
     seen = [(0.0, ["x", "y"]), (0.1, ["z", "y"]), (0.2, ["z", "z"]), (0.3, ["z", "z"])]
 
-    assert [since(seen, place, "z") for place in (0, 1)] == [0.1, 0.2]
+    assert [held_since(seen, place, "z") for place in (0, 1)] == [0.1, 0.2]
 
 
 def result(seed: str, violations: list[str], settled_s: float = 1.0) -> RunResult:
