@@ -12,9 +12,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
+import structlog
+
 from node.faults import of_file, of_lock
 from node.store.contract import Store
 from node.store.sqlite import SqliteStore
+
+log = structlog.get_logger()
 
 TokenBytes = Callable[[int], bytes]
 """Returns so many random bytes that nobody can guess."""
@@ -94,6 +98,17 @@ _DAMAGED_SECRET: Final = {
 }
 
 
+OTHERS_MAY_READ: Final = 0o077
+"""Bits of a secret file's mode that are 0 if only its owner may use it."""
+
+
+def _warn_of_open_secrets(folder: Path) -> None:
+    for path in (folder / NODE_KEY, folder / ADMIN_TOKEN):
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0
+        if mode & OTHERS_MAY_READ:
+            log.warning("other users may read a secret", path=str(path), mode=f"{mode:04o}", remedy=f"chmod 600 {path}")
+
+
 class LocalDisk:
     """The disks of this machine."""
 
@@ -112,6 +127,7 @@ class LocalDisk:
             except OSError as error:
                 fault = of_lock(error)
                 raise CannotStartError(f"{folder} cannot be locked: {fault.reason}", fault.remedy) from error
+            _warn_of_open_secrets(folder)
             yield
 
     def _open_lock(self, folder: Path) -> BinaryIO:

@@ -126,6 +126,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "machine adds no header."
         ),
     ] = True
+    metrics_public: Annotated[
+        bool, _about("Everybody may read `/metrics`, not only callers on loopback and those with the admin token.")
+    ] = False
     write_origins: Annotated[
         list[str] | None,
         _about("Origins of pages besides the node's own that may write from a browser, such as https://example.org."),

@@ -33,8 +33,10 @@ class Running(msgspec.Struct, frozen=True):
     answer: Answer
 
 
-def examine(url: str, data: Path | None, settings: Settings) -> Iterator[Finding]:
+def examine(url: str, data: Path | None, settings: Settings, token: str | None = None) -> Iterator[Finding]:
     """All findings, one after another. `settings` are those with which a node would start here.
+
+    `token` is the admin token, which a node on another machine asks for.
 
     Raises:
         Unreachable, NodeError: no node answers at the URL, and there is no folder to look at.
@@ -42,7 +44,7 @@ def examine(url: str, data: Path | None, settings: Settings) -> Iterator[Finding
     """
     yield machine.check_signatures()
     try:
-        node = ask(url, settings.tls_ca)
+        node = ask(url, settings.tls_ca, token)
     except (Unreachable, NodeError) as error:
         if data is None:
             raise
@@ -55,9 +57,9 @@ def examine(url: str, data: Path | None, settings: Settings) -> Iterator[Finding
         yield from _of_folder(data, node.figures.by("name", "dnarc_setting"))
 
 
-def ask(url: str, authority: Path | None) -> Running:
+def ask(url: str, authority: Path | None, token: str | None = None) -> Running:
     """Raises: Unreachable, NodeError, SettingsError; ValueError: this is no URL of a node."""
-    with NodeClient(url, authority=authority) as client:
+    with NodeClient(url, token, authority=authority) as client:
         client.get_node()  # first, because its errors tell what answers in the place of a node
         health = _read_health(client.ask("GET", "/health"), client.url)
         metrics = client.ask("GET", "/metrics")

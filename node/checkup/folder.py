@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from node.checkup.finding import Finding, fail, ok, warn
-from node.disk import ADMIN_TOKEN, NODE_KEY, STORE_FILES, CannotStartError, LocalDisk, store_bytes
+from node.disk import ADMIN_TOKEN, NODE_KEY, OTHERS_MAY_READ, STORE_FILES, CannotStartError, LocalDisk, store_bytes
 from node.faults import READ_ONLY_REMEDY, of_file
 from node.monitoring.health import LOG_BYTES_WARNED
 from node.peers import hidden
@@ -30,7 +30,6 @@ _NEXT_START: Final = {
 }
 """The secrets, and what to do if one is missing."""
 
-_OTHERS_MAY_READ: Final = 0o077
 _OTHERS_MAY_WRITE: Final = 0o022
 
 _ROOM_WARNED: Final = 1.0
@@ -72,7 +71,7 @@ def _check_rights(folder: Path) -> Iterator[Finding]:
         path = folder / name
         if not path.exists():
             yield warn(f"permissions.{name}", f"{path} is missing", remedy)
-        elif path.stat().st_mode & _OTHERS_MAY_READ:
+        elif path.stat().st_mode & OTHERS_MAY_READ:
             mode = f"{path.stat().st_mode & 0o777:04o}"
             remedy = f"chmod 600 {path}; if another user may have read it, make a new one"
             yield fail(f"permissions.{name}", f"{path} has mode {mode}, so other users may use it", remedy)

@@ -87,7 +87,7 @@ def is_gateway(parts: ApiParts, remote: Address) -> bool:
 
 def health_answer(parts: ApiParts) -> bytes:
     """The answer to `GET /health` on a connection that was refused."""
-    problems, warnings = parts.health.problems(), parts.health.warnings()
+    problems, warnings = parts.health.problems(), parts.health.public_warnings()
     status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
     body = {"status": "failing" if problems else "ok", "problems": problems, "warnings": warnings}
     return raw_answer(status, "application/json", body)

@@ -307,6 +307,7 @@ ROUTES: Final = (
         handler=operate.get_peers,
         summary="The peers, and whether they hold the same, by domain",
         answers={200: "Peers"},
+        callers=Callers.OPERATOR,
     ),
     Route(
         method="PUT",
@@ -342,8 +343,9 @@ ROUTES: Final = (
         method="GET",
         path="/metrics",
         handler=operate.get_metrics,
-        summary="Figures for Prometheus",
+        summary="Figures for Prometheus; for everybody if the setting metrics_public is true",
         answers={200: "Text"},
+        callers=Callers.OPERATOR,
         content_type="text/plain",
     ),
     Route(

@@ -37,6 +37,8 @@ LOG_BYTES_WARNED: Final = 1_073_741_824
 TURNED_AWAY_WARNED_S: Final = 60.0
 """Seconds that a warning stays after somebody was last turned away."""
 
+_HIDDEN_WARNINGS: Final = "{} about peers: only callers on the node's machine see them, and those with the admin token"
+
 PROXY_WARNED_S: Final = 3_600.0
 """Seconds that a warning about a proxy stays after its last request."""
 
@@ -91,6 +93,11 @@ class Health:
     def warnings(self) -> list[str]:
         """What somebody should look at although the node works, one sentence each."""
         return [*self._load_warnings(), *self._peer_warnings(), *self._clock_warnings()]
+
+    def public_warnings(self) -> list[str]:
+        """The same for anybody: what concerns peers is only counted, because who they are is the operator's affair."""
+        hidden_count = len([*self._peer_warnings(), *self._clock_warnings()])
+        return [*self._load_warnings(), *([_HIDDEN_WARNINGS.format(hidden_count)] if hidden_count else [])]
 
     def _load_warnings(self) -> Iterator[str]:
         connections_max = self._settings.connections_max

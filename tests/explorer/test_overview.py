@@ -1,9 +1,12 @@
 """Overview: who the node is, whether it is well, and what it holds."""
 
+from pathlib import Path
+
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
 from node.node import Node
+from node.settings import Settings
 from node.store.contract import Peer
 from tests.explorer.browsing import Explorer, hold, recent
 
@@ -47,3 +50,17 @@ async def test_the_page_says_when_the_node_does_not_answer(explorer: Explorer, n
     await explorer.context.set_offline(False)
     await expect(explorer.page.locator("#reach")).to_be_empty()
     explorer.forget_lost_connections()
+
+
+async def test_a_node_that_hides_its_peers_shows_all_else(browser: Browser, tmp_path: Path) -> None:
+    """A browser on another machine has no admin token."""
+    settings = Settings(port=0, data=tmp_path / "hiding", loopback_trusted=False)
+    async with Node(settings) as node, Explorer.opened(browser, node.url) as explorer:
+        await expect(explorer.page.locator(".node-key")).to_have_text(node.key.public)
+        await expect(explorer.page.get_by_text("This node shows its peers only to callers")).to_be_visible()
+        await expect(explorer.page.locator("#reach")).to_be_empty()
+        await explorer.go("network")
+        await expect(explorer.page.get_by_text("This node shows its peers only to callers")).to_be_visible()
+        refusals, explorer.said = explorer.said, []
+
+    assert len(refusals) == 1, "the page does not ask again"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from node.disk import CannotStartError
 from node.node import Node
@@ -26,6 +27,20 @@ async def test_the_first_start_makes_secrets_that_only_the_owner_can_read(tmp_pa
 
     assert first == second
     assert {(folder / name).stat().st_mode & 0o777 for name in ("node.key", "admin-token")} == {0o600}
+
+
+@pytest.mark.parametrize("name", ["node.key", "admin-token"])
+async def test_a_secret_that_others_may_read_is_warned_of_at_the_start(tmp_path: Path, name: str) -> None:
+    async with Node(settings(tmp_path)):
+        pass
+    (tmp_path / name).chmod(0o640)
+
+    with capture_logs() as logs:
+        async with Node(settings(tmp_path)):
+            pass
+
+    (warning,) = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert (warning["path"], warning["mode"]) == (str(tmp_path / name), "0640")
 
 
 async def test_a_second_node_on_the_same_folder_does_not_start(tmp_path: Path) -> None:

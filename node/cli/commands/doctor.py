@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from node.cli.commands.config import Config
-from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, NodeUrl
+from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, Token
 from node.cli.output.failures import CommandError, Exit, usage
 from node.cli.output.screen import show, table
 from node.cli.output.text import plain
@@ -32,6 +32,7 @@ def doctor(
     node: NodeUrl = DEFAULT_NODE,
     tls_ca: Authority = None,
     data: Folder = None,
+    token: Token = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
@@ -47,7 +48,7 @@ def doctor(
         raise usage(f"{data} is no data folder of a node", "`dnarc serve --data DIR` makes one at its first start")
     settings = load(config, os.environ, {"tls_ca": None if tls_ca is None else str(tls_ca)}).settings
     try:
-        findings = list(examine(node, data, settings))
+        findings = list(examine(node, data, settings, token))
     except ValueError as error:
         raise usage(str(error)) from error
     level = worst(findings)

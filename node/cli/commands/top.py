@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
+from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, Data, NodeUrl, Token, connect, find_token
 from node.cli.output.screen import show
 
 if TYPE_CHECKING:
@@ -26,9 +26,16 @@ Interval = Annotated[
 
 
 def top(
-    node: NodeUrl = DEFAULT_NODE, tls_ca: Authority = None, interval: Interval = 1.0, as_json: AsJson = False
+    node: NodeUrl = DEFAULT_NODE,
+    tls_ca: Authority = None,
+    token: Token = None,
+    data: Data = None,
+    interval: Interval = 1.0,
+    as_json: AsJson = False,
 ) -> None:
     """Watch a node: rates, queues, peers, the newest records. Ctrl-C ends the command.
+
+    A node on another machine asks for its admin token.
 
     With --json, or if the output is no terminal, the command shows the node
     once, after one interval, and ends.
@@ -37,7 +44,8 @@ def top(
 
     from node.client.watching import Listener
 
-    with connect(node, tls_ca) as client:
+    secret = find_token(token, data)
+    with connect(node, tls_ca, secret) as client:
         if as_json or not Console().is_terminal:
             _show_once(client, interval, as_json)
         else:

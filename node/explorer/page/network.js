@@ -5,7 +5,7 @@ import { get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { bytes, count, rounded } from "./format.js";
 import { badge, card, heading, nothing, table } from "./parts.js";
-import { agreementWords, directionWords, peerName, readPeers, stateBadge } from "./peers.js";
+import { agreementWords, askPeers, directionWords, peerName, peersHidden, stateBadge } from "./peers.js";
 import { picture } from "./picture.js";
 import { repeat } from "./polling.js";
 
@@ -23,13 +23,14 @@ export async function show(main, _place, signal) {
   main.append(empty, figure, card("Links", links));
   let before = null;
   await repeat(INTERVAL_MS, signal, async () => {
-    const now = { at: performance.now(), peers: readPeers(await get("peers", { signal })) };
+    const peers = await askPeers(signal);
+    const now = { at: performance.now(), peers: peers ?? [] };
     const flows = now.peers.map((peer) => flowOf(peer, before, now));
     drawn.show(now.peers, flows);
     figure.hidden = now.peers.length === 0;
     fill(
       empty,
-      now.peers.length === 0 &&
+      peers?.length === 0 &&
         nothing(
           "This node has no peers yet. ",
           "Its operator adds one with ",
@@ -37,7 +38,7 @@ export async function show(main, _place, signal) {
           ".",
         ),
     );
-    fill(links, linksTable(now.peers, flows));
+    fill(links, peers === null ? peersHidden() : linksTable(peers, flows));
     before = now;
   });
 }

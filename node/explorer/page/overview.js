@@ -4,7 +4,7 @@ import { get, getHealth } from "./api.js";
 import { fill, h } from "./dom.js";
 import { count, duration, many, rounded } from "./format.js";
 import { badge, card, copyButton, domainLink, glyph, heading, nothing, plain, table, when } from "./parts.js";
-import { peersTable, readPeers } from "./peers.js";
+import { askPeers, peersHidden, peersTable } from "./peers.js";
 import { repeat } from "./polling.js";
 import { hrefTo } from "./router.js";
 import { sparkline } from "./sparkline.js";
@@ -21,7 +21,7 @@ export async function show(main, _place, signal) {
     const [node, health, peers] = await Promise.all([
       get("node", { signal }),
       getHealth({ signal }),
-      get("peers", { signal }),
+      askPeers(signal),
     ]);
     const now = { at: performance.now(), records: total(node) };
     if (before !== null) parts.rate.add(Math.max(0, now.records - before.records) / ((now.at - before.at) / 1000));
@@ -29,14 +29,13 @@ export async function show(main, _place, signal) {
     before = now;
     showNode(parts, node, health);
     showDomains(parts.domains, node.domains);
-    const read = readPeers(peers);
     fill(
       parts.step,
-      read.length
-        ? [count(read.filter((peer) => peer.isInStep).length), h("small", {}, ` of ${count(read.length)}`)]
+      peers?.length
+        ? [count(peers.filter((peer) => peer.isInStep).length), h("small", {}, ` of ${count(peers.length)}`)]
         : "–",
     );
-    fill(parts.peers, peersTable(read));
+    fill(parts.peers, peers === null ? peersHidden() : peersTable(peers));
   });
 }
 

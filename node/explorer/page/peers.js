@@ -1,5 +1,6 @@
 // Peers as the node describes them: direction, state, error, lag, and in how many domains both hold the same.
 
+import { get } from "./api.js";
 import { h } from "./dom.js";
 import { duration, many, short } from "./format.js";
 import { badge, keyChip, nothing, plain, table, when } from "./parts.js";
@@ -40,6 +41,23 @@ export function readPeers(answer) {
     };
   });
 }
+
+let areHidden = false;
+
+/** The node's peers, read. Null if the node shows them to its operator alone; then they are not asked for again. */
+export async function askPeers(signal) {
+  if (areHidden) return null;
+  try {
+    return readPeers(await get("peers", { signal }));
+  } catch (problem) {
+    if (problem.code !== "unauthorized") throw problem;
+    areHidden = true;
+    return null;
+  }
+}
+
+export const peersHidden = () =>
+  nothing("This node shows its peers only to callers on its own machine, and to those with the admin token.");
 
 function agreementOf(domains, by) {
   const steps = Object.values(domains);

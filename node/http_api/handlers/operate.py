@@ -10,7 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from node.http_api.answers.json_answer import private
 from node.http_api.handlers.write import BODY_BUDGET
-from node.http_api.requests.caller import check_admin, check_operator
+from node.http_api.requests.caller import check_admin, check_operator, is_operator
 from node.http_api.requests.parts import ApiParts
 from node.peers import hidden
 from node.store.contract import Peer
@@ -34,7 +34,8 @@ class PeerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: str | None = None
 
 
-async def get_peers(parts: ApiParts, _request: web.Request) -> web.StreamResponse:
+async def get_peers(parts: ApiParts, request: web.Request) -> web.StreamResponse:
+    check_operator(parts, request)
     lags_s = parts.convergence.lags_s(asyncio.get_running_loop().time())
     peers = await parts.peers.list()
     return private([_row(peer) | _state(parts, peer) | {"lag_s": lags_s.get(peer.name)} for peer in peers])
@@ -120,8 +121,9 @@ async def _sync(parts: ApiParts, request: web.Request, direction: Flow) -> web.S
     return private({hidden(name): result for name, result in report.items()})
 
 
-async def get_health(parts: ApiParts, _request: web.Request) -> web.StreamResponse:
-    problems, warnings = parts.health.problems(), parts.health.warnings()
+async def get_health(parts: ApiParts, request: web.Request) -> web.StreamResponse:
+    problems = parts.health.problems()
+    warnings = parts.health.warnings() if is_operator(parts, request) else parts.health.public_warnings()
     if not problems:
         return private({"status": "ok", "problems": [], "warnings": warnings})
     answer = private({"status": "failing", "problems": problems, "warnings": warnings}, 503)
@@ -129,6 +131,8 @@ async def get_health(parts: ApiParts, _request: web.Request) -> web.StreamRespon
     return answer
 
 
-async def get_metrics(parts: ApiParts, _request: web.Request) -> web.StreamResponse:
+async def get_metrics(parts: ApiParts, request: web.Request) -> web.StreamResponse:
+    if not parts.settings.metrics_public:
+        check_operator(parts, request)
     body = generate_latest(parts.registry)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

@@ -37,9 +37,18 @@ def check_admin(parts: ApiParts, request: web.BaseRequest) -> None:
 
 def check_operator(parts: ApiParts, request: web.BaseRequest) -> None:
     """Raises: ProtocolError: `unauthorized` for a caller that is neither on loopback nor has the admin token."""
-    if not has_token(parts, request) and not is_local(parts, request):
+    if not is_operator(parts, request):
         detail = "from elsewhere this needs `Authorization: Bearer TOKEN` with the node's admin token"
         raise ProtocolError(Code.UNAUTHORIZED, detail)
+
+
+def is_operator(parts: ApiParts, request: web.BaseRequest) -> bool:
+    """Whether the caller is on loopback or has the admin token.
+
+    Raises:
+        ProtocolError: `unauthorized` for a wrong token.
+    """
+    return has_token(parts, request) or is_local(parts, request)
 
 
 def has_token(parts: ApiParts, request: web.BaseRequest) -> bool:

@@ -1,5 +1,6 @@
 """The requests of an operator: peers and sync."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -194,3 +195,37 @@ async def test_domains_that_are_listed_are_the_only_ones_shown(tmp_path: Path) -
     assert heads.body == history.body
     assert [answer.refusal for answer in left] == [(404, "unknown_domain")] * 3
     assert empty.body == b"{}"
+
+
+ELSEWHERE = {"Host": "node.example"}
+"""With such a name a request does not count as one of this machine."""
+
+
+@pytest.mark.parametrize("path", ["/peers", "/metrics"])
+async def test_peers_and_figures_are_for_this_machine_and_the_token(client: Client, node: Node, path: str) -> None:
+    here = await client.get(path)
+    elsewhere = await client.get(path, ELSEWHERE)
+    with_token = await client.get(path, ELSEWHERE | as_admin(node))
+
+    assert (here.status, elsewhere.refusal, with_token.status) == (200, (401, "unauthorized"), 200)
+
+
+async def test_metrics_public_opens_the_figures_and_not_the_peers(tmp_path: Path) -> None:
+    settings = Settings(port=0, data=tmp_path, metrics_public=True)
+    async with Node(settings) as node, Client(node.url) as client:
+        metrics, peers = await client.get("/metrics", ELSEWHERE), await client.get("/peers", ELSEWHERE)
+
+    assert (metrics.status, peers.refusal) == (200, (401, "unauthorized"))
+
+
+async def test_health_tells_strangers_only_how_many_warnings_are_about_peers(client: Client, node: Node) -> None:
+    await node.peers.put(Peer(url="http://127.0.0.1:9", pull=True))
+    async with asyncio.timeout(30):
+        while not (here := (await client.get("/health")).json())["warnings"]:
+            pass
+
+    elsewhere = (await client.get("/health", ELSEWHERE)).json()
+
+    assert "127.0.0.1:9" in str(here)
+    assert "127.0.0.1:9" not in str(elsewhere)
+    assert elsewhere["warnings"][-1].startswith("1 about peers")
