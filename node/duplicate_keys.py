@@ -12,7 +12,7 @@ import structlog
 
 from node.peers import hidden
 from node.store.contract import Peer
-from protocol.link.copies import COPIED_S, IS_COPIED, Copies
+from protocol.link.copies import COPIED_S, IS_COPIED, REMEDY, Copies
 
 log = structlog.get_logger()
 
@@ -31,7 +31,7 @@ class DuplicateKeys:
         was_copied = self.is_copied(key)
         self._copies.see(key, instance, _now())
         if self.is_copied(key) and not was_copied:
-            log.warning("two nodes run with one key", peer=hidden(name), key=key, reason=IS_COPIED)
+            log.warning("two nodes run with one key", peer=hidden(name), key=key, remedy=REMEDY)
 
     def is_copied(self, key: str) -> bool:
         """Whether two processes run with this key, as far as this node has seen."""
@@ -40,7 +40,7 @@ class DuplicateKeys:
     def on_told(self, name: str) -> None:
         """The peer with this name has shown or said that another node runs with this node's key."""
         if self.teller is None:
-            log.warning("another node runs with this node's key", peer=hidden(name), reason=IS_COPIED)
+            log.warning("another node runs with this node's key", peer=hidden(name), remedy=REMEDY)
         self._told = name, _now()
 
     @property
@@ -54,7 +54,7 @@ class DuplicateKeys:
             yield f"{IS_COPIED} (seen at the peer {hidden(self.teller)})"
         for key, name in {peer.key: peer.name for peer in peers if peer.key is not None}.items():
             if self.is_copied(key):
-                yield f"two nodes run with the key of the peer {hidden(name)}: tell its operator that {IS_COPIED}"
+                yield f"two nodes run with the key of the peer {hidden(name)}, one of them on a copied folder: {REMEDY}"
 
 
 def _now() -> float:

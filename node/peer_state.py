@@ -131,7 +131,7 @@ def remedy_of(code: str | None) -> str:
         case Code.UNAUTHORIZED:
             return "ask the peer's operator which key is right, then remove the peer and add it again"
         case Code.DUPLICATE_KEY:
-            return "look for a copied data folder: each node needs a node.key of its own"
+            return "`dnarc doctor` on both nodes says more"
         case Code.UNSUPPORTED_VERSION:
             return "upgrade the older of the two nodes"
         case Code.UNREACHABLE:

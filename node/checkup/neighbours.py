@@ -18,6 +18,7 @@ from node.client.http import NodeAnswer, NodeClient, NodeError, Unreachable
 from node.clocks import REMEDY, differs, in_words, least_ahead_s
 from node.peers import hidden
 from node.store.contract import Peer
+from protocol.link import copies
 
 TIMEOUT_S: Final = 10.0
 AT_ONCE: Final = 16
@@ -26,8 +27,6 @@ AT_ONCE: Final = 16
 DOMAINS_SHOWN_MAX: Final = 5
 
 _NOTHING: Final = (0, "")
-
-_GIVE_KEY: Final = "stop one of the two; to keep the copy, delete its node.key, start it, and add it to its peers anew"
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -123,11 +122,11 @@ def _key(peer: Peer, name: str, ours: Answer, theirs: Answer) -> Finding:
 def _own_key(name: str, ours: Answer, theirs: Answer) -> Finding:
     """The peer has this node's key. `instance` tells the node itself from a copy of its folder."""
     if not ours.instance or not theirs.instance:
-        remedy = f"if it is the node, `dnarc peers remove {name}`; if it is a copy, {_GIVE_KEY}"
+        remedy = f"if it is the node, `dnarc peers remove {name}`; if it is a copy, {copies.REMEDY}"
         return fail("peer.key", f"{name} has this node's key: it is the node itself, or a copy of its folder", remedy)
     if ours.instance == theirs.instance:
         return fail("peer.key", f"{name} is this node itself", f"dnarc peers remove {name}")
-    return fail("peer.key", f"{name} is another node with this node's key: a copy of its folder", _GIVE_KEY)
+    return fail("peer.key", f"{name} is another node with this node's key: a copy of its folder", copies.REMEDY)
 
 
 def check_copies(peers: Sequence[Peer], answers: Mapping[str, Answer]) -> Iterator[Finding]:
@@ -139,7 +138,7 @@ def check_copies(peers: Sequence[Peer], answers: Mapping[str, Answer]) -> Iterat
             first, other = seen.setdefault(answer.key, (url, answer))
             if other.instance != answer.instance:
                 detail = f"{hidden(first)} and {hidden(url)} are two nodes with one key: one folder is a copy"
-                yield fail("peer.copy", detail, f"tell their operator: {_GIVE_KEY}")
+                yield fail("peer.copy", detail, f"tell their operator: {copies.REMEDY}")
 
 
 def _fingerprints(peer: Peer, name: str, ours: Answer, theirs: Answer) -> Finding:

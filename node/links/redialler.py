@@ -3,6 +3,8 @@
 It dials, waits until the link ends, and dials again, for ever, later after each failure. If the peer has dialled this
 node already, one link is enough, so the redialler waits until that link ends.
 
+If the peer says that another node runs with this node's key, each further try waits for the longest pause.
+
 Pauses grow by exponential backoff with jitter (Brooker, "Exponential Backoff And Jitter", 2015), so that a node that
 comes back does not meet all its peers in the same second. A peer that sent invalid records waits longest, because it
 would send them again.

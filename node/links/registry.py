@@ -2,7 +2,8 @@
 
 The peers table says which peers to dial. Any peer may dial this node. As soon as both ends have proved their keys, two
 nodes keep one link: if each has dialled the other, the link that the node with the smaller key dialled stays, and it
-does what both tables ask for. If the operator changes a peer's row, the links that depend on it end, and new ones begin
+does what both tables ask for. If two processes run with a peer's key, because its data folder was copied, the older
+link stays, and both are told. If the operator changes a peer's row, the links that depend on it end, and new ones begin
 on the new terms.
 """
 
@@ -190,13 +191,18 @@ class Links:
     def _note_copy(self, link: RunningLink, ending: Ending) -> None:
         """If the link ended because another node runs with this node's key, note who showed it.
 
-        Only a peer of the table is believed: one that says so, or one that answers with this node's key when dialled.
-        A peer that dialled this node is believed after it has proved its key.
+        A peer is believed if this node dialled it, if it has proved this node's key, or if it is in the table and has
+        proved its own key.
         """
-        is_own_key = link.snapshot.row is not None and link.machine.peer_key == self._parts.key.public
-        is_said = ending.is_theirs and (link.snapshot.row is not None or ending.open_s > 0)
-        if ending.code == Code.DUPLICATE_KEY and (is_own_key or is_said):
-            self.on_notice(link, ending.code)
+        if ending.code != Code.DUPLICATE_KEY:
+            return
+        is_own_key = link.machine.peer_key == self._parts.key.public
+        if link.snapshot.row is not None and (is_own_key or ending.is_theirs):
+            self.on_copied(link.snapshot.row.name)
+        elif is_own_key and not ending.is_theirs:
+            self.on_copied(link.transport.address)
+        elif ending.is_theirs and ending.open_s > 0:
+            self.on_notice(link, Code.DUPLICATE_KEY)
 
     def on_notice(self, link: RunningLink, code: str) -> None:
         """Note that another node runs with this node's key, if a peer of the table says so."""

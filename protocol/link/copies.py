@@ -23,10 +23,9 @@ KEYS_MAX: Final = 1_024
 INSTANCES_MAX: Final = 8
 """Earlier instances of one key that are remembered: more than the copies that anybody starts by mistake."""
 
-IS_COPIED: Final = (
-    "another node runs with the same key: stop one of the two; to keep the copy, delete its node.key, start it, and "
-    "add it to its peers anew"
-)
+REMEDY: Final = "stop one of the two; to keep the copy, delete its node.key, start it, and add it to its peers again"
+
+IS_COPIED: Final = f"another node runs with the same key, on a copy of the data folder: {REMEDY}"
 """What both nodes are told."""
 
 

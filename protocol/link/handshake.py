@@ -36,17 +36,32 @@ def check_hello(theirs: Hello, identity: Identity, expected_key: str | None) -> 
     """Check that the peer speaks our version and is not a wrong node. `expected_key`: the pinned key, None: any.
 
     Raises:
-        ProtocolError: `unsupported_version`; `unauthorized` for this node itself, or for another key than the pinned;
-            `duplicate_key` for another process with this node's key.
+        ProtocolError: `unsupported_version`; `unauthorized` for this node itself, or for another key than the pinned.
     """
     if theirs.version != LINK_VERSION:
         detail = f"version {theirs.version}: this node speaks {LINK_VERSION}"
         raise ProtocolError(Code.UNSUPPORTED_VERSION, detail)
     if theirs.node == identity.key.public:
-        raise own_key_error(theirs.instance, identity.instance)
+        error = own_key_error(theirs.instance, identity.instance)
+        if error.code is Code.DUPLICATE_KEY:
+            return  # `check_copy` ends the link as soon as the proofs are sent
+        raise error
     if expected_key not in (None, theirs.node):
         detail = f"its key is {theirs.node}, and {expected_key} is the one that is pinned: another node, or an attacker"
         raise ProtocolError(Code.UNAUTHORIZED, detail)
+
+
+def check_copy(theirs: Hello, identity: Identity) -> None:
+    """Check that the peer is no other process with this node's key.
+
+    A dialler checks this after it has sent its proof, and an acceptor after it has read the proof. So the node that is
+    dialled knows that it has a copy, and nobody without the key can make it believe so.
+
+    Raises:
+        ProtocolError: `duplicate_key`.
+    """
+    if theirs.node == identity.key.public:
+        raise own_key_error(theirs.instance, identity.instance)
 
 
 def own_key_error(theirs: str, ours: str) -> ProtocolError:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from protocol.errors import Code, ProtocolError
 from protocol.link.deadlines import Deadlines, Wait
-from protocol.link.handshake import auth, check_auth, check_hello, hello
+from protocol.link.handshake import auth, check_auth, check_copy, check_hello, hello
 from protocol.link.listing import Listing
 from protocol.link.messages import DETAIL_CHARACTERS_MAX, Auth, Error, Have, Hello, Message, Notice, Prune, Want, decode
 from protocol.link.orders import Close, Noticed, Opened, Order, Outbox
@@ -233,12 +233,15 @@ class Link:
             self._outbox.send(hello(self._identity, self._terms))
         check_hello(theirs, self._identity, self._terms.expected_key)
         self._outbox.send(auth(self.role, self._identity, theirs))
+        if self.role is Role.DIALLER:
+            check_copy(theirs, self._identity)
         self.phase = Phase.PROVING
 
     def _on_auth(self, proof: Auth, now: float) -> None:
         theirs = self._theirs
         assert theirs is not None, "in the phase PROVING a hello has been read"
         check_auth(proof, self.role, self._identity, theirs)
+        check_copy(theirs, self._identity)
         self._deadlines.expect(Wait.GREETING, now, is_due=False)
         self.phase = Phase.OPEN
         flows = Flows(we_push=self._terms.push, we_pull=self._terms.pull, they_push=theirs.push, they_pull=theirs.pull)

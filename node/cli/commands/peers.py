@@ -200,17 +200,19 @@ def _facts_of(peer: "Peer") -> dict[str, Any]:
 
 def _peers_table(peers: list[dict[str, Any]]) -> Any:
     """The rows, and the state of each peer, which only a running node knows."""
+    is_told = all("state" in peer for peer in peers)
     rows = [
         (
             peer["url"] or "(dials us)",
+            *([_state(peer)] if is_told else []),
             *(_yes(peer[name]) for name in ("push", "pull", "accept")),
             peer["key"],
-            *((_state(peer), _steps(peer), _trouble(peer)) if "state" in peer else ()),
+            *([_steps(peer), _trouble(peer)] if is_told else []),
         )
         for peer in peers
     ]
-    columns = ["~peer", "push", "pull", "accept", "~key", "state", "~in step", "~error"]
-    return table(columns[: len(rows[0])] if rows else columns, rows)
+    columns = ["~peer", "state", "push", "pull", "accept", "~key", "~in step", "~error"]
+    return table(columns if is_told else ["~peer", "push", "pull", "accept", "~key"], rows)
 
 
 def _yes(value: bool) -> str:

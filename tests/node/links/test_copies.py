@@ -11,7 +11,7 @@ from node.node import Node
 from node.peer_state import State
 from node.store.contract import Peer
 from protocol.errors import Code
-from protocol.link.copies import IS_COPIED
+from protocol.link.copies import IS_COPIED, REMEDY
 from tests.node.http_api.talking import Client
 from tests.node.http_sync.sync_network import claims, give
 from tests.node.links.network import links, running, until, until_held, ws
@@ -30,7 +30,7 @@ async def copied(folder: Path, *peers: Peer) -> AsyncIterator[tuple[Node, Node]]
 
 
 def says_so(node: Node) -> bool:
-    return any(IS_COPIED in warning for warning in node.warnings())
+    return any(REMEDY in warning for warning in node.warnings())
 
 
 async def until_all_say_so(*nodes: Node) -> None:
@@ -75,6 +75,8 @@ async def test_two_copies_at_two_addresses_are_noticed_by_the_node_that_dials_bo
 
         await until(lambda: says_so(hub) and {State.LIVE, State.REFUSED} == set(states(hub)), hub)
 
+        assert hub.duplicate_keys.teller is None  # the key of the hub itself has no copy
+
 
 async def test_two_copies_at_two_addresses_are_noticed_by_a_sync_over_plain_http(tmp_path: Path) -> None:
     async with copied(tmp_path) as (original, copy), running(tmp_path / "hub") as hub:
@@ -95,9 +97,12 @@ async def test_a_copy_that_dials_its_original_is_told_that_it_is_a_copy(tmp_path
         (row,) = await copy.peers.list()
 
         report = (await copy.sync.run("pull"))[row.name]
+        if scheme == "ws":
+            await until(lambda: says_so(original), original)
 
         assert report["code"] == Code.DUPLICATE_KEY
         assert says_so(copy)
+        assert says_so(original) is (scheme == "ws")  # a request by plain HTTP does not say who sends it
         assert copy.api.peer_states.of(row).state is State.REFUSED
 
 

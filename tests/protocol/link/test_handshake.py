@@ -5,7 +5,7 @@ import pytest
 
 from protocol.errors import Code, ProtocolError
 from protocol.link.features import FEATURES
-from protocol.link.handshake import auth, check_auth, check_hello, hello
+from protocol.link.handshake import auth, check_auth, check_copy, check_hello, hello
 from protocol.link.messages import Auth, Hello
 from protocol.link.terms import Identity, Role, Terms
 from protocol.signing import SigningKey, statement
@@ -103,8 +103,22 @@ def test_a_hello_with_an_expected_key_is_accepted(expected_key: str | None) -> N
 def test_a_copy_of_this_node_is_told_apart_from_the_node_itself(theirs: str, code: Code, words: str) -> None:
     """To remove the peer mends nothing if the peer is a copy."""
     ours = Identity(ALICE, "1" * 64, "test", instance="ours")
+    said = hello(Identity(ALICE, "2" * 64, "test", instance=theirs), Terms())
+
     with pytest.raises(ProtocolError) as caught:
-        check_hello(hello(Identity(ALICE, "2" * 64, "test", instance=theirs), Terms()), ours, None)
+        check_both(said, ours)
 
     assert caught.value.code is code
     assert words in caught.value.detail
+
+
+def check_both(said: Hello, ours: Identity) -> None:
+    check_hello(said, ours, None)
+    check_copy(said, ours)
+
+
+def test_the_hello_of_a_copy_passes_so_that_it_can_prove_the_key() -> None:
+    """Without the proof, anybody could make a node believe that it has a copy."""
+    ours = Identity(BOB, "1" * 64, "test", instance="ours")
+
+    check_hello(hello(Identity(BOB, "2" * 64, "test", instance="another"), Terms()), ours, CAROL.public)
