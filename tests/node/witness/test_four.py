@@ -7,13 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from node.disk import write_durably
-from node.intake.arrivals import BY_REQUEST, Delivery, Origin
+from node.intake.arrivals import BY_REQUEST, Origin
 from node.node import Node
 from node.witness.newest import path_of, spell_begin
 from protocol.records.admission import Trust
 from protocol.records.record import Record, SignedRecord, make, sign
 from protocol.signing import SigningKey
-from protocol.witness.admission import FOUNDINGS_MAX
 from protocol.witness.policy import make_policy
 from tests.node.links.network import befriend, running, until, until_live
 
@@ -22,8 +21,6 @@ ALICE, BOB = (SigningKey(bytes([number]) * 32) for number in (1, 2))
 POLICY = make_policy([key.public for key in KEYS], 1)
 DOMAIN = f"com.example.{POLICY.name}"
 CLIENT = Origin(Trust.CLIENT)
-SILENT = Delivery(is_live=False)
-"""Records that links do not push: they travel only if somebody asks for them."""
 
 
 def signed(by: SigningKey, label: str = "garden", **fields: object) -> SignedRecord:
@@ -100,15 +97,3 @@ async def test_of_rivals_on_different_nodes_all_nodes_hold_the_same_one_final(tm
         final = set(winners())
 
     assert len(final) == 1
-
-
-async def test_a_record_that_a_receipt_names_is_fetched_though_it_was_refused(tmp_path: Path) -> None:
-    """A node that refused a rival for lack of room could otherwise never count the commits for it."""
-    rivals = [signed(SigningKey(bytes([20 + number]) * 32), "race") for number in range(FOUNDINGS_MAX + 1)]
-    async with council(tmp_path, awake=3) as nodes:
-        for rival in rivals[:FOUNDINGS_MAX]:
-            await nodes[0].ingest.take_records([rival], CLIENT, SILENT)
-        await nodes[1].ingest.take_records([rivals[-1]], CLIENT, BY_REQUEST)
-
-        await until(lambda: any(is_final(nodes[0], rival.record) for rival in rivals), *nodes)
-        await until(lambda: nodes[0].indexes.holds(rivals[-1].record), *nodes)
