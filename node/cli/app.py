@@ -6,36 +6,14 @@ so that `node` need not import `simulations`.
 """
 
 import os
-from collections.abc import Callable
 from importlib.metadata import entry_points, version
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 import typer
-from typer.core import TyperGroup
 
-from node.cli.commands import (
-    backup,
-    claims,
-    config,
-    doctor,
-    domains,
-    export,
-    get,
-    history,
-    import_records,
-    keys,
-    peers,
-    preferences,
-    proof,
-    rebuild,
-    serve,
-    top,
-    verify,
-    watch,
-    witness,
-)
-from node.cli.commands.examples import epilog_of
+from node.cli.commands import preferences
 from node.cli.commands.options import AsJsonBefore
+from node.cli.lazy_group import LazyGroup, Place
 from node.cli.output.screen import warn
 
 GROUP: Final = "dnarc.commands"
@@ -61,8 +39,39 @@ Version = Annotated[
 ]
 
 
+class Commands(LazyGroup):
+    """All commands of this package, in the order of the help."""
+
+    places: ClassVar = {
+        "serve": Place("serve:serve", "Run a node."),
+        "keygen": Place("keys:keygen", "Make a signing key."),
+        "claim": Place("claims:claim", "Write a claim: found a label, or update a label that you own."),
+        "transfer": Place("claims:transfer", "Offer a label to another key."),
+        "accept": Place("claims:accept", "Accept a label that is offered to your key."),
+        "get": Place("get:get", "Show the head of a label, or the heads of a domain or a key."),
+        "history": Place("history:history", "Show every record of a label, accepted or refused."),
+        "why": Place("history:why", "Explain why a label belongs to its owner."),
+        "domains": Place("domains:domains", "Show the domains of a node."),
+        "sync": Place("peers:sync", "Sync with the peers now."),
+        "export": Place("export:export", "Write every record of a node to a file."),
+        "import": Place("import_records:import_", "Give the records in a file to a node."),
+        "proof": Place("proof:proof", "Save the proof that a record is final."),
+        "verify": Place("verify:verify", "Check the claims in a file, without a node."),
+        "watch": Place("watch:watch", "Show accepted and reverted records as they happen."),
+        "top": Place("top:top", "Watch a node: rates, queues, peers, the newest records."),
+        "doctor": Place("doctor:doctor", "Find what is wrong with a node, and say what to do."),
+        "backup": Place("backup:backup", "Copy the data folder of a node while the node runs."),
+        "rebuild": Place("rebuild:rebuild", "Derive everything again from the records, and repair it."),
+        "config": Place("config:config", "Show every setting with its value and its source."),
+        "version": Place("config:version", "Show the versions of dnarc and its libraries."),
+        "peers": Place("peers:app", "Show and change the peers that a node syncs with."),
+        "witness": Place("witness:app", "Make domains with witnesses, and show them."),
+    }
+
+
 app = typer.Typer(
     name="dnarc",
+    cls=Commands,
     help="A peer-to-peer gossip node for signed claims.",
     epilog=f"{EXIT_CODES}\n\n{CONFIGURATION}",
     no_args_is_help=True,
@@ -76,39 +85,10 @@ def before(context: typer.Context, as_json: AsJsonBefore = False, _version: Vers
     """A peer-to-peer gossip node for signed claims."""
     context.obj = as_json
     name = context.invoked_subcommand
-    if name is not None and isinstance(context.command, TyperGroup):
+    if name is not None and isinstance(context.command, LazyGroup):
         command = context.command.commands[name]
         context.default_map = {name: preferences.find_defaults(command, os.environ)}
 
-
-_COMMANDS: Final[tuple[tuple[str, Callable[..., None]], ...]] = (
-    ("serve", serve.serve),
-    ("keygen", keys.keygen),
-    ("claim", claims.claim),
-    ("transfer", claims.transfer),
-    ("accept", claims.accept),
-    ("get", get.get),
-    ("history", history.history),
-    ("why", history.why),
-    ("domains", domains.domains),
-    ("sync", peers.sync),
-    ("export", export.export),
-    ("import", import_records.import_),
-    ("proof", proof.proof),
-    ("verify", verify.verify),
-    ("watch", watch.watch),
-    ("top", top.top),
-    ("doctor", doctor.doctor),
-    ("backup", backup.backup),
-    ("rebuild", rebuild.rebuild),
-    ("config", config.config),
-    ("version", config.version),
-)
-
-for name, command in _COMMANDS:
-    app.command(name, epilog=epilog_of(name))(command)
-app.add_typer(peers.app, name="peers")
-app.add_typer(witness.app, name="witness")
 
 for point in entry_points(group=GROUP):
     try:

@@ -9,7 +9,6 @@ from queue import Empty
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from msgspec.structs import replace
 
 from node.cli.commands.options import AsJson
 from node.cli.output.failures import usage
@@ -53,6 +52,8 @@ def broadcast(  # noqa: PLR0913 - a command has one argument for each of its opt
 
     Runs only the gossip and the membership of a node. The same options give the same figures.
     """
+    from msgspec.structs import replace
+
     from simulations.broadcast.comparison import comparison_rows
     from simulations.broadcast.experiments import Experiment
     from simulations.broadcast.network import Conditions

@@ -51,9 +51,9 @@ class Question(msgspec.Struct, frozen=True):
 
 def get(
     domain: Annotated[
-        str | None, typer.Argument(metavar="[DOMAIN]", help="The domain. With --signedby, all domains by default.")
+        str | None, typer.Argument(metavar="DOMAIN", help="The domain. With --signedby, all domains by default.")
     ] = None,
-    label: Annotated[str | None, typer.Argument(metavar="[LABEL]", help="The label; by default, all labels.")] = None,
+    label: Annotated[str | None, typer.Argument(metavar="LABEL", help="The label; by default, all labels.")] = None,
     prefix: Annotated[
         str | None, typer.Option("--prefix", metavar="TEXT", help="Only labels that begin with this text.")
     ] = None,

@@ -47,7 +47,7 @@ Name = Annotated[
 def add(
     url: Annotated[
         str | None,
-        typer.Argument(metavar="[URL]", help="http(s):// or ws(s)://; a peer that only dials us has --key instead."),
+        typer.Argument(metavar="URL", help="http(s):// or ws(s)://; a peer that only dials us has --key instead."),
     ] = None,
     push: Annotated[bool, typer.Option("--push", help="Send our records to the peer.")] = False,
     pull: Annotated[bool, typer.Option("--pull", help="Fetch the records of the peer.")] = False,

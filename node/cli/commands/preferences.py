@@ -8,18 +8,15 @@ on the command line overrides both. Only options that read a variable read the f
 so that its settings do not depend on the user who starts it.
 """
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
-
-import msgspec
+from typing import Any, Final, NamedTuple
 
 from node.cli.commands.options import DEFAULT_KEY, DEFAULT_NODE
 from node.cli.output.failures import CommandError, Exit
 
 
-class Preference(msgspec.Struct, frozen=True):
+class Preference(NamedTuple):
     """Something that a user can configure. `is_path` tells that the value is the path of a file."""
 
     name: str
@@ -38,7 +35,7 @@ PREFERENCES: Final = (
 )
 
 
-class Chosen(msgspec.Struct, frozen=True):
+class Chosen(NamedTuple):
     """The value of a preference, and its source: `default`, the path of the file, or the name of the variable."""
 
     value: str | None
@@ -134,6 +131,8 @@ def _convert(name: str, value: object, file: Path) -> str:
 
 def _hint(name: str, known: list[str]) -> str:
     """What the user probably meant by an unknown name."""
+    import difflib
+
     from node.settings import describe
 
     if name in {setting.name for setting in describe()}:

@@ -49,7 +49,7 @@ class Bad(msgspec.Struct, frozen=True):
 
 
 def verify(
-    file: Annotated[str, typer.Argument(metavar="[FILE]", help="Claims as nodes write them; - is stdin.")] = "-",
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Claims as nodes write them; - is stdin.")] = "-",
     is_proof: Annotated[
         bool, typer.Option("--proof", help="The file is the proof that a claim is final: check all that it shows.")
     ] = False,

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from node.cli.output.text import escape_json, json_escape, safe
 
 if TYPE_CHECKING:
@@ -37,6 +35,8 @@ def show(value: Any, as_json: bool, render: Callable[[], "RenderableType"]) -> N
     """Write an answer to stdout: the value as one line of JSON, or what `render` returns."""
     with reader_may_leave():
         if as_json:
+            import msgspec
+
             sys.stdout.write(json_text(msgspec.json.encode(value)) + "\n")
             return
         from rich.text import Text

@@ -1,10 +1,14 @@
-"""Commands of other packages: found by their entry points, and missed by nobody where they cannot be loaded."""
+"""The table of commands, and commands that other packages add."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from node.cli.app import Commands
+from node.cli.lazy_group import COMMANDS, Place, load_command
 from tests.node.cli.conftest import Result, run_apart
 
 
@@ -48,3 +52,31 @@ def test_a_package_that_cannot_be_loaded_takes_no_other_command_away(
     assert done.code == 0
     assert done.out != ""
     assert done.err == "dnarc: warning: `dnarc greet` is missing: No module named 'a_library_that_is_missing'\n"
+
+
+@pytest.mark.parametrize(("name", "place"), Commands.places.items())
+def test_every_command_is_where_the_table_says(name: str, place: Place) -> None:
+    command = load_command(name, place)
+
+    assert (command.name, bool(command.help)) == (name, True)
+
+
+def test_the_list_of_commands_has_one_line_for_each() -> None:
+    """At 80 columns, in which the frame takes 4 and the name 10."""
+    assert [place.summary for place in Commands.places.values() if len(place.summary) > 80 - 4 - 10] == []
+
+
+def test_help_imports_no_command() -> None:
+    """They and their libraries take as long as typer and rich together."""
+    program = (
+        "import contextlib, io, sys\n"
+        "from node.cli import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+        "    main(['--help'])\n"
+        "print(*sorted(sys.modules))"
+    )
+
+    modules = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+
+    commands = {f"{COMMANDS}.{place.target.partition(':')[0]}" for place in Commands.places.values()}
+    assert (commands | {"aiohttp", "asyncio", "msgspec", "nacl", "sqlite3"}) & set(modules) == set()

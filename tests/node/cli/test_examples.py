@@ -14,6 +14,7 @@ import typer.main
 
 from node.cli.app import GROUP, app
 from node.cli.commands.examples import EXAMPLES
+from node.cli.lazy_group import LazyGroup
 from tests.node.cli.conftest import TIMEOUT_S, run
 
 DNARC = str(Path(sys.executable).with_name("dnarc"))
@@ -21,7 +22,10 @@ OURS = set(EXAMPLES)
 
 
 def subcommands(command: Any) -> dict[str, Any]:
-    """Those of a group; none of any other command."""
+    """The commands of a group. Any other command has no commands."""
+    if isinstance(command, LazyGroup):
+        for name in list(command.commands):
+            command.load(name)
     return getattr(command, "commands", {})
 
 

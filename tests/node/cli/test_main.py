@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from errno import EIO
 from importlib.metadata import version as version_of
@@ -37,21 +35,6 @@ def test_help_names_every_command() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(name: str) -> None:
     assert run(name, "--help").code == 0
-
-
-def test_help_needs_none_of_the_heavy_libraries() -> None:
-    """So it answers at once: they take three times as long to load as the rest."""
-    program = (
-        "import contextlib, io, sys\n"
-        "from node.cli import main\n"
-        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
-        "    main(['--help'])\n"
-        "print(*(name for name in ('aiohttp', 'aiosqlite', 'structlog') if name in sys.modules))"
-    )
-
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-
-    assert done.stdout == "\n"
 
 
 def test_a_command_that_is_none_is_a_wrong_use() -> None:

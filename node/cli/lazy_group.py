@@ -1,0 +1,73 @@
+"""A group of commands that imports each command only when it is used.
+
+The help of the group needs one sentence about each command, and a command that runs needs no other command. So the
+group has these sentences in a table, and imports the module of a command when somebody runs it or asks for its help.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, ClassVar, Final, NamedTuple
+
+import typer
+import typer.main
+from typer.core import TyperCommand, TyperGroup
+
+from node.cli.commands.examples import epilog_of
+
+COMMANDS: Final = "node.cli.commands"
+
+Command = TyperCommand | TyperGroup
+
+
+class Place(NamedTuple):
+    """Where a command is, and what it does in one sentence.
+
+    `target` is `module:name`. The module is one of `node.cli.commands`, the name that of a function or a typer app.
+    """
+
+    target: str
+    summary: str
+
+
+class Stub(TyperCommand):
+    """A command in the group's help that is not imported yet."""
+
+    def __init__(self, name: str, place: Place) -> None:
+        super().__init__(name=name, help=place.summary)
+        self.place = place
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are stubs until they are used. A subclass names its commands in `places`."""
+
+    places: ClassVar[Mapping[str, Place]] = {}
+
+    def __init__(self, *, commands: Mapping[str, Any], **attributes: Any) -> None:
+        stubs = {name: Stub(name, place) for name, place in self.places.items()}
+        super().__init__(commands={**stubs, **commands}, **attributes)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the arguments name, as typer asks for it before the command runs."""
+        self.load(args[0])
+        return super().resolve_command(ctx, args)
+
+    def load(self, name: str) -> None:
+        """Replace the stub of this name by the command. An unknown name changes nothing."""
+        stub = self.commands.get(name)
+        if isinstance(stub, Stub):
+            self.commands[name] = load_command(name, stub.place)
+
+
+def load_command(name: str, place: Place) -> Command:
+    """Import the command at this place."""
+    module, _, attribute = place.target.partition(":")
+    target = getattr(import_module(f"{COMMANDS}.{module}"), attribute)
+    if isinstance(target, typer.Typer):
+        group = typer.main.get_group(target)
+        group.name = name
+        return group
+    app = typer.Typer(add_completion=False)
+    app.command(name, epilog=epilog_of(name))(target)
+    command = typer.main.get_command(app)
+    assert isinstance(command, TyperCommand), "an app with one command is that command"
+    return command
