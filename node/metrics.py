@@ -41,14 +41,13 @@ class Traffic:
     """Requests and connections at the address that the node listens on.
 
     `requests` counts answers by method, route and status. `connections` are open now; `connections_refused` were turned
-    away because too many were open. `turned_away_s` says when a caller was last turned away, by what the caller asked
-    for: `connections`, for example. `proxied_s` is when the last request came that seems to have passed an untrusted
-    proxy. Both are in seconds since the Unix epoch, `proxied_s` is None if there was no such request.
+    away because too many were open. `turned_away_s` is when that last happened. `proxied_s` is when the last
+    request came that seems to have passed an untrusted proxy. Both are in seconds since the Unix epoch, None: never.
     """
 
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, str, int]] = Counter()
         self.connections = 0
         self.connections_refused = 0
-        self.turned_away_s: dict[str, float] = {}
+        self.turned_away_s: float | None = None
         self.proxied_s: float | None = None

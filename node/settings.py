@@ -219,13 +219,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 2.0
 
     links_max: Annotated[
-        int, Meta(ge=0), _about("Most links that other nodes may have open to this node.", "links")
+        int,
+        Meta(ge=0),
+        _about(
+            "Most links that other nodes may have open to this node, three quarters of them for strangers.", "links"
+        ),
     ] = 256
     links_per_address_max: Annotated[
         int, Meta(ge=1), _about("Most links that one address may have open to this node. Loopback is exempt.", "links")
     ] = 16
     handshakes_max: Annotated[
-        int, Meta(ge=1), _about("Most open links whose peer has not proved its key yet.", "links")
+        int,
+        Meta(ge=1),
+        _about("Most open links whose peer has not proved its key yet, a quarter per address.", "links"),
     ] = 32
     link_compression: Annotated[
         bool, _about("Offer and accept permessage-deflate on links. Costs CPU and saves bytes.")

@@ -79,6 +79,7 @@ NODE_ORDER = (
     "faults",
     "settings",
     "addresses",
+    "places",
     "tls",
     "line_writer",
     "log",

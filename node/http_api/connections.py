@@ -15,8 +15,8 @@ from typing import Final, Protocol, cast
 import msgspec
 
 from node.addresses import Address, network_of, parse_address
-from node.http_api.places import Guest, Places, Source
 from node.http_api.requests.parts import ApiParts
+from node.places import Guest, Places, Source
 from protocol.errors import Code
 
 LINGER_S: Final = 1.0
@@ -114,7 +114,7 @@ class ConnectionLimit:
         traffic.connections += self.places.taken - before
         if not is_in:
             traffic.connections_refused += 1
-            traffic.turned_away_s["connections"] = self._parts.world.now_s()
+            traffic.turned_away_s = self._parts.world.now_s()
         return is_in
 
     def leave(self, guest: Guest) -> None:

@@ -18,10 +18,10 @@ from node.http_api.answers.direct_writer import Connection
 from node.http_api.answers.problems import fault, problem
 from node.http_api.app import CONNECTION_LIMIT, HEAD_TIMEOUT_S, answer_unknown, make_app
 from node.http_api.connections import ConnectionLimit, raw_problem
-from node.http_api.places import Source
 from node.http_api.requests.parts import ApiParts
 from node.http_api.route import Route
 from node.http_api.tls_site import Handshake, TlsListener, TlsSite
+from node.places import Source
 from node.settings import Settings
 from protocol.errors import Code
 

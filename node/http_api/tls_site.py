@@ -16,7 +16,7 @@ import structlog
 from aiohttp import web
 
 from node.http_api.connections import ConnectionLimit, Refusing
-from node.http_api.places import Source
+from node.places import Source
 
 SHUTDOWN_S_MAX: Final = 5.0
 """Seconds that the end of TLS may take on a connection that this node closes."""

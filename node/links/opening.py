@@ -2,9 +2,12 @@
 
 An accepted socket costs memory before its peer has proved a key. So the node limits how many links it accepts in all,
 how many without a proved key, and how many from one network address (loopback is exempt, as everywhere). A peer that
-comes past a limit gets an answer over HTTP, before the connection becomes a WebSocket.
+comes past a limit gets an answer over HTTP, before the connection becomes a WebSocket. Some places are for listed
+peers: a link shows who it is only by its proof, so a handshake that waits gives way to the next one, and strangers
+never get all places for links (see `node.places`).
 """
 
+import asyncio
 import ssl
 from collections import Counter
 from collections.abc import Iterator
@@ -19,12 +22,15 @@ from yarl import URL
 
 from node.faults import Fault, of_network
 from node.links.transport import CLOSE_S_MAX, MESSAGE_BYTES_MAX, AcceptedTransport, DialledTransport
+from node.places import Places, Source
 from node.settings import Settings, SettingsError
 from node.store.contract import Peer
 from node.tls import client_context
 from protocol.errors import Code, ProtocolError
 
 SUBPROTOCOL: Final = "dnarc.v1"
+
+TOO_MANY: Final = "this node has as many links as it takes"
 
 _RETRY_AFTER_S: Final = 5
 _PATH: Final = "/gossip"
@@ -36,44 +42,84 @@ _FRAMES_WAITING_MAX: Final = 4
 _DETAIL_CHARACTERS_MAX: Final = 300
 
 
+class Arrival:
+    """An accepted link, as a guest of `Places`. Until its peer has proved its key it waits, and may have to go."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.transport: AcceptedTransport | None = None
+        self.is_proved = False
+        self._since_s = asyncio.get_running_loop().time()
+
+    def waiting_since_s(self) -> float | None:
+        return None if self.is_proved or self.transport is None else self._since_s
+
+    def close_for_another(self) -> None:
+        assert self.transport is not None, "only a guest that waits has to go"
+        self.transport.abort()
+
+
 class Entrance:
-    """Counts the links that peers opened to this node. `accepted` is the number of all of them."""
+    """Counts the links that peers opened to this node, before and after the proofs of their keys."""
 
     def __init__(self, settings: Settings) -> None:
         """`settings` gives `links_max`, `handshakes_max` and `links_per_address_max`."""
         self._settings = settings
-        self._by_address: Counter[str | None] = Counter()
-        self.accepted = 0
+        self._handshakes = Places(settings.handshakes_max)
+        self._links = Places(settings.links_max)
+        self._by_network: Counter[str] = Counter()
+        self._arrivals: set[Arrival] = set()
 
     @contextmanager
-    def hold_place(self, address: str | None, proved: int) -> Iterator[None]:
-        """Count one more link for as long as the block runs.
-
-        `address` is the address that quotas count under, None if it is exempt. `proved` is the number of accepted links
-        whose peer has proved its key.
+    def hold_place(self, source: Source) -> Iterator[Arrival]:
+        """Count one more link for as long as the block runs. The block gives it its transport.
 
         Raises:
             ProtocolError: `overloaded`, or `rate_limited` if only this address has too many links.
         """
-        self._check(address, proved)
-        self.accepted += 1
-        self._by_address[address] += 1
+        arrival = Arrival(source)
+        self._check(source)
+        if not self._handshakes.enter(arrival):
+            raise _too_many()
+        self._arrivals.add(arrival)
+        self._by_network[source.network] += 1
         try:
-            yield
+            yield arrival
         finally:
-            self.accepted -= 1
-            self._by_address[address] -= 1
-            if not self._by_address[address]:
-                del self._by_address[address]
+            self._leave(arrival)
 
-    def _check(self, address: str | None, proved: int) -> None:
+    def admit(self, transport: AcceptedTransport, *, is_listed: bool) -> bool:
+        """Give the link a place for good, because its peer has proved its key. False if there is none.
+
+        A listed peer finds a place even if strangers have all that they may have, and wherever it comes from.
+        """
+        arrival = next(each for each in self._arrivals if each.transport is transport)
+        if not self._handshakes.leave(arrival):  # it had to go at this very moment
+            return False
+        arrival.is_proved = True
+        is_stranger = arrival.source.is_stranger and not is_listed
+        arrival.source = Source(arrival.source.network, is_stranger, has_share=False)
+        return self._links.enter(arrival)
+
+    def _leave(self, arrival: Arrival) -> None:
+        self._arrivals.discard(arrival)
+        self._handshakes.leave(arrival)
+        self._links.leave(arrival)
+        self._by_network[arrival.source.network] -= 1
+        if not self._by_network[arrival.source.network]:
+            del self._by_network[arrival.source.network]
+
+    def _check(self, source: Source) -> None:
         settings = self._settings
-        if self.accepted >= settings.links_max or self.accepted - proved >= settings.handshakes_max:
-            detail = "this node has as many links as it takes"
-            raise ProtocolError(Code.OVERLOADED, detail, retry_after=_RETRY_AFTER_S)
-        if address is not None and self._by_address[address] >= settings.links_per_address_max:
-            detail = f"{settings.links_per_address_max} links from {address} are open already"
+        if self._links.taken >= settings.links_max:
+            raise _too_many()
+        if source.is_stranger and self._by_network[source.network] >= settings.links_per_address_max:
+            detail = f"{settings.links_per_address_max} links from {source.network} are open already"
             raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=_RETRY_AFTER_S)
+
+
+def _too_many() -> ProtocolError:
+    return ProtocolError(Code.OVERLOADED, TOO_MANY, retry_after=_RETRY_AFTER_S)
 
 
 async def accept(request: web.Request, settings: Settings) -> tuple[web.WebSocketResponse, AcceptedTransport]:

@@ -8,7 +8,8 @@ on the new terms.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import structlog
@@ -16,16 +17,17 @@ from aiohttp import web
 
 from node.links.dissemination import Dissemination
 from node.links.listed_networks import ListedNetworks
-from node.links.opening import Entrance, accept, is_linked
+from node.links.opening import TOO_MANY, Entrance, accept, is_linked
 from node.links.parts import LinkParts
 from node.links.permission import TableSnapshot
 from node.links.redialler import Redialler
 from node.links.running_link import Ending, LinkContext, RunningLink
 from node.links.summary import down_summary, link_summary
-from node.links.transport import Transport
+from node.links.transport import AcceptedTransport, Transport
 from node.links.work_meter import WorkMeter
 from node.peer_state import STEADY_S, Facts
 from node.peers import hidden
+from node.places import Source
 from node.store.contract import Peer
 from node.tasks import Tasks
 from protocol.errors import Code, ProtocolError
@@ -48,7 +50,7 @@ class Links:
 
     `by_number` holds the links that run. `peers` is the peers table when it was last read. `limits` are those of new
     links. `watchers` are called after anything happens on a link, when a link has ended, and when one could not be
-    made.
+    made. `turned_away_s` is when a peer last found no place, in seconds since the Unix epoch, None: never.
     """
 
     def __init__(self, parts: LinkParts, fail: Callable[[BaseException], None]) -> None:
@@ -68,6 +70,7 @@ class Links:
         )
         self._entrance = Entrance(parts.settings)
         self._listed_networks = ListedNetworks()
+        self.turned_away_s: float | None = None
         self._last_number = 0
         self._rediallers: dict[str, tuple[Redialler, Callable[[], bool]]] = {}
         """By the peer's name: the redialler, and what ends its task."""
@@ -100,11 +103,26 @@ class Links:
         """
         if self._is_closing:
             raise ProtocolError(Code.OVERLOADED, _STOPPING)
-        proved = sum(each.is_open and each.machine.role is Role.ACCEPTOR for each in self.by_number.values())
-        with self._entrance.hold_place(address, proved):
+        with self._noting_refusal(), self._entrance.hold_place(self._source_of(address)) as arrival:
             response, transport = await accept(request, self._parts.settings)
+            arrival.transport = transport
             await self.link(transport, None, address)
         return response
+
+    def _source_of(self, address: str | None) -> Source:
+        """Where a link comes from. None: from this machine."""
+        if address is None:
+            return Source("", is_stranger=False, has_share=False)
+        return Source(address, is_stranger=not self.is_listed_network(address))
+
+    @contextmanager
+    def _noting_refusal(self) -> Iterator[None]:
+        try:
+            yield
+        except ProtocolError as error:
+            if error.code in (Code.OVERLOADED, Code.RATE_LIMITED):
+                self.turned_away_s = self._parts.world.now_s()
+            raise
 
     async def link(self, transport: Transport, row: Peer | None, address: str | None = None) -> Ending:
         """Link over this transport, and return when the link has ended.
@@ -161,6 +179,13 @@ class Links:
             if redialler.peer.key == key or link.snapshot.is_of_row(redialler.peer.name):
                 redialler.outage.on_link_open()
         permission = link.snapshot.permission
+        transport = link.transport
+        if isinstance(transport, AcceptedTransport) and not self._entrance.admit(
+            transport, is_listed=permission.name is not None
+        ):
+            self.turned_away_s = self._parts.world.now_s()
+            link.close(Code.OVERLOADED, TOO_MANY)
+            return
         if permission.name is not None:
             self._listed_networks.note(permission.name, link.address, link.transport.address)
         self.dissemination.on_up(

@@ -100,19 +100,23 @@ class Health:
         return [*self._load_warnings(), *([_HIDDEN_WARNINGS.format(hidden_count)] if hidden_count else [])]
 
     def _load_warnings(self) -> Iterator[str]:
-        connections_max = self._settings.connections_max
+        now_s, connections_max = self._world.now_s(), self._settings.connections_max
         if self._traffic.connections >= connections_max:
             yield f"all {connections_max} connections are taken: others are turned away"
-        elif self._was_turned_away("connections"):
+        elif _is_recent(self._traffic.turned_away_s, now_s, TURNED_AWAY_WARNED_S):
             yield (
                 f"connections were turned away in the last {TURNED_AWAY_WARNED_S:.0f} s, and "
                 f"{self._traffic.connections} of {connections_max} are open: one address gets a quarter of them, and "
                 "all strangers three quarters; see trusted_proxies if a proxy brings them"
             )
+        if _is_recent(self._links.turned_away_s, now_s, TURNED_AWAY_WARNED_S):
+            yield (
+                f"links were turned away in the last {TURNED_AWAY_WARNED_S:.0f} s: strangers get three quarters of "
+                "links_max, and one address gets links_per_address_max"
+            )
         if self._certificate is not None:
-            yield from self._certificate.warnings(self._world.now_s())
-        proxied_s = self._traffic.proxied_s
-        if proxied_s is not None and self._world.now_s() - proxied_s < PROXY_WARNED_S:
+            yield from self._certificate.warnings(now_s)
+        if _is_recent(self._traffic.proxied_s, now_s, PROXY_WARNED_S):
             yield (
                 "requests come through a proxy that is not trusted, so all its callers share quotas: name it in "
                 "trusted_proxies; if it is on this machine and adds no header, set loopback_trusted to false"
@@ -125,10 +129,6 @@ class Health:
         log_bytes = store_bytes(self._settings.data).get("dnarc.db-wal", 0)
         if log_bytes > LOG_BYTES_WARNED:
             yield f"the write-ahead log has {log_bytes} bytes: some program reads the database and does not end"
-
-    def _was_turned_away(self, what: str) -> bool:
-        last_s = self._traffic.turned_away_s.get(what)
-        return last_s is not None and self._world.now_s() - last_s < TURNED_AWAY_WARNED_S
 
     def _peer_warnings(self) -> Iterator[str]:
         for peer, state in self._peers.all():
@@ -156,6 +156,10 @@ def _in_words(name: str, state: PeerState) -> str:
     assert state.since_s is not None, "a peer that fails has failed since some time"
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(state.since_s))
     return f"the peer {name} is {state.state} since {since}: {state.error}; {state.remedy}"
+
+
+def _is_recent(when_s: float | None, now_s: float, within_s: float) -> bool:
+    return when_s is not None and now_s - when_s < within_s
 
 
 class Watch:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.http_api.places import Guest, Places, Source
+from node.places import Guest, Places, Source
 
 
 class Connection:
