@@ -106,11 +106,13 @@ def _examine_folder(data: Path, settings: Settings) -> Iterator[Finding]:
     yield from exposure.check_certificate(settings, time.time())
     yield from _of_folder(data, numbers)
     try:
-        peers = inspection.inspect(data / "dnarc.db").peers
+        inspected = inspection.inspect(data / "dnarc.db")
+        if inspected.version != inspected.version_known:
+            return  # a finding about the folder says so already
         ours = Answer(_key_of(data), inspection.summaries(data / "dnarc.db"))
     except (StoreError, OSError, ValueError):
         return  # a finding about the folder says so already
-    yield from _of_peers(ours, peers, numbers, settings.tls_ca)
+    yield from _of_peers(ours, inspected.peers, numbers, settings.tls_ca)
 
 
 def _of_folder(data: Path, numbers: Mapping[str, float]) -> Iterator[Finding]:

@@ -52,8 +52,9 @@ def check_folder(folder: Path, numbers: Mapping[str, float], now_s: float) -> li
     try:
         found += [*_check_rights(folder), *_check_secrets(folder), *_check_room(folder, numbers)]
         inspected = inspection.inspect(folder / "dnarc.db")
-        found += [*_check_database(folder, inspected), *_check_cursors(inspected, numbers, now_s)]
-        found += _check_passwords(folder, inspected)
+        found += _check_database(folder, inspected)
+        if inspected.version == inspected.version_known:  # otherwise the tables are not read
+            found += [*_check_cursors(inspected, numbers, now_s), *_check_passwords(folder, inspected)]
     except StoreError as error:
         found.append(fail("database", str(error), error.remedy))
     except OSError as error:

@@ -13,7 +13,7 @@ from node.backup import back_up
 from node.disk import CannotStartError, FolderInUseError, LocalDisk
 from node.store.contract import StoreError
 from node.store.sqlite import SqliteStore, inspection, rebuilding
-from node.store.sqlite.faults import DAMAGED
+from node.store.sqlite.faults import DAMAGED, explain
 from node.store.sqlite.schema import MIGRATIONS
 
 SECRET_BYTES = 32
@@ -198,3 +198,19 @@ def test_a_store_of_a_newer_version_needs_that_version(data: Path, is_check: boo
 
     assert reason.startswith("a newer dnarc wrote the database")
     assert remedy == "run the newer dnarc, or name another data folder"
+
+
+def test_a_program_that_holds_the_store_is_found_by_a_command(data: Path) -> None:
+    path = data / "dnarc.db"
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+        closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as ours,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError) as refused:
+            ours.execute("BEGIN IMMEDIATE")
+
+    explained = explain(refused.value, path)
+
+    assert str(explained) == f"another program holds {path}"
+    assert explained.remedy == f"`fuser {path}` names it: end it, and try again"

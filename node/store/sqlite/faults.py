@@ -19,7 +19,6 @@ DAMAGED: Final = (
     "records back"
 )
 
-_OTHER_PROGRAM: Final = "end it: `fuser` with this path names it"
 _LOCAL_DISK: Final = "keep the data folder on a local disk, because network file systems lose locks"
 
 
@@ -28,16 +27,30 @@ def explain(error: Exception, path: Path) -> StoreError:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if path.is_dir():
         return StoreError(f"{path} is a folder", "a file belongs there: move the folder away")
-    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-        return _not_accessible(error, path)
+    match code:
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return _not_accessible(error, path)
+        case sqlite3.SQLITE_FULL:
+            return _full(path)
+        case sqlite3.SQLITE_IOERR:
+            return _not_written(path)
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreError(f"another program holds {path}", f"`fuser {path}` names it: end it, and try again")
+        case sqlite3.SQLITE_ERROR if "no such table" in str(error):
+            return StoreError(f"{path}: the file holds no store of a node", DAMAGED)
     reason, remedy = _REASONS.get(code, (str(error), "check that the path is that of a node's store, and the disk"))
-    if code == sqlite3.SQLITE_FULL:
-        reason, remedy = _full(path)
-    if code == sqlite3.SQLITE_IOERR and resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
-        remedy = f"raise the limit on the size of files (`ulimit -f`, LimitFSIZE) if it is reached; {remedy}"
-    if "no such table" in str(error):
-        reason, remedy = "the file holds no store of a node", DAMAGED
     return StoreError(f"{path}: {reason}", remedy)
+
+
+def _not_written(path: Path) -> StoreError:
+    """SQLite says "disk I/O error" of a limit on the size of files, too, and if no room is left for its shared memory."""
+    if path.parent.is_dir() and not os.statvfs(path.parent).f_bavail:
+        return _full(path)
+    if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
+        remedy = "raise the limit on the size of files (`ulimit -f`, LimitFSIZE); if it is not reached, see `dmesg`"
+        return StoreError(f"{path}: a write failed (disk I/O error)", remedy)
+    remedy = "`dmesg` says how; copy the folder to another disk"
+    return StoreError(f"{path}: the disk fails (disk I/O error)", remedy)
 
 
 def _not_accessible(error: Exception, path: Path) -> StoreError:
@@ -52,17 +65,14 @@ def _not_accessible(error: Exception, path: Path) -> StoreError:
     return StoreError(f"{path} cannot be used: {error}", remedy)
 
 
-def _full(path: Path) -> tuple[str, str]:
+def _full(path: Path) -> StoreError:
     fault = faults.of_file(OSError(ENOSPC, os.strerror(ENOSPC)), path)
-    return fault.reason, fault.remedy
+    return StoreError(f"{path}: {fault.reason}", fault.remedy)
 
 
 _REASONS: Final = {
     sqlite3.SQLITE_CORRUPT: ("the file is damaged", DAMAGED),
     sqlite3.SQLITE_NOTADB: ("the file is no SQLite database, or its beginning was overwritten", DAMAGED),
-    sqlite3.SQLITE_IOERR: ("the disk fails (disk I/O error)", "`dmesg` says how; copy the folder to another disk"),
-    sqlite3.SQLITE_BUSY: ("another program holds the database", _OTHER_PROGRAM),
-    sqlite3.SQLITE_LOCKED: ("another program holds the database", _OTHER_PROGRAM),
     sqlite3.SQLITE_PROTOCOL: ("the database cannot be locked", _LOCAL_DISK),
     sqlite3.SQLITE_NOLFS: ("the file system cannot keep so large a file", _LOCAL_DISK),
 }

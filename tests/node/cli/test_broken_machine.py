@@ -119,12 +119,12 @@ def test_a_limit_on_the_size_of_files_is_named(tmp_path: Path) -> None:
     code, line = shell(f"ulimit -f 8; dnarc serve --port 0 --data {tmp_path / 'data'}")
 
     assert code == Exit.MACHINE
-    assert line.startswith(f"dnarc: storage: {tmp_path / 'data' / 'dnarc.db'}: the disk fails (disk I/O error) ")
+    assert line.startswith(f"dnarc: storage: {tmp_path / 'data' / 'dnarc.db'}: a write failed (disk I/O error) ")
     assert "ulimit -f" in line
 
 
 def test_a_full_output_is_named(tmp_path: Path) -> None:
-    """`/dev/full` takes no byte, as a full disk does."""
+    """No byte can be written to `/dev/full`."""
     code, line = shell("dnarc version > /dev/full")
 
     assert code == Exit.MACHINE
