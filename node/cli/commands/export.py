@@ -9,6 +9,7 @@ import hashlib
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from io import UnsupportedOperation
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Final
 
@@ -80,9 +81,16 @@ def export(
                 for line in new:
                     out.write(line + b"\n")
     except OSError as error:
-        raise unwritable(file, error) from error
+        raise _unwritable(file, error) from error
     answer = {"file": str(file), "records": place.written, "through": place.timestamp}
     show(answer, as_json, lambda: plain(_describe(place, file)))
+
+
+def _unwritable(file: Path, error: OSError) -> CommandError:
+    if isinstance(error, UnsupportedOperation):
+        detail = f"{file} is a pipe, and an export goes on at the end of a file"
+        return CommandError(Exit.MACHINE, "machine", detail, "`dnarc export -` writes to stdout")
+    return unwritable(file, error)
 
 
 def find_place(out: IO[bytes], file: Path) -> Place:

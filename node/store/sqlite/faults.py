@@ -43,7 +43,7 @@ def explain(error: Exception, path: Path) -> StoreError:
 
 
 def _not_written(path: Path) -> StoreError:
-    """SQLite says "disk I/O error" of a limit on the size of files, too, and if no room is left for its shared memory."""
+    """SQLite also says "disk I/O error" if files may not grow, and if its shared memory finds no room on the disk."""
     if path.parent.is_dir() and not os.statvfs(path.parent).f_bavail:
         return _full(path)
     if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:

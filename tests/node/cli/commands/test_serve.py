@@ -95,7 +95,8 @@ def test_a_port_that_another_node_has_taken_is_said_with_its_key(served: Served,
 
     refused = run_apart("serve", "--port", port, "--data", str(tmp_path / "data"))
 
-    key = served.run("domains").code == 0 and NodeClient(served.url).get_node().node
+    with NodeClient(served.url) as client:
+        key = client.get_node().node
     assert refused.code == 4
     assert f"another program listens there: a dnarc node with the key {key} (" in refused.err
 
