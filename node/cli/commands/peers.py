@@ -3,6 +3,7 @@
 The commands change the table over HTTP. If no node runs, they can change it in the store.
 """
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -68,10 +69,21 @@ def add(
     if url is None and key is None:
         raise usage("a peer needs a URL, or --key if it only dials us")
     peer = Peer(url=url, push=push, pull=pull, accept=accept, key=key)
-    answer = _over_http("PUT", connect(node, tls_ca, find_token(token, data)), data, body=msgspec.json.encode(peer))
+    client = connect(node, tls_ca, find_token(token, data))
+    answer = _over_http("PUT", client, data, body=msgspec.json.encode(peer))
     if answer is None:
         answer = _facts_of(_in_store(data, lambda peers: peers.put(peer)))
+    elif push and not as_json:
+        _tell_next_step(client)
     show(answer, as_json, lambda: _peers_table([answer]))
+
+
+def _tell_next_step(client: "NodeClient") -> None:
+    """Say on stderr what the operator of the other node has to do, because a push needs the leave of both sides."""
+    with client:
+        key = client.get_node().node
+    print("dnarc: the peer takes what this node pushes once this was run on its side:", file=sys.stderr)
+    print(f"dnarc:     dnarc peers add --key {key} --accept", file=sys.stderr)
 
 
 @app.command("list", epilog=epilog_of("peers list"))

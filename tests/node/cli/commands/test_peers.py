@@ -9,6 +9,7 @@ from typing import SupportsIndex
 
 import pytest
 
+from protocol.signing import SigningKey
 from tests.node.cli.conftest import TIMEOUT_S, Served, run, start
 from tests.node.client.test_http import Reply, serving
 
@@ -38,6 +39,19 @@ def test_a_peer_is_added_listed_and_removed(served: Served) -> None:
     assert PEER in table
     assert removed.out == f"removed {PEER}\n"
     assert served.run("peers", "list", "--json").json == []
+
+
+def test_whoever_adds_a_peer_to_push_to_learns_what_the_other_side_has_to_run(served: Served) -> None:
+    """A push needs the leave of both sides, and nobody guesses that."""
+    data = ("--data", str(served.data))
+
+    pushing = served.run("peers", "add", PEER, "--push", *data)
+    pulling = served.run("peers", "add", PEER, "--pull", *data)
+    served.run("peers", "remove", PEER, *data)
+
+    key = (served.data / "node.key").read_text().strip()
+    assert f"dnarc peers add --key {SigningKey(bytes.fromhex(key)).public} --accept" in pushing.err
+    assert pulling.err == ""
 
 
 def test_changing_peers_needs_the_admin_token(served: Served) -> None:
