@@ -61,7 +61,7 @@ class Commands(LazyGroup):
         "top": Place("top:top", "Watch a node: rates, queues, peers, the newest records."),
         "doctor": Place("doctor:doctor", "Find what is wrong with a node, and say what to do."),
         "backup": Place("backup:backup", "Copy the data folder of a node while the node runs."),
-        "rebuild": Place("rebuild:rebuild", "Derive everything again from the records, and repair it."),
+        "rebuild": Place("rebuild:rebuild", "Derive everything again from the records, and repair the store."),
         "config": Place("config:config", "Show every setting with its value and its source."),
         "version": Place("config:version", "Show the versions of dnarc and its libraries."),
         "peers": Place("peers:app", "Show and change the peers that a node syncs with."),

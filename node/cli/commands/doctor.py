@@ -1,7 +1,7 @@
-"""`dnarc doctor`: what is not well with a node, and what to do about it.
+"""`dnarc doctor`: find what is wrong with a node, and say what to do.
 
-It looks at the node that answers, at the data folder if one is named, and at the settings with which a node would start
-here. It changes nothing.
+The doctor examines the node that answers, the data folder if the user names one, and the settings with which a node
+would start here. It changes nothing.
 """
 
 import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from node.checkup.finding import Finding
 
 Folder = Annotated[
-    Path | None, typer.Option("--data", envvar="DNARC_DATA", metavar="DIR", help="A data folder, to look at it too.")
+    Path | None, typer.Option("--data", envvar="DNARC_DATA", metavar="DIR", help="Examine this data folder too.")
 ]
 
 STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -38,7 +38,7 @@ def doctor(
 ) -> None:
     """Look for what is wrong with a node, its folder, its clock and its peers, and say what to do.
 
-    Ends with 1 if anything fails; warnings alone end with 0. With --data DIR it also works while no node runs.
+    Ends with 1 if a check fails. Warnings alone end with 0. With --data DIR, it works without a running node too.
     """
     from node.checkup.examination import examine
     from node.checkup.finding import Level, worst
@@ -59,11 +59,11 @@ def doctor(
 
 
 def _table(findings: "list[Finding]") -> "RenderableType":
-    """The findings. Each remedy stands under what was seen."""
+    """The findings. Each remedy stands under its finding."""
     rows = []
     for finding in findings:
         seen = plain(finding.detail)
         if finding.remedy is not None:
             seen.append("\n-> ").append_text(plain(finding.remedy))
         rows.append((plain(finding.level, STYLES[finding.level]), finding.check, seen))
-    return table(["state", "check", "~what was seen, and what to do"], rows)
+    return table(["state", "check", "~finding, and what to do"], rows)

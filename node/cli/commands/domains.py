@@ -1,4 +1,4 @@
-"""`dnarc domains`: the domains that a node keeps, and how many records each has."""
+"""`dnarc domains`: show the domains that a node keeps, and how many records each has."""
 
 import time
 

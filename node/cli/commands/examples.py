@@ -1,9 +1,9 @@
-"""Examples of every command, shown under its `--help`; each is a command line that would be taken as it stands."""
+"""Examples of every command, for its `--help`. dnarc takes each of these command lines as it stands."""
 
 from typing import Final
 
 _KEY: Final = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
-"""A public key: that of the first test of RFC 8032."""
+"""The public key of the first test in RFC 8032."""
 
 _WITNESSED: Final = "org.example.wvmsbone7ffe4nmxx2wauic2aqj4lvpmbf27q5woy6noemgoqweaa"
 """The domain of which the key above is the only witness."""
@@ -22,13 +22,17 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "transfer": (f"dnarc transfer example.org garden {_KEY} --key alice.key",),
     "accept": ("dnarc accept example.org garden --key bob.key",),
-    "get": ("dnarc get example.org", "dnarc get example.org garden --json"),
+    "get": (
+        "dnarc get example.org",
+        "dnarc get example.org --prefix g --limit 10",
+        "dnarc get example.org garden --json",
+    ),
     "history": ("dnarc history example.org garden",),
     "why": ("dnarc why example.org garden",),
     "domains": ("dnarc domains --node https://node.example",),
     "sync": ("dnarc sync", "dnarc sync pull --peer https://other.example --data /var/lib/dnarc"),
     "export": ("dnarc export records.jsonl", "dnarc export - --domain example.org"),
-    "import": ("dnarc import records.jsonl --data /var/lib/dnarc",),
+    "import": ("dnarc import records.jsonl --data /var/lib/dnarc", "dnarc import - --data data < records.jsonl"),
     "verify": (
         "dnarc verify records.jsonl",
         "dnarc verify --json < records.jsonl",
@@ -53,9 +57,9 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "witness begin": (f"dnarc witness begin {_WITNESSED} --data /var/lib/dnarc",),
     "peers remove": ("dnarc peers remove https://other.example --data /var/lib/dnarc",),
 }
-"""By the words after `dnarc`."""
+"""The examples by the words after `dnarc`."""
 
 
 def epilog_of(name: str) -> str:
-    """What stands at the end of a command's help: each example on a line of its own."""
+    """The end of a command's help, with each example in a line."""
     return "\n\n".join(("Examples:", *EXAMPLES[name]))

@@ -53,21 +53,21 @@ def top(
 
 
 def _show_once(client: "NodeClient", interval_s: float, as_json: bool) -> None:
-    from node.cli.output.top_screen import drawn
+    from node.cli.output.top_screen import draw
     from node.client.watching import Watcher, find_newest
 
     watcher = Watcher(client)
     time.sleep(interval_s)
     snapshot, records = watcher.look(), find_newest(client)
     answer = msgspec.to_builtins(snapshot) | {"newest": msgspec.to_builtins(records)}
-    show(answer, as_json, lambda: drawn(snapshot, records, [snapshot.rates["accepted"]]))
+    show(answer, as_json, lambda: draw(snapshot, records, [snapshot.rates["accepted"]]))
 
 
 def _show_live(client: "NodeClient", listener: "Listener", interval_s: float) -> None:
     """Draw until Ctrl-C or SIGTERM. If the node stops answering, keep asking, because it may come back."""
     from rich.live import Live
 
-    from node.cli.output.top_screen import drawn, without_answer
+    from node.cli.output.top_screen import draw, draw_without_answer
     from node.client.http import NodeError, Unreachable
     from node.client.watching import Watcher, find_newest
 
@@ -78,12 +78,12 @@ def _show_live(client: "NodeClient", listener: "Listener", interval_s: float) ->
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt), Live(screen=True, auto_refresh=False) as live:
         while True:
-            live.update(drawn(snapshot, [*listener.events, *found], list(moments)), refresh=True)
+            live.update(draw(snapshot, [*listener.events, *found], list(moments)), refresh=True)
             time.sleep(interval_s)
             try:
                 snapshot = watcher.look()
                 moments.append(snapshot.rates["accepted"])
             except (Unreachable, NodeError) as error:
-                live.update(without_answer(snapshot, str(error)), refresh=True)
+                live.update(draw_without_answer(snapshot, str(error)), refresh=True)
                 time.sleep(interval_s)
     listener.end()

@@ -1,1 +1,1 @@
-"""What commands show: JSON for programs; text, tables, progress bars and errors for people."""
+"""The output of commands: JSON for programs, and text, tables, progress bars and errors for people."""

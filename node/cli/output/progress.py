@@ -1,4 +1,4 @@
-"""A progress bar on stderr with the rate, for work on many records; silent where nobody watches."""
+"""Progress bars with a rate, on stderr. Only a terminal shows them."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ Show = Callable[[int, int], None]
 
 @contextmanager
 def progress(what: str, total: int | None) -> Iterator[Advance]:
-    """Gives what to call with each step's size. `total` None: nobody knows yet."""
+    """Show a bar during the block. Yields a function that takes the size of each step. `total` None: unknown."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -31,7 +31,7 @@ def progress(what: str, total: int | None) -> Iterator[Advance]:
 
 @contextmanager
 def gauge(what: str) -> Iterator[Show]:
-    """Gives what to call with how much is done, and of how much: both may change. Nothing is shown while it is 0."""
+    """Show a bar during the block. Yields a function that takes the done part and the total. A total of 0 hides it."""
     with _bar() as bar:
         task = bar.add_task(what, total=None, rate="", visible=False)
 

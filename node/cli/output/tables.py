@@ -1,8 +1,7 @@
-"""Tables for people, laid out by the room that the output has.
+"""Tables for people, with a layout that fits the width of the output.
 
-A wide output shows one line a row. A narrower one keeps the columns that cannot be folded in a table, and shows the
-last columns under each row. A very narrow one shows each row as a list of names and values, as psql's expanded display
-does.
+A wide output shows each row in one line. A narrower output shows the last columns under each row. A very narrow output
+shows each row as a list of names and values, as psql does in its expanded display.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 FOLDED_COLUMNS_MIN: Final = 24
-"""A column that may be folded keeps at least this width, or its widest cell where that is narrower."""
+"""The least width of a column that may be folded. If all its cells are narrower, the column is as wide as they are."""
 
 WORD_COLUMNS_MAX: Final = 32
 LAST_WORD_COLUMNS_MAX: Final = 64
-"""Longer words may be broken: a column does not grow for their sake. The last columns, which may stand under their row,
-have room for a whole key.
+"""The longest words, in columns of the terminal, that make a column wider. Longer words are broken. The last columns
+may stand under their row, so they have room for a whole key.
 """
 
 _MARGIN: Final = 1
@@ -34,7 +33,7 @@ _INDENT: Final = 4
 
 
 class Shape(Enum):
-    """How the rows stand."""
+    """How the rows are shown."""
 
     TABLE = "a line for each row"
     SPLIT = "the last columns under each row"
@@ -42,7 +41,7 @@ class Shape(Enum):
 
 
 class Column(NamedTuple):
-    """A column as `"#number"`, `"~may be folded"` or `"plain"` spells it."""
+    """A column. Its spelling is `"#name"` for numbers, `"~name"` if it may be folded, otherwise `"name"`."""
 
     name: str
     is_number: bool
@@ -50,7 +49,7 @@ class Column(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """The shape of a table, and the width of each column that stands in its lines, from the first on."""
+    """The shape of a table, and the widths of the columns that stand in its lines."""
 
     shape: Shape
     widths: list[int]
@@ -59,8 +58,8 @@ class Layout(NamedTuple):
 class Sheet:
     """Rows under named columns.
 
-    A column whose name begins with `#` holds numbers, which are set to the right. One whose name begins with `~` may be
-    folded. A cell is a `Text`, or any value to be shown as text.
+    A column whose name begins with `#` holds numbers, which are aligned to the right. A column whose name begins with
+    `~` may be folded. A cell is a `Text`, or a value that is shown as text.
     """
 
     def __init__(self, columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
@@ -74,18 +73,18 @@ class Sheet:
         yield from self.body(console, layout, options.max_width)
 
     def __rich_measure__(self, console: "Console", options: "ConsoleOptions") -> Measurement:
-        """The width as a table, so that two small ones may stand side by side."""
+        """The width of the table, so that rich can put two small tables side by side."""
         width = min(options.max_width, _overhead(len(self._columns)) + sum(self._natural()))
         return Measurement(width, width)
 
     def layout(self, width: int) -> Layout:
-        """The layout in which these rows can be read in so many columns."""
+        """The layout in which these rows are readable at this width."""
         needed, natural = self._needed(), self._natural()
         kept = len(self._columns) - _last_folding(self._columns)
         for shape, count in ((Shape.TABLE, len(self._columns)), (Shape.SPLIT, kept)):
             room = width - _overhead(count) - sum(needed[:count])
             if count and room >= 0:
-                return Layout(shape, _grown(needed[:count], natural[:count], room))
+                return Layout(shape, _grow(needed[:count], natural[:count], room))
         return Layout(Shape.EXPANDED, [])
 
     def head(self, console: "Console", layout: Layout) -> Iterator[Text]:
@@ -98,9 +97,9 @@ class Sheet:
             yield Text(" " * _MARGIN + "─" * (sum(layout.widths) + _GAP * (len(layout.widths) - 1)))
 
     def body(self, console: "Console", layout: Layout, width: int, begin: int = 0) -> Iterator[Text]:
-        """The rows in a layout, which may be that of other rows: then cells that are too wide are folded.
+        """The rows in a layout. If the layout was made for other rows, cells that are too wide are folded.
 
-        `begin` is the number of rows that stand above these.
+        `begin` is the number of rows above these rows.
         """
         for number, row in enumerate(self._rows, begin):
             if layout.shape is Shape.EXPANDED:
@@ -112,8 +111,8 @@ class Sheet:
                 yield from self._below(console, row[len(layout.widths) :], width)
 
     def _lines(self, console: "Console", layout: Layout, row: Sequence[Text]) -> Iterator[Text]:
-        """A row in its columns, in as many lines as its highest cell has."""
-        cells = [_folded(console, cell, width) for cell, width in zip(row, layout.widths, strict=False)]
+        """The lines of a row. The cell with the most lines decides how many."""
+        cells = [_fold(console, cell, width) for cell, width in zip(row, layout.widths, strict=False)]
         for height in range(max(len(lines) for lines in cells)):
             line = Text(" " * _MARGIN)
             for number, (lines, width) in enumerate(zip(cells, layout.widths, strict=True)):
@@ -124,12 +123,12 @@ class Sheet:
             yield line
 
     def _below(self, console: "Console", cells: Sequence[Text], width: int) -> Iterator[Text]:
-        """What stands under a row: its last cells, each with its name where they are more than one."""
+        """The lines under a row: its last cells. If there are several cells, each has its name."""
         names = [column.name for column in self._columns[-len(cells) :]]
         for name, cell in zip(names, cells, strict=True):
             if cell.plain:
                 named = Text(f"{name}: ", "dim").append_text(cell) if len(cells) > 1 else cell
-                for line in _folded(console, named, max(1, width - _INDENT)):
+                for line in _fold(console, named, max(1, width - _INDENT)):
                     yield Text(" " * _INDENT).append_text(line)
 
     def _expanded(self, console: "Console", row: Sequence[Text], width: int) -> Iterator[Text]:
@@ -137,7 +136,7 @@ class Sheet:
         for column, cell in zip(self._columns, row, strict=True):
             name = Text(column.name, "dim")
             name.align("left", name_width)
-            for line in _folded(console, cell, max(1, width - name_width - 2)) if cell.plain else []:
+            for line in _fold(console, cell, max(1, width - name_width - 2)) if cell.plain else []:
                 yield name.append("  ").append_text(line)
                 name = Text(" " * name_width)
 
@@ -149,7 +148,7 @@ class Sheet:
         ]
 
     def _needed(self) -> list[int]:
-        """The width that each column needs at least."""
+        """The least width of each column."""
         kept = len(self._columns) - _last_folding(self._columns)
         needed = self._natural()
         for number, column in enumerate(self._columns):
@@ -164,13 +163,13 @@ class Sheet:
 
 
 class Pairs(Sheet):
-    """Names and values, one below the other, whatever the room."""
+    """Names and values, one below the other at any width."""
 
     def __init__(self, pairs: Iterable[tuple[str, object]], title: str) -> None:
         named = list(pairs)
         super().__init__([f"~{name}" for name, _ in named], [[value for _, value in named]], title)
 
-    def layout(self, width: int) -> Layout:  # noqa: ARG002 - a narrow and a wide output get the same
+    def layout(self, width: int) -> Layout:  # noqa: ARG002 - the same at any width
         return Layout(Shape.EXPANDED, [])
 
 
@@ -178,8 +177,8 @@ def _cell(value: object) -> Text:
     return value if isinstance(value, Text) else plain(value)
 
 
-def _folded(console: "Console", cell: Text, width: int) -> list[Text]:
-    """The lines of a cell; a word that is wider than the column is broken."""
+def _fold(console: "Console", cell: Text, width: int) -> list[Text]:
+    """The lines of a cell. A word that is wider than the column is broken."""
     lines = list(cell.wrap(console, width, overflow="fold"))
     for line in lines:
         line.rstrip()
@@ -187,7 +186,7 @@ def _folded(console: "Console", cell: Text, width: int) -> list[Text]:
 
 
 def _last_folding(columns: Sequence[Column]) -> int:
-    """How many columns at the end may be folded."""
+    """The number of columns at the end that may be folded."""
     return sum(1 for _ in takewhile(lambda column: column.may_fold, reversed(columns)))
 
 
@@ -195,8 +194,8 @@ def _overhead(count: int) -> int:
     return _MARGIN + _GAP * (count - 1)
 
 
-def _grown(needed: Sequence[int], natural: Sequence[int], room: int) -> list[int]:
-    """The widths, with the room that is left given to the columns that can use it, from the first on."""
+def _grow(needed: Sequence[int], natural: Sequence[int], room: int) -> list[int]:
+    """The widths after the free room is given to the columns, from the first on, up to the width that each can use."""
     widths = []
     for least, most in zip(needed, natural, strict=True):
         more = min(room, most - least)

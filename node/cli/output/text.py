@@ -1,6 +1,6 @@
-"""Text for people: what comes from a record, a peer, a file or an error, so that it can only be read.
+"""Text for people that cannot do anything but be read, whatever record, peer, file or error it comes from.
 
-rich never reads it as markup, and a character that would steer a terminal is shown as an escape.
+rich never reads the text as markup, and a character that controls a terminal is shown as an escape.
 """
 
 import json
@@ -14,44 +14,44 @@ _LAST_SECOND: Final = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
 
 
 def plain(value: object, style: str = "") -> "Text":
-    """A value as text in which nothing is markup."""
+    """A value as text without markup."""
     from rich.text import Text
 
     return Text(safe("" if value is None else str(value)), style)
 
 
 def safe(text: str) -> str:
-    """The text with every character that cannot be seen written as an escape, because strangers write claims."""
+    """The text with an escape for every invisible character, because strangers write claims."""
     if text.isprintable():
         return text
-    return "".join(character if character.isprintable() else _escaped(character) for character in text)
+    return "".join(character if character.isprintable() else _escape(character) for character in text)
 
 
 def escape_json(text: str) -> str:
-    """JSON of the same meaning, in which every character can be seen: others stand inside of strings only."""
+    """JSON of the same meaning without invisible characters. In JSON, they stand only inside strings."""
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else json_escape(character) for character in text)
 
 
 def compact(value: Any) -> str:
-    """A JSON value in one line, for a cell."""
+    """A JSON value in one line, for a cell of a table."""
     return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
 
 
 def moment(timestamp: int | None) -> str:
-    """Seconds since the Unix epoch as date and time in UTC; a number that no calendar reaches stays as it is."""
+    """Seconds since the Unix epoch as date and time in UTC. A number past the year 9999 stays a number."""
     if timestamp is None or not 0 <= timestamp <= _LAST_SECOND:
         return "" if timestamp is None else str(timestamp)
     return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def short(name: str | None) -> str:
-    """The beginning of a key or an id: enough for people to tell a few apart."""
+    """The beginning of a key or an id, with which people can tell a few of them apart."""
     return "" if name is None else name[:12]
 
 
-def _escaped(character: str) -> str:
+def _escape(character: str) -> str:
     return character.encode("unicode_escape", errors="backslashreplace").decode()
 
 

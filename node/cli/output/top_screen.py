@@ -1,4 +1,4 @@
-"""What `dnarc top` shows: one moment of a node, as a picture for a terminal of any width."""
+"""The screen of `dnarc top`: one moment of a node, for a terminal of any width."""
 
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -37,20 +37,20 @@ _STATES: Final = {
 _STEPS: Final = {"identical": "green", "differs": "yellow", "unknown": "dim"}
 
 
-def drawn(snapshot: "Snapshot", newest: "Sequence[Newest]", moments: Sequence[float]) -> "RenderableType":
-    """The whole picture. `moments` are records accepted a second, the last one now."""
+def draw(snapshot: "Snapshot", newest: "Sequence[Newest]", moments: Sequence[float]) -> "RenderableType":
+    """Draw the whole screen. `moments` are rates of accepted records per second, the last rate is the present one."""
     tables = Columns([_rates(snapshot), _queues(snapshot)], padding=(0, 4))
     curve = Text(curve_of(moments, CURVE_COLUMNS), "cyan").append("  records/s, the newest at the right", "dim")
     return Group(_head(snapshot), *_complaints(snapshot), curve, tables, _peers(snapshot.peers), _newest(newest))
 
 
-def without_answer(snapshot: "Snapshot", error: str) -> "RenderableType":
-    """What there is to see while the node says nothing."""
+def draw_without_answer(snapshot: "Snapshot", error: str) -> "RenderableType":
+    """Draw the screen for a node that does not answer."""
     return Group(_head(snapshot), plain(f"no answer: {error}", "bold red"), Text("Ctrl-C ends this", "dim"))
 
 
 def curve_of(values: Sequence[float], columns: int) -> str:
-    """The last values as bars of eight heights, the highest one being full."""
+    """The last values as bars of eight heights. The highest value has a full bar."""
     shown = list(values)[-columns:]
     highest = max(shown, default=0.0)
     if highest <= 0:

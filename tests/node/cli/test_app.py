@@ -44,7 +44,7 @@ def test_another_package_brings_its_commands(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("version",), ("--help",)])
-def test_a_package_that_cannot_be_loaded_takes_no_other_command_away(
+def test_a_package_that_cannot_be_loaded_leaves_other_commands_alone(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     done = run_beside(tmp_path, "import a_library_that_is_missing\n", *arguments)

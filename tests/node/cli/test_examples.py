@@ -1,4 +1,4 @@
-"""The examples under each command's help, and what a shell completes."""
+"""The examples in the help of each command, and completion in shells."""
 
 import os
 import shlex
@@ -38,7 +38,7 @@ def command_of(words: list[str]) -> tuple[Any, list[str]]:
 
 
 def all_commands() -> set[str]:
-    """By their words, without those of other packages."""
+    """The words of each command, without commands of other packages."""
     found = set()
     for name, command in subcommands(typer.main.get_command(app)).items():
         found |= {f"{name} {sub}" for sub in subcommands(command)} or {name}
@@ -51,7 +51,7 @@ def test_every_command_has_examples() -> None:
 
 
 @pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])
-def test_every_example_would_be_taken_as_it_stands(line: str) -> None:
+def test_every_example_is_a_right_command_line(line: str) -> None:
     words = shlex.split(line.partition(" <")[0])
     while "=" in words[0]:
         del words[0]
@@ -88,7 +88,7 @@ def test_help_names_the_exit_codes() -> None:
     ],
 )
 def test_bash_completes_commands_options_and_choices(words: list[str], expected: set[str]) -> None:
-    """As bash does it, by the script that `dnarc --show-completion bash` prints."""
+    """With the script that `dnarc --show-completion bash` prints."""
     program = f"""
         eval "$({DNARC} --show-completion bash)"
         COMP_WORDS=({" ".join(f"'{word}'" for word in words)})
@@ -102,7 +102,7 @@ def test_bash_completes_commands_options_and_choices(words: list[str], expected:
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
-def test_zsh_loads_the_completion_and_finds_it() -> None:
+def test_zsh_loads_the_completion() -> None:
     program = f"""
         autoload -U compinit; compinit -D -u
         eval "$({DNARC} --show-completion zsh)"
@@ -112,8 +112,8 @@ def test_zsh_loads_the_completion_and_finds_it() -> None:
     assert in_shell("zsh", program).strip() == "_dnarc_completion"
 
 
-def test_zsh_is_given_the_commands_with_what_they_do() -> None:
-    """What the script for zsh asks for, without zsh."""
+def test_zsh_gets_each_command_with_its_summary() -> None:
+    """The answer to the script for zsh, without zsh."""
     done = subprocess.run(
         [DNARC],
         env={**os.environ, "_DNARC_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "dnarc reb"},
@@ -127,7 +127,7 @@ def test_zsh_is_given_the_commands_with_what_they_do() -> None:
 
 
 def in_shell(shell: str, program: str) -> str:
-    """What a program for a shell prints. typer asks which shell it runs under: it finds this one."""
+    """The output of a shell program. typer looks for the shell that it runs under, and finds this shell."""
     path = os.pathsep.join([str(Path(DNARC).parent), os.environ["PATH"]])
     arguments = [shell, "--norc", "-c", program] if shell == "bash" else [shell, "-f", "-c", program]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The command line as a whole: quick to answer, one line for an error, settings and version shown."""
+"""The command line as a whole: an error is one line with an exit code; settings and versions are shown."""
 
 import contextlib
 import os
@@ -37,7 +37,7 @@ def test_every_command_explains_itself(name: str) -> None:
     assert run(name, "--help").code == 0
 
 
-def test_a_command_that_is_none_is_a_wrong_use() -> None:
+def test_an_unknown_command_is_a_wrong_use() -> None:
     assert run("nonsense").code == 2
 
 
@@ -56,7 +56,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("error", "code", "line"), FAILURES)
-def test_every_error_of_the_world_has_one_line_and_a_code(error: Exception, code: Exit, line: str) -> None:
+def test_every_failure_outside_of_dnarc_has_one_line_and_a_code(error: Exception, code: Exit, line: str) -> None:
     failure = describe(error)
 
     assert failure is not None
@@ -64,7 +64,7 @@ def test_every_error_of_the_world_has_one_line_and_a_code(error: Exception, code
 
 
 @pytest.mark.parametrize("error", [AssertionError("ours"), KeyError("ours"), ValueError("ours")])
-def test_an_error_of_ours_is_shown_whole(error: Exception) -> None:
+def test_a_fault_in_dnarc_is_shown_with_its_traceback(error: Exception) -> None:
     assert describe(error) is None
 
 

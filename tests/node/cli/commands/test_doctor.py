@@ -1,4 +1,4 @@
-"""`dnarc doctor`: beside a node, without one, and how it ends."""
+"""`dnarc doctor` beside a running node and without one, and its exit codes."""
 
 import json
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ def test_a_folder_is_examined_while_no_node_runs(stopped: Path) -> None:
     assert states(done)["database.integrity"] == "ok"
 
 
-def test_what_fails_ends_with_1_and_says_what_to_do(stopped: Path) -> None:
+def test_a_failed_check_ends_with_1_and_says_what_to_do(stopped: Path) -> None:
     (stopped / "node.key").chmod(0o644)
     try:
         done = run("doctor", "--data", str(stopped), *NOBODY)
@@ -71,7 +71,7 @@ def test_what_fails_ends_with_1_and_says_what_to_do(stopped: Path) -> None:
     assert done.err == "dnarc: unwell: permissions.node.key (each finding says what to do)\n"
 
 
-def test_settings_that_a_node_would_start_with_are_looked_at(stopped: Path) -> None:
+def test_the_settings_for_a_start_are_examined(stopped: Path) -> None:
     done = run_apart(
         "doctor", "--data", str(stopped), "--json", *NOBODY, DNARC_HOST="0.0.0.0", DNARC_RECORDS_PER_SECOND_MAX="none"
     )
@@ -81,7 +81,7 @@ def test_settings_that_a_node_would_start_with_are_looked_at(stopped: Path) -> N
     assert states(done)["exposure"] == "warn"
 
 
-def test_a_folder_and_a_node_that_do_not_belong_together_are_told_apart(served: Served, stopped: Path) -> None:
+def test_a_folder_of_another_node_is_noticed(served: Served, stopped: Path) -> None:
     done = served.run("doctor", "--data", str(stopped), "--json")
 
     assert (done.code, states(done)["node"]) == (0, "warn")
@@ -93,10 +93,10 @@ def test_a_node_that_holds_its_folder_and_does_not_answer_fails(served: Served) 
     assert (done.code, states(done)["node"]) == (1, "fail")
 
 
-def test_nothing_to_look_at_ends_with_3() -> None:
+def test_without_a_node_and_a_folder_the_doctor_ends_with_3() -> None:
     assert run("doctor", *NOBODY).code == 3
 
 
 @pytest.mark.parametrize("flags", [("--node", "nonsense"), ("--data", "/nowhere")])
-def test_what_is_no_node_and_no_folder_is_a_wrong_use(flags: tuple[str, str]) -> None:
+def test_a_bad_url_or_folder_is_a_wrong_use(flags: tuple[str, str]) -> None:
     assert run("doctor", *flags).code == 2

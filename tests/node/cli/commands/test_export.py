@@ -13,7 +13,7 @@ from tests.node.cli.entry_files import line, signed, written
 from tests.node.cli.relay import held
 
 
-def test_what_is_exported_comes_into_another_node(tmp_path: Path) -> None:
+def test_exported_records_can_be_imported_by_another_node(tmp_path: Path) -> None:
     records = [signed(f"label-{number}", at=1_000 + number // 3) for number in range(2_500)]
     file = written(tmp_path, *records)
     node = Served(tmp_path)
@@ -47,7 +47,7 @@ def test_an_export_goes_on_where_its_file_ends(served: Served, tmp_path: Path) -
     assert again["records"] == 0
 
 
-def test_an_export_may_go_to_stdout(served: Served, tmp_path: Path) -> None:
+def test_an_export_can_go_to_stdout(served: Served, tmp_path: Path) -> None:
     served.run("import", str(written(tmp_path, signed("out"))), "--data", str(served.data))
 
     exported = run_apart("export", "-", "--node", served.url)
@@ -56,7 +56,7 @@ def test_an_export_may_go_to_stdout(served: Served, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"notes\n", b"notes", b"{}\n", line(signed("a")) + b"notes\n"])
-def test_another_file_is_left_as_it_is(served: Served, tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_export_stays_as_it_is(served: Served, tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "notes.txt"
     file.write_bytes(content)
 
@@ -66,7 +66,7 @@ def test_another_file_is_left_as_it_is(served: Served, tmp_path: Path, content: 
     assert "holds something other than an export" in refused.err
 
 
-def test_the_place_is_the_last_second_with_all_its_ids(tmp_path: Path) -> None:
+def test_the_place_has_the_last_timestamp_and_all_its_ids(tmp_path: Path) -> None:
     records = [signed("a", 1), signed("b", 2), signed("c", 2)]
     file = written(tmp_path, *records)
 
@@ -88,7 +88,7 @@ def test_lines_are_read_from_the_end(tmp_path: Path, size: int) -> None:
         assert list(read_backwards(source, file.stat().st_size)) == lines[::-1]
 
 
-def test_an_export_to_nowhere_is_refused(served: Served, tmp_path: Path) -> None:
+def test_an_export_to_a_folder_that_does_not_exist_fails(served: Served, tmp_path: Path) -> None:
     assert served.run("export", str(tmp_path / "absent" / "file")).code == 4
 
 
@@ -100,7 +100,7 @@ def test_a_place_takes_each_record_once() -> None:
     assert taken == [True, False, True, True, False]
 
 
-def test_the_error_of_another_file_is_the_users(tmp_path: Path) -> None:
+def test_a_file_that_is_no_export_is_a_wrong_use(tmp_path: Path) -> None:
     file = tmp_path / "notes"
     file.write_bytes(b"notes\n")
 

@@ -1,4 +1,4 @@
-"""Peers by command: over HTTP where a node runs, in its store where none does; and sync between two real nodes."""
+"""`dnarc peers`, over HTTP or in the store of a node that does not run, and `dnarc sync` between two real nodes."""
 
 import json
 import signal
@@ -63,7 +63,7 @@ def test_changing_peers_needs_the_admin_token(served: Served) -> None:
     assert "--data DIR" in refused.err
 
 
-def test_a_peer_that_is_not_there_cannot_be_removed(served: Served) -> None:
+def test_an_unknown_peer_cannot_be_removed(served: Served) -> None:
     refused = served.run("peers", "remove", PEER, "--data", str(served.data))
 
     assert (refused.code, refused.err.startswith("dnarc: unknown_peer: ")) == (1, True)
@@ -89,7 +89,7 @@ def test_the_table_is_written_directly_while_no_node_runs(tmp_path: Path) -> Non
     assert (again.code, again.err.splitlines()[-1].startswith("dnarc: unknown_peer: ")) == (1, True)
 
 
-def test_what_is_no_peer_is_refused_without_a_node_too(tmp_path: Path) -> None:
+def test_a_bad_peer_is_refused_without_a_node_too(tmp_path: Path) -> None:
     node = Served(tmp_path)
     node.stop()
 
@@ -99,7 +99,7 @@ def test_what_is_no_peer_is_refused_without_a_node_too(tmp_path: Path) -> None:
     assert "dnarc: malformed: " in refused.err
 
 
-def test_a_folder_of_no_node_is_not_made_one(tmp_path: Path) -> None:
+def test_a_folder_without_a_store_stays_as_it_is(tmp_path: Path) -> None:
     refused = run("peers", "list", "--data", str(tmp_path), *NOWHERE)
 
     assert (refused.code, list(tmp_path.iterdir())) == (2, [])
@@ -120,7 +120,7 @@ def test_sync_carries_claims_both_ways(two: tuple[Served, Served], keys: tuple[s
     assert there.url in shown
 
 
-def test_a_peer_that_is_gone_is_an_error_of_the_sync(served: Served) -> None:
+def test_a_sync_with_an_unreachable_peer_fails(served: Served) -> None:
     served.run("peers", "add", PEER, "--pull", "--data", str(served.data))
 
     done = served.run("sync", "pull", "--peer", PEER, "--json")
@@ -131,7 +131,7 @@ def test_a_peer_that_is_gone_is_an_error_of_the_sync(served: Served) -> None:
     assert done.err.startswith(f"dnarc: sync_failed: {PEER}")
 
 
-def test_sync_with_nobody_is_no_error(served: Served) -> None:
+def test_a_sync_without_peers_is_no_failure(served: Served) -> None:
     assert served.run("sync", "--json").json == {"pull": {}, "push": {}}
 
 

@@ -1,4 +1,4 @@
-"""`dnarc rebuild`: on a folder that no node runs on, and never beside one."""
+"""`dnarc rebuild` on a folder that no node runs on, and its refusal beside a node."""
 
 import contextlib
 import io
@@ -31,7 +31,7 @@ def rebuilt(data: Path, *flags: str) -> Result:
     return run("rebuild", "--data", str(data), *flags)
 
 
-def test_a_store_that_is_right_is_proven_equal(data: Path) -> None:
+def test_a_right_store_is_proven_equal(data: Path) -> None:
     shown, answer = rebuilt(data), rebuilt(data, "--json").json
 
     assert (shown.code, shown.out) == (0, "equal: 3 records, 3 labels, 3 events\n")
@@ -40,7 +40,7 @@ def test_a_store_that_is_right_is_proven_equal(data: Path) -> None:
     }  # fmt: skip
 
 
-def test_what_differed_is_said_and_repaired(data: Path) -> None:
+def test_a_difference_is_reported_and_repaired(data: Path) -> None:
     damage(data)
 
     answer = rebuilt(data, "--json").json
@@ -51,7 +51,7 @@ def test_what_differed_is_said_and_repaired(data: Path) -> None:
     assert rebuilt(data).out.startswith("equal: ")
 
 
-def test_a_check_ends_with_1_and_leaves_all_as_it_is(data: Path) -> None:
+def test_a_check_of_a_wrong_store_ends_with_1_and_changes_nothing(data: Path) -> None:
     damage(data)
 
     checked, again = rebuilt(data, "--check"), rebuilt(data, "--check")

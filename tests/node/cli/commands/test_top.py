@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 from rich.console import Console
 
-from node.cli.output.top_screen import GAUGE_COLUMNS, NEWEST_SHOWN_MAX, PEERS_SHOWN_MAX, curve_of, drawn, span_of
+from node.cli.output.top_screen import GAUGE_COLUMNS, NEWEST_SHOWN_MAX, PEERS_SHOWN_MAX, curve_of, draw, span_of
 from node.client.watching import Newest, PeerSeen, Snapshot
 from tests.node.cli.conftest import TIMEOUT_S, Served, run
 
@@ -31,7 +31,7 @@ RECORD = Newest("reverted", "example.org", "gar\x1b[2Jden", "00" * 32, 1_000_000
 def text_of(snapshot: Snapshot, newest: list[Newest], moments: list[float]) -> str:
     console = Console(width=120, color_system=None, force_terminal=False)
     with console.capture() as capture:
-        console.print(drawn(snapshot, newest, moments))
+        console.print(draw(snapshot, newest, moments))
     return capture.get()
 
 

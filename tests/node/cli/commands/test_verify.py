@@ -26,13 +26,13 @@ def test_good_claims_are_counted_from_lines_and_from_a_dict(tmp_path: Path) -> N
     assert from_lines == from_dict == {"good": 200, "bad": 0, "reasons": []}
 
 
-def test_stdin_is_read_too() -> None:
+def test_claims_can_come_from_stdin() -> None:
     done = run_apart("verify", "--json", given=line(signed("a")).decode())
 
     assert done.json == {"good": 1, "bad": 0, "reasons": []}
 
 
-def test_nothing_is_neither_good_nor_bad(tmp_path: Path) -> None:
+def test_an_empty_file_has_no_good_and_no_bad_claims(tmp_path: Path) -> None:
     assert run("verify", str(written(tmp_path)), "--json").json == {"good": 0, "bad": 0, "reasons": []}
 
 
@@ -49,14 +49,14 @@ BAD = [
 
 
 @pytest.mark.parametrize(("entry", "code"), BAD)
-def test_what_is_bad_has_its_code(entry: bytes, code: Code) -> None:
+def test_a_bad_claim_has_a_code(entry: bytes, code: Code) -> None:
     found = check(7, entry)
 
     assert isinstance(found, Bad)
     assert (found.number, found.code) == (7, code)
 
 
-def test_bad_claims_end_with_one_and_are_named_up_to_a_limit(tmp_path: Path) -> None:
+def test_bad_claims_end_with_1_and_are_listed_up_to_a_limit(tmp_path: Path) -> None:
     file = tmp_path / "bad.ndjson"
     file.write_bytes(line(signed("good")) + FORGED * (BAD_SHOWN_MAX + 1))
 
@@ -70,7 +70,7 @@ def test_bad_claims_end_with_one_and_are_named_up_to_a_limit(tmp_path: Path) -> 
     assert f"1 good, {BAD_SHOWN_MAX + 1} bad" in shown
 
 
-def test_a_file_of_neither_kind_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_claims_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("notes\nmore\n")
 
     refused = run("verify", str(tmp_path / "notes"))
@@ -79,7 +79,7 @@ def test_a_file_of_neither_kind_is_refused(tmp_path: Path) -> None:
     assert "holds neither lines" in refused.err
 
 
-def test_a_file_that_is_absent_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_wrong_use(tmp_path: Path) -> None:
     assert run("verify", str(tmp_path / "absent")).code == 2
 
 

@@ -93,7 +93,7 @@ def test_a_title_is_text() -> None:
     )
 
 
-def test_rows_that_come_later_keep_the_layout_of_the_first() -> None:
+def test_later_rows_keep_the_layout_of_the_first_rows() -> None:
     console = Console(width=80)
     layout = Sheet(["~one", "two"], [("short", "x")]).layout(80)
 

@@ -1,4 +1,4 @@
-"""What comes from records, peers, files and errors is text: no markup, nothing that steers a terminal, any encoding."""
+"""Text from records, peers, files and errors is no markup, does not control a terminal, and fits any encoding."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def test_a_label_is_never_markup(served: Served, key: str, label: str) -> None:
     assert json.loads(watched.out)["label"] == label
 
 
-def test_a_label_that_would_steer_a_terminal_is_shown_escaped(served: Served, key: str) -> None:
+def test_a_label_that_controls_a_terminal_is_shown_with_escapes(served: Served, key: str) -> None:
     claimed = served.run("claim", "example.org", "\u202eevil", f"x={STEERING}", "--key", key)
     shown = [served.run(name, "example.org", "\u202eevil") for name in ("get", "history", "why")]
     shown += [served.run("get", "example.org"), served.run("top", "--interval", "0.1"), claimed]
@@ -47,7 +47,7 @@ def test_a_label_that_would_steer_a_terminal_is_shown_escaped(served: Served, ke
 
 
 @pytest.mark.parametrize("name", ["get", "history", "why", "transfer", "accept"])
-def test_a_label_in_an_error_is_shown_escaped(served: Served, key: str, name: str) -> None:
+def test_a_label_in_an_error_is_shown_with_escapes(served: Served, key: str, name: str) -> None:
     rest = {"transfer": ["ab" * 32, "--key", key], "accept": ["--key", key]}.get(name, [])
 
     refused = served.run(name, "example.org", f"absent[/]{STEERING}", *rest)
@@ -79,7 +79,7 @@ def test_a_file_of_a_hostile_name_is_text(tmp_path: Path) -> None:
 
 
 def in_terminal(*arguments: str) -> bytes:
-    """What a terminal is sent."""
+    """The bytes that a command sends to a terminal."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-c", "from node.cli import main; main()", *arguments]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
@@ -96,7 +96,7 @@ def in_terminal(*arguments: str) -> bytes:
 
 
 @pytest.mark.parametrize("command", ["get example.org --json", "watch --since 0 --label {label} --count 1 --json"])
-def test_json_in_a_terminal_steers_it_no_more_than_tables_do(served: Served, key: str, command: str) -> None:
+def test_json_does_not_control_a_terminal_either(served: Served, key: str, command: str) -> None:
     label = "\u202eterminal"
     served.run("claim", "example.org", label, "x=\x9b2J", "--key", key)
 
@@ -110,7 +110,7 @@ def test_json_in_a_terminal_steers_it_no_more_than_tables_do(served: Served, key
 @pytest.mark.parametrize(
     "command", ["get example.org", "history example.org caf\u00e9", "why example.org caf\u00e9", "domains", "config"]
 )
-def test_an_encoding_without_a_character_gets_an_escape(served: Served, key: str, command: str) -> None:
+def test_a_character_that_the_encoding_lacks_is_an_escape(served: Served, key: str, command: str) -> None:
     served.run("claim", "example.org", "caf\u00e9", "x=\U0001f600", "--key", key)
     arguments = [*command.split(), *([] if command == "config" else ["--node", served.url])]
 
@@ -123,7 +123,7 @@ def test_an_encoding_without_a_character_gets_an_escape(served: Served, key: str
         assert "caf\\u00e9" in text.out
 
 
-def test_a_claim_is_told_in_any_encoding(served: Served, key: str) -> None:
+def test_a_claim_is_reported_in_any_encoding(served: Served, key: str) -> None:
     arguments = ("claim", "ascii.example", "\u00e9", "n=1", "--key", key, "--node", served.url)
 
     made = run_apart(*arguments, PYTHONIOENCODING="ascii")
@@ -150,7 +150,7 @@ SAFE = [("plain text, grün", "plain text, grün"), ("\x1b[2J", "\\x1b[2J"), ("a
 
 
 @pytest.mark.parametrize(("text", "shown"), SAFE)
-def test_what_cannot_be_seen_is_shown_as_an_escape(text: str, shown: str) -> None:
+def test_an_invisible_character_is_shown_as_an_escape(text: str, shown: str) -> None:
     assert safe(text) == shown
 
 
