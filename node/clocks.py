@@ -4,6 +4,7 @@ A node refuses a record that is ahead of its clock (`max_skew`) and a client's r
 So two clocks that differ cause refusals, and nobody sees the reason unless somebody compares the clocks.
 """
 
+import time
 from typing import Final
 
 import msgspec
@@ -41,6 +42,11 @@ def least_ahead_s(told_s: int, asked_s: float, answered_s: float) -> float:
 def in_words(ahead_s: float, than: str) -> str:
     """For example `12 s ahead of this node's`. `than` names the other clock."""
     return f"{abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} {than}"
+
+
+def moment(now_s: float) -> str:
+    """A time for people, in UTC. `now_s` is in seconds since the Unix epoch."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_s))
 
 
 def differs(ahead_s: float | None) -> bool:

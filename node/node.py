@@ -39,6 +39,7 @@ from node.turns import Turns
 from node.witness.domains import WitnessedDomains, load_domain
 from node.witness.own import OwnWitness
 from node.witness.waiting import Waiting
+from node.witness.watched import WatchedDomains
 from node.witness.witnessing import Witnessing
 from node.world import World
 from protocol.signing import SEED_BYTES, SigningKey, differing_edges
@@ -75,6 +76,7 @@ class Node:
     waiting: Waiting
     turns: Turns
     witnessing: Witnessing
+    watched: WatchedDomains
     heads: Heads
     commits: Commits
     ingest: Ingest
@@ -170,6 +172,9 @@ class Node:
         self.commits.watchers.append(self.waiting.on_commit)
         self.witnessing = Witnessing([await self._witness(name) for name in self.settings.witness or ()], self.fail)
         self.commits.watchers.append(self.witnessing.on_commit)
+        clock = asyncio.get_running_loop().time
+        self.watched = WatchedDomains(self.settings, self.witnessed, self.witnessing, clock)
+        self.commits.watchers.append(self.watched.on_commit)
         self.streams = await Streams.load(self.settings, self.store)
         self.commits.watchers.append(self.streams.on_commit)
 
@@ -194,6 +199,7 @@ class Node:
             links=self.links,
             peers=self._peer_states,
             duplicate_keys=self.duplicate_keys,
+            watched=self.watched,
             certificate=self.certificate,
         )
         self._health = Health(self.settings, looked)
@@ -266,6 +272,7 @@ class Node:
             peer_states=self._peer_states,
             convergence=self.convergence,
             duplicate_keys=self.duplicate_keys,
+            watched=self.watched,
             traffic=self.traffic,
             health=self._health,
         )

@@ -31,10 +31,12 @@ from node.links.running_link import RunningLink
 from node.metrics import Histogram, Traffic
 from node.monitoring.health import Health
 from node.monitoring.peer_states import PeerStates
+from node.monitoring.witness_figures import Figure, figures_of
 from node.peer_state import State
 from node.peers import hidden
 from node.settings import Settings, describe
 from node.streams import Streams
+from node.witness.watched import WatchedDomains
 from node.world import World
 
 
@@ -57,6 +59,8 @@ class Family(msgspec.Struct, frozen=True):
 
 _PEER = ("peer", "direction")
 _OUTCOME = ("peer", "outcome")
+_DOMAIN = ("domain",)
+_WITNESS = ("domain", "witness")
 
 FAMILIES: Final = (
     Family("dnarc_info", Kind.GAUGE, "Always 1: the version, and the node's key.", ("version", "node")),
@@ -107,6 +111,23 @@ FAMILIES: Final = (
     Family("dnarc_peer_state", Kind.GAUGE, "1 for the state that a peer is in, else 0.", ("peer", "state")),
     Family("dnarc_peer_failing_seconds", Kind.GAUGE, "How long a peer has been failing or refused.", ("peer",)),
     Family("dnarc_convergence_lag_seconds", Kind.GAUGE, "Since a comparison found a peer in step.", ("peer",)),
+    Family("dnarc_witnessed_domains", Kind.GAUGE, "Witnessed domains that hold records; the next rows: those watched."),
+    Family("dnarc_undecided_records", Kind.GAUGE, "Records that wait for a decision of the witnesses.", _DOMAIN),
+    Family("dnarc_slot_open_seconds", Kind.GAUGE, "How long the oldest open slot waits for a decision.", _DOMAIN),
+    Family("dnarc_doubly_decided_slots", Kind.GAUGE, "Slots with two decided records: too many lied.", _DOMAIN),
+    Family("dnarc_ordered_seconds", Kind.HISTOGRAM, "From the arrival of a record until it is ordered.", _DOMAIN),
+    Family("dnarc_final_seconds", Kind.HISTOGRAM, "From the arrival of a record until it is final.", _DOMAIN),
+    Family("dnarc_witness_lag_seconds", Kind.GAUGE, "Since the newest receipt of a witness; never: +Inf.", _WITNESS),
+    Family("dnarc_witness_forks", Kind.GAUGE, "Places where a witness signed two receipts.", _WITNESS),
+    Family("dnarc_witness_unheard", Kind.GAUGE, "1 where the oldest open slot waits for a witness, else 0.", _WITNESS),
+    Family(
+        "dnarc_witness_silent",
+        Kind.GAUGE,
+        "1 for the reason why this node says nothing as a witness, else 0.",
+        ("domain", "reason"),
+    ),
+    Family("dnarc_witness_open_slots", Kind.GAUGE, "Slots that this node as a witness still works on.", _DOMAIN),
+    Family("dnarc_witness_round", Kind.GAUGE, "The highest round of those slots.", _DOMAIN),
     Family("dnarc_data_bytes", Kind.GAUGE, "Size of each file of the store.", ("file",)),
     Family("dnarc_disk_free_bytes", Kind.GAUGE, "Free space where the data folder is."),
     Family("dnarc_log_dropped_total", Kind.COUNTER, "Lines of the log that were dropped because nobody read them."),
@@ -114,9 +135,6 @@ FAMILIES: Final = (
 
 _VERSION: Final = version("dnarc")
 _BY_NAME: Final = {family.name: family for family in FAMILIES}
-
-_Figure = tuple[str, tuple[str, ...], float | Histogram]
-"""A family's name, the values of its labels, and the figure."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +153,7 @@ class Sources:
     peer_states: PeerStates
     convergence: Convergence
     duplicate_keys: DuplicateKeys
+    watched: WatchedDomains
     traffic: Traffic
     health: Health
 
@@ -173,12 +192,13 @@ class _Figures:
             self._peers,
             self._syncs,
             self._links,
+            self._witnesses,
         )
         for name, values, figure in chain.from_iterable(part() for part in parts):
             _add(metrics[name], _BY_NAME[name], values, figure)
         return metrics.values()
 
-    def _about(self) -> Iterator[_Figure]:
+    def _about(self) -> Iterator[Figure]:
         sources = self._sources
         yield "dnarc_info", (_VERSION, sources.key), 1
         yield "dnarc_healthy", (), not sources.health.problems()
@@ -190,7 +210,7 @@ class _Figures:
             if setting.unit:
                 yield "dnarc_setting", (setting.name,), inf if value is None else value
 
-    def _held(self) -> Iterator[_Figure]:
+    def _held(self) -> Iterator[Figure]:
         indexes, data = self._sources.indexes, self._sources.settings.data
         sizes = [len(index) for name in indexes.domains() if (index := indexes.get(name)) is not None]
         yield "dnarc_domains", (), len(sizes)
@@ -199,7 +219,7 @@ class _Figures:
         for name, size_bytes in store_bytes(data).items():
             yield "dnarc_data_bytes", (name,), size_bytes
 
-    def _records(self) -> Iterator[_Figure]:
+    def _records(self) -> Iterator[Figure]:
         intake, writes = self._sources.ingest.intake, self._sources.commits.writes
         for (trust, verdict), number in intake.accepted.items():
             yield "dnarc_records_accepted_total", (trust, verdict), number
@@ -215,14 +235,14 @@ class _Figures:
         yield "dnarc_commit_seconds", (), writes.commit_s
         yield "dnarc_commit_records", (), writes.commit_records
 
-    def _queues(self) -> Iterator[_Figure]:
+    def _queues(self) -> Iterator[Figure]:
         ingest = self._sources.ingest
         yield "dnarc_in_flight_records", (), ingest.room.records
         yield "dnarc_in_flight_bytes", (), ingest.room.size_bytes
         yield "dnarc_verification_queue_records", (), ingest.unverified
         yield "dnarc_uncommitted_records", (), len(self._sources.commits.uncommitted)
 
-    def _connections(self) -> Iterator[_Figure]:
+    def _connections(self) -> Iterator[Figure]:
         traffic = self._sources.traffic
         for (method, route, status), number in traffic.requests.items():
             yield "dnarc_http_requests_total", (method, route, str(status)), number
@@ -230,7 +250,7 @@ class _Figures:
         yield "dnarc_connections_refused_total", (), traffic.connections_refused
         yield "dnarc_streams", (), len(self._sources.streams)
 
-    def _peers(self) -> Iterator[_Figure]:
+    def _peers(self) -> Iterator[Figure]:
         now_s = self._sources.world.now_s()
         peers = [peer for peer, _ in self._sources.peer_states.all()]
         yield "dnarc_duplicate_keys", (), len(list(self._sources.duplicate_keys.warnings(peers)))
@@ -240,7 +260,7 @@ class _Figures:
                 yield "dnarc_peer_state", (name, each), each is state.state
             yield "dnarc_peer_failing_seconds", (name,), state.failing_s(now_s)
 
-    def _syncs(self) -> Iterator[_Figure]:
+    def _syncs(self) -> Iterator[Figure]:
         for name, direction, totals in self._sources.sync.totals():
             peer = (hidden(name), direction)
             for result, number in totals.runs.items():
@@ -254,7 +274,7 @@ class _Figures:
         for name, lag_s in self._sources.convergence.lags_s(asyncio.get_running_loop().time()).items():
             yield "dnarc_convergence_lag_seconds", (hidden(name),), lag_s
 
-    def _links(self) -> Iterator[_Figure]:
+    def _links(self) -> Iterator[Figure]:
         """Figures of the open links. The series of a link end with the link, and those of the next link begin at 0."""
         links = self._sources.links
         by_name = {links.name_of(it): it for it in links.by_number.values() if it.is_open}
@@ -264,8 +284,11 @@ class _Figures:
             yield from _traffic_of(name, link)
             yield "dnarc_link_eager", (name,), links.is_eager(link)
 
+    def _witnesses(self) -> Iterator[Figure]:
+        return figures_of(self._sources.watched, self._sources.world.now_s())
 
-def _traffic_of(name: str, link: RunningLink) -> Iterator[_Figure]:
+
+def _traffic_of(name: str, link: RunningLink) -> Iterator[Figure]:
     counts, status = link.counts, link.machine.status()
     yield "dnarc_link_bytes_total", (name, "in"), counts.bytes_in
     yield "dnarc_link_bytes_total", (name, "out"), counts.bytes_out

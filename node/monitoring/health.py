@@ -7,14 +7,13 @@ and once when they end.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import msgspec
 import structlog
 
-from node.clocks import REMEDY, differs, in_words
+from node.clocks import REMEDY, differs, in_words, moment
 from node.disk import store_bytes
 from node.duplicate_keys import DuplicateKeys
 from node.http_sync.schedule import Sync, is_http
@@ -23,10 +22,12 @@ from node.intake.room import Room
 from node.links.registry import Links
 from node.metrics import Traffic
 from node.monitoring.peer_states import PeerStates
+from node.monitoring.witness_warnings import warnings_of
 from node.peer_state import PeerState
 from node.peers import hidden
 from node.settings import Settings
 from node.tls import Certificate
+from node.witness.watched import WatchedDomains
 from node.world import World
 
 LOOK_EVERY_S: Final = 5.0
@@ -50,7 +51,7 @@ class Looked(msgspec.Struct, frozen=True):
 
     `room` knows whether the disk is full, `commits` whether the store failed or is slow, `traffic` how many connections
     are open, `sync` and `links` the clocks of peers, `peers` which peers fail, `duplicate_keys` the keys
-    with which two nodes run, `certificate` when it ends, None for plain HTTP.
+    with which two nodes run, `watched` how witnesses are, `certificate` when it ends, None for plain HTTP.
     """
 
     world: World
@@ -61,6 +62,7 @@ class Looked(msgspec.Struct, frozen=True):
     links: Links
     peers: PeerStates
     duplicate_keys: DuplicateKeys
+    watched: WatchedDomains
     certificate: Certificate | None
 
 
@@ -77,6 +79,7 @@ class Health:
         self._links = parts.links
         self._peers = parts.peers
         self._duplicate_keys = parts.duplicate_keys
+        self._watched = parts.watched
         self._certificate = parts.certificate
 
     def problems(self) -> list[str]:
@@ -92,7 +95,8 @@ class Health:
 
     def warnings(self) -> list[str]:
         """What somebody should look at although the node works, one sentence each."""
-        return [*self._load_warnings(), *self._peer_warnings(), *self._clock_warnings()]
+        of_witnesses = warnings_of(self._watched, self._world.now_s())
+        return [*self._load_warnings(), *self._peer_warnings(), *self._clock_warnings(), *of_witnesses]
 
     def public_warnings(self) -> list[str]:
         """The same for anybody: what concerns peers is only counted, because who they are is the operator's affair."""
@@ -154,8 +158,7 @@ class Health:
 def _in_words(name: str, state: PeerState) -> str:
     """One sentence. It does not change while the outage lasts, unless the reason does."""
     assert state.since_s is not None, "a peer that fails has failed since some time"
-    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(state.since_s))
-    return f"the peer {name} is {state.state} since {since}: {state.error}; {state.remedy}"
+    return f"the peer {name} is {state.state} since {moment(state.since_s)}: {state.error}; {state.remedy}"
 
 
 def _is_recent(when_s: float | None, now_s: float, within_s: float) -> bool:

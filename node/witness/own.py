@@ -55,6 +55,25 @@ class Silence(StrEnum):
     )
     CHAIN_MISSING = "receipts that it signed before, or records that they name, are not here yet"
 
+    @property
+    def reason(self) -> str:
+        """A short name that stays the same, for programs."""
+        return self.name.lower()
+
+    @property
+    def remedy(self) -> str:
+        """What the operator can do about it."""
+        return _REMEDIES[self]
+
+
+_REMEDIES: Final = {
+    Silence.NO_POLICY: "link this node to one that holds the domain, or put the policy with `dnarc witness new`",
+    Silence.NO_WITNESS: "take the domain out of the setting `witness`, or start the node with the key that was named",
+    Silence.NOT_BEGUN: "`dnarc witness begin DOMAIN`; with --last, if this key ever witnessed the domain",
+    Silence.UNREADABLE: "look for the newest receipt on several other nodes before; docs/witnesses.md says how",
+    Silence.CHAIN_MISSING: "link this node to others that hold the domain: it goes on by itself when all is here",
+}
+
 
 class OwnWitness:
     """This node as a witness of `domain`. `silence` is why it says nothing, None while it speaks."""
@@ -157,15 +176,8 @@ class OwnWitness:
 
     def _open(self, voter: Voter, name: str, label: WitnessedLabel, prev: str | None) -> None:
         """Tell the voter of the candidates in this slot that are new to it, and in the slots that they lead to."""
-        waiting = [prev]
-        while waiting:
-            place = waiting.pop()
-            if not label.is_open(place):
-                continue
-            for candidate in label.candidates(place):
-                if not voter.knows(candidate.id):
-                    voter.on_candidate((name, place), candidate.id, self._now_ms())
-                    waiting.append(candidate.id)
+        for place, candidate in label.open_candidates(prev, voter.knows):
+            voter.on_candidate((name, place), candidate.id, self._now_ms())
 
     async def _speak(self, voter: Voter) -> None:
         """Let every receipt leave that is due."""

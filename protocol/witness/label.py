@@ -125,6 +125,21 @@ class WitnessedLabel:
             prev = before.prev
         return True
 
+    def open_candidates(self, prev: str | None, knows: Callable[[str], bool]) -> Iterator[tuple[str | None, Record]]:
+        """The candidates in this slot that can still win, each with its slot, and those in the slots that they lead to.
+
+        Candidates that the caller `knows` are left out, and so are the slots that these lead to.
+        """
+        waiting = [prev]
+        while waiting:
+            place = waiting.pop()
+            if not self.is_open(place):
+                continue
+            for candidate in self.candidates(place):
+                if not knows(candidate.id):
+                    yield place, candidate
+                    waiting.append(candidate.id)
+
     def _is_final(self, record_id: str) -> bool:
         place = self._places.get(record_id)
         return place is not None and place < self.final

@@ -2,88 +2,27 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 
 from node.disk import write_durably
-from node.node import Node
-from node.settings import Settings
-from node.witness.newest import path_of, spell_begin
-from node.witness.own import OwnWitness, Silence
-from protocol.records.record import SignedRecord, make, sign
-from protocol.signing import SigningKey
-from protocol.witness.policy import Policy, make_policy
+from node.witness.newest import path_of
+from node.witness.own import Silence
+from protocol.records.record import SignedRecord, make
 from protocol.witness.proof import check_proof
 from tests.node.http_api.listening import SERVER_SENT, WEBSOCKET, listening, until
-
-LABEL = "garden"
-ALICE, BOB, WITNESS = (SigningKey(bytes([number]) * 32) for number in (1, 2, 7))
-WITNESS_SEED = "07" * 32
-
-
-class Registrar:
-    """A domain with one witness, which is a node in this folder, and a client of that node."""
-
-    def __init__(self, node: Node, client: aiohttp.ClientSession, policy: Policy) -> None:
-        self.node = node
-        self.domain = f"com.example.{policy.name}"
-        self._client = client
-
-    @property
-    def own(self) -> OwnWitness:
-        (own,) = self.node.witnessing
-        return own
-
-    def claim(self, by: SigningKey, **fields: Any) -> SignedRecord:
-        now_s = int(self.node.world.now_s())
-        record = {"domain": self.domain, "label": LABEL, "signedby": by.public, "timestamp": now_s} | fields
-        return sign(make(record), by)
-
-    async def put(self, signed: SignedRecord, wait_s: int | None = None) -> tuple[int, dict[str, Any]]:
-        headers = {} if wait_s is None else {"Prefer": f"wait={wait_s}"}
-        url = f"{self.node.url}/claims/{signed.signature}"
-        async with self._client.put(url, data=signed.record.canonical, headers=headers) as answer:
-            (outcome,) = (await answer.json()).values()
-            return answer.status, outcome
-
-    async def get(self, path: str) -> tuple[int, Any, dict[str, str]]:
-        async with self._client.get(f"{self.node.url}/claims/{self.domain}/{path}") as answer:
-            is_json = answer.content_type != "application/x-ndjson"
-            return answer.status, await (answer.json() if is_json else answer.text()), dict(answer.headers)
-
-
-@asynccontextmanager
-async def registrar(folder: Path) -> AsyncIterator[Registrar]:
-    """A node that is the only witness of its domain."""
-    policy = make_policy([WITNESS.public], 0)
-    domain = f"com.example.{policy.name}"
-    settings = Settings(port=0, data=folder, witness=[domain])
-    async with Node(settings) as node, aiohttp.ClientSession() as client:
-        it = Registrar(node, client, policy)
-        fields = {"faulty": 0, "witnesses": list(policy.witnesses)}
-        await it.put(it.claim(BOB, label="@policy", **fields))
-        yield it
+from tests.node.witness.registrar import ALICE, BOB, LABEL, begin, registrar, take_key
 
 
 @pytest.fixture(autouse=True)
 def _key(tmp_path: Path) -> None:
-    (tmp_path / "node.key").write_text(WITNESS_SEED)
+    take_key(tmp_path)
 
 
 def lose_store(folder: Path) -> None:
     for file in folder.glob("dnarc.db*"):
         file.unlink()
-
-
-def begin(folder: Path) -> None:
-    """What `dnarc witness begin` does."""
-    domain = f"com.example.{make_policy([WITNESS.public], 0).name}"
-    write_durably(path_of(folder, domain), spell_begin(None))
 
 
 async def test_a_claim_becomes_final_and_a_stranger_can_check_it_offline(tmp_path: Path) -> None:

@@ -1,0 +1,59 @@
+"""What an operator has to look at in the watched domains: a witness that is silent, or that lied, and what then."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from node.clocks import moment
+from node.witness.watched import DomainSeen, WatchedDomains
+
+SLOT_OPEN_WARNED_S: Final = 120.0
+"""Seconds that a slot may be open: seven rounds of the longest length. Honest witnesses need one or two rounds."""
+
+
+def warnings_of(watched: WatchedDomains, now_s: float) -> Iterator[str]:
+    """Sentences for `Health.warnings`. `now_s` is in seconds since the Unix epoch."""
+    for seen in watched:
+        yield from _of_own(seen)
+        yield from _of_lies(seen)
+        yield from _of_open_slots(seen, now_s)
+
+
+def _of_own(seen: DomainSeen) -> Iterator[str]:
+    silence = None if seen.own is None else seen.own.silence
+    if silence is not None:
+        yield f"this node is silent as a witness of {seen.domain.name}: {silence}; {silence.remedy}"
+
+
+def _of_lies(seen: DomainSeen) -> Iterator[str]:
+    name, policy = seen.domain.name, seen.domain.policy
+    if policy is None:
+        return
+    doubly_decided = len(seen.domain.doubly_decided)
+    if doubly_decided:
+        yield (
+            f"two records are decided in {doubly_decided} places of {name}, so more than {policy.faulty} of its "
+            "witnesses lied: believe no head there, and choose other witnesses, which is another domain"
+        )
+    forked = [witness for witness, forks in seen.forks().items() if forks]
+    for witness in forked:
+        yield (
+            f"the witness {witness} of {name} signed two receipts in one place: it lies, it was restored from a copy, "
+            f"or two nodes run with its key; {len(forked)} witnesses did so, and {policy.faulty} may"
+        )
+
+
+def _of_open_slots(seen: DomainSeen, now_s: float) -> Iterator[str]:
+    if seen.oldest is None or seen.domain.policy is None:
+        return
+    name, since = seen.domain.name, moment(now_s - seen.oldest.open_s)
+    for witness in seen.unheard:
+        yield (
+            f"the witness {witness} of {name} says nothing about a record that waits since {since}: "
+            "start it, or mend the links to it"
+        )
+    if seen.oldest.open_s > SLOT_OPEN_WARNED_S:
+        label, _ = seen.oldest.key
+        yield (
+            f"the label {label!r} of {name} waits for a decision since {since}: "
+            f"{seen.domain.policy.quorum} of {len(seen.domain.policy.witnesses)} witnesses have to be up and linked"
+        )

@@ -1,0 +1,109 @@
+"""Races: how long the records of a witnessed domain wait here until they are ordered, and until they are final.
+
+A race begins when the node commits the first record of a slot, and ends when the slot is decided. Only what the node
+waits for is measured: a record that arrives together with its decision, as in a catch-up, ran no race here.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
+
+from node.metrics import Histogram
+from protocol.records.change import Event, EventType
+from protocol.witness.domain import DomainChange, WitnessedDomain
+from protocol.witness.label import WitnessedLabel
+from protocol.witness.voter import SlotKey
+
+RACE_SECONDS: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 300.0, 1_800.0)
+"""Bounds of races: from one receipt (100 ms) over rounds (1 s, doubled up to 16 s) to witnesses that were down."""
+
+FOLLOWED_MAX: Final = 10_000
+"""Records of one domain that are followed at once. Any further one is not measured."""
+
+
+class _Runner(msgspec.Struct):
+    """A record in a race: when it was committed here, by the loop's clock, and whether it was ordered since."""
+
+    arrived_s: float
+    is_ordered: bool = False
+
+
+class OpenRace(msgspec.Struct, frozen=True):
+    """A slot that is not decided, its candidates, and for how many seconds it has been open here."""
+
+    key: SlotKey
+    candidates: tuple[str, ...]
+    open_s: float
+
+
+class Races:
+    """The races of one domain. `ordered_s` and `final_s` are the seconds from arrival."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock` gives seconds that never go back."""
+        self.ordered_s = Histogram(RACE_SECONDS)
+        self.final_s = Histogram(RACE_SECONDS)
+        self._clock = clock
+        self._running: dict[SlotKey, dict[str, _Runner]] = {}
+        self._followed = 0
+
+    def begin(self, domain: WitnessedDomain) -> None:
+        """Follow the races that the store holds. They began before, and count from now."""
+        for name in domain.labels:
+            label = domain.label(name)
+            assert label is not None, "the domain names its own labels"
+            if label.undecided:
+                self._open(name, label, label.chain[label.final - 1].id if label.final else None)
+
+    def on_change(self, domain: WitnessedDomain, change: DomainChange) -> None:
+        """Follow what a commit changed."""
+        self._measure(change.events)
+        for name, prev in change.slots:
+            label = domain.label(name)
+            assert label is not None, "a slot is one of a label"
+            if label.is_open(prev):
+                self._open(name, label, prev)
+            else:
+                self._close(name, label, prev)
+
+    def oldest(self) -> OpenRace | None:
+        """The race that has gone on for longest."""
+        for key, runners in self._running.items():
+            arrived_s = next(iter(runners.values())).arrived_s
+            return OpenRace(key, tuple(runners), self._clock() - arrived_s)
+        return None
+
+    def _measure(self, events: Iterable[Event]) -> None:
+        now_s = self._clock()
+        for event in events:
+            runner = self._running.get((event.record.label, event.record.prev), {}).get(event.record.id)
+            if runner is None:
+                continue
+            if event.type is EventType.FINAL:
+                self.final_s.observe(now_s - runner.arrived_s)
+            elif not runner.is_ordered:
+                runner.is_ordered = True
+                self.ordered_s.observe(now_s - runner.arrived_s)
+
+    def _open(self, name: str, label: WitnessedLabel, prev: str | None) -> None:
+        now_s = self._clock()
+        for place, candidate in label.open_candidates(prev, lambda record_id: self._follows(name, label, record_id)):
+            if self._followed >= FOLLOWED_MAX:
+                return
+            self._running.setdefault((name, place), {})[candidate.id] = _Runner(now_s)
+            self._followed += 1
+
+    def _follows(self, name: str, label: WitnessedLabel, record_id: str) -> bool:
+        return record_id in self._running.get((name, label.record(record_id).prev), ())
+
+    def _close(self, name: str, label: WitnessedLabel, prev: str | None) -> None:
+        """End the race of this slot, which is decided or out of reach, and those behind the records that lost."""
+        self._forget((name, prev))
+        for candidate in label.candidates(prev):
+            if not label.is_decided(candidate.id):
+                for place in label.slots_from(candidate.id):
+                    self._forget((name, place))
+
+    def _forget(self, key: SlotKey) -> None:
+        self._followed -= len(self._running.pop(key, ()))

@@ -1,0 +1,104 @@
+"""Watched domains: those whose witnesses an operator has to look after, with what there is to see of each.
+
+Anybody can name a domain with witnesses of their own, and let them lie or be silent. So a node that takes all domains
+would raise alarms that strangers cause. Watched are only the domains that this node witnesses, and those that the
+setting `domains` names.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+
+from node.intake.commits import Committed
+from node.settings import Settings
+from node.witness.domains import WitnessedDomains
+from node.witness.own import OwnWitness
+from node.witness.races import OpenRace, Races
+from node.witness.witnessing import Witnessing
+from protocol.records.record import is_witnessed
+from protocol.witness.domain import WitnessedDomain
+
+WATCHED_MAX: Final = 20
+"""Domains that are watched. The figures of a domain with 16 witnesses are about 80 series."""
+
+UNHEARD_AFTER_S: Final = 30.0
+"""Seconds that a slot is open until a witness that said nothing about it counts as unheard: twice the longest round."""
+
+
+class DomainSeen(msgspec.Struct, frozen=True):
+    """A watched domain at one moment.
+
+    `own` is this node as its witness, None if it is not. `oldest` is the race that has gone on for longest. `unheard`
+    are the witnesses that said nothing in it for too long.
+    """
+
+    domain: WitnessedDomain
+    own: OwnWitness | None
+    races: Races
+    oldest: OpenRace | None
+    unheard: tuple[str, ...]
+
+    def forks(self) -> dict[str, int]:
+        """The places where a witness signed two receipts, by witness."""
+        policy, testimony = self.domain.policy, self.domain.testimony
+        if policy is None or testimony is None:
+            return {}
+        forked = [fork.witness for fork in testimony.forks.values()]
+        return {witness: forked.count(witness) for witness in policy.witnesses}
+
+
+class WatchedDomains:
+    """The watched domains of a node."""
+
+    def __init__(
+        self, settings: Settings, domains: WitnessedDomains, witnessing: Witnessing, clock: Callable[[], float]
+    ) -> None:
+        """`clock` gives seconds that never go back."""
+        named = [*(settings.witness or ()), *filter(is_witnessed, sorted(settings.domains or ()))]
+        self.all_domains = domains
+        self._witnessing = witnessing
+        self._races = {name: Races(clock) for name in list(dict.fromkeys(named))[:WATCHED_MAX]}
+        for name, races in self._races.items():
+            domain = domains.get(name)
+            if domain is not None:
+                races.begin(domain)
+
+    def __iter__(self) -> Iterator[DomainSeen]:
+        """The watched domains as they are now. A domain of which no record is here has no policy yet."""
+        own = {each.domain.name: each for each in self._witnessing}
+        for name, races in self._races.items():
+            domain = self.all_domains.get(name)
+            oldest = races.oldest()
+            yield DomainSeen(
+                domain=WitnessedDomain(name) if domain is None else domain,
+                own=own.get(name),
+                races=races,
+                oldest=oldest,
+                unheard=() if domain is None or oldest is None else unheard_in(domain, oldest),
+            )
+
+    def on_commit(self, committed: Committed) -> None:
+        """Follow the races of the watched domains."""
+        for name, change in committed.batch.walked.items():
+            races, domain = self._races.get(name), self.all_domains.get(name)
+            if races is not None and domain is not None:
+                races.on_change(domain, change)
+
+
+def unheard_in(domain: WitnessedDomain, race: OpenRace) -> tuple[str, ...]:
+    """The witnesses because of which this race may not end: the others went on, and they said nothing.
+
+    A witness that has voted waits for the others, so a witness that was not heard for long is no fault by itself.
+    """
+    policy = domain.policy
+    if policy is None or race.open_s < UNHEARD_AFTER_S:
+        return ()
+    latest = dict.fromkeys(policy.witnesses, -1)
+    for record_id in race.candidates:
+        said = domain.evidence(record_id)
+        for number, ballots in (*said.votes.items(), *said.commits.items()):
+            for witness in ballots:
+                latest[witness] = max(number, latest[witness])
+    reached = sorted(latest.values(), reverse=True)[policy.faulty]  # by an honest witness at least
+    return tuple(witness for witness, number in latest.items() if number < max(0, reached))
