@@ -130,8 +130,8 @@ async def test_a_slot_that_is_open_for_long_names_the_witnesses_that_it_waits_fo
     since = "2001-09-09T01:46:40Z"
     assert old == [
         *(
-            f"the witness {key} of {DOMAIN} says nothing about a record that waits since {since}: start it, or mend the "
-            "links to it"
+            f"the witness {key} of {DOMAIN} says nothing about a record that waits since {since}: start it, or mend "
+            "the links to it"
             for key in POLICY.witnesses
             if key != KEYS[0].public
         ),
