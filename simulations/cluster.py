@@ -20,11 +20,14 @@ import msgspec
 
 from node.node import Node
 from node.store.contract import Peer
+from protocol.signing import SigningKey
+from simulations.cast.council import Council
 from simulations.cast.machine import Clock, Machine
 from simulations.cast.tie import Tie
 from simulations.cast.user import Acknowledgement, User
 from simulations.judges.checkers import Checkers
 from simulations.judges.convergence import Missing, find_missing
+from simulations.judges.council import CouncilJudges
 from simulations.world.simulation import Simulation
 from simulations.world.wire import Weather, Wire
 
@@ -74,22 +77,34 @@ class Cluster:
         self.checkers = Checkers(simulation, self.acknowledgements)
         self.watchers: list[Callable[[Machine, Node], None]] = []
         self.settled_s: list[float] = []
+        self.council: Council | None = None
+        self.judges: CouncilJudges | None = None
+
+    def convene(self, seats: Sequence[str], faulty: int, liars: Sequence[str] = ()) -> Council:
+        """Make these witnesses of a domain, the seats on machines that are added later, and have it judged."""
+        self.council = Council(self.simulation, seats, faulty, liars)
+        self.judges = self.checkers.convene(self.council)
+        return self.council
 
     async def add(self, name: str, *, offset_s: float = 0.0, drift: float = 0.0, **settings: Any) -> Machine:
         """Add a machine, and start its node. `offset_s` and `drift`: of its clock, as in `Clock`. `settings`: the
-        node's.
+        node's. A machine that has a seat in the council witnesses its domain.
         """
         clock = Clock(self.simulation.now_s, offset_s, drift)
-        machine = Machine(self.simulation, name, BRISK | settings, clock)
+        has_seat = self.council is not None and name in self.council.seats
+        own = {"witness": [self.council.domain]} if self.council is not None and has_seat else {}
+        machine = Machine(self.simulation, name, BRISK | own | settings, clock)
+        if self.council is not None and has_seat:
+            self.council.seat(machine)
         self.machines[name] = machine
         machine.watchers += [self.checkers.watch, *self.watchers]
         await machine.start()
         return machine
 
-    def user(self, name: str) -> User:
-        """The user of this name. The first call makes the user."""
+    def user(self, name: str, key: SigningKey | None = None) -> User:
+        """The user of this name. The first call makes the user, with this key or a key of their own."""
         if name not in self.users:
-            self.users[name] = User(self.simulation, name, self.acknowledgements)
+            self.users[name] = User(self.simulation, name, self.acknowledgements, key)
         return self.users[name]
 
     async def link(self, dialler: Machine, acceptor: Machine, **how: Any) -> Tie:
@@ -203,6 +218,22 @@ class Cluster:
             await asyncio.sleep(POLL_S)
         raise NotSettledError(f"not within {within_s:g} s: {words}")
 
+    async def end_races(self, within_s: float) -> float:
+        """Wait until every race in the witnessed domain is over on every node. Returns how long it took, in seconds.
+
+        Raises:
+            NotSettledError: with the machines and labels whose races are not over.
+        """
+        assert self.judges is not None, "a council has judges"
+        begin_s = self.simulation.loop.time()
+        while still_open := self.judges.open_races(self.machines):
+            if self.simulation.loop.time() - begin_s >= within_s:
+                raise NotSettledError(f"races are open after {within_s:g} s: {', '.join(still_open[:20])}")
+            await asyncio.sleep(LOOK_EVERY_S)
+        took_s = round(self.simulation.loop.time() - begin_s, 3)
+        self.note("races over", after_s=took_s)
+        return took_s
+
     def is_linked(self, one: str, other: str) -> bool:
         """Whether the first machine has an open link with the second."""
         node = self.machines[one].node
@@ -219,6 +250,14 @@ class Cluster:
         self.note("restored", machine=machine.name, age_s=round(now_s - backup.at_s, 3))
         machine.disk.restore(backup.databases)
         self.checkers.on_restore(machine, backup.at_s, now_s)
+
+    def lose_newest_receipt(self, machine: Machine) -> None:
+        """Remove the file of the newest receipt of a witness. The node must not be running."""
+        assert self.council is not None, "only witnesses have such a file"
+        assert self.judges is not None, "a council has judges"
+        self.note("lost its newest receipt", machine=machine.name)
+        self.council.lose_newest(machine)
+        self.judges.liveness.on_lost_file(machine.name)
 
     async def close(self) -> None:
         """Stop all nodes as an operator does, and close their disks."""

@@ -46,10 +46,18 @@ class Acknowledgement(msgspec.Struct, frozen=True):
 class User:
     """One user, on a host of their own. `stream`: random numbers for the user's choices."""
 
-    def __init__(self, simulation: Simulation, name: str, acknowledgements: list[Acknowledgement]) -> None:
-        """`acknowledgements`: gets every acknowledgement that this user is given. All users of a run share it."""
+    def __init__(
+        self,
+        simulation: Simulation,
+        name: str,
+        acknowledgements: list[Acknowledgement],
+        key: SigningKey | None = None,
+    ) -> None:
+        """`acknowledgements`: gets every acknowledgement that this user is given. All users of a run share it.
+        `key`: None: a key of their own.
+        """
         self.name = name
-        self.key = SigningKey(simulation.stream(f"user {name}").randbytes(SEED_BYTES))
+        self.key = key or SigningKey(simulation.stream(f"user {name}").randbytes(SEED_BYTES))
         self.clock = Clock(simulation.now_s)
         self._acknowledgements = acknowledgements
         self.host = simulation.network.add_host(name)
@@ -90,8 +98,16 @@ class User:
         if as_peer:
             headers[PUSH_HEADER] = sign_push(self.key, machine.key, body, self.clock.now_s())
         status, _, answer = await self._ask("PUT", machine, "/claims", body, headers)
-        reply = _reply(status, answer, signed.signature)
-        record = signed.record
+        return self._note(machine, signed.record, _reply(status, answer, signed.signature))
+
+    async def put_and_wait(self, machine: Machine, signed: SignedRecord, seconds: int) -> Reply:
+        """Send one record of a witnessed domain, and prefer an answer when it is final or lost (RFC 7240)."""
+        path, headers = f"/claims/{signed.signature}", {"Prefer": f"wait={seconds}"}
+        status, _, answer = await self._ask("PUT", machine, path, signed.record.canonical, headers)
+        status = 200 if 200 < status < 300 else status
+        return self._note(machine, signed.record, _reply(status, answer, signed.signature))
+
+    def _note(self, machine: Machine, record: Record, reply: Reply) -> Reply:
         facts = {"node": machine.name, "label": record.label, "id": record.id[:8], "says": reply.code or reply.verdict}
         self._trace.note(self.name, reply.status, **facts)
         if reply.is_acknowledged:

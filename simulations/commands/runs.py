@@ -70,6 +70,7 @@ def swarm(  # noqa: PLR0913 - a command has one argument for each of its options
     start: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="How many processes.")] = 1,
     seconds: Annotated[float | None, typer.Option(min=1, help="Begin no further seed after this time.")] = None,
+    witnessed: Annotated[bool, typer.Option("--witnessed", help="Only seeds with a witnessed domain.")] = False,
     shrink: Annotated[bool, typer.Option("--shrink", help="Make the first failing run as small as possible.")] = False,
     timeline: Timeline = False,
     report: ReportFile = None,
@@ -77,11 +78,13 @@ def swarm(  # noqa: PLR0913 - a command has one argument for each of its options
 ) -> None:
     """Play runs in which chance decides everything: machines, ties, faults, honest and hostile users."""
     from simulations.swarm.draw import draw
+    from simulations.swarm.draw_council import witnessed_seeds
     from simulations.swarm.play import play
 
     check_report(report)
     begun = time.monotonic()
-    results = _play_seeds(range(start, start + seeds), jobs, seconds)
+    chosen = list(witnessed_seeds(start, seeds)) if witnessed else range(start, start + seeds)
+    results = _play_seeds(chosen, jobs, seconds)
     failing = [seed for seed, result in results.items() if not result.is_good]
     if failing and shrink:
         _shrink(draw(failing[0]))
@@ -89,7 +92,8 @@ def swarm(  # noqa: PLR0913 - a command has one argument for each of its options
         results |= {seed: play(draw(seed), with_lines=True) for seed in failing or results}
     figures = _summary(results, time.monotonic() - begun)
     if report is not None:
-        _write_swarm(report, results, figures, f"dnarc simulate swarm --start {start} --seeds {seeds}")
+        option = " --witnessed" if witnessed else ""
+        _write_swarm(report, results, figures, f"dnarc simulate swarm --start {start} --seeds {seeds}{option}")
     shown = {seed: results[seed] for seed in (failing or results if timeline else failing)}
     _show_results(shown, as_json, timeline, lambda it: f"{_seed_command(it)} --timeline", figures)
 

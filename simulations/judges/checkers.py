@@ -2,6 +2,7 @@
 
 Each invariant has a module of its own, but for genuine signatures, which are one line here. Genuine signatures,
 `durability`, `ownership` and `limits` hold always, whatever happens. `convergence` holds at the end, after the faults.
+Witnessed domains have judges of their own, in `council`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,10 @@ from typing import Final
 
 from node.node import Node
 from node.store.contract import Batch
+from simulations.cast.council import Council
 from simulations.cast.machine import Machine
 from simulations.cast.user import Acknowledgement
+from simulations.judges.council import CouncilJudges
 from simulations.judges.durability import DurabilityJudge
 from simulations.judges.limits import check_limits
 from simulations.judges.ownership import OwnershipJudge
@@ -32,6 +35,13 @@ class Checkers:
         self._simulation = simulation
         self._durability = DurabilityJudge(self.on_violation, acknowledgements)
         self._ownership = OwnershipJudge(self.on_violation)
+        self._councils: list[CouncilJudges] = []
+
+    def convene(self, council: Council) -> CouncilJudges:
+        """Watch the domain of this council, too. Called before a machine starts."""
+        judges = CouncilJudges(self.on_violation, council)
+        self._councils.append(judges)
+        return judges
 
     def watch(self, machine: Machine, node: Node) -> None:
         """Check a node that starts, and each of its commits from now on."""
@@ -39,11 +49,15 @@ class Checkers:
         there = {signed.record.id: signed.record for signed in machine.disk.records()}
         self._durability.on_start(machine, there)
         self._ownership.on_start(name, there)
-        node.commits.watchers.append(lambda committed: self._on_commit(name, node, committed.batch))
+        for council in self._councils:
+            council.on_start(machine, there)
+        node.commits.watchers.append(lambda committed: self._on_commit(machine, node, committed.batch))
 
     def on_restore(self, machine: Machine, backup_s: float, now_s: float) -> None:
         """The operator restores a backup that was made at `backup_s`. Both times are on the loop's clock."""
         self._durability.on_restore(machine, backup_s, now_s)
+        for council in self._councils:
+            council.on_restore(machine.name)
 
     def check_acknowledged(self, machines: Mapping[str, Machine]) -> None:
         """Check that every acknowledged record is on the node that acknowledged it."""
@@ -63,7 +77,13 @@ class Checkers:
         if len(self.violations) < VIOLATIONS_KEPT:
             self.violations.append(f"{self._simulation.loop.time():.3f} s, {where}: {words}")
 
-    def _on_commit(self, name: str, node: Node, batch: Batch) -> None:
+    async def check_councils(self, machines: Mapping[str, Machine]) -> None:
+        """Check what witnesses decided, on all nodes, which hold the same records."""
+        for council in self._councils:
+            await council.check_end(machines)
+
+    def _on_commit(self, machine: Machine, node: Node, batch: Batch) -> None:
+        name = machine.name
         self.commits += 1
         for stored in batch.records:
             if not self._simulation.verdicts.is_genuine(stored.signed):
@@ -71,5 +91,7 @@ class Checkers:
         self._durability.on_commit(name, [stored.signed.record for stored in batch.records])
         self._simulation.trace.mix(name, [stored.signed.record.id for stored in batch.records])
         self._ownership.on_commit(name, batch)
+        for council in self._councils:
+            council.on_commit(machine, batch)
         if self.commits % LIMITS_EVERY == 0:
             check_limits(name, node, self.on_violation)

@@ -174,12 +174,17 @@ def decided_by(receipts: Iterable[Receipt], policy: Policy | None) -> set[str]:
     return {each for (_, each), keys in committing.items() if policy is not None and len(keys) >= policy.quorum}
 
 
+def candidates_after(tip: Record | None, history: Iterable[Record]) -> list[Record]:
+    """The records that may stand after this one; None: the foundings."""
+    return [each for each in history if _may_follow(tip, each)]
+
+
 def _walk(history: list[Record], ordered: dict[str, int], decided: set[str]) -> Told:
     """The walk of section 3."""
     chain: list[Record] = []
     final = 0
     while True:
-        candidates = [each for each in history if _may_follow(chain[-1] if chain else None, each)]
+        candidates = candidates_after(chain[-1] if chain else None, history)
         among = [each for each in candidates if each.id in decided] or [
             each for each in candidates if each.id in ordered
         ]

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any, Final
 
 from simulations.cast.tie import Tie
+from simulations.swarm.draw_council import add_council
 from simulations.swarm.plan import Act, Action, Fault, FaultKind, NodePlan, Plan
 from simulations.world.wire import Weather
 
@@ -20,6 +21,7 @@ next one comes 20 minutes later. Seed 13, with 22 nodes, needed 2,592 s.
 
 _HONEST: Final = (Action.CLAIM, Action.CLAIM, Action.CLAIM, Action.OFFER)
 _HOSTILE: Final = tuple(action for action in Action if action not in _HONEST)
+_KINDS: Final = [kind for kind in FaultKind if kind is not FaultKind.FORGOTTEN]
 _FAULTS_MAX: Final = 8
 _OFFSET_S_MAX: Final = 100.0
 """How far a clock is wrong at most, in seconds."""
@@ -32,7 +34,7 @@ def draw(seed: int | str) -> Plan:
     nodes = [_node(random, number, quotas) for number in range(_count(random))]
     names = [node.name for node in nodes]
     active_s = random.uniform(20, 90)
-    return Plan(
+    plan = Plan(
         seed=str(seed),
         weather=_weather(random),
         nodes=nodes,
@@ -42,6 +44,7 @@ def draw(seed: int | str) -> Plan:
         active_s=active_s,
         settle_s=SETTLE_S,
     )
+    return add_council(seed, plan)
 
 
 def _count(random: Random) -> int:
@@ -116,7 +119,7 @@ def _mutual(random: Random, ties: list[Tie]) -> list[Tie]:
 
 
 def _faults(random: Random, names: list[str], active_s: float) -> list[Fault]:
-    kinds = random.sample(list(FaultKind), random.randint(1, 5))
+    kinds = random.sample(_KINDS, random.randint(1, 5))
     return [_fault(random, random.choice(kinds), names, active_s) for _ in range(random.randint(0, _FAULTS_MAX))]
 
 

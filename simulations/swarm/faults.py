@@ -26,7 +26,7 @@ async def inflict(cluster: Cluster, fault: Fault) -> None:
     loop = asyncio.get_running_loop()
     machines = [cluster.machines[name] for name in fault.machines]
     backups = []
-    if fault.kind is FaultKind.RESTORED:
+    if fault.kind in (FaultKind.RESTORED, FaultKind.FORGOTTEN):
         await asyncio.sleep(max(0.0, fault.at_s - fault.value - loop.time()))
         backups = [cluster.backup(machine) for machine in machines]
     await asyncio.sleep(max(0.0, fault.at_s - loop.time()))
@@ -38,6 +38,8 @@ async def inflict(cluster: Cluster, fault: Fault) -> None:
         while machine.is_on:  # the end of another fault may start the machine meanwhile
             await machine.power_cut()
         cluster.restore(machine, backup)
+        if fault.kind is FaultKind.FORGOTTEN:
+            cluster.lose_newest_receipt(machine)
     for machine in machines:
         with suppress(DiskError):  # another fault keeps the disk from working, and its end starts the machine
             await machine.start()
@@ -194,6 +196,7 @@ _BEGIN: Final[dict[FaultKind, Callable[[Cluster, list[Machine], Fault], Awaitabl
     FaultKind.KILLED: _kill,
     FaultKind.POWER_CUT: _cut_power,
     FaultKind.RESTORED: _cut_power,
+    FaultKind.FORGOTTEN: _cut_power,
     FaultKind.STOPPED: _stop,
     FaultKind.DISK_ERROR: _fail_disk,
     FaultKind.DISK_FULL: _fill_disk,

@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from simulations.swarm.draw_council import witnessed_seeds
 from simulations.swarm.mutants import Edit, Mutant
 
 ROOT: Final = Path(__file__).parents[2]
@@ -41,20 +42,22 @@ class MutantError(Exception):
 
 
 def hunt(mutant: Mutant, seeds: int) -> Find:
-    """Play seeds from 0 on against the mutant until one shows the fault. `seeds`: how many at most.
+    """Play seeds from 0 on against the mutant until one shows the fault. `seeds`: how many at most. Seeds without a
+    witnessed domain are left out where only a witnessed domain can show it.
 
     Raises:
         MutantError: the text that the mutant replaces is not in the program exactly once.
     """
     void: list[int] = []
+    chosen = list(witnessed_seeds(0, seeds) if mutant.is_of_witnesses else range(seeds))
     with _copied((*mutant.without, *mutant.edits)) as faulty, _copied(mutant.without) as sound:
-        begin = 0
-        while (failing := _first_failing(faulty, range(begin, seeds))) is not None:
+        played = 0
+        while (failing := _first_failing(faulty, chosen[played:])) is not None:
             seed, by = failing
-            if _first_failing(sound, range(seed, seed + 1)) is None:
-                return Find(mutant.name, seed + 1, seed, by, tuple(void))
+            played = chosen.index(seed) + 1
+            if _first_failing(sound, [seed]) is None:
+                return Find(mutant.name, played, seed, by, tuple(void))
             void.append(seed)
-            begin = seed + 1
     return Find(mutant.name, seeds, None, void=tuple(void))
 
 
@@ -83,16 +86,16 @@ def _copied(edits: Sequence[Edit]) -> Iterator[Path]:
         yield copy
 
 
-def _first_failing(copy: Path, seeds: range) -> tuple[int, str] | None:
+def _first_failing(copy: Path, seeds: Sequence[int]) -> tuple[int, str] | None:
     """The first of these seeds that fails in the copy, and its first violation. Plays in a process of its own."""
-    command = [sys.executable, "-m", "simulations.swarm.hunt", str(seeds.start), str(seeds.stop)]
+    command = [sys.executable, "-m", "simulations.swarm.hunt", *map(str, seeds)]
     environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=copy, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     failing = json.loads(done.stdout.splitlines()[-1])
     return None if failing is None else (failing[0], failing[1])
 
 
-def _play(seeds: range) -> tuple[int, str] | None:
+def _play(seeds: Sequence[int]) -> tuple[int, str] | None:
     """Play these seeds until one fails. Runs in the process of the copy."""
     from simulations.swarm.seeds import play_seeds
 
@@ -101,4 +104,4 @@ def _play(seeds: range) -> tuple[int, str] | None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_play(range(int(sys.argv[1]), int(sys.argv[2])))))
+    print(json.dumps(_play(list(map(int, sys.argv[1:])))))

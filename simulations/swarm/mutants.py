@@ -20,12 +20,15 @@ class Edit(msgspec.Struct, frozen=True):
 
 
 class Mutant(msgspec.Struct, frozen=True):
-    """One planted fault, in words and as edits. `without`: edits that take out a mechanism which would repair it."""
+    """One planted fault, in words and as edits. `without`: edits that take out a mechanism which would repair it.
+    `is_of_witnesses`: only runs with a witnessed domain can show it.
+    """
 
     name: str
     fault: str
     edits: tuple[Edit, ...]
     without: tuple[Edit, ...] = ()
+    is_of_witnesses: bool = False
 
 
 _LINKS_RECONCILE: Final = Edit(
@@ -248,5 +251,127 @@ MUTANTS: Final = (
             ),
         ),
         without=_RECONCILIATION,
+    ),
+    Mutant(
+        "half-quorum",
+        "half of the witnesses decide",
+        (
+            Edit(
+                "protocol/witness/policy.py",
+                "return (len(self.witnesses) + self.faulty) // 2 + 1",
+                "return max(1, len(self.witnesses) // 2)",
+            ),
+        ),
+        is_of_witnesses=True,
+    ),
+    Mutant(
+        "quorum-forgotten",
+        "a witness forgets the highest quorum, and what it committed, when a round begins",
+        (
+            Edit(
+                "protocol/witness/voter.py",
+                "        return tally.highest_quorum(slot.my_commits) or tally.favourite()\n",
+                "        return tally.favourite()\n",
+            ),
+        ),
+        is_of_witnesses=True,
+    ),
+    Mutant(
+        "early-commit",
+        "a witness commits at `faulty` + 1 votes",
+        (
+            Edit(
+                "protocol/witness/voter.py",
+                "        quorum = self._policy.quorum\n",
+                "        quorum = self._policy.faulty + 1\n",
+            ),
+        ),
+        is_of_witnesses=True,
+    ),
+    Mutant(
+        "commit-repeated",
+        "a witness whose backup was restored speaks before it knows all that it said",
+        (
+            Edit(
+                "node/witness/own.py",
+                "await self._wait_until(lambda: self._knows_all(begun), Silence.CHAIN_MISSING)\n",
+                "begun = Begun()\n",
+            ),
+        ),
+        is_of_witnesses=True,
+    ),
+    Mutant(
+        "begun-by-itself",
+        "a witness without the file of its newest receipt begins anew",
+        (
+            Edit(
+                "node/witness/own.py",
+                "while (begun := await self._read_begun()) is None:",
+                "while (begun := await self._read_begun() or Begun()) is None:",
+            ),
+        ),
+        is_of_witnesses=True,
+    ),
+    Mutant(
+        "newest-not-sent",
+        "after a crash, a witness does not send its newest receipt again",
+        (Edit("node/witness/own.py", "            await self._store(begun.receipt)\n", "            pass\n"),),
+        is_of_witnesses=True,
+    ),
+    Mutant(
+        "own-round-time",
+        "the time of a round runs from the moment at which the witness itself enters it",
+        (
+            Edit(
+                "protocol/witness/voter.py",
+                "slot.running_ms is None and tally.voters_from(slot.round) >= self._policy.quorum:",
+                "slot.running_ms is None:",
+            ),
+        ),
+        is_of_witnesses=True,
+    ),
+    Mutant(
+        "no-speaker",
+        "a witness does not wait for the speaker of a round",
+        (Edit("protocol/witness/voter.py", "        if speaker != self._key:\n", "        if not speaker:\n"),),
+        is_of_witnesses=True,
+    ),
+    Mutant(
+        "backdated-entries",
+        "an entry counts that is dated before the receipt before it",
+        (
+            Edit(
+                "protocol/witness/testimony.py",
+                "if before_ms < ms <= receipt.at_ms]",
+                "if ms <= receipt.at_ms]",
+            ),
+        ),
+        is_of_witnesses=True,
+    ),
+    Mutant(
+        "named-refused",
+        "a record that a held receipt names has to pass the rules for clients",
+        (
+            Edit(
+                "protocol/witness/admission.py",
+                "    if domain.is_named(record.id):\n        return\n",
+                "",
+            ),
+        ),
+        is_of_witnesses=True,
+    ),
+    Mutant(
+        "prev-not-demanded",
+        "a record without `prev` by the owner follows the head",
+        (
+            Edit(
+                "protocol/witness/label.py",
+                "            if record.id not in self._by_id:\n",
+                "            if record.prev is None and self.head and tip_of(self.head).names(record.signedby):\n"
+                "                record = msgspec.structs.replace(record, prev=self.head.id)\n"
+                "            if record.id not in self._by_id:\n",
+            ),
+        ),
+        is_of_witnesses=True,
     ),
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from simulations.cast.liar import LieKind
 from simulations.cast.tie import Tie
 from simulations.world.wire import Weather
 
@@ -31,6 +32,7 @@ class FaultKind(StrEnum):
     DISK_FULL = "disk_full"  # no space is free
     DISK_SLOW = "disk_slow"  # value: mean time of half a piece of work, in seconds
     CLOCK_JUMP = "clock_jump"  # the clocks jump, and jump back at the end; value: seconds
+    FORGOTTEN = "forgotten"  # as restored, and a witness loses the file of its newest receipt, too
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -78,6 +80,46 @@ class Act(msgspec.Struct, frozen=True):
     other: str = ""
 
 
+class CouncilAction(StrEnum):
+    """What a user does in a witnessed domain."""
+
+    CLAIM = "claim"  # founds the label, or extends its head
+    OFFER = "offer"
+    WAIT = "wait"  # a claim that waits until it is final or lost
+    RIVAL = "rival"  # founds the label, whoever owns it
+    TWO_DEVICES = "two_devices"  # extends one head twice, at two machines
+    FOLLOW_OLD = "follow_old"  # extends an older record of the label, such as an offer that was withdrawn
+    USURP = "usurp"  # extends a label of another owner: refused, or decided against
+    PUSH_BACKDATED = "push_backdated"  # a listed peer pushes a founding from long ago: accepted, and it wins nothing
+
+
+class CouncilAct(msgspec.Struct, frozen=True):
+    """What a user does at a machine in the witnessed domain. The fields are those of `Act`."""
+
+    action: CouncilAction
+    at_s: float
+    user: str
+    machine: str
+    label: str
+    other: str = ""
+
+
+class CouncilPlan(msgspec.Struct, frozen=True):
+    """A witnessed domain. `seats`: the machines of its honest witnesses. A seat without a machine is silent.
+
+    `liars`: of each of the other witnesses, how it lies. `faulty`: how many liars the policy allows.
+    """
+
+    seats: list[str]
+    faulty: int
+    liars: list[LieKind]
+    acts: list[CouncilAct]
+
+    @property
+    def liar_names(self) -> list[str]:
+        return [f"liar{number}" for number in range(len(self.liars))]
+
+
 class NodePlan(msgspec.Struct, frozen=True):
     """One machine: its clock as in `Clock`, its disk as in `VirtualDisk`, and the settings of its node."""
 
@@ -90,7 +132,7 @@ class NodePlan(msgspec.Struct, frozen=True):
 
 class Plan(msgspec.Struct, frozen=True):
     """A whole run. Faults and acts are over by second `active_s`. Within `settle_s` seconds after that all
-    nodes agree.
+    nodes agree. `council`: None: the run has no witnessed domain.
     """
 
     seed: str
@@ -101,6 +143,7 @@ class Plan(msgspec.Struct, frozen=True):
     acts: list[Act]
     active_s: float
     settle_s: float
+    council: CouncilPlan | None = None
 
     def as_json(self) -> str:
         return msgspec.json.encode(self).decode()
@@ -114,4 +157,10 @@ class Plan(msgspec.Struct, frozen=True):
             ties=[tie for tie in self.ties if name not in (tie.dialler, tie.acceptor)],
             faults=[fault for fault in faults if fault.machines],
             acts=[act for act in self.acts if name not in (act.machine, act.other)],
+            council=None if self.council is None else _acting_without(self.council, name),
         )
+
+
+def _acting_without(council: CouncilPlan, name: str) -> CouncilPlan:
+    acts = [act for act in council.acts if name not in (act.machine, act.other)]
+    return msgspec.structs.replace(council, acts=acts)

@@ -11,6 +11,7 @@ from typing import Final
 
 from simulations.cluster import Cluster
 from simulations.run_result import RunResult, observe
+from simulations.swarm.council_workload import carry_out_council, start_liars
 from simulations.swarm.faults import inflict
 from simulations.swarm.plan import FaultKind, Plan
 from simulations.swarm.workload import carry_out_all
@@ -21,6 +22,9 @@ QUIET_S: Final = 5.0
 
 REPAIRS_S: Final = 70.0
 """Seconds in which every node repairs at least once: more than the longest interval that a plan draws."""
+
+UNDECIDED_S: Final = 60.0
+"""Seconds that a run goes on if too few witnesses speak to decide anything."""
 
 _DISK_FAULTS: Final = (FaultKind.DISK_ERROR, FaultKind.DISK_FULL)
 """Faults for which a node rightly logs errors."""
@@ -39,13 +43,19 @@ def play(plan: Plan, *, with_lines: bool = False, watch: Callable[[Cluster], Non
 
 async def _play_phases(cluster: Cluster, plan: Plan) -> None:
     await _build(cluster, plan)
+    liars = start_liars(cluster, plan)
     async with asyncio.TaskGroup() as group:
         for fault in plan.faults:
             group.create_task(inflict(cluster, fault))
         group.create_task(carry_out_all(cluster, plan.acts))
+        group.create_task(carry_out_council(cluster, plan))
     await _end_faults(cluster, plan)
+    await _end_races(cluster, plan)
+    for liar in liars:
+        liar.cancel()
     await cluster.settle(plan.settle_s)
     await _check_repairs(cluster)
+    await cluster.checkers.check_councils(cluster.machines)
     cluster.checkers.check_acknowledged(cluster.machines)
     cluster.checkers.check_stores(cluster.machines)
     await cluster.checkers.check_heads(cluster.machines)
@@ -53,6 +63,8 @@ async def _play_phases(cluster: Cluster, plan: Plan) -> None:
 
 
 async def _build(cluster: Cluster, plan: Plan) -> None:
+    if plan.council is not None:
+        cluster.convene(plan.council.seats, plan.council.faulty, plan.council.liar_names)
     for node in plan.nodes:
         machine = await cluster.add(node.name, offset_s=node.offset_s, drift=node.drift, **node.settings)
         machine.disk.latency_s = node.disk_latency_s
@@ -69,6 +81,18 @@ async def _end_faults(cluster: Cluster, plan: Plan) -> None:
     loop = asyncio.get_running_loop()
     await asyncio.sleep(max(QUIET_S, plan.active_s - loop.time()))
     cluster.note("calm")
+
+
+async def _end_races(cluster: Cluster, plan: Plan) -> None:
+    """Wait until every race in the witnessed domain is over, if so many witnesses speak that it has to be."""
+    if cluster.judges is None:
+        return
+    await cluster.settle(plan.settle_s)
+    await asyncio.sleep(QUIET_S)  # a witness that was restored begins to speak
+    if cluster.judges.liveness.are_enough(cluster.machines):
+        await cluster.end_races(plan.settle_s)
+    else:
+        await asyncio.sleep(UNDECIDED_S)
 
 
 async def _check_repairs(cluster: Cluster) -> None:

@@ -76,6 +76,7 @@ def _without_each(entries: Sequence[_T], parts: int) -> Iterator[list[_T]]:
 
 
 def _ordinary(plan: Plan) -> Iterator[Plan]:
-    """The plan with ordinary weather, then the plan with ordinary machines."""
+    """The plan with ordinary weather, then with ordinary machines, then without its witnessed domain."""
     yield msgspec.structs.replace(plan, weather=Weather())
     yield msgspec.structs.replace(plan, nodes=[NodePlan(node.name) for node in plan.nodes])
+    yield msgspec.structs.replace(plan, council=None)

@@ -73,6 +73,18 @@ class VirtualDisk:
             self._secrets[path] = token_bytes(size_bytes).hex()
         return self._secrets[path]
 
+    def place_secret(self, path: Path, seed: bytes) -> None:
+        """Store this key, as an operator does who brings it along. The node has not started yet."""
+        self._secrets[path] = seed.hex()
+
+    def place(self, path: Path, content: bytes | None) -> None:
+        """Write a file, or remove it (None), as an operator does while the node is not running."""
+        assert self._holder is None, "an operator does not replace the files of a running node"
+        if content is None:
+            self._files.pop(path, None)
+        else:
+            self._files[path] = content
+
     async def open_store(self, folder: Path, token_bytes: TokenBytes) -> Store:
         return await SqliteStore.open(folder / "dnarc.db", token_bytes, self.connect, self.connect_inline)
 

@@ -1,0 +1,156 @@
+"""What users and liars do in the witnessed domain of a plan, over HTTP against real nodes.
+
+Most acts of users may be refused, because another user was faster. What a node must take or refuse is checked.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from protocol.records.record import Record
+from simulations.cast.liar import Liar
+from simulations.cast.machine import Machine
+from simulations.cast.user import User
+from simulations.cluster import Cluster
+from simulations.swarm.plan import CouncilAct, CouncilAction, Plan
+
+POLICY_AGAIN_S: Final = 1.0
+"""Seconds between two attempts to make the policy known."""
+
+OLD_S: Final = 100_000
+"""A lie about time, in seconds: more than any admission window that a plan draws."""
+
+WAIT_S: Final = 5
+
+
+async def carry_out_council(cluster: Cluster, plan: Plan) -> None:
+    """Make the policy known, then do all acts, each at its time. Returns when all are over."""
+    if plan.council is None:
+        return
+    await _publish_policy(cluster)
+    async with asyncio.TaskGroup() as group:
+        for act in plan.council.acts:
+            group.create_task(_carry_out(cluster, act))
+
+
+def start_liars(cluster: Cluster, plan: Plan) -> "list[asyncio.Task[None]]":
+    """Let the liars lie until their tasks are cancelled."""
+    council, drawn = cluster.council, plan.council
+    if council is None or drawn is None:
+        return []
+    liars = [
+        Liar(
+            cluster.user(name, council.keys[name]),
+            council.domain,
+            kind,
+            cluster.machines,
+            cluster.checkers.on_violation,
+        )
+        for name, kind in zip(council.liars, drawn.liars, strict=True)
+    ]
+    return [asyncio.create_task(liar.lie()) for liar in liars]
+
+
+async def _publish_policy(cluster: Cluster) -> None:
+    """Put the policy record at any machine that is up, until a node takes it."""
+    assert cluster.council is not None, "a plan with a council convenes it"
+    record = cluster.council.policy_record(cluster.user("founder"))
+    while True:
+        for machine in cluster.machines.values():
+            if machine.node is not None and (await cluster.user("founder").put(machine, record)).is_acknowledged:
+                return
+        await asyncio.sleep(POLICY_AGAIN_S)
+
+
+async def _carry_out(cluster: Cluster, act: CouncilAct) -> None:
+    await asyncio.sleep(max(0.0, act.at_s - asyncio.get_running_loop().time()))
+    machine = cluster.machines[act.machine]
+    if machine.node is not None:
+        await _DO[act.action](cluster, act, cluster.user(act.user), machine)
+
+
+async def _claim(cluster: Cluster, act: CouncilAct, user: User, machine: Machine) -> None:
+    await user.claim(machine, act.label, domain=_domain(cluster))
+
+
+async def _offer(cluster: Cluster, act: CouncilAct, user: User, machine: Machine) -> None:
+    await user.claim(machine, act.label, domain=_domain(cluster), newowner=cluster.user(act.other).key.public)
+
+
+async def _wait(cluster: Cluster, act: CouncilAct, user: User, machine: Machine) -> None:
+    """What a client is told is final is final in the state of the node."""
+    head = await user.head(machine, act.label, _domain(cluster))
+    more = {} if head is None else {"prev": head["id"]}
+    signed = user.sign(act.label, _now(user), domain=_domain(cluster), moment=round(act.at_s * 1_000), **more)
+    reply = await user.put_and_wait(machine, signed, WAIT_S)
+    if reply.facts.get("certainty") == "final" and machine.node is not None:
+        domain = machine.node.witnessed.get(_domain(cluster))
+        if domain is None or domain.certainty(signed.record) != "final":
+            cluster.checkers.on_violation(act.machine, f"a client is told that {signed.record.id[:8]} is final")
+
+
+async def _rival(cluster: Cluster, act: CouncilAct, user: User, machine: Machine) -> None:
+    await user.put(machine, user.sign(act.label, _now(user), domain=_domain(cluster), moment=round(act.at_s * 1_000)))
+
+
+async def _two_devices(cluster: Cluster, act: CouncilAct, user: User, machine: Machine) -> None:
+    head = await user.head(machine, act.label, _domain(cluster))
+    if head is None:
+        return
+    timestamp = max(_now(user), head["timestamp"] + 1)
+    for number, target in enumerate((machine, cluster.machines[act.other])):
+        if target.node is not None:
+            fields = {"prev": head["id"], "device": number}
+            await user.put(target, user.sign(act.label, timestamp, domain=_domain(cluster), **fields))
+
+
+async def _follow_old(cluster: Cluster, act: CouncilAct, user: User, machine: Machine) -> None:
+    """Extend a record of the label that names this user, and that is not the head."""
+    past = _records_of(machine, _domain(cluster), act.label)
+    mine = [each for each in past if user.key.public in (each.signedby, each.newowner)]
+    if mine:
+        prev = mine[int(act.at_s * 1_000) % len(mine)]
+        await user.put(machine, user.sign(act.label, _now(user), domain=_domain(cluster), prev=prev.id))
+
+
+async def _usurp(cluster: Cluster, act: CouncilAct, user: User, machine: Machine) -> None:
+    head = await user.head(machine, act.label, _domain(cluster))
+    if head is None or user.key.public in (head["signedby"], head.get("newowner")):
+        return
+    timestamp = max(_now(user), head["timestamp"] + 1)
+    reply = await user.put(machine, user.sign(act.label, timestamp, domain=_domain(cluster), prev=head["id"]))
+    if reply.status == "accepted" and reply.verdict != "not_owner":
+        cluster.checkers.on_violation(act.machine, f"{act.user} takes {act.label} by {reply.verdict}")
+
+
+async def _push_backdated(cluster: Cluster, act: CouncilAct, user: User, machine: Machine) -> None:
+    await machine.trust(user.key.public)
+    signed = user.sign(act.label, _now(user) - OLD_S - int(act.at_s), domain=_domain(cluster))
+    await user.put(machine, signed, as_peer=True)
+
+
+def _records_of(machine: Machine, domain: str, label: str) -> list[Record]:
+    """The records of the label that the machine's disk holds, in a fixed order."""
+    records = [signed.record for signed in machine.disk.records()]
+    return sorted((each for each in records if (each.domain, each.label) == (domain, label)), key=lambda each: each.id)
+
+
+def _domain(cluster: Cluster) -> str:
+    assert cluster.council is not None, "a plan with a council convenes it"
+    return cluster.council.domain
+
+
+def _now(user: User) -> int:
+    return int(user.clock.now_s())
+
+
+_DO: Final[dict[CouncilAction, Callable[[Cluster, CouncilAct, User, Machine], Awaitable[None]]]] = {
+    CouncilAction.CLAIM: _claim,
+    CouncilAction.OFFER: _offer,
+    CouncilAction.WAIT: _wait,
+    CouncilAction.RIVAL: _rival,
+    CouncilAction.TWO_DEVICES: _two_devices,
+    CouncilAction.FOLLOW_OLD: _follow_old,
+    CouncilAction.USURP: _usurp,
+    CouncilAction.PUSH_BACKDATED: _push_backdated,
+}
