@@ -137,7 +137,10 @@ def checked_url(text: str) -> str:
     """
     url = _parsed(text)
     if url is None or url.scheme not in _SCHEMES or not url.host or not url.port or url.query_string:
-        raise ProtocolError(Code.MALFORMED, "a peer's URL is like http://host:port or ws://host:port, without a query")
+        raise ProtocolError(
+            Code.MALFORMED,
+            "a peer's URL begins with http://, https://, ws:// or wss://, names a host, and has no query",
+        )
     return str(url).rstrip("/")
 
 

@@ -303,8 +303,13 @@ class NodeClient:
         return Unreachable(f"no node answers at {self.url}: {fault.reason}", remedy)
 
     def _broken_off(self, error: Exception) -> Unreachable:
-        """The reason is the library's, because this happens in the middle of an answer."""
-        reason = str(error) or type(error).__name__
+        match error:
+            case http.client.IncompleteRead():
+                reason = "the connection was closed before the end of the answer"
+            case OSError():
+                reason = of_network(error).reason
+            case _:
+                reason = str(error)
         return Unreachable(
             f"{self.url} broke off: {reason}", "run the command again; if it stays so, see the node's log"
         )

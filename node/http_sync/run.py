@@ -114,7 +114,8 @@ class _Run:
             await self._parts.peers.pin(self._peer.name, answer.node)
             self._key = answer.node
         if answer.node != self._key:
-            detail = f"the key changed: it was {self._key} and is {answer.node}. If that is right, put the peer anew"
+            remedy = "if its operator confirms the new key, remove the peer and add it again"
+            detail = f"the key changed: it was {self._key} and is {answer.node}; {remedy}"
             raise ProtocolError(Code.UNAUTHORIZED, detail)
         self._parts.duplicate_keys.see(answer.node, answer.instance, self._peer.name)
         self._read_clock(answer, asked_s)

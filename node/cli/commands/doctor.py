@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from node.cli.commands.config import Config
-from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, Token
+from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, Token, connect
 from node.cli.output.failures import CommandError, Exit, usage
 from node.cli.output.screen import show, table
 from node.cli.output.text import plain
@@ -36,7 +36,7 @@ def doctor(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look for what is wrong with a node, its folder, its clock and its peers, and say what to do.
+    """Examine a node, its folder, its clock and its peers, and say what to do about each fault.
 
     Ends with 1 if a check fails. Warnings alone end with 0. With --data DIR, it works without a running node too.
     """
@@ -47,10 +47,8 @@ def doctor(
     if data is not None and not (data / "dnarc.db").exists():
         raise usage(f"{data} is no data folder of a node", "`dnarc serve --data DIR` makes one at its first start")
     settings = load(config, os.environ, {"tls_ca": None if tls_ca is None else str(tls_ca)}).settings
-    try:
-        findings = list(examine(node, data, settings, token))
-    except ValueError as error:
-        raise usage(str(error)) from error
+    connect(node, tls_ca)  # so that a wrong URL or authority is wrong usage; this opens no connection yet
+    findings = list(examine(node, data, settings, token))
     level = worst(findings)
     show({"state": level, "findings": findings}, as_json, lambda: _table(findings))
     if level is Level.FAIL:

@@ -13,7 +13,7 @@ NOBODY = ("--node", "http://127.0.0.1:9")
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A node that is content with few open files, whatever this machine allows."""
+    """A node that needs few open files, so that the limit of this machine causes no finding."""
     node = Served(tmp_path_factory.mktemp("served"), "--connections-max", "64", "--links-max", "16")
     yield node
     node.stop()
@@ -21,7 +21,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a node that has ended."""
+    """The folder of a node that has stopped."""
     node = Served(tmp_path_factory.mktemp("stopped"))
     node.stop()
     return node.data
