@@ -66,8 +66,16 @@ def _find_passphrase_source(path: Path) -> Callable[[], str] | None:
     if words is not None:
         return lambda: words
     if sys.stdin.isatty():
-        return lambda: str(typer.prompt(f"Passphrase of {path}", hide_input=True, err=True))
+        return lambda: _prompt(f"Passphrase of {path}")
     return None
+
+
+def _prompt(question: str, *, is_twice: bool = False) -> str:
+    """Ask a person. Raises: KeyboardInterrupt: the person pressed Ctrl-C, for which typer alone would exit with 1."""
+    try:
+        return str(typer.prompt(question, hide_input=True, confirmation_prompt=is_twice, err=True))
+    except typer.Abort:
+        raise KeyboardInterrupt from None
 
 
 def _get_new_passphrase() -> str:
@@ -79,7 +87,7 @@ def _get_new_passphrase() -> str:
     if words is None and not sys.stdin.isatty():
         raise usage(f"there is no terminal to ask for a passphrase: set {PASSPHRASE_VARIABLE}")
     if words is None:
-        words = str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True))
+        words = _prompt("Passphrase", is_twice=True)
     check_passphrase(words)
     if len(words) < PASSPHRASE_CHARACTERS_MIN:
         warn(f"a passphrase of {len(words)} characters is soon guessed: use a few random words in a new key file")

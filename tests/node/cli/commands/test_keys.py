@@ -3,13 +3,14 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.node.cli.conftest import TIMEOUT_S, Served, run, run_apart
+from tests.node.cli.conftest import TIMEOUT_S, Served, run, run_apart, start
 
 
 def test_a_sealed_key_signs_with_its_passphrase(served: Served, tmp_path: Path) -> None:
@@ -91,3 +92,18 @@ def test_a_person_who_makes_a_key_is_told_to_keep_a_copy(tmp_path: Path) -> None
 
     os.close(ours)
     assert said.startswith("dnarc: keep a copy of a.key in another place, and never publish it")
+
+
+def test_ctrl_c_at_the_passphrase_ends_with_130_and_makes_no_key(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = start("keygen", str(tmp_path / "a.key"), "--passphrase", stdin=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while b"Passphrase" not in shown:
+        shown += os.read(ours, 1_024)
+
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=TIMEOUT_S)
+    os.close(ours)
+
+    assert (process.returncode, list(tmp_path.iterdir())) == (130, [])
