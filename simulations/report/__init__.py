@@ -1,1 +1,1 @@
-"""Reports: what a run came to, as one HTML page that needs nothing else and asks nobody for anything."""
+"""Reports: the result of a run as one HTML page, which needs no other file and makes no request."""

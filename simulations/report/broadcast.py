@@ -1,4 +1,4 @@
-"""The page about the broadcast experiments: our figures over the published ones, and broadcasts to look at."""
+"""The page about the broadcast experiments: our figures over the published ones, and a few broadcasts as pictures."""
 
 from collections.abc import Sequence
 from statistics import mean, median
@@ -10,24 +10,32 @@ from simulations.broadcast.experiments import FAILURE_CYCLE_S, Broadcast, Experi
 from simulations.report import spread
 from simulations.report.chart import Series, chart
 from simulations.report.markup import Markup, join
-from simulations.report.page import Tile, html_table, page, repeated_by, section, tiles
+from simulations.report.page import Tile, html_table, page, repeat_line, section, tiles
 from simulations.report.run import delays_chart
 from simulations.report.scale import Axis, count_axis
 from simulations.report.small_broadcast import broadcast_delays_s, drawn_broadcasts
 from simulations.report.words import count
 
 _REDUNDANCY_MIN: Final = 0.001
-"""What is less is drawn as this: a scale by powers of ten has no zero."""
+"""Smaller values are drawn as this one, because a scale by powers of ten has no zero."""
+
+_SHARE_SHOWN_MIN: Final = 0.5
+"""Failures of smaller shares have no tile and no line of their own."""
+
+_PUBLISHED_COLOUR: Final = 5
+_COLOURS: Final = 6
 
 _MODES: Final = tuple(published.STABLE)[1:]
 
 
 def broadcast_page(plan: Experiment, results: Sequence[ExperimentResult], compared: Sequence[Row], repeat: str) -> str:
-    """Reports of the same plan but for the seed; `plan` is that of the first."""
+    """The page about these results, whose plans differ only in their seeds. `plan`: that of the first result.
+    `compared`: their comparison with the papers. `repeat`: the command that runs them again.
+    """
     nodes = count(plan.nodes, "node")
-    lede = f"The gossip and membership of a node over {nodes}, {count(len(results), 'seed')} from {plan.seed} on."
+    lede = f"The gossip and membership of a node, over {nodes}, {count(len(results), 'seed')} from {plan.seed} on."
     parts = [
-        repeated_by(repeat),
+        repeat_line(repeat),
         tiles(_tiles(results)),
         section("Redundancy", _redundancy(results)),
         section("Last delivery hop", _last_hop(results)),
@@ -46,28 +54,28 @@ def _tiles(results: Sequence[ExperimentResult]) -> list[Tile]:
     ]
     items = [
         Tile("Redundancy (RMR)", f"{max(each.redundancy for each in stable):.3f}", "highest after the first broadcast"),
-        Tile("Reached while stable", percent(min(each.reliability for each in stable)), "of all nodes, least"),
+        Tile("Reached while stable", percent(min(each.reliability for each in stable)), "of all nodes, lowest"),
         Tile("Last hop, optimised", f"{median(optimised):.0f}", "median; published 17"),
         Tile("Events", f"{sum(it.events for it in results):,}", "messages and timers"),
     ]
     for place, failure in enumerate(results[0].failures):
-        if failure.share >= 0.5:
+        if failure.share >= _SHARE_SHOWN_MIN:
             first = median(it.failures[place].broadcasts[0].reliability for it in results)
-            words = f"of the living by the first message, {percent(failure.share)} failed"
+            words = f"of the living nodes by the first message after {percent(failure.share)} failed"
             items.append(Tile("Reached", percent(first), words))
     return items
 
 
 def _redundancy(results: Sequence[ExperimentResult]) -> Markup:
-    lines = [_averaged(mode, place, results) for place, mode in enumerate(_MODES)]
+    lines = [_mean_series(mode, place, results) for place, mode in enumerate(_MODES)]
     flood = published.STABLE[published.FLOOD].redundancy
     cycles = len(lines[0].points) - 1
-    lines.append(Series("flood, published", [(0, flood), (cycles, flood)], 5, is_dashed=True))
-    words = "Payload messages too many for each node, the mean of all seeds; the first broadcast is a flood."
+    lines.append(Series("flood, published", [(0, flood), (cycles, flood)], _PUBLISHED_COLOUR, is_dashed=True))
+    words = "Superfluous payload messages for each node, mean of all seeds. The first broadcast is a flood."
     return chart("Redundancy", words, count_axis("broadcast", cycles), _redundancy_axis(), lines)
 
 
-def _averaged(mode: str, colour: int, results: Sequence[ExperimentResult]) -> Series:
+def _mean_series(mode: str, colour: int, results: Sequence[ExperimentResult]) -> Series:
     return Series(mode, _means([it.stable[mode] for it in results]), colour)
 
 
@@ -94,7 +102,7 @@ def _last_hop(results: Sequence[ExperimentResult]) -> Markup:
         ends = [(points[0][0], (low + high) / 2), (points[-1][0], (low + high) / 2)]
         lines.append(Series("", ends, colour, is_dashed=True, band=[(low, high)] * 2))
     highest = max(y for it in lines for _, y in [*it.points, *it.band])
-    words = "Links crossed by the copy that crossed most, the mean of all seeds. Dashed: published, for 10,000 nodes."
+    words = "Links that the copy with the longest way crossed, mean of all seeds. Dashed: published, for 10,000 nodes."
     x = count_axis("broadcast", lines[0].points[-1][0])
     return chart("Last delivery hop", words, x, count_axis("links", highest), lines)
 
@@ -111,40 +119,50 @@ def _failures(results: Sequence[ExperimentResult]) -> list[Markup]:
     )
     paper = published.FIRST_AFTER_FAILURE
     theirs = Series(
-        "published", [(share, mean(it)) for share, it in paper.items()], 5, is_dashed=True, band=[*paper.values()]
+        "published",
+        [(share, mean(it)) for share, it in paper.items()],
+        _PUBLISHED_COLOUR,
+        is_dashed=True,
+        band=[*paper.values()],
     )
     at_most = [mean(it.failures[place].within_reach for it in results) for place in range(len(shares))]
     bound = Series("at most", [*zip(shares, at_most, strict=True)], 1, is_dashed=True)
     x = Axis("share of the nodes that failed", 0.0, 1.0, write=percent)
     y = Axis("share of the living", 0.0, 1.0, write=percent)
     words = (
-        "Whom the first message after the failure reaches; bands from the lowest to the highest. At most: those who "
-        "hang together by any address that either of two still has."
+        "The share of the living nodes that the first message after the failure reaches, from the lowest to the highest. "
+        "At most: the largest group of nodes of which, for each connection, one still knows the other's address."
     )
     recovery = [
-        Series(f"{percent(failure.share)} failed", _means([it.failures[place].broadcasts for it in results]), place % 6)
+        Series(
+            f"{percent(failure.share)} failed",
+            _means([it.failures[place].broadcasts for it in results]),
+            place % _COLOURS,
+        )
         for place, failure in enumerate(results[0].failures)
-        if failure.share >= 0.5 or len(shares) == 1
+        if failure.share >= _SHARE_SHOWN_MIN or len(shares) == 1
     ]
     pictures = [chart("First message", words, x, y, [ours, bound, theirs])]
     if recovery:
         cycles = count_axis(f"cycle after the failure ({FAILURE_CYCLE_S:g} s each)", len(recovery[0].points) - 1)
-        after = "What the repair of the tree costs: redundancy, broadcast by broadcast."
+        after = "The cost of repairing the tree: redundancy of each broadcast."
         pictures.append(chart("Redundancy after the failure", after, cycles, _redundancy_axis(), recovery))
     return pictures
 
 
 def _delivery(plan: Experiment) -> list[Markup]:
     nodes, delays = broadcast_delays_s(plan)
-    words = f"One broadcast along a grown tree of {count(nodes, 'node')}, seed {plan.seed}: whom it had reached when."
+    words = (
+        f"One broadcast along the tree of {count(nodes, 'node')}, seed {plan.seed}: the share reached after this time."
+    )
     return [delays_chart(delays, nodes - 1, "time since it was written", words)]
 
 
 def _spread(plan: Experiment) -> Markup:
     topology, spreads = drawn_broadcasts(plan)
     words = (
-        f"The same machines, {count(len(topology.names), 'node')} of them, few enough to be drawn: "
-        "the first broadcast, which is a flood; one along the tree that it left; and one after nodes failed."
+        f"The same protocols on {count(len(topology.names), 'node')}, so few that they can be drawn: the first broadcast, "
+        "which is a flood, one along the tree that it left, and one after some nodes failed."
     )
     return spread.picture(topology, spreads, words)
 

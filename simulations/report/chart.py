@@ -1,4 +1,4 @@
-"""Charts as SVG: lines over two axes, with a legend in words. Colours are the page's, for both themes."""
+"""Charts as SVG: lines over two axes, with a legend. The colours are those of the page, for both themes."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -13,14 +13,16 @@ HEIGHT: Final = 250.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 14.0, 12.0, 44.0
 
 POINTS_MAX: Final = 800
-"""Of a line; what lies closer than that is not seen."""
+"""Points of a line. More of them would lie too close together to be seen."""
 
 Point = tuple[float, float]
 
 
 class Series(msgspec.Struct, frozen=True):
-    """A line through points in rising order of x. Without a name it is not in the legend. `colour` is one of six;
-    `band`: the lowest and the highest y at each point, filled faintly.
+    """A line through points in rising order of x. A line without a name is not in the legend.
+
+    `colour`: from 0 to 5, a colour of the page. `is_steps`: each value holds until the next point. `band`: the lowest
+    and the highest y at each point, drawn as a faint area.
     """
 
     name: str
@@ -33,8 +35,8 @@ class Series(msgspec.Struct, frozen=True):
 
 
 def chart(title: str, words: str, x: Axis, y: Axis, lines: Sequence[Series]) -> Markup:
-    """A figure, under a heading of its own: what it shows in a sentence, a legend where there are several lines, and
-    the picture.
+    """A figure: a sentence about what it shows, a legend if it has several lines, and the picture. `title`: what a
+    screen reader says first.
     """
     legend = (
         [tag("span", tag("i", class_=_style(it)), it.name, class_="key") for it in lines if it.name]
@@ -48,8 +50,8 @@ def chart(title: str, words: str, x: Axis, y: Axis, lines: Sequence[Series]) -> 
     return tag("figure", caption, picture, class_="chart")
 
 
-def thinned(points: Sequence[Point], most: int = POINTS_MAX) -> list[Point]:
-    """So many at most, the first and the last among them."""
+def thin_out(points: Sequence[Point], most: int = POINTS_MAX) -> list[Point]:
+    """At most this many of the points, evenly chosen, with the first and the last."""
     if len(points) <= most:
         return list(points)
     step = (len(points) - 1) / (most - 1)
@@ -57,7 +59,9 @@ def thinned(points: Sequence[Point], most: int = POINTS_MAX) -> list[Point]:
 
 
 def peaks(points: Sequence[Point], most: int = POINTS_MAX) -> list[Point]:
-    """As `thinned`, but of what is put together the highest stays: a line that dips for a moment hides nothing."""
+    """At most about this many points. Of neighbouring points that are put together the highest one stays, so that a dip
+    of the line hides no peak.
+    """
     if len(points) <= most:
         return list(points)
     size = -(-len(points) // most)
@@ -91,14 +95,14 @@ def _grid(x: Axis, y: Axis) -> Markup:
 def _line(series: Series, x: Axis, y: Axis) -> Markup:
     places = [(x_at(x, at), y_at(y, value)) for at, value in series.points]
     if series.is_steps:
-        places = list(_stepped(places))
-    drawn = tag("polyline", points=_written(places), class_=f"line {_style(series)}")
+        places = list(_as_steps(places))
+    drawn = tag("polyline", points=_points_text(places), class_=f"line {_style(series)}")
     marks = [tag("circle", cx=at, cy=value, r=3.0, class_=f"mark {_style(series)}") for at, value in places]
     return join([drawn, *(marks if series.has_marks else ())])
 
 
-def _stepped(places: Iterable[Point]) -> Iterable[Point]:
-    """Each value holds until the next."""
+def _as_steps(places: Iterable[Point]) -> Iterable[Point]:
+    """The corners of steps: each value holds until the next point."""
     before: float | None = None
     for at, value in places:
         if before is not None and before != value:
@@ -110,10 +114,10 @@ def _stepped(places: Iterable[Point]) -> Iterable[Point]:
 def _band(series: Series, x: Axis, y: Axis) -> Markup:
     above = [(x_at(x, at), y_at(y, high)) for (at, _), (_, high) in zip(series.points, series.band, strict=True)]
     under = [(x_at(x, at), y_at(y, low)) for (at, _), (low, _) in zip(series.points, series.band, strict=True)]
-    return tag("polygon", points=_written([*above, *reversed(under)]), class_=f"band {_style(series)}")
+    return tag("polygon", points=_points_text([*above, *reversed(under)]), class_=f"band {_style(series)}")
 
 
-def _written(places: Iterable[Point]) -> str:
+def _points_text(places: Iterable[Point]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
 
 

@@ -1,4 +1,4 @@
-"""Figures of a run that was recorded: how fast records came to all, what it cost, and how conflicts ended."""
+"""Figures of a recorded run: how fast records reached all nodes, what that cost, and how conflicts ended."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,8 @@ SPREADS_SHOWN = 8
 
 
 class DeliveryDelays(msgspec.Struct, frozen=True):
-    """How long records took from the first node that held them to each other one, in rising order; `expected`: how
-    many such deliveries there would be, had every node got every record.
+    """How long records took from the first node that held them to each other node, in rising order. `expected`: the
+    number of deliveries if every node got every record.
     """
 
     delays_s: Sequence[float]
@@ -22,7 +22,11 @@ class DeliveryDelays(msgspec.Struct, frozen=True):
 
 
 class Conflict(msgspec.Struct, frozen=True):
-    """A label of which some records lost, and how that ended."""
+    """A label with rival records, and how the conflict ended.
+
+    `accepted`: how many records its history has. `lost`: the others, in words. `taken_back`: how many heads were taken
+    back, over all nodes. `reasons`: why, in words.
+    """
 
     label: str
     owner: str
@@ -33,7 +37,7 @@ class Conflict(msgspec.Struct, frozen=True):
 
 
 def delivery_delays(recorder: Recorder) -> DeliveryDelays:
-    """Over all records. What a restored machine gets a second time does not count."""
+    """The delays of all records. A record that a restored machine gets a second time does not count again."""
     delays = []
     for arrivals in recorder.arrivals.values():
         first, *others = arrivals.values()
@@ -43,18 +47,18 @@ def delivery_delays(recorder: Recorder) -> DeliveryDelays:
 
 
 def redundancy(recorder: Recorder) -> float | None:
-    """Copies that came from peers, for each that was news, less the one that it takes; None: nothing was news."""
-    copies, news = recorder.received()
+    """Superfluous copies for each new record that came from a peer. None: no new record came from a peer."""
+    copies, news = recorder.received_copies()
     return copies / news - 1 if news else None
 
 
 def carried_bytes(recorder: Recorder) -> int:
-    """All that went over any wire."""
+    """The bytes that all wires carried."""
     return sum(wire.carried_bytes for wire in recorder.cluster.simulation.network.wires())
 
 
 def tie_bytes(recorder: Recorder) -> list[tuple[str, str, int, int]]:
-    """Of each tie the two machines, and the bytes there and back; the busiest first."""
+    """For each tie: dialler, acceptor, bytes to the acceptor, bytes to the dialler. The busiest tie is first."""
     cluster = recorder.cluster
     pairs = dict.fromkeys((tie.dialler, tie.acceptor) for tie in cluster.ties)
     found = []
@@ -65,12 +69,12 @@ def tie_bytes(recorder: Recorder) -> list[tuple[str, str, int, int]]:
 
 
 def conflicts(recorder: Recorder) -> list[Conflict]:
-    """Every label on which somebody lost something, by name."""
+    """Every label on which a record lost or a head was taken back, in the order of names."""
     names = {user.key.public: name for name, user in recorder.cluster.users.items()}
     histories: dict[tuple[str, str], list[str]] = {}
     for record in recorder.records.values():
         histories.setdefault((record.domain, record.label), []).append(record.id)
-    taken_back = recorder.reversed_on()
+    taken_back = recorder.reversals_by_label()
     found = []
     for (_, label), ids in sorted(histories.items()):
         judged = ownership(recorder.records[it] for it in ids)
@@ -93,7 +97,9 @@ def topology(recorder: Recorder) -> Topology:
 
 
 def spreads(recorder: Recorder) -> list[Spread]:
-    """Of the records that came to most nodes an ordinary one first, then from the slowest to the quickest."""
+    """How some records spread, of those that reached the most nodes: first one of median speed, then from the slowest
+    to the fastest.
+    """
     widest = max(map(len, recorder.arrivals.values()), default=0)
     far = [record_id for record_id, it in recorder.arrivals.items() if len(it) == widest]
     ranked = sorted(far, key=lambda it: -_duration_s(recorder, it))

@@ -1,4 +1,6 @@
-"""Lanes: what befell each machine over the whole run, one line for each, as in the space-time diagrams of textbooks."""
+"""Lanes: what happened to each machine during the run, one line for each, as in the space-time diagrams of
+textbooks.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -20,14 +22,19 @@ _EVENT_ROWS: Final = 4
 _EVENT_HIGH: Final = 13.0
 _LETTER_WIDE: Final = 6.0
 
+_NARROW_FROM: Final = 12
+"""With more machines than this, lanes are narrow."""
+
 _ENDS: Final = ("killed", "power cut", "down", "failed")
-_TURNS: Final = ("parted", "silenced", "healed", "calm", "settled", "reset", "restored", "weather")
-"""Lines of the trace about no single machine that a reader wants to see."""
+"""What the trace says when a node ends."""
+
+_MARKED: Final = ("parted", "silenced", "healed", "calm", "settled", "reset", "restored", "weather")
+"""What the trace says about the whole network, as far as it is marked in the picture."""
 
 
-class _Turn(msgspec.Struct, frozen=True):
-    """A line of the trace that is drawn from top to bottom, and the row above in which its name stands, on its
-    left side where it is too far right for the other.
+class _Marker(msgspec.Struct, frozen=True):
+    """A line of the trace that is marked from top to bottom. `row`: the row above the lanes that has its name.
+    `is_left`: the name stands on the left of the mark, because there is no room on the right.
     """
 
     line: TraceLine
@@ -36,7 +43,7 @@ class _Turn(msgspec.Struct, frozen=True):
 
 
 class _Paper(msgspec.Struct, frozen=True):
-    """The axis of time, a lane for each name, and above them as many rows as the turns take."""
+    """The time axis, a lane for each name, and above them the rows for the names of markers."""
 
     axis: Axis
     names: Sequence[str]
@@ -48,7 +55,7 @@ class _Paper(msgspec.Struct, frozen=True):
 
     @property
     def lane_high(self) -> float:
-        return 26.0 if len(self.names) <= 12 else 15.0
+        return 26.0 if len(self.names) <= _NARROW_FROM else 15.0
 
     @property
     def height(self) -> float:
@@ -62,27 +69,27 @@ class _Paper(msgspec.Struct, frozen=True):
 
 
 def picture(recorder: Recorder, lines: Sequence[TraceLine], faults: Sequence[Fault], end_s: float) -> Markup:
-    """The figure. Beyond `LANES_MAX` machines the first are shown."""
+    """The figure. Shows the first `LANES_MAX` machines. `end_s`: where the time axis ends."""
     machines = list(recorder.cluster.machines)
     paper = _Paper(time_axis(end_s), machines[:LANES_MAX])
-    turns = _turns(paper, lines)
-    paper = msgspec.structs.replace(paper, rows=max((it.row + 1 for it in turns), default=0))
+    markers = _markers(paper, lines)
+    paper = msgspec.structs.replace(paper, rows=max((it.row + 1 for it in markers), default=0))
     parts = [
         *(_fault(paper, it) for it in faults),
-        *_events(paper, turns),
+        *_draw_markers(paper, markers),
         *(_lane(paper, name, lines, end_s) for name in paper.names),
         *_arrivals(paper, recorder),
         *_axis(paper),
     ]
-    words = "A line is a machine that is up"
+    words = "Each line is a machine while its node runs."
     hidden = len(machines) - len(paper.names)
-    more = f"; {hidden} machines more are not drawn" if hidden else ""
-    keys = [_key("c0", "record came"), _key("c1", "record written here"), _key("c4", "head taken back")]
+    more = f" {hidden} further machines are not drawn." if hidden else ""
+    keys = [_key("c0", "a record came"), _key("c1", "a record was written here"), _key("c4", "a head was taken back")]
     if faults:
-        keys.append(_key("fault", "a fault of the plan, named where the pointer rests"))
+        keys.append(_key("fault", "a fault of the plan: point at it for its name"))
     return tag(
         "figure",
-        tag("figcaption", f"{words}{more}.", tag("div", *keys, class_="keys")),
+        tag("figcaption", f"{words}{more}", tag("div", *keys, class_="keys")),
         tag("svg", *parts, viewBox=f"0 0 {WIDTH:g} {paper.height:g}", role="img", aria_label="Machines over time"),
         class_="lanes",
     )
@@ -102,7 +109,7 @@ def _lane(paper: _Paper, name: str, lines: Sequence[TraceLine], end_s: float) ->
 
 
 def _lives(lines: Sequence[TraceLine], name: str, end_s: float) -> Iterable[tuple[float, float]]:
-    """From when to when it was up."""
+    """The spans in which the machine's node ran, in seconds."""
     begin: float | None = None
     for line in lines:
         if line.where != name:
@@ -127,7 +134,7 @@ def _fault(paper: _Paper, fault: Fault) -> Markup:
 
 
 def _arrivals(paper: _Paper, recorder: Recorder) -> Iterable[Markup]:
-    """Dots, those of what came first, so that those of what was written lie above them."""
+    """The dots: first those of records that came, so that those of written records lie above them."""
     shown = [
         it for arrivals in recorder.arrivals.values() for it in list(arrivals.values())[1:] if it.machine in paper.names
     ]
@@ -149,25 +156,25 @@ def _triangle(x: float, y: float, words: str) -> Markup:
     return tag("polygon", tag("title", words), points=corners, class_="taken")
 
 
-def _turns(paper: _Paper, lines: Sequence[TraceLine]) -> list[_Turn]:
-    """Turns of the story, their names in rows, so that neighbours do not touch."""
+def _markers(paper: _Paper, lines: Sequence[TraceLine]) -> list[_Marker]:
+    """The markers, each in a row in which its name does not touch its neighbour's."""
     found = []
     free = [0.0] * _EVENT_ROWS
-    for line in [it for it in lines if not it.where and it.what in _TURNS][:EVENTS_MAX]:
+    for line in [it for it in lines if not it.where and it.what in _MARKED][:EVENTS_MAX]:
         x, wide = paper.x(line.at_s), _LETTER_WIDE * len(line.what) + 8
         left = x - wide if x + wide > WIDTH else x
         row = next((it for it in range(_EVENT_ROWS) if free[it] <= left), _EVENT_ROWS - 1)
         free[row] = left + wide
-        found.append(_Turn(line, left < x, row))
+        found.append(_Marker(line, left < x, row))
     return found
 
 
-def _events(paper: _Paper, turns: Sequence[_Turn]) -> Iterable[Markup]:
-    for turn in turns:
-        line, x, y = turn.line, paper.x(turn.line.at_s), 10 + turn.row * _EVENT_HIGH
+def _draw_markers(paper: _Paper, markers: Sequence[_Marker]) -> Iterable[Markup]:
+    for marker in markers:
+        line, x, y = marker.line, paper.x(marker.line.at_s), 10 + marker.row * _EVENT_HIGH
         words = tag("title", f"{line.at_s:.3f} s: {line.what} {line.facts}")
         yield tag("line", x1=x, x2=x, y1=y - 8, y2=paper.height - _BOTTOM, class_="event")
-        at, style = (x - 4, "event-name end") if turn.is_left else (x + 4, "event-name")
+        at, style = (x - 4, "event-name end") if marker.is_left else (x + 4, "event-name")
         yield tag("text", line.what, words, x=at, y=y, class_=style)
 
 

@@ -1,23 +1,23 @@
-"""Where to draw the nodes of a network: springs and repulsion (Fruchterman and Reingold, 1991), from a circle.
+"""Where to draw the nodes of a network: springs and repulsion (Fruchterman and Reingold, 1991), beginning with a
+circle.
 
-No chance is in it, so the same network is drawn alike in every report.
+There are no random numbers in it, so every report draws the same network in the same way.
 """
 
 import math
 from collections.abc import Sequence
 from typing import Final
 
-Position = tuple[float, float]
+NodePosition = tuple[float, float]
 
 _STEPS_MAX: Final = 250
-_PAIRS_MAX: Final = 3_000_000
-"""Looked at in all: about two seconds."""
-
 _STEPS_MIN: Final = 12
+_PAIRS_MAX: Final = 3_000_000
+"""Pairs of nodes that all steps together compute: about two seconds."""
 
 
-def node_positions(count: int, edges: Sequence[tuple[int, int]]) -> list[Position]:
-    """A place for each of `count` nodes, the longest way across them lying flat. Any unit."""
+def node_positions(count: int, edges: Sequence[tuple[int, int]]) -> list[NodePosition]:
+    """A position for each of `count` nodes, in an arbitrary unit. The network's longest axis is horizontal."""
     turn = 2 * math.pi / max(count, 1)
     points = [complex(math.cos(number * turn), math.sin(number * turn)) for number in range(count)]
     ideal = math.sqrt(4 / max(count, 1))
@@ -48,8 +48,8 @@ def _forces(points: Sequence[complex], edges: Sequence[tuple[int, int]], ideal: 
     return forces
 
 
-def _flat(points: Sequence[complex]) -> list[Position]:
-    """Turned so that they lie along the first axis, about the middle."""
+def _flat(points: Sequence[complex]) -> list[NodePosition]:
+    """Rotate the points so that their longest axis is horizontal, around the origin."""
     if not points:
         return []
     middle = sum(points) / len(points)
@@ -60,5 +60,5 @@ def _flat(points: Sequence[complex]) -> list[Position]:
 
 
 def _half_angle(spread: complex) -> float:
-    """The direction in which most of them lie: half the angle of the sum of squares."""
+    """The direction of the longest axis: half the angle of the sum of squares."""
     return math.atan2(spread.imag, spread.real) / 2 if abs(spread) > 1e-9 else 0.0

@@ -1,7 +1,7 @@
-"""Markup: elements of HTML and SVG as text, in which nothing becomes markup by accident.
+"""Markup: elements of HTML and SVG as text. No text becomes markup by accident.
 
-What an element holds is escaped unless it is `Markup` itself, and only the functions here and files of this package
-make that: a label or a name from a record, which strangers write, stays text whatever is in it.
+The content of an element is escaped unless it is `Markup`. Only this package makes `Markup`. So a label or a name from
+a record, which a stranger can write, stays text whatever it contains.
 """
 
 from collections.abc import Iterable
@@ -11,9 +11,10 @@ from typing import Final
 from node.cli.output.text import safe
 
 _VOID: Final = frozenset({"br", "circle", "input", "line", "meta", "path", "polygon", "polyline", "rect"})
-"""Elements here that hold nothing: HTML forbids their end tag, or SVG spares it."""
+"""Elements without content. In HTML they must have no end tag, and in SVG they need none."""
 
 _SVG_VOID: Final = frozenset({"circle", "line", "path", "polygon", "polyline", "rect"})
+"""Those of them that belong to SVG, and are closed by `/>`."""
 
 Attribute = str | float | bool | None
 
@@ -25,7 +26,9 @@ class Markup(str):
 
 
 def tag(name: str, /, *children: object, **attributes: Attribute) -> Markup:
-    """An element. `class_` is `class`, and `_` is `-` in names of attributes; None and False leave one away."""
+    """An element. `class_` stands for the attribute `class`, and `_` stands for `-`. An attribute that is None or False
+    is left out.
+    """
     opening = name + "".join(_attribute(key, value) for key, value in attributes.items())
     inside = join(children)
     if name in _VOID and not inside:
@@ -34,12 +37,12 @@ def tag(name: str, /, *children: object, **attributes: Attribute) -> Markup:
 
 
 def join(parts: Iterable[object]) -> Markup:
-    """One after another; what is no markup is escaped, and None is nothing."""
+    """All parts one after another. A part that is no markup is escaped, and None is left out."""
     return Markup("".join(part if isinstance(part, Markup) else text(part) for part in parts if part is not None))
 
 
 def text(value: object) -> Markup:
-    """The value as text, in which every character that would not be seen is spelled out, but for ends of lines."""
+    """The value as escaped text. Invisible characters are spelled out, except for ends of lines."""
     return Markup(escape("\n".join(map(safe, str(value).split("\n")))))
 
 
@@ -47,8 +50,8 @@ def _attribute(key: str, value: Attribute) -> str:
     if value is None or value is False:
         return ""
     name = key.rstrip("_").replace("_", "-")
-    return f" {name}" if value is True else f' {name}="{_written(value)}"'
+    return f" {name}" if value is True else f' {name}="{_format_attribute(value)}"'
 
 
-def _written(value: str | float) -> str:
+def _format_attribute(value: str | float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else text(value)

@@ -1,14 +1,14 @@
 "use strict";
 
-// Each figure of how a record spread carries its data as JSON. Nothing here makes markup: classes, attributes and text
-// of what the page holds already are changed, and one circle is added for each copy that is under way.
+// Each figure about the spread of records contains its data as JSON. The script makes no markup from text. It changes
+// classes, attributes and text of existing elements, and adds one circle for each copy that is on its way.
 
 const SVG = "http://www.w3.org/2000/svg";
 const PLAY_MS = 6000;
-const TRAVEL_MAX = 0.12; // of the slider's way: how long a copy is seen on its way, at most
-const WAIT_S = 0.01; // the wait from which on its length counts for less and less
+const TRAVEL_MAX = 0.12; // how long a copy is shown on its way at most, as a share of the slider
+const WAIT_S = 0.01; // longer waits get less room for each second
 
-// A link to a run opens what it leads to.
+// A link to a run opens its details.
 function openTarget() {
   const details = document.getElementById(location.hash.slice(1))?.querySelector("details");
   if (details) details.open = true;
@@ -118,8 +118,8 @@ function animate(figure, data, controls) {
   controls.hidden = false;
 }
 
-// Each wait between two arrivals has the room of its logarithm: what happens within milliseconds, after a partition of a
-// minute, is seen as well as the minute.
+// Each wait between two arrivals gets as much room as its logarithm, so that one can see both a partition of a minute
+// and what happens within milliseconds after it.
 function timeScale(times) {
   const stops = [...new Set([0, ...times])].sort((one, other) => one - other);
   const ends = [0];

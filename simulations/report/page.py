@@ -1,7 +1,7 @@
-"""The page: one file, with its style and its script inside, that asks nobody for anything.
+"""The page: one file that contains its style and its script, and makes no request.
 
-A policy in its head (Content Security Policy Level 3) forbids every request, and every script and style but those that
-were written here, by their digests: should a mistake let a stranger's text become markup, it still does nothing.
+A policy in its head (Content Security Policy Level 3) forbids every request, and every script and style except for
+ours, which it names by their digests. So if a mistake lets a stranger's text become markup, it still can do nothing.
 """
 
 import base64
@@ -18,7 +18,7 @@ _DOCTYPE: Final = Markup("<!DOCTYPE html>\n")
 
 
 class Tile(msgspec.Struct, frozen=True):
-    """One figure in large type: what it is, the figure, and what a reader should know of it."""
+    """One figure in large type, with its name, and a few words about it."""
 
     name: str
     figure: str
@@ -26,7 +26,7 @@ class Tile(msgspec.Struct, frozen=True):
 
 
 def page(title: str, lede: str, parts: Iterable[Markup]) -> str:
-    """The whole document."""
+    """The whole document. `lede`: the sentence below the title."""
     style, script = _style(), _file("simulations.report", "page.js")
     policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'"
     head = tag(
@@ -57,7 +57,7 @@ def tiles(items: Sequence[Tile]) -> Markup:
 
 
 def html_table(columns: Sequence[str], cells: Iterable[Sequence[object]]) -> Markup:
-    """A table. A column whose name begins with `#` holds numbers, one with `~` prose; the others are not broken."""
+    """A table. A column whose name begins with `#` has numbers, and one with `~` has prose, whose lines may break."""
     styles = [{"#": "number", "~": "prose"}.get(column[:1]) for column in columns]
     head = tag(
         "tr", *(tag("th", it.lstrip("#~"), scope="col", class_=s) for it, s in zip(columns, styles, strict=True))
@@ -66,13 +66,13 @@ def html_table(columns: Sequence[str], cells: Iterable[Sequence[object]]) -> Mar
     return tag("div", tag("table", tag("thead", head), tag("tbody", *body)), class_="scroll", tabindex="0")
 
 
-def folded(summary: str, *parts: object, is_open: bool = False) -> Markup:
-    """What is there for whoever asks."""
+def details(summary: str, *parts: object, is_open: bool = False) -> Markup:
+    """Parts that are hidden behind their summary until the reader opens them."""
     return tag("details", tag("summary", summary), *parts, open=is_open)
 
 
-def repeated_by(command: str) -> Markup:
-    """The one command that does it all again."""
+def repeat_line(command: str) -> Markup:
+    """A line with the command that repeats everything on the page."""
     return tag("p", "Again: ", tag("code", command), class_="again")
 
 
@@ -80,14 +80,14 @@ def badge(is_good: bool) -> Markup:
     return tag("span", "holds" if is_good else "fails", class_="badge good" if is_good else "badge bad")
 
 
-def as_data(value: object) -> Markup:
-    """JSON for a script element, in which no character ends the element."""
+def json_data(value: object) -> Markup:
+    """JSON for a script element, without any character that could end the element."""
     written = msgspec.json.encode(value).decode()
     return Markup(written.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 def _style() -> str:
-    """The explorer's colours and our own rules."""
+    """The explorer's colours, and our own rules."""
     return _file("node.explorer", "page/tokens.css") + _file("simulations.report", "page.css")
 
 
@@ -99,10 +99,10 @@ def _digest(content: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
 
 
-def listed(items: Iterable[object]) -> Markup:
+def bullet_list(items: Iterable[object]) -> Markup:
     return tag("ul", *(tag("li", it) for it in items))
 
 
 def article(*parts: object, name: str) -> Markup:
-    """One of several runs on a page, to which a link can lead."""
+    """One of several runs on a page. `name`: the target for links."""
     return tag("article", join(parts), id=name)

@@ -1,7 +1,7 @@
-"""A recorder: notes what every node of a cluster takes in, when, and from whom, without touching the run.
+"""A recorder: notes which records every node of a cluster gets, when, and from which peer, without changing the run.
 
-It draws no chance and writes nothing into the trace, so a run that is recorded has the same digest as one that is not.
-What it notes is held by value: it can be asked when the machines are long gone.
+It draws no random numbers and writes nothing into the trace, so a run has the same digest with and without it. It keeps
+values only, so that it can be asked after the machines have ended.
 """
 
 from collections import Counter
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """A record came to a machine for the first time: `at_s` it was durable there, and taken, and passed on, already at
-    `taken_s`. `source`: who sent it over a link; "" where a client did, or a transfer over plain HTTP.
+    """A record came to a machine for the first time.
+
+    `at_s`: when it was durable there. `taken_s`: when it was decided and passed on, which is earlier. `source`: the
+    machine that sent it over a link, empty if it came from a client or over plain HTTP.
     """
 
     at_s: float
@@ -40,7 +42,7 @@ class Arrival(msgspec.Struct, frozen=True):
 
 
 class Reversal(msgspec.Struct, frozen=True):
-    """A node took the head of a label back."""
+    """A node took back the head of a label."""
 
     at_s: float
     machine: str
@@ -49,26 +51,28 @@ class Reversal(msgspec.Struct, frozen=True):
 
 
 class Recorder:
-    """What happened to records. `sets` and `heads` say at which second how many different ones the machines held."""
+    """What happened to records. `sets` and `heads`: for each second with a change, how many different sets of records,
+    or of heads, the machines held.
+    """
 
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
         self.arrivals: dict[str, dict[str, Arrival]] = {}
-        """By record, and by machine, in the order in which they came."""
+        """By record and by machine, in the order of arrival."""
         self.verdicts: dict[str, Verdict] = {}
-        """By record, the last that any node gave."""
+        """By record: the last verdict of any node."""
         self.reversals: list[Reversal] = []
         self.sets: list[tuple[float, int]] = []
         self.heads: list[tuple[float, int]] = []
-        self._held = _States()
-        self._shown = _States()
+        self._held = _SetSums()
+        self._shown = _SetSums()
         self._heads: dict[str, dict[LabelKey, int]] = {}
         self._intakes: list[IntakeCounts] = []
         self._taken: dict[tuple[str, str], tuple[str, float]] = {}
         self._cluster: Cluster
 
     def watch(self, cluster: "Cluster") -> None:
-        """Note all that happens to this cluster. It has no machines yet."""
+        """Record this cluster, which has no machines yet."""
         self._cluster = cluster
         cluster.watchers.append(self._on_start)
 
@@ -76,13 +80,13 @@ class Recorder:
     def cluster(self) -> "Cluster":
         return self._cluster
 
-    def received(self) -> tuple[int, int]:
-        """How many copies of records came from peers, and how many of them were news."""
+    def received_copies(self) -> tuple[int, int]:
+        """How many copies of records came from peers, and how many of them were new to their node."""
         news = sum(n for it in self._intakes for (trust, _), n in it.accepted.items() if trust is Trust.PEER)
         return news + sum(it.known[Trust.PEER] for it in self._intakes), news
 
-    def reversed_on(self) -> Counter[str]:
-        """How many heads of each label were taken back, over all nodes."""
+    def reversals_by_label(self) -> Counter[str]:
+        """How often heads of each label were taken back, over all nodes."""
         return Counter(it.label for it in self.reversals)
 
     def _on_start(self, machine: "Machine", node: Node) -> None:
@@ -97,13 +101,13 @@ class Recorder:
         for label, history in (machine.disk.histories() if keys else {}).items():
             chain = ownership(past.record for past in history).chain
             if chain:
-                self._show(name, label, chain[-1])
+                self._set_head(name, label, chain[-1])
         self._intakes.append(node.ingest.intake)
-        node.ingest.announcers.append(lambda records, delivery: self._on_decided(name, node, records, delivery))
+        node.ingest.announcers.append(lambda records, delivery: self._on_announced(name, node, records, delivery))
         node.commits.watchers.append(lambda committed: self._on_commit(name, committed))
-        self._look()
+        self._count_states()
 
-    def _on_decided(self, name: str, node: Node, records: Sequence[SignedRecord], delivery: Delivery) -> None:
+    def _on_announced(self, name: str, node: Node, records: Sequence[SignedRecord], delivery: Delivery) -> None:
         link = node.links.by_number.get(delivery.link) if delivery.link is not None else None
         key = link.peer_key if link is not None else None
         sender = next((it.name for it in self._cluster.machines.values() if it.key == key), "") if key else ""
@@ -124,23 +128,25 @@ class Recorder:
         for event in committed.batch.events:
             if event.type is EventType.REVERTED:
                 self.reversals.append(Reversal(now_s, name, event.record.label, event.reason or ""))
-            self._show(name, (event.record.domain, event.record.label), event.record.id)
-        self._look()
+            self._set_head(name, (event.record.domain, event.record.label), event.record.id)
+        self._count_states()
 
-    def _show(self, name: str, label: LabelKey, record_id: str) -> None:
+    def _set_head(self, name: str, label: LabelKey, record_id: str) -> None:
         digest = blake2b(repr((label, record_id)).encode(), digest_size=16).digest()
         after = int.from_bytes(digest)
         self._shown.mix(name, self._heads[name].get(label, 0) ^ after)
         self._heads[name][label] = after
 
-    def _look(self) -> None:
+    def _count_states(self) -> None:
         now_s = self._cluster.simulation.loop.time()
-        _note(self.sets, now_s, self._held.different)
-        _note(self.heads, now_s, self._shown.different)
+        _add_point(self.sets, now_s, self._held.different)
+        _add_point(self.heads, now_s, self._shown.different)
 
 
-class _States:
-    """A sum for each machine of what it holds, the exclusive or of digests, and how many different sums there are."""
+class _SetSums:
+    """A sum for each machine over the digests that it holds (their exclusive or), and how many different sums there
+    are.
+    """
 
     def __init__(self) -> None:
         self._sums: dict[str, int] = {}
@@ -151,12 +157,12 @@ class _States:
         return len(self._counts)
 
     def begin(self, name: str) -> None:
-        """It holds nothing, whatever it held before."""
+        """Let the machine hold nothing, whatever it held before."""
         self._forget(name)
         self._put(name, 0)
 
     def mix(self, name: str, digest: int) -> None:
-        """Add it, or take it away where it is there."""
+        """Add a digest to the machine's sum, or remove it if the sum has it."""
         after = self._sums[name] ^ digest
         self._forget(name)
         self._put(name, after)
@@ -174,8 +180,8 @@ class _States:
             del self._counts[before]
 
 
-def _note(series: list[tuple[float, int]], now_s: float, value: int) -> None:
-    """A point where the value changed; of one moment the last stays."""
+def _add_point(series: list[tuple[float, int]], now_s: float, value: int) -> None:
+    """Add a point if the value has changed. Of several points at one moment the last one stays."""
     if series and series[-1][0] == now_s:
         series.pop()
     if not series or series[-1][1] != value:

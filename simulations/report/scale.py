@@ -1,4 +1,4 @@
-"""Axes: where on the paper a value stands, and which values are written beside it."""
+"""Axes: the place of a value on an axis, and which values are written beside the axis."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,9 @@ _TICKS_MIN = 3
 
 
 class Axis(msgspec.Struct, frozen=True):
-    """From `low` to `high`, evenly or by powers of ten. `write` says a value in words; `is_whole`: it counts things."""
+    """An axis from `low` to `high`. `is_log`: by powers of ten, else evenly. `is_whole`: it counts things, so ticks are
+    whole numbers. `write`: turns a value into text.
+    """
 
     name: str
     low: float
@@ -20,7 +22,7 @@ class Axis(msgspec.Struct, frozen=True):
     write: Callable[[float], str] = "{:,.4g}".format
 
     def place(self, value: float) -> float:
-        """How far along it stands, from 0 to 1; what lies outside is put at the end."""
+        """The place of a value along the axis, from 0 to 1. A value outside of the axis gets the nearest end."""
         if self.high <= self.low:
             return 0.0
         low, high, at = self.low, self.high, min(max(value, self.low), self.high)
@@ -29,7 +31,7 @@ class Axis(msgspec.Struct, frozen=True):
         return (at - low) / (high - low)
 
     def ticks(self) -> list[float]:
-        """Round values on it."""
+        """Round values on the axis, in rising order."""
         return self._log_ticks() if self.is_log else self._even_ticks()
 
     def _even_ticks(self) -> list[float]:
@@ -50,9 +52,11 @@ class Axis(msgspec.Struct, frozen=True):
         return found if len(found) >= _TICKS_MIN else self._even_ticks()
 
 
-def time_axis(high_s: float, name: str = "time since the begin") -> Axis:
+def time_axis(high_s: float, name: str = "time since the run began") -> Axis:
+    """An axis of seconds, from 0."""
     return Axis(name, 0.0, max(high_s, 0.001), write=lambda value: f"{value:,.4g} s")
 
 
 def count_axis(name: str, high: float, low: float = 0.0) -> Axis:
+    """An axis that counts things."""
     return Axis(name, low, max(high, low + 1), is_whole=True)

@@ -1,7 +1,7 @@
-"""Broadcasts of which every delivery is kept: over few enough nodes to be drawn, or counted one by one.
+"""Broadcasts whose every delivery is kept, over so few nodes that a picture can show them.
 
-The network is the one of the experiments, with the same conditions and seed; only who is reached, when and by whom is
-written down.
+The network is that of the experiments, with the same conditions and the same seed. In addition, it keeps which node got
+the record when, and from which neighbour.
 """
 
 from random import Random
@@ -14,21 +14,26 @@ from simulations.report.spread import Spread, SpreadStep, Topology
 from simulations.report.words import count
 
 DRAWN_NODES_MAX: Final = 24
+"""Nodes of a network that is drawn."""
+
 COUNTED_NODES_MAX: Final = 1_000
-GROWING: Final = 5
-"""Broadcasts from the flood to the one along the tree."""
+"""Nodes of a network whose delays are shown as a chart."""
+
+GROWING_BROADCASTS: Final = 5
+"""Broadcasts after which the tree no longer changes."""
 
 FAILED_SHARE: Final = 0.3
+"""The share of nodes that fail before the last broadcast."""
 
 
 class _WatchedNetwork(GossipNetwork):
-    """Keeps the first copy that each node gets of the broadcast that is under way."""
+    """Keeps the first copy that each node gets of the current broadcast."""
 
     steps: list[SpreadStep]
     begun_ms: int
 
-    def watched(self, sender: GossipNode, number: int, seconds: float) -> list[SpreadStep]:
-        """Write a record there, and give every first copy of it in the order of time."""
+    def watch_broadcast(self, sender: GossipNode, number: int, seconds: float) -> list[SpreadStep]:
+        """Write record `number` at this node. Returns the first copies at all nodes, in the order of time."""
         self.steps, self.begun_ms = [SpreadStep(sender.index, 0.0)], self.wheel.now_ms
         self.write(sender, f"{number:064x}")
         self.run_for(seconds)
@@ -42,22 +47,22 @@ class _WatchedNetwork(GossipNetwork):
 
 
 def broadcast_delays_s(plan: Experiment) -> tuple[int, list[float]]:
-    """How many nodes there are, and when each but the sender had the broadcast, in rising order."""
-    network = _joined(plan, min(plan.nodes, COUNTED_NODES_MAX))
-    steps = _grown(network)
+    """The number of nodes, and after how many seconds each node but the sender got the broadcast, in rising order."""
+    network = _join_nodes(plan, min(plan.nodes, COUNTED_NODES_MAX))
+    steps = _grow_tree(network)
     return len(network.nodes), [it.after_s for it in steps[1:]]
 
 
 def drawn_broadcasts(plan: Experiment) -> tuple[Topology, list[Spread]]:
-    """A few nodes as they are linked at first, and three broadcasts."""
-    network = _joined(plan, min(plan.nodes, DRAWN_NODES_MAX))
+    """A few nodes with their first links, and three broadcasts: a flood, one along the tree, and one after failures."""
+    network = _join_nodes(plan, min(plan.nodes, DRAWN_NODES_MAX))
     nodes = network.nodes
     edges = sorted({(min(it.index, other), max(it.index, other)) for it in nodes for other in it.neighbours})
-    flood = network.watched(nodes[0], 0, STABLE_CYCLE_S)
-    tree = _grown(network)
+    flood = network.watch_broadcast(nodes[0], 0, STABLE_CYCLE_S)
+    tree = _grow_tree(network)
     failed = network.random.sample(nodes[1:], round(FAILED_SHARE * len(nodes)))
     network.kill(failed)
-    after = network.watched(nodes[0], GROWING + 1, FAILURE_CYCLE_S)
+    after = network.watch_broadcast(nodes[0], GROWING_BROADCASTS + 1, FAILURE_CYCLE_S)
     spreads = [
         Spread(f"the first, a flood: {count(len(flood), 'node')}", flood),
         Spread(f"along the tree: {count(len(tree), 'node')}", tree),
@@ -66,7 +71,7 @@ def drawn_broadcasts(plan: Experiment) -> tuple[Topology, list[Spread]]:
     return Topology([it.address for it in nodes], edges), spreads
 
 
-def _joined(plan: Experiment, nodes: int) -> _WatchedNetwork:
+def _join_nodes(plan: Experiment, nodes: int) -> _WatchedNetwork:
     network = _WatchedNetwork(plan.conditions, Random(plan.seed))
     for _ in range(nodes):
         network.join()
@@ -75,9 +80,9 @@ def _joined(plan: Experiment, nodes: int) -> _WatchedNetwork:
     return network
 
 
-def _grown(network: _WatchedNetwork) -> list[SpreadStep]:
-    """The last of some broadcasts, which goes along the tree that the others left."""
+def _grow_tree(network: _WatchedNetwork) -> list[SpreadStep]:
+    """Broadcast until the tree no longer changes. Returns the steps of the last broadcast."""
     steps: list[SpreadStep] = []
-    for number in range(1, GROWING + 1):
-        steps = network.watched(network.nodes[0], number, STABLE_CYCLE_S)
+    for number in range(1, GROWING_BROADCASTS + 1):
+        steps = network.watch_broadcast(network.nodes[0], number, STABLE_CYCLE_S)
     return steps

@@ -1,8 +1,9 @@
-"""How records spread: the network drawn, and on it, one record at a time, when each node had it and from whom.
+"""How records spread: a picture of the network that shows, for one record at a time, when each node got it and from
+whom.
 
-Without a script the picture shows the end: every node with its time, the ways that the record took drawn strong. The
-script lets a reader play it, or move through time with a slider, on a scale on which milliseconds and minutes both
-have room.
+Without a script the picture shows the end: every node with its time, and the links that carried the record as thick
+lines. With the script a reader can play it, or move through time with a slider. Its scale has room for milliseconds and
+for minutes.
 """
 
 from collections.abc import Sequence
@@ -10,22 +11,24 @@ from typing import Final
 
 import msgspec
 
-from simulations.report.layout import Position, node_positions
+from simulations.report.layout import NodePosition, node_positions
 from simulations.report.markup import Markup, tag
-from simulations.report.page import as_data, folded, html_table
+from simulations.report.page import details, html_table, json_data
 from simulations.report.words import count, seconds
 
 WIDTH: Final = 720.0
 MARGIN: Final = 56.0
 NAMED_MAX: Final = 60
-"""Nodes; with more of them their names would cover each other."""
+"""With more nodes than this, names would cover each other, so they are left out."""
 
 HEIGHT_MAX: Final = 560.0
 
 
 class SpreadStep(msgspec.Struct, frozen=True):
-    """Node `node` had it so many seconds after it was written, from node `source`; None: where it was written, or by
-    a way that is not known. Nodes by their place in the list of names.
+    """Node `node` got the record `after_s` seconds after it was written, from node `source`.
+
+    Nodes are numbered by their place in the list of names. `source` is None where the record was written, or if it is
+    not known.
     """
 
     node: int
@@ -34,23 +37,23 @@ class SpreadStep(msgspec.Struct, frozen=True):
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """One record, or one state, and its way. Steps in the order of time."""
+    """How one record, or one state, spread. `steps`: in the order of time."""
 
     name: str
     steps: Sequence[SpreadStep]
 
 
 class Topology(msgspec.Struct, frozen=True):
-    """Who is linked with whom. `marks` are nodes to be drawn as if something had happened to them."""
+    """The names of the nodes, and which nodes are linked, by their places in the list of names."""
 
     names: Sequence[str]
     edges: Sequence[tuple[int, int]]
 
 
 def picture(topology: Topology, spreads: Sequence[Spread], words: str) -> Markup:
-    """The figure, with the first of the spreads drawn; the script offers the others."""
+    """The figure. It shows the first of the spreads, and the script offers the others. `words`: the caption."""
     edges = _edges(topology, spreads)
-    at, height = _placed(len(topology.names), edges)
+    at, height = _place_nodes(len(topology.names), edges)
     is_named = len(topology.names) <= NAMED_MAX
     radius = 11.0 if is_named else max(2.5, 90 / len(topology.names) ** 0.6)
     first = spreads[0] if spreads else Spread("", [])
@@ -67,14 +70,14 @@ def picture(topology: Topology, spreads: Sequence[Spread], words: str) -> Markup
         tag("figcaption", words),
         _controls(spreads),
         drawn,
-        tag("script", as_data(data), type="application/json"),
-        _as_table(topology, first),
+        tag("script", json_data(data), type="application/json"),
+        _spread_table(topology, first),
         class_="spread",
     )
 
 
 def _edges(topology: Topology, spreads: Sequence[Spread]) -> list[tuple[int, int]]:
-    """The ties, and whatever else a record went along, each pair once."""
+    """The links, and every other pair of nodes between which a record went. Each pair is there once."""
     found = {(min(edge), max(edge)) for edge in topology.edges}
     for spread in spreads:
         found |= {
@@ -85,8 +88,8 @@ def _edges(topology: Topology, spreads: Sequence[Spread]) -> list[tuple[int, int
     return sorted(found)
 
 
-def _placed(number: int, edges: Sequence[tuple[int, int]]) -> tuple[list[Position], float]:
-    """Where each node stands on the paper, and how high the paper is."""
+def _place_nodes(number: int, edges: Sequence[tuple[int, int]]) -> tuple[list[NodePosition], float]:
+    """The position of each node in the picture, and the height of the picture."""
     points = node_positions(number, edges)
     if not points:
         return [], 2 * MARGIN
@@ -101,14 +104,16 @@ def _placed(number: int, edges: Sequence[tuple[int, int]]) -> tuple[list[Positio
     return at, (bottom - top) * by + 2 * MARGIN
 
 
-def _edge(edge: tuple[int, int], at: Sequence[Position], first: Spread) -> Markup:
+def _edge(edge: tuple[int, int], at: Sequence[NodePosition], first: Spread) -> Markup:
     ways = {(step.node, step.source) for step in first.steps}
     is_used = edge in ways or edge[::-1] in ways
     (x1, y1), (x2, y2) = at[edge[0]], at[edge[1]]
     return tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_="edge used" if is_used else "edge")
 
 
-def _node(number: int, name: str, place: Position, radius: float, step: SpreadStep | None, is_named: bool) -> Markup:
+def _node(
+    number: int, name: str, place: NodePosition, radius: float, step: SpreadStep | None, is_named: bool
+) -> Markup:
     after = "never" if step is None else "written here" if step.after_s == 0 else seconds(step.after_s)
     style = "node" + ("" if step is None else " origin has" if step.after_s == 0 else " has")
     x, y = place
@@ -127,7 +132,7 @@ def _node(number: int, name: str, place: Position, radius: float, step: SpreadSt
 
 
 def _controls(spreads: Sequence[Spread]) -> Markup | None:
-    """Shown by the script: without it there is nothing that they could do."""
+    """The controls. They are hidden until the script shows them, because they do nothing without it."""
     if not spreads:
         return None
     options = [tag("option", it.name, value=str(number)) for number, it in enumerate(spreads)]
@@ -137,7 +142,7 @@ def _controls(spreads: Sequence[Spread]) -> Markup | None:
     return tag("div", choice, play, slider, tag("output", ""), class_="controls", hidden=True)
 
 
-def _as_table(topology: Topology, spread: Spread) -> Markup | None:
+def _spread_table(topology: Topology, spread: Spread) -> Markup | None:
     if not spread.steps:
         return None
     names = topology.names
@@ -145,6 +150,6 @@ def _as_table(topology: Topology, spread: Spread) -> Markup | None:
         (names[step.node], seconds(step.after_s), "–" if step.source is None else names[step.source])
         for step in spread.steps
     ]
-    return folded(
+    return details(
         f"{spread.name}, as a table ({count(len(cells), 'node')})", html_table(("node", "#after", "from"), cells)
     )

@@ -1,4 +1,4 @@
-"""Figures as a person reads them: two or three digits and a unit."""
+"""Figures for people: three digits and a unit."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -8,7 +8,7 @@ HOUR_S = 3600
 
 
 def seconds(value: float | None) -> str:
-    """A span of time."""
+    """A span of time, given in seconds."""
     if value is None:
         return "–"
     if value < 1:
@@ -21,7 +21,7 @@ def seconds(value: float | None) -> str:
 
 
 def size(value: float) -> str:
-    """Bytes, in powers of ten."""
+    """A number of bytes, in units by powers of ten."""
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000 or unit == "GB":
             break
@@ -30,10 +30,12 @@ def size(value: float) -> str:
 
 
 def count(number: float, one: str, many: str | None = None) -> str:
-    """So many of something."""
+    """A number of things, in the singular or the plural."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:
-    """The least value that this share does not exceed, of values in rising order; None where there are none."""
+    """The lowest of the values, in rising order, that this share of them does not exceed. None if there are
+    no values.
+    """
     return values[max(0, ceil(share * len(values)) - 1)] if values else None
