@@ -130,7 +130,7 @@ def _failures(results: Sequence[ExperimentResult]) -> list[Markup]:
     x = Axis("share of the nodes that failed", 0.0, 1.0, write=percent)
     y = Axis("share of the living", 0.0, 1.0, write=percent)
     words = (
-        "The share of the living nodes that the first message after the failure reaches, from the lowest to the highest. "
+        "The share of the living nodes that the first message after the failure reaches: lowest to highest. "
         "At most: the largest group of nodes of which, for each connection, one still knows the other's address."
     )
     recovery = [
@@ -161,8 +161,8 @@ def _delivery(plan: Experiment) -> list[Markup]:
 def _spread(plan: Experiment) -> Markup:
     topology, spreads = drawn_broadcasts(plan)
     words = (
-        f"The same protocols on {count(len(topology.names), 'node')}, so few that they can be drawn: the first broadcast, "
-        "which is a flood, one along the tree that it left, and one after some nodes failed."
+        f"The same protocols on {count(len(topology.names), 'node')}, so few that they can be drawn: the first "
+        "broadcast, which is a flood, one along the tree that it left, and one after some nodes failed."
     )
     return spread.picture(topology, spreads, words)
 

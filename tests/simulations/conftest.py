@@ -1,9 +1,9 @@
-"""Commands of the simulator write as they do into a file."""
+"""The commands of the simulator write as into a file."""
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
 def no_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pytest-xdist sets COLUMNS in its workers, which would wrap what is written."""
+    """Unset COLUMNS, because pytest-xdist sets it in its workers and it would wrap the output."""
     monkeypatch.delenv("COLUMNS", raising=False)

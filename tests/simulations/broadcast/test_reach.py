@@ -1,4 +1,4 @@
-"""Whom a broadcast can reach at all: whoever is known to one that is reached, or knows it."""
+"""Which nodes a broadcast can reach at all: those that know a reached node, or that a reached node knows."""
 
 from random import Random
 
@@ -10,29 +10,31 @@ from simulations.broadcast.network import Conditions, GossipNode
 from simulations.broadcast.reach import largest_group
 
 NODES = 12
+DEAD = 99
+"""The index of a node that is not among the living."""
 
 
-def nodes_that_know(pairs: list[tuple[int, int]], count: int = NODES) -> list[GossipNode]:
-    """Nodes without neighbours; in each pair the first has the second in its passive view."""
+def nodes_that_know(pairs: list[tuple[int, int]]) -> list[GossipNode]:
+    """Nodes without neighbours. In each pair the first node has the second one in its passive view."""
     random = Random(1)
-    nodes = [GossipNode(index, Conditions(), random, now=0.0) for index in range(count)]
+    nodes = [GossipNode(index, Conditions(), random, now=0.0) for index in range(NODES)]
     for one, other in pairs:
         nodes[one].membership.on_message("x", Shuffle(str(other), 1, ()), 0.0)
     return nodes
 
 
-def test_nodes_hang_together_by_what_either_of_two_knows_and_not_by_the_dead() -> None:
-    nodes = nodes_that_know([(0, 1), (2, 1), (3, 99), (4, 99), (5, 6)])
+def test_a_group_is_connected_by_what_either_of_two_nodes_knows_and_not_by_dead_nodes() -> None:
+    nodes = nodes_that_know([(0, 1), (2, 1), (3, DEAD), (4, DEAD), (5, 6)])
 
-    assert largest_group(nodes) == 3
+    assert largest_group(nodes) == len({0, 1, 2})
 
 
-def test_who_knows_nobody_and_is_known_to_nobody_is_alone() -> None:
+def test_a_node_that_knows_no_node_and_that_no_node_knows_is_alone() -> None:
     assert largest_group(nodes_that_know([])) == 1
 
 
 @given(st.lists(st.tuples(st.integers(0, NODES - 1), st.integers(0, NODES - 1))))
-def test_the_largest_group_is_what_a_walk_finds_at_most(pairs: list[tuple[int, int]]) -> None:
+def test_the_largest_group_is_the_largest_that_walks_from_every_node_find(pairs: list[tuple[int, int]]) -> None:
     near = {index: {index} for index in range(NODES)}
     for one, other in pairs:
         near[one].add(other)

@@ -1,4 +1,4 @@
-"""Events happen in order of their times, and of being set where those are equal."""
+"""Events happen in the order of their times, and at the same time in the order in which they were set."""
 
 from random import Random
 from typing import Any
@@ -8,21 +8,24 @@ from hypothesis import strategies as st
 
 from simulations.broadcast.wheel import Wheel
 
+END_MS = 20
+LONG_MS = 10**12
 
-@given(st.lists(st.integers(1, 20)))
-def test_events_happen_in_order_of_time_and_then_of_being_set(times: list[int]) -> None:
+
+@given(st.lists(st.integers(1, END_MS)))
+def test_events_happen_in_the_order_of_times_and_then_of_being_set(times: list[int]) -> None:
     wheel = Wheel()
     happened: list[tuple[int, int]] = []
     for number, at_ms in enumerate(times):
         wheel.set(at_ms, (lambda one, other: happened.append((one, other)), at_ms, number))
 
-    wheel.run_until(20)
+    wheel.run_until(END_MS)
 
     assert happened == sorted(happened)
-    assert (len(happened), wheel.events, wheel.now_ms) == (len(times), len(times), 20)
+    assert (len(happened), wheel.events, wheel.now_ms) == (len(times), len(times), END_MS)
 
 
-def test_what_follows_from_an_event_happens_in_the_same_run_if_its_time_comes() -> None:
+def test_an_event_that_another_event_sets_happens_in_the_same_run_if_its_time_comes() -> None:
     wheel = Wheel()
     happened = []
 
@@ -36,25 +39,26 @@ def test_what_follows_from_an_event_happens_in_the_same_run_if_its_time_comes() 
     assert happened == [4, 8, 12]
 
 
-def test_what_is_set_for_the_past_happens_in_the_next_millisecond() -> None:
+def test_an_event_that_is_set_for_the_past_happens_in_the_next_millisecond() -> None:
     wheel = Wheel()
-    wheel.run_until(10)
+    now_ms, past_ms = 10, 3
+    wheel.run_until(now_ms)
     happened = []
 
-    wheel.set(3, (lambda one, other: happened.append(wheel.now_ms), None, None))
-    wheel.run_until(10)
+    wheel.set(past_ms, (lambda one, other: happened.append(wheel.now_ms), None, None))
+    wheel.run_until(now_ms)
     before = list(happened)
-    wheel.run_until(11)
+    wheel.run_until(now_ms + 1)
 
-    assert (before, happened) == ([], [11])
+    assert (before, happened) == ([], [now_ms + 1])
 
 
-def test_a_million_milliseconds_without_events_take_no_time() -> None:
+def test_years_without_events_take_no_time() -> None:
     wheel = Wheel()
     happened = []
-    at_ms = Random(1).randrange(10**12)
+    at_ms = Random(1).randrange(LONG_MS)
 
     wheel.set(at_ms, (lambda one, other: happened.append(wheel.now_ms), None, None))
-    wheel.run_until(10**12)
+    wheel.run_until(LONG_MS)
 
     assert happened == [at_ms]

@@ -1,4 +1,4 @@
-"""`dnarc simulate broadcast`: a table for people, JSON for programs, a picture for papers."""
+"""`dnarc simulate broadcast`: a table for people, JSON for programs, and a picture."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.node.cli.conftest import run, run_apart
 SMALL = ("simulate", "broadcast", "--nodes", "20", "--cycles", "1", "--failed", "0.6")
 
 
-def test_the_table_shows_published_and_own_figures() -> None:
+def test_the_table_shows_the_published_figures_and_ours() -> None:
     done = run(*SMALL, "--seeds", "2")
 
     assert (done.code, done.err) == (0, "")
@@ -29,7 +29,7 @@ def test_json_does_not_depend_on_how_python_hashes() -> None:
     assert answer["comparison"][0]["measure"] == "redundancy (RMR)"
 
 
-def test_seeds_that_run_at_once_say_what_they_say_one_after_another() -> None:
+def test_seeds_that_run_at_once_give_the_same_answer_as_one_after_another() -> None:
     at_once = run_apart(*SMALL, "--seeds", "2", "--jobs", "2", "--failed", "0.5", "--json")
 
     assert at_once == run(*SMALL, "--seeds", "2", "--failed", "0.5", "--json")
@@ -59,5 +59,5 @@ def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(tmp_path: Pat
 @pytest.mark.parametrize(
     "flags", [("--nodes", "9"), ("--seeds", "0"), ("--cycles", "0"), ("--failed", "1"), ("--latency-ms", "9", "3")]
 )
-def test_what_cannot_be_run_is_refused(flags: tuple[str, ...]) -> None:
+def test_options_out_of_their_range_are_refused(flags: tuple[str, ...]) -> None:
     assert run(*SMALL, *flags).code == 2

@@ -1,4 +1,4 @@
-"""The option `--report` of the commands: a file that is a page, and an answer as without it."""
+"""The option `--report` of the commands writes a page, and does not change the answer."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def run(*arguments: str) -> dict[str, object]:
     return answer
 
 
-def test_a_scenario_answers_as_it_does_without_a_report(tmp_path: Path) -> None:
+def test_a_scenario_with_a_report_gives_the_same_answer_as_without(tmp_path: Path) -> None:
     file = tmp_path / "report.html"
 
     answer = run("scenario", "rival-founders", "--report", str(file))
@@ -30,7 +30,7 @@ def test_a_scenario_answers_as_it_does_without_a_report(tmp_path: Path) -> None:
     assert "Again: dnarc simulate scenario rival-founders --seed 1 --report report.html" in page.text
 
 
-def test_a_plan_is_played_and_told_of_with_its_faults(tmp_path: Path) -> None:
+def test_the_page_of_a_plan_shows_its_faults(tmp_path: Path) -> None:
     plan, file = tmp_path / "plan.json", tmp_path / "report.html"
     plan.write_text(PLAN.as_json())
 
@@ -41,7 +41,7 @@ def test_a_plan_is_played_and_told_of_with_its_faults(tmp_path: Path) -> None:
     assert '"active_s": 10.0' in page.text
 
 
-def test_a_crowd_and_broadcasts_are_told_of(tmp_path: Path) -> None:
+def test_a_crowd_and_the_broadcast_experiments_have_pages(tmp_path: Path) -> None:
     crowd, file = tmp_path / "crowd.html", tmp_path / "broadcast.html"
 
     CliRunner().invoke(app, ["crowd", "--nodes", "3", "--records", "5", "--report", str(crowd)])
@@ -51,6 +51,6 @@ def test_a_crowd_and_broadcasts_are_told_of(tmp_path: Path) -> None:
     assert "--nodes 20 --seed 1 --seeds 1 --cycles 1 --latency-ms 50 50" in check_whole(file.read_text()).text
 
 
-def test_a_folder_that_is_not_there_is_wrong_use_before_any_work(tmp_path: Path) -> None:
+def test_a_folder_that_does_not_exist_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(CommandError):
         check_report(tmp_path / "none" / "report.html")

@@ -1,4 +1,4 @@
-"""The commands that play runs: what they say, and how they end."""
+"""The commands that play runs: their answers and their exit codes."""
 
 import json
 from pathlib import Path
@@ -32,13 +32,13 @@ def test_a_scenario_shows_its_timeline() -> None:
     assert any(line.split()[1:2] == ["holds"] for line in said.splitlines())
 
 
-def test_a_scenario_that_is_not_there_is_wrong_use() -> None:
+def test_a_scenario_that_does_not_exist_is_refused() -> None:
     result = CliRunner().invoke(app, ["scenario", "nothing"])
 
     assert "no scenario is called nothing" in str(result.exception)
 
 
-def test_a_swarm_says_how_many_runs_held() -> None:
+def test_a_swarm_counts_failing_runs() -> None:
     code, said = run("swarm", "--seeds", "1", "--start", "28", "--json")
 
     assert code == 0
@@ -54,8 +54,8 @@ def test_figures_and_outcomes_are_one_json_value() -> None:
     assert answer["outcomes"]["crowd 1"]["faults"] == []
 
 
-def test_a_plan_that_fails_ends_with_1_and_says_how_it_is_repeated(tmp_path: Path) -> None:
-    """This one gives no time to a node that syncs every thousand seconds."""
+def test_a_plan_that_fails_ends_with_code_1_and_shows_the_command_that_repeats_it(tmp_path: Path) -> None:
+    """The plan fails because its nodes sync every 1,000 seconds and get no time to agree."""
     nodes = [NodePlan(name, settings={"sync_interval": 1_000.0}) for name in "ab"]
     acts = [Act(Action.CLAIM, 5.0, "alice", "a", "one")]
     ties = [Tie("a", "b", scheme="http")]

@@ -1,4 +1,4 @@
-"""The checkers see what they are there for: each rule is broken on purpose, and found."""
+"""The checkers find each violation: every test breaks one invariant on purpose."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -22,10 +22,11 @@ def run(main: Callable[[Cluster], Awaitable[None]]) -> RunResult:
     return observe(cluster, whole())
 
 
-async def lose_last_commit(machine: Machine, count: int) -> None:
-    """What a disk that lies about its writes does at a power cut."""
+async def lose_last_records(machine: Machine, count: int) -> None:
+    """Cut the power, and delete the last `count` records, as a disk that lies about its writes does."""
     await machine.power_cut()
     for database in machine.disk._databases.values():
+        database.execute("PRAGMA foreign_keys = OFF")
         database.execute("DELETE FROM events")
         database.execute("UPDATE labels SET head = NULL WHERE head > (SELECT max(no) - ? FROM records)", (count,))
         database.execute("DELETE FROM records WHERE no > (SELECT max(no) - ? FROM records)", (count,))
@@ -36,36 +37,32 @@ def test_a_committed_record_that_is_gone_after_a_crash_is_found() -> None:
     async def main(cluster: Cluster) -> None:
         a = await cluster.add("a")
         await cluster.user("alice").claim(a, "one")
-        for database in a.disk._databases.values():
-            database.execute("PRAGMA foreign_keys = OFF")
-        await lose_last_commit(a, 1)
+        await lose_last_records(a, 1)
         cluster.checkers.check_acknowledged(cluster.machines)
 
     result = run(main)
 
-    assert any("was committed, and is gone" in fault for fault in result.violations)
-    assert any("was acknowledged, and is gone" in fault for fault in result.violations)
+    assert any("was committed, and is gone" in violation for violation in result.violations)
+    assert any("was acknowledged, and is gone" in violation for violation in result.violations)
 
 
-def test_a_loss_is_found_though_a_peer_brings_the_record_back() -> None:
-    """Else a node that answers before its commit would pass wherever it has peers."""
+def test_a_loss_is_found_even_if_a_peer_gives_the_record_back() -> None:
+    """Otherwise a node that answers before its commit would pass whenever it has peers."""
 
     async def main(cluster: Cluster) -> None:
         a, _ = await cluster.add_line("a", "b")
         await cluster.user("alice").claim(a, "one")
         await cluster.settle()
-        for database in a.disk._databases.values():
-            database.execute("PRAGMA foreign_keys = OFF")
-        await lose_last_commit(a, 1)
+        await lose_last_records(a, 1)
         await cluster.settle()
 
     result = run(main)
 
-    assert any("was acknowledged, and is gone" in fault for fault in result.violations)
+    assert any("was acknowledged, and is gone" in violation for violation in result.violations)
 
 
-def test_what_a_restored_backup_lacks_is_no_loss_however_often_one_is_restored() -> None:
-    """Seed 178036647: only the last restore was remembered."""
+def test_records_that_a_restored_backup_lacks_are_no_loss_even_after_two_restores() -> None:
+    """In seed 178036647 the judge remembered only the last restore."""
 
     async def main(cluster: Cluster) -> None:
         a = await cluster.add("a")
@@ -82,7 +79,7 @@ def test_what_a_restored_backup_lacks_is_no_loss_however_often_one_is_restored()
     assert run(main).violations == []
 
 
-def test_what_does_not_flow_is_named_with_its_record_and_its_way() -> None:
+def test_a_missing_record_is_named_with_its_source_and_its_target() -> None:
     async def main(cluster: Cluster) -> None:
         a, b = await cluster.add_line("a", "b")
         cluster.partition([a])
@@ -97,7 +94,7 @@ def test_what_does_not_flow_is_named_with_its_record_and_its_way() -> None:
     assert run(main).violations == []
 
 
-def test_an_error_that_a_node_logs_and_one_that_nobody_catches_are_faults() -> None:
+def test_an_exception_that_is_not_caught_is_a_violation() -> None:
     async def main(cluster: Cluster) -> None:
         a = await cluster.add("a")
         with a.host.here():
@@ -107,12 +104,12 @@ def test_an_error_that_a_node_logs_and_one_that_nobody_catches_are_faults() -> N
 
     result = run(main)
 
-    assert [fault for fault in result.violations if "ZeroDivisionError" in fault] != []
+    assert [violation for violation in result.violations if "ZeroDivisionError" in violation] != []
 
 
-def test_a_scenario_that_expects_what_is_not_so_fails() -> None:
+def test_an_expectation_that_does_not_hold_is_a_violation() -> None:
     async def main(cluster: Cluster) -> None:
-        cluster.expect(True, "this is so")
+        cluster.expect(True, "the earth is round")
         cluster.expect(False, "the earth is flat")
 
     assert run(main).violations == ["0.000 s, : expected: the earth is flat"]

@@ -1,4 +1,4 @@
-"""The oracle and the node's replay, written apart, say the same of every history."""
+"""The oracle and the node's replay, two implementations of one rule, agree on every history."""
 
 from hypothesis import given
 

@@ -1,17 +1,22 @@
-"""Reads a page as a browser would, as far as tests ask: its elements, attributes and text."""
+"""Reads a page as a browser does, as far as the tests need it: its elements, attributes and text."""
 
 from collections import Counter
 from html.parser import HTMLParser
 
 VOID = frozenset({"br", "input", "line", "link", "meta"})
 REACHING_OUT = ("src", "href", "action", "data", "poster", "srcset", "xlink:href", "style", "ping", "formaction")
-"""Attributes by which an element can ask for something."""
+"""Attributes by which an element can make a request."""
 
 
 class Page(HTMLParser):
-    """What is in the document. `unclosed` is empty where every element ends, in its place."""
+    """The content of a document.
+
+    `elements`: how many of each. `links`: targets of requests. `handlers`: attributes with scripts. `data`: the JSON in
+    script elements. `policy`: the content security policy. `unclosed`: elements without an end.
+    """
 
     def __init__(self, document: str) -> None:
+        """`document`: HTML."""
         super().__init__()
         self.elements: Counter[str] = Counter()
         self.links: list[str] = []

@@ -1,4 +1,4 @@
-"""The page in a real browser: its policy lets its own script work, and a keyboard reaches what the script offers."""
+"""The page in a real browser: its policy lets its own script run, and a keyboard reaches every control."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,6 +19,10 @@ SPREADS: Final = [
     Spread("short", [SpreadStep(1, 0.0), SpreadStep(2, 0.03, 1)]),
 ]
 
+PLAY_HALF_MS = 3_000
+PLAY_REST_MS = 4_000
+"""Together more than the time that the script takes to play a spread."""
+
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(CHROMIUM is None, reason="there is no browser here"),
@@ -36,7 +40,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def shown(browser: Browser, tmp_path: Path) -> AsyncIterator[Page]:
-    """The page, which has to be silent and to ask for nothing but itself. Its clock stands still."""
+    """The page. Its clock stands still. The test fails if the page writes to the console or makes a request."""
     file = tmp_path / "report.html"
     file.write_text(page("A run", "Of three.", [section("Spread", picture(TOPOLOGY, SPREADS, "who had it"))]))
     context = await browser.new_context()
@@ -56,7 +60,7 @@ async def shown(browser: Browser, tmp_path: Path) -> AsyncIterator[Page]:
     assert asked == [file.as_uri()]
 
 
-async def test_at_first_the_end_is_shown(shown: Page) -> None:
+async def test_the_page_shows_the_end_of_the_first_spread_at_first(shown: Page) -> None:
     await expect(shown.locator("output")).to_have_text("40 s: 3 of 3 nodes", timeout=WAIT_MS)
     await expect(shown.locator("line.used")).to_have_count(2, timeout=WAIT_MS)
 
@@ -69,31 +73,29 @@ async def test_the_slider_moves_through_time_by_keyboard(shown: Page) -> None:
     await expect(shown.locator("line.used")).to_have_count(0, timeout=WAIT_MS)
 
 
-async def test_play_goes_from_the_begin_to_the_end(shown: Page) -> None:
+async def test_play_moves_through_time_until_the_end(shown: Page) -> None:
     await shown.get_by_label("Time since it was written").press("Home")
 
     await shown.get_by_role("button", name="Play").press("Enter")
-    await shown.clock.run_for(3_000)
+    await shown.clock.run_for(PLAY_HALF_MS)
 
     await expect(shown.get_by_role("button", name="Pause")).to_be_visible(timeout=WAIT_MS)
     await expect(shown.locator("g.has")).to_have_count(2, timeout=WAIT_MS)
     await expect(shown.locator(".copy:not(.away)")).to_have_count(0, timeout=WAIT_MS)
 
-    await shown.clock.run_for(4_000)
+    await shown.clock.run_for(PLAY_REST_MS)
 
     await expect(shown.locator("output")).to_have_text("40 s: 3 of 3 nodes", timeout=WAIT_MS)
     await expect(shown.get_by_role("button", name="Play")).to_be_visible(timeout=WAIT_MS)
 
 
-async def test_another_record_is_chosen(shown: Page) -> None:
+async def test_a_reader_can_choose_another_record(shown: Page) -> None:
     await shown.get_by_label("Record").select_option("short")
 
     await expect(shown.locator("output")).to_have_text("30 ms: 2 of 3 nodes", timeout=WAIT_MS)
 
 
-async def test_without_a_script_the_end_is_drawn_and_nothing_is_offered_that_does_not_work(
-    browser: Browser, tmp_path: Path
-) -> None:
+async def test_without_a_script_the_page_shows_the_end_and_no_controls(browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     file.write_text(page("A run", "Of three.", [picture(TOPOLOGY, SPREADS, "who had it")]))
     context = await browser.new_context(java_script_enabled=False)

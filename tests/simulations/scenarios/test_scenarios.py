@@ -1,4 +1,6 @@
-"""Every named scenario ends as it says. Each takes a fraction of a second, but for a few that carry many records."""
+"""Every named scenario ends as it expects. Most take a fraction of a second, and those with many records a
+few seconds.
+"""
 
 import pytest
 
@@ -6,7 +8,7 @@ from simulations.scenarios import SCENARIOS, perform
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_scenario_ends_as_it_says(name: str) -> None:
+def test_a_scenario_ends_as_it_expects(name: str) -> None:
     result = perform(SCENARIOS[name])
 
     assert result.violations == []

@@ -1,4 +1,4 @@
-"""The same seed is the same run: in one process after the heap was disturbed, and under any hash seed."""
+"""The same seed is the same run: twice in one process with a different heap, and with any hash seed."""
 
 import os
 import subprocess
@@ -9,7 +9,9 @@ from simulations.swarm.play import play
 from tests.paths import ROOT
 
 SEED = 1
-"""With links and faults, and short."""
+"""A short run with links and faults."""
+
+OTHER_SEED = 28
 
 _CODE = f"""
 from simulations.swarm.play import play
@@ -18,8 +20,8 @@ print(play(draw({SEED})).digest)
 """
 
 
-def test_a_seed_gives_one_digest_whatever_lies_in_memory_and_whatever_the_hash_seed() -> None:
-    """Addresses decide the order of a set of objects, hash seeds that of a set of texts."""
+def test_a_seed_has_the_same_digest_with_any_heap_and_any_hash_seed() -> None:
+    """Addresses in memory decide the order of a set of objects. The hash seed decides the order of a set of strings."""
     processes = [digest_under(hash_seed) for hash_seed in ("1", "2")]
 
     here = play(draw(SEED)).digest
@@ -38,6 +40,4 @@ def digest_under(hash_seed: str) -> "subprocess.Popen[str]":
 
 
 def test_another_seed_is_another_run() -> None:
-    digests = {play(draw(seed)).digest for seed in (1, 28)}
-
-    assert len(digests) == 2
+    assert play(draw(SEED)).digest != play(draw(OTHER_SEED)).digest

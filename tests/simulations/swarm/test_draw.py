@@ -1,33 +1,36 @@
-"""Runs drawn from seeds: each holds, each can be written down, and each can lose a part and still be played."""
+"""Plans drawn from seeds: a seed always gives the same plan, a plan can be written as JSON, and can lose a machine."""
 
 import msgspec
 import pytest
 
 from simulations.swarm.draw import draw
-from simulations.swarm.plan import Plan
+from simulations.swarm.plan import Action, FaultKind, Plan
 from simulations.swarm.play import play
 
 FOUND = (1, 16, 178036647, 156820748, 156820728, 400000530, 170000082, 270000033, 270000366)
-"""Seeds that once found something: docs/simulations.md says what. New ones are played by CI in a command of its own."""
+"""Seeds that once found a fault, as docs/simulations.md says. `make simulate` plays new seeds."""
+
+PLANS = 300
+"""Plans in which every kind of fault and act is drawn at least once."""
 
 
 @pytest.mark.parametrize("seed", FOUND)
-def test_a_seed_that_once_failed_holds(seed: int) -> None:
+def test_a_seed_that_once_found_a_fault_holds(seed: int) -> None:
     assert play(draw(seed)).violations == []
 
 
-def test_a_plan_comes_back_from_json_as_it_was() -> None:
+def test_a_plan_is_the_same_after_json() -> None:
     plan = draw(7)
 
     assert msgspec.json.decode(plan.as_json(), type=Plan) == plan
 
 
-def test_a_seed_draws_the_same_plan_again_and_another_seed_another() -> None:
+def test_a_seed_always_draws_the_same_plan_and_another_seed_draws_another() -> None:
     assert draw(7) == draw(7)
     assert draw(7) != draw(8)
 
 
-def test_a_plan_without_a_machine_speaks_of_it_nowhere() -> None:
+def test_a_plan_without_a_machine_names_it_nowhere() -> None:
     plan = draw(3).without("n1")
 
     assert "n1" not in [node.name for node in plan.nodes]
@@ -37,13 +40,13 @@ def test_a_plan_without_a_machine_speaks_of_it_nowhere() -> None:
 
 
 def test_plans_draw_every_kind_of_fault_and_act() -> None:
-    """What is never drawn is never tested."""
-    plans = [draw(seed) for seed in range(300)]
+    """A fault that is never drawn is never tested."""
+    plans = [draw(seed) for seed in range(PLANS)]
 
     kinds = {fault.kind for plan in plans for fault in plan.faults}
     actions = {act.action for plan in plans for act in plan.acts}
 
-    assert len(kinds) == 15
-    assert len(actions) == 15
+    assert kinds == set(FaultKind)
+    assert actions == set(Action)
     assert {len(plan.nodes) for plan in plans} >= set(range(5, 20))
     assert {plan.nodes[0].settings["records_per_second_max"] for plan in plans} == {1_000.0, 5.0}

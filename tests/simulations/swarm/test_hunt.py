@@ -1,4 +1,4 @@
-"""Faults are planted where they are meant to be, or not at all; a find is one where nothing else explains it."""
+"""A fault is planted in the intended place or not at all. A seed counts as a find only if the fault explains it."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ FAULT = Edit(
 )
 
 
-def test_a_change_is_made_in_one_place(tmp_path: Path) -> None:
+def test_an_edit_changes_the_one_place_with_its_old_text(tmp_path: Path) -> None:
     (tmp_path / "module.py").write_text("if a > b:\n    pass\n")
 
     plant(tmp_path, EDIT)
@@ -24,15 +24,15 @@ def test_a_change_is_made_in_one_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["if a < b:", "a > b or a > b"])
-def test_words_that_are_gone_or_stand_twice_are_said(tmp_path: Path, source: str) -> None:
-    """A mutant that edits nothing would be one that nobody finds."""
+def test_an_edit_whose_old_text_is_gone_or_there_twice_is_an_error(tmp_path: Path, source: str) -> None:
+    """Otherwise a mutant that changes nothing would count as one that no seed finds."""
     (tmp_path / "module.py").write_text(source)
 
     with pytest.raises(MutantError, match=r"module\.py does not contain exactly once: a > b"):
         plant(tmp_path, EDIT)
 
 
-def test_a_fault_is_found_in_the_first_seed_that_fails_by_it() -> None:
+def test_a_fault_is_found_by_the_first_seed_that_fails_because_of_it() -> None:
     mutant = Mutant("planted", "every run fails", (FAULT,), without=(EMPTY_RUN,))
 
     find = hunt(mutant, seeds=3)
@@ -40,8 +40,8 @@ def test_a_fault_is_found_in_the_first_seed_that_fails_by_it() -> None:
     assert find == Find("planted", seeds=1, seed=0, by="planted")
 
 
-def test_a_seed_that_fails_without_the_fault_too_finds_nothing() -> None:
-    """What was taken out, so that the fault shows, is missed by itself in some runs."""
+def test_a_seed_that_also_fails_without_the_fault_is_no_find() -> None:
+    """Some runs fail already because of the mechanism that was taken out."""
     mutant = Mutant("harmless", "none", (), without=(EMPTY_RUN, FAULT))
 
     find = hunt(mutant, seeds=2)

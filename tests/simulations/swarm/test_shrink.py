@@ -1,12 +1,14 @@
-"""Shrinking keeps what a run fails by, and hardly anything else."""
+"""Shrinking keeps what makes a run fail, and hardly anything else."""
 
 from simulations.swarm.draw import draw
 from simulations.swarm.plan import Action, Plan
 from simulations.swarm.shrink import TRIES_MAX, Shrinker
 
+PLANS = [draw(seed) for seed in range(100)]
 
-def test_a_run_that_fails_by_one_act_is_left_with_that_act_on_one_machine() -> None:
-    plan = next(it for it in map(draw, range(100)) if it.faults and has(it, Action.USURP))
+
+def test_of_a_run_that_fails_by_one_act_only_the_act_is_left() -> None:
+    plan = next(it for it in PLANS if it.faults and has(it, Action.USURP))
 
     small = Shrinker(lambda it: has(it, Action.USURP)).smallest(plan)
 
@@ -15,9 +17,10 @@ def test_a_run_that_fails_by_one_act_is_left_with_that_act_on_one_machine() -> N
     assert len(small.nodes) <= 2
 
 
-def test_a_run_that_fails_by_two_things_together_keeps_both() -> None:
-    plan = next(it for it in map(draw, range(100)) if len(it.faults) > 4 and len(it.acts) > 50)
-    fault, act = plan.faults[3], plan.acts[40]
+def test_a_run_that_fails_by_a_fault_and_an_act_together_keeps_both() -> None:
+    fault_at, act_at = 3, 40
+    plan = next(it for it in PLANS if len(it.faults) > fault_at + 1 and len(it.acts) > act_at + 10)
+    fault, act = plan.faults[fault_at], plan.acts[act_at]
 
     small = Shrinker(lambda it: fault in it.faults and act in it.acts).smallest(plan)
 
@@ -25,8 +28,8 @@ def test_a_run_that_fails_by_two_things_together_keeps_both() -> None:
     assert small.acts == [act]
 
 
-def test_a_run_that_needs_all_it_has_stays_and_the_tries_are_bounded() -> None:
-    plan = draw(3)
+def test_a_run_that_needs_all_its_parts_stays_the_same_and_the_tries_have_a_limit() -> None:
+    plan = PLANS[3]
     shrinker = Shrinker(lambda it: it == plan)
 
     assert shrinker.smallest(plan) == plan

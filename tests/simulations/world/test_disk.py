@@ -1,4 +1,4 @@
-"""The disk in memory: the contract of all stores, and what a power cut and a broken cable do."""
+"""The disk in memory: the contract of all stores, power cuts, backups, and a disk that fails."""
 
 import asyncio
 import sqlite3
@@ -36,24 +36,31 @@ class TestVirtualStore(StoreContract):
         return open_store
 
 
-def test_a_power_cut_falls_before_a_commit_or_after_it_and_never_within() -> None:
-    """Whatever the moment, the store holds all of the batch or nothing, and all where it was answered."""
-    ends = [after_power_cut(at_s) for at_s in (0.0, 0.02, 0.03, 0.05, 10.0)]
+LABELS = ("one", "two")
+ALL, NONE = len(LABELS), 0
 
-    assert {held for held, _ in ends} == {0, 2}
-    assert {held for held, is_answered in ends if is_answered} == {2}
-    assert (2, False) in ends
+CUT_TIMES_S = (0.0, 0.02, 0.03, 0.05, 10.0)
+"""Before the commit, between the commit and its answer, and after the answer."""
+
+
+def test_a_power_cut_happens_before_or_after_a_commit_and_never_within() -> None:
+    """At any moment the store holds the whole batch or nothing, and the whole batch if the commit was answered."""
+    ends = [after_power_cut(at_s) for at_s in CUT_TIMES_S]
+
+    assert {held for held, _ in ends} == {NONE, ALL}
+    assert {held for held, is_answered in ends if is_answered} == {ALL}
+    assert (ALL, False) in ends
 
 
 def after_power_cut(at_s: float) -> tuple[int, bool]:
-    """How many of two records are there when a commit was begun so long before the power went, and whether it had
-    been answered.
+    """Begin a commit, and cut the power `at_s` seconds later. Returns how many records the store holds afterwards, and
+    whether the commit was answered.
     """
     loop, life, disk = VirtualLoop(), Life(), VirtualDisk(Random(3), latency_s=0.02)
     answered: list[int] = []
 
     async def process(store: Store) -> None:
-        answered.append(await store.commit(batch_of([claim("one"), claim("two")])))
+        answered.append(await store.commit(batch_of([claim(label) for label in LABELS])))
 
     async def main() -> int:
         store = await disk.open_store(FOLDER, Random(1).randbytes)
@@ -66,14 +73,14 @@ def after_power_cut(at_s: float) -> tuple[int, bool]:
         disk.power_cut()
         await asyncio.sleep(60)
         again = await disk.open_store(FOLDER, Random(1).randbytes)
-        return len(await again.history("test", "one")) + len(await again.history("test", "two"))
+        return sum([len(await again.history("test", label)) for label in LABELS])
 
     held = run_to_end(main(), loop)
     disk.close()
     return held, bool(answered)
 
 
-async def test_a_backup_brings_back_what_was_there_and_nothing_later() -> None:
+async def test_a_restored_backup_has_the_records_from_before_it_and_no_later_ones() -> None:
     disk = VirtualDisk(Random(1), latency_s=0.0)
     store = await disk.open_store(FOLDER, Random(1).randbytes)
     await store.commit(batch_of([claim("one")]))
@@ -90,7 +97,7 @@ async def test_a_backup_brings_back_what_was_there_and_nothing_later() -> None:
     disk.close()
 
 
-async def test_a_failing_disk_takes_nothing() -> None:
+async def test_a_failing_disk_stores_nothing() -> None:
     disk = VirtualDisk(Random(1), latency_s=0.0)
     store = await disk.open_store(FOLDER, Random(1).randbytes)
 
@@ -103,7 +110,7 @@ async def test_a_failing_disk_takes_nothing() -> None:
     disk.close()
 
 
-def test_a_folder_is_held_by_one_node_until_it_ends_or_loses_its_power() -> None:
+def test_one_node_at_a_time_holds_a_folder_until_it_ends_or_loses_its_power() -> None:
     disk = VirtualDisk(Random(1))
 
     with disk.held(FOLDER):
@@ -115,9 +122,9 @@ def test_a_folder_is_held_by_one_node_until_it_ends_or_loses_its_power() -> None
 
 
 def test_a_secret_stays_the_same_on_one_disk() -> None:
-    disk = VirtualDisk(Random(1))
+    disk, size_bytes = VirtualDisk(Random(1)), 32
 
-    first = disk.secret(FOLDER / "node.key", 32, Random(1).randbytes)
+    first = disk.secret(FOLDER / "node.key", size_bytes, Random(1).randbytes)
 
-    assert disk.secret(FOLDER / "node.key", 32, Random(2).randbytes) == first
-    assert len(first) == 64
+    assert disk.secret(FOLDER / "node.key", size_bytes, Random(2).randbytes) == first
+    assert len(bytes.fromhex(first)) == size_bytes

@@ -1,4 +1,4 @@
-"""The loop whose clock jumps: order, waits, and what ends a run that cannot go on."""
+"""The loop whose clock jumps: the order of timers, waiting without cost, and runs that cannot go on."""
 
 import asyncio
 import gc
@@ -8,37 +8,42 @@ import pytest
 
 from simulations.world.virtual_time import LIFE, Life, StuckError, VirtualLoop, run_to_end
 
+HOUR_S = 3_600.0
 
-def test_an_hour_of_waiting_costs_nothing_and_ends_at_the_hour() -> None:
+
+def test_an_hour_of_waiting_takes_no_real_time_and_ends_after_exactly_an_hour() -> None:
     loop = VirtualLoop()
 
     async def main() -> float:
-        await asyncio.sleep(3600)
+        await asyncio.sleep(HOUR_S)
         return loop.time()
 
-    assert run_to_end(main(), loop) == 3600.0
+    assert run_to_end(main(), loop) == HOUR_S
 
 
-def test_timers_of_one_deadline_run_in_the_order_in_which_they_were_set() -> None:
+def test_timers_with_the_same_deadline_run_in_the_order_in_which_they_were_set() -> None:
     loop, ran = VirtualLoop(), list[int]()
+    late_s, early_s = 5.0, 4.0
+    late, early = range(1_000), range(1_000, 2_000)
 
     async def main() -> None:
-        for number in range(1_000):
-            loop.call_at(5.0, ran.append, number)
-        for number in range(1_000, 2_000):
-            loop.call_at(4.0, ran.append, number)
-        await asyncio.sleep(6)
+        for number in late:
+            loop.call_at(late_s, ran.append, number)
+        for number in early:
+            loop.call_at(early_s, ran.append, number)
+        await asyncio.sleep(late_s + 1)
 
     run_to_end(main(), loop)
 
-    assert ran == [*range(1_000, 2_000), *range(1_000)]
+    assert ran == [*early, *late]
 
 
-def test_a_timer_that_was_cancelled_never_runs_and_is_dropped_with_many_others() -> None:
+def test_cancelled_timers_never_run_and_are_purged_from_the_heap() -> None:
     loop, ran = VirtualLoop(), list[int]()
+    count = 5_000
 
     async def main() -> int:
-        timers = [loop.call_later(10.0, ran.append, number) for number in range(5_000)]
+        timers = [loop.call_later(10.0, ran.append, number) for number in range(count)]
         for timer in timers[1:]:
             timer.cancel()
         await asyncio.sleep(1)
@@ -47,10 +52,10 @@ def test_a_timer_that_was_cancelled_never_runs_and_is_dropped_with_many_others()
     left = run_to_end(main(), loop)
 
     assert ran == []
-    assert left < 5_000
+    assert left < count
 
 
-def test_whoever_waits_for_ever_is_named_with_the_place() -> None:
+def test_a_task_that_waits_for_ever_is_named_with_its_place() -> None:
     async def main() -> None:
         async def forgotten() -> None:
             await asyncio.Event().wait()
@@ -61,7 +66,7 @@ def test_whoever_waits_for_ever_is_named_with_the_place() -> None:
         run_to_end(main(), VirtualLoop())
 
 
-def test_an_endless_repetition_ends_the_run() -> None:
+def test_a_timer_that_is_set_again_and_again_without_end_ends_the_run() -> None:
     async def main() -> None:
         def again() -> None:
             asyncio.get_running_loop().call_later(0.001, again)
@@ -81,18 +86,21 @@ def test_a_thread_is_refused() -> None:
         run_to_end(main(), VirtualLoop())
 
 
-def test_timeouts_are_measured_by_the_virtual_clock() -> None:
+def test_timeouts_use_the_virtual_clock() -> None:
+    timeout_s = 30.0
+
     async def main() -> float:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(timeout_s):
                 await asyncio.Event().wait()
         return asyncio.get_running_loop().time()
 
-    assert run_to_end(main(), VirtualLoop()) == 30.0
+    assert run_to_end(main(), VirtualLoop()) == timeout_s
 
 
-def test_what_is_left_at_the_end_is_cancelled_in_the_order_of_its_making() -> None:
+def test_tasks_that_are_left_at_the_end_are_cancelled_in_the_order_of_creation() -> None:
     loop, ended = VirtualLoop(), list[int]()
+    numbers = range(100)
 
     async def leave(number: int) -> None:
         try:
@@ -101,17 +109,17 @@ def test_what_is_left_at_the_end_is_cancelled_in_the_order_of_its_making() -> No
             ended.append(number)
 
     async def main() -> None:
-        tasks = [loop.create_task(leave(number)) for number in range(100)]
+        tasks = [loop.create_task(leave(number)) for number in numbers]
         await asyncio.sleep(1)
         assert not any(task.done() for task in tasks)
 
     run_to_end(main(), loop)
 
-    assert ended == list(range(100))
+    assert ended == list(numbers)
 
 
-def test_a_life_that_is_over_does_nothing_more_whatever_it_had_set_in_motion() -> None:
-    """A killed process must not finish what its `finally` clauses would do after a wait, nor have its timers come."""
+def test_a_process_whose_life_is_over_does_nothing_more() -> None:
+    """After a kill no timer of the process fires, and no `finally` clause goes on after a wait."""
     loop, did, life = VirtualLoop(), list[str](), Life()
     tasks: list[asyncio.Task[None]] = []
 
@@ -119,14 +127,14 @@ def test_a_life_that_is_over_does_nothing_more_whatever_it_had_set_in_motion() -
         loop.call_later(5, did.append, "a timer")
         tasks.append(loop.create_task(stubborn()))
         try:
-            await asyncio.sleep(3600)
+            await asyncio.sleep(HOUR_S)
         finally:
             await asyncio.sleep(1)
             did.append("a last word")
 
     async def stubborn() -> None:
         try:
-            await asyncio.sleep(3600)
+            await asyncio.sleep(HOUR_S)
         except asyncio.CancelledError:
             await asyncio.sleep(1)
             did.append("another task")
@@ -145,7 +153,7 @@ def test_a_life_that_is_over_does_nothing_more_whatever_it_had_set_in_motion() -
     assert did == []
 
 
-def test_garbage_is_collected_by_count_and_not_when_memory_says_so() -> None:
+def test_the_automatic_garbage_collection_is_off_during_a_run() -> None:
     async def numbers() -> AsyncIterator[int]:
         yield 1
 
