@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from node.store.contract import StoreError
 from simulations.cast.machine import Machine
 from simulations.cluster import Cluster
 from simulations.swarm.plan import Fault, FaultKind
@@ -16,6 +17,9 @@ from simulations.world.wire import Wire
 
 Undo = Callable[[], Awaitable[None]]
 """Ends a fault."""
+
+_START_ERRORS: Final = (DiskError, StoreError)
+"""The errors of a node that starts while its disk fails."""
 
 _FLAP_S_MIN: Final = 0.1
 """Seconds between two resets of a flapping connection, at least."""
@@ -41,7 +45,7 @@ async def inflict(cluster: Cluster, fault: Fault) -> None:
         if fault.kind is FaultKind.FORGOTTEN:
             cluster.lose_newest_receipt(machine)
     for machine in machines:
-        with suppress(DiskError):  # another fault keeps the disk from working, and its end starts the machine
+        with suppress(*_START_ERRORS):  # another fault keeps the disk from working, and its end starts the machine
             await machine.start()
     cluster.note(f"over {fault.kind}", machines=" ".join(fault.machines))
 
