@@ -23,6 +23,7 @@ from node.indexes import Indexes
 from node.intake.commits import Commits
 from node.intake.ingest import Ingest
 from node.intake.stored import Stored
+from node.intake.witnessed_domains import WitnessedDomains, load_domain
 from node.links import LinkParts, Links
 from node.links.link_sync import LinkSync
 from node.metrics import Traffic
@@ -36,7 +37,6 @@ from node.streams import Streams
 from node.tasks import Tasks
 from node.tls import Certificate, certificate_of, client_context
 from node.turns import Turns
-from node.witness.domains import WitnessedDomains, load_domain
 from node.witness.own import OwnWitness
 from node.witness.waiting import Waiting
 from node.witness.watched import WatchedDomains

@@ -101,7 +101,6 @@ NODE_ORDER = (
     "convergence",
     "peer_state",
     "duplicate_keys",
-    "witness.domains",
     "intake",
     "witness",
     "streams",

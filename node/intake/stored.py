@@ -3,8 +3,8 @@
 import msgspec
 
 from node.indexes import Indexes
+from node.intake.witnessed_domains import WitnessedDomains
 from node.store.contract import Store
-from node.witness.domains import WitnessedDomains
 
 
 class Stored(msgspec.Struct, frozen=True):

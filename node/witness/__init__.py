@@ -1,1 +1,1 @@
-"""Witnessed domains on a node: their state in memory, and this node as one of their witnesses."""
+"""This node as a witness of domains, and what clients learn of witnesses."""

@@ -9,7 +9,7 @@ from collections import defaultdict
 from typing import Final
 
 from node.intake.commits import Committed
-from node.witness.domains import WitnessedDomains
+from node.intake.witnessed_domains import WitnessedDomains
 from protocol.records.record import Record
 from protocol.witness.walk import Certainty
 

@@ -12,6 +12,7 @@ from node.http_sync.schedule import Sync
 from node.indexes import Indexes
 from node.intake.commits import Commits
 from node.intake.ingest import Ingest
+from node.intake.witnessed_domains import WitnessedDomains
 from node.links import Links
 from node.metrics import Traffic
 from node.monitoring.health import Health
@@ -20,7 +21,6 @@ from node.peers import Peers
 from node.settings import Settings
 from node.store.contract import Store
 from node.streams import Streams
-from node.witness.domains import WitnessedDomains
 from node.witness.waiting import Waiting
 from node.witness.witnessing import Witnessing
 from node.world import World

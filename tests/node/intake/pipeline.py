@@ -13,10 +13,10 @@ from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
 from node.intake.commits import STALLED_S, Commits
 from node.intake.ingest import Ingest
 from node.intake.stored import Stored
+from node.intake.witnessed_domains import WitnessedDomains
 from node.settings import Settings
 from node.store.sqlite import SqliteStore
 from node.turns import Turns
-from node.witness.domains import WitnessedDomains
 from node.world import World
 from protocol.records.admission import Trust
 from protocol.records.outcome import Outcome
