@@ -15,25 +15,19 @@ import secrets
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from benchmarks import _report as report
-from node.client.http import NodeClient
-from node.disk import write_durably
-from node.witness.newest import path_of, spell_begin
 from protocol.records.record import SignedRecord, make, sign
-from protocol.signing import SEED_BYTES, SigningKey
-from protocol.witness.policy import Policy, make_policy
 from protocol.witness.voter import RECEIPT_INTERVAL_MS
-from simulations.processes.process import LocalNode, running
+from simulations.processes.council import NO_QUOTAS, Council, council
 
 WAIT: Final = {"Prefer": "wait=30"}
-LINK_S_MAX: Final = 30.0
 WARM_UP: Final = 20
 """Writes before the first that counts."""
 
@@ -55,9 +49,9 @@ def main() -> None:
 
 def measure_delays(witnesses: int, faulty: int, writes: int) -> list[float]:
     """How long each claim took to be final, in ms, on so many linked witnesses."""
-    with council(witnesses, faulty) as (nodes, domain), nodes[0].client() as client:
+    with seated(witnesses, faulty) as it, it.nodes[0].client() as client:
         delays_ms = []
-        for claim in report.progress(claims_of(domain, writes + WARM_UP), f"{witnesses} witnesses"):
+        for claim in report.progress(claims_of(it.domain, writes + WARM_UP), f"{witnesses} witnesses"):
             begun_s = time.perf_counter()
             answer = client.ask("PUT", f"/claims/{claim.signature}", body=claim.record.canonical, headers=WAIT)
             delays_ms.append((time.perf_counter() - begun_s) * 1_000)
@@ -68,17 +62,17 @@ def measure_delays(witnesses: int, faulty: int, writes: int) -> list[float]:
 def measure_intake(records: int) -> dict[str, float]:
     """Records a second by batches, in an ordinary domain and in a witnessed one, and what receipts cost."""
     rates: dict[str, list[float]] = {"ordinary": [], "witnessed": []}
-    with council(1, 0) as (nodes, domain), nodes[0].client() as client:
+    with seated(1, 0) as it, it.nodes[0].client() as client:
         for kind in ("ordinary", "witnessed") * 2:
-            claims = claims_of(domain if kind == "witnessed" else report.DOMAIN, records // 2)
+            claims = claims_of(it.domain if kind == "witnessed" else report.DOMAIN, records // 2)
             begun_s = time.perf_counter()
             for begin in range(0, len(claims), report.BATCH_RECORDS):
                 batch = {each.signature: msgspec.Raw(each.record.canonical) for each in claims[begin : begin + 1_000]}
                 client.ask("PUT", "/claims", body=msgspec.json.encode(batch)).check()
             rates[kind].append(len(claims) / (time.perf_counter() - begun_s))
-        while client.get("/witnesses", {"domain": domain})["undecided"]:
+        while client.get("/witnesses", {"domain": it.domain})["undecided"]:
             time.sleep(0.1)
-        lines = client.lines(f"/claims/{domain}", {"history": "true"})
+        lines = client.lines(f"/claims/{it.domain}", {"history": "true"})
         receipt_bytes = sum(len(line) for line in lines if b'"label":"@seen/' in line)
     ordinary, witnessed = (statistics.median(rates[kind]) for kind in ("ordinary", "witnessed"))
     return {
@@ -90,23 +84,10 @@ def measure_intake(records: int) -> dict[str, float]:
 
 
 @contextmanager
-def council(witnesses: int, faulty: int) -> Iterator[tuple[list[LocalNode], str]]:
-    """So many witnesses of one domain, each linked with each, and the domain."""
-    seeds = [secrets.token_bytes(SEED_BYTES) for _ in range(witnesses)]
-    policy = make_policy([SigningKey(seed).public for seed in seeds], faulty)
-    domain = f"org.example.{policy.name}"
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        nodes = []
-        for number, seed in enumerate(seeds):
-            data = Path(folder) / f"{number}"
-            data.mkdir()
-            (data / "node.key").write_text(seed.hex())
-            write_durably(path_of(data, domain), spell_begin(None))
-            flags = ("--witness", domain, "--records-per-second-max", "none", "--bytes-per-second-max", "none")
-            nodes.append(stack.enter_context(running(f"{number}", data, *flags)))
-        _link(nodes, [SigningKey(seed).public for seed in seeds])
-        _put_policy(nodes[0], domain, policy)
-        yield nodes, domain
+def seated(witnesses: int, faulty: int) -> Iterator[Council]:
+    """So many witnesses of one domain, in a folder that is removed afterwards."""
+    with tempfile.TemporaryDirectory() as folder, council(Path(folder), witnesses, faulty, *NO_QUOTAS) as it:
+        yield it
 
 
 def claims_of(domain: str, count: int) -> list[SignedRecord]:
@@ -114,38 +95,6 @@ def claims_of(domain: str, count: int) -> list[SignedRecord]:
     now, salt = int(time.time()), secrets.token_hex(4)
     fields = {"domain": domain, "signedby": report.KEY.public, "timestamp": now}
     return [sign(make(fields | {"label": f"{salt}-{number}"}), report.KEY) for number in range(count)]
-
-
-def _put_policy(node: LocalNode, domain: str, policy: Policy) -> None:
-    fields = {"domain": domain, "label": "@policy", "signedby": report.KEY.public, "timestamp": int(time.time())}
-    record = make(fields | {"faulty": policy.faulty, "witnesses": list(policy.witnesses)})
-    signed = sign(record, report.KEY)
-    with node.client() as client:
-        client.ask("PUT", f"/claims/{signed.signature}", body=record.canonical).check()
-
-
-def _link(nodes: Sequence[LocalNode], keys: Sequence[str]) -> None:
-    """Have each node dial all before it, and push and pull. Wait until all links are live."""
-    for number, node in enumerate(nodes):
-        with node.client() as client:
-            for other, key in zip(nodes[:number], keys, strict=False):
-                _put_peer(client, {"url": other.link_url, "push": True, "pull": True, "key": key})
-        for other in nodes[:number]:
-            with other.client() as client:
-                _put_peer(client, {"key": keys[number], "accept": True})
-    deadline_s = time.monotonic() + LINK_S_MAX
-    while not all(map(_is_live, nodes)):
-        assert time.monotonic() < deadline_s, "nodes on one machine did not link"
-        time.sleep(0.05)
-
-
-def _put_peer(client: NodeClient, peer: dict[str, object]) -> None:
-    client.ask("PUT", "/peers", body=msgspec.json.encode(peer)).check()
-
-
-def _is_live(node: LocalNode) -> bool:
-    with node.client() as client:
-        return all((peer.get("link") or {}).get("state") == "live" for peer in client.get("/peers"))
 
 
 if __name__ == "__main__":

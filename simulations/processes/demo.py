@@ -4,7 +4,8 @@
 
 A claim that is made on A is on C at once. A node that was killed catches up after its restart. If two people found one
 label on two sides of a partition, all nodes agree on the owner afterwards. The state of a label depends only on the set
-of its records, so links only have to make the sets equal. The demo ends with exit code 1 if the sets differ.
+of its records, so links only have to make the sets equal. At last, four witnesses make claims final, so that nobody can
+take them back (`demo_witnesses`). The demo ends with exit code 1 if something failed.
 """
 
 import secrets
@@ -27,6 +28,7 @@ from websockets.sync.client import connect
 from node.client.http import NodeClient, path_of
 from protocol.records.record import Record, SignedRecord, make, sign
 from protocol.signing import SigningKey
+from simulations.processes.demo_witnesses import tell_of_witnesses
 from simulations.processes.process import LocalNode, running
 
 DOMAIN: Final = "example.org"
@@ -245,10 +247,13 @@ def main() -> int:
         for node in nodes:
             console.print(f"Node {node.name} answers at {node.url}")
         is_same = tell_story(nodes)
-    if not is_same:
-        console.print("[red]The three nodes differ.[/red]")
-        return 1
-    console.print(f"The three nodes give the same answer, {time.monotonic() - begun:.1f} s after the start.")
+        if not is_same:
+            console.print("[red]The three nodes differ.[/red]")
+            return 1
+        console.print(f"The three nodes give the same answer, {time.monotonic() - begun:.1f} s after the start.")
+        if not tell_of_witnesses(Path(folder) / "witnesses", console):
+            console.print("[red]The witnesses failed: a final claim was lost, or none became final.[/red]")
+            return 1
     return 0
 
 
