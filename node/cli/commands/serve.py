@@ -61,7 +61,7 @@ def serve(config: Path | None = None, **flags: str | None) -> None:
     try:
         _runner()(_serve(settings))
     except Exception as error:
-        failure = describe_error(error)
+        failure = describe_error(error, settings.data)
         if failure is None:
             raise
         log.write_line(f"dnarc: {failure.line}")
@@ -88,9 +88,7 @@ async def _serve(settings: "Settings") -> None:
         await node.__aexit__(None, None, None)
     failure = node.failed.exception() if node.failed.done() else None  # after the exit, because a last commit may fail
     if failure is not None:
-        described = describe_error(failure) if isinstance(failure, Exception) else None
-        why, remedy = (described.detail, described.remedy) if described else (str(failure), None)
-        raise CommandError(Exit.MACHINE, "storage", f"the store failed: {why}", remedy) from failure
+        raise _store_failed(failure, settings) from failure
 
 
 def _stop_at_a_signal() -> "asyncio.Future[None]":
@@ -136,6 +134,13 @@ def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
     except ImportError:
         return asyncio.run
     return uvloop.run
+
+
+def _store_failed(failure: BaseException, settings: "Settings") -> CommandError:
+    """Why the node has stopped by itself."""
+    described = describe_error(failure, settings.data) if isinstance(failure, Exception) else None
+    reason, remedy = (described.detail, described.remedy) if described else (str(failure), None)
+    return CommandError(Exit.MACHINE, "storage", f"the store failed: {reason}", remedy)
 
 
 def _not_listening(error: OSError, settings: "Settings") -> CommandError:

@@ -89,8 +89,8 @@ def unwritable(file: str | Path, error: OSError) -> CommandError:
     return CommandError(Exit.MACHINE, "machine", f"{file} cannot be written: {fault.reason}", fault.remedy)
 
 
-def describe(error: Exception) -> CommandError | None:
-    """The failure behind an error. None if only we can mend it."""
+def describe(error: Exception, data: Path | None = None) -> CommandError | None:
+    """The failure behind an error. None if only we can mend it. `data` is the data folder that the command works on."""
     from node.client.http import NodeError, Unreachable
     from node.client.keyfile import KeyfileError
     from node.disk import CannotStartError
@@ -114,14 +114,10 @@ def describe(error: Exception) -> CommandError | None:
     for kind, exit_code, code in kinds:
         if isinstance(error, kind):
             return CommandError(exit_code, code, str(error), getattr(error, "remedy", None))
-    return _of_machine(error)
-
-
-def _of_machine(error: Exception) -> CommandError | None:
     if isinstance(error, OSError):
         return _of_file(error)
     is_of_store = type(error).__module__ == "sqlite3"  # by name, because only the store knows SQL
-    return _of_store(error) if is_of_store else None
+    return _of_store(error, data or Path()) if is_of_store else None
 
 
 def _of_file(error: OSError) -> CommandError:
@@ -137,8 +133,8 @@ def _fault_of(error: OSError, path: Path) -> "Fault":
     return of_file(error, path)
 
 
-def _of_store(error: Exception) -> CommandError:
+def _of_store(error: Exception, data: Path) -> CommandError:
     from node.store.sqlite.faults import explain
 
-    explained = explain(error, Path("dnarc.db"))
+    explained = explain(error, data / "dnarc.db")
     return CommandError(Exit.MACHINE, "storage", str(explained), explained.remedy)

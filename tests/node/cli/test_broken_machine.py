@@ -129,3 +129,23 @@ def test_a_full_output_is_named(tmp_path: Path) -> None:
 
     assert code == Exit.MACHINE
     assert "no space is free" in line
+
+
+@needs_mounts
+def test_a_disk_that_fills_up_while_a_node_runs_is_named_when_the_node_ends(tmp_path: Path) -> None:
+    script = f"""
+        dnarc keygen {tmp_path / "key"} >/dev/null && mkfifo url
+        {sys.executable} -c "from node.cli import main; main()" serve --port 0 --data data --disk-free-bytes-min 0 \\
+            >url 2>log & node=$!
+        exec 3<url && read -r address <&3
+        dd if=/dev/zero of=filling 2>/dev/null
+        dnarc claim example.org label n=1 --key {tmp_path / "key"} --node $address >/dev/null 2>&1
+        wait $node; code=$?
+        tail -1 log
+        exit $code
+    """
+
+    code, line = on_disk(tmp_path / "mounted", "size=2m", script)
+
+    assert code == Exit.MACHINE
+    assert line.startswith("dnarc: storage: the store failed: data/dnarc.db: no space is free on the disk (free space ")
