@@ -1,13 +1,13 @@
 """An examination: decides which checks can be made, because there is a node that answers, a data folder, or both."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from node.checkup import exposure, folder, machine, neighbours, running
+from node.checkup import exposure, folder, machine, neighbours, running, witness
 from node.checkup.finding import Finding, fail, ok, warn
 from node.checkup.neighbours import Answer
 from node.client.figures import Figures
@@ -55,6 +55,7 @@ def examine(url: str, data: Path | None, settings: Settings, token: str | None =
     if data is not None:
         yield _belonging(url, data, node)
         yield from _of_folder(data, node.figures.by("name", "dnarc_setting"))
+        yield from _of_witness(data, witness.witnessed_by(node.figures))
 
 
 def ask(url: str, authority: Path | None, token: str | None = None) -> Running:
@@ -93,6 +94,7 @@ def _examine_node(node: Running, authority: Path | None) -> Iterator[Finding]:
     is_public = bool(node.figures.value("dnarc_listens_publicly"))
     yield from running.check_health(node.health)
     yield from running.check_figures(node.figures)
+    yield from witness.check_figures(node.figures)
     yield from exposure.check_settings(numbers, is_public=is_public)
     yield neighbours.check_clock(node.answer, numbers.get("max_skew", 0))
     yield from running.check_states(node.rows)
@@ -105,6 +107,7 @@ def _examine_folder(data: Path, settings: Settings) -> Iterator[Finding]:
     yield from exposure.check_settings(numbers, is_public=settings.is_public)
     yield from exposure.check_certificate(settings, time.time())
     yield from _of_folder(data, numbers)
+    yield from _of_witness(data, settings.witness or ())
     try:
         inspected = inspection.inspect(data / "dnarc.db")
         if inspected.version != inspected.version_known:
@@ -118,6 +121,15 @@ def _examine_folder(data: Path, settings: Settings) -> Iterator[Finding]:
 def _of_folder(data: Path, numbers: Mapping[str, float]) -> Iterator[Finding]:
     yield machine.check_file_system(data)
     yield from folder.check_folder(data, numbers, time.time())
+
+
+def _of_witness(data: Path, domains: Iterable[str]) -> Iterator[Finding]:
+    """`domains`: those that the node of this folder witnesses."""
+    try:
+        key = _key_of(data)
+    except (OSError, ValueError):
+        return  # a finding about the folder says so already
+    yield from witness.check_files(data, domains, key)
 
 
 def _of_peers(

@@ -36,6 +36,7 @@ QUEUES: Final = (
     "in_flight_records", "in_flight_bytes", "verification_queue_records", "uncommitted_records", "connections",
     "streams",
 )  # fmt: skip
+UNDECIDED: Final = "dnarc_undecided_records"
 LIMITS: Final = {
     "in_flight_records": "records_in_flight_max",
     "in_flight_bytes": "bytes_in_flight_max",
@@ -72,6 +73,20 @@ class Newest(msgspec.Struct, frozen=True):
     signedby: str
 
 
+class WitnessedSeen(msgspec.Struct, frozen=True):
+    """A witnessed domain as the node shows it.
+
+    `undecided` records wait, the oldest for `open_s` seconds. `final_ms` is the mean time until a record was final,
+    None if no record became final. `troubles` are in words.
+    """
+
+    name: str
+    undecided: int
+    open_s: float
+    final_ms: float | None
+    troubles: list[str]
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """A node at one moment. `rates` (per second) and `times_ms` (means) are over the `span_s` seconds before it."""
 
@@ -89,6 +104,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     queues: dict[str, float]
     limits: dict[str, float]
     peers: list[PeerSeen]
+    witnessed: list[WitnessedSeen]
 
 
 class Watcher:
@@ -121,6 +137,7 @@ class Watcher:
             queues={name: figures.value(f"dnarc_{name}") or 0.0 for name in QUEUES},
             limits={name: figures.value("dnarc_setting", name=setting) or 0.0 for name, setting in LIMITS.items()},
             peers=[_view_peer(peer, figures) for peer in peers],
+            witnessed=[_view_domain(name, before, figures) for name in figures.by("domain", UNDECIDED)],
         )
 
     def _scrape(self) -> tuple[Figures, float]:
@@ -175,23 +192,42 @@ class Listener:
             raise Unreachable(trouble)
 
 
+def _view_domain(name: str, before: Figures, after: Figures) -> WitnessedSeen:
+    silent = [why for why, is_so in after.by("reason", "dnarc_witness_silent", domain=name).items() if is_so]
+    unheard = after.value("dnarc_witness_unheard", domain=name) or 0
+    forked = [key for key, forks in after.by("witness", "dnarc_witness_forks", domain=name).items() if forks]
+    doubly_decided = after.value("dnarc_doubly_decided_slots", domain=name) or 0
+    troubles = [f"this node is silent: {why}" for why in silent]
+    troubles += [f"{unheard:.0f} witnesses unheard"] if unheard else []
+    troubles += [f"{len(forked)} witnesses forked"] if forked else []
+    troubles += [f"{doubly_decided:.0f} places with two decided records"] if doubly_decided else []
+    return WitnessedSeen(
+        name=name,
+        undecided=int(after.value(UNDECIDED, domain=name) or 0),
+        open_s=after.value("dnarc_slot_open_seconds", domain=name) or 0.0,
+        final_ms=_mean_ms(before, after, "dnarc_final_seconds", domain=name),
+        troubles=troubles,
+    )
+
+
 def _rates(before: Figures, after: Figures, span_s: float) -> dict[str, float]:
     return {name: _growth(before, after, metric) / span_s for name, metric in COUNTERS.items()}
 
 
 def _times_ms(before: Figures, after: Figures) -> dict[str, float | None]:
     """The mean of each time in milliseconds; None if nothing happened."""
-    means: dict[str, float | None] = {}
-    for name in TIMES:
-        number = _growth(before, after, f"dnarc_{name}_seconds_count")
-        total_s = _growth(before, after, f"dnarc_{name}_seconds_sum")
-        means[name] = 1_000 * total_s / number if number else None
-    return means
+    return {name: _mean_ms(before, after, f"dnarc_{name}_seconds") for name in TIMES}
 
 
-def _growth(before: Figures, after: Figures, metric: str) -> float:
+def _mean_ms(before: Figures, after: Figures, metric: str, **labels: str) -> float | None:
+    number = _growth(before, after, f"{metric}_count", **labels)
+    total_s = _growth(before, after, f"{metric}_sum", **labels)
+    return 1_000 * total_s / number if number else None
+
+
+def _growth(before: Figures, after: Figures, metric: str, **labels: str) -> float:
     """How much a counter rose. If it fell, the node was restarted, and the counter began at 0."""
-    was, now = before.value(metric) or 0.0, after.value(metric) or 0.0
+    was, now = before.value(metric, **labels) or 0.0, after.value(metric, **labels) or 0.0
     return now - was if now >= was else now
 
 

@@ -55,8 +55,15 @@ async def read_begun(disk: Disk, path: Path) -> Begun | None:
         UnreadableError: the file holds something else.
     """
     content = await disk.read(path)
-    if content is None:
-        return None
+    return None if content is None else parse_begun(content)
+
+
+def parse_begun(content: bytes) -> Begun:
+    """Where the witness goes on, from the content of the file.
+
+    Raises:
+        UnreadableError: it is something else.
+    """
     try:
         line = msgspec.json.decode(content, type=_Line)
         if line.signature is None or not bytes(line.record):

@@ -16,7 +16,7 @@ from node.cli.output.text import moment, plain, short
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from node.client.watching import Newest, PeerSeen, Snapshot
+    from node.client.watching import Newest, PeerSeen, Snapshot, WitnessedSeen
 
 NEWEST_SHOWN_MAX: Final = 12
 PEERS_SHOWN_MAX: Final = 20
@@ -41,7 +41,8 @@ def draw(snapshot: "Snapshot", newest: "Sequence[Newest]", moments: Sequence[flo
     """Draw the whole screen. `moments` are rates of accepted records per second, the last rate is the present one."""
     tables = Columns([_rates(snapshot), _queues(snapshot)], padding=(0, 4))
     curve = Text(curve_of(moments, CURVE_COLUMNS), "cyan").append("  records/s, the newest at the right", "dim")
-    return Group(_head(snapshot), *_complaints(snapshot), curve, tables, _peers(snapshot.peers), _newest(newest))
+    parts = (tables, *_witnessed(snapshot.witnessed), _peers(snapshot.peers), _newest(newest))
+    return Group(_head(snapshot), *_complaints(snapshot), curve, *parts)
 
 
 def draw_without_answer(snapshot: "Snapshot", error: str) -> "RenderableType":
@@ -106,6 +107,23 @@ def _gauge(number: float, limit: float | None) -> Text:
     style = "green" if share < 0.5 else "yellow" if share < 0.9 else "bold red"
     full = round(share * GAUGE_COLUMNS)
     return Text("█" * full, style).append("·" * (GAUGE_COLUMNS - full), "dim").append(f" {share:.0%}")
+
+
+def _witnessed(domains: "Sequence[WitnessedSeen]") -> "list[RenderableType]":
+    """A line for each witnessed domain that the node watches; nothing if it watches no domain."""
+    if not domains:
+        return []
+    rows = [
+        (
+            seen.name,
+            f"{seen.undecided:,}",
+            span_of(seen.open_s) if seen.undecided else "",
+            "" if seen.final_ms is None else f"{seen.final_ms:,.0f}",
+            plain("; ".join(seen.troubles), "bold red"),
+        )
+        for seen in domains
+    ]
+    return [Sheet(["~witnessed domain", "#waiting", "#oldest", "#ms to final", "~trouble"], rows)]
 
 
 def _peers(peers: "Sequence[PeerSeen]") -> "RenderableType":

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from node.cli.output.top_screen import GAUGE_COLUMNS, NEWEST_SHOWN_MAX, PEERS_SHOWN_MAX, curve_of, draw, span_of
-from node.client.watching import Newest, PeerSeen, Snapshot
+from node.client.watching import Newest, PeerSeen, Snapshot, WitnessedSeen
 from tests.node.cli.conftest import TIMEOUT_S, Served, run
 
 ENTER_SCREEN, LEAVE_SCREEN, SHOW_CURSOR = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
@@ -24,6 +24,7 @@ SNAPSHOT = Snapshot(
     warnings=["nearly \x1b[31mred"], domains=2, records=1_234_567, rates={"accepted": 12_345.6, "commits": 7.0},
     times_ms={"commit": 1.25}, queues={"connections": 9.0, "uncommitted_records": 3.0}, limits={"connections": 12.0},
     peers=[PeerSeen("ws://peer.example", True, False, "catching_up", {"differs": 1, "identical": 2}, 65.0, None)],
+    witnessed=[WitnessedSeen("example.w2a", 3, 65.0, 420.4, ["this node is silent: not_begun"])],
 )  # fmt: skip
 RECORD = Newest("reverted", "example.org", "gar\x1b[2Jden", "00" * 32, 1_000_000, "cd" * 32)
 
@@ -41,7 +42,7 @@ def test_the_picture_shows_rates_queues_peers_and_records() -> None:
     for words in (
         "node abababababab", "1,234,567 records in 2 domains", "up 1 d 2 h", "not well", "! too full", "12,345.6",
         "1.25", "75%", "ws://peer.example", "catching_up", "1 differs, 2 identical", "1 min 5 s", "reverted",
-        "example.org", "1970-01-12 13:46:40Z",
+        "example.w2a", "420", "this node is silent: not_begun", "example.org", "1970-01-12 13:46:40Z",
     ):  # fmt: skip
         assert words in text, words
 

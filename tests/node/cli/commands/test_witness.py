@@ -116,3 +116,26 @@ def test_watch_shows_only_final_records_if_asked(witness: tuple[Served, str], ke
 
     events = [json.loads(line) for line in shown.out.splitlines()]
     assert [(event["type"], event["record"]["n"]) for event in events] == [("final", 1), ("final", 2)]
+
+
+def test_doctor_finds_nothing_wrong_with_a_witness_that_speaks(witness: tuple[Served, str]) -> None:
+    served, _ = witness
+
+    found = served.run("doctor", "--data", str(served.data), "--json").json["findings"]
+
+    levels = {finding["check"]: finding["state"] for finding in found if finding["check"].startswith("witness.")}
+    assert levels == {f"witness.{name}": "ok" for name in ("speaks", "honest", "heard", "file")}
+
+
+def test_doctor_and_top_say_that_a_witness_has_not_begun(tmp_path: Path, witness: tuple[Served, str]) -> None:
+    _, domain = witness
+    served = Served(tmp_path, "--witness", domain)
+    try:
+        found = json.loads(served.run("doctor", "--data", str(served.data), "--json").out)["findings"]
+        top = served.run("top", "--json").json
+    finally:
+        served.stop()
+
+    unwell = {finding["check"] for finding in found if finding["state"] == "fail"}
+    assert {"witness.speaks", "witness.file"} <= unwell
+    assert top["witnessed"][0]["troubles"] == ["this node is silent: no_policy"]
