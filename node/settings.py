@@ -169,6 +169,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "connections",
         ),
     ] = 768
+    read_share_max: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        _about("Share of a core for reads from one address, and twice as much for all. Loopback is exempt.", "cores"),
+    ] = 0.3
     records_per_second_max: Annotated[
         Annotated[float, Meta(gt=0)] | None,
         _about("Records that one address may send. Loopback is exempt.", "records/s"),

@@ -80,6 +80,7 @@ NODE_ORDER = (
     "settings",
     "addresses",
     "places",
+    "read_cost",
     "tls",
     "line_writer",
     "log",

@@ -20,6 +20,7 @@ _TIMES: Final = {
     "max_skew": "any client can write ahead of the clock, and block those who follow",
 }
 _RATES: Final = {
+    "read_share_max": "one address can keep the node busy with reads",
     "records_per_second_max": "one address can keep the verifier busy",
     "bytes_per_second_max": "one address can fill the disk",
     "refused_per_minute_max": "one address can make the node check forgeries without end",

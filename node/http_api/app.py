@@ -19,10 +19,11 @@ from node.http_api.handlers.write import BATCH_BYTES_MAX, BODY_BUDGET
 from node.http_api.openapi import DOCUMENT, document
 from node.http_api.requests.body_budget import BodyBudget
 from node.http_api.requests.byte_budget import ByteBudget
-from node.http_api.requests.caller import note_proxy
+from node.http_api.requests.caller import note_proxy, quota_address
 from node.http_api.requests.page_origin import check_origin
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import check_names
+from node.http_api.requests.read_meter import ReadMeter
 from node.http_api.route import Route
 from node.settings import Settings
 from protocol.errors import Code, ProtocolError
@@ -46,8 +47,9 @@ def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
     app[DOCUMENT] = document(routes, VERSION)
     app[ROUTES] = routes
     app[WRITE_ORIGINS] = write_origins
+    meter = ReadMeter(parts.settings.read_share_max)
     for route in routes:
-        handler = _bind(parts, route, write_origins)
+        handler = _bind(parts, route, write_origins, meter)
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
             app.router.add_route(method, _pattern(route.path), handler, expect_handler=on_expect)
     return app
@@ -63,7 +65,7 @@ def _pattern(path: str) -> str:
     return re.sub(r"{(\w+)}", r"{\1:[^/]+}", path)
 
 
-def _bind(parts: ApiParts, route: Route, write_origins: Collection[str]) -> _Bound:
+def _bind(parts: ApiParts, route: Route, write_origins: Collection[str], meter: ReadMeter) -> _Bound:
     parameters = {parameter.name: parameter for parameter in route.parameters}
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -73,7 +75,9 @@ def _bind(parts: ApiParts, route: Route, write_origins: Collection[str]) -> _Bou
                 check_origin(parts, request)
             if request.rel_url.raw_query_string and not route.ignores_unknown:
                 check_names(request, parameters)
-            response = await route.handler(parts, request)
+            address = quota_address(parts, request) if route.is_metered else None
+            answering = route.handler(parts, request)
+            response = await (answering if address is None else meter.read(address, answering))
         except ProtocolError as error:
             response = problem_of(error, is_public=route.is_public)
         except ConnectionError:

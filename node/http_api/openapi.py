@@ -95,7 +95,8 @@ def _responses(route: Route) -> dict[str, object]:
 
 def _refusals(route: Route) -> set[Code]:
     admin = {Code.UNAUTHORIZED} if route.callers is not Callers.EVERYBODY else set()
-    return {Code.MALFORMED, *route.codes, *admin}
+    metered = {Code.RATE_LIMITED} if route.is_metered else set()
+    return {Code.MALFORMED, *route.codes, *admin, *metered}
 
 
 def _contents(route: Route, name: str) -> dict[str, Schema]:

@@ -1,7 +1,8 @@
 """Route: what the router and the OpenAPI document know about one request."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -11,7 +12,7 @@ from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import Parameter
 from protocol.errors import Code
 
-Handler = Callable[[ApiParts, web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[ApiParts, web.Request], Coroutine[Any, Any, web.StreamResponse]]
 
 
 class Callers(StrEnum):
@@ -58,6 +59,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     ignores_unknown: bool = False
     is_writable: bool = False
     outcomes: tuple[Code, ...] = ()
+
+    @property
+    def is_metered(self) -> bool:
+        """Whether the work of this request counts as that of a read. Health has to be answered always."""
+        return self.method == "GET" and not self.is_link and self.path != "/health"
 
     @property
     def is_guarded(self) -> bool:

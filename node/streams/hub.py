@@ -146,8 +146,9 @@ class Streams:
         if self._is_closed:
             raise stopping()
         total, per_address = self._settings.streams_max, self._settings.streams_per_address_max
-        if self._admitted >= total:
-            detail = f"this node has {total} streams open, and no room for more"
+        room = total if address is None else min(total, max(1, total * 3 // 4))  # some are kept for this machine
+        if self._admitted >= room:
+            detail = f"this node has {self._admitted} streams open, and no room for more"
             raise ProtocolError(Code.OVERLOADED, detail, retry_after=_RETRY_AFTER_S)
         if address is not None and per_address is not None and self._by_address[address] >= per_address:
             detail = f"{address} has {per_address} streams open: close one first"

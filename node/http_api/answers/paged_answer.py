@@ -16,6 +16,7 @@ from aiohttp import web
 from node.http_api.answers.answer_room import AnswerRoom
 from node.http_api.answers.json_answer import PUBLIC_HEADERS
 from node.http_api.requests.accept import JSON_TYPE, LINES_TYPE
+from node.read_cost import pace
 from protocol.records.record import SignedRecord
 from protocol.sets.index import key_id, key_timestamp
 
@@ -106,6 +107,7 @@ async def _write_pages(
 
 async def _spelled(pages: AsyncIterator[Sequence[Item]], form: Form[Item], room: AnswerRoom) -> AsyncIterator[bytes]:
     async for page in pages:
+        await pace()
         spelled = form.separator.join(map(form.spell, page))
         room.hold(len(spelled))
         yield spelled

@@ -18,6 +18,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import structlog
 
+from node.read_cost import metered
 from node.store.contract import (
     EVERYTHING,
     STATES_FEW,
@@ -245,7 +246,7 @@ class SqliteStore:
     ) -> _T:
         """Give the work to the reader with the fewest calls."""
         reader = min(self._readers, key=lambda reader: reader.waiting)
-        return await _patiently(reader, work, *args, **kwargs)
+        return await _patiently(reader, metered(work), *args, **kwargs)
 
     async def _write(
         self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs

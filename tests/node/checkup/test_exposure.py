@@ -44,8 +44,8 @@ def test_some_settings_are_unsafe_even_on_loopback(setting: str, value: float, l
 @pytest.mark.parametrize(
     "setting",
     [
-        "records_per_second_max", "bytes_per_second_max", "refused_per_minute_max", "domains_per_hour_max",
-        "streams_per_address_max",
+        "read_share_max", "records_per_second_max", "bytes_per_second_max", "refused_per_minute_max",
+        "domains_per_hour_max", "streams_per_address_max",
     ],
 )  # fmt: skip
 def test_rates_without_limit_are_unsafe_only_on_a_public_address(setting: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -324,6 +324,17 @@ async def test_one_consumer_past_the_limit_is_refused_as_overloaded(tmp_path: Pa
         async with Reader(streams).open(), Reader(streams).open():
             assert len(streams) == 2
     assert len(streams) == 0
+
+
+async def test_strangers_take_three_quarters_of_the_streams(tmp_path: Path) -> None:
+    async with streaming(tmp_path, streams_max=4) as (_, streams), AsyncExitStack() as stack:
+        for number in range(3):
+            await stack.enter_async_context(Reader(streams).open(address=f"192.0.2.{number}"))
+        with pytest.raises(ProtocolError, check=refused_as(Code.OVERLOADED)):
+            async with Reader(streams).open(address=ADDRESS):
+                pass
+        async with Reader(streams).open():
+            assert len(streams) == 4
 
 
 async def test_one_consumer_past_the_limit_of_its_address_is_rate_limited_and_others_are_not(tmp_path: Path) -> None:

@@ -1,0 +1,123 @@
+"""A meter of the work that reads cause, by address, in seconds of a core.
+
+A request of some bytes can ask for much work: the history of a label, a listing of everything. An address may use a
+share of a core for its reads. Past it, a request waits for a moment, an answer of many pages slows down, and if the
+wait were long, the request is refused. All strangers together have a share too. While they have used it up, an address
+may use only a tenth of its own share, so that addresses which read little are still served. Callers on this machine
+are exempt.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Generator
+from typing import Any, Final, TypeVar
+
+from node.read_cost import READ_COST, ReadCost
+from protocol.errors import Code, ProtocolError
+from protocol.records.quota import Quota
+
+DELAY_S_MAX: Final = 2.0
+"""Seconds that a request may wait before it is answered. If it had to wait longer, it is refused."""
+
+STRANGERS_SHARES: Final = 2.0
+"""How many shares of one address all strangers have together."""
+
+CROWD_SHARE: Final = 0.1
+"""The part of its share that an address may use while strangers have used up theirs."""
+
+_SPENT_S_MIN: Final = 0.005
+"""Seconds of work that are counted at once."""
+
+_STRANGERS: Final = "strangers"
+
+_T = TypeVar("_T")
+
+
+class ReadMeter:
+    """Counts the work of reads, and says how long an address has to wait."""
+
+    def __init__(self, share_max: float | None) -> None:
+        """`share_max` is the share of a core for one address; None: no limit."""
+        self._of_address = Quota(share_max)
+        self._in_a_crowd = Quota(None if share_max is None else CROWD_SHARE * share_max)
+        self._of_strangers = Quota(None if share_max is None else STRANGERS_SHARES * share_max)
+
+    def spend(self, address: str, seconds: float, now_s: float) -> None:
+        self._of_address.spend(address, seconds, now_s)
+        self._in_a_crowd.spend(address, seconds, now_s)
+        self._of_strangers.spend(_STRANGERS, seconds, now_s)
+
+    def wait_s(self, address: str, now_s: float) -> float:
+        """How many seconds this address has to wait before it may read more; 0: it may read now."""
+        wait_s = self._of_address.wait_s(address, now_s)
+        if self._of_strangers.wait_s(_STRANGERS, now_s) > 0:
+            wait_s = max(wait_s, self._in_a_crowd.wait_s(address, now_s))
+        return wait_s
+
+    async def read(self, address: str, reading: Coroutine[Any, Any, _T]) -> _T:
+        """Await a request's handler, and count its work.
+
+        Raises:
+            ProtocolError: `rate_limited` if the address had to wait for long.
+        """
+        try:
+            await self._wait(address)
+        except BaseException:
+            reading.close()
+            raise
+        answer: _T = await _Metered(self, address, reading)
+        return answer
+
+    async def _wait(self, address: str) -> None:
+        wait_s = self.wait_s(address, _now_s())
+        if wait_s > DELAY_S_MAX:
+            detail = f"too much work for reads from {address}: come back in {wait_s:.0f} s, and ask for less"
+            raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=int(wait_s) + 1)
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+
+    async def pace(self, address: str) -> None:
+        """Wait between two pages of an answer, for at most `DELAY_S_MAX` seconds."""
+        wait_s = self.wait_s(address, _now_s())
+        if wait_s > 0:
+            await asyncio.sleep(min(wait_s, DELAY_S_MAX))
+
+
+class _Metered:
+    """Awaits a coroutine, and measures each of its steps. Nothing else runs in this thread during a step."""
+
+    def __init__(self, meter: ReadMeter, address: str, reading: Coroutine[Any, Any, Any]) -> None:
+        self._meter = meter
+        self._address = address
+        self._reading = reading
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        cost = ReadCost(lambda: self._meter.pace(self._address))
+        READ_COST.set(cost)
+        error: BaseException | None = None
+        try:
+            while True:
+                begun_s = time.thread_time()
+                try:
+                    awaited = self._reading.send(None) if error is None else self._reading.throw(error)
+                except StopIteration as end:
+                    return end.value
+                finally:
+                    cost.seconds += time.thread_time() - begun_s
+                self._spend(cost, _SPENT_S_MIN)
+                error = None
+                try:
+                    yield awaited
+                except BaseException as thrown:
+                    error = thrown
+        finally:
+            self._spend(cost, 0.0)
+
+    def _spend(self, cost: ReadCost, least_s: float) -> None:
+        if cost.seconds > least_s:
+            self._meter.spend(self._address, cost.seconds, _now_s())
+            cost.seconds = 0.0
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,52 @@
+"""Read cost: the processor time that one request for reading takes, wherever it is spent.
+
+The event loop spends some of it, and reader threads of the store spend some, which keep the loop waiting for the
+interpreter lock. A request that is metered puts its `ReadCost` into `READ_COST`, and the store adds to it.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class ReadCost:
+    """The cost of one request so far, in `seconds`. `pace` waits while its caller has read too much."""
+
+    __slots__ = ("pace", "seconds")
+
+    def __init__(self, pace: Callable[[], Awaitable[None]]) -> None:
+        self.seconds = 0.0
+        self.pace = pace
+
+    def metered(self, work: Callable[_P, _T]) -> Callable[_P, _T]:
+        """The same function, which adds the processor time that it takes in its thread."""
+
+        def call(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+            begun_s = time.thread_time()
+            try:
+                return work(*args, **kwargs)
+            finally:
+                self.seconds += time.thread_time() - begun_s
+
+        return call
+
+
+READ_COST: ContextVar[ReadCost | None] = ContextVar("read_cost", default=None)
+"""The cost of the request that the present task answers. None if nobody meters it."""
+
+
+def metered(work: Callable[_P, _T]) -> Callable[_P, _T]:
+    """The function with its cost added to that of the present request, if there is one."""
+    cost = READ_COST.get()
+    return work if cost is None else cost.metered(work)
+
+
+async def pace() -> None:
+    """Wait if the caller of the present request has read too much."""
+    cost = READ_COST.get()
+    if cost is not None:
+        await cost.pace()

@@ -1,0 +1,148 @@
+"""What the reads of one address cost is bounded, and others go on reading."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from node.http_api.requests.read_meter import CROWD_SHARE, STRANGERS_SHARES, ReadMeter
+from node.node import Node
+from node.read_cost import metered
+from node.settings import Settings
+from node.world import World
+from protocol.errors import ProtocolError
+from protocol.records.quota import BURST_S
+from tests.history import claim
+from tests.node.http_api.talking import NOW, Client
+
+SHARE = 0.25
+BURST = SHARE * BURST_S
+"""Seconds of work that an address may cause at once."""
+
+ONE, OTHER, THIRD = "192.0.2.1", "192.0.2.2", "192.0.2.3"
+
+
+def test_an_address_waits_when_it_has_used_more_than_its_share() -> None:
+    meter = ReadMeter(SHARE)
+
+    meter.spend(ONE, BURST, now_s=0.0)
+    at_the_limit = meter.wait_s(ONE, now_s=0.0)
+    meter.spend(ONE, 1.0, now_s=0.0)
+
+    assert at_the_limit == 0.0
+    assert meter.wait_s(ONE, now_s=0.0) == 1.0 / SHARE
+    assert meter.wait_s(OTHER, now_s=0.0) == 0.0
+    assert meter.wait_s(ONE, now_s=1.0 / SHARE) == 0.0
+
+
+def test_an_address_that_reads_little_goes_on_while_strangers_have_used_up_their_share() -> None:
+    meter = ReadMeter(SHARE)
+    addresses = [f"198.51.100.{number}" for number in range(10)]
+
+    for address in addresses:
+        meter.spend(address, STRANGERS_SHARES * BURST / 10 + 0.01, now_s=0.0)
+    meter.spend(OTHER, CROWD_SHARE * BURST, now_s=0.0)
+    meter.spend(THIRD, CROWD_SHARE * BURST + 0.01, now_s=0.0)
+
+    assert meter.wait_s(addresses[0], now_s=0.0) > 0.0, "although it has used less than its own share"
+    assert meter.wait_s(OTHER, now_s=0.0) == 0.0
+    assert meter.wait_s(THIRD, now_s=0.0) > 0.0
+
+
+def test_without_a_share_there_is_no_limit() -> None:
+    meter = ReadMeter(None)
+
+    meter.spend(ONE, 1e9, now_s=0.0)
+
+    assert meter.wait_s(ONE, now_s=0.0) == 0.0
+
+
+def work(seconds: float) -> None:
+    end_s = time.thread_time() + seconds
+    while time.thread_time() < end_s:
+        pass
+
+
+async def reads(seconds: float) -> str:
+    """A handler that works in the loop, waits, and works in a thread."""
+    work(seconds / 2)
+    await asyncio.sleep(0)
+    await asyncio.to_thread(metered(work), seconds / 2)
+    return "done"
+
+
+async def test_work_in_the_loop_and_in_threads_counts_and_waiting_does_not() -> None:
+    works, idles = ReadMeter(TINY_SHARE), ReadMeter(TINY_SHARE)
+    never = asyncio.Event()
+
+    async def waits() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await never.wait()
+
+    answer = await works.read(ONE, reads(0.1))
+    await idles.read(ONE, waits())
+
+    assert answer == "done"
+    assert 0.09 < spent(works) < 0.2
+    assert spent(idles) < 0.05
+
+
+TINY_SHARE = 1e-9
+"""With this share the work of a test stays counted while the test runs."""
+
+
+def spent(meter: ReadMeter) -> float:
+    """How many seconds of work were counted, with `TINY_SHARE`: the address is alone, and a crowd by itself."""
+    return meter.wait_s(ONE, asyncio.get_running_loop().time()) * TINY_SHARE * CROWD_SHARE
+
+
+async def test_an_address_that_would_wait_for_long_is_refused_without_any_work() -> None:
+    meter = ReadMeter(SHARE)
+    meter.spend(ONE, 2 * BURST, asyncio.get_running_loop().time())
+
+    with pytest.raises(ProtocolError) as refused:
+        await meter.read(ONE, reads(1_000.0))
+
+    assert refused.value.code == "rate_limited"
+    assert refused.value.facts["retry_after"] in (int(BURST_S), int(BURST_S) + 1)
+
+
+async def test_a_cancelled_read_is_cancelled_inside_and_counts_what_it_did() -> None:
+    meter = ReadMeter(TINY_SHARE)
+    is_cancelled = False
+
+    async def reading() -> None:
+        nonlocal is_cancelled
+        work(0.05)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            is_cancelled = True
+            raise
+
+    task = asyncio.create_task(meter.read(ONE, reading()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert is_cancelled
+    assert spent(meter) > 0.04
+
+
+async def test_reads_past_the_share_get_429_and_this_machine_is_exempt(tmp_path: Path) -> None:
+    settings = Settings(port=0, data=tmp_path, read_share_max=1e-6)
+    through_a_proxy = {"X-Forwarded-For": ONE}
+    async with Node(settings, World(now_s=lambda: NOW)) as node, Client(node.url) as client:
+        await client.import_all(node, [claim("garden", at=NOW - number) for number in range(1_000)])
+        answers = [await client.get("/claims/example/garden/history", through_a_proxy) for _ in range(2)]
+        here = [await client.get("/claims/example/garden/history") for _ in range(2)]
+        health = await client.get("/health", through_a_proxy)
+
+    assert answers[0].status == 200
+    assert answers[1].refusal == (429, "rate_limited")
+    assert int(answers[1].headers["Retry-After"]) >= 1
+    assert [answer.status for answer in here] == [200, 200]
+    assert health.status == 200
