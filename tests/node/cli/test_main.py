@@ -17,7 +17,7 @@ from node.settings import SettingsError
 from node.settings import describe as described_settings
 from node.store.contract import StoreError
 from protocol.errors import Code, ProtocolError
-from tests.node.cli.conftest import TIMEOUT_S, run, run_apart, start
+from tests.node.cli.conftest import TIMEOUT_S, Served, run, run_apart, start
 
 COMMANDS = (
     "accept", "backup", "claim", "config", "doctor", "domains", "export", "get", "history", "import", "keygen", "peers",
@@ -131,3 +131,11 @@ def closed_pipe() -> Iterator[int]:
     os.close(reading)
     yield writing
     os.close(writing)
+
+
+def test_a_wrong_path_in_the_url_of_a_node_is_told_as_such(served: Served) -> None:
+    """For example if a proxy serves the node below another path."""
+    refused = run("domains", "--node", f"{served.url}/elsewhere")
+
+    assert (refused.code, refused.err.startswith("dnarc: unknown_route: ")) == (1, True)
+    assert "(check the path in the node's URL; " in refused.err

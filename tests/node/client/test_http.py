@@ -1,5 +1,6 @@
 """The client against busy nodes, and against servers that are no nodes."""
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -205,3 +206,26 @@ def test_a_password_in_the_url_is_not_shown(host: str) -> None:
     assert str(failed.value).startswith(f"no node answers at {host}: ")
     with pytest.raises(ValueError, match=r"^ftp://127\.0\.0\.1 is no URL of a node"):
         NodeClient("ftp://ann:s3cret@127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("localhost:8080", "localhost:8080 has no scheme: write http://localhost:8080 or https://localhost:8080"),
+        ("ws://127.0.0.1:8080", "commands ask over HTTP: write http://127.0.0.1:8080"),
+        ("wss://127.0.0.1:8080", "commands ask over HTTP: write https://127.0.0.1:8080"),
+        ("ftp://127.0.0.1", "ftp://127.0.0.1 is no URL of a node: write http://HOST:PORT or https://HOST:PORT"),
+        ("http://127.0.0.1:99999", "has a port that is no number from 0 to 65535"),
+        ("http://127.0.0.1:port", "has a port that is no number from 0 to 65535"),
+    ],
+)
+def test_a_wrong_url_is_told_with_the_right_spelling(url: str, words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        NodeClient(url)
+
+
+def test_a_wrong_url_is_told_without_its_password() -> None:
+    with pytest.raises(ValueError, match="//127") as refused:
+        NodeClient("ws://name:secret@127.0.0.1:8080")
+
+    assert "secret" not in str(refused.value)
