@@ -55,7 +55,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "tie-by-arrival",
-        "of two records of one moment, the first to arrive comes first",
+        "of two records of one second, the one that arrives first comes first",
         (
             Edit(
                 "protocol/records/replay.py",
@@ -105,7 +105,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "quota-without-leak",
-        "what an address brought counts against it for ever",
+        "the records of an address count against its quota for ever",
         (Edit("protocol/records/quota.py", "bucket.level - elapsed_s * self._rate", "bucket.level"),),
     ),
     Mutant(
@@ -169,7 +169,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "stale-heads",
-        "a head that was asked for before is shown for ever",
+        "a head that was once asked for is shown for ever",
         (
             Edit(
                 "node/heads.py",
@@ -180,7 +180,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "parts-end-quietly",
-        "a node whose sync has ended goes on as if it were well",
+        "a node whose sync has failed goes on as if it were healthy",
         (
             Edit(
                 "node/http_sync/schedule.py",
