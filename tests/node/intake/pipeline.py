@@ -25,10 +25,12 @@ from protocol.records.replay import replay
 from tests.history import signed
 
 NOW = 1_000_000
+"""The node's clock, in seconds since the Unix epoch."""
+
 CLIENT = Origin(Trust.CLIENT)
 PEER = Origin(Trust.PEER)
 WAITING = Delivery(waits=True)
-"""How peers deliver."""
+"""How a peer delivers: its link waits while the pipeline is full."""
 
 
 @dataclass
@@ -59,6 +61,7 @@ class Pipeline:
 
 @asynccontextmanager
 async def pipeline(folder: Path, stalled_s: float = STALLED_S, **settings: Any) -> AsyncIterator[Pipeline]:
+    """A pipeline on a store in this folder, until the block ends. `stalled_s`: as in `Commits`, in seconds."""
     chosen = Settings(data=folder, **settings)
     world = World(now_s=lambda: NOW, random=Random(0))
     store = await SqliteStore.open(folder / "dnarc.db")

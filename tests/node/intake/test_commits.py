@@ -15,6 +15,7 @@ from tests.history import DOMAIN, claim, signed
 from tests.node.intake.pipeline import CLIENT, NOW, PEER, Pipeline, pipeline, submission
 
 SOON_S = 0.05
+"""How long a commit may wait in these tests, in seconds."""
 
 
 @contextmanager
@@ -25,7 +26,8 @@ def locked(folder: Path) -> Iterator[sqlite3.Connection]:
         yield shell
 
 
-async def until_stalled(it: Pipeline) -> None:
+async def wait_until_stalled(it: Pipeline) -> None:
+    """Let a claim of a label `another` wait in vain, so that commits count as stalled."""
     with pytest.raises(ProtocolError):
         await it.take(claim("another", at=NOW))
 
@@ -59,7 +61,7 @@ async def test_a_peer_waits_until_the_lock_ends(tmp_path: Path) -> None:
     async with pipeline(tmp_path, stalled_s=SOON_S) as it:
         with locked(tmp_path):
             taking = asyncio.create_task(it.take(claim("garden", at=NOW), origin=PEER))
-            await until_stalled(it)
+            await wait_until_stalled(it)
             assert not taking.done()
 
         [outcome] = await taking
@@ -70,7 +72,7 @@ async def test_a_peer_waits_until_the_lock_ends(tmp_path: Path) -> None:
 async def test_while_commits_are_stalled_no_client_adds_to_the_queue(tmp_path: Path) -> None:
     async with pipeline(tmp_path, stalled_s=SOON_S) as it:
         with locked(tmp_path):
-            await until_stalled(it)
+            await wait_until_stalled(it)
             waiting = len(it.commits.uncommitted)
 
             with pytest.raises(ProtocolError) as refused:
@@ -84,7 +86,7 @@ async def test_a_node_that_stops_does_not_wait_for_a_lock_that_lasts(tmp_path: P
     """Nobody was told that the record is durable, so it may be lost."""
     async with pipeline(tmp_path, stalled_s=SOON_S) as it:
         with locked(tmp_path) as shell:
-            await until_stalled(it)
+            await wait_until_stalled(it)
             await it.commits.close()
             shell.execute("ROLLBACK")
 

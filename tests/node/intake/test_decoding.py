@@ -21,13 +21,26 @@ from protocol.records.record import Record, decode
 from tests.history import claim, signed
 from tests.node.intake.pipeline import NOW, pipeline, submission
 
-STRANGER = Origin(Trust.CLIENT, address="192.0.2.1")
+ADDRESS = "192.0.2.1"
+STRANGER = Origin(Trust.CLIENT, address=ADDRESS)
+LINK = 7
+NO_SIGNATURE = "00" * 64
+
 SMALL = b" " * (INLINE_BYTES_MAX - len(claim("garden").canonical)) + claim("garden").canonical
+"""The largest record with bytes that are not canonical that is decoded at once."""
+
 LARGE = b" " + SMALL
+"""One byte more."""
+
+HALF = 0.5
+"""A number that only the exact way decodes."""
+
+SLOW_CLAIMS = 8
+SLOW_CLAIMS_BEFORE_QUICK_MAX = 2
 
 
-class Noting:
-    """A decoder that decodes at once, and notes for whom."""
+class NotingDecoder:
+    """A decoder that decodes at once, and notes each source."""
 
     def __init__(self) -> None:
         self.sources: list[Hashable] = []
@@ -37,10 +50,10 @@ class Noting:
         return decode(data)
 
     def close(self) -> None:
-        """Nothing runs."""
+        """Do nothing, because no thread runs."""
 
 
-def make(decoder: Noting) -> Decoding:
+def make(decoder: NotingDecoder) -> Decoding:
     return Decoding(decoder, Room(Settings(), World(now_s=lambda: NOW, random=Random(0))), Turns())
 
 
@@ -49,33 +62,34 @@ def make(decoder: Noting) -> Decoding:
     [
         (claim("garden").canonical, []),
         (SMALL, []),
-        (LARGE, ["192.0.2.1"]),
-        (claim("garden", f=[0.5] * INLINE_BYTES_MAX).canonical, ["192.0.2.1"]),
+        (LARGE, [ADDRESS]),
+        (claim("garden", f=[HALF] * INLINE_BYTES_MAX).canonical, [ADDRESS]),
     ],
     ids=["canonical", "small", "large", "fractions"],
 )
 async def test_only_large_records_that_are_not_plainly_canonical_are_decoded_elsewhere(
     body: bytes, sources: list[Hashable]
 ) -> None:
-    decoder = Noting()
+    decoder = NotingDecoder()
 
-    it = await make(decoder).decode(Submission("00" * 64, body), STRANGER)
+    it = await make(decoder).decode(Submission(NO_SIGNATURE, body), STRANGER)
 
     assert it.record == decode(body)
     assert decoder.sources == sources
 
 
-async def test_the_thread_counts_by_link_what_has_no_address() -> None:
-    decoder = Noting()
+async def test_without_an_address_a_record_counts_for_its_link() -> None:
+    decoder = NotingDecoder()
+    body = claim("garden", f=[HALF] * INLINE_BYTES_MAX).canonical
 
-    await make(decoder).decode(Submission("00" * 64, claim("garden", f=[0.5] * 1_000).canonical), Origin(Trust.PEER), 7)
+    await make(decoder).decode(Submission(NO_SIGNATURE, body), Origin(Trust.PEER), LINK)
 
-    assert decoder.sources == [7]
+    assert decoder.sources == [LINK]
 
 
 async def test_one_record_that_is_not_canonical_may_use_up_the_quota_of_its_address(tmp_path: Path) -> None:
     rate = EXACT_WEIGHT * len(SMALL) / BURST_S - 1.0
-    body, exact = signed(claim("shed", at=NOW)), Submission("00" * 64, SMALL)
+    body, exact = signed(claim("shed", at=NOW)), Submission(NO_SIGNATURE, SMALL)
 
     async with pipeline(tmp_path, bytes_per_second_max=rate) as it:
         first = await it.ingest.take_one(exact, STRANGER)
@@ -88,7 +102,7 @@ async def test_one_record_that_is_not_canonical_may_use_up_the_quota_of_its_addr
 
 async def test_known_records_count_as_much_as_new_ones(tmp_path: Path) -> None:
     """Otherwise a stranger could send one record for ever, and each time it would be decoded the exact way."""
-    record = signed(claim("garden", at=NOW, f=0.5))
+    record = signed(claim("garden", at=NOW, f=HALF))
     times = 3
     rate = (times * EXACT_WEIGHT * len(record.record.canonical) - 1) / BURST_S
 
@@ -102,7 +116,8 @@ async def test_known_records_count_as_much_as_new_ones(tmp_path: Path) -> None:
 
 
 async def test_a_single_claim_does_not_wait_for_others_that_take_long_to_decode(tmp_path: Path) -> None:
-    slow = [submission(signed(claim(f"slow-{number}", at=NOW, f=[0.5] * 10_000))) for number in range(8)]
+    halves = [HALF] * 10_000
+    slow = [submission(signed(claim(f"slow-{number}", at=NOW, f=halves))) for number in range(SLOW_CLAIMS)]
     done: list[str] = []
 
     async with pipeline(tmp_path) as it:
@@ -116,4 +131,4 @@ async def test_a_single_claim_does_not_wait_for_others_that_take_long_to_decode(
                 group.create_task(put("slow", each))
             group.create_task(put("quick", submission(signed(claim("quick", at=NOW)))))
 
-    assert done.index("quick") <= 2
+    assert done.index("quick") <= SLOW_CLAIMS_BEFORE_QUICK_MAX

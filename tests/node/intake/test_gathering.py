@@ -21,7 +21,7 @@ from tests.node.intake.pipeline import CLIENT, NOW, PEER, Pipeline, pipeline, su
 ORIGIN = Origin(Trust.CLIENT)
 
 
-class Slow:
+class SlowStages:
     """Stages that check a group when they are told to. They accept every submission."""
 
     def __init__(self) -> None:
@@ -45,13 +45,13 @@ class Slow:
         return [len(group) for group in self.groups]
 
 
-class Failing(Slow):
+class FailingStages(SlowStages):
     async def decide(self, group: Group) -> None:
         raise ValueError("a fault of the program")
 
 
 async def turns(count: int = 3) -> None:
-    """As many turns of the loop as it takes to begin a group."""
+    """Wait for as many turns of the loop as it takes to begin a group."""
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -69,7 +69,7 @@ async def take_each(it: Pipeline, *entries: tuple[SignedRecord, Origin]) -> list
 
 
 async def test_submissions_of_one_turn_share_a_group_up_to_the_limit() -> None:
-    stages = Slow()
+    stages = SlowStages()
     gathering = Gathering(stages)
 
     futures = put(gathering, SINGLES_MAX + 1)
@@ -82,10 +82,10 @@ async def test_submissions_of_one_turn_share_a_group_up_to_the_limit() -> None:
 
 
 async def test_while_two_groups_are_being_verified_newer_submissions_gather() -> None:
-    stages = Slow()
+    stages = SlowStages()
     gathering = Gathering(stages)
-    futures = []
-    for _ in range(UNVERIFIED_GROUPS_MAX + 3):
+    futures, newer = [], 3
+    for _ in range(UNVERIFIED_GROUPS_MAX + newer):
         futures += put(gathering, 1)
         await turns()
     assert stages.sizes == [1] * UNVERIFIED_GROUPS_MAX
@@ -93,31 +93,32 @@ async def test_while_two_groups_are_being_verified_newer_submissions_gather() ->
     stages.checked.set()
     await asyncio.gather(*futures)
 
-    assert stages.sizes == [*[1] * UNVERIFIED_GROUPS_MAX, 3]
+    assert stages.sizes == [*[1] * UNVERIFIED_GROUPS_MAX, newer]
 
 
 async def test_a_client_that_disconnects_does_not_disturb_the_others() -> None:
-    stages = Slow()
+    stages = SlowStages()
     gathering = Gathering(stages)
-    gone, *others = put(gathering, 3)
+    gone, *others = singles = put(gathering, 3)
     await turns()
 
     gone.cancel()
     stages.checked.set()
     outcomes = await asyncio.gather(*others)
 
-    assert [outcome.status for outcome in outcomes] == [Status.ACCEPTED, Status.ACCEPTED]
-    assert stages.left == [3]
+    assert [outcome.status for outcome in outcomes] == [Status.ACCEPTED] * len(others)
+    assert stages.left == [len(singles)]
 
 
 async def test_if_a_group_fails_every_caller_gets_the_error_and_the_room_is_free() -> None:
-    stages = Failing()
+    stages = FailingStages()
     stages.checked.set()
 
-    answers = await asyncio.gather(*put(Gathering(stages), 2), return_exceptions=True)
+    singles = put(Gathering(stages), 2)
+    answers = await asyncio.gather(*singles, return_exceptions=True)
 
-    assert [type(answer) for answer in answers] == [ValueError, ValueError]
-    assert stages.left == [2]
+    assert [type(answer) for answer in answers] == [ValueError] * len(singles)
+    assert stages.left == [len(singles)]
 
 
 async def test_singles_of_one_turn_are_committed_together(tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ async def test_singles_of_one_turn_are_committed_together(tmp_path: Path) -> Non
     async with pipeline(tmp_path) as it:
         outcomes = await take_each(it, *entries)
 
-        assert [outcome.status for outcome in outcomes] == [Status.ACCEPTED] * 10
+        assert [outcome.status for outcome in outcomes] == [Status.ACCEPTED] * len(entries)
         _, commits = list(it.commits.writes.commit_records.buckets())[-1]
         assert commits == 1
         assert it.ingest.room.records == 0
@@ -204,5 +205,5 @@ async def test_if_the_store_fails_every_single_gets_the_error(tmp_path: Path) ->
             *(it.ingest.take_one(submission(entry), origin) for entry, origin in entries), return_exceptions=True
         )
 
-        assert [type(answer) for answer in answers] == [ProtocolError] * 3
+        assert [type(answer) for answer in answers] == [ProtocolError] * len(entries)
         assert it.ingest.room.records == 0

@@ -16,6 +16,7 @@ from node.intake.commits import Committed
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import NEEDS_NO_HEAD, Precondition, Trust
 from protocol.records.outcome import Status
+from protocol.records.quota import BURST_S
 from protocol.records.record import Record, SignedRecord
 from protocol.records.replay import Verdict
 from tests.history import ALICE, BOB, CAROL, DOMAIN, NOWHERE, claim, histories, offer, signed
@@ -24,6 +25,9 @@ from tests.node.intake.pipeline import CLIENT, NOW, PEER, WAITING, pipeline, sub
 MAX_AGE_S: Final = 300
 MAX_SKEW_S: Final = 300
 """The defaults of the settings."""
+
+NO_SIGNATURE: Final = "00" * 64
+"""A signature that is well-formed and not genuine."""
 
 
 async def test_an_accepted_record_is_committed_shown_and_indexed(tmp_path: Path) -> None:
@@ -69,7 +73,7 @@ async def test_a_record_that_comes_over_a_link_must_be_in_its_canonical_bytes(tm
 
 async def test_a_known_record_is_known_with_any_genuine_signature_and_refused_with_a_forged_one(tmp_path: Path) -> None:
     record = signed(claim("garden", at=NOW))
-    forged = SignedRecord("00" * 64, record.record)
+    forged = SignedRecord(NO_SIGNATURE, record.record)
 
     async with pipeline(tmp_path) as it:
         first = await it.ingest.take([submission(record)], CLIENT)
@@ -160,14 +164,14 @@ async def test_a_peer_may_bring_an_older_record_that_reverts_the_head(tmp_path: 
 
 
 async def test_the_same_record_twice_at_once_is_accepted_once(tmp_path: Path) -> None:
-    record = claim("garden", at=NOW)
+    record, times = claim("garden", at=NOW), 20
 
     async with pipeline(tmp_path) as it:
-        answers = await asyncio.gather(*(it.take(record) for _ in range(20)))
+        answers = await asyncio.gather(*(it.take(record) for _ in range(times)))
         history = await it.store.history(DOMAIN, "garden")
 
     statuses = sorted(outcome.status for [outcome] in answers)
-    assert statuses == [Status.ACCEPTED, *[Status.KNOWN] * 19]
+    assert statuses == [Status.ACCEPTED, *[Status.KNOWN] * (times - 1)]
     assert len(history) == 1
 
 
@@ -215,10 +219,11 @@ async def test_strangers_found_domains_up_to_half_of_the_places(tmp_path: Path) 
 
 
 async def test_a_full_pipeline_refuses_a_client_and_makes_a_peer_wait(tmp_path: Path) -> None:
-    many = [submission(signed(claim(f"label-{n}", at=NOW))) for n in range(1_000)]
+    room_records = 1_000
+    many = [submission(signed(claim(f"label-{n}", at=NOW))) for n in range(room_records)]
     one = submission(signed(claim("one", at=NOW)))
 
-    async with pipeline(tmp_path, records_in_flight_max=1_000) as it:
+    async with pipeline(tmp_path, records_in_flight_max=room_records) as it:
         filling = asyncio.create_task(it.ingest.take(many, PEER, WAITING))
         await asyncio.sleep(0)  # after one turn the group has entered the room
         waiting = asyncio.create_task(it.ingest.take([one], PEER, WAITING))
@@ -232,7 +237,9 @@ async def test_a_full_pipeline_refuses_a_client_and_makes_a_peer_wait(tmp_path: 
 
 
 async def test_a_full_disk_refuses_before_any_other_work(tmp_path: Path) -> None:
-    async with pipeline(tmp_path, disk_free_bytes_min=2**62) as it:
+    more_than_any_disk_has = 2**62
+
+    async with pipeline(tmp_path, disk_free_bytes_min=more_than_any_disk_has) as it:
         with pytest.raises(ProtocolError) as refused:
             await it.take(claim("garden", at=NOW))
 
@@ -241,26 +248,33 @@ async def test_a_full_disk_refuses_before_any_other_work(tmp_path: Path) -> None
 
 async def test_an_address_past_its_quota_is_limited_and_another_address_is_not(tmp_path: Path) -> None:
     flood, calm = Origin(Trust.CLIENT, address="192.0.2.1"), Origin(Trust.CLIENT, address="192.0.2.2")
-    records = [claim(f"label-{n}", at=NOW) for n in range(22)]
+    rate = 1.0
+    burst = int(rate * BURST_S)
+    *batch, more, other = [claim(f"label-{n}", at=NOW) for n in range(2 * burst + 2)]
 
-    async with pipeline(tmp_path, records_per_second_max=1.0) as it:
-        await it.take(*records[:20], origin=flood)
+    async with pipeline(tmp_path, records_per_second_max=rate) as it:
+        await it.take(*batch, origin=flood)
         with pytest.raises(ProtocolError) as refused:
-            await it.take(records[20], origin=flood)
-        [outcome] = await it.take(records[21], origin=calm)
+            await it.take(more, origin=flood)
+        [outcome] = await it.take(other, origin=calm)
 
-    assert (refused.value.code, refused.value.facts["retry_after"]) == (Code.RATE_LIMITED, 11)
+    seconds_over = (len(batch) + 1 - burst) / rate
+    assert (refused.value.code, refused.value.facts["retry_after"]) == (Code.RATE_LIMITED, seconds_over)
     assert outcome.status is Status.ACCEPTED
 
 
 async def test_hostile_bytes_in_a_batch_do_not_harm_the_good_records(tmp_path: Path) -> None:
     good = submission(signed(claim("garden", at=NOW)))
-    bad = [Submission("zz", b"{}"), Submission("0" * 128, b"\xff\x00"), Submission("0" * 128, b"[" * 10_000)]
+    bad = [
+        Submission("zz", b"{}"),
+        Submission(NO_SIGNATURE, b"\xff\x00"),
+        Submission(NO_SIGNATURE, b"[" * 10_000),
+    ]
 
     async with pipeline(tmp_path) as it:
         outcomes = await it.ingest.take([*bad, good], CLIENT)
 
-    assert [outcome.code for outcome in outcomes] == [Code.MALFORMED, Code.MALFORMED, Code.MALFORMED, None]
+    assert [outcome.code for outcome in outcomes] == [*[Code.MALFORMED] * len(bad), None]
 
 
 async def test_if_the_store_fails_nothing_is_acknowledged_and_the_pipeline_ends(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from protocol.records.replay import EMPTY, State
 from tests.history import claim
 
 KEY = ("example.org", "label")
+OTHER_KEY = ("example.org", "other")
+
 FOUNDED, _ = EMPTY.extend(claim("label"))
 UPDATED, _ = FOUNDED.extend(claim("label", at=2))
 
@@ -29,8 +31,8 @@ class SlowStore:
         return found
 
 
-async def begun(labels: Labels) -> asyncio.Task[None]:
-    """Start a read ahead. The store was asked when this returns."""
+async def begin_fetch(labels: Labels) -> asyncio.Task[None]:
+    """Start a read ahead. When this returns the store was asked, and has not answered."""
     fetching = asyncio.create_task(labels.fetch([KEY]))
     await asyncio.sleep(0)
     return fetching
@@ -51,12 +53,12 @@ def labels(store: SlowStore) -> Labels:
 
 
 def as_store(store: SlowStore) -> Store:
-    return store  # type: ignore[return-value]  # states are all that labels ask a store for
+    return store  # type: ignore[return-value]  # labels ask a store for states only
 
 
 async def test_a_label_that_was_read_ahead_needs_no_second_read(labels: Labels, store: SlowStore) -> None:
     store.held[KEY] = FOUNDED
-    fetching = await begun(labels)
+    fetching = await begin_fetch(labels)
     store.answers[0].set()
     await fetching
 
@@ -68,9 +70,9 @@ async def test_a_label_that_was_read_ahead_needs_no_second_read(labels: Labels, 
 
 
 async def test_a_label_that_is_being_read_is_not_read_twice(labels: Labels, store: SlowStore) -> None:
-    fetching = await begun(labels)
+    fetching = await begin_fetch(labels)
 
-    assert labels.missing([KEY, ("example.org", "other")]) == [("example.org", "other")]
+    assert labels.missing([KEY, OTHER_KEY]) == [OTHER_KEY]
 
     store.answers[0].set()
     await fetching
@@ -78,15 +80,14 @@ async def test_a_label_that_is_being_read_is_not_read_twice(labels: Labels, stor
 
 async def test_a_few_labels_are_not_read_ahead(store: SlowStore) -> None:
     labels = Labels(as_store(store), cached_max=0, few=1)
-    other = ("example.org", "other")
 
     assert labels.missing([KEY, KEY]) == []
-    assert labels.missing([KEY, other]) == [KEY, other]
+    assert labels.missing([KEY, OTHER_KEY]) == [KEY, OTHER_KEY]
 
 
-async def test_a_decision_counts_more_than_a_read_that_was_under_way(labels: Labels, store: SlowStore) -> None:
+async def test_a_decision_wins_against_a_read_that_began_before_it(labels: Labels, store: SlowStore) -> None:
     store.held[KEY] = FOUNDED
-    fetching = await begun(labels)
+    fetching = await begin_fetch(labels)
     decide(labels, UPDATED)
 
     store.answers[0].set()
@@ -99,12 +100,12 @@ async def test_an_old_read_is_dropped_even_if_the_decided_state_was_dropped_sinc
     labels: Labels, store: SlowStore
 ) -> None:
     store.held[KEY] = FOUNDED
-    old = await begun(labels)
+    old = await begin_fetch(labels)
     decide(labels, UPDATED)
     labels.on_committed([KEY])
     store.held[KEY] = UPDATED
     labels.shrink()
-    new = await begun(labels)
+    new = await begin_fetch(labels)
 
     store.answers[1].set()
     await new

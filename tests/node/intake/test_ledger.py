@@ -19,42 +19,43 @@ PEER: Final = Origin(Trust.PEER)
 DEMANDING: Final = Origin(Trust.PEER, precondition=NEEDS_NO_HEAD)
 
 
-def admitted(*entries: tuple[Record, Origin]) -> tuple[Ledger, dict[str, Code]]:
+def admit(*entries: tuple[Record, Origin]) -> tuple[Ledger, dict[str, Code]]:
+    """Admit these records to an empty label. Returns the ledger, and the codes of refused records by id."""
     ledger = Ledger(EMPTY, Window(), NOW)
     refusals = ledger.admit([record for record, _ in entries], [origin for _, origin in entries])
     return ledger, {record_id: error.code for record_id, error in refusals.items()}
 
 
-def test_a_client_is_judged_by_what_a_peer_brought_before_it_in_the_same_group() -> None:
+def test_a_clients_record_is_judged_after_the_older_records_of_peers_in_its_group() -> None:
     founded, follows, strange = (
         claim("garden", ALICE, NOW - 2),
         claim("garden", ALICE, NOW - 1),
         claim("garden", BOB, NOW),
     )
 
-    ledger, refusals = admitted((founded, PEER), (follows, CLIENT), (strange, CLIENT))
+    ledger, refusals = admit((founded, PEER), (follows, CLIENT), (strange, CLIENT))
 
     assert ledger.verdicts == {founded.id: Verdict.FOUNDED, follows.id: Verdict.UPDATED}
     assert refusals == {strange.id: Code.NOT_OWNER}
 
 
-def test_in_one_group_a_peer_may_bring_a_rival_and_a_client_may_not() -> None:
+def test_in_one_group_a_rival_from_a_peer_is_stored_and_one_from_a_client_is_refused() -> None:
     founded, rival, refused = (
         claim("garden", ALICE, NOW - 2),
         claim("garden", BOB, NOW - 1),
         claim("garden", BOB, NOW),
     )
 
-    ledger, refusals = admitted((founded, CLIENT), (rival, PEER), (refused, CLIENT))
+    ledger, refusals = admit((founded, CLIENT), (rival, PEER), (refused, CLIENT))
 
     assert ledger.verdicts == {founded.id: Verdict.FOUNDED, rival.id: Verdict.RIVAL}
     assert refusals == {refused.id: Code.NOT_OWNER}
 
 
-def test_a_condition_sees_what_peers_brought_before_it() -> None:
+def test_a_condition_is_checked_after_the_older_records_of_its_group() -> None:
     founded, demands = claim("garden", ALICE, NOW - 1), claim("garden", ALICE, NOW)
 
-    ledger, refusals = admitted((founded, PEER), (demands, DEMANDING))
+    ledger, refusals = admit((founded, PEER), (demands, DEMANDING))
 
     assert ledger.state.tip is not None
     assert ledger.state.tip.id == founded.id
@@ -77,7 +78,7 @@ def test_the_newest_record_of_a_label_needs_no_ledger(history: list[Record], tru
 
 
 def alone(record: Record, origin: Origin, state: State, window: Window) -> tuple[State, dict[str, Verdict], list[Code]]:
-    """What `admit_newest` makes of a record, in the form of a ledger."""
+    """The result of `admit_newest` for this record, in the form of a ledger's."""
     try:
         after, verdict = admit_newest(record, origin, state, window, NOW)
     except ProtocolError as error:

@@ -6,6 +6,9 @@ from protocol.gossip.missing import MISSING_LINK_MAX, MISSING_MAX, SPREAD, Annou
 
 LINK, OTHER_LINK = 7, 8
 
+COUNT = 100
+"""Enough ids for every random wait."""
+
 
 def record(number: int) -> str:
     return f"{number:064x}"
@@ -21,13 +24,13 @@ def due(table: MissingTable, now: float) -> list[str]:
 
 
 def test_an_id_is_due_after_its_wait_and_at_most_half_as_long_again() -> None:
-    table = MissingTable(Random(1))
+    table, now, wait_s = MissingTable(Random(1)), 10.0, 2.0
 
-    for number in range(100):
-        table.open(record(number), Announcer(LINK, hops=1, is_listed=True), now=10.0, wait_s=2.0)
+    for number in range(COUNT):
+        table.open(record(number), Announcer(LINK, hops=1, is_listed=True), now=now, wait_s=wait_s)
 
-    assert due(table, 12.0) == []
-    assert sorted(due(table, 12.0 + 2.0 * SPREAD)) == [record(number) for number in range(100)]
+    assert due(table, now + wait_s) == []
+    assert sorted(due(table, now + wait_s + wait_s * SPREAD)) == [record(number) for number in range(COUNT)]
 
 
 def test_ids_are_due_in_the_order_of_their_times() -> None:
@@ -51,12 +54,15 @@ def test_an_id_whose_record_arrived_is_no_longer_due() -> None:
 def test_an_id_is_due_again_if_the_link_that_was_asked_does_not_answer() -> None:
     table = MissingTable(Random(1))
     table.open(record(0), Announcer(LINK, hops=3, is_listed=True), now=0.0, wait_s=1.0)
-    (record_id,) = [record_id for record_id, _ in _ask_all(table, now=2.0, until=5.0)]
+    answer_at = 5.0
 
-    assert (record_id, table.next_at) == (record(0), 5.0)
+    asked = _ask_all(table, now=2.0, until=answer_at)
+
+    assert (asked, table.next_at) == ([(record(0), LINK)], answer_at)
 
 
 def _ask_all(table: MissingTable, now: float, until: float) -> list[tuple[str, int]]:
+    """Ask the first announcer of each id that is due. Returns each id with the link. `until`: when an answer is due."""
     asked = []
     for record_id, entry in table.due(now):
         link = next(iter(entry.announcers))
@@ -130,11 +136,12 @@ def test_a_link_at_its_limit_may_announce_another_id_once_one_record_arrived() -
 
 def test_timers_of_arrived_records_do_not_pile_up() -> None:
     table = MissingTable(Random(1))
+    arrived, timers_max = 10_000, 100
     table.open(record(0), Announcer(LINK, hops=1, is_listed=True), now=0.0, wait_s=1.0)
 
-    for number in range(1, 10_000):
+    for number in range(1, arrived):
         table.open(record(number), Announcer(LINK, hops=1, is_listed=True), now=0.0, wait_s=1_000.0)
         table.close(record(number))
 
-    assert table.timers < 100
+    assert table.timers < timers_max
     assert due(table, 2_000.0) == [record(0)]

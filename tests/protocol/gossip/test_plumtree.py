@@ -15,6 +15,9 @@ from tests.protocol.gossip.gossip_network import Network
 A, B, C = range(3)
 """Links."""
 
+CLIENT = None
+"""The source of a record that a client wrote, in the place of a link."""
+
 FIRST_WAIT_S = (1 + SPREAD) * FIRST_S
 """The longest time that a node waits for an announced record while it knows no round trip."""
 
@@ -67,21 +70,27 @@ def test_live_records_are_pushed_over_every_eager_link_with_one_hop_more() -> No
 def test_a_record_that_a_client_wrote_leaves_with_one_hop() -> None:
     gossip = machine(A)
 
-    assert gossip.on_records(ids(0), hops=0, source=None, now=0) == [SendRecords(A, ids(0), hops=1)]
+    assert gossip.on_records(ids(0), hops=0, source=CLIENT, now=0) == [SendRecords(A, ids(0), hops=1)]
 
 
 def test_live_records_are_announced_together_over_a_lazy_link_after_the_gathering_time() -> None:
-    gossip = machine(A, B, gather_s=0.01)
+    begin, gather_s = 5.0, 0.01
+    gossip = machine(A, B, gather_s=gather_s)
     make_lazy(gossip, B)
 
     pushed = [
-        *gossip.on_records(ids(0), hops=1, source=A, now=5.0),
-        *gossip.on_records(ids(1), hops=1, source=A, now=5.005),
+        *gossip.on_records(ids(0), hops=1, source=A, now=begin),
+        *gossip.on_records(ids(1), hops=1, source=A, now=begin + gather_s / 2),
     ]
     due_at = gossip.next_at
-    announced = gossip.on_time(5.01)
+    announced = gossip.on_time(begin + gather_s)
 
-    assert (pushed, due_at, announced, gossip.next_at) == ([], 5.01, [SendHave(B, ids(0, 1), hops=2)], None)
+    assert (pushed, due_at, announced, gossip.next_at) == (
+        [],
+        begin + gather_s,
+        [SendHave(B, ids(0, 1), hops=2)],
+        None,
+    )
 
 
 def test_records_with_different_hops_are_announced_in_separate_frames() -> None:
@@ -98,7 +107,7 @@ def test_a_full_frame_of_announcements_leaves_at_once() -> None:
     gossip = machine(A)
     make_lazy(gossip, A)
 
-    at_once = gossip.on_records(ids(*range(IDS_MAX + 1)), hops=0, source=None, now=0)
+    at_once = gossip.on_records(ids(*range(IDS_MAX + 1)), hops=0, source=CLIENT, now=0)
     later = gossip.on_time(1)
 
     assert (at_once, later) == ([SendHave(A, ids(*range(IDS_MAX)), hops=1)], [SendHave(A, ids(IDS_MAX), hops=1)])
@@ -108,7 +117,7 @@ def test_without_a_gathering_time_a_record_is_announced_at_once() -> None:
     gossip = machine(A, gather_s=0)
     make_lazy(gossip, A)
 
-    assert (gossip.on_records(ids(0), hops=0, source=None, now=0), gossip.next_at) == (
+    assert (gossip.on_records(ids(0), hops=0, source=CLIENT, now=0), gossip.next_at) == (
         [SendHave(A, ids(0), hops=1)],
         None,
     )
@@ -136,7 +145,7 @@ def test_a_record_that_arrives_again_prunes_the_link() -> None:
 HARMLESS_DUPLICATES = {
     "the same link repeats the record": lambda gossip: gossip.on_duplicates(ids(0), hops=1, source=A, now=0),
     "the duplicate came by catch-up": lambda gossip: gossip.on_duplicates(ids(0), hops=0, source=B, now=0),
-    "a client wrote the record twice": lambda gossip: gossip.on_duplicates(ids(0), hops=0, source=None, now=0),
+    "a client wrote the record twice": lambda gossip: gossip.on_duplicates(ids(0), hops=0, source=CLIENT, now=0),
     "the link went down": lambda gossip: (
         gossip.on_down(B, now=0) + gossip.on_duplicates(ids(0), hops=1, source=B, now=0)
     ),
@@ -181,9 +190,11 @@ def test_of_two_links_that_each_deliver_a_record_first_only_one_is_pruned() -> N
 def test_a_prune_is_repeated_only_after_the_first_must_have_arrived() -> None:
     gossip = machine(A, B)
     gossip.on_round_trip(B, 1.0)
+    arrived_at = 3.0  # three round trips
     gossip.on_records(ids(0, 1), hops=1, source=A, now=0)
 
-    outputs = [gossip.on_duplicates(ids(0), hops=1, source=B, now=now) for now in (0, 1, 2.9, 3.1)]
+    times = (0, 1, arrived_at - 0.1, arrived_at + 0.1)
+    outputs = [gossip.on_duplicates(ids(0), hops=1, source=B, now=now) for now in times]
 
     assert outputs == [[SendPrune(B)], [], [], [SendPrune(B)]]
 
@@ -211,7 +222,7 @@ def test_a_link_without_outflow_sends_nothing() -> None:
     gossip = machine()
 
     outputs = gossip.on_up(A, has_outflow=False)
-    outputs += gossip.on_records(ids(0), hops=0, source=None, now=0)
+    outputs += gossip.on_records(ids(0), hops=0, source=CLIENT, now=0)
     outputs += gossip.on_want(A, ids(0), eager=True)
 
     assert (outputs, gossip.next_at) == ([], None)

@@ -7,6 +7,9 @@ from protocol.limits import HOPS_MAX
 from tests.protocol.gossip.gossip_network import Network
 from tests.protocol.gossip.test_plumtree import A, B, asks, ids, lacks, machine, record
 
+TRUE, LATER = 55, 77
+"""Numbers of records that no lie uses: one that arrives, and one that is announced after the lies."""
+
 
 def test_a_peer_that_lied_is_asked_last() -> None:
     gossip = machine(A, B)
@@ -34,9 +37,9 @@ def test_a_peer_that_lied_often_is_ignored_for_a_while() -> None:
     gossip = machine(A)
     gave_up_at = lie(gossip, DOUBTS_MAX)
 
-    gossip.on_have(A, ids(77), hops=1, now=gave_up_at, lacks=lacks)
+    gossip.on_have(A, ids(LATER), hops=1, now=gave_up_at, lacks=lacks)
     during = gossip.missing_count
-    gossip.on_have(A, ids(77), hops=1, now=gave_up_at + MUTE_S, lacks=lacks)
+    gossip.on_have(A, ids(LATER), hops=1, now=gave_up_at + MUTE_S, lacks=lacks)
 
     assert (during, gossip.missing_count) == (0, 1)
 
@@ -44,10 +47,10 @@ def test_a_peer_that_lied_often_is_ignored_for_a_while() -> None:
 def test_a_link_that_delivers_a_new_record_is_believed_again() -> None:
     gossip = machine(A)
     gave_up_at = lie(gossip, DOUBTS_MAX // ASKS_MAX - 1)
-    gossip.on_records(ids(55), hops=1, source=A, now=gave_up_at)
+    gossip.on_records(ids(TRUE), hops=1, source=A, now=gave_up_at)
     gave_up_at = lie(gossip, 1)
 
-    gossip.on_have(A, ids(77), hops=1, now=gave_up_at, lacks=lacks)
+    gossip.on_have(A, ids(LATER), hops=1, now=gave_up_at, lacks=lacks)
 
     assert gossip.missing_count == 1
 
@@ -71,26 +74,30 @@ def test_at_most_the_limit_of_announcers_is_asked_for_one_id() -> None:
 
 
 def test_past_the_limit_the_oldest_ids_are_forgotten_first() -> None:
-    gossip = machine(recents_max=100)
+    limit = 100
+    kept_at_least = limit * 7 // 8
+    numbers = range(limit + 1)
+    gossip = machine(recents_max=limit)
 
-    for number in range(101):
+    for number in numbers:
         gossip.on_records(ids(number), hops=0, source=None, now=0)
         assert record(number) in gossip
 
-    assert sum(record(number) in gossip for number in range(101)) <= 100
-    assert all(record(number) in gossip for number in range(101 - 100 * 7 // 8, 101))
+    assert sum(record(number) in gossip for number in numbers) <= limit
+    assert all(record(number) in gossip for number in numbers[-kept_at_least:])
     assert record(0) not in gossip
 
 
 def test_a_flood_of_wants_leaves_no_state_behind() -> None:
+    wants = 10_000
     gossip = machine(A)
     gossip.on_records(ids(0), hops=0, source=None, now=0)
 
-    answers = [gossip.on_want(A, ids(number), eager=True) for number in range(10_000)]
+    answers = [gossip.on_want(A, ids(number), eager=True) for number in range(wants)]
 
     assert answers == [
         [SendRecords(A, ids(0), hops=1)],
-        *([SendRecords(A, ids(number), hops=0)] for number in range(1, 10_000)),
+        *([SendRecords(A, ids(number), hops=0)] for number in range(1, wants)),
     ]
     assert (gossip.missing_count, gossip.next_at) == (0, None)
 
@@ -108,9 +115,9 @@ def test_a_node_pruned_by_all_its_peers_still_spreads_its_records() -> None:
 
 
 def test_hops_are_counted_up_to_their_limit() -> None:
-    gossip = machine(A, B)
+    gossip, largest_in_json = machine(A, B), 2**53
 
-    assert gossip.on_records(ids(0), hops=2**53, source=A, now=0) == [SendRecords(B, ids(0), hops=HOPS_MAX)]
+    assert gossip.on_records(ids(0), hops=largest_in_json, source=A, now=0) == [SendRecords(B, ids(0), hops=HOPS_MAX)]
 
 
 def test_frames_of_a_link_that_is_not_open_change_nothing() -> None:
@@ -134,7 +141,7 @@ def test_a_link_with_ignored_announcements_is_reported_for_comparison() -> None:
     asks(given_up)
     gave_up_at = lie(muted, DOUBTS_MAX)
     muted.take_neglected()
-    muted.on_have(A, ids(77), hops=1, now=gave_up_at, lacks=lacks)
+    muted.on_have(A, ids(LATER), hops=1, now=gave_up_at, lacks=lacks)
     crowded.on_have(A, ids(*range(MISSING_LINK_MAX + 1)), hops=1, now=0, lacks=lacks)
 
     assert [gossip.take_neglected() for gossip in (heard, given_up, muted, crowded)] == [[], [A], [A], [A]]

@@ -25,9 +25,9 @@ def machine(*, strangers: int = 1, peers: int = 2) -> Plumtree:
 
 def test_a_listed_peer_is_not_pruned_because_a_stranger_was_faster() -> None:
     gossip = machine()
-    gossip.on_records(ids(1), 1, STRANGER, NOW_S)
+    gossip.on_records(ids(1), hops=1, source=STRANGER, now=NOW_S)
 
-    outputs = gossip.on_duplicates(ids(1), 2, PEER, NOW_S)
+    outputs = gossip.on_duplicates(ids(1), hops=2, source=PEER, now=NOW_S)
 
     assert outputs == []
     assert gossip.is_eager(PEER)
@@ -35,25 +35,25 @@ def test_a_listed_peer_is_not_pruned_because_a_stranger_was_faster() -> None:
 
 def test_a_stranger_is_pruned_because_a_listed_peer_was_faster() -> None:
     gossip = machine()
-    gossip.on_records(ids(1), 1, PEER, NOW_S)
+    gossip.on_records(ids(1), hops=1, source=PEER, now=NOW_S)
 
-    assert gossip.on_duplicates(ids(1), 1, STRANGER, NOW_S) == [SendPrune(STRANGER)]
+    assert gossip.on_duplicates(ids(1), hops=1, source=STRANGER, now=NOW_S) == [SendPrune(STRANGER)]
 
 
 def test_one_of_two_strangers_is_pruned_for_the_other() -> None:
     gossip = machine(strangers=2)
-    gossip.on_records(ids(1), 1, STRANGER, NOW_S)
+    gossip.on_records(ids(1), hops=1, source=STRANGER, now=NOW_S)
 
-    assert gossip.on_duplicates(ids(1), 1, STRANGER + 1, NOW_S) == [SendPrune(STRANGER + 1)]
+    assert gossip.on_duplicates(ids(1), hops=1, source=STRANGER + 1, now=NOW_S) == [SendPrune(STRANGER + 1)]
 
 
 def test_a_stranger_is_no_shortcut_in_place_of_a_listed_peer() -> None:
-    """It may promise any number of hops."""
+    """A stranger may promise any number of hops."""
     gossip = machine()
     make_lazy(gossip, STRANGER)
-    gossip.on_have(STRANGER, ids(1), 1, NOW_S, lacks)
+    gossip.on_have(STRANGER, ids(1), hops=1, now=NOW_S, lacks=lacks)
 
-    outputs = gossip.on_records(ids(1), 20, PEER, NOW_S)
+    outputs = gossip.on_records(ids(1), hops=20, source=PEER, now=NOW_S)
 
     assert not any(isinstance(output, SendPrune) for output in outputs)
     assert (gossip.is_eager(PEER), gossip.is_eager(STRANGER)) == (True, False)
@@ -61,15 +61,15 @@ def test_a_stranger_is_no_shortcut_in_place_of_a_listed_peer() -> None:
 
 def wait_s(gossip: Plumtree) -> float:
     """How long the node waits for a record that a peer announces now."""
-    gossip.on_have(OTHER_PEER, ids(999), 1, NOW_S, lacks)
+    gossip.on_have(OTHER_PEER, ids(999), hops=1, now=NOW_S, lacks=lacks)
     assert gossip.next_at is not None
     return gossip.next_at - NOW_S
 
 
 def test_waits_that_a_stranger_caused_do_not_teach_the_node_to_wait() -> None:
     gossip = machine()
-    gossip.on_have(STRANGER, ids(1), 1, NOW_S - DELAY_S, lacks)
-    gossip.on_records(ids(1), 1, STRANGER, NOW_S)
+    gossip.on_have(STRANGER, ids(1), hops=1, now=NOW_S - DELAY_S, lacks=lacks)
+    gossip.on_records(ids(1), hops=1, source=STRANGER, now=NOW_S)
     gossip.on_round_trip(STRANGER, DELAY_S)
 
     assert wait_s(gossip) <= FIRST_WAIT_S
@@ -77,8 +77,8 @@ def test_waits_that_a_stranger_caused_do_not_teach_the_node_to_wait() -> None:
 
 def test_a_listed_peer_is_asked_before_a_stranger() -> None:
     gossip = machine()
-    gossip.on_have(STRANGER, ids(1), 1, NOW_S, lacks)
-    gossip.on_have(PEER, ids(1), 1, NOW_S, lacks)
+    gossip.on_have(STRANGER, ids(1), hops=1, now=NOW_S, lacks=lacks)
+    gossip.on_have(PEER, ids(1), hops=1, now=NOW_S, lacks=lacks)
 
     assert asks(gossip)[0] == (PEER, ids(1))
 
@@ -88,10 +88,10 @@ def test_strangers_leave_room_for_what_listed_peers_announce() -> None:
     gossip = machine(strangers=links)
     for link in range(links):
         announced = tuple(record(link * MISSING_LINK_MAX + number) for number in range(MISSING_LINK_MAX))
-        gossip.on_have(STRANGER + link, announced, 1, NOW_S, lacks)
+        gossip.on_have(STRANGER + link, announced, hops=1, now=NOW_S, lacks=lacks)
     assert gossip.missing_count == MISSING_OF_STRANGERS_MAX
 
-    gossip.on_have(PEER, (record(10**9),), 1, NOW_S, lacks)
+    gossip.on_have(PEER, ids(links * MISSING_LINK_MAX), hops=1, now=NOW_S, lacks=lacks)
 
     assert gossip.missing_count == MISSING_OF_STRANGERS_MAX + 1
 
@@ -99,9 +99,9 @@ def test_strangers_leave_room_for_what_listed_peers_announce() -> None:
 def test_strangers_leave_a_place_among_the_announcers_for_a_listed_peer() -> None:
     gossip = machine(strangers=ANNOUNCERS_MAX)
     for link in range(STRANGER, STRANGER + ANNOUNCERS_MAX):
-        gossip.on_have(link, ids(1), 1, NOW_S, lacks)
+        gossip.on_have(link, ids(1), hops=1, now=NOW_S, lacks=lacks)
 
-    gossip.on_have(PEER, ids(1), 1, NOW_S, lacks)
+    gossip.on_have(PEER, ids(1), hops=1, now=NOW_S, lacks=lacks)
 
     first = next(output for output in gossip.on_time(gossip.next_at or 0.0) if isinstance(output, SendWant))
     assert first.link == PEER

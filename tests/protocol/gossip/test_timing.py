@@ -31,13 +31,13 @@ def test_the_wait_for_an_answer_follows_the_round_trip_of_its_link() -> None:
 
 
 def test_waits_grow_with_the_lag_of_records() -> None:
-    timing = Timing()
+    timing, lag_s = Timing(), 2.0
     timing.on_round_trip(0.001)
 
     for _ in range(20):
-        timing.on_lag(2.0)
+        timing.on_lag(lag_s)
 
-    assert 2.0 <= timing.want_s < 2.1
+    assert lag_s <= timing.want_s < 1.05 * lag_s
 
 
 def test_waits_shrink_again_when_records_arrive_sooner() -> None:
@@ -51,8 +51,8 @@ def test_waits_shrink_again_when_records_arrive_sooner() -> None:
 
 
 def test_even_the_longest_lag_makes_a_node_wait_no_longer_than_the_limit() -> None:
-    timing = Timing()
+    timing, years_s = Timing(), 10.0**9
 
-    timing.on_lag(10.0**9)
+    timing.on_lag(years_s)
 
     assert timing.want_s == WANT_S_MAX

@@ -31,10 +31,12 @@ def test_a_link_gathers_at_most_one_frame() -> None:
 def test_a_link_is_muted_for_a_while_after_some_doubts_and_after_fewer_the_next_time() -> None:
     link = TreeLink(has_outflow=True, has_inflow=True, is_listed=True)
 
-    for _ in range(DOUBTS_MAX):
-        link.doubt(now=5.0)
-    first = [link.is_muted(now) for now in (5.0, 4.9 + MUTE_S, 5.0 + MUTE_S)]
-    for _ in range(DOUBTS_MAX // 2):
-        link.doubt(now=100.0)
+    first_at, second_at = 5.0, 100.0
 
-    assert (first, link.is_muted(100.0)) == ([True, True, False], True)
+    for _ in range(DOUBTS_MAX):
+        link.doubt(now=first_at)
+    first = [link.is_muted(now) for now in (first_at, first_at + MUTE_S - 0.1, first_at + MUTE_S)]
+    for _ in range(DOUBTS_MAX // 2):
+        link.doubt(now=second_at)
+
+    assert (first, link.is_muted(second_at)) == ([True, True, False], True)
