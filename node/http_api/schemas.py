@@ -96,8 +96,14 @@ PROBLEM: Final[Schema] = {
     "required": ["type", "title", "status", "code", "detail"],
 }
 
-_MARKS: Final[dict[str, Schema]] = {"seen": dict_of(COUNT), "ordered": or_null(COUNT), "decided": BOOLEAN}
-"""What the history of a witnessed label says of each record: times in ms since the Unix epoch."""
+_MARKS: Final[dict[str, Schema]] = {
+    "seen": dict_of(COUNT),
+    "ordered": or_null(COUNT),
+    "decided": BOOLEAN,
+    "votes": dict_of(COUNT),
+    "commits": dict_of(COUNT),
+}
+"""What the history of a witnessed label says of each record: times in ms since the Unix epoch, and rounds."""
 
 HISTORY: Final = and_maybe(
     exactly(
@@ -204,7 +210,9 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Claims": {**dict_of(ref("Record")), "propertyNames": SIGNATURE},
     "Batch": {**dict_of(ref("Record")), "propertyNames": SIGNATURE, "maxProperties": 1_000},
     "Keys": list_of({"type": "array", "prefixItems": [TIMESTAMP, HEX_64], "minItems": 2, "maxItems": 2}),
-    "Line": exactly(id=HEX_64, signature=SIGNATURE, record=ref("Record")),
+    "Line": and_maybe(
+        exactly(id=HEX_64, signature=SIGNATURE, record=ref("Record")), {"certainty": {"enum": ["ordered", "final"]}}
+    ),
     "History": HISTORY,
     "Outcomes": dict_of(OUTCOME),
     "Problem": PROBLEM,

@@ -32,6 +32,8 @@ class WalkedRecord(msgspec.Struct, frozen=True):
     seen: dict[str, int]
     ordered: int | None
     decided: bool
+    votes: dict[str, int] = {}
+    commits: dict[str, int] = {}
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -107,6 +109,8 @@ def _explain(past: WalkedHistory, proven: "Proven | None") -> dict[str, Any]:
                 "seen": each.seen,
                 "ordered": each.ordered,
                 "decided": each.decided,
+                "votes": each.votes,
+                "commits": each.commits,
                 "reason": _reason(each),
             }
             for each in past.records
@@ -126,8 +130,8 @@ def _tree(past: WalkedHistory, proven: "Proven | None") -> "RenderableType":
                 plain(_headline(each, is_on=is_on, is_head=each.id == past.head), "green" if is_on else "red")
             )
             leaf.add(plain(_reason(each)))
-            for witness, ms in each.seen.items():
-                leaf.add(plain(f"witness {short(witness)} saw it at {_moment(ms)}", "dim"))
+            for witness in sorted({*each.seen, *each.votes, *each.commits}):
+                leaf.add(plain(f"witness {short(witness)} {', '.join(_said(each, witness))}", "dim"))
             leaf.add(plain(f"record {each.id}", "dim"))
     return tree
 
@@ -170,6 +174,13 @@ def _headline(each: WalkedRecord, *, is_on: bool, is_head: bool) -> str:
         mark = "open"
     head = "  <- head" if is_head else ""
     return f"{mark}  {each.verdict}  by {short(each.fields['signedby'])}{head}"
+
+
+def _said(each: WalkedRecord, witness: str) -> list[str]:
+    """What this witness said of the record: when it saw it, and the last round in which it voted and committed."""
+    words = [f"saw it at {_moment(each.seen[witness])}"] if witness in each.seen else []
+    words += [f"votes for it in round {each.votes[witness]}"] if witness in each.votes else []
+    return words + ([f"commits it in round {each.commits[witness]}"] if witness in each.commits else [])
 
 
 def _reason(each: WalkedRecord) -> str:

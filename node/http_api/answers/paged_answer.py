@@ -17,7 +17,7 @@ from node.http_api.answers.answer_room import AnswerRoom
 from node.http_api.answers.json_answer import PUBLIC_HEADERS
 from node.http_api.requests.accept import JSON_TYPE, LINES_TYPE
 from node.read_cost import pace
-from protocol.records.record import SignedRecord
+from protocol.records.record import Record, SignedRecord
 from protocol.sets.index import key_id, key_timestamp
 
 WRITE_STALL_S_MAX: Final = 60.0
@@ -47,6 +47,16 @@ def _spell_entry(signed: SignedRecord) -> bytes:
 def _spell_line(signed: SignedRecord) -> bytes:
     names = (signed.record.id.encode(), signed.signature.encode())
     return b'{"id":"%s","signature":"%s","record":%s}\n' % (*names, signed.record.canonical)
+
+
+def head_lines(certainty_of: Callable[[Record], str | None]) -> Form[SignedRecord]:
+    """The form for heads as lines. `certainty_of` says how sure a head is; None in ordinary domains."""
+
+    def spell(signed: SignedRecord) -> bytes:
+        line, certainty = _spell_line(signed), certainty_of(signed.record)
+        return line if certainty is None else b'{"certainty":"%s",' % certainty.encode() + line[1:]
+
+    return Form(LINES_TYPE, b"", b"", b"", spell)
 
 
 def _spell_key(key: bytes) -> bytes:

@@ -27,7 +27,7 @@ from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import LIMIT_MAX, flag, integer
 from node.store.contract import LabelKey, Store
 from protocol.errors import Code, ProtocolError
-from protocol.records.record import SignedRecord, is_label
+from protocol.records.record import Record, SignedRecord, is_label, is_witnessed
 from protocol.sets.index import ID_BYTES, Index, key_id, pack_key
 from protocol.signing import is_key
 
@@ -149,10 +149,11 @@ async def _answer_heads(parts: ApiParts, request: web.Request, question: Questio
     room = open_answer(parts, request)
     heads = _head_pages(parts, question, after)
     if question.limit is None:
-        return await answer_pages(request, heads, _record_form(question), room)
+        return await answer_pages(request, heads, _head_form(parts, question), room)
     keys, last, has_more = await _read_first_heads(heads, question.limit)
     headers = _next_link(request, cursor.of_label(*last)) if last is not None and has_more else {}
-    return await answer_pages(request, _record_pages(parts.store, iter(keys)), _record_form(question), room, headers)
+    form = _head_form(parts, question)
+    return await answer_pages(request, _record_pages(parts.store, iter(keys)), form, room, headers)
 
 
 async def _read_first_heads(
@@ -258,6 +259,22 @@ def _successor(key: bytes) -> bytes:
 
 def _record_form(question: Question) -> Form[SignedRecord]:
     return paged_answer.LINES if question.wants_lines else paged_answer.DICT
+
+
+def _head_form(parts: ApiParts, question: Question) -> Form[SignedRecord]:
+    """Lines say how sure a head of a witnessed domain is.
+
+    The state in memory runs ahead of the disk. Here that does no harm: signatures of witnesses make a head final, so it
+    is final although they may not be on this disk yet.
+    """
+
+    def certainty_of(record: Record) -> str | None:
+        domain = parts.witnessed.get(record.domain) if is_witnessed(record.domain) else None
+        label = None if domain is None else domain.label(record.label)
+        is_on_chain = label is not None and label.place(record.id) is not None
+        return domain.certainty(record) if domain is not None and is_on_chain else None
+
+    return paged_answer.head_lines(certainty_of) if question.wants_lines else paged_answer.DICT
 
 
 def _next_link(request: web.BaseRequest, after: str) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """What witnesses make of a label: how sure each record of its history is, and the proof of what is final."""
 
+from collections.abc import Iterable, Mapping
+
 import msgspec
 from aiohttp import web
 
@@ -24,15 +26,28 @@ class WalkView(msgspec.Struct, frozen=True):
     def marks(self, record_id: str) -> dict[str, object]:
         """`seen`: when each witness saw the record. `ordered`: when an honest one had seen it. Both in ms.
 
-        `decided`: whether a quorum commits it.
+        `decided`: whether a quorum commits it. `votes` and `commits`: the last round in which each witness voted for
+        the record and committed it; of a decided record the round that decided, for the witnesses that committed then.
         """
-        if self.label is None or record_id not in self.label:
-            return {"seen": {}, "ordered": None, "decided": False}
+        if self.label is None or self.domain.policy is None or record_id not in self.label:
+            return {"seen": {}, "ordered": None, "decided": False, "votes": {}, "commits": {}}
+        said = self.domain.evidence(record_id)
+        decided_in = said.deciding_round(self.domain.policy)
+        commits = _last_rounds(said.commits)
+        if decided_in is not None:
+            commits |= dict.fromkeys(said.commits[decided_in], decided_in)
         return {
-            "seen": dict(sorted(self.domain.evidence(record_id).times_ms.items())),
+            "seen": dict(sorted(said.times_ms.items())),
             "ordered": self.label.ordered_ms(record_id),
             "decided": self.label.is_decided(record_id),
+            "votes": _last_rounds(said.votes),
+            "commits": commits,
         }
+
+
+def _last_rounds(ballots: Mapping[int, Iterable[str]]) -> dict[str, int]:
+    """The last round of each witness. A liar may name any number of rounds, and this has one entry a witness."""
+    return dict(sorted((witness, number) for number in sorted(ballots) for witness in ballots[number]))
 
 
 async def view_of(parts: ApiParts, domain: str, label: str) -> WalkView | None:

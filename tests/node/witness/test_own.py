@@ -4,15 +4,17 @@ import asyncio
 import json
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from node.disk import write_durably
+from node.http_api.handlers import walk
 from node.witness.newest import path_of
 from node.witness.own import Silence
 from protocol.records.record import SignedRecord, make
 from protocol.witness.proof import check_proof
 from tests.node.http_api.listening import SERVER_SENT, WEBSOCKET, listening, until
-from tests.node.witness.registrar import ALICE, BOB, LABEL, begin, registrar, take_key
+from tests.node.witness.registrar import ALICE, BOB, LABEL, WITNESS, begin, registrar, take_key
 
 
 @pytest.fixture(autouse=True)
@@ -34,12 +36,16 @@ async def test_a_claim_becomes_final_and_a_stranger_can_check_it_offline(tmp_pat
         head, _, headers = await it.get(LABEL)
         final, shown, _ = await it.get(f"{LABEL}?final=true")
         _, proof, _ = await it.get(f"{LABEL}/proof")
+        _, history, _ = await it.get(f"{LABEL}/history")
 
     lines = [line for line in proof.splitlines() if line]
     signed = [_signed(line) for line in lines]
     assert (status, outcome["verdict"], outcome["certainty"]) == (201, "founded", "final")
     assert (head, headers["Dnarc-Certainty"], final) == (200, "final", 200)
     assert list(shown) == [founded.signature]
+    (record,) = history["records"]
+    witness = WITNESS.public
+    assert (list(record["seen"]), record["votes"], record["commits"]) == ([witness], {witness: 0}, {witness: 0})
     assert check_proof(it.domain, LABEL, signed).head == founded.record
 
 
@@ -138,3 +144,30 @@ async def test_a_stream_of_final_events_has_no_others(tmp_path: Path, path: str)
         [(event_type, each) for each in ids for event_type in ("accepted", "final")],
         [("final", each) for each in ids],
     ]
+
+
+async def test_a_listing_says_how_sure_each_head_of_a_witnessed_domain_is(tmp_path: Path) -> None:
+    begin(tmp_path)
+    async with registrar(tmp_path) as it, aiohttp.ClientSession(headers={"Accept": "application/x-ndjson"}) as client:
+        await it.put(it.claim(ALICE), wait_s=10)
+        await it.put(it.claim(BOB, domain="org.ordinary"))
+        async with client.get(f"{it.node.url}/claims") as answer:
+            lines = [json.loads(line) for line in (await answer.text()).splitlines()]
+        async with client.get(f"{it.node.url}/claims/{it.domain}?limit=5") as answer:
+            (line,) = [json.loads(line) for line in (await answer.text()).splitlines()]
+
+    assert [(each["record"]["domain"], each.get("certainty")) for each in lines] == [
+        (it.domain, "final"),
+        ("org.ordinary", None),
+    ]
+    assert line["certainty"] == "final"
+
+
+@pytest.mark.parametrize(
+    ("votes", "last"),
+    [({}, {}), ({0: {"a": "1", "b": "1"}, 3: {"a": "1"}, 1: {"a": "1"}}, {"a": 3, "b": 0})],
+)
+def test_of_many_ballots_of_one_witness_the_last_round_is_shown(
+    votes: dict[int, dict[str, str]], last: dict[str, int]
+) -> None:
+    assert walk._last_rounds(votes) == last

@@ -69,6 +69,7 @@ def test_why_says_that_the_head_is_final_and_what_would_change_it(
     answer = served.run("why", domain, "mill", "--json").json
 
     assert "1 of 1 witnesses decided every record" in why.out
+    assert "votes for it in round 0, commits it in round 0" in why.out
     assert (answer["certainty"], answer["proven"]) == ("final", 1)
 
 
