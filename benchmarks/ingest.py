@@ -111,7 +111,7 @@ async def stages(claims: Sequence[SignedRecord]) -> dict[str, float]:
             figures["decode, canonical bytes, id, known"], begun = clock() - begun, clock()
             await ingest._verify(group)
             figures["verify, all cores"], begun = clock() - begun, clock()
-            batch = await ingest._decider.decide(group)
+            batch = (await ingest._decider.decide(group)).batch
             figures["admit, replay, prepare"], begun = clock() - begun, clock()
             await node.store.commit(batch)
             figures["commit"], begun = clock() - begun, clock()

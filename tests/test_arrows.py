@@ -19,6 +19,7 @@ from tests.paths import ROOT
 PROTOCOL_ORDER = (
     "limits",
     "errors",
+    "steps",
     "signing",
     "records.canonical",
     "records.push",
@@ -27,6 +28,7 @@ PROTOCOL_ORDER = (
     "records.outcome",
     "records.admission",
     "records.change",
+    "records.timeline",
     "records.quota",
     "witness.policy",
     "witness.receipt",

@@ -5,6 +5,8 @@ It decides one group after another, on label states in memory that run ahead of 
 
 from collections.abc import Sequence
 
+import msgspec
+
 from node.intake.arrivals import Origin
 from node.intake.commits import Commits
 from node.intake.group import Group
@@ -12,9 +14,10 @@ from node.intake.labels import Labels
 from node.intake.ledger import Ledger, admit_newest, needs_history
 from node.intake.room import Room
 from node.intake.stored import Stored
+from node.intake.timelines import Timelines
 from node.intake.witnessed import WitnessedDecider
 from node.settings import Settings
-from node.store.contract import Batch, LabelKey, Past, StoredRecord
+from node.store.contract import Batch, LabelKey, StoredRecord
 from node.world import World
 from protocol.errors import ProtocolError
 from protocol.records.admission import Trust, Window, check_domain, check_not_reserved
@@ -22,6 +25,8 @@ from protocol.records.change import Event, EventType
 from protocol.records.outcome import Outcome, Status
 from protocol.records.record import is_witnessed
 from protocol.records.replay import EMPTY, State, Verdict
+from protocol.records.timeline import Timeline
+from protocol.steps import Steps, finish
 
 
 def strangers_domains_max(domains_max: int) -> int:
@@ -33,8 +38,19 @@ def strangers_domains_max(domains_max: int) -> int:
     return (domains_max + 1) // 2
 
 
+class Decision(msgspec.Struct, frozen=True):
+    """What became of a group. `late`: the positions that are not decided, by label, in order-key order."""
+
+    batch: Batch
+    late: dict[LabelKey, list[int]]
+
+
 class Decider:
-    """Decides on groups, one at a time. `labels` are the states of the labels that it decides on."""
+    """Decides on groups, one at a time.
+
+    `labels` are the states of the labels that it decides on, `timelines` those of labels with late records. The labels
+    in `locked` are being replayed, and nothing else is decided on them.
+    """
 
     def __init__(
         self,
@@ -47,9 +63,10 @@ class Decider:
         """`stored` is what the node holds already."""
         store, indexes = stored.store, stored.indexes
         self.labels = Labels(store, settings.labels_cached_max)
+        self.timelines = Timelines()
+        self.locked: set[LabelKey] = set()
         self._settings = settings
         self._world = world
-        self._store = store
         self._indexes = indexes
         self._commits = commits
         self._room = room
@@ -72,8 +89,8 @@ class Decider:
             except ProtocolError as error:
                 group.refuse(position, error)
 
-    async def decide(self, group: Group) -> Batch:
-        """Settle every record of the group; returns what the accepted ones change.
+    async def decide(self, group: Group) -> Decision:
+        """Settle the records of the group, but for those of labels with late records.
 
         Nobody else may decide meanwhile. Nothing waits once the first state has moved, so that a caller that is
         cancelled leaves nothing half done.
@@ -81,19 +98,43 @@ class Decider:
         self.labels.shrink()
         fresh, of_witnessed = self._fresh(group)
         await self.labels.load(fresh)
-        histories = await self._histories(group, fresh)
         now_s = self._world.now_s()
         batch = Batch()
+        late: dict[LabelKey, list[int]] = {}
         for key, positions in fresh.items():
             state = self.labels.state(key)
-            if len(positions) == 1 and state.is_extended_by(group.records[positions[0]].record):
+            if key in self.locked or self._is_late(group, positions, state):
+                late[key] = positions
+            elif len(positions) == 1 and state.is_extended_by(group.records[positions[0]].record):
                 self._admit_newest(batch, group, positions[0], state, now_s)
             else:
-                self._admit(batch, group, positions, Ledger(state, self._window, now_s, histories.get(key, ())))
+                finish(self._admit(batch, group, positions, Ledger(state, self._window, now_s)))
         for domain, positions in of_witnessed.items():
             self._admit_witnessed(batch, group, domain, positions, now_s)
         self.labels.on_decided(batch.states)
+        self._append_to_timelines(batch)
+        return Decision(batch, late)
+
+    def decide_late(self, group: Group, state: State, timeline: Timeline) -> Steps[Batch]:
+        """Settle the records of the group, which all belong to one locked label; returns what they change.
+
+        `state` is that of the label, and everything that led to it is committed. `timeline` gets the new records.
+        """
+        fresh, _ = self._fresh(group)
+        batch = Batch()
+        for key, positions in fresh.items():
+            ledger = Ledger(state, self._window, self._world.now_s(), timeline)
+            yield from self._admit(batch, group, positions, ledger)
+            self.labels.on_decided(batch.states)
+            self.timelines.put(key, timeline)
         return batch
+
+    def _append_to_timelines(self, batch: Batch) -> None:
+        """The records of a batch without late records are newer than all others of their labels."""
+        if self.timelines:
+            for stored in batch.records:
+                record = stored.signed.record
+                self.timelines.append((record.domain, record.label), record, stored.verdict)
 
     def _fresh(self, group: Group) -> tuple[dict[LabelKey, list[int]], dict[str, list[int]]]:
         """The positions of the records that are new here, in order-key order; repeats are settled as known.
@@ -118,15 +159,8 @@ class Decider:
                 fresh.setdefault((record.domain, record.label), []).append(position)
         return fresh, of_witnessed
 
-    async def _histories(self, group: Group, fresh: dict[LabelKey, list[int]]) -> dict[LabelKey, list[Past]]:
-        """The histories of the labels that must be replayed, with everything decided so far committed."""
-        late = [key for key, positions in fresh.items() if self._is_late(group, positions, key)]
-        if late:
-            await self._commits.drain()
-        return {key: await self._store.history(*key) for key in late}
-
-    def _is_late(self, group: Group, positions: Sequence[int], key: LabelKey) -> bool:
-        state = self.labels.state(key)
+    def _is_late(self, group: Group, positions: Sequence[int], state: State) -> bool:
+        """Whether any of these records of one label needs a replay."""
         if state is EMPTY:  # a new label, as most labels are in a catch-up
             return False
         return any(needs_history(state, group.records[at].record, group.origins[at].trust) for at in positions)
@@ -148,12 +182,13 @@ class Decider:
         if verdict.is_accepted:
             batch.events.append(Event(EventType.ACCEPTED, record))
 
-    def _admit(self, batch: Batch, group: Group, positions: Sequence[int], ledger: Ledger) -> None:
-        """Settle these records of one label."""
+    def _admit(self, batch: Batch, group: Group, positions: Sequence[int], ledger: Ledger) -> Steps[None]:
+        """Settle these records of one label. Nothing is settled before the last step."""
         domain = group.records[positions[0]].record.domain
         if domain not in self._domains:
             positions = [at for at in positions if self._admits_domain(domain, group, at)]
-        refusals = ledger.admit([group.records[at].record for at in positions], [group.origins[at] for at in positions])
+        records = [group.records[at].record for at in positions]
+        refusals = yield from ledger.admit(records, [group.origins[at] for at in positions])
         taken = []
         for position in positions:
             signed = group.records[position]

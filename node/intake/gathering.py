@@ -8,13 +8,14 @@ before they gather, so that none waits for another that takes long to decode.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
 from node.intake.arrivals import BY_REQUEST, Origin
 from node.intake.group import Group
+from node.intake.late import Deferred
 from protocol.records.outcome import Outcome
 from protocol.records.record import SignedRecord
 
@@ -31,11 +32,11 @@ class Stages(Protocol):
     async def check(self, group: Group) -> None:
         """Settle what needs no decision: known records, forged records."""
 
-    async def decide(self, group: Group) -> None:
-        """Decide on the rest; returns after the commit."""
+    async def decide(self, group: Group) -> Deferred | None:
+        """Decide on the rest; returns after the commit, with the submissions that are decided later."""
 
     def leave(self, singles: Sequence["Single"], outcomes: Sequence[Outcome]) -> None:
-        """The submissions have left the pipeline. `outcomes` is empty if the group failed."""
+        """These submissions have left the pipeline. `outcomes` is empty if their group failed."""
 
 
 class Single(msgspec.Struct, frozen=True):
@@ -83,38 +84,41 @@ class Gathering:
         self._begin()
         origins = [single.origin for single in singles]
         group = Group.of_records([single.signed for single in singles], origins, BY_REQUEST)
-        outcomes: Sequence[Outcome] = ()
+        left = dict(enumerate(singles))
         try:
             try:
                 await self._stages.check(group)
             finally:
                 self._unverified_groups -= 1
                 self._begin()
-            await self._stages.decide(group)
-            outcomes = group.settled()
+            deferred = await self._stages.decide(group)
+            if deferred is not None:
+                self._settle(group, left, left.keys() - deferred.positions)
+                await deferred.settled
+            self._settle(group, left, left.keys())
         except asyncio.CancelledError:
-            _cancel(singles)
+            for single in left.values():
+                single.settled.cancel()
             raise
         except Exception as error:  # whatever it is, every caller has to hear of it
-            _fail(singles, error)
-        else:
-            _settle(singles, outcomes)
+            _fail(list(left.values()), error)
         finally:
-            self._stages.leave(singles, outcomes)
+            if left:
+                self._stages.leave(list(left.values()), ())
 
-
-def _settle(singles: Sequence[Single], outcomes: Sequence[Outcome]) -> None:
-    for single, outcome in zip(singles, outcomes, strict=True):
-        if not single.settled.done():  # else the client has gone
-            single.settled.set_result(outcome)
+    def _settle(self, group: Group, left: dict[int, Single], positions: Iterable[int]) -> None:
+        """Tell the callers at these positions, and take them out of those that are left."""
+        outcomes = {position: group.outcomes[position] for position in sorted(positions)}
+        singles = [left.pop(position) for position in outcomes]
+        settled = [outcome for outcome in outcomes.values() if outcome is not None]
+        assert len(settled) == len(singles), "every submission has its outcome"
+        for single, outcome in zip(singles, settled, strict=True):
+            if not single.settled.done():  # else the client has gone
+                single.settled.set_result(outcome)
+        self._stages.leave(singles, settled)
 
 
 def _fail(singles: Sequence[Single], error: Exception) -> None:
     for single in singles:
         if not single.settled.done():
             single.settled.set_exception(error)
-
-
-def _cancel(singles: Sequence[Single]) -> None:
-    for single in singles:
-        single.settled.cancel()

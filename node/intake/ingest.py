@@ -18,6 +18,7 @@ from node.intake.decider import Decider
 from node.intake.decoding import Decoding
 from node.intake.gathering import Gathering, Single
 from node.intake.group import Group
+from node.intake.late import Deferred, LateRecords
 from node.intake.room import Room
 from node.intake.stored import Stored
 from node.settings import Settings
@@ -51,6 +52,7 @@ class Ingest:
         self._decoder = world.open_decoder()
         self._decoding = Decoding(self._decoder, self.room, turns)
         self._deciding = asyncio.Lock()
+        self._late = LateRecords(self._decider, commits, self._store, turns, self._deciding, self._announce)
         self._clock = asyncio.get_running_loop().time
         self._gathering = Gathering(self)
 
@@ -94,6 +96,7 @@ class Ingest:
         return await self._take(Group.of_records(records, [origin] * len(records), delivery), origin)
 
     def close(self) -> None:
+        self._late.close()
         self._verifier.close()
         self._decoder.close()
 
@@ -123,7 +126,9 @@ class Ingest:
             await self.room.enter(count, size_bytes, origin, waits=waits)
             try:
                 await self.check(group)
-                await self.decide(group)
+                deferred = await self.decide(group)
+                if deferred is not None:
+                    await deferred.settled
             finally:
                 self.room.leave(count, size_bytes)
         except ProtocolError as error:
@@ -157,15 +162,23 @@ class Ingest:
         if group.records:
             await self._verify(group)
 
-    async def decide(self, group: Group) -> None:
-        """Decide on the records without an outcome; returns after the commit."""
+    async def decide(self, group: Group) -> Deferred | None:
+        """Decide on the records without an outcome; returns after the commit.
+
+        Late records are decided later. They are returned; None: there are none.
+        """
         if not group.records:
-            return
+            return None
+        count = len(group.records)
         async with self._deciding:
-            batch = await self._decider.decide(group)
-            committed = self._commits.enqueue(batch, waits=group.delivery.waits)
-            self._announce(batch, group.delivery)
+            decision = await self._decider.decide(group)
+            deferred = self._late.put(group, decision.late) if decision.late else None
+            if deferred is not None and len(deferred.positions) == count:  # nothing is decided yet
+                return deferred
+            committed = self._commits.enqueue(decision.batch, waits=group.delivery.waits)
+            self._announce(decision.batch, group.delivery)
         await committed
+        return deferred
 
     async def _settle_known(self, group: Group) -> None:
         """A known record under its stored signature needs no second verification."""

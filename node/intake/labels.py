@@ -57,7 +57,8 @@ class Labels:
                 missing.append(key)
         if missing:
             found = await self._store.states(missing)
-            self._states.update((key, found.get(key, EMPTY)) for key in missing)
+            for key in missing:  # a replay may have decided on the label meanwhile
+                self._states.setdefault(key, found.get(key, EMPTY))
 
     def state(self, key: LabelKey) -> State:
         return self._states[key]

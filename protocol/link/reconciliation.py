@@ -24,7 +24,8 @@ from protocol.link.orders import Found, Outbox
 from protocol.link.passes import Halves
 from protocol.link.terms import LinkLimits
 from protocol.sets.index import Index
-from protocol.sets.negentropy import Initiator, Responder, Steps
+from protocol.sets.negentropy import Initiator, Responder
+from protocol.steps import Steps
 
 AT_ONCE_MAX: Final = 4
 """Reconciliations under way: enough to hide a round trip if many domains differ."""

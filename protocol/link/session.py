@@ -29,7 +29,7 @@ from protocol.link.sender import Sender
 from protocol.link.status import DomainStatus, LinkState, Step
 from protocol.link.terms import Flow, Flows, LinkLimits, Role, Terms
 from protocol.records.outcome import Outcome
-from protocol.sets.negentropy import Steps
+from protocol.steps import Steps
 
 _PIECE_DOMAINS: Final = 1_000
 """Domains that are compared in one piece: 5 ms at most."""

@@ -152,20 +152,19 @@ def check_extends(record: Record, state: State) -> None:
         raise ProtocolError(Code.STALE, detail, head=head_facts(state))
 
 
-def check_is_head(record: Record, before: State, after: State) -> None:
+def check_is_head(before: State, *, is_followed: bool) -> None:
     """That a client's record becomes the head. The check matters only if a stored record is newer (`State.newest`).
 
     A stored record that replay refused could follow this record at once, because this record offers the label to its
     signer, or because its `prev` names this record. Then the answer would show the client a head that it never saw. A
     founding record may be followed in this way, because then a peer brought the rest of the label first.
 
-    `before` is the state without the record, `after` the state with it.
+    `before` is the state without the record. `is_followed`: whether a stored record would follow it.
 
     Raises:
         ProtocolError: `stale`, with the head.
     """
-    assert after.tip is not None, "check_extends comes first, and lets only accepted records through"
-    if before.tip is not None and after.tip.id != record.id:
+    if before.tip is not None and is_followed:
         detail = f"a newer record would follow it: sign it with a timestamp of at least {before.newest[0] + 1}"
         raise ProtocolError(Code.STALE, detail, head=head_facts(before))
 

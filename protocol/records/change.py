@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from protocol.records.record import Record
-from protocol.records.replay import REASONS, Replay, State, Verdict, replay
+from protocol.records.replay import REASONS, State, Verdict
 
 
 class EventType(StrEnum):
@@ -69,30 +69,7 @@ def is_appended(state: State, records: Sequence[Record]) -> bool:
     return True
 
 
-def insert(state: State, before: dict[str, Verdict], history: Sequence[Record], records: Sequence[Record]) -> Change:
-    """Add records with any timestamps. The whole label is replayed once.
-
-    `history` holds all stored records of the label, without the new ones. `before` holds their verdicts by record id.
-    """
-    after = replay((*history, *records))
-    changed = {name: verdict for name, verdict in after.verdicts.items() if before.get(name) is not verdict}
-    return Change(after.state, changed, _events(state, after))
-
-
-def _events(before: State, after: Replay) -> list[Event]:
-    """One event for each record that follows the old head. One reversal, if the old head is no longer accepted. No
-    event, if the head stays.
-    """
-    chain = after.chain
-    if before.tip is None:
-        return [Event(EventType.ACCEPTED, record) for record in chain]
-    ids = [record.id for record in chain]
-    if before.tip.id in ids:
-        return [Event(EventType.ACCEPTED, record) for record in chain[ids.index(before.tip.id) + 1 :]]
-    assert chain, "a founded label stays founded: only an older founder can replace its founder"
-    return [Event(EventType.REVERTED, chain[-1], previous=before.tip.id, reason=_why_reverted(before.tip.id, after))]
-
-
-def _why_reverted(previous: str, after: Replay) -> str:
-    verdict = after.verdicts[previous]
-    return f"an older record arrived late, and the head before is now {verdict}: {REASONS[verdict]}"
+def reverted(head: Record, previous: str, verdict: Verdict) -> Event:
+    """The old head, whose id is `previous`, is no longer accepted: `verdict` is the verdict on it now."""
+    reason = f"an older record arrived late, and the head before is now {verdict}: {REASONS[verdict]}"
+    return Event(EventType.REVERTED, head, previous=previous, reason=reason)

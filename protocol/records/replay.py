@@ -7,11 +7,12 @@ by the key that the tip's `newowner` offers the label to. Refused records stay s
 late with an earlier order key can change every verdict after it.
 
 A new record that is newer than *all* stored records of the label, refused records included, is judged by the tip alone
-(`State.extend`). Any other record needs a replay of the whole label (`replay`). The model is event sourcing.
+(`State.extend`). Any other record needs a replay from its place on (`protocol.records.timeline`). `replay` judges a
+whole label. The model is event sourcing.
 Blockchains break ties by hash in the same way. `prev` is a signed compare-and-swap.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 import msgspec
@@ -62,6 +63,11 @@ class Tip(msgspec.Struct, frozen=True, gc=False):
     signedby: str
     newowner: str | None
 
+    @classmethod
+    def of(cls, record: Record) -> "Tip":
+        """The tip after a record that is accepted."""
+        return cls(record.id, record.timestamp, record.signedby, record.newowner)
+
     @property
     def order_key(self) -> tuple[int, str]:
         return (self.timestamp, self.id)
@@ -96,15 +102,7 @@ class State(msgspec.Struct, frozen=True, gc=False):
 
     def judge(self, record: Record) -> Verdict:
         """The verdict on the next record in order."""
-        tip = self.tip
-        if tip is None:
-            return Verdict.FOUNDED if record.prev is None else Verdict.ORPHAN
-        if not tip.names(record.signedby):
-            is_rival = record.prev is None and record.signedby not in self.named
-            return Verdict.RIVAL if is_rival else Verdict.NOT_OWNER
-        if record.prev not in (None, tip.id):
-            return Verdict.STALE
-        return verdict_on_follower(tip, record)
+        return judge(self.tip, record, self.named.__contains__)
 
     def extend(self, record: Record) -> tuple["State", Verdict]:
         """The state after one newer record, and the verdict on that record. O(1), unless the record names a new key."""
@@ -113,13 +111,29 @@ class State(msgspec.Struct, frozen=True, gc=False):
         if not verdict.is_accepted:
             contested = self.contested or verdict is Verdict.RIVAL
             return State(self.tip, self.named, record.order_key, contested), verdict
-        tip = Tip(record.id, record.timestamp, record.signedby, record.newowner)
-        return State(tip, self._named_by(record), record.order_key, self.contested), verdict
+        return State(Tip.of(record), self._named_by(record), record.order_key, self.contested), verdict
 
     def _named_by(self, record: Record) -> frozenset[str]:
         """The keys named up to this record. Most records name no new key, and then the set is not copied."""
-        keys = {record.signedby} if record.newowner is None else {record.signedby, record.newowner}
-        return self.named if keys <= self.named else self.named | keys
+        keys = keys_named_by(record)
+        return self.named if self.named.issuperset(keys) else self.named.union(keys)
+
+
+def judge(tip: Tip | None, record: Record, is_named: Callable[[str], bool]) -> Verdict:
+    """The verdict on the record that comes next after this tip. `is_named`: whether a key was named before."""
+    if tip is None:
+        return Verdict.FOUNDED if record.prev is None else Verdict.ORPHAN
+    if not tip.names(record.signedby):
+        is_rival = record.prev is None and not is_named(record.signedby)
+        return Verdict.RIVAL if is_rival else Verdict.NOT_OWNER
+    if record.prev not in (None, tip.id):
+        return Verdict.STALE
+    return verdict_on_follower(tip, record)
+
+
+def keys_named_by(record: Record) -> tuple[str, ...]:
+    """The keys that may follow the record: its signer, and the key that it offers the label to."""
+    return (record.signedby,) if record.newowner is None else (record.signedby, record.newowner)
 
 
 def verdict_on_follower(tip: Tip, record: Record) -> Verdict:

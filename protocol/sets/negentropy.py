@@ -17,9 +17,9 @@ are sent, where a full frame ends), this module sends the same bytes as the refe
 `protocol.sets.negentropy_message` holds the format of messages.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from protocol.errors import Code, ProtocolError
 from protocol.sets.index import Index
@@ -33,6 +33,7 @@ from protocol.sets.negentropy_message import (
     split_ids,
     version_of,
 )
+from protocol.steps import Steps, finish
 
 ROUNDS_MAX: Final = 10_000
 """Answers of a responder, after which the initiator gives up. Without a limit on frames no pair of sets takes ten. In
@@ -52,10 +53,6 @@ fingerprint takes up to 100 us, so a piece takes 8 ms at most, and mostly less t
 _SPLIT_COST = 16
 
 _EMPTY_FINGERPRINT = Index().fingerprint()
-
-_T = TypeVar("_T")
-Steps = Generator[None, None, _T]
-"""Work in pieces: it yields after each piece, and returns its result."""
 
 
 class Difference(NamedTuple):
@@ -92,7 +89,7 @@ class Initiator:
         Raises:
             ProtocolError: `malformed`, also if the responder speaks another version or takes too many rounds.
         """
-        return _finish(self.steps(message))
+        return finish(self.steps(message))
 
     def steps(self, message: bytes, ranges_max: int | None = None) -> Steps[Difference]:
         """The same in pieces. Keys may be added between two pieces. `ranges_max`: ranges of the message, None: any."""
@@ -177,7 +174,7 @@ class Responder:
         Raises:
             ProtocolError: `malformed`.
         """
-        return _finish(self.steps(message))
+        return finish(self.steps(message))
 
     def steps(self, message: bytes, ranges_max: int | None = None) -> Steps[bytes]:
         """The same in pieces. Keys may be added between two pieces. `ranges_max`: ranges of the message, None: any."""
@@ -189,16 +186,6 @@ class Responder:
                 self._index, reader, self._frame_bytes_max, lambda span, _, writer: writer.list_ids(span)
             )
         )
-
-
-def _finish(steps: Steps[_T]) -> _T:
-    """Do all pieces at once."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: _T = stop.value
-            return result
 
 
 def _answer(

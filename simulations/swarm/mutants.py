@@ -55,14 +55,19 @@ MUTANTS: Final = (
     ),
     Mutant(
         "tie-by-arrival",
-        "of two records of one second, the one that arrives first comes first",
+        "of two records of one second, the one that arrives last comes first",
         (
             Edit(
-                "protocol/records/replay.py",
-                ".values(), key=lambda record: record.order_key)",
-                ".values(), key=lambda record: record.timestamp)",
+                "protocol/records/timeline.py",
+                "def _order_key(record: Record) -> OrderKey:\n    return record.order_key\n",
+                'def _order_key(record: Record) -> OrderKey:\n    return (record.timestamp, "")\n',
             ),
         ),
+    ),
+    Mutant(
+        "label-not-locked",
+        "a label is decided on while it is replayed",
+        (Edit("node/intake/decider.py", "if key in self.locked or self._is_late(", "if self._is_late("),),
     ),
     Mutant(
         "append-above-head",
@@ -133,7 +138,7 @@ MUTANTS: Final = (
     Mutant(
         "history-without-uncommitted",
         "a label is replayed without the records that are not yet on disk",
-        (Edit("node/intake/decider.py", "            await self._commits.drain()\n", "            pass\n"),),
+        (Edit("node/intake/late.py", "            await self._commits.drain()\n", "            pass\n"),),
     ),
     Mutant(
         "forgotten-state",

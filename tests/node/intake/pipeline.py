@@ -60,11 +60,13 @@ class Pipeline:
 
 
 @asynccontextmanager
-async def pipeline(folder: Path, stalled_s: float = STALLED_S, **settings: Any) -> AsyncIterator[Pipeline]:
+async def pipeline(
+    folder: Path, stalled_s: float = STALLED_S, store_type: type[SqliteStore] = SqliteStore, **settings: Any
+) -> AsyncIterator[Pipeline]:
     """A pipeline on a store in this folder, until the block ends. `stalled_s`: as in `Commits`, in seconds."""
     chosen = Settings(data=folder, **settings)
     world = World(now_s=lambda: NOW, random=Random(0))
-    store = await SqliteStore.open(folder / "dnarc.db")
+    store = await store_type.open(folder / "dnarc.db")
     indexes = await Indexes.load(store)
     heads = Heads(store, chosen.heads_cached_bytes_max)
     commits = Commits(store, indexes, chosen.commit_records_max, stalled_s)

@@ -11,6 +11,7 @@ from protocol.errors import Code, ProtocolError
 from protocol.records.admission import NEEDS_NO_HEAD, Trust, Window
 from protocol.records.record import Record
 from protocol.records.replay import EMPTY, State, Verdict, replay
+from protocol.steps import finish
 from tests.history import ALICE, BOB, claim, histories
 
 NOW: Final = 1_000_000
@@ -22,7 +23,7 @@ DEMANDING: Final = Origin(Trust.PEER, precondition=NEEDS_NO_HEAD)
 def admit(*entries: tuple[Record, Origin]) -> tuple[Ledger, dict[str, Code]]:
     """Admit these records to an empty label. Returns the ledger, and the codes of refused records by id."""
     ledger = Ledger(EMPTY, Window(), NOW)
-    refusals = ledger.admit([record for record, _ in entries], [origin for _, origin in entries])
+    refusals = finish(ledger.admit([record for record, _ in entries], [origin for _, origin in entries]))
     return ledger, {record_id: error.code for record_id, error in refusals.items()}
 
 
@@ -71,7 +72,7 @@ def test_the_newest_record_of_a_label_needs_no_ledger(history: list[Record], tru
     state, origin, window = replay(before).state, Origin(trust), Window(None, None)
     ledger = Ledger(state, window, NOW)
 
-    refusals = ledger.admit([newest], [origin])
+    refusals = finish(ledger.admit([newest], [origin]))
     outcome = ledger.state, ledger.verdicts, [error.code for error in refusals.values()]
 
     assert alone(newest, origin, state, window) == outcome

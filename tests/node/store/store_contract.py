@@ -6,14 +6,16 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from node.store.contract import Batch, Cursor, Outline, Peer, Selection, Store, StoredEvent, StoredRecord
-from protocol.records.change import Change, Event, EventType, insert
+from protocol.records.change import Change, Event, EventType
 from protocol.records.record import SignedRecord
 from protocol.records.replay import EMPTY, Verdict
 from protocol.sets.index import pack_key
+from protocol.steps import finish
 from tests.history import ALICE, BOB, CAROL, NOWHERE
 from tests.node.store.store_batches import OpenStore, all_keys, batch_of, claim, key_of, offer, past, shown, stored
 from tests.node.store.store_contract_heads import HeadsContract
 from tests.node.store.store_contract_peers import PeersContract
+from tests.protocol.records.timelines import timeline_of
 
 
 class StoreContract(HeadsContract, PeersContract):
@@ -109,9 +111,8 @@ class StoreContract(HeadsContract, PeersContract):
     async def test_an_insertion_in_the_past_changes_verdicts_state_and_head(self, store: Store) -> None:
         late, early = claim(by=BOB, at=5), claim(by=ALICE, at=3)
         await store.commit(batch_of([late]))
-        states = await store.states([("test", "garden")])
 
-        change = insert(states["test", "garden"], {late.record.id: Verdict.FOUNDED}, [late.record], [early.record])
+        change = finish(timeline_of([late.record]).insert([early.record]))
         last = await store.commit(self.insertion(early, change))
 
         assert last == 2

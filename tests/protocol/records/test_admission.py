@@ -213,7 +213,7 @@ def test_a_client_is_refused_where_a_stored_record_would_follow_its_own_at_once(
     check_extends(late, before)
 
     with pytest.raises(ProtocolError, match="at least 31") as caught:
-        check_is_head(late, before, after)
+        check_is_head(before, is_followed=is_followed(late, after))
 
     assert (caught.value.code, caught.value.facts) == (Code.STALE, {"head": head_facts(before)})
 
@@ -222,14 +222,21 @@ def test_a_founding_may_be_followed_at_once_by_what_came_before_it() -> None:
     founding = claim("garden", at=10)
     orphan = claim("garden", at=20, prev=founding)
 
-    check_is_head(founding, replay([orphan]).state, replay([orphan, founding]).state)
+    after = replay([orphan, founding]).state
+
+    check_is_head(replay([orphan]).state, is_followed=is_followed(founding, after))
+
+
+def is_followed(record: Record, after: State) -> bool:
+    """Whether another record follows this one, by the state after both."""
+    return after.tip is not None and after.tip.id != record.id
 
 
 def is_admitted(record: Record, before: State, after: State) -> bool:
     """Whether ingest would accept this record from a client, after a replay."""
     try:
         check_extends(record, before)
-        check_is_head(record, before, after)
+        check_is_head(before, is_followed=is_followed(record, after))
     except ProtocolError:
         return False
     return True

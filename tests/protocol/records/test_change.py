@@ -3,13 +3,20 @@
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from protocol.records.change import Change, Event, EventType, append, insert, is_appended
+from protocol.records.change import Change, Event, EventType, append, is_appended
 from protocol.records.record import Record
 from protocol.records.replay import EMPTY, REASONS, State, Verdict, replay
+from protocol.steps import finish
 from tests.history import ALICE, BOB, CAROL, batches, claim, histories, offer
+from tests.protocol.records.timelines import timeline_of
 
 FOUNDED = claim("garden", by=ALICE, at=10)
 UPDATED = claim("garden", by=ALICE, at=20)
+
+
+def insert(held: list[Record], batch: list[Record]) -> Change:
+    """Add records with any timestamps to these."""
+    return finish(timeline_of(held).insert(batch))
 
 
 def take(state: State, held: list[Record], batch: list[Record]) -> Change:
@@ -17,7 +24,7 @@ def take(state: State, held: list[Record], batch: list[Record]) -> Change:
     batch = sorted(batch, key=lambda record: record.order_key)
     if is_appended(state, batch):
         return append(state, batch)
-    return insert(state, replay(held).verdicts, held, batch)
+    return insert(held, batch)
 
 
 @given(batches())
@@ -71,7 +78,7 @@ def test_appending_newer_records_is_the_same_change_as_replaying_their_label(his
     before = replay(held)
 
     assert is_appended(before.state, newer)
-    assert append(before.state, newer) == insert(before.state, before.verdicts, held, newer)
+    assert append(before.state, newer) == insert(held, newer)
 
 
 def test_records_are_appended_only_if_each_is_newer_than_all_before_it() -> None:
@@ -96,9 +103,7 @@ def test_a_batch_of_followers_gives_one_event_each() -> None:
 
 def test_an_older_founder_reverts_the_head_and_says_why() -> None:
     older = claim("garden", by=BOB, at=9)
-    before = replay([FOUNDED])
-
-    change = insert(before.state, before.verdicts, [FOUNDED], [older])
+    change = insert([FOUNDED], [older])
 
     reason = f"an older record arrived late, and the head before is now rival: {REASONS[Verdict.RIVAL]}"
     assert change.events == [Event(EventType.REVERTED, older, previous=FOUNDED.id, reason=reason)]
@@ -108,9 +113,8 @@ def test_an_older_founder_reverts_the_head_and_says_why() -> None:
 
 def test_a_late_record_that_makes_the_head_stale_reverts_it() -> None:
     head = claim("garden", by=ALICE, at=30, prev=FOUNDED)
-    before = replay([FOUNDED, head])
 
-    change = insert(before.state, before.verdicts, [FOUNDED, head], [UPDATED])
+    change = insert([FOUNDED, head], [UPDATED])
 
     assert [(told.type, told.record, told.previous) for told in change.events] == [
         (EventType.REVERTED, UPDATED, head.id)
@@ -120,21 +124,22 @@ def test_a_late_record_that_makes_the_head_stale_reverts_it() -> None:
 
 def test_a_late_record_that_leaves_the_head_gives_no_event() -> None:
     head = claim("garden", by=ALICE, at=30)
-    before = replay([FOUNDED, head])
 
-    change = insert(before.state, before.verdicts, [FOUNDED, head], [UPDATED])
+    change = insert([FOUNDED, head], [UPDATED])
 
     assert (change.events, change.verdicts) == ([], {UPDATED.id: Verdict.UPDATED})
 
 
 def test_a_late_offer_lets_a_refused_record_follow_and_each_gives_an_event() -> None:
     rival = claim("garden", by=BOB, at=30)
-    before = replay([FOUNDED, rival])
     late = offer("garden", by=ALICE, to=BOB, at=20)
 
-    change = insert(before.state, before.verdicts, [FOUNDED, rival], [late])
+    change = insert([FOUNDED, rival], [late])
 
-    assert change.events == [Event(EventType.ACCEPTED, late), Event(EventType.ACCEPTED, rival)]
+    assert [(told.type, told.record.id) for told in change.events] == [
+        (EventType.ACCEPTED, late.id),
+        (EventType.ACCEPTED, rival.id),
+    ]
     assert change.verdicts == {late.id: Verdict.OFFERED, rival.id: Verdict.TRANSFERRED}
     assert (change.state.owner, change.state.contested) == (BOB.public, False)
 

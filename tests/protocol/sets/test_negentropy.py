@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from protocol.errors import Code, ProtocolError
 from protocol.sets.index import Index, key_id, pack_key
-from protocol.sets.negentropy import _IDS_AT_ONCE, PIECE_COST, REPORTED_MAX, Difference, Initiator, Responder, Steps
+from protocol.sets.negentropy import _IDS_AT_ONCE, PIECE_COST, REPORTED_MAX, Difference, Initiator, Responder
 from protocol.sets.negentropy_message import FRAME_BYTES_MIN
 from protocol.sets.varint import encode_varint
+from protocol.steps import Steps
 
 ALL_IDS = bytes.fromhex("61 00 00 02 00")
 """The first message of an initiator that holds nothing: a list of no ids, up to infinity."""
