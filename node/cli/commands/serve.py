@@ -116,15 +116,21 @@ def _stop_at_a_signal() -> "asyncio.Future[None]":
 
 
 def _allow_files(needed: int) -> None:
-    """Raise the soft limit on open files to `needed`, or to the hard limit if that is lower.
+    """Raise the soft limit on open files to `needed`, or to the hard limit if that is lower, and warn of that.
 
-    The usual soft limit is low because of programs that use `select`. `dnarc doctor` reports a hard limit that is too
-    low.
+    The usual soft limit is low because of programs that use `select`.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if wanted < needed:
+        import structlog
+
+        remedy = f"raise the hard limit to {needed} (LimitNOFILE of a unit), or lower connections_max and links_max"
+        structlog.get_logger().warning(
+            "too few open files are allowed for all connections", allowed=wanted, needed=needed, remedy=remedy
+        )
 
 
 def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from node.client.http import NodeClient
-from node.settings import FILES_BESIDES, KINDS, describe
+from node.settings import FILES_BESIDES, KINDS, Settings, describe
 from tests.history import claim, signed
 from tests.node.cli.conftest import TIMEOUT_S, Result, Served, run, run_apart
 
@@ -215,6 +215,25 @@ def test_a_node_may_open_as_many_files_as_its_limits_need(tmp_path: Path) -> Non
     process.communicate(timeout=TIMEOUT_S)
 
     assert allowed == min(FILES_BESIDES + 110, hard if hard != resource.RLIM_INFINITY else 10**9)
+
+
+def test_a_hard_limit_on_open_files_that_is_too_low_is_warned_of(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from node.cli import main; main()", "serve", "--port", "0", "--data", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 256)),  # noqa: PLW1509
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+
+    process.terminate()
+    _, log = process.communicate(timeout=TIMEOUT_S)
+
+    first = json.loads(log.splitlines()[0])
+    assert (first["event"], first["allowed"]) == ("too few open files are allowed for all connections", 256)
+    assert first["needed"] == Settings().files_needed
 
 
 LOOK_EVERY_S = 0.05
