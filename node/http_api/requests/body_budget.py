@@ -2,12 +2,16 @@
 
 A body is cut off at its limit, whether it announced its length or comes in chunks. Unread bytes stay in the socket, so
 TCP slows the sender down. A sender that is slower than the least speed holds memory on purpose, or might as well.
+
+If there is no memory for a piece of a body, a body of which more is to come gives way: the largest one of the address
+that holds most. So uploads that stall do not keep small ones out.
 """
 
 import asyncio
+from collections.abc import Iterator
 from typing import Final
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from node.http_api.requests.byte_budget import ByteBudget
 from node.http_api.requests.refused import RefusedError
@@ -22,8 +26,32 @@ class BodyBudget:
 
     def __init__(self, budget: ByteBudget, timeout_s: float) -> None:
         """`timeout_s`: seconds that a body may be behind the least speed."""
-        self._budget = budget
-        self._timeout_s = timeout_s
+        self.budget = budget
+        self.timeout_s = timeout_s
+        self.unfinished: dict[_Reading, None] = {}
+        """The bodies of which more is to come."""
+
+    def make_room(self, reading: "_Reading") -> None:
+        """Let others give way until the memory that this body holds is within its bounds.
+
+        Raises:
+            ProtocolError: `overloaded`, because this body itself has to give way.
+        """
+        while self.budget.is_full_for(reading.address):
+            rival = max(self._rivals(reading), key=self._rank, default=reading)
+            if rival is reading or self._rank(rival) < self._rank(reading):
+                raise self.budget.refusal()
+            rival.give_way()
+
+    def _rivals(self, reading: "_Reading") -> Iterator["_Reading"]:
+        """The bodies that may give way to this one: its own address's if that has its share, otherwise strangers'."""
+        has_its_share = self.budget.has_its_share(reading.address)
+        for each in self.unfinished:
+            if each.address == reading.address if has_its_share else each.address is not None:
+                yield each
+
+    def _rank(self, reading: "_Reading") -> tuple[int, int]:
+        return self.budget.held_by(reading.address), reading.size_bytes
 
     def read(self, request: web.BaseRequest, bytes_max: int, address: str | None) -> "_Reading":
         """Read a body of at most `bytes_max`: `async with` gives its bytes, which count until the block ends.
@@ -34,7 +62,7 @@ class BodyBudget:
             ProtocolError: `too_large`; `overloaded` if the bodies of this caller, or of all, take too much memory;
                 `timeout` if it comes too slowly; `malformed` if it breaks off.
         """
-        return _Reading(self._budget, self._timeout_s, request, bytes_max, address)
+        return _Reading(self, request, bytes_max, address)
 
 
 class Pace:
@@ -53,36 +81,84 @@ class Pace:
 class _Reading:
     """One body while it is read and used. A class, because an asynchronous generator costs 10 us more a request."""
 
-    __slots__ = ("_address", "_budget", "_bytes_max", "_pace", "_request", "_size_bytes")
+    __slots__ = ("_bodies", "_bytes_max", "_has_given_way", "_pace", "_request", "_timeout", "address", "size_bytes")
 
-    def __init__(
-        self, budget: ByteBudget, timeout_s: float, request: web.BaseRequest, bytes_max: int, address: str | None
-    ) -> None:
-        self._budget = budget
-        self._address = address
-        self._pace = Pace(timeout_s)
+    def __init__(self, bodies: BodyBudget, request: web.BaseRequest, bytes_max: int, address: str | None) -> None:
+        self.address = address
+        self.size_bytes = 0
+        self._bodies = bodies
         self._request = request
         self._bytes_max = bytes_max
-        self._size_bytes = 0
+        self._pace = Pace(bodies.timeout_s)
+        self._timeout: asyncio.Timeout | None = None
+        self._has_given_way = False
 
     async def __aenter__(self) -> bytes:
         _check_headers(self._request, self._bytes_max)
-        pieces: list[bytes] = []
+        content = self._request.content
         try:
-            while piece := await _read_piece(self._request, self._pace):
-                self._size_bytes += len(piece)
-                self._budget.add(self._address, len(piece))
-                pieces.append(piece)
-                if self._size_bytes > self._bytes_max:
-                    raise _too_large(self._bytes_max)
-                self._budget.check_room(self._address)
+            if content.is_eof():  # all of it is here, as nearly always for a single claim: a timeout costs 10 us
+                body = content.read_nowait()
+                self._hold(body)
+                return body
+            self._bodies.unfinished[self] = None
+            try:
+                return await self._read_pieces(content)
+            finally:
+                del self._bodies.unfinished[self]
+        except web.RequestPayloadError as error:
+            self._drop()
+            raise ProtocolError(Code.MALFORMED, "the body broke off, or is not in chunks as its headers say") from error
         except BaseException:
-            self._budget.add(self._address, -self._size_bytes)
+            self._drop()
             raise
-        return b"".join(pieces)
 
     async def __aexit__(self, *_error: object) -> None:
-        self._budget.add(self._address, -self._size_bytes)
+        self._drop()
+
+    def give_way(self) -> None:
+        """Drop this body, because another one needs its memory. It waits for its next piece at this moment."""
+        assert self._timeout is not None, "a body of which more is to come waits for it"
+        self._has_given_way = True
+        self._drop()
+        self._timeout.reschedule(0.0)
+
+    async def _read_pieces(self, content: StreamReader) -> bytes:
+        pieces: list[bytes] = []
+        clock = asyncio.get_running_loop().time
+        while True:
+            begun_s = clock()
+            try:
+                async with asyncio.timeout(max(0.0, self._pace.left_s)) as self._timeout:
+                    piece = await content.readany()
+            except TimeoutError as error:
+                raise self._lateness() from error
+            if self._has_given_way:  # as the piece came
+                raise self._lateness()
+            if not piece:
+                return b"".join(pieces)
+            self._pace.on_piece(len(piece), clock() - begun_s)
+            self._hold(piece)
+            pieces.append(piece)
+
+    def _lateness(self) -> ProtocolError:
+        """Why this body is not waited for any more."""
+        if self._has_given_way:
+            return self._bodies.budget.refusal()
+        detail = f"the body comes too slowly: send at least {BYTES_PER_SECOND_MIN} bytes a second"
+        return RefusedError(408, detail, code=Code.TIMEOUT)
+
+    def _hold(self, piece: bytes) -> None:
+        """Count a piece. Raises: ProtocolError: the body is too large, or there is no memory for it."""
+        self.size_bytes += len(piece)
+        self._bodies.budget.add(self.address, len(piece))
+        if self.size_bytes > self._bytes_max:
+            raise _too_large(self._bytes_max)
+        self._bodies.make_room(self)
+
+    def _drop(self) -> None:
+        self._bodies.budget.add(self.address, -self.size_bytes)
+        self.size_bytes = 0
 
 
 def _check_headers(request: web.BaseRequest, bytes_max: int) -> None:
@@ -104,25 +180,6 @@ def _codings(request: web.BaseRequest, header: str) -> set[str]:
     """The items of a list of codings, in lower case."""
     items = ",".join(request.headers.getall(header, [])).lower().split(",")
     return {item.strip() for item in items} - {""}
-
-
-async def _read_piece(request: web.BaseRequest, pace: Pace) -> bytes:
-    """The next bytes; empty at the end."""
-    content = request.content
-    try:
-        if content.is_eof():  # all of it is here, as nearly always for a single claim: a timeout costs 10 us
-            return content.read_nowait()
-        clock = asyncio.get_running_loop().time
-        begun_s = clock()
-        async with asyncio.timeout(max(0.0, pace.left_s)):
-            piece = await content.readany()
-        pace.on_piece(len(piece), clock() - begun_s)
-        return piece
-    except TimeoutError as error:
-        detail = f"the body comes too slowly: send at least {BYTES_PER_SECOND_MIN} bytes a second"
-        raise RefusedError(408, detail, code=Code.TIMEOUT) from error
-    except web.RequestPayloadError as error:
-        raise ProtocolError(Code.MALFORMED, "the body broke off, or is not in chunks as its headers say") from error
 
 
 def _too_large(bytes_max: int) -> ProtocolError:

@@ -28,12 +28,25 @@ class ByteBudget:
         Raises:
             ProtocolError: `overloaded` if this caller, or all callers, hold too much.
         """
+        if self.is_full_for(address):
+            raise self.refusal()
+
+    def is_full_for(self, address: str | None) -> bool:
+        """Whether this caller, or all callers, hold too much for this caller to hold more."""
         if address is None:
-            is_full = self.held_bytes > self._bytes_max
-        else:
-            is_full = self.held_bytes > self._strangers_bytes_max or self._by_address[address] > self._address_bytes_max
-        if is_full:
-            raise ProtocolError(Code.OVERLOADED, self._detail, retry_after=1)
+            return self.held_bytes > self._bytes_max
+        return self.held_bytes > self._strangers_bytes_max or self.has_its_share(address)
+
+    def has_its_share(self, address: str | None) -> bool:
+        """Whether this address alone holds too much."""
+        return address is not None and self._by_address[address] > self._address_bytes_max
+
+    def held_by(self, address: str | None) -> int:
+        """The bytes that this address holds. 0 for callers on this machine, which are not counted apart."""
+        return 0 if address is None else self._by_address[address]
+
+    def refusal(self) -> ProtocolError:
+        return ProtocolError(Code.OVERLOADED, self._detail, retry_after=1)
 
     def add(self, address: str | None, size_bytes: int) -> None:
         """Count so many bytes more, whatever the bounds; a negative size gives bytes back."""

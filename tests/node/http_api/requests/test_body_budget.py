@@ -35,7 +35,7 @@ async def test_a_body_without_room_is_told_to_come_back_and_has_room_later(tmp_p
     settings = Settings(port=0, data=tmp_path / "data", bytes_in_flight_max=BUDGET_BYTES)
     async with Node(settings) as node, Client(node.url) as client:
         _, writer = await asyncio.open_connection("127.0.0.1", int(node.url.rpartition(":")[2]))
-        writer.write(b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % BUDGET_BYTES)
+        writer.write(b"PUT /claims HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % BUDGET_BYTES)
         writer.write(b" " * (BUDGET_BYTES - SMALL_BYTES // 2))
         await wait_until_small_batches_get(client, 503)
         answer = await client.send("PUT", "/claims", b"{}".ljust(SMALL_BYTES))
@@ -61,44 +61,53 @@ async def stalling(node: Node, count: int, address: str) -> AsyncIterator[list[a
         writer.transport.abort()
 
 
-async def wait_until_held(client: Client, address: str, status: int) -> None:
-    """Wait until small batches of this address get this status. One byte of an upload is still missing then."""
+async def first_head(readers: list[asyncio.StreamReader]) -> bytes:
+    """The head of the first answer that comes on any of these connections."""
     async with asyncio.timeout(30):
-        while True:
-            answer = await client.send("PUT", "/claims", b"{}".ljust(SMALL_BYTES), {"X-Forwarded-For": address})
-            if answer.status == status:
-                return
-
-
-async def test_stalled_uploads_of_one_address_take_a_quarter_of_the_memory(tmp_path: Path) -> None:
-    settings = Settings(port=0, data=tmp_path, trusted_proxies=["127.0.0.0/8"], bytes_in_flight_max=32 * MIB)
-    async with Node(settings) as node, Client(node.url) as client, stalling(node, 3, "192.0.2.1") as readers:
-        await wait_until_held(client, "192.0.2.1", 503)
-        others = await client.send("PUT", "/claims", b"{}", {"X-Forwarded-For": "192.0.2.2"})
-        refused, pending = await asyncio.wait(
-            [asyncio.create_task(reader.readuntil(b"\r\n\r\n")) for reader in readers],
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        heads = [asyncio.create_task(reader.readuntil(b"\r\n\r\n")) for reader in readers]
+        answered, pending = await asyncio.wait(heads, return_when=asyncio.FIRST_COMPLETED)
         for each in pending:
             each.cancel()
-
-    assert others.status == 200
-    assert {task.result()[:12] for task in refused} == {b"HTTP/1.1 503"}
+    return answered.pop().result()
 
 
-async def test_stalled_uploads_of_all_strangers_leave_memory_for_this_machine(tmp_path: Path) -> None:
+async def test_an_upload_past_the_quarter_of_its_address_is_refused_and_others_are_not(tmp_path: Path) -> None:
+    settings = Settings(port=0, data=tmp_path, trusted_proxies=["127.0.0.0/8"], bytes_in_flight_max=32 * MIB)
+    async with Node(settings) as node, Client(node.url) as client, stalling(node, 2, "192.0.2.1") as readers:
+        refused = await first_head(readers)
+        other = await client.send("PUT", "/claims", b"{}".ljust(MIB), {"X-Forwarded-For": "192.0.2.2"})
+
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert other.status == 200
+
+
+async def test_an_upload_that_stalls_gives_way_to_smaller_ones(tmp_path: Path) -> None:
     settings = Settings(port=0, data=tmp_path, trusted_proxies=["127.0.0.0/8"], bytes_in_flight_max=32 * MIB)
     async with (
         Node(settings) as node,
         Client(node.url) as client,
-        stalling(node, 1, "192.0.2.1"),
-        stalling(node, 1, "192.0.2.2"),
-        stalling(node, 1, "192.0.2.3"),
+        stalling(node, 1, "192.0.2.1") as one,
+        stalling(node, 1, "192.0.2.2") as other,
+        stalling(node, 1, "192.0.2.3") as third,
     ):
-        await wait_until_held(client, "192.0.2.4", 503)
-        here = await client.send("PUT", "/claims", b"{}".ljust(MIB))
+        statuses = set()
+        giving_way = asyncio.create_task(first_head([*one, *other, *third]))
+        while not giving_way.done():
+            answer = await client.send("PUT", "/claims", b"{}".ljust(MIB), {"X-Forwarded-For": "192.0.2.4"})
+            statuses.add(answer.status)
 
-    assert here.status == 200
+    assert giving_way.result().startswith(b"HTTP/1.1 503 ")
+    assert statuses == {200}
+
+
+async def test_uploads_of_strangers_give_way_to_this_machine(tmp_path: Path) -> None:
+    settings = Settings(port=0, data=tmp_path, trusted_proxies=["127.0.0.0/8"], bytes_in_flight_max=BUDGET_BYTES)
+    async with Node(settings) as node, Client(node.url) as client, stalling(node, 1, "192.0.2.1") as readers:
+        giving_way = asyncio.create_task(first_head(readers))
+        while not giving_way.done():
+            assert (await client.send("PUT", "/claims", b"{}".ljust(SMALL_BYTES))).status == 200
+
+    assert giving_way.result().startswith(b"HTTP/1.1 503 ")
 
 
 async def test_an_upload_that_stalls_is_cut_off(tmp_path: Path) -> None:
