@@ -16,7 +16,7 @@ FRAME_RECORDS = 2
 
 
 def window(frames: int, limits: LinkLimits | None = None) -> InFlight:
-    """A window with so many frames of two records each."""
+    """A window with this many frames of `FRAME_RECORDS` records each."""
     in_flight = InFlight(limits or LinkLimits())
     for number in range(frames):
         in_flight.add((line(number), line(number + 1_000)), FRAME_BYTES, None)
@@ -36,32 +36,42 @@ FRAMES_MAX = 8
     ids=["frames", "records", "bytes"],
 )
 def test_a_catch_up_may_fill_three_quarters_of_the_window_and_live_records_all_of_it(limits: LinkLimits) -> None:
+    three_quarters = 3 * FRAMES_MAX // 4
     rooms = {
         frames: (window(frames, limits).has_room(CATCH_UP_SHARE), window(frames, limits).has_room())
-        for frames in (5, 6, 7, FRAMES_MAX)
+        for frames in range(three_quarters - 1, FRAMES_MAX + 1)
     }
 
-    assert rooms == {5: (True, True), 6: (False, True), 7: (False, True), FRAMES_MAX: (False, False)}
+    assert rooms == {
+        three_quarters - 1: (True, True),
+        three_quarters: (False, True),
+        three_quarters + 1: (False, True),
+        FRAMES_MAX: (False, False),
+    }
+
+
+SENT = 5
+ACKED = 2
 
 
 def test_an_ack_takes_out_every_frame_up_to_its_number() -> None:
-    in_flight = window(5)
+    in_flight = window(SENT)
 
-    first = in_flight.take_acked(3)
-    rest = in_flight.take_acked(5)
+    first = in_flight.take_acked(ACKED)
+    rest = in_flight.take_acked(SENT)
 
-    assert [frame.seq for frame in first] == [1, 2, 3]
-    assert [frame.seq for frame in rest] == [4, 5]
-    assert (in_flight.frames, in_flight.records, in_flight.acked, in_flight.seq) == (0, 0, 5, 5)
+    assert [frame.seq for frame in (*first, *rest)] == [1, 2, 3, 4, 5]
+    assert len(first) == ACKED
+    assert (in_flight.frames, in_flight.records, in_flight.acked, in_flight.seq) == (0, 0, SENT, SENT)
 
 
-@pytest.mark.parametrize("seq", [0, 1, 2, 6, 2**53])
-def test_an_ack_of_a_frame_that_waits_for_none_is_refused(seq: int) -> None:
-    in_flight = window(5)
-    in_flight.take_acked(2)
+@pytest.mark.parametrize("seq", [0, ACKED - 1, ACKED, SENT + 1, 2**53])
+def test_an_ack_of_a_frame_that_is_not_in_flight_is_refused(seq: int) -> None:
+    in_flight = window(SENT)
+    in_flight.take_acked(ACKED)
 
     with pytest.raises(ProtocolError) as caught:
         in_flight.take_acked(seq)
 
     assert caught.value.code is Code.MALFORMED
-    assert in_flight.frames == 3
+    assert in_flight.frames == SENT - ACKED

@@ -1,4 +1,6 @@
-"""What comes in: in order, no more at once than is read, and no invalid record twice."""
+"""The receiving side: frames come in order, at most as many at once as are read, and an invalid record ends
+the link.
+"""
 
 import msgspec
 import pytest
@@ -13,7 +15,13 @@ from tests.protocol.link.wire import Wire
 from tests.protocol.link.wire_records import NEITHER, PULLING, PUSHING, record, records, said
 
 ANSWER_S = 60
-"""How long a peer may owe an answer."""
+"""How long a peer may owe an answer, in seconds."""
+
+REFUSED_MAX = 50
+"""How many refused records a peer may send in a minute."""
+
+ASKED_MAX = 1_000
+"""How many ids a node may ask for at once."""
 
 
 @pytest.fixture
@@ -29,13 +37,13 @@ def wire() -> Wire:
 
 
 def test_a_frame_is_taken_in_with_its_number_domain_and_hops(wire: Wire) -> None:
-    it = record(at=1)
-    wire.say(wire.dialler, encode_records(1, [it], hops=4))
+    it, seq, hops = record(at=1), 1, 4
+    wire.say(wire.dialler, encode_records(seq, [it], hops=hops))
 
     wire.deliver(wire.dialler, wire.acceptor)
 
     (take,) = wire.acceptor.takes
-    assert (take.seq, take.domain, take.hops) == (1, None, 4)
+    assert (take.seq, take.domain, take.hops) == (seq, None, hops)
     assert [(item.signature, item.body) for item in take.items] == [(it.signature, it.record.canonical)]
 
 
@@ -69,8 +77,8 @@ def test_a_frame_without_the_next_number_closes_the_link(wire: Wire, numbers: li
 def test_a_link_is_saturated_until_a_take_has_ended_and_is_acknowledged() -> None:
     wire = Wire(terms=NEITHER, limits=LinkLimits(takes_max=2))
     wire.run()
-    for number in (1, 2, 3):
-        wire.say(wire.dialler, encode_records(number, [record(at=number)]))
+    for seq in (1, 2, 3):
+        wire.say(wire.dialler, encode_records(seq, [record(at=seq)]))
     acceptor = wire.acceptor
     while wire.dialler.sent and not acceptor.link.is_saturated:
         wire.deliver(wire.dialler, acceptor)
@@ -144,9 +152,9 @@ def refusing(refused_per_minute_max: int) -> Wire:
     return wire
 
 
-@pytest.mark.parametrize(("count", "code"), [(50, None), (51, "rate_limited")])
+@pytest.mark.parametrize(("count", "code"), [(REFUSED_MAX, None), (REFUSED_MAX + 1, "rate_limited")])
 def test_a_flood_of_refused_records_is_cut_off_one_past_the_limit(count: int, code: str | None) -> None:
-    wire = refusing(refused_per_minute_max=50)
+    wire = refusing(refused_per_minute_max=REFUSED_MAX)
 
     for it in records(count):
         wire.dialler.write(it, wire.now)
@@ -156,12 +164,12 @@ def test_a_flood_of_refused_records_is_cut_off_one_past_the_limit(count: int, co
 
 
 def test_refused_records_are_counted_by_the_minute() -> None:
-    wire = refusing(refused_per_minute_max=50)
+    wire, more_than_a_minute_s = refusing(refused_per_minute_max=REFUSED_MAX), 61
 
     for begin in (1, 101, 201):
-        for it in records(50, begin=begin):
+        for it in records(REFUSED_MAX, begin=begin):
             wire.dialler.write(it, wire.now)
-        wire.run_for(61)
+        wire.run_for(more_than_a_minute_s)
 
     assert wire.codes == (None, None)
 
@@ -212,7 +220,7 @@ def test_a_peer_that_sends_records_of_made_up_domains_leaves_few_behind() -> Non
 def test_no_more_ids_are_asked_for_at_once_than_the_limit() -> None:
     """A reconciliation of two sets that share little finds thousands of ids."""
     ours, theirs = records(3_000), records(3_000, begin=2_500)
-    wire = Wire(ours, theirs, PULLING, LinkLimits(asked_ids_max=1_000))
+    wire = Wire(ours, theirs, PULLING, LinkLimits(asked_ids_max=ASKED_MAX))
     outstanding = 0
 
     while wire.step():
@@ -220,7 +228,7 @@ def test_no_more_ids_are_asked_for_at_once_than_the_limit() -> None:
         outstanding = max(outstanding, len(wanted - wire.dialler.ids))
 
     assert wire.acceptor.ids <= wire.dialler.ids
-    assert 0 < outstanding <= 1_000
+    assert 0 < outstanding <= ASKED_MAX
 
 
 def test_a_peer_that_never_answers_a_since_is_cut_off() -> None:

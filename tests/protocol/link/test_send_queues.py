@@ -1,4 +1,4 @@
-"""What waits to be sent: in its order, each record once, until it is sent."""
+"""The send queues keep the order of their records, and keep each record once until it is sent."""
 
 from protocol.link.send_queues import Batch, IdQueue, PassQueue, SendQueues
 from protocol.sets.index import Index, key_id, pack_key
@@ -84,14 +84,15 @@ def test_a_pass_sends_everything_from_its_beginning_on_oldest_first() -> None:
 
 
 def test_an_id_that_was_not_sent_comes_again() -> None:
+    size, sent = 5, 2
     passes = passes_of()
     passes.begin("a", b"", is_answer=False)
 
-    batch = passes.batch(5)
+    batch = passes.batch(size)
     assert batch is not None
-    passes.settle(batch, 2)
+    passes.settle(batch, sent)
 
-    assert rest_of(passes, 5) == IDS[2:]
+    assert rest_of(passes, size) == IDS[sent:]
 
 
 def test_ids_that_the_peer_has_are_left_out_even_if_they_fill_pages() -> None:
@@ -141,12 +142,13 @@ def test_a_pass_is_over_when_its_last_frame_is_acknowledged() -> None:
     passes = passes_of()
     passes.begin("a", b"", is_answer=False)
 
-    passes.wait_for_ack("a", seq=7)
-    acked_too_early = passes.take_acked(6)
-    is_under_way = "a" in passes
-    acked = passes.take_acked(7)
+    last_seq = 7
+    passes.wait_for_ack("a", seq=last_seq)
+    acked_too_early = passes.take_acked(last_seq - 1)
+    is_going_on = "a" in passes
+    acked = passes.take_acked(last_seq)
 
-    assert (acked_too_early, is_under_way, acked, passes.is_over) == ([], True, ["a"], True)
+    assert (acked_too_early, is_going_on, acked, passes.is_over) == ([], True, ["a"], True)
 
 
 def test_the_queues_take_turns() -> None:

@@ -1,4 +1,6 @@
-"""What goes out: at once while the window has room, bounded while it has none, and all of it in the end."""
+"""The sending side: records leave at once while the window has room, wait in a queue with a limit while it has none,
+and all of them arrive at the end.
+"""
 
 import gc
 import sys
@@ -30,7 +32,14 @@ from tests.protocol.link.wire_records import BOTH, NEITHER, PUSHING, ids, record
 ONE_FRAME = LinkLimits(in_flight_frames_max=1)
 """A window of one frame, so that the second record waits."""
 
-SHORT_QUEUE = LinkLimits(in_flight_frames_max=1, queued_max=10)
+QUEUED_MAX = 10
+SHORT_QUEUE = LinkLimits(in_flight_frames_max=1, queued_max=QUEUED_MAX)
+
+PAST_THE_QUEUE = 2 * QUEUED_MAX
+"""So many records that a link with a short queue is behind."""
+
+BEHIND_S = 100
+WANTED_MAX = 3_000
 
 LARGEST_TEXT = "x" * (RECORD_BYTES_MAX - len(record(at=1, text="").record.canonical) - 2)
 """Makes a record nearly as large as a record may be."""
@@ -83,14 +92,15 @@ def test_no_more_is_in_flight_than_the_window_holds(limits: LinkLimits) -> None:
 
 
 def test_queued_records_leave_together_when_there_is_room() -> None:
+    queued, first_load = 200, 128
     wire = deaf(ONE_FRAME)
-    write(wire, records(201))
+    write(wire, records(1 + queued))
     wire.run()
 
     wire.acceptor.reads = True
     wire.run()
 
-    assert sent_sizes(wire) == [1, 128, 72]
+    assert sent_sizes(wire) == [1, first_load, queued - first_load]
     assert wire.acceptor.ids == wire.dialler.ids
 
 
@@ -111,7 +121,9 @@ def test_a_queued_record_that_the_peer_sends_meanwhile_is_not_sent_to_it() -> No
 
 
 @pytest.mark.parametrize(
-    ("waiting", "state", "queued"), [(10, LinkState.LIVE, 10), (11, LinkState.BEHIND, 0)], ids=["full", "one more"]
+    ("waiting", "state", "queued"),
+    [(QUEUED_MAX, LinkState.LIVE, QUEUED_MAX), (QUEUED_MAX + 1, LinkState.BEHIND, 0)],
+    ids=["full", "one more"],
 )
 def test_a_queue_past_its_limit_is_dropped_and_the_link_is_behind(waiting: int, state: LinkState, queued: int) -> None:
     wire = deaf(SHORT_QUEUE)
@@ -125,7 +137,7 @@ def test_a_queue_past_its_limit_is_dropped_and_the_link_is_behind(waiting: int, 
 @pytest.mark.parametrize("is_shuffled", [False, True], ids=["in order", "shuffled"])
 def test_a_peer_that_reads_again_is_sent_every_dropped_record(is_shuffled: bool) -> None:
     """Passes begin at the oldest dropped timestamp of each domain, because records may come with older timestamps."""
-    wire = deaf(LinkLimits(in_flight_frames_max=2, queued_max=10))
+    wire = deaf(LinkLimits(in_flight_frames_max=2, queued_max=QUEUED_MAX))
     written = records(300)
     if is_shuffled:
         Random(1).shuffle(written)
@@ -144,12 +156,15 @@ def test_a_peer_that_reads_again_is_sent_every_dropped_record(is_shuffled: bool)
     assert wire.dialler.found == []
 
 
-@pytest.mark.parametrize(("written", "code"), [(20, None), (5, "timeout")], ids=["behind", "not behind"])
+@pytest.mark.parametrize(
+    ("written", "code"), [(PAST_THE_QUEUE, None), (QUEUED_MAX // 2, "timeout")], ids=["behind", "not behind"]
+)
 def test_a_peer_that_owes_an_ack_is_cut_off_sooner_if_it_is_not_behind(written: int, code: str | None) -> None:
-    wire = deaf(LinkLimits(in_flight_frames_max=1, queued_max=10, ack_s=60))
+    ack_s = 60
+    wire = deaf(LinkLimits(in_flight_frames_max=1, queued_max=QUEUED_MAX, ack_s=ack_s))
     write(wire, records(written))
 
-    wire.run_for(70)
+    wire.run_for(ack_s + 10)
 
     assert wire.codes[0] == code
 
@@ -157,15 +172,15 @@ def test_a_peer_that_owes_an_ack_is_cut_off_sooner_if_it_is_not_behind(written: 
 def far_behind(limits: LinkLimits) -> Wire:
     """A link that is behind, and whose acceptor acknowledges nothing."""
     wire = deaf(limits)
-    write(wire, records(20))
+    write(wire, records(PAST_THE_QUEUE))
     wire.run()
     return wire
 
 
-@pytest.mark.parametrize(("seconds", "code"), [(99.0, None), (100.0, "timeout")])
-def test_a_peer_that_is_behind_and_never_acks_is_cut_off_in_the_end(seconds: float, code: str | None) -> None:
-    """It would hold what a link may hold, some megabytes, for as long as it likes."""
-    wire = far_behind(LinkLimits(in_flight_frames_max=1, queued_max=10, behind_s=100))
+@pytest.mark.parametrize(("seconds", "code"), [(BEHIND_S - 1.0, None), (float(BEHIND_S), "timeout")])
+def test_a_peer_that_is_behind_and_never_acks_is_cut_off_at_last(seconds: float, code: str | None) -> None:
+    """Otherwise the peer could occupy the megabytes that a link may hold for as long as it likes."""
+    wire = far_behind(LinkLimits(in_flight_frames_max=1, queued_max=QUEUED_MAX, behind_s=BEHIND_S))
 
     wire.run_for(seconds)
 
@@ -173,23 +188,24 @@ def test_a_peer_that_is_behind_and_never_acks_is_cut_off_in_the_end(seconds: flo
 
 
 def test_a_peer_that_is_behind_and_acks_from_time_to_time_is_not_cut_off() -> None:
-    wire = far_behind(LinkLimits(in_flight_frames_max=1, queued_max=10, behind_s=100, repair_s=10_000))
+    limits = LinkLimits(in_flight_frames_max=1, queued_max=QUEUED_MAX, behind_s=BEHIND_S, repair_s=10_000)
+    wire, acks = far_behind(limits), 5
     states = []
 
-    for acked in range(1, 6):
-        wire.run_for(99)
+    for acked in range(1, 1 + acks):
+        wire.run_for(BEHIND_S - 1)
         wire.hear(wire.dialler, Ack(acked))
-        write(wire, records(20, begin=100 * acked))
+        write(wire, records(PAST_THE_QUEUE, begin=100 * acked))
         wire.run()
         states.append(wire.dialler.link.status().state)
 
     assert wire.codes[0] is None
-    assert states == [LinkState.BEHIND] * 5
+    assert states == [LinkState.BEHIND] * acks
 
 
 def test_a_peer_that_is_behind_is_sent_no_have() -> None:
     wire = deaf(SHORT_QUEUE)
-    write(wire, records(20))
+    write(wire, records(PAST_THE_QUEUE))
 
     orders = wire.dialler.link.tell(Have(("ab" * 32,)), wire.now)
 
@@ -235,13 +251,13 @@ def test_frames_of_the_largest_records_stay_below_the_limit() -> None:
 
 
 def test_large_live_records_that_come_together_are_divided_into_frames() -> None:
-    wire = Wire(terms=PUSHING)
+    wire, more = Wire(terms=PUSHING), 5
     wire.run()
 
-    orders = wire.push(wire.dialler, records(LARGEST_IN_A_FRAME + 5, text=LARGEST_TEXT))
+    orders = wire.push(wire.dialler, records(LARGEST_IN_A_FRAME + more, text=LARGEST_TEXT))
 
     assert [len(order.text) <= FRAME_BYTES_MAX for order in orders if isinstance(order, Send)] == [True, True]
-    assert sent_sizes(wire) == [LARGEST_IN_A_FRAME, 5]
+    assert sent_sizes(wire) == [LARGEST_IN_A_FRAME, more]
 
 
 def test_one_load_is_under_way_at_a_time() -> None:
@@ -271,9 +287,9 @@ def test_a_wanted_record_that_is_not_held_is_left_out() -> None:
     assert wire.dialler.link.status().in_flight_frames == 0
 
 
-@pytest.mark.parametrize(("count", "code"), [(3_000, None), (3_001, "rate_limited")])
+@pytest.mark.parametrize(("count", "code"), [(WANTED_MAX, None), (WANTED_MAX + 1, "rate_limited")])
 def test_a_flood_of_wants_is_cut_off_one_past_the_limit(count: int, code: str | None) -> None:
-    wire = deaf(LinkLimits(wanted_max=3_000, in_flight_frames_max=1))
+    wire = deaf(LinkLimits(wanted_max=WANTED_MAX, in_flight_frames_max=1))
     write(wire, [record(at=1)])
 
     wanted = [f"{number:064x}" for number in range(count)]
@@ -285,10 +301,11 @@ def test_a_flood_of_wants_is_cut_off_one_past_the_limit(count: int, code: str | 
 
 
 def test_a_want_that_is_repeated_counts_once() -> None:
-    wire = deaf(LinkLimits(wanted_max=10, in_flight_frames_max=1))
+    wanted_max = 10
+    wire = deaf(LinkLimits(wanted_max=wanted_max, in_flight_frames_max=1))
     write(wire, [record(at=1)])
 
-    for _ in range(100):
+    for _ in range(10 * wanted_max):
         wire.say(wire.acceptor, Want(("ab" * 32,)))
     wire.run()
 
@@ -303,7 +320,7 @@ def test_a_want_that_is_repeated_counts_once() -> None:
     [[Ack(1, {"ab" * 32: "stale"})], [Ack(1), Ack(1)]],
     ids=["refuses a record that was not sent", "comes twice"],
 )
-def test_an_ack_of_something_that_waits_for_none_closes_the_link(acks: list[Ack]) -> None:
+def test_an_ack_that_no_sent_record_waits_for_closes_the_link(acks: list[Ack]) -> None:
     wire = deaf()
     write(wire, [record(at=1)])
     for ack in acks:
@@ -336,10 +353,11 @@ def test_a_pass_with_nothing_to_send_ends_at_once() -> None:
 
 
 def test_refusals_are_counted_by_code_on_both_sides() -> None:
-    wire = Wire(records(10), [], PUSHING)
-    wire.acceptor.refuses = lambda it: {9: Code.TOO_NEW, 10: Code.TOO_NEW}.get(it.record.timestamp, Code.TOO_OLD)
+    old, new = records(8, begin=1), records(2, begin=9)
+    wire = Wire([*old, *new], [], PUSHING)
+    wire.acceptor.refuses = lambda it: Code.TOO_NEW if it in new else Code.TOO_OLD
 
     wire.run()
 
-    refusals = {Code.TOO_OLD: 8, Code.TOO_NEW: 2}
+    refusals = {Code.TOO_OLD: len(old), Code.TOO_NEW: len(new)}
     assert wire.dialler.link.status().refusals_by_them == wire.acceptor.link.status().refusals_by_us == refusals

@@ -1,4 +1,6 @@
-"""Two nodes on a pretend wire come to hold the same, whatever they held, whatever comes meanwhile, and in any order."""
+"""Two nodes on a pretend wire come to hold the same records, whatever they held before, and whatever is written
+meanwhile.
+"""
 
 from random import Random
 from typing import NamedTuple
@@ -76,37 +78,46 @@ class Rows(NamedTuple):
         return self.acceptor_pushes or self.dialler_pulls
 
 
+class Start(NamedTuple):
+    """What a link begins with: how many records there are, which share of them each side holds, and its cursors."""
+
+    old_count: int
+    shares: tuple[float, float]
+    rows: Rows
+    has_cursors: bool
+
+
+BREAK_SHARE = 0.03
+"""How often the link breaks after a record is written, where it breaks at all."""
+
+
 # --- The law.
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
-    shares=st.tuples(*[st.sampled_from([0.0, 0.1, 0.5, 1.0])] * 2),
-    old_count=st.sampled_from([0, 3, 30, 200]),
+    start=st.builds(
+        Start,
+        old_count=st.sampled_from([0, 3, 30, 200]),
+        shares=st.tuples(*[st.sampled_from([0.0, 0.1, 0.5, 1.0])] * 2),
+        rows=st.builds(Rows, *[st.booleans()] * 4),
+        has_cursors=st.booleans(),
+    ),
     live_count=st.sampled_from([0, 5, 40]),
-    rows=st.builds(Rows, *[st.booleans()] * 4),
-    has_cursors=st.booleans(),
     limits=st.sampled_from([LinkLimits(), NARROW]),
     breaks=st.booleans(),
 )
 def test_a_link_ends_with_equal_sets_in_every_wanted_direction(
-    seed: int,
-    shares: tuple[float, float],
-    old_count: int,
-    live_count: int,
-    rows: Rows,
-    has_cursors: bool,
-    limits: LinkLimits,
-    breaks: bool,
+    seed: int, start: Start, live_count: int, limits: LinkLimits, breaks: bool
 ) -> None:
     """Whatever each side held and whatever its cursors claim, with records written meanwhile and links that break."""
-    random = Random(seed)
-    pool = random.sample(POOL, old_count + live_count)
-    old, live = pool[:old_count], pool[old_count:]
-    held = [[it for it in old if random.random() < share] for share in shares]
+    random, rows = Random(seed), start.rows
+    pool = random.sample(POOL, start.old_count + live_count)
+    old, live = pool[: start.old_count], pool[start.old_count :]
+    held = [[it for it in old if random.random() < share] for share in start.shares]
     terms = [
-        Terms(push=push, pull=pull, cursors=any_cursors(random) if has_cursors else {})
+        Terms(push=push, pull=pull, cursors=any_cursors(random) if start.has_cursors else {})
         for push, pull in ((rows.dialler_pushes, rows.dialler_pulls), (rows.acceptor_pushes, rows.acceptor_pulls))
     ]
     wire = Wire(held[0], held[1], (terms[0], terms[1]), limits, random)
@@ -115,7 +126,7 @@ def test_a_link_ends_with_equal_sets_in_every_wanted_direction(
         for _ in range(random.choice([0, 1, 10])):
             wire.step()
         random.choice(wire.ends).write(it, wire.now)
-        if breaks and random.random() < 0.03:
+        if breaks and random.random() < BREAK_SHARE:
             wire.connect()
     wire.run()
     wire.run_for(REPAIRED_S)
@@ -220,8 +231,8 @@ def test_cursors_alone_leave_late_records_behind_and_reconciliation_finds_them()
 
 
 def test_a_receiver_without_a_cursor_that_holds_most_records_skips_the_pass() -> None:
-    """The pass would bring a hundred records to deliver one."""
-    wire = Wire(HUNDRED[1:], HUNDRED, PULLING, LinkLimits(short_pass_records=99))
+    """The pass would send a hundred records to deliver one."""
+    wire = Wire(HUNDRED[1:], HUNDRED, PULLING, LinkLimits(short_pass_records=len(HUNDRED) - 1))
 
     wire.run()
 
@@ -230,16 +241,16 @@ def test_a_receiver_without_a_cursor_that_holds_most_records_skips_the_pass() ->
 
 
 def test_a_short_pass_is_never_skipped() -> None:
-    wire = Wire(HUNDRED[1:], HUNDRED, PULLING, LinkLimits(short_pass_records=100))
+    wire = Wire(HUNDRED[1:], HUNDRED, PULLING, LinkLimits(short_pass_records=len(HUNDRED)))
 
     wire.run()
 
     assert wire.dialler.ids == wire.acceptor.ids
-    assert count_sent(wire.acceptor) == 100
+    assert count_sent(wire.acceptor) == len(HUNDRED)
 
 
 def test_a_skipped_pass_moves_no_cursor_before_the_reconciliation_has_found_the_rest() -> None:
-    wire = Wire(HUNDRED[1:], HUNDRED, PULLING, LinkLimits(short_pass_records=99))
+    wire = Wire(HUNDRED[1:], HUNDRED, PULLING, LinkLimits(short_pass_records=len(HUNDRED) - 1))
 
     wire.step_until(lambda: said(wire.dialler, Reconcile))
 
@@ -247,16 +258,16 @@ def test_a_skipped_pass_moves_no_cursor_before_the_reconciliation_has_found_the_
 
 
 def test_catch_up_continues_where_a_broken_link_left_off() -> None:
-    limits = LinkLimits()
-    wire = Wire([], records(3_000), PULLING, limits)
-    wire.step_until(lambda: len(wire.dialler.held) >= 1_500)
+    limits, count, copies_max = LinkLimits(), 3_000, 300
+    wire = Wire([], records(count), PULLING, limits)
+    wire.step_until(lambda: len(wire.dialler.held) >= count // 2)
 
     wire.connect()
     wire.run()
 
     assert wire.dialler.ids == wire.acceptor.ids
-    assert count_sent(wire.acceptor) < 3_000 + limits.in_flight_records_max + RECORDS_MAX
-    assert wire.dialler.copies <= 300
+    assert count_sent(wire.acceptor) < count + limits.in_flight_records_max + RECORDS_MAX
+    assert wire.dialler.copies <= copies_max
 
 
 def test_a_node_asks_only_for_domains_that_it_keeps() -> None:
@@ -271,7 +282,8 @@ def test_a_node_asks_only_for_domains_that_it_keeps() -> None:
 
 def test_many_domains_are_listed_in_pages_and_asked_for_a_few_at_a_time() -> None:
     held = [signed(claim("garden", domain=f"d{number}")) for number in range(DOMAINS_PAGE_MAX + 1)]
-    wire = Wire([], held, PULLING, LinkLimits(asked_domains_max=2))
+    asked_max = 2
+    wire = Wire([], held, PULLING, LinkLimits(asked_domains_max=asked_max))
     asked_at_once = 0
 
     while wire.step():
@@ -280,13 +292,16 @@ def test_many_domains_are_listed_in_pages_and_asked_for_a_few_at_a_time() -> Non
 
     assert [len(page.domains) for page in said(wire.acceptor, Domains)[:2]] == [DOMAINS_PAGE_MAX, 1]
     assert wire.dialler.ids == wire.acceptor.ids
-    assert asked_at_once == 2
+    assert asked_at_once == asked_max
 
 
-@pytest.mark.parametrize(("listed", "code"), [(3, None), (4, "too_large")])
+DOMAINS_MAX = 3
+
+
+@pytest.mark.parametrize(("listed", "code"), [(DOMAINS_MAX, None), (DOMAINS_MAX + 1, "too_large")])
 def test_a_peer_may_list_domains_up_to_the_limit_and_not_one_more(listed: int, code: str | None) -> None:
     held = [signed(claim("garden", domain=f"d{number}")) for number in range(listed)]
-    wire = Wire([], held, NEITHER, (LinkLimits(domains_max=3), LinkLimits()))
+    wire = Wire([], held, NEITHER, (LinkLimits(domains_max=DOMAINS_MAX), LinkLimits()))
 
     wire.run()
 
@@ -310,15 +325,16 @@ def test_every_legal_since_is_answered(domain: str, timestamp: int) -> None:
 
 
 def test_a_flood_of_since_for_domains_that_do_not_exist_is_answered_and_not_queued() -> None:
+    flood = 1_000
     wire = Wire(HUNDRED, [], NEITHER)
     wire.run()
     answered = len(said(wire.dialler, CaughtUp))
 
-    for number in range(1_000):
+    for number in range(flood):
         wire.say(wire.acceptor, Since(f"d{number}", 1))
     wire.run()
 
-    assert len(said(wire.dialler, CaughtUp)) == answered + 1_000
+    assert len(said(wire.dialler, CaughtUp)) == answered + flood
     assert len(wire.dialler.link._session.sender._queues.passes) == 0  # type: ignore[union-attr]
 
 
@@ -365,12 +381,13 @@ def test_live_records_move_the_cursors_once_the_passes_are_over() -> None:
     wire = Wire(HUNDRED, HUNDRED, BOTH)
     wire.run()
 
-    wire.dialler.write(record(at=500), wire.now)
+    pushed_at, pulled_at = NEWER, NEWER + 200
+    wire.dialler.write(record(at=pushed_at), wire.now)
     wire.run()
-    wire.acceptor.write(record(at=700), wire.now)
+    wire.acceptor.write(record(at=pulled_at), wire.now)
     wire.run()
 
-    assert wire.dialler.cursors == {("example", Flow.PUSH): 500, ("example", Flow.PULL): 700}
+    assert wire.dialler.cursors == {("example", Flow.PUSH): pushed_at, ("example", Flow.PULL): pulled_at}
 
 
 def test_a_wanted_record_is_given_with_its_hops() -> None:
@@ -405,8 +422,9 @@ def test_an_ack_waits_for_the_commit_of_every_earlier_frame() -> None:
 
 
 def test_a_status_shows_how_far_each_domain_has_come() -> None:
-    wire = Wire([], records(1_000), PULLING)
-    wire.step_until(lambda: len(wire.dialler.held) >= 500)
+    count = 1_000
+    wire = Wire([], records(count), PULLING)
+    wire.step_until(lambda: len(wire.dialler.held) >= count // 2)
     status = wire.dialler.link.status()
     domain = status.domains["example"]
 
@@ -415,8 +433,8 @@ def test_a_status_shows_how_far_each_domain_has_come() -> None:
     steps = [end.link.status().domains["example"].step for end in wire.ends]
 
     assert status.state is LinkState.CATCHING_UP
-    assert (domain.step, domain.theirs, domain.is_catching_up) == (Step.DIFFERS, 1_000, True)
-    assert 500 <= domain.ours < 1_000
+    assert (domain.step, domain.theirs, domain.is_catching_up) == (Step.DIFFERS, count, True)
+    assert count // 2 <= domain.ours < count
     assert steps == [Step.IDENTICAL, Step.IDENTICAL]
 
 
@@ -425,10 +443,12 @@ def test_a_status_shows_how_far_each_domain_has_come() -> None:
 
 @pytest.mark.parametrize("silence", [Ack, CaughtUp, Reconcile])
 def test_a_peer_that_owes_an_answer_for_too_long_is_cut_off(silence: type[Message]) -> None:
-    wire = Wire(HUNDRED[:50], HUNDRED[40:], BOTH, LinkLimits(short_pass_records=0, answer_s=60, ack_s=60))
+    owed_s = 60
+    limits = LinkLimits(short_pass_records=0, answer_s=owed_s, ack_s=owed_s)
+    wire = Wire(HUNDRED[:50], HUNDRED[40:], BOTH, limits)
     wire.acceptor.omits = (silence,)
 
-    wire.run_for(59)
+    wire.run_for(owed_s - 1)
     code_within_the_time = wire.codes[0]
     wire.run_for(20)
 
@@ -437,10 +457,11 @@ def test_a_peer_that_owes_an_answer_for_too_long_is_cut_off(silence: type[Messag
 
 def test_a_peer_that_sends_lists_all_the_time_is_cut_off() -> None:
     """Our answer to a list may be long, and a list costs the peer next to nothing."""
-    wire = Wire(limits=LinkLimits(lists_per_minute_max=10))
+    lists_max = 10
+    wire = Wire(limits=LinkLimits(lists_per_minute_max=lists_max))
     wire.run()
 
-    for _ in range(10):
+    for _ in range(lists_max):
         wire.say(wire.dialler, Domains({}))
     wire.run()
 
