@@ -12,7 +12,7 @@ that the chain names.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -26,7 +26,7 @@ from node.witness.newest import Begun, UnreadableError, path_of, read_begun, spe
 from node.world import World
 from protocol.errors import ProtocolError
 from protocol.records.admission import Trust
-from protocol.records.record import SignedRecord, make, sign
+from protocol.records.record import Record, SignedRecord, make, sign
 from protocol.signing import SigningKey
 from protocol.witness.domain import DomainChange, WitnessedDomain
 from protocol.witness.label import WitnessedLabel
@@ -161,23 +161,28 @@ class OwnWitness:
         for name in self.domain.labels:
             label = self.domain.label(name)
             assert label is not None, "the domain names its own labels"
-            self._open(voter, name, label, label.chain[label.final - 1].id if label.final else None)
+            for candidate in label.candidates(label.chain[label.final - 1].id if label.final else None):
+                self._open(voter, label, label.behind(candidate))
         return voter
 
     def _feed(self, voter: Voter, change: DomainChange) -> None:
         for name, prev in change.slots:
             label = self.domain.label(name)
             assert label is not None, "a slot is one of a label"
-            if label.is_open(prev):
-                self._open(voter, name, label, prev)
-            else:
+            if not label.is_open(prev):
                 _close(voter, name, label, prev)
+        for record in change.candidates:
+            label = self.domain.label(record.label)
+            assert label is not None, "a candidate is one of a label"
+            if label.is_open(record.prev):
+                self._open(voter, label, label.behind(record))
         voter.on_testimony(change.touched)
 
-    def _open(self, voter: Voter, name: str, label: WitnessedLabel, prev: str | None) -> None:
-        """Tell the voter of the candidates in this slot that are new to it, and in the slots that they lead to."""
-        for place, candidate in label.open_candidates(prev, voter.knows):
-            voter.on_candidate((name, place), candidate.id, self._now_ms())
+    def _open(self, voter: Voter, label: WitnessedLabel, candidates: Iterable[Record]) -> None:
+        """Tell the voter of those of these candidates that can still win."""
+        for candidate in candidates:
+            if label.is_open(candidate.prev) and not voter.knows(candidate.id):
+                voter.on_candidate((candidate.label, candidate.prev), candidate.id, self._now_ms())
 
     async def _speak(self, voter: Voter) -> None:
         """Let every receipt leave that is due."""

@@ -11,6 +11,7 @@ import msgspec
 
 from node.metrics import Histogram
 from protocol.records.change import Event, EventType
+from protocol.records.record import Record
 from protocol.witness.domain import DomainChange, WitnessedDomain
 from protocol.witness.label import WitnessedLabel
 from protocol.witness.voter import SlotKey
@@ -54,7 +55,8 @@ class Races:
             label = domain.label(name)
             assert label is not None, "the domain names its own labels"
             if label.undecided:
-                self._open(name, label, label.chain[label.final - 1].id if label.final else None)
+                for candidate in label.candidates(label.chain[label.final - 1].id if label.final else None):
+                    self._open(label, label.behind(candidate))
 
     def on_change(self, domain: WitnessedDomain, change: DomainChange) -> None:
         """Follow what a commit changed."""
@@ -62,10 +64,13 @@ class Races:
         for name, prev in change.slots:
             label = domain.label(name)
             assert label is not None, "a slot is one of a label"
-            if label.is_open(prev):
-                self._open(name, label, prev)
-            else:
+            if not label.is_open(prev):
                 self._close(name, label, prev)
+        for record in change.candidates:
+            label = domain.label(record.label)
+            assert label is not None, "a candidate is one of a label"
+            if label.is_open(record.prev):
+                self._open(label, label.behind(record))
 
     def oldest(self) -> OpenRace | None:
         """The race that has gone on for longest."""
@@ -86,16 +91,16 @@ class Races:
                 runner.is_ordered = True
                 self.ordered_s.observe(now_s - runner.arrived_s)
 
-    def _open(self, name: str, label: WitnessedLabel, prev: str | None) -> None:
+    def _open(self, label: WitnessedLabel, candidates: Iterable[Record]) -> None:
+        """Follow those of these candidates that can still win."""
         now_s = self._clock()
-        for place, candidate in label.open_candidates(prev, lambda record_id: self._follows(name, label, record_id)):
+        for candidate in candidates:
             if self._followed >= FOLLOWED_MAX:
                 return
-            self._running.setdefault((name, place), {})[candidate.id] = _Runner(now_s)
-            self._followed += 1
-
-    def _follows(self, name: str, label: WitnessedLabel, record_id: str) -> bool:
-        return record_id in self._running.get((name, label.record(record_id).prev), ())
+            key = (candidate.label, candidate.prev)
+            if label.is_open(candidate.prev) and candidate.id not in self._running.get(key, ()):
+                self._running.setdefault(key, {})[candidate.id] = _Runner(now_s)
+                self._followed += 1
 
     def _close(self, name: str, label: WitnessedLabel, prev: str | None) -> None:
         """End the race of this slot, which is decided or out of reach, and those behind the records that lost."""

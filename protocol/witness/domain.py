@@ -32,14 +32,15 @@ class DomainChange(msgspec.Struct):
     """What a few more records did to a domain.
 
     `verdicts`: every verdict that is new or other than before, by record id. `states`: the states of the labels that
-    were touched. `events` are in order. `slots`: the slots that were looked at. `touched`: the ids of records of which
-    more was said.
+    were touched. `events` are in order. `slots`: the slots that were looked at. `candidates`: the records that became
+    candidates. `touched`: the ids of records of which more was said.
     """
 
     verdicts: dict[str, Verdict] = msgspec.field(default_factory=dict)
     states: dict[str, State] = msgspec.field(default_factory=dict)
     events: list[Event] = msgspec.field(default_factory=list)
     slots: dict[SlotKey, None] = msgspec.field(default_factory=dict)
+    candidates: list[Record] = msgspec.field(default_factory=list)
     touched: set[str] = msgspec.field(default_factory=set)
 
     def add(self, later: "DomainChange") -> None:
@@ -48,6 +49,7 @@ class DomainChange(msgspec.Struct):
         self.states |= later.states
         self.events += later.events
         self.slots |= later.slots
+        self.candidates += later.candidates
         self.touched |= later.touched
 
 
@@ -250,6 +252,7 @@ class WitnessedDomain:
         if any(label.is_doubly_decided(prev) for prev in moved.slots):
             self._double.add(name)
         change.slots |= {(name, prev): None for prev in moved.slots}
+        change.candidates += moved.candidates
         change.events += _events(label, moved)
         change.states[name] = self._state(name, label)
 

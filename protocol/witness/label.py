@@ -2,11 +2,13 @@
 
 The walk begins at the founding, and a label may be long. What arrives mostly touches its end: a new record after the
 head, or receipts that name it. So the label keeps its chain, and a change goes on from the first slot that it touches.
-Records and receipts may come in any order; the state is the one that `walk` gives for the same set.
+A slot may have thousands of candidates. Time only becomes smaller and decisions only come, so each slot keeps its best
+candidate, and a change looks at the records that it names and at no others. Records and receipts may come in any order;
+the state is the one that `walk` gives for the same set.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -23,7 +25,7 @@ class LabelChange(msgspec.Struct, frozen=True):
     `verdicts`: every verdict that is new or other than before, by record id. `kept`: how many records at the beginning
     of the chain stayed. `taken_back` and `taken`: the records that left the chain after those, and those that came,
     oldest first. `finalised`: the records that became final, oldest first. `slots`: the slots that were looked at, by
-    `prev`.
+    `prev`. `candidates`: the records that became candidates.
     """
 
     verdicts: dict[str, Verdict]
@@ -32,6 +34,34 @@ class LabelChange(msgspec.Struct, frozen=True):
     taken: tuple[Record, ...]
     finalised: tuple[Record, ...]
     slots: tuple[str | None, ...]
+    candidates: tuple[Record, ...]
+
+
+class _Slot(msgspec.Struct):
+    """The candidates of one slot by record id, those of them that are decided, and the first by the witnesses' times.
+
+    `best` is `(ordered_ms, id)` of the ordered candidate that comes first; None while no candidate is ordered.
+    """
+
+    candidates: dict[str, Record] = msgspec.field(default_factory=dict)
+    decided: dict[str, None] = msgspec.field(default_factory=dict)
+    best: tuple[int, str] | None = None
+
+    @property
+    def undecided(self) -> int:
+        """How many candidates wait for a decision."""
+        return 0 if self.decided else len(self.candidates)
+
+    def look_at(self, record_id: str, standing: Standing) -> None:
+        """The standing of this candidate is new, or better than before."""
+        if standing.is_decided:
+            self.decided[record_id] = None
+        if standing.ordered_ms is not None:
+            place = (standing.ordered_ms, record_id)
+            self.best = place if self.best is None else min(self.best, place)
+
+
+_NO_SLOT = _Slot()
 
 
 class WitnessedLabel:
@@ -47,8 +77,7 @@ class WitnessedLabel:
         self._on: dict[str | None, list[Record]] = defaultdict(list)
         self._standings: dict[str, Standing] = {}
         self._places: dict[str, int] = {}
-        self._decided: dict[str | None, int] = {}
-        self._undecided: dict[str | None, int] = {}
+        self._slots: dict[str | None, _Slot] = defaultdict(_Slot)
         self.chain: list[Record] = []
         self.final = 0
         self.verdicts: dict[str, Verdict] = {}
@@ -75,11 +104,11 @@ class WitnessedLabel:
     @property
     def doubly_decided(self) -> list[str | None]:
         """The slots of the chain, by `prev`, in which two records are decided: more than `faulty` witnesses lied."""
-        return [prev for prev, decided in self._decided.items() if decided > 1 and self._place(prev) is not None]
+        return [prev for prev in self._slots if self.is_doubly_decided(prev) and self._place(prev) is not None]
 
     def is_doubly_decided(self, prev: str | None) -> bool:
         """Whether two records are decided in this slot."""
-        return self._decided.get(prev, 0) > 1
+        return len(self._slot(prev).decided) > 1
 
     def ordered_ms(self, record_id: str) -> int | None:
         """When the record was ordered, in ms since the Unix epoch; None while it is unknown."""
@@ -97,7 +126,7 @@ class WitnessedLabel:
 
     def undecided_foundings(self) -> int:
         """How many foundings there are, while none of them is decided."""
-        return self._undecided.get(None, 0)
+        return self._slot(None).undecided
 
     def slots_from(self, prev: str | None) -> Iterator[str | None]:
         """This slot, and every slot that the records in it lead to."""
@@ -107,38 +136,28 @@ class WitnessedLabel:
             yield place
             waiting += [each.id for each in self._on.get(place, ())]
 
-    def candidates(self, prev: str | None) -> list[Record]:
+    def candidates(self, prev: str | None) -> Collection[Record]:
         """The records that may stand in this slot."""
-        before = None if prev is None else self._by_id.get(prev)
-        if prev is not None and before is None:
-            return []
-        return [each for each in self._on.get(prev, ()) if before is None or tip_of(before).names(each.signedby)]
+        return self._slot(prev).candidates.values()
 
     def is_open(self, prev: str | None) -> bool:
         """Whether a record in this slot can still win: neither the slot nor one before it is decided for another."""
-        if self._decided.get(prev, 0):
+        if self._slot(prev).decided:
             return False
         while prev is not None and not self._is_final(prev):
             before = self._by_id.get(prev)
-            if before is None or (self._decided.get(before.prev, 0) and not self._standings[prev].is_decided):
+            if before is None or (self._slot(before.prev).decided and not self._standings[prev].is_decided):
                 return False
             prev = before.prev
         return True
 
-    def open_candidates(self, prev: str | None, knows: Callable[[str], bool]) -> Iterator[tuple[str | None, Record]]:
-        """The candidates in this slot that can still win, each with its slot, and those in the slots that they lead to.
-
-        Candidates that the caller `knows` are left out, and so are the slots that these lead to.
-        """
-        waiting = [prev]
+    def behind(self, record: Record) -> Iterator[Record]:
+        """This candidate, and all candidates that it leads to."""
+        waiting = [record]
         while waiting:
-            place = waiting.pop()
-            if not self.is_open(place):
-                continue
-            for candidate in self.candidates(place):
-                if not knows(candidate.id):
-                    yield place, candidate
-                    waiting.append(candidate.id)
+            candidate = waiting.pop()
+            yield candidate
+            waiting += self.candidates(candidate.id)
 
     def _is_final(self, record_id: str) -> bool:
         place = self._places.get(record_id)
@@ -148,38 +167,74 @@ class WitnessedLabel:
         """The record that is decided in the place of this held record, or of one before it; None while it may win."""
         record = self._by_id.get(record_id)
         while record is not None and not self._is_final(record.id):
-            if self._decided.get(record.prev, 0) and not self._standings[record.id].is_decided:
-                return next(each for each in self.candidates(record.prev) if self._standings[each.id].is_decided)
+            decided = self._slot(record.prev).decided
+            if decided and record.id not in decided:
+                return self._by_id[next(iter(decided))]
             record = None if record.prev is None else self._by_id.get(record.prev)
         return None
 
     def apply(self, records: Iterable[Record], touched: Iterable[str] = ()) -> LabelChange:
         """Take these records, and look again at those of which more was said."""
-        slots: dict[str | None, None] = {}
+        news: dict[str, Record] = {}
+        candidates: list[Record] = []
         for record in records:
             if record.id not in self._by_id:
-                self._by_id[record.id] = record
+                news[record.id] = self._by_id[record.id] = record
                 self._on[record.prev].append(record)
                 self._standings[record.id] = standing_of(self._policy, self._evidence(record.id))
-                slots |= {record.prev: None, record.id: None}
-        for record_id in touched:
-            if record_id in self._by_id:
-                self._standings[record_id] = standing_of(self._policy, self._evidence(record_id))
-                slots[self._by_id[record_id].prev] = None
-        for prev in slots:
-            self._count(prev)
-        return self._walk_from(slots)
+                candidates += self._candidates_by(record)
+        again = [record_id for record_id in touched if record_id in self._by_id and record_id not in news]
+        for record_id in again:
+            self._standings[record_id] = standing_of(self._policy, self._evidence(record_id))
+        slots: dict[str | None, None] = {}
+        for record in news.values():
+            slots |= {record.prev: None, record.id: None}
+        slots |= dict.fromkeys(each.prev for each in (*map(self._by_id.__getitem__, again), *candidates))
+        return self._walk_again(slots, [*news, *again], candidates)
 
-    def _count(self, prev: str | None) -> None:
-        """Count the candidates of this slot that are decided, and those that wait for a decision."""
-        candidates = self.candidates(prev)
-        decided = sum(self._standings[each.id].is_decided for each in candidates)
-        undecided = 0 if decided else len(candidates)
-        self._decided[prev] = decided
-        self.undecided += undecided - self._undecided.get(prev, 0)
-        self._undecided[prev] = undecided
+    def _slot(self, prev: str | None) -> _Slot:
+        return self._slots.get(prev, _NO_SLOT)
 
-    def _walk_from(self, slots: dict[str | None, None]) -> LabelChange:
+    def _candidates_by(self, record: Record) -> list[Record]:
+        """The records that are candidates now that this one is here: itself, and those that waited for it."""
+        before = None if record.prev is None else self._by_id.get(record.prev)
+        is_candidate = record.prev is None or (before is not None and tip_of(before).names(record.signedby))
+        tip = tip_of(record)
+        waiting = [each for each in self._on.get(record.id, ()) if tip.names(each.signedby)]
+        return [record, *waiting] if is_candidate else waiting
+
+    def _walk_again(
+        self, slots: dict[str | None, None], ids: Sequence[str], candidates: Sequence[Record]
+    ) -> LabelChange:
+        """Walk on where something changed: in these slots, with the records of these ids and these new candidates."""
+        records = map(self._by_id.__getitem__, ids)
+        looked_at = {record.id: record for record in candidates}
+        looked_at |= {each.id: each for each in records if each.id in self._slot(each.prev).candidates}
+        decided = self._look_at(looked_at, candidates)
+        return self._walk_from(slots, {*ids, *looked_at}, decided, tuple(candidates))
+
+    def _look_at(self, looked_at: dict[str, Record], candidates: Sequence[Record]) -> list[str | None]:
+        """Bring the slots of these candidates up to date; returns the slots in which something is decided since now."""
+        new, decided = {each.id for each in candidates}, []
+        for record in looked_at.values():
+            slot = self._slots[record.prev]
+            undecided, was_decided = slot.undecided, bool(slot.decided)
+            if record.id in new:
+                slot.candidates[record.id] = record
+            slot.look_at(record.id, self._standings[record.id])
+            self.undecided += slot.undecided - undecided
+            if slot.decided and not was_decided:
+                decided.append(record.prev)
+        return decided
+
+    def _walk_from(
+        self, slots: dict[str | None, None], ids: set[str], decided: list[str | None], candidates: tuple[Record, ...]
+    ) -> LabelChange:
+        """Walk on from the first of these slots that has another record now.
+
+        `ids`: the records that were looked at. `decided`: the slots in which something is decided since now, so that no
+        record in them is pending any more.
+        """
         final_before = self.final
         places = sorted(place for prev in slots if (place := self._place(prev)) is not None)
         kept = next((place for place in places if self._chosen_at(place) is not self._at(place)), len(self.chain))
@@ -187,9 +242,9 @@ class WitnessedLabel:
         taken = self._rewrite(kept)
         self._count_final(min([kept, final_before, *places]))
         moved = {record.id for record in taken_back} ^ {record.id for record in taken}
-        verdicts = self._judge_again([*slots, *moved], moved)
+        verdicts = self._judge_again([*decided, *moved], ids | moved)
         finalised = tuple(self.chain[final_before : self.final])
-        return LabelChange(verdicts, kept, taken_back, taken, finalised, tuple(slots))
+        return LabelChange(verdicts, kept, taken_back, taken, finalised, tuple(slots), candidates)
 
     def _place(self, prev: str | None) -> int | None:
         """The place in the chain that this slot fills; None if the chain does not lead to it."""
@@ -203,9 +258,11 @@ class WitnessedLabel:
 
     def _chosen_at(self, place: int) -> Record | None:
         """The record that the walk takes at this place, after the records before it."""
-        prev = self.chain[place - 1].id if place else None
-        chosen = choose([(each, self._standings[each.id]) for each in self.candidates(prev)])
-        return None if chosen is None else chosen[0]
+        slot = self._slot(self.chain[place - 1].id if place else None)
+        if slot.decided:
+            chosen = choose([(self._by_id[each], self._standings[each]) for each in slot.decided])
+            return None if chosen is None else chosen[0]
+        return None if slot.best is None else self._by_id[slot.best[1]]
 
     def _rewrite(self, kept: int) -> tuple[Record, ...]:
         """Walk on from this place; returns what comes after it now."""
@@ -223,10 +280,10 @@ class WitnessedLabel:
         while self.final < len(self.chain) and self._standings[self.chain[self.final].id].is_decided:
             self.final += 1
 
-    def _judge_again(self, prevs: Iterable[str | None], moved: set[str]) -> dict[str, Verdict]:
-        """Judge the records on these `prev`s, and those that came on or off the chain; returns what is new."""
+    def _judge_again(self, prevs: Iterable[str | None], ids: Iterable[str]) -> dict[str, Verdict]:
+        """Judge the records on these `prev`s, and those with these ids; returns the verdicts that are new."""
         again = {record.id: record for prev in prevs for record in self._on.get(prev, ())}
-        again |= {record_id: self._by_id[record_id] for record_id in moved}
+        again |= {record_id: self._by_id[record_id] for record_id in ids}
         verdicts = {record_id: self._judge(record) for record_id, record in again.items()}
         changed = {each: verdict for each, verdict in verdicts.items() if self.verdicts.get(each) is not verdict}
         for record_id, verdict in changed.items():
@@ -240,5 +297,5 @@ class WitnessedLabel:
             record,
             before,
             is_on_chain=record.id in self._places,
-            is_waiting=self._standings[record.id].ordered_ms is None and not self._decided.get(record.prev, 0),
+            is_waiting=self._standings[record.id].ordered_ms is None and not self._slot(record.prev).decided,
         )
