@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from simulations.broadcast import published
-from simulations.broadcast.experiments import FAILURE_CYCLES, Broadcast, ExperimentResult, Failure
+from simulations.broadcast.experiments import FAILURE_CYCLES, Broadcast, ExperimentResult, FailureResult
 from simulations.broadcast.published import PublishedFigures, Range
 
 NO_FIGURE: Final = "–"
@@ -106,7 +106,7 @@ def _range(values: Range | None, write: Callable[[float], str]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _cycles(failure: Failure) -> int:
+def _cycles(failure: FailureResult) -> int:
     """The cycles until the network healed, or the number of all cycles if it never did."""
     return FAILURE_CYCLES if failure.cycles_to_heal is None else failure.cycles_to_heal
 

@@ -89,7 +89,7 @@ class Broadcast(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class Failure(msgspec.Struct, frozen=True):
+class FailureResult(msgspec.Struct, frozen=True):
     """This share of the nodes failed at once, and the first broadcast began at the same moment.
 
     `within_reach`: the largest share of the living nodes that any broadcast can reach then; see `largest_group`.
@@ -113,7 +113,7 @@ class ExperimentResult(msgspec.Struct, frozen=True):
 
     plan: Experiment
     stable: dict[str, tuple[Broadcast, ...]]
-    failures: tuple[Failure, ...]
+    failures: tuple[FailureResult, ...]
     drip: tuple[Broadcast, ...]
     events: int
 
@@ -183,13 +183,15 @@ class _Laboratory:
             self._advance(STABLE_WORK * len(network.nodes))
         return tuple(broadcasts)
 
-    def fail_at_once(self, frozen: bytes, share: float) -> Failure:
+    def fail_at_once(self, frozen: bytes, share: float) -> FailureResult:
         """Let this share of the nodes fail at once, and broadcast in each cycle from that moment on."""
         with thawed(frozen) as network:
             network.kill(network.random.sample(network.nodes, self._plan.failing(share)))
             living = network.living()
             within_reach = largest_group(living) / len(living)
-            return Failure(share, within_reach, tuple(self._failure_cycle(network) for _ in range(FAILURE_CYCLES)))
+            return FailureResult(
+                share, within_reach, tuple(self._failure_cycle(network) for _ in range(FAILURE_CYCLES))
+            )
 
     def drip(self, frozen: bytes) -> tuple[Broadcast, ...]:
         """Let a few nodes fail in each cycle, and broadcast at the same moment."""

@@ -108,46 +108,55 @@ def _last_hop(results: Sequence[ExperimentResult]) -> Markup:
 
 
 def _failures(results: Sequence[ExperimentResult]) -> list[Markup]:
+    """The chart of the first message after each failure, and the chart of the repairs, if it has a line."""
+    pictures = [_first_message(results)]
+    recovery = _recovery(results)
+    if recovery:
+        cycles = count_axis(f"cycle after the failure ({FAILURE_CYCLE_S:g} s each)", len(recovery[0].points) - 1)
+        words = "The cost of repairing the tree: redundancy of each broadcast."
+        pictures.append(chart("Redundancy after the failure", words, cycles, _redundancy_axis(), recovery))
+    return pictures
+
+
+def _first_message(results: Sequence[ExperimentResult]) -> Markup:
     shares = [failure.share for failure in results[0].failures]
-    first = [[it.failures[place].broadcasts[0].reliability for it in results] for place in range(len(shares))]
-    ours = Series(
-        "ours",
-        [*zip(shares, map(mean, first), strict=True)],
-        0,
-        has_marks=True,
-        band=[(min(it), max(it)) for it in first],
-    )
+    places = range(len(shares))
+    first = [[it.failures[place].broadcasts[0].reliability for it in results] for place in places]
+    at_most = [mean(it.failures[place].within_reach for it in results) for place in places]
+    means, band = [*zip(shares, map(mean, first), strict=True)], [(min(it), max(it)) for it in first]
     paper = published.FIRST_AFTER_FAILURE
-    theirs = Series(
-        "published",
-        [(share, mean(it)) for share, it in paper.items()],
-        _PUBLISHED_COLOUR,
-        is_dashed=True,
-        band=[*paper.values()],
-    )
-    at_most = [mean(it.failures[place].within_reach for it in results) for place in range(len(shares))]
-    bound = Series("at most", [*zip(shares, at_most, strict=True)], 1, is_dashed=True)
+    lines = [
+        Series("ours", means, 0, has_marks=True, band=band),
+        Series("at most", [*zip(shares, at_most, strict=True)], 1, is_dashed=True),
+        Series(
+            "published",
+            [(share, mean(it)) for share, it in paper.items()],
+            _PUBLISHED_COLOUR,
+            is_dashed=True,
+            band=[*paper.values()],
+        ),
+    ]
     x = Axis("share of the nodes that failed", 0.0, 1.0, write=percent)
-    y = Axis("share of the living", 0.0, 1.0, write=percent)
+    y = Axis("share of the living nodes", 0.0, 1.0, write=percent)
     words = (
         "The share of the living nodes that the first message after the failure reaches: lowest to highest. "
-        "At most: the largest group of nodes of which, for each connection, one still knows the other's address."
+        "At most: the largest group in which, for each connection, one node still knows the other's address."
     )
-    recovery = [
+    return chart("First message", words, x, y, lines)
+
+
+def _recovery(results: Sequence[ExperimentResult]) -> list[Series]:
+    """The mean redundancy after each failure, cycle by cycle. Small failures are left out if there are several."""
+    failures = results[0].failures
+    return [
         Series(
             f"{percent(failure.share)} failed",
             _means([it.failures[place].broadcasts for it in results]),
             place % _COLOURS,
         )
-        for place, failure in enumerate(results[0].failures)
-        if failure.share >= _SHARE_SHOWN_MIN or len(shares) == 1
+        for place, failure in enumerate(failures)
+        if failure.share >= _SHARE_SHOWN_MIN or len(failures) == 1
     ]
-    pictures = [chart("First message", words, x, y, [ours, bound, theirs])]
-    if recovery:
-        cycles = count_axis(f"cycle after the failure ({FAILURE_CYCLE_S:g} s each)", len(recovery[0].points) - 1)
-        after = "The cost of repairing the tree: redundancy of each broadcast."
-        pictures.append(chart("Redundancy after the failure", after, cycles, _redundancy_axis(), recovery))
-    return pictures
 
 
 def _delivery(plan: Experiment) -> list[Markup]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from simulations.cluster import Cluster
 
 
-class Arrival(msgspec.Struct, frozen=True):
+class RecordArrival(msgspec.Struct, frozen=True):
     """A record came to a machine for the first time.
 
     `at_s`: when it was durable there. `taken_s`: when it was decided and passed on, which is earlier. `source`: the
@@ -57,7 +57,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
-        self.arrivals: dict[str, dict[str, Arrival]] = {}
+        self.arrivals: dict[str, dict[str, RecordArrival]] = {}
         """By record and by machine, in the order of arrival."""
         self.verdicts: dict[str, Verdict] = {}
         """By record: the last verdict of any node."""
@@ -123,7 +123,7 @@ class Recorder:
             self._held.mix(name, int(record.id, 16))
             self.verdicts[record.id] = stored.verdict
             source, taken_s = self._taken.pop((name, record.id), ("", now_s))
-            self.arrivals.setdefault(record.id, {}).setdefault(name, Arrival(now_s, taken_s, name, source))
+            self.arrivals.setdefault(record.id, {}).setdefault(name, RecordArrival(now_s, taken_s, name, source))
         self.verdicts |= committed.batch.verdicts
         for event in committed.batch.events:
             if event.type is EventType.REVERTED:

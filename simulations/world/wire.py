@@ -38,7 +38,7 @@ class Weather(msgspec.Struct, frozen=True, kw_only=True):
     segment_bytes: int = 65_536
 
 
-class Waiting(Protocol):
+class WaitingPipe(Protocol):
     """A pipe that waits at a wire that is cut, with its segments or with its acknowledgements."""
 
     def deliver_soon(self, delay_s: float = 0.0) -> None:
@@ -66,8 +66,8 @@ class Wire:
         self.cuts = 0
         self.is_refusing = False
         self.carried_bytes = 0
-        self.pipes: dict[Waiting, None] = {}
-        self.acknowledging: dict[Waiting, None] = {}
+        self.pipes: dict[WaitingPipe, None] = {}
+        self.acknowledging: dict[WaitingPipe, None] = {}
         self._random = random
 
     def delay_s(self, size_bytes: int) -> float:

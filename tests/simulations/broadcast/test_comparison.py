@@ -1,7 +1,7 @@
 """The comparison has one row for each measure, with the published figure and those of all seeds."""
 
 from simulations.broadcast.comparison import Row, comparison_rows
-from simulations.broadcast.experiments import FAILURE_CYCLES, Broadcast, Experiment, ExperimentResult, Failure
+from simulations.broadcast.experiments import FAILURE_CYCLES, Broadcast, Experiment, ExperimentResult, FailureResult
 from simulations.broadcast.published import FLOOD, MANY_SENDERS, ONE_SENDER, OPTIMISED
 
 MOST = 0.6
@@ -20,8 +20,8 @@ def result_of_seed(redundancy: float, reliability: float) -> ExperimentResult:
         plan=Experiment(),
         stable={FLOOD: (flooded,)} | {mode: (flooded, broadcast(redundancy=redundancy)) for mode in modes},
         failures=(
-            Failure(MOST, within_reach=1.0, broadcasts=(broadcast(reliability), broadcast(reliability))),
-            Failure(NEARLY_ALL, within_reach=0.625, broadcasts=(broadcast(0.5),)),
+            FailureResult(MOST, within_reach=1.0, broadcasts=(broadcast(reliability), broadcast(reliability))),
+            FailureResult(NEARLY_ALL, within_reach=0.625, broadcasts=(broadcast(0.5),)),
         ),
         drip=(broadcast(reliability),),
         events=1,

@@ -3,7 +3,14 @@
 import msgspec
 import pytest
 
-from simulations.broadcast.experiments import HEALED, Broadcast, Experiment, ExperimentResult, Failure, run_experiments
+from simulations.broadcast.experiments import (
+    HEALED,
+    Broadcast,
+    Experiment,
+    ExperimentResult,
+    FailureResult,
+    run_experiments,
+)
 from simulations.broadcast.published import FLOOD, MANY_SENDERS, ONE_SENDER, OPTIMISED
 
 PLAN = Experiment(nodes=300, seed=3, cycles=5, failures=(0.3, 0.6), drip_cycles=3)
@@ -74,6 +81,6 @@ def test_progress_adds_up_to_the_work_of_the_plan() -> None:
 def test_a_network_has_healed_when_a_record_reaches_nearly_all_nodes(
     reliabilities: tuple[float, ...], cycles: int | None
 ) -> None:
-    failure = Failure(share=0.5, within_reach=1.0, broadcasts=tuple(map(broadcast, reliabilities)))
+    failure = FailureResult(share=0.5, within_reach=1.0, broadcasts=tuple(map(broadcast, reliabilities)))
 
     assert failure.cycles_to_heal == cycles
