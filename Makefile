@@ -18,6 +18,8 @@ NEW_SEED ?= $(shell printf '%d' 0x$$(git rev-parse HEAD:protocol HEAD:node HEAD:
 	git hash-object --stdin 2>/dev/null | cut -c1-7))
 NEW_SEEDS_S ?= 60
 
+ATTACK_S ?= 20
+
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
@@ -28,7 +30,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 # Tests that need no socket, no process and no browser.
 UNIT := tests/test_arrows.py tests/protocol tests/simulations/world tests/simulations/judges
 
-.PHONY: help run demo test unit simulate browser programs screenshots check lint types format bench lock clean
+.PHONY: help run demo test unit attack simulate browser programs screenshots check lint types format bench lock clean
 
 help: ## say what there is to do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -57,6 +59,9 @@ screenshots: $(INSTALLED) browser ## take the README's pictures of the explorer 
 
 check: ## run all that CI runs
 	bash .ci/run
+
+attack: $(INSTALLED) ## attack a node in each known way for ATTACK_S seconds, and measure what it costs and how an honest client fares
+	ATTACK_S=$(ATTACK_S) $(BIN)/python -m pytest -q -s tests/attack
 
 simulate: $(INSTALLED) ## play every scenario, and networks that chance drew: the same few, and new ones for a minute (NEW_SEED=, NEW_SEEDS_S=)
 	$(BIN)/dnarc simulate scenario

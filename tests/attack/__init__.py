@@ -1,0 +1,1 @@
+"""Attacks on a real node, with a measurement of what they cost it and an honest client."""

@@ -1,0 +1,50 @@
+"""Connections that nobody uses keep nobody out: rows 7 and 11 of the list of attacks."""
+
+import asyncio
+import ssl
+from pathlib import Path
+
+from tests.attack.harness import Attack, attacked, check, measure
+from tests.node.authority import Authority
+
+CONNECTIONS = 900
+"""More than a node has places for."""
+
+
+def silent(addresses: int, begin: bytes = b"") -> Attack:
+    """Connections of so many attackers that send the beginning of a request, and then nothing."""
+    return lambda wires: wires.open(CONNECTIONS, addresses, begin)
+
+
+async def test_silent_connections_of_one_address(tmp_path: Path) -> None:
+    with attacked(tmp_path) as node:
+        check("900 silent connections of one address", await measure(node, silent(1)))
+
+
+async def test_silent_connections_of_many_addresses(tmp_path: Path) -> None:
+    with attacked(tmp_path) as node:
+        check("900 silent connections of 300 addresses", await measure(node, silent(300)))
+
+
+async def test_heads_that_never_end(tmp_path: Path) -> None:
+    with attacked(tmp_path) as node:
+        cost = await measure(node, silent(300, b"GET /claims HTTP/1.1\r\nX: "))
+        check("900 unfinished heads of 300 addresses", cost)
+
+
+async def test_streams_and_handshakes_of_links(tmp_path: Path) -> None:
+    upgrade = (
+        b"GET /gossip HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Protocol: dnarc.v1\r\n\r\n"
+    )
+    with attacked(tmp_path) as node:
+        check("900 links of 60 addresses without a hello", await measure(node, silent(60, upgrade)))
+
+
+async def test_connections_without_a_tls_greeting(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    flags = ("--tls-certificate", str(authority.chain), "--tls-key", str(authority.key))
+    context = await asyncio.to_thread(ssl.create_default_context, cafile=str(authority.ca))
+    with attacked(tmp_path, *flags) as node:
+        cost = await measure(node, silent(300), ssl=context)
+        check("900 TLS connections of 300 addresses without a hello", cost)
