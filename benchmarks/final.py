@@ -25,7 +25,7 @@ import msgspec
 from benchmarks import _report as report
 from protocol.records.record import SignedRecord, make, sign
 from protocol.witness.voter import RECEIPT_INTERVAL_MS
-from simulations.processes.council import NO_QUOTAS, Council, council
+from simulations.processes.council import NO_QUOTAS, LocalCouncil, council
 
 WAIT: Final = {"Prefer": "wait=30"}
 WARM_UP: Final = 20
@@ -84,7 +84,7 @@ def measure_intake(records: int) -> dict[str, float]:
 
 
 @contextmanager
-def seated(witnesses: int, faulty: int) -> Iterator[Council]:
+def seated(witnesses: int, faulty: int) -> Iterator[LocalCouncil]:
     """So many witnesses of one domain, in a folder that is removed afterwards."""
     with tempfile.TemporaryDirectory() as folder, council(Path(folder), witnesses, faulty, *NO_QUOTAS) as it:
         yield it

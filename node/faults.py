@@ -72,7 +72,7 @@ _NETWORK: Final = {
 _SILENCE: Final = ("it does not answer in time", "check the address, and that no firewall drops what is sent to it")
 
 
-class Fault(msgspec.Struct, frozen=True):
+class Cause(msgspec.Struct, frozen=True):
     """What is wrong, as a clause, and what to do about it."""
 
     reason: str
@@ -82,58 +82,58 @@ class Fault(msgspec.Struct, frozen=True):
         return f"{self.reason} ({self.remedy})"
 
 
-def of_file(error: OSError, path: Path) -> Fault:
+def of_file(error: OSError, path: Path) -> Cause:
     """Why a file or a folder cannot be used."""
     reason = (error.strerror or str(error)).lower()
     if error.errno == errno.ENOSPC:
-        return Fault(*_full(path))
-    return Fault(reason, _FILE_REMEDIES.get(error.errno or 0, "`dmesg` may say more"))
+        return Cause(*_full(path))
+    return Cause(reason, _FILE_REMEDIES.get(error.errno or 0, "`dmesg` may say more"))
 
 
-def of_lock(error: OSError) -> Fault:
+def of_lock(error: OSError) -> Cause:
     """Why a file cannot be locked, where nobody else holds the lock."""
     if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL):
         reason = f"its file system cannot lock files ({os.strerror(error.errno)})"
-        return Fault(reason, "keep the data folder on a local disk, because network file systems lose locks")
-    return Fault((error.strerror or str(error)).lower(), _FILE_REMEDIES.get(error.errno or 0, "`dmesg` may say more"))
+        return Cause(reason, "keep the data folder on a local disk, because network file systems lose locks")
+    return Cause((error.strerror or str(error)).lower(), _FILE_REMEDIES.get(error.errno or 0, "`dmesg` may say more"))
 
 
-def of_listening(error: OSError, host: str, port: int) -> Fault:
+def of_listening(error: OSError, host: str, port: int) -> Cause:
     """Why a node cannot listen at an address."""
     if isinstance(error, socket.gaierror):
-        return Fault(f"the host {host} has no address", "set host to an address of this machine, such as 127.0.0.1")
+        return Cause(f"the host {host} has no address", "set host to an address of this machine, such as 127.0.0.1")
     match error.errno:
         case errno.EADDRINUSE:
             remedy = f"`ss -ltnp 'sport = :{port}'` names the program: end it, or choose another port"
-            return Fault("another program listens there", remedy)
+            return Cause("another program listens there", remedy)
         case errno.EADDRNOTAVAIL:
-            return Fault("this machine does not have that address", "set host to 127.0.0.1, 0.0.0.0 or an own address")
+            return Cause("this machine does not have that address", "set host to 127.0.0.1, 0.0.0.0 or an own address")
         case errno.EACCES | errno.EPERM:
-            return Fault("this user may not use that port", "choose a port above 1023, and put a proxy in front")
-    return Fault(
+            return Cause("this user may not use that port", "choose a port above 1023, and put a proxy in front")
+    return Cause(
         (error.strerror or str(error)).lower(), _FILE_REMEDIES.get(error.errno or 0, "set another host or port")
     )
 
 
-def of_network(error: BaseException) -> Fault:
+def of_network(error: BaseException) -> Cause:
     """Why a connection to another machine failed. Subjects are that machine ("it") or the network."""
     cause = _first_cause(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return Fault(*_CERTIFICATES.get(cause.verify_code, _UNKNOWN_AUTHORITY))
+        return Cause(*_CERTIFICATES.get(cause.verify_code, _UNKNOWN_AUTHORITY))
     if isinstance(cause, ssl.SSLError):
         return _of_handshake(cause)
     if isinstance(cause, socket.gaierror):
         return _of_name(cause)
     if isinstance(cause, TimeoutError):
-        return Fault(*_SILENCE)
+        return Cause(*_SILENCE)
     if isinstance(cause, ConnectionRefusedError):
-        return Fault(*_REFUSED)
+        return Cause(*_REFUSED)
     if isinstance(cause, ConnectionResetError | BrokenPipeError):
-        return Fault(*_CLOSED)
+        return Cause(*_CLOSED)
     if isinstance(cause, OSError) and (number := _number_of(cause)) in _NETWORK:
-        return Fault(*_NETWORK[number])
+        return Cause(*_NETWORK[number])
     words = str(cause) or type(cause).__name__
-    return Fault(words, "check that the URL is that of a dnarc node")
+    return Cause(words, "check that the URL is that of a dnarc node")
 
 
 def _full(path: Path) -> tuple[str, str]:
@@ -145,18 +145,18 @@ def _full(path: Path) -> tuple[str, str]:
     return "no space is free on the disk", "free space there: `df -h` shows how much is left"
 
 
-def _of_handshake(error: ssl.SSLError) -> Fault:
+def _of_handshake(error: ssl.SSLError) -> Cause:
     if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_MESSAGE", "RECORD_LAYER_FAILURE"):
-        return Fault("it does not speak TLS on this port", "use http:// or ws://, or the port that speaks TLS")
+        return Cause("it does not speak TLS on this port", "use http:// or ws://, or the port that speaks TLS")
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return Fault("it ends the TLS handshake", "check that this port speaks TLS")
-    return Fault(f"the TLS handshake fails: {(error.reason or str(error)).replace('_', ' ').lower()}", "see its log")
+        return Cause("it ends the TLS handshake", "check that this port speaks TLS")
+    return Cause(f"the TLS handshake fails: {(error.reason or str(error)).replace('_', ' ').lower()}", "see its log")
 
 
-def _of_name(error: socket.gaierror) -> Fault:
+def _of_name(error: socket.gaierror) -> Cause:
     if error.errno == socket.EAI_AGAIN:
-        return Fault("the DNS does not answer for its name", "try again; check this machine's network and its DNS")
-    return Fault("its name has no address", "check the spelling of the host, and the DNS")
+        return Cause("the DNS does not answer for its name", "try again; check this machine's network and its DNS")
+    return Cause("its name has no address", "check the spelling of the host, and the DNS")
 
 
 def _first_cause(error: BaseException) -> BaseException:

@@ -38,7 +38,7 @@ from node.tasks import Tasks
 from node.tls import Certificate, certificate_of, client_context
 from node.turns import Turns
 from node.witness.own import OwnWitness
-from node.witness.waiting import Waiting
+from node.witness.waiting import RaceWaiters
 from node.witness.watched import WatchedDomains
 from node.witness.witnessing import Witnessing
 from node.world import World
@@ -73,7 +73,7 @@ class Node:
     indexes: Indexes
     duplicate_keys: DuplicateKeys
     witnessed: WitnessedDomains
-    waiting: Waiting
+    waiting: RaceWaiters
     turns: Turns
     witnessing: Witnessing
     watched: WatchedDomains
@@ -168,7 +168,7 @@ class Node:
         stored = Stored(self.store, self.indexes, self.witnessed)
         self.ingest = Ingest(self.settings, self.world, stored, self.commits, self.turns)
         self._endings.callback(self.ingest.close)
-        self.waiting = Waiting(self.witnessed)
+        self.waiting = RaceWaiters(self.witnessed)
         self.commits.watchers.append(self.waiting.on_commit)
         self.witnessing = Witnessing([await self._witness(name) for name in self.settings.witness or ()], self.fail)
         self.commits.watchers.append(self.witnessing.on_commit)

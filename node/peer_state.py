@@ -36,7 +36,7 @@ _NEEDS_PERSON: Final = INVALID | {
 """Codes of failures that no further try mends: a wrong key, another version, a clock that is wrong, invalid records."""
 
 
-class State(StrEnum):
+class Condition(StrEnum):
     """How this node gets on with a peer. In `failing` and `refused`, `PeerState.error` says why."""
 
     IDLE = "idle"
@@ -67,7 +67,7 @@ class State(StrEnum):
     """One of the two nodes refuses the other. Somebody has to change something."""
 
 
-class Failure(msgspec.Struct, frozen=True):
+class PeerFailure(msgspec.Struct, frozen=True):
     """Why a peer fails.
 
     `code` is None if no code says it. `reason` is for people. `since_s` is when the outage began, in seconds since the
@@ -87,7 +87,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     link: LinkState | None = None
-    failure: Failure | None = None
+    failure: PeerFailure | None = None
     is_synced: bool = False
     is_tried: bool = False
 
@@ -95,7 +95,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 class PeerState(msgspec.Struct, frozen=True):
     """The state of a peer. `error`, `since_s` and `remedy` are None unless the peer fails or is refused."""
 
-    state: State
+    state: Condition
     error: str | None = None
     since_s: float | None = None
     remedy: str | None = None
@@ -103,7 +103,7 @@ class PeerState(msgspec.Struct, frozen=True):
     @property
     def is_trouble(self) -> bool:
         """Whether an operator should know."""
-        return self.state in (State.FAILING, State.REFUSED)
+        return self.state in (Condition.FAILING, Condition.REFUSED)
 
     def failing_s(self, now_s: float) -> float:
         """For how many seconds the peer has been failing or refused; 0 if it is not."""
@@ -113,16 +113,16 @@ class PeerState(msgspec.Struct, frozen=True):
 def decide(peer: Peer, facts: Facts) -> PeerState:
     """The state of a peer. An open link outweighs a failure, because any link carries everything."""
     if facts.link is not None:
-        return PeerState(State(facts.link.value))
+        return PeerState(Condition(facts.link.value))
     failure = facts.failure
     if failure is not None:
-        state = State.REFUSED if failure.code in _NEEDS_PERSON else State.FAILING
+        state = Condition.REFUSED if failure.code in _NEEDS_PERSON else Condition.FAILING
         return PeerState(state, failure.reason, failure.since_s, remedy_of(failure.code))
     if facts.is_synced:
-        return PeerState(State.SYNCING)
+        return PeerState(Condition.SYNCING)
     if facts.is_tried:
-        return PeerState(State.CONNECTING)
-    return PeerState(State.AWAY if peer.is_accepted else State.IDLE)
+        return PeerState(Condition.CONNECTING)
+    return PeerState(Condition.AWAY if peer.is_accepted else Condition.IDLE)
 
 
 def remedy_of(code: str | None) -> str:
@@ -154,7 +154,7 @@ class Outage:
     """The present outage of one peer, or of one direction of it. `failure` is None while all is well."""
 
     def __init__(self) -> None:
-        self.failure: Failure | None = None
+        self.failure: PeerFailure | None = None
         self._logged_s: float | None = None
         self._short_links = 0
 
@@ -166,7 +166,7 @@ class Outage:
     def fail(self, code: str | None, reason: str, now_s: float) -> None:
         """A try has failed. `now_s` is the time of day, in seconds since the Unix epoch."""
         since_s = now_s if self.failure is None else self.failure.since_s
-        self.failure = Failure(code, reason, since_s)
+        self.failure = PeerFailure(code, reason, since_s)
 
     def on_link_open(self) -> None:
         """A link has opened: the outage is over, unless links flap."""

@@ -9,10 +9,9 @@ import msgspec
 
 from node.checkup import exposure, folder, machine, neighbours, running, witness
 from node.checkup.finding import Finding, fail, ok, warn
-from node.checkup.neighbours import Answer
+from node.checkup.neighbours import NeighbourAnswer
 from node.client.figures import Figures
-from node.client.http import Answer as HttpAnswer
-from node.client.http import NodeClient, NodeError, Unreachable
+from node.client.http import Answer, NodeClient, NodeError, Unreachable
 from node.disk import NODE_KEY
 from node.faults import of_lock
 from node.settings import Settings
@@ -30,7 +29,7 @@ class Running(msgspec.Struct, frozen=True):
     figures: Figures
     rows: list[dict[str, Any]]
     peers: list[Peer]
-    answer: Answer
+    answer: NeighbourAnswer
 
 
 def examine(url: str, data: Path | None, settings: Settings, token: str | None = None) -> Iterator[Finding]:
@@ -73,7 +72,7 @@ def ask(url: str, authority: Path | None, token: str | None = None) -> Running:
     return Running(health, figures, rows, [_peer(row) for row in rows], neighbours.ask(url, authority))
 
 
-def _read_health(answer: HttpAnswer, url: str) -> dict[str, Any]:
+def _read_health(answer: Answer, url: str) -> dict[str, Any]:
     """What the node says of its health. A node that is not well answers with status 503."""
     try:
         health = msgspec.json.decode(answer.body, type=dict[str, Any])
@@ -112,7 +111,7 @@ def _examine_folder(data: Path, settings: Settings) -> Iterator[Finding]:
         inspected = inspection.inspect(data / "dnarc.db")
         if inspected.version != inspected.version_known:
             return  # a finding about the folder says so already
-        ours = Answer(_key_of(data), inspection.summaries(data / "dnarc.db"))
+        ours = NeighbourAnswer(_key_of(data), inspection.summaries(data / "dnarc.db"))
     except (StoreError, OSError, ValueError):
         return  # a finding about the folder says so already
     yield from _of_peers(ours, inspected.peers, numbers, settings.tls_ca)
@@ -133,11 +132,11 @@ def _of_witness(data: Path, domains: Iterable[str]) -> Iterator[Finding]:
 
 
 def _of_peers(
-    ours: Answer, peers: Sequence[Peer], numbers: Mapping[str, float], authority: Path | None
+    ours: NeighbourAnswer, peers: Sequence[Peer], numbers: Mapping[str, float], authority: Path | None
 ) -> Iterator[Finding]:
     urls = [peer.url for peer in peers if peer.url is not None]
     hidden = {
-        url: Answer(
+        url: NeighbourAnswer(
             error="its URL has a password, which the node does not show", remedy="name the folder by --data DIR"
         )
         for url in urls

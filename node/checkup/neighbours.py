@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from node.checkup.finding import Finding, fail, ok, warn
-from node.client.http import NodeAnswer, NodeClient, NodeError, Unreachable
+from node.client.http import NodeClient, NodeError, NodeSummary, Unreachable
 from node.clocks import REMEDY, differs, in_words, least_ahead_s
 from node.peers import hidden
 from node.store.contract import Peer
@@ -29,7 +29,7 @@ DOMAINS_SHOWN_MAX: Final = 5
 _NOTHING: Final = (0, "")
 
 
-class Answer(msgspec.Struct, frozen=True):
+class NeighbourAnswer(msgspec.Struct, frozen=True):
     """What is known of a node: its key, its domains (count and fingerprint), and how far its clock is ahead of this
     machine's, in seconds.
 
@@ -45,7 +45,7 @@ class Answer(msgspec.Struct, frozen=True):
     instance: str = ""
 
 
-def ask(url: str, authority: Path | None = None, timeout_s: float = TIMEOUT_S) -> Answer:
+def ask(url: str, authority: Path | None = None, timeout_s: float = TIMEOUT_S) -> NeighbourAnswer:
     """Ask the node at this URL. `ws(s)://` counts as `http(s)://`.
 
     Raises:
@@ -58,26 +58,26 @@ def ask(url: str, authority: Path | None = None, timeout_s: float = TIMEOUT_S) -
             node = client.get_node()
             return _answer_of(node, least_ahead_s(node.time, asked_s, time.time()))
     except Unreachable as error:
-        return Answer(error=hidden(str(error)), remedy=error.remedy)
+        return NeighbourAnswer(error=hidden(str(error)), remedy=error.remedy)
     except NodeError as error:
-        return Answer(error=hidden(str(error)), remedy=error.remedy or "see the log of that peer")
+        return NeighbourAnswer(error=hidden(str(error)), remedy=error.remedy or "see the log of that peer")
     except ValueError as error:
-        return Answer(error=hidden(str(error)))
+        return NeighbourAnswer(error=hidden(str(error)))
 
 
-def ask_all(urls: Sequence[str], authority: Path | None) -> dict[str, Answer]:
+def ask_all(urls: Sequence[str], authority: Path | None) -> dict[str, NeighbourAnswer]:
     """The answer of each node, by URL. Raises: SettingsError: the authority cannot be read."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
         return dict(zip(urls, threads.map(ask, urls, repeat(authority)), strict=True))
 
 
-def check_clock(ours: Answer, max_skew_s: float) -> Finding:
+def check_clock(ours: NeighbourAnswer, max_skew_s: float) -> Finding:
     """Compare the node's clock with this machine's."""
     return _clock("clock", "this node's clock", "this machine's", ours.ahead_s, max_skew_s)
 
 
 def check_peers(
-    ours: Answer, peers: Sequence[Peer], answers: Mapping[str, Answer], max_skew_s: float
+    ours: NeighbourAnswer, peers: Sequence[Peer], answers: Mapping[str, NeighbourAnswer], max_skew_s: float
 ) -> Iterator[Finding]:
     """All findings about the peers that have a URL. `answers` holds what each of them said."""
     for peer in peers:
@@ -92,9 +92,9 @@ def check_peers(
         yield _fingerprints(peer, name, ours, theirs)
 
 
-def _answer_of(node: NodeAnswer, ahead_s: float) -> Answer:
+def _answer_of(node: NodeSummary, ahead_s: float) -> NeighbourAnswer:
     domains = {name: (held.count, held.fingerprint) for name, held in node.domains.items()}
-    return Answer(node.node, domains, ahead_s, instance=node.instance)
+    return NeighbourAnswer(node.node, domains, ahead_s, instance=node.instance)
 
 
 def _clock(check: str, whose: str, other: str, ahead_s: float, max_skew_s: float) -> Finding:
@@ -107,7 +107,7 @@ def _clock(check: str, whose: str, other: str, ahead_s: float, max_skew_s: float
     return ok(check, f"{whose} and {other} agree within {max(1, round(abs(ahead_s)))} s")
 
 
-def _key(peer: Peer, name: str, ours: Answer, theirs: Answer) -> Finding:
+def _key(peer: Peer, name: str, ours: NeighbourAnswer, theirs: NeighbourAnswer) -> Finding:
     if theirs.key == ours.key:
         return _own_key(name, ours, theirs)
     if peer.key is None:
@@ -119,7 +119,7 @@ def _key(peer: Peer, name: str, ours: Answer, theirs: Answer) -> Finding:
     return ok("peer.key", f"{name} has the key that is pinned")
 
 
-def _own_key(name: str, ours: Answer, theirs: Answer) -> Finding:
+def _own_key(name: str, ours: NeighbourAnswer, theirs: NeighbourAnswer) -> Finding:
     """The peer has this node's key. `instance` tells the node itself from a copy of its folder."""
     if not ours.instance or not theirs.instance:
         remedy = f"if it is the node, `dnarc peers remove {name}`; if it is a copy, {copies.REMEDY}"
@@ -129,9 +129,9 @@ def _own_key(name: str, ours: Answer, theirs: Answer) -> Finding:
     return fail("peer.key", f"{name} is another node with this node's key: a copy of its folder", copies.REMEDY)
 
 
-def check_copies(peers: Sequence[Peer], answers: Mapping[str, Answer]) -> Iterator[Finding]:
+def check_copies(peers: Sequence[Peer], answers: Mapping[str, NeighbourAnswer]) -> Iterator[Finding]:
     """Find peers that have the same key and are two processes, because one folder is a copy of the other."""
-    seen: dict[str, tuple[str, Answer]] = {}
+    seen: dict[str, tuple[str, NeighbourAnswer]] = {}
     for url in [peer.url for peer in peers if peer.url is not None]:
         answer = answers[url]
         if answer.error is None and answer.instance:
@@ -141,7 +141,7 @@ def check_copies(peers: Sequence[Peer], answers: Mapping[str, Answer]) -> Iterat
                 yield fail("peer.copy", detail, f"tell their operator: {copies.REMEDY}")
 
 
-def _fingerprints(peer: Peer, name: str, ours: Answer, theirs: Answer) -> Finding:
+def _fingerprints(peer: Peer, name: str, ours: NeighbourAnswer, theirs: NeighbourAnswer) -> Finding:
     """Compare the domains that flow between the two nodes. A domain of one side alone counts if it should flow."""
     flowing = {*(theirs.domains if peer.pull else ()), *(ours.domains if peer.push else ())}
     differing = sorted(it for it in flowing if theirs.domains.get(it, _NOTHING)[1] != ours.domains.get(it, _NOTHING)[1])

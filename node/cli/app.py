@@ -13,7 +13,7 @@ import typer
 
 from node.cli.commands import preferences
 from node.cli.commands.options import AsJsonBefore
-from node.cli.lazy_group import LazyGroup, Place
+from node.cli.lazy_group import CommandPlace, LazyGroup
 from node.cli.output.screen import warn
 
 GROUP: Final = "dnarc.commands"
@@ -43,29 +43,29 @@ class Commands(LazyGroup):
     """All commands of this package, in the order of the help."""
 
     places: ClassVar = {
-        "serve": Place("serve:serve", "Run a node."),
-        "keygen": Place("keys:keygen", "Make a signing key."),
-        "claim": Place("claims:claim", "Write a claim: found a label, or update a label that you own."),
-        "transfer": Place("claims:transfer", "Offer a label to another key."),
-        "accept": Place("claims:accept", "Accept a label that is offered to your key."),
-        "get": Place("get:get", "Show the head of a label, or the heads of a domain or a key."),
-        "history": Place("history:history", "Show every record of a label, accepted or refused."),
-        "why": Place("history:why", "Explain why a label belongs to its owner."),
-        "domains": Place("domains:domains", "Show the domains of a node."),
-        "sync": Place("peers:sync", "Sync with the peers now."),
-        "export": Place("export:export", "Write every record of a node to a file."),
-        "import": Place("import_records:import_", "Give the records in a file to a node."),
-        "proof": Place("proof:proof", "Save the proof that a record is final."),
-        "verify": Place("verify:verify", "Check the claims in a file, without a node."),
-        "watch": Place("watch:watch", "Show accepted and reverted records as they happen."),
-        "top": Place("top:top", "Watch a node: rates, queues, peers, the newest records."),
-        "doctor": Place("doctor:doctor", "Find what is wrong with a node, and say what to do."),
-        "backup": Place("backup:backup", "Copy the data folder of a node while the node runs."),
-        "rebuild": Place("rebuild:rebuild", "Derive everything again from the records, and repair the store."),
-        "config": Place("config:config", "Show every setting with its value and its source."),
-        "version": Place("config:version", "Show the versions of dnarc and its libraries."),
-        "peers": Place("peers:app", "Show and change the peers that a node syncs with."),
-        "witness": Place("witness:app", "Make domains with witnesses, and show them."),
+        "serve": CommandPlace("serve:serve", "Run a node."),
+        "keygen": CommandPlace("keys:keygen", "Make a signing key."),
+        "claim": CommandPlace("claims:claim", "Write a claim: found a label, or update a label that you own."),
+        "transfer": CommandPlace("claims:transfer", "Offer a label to another key."),
+        "accept": CommandPlace("claims:accept", "Accept a label that is offered to your key."),
+        "get": CommandPlace("get:get", "Show the head of a label, or the heads of a domain or a key."),
+        "history": CommandPlace("history:history", "Show every record of a label, accepted or refused."),
+        "why": CommandPlace("history:why", "Explain why a label belongs to its owner."),
+        "domains": CommandPlace("domains:domains", "Show the domains of a node."),
+        "sync": CommandPlace("peers:sync", "Sync with the peers now."),
+        "export": CommandPlace("export:export", "Write every record of a node to a file."),
+        "import": CommandPlace("import_records:import_", "Give the records in a file to a node."),
+        "proof": CommandPlace("proof:proof", "Save the proof that a record is final."),
+        "verify": CommandPlace("verify:verify", "Check the claims in a file, without a node."),
+        "watch": CommandPlace("watch:watch", "Show accepted and reverted records as they happen."),
+        "top": CommandPlace("top:top", "Watch a node: rates, queues, peers, the newest records."),
+        "doctor": CommandPlace("doctor:doctor", "Find what is wrong with a node, and say what to do."),
+        "backup": CommandPlace("backup:backup", "Copy the data folder of a node while the node runs."),
+        "rebuild": CommandPlace("rebuild:rebuild", "Derive everything again from the records, and repair the store."),
+        "config": CommandPlace("config:config", "Show every setting with its value and its source."),
+        "version": CommandPlace("config:version", "Show the versions of dnarc and its libraries."),
+        "peers": CommandPlace("peers:app", "Show and change the peers that a node syncs with."),
+        "witness": CommandPlace("witness:app", "Make domains with witnesses, and show them."),
     }
 
 

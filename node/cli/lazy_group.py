@@ -19,7 +19,7 @@ COMMANDS: Final = "node.cli.commands"
 Command = TyperCommand | TyperGroup
 
 
-class Place(NamedTuple):
+class CommandPlace(NamedTuple):
     """Where a command is, and what it does in one sentence.
 
     `target` is `module:name`. The module is one of `node.cli.commands`, the name that of a function or a typer app.
@@ -32,7 +32,7 @@ class Place(NamedTuple):
 class Stub(TyperCommand):
     """A command in the group's help that is not imported yet."""
 
-    def __init__(self, name: str, place: Place) -> None:
+    def __init__(self, name: str, place: CommandPlace) -> None:
         super().__init__(name=name, help=place.summary)
         self.place = place
 
@@ -40,7 +40,7 @@ class Stub(TyperCommand):
 class LazyGroup(TyperGroup):
     """A group whose commands are stubs until they are used. A subclass names its commands in `places`."""
 
-    places: ClassVar[Mapping[str, Place]] = {}
+    places: ClassVar[Mapping[str, CommandPlace]] = {}
 
     def __init__(self, *, commands: Mapping[str, Any], **attributes: Any) -> None:
         stubs = {name: Stub(name, place) for name, place in self.places.items()}
@@ -58,7 +58,7 @@ class LazyGroup(TyperGroup):
             self.commands[name] = load_command(name, stub.place)
 
 
-def load_command(name: str, place: Place) -> Command:
+def load_command(name: str, place: CommandPlace) -> Command:
     """Import the command at this place."""
     module, _, attribute = place.target.partition(":")
     target = getattr(import_module(f"{COMMANDS}.{module}"), attribute)

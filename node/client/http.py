@@ -101,7 +101,7 @@ class Limits(msgspec.Struct, frozen=True):
     max_skew: int | None = None
 
 
-class NodeAnswer(msgspec.Struct, frozen=True):
+class NodeSummary(msgspec.Struct, frozen=True):
     """The answer to `GET /node`. Times are seconds since the Unix epoch. `instance` is what the node drew at its start;
     empty if an older node does not say it.
     """
@@ -242,12 +242,12 @@ class NodeClient:
         """The JSON value at this path. Raises: Unreachable. NodeError: the node refused."""
         return self.ask("GET", path, query).value()
 
-    def get_node(self) -> NodeAnswer:
+    def get_node(self) -> NodeSummary:
         """What the node says of itself. Raises: Unreachable: no dnarc node answers. NodeError: the node refused."""
         answer = self.ask("GET", "/node")
         answer.check()
         try:
-            return msgspec.json.decode(answer.body, type=NodeAnswer)
+            return msgspec.json.decode(answer.body, type=NodeSummary)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise Unreachable(f"{self.url} does not answer as a node does") from error
 

@@ -64,7 +64,7 @@ class _Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     sealed: _Sealed | None = None
 
 
-class Opened(msgspec.Struct, frozen=True):
+class OpenedKey(msgspec.Struct, frozen=True):
     """The key in a file. `box` is the text that seals its seed in the file, None if the seed is plain."""
 
     key: SigningKey
@@ -101,7 +101,7 @@ def load(path: Path, ask_passphrase: Callable[[], str] | None = None) -> Signing
     return open_file(path, ask_passphrase).key
 
 
-def open_file(path: Path, ask_passphrase: Callable[[], str] | None = None) -> Opened:
+def open_file(path: Path, ask_passphrase: Callable[[], str] | None = None) -> OpenedKey:
     """Read the file once, because it may be a pipe. `ask_passphrase` is called if the key is sealed.
 
     Raises:
@@ -112,7 +112,7 @@ def open_file(path: Path, ask_passphrase: Callable[[], str] | None = None) -> Op
     key = SigningKey(_open_seed(path, content, ask_passphrase))
     if key.public != content.public:
         raise KeyfileError(f"{path} is damaged: its secret belongs to another public key")
-    return Opened(key, None if content.sealed is None else content.sealed.box)
+    return OpenedKey(key, None if content.sealed is None else content.sealed.box)
 
 
 def public_key(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from node.peer_state import State
+from node.peer_state import Condition
 from protocol.errors import Code
 from protocol.limits import SAFE_INTEGER_MAX
 from protocol.records.change import EventType
@@ -224,7 +224,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Peers": list_of(
         exactly(
             **_PEER,
-            state={"enum": [str(state) for state in State]},
+            state={"enum": [str(state) for state in Condition]},
             error=or_null(STRING),
             since=or_null(COUNT),
             remedy=or_null(STRING),

@@ -57,7 +57,7 @@ class PutAnswer(msgspec.Struct, frozen=True):
     code: str | None = None
 
 
-class Line(msgspec.Struct, frozen=True):
+class ListedLine(msgspec.Struct, frozen=True):
     """One record of a listing."""
 
     signature: str
@@ -96,10 +96,10 @@ def split_listing(listing: bytes) -> list[bytes]:
     if listing.lstrip().startswith(b"["):
         return [bytes(entry) for entry in read(listing, list[msgspec.Raw])]
     records = read(listing, dict[str, msgspec.Raw])
-    return [msgspec.json.encode(Line(signature, record)) for signature, record in records.items()]
+    return [msgspec.json.encode(ListedLine(signature, record)) for signature, record in records.items()]
 
 
-def read_record(line: Line) -> SignedRecord:
+def read_record(line: ListedLine) -> SignedRecord:
     """The record of a line. Its signature is not verified here.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Final
 
 import aiohttp
 
-from node.faults import Fault, of_network
+from node.faults import Cause, of_network
 from node.http_sync.answers import LINE_BYTES_MAX, cut_off, printable
 from protocol.errors import Code, ProtocolError
 
@@ -80,11 +80,11 @@ def network_faults() -> Iterator[None]:
         raise ProtocolError(Code.UNREACHABLE, f"the connection failed: {_fault_of(error)}") from error
 
 
-def _fault_of(error: Exception) -> Fault:
+def _fault_of(error: Exception) -> Cause:
     """The library has errors of its own for a closed connection and for an answer that is not HTTP."""
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return of_network(ConnectionResetError())
     if isinstance(error, aiohttp.ClientResponseError | aiohttp.http_exceptions.HttpProcessingError):
-        return Fault("the answer there is not HTTP", "check the URL: its port may speak TLS, or another protocol")
+        return Cause("the answer there is not HTTP", "check the URL: its port may speak TLS, or another protocol")
     fault = of_network(error)
-    return Fault(printable(fault.reason), fault.remedy)
+    return Cause(printable(fault.reason), fault.remedy)

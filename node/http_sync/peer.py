@@ -21,7 +21,7 @@ import msgspec
 from yarl import URL
 
 from node.http_sync.answers import (
-    Line,
+    ListedLine,
     ListingOrder,
     NodeAnswer,
     Problem,
@@ -107,7 +107,7 @@ class HttpPeer:
         order = ListingOrder(domain)
         async with aclosing(self._list(domain, {"since": str(since), "limit": str(limit)})) as pages:
             async for lines in pages:
-                yield [order.check(read_record(read(line, Line))) for line in lines]
+                yield [order.check(read_record(read(line, ListedLine))) for line in lines]
 
     async def list_keys(self, domain: str) -> AsyncGenerator[list[bytes], None]:
         """The index keys of all records of a domain, in order, in pages."""
@@ -125,7 +125,7 @@ class HttpPeer:
         assert len(ids) <= IDS_PER_REQUEST_MAX
         async with self._request("GET", ["records"], query=[("id", record_id) for record_id in ids]) as response:
             answer = read(await self._body(response).read_whole(), dict[str, msgspec.Raw])
-        records = [read_record(Line(signature, record)) for signature, record in answer.items()]
+        records = [read_record(ListedLine(signature, record)) for signature, record in answer.items()]
         if not {signed.record.id for signed in records} <= set(ids):
             raise cut_off("it gave records that were not asked for")
         return records

@@ -13,7 +13,7 @@ import structlog
 
 from node.http_sync.parts import SyncParts
 from node.http_sync.report import Job, Report, RunTotals
-from node.http_sync.worker import Worker, directions_of
+from node.http_sync.worker import SyncWorker, directions_of
 from node.peer_state import Facts
 from node.peers import hidden
 from node.store.contract import Peer
@@ -42,7 +42,7 @@ class Sync:
         self.parts = parts
         self._run_link = run_link
         self._on_failure = on_failure
-        self._workers: dict[str, Worker] = {}
+        self._workers: dict[str, SyncWorker] = {}
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -180,7 +180,7 @@ class Sync:
             if interval_s is not None and worker.directions and worker.repeating is None:
                 worker.repeating = asyncio.create_task(self._repeat(worker, interval_s))
 
-    async def _worker_of(self, peer: Peer) -> Worker:
+    async def _worker_of(self, peer: Peer) -> SyncWorker:
         """The worker of this row. It starts anew after any change of the row, except that a key was pinned."""
         worker = self._workers.get(peer.name)
         if worker is not None and worker.peer != peer:
@@ -191,10 +191,10 @@ class Sync:
                 await self._workers.pop(peer.name).close()
                 worker = None
         if worker is None:
-            worker = self._workers.setdefault(peer.name, Worker(self.parts, peer))
+            worker = self._workers.setdefault(peer.name, SyncWorker(self.parts, peer))
         return worker
 
-    async def _repeat(self, worker: Worker, interval_s: float) -> None:
+    async def _repeat(self, worker: SyncWorker, interval_s: float) -> None:
         try:
             await worker.repeat(interval_s)
         except Exception as error:

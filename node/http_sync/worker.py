@@ -33,7 +33,7 @@ _DOUBLINGS_MAX: Final = 32
 log = structlog.get_logger()
 
 
-class Worker:
+class SyncWorker:
     """Syncs with one peer. `memory` is kept between runs, `totals` are counted by direction."""
 
     def __init__(self, parts: SyncParts, peer: Peer) -> None:

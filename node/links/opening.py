@@ -20,7 +20,7 @@ from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatu
 from websockets.typing import Subprotocol
 from yarl import URL
 
-from node.faults import Fault, of_network
+from node.faults import Cause, of_network
 from node.links.transport import CLOSE_S_MAX, MESSAGE_BYTES_MAX, AcceptedTransport, DialledTransport
 from node.places import Places, Source
 from node.settings import Settings, SettingsError
@@ -215,7 +215,7 @@ def _refused(status: int) -> str:
     return words
 
 
-_NOT_HTTP: Final = Fault("the answer there is not HTTP", "check the URL: its port may speak TLS, or another protocol")
+_NOT_HTTP: Final = Cause("the answer there is not HTTP", "check the URL: its port may speak TLS, or another protocol")
 
 
 def _tls_context(url: str, settings: Settings) -> ssl.SSLContext | None:

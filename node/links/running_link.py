@@ -26,7 +26,7 @@ from node.links.parts import LinkParts
 from node.links.permission import TableSnapshot
 from node.links.recent_records import load
 from node.links.transport import CLOSE_S_MAX, Transport, TransportEndedError
-from node.links.transport_tasks import Reader, Writer, ping_forever
+from node.links.transport_tasks import FrameWriter, Reader, ping_forever
 from node.links.work_meter import WorkMeter
 from node.tasks import Tasks
 from protocol.errors import Code, ProtocolError
@@ -193,7 +193,7 @@ class RunningLink:
         self._orders: deque[Order] = deque()
         self._is_carrying_out = False
         self._reader = Reader(transport, self._is_pressed)
-        self._writer = Writer(transport, self._on_sent)
+        self._writer = FrameWriter(transport, self._on_sent)
         self._lookups = 0
         self._cursors = LinkCursors(parts.store, parts.world.now_s, self._listed_name, self._tasks)
         self._alarm = Alarm(self._on_time)

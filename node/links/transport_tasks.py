@@ -47,7 +47,7 @@ class Reader:
         return since_s is not None and asyncio.get_running_loop().time() - since_s >= seconds
 
 
-class Writer:
+class FrameWriter:
     """Sends texts in their order. `unsent_bytes` is the size of the texts that wait for the socket.
 
     A text counts one byte for each character, because nearly all frames are ASCII.

@@ -32,7 +32,7 @@ from node.metrics import Histogram, Traffic
 from node.monitoring.health import Health
 from node.monitoring.peer_states import PeerStates
 from node.monitoring.witness_figures import Figure, figures_of
-from node.peer_state import State
+from node.peer_state import Condition
 from node.peers import hidden
 from node.settings import Settings, describe
 from node.streams import Streams
@@ -256,7 +256,7 @@ class _Figures:
         yield "dnarc_duplicate_keys", (), len(list(self._sources.duplicate_keys.warnings(peers)))
         for peer, state in self._sources.peer_states.all():
             name = hidden(peer.name)
-            for each in State:
+            for each in Condition:
                 yield "dnarc_peer_state", (name, each), each is state.state
             yield "dnarc_peer_failing_seconds", (name,), state.failing_s(now_s)
 

@@ -1,4 +1,4 @@
-"""Waiting: clients that want to know how the race of their record ends before they get an answer.
+"""RaceWaiters: clients that want to know how the race of their record ends before they get an answer.
 
 A record of a witnessed domain is taken at once, and becomes final, or loses, a little later. Who waits is told by the
 commit that decides it.
@@ -17,7 +17,7 @@ WAITERS_MAX: Final = 1_000
 """Clients that wait at once. Any further one is answered without waiting, as if it had not asked to wait."""
 
 
-class Waiting:
+class RaceWaiters:
     """The clients that wait, by label."""
 
     def __init__(self, domains: WitnessedDomains) -> None:

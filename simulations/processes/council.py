@@ -23,7 +23,7 @@ LOOK_EVERY_S: Final = 0.05
 NO_QUOTAS: Final = ("--records-per-second-max", "none", "--bytes-per-second-max", "none")
 
 
-class Council:
+class LocalCouncil:
     """The running witnesses. `domain` is the one that they witness."""
 
     def __init__(self, nodes: Sequence[LocalNode], keys: Sequence[str], policy: Policy) -> None:
@@ -57,7 +57,7 @@ class Council:
 
 
 @contextmanager
-def council(folder: Path, witnesses: int, faulty: int, *flags: str) -> Iterator[Council]:
+def council(folder: Path, witnesses: int, faulty: int, *flags: str) -> Iterator[LocalCouncil]:
     """So many witnesses in this folder, of whom `faulty` may lie. `flags`: further flags of `dnarc serve`.
 
     Raises:
@@ -76,7 +76,7 @@ def council(folder: Path, witnesses: int, faulty: int, *flags: str) -> Iterator[
             domain = f"org.example.{policy.name}"
             write_durably(newest_receipt_of(data, domain), spell_begin(None))
             nodes.append(stack.enter_context(running(f"witness {number}", data, "--witness", domain, *flags)))
-        seated = Council(nodes, keys, policy)
+        seated = LocalCouncil(nodes, keys, policy)
         seated.link()
         seated.put_policy()
         yield seated

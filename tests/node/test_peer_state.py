@@ -6,11 +6,11 @@ from node.peer_state import (
     FLAPS_MAX,
     LOG_AGAIN_S,
     STEADY_S,
+    Condition,
     Facts,
-    Failure,
     Outage,
+    PeerFailure,
     PeerState,
-    State,
     decide,
     remedy_of,
 )
@@ -22,32 +22,32 @@ LINKED = Peer(url="ws://peer.example:80", pull=True)
 SYNCED = Peer(url="http://peer.example:80", push=True)
 BEGAN_S = 1_000.0
 
-AWAY = Failure(Code.UNREACHABLE, "unreachable: nobody answers", BEGAN_S)
-WRONG_KEY = Failure(Code.UNAUTHORIZED, "unauthorized: another key", BEGAN_S)
+AWAY = PeerFailure(Code.UNREACHABLE, "unreachable: nobody answers", BEGAN_S)
+WRONG_KEY = PeerFailure(Code.UNAUTHORIZED, "unauthorized: another key", BEGAN_S)
 
 STATES = {
-    "no try has ended": (LINKED, Facts(is_tried=True), State.CONNECTING),
-    "no sync has ended": (SYNCED, Facts(is_tried=True), State.CONNECTING),
-    "an open link": (LINKED, Facts(link=LinkState.LIVE, is_tried=True), State.LIVE),
-    "a link that catches up": (LINKED, Facts(link=LinkState.CATCHING_UP, is_tried=True), State.CATCHING_UP),
-    "a link that is behind": (LINKED, Facts(link=LinkState.BEHIND, is_tried=True), State.BEHIND),
-    "an open link after a failure": (LINKED, Facts(link=LinkState.LIVE, failure=AWAY, is_tried=True), State.LIVE),
-    "a sync that succeeded": (SYNCED, Facts(is_synced=True, is_tried=True), State.SYNCING),
-    "a sync on request": (SYNCED, Facts(is_synced=True), State.SYNCING),
-    "no sync by itself": (SYNCED, Facts(), State.IDLE),
-    "a row that asks for nothing": (Peer(url="ws://peer.example:80"), Facts(), State.IDLE),
-    "a peer that only dials this node": (Peer(key="ab" * 32, accept=True), Facts(), State.AWAY),
+    "no try has ended": (LINKED, Facts(is_tried=True), Condition.CONNECTING),
+    "no sync has ended": (SYNCED, Facts(is_tried=True), Condition.CONNECTING),
+    "an open link": (LINKED, Facts(link=LinkState.LIVE, is_tried=True), Condition.LIVE),
+    "a link that catches up": (LINKED, Facts(link=LinkState.CATCHING_UP, is_tried=True), Condition.CATCHING_UP),
+    "a link that is behind": (LINKED, Facts(link=LinkState.BEHIND, is_tried=True), Condition.BEHIND),
+    "an open link after a failure": (LINKED, Facts(link=LinkState.LIVE, failure=AWAY, is_tried=True), Condition.LIVE),
+    "a sync that succeeded": (SYNCED, Facts(is_synced=True, is_tried=True), Condition.SYNCING),
+    "a sync on request": (SYNCED, Facts(is_synced=True), Condition.SYNCING),
+    "no sync by itself": (SYNCED, Facts(), Condition.IDLE),
+    "a row that asks for nothing": (Peer(url="ws://peer.example:80"), Facts(), Condition.IDLE),
+    "a peer that only dials this node": (Peer(key="ab" * 32, accept=True), Facts(), Condition.AWAY),
 }
 
 
 @pytest.mark.parametrize(("peer", "facts", "state"), STATES.values(), ids=STATES.keys())
-def test_a_peer_without_trouble_has_one_state(peer: Peer, facts: Facts, state: State) -> None:
+def test_a_peer_without_trouble_has_one_state(peer: Peer, facts: Facts, state: Condition) -> None:
     assert decide(peer, facts) == PeerState(state)
 
 
 @pytest.mark.parametrize("peer", [LINKED, SYNCED])
-@pytest.mark.parametrize(("failure", "state"), [(AWAY, State.FAILING), (WRONG_KEY, State.REFUSED)])
-def test_a_failure_says_why_since_when_and_what_to_do(peer: Peer, failure: Failure, state: State) -> None:
+@pytest.mark.parametrize(("failure", "state"), [(AWAY, Condition.FAILING), (WRONG_KEY, Condition.REFUSED)])
+def test_a_failure_says_why_since_when_and_what_to_do(peer: Peer, failure: PeerFailure, state: Condition) -> None:
     decided = decide(peer, Facts(failure=failure, is_synced=True, is_tried=True))
 
     assert decided == PeerState(state, failure.reason, BEGAN_S, remedy_of(failure.code))
@@ -70,8 +70,8 @@ def test_an_outage_lasts_from_its_first_failure_until_a_success() -> None:
     ended = outage.failure
     outage.fail(Code.UNREACHABLE, "away", 30.0)
 
-    assert (lasting, ended) == (Failure(Code.TIMEOUT, "silent", 10.0), None)
-    assert outage.failure == Failure(Code.UNREACHABLE, "away", 30.0)
+    assert (lasting, ended) == (PeerFailure(Code.TIMEOUT, "silent", 10.0), None)
+    assert outage.failure == PeerFailure(Code.UNREACHABLE, "away", 30.0)
 
 
 def test_an_outage_is_logged_at_once_and_then_once_an_hour() -> None:
@@ -102,8 +102,8 @@ def test_links_that_end_within_seconds_again_and_again_are_one_outage() -> None:
     outage.on_link_end(Code.STOPPING, "restarts", 100.0, open_s=STEADY_S)
 
     assert flapping
-    assert failure == Failure(Code.OVERLOADED, "too much", float(FLAPS_MAX - 1))
-    assert (outage.is_flapping, outage.failure) == (False, Failure(Code.STOPPING, "restarts", 100.0))
+    assert failure == PeerFailure(Code.OVERLOADED, "too much", float(FLAPS_MAX - 1))
+    assert (outage.is_flapping, outage.failure) == (False, PeerFailure(Code.STOPPING, "restarts", 100.0))
 
 
 def test_a_link_that_lasted_a_while_ends_the_outage() -> None:
@@ -114,4 +114,4 @@ def test_a_link_that_lasted_a_while_ends_the_outage() -> None:
     opened = outage.failure
     outage.on_link_end(Code.TIMEOUT, "silent", 50.0, open_s=STEADY_S)
 
-    assert (opened, outage.failure) == (None, Failure(Code.TIMEOUT, "silent", 50.0))
+    assert (opened, outage.failure) == (None, PeerFailure(Code.TIMEOUT, "silent", 50.0))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import typer
 
-from node.cli.commands.content import Change, find_changes, merge, parse_pairs, read_object
+from node.cli.commands.content import FieldChange, find_changes, merge, parse_pairs, read_object
 from node.cli.commands.heads import Content, claim_of, content_of, find_head
 from node.cli.commands.keys import open_key
 from node.cli.commands.options import DEFAULT_KEY, DEFAULT_NODE, AsJson, Authority, Domain, Key, Label, NodeUrl, connect
@@ -24,7 +24,7 @@ from node.cli.output.failures import CommandError, Exit, usage
 
 if TYPE_CHECKING:
     from node.client.http import NodeClient
-    from node.client.keyfile import Opened
+    from node.client.keyfile import OpenedKey
     from protocol.records.record import SignedRecord
 
 CHANGES_SHOWN_MAX: Final = 20
@@ -46,7 +46,7 @@ Draft = Callable[["SignedRecord | None", str], Content]
 """Gives the content of the next record from the head and the public key that signs: the claim, and an offer if any."""
 
 
-class Session(msgspec.Struct, frozen=True):
+class ClaimSession(msgspec.Struct, frozen=True):
     """What the three commands share: the node, the key, how long to wait in seconds, and the form of the answer.
 
     `is_whole`: the claim replaces the claim before it, so that fields may go unnoticed.
@@ -98,7 +98,7 @@ def claim(
         before = {} if head is None else claim_of(head.record.canonical)
         return merge(before, content) | _keep_offer(head, signer)
 
-    session = Session(connect(node, tls_ca), key, wait, context.find_root().obj is True, not is_merge)
+    session = ClaimSession(connect(node, tls_ca), key, wait, context.find_root().obj is True, not is_merge)
     _publish(session, domain, label, draft)
 
 
@@ -128,7 +128,7 @@ def transfer(
     def draft(head: "SignedRecord | None", _signer: str) -> Content:
         return claim_of(_require(head, domain, label).record.canonical) | {"newowner": newowner}
 
-    _publish(Session(connect(node, tls_ca), key, wait, as_json), domain, label, draft)
+    _publish(ClaimSession(connect(node, tls_ca), key, wait, as_json), domain, label, draft)
 
 
 def accept(
@@ -148,10 +148,10 @@ def accept(
             raise CommandError(Exit.REFUSED, "not_owner", f"{label} is not offered to this key, {signer}")
         return claim_of(offer.canonical)
 
-    _publish(Session(connect(node, tls_ca), key, wait, as_json), domain, label, draft)
+    _publish(ClaimSession(connect(node, tls_ca), key, wait, as_json), domain, label, draft)
 
 
-def _publish(session: Session, domain: str, label: str, draft: Draft) -> None:
+def _publish(session: ClaimSession, domain: str, label: str, draft: Draft) -> None:
     """Sign the record that follows the head, hand it to the node, and say what changed."""
     from node.client.publishing import Patience, put_in_time, sign_next
 
@@ -177,7 +177,7 @@ def _keep_offer(head: "SignedRecord | None", signer: str) -> Content:
     return {} if newowner in (None, signer) else {"newowner": newowner}
 
 
-def _refuse_secrets(client: "NodeClient", opened: "Opened", fields: Content) -> None:
+def _refuse_secrets(client: "NodeClient", opened: "OpenedKey", fields: Content) -> None:
     """Raises: CommandError: a secret stands in the record. Records are public and are never deleted."""
     from node.client.leaks import Secrets, find_leak, has_possible_seed
 
@@ -190,7 +190,9 @@ def _refuse_secrets(client: "NodeClient", opened: "Opened", fields: Content) -> 
         raise CommandError(Exit.USAGE, "secret", detail, "take it out: records are public, and nobody can delete them")
 
 
-def _tell(outcome: dict[str, Any], signed: "SignedRecord", changes: Sequence[Change] | None, as_json: bool) -> None:
+def _tell(
+    outcome: dict[str, Any], signed: "SignedRecord", changes: Sequence[FieldChange] | None, as_json: bool
+) -> None:
     """Answer on stdout. `changes` is None if the record founds its label."""
     from node.cli.output.screen import show
     from node.cli.output.text import plain
@@ -226,7 +228,7 @@ def _tell_wait(wait_s: float) -> None:
     warn(f"the record is {wait_s:.0f} s too new for the node, as records of a label have whole seconds: waiting")
 
 
-def _tell_changes(changes: Sequence[Change]) -> None:
+def _tell_changes(changes: Sequence[FieldChange]) -> None:
     """Say on stderr what the new record changed in the claim."""
     from node.cli.output.text import safe
 
@@ -239,7 +241,7 @@ def _tell_changes(changes: Sequence[Change]) -> None:
         print(f"dnarc: and {len(fields) - CHANGES_SHOWN_MAX} further changes", file=sys.stderr)
 
 
-def _warn_of_losses(changes: Sequence[Change], signer: str) -> None:
+def _warn_of_losses(changes: Sequence[FieldChange], signer: str) -> None:
     """Fields that nobody named may have been meant to stay."""
     from node.cli.output.screen import warn
 
@@ -251,7 +253,7 @@ def _warn_of_losses(changes: Sequence[Change], signer: str) -> None:
             warn(f"the offer to {change.before} is withdrawn; --merge keeps an offer")
 
 
-def _describe(change: Change) -> str:
+def _describe(change: FieldChange) -> str:
     name = change.path.removeprefix("/").replace("/", ".")
     if change.is_removal:
         return f"removed {name}, which was {_cut(change.before)}"

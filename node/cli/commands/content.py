@@ -16,7 +16,7 @@ from node.cli.commands.heads import OWN_FIELDS, Content
 from node.cli.output.failures import unreadable, usage
 
 
-class Change(msgspec.Struct, frozen=True, omit_defaults=True):
+class FieldChange(msgspec.Struct, frozen=True, omit_defaults=True):
     """One difference between two claims. `path` is a JSON Pointer (RFC 6901).
 
     A field that is added has no `before`, a field that is removed has no `after`.
@@ -87,7 +87,7 @@ def merge(before: Mapping[str, Any], patch: Mapping[str, Any]) -> Content:
     return merged
 
 
-def find_changes(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> Iterator[Change]:
+def find_changes(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> Iterator[FieldChange]:
     """What differs, field by field. Objects are compared inside, lists as a whole."""
     for name in sorted(before.keys() | after.keys()):
         place = f"{path}/{name.replace('~', '~0').replace('/', '~1')}"
@@ -95,7 +95,7 @@ def find_changes(before: Mapping[str, Any], after: Mapping[str, Any], path: str 
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from find_changes(old, new, place)
         elif not _is_same(old, new):
-            yield Change(place, old, new)
+            yield FieldChange(place, old, new)
 
 
 def _is_same(old: Any, new: Any) -> bool:

@@ -25,7 +25,7 @@ class Entry(msgspec.Struct, frozen=True):
     record: msgspec.Raw
 
 
-class Line(msgspec.Struct, frozen=True):
+class EntryLine(msgspec.Struct, frozen=True):
     """A line without its byte order mark and its line feed. `number` counts from 1, `end` is the offset of the next."""
 
     number: int
@@ -38,7 +38,7 @@ class Line(msgspec.Struct, frozen=True):
         return not self.data.strip()
 
 
-def read_lines(source: IO[bytes], number: int = 1, offset: int = 0) -> Iterator[Line]:
+def read_lines(source: IO[bytes], number: int = 1, offset: int = 0) -> Iterator[EntryLine]:
     """The lines from the current position on, which is that of line `number`.
 
     Of a line that is too long, only the beginning is kept, so that memory stays flat.
@@ -49,11 +49,11 @@ def read_lines(source: IO[bytes], number: int = 1, offset: int = 0) -> Iterator[
         while not piece.endswith(b"\n") and (piece := source.readline(LINE_BYTES_MAX)):
             offset += len(piece)
         has_mark = data.startswith(BYTE_ORDER_MARK)
-        yield Line(number, data.removeprefix(BYTE_ORDER_MARK).removesuffix(b"\n"), offset, has_mark)
+        yield EntryLine(number, data.removeprefix(BYTE_ORDER_MARK).removesuffix(b"\n"), offset, has_mark)
         number += 1
 
 
-def entry_of(line: Line) -> Entry:
+def entry_of(line: EntryLine) -> Entry:
     """The entry in a line.
 
     Raises:

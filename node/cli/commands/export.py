@@ -34,7 +34,7 @@ _TAIL_BYTES: Final = 2**20
 """Bytes in one read, when the end of the file is searched for its last timestamp."""
 
 
-class Place(msgspec.Struct):
+class FilePlace(msgspec.Struct):
     """How far a file is: the timestamp of its last record, and the ids that the file holds of that second.
 
     `written` counts the records of this run.
@@ -93,14 +93,14 @@ def _unwritable(file: Path, error: OSError) -> CommandError:
     return unwritable(file, error)
 
 
-def find_place(out: IO[bytes], file: Path) -> Place:
+def find_place(out: IO[bytes], file: Path) -> FilePlace:
     """How far the file is. If the last line is torn, cut it off.
 
     Raises:
         CommandError: the file holds something other than an export. It stays as it is.
     """
     end = out.seek(0, 2)
-    place = Place()
+    place = FilePlace()
     lines = read_backwards(out, end)
     torn = next(lines, b"")
     newest: int | None = None
@@ -130,7 +130,7 @@ def read_backwards(source: IO[bytes], end: int) -> Iterator[bytes]:
 
 
 def _copy_to_stdout(client: "NodeClient", domain: str | None) -> None:
-    place = Place()
+    place = FilePlace()
     lines = closing(_new_lines(client, domain, place))
     explained = explain_early_end(lambda: f"{place.written} records written" if place.written else "", "begin again")
     with explained, lines as new:
@@ -141,7 +141,7 @@ def _copy_to_stdout(client: "NodeClient", domain: str | None) -> None:
                 sys.stdout.buffer.write(line + b"\n")
 
 
-def _new_lines(client: "NodeClient", domain: str | None, place: Place) -> Generator[bytes, None, None]:
+def _new_lines(client: "NodeClient", domain: str | None, place: FilePlace) -> Generator[bytes, None, None]:
     """The lines of the listing from the place on that the file does not hold yet."""
     from node.client.http import path_of
 
@@ -159,7 +159,7 @@ def _count_records(client: "NodeClient", domain: str | None) -> int:
     return sum(held.count for name, held in domains.items() if domain in (None, name))
 
 
-def _describe(place: Place, file: Path) -> str:
+def _describe(place: FilePlace, file: Path) -> str:
     return f"{place.written} records written to {file}"
 
 

@@ -33,7 +33,7 @@ PAGE_HEADS_MAX: Final = 10_000
 """The largest `limit` that a node takes. To a larger limit, the command itself counts."""
 
 
-class Question(msgspec.Struct, frozen=True):
+class HeadsQuestion(msgspec.Struct, frozen=True):
     """Which heads the user wants. `domain` None means all domains."""
 
     domain: str | None
@@ -70,7 +70,7 @@ def get(
     JSON: {signature: record}, with one record a line. The signature of a single head is checked here; `dnarc verify`
     checks those of a listing.
     """
-    question = Question(domain, prefix, signedby, limit)
+    question = HeadsQuestion(domain, prefix, signedby, limit)
     _check(question, label)
     with connect(node, tls_ca) as client:
         if domain is not None and label is not None:
@@ -82,7 +82,7 @@ def get(
             (_write_json if as_json else _print_table)(heads, question)
 
 
-def _check(question: Question, label: str | None) -> None:
+def _check(question: HeadsQuestion, label: str | None) -> None:
     """Raises: CommandError: the arguments do not go together."""
     from protocol.signing import is_key
 
@@ -96,7 +96,7 @@ def _check(question: Question, label: str | None) -> None:
         raise usage(f"{question.signedby} is not a public key: 64 lower-case hex digits")
 
 
-def _heads(client: "NodeClient", question: Question) -> Generator["SignedRecord", None, None]:
+def _heads(client: "NodeClient", question: HeadsQuestion) -> Generator["SignedRecord", None, None]:
     """The heads, as they arrive.
 
     Raises:
@@ -112,7 +112,7 @@ def _heads(client: "NodeClient", question: Question) -> Generator["SignedRecord"
             yield signed_record_of_line(line)
 
 
-def _write_json(heads: "Iterable[SignedRecord]", _question: Question) -> None:
+def _write_json(heads: "Iterable[SignedRecord]", _question: HeadsQuestion) -> None:
     """Write one object, with one entry on each line."""
     begin = "{"
     for head in heads:
@@ -121,7 +121,7 @@ def _write_json(heads: "Iterable[SignedRecord]", _question: Question) -> None:
     sys.stdout.write("{}\n" if begin == "{" else "}\n")
 
 
-def _print_table(heads: Iterator["SignedRecord"], question: Question) -> None:
+def _print_table(heads: Iterator["SignedRecord"], question: HeadsQuestion) -> None:
     from node.cli.output.tables import Sheet
 
     out = console()
@@ -136,7 +136,7 @@ def _print_table(heads: Iterator["SignedRecord"], question: Question) -> None:
         count += len(rows)
 
 
-def _row(head: "SignedRecord", question: Question) -> list[str]:
+def _row(head: "SignedRecord", question: HeadsQuestion) -> list[str]:
     record = head.record
     domain = [record.domain] if question.domain is None else []
     return [

@@ -17,8 +17,8 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import typer
 
-from node.cli.commands.entries import Line, entry_of, read_lines
-from node.cli.commands.import_report import Report
+from node.cli.commands.entries import EntryLine, entry_of, read_lines
+from node.cli.commands.import_report import ImportReport
 from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, Data, NodeUrl, Token, connect, find_token
 from node.cli.output.early_end import explain_early_end
 from node.cli.output.failures import CommandError, Exit, unreadable
@@ -50,13 +50,13 @@ class Mark(msgspec.Struct, frozen=True):
     bytes: int
 
 
-class Batch(msgspec.Struct):
+class LineBatch(msgspec.Struct):
     """Records for one request, and the number of each one's line. `end` is the last line that the batch covers."""
 
     records: dict[str, msgspec.Raw]
     numbers: dict[str, int]
     size_bytes: int = 0
-    end: Line | None = None
+    end: EntryLine | None = None
 
     def has_room(self, signature: str, size_bytes: int) -> bool:
         """Whether a record fits. A signature can stand only once in a request."""
@@ -82,7 +82,7 @@ def import_(
     found = find_token(token, data)
     if found is None:
         warn("without the admin token (--data DIR, --token) a node takes new records only")
-    report = Report()
+    report = ImportReport()
     remedy = "give the same lines again" if file == _STDIN else "the same command goes on"
     explained = explain_early_end(lambda: report.progress, remedy)
     with _open(file) as source, connect(node, tls_ca, found) as client, explained:
@@ -106,7 +106,7 @@ def _open(file: Path) -> Iterator[IO[bytes]]:
         yield source
 
 
-def _import(client: "NodeClient", file: Path, source: IO[bytes], report: Report) -> None:
+def _import(client: "NodeClient", file: Path, source: IO[bytes], report: ImportReport) -> None:
     node_key = client.get_node().node
     is_file = file != _STDIN and source.seekable()  # a pipe has no position to return to
     mark_file = file.with_name(f"{file.name}.import") if is_file else None
@@ -150,11 +150,11 @@ def _write_mark(mark_file: Path | None, mark: Mark) -> Path | None:
     return mark_file
 
 
-def batches(lines: Iterator[Line], report: Report) -> Iterator[Batch]:
+def batches(lines: Iterator[EntryLine], report: ImportReport) -> Iterator[LineBatch]:
     """The entries in these lines, in batches that fit a request. Bad lines and lines to skip go to the report."""
     from protocol.errors import ProtocolError
 
-    batch = Batch({}, {})
+    batch = LineBatch({}, {})
     for line in lines:
         report.see(line)
         if not line.is_blank:
@@ -165,7 +165,7 @@ def batches(lines: Iterator[Line], report: Report) -> Iterator[Batch]:
             else:
                 if not batch.has_room(entry.signature, len(line.data)):
                     yield batch
-                    batch = Batch({}, {})
+                    batch = LineBatch({}, {})
                 batch.records[entry.signature] = entry.record
                 batch.numbers[entry.signature] = line.number
                 batch.size_bytes += len(line.data) + 1

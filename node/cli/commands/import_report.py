@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from node.cli.commands.entries import Line
+from node.cli.commands.entries import EntryLine
 from node.cli.output.screen import table, warn
 from node.cli.output.text import plain, short
 
@@ -15,8 +15,8 @@ FAULTS_SHOWN_MAX: Final = 20
 SKIPPED_SHOWN_MAX: Final = 20
 
 
-class Report:
-    """Counts that grow while an import runs. Line `first_line` is the first line of this run."""
+class ImportReport:
+    """Counts that grow while an import runs. EntryLine `first_line` is the first line of this run."""
 
     def __init__(self) -> None:
         self.first_line = 1
@@ -30,7 +30,7 @@ class Report:
         self._blank: list[int] = []
         self._marked: list[int] = []
 
-    def see(self, line: Line) -> None:
+    def see(self, line: EntryLine) -> None:
         """Note that a line is blank, or begins with a byte order mark."""
         for has_it, name, numbers in ((line.is_blank, "blank", self._blank), (line.has_mark, "marked", self._marked)):
             if has_it:
@@ -38,7 +38,7 @@ class Report:
                 if len(numbers) < SKIPPED_SHOWN_MAX:
                     numbers.append(line.number)
 
-    def add_broken(self, line: Line, code: str, detail: str) -> None:
+    def add_broken(self, line: EntryLine, code: str, detail: str) -> None:
         """Count a line that holds no record."""
         self._add(line.number, {"status": "broken", "code": code, "detail": detail})
 

@@ -12,7 +12,7 @@ from node.cli.commands.options import AsJson
 from node.cli.output.failures import usage
 
 if TYPE_CHECKING:
-    from node.client.keyfile import Opened
+    from node.client.keyfile import OpenedKey
 
 PASSPHRASE_VARIABLE: Final = "DNARC_PASSPHRASE"
 
@@ -49,7 +49,7 @@ def keygen(
         _remind_of_copy(file, is_sealed=words is not None)
 
 
-def open_key(path: Path) -> "Opened":
+def open_key(path: Path) -> "OpenedKey":
     """The key in the file. Raises: KeyfileError."""
     from node.cli.output.screen import warn
     from node.client import keyfile

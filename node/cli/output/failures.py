@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from node.cli.output.text import safe
 
 if TYPE_CHECKING:
-    from node.faults import Fault
+    from node.faults import Cause
 
 DETAIL_CHARACTERS_MAX: Final = 2_000
 """Longer details are cut, because a stranger's server can answer with megabytes."""
@@ -127,7 +127,7 @@ def _of_file(error: OSError) -> CommandError:
     return CommandError(Exit.MACHINE, "machine", f"{name}: {fault.reason}" if name else fault.reason, fault.remedy)
 
 
-def _fault_of(error: OSError, path: Path) -> "Fault":
+def _fault_of(error: OSError, path: Path) -> "Cause":
     from node.faults import of_file
 
     return of_file(error, path)

@@ -21,7 +21,7 @@ from node.peers import Peers
 from node.settings import Settings
 from node.store.contract import Store
 from node.streams import Streams
-from node.witness.waiting import Waiting
+from node.witness.waiting import RaceWaiters
 from node.witness.witnessing import Witnessing
 from node.world import World
 from protocol.signing import SigningKey
@@ -45,7 +45,7 @@ class ApiParts:
     indexes: Indexes
     heads: Heads
     witnessed: WitnessedDomains
-    waiting: Waiting
+    waiting: RaceWaiters
     witnessing: Witnessing
     commits: Commits
     ingest: Ingest

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from node.checkup.finding import Finding, Level
-from node.checkup.neighbours import DOMAINS_SHOWN_MAX, Answer, ask, check_clock, check_copies, check_peers
+from node.checkup.neighbours import DOMAINS_SHOWN_MAX, NeighbourAnswer, ask, check_clock, check_copies, check_peers
 from node.clocks import WARNED_S
 from node.node import Node
 from node.settings import Settings
@@ -17,12 +17,12 @@ from tests.node.http_sync.sync_network import NOW, answering, false_peer, give, 
 
 URL = "http://user:secret@peer.example"
 PEER = Peer(url=URL, pull=True, key=BOB.public)
-OURS = Answer(ALICE.public, {"a": (1, "11"), "only here": (1, "22")}, 0.0)
-THEIRS = Answer(BOB.public, {"a": (1, "11")}, 0.0)
+OURS = NeighbourAnswer(ALICE.public, {"a": (1, "11"), "only here": (1, "22")}, 0.0)
+THEIRS = NeighbourAnswer(BOB.public, {"a": (1, "11")}, 0.0)
 MAX_SKEW_S = 300.0
 
 
-def found(theirs: Answer, peer: Peer = PEER, ours: Answer = OURS) -> dict[str, Finding]:
+def found(theirs: NeighbourAnswer, peer: Peer = PEER, ours: NeighbourAnswer = OURS) -> dict[str, Finding]:
     return {it.check: it for it in check_peers(ours, [peer], {URL: theirs}, MAX_SKEW_S)}
 
 
@@ -48,19 +48,19 @@ def test_a_peer_that_agrees_in_everything_is_well() -> None:
     ],
 )
 def test_a_peers_clock_is_compared_with_the_nodes_clock(ahead_s: float, level: Level) -> None:
-    ours = Answer(OURS.key, OURS.domains, 1_000.0)
-    theirs = Answer(THEIRS.key, THEIRS.domains, 1_000.0 + ahead_s)
+    ours = NeighbourAnswer(OURS.key, OURS.domains, 1_000.0)
+    theirs = NeighbourAnswer(THEIRS.key, THEIRS.domains, 1_000.0 + ahead_s)
 
     assert found(theirs, ours=ours)["peer.clock"].level is level
-    assert check_clock(Answer(ahead_s=ahead_s), MAX_SKEW_S).level is level
+    assert check_clock(NeighbourAnswer(ahead_s=ahead_s), MAX_SKEW_S).level is level
 
 
 def test_a_key_that_differs_from_the_pinned_key_fails() -> None:
-    assert found(Answer("ff" * 32, THEIRS.domains, 0.0))["peer.key"].level is Level.FAIL
+    assert found(NeighbourAnswer("ff" * 32, THEIRS.domains, 0.0))["peer.key"].level is Level.FAIL
 
 
 def test_a_peer_that_is_the_node_itself_fails() -> None:
-    assert found(Answer(ALICE.public, THEIRS.domains, 0.0))["peer.key"].level is Level.FAIL
+    assert found(NeighbourAnswer(ALICE.public, THEIRS.domains, 0.0))["peer.key"].level is Level.FAIL
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_a_peer_that_is_the_node_itself_fails() -> None:
     ],
 )
 def test_a_copy_of_the_node_is_told_apart_from_the_node_itself(here: str, there: str, words: str, remedy: str) -> None:
-    ours = Answer(ALICE.public, instance=here)
+    ours = NeighbourAnswer(ALICE.public, instance=here)
 
-    finding = found(Answer(ALICE.public, instance=there), ours=ours)["peer.key"]
+    finding = found(NeighbourAnswer(ALICE.public, instance=there), ours=ours)["peer.key"]
 
     assert finding.level is Level.FAIL
     assert words in finding.detail
@@ -84,7 +84,9 @@ def test_a_copy_of_the_node_is_told_apart_from_the_node_itself(here: str, there:
 
 @pytest.mark.parametrize(("instances", "copies"), [("xx", 0), ("xy", 1), ("x", 0)])
 def test_two_peers_with_one_key_are_copies_if_they_are_two_processes(instances: str, copies: int) -> None:
-    answers = {f"http://peer.example:{port}": Answer(BOB.public, instance=it) for port, it in enumerate(instances)}
+    answers = {
+        f"http://peer.example:{port}": NeighbourAnswer(BOB.public, instance=it) for port, it in enumerate(instances)
+    }
 
     findings = list(check_copies([Peer(url=url) for url in answers], answers))
 
@@ -106,14 +108,14 @@ def test_only_domains_that_should_flow_are_compared(push: bool, pull: bool, leve
 def test_the_first_differing_domains_are_named_and_all_are_counted() -> None:
     domains = {f"d{n}": (n, "33") for n in range(DOMAINS_SHOWN_MAX + 1)}
 
-    detail = found(Answer(BOB.public, domains, 0.0))["peer.fingerprints"].detail
+    detail = found(NeighbourAnswer(BOB.public, domains, 0.0))["peer.fingerprints"].detail
 
     assert "differs in 6 of 6 domains: d0 (0 there, 0 here)" in detail
     assert detail.endswith("d4 (4 there, 0 here) and 1 more")
 
 
 def test_a_peer_that_does_not_answer_is_a_warning_without_its_password() -> None:
-    findings = found(Answer(error="it is gone", remedy="start it"))
+    findings = found(NeighbourAnswer(error="it is gone", remedy="start it"))
 
     assert levels(findings) == {"peer.reachable": Level.WARN}
     assert findings["peer.reachable"].detail == "http://user:***@peer.example: it is gone"

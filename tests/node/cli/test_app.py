@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.cli.app import Commands
-from node.cli.lazy_group import COMMANDS, Place, load_command
+from node.cli.lazy_group import COMMANDS, CommandPlace, load_command
 from tests.node.cli.conftest import Result, run_apart
 
 
@@ -55,7 +55,7 @@ def test_a_package_that_cannot_be_loaded_leaves_other_commands_alone(
 
 
 @pytest.mark.parametrize(("name", "place"), Commands.places.items())
-def test_every_command_is_where_the_table_says(name: str, place: Place) -> None:
+def test_every_command_is_where_the_table_says(name: str, place: CommandPlace) -> None:
     command = load_command(name, place)
 
     assert (command.name, bool(command.help)) == (name, True)

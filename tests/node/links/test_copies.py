@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.node import Node
-from node.peer_state import State
+from node.peer_state import Condition
 from node.store.contract import Peer
 from protocol.errors import Code
 from protocol.link.copies import IS_COPIED, REMEDY
@@ -65,7 +65,7 @@ async def test_of_two_copies_the_one_that_is_linked_keeps_its_link(tmp_path: Pat
 
             assert kept in hub.links.by_number
             assert {ending.code for ending in endings[1:] if ending is not None} == {Code.DUPLICATE_KEY}
-            assert refused.api.peer_states.of(row).state is State.REFUSED
+            assert refused.api.peer_states.of(row).state is Condition.REFUSED
 
 
 async def test_two_copies_at_two_addresses_are_noticed_by_the_node_that_dials_both(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ async def test_two_copies_at_two_addresses_are_noticed_by_the_node_that_dials_bo
         for node in (original, copy):
             await hub.peers.put(Peer(url=ws(node), pull=True))
 
-        await until(lambda: says_so(hub) and {State.LIVE, State.REFUSED} == set(states(hub)), hub)
+        await until(lambda: says_so(hub) and {Condition.LIVE, Condition.REFUSED} == set(states(hub)), hub)
 
         assert hub.duplicate_keys.teller is None  # the key of the hub itself has no copy
 
@@ -103,7 +103,7 @@ async def test_a_copy_that_dials_its_original_is_told_that_it_is_a_copy(tmp_path
         assert report["code"] == Code.DUPLICATE_KEY
         assert says_so(copy)
         assert says_so(original) is (scheme == "ws")  # a request by plain HTTP does not say who sends it
-        assert copy.api.peer_states.of(row).state is State.REFUSED
+        assert copy.api.peer_states.of(row).state is Condition.REFUSED
 
 
 async def test_nodes_that_do_not_say_their_instance_still_notice_that_they_are_copies(tmp_path: Path) -> None:
@@ -144,5 +144,5 @@ async def test_a_stranger_cannot_make_a_node_warn_of_itself(tmp_path: Path) -> N
         assert a.warnings() == []
 
 
-def states(node: Node) -> list[State]:
+def states(node: Node) -> list[Condition]:
     return [state.state for _, state in node.api.peer_states.all()]

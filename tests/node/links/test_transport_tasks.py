@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from node.links.transport import TransportEndedError
-from node.links.transport_tasks import Writer
+from node.links.transport_tasks import FrameWriter
 from tests.node.links.network import HANG_S
 
 
@@ -32,7 +32,7 @@ class BrokenTransport:
 
 async def test_a_flush_ends_as_soon_as_the_connection_is_over() -> None:
     """Otherwise a node that stops would wait out the time limit of the flush for each peer that has just vanished."""
-    writer = Writer(BrokenTransport(), on_sent=lambda _: None)
+    writer = FrameWriter(BrokenTransport(), on_sent=lambda _: None)
     writer.put("lost")
     with pytest.raises(TransportEndedError):
         await writer.run()

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from node.node import Node
-from node.peer_state import State
+from node.peer_state import Condition
 from node.store.contract import Peer
 from tests.history import ALICE
 from tests.node.http_api.talking import Client
@@ -20,11 +20,11 @@ DEAD = [
 ]
 
 
-def states(node: Node) -> dict[str, State]:
+def states(node: Node) -> dict[str, Condition]:
     return {peer.name: state.state for peer, state in node.api.peer_states.all()}
 
 
-async def until_states(node: Node, **wanted: State) -> None:
+async def until_states(node: Node, **wanted: Condition) -> None:
     """Wait until each of these peers, by name, has this state. A sync tells nobody when it ends, so this polls."""
     async with asyncio.timeout(HANG_S):
         while states(node) != wanted:
@@ -40,7 +40,7 @@ async def ask(node: Node, path: str) -> str:
 async def test_a_dead_peer_of_any_kind_is_failing_and_every_place_says_so(tmp_path: Path, peer: Peer) -> None:
     async with running(tmp_path, sync_interval=1.0) as node:
         await node.peers.put(peer)
-        await until_states(node, **{peer.name: State.FAILING})
+        await until_states(node, **{peer.name: Condition.FAILING})
 
         async with Client(node.url) as client:
             (row,) = (await client.get("/peers")).json()
@@ -62,7 +62,7 @@ async def test_the_time_for_which_a_peer_fails_is_a_metric(tmp_path: Path) -> No
     clock = [NOW]
     async with running(tmp_path, now_s=lambda: clock[0], peers_poll=3_600) as node:
         await node.peers.put(DEAD[0])
-        await until_states(node, **{DEAD[0].name: State.FAILING})
+        await until_states(node, **{DEAD[0].name: Condition.FAILING})
         clock[0] += 400
         metrics = await ask(node, "/metrics")
 
@@ -74,7 +74,7 @@ async def test_a_dead_peer_is_logged_once_and_not_at_each_try(tmp_path: Path, pe
     with capture_logs() as logs:
         async with running(tmp_path, sync_interval=0.01) as node:
             await node.peers.put(peer)
-            await until_states(node, **{peer.name: State.FAILING})
+            await until_states(node, **{peer.name: Condition.FAILING})
             for _ in range(3):
                 await node.sync.run("push" if peer.push else "pull")
 
@@ -86,7 +86,7 @@ async def test_a_peer_with_another_key_than_the_pinned_one_is_refused(tmp_path: 
         await a.peers.put(Peer(url=ws(b), pull=True, key=ALICE.public))
         await a.peers.put(Peer(url=b.url, pull=True, key=ALICE.public))
 
-        await until_states(a, **{ws(b): State.REFUSED, b.url: State.REFUSED})
+        await until_states(a, **{ws(b): Condition.REFUSED, b.url: Condition.REFUSED})
 
 
 async def test_a_peer_that_answers_is_live_or_syncing(tmp_path: Path) -> None:
@@ -94,16 +94,16 @@ async def test_a_peer_that_answers_is_live_or_syncing(tmp_path: Path) -> None:
         await befriend(a, b)
         await a.peers.put(Peer(url=b.url, pull=True))
 
-        await until_states(a, **{ws(b): State.LIVE, b.url: State.SYNCING})
+        await until_states(a, **{ws(b): Condition.LIVE, b.url: Condition.SYNCING})
 
-        assert states(b) == {a.key.public: State.LIVE}
+        assert states(b) == {a.key.public: Condition.LIVE}
         assert a.warnings() == []
 
 
 async def test_a_peer_that_only_dials_this_node_is_away_without_a_warning(tmp_path: Path) -> None:
     async with running(tmp_path) as node:
         await node.peers.put(Peer(key=ALICE.public, accept=True))
-        await until_states(node, **{ALICE.public: State.AWAY})
+        await until_states(node, **{ALICE.public: Condition.AWAY})
 
         assert node.warnings() == []
 
@@ -114,9 +114,9 @@ async def test_a_peer_that_comes_back_is_well_again(tmp_path: Path) -> None:
             await befriend(a, b)
             await until_live(a, b)
             name, port = ws(b), int(b.url.rpartition(":")[2])
-        await until(lambda: states(a) == {name: State.FAILING}, a)
+        await until(lambda: states(a) == {name: Condition.FAILING}, a)
 
         async with running(tmp_path / "b", port=port):
-            await until(lambda: states(a) == {name: State.LIVE}, a)
+            await until(lambda: states(a) == {name: Condition.LIVE}, a)
 
             assert a.warnings() == []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.cli.commands.content import Change, find_changes, merge, parse_pairs, parse_value
+from node.cli.commands.content import FieldChange, find_changes, merge, parse_pairs, parse_value
 from node.cli.output.failures import CommandError
 from protocol.errors import Code, ProtocolError
 
@@ -94,20 +94,22 @@ def test_a_merge_follows_rfc_7396(before: dict[str, Any], patch: dict[str, Any],
     assert repr(before) == untouched
 
 
-CHANGES: list[tuple[dict[str, Any], dict[str, Any], list[Change]]] = [
+CHANGES: list[tuple[dict[str, Any], dict[str, Any], list[FieldChange]]] = [
     ({"a": 1}, {"a": 1.0}, []),
-    ({"a": 1}, {"a": True}, [Change("/a", 1, True)]),
-    ({"a": None}, {}, [Change("/a", before=None)]),
-    ({}, {"a": None}, [Change("/a", after=None)]),
-    ({"a": {"b": 1, "c": 2}}, {"a": {"b": 3, "c": 2}}, [Change("/a/b", 1, 3)]),
-    ({"a": [1, 2]}, {"a": [2, 1]}, [Change("/a", [1, 2], [2, 1])]),
-    ({"a/b": {"~": 1}}, {"a/b": {}}, [Change("/a~1b/~0", before=1)]),
-    ({"b": 1, "a": 1}, {"a": 2, "b": 2}, [Change("/a", 1, 2), Change("/b", 1, 2)]),
+    ({"a": 1}, {"a": True}, [FieldChange("/a", 1, True)]),
+    ({"a": None}, {}, [FieldChange("/a", before=None)]),
+    ({}, {"a": None}, [FieldChange("/a", after=None)]),
+    ({"a": {"b": 1, "c": 2}}, {"a": {"b": 3, "c": 2}}, [FieldChange("/a/b", 1, 3)]),
+    ({"a": [1, 2]}, {"a": [2, 1]}, [FieldChange("/a", [1, 2], [2, 1])]),
+    ({"a/b": {"~": 1}}, {"a/b": {}}, [FieldChange("/a~1b/~0", before=1)]),
+    ({"b": 1, "a": 1}, {"a": 2, "b": 2}, [FieldChange("/a", 1, 2), FieldChange("/b", 1, 2)]),
 ]
 
 
 @pytest.mark.parametrize(("before", "after", "changes"), CHANGES)
-def test_changes_are_found_field_by_field(before: dict[str, Any], after: dict[str, Any], changes: list[Change]) -> None:
+def test_changes_are_found_field_by_field(
+    before: dict[str, Any], after: dict[str, Any], changes: list[FieldChange]
+) -> None:
     assert list(find_changes(before, after)) == changes
 
 

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from node.cli.commands.entries import BYTE_ORDER_MARK, LINE_BYTES_MAX, Line, entry_of, read_lines
+from node.cli.commands.entries import BYTE_ORDER_MARK, LINE_BYTES_MAX, EntryLine, entry_of, read_lines
 from protocol.errors import Code, ProtocolError
 
 LONGEST = b"x" * LINE_BYTES_MAX
@@ -12,21 +12,21 @@ LONGEST = b"x" * LINE_BYTES_MAX
 
 def test_every_line_has_its_number_and_the_offset_of_the_next() -> None:
     assert list(read_lines(io.BytesIO(b"a\n\nb"), number=5, offset=10)) == [
-        Line(5, b"a", 12),
-        Line(6, b"", 13),
-        Line(7, b"b", 14),
+        EntryLine(5, b"a", 12),
+        EntryLine(6, b"", 13),
+        EntryLine(7, b"b", 14),
     ]
 
 
 def test_a_byte_order_mark_is_left_out_and_noted() -> None:
     marked = BYTE_ORDER_MARK + b"a\n"
 
-    assert list(read_lines(io.BytesIO(marked * 2))) == [Line(1, b"a", 5, True), Line(2, b"a", 10, True)]
+    assert list(read_lines(io.BytesIO(marked * 2))) == [EntryLine(1, b"a", 5, True), EntryLine(2, b"a", 10, True)]
 
 
 @pytest.mark.parametrize("end", [b"", b"\n"])
 def test_the_longest_line_is_read_whole(end: bytes) -> None:
-    assert list(read_lines(io.BytesIO(LONGEST + end))) == [Line(1, LONGEST, LINE_BYTES_MAX + len(end))]
+    assert list(read_lines(io.BytesIO(LONGEST + end))) == [EntryLine(1, LONGEST, LINE_BYTES_MAX + len(end))]
 
 
 @pytest.mark.parametrize("more", [1, LINE_BYTES_MAX, 3 * LINE_BYTES_MAX + 7])
@@ -37,7 +37,7 @@ def test_a_line_that_is_too_long_is_one_line_and_hides_none(more: int) -> None:
     long, following = read_lines(source)
 
     assert (long.number, len(long.data), long.end) == (1, LINE_BYTES_MAX + 1, LINE_BYTES_MAX + more + 1)
-    assert following == Line(2, b"next", LINE_BYTES_MAX + more + 6)
+    assert following == EntryLine(2, b"next", LINE_BYTES_MAX + more + 6)
     with pytest.raises(ProtocolError) as refused:
         entry_of(long)
     assert refused.value.code == Code.TOO_LARGE
@@ -49,6 +49,6 @@ def test_a_line_that_is_too_long_is_one_line_and_hides_none(more: int) -> None:
 )
 def test_a_line_without_an_entry_is_malformed(data: bytes) -> None:
     with pytest.raises(ProtocolError) as refused:
-        entry_of(Line(1, data, 0))
+        entry_of(EntryLine(1, data, 0))
 
     assert refused.value.code == Code.MALFORMED

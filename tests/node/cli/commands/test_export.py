@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.commands.export import Place, find_place, read_backwards
+from node.cli.commands.export import FilePlace, find_place, read_backwards
 from node.cli.output.failures import CommandError
 from tests.node.cli.conftest import TIMEOUT_S, Served, run_apart, start
 from tests.node.cli.entry_files import line, signed, written
@@ -74,7 +74,7 @@ def test_the_place_has_the_last_timestamp_and_all_its_ids(tmp_path: Path) -> Non
         out.write(b'{"signature":"torn')
         place = find_place(out, file)
 
-    assert place == Place(2, {records[1].record.id, records[2].record.id})
+    assert place == FilePlace(2, {records[1].record.id, records[2].record.id})
     assert file.read_bytes() == b"".join(map(line, records))
 
 
@@ -93,7 +93,7 @@ def test_an_export_to_a_folder_that_does_not_exist_fails(served: Served, tmp_pat
 
 
 def test_a_place_takes_each_record_once() -> None:
-    place = Place()
+    place = FilePlace()
 
     taken = [place.take(1, "a"), place.take(1, "a"), place.take(1, "b"), place.take(2, "a"), place.take(2, "a")]
 

@@ -10,7 +10,7 @@ import pytest
 
 from node.cli.commands.entries import BYTE_ORDER_MARK, read_lines
 from node.cli.commands.import_records import BATCH_RECORDS_MAX, TRIES_MAX, batches
-from node.cli.commands.import_report import FAULTS_SHOWN_MAX, SKIPPED_SHOWN_MAX, Report
+from node.cli.commands.import_report import FAULTS_SHOWN_MAX, SKIPPED_SHOWN_MAX, ImportReport
 from node.client.http import NodeClient
 from protocol.records.record import SignedRecord
 from tests.node.cli.conftest import TIMEOUT_S, Served, run, run_apart, start
@@ -221,7 +221,7 @@ def test_a_batch_holds_no_more_records_than_a_request_may(tmp_path: Path, count:
     file = written(tmp_path, *(signed(f"b{number}") for number in range(count)))
 
     with file.open("rb") as source:
-        found = list(batches(read_lines(source), Report()))
+        found = list(batches(read_lines(source), ImportReport()))
 
     assert BATCH_RECORDS_MAX == 1_000
     assert [len(batch.records) for batch in found] == sizes
@@ -232,4 +232,4 @@ def test_a_record_that_stands_twice_comes_in_two_batches(tmp_path: Path) -> None
     file = written(tmp_path, signed("twice"), signed("twice"))
 
     with file.open("rb") as source:
-        assert [len(batch.records) for batch in batches(read_lines(source), Report())] == [1, 1]
+        assert [len(batch.records) for batch in batches(read_lines(source), ImportReport())] == [1, 1]
