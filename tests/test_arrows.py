@@ -94,6 +94,7 @@ NODE_ORDER = (
     "indexes",
     "heads",
     "peers",
+    "byte_budget",
     "fair_queue",
     "turns",
     "exact_decoding",

@@ -9,6 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
+from node.byte_budget import ByteBudget
 from node.http_api.answers.answer_room import ANSWER_BUDGET, COPIES, NO_ROOM
 from node.http_api.answers.pages import PAGE_BYTES_MAX
 from node.http_api.answers.problems import fault, problem, problem_of
@@ -18,7 +19,6 @@ from node.http_api.handlers.read import VERSION
 from node.http_api.handlers.write import BATCH_BYTES_MAX, BODY_BUDGET
 from node.http_api.openapi import DOCUMENT, document
 from node.http_api.requests.body_budget import BodyBudget
-from node.http_api.requests.byte_budget import ByteBudget
 from node.http_api.requests.caller import note_proxy, quota_address
 from node.http_api.requests.page_origin import check_origin
 from node.http_api.requests.parts import ApiParts

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from node.store.contract import Store
-from protocol.link.orders import Load
 from protocol.records.record import SignedRecord
 
 RECORDS_MAX: Final = 16_384
@@ -51,23 +50,31 @@ class RecentRecords:
         return {it: signed for it in ids if (signed := self._by_id.get(it)) is not None}
 
 
-async def load(store: Store, recent: RecentRecords, order: Load) -> list[SignedRecord]:
-    """Read the records of the order, in its order, from memory if they are recent and else from the store.
+async def load(store: Store, recent: RecentRecords, ids: Sequence[str], bytes_max: int) -> list[SignedRecord]:
+    """Read the records with these ids, in their order, from memory if they are recent and else from the store.
 
-    Ids that the node does not hold are left out. The result has at most `order.bytes_max` bytes, but always at least
-    one record if any is held.
+    Ids that the node does not hold are left out. The result has at most `bytes_max` bytes, but always at least one
+    record if any is held. It may end before all that would fit, and then the last record tells where to go on.
     """
     loaded: list[SignedRecord] = []
     size_bytes = 0
-    for begin in range(0, len(order.ids), _STORE_READ_RECORDS):
-        ids = order.ids[begin : begin + _STORE_READ_RECORDS]
-        found = recent.get(ids)
-        missing = [each for each in ids if each not in found]
+    for begin in range(0, len(ids), _STORE_READ_RECORDS):
+        part = ids[begin : begin + _STORE_READ_RECORDS]
+        found = recent.get(part)
+        missing = [each for each in part if each not in found]
+        read: dict[str, SignedRecord] = {}
         if missing:
-            found |= {each: stored.signed for each, stored in (await store.records(missing)).items()}
-        for signed in [found[each] for each in ids if each in found]:
+            stored = await store.records(missing, max(1, bytes_max - size_bytes))
+            read = {record_id: each.signed for record_id, each in stored.items()}
+        last_read = next((each for each in reversed(missing) if each in read), None)
+        for record_id in part:
+            signed = found.get(record_id) or read.get(record_id)
+            if signed is None:
+                continue
             size_bytes += len(signed.record.canonical)
-            if size_bytes > order.bytes_max and loaded:
+            if size_bytes > bytes_max and loaded:
                 return loaded
             loaded.append(signed)
+            if record_id == last_read and len(read) < len(missing):
+                return loaded  # the store may hold more than fits
     return loaded

@@ -22,6 +22,7 @@ from node.links.parts import LinkParts
 from node.links.permission import TableSnapshot
 from node.links.redialler import Redialler
 from node.links.running_link import Ending, LinkContext, RunningLink
+from node.links.send_room import send_budget
 from node.links.summary import down_summary, link_summary
 from node.links.transport import AcceptedTransport, Transport
 from node.links.work_meter import WorkMeter
@@ -66,7 +67,7 @@ class Links:
         self._parts = parts
         self._fail = fail
         self._context = LinkContext(
-            parts, self.dissemination, self, WorkMeter(self.limits, asyncio.get_running_loop().time)
+            parts, self.dissemination, self, WorkMeter(self.limits, asyncio.get_running_loop().time), send_budget()
         )
         self._entrance = Entrance(parts.settings)
         self._listed_networks = ListedNetworks()

@@ -16,15 +16,18 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
+from node.byte_budget import ByteBudget
 from node.clocks import ClockReading, least_ahead_s
 from node.intake.arrivals import Delivery, Origin
 from node.links.alarm import Alarm
 from node.links.cursors import LinkCursors
 from node.links.dissemination import Dissemination
 from node.links.incoming import Postponed, known_ids, refused_ids, take
+from node.links.link_counts import Carried, LinkCounts
 from node.links.parts import LinkParts
 from node.links.permission import TableSnapshot
 from node.links.recent_records import load
+from node.links.send_room import SendRoom
 from node.links.transport import CLOSE_S_MAX, Transport, TransportEndedError
 from node.links.transport_tasks import FrameWriter, Reader, ping_forever
 from node.links.work_meter import WorkMeter
@@ -36,7 +39,6 @@ from protocol.link.orders import Close, Found, Heard, Load, Noticed, Opened, Ord
 from protocol.link.status import LinkState, Phase
 from protocol.link.terms import Flow
 from protocol.records.admission import Trust
-from protocol.records.outcome import Outcome, Status
 from protocol.records.record import SignedRecord
 
 UNSENT_BYTES_MAX: Final = 4 * 2**20
@@ -75,50 +77,6 @@ class Ending(msgspec.Struct, frozen=True):
         return self.detail if self.code is None else f"{self.code}: {self.detail}"
 
 
-class LinkCounts(msgspec.Struct):
-    """What one link has carried: frames and their bytes in both directions, and the records that came, by outcome.
-
-    `refusals` counts the refused ones by code. `repaired` counts records that only a reconciliation found.
-    `round_trip_s` is that of the last ping, in seconds.
-    """
-
-    frames_in: int = 0
-    frames_out: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    accepted: int = 0
-    known: int = 0
-    refusals: Counter[str] = msgspec.field(default_factory=Counter)
-    repaired: int = 0
-    round_trip_s: float | None = None
-
-    @property
-    def refused(self) -> int:
-        return self.refusals.total()
-
-    def count(self, outcomes: Iterable[Outcome]) -> None:
-        """Count the records of one frame that came."""
-        for outcome in outcomes:
-            match outcome.status:
-                case Status.ACCEPTED:
-                    self.accepted += 1
-                case Status.KNOWN:
-                    self.known += 1
-                case Status.REFUSED:
-                    assert outcome.code is not None, "a refusal has a code"
-                    self.refusals[outcome.code] += 1
-
-
-class Carried(msgspec.Struct, frozen=True):
-    """How many records a link has carried in one direction, how many of them were known, and how many were refused, by
-    code. For `push`, `known` is 0, because the peer does not tell.
-    """
-
-    records: int
-    known: int
-    refusals: Counter[str]
-
-
 class LinkOwner(Protocol):
     """Who holds the links of a node: each link says what happens on it."""
 
@@ -152,6 +110,7 @@ class LinkContext:
     dissemination: Dissemination
     owner: LinkOwner
     meter: WorkMeter
+    budget: ByteBudget
 
 
 class RunningLink:
@@ -193,7 +152,7 @@ class RunningLink:
         self._orders: deque[Order] = deque()
         self._is_carrying_out = False
         self._reader = Reader(transport, self._is_pressed)
-        self._writer = FrameWriter(transport, self._on_sent)
+        self._writer = FrameWriter(transport, SendRoom(context.budget, address or str(number)), self._on_sent)
         self._lookups = 0
         self._cursors = LinkCursors(parts.store, parts.world.now_s, self._listed_name, self._tasks)
         self._alarm = Alarm(self._on_time)
@@ -263,7 +222,8 @@ class RunningLink:
     def push(self, records: Sequence[SignedRecord], hops: int) -> None:
         """Send these live records, now or as soon as the peer takes more. See `GossipLink`."""
         for begin in range(0, len(records), RECORDS_MAX):
-            self._do(self.machine.push(records[begin : begin + RECORDS_MAX], hops, self._loop.time()))
+            part, is_held = records[begin : begin + RECORDS_MAX], self._writer.room.is_full
+            self._do(self.machine.push(part, hops, self._loop.time(), is_held=is_held))
 
     def give(self, ids: Sequence[str], hops: int) -> None:
         """Send the records with these ids, which the peer asked for. See `GossipLink`."""
@@ -352,9 +312,7 @@ class RunningLink:
 
     async def _on_text(self, text: str) -> None:
         """Handle one frame. Return when this link may be read again."""
-        name = self.snapshot.permission.name if self.is_open else None
-        source = name or self.address or str(self.number)
-        work = self._parts.turns.begin(source)
+        work = self._parts.turns.begin(self._source)
         self.counts.frames_in += 1
         self.counts.bytes_in += len(text)
         self._do(self.machine.on_frame(text, self._loop.time()))
@@ -364,14 +322,22 @@ class RunningLink:
         if text.startswith(_COMPARING):
             self._owner.on_compared(self)
         await work.rest()
-        wait_s = self._meter.spend(source, work.seconds, is_listed=name is not None)
+        is_listed = self.is_open and self.snapshot.permission.name is not None
+        wait_s = self._meter.spend(self._source, work.seconds, is_listed=is_listed)
         if wait_s > 0:
             await asyncio.sleep(wait_s)
+
+    @property
+    def _source(self) -> str:
+        """Who causes the work of this link: a listed peer, or the address of a stranger."""
+        name = self.snapshot.permission.name if self.is_open else None
+        return name or self.address or str(self.number)
 
     def _is_pressed(self) -> bool:
         """Whether the peer has to wait, because this node has enough to do for it."""
         is_saturated = self.machine.is_saturated
-        return is_saturated or self._writer.unsent_bytes > UNSENT_BYTES_MAX or self._lookups >= LOOKUPS_MAX
+        is_unread = self._writer.unsent_bytes > UNSENT_BYTES_MAX or self._writer.room.is_full
+        return is_saturated or is_unread or self._lookups >= LOOKUPS_MAX
 
     async def _write(self) -> None:
         try:
@@ -420,11 +386,24 @@ class RunningLink:
             self.tell(Want(tuple(lacked)))
 
     async def _load(self, order: Load) -> None:
-        records = await load(self._parts.store, self._dissemination.recent, order)
+        """Read records when the link may hold them and the turn of the loop has time for a frame of them."""
+        room = self._writer.room
+        await self._writer.wait_for_room()
+        bytes_max = min(order.bytes_max, room.load_bytes)
+        room.add(bytes_max)
+        try:
+            records = await load(self._parts.store, self._dissemination.recent, order.ids, bytes_max)
+            work = self._parts.turns.begin(self._source)
+            await work.rest()
+        finally:
+            room.add(-bytes_max)
         self._do(self.machine.on_loaded(order.ticket, records, self._loop.time()))
+        work.end()
 
     def _on_opened(self, order: Opened) -> None:
         self._opened_s = self._loop.time()
+        if self.snapshot.permission.name is not None:
+            self._writer.room.move(None)
         now_s = self._parts.world.now_s()
         if order.hello.time is not None:
             ahead_s = least_ahead_s(order.hello.time, self._begun_s, now_s)

@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from node.links.send_room import SendRoom
 from node.links.transport import Transport
 
 
@@ -54,16 +55,19 @@ class FrameWriter:
 
     The writer wakes up in the turn of the event loop after a text was put in. It has no limit of its own, because those
     who put texts in limit them: the machine by its window, and the link by not reading from a peer that does not read.
+    `room` says whether the link may hold more in memory.
     """
 
-    def __init__(self, transport: Transport, on_sent: Callable[[int], None]) -> None:
+    def __init__(self, transport: Transport, room: SendRoom, on_sent: Callable[[int], None]) -> None:
         """`on_sent` is called with the size of each text, after the socket has taken the text."""
+        self.room = room
         self.unsent_bytes = 0
         self._transport = transport
         self._on_sent = on_sent
         self._texts: deque[str] = deque()
         self._has_texts = asyncio.Event()
         self._is_flushed = asyncio.Event()
+        self._has_sent = asyncio.Event()
         self._is_over = False
 
     def put(self, text: str) -> None:
@@ -71,7 +75,7 @@ class FrameWriter:
         if self._is_over:
             return
         self._texts.append(text)
-        self.unsent_bytes += len(text)
+        self._count(len(text))
         self._is_flushed.clear()
         self._has_texts.set()
 
@@ -90,12 +94,24 @@ class FrameWriter:
         finally:
             self._is_over = True
             self._is_flushed.set()
+            self.room.close()
+
+    async def wait_for_room(self) -> None:
+        """Wait while the link may hold nothing more in memory."""
+        while self.room.is_full:
+            self._has_sent.clear()
+            await self._has_sent.wait()
+
+    def _count(self, size_bytes: int) -> None:
+        self.unsent_bytes += size_bytes
+        self.room.add(size_bytes)
 
     async def _send_texts(self) -> None:
         while self._texts:
             text = self._texts.popleft()
             await self._transport.send(text)
-            self.unsent_bytes -= len(text)
+            self._count(-len(text))
+            self._has_sent.set()
             self._on_sent(len(text))
 
     async def flush(self, seconds_max: float) -> None:

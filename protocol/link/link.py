@@ -137,14 +137,15 @@ class Link:
         """A `Load` has ended with these records."""
         return self._do(now, lambda: self._open.sender.on_loaded(ticket, records))
 
-    def push(self, records: Sequence[SignedRecord], hops: int, now: float) -> list[Order]:
+    def push(self, records: Sequence[SignedRecord], hops: int, now: float, *, is_held: bool = False) -> list[Order]:
         """Send these live records, which are committed or about to be, over this open link.
 
-        They leave at once if the window has room; otherwise their ids wait. `hops`: how many links they will have
-        crossed when they arrive. Records that came from this peer, or went to it, are left out.
+        They leave at once if the window has room. Otherwise their ids wait. They also wait if the node has no memory
+        for more bytes (`is_held`). `hops`: how many links they will have crossed when they arrive. Records that came
+        from this peer, or went to it, are left out.
         """
         shared = [signed for signed in records if self._open.is_shared(signed.record.domain)]
-        return self._do(now, lambda: self._open.sender.push(shared, hops)) if shared else []
+        return self._do(now, lambda: self._open.sender.push(shared, hops, is_held=is_held)) if shared else []
 
     def give(self, ids: Sequence[str], hops: int, now: float) -> list[Order]:
         """Send these records, which the peer asked for by `want`, as the window allows.

@@ -89,11 +89,11 @@ class Sender:
         """Whether the peer has said that it does not keep this domain."""
         return domain in self._stopped
 
-    def push(self, records: Sequence[SignedRecord], hops: int) -> None:
-        """Send live records at once, or queue them."""
+    def push(self, records: Sequence[SignedRecord], hops: int, *, is_held: bool = False) -> None:
+        """Send live records at once, or queue them. `is_held`: queue them in any case."""
         fresh = [signed for signed in records if self._is_fresh(signed)]
         for group in _frames(fresh):
-            if self.in_flight.has_room() and not self._queues.live:
+            if self.in_flight.has_room() and not self._queues.live and not is_held:
                 self._send(group, Batch((), hops))
             else:
                 self._queue(group, hops)

@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
-from node.http_api.requests.byte_budget import ByteBudget
+from node.byte_budget import ByteBudget
 from node.http_api.requests.caller import quota_address
 from node.http_api.requests.parts import ApiParts
 

@@ -23,6 +23,7 @@ from protocol.link.messages import (
     Summary,
     Want,
 )
+from protocol.link.orders import Load
 from protocol.link.status import LinkState, Step
 from protocol.link.terms import Flow, LinkLimits, Terms
 from tests.history import claim, signed
@@ -350,6 +351,20 @@ def test_a_live_record_is_sent_in_the_call_that_brought_it() -> None:
 
     assert count_sent(wire.dialler) == sent + 1
     assert wire.dialler.loads == []
+
+
+def test_a_live_record_for_which_the_node_has_no_memory_waits_as_an_id_and_is_loaded_later() -> None:
+    wire = Wire()
+    wire.run()
+    record = signed(claim("garden"))
+    wire.dialler.commit(record)
+
+    orders = wire.dialler.link.push([record], 1, wire.now, is_held=True)
+    wire.dialler.carry_out(orders, wire.now)
+    wire.run()
+
+    assert [type(order) for order in orders] == [Load]
+    assert wire.acceptor.ids == {record.record.id}
 
 
 def test_a_live_record_overtakes_a_catch_up() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from node.http_api.requests.byte_budget import ByteBudget
+from node.byte_budget import ByteBudget
 from node.store.contract import StoredRecord
 from protocol.errors import Code, ProtocolError
 from protocol.records.record import Record

@@ -8,9 +8,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from node.byte_budget import ByteBudget
 from node.http_api.answers.answer_room import AnswerRoom
 from node.http_api.answers.paged_answer import DICT, answer_pages
-from node.http_api.requests.byte_budget import ByteBudget
 from node.node import Node
 from protocol.records.record import SignedRecord
 from tests.history import claim, signed

@@ -1,4 +1,4 @@
-"""Byte budgets: the memory that requests and answers of one kind may take together, shared by address.
+"""Byte budgets: the memory that requests, answers or frames of one kind may take together, shared by address.
 
 One address gets at most a quarter of a budget, and all strangers together at most three quarters. So a stranger cannot
 use up the memory, and callers on this machine always find some. A budget of few bytes still has room for one request or
@@ -33,9 +33,14 @@ class ByteBudget:
 
     def is_full_for(self, address: str | None) -> bool:
         """Whether this caller, or all callers, hold too much for this caller to hold more."""
+        return self.left_bytes(address) < 0
+
+    def left_bytes(self, address: str | None) -> int:
+        """How many bytes more this caller may hold; negative: this caller, or all callers, hold too much already."""
         if address is None:
-            return self.held_bytes > self._bytes_max
-        return self.held_bytes > self._strangers_bytes_max or self.has_its_share(address)
+            return self._bytes_max - self.held_bytes
+        of_address = self._address_bytes_max - self._by_address[address]
+        return min(self._strangers_bytes_max - self.held_bytes, of_address)
 
     def has_its_share(self, address: str | None) -> bool:
         """Whether this address alone holds too much."""
