@@ -41,7 +41,7 @@ PROTOCOL_ORDER = (
     "witness.admission",
     "sets.varint",
     "sets.index",
-    "sets.walk",
+    "sets.paging",
     "sets.negentropy_message",
     "sets.negentropy",
     "gossip.timing",

@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
-from node.http_api.answers.direct_writer import Connection
+from node.http_api.answers.direct_writer import WatchedConnection
 from node.http_api.answers.problems import fault, problem
 from node.http_api.app import CONNECTION_LIMIT, HEAD_TIMEOUT_S, answer_unknown, make_app
 from node.http_api.connections import ConnectionLimit, raw_problem
@@ -88,7 +88,7 @@ def url_of(runner: web.AppRunner, settings: Settings) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-class _Connection(Connection):
+class _Connection(WatchedConnection):
     """aiohttp's connection, with a place, a time to its request's head, refusals of our shape, and without a log entry
     for every bad request of a stranger.
 

@@ -27,7 +27,7 @@ from protocol.link.features import is_shared
 from protocol.link.handshake import own_key_error
 from protocol.link.terms import Flow
 from protocol.sets.index import EMPTY
-from protocol.sets.walk import Pass
+from protocol.sets.paging import Pass
 
 PASSES_MAX: Final = 3
 """Passes of one domain in one run, while the giver's fingerprint changes between them. New records are work for a pass,

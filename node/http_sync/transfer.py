@@ -24,7 +24,7 @@ from protocol.records.outcome import Outcome, Status
 from protocol.records.push import PUSH_HEADER, sign_push
 from protocol.records.record import SignedRecord
 from protocol.sets.index import EMPTY, key_id
-from protocol.sets.walk import FIRST, after, before, lacking, walk
+from protocol.sets.paging import FIRST, after, before, lacking, pages_of
 
 _STORE_READ_RECORDS: Final = 128
 """Records that are read from the store at once: 8 MiB at most."""
@@ -109,7 +109,7 @@ class Push:
 
     async def carry_since(self, timestamp: int) -> AsyncGenerator[list[Outcome], None]:
         """Carry all records from this timestamp on, in seconds, oldest first. Yields the outcomes of each batch."""
-        for page in walk(self._index, before(timestamp), None, self._parts.settings.sync_page):
+        for page in pages_of(self._index, before(timestamp), None, self._parts.settings.sync_page):
             async with aclosing(self._batches(page)) as batches:
                 async for records in batches:
                     outcomes = await self._send(records)
@@ -141,7 +141,7 @@ class Push:
     async def _send_lacking(self, begin: bytes, end: bytes | None, theirs: Sequence[bytes]) -> None:
         """Send the records between these keys that are not in `theirs`."""
         held = frozenset(theirs)
-        for page in walk(self._index, begin, end, self._parts.settings.sync_page):
+        for page in pages_of(self._index, begin, end, self._parts.settings.sync_page):
             async with aclosing(self._batches(lacking(page, held))) as batches:
                 async for records in batches:
                     _check_welcome(await self._send(records))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from protocol.errors import Code
 from protocol.link.orders import Outbox, PutCursor
 from protocol.link.terms import Flow
-from protocol.sets.walk import Pass
+from protocol.sets.paging import Pass
 
 
 class Cursors:

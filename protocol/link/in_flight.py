@@ -16,7 +16,7 @@ CATCH_UP_SHARE: Final = 0.75
 """How much of the window a catch-up may fill, so that live records find room beside it."""
 
 
-class Line(msgspec.Struct, frozen=True, gc=False):
+class SentLine(msgspec.Struct, frozen=True, gc=False):
     """What is kept of one record that was sent: not its body. `timestamp` in seconds."""
 
     id: str
@@ -28,7 +28,7 @@ class Sent(msgspec.Struct, frozen=True):
     """One frame of records. `pass_domain`: the frame is part of that domain's pass; None: of no pass."""
 
     seq: int
-    lines: tuple[Line, ...]
+    lines: tuple[SentLine, ...]
     size_bytes: int
     pass_domain: str | None
 
@@ -60,7 +60,7 @@ class InFlight:
             and self._size_bytes < share * limits.in_flight_bytes_max
         )
 
-    def add(self, lines: tuple[Line, ...], size_bytes: int, pass_domain: str | None) -> None:
+    def add(self, lines: tuple[SentLine, ...], size_bytes: int, pass_domain: str | None) -> None:
         """Note one more frame, which gets the next number."""
         self.seq += 1
         self._frames.append(Sent(self.seq, lines, size_bytes, pass_domain))

@@ -19,7 +19,7 @@ from protocol.link.handshake import auth, check_auth, check_copy, check_hello, h
 from protocol.link.listing import Listing
 from protocol.link.messages import DETAIL_CHARACTERS_MAX, Auth, Error, Have, Hello, Message, Notice, Prune, Want, decode
 from protocol.link.orders import Close, Noticed, Opened, Order, Outbox
-from protocol.link.session import Session, Setting
+from protocol.link.session import LinkSetting, Session
 from protocol.link.status import LinkState, LinkStatus, Phase
 from protocol.link.terms import Flows, Identity, LinkLimits, Role, Terms
 from protocol.records.outcome import Outcome
@@ -58,7 +58,7 @@ class Link:
         self._terms = Terms()
         self._theirs: Hello | None = None
         self._outbox = Outbox()
-        self._setting = Setting(role, listing, limits, random, self._outbox)
+        self._setting = LinkSetting(role, listing, limits, random, self._outbox)
         self._deadlines = Deadlines(limits)
         self._session: Session | None = None
 

@@ -49,7 +49,7 @@ class PutCursor(msgspec.Struct, frozen=True):
     """Store how far a flow has come in a domain: all records up to this timestamp, in seconds, went through once.
 
     The order comes often, so the node stores the last cursor from time to time. A link does not know the time of day,
-    so the node never stores a cursor ahead of its own clock (`protocol.sets.walk.Pass.cursor` says why).
+    so the node never stores a cursor ahead of its own clock (`protocol.sets.paging.Pass.cursor` says why).
     """
 
     domain: str

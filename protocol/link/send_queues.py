@@ -12,10 +12,10 @@ from itertools import islice
 import msgspec
 
 from protocol.sets.index import Index, key_id
-from protocol.sets.walk import walk
+from protocol.sets.paging import pages_of
 
 
-class Batch(msgspec.Struct, frozen=True):
+class QueuedBatch(msgspec.Struct, frozen=True):
     """Ids of one frame, in hex.
 
     `hops`: what the frame says; 0: no live records. `pass_domain`: the records are part of that domain's pass.
@@ -71,7 +71,7 @@ class IdQueue:
         self._entries.clear()
         return oldest
 
-    def batch(self, size: int) -> Batch | None:
+    def batch(self, size: int) -> QueuedBatch | None:
         """The first ids, at most `size`; None if the queue is empty.
 
         A frame carries either live records or others, never both. It says the highest number of hops of its records,
@@ -87,15 +87,15 @@ class IdQueue:
                 break
             ids.append(record_id)
             hops_max = max(entry.hops, hops_max)
-        return Batch(tuple(ids), hops_max)
+        return QueuedBatch(tuple(ids), hops_max)
 
-    def settle(self, batch: Batch, done: int) -> None:
+    def settle(self, batch: QueuedBatch, done: int) -> None:
         """The first `done` ids of the batch need not be sent any more."""
         for record_id in batch.ids[:done]:
             self.remove(record_id)
 
 
-class _Walk(msgspec.Struct):
+class _OpenPass(msgspec.Struct):
     """One pass through a domain: `position` is the last key that was sent; `is_answer`: the peer asked for the pass."""
 
     position: bytes
@@ -111,52 +111,52 @@ class PassQueue:
         """
         self._index_of = index_of
         self._is_needless = is_needless
-        self._walks: dict[str, _Walk] = {}
+        self._passes: dict[str, _OpenPass] = {}
         self._last_frames: dict[str, int] = {}
         """Domains of which all records are sent: the number of the frame that has still to be acknowledged."""
         self._page: list[bytes] = []
-        self._paged: _Walk | None = None
-        """The walk to which the page belongs."""
+        self._paged: _OpenPass | None = None
+        """The pass to which the page belongs."""
 
     def __len__(self) -> int:
         """How many passes have still something to send."""
-        return len(self._walks)
+        return len(self._passes)
 
     def __contains__(self, domain: object) -> bool:
         """Whether a pass through the domain is not over yet."""
-        return domain in self._walks or domain in self._last_frames
+        return domain in self._passes or domain in self._last_frames
 
     @property
     def is_over(self) -> bool:
         """Whether every pass is over."""
-        return not self._walks and not self._last_frames
+        return not self._passes and not self._last_frames
 
     @property
     def first(self) -> str | None:
         """The domain whose pass is next."""
-        return next(iter(self._walks), None)
+        return next(iter(self._passes), None)
 
     def begin(self, domain: str, position: bytes, *, is_answer: bool) -> None:
         """Begin a pass above that key. It replaces a pass through the domain that is under way."""
-        self._walks[domain] = _Walk(position, is_answer)
+        self._passes[domain] = _OpenPass(position, is_answer)
         self._last_frames.pop(domain, None)
 
     def reach_back(self, domain: str, position: bytes) -> None:
         """Send everything above that key, by the pass that is under way or by a new pass."""
-        walk_ = self._walks.get(domain)
-        if walk_ is None:
-            self._walks[domain] = _Walk(position, is_answer=False)
-        elif position < walk_.position:
-            self._walks[domain] = _Walk(position, walk_.is_answer)
+        pass_ = self._passes.get(domain)
+        if pass_ is None:
+            self._passes[domain] = _OpenPass(position, is_answer=False)
+        elif position < pass_.position:
+            self._passes[domain] = _OpenPass(position, pass_.is_answer)
 
     def stop(self, domain: str) -> None:
         """Send nothing more of the domain; nothing of its pass need be acknowledged."""
-        self._walks.pop(domain, None)
+        self._passes.pop(domain, None)
         self._last_frames.pop(domain, None)
 
     def wait_for_ack(self, domain: str, seq: int) -> None:
         """All of the domain is sent, and the pass is over when the frame `seq` is acknowledged."""
-        self._walks.pop(domain, None)
+        self._passes.pop(domain, None)
         self._last_frames[domain] = seq
 
     def take_acked(self, seq: int) -> list[str]:
@@ -166,28 +166,28 @@ class PassQueue:
             del self._last_frames[domain]
         return domains
 
-    def batch(self, size: int) -> Batch | None:
+    def batch(self, size: int) -> QueuedBatch | None:
         """The next ids of the first domain, at most `size`; None if all of it is sent."""
-        domain = next(iter(self._walks))
-        self._paged = walk_ = self._walks[domain]
+        domain = next(iter(self._passes))
+        self._paged = pass_ = self._passes[domain]
         index = self._index_of(domain)
-        for self._page in walk(index, walk_.position, None, size) if index is not None else ():
+        for self._page in pages_of(index, pass_.position, None, size) if index is not None else ():
             ids = tuple(each for key in self._page if not self._is_needless(each := key_id(key).hex()))
             if ids:
-                return Batch(ids, pass_domain=domain, is_answer=walk_.is_answer)
-            walk_.position = self._page[-1]
+                return QueuedBatch(ids, pass_domain=domain, is_answer=pass_.is_answer)
+            pass_.position = self._page[-1]
         return None
 
-    def settle(self, batch: Batch, done: int) -> None:
+    def settle(self, batch: QueuedBatch, done: int) -> None:
         """The first `done` ids of the batch are sent. Does nothing if the pass began anew or stopped meanwhile."""
-        walk_ = self._paged
-        if walk_ is None or self._walks.get(batch.pass_domain or "") is not walk_:
+        pass_ = self._paged
+        if pass_ is None or self._passes.get(batch.pass_domain or "") is not pass_:
             return
         if done == len(batch.ids):
-            walk_.position = self._page[-1]
+            pass_.position = self._page[-1]
         elif done:
             last = bytes.fromhex(batch.ids[done - 1])
-            walk_.position = next(key for key in self._page if key_id(key) == last)
+            pass_.position = next(key for key in self._page if key_id(key) == last)
 
 
 class SendQueues:

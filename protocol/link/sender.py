@@ -13,15 +13,15 @@ from typing import Final
 from protocol.errors import TRANSIENT, Code, ProtocolError, refusal_code
 from protocol.link.course import Course, DomainEvent
 from protocol.link.cursors import Cursors
-from protocol.link.in_flight import CATCH_UP_SHARE, InFlight, Line, Sent
+from protocol.link.in_flight import CATCH_UP_SHARE, InFlight, Sent, SentLine
 from protocol.link.messages import FRAME_BYTES_MAX, ITEM_OVERHEAD_BYTES, RECORDS_MAX, Ack, CaughtUp, encode_records
 from protocol.link.orders import Load, Outbox, Send
 from protocol.link.recent_ids import Exchanged
-from protocol.link.send_queues import Batch, IdQueue, PassQueue, SendQueues
+from protocol.link.send_queues import IdQueue, PassQueue, QueuedBatch, SendQueues
 from protocol.link.terms import Holdings, LinkLimits
 from protocol.records.record import SignedRecord
 from protocol.sets.index import EMPTY
-from protocol.sets.walk import before
+from protocol.sets.paging import before
 
 _HEAD_BYTES: Final = 512
 """Bytes of a frame beside its records: a domain and some numbers."""
@@ -94,7 +94,7 @@ class Sender:
         fresh = [signed for signed in records if self._is_fresh(signed)]
         for group in _frames(fresh):
             if self.in_flight.has_room() and not self._queues.live and not is_held:
-                self._send(group, Batch((), hops))
+                self._send(group, QueuedBatch((), hops))
             else:
                 self._queue(group, hops)
         self._pump()
@@ -193,7 +193,7 @@ class Sender:
         for domain in touched:
             self.cursors.store(domain)
 
-    def _on_refused(self, line: Line, refusal: Code) -> None:
+    def _on_refused(self, line: SentLine, refusal: Code) -> None:
         self.refusals[refusal] += 1
         if refusal in TRANSIENT:
             self._exchanged.sent.remove(line.id)
@@ -218,7 +218,7 @@ class Sender:
                 return
             self._loader.begin(*chosen)
 
-    def _next(self) -> tuple[IdQueue | PassQueue, Batch] | None:
+    def _next(self) -> tuple[IdQueue | PassQueue, QueuedBatch] | None:
         for queue in self._queues.in_turn():
             share = 1.0 if queue is self._queues.live else CATCH_UP_SHARE
             batch = self._batch(queue) if self.in_flight.has_room(share) else None
@@ -227,7 +227,7 @@ class Sender:
                 return queue, batch
         return None
 
-    def _batch(self, queue: IdQueue | PassQueue) -> Batch | None:
+    def _batch(self, queue: IdQueue | PassQueue) -> QueuedBatch | None:
         if isinstance(queue, IdQueue):
             return queue.batch(self._loader.records_max)
         while (domain := queue.first) is not None:
@@ -257,8 +257,8 @@ class Sender:
         self._dropped.discard(domain)
         self._course.report(domain, DomainEvent.SENT)
 
-    def _send(self, records: Sequence[SignedRecord], batch: Batch) -> None:
-        lines = tuple(Line(it.record.id, it.record.domain, it.record.timestamp) for it in records)
+    def _send(self, records: Sequence[SignedRecord], batch: QueuedBatch) -> None:
+        lines = tuple(SentLine(it.record.id, it.record.domain, it.record.timestamp) for it in records)
         for line in lines:
             self._exchanged.sent.add(line.id)
         self.in_flight.add(lines, sum(map(_cost, records)), batch.pass_domain)
@@ -278,18 +278,18 @@ class _Loader:
         self.records_max = _FIRST_LOAD_RECORDS
         self._outbox = outbox
         self._ticket = 0
-        self._loading: tuple[IdQueue | PassQueue, Batch] | None = None
+        self._loading: tuple[IdQueue | PassQueue, QueuedBatch] | None = None
 
     @property
     def is_busy(self) -> bool:
         return self._loading is not None
 
-    def begin(self, queue: IdQueue | PassQueue, batch: Batch) -> None:
+    def begin(self, queue: IdQueue | PassQueue, batch: QueuedBatch) -> None:
         self._ticket += 1
         self._loading = (queue, batch)
         self._outbox.put(Load(self._ticket, batch.ids, _LOAD_BYTES_MAX))
 
-    def end(self, ticket: int, records: Sequence[SignedRecord]) -> Batch:
+    def end(self, ticket: int, records: Sequence[SignedRecord]) -> QueuedBatch:
         """The load has brought these records. Returns its batch, of which they are a part."""
         assert self._loading is not None, "a load is answered once"
         assert ticket == self._ticket, "loads are answered one by one"

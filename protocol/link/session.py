@@ -35,7 +35,7 @@ _PIECE_DOMAINS: Final = 1_000
 """Domains that are compared in one piece: 5 ms at most."""
 
 
-class Setting(msgspec.Struct, frozen=True):
+class LinkSetting(msgspec.Struct, frozen=True):
     """What a link is given, and keeps until it ends."""
 
     role: Role
@@ -49,7 +49,12 @@ class Session:
     """One end of an open link."""
 
     def __init__(
-        self, setting: Setting, terms: Terms, flows: Flows, deadlines: Deadlines, features: Collection[str] = FEATURES
+        self,
+        setting: LinkSetting,
+        terms: Terms,
+        flows: Flows,
+        deadlines: Deadlines,
+        features: Collection[str] = FEATURES,
     ) -> None:
         """`terms`: what this node's row for the peer says. `flows`: what both sides have said. `deadlines`: shared with
         the link, which checks them. `features`: those of the peer.

@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 
-class Connection(RequestHandler):
+class WatchedConnection(RequestHandler):
     """aiohttp's connection. It calls `on_change`, if set, when the client reads again and when the client has gone."""
 
     on_change: Callable[[], None] | None = None
@@ -40,7 +40,7 @@ class DirectWriter:
         """
         if request.transport is None:
             raise ConnectionResetError("the client has gone")
-        assert isinstance(request.protocol, Connection), "the server makes such connections only"
+        assert isinstance(request.protocol, WatchedConnection), "the server makes such connections only"
         self._connection = request.protocol
         self._transport: asyncio.Transport = request.transport
         self._request = request

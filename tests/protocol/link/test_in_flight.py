@@ -3,12 +3,12 @@
 import pytest
 
 from protocol.errors import Code, ProtocolError
-from protocol.link.in_flight import CATCH_UP_SHARE, InFlight, Line
+from protocol.link.in_flight import CATCH_UP_SHARE, InFlight, SentLine
 from protocol.link.terms import LinkLimits
 
 
-def line(number: int) -> Line:
-    return Line(f"{number:064x}", "example", number)
+def line(number: int) -> SentLine:
+    return SentLine(f"{number:064x}", "example", number)
 
 
 FRAME_BYTES = 500

@@ -1,8 +1,8 @@
 """The send queues keep the order of their records, and keep each record once until it is sent."""
 
-from protocol.link.send_queues import Batch, IdQueue, PassQueue, SendQueues
+from protocol.link.send_queues import IdQueue, PassQueue, QueuedBatch, SendQueues
 from protocol.sets.index import Index, key_id, pack_key
-from protocol.sets.walk import before
+from protocol.sets.paging import before
 
 
 def queue_of(**hops: int) -> IdQueue:
@@ -18,10 +18,10 @@ def test_a_batch_stays_in_its_queue_until_it_is_sent() -> None:
 
     first = queue.batch(2)
     again = queue.batch(2)
-    queue.settle(Batch(("a", "b")), 1)
+    queue.settle(QueuedBatch(("a", "b")), 1)
 
-    assert first == again == Batch(("a", "b"), 1)
-    assert queue.batch(2) == Batch(("b", "c"), 1)
+    assert first == again == QueuedBatch(("a", "b"), 1)
+    assert queue.batch(2) == QueuedBatch(("b", "c"), 1)
 
 
 def test_an_id_that_is_queued_already_keeps_its_place_and_its_hops() -> None:
@@ -29,7 +29,7 @@ def test_an_id_that_is_queued_already_keeps_its_place_and_its_hops() -> None:
 
     queue.add("a", 9)
 
-    assert queue.batch(5) == Batch(("a", "b"), hops=2)
+    assert queue.batch(5) == QueuedBatch(("a", "b"), hops=2)
 
 
 def test_a_frame_carries_either_live_records_or_others() -> None:
@@ -40,7 +40,7 @@ def test_a_frame_carries_either_live_records_or_others() -> None:
         queue.settle(batch, len(batch.ids))
         batches.append(batch)
 
-    assert batches == [Batch(("a", "b"), hops=0), Batch(("c", "d"), hops=3), Batch(("e",), hops=0)]
+    assert batches == [QueuedBatch(("a", "b"), hops=0), QueuedBatch(("c", "d"), hops=3), QueuedBatch(("e",), hops=0)]
 
 
 def test_a_queue_that_is_cleared_names_the_oldest_timestamp_of_each_domain() -> None:
@@ -79,7 +79,7 @@ def test_a_pass_sends_everything_from_its_beginning_on_oldest_first() -> None:
 
     passes.begin("a", before(3), is_answer=True)
 
-    assert passes.batch(2) == Batch(tuple(IDS[2:4]), 0, "a", is_answer=True)
+    assert passes.batch(2) == QueuedBatch(tuple(IDS[2:4]), 0, "a", is_answer=True)
     assert rest_of(passes, 3) == IDS[2:]
 
 
@@ -124,7 +124,7 @@ def test_reaching_back_moves_a_pass_back_and_never_forward() -> None:
     passes.reach_back("a", before(2))
     passes.reach_back("b", before(8))
 
-    assert batch_after_a_later_key == Batch((IDS[4],), 0, "a", is_answer=True)
+    assert batch_after_a_later_key == QueuedBatch((IDS[4],), 0, "a", is_answer=True)
     assert rest_of(passes, 3) == IDS[1:]
     passes.stop("a")
     assert rest_of(passes, 3) == IDS[7:]

@@ -1,4 +1,4 @@
-"""Walks: which records one of two nodes lacks, decided from keys alone.
+"""Paging: which records one of two nodes lacks, decided from keys alone, page by page.
 
 Two methods serve catch-up:
 
@@ -17,10 +17,10 @@ from protocol.errors import TRANSIENT, Code
 from protocol.sets.index import ID_BYTES, TIMESTAMP_BYTES, Index
 
 FIRST: Final = b""
-"""Below every key: a walk through a whole index begins here."""
+"""Below every key: the pages of a whole index begin here."""
 
 
-class Held(Protocol):
+class HeldKeys(Protocol):
     """A set of keys, for example an index."""
 
     def __contains__(self, key: bytes, /) -> bool: ...
@@ -65,7 +65,7 @@ def after(timestamp: int) -> bytes:
     return before(timestamp) + ID_BYTES * b"\xff"
 
 
-def walk(index: Index, begin: bytes, end: bytes | None, page_keys: int) -> Iterator[list[bytes]]:
+def pages_of(index: Index, begin: bytes, end: bytes | None, page_keys: int) -> Iterator[list[bytes]]:
     """The keys above `begin`, up to and including `end` (None: all), in order, in pages of at most `page_keys`.
 
     The index may grow between two pages.
@@ -80,6 +80,6 @@ def walk(index: Index, begin: bytes, end: bytes | None, page_keys: int) -> Itera
         begin = page[-1]
 
 
-def lacking(keys: Iterable[bytes], held: Held) -> list[bytes]:
+def lacking(keys: Iterable[bytes], held: HeldKeys) -> list[bytes]:
     """Those of the keys that the other side does not hold, in the order given."""
     return [key for key in keys if key not in held]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from protocol.errors import TRANSIENT, Code
 from protocol.sets.index import ID_BYTES, Index, key_timestamp, pack_key
-from protocol.sets.walk import FIRST, Pass, after, before, lacking, walk
+from protocol.sets.paging import FIRST, Pass, after, before, lacking, pages_of
 
 PERMANENT = sorted(set(Code) - TRANSIENT)
 
@@ -67,7 +67,7 @@ def test_a_cursor_is_never_stored_ahead_of_the_clock() -> None:
 def test_a_walk_from_a_timestamp_includes_all_keys_of_that_timestamp(
     held: frozenset[bytes], timestamp: int, page_keys: int
 ) -> None:
-    pages = list(walk(Index(held), before(timestamp), None, page_keys))
+    pages = list(pages_of(Index(held), before(timestamp), None, page_keys))
 
     assert [key for page in pages for key in page] == sorted(key for key in held if key_timestamp(key) >= timestamp)
     assert all(1 <= len(page) <= page_keys for page in pages)
@@ -84,7 +84,7 @@ def test_the_bound_after_a_timestamp_is_above_all_keys_of_that_timestamp(
 def test_a_walk_excludes_its_begin_and_includes_its_end(
     held: frozenset[bytes], begin: bytes, end: bytes, page_keys: int
 ) -> None:
-    walked = [key for page in walk(Index(held), begin, end, page_keys) for key in page]
+    walked = [key for page in pages_of(Index(held), begin, end, page_keys) for key in page]
 
     assert walked == sorted(key for key in held if begin < key <= end)
 
@@ -92,7 +92,7 @@ def test_a_walk_excludes_its_begin_and_includes_its_end(
 def test_a_walk_reads_keys_that_are_added_ahead_of_it() -> None:
     first, second, third = (pack_key(timestamp, bytes(ID_BYTES)) for timestamp in (1, 2, 3))
     index = Index([first, third])
-    pages = walk(index, FIRST, None, 1)
+    pages = pages_of(index, FIRST, None, 1)
 
     begun = next(pages)
     index.add(second)
@@ -106,10 +106,12 @@ def test_a_comparison_page_by_page_finds_exactly_the_keys_that_each_side_lacks(
 ) -> None:
     index, to_fetch, to_send, last = Index(ours), [], [], FIRST
 
-    for page in walk(Index(theirs), FIRST, None, page_keys):
+    for page in pages_of(Index(theirs), FIRST, None, page_keys):
         to_fetch += lacking(page, index)
-        to_send += [key for part in walk(index, last, page[-1], page_keys) for key in lacking(part, frozenset(page))]
+        to_send += [
+            key for part in pages_of(index, last, page[-1], page_keys) for key in lacking(part, frozenset(page))
+        ]
         last = page[-1]
-    to_send += [key for part in walk(index, last, None, page_keys) for key in part]
+    to_send += [key for part in pages_of(index, last, None, page_keys) for key in part]
 
     assert (to_fetch, to_send) == (sorted(theirs - ours), sorted(ours - theirs))
