@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from node.byte_budget import ByteBudget
-from node.http_api.answers.answer_room import ANSWER_BUDGET, COPIES, NO_ROOM
+from node.http_api.answers.answer_room import ANSWER_ROOMS, COPIES, NO_ROOM, AnswerRooms
 from node.http_api.answers.pages import PAGE_BYTES_MAX
 from node.http_api.answers.problems import fault, problem, problem_of
 from node.http_api.connections import ConnectionLimit
@@ -41,7 +41,8 @@ def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
     app = web.Application()
     write_origins: Collection[str] = frozenset(parts.settings.write_origins or ())
     app[BODY_BUDGET] = BodyBudget(_budget_of_bodies(parts.settings), parts.settings.body_timeout)
-    app[ANSWER_BUDGET] = ByteBudget(parts.settings.answer_bytes_max, 2 * COPIES * PAGE_BYTES_MAX, NO_ROOM)
+    answers = ByteBudget(parts.settings.answer_bytes_max, 2 * COPIES * PAGE_BYTES_MAX, NO_ROOM)
+    app[ANSWER_ROOMS] = AnswerRooms(answers)
     app[CONNECTION_LIMIT] = ConnectionLimit(parts)
     app[HEAD_TIMEOUT_S] = parts.settings.head_timeout
     app[DOCUMENT] = document(routes, VERSION)

@@ -95,7 +95,9 @@ async def answer_pages(
         try:
             if request.method != "HEAD":
                 await response.prepare(request)
-                await _write_pages(response, piece, is_empty=not first, pages=_spelled(pages, form, room), form=form)
+                await _write_pages(
+                    response, room, piece, is_empty=not first, pages=_spelled(pages, form, room), form=form
+                )
         except ConnectionError:
             pass  # the client may leave at any time
         except Exception as error:
@@ -106,13 +108,19 @@ async def answer_pages(
 
 
 async def _write_pages(
-    response: web.StreamResponse, piece: bytes, *, is_empty: bool, pages: AsyncIterator[bytes], form: Form[Item]
+    response: web.StreamResponse,
+    room: AnswerRoom,
+    piece: bytes,
+    *,
+    is_empty: bool,
+    pages: AsyncIterator[bytes],
+    form: Form[Item],
 ) -> None:
     async for page in pages:
-        await _write(response, piece)
+        await _write(response, room, piece)
         piece = page if is_empty else form.separator + page
         is_empty = is_empty and not page
-    await _write(response, piece + form.closing)
+    await _write(response, room, piece + form.closing)
 
 
 async def _spelled(pages: AsyncIterator[Sequence[Item]], form: Form[Item], room: AnswerRoom) -> AsyncIterator[bytes]:
@@ -123,9 +131,10 @@ async def _spelled(pages: AsyncIterator[Sequence[Item]], form: Form[Item], room:
         yield spelled
 
 
-async def _write(response: web.StreamResponse, piece: bytes) -> None:
-    async with asyncio.timeout(WRITE_STALL_S_MAX):
-        await response.write(piece)
+async def _write(response: web.StreamResponse, room: AnswerRoom, piece: bytes) -> None:
+    with room.waiting():
+        async with asyncio.timeout(WRITE_STALL_S_MAX):
+            await response.write(piece)
 
 
 def _break_off(request: web.BaseRequest, error: Exception) -> None:

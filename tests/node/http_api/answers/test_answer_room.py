@@ -1,11 +1,13 @@
 """Clients that ask and do not read get a bounded part of the memory."""
 
 import asyncio
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from node.byte_budget import ByteBudget
+from node.http_api.answers.answer_room import ANSWER_BYTES_MIN, COPIES, AnswerRoom, AnswerRooms
 from node.store.contract import StoredRecord
 from protocol.errors import Code, ProtocolError
 from protocol.records.record import Record
@@ -70,3 +72,51 @@ def test_one_address_gets_a_quarter_and_all_strangers_three_quarters() -> None:
             budget.check_room(address)
         assert refused.value.code is Code.OVERLOADED
     budget.check_room(None)
+
+
+class Connection(asyncio.Transport):
+    """The connection to a client."""
+
+    is_aborted = False
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+def rooms(give_way_s: float) -> AnswerRooms:
+    """Rooms for three answers of strangers that hold one page of 1 MiB each, and for one of another caller."""
+    page_bytes = ANSWER_BYTES_MIN + COPIES * MIB
+    return AnswerRooms(ByteBudget(4 * page_bytes, page_bytes, "full"), give_way_s)
+
+
+async def test_answers_that_are_not_read_give_way_to_others_that_of_the_address_with_most_first() -> None:
+    shared = rooms(give_way_s=0.0)
+    connections = [Connection() for _ in range(3)]
+    answers = [AnswerRoom(shared, address, connection) for address, connection in zip("aab", connections, strict=True)]
+
+    with ExitStack() as stack:
+        for answer, pages in zip(answers, (0.4, 0.6, 0.9), strict=True):
+            answer.open(int(pages * MIB))
+            stack.enter_context(answer.waiting())
+        newcomer = AnswerRoom(shared, "c", Connection())
+        newcomer.open(MIB)
+        one_more = AnswerRoom(shared, "d", Connection())
+        one_more.open(MIB)
+
+    assert [connection.is_aborted for connection in connections] == [True, False, True]
+
+
+async def test_answers_that_are_read_do_not_give_way() -> None:
+    shared = rooms(give_way_s=60.0)
+    connections = [Connection() for _ in range(3)]
+
+    with ExitStack() as stack:
+        for address, connection in zip("abc", connections, strict=True):
+            answer = AnswerRoom(shared, address, connection)
+            answer.open(MIB)
+            stack.enter_context(answer.waiting())
+        with pytest.raises(ProtocolError) as refused:
+            AnswerRoom(shared, "d", Connection()).open(MIB)
+
+    assert refused.value.code is Code.OVERLOADED
+    assert not any(connection.is_aborted for connection in connections)

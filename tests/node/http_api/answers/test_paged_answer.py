@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from node.byte_budget import ByteBudget
-from node.http_api.answers.answer_room import AnswerRoom
+from node.http_api.answers.answer_room import AnswerRoom, AnswerRooms
 from node.http_api.answers.paged_answer import DICT, answer_pages
 from node.node import Node
 from protocol.records.record import SignedRecord
@@ -28,7 +28,7 @@ async def serving(pages: Callable[[], Pages]) -> AsyncIterator[str]:
     """The URL of a server that answers with these pages."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        return await answer_pages(request, pages(), DICT, AnswerRoom(ByteBudget(2**30, 0, ""), None))
+        return await answer_pages(request, pages(), DICT, AnswerRoom(AnswerRooms(ByteBudget(2**30, 0, "")), None, None))
 
     app = web.Application()
     app.router.add_get("/", handler)
