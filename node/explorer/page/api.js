@@ -102,9 +102,11 @@ export async function getPage(relative, options) {
   return { entries, next: link ? new URL(link, urlOf(relative)).searchParams.get("after") : null };
 }
 
-/** Hand in a signed record, and give the outcome if the node accepts it. Throws a Problem with the outcome as facts. */
-export async function putClaim(signature, body) {
-  const { response, text } = await exchange(path("claims", signature), { method: "PUT", body });
+/** Hand in a signed record, and give the outcome if the node accepts it. In a witnessed domain the node waits at most
+ * `waitS` seconds until the record is final or lost. Throws a Problem with the outcome as facts. */
+export async function putClaim(signature, body, waitS = 0) {
+  const headers = waitS > 0 ? { Prefer: `wait=${waitS}` } : {};
+  const { response, text } = await exchange(path("claims", signature), { method: "PUT", body, headers });
   const answer = parsed(text);
   const outcome = answer?.[signature] ?? answer;
   if (response.ok && typeof outcome?.status === "string") return outcome;

@@ -37,8 +37,8 @@ function string(value) {
 }
 
 /** The value of a JSON text. Unlike JSON.parse this refuses a repeated key, of which JSON.parse keeps the last one, and
- * a number that would become infinite. Throws NotCanonical. */
-export function read(text) {
+ * a number that would become infinite. `depth` 0 is for an object around a record. Throws NotCanonical. */
+export function read(text, depth = 1) {
   let value;
   try {
     value = JSON.parse(text);
@@ -47,7 +47,7 @@ export function read(text) {
   }
   const repeated = repeatedKey(text);
   if (repeated !== null) throw new NotCanonical(`the key ${JSON.stringify(repeated)} is repeated in one object`);
-  canonical(value);
+  canonical(value, depth);
   return value;
 }
 

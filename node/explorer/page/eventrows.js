@@ -5,6 +5,8 @@ import { moment, summary } from "./format.js";
 import { badge, domainLink, keyChip, labelLink, plain, recordLink, when } from "./parts.js";
 import { contentOf } from "./record.js";
 
+const BADGES = { accepted: ["good", "Accepted"], reverted: ["bad", "Reverted"], final: ["good", "Final"] };
+
 /** Let the list show these events. A row that stays is not touched, so that it keeps the focus. */
 export function arrange(list, events) {
   const wanted = new Set(events.map((event) => event.cursor));
@@ -25,7 +27,7 @@ function row(event) {
       "p",
       { class: "event-line" },
       h("time", { datetime: event.at.toISOString() }, moment(Math.floor(event.at / 1000))),
-      badge(isReverted ? "bad" : "good", isReverted ? "Reverted" : "Accepted"),
+      badge(...(BADGES[event.type] ?? ["", plain(String(event.type))])),
       names(event.domain, event.label, event.record),
     ),
     isReverted &&

@@ -27,6 +27,12 @@ export function moment(seconds) {
   return `${new Date(seconds * 1000).toISOString().replace("T", " ").replace(".000Z", "")} UTC`;
 }
 
+/** A moment in milliseconds since the Unix epoch, in UTC. */
+export function momentMs(ms) {
+  if (!(Math.abs(ms) <= DATE_S_MAX * 1000)) return `millisecond ${ms}`;
+  return new Date(ms).toISOString().replace("T", " ").replace("Z", " UTC");
+}
+
 /** A span of time in its largest unit. `parts` 2 adds the next unit. */
 export function duration(seconds, parts = 1) {
   const whole = Math.max(0, Math.round(seconds));

@@ -6,6 +6,7 @@ import { many, summary } from "./format.js";
 import { domainLink, keyChip, labelLink, plain, table, when } from "./parts.js";
 import { pageNumber } from "./pager.js";
 import { contentOf } from "./record.js";
+import { certaintyBadge } from "./witnesses.js";
 
 const PAGE = 50;
 
@@ -24,8 +25,8 @@ export function headsTable(caption, entries, { isOfOneDomain = false, isOfOneOwn
     "Written",
     { name: "Claim", class: "claim" },
   ];
-  const rows = entries.map(({ record }) => [
-    labelLink(record.domain, record.label),
+  const rows = entries.map(({ record, certainty }) => [
+    [labelLink(record.domain, record.label), " ", certaintyBadge(certainty)],
     !isOfOneDomain && domainLink(record.domain),
     !isOfOneOwner && keyChip(record.signedby),
     when(record.timestamp),

@@ -19,15 +19,20 @@ import {
   seen,
   when,
 } from "./parts.js";
-import { persist, showReach } from "./polling.js";
+import { pause, persist, showReach } from "./polling.js";
+import { proofCard } from "./proofcard.js";
 import { check, contentOf, isDomain, isLabel } from "./record.js";
 import { replay } from "./replay.js";
 import { hrefTo } from "./router.js";
 import { timeline } from "./timeline.js";
 import { tree } from "./values.js";
+import { isWitnessed, walk } from "./walk.js";
+import { certaintyBadge } from "./witnesses.js";
 import { isPassing } from "./words.js";
 
 const SHOWN = 100;
+const OPEN_MS = 1_000;
+const OPEN_MS_MAX = 30_000;
 
 export const title = ({ names: [domain, label] }) => `${label ?? ""} in ${domain ?? ""}`;
 
@@ -73,19 +78,58 @@ const ignore = () => {};
 
 /** Read the history and show it. Throws failures that may pass; shows other refusals. */
 async function showLabel(body, domain, label, shown, signal) {
-  let history;
+  let read;
   try {
-    history = await get(`history?${new URLSearchParams({ domain, label })}`, { signal });
+    read = await readLabel(domain, label, signal);
   } catch (error) {
     if (signal.aborted || !(error instanceof Problem) || isPassing(error)) throw error;
     showRefusal(body, error, domain, label);
     return;
   }
+  drawLabel(body, read, shown, signal);
+}
+
+/** The history of a label; in a witnessed domain also its witnesses. */
+async function readLabel(domain, label, signal) {
+  const history = await get(`history?${new URLSearchParams({ domain, label })}`, { signal });
+  const council = isWitnessed(domain) ? await get(`witnesses?${new URLSearchParams({ domain })}`, { signal }) : null;
+  return { history, council };
+}
+
+function drawLabel(body, { history, council }, shown, signal) {
   const trust = h("p", { class: "trust", role: "status" });
   const entries = h("div", { class: "history" });
   shown.open = new Set([...body.querySelectorAll(".raw[open]")].map((fold) => fold.closest(".entry").dataset.id));
-  fill(body, headCard(history), trust, card("History", entries));
-  showHistory(entries, history, replay(history.records), { trust, signal, shown });
+  const judged = council === null ? replay(history.records) : walk(history.records);
+  fill(
+    body,
+    headCard(history),
+    trust,
+    council && proofCard(history, council, shown, signal),
+    card("History", entries),
+  );
+  showHistory(entries, history, judged, { trust, signal, shown, council });
+  shown.drawn = history;
+  if (judged.some(isOpen)) lookAgain(body, history, shown, signal);
+}
+
+/** Whether the witnesses have still to decide about this record. */
+const isOpen = ({ certainty }) => certainty === "ordered" || certainty === "pending";
+
+/** Votes and receipts make no events. So a label with an open race is read again and again, and drawn if it changed. */
+async function lookAgain(body, drawn, shown, signal) {
+  const { domain, label } = drawn;
+  for (let delay = OPEN_MS; ; delay = Math.min(OPEN_MS_MAX, 1.5 * delay)) {
+    await pause(delay, signal);
+    if (signal.aborted || shown.drawn !== drawn) return;
+    if (document.hidden) continue;
+    const read = await readLabel(domain, label, signal).catch(() => null);
+    if (signal.aborted || shown.drawn !== drawn) return;
+    if (read !== null && JSON.stringify(read.history) !== JSON.stringify(drawn)) {
+      drawLabel(body, read, shown, signal);
+      return;
+    }
+  }
 }
 
 function showRefusal(body, error, domain, label) {
@@ -99,7 +143,11 @@ function headCard(history) {
   if (head === undefined) {
     return card(
       "Head",
-      nothing("No record is accepted here: those below wait for a record that should come before them."),
+      nothing(
+        isWitnessed(history.domain)
+          ? "No record is ordered here: those below wait for the witnesses, or for the record before them."
+          : "No record is accepted here: those below wait for a record that should come before them.",
+      ),
     );
   }
   const { record } = head;
@@ -110,6 +158,7 @@ function headCard(history) {
       { class: "head" },
       history.contested &&
         h("p", {}, badge("warn", "Contested"), " Another key has tried to found this label too; see the history."),
+      certaintyLine(history.certainty),
       facts(
         ["Owner", keyChip(record.signedby)],
         record.newowner !== undefined && ["Offered to", keyChip(record.newowner)],
@@ -120,6 +169,16 @@ function headCard(history) {
     ),
     actions(history, record),
   );
+}
+
+/** How sure the head is; nothing in an ordinary domain. */
+function certaintyLine(certainty) {
+  if (!certainty) return null;
+  const words =
+    certainty === "final"
+      ? " The witnesses decided it, and every record before it: nobody can take it back."
+      : " Not final yet: the head may change until the witnesses decide.";
+  return h("p", {}, certaintyBadge(certainty), words);
 }
 
 function actions({ domain, label }, record) {
@@ -150,7 +209,7 @@ const writeLink = (mode, domain, label) => hrefTo("write", [], { mode, domain, l
 function showHistory(place, history, judged, context) {
   const { shown } = context;
   const newest = judged.slice(-shown.size).reverse();
-  const drawn = timeline(newest, judged, history);
+  const drawn = timeline(newest, judged, history, context.council);
   const rest = judged.length - newest.length;
   fill(
     place,
@@ -179,7 +238,7 @@ function showHistory(place, history, judged, context) {
 
 /** Check the shown records, newest first, and say the result. A finding belongs to a record and a signature, so it is
  * kept. */
-async function prove(newest, drawn, judged, { trust, signal, shown }) {
+async function prove(newest, drawn, judged, { trust, signal, shown, council }) {
   const { round, checked } = shown;
   const findings = [];
   for (const { entry } of newest) {
@@ -189,12 +248,12 @@ async function prove(newest, drawn, judged, { trust, signal, shown }) {
     findings.push(checked.get(name));
     drawn.mark(entry.id, checked.get(name));
   }
-  fill(trust, trustWords(findings, judged.length, differing(judged)));
+  fill(trust, trustWords(findings, judged.length, differing(judged), council !== null));
 }
 
 const differing = (judged) => judged.filter(({ entry, verdict }) => entry.verdict !== verdict).length;
 
-function trustWords(findings, size, differ) {
+function trustWords(findings, size, differ, isWalked) {
   const bad = findings.filter((finding) => finding.state === "bad").length;
   const good = findings.filter((finding) => finding.state === "good").length;
   const unknown = findings.find((finding) => finding.state === "unknown");
@@ -219,5 +278,8 @@ function trustWords(findings, size, differ) {
         ? "Its signature"
         : `All ${many(size, "signature")}`
       : `The newest ${good} of ${many(size, "signature")}`;
-  return [badge("good", "Proven here"), ` ${all} checked in this browser; its own replay gives the node's answer.`];
+  const answer = isWalked
+    ? "the node's verdicts follow from what it says that the witnesses saw and decided"
+    : "its own replay gives the node's answer";
+  return [badge("good", "Proven here"), ` ${all} checked in this browser; ${answer}.`];
 }

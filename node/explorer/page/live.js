@@ -88,6 +88,7 @@ function frame(main, model, query) {
         { name: "type" },
         h("option", { value: "" }, "all"),
         h("option", { value: "reverted", selected: query.get("type") === "reverted" }, "reverted only"),
+        h("option", { value: "final", selected: query.get("type") === "final" }, "final only"),
       ),
     ),
   );

@@ -10,14 +10,16 @@ import { badge, coded, facts, hexValue, hueOf, keyChip, verdictBadge, when } fro
 import { contentOf } from "./record.js";
 import { isAccepted } from "./replay.js";
 import { changes, tree } from "./values.js";
+import { certaintyBadge, testimony } from "./witnesses.js";
 import { REASONS, VERDICT_NAMES } from "./words.js";
 
 const LANE = 22;
 const LEFT = 15;
 const NODE = 26;
 
-/** `{element, mark(id, finding)}` for these judged records, newest first; `all` is the whole history, oldest first. */
-export function timeline(newest, all, { head }) {
+/** `{element, mark(id, finding)}` for these judged records, newest first; `all` is the whole history, oldest first.
+ * `council` are the witnesses of the domain, null in an ordinary domain. */
+export function timeline(newest, all, { head }, council) {
   const plan = lanes(newest, all);
   const marks = new Map();
   const rows = newest.map((judged, at) => {
@@ -26,19 +28,24 @@ export function timeline(newest, all, { head }) {
     return h(
       "li",
       {
-        class: `entry ${isAccepted(judged.verdict) ? "won" : "lost"}`,
+        class: `entry ${isAccepted(judged.verdict) ? "won" : isWaiting(judged) ? "open" : "lost"}`,
         dataset: { verdict: judged.verdict, id: judged.entry.id },
       },
       gutter(plan.rows[at], plan.width, judged),
-      described(judged, judged.entry.id === head, mark),
+      described(judged, judged.entry.id === head, mark, council),
     );
   });
   const element = h("ol", { class: "timeline", reversed: true, start: all.length }, rows);
   return { element, mark: (id, finding) => showFinding(marks.get(id), finding) };
 }
 
-function described({ entry, verdict, after }, isHead, mark) {
+/** Whether the witnesses may still decide for this record, which the walk does not take now. */
+const isWaiting = ({ verdict, certainty }) => !isAccepted(verdict) && certainty === "pending";
+
+function described(judged, isHead, mark, council) {
+  const { entry, verdict, after, certainty } = judged;
   const { record } = entry;
+  const fate = isAccepted(verdict) ? "Accepted" : isWaiting(judged) ? "Waiting" : "Refused";
   return h(
     "article",
     { "aria-label": `${VERDICT_NAMES[verdict]}${isHead ? ", the head" : ""}` },
@@ -47,6 +54,7 @@ function described({ entry, verdict, after }, isHead, mark) {
       { class: "entry-line" },
       verdictBadge(verdict),
       isHead && badge("good", "Head"),
+      verdict === "pending" ? null : certaintyBadge(certainty),
       " ",
       when(record.timestamp),
       " by ",
@@ -55,12 +63,13 @@ function described({ entry, verdict, after }, isHead, mark) {
     h(
       "p",
       { class: "reason" },
-      coded(`${isAccepted(verdict) ? "Accepted" : "Refused"}: ${REASONS[verdict]}.`),
+      coded(`${fate}: ${REASONS[verdict]}.`),
       record.newowner !== undefined && [" Offered to ", keyChip(record.newowner), "."],
     ),
     entry.verdict !== verdict &&
       h("p", { class: "problem" }, `The node says ${entry.verdict}; this browser's own replay says ${verdict}.`),
     content(record, verdict, after),
+    entry.seen && testimony(entry, council),
     mark,
     h("details", { class: "raw" }, h("summary", {}, "The record itself"), raw(entry, after)),
   );
@@ -155,6 +164,8 @@ function shape(verdict, x, hue) {
           vars,
         }),
       ];
+    case "pending":
+      return [s("circle", { class: "node undecided", cx: x, cy: NODE, r: 6 })];
     case "stale":
       return [s("circle", { class: "node refused", cx: x, cy: NODE, r: 5 })];
     case "orphan":

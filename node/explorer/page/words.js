@@ -43,6 +43,7 @@ const NODE_REMEDIES = {
   storage_full: "The disk of the node is full. The node's operator has to make room. Nothing was lost.",
   unauthorized: "Only the node's operator may do this: it needs the admin token.",
   cursor_unknown: "The node's store was replaced. Begin again from now.",
+  not_final: "The witnesses have not decided yet. Wait, or read what is not final.",
   unknown_label: "Nobody has claimed this label here yet, or the node has not received the claim.",
   unknown_record: "The node holds no such record; it may not have received the record yet.",
   internal: "The node failed. The node's log says why.",

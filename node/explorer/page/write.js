@@ -13,6 +13,7 @@ import { badge, card, coded, hexValue, heading, keyChip, labelLink, plain, probl
 import { bytesOf, contentOf, isDomain, isLabel, whyNoCrypto } from "./record.js";
 import { pause } from "./polling.js";
 import { hrefTo, remember } from "./router.js";
+import { isWitnessed } from "./walk.js";
 import { REASONS, isPassing } from "./words.js";
 
 const MODES = {
@@ -22,6 +23,7 @@ const MODES = {
 };
 const TYPING_MS = 300;
 const RETRY_MS = 3_000;
+const WAIT_S = 10; // for the witnesses; a request ends after 20 s
 
 export const title = () => "Write a claim";
 
@@ -251,7 +253,8 @@ async function send(desk) {
     const record = draft(written(desk), mine());
     const body = canonical(record);
     const signature = await sign(bytesOf(body));
-    const outcome = await putClaim(signature, body);
+    if (isWitnessed(record.domain)) fill(parts.result, waiting());
+    const outcome = await putClaim(signature, body, isWitnessed(record.domain) ? WAIT_S : 0);
     fill(parts.result, accepted(record, outcome));
     desk.isTouched = false;
     announce(`${outcome.status}: ${outcome.verdict ?? ""}`);
@@ -277,6 +280,17 @@ function accepted({ domain, label }, outcome) {
       ": ",
       outcome.verdict ? coded(`${REASONS[outcome.verdict]}.`) : "the node had this record already.",
     ),
+    certaintyWords(outcome.certainty),
     h("p", {}, "Record ", hexValue(outcome.id, "the record's id")),
   );
+}
+
+const waiting = () => h("p", { class: "card", role: "status" }, "Sent. Waiting for the witnesses…");
+
+/** Whether the witnesses have decided; nothing in an ordinary domain. */
+function certaintyWords(certainty) {
+  if (certainty === undefined || certainty === null) return null;
+  return certainty === "final"
+    ? h("p", {}, badge("good", "Final"), " The witnesses decided it, and nobody can take it back.")
+    : h("p", {}, badge("warn", "Not final yet"), " The witnesses have not decided: the page of the label shows when.");
 }
