@@ -25,7 +25,7 @@ export function walk(entries) {
     places: new Map(chain.map((entry, at) => [entry.id, at])),
     chain,
     final: undecided < 0 ? chain.length : undecided,
-    decided: new Set([...on.keys()].filter((prev) => slot(prev).some((entry) => entry.decided))),
+    decided: new Map([...on.keys()].map((prev) => [prev, slot(prev).filter((entry) => entry.decided)])),
     byId,
   };
   return inOrder(chain, on, byId).map((entry) => judged(entry, state));
@@ -97,7 +97,7 @@ function verdictOn(entry, before, isOnChain, { decided }) {
     return newowner === undefined ? "updated" : "offered";
   }
   if (before !== undefined && !names(before, signedby)) return "not_owner";
-  if (entry.ordered === null && !decided.has(prev ?? null)) return "pending";
+  if (entry.ordered === null && !decided.get(prev ?? null)?.length) return "pending";
   if (prev === undefined) return "rival";
   return before === undefined ? "orphan" : "stale";
 }
@@ -106,7 +106,8 @@ function verdictOn(entry, before, isOnChain, { decided }) {
 function hasLost(entry, { places, final, decided, byId }) {
   for (let each = entry; each !== undefined; each = byId.get(each.record.prev)) {
     if (places.get(each.id) < final) return false;
-    if (!each.decided && decided.has(each.record.prev ?? null)) return true;
+    const winners = decided.get(each.record.prev ?? null) ?? [];
+    if (winners.length > 0 && !winners.includes(each)) return true;
   }
   return false;
 }
