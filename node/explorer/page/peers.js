@@ -18,8 +18,8 @@ const STATES = {
 };
 
 /** The answer of `GET /peers`, read: `{name, key, push, pull, accept, state, error, since, remedy, link, lag_s,
- * agreement, isInStep}` each. `error`, `since` and `remedy` are null unless the peer fails or is refused. `link` is null
- * if no link is open: the peer is away, or the node syncs with it by plain HTTP. */
+ * agreement, isInStep}` each. `error`, `since` and `remedy` are null unless the peer fails or is refused. `link` is
+ * null if no link is open: the peer is away, or the node syncs with it by plain HTTP. */
 export function readPeers(answer) {
   return answer.map((peer) => {
     const isUp = peer.link !== null && peer.link.state !== "down";
