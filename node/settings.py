@@ -7,10 +7,9 @@ error, because nobody would enforce a limit whose name is misspelled.
 
 import difflib
 import math
-import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from ipaddress import ip_address, ip_network
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -18,7 +17,7 @@ import msgspec
 from msgspec import Meta, inspect
 
 from node.service_variables import is_service_variable
-from protocol.records.record import is_domain, is_witnessed
+from node.setting_items import ITEMS
 
 PREFIX: Final = "DNARC_"
 
@@ -422,39 +421,9 @@ def _value_of(name: str, raw: Any) -> Any:
     value = msgspec.convert(raw, kind, strict=not is_text, dec_hook=_path)
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("not finite")
-    if isinstance(value, list) and not all(map(_ITEMS[name].is_valid, value)):
+    if isinstance(value, list) and not all(map(ITEMS[name].is_valid, value)):
         raise ValueError("not an item of this list")
     return value
-
-
-class _Items(msgspec.Struct, frozen=True):
-    """What the items of a list may be."""
-
-    is_valid: Callable[[str], bool]
-    words: str
-
-
-def _is_network(text: str) -> bool:
-    try:
-        ip_network(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_origin(text: str) -> bool:
-    """Whether a browser spells an origin so (RFC 6454, section 6.2): in lower case and without the default port."""
-    return _ORIGIN.fullmatch(text) is not None and not text.endswith(_DEFAULT_PORTS.get(text.partition(":")[0], " "))
-
-
-_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
-_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
-_ITEMS: Final = {
-    "domains": _Items(is_domain, "domains between commas"),
-    "witness": _Items(is_witnessed, "names of witnessed domains between commas, from `dnarc witness new`"),
-    "trusted_proxies": _Items(_is_network, "networks between commas, such as 10.0.0.0/8"),
-    "write_origins": _Items(_is_origin, "origins between commas, such as https://example.org"),
-}
 
 
 def _path(kind: type, raw: object) -> Path:
@@ -490,7 +459,7 @@ def _words(name: str, kind: inspect.Type) -> str:
         case inspect.LiteralType():
             return "one of " + ", ".join(map(str, kind.values))
         case inspect.ListType():
-            return _ITEMS[name].words
+            return ITEMS[name].words
         case inspect.CustomType():
             return "a path"
         case _:
