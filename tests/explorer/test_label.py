@@ -149,6 +149,9 @@ async def test_a_browser_that_may_not_check_says_why(browser: Browser, node: Nod
         await expect(explorer.page.locator(".mark").first).to_contain_text("Signature not checked")
         await explorer.go("write")
         await expect(explorer.page.locator(".notice")).to_contain_text("This page cannot sign here")
+        refusals, explorer.said = explorer.said, []
+
+    assert all("401" in said for said in refusals), "a stranger may not see the peers, and browsers write that down"
 
 
 async def test_a_long_history_is_shown_in_parts(explorer: Explorer, node: Node) -> None:
