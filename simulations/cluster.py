@@ -251,6 +251,14 @@ class Cluster:
         machine.disk.restore(backup.databases)
         self.checkers.on_restore(machine, backup.at_s, now_s)
 
+    def begin_witness(self, machine: Machine, last: str | None) -> None:
+        """Do what `dnarc witness begin` does. `last`: the id of the last receipt. The node must not be running."""
+        assert self.council is not None, "only a witness begins"
+        assert self.judges is not None, "a council has judges"
+        self.note("begins to witness", machine=machine.name, last=last)
+        self.council.begin(machine, last)
+        self.judges.liveness.on_begun(machine.name)
+
     def lose_newest_receipt(self, machine: Machine) -> None:
         """Remove the file of the newest receipt of a witness. The node must not be running."""
         assert self.council is not None, "only witnesses have such a file"

@@ -37,7 +37,11 @@ class Council:
     def seat(self, machine: Machine) -> None:
         """Give the machine its key, and begin to witness, as `dnarc witness begin` does. No node runs on it yet."""
         machine.disk.place_secret(FOLDER / "node.key", self.keys[machine.name].seed)
-        machine.disk.place(path_of(FOLDER, self.domain), spell_begin(None))
+        self.begin(machine, None)
+
+    def begin(self, machine: Machine, last: str | None) -> None:
+        """Let the witness go on after its last receipt, the one of this id. The node is not running."""
+        machine.disk.place(path_of(FOLDER, self.domain), spell_begin(last))
 
     def lose_newest(self, machine: Machine) -> None:
         """Remove the file of the newest receipt. The node is not running."""

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any, Final
 
 from protocol.records.record import SignedRecord, make, sign
+from protocol.signing import SigningKey
 from protocol.witness.domain import WitnessedDomain
 from protocol.witness.receipt import receipt_label
 from simulations.cast.machine import Machine
@@ -136,16 +137,8 @@ class Liar:
         """The next receipt of one of the liar's chains. More than one chain is a fork."""
         before, before_ms = self._newest.get(chain, (None, 0))
         at_ms = max(self._now_ms(), before_ms + 1)
-        key = self._user.key
-        fields = {
-            "domain": self._domain,
-            "label": receipt_label(key.public),
-            "signedby": key.public,
-            "timestamp": at_ms // 1_000,
-            "at": at_ms,
-            "n": chain,
-        }
-        receipt = sign(make(fields | said | ({} if before is None else {"prev": before})), key)
+        more = said | {"n": chain} | ({} if before is None else {"prev": before})
+        receipt = forge(self._user.key, self._domain, at_ms, **more)
         self._newest[chain] = (receipt.record.id, at_ms)
         return receipt
 
@@ -154,6 +147,13 @@ class Liar:
 
     def _now_ms(self) -> int:
         return int(self._user.clock.now_s() * 1_000)
+
+
+def forge(key: SigningKey, domain: str, at_ms: int, **said: Any) -> SignedRecord:
+    """A receipt by this key, with any content. `at_ms`: its `at`."""
+    label, timestamp = receipt_label(key.public), at_ms // 1_000
+    fields = {"domain": domain, "label": label, "signedby": key.public, "timestamp": timestamp, "at": at_ms}
+    return sign(make(fields | said), key)
 
 
 def _slots(domain: WitnessedDomain) -> list[list[str]]:

@@ -104,7 +104,6 @@ class User:
         """Send one record of a witnessed domain, and prefer an answer when it is final or lost (RFC 7240)."""
         path, headers = f"/claims/{signed.signature}", {"Prefer": f"wait={seconds}"}
         status, _, answer = await self._ask("PUT", machine, path, signed.record.canonical, headers)
-        status = 200 if 200 < status < 300 else status
         return self._note(machine, signed.record, _reply(status, answer, signed.signature))
 
     def _note(self, machine: Machine, record: Record, reply: Reply) -> Reply:
@@ -143,7 +142,7 @@ def _reply(status: int, body: bytes, signature: str) -> Reply:
     if status == 0:
         return Reply("lost")
     answer = msgspec.json.decode(body)
-    if status != 200:
+    said = answer.get(signature)
+    if said is None:
         return Reply("refused", answer.get("code"))
-    said = answer[signature]
     return Reply(said.pop("status"), said.pop("code", None), said.pop("verdict", None), said)

@@ -3,7 +3,7 @@
 `agreement`, `finality`, `promises` and `walks` hold always, whatever happens. `liveness` holds at the end.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from node.store.contract import Batch
@@ -31,14 +31,26 @@ class CouncilJudges:
         self.liveness = LivenessJudge(on_violation, council)
         self._domain = council.domain
         self._on_violation = on_violation
-        self._agreement = AgreementJudge(on_violation, council.quorum)
-        self._finality = FinalityJudge(on_violation)
+        self._is_broken = False
+        self._agreement = AgreementJudge(self._on_breach, council.quorum)
+        self._finality = FinalityJudge(self._on_breach)
         self._promises = PromisesJudge(on_violation, council)
         self._walks = WalkJudge(on_violation, council.domain)
         self._held: dict[str, dict[str, Record]] = {}
         self._known: set[str] = set()
         self._keys = {key.public for key in council.keys.values()}
         self._commits = 0
+
+    def on_theft(self, names: Collection[str], *, is_broken: bool) -> None:
+        """Somebody has the keys of these witnesses. `is_broken`: so many that nothing is promised any more."""
+        for name in names:
+            self._promises.excuse(name)
+        self._is_broken = is_broken
+
+    def _on_breach(self, where: str, words: str) -> None:
+        """Two records are decided, or a final one is taken back: a violation while the contract promises otherwise."""
+        if not self._is_broken:
+            self._on_violation(where, words)
 
     def on_restore(self, name: str) -> None:
         """An operator restores a backup of this machine."""

@@ -31,6 +31,10 @@ class LivenessJudge:
         """The file of the newest receipt of this machine is gone."""
         self._forgetful.add(name)
 
+    def on_begun(self, name: str) -> None:
+        """The operator says how the witness on this machine goes on."""
+        self._forgetful.discard(name)
+
     def are_enough(self, machines: Mapping[str, Machine]) -> bool:
         """Whether so many witnesses speak honestly that every race has to end."""
         speaking = [name for name in self._council.seats if name in machines and silence_of(machines[name]) is None]

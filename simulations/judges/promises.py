@@ -75,6 +75,10 @@ class PromisesJudge:
         self._said: dict[tuple[str, Slot], _Said] = defaultdict(_Said)
         self._checked: set[str] = set()
 
+    def excuse(self, name: str) -> None:
+        """Somebody else has the key of this witness now: it is not honest any more."""
+        self._names.pop(self._council.keys[name].public, None)
+
     def on_start(self, name: str, there: Iterable[Record]) -> None:
         """A node starts with these records on its disk."""
         self._desks[name] = _Desk()

@@ -55,4 +55,5 @@ async def _play_and_check(cluster: Cluster, scenario: Scenario) -> None:
     cluster.checkers.check_acknowledged(cluster.machines)
     cluster.checkers.check_stores(cluster.machines)
     await cluster.checkers.check_heads(cluster.machines)
+    await cluster.checkers.check_councils(cluster.machines)
     await cluster.close()
