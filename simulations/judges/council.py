@@ -93,6 +93,11 @@ class CouncilJudges:
             for label in open_races(tell(self._held[name].values()), self._claims(name))
         ]
 
+    def established(self, machines: Mapping[str, Machine]) -> list[str]:
+        """The labels that have a final head on every machine."""
+        final = [{label for label, each in tell(self._held[name].values()).items() if each.final} for name in machines]
+        return sorted(set[str].intersection(*final)) if final else []
+
     async def check_end(self, machines: Mapping[str, Machine]) -> None:
         """Check all nodes once the faults are over, and all hold the same records."""
         states = set()

@@ -164,7 +164,10 @@ class PromisesJudge:
         if not number or begun_ms is None or speaker == key or has_spoken or self._is_led(desk, slot, key, number):
             return
         waited_ms = at_ms - begun_ms
-        if waited_ms < length_ms(number - 1) + length_ms(number) // 2 - SLACK_MS:
+        rest_ms = length_ms(number - 1) // (
+            2 if number > 1 else 1
+        )  # it may have voted in the middle of the round before
+        if waited_ms < rest_ms + length_ms(number) // 2 - SLACK_MS:
             self._on_violation(name, f"the vote of round {number} does not wait for the speaker: {waited_ms} ms")
 
     def _speaker(self, number: int) -> str:

@@ -8,11 +8,11 @@ from itertools import combinations
 from protocol.records.record import Record, SignedRecord
 from protocol.witness.label import WitnessedLabel
 from simulations.cast.council import Council
-from simulations.cast.liar import forge
 from simulations.cast.machine import Machine
 from simulations.cast.user import Reply, User
 from simulations.cluster import Cluster
 from simulations.scenarios.registry import Scenario
+from simulations.swarm.council_workload import collude
 
 LABEL = "lighthouse"
 WAIT_S = 15
@@ -135,24 +135,11 @@ async def _backdating(cluster: Cluster) -> None:
 
 
 async def _collude(cluster: Cluster, thieves: Sequence[str], via: Machine) -> Record:
-    """Somebody with the keys of these witnesses has a founding of their own, long dated back, decided by them.
-
-    Everything is said that these keys can say: old dates, votes and commits in every round, on forks.
-    """
-    council, mallory = council_of(cluster), cluster.user("mallory")
-    assert cluster.judges is not None, "a council has judges"
-    cluster.judges.on_theft(thieves, is_broken=len(thieves) >= council.quorum)
-    await via.trust(mallory.key.public)
-    theft = sign_claim(cluster, mallory)
-    rounds = {str(number): [theft.record.id] for number in range(1, 4)}
-    old_ms = int((mallory.clock.now_s() - DAY_S) * 1_000)
-    for name in thieves:
-        said = {"first": {theft.record.id: old_ms}, "vote": rounds, "commit": {"0": [theft.record.id], **rounds}}
-        await mallory.put(via, forge(council.keys[name], council.domain, old_ms, **said))
-    await mallory.put(via, theft, as_peer=True)
+    """Steal the keys of these witnesses, use them against the label, and wait until every node knows of it."""
+    theft = await collude(cluster, thieves, via, LABEL)
     await asyncio.sleep(60)
     await cluster.settle()
-    return theft.record
+    return theft
 
 
 def _forkers(cluster: Cluster, machine: Machine) -> set[str]:

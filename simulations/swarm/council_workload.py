@@ -4,11 +4,11 @@ Most acts of users may be refused, because another user was faster. What a node 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from protocol.records.record import Record
-from simulations.cast.liar import Liar
+from simulations.cast.liar import Liar, forge
 from simulations.cast.machine import Machine
 from simulations.cast.user import User
 from simulations.cluster import Cluster
@@ -21,6 +21,9 @@ OLD_S: Final = 100_000
 """A lie about time, in seconds: more than any admission window that a plan draws."""
 
 WAIT_S: Final = 5
+
+THEFT_ROUNDS: Final = 4
+"""Thieves vote and commit in rounds below this."""
 
 
 async def carry_out_council(cluster: Cluster, plan: Plan) -> None:
@@ -49,6 +52,37 @@ def start_liars(cluster: Cluster, plan: Plan) -> "list[asyncio.Task[None]]":
         for name, kind in zip(council.liars, drawn.liars, strict=True)
     ]
     return [asyncio.create_task(liar.lie()) for liar in liars]
+
+
+async def collude(cluster: Cluster, thieves: Sequence[str], via: Machine, label: str) -> Record:
+    """Somebody who has the keys of these witnesses founds a label, and has them decide that it was theirs long ago.
+
+    Everything is said that these keys can say: old dates, votes and commits in every round, on forks.
+    """
+    council, mallory = cluster.council, cluster.user("mallory")
+    assert council is not None, "only a council can collude"
+    assert cluster.judges is not None, "a council has judges"
+    cluster.judges.on_theft(thieves, is_broken=len(thieves) >= council.quorum)
+    await via.trust(mallory.key.public)
+    theft = mallory.sign(label, _now(mallory), domain=council.domain)
+    rounds = {str(number): [theft.record.id] for number in range(1, THEFT_ROUNDS)}
+    old_ms = int((mallory.clock.now_s() - OLD_S) * 1_000)
+    for name in thieves:
+        said = {"first": {theft.record.id: old_ms}, "vote": rounds, "commit": {"0": [theft.record.id], **rounds}}
+        await mallory.put(via, forge(council.keys[name], council.domain, old_ms, **said))
+    await mallory.put(via, theft, as_peer=True)
+    return theft.record
+
+
+async def steal(cluster: Cluster, plan: Plan) -> None:
+    """After all races are over, one witness fewer than decide collude against every label that is final everywhere."""
+    council, drawn, judges = cluster.council, plan.council, cluster.judges
+    if council is None or drawn is None or judges is None or not drawn.has_thieves:
+        return
+    thieves = [*council.liars, *council.seats][: council.quorum - 1]
+    via = next(iter(cluster.machines.values()))
+    for label in judges.established(cluster.machines):
+        await collude(cluster, thieves, via, label)
 
 
 async def _publish_policy(cluster: Cluster) -> None:

@@ -21,7 +21,7 @@ next one comes 20 minutes later. Seed 13, with 22 nodes, needed 2,592 s.
 
 _HONEST: Final = (Action.CLAIM, Action.CLAIM, Action.CLAIM, Action.OFFER)
 _HOSTILE: Final = tuple(action for action in Action if action not in _HONEST)
-_KINDS: Final = [kind for kind in FaultKind if kind is not FaultKind.FORGOTTEN]
+_KINDS: Final = [kind for kind in FaultKind if kind not in (FaultKind.CUT_WRITING, FaultKind.FORGOTTEN)]
 _FAULTS_MAX: Final = 8
 _OFFSET_S_MAX: Final = 100.0
 """How far a clock is wrong at most, in seconds."""

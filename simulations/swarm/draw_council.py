@@ -17,6 +17,9 @@ from simulations.swarm.plan import CouncilAct, CouncilAction, CouncilPlan, Fault
 SHARE: Final = 0.3
 """The share of the seeds that have a witnessed domain."""
 
+THEFTS: Final = 0.3
+"""The share of witnessed domains in which witnesses collude at the end, too few to decide."""
+
 _ORDINARY: Final = frozenset(range(20)) | {
     *(24, 28, 74, 86, 96, 126, 145),
     *(156820728, 156820748, 170000082, 178036647, 270000033, 270000366, 400000530),
@@ -55,9 +58,9 @@ def add_council(seed: int | str, plan: Plan) -> Plan:
     return msgspec.structs.replace(
         plan,
         ties=connected(plan.ties, names),
-        faults=[*plan.faults, *_losses(random, seats, spare, plan.active_s)],
+        faults=[*plan.faults, *_losses(random, seats, spare, plan.active_s), *_cuts(random, seats, plan.active_s)],
         acts=plan.acts[::4],
-        council=CouncilPlan(seats, faulty, liars, _acts(random, names, plan.active_s)),
+        council=CouncilPlan(seats, faulty, liars, _acts(random, names, plan.active_s), random.random() < THEFTS),
     )
 
 
@@ -95,6 +98,14 @@ def _losses(random: Random, seats: Sequence[str], spare: int, active_s: float) -
         at_s = random.uniform(5, active_s * 0.8)
         faults.append(Fault(FaultKind.FORGOTTEN, at_s, random.uniform(0.1, 5), [name], random.uniform(0, at_s)))
     return faults
+
+
+def _cuts(random: Random, seats: Sequence[str], active_s: float) -> list[Fault]:
+    """Power cuts of witnesses between the write of a receipt and its way to the others."""
+    return [
+        Fault(FaultKind.CUT_WRITING, random.uniform(2, active_s * 0.8), random.uniform(1, 10), [random.choice(seats)])
+        for _ in range(random.choice((0, 1, 3)))
+    ]
 
 
 def _acts(random: Random, names: Sequence[str], active_s: float) -> list[CouncilAct]:

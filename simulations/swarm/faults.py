@@ -135,6 +135,19 @@ async def _cut_power(_: Cluster, machines: list[Machine], __: Fault) -> Undo:
     return _nothing
 
 
+async def _cut_power_after_write(_: Cluster, machines: list[Machine], fault: Fault) -> Undo:
+    """Wait until a machine has written a file, which only witnesses do, and cut its power before it does more."""
+    for machine in machines:
+        written = asyncio.Event()
+        machine.disk.on_written = written.set
+        with suppress(TimeoutError):
+            async with asyncio.timeout(fault.for_s):
+                await written.wait()
+        machine.disk.on_written = None
+        await machine.power_cut()
+    return _nothing
+
+
 async def _stop(_: Cluster, machines: list[Machine], __: Fault) -> Undo:
     for machine in machines:
         await machine.stop()
@@ -201,6 +214,7 @@ _BEGIN: Final[dict[FaultKind, Callable[[Cluster, list[Machine], Fault], Awaitabl
     FaultKind.POWER_CUT: _cut_power,
     FaultKind.RESTORED: _cut_power,
     FaultKind.FORGOTTEN: _cut_power,
+    FaultKind.CUT_WRITING: _cut_power_after_write,
     FaultKind.STOPPED: _stop,
     FaultKind.DISK_ERROR: _fail_disk,
     FaultKind.DISK_FULL: _fill_disk,

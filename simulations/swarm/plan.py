@@ -32,6 +32,7 @@ class FaultKind(StrEnum):
     DISK_FULL = "disk_full"  # no space is free
     DISK_SLOW = "disk_slow"  # value: mean time of half a piece of work, in seconds
     CLOCK_JUMP = "clock_jump"  # the clocks jump, and jump back at the end; value: seconds
+    CUT_WRITING = "cut_writing"  # a power cut when a witness has written its newest receipt, before the receipt leaves
     FORGOTTEN = "forgotten"  # as restored, and a witness loses the file of its newest receipt, too
 
 
@@ -107,13 +108,15 @@ class CouncilAct(msgspec.Struct, frozen=True):
 class CouncilPlan(msgspec.Struct, frozen=True):
     """A witnessed domain. `seats`: the machines of its honest witnesses. A seat without a machine is silent.
 
-    `liars`: of each of the other witnesses, how it lies. `faulty`: how many liars the policy allows.
+    `liars`: of each of the other witnesses, how it lies. `faulty`: how many liars the policy allows. `has_thieves`: at
+    the end, somebody has the keys of as many witnesses as possible without a quorum.
     """
 
     seats: list[str]
     faulty: int
     liars: list[LieKind]
     acts: list[CouncilAct]
+    has_thieves: bool = False
 
     @property
     def liar_names(self) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from simulations.cluster import Cluster
 from simulations.run_result import RunResult, observe
-from simulations.swarm.council_workload import carry_out_council, start_liars
+from simulations.swarm.council_workload import carry_out_council, start_liars, steal
 from simulations.swarm.faults import inflict
 from simulations.swarm.plan import FaultKind, Plan
 from simulations.swarm.workload import carry_out_all
@@ -53,6 +53,7 @@ async def _play_phases(cluster: Cluster, plan: Plan) -> None:
     await _end_races(cluster, plan)
     for liar in liars:
         liar.cancel()
+    await steal(cluster, plan)
     await cluster.settle(plan.settle_s)
     await _check_repairs(cluster)
     await cluster.checkers.check_councils(cluster.machines)

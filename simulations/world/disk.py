@@ -51,6 +51,8 @@ class VirtualDisk:
         self.is_failing = False
         self.free = FREE_BYTES
         self.commits = 0
+        self.on_written: Callable[[], None] | None = None
+        """Called when a file was written, before the writer is answered."""
         self._random = random
         self._secrets: dict[Path, str] = {}
         self._databases: dict[Path, sqlite3.Connection] = {}
@@ -98,6 +100,9 @@ class VirtualDisk:
         if self.is_failing:
             raise DiskError("disk I/O error")
         self._files[path] = content
+        if self.on_written is not None:
+            self.on_written()
+        await asyncio.sleep(self.draw_pause_s())
 
     def free_bytes(self, _folder: Path) -> int:
         return self.free
