@@ -1,0 +1,74 @@
+"""Links of strangers that cause much work or hold much memory: row 5 of the list of attacks, and links nobody reads."""
+
+import asyncio
+import io
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from simulations.processes.process import LocalNode
+from tests.attack.harness import IS_LONG, Attack, Wires, attacked, attacker, check, fill, measure
+from tests.attack.links import flood, linked, question
+from tests.history import claim, signed
+from tests.node.http_api.talking import batch
+
+DOMAINS = 10_000 if IS_LONG else 1_000
+UNREAD_LINKS = 200 if IS_LONG else 100
+LARGE_BYTES = 60_000
+LARGE_RECORDS = 800 if IS_LONG else 100
+
+FRAMES = {
+    "skipped ranges": [question("example", bytes.fromhex("01 00 00") * 43_000)],
+    "empty lists of ids": [question("example", bytes.fromhex("01 00 02 00") * 16_000)],
+    "fingerprints of empty ranges": [question("example", (bytes.fromhex("01 00 01") + b"x" * 16) * 6_800)],
+    "lists of no domain": ['{"type":"domains","domains":{}}'],
+    "frames of an unknown type": ['{"type":"x"}'] * 500,
+}
+
+
+def flooding(number: int, addresses: int, frames: list[str]) -> Attack:
+    async def attack(wires: Wires) -> None:
+        await flood(wires.node, attacker(number, addresses), frames)
+
+    return attack
+
+
+@pytest.mark.parametrize(("name", "frames"), FRAMES.items(), ids=FRAMES.keys())
+async def test_frames_that_cost_much(tmp_path: Path, name: str, frames: list[str]) -> None:
+    with attacked(tmp_path) as node:
+        await fill(node, labels=100)
+        await fill_domains(node, DOMAINS if "domain" in name else 1)
+        attacks = [flooding(number, 4, frames) for number in range(4)]
+        check(f"4 links that send {name}", await measure(node, *attacks))
+
+
+async def test_links_that_ask_and_do_not_read(tmp_path: Path) -> None:
+    async def attack(wires: Wires) -> None:
+        async with AsyncExitStack() as links:
+            for number in range(UNREAD_LINKS):
+                address = attacker(number, addresses=20)
+                connection = await links.enter_async_context(linked(wires.node, address, number))
+                connection.transport.pause_reading()
+                await connection.send('{"type":"since","domain":"example","timestamp":0}')
+                for _ in range(50):
+                    await connection.send(question("example", bytes.fromhex("00 00 02 00")))
+            await asyncio.Event().wait()
+
+    with attacked(tmp_path) as node:
+        await fill(node, labels=LARGE_RECORDS, padding_bytes=LARGE_BYTES)
+        check(f"{UNREAD_LINKS} links that ask and do not read", await measure(node, attack))
+
+
+async def fill_domains(node: LocalNode, domains: int) -> None:
+    """Give the node so many domains with one record each, as its operator."""
+    now, token = int(time.time()), (node.data / "admin-token").read_text().strip()
+    records = [signed(claim("garden", at=now, domain=f"domain-{number}")) for number in range(domains)]
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
+        for begin in range(0, len(records), 1_000):
+            async with session.put(
+                f"{node.url}/claims", data=io.BytesIO(batch(records[begin : begin + 1_000]))
+            ) as answer:
+                assert answer.status == 200
