@@ -28,6 +28,12 @@ def parse_address(text: str) -> Address | None:
     return mapped or address
 
 
+@lru_cache(_ADDRESSES_CACHED_MAX)
+def is_loopback_address(address: Address) -> bool:
+    """The same as `address.is_loopback`, which searches a network each time."""
+    return address.is_loopback
+
+
 def network_of(address: Address) -> str:
     """The addresses of one customer: an IPv4 address, or the first half of an IPv6 address."""
     if isinstance(address, IPv6Address):

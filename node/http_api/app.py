@@ -19,7 +19,7 @@ from node.http_api.handlers.read import VERSION
 from node.http_api.handlers.write import BATCH_BYTES_MAX, BODY_BUDGET
 from node.http_api.openapi import DOCUMENT, document
 from node.http_api.requests.body_budget import BodyBudget
-from node.http_api.requests.caller import note_proxy, quota_address
+from node.http_api.requests.caller import look_at
 from node.http_api.requests.page_origin import check_origin
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import check_names
@@ -70,15 +70,15 @@ def _bind(parts: ApiParts, route: Route, write_origins: Collection[str], meter: 
     parameters = {parameter.name: parameter for parameter in route.parameters}
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        note_proxy(parts, request)
+        address = look_at(parts, request)
         try:
             if route.is_guarded:
                 check_origin(parts, request)
             if request.rel_url.raw_query_string and not route.ignores_unknown:
                 check_names(request, parameters)
-            address = quota_address(parts, request) if route.is_metered else None
             answering = route.handler(parts, request)
-            response = await (answering if address is None else meter.read(address, answering))
+            payer = address if route.is_metered else None
+            response = await (answering if payer is None else meter.read(payer, answering))
         except ProtocolError as error:
             response = problem_of(error, is_public=route.is_public)
         except ConnectionError:

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 from aiohttp import HttpVersion11, web
 
-from node.addresses import Address, network_of, parse_address
+from node.addresses import Address, is_loopback_address, network_of, parse_address
 from node.http_api.requests.page_origin import is_own_page
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.proxies import first_proxy_header
@@ -71,10 +71,13 @@ def has_token(parts: ApiParts, request: web.BaseRequest) -> bool:
 
 def is_local(parts: ApiParts, request: web.BaseRequest) -> bool:
     """Whether the request starts on this machine, as far as anybody can tell, and such requests are trusted."""
-    address = _remote(request)
-    if address is None or not address.is_loopback or not parts.settings.loopback_trusted:
-        return False
-    return _proxy_sign(request) is None and is_own_page(parts.proxies, request)
+    return _is_local_without_proxy(parts, request, _remote(request)) and _proxy_sign(request) is None
+
+
+def _is_local_without_proxy(parts: ApiParts, request: web.BaseRequest, remote: Address | None) -> bool:
+    """The same for a request that no proxy has passed on. `remote` is where it came from."""
+    is_loopback = remote is not None and is_loopback_address(remote)
+    return is_loopback and parts.settings.loopback_trusted and is_own_page(parts.proxies, request)
 
 
 class Writer(msgspec.Struct, frozen=True):
@@ -120,6 +123,16 @@ async def _find_trust(parts: ApiParts, push_header: str, body: bytes) -> Trust:
     return Trust.PEER if is_accepted else Trust.CLIENT
 
 
+def look_at(parts: ApiParts, request: web.BaseRequest) -> str | None:
+    """Notice a proxy that nobody listed, and return `quota_address`. In one function, because every request pays it."""
+    sign, remote = _proxy_sign(request), _remote(request)
+    if sign is None and _is_local_without_proxy(parts, request, remote):
+        return None
+    if sign is not None:
+        _note_proxy(parts, request, remote, sign)
+    return None if remote is None else network_of(parts.proxies.caller_of(remote, request.headers))
+
+
 def quota_address(parts: ApiParts, request: web.BaseRequest) -> str | None:
     """The address under which the caller's quotas count. None for a caller on this machine, which has no quotas.
 
@@ -131,15 +144,11 @@ def quota_address(parts: ApiParts, request: web.BaseRequest) -> str | None:
     return network_of(parts.proxies.caller_of(remote, request.headers))
 
 
-def note_proxy(parts: ApiParts, request: web.BaseRequest) -> None:
+def _note_proxy(parts: ApiParts, request: web.BaseRequest, remote: Address | None, sign: str) -> None:
     """Tell the operator, once, of a proxy that `trusted_proxies` does not name.
 
     Only a proxy in a private network is likely to be the operator's own: a stranger can forge the same headers.
     """
-    sign = _proxy_sign(request)
-    if sign is None:
-        return
-    remote = _remote(request)
     if remote is None or parts.proxies.is_trusted(remote):
         return
     if remote.is_loopback or (remote.is_private and first_proxy_header(request.headers) is not None):
