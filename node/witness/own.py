@@ -182,17 +182,17 @@ class OwnWitness:
         """Tell the voter of those of these candidates that can still win."""
         for candidate in candidates:
             if label.is_open(candidate.prev) and not voter.knows(candidate.id):
-                voter.on_candidate((candidate.label, candidate.prev), candidate.id, self._now_ms())
+                voter.on_candidate((candidate.label, candidate.prev), candidate.id, self._now_ms(voter))
 
     async def _speak(self, voter: Voter) -> None:
         """Let every receipt leave that is due."""
-        voter.go_on(self._now_ms())
-        while (fields := voter.draft(self._now_ms())) is not None:
+        voter.go_on(self._now_ms(voter))
+        while (fields := voter.draft(self._now_ms(voter))) is not None:
             receipt = sign(make(fields), self._key)
             await self._world.disk.write(self._path, spell_receipt(receipt))
             voter.on_signed(receipt.record.id, fields["at"])
             await self._store(receipt)
-            voter.go_on(self._now_ms())
+            voter.go_on(self._now_ms(voter))
 
     async def _store(self, receipt: SignedRecord) -> None:
         """Take the receipt in, however long that takes: it is written, so it counts as said."""
@@ -208,7 +208,7 @@ class OwnWitness:
     async def _wait(self, voter: Voter) -> None:
         """Wait for a commit, or for the next time at which the voter has something to do."""
         next_at_ms = voter.next_at_ms
-        seconds = None if next_at_ms is None else max(0.0, (next_at_ms - self._now_ms()) / 1000)
+        seconds = None if next_at_ms is None else max(0.0, (next_at_ms - self._now_ms(voter)) / 1000)
         try:
             async with asyncio.timeout(seconds):
                 await self._moved.wait()
@@ -227,8 +227,11 @@ class OwnWitness:
             log.warning("witness is silent", domain=self.domain.name, reason=str(silence))
         self.silence = silence
 
-    def _now_ms(self) -> int:
-        return int(self._world.now_s() * 1000)
+    def _now_ms(self, voter: Voter) -> int:
+        """The time for the voter, by a clock that never goes back. Also tells it what the wall clock shows."""
+        now_ms = int(self._clock() * 1000)
+        voter.wall_offset_ms = int(self._world.now_s() * 1000) - now_ms
+        return now_ms
 
 
 def _close(voter: Voter, name: str, label: WitnessedLabel, prev: str | None) -> None:

@@ -25,8 +25,9 @@ newest receipt, which is on disk before the receipt leaves.
 slot late finds the others waiting. Rounds become longer, up to 16 s, until messages fit into one. A round belongs to a
 speaker, so that one liar who shows a vote to the last to leave cannot keep a race open.
 
-Time is handed in as milliseconds of the witness's clock; it may jump. The machine acts only on what its node has
-committed to its own disk, so a vote that it counted survives its crash.
+Time is handed in as `now_ms`, milliseconds of a clock that never goes back, because rounds must end also while the wall
+clock is put right. Receipts are dated by the wall clock: `now_ms + wall_offset_ms`. The machine acts only on what its
+node has committed to its own disk, so a vote that it counted survives its crash.
 """
 
 import heapq
@@ -96,6 +97,8 @@ class Voter:
 
     def __init__(self, domain: str, policy: Policy, key: str, testimony: Testimony) -> None:
         """`key` is a witness of the policy. `testimony` is kept up to date by the caller."""
+        self.wall_offset_ms = 0
+        """What the wall clock shows beside `now_ms`. The caller keeps it up to date."""
         assert key in policy.witnesses, "only a witness votes"
         self._domain = domain
         self._policy = policy
@@ -209,7 +212,7 @@ class Voter:
     ) -> dict[str, Any]:
         after_ms = self._newest_at_ms + 1
         times_ms = {record_id: max(ms, after_ms) for record_id, ms in entries}
-        at_ms = max(now_ms, after_ms, 1_000, *times_ms.values())
+        at_ms = max(now_ms + self.wall_offset_ms, after_ms, 1_000, *times_ms.values())
         said: dict[str, dict[str, Any]] = {"first": {}, "seen": {}, "vote": {}, "commit": {}}
         for record_id, ms in times_ms.items():
             said["first" if self._is_first(record_id) else "seen"][record_id] = ms
@@ -243,7 +246,7 @@ class Voter:
         if self._key in evidence.times_ms or slot.my_votes.get(0) == record_id:
             return
         slot.my_votes.setdefault(0, record_id)
-        self._to_see[record_id] = max(1, now_ms)
+        self._to_see[record_id] = max(1, now_ms + self.wall_offset_ms)
 
     def _go_on(self, slot: _Slot, now_ms: int) -> None:
         """Leave rounds, vote, commit; and set the next timer."""

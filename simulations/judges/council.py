@@ -3,6 +3,7 @@
 `agreement`, `finality`, `promises` and `walks` hold always, whatever happens. `liveness` holds at the end.
 """
 
+import asyncio
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -75,7 +76,8 @@ class CouncilJudges:
         for record in records:
             held[record.id] = record
             self._meet(record)
-        self._promises.on_commit(machine.name, records, machine.clock.now_s() * 1_000)
+        loop_ms = asyncio.get_running_loop().time() * 1_000
+        self._promises.on_commit(machine.name, records, machine.clock.now_s() * 1_000, loop_ms)
         self._walks.on_commit(machine.name, batch)
         self._finality.on_events(
             machine.name,

@@ -21,6 +21,9 @@ from simulations.judges.witnessed_oracle import Receipt, read_receipt
 ROUND_MS: Final = 1_000
 ROUND_MS_MAX: Final = 16_000
 
+COMMIT_MS_MAX: Final = 60_000
+"""A receipt that was made longer before its commit is dated by a clock that jumped."""
+
 SLACK_MS: Final = 200
 """A vote may be older than the receipt that tells of it by one interval of receipts, 100 ms."""
 
@@ -55,11 +58,13 @@ class _Desk(msgspec.Struct):
 
 
 class _Said(msgspec.Struct):
-    """What one honest witness said of one slot: ids by round, and the `at` of the receipt that has the vote."""
+    """What one honest witness said of one slot: ids by round, and when the receipt with the vote was made, by
+    the loop's clock.
+    """
 
     votes: dict[int, str] = msgspec.field(default_factory=dict)
     commits: dict[int, str] = msgspec.field(default_factory=dict)
-    at_ms: dict[int, int] = msgspec.field(default_factory=dict)
+    made_ms: dict[int, float] = msgspec.field(default_factory=dict)
 
 
 class PromisesJudge:
@@ -95,8 +100,8 @@ class PromisesJudge:
         if other != record.id:
             self._on_violation(name, f"the honest witness forks: {record.id[:8]} and {other[:8]} follow one receipt")
 
-    def on_commit(self, name: str, records: Iterable[Record], now_ms: float) -> None:
-        """The machine of this name commits these records. `now_ms`: by its own clock."""
+    def on_commit(self, name: str, records: Iterable[Record], now_ms: float, loop_ms: float) -> None:
+        """The machine of this name commits these records. `now_ms`: by its own clock. `loop_ms`: by the loop's."""
         desk = self._desks[name]
         for record in records:
             desk.take(record)
@@ -105,17 +110,20 @@ class PromisesJudge:
                 receipt = read_receipt(record.canonical)
                 if receipt is not None and record.id not in self._checked:
                     self._checked.add(record.id)
-                    self._check(name, desk, receipt, self._is_dated_well(receipt, now_ms))
+                    made_ms = loop_ms - (now_ms - receipt.at) if self._is_dated_well(receipt, now_ms) else None
+                    self._check(name, desk, receipt, made_ms)
 
     def _is_dated_well(self, receipt: Receipt, now_ms: float) -> bool:
-        """Whether `at` is when the receipt was made: it is later if the clock was put back."""
-        return receipt.at <= now_ms and (receipt.prev is None or receipt.at > self._at_ms.get(receipt.prev, 0) + 1)
+        """Whether `at` is when the receipt was made. `at` is later than that if the clock was put back."""
+        after_ms = 0 if receipt.prev is None else self._at_ms.get(receipt.prev, 0) + 1
+        return now_ms - COMMIT_MS_MAX <= receipt.at <= now_ms and receipt.at > after_ms
 
-    def _check(self, name: str, desk: _Desk, receipt: Receipt, is_dated_well: bool) -> None:
+    def _check(self, name: str, desk: _Desk, receipt: Receipt, made_ms: float | None) -> None:
+        """`made_ms`: when the receipt was made, by the loop's clock; None: unknown."""
         for number, record_id in sorted(receipt.commits):
             self._check_commit(name, desk, number, record_id)
         for number, record_id in sorted(receipt.votes):
-            self._check_vote(name, desk, receipt.at if is_dated_well else None, number, record_id)
+            self._check_vote(name, desk, made_ms, number, record_id)
 
     def _check_commit(self, name: str, desk: _Desk, number: int, record_id: str) -> None:
         said = self._said[name, desk.slots[record_id]]
@@ -126,7 +134,7 @@ class PromisesJudge:
         if voters < self._council.quorum:
             self._on_violation(name, f"{record_id[:8]} is committed in round {number} with {voters} votes")
 
-    def _check_vote(self, name: str, desk: _Desk, at_ms: int | None, number: int, record_id: str) -> None:
+    def _check_vote(self, name: str, desk: _Desk, made_ms: float | None, number: int, record_id: str) -> None:
         slot = desk.slots[record_id]
         said = self._said[name, slot]
         if number in said.votes:
@@ -134,9 +142,9 @@ class PromisesJudge:
         self._check_lock(name, desk, said, number, record_id)
         if number:
             self._check_entry(name, desk, number, slot)
-        if at_ms is not None:
-            self._check_patience(name, desk, said, at_ms, number, slot)
-            said.at_ms[number] = at_ms
+        if made_ms is not None:
+            self._check_patience(name, desk, said, made_ms, number, slot)
+            said.made_ms[number] = made_ms
         said.votes[number] = record_id
 
     def _check_lock(self, name: str, desk: _Desk, said: _Said, number: int, record_id: str) -> None:
@@ -156,19 +164,19 @@ class PromisesJudge:
         if not self._is_enough(before) and not self._is_led(desk, slot, key, number):
             self._on_violation(name, f"round {number} is entered when {before} witnesses had voted in the one before")
 
-    def _check_patience(self, name: str, desk: _Desk, said: _Said, at_ms: int, number: int, slot: Slot) -> None:
+    def _check_patience(self, name: str, desk: _Desk, said: _Said, made_ms: float, number: int, slot: Slot) -> None:
         """A witness that enters a round because the one before is over waits for the speaker for half of the round."""
         speaker, key = self._speaker(number), self._council.keys[name].public
         has_spoken = any(each == number and speaker in keys for each, _, keys in desk.votes_in(slot))
-        begun_ms = said.at_ms.get(number - 1)
+        begun_ms = said.made_ms.get(number - 1)
         if not number or begun_ms is None or speaker == key or has_spoken or self._is_led(desk, slot, key, number):
             return
-        waited_ms = at_ms - begun_ms
-        rest_ms = length_ms(number - 1) // (
-            2 if number > 1 else 1
-        )  # it may have voted in the middle of the round before
+        waited_ms = made_ms - begun_ms
+        rest_ms = length_ms(number - 1)
+        if number > 1:  # it may have voted in the middle of the round before
+            rest_ms //= 2
         if waited_ms < rest_ms + length_ms(number) // 2 - SLACK_MS:
-            self._on_violation(name, f"the vote of round {number} does not wait for the speaker: {waited_ms} ms")
+            self._on_violation(name, f"the vote of round {number} does not wait for the speaker: {waited_ms:.0f} ms")
 
     def _speaker(self, number: int) -> str:
         witnesses = self._council.policy.witnesses

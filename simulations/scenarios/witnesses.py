@@ -352,6 +352,20 @@ async def _two_devices(cluster: Cluster) -> None:
     cluster.expect(took_s < SOON_S, "the other device goes on from the record that won")
 
 
+async def _clock_put_back(cluster: Cluster) -> None:
+    """The clock of the only witness is three minutes ahead, and put right between two claims."""
+    (a,) = await convene(cluster, 0, "a")
+    alice = cluster.user("alice")
+    a.clock.offset_s = 180.0
+    founded = await establish(cluster, alice, a)
+    a.clock.offset_s = 0.0
+
+    await alice.put(a, update := sign_claim(cluster, alice, founded))
+    took_s = await until_final(cluster, update.record)
+
+    cluster.expect(took_s < SOON_S, f"a witness whose clock was put back speaks within {took_s:.1f} s")
+
+
 def _races() -> list[Scenario]:
     shapes: list[tuple[str, int, Callable[[Cluster], Awaitable[None]]]] = [
         (names, faulty, partial(_race, names=names, faulty=faulty))
@@ -406,5 +420,6 @@ SCENARIOS = (
     Scenario(
         "late-acceptance", "An offer that was withdrawn cannot be taken up, whatever clock is shown.", _late_acceptance
     ),
+    Scenario("clock-put-back", "The clock of a witness is put back by three minutes: races go on.", _clock_put_back),
     Scenario("witnessed-two-devices", "An owner updates on two devices at once: one update is final.", _two_devices),
 )

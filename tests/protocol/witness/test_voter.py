@@ -84,6 +84,19 @@ def test_each_receipt_names_the_one_before_and_its_time_rises_whatever_the_clock
     assert (fields["seen"], fields["at"]) == ({RIVAL.id: BEGIN_MS + 1}, BEGIN_MS + RECEIPT_INTERVAL_MS)
 
 
+def test_receipts_are_dated_by_the_wall_clock_and_timed_by_one_that_never_goes_back() -> None:
+    """Otherwise a witness whose clock was put back by an hour would say nothing for an hour."""
+    an_hour_ms = 3_600_000
+    seat = seat_with()
+    seat.voter.wall_offset_ms = an_hour_ms
+    seat.take(FOUNDED, BEGIN_MS)
+
+    assert said_by(seat, BEGIN_MS) == {"first": {FOUNDED.id: BEGIN_MS + an_hour_ms}}
+    seat.voter.wall_offset_ms = 0
+    seat.take(RIVAL, BEGIN_MS)
+    assert said_by(seat, BEGIN_MS + RECEIPT_INTERVAL_MS) == {"seen": {RIVAL.id: BEGIN_MS + an_hour_ms + 1}}
+
+
 def test_receipts_leave_at_an_interval() -> None:
     seat = seat_with(FOUNDED)
     seat.speak(BEGIN_MS)

@@ -1,5 +1,6 @@
 """The judges of witnessed domains see what they are there for: each rule is broken on purpose, and found."""
 
+import json
 from typing import Any
 
 import pytest
@@ -60,7 +61,8 @@ def told_by_a(found: Found, *records: Record) -> None:
     judge.on_start("a", [])
     for record in (FOUNDED, RIVAL, *records):
         judge.on_receipt(record)
-        judge.on_commit("a", [record], NOW_MS + 100_000)
+        made_ms = json.loads(record.canonical).get("at", NOW_MS)
+        judge.on_commit("a", [record], made_ms + 10, made_ms + 10)
 
 
 def test_two_decided_records_of_one_slot_are_found_though_no_node_holds_all_receipts(found: Found) -> None:
