@@ -92,7 +92,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._sequence = itertools.count()
         self._tasks: dict[asyncio.Task[Any], Life | None] = {}
         self.set_task_factory(self._new_task)  # type: ignore[arg-type]  # typeshed knows no context here
-        self.set_exception_handler(lambda _, fault: self.uncaught.append(fault))
+        self.set_exception_handler(lambda _, fault: self._note_uncaught(fault))
+
+    def _note_uncaught(self, fault: dict[str, Any]) -> None:
+        """Keep what nobody caught. A cancellation that `gather` keeps for a caller is none: the caller's process ended
+        (seed 209).
+        """
+        if not isinstance(fault.get("exception"), asyncio.CancelledError):
+            self.uncaught.append(fault)
 
     def time(self) -> float:
         """Seconds since the run began."""
