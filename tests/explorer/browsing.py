@@ -97,6 +97,10 @@ class Explorer:
         """Drop the lines that the browser itself writes to the console if a node does not answer."""
         self.said = [line for line in self.said if "net::ERR_" not in line and "WebSocket connection" not in line]
 
+    def forget_refused_peers(self) -> None:
+        """Drop the lines that the browser itself writes to the console if a stranger may not see the peers."""
+        self.said = [line for line in self.said if "401 (Unauthorized)" not in line]
+
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.said.append(f"{message.type}: {message.text}")
