@@ -1,8 +1,8 @@
 """The witnessed domains that this node keeps, in memory.
 
-Their state is a pure function of their records, and it is read again from the store when the node starts: about 30 us
-and 1 kB a record. As long as the node runs, the state runs ahead of the disk, as the states of ordinary labels do: it
-holds what was decided, and a commit makes that durable later.
+Their state is a pure function of their records, and it is read again from the store when the node starts: 50 us and
+4.4 kB for each label with one final claim, as measured. As long as the node runs, the state runs ahead of the disk, as
+the states of ordinary labels do: it holds what was decided, and a commit makes that durable later.
 """
 
 from collections.abc import Iterator
