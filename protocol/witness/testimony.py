@@ -86,6 +86,7 @@ class Testimony:
         self._evidence: dict[str, Evidence] = {}
         self._links: dict[str, _Link] = {}
         self._after: dict[tuple[str, str | None], list[str]] = defaultdict(list)
+        self._forked: set[str] = set()
         self.forks: dict[tuple[str, str | None], ReceiptFork] = {}
         """The first fork seen at each place, by witness and `prev`."""
 
@@ -99,7 +100,7 @@ class Testimony:
 
     def is_forked(self, witness: str) -> bool:
         """Whether this witness was seen to sign two receipts on one `prev`."""
-        return any(forked == witness for forked, _ in self.forks)
+        return witness in self._forked
 
     def at_of(self, receipt_id: str) -> int | None:
         """The `at` of this receipt in ms, if it is sound and so is the whole chain before it; None otherwise."""
@@ -136,6 +137,7 @@ class Testimony:
         if len(siblings) > 1:
             one, other = sorted(siblings[:2])
             self.forks.setdefault(place, ReceiptFork(*place, (one, other)))
+            self._forked.add(receipt.witness)
 
     def _count_ballots(self, receipt: Receipt) -> set[str]:
         touched = set()
