@@ -29,7 +29,6 @@ from protocol.records.admission import Trust
 from protocol.records.record import Record, SignedRecord, make, sign
 from protocol.signing import SigningKey
 from protocol.witness.domain import DomainChange, WitnessedDomain
-from protocol.witness.label import WitnessedLabel
 from protocol.witness.voter import OpenSlot, Voter
 
 LOOK_EVERY_S: Final = 1.0
@@ -158,31 +157,20 @@ class OwnWitness:
             at_ms = testimony.at_of(begun.newest)
             assert at_ms is not None, "the witness waited for its chain"
             voter.resume(begun.newest, at_ms)
-        for name in self.domain.labels:
-            label = self.domain.label(name)
-            assert label is not None, "the domain names its own labels"
-            for candidate in label.candidates(label.chain[label.final - 1].id if label.final else None):
-                self._open(voter, label, label.behind(candidate))
+        self._open(voter, self.domain.contenders())
         return voter
 
     def _feed(self, voter: Voter, change: DomainChange) -> None:
-        for name, prev in change.slots:
-            label = self.domain.label(name)
-            assert label is not None, "a slot is one of a label"
-            if not label.is_open(prev):
-                _close(voter, name, label, prev)
-        for record in change.candidates:
-            label = self.domain.label(record.label)
-            assert label is not None, "a candidate is one of a label"
-            if label.is_open(record.prev):
-                self._open(voter, label, label.behind(record))
+        for key in self.domain.closed_slots(change):
+            voter.on_closed(key)
+        self._open(voter, self.domain.new_contenders(change))
         voter.on_testimony(change.touched)
 
-    def _open(self, voter: Voter, label: WitnessedLabel, candidates: Iterable[Record]) -> None:
-        """Tell the voter of those of these candidates that can still win."""
-        for candidate in candidates:
-            if label.is_open(candidate.prev) and not voter.knows(candidate.id):
-                voter.on_candidate((candidate.label, candidate.prev), candidate.id, self._now_ms(voter))
+    def _open(self, voter: Voter, contenders: Iterable[Record]) -> None:
+        """Tell the voter of the records that can still win. It knows some of them already."""
+        for record in contenders:
+            if not voter.knows(record.id):
+                voter.on_candidate((record.label, record.prev), record.id, self._now_ms(voter))
 
     async def _speak(self, voter: Voter) -> None:
         """Let every receipt leave that is due."""
@@ -232,12 +220,3 @@ class OwnWitness:
         now_ms = int(self._clock() * 1000)
         voter.wall_offset_ms = int(self._world.now_s() * 1000) - now_ms
         return now_ms
-
-
-def _close(voter: Voter, name: str, label: WitnessedLabel, prev: str | None) -> None:
-    """Tell the voter that this slot is decided, or cannot be reached, and so the slots that its losers lead to."""
-    voter.on_closed((name, prev))
-    for candidate in label.candidates(prev):
-        if not label.is_decided(candidate.id):
-            for place in label.slots_from(candidate.id):
-                voter.on_closed((name, place))

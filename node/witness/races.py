@@ -13,7 +13,6 @@ from node.metrics import Histogram
 from protocol.records.change import Event, EventType
 from protocol.records.record import Record
 from protocol.witness.domain import DomainChange, WitnessedDomain
-from protocol.witness.label import WitnessedLabel
 from protocol.witness.voter import SlotKey
 
 RACE_SECONDS: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 300.0, 1_800.0)
@@ -51,26 +50,14 @@ class Races:
 
     def begin(self, domain: WitnessedDomain) -> None:
         """Follow the races that the store holds. They began before, and count from now."""
-        for name in domain.labels:
-            label = domain.label(name)
-            assert label is not None, "the domain names its own labels"
-            if label.undecided:
-                for candidate in label.candidates(label.chain[label.final - 1].id if label.final else None):
-                    self._open(label, label.behind(candidate))
+        self._open(domain.contenders())
 
     def on_change(self, domain: WitnessedDomain, change: DomainChange) -> None:
         """Follow what a commit changed."""
         self._measure(change.events)
-        for name, prev in change.slots:
-            label = domain.label(name)
-            assert label is not None, "a slot is one of a label"
-            if not label.is_open(prev):
-                self._close(name, label, prev)
-        for record in change.candidates:
-            label = domain.label(record.label)
-            assert label is not None, "a candidate is one of a label"
-            if label.is_open(record.prev):
-                self._open(label, label.behind(record))
+        for key in domain.closed_slots(change):
+            self._followed -= len(self._running.pop(key, ()))
+        self._open(domain.new_contenders(change))
 
     def oldest(self) -> OpenRace | None:
         """The race that has gone on for longest."""
@@ -91,24 +78,13 @@ class Races:
                 runner.is_ordered = True
                 self.ordered_s.observe(now_s - runner.arrived_s)
 
-    def _open(self, label: WitnessedLabel, candidates: Iterable[Record]) -> None:
-        """Follow those of these candidates that can still win."""
+    def _open(self, contenders: Iterable[Record]) -> None:
+        """Follow the records that can still win. Some of them are followed already."""
         now_s = self._clock()
-        for candidate in candidates:
+        for record in contenders:
             if self._followed >= FOLLOWED_MAX:
                 return
-            key = (candidate.label, candidate.prev)
-            if label.is_open(candidate.prev) and candidate.id not in self._running.get(key, ()):
-                self._running.setdefault(key, {})[candidate.id] = _Runner(now_s)
+            runners = self._running.setdefault((record.label, record.prev), {})
+            if record.id not in runners:
+                runners[record.id] = _Runner(now_s)
                 self._followed += 1
-
-    def _close(self, name: str, label: WitnessedLabel, prev: str | None) -> None:
-        """End the race of this slot, which is decided or out of reach, and those behind the records that lost."""
-        self._forget((name, prev))
-        for candidate in label.candidates(prev):
-            if not label.is_decided(candidate.id):
-                for place in label.slots_from(candidate.id):
-                    self._forget((name, place))
-
-    def _forget(self, key: SlotKey) -> None:
-        self._followed -= len(self._running.pop(key, ()))

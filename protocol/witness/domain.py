@@ -9,7 +9,7 @@ of a witness the one with the largest `at` is shown.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -32,14 +32,14 @@ class DomainChange(msgspec.Struct):
     """What a few more records did to a domain.
 
     `verdicts`: every verdict that is new or other than before, by record id. `states`: the states of the labels that
-    were touched. `events` are in order. `slots`: the slots that were looked at. `candidates`: the records that became
-    candidates. `touched`: the ids of records of which more was said.
+    were touched. `events` are in order. `decided`: the slots in which a record was decided. `candidates`: the records
+    that became candidates. `touched`: the ids of records of which more was said.
     """
 
     verdicts: dict[str, Verdict] = msgspec.field(default_factory=dict)
     states: dict[str, State] = msgspec.field(default_factory=dict)
     events: list[Event] = msgspec.field(default_factory=list)
-    slots: dict[SlotKey, None] = msgspec.field(default_factory=dict)
+    decided: list[SlotKey] = msgspec.field(default_factory=list)
     candidates: list[Record] = msgspec.field(default_factory=list)
     touched: set[str] = msgspec.field(default_factory=set)
 
@@ -48,7 +48,7 @@ class DomainChange(msgspec.Struct):
         self.verdicts |= later.verdicts
         self.states |= later.states
         self.events += later.events
-        self.slots |= later.slots
+        self.decided += later.decided
         self.candidates += later.candidates
         self.touched |= later.touched
 
@@ -127,6 +127,22 @@ class WitnessedDomain:
         if place is not None:
             return str(Certainty.FINAL if place < label.final else Certainty.ORDERED)
         return str(Verdict.PENDING) if label.winner_over(record.id) is None else None
+
+    def contenders(self) -> Iterator[Record]:
+        """Every candidate that can still win."""
+        for label in self._labels.values():
+            if label.undecided:
+                yield from label.contenders(label.candidates(label.chain[label.final - 1].id if label.final else None))
+
+    def new_contenders(self, change: DomainChange) -> Iterator[Record]:
+        """The candidates that can still win, of those that this change brought or made reachable."""
+        for record in change.candidates:
+            yield from self._labels[record.label].contenders([record])
+
+    def closed_slots(self, change: DomainChange) -> Iterator[SlotKey]:
+        """The slots that this change decided, and those that can no longer be reached because of it."""
+        for name, prev in change.decided:
+            yield from ((name, closed) for closed in self._labels[name].closed_slots(prev))
 
     def proof_of(self, label: WitnessedLabel) -> list[str]:
         """The ids of the records that prove what is final of the label: the policy, the chain and receipts."""
@@ -249,9 +265,9 @@ class WitnessedDomain:
         """Add what happened to one label."""
         label = self._labels[name]
         change.verdicts |= moved.verdicts
-        if any(label.is_doubly_decided(prev) for prev in moved.slots):
+        if any(map(label.is_doubly_decided, moved.decided)):
             self._double.add(name)
-        change.slots |= {(name, prev): None for prev in moved.slots}
+        change.decided += [(name, prev) for prev in moved.decided]
         change.candidates += moved.candidates
         change.events += _events(label, moved)
         change.states[name] = self._state(name, label)

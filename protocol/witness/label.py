@@ -16,7 +16,7 @@ from protocol.records.record import Record
 from protocol.records.replay import Verdict
 from protocol.witness.policy import Policy
 from protocol.witness.testimony import Evidence
-from protocol.witness.walk import Certainty, Standing, certainty_of, choose, judge, standing_of, tip_of
+from protocol.witness.walk import Certainty, Standing, certainty_of, choose, is_candidate, judge, standing_of
 
 
 class LabelChange(msgspec.Struct, frozen=True):
@@ -24,8 +24,8 @@ class LabelChange(msgspec.Struct, frozen=True):
 
     `verdicts`: every verdict that is new or other than before, by record id. `kept`: how many records at the beginning
     of the chain stayed. `taken_back` and `taken`: the records that left the chain after those, and those that came,
-    oldest first. `finalised`: the records that became final, oldest first. `slots`: the slots that were looked at, by
-    `prev`. `candidates`: the records that became candidates.
+    oldest first. `finalised`: the records that became final, oldest first. `decided`: the slots in which a record was
+    decided, by `prev`. `candidates`: the records that became candidates.
     """
 
     verdicts: dict[str, Verdict]
@@ -33,7 +33,7 @@ class LabelChange(msgspec.Struct, frozen=True):
     taken_back: tuple[Record, ...]
     taken: tuple[Record, ...]
     finalised: tuple[Record, ...]
-    slots: tuple[str | None, ...]
+    decided: tuple[str | None, ...]
     candidates: tuple[Record, ...]
 
 
@@ -151,13 +151,22 @@ class WitnessedLabel:
             prev = before.prev
         return True
 
-    def behind(self, record: Record) -> Iterator[Record]:
-        """This candidate, and all candidates that it leads to."""
-        waiting = [record]
-        while waiting:
-            candidate = waiting.pop()
-            yield candidate
-            waiting += self.candidates(candidate.id)
+    def contenders(self, candidates: Iterable[Record]) -> Iterator[Record]:
+        """Those of these candidates, and of the candidates that they lead to, that can still win."""
+        for each in candidates:
+            waiting = [each]
+            while waiting:
+                candidate = waiting.pop()
+                if self.is_open(candidate.prev):
+                    yield candidate
+                waiting += self.candidates(candidate.id)
+
+    def closed_slots(self, prev: str | None) -> Iterator[str | None]:
+        """This slot, in which a record is decided, and every slot that the losers in it lead to."""
+        yield prev
+        for candidate in self.candidates(prev):
+            if not self.is_decided(candidate.id):
+                yield from self.slots_from(candidate.id)
 
     def _is_final(self, record_id: str) -> bool:
         place = self._places.get(record_id)
@@ -197,11 +206,7 @@ class WitnessedLabel:
 
     def _candidates_by(self, record: Record) -> list[Record]:
         """The records that are candidates now that this one is here: itself, and those that waited for it."""
-        before = None if record.prev is None else self._by_id.get(record.prev)
-        is_candidate = record.prev is None or (before is not None and tip_of(before).names(record.signedby))
-        tip = tip_of(record)
-        waiting = [each for each in self._on.get(record.id, ()) if tip.names(each.signedby)]
-        return [record, *waiting] if is_candidate else waiting
+        return [each for each in (record, *self._on.get(record.id, ())) if is_candidate(each, self._by_id)]
 
     def _walk_again(
         self, slots: dict[str | None, None], ids: Sequence[str], candidates: Sequence[Record]
@@ -214,16 +219,16 @@ class WitnessedLabel:
         return self._walk_from(slots, {*ids, *looked_at}, decided, tuple(candidates))
 
     def _look_at(self, looked_at: dict[str, Record], candidates: Sequence[Record]) -> list[str | None]:
-        """Bring the slots of these candidates up to date; returns the slots in which something is decided since now."""
+        """Bring the slots of these candidates up to date; returns the slots in which a record was decided."""
         new, decided = {each.id for each in candidates}, []
         for record in looked_at.values():
             slot = self._slots[record.prev]
-            undecided, was_decided = slot.undecided, bool(slot.decided)
+            undecided, decided_before = slot.undecided, len(slot.decided)
             if record.id in new:
                 slot.candidates[record.id] = record
             slot.look_at(record.id, self._standings[record.id])
             self.undecided += slot.undecided - undecided
-            if slot.decided and not was_decided:
+            if len(slot.decided) > decided_before:
                 decided.append(record.prev)
         return decided
 
@@ -232,19 +237,19 @@ class WitnessedLabel:
     ) -> LabelChange:
         """Walk on from the first of these slots that has another record now.
 
-        `ids`: the records that were looked at. `decided`: the slots in which something is decided since now, so that no
-        record in them is pending any more.
+        `ids`: the records that were looked at. `decided`: the slots in which a record was decided, so that no record in
+        them is pending any more.
         """
         final_before = self.final
         places = sorted(place for prev in slots if (place := self._place(prev)) is not None)
         kept = next((place for place in places if self._chosen_at(place) is not self._at(place)), len(self.chain))
         taken_back = tuple(self.chain[kept:])
         taken = self._rewrite(kept)
-        self._count_final(min([kept, final_before, *places]))
+        self._count_final(min(kept, final_before))
         moved = {record.id for record in taken_back} ^ {record.id for record in taken}
         verdicts = self._judge_again([*decided, *moved], ids | moved)
         finalised = tuple(self.chain[final_before : self.final])
-        return LabelChange(verdicts, kept, taken_back, taken, finalised, tuple(slots), candidates)
+        return LabelChange(verdicts, kept, taken_back, taken, finalised, tuple(decided), candidates)
 
     def _place(self, prev: str | None) -> int | None:
         """The place in the chain that this slot fills; None if the chain does not lead to it."""

@@ -85,8 +85,8 @@ def test_a_record_becomes_the_head_when_witnesses_have_seen_it_and_final_when_th
     ordered = said.seen(FOUNDED, ms=10)
     final = said.decided(FOUNDED)
 
-    assert pending == LabelChange({FOUNDED.id: Verdict.PENDING}, 0, (), (), (), (None, FOUNDED.id), (FOUNDED,))
-    assert ordered == LabelChange({FOUNDED.id: Verdict.FOUNDED}, 0, (), (FOUNDED,), (), (None,), ())
+    assert pending == LabelChange({FOUNDED.id: Verdict.PENDING}, 0, (), (), (), (), (FOUNDED,))
+    assert ordered == LabelChange({FOUNDED.id: Verdict.FOUNDED}, 0, (), (FOUNDED,), (), (), ())
     assert final == LabelChange({}, 1, (), (), (FOUNDED,), (None,), ())
 
 
