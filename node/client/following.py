@@ -15,7 +15,7 @@ import msgspec
 
 from node.client.http import NodeClient, NodeError, Unreachable
 from protocol.errors import Code, ProtocolError
-from protocol.records.record import SignedRecord, check_signature_spelling, decode
+from protocol.records.record import SignedRecord, decode_signed
 
 PATH: Final = "/events"
 
@@ -52,8 +52,7 @@ class NodeEvent(msgspec.Struct, frozen=True):
 
     def signed(self) -> SignedRecord:
         """The record, verified. Raises: ProtocolError: `bad_signature` or `malformed`: nobody signed this record."""
-        check_signature_spelling(self.signature)
-        signed = SignedRecord(self.signature, decode(bytes(self.record)))
+        signed = decode_signed(self.signature, bytes(self.record))
         record = signed.record
         if (record.id, record.domain, record.label) != (self.id, self.domain, self.label) or not signed.is_genuine():
             raise ProtocolError(Code.BAD_SIGNATURE, f"the node shows a record that nobody signed: {self.id}")

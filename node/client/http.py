@@ -10,14 +10,14 @@ import http.client
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 import msgspec
 
 from node.faults import of_network
 from protocol.errors import Code, ProtocolError
-from protocol.records.record import SignedRecord, check_signature_spelling, decode
+from protocol.records.record import SignedRecord, decode_signed
 
 LINE_BYTES_MAX: Final = 2**20
 """A line of a listing holds one record of at most 64 KiB in canonical bytes. No node sends a longer line."""
@@ -35,6 +35,8 @@ _LEFT = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
 
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+_T = TypeVar("_T")
 
 Target = tuple[str, dict[str, str]]
 """The path and the query of a request."""
@@ -191,9 +193,7 @@ def signed_records(body: bytes) -> list[SignedRecord]:
         entries = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(Code.MALFORMED, f"this is no dict of claims: {error}") from error
-    for signature in entries:
-        check_signature_spelling(signature)
-    return [SignedRecord(signature, decode(bytes(raw))) for signature, raw in entries.items()]
+    return [decode_signed(signature, bytes(raw)) for signature, raw in entries.items()]
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -211,8 +211,7 @@ def signed_record_of_line(line: bytes) -> SignedRecord:
         read = msgspec.json.decode(line, type=_Line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(Code.MALFORMED, f"not a line of {{signature, record}}: {error}") from error
-    check_signature_spelling(read.signature)
-    return SignedRecord(read.signature, decode(bytes(read.record)))
+    return decode_signed(read.signature, bytes(read.record))
 
 
 class NodeClient:
@@ -241,6 +240,15 @@ class NodeClient:
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """The JSON value at this path. Raises: Unreachable. NodeError: the node refused."""
         return self.ask("GET", path, query).value()
+
+    def read(self, path: str, query: Mapping[str, str] | None, shape: type[_T]) -> _T:
+        """The JSON value at this path. Raises: Unreachable: it has another shape. NodeError: the node refused."""
+        answer = self.ask("GET", path, query)
+        answer.check()
+        try:
+            return msgspec.json.decode(answer.body, type=shape)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise Unreachable(f"{self.url} does not answer as a node does: {error}") from error
 
     def get_node(self) -> NodeSummary:
         """What the node says of itself. Raises: Unreachable: no dnarc node answers. NodeError: the node refused."""

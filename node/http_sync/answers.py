@@ -12,7 +12,7 @@ from protocol.errors import Code, ProtocolError
 from protocol.limits import SAFE_INTEGER_MAX, SPELLING_BYTES_MAX
 from protocol.link.features import is_shared
 from protocol.link.messages import INSTANCE_CHARACTERS_MAX
-from protocol.records.record import SignedRecord, check_signature_spelling, decode, is_domain, is_id
+from protocol.records.record import SignedRecord, decode_signed, is_domain, is_id
 from protocol.sets.index import pack_key
 from protocol.signing import is_key
 
@@ -106,8 +106,7 @@ def read_record(line: ListedLine) -> SignedRecord:
         ProtocolError: `malformed`.
     """
     try:
-        check_signature_spelling(line.signature)
-        return SignedRecord(line.signature, decode(bytes(line.record)))
+        return decode_signed(line.signature, bytes(line.record))
     except ProtocolError as error:
         raise cut_off(f"it gave an invalid record ({error})") from error
 

@@ -14,7 +14,7 @@ import msgspec
 
 from node.disk import Disk
 from protocol.errors import ProtocolError
-from protocol.records.record import SignedRecord, decode
+from protocol.records.record import SignedRecord, decode_signed
 
 FOLDER = "witness"
 
@@ -68,7 +68,7 @@ def parse_begun(content: bytes) -> Begun:
         line = msgspec.json.decode(content, type=_Line)
         if line.signature is None or not bytes(line.record):
             return Begun(last=line.last)
-        return Begun(SignedRecord(line.signature, decode(bytes(line.record))))
+        return Begun(decode_signed(line.signature, bytes(line.record)))
     except (msgspec.MsgspecError, UnicodeDecodeError, ProtocolError) as error:
         raise UnreadableError(str(error)) from error
 

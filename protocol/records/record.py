@@ -117,6 +117,16 @@ def check_canonical(record: Record, data: bytes) -> None:
         raise ProtocolError(Code.MALFORMED, "these bytes are not the canonical ones: send the bytes that were signed")
 
 
+def decode_signed(signature: str, data: bytes) -> SignedRecord:
+    """The record in these bytes, in any JSON spelling, with its signature, which may be false.
+
+    Raises:
+        ProtocolError: as for `decode`; also `malformed` for what could not be a signature.
+    """
+    check_signature_spelling(signature)
+    return SignedRecord(signature, decode(data))
+
+
 def make(fields: dict[str, Any]) -> Record:
     """The record with these fields, ready to be signed.
 

@@ -2,15 +2,13 @@
 
 import secrets
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from rich.console import Console
 
-from node.client.http import NodeClient, head_of, path_of, proof_of
-from protocol.records.record import SignedRecord, decode, make, sign
+from node.client.http import NodeClient, head_of, path_of, proof_of, signed_record_of_line
+from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SEED_BYTES, SigningKey
 from protocol.witness.proof import check_proof
 from simulations.processes.council import council
@@ -42,7 +40,7 @@ def tell_of_witnesses(folder: Path, console: Console) -> bool:
             last.start()
             is_kept &= _head(client, domain) == updated.record.id
             lines = list(client.lines(*proof_of(domain, LABEL)))
-    proven = check_proof(domain, LABEL, _records_of(lines))
+    proven = check_proof(domain, LABEL, list(map(signed_record_of_line, lines)))
     console.print(
         f"All nodes are stopped. The proof of {len(lines)} records shows offline that {proven.policy.quorum} of "
         f"{len(proven.policy.witnesses)} witnesses decided {len(proven.chain)} claims."
@@ -62,11 +60,3 @@ def _put(client: NodeClient, signed: SignedRecord) -> bool:
 
 def _head(client: NodeClient, domain: str) -> str:
     return client.ask("GET", *head_of(domain, LABEL)).headers["etag"].strip('"')
-
-
-def _records_of(lines: Sequence[bytes]) -> list[SignedRecord]:
-    entries = [msgspec.json.decode(line, type=dict[str, msgspec.Raw]) for line in lines]
-    return [
-        SignedRecord(msgspec.json.decode(each["signature"], type=str), decode(bytes(each["record"])))
-        for each in entries
-    ]

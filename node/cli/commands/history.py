@@ -82,25 +82,19 @@ def why(
 
 
 def _fetch(client: "NodeClient", domain: str, label: str) -> History:
-    from node.client.http import Unreachable, history_of
+    from node.client.http import history_of
 
     with client:
-        answer = client.ask("GET", *history_of(domain, label))
-    answer.check()
-    try:
-        return msgspec.json.decode(answer.body, type=History)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreachable(f"{client.url} does not answer as a node does: {error}") from error
+        return client.read(*history_of(domain, label), History)
 
 
 def _verify(url: str, past: History) -> list["SignedRecord"]:
     """The records. Raises: CommandError: a record is of another label, or nobody signed it."""
-    from protocol.records.record import SignedRecord, check_signature_spelling, decode
+    from protocol.records.record import decode_signed
 
     verified = []
     for each in past.records:
-        check_signature_spelling(each.signature)
-        signed = SignedRecord(each.signature, decode(bytes(each.record)))
+        signed = decode_signed(each.signature, bytes(each.record))
         names = (signed.record.id, signed.record.domain, signed.record.label)
         if names != (each.id, past.domain, past.label) or not signed.is_genuine():
             detail = f"{url} shows a record that nobody signed: {each.id}"

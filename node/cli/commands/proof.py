@@ -77,11 +77,8 @@ def verify_proof(file: str, as_json: bool) -> None:
 
 
 def _read_records(file: str) -> "list[SignedRecord]":
-    import msgspec
-
-    from node.cli.commands.entries import Entry
+    from node.client.http import signed_record_of_line
     from protocol.errors import ProtocolError
-    from protocol.records.record import SignedRecord, decode
 
     try:
         source = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115 - the `with` closes it
@@ -92,9 +89,8 @@ def _read_records(file: str) -> "list[SignedRecord]":
     records = []
     for number, line in enumerate(lines, start=1):
         try:
-            entry = msgspec.json.decode(line, type=Entry)
-            records.append(SignedRecord(entry.signature, decode(bytes(entry.record))))
-        except (msgspec.MsgspecError, ProtocolError, ValueError, RecursionError) as error:
+            records.append(signed_record_of_line(line))
+        except ProtocolError as error:
             detail = f"line {number} of {file} is no signed record: {error}"
             raise CommandError(Exit.REFUSED, "malformed", detail, "`dnarc proof` writes such lines") from error
     return records

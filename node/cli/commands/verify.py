@@ -141,12 +141,11 @@ def _check_all(piece: list[Numbered]) -> list[Bad | None]:
 def check(number: int, entry: bytes | Entry) -> Bad | None:
     """What is wrong with an entry; None if its record is valid."""
     from protocol.errors import Code, ProtocolError
-    from protocol.records.record import SignedRecord, check_signature_spelling, decode
+    from protocol.records.record import decode_signed
 
     try:
         read = msgspec.json.decode(entry, type=Entry) if isinstance(entry, bytes) else entry
-        check_signature_spelling(read.signature)
-        signed = SignedRecord(read.signature, decode(bytes(read.record)))
+        signed = decode_signed(read.signature, bytes(read.record))
     except ProtocolError as error:
         return Bad(number, error.code, error.detail)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -59,34 +59,23 @@ def why_walk(client: "NodeClient", domain: str, label: str, as_json: bool) -> No
     Raises:
         CommandError: the node calls a record final that its proof does not show.
     """
-    from node.client.http import Unreachable, history_of
+    from node.client.http import history_of
 
     with client:
-        answer = client.ask("GET", *history_of(domain, label))
-        answer.check()
-        try:
-            past = msgspec.json.decode(answer.body, type=WalkedHistory)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise Unreachable(f"{client.url} does not answer as a node does: {error}") from error
+        past = client.read(*history_of(domain, label), WalkedHistory)
         proven = None if past.final is None else _prove(client, past)
     show(_explain(past, proven), as_json, lambda: _tree(past, proven))
 
 
 def _prove(client: "NodeClient", past: WalkedHistory) -> "Proven":
-    from node.client.http import proof_of
+    from node.client.http import proof_of, signed_record_of_line
     from protocol.errors import ProtocolError
-    from protocol.records.record import SignedRecord, decode
     from protocol.witness.proof import check_proof
 
     lines = client.lines(*proof_of(past.domain, past.label))
     try:
-        entries = [msgspec.json.decode(line, type=dict[str, msgspec.Raw]) for line in lines]
-        records = [
-            SignedRecord(msgspec.json.decode(each["signature"], type=str), decode(bytes(each["record"])))
-            for each in entries
-        ]
-        return check_proof(past.domain, past.label, records)
-    except (msgspec.MsgspecError, KeyError, ProtocolError) as error:
+        return check_proof(past.domain, past.label, list(map(signed_record_of_line, lines)))
+    except ProtocolError as error:
         detail = f"{client.url} calls {past.final} final, and its proof does not show it: {error}"
         raise CommandError(Exit.REFUSED, "not_proven", detail, "ask another node") from error
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from node.client.http import signed_record_of_line
 from node.disk import write_durably
 from node.http_api.handlers import walk
 from node.witness.newest import path_of
 from node.witness.own import Silence
-from protocol.records.record import SignedRecord, make
 from protocol.witness.proof import check_proof
 from tests.node.http_api.listening import SERVER_SENT, WEBSOCKET, listening, until
 from tests.node.witness.registrar import ALICE, BOB, LABEL, WITNESS, begin, registrar, take_key
@@ -39,7 +39,7 @@ async def test_a_claim_becomes_final_and_a_stranger_can_check_it_offline(tmp_pat
         _, history, _ = await it.get(f"{LABEL}/history")
 
     lines = [line for line in proof.splitlines() if line]
-    signed = [_signed(line) for line in lines]
+    signed = [signed_record_of_line(line.encode()) for line in lines]
     assert (status, outcome["verdict"], outcome["certainty"]) == (201, "founded", "final")
     assert (head, headers["Dnarc-Certainty"], final) == (200, "final", 200)
     assert list(shown) == [founded.signature]
@@ -118,11 +118,6 @@ async def test_a_witness_whose_store_was_restored_is_silent_until_it_knows_what_
         status, outcome = await it.put(it.claim(BOB))
 
     assert (status, outcome["certainty"]) == (202, "pending")
-
-
-def _signed(line: str) -> SignedRecord:
-    fields = json.loads(line)
-    return SignedRecord(fields["signature"], make(fields["record"]))
 
 
 @pytest.mark.parametrize("path", [WEBSOCKET, SERVER_SENT])
