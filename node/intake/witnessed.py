@@ -64,7 +64,8 @@ class WitnessedDecider:
 
     def _check(self, record: Record, origin: Origin, domain: WitnessedDomain, now_s: float) -> None:
         if origin.precondition is not None:
-            check_precondition(_state(domain, record.label), origin.precondition)
+            head = domain.head(record.label)
+            check_precondition(State() if head is None else State(tip_of(head)), origin.precondition)
         check_witnessed(record, origin.trust, domain, self._window, now_s, self._undecided_max)
         if record.is_of_witnesses and record.label != POLICY_LABEL and origin.address is not None:
             self._count_receipt(record, now_s)
@@ -122,10 +123,3 @@ def _accepted(group: Group, position: int, domain: WitnessedDomain, change: Doma
     certainty = domain.certainty(signed.record)
     facts: dict[str, object] = {} if certainty is None else {"certainty": certainty}
     return Outcome(signed.signature, Status.ACCEPTED, signed.record, change.verdicts[signed.record.id], facts=facts)
-
-
-def _state(domain: WitnessedDomain, name: str) -> State:
-    """The head of a label, as a precondition needs it."""
-    label = domain.label(name)
-    head = domain.policy_record if name == POLICY_LABEL else None if label is None else label.head
-    return State() if head is None else State(tip_of(head))

@@ -64,7 +64,7 @@ def check_policy_record(record: Record, domain: WitnessedDomain) -> None:
         raise ProtocolError(Code.MALFORMED, detail)
     if domain.policy_record is not None:
         detail = "the policy of this domain is here already: a second record of it adds nothing"
-        raise ProtocolError(Code.STALE, detail, head=head_facts(State(tip_of(domain.policy_record))))
+        raise ProtocolError(Code.STALE, detail, head=_facts(domain.policy_record))
 
 
 def check_receipt(record: Record, domain: WitnessedDomain) -> None:
@@ -96,7 +96,7 @@ def check_candidate(record: Record, domain: WitnessedDomain) -> None:
         return
     if record.prev is not None and record.prev in label and not _follows(record, label):
         detail = f"{record.signedby} may not follow {record.prev}: neither its signer nor its `newowner`"
-        raise ProtocolError(Code.NOT_OWNER, detail, head=_head(label))
+        raise ProtocolError(Code.NOT_OWNER, detail, head=_facts(label.head))
     if record.prev is not None and record.prev not in label:
         raise _lost(
             record, label, f"`prev` is {record.prev}, which is not held here: name the head, and bring it first"
@@ -132,14 +132,14 @@ def _lost(record: Record, label: WitnessedLabel, detail: str) -> ProtocolError:
     """`stale` for those who may write here, `not_owner` for everybody else."""
     is_owner = label.head is None or tip_of(label.head).names(record.signedby)
     if is_owner:
-        return ProtocolError(Code.STALE, detail, head=_head(label))
+        return ProtocolError(Code.STALE, detail, head=_facts(label.head))
     assert label.head is not None, "only a head has an owner"
     words = f"the label is {label.head.signedby}'s, and not offered to {record.signedby}"
-    return ProtocolError(Code.NOT_OWNER, words, head=_head(label))
+    return ProtocolError(Code.NOT_OWNER, words, head=_facts(label.head))
 
 
-def _head(label: WitnessedLabel) -> dict[str, object] | None:
-    return None if label.head is None else head_facts(State(tip_of(label.head)))
+def _facts(head: Record | None) -> dict[str, object] | None:
+    return None if head is None else head_facts(State(tip_of(head)))
 
 
 def _full(detail: str) -> ProtocolError:

@@ -97,6 +97,13 @@ class WitnessedDomain:
         """The records of this label; None if there are no records."""
         return self._labels.get(label)
 
+    def head(self, label: str) -> Record | None:
+        """The head of a label that has slots, and of the label of the policy; None if it has none."""
+        if label == POLICY_LABEL:
+            return self.policy_record
+        walked = self._labels.get(label)
+        return None if walked is None else walked.head
+
     def evidence(self, record_id: str) -> Evidence:
         """What the witnesses said of this record until now. Not to be changed."""
         return _SILENCE if self.testimony is None else self.testimony.evidence(record_id)

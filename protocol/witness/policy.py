@@ -45,10 +45,14 @@ class Policy(msgspec.Struct, frozen=True):
         return self.witnesses[round_number % len(self.witnesses)]
 
     @property
+    def fields(self) -> dict[str, Any]:
+        """What a policy record says beside the mandatory keys, and what the name of the domain commits to."""
+        return {"faulty": self.faulty, "witnesses": list(self.witnesses)}
+
+    @property
     def name(self) -> str:
         """The last part of the names of the domains that have this policy."""
-        fields = {"faulty": self.faulty, "witnesses": list(self.witnesses)}
-        digest = hashlib.sha256(encode(fields)).digest()
+        digest = hashlib.sha256(encode(self.fields)).digest()
         return "w" + base64.b32encode(digest).decode().rstrip("=").lower()
 
 

@@ -49,5 +49,4 @@ class Council:
 
     def policy_record(self, user: User) -> SignedRecord:
         """The record that makes the policy known, signed by this user."""
-        fields = {"faulty": self.faulty, "witnesses": list(self.policy.witnesses)}
-        return user.sign("@policy", int(user.clock.now_s()), domain=self.domain, **fields)
+        return user.sign("@policy", int(user.clock.now_s()), domain=self.domain, **self.policy.fields)

@@ -51,7 +51,7 @@ class LocalCouncil:
         """Put the policy of the domain on the first node. Anybody may sign it."""
         key = SigningKey(secrets.token_bytes(SEED_BYTES))
         fields = {"domain": self.domain, "label": "@policy", "signedby": key.public, "timestamp": int(time.time())}
-        record = make(fields | {"faulty": self._policy.faulty, "witnesses": list(self._policy.witnesses)})
+        record = make(fields | self._policy.fields)
         with self.nodes[0].client() as client:
             client.ask("PUT", path_of("claims", sign(record, key).signature), body=record.canonical).check()
 

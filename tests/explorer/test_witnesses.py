@@ -367,7 +367,7 @@ async def witness(tmp_path: Path) -> AsyncIterator[tuple[Node, str]]:
     domain = f"com.example.{policy.name}"
     async with Node(Settings(port=0, data=folder, witness=[domain])) as node:
         fields = {"domain": domain, "label": "@policy", "signedby": BOB.public, "timestamp": NOW_S}
-        record = make(fields | {"faulty": 0, "witnesses": list(policy.witnesses)})
+        record = make(fields | policy.fields)
         await give(node, sign(record, BOB))
         yield node, domain
 

@@ -114,10 +114,8 @@ def _put_policy(client: "NodeClient", domain: str, policy: "Policy") -> None:
     from protocol.signing import SigningKey
 
     key = SigningKey(secrets.token_bytes(_SEED_BYTES))
-    fields = {"faulty": policy.faulty, "witnesses": list(policy.witnesses)}
-    record = make(
-        {"domain": domain, "label": "@policy", "signedby": key.public, "timestamp": int(time.time())} | fields
-    )
+    fields = {"domain": domain, "label": "@policy", "signedby": key.public, "timestamp": int(time.time())}
+    record = make(fields | policy.fields)
     signed = sign(record, key)
     with client:
         outcome = put(client, signed)

@@ -11,7 +11,7 @@ from node.http_api.handlers.domains import check_domain_known
 from node.http_api.handlers.read import can_be_held, not_final, signed_pages, unknown_label
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import required
-from protocol.records.record import POLICY_LABEL, is_witnessed
+from protocol.records.record import is_witnessed
 from protocol.witness.domain import WitnessedDomain
 from protocol.witness.label import WitnessedLabel
 
@@ -60,7 +60,7 @@ async def view_of(parts: ApiParts, domain: str, label: str) -> WalkView | None:
         return None
     await parts.commits.drain()
     walked = witnessed.label(label)
-    shown = witnessed.policy_record if label == POLICY_LABEL else None if walked is None else walked.head
+    shown = witnessed.head(label)
     final = walked.chain[walked.final - 1].id if walked is not None and walked.final else None
     facts: dict[str, object] = {
         "owner": shown.signedby if shown else None,

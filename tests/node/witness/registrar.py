@@ -60,8 +60,7 @@ async def registrar(folder: Path) -> AsyncIterator[Registrar]:
     settings = Settings(port=0, data=folder, witness=[domain])
     async with Node(settings) as node, aiohttp.ClientSession() as client:
         it = Registrar(node, client, policy)
-        fields = {"faulty": 0, "witnesses": list(policy.witnesses)}
-        await it.put(it.claim(BOB, label="@policy", **fields))
+        await it.put(it.claim(BOB, label="@policy", **policy.fields))
         yield it
 
 

@@ -56,8 +56,7 @@ async def council(folder: Path, awake: int) -> AsyncIterator[list[Node]]:
             for other in nodes[number + 1 :]:
                 await befriend(node, other)
         await until_live(*nodes)
-        fields = {"faulty": 1, "witnesses": list(POLICY.witnesses)}
-        await nodes[0].ingest.take_records([signed(ALICE, "@policy", **fields)], CLIENT, BY_REQUEST)
+        await nodes[0].ingest.take_records([signed(ALICE, "@policy", **POLICY.fields)], CLIENT, BY_REQUEST)
         yield nodes
 
 

@@ -16,7 +16,7 @@ from tests.protocol.witness.test_voter import POLICY, says, vote
 FOUNDED, RIVAL = founding(POLICY, author=1), founding(POLICY, author=2)
 ONE, TWO, THREE, FOUR = POLICY.witnesses
 FIELDS = {"domain": domain_of(POLICY), "label": "@policy", "signedby": ONE, "timestamp": 1}
-POLICY_RECORD = make(FIELDS | {"faulty": POLICY.faulty, "witnesses": list(POLICY.witnesses)})
+POLICY_RECORD = make(FIELDS | POLICY.fields)
 
 
 def seen(*records: Record, by: Iterable[str] = (ONE, TWO)) -> list[Record]:
