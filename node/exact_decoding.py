@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from node.fair_queue import FairQueue
+from node.fairness.fair_queue import FairQueue
 from protocol.errors import ProtocolError
 from protocol.records.record import Record, decode
 

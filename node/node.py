@@ -16,6 +16,7 @@ from node import explorer, http_api
 from node.convergence import Convergence
 from node.disk import CannotStartError
 from node.duplicate_keys import DuplicateKeys
+from node.fairness.turns import Turns
 from node.heads import Heads
 from node.http_sync.parts import SyncParts
 from node.http_sync.schedule import Sync
@@ -36,7 +37,6 @@ from node.store.contract import Store
 from node.streams import Streams
 from node.tasks import Tasks
 from node.tls import Certificate, certificate_of, client_context
-from node.turns import Turns
 from node.witness.own import OwnWitness
 from node.witness.waiting import RaceWaiters
 from node.witness.watched import WatchedDomains

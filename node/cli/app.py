@@ -11,8 +11,8 @@ from typing import Annotated, ClassVar, Final
 
 import typer
 
-from node.cli.commands import preferences
-from node.cli.commands.options import AsJsonBefore
+from node.cli.input import preferences
+from node.cli.input.options import AsJsonBefore
 from node.cli.lazy_group import CommandPlace, LazyGroup
 from node.cli.output.screen import warn
 

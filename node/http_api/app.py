@@ -9,7 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
-from node.byte_budget import ByteBudget
+from node.fairness.byte_budget import ByteBudget
 from node.http_api.answers.answer_room import ANSWER_ROOMS, COPIES, NO_ROOM, AnswerRooms
 from node.http_api.answers.pages import PAGE_BYTES_MAX
 from node.http_api.answers.problems import fault, problem, problem_of

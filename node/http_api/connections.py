@@ -14,9 +14,9 @@ from typing import Final, Protocol, cast
 
 import msgspec
 
-from node.addresses import Address, network_of, parse_address
+from node.fairness.addresses import Address, network_of, parse_address
+from node.fairness.places import Guest, Places, Source
 from node.http_api.requests.parts import ApiParts
-from node.places import Guest, Places, Source
 from protocol.errors import Code
 
 LINGER_S: Final = 1.0

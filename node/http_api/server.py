@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
+from node.fairness.places import Source
 from node.http_api.answers.direct_writer import WatchedConnection
 from node.http_api.answers.problems import fault, problem
 from node.http_api.app import CONNECTION_LIMIT, HEAD_TIMEOUT_S, answer_unknown, make_app
@@ -21,7 +22,6 @@ from node.http_api.connections import ConnectionLimit, raw_problem
 from node.http_api.requests.parts import ApiParts
 from node.http_api.route import Route
 from node.http_api.tls_site import Handshake, TlsListener, TlsSite
-from node.places import Source
 from node.settings import Settings
 from protocol.errors import Code
 

@@ -15,8 +15,8 @@ from typing import Final, Protocol
 import structlog
 from aiohttp import web
 
+from node.fairness.places import Source
 from node.http_api.connections import ConnectionLimit, Refusing
-from node.places import Source
 
 SHUTDOWN_S_MAX: Final = 5.0
 """Seconds that the end of TLS may take on a connection that this node closes."""

@@ -8,9 +8,9 @@ from collections.abc import Hashable
 from typing import Final
 
 from node.exact_decoding import Decoder
+from node.fairness.turns import Turns
 from node.intake.arrivals import Origin, Submission
 from node.intake.room import Room
-from node.turns import Turns
 from protocol.records.quota import EXACT_WEIGHT
 from protocol.records.record import (
     Record,

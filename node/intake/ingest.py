@@ -11,6 +11,7 @@ past the bounds a client is told to come back, and a peer is not read.
 import asyncio
 from collections.abc import Callable, Sequence
 
+from node.fairness.turns import Turns
 from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
 from node.intake.commits import Commits, stalled
 from node.intake.counts import IntakeCounts
@@ -23,7 +24,6 @@ from node.intake.room import Room
 from node.intake.stored import Stored
 from node.settings import Settings
 from node.store.contract import Batch
-from node.turns import Turns
 from node.world import World
 from protocol.errors import Code, ProtocolError
 from protocol.records.outcome import Outcome, Status

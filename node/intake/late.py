@@ -18,12 +18,12 @@ from typing import Final, TypeVar
 import msgspec
 import structlog
 
+from node.fairness.turns import Piece, Turns
 from node.intake.arrivals import BY_REQUEST, Delivery
 from node.intake.commits import Commits
 from node.intake.decider import Decider
 from node.intake.group import Group
 from node.store.contract import Batch, LabelKey, Store
-from node.turns import Piece, Turns
 from protocol.errors import ProtocolError
 from protocol.records.replay import State
 from protocol.records.timeline import Timeline

@@ -6,7 +6,7 @@ last linked: after a start it learns the addresses of the peers that it dials, a
 
 from collections.abc import Iterable
 
-from node.addresses import network_of, parse_address
+from node.fairness.addresses import network_of, parse_address
 
 
 class ListedNetworks:

@@ -4,7 +4,7 @@ An accepted socket costs memory before its peer has proved a key. So the node li
 how many without a proved key, and how many from one network address (loopback is exempt, as everywhere). A peer that
 comes past a limit gets an answer over HTTP, before the connection becomes a WebSocket. Some places are for listed
 peers: a link shows who it is only by its proof, so a handshake that waits gives way to the next one, and strangers
-never get all places for links (see `node.places`).
+never get all places for links (see `node.fairness.places`).
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatu
 from websockets.typing import Subprotocol
 from yarl import URL
 
+from node.fairness.places import Places, Source
 from node.faults import Cause, of_network
 from node.links.transport import CLOSE_S_MAX, MESSAGE_BYTES_MAX, AcceptedTransport, DialledTransport
-from node.places import Places, Source
 from node.settings import Settings, SettingsError
 from node.store.contract import Peer
 from node.tls import client_context

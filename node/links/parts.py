@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from node.convergence import Convergence
 from node.duplicate_keys import DuplicateKeys
+from node.fairness.turns import Turns
 from node.indexes import Indexes
 from node.intake.commits import Commits
 from node.intake.ingest import Ingest
 from node.peers import Peers
 from node.settings import Settings
 from node.store.contract import Store
-from node.turns import Turns
 from node.world import World
 from protocol.signing import SigningKey
 

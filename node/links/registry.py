@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 from aiohttp import web
 
+from node.fairness.places import Source
 from node.links.dissemination import Dissemination
 from node.links.listed_networks import ListedNetworks
 from node.links.opening import TOO_MANY, Entrance, accept, is_linked
@@ -28,7 +29,6 @@ from node.links.transport import AcceptedTransport, Transport
 from node.links.work_meter import WorkMeter
 from node.peer_state import STEADY_S, Facts
 from node.peers import hidden
-from node.places import Source
 from node.store.contract import Peer
 from node.tasks import Tasks
 from protocol.errors import Code, ProtocolError

@@ -16,8 +16,8 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
-from node.byte_budget import ByteBudget
 from node.clocks import ClockReading, least_ahead_s
+from node.fairness.byte_budget import ByteBudget
 from node.intake.arrivals import Delivery, Origin
 from node.links.alarm import Alarm
 from node.links.cursors import LinkCursors

@@ -8,7 +8,7 @@ is not read, no records are loaded for it, and live records wait as ids. A link 
 
 from typing import Final
 
-from node.byte_budget import ByteBudget
+from node.fairness.byte_budget import ByteBudget
 from protocol.link.messages import FRAME_BYTES_MAX
 
 SEND_BYTES_MAX: Final = 64 * 2**20

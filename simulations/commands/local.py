@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.commands.options import AsJson
+from node.cli.input.options import AsJson
 from node.cli.output.screen import show, table
 from simulations.commands.report_file import ReportFile, check_report, write_report
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.commands.options import AsJson
+from node.cli.input.options import AsJson
 from node.cli.output.failures import usage
 from node.cli.output.progress import progress
 from node.cli.output.screen import show, table

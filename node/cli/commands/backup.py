@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from node.cli.commands.options import AsJson
+from node.cli.input.options import AsJson
 from node.cli.output.early_end import explain_interruption
 from node.cli.output.screen import show
 from node.cli.output.text import plain

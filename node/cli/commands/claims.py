@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import typer
 
-from node.cli.commands.content import FieldChange, find_changes, merge, parse_pairs, read_object
-from node.cli.commands.heads import Content, claim_of, content_of, find_head
 from node.cli.commands.keys import open_key
-from node.cli.commands.options import DEFAULT_KEY, DEFAULT_NODE, AsJson, Authority, Domain, Key, Label, NodeUrl, connect
+from node.cli.input.content import FieldChange, find_changes, merge, parse_pairs, read_object
+from node.cli.input.heads import Content, claim_of, content_of, find_head
+from node.cli.input.options import DEFAULT_KEY, DEFAULT_NODE, AsJson, Authority, Domain, Key, Label, NodeUrl, connect
 from node.cli.output.failures import CommandError, Exit, usage
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.commands.options import AsJson
-from node.cli.commands.preferences import PREFERENCES, Chosen, Preference, choose, find_file
+from node.cli.input.options import AsJson
+from node.cli.input.preferences import PREFERENCES, Chosen, Preference, choose, find_file
 from node.cli.output.screen import reader_may_leave, show, table
 from node.cli.output.text import plain
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from node.cli.commands.config import Config
-from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, Token, connect
+from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, Token, connect
 from node.cli.output.failures import CommandError, Exit, usage
 from node.cli.output.screen import show, table
 from node.cli.output.text import plain

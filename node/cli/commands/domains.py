@@ -2,7 +2,7 @@
 
 import time
 
-from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
+from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
 from node.cli.output.clocks import warn_of_clock
 from node.cli.output.screen import show, table
 from node.cli.output.text import moment

@@ -16,8 +16,8 @@ from typing import IO, TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from node.cli.commands.entries import Entry
-from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
+from node.cli.input.entries import Entry
+from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
 from node.cli.output.early_end import explain_early_end
 from node.cli.output.failures import CommandError, Exit, unwritable, usage
 from node.cli.output.progress import progress

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from node.cli.commands.heads import claim_of, get_head
-from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
+from node.cli.input.heads import claim_of, get_head
+from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
 from node.cli.output.failures import usage
 from node.cli.output.screen import console, json_text, reader_may_leave, show
 from node.cli.output.text import compact, moment, short

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from node.cli.commands.heads import claim_of
-from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, Domain, Label, NodeUrl, connect
+from node.cli.input.heads import claim_of
+from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, Domain, Label, NodeUrl, connect
 from node.cli.output.failures import CommandError, Exit
 from node.cli.output.screen import show, table
 from node.cli.output.text import compact, moment, plain, short

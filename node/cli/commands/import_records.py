@@ -17,9 +17,9 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import typer
 
-from node.cli.commands.entries import EntryLine, entry_of, read_lines
 from node.cli.commands.import_report import ImportReport
-from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, Data, NodeUrl, Token, connect, find_token
+from node.cli.input.entries import EntryLine, entry_of, read_lines
+from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, Data, NodeUrl, Token, connect, find_token
 from node.cli.output.early_end import explain_early_end
 from node.cli.output.failures import CommandError, Exit, unreadable
 from node.cli.output.progress import progress

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from node.cli.commands.entries import EntryLine
+from node.cli.input.entries import EntryLine
 from node.cli.output.screen import table, warn
 from node.cli.output.text import plain, short
 

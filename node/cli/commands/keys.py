@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from node.cli.commands.options import AsJson
+from node.cli.input.options import AsJson
 from node.cli.output.failures import usage
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from node.cli.commands.examples import epilog_of
-from node.cli.commands.options import (
+from node.cli.input.options import (
     DEFAULT_NODE,
     SYNC_TIMEOUT_S,
     AsJson,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, Domain, Label, NodeUrl, connect
+from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, Domain, Label, NodeUrl, connect
 from node.cli.output.failures import CommandError, Exit, unreadable
 from node.cli.output.screen import reader_may_leave, show, table
 from node.cli.output.text import moment, plain, short

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from node.cli.commands.options import AsJson
+from node.cli.input.options import AsJson
 from node.cli.output.early_end import explain_interruption
 from node.cli.output.failures import CommandError, Exit
 from node.cli.output.progress import progress

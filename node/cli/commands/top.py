@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, Data, NodeUrl, Token, connect, find_token
+from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, Data, NodeUrl, Token, connect, find_token
 from node.cli.output.screen import show
 
 if TYPE_CHECKING:

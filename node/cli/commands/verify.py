@@ -16,9 +16,9 @@ from typing import IO, TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from node.cli.commands.entries import BYTE_ORDER_MARK, LINE_BYTES_MAX, Entry, read_lines
-from node.cli.commands.options import AsJson
 from node.cli.commands.proof import verify_proof
+from node.cli.input.entries import BYTE_ORDER_MARK, LINE_BYTES_MAX, Entry, read_lines
+from node.cli.input.options import AsJson
 from node.cli.output.early_end import explain_interruption
 from node.cli.output.failures import CommandError, Exit, unreadable
 from node.cli.output.screen import show, table

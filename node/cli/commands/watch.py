@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.commands.heads import claim_of
-from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
+from node.cli.input.heads import claim_of
+from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
 from node.cli.output.screen import json_text, warn
 from node.cli.output.text import compact, moment, plain, safe, short
 

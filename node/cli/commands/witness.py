@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from node.cli.commands.examples import epilog_of
-from node.cli.commands.options import DEFAULT_NODE, AsJson, Authority, Domain, NodeUrl, connect
+from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, Domain, NodeUrl, connect
 from node.cli.output.failures import CommandError, Exit, usage
 from node.cli.output.screen import show, table
 from node.cli.output.text import plain, short

@@ -12,7 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
-from node.byte_budget import ByteBudget
+from node.fairness.byte_budget import ByteBudget
 from node.http_api.requests.caller import quota_address
 from node.http_api.requests.parts import ApiParts
 

@@ -13,10 +13,10 @@ from typing import Final, Generic, TypeVar
 import msgspec
 from aiohttp import web
 
+from node.fairness.read_cost import pace
 from node.http_api.answers.answer_room import AnswerRoom
 from node.http_api.answers.json_answer import PUBLIC_HEADERS
 from node.http_api.requests.accept import JSON_TYPE, LINES_TYPE
-from node.read_cost import pace
 from protocol.records.record import Record, SignedRecord
 from protocol.sets.index import key_id, key_timestamp
 

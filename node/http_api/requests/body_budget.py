@@ -13,7 +13,7 @@ from typing import Final
 
 from aiohttp import StreamReader, web
 
-from node.byte_budget import ByteBudget
+from node.fairness.byte_budget import ByteBudget
 from node.http_api.requests.refused import RefusedError
 from protocol.errors import Code, ProtocolError
 

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 from aiohttp import HttpVersion11, web
 
-from node.addresses import Address, is_loopback_address, network_of, parse_address
+from node.fairness.addresses import Address, is_loopback_address, network_of, parse_address
 from node.http_api.requests.page_origin import is_own_page
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.proxies import first_proxy_header

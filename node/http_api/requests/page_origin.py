@@ -12,7 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
-from node.addresses import parse_address
+from node.fairness.addresses import parse_address
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.proxies import FORWARDED, FORWARDED_HOST, Proxies
 from node.http_api.requests.refused import RefusedError

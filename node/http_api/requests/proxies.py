@@ -12,7 +12,7 @@ from typing import Final
 
 from multidict import CIMultiDictProxy
 
-from node.addresses import Address, parse_address
+from node.fairness.addresses import Address, parse_address
 
 FORWARDED: Final = "Forwarded"
 FORWARDED_FOR: Final = "X-Forwarded-For"

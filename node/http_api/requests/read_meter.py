@@ -12,7 +12,7 @@ import time
 from collections.abc import Coroutine, Generator
 from typing import Any, Final, TypeVar
 
-from node.read_cost import READ_COST, ReadCost
+from node.fairness.read_cost import READ_COST, ReadCost
 from protocol.errors import Code, ProtocolError
 from protocol.records.quota import Quota
 

@@ -18,7 +18,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import structlog
 
-from node.read_cost import metered
+from node.fairness.read_cost import metered
 from node.store.contract import (
     EVERYTHING,
     STATES_FEW,

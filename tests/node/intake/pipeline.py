@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from node.fairness.turns import Turns
 from node.heads import Heads
 from node.indexes import Indexes
 from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
@@ -16,7 +17,6 @@ from node.intake.stored import Stored
 from node.intake.witnessed_domains import WitnessedDomains
 from node.settings import Settings
 from node.store.sqlite import SqliteStore
-from node.turns import Turns
 from node.world import World
 from protocol.records.admission import Trust
 from protocol.records.outcome import Outcome

@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.byte_budget import ByteBudget
+from node.fairness.byte_budget import ByteBudget
 from node.links.send_room import FEW_BYTES, SEND_BYTES_MAX, SendRoom, send_budget
 
 SHARE_OF_STRANGERS = SEND_BYTES_MAX * 3 // 4

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.commands.entries import BYTE_ORDER_MARK, read_lines
 from node.cli.commands.import_records import BATCH_RECORDS_MAX, TRIES_MAX, batches
 from node.cli.commands.import_report import FAULTS_SHOWN_MAX, SKIPPED_SHOWN_MAX, ImportReport
+from node.cli.input.entries import BYTE_ORDER_MARK, read_lines
 from node.client.http import NodeClient
 from protocol.records.record import SignedRecord
 from tests.node.cli.conftest import TIMEOUT_S, Served, run, run_apart, start

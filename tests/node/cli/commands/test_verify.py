@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.commands.entries import BYTE_ORDER_MARK, LINE_BYTES_MAX
 from node.cli.commands.verify import BAD_SHOWN_MAX, Bad, check
+from node.cli.input.entries import BYTE_ORDER_MARK, LINE_BYTES_MAX
 from protocol.errors import Code
 from tests.node.cli.conftest import TIMEOUT_S, run, run_apart, start
 from tests.node.cli.entry_files import line, signed, written

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.byte_budget import ByteBudget
+from node.fairness.byte_budget import ByteBudget
 from node.http_api.answers.answer_room import ANSWER_BYTES_MIN, COPIES, AnswerRoom, AnswerRooms
 from node.store.contract import StoredRecord
 from protocol.errors import Code, ProtocolError

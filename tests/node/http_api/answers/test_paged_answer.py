@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from node.byte_budget import ByteBudget
+from node.fairness.byte_budget import ByteBudget
 from node.http_api.answers.answer_room import AnswerRoom, AnswerRooms
 from node.http_api.answers.paged_answer import DICT, answer_pages
 from node.node import Node

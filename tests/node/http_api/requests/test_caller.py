@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from node.addresses import network_of
+from node.fairness.addresses import network_of
 from node.node import Node
 from node.settings import Settings
 from node.store.contract import Peer

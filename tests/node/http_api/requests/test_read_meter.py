@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from node.fairness.read_cost import metered
 from node.http_api.requests.read_meter import CROWD_SHARE, STRANGERS_SHARES, ReadMeter
 from node.node import Node
-from node.read_cost import metered
 from node.settings import Settings
 from node.world import World
 from protocol.errors import ProtocolError

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Hashable
 from typing import Final
 
-from node.fair_queue import FairQueue
+from node.fairness.fair_queue import FairQueue
 
 TURN_S: Final = 0.005
 """Seconds of one turn of the loop that long work may take. A single claim takes about ten turns, so beside long work it

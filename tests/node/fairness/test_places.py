@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.places import Guest, Places, Source
+from node.fairness.places import Guest, Places, Source
 
 
 class Connection:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from node.cli.commands.preferences import Chosen, choose, find_file, read_file
+from node.cli.input.preferences import Chosen, choose, find_file, read_file
 from node.cli.output.failures import CommandError
 from tests.node.cli.conftest import Result, Served, run, run_apart
 

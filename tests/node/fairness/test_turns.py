@@ -2,7 +2,7 @@
 
 import asyncio
 
-from node.turns import TURN_S, Turns
+from node.fairness.turns import TURN_S, Turns
 
 
 async def work(turns: Turns, name: str, pieces: int, done: list[str]) -> None:

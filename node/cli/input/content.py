@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from node.cli.commands.heads import OWN_FIELDS, Content
+from node.cli.input.heads import OWN_FIELDS, Content
 from node.cli.output.failures import unreadable, usage
 
 

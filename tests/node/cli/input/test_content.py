@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.cli.commands.content import FieldChange, find_changes, merge, parse_pairs, parse_value
+from node.cli.input.content import FieldChange, find_changes, merge, parse_pairs, parse_value
 from node.cli.output.failures import CommandError
 from protocol.errors import Code, ProtocolError
 

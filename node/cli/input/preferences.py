@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from node.cli.commands.options import DEFAULT_KEY, DEFAULT_NODE
+from node.cli.input.options import DEFAULT_KEY, DEFAULT_NODE
 from node.cli.output.failures import CommandError, Exit
 
 

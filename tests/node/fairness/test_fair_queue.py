@@ -1,6 +1,6 @@
 """A fair queue gives one item of each source in turn."""
 
-from node.fair_queue import FairQueue
+from node.fairness.fair_queue import FairQueue
 
 
 def drain(queue: FairQueue[str]) -> list[str]:

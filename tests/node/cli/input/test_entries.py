@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from node.cli.commands.entries import BYTE_ORDER_MARK, LINE_BYTES_MAX, EntryLine, entry_of, read_lines
+from node.cli.input.entries import BYTE_ORDER_MARK, LINE_BYTES_MAX, EntryLine, entry_of, read_lines
 from protocol.errors import Code, ProtocolError
 
 LONGEST = b"x" * LINE_BYTES_MAX
