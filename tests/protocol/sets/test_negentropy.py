@@ -1,6 +1,5 @@
 """Negentropy: two sides on a pretend wire, and messages written by hand from the specification."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -10,26 +9,13 @@ from hypothesis import strategies as st
 
 from protocol.errors import Code, ProtocolError
 from protocol.sets.index import Index, key_id, pack_key
-from protocol.sets.negentropy import _IDS_AT_ONCE, PIECE_COST, REPORTED_MAX, Difference, Initiator, Responder
+from protocol.sets.negentropy import _IDS_AT_ONCE, REPORTED_MAX, Difference, Initiator, Responder
 from protocol.sets.negentropy_message import FRAME_BYTES_MIN
 from protocol.sets.varint import encode_varint
-from protocol.steps import Steps
+from tests.protocol.sets.keys import ids_of, random_keys, record_id
 
 ALL_IDS = bytes.fromhex("61 00 00 02 00")
 """The first message of an initiator that holds nothing: a list of no ids, up to infinity."""
-
-
-def record_id(*first_bytes: int) -> bytes:
-    return bytes(first_bytes).ljust(32, b"\0")
-
-
-def random_keys(count: int, seed: int = 1, per_second: int = 3) -> list[bytes]:
-    random = Random(seed)
-    return [pack_key(1_700_000_000 + number // per_second, random.randbytes(32)) for number in range(count)]
-
-
-def ids_of(keys: list[bytes]) -> set[bytes]:
-    return {key_id(key) for key in keys}
 
 
 @dataclass
@@ -454,78 +440,3 @@ def test_an_initiator_remembers_reported_ids_up_to_a_limit() -> None:
     first, second = initiator.answer(message), initiator.answer(message)
 
     assert (first.need, second.need) == (one_past, one_past[-1:])
-
-
-# Answers in pieces.
-
-
-def pieces(steps: Steps[bytes], on_pause: Callable[[], object] = lambda: None) -> tuple[bytes, int]:
-    """The result of some work, and the number of pauses in it."""
-    pauses = 0
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value, pauses
-        pauses += 1
-        on_pause()
-
-
-def empty_ranges(count: int) -> bytes:
-    """A message of so many ranges in which the sender holds nothing, all before the first key."""
-    return b"\x61" + bytes.fromhex("01 00 02 00") * count
-
-
-def test_a_long_message_is_answered_in_pieces_with_the_same_answer() -> None:
-    responder = Responder(Index(random_keys(1_000)), 65_536)
-    message = empty_ranges(4 * PIECE_COST)
-
-    answer, pauses = pieces(responder.steps(message))
-
-    assert answer == responder.answer(message)
-    assert pauses == 4
-
-
-@given(st.integers(0, 2**32), st.sampled_from((0, 4_096)))
-def test_keys_that_are_added_between_two_pieces_hide_no_difference(seed: int, frame_bytes_max: int) -> None:
-    """Ranks move when keys are added, and a range is begun where the last one ended."""
-    random = Random(f"not the seed {seed} of the keys")
-    keys = random_keys(2_000, seed)
-    ours, theirs = ([key for key in keys if random.random() < 0.9] for _ in range(2))
-    late = [pack_key(random.randrange(1_700_000_000, 1_700_000_700), random.randbytes(32)) for _ in range(200)]
-    index = Index(theirs)
-    initiator, responder = Initiator(Index(ours), frame_bytes_max), Responder(index, frame_bytes_max)
-    have, need = set[bytes](), set[bytes]()
-
-    message: bytes | None = initiator.initiate()
-    while message is not None:
-        answer, _ = pieces(responder.steps(message), lambda: late and index.add(late.pop()))
-        message, only_ours, only_theirs = initiator.answer(answer)
-        have.update(only_ours)
-        need.update(only_theirs)
-
-    assert have == ids_of(ours) - ids_of(theirs)
-    assert need >= ids_of(theirs) - ids_of(ours)
-
-
-def test_a_key_that_is_added_in_a_pause_below_the_next_range_does_not_move_that_range() -> None:
-    index = Index([pack_key(10, record_id(1)), pack_key(20, record_id(2))])
-    up_to_15, to_infinity = bytes.fromhex("10 00 02 00"), bytes.fromhex("00 00 02 00")
-    again_up_to_15 = bytes.fromhex("01 00 02 00")
-    message = b"\x61" + up_to_15 + again_up_to_15 * (PIECE_COST - 1) + to_infinity
-
-    answer, pauses = pieces(Responder(index).steps(message), lambda: index.add(pack_key(5, record_id(3))))
-
-    assert pauses == 1
-    assert answer.endswith(bytes.fromhex("00 00 02 01") + record_id(2))
-
-
-def test_a_message_may_have_as_many_ranges_as_the_limit_and_not_one_more() -> None:
-    side = Responder(Index(random_keys(10)))
-
-    answer, _ = pieces(side.steps(empty_ranges(100), 100))
-    with pytest.raises(ProtocolError) as refused:
-        pieces(side.steps(empty_ranges(101), 100))
-
-    assert answer == side.answer(empty_ranges(100))
-    assert refused.value.code is Code.MALFORMED
