@@ -10,30 +10,6 @@ from node.links.transport_tasks import FrameWriter
 from tests.node.links.network import HANG_S
 
 
-class SlowTransport:
-    """A connection whose peer reads one text each time that it is told to."""
-
-    address = "127.0.0.1:1"
-
-    def __init__(self) -> None:
-        self.reads = asyncio.Semaphore(0)
-
-    async def send(self, text: str) -> None:
-        await self.reads.acquire()
-
-    async def receive(self) -> str:
-        raise TransportEndedError(None, "connection reset")
-
-    async def ping(self) -> float:
-        raise TransportEndedError(None, "connection reset")
-
-    async def close(self, code: str, detail: str) -> None:
-        """There is nothing to close."""
-
-    def abort(self) -> None:
-        """There is nothing to drop."""
-
-
 class BrokenTransport:
     """A connection that the network has ended."""
 
@@ -53,6 +29,16 @@ class BrokenTransport:
 
     def abort(self) -> None:
         """There is nothing to drop."""
+
+
+class SlowTransport(BrokenTransport):
+    """A connection whose peer reads one text each time that it is told to."""
+
+    def __init__(self) -> None:
+        self.reads = asyncio.Semaphore(0)
+
+    async def send(self, text: str) -> None:
+        await self.reads.acquire()
 
 
 async def test_a_flush_ends_as_soon_as_the_connection_is_over() -> None:
