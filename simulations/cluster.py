@@ -29,7 +29,7 @@ from simulations.judges.checkers import Checkers
 from simulations.judges.convergence import Missing, find_missing
 from simulations.judges.council import CouncilJudges
 from simulations.world.simulation import Simulation
-from simulations.world.wire import Weather, Wire
+from simulations.world.wire import Wire
 
 LOOK_EVERY_S: Final = 1.0
 """Seconds between two looks for missing records, which compare all sets and take time."""
@@ -145,17 +145,6 @@ class Cluster:
         """Break all connections between the two machines."""
         count = self.simulation.network.reset(one.host, other.host)
         self.note("reset", between=f"{one.name} and {other.name}", connections=count)
-
-    def set_weather(self, weather: Weather, machines: Iterable[Machine] | None = None) -> None:
-        """Give this weather to the wires of these machines, or to all wires if None."""
-        self.note("weather", **msgspec.structs.asdict(weather))
-        chosen = list(self.machines.values()) if machines is None else list(machines)
-        if machines is None:
-            self.simulation.network.weather = weather
-        for one in chosen:
-            for other in self.machines.values():
-                if one is not other:
-                    self.wire(one, other).weather = self.wire(other, one).weather = weather
 
     def wire(self, source: Machine, target: Machine) -> Wire:
         """The wire from one machine to the other."""
