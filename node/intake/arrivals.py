@@ -1,10 +1,13 @@
 """What comes in: the bytes of a record, who brought them, and how."""
 
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, TypeVar
 
 import msgspec
 
 from protocol.records.admission import Precondition, Trust
+
+_Item = TypeVar("_Item")
 
 
 class Submission(msgspec.Struct, frozen=True, gc=False):
@@ -24,6 +27,24 @@ class Origin(msgspec.Struct, frozen=True):
     trust: Trust
     address: str | None = None
     precondition: Precondition | None = None
+
+
+def runs_of(arrivals: Iterable[tuple[_Item, Origin]]) -> Iterator[list[tuple[_Item, Origin]]]:
+    """The arrivals in runs that are decided together. A client's record, and a condition, see what came before them.
+
+    So a client's record is a run of its own, and a record with a condition begins a run.
+    """
+    run: list[tuple[_Item, Origin]] = []
+    for item, origin in arrivals:
+        if run and (origin.trust is Trust.CLIENT or origin.precondition is not None):
+            yield run
+            run = []
+        run.append((item, origin))
+        if origin.trust is Trust.CLIENT:
+            yield run
+            run = []
+    if run:
+        yield run
 
 
 class Delivery(msgspec.Struct, frozen=True):

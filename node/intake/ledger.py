@@ -6,7 +6,7 @@ with one replay from the oldest of them on. A long replay pauses, so that others
 
 from collections.abc import Sequence
 
-from node.intake.arrivals import Origin
+from node.intake.arrivals import Origin, runs_of
 from protocol.errors import ProtocolError
 from protocol.records.admission import Trust, Window, check_extends, check_is_head, check_precondition, check_time
 from protocol.records.change import Change, Event, append, is_appended
@@ -36,26 +36,24 @@ class Ledger:
         The records come in order-key order, each with its origin.
         """
         refusals: dict[str, ProtocolError] = {}
-        from_peers: list[Record] = []
-        for record, origin in zip(records, origins, strict=True):
-            if from_peers and (origin.trust is Trust.CLIENT or origin.precondition is not None):
-                yield from self._take(from_peers)  # a client's record and a condition see what came before
-                from_peers = []
-            try:
-                check_precondition(self.state, origin.precondition)
-                check_time(record, origin.trust, self._window, self.now_s)
-                if origin.trust is Trust.CLIENT:
-                    self._check_client(record)
-            except ProtocolError as error:
-                refusals[record.id] = error
-                continue
-            from_peers.append(record)
-            if origin.trust is Trust.CLIENT:
-                yield from self._take(from_peers)
-                from_peers = []
-        if from_peers:
-            yield from self._take(from_peers)
+        for run in runs_of(zip(records, origins, strict=True)):
+            taken: list[Record] = []
+            for record, origin in run:
+                try:
+                    self._check(record, origin)
+                except ProtocolError as error:
+                    refusals[record.id] = error
+                else:
+                    taken.append(record)
+            if taken:
+                yield from self._take(taken)
         return refusals
+
+    def _check(self, record: Record, origin: Origin) -> None:
+        check_precondition(self.state, origin.precondition)
+        check_time(record, origin.trust, self._window, self.now_s)
+        if origin.trust is Trust.CLIENT:
+            self._check_client(record)
 
     def _check_client(self, record: Record) -> None:
         check_extends(record, self.state)

@@ -6,11 +6,11 @@ heads and events become durable together with the records.
 
 from collections.abc import Iterable, Mapping
 
-from node.intake.arrivals import Origin
+from node.intake.arrivals import Origin, runs_of
 from node.intake.group import Group
 from node.store.contract import Batch, StoredRecord
 from protocol.errors import Code, ProtocolError
-from protocol.records.admission import Trust, Window, check_precondition
+from protocol.records.admission import Window, check_precondition
 from protocol.records.outcome import Outcome, Status
 from protocol.records.quota import Quota
 from protocol.records.record import POLICY_LABEL, Record
@@ -39,28 +39,24 @@ class WitnessedDecider:
         """Settle these records of one domain; returns the positions of those that were taken."""
         change = DomainChange()
         taken: list[int] = []
-        from_peers: list[int] = []
-        for position in in_order(group, positions):
-            origin = group.origins[position]
-            if from_peers and (origin.trust is Trust.CLIENT or origin.precondition is not None):
-                self._take(group, from_peers, domain, change)  # a client's record and a condition see what came before
-                from_peers = []
-            try:
-                self._check(group.records[position].record, origin, domain, now_s)
-            except ProtocolError as error:
-                group.refuse(position, error)
-                continue
-            taken.append(position)
-            from_peers.append(position)
-            if origin.trust is Trust.CLIENT:
-                self._take(group, from_peers, domain, change)
-                from_peers = []
-        self._take(group, from_peers, domain, change)
+        for run in runs_of((position, group.origins[position]) for position in in_order(group, positions)):
+            admitted = [position for position, _ in run if self._is_admitted(group, position, domain, now_s)]
+            change.add(domain.add([group.records[position].record for position in admitted]))
+            taken += admitted
         if taken:
             _enter(batch, group, taken, domain.name, change, now_s)
             for position in taken:
                 group.settle(position, _accepted(group, position, domain, change))
         return taken
+
+    def _is_admitted(self, group: Group, position: int, domain: WitnessedDomain, now_s: float) -> bool:
+        """Whether this record may be taken; if not, it is refused."""
+        try:
+            self._check(group.records[position].record, group.origins[position], domain, now_s)
+        except ProtocolError as error:
+            group.refuse(position, error)
+            return False
+        return True
 
     def _check(self, record: Record, origin: Origin, domain: WitnessedDomain, now_s: float) -> None:
         if origin.precondition is not None:
@@ -77,10 +73,6 @@ class WitnessedDecider:
             detail = f"more than {RECEIPTS_PER_S_MAX} receipts a second of one witness: send them again later"
             raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=wait_s)
         self._receipts.spend(name, 1, now_s)
-
-    @staticmethod
-    def _take(group: Group, positions: Iterable[int], domain: WitnessedDomain, change: DomainChange) -> None:
-        change.add(domain.add([group.records[position].record for position in positions]))
 
 
 def in_order(group: Group, positions: Iterable[int]) -> list[int]:
