@@ -54,6 +54,10 @@ _LABEL_IN_QUERY = Parameter(
 )
 _SIGNEDBY = Parameter("signedby", HEX_64, "Only heads that this key signed: the labels that it owns.")
 _PREFIX = Parameter("prefix", LABEL, "Only labels that begin with this; not with `history`.")
+_NAMED_LABEL = (
+    Parameter("domain", STRING, "A sync domain.", is_required=True),
+    Parameter("label", STRING, "A label.", is_required=True),
+)
 _FINAL = Parameter("final", BOOLEAN, "Only what the witnesses of the domain decided: the newest final record.")
 _SYNC = (
     Parameter("peer", STRING, "Only with the peer of this URL."),
@@ -104,10 +108,7 @@ ROUTES: Final = (
         summary="The same, by the query: for labels that URL parsers and proxies change",
         answers={200: "Line"},
         content_type=LINES_TYPE,
-        parameters=(
-            Parameter("domain", STRING, "A sync domain.", is_required=True),
-            Parameter("label", STRING, "A label.", is_required=True),
-        ),
+        parameters=_NAMED_LABEL,
         codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL, Code.NOT_FINAL),
         is_public=True,
     ),
@@ -127,10 +128,7 @@ ROUTES: Final = (
         handler=history.find_history,
         summary="The same, by the query: for labels that URL parsers and proxies change",
         answers={200: "History"},
-        parameters=(
-            Parameter("domain", STRING, "A sync domain.", is_required=True),
-            Parameter("label", STRING, "A label.", is_required=True),
-        ),
+        parameters=_NAMED_LABEL,
         codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL),
         is_public=True,
     ),
