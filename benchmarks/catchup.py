@@ -32,7 +32,7 @@ from benchmarks.ingest import raw_rate, run
 from node.client.http import NodeClient
 from node.intake.arrivals import Delivery, Origin
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.world import World
 from protocol.link.messages import ITEM_OVERHEAD_BYTES
 from protocol.records.admission import Trust

@@ -26,7 +26,7 @@ from benchmarks import _report as report
 from node.intake.arrivals import Origin, Submission
 from node.intake.group import Group
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from protocol.records.admission import Trust
 from protocol.records.record import SignedRecord
 from simulations.processes.process import running

@@ -32,7 +32,7 @@ from node.monitoring.exposition import Sources, registry_of
 from node.monitoring.health import Health, Looked, Watch
 from node.monitoring.peer_states import PeerStates
 from node.peers import Peers
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import Store
 from node.streams import Streams
 from node.tasks import Tasks

@@ -18,7 +18,8 @@ from typing import Final
 import structlog
 
 from node.faults import of_file
-from node.settings import Settings, SettingsError
+from node.settings.loading import SettingsError
+from node.settings.settings import Settings
 
 LOOK_EVERY_S: Final = 10.0
 """Seconds between two looks at the files of the certificate."""

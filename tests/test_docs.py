@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from node.settings import describe
+from node.settings.description import describe
 from tests.paths import ROOT
 
 PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

@@ -27,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
 
 from node.http_api.route import Callers, Route
 from node.node import ROUTES, Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from tests.history import claim, signed
 from tests.node.http_api.talking import entry
 

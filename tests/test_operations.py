@@ -11,7 +11,7 @@ import pytest
 
 from node.cli.commands.config import markdown_table as table_of_settings
 from node.cli.output.failures import Exit
-from node.settings import describe
+from node.settings.description import describe
 from simulations.processes.process import LocalNode, running
 from tests.paths import ROOT
 

@@ -14,7 +14,7 @@ from node.client.figures import Figures
 from node.client.http import Answer, NodeClient, NodeError, Unreachable
 from node.disk import NODE_KEY
 from node.faults import of_lock
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import Peer, StoreError
 from node.store.sqlite import inspection
 from protocol.signing import SEED_BYTES, SigningKey

@@ -9,7 +9,9 @@ from math import inf
 from typing import Final
 
 from node.checkup.finding import Finding, fail, ok, warn
-from node.settings import Settings, SettingsError, describe
+from node.settings.description import describe
+from node.settings.loading import SettingsError
+from node.settings.settings import Settings
 from node.tls import certificate_of
 
 SECONDS_WARNED: Final = 3_600

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from node.checkup.finding import Finding, fail, ok, warn
 from node.client.figures import Figures
-from node.settings import FILES_BESIDES
+from node.settings.settings import FILES_BESIDES
 
 QUEUE_WARNED: Final = 0.9
 """Share of the room in the pipeline that causes a warning."""

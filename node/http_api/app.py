@@ -25,7 +25,7 @@ from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import check_names
 from node.http_api.requests.read_meter import ReadMeter
 from node.http_api.route import Route
-from node.settings import Settings
+from node.settings.settings import Settings
 from protocol.errors import Code, ProtocolError
 
 CONNECTION_LIMIT: Final = web.AppKey("connection_limit", ConnectionLimit)

@@ -22,7 +22,7 @@ from node.http_api.connections import ConnectionLimit, raw_problem
 from node.http_api.requests.parts import ApiParts
 from node.http_api.route import Route
 from node.http_api.tls_site import Handshake, TlsListener, TlsSite
-from node.settings import Settings
+from node.settings.settings import Settings
 from protocol.errors import Code
 
 _SHUTDOWN_S_MAX: Final = 2.0

@@ -16,7 +16,7 @@ from node.intake.room import Room
 from node.intake.stored import Stored
 from node.intake.timelines import Timelines
 from node.intake.witnessed import WitnessedDecider
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import Batch, LabelKey, StoredRecord
 from node.world import World
 from protocol.errors import ProtocolError

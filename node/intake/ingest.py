@@ -22,7 +22,7 @@ from node.intake.group import Group
 from node.intake.late import Deferred, LateRecords
 from node.intake.room import Room
 from node.intake.stored import Stored
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import Batch
 from node.world import World
 from protocol.errors import Code, ProtocolError

@@ -8,7 +8,7 @@ import asyncio
 from typing import Final
 
 from node.intake.arrivals import Origin
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.world import World
 from protocol.errors import Code, ProtocolError
 from protocol.records.quota import Quota

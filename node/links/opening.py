@@ -23,7 +23,8 @@ from yarl import URL
 from node.fairness.places import Places, Source
 from node.faults import Cause, of_network
 from node.links.transport import CLOSE_S_MAX, MESSAGE_BYTES_MAX, AcceptedTransport, DialledTransport
-from node.settings import Settings, SettingsError
+from node.settings.loading import SettingsError
+from node.settings.settings import Settings
 from node.store.contract import Peer
 from node.tls import client_context
 from protocol.errors import Code, ProtocolError

@@ -9,7 +9,7 @@ from node.indexes import Indexes
 from node.intake.commits import Commits
 from node.intake.ingest import Ingest
 from node.peers import Peers
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import Store
 from node.world import World
 from protocol.signing import SigningKey

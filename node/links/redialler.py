@@ -22,7 +22,7 @@ from node.links.running_link import Ending
 from node.links.transport import Transport
 from node.peer_state import STEADY_S, Outage
 from node.peers import hidden
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import Peer
 from node.world import World
 from protocol.errors import INVALID, Code, ProtocolError

@@ -34,7 +34,8 @@ from node.monitoring.peer_states import PeerStates
 from node.monitoring.witness_figures import Figure, figures_of
 from node.peer_state import Condition
 from node.peers import hidden
-from node.settings import Settings, describe
+from node.settings.description import describe
+from node.settings.settings import Settings
 from node.streams import Streams
 from node.witness.watched import WatchedDomains
 from node.world import World

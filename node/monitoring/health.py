@@ -25,7 +25,7 @@ from node.monitoring.peer_states import PeerStates
 from node.monitoring.witness_warnings import warnings_of
 from node.peer_state import PeerState
 from node.peers import hidden
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.tls import Certificate
 from node.witness.watched import WatchedDomains
 from node.world import World

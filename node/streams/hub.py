@@ -17,7 +17,7 @@ from typing import Final, Self
 import msgspec
 
 from node.intake.commits import Committed
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import EVERYTHING, Selection, Store, StoredEvent
 from node.streams.consumers import Channel, Channels, Consumer, Write
 from node.streams.events import (

@@ -12,7 +12,7 @@ import msgspec
 
 from node.intake.commits import Committed
 from node.intake.witnessed_domains import WitnessedDomains
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.witness.own import OwnWitness
 from node.witness.races import OpenRace, Races
 from node.witness.witnessing import Witnessing

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import Peer
 from node.world import World
 from simulations.world.disk import VirtualDisk

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from node.settings import describe
+from node.settings.description import describe
 from tests.deploy.programs import DEPLOY, needs, path_of
 from tests.deploy.queries import LABELS, OF_PROMETHEUS, Series, rules, series_of, unknown_in
 from tests.paths import ROOT

@@ -10,7 +10,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from node.monitoring.exposition import FAMILIES
-from node.settings import describe
+from node.settings.description import describe
 from tests.deploy.programs import needs, path_of
 from tests.deploy.queries import LABELS, OF_PROMETHEUS, dashboard, filled, panels, series_of, targets, unknown_in
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from node.settings import describe
+from node.settings.description import describe
 from tests.deploy.programs import DEPLOY, needs, path_of
 from tests.paths import ROOT
 

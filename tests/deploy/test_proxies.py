@@ -16,7 +16,7 @@ import pytest
 from aiohttp import ClientSession
 
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import Peer
 from node.world import World
 from tests.deploy.programs import DEPLOY, needs, path_of

@@ -15,7 +15,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from tests.explorer.browsing import FAR_HOST, WAIT_MS, Explorer
 from tests.node.http_api.talking import Client
 

@@ -23,7 +23,7 @@ from PIL import Image
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import Peer
 from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey

@@ -9,7 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Locator, expect
 
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from tests.explorer.browsing import Explorer, hold, lasting_port, recent
 from tests.history import BOB
 

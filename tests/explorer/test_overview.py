@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import Peer
 from tests.explorer.browsing import Explorer, hold, recent
 

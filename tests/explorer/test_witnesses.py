@@ -15,7 +15,7 @@ from playwright.async_api import Browser, FilePayload, Route, expect
 from node.disk import write_durably
 from node.intake.arrivals import BY_REQUEST, Origin
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.witness.newest import path_of, spell_begin
 from protocol.errors import ProtocolError
 from protocol.records.admission import Trust

@@ -15,7 +15,7 @@ import pytest
 from node import faults
 from node.client.http import NodeClient, NodeError, Unreachable
 from node.links.opening import dial
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import Peer
 from protocol.errors import ProtocolError
 from tests.node.authority import Authority

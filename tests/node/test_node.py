@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from node.disk import CannotStartError
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 
 MORE_THAN_ANY_DISK = 2**62
 """Bytes."""

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from node.settings import DEFAULT, KINDS, OTHER_VARIABLES, Settings, SettingsError, describe, load, spell
+from node.settings.description import describe, spell
+from node.settings.loading import DEFAULT, OTHER_VARIABLES, SettingsError, load
+from node.settings.settings import KINDS, Settings
 
 
 def written(folder: Path, text: str) -> Path:

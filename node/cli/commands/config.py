@@ -16,7 +16,8 @@ from node.cli.output.text import plain
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from node.settings import Loaded, Setting
+    from node.settings.description import Setting
+    from node.settings.loading import Loaded
 
 Config = Annotated[
     Path | None, typer.Option("--config", envvar="DNARC_CONFIG", metavar="FILE", help="A TOML file of settings.")
@@ -34,7 +35,8 @@ def config(
 
     JSON: {setting: {value, source, default, unit, description}}, and `commands` with your defaults in the same form.
     """
-    from node.settings import describe, load
+    from node.settings.description import describe
+    from node.settings.loading import load
 
     if markdown:
         with reader_may_leave():
@@ -70,7 +72,7 @@ def _tables(loaded: "Loaded", chosen: dict[str, Chosen]) -> "RenderableType":
     """A table of the node's settings, and below it a table of the user's own defaults."""
     from rich.console import Group
 
-    from node.settings import describe, spell
+    from node.settings.description import describe, spell
 
     settings = [
         (each.name, spell(getattr(loaded.settings, each.name)), each.unit, loaded.sources[each.name], each.description)
@@ -103,7 +105,7 @@ def version(as_json: AsJson = False) -> None:
 
 def markdown_table(settings: "list[Setting]") -> str:
     """The settings as a table in Markdown, for `docs/operations.md`."""
-    from node.settings import spell
+    from node.settings.description import spell
 
     rows = [
         f"| `{each.name}` | `{each.variable}` | `{spell(each.default)}` | {each.unit} | {each.description} |"

@@ -42,7 +42,7 @@ def doctor(
     """
     from node.checkup.examination import examine
     from node.checkup.finding import Level, worst
-    from node.settings import load
+    from node.settings.loading import load
 
     if data is not None and not (data / "dnarc.db").exists():
         raise usage(f"{data} is no data folder of a node", "`dnarc serve --data DIR` makes one at its first start")

@@ -22,10 +22,11 @@ from node.cli.commands.config import Config
 from node.cli.output.failures import CommandError, Exit
 from node.cli.output.failures import describe as describe_error
 from node.line_writer import LineWriter
-from node.settings import Setting, describe, load, spell
+from node.settings.description import Setting, describe, spell
+from node.settings.loading import load
 
 if TYPE_CHECKING:
-    from node.settings import Settings
+    from node.settings.settings import Settings
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

@@ -133,7 +133,7 @@ def _hint(name: str, known: list[str]) -> str:
     """What the user probably meant by an unknown name."""
     import difflib
 
-    from node.settings import describe
+    from node.settings.description import describe
 
     if name in {setting.name for setting in describe()}:
         return "it is a setting of a node, and belongs in the file of `dnarc serve --config FILE`"

@@ -94,7 +94,7 @@ def describe(error: Exception, data: Path | None = None) -> CommandError | None:
     from node.client.http import NodeError, Unreachable
     from node.client.keyfile import KeyfileError
     from node.disk import CannotStartError
-    from node.settings import SettingsError
+    from node.settings.loading import SettingsError
     from node.store.contract import StoreError
     from protocol.errors import ProtocolError
 

@@ -18,7 +18,7 @@ from node.metrics import Traffic
 from node.monitoring.health import Health
 from node.monitoring.peer_states import PeerStates
 from node.peers import Peers
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import Store
 from node.streams import Streams
 from node.witness.waiting import RaceWaiters

@@ -8,7 +8,7 @@ import pytest
 
 from node.checkup.exposure import check_certificate, check_settings, numbers_of
 from node.checkup.finding import Level
-from node.settings import Settings
+from node.settings.settings import Settings
 from tests.node.authority import Authority
 
 DEFAULTS = numbers_of(Settings())

@@ -11,7 +11,7 @@ from node.checkup.finding import Finding, Level
 from node.checkup.folder import check_folder, is_held
 from node.disk import LocalDisk
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import Cursor, Peer
 
 NOW = 1_000_000.0

@@ -9,7 +9,7 @@ from node.checkup.finding import Finding, Level
 from node.checkup.neighbours import DOMAINS_SHOWN_MAX, NeighbourAnswer, ask, check_clock, check_copies, check_peers
 from node.clocks import WARNED_S
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import Peer
 from tests.history import ALICE, BOB
 from tests.node.http_api.talking import fresh

@@ -5,7 +5,7 @@ import pytest
 from node.checkup.finding import Level
 from node.checkup.running import check_figures, check_health, check_states
 from node.client.figures import Figures
-from node.settings import FILES_BESIDES
+from node.settings.settings import FILES_BESIDES
 
 WELL = f"""\
 process_max_fds {100 + FILES_BESIDES}

@@ -13,7 +13,7 @@ import pytest
 
 from node.cli.output.failures import Exit
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 
 TIMEOUT_S = 60
 NOWHERE = "--node http://127.0.0.1:1"

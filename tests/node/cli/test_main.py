@@ -13,8 +13,8 @@ from node.cli.output.failures import REMEDIES, CommandError, Exit, describe
 from node.client.http import NodeError, Unreachable
 from node.client.keyfile import KeyfileError
 from node.disk import CannotStartError
-from node.settings import SettingsError
-from node.settings import describe as described_settings
+from node.settings.description import describe as described_settings
+from node.settings.loading import SettingsError
 from node.store.contract import StoreError
 from protocol.errors import Code, ProtocolError
 from tests.node.cli.conftest import TIMEOUT_S, Served, run, run_apart, start

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.world import World
 from tests.node.http_api.talking import NOW, Client
 

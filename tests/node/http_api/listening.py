@@ -13,7 +13,7 @@ import aiohttp
 
 from node.http_api.handlers.event_stream import CURSOR_HEADER
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.world import World
 from tests.node.http_api.talking import NOW, Client
 

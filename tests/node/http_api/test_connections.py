@@ -11,7 +11,7 @@ from typing import Any
 
 from node.http_api.connections import LINGERING_MAX, REFUSAL
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from simulations.processes.process import running
 from tests.node.authority import Authority
 from tests.node.http_api.listening import until

@@ -8,7 +8,7 @@ import pytest
 
 from node.http_api.answers.problems import STATUSES
 from node.node import ROUTES, Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.world import World
 from protocol.errors import Code
 from tests.node.http_api.talking import NOW, Client, fresh

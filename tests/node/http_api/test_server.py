@@ -9,7 +9,7 @@ import pytest
 from node.http_api import start, url_of
 from node.http_api.server import _Connection, _Runner
 from node.node import ROUTES, Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from tests.node.http_api.talking import Client, fresh
 
 

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from node.intake.arrivals import Origin, Submission
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import Peer
 from node.world import World
 from protocol.records.admission import Trust

@@ -15,7 +15,7 @@ from node.intake.commits import STALLED_S, Commits
 from node.intake.ingest import Ingest
 from node.intake.stored import Stored
 from node.intake.witnessed_domains import WitnessedDomains
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.sqlite import SqliteStore
 from node.world import World
 from protocol.records.admission import Trust

@@ -11,7 +11,7 @@ from node.fairness.turns import Turns
 from node.intake.arrivals import Origin, Submission
 from node.intake.decoding import INLINE_BYTES_MAX, Decoding
 from node.intake.room import Room
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.world import World
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import Trust

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, Final
 
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import Peer
 from node.world import World
 from protocol.link.status import LinkState

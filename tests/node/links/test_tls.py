@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from node.node import Node
-from node.settings import SettingsError
+from node.settings.loading import SettingsError
 from node.store.contract import Peer
 from tests.node.authority import Authority
 from tests.node.http_sync.sync_network import claims, give, report, sync

@@ -10,7 +10,7 @@ from node.clocks import REMEDY
 from node.disk import LocalDisk, store_bytes
 from node.monitoring import health
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.world import World
 from tests.node.http_sync.sync_network import NOW, befriend, running, sync
 from tests.node.links import network

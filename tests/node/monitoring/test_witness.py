@@ -9,7 +9,7 @@ from node.disk import write_durably
 from node.intake.arrivals import BY_REQUEST, Origin
 from node.monitoring.witness_warnings import warnings_of
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.witness.own import Silence
 from node.witness.watched import WATCHED_MAX, WatchedDomains
 from protocol.records.admission import Trust

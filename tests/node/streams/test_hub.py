@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import EVERYTHING, Batch, Selection
 from node.streams import Consumer, Streams
 from node.streams.events import BEGINNING

@@ -9,7 +9,7 @@ import aiohttp
 
 from node.disk import write_durably
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.witness.newest import path_of, spell_begin
 from node.witness.own import OwnWitness
 from protocol.records.record import SignedRecord, make, sign

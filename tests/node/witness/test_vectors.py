@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from tests.paths import VECTORS
 
 FILES = sorted((VECTORS / "witnessed").glob("*.json"))

@@ -18,7 +18,8 @@ import psutil
 import pytest
 
 from node.client.http import NodeClient
-from node.settings import FILES_BESIDES, KINDS, Settings, describe
+from node.settings.description import describe
+from node.settings.settings import FILES_BESIDES, KINDS, Settings
 from tests.history import claim, signed
 from tests.node.cli.conftest import TIMEOUT_S, Result, Served, run, run_apart
 

@@ -11,7 +11,7 @@ from node.http_api.answers.pages import PAGE_RECORDS_MAX
 from node.http_api.requests import cursor
 from node.http_api.requests.query import LIMIT_MAX
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.world import World
 from protocol.records.record import Record
 from tests.history import ALICE, BOB, CAROL, claim, signed

@@ -8,7 +8,7 @@ import pytest
 
 from node.http_api.handlers.operate import PEER_BYTES_MAX
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import Peer
 from protocol.signing import SigningKey
 from tests.node.http_api.talking import Client, as_admin, fresh

@@ -10,7 +10,7 @@ import pytest
 
 from node.http_api.requests.body_budget import BYTES_PER_SECOND_MIN, Pace
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from tests.node.http_api.talking import Client
 
 BUDGET_BYTES = 8 * 2**20

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from node.fairness.addresses import network_of
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.store.contract import Peer
 from node.world import World
 from protocol.records.push import PUSH_AGE_S_MAX, PUSH_HEADER, sign_push

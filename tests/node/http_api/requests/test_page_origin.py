@@ -7,7 +7,7 @@ import pytest
 
 from node.http_api.route import Route
 from node.node import ROUTES, Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.world import World
 from tests.node.http_api.listening import UPGRADE, listening
 from tests.node.http_api.talking import NOW, Client, as_admin, fresh

@@ -9,7 +9,7 @@ import pytest
 from node.fairness.read_cost import metered
 from node.http_api.requests.read_meter import CROWD_SHARE, STRANGERS_SHARES, ReadMeter
 from node.node import Node
-from node.settings import Settings
+from node.settings.settings import Settings
 from node.world import World
 from protocol.errors import ProtocolError
 from protocol.records.quota import BURST_S

@@ -1,0 +1,1 @@
+"""The settings of a node: what an operator may choose, how it is described, and where each value comes from."""
