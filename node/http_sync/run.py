@@ -44,12 +44,14 @@ class PeerMemory(msgspec.Struct):
     """What is remembered of a peer between runs.
 
     `fingerprints` are those of the peer's last answer by domain, None if it never answered. `clock` is the peer's clock
-    at its last answer, None if it did not tell its time. `compare_again` is when ids of a domain may be compared again
-    in a direction, in seconds of the loop's clock.
+    at its last answer, None if it did not tell its time. `features` are those that the peer named in its last answer,
+    None if it never answered. `compare_again` is when ids of a domain may be compared again in a direction, in seconds
+    of the loop's clock.
     """
 
     fingerprints: dict[str, str] | None = None
     clock: ClockReading | None = None
+    features: tuple[str, ...] | None = None
     compare_again: dict[tuple[Flow, str], float] = msgspec.field(default_factory=dict)
 
 
@@ -119,6 +121,7 @@ class _Run:
             raise ProtocolError(Code.UNAUTHORIZED, detail)
         self._parts.duplicate_keys.see(answer.node, answer.instance, self._peer.name)
         self._read_clock(answer, asked_s)
+        self._memory.features = answer.features
         self._memory.fingerprints = {name: held.fingerprint for name, held in answer.domains.items()}
         return answer
 

@@ -133,6 +133,11 @@ class Sync:
         zero_s = self.parts.world.now_s() - asyncio.get_running_loop().time()
         return None if clock is None else clock.ahead_now_s(zero_s)
 
+    def features(self, peer: Peer) -> tuple[str, ...] | None:
+        """The features that the peer named in its last answer. None if it never answered."""
+        worker = self._workers.get(peer.name)
+        return worker.memory.features if worker else None
+
     def _check_domain(self, domain: str | None) -> None:
         """Raises: ProtocolError: `malformed` or `unknown_domain`."""
         kept = self.parts.settings.domains

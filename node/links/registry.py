@@ -359,6 +359,11 @@ class Links:
         link = self.link_of(peer)
         return None if link is None or not link.is_open else link.clock_ahead_s
 
+    def features(self, peer: Peer) -> tuple[str, ...] | None:
+        """The features that the peer named when the open link began. None if there is no open link."""
+        link = self.link_of(peer)
+        return None if link is None or not link.is_open else link.machine.features
+
     def is_eager(self, link: RunningLink) -> bool:
         """Whether gossip sends records on this link, and not only announcements."""
         return self.dissemination.gossip.is_eager(link.number)

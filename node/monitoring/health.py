@@ -22,7 +22,7 @@ from node.intake.room import Room
 from node.links.registry import Links
 from node.metrics import Traffic
 from node.monitoring.peer_states import PeerStates
-from node.monitoring.witness_warnings import warnings_of
+from node.monitoring.witness_warnings import warnings_of, warnings_of_peers
 from node.peer_state import PeerState
 from node.peers import hidden
 from node.settings.settings import Settings
@@ -96,11 +96,11 @@ class Health:
     def warnings(self) -> list[str]:
         """What somebody should look at although the node works, one sentence each."""
         of_witnesses = warnings_of(self._watched, self._world.now_s())
-        return [*self._load_warnings(), *self._peer_warnings(), *self._clock_warnings(), *of_witnesses]
+        return [*self._load_warnings(), *self._warnings_about_peers(), *of_witnesses]
 
     def public_warnings(self) -> list[str]:
         """The same for anybody: what concerns peers is only counted, because who they are is the operator's affair."""
-        hidden_count = len([*self._peer_warnings(), *self._clock_warnings()])
+        hidden_count = len(self._warnings_about_peers())
         return [*self._load_warnings(), *([_HIDDEN_WARNINGS.format(hidden_count)] if hidden_count else [])]
 
     def _load_warnings(self) -> Iterator[str]:
@@ -134,6 +134,9 @@ class Health:
         if log_bytes > LOG_BYTES_WARNED:
             yield f"the write-ahead log has {log_bytes} bytes: some program reads the database and does not end"
 
+    def _warnings_about_peers(self) -> list[str]:
+        return [*self._peer_warnings(), *self._clock_warnings(), *self._feature_warnings()]
+
     def _peer_warnings(self) -> Iterator[str]:
         for peer, state in self._peers.all():
             if state.is_trouble:
@@ -153,6 +156,14 @@ class Health:
             yield f"the clock of {name} is {words}: records may be refused as too_new or too_old; {REMEDY}"
         if len(known) > 1 and len(differing) == len(known) and len({it > 0 for it in differing.values()}) == 1:
             yield f"the clocks of all {len(known)} peers differ from this node's in the same way: set this node's clock"
+
+    def _feature_warnings(self) -> Iterator[str]:
+        """Listed peers of an older version, with which witnessed domains are not synced."""
+        features = {
+            hidden(peer.name): (self._sync if is_http(peer) else self._links).features(peer)
+            for peer in self._links.peers
+        }
+        yield from warnings_of_peers(features, sum(1 for _ in self._watched.all_domains))
 
 
 def _in_words(name: str, state: PeerState) -> str:

@@ -1,10 +1,11 @@
 """What an operator has to look at in the watched domains: a witness that is silent, or that lied, and what then."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from node.clocks import moment
 from node.witness.watched import DomainSeen, WatchedDomains
+from protocol.link.features import WITNESS
 
 SLOT_OPEN_WARNED_S: Final = 120.0
 """Seconds that a slot may be open: seven rounds of the longest length. Honest witnesses need one or two rounds."""
@@ -16,6 +17,22 @@ def warnings_of(watched: WatchedDomains, now_s: float) -> Iterator[str]:
         yield from _of_own(seen)
         yield from _of_lies(seen)
         yield from _of_open_slots(seen, now_s)
+
+
+def warnings_of_peers(features: Mapping[str, Collection[str] | None], domains: int) -> Iterator[str]:
+    """Sentences about listed peers with which this node does not sync its witnessed domains.
+
+    `features`: those that each peer named, by the peer's name; None if the peer has not answered yet. `domains`: how
+    many witnessed domains this node holds.
+    """
+    if not domains:
+        return
+    for name, named in features.items():
+        if named is not None and WITNESS not in named:
+            yield (
+                f"the peer {name} does not name the feature `{WITNESS}`, so its version is older: {domains} witnessed "
+                "domains are not synced with it; upgrade it"
+            )
 
 
 def _of_own(seen: DomainSeen) -> Iterator[str]:

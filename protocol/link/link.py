@@ -68,6 +68,11 @@ class Link:
         return self._theirs.instance if self._theirs is not None else ""
 
     @property
+    def features(self) -> tuple[str, ...] | None:
+        """The peer's features, as its hello names them; None before."""
+        return self._theirs.features if self._theirs is not None else None
+
+    @property
     def is_saturated(self) -> bool:
         """Whether so many takes are under way that no further frame should be read until one of them ends."""
         return self._session is not None and self._session.receiver.takes >= self._setting.limits.takes_max

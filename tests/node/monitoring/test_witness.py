@@ -7,9 +7,10 @@ import pytest
 
 from node.disk import write_durably
 from node.intake.arrivals import BY_REQUEST, Origin
-from node.monitoring.witness_warnings import warnings_of
+from node.monitoring.witness_warnings import warnings_of, warnings_of_peers
 from node.node import Node
 from node.settings.settings import Settings
+from node.store.contract import Peer
 from node.witness.own import Silence
 from node.witness.watched import WATCHED_MAX, WatchedDomains
 from protocol.records.admission import Trust
@@ -17,7 +18,12 @@ from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
 from protocol.witness.policy import make_policy
 from protocol.witness.receipt import receipt_label
+from tests.history import CAROL
 from tests.node.http_api.listening import until
+from tests.node.http_api.talking import Client
+from tests.node.http_sync.sync_network import answering, false_peer, node_answer, running
+from tests.node.links import network
+from tests.node.links.raw_peer import linked
 from tests.node.monitoring.test_exposition import scrape, value
 from tests.node.witness.registrar import ALICE, BOB, begin, registrar, take_key
 
@@ -181,3 +187,55 @@ async def test_a_damaged_file_of_the_newest_receipt_is_a_warning(tmp_path: Path)
         (warning,) = it.node.warnings()
 
     assert str(Silence.UNREADABLE) in warning
+
+
+def unaware_words(peer: str) -> str:
+    return (
+        f"the peer {peer} does not name the feature `witness`, so its version is older: 1 witnessed domains are not "
+        "synced with it; upgrade it"
+    )
+
+
+async def test_a_listed_peer_of_an_older_version_is_named_while_it_is_linked(tmp_path: Path) -> None:
+    async with network.running(tmp_path, now_s=time.time) as node:
+        await node.peers.put(Peer(key=CAROL.public, accept=True))
+        await give(node, POLICY_RECORD)
+        async with linked(node):
+            await network.until(lambda: node.links.features(Peer(key=CAROL.public)) is not None, node)
+            warnings = node.warnings()
+
+    assert warnings == [unaware_words(CAROL.public)]
+
+
+async def test_a_listed_peer_of_an_older_version_is_named_after_a_sync(tmp_path: Path) -> None:
+    handler = answering(node_answer(CAROL.public))
+    async with running(tmp_path, now=int(time.time())) as node, false_peer({"/node": handler}) as url:
+        await give(node, POLICY_RECORD)
+        await node.peers.put(Peer(url=url, pull=True))
+        before = node.warnings()
+        await node.sync.run("pull", url)
+        await network.until(lambda: bool(node.links.peers), node)
+
+        assert (before, node.warnings()) == ([], [unaware_words(url)])
+
+
+@pytest.mark.parametrize(
+    ("features", "domains"),
+    [({"peer": None}, 1), ({"peer": ("witness", "other")}, 1), ({"peer": ()}, 0)],
+    ids=["a peer that never answered", "a peer that knows witnesses", "no witnessed domain is held"],
+)
+def test_no_other_peer_is_named(features: dict[str, tuple[str, ...] | None], domains: int) -> None:
+    assert list(warnings_of_peers(features, domains)) == []
+
+
+async def test_strangers_only_learn_how_many_peers_are_older(tmp_path: Path) -> None:
+    async with network.running(tmp_path, now_s=time.time) as node:
+        await node.peers.put(Peer(key=CAROL.public, accept=True))
+        await give(node, POLICY_RECORD)
+        async with linked(node), Client(node.url) as stranger:
+            await network.until(lambda: bool(node.warnings()), node)
+            answer = await stranger.get("/health", {"Host": "node.example"})
+
+    warnings = answer.json()["warnings"]
+    assert warnings[-1].startswith("1 about peers")
+    assert CAROL.public not in str(warnings)
