@@ -138,7 +138,7 @@ ROOMS = {"node": NODE_ORDER, "simulations": SIMULATIONS_ORDER}
 
 # `Node` hands its parts to each other. A part that imported `Node` could fetch any other part by itself.
 NODE = "node.node"
-MAY_IMPORT_NODE = ("node.__init__", "node.cli.commands.serve")
+MAY_IMPORT_NODE = ("node.__init__", "node.cli.commands.run_node")
 
 # Package -> the packages of this project that it may import. Tests and benchmarks may import all.
 ARROWS = {
@@ -421,7 +421,7 @@ FOLLOWING = [
     ("protocol.signing", "import nacl.bindings"),
     ("node.intake.ingest", "from protocol.records.replay import replay"),
     ("node.intake.ingest", "import asyncio, random, time"),
-    ("node.cli.commands.serve", "from ...node import Node"),
+    ("node.cli.commands.run_node", "from ...node import Node"),
     ("node.http_api.requests.parts", "from node.metrics import Traffic"),
     ("node.links.redialler", "from node.links.running_link import RunningLink"),
     ("node.cli.__init__", "from .serve import app"),

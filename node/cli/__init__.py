@@ -21,19 +21,31 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code. The arguments are those of `sys.argv` by default."""
     _open_standard_streams()
-    from node.cli.app import app
-    from node.cli.output.failures import describe
+    from node.cli.output.failures import Exit, describe
     from node.cli.output.screen import complain, prepare_output
 
     prepare_output()
     try:
-        app(arguments)
+        _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        sys.exit(Exit.INTERRUPTED)
     except Exception as error:
         failure = describe(error)
         if failure is None:
             raise
         complain(failure.line)
         sys.exit(failure.exit_code)
+
+
+def _run(arguments: Sequence[str]) -> None:
+    from node.cli.direct import read_flags, serve_directly
+
+    flags = read_flags(arguments, os.environ)
+    if flags is not None:
+        sys.exit(serve_directly(flags))
+    from node.cli.app import app
+
+    app(arguments)
 
 
 def _open_standard_streams() -> None:

@@ -76,6 +76,7 @@ app = typer.Typer(
     epilog=f"{EXIT_CODES}\n\n{CONFIGURATION}",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # for this page only: rich takes twice as long to import as all else that it needs
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
