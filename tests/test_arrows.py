@@ -33,6 +33,7 @@ PROTOCOL_ORDER = (
     "witness.policy",
     "witness.receipt",
     "witness.testimony",
+    "witness.ballots",
     "witness.walk",
     "witness.label",
     "witness.voter",

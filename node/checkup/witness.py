@@ -49,9 +49,10 @@ def _check_honest(domain: str, figures: Figures) -> Iterator[Finding]:
         yield fail("witness.decided", detail, _LOST)
     forks = figures.by("witness", "dnarc_witness_forks", domain=domain)
     for witness in (each for each, number in forks.items() if number):
-        yield warn("witness.honest", f"{witness} of {domain} signed two receipts in one place", _FORKED)
+        detail = f"{witness} of {domain} contradicts itself: two receipts in one place, or two ballots in one round"
+        yield warn("witness.honest", detail, _FORKED)
     if forks and not any(forks.values()):
-        yield ok("witness.honest", f"no witness of {domain} signed two receipts in one place")
+        yield ok("witness.honest", f"no witness of {domain} contradicts itself")
 
 
 def check_files(data: Path, domains: Iterable[str], key: str) -> Iterator[Finding]:

@@ -119,7 +119,7 @@ FAMILIES: Final = (
     Family("dnarc_ordered_seconds", Kind.HISTOGRAM, "From the arrival of a record until it is ordered.", _DOMAIN),
     Family("dnarc_final_seconds", Kind.HISTOGRAM, "From the arrival of a record until it is final.", _DOMAIN),
     Family("dnarc_witness_lag_seconds", Kind.GAUGE, "Since the newest receipt of a witness; never: +Inf.", _WITNESS),
-    Family("dnarc_witness_forks", Kind.GAUGE, "Places where a witness signed two receipts.", _WITNESS),
+    Family("dnarc_witness_forks", Kind.GAUGE, "Places where a witness contradicts itself.", _WITNESS),
     Family("dnarc_witness_unheard", Kind.GAUGE, "1 where the oldest open slot waits for a witness, else 0.", _WITNESS),
     Family(
         "dnarc_witness_silent",

@@ -54,8 +54,9 @@ def _of_lies(seen: DomainSeen) -> Iterator[str]:
     forked = [witness for witness, forks in seen.forks().items() if forks]
     for witness in forked:
         yield (
-            f"the witness {witness} of {name} signed two receipts in one place: it lies, it was restored from a copy, "
-            f"or two nodes run with its key; {len(forked)} witnesses did so, and {policy.faulty} may"
+            f"the witness {witness} of {name} contradicts itself: two receipts in one place, or two ballots in one "
+            f"round; it lies, it was restored from a copy, or two nodes run with its key; {len(forked)} witnesses did "
+            f"so, and {policy.faulty} may"
         )
 
 

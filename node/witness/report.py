@@ -26,12 +26,11 @@ def report_of(domain: WitnessedDomain, own: Iterable[OwnWitness], now_s: float) 
 
 def _witness(domain: WitnessedDomain, key: str, now_s: float) -> dict[str, object]:
     at_ms = domain.heard_ms(key)
-    forks = () if domain.testimony is None else domain.testimony.forks.values()
     return {
         "key": key,
         "at": at_ms,
         "lag_s": None if at_ms is None else max(0.0, round(now_s - at_ms / 1000, 3)),
-        "forks": [list(fork.receipts) for fork in forks if fork.witness == key],
+        "forks": [list(fork.receipts) for fork in domain.forks() if fork.witness == key],
     }
 
 

@@ -40,11 +40,11 @@ class DomainSeen(msgspec.Struct, frozen=True):
     unheard: tuple[str, ...]
 
     def forks(self) -> dict[str, int]:
-        """The places where a witness signed two receipts, by witness."""
-        policy, testimony = self.domain.policy, self.domain.testimony
-        if policy is None or testimony is None:
+        """The places where a witness contradicted itself, by witness."""
+        policy = self.domain.policy
+        if policy is None:
             return {}
-        forked = [fork.witness for fork in testimony.forks.values()]
+        forked = [fork.witness for fork in self.domain.forks()]
         return {witness: forked.count(witness) for witness in policy.witnesses}
 
 

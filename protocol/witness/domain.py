@@ -17,11 +17,12 @@ import msgspec
 from protocol.records.change import Event, EventType
 from protocol.records.record import POLICY_LABEL, Record
 from protocol.records.replay import REASONS, State, Verdict
+from protocol.witness.ballots import BallotFork
 from protocol.witness.label import LabelChange, WitnessedLabel
 from protocol.witness.policy import Policy, policy_of
 from protocol.witness.proof import receipts_of_proof
 from protocol.witness.receipt import Receipt, receipt_label, receipt_of
-from protocol.witness.testimony import Evidence, Testimony
+from protocol.witness.testimony import Evidence, ReceiptFork, Testimony
 from protocol.witness.voter import SlotKey
 from protocol.witness.walk import Certainty, tip_of
 
@@ -83,6 +84,8 @@ class WitnessedDomain:
         self._newest: dict[str, tuple[int, str]] = {}
         self._shown: dict[str, _Shown] = defaultdict(_Shown)
         self._double: set[str] = set()
+        self._contradicted: set[str] = set()
+        """The labels in which a witness cast two ballots in one round of a slot."""
         self._early: list[tuple[Record, Receipt | None]] = []
 
     def __contains__(self, record_id: object) -> bool:
@@ -112,6 +115,15 @@ class WitnessedDomain:
         """The `at` of the newest receipt of this witness, in ms; None if none is held."""
         shown = self._shown.get(receipt_label(witness))
         return None if shown is None or shown.head is None else shown.rank[0]
+
+    def forks(self) -> Iterator[ReceiptFork | BallotFork]:
+        """The evidence that witnesses lied, each pair of receipts of one witness once."""
+        of_receipts = () if self.testimony is None else self.testimony.forks.values()
+        of_ballots = (fork for name in sorted(self._contradicted) for fork in self._labels[name].ballot_forks())
+        pairs: dict[tuple[str, tuple[str, str]], ReceiptFork | BallotFork] = {}
+        for fork in (*of_receipts, *of_ballots):
+            pairs.setdefault((fork.witness, fork.receipts), fork)
+        yield from pairs.values()
 
     @property
     def doubly_decided(self) -> list[SlotKey]:
@@ -274,6 +286,8 @@ class WitnessedDomain:
         change.verdicts |= moved.verdicts
         if any(map(label.is_doubly_decided, moved.decided)):
             self._double.add(name)
+        if label.is_contradicted:
+            self._contradicted.add(name)
         change.decided += [(name, prev) for prev in moved.decided]
         change.candidates += moved.candidates
         change.events += _events(label, moved)

@@ -14,6 +14,7 @@ import msgspec
 
 from protocol.records.record import Record
 from protocol.records.replay import Verdict
+from protocol.witness.ballots import BallotFork, SlotBallots
 from protocol.witness.policy import Policy
 from protocol.witness.testimony import Evidence
 from protocol.witness.walk import Certainty, Standing, certainty_of, choose, is_candidate, judge, standing_of
@@ -41,11 +42,13 @@ class _Slot(msgspec.Struct):
     """The candidates of one slot by record id, those of them that are decided, and the first by the witnesses' times.
 
     `best` is `(ordered_ms, id)` of the ordered candidate that comes first; None while no candidate is ordered.
+    `ballots` is None while the slot has one candidate, because nobody can contradict themselves there.
     """
 
     candidates: dict[str, Record] = msgspec.field(default_factory=dict)
     decided: dict[str, None] = msgspec.field(default_factory=dict)
     best: tuple[int, str] | None = None
+    ballots: SlotBallots | None = None
 
     @property
     def undecided(self) -> int:
@@ -85,6 +88,8 @@ class WitnessedLabel:
         """How many records are rivals."""
         self.undecided = 0
         """How many records stand in slots that are not decided."""
+        self.is_contradicted = False
+        """Whether a witness cast two ballots in one round of a slot."""
 
     def __contains__(self, record_id: object) -> bool:
         return record_id in self._by_id
@@ -105,6 +110,12 @@ class WitnessedLabel:
     def doubly_decided(self) -> list[str | None]:
         """The slots of the chain, by `prev`, in which two records are decided: more than `faulty` witnesses lied."""
         return [prev for prev in self._slots if self.is_doubly_decided(prev) and self._place(prev) is not None]
+
+    def ballot_forks(self) -> Iterator[BallotFork]:
+        """For each witness and slot, the first two ballots of one round that contradict each other."""
+        for slot in self._slots.values():
+            if slot.ballots is not None:
+                yield from slot.ballots.forks.values()
 
     def is_doubly_decided(self, prev: str | None) -> bool:
         """Whether two records are decided in this slot."""
@@ -227,10 +238,21 @@ class WitnessedLabel:
             if record.id in new:
                 slot.candidates[record.id] = record
             slot.look_at(record.id, self._standings[record.id])
+            self._count_ballots(slot, record)
             self.undecided += slot.undecided - undecided
             if len(slot.decided) > decided_before:
                 decided.append(record.prev)
         return decided
+
+    def _count_ballots(self, slot: _Slot, candidate: Record) -> None:
+        """Compare what witnesses said of this candidate with what they said of the others."""
+        if slot.ballots is not None:
+            slot.ballots.count(candidate.id, self._evidence(candidate.id))
+        elif len(slot.candidates) > 1:
+            slot.ballots = SlotBallots(candidate.prev)
+            for each in slot.candidates:
+                slot.ballots.count(each, self._evidence(each))
+        self.is_contradicted |= slot.ballots is not None and bool(slot.ballots.forks)
 
     def _walk_from(
         self, slots: dict[str | None, None], ids: set[str], decided: list[str | None], candidates: tuple[Record, ...]
