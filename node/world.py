@@ -12,7 +12,7 @@ from random import Random, SystemRandom
 
 from node.disk import Disk, LocalDisk, TokenBytes
 from node.exact_decoding import Decoder, ThreadedDecoder
-from node.verification.verifier import ThreadedVerifier, Verifier
+from node.verification.verifier import ParallelVerifier, Verifier
 
 
 @dataclass(frozen=True)
@@ -27,5 +27,5 @@ class World:
     random: Random = field(default_factory=SystemRandom)
     token_bytes: TokenBytes = secrets.token_bytes
     disk: Disk = field(default_factory=LocalDisk)
-    open_verifier: Callable[[int | None], Verifier] = ThreadedVerifier
+    open_verifier: Callable[[int | None], Verifier] = ParallelVerifier
     open_decoder: Callable[[], Decoder] = ThreadedDecoder

@@ -79,7 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     verify_threads: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         _about(
-            "Threads that verify signatures. Under lasting load each thread uses a process of its own. "
+            "Threads that verify signatures. Under load as many processes verify instead. "
             "none: one thread per core, at most 4.",
             "threads",
         ),

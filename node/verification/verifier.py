@@ -1,12 +1,11 @@
-"""Verification in threads, the largest part of this node's work.
+"""Verification in threads and in processes, the largest part of this node's work.
 
 libsodium releases the interpreter lock, so threads verify in parallel. But to hand work to a thread costs as much as a
 verification. So a thread takes up to 64 records at a time, from one caller or several. On two cores, tasks of one
 record were no faster than one thread, and tasks of 64 records nearly twice as fast.
 
-While the event loop is always busy, the threads lose time because they wait for the loop's lock. So once records come
-faster than the threads verify them, each thread uses its own process (`node.verification.verifying_process`). If a
-process does not start, ends, or does not answer, its thread verifies by itself.
+While the event loop is busy, the threads lose time because they wait for the loop's lock. So once many records come
+within a second, processes verify (`node.verification.processes`). Without a process that is ready, the threads do.
 """
 
 import asyncio
@@ -14,11 +13,11 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain, islice
 from typing import Final, Protocol
 
-import structlog
-
+from node.verification.processes import BUSY_RECORDS, Processes
 from node.verification.verifying_process import ANSWER_S_MAX, VerifyingProcess
 from protocol.records.record import SignedRecord
 
@@ -26,11 +25,6 @@ _CHUNK_RECORDS: Final = 64
 
 _THREADS_MAX: Final = 4
 """The default limit: one event loop decides on as many records as about two cores verify."""
-
-_DELAYS_MAX: Final = 32
-"""Chunks that find all threads busy before the processes start: 2,048 records, which is a catch-up or two batches."""
-
-log = structlog.get_logger()
 
 
 class Verifier(Protocol):
@@ -54,88 +48,77 @@ class _Piece:
         self.answer: asyncio.Future[list[bool]] = loop.create_future()
 
 
-class Processes:
-    """The verifying processes. Each is used by one thread at a time. Threads call every method except `close`."""
+class _Threads:
+    """The threads that verify."""
 
-    def __init__(self) -> None:
-        self._idle: deque[VerifyingProcess] = deque()
+    def __init__(self, count: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="verify")
+        self._idle = count
 
-    def start(self, answer_s_max: float = ANSWER_S_MAX) -> None:
-        """Start one more process. `answer_s_max`: seconds that an answer may take."""
-        try:
-            self._idle.append(VerifyingProcess(answer_s_max))
-        except OSError as error:
-            log.warning("a verifying process did not start: a thread verifies by itself", reason=str(error))
+    @property
+    def is_full(self) -> bool:
+        """Whether each thread has work."""
+        return not self._idle
 
-    def verify(self, records: Sequence[SignedRecord]) -> list[bool] | None:
-        """Whether each record is genuine; None if no process is idle and ready."""
-        try:
-            process = self._idle.popleft()
-        except IndexError:
-            return None
-        try:
-            genuine = process.verify(records) if process.is_ready else None
-        except OSError as error:
-            log.warning("a verifying process is given up: a thread verifies by itself", reason=str(error))
-            process.close()
-            return None
-        self._idle.append(process)
-        return genuine
+    def verify(self, records: Sequence[SignedRecord]) -> asyncio.Future[list[bool]]:
+        """Whether each record is genuine."""
+        self._idle -= 1
+        verifying = self._loop.run_in_executor(self._pool, _verify, records)
+        verifying.add_done_callback(self._on_done)
+        return verifying
 
     def close(self) -> None:
-        """End the processes. No thread may use one any more."""
-        while self._idle:
-            self._idle.pop().close()
+        """End them when each has finished its chunk."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _on_done(self, _: asyncio.Future[list[bool]]) -> None:
+        self._idle += 1
 
 
-class ThreadedVerifier:
-    """Verifies signatures in threads. The callers bound its queue."""
+class ParallelVerifier:
+    """Verifies signatures on all cores. The callers bound its queue. `processes` are those that are ready."""
 
-    def __init__(self, threads: int | None = None, delays_max: int = _DELAYS_MAX) -> None:
-        """`threads`: None means one for each core, at most 4. `delays_max`: chunks that find all threads busy before
-        the processes start.
+    def __init__(
+        self, workers: int | None = None, busy_records: int = BUSY_RECORDS, answer_s_max: float = ANSWER_S_MAX
+    ) -> None:
+        """`workers`: threads, and under load processes; None means one for each core, at most 4. For the rest see
+        `Processes`.
         """
-        self._threads = threads or min(os.cpu_count() or 1, _THREADS_MAX)
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="verify")
+        workers = workers or min(os.cpu_count() or 1, _THREADS_MAX)
+        self._loop = asyncio.get_running_loop()
+        self._threads = _Threads(workers)
+        self.processes = Processes(workers, busy_records, answer_s_max)
         self._queue: deque[_Piece] = deque()
-        self._busy = 0
-        self._delays = 0
-        self._delays_max = delays_max
-        self._processes = Processes()
 
     async def verify(self, records: Sequence[SignedRecord], *, is_alone: bool = False) -> list[bool]:
         if is_alone and len(records) == 1:  # verified before a thread would start
             return [records[0].is_genuine()]
-        loop = asyncio.get_running_loop()
+        self.processes.count(len(records), self._dispatch)
         starts = range(0, len(records), _CHUNK_RECORDS)
-        pieces = [_Piece(records[start : start + _CHUNK_RECORDS], loop) for start in starts]
+        pieces = [_Piece(records[start : start + _CHUNK_RECORDS], self._loop) for start in starts]
         self._queue.extend(pieces)
-        self._dispatch(loop)
+        self._dispatch()
         answers = [await piece.answer for piece in pieces]
         return [genuine for answer in answers for genuine in answer]
 
     def close(self) -> None:
-        """End the threads and their processes. Callers that still wait are cancelled."""
+        """End the threads and the processes. Callers that still wait are cancelled."""
         for piece in self._queue:
             piece.answer.cancel()
         self._queue.clear()
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._processes.close()
+        self._threads.close()
+        self.processes.close()
 
-    def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
-        while self._queue and self._busy < self._threads:
+    def _dispatch(self) -> None:
+        """Hand out chunks as long as somebody has room for one."""
+        while self._queue:
+            worker = self.processes.least_busy() or self._threads
+            if worker.is_full:
+                return
             pieces = self._next_chunk()
-            self._busy += 1
-            work = loop.run_in_executor(self._pool, self._verify, [piece.records for piece in pieces])
-            work.add_done_callback(lambda done, pieces=pieces: self._on_done(done, pieces, loop))  # type: ignore[misc]
-        if self._queue:
-            self._on_delay()
-
-    def _on_delay(self) -> None:
-        self._delays += 1
-        if self._delays == self._delays_max:
-            for _ in range(self._threads):
-                self._pool.submit(self._processes.start)
+            verifying = worker.verify(list(chain.from_iterable(piece.records for piece in pieces)))
+            verifying.add_done_callback(partial(self._on_done, pieces, worker))
 
     def _next_chunk(self) -> list[_Piece]:
         pieces = [self._queue.popleft()]
@@ -145,21 +128,30 @@ class ThreadedVerifier:
             size += len(pieces[-1].records)
         return pieces
 
-    def _on_done(self, done: asyncio.Future[list[bool]], pieces: list[_Piece], loop: asyncio.AbstractEventLoop) -> None:
-        self._busy -= 1
-        self._dispatch(loop)
-        if done.cancelled():
-            for piece in pieces:
-                piece.answer.cancel()
-            return
-        genuine = iter(done.result())
-        for piece in pieces:
-            answer = list(islice(genuine, len(piece.records)))
-            if not piece.answer.done():
-                piece.answer.set_result(answer)
+    def _on_done(
+        self, pieces: list[_Piece], worker: _Threads | VerifyingProcess, done: asyncio.Future[list[bool]]
+    ) -> None:
+        error = None if done.cancelled() else done.exception()
+        if isinstance(worker, VerifyingProcess) and isinstance(error, OSError):
+            self.processes.give_up(worker, error)
+            self._queue.extendleft(reversed(pieces))
+        self._dispatch()
+        if error is None:
+            _answer(done, pieces)
 
-    def _verify(self, chunk: list[Sequence[SignedRecord]]) -> list[bool]:
-        """Runs in a thread."""
-        records = list(chain.from_iterable(chunk))
-        genuine = self._processes.verify(records)
-        return [record.is_genuine() for record in records] if genuine is None else genuine
+
+def _answer(done: asyncio.Future[list[bool]], pieces: list[_Piece]) -> None:
+    """Give each caller its part. If the verification was cancelled, the callers are too."""
+    genuine = None if done.cancelled() else iter(done.result())
+    for piece in pieces:
+        if genuine is None:
+            piece.answer.cancel()
+            continue
+        answer = list(islice(genuine, len(piece.records)))
+        if not piece.answer.done():
+            piece.answer.set_result(answer)
+
+
+def _verify(records: Sequence[SignedRecord]) -> list[bool]:
+    """Runs in a thread."""
+    return [record.is_genuine() for record in records]

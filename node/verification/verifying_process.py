@@ -1,124 +1,165 @@
 """A process that verifies signatures, with its own interpreter lock.
 
 A verifying thread releases the lock for 60 us and then takes it back, for each record. While the event loop is busy, it
-waits up to 5 ms for the lock (`sys.getswitchinterval`), and its core does nothing. A process has its own lock. The
-thread that asks the process needs our lock once for a whole chunk, so the loop and libsodium run in parallel.
+waits up to 5 ms for the lock (`sys.getswitchinterval`), and its core does nothing. A process has its own lock, so the
+loop and libsodium run in parallel.
 
-Imported, this module starts such a process and asks it. Run by `python -m node.verification.verifying_process`, it is
-the process. It imports very little, because each process pays for its imports: 8 MB, and 0.1 s before it is ready.
+The event loop asks the process itself, through a socket. A thread between the two would need the lock for each question
+and each answer, and the process would wait as long. Several questions are on their way at once, so that the process
+finds the next question there when it has answered one, whatever the loop does meanwhile.
 """
 
-import os
-import select
-import signal
+import asyncio
+import socket
 import subprocess
 import sys
-import time
+from collections import deque
 from collections.abc import Sequence
-from typing import IO, Final, cast
+from typing import Final, Self, cast
 
 import msgspec
 
+from node.verification.answering import READY, pack
 from protocol.records.record import SignedRecord
-from protocol.signing import verify
-
-_LENGTH_BYTES: Final = 4
-_READY: Final = b"!"
 
 ANSWER_S_MAX: Final = 5.0
-"""Seconds that a process may take for one question, which costs a few milliseconds. A process that takes longer was
+"""Seconds that a process may take for one answer, which costs some milliseconds. A process that takes longer was
 stopped, or the machine has no memory for it; it is given up.
 """
 
-_Question = list[tuple[str, bytes, str]]
-"""Key, canonical bytes and signature of each record. The answer is one byte a record: 1 if it is genuine, else 0."""
-
-_encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(_Question)
+_UNANSWERED_MAX: Final = 384
+"""Records at which a process gets no further question: about 20 ms of work. The loop may be busy for 10 ms, with the
+decisions on a large group, before it sees an answer. A single claim waits behind these records."""
 
 
-class VerifyingProcess:
-    """One process, used by one thread at a time. It ends with `close`, or by itself when this process ends."""
+class _Question(msgspec.Struct, frozen=True):
+    """A question that is not answered: its number of records, and the loop's time when it was asked."""
 
-    def __init__(self, answer_s_max: float = ANSWER_S_MAX) -> None:
-        """`answer_s_max`: seconds that one question may take. Raises: OSError: the process cannot be started."""
-        # -P: nothing is imported from the node's working directory. The process group is separate, because Ctrl-C is
-        # meant for the node, which ends this process when it no longer needs it.
-        command = [sys.executable, "-P", "-m", "node.verification.verifying_process"]
-        self._process = subprocess.Popen(
-            command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
-        )
-        self._questions = cast(IO[bytes], self._process.stdin)
-        self._answers = cast(IO[bytes], self._process.stdout)
-        for pipe in (self._questions, self._answers):
-            os.set_blocking(pipe.fileno(), False)
+    records: int
+    answer: asyncio.Future[list[bool]]
+    asked_s: float
+
+
+class VerifyingProcess(asyncio.Protocol):
+    """One process. It ends with `close`, or by itself when this process ends."""
+
+    def __init__(self, process: subprocess.Popen[bytes], answer_s_max: float) -> None:
+        """Use `start` instead."""
+        self._process = process
         self._answer_s_max = answer_s_max
-        self._is_ready = False
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._ready: asyncio.Future[list[bool]] = self._loop.create_future()
+        self._questions = deque([_Question(len(READY), self._ready, self._loop.time())])
+        self._answers = bytearray()
+        self._unanswered = 0
+        self._deadline: asyncio.TimerHandle | None = None
+        self._watch()
+
+    @classmethod
+    async def start(cls, answer_s_max: float = ANSWER_S_MAX, python: str = sys.executable) -> Self:
+        """Start a process; returns when it is ready. `answer_s_max`: seconds that one answer may take.
+
+        Raises:
+            OSError: the process cannot be started, ends at once, or does not become ready in time.
+        """
+        process, connection = _spawn(python)
+        it = cls(process, answer_s_max)
+        try:
+            await it._loop.create_unix_connection(lambda: it, sock=connection)
+            await it._ready
+        except BaseException:
+            it.close()
+            raise
+        return it
 
     @property
-    def is_ready(self) -> bool:
-        """Whether the process would start to work at once, or has ended."""
-        if self._is_ready:
-            return True
-        return _is_open_for(self._answers, select.POLLIN, 0.0)
+    def is_full(self) -> bool:
+        """Whether it has enough to do for now."""
+        return self._unanswered >= _UNANSWERED_MAX
 
-    def verify(self, records: Sequence[SignedRecord]) -> list[bool]:
-        """Whether each record is genuine. Raises: OSError: the process has ended, or does not answer in time."""
-        end_s = time.monotonic() + self._answer_s_max
-        if not self._is_ready:
-            self._read(len(_READY), end_s)
-            self._is_ready = True
-        question = _encoder.encode([(it.record.signedby, it.record.canonical, it.signature) for it in records])
-        self._write(len(question).to_bytes(_LENGTH_BYTES, "big") + question, end_s)
-        return list(map(bool, self._read(len(records), end_s)))
+    @property
+    def unanswered(self) -> int:
+        """Records for which there is no answer yet."""
+        return self._unanswered
 
-    def close(self) -> None:
-        """End the process at once. It holds nothing that could be lost."""
-        self._process.kill()
-        self._process.wait()
-        self._answers.close()
-        self._questions.close()
+    def verify(self, records: Sequence[SignedRecord]) -> asyncio.Future[list[bool]]:
+        """Ask whether each of these records is genuine; there is at least one.
 
-    def _write(self, data: bytes, end_s: float) -> None:
-        left = memoryview(data)
-        while left:
-            _wait_for(self._questions, select.POLLOUT, end_s)
-            left = left[os.write(self._questions.fileno(), left) :]
-
-    def _read(self, size: int, end_s: float) -> bytes:
-        answer = b""
-        while len(answer) < size:
-            _wait_for(self._answers, select.POLLIN, end_s)
-            part = os.read(self._answers.fileno(), size - len(answer))
-            if not part:
-                raise ConnectionError("the verifying process has ended")
-            answer += part
+        The future ends with an OSError if the process has ended, or does not answer in time. Then nothing more may be
+        asked.
+        """
+        assert records, "the answer to an empty question would have no bytes"
+        answer: asyncio.Future[list[bool]] = self._loop.create_future()
+        if self._transport is None:
+            answer.set_exception(ConnectionError("the verifying process has ended"))
+            return answer
+        self._questions.append(_Question(len(records), answer, self._loop.time()))
+        self._unanswered += len(records)
+        self._transport.write(pack((it.record.signedby, it.record.canonical, it.signature) for it in records))
+        self._watch()
         return answer
 
+    def close(self) -> None:
+        """End the process at once. It holds nothing that could be lost. What is not answered ends with an OSError."""
+        self._end(ConnectionError("the verifying process was ended"))
 
-def _wait_for(pipe: IO[bytes], event: int, end_s: float) -> None:
-    """Wait until the pipe is usable. Raises: TimeoutError: it is not usable by `end_s`."""
-    if not _is_open_for(pipe, event, max(0.0, end_s - time.monotonic())):
-        raise TimeoutError("the verifying process does not answer")
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._answers += data
+        while self._questions and len(self._answers) >= self._questions[0].records:
+            question = self._questions.popleft()
+            genuine = list(map(bool, self._answers[: question.records]))
+            del self._answers[: question.records]
+            if question.answer is not self._ready:
+                self._unanswered -= question.records
+            if not question.answer.done():
+                question.answer.set_result(genuine)
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - whatever it is, the process has ended
+        self._end(ConnectionError("the verifying process has ended"))
+
+    def _watch(self) -> None:
+        """See to it that somebody looks when the oldest question is too old."""
+        if self._deadline is None:
+            self._deadline = self._loop.call_at(self._questions[0].asked_s + self._answer_s_max, self._on_deadline)
+
+    def _on_deadline(self) -> None:
+        self._deadline = None
+        if not self._questions:
+            return
+        if self._questions[0].asked_s + self._answer_s_max <= self._loop.time():
+            self._end(TimeoutError("the verifying process does not answer"))
+        else:
+            self._watch()
+
+    def _end(self, error: OSError) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+            self._transport = None
+        self._process.kill()
+        self._process.wait()
+        while self._questions:
+            answer = self._questions.popleft().answer
+            if not answer.done():
+                answer.set_exception(error)
+                answer.exception()  # whoever asked may have gone, and asyncio would log that nobody looked
 
 
-def _is_open_for(pipe: IO[bytes], event: int, within_s: float) -> bool:
-    poll = select.poll()  # `select.select` is limited to 1,024 open files
-    poll.register(pipe, event)
-    return bool(poll.poll(within_s * 1_000))
-
-
-def main() -> None:
-    """Answer questions until the pipe is closed."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a stop of the whole service is for the node, which may still ask
-    questions, answers = sys.stdin.buffer, sys.stdout.buffer
-    answers.write(_READY)
-    answers.flush()
-    while length := questions.read(_LENGTH_BYTES):
-        question = _decoder.decode(questions.read(int.from_bytes(length, "big")))
-        answers.write(bytes(verify(key, canonical, signature) for key, canonical, signature in question))
-        answers.flush()
-
-
-if __name__ == "__main__":
-    main()
+def _spawn(python: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """A new process, and our end of the socket to it. This takes about 2 ms, in which the event loop stands."""
+    ours, its = socket.socketpair()
+    # -P: nothing is imported from the node's working directory. The process group is separate, because Ctrl-C is meant
+    # for the node, which ends this process when it no longer needs it.
+    command = [python, "-P", "-m", "node.verification.answering"]
+    try:
+        return subprocess.Popen(command, stdin=its.fileno(), stdout=its.fileno(), process_group=0), ours
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        its.close()

@@ -1,44 +1,38 @@
-"""Verification in threads."""
+"""Verification in threads and in processes."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
-from node.verification.verifier import ThreadedVerifier
-from protocol.records.record import SignedRecord
-from tests.history import claim, signed
+from node.verification.verifier import ParallelVerifier
+from tests.node.verification.records import FORGED, children, some
 
 
 @pytest.fixture
-def verifier() -> Iterator[ThreadedVerifier]:
-    verifier = ThreadedVerifier(2)
+async def verifier() -> AsyncIterator[ParallelVerifier]:
+    verifier = ParallelVerifier(2, busy_records=100)
     yield verifier
     verifier.close()
 
 
-def some(count: int, *, forged: set[int]) -> list[SignedRecord]:
-    records = [signed(claim(f"label-{n}")) for n in range(count)]
-    return [SignedRecord("00" * 64, it.record) if n in forged else it for n, it in enumerate(records)]
-
-
 @pytest.mark.parametrize("count", [0, 1, 2, 63, 64, 65, 200])
-async def test_each_record_gets_its_own_answer_in_order(verifier: ThreadedVerifier, count: int) -> None:
+async def test_each_record_gets_its_own_answer_in_order(verifier: ParallelVerifier, count: int) -> None:
     forged = {0, 64, 130}
     records = some(count, forged=forged)
 
     assert await verifier.verify(records) == [n not in forged for n in range(count)]
 
 
-async def test_concurrent_callers_get_their_own_answers(verifier: ThreadedVerifier) -> None:
+async def test_concurrent_callers_get_their_own_answers(verifier: ParallelVerifier) -> None:
     callers = [some(1 + n % 3, forged={n % 3}) for n in range(100)]
 
     answers = await asyncio.gather(*(verifier.verify(records) for records in callers))
 
-    assert answers == [[it.signature != "00" * 64 for it in records] for records in callers]
+    assert answers == [[it.signature != FORGED for it in records] for records in callers]
 
 
-async def test_a_cancelled_caller_does_not_disturb_the_others(verifier: ThreadedVerifier) -> None:
+async def test_a_cancelled_caller_does_not_disturb_the_others(verifier: ParallelVerifier) -> None:
     leaving = asyncio.create_task(verifier.verify(some(300, forged=set())))
     await asyncio.sleep(0)
 
@@ -48,7 +42,7 @@ async def test_a_cancelled_caller_does_not_disturb_the_others(verifier: Threaded
 
 
 async def test_callers_that_wait_when_the_threads_end_are_cancelled() -> None:
-    verifier = ThreadedVerifier(1)
+    verifier = ParallelVerifier(1)
     waiting = [asyncio.create_task(verifier.verify(some(100, forged=set()))) for _ in range(3)]
     await asyncio.sleep(0)
 
@@ -59,11 +53,64 @@ async def test_callers_that_wait_when_the_threads_end_are_cancelled() -> None:
     assert all(answer == [True] * 100 or isinstance(answer, asyncio.CancelledError) for answer in answers)
 
 
-async def test_answers_are_the_same_before_and_after_the_processes_start() -> None:
-    verifier = ThreadedVerifier(2, delays_max=1)
+async def until_ready(verifier: ParallelVerifier, count: int) -> None:
+    """Have the verifier start its processes, and wait until so many are ready."""
+    while len(verifier.processes) < count:
+        assert await verifier.verify(some(2, forged=set())) == [True, True]
+
+
+async def test_processes_start_once_many_records_came_within_a_second(verifier: ParallelVerifier) -> None:
+    await verifier.verify(some(99, forged=set()))
+    before = children()
+
+    await verifier.verify(some(1, forged=set()))
+    await until_ready(verifier, 2)
+
+    assert (before, len(children())) == ([], 2)
+
+
+async def test_answers_are_the_same_before_and_after_the_processes_start(verifier: ParallelVerifier) -> None:
     forged = {0, 64, 130, 999}
 
-    answers = [await verifier.verify(some(1_000, forged=forged)) for _ in range(5)]
+    first = await verifier.verify(some(1_000, forged=forged))
+    await until_ready(verifier, 2)
+    second = await verifier.verify(some(1_000, forged=forged))
+
+    assert (first, second) == 2 * ([n not in forged for n in range(1_000)],)
+
+
+@pytest.mark.parametrize("ended", [1, 2])
+async def test_what_an_ended_process_was_asked_is_verified_by_others(verifier: ParallelVerifier, ended: int) -> None:
+    await until_ready(verifier, 2)
+    for child in children():
+        child.suspend()
+    asked = asyncio.create_task(verifier.verify(some(1_000, forged={7})))
+    await asyncio.sleep(0)
+
+    for number, child in enumerate(children()):
+        child.kill() if number < ended else child.resume()
+
+    assert await asked == [n != 7 for n in range(1_000)]
+    assert len(verifier.processes) == 2 - ended
+
+
+async def test_a_process_that_does_not_answer_is_given_up_and_others_verify() -> None:
+    verifier = ParallelVerifier(1, busy_records=1, answer_s_max=0.5)
+    await until_ready(verifier, 1)
+    for child in children():
+        child.suspend()
+
+    answer = await verifier.verify(some(3, forged={1}))
     verifier.close()
 
-    assert answers == 5 * [[n not in forged for n in range(1_000)]]
+    assert (answer, children()) == ([True, False, True], [])
+
+
+async def test_a_verifier_that_closes_while_processes_start_leaves_none() -> None:
+    verifier = ParallelVerifier(2, busy_records=1)
+    await verifier.verify(some(2, forged=set()))
+
+    verifier.close()
+    await asyncio.sleep(0)
+
+    assert children() == []
