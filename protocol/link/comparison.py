@@ -8,6 +8,7 @@ from protocol.link.listing import Listing, summary_of
 from protocol.link.messages import CaughtUp, Domains, Summary
 from protocol.link.terms import LinkLimits
 from protocol.sets.index import EMPTY, Index
+from protocol.sets.paging import fingerprint_of_second
 
 
 class Comparison:
@@ -77,6 +78,19 @@ class Comparison:
         """Whether what the peer last said is what this node holds now."""
         ours, theirs = self.index(domain), self.theirs(domain)
         return len(ours) == theirs.count and ours.fingerprint().hex() == theirs.fingerprint
+
+    def our_second(self, domain: str, timestamp: int) -> str | None:
+        """The fingerprint of what this node holds with exactly this timestamp, in seconds; None: no record."""
+        return fingerprint_of_second(self.index(domain), timestamp)
+
+    def their_second(self, domain: str, timestamp: int) -> str | None:
+        """The same of what the peer holds. None: no record, or not known.
+
+        The peer's list says it if the peer holds exactly our oldest records.
+        """
+        ours, theirs = self.index(domain), self.theirs(domain)
+        is_known = theirs.count <= len(ours) and ours.fingerprint(0, theirs.count).hex() == theirs.fingerprint
+        return fingerprint_of_second(ours, timestamp, theirs.count) if is_known else None
 
     def domains(self) -> list[str]:
         """Every domain that either side holds, sorted."""

@@ -102,11 +102,16 @@ class Domains(msgspec.Struct, frozen=True, tag_field="type", tag="domains"):
     more: bool = False
 
 
-class Since(msgspec.Struct, frozen=True, tag_field="type", tag="since"):
-    """Send me all records of that domain from this timestamp on, in seconds and inclusive, oldest first."""
+class Since(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="since"):
+    """Send me all records of that domain from this timestamp on, in seconds and inclusive, oldest first.
+
+    `fingerprint`: of the records that I hold with exactly this timestamp; None: I do not say. If you hold the same
+    records of it, begin after them.
+    """
 
     domain: _Domain
     timestamp: _Count
+    fingerprint: _Hex32 | None = None
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):

@@ -3,6 +3,10 @@
 A node that pulls asks for its passes. A node that pushes begins a pass by itself if the peer does not pull. The states
 that a domain goes through meanwhile are in `course`.
 
+A cursor is a second, and more records of this second may come after it was stored. So a pass begins with the whole
+second, unless both sides hold the same records of it. The receiver says what it holds of it when it asks; a side that
+begins by itself finds out from the peer's list.
+
 A receiver that has no cursor, and holds half of what the sender holds or more, skips a long pass. The pass would bring
 mostly what is there already, and a reconciliation finds the rest at a lower cost.
 """
@@ -67,20 +71,25 @@ class Passes:
             # The peer has to learn that this pass is over, so it is asked for what is newer than its newest record.
             receiver.ask(domain, (theirs.newest or 0) + 1)
             return
-        receiver.cursors.begin(domain, cursor or 0)
-        receiver.ask(domain, cursor or 0)
+        begin = cursor or 0
+        receiver.cursors.begin(domain, begin)
+        receiver.ask(domain, begin, self._comparison.our_second(domain, begin))
 
     def begin_outbound(self, domain: str) -> None:
-        """Begin our pass, if the peer does not pull."""
+        """Begin our pass, if the peer does not pull. After the peer's pass, ours may have nothing left to bring."""
         if self._halves.flows.they_pull:
             return
         sender, ours = self._halves.sender, self._comparison.ours(domain)
+        if self._comparison.is_same(domain):
+            sender.skip_pass(domain)
+            return
         cursor = sender.cursors.get(domain)
         if cursor is None and self._is_skipped(sender=ours.count, receiver=self._comparison.theirs(domain).count):
             sender.skip_pass(domain)
             return
-        sender.cursors.begin(domain, cursor or 0)
-        sender.begin_pass(domain, cursor or 0, is_answer=False)
+        begin = cursor or 0
+        sender.cursors.begin(domain, begin)
+        sender.begin_pass(domain, begin, self._comparison.their_second(domain, begin), is_answer=False)
 
     def settle(self, domain: str) -> None:
         """Both sides hold the same: move both cursors to the newest record, whichever way it came."""

@@ -83,9 +83,12 @@ class Receiver:
         """Whether this node refuses the domain."""
         return domain in self._stopped
 
-    def ask(self, domain: str, timestamp: int) -> None:
-        """Ask the peer for everything of the domain from this timestamp on, in seconds, when its turn comes."""
-        self._passes.add(Since(domain, timestamp))
+    def ask(self, domain: str, timestamp: int, held: str | None = None) -> None:
+        """Ask the peer for everything of the domain from this timestamp on, in seconds, when its turn comes.
+
+        `held`: the fingerprint of what this node holds with exactly this timestamp.
+        """
+        self._passes.add(Since(domain, timestamp, held))
 
     def want(self, ids: Iterable[str]) -> None:
         """Ask the peer for these records, so many at once."""

@@ -21,7 +21,7 @@ from protocol.link.send_queues import IdQueue, PassQueue, QueuedBatch, SendQueue
 from protocol.link.terms import Holdings, LinkLimits
 from protocol.records.record import SignedRecord
 from protocol.sets.index import EMPTY
-from protocol.sets.paging import before
+from protocol.sets.paging import after, before, fingerprint_of_second
 
 _HEAD_BYTES: Final = 512
 """Bytes of a frame beside its records: a domain and some numbers."""
@@ -113,18 +113,22 @@ class Sender:
             raise ProtocolError(Code.RATE_LIMITED, detail)
         self._pump()
 
-    def begin_pass(self, domain: str, timestamp: int, *, is_answer: bool) -> None:
+    def begin_pass(self, domain: str, timestamp: int, held: str | None = None, *, is_answer: bool) -> None:
         """Send everything of the domain from this timestamp on, in seconds, then say `caught_up`.
 
-        A peer that asks for the pass gets all of it, also records that went over this link before, because the peer
-        may have lost them since.
+        `held`: the fingerprint of what the peer holds with exactly this timestamp; None: not known. A peer that asks
+        for the pass gets all of it, also records that went over this link before, because the peer may have lost them
+        since.
         """
-        if self._holdings.get(domain) is None:  # a peer can make up names without end, so no such name is queued
+        index = self._holdings.get(domain)
+        if index is None:  # a peer can make up names without end, so no such name is queued
             self._say_caught_up(domain)
             return
         if is_answer:
             self._exchanged.sent.clear()
-        self._queues.passes.begin(domain, before(timestamp), is_answer=is_answer)
+        is_second_held = held is not None and held == fingerprint_of_second(index, timestamp)
+        position = after(timestamp) if is_second_held else before(timestamp)
+        self._queues.passes.begin(domain, position, is_answer=is_answer)
         self._pump()
 
     def skip_pass(self, domain: str) -> None:

@@ -311,7 +311,7 @@ class Session:
 
     def _on_since(self, message: Since, _now: float) -> None:
         self._idle_at = None
-        self.sender.begin_pass(message.domain, message.timestamp, is_answer=True)
+        self.sender.begin_pass(message.domain, message.timestamp, message.fingerprint, is_answer=True)
 
     def _on_records(self, message: Records, _now: float) -> None:
         if message.hops is None:  # live records never cease, and are no sign that the peer goes on with its passes

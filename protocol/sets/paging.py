@@ -65,6 +65,16 @@ def after(timestamp: int) -> bytes:
     return before(timestamp) + ID_BYTES * b"\xff"
 
 
+def fingerprint_of_second(index: Index, timestamp: int, end: int | None = None) -> str | None:
+    """The fingerprint of the keys of this timestamp, in seconds, as hex digits; None: there is no such key.
+
+    Only the first `end` keys of the index count; None: all.
+    """
+    first, last = index.rank(before(timestamp)), index.rank(after(timestamp) + b"\x00")
+    last = last if end is None else min(last, end)
+    return index.fingerprint(first, last).hex() if first < last else None
+
+
 def pages_of(index: Index, begin: bytes, end: bytes | None, page_keys: int) -> Iterator[list[bytes]]:
     """The keys above `begin`, up to and including `end` (None: all), in order, in pages of at most `page_keys`.
 

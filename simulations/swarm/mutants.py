@@ -225,8 +225,8 @@ MUTANTS: Final = (
         (
             Edit(
                 "protocol/link/sender.py",
-                "self._queues.passes.begin(domain, before(timestamp), is_answer",
-                "self._queues.passes.begin(domain, before(timestamp + 1), is_answer",
+                "after(timestamp) if is_second_held else before(timestamp)",
+                "after(timestamp)",
             ),
         ),
         without=(_LINKS_RECONCILE, _GREETING),

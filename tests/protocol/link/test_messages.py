@@ -74,6 +74,10 @@ FRAMES: list[tuple[Message, dict[str, Any]]] = [
     ),
     (Since("example", 7), {"type": "since", "domain": "example", "timestamp": 7}),
     (
+        Since("example", 7, FINGERPRINT),
+        {"type": "since", "domain": "example", "timestamp": 7, "fingerprint": FINGERPRINT},
+    ),
+    (
         Records(seq=3, domain="example", hops=2, records=(ITEM,)),
         {
             "type": "records",

@@ -4,9 +4,21 @@ import pytest
 
 from protocol.errors import TRANSIENT, Code
 from protocol.link.messages import Since
-from protocol.link.terms import Flow, LinkLimits
+from protocol.link.terms import Flow, LinkLimits, Terms
+from protocol.records.record import SignedRecord
 from tests.protocol.link.wire import Wire
-from tests.protocol.link.wire_records import BOTH, HUNDRED, PULLING, PUSHING, count_sent, ids, record, records
+from tests.protocol.link.wire_records import (
+    BOTH,
+    HUNDRED,
+    PULLING,
+    PUSHING,
+    count_sent,
+    ids,
+    record,
+    records,
+    said,
+    signatures_sent,
+)
 
 LONG_S = 1_000
 """Seconds in which several repairs take place."""
@@ -108,3 +120,72 @@ def test_a_peer_that_asks_is_sent_everything_again_except_what_it_sent_itself() 
     wire.run()
 
     assert count_sent(wire.dialler) - sent_before == 50, "those with the timestamps 51 to 100"
+
+
+# --- The second of the cursor, of which both sides may hold many records.
+
+BUSY = [record(at=61, note=f"{number}") for number in range(20)]
+HELD = [*HUNDRED[:60], *BUSY]
+TAIL = HUNDRED[61:]
+CURSORS = {("example", flow): 61 for flow in Flow}
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "push", "pull"),
+    [
+        (HELD, [*HELD, *TAIL], False, True),
+        (HELD, [*HELD, *TAIL], True, True),
+        ([*HELD, *TAIL], HELD, True, False),
+        ([*HELD, *TAIL], HELD, True, True),
+    ],
+)
+def test_a_pass_leaves_out_the_second_of_its_cursor_if_both_sides_hold_the_same_of_it(
+    here: list[SignedRecord], there: list[SignedRecord], push: bool, pull: bool
+) -> None:
+    """So the bytes of a short tail do not depend on how many records a second has."""
+    wire = Wire(here, there, (Terms(push=push, pull=pull, cursors=CURSORS), Terms()))
+
+    wire.run()
+
+    assert [*signatures_sent(wire.dialler), *signatures_sent(wire.acceptor)] == [it.signature for it in TAIL]
+    assert wire.dialler.ids == wire.acceptor.ids == ids([*HELD, *TAIL])
+
+
+def test_a_puller_that_wrote_meanwhile_says_which_records_of_the_second_it_holds() -> None:
+    ours = records(5, begin=200)
+    wire = Wire([*HELD, *ours], [*HELD, *TAIL], (Terms(pull=True, cursors=CURSORS), Terms()))
+
+    wire.run()
+
+    assert signatures_sent(wire.acceptor) == [it.signature for it in TAIL]
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "terms"),
+    [
+        ([*HELD[:-1]], [*HELD, *TAIL], Terms(pull=True, cursors=CURSORS)),
+        ([*HELD, *TAIL], [*HELD[:-1]], Terms(push=True, cursors=CURSORS)),
+    ],
+)
+def test_a_second_in_which_the_two_differ_is_sent_whole(
+    here: list[SignedRecord], there: list[SignedRecord], terms: Terms
+) -> None:
+    """A cursor counts whole seconds, so a record of its second may have come after it was stored."""
+    wire = Wire(here, there, (terms, Terms()))
+
+    wire.run()
+
+    assert count_sent(wire.dialler) + count_sent(wire.acceptor) == len(BUSY) + len(TAIL)
+    assert wire.dialler.ids == wire.acceptor.ids == ids([*HELD, *TAIL])
+
+
+def test_a_node_that_does_not_say_what_it_holds_is_sent_the_whole_second() -> None:
+    """As every version before this one."""
+    wire = Wire(HELD, HELD, (Terms(), Terms()))
+    wire.run()
+
+    wire.hear(wire.dialler, Since("example", 61))
+    wire.run()
+
+    assert count_sent(wire.dialler) == len(BUSY)
+    assert said(wire.dialler, Since) == []

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from protocol.errors import TRANSIENT, Code
 from protocol.sets.index import ID_BYTES, Index, key_timestamp, pack_key
-from protocol.sets.paging import FIRST, Pass, after, before, lacking, pages_of
+from protocol.sets.paging import FIRST, Pass, after, before, fingerprint_of_second, lacking, pages_of
 
 PERMANENT = sorted(set(Code) - TRANSIENT)
 
@@ -115,3 +115,12 @@ def test_a_comparison_page_by_page_finds_exactly_the_keys_that_each_side_lacks(
     to_send += [key for part in pages_of(index, last, None, page_keys) for key in part]
 
     assert (to_fetch, to_send) == (sorted(theirs - ours), sorted(ours - theirs))
+
+
+def test_the_fingerprint_of_a_second_covers_exactly_the_keys_of_that_second() -> None:
+    keys = sorted(pack_key(second, bytes([number]) * ID_BYTES) for second in (6, 7, 8) for number in (0, 9, 255))
+    index = Index(keys)
+
+    assert fingerprint_of_second(index, 7) == Index(keys[3:6]).fingerprint().hex()
+    assert fingerprint_of_second(index, 7, end=5) == Index(keys[3:5]).fingerprint().hex()
+    assert [fingerprint_of_second(index, 7, end=3), fingerprint_of_second(index, 9)] == [None, None]
