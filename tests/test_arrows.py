@@ -33,7 +33,6 @@ PROTOCOL_ORDER = (
     "witness.policy",
     "witness.receipt",
     "witness.testimony",
-    "witness.ballots",
     "witness.walk",
     "witness.label",
     "witness.voter",

@@ -164,7 +164,7 @@ class OwnWitness:
         for key in self.domain.closed_slots(change):
             voter.on_closed(key)
         self._open(voter, self.domain.new_contenders(change))
-        voter.on_testimony(change.touched)
+        voter.on_testimony(change.said)
 
     def _open(self, voter: Voter, contenders: Iterable[Record]) -> None:
         """Tell the voter of the records that can still win. It knows some of them already."""

@@ -9,7 +9,7 @@ of a witness the one with the largest `at` is shown.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -17,12 +17,11 @@ import msgspec
 from protocol.records.change import Event, EventType
 from protocol.records.record import POLICY_LABEL, Record
 from protocol.records.replay import REASONS, State, Verdict
-from protocol.witness.ballots import BallotFork
 from protocol.witness.label import LabelChange, WitnessedLabel
 from protocol.witness.policy import Policy, policy_of
 from protocol.witness.proof import receipts_of_proof
 from protocol.witness.receipt import Receipt, receipt_label, receipt_of
-from protocol.witness.testimony import Evidence, ReceiptFork, Testimony
+from protocol.witness.testimony import Evidence, Fork, ForkPlace, Testimony
 from protocol.witness.voter import SlotKey
 from protocol.witness.walk import Certainty, tip_of
 
@@ -34,7 +33,7 @@ class DomainChange(msgspec.Struct):
 
     `verdicts`: every verdict that is new or other than before, by record id. `states`: the states of the labels that
     were touched. `events` are in order. `decided`: the slots in which a record was decided. `candidates`: the records
-    that became candidates. `touched`: the ids of records of which more was said.
+    that became candidates. `said`: what was said besides, by record id. `forks`: the lies that became known.
     """
 
     verdicts: dict[str, Verdict] = msgspec.field(default_factory=dict)
@@ -42,7 +41,8 @@ class DomainChange(msgspec.Struct):
     events: list[Event] = msgspec.field(default_factory=list)
     decided: list[SlotKey] = msgspec.field(default_factory=list)
     candidates: list[Record] = msgspec.field(default_factory=list)
-    touched: set[str] = msgspec.field(default_factory=set)
+    said: dict[str, Evidence] = msgspec.field(default_factory=dict)
+    forks: dict[ForkPlace, Fork] = msgspec.field(default_factory=dict)
 
     def add(self, later: "DomainChange") -> None:
         """Merge a later change into this one."""
@@ -51,7 +51,17 @@ class DomainChange(msgspec.Struct):
         self.events += later.events
         self.decided += later.decided
         self.candidates += later.candidates
-        self.touched |= later.touched
+        self.hear(later.said)
+        self.forks |= later.forks
+
+    def hear(self, said: Mapping[str, Evidence]) -> None:
+        """Add what was said besides, by record id."""
+        for record_id, more in said.items():
+            known = self.said.get(record_id)
+            if known is None:
+                self.said[record_id] = more
+            else:
+                known.add(more)
 
 
 class _Shown(msgspec.Struct):
@@ -79,13 +89,13 @@ class WitnessedDomain:
         self.policy_record: Record | None = None
         self.testimony: Testimony | None = None
         self.undecided = 0
+        self._forks: dict[ForkPlace, Fork] = {}
+        """One for each witness and slot, because otherwise a liar could fill the memory with evidence."""
         self._labels: dict[str, WitnessedLabel] = {}
         self._label_of: dict[str, str] = {}
         self._newest: dict[str, tuple[int, str]] = {}
         self._shown: dict[str, _Shown] = defaultdict(_Shown)
         self._double: set[str] = set()
-        self._contradicted: set[str] = set()
-        """The labels in which a witness cast two ballots in one round of a slot."""
         self._early: list[tuple[Record, Receipt | None]] = []
 
     def __contains__(self, record_id: object) -> bool:
@@ -116,14 +126,10 @@ class WitnessedDomain:
         shown = self._shown.get(receipt_label(witness))
         return None if shown is None or shown.head is None else shown.rank[0]
 
-    def forks(self) -> Iterator[ReceiptFork | BallotFork]:
+    def forks(self) -> Collection[Fork]:
         """The evidence that witnesses lied, each pair of receipts of one witness once."""
-        of_receipts = () if self.testimony is None else self.testimony.forks.values()
-        of_ballots = (fork for name in sorted(self._contradicted) for fork in self._labels[name].ballot_forks())
-        pairs: dict[tuple[str, tuple[str, str]], ReceiptFork | BallotFork] = {}
-        for fork in (*of_receipts, *of_ballots):
-            pairs.setdefault((fork.witness, fork.receipts), fork)
-        yield from pairs.values()
+        forks = sorted(self._forks.values(), key=lambda fork: fork.rank, reverse=True)
+        return {(fork.witness, fork.receipts): fork for fork in forks}.values()
 
     @property
     def doubly_decided(self) -> list[SlotKey]:
@@ -188,7 +194,7 @@ class WitnessedDomain:
                 claims[record.label].append(msgspec.structs.replace(record, canonical=b""))
         if founded:
             self._begin(change)
-        self._apply(claims, change)
+        self._apply(claims, {} if founded else change.said, change)
         return change
 
     def _add_policy(self, record: Record, change: DomainChange) -> bool:
@@ -237,7 +243,10 @@ class WitnessedDomain:
     def _hear(self, testimony: Testimony, record: Record, receipt: Receipt, change: DomainChange) -> None:
         """Count a receipt of a witness."""
         shown = self._shown[record.label]
-        change.touched |= testimony.add(receipt)
+        change.hear(testimony.add(receipt))
+        fork = testimony.fork_at(receipt)
+        if fork is not None:
+            change.forks[fork.place] = self._forks[fork.place] = fork
         change.verdicts[record.id] = Verdict.FOUNDED if receipt.prev is None else Verdict.UPDATED
         shown.contested = testimony.is_forked(receipt.witness)
         rank = (receipt.at_ms, receipt.id)
@@ -257,24 +266,26 @@ class WitnessedDomain:
             news = {each: verdict for each, verdict in moved.verdicts.items() if before.verdicts[each] is not verdict}
             self._note(name, msgspec.structs.replace(moved, verdicts=news), change)
         self.undecided = sum(label.undecided for label in self._labels.values())
-        change.touched.clear()  # every label was walked with all that was said
 
-    def _apply(self, claims: dict[str, list[Record]], change: DomainChange) -> None:
-        touched: dict[str, list[str]] = defaultdict(list)
-        for record_id in change.touched:
+    def _apply(self, claims: dict[str, list[Record]], said: Mapping[str, Evidence], change: DomainChange) -> None:
+        """Walk the labels of these claims, and those of whose records more was said."""
+        by_label: dict[str, dict[str, Evidence]] = defaultdict(dict)
+        for record_id, more in said.items():
             if record_id in self._label_of:
-                touched[self._label_of[record_id]].append(record_id)
-        for name in {**claims, **touched}:
+                by_label[self._label_of[record_id]][record_id] = more
+        for name in {**claims, **by_label}:
             if name not in self._labels:
                 if name not in claims:  # a receipt that names a record of a label with `@` says nothing
                     continue
                 self._labels[name] = WitnessedLabel(self.policy, self.evidence)
-            self._apply_to(name, claims.get(name, ()), touched.get(name, ()), change)
+            self._apply_to(name, claims.get(name, ()), by_label.get(name, {}), change)
 
-    def _apply_to(self, name: str, claims: Iterable[Record], touched: Iterable[str], change: DomainChange) -> None:
+    def _apply_to(
+        self, name: str, claims: Iterable[Record], said: Mapping[str, Evidence], change: DomainChange
+    ) -> None:
         label = self._labels[name]
         undecided = label.undecided
-        moved = label.apply(claims, touched)
+        moved = label.apply(claims, said)
         self.undecided += label.undecided - undecided
         newest = [record.order_key for record in claims]
         self._newest[name] = max([self._newest.get(name, (0, "")), *newest])
@@ -286,10 +297,11 @@ class WitnessedDomain:
         change.verdicts |= moved.verdicts
         if any(map(label.is_doubly_decided, moved.decided)):
             self._double.add(name)
-        if label.is_contradicted:
-            self._contradicted.add(name)
         change.decided += [(name, prev) for prev in moved.decided]
         change.candidates += moved.candidates
+        forks = {fork.place: fork for fork in moved.forks}
+        change.forks |= forks
+        self._forks |= forks
         change.events += _events(label, moved)
         change.states[name] = self._state(name, label)
 

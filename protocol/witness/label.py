@@ -8,16 +8,19 @@ the state is the one that `walk` gives for the same set.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
 import msgspec
 
 from protocol.records.record import Record
 from protocol.records.replay import Verdict
-from protocol.witness.ballots import BallotFork, SlotBallots
 from protocol.witness.policy import Policy
-from protocol.witness.testimony import Evidence
+from protocol.witness.testimony import Ballot, Evidence, Fork, ForkPlace
 from protocol.witness.walk import Certainty, Standing, certainty_of, choose, is_candidate, judge, standing_of
+
+_NOTHING: Final[Mapping[str, Evidence]] = MappingProxyType({})
 
 
 class LabelChange(msgspec.Struct, frozen=True):
@@ -26,7 +29,8 @@ class LabelChange(msgspec.Struct, frozen=True):
     `verdicts`: every verdict that is new or other than before, by record id. `kept`: how many records at the beginning
     of the chain stayed. `taken_back` and `taken`: the records that left the chain after those, and those that came,
     oldest first. `finalised`: the records that became final, oldest first. `decided`: the slots in which a record was
-    decided, by `prev`. `candidates`: the records that became candidates.
+    decided, by `prev`. `candidates`: the records that became candidates. `forks`: the votes and commits by which a
+    witness contradicts itself, as they are known now.
     """
 
     verdicts: dict[str, Verdict]
@@ -36,19 +40,22 @@ class LabelChange(msgspec.Struct, frozen=True):
     finalised: tuple[Record, ...]
     decided: tuple[str | None, ...]
     candidates: tuple[Record, ...]
+    forks: tuple[Fork, ...] = ()
 
 
 class _Slot(msgspec.Struct):
     """The candidates of one slot by record id, those of them that are decided, and the first by the witnesses' times.
 
-    `best` is `(ordered_ms, id)` of the ordered candidate that comes first; None while no candidate is ordered.
-    `ballots` is None while the slot has one candidate, because nobody can contradict themselves there.
+    `best` is `(ordered_ms, id)` of the ordered candidate that comes first; None while no candidate is ordered. `cast`
+    are the least two ids for which each vote or commit was cast; None while there is only one candidate. `forks`: for
+    each witness the first round in which it contradicts itself.
     """
 
     candidates: dict[str, Record] = msgspec.field(default_factory=dict)
     decided: dict[str, None] = msgspec.field(default_factory=dict)
     best: tuple[int, str] | None = None
-    ballots: SlotBallots | None = None
+    forks: dict[str, Fork] = msgspec.field(default_factory=dict)
+    cast: dict[Ballot, tuple[str, ...]] | None = None
 
     @property
     def undecided(self) -> int:
@@ -62,6 +69,14 @@ class _Slot(msgspec.Struct):
         if standing.ordered_ms is not None:
             place = (standing.ordered_ms, record_id)
             self.best = place if self.best is None else min(self.best, place)
+
+    def count(self, record_id: str, ballot: Ballot) -> tuple[str, ...]:
+        """Count a vote or commit for this candidate; returns the least two ids for which it was cast."""
+        assert self.cast is not None, "with one candidate nobody contradicts themselves"
+        ids = self.cast.get(ballot, ())
+        if record_id not in ids:
+            ids = self.cast[ballot] = tuple(sorted((*ids, record_id))[:2])
+        return ids
 
 
 _NO_SLOT = _Slot()
@@ -88,8 +103,6 @@ class WitnessedLabel:
         """How many records are rivals."""
         self.undecided = 0
         """How many records stand in slots that are not decided."""
-        self.is_contradicted = False
-        """Whether a witness cast two ballots in one round of a slot."""
 
     def __contains__(self, record_id: object) -> bool:
         return record_id in self._by_id
@@ -110,12 +123,6 @@ class WitnessedLabel:
     def doubly_decided(self) -> list[str | None]:
         """The slots of the chain, by `prev`, in which two records are decided: more than `faulty` witnesses lied."""
         return [prev for prev in self._slots if self.is_doubly_decided(prev) and self._place(prev) is not None]
-
-    def ballot_forks(self) -> Iterator[BallotFork]:
-        """For each witness and slot, the first two ballots of one round that contradict each other."""
-        for slot in self._slots.values():
-            if slot.ballots is not None:
-                yield from slot.ballots.forks.values()
 
     def is_doubly_decided(self, prev: str | None) -> bool:
         """Whether two records are decided in this slot."""
@@ -193,8 +200,8 @@ class WitnessedLabel:
             record = None if record.prev is None else self._by_id.get(record.prev)
         return None
 
-    def apply(self, records: Iterable[Record], touched: Iterable[str] = ()) -> LabelChange:
-        """Take these records, and look again at those of which more was said."""
+    def apply(self, records: Iterable[Record], said: Mapping[str, Evidence] = _NOTHING) -> LabelChange:
+        """Take these records, and look again at those of which more was said. `said`: what is new, by record id."""
         news: dict[str, Record] = {}
         candidates: list[Record] = []
         for record in records:
@@ -203,14 +210,16 @@ class WitnessedLabel:
                 self._on[record.prev].append(record)
                 self._standings[record.id] = standing_of(self._policy, self._evidence(record.id))
                 candidates += self._candidates_by(record)
-        again = [record_id for record_id in touched if record_id in self._by_id and record_id not in news]
+        again = [record_id for record_id in said if record_id in self._by_id and record_id not in news]
         for record_id in again:
             self._standings[record_id] = standing_of(self._policy, self._evidence(record_id))
         slots: dict[str | None, None] = {}
         for record in news.values():
             slots |= {record.prev: None, record.id: None}
         slots |= dict.fromkeys(each.prev for each in (*map(self._by_id.__getitem__, again), *candidates))
-        return self._walk_again(slots, [*news, *again], candidates)
+        change = self._walk_again(slots, [*news, *again], candidates)
+        forks = self._find_forks(candidates, {each: said[each] for each in again})
+        return msgspec.structs.replace(change, forks=forks) if forks else change
 
     def _slot(self, prev: str | None) -> _Slot:
         return self._slots.get(prev, _NO_SLOT)
@@ -218,6 +227,36 @@ class WitnessedLabel:
     def _candidates_by(self, record: Record) -> list[Record]:
         """The records that are candidates now that this one is here: itself, and those that waited for it."""
         return [each for each in (record, *self._on.get(record.id, ())) if is_candidate(each, self._by_id)]
+
+    def _find_forks(self, candidates: Sequence[Record], said: Mapping[str, Evidence]) -> tuple[Fork, ...]:
+        """The contradictions that these new candidates, and what was said of others, bring or change."""
+        looked_at: dict[str, Evidence] = {}
+        for prev in {each.prev for each in candidates}:
+            slot = self._slots[prev]
+            if slot.cast is None and len(slot.candidates) > 1:
+                slot.cast = {}
+                looked_at |= {each: self._evidence(each) for each in slot.candidates}
+        looked_at |= {each.id: self._evidence(each.id) for each in candidates}
+        looked_at |= {each: news for each, news in said.items() if each not in looked_at}
+        forks: dict[ForkPlace, Fork] = {}
+        for record_id, evidence in looked_at.items():
+            record = self._by_id[record_id]
+            slot = self._slot(record.prev)
+            if slot.cast is not None and record_id in slot.candidates:
+                for fork in self._contradictions(slot, record, evidence):
+                    known = slot.forks.get(fork.witness)
+                    if known is None or fork.rank <= known.rank:
+                        slot.forks[fork.witness] = forks[fork.place] = fork
+        return tuple(forks.values())
+
+    def _contradictions(self, slot: _Slot, record: Record, evidence: Evidence) -> Iterator[Fork]:
+        """Count these votes and commits for the record, and compare them with those for the others in its slot."""
+        for ballot, _ in evidence.ballots():
+            ids = slot.count(record.id, ballot)
+            if len(ids) > 1 and record.id in ids:
+                one, other = sorted(self._evidence(each).receipt_of(ballot) for each in ids)
+                witness, act, number = ballot
+                yield Fork(witness, act, record.label, record.prev, number, (one, other))
 
     def _walk_again(
         self, slots: dict[str | None, None], ids: Sequence[str], candidates: Sequence[Record]
@@ -238,21 +277,10 @@ class WitnessedLabel:
             if record.id in new:
                 slot.candidates[record.id] = record
             slot.look_at(record.id, self._standings[record.id])
-            self._count_ballots(slot, record)
             self.undecided += slot.undecided - undecided
             if len(slot.decided) > decided_before:
                 decided.append(record.prev)
         return decided
-
-    def _count_ballots(self, slot: _Slot, candidate: Record) -> None:
-        """Compare what witnesses said of this candidate with what they said of the others."""
-        if slot.ballots is not None:
-            slot.ballots.count(candidate.id, self._evidence(candidate.id))
-        elif len(slot.candidates) > 1:
-            slot.ballots = SlotBallots(candidate.prev)
-            for each in slot.candidates:
-                slot.ballots.count(each, self._evidence(each))
-        self.is_contradicted |= slot.ballots is not None and bool(slot.ballots.forks)
 
     def _walk_from(
         self, slots: dict[str | None, None], ids: set[str], decided: list[str | None], candidates: tuple[Record, ...]

@@ -9,31 +9,100 @@ Votes and commits count wherever they stand, because the signature alone makes t
 vote that was counted is never taken back.
 
 Receipts may come in any order, also before the records that they name. What was counted only ever grows: more votes,
-more commits, and times that only become smaller.
+more commits, and times that only become smaller. So what a receipt adds is evidence too, and `Evidence.add` merges it.
 """
 
+from bisect import insort
 from collections import defaultdict
+from collections.abc import Iterator
+from enum import IntEnum
 from typing import Final
 
 import msgspec
 
 from protocol.witness.policy import Policy
-from protocol.witness.receipt import Receipt
+from protocol.witness.receipt import Receipt, receipt_label
 
 _NEVER_MS: Final = 0
 """The `at` before a first receipt."""
+
+
+class Act(IntEnum):
+    """What an honest witness does once in one place. Numbers on disk: a number never changes and is never reused."""
+
+    RECEIPT = 0
+    """Once on one `prev`."""
+    VOTE = 1
+    """Once in a slot and a round."""
+    COMMIT = 2
+    """Once in a slot and a round."""
+
+
+Ballot = tuple[str, Act, int]
+"""A witness, `VOTE` or `COMMIT`, and the round."""
+
+Ballots = dict[int, dict[str, str]]
+"""By round, the witnesses, each with the id of a receipt that says so."""
 
 
 class Evidence(msgspec.Struct):
     """What the witnesses have said of one record.
 
     `times_ms`: the least time that counts, by witness. `votes` and `commits`: by round, the witnesses, each with the id
-    of a receipt that says so (of several, the least).
+    of a receipt that says so (of several, the least). `named`: the witnesses that wrote down a time, of which none
+    counts.
     """
 
     times_ms: dict[str, int] = msgspec.field(default_factory=dict)
-    votes: dict[int, dict[str, str]] = msgspec.field(default_factory=dict)
-    commits: dict[int, dict[str, str]] = msgspec.field(default_factory=dict)
+    votes: Ballots = msgspec.field(default_factory=dict)
+    commits: Ballots = msgspec.field(default_factory=dict)
+    named: frozenset[str] = frozenset()
+
+    def add(self, more: "Evidence") -> None:
+        """Count what was said besides."""
+        for witness, ms in more.times_ms.items():
+            self.see(witness, ms)
+        for (witness, act, number), receipt_id in more.ballots():
+            self.cast((witness, act, number), receipt_id)
+        for witness in more.named:
+            self.name(witness)
+
+    def see(self, witness: str, ms: int) -> bool:
+        """Count a time; returns whether it is less than before."""
+        if ms >= self.times_ms.get(witness, ms + 1):
+            return False
+        self.times_ms[witness] = ms
+        if self.named:
+            self.named -= {witness}
+        return True
+
+    def cast(self, ballot: Ballot, receipt_id: str) -> bool:
+        """Count a vote or a commit that this receipt holds; returns whether the evidence is other than before."""
+        witness, act, number = ballot
+        said = (self.votes if act is Act.VOTE else self.commits).setdefault(number, {})
+        if receipt_id >= said.get(witness, receipt_id + "~"):
+            return False
+        said[witness] = receipt_id
+        return True
+
+    def name(self, witness: str) -> bool:
+        """Note that the witness wrote down a time that does not count; returns whether that is news."""
+        if witness in self.times_ms or witness in self.named:
+            return False
+        self.named |= {witness}
+        return True
+
+    def ballots(self) -> Iterator[tuple[Ballot, str]]:
+        """Every vote and commit, with the id of its receipt."""
+        for act, ballots in ((Act.VOTE, self.votes), (Act.COMMIT, self.commits)):
+            for number, said in ballots.items():
+                for witness, receipt_id in said.items():
+                    yield (witness, act, number), receipt_id
+
+    def receipt_of(self, ballot: Ballot) -> str:
+        """The id of the receipt with this vote or commit, which was cast."""
+        witness, act, number = ballot
+        return (self.votes if act is Act.VOTE else self.commits)[number][witness]
 
     def ordered_ms(self, policy: Policy) -> int | None:
         """The time by which at least one honest witness had seen the record; None while it is pending.
@@ -55,13 +124,32 @@ class Evidence(msgspec.Struct):
 
 _SILENCE: Final = Evidence()
 
+ForkPlace = tuple[str, str, str | None]
+"""A witness, and where it did something twice: a label and a `prev`."""
 
-class ReceiptFork(msgspec.Struct, frozen=True):
-    """Two receipts of one witness on the same `prev`: evidence that the witness lied. The ids are sorted."""
+
+class Fork(msgspec.Struct, frozen=True):
+    """Evidence that a witness lied: two receipts, of which an honest witness signs one at most.
+
+    Two receipts on one `prev`: those with the least ids. Or two votes or two commits in one slot and round, for the
+    candidates with the least ids; then one receipt may hold both, and stands twice. `receipts` are sorted.
+    """
 
     witness: str
+    act: Act
+    label: str
     prev: str | None
+    round: int
     receipts: tuple[str, str]
+
+    @property
+    def place(self) -> ForkPlace:
+        return (self.witness, self.label, self.prev)
+
+    @property
+    def rank(self) -> tuple[Act, int]:
+        """Of several forks in one place, the one with the least rank is kept."""
+        return (self.act, self.round)
 
 
 class _Link(msgspec.Struct):
@@ -87,8 +175,6 @@ class Testimony:
         self._links: dict[str, _Link] = {}
         self._after: dict[tuple[str, str | None], list[str]] = defaultdict(list)
         self._forked: set[str] = set()
-        self.forks: dict[tuple[str, str | None], ReceiptFork] = {}
-        """The first fork seen at each place, by witness and `prev`."""
 
     def evidence(self, record_id: str) -> Evidence:
         """What was said of this record until now. Not to be changed."""
@@ -116,52 +202,57 @@ class Testimony:
             or any(witness in ballots for each in (said.votes, said.commits) for ballots in each.values())
         ]
 
-    def add(self, receipt: Receipt) -> frozenset[str]:
+    def fork_at(self, receipt: Receipt) -> Fork | None:
+        """The evidence that the witness signed another receipt on the `prev` of this one; None if it did not."""
+        siblings = self._after[receipt.witness, receipt.prev]
+        if len(siblings) < 2:
+            return None
+        one, other = siblings[:2]
+        return Fork(receipt.witness, Act.RECEIPT, receipt_label(receipt.witness), receipt.prev, 0, (one, other))
+
+    def add(self, receipt: Receipt) -> dict[str, Evidence]:
         """Count this receipt, and those after it that become sound by it.
 
-        Returns the ids of the records of which more is known now.
+        Returns what is said now that was not said before, by record id.
         """
         if receipt.id in self._links or receipt.witness not in self.policy.witnesses:
-            return frozenset()
+            return {}
         self._links[receipt.id] = _Link(receipt.witness, receipt.prev, receipt.at_ms, receipt)
-        self._note_fork(receipt)
-        touched = self._count_ballots(receipt)
+        self._note_sibling(receipt)
+        news: dict[str, Evidence] = defaultdict(Evidence)
+        self._count_ballots(receipt, news)
+        self._settle(receipt, news)
         for record_id, _ in receipt.entries():
-            self._about(record_id)
-        return frozenset(touched | self._settle(receipt))
+            if self._about(record_id).name(receipt.witness):
+                news[record_id].name(receipt.witness)
+        return news
 
-    def _note_fork(self, receipt: Receipt) -> None:
-        place = (receipt.witness, receipt.prev)
-        siblings = self._after[place]
-        siblings.append(receipt.id)
+    def _note_sibling(self, receipt: Receipt) -> None:
+        siblings = self._after[receipt.witness, receipt.prev]
+        insort(siblings, receipt.id)
         if len(siblings) > 1:
-            one, other = sorted(siblings[:2])
-            self.forks.setdefault(place, ReceiptFork(*place, (one, other)))
             self._forked.add(receipt.witness)
 
-    def _count_ballots(self, receipt: Receipt) -> set[str]:
-        touched = set()
-        for number, record_id in receipt.all_votes():
-            touched.add(_cast(self._about(record_id).votes, number, receipt, record_id))
-        for number, record_id in receipt.all_commits():
-            touched.add(_cast(self._about(record_id).commits, number, receipt, record_id))
-        return touched
+    def _count_ballots(self, receipt: Receipt, news: dict[str, Evidence]) -> None:
+        for act, ballots in ((Act.VOTE, receipt.all_votes()), (Act.COMMIT, receipt.all_commits())):
+            for number, record_id in ballots:
+                ballot = (receipt.witness, act, number)
+                if self._about(record_id).cast(ballot, receipt.id):
+                    news[record_id].cast(ballot, receipt.id)
 
-    def _settle(self, receipt: Receipt) -> set[str]:
+    def _settle(self, receipt: Receipt, news: dict[str, Evidence]) -> None:
         """Make this receipt sound if it is, and then all that waited for it."""
-        touched: set[str] = set()
         waiting: list[Receipt | None] = [receipt]
         while waiting:
             receipt_or_none = waiting.pop()
             before_ms = None if receipt_or_none is None else self._at_before(receipt_or_none)
             if receipt_or_none is None or before_ms is None:
                 continue
-            touched |= self._count_times(receipt_or_none, before_ms)
+            self._count_times(receipt_or_none, before_ms, news)
             link = self._links[receipt_or_none.id]
             link.is_sound, link.receipt = True, None
             place = (receipt_or_none.witness, receipt_or_none.id)
             waiting += [self._links[each].receipt for each in self._after.get(place, ())]
-        return touched
 
     def _at_before(self, receipt: Receipt) -> int | None:
         """The `at` of the receipt before this one, in ms; None if this receipt is not sound, or not known to be."""
@@ -172,24 +263,13 @@ class Testimony:
             return None
         return before.at_ms if before.at_ms < receipt.at_ms else None
 
-    def _count_times(self, receipt: Receipt, before_ms: int) -> set[str]:
-        touched = set()
+    def _count_times(self, receipt: Receipt, before_ms: int, news: dict[str, Evidence]) -> None:
         for record_id, ms in counting_times(receipt, before_ms):
-            times_ms = self._about(record_id).times_ms
-            if ms < times_ms.get(receipt.witness, ms + 1):
-                times_ms[receipt.witness] = ms
-                touched.add(record_id)
-        return touched
+            if self._about(record_id).see(receipt.witness, ms):
+                news[record_id].see(receipt.witness, ms)
 
     def _about(self, record_id: str) -> Evidence:
         return self._evidence.setdefault(record_id, Evidence())
-
-
-def _cast(ballots: dict[int, dict[str, str]], number: int, receipt: Receipt, record_id: str) -> str:
-    """Count a vote or a commit of this round for the record."""
-    said = ballots.setdefault(number, {})
-    said[receipt.witness] = min(receipt.id, said.get(receipt.witness, receipt.id))
-    return record_id
 
 
 def counting_times(receipt: Receipt, before_ms: int) -> list[tuple[str, int]]:

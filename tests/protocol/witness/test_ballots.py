@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from protocol.records.record import Record, make
-from protocol.witness.ballots import Ballot, BallotFork
 from protocol.witness.domain import WitnessedDomain
 from protocol.witness.receipt import receipt_label
-from protocol.witness.testimony import ReceiptFork
+from protocol.witness.testimony import Act, Fork
 from tests.protocol.witness.council import BEGIN_MS, council_policy, domain_of, follower, founding
 
 POLICY = council_policy(witnesses=4, faulty=1)
@@ -30,7 +29,7 @@ SECOND = receipt(number=1, prev=FIRST.id, commit={"0": [ONE.id]})
 THIRD = receipt(number=2, prev=SECOND.id, commit={"0": [TWO.id], "1": [ONE.id]})
 
 
-def forks_of(*records: Record) -> list[ReceiptFork | BallotFork]:
+def forks_of(*records: Record) -> list[Fork]:
     policy = {"domain": domain_of(POLICY), "label": "@policy", "signedby": OTHER, "timestamp": BEGIN_MS // 1000}
     domain = WitnessedDomain(domain_of(POLICY))
     for record in (make(policy | POLICY.fields), *records):
@@ -38,7 +37,7 @@ def forks_of(*records: Record) -> list[ReceiptFork | BallotFork]:
     return list(domain.forks())
 
 
-def in_any_order(*records: Record) -> Iterator[list[ReceiptFork | BallotFork]]:
+def in_any_order(*records: Record) -> Iterator[list[Fork]]:
     return (forks_of(*each) for each in permutations(records))
 
 
@@ -47,22 +46,22 @@ def test_two_commits_in_one_round_of_a_slot_are_a_fork_although_the_chain_is_sou
 
     found = list(in_any_order(ONE, TWO, FIRST, SECOND, THIRD))
 
-    assert found == [[BallotFork(WITNESS, None, Ballot.COMMIT, 0, (one, other))]] * len(found)
+    assert found == [[Fork(WITNESS, Act.COMMIT, ONE.label, None, 0, (one, other))]] * len(found)
 
 
 @pytest.mark.parametrize(
     ("said", "fork"),
     [
-        ({"first": {ONE.id: BEGIN_MS, TWO.id: BEGIN_MS}}, (Ballot.VOTE, 0)),
-        ({"vote": {"3": [ONE.id, TWO.id]}}, (Ballot.VOTE, 3)),
-        ({"commit": {"2": [ONE.id, TWO.id]}}, (Ballot.COMMIT, 2)),
+        ({"first": {ONE.id: BEGIN_MS, TWO.id: BEGIN_MS}}, (Act.VOTE, 0)),
+        ({"vote": {"3": [ONE.id, TWO.id]}}, (Act.VOTE, 3)),
+        ({"commit": {"2": [ONE.id, TWO.id]}}, (Act.COMMIT, 2)),
     ],
     ids=["two first", "two votes", "two commits"],
 )
-def test_one_receipt_can_contradict_itself(said: dict[str, Any], fork: tuple[Ballot, int]) -> None:
+def test_one_receipt_can_contradict_itself(said: dict[str, Any], fork: tuple[Act, int]) -> None:
     it = receipt(**said)
 
-    assert forks_of(ONE, TWO, it) == [BallotFork(WITNESS, None, *fork, (it.id, it.id))]
+    assert forks_of(ONE, TWO, it) == [Fork(WITNESS, fork[0], ONE.label, None, fork[1], (it.id, it.id))]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +86,7 @@ def test_two_receipts_in_one_place_that_contradict_each_other_are_one_piece_of_e
     first = receipt(number=4, commit={"0": [ONE.id]})
 
     one, other = sorted((first.id, rival.id))
-    assert forks_of(ONE, TWO, first, rival) == [ReceiptFork(WITNESS, None, (one, other))]
+    assert forks_of(ONE, TWO, first, rival) == [Fork(WITNESS, Act.RECEIPT, first.label, None, 0, (one, other))]
 
 
 def test_the_first_contradiction_of_a_witness_in_a_slot_is_kept() -> None:

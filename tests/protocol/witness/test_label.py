@@ -45,9 +45,9 @@ def test_after_each_record_the_state_is_that_of_a_walk(path: Path) -> None:
         for record in records:
             if record.is_of_witnesses:
                 receipt = receipt_of(record)
-                touched = testimony.add(receipt) if receipt is not None else ()
+                said = testimony.add(receipt) if receipt is not None else {}
                 for label in labels.values():
-                    label.apply((), touched)
+                    label.apply((), said)
             else:
                 labels.setdefault(record.label, WitnessedLabel(policy, testimony.evidence)).apply([record])
                 held.setdefault(record.label, []).append(record)
@@ -71,11 +71,11 @@ class Said:
 
     def seen(self, record: Record, ms: int) -> LabelChange:
         self.evidence.setdefault(record.id, Evidence()).times_ms = dict.fromkeys(POLICY.witnesses, ms)
-        return self.label.apply((), [record.id])
+        return self.label.apply((), {record.id: self.evidence[record.id]})
 
     def decided(self, record: Record) -> LabelChange:
         self.evidence.setdefault(record.id, Evidence()).commits = {0: dict.fromkeys(POLICY.witnesses, "receipt")}
-        return self.label.apply((), [record.id])
+        return self.label.apply((), {record.id: self.evidence[record.id]})
 
 
 def test_a_record_becomes_the_head_when_witnesses_have_seen_it_and_final_when_they_decide_it() -> None:

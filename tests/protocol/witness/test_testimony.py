@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.witness.receipt import Receipt
-from protocol.witness.testimony import Evidence, ReceiptFork, Testimony
+from protocol.witness.receipt import Receipt, receipt_label
+from protocol.witness.testimony import Act, Evidence, Fork, Testimony
 from tests.protocol.witness.council import council_policy, key_of
 
 POLICY = council_policy(witnesses=4, faulty=1)
@@ -68,9 +68,9 @@ def test_a_receipt_whose_chain_does_not_reach_the_first_gives_no_time() -> None:
 def test_a_receipt_that_fills_a_gap_makes_those_after_it_count() -> None:
     testimony = testimony_of(receipt("two", 2_000, "one", seen_ms=1_500), receipt("three", 3_000, "two"))
 
-    touched = testimony.add(receipt("one", 1_000))
+    news = testimony.add(receipt("one", 1_000))
 
-    assert touched == {CLAIM}
+    assert news == {CLAIM: Evidence({WITNESS: 1_500})}
     assert testimony.evidence(CLAIM).times_ms == {WITNESS: 1_500}
 
 
@@ -92,19 +92,17 @@ def test_votes_and_commits_count_wherever_they_stand() -> None:
 def test_what_a_stranger_signs_counts_for_nothing() -> None:
     testimony = Testimony(POLICY)
 
-    touched = testimony.add(receipt("one", 1_000, by=STRANGER, seen_ms=900, commits=[0]))
+    news = testimony.add(receipt("one", 1_000, by=STRANGER, seen_ms=900, commits=[0]))
 
-    assert (touched, testimony.evidence(CLAIM)) == (frozenset(), Evidence())
+    assert (news, testimony.evidence(CLAIM)) == ({}, Evidence())
 
 
 def test_two_receipts_on_one_prev_are_a_fork_and_both_count() -> None:
-    testimony = testimony_of(
-        receipt("one", 1_000),
-        receipt("left", 2_000, "one", seen_ms=1_500),
-        receipt("right", 2_000, "one", commits=[0]),
-    )
+    left, right = receipt("left", 2_000, "one", seen_ms=1_500), receipt("right", 2_000, "one", commits=[0])
+    testimony = testimony_of(receipt("one", 1_000), right, left)
 
-    assert testimony.forks == {(WITNESS, "one"): ReceiptFork(WITNESS, "one", ("left", "right"))}
+    fork = Fork(WITNESS, Act.RECEIPT, receipt_label(WITNESS), "one", 0, ("left", "right"))
+    assert (testimony.fork_at(left), testimony.fork_at(right)) == (fork, fork)
     assert testimony.evidence(CLAIM) == Evidence(times_ms={WITNESS: 1_500}, commits={0: {WITNESS: "right"}})
 
 
@@ -145,4 +143,4 @@ def test_any_order_of_arrival_and_any_repeat_give_the_same(order: list[Receipt],
     testimony = testimony_of(*order, *repeats)
 
     assert testimony.evidence(CLAIM) == expected.evidence(CLAIM)
-    assert testimony.forks.keys() == expected.forks.keys()
+    assert [testimony.fork_at(each) for each in CHAIN] == [expected.fork_at(each) for each in CHAIN]
