@@ -32,6 +32,7 @@ from node.monitoring.exposition import Sources, registry_of
 from node.monitoring.health import Health, Looked, Watch
 from node.monitoring.peer_states import PeerStates
 from node.peers import Peers
+from node.removal.completion import complete_all
 from node.settings.settings import Settings
 from node.store.contract import Store
 from node.streams import Streams
@@ -154,6 +155,7 @@ class Node:
         self.admin_token = disk.secret(data / "admin-token", TOKEN_BYTES, token_bytes)
         self.store = await disk.open_store(data, token_bytes)
         self._endings.push_async_callback(self.store.close)
+        await complete_all(self.store)
         self.indexes = await Indexes.load(self.store)
         self.duplicate_keys = DuplicateKeys(token_bytes(INSTANCE_BYTES).hex())
         self.witnessed = await WitnessedDomains.load(self.store, self.indexes)

@@ -31,6 +31,8 @@ class Code(StrEnum):
     UNKNOWN_LABEL = "unknown_label"
     NOT_FINAL = "not_final"
     UNKNOWN_RECORD = "unknown_record"
+    ERASED = "erased"
+    NOT_ERASABLE = "not_erasable"
     UNKNOWN_PEER = "unknown_peer"
     UNKNOWN_ROUTE = "unknown_route"
     METHOD_NOT_ALLOWED = "method_not_allowed"

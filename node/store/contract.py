@@ -4,8 +4,8 @@ The promise: when `commit` returns, the whole batch survives a power cut. When `
 stored, and the node stops. Only the store knows how it keeps its data. Every store passes the same test suite,
 `tests/node/store/store_contract.py`.
 
-Records are never changed or removed. Verdicts, label states and events are derived from them and stored beside them;
-replay could compute them again.
+Records are never changed, and only an operator removes them (`node.store.removals`). Verdicts, label states and events
+are derived from them and stored beside them; replay could compute them again.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from node.store.removals import Removals
 from protocol.records.change import Event, EventType
 from protocol.records.record import Record, SignedRecord
 from protocol.records.replay import State, Verdict
@@ -75,7 +76,7 @@ class Outline(msgspec.Struct, frozen=True):
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
-    """An event with its number in this store. Numbers start at 1 and have no gaps.
+    """An event with its number in this store. Numbers start at 1. They have no gaps but where a domain was dropped.
 
     `signature` is the signature that the event's record was stored with.
     """
@@ -170,6 +171,10 @@ class Store(Protocol):
 
     epoch: str
     """32 hex digits, drawn when the store is created. A restored store has another, so old cursors are noticed."""
+
+    @property
+    def removals(self) -> Removals:
+        """What an operator takes down."""
 
     async def close(self) -> None:
         """Finish the calls under way. Nothing may be called afterwards."""

@@ -31,6 +31,8 @@ _ID = re.compile(r"[0-9a-f]{64}\Z")
 _WITNESSED = re.compile(r"(?:.*\.)?(w[a-z2-7]{51}[aq])\Z")
 """256 bits fill 51 characters of base32 and one bit of the 52nd, so that one is `a` or `q`."""
 
+_SKELETON_BEGINS = b'{"timestamp":'
+
 POLICY_LABEL = "@policy"
 RECEIPT_PREFIX = "@seen/"
 
@@ -57,6 +59,11 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     def order_key(self) -> tuple[int, str]:
         """Records sort oldest first. The id breaks ties the same way everywhere, and nobody can choose it freely."""
         return (self.timestamp, self.id)
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether `canonical` is a skeleton, because the operator of this node erased the body (`skeleton`)."""
+        return self.canonical.startswith(_SKELETON_BEGINS)
 
     @property
     def is_reserved(self) -> bool:

@@ -291,9 +291,12 @@ def events(
 
 
 def last_event(connection: sqlite3.Connection) -> int:
-    """See `Store.last_event`."""
-    (last,) = connection.execute("SELECT max(seq) FROM events").fetchone()
-    return last or 0
+    """See `Store.last_event`. If a drop deleted the last event, its number stands in `meta`."""
+    (last,) = connection.execute(
+        "SELECT max((SELECT coalesce(max(seq), 0) FROM events), "
+        "(SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE name = 'last_event'))"
+    ).fetchone()
+    return int(last)
 
 
 def peers(connection: sqlite3.Connection) -> tuple[list[Peer], list[SkippedRow]]:

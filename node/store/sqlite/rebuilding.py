@@ -9,6 +9,9 @@ Events keep their numbers, because clients hold cursors to them. If the last eve
 replay does, the rebuild adds one event.
 
 Only a body can be lost. A body that does not hash to its id is damage, and then nothing is written.
+
+An erased record has a skeleton in the place of its body. Verdicts, states and events follow from skeletons as they do
+from bodies. But nothing proves a skeleton, so a skeleton that no removal accounts for is damage too.
 """
 
 import hashlib
@@ -26,6 +29,7 @@ import msgspec
 from node.store.contract import StoreError
 from node.store.sqlite.connection import BUSY_TIMEOUT_S, transaction
 from node.store.sqlite.faults import DAMAGED, explain
+from node.store.sqlite.reading import last_event
 from node.store.sqlite.rows import EVENT_TYPES, VERDICTS, former_of, owner_of, record_of, verdict_name
 from node.store.sqlite.schema import MIGRATIONS, check_version, migrate, version_of
 from protocol.records.change import EventType
@@ -41,6 +45,9 @@ REASON: Final = "the state of this label was rebuilt from its records, and the h
 _PAGE: Final = 2_000
 """Records, or labels, in one read. The read ends before anything is written, because a cursor must not meet its own
 changes."""
+
+_MOVING: Final = frozenset({"timestamp", "place", "verdict"})
+"""Differences whose repair can move the row of a record, and leave a copy of its body in a free place of the file."""
 
 _DAMAGED_SHOWN_MAX: Final = 10
 _INDEX_FAULTS: Final = ("missing from index", "entries in index", "non-unique entry in index", "out of order in index")
@@ -75,9 +82,13 @@ class DerivedDifference(msgspec.Struct, frozen=True):
 
 
 class Rebuilt(msgspec.Struct):
-    """The number of values compared, the count of each kind of difference, and the first differences."""
+    """The number of values compared, the count of each kind of difference, and the first differences.
+
+    `erased` counts the records among `records` whose bodies are erased.
+    """
 
     records: int = 0
+    erased: int = 0
     labels: int = 0
     events: int = 0
     counts: Counter[str] = msgspec.field(default_factory=Counter)
@@ -125,7 +136,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         raise StoreError(f"there is no database at {path}", "name the data folder of a node")
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     try:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -65536"):
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "cache_size = -65536"):
             connection.execute(f"PRAGMA {pragma}").close()
     except sqlite3.Error:
         connection.close()
@@ -175,6 +186,9 @@ class _Rebuild:
         self._check_records()
         self._check_labels()
         self._check_events()
+        if self._report.counts.keys() & _MOVING:
+            sql = "INSERT INTO meta (name, value) VALUES ('remnants', 'rebuild') ON CONFLICT DO NOTHING"
+            self._connection.execute(sql)
         return self._report
 
     def _check_indexes(self) -> None:
@@ -192,11 +206,12 @@ class _Rebuild:
         """Check that each body hashes to its id, and that the columns beside the body were read from it."""
         damaged: list[str] = []
         for page in self._record_pages():
-            for number, record_id, body, timestamp, domain, label in page:
-                if hashlib.sha256(body).digest() != record_id:
+            for number, record_id, body, timestamp, domain, label, is_erased in page:
+                if not (is_erased or hashlib.sha256(body).digest() == record_id):
                     damaged.append(record_id.hex())
                 elif not damaged:
                     self._check_columns(number, record_of(record_id, body), timestamp, (domain, label))
+                    self._report.erased += is_erased
             self._report.records += len(page)
             self._advance(len(page))
         if damaged:
@@ -206,8 +221,10 @@ class _Rebuild:
     def _record_pages(self) -> Iterator[list[Any]]:
         last = 0
         while page := self._connection.execute(
-            "SELECT records.no, id, body, records.timestamp, domain, labels.label FROM records "
-            "LEFT JOIN labels ON labels.no = records.label WHERE records.no > ? ORDER BY records.no LIMIT ?",
+            "SELECT records.no, id, body, records.timestamp, domain, labels.label, "
+            "EXISTS (SELECT 1 FROM erasures WHERE record = records.no) "
+            "FROM records LEFT JOIN labels ON labels.no = records.label "
+            "WHERE records.no > ? ORDER BY records.no LIMIT ?",
             (last, _PAGE),
         ).fetchall():
             yield page
@@ -291,7 +308,7 @@ class _Rebuild:
         self, place: tuple[str, str], judged: "_Judged", stored: dict[str, int], numbers: dict[str, int]
     ) -> None:
         for record_id, verdict in judged.verdicts.items():
-            if stored[record_id] != VERDICTS[verdict]:
+            if verdict_name(stored[record_id]) != verdict:
                 self._note("verdict", verdict_name(stored[record_id]), verdict, place, record_id)
                 change = (VERDICTS[verdict], numbers[record_id])
                 self._connection.execute("UPDATE records SET verdict = ? WHERE no = ?", change)
@@ -316,8 +333,8 @@ class _Rebuild:
 
     def _check_events(self) -> None:
         """Check that the last event of each label names its head; otherwise add one event."""
-        sql = "SELECT count(*), coalesce(max(seq), 0) FROM events"
-        self._report.events, last = self._connection.execute(sql).fetchone()
+        (self._report.events,) = self._connection.execute("SELECT count(*) FROM events").fetchone()
+        last = last_event(self._connection)
         for seq, (domain, label, head, told) in enumerate(self._connection.execute(_TOLD_OTHERWISE), start=last + 1):
             was, now = self._id_of(told), self._id_of(head)
             self._note("event", was.hex() if was else None, now.hex() if now else None, (domain, label), None)

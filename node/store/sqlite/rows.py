@@ -15,7 +15,7 @@ from protocol.records.record import Record, SignedRecord
 from protocol.records.replay import State, Tip, Verdict
 
 VERDICTS = {
-    Verdict.FOUNDED: 1,
+    Verdict.FOUNDED: 10,
     Verdict.UPDATED: 2,
     Verdict.OFFERED: 3,
     Verdict.TRANSFERRED: 4,
@@ -25,12 +25,19 @@ VERDICTS = {
     Verdict.NOT_OWNER: 8,
     Verdict.PENDING: 9,
 }
-"""Numbers on disk. A number never changes and is never reused."""
+"""Numbers on disk. A number never changes and is never reused.
+
+All take one byte, so that a row keeps its size and its place when its verdict changes. A row that moves leaves a copy
+of its body behind, which nothing would overwrite when the record is erased. SQLite stores 0 and 1 without a byte, so
+`founded` has another number since version 4 of the schema; `_FOUNDED_BEFORE` is the older one.
+"""
+
+_FOUNDED_BEFORE = 1
 
 EVENT_TYPES = {EventType.ACCEPTED: 1, EventType.REVERTED: 2, EventType.FINAL: 3}
 """Numbers on disk. A number never changes and is never reused."""
 
-_VERDICT_OF = {number: verdict for verdict, number in VERDICTS.items()}
+_VERDICT_OF = {number: verdict for verdict, number in VERDICTS.items()} | {_FOUNDED_BEFORE: Verdict.FOUNDED}
 _EVENT_TYPE_OF = {number: event_type for event_type, number in EVENT_TYPES.items()}
 _KEY_BYTES = 32
 

@@ -99,7 +99,43 @@ _FINAL = """
 ALTER TABLE labels ADD COLUMN final INTEGER;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _OWNERS, _FINAL)
+_REMOVALS = """
+-- What an operator takes down: `node.store.removals`. A row is written before anything is removed. `phase` and
+-- `position` say how far the removal is, `through` is the last records.no that it covers. `ids` are 32 bytes each.
+CREATE TABLE removals (
+    no       INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind     TEXT NOT NULL CHECK (kind IN ('erase', 'drop')),
+    ids      BLOB NOT NULL,
+    domain   TEXT,
+    label    TEXT,
+    key      TEXT,
+    by       TEXT NOT NULL,
+    reason   TEXT NOT NULL,
+    time     INTEGER NOT NULL,
+    through  INTEGER NOT NULL,
+    phase    INTEGER NOT NULL DEFAULT 0,
+    position INTEGER NOT NULL DEFAULT 0,
+    records  INTEGER NOT NULL DEFAULT 0,
+    bytes    INTEGER NOT NULL DEFAULT 0,
+    done     INTEGER NOT NULL DEFAULT 0 CHECK (done IN (0, 1))
+);
+
+-- The records whose body is a skeleton, and the removal that erased them.
+CREATE TABLE erasures (
+    record  INTEGER PRIMARY KEY REFERENCES records (no),
+    removal INTEGER NOT NULL REFERENCES removals (no)
+);
+
+CREATE TABLE dropped (
+    domain TEXT PRIMARY KEY
+);
+
+-- A file with records may hold old copies of bodies in free places of its pages, because older versions moved rows and
+-- did not overwrite them. The first removal writes the file anew.
+INSERT INTO meta (name, value) SELECT 'remnants', 'older version' WHERE EXISTS (SELECT 1 FROM records);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _OWNERS, _FINAL, _REMOVALS)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:

@@ -38,6 +38,7 @@ from node.store.sqlite.connection import Connect, Connection, InlineConnection, 
 from node.store.sqlite.faults import explain
 from node.store.sqlite.files import OpenFiles
 from node.store.sqlite.handwritten import SkippedRow
+from node.store.sqlite.removals import SqliteRemovals
 from node.store.sqlite.schema import migrate
 from protocol.records.record import SignedRecord
 from protocol.records.replay import State
@@ -69,6 +70,7 @@ _WRITER_PRAGMAS = (
     "journal_mode = WAL",
     "synchronous = FULL",
     "foreign_keys = ON",
+    "secure_delete = ON",  # so that what is erased or moved leaves no bytes in free places
     "wal_autocheckpoint = 16000",  # pages, 64 MB: 65 k records/s instead of 42 k with SQLite's 1,000
     "temp_store = MEMORY",  # an INSERT of many rows keeps a journal of its own: less system time without a file
     "cache_size = -65536",  # KiB: ids fall anywhere in their index, and this holds the inner pages of many millions
@@ -89,6 +91,7 @@ class SqliteStore:
         self._readers = readers
         self._inline = inline
         self._last: writing.LastNumbers | None = None
+        self.removals = SqliteRemovals(self._read, self._write)
         self._inline_again_s = float("-inf")
         self._clock = asyncio.get_running_loop().time
 

@@ -13,6 +13,7 @@ import msgspec
 
 from node.store.contract import Batch, Cursor, LabelKey, Peer, StoredRecord
 from node.store.sqlite.connection import transaction
+from node.store.sqlite.reading import last_event
 from node.store.sqlite.rows import EVENT_TYPES, VERDICTS, former_of, owner_of
 from node.store.sqlite.statements import chunks, places, values
 from protocol.records.change import Event
@@ -29,8 +30,8 @@ class LastNumbers(msgspec.Struct, frozen=True):
 
 def last_numbers(connection: sqlite3.Connection) -> LastNumbers:
     """The numbers as the database has them."""
-    sql = "SELECT (SELECT max(no) FROM records), (SELECT max(no) FROM labels), (SELECT max(seq) FROM events)"
-    return LastNumbers(*(number or 0 for number in connection.execute(sql).fetchone()))
+    record, label = connection.execute("SELECT (SELECT max(no) FROM records), (SELECT max(no) FROM labels)").fetchone()
+    return LastNumbers(record or 0, label or 0, last_event(connection))
 
 
 def commit(connection: sqlite3.Connection, batch: Batch, last: LastNumbers) -> LastNumbers:

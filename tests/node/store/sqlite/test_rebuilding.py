@@ -155,7 +155,7 @@ def test_a_check_names_a_difference_and_writes_nothing(
 def test_lost_states_come_back(path: Path, shell: sqlite3.Connection) -> None:
     before = rows(path)
     shell.execute("DELETE FROM labels")
-    shell.execute("UPDATE records SET verdict = 1")
+    shell.execute("UPDATE records SET verdict = 2")
 
     rebuild(path)
 

@@ -1,0 +1,1 @@
+"""Taking records down on this node: erasing bodies, and dropping whole domains."""

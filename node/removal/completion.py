@@ -1,0 +1,31 @@
+"""Finishes removals that a crash interrupted, before the node reads its store.
+
+Nothing of the node is in memory yet, so the store alone has to change.
+"""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from node.store.contract import Store
+
+FINISH_PAUSE_S: Final = 0.1
+"""Between two tries to cut the log, while another program reads the file."""
+
+log = structlog.get_logger()
+
+
+async def complete_all(store: Store) -> None:
+    """Do all that is left of unfinished removals. Returns when no byte of their records is in the store's files."""
+    for removal in await store.removals.unfinished():
+        log.info("finishing a removal", number=removal.number, kind=str(removal.kind))
+        while not (await store.removals.go_on(removal.number)).is_last:
+            pass
+        await finish(store, removal.number)
+
+
+async def finish(store: Store, number: int) -> None:
+    """Take the bytes out of all files. While another program reads the file, try again and again."""
+    while not await store.removals.finish(number):  # noqa: ASYNC110 - no event tells when the other program is done
+        await asyncio.sleep(FINISH_PAUSE_S)
