@@ -45,6 +45,8 @@ const NODE_REMEDIES = {
   cursor_unknown: "The node's store was replaced. Begin again from now.",
   not_final: "The witnesses have not decided yet. Wait, or read what is not final.",
   unknown_label: "Nobody has claimed this label here yet, or the node has not received the claim.",
+  erased: "The operator of this node erased it. Another node may still show it.",
+  not_erasable: "Policies and receipts of witnesses stay, because votes would be lost with them.",
   unknown_record: "The node holds no such record; it may not have received the record yet.",
   internal: "The node failed. The node's log says why.",
 };
