@@ -91,6 +91,7 @@ def swarm(  # noqa: PLR0913 - a command has one argument for each of its options
     if timeline:
         results |= {seed: play(draw(seed), with_lines=True) for seed in failing or results}
     figures = _summary(results, time.monotonic() - begun)
+    figures["next seed"] = max(map(int, results)) + 1  # `--start` with it goes on where `--seconds` ended this run
     if report is not None:
         option = " --witnessed" if witnessed else ""
         _write_swarm(report, results, figures, f"dnarc simulate swarm --start {start} --seeds {seeds}{option}")

@@ -36,6 +36,16 @@ async def carry_out_council(cluster: Cluster, plan: Plan) -> None:
             group.create_task(_carry_out(cluster, act))
 
 
+async def publish_lost_policy(cluster: Cluster) -> None:
+    """Make the policy known again if no node holds it, because the only ones that did were restored from a backup."""
+    if cluster.council is None:
+        return
+    nodes = [machine.node for machine in cluster.machines.values() if machine.node is not None]
+    domains = [node.witnessed.get(_domain(cluster)) for node in nodes]
+    if all(domain is None or domain.policy is None for domain in domains):
+        await _publish_policy(cluster)
+
+
 def start_liars(cluster: Cluster, plan: Plan) -> "list[asyncio.Task[None]]":
     """Let the liars lie until their tasks are cancelled."""
     council, drawn = cluster.council, plan.council

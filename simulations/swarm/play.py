@@ -11,7 +11,7 @@ from typing import Final
 
 from simulations.cluster import Cluster
 from simulations.run_result import RunResult, observe
-from simulations.swarm.council_workload import carry_out_council, start_liars, steal
+from simulations.swarm.council_workload import carry_out_council, publish_lost_policy, start_liars, steal
 from simulations.swarm.faults import inflict
 from simulations.swarm.plan import FaultKind, Plan
 from simulations.swarm.workload import carry_out_all
@@ -79,6 +79,7 @@ async def _end_faults(cluster: Cluster, plan: Plan) -> None:
     cluster.heal()
     for machine in cluster.machines.values():
         await machine.start()
+    await publish_lost_policy(cluster)
     loop = asyncio.get_running_loop()
     await asyncio.sleep(max(QUIET_S, plan.active_s - loop.time()))
     cluster.note("calm")

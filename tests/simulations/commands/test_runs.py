@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from simulations.cast.tie import Tie
 from simulations.cli import app
 from simulations.scenarios import SCENARIOS
+from simulations.swarm.draw_council import witnessed_seeds
 from simulations.swarm.plan import Act, Action, NodePlan, Plan
 from simulations.world.wire import Weather
 
@@ -43,6 +44,13 @@ def test_a_swarm_counts_failing_runs() -> None:
 
     assert code == 0
     assert json.loads(said)["failing"] == 0
+
+
+def test_a_swarm_that_ends_early_says_with_which_seed_to_go_on() -> None:
+    code, said = run("swarm", "--witnessed", "--seeds", "1", "--start", "20", "--json")
+
+    assert code == 0
+    assert json.loads(said)["next seed"] == next(witnessed_seeds(20, 1)) + 1
 
 
 def test_figures_and_outcomes_are_one_json_value() -> None:

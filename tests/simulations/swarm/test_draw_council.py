@@ -10,8 +10,10 @@ from simulations.swarm.draw_council import connected, has_council, witnessed_see
 from simulations.swarm.plan import CouncilAction, FaultKind, Plan
 from simulations.swarm.play import play
 
-PLAYED = (22, 79, 128)
-"""With a liar that backdates, one that names records, and one that tells two halves two things."""
+PLAYED = (22, 79, 128, 812)
+"""With a liar that backdates, one that names records, and one that tells two halves two things. In seed 812 the only
+node that held the policy loses it.
+"""
 
 
 @pytest.mark.parametrize("seed", PLAYED)
