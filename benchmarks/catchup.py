@@ -105,17 +105,19 @@ def befriend(node: LocalNode, other: LocalNode) -> None:
         client.ask("PUT", "/peers", body=msgspec.json.encode(row)).check()
 
 
-def held(client: NodeClient) -> tuple[int, str]:
-    """How many records the node holds, and their fingerprint."""
-    summary = client.get("/node")["domains"].get(report.DOMAIN)
+def held(client: NodeClient, domain: str = report.DOMAIN) -> tuple[int, str]:
+    """How many records of the domain the node holds, and their fingerprint."""
+    summary = client.get("/node")["domains"].get(domain)
     return (summary["count"], summary["fingerprint"]) if summary else (0, "")
 
 
-def until_same(dialler: LocalNode, other: LocalNode, count: int, poll_s: float = POLL_S) -> float:
+def until_same(
+    dialler: LocalNode, other: LocalNode, count: int, poll_s: float = POLL_S, domain: str = report.DOMAIN
+) -> float:
     """Wait until both hold the same `count` records. Returns the seconds since their link was opened."""
     deadline_s = time.monotonic() + HANG_S
     with dialler.client() as ours, other.client() as theirs, report.bar("catching up", count) as show:
-        while (view := held(ours))[0] != count or view != held(theirs):
+        while (view := held(ours, domain))[0] != count or view != held(theirs, domain):
             assert time.monotonic() < deadline_s, "two nodes on one machine did not come to hold the same"
             show(view[0])
             time.sleep(poll_s)
@@ -138,14 +140,14 @@ def processor_s(node: LocalNode) -> float:
     return sum(each.user + each.system for each in times)
 
 
-def whole(full: LocalNode, folder: Path, count: int) -> dict[str, float]:
+def whole(full: LocalNode, folder: Path, count: int, domain: str = report.DOMAIN) -> dict[str, float]:
     """An empty node takes all records from a full one: records a second, and the processor time of both."""
     with running("empty", folder) as empty:
         spent_s = {node.name: processor_s(node) for node in (full, empty)}
         with empty.client() as client:
             row = {"url": full.link_url, "pull": True}
             client.ask("PUT", "/peers", body=msgspec.json.encode(row)).check()
-        seconds = until_same(empty, full, count, poll_s=_SLOW_POLL_S)
+        seconds = until_same(empty, full, count, _SLOW_POLL_S, domain)
         cpu_us = {node.name: (processor_s(node) - spent_s[node.name]) / count * 1e6 for node in (full, empty)}
     return {"records_a_second": count / seconds, "sender": cpu_us["full"], "receiver": cpu_us["empty"]}
 
