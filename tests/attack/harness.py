@@ -10,11 +10,13 @@ import asyncio
 import io
 import os
 import resource
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from statistics import quantiles
+from subprocess import PIPE
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -23,6 +25,7 @@ import msgspec
 import psutil
 
 from simulations.processes.process import LocalNode, running
+from tests.attack.honest import Measured
 from tests.history import claim, signed
 from tests.node.http_api.talking import batch
 
@@ -34,10 +37,7 @@ IS_LONG: Final = "ATTACK_S" in os.environ
 HONEST: Final = "127.9.9.9"
 """The address of the honest client."""
 
-ASK_EVERY_S: Final = 0.02
 SAMPLE_EVERY_S: Final = 0.1
-PUTS_MIN: Final = 5
-"""Claims of the honest client that are waited for."""
 
 HANG_S: Final = 60.0
 
@@ -81,35 +81,32 @@ Attack = Callable[[Wires], Awaitable[None]]
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What an attack cost. Delays are in seconds, from the connection to the whole answer. `refused` counts answers to
-    the honest client other than 201 for its claims and 200 for its reads; a broken connection counts as well.
-    """
+    """What an attack cost: bytes, shares of a core, and what the honest client measured beside it."""
 
     grown_bytes: int
     cpu_share: float
-    puts_s: list[float]
-    reads_s: list[float]
-    refused: int
+    honest: Measured
 
     def __str__(self) -> str:
         return (
             f"grew by {self.grown_bytes / 2**20:.0f} MiB, used {self.cpu_share:.2f} cores; honest client: "
-            f"PUT {_percentiles(self.puts_s)}, GET {_percentiles(self.reads_s)}, {self.refused} refused"
+            f"PUT {_percentiles(self.honest.puts_s)}, GET {_percentiles(self.honest.reads_s)}, "
+            f"{self.honest.refused} refused"
         )
 
 
 def _percentiles(delays_s: list[float]) -> str:
     cuts = quantiles(delays_s, n=100, method="inclusive")
-    return f"p50 {cuts[49] * 1000:.0f} ms p99 {cuts[98] * 1000:.0f} ms"
+    return f"p50 {cuts[49] * 1000:.0f} ms p99 {cuts[98] * 1000:.0f} ms max {max(delays_s) * 1000:.0f} ms"
 
 
 def check(name: str, cost: Cost, growth_bytes_max: int = GROWTH_BYTES_MAX) -> None:
     """Print what the attack cost, and check the aims."""
     print(f"\n{name}: {cost}")  # noqa: T201 - what `make attack` shows
-    assert cost.refused == 0, "the honest client was refused"
+    assert cost.honest.refused == 0, "the honest client was refused"
     assert cost.grown_bytes < growth_bytes_max
     if IS_LONG:
-        assert quantiles(cost.puts_s, n=100, method="inclusive")[98] < PUT_S_MAX
+        assert quantiles(cost.honest.puts_s, n=100, method="inclusive")[98] < PUT_S_MAX
 
 
 @contextmanager
@@ -121,20 +118,53 @@ def attacked(folder: Path, *flags: str) -> Iterator[LocalNode]:
         yield node
 
 
-async def measure(node: LocalNode, *attacks: Attack, ssl: Any = True) -> Cost:
-    """Let the honest client work while these attacks run, and give what they cost. `ssl`: how the client trusts."""
+async def measure(node: LocalNode, *attacks: Attack, ca: Path | None = None) -> Cost:
+    """Let the honest client work while these attacks run, and give what they cost. `ca`: the authority of the node's
+    certificate.
+    """
     process = psutil.Process(node.process.pid)
-    before_bytes, before_s, begun_s = memory_bytes(process), cpu_s(process), time.monotonic()
-    client = HonestClient(node, ssl)
-    async with asyncio.timeout(HANG_S + SECONDS), _in_background(_carry_out(attack, node) for attack in attacks):
-        async with _in_background([client.work()]):
+    async with asyncio.timeout(HANG_S + SECONDS), _honest(node, ca) as client:
+        before_bytes, before_s, begun_s = memory_bytes(process), cpu_s(process), time.monotonic()
+        async with _in_background(_carry_out(attack, node) for attack in attacks):
+            _begin(client)
             peak_bytes = before_bytes
-            while time.monotonic() < begun_s + SECONDS or len(client.puts_s) < PUTS_MIN:
+            while time.monotonic() < begun_s + SECONDS:
                 await asyncio.sleep(SAMPLE_EVERY_S)
                 peak_bytes = max(peak_bytes, memory_bytes(process))
-        share = (cpu_s(process) - before_s) / (time.monotonic() - begun_s)
+            share = (cpu_s(process) - before_s) / (time.monotonic() - begun_s)
+            measured = await _end(client)
     assert node.process.poll() is None, "the node has ended"
-    return Cost(peak_bytes - before_bytes, share, client.puts_s, client.reads_s, client.refused)
+    return Cost(peak_bytes - before_bytes, share, measured)
+
+
+@asynccontextmanager
+async def _honest(node: LocalNode, ca: Path | None) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The honest client, as a process that is ready to begin."""
+    arguments = [HONEST, node.url, *([] if ca is None else [str(ca)])]
+    client = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.attack.honest", *arguments, stdin=PIPE, stdout=PIPE, limit=2**24
+    )
+    try:
+        assert client.stdout is not None
+        assert await client.stdout.readline() == b"ready\n"
+        yield client
+    finally:
+        if client.returncode is None:
+            client.kill()
+        await client.wait()
+
+
+def _begin(client: asyncio.subprocess.Process) -> None:
+    assert client.stdin is not None
+    client.stdin.write(b"begin\n")
+
+
+async def _end(client: asyncio.subprocess.Process) -> Measured:
+    """End the honest client; returns what it measured."""
+    assert client.stdin is not None
+    assert client.stdout is not None
+    client.stdin.close()
+    return msgspec.json.decode(await client.stdout.readline(), type=Measured)
 
 
 async def _carry_out(attack: Attack, node: LocalNode) -> None:
@@ -167,48 +197,6 @@ async def _in_background(works: Any) -> AsyncIterator[None]:
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(result, Exception):
                 raise result
-
-
-class HonestClient:
-    """Makes a claim and reads it, again and again, each time over a new connection."""
-
-    def __init__(self, node: LocalNode, ssl: Any) -> None:
-        self.puts_s: list[float] = []
-        self.reads_s: list[float] = []
-        self.refused = 0
-        self._url = node.url
-        self._ssl = ssl
-        self._number = 0
-
-    async def work(self) -> None:
-        connector = aiohttp.TCPConnector(local_addr=(HONEST, 0), force_close=True, ssl=self._ssl)
-        async with aiohttp.ClientSession(connector=connector) as session:
-            while True:
-                self._number += 1
-                one = signed(claim(f"honest-{self._number}", at=int(time.time())))
-                path = f"/claims/{one.signature}"
-                await self._ask(session, "PUT", path, 201, self.puts_s, one.record.canonical)
-                await self._ask(session, "GET", f"/claims/example/honest-{self._number}", 200, self.reads_s)
-                await asyncio.sleep(ASK_EVERY_S)
-
-    async def _ask(
-        self,
-        session: aiohttp.ClientSession,
-        method: str,
-        path: str,
-        expected: int,
-        delays_s: list[float],
-        body: bytes | None = None,
-    ) -> None:
-        begun_s = time.monotonic()
-        try:
-            async with session.request(method, self._url + path, data=body) as answer:
-                await answer.read()
-        except (aiohttp.ClientError, ConnectionError):
-            self.refused += 1
-            return
-        delays_s.append(time.monotonic() - begun_s)
-        self.refused += answer.status != expected
 
 
 def attacker(number: int, addresses: int) -> str:
