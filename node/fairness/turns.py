@@ -81,16 +81,18 @@ class Piece:
         """Whether the work since the last rest fills a turn, so that it is time to rest."""
         return self._clock() - self._begun_s >= TURN_S
 
-    async def rest(self) -> None:
-        """Give other tasks a turn if the work has used up this turn."""
-        self.end()
+    async def rest(self) -> float:
+        """Give others a turn if the work has used up this one; returns the seconds of work since the last rest."""
+        seconds = self.end()
         await self._turns.wait(self._source)
         self._begun_s = self._clock()
+        return seconds
 
-    def end(self) -> None:
-        """Count the work since the last rest."""
+    def end(self) -> float:
+        """Count the work since the last rest; returns its seconds."""
         now_s = self._clock()
         seconds, self._begun_s = now_s - self._begun_s, now_s
         if seconds > 0.0:
             self.seconds += seconds
             self._turns.count(seconds)
+        return seconds

@@ -18,6 +18,7 @@ import structlog
 
 from node.clocks import ClockReading, least_ahead_s
 from node.fairness.byte_budget import ByteBudget
+from node.fairness.turns import Piece
 from node.intake.arrivals import Delivery, Origin
 from node.links.alarm import Alarm
 from node.links.cursors import LinkCursors
@@ -316,16 +317,23 @@ class RunningLink:
         self.counts.frames_in += 1
         self.counts.bytes_in += len(text)
         self._do(self.machine.on_frame(text, self._loop.time()))
+        await self._rest(work, frames=1)
         while self.machine.is_working:
-            await work.rest()
             self._do(self.machine.work(self._loop.time()))
+            await self._rest(work)
         if text.startswith(_COMPARING):
             self._owner.on_compared(self)
-        await work.rest()
-        is_listed = self.is_open and self.snapshot.permission.name is not None
-        wait_s = self._meter.spend(self._source, work.seconds, is_listed=is_listed)
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
+
+    async def _rest(self, work: Piece, frames: int = 0) -> None:
+        """Give others a turn, and wait while the source of this link has used up its share of a core.
+
+        The two frames of a handshake never wait, because a listed peer shows only by them who it is.
+        """
+        seconds = await work.rest()
+        source, is_listed = self._source, self.snapshot.permission.name is not None
+        self._meter.spend(source, seconds, is_listed=self.is_open and is_listed, frames=frames)
+        while self.is_open and (pause_s := self._meter.pause_s(source, is_listed=is_listed)) > 0:  # noqa: ASYNC110 - time passes
+            await asyncio.sleep(pause_s)
 
     @property
     def _source(self) -> str:

@@ -31,9 +31,10 @@ class Bucket(msgspec.Struct):
 class Quota:
     """One limit for each of many addresses."""
 
-    def __init__(self, rate: float | None, addresses_max: int = ADDRESSES_MAX) -> None:
-        """`rate` is in units per second; None: no limit."""
+    def __init__(self, rate: float | None, addresses_max: int = ADDRESSES_MAX, *, burst_s: float = BURST_S) -> None:
+        """`rate` is in units per second; None: no limit. A bucket holds what the rate allows in `burst_s` seconds."""
         self._rate = rate
+        self._burst_s = burst_s
         self._addresses_max = addresses_max
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
@@ -41,7 +42,7 @@ class Quota:
         """How many seconds this address has to wait before it may bring more; 0: it may bring more now."""
         if self._rate is None:
             return 0.0
-        over = self._leaked(address, now_s).level - self._rate * BURST_S
+        over = self._leaked(address, now_s).level - self._rate * self._burst_s
         return max(0.0, over / self._rate)
 
     def spend(self, address: str, amount: float, now_s: float) -> None:

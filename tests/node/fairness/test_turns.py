@@ -68,8 +68,8 @@ async def test_the_time_of_a_piece_is_counted_when_it_rests() -> None:
     while not piece.is_long:
         pass
 
-    piece.end()
+    seconds = piece.end()
 
-    assert piece.seconds >= TURN_S
+    assert piece.seconds == seconds >= TURN_S
     assert turns.is_used_up
     assert asyncio.get_running_loop().time() - begun_s >= TURN_S
