@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from benchmarks import _report as report
 from benchmarks._asking import ask_all
 from benchmarks.ingest import run
-from node.client.http import path_of
+from node.client.targets import path_of
 from simulations.processes.process import first_line, running, stop
 
 

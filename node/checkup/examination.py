@@ -10,8 +10,10 @@ import msgspec
 from node.checkup import exposure, folder, machine, neighbours, running, witness
 from node.checkup.finding import Finding, fail, ok, warn
 from node.checkup.neighbours import NeighbourAnswer
+from node.client.answers import Answer
+from node.client.errors import NodeError, Unreachable
 from node.client.figures import Figures
-from node.client.http import Answer, NodeClient, NodeError, Unreachable
+from node.client.http import NodeClient
 from node.disk import NODE_KEY
 from node.faults import of_lock
 from node.settings.settings import Settings

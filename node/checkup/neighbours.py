@@ -14,7 +14,9 @@ from typing import Final
 import msgspec
 
 from node.checkup.finding import Finding, fail, ok, warn
-from node.client.http import NodeClient, NodeError, NodeSummary, Unreachable
+from node.client.answers import NodeSummary
+from node.client.errors import NodeError, Unreachable
+from node.client.http import NodeClient
 from node.clocks import REMEDY, differs, in_words, least_ahead_s
 from node.peers import hidden
 from node.store.contract import Peer

@@ -7,23 +7,18 @@ begins, so that a connection that ends before its first event misses nothing.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from random import Random
 from typing import Final
 from urllib.parse import urlencode
 
 import msgspec
 
-from node.client.http import NodeClient, NodeError, Unreachable
+from node.client.conversation import Backoff
+from node.client.errors import ClientError, NodeError, Unreachable
+from node.client.http import NodeClient
 from protocol.errors import Code, ProtocolError
 from protocol.records.record import SignedRecord, decode_signed
 
 PATH: Final = "/events"
-
-WAIT_S_MIN: Final = 0.25
-WAIT_S_MAX: Final = 30.0
-"""Seconds to wait before the next connection. The limit doubles with each failure, and the wait is drawn between half
-the limit and the limit, so that clients that were cut off together do not come back together.
-"""
 
 PASSING: Final = frozenset({Code.OVERLOADED, Code.RATE_LIMITED, Code.STOPPING})
 """Refusals that pass with time, so that the next connection may succeed."""
@@ -33,6 +28,10 @@ _FIELDS: Final = frozenset({b"", b"id", b"event", b"data", b"retry"})
 
 class NoNode(Unreachable):
     """What answers there is no node, so that another connection would change nothing."""
+
+
+class Goodbye(Unreachable):
+    """The node ended the stream. Another connection goes on after the last event."""
 
 
 class NodeEvent(msgspec.Struct, frozen=True):
@@ -59,12 +58,73 @@ class NodeEvent(msgspec.Struct, frozen=True):
         return signed
 
 
-class Follower:
-    """Reads the events of a node one after another, over any number of connections.
+class EventReader:
+    """Reads the lines of a stream of events, over any number of connections that follow each other.
 
-    `names` are pairs (`domain` or `label`, name) that select events; empty: all events. `on_trouble` hears why a
-    connection ended and in how many seconds the next one begins. It may raise to prevent the next one. None: the first
-    connection is the only one. `cursor` is that of the last event; it is None before the first answer.
+    `cursor` is where the next connection begins; None before the first line that holds a cursor. `names` are pairs
+    (`domain` or `label`, name) that select events; empty: all events. A repeated event is left out.
+    """
+
+    def __init__(self, names: Sequence[tuple[str, str]], since: str | None) -> None:
+        self.cursor = since
+        self._names = list(names)
+        self._fields: dict[bytes, bytes] = {}
+        self._last_seq = 0
+
+    def target(self) -> str:
+        """The path and the query of the next connection, which begins after the last event that was read."""
+        self._fields = {}
+        query = self._names + ([] if self.cursor is None else [("since", self.cursor)])
+        return f"{PATH}?{urlencode(query)}" if query else PATH
+
+    def read(self, line: bytes) -> NodeEvent | None:
+        """The event that this line completes; None if there is none.
+
+        An empty line ends a block of fields.
+
+        Raises:
+            NoNode: this is no line of such a stream. Goodbye: the node ends the stream.
+        """
+        if line:
+            name, _, value = line.partition(b": ")
+            if name not in _FIELDS:
+                raise NoNode("what answers there sends no events as a node does")
+            self._fields[name] = value
+            return None
+        fields, self._fields = self._fields, {}
+        if fields.get(b"event") == b"close":
+            self._keep_cursor(fields)
+            raise Goodbye("the node ended the stream", is_passing=True)
+        event = _decode_event(fields[b"data"]) if b"data" in fields else None
+        self._keep_cursor(fields)
+        if event is None or event.seq <= self._last_seq:
+            return None
+        self._last_seq = event.seq
+        return event
+
+    def _keep_cursor(self, fields: dict[bytes, bytes]) -> None:
+        if b"id" in fields:
+            self.cursor = fields[b"id"].decode(errors="replace")
+
+
+def is_passing(error: ClientError) -> bool:
+    """Whether the next connection may succeed after this one ended."""
+    if isinstance(error, NodeError):
+        return error.code in PASSING or error.status in (502, 504)
+    return isinstance(error, Unreachable) and not isinstance(error, NoNode)
+
+
+def asked_wait_s(error: ClientError) -> float | None:
+    """How many seconds the node asks us to wait before the next connection; None if it does not ask."""
+    asked = error.facts.get("retry_after") if isinstance(error, NodeError) else None
+    return float(asked) if isinstance(asked, int | float) else None
+
+
+class Follower:
+    """Reads the events of a node one after another, over any number of connections that block.
+
+    `names` select events, as in `EventReader`. `on_trouble` hears why a connection ended and in how many seconds the
+    next one begins. It may raise to prevent the next one. None: the first connection is the only one.
     """
 
     def __init__(
@@ -74,12 +134,10 @@ class Follower:
         since: str | None,
         on_trouble: Callable[[str, float], None] | None,
     ) -> None:
-        self.cursor = since
+        self._reader = EventReader(names, since)
         self._connect = connect
-        self._names = names
         self._on_trouble = on_trouble
-        self._failures = 0
-        self._random = Random()
+        self._backoff = Backoff()
 
     def events(self) -> Iterator[NodeEvent]:
         """Every event from the cursor on, for ever.
@@ -89,54 +147,25 @@ class Follower:
             NodeError: the node refuses for good, for example because the cursor is not of its store.
         """
         while True:
-            asked_s: float | None = None
             try:
                 yield from self._read_connection()
-                trouble: Unreachable | NodeError = Unreachable("the node ended the stream")
-            except NoNode:
-                raise
-            except Unreachable as error:
-                trouble = error
-            except NodeError as error:
-                trouble, asked_s = error, error.facts.get("retry_after")
-                if error.code not in PASSING:
+            except ClientError as error:
+                if self._on_trouble is None or not is_passing(error):
                     raise
-            if self._on_trouble is None:
-                raise trouble
-            wait_s = self._draw_wait_s(asked_s)
-            self._on_trouble(str(trouble), wait_s)
-            time.sleep(wait_s)
+                wait_s = self._backoff.draw_s(asked_wait_s(error))
+                self._on_trouble(str(error), wait_s)
+                time.sleep(wait_s)
 
     def _read_connection(self) -> Iterator[NodeEvent]:
-        query = [*self._names, *([] if self.cursor is None else [("since", self.cursor)])]
+        """The events of one connection. Raises: ClientError: why it ended."""
         with self._connect() as client:
-            for fields in _read_blocks(client.lines(f"{PATH}?{urlencode(query)}" if query else PATH)):
-                self._failures = 0
-                if b"id" in fields:
-                    self.cursor = fields[b"id"].decode(errors="replace")
-                if fields.get(b"event") == b"close":
-                    return
-                if b"data" in fields:
-                    yield _decode_event(fields[b"data"])
-
-    def _draw_wait_s(self, asked_s: float | None) -> float:
-        limit_s = min(WAIT_S_MAX, WAIT_S_MIN * 2**self._failures)
-        self._failures = min(self._failures + 1, 16)
-        return max(self._random.uniform(limit_s / 2, limit_s), asked_s or 0.0)
-
-
-def _read_blocks(lines: Iterator[bytes]) -> Iterator[dict[bytes, bytes]]:
-    """The fields of each block of lines. An empty line ends a block. Raises: NoNode: these are no such events."""
-    fields: dict[bytes, bytes] = {}
-    for line in lines:
-        name, _, value = line.partition(b": ")
-        if line and name not in _FIELDS:
-            raise NoNode("what answers there sends no events as a node does")
-        if line:
-            fields[name] = value
-        else:
-            yield fields
-            fields = {}
+            for line in client.lines(self._reader.target()):
+                event = self._reader.read(line)
+                if not line:
+                    self._backoff.reset()
+                if event is not None:
+                    yield event
+        raise Goodbye("the node ended the stream", is_passing=True)
 
 
 def _decode_event(data: bytes) -> NodeEvent:

@@ -14,9 +14,11 @@ from typing import Any, Final
 
 import msgspec
 
+from node.client.errors import NodeError, Unreachable
 from node.client.figures import Figures
 from node.client.following import Follower
-from node.client.http import NodeClient, NodeError, Unreachable, path_of
+from node.client.http import NodeClient
+from node.client.targets import path_of
 
 NEWEST_MAX: Final = 50
 """How many records are remembered: more than a terminal has lines."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from node.client.http import path_of
+from node.client.targets import path_of
 from protocol.records.push import PUSH_HEADER, sign_push
 from protocol.records.record import Record, SignedRecord, make, sign
 from protocol.signing import SEED_BYTES, SigningKey

@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from node.client.http import NodeClient, path_of
+from node.client.http import NodeClient
+from node.client.targets import path_of
 from node.disk import write_durably
 from node.witness.newest import path_of as newest_receipt_of
 from node.witness.newest import spell_begin

@@ -25,7 +25,8 @@ from rich.progress import track
 from rich.table import Table
 from websockets.sync.client import connect
 
-from node.client.http import NodeClient, path_of
+from node.client.http import NodeClient
+from node.client.targets import path_of
 from protocol.records.record import Record, SignedRecord, make, sign
 from protocol.signing import SigningKey
 from simulations.processes.demo_witnesses import tell_of_witnesses

@@ -7,7 +7,9 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from node.client.http import NodeClient, head_of, path_of, proof_of, signed_record_of_line
+from node.client.answers import signed_record_of_line
+from node.client.http import NodeClient
+from node.client.targets import head_of, path_of, proof_of
 from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SEED_BYTES, SigningKey
 from protocol.witness.proof import check_proof

@@ -21,7 +21,10 @@ from typing import Any, Final
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from node.client.http import NodeClient, Unreachable, path_of, signed_records
+from node.client.answers import signed_records
+from node.client.errors import Unreachable
+from node.client.http import NodeClient
+from node.client.targets import path_of
 from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
 from simulations.processes.process import LocalNode

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from node import faults
-from node.client.http import NodeClient, NodeError, Unreachable
+from node.client.errors import NodeError, Unreachable
+from node.client.http import NodeClient
 from node.links.opening import dial
 from node.settings.settings import Settings
 from node.store.contract import Peer

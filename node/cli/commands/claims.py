@@ -18,11 +18,13 @@ import typer
 
 from node.cli.commands.keys import open_key
 from node.cli.input.content import FieldChange, find_changes, merge, parse_pairs, read_object
-from node.cli.input.heads import Content, claim_of, content_of, find_head
+from node.cli.input.heads import content_of, find_head
 from node.cli.input.options import DEFAULT_KEY, DEFAULT_NODE, AsJson, Authority, Domain, Key, Label, NodeUrl, connect
 from node.cli.output.failures import CommandError, Exit, usage
+from node.client.content import Content, claim_of
 
 if TYPE_CHECKING:
+    from node.client.conversation import Pause
     from node.client.http import NodeClient
     from node.client.keyfile import OpenedKey
     from protocol.records.record import SignedRecord
@@ -153,7 +155,7 @@ def accept(
 
 def _publish(session: ClaimSession, domain: str, label: str, draft: Draft) -> None:
     """Sign the record that follows the head, hand it to the node, and say what changed."""
-    from node.client.publishing import Patience, put_in_time, sign_next
+    from node.client.publishing import put_in_time, sign_next
 
     _warn_of_spelling(domain, label)
     opened = open_key(session.key_file)
@@ -162,7 +164,7 @@ def _publish(session: ClaimSession, domain: str, label: str, draft: Draft) -> No
         fields = draft(head, opened.key.public) | {"domain": domain, "label": label}
         _refuse_secrets(client, opened, fields)
         signed = sign_next(head, opened.key, fields, int(time.time()))
-        outcome = put_in_time(client, signed, Patience(session.wait_s, _tell_wait))
+        outcome = client.converse(put_in_time(signed, session.wait_s), _tell_wait).fields
     changes = [] if head is None else list(find_changes(content_of(head), content_of(signed)))
     _tell(outcome, signed, None if head is None else changes, session.as_json)
     if outcome.get("status") != "refused" and head is not None and not session.as_json:
@@ -222,10 +224,10 @@ def _find_remedy(code: str, signed: "SignedRecord") -> str | None:
     )
 
 
-def _tell_wait(wait_s: float) -> None:
+def _tell_wait(pause: "Pause") -> None:
     from node.cli.output.screen import warn
 
-    warn(f"the record is {wait_s:.0f} s too new for the node, as records of a label have whole seconds: waiting")
+    warn(f"the record is {pause.seconds:.0f} s too new for the node, as records of a label have whole seconds: waiting")
 
 
 def _tell_changes(changes: Sequence[FieldChange]) -> None:

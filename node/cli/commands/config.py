@@ -61,7 +61,7 @@ def _facts(setting: "Setting", loaded: "Loaded") -> dict[str, object]:
 
 
 def _facts_of_preference(preference: Preference, chosen: Chosen) -> dict[str, object]:
-    from node.client.http import without_password
+    from node.client.targets import without_password
 
     value = chosen.value if preference.is_path or chosen.value is None else without_password(chosen.value)
     facts = {"value": value, "source": chosen.source, "default": preference.default}

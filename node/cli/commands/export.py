@@ -143,7 +143,7 @@ def _copy_to_stdout(client: "NodeClient", domain: str | None) -> None:
 
 def _new_lines(client: "NodeClient", domain: str | None, place: FilePlace) -> Generator[bytes, None, None]:
     """The lines of the listing from the place on that the file does not hold yet."""
-    from node.client.http import path_of
+    from node.client.targets import path_of
 
     path = path_of("claims", *([] if domain is None else [domain]))
     with progress("export", _count_records(client, domain)) as advance:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from node.cli.input.heads import claim_of, get_head
+from node.cli.input.heads import get_head
 from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
 from node.cli.output.failures import usage
 from node.cli.output.screen import console, json_text, reader_may_leave, show
 from node.cli.output.text import compact, moment, short
+from node.client.content import claim_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,7 +105,8 @@ def _heads(client: "NodeClient", question: HeadsQuestion) -> Generator["SignedRe
         ProtocolError: a line holds no record.
         Unreachable: no node answers, or the answer broke off.
     """
-    from node.client.http import path_of, signed_record_of_line
+    from node.client.answers import signed_record_of_line
+    from node.client.targets import path_of
 
     path = path_of("claims", *([] if question.domain is None else [question.domain]))
     with closing(client.lines(path, question.parameters)) as lines:

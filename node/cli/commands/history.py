@@ -6,46 +6,18 @@ the node's verdicts differ.
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from node.cli.input.heads import claim_of
 from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, Domain, Label, NodeUrl, connect
 from node.cli.output.failures import CommandError, Exit
 from node.cli.output.screen import show, table
 from node.cli.output.text import compact, moment, plain, short
+from node.client.content import claim_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from node.client.history import ShownHistory
     from node.client.http import NodeClient
-    from protocol.records.record import SignedRecord
     from protocol.records.replay import Judged, Replay
-
-
-class PastRecord(msgspec.Struct, frozen=True):
-    """One record of a history, as a node shows it."""
-
-    id: str
-    signature: str
-    verdict: str
-    received: int
-    record: msgspec.Raw
-    seen: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
-    ordered: int | msgspec.UnsetType | None = msgspec.UNSET
-    decided: bool | msgspec.UnsetType = msgspec.UNSET
-
-
-class History(msgspec.Struct, frozen=True):
-    """The answer to `GET /claims/{domain}/{label}/history`."""
-
-    domain: str
-    label: str
-    owner: str | None
-    head: str | None
-    contested: bool
-    records: list[PastRecord]
-    certainty: str | msgspec.UnsetType | None = msgspec.UNSET
-    final: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 def history(
@@ -64,6 +36,7 @@ def why(
     In a witnessed domain, show the walk instead: what the witnesses saw and decided, and the proof of what is final.
     """
     from node.cli.commands.why_walk import why_walk
+    from node.client.history import verify_past
     from protocol.records.record import is_witnessed
     from protocol.records.replay import replay
 
@@ -72,7 +45,7 @@ def why(
         why_walk(client, domain, label, as_json)
         return
     past = _fetch(client, domain, label)
-    replayed = replay([signed.record for signed in _verify(client.url, past)])
+    replayed = replay([verify_past(each, domain, label).record for each in past.records])
     shown = {each.id: each.verdict for each in past.records}
     differing = [each.record.id for each in replayed.judged if shown[each.record.id] != each.verdict]
     show(_explain(past, replayed, differing), as_json, lambda: _tree(past, replayed, differing))
@@ -81,29 +54,15 @@ def why(
         raise CommandError(Exit.REFUSED, "verdicts_differ", detail, "its operator should run `dnarc rebuild`")
 
 
-def _fetch(client: "NodeClient", domain: str, label: str) -> History:
-    from node.client.http import history_of
+def _fetch(client: "NodeClient", domain: str, label: str) -> "ShownHistory":
+    from node.client.history import ShownHistory
+    from node.client.targets import history_of
 
     with client:
-        return client.read(*history_of(domain, label), History)
+        return client.read(*history_of(domain, label), ShownHistory)
 
 
-def _verify(url: str, past: History) -> list["SignedRecord"]:
-    """The records. Raises: CommandError: a record is of another label, or nobody signed it."""
-    from protocol.records.record import decode_signed
-
-    verified = []
-    for each in past.records:
-        signed = decode_signed(each.signature, bytes(each.record))
-        names = (signed.record.id, signed.record.domain, signed.record.label)
-        if names != (each.id, past.domain, past.label) or not signed.is_genuine():
-            detail = f"{url} shows a record that nobody signed: {each.id}"
-            raise CommandError(Exit.REFUSED, "bad_signature", detail, "ask another node")
-        verified.append(signed)
-    return verified
-
-
-def _explain(past: History, replayed: "Replay", differing: list[str]) -> dict[str, Any]:
+def _explain(past: "ShownHistory", replayed: "Replay", differing: list[str]) -> dict[str, Any]:
     from protocol.records.replay import REASONS
 
     tip = replayed.state.tip
@@ -129,7 +88,7 @@ def _explain(past: History, replayed: "Replay", differing: list[str]) -> dict[st
     }
 
 
-def _tree(past: History, replayed: "Replay", differing: list[str]) -> "RenderableType":
+def _tree(past: "ShownHistory", replayed: "Replay", differing: list[str]) -> "RenderableType":
     from rich.tree import Tree
 
     state = replayed.state
@@ -161,7 +120,7 @@ def _reason(each: "Judged") -> str:
     return REASONS[each.verdict] + after
 
 
-def _table(past: History) -> "RenderableType":
+def _table(past: "ShownHistory") -> "RenderableType":
     from protocol.records.record import decode
 
     rows = []
@@ -178,6 +137,6 @@ def _table(past: History) -> "RenderableType":
     return table(["written", "verdict", "by", "record", "", "~claim"], rows, title=title)
 
 
-def _title(past: History, owner: str | None, *, is_contested: bool) -> str:
+def _title(past: "ShownHistory", owner: str | None, *, is_contested: bool) -> str:
     contested = ", contested" if is_contested else ""
     return f"{past.domain} {past.label}: owned by {owner or 'nobody'}{contested}"

@@ -26,7 +26,8 @@ from node.cli.output.progress import progress
 from node.cli.output.screen import show, warn
 
 if TYPE_CHECKING:
-    from node.client.http import Answer, NodeClient
+    from node.client.answers import Answer
+    from node.client.http import NodeClient
 
 BATCH_RECORDS_MAX: Final = 1_000
 BATCH_BYTES_MAX: Final = 8 * 2**20
@@ -184,7 +185,7 @@ def _put(client: "NodeClient", records: dict[str, msgspec.Raw]) -> dict[str, dic
         NodeError: the node takes no requests from us, or stays overloaded.
         Unreachable: the node does not answer.
     """
-    from node.client.http import refusal
+    from node.client.answers import refusal
 
     if not records:
         return {}
@@ -202,7 +203,7 @@ def _put(client: "NodeClient", records: dict[str, msgspec.Raw]) -> dict[str, dic
 
 def _send(client: "NodeClient", body: bytes) -> "Answer":
     """The answer to a batch. If the node is overloaded, send the batch again after the pause that the node names."""
-    from node.client.http import refusal
+    from node.client.answers import refusal
 
     answer, tries = client.ask("PUT", "/claims", body=body), 1
     while answer.status in (429, 503):

@@ -169,7 +169,7 @@ def _over_http(
         NodeError: the node refused the request.
         Unreachable: no node answers, and `data` is None.
     """
-    from node.client.http import Unreachable
+    from node.client.errors import Unreachable
 
     if data is not None and not (data / "dnarc.db").exists():
         raise usage(f"{data} is no data folder of a node", "`dnarc serve --data DIR` makes one at its first start")

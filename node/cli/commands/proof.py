@@ -33,7 +33,7 @@ def proof(
     as_json: AsJson = False,
 ) -> None:
     """Save the proof of the newest final record of a label, one signed record a line."""
-    from node.client.http import proof_of
+    from node.client.targets import proof_of
 
     with connect(node, tls_ca) as client:
         lines = client.lines(*proof_of(domain, label))
@@ -77,7 +77,7 @@ def verify_proof(file: str, as_json: bool) -> None:
 
 
 def _read_records(file: str) -> "list[SignedRecord]":
-    from node.client.http import signed_record_of_line
+    from node.client.answers import signed_record_of_line
     from protocol.errors import ProtocolError
 
     try:

@@ -68,7 +68,7 @@ def _show_live(client: "NodeClient", listener: "Listener", interval_s: float) ->
     from rich.live import Live
 
     from node.cli.output.top_screen import draw, draw_without_answer
-    from node.client.http import NodeError, Unreachable
+    from node.client.errors import NodeError, Unreachable
     from node.client.watching import Watcher, find_newest
 
     watcher = Watcher(client)

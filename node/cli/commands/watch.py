@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.input.heads import claim_of
 from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
 from node.cli.output.screen import json_text, warn
 from node.cli.output.text import compact, moment, plain, safe, short
+from node.client.content import claim_of
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -59,7 +59,7 @@ def why_walk(client: "NodeClient", domain: str, label: str, as_json: bool) -> No
     Raises:
         CommandError: the node calls a record final that its proof does not show.
     """
-    from node.client.http import history_of
+    from node.client.targets import history_of
 
     with client:
         past = client.read(*history_of(domain, label), WalkedHistory)
@@ -68,7 +68,8 @@ def why_walk(client: "NodeClient", domain: str, label: str, as_json: bool) -> No
 
 
 def _prove(client: "NodeClient", past: WalkedHistory) -> "Proven":
-    from node.client.http import proof_of, signed_record_of_line
+    from node.client.answers import signed_record_of_line
+    from node.client.targets import proof_of
     from protocol.errors import ProtocolError
     from protocol.witness.proof import check_proof
 

@@ -118,9 +118,9 @@ def _put_policy(client: "NodeClient", domain: str, policy: "Policy") -> None:
     record = make(fields | policy.fields)
     signed = sign(record, key)
     with client:
-        outcome = put(client, signed)
-    if outcome.get("status") == "refused" and outcome.get("code") != "stale":  # stale: the node has this policy already
-        raise CommandError(Exit.REFUSED, str(outcome.get("code")), str(outcome.get("detail")))
+        outcome = client.converse(put(signed))
+    if outcome.code not in (None, "stale"):  # stale: the node has this policy already
+        raise CommandError(Exit.REFUSED, str(outcome.code), str(outcome.fields.get("detail")))
 
 
 def _table(report: dict[str, Any]) -> "RenderableType":

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from node.cli.input.heads import OWN_FIELDS, Content
 from node.cli.output.failures import unreadable, usage
+from node.client.content import OWN_FIELDS, Content
 
 
 class FieldChange(msgspec.Struct, frozen=True, omit_defaults=True):

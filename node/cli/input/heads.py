@@ -1,23 +1,12 @@
-"""The head of a label as a node shows it, with its signature verified here; and the claim in a record."""
+"""The head of a label as a node shows it, with its signature verified here; and what its owner says."""
 
-import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-from node.cli.output.failures import CommandError, Exit
+from node.client.content import Content, claim_of
 
 if TYPE_CHECKING:
-    from node.client.http import Answer, NodeClient
+    from node.client.http import NodeClient
     from protocol.records.record import SignedRecord
-
-OWN_FIELDS: Final = ("domain", "label", "signedby", "timestamp", "newowner", "prev")
-"""The fields of a record that the protocol defines. All others are the claim."""
-
-Content = dict[str, Any]
-
-
-def claim_of(canonical: bytes) -> Content:
-    """The claim in the canonical bytes of a record: all fields that the protocol does not define."""
-    return {name: value for name, value in json.loads(canonical).items() if name not in OWN_FIELDS}
 
 
 def content_of(signed: "SignedRecord") -> Content:
@@ -30,10 +19,12 @@ def find_head(client: "NodeClient", domain: str, label: str) -> "SignedRecord | 
     """The head of the label; None if the node has no such label.
 
     Raises:
-        CommandError: nobody signed the head that the node shows.
+        ClientError: also `Untrusted` if nobody signed the head that the node shows.
     """
-    answer = _ask(client, domain, label)
-    return None if answer.status == 404 else _verify(client, answer, domain, label)
+    from node.client.reading import Reader
+
+    head = client.converse(Reader().read_head(domain, label))
+    return None if head is None else head.signed
 
 
 def get_head(client: "NodeClient", domain: str, label: str) -> "SignedRecord":
@@ -41,24 +32,10 @@ def get_head(client: "NodeClient", domain: str, label: str) -> "SignedRecord":
 
     Raises:
         NodeError: the node refuses, for example because it has no such label.
-        CommandError: nobody signed the head that the node shows.
+        Untrusted: nobody signed the head that the node shows.
     """
-    return _verify(client, _ask(client, domain, label), domain, label)
+    from node.client.conversation import Request, ask
+    from node.client.reading import head_in
+    from node.client.targets import head_of
 
-
-def _ask(client: "NodeClient", domain: str, label: str) -> "Answer":
-    from node.client.http import head_of
-
-    return client.ask("GET", *head_of(domain, label))
-
-
-def _verify(client: "NodeClient", answer: "Answer", domain: str, label: str) -> "SignedRecord":
-    from node.client.http import signed_records
-
-    answer.check()
-    heads = signed_records(answer.body)
-    head = heads[0] if len(heads) == 1 else None
-    if head is None or (head.record.domain, head.record.label) != (domain, label) or not head.is_genuine():
-        detail = f"{client.url} shows a head of {label} that nobody signed"
-        raise CommandError(Exit.REFUSED, "bad_signature", detail, "ask another node")
-    return head
+    return head_in(client.converse(ask(Request("GET", *head_of(domain, label)))), domain, label).signed

@@ -36,7 +36,7 @@ def count_caught_up(peers: list[dict[str, Any]]) -> tuple[int, int]:
 
 def _poll(open_client: "Callable[[], NodeClient]", is_over: threading.Event) -> None:
     from node.cli.output.progress import gauge
-    from node.client.http import NodeError, Unreachable
+    from node.client.errors import NodeError, Unreachable
 
     with open_client() as client, gauge("catching up") as show:
         while not is_over.wait(POLL_S):

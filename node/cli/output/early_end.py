@@ -30,7 +30,7 @@ def explain_early_end(describe: Callable[[], str], remedy: str) -> Iterator[None
         CommandError: the user pressed Ctrl-C.
         NodeError, Unreachable: as they are, after a warning that says what was done.
     """
-    from node.client.http import NodeError, Unreachable
+    from node.client.errors import NodeError, Unreachable
 
     try:
         with explain_interruption(describe, remedy):

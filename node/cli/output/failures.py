@@ -91,7 +91,7 @@ def unwritable(file: str | Path, error: OSError) -> CommandError:
 
 def describe(error: Exception, data: Path | None = None) -> CommandError | None:
     """The failure behind an error. None if only we can mend it. `data` is the data folder that the command works on."""
-    from node.client.http import NodeError, Unreachable
+    from node.client.errors import NodeError, Unreachable, Untrusted
     from node.client.keyfile import KeyfileError
     from node.disk import CannotStartError
     from node.settings.loading import SettingsError
@@ -100,7 +100,7 @@ def describe(error: Exception, data: Path | None = None) -> CommandError | None:
 
     if isinstance(error, CommandError):
         return error
-    if isinstance(error, NodeError):
+    if isinstance(error, NodeError | Untrusted):
         return CommandError(Exit.REFUSED, error.code, error.detail, error.remedy)
     if isinstance(error, ProtocolError):
         return CommandError(Exit.REFUSED, error.code, error.detail)

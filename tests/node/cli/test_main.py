@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from node.cli.output.failures import REMEDIES, CommandError, Exit, describe
-from node.client.http import NodeError, Unreachable
+from node.client.errors import NodeError, Unreachable
 from node.client.keyfile import KeyfileError
 from node.disk import CannotStartError
 from node.settings.description import describe as described_settings

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from node.client.following import WAIT_S_MAX, WAIT_S_MIN, Follower, NoNode
-from node.client.http import NodeClient, NodeError, Unreachable
+from node.client.conversation import WAIT_S_MAX
+from node.client.errors import NodeError, Unreachable
+from node.client.following import Follower, NoNode
+from node.client.http import NodeClient
 from protocol.errors import Code, ProtocolError
 from tests.history import claim, signed
 from tests.node.client.test_http import CHUNKED, serving
@@ -145,18 +147,6 @@ def test_without_reconnecting_the_first_end_is_an_error(answer: tuple[int, dict[
             next(events)
 
     assert first.seq == 1
-
-
-def test_waits_double_up_to_their_limit() -> None:
-    waits: list[float] = []
-    many = Follower(lambda: NodeClient("http://127.0.0.1:9"), [], None, lambda _, wait_s: waits.append(wait_s))
-
-    drawn = [many._draw_wait_s(None) for _ in range(20)]
-    asked = many._draw_wait_s(100.0)
-
-    assert WAIT_S_MIN / 2 <= drawn[0] <= WAIT_S_MIN
-    assert all(WAIT_S_MAX / 2 <= wait_s <= WAIT_S_MAX for wait_s in drawn[10:])
-    assert asked == 100.0
 
 
 FORGED = {

@@ -8,7 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from node.client.http import LINE_BYTES_MAX, NodeClient, NodeError, Unreachable, path_of, signed_records
+from node.client.answers import LINE_BYTES_MAX, signed_records
+from node.client.errors import NodeError, Unreachable
+from node.client.http import NodeClient
+from node.client.targets import path_of
 from protocol.errors import ProtocolError
 from protocol.records.record import make, sign
 from protocol.signing import SigningKey
@@ -212,8 +215,8 @@ def test_a_password_in_the_url_is_not_shown(host: str) -> None:
     ("url", "words"),
     [
         ("localhost:8080", "localhost:8080 has no scheme: write http://localhost:8080 or https://localhost:8080"),
-        ("ws://127.0.0.1:8080", "commands ask over HTTP: write http://127.0.0.1:8080"),
-        ("wss://127.0.0.1:8080", "commands ask over HTTP: write https://127.0.0.1:8080"),
+        ("ws://127.0.0.1:8080", "clients ask over HTTP: write http://127.0.0.1:8080"),
+        ("wss://127.0.0.1:8080", "clients ask over HTTP: write https://127.0.0.1:8080"),
         ("ftp://127.0.0.1", "ftp://127.0.0.1 is no URL of a node: write http://HOST:PORT or https://HOST:PORT"),
         ("http://127.0.0.1:99999", "has a port that is no number from 0 to 65535"),
         ("http://127.0.0.1:port", "has a port that is no number from 0 to 65535"),

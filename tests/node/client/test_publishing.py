@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from node.client.http import NodeClient, NodeError, Unreachable
-from node.client.publishing import Patience, put, put_in_time, sign_next
+from node.client.conversation import Pause
+from node.client.errors import NodeError, Unreachable
+from node.client.http import NodeClient
+from node.client.publishing import Outcome, put, put_in_time, sign_next
 from protocol.records.record import SignedRecord
 from protocol.signing import SigningKey
 from tests.node.client.test_http import Reply, serving
@@ -47,37 +49,37 @@ ACCEPTED = outcome_of(EARLY, status="accepted")
 
 
 def test_a_record_that_is_too_new_is_sent_again_when_its_time_has_come() -> None:
-    waits: list[float] = []
+    pauses: list[Pause] = []
     log: list[str] = []
 
     with serving([TOO_NEW, limits(NOW), ACCEPTED], log) as url, NodeClient(url) as client:
-        outcome = put_in_time(client, EARLY, Patience(5.0, waits.append))
+        outcome = client.converse(put_in_time(EARLY, 5.0), pauses.append)
 
     request = f"PUT /claims/{EARLY.signature} None"
-    assert outcome == {"status": "accepted"}
+    assert outcome == Outcome(200, {"status": "accepted"})
     assert log == [request, "GET /node None", request]
-    assert waits == [0.05]
+    assert pauses == [Pause(0.05, "the record is too new for the node")]
 
 
 def test_a_record_whose_time_is_too_far_is_refused_at_once() -> None:
-    waits: list[float] = []
+    pauses: list[Pause] = []
 
     with serving([TOO_NEW, limits(-6)]) as url, NodeClient(url) as client:
-        outcome = put_in_time(client, EARLY, Patience(5.0, waits.append))
+        outcome = client.converse(put_in_time(EARLY, 5.0), pauses.append)
 
-    assert (outcome["code"], waits) == ("too_new", [])
+    assert (outcome.code, pauses) == ("too_new", [])
 
 
 def test_all_waits_together_have_a_limit() -> None:
     """Otherwise a node whose clock stands still would be asked for ever."""
-    waits: list[float] = []
+    pauses: list[Pause] = []
     script = [TOO_NEW, limits(NOW)] * 9
 
     with serving(script) as url, NodeClient(url) as client:
-        outcome = put_in_time(client, EARLY, Patience(0.12, waits.append))
+        outcome = client.converse(put_in_time(EARLY, 0.12), pauses.append)
 
-    assert outcome["code"] == "too_new"
-    assert 1 <= len(waits) <= 2
+    assert outcome.code == "too_new"
+    assert len(pauses) == 2
 
 
 @pytest.mark.parametrize("code", ["stale", "not_owner", "too_old"])
@@ -85,14 +87,14 @@ def test_another_refusal_is_returned_at_once(code: str) -> None:
     refused = outcome_of(EARLY, status="refused", code=code, now=NOW)
 
     with serving([refused]) as url, NodeClient(url) as client:
-        assert put_in_time(client, EARLY, Patience(5.0, lambda _: None))["code"] == code
+        assert client.converse(put_in_time(EARLY, 5.0)).code == code
 
 
 def test_a_refusal_of_the_whole_request_is_an_error() -> None:
     body = json.dumps({"code": "overloaded", "detail": "full"}).encode()
 
     with serving([(503, {}, body)]) as url, NodeClient(url) as client, pytest.raises(NodeError) as refused:
-        put(client, EARLY)
+        client.converse(put(EARLY))
 
     assert refused.value.code == "overloaded"
 
@@ -100,4 +102,4 @@ def test_a_refusal_of_the_whole_request_is_an_error() -> None:
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff", b'{"a":1}'])
 def test_an_answer_that_does_not_name_the_record_comes_from_no_node(body: bytes) -> None:
     with serving([(200, {}, body)]) as url, NodeClient(url) as client, pytest.raises(Unreachable):
-        put(client, EARLY)
+        client.converse(put(EARLY))

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import pytest
 
-from node.client.http import NodeClient, Unreachable
+from node.client.errors import Unreachable
+from node.client.http import NodeClient
 from node.client.watching import FOUND_MAX, NEWEST_MAX, Listener, Newest, PeerSeen, Watcher, find_newest
 from node.node import Node
 from node.store.contract import Peer

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from node.client.http import signed_record_of_line
+from node.client.answers import signed_record_of_line
 from node.disk import write_durably
 from node.http_api.handlers import walk
 from node.witness.newest import path_of
