@@ -55,7 +55,7 @@ class Memory:
             return True
         return before.certainty == FINAL and head.prev != before.id
 
-    def check(self, before: Claim | None, head: Claim | None, history: History) -> None:
+    def check(self, before: Claim, head: Claim | None, history: History) -> None:
         """That the history explains how this head came after the one before. Then the history's head is remembered.
 
         Raises:
@@ -63,9 +63,9 @@ class Memory:
         """
         for shown in (before, head):
             if shown is not None and shown.id not in history:
-                raise _lost(shown, "its history does not hold that record")
-        if before is not None and before.certainty == FINAL and before.id not in history.ancestors():
-            raise _lost(before, "the head does not follow that final record")
+                raise lost(shown, "its history does not hold that record")
+        if before.certainty == FINAL and before.id not in history.ancestors():
+            raise lost(before, "the head does not follow that final record")
         key = (history.domain, history.label)
         for claim in history.claims:
             if claim.id == history.head:
@@ -74,12 +74,13 @@ class Memory:
     def check_chain(self, before: Claim, chain: Iterable[Record]) -> None:
         """That a proven chain holds the head before, if that was final. Raises: Untrusted: `head_lost`."""
         if before.certainty == FINAL and all(record.id != before.id for record in chain):
-            raise _lost(before, "the chain of its proof does not hold that final record")
+            raise lost(before, "the chain of its proof does not hold that final record")
 
 
 def _order(claim: Claim) -> tuple[int, str]:
     return claim.signed.record.order_key
 
 
-def _lost(claim: Claim, how: str) -> Untrusted:
+def lost(claim: Claim, how: str) -> Untrusted:
+    """The error for a node that no longer shows what it showed. `how` ends a sentence."""
     return Untrusted(HEAD_LOST, f"the node showed {claim.id} as the head of {claim.label}, and now {how}")

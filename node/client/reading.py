@@ -10,9 +10,9 @@ from typing import Final
 from node.client.answers import Answer, refusal, signed_record_of_line, signed_records
 from node.client.claim import FINAL, Claim
 from node.client.conversation import NO_RETRY, Conversation, Request, Retry, ask_again
-from node.client.errors import Untrusted
+from node.client.errors import NodeError, Untrusted
 from node.client.history import History, ShownHistory, check_history, is_of
-from node.client.memory import Memory
+from node.client.memory import Memory, lost
 from node.client.targets import head_of, history_of, proof_of
 from protocol.errors import Code, ProtocolError
 from protocol.records.record import SignedRecord
@@ -41,7 +41,8 @@ class Reader:
         head = yield from self._ask_head(domain, label, {})
         if self._memory is not None:
             if self._memory.is_surprised(before, head):
-                self._memory.check(before, head, (yield from self.read_history(domain, label)))
+                assert before is not None, "only a head that was shown before makes another one surprising"
+                self._memory.check(before, head, (yield from self._read_past(before)))
             elif head is not None:
                 self._memory.note(head)
         return head
@@ -74,6 +75,15 @@ class Reader:
         if (shown.domain, shown.label) != (domain, label):
             raise Untrusted(Code.MALFORMED, f"the node shows the history of another label than {label}")
         return check_history(shown, verifies=self._verifies)
+
+    def _read_past(self, before: Claim) -> Conversation[History]:
+        """The history of the label of this head. Raises: Untrusted: the node shows no history."""
+        try:
+            return (yield from self.read_history(before.domain, before.label))
+        except NodeError as error:
+            if error.code not in _ABSENT:
+                raise
+            raise lost(before, "it shows no such label") from error
 
     def _ask_head(self, domain: str, label: str, query: dict[str, str]) -> Conversation[Claim | None]:
         path, place = head_of(domain, label)

@@ -6,11 +6,14 @@ from itertools import islice
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from node.client.conversation import WAIT_S_MAX
 from node.client.errors import NodeError, Unreachable
-from node.client.following import Follower, NoNode
+from node.client.following import EventReader, Follower, NoNode
 from node.client.http import NodeClient
+from node.client.lines import LineSplitter
 from protocol.errors import Code, ProtocolError
 from tests.history import claim, signed
 from tests.node.client.test_http import CHUNKED, serving
@@ -168,3 +171,26 @@ def test_an_event_with_a_forged_record_is_refused(fields: dict[str, Any]) -> Non
         event.signed()
 
     assert refused.value.code in (Code.BAD_SIGNATURE, Code.MALFORMED)
+
+
+@given(st.integers(0, 6), st.lists(st.integers(0, 3_000), max_size=6))
+def test_no_event_is_missed_and_none_comes_twice_wherever_the_connection_breaks(count: int, cuts: list[int]) -> None:
+    reader, seen = EventReader([], None), list[int]()
+
+    for cut in [*cuts, None]:
+        reader.target()
+        after = int((reader.cursor or "0-c").partition("-")[0])
+        stored = [block(retry="1000", id=f"{after}-c"), *map(told, range(after + 1, count + 1))]
+        splitter = LineSplitter()
+        events = [reader.read(line) for line in splitter.feed(b"".join(stored)[:cut])]
+        seen += [event.seq for event in events if event is not None]
+
+    assert seen == list(range(1, count + 1))
+
+
+def test_a_repeated_event_is_left_out() -> None:
+    reader = EventReader([], "0")
+
+    events = [reader.read(line) for each in (told(1), told(2), told(2), told(1), told(3)) for line in each.splitlines()]
+
+    assert [event.seq for event in events if event is not None] == [1, 2, 3]
