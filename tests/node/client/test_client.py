@@ -238,7 +238,7 @@ async def test_a_head_older_than_the_one_shown_before_is_noticed() -> None:
 
 
 async def test_a_label_that_is_gone_is_noticed() -> None:
-    gone = (404, {}, b'{"code": "unknown_label", "detail": "nothing"}')
+    gone: Reply = (404, {}, b'{"code": "unknown_label", "detail": "nothing"}')
 
     with serving([head_reply(signed(SECOND)), gone, gone]) as url:
         async with Client(url) as client:
