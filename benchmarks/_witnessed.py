@@ -16,7 +16,8 @@ from typing import Any, Final
 from benchmarks import _report as report
 from benchmarks.catchup import fill, whole
 from benchmarks.singles import processor_s
-from node.client.http import NodeClient, path_of
+from node.client.http import NodeClient
+from node.client.targets import path_of
 from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
 from protocol.witness.policy import Policy, make_policy

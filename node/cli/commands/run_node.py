@@ -180,7 +180,8 @@ def _not_listening(error: OSError, settings: "Settings") -> CommandError:
 
 def _key_of_node_at(settings: "Settings") -> str | None:
     """The key of the node that answers at the address where this node should listen. None if it is another program."""
-    from node.client.http import NodeClient, NodeError, Unreachable
+    from node.client.errors import NodeError, Unreachable
+    from node.client.http import NodeClient
 
     host = "127.0.0.1" if settings.host in ("", "0.0.0.0", "::") else settings.host
     try:
