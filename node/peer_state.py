@@ -32,6 +32,7 @@ _NEEDS_PERSON: Final = INVALID | {
     Code.UNSUPPORTED_VERSION,
     Code.TOO_OLD,
     Code.NOT_OWNER,
+    Code.NOT_WELCOME,
 }
 """Codes of failures that no further try mends: a wrong key, another version, a clock that is wrong, invalid records."""
 
@@ -138,7 +139,9 @@ def remedy_of(code: str | None) -> str:
             return "check what the reason says; the node tries again by itself"
         case Code.TOO_NEW:
             return "run a time service (NTP) on both machines"
-        case Code.NOT_OWNER | Code.STALE | Code.TOO_OLD:  # of a peer that treats this node as a client
+        case (
+            Code.NOT_OWNER | Code.STALE | Code.TOO_OLD | Code.NOT_WELCOME
+        ):  # of a peer that treats this node as a client
             return "ask the peer's operator to accept this node: `dnarc peers add --key KEY --accept`"
         case Code.MALFORMED | Code.TOO_LARGE | Code.BAD_SIGNATURE:
             return "ask the peer's operator to look at its log, `dnarc doctor` and its version"

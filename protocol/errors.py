@@ -18,6 +18,7 @@ class Code(StrEnum):
     TOO_LARGE = "too_large"
     UNKNOWN_DOMAIN = "unknown_domain"
     BAD_SIGNATURE = "bad_signature"
+    NOT_WELCOME = "not_welcome"
     PRECONDITION_FAILED = "precondition_failed"
     TOO_NEW = "too_new"
     TOO_OLD = "too_old"

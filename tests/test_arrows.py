@@ -28,6 +28,7 @@ PROTOCOL_ORDER = (
     "records.replay",
     "records.outcome",
     "records.admission",
+    "records.write_policy",
     "records.change",
     "records.timeline",
     "records.quota",

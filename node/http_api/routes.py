@@ -161,6 +161,7 @@ ROUTES: Final = (
             Code.TOO_LARGE,
             Code.UNKNOWN_DOMAIN,
             Code.BAD_SIGNATURE,
+            Code.NOT_WELCOME,
             Code.PRECONDITION_FAILED,
             Code.TOO_NEW,
             Code.NOT_OWNER,

@@ -33,6 +33,7 @@ _REMEDIES: Final[Mapping[Flow, Mapping[str, str]]] = MappingProxyType(
         Flow.PUSH: {
             Code.TOO_NEW: "they are ahead of the peer's clock and go again when their time has come: set the clocks",
             Code.TOO_OLD: _ACCEPT_US,
+            Code.NOT_WELCOME: _ACCEPT_US,
             Code.NOT_OWNER: _ACCEPT_US,
             Code.STALE: _ACCEPT_US,
             Code.UNKNOWN_DOMAIN: "the peer does not keep the domain: see its setting `domains`, or its domains_max",

@@ -15,6 +15,7 @@ from node.intake.ledger import Ledger, admit_newest, needs_history
 from node.intake.room import Room
 from node.intake.stored import Stored
 from node.intake.timelines import Timelines
+from node.intake.welcome import Welcome
 from node.intake.witnessed import WitnessedDecider
 from node.settings.settings import Settings
 from node.store.contract import Batch, LabelKey, StoredRecord
@@ -73,7 +74,8 @@ class Decider:
         self._domains = set(indexes.domains())
         self._window = Window(settings.max_age, settings.max_skew)
         self._witnessed = stored.witnessed
-        self._witnessed_decider = WitnessedDecider(self._window, settings.undecided_max)
+        self._welcome = Welcome.of(settings.write, store, commits)
+        self._witnessed_decider = WitnessedDecider(self._window, self._welcome, settings.undecided_max)
         commits.watchers.append(lambda committed: self.labels.on_committed(committed.batch.states))
 
     def check_places(self, group: Group) -> None:
@@ -98,6 +100,7 @@ class Decider:
         self.labels.shrink()
         fresh, of_witnessed = self._fresh(group)
         await self.labels.load(fresh)
+        await self._welcome.load((group.records[at].record, group.origins[at]) for run in fresh.values() for at in run)
         now_s = self._world.now_s()
         batch = Batch()
         late: dict[LabelKey, list[int]] = {}
@@ -108,10 +111,11 @@ class Decider:
             elif len(positions) == 1 and state.is_extended_by(group.records[positions[0]].record):
                 self._admit_newest(batch, group, positions[0], state, now_s)
             else:
-                finish(self._admit(batch, group, positions, Ledger(state, self._window, now_s)))
+                finish(self._admit(batch, group, positions, Ledger(state, self._window, self._welcome, now_s)))
         for domain, positions in of_witnessed.items():
             self._admit_witnessed(batch, group, domain, positions, now_s)
         self.labels.on_decided(batch.states)
+        self._welcome.on_decided(batch)
         self._append_to_timelines(batch)
         return Decision(batch, late)
 
@@ -123,9 +127,10 @@ class Decider:
         fresh, _ = self._fresh(group)
         batch = Batch()
         for key, positions in fresh.items():
-            ledger = Ledger(state, self._window, self._world.now_s(), timeline)
+            ledger = Ledger(state, self._window, self._welcome, self._world.now_s(), timeline)
             yield from self._admit(batch, group, positions, ledger)
             self.labels.on_decided(batch.states)
+            self._welcome.on_decided(batch)
             self.timelines.put(key, timeline)
         return batch
 
@@ -172,7 +177,7 @@ class Decider:
         if record.domain not in self._domains and not self._admits_domain(record.domain, group, position):
             return
         try:
-            state, verdict = admit_newest(record, origin, state, self._window, now_s)
+            state, verdict = admit_newest(record, origin, state, self._window, self._welcome, now_s)
         except ProtocolError as error:
             group.refuse(position, error)
             return
@@ -213,6 +218,8 @@ class Decider:
     def _settle_accepted(self, group: Group, position: int, verdict: Verdict) -> None:
         signed = group.records[position]
         self._note_domain(signed.record.domain, group.origins[position])
+        if verdict is Verdict.FOUNDED:
+            self._welcome.on_founded(signed.record)
         group.settle(position, Outcome(signed.signature, Status.ACCEPTED, signed.record, verdict))
 
     def _note_domain(self, domain: str, origin: Origin) -> None:

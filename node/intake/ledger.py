@@ -7,6 +7,7 @@ with one replay from the oldest of them on. A long replay pauses, so that others
 from collections.abc import Sequence
 
 from node.intake.arrivals import Origin, runs_of
+from node.intake.welcome import Welcome
 from protocol.errors import ProtocolError
 from protocol.records.admission import Trust, Window, check_extends, check_is_head, check_precondition, check_time
 from protocol.records.change import Change, Event, append, is_appended
@@ -19,14 +20,17 @@ from protocol.steps import Steps
 class Ledger:
     """The state of one label, and what the group changes: verdicts by record id, and events."""
 
-    __slots__ = ("_timeline", "_window", "events", "now_s", "state", "verdicts")
+    __slots__ = ("_timeline", "_welcome", "_window", "events", "now_s", "state", "verdicts")
 
-    def __init__(self, state: State, window: Window, now_s: float, timeline: Timeline | None = None) -> None:
+    def __init__(
+        self, state: State, window: Window, welcome: Welcome, now_s: float, timeline: Timeline | None = None
+    ) -> None:
         """`now_s` is in seconds since the Unix epoch. `timeline` is needed if `needs_history` says so."""
         self.state = state
         self.verdicts: dict[str, Verdict] = {}
         self.events: list[Event] = []
         self._window = window
+        self._welcome = welcome
         self.now_s = now_s
         self._timeline = timeline
 
@@ -50,6 +54,7 @@ class Ledger:
         return refusals
 
     def _check(self, record: Record, origin: Origin) -> None:
+        self._welcome.check(record, origin, self.state)
         check_precondition(self.state, origin.precondition)
         check_time(record, origin.trust, self._window, self.now_s)
         if origin.trust is Trust.CLIENT:
@@ -78,7 +83,9 @@ class Ledger:
         return change
 
 
-def admit_newest(record: Record, origin: Origin, state: State, window: Window, now_s: float) -> tuple[State, Verdict]:
+def admit_newest(
+    record: Record, origin: Origin, state: State, window: Window, welcome: Welcome, now_s: float
+) -> tuple[State, Verdict]:
     """Take one record that is newer than all records of its label; returns the state after it, and the verdict.
 
     Most records come so, and need no ledger. The newest record is judged by the head alone, and nothing follows it.
@@ -86,6 +93,7 @@ def admit_newest(record: Record, origin: Origin, state: State, window: Window, n
     Raises:
         ProtocolError: the record is refused.
     """
+    welcome.check(record, origin, state)
     check_precondition(state, origin.precondition)
     check_time(record, origin.trust, window, now_s)
     if origin.trust is Trust.CLIENT:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from node.intake.arrivals import Origin, runs_of
 from node.intake.group import Group
+from node.intake.welcome import Welcome
 from node.store.contract import Batch, StoredRecord
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import Window, check_precondition
@@ -27,9 +28,10 @@ because a node that was away has to catch up with months of receipts."""
 class WitnessedDecider:
     """Decides on the records of witnessed domains."""
 
-    def __init__(self, window: Window, undecided_max: int) -> None:
+    def __init__(self, window: Window, welcome: Welcome, undecided_max: int) -> None:
         """`undecided_max`: records from clients that may wait for a decision in one domain."""
         self._window = window
+        self._welcome = welcome
         self._undecided_max = undecided_max
         self._receipts = Quota(RECEIPTS_PER_S_MAX)
 
@@ -41,6 +43,7 @@ class WitnessedDecider:
         taken: list[int] = []
         for run in runs_of((position, group.origins[position]) for position in in_order(group, positions)):
             admitted = [position for position, _ in run if self._is_admitted(group, position, domain, now_s)]
+            self._note_foundings(group.records[position].record for position in admitted)
             change.add(domain.add([group.records[position].record for position in admitted]))
             taken += admitted
         if taken:
@@ -48,6 +51,11 @@ class WitnessedDecider:
             for position in taken:
                 group.settle(position, _accepted(group, position, domain, change))
         return taken
+
+    def _note_foundings(self, records: Iterable[Record]) -> None:
+        for record in records:
+            if record.prev is None and not record.is_of_witnesses:
+                self._welcome.on_founded(record)
 
     def _is_admitted(self, group: Group, position: int, domain: WitnessedDomain, now_s: float) -> bool:
         """Whether this record may be taken; if not, it is refused."""
@@ -59,6 +67,7 @@ class WitnessedDecider:
         return True
 
     def _check(self, record: Record, origin: Origin, domain: WitnessedDomain, now_s: float) -> None:
+        self._welcome.check_witnessed(record, origin, domain)
         if origin.precondition is not None:
             head = domain.head(record.label)
             check_precondition(State() if head is None else State(tip_of(head)), origin.precondition)

@@ -7,6 +7,8 @@ from msgspec import inspect
 
 from node.settings.items import ITEMS
 from node.settings.settings import KINDS, Settings
+from node.settings.write_tables import spell_tables
+from protocol.records.write_policy import WritePolicy
 
 PREFIX: Final = "DNARC_"
 
@@ -14,7 +16,8 @@ PREFIX: Final = "DNARC_"
 class Setting(msgspec.Struct, frozen=True):
     """What a person needs to know about a setting.
 
-    `expected` describes its values in words. `unit` is empty if the values have no unit.
+    `expected` describes its values in words. `unit` is empty if the values have no unit. `is_table`: its value is a
+    table of the settings file, so it has neither a flag nor a variable.
     """
 
     name: str
@@ -23,6 +26,7 @@ class Setting(msgspec.Struct, frozen=True):
     unit: str
     expected: str
     default: object
+    is_table: bool = False
 
     @property
     def flag(self) -> str:
@@ -42,6 +46,8 @@ def spell(value: object) -> str:
     """A value as an operator writes it: `none` for None, commas between the items of a list."""
     if value is None:
         return "none"
+    if isinstance(value, WritePolicy):
+        return spell_tables(value)
     if isinstance(value, bool):
         return str(value).lower()
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -73,6 +79,8 @@ def _words(name: str, kind: inspect.Type) -> str:
             return ITEMS[name].words
         case inspect.CustomType():
             return "a path"
+        case inspect.StructType():
+            return "a table of the settings file"
         case _:
             return "a text"
 
@@ -86,7 +94,8 @@ def _setting_of(field: inspect.Field, kind: str) -> Setting:
     about, unit = _metadata(field.type)
     default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
     expected = " or ".join(_words(field.name, part) for part in parts_of(field.type))
-    return Setting(field.name, kind, about, unit, expected, default)
+    is_table = isinstance(parts_of(field.type)[0], inspect.StructType)
+    return Setting(field.name, kind, about, unit, expected, default, is_table)
 
 
 def _metadata(kind: inspect.Type) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from node.settings.description import PREFIX, describe, parts_of, spell
 from node.settings.items import ITEMS
 from node.settings.service_variables import is_service_variable
 from node.settings.settings import Settings
+from node.settings.write_tables import TableError, write_policy_of
 
 OTHER_VARIABLES: Final = ("DNARC_ADMIN_TOKEN", "DNARC_CONFIG", "DNARC_KEY", "DNARC_NODE", "DNARC_PASSPHRASE")
 """Variables of the environment that the commands read and that are no settings of a node."""
@@ -84,7 +85,7 @@ def _of_file(file: Path | None) -> _Found:
 
 
 def _of_environment(environment: Mapping[str, str]) -> _Found:
-    names = {setting.variable: setting.name for setting in describe()}
+    names = {setting.variable: setting.name for setting in describe() if not setting.is_table}
     for variable in sorted(environment):
         if variable.startswith(PREFIX) and variable not in OTHER_VARIABLES:
             _check_name(variable, names, "in the environment")
@@ -108,6 +109,8 @@ def _check_name(name: str, known: Mapping[str, object], place: str) -> None:
 def _convert(name: str, raw: Any, source: str) -> Any:
     try:
         return _value_of(name, raw)
+    except TableError as error:
+        raise SettingsError(f"{error} ({source})") from error
     except (msgspec.ValidationError, ValueError) as error:
         setting = _SETTINGS[name]
         unit = f", in {setting.unit}" if setting.unit else ""
@@ -122,6 +125,8 @@ def _value_of(name: str, raw: Any) -> Any:
         msgspec.ValidationError: the same.
     """
     kind = _TYPES[name]
+    if _SETTINGS[name].is_table:
+        return write_policy_of(raw)
     if isinstance(raw, str) and raw.lower() == "none":
         return msgspec.convert(None, kind)
     is_text = isinstance(raw, _Text)

@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from protocol.records.write_policy import OPEN, WritePolicy
+
 KINDS: Final = {
     "host": "Address and folder",
     "domains": "Records that the node takes",
@@ -66,6 +68,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Annotated[int, Meta(ge=0)] | None,
         _about("How far the timestamp of a record may be ahead of the clock.", "seconds"),
     ] = 300
+
+    write: Annotated[
+        WritePolicy,
+        _about('Tables of rules that say who may write: `[write]` for all domains, `[write."example.org"]` for one.'),
+    ] = OPEN
 
     records_in_flight_max: Annotated[
         int, Meta(ge=1_000), _about("Most records in verification or commit. Past it clients get 503.", "records")

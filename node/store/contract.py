@@ -22,6 +22,9 @@ from protocol.witness.domain import DomainChange
 LabelKey = tuple[str, str]
 """A domain and a label."""
 
+Founder = tuple[str, str]
+"""A domain and a key that may have founded labels of it."""
+
 STATES_FEW: Final = 64
 """Labels whose states a store reads without leaving the caller's thread, unless its disk is slow. So it is not worth
 reading a few labels ahead."""
@@ -229,6 +232,12 @@ class Store(Protocol):
         bytes_max: int | None = None,
     ) -> list[SignedRecord]:
         """The same, only of labels that this key owns. Other labels cost nothing. A label's owner signed its head."""
+
+    async def labels_founded(self, founders: Sequence[Founder]) -> dict[Founder, int]:
+        """How many labels of a domain each of these keys founded, given away since or not. Not of witnessed domains.
+
+        This reads every label that the key owns, in any domain: about 1 us each.
+        """
 
     def keys(self) -> AsyncIterator[tuple[str, list[bytes]]]:
         """Every domain with records, and its packed index keys, in pages and in no order.

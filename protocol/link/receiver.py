@@ -21,6 +21,9 @@ from protocol.link.recent_ids import Exchanged
 from protocol.link.terms import LinkLimits
 from protocol.records.outcome import Outcome
 
+_NO_OFFENCE = (None, Code.NOT_WELCOME)
+"""What a peer may be answered without an end. A peer cannot know whom the operator of this node does not want."""
+
 
 class _Taking(msgspec.Struct):
     """A frame whose records are being taken in. `is_pass`: they are part of a pass that was asked for.
@@ -130,7 +133,7 @@ class Receiver:
                 self._on_refused(outcome, outcome.code, taking)
             if outcome.record is not None:
                 self._wants.asked.discard(outcome.record.id)
-        self._refused_per_minute.count(sum(outcome.code is not None for outcome in outcomes), now)
+        self._refused_per_minute.count(sum(outcome.code not in _NO_OFFENCE for outcome in outcomes), now)
         self._acknowledge()
         self._wants.ask()
 

@@ -209,7 +209,9 @@ def test_an_unknown_flag_is_refused() -> None:
         load(None, {}, {"prot": "1"})
 
 
-@pytest.mark.parametrize("setting", describe(), ids=lambda setting: setting.name)
+@pytest.mark.parametrize(
+    "setting", [each for each in describe() if not each.is_table], ids=lambda setting: setting.name
+)
 def test_every_default_can_be_written_as_text(setting: object) -> None:
     """Otherwise the values that `dnarc config` shows could not be used as values."""
     [known] = [each for each in describe() if each == setting]

@@ -10,6 +10,7 @@ def test_the_codes_of_a_record_are_in_the_order_of_the_checks() -> None:
         "too_large",
         "unknown_domain",
         "bad_signature",
+        "not_welcome",
         "precondition_failed",
         "too_new",
         "too_old",

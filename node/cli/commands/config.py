@@ -50,14 +50,22 @@ def config(
 
 
 def _facts(setting: "Setting", loaded: "Loaded") -> dict[str, object]:
-    value = getattr(loaded.settings, setting.name)
     return {
-        "value": str(value) if isinstance(value, Path) else value,
+        "value": _as_json(getattr(loaded.settings, setting.name)),
         "source": loaded.sources[setting.name],
-        "default": str(setting.default) if isinstance(setting.default, Path) else setting.default,
+        "default": _as_json(setting.default),
         "unit": setting.unit,
         "description": setting.description,
     }
+
+
+def _as_json(value: object) -> object:
+    from node.settings.write_tables import tables_of
+    from protocol.records.write_policy import WritePolicy
+
+    if isinstance(value, WritePolicy):
+        return tables_of(value)
+    return str(value) if isinstance(value, Path) else value
 
 
 def _facts_of_preference(preference: Preference, chosen: Chosen) -> dict[str, object]:
@@ -107,8 +115,9 @@ def markdown_table(settings: "list[Setting]") -> str:
     """The settings as a table in Markdown, for `docs/operations.md`."""
     from node.settings.description import spell
 
+    variables = {each.name: "" if each.is_table else f"`{each.variable}`" for each in settings}
     rows = [
-        f"| `{each.name}` | `{each.variable}` | `{spell(each.default)}` | {each.unit} | {each.description} |"
+        f"| `{each.name}` | {variables[each.name]} | `{spell(each.default)}` | {each.unit} | {each.description} |"
         for each in settings
     ]
     return "\n".join(("| setting | variable | default | unit | what it is for |", "|---|---|---|---|---|", *rows))

@@ -29,7 +29,7 @@ def serve(config: Path | None = None, **flags: str | None) -> None:
 def _signature() -> inspect.Signature:
     """The signature that typer reads: the settings file, and a flag for each setting."""
     file = inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Config)
-    return inspect.Signature([file, *map(_flag, describe())])
+    return inspect.Signature([file, *(_flag(each) for each in describe() if not each.is_table)])
 
 
 def _flag(setting: Setting) -> inspect.Parameter:

@@ -33,6 +33,7 @@ const NODE_REMEDIES = {
   too_large: "A record has at most 65,536 bytes: shorten the claim, or put the long text elsewhere and claim its hash.",
   unknown_domain: "This node does not keep that domain. Choose another, or ask the node's operator to add it.",
   bad_signature: "The signature does not fit these bytes and this key. Sign again; if that fails too, reload the key.",
+  not_welcome: "The operator of this node does not take this record. Ask the operator, or write to another node.",
   precondition_failed: "The label changed after it was read. Read it again, and sign what follows its new head.",
   too_new: "The clock of this computer is ahead of the node's. Set the clock, and sign again.",
   too_old: "The claim was signed too long ago, or the clock of this computer is behind. Sign again.",

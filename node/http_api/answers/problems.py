@@ -21,6 +21,7 @@ STATUSES: Final = {
     Code.TOO_LARGE: 413,
     Code.UNKNOWN_DOMAIN: 404,
     Code.BAD_SIGNATURE: 401,
+    Code.NOT_WELCOME: 403,
     Code.PRECONDITION_FAILED: 412,
     Code.TOO_NEW: 422,
     Code.TOO_OLD: 422,

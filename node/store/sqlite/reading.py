@@ -9,6 +9,7 @@ from typing import NamedTuple
 from node.store.contract import (
     EVERYTHING,
     Cursor,
+    Founder,
     LabelKey,
     Outline,
     Past,
@@ -98,6 +99,15 @@ HEADS_OF_OWNER_IN_ORDER = {
     for which, after in _AFTER.items()
 }
 """The heads of a key with many labels: found among all labels in order, where they soon fill a page."""
+
+
+_FOUNDED = f"""
+    SELECT
+        (SELECT count(*) FROM labels INDEXED BY labels_by_owner WHERE domain = ? AND founder IS NULL AND {_OWNER})
+        + (SELECT count(*) FROM labels INDEXED BY labels_by_founder
+            WHERE domain = ? AND substr(founder, 1, 8) = substr(?, 1, 8) AND founder = ?)
+"""
+"""The labels that a key founded: those that it still owns, and those that it gave away."""
 
 
 def states(connection: sqlite3.Connection, labels: Sequence[LabelKey]) -> dict[LabelKey, State]:
@@ -219,6 +229,15 @@ def heads_of_owner(connection: sqlite3.Connection, owner: str, page: Page) -> li
     else:
         rows = connection.execute(HEADS_OF_OWNER_IN_ORDER[which], (*place, key, since, limit))
     return [signed_record_of(*row) for row in (rows if bytes_max is None else _first_rows(rows, bytes_max))]
+
+
+def labels_founded(connection: sqlite3.Connection, founders: Sequence[Founder]) -> dict[Founder, int]:
+    """See `Store.labels_founded`."""
+    found = {}
+    for domain, key in founders:
+        raw = bytes.fromhex(key)
+        (found[domain, key],) = connection.execute(_FOUNDED, (domain, raw, raw, domain, raw, raw)).fetchone()
+    return found
 
 
 def _label_range(after: LabelKey | None, prefix: str) -> tuple[str, str | bytes]:

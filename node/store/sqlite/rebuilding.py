@@ -164,10 +164,11 @@ def _undone(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 class _Judged(msgspec.Struct, frozen=True):
-    """What the records of a label give: verdicts by record id, and the state."""
+    """What the records of a label give: verdicts by record id, the state, and the founder if another key owns it."""
 
     verdicts: dict[str, Verdict]
     state: State
+    founder: bytes | None = None
 
 
 class _Rebuild:
@@ -256,7 +257,7 @@ class _Rebuild:
         """Replay every label from its records. A label without records is removed."""
         last = 0
         while page := self._connection.execute(
-            "SELECT no, domain, label, head, newest, timestamp, contested, former, owner, final FROM labels "
+            "SELECT no, domain, label, head, newest, timestamp, contested, former, owner, final, founder FROM labels "
             "WHERE no > ? ORDER BY no LIMIT ?",
             (last, _PAGE),
         ).fetchall():
@@ -293,7 +294,9 @@ class _Rebuild:
         domain, label = place
         if not is_witnessed(domain):
             replayed = replay(record_of(record_id, body) for _, _, record_id, body, _ in history)
-            return _Judged(replayed.verdicts, replayed.state)
+            chain, owner = replayed.chain, replayed.state.owner
+            founder = chain[0].signedby if chain and chain[0].signedby != owner else None
+            return _Judged(replayed.verdicts, replayed.state, None if founder is None else bytes.fromhex(founder))
         if self._domain is None or self._domain.name != domain:
             self._domain = WitnessedDomain(domain)
             self._walked = self._domain.add(self._records_of(domain))
@@ -320,7 +323,8 @@ class _Rebuild:
         head, timestamp = (numbers[state.tip.id], state.tip.timestamp) if state.tip else (None, None)
         final = None if state.final is None else numbers[state.final]
         newest, contested = numbers[state.newest[1]], int(state.contested)
-        derived = (head, newest, timestamp, contested, former_of(state), owner_of(state), final)
+        owner, founder = owner_of(state), judged.founder
+        derived = (head, newest, timestamp, contested, former_of(state), owner, final, founder)
         if columns == derived:
             return
         ids = {no: record_id for record_id, no in numbers.items()}
@@ -328,7 +332,9 @@ class _Rebuild:
         for what in was:
             if was[what] != now[what]:
                 self._note(what, was[what], now[what], place, None)
-        columns_set = "head = ?, newest = ?, timestamp = ?, contested = ?, former = ?, owner = ?, final = ?"
+        columns_set = (
+            "head = ?, newest = ?, timestamp = ?, contested = ?, former = ?, owner = ?, final = ?, founder = ?"
+        )
         self._connection.execute(f"UPDATE labels SET {columns_set} WHERE no = ?", (*derived, number))
 
     def _check_events(self) -> None:
@@ -354,7 +360,7 @@ class _Rebuild:
 
 def _described(columns: tuple[Any, ...], ids: dict[int, str]) -> dict[str, str | None]:
     """The columns of a label's state in words. Row numbers of records become their ids."""
-    head, newest, timestamp, contested, former, owner, final = columns
+    head, newest, timestamp, contested, former, owner, final, founder = columns
     return {
         "head": None if head is None else ids.get(head, f"row {head}"),
         "newest": ids.get(newest, f"row {newest}"),
@@ -363,4 +369,5 @@ def _described(columns: tuple[Any, ...], ids: dict[int, str]) -> dict[str, str |
         "former owners": former.hex(),
         "owner": None if owner is None else owner.hex(),
         "final": None if final is None else ids.get(final, f"row {final}"),
+        "founder": None if founder is None else founder.hex(),
     }

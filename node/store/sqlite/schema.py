@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from node.store.contract import StoreError
 from node.store.sqlite.rows import signer_of
+from protocol.records.record import is_witnessed
 
 _FIRST = """
 CREATE TABLE meta (
@@ -135,7 +136,17 @@ CREATE TABLE dropped (
 INSERT INTO meta (name, value) SELECT 'remnants', 'older version' WHERE EXISTS (SELECT 1 FROM records);
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _OWNERS, _FINAL, _REMOVALS)
+_FOUNDERS = """
+-- The key that founded the label, 32 bytes; NULL where the owner founded it, and in witnessed domains. Most labels stay
+-- with their founder, so the column and its index cost a new label nothing.
+ALTER TABLE labels ADD COLUMN founder BLOB;
+UPDATE labels SET founder = (SELECT signer_of(body) FROM records WHERE label = labels.no AND verdict IN (1, 10))
+    WHERE owner IS NOT NULL AND final IS NULL AND NOT is_witnessed(domain)
+    AND owner IS NOT (SELECT signer_of(body) FROM records WHERE label = labels.no AND verdict IN (1, 10));
+CREATE INDEX labels_by_founder ON labels (substr(founder, 1, 8)) WHERE founder IS NOT NULL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _OWNERS, _FINAL, _REMOVALS, _FOUNDERS)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
@@ -147,6 +158,7 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIO
     version = version_of(connection)
     check_version(version, len(migrations))
     connection.create_function("signer_of", 1, signer_of, deterministic=True)
+    connection.create_function("is_witnessed", 1, is_witnessed, deterministic=True)
     for number, statements in enumerate(migrations[version:], start=version + 1):
         try:
             connection.executescript(f"BEGIN IMMEDIATE;\n{statements};\nPRAGMA user_version = {number};\nCOMMIT;")

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
 
 _SIZES = (64, 32, 16, 8, 4, 2, 1)
-"""Few different statements, so that SQLite compiles each of them once. 64 rows of ten columns are 640 parameters, and
-older versions of SQLite take 999."""
+"""Few different statements, so that SQLite compiles each of them once. 64 rows of eleven columns are 704 parameters,
+and older versions of SQLite take 999."""
 
 
 def chunks(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:

@@ -24,6 +24,7 @@ from node.store.contract import (
     STATES_FEW,
     Batch,
     Cursor,
+    Founder,
     LabelKey,
     Outline,
     Past,
@@ -171,6 +172,9 @@ class SqliteStore:
         bytes_max: int | None = None,
     ) -> list[SignedRecord]:
         return await self._read(reading.heads, reading.Page(domain, after, since, limit, prefix, bytes_max))
+
+    async def labels_founded(self, founders: Sequence[Founder]) -> dict[Founder, int]:
+        return await self._read(reading.labels_founded, founders)
 
     async def heads_of_owner(
         self,

@@ -17,6 +17,7 @@ from node.store.sqlite.reading import last_event
 from node.store.sqlite.rows import EVENT_TYPES, VERDICTS, former_of, owner_of
 from node.store.sqlite.statements import chunks, places, values
 from protocol.records.change import Event
+from protocol.records.record import is_witnessed
 from protocol.records.replay import State, Verdict
 
 
@@ -39,9 +40,10 @@ def commit(connection: sqlite3.Connection, batch: Batch, last: LastNumbers) -> L
     with transaction(connection):
         numbers = _Numbers(connection, batch.records, last.record + 1)
         labels = _label_numbers(connection, list(batch.states), last.label + 1)
-        _put_states(connection, batch.states, numbers, labels)
+        founders = _founders_of(batch)
+        _put_states(connection, batch.states, founders, numbers, labels)
         held = [key for key, number in labels.items() if number <= last.label]
-        _update_owners(connection, [(labels[key], owner_of(batch.states[key])) for key in held])
+        _update_owners(connection, [(labels[it], owner_of(batch.states[it]), founders.get(it)) for it in held])
         _insert_records(connection, batch.records, numbers, labels)
         _update_verdicts(connection, batch.verdicts)
         _insert_events(connection, batch.events, numbers, last.event + 1)
@@ -76,21 +78,40 @@ def _label_numbers(connection: sqlite3.Connection, keys: Sequence[LabelKey], fir
     return {key: found[key] if key in found else next(free) for key in keys}
 
 
+def _founders_of(batch: Batch) -> dict[LabelKey, bytes]:
+    """The founders of the labels that the batch founds, or founds anew by an older record.
+
+    The founder of a label in a witnessed domain is not kept. So its owner stands for it, which is stored as NULL.
+    """
+    founders = {
+        (record.domain, record.label): bytes.fromhex(record.signedby)
+        for stored in batch.records
+        if stored.verdict is Verdict.FOUNDED and (record := stored.signed.record).id not in batch.verdicts
+    }
+    of_witnessed = {key: owner_of(state) for key, state in batch.states.items() if is_witnessed(key[0])}
+    return founders | {key: owner for key, owner in of_witnessed.items() if owner is not None}
+
+
 def _put_states(
-    connection: sqlite3.Connection, states: dict[LabelKey, State], numbers: _Numbers, labels: dict[LabelKey, int]
+    connection: sqlite3.Connection,
+    states: dict[LabelKey, State],
+    founders: dict[LabelKey, bytes],
+    numbers: _Numbers,
+    labels: dict[LabelKey, int],
 ) -> None:
     """Insert the labels that are new, and update the others."""
 
     def row(key: LabelKey, state: State) -> tuple[Any, ...]:
         head, timestamp = (numbers[state.tip.id], state.tip.timestamp) if state.tip else (None, None)
         newest = numbers[state.newest[1]]
-        owner = owner_of(state)
+        owner, founder = owner_of(state), founders.get(key)
         final = None if state.final is None else numbers[state.final]
-        return (labels[key], *key, head, newest, timestamp, state.contested, former_of(state), owner, final)
+        ours = (head, newest, timestamp, state.contested, former_of(state), owner, final)
+        return (labels[key], *key, *ours, None if founder == owner else founder)
 
     _insert(
         connection,
-        "labels (no, domain, label, head, newest, timestamp, contested, former, owner, final)",
+        "labels (no, domain, label, head, newest, timestamp, contested, former, owner, final, founder)",
         [row(key, state) for key, state in states.items()],
         "ON CONFLICT (no) DO UPDATE SET head = excluded.head, newest = excluded.newest, "
         "timestamp = excluded.timestamp, contested = excluded.contested, former = excluded.former, "
@@ -98,16 +119,19 @@ def _put_states(
     )
 
 
-def _update_owners(connection: sqlite3.Connection, owners: Sequence[tuple[int, bytes | None]]) -> None:
-    """Change the owners of labels that have another one, by the labels' row numbers.
+def _update_owners(connection: sqlite3.Connection, owners: Sequence[tuple[int, bytes | None, bytes | None]]) -> None:
+    """Change the owners and the founders of labels that have others: the label's row number, its owner, and its
+    founder, None if the founder stays.
 
     SQLite writes the index anew for each row of an update, even if nothing changes. So rows that stay the same are left
     out.
     """
+    was, now = "coalesce(labels.founder, labels.owner)", "coalesce(changed.founder, labels.founder, labels.owner)"
     for chunk in chunks(owners):
         connection.execute(
-            f"WITH changed (no, owner) AS (VALUES {places(chunk)}) UPDATE labels SET owner = changed.owner "
-            "FROM changed WHERE labels.no = changed.no AND labels.owner IS NOT changed.owner",
+            f"WITH changed (no, owner, founder) AS (VALUES {places(chunk)}) "
+            f"UPDATE labels SET owner = changed.owner, founder = nullif({now}, changed.owner) FROM changed "
+            f"WHERE labels.no = changed.no AND (labels.owner IS NOT changed.owner OR {was} IS NOT {now})",
             values(chunk),
         )
 

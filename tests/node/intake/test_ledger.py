@@ -7,14 +7,17 @@ from hypothesis import strategies as st
 
 from node.intake.arrivals import Origin
 from node.intake.ledger import Ledger, admit_newest
+from node.intake.welcome import Welcome
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import NEEDS_NO_HEAD, Trust, Window
 from protocol.records.record import Record
 from protocol.records.replay import EMPTY, State, Verdict, replay
+from protocol.records.write_policy import OPEN
 from protocol.steps import finish
 from tests.history import ALICE, BOB, claim, histories
 
 NOW: Final = 1_000_000
+EVERYBODY: Final = Welcome(OPEN)
 CLIENT: Final = Origin(Trust.CLIENT)
 PEER: Final = Origin(Trust.PEER)
 DEMANDING: Final = Origin(Trust.PEER, precondition=NEEDS_NO_HEAD)
@@ -22,7 +25,7 @@ DEMANDING: Final = Origin(Trust.PEER, precondition=NEEDS_NO_HEAD)
 
 def admit(*entries: tuple[Record, Origin]) -> tuple[Ledger, dict[str, Code]]:
     """Admit these records to an empty label. Returns the ledger, and the codes of refused records by id."""
-    ledger = Ledger(EMPTY, Window(), NOW)
+    ledger = Ledger(EMPTY, Window(), EVERYBODY, NOW)
     refusals = finish(ledger.admit([record for record, _ in entries], [origin for _, origin in entries]))
     return ledger, {record_id: error.code for record_id, error in refusals.items()}
 
@@ -70,7 +73,7 @@ def test_the_newest_record_of_a_label_needs_no_ledger(history: list[Record], tru
         return
     *before, newest = sorted(history, key=lambda record: record.order_key)
     state, origin, window = replay(before).state, Origin(trust), Window(None, None)
-    ledger = Ledger(state, window, NOW)
+    ledger = Ledger(state, window, EVERYBODY, NOW)
 
     refusals = finish(ledger.admit([newest], [origin]))
     outcome = ledger.state, ledger.verdicts, [error.code for error in refusals.values()]
@@ -81,7 +84,7 @@ def test_the_newest_record_of_a_label_needs_no_ledger(history: list[Record], tru
 def alone(record: Record, origin: Origin, state: State, window: Window) -> tuple[State, dict[str, Verdict], list[Code]]:
     """The result of `admit_newest` for this record, in the form of a ledger's."""
     try:
-        after, verdict = admit_newest(record, origin, state, window, NOW)
+        after, verdict = admit_newest(record, origin, state, window, EVERYBODY, NOW)
     except ProtocolError as error:
         return state, {}, [error.code]
     return after, {record.id: verdict}, []

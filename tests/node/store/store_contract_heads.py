@@ -2,11 +2,12 @@
 
 import pytest
 
-from node.store.contract import LabelKey, Store
+from node.store.contract import Batch, LabelKey, Store
 from protocol.records.record import SignedRecord
+from protocol.records.replay import replay
 from protocol.signing import SigningKey
 from tests.history import ALICE, BOB, CAROL
-from tests.node.store.store_batches import Contract, batch_of, claim, key_of, offer
+from tests.node.store.store_batches import Contract, batch_of, claim, key_of, offer, stored
 
 PAGE = 7
 """Heads of a page, in most tests."""
@@ -98,6 +99,45 @@ class HeadsContract(Contract):
         after = await owners()
 
         assert (before, after) == ([True, False], [False, True])
+
+    async def test_a_founder_is_counted_by_domain_and_stays_the_founder_of_what_it_gave_away(
+        self, store: Store
+    ) -> None:
+        sold = [claim("sold", at=1), offer("sold", to=BOB, at=2), claim("sold", by=BOB, at=3)]
+        kept, elsewhere, theirs = claim("kept"), claim("kept", domain="other"), claim("theirs", by=BOB)
+        keys = [("test", ALICE.public), ("test", BOB.public), ("other", ALICE.public), ("other", BOB.public)]
+        await store.commit(batch_of([kept, elsewhere, theirs, *sold[:2]]))
+        states = await store.states([key_of(sold[0].record)])
+        before = await store.labels_founded(keys)
+
+        await store.commit(batch_of(sold[2:], states))
+        after = await store.labels_founded(keys)
+
+        assert before == after == dict(zip(keys, (2, 1, 1, 0), strict=True))
+
+    async def test_a_label_that_comes_home_to_its_founder_counts_once(self, store: Store) -> None:
+        there = [claim(at=1), offer(to=BOB, at=2), claim(by=BOB, at=3)]
+        back = [offer(by=BOB, to=ALICE, at=4), claim(by=ALICE, at=5)]
+        await store.commit(batch_of(there))
+
+        await store.commit(batch_of(back, await store.states([key_of(there[0].record)])))
+
+        assert await store.labels_founded([("test", ALICE.public)]) == {("test", ALICE.public): 1}
+
+    async def test_an_older_founding_by_another_key_takes_the_place_of_the_first(self, store: Store) -> None:
+        first, older = claim(at=2), claim(by=BOB, at=1)
+        await store.commit(batch_of([first]))
+        change = replay([first.record, older.record])
+        late = Batch(
+            records=[stored(older)],
+            verdicts={first.record.id: change.verdict(first.record)},
+            states={key_of(first.record): change.state},
+        )
+
+        await store.commit(late)
+        keys = [("test", ALICE.public), ("test", BOB.public)]
+
+        assert await store.labels_founded(keys) == dict(zip(keys, (0, 1), strict=True))
 
     async def test_heads_of_an_owner_since_a_timestamp_are_those_of_that_second_or_later(self, store: Store) -> None:
         heads = [claim(str(number), at=number) for number in range(1, 7)]

@@ -14,11 +14,11 @@ from node.store.contract import Cursor, Peer, Store, StoreError
 from node.store.sqlite import SqliteStore, reading
 from node.store.sqlite.connection import Connection, transaction
 from node.store.sqlite.rows import EVENT_TYPES, VERDICTS
-from node.store.sqlite.schema import MIGRATIONS, migrate, version_of
+from node.store.sqlite.schema import _FOUNDERS, MIGRATIONS, migrate, version_of
 from protocol.records.change import EventType
 from protocol.records.replay import Verdict
 from tests.history import ALICE, BOB, CAROL, NOWHERE
-from tests.node.store.store_batches import OpenStore, batch_of, claim
+from tests.node.store.store_batches import OpenStore, batch_of, claim, offer
 from tests.node.store.store_contract import StoreContract
 from tests.node.store.store_contract_heads import PAGE
 from tests.paths import ROOT
@@ -222,6 +222,25 @@ async def test_many_labels_of_an_owner_come_in_the_same_order_as_few(store: Sqli
     assert await store.heads_of_owner(ALICE.public, None, None, 0, 2) == [claim("!"), claim("0")]
 
 
+async def test_a_file_from_before_founders_were_kept_opens_with_all_founders(path: Path) -> None:
+    sold = [claim("b", at=1), offer("b", to=BOB, at=2), claim("b", by=BOB, at=3)]
+    async with opened(path) as store:
+        await store.commit(batch_of([claim("a"), *sold, claim("c", by=BOB), claim("orphan", prev=NOWHERE)]))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "DROP INDEX labels_by_founder; ALTER TABLE labels DROP COLUMN founder; "
+            f"PRAGMA user_version = {MIGRATIONS.index(_FOUNDERS)}"
+        )
+
+    async with opened(path) as store:
+        founded = await store.labels_founded([("test", ALICE.public), ("test", BOB.public)])
+    with closing(sqlite3.connect(path)) as connection:
+        kept = connection.execute("SELECT label, founder FROM labels WHERE founder IS NOT NULL").fetchall()
+
+    assert founded == {("test", ALICE.public): 2, ("test", BOB.public): 1}
+    assert kept == [("b", bytes.fromhex(ALICE.public))]
+
+
 async def test_a_file_from_before_owners_were_indexed_opens_with_all_owners(path: Path) -> None:
     heads = [claim("a", by=ALICE), claim("b", by=BOB)]
     async with opened(path) as store:
@@ -229,7 +248,8 @@ async def test_a_file_from_before_owners_were_indexed_opens_with_all_owners(path
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(
             "DROP INDEX labels_by_owner; ALTER TABLE labels DROP COLUMN owner; "
-            "ALTER TABLE labels DROP COLUMN final; "
+            "ALTER TABLE labels DROP COLUMN final; DROP INDEX labels_by_founder; "
+            "ALTER TABLE labels DROP COLUMN founder; "
             "DROP TABLE erasures; DROP TABLE removals; DROP TABLE dropped; PRAGMA user_version = 1"
         )
 

@@ -1,0 +1,39 @@
+"""The page about moderation: its commands are carried out as they stand."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from simulations.processes.process import running
+from tests.paths import ROOT
+from tests.test_operations import carry_out, claim, labels
+
+PAGE = (ROOT / "docs" / "moderation.md").read_text(encoding="utf-8")
+
+
+def steps(heading: str) -> list[str]:
+    """The commands for a shell in a section, in order. They stand below numbers, so they are indented."""
+    section = PAGE.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    found = re.findall(r"(?m)^( *)```sh\n((?:.*\n)*?)\1```", section)
+    return [re.sub(rf"(?m)^{indent}", "", block) for indent, block in found]
+
+
+def test_ban_a_key(tmp_path: Path) -> None:
+    find, ban, look = steps("Ban a key")
+    config = tmp_path / "dnarc.toml"
+    config.write_text("", encoding="utf-8")
+    with running("one", tmp_path / "DIR", "--config", str(config)) as node:
+        claim(node, "casino", tmp_path)
+        carry_out(find, tmp_path, URL=node.url)
+        with node.client() as client:
+            [key] = {record["signedby"] for record in client.get("/claims").values()}
+
+    carry_out(ban, tmp_path, KEY=key)
+    carry_out(look, tmp_path, KEY=key)
+
+    with running("one", tmp_path / "DIR", "--config", str(config)) as node:
+        with pytest.raises(AssertionError, match="dnarc: not_welcome: this node takes no records of the key"):
+            claim(node, "poker", tmp_path)
+        after = labels(node)
+    assert after == ["casino"]
