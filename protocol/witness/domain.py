@@ -16,14 +16,14 @@ import msgspec
 
 from protocol.records.change import Event, EventType
 from protocol.records.record import POLICY_LABEL, Record
-from protocol.records.replay import REASONS, State, Verdict
+from protocol.records.replay import State, Verdict
 from protocol.witness.label import LabelChange, WitnessedLabel
 from protocol.witness.policy import Policy, policy_of
 from protocol.witness.proof import receipts_of_proof
 from protocol.witness.receipt import Receipt, receipt_label, receipt_of
 from protocol.witness.testimony import Evidence, Fork, ForkPlace, Testimony
 from protocol.witness.voter import SlotKey
-from protocol.witness.walk import Certainty, tip_of
+from protocol.witness.walk import WITNESSED_REASONS, Certainty, tip_of
 
 _SILENCE: Final = Evidence()
 
@@ -319,9 +319,8 @@ def _events(label: WitnessedLabel, moved: LabelChange) -> list[Event]:
         assert label.head is not None, "a label that has a head keeps one"
         previous = moved.taken_back[-1].id
         verdict = label.verdicts[previous]
-        reason = (
-            f"the witnesses saw or decided another record, and the head before is now {verdict}: {REASONS[verdict]}"
-        )
+        words = WITNESSED_REASONS[verdict]
+        reason = f"the witnesses saw or decided another record, and the head before is now {verdict}: {words}"
         events.append(Event(EventType.REVERTED, label.head, previous=previous, reason=reason))
     else:
         events += [Event(EventType.ACCEPTED, record) for record in moved.taken]

@@ -15,13 +15,22 @@ can take up an offer after the owner withdrew it.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from protocol.records.record import Record
-from protocol.records.replay import Tip, Verdict, verdict_on_follower
+from protocol.records.replay import REASONS, Tip, Verdict, verdict_on_follower
 from protocol.witness.policy import Policy
 from protocol.witness.testimony import Evidence
+
+WITNESSED_REASONS: Final = REASONS | {
+    Verdict.FOUNDED: "the founding that the witnesses saw first or decided, so its signer owns the label",
+    Verdict.ORPHAN: "names a record in `prev` that is not on the chain: it lost, or it is not here",
+    Verdict.STALE: "its signer may follow, but the witnesses saw another record in its place first, or decided it",
+    Verdict.RIVAL: "a founding, but the witnesses saw another one first, or decided it",
+}
+"""The reason for each verdict in words for people, where the author's time orders nothing."""
 
 _UNSEEN_MS = 1 << 62
 """Later than every time: a decided candidate may be one that too few witnesses saw."""

@@ -29,6 +29,10 @@ from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
 from tests.explorer.conftest import CHROMIUM, FLAGS, SKIPPED
 from tests.node.http_api.talking import Client, as_admin, batch
+from tests.node.links.network import until
+from tests.node.witness.test_four import DOMAIN as COUNCIL
+from tests.node.witness.test_four import council, is_final
+from tests.node.witness.test_four import signed as in_council
 from tests.paths import ROOT
 
 FOLDER: Final = ROOT / "docs" / "images"
@@ -126,6 +130,32 @@ def names_of_labels(now: int) -> list[SignedRecord]:
     ]
 
 
+@asynccontextmanager
+async def witnessed_garden(folder: Path) -> AsyncIterator[Node]:
+    """Four linked witnesses. Two people found the garden at once on two nodes, then its owner updates it on two devices
+    at once.
+    """
+    async with council(folder, awake=4) as nodes:
+        rivals = [_in_garden("ada", gate="green"), _in_garden("mallory", gate="red")]
+        await _race(nodes[0], list(zip(nodes, rivals, strict=False)))
+        founded = next(each for each in rivals if is_final(nodes[0], each.record))
+        winner = "ada" if founded is rivals[0] else "mallory"
+        devices = [_in_garden(winner, founded, gate=colour) for colour in ("blue", "white")]
+        await _race(nodes[0], list(zip(nodes[2:], devices, strict=True)))
+        yield nodes[0]
+
+
+def _in_garden(by: str, prev: SignedRecord | None = None, **content: Any) -> SignedRecord:
+    more = content if prev is None else content | {"prev": prev.record.id}
+    return in_council(KEYS[by], "garden", **more)
+
+
+async def _race(node: Node, claims: Sequence[tuple[Node, SignedRecord]]) -> None:
+    """Put each claim on its node, all at once, and wait until this node holds one of them final."""
+    await asyncio.gather(*(put(each, [claim]) for each, claim in claims))
+    await until(lambda: any(is_final(node, claim.record) for _, claim in claims), node)
+
+
 class Shot(msgspec.Struct, frozen=True):
     """One picture: its file, the place in the explorer, theme and size. `part` limits it to one element."""
 
@@ -149,6 +179,10 @@ QUIET: Final = (
     Shot("timeline", f"label/{DOMAIN}/lighthouse", width=1_000, part=".view-label section:last-child"),
     Shot("write", f"write?domain={DOMAIN}&label=slipway", width=1_000, height=940),
     Shot("phone", f"label/{DOMAIN}/lighthouse", "dark", width=390, height=844),
+)
+
+WITNESSED: Final = Shot(
+    "witnesses", f"label/{COUNCIL}/garden", width=1_000, height=1_500, part=".view-label section:last-child"
 )
 
 
@@ -203,6 +237,9 @@ async def take_all() -> None:
         await traffic
         for shot in QUIET:
             await shoot(browser, url, shot)
+        (folder / "council").mkdir()
+        async with witnessed_garden(folder / "council") as node:
+            await shoot(browser, node.url, WITNESSED)
 
 
 def bring_fonts() -> None:

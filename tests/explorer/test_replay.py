@@ -9,6 +9,7 @@ import pytest
 from protocol.errors import Code
 from protocol.records.record import Record
 from protocol.records.replay import REASONS, replay
+from protocol.witness.walk import WITNESSED_REASONS
 from tests.explorer.browsing import Explorer
 from tests.history import NOWHERE, PEOPLE, claim
 
@@ -45,9 +46,15 @@ async def test_the_browser_judges_any_history_as_the_node_does(explorer: Explore
 
 
 async def test_the_page_gives_the_nodes_reasons(explorer: Explorer) -> None:
-    reasons = await explorer.page.evaluate('async () => (await import("/explorer/words.js")).REASONS')
+    script = """async () => {
+        const { REASONS, WITNESSED_REASONS } = await import("/explorer/words.js");
+        return [REASONS, WITNESSED_REASONS];
+    }"""
+    reasons = await explorer.page.evaluate(script)
 
-    assert reasons == {str(verdict): words for verdict, words in REASONS.items()}
+    assert reasons == [
+        {str(verdict): words for verdict, words in each.items()} for each in (REASONS, WITNESSED_REASONS)
+    ]
 
 
 async def test_the_page_knows_a_remedy_for_every_refusal(explorer: Explorer) -> None:

@@ -174,9 +174,10 @@ def _said(each: WalkedRecord, witness: str) -> list[str]:
 
 
 def _reason(each: WalkedRecord) -> str:
-    from protocol.records.replay import REASONS, Verdict
+    from protocol.records.replay import Verdict
+    from protocol.witness.walk import WITNESSED_REASONS
 
-    reason = REASONS.get(Verdict(each.verdict), "") if each.verdict in set(Verdict) else ""
+    reason = WITNESSED_REASONS.get(Verdict(each.verdict), "") if each.verdict in set(Verdict) else ""
     if each.decided:
         return f"{reason}; a quorum of witnesses decided it"
     if each.ordered is not None:

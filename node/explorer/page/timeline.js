@@ -11,7 +11,7 @@ import { contentOf } from "./record.js";
 import { isAccepted } from "./replay.js";
 import { changes, tree } from "./values.js";
 import { certaintyBadge, testimony } from "./witnesses.js";
-import { REASONS, VERDICT_NAMES } from "./words.js";
+import { REASONS, VERDICT_NAMES, WITNESSED_REASONS } from "./words.js";
 
 const LANE = 22;
 const LEFT = 15;
@@ -63,7 +63,7 @@ function described(judged, isHead, mark, council) {
     h(
       "p",
       { class: "reason" },
-      coded(`${fate}: ${REASONS[verdict]}.`),
+      coded(`${fate}: ${(entry.seen ? WITNESSED_REASONS : REASONS)[verdict]}.`),
       record.newowner !== undefined && [" Offered to ", keyChip(record.newowner), "."],
     ),
     entry.verdict !== verdict &&

@@ -1,5 +1,5 @@
 // Words for the codes of the protocol, and for failures that are not the node's. The reasons are those of
-// `protocol/records/replay.py`; a test keeps them equal.
+// `protocol/records/replay.py` and `protocol/witness/walk.py`; a test keeps them equal.
 
 import { Problem } from "./api.js";
 
@@ -13,6 +13,15 @@ export const REASONS = {
   stale: "its signer may follow, but `prev` names another record than the one that it would follow",
   rival: "a founding by another key, but the label was founded before",
   not_owner: "neither the owner nor the key that the label was offered to signed it",
+};
+
+/** The same in domains with witnesses, where the author's time orders nothing. */
+export const WITNESSED_REASONS = {
+  ...REASONS,
+  founded: "the founding that the witnesses saw first or decided, so its signer owns the label",
+  orphan: "names a record in `prev` that is not on the chain: it lost, or it is not here",
+  stale: "its signer may follow, but the witnesses saw another record in its place first, or decided it",
+  rival: "a founding, but the witnesses saw another one first, or decided it",
 };
 
 export const VERDICT_NAMES = {

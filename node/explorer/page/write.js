@@ -14,7 +14,7 @@ import { bytesOf, contentOf, isDomain, isLabel, whyNoCrypto } from "./record.js"
 import { pause } from "./polling.js";
 import { hrefTo, remember } from "./router.js";
 import { isWitnessed } from "./walk.js";
-import { REASONS, isPassing } from "./words.js";
+import { REASONS, WITNESSED_REASONS, isPassing } from "./words.js";
 
 const MODES = {
   claim: ["Claim", "Found a label, or update one that you own."],
@@ -268,6 +268,7 @@ async function send(desk) {
 }
 
 function accepted({ domain, label }, outcome) {
+  const reasons = isWitnessed(domain) ? WITNESSED_REASONS : REASONS;
   return h(
     "div",
     { class: "card done", role: "status" },
@@ -278,7 +279,7 @@ function accepted({ domain, label }, outcome) {
       " ",
       labelLink(domain, label),
       ": ",
-      outcome.verdict ? coded(`${REASONS[outcome.verdict]}.`) : "the node had this record already.",
+      outcome.verdict ? coded(`${reasons[outcome.verdict]}.`) : "the node had this record already.",
     ),
     certaintyWords(outcome.certainty),
     h("p", {}, "Record ", hexValue(outcome.id, "the record's id")),
