@@ -13,7 +13,7 @@ import msgspec
 
 from node.store.contract import LabelKey, ShownRecord, Store, StoredEvent
 from protocol.records.change import EventType
-from protocol.records.record import is_witnessed
+from protocol.records.record import is_skeleton, is_witnessed
 from protocol.witness.walk import Certainty
 
 ENTRY_BYTES: Final = 512
@@ -26,12 +26,14 @@ _CLAIMED: Final = str(Certainty.CLAIMED)
 class Head(msgspec.Struct, frozen=True, gc=False):
     """The answer that shows a head. `body` is the JSON object `{signature: record}`, `etag` the record id in quotes.
 
-    `certainty` is one of `protocol.witness.walk.Certainty`.
+    `certainty` is one of `protocol.witness.walk.Certainty`. `is_erased`: the record in `body` is a skeleton, which
+    nobody is shown.
     """
 
     body: bytes
     etag: str
     certainty: str
+    is_erased: bool = False
 
     @property
     def id(self) -> str:
@@ -81,10 +83,26 @@ class Heads:
             kept = self._cache.get(key)
             if kept is None:
                 continue
+            if record.is_erased:
+                self.forget([key])
+                continue
             if stored.event.type is not EventType.FINAL:
                 self._keep(key, _answer(key, ShownRecord(record.id, stored.signature, record.canonical)))
             elif kept.id == record.id:
                 self._keep(key, msgspec.structs.replace(kept, certainty=str(Certainty.FINAL)))
+
+    def forget(self, keys: Iterable[LabelKey]) -> None:
+        """Drop the answers of these labels, because their heads were erased or their domain was dropped."""
+        for key in keys:
+            self._reading.discard(key)
+            dropped = self._cache.pop(key, None)
+            if dropped is not None:
+                self._cached_bytes -= len(dropped.body) + ENTRY_BYTES
+
+    def forget_domain(self, domain: str) -> None:
+        """Drop all answers of a domain."""
+        self._reading -= {key for key in self._reading if key[0] == domain}
+        self.forget([key for key in self._cache if key[0] == domain])
 
     def _keep(self, key: LabelKey, head: Head) -> None:
         before = self._cache.get(key)
@@ -97,7 +115,8 @@ class Heads:
 
 def _answer(key: LabelKey, shown: ShownRecord) -> Head:
     body = b'{"%s":%s}' % (shown.signature.encode(), shown.body)
-    return Head(body, f'"{shown.id}"', _certainty(key[0], is_final=shown.is_final))
+    certainty = _certainty(key[0], is_final=shown.is_final)
+    return Head(body, f'"{shown.id}"', certainty, is_skeleton(shown.body))
 
 
 def _certainty(domain: str, *, is_final: bool) -> str:

@@ -33,6 +33,8 @@ from node.monitoring.health import Health, Looked, Watch
 from node.monitoring.peer_states import PeerStates
 from node.peers import Peers
 from node.removal.completion import complete_all
+from node.removal.erased import Erased
+from node.removal.work import RemovalWork
 from node.settings.settings import Settings
 from node.store.contract import Store
 from node.streams import Streams
@@ -82,6 +84,8 @@ class Node:
     commits: Commits
     ingest: Ingest
     streams: Streams
+    removals: RemovalWork
+    erased: Erased
     peers: Peers
     links: Links
     sync: Sync
@@ -179,6 +183,14 @@ class Node:
         self.commits.watchers.append(self.watched.on_commit)
         self.streams = await Streams.load(self.settings, self.store)
         self.commits.watchers.append(self.streams.on_commit)
+        self.removals = RemovalWork(self.store, self.world.now_s, self.fail)
+        self._endings.push_async_callback(self.removals.close)
+        self.erased = await Erased.load(self.store, self.removals)
+        self.removals.erasings += [
+            lambda step: self.heads.forget(step.labels),
+            lambda step: self.links.dissemination.recent.remove(step.ids),
+            lambda _: self.streams.forget(),
+        ]
 
     async def _witness(self, name: str) -> OwnWitness:
         """This node as a witness of the domain of this name."""
@@ -220,6 +232,7 @@ class Node:
         await self.links.start()
         self._endings.push_async_callback(self.witnessing.close)
         self.witnessing.start()
+        self.removals.start()
         # Listening ends before links do, so that peers whose links end do not dial a node that is stopping.
         self._endings.push_async_callback(http_api.stop_listening, runner)
 
@@ -295,6 +308,8 @@ class Node:
             commits=self.commits,
             ingest=self.ingest,
             streams=self.streams,
+            removals=self.removals,
+            erased=self.erased,
             peers=self.peers,
             links=self.links,
             sync=self.sync,

@@ -7,11 +7,22 @@ example) are added when the document is made.
 from typing import Final
 
 from node.http_api import openapi
-from node.http_api.handlers import event_stream, gossip, history, listing, operate, read, walk, witnesses, write
+from node.http_api.handlers import (
+    event_stream,
+    gossip,
+    history,
+    listing,
+    operate,
+    read,
+    removals,
+    walk,
+    witnesses,
+    write,
+)
 from node.http_api.requests.accept import LINES_TYPE
 from node.http_api.requests.query import LIMIT_MAX, RECORD_IDS_MAX, Parameter
 from node.http_api.route import Callers, Route
-from node.http_api.schemas import BOOLEAN, DOMAIN, HEX_64, LABEL, STRING
+from node.http_api.schemas import BOOLEAN, COUNT, DOMAIN, HEX_64, LABEL, STRING
 from protocol.errors import Code
 from protocol.limits import SAFE_INTEGER_MAX
 
@@ -58,6 +69,8 @@ _NAMED_LABEL = (
     Parameter("domain", STRING, "A sync domain.", is_required=True),
     Parameter("label", STRING, "A label.", is_required=True),
 )
+_REASON = Parameter("reason", STRING, "Why: those who ask for the record are told.")
+_BY = Parameter("by", STRING, "Who decided it, for the operator's list.")
 _FINAL = Parameter("final", BOOLEAN, "Only what the witnesses of the domain decided: the newest final record.")
 _SYNC = (
     Parameter("peer", STRING, "Only with the peer of this URL."),
@@ -87,7 +100,7 @@ ROUTES: Final = (
         answers={200: "Claims"},
         parameters=(_FINAL,),
         headers=_READ_CONDITIONS,
-        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL, Code.NOT_FINAL, Code.PRECONDITION_FAILED),
+        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL, Code.NOT_FINAL, Code.ERASED, Code.PRECONDITION_FAILED),
         is_public=True,
     ),
     Route(
@@ -98,7 +111,7 @@ ROUTES: Final = (
         summary="The proof that a record of a witnessed label is final, one signed record a line",
         answers={200: "Line"},
         content_type=LINES_TYPE,
-        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL, Code.NOT_FINAL),
+        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL, Code.NOT_FINAL, Code.ERASED),
         is_public=True,
     ),
     Route(
@@ -109,7 +122,7 @@ ROUTES: Final = (
         answers={200: "Line"},
         content_type=LINES_TYPE,
         parameters=_NAMED_LABEL,
-        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL, Code.NOT_FINAL),
+        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL, Code.NOT_FINAL, Code.ERASED),
         is_public=True,
     ),
     Route(
@@ -141,7 +154,7 @@ ROUTES: Final = (
         answers={200: "Claims"},
         parameters=(*_COLLECTION, _SIGNEDBY, _PREFIX, _LABEL_IN_QUERY),
         headers=_READ_CONDITIONS,
-        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL, Code.PRECONDITION_FAILED),
+        codes=(Code.UNKNOWN_DOMAIN, Code.UNKNOWN_LABEL, Code.ERASED, Code.PRECONDITION_FAILED),
         is_public=True,
         has_lines=True,
     ),
@@ -197,9 +210,20 @@ ROUTES: Final = (
         handler=read.get_record,
         summary="One record by its id, accepted or not",
         answers={200: "Claims"},
-        codes=(Code.UNKNOWN_RECORD,),
+        codes=(Code.UNKNOWN_RECORD, Code.ERASED),
         is_public=True,
         has_lines=True,
+    ),
+    Route(
+        method="DELETE",
+        path="/records/{id}",
+        variables=(_RECORD_ID,),
+        handler=removals.delete_record,
+        summary="Erase the body of a record on this node, and answer when it is gone",
+        answers={200: "Removal"},
+        parameters=(_REASON, _BY),
+        codes=(Code.UNKNOWN_RECORD, Code.NOT_ERASABLE, Code.OVERLOADED),
+        callers=Callers.ADMIN,
     ),
     Route(
         method="GET",
@@ -329,6 +353,51 @@ ROUTES: Final = (
             Parameter("key", STRING, "The key of a peer without URL."),
         ),
         codes=(Code.UNKNOWN_PEER,),
+        callers=Callers.ADMIN,
+    ),
+    Route(
+        method="POST",
+        path="/removals",
+        handler=removals.post_removal,
+        summary="Erase records or drop a domain on this node, or count what that would do; 202: it goes on",
+        answers={200: "RemovalAnswer", 202: "Removal"},
+        body="RemovalBody",
+        codes=(Code.TOO_LARGE, Code.UNKNOWN_RECORD, Code.NOT_ERASABLE, Code.OVERLOADED),
+        callers=Callers.ADMIN,
+    ),
+    Route(
+        method="GET",
+        path="/removals",
+        handler=removals.get_removals,
+        summary="What was removed on this node, by whom, when and why, newest first; and the dropped domains",
+        answers={200: "Removals"},
+        parameters=(
+            Parameter("before", COUNT, "Only removals with smaller numbers."),
+            Parameter("limit", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}, "Removals of a page."),
+        ),
+        callers=Callers.OPERATOR,
+    ),
+    Route(
+        method="GET",
+        path="/removals/{number}",
+        variables=(Parameter("number", STRING, "The number of a removal."),),
+        handler=removals.get_removal,
+        summary="One removal, when it is done or after some seconds; 202: it goes on",
+        answers={200: "Removal", 202: "Removal"},
+        parameters=(
+            Parameter("wait", {"type": "integer", "minimum": 0, "maximum": removals.WAIT_S_MAX}, "Seconds to wait."),
+        ),
+        codes=(Code.UNKNOWN_RECORD,),
+        callers=Callers.OPERATOR,
+    ),
+    Route(
+        method="DELETE",
+        path="/dropped",
+        handler=removals.delete_dropped,
+        summary="Keep a dropped domain again",
+        answers={200: "Dropped"},
+        parameters=(Parameter("domain", DOMAIN, "A dropped domain.", is_required=True),),
+        codes=(Code.UNKNOWN_DOMAIN,),
         callers=Callers.ADMIN,
     ),
     Route(

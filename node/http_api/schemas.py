@@ -3,6 +3,7 @@
 from typing import Final
 
 from node.peer_state import Condition
+from node.store.removals import BY_CHARACTERS_MAX, IDS_MAX, REASON_CHARACTERS_MAX, RemovalKind
 from protocol.errors import Code
 from protocol.limits import SAFE_INTEGER_MAX
 from protocol.records.change import EventType
@@ -115,7 +116,7 @@ HISTORY: Final = and_maybe(
         records=list_of(
             and_maybe(
                 exactly(id=HEX_64, signature=SIGNATURE, verdict=VERDICT, received=COUNT, record=ref("Record")),
-                _MARKS,
+                {**_MARKS, "erased": exactly(time=COUNT, reason=STRING)},
             ),
         ),
     ),
@@ -153,6 +154,44 @@ EVENT: Final[Schema] = {
         "record": ref("Record"),
     },
     "required": ["seq", "cursor", "type", "domain", "label", "id", "signature", "record"],
+}
+
+_TARGET: Final[Schema] = {
+    "type": "object",
+    "properties": {"ids": {**list_of(HEX_64), "maxItems": IDS_MAX}, "domain": DOMAIN, "label": LABEL, "key": HEX_64},
+    "additionalProperties": False,
+}
+_KIND: Final[Schema] = {"enum": [str(kind) for kind in RemovalKind]}
+
+REMOVAL: Final = exactly(
+    number=COUNT,
+    kind=_KIND,
+    target=_TARGET,
+    by=STRING,
+    reason=STRING,
+    time=COUNT,
+    done=BOOLEAN,
+    records=COUNT,
+    size_bytes=COUNT,
+    position=COUNT,
+    total=COUNT,
+)
+"""One removal. `records` and `size_bytes` are removed so far; `position` of `total` is how far the work is."""
+
+REMOVAL_BODY: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "kind": _KIND,
+        "ids": {**list_of(HEX_64), "minItems": 1, "maxItems": IDS_MAX},
+        "domain": DOMAIN,
+        "label": LABEL,
+        "key": HEX_64,
+        "reason": {"type": "string", "maxLength": REASON_CHARACTERS_MAX},
+        "by": {"type": "string", "maxLength": BY_CHARACTERS_MAX},
+        "dry_run": BOOLEAN,
+    },
+    "anyOf": [{"required": ["ids"]}, {"required": ["domain"]}, {"required": ["key"]}],
+    "additionalProperties": False,
 }
 
 WITNESSES: Final = exactly(
@@ -220,6 +259,13 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Domains": list_of(DOMAIN),
     "Node": NODE,
     "Witnesses": WITNESSES,
+    "Removal": REMOVAL,
+    "RemovalBody": REMOVAL_BODY,
+    "RemovalAnswer": {
+        "anyOf": [REMOVAL, exactly(records=COUNT, size_bytes=COUNT, heads=COUNT, of_witnesses=COUNT)],
+    },
+    "Removals": exactly(removals=list_of(REMOVAL), dropped=list_of(DOMAIN)),
+    "Dropped": exactly(domain=DOMAIN, dropped=BOOLEAN),
     "Peer": exactly(**_PEER),
     "Peers": list_of(
         exactly(

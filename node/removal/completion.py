@@ -9,9 +9,12 @@ from typing import Final
 import structlog
 
 from node.store.contract import Store
+from node.store.removals import Finish
 
 FINISH_PAUSE_S: Final = 0.1
 """Between two tries to cut the log, while another program reads the file."""
+
+FULL_REMEDY: Final = "make room for twice the size of dnarc.db, and start the node again"
 
 log = structlog.get_logger()
 
@@ -26,6 +29,11 @@ async def complete_all(store: Store) -> None:
 
 
 async def finish(store: Store, number: int) -> None:
-    """Take the bytes out of all files. While another program reads the file, try again and again."""
-    while not await store.removals.finish(number):  # noqa: ASYNC110 - no event tells when the other program is done
+    """Take the bytes out of all files. While another program reads the file, try again and again.
+
+    If the disk is too full to write the file anew, the removal stays open, and the next start tries again.
+    """
+    while (end := await store.removals.finish(number)) is Finish.BUSY:  # noqa: ASYNC110 - nobody tells of its end
         await asyncio.sleep(FINISH_PAUSE_S)
+    if end is Finish.FULL:
+        log.warning("a removal is not finished: the disk is too full", number=number, remedy=FULL_REMEDY)

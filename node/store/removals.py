@@ -68,6 +68,16 @@ class Step(msgspec.Struct, frozen=True):
     is_last: bool
 
 
+class Finish(StrEnum):
+    """How the end of a removal went. `BUSY`: another program reads the file, so the call has to be repeated. `FULL`:
+    there is no room on the disk to write the file anew.
+    """
+
+    DONE = "done"
+    BUSY = "busy"
+    FULL = "full"
+
+
 class Counted(msgspec.Struct, frozen=True):
     """What a removal would do now: records and bytes of their bodies. `heads`: how many of the records are heads.
 
@@ -97,10 +107,8 @@ class Removals(Protocol):
     async def go_on(self, number: int) -> Step:
         """Do the next step of this removal, which takes some milliseconds."""
 
-    async def finish(self, number: int) -> bool:
-        """Take the bytes out of all files after the last step. Returns False if another program reads the file: then
-        the call has to be repeated.
-        """
+    async def finish(self, number: int) -> Finish:
+        """Take the bytes out of all files after the last step. The removal is done if this returns `DONE`."""
 
     async def unfinished(self) -> list[Removal]:
         """The removals that are not done, oldest first."""

@@ -66,6 +66,7 @@ class StreamedEvent:
         self.label = record.label
         self.place = Place(stored.seq, record.id)
         self.size_bytes = len(record.canonical)
+        self.is_erased = record.is_erased
         self._epoch = epoch
         self._stored = stored
         self._frames: dict[Framing, bytes] = {}

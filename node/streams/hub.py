@@ -18,7 +18,7 @@ import msgspec
 
 from node.intake.commits import Committed
 from node.settings.settings import Settings
-from node.store.contract import EVERYTHING, Selection, Store, StoredEvent
+from node.store.contract import Selection, Store, StoredEvent
 from node.streams.consumers import Channel, Channels, Consumer, Write
 from node.streams.events import (
     BEGINNING,
@@ -74,9 +74,11 @@ class Streams:
     @classmethod
     async def load(cls, settings: Settings, store: Store) -> Self:
         """Streams that begin behind the last event of the store. From now on, call `on_commit` for every commit."""
-        events = await store.events(await store.last_event() - 1, 1)
-        last = Place(events[0].seq, events[0].event.record.id) if events else BEGINNING
-        return cls(settings, store, last)
+        streams = cls(settings, store, BEGINNING)
+        last_seq = await store.last_event()
+        if last_seq:
+            streams.last = await streams._read_place(last_seq)
+        return streams
 
     def __len__(self) -> int:
         """The number of consumers."""
@@ -100,7 +102,7 @@ class Streams:
         wanted: dict[Channel, list[StreamedEvent]] = {}
         for event in piece:
             self._recent.add(event)
-            for channel in self._channels.of(event):
+            for channel in () if event.is_erased else self._channels.of(event):
                 wanted.setdefault(channel, []).append(event)
         for channel, events in wanted.items():
             for consumer in channel.give(events, self.last):
@@ -178,8 +180,13 @@ class Streams:
             return BEGINNING if seq == BEGINNING.seq else self.last
         if seq > self.last.seq:
             return None
-        _, place = self._recent_page(seq - 1, 1) or await self._read_page(EVERYTHING, seq - 1, 1)
-        return place
+        recent = self._recent.get(seq)
+        return await self._read_place(seq) if recent is None else recent.place
+
+    async def _read_place(self, seq: int) -> Place:
+        """The place behind this event. If the event is of a dropped domain, the place names no record."""
+        events = await self._store.events(seq - 1, 1, through=seq)
+        return Place(seq, events[0].event.record.id if events else "")
 
     async def feed(self, consumer: Consumer) -> None:
         """Give it every event behind its place, then make it live. Returns earlier if it is full or ends."""
@@ -201,6 +208,10 @@ class Streams:
         """How far it has come, as a cursor that it can come back with."""
         return self.place(consumer).cursor(self._store.epoch)
 
+    def forget(self) -> None:
+        """Drop the events in memory, because records were erased or dropped. The store has what is left of them."""
+        self._recent.clear()
+
     def close(self) -> None:
         """End all consumers, and accept no more."""
         self._is_closed = True
@@ -221,7 +232,7 @@ class Streams:
         if len(page) == limit:
             return page, page[-1].place
         place = last if through == last.seq else await self._find_place(through)
-        assert place is not None, "the store has every event up to the last"
+        assert place is not None, "numbers of events have a place up to the last"
         return page, place
 
     def _wrap(self, stored: StoredEvent) -> StreamedEvent:
@@ -237,7 +248,7 @@ def _give_page(consumer: Consumer, page: list[StreamedEvent], place: Place) -> N
     and the rest is read again later.
     """
     for piece in pieces(page, PIECE_BYTES_AIM):
-        wanted = [event for event in piece if consumer.selection.takes(event.type, event.domain, event.label)]
+        wanted = [it for it in piece if not it.is_erased and consumer.selection.takes(it.type, it.domain, it.label)]
         consumer.give(wanted, b"".join(event.frame(consumer.framing) for event in wanted), piece[-1].place)
         if consumer.is_full:
             return

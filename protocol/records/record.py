@@ -63,7 +63,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_erased(self) -> bool:
         """Whether `canonical` is a skeleton, because the operator of this node erased the body (`skeleton`)."""
-        return self.canonical.startswith(_SKELETON_BEGINS)
+        return is_skeleton(self.canonical)
 
     @property
     def is_reserved(self) -> bool:
@@ -157,6 +157,11 @@ def check_signature_spelling(text: str) -> None:
     """
     if not is_signature(text):
         raise ProtocolError(Code.MALFORMED, "a signature is 128 lower-case hex digits")
+
+
+def is_skeleton(body: bytes) -> bool:
+    """Whether these bytes, which a store holds for a record, are its skeleton."""
+    return body.startswith(_SKELETON_BEGINS)
 
 
 def is_id(text: str) -> bool:

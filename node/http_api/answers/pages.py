@@ -20,13 +20,14 @@ _FIRST_PAGE_RECORDS: Final = 64
 
 
 async def stored_pages(store: Store, ids: Iterable[str]) -> AsyncGenerator[list[StoredRecord], None]:
-    """The records of these ids, in their order. The store must hold all of them."""
+    """The records of these ids, in their order. Records that were dropped meanwhile are left out."""
     left = iter(ids)
     wanted = list(islice(left, _FIRST_PAGE_RECORDS))
     while wanted:
         stored = await store.records(wanted, PAGE_BYTES_MAX)
-        assert stored, "the store holds all of them"
-        yield [stored[record_id] for record_id in wanted[: len(stored)]]
-        wanted = wanted[len(stored) :]
-        size = min(PAGE_RECORDS_MAX, 2 * len(stored))
+        page = [stored[record_id] for record_id in wanted if record_id in stored]
+        if page:
+            yield page
+        wanted = wanted[wanted.index(page[-1].signed.record.id) + 1 :] if page else []
+        size = min(PAGE_RECORDS_MAX, 2 * len(page) or _FIRST_PAGE_RECORDS)
         wanted += islice(left, max(0, size - len(wanted)))

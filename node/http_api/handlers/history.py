@@ -22,12 +22,20 @@ from node.http_api.requests.accept import JSON_TYPE
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import required
 from node.store.contract import Outline, Store, StoredRecord
+from node.store.removals import Erasure
 from protocol.records.record import Record, is_witnessed
 from protocol.records.replay import Verdict
 from protocol.sets.index import ID_BYTES
 
 _OUTLINE_ENTRY_BYTES: Final = ID_BYTES + 8
 """Bytes of an outline for each record: its id, and a pointer to its verdict."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One record of a history. If it is erased, the answer shows its skeleton, and `erasure` says why."""
+
+    stored: StoredRecord
+    erasure: Erasure | None
 
 
 async def get_history(parts: ApiParts, request: web.Request) -> web.StreamResponse:
@@ -57,7 +65,7 @@ async def _answer(parts: ApiParts, request: web.Request, domain: str, label: str
     form = Form(JSON_TYPE, opening, b",", b"]}", partial(_spell_entry, view))
     room = open_answer(parts, request)
     room.extra_bytes = _OUTLINE_ENTRY_BYTES * len(outline.verdicts)
-    return await answer_pages(request, history_pages(parts.store, outline), form, room)
+    return await answer_pages(request, _entry_pages(parts, outline), form, room)
 
 
 async def _read_head(store: Store, outline: Outline) -> Record | None:
@@ -68,6 +76,14 @@ async def _read_head(store: Store, outline: Outline) -> Record | None:
         return None
     head_id = _id_at(outline, rank)
     return (await store.records([head_id]))[head_id].signed.record
+
+
+async def _entry_pages(parts: ApiParts, outline: Outline) -> AsyncGenerator[list[Entry], None]:
+    """The records of the outline; with those that are erased, why."""
+    async with aclosing(history_pages(parts.store, outline)) as pages:
+        async for page in pages:
+            erased = await parts.erased.among([it.signed.record.id for it in page if it.signed.record.is_erased])
+            yield [Entry(it, erased.get(it.signed.record.id)) for it in page]
 
 
 async def history_pages(store: Store, outline: Outline) -> AsyncGenerator[list[StoredRecord], None]:
@@ -83,8 +99,11 @@ def _id_at(outline: Outline, rank: int) -> str:
     return outline.ids[rank * ID_BYTES : (rank + 1) * ID_BYTES].hex()
 
 
-def _spell_entry(view: WalkView | None, stored: StoredRecord) -> bytes:
+def _spell_entry(view: WalkView | None, entry: Entry) -> bytes:
+    stored = entry.stored
     marks = {} if view is None else view.marks(stored.signed.record.id)
+    if entry.erasure is not None:
+        marks |= {"erased": {"time": entry.erasure.time, "reason": entry.erasure.reason}}
     return msgspec.json.encode(
         marks
         | {
@@ -92,6 +111,6 @@ def _spell_entry(view: WalkView | None, stored: StoredRecord) -> bytes:
             "signature": stored.signed.signature,
             "verdict": stored.verdict,
             "received": stored.received,
-            "record": msgspec.Raw(stored.signed.record.canonical),
+            "record": msgspec.Raw(stored.signed.record.canonical.rstrip()),
         }
     )

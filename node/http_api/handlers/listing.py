@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from node.fairness.read_cost import pace
 from node.http_api.answers import paged_answer
 from node.http_api.answers.answer_room import open_answer
 from node.http_api.answers.paged_answer import Form, answer_pages
@@ -33,6 +34,8 @@ from protocol.signing import is_key
 
 _KEYS_AT_ONCE: Final = 2_000
 """Keys in memory while indexes are merged, of all domains together: 200 kB."""
+
+_IDS_AT_ONCE: Final = 1_000
 
 _DOMAIN_BYTES: Final = 1_000
 """Bytes that the merging of one more domain takes, with the two keys that it holds."""
@@ -132,7 +135,7 @@ async def _answer_history(parts: ApiParts, request: web.Request, question: Quest
     keys = _wanted_keys(parts, question)
     headers = {}
     if question.limit is not None:
-        page = list(islice(keys, question.limit + 1))
+        page = await _first_keys(parts, keys, question.limit + 1, wants_erased=question.wants_ids)
         if len(page) > question.limit:
             headers = _next_link(request, cursor.of_key(page[question.limit - 1]))
         keys = iter(page[: question.limit])
@@ -142,6 +145,22 @@ async def _answer_history(parts: ApiParts, request: web.Request, question: Quest
     return await answer_pages(request, _record_pages(parts.store, keys), _record_form(question), room, headers)
 
 
+async def _first_keys(parts: ApiParts, keys: Iterator[bytes], count: int, *, wants_erased: bool) -> list[bytes]:
+    """The first keys, without those of erased records unless these are wanted too."""
+    page = list(islice(keys, count))
+    if wants_erased or not parts.erased.is_any:
+        return page
+    shown: list[bytes] = []
+    while page:
+        for begin in range(0, len(page), _IDS_AT_ONCE):
+            part = {key_id(key).hex(): key for key in page[begin : begin + _IDS_AT_ONCE]}
+            erased = await parts.erased.among(list(part))
+            shown += [key for record_id, key in part.items() if record_id not in erased]
+        await pace()
+        page = list(islice(keys, count - len(shown)))
+    return shown
+
+
 async def _answer_heads(parts: ApiParts, request: web.Request, question: Question) -> web.StreamResponse:
     after = None if question.after is None else cursor.to_label(question.after)
     if after is not None and question.domain not in (None, after[0]):
@@ -149,11 +168,21 @@ async def _answer_heads(parts: ApiParts, request: web.Request, question: Questio
     room = open_answer(parts, request)
     heads = _head_pages(parts, question, after)
     if question.limit is None:
-        return await answer_pages(request, heads, _head_form(parts, question), room)
+        return await answer_pages(request, _shown_pages(heads), _head_form(parts, question), room)
     keys, last, has_more = await _read_first_heads(heads, question.limit)
     headers = _next_link(request, cursor.of_label(*last)) if last is not None and has_more else {}
     form = _head_form(parts, question)
     return await answer_pages(request, _record_pages(parts.store, iter(keys)), form, room, headers)
+
+
+async def _shown_pages(
+    pages: AsyncGenerator[list[SignedRecord], None],
+) -> AsyncGenerator[list[SignedRecord], None]:
+    """The pages without erased records. No page is empty."""
+    async with aclosing(pages):
+        async for page in pages:
+            if shown := [signed for signed in page if not signed.record.is_erased]:
+                yield shown
 
 
 async def _read_first_heads(
@@ -169,6 +198,8 @@ async def _read_first_heads(
     try:
         async for page in pages:
             for signed in page:
+                if signed.record.is_erased:
+                    continue
                 if len(keys) == limit:
                     return keys, last, True
                 record = signed.record
@@ -215,7 +246,8 @@ async def _record_pages(store: Store, keys: Iterator[bytes]) -> AsyncGenerator[l
     """The records of these keys, in their order."""
     async with aclosing(stored_pages(store, (key_id(key).hex() for key in keys))) as pages:
         async for page in pages:
-            yield [stored.signed for stored in page]
+            if shown := [stored.signed for stored in page if not stored.signed.record.is_erased]:
+                yield shown
 
 
 async def _key_pages(keys: Iterator[bytes]) -> AsyncGenerator[list[bytes], None]:

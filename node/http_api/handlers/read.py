@@ -29,6 +29,9 @@ _HEAD_HEADERS: Final = {**PUBLIC_HEADERS, "Cache-Control": "no-cache", "Content-
 CERTAINTY_HEADER: Final = "Dnarc-Certainty"
 """How sure the head is: `claimed`, `ordered` or `final`."""
 
+ERASED_HEADER: Final = "Dnarc-Erased"
+"""The ids of the records that were asked for and are erased here, with commas between them."""
+
 _TURN_DOMAINS: Final = 50
 """Fingerprints that are computed before other tasks get a turn: about 2 ms."""
 
@@ -46,12 +49,14 @@ async def answer_head(parts: ApiParts, request: web.Request, domain: str, label:
     """The most frequent request, so this does nothing but answer. The domain is only checked if there is no head.
 
     Raises:
-        ProtocolError: `unknown_domain`, `unknown_label`, `precondition_failed`.
+        ProtocolError: `unknown_domain`, `unknown_label`, `erased`, `precondition_failed`.
     """
     head = await parts.heads.get(domain, label) if can_be_held(parts, domain, label) else None
     if head is None:
         check_domain_known(parts, domain)
         raise unknown_label(parts, domain, label)
+    if head.is_erased:
+        raise await erased_head(parts, head.id)
     headers = {**_HEAD_HEADERS, "ETag": head.etag, CERTAINTY_HEADER: head.certainty}
     if is_unchanged(request, head.etag):
         return web.Response(status=304, headers=headers)
@@ -62,7 +67,7 @@ async def answer_final_head(parts: ApiParts, request: web.Request, domain: str, 
     """The newest record of the label that is final. The head may be another one, which the witnesses still decide on.
 
     Raises:
-        ProtocolError: `unknown_domain`, `unknown_label`, `not_final`, `precondition_failed`.
+        ProtocolError: `unknown_domain`, `unknown_label`, `not_final`, `erased`, `precondition_failed`.
     """
     check_domain_known(parts, domain)
     key = (domain, label)
@@ -72,10 +77,18 @@ async def answer_final_head(parts: ApiParts, request: web.Request, domain: str, 
     if state.final is None:
         raise not_final(domain)
     stored = (await parts.store.records([state.final]))[state.final]
+    if stored.signed.record.is_erased:
+        raise await parts.erased.error(state.final, stored.signed.record.signedby)
     headers = {**_HEAD_HEADERS, "ETag": f'"{state.final}"', CERTAINTY_HEADER: str(Certainty.FINAL)}
     if is_unchanged(request, headers["ETag"]):
         return web.Response(status=304, headers=headers)
     return web.Response(body=b"{%s}" % DICT.spell(stored.signed), headers=headers)
+
+
+async def erased_head(parts: ApiParts, record_id: str) -> ProtocolError:
+    """The error in the place of an erased head. It names the owner, which the skeleton still tells."""
+    stored = (await parts.store.records([record_id])).get(record_id)
+    return await parts.erased.error(record_id, None if stored is None else stored.signed.record.signedby)
 
 
 def not_final(domain: str) -> ProtocolError:
@@ -110,7 +123,11 @@ def unknown_label(parts: ApiParts, domain: str, label: str) -> ProtocolError:
 
 
 async def get_record(parts: ApiParts, request: web.Request) -> web.StreamResponse:
-    return await _answer_records(parts, request, [request.match_info["id"]])
+    """Raises: ProtocolError: as `_answer_records`, and `erased`."""
+    record_id = request.match_info["id"]
+    if await parts.erased.among([record_id] if is_id(record_id) else []):
+        raise await erased_head(parts, record_id)
+    return await _answer_records(parts, request, [record_id])
 
 
 async def get_records(parts: ApiParts, request: web.Request) -> web.StreamResponse:
@@ -121,7 +138,7 @@ async def get_records(parts: ApiParts, request: web.Request) -> web.StreamRespon
 
 
 async def _answer_records(parts: ApiParts, request: web.Request, ids: Sequence[str]) -> web.StreamResponse:
-    """The records that the node holds, in the order of the ids.
+    """The records that the node holds, in the order of the ids. A header names those that are erased.
 
     Raises:
         ProtocolError: `malformed`; `unknown_record` if it holds none of them.
@@ -131,15 +148,19 @@ async def _answer_records(parts: ApiParts, request: web.Request, ids: Sequence[s
     held = await parts.store.held(ids)
     if not held:
         raise ProtocolError(Code.UNKNOWN_RECORD, "this node holds no such record")
-    pages = signed_pages(parts.store, [record_id for record_id in ids if record_id in held])
-    return await answer_pages(request, pages, LINES if wants_lines(request) else DICT, open_answer(parts, request))
+    erased = await parts.erased.among(ids)
+    headers = {ERASED_HEADER: ",".join(erased)} if erased else {}
+    pages = signed_pages(parts.store, [record_id for record_id in ids if record_id in held and record_id not in erased])
+    form = LINES if wants_lines(request) else DICT
+    return await answer_pages(request, pages, form, open_answer(parts, request), headers)
 
 
 async def signed_pages(store: Store, ids: Sequence[str]) -> AsyncGenerator[list[SignedRecord], None]:
-    """The records of these ids, in their order. The store must hold all of them."""
+    """The records of these ids, in their order, without those that are erased or dropped."""
     async with aclosing(stored_pages(store, ids)) as pages:
         async for page in pages:
-            yield [stored.signed for stored in page]
+            if shown := [stored.signed for stored in page if not stored.signed.record.is_erased]:
+                yield shown
 
 
 async def get_domains(parts: ApiParts, _request: web.Request) -> web.StreamResponse:

@@ -1,6 +1,7 @@
 """What witnesses make of a label: how sure each record of its history is, and the proof of what is final."""
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -14,6 +15,8 @@ from node.http_api.requests.query import required
 from protocol.records.record import is_witnessed
 from protocol.witness.domain import WitnessedDomain
 from protocol.witness.label import WitnessedLabel
+
+_IDS_AT_ONCE: Final = 1_000
 
 
 class WalkView(msgspec.Struct, frozen=True):
@@ -84,7 +87,7 @@ async def _answer_proof(parts: ApiParts, request: web.Request, domain: str, labe
     """The policy record, the chain up to the last final record, and the receipts that commit it.
 
     Raises:
-        ProtocolError: `unknown_domain`, `unknown_label`, `not_final`.
+        ProtocolError: `unknown_domain`, `unknown_label`, `not_final`; `erased` if the proof needs an erased record.
     """
     check_domain_known(parts, domain)
     if not can_be_held(parts, domain, label):
@@ -96,5 +99,9 @@ async def _answer_proof(parts: ApiParts, request: web.Request, domain: str, labe
         raise unknown_label(parts, domain, label)
     if not view.label.final:
         raise not_final(domain)
-    pages = signed_pages(parts.store, view.domain.proof_of(view.label))
+    ids = list(view.domain.proof_of(view.label))
+    for begin in range(0, len(ids), _IDS_AT_ONCE):
+        for record_id in await parts.erased.among(ids[begin : begin + _IDS_AT_ONCE]):
+            raise await parts.erased.error(record_id)
+    pages = signed_pages(parts.store, ids)
     return await answer_pages(request, pages, LINES, open_answer(parts, request))

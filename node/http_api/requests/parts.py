@@ -18,6 +18,8 @@ from node.metrics import Traffic
 from node.monitoring.health import Health
 from node.monitoring.peer_states import PeerStates
 from node.peers import Peers
+from node.removal.erased import Erased
+from node.removal.work import RemovalWork
 from node.settings.settings import Settings
 from node.store.contract import Store
 from node.streams import Streams
@@ -50,6 +52,8 @@ class ApiParts:
     commits: Commits
     ingest: Ingest
     streams: Streams
+    removals: RemovalWork
+    erased: Erased
     peers: Peers
     links: Links
     sync: Sync

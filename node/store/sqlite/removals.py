@@ -6,7 +6,7 @@ Steps and the end of a removal run on the connection that writes, between two co
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from node.store.removals import Counted, Erasure, Removal, RemovalKind, Step, Target
+from node.store.removals import Counted, Erasure, Finish, Removal, RemovalKind, Step, Target
 from node.store.sqlite import removing
 
 Run = Callable[..., Awaitable[Any]]
@@ -29,9 +29,9 @@ class SqliteRemovals:
         step: Step = await self._write(removing.go_on, number)
         return step
 
-    async def finish(self, number: int) -> bool:
-        is_done: bool = await self._write(removing.finish, number)
-        return is_done
+    async def finish(self, number: int) -> Finish:
+        end: Finish = await self._write(removing.finish, number)
+        return end
 
     async def unfinished(self) -> list[Removal]:
         found: list[Removal] = await self._read(removing.unfinished)

@@ -15,7 +15,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from node.store.removals import Counted, Erasure, Removal, RemovalKind, Step, Target
+from node.store.removals import Counted, Erasure, Finish, Removal, RemovalKind, Step, Target
 from node.store.sqlite.connection import transaction
 from node.store.sqlite.reading import last_event
 from node.store.sqlite.rows import VERDICTS, record_of, signer_of
@@ -214,18 +214,23 @@ def _move(connection: sqlite3.Connection, number: int, phase: int, position: int
     connection.execute("UPDATE removals SET phase = ?, position = ? WHERE no = ?", (*place, number))
 
 
-def finish(connection: sqlite3.Connection, number: int) -> bool:
+def finish(connection: sqlite3.Connection, number: int) -> Finish:
     """See `Removals.finish`."""
     (phase,) = connection.execute("SELECT phase FROM removals WHERE no = ?", (number,)).fetchone()
     assert phase == FILES, "a removal is finished after its last step"
     if connection.execute("SELECT 1 FROM meta WHERE name = 'remnants'").fetchone():
-        _write_anew(connection)
+        try:
+            _write_anew(connection)
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+                return Finish.FULL
+            raise
     if not _empty_log(connection):
-        return False
+        return Finish.BUSY
     with transaction(connection):
         connection.execute("DELETE FROM meta WHERE name = 'remnants'")
         connection.execute("UPDATE removals SET done = 1 WHERE no = ?", (number,))
-    return True
+    return Finish.DONE
 
 
 def _write_anew(connection: sqlite3.Connection) -> None:

@@ -25,6 +25,11 @@ CONTRACT = {
     ("GET", "/proof"),
     ("GET", "/witnesses"),
     ("GET", "/records/{id}"),
+    ("DELETE", "/records/{id}"),
+    ("POST", "/removals"),
+    ("GET", "/removals"),
+    ("GET", "/removals/{number}"),
+    ("DELETE", "/dropped"),
     ("GET", "/records"),
     ("PUT", "/claims/{name}"),
     ("PUT", "/claims"),
@@ -51,8 +56,8 @@ QUERIES = {
     "/proof": "?domain=example&label=garden",
     "/witnesses": "?domain=example",
 }
-NOT_FOUND = ("/proof", "/claims/{domain}/{label}/proof", "/witnesses")
-"""An ordinary domain has no witnesses, so nothing in it is final, and there is no proof."""
+NOT_FOUND = ("/proof", "/claims/{domain}/{label}/proof", "/witnesses", "/removals/{number}")
+"""An ordinary domain has no witnesses, so nothing in it is final, and there is no proof. Nothing was removed."""
 
 """The query of requests that need one."""
 
@@ -141,6 +146,8 @@ async def test_a_page_of_any_origin_may_read_public_data_only(client: Client) ->
     ]
     assert {path for path, is_public in zip(paths, public, strict=True) if not is_public} == {
         "/peers",
+        "/removals",
+        "/removals/x",
         "/health",
         "/metrics",
         "/explorer/x",
@@ -220,6 +227,7 @@ async def test_every_get_route_answers_head_with_the_same_headers(client: Client
     record = fresh()
     await client.put(record)
     values = {"{name}": "example", "{domain}": "example", "{label}": "garden", "{id}": record.id, "{file}": "main.js"}
+    values["{number}"] = "1"
     for route in READING:
         path = re.sub(r"{\w+}", lambda match: values[match[0]], route.path)
         path += QUERIES.get(path, "").format(id=record.id)

@@ -12,7 +12,7 @@ import pytest
 
 from node.removal.completion import complete_all
 from node.store.contract import Batch, Store, StoreError
-from node.store.removals import Counted, Erasure, Removal, RemovalKind, Target
+from node.store.removals import Counted, Erasure, Finish, Removal, RemovalKind, Target
 from node.store.sqlite import removing
 from node.store.sqlite.rebuilding import rebuild
 from protocol.records.record import SignedRecord
@@ -217,7 +217,7 @@ async def test_a_removal_is_not_done_while_another_program_reads_the_log(path: P
             reader.execute("COMMIT")
         late = await store.removals.finish(removal.number)
 
-    assert (early, is_done_early, late) == (False, False, True)
+    assert (early, is_done_early, late) == (Finish.BUSY, False, Finish.DONE)
 
 
 async def test_removals_are_listed_newest_first_in_pages(path: Path) -> None:

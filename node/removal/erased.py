@@ -1,0 +1,44 @@
+"""What a node says of erased records: that they are erased, why, since when, and who owns the label."""
+
+from collections.abc import Sequence
+from typing import Self
+
+from node.removal.work import RemovalWork
+from node.store.contract import Store
+from node.store.removals import Erasure
+from protocol.errors import Code, ProtocolError
+
+
+class Erased:
+    """Answers questions about erased records. As long as nothing was ever erased, no answer needs the store."""
+
+    def __init__(self, store: Store, *, is_any: bool) -> None:
+        """`is_any`: whether anything was ever taken down in this store."""
+        self.is_any = is_any
+        self._store = store
+
+    @classmethod
+    async def load(cls, store: Store, work: RemovalWork) -> Self:
+        erased = cls(store, is_any=bool(await store.removals.list(None, 1)))
+        work.beginnings.append(erased._note)
+        return erased
+
+    async def among(self, ids: Sequence[str]) -> dict[str, Erasure]:
+        """Why the erased records among these ids are erased, by id. At most 1,000 ids a call."""
+        return await self._store.removals.erasures(ids) if self.is_any else {}
+
+    async def error(self, record_id: str, owner: str | None = None) -> ProtocolError:
+        """The error in the place of this erased record. `owner`: the key that owns the label, if that is asked for."""
+        erasure = (await self.among([record_id])).get(record_id)
+        facts: dict[str, object] = {"id": record_id}
+        if erasure is not None:
+            facts |= {"reason": erasure.reason, "erased": erasure.time}
+        if owner is not None:
+            facts["owner"] = owner
+        detail = "the operator of this node erased the record" + (
+            f": {erasure.reason}" if erasure is not None and erasure.reason else ""
+        )
+        return ProtocolError(Code.ERASED, detail, **facts)
+
+    def _note(self) -> None:
+        self.is_any = True

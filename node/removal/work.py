@@ -1,0 +1,108 @@
+"""The removals of a running node, one after the other, beside everything else that the node does.
+
+A removal goes on in steps of some milliseconds, between the commits. After each step, the caches of the node forget
+what the step erased. A removal goes on if its caller leaves, and after a crash `completion` finishes it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from node.removal.completion import finish
+from node.store.contract import Store
+from node.store.removals import Removal, RemovalKind, Step, Target
+from node.tasks import Tasks
+from protocol.errors import Code, ProtocolError
+
+QUEUE_MAX: Final = 64
+"""Removals that wait for their turn or are under way."""
+
+_RETRY_AFTER_S: Final = 5
+
+log = structlog.get_logger()
+
+
+class RemovalWork:
+    """Takes records down while the node runs.
+
+    `beginnings` are called when a removal begins, `erasings` after each step that erased bodies. `forgetting` is
+    awaited before a drop begins its steps: the node's memory forgets the domain, and takes nothing of it in any more.
+    """
+
+    def __init__(self, store: Store, now_s: Callable[[], float], on_failure: Callable[[BaseException], None]) -> None:
+        """`now_s` is in seconds since the Unix epoch. `on_failure` hears of an error of the disk."""
+        self.beginnings: list[Callable[[], None]] = []
+        self.erasings: list[Callable[[Step], None]] = []
+        self.forgetting: list[Callable[[str], Awaitable[None]]] = []
+        self._store = store
+        self._now_s = now_s
+        self._tasks = Tasks(on_failure)
+        self._queue: deque[Removal] = deque()
+        self._ended: dict[int, asyncio.Event] = {}
+        self._wake = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Removals that are not done."""
+        return len(self._ended)
+
+    def start(self) -> None:
+        """Begin to work. The node accepts removals from now on."""
+        self._tasks.start(self._work(), "removals")
+
+    async def close(self) -> None:
+        """Stop where the work is. The next start of the node finishes it."""
+        await self._tasks.close()
+
+    async def begin(self, kind: RemovalKind, target: Target, by: str, reason: str) -> Removal:
+        """Make the removal durable and queue it.
+
+        Raises:
+            ProtocolError: `overloaded` if `QUEUE_MAX` removals are not done yet.
+        """
+        if len(self._ended) >= QUEUE_MAX:
+            detail = f"{QUEUE_MAX} removals are not done yet"
+            raise ProtocolError(Code.OVERLOADED, detail, retry_after=_RETRY_AFTER_S)
+        removal = await self._store.removals.begin(kind, target, by, reason, int(self._now_s()))
+        for note in self.beginnings:
+            note()
+        self._ended[removal.number] = asyncio.Event()
+        self._queue.append(removal)
+        self._wake.set()
+        return removal
+
+    async def wait(self, number: int, seconds: float) -> Removal:
+        """The removal when it is done, or as it is after so many seconds."""
+        ended = self._ended.get(number)
+        if ended is not None:
+            try:
+                async with asyncio.timeout(seconds):
+                    await ended.wait()
+            except TimeoutError:
+                pass
+        return await self._store.removals.removal(number)
+
+    async def _work(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                removal = self._queue.popleft()
+                await self._carry_out(removal)
+                self._ended.pop(removal.number).set()
+
+    async def _carry_out(self, removal: Removal) -> None:
+        if removal.kind is RemovalKind.DROP:
+            assert removal.target.domain is not None, "a drop is of a domain"
+            for forget in self.forgetting:
+                await forget(removal.target.domain)
+        is_last = False
+        while not is_last:
+            step = await self._store.removals.go_on(removal.number)
+            for note in self.erasings:
+                note(step)
+            is_last = step.is_last
+        await finish(self._store, removal.number)
+        log.info("removed", number=removal.number, kind=str(removal.kind), target=str(removal.target))
