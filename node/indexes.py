@@ -10,7 +10,7 @@ from typing import Self
 
 from node.store.contract import Store
 from protocol.records.record import Record
-from protocol.sets.index import EMPTY, TIMESTAMP_BYTES, BusyBlocks, Index
+from protocol.sets.index import EMPTY, BusyBlocks, Index
 
 
 class Indexes:
@@ -50,7 +50,7 @@ class Indexes:
     def holds(self, record: Record) -> bool:
         """Whether this node has committed the record."""
         index = self._by_domain.get(record.domain)
-        return index is not None and key_of(record) in index
+        return index is not None and record.index_key in index
 
     def add(self, records: Iterable[Record]) -> None:
         """Add records whose commit has returned."""
@@ -58,7 +58,7 @@ class Indexes:
             index = self._by_domain.get(record.domain)
             if index is None:
                 index = self._by_domain[record.domain] = Index(busy=self._busy)
-            index.add(key_of(record))
+            index.add(record.index_key)
 
     def summary(self, domain: str) -> dict[str, object]:
         """`count`, `fingerprint` and `newest` of a domain.
@@ -67,8 +67,3 @@ class Indexes:
         """
         index = self._by_domain.get(domain) or EMPTY
         return {"count": len(index), "fingerprint": index.fingerprint().hex(), "newest": index.newest}
-
-
-def key_of(record: Record) -> bytes:
-    """The key of a record in its index. The same bytes as `pack_key`, without the cost of its call for each record."""
-    return record.timestamp.to_bytes(TIMESTAMP_BYTES, "big") + bytes.fromhex(record.id)

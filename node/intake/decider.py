@@ -152,7 +152,7 @@ class Decider:
         fresh: dict[LabelKey, list[int]] = {}
         of_witnessed: dict[str, list[int]] = {}
         seen: set[str] = set()
-        for position, signed in sorted(group.records.items(), key=lambda item: item[1].record.order_key):
+        for position, signed in sorted(group.records.items(), key=lambda item: item[1].record.index_key):
             record = signed.record
             if record.id in seen or record.id in self._commits.uncommitted or self._indexes.holds(record):
                 group.settle(position, Outcome(signed.signature, Status.KNOWN, record))

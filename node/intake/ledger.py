@@ -96,9 +96,10 @@ def admit_newest(
     welcome.check(record, origin, state)
     check_precondition(state, origin.precondition)
     check_time(record, origin.trust, window, now_s)
-    if origin.trust is Trust.CLIENT:
+    after, verdict = state.extend(record)
+    if origin.trust is Trust.CLIENT and verdict is not Verdict.FOUNDED:  # a client may found any label that has no head
         check_extends(record, state)
-    return state.extend(record)
+    return after, verdict
 
 
 def needs_history(state: State, record: Record, trust: Trust) -> bool:

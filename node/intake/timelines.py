@@ -13,7 +13,7 @@ from protocol.records.replay import State, Verdict
 from protocol.records.timeline import Timeline
 
 TIMELINES_RECORDS_MAX: Final = 100_000
-"""Records of all timelines together: about 40 MB. The timelines that were unused the longest go first."""
+"""Records of all timelines together: about 47 MB. The timelines that were unused the longest go first."""
 
 
 class Timelines:

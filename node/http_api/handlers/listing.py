@@ -203,7 +203,7 @@ async def _read_first_heads(
                 if len(keys) == limit:
                     return keys, last, True
                 record = signed.record
-                keys.append(pack_key(record.timestamp, bytes.fromhex(record.id)))
+                keys.append(record.index_key)
                 last = (record.domain, record.label)
     finally:
         await pages.aclose()

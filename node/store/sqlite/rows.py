@@ -11,7 +11,7 @@ import msgspec
 
 from node.store.contract import Past, StoredEvent, StoredRecord
 from protocol.records.change import Event, EventType
-from protocol.records.record import Record, SignedRecord
+from protocol.records.record import Record, SignedRecord, index_key
 from protocol.records.replay import State, Tip, Verdict
 
 VERDICTS = {
@@ -76,6 +76,7 @@ def record_of(record_id: bytes, body: bytes) -> Record:
         fields.prev,
         record_id.hex(),
         body,
+        index_key(fields.timestamp, record_id),
     )
 
 
@@ -101,6 +102,7 @@ def past_of(record_id: bytes, body: bytes, verdict: int) -> Past:
         fields.prev,
         record_id.hex(),
         b"",
+        index_key(fields.timestamp, record_id),
     )
     return Past(record, verdict_of(verdict))
 

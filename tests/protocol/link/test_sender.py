@@ -6,6 +6,7 @@ import gc
 import sys
 from random import Random
 
+import msgspec
 import pytest
 
 from protocol.errors import Code
@@ -225,9 +226,7 @@ def test_a_link_whose_peer_never_acks_holds_few_megabytes_whatever_is_written() 
     sent = 0
     for number in range(2 * limits.queued_max):
         template = templates[number % len(templates)]
-        fresh = type(template)(
-            template.domain, template.label, template.signedby, 1 + number, None, None, f"{number:064x}", b"x" * 4_000
-        )
+        fresh = msgspec.structs.replace(template, timestamp=1 + number, id=f"{number:064x}", canonical=b"x" * 4_000)
         orders = link.push([SignedRecord("0" * 128, fresh)], 1, wire.now)
         sent += sum(len(order.text) for order in orders if isinstance(order, Send))
     gc.collect()

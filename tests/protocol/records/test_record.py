@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from protocol.errors import Code, ProtocolError
 from protocol.limits import RECORD_BYTES_MAX, SAFE_INTEGER_MAX, SPELLING_BYTES_MAX
 from protocol.records.record import Record, decode, is_domain, is_id, is_label, make, sign
+from protocol.sets.index import pack_key
 from tests.history import ALICE, BOB, claim, histories, signed
 
 HEX = "0af9" * 16
@@ -46,6 +47,7 @@ def test_a_record_has_the_fields_of_its_json() -> None:
         prev=HEX,
         id=hashlib.sha256(canonical).hexdigest(),
         canonical=canonical,
+        index_key=pack_key(1_800_000_000, hashlib.sha256(canonical).digest()),
     )
 
 
