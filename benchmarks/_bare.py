@@ -8,7 +8,7 @@ import sys
 
 from aiohttp import web
 
-from benchmarks.ingest import run
+from benchmarks import _report as report
 
 
 async def serve(body: bytes, etag: str) -> None:
@@ -28,4 +28,4 @@ async def serve(body: bytes, etag: str) -> None:
 
 
 if __name__ == "__main__":
-    run(serve(sys.stdin.buffer.read(), sys.argv[1]))
+    report.run(serve(sys.stdin.buffer.read(), sys.argv[1]))

@@ -1,13 +1,14 @@
 """Code that all benchmarks share: claims to work with, rounds that take turns, progress, and how figures are shown."""
 
 import argparse
+import asyncio
 import json
 import logging
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -55,11 +56,11 @@ def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: shown.update(task, completed=done)
 
 
-def make_claims(count: int) -> list[SignedRecord]:
-    """`count` claims, each on a label of its own, of about 250 canonical bytes, dated now."""
+def make_claims(count: int, name: str = "label") -> list[SignedRecord]:
+    """`count` claims, each on a label of its own that begins with `name`, of about 250 canonical bytes, dated now."""
     now = int(time.time())
     numbers = progress(range(count), f"signing {count:,} claims")
-    return [_claim(f"label-{number}", now - number % 100, number) for number in numbers]
+    return [_claim(f"{name}-{number}", now - number % 100, number) for number in numbers]
 
 
 def make_history(label: str, count: int) -> list[SignedRecord]:
@@ -76,10 +77,9 @@ def _claim(label: str, timestamp: int, number: int) -> SignedRecord:
     return sign(make(body | {"name": f"claim {number}", "note": "the quick brown fox"}), KEY)
 
 
-def bodies_of(claims: Sequence[SignedRecord]) -> list[bytes]:
-    """The bodies of `PUT /claims` requests with these claims."""
-    starts = range(0, len(claims), BATCH_RECORDS)
-    return [_body(claims[start : start + BATCH_RECORDS]) for start in starts]
+def bodies_of(claims: Sequence[SignedRecord], records: int = BATCH_RECORDS) -> list[bytes]:
+    """The bodies of `PUT /claims` requests with these claims, `records` in each."""
+    return [_body(claims[start : start + records]) for start in range(0, len(claims), records)]
 
 
 def _body(claims: Sequence[SignedRecord]) -> bytes:
@@ -96,6 +96,15 @@ def check_accepted(answers: Mapping[str, Mapping[str, object]]) -> None:
     """That every claim was accepted, because a figure may count no other."""
     refused = next((answer for answer in answers.values() if answer["status"] != "accepted"), None)
     assert refused is None, f"a claim of the benchmark was refused: {refused}"
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run the work on the event loop that `dnarc serve` uses."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    return uvloop.run(work)
 
 
 def by_turns(lanes: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import _report as report
-from benchmarks.catchup import fill, whole
-from benchmarks.singles import processor_s
+from benchmarks._nodes import fill
+from benchmarks._processor import spent
+from benchmarks.catchup import whole
 from node.client.http import NodeClient
 from node.client.targets import path_of
 from protocol.records.record import SignedRecord, make, sign
@@ -119,17 +120,17 @@ def _take_in(node: LocalNode, domain: str, records: int, *, is_witness: bool = F
     """
     bodies = report.bodies_of(claims_of(domain, records))
     with node.client() as client:
-        before_s, begun_s = processor_s(node.process.pid), time.perf_counter()
+        before, begun_s = spent(node.process.pid), time.perf_counter()
         for body in bodies:
             report.check_accepted(client.ask("PUT", "/claims", body=body).value())
         seconds = time.perf_counter() - begun_s
         if is_witness:
             until_decided(client, domain)
-    main_s, all_s = (after - before for before, after in zip(before_s, processor_s(node.process.pid), strict=True))
+    used = spent(node.process.pid).since(before).us_each(records)
     return {
         "records_a_second": records / seconds,
-        "main_thread_us_a_record": main_s / records * 1e6,
-        "processor_us_a_record": all_s / records * 1e6,
+        "main_thread_us_a_record": used.main,
+        "processor_us_a_record": used.all,
     }
 
 

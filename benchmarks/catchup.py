@@ -14,28 +14,20 @@ rounds, with the bytes of the reference implementation, 160,137 for such sets; a
 records.
 """
 
-import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 import msgspec
-import psutil
-from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks import _report as report
-from benchmarks.ingest import raw_rate, run
-from node.client.http import NodeClient
-from node.intake.arrivals import Delivery, Origin
-from node.node import Node
-from node.settings.settings import Settings
-from node.world import World
+from benchmarks._nodes import befriend, copied, fill, metrics, until_same, until_settled
+from benchmarks._processor import spent
+from benchmarks.ingest import raw_rate
 from protocol.link.messages import ITEM_OVERHEAD_BYTES
-from protocol.records.admission import Trust
 from protocol.records.record import SignedRecord, make, sign
 from simulations.processes.process import LocalNode, running
 
@@ -43,22 +35,10 @@ DIFFERENCES: Final = 100
 RAW_RECORDS: Final = 20_000
 """Records whose raw verification is measured. More are not needed, because each takes as long as the others."""
 
-HANG_S: Final = 1_200.0
-POLL_S: Final = 0.002
 _SLOW_POLL_S: Final = 0.05
 """Seconds between two polls while the nodes need the processor more than the poll does."""
 
-_BATCH_RECORDS: Final = 1_000
 _DAY_S: Final = 86_400
-
-
-class Trusting:
-    """Accepts every signature. It fills a folder with records that the benchmark itself has just signed."""
-
-    async def verify(self, records: Sequence[SignedRecord], *, is_alone: bool = False) -> list[bool]:  # noqa: ARG002 - as it is called
-        return [True] * len(records)
-
-    def close(self) -> None: ...
 
 
 def claims(count: int, first_s: int, name: str, seconds: int = _DAY_S) -> Iterator[SignedRecord]:
@@ -72,84 +52,16 @@ def claims(count: int, first_s: int, name: str, seconds: int = _DAY_S) -> Iterat
         yield sign(make(body | fields), report.KEY)
 
 
-def fill(folder: Path, records: Iterable[SignedRecord], count: int) -> None:
-    """Give these records to the node of this folder, which is not running."""
-    with report.bar(f"filling a folder with {count:,} claims", count) as show:
-        run(_fill(folder, iter(records), show))
-
-
-async def _fill(folder: Path, records: Iterator[SignedRecord], show: Callable[[int], None]) -> None:
-    done = 0
-    async with Node(Settings(data=folder, port=0), World(open_verifier=lambda _: Trusting())) as node:
-        while batch := list(islice(records, _BATCH_RECORDS)):
-            outcomes = await node.ingest.take_records(batch, Origin(Trust.PEER), Delivery(is_live=False))
-            assert all(outcome.status == "accepted" for outcome in outcomes), "every claim is new and valid"
-            done += len(batch)
-            show(done)
-
-
-def copied(folder: Path, name: str) -> Path:
-    """A copy of the folder for another node to start with."""
-    copy = folder.with_name(name)
-    shutil.copytree(folder, copy)
-    (copy / "node.key").unlink()
-    return copy
-
-
-def befriend(node: LocalNode, other: LocalNode) -> None:
-    """Have the node dial the other, push to it and pull from it."""
-    with node.client() as client, other.client() as others:
-        row = {"key": client.get("/node")["node"], "accept": True}
-        others.ask("PUT", "/peers", body=msgspec.json.encode(row)).check()
-        row = {"url": other.link_url, "push": True, "pull": True}
-        client.ask("PUT", "/peers", body=msgspec.json.encode(row)).check()
-
-
-def held(client: NodeClient, domain: str = report.DOMAIN) -> tuple[int, str]:
-    """How many records of the domain the node holds, and their fingerprint."""
-    summary = client.get("/node")["domains"].get(domain)
-    return (summary["count"], summary["fingerprint"]) if summary else (0, "")
-
-
-def until_same(
-    dialler: LocalNode, other: LocalNode, count: int, poll_s: float = POLL_S, domain: str = report.DOMAIN
-) -> float:
-    """Wait until both hold the same `count` records. Returns the seconds since their link was opened."""
-    deadline_s = time.monotonic() + HANG_S
-    with dialler.client() as ours, other.client() as theirs, report.bar("catching up", count) as show:
-        while (view := held(ours, domain))[0] != count or view != held(theirs, domain):
-            assert time.monotonic() < deadline_s, "two nodes on one machine did not come to hold the same"
-            show(view[0])
-            time.sleep(poll_s)
-        return float(ours.get("/peers")[0]["link"]["seconds"])
-
-
-def metrics(node: LocalNode) -> dict[str, float]:
-    """The node's metrics, each summed over all its labels."""
-    with node.client() as client:
-        text = client.ask("GET", "/metrics").body.decode()
-    families = text_string_to_metric_families(text)
-    samples = [sample for family in families for sample in family.samples]
-    return {name: sum(it.value for it in samples if it.name == name) for name in {it.name for it in samples}}
-
-
-def processor_s(node: LocalNode) -> float:
-    """Seconds of processor time that the node used so far, with its verifying processes."""
-    process = psutil.Process(node.process.pid)
-    times = [each.cpu_times() for each in (process, *process.children())]
-    return sum(each.user + each.system for each in times)
-
-
 def whole(full: LocalNode, folder: Path, count: int, domain: str = report.DOMAIN) -> dict[str, float]:
     """An empty node takes all records from a full one: records a second, and the processor time of both."""
     with running("empty", folder) as empty:
-        spent_s = {node.name: processor_s(node) for node in (full, empty)}
+        begun = {node.name: spent(node.process.pid) for node in (full, empty)}
         with empty.client() as client:
             row = {"url": full.link_url, "pull": True}
             client.ask("PUT", "/peers", body=msgspec.json.encode(row)).check()
         seconds = until_same(empty, full, count, _SLOW_POLL_S, domain)
-        cpu_us = {node.name: (processor_s(node) - spent_s[node.name]) / count * 1e6 for node in (full, empty)}
-    return {"records_a_second": count / seconds, "sender": cpu_us["full"], "receiver": cpu_us["empty"]}
+        used = {it.name: spent(it.process.pid).since(begun[it.name]).us_each(count) for it in (full, empty)}
+    return {"records_a_second": count / seconds, "sender": used["full"].all, "receiver": used["empty"].all}
 
 
 def by_little(base: Path, first_s: int, count: int) -> dict[str, float]:
@@ -186,15 +98,6 @@ def difference(
         "wire_bytes": wire_bytes,
         "beyond_records_bytes": wire_bytes - sum(len(it.record.canonical) + ITEM_OVERHEAD_BYTES for it in records),
     }
-
-
-def until_settled(node: LocalNode) -> None:
-    """Wait until the node has compared once more and found no difference. Then its cursors are at the end."""
-    deadline_s = time.monotonic() + HANG_S
-    with node.client() as client:
-        while client.get("/peers")[0]["domains"].get(report.DOMAIN) != "identical":
-            assert time.monotonic() < deadline_s, "two equal sets did not compare as equal"
-            time.sleep(POLL_S)
 
 
 def _named(case: str, figures: Mapping[str, float]) -> dict[str, float]:

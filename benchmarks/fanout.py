@@ -29,7 +29,6 @@ from urllib.parse import urlsplit
 from nacl.bindings import crypto_sign_open
 
 from benchmarks import _report as report
-from benchmarks.ingest import run
 from protocol.records.record import SignedRecord
 from simulations.processes.process import LocalNode, running
 
@@ -206,7 +205,7 @@ def measure(writes: int, rounds: int) -> dict[str, float]:
         for lane, its_delays_ms in delays_ms.items():
             with tempfile.TemporaryDirectory() as folder:
                 floor = Floor(Path(folder), claims[0])
-                its_delays_ms += run(_lane(lane, Path(folder), claims, floor))
+                its_delays_ms += report.run(_lane(lane, Path(folder), claims, floor))
                 floor.close()
                 verify_ms += floor.verify_ms
                 sync_ms += floor.sync_ms

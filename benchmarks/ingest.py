@@ -9,20 +9,17 @@ The stages are measured one after another on one batch of all records, so that n
 Verification uses all cores; the other stages use one core beside it.
 """
 
-import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import aiohttp
-import msgspec
 from nacl.bindings import crypto_sign_open
 
 from benchmarks import _report as report
+from benchmarks._putting import put_batches, work_through
 from node.intake.arrivals import Origin, Submission
 from node.intake.group import Group
 from node.node import Node
@@ -63,33 +60,13 @@ async def pipeline_rate(claims: Sequence[SignedRecord], in_flight: int) -> float
                 outcomes = await node.ingest.take(submissions[start : start + report.BATCH_RECORDS], _ORIGIN)
                 assert all(outcome.status == "accepted" for outcome in outcomes), "every claim is new and valid"
 
-            return len(claims) / await _seconds(take, starts, in_flight)
+            return len(claims) / await work_through(starts, take, in_flight)
 
 
-async def http_rate(claims: Sequence[SignedRecord], in_flight: int) -> float:
+def http_rate(claims: Sequence[SignedRecord], in_flight: int) -> float:
     """Claims a second through `PUT /claims`, to a node in a process of its own."""
-    bodies = report.bodies_of(claims)
     with TemporaryDirectory() as folder, running("node", Path(folder) / "node") as node:
-        async with aiohttp.ClientSession(node.url) as session:
-
-            async def put(body: bytes) -> None:
-                async with session.put("/claims", data=body) as response:
-                    report.check_accepted(msgspec.json.decode(await response.read()))
-
-            return len(claims) / await _seconds(put, bodies, in_flight)
-
-
-async def _seconds(work: Callable[[Any], Awaitable[None]], items: Sequence[Any], in_flight: int) -> float:
-    """How long the work on all items takes, with `in_flight` items at a time."""
-    waiting = list(reversed(items))
-
-    async def worker() -> None:
-        while waiting:
-            await work(waiting.pop())
-
-    begun = time.perf_counter()
-    await asyncio.gather(*(worker() for _ in range(in_flight)))
-    return time.perf_counter() - begun
+        return len(claims) / report.run(put_batches(node.url, claims, report.BATCH_RECORDS, in_flight))
 
 
 async def stages(claims: Sequence[SignedRecord]) -> dict[str, float]:
@@ -120,23 +97,14 @@ async def stages(claims: Sequence[SignedRecord]) -> dict[str, float]:
     return {f"{name}, us a record": seconds / len(claims) * 1e6 for name, seconds in figures.items()}
 
 
-def run(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run the work on the event loop that `dnarc serve` uses."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(work)
-    return uvloop.run(work)
-
-
 def measure(records: int, rounds: int, in_flight: int) -> dict[str, float]:
     claims = report.make_claims(records)
     lanes: dict[str, Callable[[], float]] = {
         "raw": lambda: raw_rate(claims),
-        "pipeline": lambda: float(run(pipeline_rate(claims, in_flight))),
-        "http": lambda: float(run(http_rate(claims, in_flight))),
+        "pipeline": lambda: report.run(pipeline_rate(claims, in_flight)),
+        "http": lambda: http_rate(claims, in_flight),
     }
-    parts: dict[str, float] = run(stages(claims))
+    parts = report.run(stages(claims))
     rates = report.medians(report.by_turns(lanes, rounds))
     return {
         "raw_verification_records_a_second": rates["raw"],

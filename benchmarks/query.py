@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 from benchmarks import _report as report
 from benchmarks._asking import ask_all
-from benchmarks.ingest import run
 from node.client.targets import path_of
 from simulations.processes.process import first_line, running, stop
 
@@ -60,7 +59,7 @@ def measure(requests: int, rounds: int, connections: int, labels: int) -> dict[s
         with bare(answer.body, answer.headers["etag"]) as bare_url:
 
             def lane(url: str, count: int = requests) -> float:
-                return float(run(rate(url, paths, count, connections)))
+                return float(report.run(rate(url, paths, count, connections)))
 
             for url in (node.url, bare_url):
                 lane(url, 1_000)  # lets late imports of modules happen
