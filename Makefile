@@ -79,9 +79,8 @@ format: $(INSTALLED) ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(INSTALLED) ## run every benchmark, one after another
-	@for file in benchmarks/[a-z]*.py; do \
-		name=$$(basename "$$file" .py); echo "== $$name"; $(BIN)/python -m "benchmarks.$$name" || exit 1; done
+bench: $(INSTALLED) ## measure all that the node does beside the limit of this machine, in one table (BENCH=--quick: in 3 minutes)
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 # uv resolves for every platform and for Python 3.11 to 3.14 at once, which pip cannot. It stays out of .venv: only this
 # target needs it. No header and no index URL, so the lock names packages and hashes and nothing of where it was made.

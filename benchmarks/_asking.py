@@ -14,7 +14,10 @@ from urllib.parse import urlsplit
 class _Asker(asyncio.Protocol):
     """One connection: it asks, waits for the whole answer, and asks again, until `take` returns None."""
 
-    def __init__(self, take: Callable[[], bytes | None], status: int) -> None:
+    def __init__(self, take: Callable[[], bytes | None], status: int, taken_s: list[float] | None = None) -> None:
+        """`taken_s`: gets the seconds of each request; None: nobody wants to know."""
+        self._taken_s = taken_s
+        self._asked_s = 0.0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._take = take
         self._expected = f"HTTP/1.1 {status}".encode()
@@ -34,6 +37,8 @@ class _Asker(asyncio.Protocol):
             self.done.set_exception(ConnectionError(f"not the answer expected: {bytes(self._received[:400])!r}"))
         elif len(self._received) >= end + 4 + _content_length(self._received):
             self._received.clear()
+            if self._taken_s is not None:
+                self._taken_s.append(time.perf_counter() - self._asked_s)
             self._ask()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -44,6 +49,7 @@ class _Asker(asyncio.Protocol):
         assert self._transport is not None, "connected"
         request = self._take()
         if request is not None:
+            self._asked_s = time.perf_counter()
             self._transport.write(request)
         elif not self.done.done():
             self.done.set_result(None)
@@ -55,10 +61,13 @@ def _content_length(head: bytearray) -> int:
     return int(head[start : head.index(b"\r", start)])
 
 
-async def ask_all(url: str, take: Callable[[], bytes | None], connections: int, status: int) -> float:
+async def ask_all(
+    url: str, take: Callable[[], bytes | None], connections: int, status: int, taken_s: list[float] | None = None
+) -> float:
     """Send the requests that `take` gives, until it gives None. Returns the seconds that it took.
 
-    `connections`: how many requests are under way at once. `status`: that of every answer.
+    `connections`: how many requests are under way at once. `status`: that of every answer. `taken_s`: gets the seconds
+    of each request.
 
     Raises:
         ConnectionError: another status, or the server closed a connection.
@@ -67,6 +76,6 @@ async def ask_all(url: str, take: Callable[[], bytes | None], connections: int, 
     host, port = str(parts.hostname), parts.port or 80
     loop = asyncio.get_running_loop()
     begun_s = time.perf_counter()
-    made = [loop.create_connection(lambda: _Asker(take, status), host, port) for _ in range(connections)]
+    made = [loop.create_connection(lambda: _Asker(take, status, taken_s), host, port) for _ in range(connections)]
     await asyncio.gather(*(asker.done for _, asker in await asyncio.gather(*made)))
     return time.perf_counter() - begun_s

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,10 @@ HANG_S: Final = 1_200.0
 POLL_S: Final = 0.002
 
 BATCH_RECORDS: Final = 1_000
+
+FIRST_S: Final = 1_700_000_000
+RECORDS_PER_SECOND: Final = 10
+"""The dates of claims that nobody signed."""
 
 
 class Trusting:
@@ -60,6 +64,18 @@ async def take_all(node: Node, submissions: Iterable[Submission], show: Callable
         assert all(outcome.status == "accepted" for outcome in outcomes), "every claim is new and valid"
         done += len(batch)
         show(done)
+
+
+def submissions(first: int, end: int) -> Iterator[Submission]:
+    """The claims with these numbers. Nobody checks their signatures, so nothing signs them."""
+    body = (
+        '{"domain":"%s","label":"label-%d","name":"claim %d","note":"the quick brown fox",'
+        '"signedby":"%s","timestamp":%d}'
+    )
+    for number in range(first, end):
+        when_s = FIRST_S + number // RECORDS_PER_SECOND
+        text = body % (report.DOMAIN, number, number, report.KEY.public, when_s)
+        yield Submission(f"{number:0128x}", text.encode())
 
 
 def copied(folder: Path, name: str) -> Path:

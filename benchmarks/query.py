@@ -1,37 +1,44 @@
 """How many heads a second a node shows: `python -m benchmarks.query [--labels N] [--requests N] [--json]`.
 
-The limit is a bare aiohttp handler that returns the same bytes and ETag (`_bare`). Both run as processes of their own.
-One client process asks them in turns, over the same number of connections. The client writes a prepared request and
-counts the bytes of the answer. A real HTTP client takes longer than the servers do, and would make any two of them look
-alike. Aim: at least 0.6 of the bare handler.
+Lanes: `first` asks for labels that nobody asked for before, so that their heads are not in memory. `again` asks for
+labels of the first lane, in a random order; their heads are in memory as far as the cache of the node has room. The
+limit is a bare aiohttp handler that returns the same bytes and ETag (`_bare`). Both servers run as processes of their
+own. One client process asks them in turns, over the same number of connections. The client writes a prepared request
+and counts the bytes of the answer. A real HTTP client takes longer than the servers do, and would make any two of them
+look alike. Aims: `first` reaches 0.7 of the bare handler over 100,000 labels and 0.5 over 1,000,000.
+
+At last the pages of the store are put out of the system's memory, and one connection asks for labels that nobody asked
+for before: `cold pages`, in ms for one request.
 """
 
+import os
+import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import Final
 from urllib.parse import urlsplit
 
 from benchmarks import _report as report
 from benchmarks._asking import ask_all
+from benchmarks._nodes import submissions, take_all, trusting_node
 from node.client.targets import path_of
-from simulations.processes.process import first_line, running, stop
+from simulations.processes.process import LocalNode, first_line, running, stop
+
+WARM_UP: Final = 200
+"""Requests before the first that counts, so that late imports of modules have happened."""
 
 
-async def rate(url: str, paths: list[str], requests: int, connections: int) -> float:
-    """Answers a second to GET requests of these paths, one after another."""
+async def rate(url: str, paths: Sequence[str], connections: int, taken_s: list[float] | None = None) -> float:
+    """Answers a second to GET requests of these paths, one after another. `taken_s`: gets the seconds of each."""
     netloc = urlsplit(url).netloc
-    prepared = [f"GET {path} HTTP/1.1\r\nHost: {netloc}\r\n\r\n".encode() for path in paths]
-    numbers = iter(range(requests))
-
-    def take() -> bytes | None:
-        number = next(numbers, None)
-        return None if number is None else prepared[number % len(prepared)]
-
-    return requests / await ask_all(url, take, connections, status=200)
+    prepared = iter([f"GET {path} HTTP/1.1\r\nHost: {netloc}\r\n\r\n".encode() for path in paths])
+    return len(paths) / await ask_all(url, lambda: next(prepared, None), connections, 200, taken_s)
 
 
 @contextmanager
@@ -48,38 +55,82 @@ def bare(body: bytes, etag: str) -> Iterator[str]:
         stop(process)
 
 
+def fill(folder: Path, labels: int) -> None:
+    """Give the node of this folder so many labels, which nobody signed."""
+
+    async def take(show: Callable[[int], None]) -> None:
+        async with trusting_node(folder) as node:
+            await take_all(node, submissions(0, labels), show)
+
+    with report.bar(f"filling a folder with {labels:,} claims", labels) as show:
+        report.run(take(show))
+
+
 def measure(requests: int, rounds: int, connections: int, labels: int) -> dict[str, float]:
-    claims = report.make_claims(labels)
-    shuffled = Random(0).sample(claims, len(claims))
-    paths = [path_of("claims", it.record.domain, it.record.label) for it in shuffled]
-    with TemporaryDirectory() as folder, running("node", Path(folder) / "node") as node:
-        client = node.client()
-        report.put_all(client, claims)
-        answer = client.ask("GET", paths[0])
-        with bare(answer.body, answer.headers["etag"]) as bare_url:
+    asked = rounds * requests
+    assert labels > asked + WARM_UP, "each request of the first lane needs a label of its own"
+    random = Random(0)
+    paths = [path_of("claims", report.DOMAIN, f"label-{it}") for it in random.sample(range(labels), labels)]
+    fresh, rest = paths[:asked], paths[asked:]
+    with TemporaryDirectory() as folder:
+        data = Path(folder) / "node"
+        fill(data, labels)
+        with running("node", data) as node, node.client() as client:
+            answer = client.ask("GET", rest[0])
+            with bare(answer.body, answer.headers["etag"]) as bare_url:
 
-            def lane(url: str, count: int = requests) -> float:
-                return float(report.run(rate(url, paths, count, connections)))
+                def ask(url: str, some: Sequence[str]) -> float:
+                    return report.run(rate(url, some, connections))
 
-            for url in (node.url, bare_url):
-                lane(url, 1_000)  # lets late imports of modules happen
-            rates = report.medians(
-                report.by_turns({"node": lambda: lane(node.url), "bare": lambda: lane(bare_url)}, rounds)
-            )
+                for url in (bare_url, node.url):
+                    ask(url, rest[:WARM_UP])
+                unasked = iter(fresh)
+                limit: dict[str, Callable[[], float]] = {"bare": lambda: ask(bare_url, fresh[:requests])}
+                first = report.by_turns(
+                    limit | {"node": lambda: ask(node.url, list(islice(unasked, requests)))}, rounds
+                )
+                again = report.by_turns(
+                    limit | {"node": lambda: ask(node.url, random.choices(fresh, k=requests))}, rounds
+                )
+            cold_ms = cold_pages_ms(node, rest[WARM_UP : WARM_UP + requests // 4])
+    return _ratio("first", first) | _ratio("again", again) | _times(cold_ms)
+
+
+def _ratio(name: str, results: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    middle = report.medians(results)
     return {
-        "bare_handler_answers_a_second": rates["bare"],
-        "node_answers_a_second": rates["node"],
-        "ratio_node_to_bare": rates["node"] / rates["bare"],
+        f"{name}_bare_handler_answers_a_second": middle["bare"],
+        f"{name}_answers_a_second": middle["node"],
+        f"ratio_{name}_to_bare": middle["node"] / middle["bare"],
     }
+
+
+def _times(cold_ms: Sequence[float]) -> dict[str, float]:
+    in_order = sorted(cold_ms)
+    return {
+        "cold_pages_ms_p50": statistics.median(cold_ms),
+        "cold_pages_ms_p99": in_order[int(len(in_order) * 0.99)],
+        "cold_pages_ms_longest": in_order[-1],
+    }
+
+
+def cold_pages_ms(node: LocalNode, paths: Sequence[str]) -> list[float]:
+    """How long each request takes over one connection, when the store is on the disk alone."""
+    for file in node.data.iterdir():
+        with file.open("rb") as opened:
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    taken_s: list[float] = []
+    report.run(rate(node.url, paths, 1, taken_s))
+    return [seconds * 1_000 for seconds in taken_s]
 
 
 def main() -> None:
     options = report.options(
         __doc__,
-        requests=(30_000, "requests in each round"),
+        requests=(10_000, "requests in each round"),
         rounds=(7, "rounds; figures are their medians"),
         connections=(32, "connections of the client"),
-        labels=(1_000, "labels, asked for one after another; with many of them most heads are not in memory"),
+        labels=(100_000, "labels of the node"),
     )
     figures = measure(options.requests, options.rounds, options.connections, options.labels)
     report.show(f"GET /claims/{{domain}}/{{label}}, {options.labels:,} labels", figures, options.json)

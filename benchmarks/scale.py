@@ -19,7 +19,7 @@ import json
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -31,12 +31,22 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import _report as report
-from benchmarks._nodes import befriend, copied, fill, take_all, trusting_node, until_same, until_settled
+from benchmarks._nodes import (
+    FIRST_S,
+    RECORDS_PER_SECOND,
+    befriend,
+    copied,
+    fill,
+    submissions,
+    take_all,
+    trusting_node,
+    until_same,
+    until_settled,
+)
 from benchmarks._processor import spent
 from benchmarks._putting import put_batches, put_each
 from benchmarks.query import rate
 from node.client.targets import path_of
-from node.intake.arrivals import Submission
 from protocol.records.record import SignedRecord, make, sign
 from simulations.processes.process import LocalNode, running
 
@@ -51,9 +61,6 @@ CONNECTIONS: Final = 32
 PAGES: Final = 50
 NEWEST: Final = 1_000
 DIFFERENCES: Final = 100
-
-FIRST_S: Final = 1_700_000_000
-RECORDS_PER_SECOND: Final = 10
 
 
 class AtSize(msgspec.Struct, frozen=True):
@@ -74,18 +81,6 @@ class AtSize(msgspec.Struct, frozen=True):
     newest_s: float
     scattered_s: float
     disk_bytes_each: float
-
-
-def submissions(first: int, end: int) -> Iterator[Submission]:
-    """The claims with these numbers. Nobody checks their signatures, so nothing signs them."""
-    body = (
-        '{"domain":"%s","label":"label-%d","name":"claim %d","note":"the quick brown fox",'
-        '"signedby":"%s","timestamp":%d}'
-    )
-    for number in range(first, end):
-        when_s = FIRST_S + number // RECORDS_PER_SECOND
-        text = body % (report.DOMAIN, number, number, report.KEY.public, when_s)
-        yield Submission(f"{number:0128x}", text.encode())
 
 
 class Scale:
@@ -147,7 +142,7 @@ class Scale:
     def _read_heads(self, node: LocalNode, size: int) -> float:
         numbers = self._random.sample(range(size), min(self._probes, size))
         paths = [path_of("claims", report.DOMAIN, f"label-{number}") for number in numbers]
-        return len(paths) / report.run(rate(node.url, paths, len(paths), CONNECTIONS))
+        return len(paths) / report.run(rate(node.url, paths, CONNECTIONS))
 
     def _page_ms(self, node: LocalNode, size: int) -> float:
         after = f"label-{self._random.randrange(size)}"

@@ -1,0 +1,120 @@
+"""All cases in one table: `python -m benchmarks [--quick] [--only CASE] [--json] [--write PAGE]`.
+
+Each case is a benchmark of this folder in a process of its own (`_cases`). `--quick` takes under 3 minutes and says
+roughly where things stand. `--write` puts the table into a page, between the two markers there. A case that fails has a
+line that says so, and the others run on; the exit code is then 1.
+"""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, cast
+
+import msgspec
+from rich.console import Console
+
+from benchmarks import _report as report
+from benchmarks._cases import CASES, Case, Size
+from benchmarks._table import Line, failed, lines_of, markdown, shown
+
+BEGIN: Final = "<!-- benchmarks: begin -->\n"
+END: Final = "<!-- benchmarks: end -->\n"
+
+FAULT_CHARACTERS_MAX: Final = 200
+FILE_COLUMNS: Final = 160
+"""Width of the table where no terminal shows it."""
+
+
+class CaseError(Exception):
+    """A benchmark ended without figures."""
+
+
+def run_case(
+    case: Case, size: Size, folder: Path | None = None, environment: Mapping[str, str] | None = None
+) -> dict[str, float]:
+    """The figures of a case, measured in a process that runs in this folder.
+
+    Raises:
+        CaseError: the benchmark failed; the text is the last line that it said.
+    """
+    command = [sys.executable, "-m", f"benchmarks.{case.module}", "--json", *shlex.split(case.arguments[size])]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise CaseError(last[0][:FAULT_CHARACTERS_MAX])
+    figures = json.loads(done.stdout)
+    figures.pop("machine", None)
+    return cast(dict[str, float], figures)
+
+
+def measure(cases: Sequence[Case], size: Size) -> list[Line]:
+    """The lines of the table, case after case."""
+    lines: list[Line] = []
+    for number, case in enumerate(cases, 1):
+        report.progress_console.print(f"{number} of {len(cases)}: {case.name}")
+        try:
+            lines += lines_of(case, run_case(case, size))
+        except CaseError as error:
+            lines.append(failed(case, str(error)))
+    return lines
+
+
+def chosen(only: Sequence[str], size: Size) -> list[Case]:
+    """The cases that have this size; with `only`, those of them whose name or module is among these."""
+    return [it for it in CASES if size in it.arguments and (not only or it.name in only or it.module in only)]
+
+
+def caption(size: Size) -> str:
+    """When, where and of what the figures are."""
+    facts = report.machine()
+    about = ", ".join(f"{name} {value}" for name, value in facts.items())
+    return f"{time.strftime('%-d %B %Y')}, commit {_commit()}, {about}, {size} run"
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
+    )
+    return done.stdout.strip() or "unknown"
+
+
+def write(page: Path, lines: Iterable[Line], about: str) -> None:
+    """Replace what stands between the two markers of a page."""
+    before, _, rest = page.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    assert end, f"{page} has the markers {BEGIN.strip()} and {END.strip()}, in this order"
+    page.write_text(f"{before}{BEGIN}\nMeasured on {about}.\n\n{markdown(lines)}\n{END}{after}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="under 3 minutes")
+    parser.add_argument("--tiny", action="store_true", help="only to see that every case runs")
+    parser.add_argument("--only", action="append", default=[], metavar="CASE", help="a case or a benchmark; repeatable")
+    parser.add_argument("--json", action="store_true", help="print the lines as JSON")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page too")
+    given = parser.parse_args(arguments)
+    size = Size.TINY if given.tiny else Size.QUICK if given.quick else Size.FULL
+    lines = measure(chosen(given.only, size), size)
+    about = caption(size)
+    if given.write:
+        write(given.write, lines, about)
+    if given.json:
+        print(json.dumps({"about": about, "lines": msgspec.to_builtins(lines)}, indent=2))
+    else:
+        console = Console(width=None if sys.stdout.isatty() else FILE_COLUMNS)
+        console.print(shown(lines, "dnarc beside the limit of this machine", about))
+    return int(any(line.fault for line in lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
