@@ -171,7 +171,7 @@ class Node:
         self.commits = Commits(self.store, self.indexes, self.settings.commit_records_max)
         self._endings.push_async_callback(self.commits.close)
         self.commits.watchers.append(lambda committed: self.heads.on_commit(committed.events))
-        stored = Stored(self.store, self.indexes, self.witnessed)
+        stored = Stored(self.store, self.indexes, self.witnessed, await self.store.domain_usage())
         self.ingest = Ingest(self.settings, self.world, stored, self.commits, self.turns)
         self._endings.callback(self.ingest.close)
         self.waiting = RaceWaiters(self.witnessed)

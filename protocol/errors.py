@@ -24,6 +24,7 @@ class Code(StrEnum):
     TOO_OLD = "too_old"
     NOT_OWNER = "not_owner"
     STALE = "stale"
+    QUOTA_EXCEEDED = "quota_exceeded"
 
     RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"

@@ -40,6 +40,7 @@ _REMEDIES: Final[Mapping[Flow, Mapping[str, str]]] = MappingProxyType(
             Code.RATE_LIMITED: "the peer limits this address: let it list this node, or wait for the next sync",
             Code.OVERLOADED: "the peer has too much to do: the next sync goes on from here",
             Code.STORAGE_FULL: "free space on the peer's disk: the next sync goes on from here",
+            Code.QUOTA_EXCEEDED: "the peer keeps no more of this domain or key from strangers: let it accept this node",
             Code.MALFORMED: "their labels begin with @, which a newer version uses: the peer skips them",
             Code.TOO_LARGE: _INVALID_HERE,
             Code.BAD_SIGNATURE: _INVALID_HERE,

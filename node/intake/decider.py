@@ -15,6 +15,7 @@ from node.intake.ledger import Ledger, admit_newest, needs_history
 from node.intake.room import Room
 from node.intake.stored import Stored
 from node.intake.timelines import Timelines
+from node.intake.usage import Usage
 from node.intake.welcome import Welcome
 from node.intake.witnessed import WitnessedDecider
 from node.settings.settings import Settings
@@ -60,6 +61,7 @@ class Decider:
         stored: Stored,
         commits: Commits,
         room: Room,
+        usage: Usage,
     ) -> None:
         """`stored` is what the node holds already."""
         store, indexes = stored.store, stored.indexes
@@ -71,11 +73,12 @@ class Decider:
         self._indexes = indexes
         self._commits = commits
         self._room = room
+        self._usage = usage
         self._domains = set(indexes.domains())
         self._window = Window(settings.max_age, settings.max_skew)
         self._witnessed = stored.witnessed
         self._welcome = Welcome.of(settings.write, store, commits)
-        self._witnessed_decider = WitnessedDecider(self._window, self._welcome, settings.undecided_max)
+        self._witnessed_decider = WitnessedDecider(self._window, self._welcome, settings.undecided_max, usage)
         commits.watchers.append(lambda committed: self.labels.on_committed(committed.batch.states))
 
     def check_places(self, group: Group) -> None:
@@ -101,6 +104,7 @@ class Decider:
         fresh, of_witnessed = self._fresh(group)
         await self.labels.load(fresh)
         await self._welcome.load((group.records[at].record, group.origins[at]) for run in fresh.values() for at in run)
+        await self.read_usage(group)
         now_s = self._world.now_s()
         batch = Batch()
         late: dict[LabelKey, list[int]] = {}
@@ -111,13 +115,20 @@ class Decider:
             elif len(positions) == 1 and state.is_extended_by(group.records[positions[0]].record):
                 self._admit_newest(batch, group, positions[0], state, now_s)
             else:
-                finish(self._admit(batch, group, positions, Ledger(state, self._window, self._welcome, now_s)))
+                finish(
+                    self._admit(batch, group, positions, Ledger(state, self._window, self._welcome, now_s, self._usage))
+                )
         for domain, positions in of_witnessed.items():
             self._admit_witnessed(batch, group, domain, positions, now_s)
         self.labels.on_decided(batch.states)
         self._welcome.on_decided(batch)
         self._append_to_timelines(batch)
         return Decision(batch, late)
+
+    async def read_usage(self, group: Group) -> None:
+        """Read how much the keys have that clients wrote with. Raises: ProtocolError: `overloaded`."""
+        of_clients = (at for at in group.records if group.origins[at].trust is Trust.CLIENT)
+        await self._usage.read_keys(group.records[at].record.signedby for at in of_clients)
 
     def decide_late(self, group: Group, state: State, timeline: Timeline) -> Steps[Batch]:
         """Settle the records of the group, which all belong to one locked label; returns what they change.
@@ -127,7 +138,7 @@ class Decider:
         fresh, _ = self._fresh(group)
         batch = Batch()
         for key, positions in fresh.items():
-            ledger = Ledger(state, self._window, self._welcome, self._world.now_s(), timeline)
+            ledger = Ledger(state, self._window, self._welcome, self._world.now_s(), self._usage, timeline)
             yield from self._admit(batch, group, positions, ledger)
             self.labels.on_decided(batch.states)
             self._welcome.on_decided(batch)
@@ -178,9 +189,12 @@ class Decider:
             return
         try:
             state, verdict = admit_newest(record, origin, state, self._window, self._welcome, now_s)
+            if origin.trust is Trust.CLIENT:
+                self._usage.check(record)
         except ProtocolError as error:
             group.refuse(position, error)
             return
+        self._usage.count(record)
         self._settle_accepted(group, position, verdict)
         batch.records.append(StoredRecord(signed, verdict, int(now_s)))
         batch.states[record.domain, record.label] = state

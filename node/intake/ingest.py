@@ -22,6 +22,7 @@ from node.intake.group import Group
 from node.intake.late import Deferred, LateRecords
 from node.intake.room import Room
 from node.intake.stored import Stored
+from node.intake.usage import Usage
 from node.settings.settings import Settings
 from node.store.contract import Batch
 from node.world import World
@@ -33,9 +34,9 @@ from protocol.records.record import SignedRecord
 class Ingest:
     """Takes records in.
 
-    `intake` counts what became of the records. `unverified` is the number of records whose signatures are being
-    checked. `announcers` are called with the records of a group in the turn of the loop in which they are decided,
-    before their commit.
+    `intake` counts what became of the records. `usage` is what each domain and key has here. `unverified` is the number
+    of records whose signatures are being checked. `announcers` are called with the records of a group in the turn of
+    the loop in which they are decided, before their commit.
     """
 
     def __init__(self, settings: Settings, world: World, stored: Stored, commits: Commits, turns: Turns) -> None:
@@ -48,7 +49,8 @@ class Ingest:
         self._indexes = stored.indexes
         self._commits = commits
         self._verifier = world.open_verifier(settings.verify_threads)
-        self._decider = Decider(settings, world, stored, commits, self.room)
+        self.usage = Usage(settings, stored.store, commits, stored.usage)
+        self._decider = Decider(settings, world, stored, commits, self.room, self.usage)
         self._decoder = world.open_decoder()
         self._decoding = Decoding(self._decoder, self.room, turns)
         self._deciding = asyncio.Lock()

@@ -201,6 +201,7 @@ class LateRecords:
         places = [(entry, position) for entry in entries for position in entry.positions]
         records = [entry.group.records[position] for entry, position in places]
         group = Group.of_records(records, [entry.group.origins[position] for entry, position in places], BY_REQUEST)
+        await self._decider.read_usage(group)
         batch = await self._do(self._decider.decide_late(group, state, timeline), work)
         for (entry, position), outcome in zip(places, group.settled(), strict=True):
             entry.group.settle(position, outcome)

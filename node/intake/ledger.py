@@ -5,6 +5,7 @@ with one replay from the oldest of them on. A long replay pauses, so that others
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from node.intake.arrivals import Origin, runs_of
 from node.intake.welcome import Welcome
@@ -17,13 +18,29 @@ from protocol.records.timeline import Timeline
 from protocol.steps import Steps
 
 
+class Quotas(Protocol):
+    """What each domain and key has here, and may have."""
+
+    def check(self, record: Record) -> None:
+        """That a client may add this record. Raises: ProtocolError."""
+
+    def count(self, record: Record) -> None:
+        """This record will be stored."""
+
+
 class Ledger:
     """The state of one label, and what the group changes: verdicts by record id, and events."""
 
-    __slots__ = ("_timeline", "_welcome", "_window", "events", "now_s", "state", "verdicts")
+    __slots__ = ("_quotas", "_timeline", "_welcome", "_window", "events", "now_s", "state", "verdicts")
 
     def __init__(
-        self, state: State, window: Window, welcome: Welcome, now_s: float, timeline: Timeline | None = None
+        self,
+        state: State,
+        window: Window,
+        welcome: Welcome,
+        now_s: float,
+        quotas: Quotas,
+        timeline: Timeline | None = None,
     ) -> None:
         """`now_s` is in seconds since the Unix epoch. `timeline` is needed if `needs_history` says so."""
         self.state = state
@@ -31,6 +48,7 @@ class Ledger:
         self.events: list[Event] = []
         self._window = window
         self._welcome = welcome
+        self._quotas = quotas
         self.now_s = now_s
         self._timeline = timeline
 
@@ -59,6 +77,7 @@ class Ledger:
         check_time(record, origin.trust, self._window, self.now_s)
         if origin.trust is Trust.CLIENT:
             self._check_client(record)
+            self._quotas.check(record)
 
     def _check_client(self, record: Record) -> None:
         check_extends(record, self.state)
@@ -67,6 +86,8 @@ class Ledger:
             check_is_head(self.state, is_followed=self._timeline.follower_of(record) is not None)
 
     def _take(self, records: Sequence[Record]) -> Steps[None]:
+        for record in records:
+            self._quotas.count(record)
         change = yield from self._change(records)
         self.state = change.state
         self.verdicts |= change.verdicts

@@ -82,12 +82,16 @@ class Room:
         self._check_quota(self._domains_quota, origin, "new domains")
 
     def is_disk_full(self) -> bool:
-        """Whether the disk has less free space than the settings demand. Looked up at most once a second."""
+        """Whether the disk has less free space than the settings demand."""
+        return self.disk_free_bytes() < self._settings.disk_free_bytes_min
+
+    def disk_free_bytes(self) -> int:
+        """Free space where the data folder is. Looked up at most once a second."""
         now_s = self._world.now_s()
         if abs(now_s - self._disk_checked_s) >= _DISK_CHECK_EVERY_S:
             self._disk_free_bytes = self._world.disk.free_bytes(self._settings.data)
             self._disk_checked_s = now_s
-        return self._disk_free_bytes < self._settings.disk_free_bytes_min
+        return self._disk_free_bytes
 
     def _fits(self, records: int, size_bytes: int) -> bool:
         """Whether this fits. A group that is larger than the whole room enters alone."""

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 
 from node.intake.arrivals import Origin, runs_of
 from node.intake.group import Group
+from node.intake.usage import Usage
 from node.intake.welcome import Welcome
 from node.store.contract import Batch, StoredRecord
 from protocol.errors import Code, ProtocolError
-from protocol.records.admission import Window, check_precondition
+from protocol.records.admission import Trust, Window, check_precondition
 from protocol.records.outcome import Outcome, Status
 from protocol.records.quota import Quota
 from protocol.records.record import POLICY_LABEL, Record
@@ -28,11 +29,12 @@ because a node that was away has to catch up with months of receipts."""
 class WitnessedDecider:
     """Decides on the records of witnessed domains."""
 
-    def __init__(self, window: Window, welcome: Welcome, undecided_max: int) -> None:
+    def __init__(self, window: Window, welcome: Welcome, undecided_max: int, usage: Usage) -> None:
         """`undecided_max`: records from clients that may wait for a decision in one domain."""
         self._window = window
         self._welcome = welcome
         self._undecided_max = undecided_max
+        self._usage = usage
         self._receipts = Quota(RECEIPTS_PER_S_MAX)
 
     def admit(
@@ -43,8 +45,11 @@ class WitnessedDecider:
         taken: list[int] = []
         for run in runs_of((position, group.origins[position]) for position in in_order(group, positions)):
             admitted = [position for position, _ in run if self._is_admitted(group, position, domain, now_s)]
-            self._note_foundings(group.records[position].record for position in admitted)
-            change.add(domain.add([group.records[position].record for position in admitted]))
+            records = [group.records[position].record for position in admitted]
+            self._note_foundings(records)
+            for record in records:
+                self._usage.count(record)
+            change.add(domain.add(records))
             taken += admitted
         if taken:
             _enter(batch, group, taken, domain.name, change, now_s)
@@ -74,6 +79,8 @@ class WitnessedDecider:
         check_witnessed(record, origin.trust, domain, self._window, now_s, self._undecided_max)
         if record.is_of_witnesses and record.label != POLICY_LABEL and origin.address is not None:
             self._count_receipt(record, now_s)
+        if origin.trust is Trust.CLIENT and not record.is_of_witnesses:  # without receipts, nothing would be decided
+            self._usage.check(record)
 
     def _count_receipt(self, record: Record, now_s: float) -> None:
         name = f"{record.domain} {record.signedby}"

@@ -130,7 +130,24 @@ class Health:
                 f"a commit has waited for over {STALLED_S:.0f} s: another program holds the database (`fuser` names "
                 "it), or the disk is slow; clients get 503 until that ends"
             )
-        log_bytes = store_bytes(self._settings.data).get("dnarc.db-wal", 0)
+        yield from self._storage_warnings()
+
+    def _storage_warnings(self) -> Iterator[str]:
+        """What to do long before writes get 507."""
+        settings, sizes = self._settings, store_bytes(self._settings.data)
+        total, soft = sum(sizes.values()), settings.store_bytes_soft
+        if soft is not None and total > soft:
+            yield (
+                f"the store has {total} bytes, and store_bytes_soft is {soft}: `dnarc domains --sizes` shows what "
+                "fills it; make room, or set quotas (domain_bytes_max, key_bytes_max)"
+            )
+        free, soft = self._room.disk_free_bytes(), settings.disk_free_bytes_soft
+        if soft is not None and settings.disk_free_bytes_min <= free < soft:
+            yield (
+                f"{free} bytes are free on the disk, and disk_free_bytes_soft is {soft}: make room before "
+                f"{settings.disk_free_bytes_min} are left, because writes get 507 then"
+            )
+        log_bytes = sizes.get("dnarc.db-wal", 0)
         if log_bytes > LOG_BYTES_WARNED:
             yield f"the write-ahead log has {log_bytes} bytes: some program reads the database and does not end"
 

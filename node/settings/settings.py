@@ -51,6 +51,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = 10_000
 
+    domain_records_max: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        _about("Most records of one domain, for clients. Past it they get 507. Peers are never refused.", "records"),
+    ] = None
+    domain_bytes_max: Annotated[
+        Annotated[int, Meta(ge=0)] | None, _about("Most bytes of records of one domain, for clients.", "bytes")
+    ] = None
+    key_records_max: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        _about("Most records that one key signed, for clients. Past it they get 507.", "records"),
+    ] = None
+    key_bytes_max: Annotated[
+        Annotated[int, Meta(ge=0)] | None, _about("Most bytes of records that one key signed, for clients.", "bytes")
+    ] = None
+
     witness: Annotated[
         list[str] | None, _about("Witnessed domains that this node witnesses with its key. none: no domain.")
     ] = None
@@ -98,6 +113,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     disk_free_bytes_min: Annotated[int, Meta(ge=0), _about("Free disk space below which writes get 507.", "bytes")] = (
         64 * 2**20
     )
+    disk_free_bytes_soft: Annotated[
+        Annotated[int, Meta(ge=0)] | None, _about("Free disk space below which health warns.", "bytes")
+    ] = 512 * 2**20
+    store_bytes_soft: Annotated[
+        Annotated[int, Meta(ge=0)] | None, _about("Size of the store above which health warns. none: never.", "bytes")
+    ] = None
 
     trusted_proxies: Annotated[
         list[str] | None,

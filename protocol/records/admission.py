@@ -42,6 +42,25 @@ class Window(msgspec.Struct, frozen=True):
     max_skew_s: int | None = 300
 
 
+class Amount(msgspec.Struct):
+    """How much a node keeps of something. Bytes are those of the canonical records."""
+
+    records: int = 0
+    size_bytes: int = 0
+
+    def add(self, records: int, size_bytes: int) -> None:
+        """Count so much more."""
+        self.records += records
+        self.size_bytes += size_bytes
+
+
+class Allowance(msgspec.Struct, frozen=True):
+    """How much a node keeps at most of something that clients write; None: no limit."""
+
+    records_max: int | None = None
+    bytes_max: int | None = None
+
+
 class Precondition(msgspec.Struct, frozen=True):
     """What a client demands of the label's head (RFC 9110, sections 13.1.1 and 13.1.2).
 
@@ -167,6 +186,25 @@ def check_is_head(before: State, *, is_followed: bool) -> None:
     if before.tip is not None and is_followed:
         detail = f"a newer record would follow it: sign it with a timestamp of at least {before.newest[0] + 1}"
         raise ProtocolError(Code.STALE, detail, head=head_facts(before))
+
+
+def check_allowance(what: str, allowance: Allowance, held: Amount, record: Record) -> None:
+    """That a client's record fits beside what this node holds already of a domain or a key.
+
+    `what` is `domain` or `key`.
+
+    Raises:
+        ProtocolError: `quota_exceeded`, with the quota and its limit.
+    """
+    _check_room(what, "records", allowance.records_max, held.records + 1, record)
+    _check_room(what, "bytes", allowance.bytes_max, held.size_bytes + len(record.canonical), record)
+
+
+def _check_room(what: str, unit: str, most: int | None, needed: int, record: Record) -> None:
+    if most is not None and needed > most:
+        name = record.domain if what == "domain" else record.signedby
+        detail = f"this node keeps at most {most} {unit} of the {what} {name}, and this record would be more"
+        raise ProtocolError(Code.QUOTA_EXCEEDED, detail, quota=f"{what}_{unit}_max", limit=most)
 
 
 def head_facts(state: State) -> dict[str, object] | None:

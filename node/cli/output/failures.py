@@ -44,6 +44,7 @@ REMEDIES: Final = {
     "cursor_unknown": "read what there is by `dnarc get`, and run the command again without the cursor",
     "rate_limited": "wait a moment, then run the command again",
     "overloaded": "wait a moment, then run the command again; `dnarc doctor` says what the node waits for",
+    "quota_exceeded": "use another node, or ask the operator of this one to keep more",
     "storage_full": "free space on the node's disk",
 }
 """What to do about a code. A code whose remedy is plain from what the node says has none."""

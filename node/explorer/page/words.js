@@ -50,6 +50,7 @@ const NODE_REMEDIES = {
   stale: "Somebody wrote first. Read the label again, and sign a record that follows its new head.",
   rate_limited: "The node received too much from your address. Wait a little, and try again.",
   overloaded: "The node is busy. Wait a second, and try again.",
+  quota_exceeded: "The node keeps no more of this domain or of this key. Ask its operator, or use another node.",
   storage_full: "The disk of the node is full. The node's operator has to make room. Nothing was lost.",
   unauthorized: "Only the node's operator may do this: it needs the admin token.",
   cursor_unknown: "The node's store was replaced. Begin again from now.",

@@ -27,6 +27,7 @@ STATUSES: Final = {
     Code.TOO_OLD: 422,
     Code.NOT_OWNER: 403,
     Code.STALE: 409,
+    Code.QUOTA_EXCEEDED: 507,
     Code.RATE_LIMITED: 429,
     Code.OVERLOADED: 503,
     Code.STORAGE_FULL: 507,

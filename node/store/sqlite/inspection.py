@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -54,9 +54,32 @@ def faults(path: Path) -> list[str]:
     def read(connection: sqlite3.Connection) -> list[str]:
         broken = [text for (text,) in connection.execute(f"PRAGMA integrity_check({FAULTS_MAX})") if text != "ok"]
         loose = connection.execute("PRAGMA foreign_key_check").fetchmany(FAULTS_MAX)
-        return broken + [f"row {row} of {table} names one of {other} that is missing" for table, row, other, _ in loose]
+        return (
+            broken
+            + _usage_faults(connection)
+            + [f"row {row} of {table} names one of {other} that is missing" for table, row, other, _ in loose]
+        )
 
     return _read(path, read)
+
+
+_SUMS: Final = """
+    SELECT (SELECT coalesce(sum(records), 0) FROM domains), (SELECT coalesce(sum(records), 0) FROM usage),
+        (SELECT count(*) FROM records
+        WHERE no <= (SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'usage_through'))
+    WHERE NOT EXISTS (SELECT 1 FROM removals WHERE NOT done)
+"""
+
+
+def _usage_faults(connection: sqlite3.Connection) -> list[str]:
+    """Whether the counts of domains and keys add up to the records. While a removal is under way, they need not."""
+    if version_of(connection) != len(MIGRATIONS):
+        return []
+    sums = connection.execute(_SUMS).fetchone()
+    if sums is None or len(set(sums)) == 1:
+        return []
+    domains, keys, records = sums
+    return [f"{records} records are counted as {domains} by domain and {keys} by key: run `dnarc rebuild`"]
 
 
 def summaries(path: Path) -> dict[str, tuple[int, str]]:

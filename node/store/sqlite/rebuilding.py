@@ -27,6 +27,7 @@ from typing import Any, Final
 import msgspec
 
 from node.store.contract import StoreError
+from node.store.sqlite import recounting
 from node.store.sqlite.connection import BUSY_TIMEOUT_S, transaction
 from node.store.sqlite.faults import DAMAGED, explain
 from node.store.sqlite.reading import last_event
@@ -187,6 +188,7 @@ class _Rebuild:
         self._check_records()
         self._check_labels()
         self._check_events()
+        self._check_usage()
         if self._report.counts.keys() & _MOVING:
             sql = "INSERT INTO meta (name, value) VALUES ('remnants', 'rebuild') ON CONFLICT DO NOTHING"
             self._connection.execute(sql)
@@ -349,6 +351,14 @@ class _Rebuild:
                 "INSERT INTO events (seq, record, type, previous, reason) VALUES (?, ?, ?, ?, ?)",
                 (seq, head, EVENT_TYPES[kind], was, reason),
             )
+
+    def _check_usage(self) -> None:
+        """Count the records of each domain and key again."""
+        differences = list(recounting.find_differences(self._connection))
+        for each in differences:
+            self._note("usage", each.counted, each.right, (each.domain, each.key or ""), None)
+        if differences:
+            recounting.count_anew(self._connection)
 
     def _id_of(self, number: int | None) -> bytes | None:
         row = self._connection.execute("SELECT id FROM records WHERE no = ?", (number,)).fetchone()

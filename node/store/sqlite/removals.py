@@ -16,12 +16,16 @@ Run = Callable[..., Awaitable[Any]]
 class SqliteRemovals:
     """See `node.store.removals.Removals`."""
 
-    def __init__(self, read: Run, write: Run) -> None:
-        """`read` uses a connection that reads, `write` the one that writes."""
+    def __init__(self, read: Run, write: Run, settle: Callable[[], Awaitable[None]]) -> None:
+        """`read` uses a connection that reads, `write` the one that writes. `settle` writes the counts of usage that
+        are in memory, so that a drop finds all of them in the database.
+        """
         self._read = read
         self._write = write
+        self._settle = settle
 
     async def begin(self, kind: RemovalKind, target: Target, by: str, reason: str, time: int) -> Removal:
+        await self._settle()
         removal: Removal = await self._write(removing.begin, kind, target, by, reason, time)
         return removal
 

@@ -20,6 +20,7 @@ from node.store.sqlite.connection import transaction
 from node.store.sqlite.reading import last_event
 from node.store.sqlite.rows import VERDICTS, record_of, signer_of
 from node.store.sqlite.statements import chunks, places, values
+from node.store.sqlite.usage import forget_domain
 from protocol.records.record import Record
 from protocol.records.replay import Verdict
 from protocol.records.skeleton import skeleton_of
@@ -203,6 +204,7 @@ def _delete_rows(connection: sqlite3.Connection, number: int, target: Target, sp
             if end >= span[1]:
                 connection.execute("DELETE FROM labels WHERE domain = ?", (target.domain,))
                 connection.execute("DELETE FROM cursors WHERE domain = ?", (target.domain,))
+                forget_domain(connection, target.domain or "")
             _move(connection, number, ROWS, end, next_phase=FILES if end >= span[1] else None)
     finally:
         connection.execute("PRAGMA foreign_keys = ON").close()

@@ -146,7 +146,35 @@ UPDATE labels SET founder = (SELECT signer_of(body) FROM records WHERE label = l
 CREATE INDEX labels_by_founder ON labels (substr(founder, 1, 8)) WHERE founder IS NOT NULL;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _OWNERS, _FINAL, _REMOVALS, _FOUNDERS)
+_USAGE = """
+-- How many records and bytes each domain and each key has, up to the record `usage_through` (records.no) in `meta`: see
+-- `usage.py`. Nothing refers to a domain of this table but `usage`.
+CREATE TABLE domains (
+    no      INTEGER PRIMARY KEY,
+    name    TEXT NOT NULL UNIQUE,
+    records INTEGER NOT NULL,
+    bytes   INTEGER NOT NULL
+);
+CREATE TABLE usage (
+    key     BLOB NOT NULL,
+    domain  INTEGER NOT NULL,
+    records INTEGER NOT NULL,
+    bytes   INTEGER NOT NULL,
+    PRIMARY KEY (key, domain)
+) WITHOUT ROWID;
+
+INSERT INTO domains (name, records, bytes)
+SELECT domain, count(*), sum(length(body)) FROM records JOIN labels ON labels.no = records.label GROUP BY domain;
+
+INSERT INTO usage (key, domain, records, bytes)
+SELECT signer_of(body), domains.no, count(*), sum(length(body))
+FROM records JOIN labels ON labels.no = records.label JOIN domains ON name = labels.domain
+GROUP BY 1, 2;
+
+INSERT INTO meta (name, value) SELECT 'usage_through', coalesce(max(no), 0) FROM records;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _OWNERS, _FINAL, _REMOVALS, _FOUNDERS, _USAGE)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:

@@ -34,13 +34,15 @@ from node.store.contract import (
     StoredEvent,
     StoredRecord,
 )
-from node.store.sqlite import reading, writing
+from node.store.sqlite import reading, usage, writing
 from node.store.sqlite.connection import Connect, Connection, InlineConnection, InlineReader, Worker, is_busy
 from node.store.sqlite.faults import explain
 from node.store.sqlite.files import OpenFiles
 from node.store.sqlite.handwritten import SkippedRow
 from node.store.sqlite.removals import SqliteRemovals
 from node.store.sqlite.schema import migrate
+from node.store.sqlite.usage import Tail
+from protocol.records.admission import Amount
 from protocol.records.record import SignedRecord
 from protocol.records.replay import State
 
@@ -92,7 +94,8 @@ class SqliteStore:
         self._readers = readers
         self._inline = inline
         self._last: writing.LastNumbers | None = None
-        self.removals = SqliteRemovals(self._read, self._write)
+        self._tail: Tail | None = None
+        self.removals = SqliteRemovals(self._read, self._write, self._settle_usage)
         self._inline_again_s = float("-inf")
         self._clock = asyncio.get_running_loop().time
 
@@ -137,9 +140,42 @@ class SqliteStore:
     def _commit(self, connection: sqlite3.Connection, batch: Batch) -> int:
         """Runs in the writer's thread. If the file was removed or replaced, SQLite writes on and nothing is kept."""
         last, self._last = self._last or writing.last_numbers(connection), None  # None stays if the commit fails
-        self._last = writing.commit(connection, batch, last)
+        tail = self._take_tail(connection)
+        self._last = writing.commit(connection, batch, last, tail)
+        self._tail = tail
         self._files.check()
         return self._last.event
+
+    def _take_tail(self, connection: sqlite3.Connection) -> Tail:
+        """The counts that are not in the database yet. They are counted anew if the caller fails to put them back."""
+        tail, self._tail = self._tail or Tail.load(connection), None
+        return tail
+
+    async def domain_usage(self) -> dict[str, Amount]:
+        return await self._write(self._with_tail, usage.of_domains)
+
+    async def key_usage(self, keys: Sequence[str]) -> dict[str, Amount]:
+        return await self._write(self._with_tail, usage.of_keys, keys)
+
+    async def largest_keys(self, domain: str | None, limit: int) -> list[tuple[str, Amount]]:
+        await self._settle_usage()
+        return await self._read(usage.largest_keys, domain, limit)
+
+    async def _settle_usage(self) -> None:
+        await self._write(self._with_tail, usage.settle)
+
+    def _with_tail(
+        self,
+        connection: sqlite3.Connection,
+        work: Callable[Concatenate[sqlite3.Connection, Tail, _P], _T],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _T:
+        """Runs in the writer's thread, so that no commit is under way."""
+        tail = self._take_tail(connection)
+        result = work(connection, tail, *args, **kwargs)
+        self._tail = tail
+        return result
 
     async def states(self, labels: Sequence[LabelKey]) -> dict[LabelKey, State]:
         read = self._read_quickly if len(labels) <= STATES_FEW else self._read

@@ -16,6 +16,7 @@ from node.store.sqlite.connection import transaction
 from node.store.sqlite.reading import last_event
 from node.store.sqlite.rows import EVENT_TYPES, VERDICTS, former_of, owner_of
 from node.store.sqlite.statements import chunks, places, values
+from node.store.sqlite.usage import TAIL_RECORDS_MAX, Tail, write_tail
 from protocol.records.change import Event
 from protocol.records.record import is_witnessed
 from protocol.records.replay import State, Verdict
@@ -35,8 +36,8 @@ def last_numbers(connection: sqlite3.Connection) -> LastNumbers:
     return LastNumbers(record or 0, label or 0, last_event(connection))
 
 
-def commit(connection: sqlite3.Connection, batch: Batch, last: LastNumbers) -> LastNumbers:
-    """See `Store.commit`. Returns the last numbers after it."""
+def commit(connection: sqlite3.Connection, batch: Batch, last: LastNumbers, tail: Tail) -> LastNumbers:
+    """See `Store.commit`. Returns the last numbers after it. If it raises, `tail` is no longer right."""
     with transaction(connection):
         numbers = _Numbers(connection, batch.records, last.record + 1)
         labels = _label_numbers(connection, list(batch.states), last.label + 1)
@@ -47,6 +48,9 @@ def commit(connection: sqlite3.Connection, batch: Batch, last: LastNumbers) -> L
         _insert_records(connection, batch.records, numbers, labels)
         _update_verdicts(connection, batch.verdicts)
         _insert_events(connection, batch.events, numbers, last.event + 1)
+        tail.add(batch.records)
+        if tail.records >= TAIL_RECORDS_MAX:
+            write_tail(connection, tail, last.record + len(batch.records))
     last_label = max(last.label, *labels.values()) if labels else last.label
     return LastNumbers(last.record + len(batch.records), last_label, last.event + len(batch.events))
 

@@ -71,7 +71,7 @@ async def pipeline(
     heads = Heads(store, chosen.heads_cached_bytes_max)
     commits = Commits(store, indexes, chosen.commit_records_max, stalled_s)
     commits.watchers.append(lambda committed: heads.on_commit(committed.events))
-    stored = Stored(store, indexes, await WitnessedDomains.load(store, indexes))
+    stored = Stored(store, indexes, await WitnessedDomains.load(store, indexes), await store.domain_usage())
     ingest = Ingest(chosen, world, stored, commits, Turns())
     try:
         yield Pipeline(store, indexes, heads, commits, ingest)

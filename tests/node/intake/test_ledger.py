@@ -23,9 +23,19 @@ PEER: Final = Origin(Trust.PEER)
 DEMANDING: Final = Origin(Trust.PEER, precondition=NEEDS_NO_HEAD)
 
 
+class NoQuotas:
+    """Every key and every domain may have any number of records."""
+
+    def check(self, record: Record) -> None:
+        pass
+
+    def count(self, record: Record) -> None:
+        pass
+
+
 def admit(*entries: tuple[Record, Origin]) -> tuple[Ledger, dict[str, Code]]:
     """Admit these records to an empty label. Returns the ledger, and the codes of refused records by id."""
-    ledger = Ledger(EMPTY, Window(), EVERYBODY, NOW)
+    ledger = Ledger(EMPTY, Window(), EVERYBODY, NOW, NoQuotas())
     refusals = finish(ledger.admit([record for record, _ in entries], [origin for _, origin in entries]))
     return ledger, {record_id: error.code for record_id, error in refusals.items()}
 
@@ -73,7 +83,7 @@ def test_the_newest_record_of_a_label_needs_no_ledger(history: list[Record], tru
         return
     *before, newest = sorted(history, key=lambda record: record.order_key)
     state, origin, window = replay(before).state, Origin(trust), Window(None, None)
-    ledger = Ledger(state, window, EVERYBODY, NOW)
+    ledger = Ledger(state, window, EVERYBODY, NOW, NoQuotas())
 
     refusals = finish(ledger.admit([newest], [origin]))
     outcome = ledger.state, ledger.verdicts, [error.code for error in refusals.values()]

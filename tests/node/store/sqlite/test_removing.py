@@ -148,8 +148,9 @@ async def test_a_file_of_an_older_version_is_written_anew(path: Path) -> None:
         older.execute("DROP TABLE copy")
         older.execute("UPDATE records SET verdict = 1 WHERE verdict = 10")
         older.executescript(
-            "DROP TABLE erasures; DROP TABLE removals; DROP TABLE dropped; DELETE FROM meta WHERE name = 'remnants';"
-            "DROP INDEX labels_by_founder; ALTER TABLE labels DROP COLUMN founder;"
+            "DROP TABLE erasures; DROP TABLE removals; DROP TABLE dropped; DROP TABLE usage; DROP TABLE domains; "
+            "DELETE FROM meta WHERE name IN ('remnants', 'usage_through'); "
+            "DROP INDEX labels_by_founder; ALTER TABLE labels DROP COLUMN founder; "
             "PRAGMA user_version = 3"
         )
 

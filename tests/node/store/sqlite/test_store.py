@@ -229,6 +229,7 @@ async def test_a_file_from_before_founders_were_kept_opens_with_all_founders(pat
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(
             "DROP INDEX labels_by_founder; ALTER TABLE labels DROP COLUMN founder; "
+            "DROP TABLE usage; DROP TABLE domains; DELETE FROM meta WHERE name = 'usage_through'; "
             f"PRAGMA user_version = {MIGRATIONS.index(_FOUNDERS)}"
         )
 
@@ -250,7 +251,8 @@ async def test_a_file_from_before_owners_were_indexed_opens_with_all_owners(path
             "DROP INDEX labels_by_owner; ALTER TABLE labels DROP COLUMN owner; "
             "ALTER TABLE labels DROP COLUMN final; DROP INDEX labels_by_founder; "
             "ALTER TABLE labels DROP COLUMN founder; "
-            "DROP TABLE erasures; DROP TABLE removals; DROP TABLE dropped; PRAGMA user_version = 1"
+            "DROP TABLE erasures; DROP TABLE removals; DROP TABLE dropped; DROP TABLE usage; DROP TABLE domains; "
+            "DELETE FROM meta WHERE name = 'usage_through'; PRAGMA user_version = 1"
         )
 
     async with opened(path) as store:

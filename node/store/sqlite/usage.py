@@ -1,0 +1,130 @@
+"""Usage: how many records and bytes each domain and each key has in the store.
+
+To count one more record of a key that the table holds somewhere costs up to 10 us, because keys are random. So the
+table holds the counts up to a record, `through`, and the rest is counted in memory: the tail. When the tail is long, it
+is written in one go, in the order of the keys, together with a batch. After a start, the tail is counted again from the
+records behind `through`. So the counts are always those of the records, and a record costs 0.3 us.
+
+Bytes are those of the canonical records. An erased record keeps its length.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from node.store.contract import StoredRecord
+from node.store.sqlite.connection import transaction
+from node.store.sqlite.rows import signer_of
+from protocol.records.admission import Amount
+
+TAIL_RECORDS_MAX: Final = 65_536
+"""Records of the tail. It is written in 0.15 s if all of them have different keys, and counted again in 0.3 s."""
+
+_PUT_USAGE: Final = """
+    INSERT INTO usage (key, domain, records, bytes) VALUES (?, ?, ?, ?)
+    ON CONFLICT (key, domain) DO UPDATE SET records = records + excluded.records, bytes = bytes + excluded.bytes
+"""
+_PUT_DOMAIN: Final = """
+    INSERT INTO domains (name, records, bytes) VALUES (?, ?, ?)
+    ON CONFLICT (name) DO UPDATE SET records = records + excluded.records, bytes = bytes + excluded.bytes
+"""
+
+Amounts = dict[tuple[str, str], list[int]]
+"""Records and bytes by domain and key."""
+
+
+class Tail:
+    """The counts of the records that are not in the table yet. `amounts` has records and bytes by domain and key."""
+
+    __slots__ = ("amounts", "records")
+
+    def __init__(self) -> None:
+        self.amounts: Amounts = {}
+        self.records = 0
+
+    def add(self, records: Iterable[StoredRecord]) -> None:
+        """Count records that are being stored."""
+        for stored in records:
+            record = stored.signed.record
+            self._count(record.domain, record.signedby, len(record.canonical))
+
+    def _count(self, domain: str, key: str, size_bytes: int) -> None:
+        self.records += 1
+        amount = self.amounts.get((domain, key))
+        if amount is None:
+            self.amounts[domain, key] = [1, size_bytes]
+        else:
+            amount[0] += 1
+            amount[1] += size_bytes
+
+    @classmethod
+    def load(cls, connection: sqlite3.Connection) -> "Tail":
+        """Count the records behind `through`."""
+        tail = cls()
+        sql = (
+            "SELECT domain, body FROM records CROSS JOIN labels ON labels.no = records.label "
+            "WHERE records.no > (SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'usage_through')"
+        )
+        for domain, body in connection.execute(sql):
+            tail._count(domain, signer_of(body).hex(), len(body))
+        return tail
+
+
+def write_tail(connection: sqlite3.Connection, tail: Tail, through: int) -> None:
+    """Add the tail, which ends with the record of this row number, to the tables. The caller has a transaction."""
+    by_domain: dict[str, list[int]] = {}
+    for (domain, _), (records, size_bytes) in tail.amounts.items():
+        total = by_domain.setdefault(domain, [0, 0])
+        total[0] += records
+        total[1] += size_bytes
+    connection.executemany(_PUT_DOMAIN, [(name, *total) for name, total in by_domain.items()])
+    numbers = dict(connection.execute("SELECT name, no FROM domains"))
+    rows = [(bytes.fromhex(key), numbers[domain], *amount) for (domain, key), amount in tail.amounts.items()]
+    connection.executemany(_PUT_USAGE, sorted(rows))
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'usage_through'", (through,))
+    tail.amounts, tail.records = {}, 0
+
+
+def settle(connection: sqlite3.Connection, tail: Tail) -> None:
+    """Write the tail now, so that the tables alone have all counts."""
+    if tail.records:
+        with transaction(connection):
+            (last,) = connection.execute("SELECT max(no) FROM records").fetchone()
+            write_tail(connection, tail, last)
+
+
+def of_domains(connection: sqlite3.Connection, tail: Tail) -> dict[str, Amount]:
+    """See `Store.domain_usage`."""
+    found = {
+        name: Amount(records, size_bytes)
+        for name, records, size_bytes in connection.execute("SELECT name, records, bytes FROM domains ORDER BY name")
+    }
+    for (domain, _), (records, size_bytes) in tail.amounts.items():
+        found.setdefault(domain, Amount()).add(records, size_bytes)
+    return found
+
+
+def of_keys(connection: sqlite3.Connection, tail: Tail, keys: Sequence[str]) -> dict[str, Amount]:
+    """See `Store.key_usage`."""
+    sql = "SELECT coalesce(sum(records), 0), coalesce(sum(bytes), 0) FROM usage WHERE key = ?"
+    found = {key: Amount(*connection.execute(sql, (bytes.fromhex(key),)).fetchone()) for key in keys}
+    for (_, key), (records, size_bytes) in tail.amounts.items():
+        if key in found:
+            found[key].add(records, size_bytes)
+    return found
+
+
+def largest_keys(connection: sqlite3.Connection, domain: str | None, limit: int) -> list[tuple[str, Amount]]:
+    """See `Store.largest_keys`, for what the table holds."""
+    of_domain = "" if domain is None else "WHERE domain = (SELECT no FROM domains WHERE name = ?) "
+    rows = connection.execute(
+        f"SELECT key, sum(records), sum(bytes) FROM usage {of_domain}GROUP BY key ORDER BY 3 DESC, key LIMIT ?",
+        (limit,) if domain is None else (domain, limit),
+    )
+    return [(key.hex(), Amount(records, size_bytes)) for key, records, size_bytes in rows]
+
+
+def forget_domain(connection: sqlite3.Connection, domain: str) -> None:
+    """Remove the counts of a domain whose records are removed. The caller has a transaction."""
+    connection.execute("DELETE FROM usage WHERE domain = (SELECT no FROM domains WHERE name = ?)", (domain,))
+    connection.execute("DELETE FROM domains WHERE name = ?", (domain,))
