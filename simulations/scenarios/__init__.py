@@ -1,10 +1,10 @@
 """Named scenarios: each repeats something that has happened to real distributed systems, and says how it must end."""
 
-from simulations.scenarios import hostility, outages, ownership, witnesses
+from simulations.scenarios import hostility, late_votes, outages, ownership, witnesses
 from simulations.scenarios.registry import Scenario, perform
 
 __all__ = ["SCENARIOS", "Scenario", "perform"]
 
 SCENARIOS: dict[str, Scenario] = {
-    it.name: it for it in (*ownership.SCENARIOS, *outages.SCENARIOS, *hostility.SCENARIOS, *witnesses.SCENARIOS)
+    it.name: it for module in (ownership, outages, hostility, witnesses, late_votes) for it in module.SCENARIOS
 }

@@ -27,9 +27,13 @@ CAUGHT_UP_S = 60.0
 DAY_S = 86_400
 
 
-async def convene(cluster: Cluster, faulty: int, *names: str, apart: Sequence[str] = ()) -> list[Machine]:
-    """Machines that witness a domain, each linked with each, whose policy is known. `apart`: not linked yet."""
-    council = cluster.convene(names, faulty)
+async def convene(
+    cluster: Cluster, faulty: int, *names: str, apart: Sequence[str] = (), liars: Sequence[str] = ()
+) -> list[Machine]:
+    """Machines that witness a domain, each linked with each, whose policy is known. `apart`: not linked yet. `liars`:
+    further witnesses, without machines.
+    """
+    council = cluster.convene(names, faulty, liars)
     machines = [await cluster.add(name, sync_interval=60.0 if name in apart else 10.0) for name in names]
     for one, other in combinations([machine for machine in machines if machine.name not in apart], 2):
         await cluster.link(one, other)
