@@ -23,7 +23,7 @@ import hashlib
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import accumulate, chain, groupby, repeat
+from itertools import accumulate, chain, groupby, islice, repeat
 from struct import Struct
 from typing import Final, Literal
 
@@ -117,20 +117,47 @@ class Index:
         `busy` may be shared by many indexes; None: no block becomes busy.
         """
         self._busy = busy or BusyBlocks(0)
-        ordered = [key for key, _ in groupby(sorted(keys))]
-        assert set(map(len, ordered)) <= {KEY_BYTES}
-        begins = range(0, len(ordered), _BLOCK_KEYS_MAX)
-        self._count = len(ordered)
-        self._blocks = [_Block(b"".join(ordered[begin : begin + _BLOCK_KEYS_MAX])) for begin in begins] or [_Block()]
+        self._count = 0
+        self._blocks = [_Block()]
         # A key below all others belongs to the first block, because no key is below the empty string.
-        self._first_keys = [b"", *ordered[_BLOCK_KEYS_MAX::_BLOCK_KEYS_MAX]]
-        self._sums = [_sum_of_ids(block) for block in self._blocks]
-        self._last_key = ordered[-1] if ordered else b""
+        self._first_keys = [b""]
+        self._sums = [0]
+        self._last_key = b""
         self._fingerprint: bytes | None = None
         """Of all keys, if it is known. Every list of domains asks for it."""
         # Totals of all keys before each block, as far as they are known: at least for the first block.
         self._counts_before = [0]
         self._sums_before = [0]
+        self.extend(keys)
+
+    def extend(self, keys: Iterable[bytes]) -> None:
+        """Add keys in any order, repeated or not. Keys above all others of the index are added in whole blocks."""
+        ordered = [key for key, _ in groupby(sorted(keys))]
+        assert set(map(len, ordered)) <= {KEY_BYTES}
+        first = bisect_right(ordered, self._last_key)
+        for key in islice(ordered, first):
+            self.add(key)
+        if first < len(ordered):
+            self._append(ordered[first:])
+
+    def _append(self, ordered: list[bytes]) -> None:
+        """Add these keys, which are above all others, in order. Fills the last block first."""
+        position, block = len(self._blocks) - 1, self._blocks[-1]
+        room = _BLOCK_KEYS_MAX - len(block) // KEY_BYTES
+        more = _Block(b"".join(ordered[:room]))
+        block += more
+        if block.keys is not None:
+            block.keys += ordered[:room]
+        self._sums[position] += _sum_of_ids(more)
+        del self._counts_before[position + 1 :], self._sums_before[position + 1 :]
+        for begin in range(room, len(ordered), _BLOCK_KEYS_MAX):
+            made = _Block(b"".join(ordered[begin : begin + _BLOCK_KEYS_MAX]))
+            self._blocks.append(made)
+            self._sums.append(_sum_of_ids(made))
+            self._first_keys.append(ordered[begin])
+        self._last_key = ordered[-1]
+        self._count += len(ordered)
+        self._fingerprint = None
 
     def add(self, key: bytes) -> bool:
         """Add one key. Returns False if the index held it already."""

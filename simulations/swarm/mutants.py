@@ -167,8 +167,8 @@ MUTANTS: Final = (
         (
             Edit(
                 "node/indexes.py",
-                "keys.setdefault(domain, []).extend(page)",
-                "keys.setdefault(domain, []).extend(page[:-1])",
+                "indexes._of(domain).extend(page)",
+                "indexes._of(domain).extend(page[:-1])",
             ),
         ),
     ),

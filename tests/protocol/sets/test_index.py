@@ -114,6 +114,15 @@ class AgainstASortedList(RuleBasedStateMachine):
             assert self.index.add(key)
             self.model.insert(bisect_left(self.model, key), key)
 
+    @rule(count=st.integers(0, 1_500), known=st.integers(0, 100), first=st.sampled_from([1_600_000_000, 1_700_000_000]))
+    def extend(self, count: int, known: int, first: int) -> None:
+        """Add a page of keys at once: some are held already, some belong before the end, some after it."""
+        seconds = [first + self.random.randrange(200_000_000) for _ in range(count)]
+        page = [pack_key(second, self.random.randbytes(32)) for second in seconds]
+        page += self.random.choices(self.model, k=known) if self.model else []
+        self.index.extend(page)
+        self.model = sorted({*self.model, *page})
+
     @rule(key=few_keys)
     def add_one(self, key: bytes) -> None:
         assert self.index.add(key) == (key not in self.model)
