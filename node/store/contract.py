@@ -115,8 +115,7 @@ class Batch(msgspec.Struct):
     """One transaction: new records, changed verdicts of stored records by id, the states of all changed labels, and the
     events in order.
 
-    `walked`: what the batch does to witnessed domains, by name, for those who follow commits. The store does not need
-    it.
+    `walked`: what the batch does to witnessed domains, by name. The store keeps what witnesses said, and their forks.
     """
 
     records: list[StoredRecord] = msgspec.field(default_factory=list)
@@ -131,6 +130,8 @@ class Batch(msgspec.Struct):
         self.verdicts |= later.verdicts
         self.states |= later.states
         self.events += later.events
+        for domain, change in later.walked.items():
+            self.walked.setdefault(domain, DomainChange()).add(change)
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):

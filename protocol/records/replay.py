@@ -84,7 +84,10 @@ class State(msgspec.Struct, frozen=True, gc=False):
     `tip` is the head, None if no record was accepted; its signer is the owner. `named` holds every key that ever was
     the owner or was offered the label. It grows by at most two keys with each record, and `admission.NAMED_MAX` limits
     what clients can add. `newest` is the order key of the newest record, refused records included. A label is
-    `contested` if it has a rival. `final` is the id of the last record that is final, None outside witnessed domains.
+    `contested` if it has a rival.
+
+    In witnessed domains, `final` is the id of the last record that is final, `undecided` is the number of records in
+    slots that are not decided, and a label is doubly decided if two records are decided in a slot of its chain.
     """
 
     tip: Tip | None = None
@@ -92,6 +95,8 @@ class State(msgspec.Struct, frozen=True, gc=False):
     newest: tuple[int, str] = (0, "")
     contested: bool = False
     final: str | None = None
+    undecided: int = 0
+    is_doubly_decided: bool = False
 
     @property
     def owner(self) -> str | None:

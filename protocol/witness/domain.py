@@ -21,7 +21,7 @@ from protocol.witness.label import LabelChange, WitnessedLabel
 from protocol.witness.policy import Policy, policy_of
 from protocol.witness.proof import receipts_of_proof
 from protocol.witness.receipt import Receipt, receipt_label, receipt_of
-from protocol.witness.testimony import Evidence, Fork, ForkPlace, Testimony
+from protocol.witness.testimony import Evidence, Fork, ForkPlace, Heard, Link, Testimony
 from protocol.witness.voter import SlotKey
 from protocol.witness.walk import WITNESSED_REASONS, Certainty, tip_of
 
@@ -33,7 +33,9 @@ class DomainChange(msgspec.Struct):
 
     `verdicts`: every verdict that is new or other than before, by record id. `states`: the states of the labels that
     were touched. `events` are in order. `decided`: the slots in which a record was decided. `candidates`: the records
-    that became candidates. `said`: what was said besides, by record id. `forks`: the lies that became known.
+    that became candidates. `said`: what was said besides, by record id. `links`: the receipts that came or became
+    sound, in their chains, by id. `forks`: the lies that became known. `awaited`: the records that came and were named
+    before.
     """
 
     verdicts: dict[str, Verdict] = msgspec.field(default_factory=dict)
@@ -42,7 +44,9 @@ class DomainChange(msgspec.Struct):
     decided: list[SlotKey] = msgspec.field(default_factory=list)
     candidates: list[Record] = msgspec.field(default_factory=list)
     said: dict[str, Evidence] = msgspec.field(default_factory=dict)
+    links: dict[str, Link] = msgspec.field(default_factory=dict)
     forks: dict[ForkPlace, Fork] = msgspec.field(default_factory=dict)
+    awaited: set[str] = msgspec.field(default_factory=set)
 
     def add(self, later: "DomainChange") -> None:
         """Merge a later change into this one."""
@@ -51,17 +55,16 @@ class DomainChange(msgspec.Struct):
         self.events += later.events
         self.decided += later.decided
         self.candidates += later.candidates
-        self.hear(later.said)
+        self.hear(Heard(later.said, later.links))
         self.forks |= later.forks
+        self.awaited |= later.awaited
 
-    def hear(self, said: Mapping[str, Evidence]) -> None:
-        """Add what was said besides, by record id."""
-        for record_id, more in said.items():
+    def hear(self, heard: Heard) -> None:
+        """Add what was said besides."""
+        self.links |= heard.links
+        for record_id, more in heard.said.items():
             known = self.said.get(record_id)
-            if known is None:
-                self.said[record_id] = more
-            else:
-                known.add(more)
+            self.said[record_id] = more if known is None else known.with_more(more)
 
 
 class _Shown(msgspec.Struct):
@@ -186,6 +189,8 @@ class WitnessedDomain:
             if record.id in self._label_of:
                 continue
             self._label_of[record.id] = record.label
+            if self.is_named(record.id):
+                change.awaited.add(record.id)
             if record.label == POLICY_LABEL:
                 founded |= self._add_policy(record, change)
             elif record.is_of_witnesses:
@@ -309,7 +314,8 @@ class WitnessedDomain:
         tip = None if label.head is None else tip_of(label.head)
         named = frozenset(key for key in (tip.signedby, tip.newowner) if key is not None) if tip else frozenset[str]()
         final = label.chain[label.final - 1].id if label.final else None
-        return State(tip, named, self._newest[name], label.rivals > 0, final)
+        is_doubly_decided = name in self._double and bool(label.doubly_decided)
+        return State(tip, named, self._newest[name], label.rivals > 0, final, label.undecided, is_doubly_decided)
 
 
 def _events(label: WitnessedLabel, moved: LabelChange) -> list[Event]:

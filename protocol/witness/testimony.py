@@ -67,6 +67,13 @@ class Evidence(msgspec.Struct):
         for witness in more.named:
             self.name(witness)
 
+    def with_more(self, more: "Evidence") -> "Evidence":
+        """This and what was said besides. Both stay as they are."""
+        both = Evidence()
+        both.add(self)
+        both.add(more)
+        return both
+
     def see(self, witness: str, ms: int) -> bool:
         """Count a time; returns whether it is less than before."""
         if ms >= self.times_ms.get(witness, ms + 1):
@@ -152,17 +159,32 @@ class Fork(msgspec.Struct, frozen=True):
         return (self.act, self.round)
 
 
-class _Link(msgspec.Struct):
-    """A receipt in its chain: `prev` names the one before. `is_sound`: the chain reaches back to a first receipt.
-
-    `receipt` is None once its times are counted, because nothing of it is needed any more.
-    """
+class Link(msgspec.Struct, frozen=True):
+    """A receipt in its chain: `prev` names the one before. `is_sound`: the chain reaches back to a first receipt."""
 
     witness: str
     prev: str | None
     at_ms: int
-    receipt: Receipt | None
     is_sound: bool = False
+
+
+class Heard(msgspec.Struct):
+    """What a receipt adds.
+
+    `said`: what is said now that was not said before, by record id. `links`: the receipt in its chain, and those after
+    it that became sound, by receipt id.
+    """
+
+    said: dict[str, Evidence] = msgspec.field(default_factory=dict)
+    links: dict[str, Link] = msgspec.field(default_factory=dict)
+
+    def about(self, record_id: str) -> Evidence:
+        """What is said now of this record, to be added to."""
+        return self.said.setdefault(record_id, Evidence())
+
+
+_Place = tuple[str, str | None]
+"""A witness, and the `prev` of receipts."""
 
 
 class Testimony:
@@ -172,8 +194,10 @@ class Testimony:
         """`policy` names the witnesses; receipts of other keys count for nothing."""
         self.policy = policy
         self._evidence: dict[str, Evidence] = {}
-        self._links: dict[str, _Link] = {}
-        self._after: dict[tuple[str, str | None], list[str]] = defaultdict(list)
+        self._links: dict[str, Link] = {}
+        self._after: dict[_Place, list[str]] = defaultdict(list)
+        self._waiting: dict[_Place, list[Receipt]] = defaultdict(list)
+        """The receipts that are not sound, by the place where they stand."""
         self._forked: set[str] = set()
 
     def evidence(self, record_id: str) -> Evidence:
@@ -210,22 +234,18 @@ class Testimony:
         one, other = siblings[:2]
         return Fork(receipt.witness, Act.RECEIPT, receipt_label(receipt.witness), receipt.prev, 0, (one, other))
 
-    def add(self, receipt: Receipt) -> dict[str, Evidence]:
-        """Count this receipt, and those after it that become sound by it.
-
-        Returns what is said now that was not said before, by record id.
-        """
+    def add(self, receipt: Receipt) -> Heard:
+        """Count this receipt, and those after it that become sound by it."""
+        heard = Heard()
         if receipt.id in self._links or receipt.witness not in self.policy.witnesses:
-            return {}
-        self._links[receipt.id] = _Link(receipt.witness, receipt.prev, receipt.at_ms, receipt)
+            return heard
         self._note_sibling(receipt)
-        news: dict[str, Evidence] = defaultdict(Evidence)
-        self._count_ballots(receipt, news)
-        self._settle(receipt, news)
+        self._count_ballots(receipt, heard)
+        self._settle(receipt, heard)
         for record_id, _ in receipt.entries():
             if self._about(record_id).name(receipt.witness):
-                news[record_id].name(receipt.witness)
-        return news
+                heard.about(record_id).name(receipt.witness)
+        return heard
 
     def _note_sibling(self, receipt: Receipt) -> None:
         siblings = self._after[receipt.witness, receipt.prev]
@@ -233,26 +253,26 @@ class Testimony:
         if len(siblings) > 1:
             self._forked.add(receipt.witness)
 
-    def _count_ballots(self, receipt: Receipt, news: dict[str, Evidence]) -> None:
+    def _count_ballots(self, receipt: Receipt, heard: Heard) -> None:
         for act, ballots in ((Act.VOTE, receipt.all_votes()), (Act.COMMIT, receipt.all_commits())):
             for number, record_id in ballots:
                 ballot = (receipt.witness, act, number)
                 if self._about(record_id).cast(ballot, receipt.id):
-                    news[record_id].cast(ballot, receipt.id)
+                    heard.about(record_id).cast(ballot, receipt.id)
 
-    def _settle(self, receipt: Receipt, news: dict[str, Evidence]) -> None:
+    def _settle(self, receipt: Receipt, heard: Heard) -> None:
         """Make this receipt sound if it is, and then all that waited for it."""
-        waiting: list[Receipt | None] = [receipt]
-        while waiting:
-            receipt_or_none = waiting.pop()
-            before_ms = None if receipt_or_none is None else self._at_before(receipt_or_none)
-            if receipt_or_none is None or before_ms is None:
-                continue
-            self._count_times(receipt_or_none, before_ms, news)
-            link = self._links[receipt_or_none.id]
-            link.is_sound, link.receipt = True, None
-            place = (receipt_or_none.witness, receipt_or_none.id)
-            waiting += [self._links[each].receipt for each in self._after.get(place, ())]
+        looked_at = [receipt]
+        while looked_at:
+            each = looked_at.pop()
+            before_ms = self._at_before(each)
+            link = Link(each.witness, each.prev, each.at_ms, is_sound=before_ms is not None)
+            self._links[each.id] = heard.links[each.id] = link
+            if before_ms is None:
+                self._waiting[each.witness, each.prev].append(each)
+            else:
+                self._count_times(each, before_ms, heard)
+                looked_at += self._waiting.pop((each.witness, each.id), ())
 
     def _at_before(self, receipt: Receipt) -> int | None:
         """The `at` of the receipt before this one, in ms; None if this receipt is not sound, or not known to be."""
@@ -263,10 +283,10 @@ class Testimony:
             return None
         return before.at_ms if before.at_ms < receipt.at_ms else None
 
-    def _count_times(self, receipt: Receipt, before_ms: int, news: dict[str, Evidence]) -> None:
+    def _count_times(self, receipt: Receipt, before_ms: int, heard: Heard) -> None:
         for record_id, ms in counting_times(receipt, before_ms):
             if self._about(record_id).see(receipt.witness, ms):
-                news[record_id].see(receipt.witness, ms)
+                heard.about(record_id).see(receipt.witness, ms)
 
     def _about(self, record_id: str) -> Evidence:
         return self._evidence.setdefault(record_id, Evidence())

@@ -117,7 +117,7 @@ def states(connection: sqlite3.Connection, labels: Sequence[LabelKey]) -> dict[L
         sql = f"""
             WITH wanted (domain, label) AS (VALUES {places(chunk)})
             SELECT labels.domain, labels.label, contested, former, newest.timestamp, newest.id, head.id, head.body,
-                final.id
+                final.id, undecided, doubly_decided
             FROM wanted
             CROSS JOIN labels ON labels.domain = wanted.domain AND labels.label = wanted.label
             CROSS JOIN records AS newest ON newest.no = labels.newest

@@ -17,7 +17,7 @@ from bodies. But nothing proves a skeleton, so a skeleton that no removal accoun
 import hashlib
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import groupby
 from operator import itemgetter
@@ -27,8 +27,9 @@ from typing import Any, Final
 import msgspec
 
 from node.store.contract import StoreError
-from node.store.sqlite import recounting
+from node.store.sqlite import recounting, testimony
 from node.store.sqlite.connection import BUSY_TIMEOUT_S, transaction
+from node.store.sqlite.deriving import walked, witnessed_names
 from node.store.sqlite.faults import DAMAGED, explain
 from node.store.sqlite.reading import last_event
 from node.store.sqlite.rows import EVENT_TYPES, VERDICTS, former_of, owner_of, record_of, verdict_name
@@ -36,7 +37,7 @@ from node.store.sqlite.schema import MIGRATIONS, check_version, migrate, version
 from protocol.records.change import EventType
 from protocol.records.record import Record, is_witnessed
 from protocol.records.replay import State, Verdict, replay
-from protocol.witness.domain import DomainChange, WitnessedDomain
+from protocol.witness.domain import DomainChange
 
 DIFFERENCES_SHOWN_MAX: Final = 1_000
 """Differences that the report describes. It counts all of them."""
@@ -49,6 +50,11 @@ changes."""
 
 _MOVING: Final = frozenset({"timestamp", "place", "verdict"})
 """Differences whose repair can move the row of a record, and leave a copy of its body in a free place of the file."""
+
+_STATE_COLUMNS: Final = (
+    *("head", "newest", "timestamp", "contested", "former", "owner", "final", "founder"),
+    *("undecided", "doubly_decided"),
+)
 
 _DAMAGED_SHOWN_MAX: Final = 10
 _INDEX_FAULTS: Final = ("missing from index", "entries in index", "non-unique entry in index", "out of order in index")
@@ -179,7 +185,7 @@ class _Rebuild:
         self._connection = connection
         self._advance = advance
         self._report = Rebuilt()
-        self._domain: WitnessedDomain | None = None
+        self._domain: str | None = None
         """The witnessed domain that was walked last: the labels of a domain mostly stand side by side."""
         self._walked = DomainChange()
 
@@ -189,6 +195,7 @@ class _Rebuild:
         self._check_labels()
         self._check_events()
         self._check_usage()
+        self._check_testimony()
         if self._report.counts.keys() & _MOVING:
             sql = "INSERT INTO meta (name, value) VALUES ('remnants', 'rebuild') ON CONFLICT DO NOTHING"
             self._connection.execute(sql)
@@ -259,8 +266,7 @@ class _Rebuild:
         """Replay every label from its records. A label without records is removed."""
         last = 0
         while page := self._connection.execute(
-            "SELECT no, domain, label, head, newest, timestamp, contested, former, owner, final, founder FROM labels "
-            "WHERE no > ? ORDER BY no LIMIT ?",
+            f"SELECT no, domain, label, {', '.join(_STATE_COLUMNS)} FROM labels WHERE no > ? ORDER BY no LIMIT ?",
             (last, _PAGE),
         ).fetchall():
             first, last = page[0][0], page[-1][0]
@@ -299,15 +305,10 @@ class _Rebuild:
             chain, owner = replayed.chain, replayed.state.owner
             founder = chain[0].signedby if chain and chain[0].signedby != owner else None
             return _Judged(replayed.verdicts, replayed.state, None if founder is None else bytes.fromhex(founder))
-        if self._domain is None or self._domain.name != domain:
-            self._domain = WitnessedDomain(domain)
-            self._walked = self._domain.add(self._records_of(domain))
+        if self._domain != domain:
+            self._domain, self._walked = domain, walked(self._connection, domain).change
         verdicts = {record_id.hex(): self._walked.verdicts[record_id.hex()] for _, _, record_id, _, _ in history}
         return _Judged(verdicts, self._walked.states[label])
-
-    def _records_of(self, domain: str) -> Iterator[Record]:
-        sql = "SELECT id, body FROM records WHERE label IN (SELECT no FROM labels WHERE domain = ?)"
-        return (record_of(record_id, body) for record_id, body in self._connection.execute(sql, (domain,)))
 
     def _check_verdicts(
         self, place: tuple[str, str], judged: "_Judged", stored: dict[str, int], numbers: dict[str, int]
@@ -326,7 +327,8 @@ class _Rebuild:
         final = None if state.final is None else numbers[state.final]
         newest, contested = numbers[state.newest[1]], int(state.contested)
         owner, founder = owner_of(state), judged.founder
-        derived = (head, newest, timestamp, contested, former_of(state), owner, final, founder)
+        waiting = (state.undecided, int(state.is_doubly_decided))
+        derived = (head, newest, timestamp, contested, former_of(state), owner, final, founder, *waiting)
         if columns == derived:
             return
         ids = {no: record_id for record_id, no in numbers.items()}
@@ -334,9 +336,7 @@ class _Rebuild:
         for what in was:
             if was[what] != now[what]:
                 self._note(what, was[what], now[what], place, None)
-        columns_set = (
-            "head = ?, newest = ?, timestamp = ?, contested = ?, former = ?, owner = ?, final = ?, founder = ?"
-        )
+        columns_set = ", ".join(f"{name} = ?" for name in _STATE_COLUMNS)
         self._connection.execute(f"UPDATE labels SET {columns_set} WHERE no = ?", (*derived, number))
 
     def _check_events(self) -> None:
@@ -360,6 +360,33 @@ class _Rebuild:
         if differences:
             recounting.count_anew(self._connection)
 
+    def _check_testimony(self) -> None:
+        """Derive what witnesses said, and compare it with the file."""
+        for table in testimony.TABLES:
+            self._connection.execute(f"CREATE TEMP TABLE {table} AS SELECT * FROM main.{table} WHERE 0")
+        for domain in witnessed_names(self._connection):
+            found = walked(self._connection, domain)
+            testimony.put(self._connection, domain, found.change, found.numbers, "temp")
+        for table in testimony.TABLES:
+            wrong = self._rows_only_in(f"main.{table}", f"temp.{table}")
+            missing = self._rows_only_in(f"temp.{table}", f"main.{table}")
+            self._repair(table, wrong, missing)
+            self._connection.execute(f"DROP TABLE temp.{table}")
+
+    def _rows_only_in(self, one: str, other: str) -> list[Any]:
+        return self._connection.execute(f"SELECT * FROM {one} EXCEPT SELECT * FROM {other}").fetchall()
+
+    def _repair(self, table: str, wrong: Sequence[Any], missing: Sequence[Any]) -> None:
+        """Take these rows out of the table, and put those in."""
+        columns = [name for _, name, *_ in self._connection.execute(f"PRAGMA main.table_info({table})")]
+        where = " AND ".join(f"{name} IS ?" for name in columns)
+        for row in wrong:
+            self._report.note(DerivedDifference(table, _shown(row), None))
+            self._connection.execute(f"DELETE FROM main.{table} WHERE {where}", row)
+        for row in missing:
+            self._report.note(DerivedDifference(table, None, _shown(row)))
+            self._connection.execute(f"INSERT INTO main.{table} VALUES ({', '.join('?' * len(row))})", row)
+
     def _id_of(self, number: int | None) -> bytes | None:
         row = self._connection.execute("SELECT id FROM records WHERE no = ?", (number,)).fetchone()
         return None if row is None else bytes(row[0])
@@ -368,9 +395,14 @@ class _Rebuild:
         self._report.note(DerivedDifference(what, was, now, *place, record))
 
 
+def _shown(row: Iterable[Any]) -> str:
+    """The values of a row in words."""
+    return " ".join(value.hex() if isinstance(value, bytes) else str(value) for value in row)
+
+
 def _described(columns: tuple[Any, ...], ids: dict[int, str]) -> dict[str, str | None]:
     """The columns of a label's state in words. Row numbers of records become their ids."""
-    head, newest, timestamp, contested, former, owner, final, founder = columns
+    head, newest, timestamp, contested, former, owner, final, founder, undecided, doubly_decided = columns
     return {
         "head": None if head is None else ids.get(head, f"row {head}"),
         "newest": ids.get(newest, f"row {newest}"),
@@ -380,4 +412,6 @@ def _described(columns: tuple[Any, ...], ids: dict[int, str]) -> dict[str, str |
         "owner": None if owner is None else owner.hex(),
         "final": None if final is None else ids.get(final, f"row {final}"),
         "founder": None if founder is None else founder.hex(),
+        "undecided": str(undecided),
+        "doubly decided": "yes" if doubly_decided else "no",
     }

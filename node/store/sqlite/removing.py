@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from node.store.removals import Counted, Erasure, Finish, Removal, RemovalKind, Step, Target
+from node.store.sqlite import testimony
 from node.store.sqlite.connection import transaction
 from node.store.sqlite.reading import last_event
 from node.store.sqlite.rows import VERDICTS, record_of, signer_of
@@ -200,9 +201,12 @@ def _delete_rows(connection: sqlite3.Connection, number: int, target: Target, sp
             numbers = f"SELECT no FROM records WHERE no > ? AND no <= ? AND {_OF_DOMAIN}"
             arguments = (span[0], end, target.domain)
             connection.execute(f"DELETE FROM erasures WHERE record IN ({numbers})", arguments)
+            connection.execute(f"DELETE FROM testimony WHERE record IN ({numbers})", arguments)
             connection.execute(f"DELETE FROM records WHERE no IN ({numbers})", arguments)
             if end >= span[1]:
                 connection.execute("DELETE FROM labels WHERE domain = ?", (target.domain,))
+                assert target.domain is not None, "a drop is of a domain"
+                testimony.forget(connection, target.domain)
                 connection.execute("DELETE FROM cursors WHERE domain = ?", (target.domain,))
                 forget_domain(connection, target.domain or "")
             _move(connection, number, ROWS, end, next_phase=FILES if end >= span[1] else None)

@@ -37,6 +37,9 @@ _FOUNDED_BEFORE = 1
 EVENT_TYPES = {EventType.ACCEPTED: 1, EventType.REVERTED: 2, EventType.FINAL: 3}
 """Numbers on disk. A number never changes and is never reused."""
 
+SEEN = 0
+"""The act of a row of testimony that holds a time. The other acts are those of `Act`."""
+
 _VERDICT_OF = {number: verdict for verdict, number in VERDICTS.items()} | {_FOUNDED_BEFORE: Verdict.FOUNDED}
 _EVENT_TYPE_OF = {number: event_type for event_type, number in EVENT_TYPES.items()}
 _KEY_BYTES = 32
@@ -47,8 +50,10 @@ StoredRow = tuple[bytes, bytes, bytes, int, int]
 EventRow = tuple[int, int, bytes | None, str | None, bytes, bytes, bytes]
 """seq, type, previous, reason; the record's id, body and signature."""
 
-StateRow = tuple[int, bytes, int, bytes, bytes | None, bytes | None, bytes | None]
-"""contested, former; the newest record's timestamp and id; the head's id and body; the id of the last final record."""
+StateRow = tuple[int, bytes, int, bytes, bytes | None, bytes | None, bytes | None, int, int]
+"""contested, former; the newest record's timestamp and id; the head's id and body; the id of the last final record;
+undecided, doubly decided.
+"""
 
 
 class _Fields(msgspec.Struct):
@@ -132,7 +137,7 @@ def verdict_name(number: int) -> str:
 
 
 def state_of(row: StateRow) -> State:
-    contested, former, newest_timestamp, newest_id, head_id, head_body, final_id = row
+    contested, former, newest_timestamp, newest_id, head_id, head_body, final_id, undecided, doubly_decided = row
     tip = None
     named = {former[begin : begin + _KEY_BYTES].hex() for begin in range(0, len(former), _KEY_BYTES)}
     if head_id is not None and head_body is not None:
@@ -140,7 +145,8 @@ def state_of(row: StateRow) -> State:
         tip = Tip(head.id, head.timestamp, head.signedby, head.newowner)
         named |= _named_by(tip)
     final = None if final_id is None else final_id.hex()
-    return State(tip, frozenset(named), (newest_timestamp, newest_id.hex()), bool(contested), final)
+    newest = (newest_timestamp, newest_id.hex())
+    return State(tip, frozenset(named), newest, bool(contested), final, undecided, bool(doubly_decided))
 
 
 def former_of(state: State) -> bytes:

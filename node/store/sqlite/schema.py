@@ -174,7 +174,74 @@ GROUP BY 1, 2;
 INSERT INTO meta (name, value) SELECT 'usage_through', coalesce(max(no), 0) FROM records;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _OWNERS, _FINAL, _REMOVALS, _FOUNDERS, _USAGE)
+_TESTIMONY = """
+-- In a witnessed domain, the records of the label in slots that are not decided, and whether two records are decided in
+-- a slot of the chain. A node that starts looks for both.
+ALTER TABLE labels ADD COLUMN undecided INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE labels ADD COLUMN doubly_decided INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX labels_to_look_after ON labels (domain) WHERE undecided > 0 OR doubly_decided;
+
+-- The witnessed domains whose testimony is derived. A domain that an older version wrote is added when the file is
+-- opened, in one transaction with its testimony.
+CREATE TABLE witnessed_domains (domain TEXT PRIMARY KEY) WITHOUT ROWID;
+
+CREATE TABLE witnesses (
+    no     INTEGER PRIMARY KEY,
+    domain TEXT NOT NULL,
+    key    BLOB NOT NULL CHECK (length(key) = 32),
+    UNIQUE (domain, key)
+);
+
+-- The receipts of witnesses in their chains. `record` is records.no, `prev` a record id. Numbers of records and of
+-- witnesses are not declared as references here and below, because SQLite would look each of them up once more.
+CREATE TABLE receipts (
+    record  INTEGER PRIMARY KEY,
+    witness INTEGER NOT NULL,
+    prev    BLOB,
+    at_ms   INTEGER NOT NULL,
+    sound   INTEGER NOT NULL CHECK (sound IN (0, 1))
+);
+CREATE INDEX receipts_by_prev ON receipts (witness, prev);
+CREATE INDEX receipts_that_wait ON receipts (witness) WHERE NOT sound;
+
+-- What a witness said of a record, which is held and has this records.no. `act` is a number of rows.SEEN or of
+-- testimony.Act. `value` is the least time that counts, in ms (0: none counts); or records.no of the receipt that holds
+-- the vote or the commit. Records get their numbers in order, so new rows stand side by side.
+CREATE TABLE testimony (
+    record  INTEGER NOT NULL,
+    witness INTEGER NOT NULL,
+    act     INTEGER NOT NULL,
+    round   INTEGER NOT NULL,
+    value   INTEGER NOT NULL,
+    PRIMARY KEY (record, witness, act, round)
+) WITHOUT ROWID;
+
+-- The same of a record that is not held. Its rows move when it comes.
+CREATE TABLE testimony_ahead (
+    id      BLOB NOT NULL,
+    witness INTEGER NOT NULL,
+    act     INTEGER NOT NULL,
+    round   INTEGER NOT NULL,
+    value   INTEGER NOT NULL,
+    PRIMARY KEY (id, witness, act, round)
+) WITHOUT ROWID;
+CREATE INDEX testimony_ahead_by_witness ON testimony_ahead (witness);
+
+-- The evidence that witnesses lied: the numbers of two receipts that contradict each other in one place, a label and a
+-- `prev` (a record id, empty if there is none). `act` is a number of testimony.Act.
+CREATE TABLE forks (
+    witness INTEGER NOT NULL,
+    label   TEXT NOT NULL,
+    prev    BLOB NOT NULL,
+    act     INTEGER NOT NULL,
+    round   INTEGER NOT NULL,
+    one     INTEGER NOT NULL,
+    other   INTEGER NOT NULL,
+    PRIMARY KEY (witness, label, prev)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _OWNERS, _FINAL, _REMOVALS, _FOUNDERS, _USAGE, _TESTIMONY)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:

@@ -36,6 +36,7 @@ from node.store.contract import (
 )
 from node.store.sqlite import reading, usage, writing
 from node.store.sqlite.connection import Connect, Connection, InlineConnection, InlineReader, Worker, is_busy
+from node.store.sqlite.deriving import derive_missing
 from node.store.sqlite.faults import explain
 from node.store.sqlite.files import OpenFiles
 from node.store.sqlite.handwritten import SkippedRow
@@ -119,6 +120,7 @@ class SqliteStore:
         try:
             opened.append(await connect(path, *_WRITER_PRAGMAS))
             await opened[0].run(migrate)
+            await opened[0].run(derive_missing)
             epoch = await opened[0].run(writing.put_epoch, token_bytes(16).hex())
             while len(opened) <= _READERS:
                 opened.append(await connect(path, *_READER_PRAGMAS))

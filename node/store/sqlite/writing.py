@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from node.store.contract import Batch, Cursor, LabelKey, Peer, StoredRecord
+from node.store.sqlite import testimony
 from node.store.sqlite.connection import transaction
 from node.store.sqlite.reading import last_event
 from node.store.sqlite.rows import EVENT_TYPES, VERDICTS, former_of, owner_of
@@ -48,6 +49,8 @@ def commit(connection: sqlite3.Connection, batch: Batch, last: LastNumbers, tail
         _insert_records(connection, batch.records, numbers, labels)
         _update_verdicts(connection, batch.verdicts)
         _insert_events(connection, batch.events, numbers, last.event + 1)
+        for domain, change in batch.walked.items():
+            testimony.put(connection, domain, change, numbers)
         tail.add(batch.records)
         if tail.records >= TAIL_RECORDS_MAX:
             write_tail(connection, tail, last.record + len(batch.records))
@@ -66,7 +69,8 @@ class _Numbers(dict[str, int]):
     def __missing__(self, record_id: str) -> int:
         row = self._connection.execute("SELECT no FROM records WHERE id = ?", (bytes.fromhex(record_id),)).fetchone()
         assert row is not None, "a batch names its own records, and records that are stored"
-        return int(row[0])
+        number = self[record_id] = int(row[0])
+        return number
 
 
 def _label_numbers(connection: sqlite3.Connection, keys: Sequence[LabelKey], first: int) -> dict[LabelKey, int]:
@@ -111,15 +115,17 @@ def _put_states(
         owner, founder = owner_of(state), founders.get(key)
         final = None if state.final is None else numbers[state.final]
         ours = (head, newest, timestamp, state.contested, former_of(state), owner, final)
-        return (labels[key], *key, *ours, None if founder == owner else founder)
+        waiting = (state.undecided, state.is_doubly_decided)
+        return (labels[key], *key, *ours, None if founder == owner else founder, *waiting)
 
+    columns = "no, domain, label, head, newest, timestamp, contested, former, owner, final, founder"
     _insert(
         connection,
-        "labels (no, domain, label, head, newest, timestamp, contested, former, owner, final, founder)",
+        f"labels ({columns}, undecided, doubly_decided)",
         [row(key, state) for key, state in states.items()],
         "ON CONFLICT (no) DO UPDATE SET head = excluded.head, newest = excluded.newest, "
         "timestamp = excluded.timestamp, contested = excluded.contested, former = excluded.former, "
-        "final = excluded.final",
+        "final = excluded.final, undecided = excluded.undecided, doubly_decided = excluded.doubly_decided",
     )
 
 

@@ -61,11 +61,15 @@ class Pipeline:
 
 @asynccontextmanager
 async def pipeline(
-    folder: Path, stalled_s: float = STALLED_S, store_type: type[SqliteStore] = SqliteStore, **settings: Any
+    folder: Path,
+    stalled_s: float = STALLED_S,
+    store_type: type[SqliteStore] = SqliteStore,
+    now_s: int = NOW,
+    **settings: Any,
 ) -> AsyncIterator[Pipeline]:
     """A pipeline on a store in this folder, until the block ends. `stalled_s`: as in `Commits`, in seconds."""
     chosen = Settings(data=folder, **settings)
-    world = World(now_s=lambda: NOW, random=Random(0))
+    world = World(now_s=lambda: now_s, random=Random(0))
     store = await store_type.open(folder / "dnarc.db")
     indexes = await Indexes.load(store)
     heads = Heads(store, chosen.heads_cached_bytes_max)

@@ -77,7 +77,7 @@ class Seat:
         self.records[record.id] = record
         receipt = receipt_of(record)
         if receipt is not None:
-            touched = self.testimony.add(receipt)
+            touched = self.testimony.add(receipt).said
             self.voter.on_testimony(touched)
             self._note_decided(touched)
             self.voter.go_on(now_ms)

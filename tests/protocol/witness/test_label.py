@@ -45,7 +45,7 @@ def test_after_each_record_the_state_is_that_of_a_walk(path: Path) -> None:
         for record in records:
             if record.is_of_witnesses:
                 receipt = receipt_of(record)
-                said = testimony.add(receipt) if receipt is not None else {}
+                said = testimony.add(receipt).said if receipt is not None else {}
                 for label in labels.values():
                     label.apply((), said)
             else:

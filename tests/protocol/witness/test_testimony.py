@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.witness.receipt import Receipt, receipt_label
-from protocol.witness.testimony import Act, Evidence, Fork, Testimony
+from protocol.witness.testimony import Act, Evidence, Fork, Heard, Link, Testimony
 from tests.protocol.witness.council import council_policy, key_of
 
 POLICY = council_policy(witnesses=4, faulty=1)
@@ -68,9 +68,16 @@ def test_a_receipt_whose_chain_does_not_reach_the_first_gives_no_time() -> None:
 def test_a_receipt_that_fills_a_gap_makes_those_after_it_count() -> None:
     testimony = testimony_of(receipt("two", 2_000, "one", seen_ms=1_500), receipt("three", 3_000, "two"))
 
-    news = testimony.add(receipt("one", 1_000))
+    heard = testimony.add(receipt("one", 1_000))
 
-    assert news == {CLAIM: Evidence({WITNESS: 1_500})}
+    assert heard == Heard(
+        {CLAIM: Evidence({WITNESS: 1_500})},
+        {
+            "one": Link(WITNESS, None, 1_000, is_sound=True),
+            "two": Link(WITNESS, "one", 2_000, is_sound=True),
+            "three": Link(WITNESS, "two", 3_000, is_sound=True),
+        },
+    )
     assert testimony.evidence(CLAIM).times_ms == {WITNESS: 1_500}
 
 
@@ -92,9 +99,9 @@ def test_votes_and_commits_count_wherever_they_stand() -> None:
 def test_what_a_stranger_signs_counts_for_nothing() -> None:
     testimony = Testimony(POLICY)
 
-    news = testimony.add(receipt("one", 1_000, by=STRANGER, seen_ms=900, commits=[0]))
+    heard = testimony.add(receipt("one", 1_000, by=STRANGER, seen_ms=900, commits=[0]))
 
-    assert (news, testimony.evidence(CLAIM)) == ({}, Evidence())
+    assert (heard, testimony.evidence(CLAIM)) == (Heard(), Evidence())
 
 
 def test_two_receipts_on_one_prev_are_a_fork_and_both_count() -> None:

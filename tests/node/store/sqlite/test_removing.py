@@ -18,6 +18,7 @@ from node.store.sqlite.rebuilding import rebuild
 from protocol.records.record import SignedRecord
 from protocol.records.replay import Verdict
 from tests.history import ALICE, BOB, CAROL
+from tests.node.store.sqlite.older_files import WITHOUT_TESTIMONY
 from tests.node.store.sqlite.test_store import opened
 from tests.node.store.store_batches import all_keys, batch_of, claim, key_of, offer
 
@@ -148,7 +149,8 @@ async def test_a_file_of_an_older_version_is_written_anew(path: Path) -> None:
         older.execute("DROP TABLE copy")
         older.execute("UPDATE records SET verdict = 1 WHERE verdict = 10")
         older.executescript(
-            "DROP TABLE erasures; DROP TABLE removals; DROP TABLE dropped; DROP TABLE usage; DROP TABLE domains; "
+            WITHOUT_TESTIMONY
+            + "DROP TABLE erasures; DROP TABLE removals; DROP TABLE dropped; DROP TABLE usage; DROP TABLE domains; "
             "DELETE FROM meta WHERE name IN ('remnants', 'usage_through'); "
             "DROP INDEX labels_by_founder; ALTER TABLE labels DROP COLUMN founder; "
             "PRAGMA user_version = 3"

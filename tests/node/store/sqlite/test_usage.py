@@ -20,6 +20,7 @@ from protocol.records.admission import Amount
 from protocol.records.replay import Verdict
 from protocol.signing import SigningKey
 from tests.history import ALICE, BOB, PEOPLE
+from tests.node.store.sqlite.older_files import WITHOUT_TESTIMONY
 from tests.node.store.store_batches import batch_of, claim
 from tests.node.store.store_contract_usage import RECORDS, of_domain, of_key
 
@@ -77,8 +78,8 @@ def test_a_file_of_an_older_version_is_counted_when_it_is_migrated(tmp_path: Pat
         migrate(connection)
         writing.commit(connection, batch_of(RECORDS), writing.last_numbers(connection), Tail())
         connection.executescript(
-            "DROP TABLE usage; DROP TABLE domains; DELETE FROM meta WHERE name = 'usage_through'; "
-            f"PRAGMA user_version = {len(MIGRATIONS) - 1}"
+            WITHOUT_TESTIMONY + "DROP TABLE usage; DROP TABLE domains; DELETE FROM meta WHERE name = 'usage_through'; "
+            f"PRAGMA user_version = {len(MIGRATIONS) - 2}"
         )
 
         migrate(connection)

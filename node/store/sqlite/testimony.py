@@ -1,0 +1,139 @@
+"""Testimony in the file: what witnesses said of records, their receipts in their chains, and the evidence of lies.
+
+All of it is derived from receipts. A domain in memory (`protocol.witness.domain`) says what a batch changes, so a
+commit only writes rows. What is said of a record that is not held is kept by the id of the record, and moves when the
+record comes.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from node.store.sqlite.rows import SEEN
+from node.store.sqlite.statements import chunks, places, values
+from protocol.witness.domain import DomainChange
+from protocol.witness.testimony import Evidence, Fork, Link
+
+TABLES: Final = ("receipts", "testimony", "testimony_ahead", "forks")
+"""The tables whose rows have a witness."""
+
+Row = tuple[Any, ...]
+
+
+def put(
+    connection: sqlite3.Connection, domain: str, change: DomainChange, numbers: Mapping[str, int], schema: str = "main"
+) -> None:
+    """Write what a change of this domain says. `numbers`: the row number of any stored record, by its id.
+
+    `schema` is that of the tables to write to.
+    """
+    connection.execute("INSERT INTO witnessed_domains VALUES (?) ON CONFLICT DO NOTHING", (domain,))
+    if not (change.links or change.awaited or change.forks):
+        return
+    witnesses = _witness_numbers(connection, domain, change)
+    if change.awaited:
+        _move(connection, witnesses.values(), change.awaited, numbers, schema)
+    held = _held(connection, domain, change.said)
+    writing = _Writing(connection, schema)
+    writing.replace("receipts", [_link_row(numbers[each], link, witnesses) for each, link in change.links.items()])
+    told: dict[bool, list[Row]] = {True: [], False: []}
+    for record_id, evidence in change.said.items():
+        number = held.get(record_id)
+        key = bytes.fromhex(record_id) if number is None else number
+        told[number is not None] += ((key, *row) for row in _rows_of(evidence, witnesses, numbers))
+    writing.replace("testimony", told[True])
+    writing.replace("testimony_ahead", told[False])
+    writing.replace("forks", [_fork_row(fork, witnesses, numbers) for fork in change.forks.values()])
+
+
+class _Writing:
+    """Writes rows to the tables of one schema."""
+
+    def __init__(self, connection: sqlite3.Connection, schema: str) -> None:
+        self._connection = connection
+        self._schema = schema
+
+    def replace(self, table: str, rows: Sequence[Row]) -> None:
+        """Write these rows, each in place of the one with the same key."""
+        for chunk in chunks(rows):
+            sql = f"INSERT OR REPLACE INTO {self._schema}.{table} VALUES {places(chunk)}"
+            self._connection.execute(sql, values(chunk))
+
+
+def _witness_numbers(connection: sqlite3.Connection, domain: str, change: DomainChange) -> dict[str, int]:
+    """The row numbers of the witnesses of this domain, of those of the change at least, by key."""
+    numbers = witnesses_of(connection, domain)
+    named = {link.witness for link in change.links.values()} | {fork.witness for fork in change.forks.values()}
+    if named <= numbers.keys():
+        return numbers
+    rows = [(domain, bytes.fromhex(key)) for key in sorted(named - numbers.keys())]
+    connection.executemany("INSERT INTO witnesses (domain, key) VALUES (?, ?)", rows)
+    return witnesses_of(connection, domain)
+
+
+def witnesses_of(connection: sqlite3.Connection, domain: str) -> dict[str, int]:
+    """The row numbers of the witnesses of this domain, by key."""
+    rows = connection.execute("SELECT key, no FROM witnesses WHERE domain = ?", (domain,))
+    return {key.hex(): number for key, number in rows}
+
+
+def forget(connection: sqlite3.Connection, domain: str) -> None:
+    """Delete what the witnesses of this domain said."""
+    for table in TABLES:
+        sql = f"DELETE FROM {table} WHERE witness IN (SELECT no FROM witnesses WHERE domain = ?)"
+        connection.execute(sql, (domain,))
+    for table in ("witnesses", "witnessed_domains"):
+        connection.execute(f"DELETE FROM {table} WHERE domain = ?", (domain,))
+
+
+def _held(connection: sqlite3.Connection, domain: str, ids: Iterable[str]) -> dict[str, int]:
+    """The row numbers of the records of this domain among these ids. Those of the batch are there already."""
+    found: dict[str, int] = {}
+    for chunk in chunks([(bytes.fromhex(record_id),) for record_id in ids]):
+        sql = f"""
+            SELECT id, records.no FROM records CROSS JOIN labels ON labels.no = records.label
+            WHERE id IN (VALUES {places(chunk)}) AND domain = ?
+        """
+        found |= {record_id.hex(): number for record_id, number in connection.execute(sql, [*values(chunk), domain])}
+    return found
+
+
+def _move(
+    connection: sqlite3.Connection,
+    witnesses: Iterable[int],
+    ids: Iterable[str],
+    numbers: Mapping[str, int],
+    schema: str,
+) -> None:
+    """Move what was said of these records to the records, which are held now."""
+    of_witnesses = ", ".join(map(str, witnesses))
+    for record_id in ids:
+        key = bytes.fromhex(record_id)
+        where = f"id = ? AND witness IN ({of_witnesses})"
+        connection.execute(
+            f"INSERT OR REPLACE INTO {schema}.testimony SELECT ?, witness, act, round, value "
+            f"FROM {schema}.testimony_ahead WHERE {where}",
+            (numbers[record_id], key),
+        )
+        connection.execute(f"DELETE FROM {schema}.testimony_ahead WHERE {where}", (key,))
+
+
+def _link_row(number: int, link: Link, witnesses: Mapping[str, int]) -> Row:
+    prev = None if link.prev is None else bytes.fromhex(link.prev)
+    return (number, witnesses[link.witness], prev, link.at_ms, link.is_sound)
+
+
+def _rows_of(evidence: Evidence, witnesses: Mapping[str, int], numbers: Mapping[str, int]) -> Iterator[Row]:
+    """A row for each thing that was said: witness, act, round, value."""
+    for witness in evidence.named:
+        yield (witnesses[witness], SEEN, 0, 0)
+    for witness, ms in evidence.times_ms.items():
+        yield (witnesses[witness], SEEN, 0, ms)
+    for (witness, act, number), receipt_id in evidence.ballots():
+        yield (witnesses[witness], int(act), number, numbers[receipt_id])
+
+
+def _fork_row(fork: Fork, witnesses: Mapping[str, int], numbers: Mapping[str, int]) -> Row:
+    prev = b"" if fork.prev is None else bytes.fromhex(fork.prev)
+    receipts = (numbers[receipt_id] for receipt_id in fork.receipts)
+    return (witnesses[fork.witness], fork.label, prev, int(fork.act), fork.round, *receipts)
