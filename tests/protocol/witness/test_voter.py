@@ -282,7 +282,7 @@ def test_ballots_past_the_limit_of_a_receipt_leave_with_the_next() -> None:
         receipt = receipt_of(make(voter.draft(now_ms) or {}))
         assert receipt is not None
         voter.on_signed(receipt.id, receipt.at_ms)
-        voter.on_testimony(testimony.add(receipt))
+        voter.on_testimony(testimony.add(receipt).said)
         receipts.append((len(receipt.first), len(list(receipt.all_commits()))))
 
     assert receipts == [(ENTRIES_MAX, 0), (1, BALLOTS_MAX), (0, 1)]
