@@ -43,6 +43,7 @@ PROTOCOL_ORDER = (
     "witness.admission",
     "sets.varint",
     "sets.index",
+    "sets.erased",
     "sets.paging",
     "sets.negentropy_message",
     "sets.negentropy",

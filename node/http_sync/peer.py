@@ -57,6 +57,9 @@ _RETRY_DIGITS_MAX = 6
 _RETRY_S = 1.0
 """Seconds to wait for a busy peer that does not say how long."""
 
+ERASED_HEADER: Final = "Dnarc-Erased"
+"""The ids that were asked for and whose records the peer erased, with commas between them."""
+
 _LINES = {"Accept": "application/x-ndjson"}
 
 
@@ -120,15 +123,18 @@ class HttpPeer:
                 last = keys[-1]
                 yield keys
 
-    async def get_records(self, ids: Sequence[str]) -> list[SignedRecord]:
-        """Those of these records that the peer gives. At most `IDS_PER_REQUEST_MAX` ids."""
+    async def get_records(self, ids: Sequence[str]) -> tuple[list[SignedRecord], frozenset[str]]:
+        """Those of these records that the peer gives, and the ids of those that it erased. At most
+        `IDS_PER_REQUEST_MAX` ids.
+        """
         assert len(ids) <= IDS_PER_REQUEST_MAX
         async with self._request("GET", ["records"], query=[("id", record_id) for record_id in ids]) as response:
             answer = read(await self._body(response).read_whole(), dict[str, msgspec.Raw])
+        erased = frozenset(response.headers.get(ERASED_HEADER, "").split(",")).intersection(ids)
         records = [read_record(ListedLine(signature, record)) for signature, record in answer.items()]
         if not {signed.record.id for signed in records} <= set(ids):
             raise cut_off("it gave records that were not asked for")
-        return records
+        return records, erased
 
     async def put(self, body: bytes, push_header: tuple[str, str]) -> dict[str, PutAnswer]:
         """Offer a JSON dict of records. Returns one answer for each signature."""

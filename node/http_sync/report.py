@@ -33,7 +33,8 @@ class Report(msgspec.Struct):
     `repaired` counts the accepted records that the pass by timestamp had missed. `through` holds the cursor of each
     domain that the run looked at, as a timestamp in seconds. `seconds` is the duration of the run. `error` says why the
     run ended early, and `code` says it for programs; both are None if it did not. `clock_ahead_s` says by how many
-    seconds the peer's clock is ahead of this node's; None if the peer did not tell its time.
+    seconds the peer's clock is ahead of this node's; None if the peer did not tell its time. `erased` counts
+    the records that this node lacks and the peer does not give, because its operator erased them; each once.
     """
 
     records: int = 0
@@ -47,6 +48,7 @@ class Report(msgspec.Struct):
     refusals: dict[str, int] = msgspec.field(default_factory=dict)
     clock_ahead_s: float | None = None
     code: str | None = None
+    erased: int = 0
 
     def fail(self, code: str | None, error: str) -> None:
         """Note why the run ends early, or why it leaves out a domain."""

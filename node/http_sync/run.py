@@ -26,6 +26,7 @@ from protocol.errors import Code, ProtocolError
 from protocol.link.features import is_shared
 from protocol.link.handshake import own_key_error
 from protocol.link.terms import Flow
+from protocol.sets.erased import ErasedKeys
 from protocol.sets.index import EMPTY
 from protocol.sets.paging import Pass
 
@@ -53,6 +54,8 @@ class PeerMemory(msgspec.Struct):
     clock: ClockReading | None = None
     features: tuple[str, ...] | None = None
     compare_again: dict[tuple[Flow, str], float] = msgspec.field(default_factory=dict)
+    erased: ErasedKeys = msgspec.field(default_factory=ErasedKeys)
+    """Records that one side cannot get from the other."""
 
 
 async def sync_once(parts: SyncParts, peer: Peer, job: Job, memory: PeerMemory) -> Report:
@@ -175,7 +178,7 @@ class _Run:
     def _differs(self, answer: NodeAnswer, domain: str) -> bool:
         theirs = answer.domains.get(domain)
         ours = self._parts.indexes.get(domain) or EMPTY
-        return theirs is None or theirs.fingerprint != ours.fingerprint().hex()
+        return theirs is None or not self._memory.erased.is_same(domain, ours, theirs.fingerprint)
 
     def _is_in_step(self, answer: NodeAnswer) -> bool:
         """Whether neither side lacks a record that should flow to it. If records flow one way, the receiver may hold
@@ -247,5 +250,5 @@ class _Run:
 
     def _transfer(self, domain: str, key: str) -> "Pull | Push":
         if self._job.direction is Flow.PULL:
-            return Pull(self._parts, self._remote, domain, self._report)
-        return Push(self._parts, key, self._remote, domain, self._report)
+            return Pull(self._parts, self._remote, domain, self._report, self._memory.erased)
+        return Push(self._parts, key, self._remote, domain, self._report, self._memory.erased)

@@ -20,6 +20,7 @@ from node.store.contract import Peer
 from protocol.errors import Code, ProtocolError
 from protocol.link.terms import Flow
 from protocol.records.record import is_domain
+from protocol.sets.index import EMPTY
 
 PEERS_AT_ONCE: Final = 4
 """Peers that one call of `/sync/*` works with at once. More would not be faster: verification is the limit from two on.
@@ -92,9 +93,12 @@ class Sync:
         ours = self.parts.indexes.domains()
         if theirs is None:
             return dict.fromkeys(ours, "unknown")
-        fingerprints = {domain: self.parts.indexes.summary(domain)["fingerprint"] for domain in ours}
+        assert worker is not None, "only a worker has heard of the peer"
+        is_same = worker.memory.erased.is_same
         return {
-            domain: "identical" if theirs.get(domain) == fingerprints.get(domain) else "differs"
+            domain: "identical"
+            if is_same(domain, self.parts.indexes.get(domain) or EMPTY, theirs.get(domain, ""))
+            else "differs"
             for domain in sorted({*theirs, *ours})
         }
 

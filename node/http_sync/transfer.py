@@ -16,6 +16,7 @@ from node.http_sync.parts import SyncParts
 from node.http_sync.peer import IDS_PER_REQUEST_MAX, HttpPeer
 from node.http_sync.refusals import counts_in_words, remedy_of
 from node.http_sync.report import Report
+from node.indexes import key_of
 from node.intake.arrivals import Delivery, Origin
 from protocol.errors import TRANSIENT, Code, ProtocolError, refusal_code
 from protocol.link.terms import Flow
@@ -23,6 +24,7 @@ from protocol.records.admission import Trust
 from protocol.records.outcome import Outcome, Status
 from protocol.records.push import PUSH_HEADER, sign_push
 from protocol.records.record import SignedRecord
+from protocol.sets.erased import ErasedKeys
 from protocol.sets.index import EMPTY, key_id
 from protocol.sets.paging import FIRST, after, before, lacking, pages_of
 
@@ -42,9 +44,12 @@ class DomainRefusedError(ProtocolError):
 class Pull:
     """Records of one domain from the peer to this node."""
 
-    def __init__(self, parts: SyncParts, remote: HttpPeer, domain: str, report: Report) -> None:
-        """`report` counts the records."""
+    def __init__(
+        self, parts: SyncParts, remote: HttpPeer, domain: str, report: Report, erased: ErasedKeys | None = None
+    ) -> None:
+        """`report` counts the records. `erased` remembers what the peer erased."""
         self._parts = parts
+        self._erased = ErasedKeys() if erased is None else erased
         # No address, so no quota: this node asks for these records itself, as fast as it takes them in.
         self._origin = Origin(Trust.PEER)
         self._remote = remote
@@ -63,23 +68,27 @@ class Pull:
         later run brings them.
         """
         is_any_too_new = False
+        known = self._erased.there(self._domain)
         skew = self._parts.settings.max_skew
         newest = None if skew is None else after(int(self._parts.world.now_s()) + skew)
         async with aclosing(self._remote.list_keys(self._domain)) as pages:
             async for page in pages:
                 keys = lacking(page, self._parts.indexes.get(self._domain) or EMPTY)
+                keys = [key for key in keys if key_id(key).hex() not in known] if known else keys
                 is_any_too_new |= newest is not None and bool(keys) and keys[-1] > newest
                 for begin in range(0, len(keys), IDS_PER_REQUEST_MAX):
                     wanted = keys[begin : begin + IDS_PER_REQUEST_MAX]
-                    await self._fetch([key_id(key).hex() for key in wanted if newest is None or key <= newest])
+                    await self._fetch([key for key in wanted if newest is None or key <= newest])
         return is_any_too_new
 
-    async def _fetch(self, ids: Sequence[str]) -> None:
-        if not ids:
+    async def _fetch(self, keys: Sequence[bytes]) -> None:
+        if not keys:
             return
-        records = await self._remote.get_records(ids)
-        if len(records) < len(ids):
+        records, erased = await self._remote.get_records([key_id(key).hex() for key in keys])
+        if len(records) + len(erased) < len(keys):
             raise cut_off("it lists records that it does not give")
+        self._erased.note_there(self._domain, [key for key in keys if key_id(key).hex() in erased])
+        self._report.erased += len(erased)
         await self._take(records)
 
     async def _take(self, records: Sequence[SignedRecord]) -> list[Outcome]:
@@ -98,9 +107,20 @@ class Pull:
 class Push:
     """Records of one domain from this node to the peer."""
 
-    def __init__(self, parts: SyncParts, key: str, remote: HttpPeer, domain: str, report: Report) -> None:
-        """`key` is the peer's: pushes are signed for it alone. `report` counts the records."""
+    def __init__(
+        self,
+        parts: SyncParts,
+        key: str,
+        remote: HttpPeer,
+        domain: str,
+        report: Report,
+        erased: ErasedKeys | None = None,
+    ) -> None:
+        """`key` is the peer's: pushes are signed for it alone. `report` counts the records. `erased` remembers what the
+        peer lacks because it is erased here.
+        """
         self._parts = parts
+        self._erased = ErasedKeys() if erased is None else erased
         self._key = key
         self._remote = remote
         self._domain = domain
@@ -153,7 +173,9 @@ class Push:
         for begin in range(0, len(keys), _STORE_READ_RECORDS):
             ids = [key_id(key).hex() for key in keys[begin : begin + _STORE_READ_RECORDS]]
             stored = await self._parts.store.records(ids)
-            for signed in (stored[record_id].signed for record_id in ids):
+            held = [stored[record_id].signed for record_id in ids if record_id in stored]
+            self._erased.note_here(self._domain, [key_of(it.record) for it in held if it.record.is_erased])
+            for signed in (it for it in held if not it.record.is_erased):
                 cost = len(signed.record.canonical) + _LINE_OVERHEAD_BYTES
                 if size + cost > BATCH_BYTES_MAX - len("{}") or len(batch) == BATCH_RECORDS_MAX:
                     yield batch

@@ -14,7 +14,7 @@ from node.intake.arrivals import Delivery
 from node.links.alarm import Alarm
 from node.links.recent_records import RecentRecords
 from protocol.gossip.plumtree import Output, Plumtree, SendHave, SendPrune, SendRecords, SendWant
-from protocol.link.messages import Have, Prune, Want
+from protocol.link.messages import Erased, Have, Prune, Want
 from protocol.records.record import SignedRecord
 from protocol.witness.receipt import receipt_of
 
@@ -91,6 +91,11 @@ class Dissemination:
     def on_have(self, link: int, have: Have, lacks: Callable[[str], bool]) -> None:
         """A peer announces records. `lacks` says whether this node does not hold the record with an id."""
         self.gossip.on_have(link, have.ids, have.hops, _now(), lacks)
+        self._go_on()
+
+    def on_erased(self, link: int, erased: Erased) -> None:
+        """A peer holds records that it does not give."""
+        self.gossip.on_erased(link, tuple(record_id for _, record_id in erased.keys), _now())
         self._go_on()
 
     def on_want(self, link: int, want: Want) -> None:

@@ -11,7 +11,8 @@ from protocol.records.outcome import Outcome, Status
 class LinkCounts(msgspec.Struct):
     """What one link has carried: frames and their bytes in both directions, and the records that came, by outcome.
 
-    `refusals` counts the refused ones by code. `repaired` counts records that only a reconciliation found.
+    `refusals` counts the refused ones by code. `repaired` counts records that only a reconciliation found, `erased`
+    those that the peer erased and did not give.
     `round_trip_s` is that of the last ping, in seconds.
     """
 
@@ -23,6 +24,7 @@ class LinkCounts(msgspec.Struct):
     known: int = 0
     refusals: Counter[str] = msgspec.field(default_factory=Counter)
     repaired: int = 0
+    erased: int = 0
     round_trip_s: float | None = None
 
     @property

@@ -10,8 +10,10 @@ on the new terms.
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
+import msgspec
 import structlog
 from aiohttp import web
 
@@ -37,7 +39,8 @@ from protocol.link.copies import IS_COPIED
 from protocol.link.link import Link
 from protocol.link.listing import Listing
 from protocol.link.messages import Hello
-from protocol.link.terms import Flow, Identity, LinkLimits, Role
+from protocol.link.terms import Flow, Identity, LinkLimits, Role, Terms
+from protocol.sets.erased import ErasedKeys
 
 _NONCE_BYTES: Final = 32
 _STOPPING: Final = "this node stops"
@@ -73,6 +76,8 @@ class Links:
         self._listed_networks = ListedNetworks()
         self.turned_away_s: float | None = None
         self._last_number = 0
+        self._erased: dict[str, ErasedKeys] = {}
+        """By the name of a listed peer. It outlives the links with the peer."""
         self._rediallers: dict[str, tuple[Redialler, Callable[[], bool]]] = {}
         """By the peer's name: the redialler, and what ends its task."""
         self._tasks = Tasks(self._on_failure)
@@ -163,7 +168,14 @@ class Links:
         nonce = parts.world.token_bytes(_NONCE_BYTES).hex()
         now_s, instance = int(parts.world.now_s()), parts.duplicate_keys.instance
         identity = Identity(parts.key, nonce, parts.agent, now_s, instance)
-        return Link(role, identity, snapshot.terms_of, self._listing, self.limits, parts.world.random)
+        return Link(role, identity, partial(self._terms_of, snapshot), self._listing, self.limits, parts.world.random)
+
+    def _terms_of(self, snapshot: TableSnapshot, key: str | None) -> Terms:
+        """The terms of a link, with what is known of erased records between this node and a listed peer."""
+        terms, name = snapshot.terms_of(key), snapshot.permission.name
+        if name is None:
+            return terms
+        return msgspec.structs.replace(terms, erased=self._erased.setdefault(name, ErasedKeys()))
 
     def on_opened(self, link: RunningLink, hello: Hello) -> None:
         """Pin the peer's key, end one of two links with the same peer, and let gossip use the one that stays."""
@@ -409,6 +421,7 @@ class Links:
         for peer in set(self.peers) - set(peers):
             if not any(other.name == peer.name for other in peers):
                 self._parts.convergence.forget(peer.name)
+                self._erased.pop(peer.name, None)
         self.peers = peers
         self._listed_networks.keep(peer.name for peer in peers)
         dialled = {peer.name: peer for peer in peers if is_linked(peer) and (peer.push or peer.pull)}

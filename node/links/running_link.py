@@ -35,7 +35,7 @@ from node.links.work_meter import WorkMeter
 from node.tasks import Tasks
 from protocol.errors import Code, ProtocolError
 from protocol.link.link import Link
-from protocol.link.messages import RECORDS_MAX, Have, Hello, Prune, Want
+from protocol.link.messages import RECORDS_MAX, Erased, Have, Hello, Prune, Want
 from protocol.link.orders import Close, Found, Heard, Load, Noticed, Opened, Order, PutCursor, Send, Take
 from protocol.link.status import LinkState, Phase
 from protocol.link.terms import Flow
@@ -419,12 +419,15 @@ class RunningLink:
         self._owner.on_opened(self, order.hello)
         self._tasks.start(self._ping(), "link pings")
 
-    def _on_heard(self, message: Have | Want | Prune) -> None:
+    def _on_heard(self, message: Have | Want | Prune | Erased) -> None:
         match message:
             case Have():
                 self._on_have(message)
             case Want():
                 self._dissemination.on_want(self.number, message)
+            case Erased():
+                self.counts.erased += len(message.keys)
+                self._dissemination.on_erased(self.number, message)
             case Prune():
                 self._dissemination.on_prune(self.number)
 

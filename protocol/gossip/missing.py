@@ -145,6 +145,16 @@ class MissingTable:
         entry.due_at = due_at
         self._set_timer(record_id, due_at)
 
+    def forget_announcer(self, record_id: str, link: int, now: float) -> None:
+        """The link does not give the record of this missing id. Without another announcer, the id is not missing."""
+        entry = self._missing[record_id]
+        entry.announcers.pop(link, None)
+        if not entry.announcers:
+            self.close(record_id)
+        elif entry.asked == link:
+            entry.asked, entry.due_at = None, now
+            self._set_timer(record_id, now)
+
     def forget_link(self, link: int, now: float) -> None:
         """Remove the link from all announcers. An id that this link had been asked for is due at once."""
         for record_id, entry in self._missing.items():

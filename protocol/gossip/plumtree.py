@@ -218,6 +218,13 @@ class Plumtree:
             self._missing.close(record_id)
         self._remember(ids, None)
 
+    def on_erased(self, link: int, ids: tuple[str, ...], now: float) -> None:
+        """The peer holds these records and does not give them. The node asks the other announcers at once."""
+        for record_id in ids:
+            missing = self._missing.get(record_id)
+            if missing is not None:
+                self._missing.forget_announcer(record_id, link, now)
+
     # The peer's control frames.
 
     def on_have(self, link: int, ids: tuple[str, ...], hops: int, now: float, lacks: Callable[[str], bool]) -> None:

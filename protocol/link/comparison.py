@@ -7,6 +7,7 @@ from protocol.link.features import FEATURES, is_shared
 from protocol.link.listing import Listing, summary_of
 from protocol.link.messages import CaughtUp, Domains, Summary
 from protocol.link.terms import LinkLimits
+from protocol.sets.erased import ErasedKeys
 from protocol.sets.index import EMPTY, Index
 from protocol.sets.paging import fingerprint_of_second
 
@@ -14,10 +15,18 @@ from protocol.sets.paging import fingerprint_of_second
 class Comparison:
     """What the peer has said that it holds, beside what this node holds."""
 
-    def __init__(self, listing: Listing, limits: LinkLimits, features: Collection[str] = FEATURES) -> None:
+    def __init__(
+        self,
+        listing: Listing,
+        limits: LinkLimits,
+        features: Collection[str] = FEATURES,
+        erased: ErasedKeys | None = None,
+    ) -> None:
         """`listing`: what this node has committed and the peer can share. `limits`: of them, `domains_max` counts here.
-        `features`: those of the peer; the domains that it cannot share are left out of its list.
+        `features`: those of the peer; the domains that it cannot share are left out of its list. `erased`: records that
+        one side cannot get from the other.
         """
+        self.erased = ErasedKeys() if erased is None else erased
         self._features = features
         self._listing = listing
         self._limits = limits
@@ -75,9 +84,8 @@ class Comparison:
         return (self._theirs or {}).get(domain, _NOTHING)
 
     def is_same(self, domain: str) -> bool:
-        """Whether what the peer last said is what this node holds now."""
-        ours, theirs = self.index(domain), self.theirs(domain)
-        return len(ours) == theirs.count and ours.fingerprint().hex() == theirs.fingerprint
+        """Whether what the peer last said is what this node holds now, but for records that were erased."""
+        return self.erased.is_same(domain, self.index(domain), self.theirs(domain).fingerprint)
 
     def our_second(self, domain: str, timestamp: int) -> str | None:
         """The fingerprint of what this node holds with exactly this timestamp, in seconds; None: no record."""

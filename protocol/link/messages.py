@@ -17,7 +17,7 @@ import msgspec
 from protocol.errors import Code, ProtocolError
 from protocol.limits import DOMAIN_CHARACTERS_MAX, DOMAIN_PATTERN, HOPS_MAX, IDS_MAX, SAFE_INTEGER_MAX
 from protocol.records.record import SignedRecord
-from protocol.sets.index import FINGERPRINT_BYTES
+from protocol.sets.index import FINGERPRINT_BYTES, pack_key
 
 LINK_VERSION: Final = 1
 
@@ -181,6 +181,21 @@ class Want(msgspec.Struct, frozen=True, tag_field="type", tag="want"):
     eager: bool = False
 
 
+class Erased(msgspec.Struct, frozen=True, tag_field="type", tag="erased"):
+    """I hold these records of that domain, and do not send them, because my operator erased them. Ask another node.
+
+    `keys` are `[timestamp, id]`, the timestamp in seconds.
+    """
+
+    domain: _Domain
+    keys: Annotated[tuple[tuple[_Count, _Hex64], ...], msgspec.Meta(max_length=IDS_MAX)]
+
+    @property
+    def packed(self) -> list[bytes]:
+        """The keys as an index has them."""
+        return [pack_key(timestamp, bytes.fromhex(record_id)) for timestamp, record_id in self.keys]
+
+
 class Prune(msgspec.Struct, frozen=True, tag_field="type", tag="prune"):
     """Others push to me already. Send me `have` instead."""
 
@@ -199,7 +214,22 @@ class Error(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
     detail: Annotated[str, msgspec.Meta(max_length=DETAIL_CHARACTERS_MAX)] = ""
 
 
-Message = Hello | Auth | Domains | Since | Records | Ack | CaughtUp | Reconcile | Have | Want | Prune | Notice | Error
+Message = (
+    Hello
+    | Auth
+    | Domains
+    | Since
+    | Records
+    | Ack
+    | CaughtUp
+    | Reconcile
+    | Have
+    | Want
+    | Erased
+    | Prune
+    | Notice
+    | Error
+)
 
 
 class _Typed(msgspec.Struct):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from protocol.link.messages import Have, Hello, Item, Message, Prune, Want, encode
+from protocol.link.messages import Erased, Have, Hello, Item, Message, Prune, Want, encode
 from protocol.link.terms import Flow
 
 
@@ -36,8 +36,9 @@ class Take(msgspec.Struct, frozen=True):
 class Load(msgspec.Struct, frozen=True):
     """Read these records. Answer with `on_loaded(ticket, ...)`. One load is under way at a time.
 
-    `ids` are hex, at most 256. The answer has the records in this order, without those that are not held. It has at
-    most `bytes_max` canonical bytes in total, but always at least one record if any is held.
+    `ids` are hex, at most 256. The answer has the records in this order, without those that are not held. Erased
+    records stand in it as skeletons, because the link has to know that it is through with them. The answer has at most
+    `bytes_max` canonical bytes in total, but always at least one record if any is held.
     """
 
     ticket: int
@@ -60,7 +61,7 @@ class PutCursor(msgspec.Struct, frozen=True):
 class Heard(msgspec.Struct, frozen=True):
     """A message for the gossip of the whole node. `Link.give` answers a `want`."""
 
-    message: Have | Want | Prune
+    message: Have | Want | Prune | Erased
 
 
 class Noticed(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from protocol.errors import TRANSIENT, Code, ProtocolError
 from protocol.limits import IDS_MAX
 from protocol.link.course import Course, DomainEvent
 from protocol.link.cursors import Cursors
-from protocol.link.messages import Ack, CaughtUp, Records, Since, Want
+from protocol.link.messages import Ack, CaughtUp, Erased, Records, Since, Want
 from protocol.link.orders import Outbox, Take
 from protocol.link.per_minute import PerMinute
 from protocol.link.recent_ids import Exchanged
@@ -110,6 +110,12 @@ class Receiver:
         self.received += len(frame.records)
         self._taking.append(_Taking(frame.seq, is_pass=frame.domain in self._passes.asked))
         self._outbox.put(Take(frame.seq, frame.records, frame.domain, _hops_of(frame)))
+
+    def on_erased(self, message: Erased) -> None:
+        """The peer holds these records and does not send them. This node waits for them no longer."""
+        self._exchanged.erased.note_there(message.domain, message.packed)
+        self._wants.asked.difference_update(record_id for _, record_id in message.keys)
+        self._wants.ask()
 
     def on_caught_up(self, message: CaughtUp) -> None:
         """The peer has sent its whole pass; the pass is over when all of it is committed."""

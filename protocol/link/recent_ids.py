@@ -4,6 +4,8 @@ A set consists of two halves. When the young half is full it becomes the old hal
 are gone. A set keeps no order, so that an id costs two look-ups.
 """
 
+from protocol.sets.erased import ErasedKeys
+
 
 class RecentIds:
     """At least `size_max // 2` of the newest ids, at most `size_max`."""
@@ -37,8 +39,10 @@ class RecentIds:
 class Exchanged:
     """The recent ids of one link, by what became of their records."""
 
-    def __init__(self, size_max: int) -> None:
-        """`size_max`: how many ids each of the sets may hold."""
+    def __init__(self, size_max: int, erased: ErasedKeys | None = None) -> None:
+        """`size_max`: how many ids each of the sets may hold. `erased` may outlive the link."""
+        self.erased = ErasedKeys() if erased is None else erased
+        """What the two nodes told each other of erased records."""
         self.received = RecentIds(size_max)
         """The peer sent the record, and it was accepted, known, or refused for good."""
         self.sent = RecentIds(size_max)

@@ -54,7 +54,8 @@ class _Run(msgspec.Struct):
     record. `found`: what a repair has collected; None: what is found is sent and asked for at once. `suspects`: what
     the first reconciliation of a repair found, None in any other. `held`: the next message, until it may be sent.
     `has_have`, `has_need`: whether the peer, or we, lacked anything. `has_refused`: whether the
-    peer lacks a record that it refused.
+    peer lacks a record that it refused. `known_here`, `known_there`: the erased records between both when the run
+    began; `erased_here`, `erased_there`: those among them that the run has found. None of them counts as missing.
     """
 
     initiator: Initiator
@@ -62,10 +63,14 @@ class _Run(msgspec.Struct):
     newest: int | None
     found: MissingIds | None
     suspects: MissingIds | None
+    known_here: frozenset[str]
+    known_there: frozenset[str]
     held: bytes | None = None
     has_have: bool = False
     has_need: bool = False
     has_refused: bool = False
+    erased_here: set[str] = msgspec.field(default_factory=set)
+    erased_there: set[str] = msgspec.field(default_factory=set)
 
 
 class Tally(msgspec.Struct):
@@ -184,13 +189,22 @@ class Reconciliation:
         index = self._comparison.index(domain)
         initiator = Initiator(index, self._limits.reconcile_bytes_max, self._limits.rounds_max)
         suspects = self._suspects.pop(domain, None)
-        first = initiator.initiate()
-        self._runs[domain] = _Run(initiator, first, index.newest, MissingIds() if is_repair else None, suspects)
+        first, erased = initiator.initiate(), self._comparison.erased
+        self._runs[domain] = _Run(
+            initiator=initiator,
+            asked=first,
+            newest=index.newest,
+            found=MissingIds() if is_repair else None,
+            suspects=suspects,
+            known_here=erased.here(domain),
+            known_there=erased.there(domain),
+        )
         self._outbox.send(Reconcile(domain, first))
 
     def _find(self, run: _Run, domain: str, have: Iterator[str], need: Sequence[str]) -> None:
         """Collect what one answer has found, or act on it at once."""
         lacked = self._not_refused(run, have)
+        need = self._not_erased(run, need)
         first = list(islice(lacked, 1)) if self._halves.gives(domain) else []
         have = chain(first, lacked) if first else iter(())
         need = need if self._halves.takes(domain) else ()
@@ -207,15 +221,27 @@ class Reconciliation:
             run.found = None
 
     def _not_refused(self, run: _Run, have: Iterator[str]) -> Iterator[str]:
-        """The ids that the peer lacks and has not refused."""
+        """The ids that the peer lacks and has not refused, without those that are erased here."""
         for each in have:
             if each in self._halves.exchanged.refused:
                 run.has_refused = True
+            elif each in run.known_here:
+                run.erased_here.add(each)
             else:
                 yield each
 
+    def _not_erased(self, run: _Run, need: Sequence[str]) -> Sequence[str]:
+        """The ids that we lack, without those of which the peer has said that it erased them."""
+        if not run.known_there:
+            return need
+        run.erased_there |= run.known_there.intersection(need)
+        return [each for each in need if each not in run.erased_there]
+
     def _finish(self, domain: str, run: _Run) -> None:
         del self._runs[domain]
+        self._comparison.erased.forget(domain, run.known_there - run.erased_there)
+        if run.found is not None and self._halves.gives(domain):  # otherwise not all differences were looked at
+            self._comparison.erased.forget(domain, run.known_here - run.erased_here)
         is_agreed = run.found is not None and not run.found and not run.has_refused
         if run.found and run.suspects is None:
             self._suspects[domain] = run.found

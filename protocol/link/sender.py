@@ -14,12 +14,20 @@ from protocol.errors import TRANSIENT, Code, ProtocolError, refusal_code
 from protocol.link.course import Course, DomainEvent
 from protocol.link.cursors import Cursors
 from protocol.link.in_flight import CATCH_UP_SHARE, InFlight, Sent, SentLine
-from protocol.link.messages import FRAME_BYTES_MAX, ITEM_OVERHEAD_BYTES, RECORDS_MAX, Ack, CaughtUp, encode_records
+from protocol.link.messages import (
+    FRAME_BYTES_MAX,
+    ITEM_OVERHEAD_BYTES,
+    RECORDS_MAX,
+    Ack,
+    CaughtUp,
+    Erased,
+    encode_records,
+)
 from protocol.link.orders import Load, Outbox, Send
 from protocol.link.recent_ids import Exchanged
 from protocol.link.send_queues import IdQueue, PassQueue, QueuedBatch, SendQueues
 from protocol.link.terms import Holdings, LinkLimits
-from protocol.records.record import SignedRecord
+from protocol.records.record import Record, SignedRecord
 from protocol.sets.index import EMPTY
 from protocol.sets.paging import after, before, fingerprint_of_second
 
@@ -136,10 +144,13 @@ class Sender:
         self._end_pass(domain)
 
     def on_loaded(self, ticket: int, records: Sequence[SignedRecord]) -> None:
-        """Send the records that were read. What did not fit stays in its queue."""
+        """Send the records that were read, without the erased ones. What did not fit stays in its queue."""
         batch = self._loader.end(ticket, records)
-        if records:
-            self._send(records, batch)
+        whole = [signed for signed in records if not signed.record.is_erased]
+        if whole:
+            self._send(whole, batch)
+        if len(whole) < len(records):
+            self._say_erased([signed.record for signed in records if signed.record.is_erased])
         self._pump()
 
     def on_ack(self, ack: Ack) -> None:
@@ -160,6 +171,16 @@ class Sender:
     def forget(self, record_id: str) -> None:
         """The peer has sent this record, so it need not be sent to the peer."""
         self._queues.live.remove(record_id)
+
+    def _say_erased(self, records: Sequence[Record]) -> None:
+        """Tell the peer that it cannot get these records here."""
+        by_domain: dict[str, list[Record]] = {}
+        for record in records:
+            by_domain.setdefault(record.domain, []).append(record)
+        for domain, erased in by_domain.items():
+            message = Erased(domain, tuple(record.order_key for record in erased))
+            self._exchanged.erased.note_here(domain, message.packed)
+            self._outbox.send(message)
 
     def _is_fresh(self, signed: SignedRecord) -> bool:
         return not (self._is_needless(signed.record.id) or signed.record.domain in self._stopped)

@@ -17,7 +17,7 @@ from protocol.link.cursors import Cursors
 from protocol.link.deadlines import Deadlines, Wait
 from protocol.link.features import FEATURES, is_shared
 from protocol.link.listing import Listing
-from protocol.link.messages import Ack, CaughtUp, Domains, Have, Message, Prune, Reconcile, Records, Since, Want
+from protocol.link.messages import Ack, CaughtUp, Domains, Erased, Have, Message, Prune, Reconcile, Records, Since, Want
 from protocol.link.orders import Heard, Outbox
 from protocol.link.passes import Halves, Passes
 from protocol.link.per_minute import PerMinute
@@ -62,7 +62,7 @@ class Session:
         limits, outbox = setting.limits, setting.outbox
         listing = setting.listing.shared_with(features)
         self._features = features
-        exchanged = Exchanged(limits.recent_ids_max)
+        exchanged = Exchanged(limits.recent_ids_max, terms.erased)
         out_cursors = Cursors(Flow.PUSH, terms.cursors, outbox, is_stored=flows.we_push)
         in_cursors = Cursors(Flow.PULL, terms.cursors, outbox, is_stored=flows.we_pull)
         self._setting = setting
@@ -71,7 +71,7 @@ class Session:
         self.sender = Sender(listing.holdings, limits, out_cursors, exchanged, outbox, self._course)
         self.receiver = Receiver(limits, in_cursors, exchanged, outbox, self._course)
         self.tally = Tally()
-        self._comparison = Comparison(listing, limits, features)
+        self._comparison = Comparison(listing, limits, features, terms.erased)
         halves = Halves(flows, terms.kept, self.sender, self.receiver, exchanged)
         self._halves = halves
         self._passes = Passes(halves, self._comparison, limits.short_pass_records)
@@ -344,7 +344,11 @@ class Session:
             self.tally.count(message.message, answer.message)
             self._setting.outbox.send(answer)
 
-    def _on_gossip(self, message: Have | Want | Prune, _now: float) -> None:
+    def _on_erased(self, message: Erased, now: float) -> None:
+        self.receiver.on_erased(message)
+        self._on_gossip(message, now)
+
+    def _on_gossip(self, message: Have | Want | Prune | Erased, _now: float) -> None:
         self._setting.outbox.put(Heard(message))
 
 
@@ -356,6 +360,7 @@ MOVES: Final[Mapping[type, Callable[[Session, Any, float], None]]] = MappingProx
         Ack: Session._on_ack,
         CaughtUp: Session._on_caught_up,
         Reconcile: Session._on_reconcile,
+        Erased: Session._on_erased,
         Have: Session._on_gossip,
         Want: Session._on_gossip,
         Prune: Session._on_gossip,
@@ -366,6 +371,7 @@ MOVES: Final[Mapping[type, Callable[[Session, Any, float], None]]] = MappingProx
 _PROGRESS: Final[Mapping[type, Wait]] = {
     Ack: Wait.ACK,
     Records: Wait.ANSWER,
+    Erased: Wait.ANSWER,
     CaughtUp: Wait.ANSWER,
     Reconcile: Wait.RECONCILE,
     Domains: Wait.LIST,

@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from protocol.records.admission import Trust
+from protocol.sets.erased import ErasedKeys
 from protocol.sets.index import Index
 from protocol.signing import SigningKey
 
@@ -56,6 +57,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """The domains that this node supports; None: any."""
     expected_key: str | None = None
     """The pinned key that the peer must have; None: any."""
+    erased: ErasedKeys = msgspec.field(default_factory=ErasedKeys)
+    """What is known of erased records between the two nodes. It outlives the link, if the node keeps it."""
 
 
 class Holdings(Protocol):

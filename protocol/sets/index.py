@@ -16,7 +16,8 @@ who can sign records without limit could search for two sets with equal sum and 
 attack), and so hide records from reconciliation. Catch-up by timestamp would still deliver them, because it compares no
 fingerprints.
 
-Keys are never removed, because records are never deleted.
+Keys are never removed, because a record stays in its index when its body is erased. If an operator drops a domain, its
+whole index goes.
 """
 
 import hashlib
@@ -242,9 +243,12 @@ class Index:
             total = sum(map(_sum_of_ids, self._parts(begin, end)))
         else:
             total = self._sum_before(end) - self._sum_before(begin)
-        reduced = total % 2 ** (8 * ID_BYTES)
-        hashed = hashlib.sha256(reduced.to_bytes(ID_BYTES, "little") + encode_varint(end - begin))
-        return hashed.digest()[:FINGERPRINT_BYTES]
+        return _fingerprint(total, end - begin)
+
+    @property
+    def total(self) -> int:
+        """The sum of the ids of all keys, not reduced mod 2^256."""
+        return sum(self._sums)
 
     def _find(self, key: bytes, block: _Block) -> int:
         """Search a block for a key, as `_Block.find` does."""
@@ -308,6 +312,16 @@ class Index:
         self._sums.insert(position + 1, total)
         self._blocks.insert(position + 1, moved)
         self._first_keys.insert(position + 1, bytes(moved[:KEY_BYTES]))
+
+
+def fingerprint_of(total: int, count: int) -> str:
+    """The fingerprint, in hex, of a set of so many keys whose ids have this sum."""
+    return _fingerprint(total, count).hex()
+
+
+def _fingerprint(total: int, count: int) -> bytes:
+    reduced = total % 2 ** (8 * ID_BYTES)
+    return hashlib.sha256(reduced.to_bytes(ID_BYTES, "little") + encode_varint(count)).digest()[:FINGERPRINT_BYTES]
 
 
 def _offset_of(bound: bytes, block: bytearray) -> int:

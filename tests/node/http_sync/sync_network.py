@@ -61,7 +61,7 @@ async def sync(node: Node, direction: str, other: str) -> dict[str, Any]:
 def report(**fields: Any) -> dict[str, Any]:
     """The report of a run in which all other fields are empty."""
     empty = {"records": 0, "accepted": 0, "known": 0, "refused": 0, "repaired": 0, "through": {}}
-    return {**empty, "error": None, "code": None, "refusals": {}, **fields}
+    return {**empty, "error": None, "code": None, "refusals": {}, "erased": 0, **fields}
 
 
 def claims(count: int, begin: int = NOW - 1_000, label: str = "plot") -> list[Record]:

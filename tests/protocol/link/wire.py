@@ -21,6 +21,7 @@ from protocol.link.terms import Flow, Identity, LinkLimits, Role, Terms
 from protocol.records.outcome import Outcome, Status
 from protocol.records.record import SignedRecord
 from protocol.records.record import decode as decode_record
+from protocol.sets.erased import ErasedKeys
 from protocol.sets.index import Index, pack_key
 from protocol.signing import SigningKey
 
@@ -60,7 +61,7 @@ class End:
 
     def __init__(self, key: SigningKey, terms: Terms, limits: LinkLimits, held: list[SignedRecord]) -> None:
         self.key = key
-        self.terms = terms
+        self.terms = msgspec.structs.replace(terms, erased=ErasedKeys())
         self.limits = limits
         self.holdings = Holdings()
         self.held: dict[str, SignedRecord] = {}

@@ -1,0 +1,93 @@
+"""Erased records between complete nodes, over links and over plain HTTP: nobody is sent them, nothing waits for them,
+and both nodes know that they agree.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from node.node import Node
+from node.store.removals import RemovalKind, Target
+from tests.history import DOMAIN
+from tests.node.http_sync import sync_network as http
+from tests.node.http_sync.sync_network import claims, give, held, ids, sync
+from tests.node.links.network import befriend, running, until, until_held, until_live
+
+RECORDS = claims(20)
+ERASED, WHOLE = RECORDS[:8], RECORDS[8:]
+
+
+async def erase(node: Node, count: int = len(ERASED)) -> None:
+    chosen = tuple(record.id for record in RECORDS[:count])
+    removal = await node.removals.begin(RemovalKind.ERASE, Target(ids=chosen), "op", "")
+    assert (await node.removals.wait(removal.number, 60)).is_done
+
+
+@pytest.mark.parametrize("is_dialler", [False, True])
+async def test_a_link_brings_everything_but_what_is_erased_and_both_agree(tmp_path: Path, is_dialler: bool) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await give(a, *RECORDS)
+        await erase(a)
+        await befriend(*((a, b) if is_dialler else (b, a)))
+
+        await until_held(WHOLE, b)
+        await until(lambda: steps(a, b) == [{DOMAIN: "identical"}] * 2, a, b)
+
+        assert held(b) == ids(WHOLE)
+        assert [link.machine.status().refusals_by_us for link in a.links.by_number.values()] == [{}]
+
+
+async def test_a_node_that_lacks_an_erased_record_gets_it_from_another_peer(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b, running(tmp_path / "c") as c:
+        await give(a, *RECORDS)
+        await give(c, *RECORDS)
+        await erase(a)
+        await befriend(b, a)
+        await until_live(a, b)
+        await until(lambda: steps(b) == [{DOMAIN: "identical"}], a, b)
+
+        await befriend(b, c)
+        await until_held(RECORDS, b)
+        await until(lambda: steps(a) == [{DOMAIN: "identical"}], a, b, c)
+
+        assert held(b) == ids(RECORDS)
+
+
+async def test_an_erased_record_that_a_peer_sends_again_stays_erased(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await give(a, *RECORDS)
+        await erase(a)
+        await give(b, *RECORDS)
+        await give(a, *ERASED)
+        await befriend(a, b)
+        await until(lambda: steps(a, b) == [{DOMAIN: "identical"}] * 2, a, b)
+
+        stored = await a.store.records([record.id for record in ERASED])
+        assert all(each.signed.record.is_erased for each in stored.values())
+
+
+@pytest.mark.parametrize("flow", ["pull", "push"])
+async def test_a_run_over_plain_http_names_what_is_erased_once_and_then_agrees(tmp_path: Path, flow: str) -> None:
+    async with http.running(tmp_path / "a") as a, http.running(tmp_path / "b") as b:
+        eraser, other = (b, a) if flow == "pull" else (a, b)
+        await give(eraser, *RECORDS)
+        await erase(eraser)
+        await http.befriend(a, b, **{flow: True})
+
+        first = await sync(a, flow, b.url)
+        second = await sync(a, flow, b.url)
+
+        assert held(other) == ids(WHOLE)
+        assert (first["error"], first["accepted"], second["error"], second["records"]) == (None, len(WHOLE), None, 0)
+        assert (first["erased"], second["erased"]) == ((len(ERASED), 0) if flow == "pull" else (0, 0))
+        (peer,) = await a.peers.list()
+        assert a.sync.steps(peer) == {DOMAIN: "identical"}
+
+
+def steps(*nodes: Node) -> list[dict[str, str]]:
+    """What each node says of its only peer, or of its first one."""
+    return [
+        {name: str(each.step) for name, each in link.machine.status().domains.items()}
+        for node in nodes
+        for link in list(node.links.by_number.values())[:1]
+    ]
