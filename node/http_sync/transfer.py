@@ -16,7 +16,6 @@ from node.http_sync.parts import SyncParts
 from node.http_sync.peer import IDS_PER_REQUEST_MAX, HttpPeer
 from node.http_sync.refusals import counts_in_words, remedy_of
 from node.http_sync.report import Report
-from node.indexes import key_of
 from node.intake.arrivals import Delivery, Origin
 from protocol.errors import TRANSIENT, Code, ProtocolError, refusal_code
 from protocol.link.terms import Flow
@@ -174,7 +173,7 @@ class Push:
             ids = [key_id(key).hex() for key in keys[begin : begin + _STORE_READ_RECORDS]]
             stored = await self._parts.store.records(ids)
             held = [stored[record_id].signed for record_id in ids if record_id in stored]
-            self._erased.note_here(self._domain, [key_of(it.record) for it in held if it.record.is_erased])
+            self._erased.note_here(self._domain, [it.record.index_key for it in held if it.record.is_erased])
             for signed in (it for it in held if not it.record.is_erased):
                 cost = len(signed.record.canonical) + _LINE_OVERHEAD_BYTES
                 if size + cost > BATCH_BYTES_MAX - len("{}") or len(batch) == BATCH_RECORDS_MAX:

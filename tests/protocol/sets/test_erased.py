@@ -51,7 +51,7 @@ def test_what_both_hold_is_forgotten() -> None:
 
     erased.forget(DOMAIN, [IDS[0], IDS[3], IDS[8]])
 
-    assert (erased.there(DOMAIN), erased.here(DOMAIN), len(erased)) == (set(IDS[1:3]), {IDS[4]}, 3)
+    assert (erased.there(DOMAIN), erased.here(DOMAIN), len(erased)) == (frozenset(IDS[1:3]), frozenset({IDS[4]}), 3)
 
 
 def test_only_so_many_keys_are_remembered() -> None:
@@ -61,4 +61,4 @@ def test_only_so_many_keys_are_remembered() -> None:
     erased.note_there(DOMAIN, KEYS[:3])
     erased.note_here(DOMAIN, KEYS[3:5])
 
-    assert (erased.there(DOMAIN), erased.here(DOMAIN), len(erased)) == (set(IDS[:2]), set(), 2)
+    assert (erased.there(DOMAIN), erased.here(DOMAIN), len(erased)) == (frozenset(IDS[:2]), frozenset(), 2)
