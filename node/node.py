@@ -45,6 +45,7 @@ from node.witness.waiting import RaceWaiters
 from node.witness.watched import WatchedDomains
 from node.witness.witnessing import Witnessing
 from node.world import World
+from node.write_plugin.plugin import WritePlugin
 from protocol.signing import SEED_BYTES, SigningKey, differing_edges
 
 TOKEN_BYTES: Final = 32
@@ -82,6 +83,7 @@ class Node:
     watched: WatchedDomains
     heads: Heads
     commits: Commits
+    plugin: WritePlugin | None
     ingest: Ingest
     streams: Streams
     removals: RemovalWork
@@ -172,7 +174,8 @@ class Node:
         self._endings.push_async_callback(self.commits.close)
         self.commits.watchers.append(lambda committed: self.heads.on_commit(committed.events))
         stored = Stored(self.store, self.indexes, self.witnessed, await self.store.domain_usage())
-        self.ingest = Ingest(self.settings, self.world, stored, self.commits, self.turns)
+        self.plugin = await self._start_plugin()
+        self.ingest = Ingest(self.settings, self.world, stored, self.commits, self.turns, self.plugin)
         self._endings.callback(self.ingest.close)
         self.waiting = RaceWaiters(self.witnessed)
         self.commits.watchers.append(self.waiting.on_commit)
@@ -191,6 +194,20 @@ class Node:
             lambda step: self.links.dissemination.recent.remove(step.ids),
             lambda _: self.streams.forget(),
         ]
+
+    async def _start_plugin(self) -> WritePlugin | None:
+        """The operator's program that decides about records. Raises: CannotStartError: it cannot be started."""
+        command = self.settings.write_plugin
+        if command is None:
+            return None
+        plugin = WritePlugin(command, self.settings.write_plugin_timeout, self.world)
+        self._endings.push_async_callback(plugin.close)
+        try:
+            await plugin.start()
+        except OSError as error:
+            reason = f"the program of write_plugin, {command[0]}, cannot be started: {error.strerror}"
+            raise CannotStartError(reason, "correct the setting write_plugin, or take it out") from error
+        return plugin
 
     async def _witness(self, name: str) -> OwnWitness:
         """This node as a witness of the domain of this name."""
@@ -214,6 +231,7 @@ class Node:
             peers=self._peer_states,
             duplicate_keys=self.duplicate_keys,
             watched=self.watched,
+            plugin=self.plugin,
             certificate=self.certificate,
         )
         self._health = Health(self.settings, looked)
@@ -288,6 +306,7 @@ class Node:
             convergence=self.convergence,
             duplicate_keys=self.duplicate_keys,
             watched=self.watched,
+            plugin=self.plugin,
             traffic=self.traffic,
             health=self._health,
         )

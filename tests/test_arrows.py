@@ -104,6 +104,7 @@ NODE_ORDER = (
     "convergence",
     "peer_state",
     "duplicate_keys",
+    "write_plugin",
     "intake",
     "witness",
     "streams",

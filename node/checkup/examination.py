@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from node.checkup import exposure, folder, machine, neighbours, running, witness
+from node.checkup import exposure, folder, machine, neighbours, running, witness, write_policy
 from node.checkup.finding import Finding, fail, ok, warn
 from node.checkup.neighbours import NeighbourAnswer
 from node.client.answers import Answer
@@ -96,6 +96,7 @@ def _examine_node(node: Running, authority: Path | None) -> Iterator[Finding]:
     yield from running.check_health(node.health)
     yield from running.check_figures(node.figures)
     yield from witness.check_figures(node.figures)
+    yield from write_policy.check_figures(node.figures)
     yield from exposure.check_settings(numbers, is_public=is_public)
     yield neighbours.check_clock(node.answer, numbers.get("max_skew", 0))
     yield from running.check_states(node.rows)
@@ -107,6 +108,7 @@ def _examine_folder(data: Path, settings: Settings) -> Iterator[Finding]:
     numbers = exposure.numbers_of(settings)
     yield from exposure.check_settings(numbers, is_public=settings.is_public)
     yield from exposure.check_certificate(settings, time.time())
+    yield from write_policy.check_program(settings)
     yield from _of_folder(data, numbers)
     yield from _of_witness(data, settings.witness or ())
     try:

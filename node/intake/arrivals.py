@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from protocol.records.admission import Precondition, Trust
+from protocol.records.replay import Verdict
 
 _Item = TypeVar("_Item")
 
@@ -21,12 +22,14 @@ class Origin(msgspec.Struct, frozen=True):
     """Who brought a submission, and on what condition.
 
     `address` is an IP address or a peer's name. Quotas count under it; a source without an address is exempt.
-    `precondition` is what the client demands of the label's head, None: nothing.
+    `precondition` is what the client demands of the label's head, None: nothing. `told` is the verdict that the
+    operator's program was told when it took the record, None: it was not asked.
     """
 
     trust: Trust
     address: str | None = None
     precondition: Precondition | None = None
+    told: Verdict | None = None
 
 
 def runs_of(arrivals: Iterable[tuple[_Item, Origin]]) -> Iterator[list[tuple[_Item, Origin]]]:

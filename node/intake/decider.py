@@ -25,7 +25,7 @@ from protocol.errors import ProtocolError
 from protocol.records.admission import Trust, Window, check_domain, check_not_reserved
 from protocol.records.change import Event, EventType
 from protocol.records.outcome import Outcome, Status
-from protocol.records.record import is_witnessed
+from protocol.records.record import Record, is_witnessed
 from protocol.records.replay import EMPTY, State, Verdict
 from protocol.records.timeline import Timeline
 from protocol.steps import Steps, finish
@@ -51,7 +51,8 @@ class Decider:
     """Decides on groups, one at a time.
 
     `labels` are the states of the labels that it decides on, `timelines` those of labels with late records. The labels
-    in `locked` are being replayed, and nothing else is decided on them.
+    in `locked` are being replayed, and nothing else is decided on them. `witnessed` are the witnessed domains.
+    `welcome` knows whose records the operator takes.
     """
 
     def __init__(
@@ -76,9 +77,9 @@ class Decider:
         self._usage = usage
         self._domains = set(indexes.domains())
         self._window = Window(settings.max_age, settings.max_skew)
-        self._witnessed = stored.witnessed
-        self._welcome = Welcome.of(settings.write, store, commits)
-        self._witnessed_decider = WitnessedDecider(self._window, self._welcome, settings.undecided_max, usage)
+        self.witnessed = stored.witnessed
+        self.welcome = Welcome.of(settings, store, commits)
+        self._witnessed_decider = WitnessedDecider(self._window, self.welcome, settings.undecided_max, usage)
         commits.watchers.append(lambda committed: self.labels.on_committed(committed.batch.states))
 
     def check_places(self, group: Group) -> None:
@@ -103,7 +104,7 @@ class Decider:
         self.labels.shrink()
         fresh, of_witnessed = self._fresh(group)
         await self.labels.load(fresh)
-        await self._welcome.load((group.records[at].record, group.origins[at]) for run in fresh.values() for at in run)
+        await self.welcome.load((group.records[at].record, group.origins[at]) for run in fresh.values() for at in run)
         await self.read_usage(group)
         now_s = self._world.now_s()
         batch = Batch()
@@ -116,12 +117,12 @@ class Decider:
                 self._admit_newest(batch, group, positions[0], state, now_s)
             else:
                 finish(
-                    self._admit(batch, group, positions, Ledger(state, self._window, self._welcome, now_s, self._usage))
+                    self._admit(batch, group, positions, Ledger(state, self._window, self.welcome, now_s, self._usage))
                 )
         for domain, positions in of_witnessed.items():
             self._admit_witnessed(batch, group, domain, positions, now_s)
         self.labels.on_decided(batch.states)
-        self._welcome.on_decided(batch)
+        self.welcome.on_decided(batch)
         self._append_to_timelines(batch)
         return Decision(batch, late)
 
@@ -138,10 +139,10 @@ class Decider:
         fresh, _ = self._fresh(group)
         batch = Batch()
         for key, positions in fresh.items():
-            ledger = Ledger(state, self._window, self._welcome, self._world.now_s(), self._usage, timeline)
+            ledger = Ledger(state, self._window, self.welcome, self._world.now_s(), self._usage, timeline)
             yield from self._admit(batch, group, positions, ledger)
             self.labels.on_decided(batch.states)
-            self._welcome.on_decided(batch)
+            self.welcome.on_decided(batch)
             self.timelines.put(key, timeline)
         return batch
 
@@ -175,6 +176,10 @@ class Decider:
                 fresh.setdefault((record.domain, record.label), []).append(position)
         return fresh, of_witnessed
 
+    def is_held(self, record: Record) -> bool:
+        """Whether this node has the record, committed or not."""
+        return record.id in self._commits.uncommitted or self._indexes.holds(record)
+
     def _is_late(self, group: Group, positions: Sequence[int], state: State) -> bool:
         """Whether any of these records of one label needs a replay."""
         if state is EMPTY:  # a new label, as most labels are in a catch-up
@@ -188,7 +193,7 @@ class Decider:
         if record.domain not in self._domains and not self._admits_domain(record.domain, group, position):
             return
         try:
-            state, verdict = admit_newest(record, origin, state, self._window, self._welcome, now_s)
+            state, verdict = admit_newest(record, origin, state, self._window, self.welcome, now_s)
             if origin.trust is Trust.CLIENT:
                 self._usage.check(record)
         except ProtocolError as error:
@@ -225,7 +230,7 @@ class Decider:
         """Settle these records of a witnessed domain."""
         if domain not in self._domains:
             positions = [at for at in positions if self._admits_domain(domain, group, at)]
-        taken = self._witnessed_decider.admit(batch, group, positions, self._witnessed.open(domain), now_s)
+        taken = self._witnessed_decider.admit(batch, group, positions, self.witnessed.open(domain), now_s)
         if taken:
             self._note_domain(domain, group.origins[taken[0]])
 
@@ -233,7 +238,7 @@ class Decider:
         signed = group.records[position]
         self._note_domain(signed.record.domain, group.origins[position])
         if verdict is Verdict.FOUNDED:
-            self._welcome.on_founded(signed.record)
+            self.welcome.on_founded(signed.record)
         group.settle(position, Outcome(signed.signature, Status.ACCEPTED, signed.record, verdict))
 
     def _note_domain(self, domain: str, origin: Origin) -> None:

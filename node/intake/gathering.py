@@ -4,12 +4,16 @@ On its own, a single submission costs as much as a group: a hand-over to a verif
 all submissions that came since the last turn share one group. While two groups are on their way to the end of
 verification, newer submissions wait and gather. A lone submission waits only for the next turn. Submissions are decoded
 before they gather, so that none waits for another that takes long to decode.
+
+If the operator has a program that decides about records, each submission waits for its own answer. Submissions that are
+answered in one turn of the loop are decided together.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -31,6 +35,15 @@ class Stages(Protocol):
 
     async def check(self, group: Group) -> None:
         """Settle what needs no decision: known records, forged records."""
+
+    def asked(self, group: Group) -> list[int]:
+        """The positions about which the operator's program has to be asked."""
+
+    async def ask(self, group: Group) -> None:
+        """Settle what the program does not take. `end` has to follow."""
+
+    def end(self, group: Group) -> None:
+        """The group is decided, or will not be."""
 
     async def decide(self, group: Group) -> Deferred | None:
         """Decide on the rest; returns after the commit, with the submissions that are decided later."""
@@ -60,6 +73,7 @@ class Gathering:
         self._stages = stages
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Single] = deque()
+        self._answered: deque[tuple[Single, Group]] = deque()
         self._unverified_groups = 0
         self._is_beginning = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,28 +88,70 @@ class Gathering:
         if self._waiting and not self._is_beginning and self._unverified_groups < UNVERIFIED_GROUPS_MAX:
             self._is_beginning = True
             self._unverified_groups += 1
-            task = self._loop.create_task(self._carry(), name="singles")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._carry(), "singles")
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = self._loop.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _carry(self) -> None:
         singles = [self._waiting.popleft() for _ in range(min(len(self._waiting), SINGLES_MAX))]
         self._is_beginning = False
         self._begin()
-        origins = [single.origin for single in singles]
-        group = Group.of_records([single.signed for single in singles], origins, BY_REQUEST)
-        left = dict(enumerate(singles))
-        try:
+        group, left = _group_of(singles)
+        with self._telling(left):
             try:
                 await self._stages.check(group)
             finally:
                 self._unverified_groups -= 1
                 self._begin()
-            deferred = await self._stages.decide(group)
-            if deferred is not None:
-                self._settle(group, left, left.keys() - deferred.positions)
-                await deferred.settled
-            self._settle(group, left, left.keys())
+            for position in self._stages.asked(group):
+                del group.records[position]
+                self._start(self._ask(left.pop(position)), "asked single")
+            await self._decide(group, left)
+
+    async def _ask(self, single: Single) -> None:
+        """Ask the operator's program about a submission. It goes on together with all that are answered by then."""
+        group, left = _group_of([single])
+        with self._telling(left):
+            try:
+                await self._stages.ask(group)
+            except BaseException:
+                self._stages.end(group)
+                raise
+            if not group.records:
+                self._stages.end(group)
+                self._settle(group, left, left.keys())
+                return
+            left.clear()
+            self._answered.append((single, group))  # its turn at the label goes with it
+            if len(self._answered) == 1:
+                self._start(self._carry_answered(), "answered singles")
+
+    async def _carry_answered(self) -> None:
+        answered = [self._answered.popleft() for _ in range(len(self._answered))]
+        group, left = _group_of([single for single, _ in answered])
+        group.origins = [each.origins[0] for _, each in answered]
+        group.turns = [turn for _, each in answered for turn in each.turns]
+        with self._telling(left):
+            try:
+                await self._decide(group, left)
+            finally:
+                self._stages.end(group)
+
+    async def _decide(self, group: Group, left: dict[int, Single]) -> None:
+        deferred = await self._stages.decide(group)
+        if deferred is not None:
+            self._settle(group, left, left.keys() - deferred.positions)
+            await deferred.settled
+        self._settle(group, left, left.keys())
+
+    @contextmanager
+    def _telling(self, left: dict[int, Single]) -> Iterator[None]:
+        """Whatever ends the work, tell the callers of the submissions that are left."""
+        try:
+            yield
         except asyncio.CancelledError:
             for single in left.values():
                 single.settled.cancel()
@@ -116,6 +172,12 @@ class Gathering:
             if not single.settled.done():  # else the client has gone
                 single.settled.set_result(outcome)
         self._stages.leave(singles, settled)
+
+
+def _group_of(singles: Sequence[Single]) -> tuple[Group, dict[int, Single]]:
+    """A group of these submissions, and the submissions by their positions."""
+    origins = [single.origin for single in singles]
+    return Group.of_records([single.signed for single in singles], origins, BY_REQUEST), dict(enumerate(singles))
 
 
 def _fail(singles: Sequence[Single], error: Exception) -> None:

@@ -7,6 +7,7 @@ import msgspec
 
 from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
 from node.intake.decoding import Decoding
+from node.intake.label_turns import LabelTurn
 from protocol.errors import ProtocolError
 from protocol.records.outcome import Outcome
 from protocol.records.record import SignedRecord
@@ -16,21 +17,23 @@ class Group(msgspec.Struct):
     """Submissions on their way through the pipeline. They may have several origins, but came in one delivery.
 
     A position is the place of a submission in the group; `origins` and `outcomes` have an entry for each. An outcome is
-    None until it is known. `records` holds the records that have no outcome yet, by position.
+    None until it is known. `records` holds the records that have no outcome yet, by position. `turns` at labels
+    belong to the group until it is decided.
     """
 
-    origins: Sequence[Origin]
+    origins: list[Origin]
     delivery: Delivery
     submissions: Sequence[Submission]
     outcomes: list[Outcome | None]
     records: dict[int, SignedRecord]
+    turns: list[LabelTurn] = msgspec.field(default_factory=list)
 
     @classmethod
-    def of(cls, submissions: Sequence[Submission], origins: Sequence[Origin], delivery: Delivery = BY_REQUEST) -> Self:
+    def of(cls, submissions: Sequence[Submission], origins: list[Origin], delivery: Delivery = BY_REQUEST) -> Self:
         return cls(origins, delivery, submissions, [None] * len(submissions), {})
 
     @classmethod
-    def of_records(cls, records: Sequence[SignedRecord], origins: Sequence[Origin], delivery: Delivery) -> Self:
+    def of_records(cls, records: Sequence[SignedRecord], origins: list[Origin], delivery: Delivery) -> Self:
         """A group of records that were decoded before."""
         return cls(origins, delivery, (), [None] * len(records), dict(enumerate(records)))
 

@@ -1,6 +1,7 @@
 """The one way in: everything that arrives, from anybody, goes through here in groups.
 
-    decode -> known already? -> verify in threads -> admit and replay -> one transaction -> answers
+    decode -> known already? -> verify in threads -> ask the operator's program, if there is one
+    -> admit and replay -> one transaction -> answers
 
 Decisions are made one group after another, on states in memory that run ahead of the disk. The writer commits
 everything that was decided since its last commit (group commit: DeWitt et al., 1984), so that one `fdatasync` serves
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from node.fairness.turns import Turns
 from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
+from node.intake.asking import Asking, asked_positions
 from node.intake.commits import Commits, stalled
 from node.intake.counts import IntakeCounts
 from node.intake.decider import Decider
@@ -26,6 +28,7 @@ from node.intake.usage import Usage
 from node.settings.settings import Settings
 from node.store.contract import Batch
 from node.world import World
+from node.write_plugin.plugin import WritePlugin
 from protocol.errors import Code, ProtocolError
 from protocol.records.outcome import Outcome, Status
 from protocol.records.record import SignedRecord
@@ -39,8 +42,18 @@ class Ingest:
     the loop in which they are decided, before their commit.
     """
 
-    def __init__(self, settings: Settings, world: World, stored: Stored, commits: Commits, turns: Turns) -> None:
-        """`stored` is what the node holds already. `turns` are shared by all long work of the node."""
+    def __init__(
+        self,
+        settings: Settings,
+        world: World,
+        stored: Stored,
+        commits: Commits,
+        turns: Turns,
+        plugin: WritePlugin | None = None,
+    ) -> None:
+        """`stored` is what the node holds already. `turns` are shared by all long work of the node. `plugin` runs the
+        operator's program, None if the settings name no program.
+        """
         self.room = Room(settings, world)
         self.intake = IntakeCounts()
         self.unverified = 0
@@ -55,6 +68,7 @@ class Ingest:
         self._decoding = Decoding(self._decoder, self.room, turns)
         self._deciding = asyncio.Lock()
         self._late = LateRecords(self._decider, commits, self._store, turns, self._deciding, self._announce)
+        self._asking = None if plugin is None else Asking(plugin, self._decider, self._deciding)
         self._clock = asyncio.get_running_loop().time
         self._gathering = Gathering(self)
 
@@ -128,16 +142,18 @@ class Ingest:
             await self.room.enter(count, size_bytes, origin, waits=waits)
             try:
                 await self.check(group)
+                await self.ask(group)
                 deferred = await self.decide(group)
                 if deferred is not None:
                     await deferred.settled
             finally:
+                self.end(group)
                 self.room.leave(count, size_bytes)
         except ProtocolError as error:
             self.intake.refused[origin.trust, error.code] += count
             raise
         outcomes = group.settled()
-        self.room.count_refused(origin, sum(outcome.status is Status.REFUSED for outcome in outcomes))
+        self.room.count_refused(origin, sum(map(_is_offence, outcomes)))
         self.intake.count(origin.trust, outcomes)
         self.intake.admission_s.observe(self._clock() - begun_s)
         return outcomes
@@ -151,7 +167,7 @@ class Ingest:
 
     def _leave_one(self, size_bytes: int, origin: Origin, arrived_s: float, outcome: Outcome) -> None:
         self.room.leave(1, size_bytes)
-        if outcome.status is Status.REFUSED:
+        if _is_offence(outcome):
             self.room.count_refused(origin, 1)
         self.intake.count(origin.trust, (outcome,))
         self.intake.admission_s.observe(self._clock() - arrived_s)
@@ -163,6 +179,20 @@ class Ingest:
         await self._settle_known(group)
         if group.records:
             await self._verify(group)
+
+    def asked(self, group: Group) -> list[int]:
+        """The positions about which the operator's program has to be asked. None of them without a program."""
+        return [] if self._asking is None else asked_positions(group)
+
+    async def ask(self, group: Group) -> None:
+        """Refuse what the operator's program does not take, or does not answer. `end` has to follow."""
+        if self._asking is not None:
+            await self._asking.ask(group)
+
+    def end(self, group: Group) -> None:
+        """The group is decided, or will not be."""
+        if self._asking is not None:
+            self._asking.leave(group)
 
     async def decide(self, group: Group) -> Deferred | None:
         """Decide on the records without an outcome; returns after the commit.
@@ -223,3 +253,8 @@ class Ingest:
         records = [stored.signed for stored in batch.records]
         for announce in self.announcers if records else ():
             announce(records, delivery)
+
+
+def _is_offence(outcome: Outcome) -> bool:
+    """Whether a refusal counts against the quota of its address. A node that has no time has to blame itself."""
+    return outcome.status is Status.REFUSED and outcome.code is not Code.OVERLOADED

@@ -10,26 +10,30 @@ from collections.abc import Iterable
 from node.intake.arrivals import Origin
 from node.intake.commits import Commits
 from node.intake.founders import Founders
+from node.settings.settings import Settings
 from node.store.contract import Batch, Store
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import Trust
 from protocol.records.record import Record, is_witnessed
-from protocol.records.replay import EMPTY, State
+from protocol.records.replay import EMPTY, State, Verdict
 from protocol.records.write_policy import WritePolicy, WriteRules, check_founded, check_rules, is_founding
 from protocol.witness.domain import WitnessedDomain
 
 
 class Welcome:
-    """The rules of one node. `founders`: None: no rule limits how many labels a key may found."""
+    """The rules of one node, and whether the operator's program took what it was asked about."""
 
-    def __init__(self, policy: WritePolicy, founders: Founders | None = None) -> None:
+    def __init__(self, policy: WritePolicy, founders: Founders | None = None, *, has_plugin: bool = False) -> None:
+        """`founders`: None: no rule limits how many labels a key may found. `has_plugin`: a program is asked too."""
         self._policy = policy
+        self._has_plugin = has_plugin
         self._is_open = policy.is_open
         self._founders = founders
 
     @classmethod
-    def of(cls, policy: WritePolicy, store: Store, commits: Commits) -> "Welcome":
-        return cls(policy, Founders(store, commits) if policy.limits_founders else None)
+    def of(cls, settings: Settings, store: Store, commits: Commits) -> "Welcome":
+        founders = Founders(store, commits) if settings.write.limits_founders else None
+        return cls(settings.write, founders, has_plugin=settings.write_plugin is not None)
 
     async def load(self, arrivals: Iterable[tuple[Record, Origin]]) -> None:
         """Read what `check` needs to know of these. Nobody may decide until this returns.
@@ -45,6 +49,26 @@ class Welcome:
         """That the operator takes this record. `state` is that of its label.
 
         Raises:
+            ProtocolError: `not_welcome`; `overloaded` if the program was told another verdict.
+        """
+        self.check_rules(record, origin, state)
+        if self._has_plugin and is_asked_about(record, origin):
+            _check_told(origin, verdict_for_client(record, state))
+
+    def check_witnessed(self, record: Record, origin: Origin, domain: WitnessedDomain) -> None:
+        """The same for a record of a witnessed domain.
+
+        Raises:
+            ProtocolError: `not_welcome`.
+        """
+        self.check_rules_of_witnessed(record, origin, domain)
+        if self._has_plugin and is_asked_about(record, origin) and not domain.is_named(record.id):
+            _check_told(origin, Verdict.PENDING)
+
+    def check_rules(self, record: Record, origin: Origin, state: State) -> None:
+        """That the rules take this record. `state` is that of its label.
+
+        Raises:
             ProtocolError: `not_welcome`.
         """
         if self._is_open or not is_asked_about(record, origin):
@@ -54,7 +78,7 @@ class Welcome:
         if founds and self._founders is not None and self._is_limited(record):
             _check_count(record, rules, self._founders.count(_founder_of(record)))
 
-    def check_witnessed(self, record: Record, origin: Origin, domain: WitnessedDomain) -> None:
+    def check_rules_of_witnessed(self, record: Record, origin: Origin, domain: WitnessedDomain) -> None:
         """The same for a record of a witnessed domain, where a founding is what names no `prev`.
 
         Raises:
@@ -90,6 +114,14 @@ def is_asked_about(record: Record, origin: Origin) -> bool:
     return not (record.is_of_witnesses and is_witnessed(record.domain))
 
 
+def verdict_for_client(record: Record, state: State) -> Verdict:
+    """What a client's record would get: a record that is not newer than the head is never accepted."""
+    tip = state.tip
+    if tip is not None and tip.names(record.signedby) and record.order_key <= tip.order_key:
+        return Verdict.STALE
+    return state.judge(record)
+
+
 def _founder_of(record: Record) -> tuple[str, str]:
     return (record.domain, record.signedby)
 
@@ -100,3 +132,15 @@ def _check_count(record: Record, rules: WriteRules, founded: int | None) -> None
         detail = "how many labels this key founded has to be counted again: send the record again"
         raise ProtocolError(Code.OVERLOADED, detail, retry_after=1)
     check_founded(record, rules, founded)
+
+
+def _check_told(origin: Origin, verdict: Verdict) -> None:
+    """That the program took the record knowing what becomes of it.
+
+    Raises:
+        ProtocolError: `overloaded` if the label changed meanwhile.
+    """
+    assert origin.told is not None, "the operator's program is asked before anybody decides"
+    if verdict.is_accepted and verdict is not origin.told:
+        detail = "the label changed while the operator's program was asked about the record: send it again"
+        raise ProtocolError(Code.OVERLOADED, detail, retry_after=1)

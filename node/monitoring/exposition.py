@@ -39,6 +39,7 @@ from node.settings.settings import Settings
 from node.streams import Streams
 from node.witness.watched import WatchedDomains
 from node.world import World
+from node.write_plugin.plugin import WritePlugin
 
 
 class Kind(StrEnum):
@@ -74,6 +75,12 @@ FAMILIES: Final = (
     Family("dnarc_records_accepted_total", Kind.COUNTER, "Records taken, by replay's verdict.", ("trust", "verdict")),
     Family("dnarc_records_known_total", Kind.COUNTER, "Records that came and were here already.", ("trust",)),
     Family("dnarc_records_refused_total", Kind.COUNTER, "Records not taken, by the reason's code.", ("trust", "code")),
+    Family(
+        "dnarc_plugin_records_total", Kind.COUNTER, "Records that the write plug-in judged, or failed to.", ("result",)
+    ),
+    Family("dnarc_plugin_waiting_records", Kind.GAUGE, "Records that wait for the write plug-in."),
+    Family("dnarc_plugin_seconds", Kind.HISTOGRAM, "From a question to the write plug-in until its answer."),
+    Family("dnarc_plugin_restarts_total", Kind.COUNTER, "How often the write plug-in was started again."),
     Family("dnarc_events_total", Kind.COUNTER, "Heads that moved on, or were taken back (reverted).", ("type",)),
     Family("dnarc_admission_seconds", Kind.HISTOGRAM, "From the arrival of a group of records until it is on disk."),
     Family("dnarc_verification_seconds", Kind.HISTOGRAM, "What a group waited until its signatures were checked."),
@@ -155,6 +162,7 @@ class Sources:
     convergence: Convergence
     duplicate_keys: DuplicateKeys
     watched: WatchedDomains
+    plugin: WritePlugin | None
     traffic: Traffic
     health: Health
 
@@ -188,6 +196,7 @@ class _Figures:
             self._about,
             self._held,
             self._records,
+            self._plugin,
             self._queues,
             self._connections,
             self._peers,
@@ -235,6 +244,17 @@ class _Figures:
         yield "dnarc_signatures_verified_total", (), intake.verified
         yield "dnarc_commit_seconds", (), writes.commit_s
         yield "dnarc_commit_records", (), writes.commit_records
+
+    def _plugin(self) -> Iterator[Figure]:
+        plugin = self._sources.plugin
+        if plugin is None:
+            return
+        counts = plugin.counts
+        for result, number in (("accepted", counts.accepted), ("rejected", counts.rejected), ("failed", counts.failed)):
+            yield "dnarc_plugin_records_total", (result,), number
+        yield "dnarc_plugin_waiting_records", (), plugin.waiting
+        yield "dnarc_plugin_seconds", (), counts.answer_s
+        yield "dnarc_plugin_restarts_total", (), counts.restarts
 
     def _queues(self) -> Iterator[Figure]:
         ingest = self._sources.ingest

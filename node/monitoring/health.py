@@ -29,6 +29,7 @@ from node.settings.settings import Settings
 from node.tls import Certificate
 from node.witness.watched import WatchedDomains
 from node.world import World
+from node.write_plugin.plugin import WritePlugin
 
 LOOK_EVERY_S: Final = 5.0
 
@@ -51,7 +52,8 @@ class Looked(msgspec.Struct, frozen=True):
 
     `room` knows whether the disk is full, `commits` whether the store failed or is slow, `traffic` how many connections
     are open, `sync` and `links` the clocks of peers, `peers` which peers fail, `duplicate_keys` the keys
-    with which two nodes run, `watched` how witnesses are, `certificate` when it ends, None for plain HTTP.
+    with which two nodes run, `watched` how witnesses are, `plugin` whether the operator's program works, None without
+    one, `certificate` when it ends, None for plain HTTP.
     """
 
     world: World
@@ -63,6 +65,7 @@ class Looked(msgspec.Struct, frozen=True):
     peers: PeerStates
     duplicate_keys: DuplicateKeys
     watched: WatchedDomains
+    plugin: WritePlugin | None
     certificate: Certificate | None
 
 
@@ -80,6 +83,7 @@ class Health:
         self._peers = parts.peers
         self._duplicate_keys = parts.duplicate_keys
         self._watched = parts.watched
+        self._plugin = parts.plugin
         self._certificate = parts.certificate
 
     def problems(self) -> list[str]:
@@ -125,6 +129,8 @@ class Health:
                 "requests come through a proxy that is not trusted, so all its callers share quotas: name it in "
                 "trusted_proxies; if it is on this machine and adds no header, set loopback_trusted to false"
             )
+        if self._plugin is not None:
+            yield from self._plugin.warnings()
         if self._commits.is_stalled:
             yield (
                 f"a commit has waited for over {STALLED_S:.0f} s: another program holds the database (`fuser` names "

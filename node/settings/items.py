@@ -36,5 +36,6 @@ ITEMS: Final = {
     "domains": ListItems(is_domain, "domains between commas"),
     "witness": ListItems(is_witnessed, "names of witnessed domains between commas, from `dnarc witness new`"),
     "trusted_proxies": ListItems(_is_network, "networks between commas, such as 10.0.0.0/8"),
+    "write_plugin": ListItems(bool, "a command and its arguments between commas"),
     "write_origins": ListItems(_is_origin, "origins between commas, such as https://example.org"),
 }

@@ -89,6 +89,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         _about('Tables of rules that say who may write: `[write]` for all domains, `[write."example.org"]` for one.'),
     ] = OPEN
 
+    write_plugin: Annotated[
+        list[str] | None,
+        _about(
+            "Command of a program that decides which records of clients to take, and its arguments. none: no program."
+        ),
+    ] = None
+    write_plugin_timeout: Annotated[
+        float, Meta(gt=0), _about("How long a record waits for that program. After it clients get 503.", "seconds")
+    ] = 10.0
+
     records_in_flight_max: Annotated[
         int, Meta(ge=1_000), _about("Most records in verification or commit. Past it clients get 503.", "records")
     ] = 16_384

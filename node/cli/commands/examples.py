@@ -55,6 +55,10 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "witness new": (f"dnarc witness new {_KEY} --prefix org.example",),
     "witness show": (f"dnarc witness show {_WITNESSED}",),
     "witness begin": (f"dnarc witness begin {_WITNESSED} --data /var/lib/dnarc",),
+    "plugin test": (
+        "dnarc plugin test records.jsonl --config dnarc.toml",
+        "dnarc plugin test --data /var/lib/dnarc --config dnarc.toml --json",
+    ),
     "peers remove": ("dnarc peers remove https://other.example --data /var/lib/dnarc",),
 }
 """The examples by the words after `dnarc`."""

@@ -1,8 +1,8 @@
 """Inspection: reads a database file and checks it for damage, without changing it, while a node runs or not."""
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import quote
@@ -13,7 +13,9 @@ from node.store.contract import Cursor, Peer
 from node.store.sqlite import reading
 from node.store.sqlite.connection import BUSY_TIMEOUT_S
 from node.store.sqlite.faults import explain
+from node.store.sqlite.rows import record_of
 from node.store.sqlite.schema import MIGRATIONS, version_of
+from protocol.records.record import Record
 from protocol.sets.index import Index
 
 FAULTS_MAX = 10
@@ -98,10 +100,38 @@ def summaries(path: Path) -> dict[str, tuple[int, str]]:
     return _read(path, read)
 
 
+def count_records(path: Path) -> int:
+    """How many records the file holds. Raises: StoreError: the file cannot be read."""
+    return _read(path, lambda connection: int(connection.execute("SELECT count(*) FROM records").fetchone()[0]))
+
+
+def records_in_order(path: Path) -> Iterator[Record]:
+    """All records by order key, without those whose bodies were erased. Memory stays flat.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    with _opened(path) as connection:
+        rows = connection.execute(
+            "SELECT records.id, body FROM (SELECT no FROM records ORDER BY timestamp, id) AS ordered "
+            "CROSS JOIN records ON records.no = ordered.no "
+            "WHERE records.no NOT IN (SELECT record FROM erasures)"
+        )
+        for record_id, body in rows:
+            yield record_of(record_id, body)
+
+
 def _read(path: Path, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    with _opened(path) as connection:
+        return work(connection)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """The file, for reading. Raises: StoreError: the file cannot be read."""
     try:
         url = f"file:{quote(str(path.resolve()))}?mode=ro"
         with closing(sqlite3.connect(url, uri=True, timeout=BUSY_TIMEOUT_S)) as connection:
-            return work(connection)
+            yield connection
     except sqlite3.Error as error:
         raise explain(error, path) from error

@@ -18,6 +18,7 @@ from node.intake.witnessed_domains import WitnessedDomains
 from node.settings.settings import Settings
 from node.store.sqlite import SqliteStore
 from node.world import World
+from node.write_plugin.plugin import WritePlugin
 from protocol.records.admission import Trust
 from protocol.records.outcome import Outcome
 from protocol.records.record import Record, SignedRecord
@@ -42,6 +43,7 @@ class Pipeline:
     heads: Heads
     commits: Commits
     ingest: Ingest
+    plugin: WritePlugin | None = None
 
     async def take(self, *records: Record, origin: Origin = CLIENT) -> list[Outcome]:
         delivery = WAITING if origin is PEER else BY_REQUEST
@@ -76,10 +78,16 @@ async def pipeline(
     commits = Commits(store, indexes, chosen.commit_records_max, stalled_s)
     commits.watchers.append(lambda committed: heads.on_commit(committed.events))
     stored = Stored(store, indexes, await WitnessedDomains.load(store, indexes), await store.domain_usage())
-    ingest = Ingest(chosen, world, stored, commits, Turns())
+    plugin = None
+    if chosen.write_plugin is not None:
+        plugin = WritePlugin(chosen.write_plugin, chosen.write_plugin_timeout, world)
+        await plugin.start()
+    ingest = Ingest(chosen, world, stored, commits, Turns(), plugin)
     try:
-        yield Pipeline(store, indexes, heads, commits, ingest)
+        yield Pipeline(store, indexes, heads, commits, ingest, plugin)
     finally:
+        if plugin is not None:
+            await plugin.close()
         await commits.close()
         ingest.close()
         await store.close()

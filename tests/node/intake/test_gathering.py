@@ -33,6 +33,15 @@ class SlowStages:
         self.groups.append(group)
         await self.checked.wait()
 
+    def asked(self, _group: Group) -> list[int]:
+        return []
+
+    async def ask(self, _group: Group) -> None:
+        """Nobody is asked."""
+
+    def end(self, _group: Group) -> None:
+        """Nobody was asked."""
+
     async def decide(self, group: Group) -> None:
         for position, each in list(group.records.items()):
             group.settle(position, Outcome(each.signature, Status.ACCEPTED))

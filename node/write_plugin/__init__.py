@@ -1,0 +1,1 @@
+"""The operator's own program that says which records of clients this node takes."""
