@@ -26,8 +26,8 @@ def blocks(heading: str) -> list[str]:
     return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
 
 
-def carry_out(block: str, folder: Path, **names: str) -> None:
-    """Run a block with these names replaced."""
+def carry_out(block: str, folder: Path, **names: str) -> str:
+    """Run a block with these names replaced; returns what it writes to stdout."""
     for name, value in names.items():
         block = re.sub(rf"\b{name}\b", value, block)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DNARC_")}
@@ -41,6 +41,7 @@ def carry_out(block: str, folder: Path, **names: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def claim(node: LocalNode, label: str, folder: Path) -> None:

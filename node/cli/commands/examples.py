@@ -53,6 +53,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "peers list": ("dnarc peers list", "dnarc peers list --json"),
     "witness new": (f"dnarc witness new {_KEY} --prefix org.example",),
+    "witness key": ("dnarc witness key --data /var/lib/dnarc",),
     "witness show": (f"dnarc witness show {_WITNESSED}",),
     "witness begin": (f"dnarc witness begin {_WITNESSED} --data /var/lib/dnarc",),
     "plugin test": (

@@ -1,5 +1,6 @@
 """`dnarc witness`: name a witnessed domain, look at its witnesses, and begin to be one of them."""
 
+import secrets
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -61,6 +62,23 @@ def new(
     show(answer, as_json, lambda: plain(domain))
 
 
+@app.command("key", epilog=epilog_of("witness key"))
+def key(
+    data: Annotated[
+        Path, typer.Option("--data", envvar="DNARC_DATA", metavar="DIR", help="The data folder of the witness.")
+    ] = Path("data"),
+    as_json: AsJson = False,
+) -> None:
+    """Show the public key of the node in this folder, by which `dnarc witness new` names it as a witness."""
+    from node.disk import NODE_KEY, LocalDisk
+    from protocol.signing import SEED_BYTES, SigningKey
+
+    _check_folder(data)
+    seed = LocalDisk().secret(data / NODE_KEY, SEED_BYTES, secrets.token_bytes)
+    public = SigningKey(bytes.fromhex(seed)).public
+    show({"key": public}, as_json, lambda: plain(public))
+
+
 @app.command("show", epilog=epilog_of("witness show"))
 def show_(domain: Domain, node: NodeUrl = DEFAULT_NODE, tls_ca: Authority = None, as_json: AsJson = False) -> None:
     """Show the witnesses of a domain: when each was heard, who lied, and which claims wait for a decision."""
@@ -94,8 +112,7 @@ def begin(
         raise usage(f"{domain} is not the name of a witnessed domain", "`dnarc witness new` gives such a name")
     if last is not None and not is_id(last):
         raise usage("--last is a record id, 64 lower-case hex digits")
-    if not (data / "node.key").exists():
-        raise usage(f"{data} is no data folder of a node", "start the node once, or name its folder with --data")
+    _check_folder(data)
     path = path_of(data, domain)
     if path.exists():
         detail = f"{path} exists: this key witnesses the domain already, and the file says what it signed last"
@@ -105,10 +122,13 @@ def begin(
     show(answer, as_json, lambda: plain(f"begun: the node in {data} witnesses {domain} from here on"))
 
 
+def _check_folder(data: Path) -> None:
+    if not (data / "node.key").exists():
+        raise usage(f"{data} is no data folder of a node", "start the node once, or name its folder with --data")
+
+
 def _put_policy(client: "NodeClient", domain: str, policy: "Policy") -> None:
     """Put the policy record. Anybody may sign it, because the name proves its content: so the key is thrown away."""
-    import secrets
-
     from node.client.publishing import put
     from protocol.records.record import make, sign
     from protocol.signing import SigningKey

@@ -140,3 +140,12 @@ def test_doctor_and_top_say_that_a_witness_has_not_begun(tmp_path: Path, witness
     unwell = {finding["check"] for finding in found if finding["state"] == "fail"}
     assert {"witness.speaks", "witness.file"} <= unwell
     assert top["witnessed"][0]["troubles"] == ["this node is silent: no_policy"]
+
+
+def test_the_key_of_a_folder_is_shown(witness: tuple[Served, str], tmp_path: Path) -> None:
+    served, _ = witness
+
+    shown = run("witness", "key", "--data", str(served.data))
+    nowhere = run("witness", "key", "--data", str(tmp_path / "nowhere"))
+
+    assert (shown.out.strip(), nowhere.code) == (_key(served), 2)
