@@ -193,7 +193,13 @@ class Node:
             lambda step: self.heads.forget(step.labels),
             lambda step: self.links.dissemination.recent.remove(step.ids),
             lambda _: self.streams.forget(),
+            lambda step: self.ingest.usage.forget_keys() if step.is_last else None,
         ]
+
+        self.removals.forgetting.append(self._forget_usage)
+
+    async def _forget_usage(self, domain: str) -> None:
+        self.ingest.usage.forget_domain(domain)
 
     async def _start_plugin(self) -> WritePlugin | None:
         """The operator's program that decides about records. Raises: CannotStartError: it cannot be started."""

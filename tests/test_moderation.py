@@ -37,3 +37,24 @@ def test_ban_a_key(tmp_path: Path) -> None:
             claim(node, "poker", tmp_path)
         after = labels(node)
     assert after == ["casino"]
+
+
+def test_find_out_who_fills_the_disk(tmp_path: Path) -> None:
+    by_domain, by_key, look, bound = steps("Find out who fills the disk")
+    config = tmp_path / "dnarc.toml"
+    config.write_text("[write]\nrecord_bytes_max = 4096\n", encoding="utf-8")
+    with running("one", tmp_path / "DIR", "--config", str(config)) as node:
+        claim(node, "casino", tmp_path)
+        carry_out(by_domain, tmp_path, URL=node.url)
+        carry_out(by_key, tmp_path, URL=node.url, DOMAIN="example.org")
+        with node.client() as client:
+            [largest] = client.get("/usage")["keys"]
+        carry_out(look, tmp_path, URL=node.url, KEY=largest["key"])
+
+    carry_out(bound.replace("10000000", str(largest["bytes"] + 1)), tmp_path)
+
+    with running("one", tmp_path / "DIR", "--config", str(config)) as node:
+        with pytest.raises(AssertionError, match="dnarc: quota_exceeded: this node keeps at most"):
+            claim(node, "poker", tmp_path)
+        after = labels(node)
+    assert after == ["casino"]

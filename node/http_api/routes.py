@@ -15,6 +15,7 @@ from node.http_api.handlers import (
     operate,
     read,
     removals,
+    usage,
     walk,
     witnesses,
     write,
@@ -399,6 +400,22 @@ ROUTES: Final = (
         parameters=(Parameter("domain", DOMAIN, "A dropped domain.", is_required=True),),
         codes=(Code.UNKNOWN_DOMAIN,),
         callers=Callers.ADMIN,
+    ),
+    Route(
+        method="GET",
+        path="/usage",
+        handler=usage.get_usage,
+        summary="What fills the store: the largest domains and keys, beside the quotas",
+        answers={200: "Usage"},
+        parameters=(
+            Parameter("domain", DOMAIN, "Only keys of this domain, and what they have there."),
+            Parameter(
+                "limit",
+                {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX},
+                f"How many domains and keys; {usage.ITEMS_SHOWN} without it.",
+            ),
+        ),
+        callers=Callers.OPERATOR,
     ),
     Route(
         method="GET",

@@ -244,6 +244,16 @@ _LAG: Final = or_null({"type": "number", "minimum": 0})
 _REFUSALS: Final = exactly(push=dict_of(COUNT), pull=dict_of(COUNT))
 _STEPS: Final = dict_of({"enum": ["identical", "differs", "unknown"]})
 
+USAGE: Final = exactly(
+    store=exactly(bytes=COUNT, soft=or_null(COUNT)),
+    disk=exactly(free=COUNT, soft=COUNT, min=COUNT),
+    quotas=dict_of(or_null(COUNT)),
+    records=COUNT,
+    bytes=COUNT,
+    domains=list_of(exactly(domain=DOMAIN, records=COUNT, bytes=COUNT)),
+    keys=list_of(exactly(key=HEX_64, records=COUNT, bytes=COUNT)),
+)
+
 SCHEMAS: Final[dict[str, Schema]] = {
     "Record": RECORD,
     "Claims": {**dict_of(ref("Record")), "propertyNames": SIGNATURE},
@@ -259,6 +269,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Domains": list_of(DOMAIN),
     "Node": NODE,
     "Witnesses": WITNESSES,
+    "Usage": USAGE,
     "Removal": REMOVAL,
     "RemovalBody": REMOVAL_BODY,
     "RemovalAnswer": {

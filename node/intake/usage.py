@@ -6,7 +6,7 @@ because the sets of all nodes have to become equal.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from node.intake.commits import Commits
@@ -20,6 +20,11 @@ KEYS_CACHED_MAX: Final = 10_000
 """Keys in memory. The keys that were unused the longest go first."""
 
 _NOTHING: Final = Amount()
+
+
+def largest(amounts: Mapping[str, Amount], limit: int) -> list[tuple[str, Amount]]:
+    """The names with the most bytes, at most so many, largest first."""
+    return sorted(amounts.items(), key=lambda item: (-item[1].size_bytes, item[0]))[:limit]
 
 
 class Usage:
@@ -77,8 +82,11 @@ class Usage:
             self._count_key(record.signedby, size_bytes)
 
     def forget_domain(self, name: str) -> None:
-        """The records of this domain were removed from the store. Keys are read again, as they may have lost some."""
+        """This domain is removed from the store from now on."""
         self.domains.pop(name, None)
+
+    def forget_keys(self) -> None:
+        """Records were removed from the store, so keys are read again."""
         self._keys.clear()
 
     def _is_here(self, key: str) -> bool:

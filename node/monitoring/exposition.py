@@ -26,6 +26,7 @@ from node.http_sync.schedule import Sync
 from node.indexes import Indexes
 from node.intake.commits import Commits
 from node.intake.ingest import Ingest
+from node.intake.usage import largest
 from node.links import Links
 from node.links.running_link import RunningLink
 from node.metrics import Histogram, Traffic
@@ -136,10 +137,15 @@ FAMILIES: Final = (
     ),
     Family("dnarc_witness_open_slots", Kind.GAUGE, "Slots that this node as a witness still works on.", _DOMAIN),
     Family("dnarc_witness_round", Kind.GAUGE, "The highest round of those slots.", _DOMAIN),
+    Family("dnarc_domain_records", Kind.GAUGE, "Records of each of the 20 domains with the most bytes.", _DOMAIN),
+    Family("dnarc_domain_bytes", Kind.GAUGE, "Bytes of those records.", _DOMAIN),
     Family("dnarc_data_bytes", Kind.GAUGE, "Size of each file of the store.", ("file",)),
     Family("dnarc_disk_free_bytes", Kind.GAUGE, "Free space where the data folder is."),
     Family("dnarc_log_dropped_total", Kind.COUNTER, "Lines of the log that were dropped because nobody read them."),
 )
+
+DOMAINS_SHOWN: Final = 20
+"""Domains with figures of their own. More would be a burden for Prometheus, because anybody can found domains."""
 
 _VERSION: Final = version("dnarc")
 _BY_NAME: Final = {family.name: family for family in FAMILIES}
@@ -225,6 +231,9 @@ class _Figures:
         sizes = [len(index) for name in indexes.domains() if (index := indexes.get(name)) is not None]
         yield "dnarc_domains", (), len(sizes)
         yield "dnarc_records", (), sum(sizes)
+        for name, amount in largest(self._sources.ingest.usage.domains, DOMAINS_SHOWN):
+            yield "dnarc_domain_records", (name,), amount.records
+            yield "dnarc_domain_bytes", (name,), amount.size_bytes
         yield "dnarc_disk_free_bytes", (), self._sources.world.disk.free_bytes(data)
         for name, size_bytes in store_bytes(data).items():
             yield "dnarc_data_bytes", (name,), size_bytes

@@ -144,13 +144,13 @@ class Health:
         total, soft = sum(sizes.values()), settings.store_bytes_soft
         if soft is not None and total > soft:
             yield (
-                f"the store has {total} bytes, and store_bytes_soft is {soft}: `dnarc domains --sizes` shows what "
+                f"the store has more than {soft} bytes (store_bytes_soft): `dnarc domains --sizes` shows what "
                 "fills it; make room, or set quotas (domain_bytes_max, key_bytes_max)"
             )
-        free, soft = self._room.disk_free_bytes(), settings.disk_free_bytes_soft
-        if soft is not None and settings.disk_free_bytes_min <= free < soft:
+        free = self._room.disk_free_bytes()
+        if settings.disk_free_bytes_min <= free < settings.disk_free_bytes_soft:
             yield (
-                f"{free} bytes are free on the disk, and disk_free_bytes_soft is {soft}: make room before "
+                f"less than {settings.disk_free_bytes_soft} bytes are free on the disk: make room before less than "
                 f"{settings.disk_free_bytes_min} are left, because writes get 507 then"
             )
         log_bytes = sizes.get("dnarc.db-wal", 0)

@@ -124,7 +124,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         64 * 2**20
     )
     disk_free_bytes_soft: Annotated[
-        Annotated[int, Meta(ge=0)] | None, _about("Free disk space below which health warns.", "bytes")
+        int, Meta(ge=0), _about("Free disk space below which health warns. 0: never.", "bytes")
     ] = 512 * 2**20
     store_bytes_soft: Annotated[
         Annotated[int, Meta(ge=0)] | None, _about("Size of the store above which health warns. none: never.", "bytes")

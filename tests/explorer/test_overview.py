@@ -9,6 +9,7 @@ from node.node import Node
 from node.settings.settings import Settings
 from node.store.contract import Peer
 from tests.explorer.browsing import Explorer, hold, recent
+from tests.history import BOB
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -25,7 +26,7 @@ async def test_the_overview_counts_records_as_they_arrive(explorer: Explorer, no
     await expect(explorer.page.locator(".figure", has_text="Records").first).to_contain_text("3")
     index = node.indexes.get("example")
     assert index is not None
-    row = explorer.page.get_by_role("row", name="example 2")
+    row = explorer.page.get_by_role("region", name="Domains", exact=True).get_by_role("row", name="example 2")
     await expect(row).to_contain_text(index.fingerprint().hex())
     await expect(explorer.page.get_by_role("img", name="records a second")).to_have_count(1)
 
@@ -64,3 +65,20 @@ async def test_a_node_that_hides_its_peers_shows_all_else(browser: Browser, tmp_
         refusals, explorer.said = explorer.said, []
 
     assert len(refusals) == 1, "the page does not ask again"
+
+
+async def test_the_operator_sees_what_fills_the_store(explorer: Explorer, node: Node) -> None:
+    await hold(node, recent("garden", text="x" * 500), recent("gate", by=BOB), recent("pond", domain="other.example"))
+
+    await explorer.page.reload()
+
+    card = explorer.page.locator(".card", has_text="What fills the store")
+    await expect(card.get_by_role("row", name="example 2")).to_contain_text("%")
+    await expect(card.get_by_role("region", name="Largest keys").get_by_role("row")).to_have_count(3)
+    await expect(card.locator(".usage-words")).to_contain_text("in 3 records")
+
+
+async def test_a_node_that_holds_nothing_shows_no_sizes(explorer: Explorer) -> None:
+    await expect(explorer.page.get_by_text("This node holds nothing yet.")).to_be_visible()
+
+    await expect(explorer.page.locator(".card", has_text="What fills the store")).to_be_hidden()

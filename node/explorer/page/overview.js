@@ -8,6 +8,7 @@ import { askPeers, peersHidden, peersTable } from "./peers.js";
 import { repeat } from "./polling.js";
 import { hrefTo } from "./router.js";
 import { sparkline } from "./sparkline.js";
+import { usageCard } from "./usage.js";
 
 const INTERVAL_MS = 2_000;
 const DOMAINS_SHOWN = 12;
@@ -36,6 +37,7 @@ export async function show(main, _place, signal) {
         : "–",
     );
     fill(parts.peers, peers === null ? peersHidden() : peersTable(peers));
+    if (peers !== null) await parts.usage.update(signal);
   });
 }
 
@@ -50,6 +52,7 @@ function frame(main) {
     rate: sparkline("records a second"),
     domains: h("div", {}),
     peers: h("div", {}),
+    usage: usageCard(),
   };
   fill(
     main,
@@ -66,6 +69,7 @@ function frame(main) {
     ),
     card("Domains", parts.domains),
     card("Peers", parts.peers),
+    parts.usage.element,
   );
   return parts;
 }

@@ -4,6 +4,7 @@ import os
 from itertools import count
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
 from node.clocks import REMEDY
@@ -47,6 +48,34 @@ async def test_a_full_disk_is_a_problem_until_there_is_room_again(tmp_path: Path
         well_again = node.health()
 
     assert (well, len(full), well_again) == ([], 1, [])
+
+
+async def test_a_disk_with_little_room_is_a_warning_long_before_it_is_full(tmp_path: Path) -> None:
+    disk, seconds = ShrinkingDisk(), count(1_000_000, 2)
+    world = World(now_s=lambda: float(next(seconds)), disk=disk)
+    settings = Settings(port=0, data=tmp_path, sync_interval=None)
+
+    async with Node(settings, world) as node:
+        disk.free = settings.disk_free_bytes_soft
+        enough = node.warnings()
+        disk.free -= 1
+        little, problems = node.warnings(), node.health()
+        disk.free = settings.disk_free_bytes_min - 1
+        full = node.warnings()
+
+    assert (enough, problems, full) == ([], [], [])
+    (warning,) = little
+    assert warning.startswith(f"less than {settings.disk_free_bytes_soft} bytes are free on the disk")
+
+
+@pytest.mark.parametrize(("soft", "is_warned"), [(None, False), (2**40, False), (1, True)])
+async def test_a_store_larger_than_its_soft_limit_is_a_warning_and_no_problem(
+    tmp_path: Path, soft: int | None, is_warned: bool
+) -> None:
+    async with Node(Settings(port=0, data=tmp_path, sync_interval=None, store_bytes_soft=soft)) as node:
+        warnings, problems = node.warnings(), node.health()
+
+    assert (len(warnings), problems) == (int(is_warned), [])
 
 
 class ShrinkingDisk(LocalDisk):
