@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from itertools import accumulate, chain
+from itertools import chain
 from typing import NamedTuple
 
 from node.store.contract import (
@@ -46,7 +46,7 @@ heads are found among all labels in order, where they soon fill a page."""
 _LAST_CHARACTER = "\U0010ffff"
 _BEFORE_SURROGATES = 0xD7FF
 
-_STORED = "SELECT id, signature, body, verdict, received FROM records"
+_STORED = "SELECT id, signature, body, verdict, received"
 _OF_LABEL = "WHERE label = (SELECT no FROM labels WHERE domain = ? AND label = ?) ORDER BY timestamp, id"
 
 # CROSS makes SQLite read labels first, because their index gives the order.
@@ -142,23 +142,18 @@ class Page(NamedTuple):
 def records(connection: sqlite3.Connection, ids: Sequence[str], bytes_max: int | None) -> dict[str, StoredRecord]:
     """See `Store.records`."""
     found: dict[str, StoredRecord] = {}
-    if bytes_max is not None and len(ids) > 1:
-        ids = _first_ids(connection, ids, bytes_max)
-    for chunk in chunks([(bytes.fromhex(record_id),) for record_id in ids]):
-        rows = connection.execute(f"{_STORED} WHERE id IN (VALUES {places(chunk)})", values(chunk))
-        found |= {row[0].hex(): stored_record_of(row) for row in rows}
-    return {record_id: found[record_id] for record_id in ids if record_id in found}
-
-
-def _first_ids(connection: sqlite3.Connection, ids: Sequence[str], bytes_max: int) -> Sequence[str]:
-    """The first ids whose bodies have at most so many bytes. SQLite knows the length of a body without reading it."""
-    sizes: dict[str, int] = {}
-    for chunk in chunks([(bytes.fromhex(record_id),) for record_id in ids]):
-        sql = f"SELECT id, length(body) FROM records WHERE id IN (VALUES {places(chunk)})"
-        sizes |= {record_id.hex(): size for record_id, size in connection.execute(sql, values(chunk))}
-    held_ids = [record_id for record_id in ids if record_id in sizes]
-    ends = accumulate(sizes[record_id] for record_id in held_ids)
-    return held_ids[: max(1, sum(end <= bytes_max for end in ends))]
+    size_bytes = 0
+    for chunk in chunks([(bytes.fromhex(record_id),) for record_id in dict.fromkeys(ids)]):
+        # CROSS makes SQLite look up one wanted id after another, so that the rows come in the order of the ids. SQLite
+        # finds a row when it is asked for it, so at most one body is read that is not returned.
+        sql = f"WITH wanted (id) AS (VALUES {places(chunk)}) {_STORED} FROM wanted CROSS JOIN records USING (id)"
+        with closing(connection.execute(sql, values(chunk))) as rows:
+            for row in rows:
+                size_bytes += len(row[2])
+                if bytes_max is not None and size_bytes > bytes_max and found:
+                    return found
+                found[row[0].hex()] = stored_record_of(row)
+    return found
 
 
 def held(connection: sqlite3.Connection, ids: Sequence[str]) -> frozenset[str]:
