@@ -43,11 +43,23 @@ class Decoding:
         Raises:
             ProtocolError: `malformed` or `too_large`.
         """
-        check_signature_spelling(submission.signature)
-        record = decode_quickly(submission.body) or await self._decode_exactly(submission.body, origin, link)
+        signed = self.decode_now(submission)
+        if signed is not None:
+            return signed
+        record = await self._decode_exactly(submission.body, origin, link)
         if link is not None:
             check_canonical(record, submission.body)
         return SignedRecord(submission.signature, record)
+
+    def decode_now(self, submission: Submission) -> SignedRecord | None:
+        """The same for canonical bytes, as nearly all are; None: only `decode` can tell what these bytes are.
+
+        Raises:
+            ProtocolError: `malformed`.
+        """
+        check_signature_spelling(submission.signature)
+        record = decode_quickly(submission.body)
+        return None if record is None else SignedRecord(submission.signature, record)
 
     async def _decode_exactly(self, body: bytes, origin: Origin, link: int | None) -> Record:
         self._room.count_bytes(origin, (EXACT_WEIGHT - 1) * len(body))

@@ -54,7 +54,8 @@ class Group(msgspec.Struct):
             if work.is_long:
                 await work.rest()
             try:
-                self.records[position] = await decoding.decode(submission, self.origins[position], link)
+                signed = decoding.decode_now(submission)
+                self.records[position] = signed or await decoding.decode(submission, self.origins[position], link)
             except ProtocolError as error:
                 self.outcomes[position] = Outcome.refused(submission.signature, error)
         work.end()

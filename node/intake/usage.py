@@ -35,6 +35,7 @@ class Usage:
         self.domains = domains
         self._of_domain = Allowance(settings.domain_records_max, settings.domain_bytes_max)
         self._of_key = Allowance(settings.key_records_max, settings.key_bytes_max)
+        self._has_domain_quota = self._of_domain != Allowance()
         self._has_key_quota = self._of_key != Allowance()
         self._store = store
         self._commits = commits
@@ -63,7 +64,8 @@ class Usage:
         Raises:
             ProtocolError: `quota_exceeded`, with the quota.
         """
-        check_allowance("domain", self._of_domain, self.domains.get(record.domain, _NOTHING), record)
+        if self._has_domain_quota:
+            check_allowance("domain", self._of_domain, self.domains.get(record.domain, _NOTHING), record)
         if self._has_key_quota:
             held = self._keys.get(record.signedby)
             if held is None:  # dropped while a long replay rested

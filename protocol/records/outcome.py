@@ -53,11 +53,14 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
     def as_json(self) -> dict[str, object]:
         """The body of an answer: every field that is not None, and the facts beside them."""
-        known = {
-            "status": self.status,
-            "id": self.id,
-            "verdict": self.verdict,
-            "code": self.code,
-            "detail": self.detail,
-        }
-        return {name: value for name, value in known.items() if value is not None} | self.facts
+        body: dict[str, object] = {"status": self.status}
+        if self.record is not None:
+            body["id"] = self.record.id
+        if self.verdict is not None:
+            body["verdict"] = self.verdict
+        if self.code is not None:
+            body["code"] = self.code
+        if self.detail is not None:
+            body["detail"] = self.detail
+        body.update(self.facts)
+        return body

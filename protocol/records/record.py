@@ -215,26 +215,21 @@ def is_label(text: str) -> bool:
 def _checked(value: Any, canonical: bytes) -> Record:
     if type(value) is not dict:
         raise ProtocolError(Code.MALFORMED, "a record is a JSON object")
-    digest = hashlib.sha256(canonical).digest()
-    timestamp = _timestamp(value)
-    record = Record(
-        domain=_string(
-            value, "domain", is_domain, "1 to 253 characters: dot-separated parts of a-z 0-9 -, no - at an end"
-        ),
-        label=_string(value, "label", is_label, "1 to 255 bytes of UTF-8 without control characters"),
-        signedby=_string(value, "signedby", is_key, "an Ed25519 public key, 64 lower-case hex digits"),
-        timestamp=timestamp,
-        newowner=_optional(value, "newowner", is_key, "an Ed25519 public key, 64 lower-case hex digits"),
-        prev=_optional(value, "prev", is_id, "a record id, 64 lower-case hex digits"),
-        id=digest.hex(),
-        canonical=canonical,
-        index_key=index_key(timestamp, digest),
+    domain = _string(
+        value, "domain", is_domain, "1 to 253 characters: dot-separated parts of a-z 0-9 -, no - at an end"
     )
+    label = _string(value, "label", is_label, "1 to 255 bytes of UTF-8 without control characters")
+    signedby = _string(value, "signedby", is_key, "an Ed25519 public key, 64 lower-case hex digits")
+    timestamp = _timestamp(value)
+    newowner = _optional(value, "newowner", is_key, "an Ed25519 public key, 64 lower-case hex digits")
+    prev = _optional(value, "prev", is_id, "a record id, 64 lower-case hex digits")
     if len(canonical) > RECORD_BYTES_MAX:
         raise ProtocolError(
             Code.TOO_LARGE, f"{len(canonical)} canonical bytes: a record has at most {RECORD_BYTES_MAX}"
         )
-    return record
+    digest = hashlib.sha256(canonical).digest()
+    key = index_key(timestamp, digest)
+    return Record(domain, label, signedby, timestamp, newowner, prev, digest.hex(), canonical, key)
 
 
 def _string(value: dict[str, Any], key: str, rule: Callable[[str], bool], words: str) -> str:

@@ -153,4 +153,4 @@ def _check_nothing_lost(body: bytes, submissions: list[Submission]) -> None:
 
 def shown(signature: str) -> str:
     """A signature as JSON can hold it: bytes of the path that are not UTF-8 become question marks."""
-    return signature.encode(errors="replace").decode()
+    return signature if signature.isascii() else signature.encode(errors="replace").decode()

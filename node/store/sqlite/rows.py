@@ -151,8 +151,10 @@ def state_of(row: StateRow) -> State:
 
 def former_of(state: State) -> bytes:
     """All keys that the label ever named, except the keys that its head names."""
-    former = state.named - _named_by(state.tip)
-    return b"".join(map(bytes.fromhex, sorted(former))) if former else b""
+    named_by_head = _named_by(state.tip)
+    if len(named_by_head) == len(state.named):  # the head's keys are among those that were ever named
+        return b""
+    return b"".join(map(bytes.fromhex, sorted(state.named - named_by_head)))
 
 
 def _named_by(tip: Tip | None) -> set[str]:
