@@ -16,6 +16,7 @@ import msgspec
 
 from node.fairness.addresses import Address, network_of, parse_address
 from node.fairness.places import Guest, Places, Source
+from node.http_api.paced_connection import InputMeter
 from node.http_api.requests.parts import ApiParts
 from protocol.errors import Code
 
@@ -99,6 +100,7 @@ class ConnectionLimit:
     def __init__(self, parts: ApiParts, linger_s: float = LINGER_S) -> None:
         """A refused connection is closed after `linger_s` seconds."""
         self.places = Places(parts.settings.connections_max)
+        self.input_meter = InputMeter()
         self._parts = parts
         self._linger_s = linger_s
         self._lingering: dict[Abortable, None] = {}

@@ -15,10 +15,10 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from node.fairness.places import Source
-from node.http_api.answers.direct_writer import WatchedConnection
 from node.http_api.answers.problems import fault, problem
 from node.http_api.app import CONNECTION_LIMIT, HEAD_TIMEOUT_S, answer_unknown, make_app
 from node.http_api.connections import ConnectionLimit, raw_problem
+from node.http_api.paced_connection import QUEUED_BYTES_MAX, PacedConnection
 from node.http_api.requests.parts import ApiParts
 from node.http_api.route import Route
 from node.http_api.tls_site import Handshake, TlsListener, TlsSite
@@ -88,7 +88,7 @@ def url_of(runner: web.AppRunner, settings: Settings) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-class _Connection(WatchedConnection):
+class _Connection(PacedConnection):
     """aiohttp's connection, with a place, a time to its request's head, refusals of our shape, and without a log entry
     for every bad request of a stranger.
 
@@ -103,6 +103,7 @@ class _Connection(WatchedConnection):
         """`handshake`: the guest whose place this connection takes over; None: it gets one of its own."""
         super().__init__(*args, **kwargs)
         self._limit = limit
+        self.meter = limit.input_meter
         self._head_timeout_s = head_timeout_s
         self._handshake = handshake
         self._head_end: asyncio.TimerHandle | None = None
@@ -113,6 +114,7 @@ class _Connection(WatchedConnection):
         # A cast, not a check: uvloop's transports have all these methods and inherit from nothing.
         connection = cast("asyncio.Transport", transport)
         self._is_admitted = self._enter(connection)
+        self.payer = self.source.network if self.source.is_stranger and self.source.has_share else None
         if self._is_admitted:
             self._expect_head()
             super().connection_made(transport)
@@ -135,8 +137,9 @@ class _Connection(WatchedConnection):
             self._expect_nothing()
             super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+    def on_input(self) -> None:
+        if self.is_refused:
+            return
         if not self._is_waiting():
             self._expect_nothing()
             return
@@ -152,10 +155,6 @@ class _Connection(WatchedConnection):
         if self.transport is not None:
             self.transport.abort()
 
-    def _is_waiting(self) -> bool:
-        """Whether no request is under way. A part of a head may be here."""
-        return self._waiter is not None and not self._waiter.done()
-
     def _expect_head(self) -> None:
         self._head_end = asyncio.get_running_loop().call_later(self._head_timeout_s, self._on_no_head)
 
@@ -164,6 +163,21 @@ class _Connection(WatchedConnection):
         if self._head_end is not None:
             self._head_end.cancel()
             self._head_end = None
+
+    def on_long_head(self) -> None:
+        """Say so if no answer is under way, and drop what comes for a moment, so that the client can read the refusal.
+
+        It would be lost if unread bytes lay in the socket when it closes (see `_REFUSED_BODY_S_MAX`).
+        """
+        if self.transport is None or not self._is_waiting():
+            self.force_close()
+            return
+        self.is_refused = True
+        detail = f"the head of a request has at most {QUEUED_BYTES_MAX} bytes"
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        self.transport.write(raw_problem(status, Code.TOO_LARGE, detail, bytes_max=QUEUED_BYTES_MAX))
+        self._expect_nothing()
+        self._head_end = asyncio.get_running_loop().call_later(_REFUSED_BODY_S_MAX, self.force_close)
 
     def _on_no_head(self) -> None:
         """No whole head has come in time."""

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from protocol.errors import Code, ProtocolError
 from protocol.link.messages import FRAME_BYTES_MAX
+from protocol.link.per_minute import PerMinute
 
 CLOSE_S_MAX: Final = 2.0
 """Seconds for the closing handshake. A peer that has not answered by then is cut off."""
@@ -26,6 +27,9 @@ MESSAGE_BYTES_MAX: Final = 2 * FRAME_BYTES_MAX
 what is wrong with it. A text above this limit is cut off in the middle, and its sender, which still sends, may get a
 reset before it learns why.
 """
+
+CONTROL_FRAMES_PER_MINUTE_MAX: Final = 6_000
+"""Pings and pongs of a peer. Its own pings need 3 a minute."""
 
 _REASON_BYTES_MAX: Final = 123
 """RFC 6455, section 5.5: a control frame holds 125 bytes, and two of them are the code."""
@@ -77,7 +81,7 @@ class Transport(Protocol):
 
         Raises:
             TransportEndedError: the peer closed, broke the rules of WebSocket, or is gone.
-            ProtocolError: `malformed`: the message is binary.
+            ProtocolError: `malformed`: the message is binary; `rate_limited`: too many pings or pongs.
         """
 
     async def ping(self) -> float:
@@ -173,6 +177,7 @@ class AcceptedTransport:
         self._socket = socket
         self._pings: dict[bytes, asyncio.Future[float]] = {}
         self._ping_number = 0
+        self._control_frames = PerMinute("pings and pongs", CONTROL_FRAMES_PER_MINUTE_MAX)
         self.address = _address(self._transport.get_extra_info("peername") if self._transport else None)
 
     async def send(self, text: str) -> None:
@@ -188,8 +193,10 @@ class AcceptedTransport:
                 case WSMsgType.TEXT:
                     return str(message.data)
                 case WSMsgType.PING:
+                    self._count_control_frame()
                     await self._pong(message.data)
                 case WSMsgType.PONG:
+                    self._count_control_frame()
                     self._on_pong(bytes(message.data))
                 case WSMsgType.BINARY:
                     raise ProtocolError(Code.MALFORMED, _BINARY)
@@ -224,6 +231,10 @@ class AcceptedTransport:
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+    def _count_control_frame(self) -> None:
+        """Raises: ProtocolError: `rate_limited`: a peer that floods with them would never leave the loop."""
+        self._control_frames.count(1, asyncio.get_running_loop().time())
 
     async def _pong(self, payload: bytes) -> None:
         # If the connection is over, the next receive says so.

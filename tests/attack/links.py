@@ -57,7 +57,7 @@ async def flood(node: LocalNode, address: str, texts: Sequence[str]) -> None:
     while True:
         with suppress(ConnectionClosed, ConnectionError):
             async with linked(node, address) as connection:
-                reading = asyncio.create_task(_read(connection))
+                reading = asyncio.create_task(drop_all(connection))
                 try:
                     while True:
                         for text in texts:
@@ -68,7 +68,7 @@ async def flood(node: LocalNode, address: str, texts: Sequence[str]) -> None:
         await asyncio.sleep(0.1)
 
 
-async def _read(connection: ClientConnection) -> None:
+async def drop_all(connection: ClientConnection) -> None:
     """Read and forget all that comes."""
     with suppress(ConnectionClosed):
         while True:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Final
 
 import msgspec
-from aiohttp import HttpVersion11, WSCloseCode, WSMsgType, web
+from aiohttp import HttpVersion11, WSCloseCode, WSMessage, WSMsgType, web
 
 from node.http_api.answers.direct_writer import DirectWriter
 from node.http_api.answers.json_answer import PUBLIC_HEADERS
@@ -24,6 +24,7 @@ from node.http_api.requests.parts import ApiParts
 from node.store.contract import Selection
 from node.streams import Consumer, StreamedEvent
 from protocol.errors import Code, ProtocolError
+from protocol.link.per_minute import PerMinute
 from protocol.records.record import is_domain, is_label
 from protocol.witness.walk import Certainty
 
@@ -42,6 +43,9 @@ QUERY_CHARACTERS_MAX: Final = 4_096
 MESSAGE_BYTES_MAX: Final = 1_024
 """A consumer sends only pings, pongs and a close frame, of 125 bytes each."""
 
+CONTROL_FRAMES_PER_MINUTE_MAX: Final = 600
+"""Pings and pongs of a consumer. A flood of them would never leave the loop."""
+
 CLOSE_S_MAX: Final = 10.0
 """Seconds that a consumer may take to read the rest and to answer the close frame."""
 
@@ -55,6 +59,7 @@ _CLOSE_CODES: Final = {
     Code.STOPPING: WSCloseCode.GOING_AWAY,
     Code.MALFORMED: WSCloseCode.UNSUPPORTED_DATA,
     Code.TIMEOUT: WSCloseCode.POLICY_VIOLATION,
+    Code.RATE_LIMITED: WSCloseCode.TRY_AGAIN_LATER,
 }
 
 logger = logging.getLogger(__name__)
@@ -198,6 +203,7 @@ class _WebSocketStream:
         self._consumer = carrier.consumer
         self._socket = socket
         self._unanswered = 0
+        self._control_frames = PerMinute("pings and pongs", CONTROL_FRAMES_PER_MINUTE_MAX)
 
     async def run(self) -> None:
         listening = asyncio.create_task(self._listen(), name="stream")
@@ -217,16 +223,26 @@ class _WebSocketStream:
         """Listen until the client says goodbye, or sends a message that it must not send."""
         while True:
             message = await self._socket.receive()
-            if message.type is WSMsgType.PONG:
-                self._unanswered = 0
-            elif message.type is WSMsgType.PING:
-                await self._socket.pong(message.data)
+            if message.type in (WSMsgType.PING, WSMsgType.PONG):
+                try:
+                    await self._on_control_frame(message)
+                except ProtocolError as error:
+                    self._consumer.end(error)
+                    return
             elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                 self._consumer.end(ProtocolError(Code.MALFORMED, "a stream takes no messages"))
                 return
             else:
                 self._consumer.woken.set()
                 return
+
+    async def _on_control_frame(self, message: WSMessage) -> None:
+        """Raises: ProtocolError: `rate_limited`."""
+        self._control_frames.count(1, asyncio.get_running_loop().time())
+        if message.type is WSMsgType.PONG:
+            self._unanswered = 0
+        else:
+            await self._socket.pong(message.data)
 
     def _give_sign(self, cursor: bytes | None) -> None:
         if self._unanswered == SIGNS_UNANSWERED_MAX:

@@ -13,22 +13,14 @@ from collections.abc import Coroutine, Generator
 from typing import Any, Final, TypeVar
 
 from node.fairness.read_cost import READ_COST, ReadCost
+from node.fairness.shares import Shares
 from protocol.errors import Code, ProtocolError
-from protocol.records.quota import Quota
 
 DELAY_S_MAX: Final = 2.0
 """Seconds that a request may wait before it is answered. If it had to wait longer, it is refused."""
 
-STRANGERS_SHARES: Final = 2.0
-"""How many shares of one address all strangers have together."""
-
-CROWD_SHARE: Final = 0.1
-"""The part of its share that an address may use while strangers have used up theirs."""
-
 _SPENT_S_MIN: Final = 0.005
 """Seconds of work that are counted at once."""
-
-_STRANGERS: Final = "strangers"
 
 _T = TypeVar("_T")
 
@@ -38,21 +30,7 @@ class ReadMeter:
 
     def __init__(self, share_max: float | None) -> None:
         """`share_max` is the share of a core for one address; None: no limit."""
-        self._of_address = Quota(share_max)
-        self._in_a_crowd = Quota(None if share_max is None else CROWD_SHARE * share_max)
-        self._of_strangers = Quota(None if share_max is None else STRANGERS_SHARES * share_max)
-
-    def spend(self, address: str, seconds: float, now_s: float) -> None:
-        self._of_address.spend(address, seconds, now_s)
-        self._in_a_crowd.spend(address, seconds, now_s)
-        self._of_strangers.spend(_STRANGERS, seconds, now_s)
-
-    def wait_s(self, address: str, now_s: float) -> float:
-        """How many seconds this address has to wait before it may read more; 0: it may read now."""
-        wait_s = self._of_address.wait_s(address, now_s)
-        if self._of_strangers.wait_s(_STRANGERS, now_s) > 0:
-            wait_s = max(wait_s, self._in_a_crowd.wait_s(address, now_s))
-        return wait_s
+        self.shares = Shares(share_max)
 
     async def read(self, address: str, reading: Coroutine[Any, Any, _T]) -> _T:
         """Await a request's handler, and count its work.
@@ -69,7 +47,7 @@ class ReadMeter:
         return answer
 
     async def _wait(self, address: str) -> None:
-        wait_s = self.wait_s(address, _now_s())
+        wait_s = self.shares.wait_s(address, _now_s())
         if wait_s > DELAY_S_MAX:
             detail = f"too much work for reads from {address}: come back in {wait_s:.0f} s, and ask for less"
             raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=int(wait_s) + 1)
@@ -78,7 +56,7 @@ class ReadMeter:
 
     async def pace(self, address: str) -> None:
         """Wait between two pages of an answer, for at most `DELAY_S_MAX` seconds."""
-        wait_s = self.wait_s(address, _now_s())
+        wait_s = self.shares.wait_s(address, _now_s())
         if wait_s > 0:
             await asyncio.sleep(min(wait_s, DELAY_S_MAX))
 
@@ -115,7 +93,7 @@ class _Metered:
 
     def _spend(self, cost: ReadCost, least_s: float) -> None:
         if cost.seconds > least_s:
-            self._meter.spend(self._address, cost.seconds, _now_s())
+            self._meter.shares.spend(self._address, cost.seconds, _now_s())
             cost.seconds = 0.0
 
 

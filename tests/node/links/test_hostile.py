@@ -1,11 +1,13 @@
 """A peer that breaks the rules: its link closes with a code, and the node goes on."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from node.links.transport import CONTROL_FRAMES_PER_MINUTE_MAX
 from node.store.contract import Peer
 from protocol.limits import IDS_MAX
 from protocol.link.messages import (
@@ -157,6 +159,16 @@ async def test_a_flood_of_refused_records_ends_the_link(tmp_path: Path) -> None:
                 await peer.give(*refused, seq=seq)
 
             assert await peer.goodbye() == ("rate_limited", 1013)
+
+
+async def test_a_flood_of_pings_ends_the_link(tmp_path: Path) -> None:
+    """Each costs an answer, and a link that has pings to answer would never leave the loop."""
+    async with running(tmp_path / "a") as a, linked(a) as peer:
+        with suppress(ConnectionClosed):  # the node may be quicker
+            for _ in range(CONTROL_FRAMES_PER_MINUTE_MAX + 1):
+                _ = await peer.connection.ping()
+
+        assert await peer.goodbye() == ("rate_limited", 1013)
 
 
 async def test_announcements_of_records_that_nobody_has_end_no_link(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from node.http_api.handlers.event_stream import (
+    CONTROL_FRAMES_PER_MINUTE_MAX,
     CURSOR_HEADER,
     MESSAGE_BYTES_MAX,
     NAMES_MAX,
@@ -393,6 +394,18 @@ async def test_a_client_that_sends_a_message_is_closed(node: Node, message: str 
         said = await listener.until("close")
 
     assert said == {"status": aiohttp.WSCloseCode.UNSUPPORTED_DATA, "code": "malformed", "cursor": listener.cursor}
+
+
+async def test_a_client_that_floods_with_pings_is_closed(node: Node) -> None:
+    async with listening(node, WEBSOCKET, autoping=False) as listener:
+        for _ in range(CONTROL_FRAMES_PER_MINUTE_MAX + 1):
+            await listener.answer.ping()
+        message = await listener.answer.receive()
+        while message.type is aiohttp.WSMsgType.PONG:
+            message = await listener.answer.receive()
+
+    assert message.type is aiohttp.WSMsgType.CLOSE
+    assert json.loads(message.extra)["code"] == "rate_limited"
 
 
 INVALID_FRAMES = {

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from node.fairness.read_cost import metered
-from node.http_api.requests.read_meter import CROWD_SHARE, STRANGERS_SHARES, ReadMeter
+from node.fairness.shares import CROWD_SHARE
+from node.http_api.requests.read_meter import ReadMeter
 from node.node import Node
 from node.settings.settings import Settings
 from node.world import World
@@ -20,42 +21,7 @@ SHARE = 0.25
 BURST = SHARE * BURST_S
 """Seconds of work that an address may cause at once."""
 
-ONE, OTHER, THIRD = "192.0.2.1", "192.0.2.2", "192.0.2.3"
-
-
-def test_an_address_waits_when_it_has_used_more_than_its_share() -> None:
-    meter = ReadMeter(SHARE)
-
-    meter.spend(ONE, BURST, now_s=0.0)
-    at_the_limit = meter.wait_s(ONE, now_s=0.0)
-    meter.spend(ONE, 1.0, now_s=0.0)
-
-    assert at_the_limit == 0.0
-    assert meter.wait_s(ONE, now_s=0.0) == 1.0 / SHARE
-    assert meter.wait_s(OTHER, now_s=0.0) == 0.0
-    assert meter.wait_s(ONE, now_s=1.0 / SHARE) == 0.0
-
-
-def test_an_address_that_reads_little_goes_on_while_strangers_have_used_up_their_share() -> None:
-    meter = ReadMeter(SHARE)
-    addresses = [f"198.51.100.{number}" for number in range(10)]
-
-    for address in addresses:
-        meter.spend(address, STRANGERS_SHARES * BURST / 10 + 0.01, now_s=0.0)
-    meter.spend(OTHER, CROWD_SHARE * BURST, now_s=0.0)
-    meter.spend(THIRD, CROWD_SHARE * BURST + 0.01, now_s=0.0)
-
-    assert meter.wait_s(addresses[0], now_s=0.0) > 0.0, "although it has used less than its own share"
-    assert meter.wait_s(OTHER, now_s=0.0) == 0.0
-    assert meter.wait_s(THIRD, now_s=0.0) > 0.0
-
-
-def test_without_a_share_there_is_no_limit() -> None:
-    meter = ReadMeter(None)
-
-    meter.spend(ONE, 1e9, now_s=0.0)
-
-    assert meter.wait_s(ONE, now_s=0.0) == 0.0
+ONE = "192.0.2.1"
 
 
 def work(seconds: float) -> None:
@@ -95,12 +61,12 @@ TINY_SHARE = 1e-9
 
 def spent(meter: ReadMeter) -> float:
     """How many seconds of work were counted, with `TINY_SHARE`: the address is alone, and a crowd by itself."""
-    return meter.wait_s(ONE, asyncio.get_running_loop().time()) * TINY_SHARE * CROWD_SHARE
+    return meter.shares.wait_s(ONE, asyncio.get_running_loop().time()) * TINY_SHARE * CROWD_SHARE
 
 
 async def test_an_address_that_would_wait_for_long_is_refused_without_any_work() -> None:
     meter = ReadMeter(SHARE)
-    meter.spend(ONE, 2 * BURST, asyncio.get_running_loop().time())
+    meter.shares.spend(ONE, 2 * BURST, asyncio.get_running_loop().time())
 
     with pytest.raises(ProtocolError) as refused:
         await meter.read(ONE, reads(1_000.0))

@@ -1,0 +1,193 @@
+"""A connection whose input has a price: what a stranger sends is read in pieces, within its address's share of a core.
+
+Bytes can cost much before any request or frame of them is whole: chunks and fragments of one byte, heads that do not
+end. aiohttp parses all bytes of a read at once, and those behind a full queue again and again, so that a read of
+256 KiB held the loop for a second. Here a stranger's bytes reach the parser in pieces of `PIECE_BYTES_MAX`, the time of
+each is counted, and meanwhile the socket is not read.
+
+Requests that wait behind one under way, and heads that are not whole, are in no budget of memory. So a connection may
+have only `QUEUED_BYTES_MAX` of them.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from node.fairness.shares import Shares
+from node.fairness.turns import Turns
+from node.http_api.answers.direct_writer import WatchedConnection
+
+PIECE_BYTES_MAX: Final = 4_096
+"""680 chunks or 580 fragments of one byte: 2 ms and more, with what reads them."""
+
+QUEUED_BYTES_MAX: Final = 65_536
+"""One head with 128 headers of 8 KiB would be 1 MiB, and aiohttp queues 32 requests."""
+
+INPUT_SHARE_MAX: Final = 0.1
+"""Of a core, for the input of one address. A request takes 0.1 ms of it."""
+
+INPUT_BURST_S: Final = 1.0
+
+_PAUSE_S_MIN: Final = 0.05
+"""The shortest pause, so that many connections of an address do not wake up for each piece of one of them."""
+
+
+class InputMeter:
+    """Counts the work for the input of each address. All input together takes about `TURN_S` of a turn of the loop."""
+
+    def __init__(self, share_max: float = INPUT_SHARE_MAX) -> None:
+        self._shares = Shares(share_max, INPUT_BURST_S)
+        self._turns = Turns()
+        self._clock = asyncio.get_running_loop().time
+
+    @property
+    def is_turn_over(self) -> bool:
+        """Whether this turn of the loop has no time left for input."""
+        return self._turns.is_used_up
+
+    def measure(self, address: str, work: Callable[[bytes], None], piece: bytes) -> None:
+        """Do the work for a piece of input, and count it twice, because what reads the piece takes as long."""
+        begun_s = time.thread_time()
+        work(piece)
+        seconds = time.thread_time() - begun_s
+        self._turns.count(seconds)
+        self._shares.spend(address, 2 * seconds, self._clock())
+
+    def pause_s(self, address: str) -> float:
+        """How many seconds the input of this address has to wait."""
+        wait_s = self._shares.wait_s(address, self._clock())
+        return max(wait_s, _PAUSE_S_MIN) if wait_s > 0 else 0.0
+
+
+class PacedConnection(WatchedConnection):
+    """aiohttp's connection. `meter` and `payer` are set before the first bytes come."""
+
+    meter: InputMeter
+    payer: str | None = None
+    """The address that pays for the input; None: nobody does."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unread = b""
+        """Bytes that have come and wait for their turn."""
+        self._queued_bytes = 0
+        self._requests_before = 0
+        self._next_turn: asyncio.Handle | None = None
+        self._has_resumed = False
+        self._is_held = False
+        self.is_refused = False
+        """Whether nothing more that comes matters."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come. aiohttp itself calls this with none, to go on with what its parser holds."""
+        if self.is_refused:
+            return
+        if self.payer is None:
+            super().data_received(data)
+            self.on_input()
+        elif not data:
+            self.meter.measure(self.payer, super().data_received, data)
+            self.on_input()
+        else:
+            self._unread += data
+            if self._next_turn is None:
+                self._read_on()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """The reader of a body or of frames takes more, so the parser may go on: in another turn of the loop.
+
+        aiohttp lets the parser go on at once, so a reader of small chunks never came to the end of what was there.
+        """
+        if self.payer is None or not resume_parser:
+            super().resume_reading(resume_parser)
+        elif not self._has_resumed:
+            self._has_resumed = True
+            if self._next_turn is None:
+                self._go_on_after(self.meter.pause_s(self.payer))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._unread = b""
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+        super().connection_lost(exc)
+
+    def on_input(self) -> None:
+        """The parser has had some input."""
+
+    def on_long_head(self) -> None:
+        """The head of a request does not end."""
+        self.force_close()
+
+    def _read_on(self) -> None:
+        """Give the parser pieces for a moment, as long as it takes any and the address may cause work."""
+        self._next_turn = None
+        assert self.payer is not None
+        pause_s = self.meter.pause_s(self.payer)
+        while not pause_s and not self.is_refused and not self.meter.is_turn_over and self._read_piece(self.payer):
+            pause_s = self.meter.pause_s(self.payer)
+            if self._messages and self._queued_bytes > QUEUED_BYTES_MAX:
+                pause_s = max(pause_s, _PAUSE_S_MIN)
+        self._go_on_after(pause_s)
+
+    def _read_piece(self, payer: str) -> bool:
+        """Give the parser a piece. False if there is none, or if it takes none."""
+        if self._has_resumed:
+            self._has_resumed = False
+            super().resume_reading()
+            return True
+        if not self._unread or self._is_pressed():
+            return False
+        piece, self._unread = self._unread[:PIECE_BYTES_MAX], self._unread[PIECE_BYTES_MAX:]
+        self.meter.measure(payer, super().data_received, piece)
+        self._count_queued(len(piece))
+        self.on_input()
+        return True
+
+    def _go_on_after(self, pause_s: float) -> None:
+        """Read on after so many seconds. 0: in another turn of the loop, or when more bytes come."""
+        loop = asyncio.get_running_loop()
+        if pause_s > 0:
+            self._next_turn = loop.call_later(pause_s, self._read_on)
+        elif self._has_resumed or (self._unread and not self._is_pressed()):
+            self._next_turn = loop.call_soon(self._read_on)
+        self._hold(is_held=self._next_turn is not None or bool(self._unread))
+
+    def _hold(self, *, is_held: bool) -> None:
+        """Do not read the socket for now, or read it again."""
+        if is_held == self._is_held:
+            return
+        self._is_held = is_held
+        if is_held:
+            self._pause_transport_reading()
+        elif not self._is_pressed():
+            super()._resume_transport_reading()
+
+    def _is_pressed(self) -> bool:
+        """Whether aiohttp takes no more input for now."""
+        return self._reading_paused or self._buffer_paused
+
+    def _resume_transport_reading(self) -> None:
+        """Read on: aiohttp takes more input."""
+        if not self._is_held:
+            super()._resume_transport_reading()
+        elif self._next_turn is None:
+            self._go_on_after(0.0)
+
+    def _count_queued(self, piece_bytes: int) -> None:
+        """Count a piece that belongs to no request under way and to no body of one."""
+        has_begun = self._request_count != self._requests_before
+        self._requests_before = self._request_count
+        is_head = self._is_waiting() or (self._is_whole() and not has_begun)
+        self._queued_bytes = self._queued_bytes + piece_bytes if self._messages or is_head else 0
+        if is_head and not self._messages and self._queued_bytes > QUEUED_BYTES_MAX:
+            self.on_long_head()
+
+    def _is_waiting(self) -> bool:
+        """Whether no request is under way. A part of a head may be here."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def _is_whole(self) -> bool:
+        """Whether the request under way is here with its whole body. A WebSocket has no end."""
+        request = self._current_request
+        return not self._upgraded and request is not None and request.content.is_eof()

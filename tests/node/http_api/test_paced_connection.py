@@ -1,0 +1,134 @@
+"""What a stranger sends is read in pieces, and costs the node and everybody else little, whatever shape it has."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from node.http_api.answers.direct_writer import WatchedConnection
+from node.http_api.paced_connection import INPUT_BURST_S, INPUT_SHARE_MAX, QUEUED_BYTES_MAX, InputMeter
+from node.node import Node
+from node.settings.settings import Settings
+from node.world import World
+from tests.history import claim, signed
+from tests.node.http_api.talking import NOW, batch
+
+TIMEOUT_S = 30
+"""Only ends a test that hangs."""
+
+FILLER = b"X: " + b"x" * 8_000 + b"\r\n"
+REQUEST = b"GET /domains HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    """A node for which callers on loopback are strangers."""
+    settings = Settings(port=0, data=tmp_path, loopback_trusted=False, trusted_proxies=["192.0.2.0/24"])
+    async with Node(settings, World(now_s=lambda: NOW)) as node:
+        yield node
+
+
+async def connect(node: Node) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, port = node.url.removeprefix("http://").split(":")
+    return await asyncio.open_connection(host, int(port))
+
+
+async def ask(node: Node, request: bytes) -> bytes:
+    """All that a node answers until it closes the connection; nothing if the node resets it."""
+    reader, writer = await connect(node)
+    writer.write(request)
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await reader.read()
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
+
+
+def chunked(body: bytes) -> bytes:
+    """The body in chunks of one byte."""
+    return b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+
+
+async def test_a_body_in_chunks_of_one_byte_is_read(node: Node) -> None:
+    body = batch([signed(claim(f"label-{number}", at=NOW)) for number in range(20)])
+    head = b"PUT /claims HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    answer = await ask(node, head + chunked(body))
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b'"accepted"') == 20
+
+
+async def test_a_large_body_is_read_although_it_comes_before_its_request_is_handled(node: Node) -> None:
+    records = [signed(claim(f"label-{number}", at=NOW, padding="x" * 30_000)) for number in range(30)]
+    body = batch(records)
+    head = b"PUT /claims HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+    answer = await ask(node, head + body)
+
+    assert len(body) > 10 * QUEUED_BYTES_MAX
+    assert answer.count(b'"accepted"') == 30
+
+
+async def test_requests_that_come_at_once_are_answered_in_their_order(node: Node) -> None:
+    """They have more bytes than a connection may have in its queue."""
+    many = [b"GET /claims/example/label-%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(2_000)]
+    last = b"GET /domains HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    answer = await ask(node, b"".join(many) + last)
+
+    assert len(b"".join(many)) > QUEUED_BYTES_MAX
+    assert answer.count(b"HTTP/1.1 404 ") == 2_000
+    assert answer.count(b"HTTP/1.1 200 ") == 1
+
+
+async def test_a_head_has_a_limit_of_bytes(node: Node) -> None:
+    fitting, more = QUEUED_BYTES_MAX // len(FILLER) - 1, QUEUED_BYTES_MAX // len(FILLER) + 2
+
+    answers = [
+        await ask(node, b"GET /domains HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + FILLER * count + b"\r\n")
+        for count in (fitting, more)
+    ]
+
+    assert [answer[:13] for answer in answers] == [b"HTTP/1.1 200 ", b"HTTP/1.1 431 "]
+    assert b'"code":"too_large"' in answers[1]
+    assert b'"bytes_max":65536' in answers[1]
+
+
+async def test_a_long_head_behind_a_request_under_way_ends_the_connection(node: Node) -> None:
+    listen = b"GET /events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n"
+
+    reader, writer = await connect(node)
+    writer.write(listen)
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"GET /domains HTTP/1.1\r\n" + FILLER * 20)
+
+    async with asyncio.timeout(TIMEOUT_S):
+        with suppress(ConnectionError):
+            while await reader.read(1_024):
+                pass
+    writer.close()
+
+
+def test_aiohttp_still_has_the_names_that_the_connection_uses() -> None:
+    used = ["_reading_paused", "_buffer_paused", "_messages", "_current_request", "_request_count", "_upgraded"]
+    called = ["_pause_transport_reading", "_resume_transport_reading", "resume_reading", "data_received"]
+
+    slots = {name for each in WatchedConnection.__mro__ for name in getattr(each, "__slots__", ())}
+
+    assert [name for name in used if name not in slots] == []
+    assert [name for name in called if not hasattr(WatchedConnection, name)] == []
+
+
+async def test_the_input_of_an_address_past_its_share_waits_and_that_of_others_does_not() -> None:
+    meter = InputMeter(share_max=1e-6)
+
+    meter.measure("192.0.2.1", lambda piece: [piece] * 100_000, b"x")  # type: ignore[arg-type]
+
+    assert INPUT_SHARE_MAX * INPUT_BURST_S == 0.1
+    assert meter.pause_s("192.0.2.1") > 0
+    assert InputMeter().pause_s("192.0.2.1") == 0.0
