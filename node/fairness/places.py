@@ -3,7 +3,8 @@
 One address gets at most a quarter of the places, and all strangers together at most three quarters. The last quarter is
 for callers on this machine and for listed peers. If a caller finds no place, the connection of a stranger that has been
 waiting longest is closed for it: one of the same address if that address has its share, otherwise one of the address
-that holds most places. A connection waits while no request of it is under way, so nobody loses an answer.
+that holds most places. A connection waits while its client has something to do: send a request or the rest of one, or
+read an answer. So nobody loses an answer that the node has still to make.
 """
 
 from collections import Counter
@@ -30,7 +31,7 @@ class Guest(Protocol):
     source: Source
 
     def waiting_since_s(self) -> float | None:
-        """Since when it has been waiting for a request, in the loop's seconds. None while a request is under way."""
+        """Since when it has been waiting for its client, in the loop's seconds. None: it does not wait."""
 
     def close_for_another(self) -> None:
         """Close at once, because another caller gets the place."""

@@ -189,5 +189,8 @@ class PacedConnection(WatchedConnection):
 
     def _is_whole(self) -> bool:
         """Whether the request under way is here with its whole body. A WebSocket has no end."""
-        request = self._current_request
-        return not self._upgraded and request is not None and request.content.is_eof()
+        return not self._upgraded and self._current_request is not None and not self._has_body_to_come()
+
+    def _has_body_to_come(self) -> bool:
+        """Whether the body of the request under way is not whole yet."""
+        return self._current_request is not None and not self._current_request.content.is_eof()

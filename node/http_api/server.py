@@ -109,6 +109,8 @@ class _Connection(PacedConnection):
         self._head_end: asyncio.TimerHandle | None = None
         self._is_admitted = False
         self._has_part_of_head = False
+        self._request_came_s = 0.0
+        self._unread_since_s: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A cast, not a check: uvloop's transports have all these methods and inherit from nothing.
@@ -141,6 +143,8 @@ class _Connection(PacedConnection):
         if self.is_refused:
             return
         if not self._is_waiting():
+            if self._has_part_of_head or self._head_end is not None:
+                self._request_came_s = asyncio.get_running_loop().time()
             self._expect_nothing()
             return
         self._has_part_of_head = True
@@ -148,8 +152,23 @@ class _Connection(PacedConnection):
             self._expect_head()
 
     def waiting_since_s(self) -> float | None:
-        """That is `keepalive_timeout` before the time at which aiohttp closes a connection that waits."""
-        return self._next_keepalive_close_time - self.keepalive_timeout if self._is_waiting() else None
+        """Since when the connection waits for its client: for a request, for the rest of a body, or until it reads.
+
+        A request is waited for since `keepalive_timeout` before the time at which aiohttp closes the connection.
+        """
+        if self._is_waiting():
+            return self._next_keepalive_close_time - self.keepalive_timeout
+        if self._has_body_to_come():
+            return self._request_came_s
+        return None if self._upgraded else self._unread_since_s
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread_since_s = asyncio.get_running_loop().time()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unread_since_s = None
 
     def close_for_another(self) -> None:
         if self.transport is not None:

@@ -13,8 +13,9 @@ from node.intake.witnessed_domains import WitnessedDomains
 from protocol.records.record import Record
 from protocol.witness.walk import Certainty
 
-WAITERS_MAX: Final = 1_000
-"""Clients that wait at once. Any further one is answered without waiting, as if it had not asked to wait."""
+WAITERS_MAX: Final = 128
+"""Clients that wait at once, because each holds a connection: strangers have 576. Any further one is answered without
+waiting, as if it had not asked to wait."""
 
 
 class RaceWaiters:

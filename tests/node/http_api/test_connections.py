@@ -4,15 +4,21 @@ import asyncio
 import json
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from node.http_api.connections import LINGERING_MAX, REFUSAL
+from node.intake.arrivals import Origin, Submission
 from node.node import Node
 from node.settings.settings import Settings
+from protocol.records.admission import Trust
 from simulations.processes.process import running
+from tests.history import claim, signed
 from tests.node.authority import Authority
 from tests.node.http_api.listening import until
 
@@ -222,6 +228,33 @@ async def test_silent_connections_of_many_addresses_give_way_to_whoever_comes(tm
 
     assert served
     assert ends == [b""]
+
+
+SLOW_CLIENTS = {
+    "a body that does not end": b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{",
+    "an answer that nobody reads": b"GET /claims/example?history=true HTTP/1.1\r\nHost: x\r\n\r\n" * 20,
+}
+
+
+@pytest.mark.parametrize("begin", SLOW_CLIENTS.values(), ids=SLOW_CLIENTS.keys())
+async def test_connections_that_wait_for_their_clients_give_way_to_whoever_comes(tmp_path: Path, begin: bytes) -> None:
+    """A body may come at the least speed for half an hour, and an answer may be read as slowly."""
+    settings = Settings(data=tmp_path, connections_max=16, answer_bytes_max=2**30, body_timeout=600.0, **STRANGERS)
+    large = [signed(claim(f"label-{number}", at=int(time.time()), padding="x" * 60_000)) for number in range(40)]
+    async with Node(settings) as node, asyncio.timeout(TIMEOUT_S):
+        await node.ingest.take(
+            [Submission(each.signature, each.record.canonical) for each in large], Origin(Trust.PEER)
+        )
+        slow = [await connect_from(node, f"127.0.1.{number}") for number in range(1, 13)]
+        for _, writer in slow:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(begin)
+        newcomer = await connect_from(node, "127.0.0.1")
+        while not await is_served(*newcomer):
+            newcomer[1].close()
+            newcomer = await connect_from(node, "127.0.0.1")
+        for _, writer in (*slow, newcomer):
+            writer.transport.abort()
 
 
 async def test_health_warns_of_strangers_that_are_turned_away(tmp_path: Path) -> None:
