@@ -12,7 +12,7 @@ from protocol.errors import Code, ProtocolError
 from protocol.limits import SAFE_INTEGER_MAX, SPELLING_BYTES_MAX
 from protocol.link.features import is_shared
 from protocol.link.messages import INSTANCE_CHARACTERS_MAX
-from protocol.records.record import SignedRecord, decode_signed, is_domain, is_id
+from protocol.records.record import SignedRecord, is_domain, is_id
 from protocol.sets.index import pack_key
 from protocol.signing import is_key
 
@@ -97,18 +97,6 @@ def split_listing(listing: bytes) -> list[bytes]:
         return [bytes(entry) for entry in read(listing, list[msgspec.Raw])]
     records = read(listing, dict[str, msgspec.Raw])
     return [msgspec.json.encode(ListedLine(signature, record)) for signature, record in records.items()]
-
-
-def read_record(line: ListedLine) -> SignedRecord:
-    """The record of a line. Its signature is not verified here.
-
-    Raises:
-        ProtocolError: `malformed`.
-    """
-    try:
-        return decode_signed(line.signature, bytes(line.record))
-    except ProtocolError as error:
-        raise cut_off(f"it gave an invalid record ({error})") from error
 
 
 def read_key(data: bytes) -> bytes:

@@ -15,6 +15,9 @@ BATCH_RECORDS_MAX: Final = 1_000
 BATCH_BYTES_MAX: Final = 8 * 2**20
 """What one `PUT /claims` may hold (contract, section 4), and how much of a listing is in memory at once."""
 
+EMPTY_LINES_MAX: Final = 1_000
+"""Empty lines in one answer. Without a limit, a listing of nothing else would never end."""
+
 BYTES_PER_SECOND_MIN: Final = 1_024
 """The slowest transfer that is waited for: a body may take the timeout, and 1 s more for each of so many bytes. A
 slower sender holds a connection on purpose.
@@ -43,12 +46,15 @@ class Body:
     async def read_lines(self) -> AsyncGenerator[list[bytes], None]:
         """Non-empty lines as they come, in batches of at most `BATCH_RECORDS_MAX` and of about `BATCH_BYTES_MAX`."""
         lines: list[bytes] = []
-        size_bytes, rest = 0, b""
+        size_bytes, empty_lines, rest = 0, 0, b""
         while part := await self._read_part():
             *whole, rest = (rest + part).split(b"\n")
             for line in filter(None, whole):
                 lines.append(line)
                 size_bytes += len(line)
+            empty_lines += whole.count(b"")
+            if empty_lines > EMPTY_LINES_MAX:
+                raise cut_off(f"it sent more than {EMPTY_LINES_MAX} empty lines")
             if len(rest) > LINE_BYTES_MAX:
                 raise cut_off(f"it sent a line of more than {LINE_BYTES_MAX} bytes")
             if len(lines) >= BATCH_RECORDS_MAX or size_bytes >= BATCH_BYTES_MAX:

@@ -8,7 +8,7 @@ followed. A listing must go on in order, so that no listing is endless. Everythi
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from email.utils import parsedate_to_datetime
 from io import BytesIO
@@ -31,12 +31,14 @@ from node.http_sync.answers import (
     read,
     read_key,
     read_node,
-    read_record,
     split_listing,
 )
 from node.http_sync.body import BATCH_RECORDS_MAX, BYTES_PER_SECOND_MIN, Body, network_faults
+from node.intake.arrivals import Origin, Submission
+from node.intake.decoding import Decoding
 from node.tls import client_context
 from protocol.errors import Code, ProtocolError
+from protocol.records.admission import Trust
 from protocol.records.record import SignedRecord
 
 IDS_PER_REQUEST_MAX: Final = 100
@@ -47,7 +49,10 @@ LISTED_MAX: Final = 10_000_000
 """Records or ids of one listing. A guess: this takes hours over plain HTTP. A larger set needs a link."""
 
 ANSWER_BYTES_MAX: Final = 16 * 2**20
-"""Bytes of one answer. `/node` with 10,000 domains of the longest names has 4 MB; 100 records have 6.6 MB."""
+"""Bytes of one answer. 100 records have 6.6 MB."""
+
+NODE_BYTES_MAX: Final = 5 * 2**20
+"""Bytes of `/node`. With 10,000 domains of the longest names it has 4 MB, and takes 40 ms to decode."""
 
 _PROBLEM_BYTES_MAX = 65_536
 _AFTER_CHARACTERS_MAX = 2_000
@@ -60,15 +65,21 @@ _RETRY_S = 1.0
 ERASED_HEADER: Final = "Dnarc-Erased"
 """The ids that were asked for and whose records the peer erased, with commas between them."""
 
+_ORIGIN = Origin(Trust.PEER)
+"""Without an address, so no quota counts: this node asks for the records itself."""
+
 _LINES = {"Accept": "application/x-ndjson"}
 
 
 @asynccontextmanager
-async def connect(url: str, timeout_s: float, authority: Path | None = None) -> AsyncIterator["HttpPeer"]:
+async def connect(
+    url: str, timeout_s: float, decoding: Decoding, authority: Path | None = None
+) -> AsyncIterator["HttpPeer"]:
     """A session with one peer.
 
     `peers.checked_url` must have accepted the URL. Its password goes into a header only. `timeout_s`: seconds that the
-    peer may say nothing. `authority` is the file of the certificate authority for `https` peers; None: the system's.
+    peer may say nothing. `decoding` decodes its records. `authority` is the file of the certificate authority for
+    `https` peers; None: the system's.
 
     Raises:
         ProtocolError: also out of the block, for everything that is wrong with the peer.
@@ -86,21 +97,22 @@ async def connect(url: str, timeout_s: float, authority: Path | None = None) -> 
         cookie_jar=aiohttp.DummyCookieJar(),
         connector=aiohttp.TCPConnector(ssl=client_context(authority) if full.scheme == "https" else True),
     ) as session:
-        yield HttpPeer(session, full.with_user(None), timeout_s)
+        yield HttpPeer(session, full.with_user(None), timeout_s, decoding)
 
 
 class HttpPeer:
     """One peer. Every method raises `ProtocolError`: `unreachable`, `malformed`, or the peer's own refusal."""
 
-    def __init__(self, session: aiohttp.ClientSession, base: URL, timeout_s: float) -> None:
+    def __init__(self, session: aiohttp.ClientSession, base: URL, timeout_s: float, decoding: Decoding) -> None:
         """`base` is the peer's URL. `timeout_s`: seconds that the peer may say nothing."""
+        self._decoding = decoding
         self._session = session
         self._base = base
         self._timeout_s = timeout_s
 
     async def get_node(self) -> NodeAnswer:
         async with self._request("GET", ["node"]) as response:
-            return read_node(await self._body(response).read_whole())
+            return read_node(await Body(response, NODE_BYTES_MAX, self._timeout_s).read_whole())
 
     async def list_records(self, domain: str, since: int, limit: int) -> AsyncGenerator[list[SignedRecord], None]:
         """All records of a domain from the timestamp `since` on, by order key, in batches as they come.
@@ -110,7 +122,7 @@ class HttpPeer:
         order = ListingOrder(domain)
         async with aclosing(self._list(domain, {"since": str(since), "limit": str(limit)})) as pages:
             async for lines in pages:
-                yield [order.check(read_record(read(line, ListedLine))) for line in lines]
+                yield [order.check(signed) for signed in await self._decode(read(line, ListedLine) for line in lines)]
 
     async def list_keys(self, domain: str) -> AsyncGenerator[list[bytes], None]:
         """The index keys of all records of a domain, in order, in pages."""
@@ -131,10 +143,27 @@ class HttpPeer:
         async with self._request("GET", ["records"], query=[("id", record_id) for record_id in ids]) as response:
             answer = read(await self._body(response).read_whole(), dict[str, msgspec.Raw])
         erased = frozenset(response.headers.get(ERASED_HEADER, "").split(",")).intersection(ids)
-        records = [read_record(ListedLine(signature, record)) for signature, record in answer.items()]
+        records = await self._decode(ListedLine(signature, record) for signature, record in answer.items())
         if not {signed.record.id for signed in records} <= set(ids):
             raise cut_off("it gave records that were not asked for")
         return records, erased
+
+    async def _decode(self, lines: Iterable[ListedLine]) -> list[SignedRecord]:
+        """The records of these lines, which are not verified here. Other tasks get a turn after some work.
+
+        Raises:
+            ProtocolError: `malformed`.
+        """
+        work, records = self._decoding.turns.begin(self._base), []
+        for line in lines:
+            if work.is_long:
+                await work.rest()
+            try:
+                records.append(await self._decoding.decode(Submission(line.signature, bytes(line.record)), _ORIGIN))
+            except ProtocolError as error:
+                raise cut_off(f"it gave an invalid record ({error})") from error
+        work.end()
+        return records
 
     async def put(self, body: bytes, push_header: tuple[str, str]) -> dict[str, PutAnswer]:
         """Offer a JSON dict of records. Returns one answer for each signature."""

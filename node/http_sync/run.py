@@ -64,7 +64,8 @@ async def sync_once(parts: SyncParts, peer: Peer, job: Job, memory: PeerMemory) 
     report, begun_s = Report(), loop.time()
     try:
         assert peer.url is not None, "a peer that is synced with has a URL"
-        async with connect(checked_url(peer.url), parts.settings.peer_timeout, parts.settings.tls_ca) as remote:
+        url, timeout_s, decoding = checked_url(peer.url), parts.settings.peer_timeout, parts.ingest.decoding
+        async with connect(url, timeout_s, decoding, parts.settings.tls_ca) as remote:
             await _Run(parts, peer, remote, job, memory, report).run()
     except ProtocolError as error:
         report.fail(error.code, error.detail)

@@ -39,7 +39,7 @@ class Ingest:
 
     `intake` counts what became of the records. `usage` is what each domain and key has here. `unverified` is the number
     of records whose signatures are being checked. `announcers` are called with the records of a group in the turn of
-    the loop in which they are decided, before their commit.
+    the loop in which they are decided, before their commit. `decoding` turns bytes into records.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Ingest:
         self.usage = Usage(settings, stored.store, commits, stored.usage)
         self._decider = Decider(settings, world, stored, commits, self.room, self.usage)
         self._decoder = world.open_decoder()
-        self._decoding = Decoding(self._decoder, self.room, turns)
+        self.decoding = Decoding(self._decoder, self.room, turns)
         self._deciding = asyncio.Lock()
         self._late = LateRecords(self._decider, commits, self._store, turns, self._deciding, self._announce)
         self._asking = None if plugin is None else Asking(plugin, self._decider, self._deciding)
@@ -102,7 +102,7 @@ class Ingest:
     ) -> list[Outcome]:
         """The outcomes of submissions that are not taken now: the error, for each that is a record."""
         group = Group.of(submissions, [origin] * len(submissions), delivery)
-        await group.decode(self._decoding)
+        await group.decode(self.decoding)
         for position in list(group.records):
             group.refuse(position, error)
         return group.settled()
@@ -120,7 +120,7 @@ class Ingest:
         """Take a submission for which there is room."""
         arrived_s, size_bytes = self._clock(), len(submission.body)
         try:
-            signed = await self._decoding.decode(submission, origin)
+            signed = await self.decoding.decode(submission, origin)
         except ProtocolError as error:
             outcome = Outcome.refused(submission.signature, error)
             self._leave_one(size_bytes, origin, arrived_s, outcome)
@@ -174,7 +174,7 @@ class Ingest:
 
     async def check(self, group: Group) -> None:
         """Decode the group, and settle what needs no decision: bad records, known records, forged records."""
-        await group.decode(self._decoding)
+        await group.decode(self.decoding)
         self._decider.check_places(group)
         await self._settle_known(group)
         if group.records:

@@ -1,6 +1,7 @@
 """Sync over plain HTTP with peers that misbehave: real sockets, real stores, false peers."""
 
 import asyncio
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 from aiohttp import web
 
 from node.http_sync.answers import LINE_BYTES_MAX
+from node.http_sync.body import EMPTY_LINES_MAX
+from node.http_sync.peer import NODE_BYTES_MAX
 from node.store.contract import Peer
 from tests.history import ALICE, BOB, CAROL, DOMAIN, claim, signed
 from tests.node.http_sync.sync_network import (
@@ -50,6 +53,12 @@ HOSTILE: list[tuple[str, dict[str, Handler], str]] = [
     ("no lines", {"/node": NODE, CLAIMS: answering(b"nonsense\n")}, "shape"),
     ("a long line", {"/node": NODE, CLAIMS: answering(b"x" * (LINE_BYTES_MAX + 1))}, "a line of more than"),
     ("no record", {"/node": NODE, CLAIMS: answering({"signature": "0" * 128, "record": {}})}, "invalid record"),
+    ("empty lines", {"/node": NODE, CLAIMS: answering(b"\n" * (EMPTY_LINES_MAX + 1))}, "empty lines"),
+    (
+        "a /node that is too long",
+        {"/node": answering(b" " * (NODE_BYTES_MAX + 1))},
+        f"more than {NODE_BYTES_MAX} bytes",
+    ),
     ("another domain", {"/node": NODE, CLAIMS: answering(line(ELSEWHERE))}, "another domain"),
     ("no order", {"/node": NODE, CLAIMS: answering(line(GOOD) + line(GOOD))}, "not in order"),
     ("no `after`", {"/node": NODE, CLAIMS: answering(line(GOOD), Link='</x>; rel="next"')}, "no `after`"),
@@ -88,6 +97,19 @@ async def test_a_peer_that_lists_ids_and_does_not_give_the_records_is_cut_off(tm
         result = await sync(a, "pull", url)
 
         assert result["error"] == "the peer is cut off: it lists records that it does not give"
+
+
+async def test_records_that_take_long_to_decode_leave_the_loop_to_others(tmp_path: Path) -> None:
+    """They are decoded in a thread, as those of a client are. The thread starts with the first of them."""
+    slow = [claim("slow", ALICE, NOW - 500 + number, f=[0.5] * 4_000) for number in range(8)]
+    routes = {"/node": NODE, CLAIMS: answering(b"".join(map(line, slow)))}
+    async with running(tmp_path / "a") as a, false_peer(routes) as url:
+        await a.peers.put(Peer(url=url, pull=True))
+
+        await sync(a, "pull", url)
+
+        assert held(a) == {each.id for each in slow}
+        assert any(each.name.startswith("decode") for each in threading.enumerate())
 
 
 @pytest.mark.parametrize("path", ["/node", CLAIMS])
