@@ -90,7 +90,7 @@ async def stages(claims: Sequence[SignedRecord]) -> dict[str, float]:
             clock = time.perf_counter
             begun = clock()
             group = Group.of(submissions, [_ORIGIN] * len(submissions))
-            await group.decode(ingest._decoding)
+            await group.decode(ingest.decoding)
             ingest._decider.check_places(group)
             await ingest._settle_known(group)
             figures["decode, canonical bytes, id, known"], begun = clock() - begun, clock()
