@@ -17,6 +17,8 @@ class Indexes:
     """One index for each domain."""
 
     def __init__(self) -> None:
+        self.dropped: set[str] = set()
+        """Domains that the operator dropped: nothing of them is taken, kept in step or shown."""
         self._by_domain: dict[str, Index] = {}
         self._sorted: list[str] = []
         self._busy = BusyBlocks()
@@ -29,6 +31,7 @@ class Indexes:
         the process would keep that memory.
         """
         indexes = cls()
+        indexes.dropped |= await store.removals.dropped()
         async for domain, page in store.keys():
             indexes._of(domain).extend(page)
         return indexes
@@ -41,7 +44,7 @@ class Indexes:
 
     def domains(self) -> list[str]:
         """The domains that hold records, sorted."""
-        if len(self._sorted) < len(self._by_domain):  # domains never go
+        if len(self._sorted) != len(self._by_domain):
             self._sorted = sorted(self._by_domain)
         return list(self._sorted)
 
@@ -57,7 +60,14 @@ class Indexes:
     def add(self, records: Iterable[Record]) -> None:
         """Add records whose commit has returned."""
         for record in records:
-            self._of(record.domain).add(record.index_key)
+            if record.domain not in self.dropped:
+                self._of(record.domain).add(record.index_key)
+
+    def drop(self, domain: str) -> None:
+        """Forget a domain, and hold no record of it from now on."""
+        self.dropped.add(domain)
+        self._by_domain.pop(domain, None)
+        self._sorted = sorted(self._by_domain)
 
     def _of(self, domain: str) -> Index:
         index = self._by_domain.get(domain)

@@ -161,7 +161,9 @@ class Node:
         self.admin_token = disk.secret(data / "admin-token", TOKEN_BYTES, token_bytes)
         self.store = await disk.open_store(data, token_bytes)
         self._endings.push_async_callback(self.store.close)
-        await complete_all(self.store)
+        if unfinished := await self.store.removals.unfinished():
+            log.info("finishing removals", count=len(unfinished))
+            await complete_all(self.store)
         self.indexes = await Indexes.load(self.store)
         self.duplicate_keys = DuplicateKeys(token_bytes(INSTANCE_BYTES).hex())
         self.witnessed = await WitnessedDomains.load(self.store, self.indexes)
@@ -186,7 +188,7 @@ class Node:
         self.commits.watchers.append(self.watched.on_commit)
         self.streams = await Streams.load(self.settings, self.store)
         self.commits.watchers.append(self.streams.on_commit)
-        self.removals = RemovalWork(self.store, self.world.now_s, self.fail)
+        self.removals = RemovalWork(self.store, self.indexes, self.world.now_s, self.fail)
         self._endings.push_async_callback(self.removals.close)
         self.erased = await Erased.load(self.store, self.removals)
         self.removals.erasings += [

@@ -9,8 +9,18 @@ from protocol.records.record import SignedRecord, decode_signed, is_witnessed
 from protocol.records.replay import replay
 
 
+class ShownErasure(msgspec.Struct, frozen=True):
+    """When and why the operator of the node erased a record. `time` is in seconds since the Unix epoch."""
+
+    time: int
+    reason: str
+
+
 class PastRecord(msgspec.Struct, frozen=True):
-    """One record of a history, as a node shows it. The last three fields are those of witnessed domains."""
+    """One record of a history, as a node shows it. `seen`, `ordered` and `decided` are of witnessed domains.
+
+    `erased`: the record is a skeleton, which nothing proves.
+    """
 
     id: str
     signature: str
@@ -20,6 +30,7 @@ class PastRecord(msgspec.Struct, frozen=True):
     seen: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
     ordered: int | msgspec.UnsetType | None = msgspec.UNSET
     decided: bool | msgspec.UnsetType = msgspec.UNSET
+    erased: ShownErasure | msgspec.UnsetType = msgspec.UNSET
 
 
 class ShownHistory(msgspec.Struct, frozen=True):
@@ -89,7 +100,9 @@ def check_history(shown: ShownHistory, *, verifies: bool = True) -> History:
 
 
 def verify_past(past: PastRecord, domain: str, label: str) -> SignedRecord:
-    """The record of a history. Raises: Untrusted: it is of another label, or nobody signed it."""
+    """The record of a history. Raises: Untrusted: it is of another label, erased, or nobody signed it."""
+    if past.erased is not msgspec.UNSET:
+        raise Untrusted(Code.ERASED, f"the node has erased {past.id}, so nothing proves what it shows of that record")
     signed = read_past(past, domain, label)
     if signed.record.id != past.id or not is_of(signed, domain, label):
         raise Untrusted(Code.BAD_SIGNATURE, f"the node shows a record that nobody signed: {past.id}")

@@ -398,7 +398,7 @@ ROUTES: Final = (
         summary="Keep a dropped domain again",
         answers={200: "Dropped"},
         parameters=(Parameter("domain", DOMAIN, "A dropped domain.", is_required=True),),
-        codes=(Code.UNKNOWN_DOMAIN,),
+        codes=(Code.UNKNOWN_DOMAIN, Code.PRECONDITION_FAILED),
         callers=Callers.ADMIN,
     ),
     Route(

@@ -175,6 +175,7 @@ REMOVAL: Final = exactly(
     size_bytes=COUNT,
     position=COUNT,
     total=COUNT,
+    bodies_gone=BOOLEAN,
 )
 """One removal. `records` and `size_bytes` are removed so far; `position` of `total` is how far the work is."""
 

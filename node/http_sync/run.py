@@ -148,8 +148,11 @@ class _Run:
         """The domains of the job that the giving side holds and that this node keeps."""
         is_pull = self._job.direction is Flow.PULL
         held = answer.shared if is_pull else self._ours(answer)
+        return sorted(d for d in held if self._job.domain in (None, d) and self._is_kept(d))
+
+    def _is_kept(self, domain: str) -> bool:
         kept = self._parts.settings.domains
-        return sorted(d for d in held if self._job.domain in (None, d) and (kept is None or d in kept))
+        return domain not in self._parts.indexes.dropped and (kept is None or domain in kept)
 
     def _ours(self, answer: NodeAnswer) -> list[str]:
         """The domains that this node holds and the peer can share."""
@@ -185,11 +188,11 @@ class _Run:
         """Whether neither side lacks a record that should flow to it. If records flow one way, the receiver may hold
         more.
         """
-        peer, kept = self._peer, self._parts.settings.domains
+        peer = self._peer
         theirs = answer.shared if peer.pull else ()
         ours = self._ours(answer) if peer.push else ()
         complete = frozenset() if peer.pull and peer.push else self._complete
-        flowing = {domain for domain in (*theirs, *ours) if kept is None or domain in kept}
+        flowing = set(filter(self._is_kept, (*theirs, *ours)))
         return not any(self._differs(answer, domain) for domain in flowing - complete)
 
     def _given_fingerprint(self, answer: NodeAnswer, domain: str) -> str:

@@ -147,7 +147,7 @@ class Sync:
         kept = self.parts.settings.domains
         if domain is not None and not is_domain(domain):
             raise ProtocolError(Code.MALFORMED, "this cannot name a domain")
-        if domain is not None and kept is not None and domain not in kept:
+        if domain is not None and (domain in self.parts.indexes.dropped or (kept is not None and domain not in kept)):
             raise ProtocolError(Code.UNKNOWN_DOMAIN, f"this node does not keep the domain {domain}")
 
     async def _choose_peers(self, direction: Flow, name: str | None) -> list[Peer]:

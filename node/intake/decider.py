@@ -21,7 +21,7 @@ from node.intake.witnessed import WitnessedDecider
 from node.settings.settings import Settings
 from node.store.contract import Batch, LabelKey, StoredRecord
 from node.world import World
-from protocol.errors import ProtocolError
+from protocol.errors import Code, ProtocolError
 from protocol.records.admission import Trust, Window, check_domain, check_not_reserved
 from protocol.records.change import Event, EventType
 from protocol.records.outcome import Outcome, Status
@@ -261,6 +261,9 @@ class Decider:
         return True
 
     def _check_domain(self, domain: str, origin: Origin) -> None:
+        if domain in self._indexes.dropped:
+            detail = f"the operator of this node dropped the domain {domain}, and does not keep it"
+            raise ProtocolError(Code.UNKNOWN_DOMAIN, detail)
         places = self._settings.domains_max
         if origin.trust is Trust.CLIENT and origin.address is not None:
             places = strangers_domains_max(places)

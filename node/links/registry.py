@@ -171,8 +171,9 @@ class Links:
         return Link(role, identity, partial(self._terms_of, snapshot), self._listing, self.limits, parts.world.random)
 
     def _terms_of(self, snapshot: TableSnapshot, key: str | None) -> Terms:
-        """The terms of a link, with what is known of erased records between this node and a listed peer."""
-        terms, name = snapshot.terms_of(key), snapshot.permission.name
+        """The terms of a link, with the dropped domains, and what is known of records that a listed peer erased."""
+        terms = msgspec.structs.replace(snapshot.terms_of(key), dropped=self._parts.indexes.dropped)
+        name = snapshot.permission.name
         if name is None:
             return terms
         return msgspec.structs.replace(terms, erased=self._erased.setdefault(name, ErasedKeys()))

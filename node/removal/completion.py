@@ -4,6 +4,7 @@ Nothing of the node is in memory yet, so the store alone has to change.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -19,12 +20,19 @@ FULL_REMEDY: Final = "make room for twice the size of dnarc.db, and start the no
 log = structlog.get_logger()
 
 
-async def complete_all(store: Store) -> None:
-    """Do all that is left of unfinished removals. Returns when no byte of their records is in the store's files."""
+def _tell_nobody(_position: int, _total: int) -> None:
+    """The progress of a removal that nobody watches."""
+
+
+async def complete_all(store: Store, advance: Callable[[int, int], None] = _tell_nobody) -> None:
+    """Do all that is left of unfinished removals. Returns when no byte of their records is in the store's files.
+
+    `advance` is told how far a removal is, of how much.
+    """
     for removal in await store.removals.unfinished():
-        log.info("finishing a removal", number=removal.number, kind=str(removal.kind))
         while not (await store.removals.go_on(removal.number)).is_last:
-            pass
+            now = await store.removals.removal(removal.number)
+            advance(now.position, now.total)
         await finish(store, removal.number)
 
 

@@ -6,11 +6,12 @@ what the step erased. A removal goes on if its caller leaves, and after a crash 
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 import structlog
 
+from node.indexes import Indexes
 from node.removal.completion import finish
 from node.store.contract import Store
 from node.store.removals import Removal, RemovalKind, Step, Target
@@ -28,16 +29,25 @@ log = structlog.get_logger()
 class RemovalWork:
     """Takes records down while the node runs.
 
-    `beginnings` are called when a removal begins, `erasings` after each step that erased bodies. `forgetting` is
-    awaited before a drop begins its steps: the node's memory forgets the domain, and takes nothing of it in any more.
+    `beginnings` are called when a removal begins, `erasings` after each step that erased bodies. A drop erases all
+    bodies of its domain at once. Its skeletons go when the node starts the next time, because much of the node's memory
+    refers to rows of the store.
     """
 
-    def __init__(self, store: Store, now_s: Callable[[], float], on_failure: Callable[[BaseException], None]) -> None:
-        """`now_s` is in seconds since the Unix epoch. `on_failure` hears of an error of the disk."""
+    def __init__(
+        self,
+        store: Store,
+        indexes: Indexes,
+        now_s: Callable[[], float],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        """`indexes` forget dropped domains. `now_s` is in seconds since the Unix epoch. `on_failure` hears of an error
+        of the disk.
+        """
         self.beginnings: list[Callable[[], None]] = []
         self.erasings: list[Callable[[Step], None]] = []
-        self.forgetting: list[Callable[[str], Awaitable[None]]] = []
         self._store = store
+        self._indexes = indexes
         self._now_s = now_s
         self._tasks = Tasks(on_failure)
         self._queue: deque[Removal] = deque()
@@ -65,6 +75,9 @@ class RemovalWork:
         if len(self._ended) >= QUEUE_MAX:
             detail = f"{QUEUE_MAX} removals are not done yet"
             raise ProtocolError(Code.OVERLOADED, detail, retry_after=_RETRY_AFTER_S)
+        if kind is RemovalKind.DROP:
+            assert target.domain is not None, "a drop is of a domain"
+            self._indexes.drop(target.domain)
         removal = await self._store.removals.begin(kind, target, by, reason, int(self._now_s()))
         for note in self.beginnings:
             note()
@@ -72,6 +85,22 @@ class RemovalWork:
         self._queue.append(removal)
         self._wake.set()
         return removal
+
+    def is_going_on(self, number: int) -> bool:
+        """Whether this removal waits for its turn or is under way."""
+        return number in self._ended
+
+    async def keep_again(self, domain: str) -> bool:
+        """Undo the ban that a drop left. Returns whether there was a ban.
+
+        Raises:
+            ProtocolError: `precondition_failed` if the drop is not done yet.
+        """
+        if any(it.target.domain == domain for it in await self._store.removals.unfinished()):
+            detail = "the drop is done when the node starts again: restart the node first"
+            raise ProtocolError(Code.PRECONDITION_FAILED, detail)
+        self._indexes.dropped.discard(domain)
+        return await self._store.removals.keep_again(domain)
 
     async def wait(self, number: int, seconds: float) -> Removal:
         """The removal when it is done, or as it is after so many seconds."""
@@ -94,15 +123,11 @@ class RemovalWork:
                 self._ended.pop(removal.number).set()
 
     async def _carry_out(self, removal: Removal) -> None:
-        if removal.kind is RemovalKind.DROP:
-            assert removal.target.domain is not None, "a drop is of a domain"
-            for forget in self.forgetting:
-                await forget(removal.target.domain)
         is_last = False
         while not is_last:
             step = await self._store.removals.go_on(removal.number)
             for note in self.erasings:
                 note(step)
-            is_last = step.is_last
+            is_last = step.is_last_body
         await finish(self._store, removal.number)
         log.info("removed", number=removal.number, kind=str(removal.kind), target=str(removal.target))

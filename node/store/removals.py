@@ -41,7 +41,8 @@ class Removal(msgspec.Struct, frozen=True):
     """One removal and how far it is.
 
     `time` is when it began, in seconds since the Unix epoch. `records` and `size_bytes` count what is removed so far.
-    `total` and `position` are measures of the whole work and of the work that is done.
+    `total` and `position` are measures of the whole work and of the work that is done. `are_bodies_gone`: every body is
+    overwritten, and at most skeletons are left.
     """
 
     number: int
@@ -55,17 +56,25 @@ class Removal(msgspec.Struct, frozen=True):
     size_bytes: int = 0
     position: int = 0
     total: int = 0
+    are_bodies_gone: bool = False
+
+    @property
+    def shown(self) -> dict[str, object]:
+        """The removal as answers show it."""
+        fields: dict[str, object] = msgspec.to_builtins(self)
+        return {name.removeprefix("is_").removeprefix("are_"): value for name, value in fields.items()}
 
 
 class Step(msgspec.Struct, frozen=True):
     """What one step of a removal did: the ids of the records whose bodies are gone, and their domains and labels.
 
-    `is_last`: nothing is left to do but `finish`.
+    `is_last`: nothing is left to do but `finish`. `is_last_body`: no body is left, and of a drop at most skeletons.
     """
 
     ids: tuple[str, ...]
     labels: frozenset[tuple[str, str]]
     is_last: bool
+    is_last_body: bool
 
 
 class Finish(StrEnum):
@@ -108,7 +117,7 @@ class Removals(Protocol):
         """Do the next step of this removal, which takes some milliseconds."""
 
     async def finish(self, number: int) -> Finish:
-        """Take the bytes out of all files after the last step. The removal is done if this returns `DONE`."""
+        """Take the bytes of overwritten bodies out of all files. After the last step, the removal is done by this."""
 
     async def unfinished(self) -> list[Removal]:
         """The removals that are not done, oldest first."""

@@ -11,6 +11,8 @@ A receiver that has no cursor, and holds half of what the sender holds or more, 
 mostly what is there already, and a reconciliation finds the rest at a lower cost.
 """
 
+from collections.abc import Container
+
 import msgspec
 
 from protocol.link.comparison import Comparison
@@ -22,10 +24,11 @@ from protocol.link.terms import Flows
 
 
 class Halves(msgspec.Struct, frozen=True):
-    """The two directions of a link. `kept`: the domains that this node supports, None: any."""
+    """The two directions of a link. `kept`: the domains that this node supports, None: any; but not `dropped`."""
 
     flows: Flows
     kept: frozenset[str] | None
+    dropped: Container[str]
     sender: Sender
     receiver: Receiver
     exchanged: Exchanged
@@ -36,7 +39,7 @@ class Halves(msgspec.Struct, frozen=True):
 
     def takes(self, domain: str) -> bool:
         """Whether records of this domain should come in."""
-        is_kept = self.kept is None or domain in self.kept
+        is_kept = domain not in self.dropped and (self.kept is None or domain in self.kept)
         return self.flows.is_inbound and is_kept and not self.receiver.is_stopped(domain)
 
 

@@ -72,7 +72,7 @@ class Session:
         self.receiver = Receiver(limits, in_cursors, exchanged, outbox, self._course)
         self.tally = Tally()
         self._comparison = Comparison(listing, limits, features, terms.erased)
-        halves = Halves(flows, terms.kept, self.sender, self.receiver, exchanged)
+        halves = Halves(flows, terms.kept, terms.dropped, self.sender, self.receiver, exchanged)
         self._halves = halves
         self._passes = Passes(halves, self._comparison, limits.short_pass_records)
         self._lists = PerMinute("lists of domains", limits.lists_per_minute_max)

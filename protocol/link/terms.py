@@ -4,7 +4,7 @@ Records should flow from X to Y if X says that it pushes, or if Y says that it p
 the peers table for the other node says. The same row alone decides how far this node trusts what comes from the peer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from enum import StrEnum
 from typing import Protocol
 
@@ -55,6 +55,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """The stored cursors by domain and flow, in seconds."""
     kept: frozenset[str] | None = None
     """The domains that this node supports; None: any."""
+    dropped: Container[str] = ()
+    """The domains that this node does not support although `kept` has them. They change while the link lasts."""
     expected_key: str | None = None
     """The pinned key that the peer must have; None: any."""
     erased: ErasedKeys = msgspec.field(default_factory=ErasedKeys)

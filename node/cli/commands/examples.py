@@ -43,6 +43,17 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "top": ("dnarc top", "dnarc top --node https://node.example --interval 5", "dnarc top --json"),
     "doctor": ("dnarc doctor", "dnarc doctor --data /var/lib/dnarc", "dnarc doctor --json"),
     "backup": ("dnarc backup --data /var/lib/dnarc /srv/backups/dnarc-monday",),
+    "erase": (
+        f"dnarc erase {'ab' * 32} --reason 'court order' --data /var/lib/dnarc",
+        "dnarc erase --label example.org garden --dry-run --data /var/lib/dnarc",
+        f"dnarc erase --key {_KEY} --reason spam --yes --data /var/lib/dnarc",
+        "dnarc erase --list --data /var/lib/dnarc",
+    ),
+    "drop": (
+        "dnarc drop example.org --reason spam --data /var/lib/dnarc",
+        "dnarc drop example.org --undo --data /var/lib/dnarc",
+        "dnarc drop --list --data /var/lib/dnarc",
+    ),
     "rebuild": ("dnarc rebuild --data /var/lib/dnarc --check", "dnarc rebuild --data /var/lib/dnarc"),
     "config": ("dnarc config", "dnarc config --config dnarc.toml --json"),
     "version": ("dnarc version",),

@@ -21,7 +21,7 @@ from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, con
 from node.cli.output.early_end import explain_early_end
 from node.cli.output.failures import CommandError, Exit, unwritable, usage
 from node.cli.output.progress import progress
-from node.cli.output.screen import json_text, reader_may_leave, show
+from node.cli.output.screen import json_text, reader_may_leave, show, warn
 from node.cli.output.text import plain
 
 if TYPE_CHECKING:
@@ -37,12 +37,18 @@ _TAIL_BYTES: Final = 2**20
 class FilePlace(msgspec.Struct):
     """How far a file is: the timestamp of its last record, and the ids that the file holds of that second.
 
-    `written` counts the records of this run.
+    `written` counts the records of this run. `held` is how many records the node holds; None: not all are asked for.
     """
 
     timestamp: int = 0
     ids: set[str] = msgspec.field(default_factory=set)
     written: int = 0
+    held: int | None = None
+
+    @property
+    def erased(self) -> int:
+        """How many records the node has erased, so that they are not in the file; 0 if a part was asked for."""
+        return 0 if self.held is None else max(0, self.held - self.written)
 
     def take(self, timestamp: int, record_id: str) -> bool:
         """Move on to this record. Returns whether the file does not hold it yet."""
@@ -146,12 +152,16 @@ def _new_lines(client: "NodeClient", domain: str | None, place: FilePlace) -> Ge
     from node.client.targets import path_of
 
     path = path_of("claims", *([] if domain is None else [domain]))
-    with progress("export", _count_records(client, domain)) as advance:
+    total = _count_records(client, domain)
+    place.held = None if place.timestamp else total
+    with progress("export", total) as advance:
         for line in client.lines(path, {"history": "true", "since": str(place.timestamp)}):
             if place.take(*_read(line, None)):
                 yield line
                 place.written += 1
                 advance(STEP if place.written % STEP == 0 else 0)
+    if place.erased:
+        warn(f"{place.erased:,} erased records are left out, because the node has no bodies of them")
 
 
 def _count_records(client: "NodeClient", domain: str | None) -> int:

@@ -6,6 +6,8 @@ the node's verdicts differ.
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, Domain, Label, NodeUrl, connect
 from node.cli.output.failures import CommandError, Exit
 from node.cli.output.screen import show, table
@@ -130,6 +132,8 @@ def _table(past: "ShownHistory") -> "RenderableType":
         if each.decided is True:
             head = f"decided {head}".rstrip()
         claim = compact(claim_of(record.canonical))
+        if each.erased is not msgspec.UNSET:
+            claim = f"erased: {each.erased.reason}" if each.erased.reason else "erased"
         rows.append((moment(record.timestamp), each.verdict, short(record.signedby), short(each.id), head, claim))
     title = _title(past, past.owner, is_contested=past.contested)
     if past.certainty:

@@ -36,6 +36,7 @@ REMEDIES: Final = {
     "too_new": "compare this machine's clock with the node's; if both are right, wait",
     "stale": "somebody wrote in between: run the command again",
     "not_owner": "`dnarc why` shows who owns the label, and since when",
+    "erased": "another node may still show it",
     "unknown_label": "`dnarc get DOMAIN` lists its labels",
     "unknown_domain": "`dnarc domains` lists the domains that the node keeps",
     "unknown_peer": "`dnarc peers list` lists the peers",

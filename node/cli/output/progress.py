@@ -32,6 +32,9 @@ def progress(what: str, total: int | None) -> Iterator[Advance]:
 @contextmanager
 def gauge(what: str) -> Iterator[Show]:
     """Show a bar during the block. Yields a function that takes the done part and the total. A total of 0 hides it."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
     with _bar() as bar:
         task = bar.add_task(what, total=None, rate="", visible=False)
 

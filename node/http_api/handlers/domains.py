@@ -5,14 +5,16 @@ from protocol.errors import Code, ProtocolError
 
 
 def known_domains(parts: ApiParts) -> list[str]:
-    """All domains that are shown, sorted. The node keeps a domain that the operator removed, and does not show it."""
+    """All domains that are shown, sorted. A domain that the operator removed from the setting stays in the store, and
+    is not shown.
+    """
     listed = parts.settings.domains
-    return parts.indexes.domains() if listed is None else sorted(set(listed))
+    return parts.indexes.domains() if listed is None else sorted(set(listed) - parts.indexes.dropped)
 
 
 def is_known(parts: ApiParts, domain: str) -> bool:
     listed = parts.settings.domains
-    return domain in parts.indexes if listed is None else domain in listed
+    return domain in parts.indexes if listed is None else domain in listed and domain not in parts.indexes.dropped
 
 
 def check_domain_known(parts: ApiParts, domain: str) -> None:

@@ -58,7 +58,7 @@ async def delete_record(parts: ApiParts, request: web.Request) -> web.StreamResp
     body = _converted(fields | {"ids": (request.match_info["id"],)})
     await _check(parts, body)
     removal = await parts.removals.begin(RemovalKind.ERASE, body.target, body.by, body.reason)
-    return private(shown(await parts.removals.wait(removal.number, WAIT_S_MAX)))
+    return private((await parts.removals.wait(removal.number, WAIT_S_MAX)).shown)
 
 
 async def post_removal(parts: ApiParts, request: web.Request) -> web.StreamResponse:
@@ -70,7 +70,7 @@ async def post_removal(parts: ApiParts, request: web.Request) -> web.StreamRespo
     if body.dry_run:
         return private(msgspec.to_builtins(await parts.store.removals.count(body.target)))
     removal = await parts.removals.begin(body.kind, body.target, body.by, body.reason)
-    return _answer(await parts.removals.wait(removal.number, WAIT_S))
+    return _answer(parts, await parts.removals.wait(removal.number, WAIT_S))
 
 
 async def get_removals(parts: ApiParts, request: web.Request) -> web.StreamResponse:
@@ -78,7 +78,9 @@ async def get_removals(parts: ApiParts, request: web.Request) -> web.StreamRespo
     check_operator(parts, request)
     before, limit = integer(request, "before", 1), integer(request, "limit", 1, LIMIT_MAX) or LISTED
     removals = await parts.store.removals.list(before, limit)
-    return private({"removals": list(map(shown, removals)), "dropped": sorted(await parts.store.removals.dropped())})
+    return private(
+        {"removals": [each.shown for each in removals], "dropped": sorted(await parts.store.removals.dropped())}
+    )
 
 
 async def get_removal(parts: ApiParts, request: web.Request) -> web.StreamResponse:
@@ -89,26 +91,20 @@ async def get_removal(parts: ApiParts, request: web.Request) -> web.StreamRespon
     if not (text.isascii() and text.isdigit() and known and 1 <= int(text[:18]) <= known[0].number):
         raise ProtocolError(Code.UNKNOWN_RECORD, "there is no such removal: GET /removals lists them")
     wait_s = integer(request, "wait", 0, WAIT_S_MAX)
-    return _answer(await parts.removals.wait(int(text), WAIT_S if wait_s is None else wait_s))
+    return _answer(parts, await parts.removals.wait(int(text), WAIT_S if wait_s is None else wait_s))
 
 
 async def delete_dropped(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     """Keep a dropped domain again. Its records come back from peers and clients."""
     check_admin(parts, request)
     domain = required(request, "domain")
-    if not await parts.store.removals.keep_again(domain):
+    if not await parts.removals.keep_again(domain):
         raise ProtocolError(Code.UNKNOWN_DOMAIN, "this domain is not dropped: GET /removals lists those that are")
     return private({"domain": domain, "dropped": False})
 
 
-def shown(removal: Removal) -> dict[str, object]:
-    """A removal as answers show it."""
-    fields: dict[str, object] = msgspec.to_builtins(removal)
-    return {name.removeprefix("is_"): value for name, value in fields.items()}
-
-
-def _answer(removal: Removal) -> web.Response:
-    return private(shown(removal), 200 if removal.is_done else 202)
+def _answer(parts: ApiParts, removal: Removal) -> web.Response:
+    return private(removal.shown, 202 if parts.removals.is_going_on(removal.number) else 200)
 
 
 def _read(content: bytes) -> RemovalBody:

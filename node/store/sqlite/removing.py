@@ -89,6 +89,7 @@ def _removal_of(row: tuple[Any, ...]) -> Removal:
         size_bytes=size_bytes,
         position=min(phase, phases) * through + (position if phase < phases else 0),
         total=phases * through,
+        are_bodies_gone=phase > BODIES,
     )
 
 
@@ -102,8 +103,9 @@ def go_on(connection: sqlite3.Connection, number: int) -> Step:
     if phase == EVENTS:
         _delete_events(connection, number, target, position)
     elif phase == ROWS:
-        _delete_rows(connection, number, target, (position, through))
-    return Step((), frozenset(), is_last=phase == FILES)
+        (last,) = connection.execute("SELECT coalesce(max(no), 0) FROM records").fetchone()
+        _delete_rows(connection, number, target, (position, max(last, through)))
+    return Step((), frozenset(), is_last=phase == FILES, is_last_body=True)
 
 
 def _erase(
@@ -115,16 +117,16 @@ def _erase(
     with transaction(connection):
         bodies = [(skeleton_of(record), no) for no, record in found]
         connection.executemany("UPDATE records SET body = ? WHERE no = ?", bodies)
-        if kind is RemovalKind.ERASE:
-            rows = [(no, number) for no, _ in found]
-            connection.executemany("INSERT INTO erasures (record, removal) VALUES (?, ?)", rows)
+        rows = [(no, number) for no, _ in found]
+        connection.executemany("INSERT INTO erasures (record, removal) VALUES (?, ?)", rows)
         connection.execute(
             "UPDATE removals SET records = records + ?, bytes = bytes + ? WHERE no = ?",
             (len(found), sum(len(body) for body, _ in bodies), number),
         )
         _move(connection, number, BODIES, end, next_phase=after_bodies if end >= span[1] else None)
     labels = frozenset((record.domain, record.label) for _, record in found)
-    return Step(tuple(record.id for _, record in found), labels, is_last=after_bodies == FILES and end >= span[1])
+    is_last = end >= span[1]
+    return Step(tuple(record.id for _, record in found), labels, after_bodies == FILES and is_last, is_last)
 
 
 def _bodies(
@@ -222,8 +224,6 @@ def _move(connection: sqlite3.Connection, number: int, phase: int, position: int
 
 def finish(connection: sqlite3.Connection, number: int) -> Finish:
     """See `Removals.finish`."""
-    (phase,) = connection.execute("SELECT phase FROM removals WHERE no = ?", (number,)).fetchone()
-    assert phase == FILES, "a removal is finished after its last step"
     if connection.execute("SELECT 1 FROM meta WHERE name = 'remnants'").fetchone():
         try:
             _write_anew(connection)
@@ -234,8 +234,7 @@ def finish(connection: sqlite3.Connection, number: int) -> Finish:
     if not _empty_log(connection):
         return Finish.BUSY
     with transaction(connection):
-        connection.execute("DELETE FROM meta WHERE name = 'remnants'")
-        connection.execute("UPDATE removals SET done = 1 WHERE no = ?", (number,))
+        connection.execute("UPDATE removals SET done = 1 WHERE no = ? AND phase = ?", (number, FILES))
     return Finish.DONE
 
 
@@ -248,6 +247,7 @@ def _write_anew(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA temp_store = FILE").close()
     try:
         connection.execute("VACUUM").close()
+        connection.execute("DELETE FROM meta WHERE name = 'remnants'")
     finally:
         connection.execute(f"PRAGMA temp_store = {store}").close()
 

@@ -8,9 +8,9 @@ import pytest
 
 from node.node import Node
 from node.store.removals import RemovalKind, Target
-from tests.history import DOMAIN
+from tests.history import ALICE, DOMAIN, claim
 from tests.node.http_sync import sync_network as http
-from tests.node.http_sync.sync_network import claims, give, held, ids, sync
+from tests.node.http_sync.sync_network import NOW, claims, give, held, ids, sync
 from tests.node.links.network import befriend, running, until, until_held, until_live
 
 RECORDS = claims(20)
@@ -91,3 +91,49 @@ def steps(*nodes: Node) -> list[dict[str, str]]:
         for node in nodes
         for link in list(node.links.by_number.values())[:1]
     ]
+
+
+@pytest.mark.parametrize("is_dialler", [False, True])
+async def test_peers_do_not_bring_a_dropped_domain_back_and_other_domains_flow_on(
+    tmp_path: Path, is_dialler: bool
+) -> None:
+    other, late = claim("lake", ALICE, NOW, domain="other"), claim("late", ALICE, NOW)
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await give(a, *RECORDS)
+        await befriend(*((a, b) if is_dialler else (b, a)))
+        await until_held(RECORDS, b)
+
+        removal = await b.removals.begin(RemovalKind.DROP, Target(domain=DOMAIN), "op", "")
+        assert (await b.removals.wait(removal.number, 60)).are_bodies_gone
+        await give(a, late, other)
+        await until(lambda: b.indexes.holds(other), a, b)
+
+        assert (held(b), b.indexes.domains()) == (set(), ["other"])
+        assert [link.is_open for node in (a, b) for link in node.links.by_number.values()] == [True, True]
+
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        (removal,) = await b.store.removals.list(None, 9)
+        assert removal.is_done
+        await befriend(*((a, b) if is_dialler else (b, a)))
+        await until_live(a, b)
+        assert (held(b), b.indexes.domains()) == (set(), ["other"])
+
+        await b.removals.keep_again(DOMAIN)
+
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await befriend(*((a, b) if is_dialler else (b, a)))
+        await until_held(RECORDS, b)
+
+
+async def test_a_run_over_plain_http_leaves_a_dropped_domain_out(tmp_path: Path) -> None:
+    async with http.running(tmp_path / "a") as a, http.running(tmp_path / "b") as b:
+        await give(b, *RECORDS)
+        await http.befriend(a, b, pull=True, push=True)
+        await sync(a, "pull", b.url)
+        removal = await a.removals.begin(RemovalKind.DROP, Target(domain=DOMAIN), "op", "")
+        await a.removals.wait(removal.number, 60)
+
+        pulled, pushed = await sync(a, "pull", b.url), await sync(a, "push", b.url)
+
+        assert (pulled["error"], pulled["records"], pushed["error"], pushed["records"]) == (None, 0, None, 0)
+        assert held(a) == set()
