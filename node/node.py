@@ -188,7 +188,7 @@ class Node:
         self.commits.watchers.append(self.watched.on_commit)
         self.streams = await Streams.load(self.settings, self.store)
         self.commits.watchers.append(self.streams.on_commit)
-        self.removals = RemovalWork(self.store, self.indexes, self.world.now_s, self.fail)
+        self.removals = RemovalWork(self.store, self.indexes.dropped, self.world.now_s, self.fail)
         self._endings.push_async_callback(self.removals.close)
         self.erased = await Erased.load(self.store, self.removals)
         self.removals.erasings += [
@@ -197,11 +197,11 @@ class Node:
             lambda _: self.streams.forget(),
             lambda step: self.ingest.usage.forget_keys() if step.is_last else None,
         ]
-
-        self.removals.forgetting.append(self._forget_usage)
-
-    async def _forget_usage(self, domain: str) -> None:
-        self.ingest.usage.forget_domain(domain)
+        self.removals.droppings += [
+            self.indexes.drop,
+            self.heads.forget_domain,
+            self.ingest.usage.forget_domain,
+        ]
 
     async def _start_plugin(self) -> WritePlugin | None:
         """The operator's program that decides about records. Raises: CannotStartError: it cannot be started."""

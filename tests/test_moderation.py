@@ -39,6 +39,45 @@ def test_ban_a_key(tmp_path: Path) -> None:
     assert after == ["casino"]
 
 
+def holds(folder: Path, text: str) -> bool:
+    """Whether any file of the folder holds this text."""
+    return any(text.encode() in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_take_one_label_down(tmp_path: Path) -> None:
+    count, erase, get, look = steps("Take one label down")
+    with running("one", tmp_path / "DIR") as node:
+        claim(node, "casino", tmp_path)
+        claim(node, "chess", tmp_path)
+        names = {"URL": node.url, "DIR": str(node.data)}
+        carry_out(count, tmp_path, **names)
+        assert sorted(labels(node)) == ["casino", "chess"]
+        carry_out(erase, tmp_path, **names)
+        with pytest.raises(AssertionError, match=r"erased: .*court order 4711"):
+            carry_out(get, tmp_path, **names)
+        carry_out(look, tmp_path, **names)
+        after = labels(node)
+    assert after == ["chess"]
+
+
+def test_empty_a_domain(tmp_path: Path) -> None:
+    count, drop, undo = steps("Empty a domain")
+    with running("one", tmp_path / "DIR") as node:
+        claim(node, "casino", tmp_path)
+        names = {"URL": node.url, "DIR": str(node.data)}
+        carry_out(count, tmp_path, **names)
+        carry_out(drop, tmp_path, **names)
+        with pytest.raises(AssertionError, match="unknown_domain"):
+            claim(node, "poker", tmp_path)
+
+    with running("one", tmp_path / "DIR") as node:
+        assert not holds(node.data, "casino")
+        carry_out(undo, tmp_path, URL=node.url, DIR=str(node.data))
+        claim(node, "chess", tmp_path)
+        after = labels(node)
+    assert after == ["chess"]
+
+
 def test_find_out_who_fills_the_disk(tmp_path: Path) -> None:
     by_domain, by_key, look, bound = steps("Find out who fills the disk")
     config = tmp_path / "dnarc.toml"

@@ -52,10 +52,6 @@ class RecentRecords:
             if signed is not None:
                 self.size_bytes -= len(signed.record.canonical)
 
-    def remove_domain(self, domain: str) -> None:
-        """Drop all records of a domain."""
-        self.remove([it for it, signed in self._by_id.items() if signed.record.domain == domain])
-
     def get(self, ids: Sequence[str]) -> dict[str, SignedRecord]:
         """The records with these ids that the cache has, by id."""
         return {it: signed for it in ids if (signed := self._by_id.get(it)) is not None}

@@ -11,7 +11,6 @@ from typing import Final
 
 import structlog
 
-from node.indexes import Indexes
 from node.removal.completion import finish
 from node.store.contract import Store
 from node.store.removals import Removal, RemovalKind, Step, Target
@@ -29,25 +28,27 @@ log = structlog.get_logger()
 class RemovalWork:
     """Takes records down while the node runs.
 
-    `beginnings` are called when a removal begins, `erasings` after each step that erased bodies. A drop erases all
-    bodies of its domain at once. Its skeletons go when the node starts the next time, because much of the node's memory
-    refers to rows of the store.
+    `beginnings` are called when a removal begins, `erasings` after each step that erased bodies, and `droppings` with
+    the domain before a drop begins, so that the node shows and takes nothing of it any more. A drop erases all bodies
+    of its domain at once. Its skeletons go when the node starts the next time, because much of the node's memory refers
+    to rows of the store.
     """
 
     def __init__(
         self,
         store: Store,
-        indexes: Indexes,
+        dropped: set[str],
         now_s: Callable[[], float],
         on_failure: Callable[[BaseException], None],
     ) -> None:
-        """`indexes` forget dropped domains. `now_s` is in seconds since the Unix epoch. `on_failure` hears of an error
-        of the disk.
+        """`dropped` are the domains that the node does not keep. `now_s` is in seconds since the Unix epoch.
+        `on_failure` hears of an error of the disk.
         """
         self.beginnings: list[Callable[[], None]] = []
         self.erasings: list[Callable[[Step], None]] = []
+        self.droppings: list[Callable[[str], None]] = []
         self._store = store
-        self._indexes = indexes
+        self._dropped = dropped
         self._now_s = now_s
         self._tasks = Tasks(on_failure)
         self._queue: deque[Removal] = deque()
@@ -77,7 +78,8 @@ class RemovalWork:
             raise ProtocolError(Code.OVERLOADED, detail, retry_after=_RETRY_AFTER_S)
         if kind is RemovalKind.DROP:
             assert target.domain is not None, "a drop is of a domain"
-            self._indexes.drop(target.domain)
+            for forget in self.droppings:
+                forget(target.domain)
         removal = await self._store.removals.begin(kind, target, by, reason, int(self._now_s()))
         for note in self.beginnings:
             note()
@@ -99,8 +101,9 @@ class RemovalWork:
         if any(it.target.domain == domain for it in await self._store.removals.unfinished()):
             detail = "the drop is done when the node starts again: restart the node first"
             raise ProtocolError(Code.PRECONDITION_FAILED, detail)
-        self._indexes.dropped.discard(domain)
-        return await self._store.removals.keep_again(domain)
+        was_dropped = await self._store.removals.keep_again(domain)
+        self._dropped.discard(domain)
+        return was_dropped
 
     async def wait(self, number: int, seconds: float) -> Removal:
         """The removal when it is done, or as it is after so many seconds."""
