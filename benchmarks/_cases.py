@@ -78,6 +78,7 @@ def _heads(name: str, what: str, share: float | None) -> Row:
         f"{name}_bare_handler_answers_a_second",
         "bare aiohttp handler",
         at_least=share,
+        processor={"node": f"{name}_us_an_answer", "bare": f"{name}_bare_handler_us_an_answer"},
     )
 
 

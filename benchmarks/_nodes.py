@@ -1,5 +1,6 @@
 """Nodes that benchmarks fill, copy, link and watch."""
 
+import hashlib
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,6 +29,8 @@ BATCH_RECORDS: Final = 1_000
 FIRST_S: Final = 1_700_000_000
 RECORDS_PER_SECOND: Final = 10
 """The dates of claims that nobody signed."""
+
+OWNERS: Final = 10_000
 
 
 class Trusting:
@@ -66,15 +69,19 @@ async def take_all(node: Node, submissions: Iterable[Submission], show: Callable
         show(done)
 
 
+def label_of(number: int) -> str:
+    """The label of the claim with this number. Names of people come in no order either."""
+    return f"{number * 2_654_435_761 % 2**32:08x}-{number}"
+
+
 def submissions(first: int, end: int) -> Iterator[Submission]:
-    """The claims with these numbers. Nobody checks their signatures, so nothing signs them."""
-    body = (
-        '{"domain":"%s","label":"label-%d","name":"claim %d","note":"the quick brown fox",'
-        '"signedby":"%s","timestamp":%d}'
-    )
+    """The claims with these numbers, of many owners. Nobody checks their signatures, so nothing signs them."""
+    body = '{"domain":"%s","label":"%s","name":"claim %d","note":"the quick brown fox","signedby":"%s","timestamp":%d}'
+    owners = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(OWNERS)]
     for number in range(first, end):
         when_s = FIRST_S + number // RECORDS_PER_SECOND
-        text = body % (report.DOMAIN, number, number, report.KEY.public, when_s)
+        owner = owners[number * 7_919 % OWNERS]
+        text = body % (report.DOMAIN, label_of(number), number, owner, when_s)
         yield Submission(f"{number:0128x}", text.encode())
 
 

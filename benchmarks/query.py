@@ -15,18 +15,18 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from benchmarks import _report as report
 from benchmarks._asking import ask_all
-from benchmarks._nodes import submissions, take_all, trusting_node
+from benchmarks._nodes import label_of, submissions, take_all, trusting_node
+from benchmarks._processor import spent
 from node.client.targets import path_of
 from simulations.processes.process import LocalNode, first_line, running, stop
 
@@ -41,16 +41,23 @@ async def rate(url: str, paths: Sequence[str], connections: int, taken_s: list[f
     return len(paths) / await ask_all(url, lambda: next(prepared, None), connections, 200, taken_s)
 
 
+class Server(NamedTuple):
+    """Where a server answers, and its process."""
+
+    url: str
+    pid: int
+
+
 @contextmanager
-def bare(body: bytes, etag: str) -> Iterator[str]:
-    """Run a bare handler with this answer. Yields its URL."""
+def bare(body: bytes, etag: str) -> Iterator[Server]:
+    """Run a bare handler with this answer."""
     command = [sys.executable, "-m", "benchmarks._bare", etag]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdin is not None, "its input is a pipe"
         process.stdin.write(body.decode())
         process.stdin.close()
-        yield first_line(process).strip()
+        yield Server(first_line(process).strip(), process.pid)
     finally:
         stop(process)
 
@@ -70,39 +77,58 @@ def measure(requests: int, rounds: int, connections: int, labels: int) -> dict[s
     asked = rounds * requests
     assert labels > asked + WARM_UP, "each request of the first lane needs a label of its own"
     random = Random(0)
-    paths = [path_of("claims", report.DOMAIN, f"label-{it}") for it in random.sample(range(labels), labels)]
+    paths = [path_of("claims", report.DOMAIN, label_of(it)) for it in random.sample(range(labels), labels)]
     fresh, rest = paths[:asked], paths[asked:]
     with TemporaryDirectory() as folder:
         data = Path(folder) / "node"
         fill(data, labels)
         with running("node", data) as node, node.client() as client:
             answer = client.ask("GET", rest[0])
-            with bare(answer.body, answer.headers["etag"]) as bare_url:
-
-                def ask(url: str, some: Sequence[str]) -> float:
-                    return report.run(rate(url, some, connections))
-
-                for url in (bare_url, node.url):
-                    ask(url, rest[:WARM_UP])
-                unasked = iter(fresh)
-                limit: dict[str, Callable[[], float]] = {"bare": lambda: ask(bare_url, fresh[:requests])}
-                first = report.by_turns(
-                    limit | {"node": lambda: ask(node.url, list(islice(unasked, requests)))}, rounds
-                )
-                again = report.by_turns(
-                    limit | {"node": lambda: ask(node.url, random.choices(fresh, k=requests))}, rounds
-                )
+            with bare(answer.body, answer.headers["etag"]) as limit:
+                lanes = Lanes(Server(node.url, node.process.pid), limit, connections, rounds)
+                lanes.warm_up(rest[:WARM_UP])
+                first = lanes.measure("first", [fresh[start : start + requests] for start in range(0, asked, requests)])
+                again = lanes.measure("again", [random.choices(fresh, k=requests) for _ in range(rounds)])
             cold_ms = cold_pages_ms(node, rest[WARM_UP : WARM_UP + requests // 4])
-    return _ratio("first", first) | _ratio("again", again) | _times(cold_ms)
+    return first | again | _times(cold_ms)
 
 
-def _ratio(name: str, results: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    middle = report.medians(results)
-    return {
-        f"{name}_bare_handler_answers_a_second": middle["bare"],
-        f"{name}_answers_a_second": middle["node"],
-        f"ratio_{name}_to_bare": middle["node"] / middle["bare"],
-    }
+class Lanes:
+    """A node and a bare handler that are asked in turns."""
+
+    def __init__(self, node: Server, limit: Server, connections: int, rounds: int) -> None:
+        self._node = node
+        self._limit = limit
+        self._connections = connections
+        self._rounds = rounds
+
+    def warm_up(self, paths: Sequence[str]) -> None:
+        for server in (self._node, self._limit):
+            self._ask(server, paths)
+
+    def measure(self, name: str, paths: Sequence[Sequence[str]]) -> dict[str, float]:
+        """Answers a second of both, and the microseconds of processor time that the servers use for each. `paths`: what
+        each round asks for.
+        """
+        servers, of_node, of_limit = (self._node, self._limit), iter(paths), iter(paths)
+        before = [spent(server.pid) for server in servers]
+        lanes = {
+            "node": lambda: self._ask(self._node, next(of_node)),
+            "bare": lambda: self._ask(self._limit, next(of_limit)),
+        }
+        middle = report.medians(report.by_turns(lanes, self._rounds))
+        count = sum(map(len, paths))
+        used = [spent(server.pid).since(begun).us_each(count) for server, begun in zip(servers, before, strict=True)]
+        return {
+            f"{name}_bare_handler_answers_a_second": middle["bare"],
+            f"{name}_answers_a_second": middle["node"],
+            f"ratio_{name}_to_bare": middle["node"] / middle["bare"],
+            f"{name}_us_an_answer": used[0].all,
+            f"{name}_bare_handler_us_an_answer": used[1].all,
+        }
+
+    def _ask(self, server: Server, paths: Sequence[str]) -> float:
+        return report.run(rate(server.url, paths, self._connections))
 
 
 def _times(cold_ms: Sequence[float]) -> dict[str, float]:

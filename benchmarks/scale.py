@@ -37,6 +37,7 @@ from benchmarks._nodes import (
     befriend,
     copied,
     fill,
+    label_of,
     submissions,
     take_all,
     trusting_node,
@@ -70,6 +71,7 @@ class AtSize(msgspec.Struct, frozen=True):
     fill_each_second: float
     fill_cpu_us: float
     start_s: float
+    start_cpu_s: float
     memory_mb: float
     batches_each_second: float
     batches_cpu_us: float
@@ -128,10 +130,11 @@ class Scale:
         begun_s = time.perf_counter()
         with running("one", folder) as node, node.client() as client:
             client.get("/health")
-            start_s = time.perf_counter() - begun_s
+            start_s, start_cpu_s = time.perf_counter() - begun_s, spent(node.process.pid).all
             memory_mb = psutil.Process(node.process.pid).memory_info().rss / 1e6
             return {
                 "start_s": start_s,
+                "start_cpu_s": start_cpu_s,
                 "memory_mb": memory_mb,
                 **_costs("cold_heads", node, min(self._probes, size), lambda: self._read_heads(node, size)),
                 "page_ms": statistics.median(self._page_ms(node, size) for _ in range(PAGES)),
@@ -141,14 +144,14 @@ class Scale:
 
     def _read_heads(self, node: LocalNode, size: int) -> float:
         numbers = self._random.sample(range(size), min(self._probes, size))
-        paths = [path_of("claims", report.DOMAIN, f"label-{number}") for number in numbers]
+        paths = [path_of("claims", report.DOMAIN, label_of(number)) for number in numbers]
         return len(paths) / report.run(rate(node.url, paths, CONNECTIONS))
 
     def _page_ms(self, node: LocalNode, size: int) -> float:
-        after = f"label-{self._random.randrange(size)}"
+        prefix = label_of(self._random.randrange(size))[:2]
         with node.client() as client:
             begun_s = time.perf_counter()
-            page = client.get(path_of("claims", report.DOMAIN), {"prefix": after[:-2], "limit": "100"})
+            page = client.get(path_of("claims", report.DOMAIN), {"prefix": prefix, "limit": "100"})
             assert page, "labels begin so"
             return (time.perf_counter() - begun_s) * 1e3
 
@@ -190,19 +193,28 @@ def shares(empty: AtSize, it: AtSize) -> dict[str, float]:
     return {
         "intake by batches, of empty": it.batches_each_second / empty.batches_each_second,
         "single claims, of empty": it.singles_each_second / empty.singles_each_second,
+        "single claims, by processor time": empty.singles_cpu_us / it.singles_cpu_us,
         "cold heads, of empty": it.cold_heads_each_second / empty.cold_heads_each_second,
-        "processor time of a claim in a batch, of empty": it.batches_cpu_us / empty.batches_cpu_us,
+        "cold heads, by processor time": empty.cold_heads_cpu_us / it.cold_heads_cpu_us,
+        "intake by batches, by processor time": empty.batches_cpu_us / it.batches_cpu_us,
         "memory, bytes a record": (it.memory_mb - empty.memory_mb) * 1e6 / (it.records - empty.records),
         "start, s a million beyond empty": (it.start_s - empty.start_s) / (it.records - empty.records) * 1e6,
+        "start, s of processor time a million": (it.start_cpu_s - empty.start_cpu_s)
+        / (it.records - empty.records)
+        * 1e6,
     }
 
 
 AIMS: Final = {
     "intake by batches, of empty": ">= 0.7",
+    "intake by batches, by processor time": ">= 0.7",
     "single claims, of empty": ">= 0.7",
+    "single claims, by processor time": ">= 0.7",
     "cold heads, of empty": ">= 0.7",
+    "cold heads, by processor time": ">= 0.7",
     "memory, bytes a record": "<= 70",
     "start, s a million beyond empty": "<= 2",
+    "start, s of processor time a million": "<= 2",
 }
 
 
