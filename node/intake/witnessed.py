@@ -79,8 +79,8 @@ class WitnessedDecider:
         check_witnessed(record, origin.trust, domain, self._window, now_s, self._undecided_max)
         if record.is_of_witnesses and record.label != POLICY_LABEL and origin.address is not None:
             self._count_receipt(record, now_s)
-        if origin.trust is Trust.CLIENT and not record.is_of_witnesses:  # without receipts, nothing would be decided
-            self._usage.check(record)
+        if origin.trust is Trust.CLIENT and not (record.is_of_witnesses or domain.is_named(record.id)):
+            self._usage.check(record)  # but receipts, and what they name: without them, nothing could be decided
 
     def _count_receipt(self, record: Record, now_s: float) -> None:
         name = f"{record.domain} {record.signedby}"

@@ -17,6 +17,7 @@ from simulations.judges.council import CouncilJudges
 from simulations.judges.durability import DurabilityJudge
 from simulations.judges.limits import check_limits
 from simulations.judges.ownership import OwnershipJudge
+from simulations.judges.usage import check_usage
 from simulations.world.simulation import Simulation
 
 VIOLATIONS_KEPT: Final = 50
@@ -70,6 +71,10 @@ class Checkers:
     async def check_heads(self, machines: Mapping[str, Machine]) -> None:
         """Check that the head of a label that a node shows is the last record of the oracle's chain."""
         await self._ownership.check_heads(machines)
+
+    async def check_usage(self, machines: Mapping[str, Machine]) -> None:
+        """Check that every node counts what is on its disk."""
+        await check_usage(machines, self.on_violation)
 
     def on_violation(self, where: str, words: str) -> None:
         """An invariant did not hold."""

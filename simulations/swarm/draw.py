@@ -32,6 +32,7 @@ def draw(seed: int | str) -> Plan:
     random = Random(f"swarm {seed}")
     quotas = _quotas(Random(f"swarm {seed} quotas"))
     nodes = [_node(random, number, quotas) for number in range(_count(random))]
+    nodes = _narrow(Random(f"swarm {seed} kept"), nodes)
     names = [node.name for node in nodes]
     active_s = random.uniform(20, 90)
     plan = Plan(
@@ -87,6 +88,28 @@ def _node(random: Random, number: int, quotas: dict[str, Any]) -> NodePlan:
         disk_latency_s=random.choice((0.0005, 0.0005, 0.01, 0.1)),
         settings=settings,
     )
+
+
+def _narrow(random: Random, nodes: list[NodePlan]) -> list[NodePlan]:
+    """The nodes, of which some keep only a few records of each domain or key from clients, in a third of the runs.
+
+    Drawn from a stream of its own, so that other draws stay as they were before it existed.
+    """
+    share = random.choice((0.0, 0.0, 0.5))
+    return [
+        NodePlan(node.name, node.offset_s, node.drift, node.disk_latency_s, node.settings | _kept(random))
+        if random.random() < share
+        else node
+        for node in nodes
+    ]
+
+
+def _kept(random: Random) -> dict[str, Any]:
+    return {
+        "domain_records_max": random.choice((None, 5, 20)),
+        "key_records_max": random.choice((None, 1, 3)),
+        "key_bytes_max": random.choice((None, 1_000)),
+    }
 
 
 def _ties(random: Random, names: list[str]) -> list[Tie]:

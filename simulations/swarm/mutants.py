@@ -114,6 +114,27 @@ MUTANTS: Final = (
         (Edit("protocol/records/quota.py", "bucket.level - elapsed_s * self._rate", "bucket.level"),),
     ),
     Mutant(
+        "late-records-uncounted",
+        "records that need a replay of their label do not count as kept",
+        (Edit("node/intake/ledger.py", "            self._quotas.count(record)\n", "            pass\n"),),
+    ),
+    Mutant(
+        "usage-forgotten",
+        "after a start, what was kept since the counts were last written does not count",
+        (
+            Edit(
+                "node/store/sqlite/usage.py",
+                "in connection.execute(sql):\n            tail",
+                "in ():\n            tail",
+            ),
+        ),
+    ),
+    Mutant(
+        "quota-of-the-disk",
+        "what is decided and not yet on disk does not count against the quota of a key",
+        (Edit("node/intake/usage.py", "            amount.add(1, size_bytes)\n", "            pass\n"),),
+    ),
+    Mutant(
         "ack-before-commit",
         "an answer does not wait for the disk",
         (Edit("node/intake/ingest.py", "        await committed\n", ""),),

@@ -60,6 +60,7 @@ async def _play_phases(cluster: Cluster, plan: Plan) -> None:
     cluster.checkers.check_acknowledged(cluster.machines)
     cluster.checkers.check_stores(cluster.machines)
     await cluster.checkers.check_heads(cluster.machines)
+    await cluster.checkers.check_usage(cluster.machines)
     await cluster.close()
 
 

@@ -12,8 +12,9 @@ from typing import Final
 from protocol.records.record import SignedRecord, make, sign
 from simulations.cast import mischief
 from simulations.cast.machine import Machine
-from simulations.cast.user import Reply, User
+from simulations.cast.user import DOMAIN, Reply, User
 from simulations.cluster import Cluster
+from simulations.judges.usage import full_quotas
 from simulations.swarm.plan import Act, Action
 
 FAR_S: Final = 100_000
@@ -28,8 +29,12 @@ async def carry_out(cluster: Cluster, act: Act) -> None:
         await _DO[act.action](cluster, act, cluster.user(act.user), machine)
 
 
-async def _claim(_: Cluster, act: Act, user: User, machine: Machine) -> None:
-    await user.claim(machine, act.label, moment=round(act.at_s * 1_000))
+async def _claim(cluster: Cluster, act: Act, user: User, machine: Machine) -> None:
+    full = full_quotas(machine, user.key.public, DOMAIN)
+    reply = await user.claim(machine, act.label, moment=round(act.at_s * 1_000))
+    if full is not None and full.node is machine.node and reply.status == "accepted":
+        words = f"a claim of {act.label} by {act.user} was accepted, and the quota by {full.names[0]} was used up"
+        cluster.checkers.on_violation(act.machine, words)
 
 
 async def _offer(cluster: Cluster, act: Act, user: User, machine: Machine) -> None:
