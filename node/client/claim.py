@@ -23,11 +23,14 @@ class Claim(msgspec.Struct, frozen=True):
 
     `certainty` is how sure the record is as the head of its label: `claimed` in an ordinary domain, `ordered` or
     `final` in a witnessed domain; None if the node did not say it. `verdict` is that of replay, None if not asked for.
+    `is_erased`: the operator of the node erased the claim. What stayed is not proved by the signature, and its content
+    is empty.
     """
 
     signed: SignedRecord
     certainty: str | None = None
     verdict: str | None = None
+    is_erased: bool = False
 
     @property
     def domain(self) -> str:

@@ -5,7 +5,7 @@ import msgspec
 from node.client.claim import Claim
 from node.client.errors import VERDICTS_DIFFER, Untrusted
 from protocol.errors import Code, ProtocolError
-from protocol.records.record import SignedRecord, decode_signed, is_witnessed
+from protocol.records.record import SignedRecord, decode_signed, is_id, is_witnessed
 from protocol.records.replay import replay
 
 
@@ -78,7 +78,7 @@ class History(msgspec.Struct, frozen=True):
 def check_history(shown: ShownHistory, *, verifies: bool = True) -> History:
     """The history with every signature verified. In an ordinary domain, replay is done again here.
 
-    `verifies`: otherwise the node is believed.
+    Of an erased record nothing can be verified, but its place in the history. `verifies`: otherwise the node is believed.
 
     Raises:
         Untrusted: `malformed`, `bad_signature`, `verdicts_differ`.
@@ -90,7 +90,12 @@ def check_history(shown: ShownHistory, *, verifies: bool = True) -> History:
         shown.owner,
         shown.head,
         shown.contested,
-        [Claim(read(past, shown.domain, shown.label), verdict=past.verdict) for past in shown.records],
+        [
+            Claim(read(past, shown.domain, shown.label), verdict=past.verdict)
+            if past.erased is msgspec.UNSET
+            else Claim(_read_skeleton(past, shown.domain, shown.label), verdict=past.verdict, is_erased=True)
+            for past in shown.records
+        ],
         shown.certainty or None,
         shown.final or None,
     )
@@ -115,6 +120,14 @@ def read_past(past: PastRecord, _domain: str, _label: str) -> SignedRecord:
         return decode_signed(past.signature, bytes(past.record))
     except ProtocolError as error:
         raise Untrusted(error.code, f"the node shows {past.id}, which is no record: {error.detail}") from error
+
+
+def _read_skeleton(past: PastRecord, domain: str, label: str) -> SignedRecord:
+    """What stayed of an erased record, under its own id. Raises: Untrusted: it is of another label, or no record."""
+    signed = read_past(past, domain, label)
+    if not is_id(past.id) or (signed.record.domain, signed.record.label) != (domain, label):
+        raise Untrusted(Code.MALFORMED, f"the node shows {past.id} as an erased record of {label}, which it is not")
+    return SignedRecord(signed.signature, msgspec.structs.replace(signed.record, id=past.id))
 
 
 def is_of(signed: SignedRecord, domain: str, label: str) -> bool:

@@ -15,6 +15,7 @@ import pytest
 from node.client import Claim, Client, Conflict, Event, NodeError, Refused, Retry, SecretInClaim, Unreachable, Untrusted
 from node.node import Node
 from node.settings.settings import Settings
+from node.store.removals import RemovalKind, Target
 from node.world import World
 from protocol.records.record import Record, SignedRecord
 from tests.history import ALICE, BOB, claim, signed
@@ -274,6 +275,28 @@ async def test_a_history_that_its_records_do_not_give_is_noticed(reply: Reply, c
                 await client.history(DOMAIN, "garden")
 
     assert noticed.value.code == code
+
+
+async def test_an_erased_record_keeps_its_place_in_the_history(node: Node, client: Client) -> None:
+    first = (await client.put(DOMAIN, "garden", {"n": 1}, key=ALICE)).claim
+    second = (await client.put(DOMAIN, "garden", {"n": 2}, key=ALICE)).claim
+    removal = await node.removals.begin(RemovalKind.ERASE, Target(ids=(first.id, second.id)), "me", "unlawful")
+    await node.removals.wait(removal.number, 30)
+
+    history = await client.history(DOMAIN, "garden")
+    with pytest.raises(NodeError) as erased:
+        await client.get(DOMAIN, "garden")
+
+    assert [(each.id, each.is_erased, each.content) for each in history.claims] == [
+        (first.id, True, {}),
+        (second.id, True, {}),
+    ]
+    assert (history.head, history.owner) == (second.id, ALICE.public)
+    assert (erased.value.code, erased.value.facts["reason"], erased.value.facts["owner"]) == (
+        "erased",
+        "unlawful",
+        ALICE.public,
+    )
 
 
 async def test_a_listing_with_what_nobody_asked_for_is_noticed() -> None:

@@ -46,6 +46,20 @@ def test_a_committed_record_that_is_gone_after_a_crash_is_found() -> None:
     assert any("was acknowledged, and is gone" in violation for violation in result.violations)
 
 
+def test_counts_of_usage_that_are_not_those_of_the_disk_are_found() -> None:
+    async def main(cluster: Cluster) -> None:
+        a = await cluster.add("a")
+        await cluster.user("alice").claim(a, "one")
+        await cluster.checkers.check_usage(cluster.machines)
+        a.running.ingest.usage.domains[DOMAIN].records += 1
+        await cluster.checkers.check_usage(cluster.machines)
+
+    (violation,) = run(main).violations
+
+    assert "the domain example.org has (1, " in violation
+    assert "and the node counts (2, " in violation
+
+
 def test_a_loss_is_found_even_if_a_peer_gives_the_record_back() -> None:
     """Otherwise a node that answers before its commit would pass whenever it has peers."""
 
