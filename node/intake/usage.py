@@ -34,6 +34,7 @@ class Usage:
         """`domains` is what the store holds now."""
         self.domains = domains
         self._of_domain = Allowance(settings.domain_records_max, settings.domain_bytes_max)
+        self._of_domains = {name: rules.allowance(self._of_domain) for name, rules in settings.write.domains.items()}
         self._of_key = Allowance(settings.key_records_max, settings.key_bytes_max)
         self._has_domain_quota = self._of_domain != Allowance()
         self._has_key_quota = self._of_key != Allowance()
@@ -65,7 +66,8 @@ class Usage:
             ProtocolError: `quota_exceeded`, with the quota.
         """
         if self._has_domain_quota:
-            check_allowance("domain", self._of_domain, self.domains.get(record.domain, _NOTHING), record)
+            allowance = self._of_domains.get(record.domain, self._of_domain)
+        check_allowance("domain", allowance, self.domains.get(record.domain, _NOTHING), record)
         if self._has_key_quota:
             held = self._keys.get(record.signedby)
             if held is None:  # dropped while a long replay rested

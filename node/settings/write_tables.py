@@ -17,6 +17,9 @@ from protocol.signing import is_key
 
 MESSAGE_CHARACTERS_MAX: Final = 500
 
+QUOTAS: Final = ("domain_records_max", "domain_bytes_max")
+"""Rules that stand only in the table of a domain, because for all domains they are settings of their own."""
+
 _ALL: Final = "[write]"
 _SHOWN_CHARACTERS: Final = 60
 
@@ -58,6 +61,7 @@ RULES: Final[Mapping[str, _Rule]] = {
     "record_bytes_max": _Rule(
         _is_whole(1, RECORD_BYTES_MAX), f'a whole number of 1 to {RECORD_BYTES_MAX} bytes, or "none" for no limit'
     ),
+    **dict.fromkeys(QUOTAS, _Rule(_is_whole(0, 2**53 - 1), 'a whole number of at least 0, or "none" for no limit')),
     "message": _Rule(_is_message, f'a text of 1 to {MESSAGE_CHARACTERS_MAX} characters, or "none"'),
 }
 
@@ -98,6 +102,7 @@ def spell_tables(policy: WritePolicy) -> str:
 def _as_table(rules: WriteRules) -> dict[str, object]:
     default = WriteRules()
     changed = {name: getattr(rules, name) for name in RULES if getattr(rules, name) != getattr(default, name)}
+    changed |= {name: "none" for name, value in changed.items() if value is None}
     return {name: sorted(value) if isinstance(value, frozenset) else value for name, value in changed.items()}
 
 
@@ -111,6 +116,10 @@ def _value(table: str, name: str, raw: Any) -> object:
         close = difflib.get_close_matches(name, RULES, n=1, cutoff=0.6)
         hint = f"did you mean {close[0]}?" if close else f"the keys are {', '.join(RULES)}"
         raise TableError(f"{name} in the table {table} is no rule: {hint}")
+    if name in QUOTAS and table == _ALL:
+        raise TableError(
+            f"{name} in the table {_ALL} is no rule for all domains: write it above the tables, as a setting"
+        )
     if rule.may_be_none and raw == "none":
         return None
     if not rule.is_valid(raw):

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from protocol.errors import Code, ProtocolError
+from protocol.records.admission import Allowance
 from protocol.records.record import Record
 from protocol.records.replay import State
 
@@ -25,6 +26,8 @@ class WriteRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `banned_keys` may not write. No record is taken whose label begins with one of `banned_labels`.
     `labels_per_founder_max`: labels of the domain that one key may found. `record_bytes_max`: canonical bytes of a
     record. A refused client is told `message`; None: it is told which rule refuses the record.
+
+    `domain_records_max` and `domain_bytes_max` are how much the node keeps of the domain; UNSET: as its settings say.
     """
 
     founders: frozenset[str] | None = None
@@ -34,6 +37,16 @@ class WriteRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels_per_founder_max: int | None = None
     record_bytes_max: int | None = None
     message: str | None = None
+    domain_records_max: int | msgspec.UnsetType | None = msgspec.UNSET
+    domain_bytes_max: int | msgspec.UnsetType | None = msgspec.UNSET
+
+    def allowance(self, default: Allowance) -> Allowance:
+        """How much the node keeps of the domain. `default`: as its settings say for all domains."""
+        records, size = self.domain_records_max, self.domain_bytes_max
+        return Allowance(
+            default.records_max if records is msgspec.UNSET else records,
+            default.bytes_max if size is msgspec.UNSET else size,
+        )
 
     def within(self, own: Mapping[str, Any]) -> "WriteRules":
         """The rules of a domain whose own table has these values."""

@@ -7,6 +7,7 @@ import pytest
 from node.settings.description import spell
 from node.settings.loading import SettingsError, load
 from node.settings.write_tables import MESSAGE_CHARACTERS_MAX, RULES, tables_of
+from protocol.records.admission import Allowance
 from protocol.records.write_policy import OPEN, WritePolicy, WriteRules
 from tests.history import ALICE, BOB
 
@@ -125,3 +126,17 @@ def test_a_wrong_table_is_refused_with_its_name_its_key_and_what_would_be_right(
 def test_a_table_is_no_variable(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="DNARC_WRITE in the environment is no setting"):
         load(None, {"DNARC_WRITE": "none"}, {})
+
+
+def test_a_domain_may_have_quotas_of_its_own(tmp_path: Path) -> None:
+    policy = read(tmp_path, '[write."example.org"]\ndomain_records_max = 7\ndomain_bytes_max = "none"')
+
+    default = Allowance(1, 1)
+    assert policy.rules_of("example.org").allowance(default) == Allowance(7, None)
+    assert policy.rules_of("other.org").allowance(default) == default
+    assert tables_of(policy) == {'[write."example.org"]': {"domain_records_max": 7, "domain_bytes_max": "none"}}
+
+
+def test_the_quota_for_all_domains_is_a_setting_and_no_rule(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="domain_records_max in the table .write. is no rule for all domains"):
+        read(tmp_path, "[write]\ndomain_records_max = 7")

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.intake.usage import Usage
+from node.settings.write_tables import write_policy_of
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import Amount
 from protocol.records.outcome import Outcome
@@ -137,6 +138,22 @@ async def test_late_records_are_counted(tmp_path: Path) -> None:
 
     assert codes(outcomes) == [None, "quota_exceeded"]
     assert held == stored == 5
+
+
+async def test_the_table_of_a_domain_changes_its_quota(tmp_path: Path) -> None:
+    write = write_policy_of({"large": {"domain_records_max": 2}, "any": {"domain_records_max": "none"}})
+
+    async with pipeline(tmp_path, domain_records_max=1, write=write) as it:
+        outcomes = {
+            domain: codes([(await it.take(record(number, domain=domain)))[0] for number in range(3)])
+            for domain in ("small", "large", "any")
+        }
+
+    assert outcomes == {
+        "small": [None, "quota_exceeded", "quota_exceeded"],
+        "large": [None, None, "quota_exceeded"],
+        "any": [None, None, None],
+    }
 
 
 async def test_a_dropped_domain_makes_room(tmp_path: Path) -> None:
