@@ -78,7 +78,7 @@ class History(msgspec.Struct, frozen=True):
 def check_history(shown: ShownHistory, *, verifies: bool = True) -> History:
     """The history with every signature verified. In an ordinary domain, replay is done again here.
 
-    Of an erased record nothing can be verified, but its place in the history. `verifies`: otherwise the node is believed.
+    Of an erased record nothing can be verified but its place. `verifies`: otherwise the node is believed.
 
     Raises:
         Untrusted: `malformed`, `bad_signature`, `verdicts_differ`.

@@ -36,7 +36,7 @@ class Usage:
         self._of_domain = Allowance(settings.domain_records_max, settings.domain_bytes_max)
         self._of_domains = {name: rules.allowance(self._of_domain) for name, rules in settings.write.domains.items()}
         self._of_key = Allowance(settings.key_records_max, settings.key_bytes_max)
-        self._has_domain_quota = self._of_domain != Allowance()
+        self._has_domain_quota = any(each != Allowance() for each in (self._of_domain, *self._of_domains.values()))
         self._has_key_quota = self._of_key != Allowance()
         self._store = store
         self._commits = commits
@@ -67,7 +67,7 @@ class Usage:
         """
         if self._has_domain_quota:
             allowance = self._of_domains.get(record.domain, self._of_domain)
-        check_allowance("domain", allowance, self.domains.get(record.domain, _NOTHING), record)
+            check_allowance("domain", allowance, self.domains.get(record.domain, _NOTHING), record)
         if self._has_key_quota:
             held = self._keys.get(record.signedby)
             if held is None:  # dropped while a long replay rested

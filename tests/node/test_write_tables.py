@@ -138,5 +138,5 @@ def test_a_domain_may_have_quotas_of_its_own(tmp_path: Path) -> None:
 
 
 def test_the_quota_for_all_domains_is_a_setting_and_no_rule(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="domain_records_max in the table .write. is no rule for all domains"):
+    with pytest.raises(SettingsError, match=r"domain_records_max in the table .write. is no rule for all domains"):
         read(tmp_path, "[write]\ndomain_records_max = 7")
