@@ -96,6 +96,7 @@ def write(page: Path, lines: Iterable[Line], about: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    report.log_only_warnings()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="under 3 minutes")
     parser.add_argument("--tiny", action="store_true", help="only to see that every case runs")

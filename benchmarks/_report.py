@@ -28,15 +28,18 @@ BATCH_RECORDS = 1_000
 
 T = TypeVar("T")
 
-# A node starts and stops in each round. Only warnings of it are of interest here.
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-
 progress_console = Console(stderr=True)
 """Progress goes to stderr, so that stdout can be piped."""
 
 
+def log_only_warnings() -> None:
+    """A node starts and stops in each round. Only its warnings are of interest to who runs a benchmark."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+
+
 def options(about: str | None, **numbers: tuple[int, str]) -> argparse.Namespace:
     """The command line of a benchmark: integers, each with its default and its meaning, and `--json`."""
+    log_only_warnings()
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, (default, meaning) in numbers.items():
         parser.add_argument("--" + name.replace("_", "-"), type=int, default=default, help=meaning)

@@ -216,6 +216,7 @@ def table(commits: Sequence[str], changes: Sequence[Change], notes: Sequence[str
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    report.log_only_warnings()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("commits", nargs=2, metavar="COMMIT", help="what git calls a commit")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds; each runs every case with both commits")

@@ -254,6 +254,7 @@ def sizes_up_to(end: int) -> list[int]:
 
 
 def options() -> argparse.Namespace:
+    report.log_only_warnings()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--to", type=int, default=SIZES[0], help="claims of the largest size")
     parser.add_argument("--probes", type=int, default=PROBES, help="claims and queries of each measurement")

@@ -63,7 +63,11 @@ def _logs_in_trace(trace: Trace, errors: list[tuple[str, str]]) -> Iterator[None
     before = structlog.get_config()
     handler = _TraceHandler(trace, errors)
     root = logging.getLogger()
-    structlog.configure(processors=[_processor_of(trace, errors)], logger_factory=structlog.ReturnLoggerFactory())
+    structlog.configure(
+        processors=[_processor_of(trace, errors)],
+        logger_factory=structlog.ReturnLoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(0),  # whatever this process chose before, all is traced
+    )
     root.addHandler(handler)
     try:
         yield

@@ -36,7 +36,8 @@ def test_a_right_store_is_proven_equal(data: Path) -> None:
 
     assert (shown.code, shown.out) == (0, "equal: 3 records, 3 labels, 3 events\n")
     assert answer == {
-        "equal": True, "repaired": False, "records": 3, "labels": 3, "events": 3, "counts": {}, "differences": [],
+        "equal": True, "repaired": False, "records": 3, "labels": 3, "events": 3, "erased": 0, "counts": {},
+        "differences": [],
     }  # fmt: skip
 
 
