@@ -89,7 +89,12 @@ class ParallelVerifier:
         self._loop = asyncio.get_running_loop()
         self._threads = _Threads(workers)
         self.processes = Processes(workers, busy_records, answer_s_max)
-        self._queue: deque[_Piece] = deque()
+        self._short: deque[_Piece] = deque()
+        """Pieces that are all that their caller asks: single claims, mostly."""
+        self._long: deque[_Piece] = deque()
+        """Pieces of batches, in their order, so that one batch is decided while the next is verified."""
+        self._queues = deque([self._short, self._long])
+        """Both. The one that was asked last is the first."""
 
     async def verify(self, records: Sequence[SignedRecord], *, is_alone: bool = False) -> list[bool]:
         if is_alone and len(records) == 1:  # verified before a thread would start
@@ -97,22 +102,23 @@ class ParallelVerifier:
         self.processes.count(len(records), self._dispatch)
         starts = range(0, len(records), _CHUNK_RECORDS)
         pieces = [_Piece(records[start : start + _CHUNK_RECORDS], self._loop) for start in starts]
-        self._queue.extend(pieces)
+        (self._short if len(pieces) == 1 else self._long).extend(pieces)
         self._dispatch()
         answers = [await piece.answer for piece in pieces]
         return [genuine for answer in answers for genuine in answer]
 
     def close(self) -> None:
         """End the threads and the processes. Callers that still wait are cancelled."""
-        for piece in self._queue:
-            piece.answer.cancel()
-        self._queue.clear()
+        for queue in self._queues:
+            for piece in queue:
+                piece.answer.cancel()
+            queue.clear()
         self._threads.close()
         self.processes.close()
 
     def _dispatch(self) -> None:
         """Hand out chunks as long as somebody has room for one."""
-        while self._queue:
+        while any(self._queues):
             worker = self.processes.least_busy() or self._threads
             if worker.is_full:
                 return
@@ -121,10 +127,15 @@ class ParallelVerifier:
             verifying.add_done_callback(partial(self._on_done, pieces, worker))
 
     def _next_chunk(self) -> list[_Piece]:
-        pieces = [self._queue.popleft()]
+        """Short and long questions take turns, so that a single claim waits for one chunk of the batches that came
+        before it and not for all of them, and a batch does not wait for a flood of single claims.
+        """
+        self._queues.rotate()
+        queue = next(filter(None, self._queues))
+        pieces = [queue.popleft()]
         size = len(pieces[0].records)
-        while self._queue and size + len(self._queue[0].records) <= _CHUNK_RECORDS:
-            pieces.append(self._queue.popleft())
+        while queue and size + len(queue[0].records) <= _CHUNK_RECORDS:
+            pieces.append(queue.popleft())
             size += len(pieces[-1].records)
         return pieces
 
@@ -134,7 +145,7 @@ class ParallelVerifier:
         error = None if done.cancelled() else done.exception()
         if isinstance(worker, VerifyingProcess) and isinstance(error, OSError):
             self.processes.give_up(worker, error)
-            self._queue.extendleft(reversed(pieces))
+            self._short.extendleft(reversed(pieces))  # first of all, because it has waited already
         self._dispatch()
         if error is None:
             _answer(done, pieces)

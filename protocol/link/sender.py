@@ -187,7 +187,12 @@ class Sender:
 
     def _is_needless(self, record_id: str) -> bool:
         ids = self._exchanged
-        return any(record_id in each for each in (ids.received, ids.sent, self._queues.live, ids.refused))
+        return (
+            record_id in ids.received
+            or record_id in ids.sent
+            or record_id in self._queues.live
+            or record_id in ids.refused
+        )
 
     def _queue(self, records: Sequence[SignedRecord], hops: int) -> None:
         live = self._queues.live

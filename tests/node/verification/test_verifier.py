@@ -32,6 +32,23 @@ async def test_concurrent_callers_get_their_own_answers(verifier: ParallelVerifi
     assert answers == [[it.signature != FORGED for it in records] for records in callers]
 
 
+@pytest.mark.parametrize("short_first", [True, False])
+async def test_single_records_and_batches_take_turns(short_first: bool) -> None:
+    """Otherwise a claim would wait for all batches that came before it, and a batch for a flood of claims."""
+    verifier = ParallelVerifier(1)
+    first, last = (64, 128) if short_first else (640, 64)
+    flood = [asyncio.create_task(verifier.verify(some(first, forged=set()))) for _ in range(10)]
+    await asyncio.sleep(0)
+
+    answer = await verifier.verify(some(last, forged={1}))
+    waiting = sum(not task.done() for task in flood)
+    await asyncio.gather(*flood)
+    verifier.close()
+
+    assert answer == [n != 1 for n in range(last)]
+    assert waiting > 0
+
+
 async def test_a_cancelled_caller_does_not_disturb_the_others(verifier: ParallelVerifier) -> None:
     leaving = asyncio.create_task(verifier.verify(some(300, forged=set())))
     await asyncio.sleep(0)
