@@ -85,8 +85,9 @@ class Attacked:
 
 
 @asynccontextmanager
-async def attacked(folder: Path, world: World | None = None, **settings: Any) -> AsyncIterator[Attacked]:
-    """At the end the node is healthy."""
+async def attacked(folder: Path, **settings: Any) -> AsyncIterator[Attacked]:
+    """The clock of the node stands still, so that no record becomes too old. At the end the node is healthy."""
+    world = World(now_s=lambda: NOW_S)
     async with Node(Settings(port=0, data=folder, **settings), world) as node, Client(node.url) as client:
         it = Attacked(node, client)
         assert (await it.put(policy_record())).status in (200, 201, 202)
@@ -205,11 +206,11 @@ async def test_ten_thousand_forks_are_one_piece_of_evidence_and_bounded_memory(t
 
 
 async def test_receipts_of_one_witness_from_clients_are_limited_by_the_second(tmp_path: Path) -> None:
-    """The clock of the node stands still, so that the bucket of ten seconds does not leak."""
+    """The bucket of ten seconds does not leak, because the clock stands still."""
     strangers = {"loopback_trusted": False, "trusted_proxies": ["192.0.2.0/24"]}
     burst = round(RECEIPTS_PER_S_MAX * BURST_S)
     flood = [receipt(LIAR, NOW_MS + number) for number in range(burst + 10)]
-    async with attacked(tmp_path, World(now_s=lambda: NOW_S), **strangers) as here:
+    async with attacked(tmp_path, **strangers) as here:
         outcomes = await here.put_all(flood)
         of_another = await here.put(receipt(HONEST))
         answer = await here.put(receipt(LIAR, NOW_MS + len(flood)))
