@@ -25,6 +25,7 @@ PROTOCOL_ORDER = (
     "records.push",
     "records.record",
     "records.skeleton",
+    "records.named_keys",
     "records.replay",
     "records.outcome",
     "records.admission",

@@ -7,11 +7,14 @@ with one replay from the oldest of them on. A long replay pauses, so that others
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from node.intake.arrivals import Origin, runs_of
 from node.intake.welcome import Welcome
 from protocol.errors import ProtocolError
 from protocol.records.admission import Trust, Window, check_extends, check_is_head, check_precondition, check_time
 from protocol.records.change import Change, Event, append, is_appended
+from protocol.records.named_keys import kept
 from protocol.records.record import Record
 from protocol.records.replay import State, Verdict
 from protocol.records.timeline import Timeline
@@ -96,7 +99,9 @@ class Ledger:
     def _change(self, records: Sequence[Record]) -> Steps[Change]:
         if not is_appended(self.state, records):
             assert self._timeline is not None, "a late record needs the history of its label"
-            return (yield from self._timeline.insert(records))
+            change = yield from self._timeline.insert(records)
+            named = kept(change.state.named, self.state.named)
+            return msgspec.structs.replace(change, state=msgspec.structs.replace(change.state, named=named))
         change = append(self.state, records)
         if self._timeline is not None:
             for record in records:

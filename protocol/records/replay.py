@@ -12,12 +12,13 @@ whole label. The model is event sourcing.
 Blockchains break ties by hash in the same way. `prev` is a signed compare-and-swap.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from enum import StrEnum
 from functools import lru_cache
 
 import msgspec
 
+from protocol.records.named_keys import with_keys
 from protocol.records.record import Record
 
 
@@ -82,16 +83,16 @@ class State(msgspec.Struct, frozen=True, gc=False):
     """The state of a label after a replay.
 
     `tip` is the head, None if no record was accepted; its signer is the owner. `named` holds every key that ever was
-    the owner or was offered the label. It grows by at most two keys with each record, and `admission.NAMED_MAX` limits
-    what clients can add. `newest` is the order key of the newest record, refused records included. A label is
-    `contested` if it has a rival.
+    the owner or was offered the label (see `named_keys`). It grows by at most two keys with each record, and
+    `admission.NAMED_MAX` limits what clients can add. `newest` is the order key of the newest record, refused records
+    included. A label is `contested` if it has a rival.
 
     In witnessed domains, `final` is the id of the last record that is final, `undecided` is the number of records in
     slots that are not decided, and a label is doubly decided if two records are decided in a slot of its chain.
     """
 
     tip: Tip | None = None
-    named: frozenset[str] = frozenset()
+    named: Set[str] = frozenset()
     newest: tuple[int, str] = (0, "")
     contested: bool = False
     final: str | None = None
@@ -111,7 +112,7 @@ class State(msgspec.Struct, frozen=True, gc=False):
         return judge(self.tip, record, self.named.__contains__)
 
     def extend(self, record: Record) -> tuple["State", Verdict]:
-        """The state after one newer record, and the verdict on that record. O(1), unless the record names a new key."""
+        """The state after one newer record, and the verdict on that record. O(1)."""
         newest = record.order_key
         assert newest > self.newest, "a record from the past needs a replay of its label"
         verdict = judge(self.tip, record, self.named.__contains__)
@@ -120,12 +121,12 @@ class State(msgspec.Struct, frozen=True, gc=False):
             return State(self.tip, self.named, newest, contested), verdict
         return State(Tip.of(record), self._named_by(record), newest, self.contested), verdict
 
-    def _named_by(self, record: Record) -> frozenset[str]:
-        """The keys named up to this record. Most records name no new key, and then the set is not copied."""
+    def _named_by(self, record: Record) -> Set[str]:
+        """The keys named up to this record. Most records name no new key, and then the set stays the same."""
         keys = keys_named_by(record)
         if not self.named:
             return _named_first(keys)
-        return self.named if self.named.issuperset(keys) else self.named.union(keys)
+        return with_keys(self.named, keys)
 
 
 def judge(tip: Tip | None, record: Record, is_named: Callable[[str], bool]) -> Verdict:

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from protocol.records.change import Change, Event, EventType, reverted
+from protocol.records.named_keys import named_keys
 from protocol.records.record import Record
 from protocol.records.replay import State, Tip, Verdict, judge, keys_named_by
 from protocol.steps import Steps
@@ -77,7 +78,7 @@ class Timeline:
         """The state of the label after all its records."""
         place = self._last_accepted(len(self._records))
         tip = None if place is None else Tip.of(self._records[place])
-        return State(tip, frozenset(self._named), self.newest, self._rivals > 0)
+        return State(tip, named_keys(self._named), self.newest, self._rivals > 0)
 
     def append(self, record: Record, verdict: Verdict) -> None:
         """Add a record that is newer than all others, with its verdict."""

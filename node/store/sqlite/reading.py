@@ -117,15 +117,23 @@ def states(connection: sqlite3.Connection, labels: Sequence[LabelKey]) -> dict[L
         sql = f"""
             WITH wanted (domain, label) AS (VALUES {places(chunk)})
             SELECT labels.domain, labels.label, contested, former, newest.timestamp, newest.id, head.id, head.body,
-                final.id, undecided, doubly_decided
+                final.id, undecided, doubly_decided,
+                iif(EXISTS (SELECT 1 FROM former_keys WHERE label = labels.no), labels.no, NULL)
             FROM wanted
             CROSS JOIN labels ON labels.domain = wanted.domain AND labels.label = wanted.label
             CROSS JOIN records AS newest ON newest.no = labels.newest
             LEFT JOIN records AS head ON head.no = labels.head
             LEFT JOIN records AS final ON final.no = labels.final
         """
-        found |= {(row[0], row[1]): state_of(row[2:]) for row in connection.execute(sql, values(chunk))}
+        for domain, label, *row, with_more in connection.execute(sql, values(chunk)):
+            more = () if with_more is None else former_keys(connection, with_more)
+            found[domain, label] = state_of(tuple(row), more)
     return {key: found[key] for key in labels if key in found}
+
+
+def former_keys(connection: sqlite3.Connection, label: int) -> list[bytes]:
+    """The keys of a label that are in the table of keys."""
+    return [key for (key,) in connection.execute("SELECT key FROM former_keys WHERE label = ?", (label,))]
 
 
 class Page(NamedTuple):

@@ -31,8 +31,18 @@ from node.store.sqlite import recounting, testimony
 from node.store.sqlite.connection import BUSY_TIMEOUT_S, transaction
 from node.store.sqlite.deriving import walked, witnessed_names
 from node.store.sqlite.faults import DAMAGED, explain
-from node.store.sqlite.reading import last_event
-from node.store.sqlite.rows import EVENT_TYPES, VERDICTS, former_of, owner_of, record_of, verdict_name
+from node.store.sqlite.reading import former_keys, last_event
+from node.store.sqlite.rows import (
+    EVENT_TYPES,
+    VERDICTS,
+    former_of,
+    join_keys,
+    named_by,
+    owner_of,
+    record_of,
+    split_keys,
+    verdict_name,
+)
 from node.store.sqlite.schema import MIGRATIONS, check_version, migrate, version_of
 from protocol.records.change import EventType
 from protocol.records.record import Record, is_witnessed
@@ -329,8 +339,10 @@ class _Rebuild:
         owner, founder = owner_of(state), judged.founder
         waiting = (state.undecided, int(state.is_doubly_decided))
         derived = (head, newest, timestamp, contested, former_of(state), owner, final, founder, *waiting)
+        columns = self._with_all_former_keys(number, columns, state)
         if columns == derived:
             return
+        self._connection.execute("DELETE FROM former_keys WHERE label = ?", (number,))
         ids = {no: record_id for record_id, no in numbers.items()}
         was, now = _described(columns, ids), _described(derived, ids)
         for what in was:
@@ -338,6 +350,15 @@ class _Rebuild:
                 self._note(what, was[what], now[what], place, None)
         columns_set = ", ".join(f"{name} = ?" for name in _STATE_COLUMNS)
         self._connection.execute(f"UPDATE labels SET {columns_set} WHERE no = ?", (*derived, number))
+
+    def _with_all_former_keys(self, number: int, columns: tuple[Any, ...], state: State) -> tuple[Any, ...]:
+        """The columns of a label, with all its former keys, also those in the table of keys."""
+        table = former_keys(self._connection, number)
+        if not table:
+            return columns
+        place = _STATE_COLUMNS.index("former")
+        keys = {key.hex() for key in (*table, *split_keys(columns[place]))} - named_by(state.tip)
+        return (*columns[:place], join_keys(keys), *columns[place + 1 :])
 
     def _check_events(self) -> None:
         """Check that the last event of each label names its head; otherwise add one event."""

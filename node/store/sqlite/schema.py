@@ -241,7 +241,22 @@ CREATE TABLE forks (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _OWNERS, _FINAL, _REMOVALS, _FOUNDERS, _USAGE, _TESTIMONY)
+_FORMER_KEYS = """
+-- Of labels that ever named many keys: the keys that are not in `labels.former`. The newest keys are there, so that a
+-- record that names one more writes few bytes.
+CREATE TABLE former_keys (
+    label INTEGER NOT NULL,
+    key   BLOB NOT NULL,
+    PRIMARY KEY (label, key)
+) WITHOUT ROWID;
+
+CREATE TRIGGER former_keys_of_a_removed_label AFTER DELETE ON labels
+BEGIN
+    DELETE FROM former_keys WHERE label = OLD.no;
+END;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _OWNERS, _FINAL, _REMOVALS, _FOUNDERS, _USAGE, _TESTIMONY, _FORMER_KEYS)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:

@@ -5,7 +5,7 @@ records without a question to the database.
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import count
 from typing import Any
 
@@ -19,6 +19,7 @@ from node.store.sqlite.rows import EVENT_TYPES, VERDICTS, former_of, owner_of
 from node.store.sqlite.statements import chunks, places, values
 from node.store.sqlite.usage import TAIL_RECORDS_MAX, Tail, write_tail
 from protocol.records.change import Event
+from protocol.records.named_keys import FEW_KEYS, ManyKeys
 from protocol.records.record import is_witnessed
 from protocol.records.replay import State, Verdict
 
@@ -43,7 +44,8 @@ def commit(connection: sqlite3.Connection, batch: Batch, last: LastNumbers, tail
         numbers = _Numbers(connection, batch.records, last.record + 1)
         labels = _label_numbers(connection, list(batch.states), last.label + 1)
         founders = _founders_of(batch)
-        _put_states(connection, batch.states, founders, numbers, labels)
+        full = _put_former_keys(connection, batch, labels)
+        _put_states(connection, batch.states, founders, numbers, labels, full)
         held = [key for key, number in labels.items() if number <= last.label]
         _update_owners(connection, [(labels[it], owner_of(batch.states[it]), founders.get(it)) for it in held])
         _insert_records(connection, batch.records, numbers, labels)
@@ -54,6 +56,8 @@ def commit(connection: sqlite3.Connection, batch: Batch, last: LastNumbers, tail
         tail.add(batch.records)
         if tail.records >= TAIL_RECORDS_MAX:
             write_tail(connection, tail, last.record + len(batch.records))
+    for named in full.values():
+        named.on_stored()
     last_label = max(last.label, *labels.values()) if labels else last.label
     return LastNumbers(last.record + len(batch.records), last_label, last.event + len(batch.events))
 
@@ -100,21 +104,43 @@ def _founders_of(batch: Batch) -> dict[LabelKey, bytes]:
     return founders | {key: owner for key, owner in of_witnessed.items() if owner is not None}
 
 
+def _put_former_keys(
+    connection: sqlite3.Connection, batch: Batch, labels: dict[LabelKey, int]
+) -> dict[LabelKey, ManyKeys]:
+    """Put keys of labels with many of them in the table of keys; returns the sets whose keys are all there now.
+
+    A label's own row holds its newest keys, until they are more than `FEW_KEYS`. So a record that names a new key costs
+    the same, however many there are. If verdicts changed, a label may have fewer keys than before.
+    """
+    full = {}
+    for key, state in batch.states.items():
+        named = state.named
+        if not named.has_stored if isinstance(named, ManyKeys) else bool(batch.verdicts):
+            connection.execute("DELETE FROM former_keys WHERE label = ?", (labels[key],))
+        if isinstance(named, ManyKeys) and len(unstored := named.unstored()) > FEW_KEYS:
+            rows = [(labels[key], bytes.fromhex(each)) for each in unstored]
+            connection.executemany("INSERT INTO former_keys (label, key) VALUES (?, ?)", rows)
+            full[key] = named
+    return full
+
+
 def _put_states(
     connection: sqlite3.Connection,
     states: dict[LabelKey, State],
     founders: dict[LabelKey, bytes],
     numbers: _Numbers,
     labels: dict[LabelKey, int],
+    full: Collection[LabelKey],
 ) -> None:
-    """Insert the labels that are new, and update the others."""
+    """Insert the labels that are new, and update the others. `full`: labels whose keys are all in the table of keys."""
 
     def row(key: LabelKey, state: State) -> tuple[Any, ...]:
         head, timestamp = (numbers[state.tip.id], state.tip.timestamp) if state.tip else (None, None)
         newest = numbers[state.newest[1]]
         owner, founder = owner_of(state), founders.get(key)
         final = None if state.final is None else numbers[state.final]
-        ours = (head, newest, timestamp, state.contested, former_of(state), owner, final)
+        former = b"" if key in full else former_of(state)
+        ours = (head, newest, timestamp, state.contested, former, owner, final)
         waiting = (state.undecided, state.is_doubly_decided)
         return (labels[key], *key, *ours, None if founder == owner else founder, *waiting)
 

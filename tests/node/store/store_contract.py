@@ -14,13 +14,14 @@ from protocol.steps import finish
 from tests.history import ALICE, BOB, CAROL, NOWHERE
 from tests.node.store.store_batches import OpenStore, all_keys, batch_of, claim, key_of, offer, past, shown, stored
 from tests.node.store.store_contract_heads import HeadsContract
+from tests.node.store.store_contract_keys import KeysContract
 from tests.node.store.store_contract_peers import PeersContract
 from tests.node.store.store_contract_usage import UsageContract
 from tests.protocol.records.timelines import timeline_of
 
 
-class StoreContract(HeadsContract, PeersContract, UsageContract):
-    """All tests: those of heads, of peers and of usage, and here those of what is committed."""
+class StoreContract(HeadsContract, KeysContract, PeersContract, UsageContract):
+    """All tests: those of heads, of named keys, of peers and of usage, and here those of what is committed."""
 
     async def test_a_new_store_holds_nothing(self, store: Store) -> None:
         assert await store.states([("test", "garden")]) == {}

@@ -13,7 +13,9 @@ import pytest
 
 from node.store.contract import StoreError
 from node.store.sqlite.rebuilding import DIFFERENCES_SHOWN_MAX, REASON, DerivedDifference, count_steps, rebuild
+from protocol.records.named_keys import FEW_KEYS
 from protocol.records.record import Record
+from protocol.signing import SigningKey
 from tests.history import ALICE, BOB, CAROL, DOMAIN, NOWHERE, claim, offer
 from tests.node.intake.pipeline import PEER, pipeline
 
@@ -264,3 +266,29 @@ def test_a_killed_rebuild_leaves_the_file_as_it_was(path: Path, shell: sqlite3.C
     assert rows(path) == before
     assert not rebuild(path).is_equal
     assert rebuild(path).is_equal
+
+
+@pytest.fixture
+async def path_of_many_keys(tmp_path: Path) -> Path:
+    """A store of a label that named so many keys that most of them are in the table of keys."""
+    names = [SigningKey(b"%032d" % number) for number in range(3 * FEW_KEYS)]
+    (tmp_path / "many").mkdir()
+    async with pipeline(tmp_path / "many") as pipe:
+        for number, name in enumerate(names):
+            await pipe.take(offer("garden", ALICE, name, 10 + number), origin=PEER)
+    return tmp_path / "many" / "dnarc.db"
+
+
+def test_many_named_keys_are_compared_and_put_right(path_of_many_keys: Path) -> None:
+    untouched = rebuild(path_of_many_keys, lambda _: None)
+    with closing(sqlite3.connect(path_of_many_keys, isolation_level=None)) as shell:
+        (in_table,) = shell.execute("SELECT count(*) FROM former_keys").fetchone()
+        (in_row,) = shell.execute("SELECT length(former) / 32 FROM labels").fetchone()
+        shell.execute("DELETE FROM former_keys WHERE key IN (SELECT key FROM former_keys LIMIT 1)")
+
+    damaged = rebuild(path_of_many_keys, lambda _: None)
+    again = rebuild(path_of_many_keys, lambda _: None)
+
+    assert in_table > FEW_KEYS >= in_row, "a record that names one more key writes few bytes"
+    assert [len(each.differences) for each in (untouched, damaged, again)] == [0, 1, 0]
+    assert damaged.differences[0].what == "former owners"

@@ -14,7 +14,7 @@ from node.store.removals import RemovalKind, Target
 from node.store.sqlite import SqliteStore, usage, writing
 from node.store.sqlite.inspection import faults
 from node.store.sqlite.rebuilding import rebuild
-from node.store.sqlite.schema import MIGRATIONS, migrate
+from node.store.sqlite.schema import _USAGE, MIGRATIONS, migrate
 from node.store.sqlite.usage import TAIL_RECORDS_MAX, Tail
 from protocol.records.admission import Amount
 from protocol.records.replay import Verdict
@@ -79,7 +79,7 @@ def test_a_file_of_an_older_version_is_counted_when_it_is_migrated(tmp_path: Pat
         writing.commit(connection, batch_of(RECORDS), writing.last_numbers(connection), Tail())
         connection.executescript(
             WITHOUT_TESTIMONY + "DROP TABLE usage; DROP TABLE domains; DELETE FROM meta WHERE name = 'usage_through'; "
-            f"PRAGMA user_version = {len(MIGRATIONS) - 2}"
+            f"PRAGMA user_version = {MIGRATIONS.index(_USAGE)}"
         )
 
         migrate(connection)
