@@ -33,6 +33,7 @@ _NEEDS_PERSON: Final = INVALID | {
     Code.TOO_OLD,
     Code.NOT_OWNER,
     Code.NOT_WELCOME,
+    Code.QUOTA_EXCEEDED,
 }
 """Codes of failures that no further try mends: a wrong key, another version, a clock that is wrong, invalid records."""
 
@@ -140,7 +141,7 @@ def remedy_of(code: str | None) -> str:
         case Code.TOO_NEW:
             return "run a time service (NTP) on both machines"
         case (
-            Code.NOT_OWNER | Code.STALE | Code.TOO_OLD | Code.NOT_WELCOME
+            Code.NOT_OWNER | Code.STALE | Code.TOO_OLD | Code.NOT_WELCOME | Code.QUOTA_EXCEEDED
         ):  # of a peer that treats this node as a client
             return "ask the peer's operator to accept this node: `dnarc peers add --key KEY --accept`"
         case Code.MALFORMED | Code.TOO_LARGE | Code.BAD_SIGNATURE:

@@ -180,6 +180,7 @@ ROUTES: Final = (
             Code.TOO_NEW,
             Code.NOT_OWNER,
             Code.STALE,
+            Code.QUOTA_EXCEEDED,
             *_TAKING,
         ),
     ),

@@ -29,7 +29,11 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "history": ("dnarc history example.org garden",),
     "why": ("dnarc why example.org garden",),
-    "domains": ("dnarc domains --node https://node.example",),
+    "domains": (
+        "dnarc domains --node https://node.example",
+        "dnarc domains --sizes",
+        "dnarc domains --keys --domain example.org --limit 5",
+    ),
     "sync": ("dnarc sync", "dnarc sync pull --peer https://other.example --data /var/lib/dnarc"),
     "export": ("dnarc export records.jsonl", "dnarc export - --domain example.org"),
     "import": ("dnarc import records.jsonl --data /var/lib/dnarc", "dnarc import - --data data < records.jsonl"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -188,6 +189,65 @@ async def test_a_busy_node_is_asked_again_and_the_record_is_written_once(node: N
             written = await client.put_signed(record)
 
     assert (written.claim.verdict, written.is_new, len(log)) == ("founded", False, 3)
+
+
+async def test_a_record_whose_answer_was_lost_is_sent_again(node: Node) -> None:
+    record = signed(claim("garden", ALICE, at=int(time.time())))
+    known = json.dumps({record.signature: {"status": "known", "id": record.record.id}}).encode()
+    log: list[str] = []
+
+    with serving([(201, {"Content-Length": "1000"}, b"{"), (200, {}, known)], log) as url:
+        async with Client(url) as client:
+            written = await client.put_signed(record)
+
+    assert (written.claim.signed, log[0]) == (record, log[1])
+
+
+async def test_a_node_that_says_nothing_is_unreachable_after_the_time_allowed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        async with Client(url, timeout_s=0.05, retry=Retry(tries_max=1)) as client:
+            with pytest.raises(Unreachable, match="no node answers"):
+                await client.get(DOMAIN, "garden")
+
+
+WITNESSED = f"w{'a' * 51}a"
+"""The name of a witnessed domain whose policy nobody knows."""
+PROPOSED = signed(claim("garden", ALICE, at=1, domain=WITNESSED))
+
+
+def outcome_reply(**fields: Any) -> Reply:
+    outcome = {"status": "known", "id": PROPOSED.record.id, **fields}
+    return 200, {}, json.dumps({PROPOSED.signature: outcome}).encode()
+
+
+async def test_a_record_that_loses_against_another_is_a_conflict() -> None:
+    lost = outcome_reply(status="refused", code="stale", detail="another", winner="0" * 64)
+
+    with serving([outcome_reply(certainty="ordered"), lost]) as url:
+        async with Client(url) as client:
+            with pytest.raises(Conflict) as conflict:
+                await client.wait_for_final(Claim(PROPOSED), wait_s=60)
+
+    assert conflict.value.facts["winner"] == "0" * 64
+
+
+async def test_the_wait_for_witnesses_has_an_end() -> None:
+    with serving([outcome_reply(certainty="ordered")] * 50) as url:
+        async with Client(url) as client:
+            with pytest.raises(NodeError) as ended:
+                await client.wait_for_final(Claim(PROPOSED), wait_s=0.3)
+
+    assert ended.value.code == "not_final"
+
+
+async def test_a_record_that_is_called_final_without_proof_is_noticed() -> None:
+    line = b'{"signature":"%s","record":%s}\n' % (PROPOSED.signature.encode(), PROPOSED.record.canonical)
+
+    with serving([outcome_reply(certainty="final"), (200, {}, line)]) as url:
+        async with Client(url) as client:
+            with pytest.raises(Untrusted, match="not proven"):
+                await client.wait_for_final(Claim(PROPOSED), wait_s=60)
 
 
 def head_reply(record: SignedRecord) -> Reply:

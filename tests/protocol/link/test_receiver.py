@@ -163,6 +163,19 @@ def test_a_flood_of_refused_records_is_cut_off_one_past_the_limit(count: int, co
     assert wire.codes[1] == code
 
 
+@pytest.mark.parametrize("code", [Code.NOT_WELCOME, Code.QUOTA_EXCEEDED])
+def test_a_link_is_not_cut_off_for_what_its_peer_cannot_know(code: Code) -> None:
+    """Whom an operator does not want, and how much a node keeps of whom, is known to that node alone."""
+    wire = refusing(refused_per_minute_max=REFUSED_MAX)
+    wire.acceptor.refuses = lambda _: code
+
+    for it in records(2 * REFUSED_MAX):
+        wire.dialler.write(it, wire.now)
+    wire.run()
+
+    assert wire.codes == (None, None)
+
+
 def test_refused_records_are_counted_by_the_minute() -> None:
     wire, more_than_a_minute_s = refusing(refused_per_minute_max=REFUSED_MAX), 61
 
