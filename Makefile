@@ -20,6 +20,8 @@ NEW_SEEDS_S ?= 60
 
 ATTACK_S ?= 20
 
+RUNS ?= 200
+
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
@@ -30,7 +32,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 # Tests that need no socket, no process and no browser.
 UNIT := tests/test_arrows.py tests/protocol tests/simulations/world tests/simulations/judges
 
-.PHONY: help run demo test unit attack simulate browser programs screenshots check lint types format bench lock clean
+.PHONY: help run demo test unit explore attack simulate browser programs screenshots check lint types format bench lock clean
 
 help: ## say what there is to do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -59,6 +61,10 @@ screenshots: $(INSTALLED) browser ## take the README's pictures of the explorer 
 
 check: ## run all that CI runs
 	bash .ci/run
+
+explore: $(INSTALLED) ## try every order of messages in small councils of witnesses, and long orders by chance (RUNS=)
+	$(BIN)/python -m tests.protocol.witness.orders
+	$(BIN)/python -m tests.protocol.witness.exploration --runs $(RUNS)
 
 attack: $(INSTALLED) ## attack a node in each known way for ATTACK_S seconds, and measure what it costs and how an honest client fares
 	ATTACK_S=$(ATTACK_S) $(BIN)/python -m pytest -q -s tests/attack
