@@ -32,6 +32,9 @@ CERTAINTY_HEADER: Final = "Dnarc-Certainty"
 ERASED_HEADER: Final = "Dnarc-Erased"
 """The ids of the records that were asked for and are erased here, with commas between them."""
 
+QUOTAS: Final = ("domain_records_max", "domain_bytes_max", "key_records_max", "key_bytes_max")
+"""Settings that bound how much this node keeps of a domain or a key."""
+
 _TURN_DOMAINS: Final = 50
 """Fingerprints that are computed before other tasks get a turn: about 2 ms."""
 
@@ -201,6 +204,7 @@ def _limits(parts: ApiParts) -> dict[str, int | None]:
         "batch_bytes_max": BATCH_BYTES_MAX,
         "record_ids_max": RECORD_IDS_MAX,
         "page_items_max": LIMIT_MAX,
+        **{name: getattr(parts.settings, name) for name in QUOTAS},
         "max_age": parts.settings.max_age,
         "max_skew": parts.settings.max_skew,
         "domains_max": parts.settings.domains_max,

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from node.disk import store_bytes
 from node.http_api.answers.json_answer import private
+from node.http_api.handlers.read import QUOTAS
 from node.http_api.requests.caller import check_operator
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import LIMIT_MAX, integer
@@ -15,8 +16,6 @@ from protocol.records.admission import Amount
 from protocol.records.record import is_domain
 
 ITEMS_SHOWN: Final = 20
-
-QUOTAS: Final = ("domain_records_max", "domain_bytes_max", "key_records_max", "key_bytes_max")
 
 
 async def get_usage(parts: ApiParts, request: web.Request) -> web.StreamResponse:

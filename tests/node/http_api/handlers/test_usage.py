@@ -71,10 +71,12 @@ async def test_a_record_past_a_quota_gets_507_with_the_quota(tmp_path_factory: p
         first, second = (claim(label, ALICE, NOW) for label in ("a", "b"))
         await client.put(first)
         answer = await client.put(second)
+        limits = (await client.get("/node")).json()["limits"]
         figures = (await client.get("/metrics")).body.decode()
 
     outcome = answer.json()[signed(second).signature]
     assert answer.status == 507
+    assert (limits["key_records_max"], limits["key_bytes_max"]) == (1, None)
     assert (outcome["status"], outcome["code"], outcome["quota"]) == ("refused", "quota_exceeded", "key_records_max")
     assert 'dnarc_domain_records{domain="example"} 1.0' in figures
     assert 'dnarc_records_refused_total{code="quota_exceeded",trust="client"} 1.0' in figures
