@@ -346,7 +346,9 @@ async def test_an_erased_record_keeps_its_place_in_the_history(node: Node, clien
     history = await client.history(DOMAIN, "garden")
     with pytest.raises(NodeError) as erased:
         await client.get(DOMAIN, "garden")
+    third = (await client.put(DOMAIN, "garden", {"n": 3}, key=ALICE, after=history.claims[-1])).claim
 
+    assert (await client.get(DOMAIN, "garden")) == Claim(third.signed, "claimed")
     assert [(each.id, each.is_erased, each.content) for each in history.claims] == [
         (first.id, True, {}),
         (second.id, True, {}),
@@ -460,3 +462,17 @@ def test_every_public_name_can_be_imported() -> None:
     assert [name for name in node.client.__all__ if not hasattr(node.client, name)] == []
     with pytest.raises(AttributeError):
         _ = node.client.nothing
+
+
+BLOCKING = """
+import sys
+from node.client import following, history, http, memory, publishing, reading
+print("aiohttp" in sys.modules, "asyncio" in sys.modules and "node.client.client" in sys.modules)
+"""
+
+
+def test_commands_do_not_load_the_asynchronous_client() -> None:
+    """It costs 0.3 s to import, which is longer than most commands take."""
+    done = subprocess.run([sys.executable, "-c", BLOCKING], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "False False\n"
