@@ -21,6 +21,7 @@ from node.world import World
 from protocol.records.record import Record, SignedRecord
 from tests.history import ALICE, BOB, claim, signed
 from tests.node.client.test_http import Reply, serving
+from tests.paths import ROOT
 
 DOMAIN = "example"
 
@@ -476,3 +477,9 @@ def test_commands_do_not_load_the_asynchronous_client() -> None:
     done = subprocess.run([sys.executable, "-c", BLOCKING], capture_output=True, text=True, check=True)
 
     assert done.stdout == "False False\n"
+
+
+@pytest.mark.parametrize("package", ["node", "protocol"])
+def test_type_checkers_of_applications_read_the_types(package: str) -> None:
+    """PEP 561: without this file they treat everything as `Any`."""
+    assert (ROOT / package / "py.typed").is_file()
