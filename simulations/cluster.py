@@ -171,9 +171,25 @@ class Cluster:
         return self.settled_s[-1]
 
     def repaired_records(self) -> int:
-        """How many records the links that are open now have found by repairs."""
+        """How many records the links that are open now have found by repairs, without those that are erased."""
         nodes = [machine.node for machine in self.machines.values() if machine.node is not None]
-        return sum(link.counts.repaired for node in nodes for link in node.links.by_number.values())
+        counts = [link.counts for node in nodes for link in node.links.by_number.values()]
+        return sum(each.repaired - each.erased for each in counts)
+
+    def erased_named(self) -> int:
+        """How many records peers have named as erased on the links that are open now."""
+        nodes = [machine.node for machine in self.machines.values() if machine.node is not None]
+        return sum(link.counts.erased for node in nodes for link in node.links.by_number.values())
+
+    def open_links(self) -> set[tuple[str, int]]:
+        """The links that are open now: the machine, and the number on its node."""
+        return {
+            (name, number)
+            for name, machine in self.machines.items()
+            if machine.node is not None
+            for number, link in machine.node.links.by_number.items()
+            if link.is_open
+        }
 
     def expect(self, is_so: bool, words: str) -> None:
         """Check what a scenario expects. If it is not so, report a violation."""

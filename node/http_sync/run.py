@@ -126,6 +126,7 @@ class _Run:
         self._parts.duplicate_keys.see(answer.node, answer.instance, self._peer.name)
         self._read_clock(answer, asked_s)
         self._memory.features = answer.features
+        self._memory.erased.meet(answer.instance)
         self._memory.fingerprints = {name: held.fingerprint for name, held in answer.domains.items()}
         return answer
 

@@ -77,7 +77,7 @@ class Links:
         self.turned_away_s: float | None = None
         self._last_number = 0
         self._erased: dict[str, ErasedKeys] = {}
-        """By the name of a listed peer. It outlives the links with the peer."""
+        """By the name of a listed peer. It outlives the links with the peer, as long as the peer runs."""
         self._rediallers: dict[str, tuple[Redialler, Callable[[], bool]]] = {}
         """By the peer's name: the redialler, and what ends its task."""
         self._tasks = Tasks(self._on_failure)
@@ -186,6 +186,8 @@ class Links:
         if row is not None and row.name in self._rediallers:
             self._rediallers[row.name][0].instance = hello.instance
         self._parts.duplicate_keys.see(key, hello.instance, self.name_of(link))
+        if link.snapshot.permission.name in self._erased:
+            self._erased[link.snapshot.permission.name].meet(hello.instance)
         for other in [each for each in self.by_number.values() if each.peer_key == key and each is not link]:
             if not self._settle(other, link):
                 return

@@ -25,6 +25,17 @@ class ErasedKeys:
         self._there: dict[str, dict[str, bytes]] = {}
         self._here: dict[str, dict[str, bytes]] = {}
         self._count = 0
+        self._instance = ""
+
+    def meet(self, instance: str) -> None:
+        """The peer runs as this instance. After a new start it may hold other records, for example from a backup, so
+        what another instance said is forgotten.
+        """
+        if instance != self._instance:
+            self._there.clear()
+            self._here.clear()
+            self._count = 0
+            self._instance = instance
 
     def __len__(self) -> int:
         """How many keys are remembered."""

@@ -60,6 +60,10 @@ class Checkers:
         for council in self._councils:
             council.on_restore(machine.name)
 
+    def on_drop(self, machine: Machine, domain: str) -> None:
+        """The operator drops a domain."""
+        self._durability.on_drop(machine, domain)
+
     def check_acknowledged(self, machines: Mapping[str, Machine]) -> None:
         """Check that every acknowledged record is on the node that acknowledged it."""
         self._durability.check_acknowledged(machines)

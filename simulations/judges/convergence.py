@@ -44,24 +44,25 @@ def find_missing(machines: Mapping[str, Machine], ties: Sequence[Tie]) -> list[M
             found.append(Missing(source, target, "", [], "whatever, as one of the two is down"))
             continue
         for domain in giver.indexes.domains():
-            lacking = _lacking(giver, taker, domain)
+            lacking = _lacking(giver, taker, domain, machines[source].disk.erased())
             if lacking:
                 found.append(Missing(source, target, domain, lacking))
     return found
 
 
-def _lacking(giver: Node, taker: Node, domain: str) -> list[str]:
-    """The ids that the giver holds and the taker lacks. Leaves out domains that the taker does not keep, and records
-    that are too new for its clock.
+def _lacking(giver: Node, taker: Node, domain: str, erased: frozenset[bytes]) -> list[str]:
+    """The ids that the giver holds and the taker lacks. Leaves out domains that the taker does not keep, records that
+    are too new for its clock, and those that are `erased` where the giver is.
     """
     theirs, ours = giver.indexes.get(domain), taker.indexes.get(domain) or EMPTY
     kept = taker.settings.domains
-    if theirs is None or theirs.fingerprint() == ours.fingerprint() or (kept is not None and domain not in kept):
+    is_kept = domain not in taker.indexes.dropped and (kept is None or domain in kept)
+    if theirs is None or theirs.fingerprint() == ours.fingerprint() or not is_kept:
         return []
     skew = taker.settings.max_skew
     newest = None if skew is None else int(taker.world.now_s()) + skew
     return [
         key_id(key).hex()
         for key in sorted(set(theirs).difference(ours))
-        if newest is None or key_timestamp(key) <= newest
+        if (newest is None or key_timestamp(key) <= newest) and key_id(key) not in erased
     ]

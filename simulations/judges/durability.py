@@ -4,7 +4,7 @@ A restored backup may lack the records that came after it. So records that were 
 restore are excused.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from protocol.records.record import Record
 from simulations.cast.machine import Machine
@@ -21,6 +21,7 @@ class DurabilityJudge:
         self._acknowledgements = acknowledgements
         self._held: dict[str, dict[str, Record]] = {}
         self._excused: dict[str, list[tuple[float, float]]] = {}
+        self._dropped: set[tuple[str, str]] = set()
 
     def on_restore(self, machine: Machine, backup_s: float, now_s: float) -> None:
         """The operator restores a backup that was made at `backup_s`. Records from after that time may be gone."""
@@ -28,15 +29,22 @@ class DurabilityJudge:
         self._excused.setdefault(machine.name, []).append((backup_s, heard_s))
         self._held[machine.name] = {}
 
+    def on_drop(self, machine: Machine, domain: str) -> None:
+        """The operator drops a domain. None of its records need stay on the machine."""
+        self._dropped.add((machine.name, domain))
+
+    def _is_lost(self, name: str, record: Record, there: Container[str]) -> bool:
+        return record.id not in there and (name, record.domain) not in self._dropped
+
     def on_start(self, machine: Machine, there: dict[str, Record]) -> None:
         """A node starts with these records on its disk: all that it committed, and perhaps one unanswered
         commit more.
         """
         for record in self._held.get(machine.name, {}).values():
-            if record.id not in there:
+            if self._is_lost(machine.name, record, there):
                 self._on_violation(machine.name, f"record {record.id[:8]} of {record.label} was committed, and is gone")
         for acknowledgement in self._acknowledgements:  # now, because a peer may soon give back what this node lost
-            if acknowledgement.machine == machine.name and acknowledgement.record.id not in there:
+            if acknowledgement.machine == machine.name and self._is_lost(machine.name, acknowledgement.record, there):
                 self._on_loss(acknowledgement)
         self._held[machine.name] = dict(there)
 
@@ -51,8 +59,11 @@ class DurabilityJudge:
     def check_acknowledged(self, machines: Mapping[str, Machine]) -> None:
         """Check that every acknowledged record is on the node that acknowledged it."""
         for acknowledgement in self._acknowledgements:
-            node = machines[acknowledgement.machine].node
-            if node is not None and not node.indexes.holds(acknowledgement.record):
+            node, place = (
+                machines[acknowledgement.machine].node,
+                (acknowledgement.machine, acknowledgement.record.domain),
+            )
+            if node is not None and place not in self._dropped and not node.indexes.holds(acknowledgement.record):
                 self._on_loss(acknowledgement)
 
     def _on_loss(self, acknowledgement: Acknowledgement) -> None:

@@ -64,7 +64,8 @@ class OwnershipJudge:
         """Check that the head of a label that a node shows is the last record of the oracle's chain."""
         for name, machine in machines.items():
             labels = list(self._labels.get(name, {}).items()) if machine.node is not None else []
-            for key, history in labels[:HEADS_CHECKED]:
+            kept = [(key, it) for key, it in labels if key[0] not in machine.running.indexes.dropped]
+            for key, history in kept[:HEADS_CHECKED]:
                 shown = await machine.running.heads.get(*key)
                 chain = ownership(history.values()).chain
                 if (shown.id if shown else None) != (chain[-1] if chain else None):

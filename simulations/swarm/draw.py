@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from simulations.cast.tie import Tie
 from simulations.swarm.draw_council import add_council
-from simulations.swarm.plan import Act, Action, Fault, FaultKind, NodePlan, Plan
+from simulations.swarm.plan import REMOVALS, Act, Action, Fault, FaultKind, NodePlan, Plan
 from simulations.world.wire import Weather
 
 SETTLE_S: Final = 3_600.0
@@ -21,7 +21,7 @@ next one comes 20 minutes later. Seed 13, with 22 nodes, needed 2,592 s.
 
 _HONEST: Final = (Action.CLAIM, Action.CLAIM, Action.CLAIM, Action.OFFER)
 _HOSTILE: Final = tuple(action for action in Action if action not in _HONEST)
-_KINDS: Final = [kind for kind in FaultKind if kind not in (FaultKind.CUT_WRITING, FaultKind.FORGOTTEN)]
+_KINDS: Final = [kind for kind in FaultKind if kind not in (FaultKind.CUT_WRITING, FaultKind.FORGOTTEN, *REMOVALS)]
 _FAULTS_MAX: Final = 8
 _OFFSET_S_MAX: Final = 100.0
 """How far a clock is wrong at most, in seconds."""
@@ -40,7 +40,7 @@ def draw(seed: int | str) -> Plan:
         weather=_weather(random),
         nodes=nodes,
         ties=_mutual(Random(f"swarm {seed} mutual"), _ties(random, names)),
-        faults=_faults(random, names, active_s),
+        faults=[*_faults(random, names, active_s), *_removals(Random(f"swarm {seed} removals"), names, active_s)],
         acts=_acts(random, names, active_s),
         active_s=active_s,
         settle_s=SETTLE_S,
@@ -144,6 +144,21 @@ def _mutual(random: Random, ties: list[Tie]) -> list[Tie]:
 def _faults(random: Random, names: list[str], active_s: float) -> list[Fault]:
     kinds = random.sample(_KINDS, random.randint(1, 5))
     return [_fault(random, random.choice(kinds), names, active_s) for _ in range(random.randint(0, _FAULTS_MAX))]
+
+
+def _removals(random: Random, names: list[str], active_s: float) -> list[Fault]:
+    """In a third of the runs, operators take records down. Drawn from a stream of its own, so that other draws stay as
+    they were before it existed.
+    """
+    if random.random() < 2 / 3:
+        return []
+    faults = []
+    for _ in range(random.randint(1, 4)):
+        kind = random.choice((FaultKind.ERASED, FaultKind.ERASED, FaultKind.ERASED, FaultKind.DROPPED))
+        machines = sorted(random.sample(names, random.randint(1, max(1, len(names) // 3))))
+        value = random.choice((0.1, 0.5, 1.0)) if kind is FaultKind.ERASED else 0.0
+        faults.append(Fault(kind, random.uniform(active_s * 0.2, active_s * 0.8), 5.0, machines, value))
+    return faults
 
 
 def _fault(random: Random, kind: FaultKind, names: list[str], active_s: float) -> Fault:

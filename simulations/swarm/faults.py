@@ -9,7 +9,9 @@ from typing import Final
 import msgspec
 
 from node.store.contract import StoreError
+from node.store.removals import IDS_MAX, RemovalKind, Target
 from simulations.cast.machine import Machine
+from simulations.cast.user import DOMAIN
 from simulations.cluster import Cluster
 from simulations.swarm.plan import Fault, FaultKind
 from simulations.world.disk import DiskError
@@ -20,6 +22,9 @@ Undo = Callable[[], Awaitable[None]]
 
 _START_ERRORS: Final = (DiskError, StoreError)
 """The errors of a node that starts while its disk fails."""
+
+_REMOVAL_S: Final = 5.0
+"""Seconds that an operator waits for a removal, at least."""
 
 _FLAP_S_MIN: Final = 0.1
 """Seconds between two resets of a flapping connection, at least."""
@@ -202,6 +207,35 @@ async def _jump_clock(_: Cluster, machines: list[Machine], fault: Fault) -> Undo
     return set_back
 
 
+async def _erase(cluster: Cluster, machines: list[Machine], fault: Fault) -> Undo:
+    """Erase records whose ids are small. So the operators of two machines erase the same records, as far as held."""
+    for machine in machines:
+        index = None if machine.node is None else machine.node.indexes.get(DOMAIN)
+        ids = [] if index is None else [each.hex() for each in index.ids(0, len(index))]
+        chosen = [each for each in ids if int(each[:8], 16) < fault.value * 2**32][:IDS_MAX]
+        if chosen:
+            await _remove(cluster, machine, RemovalKind.ERASE, Target(ids=tuple(chosen)), fault)
+    return _nothing
+
+
+async def _drop(cluster: Cluster, machines: list[Machine], fault: Fault) -> Undo:
+    for machine in machines:
+        if machine.node is not None:
+            cluster.checkers.on_drop(machine, DOMAIN)
+            await _remove(cluster, machine, RemovalKind.DROP, Target(domain=DOMAIN), fault)
+    return _nothing
+
+
+async def _remove(cluster: Cluster, machine: Machine, kind: RemovalKind, target: Target, fault: Fault) -> None:
+    """Remove records, if no other fault keeps the node from it."""
+    removals = machine.running.removals
+    with suppress(TimeoutError, *_START_ERRORS):
+        async with asyncio.timeout(max(_REMOVAL_S, fault.for_s)):
+            removal = await removals.begin(kind, target, "operator", "")
+            await removals.wait(removal.number, fault.for_s)
+    cluster.note("removed", machine=machine.name, kind=str(kind), records=len(target.ids))
+
+
 _BEGIN: Final[dict[FaultKind, Callable[[Cluster, list[Machine], Fault], Awaitable[Undo]]]] = {
     FaultKind.PARTED: _partition,
     FaultKind.SILENCED: _silence,
@@ -220,4 +254,6 @@ _BEGIN: Final[dict[FaultKind, Callable[[Cluster, list[Machine], Fault], Awaitabl
     FaultKind.DISK_FULL: _fill_disk,
     FaultKind.DISK_SLOW: _slow_disk,
     FaultKind.CLOCK_JUMP: _jump_clock,
+    FaultKind.ERASED: _erase,
+    FaultKind.DROPPED: _drop,
 }

@@ -279,6 +279,40 @@ MUTANTS: Final = (
         without=_RECONCILIATION,
     ),
     Mutant(
+        "erased-unsaid",
+        "a peer that asks for an erased record gets no answer",
+        (
+            Edit(
+                "protocol/link/sender.py",
+                "        if len(whole) < len(records):\n",
+                "        if len(whole) > len(records):\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "erased-forgotten",
+        "after a restart an erased record is not in the index",
+        (
+            Edit(
+                "node/store/sqlite/reading.py",
+                '        "WHERE records.no > ? ORDER BY records.no LIMIT ?",\n        (after, KEYS_PAGE),\n',
+                '        "WHERE records.no > ? AND records.no NOT IN (SELECT record FROM erasures) "\n'
+                '        "ORDER BY records.no LIMIT ?",\n        (after, KEYS_PAGE),\n',
+            ),
+        ),
+    ),
+    Mutant(
+        "erased-asked-for-ever",
+        "a node does not remember what its peer erased",
+        (
+            Edit(
+                "protocol/link/receiver.py",
+                "        self._exchanged.erased.note_there(message.domain, message.packed)\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
         "half-quorum",
         "half of the witnesses decide",
         (

@@ -5,7 +5,7 @@ the begin and the end of a fault are one entry. So a plan without some entries i
 """
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -33,7 +33,13 @@ class FaultKind(StrEnum):
     DISK_SLOW = "disk_slow"  # value: mean time of half a piece of work, in seconds
     CLOCK_JUMP = "clock_jump"  # the clocks jump, and jump back at the end; value: seconds
     CUT_WRITING = "cut_writing"  # a power cut when a witness has written its newest receipt, before the receipt leaves
+    ERASED = "erased"  # the operators erase records of the ordinary domain; value: the share of the records
+    DROPPED = "dropped"  # the operators drop the ordinary domain
     FORGOTTEN = "forgotten"  # as restored, and a witness loses the file of its newest receipt, too
+
+
+REMOVALS: Final = (FaultKind.ERASED, FaultKind.DROPPED)
+"""What operators do, and no machine: records go, and nodes still have to agree on all others."""
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -148,6 +148,11 @@ class VirtualDisk:
                 last, page = reading.keys(database, last)
         return found
 
+    def erased(self) -> frozenset[bytes]:
+        """The ids of all records on this disk whose bodies are erased."""
+        sql = "SELECT id FROM erasures JOIN records ON records.no = record"
+        return frozenset(row[0] for database in self._databases.values() for row in database.execute(sql))
+
     def histories(self) -> dict[LabelKey, list[Past]]:
         """The stored records of each label, as far as replay needs them."""
         labels = dict.fromkeys((signed.record.domain, signed.record.label) for signed in self.records())

@@ -8,6 +8,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Route, expect
 
 from node.node import Node
+from node.store.removals import RemovalKind, Target
 from protocol.records.record import Record
 from tests.explorer.browsing import FAR_HOST, Explorer, hold, recent
 from tests.history import BOB, CAROL, NOWHERE, signed
@@ -68,6 +69,24 @@ async def test_the_browser_proves_every_signature_and_judges_by_itself(label: Ex
     await expect(label.page.locator(".trust")).to_contain_text("Proven here")
     await expect(label.page.locator(".trust")).to_contain_text("All 10 signatures checked in this browser")
     await expect(label.page.locator(".mark.good")).to_have_count(10)
+
+
+async def test_an_erased_head_says_so_and_keeps_its_owner(label: Explorer, node: Node) -> None:
+    removal = await node.removals.begin(
+        RemovalKind.ERASE, Target(ids=(eventful()[-1].id,)), "op", "<b>court</b> order 4711"
+    )
+    await node.removals.wait(removal.number, 60)
+
+    await label.page.reload()
+
+    head = label.page.get_by_role("region", name="Head")
+    await expect(head).to_contain_text("Erased on this node")
+    await expect(head).to_contain_text("<b>court</b> order 4711")
+    await expect(head.locator("a.key").first).to_have_attribute("href", f"#/key/{BOB.public}")
+    await expect(label.page.locator(".timeline > .entry").nth(0)).to_contain_text("Erased on this node")
+    await expect(label.page.locator(".mark.unknown")).to_have_text(
+        "Signature not checked: the record was erased on this node"
+    )
 
 
 async def test_the_head_shows_who_owns_the_label_and_what_is_claimed(label: Explorer) -> None:

@@ -24,7 +24,7 @@ import { proofCard } from "./proofcard.js";
 import { check, contentOf, isDomain, isLabel } from "./record.js";
 import { replay } from "./replay.js";
 import { hrefTo } from "./router.js";
-import { timeline } from "./timeline.js";
+import { erasedLine, timeline } from "./timeline.js";
 import { tree } from "./values.js";
 import { isWitnessed, walk } from "./walk.js";
 import { certaintyBadge } from "./witnesses.js";
@@ -163,7 +163,7 @@ function headCard(history) {
         ["Owner", keyChip(record.signedby)],
         record.newowner !== undefined && ["Offered to", keyChip(record.newowner)],
         ["Written", when(record.timestamp)],
-        ["Claim", tree(contentOf(record))],
+        ["Claim", head.erased ? erasedLine(head.erased) : tree(contentOf(record))],
         ["Record", hexValue(head.id, "the record's id")],
       ),
     ),
@@ -243,13 +243,18 @@ async function prove(newest, drawn, judged, { trust, signal, shown, council }) {
   const findings = [];
   for (const { entry } of newest) {
     if (signal.aborted || shown.round !== round) return;
-    const name = entry.id + entry.signature;
-    if (!checked.has(name)) checked.set(name, await check(entry.record, entry.signature, entry.id));
+    const name = entry.id + entry.signature + (entry.erased ? " erased" : "");
+    if (!checked.has(name)) {
+      checked.set(name, entry.erased ? ERASED : await check(entry.record, entry.signature, entry.id));
+    }
     findings.push(checked.get(name));
     drawn.mark(entry.id, checked.get(name));
   }
   fill(trust, trustWords(findings, judged.length, differing(judged), council !== null));
 }
+
+/** Nothing proves what is left of an erased record. */
+const ERASED = { state: "unknown", why: "the record was erased on this node" };
 
 const differing = (judged) => judged.filter(({ entry, verdict }) => entry.verdict !== verdict).length;
 

@@ -68,12 +68,16 @@ function described(judged, isHead, mark, council) {
     ),
     entry.verdict !== verdict &&
       h("p", { class: "problem" }, `The node says ${entry.verdict}; this browser's own replay says ${verdict}.`),
-    content(record, verdict, after),
+    entry.erased ? erasedLine(entry.erased) : content(record, verdict, after),
     entry.seen && testimony(entry, council),
     mark,
     h("details", { class: "raw" }, h("summary", {}, "The record itself"), raw(entry, after)),
   );
 }
+
+/** What stands in the place of the claim of an erased record. */
+export const erasedLine = ({ time, reason }) =>
+  h("p", { class: "erased" }, "Erased on this node ", when(time), reason && [": ", h("bdi", {}, reason)]);
 
 /** What a record claims. For an accepted record that follows another, only the difference. */
 function content(record, verdict, after) {
@@ -91,7 +95,7 @@ function raw(entry, after) {
       after !== null && ["Judged after", h("code", {}, after.id)],
       ["Received here", when(entry.received)],
     ),
-    h("p", { class: "hint" }, "What was signed, byte by byte:"),
+    h("p", { class: "hint" }, entry.erased ? "What is left of what was signed:" : "What was signed, byte by byte:"),
     h("pre", { class: "bytes", tabindex: "0" }, h("bdi", {}, canonical(entry.record))),
   ];
 }
