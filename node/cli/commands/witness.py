@@ -23,6 +23,8 @@ app = typer.Typer(no_args_is_help=True, help="Domains with witnesses, who make t
 
 _SEED_BYTES: Final = 32
 
+SLOTS_SHOWN: Final = 20
+
 
 @app.command("new", epilog=epilog_of("witness new"))
 def new(
@@ -144,6 +146,8 @@ def _put_policy(client: "NodeClient", domain: str, policy: "Policy") -> None:
 
 
 def _table(report: dict[str, Any]) -> "RenderableType":
+    from rich.console import Group
+
     rows = [
         (short(each["key"]), "never" if each["lag_s"] is None else f"{each['lag_s']:,.1f} s ago", len(each["forks"]))
         for each in report["witnesses"]
@@ -156,4 +160,23 @@ def _table(report: dict[str, Any]) -> "RenderableType":
         words.append(f"this node is silent: {own['silence']}" if own["silence"] else "this node witnesses the domain")
     if report["doubly_decided"]:
         words.append(f"TWO RECORDS ARE DECIDED in {report['doubly_decided']} places: more than {faulty} witnesses lied")
-    return table(["witness", "heard", "#forks"], rows, title="; ".join(words))
+    witnesses = table(["witness", "heard", "#forks"], rows, title="; ".join(words))
+    return witnesses if own is None or not own["open"] else Group(witnesses, _open_slots(own["open"]))
+
+
+def _open_slots(slots: list[dict[str, Any]]) -> "RenderableType":
+    """What this witness still works on, of the highest rounds first: these wait for longest."""
+    slots = sorted(slots, key=lambda slot: (-slot["round"], slot["label"]))
+    rows = [
+        (
+            slot["label"],
+            "its founding" if slot["prev"] is None else short(slot["prev"]),
+            len(slot["candidates"]),
+            slot["round"],
+        )
+        for slot in slots[:SLOTS_SHOWN]
+    ]
+    title = f"{len(slots):,} places are open for this witness" + (
+        f", {SLOTS_SHOWN} shown" if len(slots) > SLOTS_SHOWN else ""
+    )
+    return table(["~label", "after", "#candidates", "#round"], rows, title=title)

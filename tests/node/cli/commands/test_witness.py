@@ -8,6 +8,7 @@ import pytest
 
 from node.client.http import NodeClient
 from node.witness.newest import path_of
+from protocol.signing import SigningKey
 from tests.node.cli.conftest import Served, run
 
 
@@ -149,3 +150,29 @@ def test_the_key_of_a_folder_is_shown(witness: tuple[Served, str], tmp_path: Pat
     nowhere = run("witness", "key", "--data", str(tmp_path / "nowhere"))
 
     assert (shown.out.strip(), nowhere.code) == (_key(served), 2)
+
+
+def test_the_places_that_wait_for_other_witnesses_are_shown_with_their_rounds(
+    tmp_path: Path, keys: tuple[str, str]
+) -> None:
+    """Two of the three witnesses run nowhere."""
+    first = Served(tmp_path)
+    others = [SigningKey(bytes([number]) * 32).public for number in (1, 2)]
+    domain = first.run("witness", "new", _key(first), *others, "--prefix", "org.example", "--json").json["domain"]
+    run("witness", "begin", domain, "--data", str(first.data))
+    first.stop()
+    served = Served(tmp_path, "--witness", domain)
+    try:
+        claimed = served.run("claim", domain, "weir", "n=1", "--key", keys[0], "--wait", "0")
+        with NodeClient(served.url) as client:
+            while not client.get("/witnesses", {"domain": domain})["own"]["open"]:
+                pass
+        shown = served.run("witness", "show", domain)
+    finally:
+        served.stop()
+
+    assert claimed.code == 0, claimed.err
+    assert "1 places are open for this witness" in shown.out
+    assert [line.split() for line in shown.out.splitlines() if "weir" in line] == [
+        ["weir", "its", "founding", "1", "0"]
+    ]
