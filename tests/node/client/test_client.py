@@ -20,6 +20,7 @@ from node.store.removals import RemovalKind, Target
 from node.world import World
 from protocol.records.record import Record, SignedRecord
 from tests.history import ALICE, BOB, claim, signed
+from tests.node.authority import Authority
 from tests.node.client.test_http import Reply, serving
 from tests.paths import ROOT
 
@@ -249,6 +250,40 @@ async def test_a_record_that_is_called_final_without_proof_is_noticed() -> None:
         async with Client(url) as client:
             with pytest.raises(Untrusted, match="not proven"):
                 await client.wait_for_final(Claim(PROPOSED), wait_s=60)
+
+
+async def test_a_node_behind_tls_is_believed_where_the_authority_named_vouches_for_it(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    settings = Settings(port=0, data=tmp_path / "data", tls_certificate=authority.chain, tls_key=authority.key)
+
+    async with Node(settings) as node:
+        async with Client(node.url, authority=authority.ca) as client:
+            summary = await client.node()
+        async with Client(node.url) as client:
+            with pytest.raises(Unreachable, match="no known authority has signed its certificate") as refused:
+                await client.node()
+
+    assert summary.node == node.key.public
+    assert not refused.value.is_passing, "a wrong certificate does not become right by waiting"
+
+
+async def test_a_node_below_a_path_is_asked_there_with_the_password_of_the_url() -> None:
+    log: list[str] = []
+
+    with serving([(404, {}, b'{"code": "unknown_label", "detail": "nothing"}')], log) as url:
+        async with Client(url.replace("//", "//me:secret@") + "/below/") as client:
+            head = await client.get(DOMAIN, "a/b")
+            shown = client.url
+
+    assert head is None
+    assert log == ["GET /below/claims/example?label=a%2Fb Basic bWU6c2VjcmV0"]
+    assert "secret" not in shown
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "ws://127.0.0.1:8080", "http://127.0.0.1:99999"])
+def test_a_wrong_url_is_an_error_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match=r"has no scheme|is for links|has a port"):
+        Client(url)
 
 
 def head_reply(record: SignedRecord) -> Reply:
