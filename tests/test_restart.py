@@ -1,6 +1,7 @@
 """A node that is killed in the middle of a catch-up over a link goes on when it is back, and nothing is lost."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,8 +9,11 @@ from typing import Any, Final
 
 import pytest
 
+from node.client import publishing
+from node.client.http import NodeClient
+from protocol.records.record import SignedRecord
 from simulations.processes.process import LocalNode, running
-from tests.history import DOMAIN
+from tests.history import ALICE, DOMAIN, claim, signed
 from tests.node.http_sync.sync_network import claims, give
 from tests.node.http_sync.sync_network import running as filling
 
@@ -45,6 +49,30 @@ def test_a_catch_up_goes_on_after_kill_9_of(tmp_path: Path, full: Path, victim: 
         assert report["error"] is None
         assert held(taker) == held(giver)
         assert held(taker)["count"] == RECORDS
+
+
+def test_after_kill_9_quotas_go_on_from_what_was_acknowledged(tmp_path: Path) -> None:
+    now = int(time.time())
+    first, second, third = (signed(claim(f"label-{number}", at=now)) for number in range(3))
+
+    with running("node", tmp_path / "node", "--key-records-max", "2") as node:
+        written = [put(node, each) for each in (first, second)]
+        node.kill()
+        node.start()
+        refused = put(node, third)
+        usage = ask(node, "GET", "/usage")
+
+    assert [each["status"] for each in written] == ["accepted", "accepted"]
+    assert (refused["code"], refused["quota"], refused["limit"]) == ("quota_exceeded", "key_records_max", 2)
+    size_bytes = sum(len(each.record.canonical) for each in (first, second))
+    assert usage["domains"] == [{"domain": DOMAIN, "records": 2, "bytes": size_bytes}]
+    assert usage["keys"] == [{"key": ALICE.public, "records": 2, "bytes": size_bytes}]
+
+
+def put(node: LocalNode, one: SignedRecord) -> dict[str, Any]:
+    """What the node says of a record that a client writes."""
+    with NodeClient(node.url) as client:
+        return client.converse(publishing.put(one)).fields
 
 
 @contextmanager
