@@ -241,6 +241,7 @@ class Node:
             watched=self.watched,
             plugin=self.plugin,
             certificate=self.certificate,
+            removals=self.removals,
         )
         self._health = Health(self.settings, looked)
 

@@ -63,7 +63,9 @@ _RETRY_S = 1.0
 """Seconds to wait for a busy peer that does not say how long."""
 
 ERASED_HEADER: Final = "Dnarc-Erased"
-"""The ids that were asked for and whose records the peer erased, with commas between them."""
+"""The first digits of the ids that were asked for and whose records the peer erased, with commas between them."""
+
+ERASED_DIGITS: Final = 16
 
 _ORIGIN = Origin(Trust.PEER)
 """Without an address, so no quota counts: this node asks for the records itself."""
@@ -142,7 +144,8 @@ class HttpPeer:
         assert len(ids) <= IDS_PER_REQUEST_MAX
         async with self._request("GET", ["records"], query=[("id", record_id) for record_id in ids]) as response:
             answer = read(await self._body(response).read_whole(), dict[str, msgspec.Raw])
-        erased = frozenset(response.headers.get(ERASED_HEADER, "").split(",")).intersection(ids)
+        begins = frozenset(response.headers.get(ERASED_HEADER, "").split(","))
+        erased = frozenset(record_id for record_id in ids if record_id[:ERASED_DIGITS] in begins)
         records = await self._decode(ListedLine(signature, record) for signature, record in answer.items())
         if not {signed.record.id for signed in records} <= set(ids):
             raise cut_off("it gave records that were not asked for")

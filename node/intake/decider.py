@@ -102,6 +102,7 @@ class Decider:
         cancelled leaves nothing half done.
         """
         self.labels.shrink()
+        self._refuse_dropped(group)
         fresh, of_witnessed = self._fresh(group)
         await self.labels.load(fresh)
         await self.welcome.load((group.records[at].record, group.origins[at]) for run in fresh.values() for at in run)
@@ -126,6 +127,13 @@ class Decider:
         self._append_to_timelines(batch)
         return Decision(batch, late)
 
+    def _refuse_dropped(self, group: Group) -> None:
+        """Refuse records of domains that were dropped while the group was verified. The store still has their rows, and
+        the index does not know them any more, so a repeat would look new.
+        """
+        if self._indexes.dropped:
+            self.check_places(group)
+
     async def read_usage(self, group: Group) -> None:
         """Read how much the keys have that clients wrote with. Raises: ProtocolError: `overloaded`."""
         of_clients = (at for at in group.records if group.origins[at].trust is Trust.CLIENT)
@@ -136,6 +144,7 @@ class Decider:
 
         `state` is that of the label, and everything that led to it is committed. `timeline` gets the new records.
         """
+        self._refuse_dropped(group)
         fresh, _ = self._fresh(group)
         batch = Batch()
         for key, positions in fresh.items():

@@ -43,6 +43,10 @@ from protocol.link.terms import Flow, Identity, LinkLimits, Role, Terms
 from protocol.sets.erased import ErasedKeys
 
 _NONCE_BYTES: Final = 32
+
+STRANGER_ERASED_MAX: Final = 1_000
+"""Erased records that the link of a stranger may name and that are remembered, because anybody can name any number."""
+
 _STOPPING: Final = "this node stops"
 _TABLE_CHANGED: Final = "the peers table has changed: the next link goes by what it says now"
 
@@ -175,7 +179,7 @@ class Links:
         terms = msgspec.structs.replace(snapshot.terms_of(key), dropped=self._parts.indexes.dropped)
         name = snapshot.permission.name
         if name is None:
-            return terms
+            return msgspec.structs.replace(terms, erased=ErasedKeys(STRANGER_ERASED_MAX))
         return msgspec.structs.replace(terms, erased=self._erased.setdefault(name, ErasedKeys()))
 
     def on_opened(self, link: RunningLink, hello: Hello) -> None:

@@ -25,6 +25,7 @@ from node.monitoring.peer_states import PeerStates
 from node.monitoring.witness_warnings import warnings_of, warnings_of_peers
 from node.peer_state import PeerState
 from node.peers import hidden
+from node.removal.work import RemovalWork
 from node.settings.settings import Settings
 from node.tls import Certificate
 from node.witness.watched import WatchedDomains
@@ -53,7 +54,7 @@ class Looked(msgspec.Struct, frozen=True):
     `room` knows whether the disk is full, `commits` whether the store failed or is slow, `traffic` how many connections
     are open, `sync` and `links` the clocks of peers, `peers` which peers fail, `duplicate_keys` the keys
     with which two nodes run, `watched` how witnesses are, `plugin` whether the operator's program works, None without
-    one, `certificate` when it ends, None for plain HTTP.
+    one, `certificate` when it ends, None for plain HTTP. `removals` knows which dropped domains are not gone yet.
     """
 
     world: World
@@ -67,6 +68,7 @@ class Looked(msgspec.Struct, frozen=True):
     watched: WatchedDomains
     plugin: WritePlugin | None
     certificate: Certificate | None
+    removals: RemovalWork | None = None
 
 
 class Health:
@@ -85,6 +87,7 @@ class Health:
         self._watched = parts.watched
         self._plugin = parts.plugin
         self._certificate = parts.certificate
+        self._removals = parts.removals
 
     def problems(self) -> list[str]:
         """Why the node cannot do its work, one sentence each. Empty if all is well."""
@@ -124,6 +127,11 @@ class Health:
             )
         if self._certificate is not None:
             yield from self._certificate.warnings(now_s)
+        if self._removals is not None and self._removals.dropped_since_start:
+            yield (
+                f"{len(self._removals.dropped_since_start)} dropped domains have skeletons in the store, which go when "
+                "the node starts again"
+            )
         if _is_recent(self._traffic.proxied_s, now_s, PROXY_WARNED_S):
             yield (
                 "requests come through a proxy that is not trusted, so all its callers share quotas: name it in "

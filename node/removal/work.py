@@ -47,6 +47,8 @@ class RemovalWork:
         self.beginnings: list[Callable[[], None]] = []
         self.erasings: list[Callable[[Step], None]] = []
         self.droppings: list[Callable[[str], None]] = []
+        self.dropped_since_start: set[str] = set()
+        """Their skeletons go when the node starts again."""
         self._store = store
         self._dropped = dropped
         self._now_s = now_s
@@ -80,6 +82,7 @@ class RemovalWork:
             assert target.domain is not None, "a drop is of a domain"
             for forget in self.droppings:
                 forget(target.domain)
+            self.dropped_since_start.add(target.domain)
         removal = await self._store.removals.begin(kind, target, by, reason, int(self._now_s()))
         for note in self.beginnings:
             note()

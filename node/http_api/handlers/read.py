@@ -30,7 +30,10 @@ CERTAINTY_HEADER: Final = "Dnarc-Certainty"
 """How sure the head is: `claimed`, `ordered` or `final`."""
 
 ERASED_HEADER: Final = "Dnarc-Erased"
-"""The ids of the records that were asked for and are erased here, with commas between them."""
+"""The beginnings of the ids of records that were asked for and are erased here, with commas between them."""
+
+ERASED_DIGITS: Final = 16
+"""Digits of an id in that header: some proxies take 4 kB of headers, and 100 ids may be asked for."""
 
 QUOTAS: Final = ("domain_records_max", "domain_bytes_max", "key_records_max", "key_bytes_max")
 """Settings that bound how much this node keeps of a domain or a key."""
@@ -152,7 +155,7 @@ async def _answer_records(parts: ApiParts, request: web.Request, ids: Sequence[s
     if not held:
         raise ProtocolError(Code.UNKNOWN_RECORD, "this node holds no such record")
     erased = await parts.erased.among(ids)
-    headers = {ERASED_HEADER: ",".join(erased)} if erased else {}
+    headers = {ERASED_HEADER: ",".join(each[:ERASED_DIGITS] for each in erased)} if erased else {}
     pages = signed_pages(parts.store, [record_id for record_id in ids if record_id in held and record_id not in erased])
     form = LINES if wants_lines(request) else DICT
     return await answer_pages(request, pages, form, open_answer(parts, request), headers)

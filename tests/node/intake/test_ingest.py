@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
 from node.intake.commits import Committed
+from node.intake.group import Group
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import NEEDS_NO_HEAD, Precondition, Trust
 from protocol.records.outcome import Status
@@ -340,3 +341,17 @@ async def test_events_of_records_that_were_stored_before_have_their_bodies(tmp_p
     ]
     assert shown is not None
     assert shown.id == orphans[-1].id
+
+
+async def test_a_repeat_that_is_verified_while_its_domain_is_dropped_is_refused(tmp_path: Path) -> None:
+    """The index does not know the record any more, and the store still has its row, so a second commit would fail."""
+    record = claim("garden", at=NOW)
+    async with pipeline(tmp_path) as pipe:
+        await pipe.take(record)
+        group = Group.of_records([signed(record)], [PEER], WAITING)
+        pipe.indexes.drop(DOMAIN)
+
+        decision = await pipe.ingest._decider.decide(group)
+
+        assert [outcome.code for outcome in group.settled()] == [Code.UNKNOWN_DOMAIN]
+        assert decision.batch.records == []
