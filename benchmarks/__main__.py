@@ -10,8 +10,7 @@ import json
 import shlex
 import subprocess
 import sys
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -20,10 +19,11 @@ from rich.console import Console
 
 from benchmarks import _report as report
 from benchmarks._cases import CASES, Case, Size
-from benchmarks._table import Line, failed, lines_of, markdown, shown
+from benchmarks._page import markdown, occasion, write
+from benchmarks._table import Line, failed, lines_of, rows_of, shown
 
-BEGIN: Final = "<!-- benchmarks: begin -->\n"
-END: Final = "<!-- benchmarks: end -->\n"
+PLACE: Final = "benchmarks"
+"""The name of the two markers of a page between which the table goes."""
 
 FAULT_CHARACTERS_MAX: Final = 200
 FILE_COLUMNS: Final = 160
@@ -69,32 +69,6 @@ def chosen(only: Sequence[str], size: Size) -> list[Case]:
     return [it for it in CASES if size in it.arguments and (not only or it.name in only or it.module in only)]
 
 
-def caption(size: Size) -> str:
-    """When, where and of what the figures are."""
-    facts = report.machine()
-    about = ", ".join(f"{name} {value}" for name, value in facts.items())
-    return f"{time.strftime('%-d %B %Y')}, commit {_commit()}, {about}, {size} run"
-
-
-def _commit() -> str:
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    )
-    return done.stdout.strip() or "unknown"
-
-
-def write(page: Path, lines: Iterable[Line], about: str) -> None:
-    """Replace what stands between the two markers of a page."""
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    assert end, f"{page} has the markers {BEGIN.strip()} and {END.strip()}, in this order"
-    page.write_text(f"{before}{BEGIN}\nMeasured on {about}.\n\n{markdown(lines)}\n{END}{after}")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     report.log_only_warnings()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -106,9 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     size = Size.TINY if given.tiny else Size.QUICK if given.quick else Size.FULL
     lines = measure(chosen(given.only, size), size)
-    about = caption(size)
+    about = f"{occasion()}, {size} run"
     if given.write:
-        write(given.write, lines, about)
+        write(given.write, PLACE, f"Measured on {about}.\n\n{markdown(rows_of(lines))}")
     if given.json:
         print(json.dumps({"about": about, "lines": msgspec.to_builtins(lines)}, indent=2))
     else:

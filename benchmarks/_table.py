@@ -78,10 +78,9 @@ def shown(lines: Iterable[Line], title: str, caption: str) -> Table:
     return table
 
 
-def markdown(lines: Iterable[Line]) -> str:
-    """The table for a page."""
-    rows = [COLUMNS, ("---",) * len(COLUMNS), *map(_cells, lines)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+def rows_of(lines: Iterable[Line]) -> list[Sequence[str]]:
+    """The table as texts, with its heads."""
+    return [COLUMNS, *map(_cells, lines)]
 
 
 def _cells(line: Line) -> Sequence[str]:

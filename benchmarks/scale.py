@@ -1,4 +1,4 @@
-"""What a node of millions of records costs: `python -m benchmarks.scale [--to N] [--folder DIR] [--json]`.
+"""What a node of millions of records costs: `python -m benchmarks.scale [--to N] [--folder DIR] [--write PAGE]`.
 
 A folder is filled by the pipeline, with all its checks but that of the signature, to 1, 3 and 10 million claims, as far
 as `--to`. At each size copies of the folder are measured, and first of all an almost empty one:
@@ -15,6 +15,7 @@ where this one ended. A claim takes about 0.9 kB on disk, and three copies exist
 """
 
 import argparse
+import hashlib
 import json
 import shutil
 import statistics
@@ -44,11 +45,14 @@ from benchmarks._nodes import (
     until_same,
     until_settled,
 )
+from benchmarks._page import markdown, occasion, write
 from benchmarks._processor import spent
 from benchmarks._putting import put_batches, put_each
+from benchmarks._table import spell
 from benchmarks.query import rate
 from node.client.targets import path_of
 from protocol.records.record import SignedRecord, make, sign
+from protocol.signing import SigningKey
 from simulations.processes.process import LocalNode, running
 
 SIZES: Final = (1_000_000, 3_000_000, 10_000_000)
@@ -62,6 +66,7 @@ CONNECTIONS: Final = 32
 PAGES: Final = 50
 NEWEST: Final = 1_000
 DIFFERENCES: Final = 100
+SIGNERS: Final = 500
 
 
 class AtSize(msgspec.Struct, frozen=True):
@@ -83,6 +88,16 @@ class AtSize(msgspec.Struct, frozen=True):
     newest_s: float
     scattered_s: float
     disk_bytes_each: float
+
+
+def new_claims(first: int, count: int) -> list[SignedRecord]:
+    """Claims of now with true signatures, on labels in no order and of many owners, as those of the folder are."""
+    keys = [SigningKey(hashlib.sha256(b"owner %d" % number).digest()) for number in range(SIGNERS)]
+    body, claims = {"domain": report.DOMAIN, "timestamp": int(time.time()), "note": "the quick brown fox"}, []
+    for number in report.progress(range(first, first + count), f"signing {count:,} claims"):
+        key = keys[number % SIGNERS]
+        claims.append(sign(make(body | {"label": label_of(number), "signedby": key.public}), key))
+    return claims
 
 
 class Scale:
@@ -126,7 +141,8 @@ class Scale:
 
     def _alone(self, folder: Path, size: int) -> dict[str, float]:
         """The figures of one node, by name."""
-        singles, batches = report.make_claims(self._probes // 2, "single"), report.make_claims(self._probes, "batch")
+        made = new_claims(size, self._probes + self._probes // 2)
+        batches, singles = made[: self._probes], made[self._probes :]
         begun_s = time.perf_counter()
         with running("one", folder) as node, node.client() as client:
             client.get("/health")
@@ -218,24 +234,24 @@ AIMS: Final = {
 }
 
 
-def table(results: Sequence[AtSize]) -> Table:
+def rows_of(results: Sequence[AtSize]) -> list[Sequence[str]]:
     """A row for each figure and a column for each size."""
-    empty = results[0]
-    shown = Table(title="a node of many records", caption=f"{report.machine()}")
-    shown.add_column("figure")
-    for it in results:
-        shown.add_column(f"{it.records:,}", justify="right")
-    shown.add_column("aim", justify="right")
-    for name in AtSize.__struct_fields__[1:]:
-        shown.add_row(name.replace("_", " "), *(_spell(getattr(it, name)) for it in results), "")
-    beside = [shares(empty, it) for it in results[1:]]
-    for name in shares(empty, results[-1]) if beside else ():
-        shown.add_row(name, "", *(_spell(each[name]) for each in beside), AIMS.get(name, ""))
+    names = AtSize.__struct_fields__[1:]
+    figures = [(it.replace("_", " "), *(spell(getattr(each, it)) for each in results), "") for it in names]
+    beside = [shares(results[0], each) for each in results[1:]]
+    judged = [(it, "", *(spell(each[it]) for each in beside), AIMS.get(it, "")) for it in (beside[0] if beside else ())]
+    return [("figure", *(f"{each.records:,}" for each in results), "aim"), *figures, *judged]
+
+
+def table(results: Sequence[AtSize]) -> Table:
+    """The rows for a terminal."""
+    head, *others = rows_of(results)
+    shown = Table(title="a node of many records", caption=occasion())
+    for name in head:
+        shown.add_column(name, justify="left" if name == "figure" else "right")
+    for row in others:
+        shown.add_row(*row)
     return shown
-
-
-def _spell(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:,.2f}"
 
 
 def measure(base: Path, sizes: Sequence[int], probes: int) -> list[AtSize]:
@@ -260,6 +276,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--probes", type=int, default=PROBES, help="claims and queries of each measurement")
     parser.add_argument("--folder", type=Path, help="keep the filled folder here, and go on from what it holds")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page too")
     return parser.parse_args()
 
 
@@ -268,6 +285,8 @@ def main() -> None:
     with TemporaryDirectory() as temporary:
         base = (given.folder or Path(temporary)) / "base"
         results = measure(base, sizes_up_to(given.to), given.probes)
+    if given.write:
+        write(given.write, "scale", f"Measured on {occasion()}.\n\n{markdown(rows_of(results))}")
     if given.json:
         print(json.dumps({"machine": report.machine(), "sizes": msgspec.to_builtins(results)}, indent=2))
     else:

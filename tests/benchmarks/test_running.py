@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 import benchmarks
-from benchmarks.__main__ import BEGIN, END, CaseError, chosen, main, run_case, write
+from benchmarks.__main__ import CaseError, chosen, main, run_case
 from benchmarks._cases import CASES, Case, Row, Size
-from benchmarks._table import Line, lines_of
+from benchmarks._page import markdown, write
+from benchmarks._table import Line, lines_of, rows_of
 
 FOLDER = Path(benchmarks.__file__).parent
 
@@ -82,14 +83,16 @@ def test_an_aim_is_of_the_share_or_of_the_figure(
     assert (line.share, line.aim, line.is_met) == judged
 
 
-def test_the_table_goes_between_the_markers_of_a_page_and_nowhere_else(tmp_path: Path) -> None:
+def test_a_table_goes_between_its_markers_and_nowhere_else(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}old\n{END}after\n")
+    other = "<!-- other: begin -->\nkept\n<!-- other: end -->\n"
+    page.write_text(f"before\n{other}<!-- here: begin -->\nold\n<!-- here: end -->\nafter\n")
+    text = markdown(rows_of([Line("singles", 1_000, "/s")]))
 
-    write(page, [Line("singles", 1_000, "/s")], "a day, on a machine")
-    once = page.read_text()
-    write(page, [Line("singles", 1_000, "/s")], "a day, on a machine")
+    write(page, "here", text)
+    write(page, "here", text)
 
-    assert page.read_text() == once
-    assert once.startswith(f"before\n{BEGIN}\nMeasured on a day, on a machine.\n")
-    assert once.endswith(f"\n| singles | 1,000 /s |  |  |  |  |\n\n{END}after\n")
+    row = "| singles | 1,000 /s |  |  |  |  |"
+    head = "| what | figure | limit | share | aim | us of processor time |\n| --- | --- | --- | --- | --- | --- |"
+    made = f"<!-- here: begin -->\n\n{head}\n{row}\n\n<!-- here: end -->\n"
+    assert page.read_text() == f"before\n{other}{made}after\n"
