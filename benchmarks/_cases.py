@@ -254,7 +254,7 @@ CASES: Final = (
         "witnessed",
         "final",
         {
-            Size.FULL: "--writes 1000 --records 20000 --seconds 0 --history 0",
+            Size.FULL: "--writes 300 --records 20000 --seconds 0 --history 0",
             Size.QUICK: "--writes 40 --records 4000 --rounds 1 --seconds 0 --history 0",
             Size.TINY: "--writes 3 --records 1000 --rounds 1 --seconds 0 --history 200",
         },

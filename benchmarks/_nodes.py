@@ -63,7 +63,7 @@ async def take_all(node: Node, submissions: Iterable[Submission], show: Callable
     """Take these in, one batch after the other, and show how many are done."""
     waiting, done = iter(submissions), 0
     while batch := list(islice(waiting, BATCH_RECORDS)):
-        outcomes = await node.ingest.take(batch, Origin(Trust.PEER), Delivery(is_live=False))
+        outcomes = await node.ingest.take(batch, Origin(Trust.PEER), Delivery(waits=True, is_live=False))
         assert all(outcome.status == "accepted" for outcome in outcomes), "every claim is new and valid"
         done += len(batch)
         show(done)

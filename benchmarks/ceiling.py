@@ -30,7 +30,7 @@ async def ceiling(records: int) -> tuple[float, Spent]:
         async with trusting_node(Path(folder)) as node:
 
             async def take(batch: Sequence[Submission]) -> None:
-                outcomes = await node.ingest.take(batch, Origin(Trust.PEER), Delivery(is_live=False))
+                outcomes = await node.ingest.take(batch, Origin(Trust.PEER), Delivery(waits=True, is_live=False))
                 assert all(outcome.status == "accepted" for outcome in outcomes), "every claim is new and valid"
 
             begun = spent(os.getpid())
