@@ -8,7 +8,6 @@ imports: 7 MB, and 35 ms of processor time before it is ready.
 import marshal
 import signal
 import sys
-from collections.abc import Iterable
 from typing import Final
 
 from protocol.signing import verify
@@ -26,11 +25,11 @@ _MARSHAL_VERSION: Final = 2
 them."""
 
 
-def pack(records: Iterable[tuple[str, bytes, str]]) -> bytes:
+def pack(records: Question) -> bytes:
     """The bytes of a question. `marshal` serves here, because both ends run the same interpreter and trust each other.
     It is part of the interpreter, so the process need not import another encoding.
     """
-    question = marshal.dumps(list(records), _MARSHAL_VERSION)
+    question = marshal.dumps(records, _MARSHAL_VERSION)
     return len(question).to_bytes(_LENGTH_BYTES, "big") + question
 
 

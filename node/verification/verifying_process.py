@@ -96,7 +96,7 @@ class VerifyingProcess(asyncio.Protocol):
             return answer
         self._questions.append(_Question(len(records), answer, self._loop.time()))
         self._unanswered += len(records)
-        self._transport.write(pack((it.record.signedby, it.record.canonical, it.signature) for it in records))
+        self._transport.write(pack([(it.record.signedby, it.record.canonical, it.signature) for it in records]))
         self._watch()
         return answer
 

@@ -36,7 +36,7 @@ async def test_concurrent_callers_get_their_own_answers(verifier: ParallelVerifi
 async def test_single_records_and_batches_take_turns(short_first: bool) -> None:
     """Otherwise a claim would wait for all batches that came before it, and a batch for a flood of claims."""
     verifier = ParallelVerifier(1)
-    first, last = (64, 128) if short_first else (640, 64)
+    first, last = (64, 256) if short_first else (640, 64)
     flood = [asyncio.create_task(verifier.verify(some(first, forged=set()))) for _ in range(10)]
     await asyncio.sleep(0)
 
