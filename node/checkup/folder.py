@@ -55,6 +55,7 @@ def check_folder(folder: Path, numbers: Mapping[str, float], now_s: float) -> li
         found += _check_database(folder, inspected)
         if inspected.version == inspected.version_known:  # otherwise the tables are not read
             found += [*_check_cursors(inspected, numbers, now_s), *_check_passwords(folder, inspected)]
+            found += _check_removals(inspected)
     except StoreError as error:
         found.append(fail("database", str(error), error.remedy))
     except OSError as error:
@@ -147,6 +148,12 @@ def _check_cursors(inspected: Inspection, numbers: Mapping[str, float], now_s: f
         yield fail("cursors", f"{detail} of the clock, so records before it are not asked for", remedy)
     if not ahead:
         yield ok("cursors", f"none of {len(inspected.cursors)} cursors is ahead of the clock")
+
+
+def _check_removals(inspected: Inspection) -> Iterator[Finding]:
+    if inspected.removals:
+        words = f"{len(inspected.removals)} removals are not finished, so some bytes may still be in the files"
+        yield warn("removals", words, "start the node again; it needs free space of twice the size of dnarc.db")
 
 
 def _check_passwords(folder: Path, inspected: Inspection) -> Iterator[Finding]:

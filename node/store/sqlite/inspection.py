@@ -1,7 +1,7 @@
 """Inspection: reads a database file and checks it for damage, without changing it, while a node runs or not."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
@@ -10,7 +10,8 @@ from urllib.parse import quote
 import msgspec
 
 from node.store.contract import Cursor, Peer
-from node.store.sqlite import reading
+from node.store.removals import Removal
+from node.store.sqlite import reading, removing
 from node.store.sqlite.connection import BUSY_TIMEOUT_S
 from node.store.sqlite.faults import explain
 from node.store.sqlite.rows import record_of
@@ -24,12 +25,16 @@ _T = TypeVar("_T")
 
 
 class Inspection(msgspec.Struct, frozen=True):
-    """`version` counts the migrations of the file, `version_known` the migrations that this program knows."""
+    """`version` counts the migrations of the file, `version_known` the migrations that this program knows.
+
+    `removals` are those that are not finished.
+    """
 
     version: int
     version_known: int
     peers: list[Peer]
     cursors: list[Cursor]
+    removals: Sequence[Removal] = ()
 
 
 def inspect(path: Path) -> Inspection:
@@ -39,9 +44,13 @@ def inspect(path: Path) -> Inspection:
         version = version_of(connection)
         if version != len(MIGRATIONS):
             return Inspection(version, len(MIGRATIONS), [], [])
-        return Inspection(version, version, reading.peers(connection)[0], reading.cursors(connection)[0])
+        return Inspection(version, version, *_tables(connection))
 
     return _read(path, read)
+
+
+def _tables(connection: sqlite3.Connection) -> tuple[list[Peer], list[Cursor], list[Removal]]:
+    return reading.peers(connection)[0], reading.cursors(connection)[0], removing.unfinished(connection)
 
 
 def faults(path: Path) -> list[str]:

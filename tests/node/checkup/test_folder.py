@@ -54,6 +54,16 @@ def test_a_secret_that_others_may_read_fails(data: Path, name: str) -> None:
     assert unwell(data) == {f"permissions.{name}": Level.FAIL}
 
 
+def test_a_removal_that_is_not_finished_is_a_warning(data: Path) -> None:
+    shell(
+        data,
+        "INSERT INTO removals (kind, ids, domain, by, reason, time, through) "
+        "VALUES ('erase', x'', 'a', 'op', '', 1, 0)",
+    )
+
+    assert unwell(data) == {"removals": Level.WARN}
+
+
 @pytest.mark.parametrize("name", ["node.key", "admin-token"])
 def test_a_secret_that_is_missing_is_a_warning(data: Path, name: str) -> None:
     (data / name).unlink()
