@@ -10,7 +10,6 @@ have only `QUEUED_BYTES_MAX` of them.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -34,7 +33,10 @@ _PAUSE_S_MIN: Final = 0.05
 
 
 class InputMeter:
-    """Counts the work for the input of each address. All input together takes about `TURN_S` of a turn of the loop."""
+    """Counts the work for the input of each address. All input together takes about `TURN_S` of a turn of the loop.
+
+    Time is measured by the clock of the loop, which stands still in a simulation, so nothing ever waits there.
+    """
 
     def __init__(self, share_max: float = INPUT_SHARE_MAX) -> None:
         self._shares = Shares(share_max, INPUT_BURST_S)
@@ -48,11 +50,11 @@ class InputMeter:
 
     def measure(self, address: str, work: Callable[[bytes], None], piece: bytes) -> None:
         """Do the work for a piece of input, and count it twice, because what reads the piece takes as long."""
-        begun_s = time.thread_time()
+        begun_s = self._clock()
         work(piece)
-        seconds = time.thread_time() - begun_s
-        self._turns.count(seconds)
-        self._shares.spend(address, 2 * seconds, self._clock())
+        now_s = self._clock()
+        self._turns.count(now_s - begun_s)
+        self._shares.spend(address, 2 * (now_s - begun_s), now_s)
 
     def pause_s(self, address: str) -> float:
         """How many seconds the input of this address has to wait."""
