@@ -424,6 +424,10 @@ class Course:
         self.repair, action = moves[event]
         return action
 
+    def __len__(self) -> int:
+        """Domains whose state is remembered."""
+        return len(self._domains)
+
     def forget_all_but(self, domains: Container[str]) -> None:
         """Forget the domains that neither side lists any more, because a peer can make up names without end."""
         self._domains = {

@@ -101,6 +101,11 @@ class Link:
         return self._session.sender.sent if self._session else 0
 
     @property
+    def remembered(self) -> int:
+        """Domains of which anything is remembered for this link."""
+        return self._session.remembered if self._session else 0
+
+    @property
     def is_settled(self) -> bool:
         """Whether this end has nothing left to do until a record comes or a repair is due."""
         return self._session is not None and self._session.is_settled

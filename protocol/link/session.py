@@ -104,6 +104,11 @@ class Session:
         return LinkState.LIVE if is_live else LinkState.CATCHING_UP
 
     @property
+    def remembered(self) -> int:
+        """Domains of which anything is remembered."""
+        return len(self._course)
+
+    @property
     def is_settled(self) -> bool:
         """Whether nothing is left to do until a record comes or a repair is due."""
         is_repairing = self._repair is not None and self._course.repair is not RepairState.IDLE

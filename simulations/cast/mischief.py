@@ -29,6 +29,12 @@ _FORGED_RECORDS: Final = 5
 _LOSERS: Final = 60
 _LOSERS_PER_FRAME: Final = 30
 _SEQ_NEVER_SENT: Final = 1_000_000
+_RANGES: Final = 2_000
+_LISTS: Final = 8
+_NAMES_PER_LIST: Final = 100
+_FOUNDED_DOMAINS: Final = 25
+_NEWS: Final = 5
+_NEWS_EVERY_S: Final = 0.5
 
 
 Mischief = Callable[[ImpostorLink, User, str], Awaitable[None]]
@@ -84,3 +90,39 @@ async def losers(link: ImpostorLink, user: User, label: str) -> None:
         numbers = range(begin, begin + _LOSERS_PER_FRAME)
         await link.send_records([user.sign(label, now, number=number) for number in numbers])
     await link.send(Ack(_SEQ_NEVER_SENT))
+
+
+async def ranges(link: ImpostorLink, user: User, _label: str) -> None:
+    """Compare ranges without a key: such frames cost the sender little. Ask for the list of domains with empty ones."""
+    kinds = (bytes.fromhex("010000"), bytes.fromhex("01000200"), bytes.fromhex("010001") + user.stream.randbytes(16))
+    for each in kinds:
+        await link.send(Reconcile(DOMAIN, b"a" + each * _RANGES))
+        await link.send(Domains({}))
+
+
+async def names(link: ImpostorLink, user: User, _label: str) -> None:
+    """List domains that do not exist, and others each time. A node that remembered them would grow without end."""
+    for _ in range(_LISTS):
+        summary = Summary(count=1, fingerprint=user.stream.randbytes(16).hex(), newest=1)
+        await link.send(Domains({f"d{user.stream.getrandbits(60)}.example": summary for _ in range(_NAMES_PER_LIST)}))
+
+
+async def domains(link: ImpostorLink, user: User, label: str) -> None:
+    """Found domains whose names begin with the label."""
+    now = int(user.clock.now_s())
+    await link.send_records([user.sign(label, now, domain=f"{label}-{n}.example") for n in range(_FOUNDED_DOMAINS)])
+
+
+async def send_to_both(user: User, machine: Machine, other: Machine, label: str) -> None:
+    """Link to two machines, send news to both at once, and forward nothing.
+
+    Each machine hears the other one's news too late. A machine that pruned the other one for that would hear what the
+    stranger keeps back only after long.
+    """
+    with suppress(*_LINK_ERRORS):
+        async with linked(user, machine) as one, linked(user, other) as two:
+            for number in range(_NEWS):
+                news = [user.sign(f"{label}-{user.name}", int(user.clock.now_s()) + number)]
+                await asyncio.gather(one.send_records(news), two.send_records(news))
+                await asyncio.sleep(_NEWS_EVERY_S)
+            await one.close_reason(LINGER_S)

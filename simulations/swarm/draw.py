@@ -20,8 +20,21 @@ next one comes 20 minutes later. Seed 13, with 22 nodes, needed 2,592 s.
 """
 
 _HONEST: Final = (Action.CLAIM, Action.CLAIM, Action.CLAIM, Action.OFFER)
-_HOSTILE: Final = tuple(action for action in Action if action not in _HONEST)
+_STRANGE: Final = (
+    Action.LINK_RANGES,
+    Action.LINK_NAMES,
+    Action.LINK_DOMAINS,
+    Action.LINK_BOTH,
+    Action.LATE_EACH_WAY,
+)
+_HOSTILE: Final = tuple(action for action in Action if action not in (*_HONEST, *_STRANGE))
 _KINDS: Final = [kind for kind in FaultKind if kind not in (FaultKind.CUT_WRITING, FaultKind.FORGOTTEN, *REMOVALS)]
+FOUNDERS_MAX: Final = 3
+"""Strangers that found domains in one run. All their domains and those of others are fewer than `DOMAINS_MAX`."""
+
+DOMAINS_MAX: Final = 100
+"""Domains that a node keeps: strangers found none once half of them are taken."""
+
 _FAULTS_MAX: Final = 8
 _OFFSET_S_MAX: Final = 100.0
 """How far a clock is wrong at most, in seconds."""
@@ -35,13 +48,14 @@ def draw(seed: int | str) -> Plan:
     nodes = _narrow(Random(f"swarm {seed} kept"), nodes)
     names = [node.name for node in nodes]
     active_s = random.uniform(20, 90)
+    strange = _strange_acts(Random(f"swarm {seed} strangers"), names, active_s)
     plan = Plan(
         seed=str(seed),
         weather=_weather(random),
         nodes=nodes,
         ties=_mutual(Random(f"swarm {seed} mutual"), _ties(random, names)),
         faults=[*_faults(random, names, active_s), *_removals(Random(f"swarm {seed} removals"), names, active_s)],
-        acts=_acts(random, names, active_s),
+        acts=sorted([*_acts(random, names, active_s), *strange], key=lambda it: it.at_s),
         active_s=active_s,
         settle_s=SETTLE_S,
     )
@@ -64,10 +78,15 @@ def _weather(random: Random) -> Weather:
 
 
 def _quotas(random: Random) -> dict[str, Any]:
-    """How many records a second one address may send: few in a quarter of the runs. Drawn from a stream of its own, so
-    that other draws stay as they were before it existed.
+    """How many records a second one address may send, few in a quarter of the runs, and how many domains it may found.
+
+    Drawn from a stream of its own, so that other draws stay as they were before it existed.
     """
-    return {"records_per_second_max": random.choice((1_000.0, 1_000.0, 1_000.0, 5.0))}
+    return {
+        "records_per_second_max": random.choice((1_000.0, 1_000.0, 1_000.0, 5.0)),
+        "domains_per_hour_max": random.choice((60, None, None)),
+        "domains_max": DOMAINS_MAX,
+    }
 
 
 def _node(random: Random, number: int, quotas: dict[str, Any]) -> NodePlan:
@@ -189,3 +208,22 @@ def _acts(random: Random, names: list[str], active_s: float) -> list[Act]:
         other = random.choice(users if action is Action.OFFER else names)
         acts.append(Act(action, at_s, user, machine, random.choice(labels), other))
     return sorted(acts, key=lambda it: it.at_s)
+
+
+def _strange_acts(random: Random, names: list[str], active_s: float) -> list[Act]:
+    """What strangers do to make the network slow, or to fill it, in a third of the runs. Drawn from a stream of its
+    own, so that other draws stay as they were before it existed.
+
+    All founders of domains go to one machine. Elsewhere these domains come from peers, for which there is room.
+    """
+    if random.random() > 1 / 3:
+        return []
+    founded = random.choice(names)
+    acts = []
+    for _ in range(random.randint(1, 12)):
+        action, (machine, other) = random.choice(_STRANGE), random.sample(names, 2)
+        machine = founded if action is Action.LINK_DOMAINS else machine
+        user, label = f"s{random.randrange(2)}", f"strange-{random.randrange(3)}"
+        acts.append(Act(action, random.uniform(0.5, active_s), user, machine, label, other))
+    founders = [act for act in acts if act.action is Action.LINK_DOMAINS]
+    return [act for act in acts if act not in founders[FOUNDERS_MAX:]]

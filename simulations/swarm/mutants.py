@@ -109,6 +109,16 @@ MUTANTS: Final = (
         (Edit("node/intake/ingest.py", "            if not is_genuine:\n", "            if is_genuine is None:\n"),),
     ),
     Mutant(
+        "strangers-fill-domains",
+        "strangers may take the last places for domains",
+        (Edit("node/intake/decider.py", "            places = strangers_domains_max(places)\n", "            pass\n"),),
+    ),
+    Mutant(
+        "made-up-domains-kept",
+        "a link remembers every domain that its peer ever listed",
+        (Edit("protocol/link/session.py", "        self._course.forget_all_but(set(domains))\n", ""),),
+    ),
+    Mutant(
         "quota-without-leak",
         "the records of an address count against its quota for ever",
         (Edit("protocol/records/quota.py", "bucket.level - elapsed_s * self._rate", "bucket.level"),),

@@ -73,6 +73,12 @@ class Action(StrEnum):
     LINK_FORGERIES = "link_forgeries"  # sends records with a wrong signature
     LINK_LOSERS = "link_losers"  # sends many records that lose
 
+    LINK_RANGES = "link_ranges"  # compares ranges without a key, and lists no domain, again and again
+    LINK_NAMES = "link_names"  # lists domains that do not exist, others each time
+    LINK_DOMAINS = "link_domains"  # founds domains
+    LINK_BOTH = "link_both"  # sends its news to two machines at once, and forwards nothing
+    LATE_EACH_WAY = "late_each_way"  # an owner sends a record to one machine, and a slightly older one to another
+
 
 class Act(msgspec.Struct, frozen=True):
     """What a user does at a machine. `at_s`: when, in seconds since the run began. `other`: the second user or machine,

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from node.intake.decider import strangers_domains_max
 from protocol.records.record import SignedRecord, make, sign
 from simulations.cast import mischief
 from simulations.cast.machine import Machine
@@ -16,6 +17,8 @@ from simulations.cast.user import DOMAIN, Reply, User
 from simulations.cluster import Cluster
 from simulations.judges.usage import full_quotas
 from simulations.swarm.plan import Act, Action
+
+_LATE_PAIRS: Final = 5
 
 FAR_S: Final = 100_000
 """A lie about time, in seconds: more than any admission window that a plan draws."""
@@ -108,6 +111,33 @@ async def _mischief(_: Cluster, act: Act, user: User, machine: Machine) -> None:
     await mischief.make_mischief(_MISCHIEF[act.action], user, machine, act.label)
 
 
+async def _send_to_both(cluster: Cluster, act: Act, user: User, machine: Machine) -> None:
+    await mischief.send_to_both(user, machine, cluster.machines[act.other], act.label)
+
+
+async def _late_each_way(cluster: Cluster, act: Act, user: User, machine: Machine) -> None:
+    """Send a record to one machine, and at once a slightly older one to another, so that each has to replay."""
+    other, label, now = cluster.machines[act.other], f"{act.label}-{act.user}-late", _now(user)
+    await user.put(machine, user.sign(label, now - 2))
+    for number in range(_LATE_PAIRS):
+        newer, older = user.sign(label, now + number, n=number), user.sign(label, now - 1, n=number)
+        await asyncio.gather(user.put(machine, newer), user.put(other, older))
+
+
+async def _found_domains(cluster: Cluster, act: Act, user: User, machine: Machine) -> None:
+    """Found domains over a link. Half of the places are not for strangers."""
+    node = machine.running
+    before, prefix = len(node.indexes.domains()), f"d{int(1_000 * act.at_s)}"
+    await mischief.make_mischief(mischief.domains, user, machine, prefix)
+    if machine.node is not node:
+        return  # it may have forgotten some, and given their places to others
+    left = max(0, strangers_domains_max(node.settings.domains_max) - before)
+    founded = sum(domain.startswith(f"{prefix}-") for domain in node.indexes.domains())
+    if founded > left:
+        words = f"{act.user}, a stranger, founded {founded} domains, and {left} places were left"
+        cluster.checkers.on_violation(act.machine, words)
+
+
 def _expect_refusal(cluster: Cluster, act: Act, reply: Reply) -> None:
     if reply.status == "accepted":
         cluster.checkers.on_violation(act.machine, f"{act.action} of {act.label} by {act.user} was accepted")
@@ -123,6 +153,8 @@ _MISCHIEF: Final[dict[Action, mischief.Mischief]] = {
     Action.LINK_PROMISES: mischief.promises,
     Action.LINK_FORGERIES: mischief.forgeries,
     Action.LINK_LOSERS: mischief.losers,
+    Action.LINK_RANGES: mischief.ranges,
+    Action.LINK_NAMES: mischief.names,
 }
 
 _DO: Final[dict[Action, Callable[[Cluster, Act, User, Machine], Awaitable[None]]]] = {
@@ -136,6 +168,9 @@ _DO: Final[dict[Action, Callable[[Cluster, Act, User, Machine], Awaitable[None]]
     Action.USURP: _usurp,
     Action.PUSH_BACKDATED: _push_backdated,
     Action.PUSH_TWO: _push_two,
+    Action.LINK_DOMAINS: _found_domains,
+    Action.LINK_BOTH: _send_to_both,
+    Action.LATE_EACH_WAY: _late_each_way,
     **dict.fromkeys(_MISCHIEF, _mischief),
 }
 
