@@ -24,7 +24,7 @@ from node.indexes import Indexes
 from node.intake.commits import Commits
 from node.intake.ingest import Ingest
 from node.intake.stored import Stored
-from node.intake.witnessed_domains import WitnessedDomains, load_domain
+from node.intake.witnessed_domains import WitnessedDomains, records_max_of
 from node.links import LinkParts, Links
 from node.links.link_sync import LinkSync
 from node.metrics import Traffic
@@ -40,7 +40,7 @@ from node.store.contract import Store
 from node.streams import Streams
 from node.tasks import Tasks
 from node.tls import Certificate, certificate_of, client_context
-from node.witness.own import OwnWitness
+from node.witness.own import OwnWitness, Records
 from node.witness.waiting import RaceWaiters
 from node.witness.watched import WatchedDomains
 from node.witness.witnessing import Witnessing
@@ -166,7 +166,7 @@ class Node:
             await complete_all(self.store)
         self.indexes = await Indexes.load(self.store)
         self.duplicate_keys = DuplicateKeys(token_bytes(INSTANCE_BYTES).hex())
-        self.witnessed = await WitnessedDomains.load(self.store, self.indexes)
+        self.witnessed = await WitnessedDomains.load(self.store, self.indexes, records_max_of(self.settings))
 
     async def _make_pipeline(self) -> None:
         """Make the way of records to the disk, and those who follow what is committed."""
@@ -179,12 +179,13 @@ class Node:
         self.plugin = await self._start_plugin()
         self.ingest = Ingest(self.settings, self.world, stored, self.commits, self.turns, self.plugin)
         self._endings.callback(self.ingest.close)
-        self.waiting = RaceWaiters(self.witnessed)
+        self.waiting = RaceWaiters(self.witnessed, self.store)
         self.commits.watchers.append(self.waiting.on_commit)
-        self.witnessing = Witnessing([await self._witness(name) for name in self.settings.witness or ()], self.fail)
+        self.witnessing = Witnessing([self._witness(name) for name in self.settings.witness or ()], self.fail)
         self.commits.watchers.append(self.witnessing.on_commit)
         clock = asyncio.get_running_loop().time
         self.watched = WatchedDomains(self.settings, self.witnessed, self.witnessing, clock)
+        await self.watched.load(self.store)
         self.commits.watchers.append(self.watched.on_commit)
         self.streams = await Streams.load(self.settings, self.store)
         self.commits.watchers.append(self.streams.on_commit)
@@ -217,10 +218,10 @@ class Node:
             raise CannotStartError(reason, "correct the setting write_plugin, or take it out") from error
         return plugin
 
-    async def _witness(self, name: str) -> OwnWitness:
+    def _witness(self, name: str) -> OwnWitness:
         """This node as a witness of the domain of this name."""
-        domain = await load_domain(name, self.store, self.indexes)
-        return OwnWitness(domain, self.key, self.world, self.settings.data, self.ingest)
+        records = Records(self.ingest, self.store)
+        return OwnWitness(self.witnessed.open(name), self.key, self.world, self.settings.data, records)
 
     def _make_peers(self) -> None:
         """Make what works with other nodes. It starts to work in `_serve`."""

@@ -81,6 +81,7 @@ class Decider:
         self.welcome = Welcome.of(settings, store, commits)
         self._witnessed_decider = WitnessedDecider(self._window, self.welcome, settings.undecided_max, usage)
         commits.watchers.append(lambda committed: self.labels.on_committed(committed.batch.states))
+        commits.watchers.append(lambda committed: self._witnessed.on_committed(committed.batch))
 
     def check_places(self, group: Group) -> None:
         """Refuse the records whose domain or label this node does not keep."""
@@ -103,10 +104,13 @@ class Decider:
         """
         self.labels.shrink()
         self._refuse_dropped(group)
+        self._witnessed.shrink()
         fresh, of_witnessed = self._fresh(group)
         await self.labels.load(fresh)
         await self.welcome.load((group.records[at].record, group.origins[at]) for run in fresh.values() for at in run)
         await self.read_usage(group)
+        for domain, positions in of_witnessed.items():
+            await self._witnessed.bring(domain, [group.records[position].record for position in positions])
         now_s = self._world.now_s()
         batch = Batch()
         late: dict[LabelKey, list[int]] = {}
@@ -123,6 +127,7 @@ class Decider:
         for domain, positions in of_witnessed.items():
             self._admit_witnessed(batch, group, domain, positions, now_s)
         self.labels.on_decided(batch.states)
+        self._witnessed.on_decided(batch)
         self.welcome.on_decided(batch)
         self._append_to_timelines(batch)
         return Decision(batch, late)

@@ -10,7 +10,8 @@ past the bounds a client is told to come back, and a peer is not read.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from node.fairness.turns import Turns
 from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
@@ -110,6 +111,13 @@ class Ingest:
     async def take_records(self, records: Sequence[SignedRecord], origin: Origin, delivery: Delivery) -> list[Outcome]:
         """The same as `take`, for records that were decoded before."""
         return await self._take(Group.of_records(records, [origin] * len(records), delivery), origin)
+
+    @asynccontextmanager
+    async def at_rest(self) -> AsyncIterator[None]:
+        """Everything that was decided is on disk, and nobody decides meanwhile."""
+        async with self._deciding:
+            await self._commits.enqueue(Batch())
+            yield
 
     def close(self) -> None:
         self._late.close()

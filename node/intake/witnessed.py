@@ -52,7 +52,7 @@ class WitnessedDecider:
             change.add(domain.add(records))
             taken += admitted
         if taken:
-            _enter(batch, group, taken, domain.name, change, now_s)
+            _enter(batch, group, taken, domain.name, domain.follow(change), now_s)
             for position in taken:
                 group.settle(position, _accepted(group, position, domain, change))
         return taken

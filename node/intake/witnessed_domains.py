@@ -1,39 +1,69 @@
-"""The witnessed domains that this node keeps, in memory.
+"""The witnessed domains that this node keeps: of each the policy, its witnesses and their forks, and the parts of it
+that records touched lately.
 
-Their state is a pure function of their records, and it is read again from the store when the node starts: 50 us and
-4.4 kB for each label with one final claim, as measured. As long as the node runs, the state runs ahead of the disk, as
-the states of ordinary labels do: it holds what was decided, and a commit makes that durable later.
+The state of a domain is a pure function of its records, and the store keeps what follows from them. So a part is read
+when records touch it, before the decision, and forgotten when it was unused the longest. As long as the node runs, the
+parts in memory run ahead of the disk, as the states of ordinary labels do. A part with changes that are not committed
+is never forgotten.
+
+A domain without its policy is in memory as a whole, because nothing of it is ordered, and the policy will order all of
+it at once.
 """
 
-from collections.abc import Iterator
-from typing import Final, Self
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal, Self
 
+import msgspec
 import structlog
 
 from node.indexes import Indexes
-from node.store.contract import Store
-from protocol.records.record import is_witnessed
+from node.settings.settings import Settings
+from node.store.contract import Batch, Store
+from protocol.records.record import Record, is_witnessed
 from protocol.witness.domain import WitnessedDomain
+from protocol.witness.recall import Wanted
+from protocol.witness.testimony import Place
 
 _PAGE_RECORDS: Final = 500
 """Records in one read of the store: the node does nothing else yet."""
 
+_Part = tuple[str, Literal["labels", "ids", "places"], str | Place]
+"""A domain, the kind of part, and its name."""
+
 log = structlog.get_logger()
 
 
-class WitnessedDomains:
-    """The witnessed domains by name."""
+class _Use(msgspec.Struct):
+    """The last decision that used a part, and how many records the part has."""
 
-    def __init__(self) -> None:
+    decision: int
+    records: int
+
+
+class WitnessedDomains:
+    """The witnessed domains by name. Of all of them together about `records_max` records are in memory."""
+
+    def __init__(self, store: Store, records_max: int) -> None:
+        self._store = store
+        self._records_max = records_max
+        self._records = 0
         self._by_name: dict[str, WitnessedDomain] = {}
+        self._used: OrderedDict[_Part, _Use] = OrderedDict()
+        self._decided = 0
+        self._committed = 0
 
     @classmethod
-    async def load(cls, store: Store, indexes: Indexes) -> Self:
-        """Read all records of the witnessed domains that the store holds."""
-        domains = cls()
+    async def load(cls, store: Store, indexes: Indexes, records_max: int) -> Self:
+        """Read what is kept of each witnessed domain that the store holds."""
+        domains = cls(store, records_max)
         for name in filter(is_witnessed, indexes.domains()):
-            domain = domains._by_name[name] = await load_domain(name, store, indexes)
-            log.info("witnessed domain loaded", domain=name, labels=len(domain.labels))
+            overview = await store.overview(name)
+            if overview.policy is None:
+                domains._by_name[name] = await load_domain(name, store, indexes)
+            else:
+                domains._by_name[name] = WitnessedDomain.resumed(name, overview)
+            log.info("witnessed domain loaded", domain=name, undecided=domains._by_name[name].undecided)
         return domains
 
     def __iter__(self) -> Iterator[WitnessedDomain]:
@@ -49,6 +79,77 @@ class WitnessedDomains:
         if domain is None:
             domain = self._by_name[name] = WitnessedDomain(name)
         return domain
+
+    async def bring(self, name: str, records: Sequence[Record]) -> None:
+        """Have in memory what these records of this domain touch. Nobody may decide until this returns."""
+        domain = self.open(name)
+        wanted = domain.needs(records)
+        while missing := domain.missing(wanted):
+            domain.learn(missing, await self._store.known(name, missing))
+            wanted = domain.needs(records)
+        self._use(domain, wanted)
+
+    def on_decided(self, batch: Batch) -> None:
+        """This batch is decided, and not yet committed."""
+        if not batch.walked:
+            return
+        for name, change in batch.walked.items():
+            self._use(self._by_name[name], Wanted(labels=dict.fromkeys(change.states)))
+        self._decided += 1
+
+    def on_committed(self, batch: Batch) -> None:
+        """This batch is durable. Batches come in the order in which they were decided."""
+        if batch.walked:
+            self._committed += 1
+
+    def shrink(self) -> None:
+        """Forget the parts that were unused the longest, down to the limit. Called between decisions."""
+        while self._records > self._records_max:
+            part, use = next(iter(self._used.items()))
+            if use.decision > self._committed:
+                return
+            del self._used[part]
+            self._records -= use.records
+            self._by_name[part[0]].forget(_alone(part))
+
+    def _use(self, domain: WitnessedDomain, wanted: Wanted) -> None:
+        """Note that the next decision uses these parts."""
+        if domain.policy is None:
+            return
+        labels = dict(wanted.labels)
+        for record_id in wanted.ids:
+            label = domain.label_of(record_id)
+            if label is None or label.startswith("@"):
+                self._note((domain.name, "ids", record_id), 1)
+            else:
+                labels[label] = None
+        for name in labels:
+            label_or_none = domain.label(name)
+            self._note((domain.name, "labels", name), 1 if label_or_none is None else len(label_or_none))
+        for place in wanted.places:
+            self._note((domain.name, "places", place), 1)
+
+    def _note(self, part: _Part, records: int) -> None:
+        use = self._used.get(part)
+        if use is None:
+            use = self._used[part] = _Use(0, 0)
+        else:
+            self._used.move_to_end(part)
+        self._records += records - use.records
+        use.decision, use.records = self._decided + 1, records
+
+
+def _alone(part: _Part) -> Wanted:
+    """This part and no other."""
+    _, kind, name = part
+    if isinstance(name, tuple):
+        return Wanted(places={name: None})
+    return Wanted(labels={name: None}) if kind == "labels" else Wanted(ids={name: None})
+
+
+def records_max_of(settings: Settings) -> int:
+    """How many records of witnessed domains are in memory: a record takes ten times as much as the state of a label."""
+    return max(1, settings.labels_cached_max // 10)
 
 
 async def load_domain(name: str, store: Store, indexes: Indexes) -> WitnessedDomain:

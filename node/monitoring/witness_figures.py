@@ -25,7 +25,7 @@ def _of_domain(seen: DomainSeen) -> Iterator[Figure]:
     domain = (seen.domain.name,)
     yield "dnarc_undecided_records", domain, seen.domain.undecided
     yield "dnarc_slot_open_seconds", domain, 0.0 if seen.oldest is None else seen.oldest.open_s
-    yield "dnarc_doubly_decided_slots", domain, len(seen.domain.doubly_decided)
+    yield "dnarc_doubly_decided_slots", domain, seen.domain.doubly_decided
     yield "dnarc_ordered_seconds", domain, seen.races.ordered_s
     yield "dnarc_final_seconds", domain, seen.races.final_s
 

@@ -45,7 +45,7 @@ def _of_lies(seen: DomainSeen) -> Iterator[str]:
     name, policy = seen.domain.name, seen.domain.policy
     if policy is None:
         return
-    doubly_decided = len(seen.domain.doubly_decided)
+    doubly_decided = seen.domain.doubly_decided
     if doubly_decided:
         yield (
             f"two records are decided in {doubly_decided} places of {name}, so more than {policy.faulty} of its "

@@ -19,6 +19,7 @@ from protocol.records.change import Event, EventType
 from protocol.records.record import Record, SignedRecord
 from protocol.records.replay import State, Verdict
 from protocol.witness.domain import DomainChange
+from protocol.witness.recall import Known, Overview, Spoken, Wanted
 
 LabelKey = tuple[str, str]
 """A domain and a label."""
@@ -207,6 +208,15 @@ class Store(Protocol):
 
     async def outline(self, domain: str, label: str) -> Outline:
         """The same records in few bytes, for callers that read the records later by id. Records never change."""
+
+    async def overview(self, domain: str) -> Overview:
+        """What a node keeps of a witnessed domain all the time."""
+
+    async def known(self, domain: str, wanted: Wanted) -> Known:
+        """These parts of a witnessed domain, as they are after the last commit. All of them at one moment."""
+
+    async def spoken(self, domain: str, witness: str, receipt_id: str | None) -> Spoken:
+        """How far a witness's own words are here. `receipt_id`: the receipt to look for, None: no receipt."""
 
     async def records(self, ids: Sequence[str], bytes_max: int | None = None) -> dict[str, StoredRecord]:
         """The stored records among these ids, by id. At most 1,000 ids a call.

@@ -5,7 +5,8 @@ receipt, and only then taken in like any other record; so it is stored, announce
 hears of its own receipt as of any other: by the commit.
 
 A witness acts only on what is on its own disk, because what it counted has to survive a crash. The state by which the
-intake decides runs ahead of the disk. So the witness keeps a state of its own, which goes with the commits.
+intake decides runs ahead of the disk. So the witness goes by the changes that are committed, and keeps what was said of
+the candidates that can still win.
 
 The witness is silent until it knows all that it ever said: its whole chain up to the newest receipt, and every record
 that the chain names.
@@ -17,18 +18,22 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import structlog
 
 from node.intake.arrivals import Delivery, Origin
 from node.intake.commits import Committed
 from node.intake.ingest import Ingest
+from node.store.contract import Store
+from node.witness.labels import read_contenders
 from node.witness.newest import Begun, UnreadableError, path_of, read_begun, spell_receipt
 from node.world import World
 from protocol.errors import ProtocolError
 from protocol.records.admission import Trust
-from protocol.records.record import Record, SignedRecord, make, sign
+from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
-from protocol.witness.domain import DomainChange, WitnessedDomain
+from protocol.witness.domain import Contender, DomainChange, WitnessedDomain
+from protocol.witness.testimony import Evidence
 from protocol.witness.voter import OpenSlot, Voter
 
 LOOK_EVERY_S: Final = 1.0
@@ -74,17 +79,25 @@ _REMEDIES: Final = {
 }
 
 
+class Records(msgspec.Struct, frozen=True):
+    """Where the records of a node are: the way in, and the store."""
+
+    ingest: Ingest
+    store: Store
+
+
 class OwnWitness:
     """This node as a witness of `domain`. `silence` is why it says nothing, None while it speaks."""
 
-    def __init__(self, domain: WitnessedDomain, key: SigningKey, world: World, data: Path, ingest: Ingest) -> None:
-        """`domain` is as the store has it, and nobody else changes it. `data` is the data folder of the node."""
+    def __init__(self, domain: WitnessedDomain, key: SigningKey, world: World, data: Path, records: Records) -> None:
+        """`domain` is that of the intake. `data` is the data folder of the node."""
         self.domain = domain
         self.silence: Silence | None = Silence.NO_POLICY
         self._key = key
         self._world = world
         self._path = path_of(data, domain.name)
-        self._ingest = ingest
+        self._ingest, self._held = records.ingest, records.store
+        self._evidence: dict[str, Evidence] = {}
         self._voter: Voter | None = None
         self._moved = asyncio.Event()
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
@@ -100,8 +113,11 @@ class OwnWitness:
             OSError: the file of the newest receipt cannot be written.
         """
         begun = await self._begin()
-        await self._wait_until(lambda: self._knows_all(begun), Silence.CHAIN_MISSING)
-        self._voter = self._awake(begun)
+        while not await self._knows_all(begun):
+            self._say_why(Silence.CHAIN_MISSING)
+            await self._moved.wait()
+            self._moved.clear()
+        self._voter = await self._awake(begun)
         self._say_why(None)
         log.info("witness speaks", domain=self.domain.name, newest=begun.newest)
         while True:
@@ -110,10 +126,8 @@ class OwnWitness:
 
     def on_commit(self, committed: Committed) -> None:
         """Tell the voter of what is on disk now."""
-        records = [stored.signed.record for stored in committed.batch.records]
-        change = self.domain.add(record for record in records if record.domain == self.domain.name)
         if self._voter is not None:
-            self._feed(self._voter, change)
+            self._feed(self._voter, committed.batch.walked[self.domain.name])
         self._moved.set()
 
     async def _begin(self) -> Begun:
@@ -139,37 +153,41 @@ class OwnWitness:
     def _is_witness(self) -> bool:
         return self.domain.policy is not None and self._key.public in self.domain.policy.witnesses
 
-    def _knows_all(self, begun: Begun) -> bool:
+    async def _knows_all(self, begun: Begun) -> bool:
         """Whether the chain up to the newest receipt is here, and every record that it names."""
-        testimony = self.domain.testimony
-        assert testimony is not None, "a domain with a policy has a testimony"
-        if begun.newest is not None and testimony.at_of(begun.newest) is None:
-            return False
-        return all(record_id in self.domain for record_id in testimony.said_by(self._key.public))
+        spoken = await self._held.spoken(self.domain.name, self._key.public, begun.newest)
+        return not spoken.lacks and (begun.newest is None or spoken.at_ms is not None)
 
-    def _awake(self, begun: Begun) -> Voter:
+    async def _awake(self, begun: Begun) -> Voter:
         """The voter as it was when the newest receipt left, with all slots that are open now."""
-        policy, testimony = self.domain.policy, self.domain.testimony
+        policy, name = self.domain.policy, self.domain.name
         assert policy is not None, "the witness waited for the policy"
-        assert testimony is not None, "a domain with a policy has a testimony"
-        voter = Voter(self.domain.name, policy, self._key.public, testimony)
-        if begun.newest is not None:
-            at_ms = testimony.at_of(begun.newest)
-            assert at_ms is not None, "the witness waited for its chain"
-            voter.resume(begun.newest, at_ms)
-        self._open(voter, self.domain.contenders())
+        voter = Voter(name, policy, self._key.public, self._evidence.__getitem__)
+        async with self._ingest.at_rest():  # so that no commit comes between what is read here and what is fed later
+            if begun.newest is not None:
+                spoken = await self._held.spoken(name, self._key.public, begun.newest)
+                assert spoken.at_ms is not None, "the witness waited for its chain"
+                voter.resume(begun.newest, spoken.at_ms)
+            async for contenders in read_contenders(self._held, name, policy):
+                self._open(voter, contenders)
+            self._voter = voter
         return voter
 
     def _feed(self, voter: Voter, change: DomainChange) -> None:
-        for key in self.domain.closed_slots(change):
-            voter.on_closed(key)
-        self._open(voter, self.domain.new_contenders(change))
+        for key in change.closed:
+            for record_id in voter.on_closed(key):
+                del self._evidence[record_id]
+        for record_id, more in change.said.items():
+            if record_id in self._evidence:
+                self._evidence[record_id].add(more)
+        self._open(voter, change.opened)
         voter.on_testimony(change.said)
 
-    def _open(self, voter: Voter, contenders: Iterable[Record]) -> None:
+    def _open(self, voter: Voter, contenders: Iterable[Contender]) -> None:
         """Tell the voter of the records that can still win. It knows some of them already."""
-        for record in contenders:
+        for record, evidence in ((each.record, each.evidence) for each in contenders):
             if not voter.knows(record.id):
+                self._evidence[record.id] = evidence.copy()
                 voter.on_candidate((record.label, record.prev), record.id, self._now_ms(voter))
 
     async def _speak(self, voter: Voter) -> None:

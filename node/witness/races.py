@@ -11,8 +11,8 @@ import msgspec
 
 from node.metrics import Histogram
 from protocol.records.change import Event, EventType
-from protocol.records.record import Record
-from protocol.witness.domain import DomainChange, WitnessedDomain
+from protocol.witness.domain import Contender, DomainChange
+from protocol.witness.testimony import Evidence
 from protocol.witness.voter import SlotKey
 
 RACE_SECONDS: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 300.0, 1_800.0)
@@ -23,17 +23,29 @@ FOLLOWED_MAX: Final = 10_000
 
 
 class _Runner(msgspec.Struct):
-    """A record in a race: when it was committed here, by the loop's clock, and whether it was ordered since."""
+    """A record in a race: when it was committed here, by the loop's clock, and whether it was ordered since.
+
+    `latest`: the last round in which each witness voted for the record, or committed it.
+    """
 
     arrived_s: float
+    latest: dict[str, int]
     is_ordered: bool = False
+
+    def hear(self, said: Evidence) -> None:
+        for (witness, _, number), _ in said.ballots():
+            self.latest[witness] = max(number, self.latest.get(witness, number))
 
 
 class OpenRace(msgspec.Struct, frozen=True):
-    """A slot that is not decided, its candidates, and for how many seconds it has been open here."""
+    """A slot that is not decided, its candidates, and for how many seconds it has been open here.
+
+    `latest`: the last round in which each witness voted or committed. A witness that said nothing is absent.
+    """
 
     key: SlotKey
     candidates: tuple[str, ...]
+    latest: dict[str, int]
     open_s: float
 
 
@@ -46,24 +58,31 @@ class Races:
         self.final_s = Histogram(RACE_SECONDS)
         self._clock = clock
         self._running: dict[SlotKey, dict[str, _Runner]] = {}
-        self._followed = 0
+        self._slot_of: dict[str, SlotKey] = {}
 
-    def begin(self, domain: WitnessedDomain) -> None:
+    def begin(self, contenders: Iterable[Contender]) -> None:
         """Follow the races that the store holds. They began before, and count from now."""
-        self._open(domain.contenders())
+        self._open(contenders)
 
-    def on_change(self, domain: WitnessedDomain, change: DomainChange) -> None:
+    def on_change(self, change: DomainChange) -> None:
         """Follow what a commit changed."""
         self._measure(change.events)
-        for key in domain.closed_slots(change):
-            self._followed -= len(self._running.pop(key, ()))
-        self._open(domain.new_contenders(change))
+        for key in change.closed:
+            for record_id in self._running.pop(key, ()):
+                del self._slot_of[record_id]
+        for record_id, more in change.said.items():
+            if record_id in self._slot_of:
+                self._running[self._slot_of[record_id]][record_id].hear(more)
+        self._open(change.opened)
 
     def oldest(self) -> OpenRace | None:
         """The race that has gone on for longest."""
         for key, runners in self._running.items():
             arrived_s = next(iter(runners.values())).arrived_s
-            return OpenRace(key, tuple(runners), self._clock() - arrived_s)
+            latest: dict[str, int] = {}
+            for runner in runners.values():
+                latest |= {it: max(number, latest.get(it, number)) for it, number in runner.latest.items()}
+            return OpenRace(key, tuple(runners), latest, self._clock() - arrived_s)
         return None
 
     def _measure(self, events: Iterable[Event]) -> None:
@@ -78,13 +97,14 @@ class Races:
                 runner.is_ordered = True
                 self.ordered_s.observe(now_s - runner.arrived_s)
 
-    def _open(self, contenders: Iterable[Record]) -> None:
+    def _open(self, contenders: Iterable[Contender]) -> None:
         """Follow the records that can still win. Some of them are followed already."""
         now_s = self._clock()
-        for record in contenders:
-            if self._followed >= FOLLOWED_MAX:
+        for record, evidence in ((each.record, each.evidence) for each in contenders):
+            if len(self._slot_of) >= FOLLOWED_MAX:
                 return
-            runners = self._running.setdefault((record.label, record.prev), {})
-            if record.id not in runners:
-                runners[record.id] = _Runner(now_s)
-                self._followed += 1
+            key = (record.label, record.prev)
+            if record.id not in self._slot_of:
+                self._slot_of[record.id] = key
+                runner = self._running.setdefault(key, {})[record.id] = _Runner(now_s, {})
+                runner.hear(evidence)

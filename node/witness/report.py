@@ -18,7 +18,7 @@ def report_of(domain: WitnessedDomain, own: Iterable[OwnWitness], now_s: float) 
         "faulty": None if policy is None else policy.faulty,
         "quorum": None if policy is None else policy.quorum,
         "undecided": domain.undecided,
-        "doubly_decided": len(domain.doubly_decided),
+        "doubly_decided": domain.doubly_decided,
         "witnesses": [_witness(domain, key, now_s) for key in (() if policy is None else policy.witnesses)],
         "own": next((_own(each) for each in own if each.domain.name == domain.name), None),
     }

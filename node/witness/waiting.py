@@ -10,7 +10,10 @@ from typing import Final
 
 from node.intake.commits import Committed
 from node.intake.witnessed_domains import WitnessedDomains
+from node.store.contract import Store
+from node.witness.labels import read_label
 from protocol.records.record import Record
+from protocol.witness.label import WitnessedLabel
 from protocol.witness.walk import Certainty
 
 WAITERS_MAX: Final = 128
@@ -21,14 +24,15 @@ waiting, as if it had not asked to wait."""
 class RaceWaiters:
     """The clients that wait, by label."""
 
-    def __init__(self, domains: WitnessedDomains) -> None:
+    def __init__(self, domains: WitnessedDomains, store: Store) -> None:
         self._domains = domains
+        self._store = store
         self._waiters: dict[tuple[str, str], set[asyncio.Event]] = defaultdict(set)
         self._count = 0
 
     async def end_of(self, record: Record, seconds: float) -> bool:
         """Wait until this held record is final or lost, at most so long; returns whether it came to that."""
-        if self._is_over(record):
+        if await self._is_over(record):
             return True
         if self._count >= WAITERS_MAX:
             return False
@@ -37,9 +41,9 @@ class RaceWaiters:
         self._count += 1
         try:
             async with asyncio.timeout(seconds):
-                while not self._is_over(record):
-                    moved.clear()
+                while not await self._is_over(record):
                     await moved.wait()
+                    moved.clear()
         except TimeoutError:
             return False
         finally:
@@ -58,9 +62,13 @@ class RaceWaiters:
                 for moved in self._waiters.get((domain, label), ()):
                     moved.set()
 
-    def _is_over(self, record: Record) -> bool:
+    async def _is_over(self, record: Record) -> bool:
+        label = await self.read(record)
+        return label is None or label.certainty_of(record.id) in (Certainty.FINAL, None)
+
+    async def read(self, record: Record) -> WitnessedLabel | None:
+        """The label of this record as it is on disk; None if it has no records."""
         domain = self._domains.get(record.domain)
-        label = None if domain is None else domain.label(record.label)
-        if domain is None or label is None:
-            return True
-        return domain.certainty(record) == Certainty.FINAL or label.winner_over(record.id) is not None
+        policy = None if domain is None else domain.policy
+        found = await read_label(self._store, record.domain, policy, record.label)
+        return None if found is None else found.label

@@ -13,6 +13,8 @@ import msgspec
 from node.intake.commits import Committed
 from node.intake.witnessed_domains import WitnessedDomains
 from node.settings.settings import Settings
+from node.store.contract import Store
+from node.witness.labels import read_contenders
 from node.witness.own import OwnWitness
 from node.witness.races import OpenRace, Races
 from node.witness.witnessing import Witnessing
@@ -59,10 +61,14 @@ class WatchedDomains:
         self.all_domains = domains
         self._witnessing = witnessing
         self._races = {name: Races(clock) for name in list(dict.fromkeys(named))[:WATCHED_MAX]}
+
+    async def load(self, store: Store) -> None:
+        """Follow the races that the store holds. Nothing is decided yet."""
         for name, races in self._races.items():
-            domain = domains.get(name)
-            if domain is not None:
-                races.begin(domain)
+            domain = self.all_domains.get(name)
+            if domain is not None and domain.policy is not None:
+                async for contenders in read_contenders(store, name, domain.policy):
+                    races.begin(contenders)
 
     def __iter__(self) -> Iterator[DomainSeen]:
         """The watched domains as they are now. A domain of which no record is here has no policy yet."""
@@ -81,9 +87,9 @@ class WatchedDomains:
     def on_commit(self, committed: Committed) -> None:
         """Follow the races of the watched domains."""
         for name, change in committed.batch.walked.items():
-            races, domain = self._races.get(name), self.all_domains.get(name)
-            if races is not None and domain is not None:
-                races.on_change(domain, change)
+            races = self._races.get(name)
+            if races is not None:
+                races.on_change(change)
 
 
 def unheard_in(domain: WitnessedDomain, race: OpenRace) -> tuple[str, ...]:
@@ -94,11 +100,6 @@ def unheard_in(domain: WitnessedDomain, race: OpenRace) -> tuple[str, ...]:
     policy = domain.policy
     if policy is None or race.open_s < UNHEARD_AFTER_S:
         return ()
-    latest = dict.fromkeys(policy.witnesses, -1)
-    for record_id in race.candidates:
-        said = domain.evidence(record_id)
-        for number, ballots in (*said.votes.items(), *said.commits.items()):
-            for witness in ballots:
-                latest[witness] = max(number, latest[witness])
+    latest = dict.fromkeys(policy.witnesses, -1) | race.latest
     reached = sorted(latest.values(), reverse=True)[policy.faulty]  # by an honest witness at least
     return tuple(witness for witness, number in latest.items() if number < max(0, reached))

@@ -88,7 +88,7 @@ class State(msgspec.Struct, frozen=True, gc=False):
     included. A label is `contested` if it has a rival.
 
     In witnessed domains, `final` is the id of the last record that is final, `undecided` is the number of records in
-    slots that are not decided, and a label is doubly decided if two records are decided in a slot of its chain.
+    slots that are not decided, and `doubly_decided` the number of slots of the chain with two decided records.
     """
 
     tip: Tip | None = None
@@ -97,7 +97,7 @@ class State(msgspec.Struct, frozen=True, gc=False):
     contested: bool = False
     final: str | None = None
     undecided: int = 0
-    is_doubly_decided: bool = False
+    doubly_decided: int = 0
 
     @property
     def owner(self) -> str | None:

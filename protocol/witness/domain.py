@@ -4,28 +4,39 @@ Records of the domain come in any order: claims, receipts, and the policy, which
 them and says what they change. A record touches its own label. A receipt touches the labels of the records that it
 names, and no others.
 
+A node holds a part of a large domain in memory. It asks which parts the next records need, brings those that are
+missing, and lets the domain forget others: `resumed`, `needs`, `missing`, `learn`, `forget`. Whoever adds all records
+to an empty domain, and forgets nothing, needs none of these.
+
 Labels that begin with `@` have no slots. Of several policy records the one with the least id is shown. Of the receipts
 of a witness the one with the largest `at` is shown.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
 from protocol.records.change import Event, EventType
 from protocol.records.record import POLICY_LABEL, Record
-from protocol.records.replay import State, Verdict
+from protocol.records.replay import State, Tip, Verdict
 from protocol.witness.label import LabelChange, WitnessedLabel
 from protocol.witness.policy import Policy, policy_of
-from protocol.witness.proof import receipts_of_proof
+from protocol.witness.recall import Known, Overview, Wanted
 from protocol.witness.receipt import Receipt, receipt_label, receipt_of
-from protocol.witness.testimony import Evidence, Fork, ForkPlace, Heard, Link, Testimony
+from protocol.witness.testimony import Act, Evidence, Fork, ForkPlace, Heard, Link, Testimony
 from protocol.witness.voter import SlotKey
-from protocol.witness.walk import WITNESSED_REASONS, Certainty, tip_of
+from protocol.witness.walk import WITNESSED_REASONS, tip_of
 
 _SILENCE: Final = Evidence()
+
+
+class Contender(msgspec.Struct, frozen=True):
+    """A candidate that can still win, and what was said of it when it became one. Not to be changed."""
+
+    record: Record
+    evidence: Evidence
 
 
 class DomainChange(msgspec.Struct):
@@ -36,6 +47,9 @@ class DomainChange(msgspec.Struct):
     that became candidates. `said`: what was said besides, by record id. `links`: the receipts that came or became
     sound, in their chains, by id. `forks`: the lies that became known. `awaited`: the records that came and were named
     before.
+
+    `closed` and `opened` are for those who follow races, and set by `WitnessedDomain.follow`: the slots that are over,
+    and then the candidates that can win now.
     """
 
     verdicts: dict[str, Verdict] = msgspec.field(default_factory=dict)
@@ -47,6 +61,8 @@ class DomainChange(msgspec.Struct):
     links: dict[str, Link] = msgspec.field(default_factory=dict)
     forks: dict[ForkPlace, Fork] = msgspec.field(default_factory=dict)
     awaited: set[str] = msgspec.field(default_factory=set)
+    closed: list[SlotKey] = msgspec.field(default_factory=list)
+    opened: list[Contender] = msgspec.field(default_factory=list)
 
     def add(self, later: "DomainChange") -> None:
         """Merge a later change into this one."""
@@ -73,7 +89,7 @@ class _Shown(msgspec.Struct):
     `rank` is what makes a record the head: the largest counts.
     """
 
-    head: Record | None = None
+    tip: Tip | None = None
     rank: tuple[int, str] = (0, "")
     newest: tuple[int, str] = (0, "")
     contested: bool = False
@@ -95,23 +111,133 @@ class WitnessedDomain:
         self._forks: dict[ForkPlace, Fork] = {}
         """One for each witness and slot, because otherwise a liar could fill the memory with evidence."""
         self._labels: dict[str, WitnessedLabel] = {}
-        self._label_of: dict[str, str] = {}
+        self._label_of: dict[str, str | None] = {}
+        """By record id. None: the record is not held, and what was said of it is here."""
         self._newest: dict[str, tuple[int, str]] = {}
         self._shown: dict[str, _Shown] = defaultdict(_Shown)
-        self._double: set[str] = set()
+        self._double: dict[str, int] = {}
+        self._parsed: dict[str, Receipt | None] = {}
+        """The receipts among the records that were asked for last, so that none is read twice."""
         self._early: list[tuple[Record, Receipt | None]] = []
 
+    @classmethod
+    def resumed(cls, name: str, overview: Overview) -> Self:
+        """The domain as a store holds it, with none of its labels in memory. Its policy is known."""
+        assert overview.policy is not None, "a domain without a policy is read as a whole"
+        domain = cls(name)
+        domain.policy, domain.policy_record = policy_of(overview.policy), overview.policy
+        assert domain.policy is not None, "the head of the label of the policy is the policy"
+        forked = [fork.witness for fork in overview.forks if fork.act is Act.RECEIPT]
+        domain.testimony = Testimony(domain.policy, forked, overview.waiting)
+        domain.undecided = sum(overview.undecided.values())
+        domain._double = dict(overview.doubly_decided)
+        domain._forks = {fork.place: fork for fork in overview.forks}
+        domain._label_of[overview.policy.id] = POLICY_LABEL
+        for label, state in overview.states.items():
+            domain._shown[label] = _Shown(state.tip, (0, ""), state.newest, state.contested)
+        for witness, at_ms in overview.heard_ms.items():
+            shown = domain._shown[receipt_label(witness)]
+            assert shown.tip is not None, "a witness that was heard has a newest receipt"
+            shown.rank = (at_ms, shown.tip.id)
+        return domain
+
     def __contains__(self, record_id: object) -> bool:
-        return record_id in self._label_of
+        return isinstance(record_id, str) and self._label_of.get(record_id) is not None
 
     @property
     def labels(self) -> Collection[str]:
-        """The labels that have slots."""
-        return self._labels.keys()
+        """The labels in memory that have slots."""
+        return [name for name, label in self._labels.items() if len(label)]
 
     def label(self, label: str) -> WitnessedLabel | None:
-        """The records of this label; None if there are no records."""
-        return self._labels.get(label)
+        """The records of this label, which is in memory; None if there are no records."""
+        walked = self._labels.get(label)
+        return walked if walked is not None and len(walked) else None
+
+    def needs(self, records: Iterable[Record]) -> Wanted:
+        """The parts that have to be in memory when these records are added.
+
+        Ask again when parts were brought: a receipt that becomes sound makes those that wait for it count.
+        """
+        wanted = Wanted()
+        if self.policy is None or self.testimony is None:
+            return wanted  # all of the domain is in memory
+        before, self._parsed = self._parsed, {}
+        for record in records:
+            wanted.ids[record.id] = None
+            if record.label != POLICY_LABEL:
+                wanted.labels[record.label] = None
+            if record.is_of_witnesses:
+                self._parsed[record.id] = before[record.id] if record.id in before else receipt_of(record)
+        receipts = [it for it in self._parsed.values() if it is not None and it.witness in self.policy.witnesses]
+        self._need_chains(wanted, self.testimony, receipts)
+        return wanted
+
+    def _need_chains(self, wanted: Wanted, testimony: Testimony, receipts: list[Receipt]) -> None:
+        """Want what these receipts name, and what those name that become sound by them."""
+        sound: set[str] = set()
+        waiting = deque(sorted(receipts, key=lambda receipt: receipt.at_ms))
+        while waiting:
+            receipt = waiting.popleft()
+            place, after = (receipt.witness, receipt.prev), (receipt.witness, receipt.id)
+            wanted.ids |= dict.fromkeys(receipt.named())
+            wanted.places[place] = None
+            if testimony.waiting[receipt.witness] > 0:  # else nobody can stand after this receipt
+                wanted.places[after] = None
+            if receipt.prev in sound or testimony.is_sound(place):
+                sound.add(receipt.id)
+                waiting += testimony.waiting_on(after)
+
+    def missing(self, wanted: Wanted) -> Wanted:
+        """Those of the wanted parts that are not in memory."""
+        knows = (lambda _: True) if self.testimony is None else self.testimony.knows
+        return Wanted(
+            {label: None for label in wanted.labels if label not in self._labels and label not in self._shown},
+            {record_id: None for record_id in wanted.ids if record_id not in self._label_of},
+            {place: None for place in wanted.places if not knows(place)},
+        )
+
+    def learn(self, wanted: Wanted, known: Known) -> None:
+        """Take these parts, which were missing, into memory."""
+        assert self.testimony is not None, "only a domain with a policy forgets"
+        said = {each: evidence for each, evidence in known.said.items() if each not in self._label_of}
+        self.testimony.recall(said, known.places)
+        for name, records in known.labels.items():
+            self._labels[name] = label = WitnessedLabel(self.policy, self.evidence)
+            label.apply(records)
+            self._newest[name] = max(record.order_key for record in records)
+            self._label_of |= dict.fromkeys((record.id for record in records), name)
+        for name in wanted.labels:
+            if name.startswith("@"):
+                self._shown[name] = _Shown(newest=known.newest.get(name, (0, "")))
+            elif name not in self._labels:
+                self._labels[name] = WitnessedLabel(self.policy, self.evidence)
+        for record_id in wanted.ids:
+            self._label_of.setdefault(record_id, known.held.get(record_id))
+
+    def forget(self, unwanted: Wanted) -> None:
+        """Let these parts go, of which everything is stored."""
+        assert self.testimony is not None, "only a domain with a policy forgets"
+        assert self.policy is not None, "only a domain with a policy forgets"
+        gone = [record_id for record_id in unwanted.ids if not self._has_slots(record_id)]
+        for name in unwanted.labels:
+            label = self._labels.pop(name, None)
+            if label is not None:
+                gone += label.verdicts
+                self._newest.pop(name, None)
+            elif name != POLICY_LABEL and name not in map(receipt_label, self.policy.witnesses):
+                self._shown.pop(name, None)
+        for record_id in gone:
+            self._label_of.pop(record_id, None)
+        self.testimony.forget(gone, unwanted.places)
+
+    def label_of(self, record_id: str) -> str | None:
+        """The label of a record in memory; None if the record is not held."""
+        return self._label_of.get(record_id)
+
+    def _has_slots(self, record_id: str) -> bool:
+        label = self._label_of.get(record_id)
+        return label is not None and not label.startswith("@")
 
     def head(self, label: str) -> Record | None:
         """The head of a label that has slots, and of the label of the policy; None if it has none."""
@@ -127,7 +253,7 @@ class WitnessedDomain:
     def heard_ms(self, witness: str) -> int | None:
         """The `at` of the newest receipt of this witness, in ms; None if none is held."""
         shown = self._shown.get(receipt_label(witness))
-        return None if shown is None or shown.head is None else shown.rank[0]
+        return None if shown is None or shown.tip is None else shown.rank[0]
 
     def forks(self) -> Collection[Fork]:
         """The evidence that witnesses lied, each pair of receipts of one witness once."""
@@ -135,9 +261,9 @@ class WitnessedDomain:
         return {(fork.witness, fork.receipts): fork for fork in forks}.values()
 
     @property
-    def doubly_decided(self) -> list[SlotKey]:
-        """The slots in which two records are decided: then more than `faulty` witnesses lied."""
-        return [(name, prev) for name in sorted(self._double) for prev in self._labels[name].doubly_decided]
+    def doubly_decided(self) -> int:
+        """In how many slots two records are decided: then more than `faulty` witnesses lied."""
+        return sum(self._double.values())
 
     def is_named(self, record_id: str) -> bool:
         """Whether a receipt of a witness names this record."""
@@ -151,16 +277,12 @@ class WitnessedDomain:
         label = self._labels.get(record.label)
         if label is None:
             return None
-        place = label.place(record.id)
-        if place is not None:
-            return str(Certainty.FINAL if place < label.final else Certainty.ORDERED)
-        return str(Verdict.PENDING) if label.winner_over(record.id) is None else None
+        return label.certainty_of(record.id)
 
     def contenders(self) -> Iterator[Record]:
         """Every candidate that can still win."""
         for label in self._labels.values():
-            if label.undecided:
-                yield from label.contenders(label.candidates(label.chain[label.final - 1].id if label.final else None))
+            yield from label.all_contenders()
 
     def new_contenders(self, change: DomainChange) -> Iterator[Record]:
         """The candidates that can still win, of those that this change brought or made reachable."""
@@ -172,13 +294,11 @@ class WitnessedDomain:
         for name, prev in change.decided:
             yield from ((name, closed) for closed in self._labels[name].closed_slots(prev))
 
-    def proof_of(self, label: WitnessedLabel) -> list[str]:
-        """The ids of the records that prove what is final of the label: the policy, the chain and receipts."""
-        assert self.policy is not None, "nothing is final without a policy"
-        assert self.policy_record is not None, "the policy comes by a record"
-        chain = [record.id for record in label.chain[: label.final]]
-        receipts = receipts_of_proof(self.policy, map(self.evidence, chain))
-        return [self.policy_record.id, *chain, *receipts]
+    def follow(self, change: DomainChange) -> DomainChange:
+        """Say in the change which slots are over, and which candidates can win now."""
+        change.closed = list(self.closed_slots(change))
+        change.opened = [Contender(it, self.evidence(it.id).copy()) for it in self.new_contenders(change)]
+        return change
 
     def add(self, records: Iterable[Record]) -> DomainChange:
         """Take these records, in any order; repeats change nothing."""
@@ -186,7 +306,7 @@ class WitnessedDomain:
         claims: dict[str, list[Record]] = defaultdict(list)
         founded = False
         for record in records:
-            if record.id in self._label_of:
+            if record.id in self:
                 continue
             self._label_of[record.id] = record.label
             if self.is_named(record.id):
@@ -194,7 +314,8 @@ class WitnessedDomain:
             if record.label == POLICY_LABEL:
                 founded |= self._add_policy(record, change)
             elif record.is_of_witnesses:
-                self._add_receipt(record, receipt_of(record), change)
+                receipt = self._parsed.pop(record.id) if record.id in self._parsed else receipt_of(record)
+                self._add_receipt(record, receipt, change)
             else:
                 claims[record.label].append(msgspec.structs.replace(record, canonical=b""))
         if founded:
@@ -209,7 +330,7 @@ class WitnessedDomain:
         policy = policy_of(record)
         if policy is None:
             change.verdicts[record.id] = Verdict.NOT_OWNER
-        elif shown.head is None or record.id < shown.head.id:
+        elif shown.tip is None or record.id < shown.tip.id:
             self._show_policy(shown, record, change)
         else:
             change.verdicts[record.id] = Verdict.RIVAL
@@ -221,8 +342,7 @@ class WitnessedDomain:
         return is_first
 
     def _show_policy(self, shown: _Shown, record: Record, change: DomainChange) -> None:
-        before = shown.head
-        shown.head = self.policy_record = record
+        before, shown.tip, self.policy_record = shown.tip, tip_of(record), record
         change.verdicts[record.id] = Verdict.FOUNDED
         if before is None:
             change.events.append(Event(EventType.ACCEPTED, record))
@@ -256,7 +376,7 @@ class WitnessedDomain:
         shown.contested = testimony.is_forked(receipt.witness)
         rank = (receipt.at_ms, receipt.id)
         if rank > shown.rank:
-            shown.head, shown.rank = msgspec.structs.replace(record, canonical=b""), rank
+            shown.tip, shown.rank = tip_of(record), rank
 
     def _begin(self, change: DomainChange) -> None:
         """The policy is known now: count what witnesses said before, and walk every label."""
@@ -276,8 +396,9 @@ class WitnessedDomain:
         """Walk the labels of these claims, and those of whose records more was said."""
         by_label: dict[str, dict[str, Evidence]] = defaultdict(dict)
         for record_id, more in said.items():
-            if record_id in self._label_of:
-                by_label[self._label_of[record_id]][record_id] = more
+            name = self._label_of.get(record_id)
+            if name is not None:
+                by_label[name][record_id] = more
         for name in {**claims, **by_label}:
             if name not in self._labels:
                 if name not in claims:  # a receipt that names a record of a label with `@` says nothing
@@ -300,8 +421,8 @@ class WitnessedDomain:
         """Add what happened to one label."""
         label = self._labels[name]
         change.verdicts |= moved.verdicts
-        if any(map(label.is_doubly_decided, moved.decided)):
-            self._double.add(name)
+        if name in self._double or any(map(label.is_doubly_decided, moved.decided)):
+            self._double[name] = len(label.doubly_decided)
         change.decided += [(name, prev) for prev in moved.decided]
         change.candidates += moved.candidates
         forks = {fork.place: fork for fork in moved.forks}
@@ -314,8 +435,8 @@ class WitnessedDomain:
         tip = None if label.head is None else tip_of(label.head)
         named = frozenset(key for key in (tip.signedby, tip.newowner) if key is not None) if tip else frozenset[str]()
         final = label.chain[label.final - 1].id if label.final else None
-        is_doubly_decided = name in self._double and bool(label.doubly_decided)
-        return State(tip, named, self._newest[name], label.rivals > 0, final, label.undecided, is_doubly_decided)
+        doubly_decided = self._double.get(name, 0)
+        return State(tip, named, self._newest[name], label.rivals > 0, final, label.undecided, doubly_decided)
 
 
 def _events(label: WitnessedLabel, moved: LabelChange) -> list[Event]:
@@ -334,6 +455,5 @@ def _events(label: WitnessedLabel, moved: LabelChange) -> list[Event]:
 
 
 def _state_of(shown: _Shown) -> State:
-    tip = None if shown.head is None else tip_of(shown.head)
-    named = frozenset[str]() if tip is None else frozenset({tip.signedby})
-    return State(tip, named, shown.newest, shown.contested)
+    named = frozenset[str]() if shown.tip is None else frozenset({shown.tip.signedby})
+    return State(shown.tip, named, shown.newest, shown.contested)

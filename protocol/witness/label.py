@@ -139,6 +139,16 @@ class WitnessedLabel:
         """The place of a record in the chain, from 0; None if it is not on the chain."""
         return self._places.get(record_id)
 
+    def certainty_of(self, record_id: str) -> str | None:
+        """How sure this held record is: `final` or `ordered` on the chain, `pending` while it may still win.
+
+        None if it lost.
+        """
+        place = self.place(record_id)
+        if place is not None:
+            return str(Certainty.FINAL if place < self.final else Certainty.ORDERED)
+        return str(Verdict.PENDING) if self.winner_over(record_id) is None else None
+
     def record(self, record_id: str) -> Record:
         return self._by_id[record_id]
 
@@ -168,6 +178,11 @@ class WitnessedLabel:
                 return False
             prev = before.prev
         return True
+
+    def all_contenders(self) -> Iterator[Record]:
+        """Every candidate that can still win."""
+        if self.undecided:
+            yield from self.contenders(self.candidates(self.chain[self.final - 1].id if self.final else None))
 
     def contenders(self, candidates: Iterable[Record]) -> Iterator[Record]:
         """Those of these candidates, and of the candidates that they lead to, that can still win."""

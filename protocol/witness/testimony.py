@@ -13,15 +13,18 @@ more commits, and times that only become smaller. So what a receipt adds is evid
 """
 
 from bisect import insort
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from protocol.witness.policy import Policy
 from protocol.witness.receipt import Receipt, receipt_label
+
+_NOBODY: Final[Mapping[str, int]] = MappingProxyType({})
 
 _NEVER_MS: Final = 0
 """The `at` before a first receipt."""
@@ -66,6 +69,10 @@ class Evidence(msgspec.Struct):
             self.cast((witness, act, number), receipt_id)
         for witness in more.named:
             self.name(witness)
+
+    def copy(self) -> "Evidence":
+        """The same, which stays as it is when more is said."""
+        return self.with_more(_SILENCE)
 
     def with_more(self, more: "Evidence") -> "Evidence":
         """This and what was said besides. Both stay as they are."""
@@ -183,22 +190,38 @@ class Heard(msgspec.Struct):
         return self.said.setdefault(record_id, Evidence())
 
 
-_Place = tuple[str, str | None]
-"""A witness, and the `prev` of receipts."""
+SIBLINGS_KEPT: Final = 2
+"""Receipts that are kept of one place: the least two ids are the evidence of a fork."""
+
+Place = tuple[str, str | None]
+"""A place in the chains of receipts: a witness, and the `prev` of the receipts that stand there."""
+
+
+class Spot(msgspec.Struct):
+    """What is known of one place.
+
+    `before` is the receipt that `prev` names, None if it is not held or is not of this witness. `receipts` are the
+    least ids of those that stand here, `SIBLINGS_KEPT` at most. `waiting` are those that are not sound.
+    """
+
+    before: Link | None = None
+    receipts: list[str] = msgspec.field(default_factory=list)
+    waiting: list[Receipt] = msgspec.field(default_factory=list)
 
 
 class Testimony:
     """All that the witnesses of one policy have said."""
 
-    def __init__(self, policy: Policy) -> None:
-        """`policy` names the witnesses; receipts of other keys count for nothing."""
+    def __init__(self, policy: Policy, forked: Iterable[str] = (), waiting: Mapping[str, int] = _NOBODY) -> None:
+        """`policy` names the witnesses; receipts of other keys count for nothing. `forked` and `waiting`: what is known
+        of receipts that are not here.
+        """
         self.policy = policy
+        self.waiting = Counter(waiting)
+        """How many receipts of each witness are not sound."""
         self._evidence: dict[str, Evidence] = {}
-        self._links: dict[str, Link] = {}
-        self._after: dict[_Place, list[str]] = defaultdict(list)
-        self._waiting: dict[_Place, list[Receipt]] = defaultdict(list)
-        """The receipts that are not sound, by the place where they stand."""
-        self._forked: set[str] = set()
+        self._spots: dict[Place, Spot] = {}
+        self._forked = set(forked)
 
     def evidence(self, record_id: str) -> Evidence:
         """What was said of this record until now. Not to be changed."""
@@ -212,32 +235,44 @@ class Testimony:
         """Whether this witness was seen to sign two receipts on one `prev`."""
         return witness in self._forked
 
-    def at_of(self, receipt_id: str) -> int | None:
-        """The `at` of this receipt in ms, if it is sound and so is the whole chain before it; None otherwise."""
-        link = self._links.get(receipt_id)
-        return link.at_ms if link is not None and link.is_sound else None
+    def is_sound(self, place: Place) -> bool:
+        """Whether a sound receipt may stand here: after nothing, or after a sound receipt of the same witness."""
+        spot = self._spots.get(place)
+        return place[1] is None or (spot is not None and spot.before is not None and spot.before.is_sound)
 
-    def said_by(self, witness: str) -> list[str]:
-        """The ids of the records of which this witness has said anything."""
-        return [
-            record_id
-            for record_id, said in self._evidence.items()
-            if witness in said.times_ms
-            or any(witness in ballots for each in (said.votes, said.commits) for ballots in each.values())
-        ]
+    def knows(self, place: Place) -> bool:
+        """Whether all that stands here is known."""
+        return place in self._spots
+
+    def waiting_on(self, place: Place) -> list[Receipt]:
+        """The receipts here that are not sound."""
+        spot = self._spots.get(place)
+        return [] if spot is None else spot.waiting
+
+    def recall(self, said: Mapping[str, Evidence], spots: Mapping[Place, Spot]) -> None:
+        """Bring back what was forgotten."""
+        self._evidence |= said
+        self._spots |= spots
+
+    def forget(self, record_ids: Iterable[str], places: Iterable[Place] = ()) -> None:
+        """Forget what was said of these records, and these places. Bring it back before `add` touches them."""
+        for record_id in record_ids:
+            self._evidence.pop(record_id, None)
+        for place in places:
+            self._spots.pop(place, None)
 
     def fork_at(self, receipt: Receipt) -> Fork | None:
         """The evidence that the witness signed another receipt on the `prev` of this one; None if it did not."""
-        siblings = self._after[receipt.witness, receipt.prev]
-        if len(siblings) < 2:
+        siblings = self._spot((receipt.witness, receipt.prev)).receipts
+        if len(siblings) < SIBLINGS_KEPT:
             return None
-        one, other = siblings[:2]
+        one, other = siblings
         return Fork(receipt.witness, Act.RECEIPT, receipt_label(receipt.witness), receipt.prev, 0, (one, other))
 
     def add(self, receipt: Receipt) -> Heard:
         """Count this receipt, and those after it that become sound by it."""
         heard = Heard()
-        if receipt.id in self._links or receipt.witness not in self.policy.witnesses:
+        if receipt.witness not in self.policy.witnesses or self._is_held(receipt):
             return heard
         self._note_sibling(receipt)
         self._count_ballots(receipt, heard)
@@ -248,10 +283,11 @@ class Testimony:
         return heard
 
     def _note_sibling(self, receipt: Receipt) -> None:
-        siblings = self._after[receipt.witness, receipt.prev]
+        siblings = self._spot((receipt.witness, receipt.prev)).receipts
         insort(siblings, receipt.id)
-        if len(siblings) > 1:
+        if len(siblings) >= SIBLINGS_KEPT:
             self._forked.add(receipt.witness)
+            del siblings[SIBLINGS_KEPT:]
 
     def _count_ballots(self, receipt: Receipt, heard: Heard) -> None:
         for act, ballots in ((Act.VOTE, receipt.all_votes()), (Act.COMMIT, receipt.all_commits())):
@@ -267,19 +303,23 @@ class Testimony:
             each = looked_at.pop()
             before_ms = self._at_before(each)
             link = Link(each.witness, each.prev, each.at_ms, is_sound=before_ms is not None)
-            self._links[each.id] = heard.links[each.id] = link
+            spot = self._spot((each.witness, each.id))
+            spot.before = heard.links[each.id] = link
             if before_ms is None:
-                self._waiting[each.witness, each.prev].append(each)
+                self._spot((each.witness, each.prev)).waiting.append(each)
+                self.waiting[each.witness] += 1
             else:
                 self._count_times(each, before_ms, heard)
-                looked_at += self._waiting.pop((each.witness, each.id), ())
+                looked_at += spot.waiting
+                self.waiting[each.witness] -= len(spot.waiting)
+                spot.waiting = []
 
     def _at_before(self, receipt: Receipt) -> int | None:
         """The `at` of the receipt before this one, in ms; None if this receipt is not sound, or not known to be."""
         if receipt.prev is None:
             return _NEVER_MS
-        before = self._links.get(receipt.prev)
-        if before is None or not before.is_sound or before.witness != receipt.witness:
+        before = self._spot((receipt.witness, receipt.prev)).before
+        if before is None or not before.is_sound:
             return None
         return before.at_ms if before.at_ms < receipt.at_ms else None
 
@@ -287,6 +327,13 @@ class Testimony:
         for record_id, ms in counting_times(receipt, before_ms):
             if self._about(record_id).see(receipt.witness, ms):
                 heard.about(record_id).see(receipt.witness, ms)
+
+    def _is_held(self, receipt: Receipt) -> bool:
+        spot = self._spots.get((receipt.witness, receipt.id))
+        return spot is not None and spot.before is not None
+
+    def _spot(self, place: Place) -> Spot:
+        return self._spots.setdefault(place, Spot())
 
     def _about(self, record_id: str) -> Evidence:
         return self._evidence.setdefault(record_id, Evidence())

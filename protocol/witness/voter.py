@@ -31,14 +31,14 @@ node has committed to its own disk, so a vote that it counted survives its crash
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
 
 from protocol.witness.policy import Policy
 from protocol.witness.receipt import BALLOTS_MAX, ENTRIES_MAX, receipt_label
-from protocol.witness.testimony import Evidence, Testimony
+from protocol.witness.testimony import Evidence
 
 SlotKey = tuple[str, str | None]
 """A label, and the `prev` of the candidates; None: the foundings."""
@@ -95,15 +95,15 @@ class Voter:
     said: sign the receipt, write it to the file of the newest receipt, and only then store it and let it leave.
     """
 
-    def __init__(self, domain: str, policy: Policy, key: str, testimony: Testimony) -> None:
-        """`key` is a witness of the policy. `testimony` is kept up to date by the caller."""
+    def __init__(self, domain: str, policy: Policy, key: str, evidence: Callable[[str], Evidence]) -> None:
+        """`key` is a witness of the policy. `evidence` gives what was said of a candidate of an open slot until now."""
         self.wall_offset_ms = 0
         """What the wall clock shows beside `now_ms`. The caller keeps it up to date."""
         assert key in policy.witnesses, "only a witness votes"
         self._domain = domain
         self._policy = policy
         self._key = key
-        self._testimony = testimony
+        self._evidence = evidence
         self._slots: dict[SlotKey, _Slot] = {}
         self._slot_of: dict[str, SlotKey] = {}
         self._timers: list[tuple[int, str, str]] = []
@@ -147,7 +147,7 @@ class Voter:
             return
         slot.candidates[record_id] = now_ms
         self._slot_of[record_id] = key
-        self._recall(slot, self._testimony.evidence(record_id), record_id, now_ms)
+        self._recall(slot, self._evidence(record_id), record_id, now_ms)
         self._see(slot, record_id, now_ms)
         self._changed[key] = None
 
@@ -155,17 +155,18 @@ class Voter:
         """More was said of these records, and is committed here."""
         self._changed |= {self._slot_of[each]: None for each in record_ids if each in self._slot_of}
 
-    def on_closed(self, key: SlotKey) -> None:
-        """This slot is decided, or cannot be reached any more: nothing more is owed."""
+    def on_closed(self, key: SlotKey) -> list[str]:
+        """This slot is decided, or cannot be reached any more: nothing more is owed. Returns its candidates."""
         slot = self._slots.pop(key, None)
         if slot is None:
-            return
+            return []
         for record_id in slot.candidates:
             del self._slot_of[record_id]
             self._to_see.pop(record_id, None)
         for ballots, queue in ((slot.my_votes, self._to_vote), (slot.my_commits, self._to_commit)):
             for number, record_id in ballots.items():
                 queue.pop((record_id, number), None)
+        return list(slot.candidates)
 
     def go_on(self, now_ms: int) -> None:
         """Do all that is due in the slots that changed, and in those whose time has come."""
@@ -242,7 +243,7 @@ class Voter:
 
     def _see(self, slot: _Slot, record_id: str, now_ms: int) -> None:
         """Owe the candidate an entry, unless it has one. The first entry of a slot is the vote of round 0."""
-        evidence = self._testimony.evidence(record_id)
+        evidence = self._evidence(record_id)
         if self._key in evidence.times_ms or slot.my_votes.get(0) == record_id:
             return
         slot.my_votes.setdefault(0, record_id)
@@ -258,7 +259,7 @@ class Voter:
         self._set_timer(slot, now_ms)
 
     def _tally(self, slot: _Slot) -> "_Tally":
-        evidence = {each: self._testimony.evidence(each) for each in slot.candidates}
+        evidence = {each: self._evidence(each) for each in slot.candidates}
         return _Tally(self._policy, evidence)
 
     def _leave_round(self, slot: _Slot, tally: "_Tally", now_ms: int) -> bool:

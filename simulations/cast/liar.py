@@ -79,8 +79,8 @@ class Liar:
                 await self._lie_to(self._random.choice(up))
 
     async def _lie_to(self, machine: Machine) -> None:
-        domain = machine.running.witnessed.get(self._domain)
-        if domain is None or domain.policy is None:
+        domain = machine.disk.walked(self._domain)
+        if domain.policy is None:
             return
         if self._kind is LieKind.NAMING:
             if self._namings < NAMINGS_MAX:
@@ -125,8 +125,7 @@ class Liar:
         await self._put(machine, self._receipt(0, first={late.record.id: self._now_ms()}))
         for _ in range(int(NAMED_S_MAX)):
             await asyncio.sleep(1)
-            domain = None if machine.node is None else machine.node.witnessed.get(self._domain)
-            if domain is not None and domain.is_named(late.record.id):
+            if machine.disk.walked(self._domain).is_named(late.record.id):
                 reply = await user.put(machine, late)
                 if reply.status == "refused" and reply.code in _REFUSALS:
                     words = f"record {late.record.id[:8]} is refused as {reply.code}, and a held receipt names it"

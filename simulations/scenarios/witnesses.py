@@ -50,8 +50,7 @@ def council_of(cluster: Cluster) -> Council:
 
 def label_on(cluster: Cluster, machine: Machine, label: str = LABEL) -> WitnessedLabel | None:
     """The label as this node has it."""
-    domain = machine.running.witnessed.get(council_of(cluster).domain)
-    return None if domain is None else domain.label(label)
+    return machine.disk.walked(council_of(cluster).domain).label(label)
 
 
 def finals(cluster: Cluster, label: str = LABEL) -> list[str | None]:
@@ -149,8 +148,7 @@ async def _collude(cluster: Cluster, thieves: Sequence[str], via: Machine) -> Re
 def _forkers(cluster: Cluster, machine: Machine) -> set[str]:
     """The names of the witnesses whose forks this node can show."""
     council = council_of(cluster)
-    domain = machine.running.witnessed.get(council.domain)
-    assert domain is not None, "the node keeps the domain"
+    domain = machine.disk.walked(council.domain)
     assert domain.testimony is not None, "the policy is known"
     return {name for name, key in council.keys.items() if domain.testimony.is_forked(key.public)}
 

@@ -8,7 +8,7 @@ its writes is not simulated, because no store survives such a disk.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -20,6 +20,7 @@ from node.store.sqlite import SqliteStore, reading
 from node.store.sqlite.store import RECORDS_MAX
 from protocol.records.record import SignedRecord
 from protocol.sets.index import key_id
+from protocol.witness.domain import WitnessedDomain
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -56,6 +57,7 @@ class VirtualDisk:
         self._random = random
         self._secrets: dict[Path, str] = {}
         self._databases: dict[Path, sqlite3.Connection] = {}
+        self._walks: dict[str, _Walk] = {}
         self._files: dict[Path, bytes] = {}
         self._holder: object | None = None
 
@@ -134,6 +136,7 @@ class VirtualDisk:
         assert self._holder is None, "the files of a running node are not replaced"
         for path, image in backup.items():
             self._databases[path].deserialize(image)
+        self._walks.clear()
 
     def records(self) -> list[SignedRecord]:
         """Every record on this disk, read past the node, as with the `sqlite3` shell."""
@@ -152,6 +155,10 @@ class VirtualDisk:
         """The ids of all records on this disk whose bodies are erased."""
         sql = "SELECT id FROM erasures JOIN records ON records.no = record"
         return frozenset(row[0] for database in self._databases.values() for row in database.execute(sql))
+
+    def walked(self, domain: str) -> WitnessedDomain:
+        """A witnessed domain as its records on this disk give it, walked past the node."""
+        return self._walks.setdefault(domain, _Walk(domain)).read(self._databases)
 
     def histories(self) -> dict[LabelKey, list[Past]]:
         """The stored records of each label, as far as replay needs them."""
@@ -174,6 +181,27 @@ class VirtualDisk:
     def draw_pause_s(self) -> float:
         """Seconds that the next half of a piece of work takes."""
         return min(self._random.expovariate(1.0), 10.0) * self.latency_s
+
+
+class _Walk:
+    """A witnessed domain, walked on as its records come to a disk."""
+
+    def __init__(self, name: str) -> None:
+        self._domain = WitnessedDomain(name)
+        self._last: dict[Path, int] = {}
+
+    def read(self, databases: Mapping[Path, sqlite3.Connection]) -> WitnessedDomain:
+        """The domain with all records that are committed."""
+        for path, database in databases.items():
+            last, page = reading.keys(database, self._last.get(path, 0))
+            while page:
+                ids = [key_id(key).hex() for key in page.get(self._domain.name, ())]
+                for begin in range(0, len(ids), RECORDS_MAX):
+                    stored = reading.records(database, ids[begin : begin + RECORDS_MAX], None)
+                    self._domain.add(each.signed.record for each in stored.values())
+                self._last[path] = last
+                last, page = reading.keys(database, last)
+        return self._domain
 
 
 class VirtualWorker:

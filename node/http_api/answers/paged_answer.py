@@ -17,7 +17,7 @@ from node.fairness.read_cost import pace
 from node.http_api.answers.answer_room import AnswerRoom
 from node.http_api.answers.json_answer import PUBLIC_HEADERS
 from node.http_api.requests.accept import JSON_TYPE, LINES_TYPE
-from protocol.records.record import Record, SignedRecord
+from protocol.records.record import SignedRecord
 from protocol.sets.index import key_id, key_timestamp
 
 WRITE_STALL_S_MAX: Final = 60.0
@@ -49,11 +49,11 @@ def _spell_line(signed: SignedRecord) -> bytes:
     return b'{"id":"%s","signature":"%s","record":%s}\n' % (*names, signed.record.canonical)
 
 
-def head_lines(certainty_of: Callable[[Record], str | None]) -> Form[SignedRecord]:
-    """The form for heads as lines. `certainty_of` says how sure a head is; None in ordinary domains."""
+def head_lines(certainty_of: Callable[[str], str | None]) -> Form[SignedRecord]:
+    """The form for heads as lines. `certainty_of` says how sure the head of an id is; None in ordinary domains."""
 
     def spell(signed: SignedRecord) -> bytes:
-        line, certainty = _spell_line(signed), certainty_of(signed.record)
+        line, certainty = _spell_line(signed), certainty_of(signed.record.id)
         return line if certainty is None else b'{"certainty":"%s",' % certainty.encode() + line[1:]
 
     return Form(LINES_TYPE, b"", b"", b"", spell)

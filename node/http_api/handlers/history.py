@@ -52,7 +52,7 @@ async def _answer(parts: ApiParts, request: web.Request, domain: str, label: str
     view = await view_of(parts, domain, label) if is_witnessed(domain) else None
     outline = await parts.store.outline(domain, label) if can_be_held(parts, domain, label) else None
     if outline is None or not outline.verdicts:
-        raise unknown_label(parts, domain, label)
+        raise await unknown_label(parts, domain, label)
     head = await _read_head(parts.store, outline) if view is None else None
     facts: dict[str, object] = {
         "domain": domain,

@@ -28,9 +28,10 @@ from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import LIMIT_MAX, flag, integer
 from node.store.contract import LabelKey, Store
 from protocol.errors import Code, ProtocolError
-from protocol.records.record import Record, SignedRecord, is_label, is_witnessed
+from protocol.records.record import SignedRecord, is_label, is_witnessed
 from protocol.sets.index import ID_BYTES, Index, key_id, pack_key
 from protocol.signing import is_key
+from protocol.witness.walk import Certainty
 
 _KEYS_AT_ONCE: Final = 2_000
 """Keys in memory while indexes are merged, of all domains together: 200 kB."""
@@ -167,12 +168,30 @@ async def _answer_heads(parts: ApiParts, request: web.Request, question: Questio
         raise ProtocolError(Code.MALFORMED, "`after` is of a listing of another domain", parameter="after")
     room = open_answer(parts, request)
     heads = _head_pages(parts, question, after)
+    certainties: dict[str, str] = {}
+    form = _head_form(question, certainties)
     if question.limit is None:
-        return await answer_pages(request, _shown_pages(heads), _head_form(parts, question), room)
+        return await answer_pages(request, _noting_certainty(parts.store, _shown_pages(heads), certainties), form, room)
     keys, last, has_more = await _read_first_heads(heads, question.limit)
     headers = _next_link(request, cursor.of_label(*last)) if last is not None and has_more else {}
-    form = _head_form(parts, question)
-    return await answer_pages(request, _record_pages(parts.store, iter(keys)), form, room, headers)
+    pages = _noting_certainty(parts.store, _record_pages(parts.store, iter(keys)), certainties)
+    return await answer_pages(request, pages, form, room, headers)
+
+
+async def _noting_certainty(
+    store: Store, pages: AsyncGenerator[list[SignedRecord], None], certainties: dict[str, str]
+) -> AsyncGenerator[list[SignedRecord], None]:
+    """The same pages. Meanwhile `certainties` says of each head of a witnessed domain in a page how sure it is."""
+    async with aclosing(pages):
+        async for page in pages:
+            of_witnessed = [signed.record for signed in page if is_witnessed(signed.record.domain)]
+            states = await store.states([(record.domain, record.label) for record in of_witnessed])
+            for record in of_witnessed:
+                state = states[record.domain, record.label]
+                if state.tip is not None and state.tip.id == record.id:
+                    is_final = state.final == record.id
+                    certainties[record.id] = str(Certainty.FINAL if is_final else Certainty.ORDERED)
+            yield page
 
 
 async def _shown_pages(
@@ -293,20 +312,11 @@ def _record_form(question: Question) -> Form[SignedRecord]:
     return paged_answer.LINES if question.wants_lines else paged_answer.DICT
 
 
-def _head_form(parts: ApiParts, question: Question) -> Form[SignedRecord]:
-    """Lines say how sure a head of a witnessed domain is.
-
-    The state in memory runs ahead of the disk. Here that does no harm: signatures of witnesses make a head final, so it
-    is final although they may not be on this disk yet.
-    """
-
-    def certainty_of(record: Record) -> str | None:
-        domain = parts.witnessed.get(record.domain) if is_witnessed(record.domain) else None
-        label = None if domain is None else domain.label(record.label)
-        is_on_chain = label is not None and label.place(record.id) is not None
-        return domain.certainty(record) if domain is not None and is_on_chain else None
-
-    return paged_answer.head_lines(certainty_of) if question.wants_lines else paged_answer.DICT
+def _head_form(question: Question, certainties: dict[str, str]) -> Form[SignedRecord]:
+    """Lines say how sure a head of a witnessed domain is."""
+    if not question.wants_lines:
+        return paged_answer.DICT
+    return paged_answer.head_lines(lambda record_id: certainties.pop(record_id, None))
 
 
 def _next_link(request: web.BaseRequest, after: str) -> dict[str, str]:

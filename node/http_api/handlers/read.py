@@ -60,7 +60,7 @@ async def answer_head(parts: ApiParts, request: web.Request, domain: str, label:
     head = await parts.heads.get(domain, label) if can_be_held(parts, domain, label) else None
     if head is None:
         check_domain_known(parts, domain)
-        raise unknown_label(parts, domain, label)
+        raise await unknown_label(parts, domain, label)
     if head.is_erased:
         raise await erased_head(parts, head.id)
     headers = {**_HEAD_HEADERS, "ETag": head.etag, CERTAINTY_HEADER: head.certainty}
@@ -79,7 +79,7 @@ async def answer_final_head(parts: ApiParts, request: web.Request, domain: str, 
     key = (domain, label)
     state = (await parts.store.states([key])).get(key) if can_be_held(parts, domain, label) else None
     if state is None:
-        raise unknown_label(parts, domain, label)
+        raise await unknown_label(parts, domain, label)
     if state.final is None:
         raise not_final(domain)
     stored = (await parts.store.records([state.final]))[state.final]
@@ -119,10 +119,10 @@ def is_text(text: str) -> bool:
     return True
 
 
-def unknown_label(parts: ApiParts, domain: str, label: str) -> ProtocolError:
+async def unknown_label(parts: ApiParts, domain: str, label: str) -> ProtocolError:
     """The error where a label has no head. `pending` tells that records of it wait for the witnesses."""
-    witnessed = parts.witnessed.get(domain)
-    if witnessed is not None and witnessed.label(label) is not None:
+    is_possible = is_witnessed(domain) and not label.startswith("@") and can_be_held(parts, domain, label)
+    if is_possible and await parts.store.states([(domain, label)]):
         detail = "the records of this label wait for the witnesses of the domain, so it has no head yet"
         return ProtocolError(Code.UNKNOWN_LABEL, detail, pending=True)
     return ProtocolError(Code.UNKNOWN_LABEL, "nothing is claimed under this label of the domain here")

@@ -12,9 +12,10 @@ from node.http_api.handlers.domains import check_domain_known
 from node.http_api.handlers.read import can_be_held, not_final, signed_pages, unknown_label
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import required
-from protocol.records.record import is_witnessed
+from node.witness.labels import StoredLabel, read_label
+from protocol.records.record import POLICY_LABEL, is_witnessed
 from protocol.witness.domain import WitnessedDomain
-from protocol.witness.label import WitnessedLabel
+from protocol.witness.proof import receipts_of_proof
 
 _IDS_AT_ONCE: Final = 1_000
 
@@ -24,7 +25,7 @@ class WalkView(msgspec.Struct, frozen=True):
 
     facts: dict[str, object]
     domain: WitnessedDomain
-    label: WitnessedLabel | None
+    stored: StoredLabel | None
 
     def marks(self, record_id: str) -> dict[str, object]:
         """`seen`: when each witness saw the record. `ordered`: when an honest one had seen it. Both in ms.
@@ -32,20 +33,30 @@ class WalkView(msgspec.Struct, frozen=True):
         `decided`: whether a quorum commits it. `votes` and `commits`: the last round in which each witness voted for
         the record and committed it; of a decided record the round that decided, for the witnesses that committed then.
         """
-        if self.label is None or self.domain.policy is None or record_id not in self.label:
+        if self.stored is None or self.domain.policy is None or record_id not in self.stored.label:
             return {"seen": {}, "ordered": None, "decided": False, "votes": {}, "commits": {}}
-        said = self.domain.evidence(record_id)
+        label, said = self.stored.label, self.stored.evidence(record_id)
         decided_in = said.deciding_round(self.domain.policy)
         commits = _last_rounds(said.commits)
         if decided_in is not None:
             commits |= dict.fromkeys(said.commits[decided_in], decided_in)
         return {
             "seen": dict(sorted(said.times_ms.items())),
-            "ordered": self.label.ordered_ms(record_id),
-            "decided": self.label.is_decided(record_id),
+            "ordered": label.ordered_ms(record_id),
+            "decided": label.is_decided(record_id),
             "votes": _last_rounds(said.votes),
             "commits": commits,
         }
+
+    def proof(self) -> list[str]:
+        """The ids of the records that prove what is final of the label: the policy, the chain and receipts."""
+        policy, policy_record = self.domain.policy, self.domain.policy_record
+        assert policy is not None, "nothing is final without a policy"
+        assert policy_record is not None, "the policy comes by a record"
+        assert self.stored is not None, "a label without records has nothing final"
+        label = self.stored.label
+        chain = [record.id for record in label.chain[: label.final]]
+        return [policy_record.id, *chain, *receipts_of_proof(policy, map(self.stored.evidence, chain))]
 
 
 def _last_rounds(ballots: Mapping[int, Iterable[str]]) -> dict[str, int]:
@@ -56,14 +67,14 @@ def _last_rounds(ballots: Mapping[int, Iterable[str]]) -> dict[str, int]:
 async def view_of(parts: ApiParts, domain: str, label: str) -> WalkView | None:
     """The view of a label of a witnessed domain; None if the node holds no record of the domain.
 
-    Everything that it says is committed: the state in memory runs ahead of the disk, so this waits for the disk.
+    Everything that it says is committed, because it is read from the store.
     """
     witnessed = parts.witnessed.get(domain)
     if witnessed is None:
         return None
-    await parts.commits.drain()
-    walked = witnessed.label(label)
-    shown = witnessed.head(label)
+    stored = await read_label(parts.store, domain, witnessed.policy, label)
+    walked = None if stored is None else stored.label
+    shown = witnessed.policy_record if label == POLICY_LABEL else None if walked is None else walked.head
     final = walked.chain[walked.final - 1].id if walked is not None and walked.final else None
     facts: dict[str, object] = {
         "owner": shown.signedby if shown else None,
@@ -71,7 +82,7 @@ async def view_of(parts: ApiParts, domain: str, label: str) -> WalkView | None:
         "certainty": None if walked is None or walked.certainty is None else str(walked.certainty),
         "final": final,
     }
-    return WalkView(facts, witnessed, walked)
+    return WalkView(facts, witnessed, stored)
 
 
 async def get_proof(parts: ApiParts, request: web.Request) -> web.StreamResponse:
@@ -91,15 +102,15 @@ async def _answer_proof(parts: ApiParts, request: web.Request, domain: str, labe
     """
     check_domain_known(parts, domain)
     if not can_be_held(parts, domain, label):
-        raise unknown_label(parts, domain, label)
+        raise await unknown_label(parts, domain, label)
     if not is_witnessed(domain):
         raise not_final(domain)
     view = await view_of(parts, domain, label)
-    if view is None or view.label is None:
-        raise unknown_label(parts, domain, label)
-    if not view.label.final:
+    if view is None or view.stored is None:
+        raise await unknown_label(parts, domain, label)
+    if not view.stored.label.final:
         raise not_final(domain)
-    ids = list(view.domain.proof_of(view.label))
+    ids = view.proof()
     for begin in range(0, len(ids), _IDS_AT_ONCE):
         for record_id in await parts.erased.among(ids[begin : begin + _IDS_AT_ONCE]):
             raise await parts.erased.error(record_id)

@@ -78,17 +78,15 @@ async def _wait(parts: ApiParts, outcome: Outcome, seconds: float) -> tuple[Outc
     """The outcome after this wait, and whether the race is over."""
     record = outcome.record
     assert record is not None, "only a held record is waited for"
-    domain = parts.witnessed.open(record.domain)
     is_over = await parts.waiting.end_of(record, seconds)
-    await parts.commits.drain()
-    label = domain.label(record.label)
+    label = await parts.waiting.read(record)
     assert label is not None, "the label of a held record is there"
     winner = label.winner_over(record.id)
     if winner is not None:
         detail = f"the witnesses decided another record in its place, {winner.id}"
         error = ProtocolError(Code.STALE, detail, winner=winner.id)
         return Outcome.refused(outcome.signature, error, record), is_over
-    facts: dict[str, object] = {"certainty": domain.certainty(record)}
+    facts: dict[str, object] = {"certainty": label.certainty_of(record.id)}
     verdict = label.verdicts[record.id]
     return Outcome(outcome.signature, Status.ACCEPTED, record, verdict, facts=facts), is_over
 

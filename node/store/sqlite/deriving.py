@@ -64,8 +64,8 @@ def derive(connection: sqlite3.Connection, domain: str) -> None:
         connection.executemany(
             "UPDATE labels SET undecided = ?, doubly_decided = ? WHERE domain = ? AND label = ?",
             [
-                (state.undecided, state.is_doubly_decided, domain, label)
+                (state.undecided, state.doubly_decided, domain, label)
                 for label, state in found.change.states.items()
-                if state.undecided or state.is_doubly_decided
+                if state.undecided or state.doubly_decided
             ],
         )

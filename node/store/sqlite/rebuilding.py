@@ -337,7 +337,7 @@ class _Rebuild:
         final = None if state.final is None else numbers[state.final]
         newest, contested = numbers[state.newest[1]], int(state.contested)
         owner, founder = owner_of(state), judged.founder
-        waiting = (state.undecided, int(state.is_doubly_decided))
+        waiting = (state.undecided, state.doubly_decided)
         derived = (head, newest, timestamp, contested, former_of(state), owner, final, founder, *waiting)
         columns = self._with_all_former_keys(number, columns, state)
         if columns == derived:
@@ -434,5 +434,5 @@ def _described(columns: tuple[Any, ...], ids: dict[int, str]) -> dict[str, str |
         "final": None if final is None else ids.get(final, f"row {final}"),
         "founder": None if founder is None else founder.hex(),
         "undecided": str(undecided),
-        "doubly decided": "yes" if doubly_decided else "no",
+        "doubly decided": str(doubly_decided),
     }

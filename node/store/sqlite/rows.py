@@ -149,7 +149,7 @@ def state_of(row: StateRow, table: Sequence[bytes] = ()) -> State:
         named += named_by(tip)
     final = None if final_id is None else final_id.hex()
     newest = (newest_timestamp, newest_id.hex())
-    return State(tip, named_keys(named, len(table)), newest, bool(contested), final, undecided, bool(doubly_decided))
+    return State(tip, named_keys(named, len(table)), newest, bool(contested), final, undecided, doubly_decided)
 
 
 def former_of(state: State) -> bytes:

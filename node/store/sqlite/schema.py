@@ -175,8 +175,8 @@ INSERT INTO meta (name, value) SELECT 'usage_through', coalesce(max(no), 0) FROM
 """
 
 _TESTIMONY = """
--- In a witnessed domain, the records of the label in slots that are not decided, and whether two records are decided in
--- a slot of the chain. A node that starts looks for both.
+-- In a witnessed domain, how many records of the label stand in slots that are not decided, and in how many slots of
+-- the chain two records are decided. A node that starts looks for both.
 ALTER TABLE labels ADD COLUMN undecided INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE labels ADD COLUMN doubly_decided INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX labels_to_look_after ON labels (domain) WHERE undecided > 0 OR doubly_decided;

@@ -34,7 +34,7 @@ from node.store.contract import (
     StoredEvent,
     StoredRecord,
 )
-from node.store.sqlite import reading, usage, writing
+from node.store.sqlite import reading, recalling, usage, writing
 from node.store.sqlite.connection import Connect, Connection, InlineConnection, InlineReader, Worker, is_busy
 from node.store.sqlite.deriving import derive_missing
 from node.store.sqlite.faults import explain
@@ -46,6 +46,7 @@ from node.store.sqlite.usage import Tail
 from protocol.records.admission import Amount
 from protocol.records.record import SignedRecord
 from protocol.records.replay import State
+from protocol.witness.recall import Known, Overview, Spoken, Wanted
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -188,6 +189,17 @@ class SqliteStore:
 
     async def outline(self, domain: str, label: str) -> Outline:
         return await self._read(reading.outline, domain, label)
+
+    async def overview(self, domain: str) -> Overview:
+        return await self._read(recalling.overview, domain)
+
+    async def known(self, domain: str, wanted: Wanted) -> Known:
+        is_short = len(wanted.labels) + len(wanted.ids) + len(wanted.places) <= STATES_FEW
+        read = self._read_quickly if is_short else self._read
+        return await read(recalling.known, domain, wanted)
+
+    async def spoken(self, domain: str, witness: str, receipt_id: str | None) -> Spoken:
+        return await self._read(recalling.spoken, domain, witness, receipt_id)
 
     async def records(self, ids: Sequence[str], bytes_max: int | None = None) -> dict[str, StoredRecord]:
         assert len(ids) <= RECORDS_MAX

@@ -141,7 +141,7 @@ def _put_states(
         final = None if state.final is None else numbers[state.final]
         former = b"" if key in full else former_of(state)
         ours = (head, newest, timestamp, state.contested, former, owner, final)
-        waiting = (state.undecided, state.is_doubly_decided)
+        waiting = (state.undecided, state.doubly_decided)
         return (labels[key], *key, *ours, None if founder == owner else founder, *waiting)
 
     columns = "no, domain, label, head, newest, timestamp, contested, former, owner, final, founder"

@@ -14,7 +14,7 @@ from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
 from node.intake.commits import STALLED_S, Commits
 from node.intake.ingest import Ingest
 from node.intake.stored import Stored
-from node.intake.witnessed_domains import WitnessedDomains
+from node.intake.witnessed_domains import WitnessedDomains, records_max_of
 from node.settings.settings import Settings
 from node.store.sqlite import SqliteStore
 from node.world import World
@@ -77,7 +77,8 @@ async def pipeline(
     heads = Heads(store, chosen.heads_cached_bytes_max)
     commits = Commits(store, indexes, chosen.commit_records_max, stalled_s)
     commits.watchers.append(lambda committed: heads.on_commit(committed.events))
-    stored = Stored(store, indexes, await WitnessedDomains.load(store, indexes), await store.domain_usage())
+    witnessed = await WitnessedDomains.load(store, indexes, records_max_of(chosen))
+    stored = Stored(store, indexes, witnessed, await store.domain_usage())
     plugin = None
     if chosen.write_plugin is not None:
         plugin = WritePlugin(chosen.write_plugin, chosen.write_plugin_timeout, world)

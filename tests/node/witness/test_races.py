@@ -9,7 +9,7 @@ from node.witness import races
 from node.witness.races import Races
 from node.witness.watched import UNHEARD_AFTER_S, unheard_in
 from protocol.records.record import Record, make
-from protocol.witness.domain import WitnessedDomain
+from protocol.witness.domain import Contender, WitnessedDomain
 from tests.protocol.witness.council import BEGIN_MS, domain_of, follower, founding
 from tests.protocol.witness.test_voter import POLICY, says, vote
 
@@ -36,11 +36,12 @@ class Track:
         self.domain = WitnessedDomain(domain_of(POLICY))
         self.domain.add([POLICY_RECORD, *records])
         self.races = Races(lambda: self.now_s)
-        self.races.begin(self.domain)
+        contenders = self.domain.contenders()
+        self.races.begin([Contender(it, self.domain.evidence(it.id)) for it in contenders])
 
     def commit(self, *records: Record, after_s: float = 0.0) -> None:
         self.now_s += after_s
-        self.races.on_change(self.domain, self.domain.add(records))
+        self.races.on_change(self.domain.follow(self.domain.add(records)))
 
     def open_for_s(self) -> float | None:
         oldest = self.races.oldest()

@@ -56,7 +56,7 @@ class Seat:
 
     def _awake(self) -> None:
         self.testimony = Testimony(self.policy)
-        self.voter = Voter(domain_of(self.policy), self.policy, self.key, self.testimony)
+        self.voter = Voter(domain_of(self.policy), self.policy, self.key, self.testimony.evidence)
         self.candidates: dict[SlotKey, list[str]] = {}
         self.decided: dict[SlotKey, set[str]] = {}
 

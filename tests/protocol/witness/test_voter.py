@@ -271,7 +271,7 @@ def test_ballots_past_the_limit_of_a_receipt_leave_with_the_next() -> None:
         for number in range(BALLOTS_MAX + 1)
     ]
     testimony = Testimony(ALONE)
-    voter = Voter(domain_of(ALONE), ALONE, ME, testimony)
+    voter = Voter(domain_of(ALONE), ALONE, ME, testimony.evidence)
     for claim in claims:
         voter.on_candidate((claim.label, None), claim.id, BEGIN_MS)
 

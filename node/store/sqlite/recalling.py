@@ -1,0 +1,219 @@
+"""The functions that read parts of a witnessed domain. See `protocol.witness.recall`."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from node.store.sqlite import reading
+from node.store.sqlite.rows import SEEN, past_of, record_of
+from node.store.sqlite.statements import chunks, places, values
+from node.store.sqlite.testimony import witnesses_of
+from protocol.records.record import POLICY_LABEL, Record
+from protocol.witness.recall import Known, Overview, Spoken, Wanted
+from protocol.witness.receipt import receipt_label, receipt_of
+from protocol.witness.testimony import SIBLINGS_KEPT, Act, Evidence, Fork, Link, Place, Spot
+
+
+def overview(connection: sqlite3.Connection, domain: str) -> Overview:
+    """See `Store.overview`."""
+    witnesses = witnesses_of(connection, domain)
+    keys = [(domain, label) for label in (POLICY_LABEL, *map(receipt_label, witnesses))]
+    states = {label: state for (_, label), state in reading.states(connection, keys).items()}
+    found = Overview(_policy(connection, domain), states)
+    for key, number in witnesses.items():
+        _read_witness(connection, found, key, number)
+    found.forks = _forks(connection, {number: key for key, number in witnesses.items()})
+    for label, undecided, doubly_decided in connection.execute(
+        "SELECT label, undecided, doubly_decided FROM labels INDEXED BY labels_to_look_after "
+        "WHERE domain = ? AND (undecided > 0 OR doubly_decided)",
+        (domain,),
+    ):
+        if undecided:
+            found.undecided[label] = undecided
+        if doubly_decided:
+            found.doubly_decided[label] = doubly_decided
+    return found
+
+
+def _policy(connection: sqlite3.Connection, domain: str) -> Record | None:
+    sql = "SELECT id, body FROM labels CROSS JOIN records ON records.no = head WHERE domain = ? AND labels.label = ?"
+    row = connection.execute(sql, (domain, POLICY_LABEL)).fetchone()
+    return None if row is None else record_of(*row)
+
+
+def _read_witness(connection: sqlite3.Connection, found: Overview, key: str, number: int) -> None:
+    state = found.states.get(receipt_label(key))
+    if state is not None and state.tip is not None:
+        sql = "SELECT at_ms FROM receipts JOIN records ON records.no = receipts.record WHERE id = ?"
+        (found.heard_ms[key],) = connection.execute(sql, (bytes.fromhex(state.tip.id),)).fetchone()
+    sql = "SELECT count(*) FROM receipts INDEXED BY receipts_that_wait WHERE witness = ? AND NOT sound"
+    (found.waiting[key],) = connection.execute(sql, (number,)).fetchone()
+
+
+def _forks(connection: sqlite3.Connection, witnesses: dict[int, str]) -> list[Fork]:
+    rows = connection.execute(
+        "SELECT witness, act, forks.label, prev, round, one.id, other.id FROM forks "
+        "JOIN records AS one ON one.no = one JOIN records AS other ON other.no = other "
+        f"WHERE witness IN ({', '.join(map(str, witnesses))})"
+    )
+    return [
+        Fork(witnesses[number], Act(act), label, prev.hex() or None, at, (one.hex(), other.hex()))
+        for number, act, label, prev, at, one, other in rows
+    ]
+
+
+def spoken(connection: sqlite3.Connection, domain: str, witness: str, receipt_id: str | None) -> Spoken:
+    """See `Store.spoken`."""
+    number = witnesses_of(connection, domain).get(witness)
+    sql = "SELECT at_ms FROM records JOIN receipts ON record = records.no WHERE id = ? AND witness = ? AND sound"
+    key = None if receipt_id is None else bytes.fromhex(receipt_id)
+    row = connection.execute(sql, (key, number)).fetchone()
+    lacks = connection.execute("SELECT 1 FROM testimony_ahead WHERE witness = ? LIMIT 1", (number,)).fetchone()
+    return Spoken(None if row is None else row[0], lacks is not None)
+
+
+def known(connection: sqlite3.Connection, domain: str, wanted: Wanted) -> Known:
+    """See `Store.known`."""
+    connection.execute("BEGIN").close()
+    try:
+        return _known(connection, domain, wanted)
+    finally:
+        connection.execute("COMMIT").close()
+
+
+def _known(connection: sqlite3.Connection, domain: str, wanted: Wanted) -> Known:
+    witnesses = {number: key for key, number in witnesses_of(connection, domain).items()}
+    found = Known()
+    labels = _labels(connection, domain, wanted.labels)
+    for record_id, number, label in _held(connection, domain, wanted.ids):
+        found.held[record_id] = label
+        labels[number] = label
+    _read_labels(connection, found, labels, witnesses)
+    found.newest = {label: key for label, key in _newest(connection, labels).items() if label in wanted.labels}
+    without_slots = [record_id for record_id, label in found.held.items() if label.startswith("@")]
+    _hear(found, witnesses, _said_of(connection, without_slots))
+    missing = [record_id for record_id in wanted.ids if record_id not in found.held]
+    _hear(found, witnesses, _said_ahead(connection, missing))
+    numbers = {key: number for number, key in witnesses.items()}
+    for place in wanted.places:
+        is_known = place[0] in numbers  # else the witness said nothing yet
+        found.places[place] = _spot(connection, numbers[place[0]], place) if is_known else Spot()
+    return found
+
+
+def _labels(connection: sqlite3.Connection, domain: str, labels: Iterable[str]) -> dict[int, str]:
+    """The row numbers of these labels."""
+    found: dict[int, str] = {}
+    for chunk in chunks([(domain, label) for label in labels]):
+        sql = f"""
+            WITH wanted (domain, label) AS (VALUES {places(chunk)})
+            SELECT no, label FROM wanted CROSS JOIN labels USING (domain, label)
+        """
+        found |= dict(connection.execute(sql, values(chunk)))
+    return found
+
+
+def _held(connection: sqlite3.Connection, domain: str, ids: Iterable[str]) -> list[tuple[str, int, str]]:
+    """The ids among these of records of this domain, each with its label: the row number and the name."""
+    found: list[tuple[str, int, str]] = []
+    for chunk in chunks([(bytes.fromhex(record_id),) for record_id in ids]):
+        rows = connection.execute(
+            "SELECT id, labels.no, labels.label FROM records CROSS JOIN labels ON labels.no = records.label "
+            f"WHERE id IN (VALUES {places(chunk)}) AND domain = ?",
+            [*values(chunk), domain],
+        )
+        found += ((record_id.hex(), number, label) for record_id, number, label in rows)
+    return found
+
+
+def _read_labels(
+    connection: sqlite3.Connection, found: Known, labels: dict[int, str], witnesses: dict[int, str]
+) -> None:
+    """Read all records of the labels with slots, and what was said of them."""
+    with_slots = [(number,) for number, label in labels.items() if not label.startswith("@")]
+    for chunk in chunks(with_slots):
+        wanted = f"WITH wanted (no) AS (VALUES {places(chunk)})"
+        rows = connection.execute(
+            f"{wanted} SELECT id, body, verdict FROM wanted CROSS JOIN records ON label = wanted.no", values(chunk)
+        )
+        for record in (past_of(*row).record for row in rows):
+            found.labels.setdefault(record.label, []).append(record)
+        said = connection.execute(
+            f"{wanted} SELECT records.id, witness, act, round, value, receipt.id FROM wanted "
+            "CROSS JOIN records ON records.label = wanted.no CROSS JOIN testimony ON record = records.no "
+            "LEFT JOIN records AS receipt ON act > 0 AND receipt.no = value",
+            values(chunk),
+        )
+        _hear(found, witnesses, said)
+
+
+def _said_of(connection: sqlite3.Connection, ids: Sequence[str]) -> Iterable[Any]:
+    for chunk in chunks([(bytes.fromhex(record_id),) for record_id in ids]):
+        yield from connection.execute(
+            f"WITH wanted (id) AS (VALUES {places(chunk)}) "
+            "SELECT records.id, witness, act, round, value, receipt.id FROM wanted CROSS JOIN records USING (id) "
+            "CROSS JOIN testimony ON record = records.no "
+            "LEFT JOIN records AS receipt ON act > 0 AND receipt.no = value",
+            values(chunk),
+        )
+
+
+def _said_ahead(connection: sqlite3.Connection, ids: Sequence[str]) -> Iterable[Any]:
+    for chunk in chunks([(bytes.fromhex(record_id),) for record_id in ids]):
+        yield from connection.execute(
+            f"WITH wanted (id) AS (VALUES {places(chunk)}) "
+            "SELECT wanted.id, witness, act, round, value, receipt.id FROM wanted "
+            "CROSS JOIN testimony_ahead USING (id) LEFT JOIN records AS receipt ON act > 0 AND receipt.no = value",
+            values(chunk),
+        )
+
+
+def _hear(found: Known, witnesses: dict[int, str], rows: Iterable[Any]) -> None:
+    """Add what these rows say: record id, witness, act, round, value, receipt id."""
+    for record_id, number, act, at, value, receipt_id in rows:
+        witness = witnesses.get(number)
+        if witness is None:  # a witness of another domain
+            continue
+        evidence = found.said.setdefault(record_id.hex(), Evidence())
+        if act != SEEN:
+            evidence.cast((witness, Act(act), at), receipt_id.hex())
+        elif value:
+            evidence.see(witness, value)
+        else:
+            evidence.name(witness)
+
+
+def _newest(connection: sqlite3.Connection, labels: dict[int, str]) -> dict[str, tuple[int, str]]:
+    """The order key of the newest record of each of these labels that begin with `@`."""
+    found = {}
+    sql = "SELECT records.timestamp, id FROM labels JOIN records ON records.no = newest WHERE labels.no = ?"
+    for number, label in labels.items():
+        if label.startswith("@"):
+            timestamp, record_id = connection.execute(sql, (number,)).fetchone()
+            found[label] = (timestamp, record_id.hex())
+    return found
+
+
+def _spot(connection: sqlite3.Connection, number: int, place: Place) -> Spot:
+    """What stands in one place of the chains of the witness with this row number."""
+    prev = None if place[1] is None else bytes.fromhex(place[1])
+    spot = Spot()
+    if prev is not None:
+        sql = "SELECT prev, at_ms, sound FROM records JOIN receipts ON record = records.no WHERE id = ? AND witness = ?"
+        row = connection.execute(sql, (prev, number)).fetchone()
+        if row is not None:
+            spot.before = Link(place[0], None if row[0] is None else row[0].hex(), row[1], bool(row[2]))
+    rows = connection.execute(
+        "SELECT id FROM receipts JOIN records ON no = record WHERE witness = ? AND prev IS ? ORDER BY id LIMIT ?",
+        (number, prev, SIBLINGS_KEPT),
+    )
+    spot.receipts = [record_id.hex() for (record_id,) in rows]
+    rows = connection.execute(
+        "SELECT id, body FROM receipts JOIN records ON no = record WHERE witness = ? AND prev IS ? AND NOT sound",
+        (number, prev),
+    )
+    for record in (record_of(*row) for row in rows):
+        receipt = receipt_of(record)
+        assert receipt is not None, "what stands in a chain is a receipt"
+        spot.waiting.append(receipt)
+    return spot

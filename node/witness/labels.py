@@ -1,0 +1,57 @@
+"""Labels of witnessed domains as the store has them, for all who look at them and decide nothing.
+
+The intake has parts of a domain in memory, which run ahead of the disk. An answer must not say more than the disk
+holds. So whoever answers reads the label from the store, at one moment, and walks it.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from node.store.contract import Store
+from protocol.witness.domain import Contender
+from protocol.witness.label import WitnessedLabel
+from protocol.witness.policy import Policy
+from protocol.witness.recall import Wanted
+from protocol.witness.testimony import Evidence
+
+_LABELS_AT_ONCE: Final = 500
+_SILENCE: Final = Evidence()
+
+
+class StoredLabel(msgspec.Struct, frozen=True):
+    """A label with records, and what was said of each of them by record id."""
+
+    label: WitnessedLabel
+    said: Mapping[str, Evidence]
+
+    def evidence(self, record_id: str) -> Evidence:
+        """What was said of this record. Not to be changed."""
+        return self.said.get(record_id, _SILENCE)
+
+
+async def read_label(store: Store, domain: str, policy: Policy | None, label: str) -> StoredLabel | None:
+    """The label as it is after the last commit; None if it has no records."""
+    return (await _read(store, domain, policy, {label: None})).get(label)
+
+
+async def read_contenders(store: Store, domain: str, policy: Policy) -> AsyncIterator[list[Contender]]:
+    """The candidates of a domain that can still win, in pages."""
+    labels = iter((await store.overview(domain)).undecided)
+    while page := dict.fromkeys(islice(labels, _LABELS_AT_ONCE)):
+        found = await _read(store, domain, policy, page)
+        yield [
+            Contender(record, it.evidence(record.id)) for it in found.values() for record in it.label.all_contenders()
+        ]
+
+
+async def _read(store: Store, domain: str, policy: Policy | None, labels: dict[str, None]) -> dict[str, StoredLabel]:
+    known = await store.known(domain, Wanted(labels=labels))
+    found = {}
+    for name, records in known.labels.items():
+        label = StoredLabel(WitnessedLabel(policy, lambda each: known.said.get(each, _SILENCE)), known.said)
+        label.label.apply(records)
+        found[name] = label
+    return found
