@@ -36,6 +36,7 @@ PROTOCOL_ORDER = (
     "witness.policy",
     "witness.receipt",
     "witness.testimony",
+    "witness.recall",
     "witness.walk",
     "witness.label",
     "witness.voter",

@@ -12,7 +12,7 @@ Labels that begin with `@` have no slots. Of several policy records the one with
 of a witness the one with the largest `at` is shown.
 """
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, Self
 
@@ -25,7 +25,7 @@ from protocol.witness.label import LabelChange, WitnessedLabel
 from protocol.witness.policy import Policy, policy_of
 from protocol.witness.recall import Known, Overview, Wanted
 from protocol.witness.receipt import Receipt, receipt_label, receipt_of
-from protocol.witness.testimony import Act, Evidence, Fork, ForkPlace, Heard, Link, Testimony
+from protocol.witness.testimony import Act, Evidence, Fork, ForkPlace, Heard, Link, Place, Testimony
 from protocol.witness.voter import SlotKey
 from protocol.witness.walk import WITNESSED_REASONS, tip_of
 
@@ -175,18 +175,16 @@ class WitnessedDomain:
 
     def _need_chains(self, wanted: Wanted, testimony: Testimony, receipts: list[Receipt]) -> None:
         """Want what these receipts name, and what those name that become sound by them."""
-        sound: set[str] = set()
-        waiting = deque(sorted(receipts, key=lambda receipt: receipt.at_ms))
-        while waiting:
-            receipt = waiting.popleft()
-            place, after = (receipt.witness, receipt.prev), (receipt.witness, receipt.id)
-            wanted.ids |= dict.fromkeys(receipt.named())
-            wanted.places[place] = None
-            if testimony.waiting[receipt.witness] > 0:  # else nobody can stand after this receipt
-                wanted.places[after] = None
-            if receipt.prev in sound or testimony.is_sound(place):
-                sound.add(receipt.id)
-                waiting += testimony.waiting_on(after)
+        by_place: dict[Place, list[Receipt]] = defaultdict(list)
+        for receipt in receipts:
+            by_place[receipt.witness, receipt.prev].append(receipt)
+            _need_receipt(wanted, testimony, receipt)
+        becoming_sound = [it for it in receipts if testimony.is_sound((it.witness, it.prev))]
+        while becoming_sound:
+            receipt = becoming_sound.pop()
+            _need_receipt(wanted, testimony, receipt)
+            after = (receipt.witness, receipt.id)
+            becoming_sound += [*by_place.pop(after, ()), *testimony.waiting_on(after)]
 
     def missing(self, wanted: Wanted) -> Wanted:
         """Those of the wanted parts that are not in memory."""
@@ -254,6 +252,10 @@ class WitnessedDomain:
         """The `at` of the newest receipt of this witness, in ms; None if none is held."""
         shown = self._shown.get(receipt_label(witness))
         return None if shown is None or shown.tip is None else shown.rank[0]
+
+    def all_forks(self) -> Collection[Fork]:
+        """The evidence that witnesses lied, by witness and slot."""
+        return self._forks.values()
 
     def forks(self) -> Collection[Fork]:
         """The evidence that witnesses lied, each pair of receipts of one witness once."""
@@ -437,6 +439,14 @@ class WitnessedDomain:
         final = label.chain[label.final - 1].id if label.final else None
         doubly_decided = self._double.get(name, 0)
         return State(tip, named, self._newest[name], label.rivals > 0, final, label.undecided, doubly_decided)
+
+
+def _need_receipt(wanted: Wanted, testimony: Testimony, receipt: Receipt) -> None:
+    """Want what this receipt names, and its places: where it stands, and what may stand after it."""
+    wanted.ids |= dict.fromkeys(receipt.named())
+    wanted.places[receipt.witness, receipt.prev] = None
+    if testimony.waiting[receipt.witness] > 0:  # else nobody can stand after this receipt
+        wanted.places[receipt.witness, receipt.id] = None
 
 
 def _events(label: WitnessedLabel, moved: LabelChange) -> list[Event]:

@@ -128,8 +128,7 @@ async def _wait(cluster: Cluster, act: CouncilAct, user: User, machine: Machine)
     signed = user.sign(act.label, _now(user), domain=_domain(cluster), moment=round(act.at_s * 1_000), **more)
     reply = await user.put_and_wait(machine, signed, WAIT_S)
     if reply.facts.get("certainty") == "final" and machine.node is not None:
-        domain = machine.node.witnessed.get(_domain(cluster))
-        if domain is None or domain.certainty(signed.record) != "final":
+        if machine.disk.walked(_domain(cluster)).certainty(signed.record) != "final":
             cluster.checkers.on_violation(act.machine, f"a client is told that {signed.record.id[:8]} is final")
 
 

@@ -126,6 +126,7 @@ async def test_a_slot_that_is_open_for_long_names_the_witnesses_that_it_waits_fo
         await give(node, POLICY_RECORD, ONE, first)
         young = node.warnings()
         later = WatchedDomains(node.settings, node.witnessed, node.witnessing, _Stopwatch())
+        await later.load(node.store)
         old = list(warnings_of(later, 1_000_000_000 + 1_000))
 
     assert young == []
