@@ -3,7 +3,7 @@
 It decides one group after another, on label states in memory that run ahead of the disk.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -81,7 +81,7 @@ class Decider:
         self.welcome = Welcome.of(settings, store, commits)
         self._witnessed_decider = WitnessedDecider(self._window, self.welcome, settings.undecided_max, usage)
         commits.watchers.append(lambda committed: self.labels.on_committed(committed.batch.states))
-        commits.watchers.append(lambda committed: self._witnessed.on_committed(committed.batch))
+        commits.watchers.append(lambda committed: self.witnessed.on_committed(committed.batch))
 
     def check_places(self, group: Group) -> None:
         """Refuse the records whose domain or label this node does not keep."""
@@ -104,13 +104,12 @@ class Decider:
         """
         self.labels.shrink()
         self._refuse_dropped(group)
-        self._witnessed.shrink()
+        self.witnessed.shrink()
         fresh, of_witnessed = self._fresh(group)
         await self.labels.load(fresh)
         await self.welcome.load((group.records[at].record, group.origins[at]) for run in fresh.values() for at in run)
         await self.read_usage(group)
-        for domain, positions in of_witnessed.items():
-            await self._witnessed.bring(domain, [group.records[position].record for position in positions])
+        await self.bring_witnessed(group.records[at].record for run in of_witnessed.values() for at in run)
         now_s = self._world.now_s()
         batch = Batch()
         late: dict[LabelKey, list[int]] = {}
@@ -127,7 +126,7 @@ class Decider:
         for domain, positions in of_witnessed.items():
             self._admit_witnessed(batch, group, domain, positions, now_s)
         self.labels.on_decided(batch.states)
-        self._witnessed.on_decided(batch)
+        self.witnessed.on_decided(batch)
         self.welcome.on_decided(batch)
         self._append_to_timelines(batch)
         return Decision(batch, late)
@@ -138,6 +137,15 @@ class Decider:
         """
         if self._indexes.dropped:
             self.check_places(group)
+
+    async def bring_witnessed(self, records: Iterable[Record]) -> None:
+        """Have in memory what these records touch in witnessed domains. Nobody may decide until this returns."""
+        by_domain: dict[str, list[Record]] = {}
+        for record in records:
+            if self.witnessed.get(record.domain) is not None:
+                by_domain.setdefault(record.domain, []).append(record)
+        for domain, its_records in by_domain.items():
+            await self.witnessed.bring(domain, its_records)
 
     async def read_usage(self, group: Group) -> None:
         """Read how much the keys have that clients wrote with. Raises: ProtocolError: `overloaded`."""

@@ -81,8 +81,10 @@ class WitnessedDomains:
         return domain
 
     async def bring(self, name: str, records: Sequence[Record]) -> None:
-        """Have in memory what these records of this domain touch. Nobody may decide until this returns."""
-        domain = self.open(name)
+        """Have in memory what these records touch in this domain, of which the node holds records. Nobody may decide
+        until this returns.
+        """
+        domain = self._by_name[name]
         wanted = domain.needs(records)
         while missing := domain.missing(wanted):
             domain.learn(missing, await self._store.known(name, missing))

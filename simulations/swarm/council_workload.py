@@ -127,9 +127,10 @@ async def _wait(cluster: Cluster, act: CouncilAct, user: User, machine: Machine)
     more = {} if head is None else {"prev": head["id"]}
     signed = user.sign(act.label, _now(user), domain=_domain(cluster), moment=round(act.at_s * 1_000), **more)
     reply = await user.put_and_wait(machine, signed, WAIT_S)
-    if reply.facts.get("certainty") == "final" and machine.node is not None:
-        if machine.disk.walked(_domain(cluster)).certainty(signed.record) != "final":
-            cluster.checkers.on_violation(act.machine, f"a client is told that {signed.record.id[:8]} is final")
+    if reply.facts.get("certainty") != "final" or machine.node is None:
+        return
+    if machine.disk.walked(_domain(cluster)).certainty(signed.record) != "final":
+        cluster.checkers.on_violation(act.machine, f"a client is told that {signed.record.id[:8]} is final")
 
 
 async def _rival(cluster: Cluster, act: CouncilAct, user: User, machine: Machine) -> None:
