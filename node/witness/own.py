@@ -113,10 +113,7 @@ class OwnWitness:
             OSError: the file of the newest receipt cannot be written.
         """
         begun = await self._begin()
-        while not await self._knows_all(begun):
-            self._say_why(Silence.CHAIN_MISSING)
-            await self._moved.wait()
-            self._moved.clear()
+        await self._wait_for_all(begun)
         self._voter = await self._awake(begun)
         self._say_why(None)
         log.info("witness speaks", domain=self.domain.name, newest=begun.newest)
@@ -152,6 +149,13 @@ class OwnWitness:
 
     def _is_witness(self) -> bool:
         return self.domain.policy is not None and self._key.public in self.domain.policy.witnesses
+
+    async def _wait_for_all(self, begun: Begun) -> None:
+        """Wait until all that the witness ever said is here."""
+        while not await self._knows_all(begun):
+            self._say_why(Silence.CHAIN_MISSING)
+            await self._moved.wait()
+            self._moved.clear()
 
     async def _knows_all(self, begun: Begun) -> bool:
         """Whether the chain up to the newest receipt is here, and every record that it names."""

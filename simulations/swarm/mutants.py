@@ -179,7 +179,13 @@ MUTANTS: Final = (
     Mutant(
         "two-deciders",
         "two groups of records are decided at once",
-        (Edit("node/intake/ingest.py", "        async with self._deciding:\n", "        if self._deciding:\n"),),
+        (
+            Edit(
+                "node/intake/ingest.py",
+                "        async with self._deciding:\n            decision =",
+                "        if self._deciding:\n            decision =",
+            ),
+        ),
     ),
     Mutant(
         "old-verdicts-kept",
@@ -364,7 +370,7 @@ MUTANTS: Final = (
         (
             Edit(
                 "node/witness/own.py",
-                "await self._wait_until(lambda: self._knows_all(begun), Silence.CHAIN_MISSING)\n",
+                "await self._wait_for_all(begun)\n",
                 "begun = Begun()\n",
             ),
         ),
