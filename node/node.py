@@ -202,6 +202,7 @@ class Node:
             self.indexes.drop,
             self.heads.forget_domain,
             self.ingest.usage.forget_domain,
+            self.witnessed.drop,
         ]
 
     async def _start_plugin(self) -> WritePlugin | None:

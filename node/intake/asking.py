@@ -79,7 +79,7 @@ class Asking:
             fresh = {at: each for at, each in arrivals.items() if not self._decider.is_held(each[0])}
             ordinary = [each for each in fresh.values() if not is_witnessed(each[0].domain)]
             await self._decider.labels.load(_key_of(record) for record, _ in ordinary)
-            await self._decider.welcome.load(ordinary)
+            await self._decider.welcome.load(fresh.values())
             await self._decider.bring_witnessed(record for record, _ in fresh.values())
             for at, (record, origin) in sorted(fresh.items(), key=lambda item: item[1][0].order_key):
                 try:

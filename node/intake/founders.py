@@ -5,18 +5,17 @@ first needs it, and counted here from then on, because the next decision comes b
 
 A record that a peer brings late can take a label from its founder. Then all numbers are forgotten and read again.
 
-A witnessed domain is in memory as a whole. There every founding counts that the key ever brought, won or lost.
+In a witnessed domain every founding counts that the key ever brought, won or lost.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from node.intake.commits import Commits, Committed
 from node.store.contract import Batch, Founder, Store
-from protocol.records.record import Record, is_witnessed
+from protocol.records.record import is_witnessed
 from protocol.records.replay import Verdict
-from protocol.witness.domain import WitnessedDomain
 
 COUNTS_MAX: Final = 10_000
 """Numbers in memory. Past this, the number that was read first is forgotten."""
@@ -48,19 +47,14 @@ class Founders:
         missing = [founder for founder in dict.fromkeys(founders) if founder not in self._counts]
         if not missing:
             return
-        if self._uncommitted_changes or not self._uncommitted.keys().isdisjoint(missing):
+        of_witnessed = any(is_witnessed(domain) for domain, _ in missing)
+        if of_witnessed or self._uncommitted_changes or not self._uncommitted.keys().isdisjoint(missing):
             await self._commits.drain()  # the store does not know yet what was decided
         self._counts |= await self._store.labels_founded(missing)
 
     def count(self, founder: Founder) -> int | None:
         """How many labels it has founded; None: `load` has not read the number, or it was forgotten."""
         return self._counts.get(founder)
-
-    def count_witnessed(self, founder: Founder, domain: WitnessedDomain) -> int:
-        """How many foundings it has brought to this witnessed domain."""
-        if founder not in self._counts:
-            self._counts[founder] = sum(record.signedby == founder[1] for record in _foundings_of(domain))
-        return self._counts[founder]
 
     def on_founded(self, founder: Founder) -> None:
         """One more label was founded, or one more founding brought to a witnessed domain."""
@@ -91,10 +85,3 @@ def _founders_in(batch: Batch) -> list[Founder]:
 def _may_unfound(batch: Batch) -> bool:
     """Whether the batch may take a label from a founder: a new founding changes the verdict of a stored record."""
     return bool(batch.verdicts) and bool(_founders_in(batch))
-
-
-def _foundings_of(domain: WitnessedDomain) -> Iterator[Record]:
-    for name in domain.labels:
-        label = domain.label(name)
-        assert label is not None, "a domain has the labels that it names"
-        yield from label.candidates(None)

@@ -89,7 +89,7 @@ class Welcome:
         rules, founds = self._policy.rules_of(record.domain), is_founding(record, EMPTY)
         check_rules(record, rules, founds=founds)
         if founds and self._founders is not None and rules.labels_per_founder_max is not None:
-            _check_count(record, rules, self._founders.count_witnessed(_founder_of(record), domain))
+            _check_count(record, rules, self._founders.count(_founder_of(record)))
 
     def on_founded(self, record: Record) -> None:
         """This record founded its label, or was taken as a founding of a witnessed domain."""

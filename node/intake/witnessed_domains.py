@@ -80,6 +80,12 @@ class WitnessedDomains:
             domain = self._by_name[name] = WitnessedDomain(name)
         return domain
 
+    def drop(self, name: str) -> None:
+        """Forget all of this domain, which the node does not keep any more."""
+        self._by_name.pop(name, None)
+        for part in [part for part in self._used if part[0] == name]:
+            self._records -= self._used.pop(part).records
+
     async def bring(self, name: str, records: Sequence[Record]) -> None:
         """Have in memory what these records touch in this domain, of which the node holds records. Nobody may decide
         until this returns.

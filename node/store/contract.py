@@ -258,9 +258,11 @@ class Store(Protocol):
         """The same, only of labels that this key owns. Other labels cost nothing. A label's owner signed its head."""
 
     async def labels_founded(self, founders: Sequence[Founder]) -> dict[Founder, int]:
-        """How many labels of a domain each of these keys founded, given away since or not. Not of witnessed domains.
+        """How many labels of a domain each of these keys founded, given away since or not. In a witnessed
+        domain: how many foundings it brought, won or lost.
 
-        This reads every label that the key owns, in any domain: about 1 us each.
+        This reads every label that the key owns, in any domain: about 1 us each. Of a witnessed domain it looks through
+        all records: about 1 us each, if they are in memory.
         """
 
     def keys(self) -> AsyncIterator[tuple[str, list[bytes]]]:

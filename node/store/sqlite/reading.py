@@ -23,6 +23,7 @@ from node.store.sqlite.handwritten import SkippedRow, cursors_of, peers_of
 from node.store.sqlite.rows import (
     EVENT_TYPES,
     past_of,
+    record_of,
     signed_record_of,
     state_of,
     stored_event_of,
@@ -32,7 +33,7 @@ from node.store.sqlite.rows import (
 from node.store.sqlite.statements import chunks, places, values
 from protocol.limits import SAFE_INTEGER_MAX
 from protocol.records.change import EventType
-from protocol.records.record import SignedRecord
+from protocol.records.record import SignedRecord, is_witnessed
 from protocol.records.replay import State
 from protocol.sets.index import pack_key
 
@@ -238,9 +239,22 @@ def labels_founded(connection: sqlite3.Connection, founders: Sequence[Founder]) 
     """See `Store.labels_founded`."""
     found = {}
     for domain, key in founders:
+        if is_witnessed(domain):
+            found[domain, key] = _foundings(connection, domain, key)
+            continue
         raw = bytes.fromhex(key)
         (found[domain, key],) = connection.execute(_FOUNDED, (domain, raw, raw, domain, raw, raw)).fetchone()
     return found
+
+
+def _foundings(connection: sqlite3.Connection, domain: str, key: str) -> int:
+    """How many foundings the key brought to a witnessed domain. The search for the text finds few other records."""
+    rows = connection.execute(
+        "SELECT id, body FROM labels CROSS JOIN records ON records.label = labels.no "
+        "WHERE domain = ? AND labels.label NOT GLOB '@*' AND instr(body, ?)",
+        (domain, f'"signedby":"{key}"'.encode()),
+    )
+    return sum(record.signedby == key and record.prev is None for record in (record_of(*row) for row in rows))
 
 
 def _label_range(after: LabelKey | None, prefix: str) -> tuple[str, str | bytes]:
