@@ -66,7 +66,7 @@ class Commands(LazyGroup):
         "rebuild": CommandPlace("rebuild:rebuild", "Derive everything again from the records, and repair the store."),
         "config": CommandPlace("config:config", "Show every setting with its value and its source."),
         "version": CommandPlace("config:version", "Show the versions of dnarc and its libraries."),
-        "plugin": CommandPlace("plugin:app", "Try rules and a program for who may write, before they are switched on."),
+        "plugin": CommandPlace("plugin:app", "Try rules of who may write before they are switched on."),
         "peers": CommandPlace("peers:app", "Show and change the peers that a node syncs with."),
         "witness": CommandPlace("witness:app", "Make domains with witnesses, and show them."),
     }

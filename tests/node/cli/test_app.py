@@ -62,7 +62,7 @@ def test_every_command_is_where_the_table_says(name: str, place: CommandPlace) -
 
 
 def test_the_list_of_commands_has_one_line_for_each() -> None:
-    """At 80 columns, in which the frame takes 4 and the name 10."""
+    """At 80 columns, of which the margins take 4 and the name 10. Longer sentences are cut."""
     assert [place.summary for place in Commands.places.values() if len(place.summary) > 80 - 4 - 10] == []
 
 
