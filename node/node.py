@@ -262,6 +262,8 @@ class Node:
         self._endings.push_async_callback(self.witnessing.close)
         self.witnessing.start()
         self.removals.start()
+        if self.plugin is not None:  # early, so that no request waits for its answer while the node ends
+            self._endings.push_async_callback(self.plugin.close)
         # Listening ends before links do, so that peers whose links end do not dial a node that is stopping.
         self._endings.push_async_callback(http_api.stop_listening, runner)
 

@@ -136,16 +136,16 @@ class WritePlugin:
             )
 
     async def close(self) -> None:
-        """End the program. Whoever still waits gets `overloaded`."""
+        """End the program. Whoever still waits gets `overloaded`, and so does everybody who asks later."""
         if self._timer is not None:
             self._timer.cancel()
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
-        self._process = None
+        self._process, last, self._last = None, self._last, None
         self._fail_all("this node is stopping: ask another")
-        if self._last is not None:
-            await self._last.close()
+        if last is not None:
+            await last.close()
 
     def _ask(self, question: Question, source: Hashable) -> asyncio.Future[Answer]:
         if self._process is None:

@@ -48,6 +48,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
         self._stderr = _StderrLog()
         self.end: str | None = None
         self._is_over = False
+        self._is_killed = False
         self._exited = asyncio.Event()
         self._transport: asyncio.SubprocessTransport
 
@@ -70,8 +71,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
         """End the process, and what it started, at once. Nothing is called any more."""
         self._is_over = True
         self._stderr.close()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._transport.get_pid(), signal.SIGKILL)
+        self._kill_session()
 
     async def close(self) -> None:
         """Tell the program to end by closing its stdin, and kill it if it does not."""
@@ -82,6 +82,13 @@ class PluginProcess(asyncio.SubprocessProtocol):
         await self._wait()
         self.kill()
         await self._wait()
+
+    def _kill_session(self) -> None:
+        """Kill the process and what it started, once: later, another process may have its number."""
+        if not self._is_killed:
+            self._is_killed = True
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._transport.get_pid(), signal.SIGKILL)
 
     async def _wait(self) -> None:
         """Wait until the process has ended, but not for ever."""
@@ -112,6 +119,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
 
     def process_exited(self) -> None:
         self._exited.set()
+        self._kill_session()
         code = self._transport.get_returncode() or 0
         words = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         self._end(f"it ended by itself ({words})")

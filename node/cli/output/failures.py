@@ -35,6 +35,7 @@ REMEDIES: Final = {
     "admin token",
     "too_new": "compare this machine's clock with the node's; if both are right, wait",
     "stale": "somebody wrote in between: run the command again",
+    "not_welcome": "the operator of this node decides whom it takes records from: ask, or write to another node",
     "not_owner": "`dnarc why` shows who owns the label, and since when",
     "erased": "another node may still show it",
     "unknown_label": "`dnarc get DOMAIN` lists its labels",

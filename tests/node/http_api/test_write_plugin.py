@@ -1,5 +1,6 @@
 """The operator's program behind a real node: what clients are answered, and what operators see."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from node.settings.settings import Settings
 from tests.history import claim, signed
 from tests.node.http_api.listening import running, until
 from tests.node.http_api.talking import NOW, as_admin
-from tests.node.write_plugin.programs import REJECTING_SPAM, program
+from tests.node.write_plugin.programs import REJECTING_SPAM, SILENT, program
 
 
 async def test_a_client_hears_the_programs_words_with_403_and_in_a_batch_beside_the_record(tmp_path: Path) -> None:
@@ -57,6 +58,16 @@ async def test_while_the_program_is_down_clients_get_503_and_health_says_why_and
     assert "it ended by itself (exit code 3)" in health.json()["warnings"][0]
     assert domains.status == 200
     assert 'dnarc_plugin_records_total{result="failed"} 2.0' in metrics.body.decode()
+
+
+async def test_a_node_that_ends_waits_for_no_answer_of_the_program(tmp_path: Path) -> None:
+    async with running(tmp_path, write_plugin=program(tmp_path, SILENT), write_plugin_timeout=600.0) as (node, client):
+        waiting = asyncio.ensure_future(client.put(claim("garden", at=NOW)))
+        await until(lambda: node.plugin is not None and node.plugin.waiting == 1)
+        await node.__aexit__()
+        answer = await waiting
+
+    assert (answer.status, answer.json()[signed(claim("garden", at=NOW)).signature]["code"]) == (503, "overloaded")
 
 
 async def test_a_node_whose_program_is_not_there_does_not_start(tmp_path: Path) -> None:
