@@ -21,9 +21,9 @@ from protocol.link.recent_ids import Exchanged
 from protocol.link.terms import LinkLimits
 from protocol.records.outcome import Outcome
 
-_NO_OFFENCE = (None, Code.NOT_WELCOME, Code.QUOTA_EXCEEDED)
-"""What a peer may be answered without an end. A peer cannot know whom the operator of this node does not want, and how
-much the node keeps of whom."""
+_NO_OFFENCE = (None, Code.NOT_WELCOME, Code.QUOTA_EXCEEDED, Code.OVERLOADED)
+"""What a peer may be answered without an end. A peer cannot know whom the operator of this node does not want, how much
+the node keeps of whom, and what it has no time for."""
 
 
 class _Taking(msgspec.Struct):

@@ -5,6 +5,7 @@ record, as a client that is dishonest or out of date does.
 """
 
 import asyncio
+from random import Random
 from typing import Any, Final
 
 import aiohttp
@@ -43,6 +44,11 @@ class Acknowledgement(msgspec.Struct, frozen=True):
     at_s: float
 
 
+def key_of_user(seed: object, name: str) -> SigningKey:
+    """The key of the user of this name in the simulation of this seed."""
+    return SigningKey(Random(f"{seed} user {name}").randbytes(SEED_BYTES))
+
+
 class User:
     """One user, on a host of their own. `stream`: random numbers for the user's choices."""
 
@@ -57,7 +63,7 @@ class User:
         `key`: None: a key of their own.
         """
         self.name = name
-        self.key = key or SigningKey(simulation.stream(f"user {name}").randbytes(SEED_BYTES))
+        self.key = key or key_of_user(simulation.seed, name)
         self.clock = Clock(simulation.now_s)
         self._acknowledgements = acknowledgements
         self.host = simulation.network.add_host(name)

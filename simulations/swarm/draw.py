@@ -8,7 +8,10 @@ and `dnarc simulate swarm --start 17 --seeds 1` plays it again.
 from random import Random
 from typing import Any, Final
 
+import msgspec
+
 from simulations.cast.tie import Tie
+from simulations.cast.user import key_of_user
 from simulations.swarm.draw_council import add_council
 from simulations.swarm.plan import REMOVALS, Act, Action, Fault, FaultKind, NodePlan, Plan
 from simulations.world.wire import Weather
@@ -46,6 +49,7 @@ def draw(seed: int | str) -> Plan:
     quotas = _quotas(Random(f"swarm {seed} quotas"))
     nodes = [_node(random, number, quotas) for number in range(_count(random))]
     nodes = _narrow(Random(f"swarm {seed} kept"), nodes)
+    nodes = _choosy(Random(f"swarm {seed} welcome"), nodes, str(seed))
     names = [node.name for node in nodes]
     active_s = random.uniform(20, 90)
     strange = _strange_acts(Random(f"swarm {seed} strangers"), names, active_s)
@@ -129,6 +133,36 @@ def _kept(random: Random) -> dict[str, Any]:
         "key_records_max": random.choice((None, 1, 3)),
         "key_bytes_max": random.choice((None, 1_000)),
     }
+
+
+def _choosy(random: Random, nodes: list[NodePlan], seed: str) -> list[NodePlan]:
+    """The nodes, of which some do not take the records of some users or labels from clients, in half of the runs.
+
+    Drawn from a stream of its own, so that other draws stay as they were before it existed.
+    """
+    share = random.choice((0.0, 0.0, 0.3, 0.8))
+    return [
+        msgspec.structs.replace(node, settings=node.settings | {"write": _write_rules(random, seed)})
+        if random.random() < share
+        else node
+        for node in nodes
+    ]
+
+
+def _write_rules(random: Random, seed: str) -> dict[str, Any]:
+    """The rules of one node as JSON. A plan has two to five users, and labels that end with a number."""
+    keys = [key_of_user(seed, f"u{number}").public for number in range(3)]
+    choices: tuple[dict[str, Any], ...] = (
+        {"banned_keys": [random.choice(keys)]},
+        {"banned_labels": [f"label-{random.randint(0, 2)}"]},
+        {"writers": random.sample(keys, 2)},
+        {"founders": [random.choice(keys)]},
+        {"labels_per_founder_max": random.randint(0, 2)},
+    )
+    rules: dict[str, Any] = {}
+    for chosen in random.sample(choices, random.randint(1, 2)):
+        rules |= chosen
+    return {"for_all": rules}
 
 
 def _ties(random: Random, names: list[str]) -> list[Tie]:

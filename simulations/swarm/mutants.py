@@ -145,6 +145,30 @@ MUTANTS: Final = (
         (Edit("node/intake/usage.py", "            amount.add(1, size_bytes)\n", "            pass\n"),),
     ),
     Mutant(
+        "peers-not-welcome",
+        "the operator's rules apply to records that listed peers bring",
+        (
+            Edit(
+                "node/intake/welcome.py",
+                "    if origin.trust is not Trust.CLIENT:\n        return False\n",
+                "    if origin.address is None and origin.trust is None:\n        return False\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "everybody-welcome",
+        "the operator's rules refuse only records that would found a label",
+        (
+            Edit(
+                "node/intake/welcome.py",
+                "        check_rules(record, rules, founds=founds)\n        if founds and self._founders is not None "
+                "and self._is_limited(record):",
+                "        if founds:\n            check_rules(record, rules, founds=founds)\n"
+                "        if founds and self._founders is not None and self._is_limited(record):",
+            ),
+        ),
+    ),
+    Mutant(
         "ack-before-commit",
         "an answer does not wait for the disk",
         (Edit("node/intake/ingest.py", "        await committed\n", ""),),

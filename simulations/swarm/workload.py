@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from node.intake.decider import strangers_domains_max
+from node.settings.settings import Settings
 from protocol.records.record import SignedRecord, make, sign
 from simulations.cast import mischief
 from simulations.cast.machine import Machine
@@ -33,11 +34,23 @@ async def carry_out(cluster: Cluster, act: Act) -> None:
 
 
 async def _claim(cluster: Cluster, act: Act, user: User, machine: Machine) -> None:
-    full = full_quotas(machine, user.key.public, DOMAIN)
+    full, rule = full_quotas(machine, user.key.public, DOMAIN), refusing_rule(machine.settings, user, act.label)
     reply = await user.claim(machine, act.label, moment=round(act.at_s * 1_000))
+    if rule is not None and reply.status == "accepted":
+        cluster.checkers.on_violation(act.machine, f"a claim of {act.label} by {act.user} passed the rule {rule}")
     if full is not None and full.node is machine.node and reply.status == "accepted":
         words = f"a claim of {act.label} by {act.user} was accepted, and the quota by {full.names[0]} was used up"
         cluster.checkers.on_violation(act.machine, words)
+
+
+def refusing_rule(settings: Settings, user: User, label: str) -> str | None:
+    """The rule of a node that forbids this user to write to this label, whatever the label's state; None: no rule."""
+    rules = settings.write.rules_of(DOMAIN)
+    if user.key.public in rules.banned_keys:
+        return "banned_keys"
+    if rules.writers is not None and user.key.public not in rules.writers:
+        return "writers"
+    return "banned_labels" if any(label.startswith(each) for each in rules.banned_labels) else None
 
 
 async def _offer(cluster: Cluster, act: Act, user: User, machine: Machine) -> None:

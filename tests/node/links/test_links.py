@@ -11,13 +11,16 @@ from node.node import Node
 from node.store.contract import Peer
 from protocol.errors import Code
 from protocol.link.messages import Ack, Want
-from protocol.link.terms import Flow
+from protocol.link.terms import Flow, LinkLimits
 from protocol.records.admission import Trust
 from protocol.records.record import Record
+from protocol.records.write_policy import WritePolicy, WriteRules
 from tests.history import ALICE, CAROL, DOMAIN, claim
 from tests.node.http_sync.sync_network import NOW, claims, give, held, ids, report
 from tests.node.links.network import HANG_S, befriend, links, running, states, until, until_held, until_live, ws
 from tests.node.links.raw_peer import linked
+
+REFUSED_PER_MINUTE_MAX = LinkLimits().refused_per_minute_max
 
 
 async def test_a_record_put_on_one_node_reaches_the_other(tmp_path: Path) -> None:
@@ -110,6 +113,35 @@ async def test_refused_records_are_counted_by_code_on_both_ends(tmp_path: Path) 
 
         (theirs,) = b.links.by_number.values()
         assert theirs.counts.refusals == {"too_old": 2}
+
+
+async def test_a_key_that_a_node_has_banned_costs_its_peer_neither_the_link_nor_other_records(tmp_path: Path) -> None:
+    rules = WritePolicy(WriteRules(banned_keys=frozenset({CAROL.public})))
+    unwelcome = [claim(f"unwelcome-{number}", CAROL, NOW) for number in range(REFUSED_PER_MINUTE_MAX + 1)]
+    async with running(tmp_path / "a") as a, running(tmp_path / "b", write=rules, refused_per_minute_max=None) as b:
+        await give(a, *unwelcome)
+        await a.peers.put(Peer(url=ws(b), push=True))
+        await until_live(a, b)
+        (link,) = b.links.by_number.values()
+        await until(lambda: link.counts.refusals == {"not_welcome": len(unwelcome)}, a, b)
+
+        await give(a, *claims(1), trust=Trust.CLIENT)
+        await until_held(claims(1), b)
+
+        assert list(b.links.by_number.values()) == [link]
+        assert held(b) == ids(claims(1))
+
+
+async def test_a_listed_peer_brings_the_records_of_a_banned_key(tmp_path: Path) -> None:
+    rules = WritePolicy(WriteRules(banned_keys=frozenset({ALICE.public})))
+    async with running(tmp_path / "a") as a, running(tmp_path / "b", write=rules) as b:
+        await give(a, *claims(3))
+        await befriend(b, a)
+        await until_live(a, b)
+
+        await give(a, *claims(1, label="live"), trust=Trust.CLIENT)
+
+        await until_held([*claims(3), *claims(1, label="live")], b)
 
 
 async def test_a_sync_over_a_link_tells_what_was_refused_before(tmp_path: Path) -> None:

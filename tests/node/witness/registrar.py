@@ -53,12 +53,12 @@ class Registrar:
 
 
 @asynccontextmanager
-async def registrar(folder: Path) -> AsyncIterator[Registrar]:
-    """A node that is the only witness of its domain."""
+async def registrar(folder: Path, **settings: Any) -> AsyncIterator[Registrar]:
+    """A node that is the only witness of its domain, with these settings."""
     policy = make_policy([WITNESS.public], 0)
     domain = f"com.example.{policy.name}"
-    settings = Settings(port=0, data=folder, witness=[domain])
-    async with Node(settings) as node, aiohttp.ClientSession() as client:
+    chosen = Settings(port=0, data=folder, witness=[domain], **settings)
+    async with Node(chosen) as node, aiohttp.ClientSession() as client:
         it = Registrar(node, client, policy)
         await it.put(it.claim(BOB, label="@policy", **policy.fields))
         yield it

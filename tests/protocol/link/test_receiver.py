@@ -163,9 +163,9 @@ def test_a_flood_of_refused_records_is_cut_off_one_past_the_limit(count: int, co
     assert wire.codes[1] == code
 
 
-@pytest.mark.parametrize("code", [Code.NOT_WELCOME, Code.QUOTA_EXCEEDED])
+@pytest.mark.parametrize("code", [Code.NOT_WELCOME, Code.QUOTA_EXCEEDED, Code.OVERLOADED])
 def test_a_link_is_not_cut_off_for_what_its_peer_cannot_know(code: Code) -> None:
-    """Whom an operator does not want, and how much a node keeps of whom, is known to that node alone."""
+    """Only the node itself knows whom it does not want, how much it keeps of whom, and whether it has time."""
     wire = refusing(refused_per_minute_max=REFUSED_MAX)
     wire.acceptor.refuses = lambda _: code
 

@@ -49,4 +49,8 @@ def test_plans_draw_every_kind_of_fault_and_act() -> None:
     assert kinds == set(FaultKind)
     assert actions == set(Action)
     assert {len(plan.nodes) for plan in plans} >= set(range(5, 20))
+    rules = {
+        rule for plan in plans for node in plan.nodes for rule in node.settings.get("write", {}).get("for_all", ())
+    }
+    assert rules == {"banned_keys", "banned_labels", "writers", "founders", "labels_per_founder_max"}
     assert {plan.nodes[0].settings["records_per_second_max"] for plan in plans} == {1_000.0, 5.0}
