@@ -103,8 +103,7 @@ class Welcome:
 
     def _is_limited(self, record: Record) -> bool:
         """Whether the store has to say how many labels the signer founded."""
-        rules = self._policy.rules_of(record.domain)
-        return rules.labels_per_founder_max is not None and not is_witnessed(record.domain)
+        return self._policy.rules_of(record.domain).labels_per_founder_max is not None
 
 
 def is_asked_about(record: Record, origin: Origin) -> bool:
