@@ -13,8 +13,15 @@ PAGES = 40
 PAGE_KEYS = 1_000
 
 
+class NothingDropped:
+    async def dropped(self) -> frozenset[str]:
+        return frozenset()
+
+
 class PagesOnly:
     """The part of a store that `load` reads: pages of keys, of two domains by turns."""
+
+    removals = NothingDropped()
 
     async def keys(self) -> AsyncIterator[tuple[str, list[bytes]]]:
         for number in range(PAGES):

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import structlog
 
 from node.cli import main
 
@@ -59,12 +61,30 @@ class Served:
 def run(*arguments: str) -> Result:
     """A command in this process: as the shell would run it, without the time that a new one takes to start."""
     out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
+    with (
+        _log_as_before(),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
         main(arguments)
     out.seek(0)
     code = ended.value.code
     assert isinstance(code, int)
     return Result(code, out.read(), err.getvalue())
+
+
+@contextlib.contextmanager
+def _log_as_before() -> Iterator[None]:
+    """A command may choose how its process logs. The tests after it get back what there was."""
+    root, before = logging.getLogger(), structlog.get_config()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.configure(**before)
 
 
 def run_apart(*arguments: str, given: str = "", **environment: str) -> Result:

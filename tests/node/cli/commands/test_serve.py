@@ -178,7 +178,7 @@ def test_a_store_that_fails_ends_the_node_with_one_line(tmp_path: Path, keys: tu
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)),  # noqa: PLW1509
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)),  # noqa: PLW1509
     )
     assert process.stdout is not None
     url = process.stdout.readline().strip()
