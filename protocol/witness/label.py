@@ -245,6 +245,10 @@ class WitnessedLabel:
 
     def _find_forks(self, candidates: Sequence[Record], said: Mapping[str, Evidence]) -> tuple[Fork, ...]:
         """The contradictions that these new candidates, and what was said of others, bring or change."""
+        slots = [self._slot(prev) for prev in {each.prev for each in candidates}]
+        slots += [self._slot(self._by_id[each].prev) for each in said]
+        if all(len(slot.candidates) < 2 for slot in slots):
+            return ()  # the common case: without rivals nobody contradicts themselves
         looked_at: dict[str, Evidence] = {}
         for prev in {each.prev for each in candidates}:
             slot = self._slots[prev]

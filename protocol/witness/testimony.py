@@ -187,7 +187,10 @@ class Heard(msgspec.Struct):
 
     def about(self, record_id: str) -> Evidence:
         """What is said now of this record, to be added to."""
-        return self.said.setdefault(record_id, Evidence())
+        evidence = self.said.get(record_id)
+        if evidence is None:
+            evidence = self.said[record_id] = Evidence()
+        return evidence
 
 
 SIBLINGS_KEPT: Final = 2
@@ -336,7 +339,10 @@ class Testimony:
         return self._spots.setdefault(place, Spot())
 
     def _about(self, record_id: str) -> Evidence:
-        return self._evidence.setdefault(record_id, Evidence())
+        evidence = self._evidence.get(record_id)
+        if evidence is None:
+            evidence = self._evidence[record_id] = Evidence()
+        return evidence
 
 
 def counting_times(receipt: Receipt, before_ms: int) -> list[tuple[str, int]]:
