@@ -29,7 +29,7 @@ from tests.attack.honest import Measured
 from tests.history import claim, signed
 from tests.node.http_api.talking import batch
 
-SECONDS: Final = float(os.environ.get("ATTACK_S", "1.0"))
+SECONDS: Final = float(os.environ.get("ATTACK_S", "0.5"))
 """How long an attack lasts."""
 
 IS_LONG: Final = "ATTACK_S" in os.environ
