@@ -29,6 +29,9 @@ STDERR_BYTES_MAX: Final = 1_048_576
 CLOSING_S_MAX: Final = 1.0
 """Seconds that the program gets to end by itself when its stdin is closed."""
 
+LAST_WORDS_S_MAX: Final = 0.5
+"""Seconds for what a program wrote before it ended. Its pipes may be read after the system tells of its end."""
+
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
 log = structlog.get_logger()
@@ -50,6 +53,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
         self._is_over = False
         self._is_killed = False
         self._exited = asyncio.Event()
+        self._last_words: asyncio.TimerHandle | None = None
         self._transport: asyncio.SubprocessTransport
 
     @classmethod
@@ -72,6 +76,8 @@ class PluginProcess(asyncio.SubprocessProtocol):
         self._is_over = True
         self._stderr.close()
         self._kill_session()
+        if self._last_words is not None:
+            self._last_words.cancel()
 
     async def close(self) -> None:
         """Tell the program to end by closing its stdin, and kill it if it does not."""
@@ -120,6 +126,15 @@ class PluginProcess(asyncio.SubprocessProtocol):
     def process_exited(self) -> None:
         self._exited.set()
         self._kill_session()
+        self._last_words = asyncio.get_running_loop().call_later(LAST_WORDS_S_MAX, self._on_all_read)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """The process has ended, and all that it wrote is read."""
+        self._on_all_read()
+
+    def _on_all_read(self) -> None:
+        if self._last_words is not None:
+            self._last_words.cancel()
         code = self._transport.get_returncode() or 0
         words = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         self._end(f"it ended by itself ({words})")
