@@ -135,7 +135,11 @@ class TlsListener:
 
     def _begin(self, connection: socket.socket, peername: object) -> None:
         """Begin the handshake, also with a connection that got no place: its refusal needs one."""
-        handshake = Handshake(self._limit.source_of(peername))
+        source = self._limit.source_of(peername)
+        if not self._limit.may_shake_hands(source):
+            connection.close()
+            return
+        handshake = Handshake(source)
         if self._limit.enter(handshake):
             make: Callable[[], asyncio.Protocol] = partial(self._connect, handshake)
         else:

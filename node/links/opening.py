@@ -4,7 +4,8 @@ An accepted socket costs memory before its peer has proved a key. So the node li
 how many without a proved key, and how many from one network address (loopback is exempt, as everywhere). A peer that
 comes past a limit gets an answer over HTTP, before the connection becomes a WebSocket. Some places are for listed
 peers: a link shows who it is only by its proof, so a handshake that waits gives way to the next one, and strangers
-never get all places for links (see `node.fairness.places`).
+never get all places for links (see `node.fairness.places`). To open a link costs work, so strangers may open few in a
+second, also if they close them at once.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from websockets.typing import Subprotocol
 from yarl import URL
 
 from node.fairness.places import Places, Source
+from node.fairness.shares import Shares
 from node.faults import Cause, of_network
 from node.links.transport import CLOSE_S_MAX, MESSAGE_BYTES_MAX, AcceptedTransport, DialledTransport
 from node.settings.loading import SettingsError
@@ -32,6 +34,15 @@ from protocol.errors import Code, ProtocolError
 SUBPROTOCOL: Final = "dnarc.v1"
 
 TOO_MANY: Final = "this node has as many links as it takes"
+
+OPENING_S: Final = 0.002
+"""What it costs to open a link, up to the proof of a key."""
+
+OPENINGS_SHARE_MAX: Final = 0.1
+"""The share of a core in which one address may open links: 50 a second. All strangers have twice as much."""
+
+OPENINGS_BURST_S: Final = 1.0
+"""An address may open at once what its share gives in so many seconds."""
 
 _RETRY_AFTER_S: Final = 5
 _PATH: Final = "/gossip"
@@ -66,6 +77,7 @@ class Entrance:
     def __init__(self, settings: Settings) -> None:
         """`settings` gives `links_max`, `handshakes_max` and `links_per_address_max`."""
         self._settings = settings
+        self._openings = Shares(OPENINGS_SHARE_MAX, OPENINGS_BURST_S)
         self._handshakes = Places(settings.handshakes_max)
         self._links = Places(settings.links_max)
         self._by_network: Counter[str] = Counter()
@@ -80,6 +92,7 @@ class Entrance:
         """
         arrival = Arrival(source)
         self._check(source)
+        self._count_opening(source)
         if not self._handshakes.enter(arrival):
             raise _too_many()
         self._arrivals.add(arrival)
@@ -117,6 +130,16 @@ class Entrance:
         if source.is_stranger and self._by_network[source.network] >= settings.links_per_address_max:
             detail = f"{settings.links_per_address_max} links from {source.network} are open already"
             raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=_RETRY_AFTER_S)
+
+    def _count_opening(self, source: Source) -> None:
+        """Raises: ProtocolError: `rate_limited` if strangers open too many links a second."""
+        if not (source.is_stranger and source.has_share):
+            return
+        now_s = asyncio.get_running_loop().time()
+        if self._openings.wait_s(source.network, now_s) > 0:
+            detail = f"links are opened too often from {source.network}, or by strangers altogether"
+            raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=_RETRY_AFTER_S)
+        self._openings.spend(source.network, OPENING_S, now_s)
 
 
 def _too_many() -> ProtocolError:

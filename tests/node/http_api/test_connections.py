@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from node.http_api import connections
 from node.http_api.connections import LINGERING_MAX, REFUSAL
 from node.intake.arrivals import Origin, Submission
 from node.node import Node
@@ -343,6 +344,23 @@ async def test_connections_without_a_tls_greeting_are_counted_and_give_way(tmp_p
     assert served
     assert taken == CONNECTIONS_MAX * 3 // 4
     assert node.traffic.connections == 0
+
+
+async def test_strangers_may_begin_few_tls_handshakes_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handshake costs work. With this share, one of an address uses up what it may use in eight minutes."""
+    monkeypatch.setattr(connections, "HANDSHAKES_SHARE_MAX", 1e-6)
+    settings, context = tls_settings(tmp_path, **STRANGERS)
+    async with Node(settings) as node, asyncio.timeout(TIMEOUT_S):
+        _, first = await connect_from(node, "127.0.1.1")
+        reader, second = await connect_from(node, "127.0.1.1")
+        end = await reader.read()
+        host, port = node.url.removeprefix("https://").split(":")
+        served = await is_served(*(other := await asyncio.open_connection(host, int(port), ssl=context)))
+        for each in (first, second, other[1]):
+            await close(each)
+
+    assert (end, served) == (b"", True)
+    assert node.traffic.connections_refused == 1
 
 
 async def test_a_tls_handshake_that_takes_too_long_gives_its_place_back(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from node.links import opening
 from node.node import Node
 from node.store.contract import Peer
 from protocol.link.handshake import auth
@@ -99,3 +100,19 @@ async def test_an_address_has_a_limited_number_of_links_unless_a_listed_peer_is_
             await stack.enter_async_context(linked(node, KEYS[number], **at(2)))
 
     assert refused.value.response.status_code == 429
+
+
+async def test_strangers_may_open_few_links_a_second_also_if_they_close_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To open a link costs work. With this share, one link of an address uses up what it may use in ten minutes."""
+    monkeypatch.setattr(opening, "OPENINGS_SHARE_MAX", 1e-6)
+    async with listing_alice(tmp_path) as node, AsyncExitStack() as stack:
+        async with dialled(node, **at(1)):
+            pass
+        with pytest.raises(InvalidStatus) as refused:
+            await stack.enter_async_context(dialled(node, **at(1)))
+        await stack.enter_async_context(linked(node, ALICE, **at(2)))
+
+    assert refused.value.response.status_code == 429
+    assert int(refused.value.response.headers["Retry-After"]) > 0
