@@ -150,7 +150,7 @@ for it in lines():
         say(id=late['id'], action='accept')
     say(id=it['id'], action='accept')
 """
-    async with running(program(tmp_path, body), timeout_s=0.5) as plugin:
+    async with running(program(tmp_path, body), timeout_s=2.0) as plugin:
         late = asyncio.ensure_future(ask(plugin, "late"))
         number = 0
         while not late.done():
