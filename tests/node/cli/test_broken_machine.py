@@ -136,12 +136,12 @@ def test_a_disk_that_fills_up_while_a_node_runs_is_named_when_the_node_ends(tmp_
     script = f"""
         dnarc keygen {tmp_path / "key"} >/dev/null && mkfifo url
         {sys.executable} -c "from node.cli import main; main()" serve --port 0 --data data --disk-free-bytes-min 0 \\
-            >url 2>log & node=$!
+            >url 2>{tmp_path / "log"} & node=$!
         exec 3<url && read -r address <&3
         dd if=/dev/zero of=filling 2>/dev/null
         dnarc claim example.org label n=1 --key {tmp_path / "key"} --node $address >/dev/null 2>&1
         wait $node; code=$?
-        tail -1 log
+        tail -1 {tmp_path / "log"}
         exit $code
     """
 
