@@ -321,17 +321,24 @@ async def test_a_domain_that_this_node_does_not_keep_is_not_asked_for(tmp_path: 
 
 
 async def test_two_callers_that_ask_for_the_same_run_share_it(tmp_path: Path) -> None:
-    asked = 0
+    asked, gate = 0, asyncio.Event()
 
     async def node(request: web.Request) -> web.StreamResponse:
         nonlocal asked
         asked += 1
+        await gate.wait()
         return await answering(node_answer(CAROL.public))(request)
 
     async with running(tmp_path / "a") as a, false_peer({"/node": node}) as url:
         await a.peers.put(Peer(url=url, pull=True))
 
-        first, second = await asyncio.gather(a.sync.run("pull"), a.sync.run("pull"))
+        runs = [asyncio.ensure_future(a.sync.run("pull")) for _ in range(2)]
+        while not asked:
+            await a.peers.list()  # until both runs have read the peers
+        for _ in range(10):
+            await a.peers.list()
+        gate.set()
+        first, second = await asyncio.gather(*runs)
 
         assert (asked, first) == (1, second)
 
