@@ -32,7 +32,7 @@ def read_flags(arguments: Sequence[str], environment: Mapping[str, str]) -> dict
 
 def serve_directly(flags: Mapping[str, str]) -> int:
     """Run a node with what `read_flags` found. Returns the exit code of the process."""
-    from node.cli.commands.run_node import run_node
+    from node.cli.run_node import run_node
 
     file = flags.get(CONFIG)
     return run_node(Path(file) if file is not None else None, {k: v for k, v in flags.items() if k != CONFIG})

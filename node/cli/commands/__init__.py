@@ -1,1 +1,1 @@
-"""The commands of `dnarc`: one module for each group of commands, and the options that commands share."""
+"""The commands of `dnarc`: one module for each group of commands."""

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from node.cli.commands.config import Config
-from node.cli.commands.run_node import run_node
+from node.cli.run_node import run_node
 from node.settings.description import Setting, describe, spell
 
 
