@@ -123,6 +123,7 @@ NODE_ORDER = (
     "node",
     "cli.output",
     "cli.input",
+    "cli.data_folder",
     "cli.run_node",
     "cli.commands",
     "cli",

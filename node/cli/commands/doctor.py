@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from node.cli.commands.config import Config
+from node.cli.data_folder import check_folder
 from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, Token, connect
-from node.cli.output.failures import CommandError, Exit, usage
+from node.cli.output.failures import CommandError, Exit
 from node.cli.output.screen import show, table
 from node.cli.output.text import plain
 
@@ -44,8 +45,8 @@ def doctor(
     from node.checkup.finding import Level, worst
     from node.settings.loading import load
 
-    if data is not None and not (data / "dnarc.db").exists():
-        raise usage(f"{data} is no data folder of a node", "`dnarc serve --data DIR` makes one at its first start")
+    if data is not None:
+        check_folder(data)
     settings = load(config, os.environ, {"tls_ca": None if tls_ca is None else str(tls_ca)}).settings
     connect(node, tls_ca)  # so that a wrong URL or authority is wrong usage; this opens no connection yet
     findings = list(examine(node, data, settings, token))

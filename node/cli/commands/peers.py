@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from node.cli.commands.examples import epilog_of
+from node.cli.data_folder import ask_node, check_folder, work_in_store
 from node.cli.input.options import (
     DEFAULT_NODE,
     SYNC_TIMEOUT_S,
@@ -162,44 +163,19 @@ def _over_http(
     query: dict[str, str] | None = None,
     body: bytes | None = None,
 ) -> Any:
-    """The answer of the node. None: no node answers, and the caller can work on the folder `data` instead.
-
-    Raises:
-        CommandError: `data` is no data folder.
-        NodeError: the node refused the request.
-        Unreachable: no node answers, and `data` is None.
-    """
-    from node.client.errors import Unreachable
-
-    if data is not None and not (data / "dnarc.db").exists():
-        raise usage(f"{data} is no data folder of a node", "`dnarc serve --data DIR` makes one at its first start")
-    try:
-        with client:
-            return client.ask(method, "/peers", query, body).value()
-    except Unreachable:
-        if data is None:
-            raise
-    warn(f"no node answers at {client.url}, so this command works on {data} itself")
-    return None
+    """The answer of the node. None: no node answers, and the caller can work on the folder `data` instead."""
+    if data is not None:
+        check_folder(data)
+    with client:
+        return ask_node(client, data, method, "/peers", query, body)
 
 
 def _in_store(data: Path | None, work: "Callable[[Peers], Awaitable[Result]]") -> "Result":
     """Work on the peers table in the store. A node that does run on the store notices the change within seconds."""
-    import asyncio
-
     from node.peers import Peers
-    from node.store.sqlite import SqliteStore
 
     assert data is not None, "without a folder, `_over_http` raises"
-
-    async def open_and_work() -> "Result":
-        store = await SqliteStore.open(data / "dnarc.db")
-        try:
-            return await work(Peers(store))
-        finally:
-            await store.close()
-
-    return asyncio.run(open_and_work())
+    return work_in_store(data, lambda store: work(Peers(store)))
 
 
 def _facts_of(peer: "Peer") -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from node.cli.data_folder import held
 from node.cli.input.options import AsJson
 from node.cli.output.early_end import explain_interruption
 from node.cli.output.failures import CommandError, Exit
@@ -39,21 +40,17 @@ def rebuild(
     A rebuild that is killed leaves the store as it was. Events keep their numbers. For a label whose last event names a
     wrong head, the rebuild adds an event.
     """
-    from node.disk import FolderInUseError, LocalDisk
     from node.store.sqlite import rebuilding
 
     path = data / "dnarc.db"
     if not path.exists():
         raise CommandError(Exit.USAGE, "usage", f"{data} is no data folder of a node", "name it by --data DIR")
-    try:
-        with (
-            explain_interruption(lambda: "the store is as it was before", "run the command again"),
-            LocalDisk().held(data),
-            progress("rebuild (records, twice)", rebuilding.count_steps(path)) as advance,
-        ):
-            rebuilt = rebuilding.rebuild(path, advance, is_check=is_check)
-    except FolderInUseError as error:
-        raise CommandError(Exit.MACHINE, "in_use", str(error), error.remedy) from error
+    with (
+        explain_interruption(lambda: "the store is as it was before", "run the command again"),
+        held(data),
+        progress("rebuild (records, twice)", rebuilding.count_steps(path)) as advance,
+    ):
+        rebuilt = rebuilding.rebuild(path, advance, is_check=is_check)
     answer = {"equal": rebuilt.is_equal, "repaired": not (rebuilt.is_equal or is_check)}
     show({**answer, **msgspec.to_builtins(rebuilt)}, as_json, lambda: _summary(rebuilt, is_check))
     if is_check and not rebuilt.is_equal:

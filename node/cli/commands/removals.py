@@ -5,24 +5,29 @@ The commands ask the node over HTTP. If no node runs, they do the work in the st
 
 import getpass
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
 
+from node.cli.data_folder import ask_node, check_folder, held, work_in_store
 from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, Data, NodeUrl, Token, connect, find_token
 from node.cli.output.failures import CommandError, Exit, usage
 from node.cli.output.progress import Show, gauge
-from node.cli.output.screen import show, table, warn
+from node.cli.output.screen import show, table
 from node.cli.output.text import moment, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import TypeVar
+
     from rich.console import RenderableType
 
     from node.client.http import NodeClient
     from node.store.contract import Store
+
+    Result = TypeVar("Result")
 
 LISTED_MAX: Final = 1_000
 """Removals that `--list` shows."""
@@ -173,8 +178,8 @@ class _Place:
     """Where the work is done: a node that answers, or the store in a folder on which no node runs."""
 
     def __init__(self, client: "NodeClient", data: Path | None) -> None:
-        if data is not None and not (data / "dnarc.db").exists():
-            raise usage(f"{data} is no data folder of a node", "`dnarc serve --data DIR` makes one at its first start")
+        if data is not None:
+            check_folder(data)
         self._client = client
         self._data = data
         self._is_offline = False
@@ -235,16 +240,9 @@ class _Place:
 
     def _over_http(self, method: str, path: str, body: bytes | None, query: dict[str, str] | None = None) -> Any:
         """The answer of the node. None: no node answers, and there is a folder."""
-        from node.client.errors import Unreachable
-
-        try:
-            return self._client.ask(method, path, query, body).value()
-        except Unreachable:
-            if self._data is None:
-                raise
-        warn(f"no node answers at {self._client.url}, so this command works on {self._data} itself")
-        self._is_offline = True
-        return None
+        answer = ask_node(self._client, self._data, method, path, query, body)
+        self._is_offline = answer is None
+        return answer
 
     def _remove_in_store(self, removal: dict[str, Any], advance: Show) -> dict[str, Any]:
         import time
@@ -262,28 +260,11 @@ class _Place:
 
         return dict(self._in_store(work))
 
-    def _in_store(self, work: "Callable[[Store], Any]") -> Any:
+    def _in_store(self, work: "Callable[[Store], Awaitable[Result]]") -> "Result":
         """Work on the store itself, while no node may start on it."""
-        import asyncio
-
-        from node.disk import FolderInUseError, LocalDisk
-        from node.store.sqlite import SqliteStore
-
-        data = self._data
-        assert data is not None, "without a folder, `_over_http` raises"
-
-        async def open_and_work() -> Any:
-            store = await SqliteStore.open(data / "dnarc.db")
-            try:
-                return await work(store)
-            finally:
-                await store.close()
-
-        try:
-            with LocalDisk().held(data):
-                return asyncio.run(open_and_work())
-        except FolderInUseError as error:
-            raise CommandError(Exit.MACHINE, "in_use", str(error), error.remedy) from error
+        assert self._data is not None, "without a folder, `_over_http` raises"
+        with held(self._data):
+            return work_in_store(self._data, work)
 
 
 def _typed(removal: dict[str, Any]) -> Any:

@@ -1,0 +1,74 @@
+"""The data folder of a node, for commands that work on it themselves if no node answers."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from node.cli.output.failures import CommandError, Exit, usage
+from node.cli.output.screen import warn
+
+if TYPE_CHECKING:
+    from node.client.http import NodeClient
+    from node.store.contract import Store
+
+_T = TypeVar("_T")
+
+
+def check_folder(data: Path) -> None:
+    """Raises: CommandError: this is no data folder of a node."""
+    if not (data / "dnarc.db").exists():
+        raise usage(f"{data} is no data folder of a node", "`dnarc serve --data DIR` makes one at its first start")
+
+
+def ask_node(
+    client: "NodeClient",
+    data: Path | None,
+    method: str,
+    path: str,
+    query: dict[str, str] | None = None,
+    body: bytes | None = None,
+) -> Any:
+    """The answer of the node. None: no node answers, and the caller can work on the folder `data` instead.
+
+    Raises:
+        NodeError: the node refused the request.
+        Unreachable: no node answers, and `data` is None.
+    """
+    from node.client.errors import Unreachable
+
+    try:
+        return client.ask(method, path, query, body).value()
+    except Unreachable:
+        if data is None:
+            raise
+    warn(f"no node answers at {client.url}, so this command works on {data} itself")
+    return None
+
+
+@contextmanager
+def held(data: Path) -> Iterator[None]:
+    """Keep nodes out of the folder while the block runs. Raises: CommandError: a node runs on it."""
+    from node.disk import FolderInUseError, LocalDisk
+
+    try:
+        with LocalDisk().held(data):
+            yield
+    except FolderInUseError as error:
+        raise CommandError(Exit.MACHINE, "in_use", str(error), error.remedy) from error
+
+
+def work_in_store(data: Path, work: "Callable[[Store], Awaitable[_T]]") -> _T:
+    """Open the store in the folder, and work on it. Unless the folder is `held`, a node may run on it meanwhile."""
+    import asyncio  # here, because most commands that name a folder need no event loop
+
+    from node.store.sqlite import SqliteStore
+
+    async def open_and_work() -> _T:
+        store = await SqliteStore.open(data / "dnarc.db")
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(open_and_work())
