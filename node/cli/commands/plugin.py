@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 FLUSH_S_MAX: Final = 1.0
 """Seconds to wait for the reader of stderr, which gets what the program writes to its own."""
 
-app = typer.Typer(no_args_is_help=True, help="Who may write: try the rules and the program of the settings.")
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
-def _group() -> None:
+def _group() -> None:  # without it, typer would take the only command of the group for the group
     """Who may write: try the rules and the program of the settings."""
 
 

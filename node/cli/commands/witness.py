@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Domains with witnesses, who make the order of claims final.")
 
-_SEED_BYTES: Final = 32
-
 SLOTS_SHOWN: Final = 20
 
 
@@ -133,9 +131,9 @@ def _put_policy(client: "NodeClient", domain: str, policy: "Policy") -> None:
     """Put the policy record. Anybody may sign it, because the name proves its content: so the key is thrown away."""
     from node.client.publishing import put
     from protocol.records.record import make, sign
-    from protocol.signing import SigningKey
+    from protocol.signing import SEED_BYTES, SigningKey
 
-    key = SigningKey(secrets.token_bytes(_SEED_BYTES))
+    key = SigningKey(secrets.token_bytes(SEED_BYTES))
     fields = {"domain": domain, "label": "@policy", "signedby": key.public, "timestamp": int(time.time())}
     record = make(fields | policy.fields)
     signed = sign(record, key)
