@@ -18,7 +18,7 @@ from node.client.answers import NodeSummary, signed_record_of_line
 from node.client.claim import FINAL, Claim, check_content
 from node.client.content import Content
 from node.client.conversation import DEFAULT_RETRY, Backoff, Conversation, Request, Retry, ask_again
-from node.client.errors import ClientError, Conflict, NodeError, Refused, Unreachable, Untrusted
+from node.client.errors import ClientError, Conflict, NodeError, Refused, Untrusted
 from node.client.following import EventReader, NodeEvent, asked_wait_s, is_passing
 from node.client.history import History
 from node.client.memory import Memory
@@ -228,12 +228,12 @@ class Client:
                             backoff.reset()
                         if told is not None:
                             yield self._event_of(told, wanted)
-                trouble: ClientError = Unreachable("the node ended the stream", is_passing=True)
+                wait_s = backoff.draw_s()
             except ClientError as error:
                 if not is_passing(error):
                     raise
-                trouble = error
-            await asyncio.sleep(backoff.draw_s(asked_wait_s(trouble)))
+                wait_s = backoff.draw_s(asked_wait_s(error))
+            await asyncio.sleep(wait_s)
 
     def _publish(self, draft: "_Draft", after: Claim | _Unset | None, wait_s: float) -> Conversation[Put]:
         """Sign and put the draft, and again after each lost race if the draft can be merged."""

@@ -83,19 +83,13 @@ def check_history(shown: ShownHistory, *, verifies: bool = True) -> History:
     Raises:
         Untrusted: `malformed`, `bad_signature`, `verdicts_differ`.
     """
-    read = verify_past if verifies else read_past
     history = History(
         shown.domain,
         shown.label,
         shown.owner,
         shown.head,
         shown.contested,
-        [
-            Claim(read(past, shown.domain, shown.label), verdict=past.verdict)
-            if past.erased is msgspec.UNSET
-            else Claim(_read_skeleton(past, shown.domain, shown.label), verdict=past.verdict, is_erased=True)
-            for past in shown.records
-        ],
+        [_claim_of(past, shown, verifies) for past in shown.records],
         shown.certainty or None,
         shown.final or None,
     )
@@ -104,17 +98,24 @@ def check_history(shown: ShownHistory, *, verifies: bool = True) -> History:
     return history
 
 
+def _claim_of(past: PastRecord, shown: ShownHistory, verifies: bool) -> Claim:
+    if past.erased is not msgspec.UNSET:
+        return Claim(_read_skeleton(past, shown.domain, shown.label), verdict=past.verdict, is_erased=True)
+    signed = verify_past(past, shown.domain, shown.label) if verifies else _read_past(past)
+    return Claim(signed, verdict=past.verdict)
+
+
 def verify_past(past: PastRecord, domain: str, label: str) -> SignedRecord:
     """The record of a history. Raises: Untrusted: it is of another label, erased, or nobody signed it."""
     if past.erased is not msgspec.UNSET:
         raise Untrusted(Code.ERASED, f"the node has erased {past.id}, so nothing proves what it shows of that record")
-    signed = read_past(past, domain, label)
+    signed = _read_past(past)
     if signed.record.id != past.id or not is_of(signed, domain, label):
         raise Untrusted(Code.BAD_SIGNATURE, f"the node shows a record that nobody signed: {past.id}")
     return signed
 
 
-def read_past(past: PastRecord, _domain: str, _label: str) -> SignedRecord:
+def _read_past(past: PastRecord) -> SignedRecord:
     """The same without a check of the signature. Raises: Untrusted: this is no record."""
     try:
         return decode_signed(past.signature, bytes(past.record))
@@ -124,7 +125,7 @@ def read_past(past: PastRecord, _domain: str, _label: str) -> SignedRecord:
 
 def _read_skeleton(past: PastRecord, domain: str, label: str) -> SignedRecord:
     """What stayed of an erased record, under its own id. Raises: Untrusted: it is of another label, or no record."""
-    signed = read_past(past, domain, label)
+    signed = _read_past(past)
     if not is_id(past.id) or (signed.record.domain, signed.record.label) != (domain, label):
         raise Untrusted(Code.MALFORMED, f"the node shows {past.id} as an erased record of {label}, which it is not")
     return SignedRecord(signed.signature, msgspec.structs.replace(signed.record, id=past.id))
