@@ -59,11 +59,9 @@ class DurabilityJudge:
     def check_acknowledged(self, machines: Mapping[str, Machine]) -> None:
         """Check that every acknowledged record is on the node that acknowledged it."""
         for acknowledgement in self._acknowledgements:
-            node, place = (
-                machines[acknowledgement.machine].node,
-                (acknowledgement.machine, acknowledgement.record.domain),
-            )
-            if node is not None and place not in self._dropped and not node.indexes.holds(acknowledgement.record):
+            name, record = acknowledgement.machine, acknowledgement.record
+            node = machines[name].node
+            if node is not None and (name, record.domain) not in self._dropped and not node.indexes.holds(record):
                 self._on_loss(acknowledgement)
 
     def _on_loss(self, acknowledgement: Acknowledgement) -> None:

@@ -3,8 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-import msgspec
-
 from node.node import Node
 from protocol.records.record import Record
 from simulations.cast.machine import Machine
@@ -45,20 +43,12 @@ def _pairs(number: Counter[str], size_bytes: Counter[str]) -> dict[str, tuple[in
     return {name: (number[name], size_bytes[name]) for name in number}
 
 
-class FullQuota(msgspec.Struct, frozen=True):
-    """The quotas of a node that a key, or a domain, has used up. `node` had them used up before a request."""
-
-    node: Node
-    names: tuple[str, ...]
-
-
-def full_quotas(machine: Machine, key: str, domain: str) -> FullQuota | None:
-    """The quotas that forbid another record of this key and domain, by what is on the disk; None: there are none."""
+def full_quota(machine: Machine, key: str, domain: str) -> str | None:
+    """A quota that forbids another record of this `key` or `domain`, by what is on the disk; None: there is none."""
     settings = machine.settings
     limits = {"key": settings.key_records_max, "domain": settings.domain_records_max}
     if machine.node is None or limits == {"key": None, "domain": None}:
         return None
     records = [signed.record for signed in machine.disk.records()]
     held = {"key": sum(it.signedby == key for it in records), "domain": sum(it.domain == domain for it in records)}
-    names = tuple(name for name, most in limits.items() if most is not None and held[name] >= most)
-    return FullQuota(machine.node, names) if names else None
+    return next((name for name, most in limits.items() if most is not None and held[name] >= most), None)

@@ -16,7 +16,7 @@ from simulations.cast import mischief
 from simulations.cast.machine import Machine
 from simulations.cast.user import DOMAIN, Reply, User
 from simulations.cluster import Cluster
-from simulations.judges.usage import full_quotas
+from simulations.judges.usage import full_quota
 from simulations.swarm.plan import Act, Action
 
 _LATE_PAIRS: Final = 5
@@ -34,12 +34,13 @@ async def carry_out(cluster: Cluster, act: Act) -> None:
 
 
 async def _claim(cluster: Cluster, act: Act, user: User, machine: Machine) -> None:
-    full, rule = full_quotas(machine, user.key.public, DOMAIN), refusing_rule(machine.settings, user, act.label)
+    node, rule = machine.node, refusing_rule(machine.settings, user, act.label)
+    quota = full_quota(machine, user.key.public, DOMAIN)
     reply = await user.claim(machine, act.label, moment=round(act.at_s * 1_000))
     if rule is not None and reply.status == "accepted":
         cluster.checkers.on_violation(act.machine, f"a claim of {act.label} by {act.user} passed the rule {rule}")
-    if full is not None and full.node is machine.node and reply.status == "accepted":
-        words = f"a claim of {act.label} by {act.user} was accepted, and the quota by {full.names[0]} was used up"
+    if quota is not None and machine.node is node and reply.status == "accepted":
+        words = f"a claim of {act.label} by {act.user} was accepted, and the quota by {quota} was used up"
         cluster.checkers.on_violation(act.machine, words)
 
 
