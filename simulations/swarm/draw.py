@@ -119,12 +119,7 @@ def _narrow(random: Random, nodes: list[NodePlan]) -> list[NodePlan]:
     Drawn from a stream of its own, so that other draws stay as they were before it existed.
     """
     share = random.choice((0.0, 0.0, 0.5))
-    return [
-        NodePlan(node.name, node.offset_s, node.drift, node.disk_latency_s, node.settings | _kept(random))
-        if random.random() < share
-        else node
-        for node in nodes
-    ]
+    return [_with(node, _kept(random)) if random.random() < share else node for node in nodes]
 
 
 def _kept(random: Random) -> dict[str, Any]:
@@ -141,12 +136,12 @@ def _choosy(random: Random, nodes: list[NodePlan], seed: str) -> list[NodePlan]:
     Drawn from a stream of its own, so that other draws stay as they were before it existed.
     """
     share = random.choice((0.0, 0.0, 0.3, 0.8))
-    return [
-        msgspec.structs.replace(node, settings=node.settings | {"write": _write_rules(random, seed)})
-        if random.random() < share
-        else node
-        for node in nodes
-    ]
+    return [_with(node, {"write": _write_rules(random, seed)}) if random.random() < share else node for node in nodes]
+
+
+def _with(node: NodePlan, settings: dict[str, Any]) -> NodePlan:
+    """The node with these settings too."""
+    return msgspec.structs.replace(node, settings=node.settings | settings)
 
 
 def _write_rules(random: Random, seed: str) -> dict[str, Any]:
