@@ -1,10 +1,8 @@
-"""The client of applications, against real nodes on a free port, and against servers that lie."""
+"""The client of applications: it reads, writes and watches, on real nodes and on servers that answer as nodes do."""
 
 import asyncio
 import json
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -13,16 +11,14 @@ from typing import Any
 
 import pytest
 
-from node.client import Claim, Client, Conflict, Event, NodeError, Refused, Retry, SecretInClaim, Unreachable, Untrusted
+from node.client import Claim, Client, Conflict, Event, NodeError, Refused, Retry, SecretInClaim, Unreachable
 from node.node import Node
 from node.settings.settings import Settings
 from node.store.removals import RemovalKind, Target
 from node.world import World
-from protocol.records.record import Record, SignedRecord
 from tests.history import ALICE, BOB, claim, signed
 from tests.node.authority import Authority
 from tests.node.client.test_http import Reply, serving
-from tests.paths import ROOT
 
 DOMAIN = "example"
 
@@ -243,15 +239,6 @@ async def test_the_wait_for_witnesses_has_an_end() -> None:
     assert ended.value.code == "not_final"
 
 
-async def test_a_record_that_is_called_final_without_proof_is_noticed() -> None:
-    line = b'{"signature":"%s","record":%s}\n' % (PROPOSED.signature.encode(), PROPOSED.record.canonical)
-
-    with serving([outcome_reply(certainty="final"), (200, {}, line)]) as url:
-        async with Client(url) as client:
-            with pytest.raises(Untrusted, match="not proven"):
-                await client.wait_for_final(Claim(PROPOSED), wait_s=60)
-
-
 async def test_a_node_behind_tls_is_believed_where_the_authority_named_vouches_for_it(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     settings = Settings(port=0, data=tmp_path / "data", tls_certificate=authority.chain, tls_key=authority.key)
@@ -286,93 +273,6 @@ def test_a_wrong_url_is_an_error_at_once(url: str) -> None:
         Client(url)
 
 
-def head_reply(record: SignedRecord) -> Reply:
-    return 200, {}, b'{"%s":%s}' % (record.signature.encode(), record.record.canonical)
-
-
-def history_reply(*records: Record, verdict: str = "founded") -> Reply:
-    entries = [
-        {
-            "id": each.id,
-            "signature": signed(each).signature,
-            "verdict": verdict if number == 0 else "updated",
-            "received": 1,
-            "record": json.loads(each.canonical),
-        }
-        for number, each in enumerate(records)
-    ]
-    facts = {"domain": DOMAIN, "label": "garden", "owner": ALICE.public, "head": records[-1].id, "contested": False}
-    return 200, {}, json.dumps(facts | {"records": entries}).encode()
-
-
-FIRST = claim("garden", ALICE, at=1)
-SECOND = claim("garden", ALICE, at=2, prev=FIRST)
-FORGED = SignedRecord(signed(FIRST).signature, SECOND)
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [head_reply(FORGED), head_reply(signed(claim("shed"))), head_reply(signed(claim("garden", domain="other")))],
-    ids=["another signature", "another label", "another domain"],
-)
-async def test_a_head_that_nobody_signed_for_this_label_is_noticed(reply: Reply) -> None:
-    with serving([reply]) as url:
-        async with Client(url) as client:
-            with pytest.raises(Untrusted) as noticed:
-                await client.get(DOMAIN, "garden")
-
-    assert noticed.value.code == "bad_signature"
-
-
-async def test_a_head_older_than_the_one_shown_before_is_noticed() -> None:
-    with serving([head_reply(signed(SECOND)), head_reply(signed(FIRST)), history_reply(FIRST)]) as url:
-        async with Client(url) as client:
-            await client.get(DOMAIN, "garden")
-            with pytest.raises(Untrusted) as noticed:
-                await client.get(DOMAIN, "garden")
-
-    assert noticed.value.code == "head_lost"
-
-
-async def test_a_label_that_is_gone_is_noticed() -> None:
-    gone: Reply = (404, {}, b'{"code": "unknown_label", "detail": "nothing"}')
-
-    with serving([head_reply(signed(SECOND)), gone, gone]) as url:
-        async with Client(url) as client:
-            await client.get(DOMAIN, "garden")
-            with pytest.raises(Untrusted) as noticed:
-                await client.get(DOMAIN, "garden")
-
-    assert noticed.value.code == "head_lost"
-
-
-async def test_a_node_that_loses_what_it_accepted_is_noticed() -> None:
-    taken = json.dumps({signed(SECOND).signature: {"status": "accepted", "id": SECOND.id, "verdict": "updated"}})
-
-    with serving([(201, {}, taken.encode()), head_reply(signed(FIRST)), history_reply(FIRST)]) as url:
-        async with Client(url) as client:
-            await client.put_signed(signed(SECOND))
-            with pytest.raises(Untrusted):
-                await client.get(DOMAIN, "garden")
-
-
-LIES = {
-    "a verdict": (history_reply(FIRST, SECOND, verdict="rival"), "verdicts_differ"),
-    "a record of another label": (history_reply(FIRST, claim("shed", at=2)), "bad_signature"),
-    "a history that is none": ((200, {}, b"{}"), "unreachable"),
-}
-
-
-@pytest.mark.parametrize(("reply", "code"), LIES.values(), ids=LIES.keys())
-async def test_a_history_that_its_records_do_not_give_is_noticed(reply: Reply, code: str) -> None:
-    with serving([reply]) as url:
-        async with Client(url) as client:
-            with pytest.raises((Untrusted, Unreachable)) as noticed:
-                await client.history(DOMAIN, "garden")
-
-    assert noticed.value.code == code
-
-
 async def test_an_erased_record_keeps_its_place_in_the_history(node: Node, client: Client) -> None:
     first = (await client.put(DOMAIN, "garden", {"n": 1}, key=ALICE)).claim
     second = (await client.put(DOMAIN, "garden", {"n": 2}, key=ALICE)).claim
@@ -395,24 +295,6 @@ async def test_an_erased_record_keeps_its_place_in_the_history(node: Node, clien
         "unlawful",
         ALICE.public,
     )
-
-
-async def test_a_listing_with_what_nobody_asked_for_is_noticed() -> None:
-    line = json.dumps({"signature": signed(FIRST).signature, "record": json.loads(FIRST.canonical)}).encode()
-
-    with serving([(200, {}, line + b"\n")]) as url:
-        async with Client(url) as client:
-            with pytest.raises(Untrusted):
-                async for _ in client.claims(DOMAIN, prefix="x"):
-                    pass
-
-
-async def test_a_client_that_believes_its_own_node_does_not_verify() -> None:
-    with serving([head_reply(FORGED)]) as url:
-        async with Client(url, verify=False) as client:
-            head = await client.get(DOMAIN, "garden")
-
-    assert head == Claim(FORGED)
 
 
 @asynccontextmanager
@@ -476,45 +358,3 @@ async def test_a_cursor_of_another_store_ends_the_watch(client: Client) -> None:
         await anext(client.watch(since="5-" + "0" * 32))
 
     assert ended.value.code in ("cursor_unknown", "malformed")
-
-
-LIGHT = """
-import sys
-from node.client import Client, Conflict, load_key
-servers = ("aiohttp.web", "node.http_api", "node.explorer", "node.store", "sqlite3", "aiosqlite", "prometheus_client")
-print([name for name in sys.modules if name.startswith(servers)])
-"""
-
-
-def test_the_client_loads_no_part_of_a_server() -> None:
-    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
-
-    assert done.stdout == "[]\n"
-
-
-def test_every_public_name_can_be_imported() -> None:
-    import node.client
-
-    assert [name for name in node.client.__all__ if not hasattr(node.client, name)] == []
-    with pytest.raises(AttributeError):
-        _ = node.client.nothing
-
-
-BLOCKING = """
-import sys
-from node.client import following, history, http, memory, publishing, reading
-print("aiohttp" in sys.modules, "asyncio" in sys.modules and "node.client.client" in sys.modules)
-"""
-
-
-def test_commands_do_not_load_the_asynchronous_client() -> None:
-    """It costs 0.3 s to import, which is longer than most commands take."""
-    done = subprocess.run([sys.executable, "-c", BLOCKING], capture_output=True, text=True, check=True)
-
-    assert done.stdout == "False False\n"
-
-
-@pytest.mark.parametrize("package", ["node", "protocol"])
-def test_type_checkers_of_applications_read_the_types(package: str) -> None:
-    """PEP 561: without this file they treat everything as `Any`."""
-    assert (ROOT / package / "py.typed").is_file()
