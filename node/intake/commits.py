@@ -11,10 +11,10 @@ committed later. Callers that do not want to wait get `overloaded` after some se
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -24,6 +24,8 @@ from node.store.contract import Batch, Store, StoredEvent, StoredRecord
 from protocol.errors import Code, ProtocolError
 from protocol.records.change import Event
 from protocol.records.record import SignedRecord
+
+_Key = TypeVar("_Key")
 
 _IDS_AT_ONCE: Final = 1_000
 
@@ -203,6 +205,14 @@ class Commits:
             if not each.committed.done():
                 each.committed.set_exception(_stopping())
         self._queue.clear()
+
+
+def count_off(uncommitted: Counter[_Key], keys: Iterable[_Key]) -> None:
+    """Each of these keys was committed once more. `uncommitted` keeps those that were decided more often."""
+    for key in keys:
+        left = uncommitted.pop(key) - 1
+        if left:
+            uncommitted[key] = left
 
 
 def _is_of(event: Event, stored: StoredRecord) -> bool:

@@ -12,7 +12,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
-from node.intake.commits import Commits, Committed
+from node.intake.commits import Commits, Committed, count_off
 from node.store.contract import Batch, Founder, Store
 from protocol.records.record import is_witnessed
 from protocol.records.replay import Verdict
@@ -69,10 +69,7 @@ class Founders:
             self._counts.clear()
 
     def _on_committed(self, committed: Committed) -> None:
-        for founder in _founders_in(committed.batch):
-            left = self._uncommitted.pop(founder) - 1
-            if left:
-                self._uncommitted[founder] = left
+        count_off(self._uncommitted, _founders_in(committed.batch))
         self._uncommitted_changes -= _may_unfound(committed.batch)
 
 

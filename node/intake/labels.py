@@ -10,6 +10,7 @@ meanwhile, the decision counts and the read state is dropped.
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 
+from node.intake.commits import count_off
 from node.store.contract import STATES_FEW, LabelKey, Store
 from protocol.records.replay import EMPTY, State
 
@@ -70,11 +71,7 @@ class Labels:
             del self._fetching[key]
 
     def on_committed(self, keys: Iterable[LabelKey]) -> None:
-        uncommitted = self._uncommitted
-        for key in keys:
-            left = uncommitted.pop(key) - 1
-            if left:
-                uncommitted[key] = left
+        count_off(self._uncommitted, keys)
 
     def shrink(self) -> None:
         """Drop the labels that were unused the longest, down to the limit. Called between decisions."""

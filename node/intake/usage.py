@@ -9,7 +9,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from node.intake.commits import Commits
+from node.intake.commits import Commits, count_off
 from node.settings.settings import Settings
 from node.store.contract import Store, StoredRecord
 from protocol.errors import Code, ProtocolError
@@ -126,12 +126,7 @@ class Usage:
                 since[key].add(1, size_bytes)
 
     def _on_committed(self, records: Iterable[StoredRecord]) -> None:
-        uncommitted = self._uncommitted
-        for stored in records:
-            key = stored.signed.record.signedby
-            left = uncommitted.pop(key) - 1
-            if left:
-                uncommitted[key] = left
+        count_off(self._uncommitted, (stored.signed.record.signedby for stored in records))
 
     def _shrink(self, new: int) -> None:
         """Drop keys down to the limit, but none of the `new` ones: a group of any size has all of its keys here."""
