@@ -189,7 +189,7 @@ class Decider:
         seen: set[str] = set()
         for position, signed in sorted(group.records.items(), key=lambda item: item[1].record.index_key):
             record = signed.record
-            if record.id in seen or record.id in self._commits.uncommitted or self._indexes.holds(record):
+            if record.id in seen or self.is_held(record):
                 group.settle(position, Outcome(signed.signature, Status.KNOWN, record))
                 continue
             seen.add(record.id)

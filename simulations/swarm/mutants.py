@@ -188,7 +188,7 @@ MUTANTS: Final = (
     Mutant(
         "forgotten-uncommitted",
         "a record that is decided and not yet on disk is decided again",
-        (Edit("node/intake/decider.py", "or record.id in self._commits.uncommitted ", ""),),
+        (Edit("node/intake/decider.py", "record.id in self._commits.uncommitted or ", ""),),
     ),
     Mutant(
         "history-without-uncommitted",
