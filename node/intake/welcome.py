@@ -43,7 +43,8 @@ class Welcome:
         """
         if self._founders is not None:
             asked = [record for record, origin in arrivals if is_asked_about(record, origin)]
-            await self._founders.load(_founder_of(it) for it in asked if self._is_limited(it))
+            limited = [it for it in asked if self._policy.rules_of(it.domain).labels_per_founder_max is not None]
+            await self._founders.load(map(_founder_of, limited))
 
     def check(self, record: Record, origin: Origin, state: State) -> None:
         """That the operator takes this record. `state` is that of its label.
@@ -71,12 +72,8 @@ class Welcome:
         Raises:
             ProtocolError: `not_welcome`.
         """
-        if self._is_open or not is_asked_about(record, origin):
-            return
-        rules, founds = self._policy.rules_of(record.domain), is_founding(record, state)
-        check_rules(record, rules, founds=founds)
-        if founds and self._founders is not None and self._is_limited(record):
-            _check_count(record, rules, self._founders.count(_founder_of(record)))
+        if not self._is_open and is_asked_about(record, origin):
+            self._check_rules(record, founds=is_founding(record, state))
 
     def check_rules_of_witnessed(self, record: Record, origin: Origin, domain: WitnessedDomain) -> None:
         """The same for a record of a witnessed domain, where a founding is what names no `prev`.
@@ -84,12 +81,8 @@ class Welcome:
         Raises:
             ProtocolError: `not_welcome`.
         """
-        if self._is_open or not is_asked_about(record, origin) or domain.is_named(record.id):
-            return
-        rules, founds = self._policy.rules_of(record.domain), is_founding(record, EMPTY)
-        check_rules(record, rules, founds=founds)
-        if founds and self._founders is not None and rules.labels_per_founder_max is not None:
-            _check_count(record, rules, self._founders.count(_founder_of(record)))
+        if not self._is_open and is_asked_about(record, origin) and not domain.is_named(record.id):
+            self._check_rules(record, founds=is_founding(record, EMPTY))
 
     def on_founded(self, record: Record) -> None:
         """This record founded its label, or was taken as a founding of a witnessed domain."""
@@ -101,9 +94,11 @@ class Welcome:
         if self._founders is not None:
             self._founders.on_decided(batch)
 
-    def _is_limited(self, record: Record) -> bool:
-        """Whether the store has to say how many labels the signer founded."""
-        return self._policy.rules_of(record.domain).labels_per_founder_max is not None
+    def _check_rules(self, record: Record, *, founds: bool) -> None:
+        rules = self._policy.rules_of(record.domain)
+        check_rules(record, rules, founds=founds)
+        if founds and self._founders is not None and rules.labels_per_founder_max is not None:
+            _check_count(record, rules, self._founders.count(_founder_of(record)))
 
 
 def is_asked_about(record: Record, origin: Origin) -> bool:

@@ -161,10 +161,8 @@ MUTANTS: Final = (
         (
             Edit(
                 "node/intake/welcome.py",
-                "        check_rules(record, rules, founds=founds)\n        if founds and self._founders is not None "
-                "and self._is_limited(record):",
-                "        if founds:\n            check_rules(record, rules, founds=founds)\n"
-                "        if founds and self._founders is not None and self._is_limited(record):",
+                "        check_rules(record, rules, founds=founds)\n",
+                "        if founds:\n            check_rules(record, rules, founds=founds)\n",
             ),
         ),
     ),
