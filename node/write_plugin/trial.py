@@ -20,7 +20,7 @@ from protocol.errors import ProtocolError
 from protocol.records.admission import Trust
 from protocol.records.record import Record, is_witnessed
 from protocol.records.replay import EMPTY, State, Verdict
-from protocol.records.write_policy import check_founded, check_rules
+from protocol.records.write_policy import check_founded, check_rules, is_founding
 
 EXAMPLES_MAX: Final = 20
 MESSAGES_MAX: Final = 50
@@ -130,25 +130,23 @@ class _Labels:
 
     def check(self, record: Record) -> Verdict:
         """The verdict that the record would get. Raises: ProtocolError: `not_welcome` by the rules."""
-        rules, verdict = self._policy.rules_of(record.domain), self._judge(record)
-        founds = verdict is Verdict.FOUNDED or (verdict is Verdict.PENDING and record.prev is None)
+        rules, state = self._policy.rules_of(record.domain), self._state(record)
+        founds = is_founding(record, state)
         check_rules(record, rules, founds=founds)
         if founds:
             check_founded(record, rules, self._founded[record.domain, record.signedby])
-        return verdict
+        return Verdict.PENDING if is_witnessed(record.domain) else state.judge(record)
 
     def take(self, record: Record) -> None:
-        if record.prev is None and self._judge(record) in (Verdict.FOUNDED, Verdict.PENDING):
+        state = self._state(record)
+        if is_founding(record, state):
             self._founded[record.domain, record.signedby] += 1
-        key = (record.domain, record.label)
-        state = self._states.get(key, EMPTY)
         if not is_witnessed(record.domain) and state.is_extended_by(record):
-            self._states[key], _ = state.extend(record)
+            self._states[record.domain, record.label], _ = state.extend(record)
 
-    def _judge(self, record: Record) -> Verdict:
-        if is_witnessed(record.domain):
-            return Verdict.PENDING
-        return self._states.get((record.domain, record.label), EMPTY).judge(record)
+    def _state(self, record: Record) -> State:
+        """The state of the label. A label of a witnessed domain stays as if nothing had been decided."""
+        return self._states.get((record.domain, record.label), EMPTY)
 
 
 @asynccontextmanager
