@@ -13,7 +13,7 @@ of a witness the one with the largest `at` is shown.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, Self
 
 import msgspec
@@ -216,14 +216,13 @@ class WitnessedDomain:
     def forget(self, unwanted: Wanted) -> None:
         """Let these parts go, of which everything is stored."""
         assert self.testimony is not None, "only a domain with a policy forgets"
-        assert self.policy is not None, "only a domain with a policy forgets"
         gone = [record_id for record_id in unwanted.ids if not self._has_slots(record_id)]
         for name in unwanted.labels:
             label = self._labels.pop(name, None)
             if label is not None:
                 gone += label.verdicts
                 self._newest.pop(name, None)
-            elif name != POLICY_LABEL and name not in map(receipt_label, self.policy.witnesses):
+            elif name != POLICY_LABEL and name not in map(receipt_label, self.testimony.policy.witnesses):
                 self._shown.pop(name, None)
         for record_id in gone:
             self._label_of.pop(record_id, None)
@@ -253,10 +252,6 @@ class WitnessedDomain:
         shown = self._shown.get(receipt_label(witness))
         return None if shown is None or shown.tip is None else shown.rank[0]
 
-    def all_forks(self) -> Collection[Fork]:
-        """The evidence that witnesses lied, by witness and slot."""
-        return self._forks.values()
-
     def forks(self) -> Collection[Fork]:
         """The evidence that witnesses lied, each pair of receipts of one witness once."""
         forks = sorted(self._forks.values(), key=lambda fork: fork.rank, reverse=True)
@@ -281,25 +276,15 @@ class WitnessedDomain:
             return None
         return label.certainty_of(record.id)
 
-    def contenders(self) -> Iterator[Record]:
-        """Every candidate that can still win."""
-        for label in self._labels.values():
-            yield from label.all_contenders()
-
-    def new_contenders(self, change: DomainChange) -> Iterator[Record]:
-        """The candidates that can still win, of those that this change brought or made reachable."""
-        for record in change.candidates:
-            yield from self._labels[record.label].contenders([record])
-
-    def closed_slots(self, change: DomainChange) -> Iterator[SlotKey]:
-        """The slots that this change decided, and those that can no longer be reached because of it."""
-        for name, prev in change.decided:
-            yield from ((name, closed) for closed in self._labels[name].closed_slots(prev))
-
     def follow(self, change: DomainChange) -> DomainChange:
-        """Say in the change which slots are over, and which candidates can win now."""
-        change.closed = list(self.closed_slots(change))
-        change.opened = [Contender(it, self.evidence(it.id).copy()) for it in self.new_contenders(change)]
+        """Say in the change which slots are over, and which candidates can win now.
+
+        Slots are over that the change decided, and those that can no longer be reached because of it. The candidates
+        are those that the change brought or made reachable.
+        """
+        change.closed = [(name, prev) for name, at in change.decided for prev in self._labels[name].closed_slots(at)]
+        open_now = (it for record in change.candidates for it in self._labels[record.label].contenders([record]))
+        change.opened = [Contender(it, self.evidence(it.id).copy()) for it in open_now]
         return change
 
     def add(self, records: Iterable[Record]) -> DomainChange:

@@ -9,7 +9,7 @@ from node.witness import races
 from node.witness.races import Races
 from node.witness.watched import UNHEARD_AFTER_S, unheard_in
 from protocol.records.record import Record, make
-from protocol.witness.domain import Contender, WitnessedDomain
+from protocol.witness.domain import WitnessedDomain
 from tests.protocol.witness.council import BEGIN_MS, domain_of, follower, founding
 from tests.protocol.witness.test_voter import POLICY, says, vote
 
@@ -34,10 +34,9 @@ class Track:
         """`records` are those that the store holds at the start."""
         self.now_s = 100.0
         self.domain = WitnessedDomain(domain_of(POLICY))
-        self.domain.add([POLICY_RECORD, *records])
+        held = self.domain.follow(self.domain.add([POLICY_RECORD, *records]))
         self.races = Races(lambda: self.now_s)
-        contenders = self.domain.contenders()
-        self.races.begin([Contender(it, self.domain.evidence(it.id)) for it in contenders])
+        self.races.begin(held.opened)
 
     def commit(self, *records: Record, after_s: float = 0.0) -> None:
         self.now_s += after_s
