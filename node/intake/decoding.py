@@ -43,16 +43,10 @@ class Decoding:
         Raises:
             ProtocolError: `malformed` or `too_large`.
         """
-        signed = self.decode_now(submission)
-        if signed is not None:
-            return signed
-        record = await self._decode_exactly(submission.body, origin, link)
-        if link is not None:
-            check_canonical(record, submission.body)
-        return SignedRecord(submission.signature, record)
+        return self.decode_now(submission) or await self.decode_exactly(submission, origin, link)
 
     def decode_now(self, submission: Submission) -> SignedRecord | None:
-        """The same for canonical bytes, as nearly all are; None: only `decode` can tell what these bytes are.
+        """The same for canonical bytes, as nearly all are; None: only `decode_exactly` can tell what these bytes are.
 
         Raises:
             ProtocolError: `malformed`.
@@ -61,7 +55,14 @@ class Decoding:
         record = decode_quickly(submission.body)
         return None if record is None else SignedRecord(submission.signature, record)
 
-    async def _decode_exactly(self, body: bytes, origin: Origin, link: int | None) -> Record:
+    async def decode_exactly(self, submission: Submission, origin: Origin, link: int | None = None) -> SignedRecord:
+        """The same for bytes of which `decode_now` cannot tell."""
+        record = await self._decode_body(submission.body, origin, link)
+        if link is not None:
+            check_canonical(record, submission.body)
+        return SignedRecord(submission.signature, record)
+
+    async def _decode_body(self, body: bytes, origin: Origin, link: int | None) -> Record:
         self._room.count_bytes(origin, (EXACT_WEIGHT - 1) * len(body))
         if len(body) <= INLINE_BYTES_MAX:
             return decode(body)

@@ -54,8 +54,10 @@ class Group(msgspec.Struct):
             if work.is_long:
                 await work.rest()
             try:
-                signed = decoding.decode_now(submission)
-                self.records[position] = signed or await decoding.decode(submission, self.origins[position], link)
+                signed = decoding.decode_now(submission)  # without a coroutine for each record
+                if signed is None:
+                    signed = await decoding.decode_exactly(submission, self.origins[position], link)
+                self.records[position] = signed
             except ProtocolError as error:
                 self.outcomes[position] = Outcome.refused(submission.signature, error)
         work.end()
