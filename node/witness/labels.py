@@ -4,7 +4,7 @@ The intake has parts of a domain in memory, which run ahead of the disk. An answ
 holds. So whoever answers reads the label from the store, at one moment, and walks it.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable
 from itertools import islice
 from typing import Final
 
@@ -22,14 +22,10 @@ _SILENCE: Final = Evidence()
 
 
 class StoredLabel(msgspec.Struct, frozen=True):
-    """A label with records, and what was said of each of them by record id."""
+    """A label with records. `evidence` gives what was said of a record id, not to be changed."""
 
     label: WitnessedLabel
-    said: Mapping[str, Evidence]
-
-    def evidence(self, record_id: str) -> Evidence:
-        """What was said of this record. Not to be changed."""
-        return self.said.get(record_id, _SILENCE)
+    evidence: Callable[[str], Evidence]
 
 
 async def read_label(store: Store, domain: str, policy: Policy | None, label: str) -> StoredLabel | None:
@@ -49,9 +45,13 @@ async def read_contenders(store: Store, domain: str, policy: Policy) -> AsyncIte
 
 async def _read(store: Store, domain: str, policy: Policy | None, labels: dict[str, None]) -> dict[str, StoredLabel]:
     known = await store.known(domain, Wanted(labels=labels))
+
+    def evidence(record_id: str) -> Evidence:
+        return known.said.get(record_id, _SILENCE)
+
     found = {}
     for name, records in known.labels.items():
-        label = StoredLabel(WitnessedLabel(policy, lambda each: known.said.get(each, _SILENCE)), known.said)
-        label.label.apply(records)
-        found[name] = label
+        label = WitnessedLabel(policy, evidence)
+        label.apply(records)
+        found[name] = StoredLabel(label, evidence)
     return found
