@@ -114,12 +114,12 @@ class OwnWitness:
         """
         begun = await self._begin()
         await self._wait_for_all(begun)
-        self._voter = await self._awake(begun)
+        voter = await self._awake(begun)
         self._say_why(None)
         log.info("witness speaks", domain=self.domain.name, newest=begun.newest)
         while True:
-            await self._speak(self._voter)
-            await self._wait(self._voter)
+            await self._speak(voter)
+            await self._wait(voter)
 
     def on_commit(self, committed: Committed) -> None:
         """Tell the voter of what is on disk now."""
