@@ -65,8 +65,8 @@ class Evidence(msgspec.Struct):
         """Count what was said besides."""
         for witness, ms in more.times_ms.items():
             self.see(witness, ms)
-        for (witness, act, number), receipt_id in more.ballots():
-            self.cast((witness, act, number), receipt_id)
+        for ballot, receipt_id in more.ballots():
+            self.cast(ballot, receipt_id)
         for witness in more.named:
             self.name(witness)
 
@@ -93,7 +93,7 @@ class Evidence(msgspec.Struct):
     def cast(self, ballot: Ballot, receipt_id: str) -> bool:
         """Count a vote or a commit that this receipt holds; returns whether the evidence is other than before."""
         witness, act, number = ballot
-        said = (self.votes if act is Act.VOTE else self.commits).setdefault(number, {})
+        said = self._cast_by(act).setdefault(number, {})
         if receipt_id >= said.get(witness, receipt_id + "~"):
             return False
         said[witness] = receipt_id
@@ -108,15 +108,18 @@ class Evidence(msgspec.Struct):
 
     def ballots(self) -> Iterator[tuple[Ballot, str]]:
         """Every vote and commit, with the id of its receipt."""
-        for act, ballots in ((Act.VOTE, self.votes), (Act.COMMIT, self.commits)):
-            for number, said in ballots.items():
+        for act in (Act.VOTE, Act.COMMIT):
+            for number, said in self._cast_by(act).items():
                 for witness, receipt_id in said.items():
                     yield (witness, act, number), receipt_id
 
     def receipt_of(self, ballot: Ballot) -> str:
         """The id of the receipt with this vote or commit, which was cast."""
         witness, act, number = ballot
-        return (self.votes if act is Act.VOTE else self.commits)[number][witness]
+        return self._cast_by(act)[number][witness]
+
+    def _cast_by(self, act: Act) -> Ballots:
+        return self.votes if act is Act.VOTE else self.commits
 
     def ordered_ms(self, policy: Policy) -> int | None:
         """The time by which at least one honest witness had seen the record; None while it is pending.
