@@ -13,16 +13,13 @@ from node.write_plugin.trial import Trial, play
 from protocol.records.record import Record
 from tests.deploy.programs import DEPLOY
 from tests.history import ALICE, BOB, claim
+from tests.node.write_plugin.programs import tried
 
 EXAMPLE = DEPLOY / "plugins" / "members_and_words.py"
 
 
-async def tried(members: Path, words: Path, *records: Record) -> Trial:
-    trial = Trial()
-    settings = Settings(write_plugin=[str(EXAMPLE), str(members), str(words)])
-    async for _ in play(records, settings, trial):
-        pass
-    return trial
+async def tried_with(members: Path, words: Path, *records: Record) -> Trial:
+    return await tried(*records, write_plugin=[str(EXAMPLE), str(members), str(words)])
 
 
 @pytest.fixture
@@ -34,7 +31,7 @@ def lists(tmp_path: Path) -> tuple[Path, Path]:
 
 
 async def test_members_found_labels_and_others_do_not(lists: tuple[Path, Path]) -> None:
-    trial = await tried(*lists, claim("garden", by=ALICE, at=1), claim("bobs", by=BOB, at=2))
+    trial = await tried_with(*lists, claim("garden", by=ALICE, at=1), claim("bobs", by=BOB, at=2))
 
     message = "Only members found labels here. Ask the operator to become one."
     assert (trial.fault, trial.accepted, trial.reasons) == (None, 1, {("write_plugin", message): 1})
@@ -47,7 +44,9 @@ async def test_members_found_labels_and_others_do_not(lists: tuple[Path, Path]) 
 async def test_a_word_of_the_list_is_refused_wherever_it_stands(
     lists: tuple[Path, Path], fields: dict[str, Any]
 ) -> None:
-    trial = await tried(*lists, claim("a", **fields), claim("casino", at=2), claim("b", at=3, text="casinos are not"))
+    trial = await tried_with(
+        *lists, claim("a", **fields), claim("casino", at=2), claim("b", at=3, text="casinos are not")
+    )
 
     assert (trial.fault, trial.accepted, trial.refused) == (None, 1, 2)
 
@@ -64,7 +63,7 @@ async def test_a_changed_list_is_read_again(lists: tuple[Path, Path]) -> None:
 
 
 async def test_it_goes_on_with_what_it_knows_if_a_list_is_gone(lists: tuple[Path, Path], tmp_path: Path) -> None:
-    trial = await tried(tmp_path / "absent", lists[1], claim("garden"))
+    trial = await tried_with(tmp_path / "absent", lists[1], claim("garden"))
 
     assert (trial.fault, trial.refused) == (None, 1)
 

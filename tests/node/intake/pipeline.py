@@ -1,6 +1,6 @@
 """A pipeline on a real store and without a network, for tests of the intake."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,3 +96,8 @@ async def pipeline(
 
 def submission(record: SignedRecord) -> Submission:
     return Submission(record.signature, record.record.canonical)
+
+
+def codes(outcomes: Iterable[Outcome]) -> list[str]:
+    """What became of each submission: its error code, or its status."""
+    return [outcome.code or outcome.status for outcome in outcomes]

@@ -14,7 +14,7 @@ from protocol.records.outcome import Outcome, Status
 from protocol.records.record import SignedRecord
 from protocol.records.write_policy import WritePolicy, WriteRules
 from tests.history import ALICE, BOB, DOMAIN, claim, offer, signed
-from tests.node.intake.pipeline import CLIENT, NOW, PEER, Pipeline, pipeline, submission
+from tests.node.intake.pipeline import CLIENT, NOW, PEER, Pipeline, codes, pipeline, submission
 from tests.node.write_plugin.programs import ACCEPTING, REJECTING_SPAM, SILENT, program
 
 STRANGER: Final = Origin(Trust.CLIENT, address="192.0.2.7")
@@ -25,10 +25,6 @@ for it in lines():
     print(json.dumps(it), file=notes, flush=True)
     say(id=it['id'], action='accept')
 """
-
-
-def codes(outcomes: list[Outcome]) -> list[str]:
-    return [outcome.code or outcome.status for outcome in outcomes]
 
 
 def noting(folder: Path) -> tuple[list[str], Path]:

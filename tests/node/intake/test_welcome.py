@@ -9,11 +9,11 @@ import pytest
 from node.intake.arrivals import Origin
 from protocol.errors import Code
 from protocol.records.admission import NEEDS_NO_HEAD, Trust
-from protocol.records.outcome import Outcome, Status
+from protocol.records.outcome import Status
 from protocol.records.record import Record, SignedRecord
 from protocol.records.write_policy import WritePolicy, WriteRules
 from tests.history import ALICE, BOB, CAROL, DOMAIN, claim, offer, signed
-from tests.node.intake.pipeline import CLIENT, NOW, PEER, pipeline, submission
+from tests.node.intake.pipeline import CLIENT, NOW, PEER, codes, pipeline, submission
 
 A, B = ALICE.public, BOB.public
 BANNED: Final = WriteRules(banned_keys=frozenset({B}))
@@ -23,10 +23,6 @@ WANTED: Final = Origin(Trust.CLIENT, precondition=NEEDS_NO_HEAD)
 
 def policy(rules: WriteRules) -> WritePolicy:
     return WritePolicy(rules)
-
-
-def codes(outcomes: list[Outcome]) -> list[str]:
-    return [outcome.code or outcome.status for outcome in outcomes]
 
 
 async def test_a_banned_key_may_not_write_as_a_client_and_nothing_is_stored(tmp_path: Path) -> None:

@@ -2,6 +2,11 @@
 
 import sys
 from pathlib import Path
+from typing import Any
+
+from node.settings.settings import Settings
+from node.write_plugin.trial import Trial, play
+from protocol.records.record import Record
 
 _BEGIN = """
 import json, os, sys, time
@@ -31,3 +36,11 @@ for it in lines():
 """
 
 SILENT = "for it in lines(): pass\n"
+
+
+async def tried(*records: Record, **settings: Any) -> Trial:
+    """What a node with these settings would have done with the records."""
+    trial = Trial()
+    async for _ in play(records, Settings(**settings), trial):
+        pass
+    return trial

@@ -1,23 +1,13 @@
 """A trial counts what the rules and the program would have done, and takes nothing that they refuse."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from node.settings.settings import Settings
-from node.write_plugin.trial import EXAMPLES_MAX, MESSAGES_MAX, Trial, play
-from protocol.records.record import Record
+from node.write_plugin.trial import EXAMPLES_MAX, MESSAGES_MAX
 from protocol.records.write_policy import WritePolicy, WriteRules
 from tests.history import ALICE, BOB, claim, offer
-from tests.node.write_plugin.programs import REJECTING_SPAM, program
-
-
-async def tried(*records: Record, **settings: Any) -> Trial:
-    trial = Trial()
-    async for _ in play(records, Settings(**settings), trial):
-        pass
-    return trial
+from tests.node.write_plugin.programs import REJECTING_SPAM, program, tried
 
 
 async def test_refusals_are_counted_by_rule_and_by_the_message_of_the_program(tmp_path: Path) -> None:
