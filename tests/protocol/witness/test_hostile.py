@@ -50,7 +50,7 @@ def author(number: int) -> str:
 
 def domain_with(*records: Record) -> WitnessedDomain:
     domain = WitnessedDomain(DOMAIN)
-    policy = record("@policy", faulty=POLICY.faulty, witnesses=list(POLICY.witnesses))
+    policy = record("@policy", **POLICY.fields)
     domain.add([policy, *records])
     return domain
 
@@ -98,8 +98,8 @@ ID = "f" * 64
         (receipt(HONEST, first={f"{number:064x}": NOW_MS for number in range(ENTRIES_MAX + 1)}), Code.MALFORMED),
         (receipt(HONEST, SAFE_INTEGER_MAX, first={ID: NOW_MS}), None),
         (record("@policy", faulty=1, witnesses=[LIAR]), Code.MALFORMED),
-        (record("@policy", faulty=POLICY.faulty, witnesses=list(POLICY.witnesses), n=1), Code.MALFORMED),
-        (record("@policy", HONEST, faulty=POLICY.faulty, witnesses=list(POLICY.witnesses)), Code.STALE),
+        (record("@policy", **POLICY.fields, n=1), Code.MALFORMED),
+        (record("@policy", HONEST, **POLICY.fields), Code.STALE),
         (record(prev=ID), Code.STALE),
         (record(timestamp=NOW_S - 1_000), Code.TOO_OLD),
         (record(timestamp=NOW_S + 1_000), Code.TOO_NEW),

@@ -29,7 +29,7 @@ def commits(witness: SigningKey, number: int, *records: Record) -> SignedRecord:
     return by(witness, receipt_label(witness.public), at=1_790_000_000_000, commit=said)
 
 
-POLICY_RECORD = by(ALICE, "@policy", faulty=POLICY.faulty, witnesses=list(POLICY.witnesses))
+POLICY_RECORD = by(ALICE, "@policy", **POLICY.fields)
 FOUNDED = by(ALICE, LABEL, newowner=BOB.public)
 TAKEN = by(BOB, LABEL, prev=FOUNDED.record.id)
 RECEIPTS = [commits(witness, 2, FOUNDED.record, TAKEN.record) for witness in WITNESSES]
