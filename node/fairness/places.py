@@ -24,6 +24,11 @@ class Source(msgspec.Struct, frozen=True):
     is_stranger: bool = True
     has_share: bool = True
 
+    @property
+    def payer(self) -> str | None:
+        """Whose share pays for the work that this caller causes before it has shown who it is; None: nobody's."""
+        return self.network if self.is_stranger and self.has_share else None
+
 
 class Guest(Protocol):
     """A connection that holds a place."""

@@ -16,7 +16,7 @@ import msgspec
 
 from node.fairness.addresses import Address, network_of, parse_address
 from node.fairness.places import Guest, Places, Source
-from node.fairness.shares import Shares
+from node.fairness.prices import Price
 from node.http_api.paced_connection import InputMeter
 from node.http_api.requests.parts import ApiParts
 from protocol.errors import Code
@@ -25,13 +25,7 @@ LINGER_S: Final = 1.0
 """Seconds that a refused connection stays open to send its request and read the answer."""
 
 HANDSHAKE_S: Final = 0.0005
-"""What a TLS handshake costs."""
-
-HANDSHAKES_SHARE_MAX: Final = 0.1
-"""The share of a core for TLS handshakes of one address: 200 a second. All strangers have twice as much."""
-
-HANDSHAKES_BURST_S: Final = 1.0
-"""An address may begin at once as many handshakes as its share gives in so many seconds."""
+"""What a TLS handshake costs. So one address may begin 200 a second."""
 
 LINGERING_MAX: Final = 64
 """Refused connections that may be open at once. If there is another one, the oldest is cut off."""
@@ -111,7 +105,7 @@ class ConnectionLimit:
         """A refused connection is closed after `linger_s` seconds."""
         self.places = Places(parts.settings.connections_max)
         self.input_meter = InputMeter()
-        self._handshakes = Shares(HANDSHAKES_SHARE_MAX, HANDSHAKES_BURST_S)
+        self._handshakes = Price(HANDSHAKE_S)
         self._parts = parts
         self._linger_s = linger_s
         self._lingering: dict[Abortable, None] = {}
@@ -126,8 +120,7 @@ class ConnectionLimit:
         is_in = not self._is_closed and self.places.enter(guest)
         traffic.connections += self.places.taken - before
         if not is_in:
-            traffic.connections_refused += 1
-            traffic.turned_away_s = self._parts.world.now_s()
+            self._count_refused()
         return is_in
 
     def may_shake_hands(self, source: Source) -> bool:
@@ -135,15 +128,10 @@ class ConnectionLimit:
 
         If not, the connection is to be closed without a word, because even a refusal over TLS would cost the handshake.
         """
-        if not (source.is_stranger and source.has_share):
-            return True
-        now_s = asyncio.get_running_loop().time()
-        if self._handshakes.wait_s(source.network, now_s) > 0:
-            self._parts.traffic.connections_refused += 1
-            self._parts.traffic.turned_away_s = self._parts.world.now_s()
-            return False
-        self._handshakes.spend(source.network, HANDSHAKE_S, now_s)
-        return True
+        is_paid = self._handshakes.charge(source)
+        if not is_paid:
+            self._count_refused()
+        return is_paid
 
     def leave(self, guest: Guest) -> None:
         """The connection has closed. Without effect if it gave its place back before."""
@@ -179,6 +167,10 @@ class ConnectionLimit:
         for guest in self.places.guests():
             if guest.waiting_since_s() is not None:
                 guest.close_for_another()
+
+    def _count_refused(self) -> None:
+        self._parts.traffic.connections_refused += 1
+        self._parts.traffic.turned_away_s = self._parts.world.now_s()
 
 
 class Refusing(asyncio.Protocol):

@@ -116,7 +116,7 @@ class _Connection(PacedConnection):
         # A cast, not a check: uvloop's transports have all these methods and inherit from nothing.
         connection = cast("asyncio.Transport", transport)
         self._is_admitted = self._enter(connection)
-        self.payer = self.source.network if self.source.is_stranger and self.source.has_share else None
+        self.payer = self.source.payer
         if self._is_admitted:
             self._expect_head()
             super().connection_made(transport)

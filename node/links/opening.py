@@ -22,7 +22,7 @@ from websockets.typing import Subprotocol
 from yarl import URL
 
 from node.fairness.places import Places, Source
-from node.fairness.shares import Shares
+from node.fairness.prices import Price
 from node.faults import Cause, of_network
 from node.links.transport import CLOSE_S_MAX, MESSAGE_BYTES_MAX, AcceptedTransport, DialledTransport
 from node.settings.loading import SettingsError
@@ -36,13 +36,7 @@ SUBPROTOCOL: Final = "dnarc.v1"
 TOO_MANY: Final = "this node has as many links as it takes"
 
 OPENING_S: Final = 0.002
-"""What it costs to open a link, up to the proof of a key."""
-
-OPENINGS_SHARE_MAX: Final = 0.1
-"""The share of a core in which one address may open links: 50 a second. All strangers have twice as much."""
-
-OPENINGS_BURST_S: Final = 1.0
-"""An address may open at once what its share gives in so many seconds."""
+"""What it costs to open a link, up to the proof of a key. So one address may open 50 a second."""
 
 _RETRY_AFTER_S: Final = 5
 _PATH: Final = "/gossip"
@@ -77,7 +71,7 @@ class Entrance:
     def __init__(self, settings: Settings) -> None:
         """`settings` gives `links_max`, `handshakes_max` and `links_per_address_max`."""
         self._settings = settings
-        self._openings = Shares(OPENINGS_SHARE_MAX, OPENINGS_BURST_S)
+        self._openings = Price(OPENING_S)
         self._handshakes = Places(settings.handshakes_max)
         self._links = Places(settings.links_max)
         self._by_network: Counter[str] = Counter()
@@ -133,13 +127,9 @@ class Entrance:
 
     def _count_opening(self, source: Source) -> None:
         """Raises: ProtocolError: `rate_limited` if strangers open too many links a second."""
-        if not (source.is_stranger and source.has_share):
-            return
-        now_s = asyncio.get_running_loop().time()
-        if self._openings.wait_s(source.network, now_s) > 0:
+        if not self._openings.charge(source):
             detail = f"links are opened too often from {source.network}, or by strangers altogether"
             raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=_RETRY_AFTER_S)
-        self._openings.spend(source.network, OPENING_S, now_s)
 
 
 def _too_many() -> ProtocolError:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from node.http_api import connections
+from node.fairness import prices
 from node.http_api.connections import LINGERING_MAX, REFUSAL
 from node.intake.arrivals import Origin, Submission
 from node.node import Node
@@ -348,7 +348,7 @@ async def test_connections_without_a_tls_greeting_are_counted_and_give_way(tmp_p
 
 async def test_strangers_may_begin_few_tls_handshakes_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A handshake costs work. With this share, one of an address uses up what it may use in eight minutes."""
-    monkeypatch.setattr(connections, "HANDSHAKES_SHARE_MAX", 1e-6)
+    monkeypatch.setattr(prices, "SHARE_MAX", 1e-6)
     settings, context = tls_settings(tmp_path, **STRANGERS)
     async with Node(settings) as node, asyncio.timeout(TIMEOUT_S):
         _, first = await connect_from(node, "127.0.1.1")

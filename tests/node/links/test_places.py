@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from node.links import opening
+from node.fairness import prices
 from node.node import Node
 from node.store.contract import Peer
 from protocol.link.handshake import auth
@@ -106,7 +106,7 @@ async def test_strangers_may_open_few_links_a_second_also_if_they_close_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To open a link costs work. With this share, one link of an address uses up what it may use in ten minutes."""
-    monkeypatch.setattr(opening, "OPENINGS_SHARE_MAX", 1e-6)
+    monkeypatch.setattr(prices, "SHARE_MAX", 1e-6)
     async with listing_alice(tmp_path) as node, AsyncExitStack() as stack:
         async with dialled(node, **at(1)):
             pass

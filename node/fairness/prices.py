@@ -1,0 +1,35 @@
+"""Prices: what strangers begin costs work before they have shown who they are, such as a TLS handshake or a link.
+
+So a stranger may begin few of them in a second, also if it closes them at once.
+"""
+
+import asyncio
+from typing import Final
+
+from node.fairness.places import Source
+from node.fairness.shares import Shares
+
+SHARE_MAX: Final = 0.1
+"""The share of a core in which one address may begin things of one kind. All strangers have twice as much."""
+
+BURST_S: Final = 1.0
+"""An address may begin at once what its share gives in so many seconds."""
+
+
+class Price:
+    """The price of things of one kind, and who has begun how many."""
+
+    def __init__(self, one_s: float) -> None:
+        """`one_s` is what it costs to begin one thing, in seconds of a core."""
+        self._one_s = one_s
+        self._shares = Shares(SHARE_MAX, BURST_S)
+
+    def charge(self, source: Source) -> bool:
+        """Count one more thing that this caller begins. False, and not counted, if the caller has to wait."""
+        if source.payer is None:
+            return True
+        now_s = asyncio.get_running_loop().time()
+        if self._shares.wait_s(source.payer, now_s) > 0:
+            return False
+        self._shares.spend(source.payer, self._one_s, now_s)
+        return True
