@@ -5,10 +5,12 @@ where they are reached: a guess from the sizes of earlier records could be led a
 """
 
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from itertools import islice
 from typing import Final
 
 from node.store.contract import Store, StoredRecord
+from protocol.records.record import SignedRecord
 
 PAGE_RECORDS_MAX: Final = 500
 
@@ -31,3 +33,11 @@ async def stored_pages(store: Store, ids: Iterable[str]) -> AsyncGenerator[list[
         wanted = wanted[wanted.index(page[-1].signed.record.id) + 1 :] if page else []
         size = min(PAGE_RECORDS_MAX, 2 * len(page) or _FIRST_PAGE_RECORDS)
         wanted += islice(left, max(0, size - len(wanted)))
+
+
+async def signed_pages(store: Store, ids: Iterable[str]) -> AsyncGenerator[list[SignedRecord], None]:
+    """The records of these ids, in their order, without those that are erased or dropped."""
+    async with aclosing(stored_pages(store, ids)) as pages:
+        async for page in pages:
+            if shown := [stored.signed for stored in page if not stored.signed.record.is_erased]:
+                yield shown

@@ -7,7 +7,7 @@ never at a position, and ends at the key that was the newest when the step began
 """
 
 import heapq
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from itertools import islice
 from typing import Final
@@ -19,7 +19,7 @@ from node.fairness.read_cost import pace
 from node.http_api.answers import paged_answer
 from node.http_api.answers.answer_room import open_answer
 from node.http_api.answers.paged_answer import Form, answer_pages
-from node.http_api.answers.pages import PAGE_BYTES_MAX, PAGE_RECORDS_MAX, stored_pages
+from node.http_api.answers.pages import PAGE_BYTES_MAX, PAGE_RECORDS_MAX, signed_pages
 from node.http_api.handlers.domains import check_domain_known, known_domains
 from node.http_api.handlers.read import answer_head
 from node.http_api.requests import cursor
@@ -261,12 +261,9 @@ def _store_domains(parts: ApiParts, question: Question, after: LabelKey | None) 
     return [domain for domain in known_domains(parts) if after is None or domain >= after[0]]
 
 
-async def _record_pages(store: Store, keys: Iterator[bytes]) -> AsyncGenerator[list[SignedRecord], None]:
+def _record_pages(store: Store, keys: Iterable[bytes]) -> AsyncGenerator[list[SignedRecord], None]:
     """The records of these keys, in their order."""
-    async with aclosing(stored_pages(store, (key_id(key).hex() for key in keys))) as pages:
-        async for page in pages:
-            if shown := [stored.signed for stored in page if not stored.signed.record.is_erased]:
-                yield shown
+    return signed_pages(store, (key_id(key).hex() for key in keys))
 
 
 async def _key_pages(keys: Iterator[bytes]) -> AsyncGenerator[list[bytes], None]:

@@ -1,8 +1,7 @@
 """Reading single things: a head, records by id, the domains, the node itself."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Final
 
@@ -11,18 +10,17 @@ from aiohttp import web
 from node.http_api.answers.answer_room import open_answer
 from node.http_api.answers.json_answer import PUBLIC_HEADERS, public
 from node.http_api.answers.paged_answer import DICT, LINES, answer_pages
-from node.http_api.answers.pages import stored_pages
+from node.http_api.answers.pages import signed_pages
 from node.http_api.handlers.domains import check_domain_known, is_known, known_domains
 from node.http_api.handlers.write import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
 from node.http_api.requests.accept import JSON_TYPE, wants_lines
 from node.http_api.requests.conditions import is_unchanged
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import LIMIT_MAX, RECORD_IDS_MAX, flag
-from node.store.contract import Store
 from protocol.errors import Code, ProtocolError
 from protocol.limits import RECORD_BYTES_MAX
 from protocol.link.features import FEATURES
-from protocol.records.record import SignedRecord, is_id, is_label, is_witnessed
+from protocol.records.record import is_id, is_label, is_witnessed
 from protocol.witness.walk import Certainty
 
 _HEAD_HEADERS: Final = {**PUBLIC_HEADERS, "Cache-Control": "no-cache", "Content-Type": JSON_TYPE}
@@ -159,14 +157,6 @@ async def _answer_records(parts: ApiParts, request: web.Request, ids: Sequence[s
     pages = signed_pages(parts.store, [record_id for record_id in ids if record_id in held and record_id not in erased])
     form = LINES if wants_lines(request) else DICT
     return await answer_pages(request, pages, form, open_answer(parts, request), headers)
-
-
-async def signed_pages(store: Store, ids: Sequence[str]) -> AsyncGenerator[list[SignedRecord], None]:
-    """The records of these ids, in their order, without those that are erased or dropped."""
-    async with aclosing(stored_pages(store, ids)) as pages:
-        async for page in pages:
-            if shown := [stored.signed for stored in page if not stored.signed.record.is_erased]:
-                yield shown
 
 
 async def get_domains(parts: ApiParts, _request: web.Request) -> web.StreamResponse:

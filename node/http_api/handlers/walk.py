@@ -8,8 +8,9 @@ from aiohttp import web
 
 from node.http_api.answers.answer_room import open_answer
 from node.http_api.answers.paged_answer import LINES, answer_pages
+from node.http_api.answers.pages import signed_pages
 from node.http_api.handlers.domains import check_domain_known
-from node.http_api.handlers.read import can_be_held, not_final, signed_pages, unknown_label
+from node.http_api.handlers.read import can_be_held, not_final, unknown_label
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import required
 from node.witness.labels import StoredLabel, read_label
