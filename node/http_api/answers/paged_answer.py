@@ -19,6 +19,7 @@ from node.http_api.answers.json_answer import PUBLIC_HEADERS
 from node.http_api.requests.accept import JSON_TYPE, LINES_TYPE
 from protocol.records.record import SignedRecord
 from protocol.sets.index import key_id, key_timestamp
+from protocol.witness.walk import Certainty
 
 WRITE_STALL_S_MAX: Final = 60.0
 """Seconds that a client may read nothing before the connection breaks. A guess: meanwhile the client costs the memory
@@ -49,14 +50,10 @@ def _spell_line(signed: SignedRecord) -> bytes:
     return b'{"id":"%s","signature":"%s","record":%s}\n' % (*names, signed.record.canonical)
 
 
-def head_lines(certainty_of: Callable[[str], str | None]) -> Form[SignedRecord]:
-    """The form for heads as lines. `certainty_of` says how sure the head of an id is; None in ordinary domains."""
-
-    def spell(signed: SignedRecord) -> bytes:
-        line, certainty = _spell_line(signed), certainty_of(signed.record.id)
-        return line if certainty is None else b'{"certainty":"%s",' % certainty.encode() + line[1:]
-
-    return Form(LINES_TYPE, b"", b"", b"", spell)
+def _spell_head_line(head: tuple[SignedRecord, Certainty | None]) -> bytes:
+    signed, certainty = head
+    line = _spell_line(signed)
+    return line if certainty is None else b'{"certainty":"%s",' % certainty.encode() + line[1:]
 
 
 def _spell_key(key: bytes) -> bytes:
@@ -69,6 +66,9 @@ def _spell_key_line(key: bytes) -> bytes:
 
 DICT: Final = Form(JSON_TYPE, b"{", b",", b"}", _spell_entry)
 LINES: Final = Form(LINES_TYPE, b"", b"", b"", _spell_line)
+HEAD_LINES: Final = Form(LINES_TYPE, b"", b"", b"", _spell_head_line)
+"""Heads as lines, each with how sure it is; None in ordinary domains."""
+
 KEYS: Final = Form(JSON_TYPE, b"[", b",", b"]", _spell_key)
 KEY_LINES: Final = Form(LINES_TYPE, b"", b"", b"", _spell_key_line)
 

@@ -7,7 +7,7 @@ never at a position, and ends at the key that was the newest when the step began
 """
 
 import heapq
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from itertools import islice
 from typing import Final
@@ -28,7 +28,8 @@ from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import LIMIT_MAX, flag, integer
 from node.store.contract import LabelKey, Store
 from protocol.errors import Code, ProtocolError
-from protocol.records.record import SignedRecord, is_label, is_witnessed
+from protocol.records.record import Record, SignedRecord, is_label, is_witnessed
+from protocol.records.replay import State
 from protocol.sets.index import ID_BYTES, Index, key_id, pack_key
 from protocol.signing import is_key
 from protocol.witness.walk import Certainty
@@ -167,31 +168,34 @@ async def _answer_heads(parts: ApiParts, request: web.Request, question: Questio
     if after is not None and question.domain not in (None, after[0]):
         raise ProtocolError(Code.MALFORMED, "`after` is of a listing of another domain", parameter="after")
     room = open_answer(parts, request)
-    heads = _head_pages(parts, question, after)
-    certainties: dict[str, str] = {}
-    form = _head_form(question, certainties)
-    if question.limit is None:
-        return await answer_pages(request, _noting_certainty(parts.store, _shown_pages(heads), certainties), form, room)
-    keys, last, has_more = await _read_first_heads(heads, question.limit)
-    headers = _next_link(request, cursor.of_label(*last)) if last is not None and has_more else {}
-    pages = _noting_certainty(parts.store, _record_pages(parts.store, iter(keys)), certainties)
-    return await answer_pages(request, pages, form, room, headers)
+    heads = _shown_pages(_head_pages(parts, question, after))
+    headers = {}
+    if question.limit is not None:
+        keys, last, has_more = await _read_first_heads(heads, question.limit)
+        headers = _next_link(request, cursor.of_label(*last)) if last is not None and has_more else {}
+        heads = _record_pages(parts.store, keys)
+    if question.wants_lines:
+        return await answer_pages(request, _with_certainty(parts.store, heads), paged_answer.HEAD_LINES, room, headers)
+    return await answer_pages(request, heads, paged_answer.DICT, room, headers)
 
 
-async def _noting_certainty(
-    store: Store, pages: AsyncGenerator[list[SignedRecord], None], certainties: dict[str, str]
-) -> AsyncGenerator[list[SignedRecord], None]:
-    """The same pages. Meanwhile `certainties` says of each head of a witnessed domain in a page how sure it is."""
+async def _with_certainty(
+    store: Store, pages: AsyncGenerator[list[SignedRecord], None]
+) -> AsyncGenerator[list[tuple[SignedRecord, Certainty | None]], None]:
+    """The same heads, each with how sure it is; None in ordinary domains."""
     async with aclosing(pages):
         async for page in pages:
-            of_witnessed = [signed.record for signed in page if is_witnessed(signed.record.domain)]
-            states = await store.states([(record.domain, record.label) for record in of_witnessed])
-            for record in of_witnessed:
-                state = states[record.domain, record.label]
-                if state.tip is not None and state.tip.id == record.id:
-                    is_final = state.final == record.id
-                    certainties[record.id] = str(Certainty.FINAL if is_final else Certainty.ORDERED)
-            yield page
+            names = [(it.record.domain, it.record.label) for it in page if is_witnessed(it.record.domain)]
+            states = await store.states(names) if names else {}
+            yield [(signed, _certainty_of(signed.record, states)) for signed in page]
+
+
+def _certainty_of(head: Record, states: Mapping[LabelKey, State]) -> Certainty | None:
+    """How sure a head is. None if its label has no state, or if another record took its place meanwhile."""
+    state = states.get((head.domain, head.label))
+    if state is None or state.tip is None or state.tip.id != head.id:
+        return None
+    return Certainty.FINAL if state.final == head.id else Certainty.ORDERED
 
 
 async def _shown_pages(
@@ -217,8 +221,6 @@ async def _read_first_heads(
     try:
         async for page in pages:
             for signed in page:
-                if signed.record.is_erased:
-                    continue
                 if len(keys) == limit:
                     return keys, last, True
                 record = signed.record
@@ -307,13 +309,6 @@ def _successor(key: bytes) -> bytes:
 
 def _record_form(question: Question) -> Form[SignedRecord]:
     return paged_answer.LINES if question.wants_lines else paged_answer.DICT
-
-
-def _head_form(question: Question, certainties: dict[str, str]) -> Form[SignedRecord]:
-    """Lines say how sure a head of a witnessed domain is."""
-    if not question.wants_lines:
-        return paged_answer.DICT
-    return paged_answer.head_lines(lambda record_id: certainties.pop(record_id, None))
 
 
 def _next_link(request: web.BaseRequest, after: str) -> dict[str, str]:
