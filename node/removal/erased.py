@@ -1,12 +1,15 @@
 """What a node says of erased records: that they are erased, why, since when, and who owns the label."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Final, Self
 
 from node.removal.work import RemovalWork
 from node.store.contract import Store
 from node.store.removals import Erasure
 from protocol.errors import Code, ProtocolError
+
+_IDS_AT_ONCE: Final = 1_000
+"""As many as the store takes at once."""
 
 
 class Erased:
@@ -24,8 +27,11 @@ class Erased:
         return erased
 
     async def among(self, ids: Sequence[str]) -> dict[str, Erasure]:
-        """Why the erased records among these ids are erased, by id. At most 1,000 ids a call."""
-        return await self._store.removals.erasures(ids) if self.is_any else {}
+        """Why the erased records among these ids are erased, by id."""
+        erased: dict[str, Erasure] = {}
+        for begin in range(0, len(ids) if self.is_any else 0, _IDS_AT_ONCE):
+            erased |= await self._store.removals.erasures(ids[begin : begin + _IDS_AT_ONCE])
+        return erased
 
     async def error(self, record_id: str, owner: str | None = None) -> ProtocolError:
         """The error in the place of this erased record. `owner`: the key that owns the label, if that is asked for."""

@@ -37,8 +37,6 @@ from protocol.witness.walk import Certainty
 _KEYS_AT_ONCE: Final = 2_000
 """Keys in memory while indexes are merged, of all domains together: 200 kB."""
 
-_IDS_AT_ONCE: Final = 1_000
-
 _DOMAIN_BYTES: Final = 1_000
 """Bytes that the merging of one more domain takes, with the two keys that it holds."""
 
@@ -154,10 +152,8 @@ async def _first_keys(parts: ApiParts, keys: Iterator[bytes], count: int, *, wan
         return page
     shown: list[bytes] = []
     while page:
-        for begin in range(0, len(page), _IDS_AT_ONCE):
-            part = {key_id(key).hex(): key for key in page[begin : begin + _IDS_AT_ONCE]}
-            erased = await parts.erased.among(list(part))
-            shown += [key for record_id, key in part.items() if record_id not in erased]
+        erased = await parts.erased.among([key_id(key).hex() for key in page])
+        shown += [key for key in page if key_id(key).hex() not in erased]
         await pace()
         page = list(islice(keys, count - len(shown)))
     return shown

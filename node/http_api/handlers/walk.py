@@ -1,7 +1,6 @@
 """What witnesses make of a label: how sure each record of its history is, and the proof of what is final."""
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -17,8 +16,6 @@ from node.witness.labels import StoredLabel, read_label
 from protocol.records.record import POLICY_LABEL, is_witnessed
 from protocol.witness.domain import WitnessedDomain
 from protocol.witness.proof import receipts_of_proof
-
-_IDS_AT_ONCE: Final = 1_000
 
 
 class WalkView(msgspec.Struct, frozen=True):
@@ -112,8 +109,7 @@ async def _answer_proof(parts: ApiParts, request: web.Request, domain: str, labe
     if not view.stored.label.final:
         raise not_final(domain)
     ids = view.proof()
-    for begin in range(0, len(ids), _IDS_AT_ONCE):
-        for record_id in await parts.erased.among(ids[begin : begin + _IDS_AT_ONCE]):
-            raise await parts.erased.error(record_id)
+    for record_id in await parts.erased.among(ids):
+        raise await parts.erased.error(record_id)
     pages = signed_pages(parts.store, ids)
     return await answer_pages(request, pages, LINES, open_answer(parts, request))
