@@ -26,3 +26,8 @@ class SyncParts:
     peers: Peers
     convergence: Convergence
     duplicate_keys: DuplicateKeys
+
+    def keeps(self, domain: str) -> bool:
+        """Whether this node keeps records of the domain."""
+        kept = self.settings.domains
+        return domain not in self.indexes.dropped and (kept is None or domain in kept)

@@ -149,11 +149,7 @@ class _Run:
         """The domains of the job that the giving side holds and that this node keeps."""
         is_pull = self._job.direction is Flow.PULL
         held = answer.shared if is_pull else self._ours(answer)
-        return sorted(d for d in held if self._job.domain in (None, d) and self._is_kept(d))
-
-    def _is_kept(self, domain: str) -> bool:
-        kept = self._parts.settings.domains
-        return domain not in self._parts.indexes.dropped and (kept is None or domain in kept)
+        return sorted(d for d in held if self._job.domain in (None, d) and self._parts.keeps(d))
 
     def _ours(self, answer: NodeAnswer) -> list[str]:
         """The domains that this node holds and the peer can share."""
@@ -193,7 +189,7 @@ class _Run:
         theirs = answer.shared if peer.pull else ()
         ours = self._ours(answer) if peer.push else ()
         complete = frozenset() if peer.pull and peer.push else self._complete
-        flowing = set(filter(self._is_kept, (*theirs, *ours)))
+        flowing = set(filter(self._parts.keeps, (*theirs, *ours)))
         return not any(self._differs(answer, domain) for domain in flowing - complete)
 
     def _given_fingerprint(self, answer: NodeAnswer, domain: str) -> str:

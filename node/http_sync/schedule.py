@@ -91,9 +91,8 @@ class Sync:
         worker = self._workers.get(peer.name)
         theirs = worker.memory.fingerprints if worker else None
         ours = self.parts.indexes.domains()
-        if theirs is None:
+        if worker is None or theirs is None:
             return dict.fromkeys(ours, "unknown")
-        assert worker is not None, "only a worker has heard of the peer"
         is_same = worker.memory.erased.is_same
         return {
             domain: "identical"
@@ -144,10 +143,9 @@ class Sync:
 
     def _check_domain(self, domain: str | None) -> None:
         """Raises: ProtocolError: `malformed` or `unknown_domain`."""
-        kept = self.parts.settings.domains
         if domain is not None and not is_domain(domain):
             raise ProtocolError(Code.MALFORMED, "this cannot name a domain")
-        if domain is not None and (domain in self.parts.indexes.dropped or (kept is not None and domain not in kept)):
+        if domain is not None and not self.parts.keeps(domain):
             raise ProtocolError(Code.UNKNOWN_DOMAIN, f"this node does not keep the domain {domain}")
 
     async def _choose_peers(self, direction: Flow, name: str | None) -> list[Peer]:
