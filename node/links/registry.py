@@ -176,11 +176,9 @@ class Links:
 
     def _terms_of(self, snapshot: TableSnapshot, key: str | None) -> Terms:
         """The terms of a link, with the dropped domains, and what is known of records that a listed peer erased."""
-        terms = msgspec.structs.replace(snapshot.terms_of(key), dropped=self._parts.indexes.dropped)
         name = snapshot.permission.name
-        if name is None:
-            return msgspec.structs.replace(terms, erased=ErasedKeys(STRANGER_ERASED_MAX))
-        return msgspec.structs.replace(terms, erased=self._erased.setdefault(name, ErasedKeys()))
+        erased = ErasedKeys(STRANGER_ERASED_MAX) if name is None else self._erased.setdefault(name, ErasedKeys())
+        return msgspec.structs.replace(snapshot.terms_of(key), dropped=self._parts.indexes.dropped, erased=erased)
 
     def on_opened(self, link: RunningLink, hello: Hello) -> None:
         """Pin the peer's key, end one of two links with the same peer, and let gossip use the one that stays."""

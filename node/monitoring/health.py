@@ -68,7 +68,7 @@ class Looked(msgspec.Struct, frozen=True):
     watched: WatchedDomains
     plugin: WritePlugin | None
     certificate: Certificate | None
-    removals: RemovalWork | None = None
+    removals: RemovalWork
 
 
 class Health:
@@ -127,7 +127,7 @@ class Health:
             )
         if self._certificate is not None:
             yield from self._certificate.warnings(now_s)
-        if self._removals is not None and self._removals.dropped_since_start:
+        if self._removals.dropped_since_start:
             yield (
                 f"{len(self._removals.dropped_since_start)} dropped domains have skeletons in the store, which go when "
                 "the node starts again"
