@@ -67,8 +67,8 @@ ERASED_HEADER: Final = "Dnarc-Erased"
 
 ERASED_DIGITS: Final = 16
 
-_ORIGIN = Origin(Trust.PEER)
-"""Without an address, so no quota counts: this node asks for the records itself."""
+PULLED: Final = Origin(Trust.PEER)
+"""Without an address, so no quota counts: this node asks for the records itself, as fast as it takes them in."""
 
 _LINES = {"Accept": "application/x-ndjson"}
 
@@ -162,7 +162,7 @@ class HttpPeer:
             if work.is_long:
                 await work.rest()
             try:
-                records.append(await self._decoding.decode(Submission(line.signature, bytes(line.record)), _ORIGIN))
+                records.append(await self._decoding.decode(Submission(line.signature, bytes(line.record)), PULLED))
             except ProtocolError as error:
                 raise cut_off(f"it gave an invalid record ({error})") from error
         work.end()

@@ -13,13 +13,12 @@ from typing import Final
 from node.http_sync.answers import PutAnswer, cut_off
 from node.http_sync.body import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
 from node.http_sync.parts import SyncParts
-from node.http_sync.peer import IDS_PER_REQUEST_MAX, HttpPeer
+from node.http_sync.peer import IDS_PER_REQUEST_MAX, PULLED, HttpPeer
 from node.http_sync.refusals import counts_in_words, remedy_of
 from node.http_sync.report import Report
-from node.intake.arrivals import Delivery, Origin
+from node.intake.arrivals import Delivery
 from protocol.errors import TRANSIENT, Code, ProtocolError, refusal_code
 from protocol.link.terms import Flow
-from protocol.records.admission import Trust
 from protocol.records.outcome import Outcome, Status
 from protocol.records.push import PUSH_HEADER, sign_push
 from protocol.records.record import SignedRecord
@@ -43,14 +42,10 @@ class DomainRefusedError(ProtocolError):
 class Pull:
     """Records of one domain from the peer to this node."""
 
-    def __init__(
-        self, parts: SyncParts, remote: HttpPeer, domain: str, report: Report, erased: ErasedKeys | None = None
-    ) -> None:
+    def __init__(self, parts: SyncParts, remote: HttpPeer, domain: str, report: Report, erased: ErasedKeys) -> None:
         """`report` counts the records. `erased` remembers what the peer erased."""
         self._parts = parts
-        self._erased = ErasedKeys() if erased is None else erased
-        # No address, so no quota: this node asks for these records itself, as fast as it takes them in.
-        self._origin = Origin(Trust.PEER)
+        self._erased = erased
         self._remote = remote
         self._domain = domain
         self._report = report
@@ -92,7 +87,7 @@ class Pull:
 
     async def _take(self, records: Sequence[SignedRecord]) -> list[Outcome]:
         """Hand the records to the intake. An invalid record ends the run, after the valid ones are in."""
-        outcomes = await self._parts.ingest.take_records(records, self._origin, _CATCH_UP)
+        outcomes = await self._parts.ingest.take_records(records, PULLED, _CATCH_UP)
         self._report.records += len(records)
         for outcome in outcomes:
             self._report.count(outcome)
@@ -107,19 +102,13 @@ class Push:
     """Records of one domain from this node to the peer."""
 
     def __init__(
-        self,
-        parts: SyncParts,
-        key: str,
-        remote: HttpPeer,
-        domain: str,
-        report: Report,
-        erased: ErasedKeys | None = None,
+        self, parts: SyncParts, key: str, remote: HttpPeer, domain: str, report: Report, erased: ErasedKeys
     ) -> None:
         """`key` is the peer's: pushes are signed for it alone. `report` counts the records. `erased` remembers what the
         peer lacks because it is erased here.
         """
         self._parts = parts
-        self._erased = ErasedKeys() if erased is None else erased
+        self._erased = erased
         self._key = key
         self._remote = remote
         self._domain = domain

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from protocol.errors import Code, ProtocolError
-from protocol.link.features import FEATURES, is_shared
+from protocol.link.features import is_shared
 from protocol.link.listing import Listing, summary_of
 from protocol.link.messages import CaughtUp, Domains, Summary
 from protocol.link.terms import LinkLimits
@@ -15,18 +15,12 @@ from protocol.sets.paging import fingerprint_of_second
 class Comparison:
     """What the peer has said that it holds, beside what this node holds."""
 
-    def __init__(
-        self,
-        listing: Listing,
-        limits: LinkLimits,
-        features: Collection[str] = FEATURES,
-        erased: ErasedKeys | None = None,
-    ) -> None:
+    def __init__(self, listing: Listing, limits: LinkLimits, features: Collection[str], erased: ErasedKeys) -> None:
         """`listing`: what this node has committed and the peer can share. `limits`: of them, `domains_max` counts here.
         `features`: those of the peer; the domains that it cannot share are left out of its list. `erased`: records that
         one side cannot get from the other.
         """
-        self.erased = ErasedKeys() if erased is None else erased
+        self.erased = erased
         self._features = features
         self._listing = listing
         self._limits = limits

@@ -39,9 +39,9 @@ class RecentIds:
 class Exchanged:
     """The recent ids of one link, by what became of their records."""
 
-    def __init__(self, size_max: int, erased: ErasedKeys | None = None) -> None:
+    def __init__(self, size_max: int, erased: ErasedKeys) -> None:
         """`size_max`: how many ids each of the sets may hold. `erased` may outlive the link."""
-        self.erased = ErasedKeys() if erased is None else erased
+        self.erased = erased
         """What the two nodes told each other of erased records."""
         self.received = RecentIds(size_max)
         """The peer sent the record, and it was accepted, known, or refused for good."""

@@ -7,6 +7,7 @@ from protocol.link.features import FEATURES, WITNESS, SharedHoldings, is_shared
 from protocol.link.listing import Listing
 from protocol.link.messages import Domains, Summary
 from protocol.link.terms import LinkLimits
+from protocol.sets.erased import ErasedKeys
 from protocol.sets.index import Index, pack_key
 from protocol.witness.policy import make_policy
 from tests.history import ALICE
@@ -51,7 +52,7 @@ def test_an_old_node_is_not_told_of_a_witnessed_domain() -> None:
 
 def test_what_an_old_node_holds_of_a_witnessed_domain_does_not_count() -> None:
     """It holds claims under the name, and none of the receipts: the two would differ for ever."""
-    comparison = Comparison(Listing(Holdings()).shared_with(OLD), LinkLimits(), OLD)
+    comparison = Comparison(Listing(Holdings()).shared_with(OLD), LinkLimits(), OLD, ErasedKeys())
 
     comparison.on_page(Domains({ORDINARY: HELD, WITNESSED: HELD}))
 
@@ -59,6 +60,6 @@ def test_what_an_old_node_holds_of_a_witnessed_domain_does_not_count() -> None:
 
 
 def test_a_page_of_witnessed_domains_alone_is_no_fault_of_an_old_node() -> None:
-    comparison = Comparison(Listing(Holdings()).shared_with(OLD), LinkLimits(), OLD)
+    comparison = Comparison(Listing(Holdings()).shared_with(OLD), LinkLimits(), OLD, ErasedKeys())
 
     assert comparison.on_page(Domains({WITNESSED: HELD}, more=True)) is False
