@@ -148,21 +148,21 @@ class MissingTable:
     def forget_announcer(self, record_id: str, link: int, now: float) -> None:
         """The link does not give the record of this missing id. Without another announcer, the id is not missing."""
         entry = self._missing[record_id]
-        entry.announcers.pop(link, None)
-        if not entry.announcers:
+        if entry.announcers.keys() <= {link}:
             self.close(record_id)
-        elif entry.asked == link:
-            entry.asked, entry.due_at = None, now
-            self._set_timer(record_id, now)
+        else:
+            self._remove_announcer(record_id, entry, link, now)
 
     def forget_link(self, link: int, now: float) -> None:
         """Remove the link from all announcers. An id that this link had been asked for is due at once."""
         for record_id, entry in self._missing.items():
-            entry.announcers.pop(link, None)
-            if entry.asked == link:
-                entry.asked = None
-                entry.due_at = now
-                self._set_timer(record_id, now)
+            self._remove_announcer(record_id, entry, link, now)
+
+    def _remove_announcer(self, record_id: str, entry: MissingRecord, link: int, now: float) -> None:
+        entry.announcers.pop(link, None)
+        if entry.asked == link:
+            entry.asked, entry.due_at = None, now
+            self._set_timer(record_id, now)
 
     def _set_timer(self, record_id: str, due_at: float) -> None:
         timers = self._timers
