@@ -36,6 +36,7 @@ from node.http_sync.answers import (
 from node.http_sync.body import BATCH_RECORDS_MAX, BYTES_PER_SECOND_MIN, Body, network_faults
 from node.intake.arrivals import Origin, Submission
 from node.intake.decoding import Decoding
+from node.removal.erased import ERASED_HEADER, read_erased
 from node.tls import client_context
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import Trust
@@ -61,11 +62,6 @@ _BUSY = (429, 503)
 _RETRY_DIGITS_MAX = 6
 _RETRY_S = 1.0
 """Seconds to wait for a busy peer that does not say how long."""
-
-ERASED_HEADER: Final = "Dnarc-Erased"
-"""The first digits of the ids that were asked for and whose records the peer erased, with commas between them."""
-
-ERASED_DIGITS: Final = 16
 
 PULLED: Final = Origin(Trust.PEER)
 """Without an address, so no quota counts: this node asks for the records itself, as fast as it takes them in."""
@@ -144,8 +140,7 @@ class HttpPeer:
         assert len(ids) <= IDS_PER_REQUEST_MAX
         async with self._request("GET", ["records"], query=[("id", record_id) for record_id in ids]) as response:
             answer = read(await self._body(response).read_whole(), dict[str, msgspec.Raw])
-        begins = frozenset(response.headers.get(ERASED_HEADER, "").split(","))
-        erased = frozenset(record_id for record_id in ids if record_id[:ERASED_DIGITS] in begins)
+        erased = read_erased(response.headers.get(ERASED_HEADER, ""), ids)
         records = await self._decode(ListedLine(signature, record) for signature, record in answer.items())
         if not {signed.record.id for signed in records} <= set(ids):
             raise cut_off("it gave records that were not asked for")

@@ -1,6 +1,6 @@
 """What a node says of erased records: that they are erased, why, since when, and who owns the label."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Self
 
 from node.removal.work import RemovalWork
@@ -8,8 +8,25 @@ from node.store.contract import Store
 from node.store.removals import Erasure
 from protocol.errors import Code, ProtocolError
 
+ERASED_HEADER: Final = "Dnarc-Erased"
+"""The beginnings of the ids of records that were asked for and are erased here, with commas between them."""
+
+_DIGITS: Final = 16
+"""Digits of an id in that header: some proxies take 4 kB of headers, and 100 ids may be asked for."""
+
 _IDS_AT_ONCE: Final = 1_000
 """As many as the store takes at once."""
+
+
+def spell_erased(ids: Iterable[str]) -> str:
+    """The value of `ERASED_HEADER` for these ids."""
+    return ",".join(record_id[:_DIGITS] for record_id in ids)
+
+
+def read_erased(value: str, ids: Iterable[str]) -> frozenset[str]:
+    """The ids, of those that were asked for, that this value of `ERASED_HEADER` names."""
+    beginnings = frozenset(value.split(","))
+    return frozenset(record_id for record_id in ids if record_id[:_DIGITS] in beginnings)
 
 
 class Erased:

@@ -17,6 +17,7 @@ from node.http_api.requests.accept import JSON_TYPE, wants_lines
 from node.http_api.requests.conditions import is_unchanged
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import LIMIT_MAX, RECORD_IDS_MAX, flag
+from node.removal.erased import ERASED_HEADER, spell_erased
 from protocol.errors import Code, ProtocolError
 from protocol.limits import RECORD_BYTES_MAX
 from protocol.link.features import FEATURES
@@ -26,12 +27,6 @@ from protocol.witness.walk import Certainty
 _HEAD_HEADERS: Final = {**PUBLIC_HEADERS, "Cache-Control": "no-cache", "Content-Type": JSON_TYPE}
 CERTAINTY_HEADER: Final = "Dnarc-Certainty"
 """How sure the head is: `claimed`, `ordered` or `final`."""
-
-ERASED_HEADER: Final = "Dnarc-Erased"
-"""The beginnings of the ids of records that were asked for and are erased here, with commas between them."""
-
-ERASED_DIGITS: Final = 16
-"""Digits of an id in that header: some proxies take 4 kB of headers, and 100 ids may be asked for."""
 
 QUOTAS: Final = ("domain_records_max", "domain_bytes_max", "key_records_max", "key_bytes_max")
 """Settings that bound how much this node keeps of a domain or a key."""
@@ -153,7 +148,7 @@ async def _answer_records(parts: ApiParts, request: web.Request, ids: Sequence[s
     if not held:
         raise ProtocolError(Code.UNKNOWN_RECORD, "this node holds no such record")
     erased = await parts.erased.among(ids)
-    headers = {ERASED_HEADER: ",".join(each[:ERASED_DIGITS] for each in erased)} if erased else {}
+    headers = {ERASED_HEADER: spell_erased(erased)} if erased else {}
     pages = signed_pages(parts.store, [record_id for record_id in ids if record_id in held and record_id not in erased])
     form = LINES if wants_lines(request) else DICT
     return await answer_pages(request, pages, form, open_answer(parts, request), headers)
