@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import pytest
 
 from node.http_api.handlers.event_stream import CURSOR_HEADER
 from node.node import Node
@@ -21,6 +22,9 @@ TIMEOUT_S = 30
 """Only ends a test that hangs."""
 
 WEBSOCKET, SERVER_SENT = "/stream", "/events"
+BOTH = pytest.mark.parametrize("path", [WEBSOCKET, SERVER_SENT])
+"""For a test of both protocols."""
+
 UPGRADE = {
     "Upgrade": "websocket",
     "Connection": "Upgrade",
