@@ -19,7 +19,7 @@ from node.intake.group import Group
 from node.intake.label_turns import LabelTurns
 from node.intake.welcome import is_asked_about, verdict_for_client
 from node.store.contract import LabelKey
-from node.write_plugin.conversation import Answer, Question
+from node.write_plugin.conversation import PLUGIN_RULE, Answer, Question
 from node.write_plugin.plugin import WritePlugin
 from protocol.errors import Code, ProtocolError
 from protocol.records.record import Record, is_witnessed
@@ -27,9 +27,6 @@ from protocol.records.replay import State, Verdict
 from protocol.witness.domain import WitnessedDomain
 
 REJECTED: Final = "the operator of this node does not take this record"
-
-PLUGIN_RULE: Final = "write_plugin"
-"""The fact `rule` of a refusal by the program."""
 
 
 class Asking:

@@ -25,6 +25,9 @@ ANSWER_BYTES_MAX: Final = 16_384
 MESSAGE_CHARACTERS_MAX: Final = 500
 """Characters of a message that a client is shown. The rest is cut off."""
 
+PLUGIN_RULE: Final = "write_plugin"
+"""The fact `rule` of a refusal by the program."""
+
 _SHOWN_BYTES: Final = 80
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from node.settings.settings import Settings
 from node.world import World
-from node.write_plugin.conversation import Question
+from node.write_plugin.conversation import PLUGIN_RULE, Question
 from node.write_plugin.plugin import SENT_MAX, WritePlugin
 from protocol.errors import ProtocolError
 from protocol.records.admission import Trust
@@ -28,7 +28,6 @@ MESSAGES_MAX: Final = 50
 
 _NO_RESTART_S: Final = 86_400.0
 
-PROGRAM: Final = "write_plugin"
 _OTHER: Final = "(other messages)"
 
 
@@ -108,7 +107,7 @@ async def _play_run(run: list[Record], labels: "_Labels", plugin: WritePlugin | 
 async def _ask(questions: list[Question], labels: "_Labels", plugin: WritePlugin, trial: Trial) -> None:
     """Ask the program, and count what it says."""
     try:
-        answers = await asyncio.gather(*[plugin.ask(each, PROGRAM) for each in questions])
+        answers = await asyncio.gather(*[plugin.ask(each, "trial") for each in questions])
     except ProtocolError as error:
         trial.fault = plugin.last_fault or error.detail
         return
@@ -117,7 +116,7 @@ async def _ask(questions: list[Question], labels: "_Labels", plugin: WritePlugin
             labels.take(record)
             trial.accepted += 1
         else:
-            trial.refuse(record, PROGRAM, said.message)
+            trial.refuse(record, PLUGIN_RULE, said.message)
 
 
 class _Labels:
