@@ -33,9 +33,6 @@ class Founders:
         self._uncommitted_changes = 0
         commits.watchers.append(self._on_committed)
 
-    def __len__(self) -> int:
-        return len(self._counts)
-
     async def load(self, founders: Iterable[Founder]) -> None:
         """Make `count` know these. Nobody may decide until this returns.
 
