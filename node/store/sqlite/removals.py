@@ -3,14 +3,26 @@
 Steps and the end of a removal run on the connection that writes, between two commits. All else reads.
 """
 
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from node.store.removals import Counted, Erasure, Finish, Removal, RemovalKind, Step, Target
 from node.store.sqlite import removing
 
-Run = Callable[..., Awaitable[Any]]
-"""Calls a function with a connection and these arguments, and tries again while another program holds the database."""
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Run(Protocol):
+    """Calls a function with a connection and these arguments.
+
+    It tries again while another program holds the database.
+    """
+
+    def __call__(
+        self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> Awaitable[_T]: ...
 
 
 class SqliteRemovals:
@@ -26,41 +38,31 @@ class SqliteRemovals:
 
     async def begin(self, kind: RemovalKind, target: Target, by: str, reason: str, time: int) -> Removal:
         await self._settle()
-        removal: Removal = await self._write(removing.begin, kind, target, by, reason, time)
-        return removal
+        return await self._write(removing.begin, kind, target, by, reason, time)
 
     async def go_on(self, number: int) -> Step:
-        step: Step = await self._write(removing.go_on, number)
-        return step
+        return await self._write(removing.go_on, number)
 
     async def finish(self, number: int) -> Finish:
-        end: Finish = await self._write(removing.finish, number)
-        return end
+        return await self._write(removing.finish, number)
 
     async def unfinished(self) -> list[Removal]:
-        found: list[Removal] = await self._read(removing.unfinished)
-        return found
+        return await self._read(removing.unfinished)
 
     async def removal(self, number: int) -> Removal:
-        removal: Removal = await self._read(removing.removal, number)
-        return removal
+        return await self._read(removing.removal, number)
 
     async def list(self, before: int | None, limit: int) -> "list[Removal]":
-        found: list[Removal] = await self._read(removing.listed, before, limit)
-        return found
+        return await self._read(removing.listed, before, limit)
 
     async def count(self, target: Target) -> Counted:
-        counted: Counted = await self._read(removing.count, target)
-        return counted
+        return await self._read(removing.count, target)
 
     async def erasures(self, ids: Sequence[str]) -> dict[str, Erasure]:
-        found: dict[str, Erasure] = await self._read(removing.erasures, ids)
-        return found
+        return await self._read(removing.erasures, ids)
 
     async def dropped(self) -> frozenset[str]:
-        found: frozenset[str] = await self._read(removing.dropped)
-        return found
+        return await self._read(removing.dropped)
 
     async def keep_again(self, domain: str) -> bool:
-        was_dropped: bool = await self._write(removing.keep_again, domain)
-        return was_dropped
+        return await self._write(removing.keep_again, domain)
