@@ -95,37 +95,36 @@ def _removal_of(row: tuple[Any, ...]) -> Removal:
 
 def go_on(connection: sqlite3.Connection, number: int) -> Step:
     """See `Removals.go_on`."""
-    sql = "SELECT kind, phase, position, through FROM removals WHERE no = ?"
-    kind, phase, position, through = connection.execute(sql, (number,)).fetchone()
-    target = removal(connection, number).target
+    sql = "SELECT phase, position, through FROM removals WHERE no = ?"
+    phase, position, through = connection.execute(sql, (number,)).fetchone()
+    now = removal(connection, number)
     if phase == BODIES:
-        return _erase(connection, number, RemovalKind(kind), target, (position, through))
+        return _erase(connection, now, (position, through))
     if phase == EVENTS:
-        _delete_events(connection, number, target, position)
+        _delete_events(connection, now, position)
     elif phase == ROWS:
         (last,) = connection.execute("SELECT coalesce(max(no), 0) FROM records").fetchone()
-        _delete_rows(connection, number, target, (position, max(last, through)))
+        _delete_rows(connection, now, (position, max(last, through)))
     return Step((), frozenset(), is_last=phase == FILES, is_last_body=True)
 
 
-def _erase(
-    connection: sqlite3.Connection, number: int, kind: RemovalKind, target: Target, span: tuple[int, int]
-) -> Step:
+def _erase(connection: sqlite3.Connection, now: Removal, span: tuple[int, int]) -> Step:
     """Overwrite the bodies of one step. `span`: the last row that is done, and the last row of the removal."""
-    found, end = _bodies(connection, target, span, is_drop=kind is RemovalKind.DROP)
-    after_bodies = EVENTS if kind is RemovalKind.DROP else FILES
+    is_drop = now.kind is RemovalKind.DROP
+    found, end = _bodies(connection, now.target, span, is_drop=is_drop)
+    is_last = end >= span[1]
+    after_bodies = EVENTS if is_drop else FILES
     with transaction(connection):
         bodies = [(skeleton_of(record), no) for no, record in found]
         connection.executemany("UPDATE records SET body = ? WHERE no = ?", bodies)
-        rows = [(no, number) for no, _ in found]
+        rows = [(no, now.number) for no, _ in found]
         connection.executemany("INSERT INTO erasures (record, removal) VALUES (?, ?)", rows)
         connection.execute(
             "UPDATE removals SET records = records + ?, bytes = bytes + ? WHERE no = ?",
-            (len(found), sum(len(body) for body, _ in bodies), number),
+            (len(found), sum(len(body) for body, _ in bodies), now.number),
         )
-        _move(connection, number, BODIES, end, next_phase=after_bodies if end >= span[1] else None)
+        _move(connection, now.number, BODIES, end, next_phase=after_bodies if is_last else None)
     labels = frozenset((record.domain, record.label) for _, record in found)
-    is_last = end >= span[1]
     return Step(tuple(record.id for _, record in found), labels, after_bodies == FILES and is_last, is_last)
 
 
@@ -170,7 +169,7 @@ def _condition(target: Target) -> tuple[str, list[Any]]:
     return " AND ".join(parts), arguments
 
 
-def _delete_events(connection: sqlite3.Connection, number: int, target: Target, position: int) -> None:
+def _delete_events(connection: sqlite3.Connection, now: Removal, position: int) -> None:
     """Delete the events of the domain among the next ones. The number of the last event stays known."""
     last = last_event(connection)
     end = min(position + STEP_ROWS, last)
@@ -178,9 +177,9 @@ def _delete_events(connection: sqlite3.Connection, number: int, target: Target, 
         _keep_last_event(connection, last)
         connection.execute(
             f"DELETE FROM events WHERE seq > ? AND seq <= ? AND record IN (SELECT no FROM records WHERE {_OF_DOMAIN})",
-            (position, end, target.domain),
+            (position, end, now.target.domain),
         )
-        _move(connection, number, EVENTS, end, next_phase=ROWS if end >= last else None)
+        _move(connection, now.number, EVENTS, end, next_phase=ROWS if end >= last else None)
 
 
 def _keep_last_event(connection: sqlite3.Connection, last: int) -> None:
@@ -192,8 +191,10 @@ def _keep_last_event(connection: sqlite3.Connection, last: int) -> None:
     )
 
 
-def _delete_rows(connection: sqlite3.Connection, number: int, target: Target, span: tuple[int, int]) -> None:
+def _delete_rows(connection: sqlite3.Connection, now: Removal, span: tuple[int, int]) -> None:
     """Delete the records of the domain among the next ones, and after the last ones its labels and cursors."""
+    domain = now.target.domain
+    assert domain is not None, "a drop is of a domain"
     end = min(span[0] + STEP_ROWS, span[1])
     # Nothing names these records any more. SQLite would look through all events for each deleted record to see that.
     connection.execute("PRAGMA foreign_keys = OFF").close()
@@ -201,17 +202,16 @@ def _delete_rows(connection: sqlite3.Connection, number: int, target: Target, sp
         with transaction(connection):
             connection.execute("INSERT INTO meta (name, value) VALUES ('remnants', 'drop') ON CONFLICT DO NOTHING")
             numbers = f"SELECT no FROM records WHERE no > ? AND no <= ? AND {_OF_DOMAIN}"
-            arguments = (span[0], end, target.domain)
+            arguments = (span[0], end, domain)
             connection.execute(f"DELETE FROM erasures WHERE record IN ({numbers})", arguments)
             connection.execute(f"DELETE FROM testimony WHERE record IN ({numbers})", arguments)
             connection.execute(f"DELETE FROM records WHERE no IN ({numbers})", arguments)
             if end >= span[1]:
-                connection.execute("DELETE FROM labels WHERE domain = ?", (target.domain,))
-                assert target.domain is not None, "a drop is of a domain"
-                testimony.forget(connection, target.domain)
-                connection.execute("DELETE FROM cursors WHERE domain = ?", (target.domain,))
-                forget_domain(connection, target.domain or "")
-            _move(connection, number, ROWS, end, next_phase=FILES if end >= span[1] else None)
+                connection.execute("DELETE FROM labels WHERE domain = ?", (domain,))
+                testimony.forget(connection, domain)
+                connection.execute("DELETE FROM cursors WHERE domain = ?", (domain,))
+                forget_domain(connection, domain)
+            _move(connection, now.number, ROWS, end, next_phase=FILES if end >= span[1] else None)
     finally:
         connection.execute("PRAGMA foreign_keys = ON").close()
 
