@@ -1,8 +1,8 @@
 """The functions that read parts of a witnessed domain. See `protocol.witness.recall`."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
 from node.store.sqlite import reading
 from node.store.sqlite.rows import SEEN, past_of, record_of
@@ -12,6 +12,11 @@ from protocol.records.record import POLICY_LABEL, Record
 from protocol.witness.recall import Known, Overview, Spoken, Wanted
 from protocol.witness.receipt import receipt_label, receipt_of
 from protocol.witness.testimony import SIBLINGS_KEPT, Act, Evidence, Fork, Link, Place, Spot
+
+_OF_LABELS: Final = "records AS told ON told.label = wanted.it CROSS JOIN testimony ON record = told.no"
+_OF_RECORDS: Final = "records AS told ON told.id = wanted.it CROSS JOIN testimony ON record = told.no"
+_AHEAD: Final = "testimony_ahead AS told ON told.id = wanted.it"
+"""What was said of the records of labels (records.label), of records (ids), and of records that are not held (ids)."""
 
 
 def overview(connection: sqlite3.Connection, domain: str) -> Overview:
@@ -82,7 +87,8 @@ def known(connection: sqlite3.Connection, domain: str, wanted: Wanted) -> Known:
 
 
 def _known(connection: sqlite3.Connection, domain: str, wanted: Wanted) -> Known:
-    witnesses = {number: key for key, number in witnesses_of(connection, domain).items()}
+    numbers = witnesses_of(connection, domain)
+    witnesses = {number: key for key, number in numbers.items()}
     found = Known()
     labels = _labels(connection, domain, wanted.labels)
     for record_id, number, label in _held(connection, domain, wanted.ids):
@@ -90,11 +96,10 @@ def _known(connection: sqlite3.Connection, domain: str, wanted: Wanted) -> Known
         labels[number] = label
     _read_labels(connection, found, labels, witnesses)
     found.newest = {label: key for label, key in _newest(connection, labels).items() if label in wanted.labels}
-    without_slots = [record_id for record_id, label in found.held.items() if label.startswith("@")]
-    _hear(found, witnesses, _said_of(connection, without_slots))
-    missing = [record_id for record_id in wanted.ids if record_id not in found.held]
-    _hear(found, witnesses, _said_ahead(connection, missing))
-    numbers = {key: number for number, key in witnesses.items()}
+    without_slots = [(bytes.fromhex(it),) for it, label in found.held.items() if label.startswith("@")]
+    _hear(found, witnesses, _said(connection, _OF_RECORDS, without_slots))
+    missing = [(bytes.fromhex(it),) for it in wanted.ids if it not in found.held]
+    _hear(found, witnesses, _said(connection, _AHEAD, missing))
     for place in wanted.places:
         is_known = place[0] in numbers  # else the witness said nothing yet
         found.places[place] = _spot(connection, numbers[place[0]], place) if is_known else Spot()
@@ -132,38 +137,23 @@ def _read_labels(
     """Read all records of the labels with slots, and what was said of them."""
     with_slots = [(number,) for number, label in labels.items() if not label.startswith("@")]
     for chunk in chunks(with_slots):
-        wanted = f"WITH wanted (no) AS (VALUES {places(chunk)})"
         rows = connection.execute(
-            f"{wanted} SELECT id, body, verdict FROM wanted CROSS JOIN records ON label = wanted.no", values(chunk)
+            f"WITH wanted (no) AS (VALUES {places(chunk)}) "
+            "SELECT id, body, verdict FROM wanted CROSS JOIN records ON label = wanted.no",
+            values(chunk),
         )
         for record in (past_of(*row).record for row in rows):
             found.labels.setdefault(record.label, []).append(record)
-        said = connection.execute(
-            f"{wanted} SELECT records.id, witness, act, round, value, receipt.id FROM wanted "
-            "CROSS JOIN records ON records.label = wanted.no CROSS JOIN testimony ON record = records.no "
-            "LEFT JOIN records AS receipt ON act > 0 AND receipt.no = value",
-            values(chunk),
-        )
-        _hear(found, witnesses, said)
+    _hear(found, witnesses, _said(connection, _OF_LABELS, with_slots))
 
 
-def _said_of(connection: sqlite3.Connection, ids: Sequence[str]) -> Iterable[Any]:
-    for chunk in chunks([(bytes.fromhex(record_id),) for record_id in ids]):
+def _said(connection: sqlite3.Connection, told: str, wanted: Sequence[tuple[Any]]) -> Iterator[Any]:
+    """What was said of the records that `told` joins with the wanted rows: the rows that `_hear` takes."""
+    for chunk in chunks(wanted):
         yield from connection.execute(
-            f"WITH wanted (id) AS (VALUES {places(chunk)}) "
-            "SELECT records.id, witness, act, round, value, receipt.id FROM wanted CROSS JOIN records USING (id) "
-            "CROSS JOIN testimony ON record = records.no "
+            f"WITH wanted (it) AS (VALUES {places(chunk)}) "
+            f"SELECT told.id, witness, act, round, value, receipt.id FROM wanted CROSS JOIN {told} "
             "LEFT JOIN records AS receipt ON act > 0 AND receipt.no = value",
-            values(chunk),
-        )
-
-
-def _said_ahead(connection: sqlite3.Connection, ids: Sequence[str]) -> Iterable[Any]:
-    for chunk in chunks([(bytes.fromhex(record_id),) for record_id in ids]):
-        yield from connection.execute(
-            f"WITH wanted (id) AS (VALUES {places(chunk)}) "
-            "SELECT wanted.id, witness, act, round, value, receipt.id FROM wanted "
-            "CROSS JOIN testimony_ahead USING (id) LEFT JOIN records AS receipt ON act > 0 AND receipt.no = value",
             values(chunk),
         )
 
