@@ -5,6 +5,7 @@ milliseconds to get the lock back. So up to 256 rows are written, or asked for, 
 cost.
 """
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, TypeVar
@@ -33,3 +34,9 @@ def places(rows: Sequence[tuple[Any, ...]]) -> str:
 def values(rows: Iterable[tuple[Any, ...]]) -> list[Any]:
     """The values of the places, row after row."""
     return list(chain.from_iterable(rows))
+
+
+def insert(connection: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], rest: str = "") -> None:
+    """Insert rows. `into` is the statement before the values, `INSERT INTO table (columns)`; `rest` follows them."""
+    for chunk in chunks(rows):
+        connection.execute(f"{into} VALUES {places(chunk)} {rest}", values(chunk))

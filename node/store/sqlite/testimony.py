@@ -6,11 +6,11 @@ record comes.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from node.store.sqlite.rows import SEEN
-from node.store.sqlite.statements import chunks, places, values
+from node.store.sqlite.statements import chunks, insert, places, values
 from protocol.witness.domain import DomainChange
 from protocol.witness.testimony import Evidence, Fork, Link
 
@@ -34,30 +34,17 @@ def put(
     if change.awaited:
         _move(connection, witnesses.values(), change.awaited, numbers, schema)
     held = _held(connection, domain, change.said)
-    writing = _Writing(connection, schema)
-    writing.replace("receipts", [_link_row(numbers[each], link, witnesses) for each, link in change.links.items()])
+    into = f"INSERT OR REPLACE INTO {schema}."
+    links = [_link_row(numbers[each], link, witnesses) for each, link in change.links.items()]
+    insert(connection, f"{into}receipts", links)
     told: dict[bool, list[Row]] = {True: [], False: []}
     for record_id, evidence in change.said.items():
         number = held.get(record_id)
         key = bytes.fromhex(record_id) if number is None else number
         told[number is not None] += ((key, *row) for row in _rows_of(evidence, witnesses, numbers))
-    writing.replace("testimony", told[True])
-    writing.replace("testimony_ahead", told[False])
-    writing.replace("forks", [_fork_row(fork, witnesses, numbers) for fork in change.forks.values()])
-
-
-class _Writing:
-    """Writes rows to the tables of one schema."""
-
-    def __init__(self, connection: sqlite3.Connection, schema: str) -> None:
-        self._connection = connection
-        self._schema = schema
-
-    def replace(self, table: str, rows: Sequence[Row]) -> None:
-        """Write these rows, each in place of the one with the same key."""
-        for chunk in chunks(rows):
-            sql = f"INSERT OR REPLACE INTO {self._schema}.{table} VALUES {places(chunk)}"
-            self._connection.execute(sql, values(chunk))
+    insert(connection, f"{into}testimony", told[True])
+    insert(connection, f"{into}testimony_ahead", told[False])
+    insert(connection, f"{into}forks", [_fork_row(fork, witnesses, numbers) for fork in change.forks.values()])
 
 
 def _witness_numbers(connection: sqlite3.Connection, domain: str, change: DomainChange) -> dict[str, int]:

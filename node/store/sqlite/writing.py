@@ -16,7 +16,7 @@ from node.store.sqlite import testimony
 from node.store.sqlite.connection import transaction
 from node.store.sqlite.reading import last_event
 from node.store.sqlite.rows import EVENT_TYPES, VERDICTS, former_of, owner_of
-from node.store.sqlite.statements import chunks, places, values
+from node.store.sqlite.statements import chunks, insert, places, values
 from node.store.sqlite.usage import TAIL_RECORDS_MAX, Tail, write_tail
 from protocol.records.change import Event
 from protocol.records.named_keys import FEW_KEYS, ManyKeys
@@ -145,9 +145,9 @@ def _put_states(
         return (labels[key], *key, *ours, None if founder == owner else founder, *waiting)
 
     columns = "no, domain, label, head, newest, timestamp, contested, former, owner, final, founder"
-    _insert(
+    insert(
         connection,
-        f"labels ({columns}, undecided, doubly_decided)",
+        f"INSERT INTO labels ({columns}, undecided, doubly_decided)",
         [row(key, state) for key, state in states.items()],
         "ON CONFLICT (no) DO UPDATE SET head = excluded.head, newest = excluded.newest, "
         "timestamp = excluded.timestamp, contested = excluded.contested, former = excluded.former, "
@@ -189,7 +189,7 @@ def _insert_records(
         )
 
     columns = "no, id, label, timestamp, received, verdict, signature, body"
-    _insert(connection, f"records ({columns})", [row(stored) for stored in records])
+    insert(connection, f"INSERT INTO records ({columns})", [row(stored) for stored in records])
 
 
 def _update_verdicts(connection: sqlite3.Connection, verdicts: dict[str, Verdict]) -> None:
@@ -205,7 +205,7 @@ def _insert_events(connection: sqlite3.Connection, events: Sequence[Event], numb
         return (seq, numbers[event.record.id], EVENT_TYPES[event.type], previous, event.reason)
 
     rows = [row(seq, event) for seq, event in enumerate(events, first)]
-    _insert(connection, "events (seq, record, type, previous, reason)", rows)
+    insert(connection, "INSERT INTO events (seq, record, type, previous, reason)", rows)
 
 
 def put_peer(connection: sqlite3.Connection, peer: Peer) -> None:
@@ -244,9 +244,3 @@ def put_epoch(connection: sqlite3.Connection, proposed: str) -> str:
     connection.execute("INSERT INTO meta (name, value) VALUES ('epoch', ?) ON CONFLICT (name) DO NOTHING", (proposed,))
     (epoch,) = connection.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
     return str(epoch)
-
-
-def _insert(connection: sqlite3.Connection, columns: str, rows: Sequence[tuple[Any, ...]], rest: str = "") -> None:
-    """Insert rows into `table (columns)`."""
-    for chunk in chunks(rows):
-        connection.execute(f"INSERT INTO {columns} VALUES {places(chunk)} {rest}", values(chunk))
