@@ -16,6 +16,7 @@ from node.store.sqlite.connection import BUSY_TIMEOUT_S
 from node.store.sqlite.faults import explain
 from node.store.sqlite.rows import record_of
 from node.store.sqlite.schema import MIGRATIONS, version_of
+from node.store.sqlite.usage import THROUGH
 from protocol.records.record import Record
 from protocol.sets.index import Index
 
@@ -74,10 +75,9 @@ def faults(path: Path) -> list[str]:
     return _read(path, read)
 
 
-_SUMS: Final = """
+_SUMS: Final = f"""
     SELECT (SELECT coalesce(sum(records), 0) FROM domains), (SELECT coalesce(sum(records), 0) FROM usage),
-        (SELECT count(*) FROM records
-        WHERE no <= (SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'usage_through'))
+        (SELECT count(*) FROM records WHERE no <= {THROUGH})
     WHERE NOT EXISTS (SELECT 1 FROM removals WHERE NOT done)
 """
 

@@ -10,13 +10,12 @@ from typing import Final
 import msgspec
 
 from node.store.sqlite.rows import signer_of
-
-_THROUGH: Final = "(SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'usage_through')"
+from node.store.sqlite.usage import THROUGH
 
 _COUNTED: Final = f"""
     CREATE TEMP TABLE counted AS
     SELECT signer_of(body) AS key, domain, count(*) AS records, sum(length(body)) AS bytes
-    FROM records JOIN labels ON labels.no = records.label WHERE records.no <= {_THROUGH} GROUP BY 1, 2
+    FROM records JOIN labels ON labels.no = records.label WHERE records.no <= {THROUGH} GROUP BY 1, 2
 """
 
 _DIFFERENCES: Final = """

@@ -20,6 +20,9 @@ from protocol.records.admission import Amount
 TAIL_RECORDS_MAX: Final = 65_536
 """Records of the tail. It is written in 0.15 s if all of them have different keys, and counted again in 0.3 s."""
 
+THROUGH: Final = "(SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'usage_through')"
+"""SQL: the number of the last record that the tables count."""
+
 _PUT_USAGE: Final = """
     INSERT INTO usage (key, domain, records, bytes) VALUES (?, ?, ?, ?)
     ON CONFLICT (key, domain) DO UPDATE SET records = records + excluded.records, bytes = bytes + excluded.bytes
@@ -29,17 +32,14 @@ _PUT_DOMAIN: Final = """
     ON CONFLICT (name) DO UPDATE SET records = records + excluded.records, bytes = bytes + excluded.bytes
 """
 
-Amounts = dict[tuple[str, str], list[int]]
-"""Records and bytes by domain and key."""
-
 
 class Tail:
-    """The counts of the records that are not in the table yet. `amounts` has records and bytes by domain and key."""
+    """The counts of the records that are not in the table yet. `amounts` has them by domain and key."""
 
     __slots__ = ("amounts", "records")
 
     def __init__(self) -> None:
-        self.amounts: Amounts = {}
+        self.amounts: dict[tuple[str, str], Amount] = {}
         self.records = 0
 
     def add(self, records: Iterable[StoredRecord]) -> None:
@@ -52,10 +52,14 @@ class Tail:
         self.records += 1
         amount = self.amounts.get((domain, key))
         if amount is None:
-            self.amounts[domain, key] = [1, size_bytes]
+            self.amounts[domain, key] = Amount(1, size_bytes)
         else:
-            amount[0] += 1
-            amount[1] += size_bytes
+            amount.add(1, size_bytes)
+
+    def add_to_domains(self, amounts: dict[str, Amount]) -> None:
+        """Add the tail to the amounts of domains, by name."""
+        for (domain, _), amount in self.amounts.items():
+            amounts.setdefault(domain, Amount()).add(amount.records, amount.size_bytes)
 
     @classmethod
     def load(cls, connection: sqlite3.Connection) -> "Tail":
@@ -63,7 +67,7 @@ class Tail:
         tail = cls()
         sql = (
             "SELECT domain, body FROM records CROSS JOIN labels ON labels.no = records.label "
-            "WHERE records.no > (SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'usage_through')"
+            f"WHERE records.no > {THROUGH}"
         )
         for domain, body in connection.execute(sql):
             tail._count(domain, signer_of(body).hex(), len(body))
@@ -72,14 +76,14 @@ class Tail:
 
 def write_tail(connection: sqlite3.Connection, tail: Tail, through: int) -> None:
     """Add the tail, which ends with the record of this row number, to the tables. The caller has a transaction."""
-    by_domain: dict[str, list[int]] = {}
-    for (domain, _), (records, size_bytes) in tail.amounts.items():
-        total = by_domain.setdefault(domain, [0, 0])
-        total[0] += records
-        total[1] += size_bytes
-    connection.executemany(_PUT_DOMAIN, [(name, *total) for name, total in by_domain.items()])
+    by_domain: dict[str, Amount] = {}
+    tail.add_to_domains(by_domain)
+    connection.executemany(_PUT_DOMAIN, [(name, it.records, it.size_bytes) for name, it in by_domain.items()])
     numbers = dict(connection.execute("SELECT name, no FROM domains"))
-    rows = [(bytes.fromhex(key), numbers[domain], *amount) for (domain, key), amount in tail.amounts.items()]
+    rows = [
+        (bytes.fromhex(key), numbers[domain], amount.records, amount.size_bytes)
+        for (domain, key), amount in tail.amounts.items()
+    ]
     connection.executemany(_PUT_USAGE, sorted(rows))
     connection.execute("UPDATE meta SET value = ? WHERE name = 'usage_through'", (through,))
     tail.amounts, tail.records = {}, 0
@@ -99,8 +103,7 @@ def of_domains(connection: sqlite3.Connection, tail: Tail) -> dict[str, Amount]:
         name: Amount(records, size_bytes)
         for name, records, size_bytes in connection.execute("SELECT name, records, bytes FROM domains ORDER BY name")
     }
-    for (domain, _), (records, size_bytes) in tail.amounts.items():
-        found.setdefault(domain, Amount()).add(records, size_bytes)
+    tail.add_to_domains(found)
     return found
 
 
@@ -108,9 +111,9 @@ def of_keys(connection: sqlite3.Connection, tail: Tail, keys: Sequence[str]) -> 
     """See `Store.key_usage`."""
     sql = "SELECT coalesce(sum(records), 0), coalesce(sum(bytes), 0) FROM usage WHERE key = ?"
     found = {key: Amount(*connection.execute(sql, (bytes.fromhex(key),)).fetchone()) for key in keys}
-    for (_, key), (records, size_bytes) in tail.amounts.items():
+    for (_, key), amount in tail.amounts.items():
         if key in found:
-            found[key].add(records, size_bytes)
+            found[key].add(amount.records, amount.size_bytes)
     return found
 
 
