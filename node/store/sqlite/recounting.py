@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from node.store.sqlite.rows import signer_of
+from node.store.sqlite.rows import add_signer_of
 from node.store.sqlite.usage import THROUGH
 
 _COUNTED: Final = f"""
@@ -67,7 +67,7 @@ class UsageDifference(msgspec.Struct, frozen=True):
 
 def find_differences(connection: sqlite3.Connection) -> Iterator[UsageDifference]:
     """Every count that is wrong."""
-    connection.create_function("signer_of", 1, signer_of, deterministic=True)
+    add_signer_of(connection)
     connection.execute("DROP TABLE IF EXISTS temp.counted")
     connection.execute(_COUNTED)
     for domain, key, *held, records, size_bytes in connection.execute(_DIFFERENCES).fetchall():
@@ -81,6 +81,6 @@ def _in_words(records: int | None, size_bytes: int | None) -> str | None:
 
 def count_anew(connection: sqlite3.Connection) -> None:
     """Count all records again. The caller has a transaction."""
-    connection.create_function("signer_of", 1, signer_of, deterministic=True)
+    add_signer_of(connection)
     for statement in ("DELETE FROM usage", "DELETE FROM domains", _COUNT_DOMAINS, _COUNT_KEYS, _NOTE_THROUGH):
         connection.execute(statement)

@@ -19,7 +19,7 @@ from node.store.removals import Counted, Erasure, Finish, Removal, RemovalKind, 
 from node.store.sqlite import testimony
 from node.store.sqlite.connection import transaction
 from node.store.sqlite.reading import last_event
-from node.store.sqlite.rows import VERDICTS, record_of, signer_of
+from node.store.sqlite.rows import VERDICTS, add_signer_of, record_of
 from node.store.sqlite.statements import chunks, places, values
 from node.store.sqlite.usage import forget_domain
 from protocol.records.record import Record
@@ -138,7 +138,7 @@ def _bodies(
     is_indexed = bool(target.ids) or target.label is not None
     end = span[1] if is_indexed else min(span[0] + STEP_ROWS, span[1])
     kept = "" if is_drop else "AND NOT labels.label GLOB '@*' "
-    connection.create_function("signer_of", 1, signer_of, deterministic=True)
+    add_signer_of(connection)
     rows = connection.execute(
         "SELECT records.no, id, body FROM records CROSS JOIN labels ON labels.no = records.label "
         f"WHERE records.no > ? AND records.no <= ? AND {condition} {kept}ORDER BY records.no LIMIT ?",
@@ -266,7 +266,7 @@ def _empty_log(connection: sqlite3.Connection) -> bool:
 def count(connection: sqlite3.Connection, target: Target) -> Counted:
     """See `Removals.count`. Looks at every record, unless the target names ids or a label."""
     condition, arguments = _condition(target)
-    connection.create_function("signer_of", 1, signer_of, deterministic=True)
+    add_signer_of(connection)
     records, size_bytes, heads, of_witnesses = connection.execute(
         "SELECT coalesce(sum(NOT w), 0), coalesce(sum(size * NOT w), 0), coalesce(sum(is_head AND NOT w), 0), "
         "coalesce(sum(w), 0) FROM ("

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from node.store.contract import StoreError
-from node.store.sqlite.rows import signer_of
+from node.store.sqlite.rows import add_signer_of
 from protocol.records.record import is_witnessed
 
 _FIRST = """
@@ -267,7 +267,7 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIO
     """
     version = version_of(connection)
     check_version(version, len(migrations))
-    connection.create_function("signer_of", 1, signer_of, deterministic=True)
+    add_signer_of(connection)
     connection.create_function("is_witnessed", 1, is_witnessed, deterministic=True)
     for number, statements in enumerate(migrations[version:], start=version + 1):
         try:
