@@ -5,8 +5,8 @@ what the step erased. A removal goes on if its caller leaves, and after a crash 
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -53,9 +53,8 @@ class RemovalWork:
         self._dropped = dropped
         self._now_s = now_s
         self._tasks = Tasks(on_failure)
-        self._queue: deque[Removal] = deque()
+        self._queue: asyncio.Queue[Removal] = asyncio.Queue()
         self._ended: dict[int, asyncio.Event] = {}
-        self._wake = asyncio.Event()
 
     def __len__(self) -> int:
         """Removals that are not done."""
@@ -87,8 +86,7 @@ class RemovalWork:
         for note in self.beginnings:
             note()
         self._ended[removal.number] = asyncio.Event()
-        self._queue.append(removal)
-        self._wake.set()
+        self._queue.put_nowait(removal)
         return removal
 
     def is_going_on(self, number: int) -> bool:
@@ -112,21 +110,16 @@ class RemovalWork:
         """The removal when it is done, or as it is after so many seconds."""
         ended = self._ended.get(number)
         if ended is not None:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await ended.wait()
-            except TimeoutError:
-                pass
         return await self._store.removals.removal(number)
 
     async def _work(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._queue:
-                removal = self._queue.popleft()
-                await self._carry_out(removal)
-                self._ended.pop(removal.number).set()
+            removal = await self._queue.get()
+            await self._carry_out(removal)
+            self._ended.pop(removal.number).set()
 
     async def _carry_out(self, removal: Removal) -> None:
         is_last = False
