@@ -8,3 +8,21 @@ WITHOUT_TESTIMONY = """
     PRAGMA user_version = 6;
 """
 """Makes a file what it was before testimony was kept."""
+
+WITHOUT_USAGE = f"""{WITHOUT_TESTIMONY}
+    DROP TABLE usage; DROP TABLE domains; DELETE FROM meta WHERE name = 'usage_through';
+    PRAGMA user_version = 5;
+"""
+"""Makes a file what it was before usage was counted."""
+
+WITHOUT_FOUNDERS = f"""{WITHOUT_USAGE}
+    DROP INDEX labels_by_founder; ALTER TABLE labels DROP COLUMN founder;
+    PRAGMA user_version = 4;
+"""
+"""Makes a file what it was before founders were kept."""
+
+WITHOUT_REMOVALS = f"""{WITHOUT_FOUNDERS}
+    DROP TABLE erasures; DROP TABLE removals; DROP TABLE dropped; DELETE FROM meta WHERE name = 'remnants';
+    PRAGMA user_version = 3;
+"""
+"""Makes a file what it was before records could be taken down."""

@@ -14,11 +14,11 @@ from node.store.contract import Cursor, Peer, Store, StoreError
 from node.store.sqlite import SqliteStore, reading
 from node.store.sqlite.connection import Connection, transaction
 from node.store.sqlite.rows import EVENT_TYPES, VERDICTS
-from node.store.sqlite.schema import _FOUNDERS, MIGRATIONS, migrate, version_of
+from node.store.sqlite.schema import MIGRATIONS, migrate, version_of
 from protocol.records.change import EventType
 from protocol.records.replay import Verdict
 from tests.history import ALICE, BOB, CAROL, NOWHERE
-from tests.node.store.sqlite.older_files import WITHOUT_TESTIMONY
+from tests.node.store.sqlite.older_files import WITHOUT_FOUNDERS, WITHOUT_REMOVALS
 from tests.node.store.store_batches import OpenStore, batch_of, claim, offer
 from tests.node.store.store_contract import StoreContract
 from tests.node.store.store_contract_heads import PAGE
@@ -228,11 +228,7 @@ async def test_a_file_from_before_founders_were_kept_opens_with_all_founders(pat
     async with opened(path) as store:
         await store.commit(batch_of([claim("a"), *sold, claim("c", by=BOB), claim("orphan", prev=NOWHERE)]))
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(
-            WITHOUT_TESTIMONY + "DROP INDEX labels_by_founder; ALTER TABLE labels DROP COLUMN founder; "
-            "DROP TABLE usage; DROP TABLE domains; DELETE FROM meta WHERE name = 'usage_through'; "
-            f"PRAGMA user_version = {MIGRATIONS.index(_FOUNDERS)}"
-        )
+        connection.executescript(WITHOUT_FOUNDERS)
 
     async with opened(path) as store:
         founded = await store.labels_founded([("test", ALICE.public), ("test", BOB.public)])
@@ -249,11 +245,8 @@ async def test_a_file_from_before_owners_were_indexed_opens_with_all_owners(path
         await store.commit(batch_of([*heads, claim("orphan", prev=NOWHERE)]))
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(
-            WITHOUT_TESTIMONY + "DROP INDEX labels_by_owner; ALTER TABLE labels DROP COLUMN owner; "
-            "ALTER TABLE labels DROP COLUMN final; DROP INDEX labels_by_founder; "
-            "ALTER TABLE labels DROP COLUMN founder; "
-            "DROP TABLE erasures; DROP TABLE removals; DROP TABLE dropped; DROP TABLE usage; DROP TABLE domains; "
-            "DELETE FROM meta WHERE name = 'usage_through'; PRAGMA user_version = 1"
+            WITHOUT_REMOVALS + "DROP INDEX labels_by_owner; ALTER TABLE labels DROP COLUMN owner; "
+            "ALTER TABLE labels DROP COLUMN final; PRAGMA user_version = 1"
         )
 
     async with opened(path) as store:
