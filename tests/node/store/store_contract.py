@@ -16,13 +16,16 @@ from tests.node.store.store_batches import OpenStore, all_keys, batch_of, claim,
 from tests.node.store.store_contract_heads import HeadsContract
 from tests.node.store.store_contract_keys import KeysContract
 from tests.node.store.store_contract_peers import PeersContract
+from tests.node.store.store_contract_removals import RemovalsContract
 from tests.node.store.store_contract_usage import UsageContract
 from tests.node.store.store_contract_witnesses import WitnessesContract
 from tests.protocol.records.timelines import timeline_of
 
 
-class StoreContract(HeadsContract, KeysContract, PeersContract, UsageContract, WitnessesContract):
-    """All tests: those of heads, of keys, of peers, of usage and of witnesses, and here those of what is committed."""
+class StoreContract(HeadsContract, KeysContract, PeersContract, RemovalsContract, UsageContract, WitnessesContract):
+    """All tests: those of heads, of keys, of peers, of removals, of usage and of witnesses, and here those of what is
+    committed.
+    """
 
     async def test_a_new_store_holds_nothing(self, store: Store) -> None:
         assert await store.states([("test", "garden")]) == {}

@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 import sys
-from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -11,22 +10,15 @@ from random import Random
 import pytest
 
 from node.removal.completion import complete_all
-from node.store.contract import Batch, Store, StoreError
-from node.store.removals import Counted, Erasure, Finish, Removal, RemovalKind, Target
+from node.store.contract import Batch, StoreError
+from node.store.removals import Finish, RemovalKind, Target
 from node.store.sqlite import removing
 from node.store.sqlite.rebuilding import rebuild
-from protocol.records.record import SignedRecord
 from protocol.records.replay import Verdict
-from tests.history import ALICE, BOB, CAROL
-from tests.node.store.sqlite.older_files import WITHOUT_TESTIMONY
+from tests.node.store.sqlite.older_files import WITHOUT_REMOVALS
 from tests.node.store.sqlite.test_store import opened
-from tests.node.store.store_batches import all_keys, batch_of, claim, key_of, offer
-
-WITNESSED = "w" + "a" * 52
-
-
-def secret(number: int) -> str:
-    return f"sesame-{number:04}-" * 3
+from tests.node.store.store_batches import batch_of, claim
+from tests.node.store.store_contract_removals import TARGETS, WITNESSED, MakeTarget, history, remove, secret
 
 
 @pytest.fixture
@@ -39,84 +31,26 @@ def found(path: Path, text: str = "sesame") -> bool:
     return any(text.encode() in file.read_bytes() for file in path.parent.iterdir())
 
 
-async def remove(store: Store, target: Target, kind: RemovalKind = RemovalKind.ERASE) -> Removal:
-    removal = await store.removals.begin(kind, target, "op", "because", 1_700_000_000)
-    await complete_all(store)
-    return await store.removals.removal(removal.number)
-
-
-def history() -> list[SignedRecord]:
-    """Two labels of `test`, one of `other`, each with a secret."""
-    return [
-        claim(by=ALICE, at=1, text=secret(1)),
-        offer(to=BOB, at=2),
-        claim(by=BOB, at=3, text=secret(2)),
-        claim(by=CAROL, at=4, text=secret(3)),
-        claim("pond", by=CAROL, at=5, text=secret(4)),
-        claim("lake", domain="other", by=CAROL, at=6, text=secret(5)),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("target", "places"),
-    [
-        (lambda records: Target(ids=(records[0].record.id, records[2].record.id)), {0, 2}),
-        (lambda _: Target(domain="test", label="garden"), {0, 1, 2, 3}),
-        (lambda _: Target(key=CAROL.public), {3, 4, 5}),
-        (lambda _: Target(key=CAROL.public, domain="test"), {3, 4}),
-        (lambda _: Target(domain="other"), {5}),
-    ],
-)
-async def test_an_erased_record_leaves_its_skeleton_and_no_byte_of_its_body(
-    path: Path, target: Callable[[Sequence[SignedRecord]], Target], places: set[int]
-) -> None:
+@pytest.mark.parametrize(("target", "places"), TARGETS)
+async def test_no_file_has_a_byte_of_an_erased_body(path: Path, target: MakeTarget, places: set[int]) -> None:
     records = history()
-    ids = [each.record.id for each in records]
     async with opened(path) as store:
-        batch = batch_of(records)
-        await store.commit(batch)
-        before = (await store.states(list(batch.states)), await all_keys(store), await store.history("test", "garden"))
+        await store.commit(batch_of(records))
 
-        counted = await store.removals.count(target(records))
-        removal = await remove(store, target(records))
+        await remove(store, target(records))
 
-        after = (await store.states(list(batch.states)), await all_keys(store), await store.history("test", "garden"))
-        held = await store.records(ids)
-        assert after == before
-        assert {at for at, each in enumerate(ids) if held[each].signed.record.is_erased} == places
-        assert [held[each].signed.signature for each in ids] == [each.signature for each in records]
-        assert await store.removals.erasures(ids) == {
-            ids[at]: Erasure(1_700_000_000, "op", "because") for at in sorted(places)
-        }
-        size_bytes = sum(len(records[at].record.canonical) for at in places)
-        assert (removal.is_done, removal.records, removal.size_bytes) == (True, len(places), size_bytes)
-        assert (counted.records, counted.size_bytes) == (len(places), size_bytes)
         assert [found(path, secret(number)) for number in (1, 2, 3, 4, 5)] == [
             at not in places for at in (0, 2, 3, 4, 5)
         ]
 
 
-async def test_a_record_is_erased_once(path: Path) -> None:
-    records = history()
-    async with opened(path) as store:
-        await store.commit(batch_of(records))
-        await remove(store, Target(domain="test"))
-
-        again = await remove(store, Target(key=CAROL.public))
-
-        assert again.records == 1
-        assert await store.removals.count(Target(domain="test")) == Counted()
-
-
-async def test_what_witnesses_said_is_not_erased(path: Path) -> None:
+async def test_an_erasure_leaves_the_bytes_of_what_witnesses_said(path: Path) -> None:
     records = [claim("garden", domain=WITNESSED, text=secret(1)), claim("@seen/x", domain=WITNESSED, text="vote")]
     async with opened(path) as store:
         await store.commit(batch_of(records))
 
-        counted = await store.removals.count(Target(domain=WITNESSED))
-        removal = await remove(store, Target(domain=WITNESSED))
+        await remove(store, Target(domain=WITNESSED))
 
-        assert (counted.records, counted.of_witnesses, removal.records) == (1, 1, 1)
         assert (found(path), found(path, "vote")) == (False, True)
 
 
@@ -148,13 +82,7 @@ async def test_a_file_of_an_older_version_is_written_anew(path: Path) -> None:
         older.execute("CREATE TABLE copy AS SELECT body FROM records")
         older.execute("DROP TABLE copy")
         older.execute("UPDATE records SET verdict = 1 WHERE verdict = 10")
-        older.executescript(
-            WITHOUT_TESTIMONY
-            + "DROP TABLE erasures; DROP TABLE removals; DROP TABLE dropped; DROP TABLE usage; DROP TABLE domains; "
-            "DELETE FROM meta WHERE name IN ('remnants', 'usage_through'); "
-            "DROP INDEX labels_by_founder; ALTER TABLE labels DROP COLUMN founder; "
-            "PRAGMA user_version = 3"
-        )
+        older.executescript(WITHOUT_REMOVALS)
 
     async with opened(path) as store:
         for domain in ("test", "other"):
@@ -165,45 +93,16 @@ async def test_a_file_of_an_older_version_is_written_anew(path: Path) -> None:
     assert verdicts == [Verdict.FOUNDED, Verdict.OFFERED, Verdict.TRANSFERRED, Verdict.RIVAL]
 
 
-async def test_a_dropped_domain_leaves_nothing_but_its_name(path: Path) -> None:
+async def test_no_file_has_a_byte_of_a_dropped_domain(path: Path) -> None:
     records = history()
     async with opened(path) as store:
         await store.commit(batch_of(records))
         await remove(store, Target(ids=(records[0].record.id,)))
 
-        removal = await remove(store, Target(domain="test"), RemovalKind.DROP)
+        await remove(store, Target(domain="test"), RemovalKind.DROP)
 
-        assert (removal.records, removal.is_done) == (4, True)
-        assert await all_keys(store) == {"other": (await all_keys(store))["other"]}
-        assert await store.held([each.record.id for each in records]) == {records[5].record.id}
-        assert await store.states([key_of(records[0].record)]) == {}
-        assert await store.removals.dropped() == {"test"}
-        assert [each.seq for each in await store.events(0, 9)] == [5]
     assert [found(path, secret(number)) for number in (1, 2, 3, 4, 5)] == [False] * 4 + [True]
     assert rebuild(path).is_equal
-
-
-async def test_numbers_of_events_are_not_used_again_after_a_drop(path: Path) -> None:
-    """A client with a cursor to an old event would take another event for the next one."""
-    async with opened(path) as store:
-        await store.commit(batch_of([claim("lake", domain="other"), claim("garden"), claim("pond")]))
-        await remove(store, Target(domain="test"), RemovalKind.DROP)
-    async with opened(path) as store:
-        assert await store.last_event() == 3
-
-        last = await store.commit(batch_of([claim("sea", domain="other", at=2)]))
-
-        assert last == 4
-
-
-async def test_a_ban_that_a_drop_left_can_be_undone(path: Path) -> None:
-    async with opened(path) as store:
-        await remove(store, Target(domain="test"), RemovalKind.DROP)
-
-        undone = [await store.removals.keep_again("test") for _ in range(2)]
-
-        assert undone == [True, False]
-        assert await store.removals.dropped() == frozenset()
 
 
 async def test_a_removal_is_not_done_while_another_program_reads_the_log(path: Path) -> None:
@@ -221,16 +120,6 @@ async def test_a_removal_is_not_done_while_another_program_reads_the_log(path: P
         late = await store.removals.finish(removal.number)
 
     assert (early, is_done_early, late) == (Finish.BUSY, False, Finish.DONE)
-
-
-async def test_removals_are_listed_newest_first_in_pages(path: Path) -> None:
-    async with opened(path) as store:
-        made = [await remove(store, Target(domain=f"d{number}")) for number in range(3)]
-
-        first = await store.removals.list(None, 2)
-        second = await store.removals.list(first[-1].number, 2)
-
-        assert [*first, *second] == made[::-1]
 
 
 async def test_a_large_removal_goes_on_step_by_step(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,14 +14,15 @@ from node.store.removals import RemovalKind, Target
 from node.store.sqlite import SqliteStore, usage, writing
 from node.store.sqlite.inspection import faults
 from node.store.sqlite.rebuilding import rebuild
-from node.store.sqlite.schema import _USAGE, MIGRATIONS, migrate
+from node.store.sqlite.schema import migrate
 from node.store.sqlite.usage import TAIL_RECORDS_MAX, Tail
 from protocol.records.admission import Amount
 from protocol.records.replay import Verdict
 from protocol.signing import SigningKey
-from tests.history import ALICE, BOB, PEOPLE
-from tests.node.store.sqlite.older_files import WITHOUT_TESTIMONY
+from tests.history import BOB, PEOPLE
+from tests.node.store.sqlite.older_files import WITHOUT_USAGE
 from tests.node.store.store_batches import batch_of, claim
+from tests.node.store.store_contract_removals import remove
 from tests.node.store.store_contract_usage import RECORDS, of_domain, of_key
 
 
@@ -77,10 +78,7 @@ def test_a_file_of_an_older_version_is_counted_when_it_is_migrated(tmp_path: Pat
     with closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as connection:
         migrate(connection)
         writing.commit(connection, batch_of(RECORDS), writing.last_numbers(connection), Tail())
-        connection.executescript(
-            WITHOUT_TESTIMONY + "DROP TABLE usage; DROP TABLE domains; DELETE FROM meta WHERE name = 'usage_through'; "
-            f"PRAGMA user_version = {MIGRATIONS.index(_USAGE)}"
-        )
+        connection.executescript(WITHOUT_USAGE)
 
         migrate(connection)
 
@@ -89,18 +87,13 @@ def test_a_file_of_an_older_version_is_counted_when_it_is_migrated(tmp_path: Pat
         assert usage.largest_keys(connection, None, 1) == [(BOB.public, of_key(BOB.public))]
 
 
-async def test_a_dropped_domain_uses_nothing(tmp_path: Path) -> None:
+async def test_counts_add_up_after_a_drop(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "dnarc.db")
     await store.commit(batch_of(RECORDS))
 
-    removal = await store.removals.begin(RemovalKind.DROP, Target(domain="other"), "me", "why", 1)
-    while not (await store.removals.go_on(removal.number)).is_last:
-        pass
-    await store.removals.finish(removal.number)
-
-    assert await store.domain_usage() == {"test": of_domain("test")}
-    assert await store.key_usage([ALICE.public]) == {ALICE.public: of_key(ALICE.public, "test")}
+    await remove(store, Target(domain="other"), RemovalKind.DROP)
     await store.close()
+
     assert faults(tmp_path / "dnarc.db") == []
 
 
