@@ -84,13 +84,8 @@ def test_a_dialler_that_erased_names_what_the_acceptor_lacks_once(terms: tuple[T
 @pytest.mark.parametrize("terms", [BOTH, PULLING, PUSHING])
 def test_a_catch_up_brings_everything_but_the_erased_records(terms: tuple[Terms, Terms]) -> None:
     """A pass with whole and erased records in one load, and one with erased records alone."""
-    wire = Wire(HUNDRED, HUNDRED, terms, LinkLimits(repair_s=SOON_S))
-    giver, taker = wire.ends if terms is PUSHING else wire.ends[::-1]
-    wire = (
-        Wire([], HUNDRED, terms, LinkLimits(repair_s=SOON_S))
-        if giver is wire.acceptor
-        else Wire(HUNDRED, [], terms, LinkLimits(repair_s=SOON_S))
-    )
+    held = (HUNDRED, []) if terms is PUSHING else ([], HUNDRED)
+    wire = Wire(*held, terms, LinkLimits(repair_s=SOON_S))
     giver, taker = wire.ends if terms is PUSHING else wire.ends[::-1]
     erase(giver, HUNDRED[10:90])
 

@@ -10,10 +10,12 @@ import pytest
 from node.http_api.handlers.removals import REMOVAL_BYTES_MAX
 from node.node import Node
 from node.settings.settings import Settings
-from node.store.removals import BY_CHARACTERS_MAX, IDS_MAX, REASON_CHARACTERS_MAX
+from node.store.removals import BY_CHARACTERS_MAX, IDS_MAX, REASON_CHARACTERS_MAX, RemovalKind, Target
 from protocol.records.record import Record
 from tests.history import ALICE, BOB, NOWHERE, claim, offer
+from tests.node.http_api.listening import BOTH, listening
 from tests.node.http_api.talking import NOW, Client, as_admin, fresh, listed, shown
+from tests.node.intake.pipeline import pipeline
 
 WITNESSED = "w" + "a" * 52
 SECRET = "sesame" * 4
@@ -149,12 +151,17 @@ async def test_summaries_and_owners_stay_as_they_were(client: Client, node: Node
     assert (await client.get("/node")).json()["domains"] == before
 
 
-async def test_streams_skip_the_events_of_erased_records(client: Client, node: Node) -> None:
-    _, offered, _ = await planted(client)
+@BOTH
+async def test_streams_skip_the_events_of_erased_records(client: Client, node: Node, path: str) -> None:
+    founder, offered, head = await planted(client)
     await removed(client, node, {"ids": [offered.id]})
+
+    async with listening(node, path, "?since=0") as listener:
+        streamed = [(await listener.event())["id"] for _ in range(2)]
 
     events = await node.store.events(0, 10)
     assert [each.event.record.is_erased for each in events] == [False, True, False]
+    assert streamed == [founder.id, head.id]
 
 
 @pytest.mark.parametrize(
@@ -249,9 +256,6 @@ async def test_an_unknown_removal_is_not_found(client: Client, number: str) -> N
 
 
 async def test_a_removal_that_a_crash_interrupted_is_finished_at_the_start(tmp_path: Path) -> None:
-    from node.store.removals import RemovalKind, Target
-    from tests.node.intake.pipeline import pipeline
-
     async with pipeline(tmp_path) as pipe:
         await pipe.take(claim("garden", at=1_000_000, text=SECRET))
         await pipe.store.removals.begin(RemovalKind.ERASE, Target(domain="example"), "op", "", 1)
