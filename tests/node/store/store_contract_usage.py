@@ -67,6 +67,16 @@ class UsageContract:
         assert await store.domain_usage() == {"test": of_domain("test"), "other": of_domain("other")}
         assert (await store.key_usage([BOB.public]))[BOB.public] == of_key(BOB.public)
 
+    async def test_a_key_is_counted_on_after_it_was_asked_for(self, store: Store) -> None:
+        counts = []
+        for record in RECORDS:
+            await store.commit(batch_of([record]))
+            counts.append((await store.key_usage([BOB.public]))[BOB.public].records)
+        await store.largest_keys(None, 1)
+
+        assert counts == [0, 1, 1, 2]
+        assert await store.key_usage([BOB.public]) == {BOB.public: of_key(BOB.public)}
+
     async def test_counts_are_right_after_a_restart(self, open_store: OpenStore) -> None:
         async with open_store("one") as store:
             await store.commit(batch_of(RECORDS[:1]))
