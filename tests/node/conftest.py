@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.node.store.store_contract")
+pytest.register_assert_rewrite("tests.node.store")
