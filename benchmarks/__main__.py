@@ -1,8 +1,8 @@
 """All cases in one table: `python -m benchmarks [--quick] [--only CASE] [--json] [--write PAGE]`.
 
-Each case is a benchmark of this folder in a process of its own (`_cases`). `--quick` takes under 3 minutes and says
-roughly where things stand. `--write` puts the table into a page, between the two markers there. A case that fails has a
-line that says so, and the others run on; the exit code is then 1.
+Each case is a benchmark of this folder in a process of its own (`common.cases`). `--quick` takes under 3 minutes and
+says roughly where things stand. `--write` puts the table into a page, between the two markers there. A case that fails
+has a line that says so, and the others run on; the exit code is then 1.
 """
 
 import argparse
@@ -17,10 +17,10 @@ from typing import Final, cast
 import msgspec
 from rich.console import Console
 
-from benchmarks import _report as report
-from benchmarks._cases import CASES, Case, Size
-from benchmarks._page import markdown, occasion, write
-from benchmarks._table import Line, failed, lines_of, rows_of, shown
+from benchmarks.common import report
+from benchmarks.common.cases import CASES, Case, Size
+from benchmarks.common.page import markdown, occasion, write
+from benchmarks.common.table import Line, failed, lines_of, rows_of, shown
 
 PLACE: Final = "benchmarks"
 """The name of the two markers of a page between which the table goes."""

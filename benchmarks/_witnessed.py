@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import _report as report
-from benchmarks._nodes import fill
-from benchmarks._processor import spent
 from benchmarks.catchup import whole
+from benchmarks.common import report
+from benchmarks.common.nodes import fill
+from benchmarks.common.processor import spent
 from node.client.http import NodeClient
 from node.client.targets import path_of
 from protocol.records.record import SignedRecord, make, sign

@@ -23,9 +23,9 @@ from typing import Final
 
 import msgspec
 
-from benchmarks import _report as report
-from benchmarks._nodes import befriend, copied, fill, metrics, until_same, until_settled
-from benchmarks._processor import spent
+from benchmarks.common import report
+from benchmarks.common.nodes import befriend, copied, fill, metrics, until_same, until_settled
+from benchmarks.common.processor import spent
 from benchmarks.ingest import raw_rate
 from protocol.link.messages import ITEM_OVERHEAD_BYTES
 from protocol.records.record import SignedRecord, make, sign

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import _report as report
-from benchmarks._nodes import BATCH_RECORDS, submissions, trusting_node
-from benchmarks._processor import Spent, spent
-from benchmarks._putting import work_through
+from benchmarks.common import report
+from benchmarks.common.nodes import BATCH_RECORDS, submissions, trusting_node
+from benchmarks.common.processor import Spent, spent
+from benchmarks.common.putting import work_through
 from benchmarks.ingest import raw_rate
 from node.intake.arrivals import Delivery, Origin, Submission
 from protocol.records.admission import Trust

@@ -31,10 +31,10 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import _report as report
 from benchmarks.__main__ import FILE_COLUMNS, CaseError, chosen, run_case
-from benchmarks._cases import Case, Size
-from benchmarks._table import spell
+from benchmarks.common import report
+from benchmarks.common.cases import Case, Size
+from benchmarks.common.table import spell
 
 ROOT: Final = Path(__file__).parents[1]
 

@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 
 from nacl.bindings import crypto_sign_open
 
-from benchmarks import _report as report
+from benchmarks.common import report
 from protocol.records.record import SignedRecord
 from simulations.processes.process import LocalNode, running
 

@@ -22,8 +22,8 @@ import statistics
 import time
 from typing import Final
 
-from benchmarks import _report as report
 from benchmarks._witnessed import claims_of, measure_catch_up, measure_intake, measure_receipts, seated
+from benchmarks.common import report
 from protocol.witness.voter import RECEIPT_INTERVAL_MS
 
 WAIT: Final = {"Prefer": "wait=30"}

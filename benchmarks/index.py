@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from time import perf_counter
 
-from benchmarks import _report as report
+from benchmarks.common import report
 from protocol.sets.index import Index, pack_key
 
 OPERATIONS = 10_000

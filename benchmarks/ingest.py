@@ -20,9 +20,9 @@ from tempfile import TemporaryDirectory
 
 from nacl.bindings import crypto_sign_open
 
-from benchmarks import _report as report
-from benchmarks._processor import Spent, spent
-from benchmarks._putting import put_batches, work_through
+from benchmarks.common import report
+from benchmarks.common.processor import Spent, spent
+from benchmarks.common.putting import put_batches, work_through
 from node.intake.arrivals import Origin, Submission
 from node.intake.group import Group
 from node.node import Node

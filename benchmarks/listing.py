@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from benchmarks import _report as report
+from benchmarks.common import report
 from node.client.targets import path_of
 from node.http_api.requests.accept import JSON_TYPE, LINES_TYPE
 from simulations.processes.process import LocalNode, running

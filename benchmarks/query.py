@@ -2,10 +2,10 @@
 
 Lanes: `first` asks for labels that nobody asked for before, so that their heads are not in memory. `again` asks for
 labels of the first lane, in a random order; their heads are in memory as far as the cache of the node has room. The
-limit is a bare aiohttp handler that returns the same bytes and ETag (`_bare`). Both servers run as processes of their
-own. One client process asks them in turns, over the same number of connections. The client writes a prepared request
-and counts the bytes of the answer. A real HTTP client takes longer than the servers do, and would make any two of them
-look alike. Aims: `first` reaches 0.7 of the bare handler over 100,000 labels and 0.5 over 1,000,000.
+limit is a bare aiohttp handler that returns the same bytes and ETag (`common.bare`). Both servers run as processes of
+their own. One client process asks them in turns, over the same number of connections. The client writes a prepared
+request and counts the bytes of the answer. A real HTTP client takes longer than the servers do, and would make any two
+of them look alike. Aims: `first` reaches 0.7 of the bare handler over 100,000 labels and 0.5 over 1,000,000.
 
 At last the pages of the store are put out of the system's memory, and one connection asks for labels that nobody asked
 for before: `cold pages`, in ms for one request.
@@ -23,10 +23,10 @@ from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from benchmarks import _report as report
-from benchmarks._asking import ask_all
-from benchmarks._nodes import label_of, submissions, take_all, trusting_node
-from benchmarks._processor import spent
+from benchmarks.common import report
+from benchmarks.common.asking import ask_all
+from benchmarks.common.nodes import label_of, submissions, take_all, trusting_node
+from benchmarks.common.processor import spent
 from node.client.targets import path_of
 from simulations.processes.process import LocalNode, first_line, running, stop
 
@@ -51,7 +51,7 @@ class Server(NamedTuple):
 @contextmanager
 def bare(body: bytes, etag: str) -> Iterator[Server]:
     """Run a bare handler with this answer."""
-    command = [sys.executable, "-m", "benchmarks._bare", etag]
+    command = [sys.executable, "-m", "benchmarks.common.bare", etag]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdin is not None, "its input is a pipe"

@@ -16,7 +16,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import _report as report
+from benchmarks.common import report
 from protocol.sets.index import Index, pack_key
 from protocol.sets.negentropy import Initiator, Responder
 

@@ -31,8 +31,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import _report as report
-from benchmarks._nodes import (
+from benchmarks.common import report
+from benchmarks.common.nodes import (
     FIRST_S,
     RECORDS_PER_SECOND,
     befriend,
@@ -45,10 +45,10 @@ from benchmarks._nodes import (
     until_same,
     until_settled,
 )
-from benchmarks._page import markdown, occasion, write
-from benchmarks._processor import spent
-from benchmarks._putting import put_batches, put_each
-from benchmarks._table import spell
+from benchmarks.common.page import markdown, occasion, write
+from benchmarks.common.processor import spent
+from benchmarks.common.putting import put_batches, put_each
+from benchmarks.common.table import spell
 from benchmarks.query import rate
 from node.client.targets import path_of
 from protocol.records.record import SignedRecord, make, sign

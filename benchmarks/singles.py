@@ -5,9 +5,9 @@ writes a prepared request, waits for the whole answer, and writes the next. The 
 same cores. Every claim founds a label of its own and is committed with `synchronous=FULL` before it counts.
 
 The processor time of the node is read from /proc before and after a lane. It depends less on other work of the machine
-than the rate does: see `_processor` for its parts. The limit is what two threads of PyNaCl alone verify. Aims: 0.19 of
-the limit at 64 connections (6,000 a second where the limit is 31,500) with at most 100 us of the main thread and 200 us
-in all, 0.095 at 8 with 300 us, 0.035 at 1.
+than the rate does: see `common.processor` for its parts. The limit is what two threads of PyNaCl alone verify. Aims:
+0.19 of the limit at 64 connections (6,000 a second where the limit is 31,500) with at most 100 us of the main thread
+and 200 us in all, 0.095 at 8 with 300 us, 0.035 at 1.
 """
 
 import statistics
@@ -16,9 +16,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from benchmarks import _report as report
-from benchmarks._processor import Spent, spent
-from benchmarks._putting import put_each
+from benchmarks.common import report
+from benchmarks.common.processor import Spent, spent
+from benchmarks.common.putting import put_each
 from benchmarks.ingest import raw_rate
 from protocol.records.record import SignedRecord
 from simulations.processes.process import LocalNode, running

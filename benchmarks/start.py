@@ -15,8 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from benchmarks import _report as report
-from benchmarks._processor import spent
+from benchmarks.common import report
+from benchmarks.common.processor import spent
 from simulations.processes.process import running
 
 LIBRARIES: Final = "import aiohttp.web, aiosqlite, msgspec, nacl.bindings, prometheus_client, websockets.asyncio.client"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks._cases import Case, Size
+from benchmarks.common.cases import Case, Size
 from benchmarks.compare import Change, change_of, compare
 
 NOISE = [1.00, 1.03, 0.97, 1.02, 0.98, 1.01]

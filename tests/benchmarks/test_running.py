@@ -10,9 +10,9 @@ import pytest
 
 import benchmarks
 from benchmarks.__main__ import CaseError, chosen, main, run_case
-from benchmarks._cases import CASES, Case, Row, Size
-from benchmarks._page import markdown, write
-from benchmarks._table import Line, lines_of, rows_of
+from benchmarks.common.cases import CASES, Case, Row, Size
+from benchmarks.common.page import markdown, write
+from benchmarks.common.table import Line, lines_of, rows_of
 
 FOLDER = Path(benchmarks.__file__).parent
 

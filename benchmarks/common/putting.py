@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from benchmarks import _report as report
-from benchmarks._asking import ask_all
+from benchmarks.common import report
+from benchmarks.common.asking import ask_all
 from protocol.records.record import SignedRecord
 
 

@@ -1,4 +1,4 @@
-"""The cases that `python -m benchmarks` runs: each a benchmark of this folder, its arguments, and the rows it fills.
+"""The cases that `python -m benchmarks` runs: each a benchmark, its arguments, and the rows it fills.
 
 A row is a figure beside what limits it in the same run. If the limit is a rate, the row shows the share of it; if the
 limit is the least time that the work can take, the row shows how much of the time is that work. An aim is a bound of

@@ -6,7 +6,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks._cases import Case, Row
+from benchmarks.common.cases import Case, Row
 
 COLUMNS = ("what", "figure", "limit", "share", "aim", "us of processor time")
 

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks import _report as report
+from benchmarks.common import report
 from node.client.http import NodeClient
 from node.intake.arrivals import Delivery, Origin, Submission
 from node.node import Node

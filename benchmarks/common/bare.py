@@ -1,4 +1,4 @@
-"""The simplest server of one answer, a single aiohttp handler: `python -m benchmarks._bare ETAG < BODY`.
+"""The simplest server of one answer, a single aiohttp handler: `python -m benchmarks.common.bare ETAG < BODY`.
 
 It prints its URL and runs until it is stopped.
 """
@@ -8,7 +8,7 @@ import sys
 
 from aiohttp import web
 
-from benchmarks import _report as report
+from benchmarks.common import report
 
 
 async def serve(body: bytes, etag: str) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from benchmarks import _report as report
+from benchmarks.common import report
 
 
 def write(page: Path, name: str, text: str) -> None:

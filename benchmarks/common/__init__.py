@@ -1,0 +1,1 @@
+"""What benchmarks share: nodes, clients that write and ask, processor time, and tables of figures and aims."""
