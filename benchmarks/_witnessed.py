@@ -199,8 +199,7 @@ def _catch_up(domain: str, records: Sequence[SignedRecord]) -> float:
 
 
 def _claim(domain: str, timestamp: int, number: int) -> SignedRecord:
-    body = {"domain": domain, "label": f"label-{number}", "signedby": report.KEY.public, "timestamp": timestamp}
-    return sign(make(body | {"name": f"claim {number}", "note": "the quick brown fox"}), report.KEY)
+    return report.claim(f"label-{number}", timestamp, number, domain)
 
 
 def _with_receipts(domain: str, first_s: int, claims: int, per_receipt: int) -> Iterator[SignedRecord]:

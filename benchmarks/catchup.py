@@ -28,7 +28,7 @@ from benchmarks.common.nodes import befriend, copied, fill, metrics, until_same,
 from benchmarks.common.processor import spent
 from benchmarks.ingest import raw_rate
 from protocol.link.messages import ITEM_OVERHEAD_BYTES
-from protocol.records.record import SignedRecord, make, sign
+from protocol.records.record import SignedRecord
 from simulations.processes.process import LocalNode, running
 
 DIFFERENCES: Final = 100
@@ -45,11 +45,8 @@ def claims(count: int, first_s: int, name: str, seconds: int = _DAY_S) -> Iterat
     """`count` claims on labels of their own, with dates spread over `seconds` from `first_s` on, of about 250 canonical
     bytes each.
     """
-    body = {"domain": report.DOMAIN, "signedby": report.KEY.public, "note": "the quick brown fox"}
     for number in range(count):
-        when_s = first_s + number * seconds // count
-        fields = {"label": f"{name}-{number}", "timestamp": when_s, "name": f"claim {number}"}
-        yield sign(make(body | fields), report.KEY)
+        yield report.claim(f"{name}-{number}", first_s + number * seconds // count, number)
 
 
 def whole(full: LocalNode, folder: Path, count: int, domain: str = report.DOMAIN) -> dict[str, float]:

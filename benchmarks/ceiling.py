@@ -7,17 +7,15 @@ the processor time of the event loop for each record, `writer` that of all other
 """
 
 import os
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.common import report
-from benchmarks.common.nodes import BATCH_RECORDS, submissions, trusting_node
+from benchmarks.common.nodes import submissions, take_batch, trusting_node
 from benchmarks.common.processor import Spent, spent
 from benchmarks.common.putting import work_through
 from benchmarks.ingest import raw_rate
-from node.intake.arrivals import Delivery, Origin, Submission
-from protocol.records.admission import Trust
 
 IN_FLIGHT = 6
 
@@ -25,16 +23,12 @@ IN_FLIGHT = 6
 async def ceiling(records: int) -> tuple[float, Spent]:
     """Records a second, and microseconds of processor time for each."""
     arrivals = list(submissions(0, records))
-    batches = [arrivals[start : start + BATCH_RECORDS] for start in range(0, records, BATCH_RECORDS)]
+    starts = range(0, records, report.BATCH_RECORDS)
+    batches = [arrivals[start : start + report.BATCH_RECORDS] for start in starts]
     with TemporaryDirectory() as folder:
         async with trusting_node(Path(folder)) as node:
-
-            async def take(batch: Sequence[Submission]) -> None:
-                outcomes = await node.ingest.take(batch, Origin(Trust.PEER), Delivery(waits=True, is_live=False))
-                assert all(outcome.status == "accepted" for outcome in outcomes), "every claim is new and valid"
-
             begun = spent(os.getpid())
-            seconds = await work_through(batches, take, IN_FLIGHT)
+            seconds = await work_through(batches, partial(take_batch, node), IN_FLIGHT)
             return records / seconds, spent(os.getpid()).since(begun).us_each(records)
 
 

@@ -210,21 +210,17 @@ def measure(writes: int, rounds: int) -> dict[str, float]:
                 verify_ms += floor.verify_ms
                 sync_ms += floor.sync_ms
     verify, sync = statistics.median(verify_ms), statistics.median(sync_ms)
-    figures = {"verification_ms_p50": verify, "fdatasync_ms_p50": sync, "fdatasync_ms_p99": _p99(sync_ms)}
+    figures = {"verification_ms_p50": verify, "fdatasync_ms_p50": sync, "fdatasync_ms_p99": report.p99(sync_ms)}
     for lane, its_delays_ms in delays_ms.items():
         p50 = statistics.median(its_delays_ms)
         floor_ms = (1 if lane is Lane.WITHIN else 2) * verify + sync
         figures |= {
             f"{lane}_floor_ms_p50": floor_ms,
             f"{lane}_ms_p50": p50,
-            f"{lane}_ms_p99": _p99(its_delays_ms),
+            f"{lane}_ms_p99": report.p99(its_delays_ms),
             f"ratio_floor_to_{lane}": floor_ms / p50,
         }
     return figures
-
-
-def _p99(values: Sequence[float]) -> float:
-    return statistics.quantiles(values, n=100, method="inclusive")[98]
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.common import report
 from benchmarks.common.asking import ask_all
-from benchmarks.common.nodes import label_of, submissions, take_all, trusting_node
+from benchmarks.common.nodes import fill_unsigned, label_of, submissions
 from benchmarks.common.processor import spent
 from node.client.targets import path_of
 from simulations.processes.process import LocalNode, first_line, running, stop
@@ -62,17 +62,6 @@ def bare(body: bytes, etag: str) -> Iterator[Server]:
         stop(process)
 
 
-def fill(folder: Path, labels: int) -> None:
-    """Give the node of this folder so many labels, which nobody signed."""
-
-    async def take(show: Callable[[int], None]) -> None:
-        async with trusting_node(folder) as node:
-            await take_all(node, submissions(0, labels), show)
-
-    with report.bar(f"filling a folder with {labels:,} claims", labels) as show:
-        report.run(take(show))
-
-
 def measure(requests: int, rounds: int, connections: int, labels: int) -> dict[str, float]:
     asked = rounds * requests
     assert labels > asked + WARM_UP, "each request of the first lane needs a label of its own"
@@ -81,7 +70,7 @@ def measure(requests: int, rounds: int, connections: int, labels: int) -> dict[s
     fresh, rest = paths[:asked], paths[asked:]
     with TemporaryDirectory() as folder:
         data = Path(folder) / "node"
-        fill(data, labels)
+        fill_unsigned(data, submissions(0, labels), labels)
         with running("node", data) as node, node.client() as client:
             answer = client.ask("GET", rest[0])
             with bare(answer.body, answer.headers["etag"]) as limit:

@@ -24,8 +24,6 @@ from simulations.processes.process import LocalNode
 HANG_S: Final = 1_200.0
 POLL_S: Final = 0.002
 
-BATCH_RECORDS: Final = 1_000
-
 FIRST_S: Final = 1_700_000_000
 RECORDS_PER_SECOND: Final = 10
 """The dates of claims that nobody signed."""
@@ -44,7 +42,11 @@ class Trusting:
 
 def fill(folder: Path, records: Iterable[SignedRecord], count: int) -> None:
     """Give these records to the node of this folder, which is not running."""
-    submissions = (Submission(it.signature, it.record.canonical) for it in records)
+    fill_unsigned(folder, (Submission(it.signature, it.record.canonical) for it in records), count)
+
+
+def fill_unsigned(folder: Path, submissions: Iterable[Submission], count: int) -> None:
+    """Give these to the node of this folder, which is not running. Nobody checks their signatures."""
 
     async def take(show: Callable[[int], None]) -> None:
         async with trusting_node(folder) as node:
@@ -62,11 +64,16 @@ def trusting_node(folder: Path) -> Node:
 async def take_all(node: Node, submissions: Iterable[Submission], show: Callable[[int], None]) -> None:
     """Take these in, one batch after the other, and show how many are done."""
     waiting, done = iter(submissions), 0
-    while batch := list(islice(waiting, BATCH_RECORDS)):
-        outcomes = await node.ingest.take(batch, Origin(Trust.PEER), Delivery(waits=True, is_live=False))
-        assert all(outcome.status == "accepted" for outcome in outcomes), "every claim is new and valid"
+    while batch := list(islice(waiting, report.BATCH_RECORDS)):
+        await take_batch(node, batch)
         done += len(batch)
         show(done)
+
+
+async def take_batch(node: Node, batch: Sequence[Submission]) -> None:
+    """Take this batch in, as records of a peer that catches up."""
+    outcomes = await node.ingest.take(batch, Origin(Trust.PEER), Delivery(waits=True, is_live=False))
+    assert all(outcome.status == "accepted" for outcome in outcomes), "every claim is new and valid"
 
 
 def label_of(number: int) -> str:

@@ -63,7 +63,7 @@ def make_claims(count: int, name: str = "label") -> list[SignedRecord]:
     """`count` claims, each on a label of its own that begins with `name`, of about 250 canonical bytes, dated now."""
     now = int(time.time())
     numbers = progress(range(count), f"signing {count:,} claims")
-    return [_claim(f"{name}-{number}", now - number % 100, number) for number in numbers]
+    return [claim(f"{name}-{number}", now - number % 100, number) for number in numbers]
 
 
 def make_history(label: str, count: int) -> list[SignedRecord]:
@@ -72,11 +72,12 @@ def make_history(label: str, count: int) -> list[SignedRecord]:
     """
     first = int(time.time()) - count
     numbers = progress(range(count), f"signing {count:,} versions of one claim")
-    return [_claim(label, first + number, number) for number in numbers]
+    return [claim(label, first + number, number) for number in numbers]
 
 
-def _claim(label: str, timestamp: int, number: int) -> SignedRecord:
-    body = {"domain": DOMAIN, "label": label, "signedby": KEY.public, "timestamp": timestamp}
+def claim(label: str, timestamp: int, number: int, domain: str = DOMAIN) -> SignedRecord:
+    """A claim of about 250 canonical bytes. `number`: what its name says."""
+    body = {"domain": domain, "label": label, "signedby": KEY.public, "timestamp": timestamp}
     return sign(make(body | {"name": f"claim {number}", "note": "the quick brown fox"}), KEY)
 
 
@@ -123,6 +124,10 @@ def by_turns(lanes: Mapping[str, Callable[[], float]], rounds: int) -> dict[str,
 
 def medians(results: Mapping[str, Sequence[float]]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in results.items()}
+
+
+def p99(values: Sequence[float]) -> float:
+    return statistics.quantiles(values, n=100, method="inclusive")[98]
 
 
 def machine() -> dict[str, object]:
