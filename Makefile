@@ -20,6 +20,10 @@ NEW_SEEDS_S ?= 60
 
 ATTACK_S ?= 20
 
+# Tests, demos and benchmarks start many processes. Many containers set this variable, and then each process compiles all
+# that it imports anew. An empty value counts as none; `make clean` removes the compiled files.
+export PYTHONDONTWRITEBYTECODE :=
+
 RUNS ?= 200
 
 BIN := .venv/bin
