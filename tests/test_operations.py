@@ -13,6 +13,7 @@ from node.cli.commands.config import markdown_table as table_of_settings
 from node.cli.output.failures import Exit
 from node.settings.description import describe
 from simulations.processes.process import LocalNode, running
+from tests.node.cli.conftest import start
 from tests.paths import ROOT
 
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -140,14 +141,14 @@ def test_a_command_ends_with_the_code_of_the_page(tmp_path: Path, arguments: lis
 def test_an_interrupted_command_ends_with_130(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    process = subprocess.Popen([BIN / "dnarc", "verify", str(pipe)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = start("verify", str(pipe))
 
     with pipe.open("wb"):  # once this opens, the command has begun to read
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=TIMEOUT_S)
 
     assert process.returncode == Exit.INTERRUPTED
-    assert b"Traceback" not in said
+    assert "Traceback" not in said
 
 
 def test_each_reason_in_the_table_of_errors_is_one_that_the_program_gives() -> None:
