@@ -12,7 +12,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from statistics import quantiles
@@ -24,8 +24,10 @@ import aiohttp
 import msgspec
 import psutil
 
+from protocol.records.record import SignedRecord
 from simulations.processes.process import LocalNode, running
 from tests.attack.honest import Measured
+from tests.attack.pace import pause
 from tests.history import claim, signed
 from tests.node.http_api.talking import batch
 
@@ -129,7 +131,7 @@ async def measure(node: LocalNode, *attacks: Attack, ca: Path | None = None) -> 
             _begin(client)
             peak_bytes = before_bytes
             while time.monotonic() < begun_s + SECONDS:
-                await asyncio.sleep(SAMPLE_EVERY_S)
+                await pause(SAMPLE_EVERY_S)
                 peak_bytes = max(peak_bytes, memory_bytes(process))
             share = (cpu_s(process) - before_s) / (time.monotonic() - begun_s)
             measured = await _end(client)
@@ -213,10 +215,14 @@ async def fill(node: LocalNode, labels: int, per_label: int = 1, padding_bytes: 
         for label in range(labels)
         for number in range(per_label)
     ]
+    await give(node, records, max(1, min(1_000, 4 * 2**20 // (padding_bytes + 400))))
+
+
+async def give(node: LocalNode, records: Sequence[SignedRecord], batch_records: int = 1_000) -> None:
+    """Put these records as the operator of the node, so many in a batch."""
     token = (node.data / "admin-token").read_text().strip()
-    size = max(1, min(1_000, 4 * 2**20 // (padding_bytes + 400)))
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
-        for begin in range(0, len(records), size):
-            body = io.BytesIO(batch(records[begin : begin + size]))
+        for begin in range(0, len(records), batch_records):
+            body = io.BytesIO(batch(records[begin : begin + batch_records]))
             async with session.put(f"{node.url}/claims", data=body) as answer:
                 assert answer.status == 200

@@ -14,6 +14,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
+from tests.attack.pace import pause
 from tests.history import claim, signed
 
 ASK_EVERY_S: Final = 0.02
@@ -49,7 +50,7 @@ class HonestClient:
         async with aiohttp.ClientSession(connector=connector) as session:
             while not end.is_set() or len(self.measured.puts_s) < PUTS_MIN:
                 await self._claim_and_read(session)
-                await asyncio.sleep(ASK_EVERY_S)
+                await pause(ASK_EVERY_S)
 
     async def _claim_and_read(self, session: aiohttp.ClientSession) -> None:
         self._number += 1

@@ -17,6 +17,10 @@ from protocol.link.messages import Domains, Hello, decode, encode
 from protocol.link.terms import Identity, Role
 from protocol.signing import SigningKey
 from simulations.processes.process import LocalNode
+from tests.attack.pace import pause
+
+RELINK_S: Final = 0.1
+"""Between two links of one attacker, if the node ends them."""
 
 _NONCE: Final = "17" * 32
 _SMALL_BUFFER_BYTES: Final = 2_048
@@ -65,7 +69,7 @@ async def flood(node: LocalNode, address: str, texts: Sequence[str]) -> None:
                         await asyncio.sleep(0)
                 finally:
                     reading.cancel()
-        await asyncio.sleep(0.1)
+        await pause(RELINK_S)
 
 
 async def drop_all(connection: ClientConnection) -> None:

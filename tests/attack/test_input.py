@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.attack.harness import Attack, Wires, attacked, attacker, check, measure
 from tests.attack.links import drop_all, linked
+from tests.attack.pace import pause
 
 ADDRESSES = 4
 HEADS = 300
@@ -29,7 +30,7 @@ def again(number: int, one: Callable[[Wires, str], Awaitable[None]]) -> Attack:
         while True:
             with suppress(OSError, asyncio.IncompleteReadError, ConnectionClosed):
                 await one(wires, attacker(number, ADDRESSES))
-            await asyncio.sleep(PAUSE_S)
+            await pause(PAUSE_S)
 
     return attack
 
@@ -97,8 +98,7 @@ async def test_links_that_send_small_frames(tmp_path: Path, name: str, data: byt
             try:
                 while not connection.transport.is_closing():
                     connection.transport.write(data)
-                    while connection.transport.get_write_buffer_size() > len(data):  # noqa: ASYNC110 - no event says it
-                        await asyncio.sleep(0.01)
+                    await connection.drain()
             finally:
                 reading.cancel()
 

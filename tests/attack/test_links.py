@@ -1,19 +1,16 @@
 """Links of strangers that cause much work or hold much memory: row 5 of the list of attacks, and links nobody reads."""
 
 import asyncio
-import io
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from simulations.processes.process import LocalNode
-from tests.attack.harness import IS_LONG, Attack, Wires, attacked, attacker, check, fill, measure
+from tests.attack.harness import IS_LONG, Attack, Wires, attacked, attacker, check, fill, give, measure
 from tests.attack.links import flood, linked, question
 from tests.history import claim, signed
-from tests.node.http_api.talking import batch
 
 DOMAINS = 10_000 if IS_LONG else 1_000
 UNREAD_LINKS = 200 if IS_LONG else 100
@@ -64,11 +61,5 @@ async def test_links_that_ask_and_do_not_read(tmp_path: Path) -> None:
 
 async def fill_domains(node: LocalNode, domains: int) -> None:
     """Give the node so many domains with one record each, as its operator."""
-    now, token = int(time.time()), (node.data / "admin-token").read_text().strip()
-    records = [signed(claim("garden", at=now, domain=f"domain-{number}")) for number in range(domains)]
-    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
-        for begin in range(0, len(records), 1_000):
-            async with session.put(
-                f"{node.url}/claims", data=io.BytesIO(batch(records[begin : begin + 1_000]))
-            ) as answer:
-                assert answer.status == 200
+    now = int(time.time())
+    await give(node, [signed(claim("garden", at=now, domain=f"domain-{number}")) for number in range(domains)])

@@ -1,16 +1,18 @@
 """Uploads that stall near their end keep nobody from writing, and slow ones keep nobody out: row 8 of the list."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
 from tests.attack.harness import Wires, attacked, attacker, check, measure
+from tests.attack.pace import pause
 
 UPLOADS = 16
 UPLOAD_BYTES = 8 * 2**20
 SLOW_UPLOADS = 900
 SLOW_ADDRESSES = 60
+PIECE_BYTES = 5_000
+PIECE_EVERY_S = 1.0
 
 
 @pytest.mark.parametrize("addresses", [1, 8])
@@ -34,8 +36,8 @@ async def test_uploads_that_go_on_for_long(tmp_path: Path) -> None:
             writer.write(head)
         while True:
             for writer in writers:
-                writer.write(b" " * 5_000)
-            await asyncio.sleep(1)
+                writer.write(b" " * PIECE_BYTES)
+            await pause(PIECE_EVERY_S)
 
     with attacked(tmp_path) as node:
         check(f"{SLOW_UPLOADS} slow uploads of {SLOW_ADDRESSES} addresses", await measure(node, attack))
