@@ -163,10 +163,11 @@ def _publish(session: ClaimSession, domain: str, label: str, draft: Draft) -> No
         head = find_head(client, domain, label)
         fields = draft(head, opened.key.public) | {"domain": domain, "label": label}
         _refuse_secrets(client, opened, fields)
-        signed = sign_next(head, opened.key, fields, int(time.time()))
+        now = int(time.time())
+        signed = sign_next(head, opened.key, fields, now)
         outcome = client.converse(put_in_time(signed, session.wait_s), _tell_wait).fields
     changes = [] if head is None else list(find_changes(content_of(head), content_of(signed)))
-    _tell(outcome, signed, None if head is None else changes, session.as_json)
+    _tell(outcome, signed, None if head is None else changes, signed.record.timestamp - now, session.as_json)
     if outcome.get("status") != "refused" and head is not None and not session.as_json:
         _tell_changes(changes)
         if session.is_whole:
@@ -193,9 +194,12 @@ def _refuse_secrets(client: "NodeClient", opened: "OpenedKey", fields: Content) 
 
 
 def _tell(
-    outcome: dict[str, Any], signed: "SignedRecord", changes: Sequence[FieldChange] | None, as_json: bool
+    outcome: dict[str, Any], signed: "SignedRecord", changes: Sequence[FieldChange] | None, ahead_s: int, as_json: bool
 ) -> None:
-    """Answer on stdout. `changes` is None if the record founds its label."""
+    """Answer on stdout. `changes` is None if the record founds its label.
+
+    `ahead_s`: how far the record was ahead of this machine's clock when it was signed. The clock has gone on since.
+    """
     from node.cli.output.screen import show
     from node.cli.output.text import plain
 
@@ -206,16 +210,15 @@ def _tell(
         show({signed.signature: outcome | beside}, True, lambda: plain(""))
     if is_refused:
         code = str(outcome.get("code"))
-        raise CommandError(Exit.REFUSED, code, str(outcome.get("detail")), _find_remedy(code, signed))
+        raise CommandError(Exit.REFUSED, code, str(outcome.get("detail")), _find_remedy(code, ahead_s))
     if not as_json:
         words = f"{outcome.get('verdict', outcome.get('status'))}: {record.domain} {record.label}, record {record.id}"
         words += {"final": ", final", "ordered": ", not final yet"}.get(str(outcome.get("certainty")), "")
         show(None, False, lambda: plain(words))
 
 
-def _find_remedy(code: str, signed: "SignedRecord") -> str | None:
+def _find_remedy(code: str, ahead_s: int) -> str | None:
     """What helps against this refusal, if this side knows better than the code alone."""
-    ahead_s = signed.record.timestamp - int(time.time())
     if code != "too_new" or ahead_s <= 0:
         return None
     return (
