@@ -6,17 +6,21 @@ A simulation hands in another `Disk`, and can cut its power.
 import asyncio
 import fcntl
 import os
+import platform
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 import structlog
 
 from node.faults import of_file, of_lock
 from node.store.contract import Store
 from node.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from node.store.postgresql import PostgresStore
 
 log = structlog.get_logger()
 
@@ -58,8 +62,8 @@ class Disk(Protocol):
             CannotStartError: the file cannot be read or made, or it does not hold such a secret.
         """
 
-    async def open_store(self, folder: Path, token_bytes: TokenBytes) -> Store:
-        """Open the store in this folder. The store is made if it is missing.
+    async def open_store(self, folder: Path, token_bytes: TokenBytes, url: str | None = None) -> Store:
+        """Open the store in this folder, or the one of this URL. The store is made if it is missing.
 
         Raises:
             StoreError: the store cannot be used.
@@ -167,8 +171,10 @@ class LocalDisk:
             raise CannotStartError(f"{path} cannot be made: {fault.reason}", fault.remedy) from error
         return text
 
-    async def open_store(self, folder: Path, token_bytes: TokenBytes) -> Store:
-        return await SqliteStore.open(folder / "dnarc.db", token_bytes)
+    async def open_store(self, folder: Path, token_bytes: TokenBytes, url: str | None = None) -> Store:
+        if url is None:
+            return await SqliteStore.open(folder / "dnarc.db", token_bytes)
+        return await _postgres().open(url, token_bytes, f"{platform.node()}, process {os.getpid()}")
 
     async def read(self, path: Path) -> bytes | None:
         return await asyncio.to_thread(_read, path)
@@ -178,6 +184,17 @@ class LocalDisk:
 
     def free_bytes(self, folder: Path) -> int:
         return shutil.disk_usage(folder).free
+
+
+def _postgres() -> "type[PostgresStore]":
+    """Raises: CannotStartError: the driver is not installed."""
+    try:
+        from node.store.postgresql import PostgresStore
+    except ImportError as error:
+        raise CannotStartError(
+            "the driver for PostgreSQL is not installed", "install it: pip install 'dnarc[postgresql]'"
+        ) from error
+    return PostgresStore
 
 
 def _read(path: Path) -> bytes | None:

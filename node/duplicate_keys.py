@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import structlog
 
-from node.peers import hidden
+from node.passwords import hidden
 from node.store.contract import Peer
 from protocol.link.copies import COPIED_S, IS_COPIED, REMEDY, Copies
 

@@ -159,7 +159,7 @@ class Node:
         self._endings.enter_context(disk.held(data))
         self.key = SigningKey(bytes.fromhex(disk.secret(data / "node.key", SEED_BYTES, token_bytes)))
         self.admin_token = disk.secret(data / "admin-token", TOKEN_BYTES, token_bytes)
-        self.store = await disk.open_store(data, token_bytes)
+        self.store = await disk.open_store(data, token_bytes, self.settings.store)
         self._endings.push_async_callback(self.store.close)
         if unfinished := await self.store.removals.unfinished():
             log.info("finishing removals", count=len(unfinished))

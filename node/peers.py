@@ -5,7 +5,6 @@ runs. So the parts that work with peers read the table again and again, and chec
 """
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from typing import Final
@@ -13,6 +12,7 @@ from typing import Final
 import msgspec
 from yarl import URL
 
+from node.passwords import hidden
 from node.store.contract import Peer, Store
 from protocol.errors import Code, ProtocolError
 from protocol.signing import is_key
@@ -23,7 +23,6 @@ PEERS_MAX: Final = 1_000
 URL_CHARACTERS_MAX: Final = 2_000
 
 _SCHEMES: Final = ("http", "https", "ws", "wss")
-_PASSWORD = re.compile(r"//([^/?#@:]*):[^?#\s]*@")
 
 
 class Peers:
@@ -102,11 +101,6 @@ class Peers:
     def _wake_watchers(self) -> None:
         for change in self._changes:
             change.set()
-
-
-def hidden(name: str) -> str:
-    """The name without the password that a URL may contain, for answers and logs. `name` may be any string."""
-    return _PASSWORD.sub(r"//\1:***@", name)
 
 
 async def _wait(change: asyncio.Event, seconds: float) -> None:

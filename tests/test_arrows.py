@@ -82,6 +82,7 @@ PROTOCOL_ORDER = (
 # The rooms of a package from the lowest to the highest: modules and packages, by the longest name that fits. Modules of
 # one room may import each other. A module that a lower room needs stands outside of its own room, at its own place.
 NODE_ORDER = (
+    "passwords",
     "faults",
     "settings",
     "fairness",
@@ -194,6 +195,7 @@ PURE = (
 # it. Only PyNaCl decides about a signature, so the other library for signatures is left to the tests.
 CONFINED = {
     "aiosqlite": ("node.store.sqlite",),
+    "asyncpg": ("node.store.postgresql",),
     "cryptography": (),
     "matplotlib": ("simulations",),
     "sqlite3": ("node.store.sqlite", "simulations.world.disk"),

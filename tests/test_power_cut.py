@@ -24,8 +24,7 @@ KILL_AFTER = 3_000
 
 
 async def test_kill_9_in_the_middle_of_10_000_claims_loses_nothing_acknowledged(tmp_path: Path) -> None:
-    now = int(time.time())
-    records = [signed(claim(f"label-{n % LABELS}", ALICE, now - 200 + n // LABELS, n=n)) for n in range(RECORDS)]
+    records = records_now()
 
     async with serving(tmp_path) as (process, url):
         acknowledged = await write_until_killed(process, url, records)
@@ -37,6 +36,11 @@ async def test_kill_9_in_the_middle_of_10_000_claims_loses_nothing_acknowledged(
     with closing(sqlite3.connect(tmp_path / "dnarc.db")) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     await check_state_is_replay(tmp_path)
+
+
+def records_now() -> list[SignedRecord]:
+    now = int(time.time())
+    return [signed(claim(f"label-{n % LABELS}", ALICE, now - 200 + n // LABELS, n=n)) for n in range(RECORDS)]
 
 
 async def write_until_killed(process: Process, url: str, records: list[SignedRecord]) -> set[str]:
@@ -81,9 +85,9 @@ async def check_state_is_replay(folder: Path) -> None:
 
 
 @asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[tuple[Process, str]]:
+async def serving(folder: Path, *flags: str) -> AsyncIterator[tuple[Process, str]]:
     """A node as its own process on a free port, killed in the end if it still runs."""
-    command = (Path(sys.executable).with_name("dnarc"), "serve", "--port", "0", "--data", str(folder))
+    command = [str(Path(sys.executable).with_name("dnarc")), "serve", "--port", "0", "--data", str(folder), *flags]
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=DEVNULL)
     assert process.stdout is not None
     try:

@@ -17,7 +17,7 @@ from node.checkup.finding import Finding, fail, ok, warn
 from node.disk import ADMIN_TOKEN, NODE_KEY, OTHERS_MAY_READ, STORE_FILES, CannotStartError, LocalDisk, store_bytes
 from node.faults import READ_ONLY_REMEDY, of_file
 from node.monitoring.health import LOG_BYTES_WARNED
-from node.peers import hidden
+from node.passwords import hidden
 from node.store.contract import StoreError
 from node.store.sqlite import inspection
 from node.store.sqlite.faults import DAMAGED

@@ -18,7 +18,7 @@ from node.client.answers import NodeSummary
 from node.client.errors import NodeError, Unreachable
 from node.client.http import NodeClient
 from node.clocks import REMEDY, differs, in_words, least_ahead_s
-from node.peers import hidden
+from node.passwords import hidden
 from node.store.contract import Peer
 from protocol.link import copies
 

@@ -14,8 +14,8 @@ import structlog
 from node.http_sync.parts import SyncParts
 from node.http_sync.report import Job, Report, RunTotals
 from node.http_sync.worker import SyncWorker, directions_of
+from node.passwords import hidden
 from node.peer_state import Facts
-from node.peers import hidden
 from node.store.contract import Peer
 from protocol.errors import Code, ProtocolError
 from protocol.link.terms import Flow

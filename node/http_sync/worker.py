@@ -16,7 +16,7 @@ import structlog
 from node.http_sync.parts import SyncParts
 from node.http_sync.report import Job, Report, RunTotals
 from node.http_sync.run import PeerMemory, sync_once
-from node.peers import hidden
+from node.passwords import hidden
 from node.store.contract import Peer
 from protocol.errors import Code, ProtocolError
 from protocol.link.terms import Flow

@@ -20,8 +20,8 @@ import structlog
 from node.links.opening import dial
 from node.links.running_link import Ending
 from node.links.transport import Transport
+from node.passwords import hidden
 from node.peer_state import STEADY_S, Outage
-from node.peers import hidden
 from node.settings.settings import Settings
 from node.store.contract import Peer
 from node.world import World

@@ -29,8 +29,8 @@ from node.links.send_room import send_budget
 from node.links.summary import down_summary, link_summary
 from node.links.transport import AcceptedTransport, Transport
 from node.links.work_meter import WorkMeter
+from node.passwords import hidden
 from node.peer_state import STEADY_S, Facts
-from node.peers import hidden
 from node.store.contract import Peer
 from node.tasks import Tasks
 from protocol.errors import Code, ProtocolError

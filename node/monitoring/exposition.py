@@ -33,8 +33,8 @@ from node.metrics import Histogram, Traffic
 from node.monitoring.health import Health
 from node.monitoring.peer_states import PeerStates
 from node.monitoring.witness_figures import Figure, figures_of
+from node.passwords import hidden
 from node.peer_state import Condition
-from node.peers import hidden
 from node.settings.description import describe
 from node.settings.settings import Settings
 from node.streams import Streams

@@ -23,8 +23,8 @@ from node.links.registry import Links
 from node.metrics import Traffic
 from node.monitoring.peer_states import PeerStates
 from node.monitoring.witness_warnings import warnings_of, warnings_of_peers
+from node.passwords import hidden
 from node.peer_state import PeerState
-from node.peers import hidden
 from node.removal.work import RemovalWork
 from node.settings.settings import Settings
 from node.tls import Certificate

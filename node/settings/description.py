@@ -5,7 +5,8 @@ from typing import Final
 import msgspec
 from msgspec import inspect
 
-from node.settings.items import ITEMS
+from node.passwords import hidden
+from node.settings.items import ITEMS, TEXTS
 from node.settings.settings import KINDS, Settings
 from node.settings.write_tables import spell_tables
 from protocol.records.write_policy import WritePolicy
@@ -43,14 +44,14 @@ def describe() -> list[Setting]:
 
 
 def spell(value: object) -> str:
-    """A value as an operator writes it: `none` for None, commas between the items of a list."""
+    """A value as an operator writes it, without passwords: `none` for None, commas between the items of a list."""
     if value is None:
         return "none"
     if isinstance(value, WritePolicy):
         return spell_tables(value)
     if isinstance(value, bool):
         return str(value).lower()
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return hidden(",".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def parts_of(kind: inspect.Type) -> tuple[inspect.Type, ...]:
@@ -82,7 +83,7 @@ def _words(name: str, kind: inspect.Type) -> str:
         case inspect.StructType():
             return "a table of the settings file"
         case _:
-            return "a text"
+            return TEXTS.get(name, "a text")
 
 
 def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:

@@ -1,4 +1,4 @@
-"""What the items of a setting's list may be."""
+"""What the items of a setting's list may be, and what a text may be."""
 
 import re
 from collections.abc import Callable
@@ -39,3 +39,5 @@ ITEMS: Final = {
     "write_plugin": ListItems(bool, "a command and its arguments between commas"),
     "write_origins": ListItems(_is_origin, "origins between commas, such as https://example.org"),
 }
+TEXTS: Final = {"store": "a URL such as postgresql://user@host/database"}
+"""What a text may be, in words, where not every text will do. The type of the setting has the rule."""

@@ -59,7 +59,19 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
     for name, raw, source in (*_of_file(file), *_of_environment(ours), *_of_flags(flags)):
         values[name] = _convert(name, raw, source)
         sources[name] = source
-    return Loaded(Settings(**values), sources, skipped)
+    settings = Settings(**values)
+    _check_witness(settings, sources)
+    return Loaded(settings, sources, skipped)
+
+
+def _check_witness(settings: Settings, sources: Mapping[str, str]) -> None:
+    """A witness votes once. A store that another process may take over would let it vote twice."""
+    if settings.witness and settings.store is not None:
+        raise SettingsError(
+            f"witness ({sources['witness']}) and store ({sources['store']}) exclude each other, because a node whose "
+            "store another process may take over could vote twice: run the witness as a node of its own without store, "
+            "and list it as a peer"
+        )
 
 
 class _Text(str):

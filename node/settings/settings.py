@@ -40,6 +40,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Path, _about("Folder of dnarc.db, node.key and admin-token. The node makes it if it is missing.")
     ] = Path("data")
 
+    store: Annotated[
+        Annotated[str, Meta(pattern="^postgres(ql)?://")] | None,
+        _about("URL of a PostgreSQL database for the records. none: the file dnarc.db in `data`."),
+    ] = None
+
     domains: Annotated[list[str] | None, _about("Domains to keep. none: all domains.")] = None
     domains_max: Annotated[
         int,

@@ -27,6 +27,9 @@ LabelKey = tuple[str, str]
 Founder = tuple[str, str]
 """A domain and a key that may have founded labels of it."""
 
+RECORDS_MAX: Final = 1_000
+"""Most ids in one call of `records` or `held`."""
+
 STATES_FEW: Final = 64
 """Labels whose states a store reads without leaving the caller's thread, unless its disk is slow. So it is not worth
 reading a few labels ahead."""

@@ -15,9 +15,8 @@ from random import Random
 from typing import Concatenate, ParamSpec, TypeVar
 
 from node.disk import FolderInUseError, TokenBytes
-from node.store.contract import LabelKey, Past, Store
+from node.store.contract import RECORDS_MAX, LabelKey, Past, Store
 from node.store.sqlite import SqliteStore, reading
-from node.store.sqlite.store import RECORDS_MAX
 from protocol.records.record import SignedRecord
 from protocol.sets.index import key_id
 from protocol.witness.domain import WitnessedDomain
@@ -89,7 +88,8 @@ class VirtualDisk:
         else:
             self._files[path] = content
 
-    async def open_store(self, folder: Path, token_bytes: TokenBytes) -> Store:
+    async def open_store(self, folder: Path, token_bytes: TokenBytes, url: str | None = None) -> Store:
+        assert url is None, "a simulated node has a disk of its own"
         return await SqliteStore.open(folder / "dnarc.db", token_bytes, self.connect, self.connect_inline)
 
     async def read(self, path: Path) -> bytes | None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from node.peers import PEERS_MAX, URL_CHARACTERS_MAX, Peers, hidden
+from node.passwords import hidden
+from node.peers import PEERS_MAX, URL_CHARACTERS_MAX, Peers
 from node.store.contract import Cursor, Peer
 from node.store.sqlite import SqliteStore
 from protocol.errors import Code, ProtocolError

@@ -42,6 +42,8 @@ READ = [
     ("DNARC_LOG_FORMAT", "json", Settings(log_format="json")),
     ("DNARC_LINK_COMPRESSION", "true", Settings(link_compression=True)),
     ("DNARC_LINK_COMPRESSION", "0", Settings(link_compression=False)),
+    ("DNARC_STORE", "postgresql://me@host/claims", Settings(store="postgresql://me@host/claims")),
+    ("DNARC_STORE", "none", Settings()),
     ("DNARC_TLS_CA", "ca.pem", Settings(tls_ca=Path("ca.pem"))),
     ("DNARC_TLS_CA", "none", Settings(tls_ca=None)),
     ("PATH", "/bin", Settings()),
@@ -237,3 +239,19 @@ def test_settings_of_one_kind_are_declared_together() -> None:
     runs = [kind for number, kind in enumerate(kinds) if number == 0 or kinds[number - 1] != kind]
 
     assert runs == list(KINDS.values())
+
+
+def test_a_witness_and_a_store_that_another_may_take_over_exclude_each_other() -> None:
+    name = "w" + "a" * 52
+
+    with pytest.raises(SettingsError, match=r"witness \(DNARC_WITNESS\) and store \(DNARC_STORE\) exclude each other"):
+        load(None, {"DNARC_WITNESS": name, "DNARC_STORE": "postgresql://host/claims"}, {})
+
+
+def test_a_password_in_a_bad_value_is_not_shown() -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(None, {"DNARC_STORE": "mysql://me:secret@host/claims"}, {})
+
+    assert "store is 'mysql://me:***@host/claims' (DNARC_STORE): it should be a URL such as postgresql" in str(
+        raised.value
+    )

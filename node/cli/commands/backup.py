@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from node.cli.input.embedded import check_embedded
 from node.cli.input.options import AsJson
 from node.cli.output.early_end import explain_interruption
 from node.cli.output.screen import show
@@ -26,6 +27,9 @@ def backup(
     """
     from node.backup import back_up
 
+    check_embedded(
+        "`pg_dump --format=custom --file=TARGET '{url}'`, and copy node.key and admin-token of the data folder"
+    )
     with explain_interruption(lambda: f"{target} was not made", "run the command again"):
         records = back_up(data, target)
     answer = {"folder": str(target), "records": records}

@@ -60,12 +60,13 @@ def _facts(setting: "Setting", loaded: "Loaded") -> dict[str, object]:
 
 
 def _as_json(value: object) -> object:
+    from node.settings.description import spell
     from node.settings.write_tables import tables_of
     from protocol.records.write_policy import WritePolicy
 
     if isinstance(value, WritePolicy):
         return tables_of(value)
-    return str(value) if isinstance(value, Path) else value
+    return spell(value) if isinstance(value, str | Path) else value
 
 
 def _facts_of_preference(preference: Preference, chosen: Chosen) -> dict[str, object]:

@@ -180,7 +180,7 @@ def _in_store(data: Path | None, work: "Callable[[Peers], Awaitable[Result]]") -
 
 def _facts_of(peer: "Peer") -> dict[str, Any]:
     """The peer as a node without links would show it."""
-    from node.peers import hidden
+    from node.passwords import hidden
 
     url = None if peer.url is None else hidden(peer.url)
     return {"url": url, "push": peer.push, "pull": peer.pull, "accept": peer.is_accepted, "key": peer.key}

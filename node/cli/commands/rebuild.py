@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from node.cli.data_folder import held
+from node.cli.input.embedded import check_embedded
 from node.cli.input.options import AsJson
 from node.cli.output.early_end import explain_interruption
 from node.cli.output.failures import CommandError, Exit
@@ -42,6 +43,7 @@ def rebuild(
     """
     from node.store.sqlite import rebuilding
 
+    check_embedded("`dnarc export` and `dnarc verify` show whether the records are whole")
     path = data / "dnarc.db"
     if not path.exists():
         raise CommandError(Exit.USAGE, "usage", f"{data} is no data folder of a node", "name it by --data DIR")

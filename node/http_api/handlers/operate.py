@@ -12,7 +12,7 @@ from node.http_api.answers.json_answer import private
 from node.http_api.handlers.write import BODY_BUDGET
 from node.http_api.requests.caller import check_admin, check_operator, is_operator
 from node.http_api.requests.parts import ApiParts
-from node.peers import hidden
+from node.passwords import hidden
 from node.store.contract import Peer
 from protocol.errors import Code, ProtocolError
 from protocol.link.terms import Flow

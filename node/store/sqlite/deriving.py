@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import msgspec
 
+from node.store.rows import record_of
 from node.store.sqlite import testimony
 from node.store.sqlite.connection import transaction
-from node.store.sqlite.rows import record_of
 from protocol.records.record import Record, is_witnessed
 from protocol.witness.domain import DomainChange, WitnessedDomain
 

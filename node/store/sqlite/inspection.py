@@ -11,10 +11,10 @@ import msgspec
 
 from node.store.contract import Cursor, Peer
 from node.store.removals import Removal
+from node.store.rows import record_of
 from node.store.sqlite import reading, removing
 from node.store.sqlite.connection import BUSY_TIMEOUT_S
 from node.store.sqlite.faults import explain
-from node.store.sqlite.rows import record_of
 from node.store.sqlite.schema import MIGRATIONS, version_of
 from node.store.sqlite.usage import THROUGH
 from protocol.records.record import Record

@@ -19,8 +19,7 @@ from node.store.contract import (
     StoredEvent,
     StoredRecord,
 )
-from node.store.sqlite.handwritten import SkippedRow, cursors_of, peers_of
-from node.store.sqlite.rows import (
+from node.store.rows import (
     EVENT_TYPES,
     past_of,
     record_of,
@@ -30,6 +29,7 @@ from node.store.sqlite.rows import (
     stored_record_of,
     verdict_of,
 )
+from node.store.sqlite.handwritten import SkippedRow, cursors_of, peers_of
 from node.store.sqlite.statements import chunks, places, values
 from protocol.limits import SAFE_INTEGER_MAX
 from protocol.records.change import EventType

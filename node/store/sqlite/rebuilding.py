@@ -27,12 +27,7 @@ from typing import Any, Final
 import msgspec
 
 from node.store.contract import StoreError
-from node.store.sqlite import recounting, testimony
-from node.store.sqlite.connection import BUSY_TIMEOUT_S, transaction
-from node.store.sqlite.deriving import walked, witnessed_names
-from node.store.sqlite.faults import DAMAGED, explain
-from node.store.sqlite.reading import former_keys, last_event
-from node.store.sqlite.rows import (
+from node.store.rows import (
     EVENT_TYPES,
     VERDICTS,
     former_of,
@@ -43,6 +38,11 @@ from node.store.sqlite.rows import (
     split_keys,
     verdict_name,
 )
+from node.store.sqlite import recounting, testimony
+from node.store.sqlite.connection import BUSY_TIMEOUT_S, transaction
+from node.store.sqlite.deriving import walked, witnessed_names
+from node.store.sqlite.faults import DAMAGED, explain
+from node.store.sqlite.reading import former_keys, last_event
 from node.store.sqlite.schema import MIGRATIONS, check_version, migrate, version_of
 from protocol.records.change import EventType
 from protocol.records.record import Record, is_witnessed

@@ -4,8 +4,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from node.store.rows import SEEN, past_of, record_of
 from node.store.sqlite import reading
-from node.store.sqlite.rows import SEEN, past_of, record_of
 from node.store.sqlite.statements import chunks, places, values
 from node.store.sqlite.testimony import witnesses_of
 from protocol.records.record import POLICY_LABEL, Record

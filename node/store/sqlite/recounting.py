@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from node.store.sqlite.rows import add_signer_of
+from node.store.sqlite.statements import add_signer_of
 from node.store.sqlite.usage import THROUGH
 
 _COUNTED: Final = f"""

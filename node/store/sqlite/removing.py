@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from node.store.removals import Counted, Erasure, Finish, Removal, RemovalKind, Step, Target
+from node.store.rows import VERDICTS, record_of
 from node.store.sqlite import testimony
 from node.store.sqlite.connection import transaction
 from node.store.sqlite.reading import last_event
-from node.store.sqlite.rows import VERDICTS, add_signer_of, record_of
-from node.store.sqlite.statements import chunks, places, values
+from node.store.sqlite.statements import add_signer_of, chunks, places, values
 from node.store.sqlite.usage import forget_domain
 from protocol.records.record import Record
 from protocol.records.replay import Verdict

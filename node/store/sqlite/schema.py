@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from node.store.contract import StoreError
-from node.store.sqlite.rows import add_signer_of
+from node.store.sqlite.statements import add_signer_of
 from protocol.records.record import is_witnessed
 
 _FIRST = """

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 
+from node.store.rows import signer_of
+
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
 
 _SIZES = (256, 128, 64, 32, 16, 8, 4, 2, 1)
@@ -40,3 +42,8 @@ def insert(connection: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, 
     """Insert rows. `into` is the statement before the values, `INSERT INTO table (columns)`; `rest` follows them."""
     for chunk in chunks(rows):
         connection.execute(f"{into} VALUES {places(chunk)} {rest}", values(chunk))
+
+
+def add_signer_of(connection: sqlite3.Connection) -> None:
+    """Let SQL on this connection call `signer_of`."""
+    connection.create_function("signer_of", 1, signer_of, deterministic=True)

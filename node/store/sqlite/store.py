@@ -21,6 +21,7 @@ import structlog
 from node.fairness.read_cost import metered
 from node.store.contract import (
     EVERYTHING,
+    RECORDS_MAX,
     STATES_FEW,
     Batch,
     Cursor,
@@ -50,9 +51,6 @@ from protocol.witness.recall import Known, Overview, Spoken, Wanted
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-RECORDS_MAX = 1_000
-"""Ids in one call of `records` or `held`."""
 
 _READERS = 2
 

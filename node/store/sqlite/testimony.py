@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from node.store.sqlite.rows import SEEN
+from node.store.rows import SEEN
 from node.store.sqlite.statements import chunks, insert, places, values
 from protocol.witness.domain import DomainChange
 from protocol.witness.testimony import Evidence, Fork, Link

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from node.store.contract import StoredRecord
+from node.store.rows import signer_of
 from node.store.sqlite.connection import transaction
-from node.store.sqlite.rows import signer_of
 from protocol.records.admission import Amount
 
 TAIL_RECORDS_MAX: Final = 65_536

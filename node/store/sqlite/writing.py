@@ -12,15 +12,14 @@ from typing import Any
 import msgspec
 
 from node.store.contract import Batch, Cursor, LabelKey, Peer, StoredRecord
+from node.store.rows import EVENT_TYPES, VERDICTS, former_of, founders_of, owner_of
 from node.store.sqlite import testimony
 from node.store.sqlite.connection import transaction
 from node.store.sqlite.reading import last_event
-from node.store.sqlite.rows import EVENT_TYPES, VERDICTS, former_of, owner_of
 from node.store.sqlite.statements import chunks, insert, places, values
 from node.store.sqlite.usage import TAIL_RECORDS_MAX, Tail, write_tail
 from protocol.records.change import Event
 from protocol.records.named_keys import FEW_KEYS, ManyKeys
-from protocol.records.record import is_witnessed
 from protocol.records.replay import State, Verdict
 
 
@@ -43,7 +42,7 @@ def commit(connection: sqlite3.Connection, batch: Batch, last: LastNumbers, tail
     with transaction(connection):
         numbers = _Numbers(connection, batch.records, last.record + 1)
         labels = _label_numbers(connection, list(batch.states), last.label + 1)
-        founders = _founders_of(batch)
+        founders = founders_of(batch)
         full = _put_former_keys(connection, batch, labels)
         _put_states(connection, batch.states, founders, numbers, labels, full)
         held = [key for key, number in labels.items() if number <= last.label]
@@ -88,20 +87,6 @@ def _label_numbers(connection: sqlite3.Connection, keys: Sequence[LabelKey], fir
         found |= {(domain, label): number for domain, label, number in connection.execute(sql, values(chunk))}
     free = count(first)
     return {key: found[key] if key in found else next(free) for key in keys}
-
-
-def _founders_of(batch: Batch) -> dict[LabelKey, bytes]:
-    """The founders of the labels that the batch founds, or founds anew by an older record.
-
-    The founder of a label in a witnessed domain is not kept. So its owner stands for it, which is stored as NULL.
-    """
-    founders = {
-        (record.domain, record.label): bytes.fromhex(record.signedby)
-        for stored in batch.records
-        if stored.verdict is Verdict.FOUNDED and (record := stored.signed.record).id not in batch.verdicts
-    }
-    of_witnessed = {key: owner_of(state) for key, state in batch.states.items() if is_witnessed(key[0])}
-    return founders | {key: owner for key, owner in of_witnessed.items() if owner is not None}
 
 
 def _put_former_keys(

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from node.store.contract import Cursor, Peer, Store, StoreError
+from node.store.rows import EVENT_TYPES, VERDICTS
 from node.store.sqlite import SqliteStore, reading
 from node.store.sqlite.connection import Connection, transaction
-from node.store.sqlite.rows import EVENT_TYPES, VERDICTS
 from node.store.sqlite.schema import MIGRATIONS, migrate, version_of
 from protocol.records.change import EventType
 from protocol.records.replay import Verdict

@@ -1,0 +1,134 @@
+"""Sessions with the server: how they are opened, and what their errors mean.
+
+The URL is that of libpq (https://www.postgresql.org/docs/current/libpq-connect.html), so the password may also come
+from PGPASSWORD, from a password file or from a service file. A name in its query that libpq does not know is a setting
+of the session: `?search_path=dnarc` keeps everything in the schema `dnarc`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from node.store.contract import StoreError
+
+CONNECT_TIMEOUT_S: Final = 10.0
+"""How long a connection may take to open."""
+
+STATEMENT_TIMEOUT_S: Final = 30.0
+"""How long one statement may take. None of ours takes a second, so a longer one waits for somebody's lock."""
+
+VERSION_MIN: Final = 14
+"""The oldest server that ends sessions whose other end is gone by itself (`idle_session_timeout`)."""
+
+SESSION_IDLE_S: Final = 6.0
+"""The server ends the writer's session after such a silence, so that another process can take over."""
+
+_EVERY_SESSION: Final = {
+    "application_name": "dnarc",
+    "statement_timeout": f"{STATEMENT_TIMEOUT_S * 1_000:.0f}",
+    "max_parallel_workers_per_gather": "0",  # a page of heads is read in 100 ms without, and in more with workers
+    "jit": "off",  # it compiles for longer than our statements run
+}
+_WRITER_SESSION: Final = {
+    "idle_session_timeout": f"{SESSION_IDLE_S * 1_000:.0f}",
+    "idle_in_transaction_session_timeout": "3000",  # a writer that was stopped within a commit frees its rows
+    "client_connection_check_interval": "1000",
+    "tcp_user_timeout": f"{SESSION_IDLE_S * 1_000:.0f}",
+}
+
+_DISK_FULL: Final = "53100"
+_TOO_MANY: Final = "53300"
+_READ_ONLY: Final = "25006"
+_REASONS: Final = {
+    _DISK_FULL: ("the server's disk is full", "free space on the server"),
+    _TOO_MANY: ("the server has no connection left", "raise max_connections, or end other programs"),
+    _READ_ONLY: ("the server takes no writes", "name the primary server: this one is a replica"),
+    "28P01": ("the server refuses the password", "set it in the URL, in PGPASSWORD or in ~/.pgpass"),
+    "28000": ("the server refuses this user", "allow it in pg_hba.conf, or name another user in the URL"),
+    "3D000": ("the database is missing", "make it: createdb NAME"),
+    "3F000": ("the schema is missing", "make it: CREATE SCHEMA NAME"),
+    "42501": ("the user may not do that", "GRANT CREATE, USAGE ON SCHEMA to the user, or make the user its owner"),
+    "57P03": ("the server is starting or stopping", "wait, and start the node again"),
+    "57014": (
+        f"a statement took longer than {STATEMENT_TIMEOUT_S:.0f} s",
+        "see in pg_stat_activity who holds a lock",
+    ),
+}
+
+
+async def connect(url: str, *, is_writer: bool = False) -> asyncpg.Connection:
+    """Open a session.
+
+    Raises:
+        StoreError: the server cannot be reached, or cannot be used.
+    """
+    settings = _EVERY_SESSION | (_WRITER_SESSION if is_writer else {})
+    with explained(url):
+        connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings=settings)
+        try:
+            await _check(connection)
+        except BaseException:
+            await connection.close()
+            raise
+    return connection
+
+
+async def connect_pool(url: str, connections_max: int) -> asyncpg.Pool:
+    """Sessions for readers, as many as are needed at once. They carry no state, so nothing is reset between statements.
+
+    Raises:
+        StoreError: as `connect`.
+    """
+    with explained(url):
+        return await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=connections_max,
+            reset=_keep,
+            timeout=CONNECT_TIMEOUT_S,
+            server_settings=_EVERY_SESSION | {"default_transaction_read_only": "on"},
+        )
+
+
+async def _keep(connection: asyncpg.Connection) -> None:
+    """A reset would ask the server once more for each statement."""
+
+
+async def _check(connection: asyncpg.Connection) -> None:
+    """Raises: StoreError: the server or the schema does not fit."""
+    if connection.get_server_version().major < VERSION_MIN:
+        version = await connection.fetchval("SHOW server_version")
+        raise StoreError(f"the server is PostgreSQL {version}", f"dnarc needs PostgreSQL {VERSION_MIN} or later")
+    encoding = await connection.fetchval("SHOW server_encoding")
+    if encoding != "UTF8":
+        raise StoreError(
+            f"the database has the encoding {encoding}", "make one with UTF8: createdb -E UTF8 -T template0"
+        )
+    if await connection.fetchval("SELECT current_schema()") is None:
+        raise StoreError("the schema in `search_path` is missing", "make it: CREATE SCHEMA NAME")
+
+
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """Turn the errors of the driver into `StoreError`. The message names the server, and never the password."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        reason, remedy = _REASONS.get(error.sqlstate or "", (str(error), "see the server's log"))
+        raise StoreError(f"{place_of(url)}: {reason}", remedy) from error
+    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        reason = str(error) or "it did not answer in time"
+        raise StoreError(
+            f"{place_of(url)}: {reason}", "see whether the server runs, and whether the URL is right"
+        ) from error
+
+
+def place_of(url: str) -> str:
+    """The server and the database of a URL, without user and password."""
+    parts = urlsplit(url)
+    host = parts.hostname or "the local server"
+    port = "" if parts.port is None else f":{parts.port}"
+    return f"PostgreSQL at {host}{port}{parts.path}"

@@ -1,0 +1,281 @@
+"""The PostgreSQL store: the contract of all stores, and what only this one can get wrong."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import asyncpg
+import pytest
+
+from node.store.contract import EVERYTHING, Cursor, Peer, Selection, Store, StoreError
+from node.store.postgresql import PostgresStore, reading
+from node.store.postgresql.schema import MIGRATIONS, migrate, version_of
+from node.store.postgresql.session import connect
+from node.store.postgresql.writership import WritershipLostError
+from simulations.processes.postgres import PostgresServer
+from tests.history import ALICE
+from tests.node.store.postgresql.comparing import everything, random_batches, sqlite
+from tests.node.store.store_batches import OpenStore, all_keys, batch_of, claim
+from tests.node.store.store_contract import StoreContract
+
+SchemaUrl = Callable[[str], str]
+
+
+@asynccontextmanager
+async def opened(url: str, holder: str = "a node") -> AsyncIterator[PostgresStore]:
+    store = await PostgresStore.open(url, holder=holder)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+class TestPostgresStore(StoreContract):
+    @pytest.fixture
+    def open_store(self, schema_url: SchemaUrl) -> OpenStore:
+        def open_store(name: str) -> AbstractAsyncContextManager[Store]:
+            return opened(schema_url(name))
+
+        return open_store
+
+
+@pytest.fixture
+async def url(schema_url: SchemaUrl) -> str:
+    return schema_url("one")
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[PostgresStore]:
+    async with opened(url) as store:
+        yield store
+
+
+@pytest.fixture
+async def shell(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """What a person has who runs `psql`."""
+    connection = await asyncpg.connect(url)
+    yield connection
+    await connection.close()
+
+
+async def test_a_second_writer_is_told_who_writes(url: str) -> None:
+    async with opened(url, "node-1"):
+        with pytest.raises(StoreError, match="another node writes to this database: node-1"):
+            await PostgresStore.open(url)
+
+
+async def test_two_schemas_of_one_database_have_a_writer_each(schema_url: SchemaUrl) -> None:
+    async with opened(schema_url("one")) as one, opened(schema_url("another")) as another:
+        assert await one.commit(batch_of([claim()])) == await another.commit(batch_of([claim()])) == 1
+
+
+async def test_each_writer_has_a_higher_term_than_the_one_before(url: str, shell: asyncpg.Connection) -> None:
+    terms = []
+    for holder in ("node-1", "node-2"):
+        async with opened(url, holder):
+            terms.append(tuple(await shell.fetchrow("SELECT term, holder FROM writer") or ()))
+
+    assert terms == [(1, "node-1"), (2, "node-2")]
+
+
+@pytest.mark.parametrize("write", ["commit", "put_peer", "put_cursors", "remove_peer", "pin_peer"])
+async def test_a_writer_that_was_replaced_writes_nothing(
+    store: PostgresStore, shell: asyncpg.Connection, write: str
+) -> None:
+    """As after a pause in which the server ended its session, or behind a pooler, or after a failover of the server."""
+    peer, cursor = Peer(url="http://peer", pull=True), Cursor("http://peer", "test", "pull", 7)
+    await store.put_peer(peer)
+    await shell.execute("UPDATE writer SET term = term + 1, holder = 'node-2'")
+    arguments: dict[str, tuple[object, ...]] = {
+        "commit": (batch_of([claim()]),),
+        "put_peer": (Peer(url="http://other"),),
+        "put_cursors": ([cursor],),
+        "remove_peer": ("http://peer",),
+        "pin_peer": ("http://peer", ALICE.public),
+    }
+
+    with pytest.raises(WritershipLostError, match="the term is 2, and this node's was 1"):
+        await getattr(store, write)(*arguments[write])
+
+    assert await store.peers() == [peer]
+    assert await store.cursors() == []
+    assert await store.last_event() == 0
+    assert await all_keys(store) == {}
+
+
+async def test_a_term_rises_only_between_two_commits(store: PostgresStore, shell: asyncpg.Connection) -> None:
+    """Otherwise a commit of the old term could become visible after the new writer has read what is there."""
+    raised = asyncio.Event()
+
+    async def raise_term() -> None:
+        await shell.execute("UPDATE writer SET term = term + 1")
+        raised.set()
+
+    async with store._writer.transaction():
+        await store._writership.check(store._writer)
+        raising = asyncio.create_task(raise_term())
+        while not await store._readers.fetch("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            assert not raised.is_set()
+    await raising
+
+    with pytest.raises(WritershipLostError):
+        await store.commit(batch_of([claim()]))
+
+
+async def test_a_session_that_the_server_ends_frees_the_right_to_write(
+    store: PostgresStore, url: str, shell: asyncpg.Connection
+) -> None:
+    await shell.execute("SELECT pg_terminate_backend($1)", store._writer.get_server_pid())
+
+    with pytest.raises(StoreError):
+        await store.commit(batch_of([claim()]))
+    async with opened(url) as other:
+        assert await other.commit(batch_of([claim()])) == 1
+
+
+async def test_a_cancelled_caller_does_not_stop_a_commit(store: PostgresStore) -> None:
+    commit = asyncio.create_task(store.commit(batch_of([claim()])))
+    await asyncio.sleep(0)
+    commit.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await commit
+
+    assert await store.commit(batch_of([claim("pond")])) == 2
+
+
+async def test_readers_cannot_write(store: PostgresStore) -> None:
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        await store._readers.execute("DELETE FROM records")
+
+
+async def test_a_newer_schema_is_refused(url: str, shell: asyncpg.Connection) -> None:
+    async with opened(url):
+        pass
+    await shell.execute("UPDATE meta SET value = '99' WHERE name = 'version'")
+
+    with pytest.raises(StoreError, match=f"it has version 99, and this program knows {len(MIGRATIONS)} at most"):
+        await PostgresStore.open(url)
+
+
+async def test_processes_that_start_together_migrate_one_after_another(url: str) -> None:
+    connections = [await connect(url) for _ in range(3)]
+
+    await asyncio.gather(*map(migrate, connections))
+
+    assert [await version_of(connection) for connection in connections] == [len(MIGRATIONS)] * 3
+    for connection in connections:
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ("postgresql://secret-user:secret-word@127.0.0.1:1/claims", "PostgreSQL at 127.0.0.1:1/claims: "),
+        ("postgresql:///claims?host=/nowhere/at/all&password=secret-word", "PostgreSQL at the local server/claims: "),
+    ],
+)
+async def test_a_server_that_cannot_be_reached_is_named_without_its_password(bad: str, words: str) -> None:
+    with pytest.raises(StoreError) as raised:
+        await PostgresStore.open(bad)
+
+    assert str(raised.value).startswith(words)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("/postgres?", "/absent?"), "the database is missing"),
+        (("user=dnarc", "user=nobody-knows"), "the server refuses this user"),
+        (("search_path=", "search_path=absent_"), "the schema in `search_path` is missing"),
+    ],
+)
+async def test_a_database_that_is_not_there_is_said(
+    server: PostgresServer, schema_url: SchemaUrl, change: tuple[str, str], words: str
+) -> None:
+    with pytest.raises(StoreError, match=words):
+        await PostgresStore.open(server.url(search_path="test").replace(*change))
+
+
+async def test_removing_a_peer_by_hand_removes_its_cursors(store: PostgresStore, shell: asyncpg.Connection) -> None:
+    await store.put_peer(Peer(url="http://peer", pull=True))
+    await store.put_cursors([Cursor("http://peer", "test", "pull", 7)])
+
+    await shell.execute("DELETE FROM peers")
+
+    assert await store.cursors() == []
+
+
+@pytest.mark.parametrize(
+    "row",
+    ["('ftp://peer', NULL)", "('http://', NULL)", "(NULL, NULL)", "(NULL, 'ABC')", "('http://one', '')"],
+)
+async def test_the_table_of_peers_refuses_what_a_node_could_not_use(
+    store: PostgresStore, shell: asyncpg.Connection, row: str
+) -> None:
+    with pytest.raises(asyncpg.CheckViolationError):
+        await shell.execute(f"INSERT INTO peers (url, key) VALUES {row}")
+
+
+async def test_no_read_scans_a_whole_table(store: PostgresStore, shell: asyncpg.Connection) -> None:
+    """The planner chooses by what it knows of the tables, so they have rows here, and statistics."""
+    await store.commit(batch_of([claim("00007", at=8)]))
+    await shell.execute(FILL)
+    plans = await _plans_of_all_reads(store, shell)
+
+    assert len(plans) > 20
+    assert [plan for plan in plans if "Seq Scan on" in plan and "Seq Scan on peers" not in plan] == []
+
+
+FILL = """
+    INSERT INTO records SELECT n, sha256(n::text::bytea), n, n, n, 1, '', body
+        FROM generate_series(10, 100000) n, (SELECT body FROM records) AS one;
+    INSERT INTO labels SELECT n, 'test', to_char(n, 'FM000000'), n, n, n, false, '', sha256('key'), NULL, NULL, 0, 0
+        FROM generate_series(10, 100000) n;
+    INSERT INTO former_keys SELECT n, '' FROM generate_series(10, 100000) n;
+    INSERT INTO events SELECT n, n, 1 FROM generate_series(10, 100000) n;
+    INSERT INTO commits SELECT n, 1, n, n, n FROM generate_series(10, 100000) n;
+    ANALYZE;
+"""
+
+
+async def _plans_of_all_reads(store: PostgresStore, shell: asyncpg.Connection) -> list[str]:
+    """What the server plans for each statement of each read."""
+    plans: list[str] = []
+
+    class Explained:
+        async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
+            plans.append("\n".join([query, *(row[0] for row in await shell.fetch(f"EXPLAIN {query}", *args))]))
+            return await shell.fetch(query, *args)
+
+    reader, entry = Explained(), claim("00007", at=8).record
+    label = (entry.domain, entry.label)
+    await reading.states(reader, [label] * 20)
+    await reading.history(reader, *label)
+    await reading.outline(reader, *label)
+    await reading.records(reader, [entry.id] * 20, None)
+    await reading.records(reader, [entry.id], 10)
+    await reading.held(reader, [entry.id] * 20)
+    await reading.head(reader, *label)
+    for domain, prefix in ((None, ""), ("test", ""), ("test", "000")):
+        for since in (0, 10, 99_990):
+            await reading.heads(reader, reading.Page(domain, label, since, 20, prefix))
+        await reading.heads(reader, reading.Page(domain, None, 0, 20, "", None, ALICE.public))
+    await reading.keys(reader, 99_900)
+    await reading.last_event(reader)
+    for selection in (EVERYTHING, Selection(labels=frozenset(["00007"])), Selection(only_final=True)):
+        await reading.events(reader, 99_900, 20, selection, 99_950)
+    return plans
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_both_stores_answer_alike(tmp_path: Path, url: str, seed: int) -> None:
+    """Random records of a few labels arrive in batches, in any order, so that heads change and are taken back."""
+    random = Random(seed)
+    async with opened(url) as one, sqlite(tmp_path / "dnarc.db") as other:
+        for batch in random_batches(random):
+            lasts = [await store.commit(batch) for store in (one, other)]
+            assert lasts[0] == lasts[1]
+            assert await everything(one) == await everything(other)
