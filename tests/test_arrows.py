@@ -97,6 +97,7 @@ NODE_ORDER = (
     "backup",
     "indexes",
     "removal",
+    "move",
     "heads",
     "peers",
     "exact_decoding",

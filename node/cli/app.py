@@ -61,6 +61,7 @@ class Commands(LazyGroup):
         "top": CommandPlace("top:top", "Watch a node: rates, queues, peers, the newest records."),
         "doctor": CommandPlace("doctor:doctor", "Find what is wrong with a node, and say what to do."),
         "backup": CommandPlace("backup:backup", "Copy the data folder of a node while the node runs."),
+        "move": CommandPlace("move:move", "Move a node's records to a PostgreSQL database, or back."),
         "erase": CommandPlace("removals:erase", "Erase the bodies of records on a node, and show what was erased."),
         "drop": CommandPlace("removals:drop", "Forget a whole domain on a node, and do not keep it any more."),
         "rebuild": CommandPlace("rebuild:rebuild", "Derive everything again from the records, and repair the store."),

@@ -47,6 +47,10 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "top": ("dnarc top", "dnarc top --node https://node.example --interval 5", "dnarc top --json"),
     "doctor": ("dnarc doctor", "dnarc doctor --data /var/lib/dnarc", "dnarc doctor --json"),
     "backup": ("dnarc backup --data /var/lib/dnarc /srv/backups/dnarc-monday",),
+    "move": (
+        "dnarc move --data /var/lib/dnarc --to postgresql://dnarc@db.example/dnarc",
+        "dnarc move --from postgresql://dnarc@db.example/dnarc --data /var/lib/dnarc",
+    ),
     "erase": (
         f"dnarc erase {'ab' * 32} --reason 'court order' --data /var/lib/dnarc",
         "dnarc erase --label example.org garden --dry-run --data /var/lib/dnarc",

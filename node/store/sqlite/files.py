@@ -32,6 +32,20 @@ class OpenFiles:
                 )
 
 
+def unfinished_of(path: Path) -> Path:
+    """The name of a database file that `dnarc move` has not finished. `path` is the name that the file gets then."""
+    return path.with_name(f"{path.name}.unfinished")
+
+
+def check_finished(path: Path) -> None:
+    """Raises: StoreError: a move into the folder of this database was not finished."""
+    draft = unfinished_of(path)
+    if draft.exists():
+        raise StoreError(
+            f"a move into {path.parent} was not finished", f"run `dnarc move` again, or give it up: delete {draft}"
+        )
+
+
 def _place_of(path: Path) -> tuple[int, int] | None:
     """Device and inode; None if there is no such file."""
     try:

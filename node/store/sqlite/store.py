@@ -39,7 +39,7 @@ from node.store.sqlite import reading, recalling, usage, writing
 from node.store.sqlite.connection import Connect, Connection, InlineConnection, InlineReader, Worker, is_busy
 from node.store.sqlite.deriving import derive_missing
 from node.store.sqlite.faults import explain
-from node.store.sqlite.files import OpenFiles
+from node.store.sqlite.files import OpenFiles, check_finished
 from node.store.sqlite.handwritten import SkippedRow
 from node.store.sqlite.removals import SqliteRemovals
 from node.store.sqlite.schema import migrate
@@ -115,6 +115,7 @@ class SqliteStore:
         Raises:
             StoreError: the file cannot be used, for example because a newer program wrote it.
         """
+        check_finished(path)
         opened: list[Worker] = []
         try:
             opened.append(await connect(path, *_WRITER_PRAGMAS))
