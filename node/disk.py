@@ -174,7 +174,7 @@ class LocalDisk:
     async def open_store(self, folder: Path, token_bytes: TokenBytes, url: str | None = None) -> Store:
         if url is None:
             return await SqliteStore.open(folder / "dnarc.db", token_bytes)
-        return await _postgres().open(url, token_bytes, f"{platform.node()}, process {os.getpid()}")
+        return await postgres_store().open(url, token_bytes, f"{platform.node()}, process {os.getpid()}")
 
     async def read(self, path: Path) -> bytes | None:
         return await asyncio.to_thread(_read, path)
@@ -186,8 +186,12 @@ class LocalDisk:
         return shutil.disk_usage(folder).free
 
 
-def _postgres() -> "type[PostgresStore]":
-    """Raises: CannotStartError: the driver is not installed."""
+def postgres_store() -> "type[PostgresStore]":
+    """The store on a server, imported when it is needed.
+
+    Raises:
+        CannotStartError: the driver is not installed.
+    """
     try:
         from node.store.postgresql import PostgresStore
     except ImportError as error:

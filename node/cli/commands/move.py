@@ -29,7 +29,7 @@ FromDatabase = Annotated[
     str | None, typer.Option("--from", metavar="URL", help="The PostgreSQL database whose store the folder gets.")
 ]
 
-STREAMS: Final = "streams begin anew: the new store answers 410 to positions of the old one, and clients read again from there"
+STREAMS: Final = "clients that go on with a position in a stream of the old store get 410, and have to read all again"
 
 
 def move(
@@ -63,7 +63,7 @@ def _check_no_witness(data: Path) -> None:
     if files:
         raise usage(
             f"the node of {data} is a witness of {files[0].stem}, and a witness keeps its records in its folder",
-            f"let it run as it is, and list it as a peer of a new node; if it is no witness any more, delete {files[0]}",
+            f"let it run as it is, and list it as a peer of a new node; if it witnesses no more, delete {files[0]}",
         )
 
 

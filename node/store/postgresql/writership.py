@@ -20,6 +20,10 @@ _LOCK: Final = 0x646E7772
 _TAKE: Final = f"SELECT pg_try_advisory_lock({_LOCK}, hashtext(current_schema()))"
 
 
+UNFINISHED_MOVE: Final = "unfinished_move"
+"""A row of `meta`: a move into this store is not finished."""
+
+
 class WritershipLostError(StoreError):
     """Another process writes to this database now."""
 
@@ -31,17 +35,22 @@ class Writership:
         self.term = term
 
     @classmethod
-    async def take(cls, connection: asyncpg.Connection, holder: str) -> Self:
-        """Take the right for this session, which the table then knows as `holder`.
+    async def take(cls, connection: asyncpg.Connection, holder: str, *, is_move: bool = False) -> Self:
+        """Take the right for this session, which the table then knows as `holder`. `is_move`: to fill the store.
 
         Raises:
-            StoreError: another process has it, or the server is a replica.
+            StoreError: another process has it, the server is a replica, or a move into the store is not finished.
         """
         if await connection.fetchval("SELECT pg_is_in_recovery()"):
             raise StoreError("the server is a replica, which takes no writes", "name the primary server")
         if not await connection.fetchval(_TAKE):
             other = await connection.fetchval("SELECT holder FROM writer")
             raise StoreError(f"another node writes to this database: {other}", "stop that node first")
+        if not is_move and await connection.fetchval("SELECT 1 FROM meta WHERE name = $1", UNFINISHED_MOVE):
+            raise StoreError(
+                "a move into this database was not finished",
+                "run `dnarc move` again, or give it up: DELETE FROM meta WHERE name = 'unfinished_move'",
+            )
         term = await connection.fetchval("UPDATE writer SET term = term + 1, holder = $1 RETURNING term", holder)
         return cls(term)
 

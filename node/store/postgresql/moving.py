@@ -1,0 +1,151 @@
+"""Moving: the rows of a database for another store, and a new store with the rows of another one.
+
+A new store is filled in one transaction, so a move that is killed leaves an empty one. Before that, the store is marked
+as unfinished: so no node takes the empty store for its own.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import asyncpg
+
+from node.store.contract import StoreError
+from node.store.moving import PAGE_ROWS, REMOVALS, Row, Table
+from node.store.postgresql import reading
+from node.store.postgresql.removing import END
+from node.store.postgresql.schema import migrate
+from node.store.postgresql.session import connect, explained, place_of
+from node.store.postgresql.writership import UNFINISHED_MOVE, Writership
+
+_ID_BYTES: Final = 32
+
+_NO_LIMITS: Final = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
+"""The whole move is one transaction, in which the other store may be slow."""
+
+_FILLED: Final = ("records", "removals", "dropped", "peers", "cursors")
+"""The tables of which one at least has rows if a node worked with the store."""
+
+
+class PostgresRows:
+    """The rows as one transaction of this connection sees them. See `node.store.moving.NewRows`."""
+
+    def __init__(self, url: str, connection: asyncpg.Connection) -> None:
+        self._url = url
+        self._connection = connection
+
+    async def count(self, table: Table) -> int:
+        with explained(self._url):
+            return int(await self._connection.fetchval(f"SELECT count(*) FROM {table.name}"))
+
+    async def pages(self, table: Table) -> AsyncIterator[list[Row]]:
+        order = "" if table.order is None else f" ORDER BY {table.order}"
+        sql = f"SELECT {', '.join(table.columns)} FROM {table.name}{order}"
+        with explained(self._url):
+            cursor = await self._connection.cursor(sql)
+        while rows := await self._fetch(cursor):
+            yield [_joined(tuple(row)) for row in rows] if table.name == REMOVALS.name else [*map(tuple, rows)]
+
+    async def _fetch(self, cursor: Any) -> list[asyncpg.Record]:
+        with explained(self._url):
+            rows: list[asyncpg.Record] = await cursor.fetch(PAGE_ROWS)
+            return rows
+
+    async def put(self, table: Table, rows: list[Row]) -> None:
+        columns, records = table.columns, rows
+        if table.name == REMOVALS.name:
+            columns, records = (*columns, "phase"), [(*_split(row), END) for row in rows]
+        with explained(self._url):
+            await self._connection.copy_records_to_table(table.name, records=records, columns=columns)
+
+    async def last_event(self) -> int:
+        with explained(self._url):
+            return await reading.last_event(self._connection)
+
+    async def finish(self, last_event: int) -> None:
+        """Note the last numbers, from which the next writer goes on, and take the mark away."""
+        with explained(self._url):
+            await self._connection.execute(
+                "INSERT INTO commits (no, term, record, label, event) "
+                "SELECT max(no) + 1, (SELECT term FROM writer), (SELECT coalesce(max(no), 0) FROM records), "
+                "(SELECT coalesce(max(no), 0) FROM labels), $1 FROM commits",
+                last_event,
+            )
+            await self._connection.execute(
+                "SELECT setval(pg_get_serial_sequence('witnesses', 'no'), max(no)) FROM witnesses HAVING count(*) > 0"
+            )
+            await self._connection.execute("DELETE FROM meta WHERE name = $1", UNFINISHED_MOVE)
+
+
+_IDS: Final = REMOVALS.columns.index("ids")
+
+
+def _joined(row: Row) -> Row:
+    """A removal with its ids in one value."""
+    return (*row[:_IDS], b"".join(row[_IDS]), *row[_IDS + 1 :])
+
+
+def _split(row: Row) -> Row:
+    ids = row[_IDS]
+    return (
+        *row[:_IDS],
+        [ids[begin : begin + _ID_BYTES] for begin in range(0, len(ids), _ID_BYTES)],
+        *row[_IDS + 1 :],
+    )
+
+
+@asynccontextmanager
+async def open_rows(url: str) -> AsyncIterator[PostgresRows]:
+    """The rows of this database, which is of the newest version, at one moment.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    connection = await connect(url)
+    try:
+        with explained(url):
+            await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            await connection.execute(_NO_LIMITS)
+        yield PostgresRows(url, connection)
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def new_database(url: str, epoch: str, holder: str) -> AsyncIterator[PostgresRows]:
+    """A new store, which is there when the block ends. It keeps other writers out meanwhile, which `holder` tells them.
+
+    Raises:
+        StoreError: a node writes to the database, it has a store already, or it cannot be written.
+    """
+    connection = await connect(url, is_writer=True)
+    try:
+        with explained(url):
+            await migrate(connection)
+            await Writership.take(connection, holder, is_move=True)
+            await _check_empty(connection, url)
+            await _mark(connection, epoch)
+            transaction = connection.transaction()
+            await transaction.start()
+            await connection.execute(_NO_LIMITS)
+        yield PostgresRows(url, connection)
+        with explained(url):
+            await transaction.commit()
+    finally:
+        await connection.close()  # without a commit before, the server forgets everything
+
+
+async def _check_empty(connection: asyncpg.Connection, url: str) -> None:
+    counts = {name: await connection.fetchval(f"SELECT count(*) FROM {name}") for name in _FILLED}
+    filled = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    if filled:
+        remedy = "name an empty database, or another schema by `?search_path=NAME` in the URL"
+        raise StoreError(f"{place_of(url)} has a store already: {filled}", remedy)
+
+
+async def _mark(connection: asyncpg.Connection, epoch: str) -> None:
+    """Mark the store as unfinished, and give it another epoch."""
+    await connection.executemany(
+        "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        [(UNFINISHED_MOVE, "yes"), ("epoch", epoch)],
+    )
