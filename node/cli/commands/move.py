@@ -45,6 +45,7 @@ def move(
     """
     if (to is None) == (from_ is None):
         raise usage("name either a database to move --to, or one to move --from")
+    _check_url(to or from_ or "")
     if to is not None:
         check_folder(data)
         _check_no_witness(data)
@@ -53,6 +54,13 @@ def move(
         moved = asyncio.run(_move(data, to, from_))
     answer = {"counts": moved.counts, "digest": moved.digest, "streams": STREAMS}
     show(answer, as_json, lambda: _summary(moved, data, to))
+
+
+def _check_url(url: str) -> None:
+    from node.passwords import hidden
+
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise usage(f"{hidden(url)} is no URL such as postgresql://user@host/database")
 
 
 def _check_no_witness(data: Path) -> None:

@@ -1,0 +1,83 @@
+"""`dnarc move`: what a person sees, and what it refuses. `tests/node/test_move.py` has what moves."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from node.cli.commands.move import STREAMS
+from node.cli.output.failures import Exit
+from node.disk import LocalDisk
+from node.witness.newest import FOLDER
+from tests.history import ALICE, claim
+from tests.node.cli.conftest import run
+from tests.node.intake.pipeline import PEER, pipeline
+
+SchemaUrl = Callable[[str], str]
+
+
+@pytest.fixture
+async def data(tmp_path: Path) -> Path:
+    """A folder with three labels."""
+    (tmp_path / "data").mkdir()
+    async with pipeline(tmp_path / "data") as pipe:
+        await pipe.take(*(claim(f"plot-{n}", ALICE, n + 1) for n in range(3)), origin=PEER)
+    return tmp_path / "data"
+
+
+def test_a_store_moves_to_a_database_and_back_and_the_rows_are_counted(
+    data: Path, tmp_path: Path, schema_url: SchemaUrl
+) -> None:
+    url = schema_url("one")
+
+    there = run("move", "--data", str(data), "--to", url, "--json").json
+    back = run("move", "--from", url, "--data", str(tmp_path / "back"))
+
+    assert (there["counts"]["records"], there["counts"]["events"], there["streams"]) == (3, 3, STREAMS)
+    assert back.code == 0, back.err
+    assert f"both stores have the same ids and verdicts: sha256 {there['digest']}" in back.out
+    assert "410" in back.out
+    assert f"start the node: dnarc serve --data {tmp_path / 'back'}\n" in back.out
+    assert run("rebuild", "--data", str(tmp_path / "back"), "--check").out.startswith("equal: 3 records")
+
+
+def test_a_folder_that_a_node_uses_does_not_move(data: Path) -> None:
+    with LocalDisk().held(data):
+        refused = run("move", "--data", str(data), "--to", "postgresql://127.0.0.1:9/none")
+
+    assert (refused.code, refused.err.startswith("dnarc: in_use: another node runs on")) == (Exit.MACHINE, True)
+
+
+def test_a_server_that_is_not_there_is_named_without_the_password(data: Path) -> None:
+    refused = run("move", "--data", str(data), "--to", "postgresql://me:secret@127.0.0.1:9/claims")
+
+    assert refused.code == Exit.MACHINE
+    assert refused.err.startswith("dnarc: storage: PostgreSQL at 127.0.0.1:9/claims: ")
+    assert "secret" not in refused.err
+
+
+def test_a_witness_stays_in_its_folder(data: Path) -> None:
+    (data / FOLDER).mkdir()
+    (data / FOLDER / "wdomain.json").write_text(json.dumps({}))
+
+    refused = run("move", "--data", str(data), "--to", "postgresql://127.0.0.1:9/none")
+
+    assert refused.code == Exit.USAGE
+    assert f"the node of {data} is a witness of wdomain, and a witness keeps its records in its folder" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "name either a database to move --to, or one to move --from"),
+        (("--to", "postgresql:///a", "--from", "postgresql:///b"), "name either a database to move --to"),
+        (("--to", "mysql://host/a"), "mysql://host/a is no URL such as postgresql://user@host/database"),
+        (("--to", "postgresql:///a"), "is no data folder of a node"),
+    ],
+)
+def test_wrong_usage_is_explained(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    refused = run("move", "--data", str(tmp_path), *arguments)
+
+    assert refused.code == Exit.USAGE
+    assert words in refused.err
