@@ -141,8 +141,11 @@ class PacedConnection(WatchedConnection):
         if not self._unread or self._is_pressed():
             return False
         piece, self._unread = self._unread[:PIECE_BYTES_MAX], self._unread[PIECE_BYTES_MAX:]
+        was_waiting = self._is_waiting()
         self.meter.measure(payer, super().data_received, piece)
         self._count_queued(len(piece))
+        if was_waiting and len(self._messages) == 1:
+            self._queued_bytes = 0  # the request is under way from now on, so its bytes wait behind nothing
         self.on_input()
         return True
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from node.http_api import start
 from node.http_api.answers.direct_writer import WatchedConnection
 from node.http_api.paced_connection import INPUT_BURST_S, INPUT_SHARE_MAX, QUEUED_BYTES_MAX, InputMeter
-from node.node import Node
+from node.node import ROUTES, Node
 from node.settings.settings import Settings
 from node.world import World
 from tests.history import claim, signed
@@ -84,6 +85,25 @@ async def test_requests_that_come_at_once_are_answered_in_their_order(node: Node
     assert len(b"".join(many)) > QUEUED_BYTES_MAX
     assert answer.count(b"HTTP/1.1 404 ") == 2_000
     assert answer.count(b"HTTP/1.1 200 ") == 1
+
+
+async def test_requests_that_wait_for_their_answers_are_never_held_up(node: Node) -> None:
+    """Once they had more bytes together than a queue may have, each of them waited 0.05 s."""
+    request = b"GET /domains HTTP/1.1\r\nHost: x\r\n" + FILLER + b"\r\n"
+    runner = await start(node.api, ROUTES, None)
+    try:
+        host, port = runner.addresses[0][:2]
+        reader, writer = await asyncio.open_connection(host, port)
+        held = []
+        for _ in range(QUEUED_BYTES_MAX // len(request) + 2):
+            writer.write(request)
+            await reader.readuntil(b"[]")
+            held += [it._is_held for it in runner.server.connections]  # type: ignore[union-attr]
+        writer.close()
+    finally:
+        await runner.cleanup()
+
+    assert held == [False] * (QUEUED_BYTES_MAX // len(request) + 2)
 
 
 async def test_a_head_has_a_limit_of_bytes(node: Node) -> None:
