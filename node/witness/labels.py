@@ -18,7 +18,6 @@ from protocol.witness.recall import Wanted
 from protocol.witness.testimony import Evidence
 
 _LABELS_AT_ONCE: Final = 500
-_SILENCE: Final = Evidence()
 
 
 class StoredLabel(msgspec.Struct, frozen=True):
@@ -45,13 +44,4 @@ async def read_contenders(store: Store, domain: str, policy: Policy) -> AsyncIte
 
 async def _read(store: Store, domain: str, policy: Policy | None, labels: dict[str, None]) -> dict[str, StoredLabel]:
     known = await store.known(domain, Wanted(labels=labels))
-
-    def evidence(record_id: str) -> Evidence:
-        return known.said.get(record_id, _SILENCE)
-
-    found = {}
-    for name, records in known.labels.items():
-        label = WitnessedLabel(policy, evidence)
-        label.apply(records)
-        found[name] = StoredLabel(label, evidence)
-    return found
+    return {name: StoredLabel(label, known.evidence) for name, label in known.walked(policy).items()}

@@ -87,8 +87,9 @@ class State(msgspec.Struct, frozen=True, gc=False):
     `admission.NAMED_MAX` limits what clients can add. `newest` is the order key of the newest record, refused records
     included. A label is `contested` if it has a rival.
 
-    In witnessed domains, `final` is the id of the last record that is final, `undecided` is the number of records in
-    slots that are not decided, and `doubly_decided` the number of slots of the chain with two decided records.
+    In witnessed domains, `final` is the id of the last record that is final, `undecided` is the number of records that
+    can still win and wait for a decision, and `doubly_decided` is the number of slots of the chain with two decided
+    records.
     """
 
     tip: Tip | None = None

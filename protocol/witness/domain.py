@@ -98,8 +98,8 @@ class _Shown(msgspec.Struct):
 class WitnessedDomain:
     """The records of one witnessed domain, and what follows from them.
 
-    `policy` is None until the policy record is there. `undecided`: how many records stand in slots that are not
-    decided.
+    `policy` is None until the policy record is there. `undecided`: how many records can still win, and wait for a
+    decision.
     """
 
     def __init__(self, name: str) -> None:
@@ -283,7 +283,8 @@ class WitnessedDomain:
         are those that the change brought or made reachable.
         """
         change.closed = [(name, prev) for name, at in change.decided for prev in self._labels[name].closed_slots(at)]
-        open_now = (it for record in change.candidates for it in self._labels[record.label].contenders([record]))
+        open_now = [it for record in change.candidates for it in self._labels[record.label].contenders([record])]
+        open_now += (it for name, at in change.decided for it in self._labels[name].reopened(at))
         change.opened = [Contender(it, self.evidence(it.id).copy()) for it in open_now]
         return change
 

@@ -46,21 +46,23 @@ class LabelChange(msgspec.Struct, frozen=True):
 class _Slot(msgspec.Struct):
     """The candidates of one slot by record id, those of them that are decided, and the first by the witnesses' times.
 
-    `best` is `(ordered_ms, id)` of the ordered candidate that comes first; None while no candidate is ordered. `cast`
+    `is_reachable`: whether the chain can still come here. `best` is `(ordered_ms, id)` of the ordered candidate that
+    comes first; None while no candidate is ordered. `cast`
     are the least two ids for which each vote or commit was cast; None while there is only one candidate. `forks`: for
     each witness the first round in which it contradicts itself.
     """
 
     candidates: dict[str, Record] = msgspec.field(default_factory=dict)
     decided: dict[str, None] = msgspec.field(default_factory=dict)
+    is_reachable: bool = False
     best: tuple[int, str] | None = None
     forks: dict[str, Fork] = msgspec.field(default_factory=dict)
     cast: dict[Ballot, tuple[str, ...]] | None = None
 
     @property
     def undecided(self) -> int:
-        """How many candidates wait for a decision."""
-        return 0 if self.decided else len(self.candidates)
+        """How many candidates wait for a decision: all, or none if the slot is decided or cannot be reached."""
+        return len(self.candidates) if self.is_reachable and not self.decided else 0
 
     def look_at(self, record_id: str, standing: Standing) -> None:
         """The standing of this candidate is new, or better than before."""
@@ -102,7 +104,7 @@ class WitnessedLabel:
         self.rivals = 0
         """How many records are rivals."""
         self.undecided = 0
-        """How many records stand in slots that are not decided."""
+        """How many candidates can still win: neither their slot nor one before it is decided for another."""
 
     def __contains__(self, record_id: object) -> bool:
         return record_id in self._by_id
@@ -170,19 +172,30 @@ class WitnessedLabel:
 
     def is_open(self, prev: str | None) -> bool:
         """Whether a record in this slot can still win: neither the slot nor one before it is decided for another."""
-        if self._slot(prev).decided:
+        return not self._slot(prev).decided and self._is_reachable(prev)
+
+    def _is_reachable(self, prev: str | None) -> bool:
+        """Whether the chain can still come to this slot: `prev` is a candidate of a slot that can be reached, and no
+        other candidate is decided there.
+        """
+        if prev is None:
+            return True
+        if prev not in self._by_id:
             return False
-        while prev is not None and not self._is_final(prev):
-            before = self._by_id.get(prev)
-            if before is None or (self._slot(before.prev).decided and not self._standings[prev].is_decided):
-                return False
-            prev = before.prev
-        return True
+        before = self._slot(self._by_id[prev].prev)
+        return before.is_reachable and prev in before.candidates and (not before.decided or prev in before.decided)
 
     def all_contenders(self) -> Iterator[Record]:
-        """Every candidate that can still win."""
-        if self.undecided:
-            yield from self.contenders(self.candidates(self.chain[self.final - 1].id if self.final else None))
+        """Every candidate that can still win: `undecided` of them."""
+        for slot in self._slots.values():
+            if slot.undecided:
+                yield from slot.candidates.values()
+
+    def reopened(self, prev: str | None) -> Iterator[Record]:
+        """The candidates that can win again if a second record was decided in this slot. Some of them always could."""
+        if self.is_doubly_decided(prev):
+            for each in self._slot(prev).decided:
+                yield from self.contenders(self.candidates(each))
 
     def contenders(self, candidates: Iterable[Record]) -> Iterator[Record]:
         """Those of these candidates, and of the candidates that they lead to, that can still win."""
@@ -299,7 +312,22 @@ class WitnessedLabel:
             self.undecided += slot.undecided - undecided
             if len(slot.decided) > decided_before:
                 decided.append(record.prev)
+            if record.id in new:
+                self._reach([record.prev, record.id])
+            if len(slot.decided) > decided_before:
+                self._reach(slot.candidates if decided_before == 0 else [record.id])
         return decided
+
+    def _reach(self, prevs: Iterable[str | None]) -> None:
+        """Note of these slots, and of all that they lead to, whether they can be reached now."""
+        waiting = list(prevs)
+        while waiting:
+            prev = waiting.pop()
+            slot = self._slots.get(prev)
+            if slot is not None and slot.is_reachable is not self._is_reachable(prev):
+                undecided, slot.is_reachable = slot.undecided, not slot.is_reachable
+                self.undecided += slot.undecided - undecided
+                waiting += slot.candidates
 
     def _walk_from(
         self, slots: dict[str | None, None], ids: set[str], decided: list[str | None], candidates: tuple[Record, ...]

@@ -5,11 +5,17 @@ needs for the next records, and the node reads those parts, in one go, before it
 from the records that are stored, so a part that was forgotten and brought back is as it was.
 """
 
+from typing import Final
+
 import msgspec
 
 from protocol.records.record import Record
 from protocol.records.replay import State
+from protocol.witness.label import WitnessedLabel
+from protocol.witness.policy import Policy
 from protocol.witness.testimony import Evidence, Fork, Place, Spot
+
+_SILENCE: Final = Evidence()
 
 
 class Wanted(msgspec.Struct):
@@ -39,13 +45,24 @@ class Known(msgspec.Struct):
     said: dict[str, Evidence] = msgspec.field(default_factory=dict)
     places: dict[Place, Spot] = msgspec.field(default_factory=dict)
 
+    def evidence(self, record_id: str) -> Evidence:
+        """What was said of a record. Not to be changed."""
+        return self.said.get(record_id, _SILENCE)
+
+    def walked(self, policy: Policy | None) -> dict[str, WitnessedLabel]:
+        """The labels with slots, walked. `policy`: None while the domain has no policy record."""
+        walked = {name: WitnessedLabel(policy, self.evidence) for name in self.labels}
+        for name, label in walked.items():
+            label.apply(self.labels[name])
+        return walked
+
 
 class Overview(msgspec.Struct):
     """What a node keeps of a domain all the time.
 
     `policy` is None while the policy is not known. `states`: of the labels of the policy and of its witnesses.
     `heard_ms`: the `at` of the newest receipt of each witness. `waiting`: how many receipts of each witness are not
-    sound. `undecided`: how many records stand in slots that are not decided, by label. `doubly_decided`: in how many
+    sound. `undecided`: how many records can still win and wait for a decision, by label. `doubly_decided`: in how many
     slots two records are decided, by label.
     """
 

@@ -1,20 +1,27 @@
 """Deriving: what witnesses said, computed anew from all records of a domain.
 
-A file of an older version has records of witnessed domains and no testimony. Opening it derives the testimony of each
-domain in one transaction, so a program that is killed goes on with the next domain. A rebuild derives the testimony of
-all domains into temporary tables and compares.
+A file of an older version has records of witnessed domains and no testimony, or counts records as undecided that have
+lost. Opening it derives the testimony of each domain in one transaction, so a program that is killed goes on with the
+next domain. A mark in the file says that this is not done yet. A rebuild derives the testimony of all domains into
+temporary tables and compares.
 """
 
 import sqlite3
 from collections.abc import Iterator
+from itertools import islice
+from typing import Final
 
 import msgspec
 
 from node.store.rows import record_of
-from node.store.sqlite import testimony
+from node.store.sqlite import recalling, testimony
 from node.store.sqlite.connection import transaction
 from protocol.records.record import Record, is_witnessed
 from protocol.witness.domain import DomainChange, WitnessedDomain
+from protocol.witness.policy import policy_of
+from protocol.witness.recall import Wanted
+
+_LABELS_AT_ONCE: Final = 500
 
 
 class Walked(msgspec.Struct, frozen=True):
@@ -49,11 +56,28 @@ def witnessed_names(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def derive_missing(connection: sqlite3.Connection) -> None:
-    """Derive the testimony of the domains that an older version wrote."""
+    """Derive what an older version did not write, if this is not done yet."""
+    if connection.execute("SELECT 1 FROM meta WHERE name = 'underived'").fetchone() is None:
+        return
     derived = {name for (name,) in connection.execute("SELECT domain FROM witnessed_domains")}
     for domain in witnessed_names(connection):
-        if domain not in derived:
+        if domain in derived:
+            count_undecided(connection, domain)
+        else:
             derive(connection, domain)
+    connection.execute("DELETE FROM meta WHERE name = 'underived'")
+
+
+def count_undecided(connection: sqlite3.Connection, domain: str) -> None:
+    """Count again which records of this domain can still win: an older version counted some that cannot."""
+    overview = recalling.overview(connection, domain)
+    policy = None if overview.policy is None else policy_of(overview.policy)
+    labels = iter(overview.undecided)
+    while page := dict.fromkeys(islice(labels, _LABELS_AT_ONCE)):
+        known = recalling.known(connection, domain, Wanted(labels=page))
+        rows = [(label.undecided, domain, name) for name, label in known.walked(policy).items()]
+        with transaction(connection):
+            connection.executemany("UPDATE labels SET undecided = ? WHERE domain = ? AND label = ?", rows)
 
 
 def derive(connection: sqlite3.Connection, domain: str) -> None:

@@ -40,7 +40,7 @@ from node.store.rows import (
 )
 from node.store.sqlite import recounting, testimony
 from node.store.sqlite.connection import BUSY_TIMEOUT_S, transaction
-from node.store.sqlite.deriving import walked, witnessed_names
+from node.store.sqlite.deriving import derive_missing, walked, witnessed_names
 from node.store.sqlite.faults import DAMAGED, explain
 from node.store.sqlite.reading import former_keys, last_event
 from node.store.sqlite.schema import MIGRATIONS, check_version, migrate, version_of
@@ -144,6 +144,7 @@ def rebuild(path: Path, advance: Advance = lambda _: None, *, is_check: bool = F
             raise StoreError(f"an older dnarc wrote {path}", "start the node once, or rebuild without --check")
         if not is_check:
             migrate(connection)
+            derive_missing(connection)
         with _undone(connection) if is_check else transaction(connection):
             return _Rebuild(connection, advance).run()
 

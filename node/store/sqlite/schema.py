@@ -256,7 +256,16 @@ BEGIN
 END;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _OWNERS, _FINAL, _REMOVALS, _FOUNDERS, _USAGE, _TESTIMONY, _FORMER_KEYS)
+_UNDECIDED = """
+-- `labels.undecided` counts the records that can still win. Before, it also counted records that follow a lost one. The
+-- mark says that whoever opens the file has to derive what older versions did not write.
+INSERT INTO meta (name, value) VALUES ('underived', 'testimony') ON CONFLICT DO NOTHING;
+"""
+
+MIGRATIONS: tuple[str, ...] = (
+    *(_FIRST, _OWNERS, _FINAL, _REMOVALS, _FOUNDERS, _USAGE, _TESTIMONY, _FORMER_KEYS),
+    _UNDECIDED,
+)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:

@@ -1,18 +1,21 @@
 """A label that is kept up to date has the state that a walk through the same set gives."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protocol.records.record import Record, make
 from protocol.records.replay import Verdict
 from protocol.witness.label import LabelChange, WitnessedLabel
-from protocol.witness.policy import policy_of
+from protocol.witness.policy import Policy, policy_of
 from protocol.witness.receipt import receipt_of
 from protocol.witness.testimony import Evidence, Testimony
-from protocol.witness.walk import walk
+from protocol.witness.walk import slots_of, walk
 from tests.protocol.witness.council import council_policy, follower, founding
 from tests.protocol.witness.test_walk import FILES
 
@@ -27,6 +30,26 @@ def assert_like_a_walk(label: WitnessedLabel, records: list[Record], testimony: 
     assert label.verdicts == expected.verdicts
     assert {record.id: label.ordered_ms(record.id) for record in records} == expected.ordered_ms
     assert sorted(map(str, label.doubly_decided)) == sorted(map(str, expected.doubly_decided))
+    assert_waiting(label, records, testimony.policy, testimony.evidence)
+
+
+def assert_waiting(
+    label: WitnessedLabel, records: list[Record], policy: Policy, evidence: Callable[[str], Evidence]
+) -> None:
+    """Those count as undecided that the walk can still come to, from the founding on: all candidates of a slot lead on
+    while none of them is decided, and then only those that are.
+    """
+    slots = slots_of({record.id: record for record in records})
+    waiting: set[str] = set()
+    reached: list[str | None] = [None]
+    while reached:
+        candidates = [record.id for record in slots.get(reached.pop(), ())]
+        decided = [each for each in candidates if evidence(each).is_decided(policy)]
+        waiting |= set() if decided else set(candidates)
+        reached += decided or candidates
+
+    assert {record.id for record in label.all_contenders()} == waiting
+    assert label.undecided == len(waiting)
 
 
 @pytest.mark.skipif(not FILES, reason="the vectors are not beside this checkout")
@@ -120,3 +143,51 @@ def test_a_slot_is_open_until_it_or_one_before_it_is_decided_for_another() -> No
     said.decided(RIVAL)
 
     assert [said.label.is_open(prev) for prev in (None, FOUNDED.id, RIVAL.id)] == [False, False, True]
+
+
+def test_followers_of_a_founding_that_lost_wait_for_nothing() -> None:
+    """Otherwise whoever follows their own lost foundings fills the room for records that wait, for good."""
+    said = Said()
+    lost = follower(POLICY, RIVAL, author=2)
+    said.label.apply([RIVAL, lost, follower(POLICY, lost, author=2), FOUNDED])
+    assert said.label.undecided == 4
+
+    said.decided(FOUNDED)
+    late = follower(POLICY, lost, author=2, moment=9)
+    said.label.apply([late])
+
+    assert (said.label.undecided, list(said.label.all_contenders())) == (0, [])
+    assert [said.label.certainty_of(record.id) for record in (RIVAL, lost, late)] == [None, None, None]
+
+
+def test_a_second_decision_in_a_slot_brings_back_the_followers_of_its_record() -> None:
+    """More than `faulty` witnesses lied. The walk may come to these records again, so they wait for a decision."""
+    said = Said()
+    said.label.apply([FOUNDED, UPDATED, RIVAL])
+    said.decided(RIVAL)
+    assert said.label.undecided == 0
+
+    said.decided(FOUNDED)
+
+    assert list(said.label.all_contenders()) == [UPDATED]
+    assert list(said.label.reopened(None)) == [UPDATED]
+
+
+TREE = [FOUNDED, RIVAL]
+for _place, _author in ((0, 1), (0, 1), (1, 2), (2, 1), (2, 3), (6, 3), (4, 2), (5, 1)):
+    TREE.append(follower(POLICY, TREE[_place], author=_author, moment=len(TREE)))
+STEPS = [(record, kind) for record in TREE for kind in ("comes", "is decided")]
+
+
+@given(st.permutations(STEPS))
+def test_after_each_step_those_wait_that_can_still_win(steps: list[tuple[Record, str]]) -> None:
+    """Also where records come before those that they follow, where strangers follow, and where liars decide twice."""
+    said, held = Said(), list[Record]()
+    for record, kind in steps:
+        if kind == "comes":
+            said.label.apply([record])
+            held.append(record)
+        else:
+            said.decided(record)
+
+        assert_waiting(said.label, held, POLICY, lambda record_id: said.evidence.get(record_id, Evidence()))

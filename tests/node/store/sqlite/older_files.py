@@ -1,5 +1,11 @@
 """SQL that makes a file of this version what an older version would have written."""
 
+WITH_LOST_RECORDS_UNDECIDED = """
+    UPDATE labels SET undecided = undecided + 1 WHERE label NOT GLOB '@*';
+    PRAGMA user_version = 8;
+"""
+"""Makes a file count one record more of each label as undecided, as if it followed a record that has lost."""
+
 WITHOUT_TESTIMONY = """
     DROP TRIGGER former_keys_of_a_removed_label; DROP TABLE former_keys;
     DROP TABLE witnessed_domains; DROP TABLE witnesses; DROP TABLE receipts; DROP TABLE forks;

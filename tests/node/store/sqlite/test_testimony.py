@@ -17,7 +17,7 @@ from node.store.sqlite.schema import migrate
 from protocol.records.admission import Trust
 from protocol.records.record import SignedRecord, make
 from tests.node.intake.pipeline import pipeline, submission
-from tests.node.store.sqlite.older_files import WITHOUT_TESTIMONY
+from tests.node.store.sqlite.older_files import WITH_LOST_RECORDS_UNDECIDED, WITHOUT_TESTIMONY
 from tests.node.store.sqlite.test_store import opened
 from tests.paths import VECTORS
 
@@ -132,6 +132,23 @@ async def test_the_testimony_of_an_old_file_is_derived_domain_by_domain(tmp_path
     assert partly == [(first,)]
     assert kept(file) == expected
     assert rebuild(file, is_check=True).is_equal
+
+
+async def test_an_old_file_counts_anew_which_records_can_still_win(tmp_path: Path) -> None:
+    """Older versions also counted records that follow a lost one."""
+    records = [record for path in FILES[:6] for record in read(path)]
+    file = await take(tmp_path, records, len(records))
+    expected, files = kept(file), [file, tmp_path / "copy.db"]
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(WITH_LOST_RECORDS_UNDECIDED)
+        connection.execute("VACUUM INTO ?", (str(files[1]),))
+
+    async with pipeline(tmp_path):
+        pass
+    rebuilt = rebuild(files[1])
+
+    assert [kept(each) for each in files] == [expected, expected]
+    assert rebuilt.is_equal
 
 
 async def test_a_dropped_domain_leaves_no_testimony(tmp_path: Path) -> None:
