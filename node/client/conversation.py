@@ -26,8 +26,10 @@ limit and the limit, so that clients that were cut off together do not come back
 
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
-_PASSING: Final = frozenset({429, 502, 503, 504})
-"""Statuses of refusals that pass with time: `rate_limited`, `overloaded`, and a proxy whose node starts again."""
+PASSING: Final = frozenset({429, 502, 503, 504})
+"""Statuses of refusals that pass with time: a node or a proxy is busy or limits the rate, or the node behind a
+proxy starts again.
+"""
 
 _T = TypeVar("_T")
 
@@ -111,7 +113,7 @@ def ask_again(request: Request, retry: Retry) -> Conversation[Answer]:
             answer = yield from ask(request)
         except Unreachable as error:
             failure = error
-        if answer is not None and answer.status not in _PASSING:
+        if answer is not None and answer.status not in PASSING:
             return answer
         wait_s = backoff.draw_s(None if answer is None else answer.retry_after_s)
         if tries_left <= 0 or wait_s > left_s or (failure is not None and not failure.is_passing):

@@ -12,16 +12,13 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from node.client.conversation import Backoff
+from node.client.conversation import PASSING, Backoff
 from node.client.errors import ClientError, NodeError, Unreachable
 from node.client.http import NodeClient
 from protocol.errors import Code, ProtocolError
 from protocol.records.record import SignedRecord, decode_signed
 
 PATH: Final = "/events"
-
-PASSING: Final = frozenset({Code.OVERLOADED, Code.RATE_LIMITED, Code.STOPPING})
-"""Refusals that pass with time, so that the next connection may succeed."""
 
 _FIELDS: Final = frozenset({b"", b"id", b"event", b"data", b"retry"})
 
@@ -110,7 +107,7 @@ class EventReader:
 def is_passing(error: ClientError) -> bool:
     """Whether the next connection may succeed after this one ended."""
     if isinstance(error, NodeError):
-        return error.code in PASSING or error.status in (502, 504)
+        return error.status in PASSING
     return isinstance(error, Unreachable) and not isinstance(error, NoNode)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.client.conversation import WAIT_S_MAX
+from node.client.conversation import PASSING, WAIT_S_MAX
 from node.client.errors import NodeError, Unreachable
 from node.client.following import EventReader, Follower, NoNode
 from node.client.http import NodeClient
@@ -107,6 +107,18 @@ def test_a_node_that_is_full_is_asked_again_after_the_time_that_it_names() -> No
         (event,) = islice(following(url, "0", trouble).events(), 1)
 
     assert (event.seq, trouble) == (1, ["overloaded: why"])
+
+
+@pytest.mark.parametrize("status", sorted(PASSING))
+def test_a_proxy_that_has_no_node_for_a_moment_is_asked_again(status: int) -> None:
+    """Its answer has no code of ours. Requests and streams take the same statuses for passing."""
+    trouble: list[str] = []
+    script = [(status, {}, b"<html>come back</html>"), stream(told(1))]
+
+    with serving(script) as url:
+        (event,) = islice(following(url, "0", trouble).events(), 1)
+
+    assert (event.seq, len(trouble)) == (1, 1)
 
 
 @pytest.mark.parametrize("code", ["cursor_unknown", "malformed", "http_404"])
