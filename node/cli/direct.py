@@ -20,7 +20,7 @@ def read_flags(arguments: Sequence[str], environment: Mapping[str, str]) -> dict
         return None
     from node.settings.description import describe
 
-    names = {setting.flag: setting.name for setting in describe()} | {"--config": CONFIG}
+    names = {setting.flag: setting.name for setting in describe() if not setting.is_table} | {"--config": CONFIG}
     flags, values = arguments[1::2], arguments[2::2]
     is_plain = len(set(flags)) == len(flags) and names.keys() >= set(flags) and not any(map(_is_option, values))
     if not is_plain:
