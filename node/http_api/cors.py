@@ -9,11 +9,11 @@ from typing import Final
 
 from aiohttp import web
 
-from node.http_api.answers.json_answer import PREFLIGHT_HEADERS
+from node.http_api.answers.json_answer import EXPOSED_HEADERS, PREFLIGHT_HEADERS
 from node.http_api.route import Route
 
 _WRITE_METHODS: Final = "GET, HEAD, PUT"
-_WRITE_HEADERS: Final = "Accept, Content-Type, If-Match, If-None-Match"
+_WRITE_HEADERS: Final = "Accept, Content-Type, If-Match, If-None-Match, Prefer"
 
 
 def preflight_headers(
@@ -40,5 +40,4 @@ def allow_origin(request: web.BaseRequest, response: web.StreamResponse, write_o
     response.headers["Vary"] = "Origin"
     origin = request.headers.get("Origin", "")
     if origin in write_origins:
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = "Retry-After"
+        response.headers.update({"Access-Control-Allow-Origin": origin, **EXPOSED_HEADERS})

@@ -6,11 +6,28 @@ import msgspec
 from aiohttp import web
 
 from node.http_api.requests.accept import JSON_TYPE
+from node.removal.erased import ERASED_HEADER
 
-PUBLIC_HEADERS: Final = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "Dnarc-Certainty, ETag, Link",
-}
+CERTAINTY_HEADER: Final = "Dnarc-Certainty"
+"""How sure the head of a label is: `claimed`, `ordered` or `final`."""
+
+CURSOR_HEADER: Final = "Dnarc-Cursor"
+"""The cursor where a stream begins, for a client that loses the connection before the first event."""
+
+_READABLE: Final = (
+    CERTAINTY_HEADER,
+    CURSOR_HEADER,
+    ERASED_HEADER,
+    "ETag",
+    "Link",
+    "Preference-Applied",
+    "Retry-After",
+)
+"""Headers that a page of another origin may read, beside those that every page may read, such as `Content-Type`."""
+
+EXPOSED_HEADERS: Final = {"Access-Control-Expose-Headers": ", ".join(_READABLE)}
+
+PUBLIC_HEADERS: Final = {"Access-Control-Allow-Origin": "*", **EXPOSED_HEADERS}
 """Any page may read claims, because claims are public and no answer depends on a cookie."""
 
 PREFLIGHT_HEADERS: Final = {

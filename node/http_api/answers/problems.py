@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from node.http_api.answers.json_answer import PUBLIC_HEADERS
 from node.http_api.requests.refused import RefusedError
 from protocol.errors import Code, ProtocolError
 
@@ -70,7 +71,7 @@ def problem_of(error: ProtocolError, *, is_public: bool = False) -> web.Response
     else:
         status, headers = STATUSES[error.code], headers_of(error.code, error.facts)
     if is_public:
-        headers["Access-Control-Allow-Origin"] = "*"
+        headers |= PUBLIC_HEADERS
     return problem(status, error.code, error.detail, error.facts, headers)
 
 

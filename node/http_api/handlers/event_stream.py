@@ -18,7 +18,7 @@ import msgspec
 from aiohttp import HttpVersion11, WSCloseCode, WSMessage, WSMsgType, web
 
 from node.http_api.answers.direct_writer import DirectWriter
-from node.http_api.answers.json_answer import PUBLIC_HEADERS
+from node.http_api.answers.json_answer import CURSOR_HEADER, PUBLIC_HEADERS
 from node.http_api.requests.caller import quota_address
 from node.http_api.requests.parts import ApiParts
 from node.store.contract import Selection
@@ -29,8 +29,6 @@ from protocol.records.record import is_domain, is_label
 from protocol.witness.walk import Certainty
 
 EVENTS_TYPE: Final = "text/event-stream"
-CURSOR_HEADER: Final = "Dnarc-Cursor"
-"""The cursor where a stream begins, for a client that loses the connection before the first event."""
 
 NAMES_MAX: Final = 100
 """Domains, and labels, that one stream may name. A client that wants more takes all events and filters them itself."""
@@ -72,7 +70,6 @@ _RETRY_MS: Final = 1_000
 
 _EVENTS_HEADERS: Final = {
     **PUBLIC_HEADERS,
-    "Access-Control-Expose-Headers": CURSOR_HEADER,
     "Content-Type": EVENTS_TYPE,
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",  # without it, nginx holds events back until it has a page of them

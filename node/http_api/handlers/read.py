@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from node.http_api.answers.answer_room import open_answer
-from node.http_api.answers.json_answer import PUBLIC_HEADERS, public
+from node.http_api.answers.json_answer import CERTAINTY_HEADER, PUBLIC_HEADERS, public
 from node.http_api.answers.paged_answer import DICT, LINES, answer_pages
 from node.http_api.answers.pages import signed_pages
 from node.http_api.handlers.domains import check_domain_known, is_known, known_domains
@@ -25,8 +25,6 @@ from protocol.records.record import is_id, is_label, is_witnessed
 from protocol.witness.walk import Certainty
 
 _HEAD_HEADERS: Final = {**PUBLIC_HEADERS, "Cache-Control": "no-cache", "Content-Type": JSON_TYPE}
-CERTAINTY_HEADER: Final = "Dnarc-Certainty"
-"""How sure the head is: `claimed`, `ordered` or `final`."""
 
 QUOTAS: Final = ("domain_records_max", "domain_bytes_max", "key_records_max", "key_bytes_max")
 """Settings that bound how much this node keeps of a domain or a key."""
@@ -148,6 +146,7 @@ async def _answer_records(parts: ApiParts, request: web.Request, ids: Sequence[s
     if not held:
         raise ProtocolError(Code.UNKNOWN_RECORD, "this node holds no such record")
     erased = await parts.erased.among(ids)
+    parts.erased.asked += len(erased)
     headers = {ERASED_HEADER: spell_erased(erased)} if erased else {}
     pages = signed_pages(parts.store, [record_id for record_id in ids if record_id in held and record_id not in erased])
     form = LINES if wants_lines(request) else DICT

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from node.http_api.handlers.event_stream import CURSOR_HEADER
+from node.http_api.answers.json_answer import CURSOR_HEADER
 from node.node import Node
 from node.settings.settings import Settings
 from node.world import World

@@ -1,17 +1,20 @@
 """The router and the OpenAPI document have the same routes, and any other request is refused with a problem."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from node.http_api.answers.json_answer import PUBLIC_HEADERS
 from node.http_api.answers.problems import STATUSES
 from node.node import ROUTES, Node
 from node.settings.settings import Settings
 from node.world import World
 from protocol.errors import Code
-from tests.node.http_api.talking import NOW, Client, fresh
+from protocol.records.push import PUSH_HEADER
+from tests.node.http_api.talking import NOW, Client, as_admin, fresh
+from tests.paths import ROOT
 
 # The requests of sections 4 and 6 of the contract, and the files of the explorer.
 CONTRACT = {
@@ -156,6 +159,49 @@ async def test_a_page_of_any_origin_may_read_public_data_only(client: Client) ->
     }
 
 
+SAFE = {"Cache-Control", "Content-Language", "Content-Length", "Content-Type", "Expires", "Last-Modified", "Pragma"}
+"""Headers that a page of any origin may read without being allowed to (Fetch standard, section 2.2.2)."""
+
+
+def test_every_header_of_this_project_in_answers_is_one_that_pages_may_read() -> None:
+    """Wherever the name of a header stands in the program. A push is the only one in requests."""
+    literals = re.compile(r'"(Dnarc-[A-Z][A-Za-z-]*)"')
+    sources = [path for room in ("node", "protocol") for path in (ROOT / room).rglob("*.py")]
+    named = {name for path in sources for name in literals.findall(path.read_text(encoding="utf-8"))}
+
+    assert named - {PUSH_HEADER} == {name for name in exposed(PUBLIC_HEADERS) if name.startswith("Dnarc-")}
+
+
+OF_BROWSERS = {
+    "date", "server", "vary", "transfer-encoding", "connection", "access-control-allow-origin",
+    "access-control-expose-headers",
+}  # fmt: skip
+"""Headers that say nothing to a page."""
+
+
+async def test_a_page_may_read_the_headers_of_public_answers(client: Client, node: Node) -> None:
+    record = fresh()
+    await client.put(record)
+    await client.put(fresh("lake"))
+    paths = ("/claims?limit=1", f"/claims/{record.domain}/{record.label}", f"/records?id={record.id}", "/claims/x/y")
+    before = [await client.get(path) for path in paths]
+    await client.send("DELETE", f"/records/{record.id}", headers=as_admin(node))
+    answers = [*before, await client.get(f"/records?id={record.id}")]
+
+    unreadable = {
+        name
+        for answer in answers
+        for name in {each.lower() for each in answer.headers} - OF_BROWSERS
+        if name not in {each.lower() for each in SAFE | exposed(answer.headers)}
+    }
+    assert unreadable == set()
+    assert "Dnarc-Erased" in answers[-1].headers
+
+
+def exposed(headers: Mapping[str, str]) -> set[str]:
+    return set(headers["Access-Control-Expose-Headers"].split(", "))
+
+
 async def test_a_preflight_allows_pages_to_read_and_not_to_write(client: Client) -> None:
     asks = {"Origin": "https://page.example", "Access-Control-Request-Method": "GET"}
 
@@ -183,14 +229,14 @@ async def open_client(tmp_path: Path) -> AsyncIterator[Client]:
 
 @pytest.mark.parametrize("path", ["/claims", "/claims/x"])
 async def test_a_preflight_lets_pages_of_a_listed_origin_write(open_client: Client, path: str) -> None:
-    asks = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "content-type, if-match"}
+    asks = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "content-type, if-match, prefer"}
 
     listed_origin = await open_client.send("OPTIONS", path, headers=asks | {"Origin": ORIGIN})
     other_origin = await open_client.send("OPTIONS", path, headers=asks | {"Origin": OTHER_ORIGIN})
 
     assert listed_origin.headers["Access-Control-Allow-Origin"] == ORIGIN
     assert "PUT" in listed_origin.headers["Access-Control-Allow-Methods"]
-    assert "If-Match" in listed_origin.headers["Access-Control-Allow-Headers"]
+    assert {"If-Match", "Prefer"} <= set(listed_origin.headers["Access-Control-Allow-Headers"].split(", "))
     assert "Origin" in listed_origin.headers["Vary"]
     assert "PUT" not in other_origin.headers["Access-Control-Allow-Methods"]
 

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
+from node.http_api.answers.json_answer import CURSOR_HEADER
 from node.http_api.handlers.event_stream import (
     CONTROL_FRAMES_PER_MINUTE_MAX,
-    CURSOR_HEADER,
     MESSAGE_BYTES_MAX,
     SIGNS_UNANSWERED_MAX,
 )
