@@ -4,12 +4,12 @@ import asyncio
 import base64
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from protocol.link.handshake import auth
@@ -24,6 +24,17 @@ RELINK_S: Final = 0.1
 
 _NONCE: Final = "17" * 32
 _SMALL_BUFFER_BYTES: Final = 2_048
+
+
+async def link_again(links: AsyncExitStack, node: LocalNode, address: str, number: int) -> ClientConnection:
+    """A link that stays open as long as `links`. If the node refuses it, come back when the refusal says."""
+    while True:
+        try:
+            return await links.enter_async_context(linked(node, address, number))
+        except InvalidStatus as refused:
+            await pause(float(refused.response.headers.get("Retry-After", RELINK_S)))
+        except (ConnectionClosed, ConnectionError):
+            await pause(RELINK_S)
 
 
 @asynccontextmanager
@@ -59,7 +70,7 @@ async def _open(connection: ClientConnection, key: SigningKey) -> None:
 async def flood(node: LocalNode, address: str, texts: Sequence[str]) -> None:
     """Send these texts again and again, as fast as the node reads, and link again if the node ends the link."""
     while True:
-        with suppress(ConnectionClosed, ConnectionError):
+        with suppress(ConnectionClosed, ConnectionError, InvalidStatus):
             async with linked(node, address) as connection:
                 reading = asyncio.create_task(drop_all(connection))
                 try:
