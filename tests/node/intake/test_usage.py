@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.intake.usage import Usage
+from node.intake.usage import KEYS_CACHED_MAX, Usage
 from node.settings.write_tables import write_policy_of
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import Amount
@@ -25,6 +25,9 @@ from tests.node.intake.pipeline import NOW, PEER, Pipeline, pipeline, submission
 def record(number: int, by: SigningKey = ALICE, domain: str = "example", **fields: Any) -> Record:
     return claim(f"label-{number}", by, NOW, domain=domain, **fields)
 
+
+READ_AT_ONCE = 1_000
+"""Keys that one call reads, because a call keeps all of its keys."""
 
 SIZE: int = len(record(0).canonical)
 
@@ -115,6 +118,26 @@ async def test_records_that_are_not_on_disk_yet_count(tmp_path: Path) -> None:
 
     assert codes(brought) == [None] * 20
     assert codes(written) == ["quota_exceeded"] * 4
+
+
+@pytest.mark.parametrize("others", [KEYS_CACHED_MAX - 1, KEYS_CACHED_MAX])
+async def test_one_key_past_those_in_memory_takes_the_place_of_the_key_unused_for_longest(
+    tmp_path: Path, others: int
+) -> None:
+    """A writer whose key has left memory meanwhile is told to come back, because nobody knows what it holds here."""
+    async with pipeline(tmp_path, key_records_max=1) as it:
+        usage = it.ingest.usage
+        await usage.read_keys([ALICE.public])
+        for begin in range(0, others, READ_AT_ONCE):
+            await usage.read_keys([f"{number:064x}" for number in range(begin, min(begin + READ_AT_ONCE, others))])
+
+        if others < KEYS_CACHED_MAX:
+            usage.check(record(0))
+            return
+        with pytest.raises(ProtocolError) as refused:
+            usage.check(record(0))
+
+    assert refused.value.code is Code.OVERLOADED
 
 
 async def test_singles_of_one_turn_do_not_pass_a_quota_together(tmp_path: Path) -> None:

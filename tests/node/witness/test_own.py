@@ -10,6 +10,7 @@ import pytest
 from node.client.answers import signed_record_of_line
 from node.disk import write_durably
 from node.http_api.handlers import walk
+from node.store.removals import RemovalKind, Target
 from node.witness.newest import path_of
 from node.witness.own import Silence
 from protocol.witness.proof import check_proof
@@ -47,6 +48,22 @@ async def test_a_claim_becomes_final_and_a_stranger_can_check_it_offline(tmp_pat
     witness = WITNESS.public
     assert (list(record["seen"]), record["votes"], record["commits"]) == ([witness], {witness: 0}, {witness: 0})
     assert check_proof(it.domain, LABEL, signed).head == founded.record
+
+
+async def test_a_proof_that_needs_an_erased_record_answers_410_with_the_reason(tmp_path: Path) -> None:
+    begin(tmp_path)
+    async with registrar(tmp_path) as it:
+        founded = it.claim(ALICE)
+        await it.put(founded, wait_s=10)
+        removal = await it.node.removals.begin(
+            RemovalKind.ERASE, Target(ids=(founded.record.id,)), "ann", "court order"
+        )
+        await it.node.removals.wait(removal.number, 60)
+
+        status, problem, _ = await it.get(f"{LABEL}/proof")
+
+    facts = {name: problem[name] for name in ("code", "id", "reason")}
+    assert (status, facts) == (410, {"code": "erased", "id": founded.record.id, "reason": "court order"})
 
 
 async def test_of_two_rivals_one_is_final_and_the_other_is_told_who_won(tmp_path: Path) -> None:
