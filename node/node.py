@@ -319,6 +319,8 @@ class Node:
             convergence=self.convergence,
             duplicate_keys=self.duplicate_keys,
             watched=self.watched,
+            removals=self.removals,
+            erased=self.erased,
             plugin=self.plugin,
             traffic=self.traffic,
             health=self._health,

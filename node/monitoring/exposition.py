@@ -35,8 +35,11 @@ from node.monitoring.peer_states import PeerStates
 from node.monitoring.witness_figures import Figure, figures_of
 from node.passwords import hidden
 from node.peer_state import Condition
+from node.removal.erased import Erased
+from node.removal.work import RemovalWork
 from node.settings.description import describe
 from node.settings.settings import Settings
+from node.store.removals import RemovalKind
 from node.streams import Streams
 from node.witness.watched import WatchedDomains
 from node.world import World
@@ -139,6 +142,10 @@ FAMILIES: Final = (
     Family("dnarc_witness_round", Kind.GAUGE, "The highest round of those slots.", _DOMAIN),
     Family("dnarc_domain_records", Kind.GAUGE, "Records of each of the 20 domains with the most bytes.", _DOMAIN),
     Family("dnarc_domain_bytes", Kind.GAUGE, "Bytes of those records.", _DOMAIN),
+    Family("dnarc_removals_total", Kind.COUNTER, "Removals that the operator began since the start.", ("kind",)),
+    Family("dnarc_erased_records_total", Kind.COUNTER, "Records whose bodies were erased or dropped since the start."),
+    Family("dnarc_erased_asked_total", Kind.COUNTER, "Erased records that somebody asked for over HTTP by their ids."),
+    Family("dnarc_unfinished_removals", Kind.GAUGE, "Removals that wait for their turn or are under way."),
     Family("dnarc_data_bytes", Kind.GAUGE, "Size of each file of the store.", ("file",)),
     Family("dnarc_disk_free_bytes", Kind.GAUGE, "Free space where the data folder is."),
     Family("dnarc_log_dropped_total", Kind.COUNTER, "Lines of the log that were dropped because nobody read them."),
@@ -168,6 +175,8 @@ class Sources:
     convergence: Convergence
     duplicate_keys: DuplicateKeys
     watched: WatchedDomains
+    removals: RemovalWork
+    erased: Erased
     plugin: WritePlugin | None
     traffic: Traffic
     health: Health
@@ -202,6 +211,7 @@ class _Figures:
             self._about,
             self._held,
             self._records,
+            self._removals,
             self._plugin,
             self._queues,
             self._connections,
@@ -253,6 +263,14 @@ class _Figures:
         yield "dnarc_signatures_verified_total", (), intake.verified
         yield "dnarc_commit_seconds", (), writes.commit_s
         yield "dnarc_commit_records", (), writes.commit_records
+
+    def _removals(self) -> Iterator[Figure]:
+        removals = self._sources.removals
+        for kind in RemovalKind:
+            yield "dnarc_removals_total", (kind,), removals.begun[kind]
+        yield "dnarc_erased_records_total", (), removals.erased_records
+        yield "dnarc_erased_asked_total", (), self._sources.erased.asked
+        yield "dnarc_unfinished_removals", (), len(removals)
 
     def _plugin(self) -> Iterator[Figure]:
         plugin = self._sources.plugin
@@ -324,9 +342,10 @@ def _traffic_of(name: str, link: RunningLink) -> Iterator[Figure]:
     yield "dnarc_link_bytes_total", (name, "out"), counts.bytes_out
     yield "dnarc_link_frames_total", (name, "in"), counts.frames_in
     yield "dnarc_link_frames_total", (name, "out"), counts.frames_out
-    for outcome in ("accepted", "known", "refused"):
+    for outcome in ("accepted", "known", "refused", "erased"):
         yield "dnarc_link_records_total", (name, outcome), getattr(counts, outcome)
     yield "dnarc_link_records_total", (name, "sent"), status.sent
+    yield "dnarc_link_records_total", (name, "withheld"), status.withheld
     yield "dnarc_link_repaired_total", (name,), counts.repaired
     yield "dnarc_link_reconcile_rounds_total", (name,), status.rounds
     yield "dnarc_link_reconcile_bytes_total", (name,), status.reconcile_bytes

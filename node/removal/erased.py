@@ -35,6 +35,8 @@ class Erased:
     def __init__(self, store: Store, *, is_any: bool) -> None:
         """`is_any`: whether anything was ever taken down in this store."""
         self.is_any = is_any
+        self.asked = 0
+        """How many erased records were asked for by their ids, and so not given."""
         self._store = store
 
     @classmethod
@@ -52,6 +54,7 @@ class Erased:
 
     async def error(self, record_id: str, owner: str | None = None) -> ProtocolError:
         """The error in the place of this erased record. `owner`: the key that owns the label, if that is asked for."""
+        self.asked += 1
         erasure = (await self.among([record_id])).get(record_id)
         facts: dict[str, object] = {"id": record_id}
         if erasure is not None:

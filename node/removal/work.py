@@ -5,6 +5,7 @@ what the step erased. A removal goes on if its caller leaves, and after a crash 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -55,10 +56,15 @@ class RemovalWork:
         self._tasks = Tasks(on_failure)
         self._queue: asyncio.Queue[Removal] = asyncio.Queue()
         self._ended: dict[int, asyncio.Event] = {}
+        self._beginning = 0
+        """Removals that the store is making durable."""
+        self.begun: Counter[RemovalKind] = Counter()
+        self.erased_records = 0
+        """Records that lost their bodies since the start."""
 
     def __len__(self) -> int:
-        """Removals that are not done."""
-        return len(self._ended)
+        """Removals that are not done, with those that are being made durable."""
+        return self._beginning + len(self._ended)
 
     def start(self) -> None:
         """Begin to work. The node accepts removals from now on."""
@@ -74,9 +80,20 @@ class RemovalWork:
         Raises:
             ProtocolError: `overloaded` if `QUEUE_MAX` removals are not done yet.
         """
-        if len(self._ended) >= QUEUE_MAX:
+        if len(self) >= QUEUE_MAX:
             detail = f"{QUEUE_MAX} removals are not done yet"
             raise ProtocolError(Code.OVERLOADED, detail, retry_after=_RETRY_AFTER_S)
+        self._beginning += 1
+        try:
+            removal = await self._begin(kind, target, by, reason)
+        finally:
+            self._beginning -= 1
+        self._ended[removal.number] = asyncio.Event()
+        self._queue.put_nowait(removal)
+        return removal
+
+    async def _begin(self, kind: RemovalKind, target: Target, by: str, reason: str) -> Removal:
+        """Make the removal durable."""
         if kind is RemovalKind.DROP:
             assert target.domain is not None, "a drop is of a domain"
             for forget in self.droppings:
@@ -85,8 +102,7 @@ class RemovalWork:
         removal = await self._store.removals.begin(kind, target, by, reason, int(self._now_s()))
         for note in self.beginnings:
             note()
-        self._ended[removal.number] = asyncio.Event()
-        self._queue.put_nowait(removal)
+        self.begun[kind] += 1
         return removal
 
     def is_going_on(self, number: int) -> bool:
@@ -127,6 +143,7 @@ class RemovalWork:
             step = await self._store.removals.go_on(removal.number)
             for note in self.erasings:
                 note(step)
+            self.erased_records += len(step.ids)
             is_last = step.is_last_body
         await finish(self._store, removal.number)
         log.info("removed", number=removal.number, kind=str(removal.kind), target=str(removal.target))

@@ -199,6 +199,7 @@ class Link:
             in_flight_records=session.sender.in_flight.records if session else 0,
             queued=session.sender.queued if session else 0,
             sent=self.sent,
+            withheld=self._session.sender.withheld if self._session else 0,
             received=session.receiver.received if session else 0,
             refusals_by_us=dict(session.receiver.refusals) if session else {},
             refusals_by_them=dict(session.sender.refusals) if session else {},

@@ -60,6 +60,8 @@ class Sender:
         self.in_flight = InFlight(limits)
         self.sent = 0
         """Records, from the beginning of the link."""
+        self.withheld = 0
+        """Records that the peer lacks and was not sent, because they are erased here."""
         self.refusals: Counter[Code] = Counter()
         """Records that the peer refused, by code."""
         self._holdings = holdings
@@ -181,6 +183,7 @@ class Sender:
             message = Erased(domain, tuple(record.order_key for record in erased))
             self._exchanged.erased.note_here(domain, message.packed)
             self._outbox.send(message)
+            self.withheld += len(erased)
 
     def _is_fresh(self, signed: SignedRecord) -> bool:
         return not (self._is_needless(signed.record.id) or signed.record.domain in self._stopped)

@@ -50,7 +50,7 @@ class LinkStatus(msgspec.Struct, frozen=True):
     """A link as `/peers` and the metrics show it. Counters are records since the beginning of the link.
 
     `refusals_by_us`, `refusals_by_them`: how many of the received and of the sent records were refused, by code.
-    `queued`: live records that wait.
+    `queued`: live records that wait. `withheld`: records that the peer lacks and that are erased here.
     `rounds`: answers in reconciliations. `reconcile_bytes`: the bytes of their messages both ways, decoded.
     """
 
@@ -63,6 +63,7 @@ class LinkStatus(msgspec.Struct, frozen=True):
     in_flight_records: int
     queued: int
     sent: int
+    withheld: int
     received: int
     refusals_by_us: Mapping[Code, int]
     refusals_by_them: Mapping[Code, int]

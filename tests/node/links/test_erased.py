@@ -2,16 +2,23 @@
 and both nodes know that they agree.
 """
 
+import math
 from pathlib import Path
 
 import pytest
 
+from node.links.registry import STRANGER_ERASED_MAX
 from node.node import Node
 from node.store.removals import RemovalKind, Target
+from protocol.limits import IDS_MAX
+from protocol.link.messages import Domains, Erased, Summary
+from protocol.link.status import Step
+from protocol.sets.index import Index, pack_key
 from tests.history import ALICE, DOMAIN, claim
 from tests.node.http_sync import sync_network as http
 from tests.node.http_sync.sync_network import NOW, claims, give, held, ids, sync
 from tests.node.links.network import befriend, running, until, until_held, until_live
+from tests.node.links.raw_peer import linked
 
 RECORDS = claims(20)
 ERASED, WHOLE = RECORDS[:8], RECORDS[8:]
@@ -137,3 +144,37 @@ async def test_a_run_over_plain_http_leaves_a_dropped_domain_out(tmp_path: Path)
 
         assert (pulled["error"], pulled["records"], pushed["error"], pushed["records"]) == (None, 0, None, 0)
         assert held(a) == set()
+
+
+@pytest.mark.parametrize(
+    ("erased", "step"), [(STRANGER_ERASED_MAX, Step.IDENTICAL), (STRANGER_ERASED_MAX + 1, Step.DIFFERS)]
+)
+async def test_of_what_a_stranger_says_that_it_erased_a_limited_number_is_remembered(
+    tmp_path: Path, erased: int, step: Step
+) -> None:
+    """Two sets that differ by more records than that count as different."""
+    named = [(NOW, f"{number:064x}") for number in range(erased)]
+    async with running(tmp_path / "a") as a:
+        await give(a, RECORDS[0])
+        theirs = Index([RECORDS[0].index_key, *(pack_key(at, bytes.fromhex(each)) for at, each in named)])
+        async with linked(a, push=False, pull=False) as stranger:
+            for begin in range(0, erased, IDS_MAX):
+                await stranger.say(Erased(DOMAIN, tuple(named[begin : begin + IDS_MAX])))
+            await stranger.say(Domains({DOMAIN: Summary(len(theirs), theirs.fingerprint().hex(), NOW)}))
+            (link,) = a.links.by_number.values()
+            frames = len(("hello", "auth", "domains", "domains")) + math.ceil(erased / IDS_MAX)
+            await until(lambda: link.counts.frames_in == frames, a)
+
+            assert steps(a) == [{DOMAIN: str(step)}]
+
+
+async def test_a_link_counts_the_records_that_the_peer_erased_and_those_that_it_lacks(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
+        await give(a, *RECORDS)
+        await erase(a)
+        await befriend(b, a)
+        await until(lambda: steps(a, b) == [{DOMAIN: "identical"}] * 2, a, b)
+        (link,), (other,) = (list(node.links.by_number.values()) for node in (a, b))
+
+        assert (link.machine.status().withheld, other.counts.erased) == (len(ERASED), len(ERASED))
+        assert (other.machine.status().withheld, link.counts.erased) == (0, 0)

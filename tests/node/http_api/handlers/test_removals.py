@@ -1,5 +1,6 @@
 """Taking records down over HTTP: what an operator asks for, and what everybody is shown afterwards."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +10,10 @@ import pytest
 
 from node.http_api.handlers.removals import REMOVAL_BYTES_MAX
 from node.node import Node
+from node.removal.work import QUEUE_MAX
 from node.settings.settings import Settings
 from node.store.removals import BY_CHARACTERS_MAX, IDS_MAX, REASON_CHARACTERS_MAX, RemovalKind, Target
+from protocol.errors import Code, ProtocolError
 from protocol.records.record import Record
 from tests.history import ALICE, BOB, NOWHERE, claim, offer
 from tests.node.http_api.listening import BOTH, listening
@@ -226,6 +229,36 @@ async def test_a_removal_has_a_longest_body(client: Client, node: Node) -> None:
     answer = await client.send("POST", "/removals", b" " * (REMOVAL_BYTES_MAX + 1), as_admin(node))
 
     assert answer.refusal == (413, "too_large")
+
+
+async def test_one_removal_past_the_queue_is_refused_although_all_come_at_once(node: Node) -> None:
+    """The store makes each removal durable in turn, and those that wait for the store count as well."""
+    target = Target(domain="nowhere.example")
+
+    begun = [node.removals.begin(RemovalKind.ERASE, target, "op", "") for _ in range(QUEUE_MAX + 1)]
+    results = await asyncio.gather(*begun, return_exceptions=True)
+
+    refused = [each for each in results if isinstance(each, BaseException)]
+    assert [each.code for each in refused if isinstance(each, ProtocolError)] == [Code.OVERLOADED]
+
+
+async def test_removals_are_counted_for_the_metrics_page(client: Client, node: Node) -> None:
+    founder, *_ = await planted(client)
+    await removed(client, node, {"ids": [founder.id]})
+    await removed(client, node, {"kind": "drop", "domain": "elsewhere"})
+
+    await client.get(f"/records?id={founder.id}")
+    await client.get(f"/records/{founder.id}")
+
+    page = (await client.get("/metrics")).body.decode().splitlines()
+    expected = {
+        'dnarc_removals_total{kind="erase"}': 1,
+        'dnarc_removals_total{kind="drop"}': 1,
+        "dnarc_erased_records_total": 1,
+        "dnarc_erased_asked_total": 2,
+        "dnarc_unfinished_removals": 0,
+    }
+    assert {f"{name} {float(figure)}" for name, figure in expected.items()} <= set(page)
 
 
 async def test_a_record_that_is_not_held_cannot_be_erased(client: Client, node: Node) -> None:
