@@ -6,14 +6,32 @@ refuse the node with another key. The folder gets its name last, so that no cras
 
 import os
 import secrets
+import shlex
 import shutil
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from node.store.contract import StoreError
 from node.store.sqlite.copying import copy
 
 SECRETS: Final = ("node.key", "admin-token")
+
+
+def dump_command(url: str, target: str) -> str:
+    """The command for a shell that copies a PostgreSQL database. It holds no password.
+
+    The URL may have the setting `search_path`, which the driver of the node takes and libpq does not.
+    """
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    query.pop("password", None)
+    schema = query.pop("search_path", None)
+    user, _, place = parts.netloc.rpartition("@")
+    netloc = f"{user.partition(':')[0]}@{place}" if user else place
+    bare = f"{parts.scheme}://{netloc}{parts.path}" + (f"?{urlencode(query, safe='/')}" if query else "")
+    only = [] if schema is None else [f"--schema={schema.partition(',')[0]}"]
+    return shlex.join(["pg_dump", "--format=custom", f"--file={target}", *only, bare])
 
 
 def back_up(data: Path, target: Path) -> int:

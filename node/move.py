@@ -14,15 +14,19 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from node.disk import postgres_store
+from node.backup import SECRETS
+from node.disk import LocalDisk, postgres_store
 from node.removal.completion import complete_all
 from node.store.contract import Store, StoreError
 from node.store.moving import TABLES, VERDICTS, NewRows, Rows
 from node.store.sqlite import SqliteStore
 from node.store.sqlite import moving as sqlite_moving
+from protocol.signing import SEED_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from node.store.postgresql.moving import PostgresRows
 
 Advance = Callable[[int], None]
 """Takes how many more rows are done."""
@@ -69,7 +73,7 @@ async def new_folder(data: Path) -> AsyncIterator[NewRows]:
 
 
 @asynccontextmanager
-async def rows_of_database(url: str) -> AsyncIterator[Rows]:
+async def rows_of_database(url: str) -> AsyncIterator["PostgresRows"]:
     """What the store in this database holds. Keeps writers out of the database while the block runs.
 
     Raises:
@@ -88,7 +92,7 @@ async def rows_of_database(url: str) -> AsyncIterator[Rows]:
 
 
 @asynccontextmanager
-async def new_database(url: str) -> AsyncIterator[NewRows]:
+async def new_database(url: str) -> AsyncIterator["PostgresRows"]:
     """A new store in this database, which is there when the block ends.
 
     Raises:
@@ -100,6 +104,28 @@ async def new_database(url: str) -> AsyncIterator[NewRows]:
 
     async with moving.new_database(url, secrets.token_hex(_EPOCH_BYTES), "dnarc move") as rows:
         yield rows
+
+
+async def give_secrets(data: Path, database: "PostgresRows") -> None:
+    """Put the node's key and its admin token into a new database, so that all processes of a fleet are one node."""
+    secrets_ = {name: LocalDisk().secret(data / name, SEED_BYTES, secrets.token_bytes) for name in SECRETS}
+    await database.put_secrets(secrets_)
+
+
+async def take_secrets(database: "PostgresRows", data: Path) -> None:
+    """Take the node's key and its admin token out of the database, where it has them.
+
+    Raises:
+        StoreError: the folder has others.
+    """
+    for name, text in (await database.secrets(SECRETS)).items():
+        _take_secret(data / name, text)
+
+
+def _take_secret(path: Path, text: str) -> None:
+    secret = bytes.fromhex(text)
+    if LocalDisk().secret(path, len(secret), lambda _: secret) != text:
+        raise StoreError(f"{path} differs from that of the database", "name another folder, or move the file away")
 
 
 async def _complete(store: Store) -> None:

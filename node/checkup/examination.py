@@ -1,7 +1,7 @@
 """An examination: decides which checks can be made, because there is a node that answers, a data folder, or both."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from node.client.answers import Answer
 from node.client.errors import NodeError, Unreachable
 from node.client.figures import Figures
 from node.client.http import NodeClient
-from node.disk import NODE_KEY
+from node.disk import NODE_KEY, CannotStartError, postgres_store
 from node.faults import of_lock
 from node.settings.settings import Settings
 from node.store.contract import Peer, StoreError
+from node.store.inspection import Inspection
 from node.store.sqlite import inspection
 from protocol.signing import SEED_BYTES, SigningKey
 
@@ -55,7 +56,7 @@ def examine(url: str, data: Path | None, settings: Settings, token: str | None =
     yield from _examine_node(node, settings.tls_ca)
     if data is not None:
         yield _belonging(url, data, node)
-        yield from _of_folder(data, node.figures.by("name", "dnarc_setting"))
+        yield from _of_folder(data, node.figures.by("name", "dnarc_setting"), settings.store)
         yield from _of_witness(data, witness.witnessed_by(node.figures))
 
 
@@ -109,21 +110,32 @@ def _examine_folder(data: Path, settings: Settings) -> Iterator[Finding]:
     yield from exposure.check_settings(numbers, is_public=settings.is_public)
     yield from exposure.check_certificate(settings, time.time())
     yield from write_policy.check_program(settings)
-    yield from _of_folder(data, numbers)
+    yield from _of_folder(data, numbers, settings.store)
     yield from _of_witness(data, settings.witness or ())
     try:
-        inspected = inspection.inspect(data / "dnarc.db")
+        inspected, summaries = _read_store(data, settings.store)
         if inspected.version != inspected.version_known:
             return  # a finding about the folder says so already
-        ours = NeighbourAnswer(_key_of(data), inspection.summaries(data / "dnarc.db"))
-    except (StoreError, OSError, ValueError):
+        ours = NeighbourAnswer(_key_of(data), summaries())
+    except (StoreError, CannotStartError, OSError, ValueError):
         return  # a finding about the folder says so already
     yield from _of_peers(ours, inspected.peers, numbers, settings.tls_ca)
 
 
-def _of_folder(data: Path, numbers: Mapping[str, float]) -> Iterator[Finding]:
+def _read_store(data: Path, url: str | None) -> tuple[Inspection, Callable[[], dict[str, tuple[int, str]]]]:
+    """What the store says of itself, and a function that reads the count and the fingerprint of each domain."""
+    if url is None:
+        path = data / "dnarc.db"
+        return inspection.inspect(path), lambda: inspection.summaries(path)
+    postgres_store()
+    from node.store.postgresql import inspection as of_database
+
+    return of_database.inspect(url), lambda: of_database.summaries(url)
+
+
+def _of_folder(data: Path, numbers: Mapping[str, float], url: str | None) -> Iterator[Finding]:
     yield machine.check_file_system(data)
-    yield from folder.check_folder(data, numbers, time.time())
+    yield from folder.check_folder(data, numbers, time.time(), url)
 
 
 def _of_witness(data: Path, domains: Iterable[str]) -> Iterator[Finding]:

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from node.checkup import database
 from node.checkup.finding import Finding, fail, ok, warn
 from node.disk import ADMIN_TOKEN, NODE_KEY, OTHERS_MAY_READ, STORE_FILES, CannotStartError, LocalDisk, store_bytes
 from node.faults import READ_ONLY_REMEDY, of_file
 from node.monitoring.health import LOG_BYTES_WARNED
-from node.passwords import hidden
 from node.store.contract import StoreError
+from node.store.inspection import Inspection
 from node.store.sqlite import inspection
 from node.store.sqlite.faults import DAMAGED
-from node.store.sqlite.inspection import Inspection
 from protocol.signing import SEED_BYTES
 
 _NEXT_START: Final = {
@@ -46,15 +46,21 @@ def is_held(folder: Path) -> bool:
     return False
 
 
-def check_folder(folder: Path, numbers: Mapping[str, float], now_s: float) -> list[Finding]:
-    """All findings about the folder. `numbers` are the settings of `exposure.numbers_of`."""
+def check_folder(folder: Path, numbers: Mapping[str, float], now_s: float, url: str | None = None) -> list[Finding]:
+    """All findings about the folder. `numbers` are the settings of `exposure.numbers_of`.
+
+    `url` is that of the PostgreSQL database in which the records are. None: they are in the folder.
+    """
     found: list[Finding] = []
     try:
-        found += [*_check_rights(folder), *_check_secrets(folder), *_check_room(folder, numbers)]
+        found += [*_check_rights(folder, url), *_check_secrets(folder)]
+        if url is not None:
+            return found + database.check_database(url, numbers, now_s)
+        found += _check_room(folder, numbers)
         inspected = inspection.inspect(folder / "dnarc.db")
         found += _check_database(folder, inspected)
         if inspected.version == inspected.version_known:  # otherwise the tables are not read
-            found += [*_check_cursors(inspected, numbers, now_s), *_check_passwords(folder, inspected)]
+            found += [*database.check_cursors(inspected, numbers, now_s), *_check_passwords(folder, inspected)]
             found += _check_removals(inspected)
     except StoreError as error:
         found.append(fail("database", str(error), error.remedy))
@@ -64,11 +70,12 @@ def check_folder(folder: Path, numbers: Mapping[str, float], now_s: float) -> li
     return found
 
 
-def _check_rights(folder: Path) -> Iterator[Finding]:
+def _check_rights(folder: Path, url: str | None) -> Iterator[Finding]:
     if folder.stat().st_mode & _OTHERS_MAY_WRITE:
         detail = f"other users may write into {folder}, so they can replace the key"
         yield fail("permissions.folder", detail, f"chmod go-w {folder}")
-    owner = (folder / "dnarc.db").stat().st_uid
+    owned = folder if url is not None else folder / "dnarc.db"
+    owner = owned.stat().st_uid
     for name, remedy in _NEXT_START.items():
         path = folder / name
         if not path.exists():
@@ -79,7 +86,7 @@ def _check_rights(folder: Path) -> Iterator[Finding]:
             yield fail(f"permissions.{name}", f"{path} has mode {mode}, so other users may use it", remedy)
         elif path.stat().st_uid != owner:
             remedy = f"chown -R all files in {folder} to the user that runs the node"
-            yield fail(f"permissions.{name}", f"{path} belongs to another user than dnarc.db", remedy)
+            yield fail(f"permissions.{name}", f"{path} belongs to another user than {owned.name}", remedy)
         else:
             yield ok(f"permissions.{name}", "only its owner may read it")
 
@@ -134,20 +141,6 @@ def _check_version(folder: Path, inspected: Inspection) -> Finding:
         detail = f"version {inspected.version}: the next start brings it to {inspected.version_known}"
         return warn("database.version", detail, "make a backup before that start")
     return ok("database.version", f"version {inspected.version}")
-
-
-def _check_cursors(inspected: Inspection, numbers: Mapping[str, float], now_s: float) -> Iterator[Finding]:
-    latest = now_s + numbers.get("max_skew", 0)
-    ahead = [cursor for cursor in inspected.cursors if cursor.timestamp > latest]
-    for cursor in ahead:
-        name = hidden(cursor.peer)
-        detail = (
-            f"the {cursor.direction} cursor of {cursor.domain} with {name} is {cursor.timestamp - now_s:.0f} s ahead"
-        )
-        remedy = f"set this machine's clock; then `dnarc peers remove {name}`, and add the peer again"
-        yield fail("cursors", f"{detail} of the clock, so records before it are not asked for", remedy)
-    if not ahead:
-        yield ok("cursors", f"none of {len(inspected.cursors)} cursors is ahead of the clock")
 
 
 def _check_removals(inspected: Inspection) -> Iterator[Finding]:

@@ -1,10 +1,14 @@
-"""The data folder of a node, for commands that work on it themselves if no node answers."""
+"""The data folder of a node, for commands that work on it themselves if no node answers.
+
+If the settings name a PostgreSQL database, the folder holds the secrets only, and the commands work on the database.
+"""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from node.cli.input.embedded import store_url
 from node.cli.output.failures import CommandError, Exit, usage
 from node.cli.output.screen import warn
 
@@ -17,7 +21,8 @@ _T = TypeVar("_T")
 
 def check_folder(data: Path) -> None:
     """Raises: CommandError: this is no data folder of a node."""
-    if not (data / "dnarc.db").exists():
+    is_folder = (data / "dnarc.db").exists() or (data.is_dir() and store_url() is not None)
+    if not is_folder:
         raise usage(f"{data} is no data folder of a node", "`dnarc serve --data DIR` makes one at its first start")
 
 
@@ -59,13 +64,18 @@ def held(data: Path) -> Iterator[None]:
 
 
 def work_in_store(data: Path, work: "Callable[[Store], Awaitable[_T]]") -> _T:
-    """Open the store in the folder, and work on it. Unless the folder is `held`, a node may run on it meanwhile."""
-    import asyncio  # here, because most commands that name a folder need no event loop
+    """Open the store of the folder, and work on it. Unless the folder is `held`, a node may run on it meanwhile.
 
-    from node.store.sqlite import SqliteStore
+    Raises:
+        StoreError: the store cannot be used; or it is a database, and a node writes to it.
+    """
+    import asyncio  # here, because most commands that name a folder need no event loop
+    import secrets
+
+    from node.disk import LocalDisk
 
     async def open_and_work() -> _T:
-        store = await SqliteStore.open(data / "dnarc.db")
+        store = await LocalDisk().open_store(data, secrets.token_bytes, store_url())
         try:
             return await work(store)
         finally:

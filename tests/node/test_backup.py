@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node.backup import back_up
+from node.backup import back_up, dump_command
 from node.store.contract import StoreError
 from tests.node.http_sync.sync_network import claims, give, held, ids, running
 
@@ -85,3 +85,21 @@ def test_a_failed_backup_leaves_no_files(tmp_path: Path, damage: bytes | None) -
         back_up(tmp_path / "data", tmp_path / "copy")
 
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize(
+    ("url", "command"),
+    [
+        ("postgresql://me:secret@host/claims", "pg_dump --format=custom --file=copy postgresql://me@host/claims"),
+        (
+            "postgresql:///claims?host=/run/pg&password=secret&search_path=one,public",
+            "pg_dump --format=custom --file=copy --schema=one 'postgresql:///claims?host=/run/pg'",
+        ),
+        (
+            "postgresql://host:5433/claims?sslmode=verify-full",
+            "pg_dump --format=custom --file=copy 'postgresql://host:5433/claims?sslmode=verify-full'",
+        ),
+    ],
+)
+def test_the_command_that_copies_a_database_holds_no_password(url: str, command: str) -> None:
+    assert dump_command(url, "copy") == command

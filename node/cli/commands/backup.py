@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from node.cli.input.embedded import check_embedded
+from node.cli.input.embedded import store_url
 from node.cli.input.options import AsJson
 from node.cli.output.early_end import explain_interruption
+from node.cli.output.failures import usage
 from node.cli.output.screen import show
 from node.cli.output.text import plain
 
@@ -25,11 +26,12 @@ def backup(
 
     The copy is a data folder. To restore it, stop the node and put the copy in the place of the old folder.
     """
-    from node.backup import back_up
+    from node.backup import back_up, dump_command
 
-    check_embedded(
-        "`pg_dump --format=custom --file=TARGET '{url}'`, and copy node.key and admin-token of the data folder"
-    )
+    url = store_url()
+    if url is not None:
+        detail = "the records are in PostgreSQL, which makes a backup beside a running node by itself"
+        raise usage(detail, f"`{dump_command(url, str(target))}`, and copy node.key and admin-token of the data folder")
     with explain_interruption(lambda: f"{target} was not made", "run the command again"):
         records = back_up(data, target)
     answer = {"folder": str(target), "records": records}

@@ -45,9 +45,9 @@ def doctor(
     from node.checkup.finding import Level, worst
     from node.settings.loading import load
 
-    if data is not None:
-        check_folder(data)
     settings = load(config, os.environ, {"tls_ca": None if tls_ca is None else str(tls_ca)}).settings
+    if data is not None and settings.store is None:
+        check_folder(data)
     connect(node, tls_ca)  # so that a wrong URL or authority is wrong usage; this opens no connection yet
     findings = list(examine(node, data, settings, token))
     level = worst(findings)

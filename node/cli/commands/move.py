@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from node.cli.data_folder import check_folder, held
+from node.cli.data_folder import held
 from node.cli.input.options import AsJson
 from node.cli.output.early_end import explain_interruption
 from node.cli.output.failures import usage
@@ -40,14 +40,15 @@ def move(
 ) -> None:
     """Move all that a node holds to a PostgreSQL database (--to URL), or from there back to its folder (--from URL).
 
-    No node may use either store meanwhile. The old store stays as it is. A move that is interrupted leaves nothing that
-    a node would start on: run the same command again. The password of the URL may also come from PGPASSWORD.
+    The node's key and its admin token move too. No node may use either store meanwhile. The old store stays as it is. A
+    move that is interrupted leaves nothing on which a node would start: run the same command again. The password of the
+    URL may also come from PGPASSWORD.
     """
     if (to is None) == (from_ is None):
         raise usage("name either a database to move --to, or one to move --from")
     _check_url(to or from_ or "")
     if to is not None:
-        check_folder(data)
+        _check_file(data)
         _check_no_witness(data)
     place = "the database" if to is not None else str(data)
     with explain_interruption(lambda: f"{place} has no store yet", "run the command again"), held(data):
@@ -61,6 +62,11 @@ def _check_url(url: str) -> None:
 
     if not url.startswith(("postgresql://", "postgres://")):
         raise usage(f"{hidden(url)} is no URL such as postgresql://user@host/database")
+
+
+def _check_file(data: Path) -> None:
+    if not (data / "dnarc.db").exists():
+        raise usage(f"{data} has no store that could move", "name the data folder of a node by --data DIR")
 
 
 def _check_no_witness(data: Path) -> None:
@@ -80,10 +86,13 @@ async def _move(data: Path, to: str | None, from_: str | None) -> "Moved":
 
     if to is not None:
         async with move.rows_of_folder(data) as source, move.new_database(to) as target:
+            await move.give_secrets(data, target)
             return await _copy(source, target)
     assert from_ is not None, "the command names one of both"
-    async with move.rows_of_database(from_) as source, move.new_folder(data) as target:
-        return await _copy(source, target)
+    async with move.rows_of_database(from_) as source:
+        await move.take_secrets(source, data)
+        async with move.new_folder(data) as target:
+            return await _copy(source, target)
 
 
 async def _copy(source: "Rows", target: "NewRows") -> "Moved":

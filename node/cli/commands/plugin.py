@@ -12,6 +12,7 @@ import typer
 
 from node.cli.commands.config import Config
 from node.cli.commands.examples import epilog_of
+from node.cli.input.embedded import check_embedded
 from node.cli.input.entries import entry_of, read_lines
 from node.cli.input.options import AsJson
 from node.cli.output.failures import CommandError, Exit, unreadable, usage
@@ -91,6 +92,7 @@ async def _play(records: "Iterator[Record]", total: int | None, settings: "Setti
 def _stored(data: Path) -> "tuple[Iterator[Record], int]":
     from node.store.sqlite import inspection
 
+    check_embedded("`dnarc export FILE` writes the records of a node, and `dnarc plugin test FILE` plays them")
     path = data / "dnarc.db"
     if not path.exists():
         raise usage(f"{data} is no data folder of a node", "name it by --data DIR")

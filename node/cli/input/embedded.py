@@ -1,21 +1,33 @@
-"""The embedded store: some commands work on its file, and say what to do instead where the records are elsewhere."""
+"""Where the records of a node are: in its folder, or in the PostgreSQL database that the settings name.
+
+Some commands work on the file in the folder. They say what to do instead if the records are elsewhere.
+"""
 
 import os
+from pathlib import Path
 
 from node.cli.output.failures import usage
+
+
+def store_url() -> str | None:
+    """The database that the settings of a node name (`DNARC_STORE`, or the file of `DNARC_CONFIG`). None: no database.
+
+    Raises:
+        SettingsError: a setting is wrong.
+    """
+    from node.settings.loading import load
+
+    file = os.environ.get("DNARC_CONFIG")
+    return load(Path(file) if file else None, os.environ, {}).settings.store
 
 
 def check_embedded(instead: str) -> None:
     """Raises: CommandError: the settings name a PostgreSQL database. `instead` is what to do then; `{url}` in it is the
     URL of the database, without a password.
     """
-    from pathlib import Path
-
     from node.passwords import hidden
-    from node.settings.loading import load
 
-    file = os.environ.get("DNARC_CONFIG")
-    store = load(Path(file) if file else None, os.environ, {}).settings.store
+    store = store_url()
     if store is not None:
         url = hidden(store)
         raise usage(f"the records are in {url}, and this command works on dnarc.db", instead.format(url=url))

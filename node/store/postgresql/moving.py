@@ -4,7 +4,7 @@ A new store is filled in one transaction, so a move that is killed leaves an emp
 as unfinished: so no node takes the empty store for its own.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -75,6 +75,17 @@ class PostgresRows:
                 "SELECT setval(pg_get_serial_sequence('witnesses', 'no'), max(no)) FROM witnesses HAVING count(*) > 0"
             )
             await self._connection.execute("DELETE FROM meta WHERE name = $1", UNFINISHED_MOVE)
+
+    async def secrets(self, names: Sequence[str]) -> dict[str, str]:
+        """The secrets of the fleet among these that the database holds."""
+        with explained(self._url):
+            rows = await self._connection.fetch("SELECT name, value FROM meta WHERE name = ANY($1::text[])", names)
+        return {row[0]: row[1] for row in rows}
+
+    async def put_secrets(self, secrets: Mapping[str, str]) -> None:
+        """Give the secrets to the fleet: a process with an empty data folder takes them from here."""
+        with explained(self._url):
+            await self._connection.executemany("INSERT INTO meta (name, value) VALUES ($1, $2)", [*secrets.items()])
 
 
 _IDS: Final = REMOVALS.columns.index("ids")

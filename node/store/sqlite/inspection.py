@@ -1,15 +1,14 @@
 """Inspection: reads a database file and checks it for damage, without changing it, while a node runs or not."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import quote
 
-import msgspec
-
 from node.store.contract import Cursor, Peer
+from node.store.inspection import Inspection
 from node.store.removals import Removal
 from node.store.rows import record_of
 from node.store.sqlite import reading, removing
@@ -23,19 +22,6 @@ from protocol.sets.index import Index
 FAULTS_MAX = 10
 
 _T = TypeVar("_T")
-
-
-class Inspection(msgspec.Struct, frozen=True):
-    """`version` counts the migrations of the file, `version_known` the migrations that this program knows.
-
-    `removals` are those that are not finished.
-    """
-
-    version: int
-    version_known: int
-    peers: list[Peer]
-    cursors: list[Cursor]
-    removals: Sequence[Removal] = ()
 
 
 def inspect(path: Path) -> Inspection:

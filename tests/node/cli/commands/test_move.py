@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from node.backup import SECRETS
 from node.cli.commands.move import STREAMS
 from node.cli.output.failures import Exit
 from node.disk import LocalDisk
@@ -42,6 +43,30 @@ def test_a_store_moves_to_a_database_and_back_and_the_rows_are_counted(
     assert run("rebuild", "--data", str(tmp_path / "back"), "--check").out.startswith("equal: 3 records")
 
 
+def test_the_key_and_the_admin_token_move_too(data: Path, tmp_path: Path, schema_url: SchemaUrl) -> None:
+    back = tmp_path / "back"
+    run("move", "--data", str(data), "--to", schema_url("one"))
+
+    moved = run("move", "--from", schema_url("one"), "--data", str(back))
+
+    assert moved.code == 0, moved.err
+    assert [(back / name).read_text() for name in SECRETS] == [(data / name).read_text() for name in SECRETS]
+    assert [f"{(back / name).stat().st_mode & 0o777:o}" for name in SECRETS] == ["600", "600"]
+
+
+def test_a_folder_with_another_key_gets_no_store(data: Path, tmp_path: Path, schema_url: SchemaUrl) -> None:
+    back = tmp_path / "back"
+    back.mkdir()
+    (back / "node.key").write_text("ab" * 32)
+    run("move", "--data", str(data), "--to", schema_url("one"))
+
+    refused = run("move", "--from", schema_url("one"), "--data", str(back))
+
+    assert refused.code == Exit.MACHINE
+    assert f"{back / 'node.key'} differs from that of the database" in refused.err
+    assert not (back / "dnarc.db").exists()
+
+
 def test_a_folder_that_a_node_uses_does_not_move(data: Path) -> None:
     with LocalDisk().held(data):
         refused = run("move", "--data", str(data), "--to", "postgresql://127.0.0.1:9/none")
@@ -73,7 +98,7 @@ def test_a_witness_stays_in_its_folder(data: Path) -> None:
         ((), "name either a database to move --to, or one to move --from"),
         (("--to", "postgresql:///a", "--from", "postgresql:///b"), "name either a database to move --to"),
         (("--to", "mysql://host/a"), "mysql://host/a is no URL such as postgresql://user@host/database"),
-        (("--to", "postgresql:///a"), "is no data folder of a node"),
+        (("--to", "postgresql:///a"), "has no store that could move"),
     ],
 )
 def test_wrong_usage_is_explained(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:

@@ -90,7 +90,7 @@ def test_a_node_ends_when_its_server_does_and_has_everything_when_both_are_back(
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (("backup", "copy"), "`pg_dump --format=custom --file=TARGET 'postgresql://me:***@host/claims'`"),
+        (("backup", "copy"), "`pg_dump --format=custom --file=copy postgresql://me@host/claims`"),
         (("rebuild",), "`dnarc export` and `dnarc verify` show whether the records are whole"),
     ],
 )

@@ -1,0 +1,86 @@
+"""The commands that work on a store, where the settings name a PostgreSQL database."""
+
+import json
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.cli.output.failures import Exit
+from simulations.processes.postgres import programs
+from tests.node.cli.conftest import Served, run
+from tests.node.cli.entry_files import ALICE, signed, written
+
+SchemaUrl = Callable[[str], str]
+
+NOBODY = ("--node", "http://127.0.0.1:9")
+PEER = "https://peer.example"
+
+
+@pytest.fixture
+def url(schema_url: SchemaUrl, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("DNARC_STORE", schema_url("one"))
+    return schema_url("one")
+
+
+@pytest.fixture
+def served(tmp_path: Path, url: str) -> Iterator[Served]:
+    """A node on the database, with three records that came by `dnarc import`."""
+    node = Served(tmp_path)
+    file = written(tmp_path, *(signed(f"plot-{n}") for n in range(3)))
+    imported = node.run("import", str(file), "--data", str(node.data), "--json")
+    assert imported.json["accepted"] == 3
+    yield node
+    node.stop()
+
+
+def test_commands_beside_a_node_and_without_one(served: Served, tmp_path: Path, database_url: str) -> None:
+    """One node for all of them, because its start costs more than all commands."""
+    data = ("--data", str(served.data))
+
+    examined = states(served.run("doctor", *data, "--json"))
+    exported = served.run("export", str(tmp_path / "out.jsonl"), "--json").json
+    added = served.run("peers", "add", PEER, "--pull", *data)
+    in_use = run("peers", "add", f"{PEER}/2", *data, *NOBODY)
+    dumped = run("backup", str(tmp_path / "copy"), *data)
+    served.stop()
+    removed = run("peers", "remove", PEER, *data, *NOBODY)
+    listed = run("peers", "list", *data, *NOBODY, "--json").json
+    erased = run("erase", "--key", ALICE.public, "--reason", "spam", "--yes", *data, *NOBODY, "--json").json
+    alone = states(run("doctor", *data, *NOBODY, "--json"))
+
+    assert {check: examined[check] for check in OF_DATABASE} == dict.fromkeys(OF_DATABASE, "ok")
+    assert exported["records"] == 3
+    assert added.code == 0, added.err
+    assert (in_use.code, "another node writes to this database" in in_use.err) == (Exit.MACHINE, True)
+    assert (removed.code, listed) == (0, [])
+    assert (erased["records"], erased["done"]) == (3, True)
+    assert {check: alone[check] for check in OF_DATABASE} == dict.fromkeys(OF_DATABASE, "ok")
+    check_dump(dumped.err, tmp_path)
+
+
+OF_DATABASE = ("database.version", "database.integrity", "database.durability", "cursors")
+
+
+def states(result: Any) -> dict[str, str]:
+    return {finding["check"]: finding["state"] for finding in json.loads(result.out)["findings"]}
+
+
+def check_dump(said: str, folder: Path) -> None:
+    """Carry out the command that `dnarc backup` says, with the program of the server."""
+    assert said.startswith("dnarc: usage: the records are in PostgreSQL")
+    command = shlex.split(said.split("`")[1])
+    bin_folder = programs()
+    if bin_folder is None:
+        pytest.skip("pg_dump is not here")
+    command[0] = str(bin_folder / command[0])
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    listed = subprocess.run(
+        [bin_folder / "pg_restore", "--list", folder / "copy"], capture_output=True, text=True, check=True
+    )
+    assert " TABLE DATA " in listed.stdout
+    assert " records " in listed.stdout
