@@ -54,6 +54,8 @@ def test_all_findings_about_a_nodes_own_database_are_ok(url: str) -> None:
     assert unwell(found) == {}
 
 
+_REMOVAL = "INSERT INTO removals (no, kind, ids, by, reason, time, through, phase) VALUES"
+
 FAULTS = [
     ("UPDATE records SET body = '{}'", {"database.integrity": Level.FAIL}, "1 bodies differ from what was signed"),
     ("DELETE FROM records", {"database.integrity": Level.FAIL}, "1 rows of labels name one of records that is missing"),
@@ -61,8 +63,7 @@ FAULTS = [
     ("UPDATE meta SET value = '999' WHERE name = 'version'", {"database.version": Level.FAIL}, "a newer dnarc wrote"),
     ("UPDATE cursors SET timestamp = 9000000", {"cursors": Level.FAIL}, "user:***@peer.example is 8000000 s ahead"),
     (
-        "INSERT INTO removals (no, kind, ids, by, reason, time, through, phase) "
-        "VALUES (1, 'erase', '{}', '', '', 1, 1, 0)",
+        f"{_REMOVAL} (1, 'erase', '{{}}', '', '', 1, 1, 0)",
         {"removals": Level.WARN},
         "1 removals are not finished",
     ),
