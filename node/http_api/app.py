@@ -15,6 +15,7 @@ from node.http_api.answers.pages import PAGE_BYTES_MAX
 from node.http_api.answers.problems import fault, problem, problem_of
 from node.http_api.connections import ConnectionLimit
 from node.http_api.cors import allow_origin, preflight_headers
+from node.http_api.fast_path import ClaimsFastPath
 from node.http_api.handlers.read import VERSION
 from node.http_api.handlers.write import BATCH_BYTES_MAX, BODY_BUDGET
 from node.http_api.openapi import DOCUMENT, document
@@ -28,6 +29,7 @@ from node.http_api.route import Route
 from node.settings.settings import Settings
 from protocol.errors import Code, ProtocolError
 
+FAST_PATH: Final = web.AppKey("fast_path", ClaimsFastPath)
 CONNECTION_LIMIT: Final = web.AppKey("connection_limit", ConnectionLimit)
 HEAD_TIMEOUT_S: Final = web.AppKey("head_timeout_s", float)
 ROUTES: Final = web.AppKey("routes", Sequence[Route])
@@ -49,6 +51,7 @@ def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
     app[ROUTES] = routes
     app[WRITE_ORIGINS] = write_origins
     meter = ReadMeter(parts.settings.read_share_max)
+    app[FAST_PATH] = ClaimsFastPath(parts, app[BODY_BUDGET].budget, meter, write_origins)
     for route in routes:
         handler = _bind(parts, route, write_origins, meter)
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
@@ -84,7 +87,7 @@ def _bind(parts: ApiParts, route: Route, write_origins: Collection[str], meter: 
         except ConnectionError:
             raise
         except Exception as error:
-            response = fault(request, error)
+            response = fault(request.method, request.rel_url, error)
         if route.is_writable:
             allow_origin(request, response, write_origins)
         parts.traffic.requests[route.method, route.path, response.status] += 1

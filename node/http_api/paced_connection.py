@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from node.fairness.shares import Shares
 from node.fairness.turns import Turns
-from node.http_api.answers.direct_writer import WatchedConnection
+from node.http_api.fast_connection import FastConnection
 
 PIECE_BYTES_MAX: Final = 4_096
 """680 chunks or 580 fragments of one byte: 2 ms and more, with what reads them."""
@@ -62,7 +62,7 @@ class InputMeter:
         return max(wait_s, _PAUSE_S_MIN) if wait_s > 0 else 0.0
 
 
-class PacedConnection(WatchedConnection):
+class PacedConnection(FastConnection):
     """aiohttp's connection. `meter` and `payer` are set before the first bytes come."""
 
     meter: InputMeter
@@ -116,6 +116,7 @@ class PacedConnection(WatchedConnection):
 
     def on_input(self) -> None:
         """The parser has had some input."""
+        self.begin_request()
 
     def on_long_head(self) -> None:
         """The head of a request does not end."""
@@ -188,13 +189,10 @@ class PacedConnection(WatchedConnection):
         if is_head and not self._messages and self._queued_bytes > QUEUED_BYTES_MAX:
             self.on_long_head()
 
-    def _is_waiting(self) -> bool:
-        """Whether no request is under way. A part of a head may be here."""
-        return self._waiter is not None and not self._waiter.done()
-
     def _is_whole(self) -> bool:
         """Whether the request under way is here with its whole body. A WebSocket has no end."""
-        return not self._upgraded and self._current_request is not None and not self._has_body_to_come()
+        is_with_aiohttp = not self._upgraded and self._current_request is not None and not self._has_body_to_come()
+        return is_with_aiohttp or self.is_answering
 
     def _has_body_to_come(self) -> bool:
         """Whether the body of the request under way is not whole yet."""

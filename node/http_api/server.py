@@ -16,8 +16,9 @@ from aiohttp.web_protocol import RequestHandler
 
 from node.fairness.places import Source
 from node.http_api.answers.problems import fault, problem
-from node.http_api.app import CONNECTION_LIMIT, HEAD_TIMEOUT_S, answer_unknown, make_app
+from node.http_api.app import CONNECTION_LIMIT, FAST_PATH, HEAD_TIMEOUT_S, answer_unknown, make_app
 from node.http_api.connections import ConnectionLimit, raw_problem
+from node.http_api.fast_connection import FastPath
 from node.http_api.paced_connection import QUEUED_BYTES_MAX, PacedConnection
 from node.http_api.requests.parts import ApiParts
 from node.http_api.route import Route
@@ -98,10 +99,17 @@ class _Connection(PacedConnection):
     source: Source
 
     def __init__(
-        self, limit: ConnectionLimit, head_timeout_s: float, handshake: Handshake | None, *args: Any, **kwargs: Any
+        self,
+        limit: ConnectionLimit,
+        fast_path: FastPath,
+        head_timeout_s: float,
+        handshake: Handshake | None,
+        *args: Any,
+        **kwargs: Any,
     ) -> None:
         """`handshake`: the guest whose place this connection takes over; None: it gets one of its own."""
         super().__init__(*args, **kwargs)
+        self.fast_path = fast_path
         self._limit = limit
         self.meter = limit.input_meter
         self._head_timeout_s = head_timeout_s
@@ -142,7 +150,7 @@ class _Connection(PacedConnection):
     def on_input(self) -> None:
         if self.is_refused:
             return
-        if not self._is_waiting():
+        if self.begin_request() or not self._is_waiting():
             if self._has_part_of_head or self._head_end is not None:
                 self._request_came_s = asyncio.get_running_loop().time()
             self._expect_nothing()
@@ -219,7 +227,7 @@ class _Connection(PacedConnection):
             raise exc  # the client left in the middle of its request
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun, and cannot be taken back") from exc
-        response = fault(request, exc) if status >= 500 else _refuse(status, exc, message or "")
+        response = fault(request.method, request.rel_url, exc) if status >= 500 else _refuse(status, exc, message or "")
         response.force_close()
         return response
 
@@ -246,13 +254,17 @@ def _refuse(status: int, error: BaseException | None, message: str) -> web.Respo
 class _Server(web.Server):
     """aiohttp's server. `limit` admits its connections."""
 
-    def __init__(self, limit: ConnectionLimit, head_timeout_s: float, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, limit: ConnectionLimit, fast_path: FastPath, head_timeout_s: float, *args: Any, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self._fast_path = fast_path
         self.limit = limit
         self._head_timeout_s = head_timeout_s
 
     def __call__(self, handshake: Handshake | None = None) -> RequestHandler:
-        return _Connection(self.limit, self._head_timeout_s, handshake, self, loop=self._loop, **self._kwargs)
+        ours = (self.limit, self._fast_path, self._head_timeout_s, handshake)
+        return _Connection(*ours, self, loop=self._loop, **self._kwargs)
 
     async def shutdown(self, timeout: float | None = None) -> None:
         """End every connection. aiohttp waits twice for an answer that its client does not read, and then still for the
@@ -291,6 +303,7 @@ class _Runner(web.AppRunner):
 
         return _Server(
             self.app[CONNECTION_LIMIT],
+            self.app[FAST_PATH],
             self.app[HEAD_TIMEOUT_S],
             handle,
             request_factory=made.request_factory,

@@ -49,19 +49,36 @@ class Stages(Protocol):
         """Decide on the rest; returns after the commit, with the submissions that are decided later."""
 
     def leave(self, singles: Sequence["Single"], outcomes: Sequence[Outcome]) -> None:
-        """These submissions have left the pipeline. `outcomes` is empty if their group failed."""
+        """These submissions have left the pipeline."""
+
+    def leave_failed(self, singles: Sequence["Single"], error: BaseException) -> None:
+        """These submissions have left the pipeline without an outcome."""
+
+
+class Caller(Protocol):
+    """Whoever waits for the outcome of a single submission: a future, or what behaves like one."""
+
+    def done(self) -> bool:
+        """Whether the caller has gone."""
+
+    def set_result(self, result: Outcome, /) -> None: ...
+
+    def set_exception(self, exception: Exception, /) -> None: ...
+
+    def cancel(self) -> object:
+        """The node stops, and nobody knows what becomes of the submission."""
 
 
 class Single(msgspec.Struct, frozen=True):
     """A single submission, decoded, and its origin.
 
-    `settled` gets the outcome. `size_bytes` is the size of the submission as it came. `arrived_s` is the loop's time of
-    the arrival.
+    `caller` is told the outcome. `size_bytes` is the size of the submission as it came. `arrived_s` is the loop's time
+    of the arrival.
     """
 
     signed: SignedRecord
     origin: Origin
-    settled: asyncio.Future[Outcome]
+    caller: Caller
     size_bytes: int
     arrived_s: float
 
@@ -88,9 +105,10 @@ class Gathering:
         if self._waiting and not self._is_beginning and self._unverified_groups < UNVERIFIED_GROUPS_MAX:
             self._is_beginning = True
             self._unverified_groups += 1
-            self._start(self._carry(), "singles")
+            self.start(self._carry(), "singles")
 
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Do this work in a task."""
         task = self._loop.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -108,7 +126,7 @@ class Gathering:
                 self._begin()
             for position in self._stages.asked(group):
                 del group.records[position]
-                self._start(self._ask(left.pop(position)), "asked single")
+                self.start(self._ask(left.pop(position)), "asked single")
             await self._decide(group, left)
 
     async def _ask(self, single: Single) -> None:
@@ -127,7 +145,7 @@ class Gathering:
             left.clear()
             self._answered.append((single, group))  # its turn at the label goes with it
             if len(self._answered) == 1:
-                self._start(self._carry_answered(), "answered singles")
+                self.start(self._carry_answered(), "answered singles")
 
     async def _carry_answered(self) -> None:
         answered = [self._answered.popleft() for _ in range(len(self._answered))]
@@ -152,15 +170,15 @@ class Gathering:
         """Whatever ends the work, tell the callers of the submissions that are left."""
         try:
             yield
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            self._stages.leave_failed(list(left.values()), error)
             for single in left.values():
-                single.settled.cancel()
+                single.caller.cancel()
             raise
         except Exception as error:  # whatever it is, every caller has to hear of it
-            _fail(list(left.values()), error)
-        finally:
-            if left:
-                self._stages.leave(list(left.values()), ())
+            self._stages.leave_failed(list(left.values()), error)
+            for single in left.values():
+                tell(single.caller, error)
 
     def _settle(self, group: Group, left: dict[int, Single], positions: Iterable[int]) -> None:
         """Tell the callers at these positions, and take them out of those that are left."""
@@ -168,10 +186,9 @@ class Gathering:
         singles = [left.pop(position) for position in outcomes]
         settled = [outcome for outcome in outcomes.values() if outcome is not None]
         assert len(settled) == len(singles), "every submission has its outcome"
-        for single, outcome in zip(singles, settled, strict=True):
-            if not single.settled.done():  # else the client has gone
-                single.settled.set_result(outcome)
         self._stages.leave(singles, settled)
+        for single, outcome in zip(singles, settled, strict=True):
+            tell(single.caller, outcome)
 
 
 def _group_of(singles: Sequence[Single]) -> tuple[Group, dict[int, Single]]:
@@ -180,7 +197,11 @@ def _group_of(singles: Sequence[Single]) -> tuple[Group, dict[int, Single]]:
     return Group.of_records([single.signed for single in singles], origins, BY_REQUEST), dict(enumerate(singles))
 
 
-def _fail(singles: Sequence[Single], error: Exception) -> None:
-    for single in singles:
-        if not single.settled.done():
-            single.settled.set_exception(error)
+def tell(caller: Caller, end: Outcome | Exception) -> None:
+    """Tell the caller how the submission ended, unless the caller has gone."""
+    if caller.done():
+        return
+    if isinstance(end, Exception):
+        caller.set_exception(end)
+    else:
+        caller.set_result(end)

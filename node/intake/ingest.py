@@ -20,7 +20,7 @@ from node.intake.commits import Commits, stalled
 from node.intake.counts import IntakeCounts
 from node.intake.decider import Decider
 from node.intake.decoding import Decoding
-from node.intake.gathering import Gathering, Single
+from node.intake.gathering import Caller, Gathering, Single, tell
 from node.intake.group import Group
 from node.intake.late import Deferred, LateRecords
 from node.intake.room import Room
@@ -89,14 +89,35 @@ class Ingest:
         Raises:
             ProtocolError: as for `take`.
         """
+        caller: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.begin_one(submission, origin, caller)
+        return await caller
+
+    def begin_one(self, submission: Submission, origin: Origin, caller: Caller) -> None:
+        """Take one submission in as `take_one` does. The caller is told the outcome after the commit, or the error.
+
+        If the bytes are no record, the caller is told before this returns.
+
+        Raises:
+            ProtocolError: as for `take`.
+        """
         try:
             if self._commits.is_stalled:
                 raise stalled()
             self.room.enter_now(1, len(submission.body), origin)
-            return await self._take_one(submission, origin)
         except ProtocolError as error:
             self.intake.refused[origin.trust, error.code] += 1
             raise
+        arrived_s = self._clock()
+        try:
+            signed = self.decoding.decode_now(submission)
+        except ProtocolError as error:
+            self._refuse_one(submission, origin, arrived_s, caller, error)
+            return
+        if signed is None:
+            self._gathering.start(self._decode_one(submission, origin, arrived_s, caller), "exact decoding")
+        else:
+            self._gathering.put(Single(signed, origin, caller, len(submission.body), arrived_s))
 
     async def refuse(
         self, submissions: Sequence[Submission], origin: Origin, delivery: Delivery, error: ProtocolError
@@ -124,21 +145,30 @@ class Ingest:
         self._verifier.close()
         self._decoder.close()
 
-    async def _take_one(self, submission: Submission, origin: Origin) -> Outcome:
-        """Take a submission for which there is room."""
-        arrived_s, size_bytes = self._clock(), len(submission.body)
+    async def _decode_one(self, submission: Submission, origin: Origin, arrived_s: float, caller: Caller) -> None:
+        """Take a submission in that only the exact path can decode."""
+        size_bytes = len(submission.body)
         try:
-            signed = await self.decoding.decode(submission, origin)
+            signed = await self.decoding.decode_exactly(submission, origin)
         except ProtocolError as error:
-            outcome = Outcome.refused(submission.signature, error)
-            self._leave_one(size_bytes, origin, arrived_s, outcome)
-            return outcome
-        except BaseException:
+            self._refuse_one(submission, origin, arrived_s, caller, error)
+        except asyncio.CancelledError:
             self.room.leave(1, size_bytes)
+            caller.cancel()
             raise
-        single = Single(signed, origin, asyncio.get_running_loop().create_future(), size_bytes, arrived_s)
-        self._gathering.put(single)
-        return await single.settled
+        except Exception as error:  # whatever it is, the caller has to hear of it
+            self.room.leave(1, size_bytes)
+            tell(caller, error)
+        else:
+            self._gathering.put(Single(signed, origin, caller, size_bytes, arrived_s))
+
+    def _refuse_one(
+        self, submission: Submission, origin: Origin, arrived_s: float, caller: Caller, error: ProtocolError
+    ) -> None:
+        """The bytes of a submission are no record."""
+        outcome = Outcome.refused(submission.signature, error)
+        self._leave_one(len(submission.body), origin, arrived_s, outcome)
+        tell(caller, outcome)
 
     async def _take(self, group: Group, origin: Origin) -> list[Outcome]:
         """Take a group of one origin through the pipeline."""
@@ -168,10 +198,15 @@ class Ingest:
 
     def leave(self, singles: Sequence[Single], outcomes: Sequence[Outcome]) -> None:
         """Single submissions have left the pipeline; see `Stages`."""
-        if not outcomes:
-            self.room.leave(len(singles), sum(single.size_bytes for single in singles))
-        for single, outcome in zip(singles, outcomes, strict=False):
+        for single, outcome in zip(singles, outcomes, strict=True):
             self._leave_one(single.size_bytes, single.origin, single.arrived_s, outcome)
+
+    def leave_failed(self, singles: Sequence[Single], error: BaseException) -> None:
+        """The same for submissions without an outcome."""
+        for single in singles:
+            self.room.leave(1, single.size_bytes)
+            if isinstance(error, ProtocolError):
+                self.intake.refused[single.origin.trust, error.code] += 1
 
     def _leave_one(self, size_bytes: int, origin: Origin, arrived_s: float, outcome: Outcome) -> None:
         self.room.leave(1, size_bytes)

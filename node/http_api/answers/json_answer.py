@@ -39,7 +39,7 @@ PREFLIGHT_HEADERS: Final = {
 
 
 _PUBLIC_JSON = {**PUBLIC_HEADERS, "Content-Type": JSON_TYPE}
-_PRIVATE_JSON = {"Content-Type": JSON_TYPE}
+PRIVATE_JSON: Final = {"Content-Type": JSON_TYPE}
 
 
 def public(value: object) -> web.Response:
@@ -49,4 +49,4 @@ def public(value: object) -> web.Response:
 
 def private(value: object, status: int = 200) -> web.Response:
     """An answer that pages of other origins may not read. `value` is anything that msgspec can encode."""
-    return web.Response(status=status, body=msgspec.json.encode(value), headers=_PRIVATE_JSON)
+    return web.Response(status=status, body=msgspec.json.encode(value), headers=PRIVATE_JSON)

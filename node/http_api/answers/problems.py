@@ -103,7 +103,7 @@ def problem(
     )
 
 
-def fault(request: web.BaseRequest, error: BaseException | None) -> web.Response:
+def fault(method: str, target: object, error: BaseException | None) -> web.Response:
     """The answer after a failure of the node itself. The log gets the error; the client does not."""
-    logger.error("a request failed: %s %.200s", request.method, request.rel_url, exc_info=error)
+    logger.error("a request failed: %s %.200s", method, target, exc_info=error)
     return problem(500, INTERNAL, "this node failed to answer, and its log says why", {})

@@ -7,6 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
+from node.heads import Head
 from node.http_api.answers.answer_room import open_answer
 from node.http_api.answers.json_answer import CERTAINTY_HEADER, PUBLIC_HEADERS, public
 from node.http_api.answers.paged_answer import DICT, LINES, answer_pages
@@ -43,10 +44,19 @@ async def get_head(parts: ApiParts, request: web.Request) -> web.StreamResponse:
 
 
 async def answer_head(parts: ApiParts, request: web.Request, domain: str, label: str) -> web.StreamResponse:
-    """The most frequent request, so this does nothing but answer. The domain is only checked if there is no head.
+    """Raises: ProtocolError: as `find_head`, and `precondition_failed`."""
+    head = await find_head(parts, domain, label)
+    headers = headers_of_head(head)
+    if is_unchanged(request, head.etag):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=head.body, headers=headers)
+
+
+async def find_head(parts: ApiParts, domain: str, label: str) -> Head:
+    """The head of a label, which may be shown. The domain is only checked if there is no head.
 
     Raises:
-        ProtocolError: `unknown_domain`, `unknown_label`, `erased`, `precondition_failed`.
+        ProtocolError: `unknown_domain`, `unknown_label`, `erased`.
     """
     head = await parts.heads.get(domain, label) if can_be_held(parts, domain, label) else None
     if head is None:
@@ -54,10 +64,11 @@ async def answer_head(parts: ApiParts, request: web.Request, domain: str, label:
         raise await unknown_label(parts, domain, label)
     if head.is_erased:
         raise await erased_head(parts, head.id)
-    headers = {**_HEAD_HEADERS, "ETag": head.etag, CERTAINTY_HEADER: head.certainty}
-    if is_unchanged(request, head.etag):
-        return web.Response(status=304, headers=headers)
-    return web.Response(body=head.body, headers=headers)
+    return head
+
+
+def headers_of_head(head: Head) -> dict[str, str]:
+    return {**_HEAD_HEADERS, "ETag": head.etag, CERTAINTY_HEADER: head.certainty}
 
 
 async def answer_final_head(parts: ApiParts, request: web.Request, domain: str, label: str) -> web.StreamResponse:

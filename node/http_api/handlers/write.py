@@ -47,9 +47,9 @@ async def put_claim(parts: ApiParts, request: web.Request) -> web.StreamResponse
         outcome = Outcome.refused(signature, error)
     seconds = read_wait_s(request)
     if seconds is None or not _may_wait(outcome):
-        return _answer_one(outcome)
+        return answer_one(outcome)
     outcome, is_over = await _wait(parts, outcome, seconds)
-    answer = _answer_one(outcome)
+    answer = answer_one(outcome)
     if is_over:
         answer.headers["Preference-Applied"] = "wait"
     return answer
@@ -91,14 +91,14 @@ async def _wait(parts: ApiParts, outcome: Outcome, seconds: float) -> tuple[Outc
     return Outcome(outcome.signature, Status.ACCEPTED, record, verdict, facts=facts), is_over
 
 
-def _answer_one(outcome: Outcome) -> web.Response:
-    answer = private({shown(outcome.signature): outcome.as_json()}, _status(outcome))
+def answer_one(outcome: Outcome) -> web.Response:
+    answer = private({shown(outcome.signature): outcome.as_json()}, status_of(outcome))
     if outcome.code is not None:
         answer.headers.update(headers_of(outcome.code, outcome.facts))
     return answer
 
 
-def _status(outcome: Outcome) -> int:
+def status_of(outcome: Outcome) -> int:
     if outcome.code is not None:
         return STATUSES[outcome.code]
     if outcome.status is not Status.ACCEPTED:

@@ -133,6 +133,18 @@ def look_at(parts: ApiParts, request: web.BaseRequest) -> str | None:
     return None if remote is None else network_of(parts.proxies.caller_of(remote, request.headers))
 
 
+def plain_origin(parts: ApiParts, remote: str, host: str) -> Origin | None:
+    """The origin of requests with this `Host` that came straight from `remote` over HTTP/1.1, without a proof and
+    without a header of `PROXY_HEADERS` or of pages. None: only `look_at` can tell, because there may be a proxy.
+    """
+    address = parse_address(remote)
+    is_loopback = address is not None and is_loopback_address(address)
+    if is_loopback and _ADDRESS.match(host) is None:
+        return None
+    is_exempt = address is None or (is_loopback and parts.settings.loopback_trusted)
+    return Origin(Trust.CLIENT, None if is_exempt or address is None else network_of(address))
+
+
 def quota_address(parts: ApiParts, request: web.BaseRequest) -> str | None:
     """The address under which the caller's quotas count. None for a caller on this machine, which has no quotas.
 

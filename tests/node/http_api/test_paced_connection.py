@@ -136,7 +136,10 @@ async def test_a_long_head_behind_a_request_under_way_ends_the_connection(node: 
 
 def test_aiohttp_still_has_the_names_that_the_connection_uses() -> None:
     used = ["_reading_paused", "_buffer_paused", "_messages", "_current_request", "_request_count", "_upgraded"]
+    used += ["_waiter", "_paused", "_close", "_force_close", "_request_in_progress", "_handler_waiter", "_manager"]
+    used += ["_parser", "_keepalive", "_keepalive_handle", "_keepalive_timeout", "_next_keepalive_close_time"]
     called = ["_pause_transport_reading", "_resume_transport_reading", "resume_reading", "data_received"]
+    called += ["_process_keepalive"]
 
     slots = {name for each in WatchedConnection.__mro__ for name in getattr(each, "__slots__", ())}
 

@@ -49,6 +49,9 @@ class SlowStages:
     def leave(self, singles: Sequence[Single], outcomes: Sequence[Outcome]) -> None:
         self.left.append(len(singles))
 
+    def leave_failed(self, singles: Sequence[Single], error: BaseException) -> None:
+        self.left.append(len(singles))
+
     @property
     def sizes(self) -> list[int]:
         return [len(group) for group in self.groups]

@@ -1,0 +1,198 @@
+"""The fast path of the two most frequent requests: one claim is put, one head is read.
+
+It takes only plain requests: without a query, and with no headers but those in `_PLAIN_HEADERS`, which change nothing
+here. Conditions, proofs, preferences, origins of pages and traces of proxies go aiohttp's way. Limits, quotas, meters
+and counters are the same on both ways, and a test compares the answers.
+"""
+
+import asyncio
+import re
+from collections.abc import Collection
+from typing import Final
+
+import msgspec
+from aiohttp import HttpVersion11, StreamReader, web
+from aiohttp.http import RawRequestMessage
+
+from node.fairness.byte_budget import ByteBudget
+from node.http_api.answers.json_answer import PRIVATE_JSON
+from node.http_api.answers.problems import fault, problem_of
+from node.http_api.answers.spelled import spell, spell_response
+from node.http_api.eagerly import Eager
+from node.http_api.fast_connection import FastConnection
+from node.http_api.handlers.read import find_head, headers_of_head
+from node.http_api.handlers.write import answer_one, status_of
+from node.http_api.requests.caller import plain_origin
+from node.http_api.requests.parts import ApiParts
+from node.http_api.requests.read_meter import ReadMeter
+from node.intake.arrivals import Origin, Submission
+from protocol.errors import ProtocolError
+from protocol.limits import SPELLING_BYTES_MAX
+from protocol.records.outcome import Outcome
+
+_PLAIN_HEADERS: Final = frozenset(
+    (
+        b"host",
+        b"connection",
+        b"content-type",
+        b"content-length",
+        b"user-agent",
+        b"accept",
+        b"accept-encoding",
+        b"accept-language",
+        b"cache-control",
+        b"pragma",
+    )
+)
+"""Headers that neither request looks at, but for `Host` and the length of the body."""
+
+_CLAIM: Final = re.compile(r"/claims/([\w-]+)", re.ASCII)
+_HEAD: Final = re.compile(r"/claims/(\w[\w.-]*)/([\w@][\w.@~-]*)", re.ASCII)
+"""Paths of names that are spelled alike with and without percent signs, and that no dots shorten."""
+
+CLAIM_PATH: Final = "/claims/{name}"
+HEAD_PATH: Final = "/claims/{domain}/{label}"
+
+
+class ClaimsFastPath:
+    """Answers single claims and heads. `taken` counts the requests that it took."""
+
+    def __init__(self, parts: ApiParts, bodies: ByteBudget, meter: ReadMeter, write_origins: Collection[str]) -> None:
+        """`bodies` is the memory for all bodies of requests, `meter` that of all reads."""
+        self.taken = 0
+        self._parts = parts
+        self._bodies = bodies
+        self._meter = meter
+        self._eager = Eager()
+        self._outcome_headers = {**PRIVATE_JSON, "Vary": "Origin"} if write_origins else PRIVATE_JSON
+
+    def take(self, connection: FastConnection, message: RawRequestMessage, payload: StreamReader) -> bool:
+        if message.method == "PUT":
+            named = _CLAIM.fullmatch(message.path)
+        else:
+            named = _HEAD.fullmatch(message.path) if message.method == "GET" else None
+        if named is None or not _is_plain(message, payload):
+            return False
+        origin = self._origin_of(connection, message)
+        if origin is None:
+            return False
+        if message.method == "PUT":
+            return self._put(connection, named[1], payload, origin)
+        self._begin(connection)
+        reading = self._show(connection, named[1], named[2], origin.address)
+        self._eager.run(reading)
+        return True
+
+    def _begin(self, connection: FastConnection) -> None:
+        self.taken += 1
+        connection.begin()
+
+    def _origin_of(self, connection: FastConnection, message: RawRequestMessage) -> Origin | None:
+        """Who calls. Looked up once for each connection, as long as its requests name the same host."""
+        host = message.headers["Host"]
+        if connection.caller is None or connection.caller[0] != host:
+            peername = connection.peername
+            remote = str(peername[0]) if isinstance(peername, tuple) else ""
+            connection.caller = (host, plain_origin(self._parts, remote, host))
+        origin: Origin | None = connection.caller[1]
+        return origin
+
+    def _put(self, connection: FastConnection, signature: str, payload: StreamReader, origin: Origin) -> bool:
+        size_bytes = payload.total_bytes
+        if size_bytes > SPELLING_BYTES_MAX or size_bytes > self._bodies.left_bytes(origin.address):
+            return False  # another body may have to give way
+        self._begin(connection)
+        self._bodies.add(origin.address, size_bytes)
+        put = _Put(self, connection, signature, size_bytes, origin)
+        try:
+            self._parts.ingest.begin_one(Submission(signature, payload.read_nowait()), origin, put)
+        except Exception as error:
+            put.set_exception(error)
+        return True
+
+    def end_put(self, put: "_Put", outcome: Outcome) -> None:
+        """Answer the request that put a claim."""
+        status = status_of(outcome)
+        if outcome.code is None:
+            body = msgspec.json.encode({outcome.signature: outcome.as_json()})
+            self._end_put(put, status, spell(status, self._outcome_headers, body))
+        else:
+            response = answer_one(outcome)
+            response.headers.update(self._outcome_headers)
+            self._end_put(put, status, spell_response(response))
+
+    def fail_put(self, put: "_Put", error: Exception) -> None:
+        """Answer that the node failed."""
+        response = fault("PUT", f"/claims/{put.signature}", error)
+        self._end_put(put, response.status, spell_response(response))
+
+    def _end_put(self, put: "_Put", status: int, answer: bytes) -> None:
+        self._bodies.add(put.origin.address, -put.size_bytes)
+        self._parts.traffic.requests["PUT", CLAIM_PATH, status] += 1
+        put.connection.answer(answer)
+
+    async def _show(self, connection: FastConnection, domain: str, label: str, address: str | None) -> None:
+        """Answer with the head of a label."""
+        try:
+            finding = find_head(self._parts, domain, label)
+            head = await (finding if address is None else self._meter.read(address, finding))
+            status, answer = 200, spell(200, headers_of_head(head), head.body)
+        except asyncio.CancelledError:
+            connection.force_close()
+            raise
+        except Exception as error:
+            response = self._explain(domain, label, error)
+            status, answer = response.status, spell_response(response)
+        self._parts.traffic.requests["GET", HEAD_PATH, status] += 1
+        connection.answer(answer)
+
+    def _explain(self, domain: str, label: str, error: Exception) -> web.Response:
+        if isinstance(error, ProtocolError):
+            return problem_of(error, is_public=True)
+        return fault("GET", f"/claims/{domain}/{label}", error)
+
+
+class _Put:
+    """A request that waits for the outcome of its claim (see `node.intake.gathering.Caller`)."""
+
+    __slots__ = ("_path", "connection", "origin", "signature", "size_bytes")
+
+    def __init__(
+        self, path: ClaimsFastPath, connection: FastConnection, signature: str, size_bytes: int, origin: Origin
+    ) -> None:
+        self._path = path
+        self.connection = connection
+        self.signature = signature
+        self.size_bytes = size_bytes
+        self.origin = origin
+
+    def done(self) -> bool:
+        """Each request is told once. If its client has gone, `FastConnection.answer` notices."""
+        return False
+
+    def set_result(self, outcome: Outcome) -> None:
+        """Answer. Other requests of the group are told next, so a fault in here must not reach the caller."""
+        try:
+            self._path.end_put(self, outcome)
+        except Exception as error:
+            fault("PUT", f"/claims/{self.signature}", error)
+            self.connection.force_close()
+
+    def set_exception(self, error: Exception) -> None:
+        if isinstance(error, ProtocolError):
+            self.set_result(Outcome.refused(self.signature, error))
+        else:
+            self._path.fail_put(self, error)
+
+    def cancel(self) -> None:
+        """The node stops."""
+        self.connection.force_close()
+
+
+def _is_plain(message: RawRequestMessage, payload: StreamReader) -> bool:
+    """Whether the request is whole, leaves the connection open, and has no header that could change its answer."""
+    if message.version != HttpVersion11 or message.should_close or message.upgrade:
+        return False
+    if not payload.is_eof() or payload.exception() is not None:
+        return False
+    return all(name.lower() in _PLAIN_HEADERS for name, _ in message.raw_headers)

@@ -1,0 +1,183 @@
+"""The fast path answers exactly as the ordinary way does, and takes only requests of which nobody could tell."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.http_api import start, url_of
+from node.http_api.app import FAST_PATH
+from node.http_api.handlers.write import BODY_BUDGET
+from node.node import ROUTES, Node
+from node.settings.settings import Settings
+from node.world import World
+from protocol.limits import SPELLING_BYTES_MAX
+from tests.history import ALICE, BOB, claim, signed
+from tests.node.http_api.listening import until
+from tests.node.http_api.talking import NOW, Answer, Client, as_admin, fresh
+
+ORDINARY = {"X-Ordinary": "1"}
+"""A header that means nothing, and that the fast path does not know."""
+
+GARDEN, SHED = signed(fresh()), signed(fresh("shed"))
+OTHERS = signed(claim("garden", BOB, at=NOW))
+OLD = signed(claim("well", ALICE, at=1))
+
+FAST: list[tuple[str, str, bytes | None]] = [
+    ("GET", "/claims/example/garden", None),
+    ("PUT", f"/claims/{GARDEN.signature}", GARDEN.record.canonical),
+    ("PUT", f"/claims/{GARDEN.signature}", GARDEN.record.canonical),
+    ("GET", "/claims/example/garden", None),
+    ("GET", "/claims/example/garden", None),
+    ("GET", "/claims/example/nothing", None),
+    ("GET", "/claims/elsewhere/garden", None),
+    ("PUT", f"/claims/{GARDEN.signature}", SHED.record.canonical),
+    ("PUT", f"/claims/{SHED.signature}", SHED.record.canonical.replace(b",", b" , ")),
+    ("GET", "/claims/example/shed", None),
+    ("PUT", f"/claims/{OTHERS.signature}", OTHERS.record.canonical),
+    ("PUT", f"/claims/{OLD.signature}", OLD.record.canonical),
+    ("PUT", "/claims/signature", GARDEN.record.canonical),
+    ("PUT", f"/claims/{GARDEN.signature}", b"no record"),
+    ("PUT", f"/claims/{GARDEN.signature}", b"[]" + b" " * 2_000),
+    ("PUT", f"/claims/{GARDEN.signature}", b""),
+]
+"""Requests that the fast path takes, in this order."""
+
+NOT_FAST: list[tuple[str, str, bytes | None, Mapping[str, str]]] = [
+    ("HEAD", "/claims/example/garden", None, {}),
+    ("GET", "/claims/example/g%61rden", None, {}),
+    ("GET", "/claims/example/garden?final=true", None, {}),
+    ("GET", "/claims/example/garden", None, {"If-None-Match": "*"}),
+    ("GET", "/claims/example/garden", None, {"Connection": "close"}),
+    ("GET", "/claims/example/garden", None, {"Forwarded": "for=192.0.2.1"}),
+    ("PUT", f"/claims/{SHED.signature}", SHED.record.canonical, {"If-Match": '"x"'}),
+    ("PUT", f"/claims/{GARDEN.signature}", GARDEN.record.canonical, {"Origin": "https://pages.example"}),
+    ("PUT", f"/claims/{GARDEN.signature}", GARDEN.record.canonical, {"Authorization": "Bearer wrong"}),
+    ("PUT", f"/claims/{GARDEN.signature}", GARDEN.record.canonical, {"Prefer": "wait=1"}),
+    ("PUT", f"/claims/{GARDEN.signature}", GARDEN.record.canonical, {"Content-Encoding": "gzip"}),
+    ("PUT", f"/claims/{GARDEN.signature}", GARDEN.record.canonical, {"Host": "node.example"}),
+    ("PUT", f"/claims/{GARDEN.signature}", b" " * (SPELLING_BYTES_MAX + 1), {}),
+]
+
+STRANGERS: dict[str, Any] = {"loopback_trusted": False, "trusted_proxies": ["192.0.2.0/24"]}
+
+
+class Served:
+    """A node, and a server of its own whose parts a test may look at."""
+
+    def __init__(self, node: Node, app: Any, client: Client) -> None:
+        self.node = node
+        self.fast_path = app[FAST_PATH]
+        self.bodies = app[BODY_BUDGET].budget
+        self.client = client
+
+    async def ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None = None) -> Any:
+        return _comparable(await self.client.send(method, path, body, headers))
+
+
+def _comparable(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes]:
+    return answer.status, [(name, value) for name, value in answer.headers.items() if name != "Date"], answer.body
+
+
+@asynccontextmanager
+async def serving(folder: Path, **chosen: Any) -> AsyncIterator[Served]:
+    settings = Settings(port=0, data=folder, **chosen)
+    async with AsyncExitStack() as stack:
+        node = await stack.enter_async_context(Node(settings, World(now_s=lambda: NOW)))
+        runner = await start(node.api, ROUTES, None)
+        stack.push_async_callback(runner.cleanup)
+        client = await stack.enter_async_context(Client(url_of(runner, settings)))
+        yield Served(node, runner.app, client)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {},
+        {"write_origins": ["https://pages.example"]},
+        STRANGERS | {"refused_per_minute_max": 3},
+        STRANGERS | {"records_per_second_max": 0.1},
+        {"domains": ["garden.example"]},
+    ],
+    ids=["local", "write origins", "strangers refused often", "strangers with a quota", "listed domains"],
+)
+async def test_both_ways_give_the_same_answers_and_count_the_same(tmp_path: Path, chosen: dict[str, Any]) -> None:
+    async with serving(tmp_path / "fast", **chosen) as fast, serving(tmp_path / "ordinary", **chosen) as ordinary:
+        answers = [(await fast.ask(*each), await ordinary.ask(*each, headers=ORDINARY)) for each in FAST]
+
+        for of_fast, of_ordinary in answers:
+            assert of_fast == of_ordinary
+        assert (fast.fast_path.taken, ordinary.fast_path.taken) == (len(FAST), 0)
+        assert fast.node.traffic.requests == ordinary.node.traffic.requests
+        counts, others = fast.node.ingest.intake, ordinary.node.ingest.intake
+        assert (counts.accepted, counts.known, counts.refused) == (others.accepted, others.known, others.refused)
+        assert list(counts.admission_s.buckets())[-1] == list(others.admission_s.buckets())[-1]
+        assert (fast.bodies.held_bytes, fast.node.ingest.room.records) == (0, 0)
+
+
+async def test_a_request_that_something_could_change_goes_the_ordinary_way(tmp_path: Path) -> None:
+    async with serving(tmp_path) as it:
+        await it.ask("PUT", f"/claims/{GARDEN.signature}", GARDEN.record.canonical, as_admin(it.node))
+
+        statuses = [(await it.ask(*each))[0] for each in NOT_FAST]
+
+        assert it.fast_path.taken == 0
+        assert statuses == [200, 200, 404, 304, 200, 200, 412, 403, 401, 200, 415, 200, 413]
+
+
+async def test_answers_keep_the_order_of_requests_on_a_connection(tmp_path: Path) -> None:
+    """The second request comes while the first one waits for the disk."""
+    async with serving(tmp_path) as it:
+        host, port = it.client.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        body = GARDEN.record.canonical
+        with closing(sqlite3.connect(tmp_path / "dnarc.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            writer.write(
+                b"PUT /claims/%s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s"
+                % (GARDEN.signature.encode(), len(body), body)
+            )
+            await until(lambda: it.fast_path.taken == 1)
+            writer.write(b"GET /claims/example/garden HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            writer.write(b"GET /domains HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            other.execute("ROLLBACK")
+        answers = (await reader.read()).split(b"HTTP/1.1 ")
+        writer.close()
+
+    assert [answer[:3] for answer in answers] == [b"", b"201", b"200", b"200"]
+    assert GARDEN.signature.encode() in answers[2]
+
+
+async def test_a_connection_is_not_idle_while_a_claim_waits_for_the_disk(tmp_path: Path) -> None:
+    async with serving(tmp_path, idle_timeout=0.01) as it:
+        with closing(sqlite3.connect(tmp_path / "dnarc.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            asking = asyncio.create_task(it.ask("PUT", f"/claims/{GARDEN.signature}", GARDEN.record.canonical))
+            await until(lambda: it.fast_path.taken == 1)
+            end_s = asyncio.get_running_loop().time() + 0.05
+            await until(lambda: asyncio.get_running_loop().time() > end_s)
+            other.execute("ROLLBACK")
+        status, _, _ = await asking
+
+    assert status == 201
+
+
+async def test_a_node_that_stops_answers_the_claim_that_waits_for_the_disk(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        with closing(sqlite3.connect(tmp_path / "dnarc.db", isolation_level=None)) as other:
+            node = await stack.enter_async_context(Node(Settings(port=0, data=tmp_path), World(now_s=lambda: NOW)))
+            client = await stack.enter_async_context(Client(node.url))
+            other.execute("BEGIN IMMEDIATE")
+            asking = asyncio.create_task(client.put(GARDEN.record))
+            await until(lambda: node.ingest.room.records == 1)
+            stopping = asyncio.create_task(node.__aexit__(None, None, None))
+            await until(lambda: node.commits.uncommitted != set())
+            other.execute("ROLLBACK")
+            answer = await asking
+            await stopping
+
+    assert answer.status == 201
