@@ -19,7 +19,9 @@ READERS: Final = {
     "Caddyfile": "caddy",
     "Dockerfile": "hadolint",
     "alerts.yml": "promtool",
+    "compose.yaml": "docker-compose",
     "dnarc.service": "systemd-analyze",
+    "fleet.Caddyfile": "caddy",
     "grafana.json": "promtool",
     "nginx.conf": "nginx",
 }

@@ -18,6 +18,8 @@ from tests.node.http_api.talking import Client
 
 WAIT_S_MAX: Final = 30.0
 
+_CADDY_OPTIONS: Final = "{\n\tadmin off\n\tauto_https disable_redirects\n}\n"
+
 
 class Proxy:
     """A proxy that serves a node at `url`, and under a path at `prefixed_url`, with a certificate of `authority`."""
@@ -86,14 +88,32 @@ def caddy(folder: Path, node_url: str) -> Iterator[Proxy]:
 
 
 def _caddy_config(proxy: Proxy) -> str:
-    options = "{\n\tadmin off\n\tauto_https disable_redirects\n}\n"
-    return options + _replaced(
+    return _CADDY_OPTIONS + _replaced(
         (DEPLOY / "Caddyfile").read_text(encoding="utf-8"),
         {
             "dnarc.example {": f"{proxy.url} {{\n\ttls {proxy.authority.chain} {proxy.authority.key}",
             "127.0.0.1:8080": proxy.node_address,
         },
     )
+
+
+@contextmanager
+def balancer(folder: Path, node_urls: list[str]) -> Iterator[Proxy]:
+    """Caddy in front of these nodes, with the file for a fleet."""
+    proxy = Proxy(folder, "")
+    text = _replaced(
+        (DEPLOY / "fleet.Caddyfile").read_text(encoding="utf-8"),
+        {
+            "{$DNARC_SITE:localhost} {": f"{proxy.url} {{\n\ttls {proxy.authority.chain} {proxy.authority.key}",
+            "node-1:8080 node-2:8080 node-3:8080": " ".join(url.removeprefix("http://") for url in node_urls),
+        },
+    )
+    config = folder / "Caddyfile"
+    config.write_text(_CADDY_OPTIONS + text, encoding="utf-8")
+    with _serving(
+        [path_of("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"], "serving initial", folder
+    ):
+        yield proxy
 
 
 def _replaced(text: str, changes: dict[str, str]) -> str:

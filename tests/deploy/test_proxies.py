@@ -225,12 +225,13 @@ def test_the_timeouts_of_nginx_leave_room_for_every_sign_of_life() -> None:
 
 
 @needs("caddy")
-def test_caddy_accepts_its_file_as_it_stands(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["Caddyfile", "fleet.Caddyfile"])
+def test_caddy_accepts_its_file_as_it_stands(tmp_path: Path, name: str) -> None:
     """The tests above change its addresses."""
     homes = {name: str(tmp_path) for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")}
 
     done = subprocess.run(
-        [path_of("caddy"), "validate", "--adapter", "caddyfile", "--config", str(DEPLOY / "Caddyfile")],
+        [path_of("caddy"), "validate", "--adapter", "caddyfile", "--config", str(DEPLOY / name)],
         capture_output=True,
         text=True,
         env=os.environ | homes,
