@@ -17,7 +17,7 @@ import msgspec
 from node.fairness.addresses import Address, network_of, parse_address
 from node.fairness.places import Guest, Places, Source
 from node.fairness.prices import Price
-from node.http_api.paced_connection import InputMeter
+from node.http_api.input_meter import InputMeter
 from node.http_api.requests.parts import ApiParts
 from protocol.errors import Code
 

@@ -10,56 +10,16 @@ have only `QUEUED_BYTES_MAX` of them.
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Final
 
-from node.fairness.shares import Shares
-from node.fairness.turns import Turns
 from node.http_api.fast_connection import FastConnection
+from node.http_api.input_meter import InputMeter, Wait
 
 PIECE_BYTES_MAX: Final = 4_096
 """680 chunks or 580 fragments of one byte: 2 ms and more, with what reads them."""
 
 QUEUED_BYTES_MAX: Final = 65_536
 """One head with 128 headers of 8 KiB would be 1 MiB, and aiohttp queues 32 requests."""
-
-INPUT_SHARE_MAX: Final = 0.1
-"""Of a core, for the input of one address. A request takes 0.1 ms of it."""
-
-INPUT_BURST_S: Final = 1.0
-
-_PAUSE_S_MIN: Final = 0.05
-"""The shortest pause, so that many connections of an address do not wake up for each piece of one of them."""
-
-
-class InputMeter:
-    """Counts the work for the input of each address. All input together takes about `TURN_S` of a turn of the loop.
-
-    Time is measured by the clock of the loop, which stands still in a simulation, so nothing ever waits there.
-    """
-
-    def __init__(self, share_max: float = INPUT_SHARE_MAX) -> None:
-        self._shares = Shares(share_max, INPUT_BURST_S)
-        self._turns = Turns()
-        self._clock = asyncio.get_running_loop().time
-
-    @property
-    def is_turn_over(self) -> bool:
-        """Whether this turn of the loop has no time left for input."""
-        return self._turns.is_used_up
-
-    def measure(self, address: str, work: Callable[[bytes], None], piece: bytes) -> None:
-        """Do the work for a piece of input, and count it twice, because what reads the piece takes as long."""
-        begun_s = self._clock()
-        work(piece)
-        now_s = self._clock()
-        self._turns.count(now_s - begun_s)
-        self._shares.spend(address, 2 * (now_s - begun_s), now_s)
-
-    def pause_s(self, address: str) -> float:
-        """How many seconds the input of this address has to wait."""
-        wait_s = self._shares.wait_s(address, self._clock())
-        return max(wait_s, _PAUSE_S_MIN) if wait_s > 0 else 0.0
 
 
 class PacedConnection(FastConnection):
@@ -75,7 +35,7 @@ class PacedConnection(FastConnection):
         """Bytes that have come and wait for their turn."""
         self._queued_bytes = 0
         self._requests_before = 0
-        self._next_turn: asyncio.Handle | None = None
+        self._next_turn: asyncio.Handle | Wait | None = None
         self._has_resumed = False
         self._is_held = False
         self.is_refused = False
@@ -106,7 +66,7 @@ class PacedConnection(FastConnection):
         elif not self._has_resumed:
             self._has_resumed = True
             if self._next_turn is None:
-                self._go_on_after(self.meter.pause_s(self.payer))
+                self._go_on(is_over=self.meter.is_over(self.payer))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._unread = b""
@@ -126,12 +86,11 @@ class PacedConnection(FastConnection):
         """Give the parser pieces for a moment, as long as it takes any and the address may cause work."""
         self._next_turn = None
         assert self.payer is not None
-        pause_s = self.meter.pause_s(self.payer)
-        while not pause_s and not self.is_refused and not self.meter.is_turn_over and self._read_piece(self.payer):
-            pause_s = self.meter.pause_s(self.payer)
-            if self._messages and self._queued_bytes > QUEUED_BYTES_MAX:
-                pause_s = max(pause_s, _PAUSE_S_MIN)
-        self._go_on_after(pause_s)
+        is_over = self.meter.is_over(self.payer)
+        while not is_over and not self.is_refused and not self.meter.is_turn_over and self._read_piece(self.payer):
+            has_queued_much = bool(self._messages) and self._queued_bytes > QUEUED_BYTES_MAX
+            is_over = has_queued_much or self.meter.is_over(self.payer)
+        self._go_on(is_over=is_over)
 
     def _read_piece(self, payer: str) -> bool:
         """Give the parser a piece. False if there is none, or if it takes none."""
@@ -150,13 +109,13 @@ class PacedConnection(FastConnection):
         self.on_input()
         return True
 
-    def _go_on_after(self, pause_s: float) -> None:
-        """Read on after so many seconds. 0: in another turn of the loop, or when more bytes come."""
-        loop = asyncio.get_running_loop()
-        if pause_s > 0:
-            self._next_turn = loop.call_later(pause_s, self._read_on)
+    def _go_on(self, *, is_over: bool) -> None:
+        """Read on, if there is anything to read: in another turn of the loop. `is_over`: when the address may again."""
+        if is_over:
+            assert self.payer is not None, "nobody else waits for a share"
+            self._next_turn = self.meter.wait(self.payer, self._read_on)
         elif self._has_resumed or (self._unread and not self._is_pressed()):
-            self._next_turn = loop.call_soon(self._read_on)
+            self._next_turn = asyncio.get_running_loop().call_soon(self._read_on)
         self._hold(is_held=self._next_turn is not None or bool(self._unread))
 
     def _hold(self, *, is_held: bool) -> None:
@@ -178,7 +137,7 @@ class PacedConnection(FastConnection):
         if not self._is_held:
             super()._resume_transport_reading()
         elif self._next_turn is None:
-            self._go_on_after(0.0)
+            self._go_on(is_over=False)
 
     def _count_queued(self, piece_bytes: int) -> None:
         """Count a piece that belongs to no request under way and to no body of one."""

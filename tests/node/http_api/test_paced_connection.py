@@ -9,7 +9,7 @@ import pytest
 
 from node.http_api import start
 from node.http_api.answers.direct_writer import WatchedConnection
-from node.http_api.paced_connection import INPUT_BURST_S, INPUT_SHARE_MAX, QUEUED_BYTES_MAX, InputMeter
+from node.http_api.paced_connection import QUEUED_BYTES_MAX
 from node.node import ROUTES, Node
 from node.settings.settings import Settings
 from node.world import World
@@ -145,13 +145,3 @@ def test_aiohttp_still_has_the_names_that_the_connection_uses() -> None:
 
     assert [name for name in used if name not in slots] == []
     assert [name for name in called if not hasattr(WatchedConnection, name)] == []
-
-
-async def test_the_input_of_an_address_past_its_share_waits_and_that_of_others_does_not() -> None:
-    meter = InputMeter(share_max=1e-6)
-
-    meter.measure("192.0.2.1", lambda piece: [piece] * 100_000, b"x")  # type: ignore[arg-type]
-
-    assert INPUT_SHARE_MAX * INPUT_BURST_S == 0.1
-    assert meter.pause_s("192.0.2.1") > 0
-    assert InputMeter().pause_s("192.0.2.1") == 0.0
