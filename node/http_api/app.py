@@ -5,6 +5,7 @@ There is no middleware, because it would cost every request: each handler is wra
 
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from functools import cache
 from typing import Final
 
 from aiohttp import web
@@ -113,6 +114,7 @@ def answer_unknown(request: web.BaseRequest, app: web.Application) -> web.Respon
     return response
 
 
+@cache
 def _path_expression(path: str) -> str:
     return re.sub(r"\\{(\w+)\\}", "[^/]+", re.escape(path))
 

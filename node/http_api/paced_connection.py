@@ -103,7 +103,7 @@ class PacedConnection(FastConnection):
         piece, self._unread = self._unread[:PIECE_BYTES_MAX], self._unread[PIECE_BYTES_MAX:]
         was_waiting = self._is_waiting()
         self.meter.measure(payer, super().data_received, piece)
-        self._count_queued(len(piece))
+        self._count_queued(payer, len(piece))
         if was_waiting and len(self._messages) == 1:
             self._queued_bytes = 0  # the request is under way from now on, so its bytes wait behind nothing
         self.on_input()
@@ -139,11 +139,13 @@ class PacedConnection(FastConnection):
         elif self._next_turn is None:
             self._go_on(is_over=False)
 
-    def _count_queued(self, piece_bytes: int) -> None:
-        """Count a piece that belongs to no request under way and to no body of one."""
-        has_begun = self._request_count != self._requests_before
+    def _count_queued(self, payer: str, piece_bytes: int) -> None:
+        """Count the requests of a piece, and its bytes if they belong to no request under way and to no body of one."""
+        begun = self._request_count - self._requests_before
         self._requests_before = self._request_count
-        is_head = self._is_waiting() or (self._is_whole() and not has_begun)
+        if begun > 1:
+            self.meter.charge(payer, begun - 1)
+        is_head = self._is_waiting() or (self._is_whole() and not begun)
         self._queued_bytes = self._queued_bytes + piece_bytes if self._messages or is_head else 0
         if is_head and not self._messages and self._queued_bytes > QUEUED_BYTES_MAX:
             self.on_long_head()

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from node.http_api.input_meter import INPUT_BURST_S, INPUT_SHARE_MAX, InputMeter
+from node.http_api.input_meter import INPUT_BURST_S, INPUT_SHARE_MAX, REQUEST_S, InputMeter
 
 TIMEOUT_S = 30
 """Only ends a test that hangs."""
@@ -22,6 +22,15 @@ async def test_the_input_of_an_address_past_its_share_waits_and_that_of_others_d
 
     assert INPUT_SHARE_MAX * INPUT_BURST_S == 0.1
     assert (meter.is_over(ONE), InputMeter().is_over(ONE)) == (True, False)
+
+
+async def test_requests_that_come_in_one_piece_count_although_their_bytes_are_few() -> None:
+    meter, fitting = InputMeter(), round(INPUT_SHARE_MAX * INPUT_BURST_S / REQUEST_S)
+
+    meter.charge(ONE, fitting - 100)
+    meter.charge(OTHER, fitting + 100)
+
+    assert (meter.is_over(ONE), meter.is_over(OTHER)) == (False, True)
 
 
 async def test_connections_that_wait_take_turns_within_their_address() -> None:

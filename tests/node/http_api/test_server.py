@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,16 @@ async def test_a_client_that_goes_on_with_a_refused_body_gets_its_answer_and_is_
     writer.transport.abort()
 
     assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_path_of_many_slashes_costs_no_more_than_one_of_letters(node: Node) -> None:
+    """Aiohttp looks for a route of each beginning of a path, so that 8 kB of slashes cost 10 ms."""
+    async with Client(node.url) as client:
+        costs_s = {}
+        for name, path in (("letters", "/" + "a" * 8_000), ("slashes", "/" * 8_000)):
+            begun_s = time.thread_time()
+            answers = [await client.get(path) for _ in range(10)]
+            costs_s[name] = time.thread_time() - begun_s
+            assert {answer.refusal for answer in answers} == {(404, "unknown_route")}
+
+    assert costs_s["slashes"] < 5 * costs_s["letters"]
