@@ -107,6 +107,8 @@ def founders_of(batch: Batch) -> dict[LabelKey, bytes]:
         for stored in batch.records
         if stored.verdict is Verdict.FOUNDED and (record := stored.signed.record).id not in batch.verdicts
     }
+    if not any(map(is_witnessed, {domain for domain, _ in batch.states})):
+        return founders
     of_witnessed = {key: owner_of(state) for key, state in batch.states.items() if is_witnessed(key[0])}
     return founders | {key: owner for key, owner in of_witnessed.items() if owner is not None}
 
@@ -168,7 +170,10 @@ def state_of(row: StateRow, table: Sequence[bytes] = ()) -> State:
 
 def former_of(state: State) -> bytes:
     """All keys that the label ever named, except the keys that its head names, and those in the table of keys."""
-    named_by_head = named_by(state.tip)
+    tip = state.tip
+    if tip is not None and tip.newowner is None and len(state.named) == 1:  # the key of the head: so it is mostly
+        return b""
+    named_by_head = named_by(tip)
     if len(named_by_head) == len(state.named):  # the head's keys are among those that were ever named
         return b""
     unstored = state.named.unstored() if isinstance(state.named, ManyKeys) else state.named

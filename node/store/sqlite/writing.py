@@ -21,6 +21,7 @@ from node.store.sqlite.usage import TAIL_RECORDS_MAX, Tail, write_tail
 from protocol.records.change import Event
 from protocol.records.named_keys import FEW_KEYS, ManyKeys
 from protocol.records.replay import State, Verdict
+from protocol.sets.index import key_id
 
 
 class LastNumbers(msgspec.Struct, frozen=True):
@@ -47,7 +48,7 @@ def commit(connection: sqlite3.Connection, batch: Batch, last: LastNumbers, tail
         _put_states(connection, batch.states, founders, numbers, labels, full)
         held = [key for key, number in labels.items() if number <= last.label]
         _update_owners(connection, [(labels[it], owner_of(batch.states[it]), founders.get(it)) for it in held])
-        _insert_records(connection, batch.records, numbers, labels)
+        _insert_records(connection, batch.records, labels, last.record + 1)
         _update_verdicts(connection, batch.verdicts)
         _insert_events(connection, batch.events, numbers, last.event + 1)
         for domain, change in batch.walked.items():
@@ -86,6 +87,8 @@ def _label_numbers(connection: sqlite3.Connection, keys: Sequence[LabelKey], fir
         """
         found |= {(domain, label): number for domain, label, number in connection.execute(sql, values(chunk))}
     free = count(first)
+    if not found:  # most labels of a catch-up are new
+        return dict(zip(keys, free, strict=False))
     return {key: found[key] if key in found else next(free) for key in keys}
 
 
@@ -100,12 +103,13 @@ def _put_former_keys(
     full = {}
     for key, state in batch.states.items():
         named = state.named
-        if not named.has_stored if isinstance(named, ManyKeys) else bool(batch.verdicts):
+        many = named if type(named) is ManyKeys else None  # `isinstance` of an abstract class takes five times as long
+        if bool(batch.verdicts) if many is None else not many.has_stored:
             connection.execute("DELETE FROM former_keys WHERE label = ?", (labels[key],))
-        if isinstance(named, ManyKeys) and len(unstored := named.unstored()) > FEW_KEYS:
+        if many is not None and len(unstored := many.unstored()) > FEW_KEYS:
             rows = [(labels[key], bytes.fromhex(each)) for each in unstored]
             connection.executemany("INSERT INTO former_keys (label, key) VALUES (?, ?)", rows)
-            full[key] = named
+            full[key] = many
     return full
 
 
@@ -120,14 +124,21 @@ def _put_states(
     """Insert the labels that are new, and update the others. `full`: labels whose keys are all in the table of keys."""
 
     def row(key: LabelKey, state: State) -> tuple[Any, ...]:
-        head, timestamp = (numbers[state.tip.id], state.tip.timestamp) if state.tip else (None, None)
-        newest = numbers[state.newest[1]]
-        owner, founder = owner_of(state), founders.get(key)
-        final = None if state.final is None else numbers[state.final]
-        former = b"" if key in full else former_of(state)
-        ours = (head, newest, timestamp, state.contested, former, owner, final)
-        waiting = (state.undecided, state.doubly_decided)
-        return (labels[key], *key, *ours, None if founder == owner else founder, *waiting)
+        tip, owner, founder = state.tip, owner_of(state), founders.get(key)
+        return (
+            labels[key],
+            *key,
+            numbers[tip.id] if tip else None,
+            numbers[state.newest[1]],
+            tip.timestamp if tip else None,
+            state.contested,
+            b"" if key in full else former_of(state),
+            owner,
+            None if state.final is None else numbers[state.final],
+            None if founder == owner else founder,
+            state.undecided,
+            state.doubly_decided,
+        )
 
     columns = "no, domain, label, head, newest, timestamp, contested, former, owner, final, founder"
     insert(
@@ -158,13 +169,15 @@ def _update_owners(connection: sqlite3.Connection, owners: Sequence[tuple[int, b
 
 
 def _insert_records(
-    connection: sqlite3.Connection, records: Sequence[StoredRecord], numbers: _Numbers, labels: dict[LabelKey, int]
+    connection: sqlite3.Connection, records: Sequence[StoredRecord], labels: dict[LabelKey, int], first: int
 ) -> None:
-    def row(stored: StoredRecord) -> tuple[Any, ...]:
+    """Insert records, the first of them with this row number."""
+
+    def row(number: int, stored: StoredRecord) -> tuple[Any, ...]:
         record = stored.signed.record
         return (
-            numbers[record.id],
-            bytes.fromhex(record.id),
+            number,
+            key_id(record.index_key),
             labels[record.domain, record.label],
             record.timestamp,
             stored.received,
@@ -174,7 +187,7 @@ def _insert_records(
         )
 
     columns = "no, id, label, timestamp, received, verdict, signature, body"
-    insert(connection, f"INSERT INTO records ({columns})", [row(stored) for stored in records])
+    insert(connection, f"INSERT INTO records ({columns})", list(map(row, count(first), records)))
 
 
 def _update_verdicts(connection: sqlite3.Connection, verdicts: dict[str, Verdict]) -> None:
