@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.progress import Progress, track
 from rich.table import Table
 
+from node.cli.run_node import SWITCH_S
 from node.client.http import NodeClient
 from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
@@ -103,7 +105,8 @@ def check_accepted(answers: Mapping[str, Mapping[str, object]]) -> None:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run the work on the event loop that `dnarc serve` uses."""
+    """Run the work on the event loop that `dnarc serve` uses, with its switches between threads."""
+    sys.setswitchinterval(SWITCH_S)
     try:
         import uvloop
     except ImportError:
