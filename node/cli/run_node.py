@@ -34,6 +34,10 @@ Records that were answered with 201 are on disk already, so an abrupt end loses 
 ASK_S_MAX = 1.0
 """Seconds to wait for the program that listens at this node's address to say whether it is a node."""
 
+GARBAGE_MAX = 5_000
+"""New objects after which the collector looks for garbage in cycles; Python's own number is 700. Nearly all garbage is
+freed at once, without the collector."""
+
 SWITCH_S = 0.0005
 """How long a busy thread keeps the interpreter's lock if another thread wants it. A commit wants it after each of its
 statements. With 5 ms, which is Python's default, the commit of one claim beside a busy event loop took 0.3 s."""
@@ -100,6 +104,7 @@ async def _serve(settings: "Settings") -> None:
     # What the node consists of now lives as long as the process. A full garbage collection would look at all of it
     # again each time, for 40 ms, in which nobody is answered.
     gc.freeze()
+    gc.set_threshold(GARBAGE_MAX)
     loop = asyncio.get_running_loop()
     signal.signal(signal.SIGHUP, lambda _number, _frame: loop.call_soon_threadsafe(node.reload))
     try:

@@ -207,12 +207,14 @@ WITNESSES: Final = exactly(
             at=or_null(COUNT),
             lag_s=or_null({"type": "number", "minimum": 0}),
             forks=list_of(list_of(HEX_64)),
+            fork_count=COUNT,
         )
     ),
     own=or_null(
         exactly(
             silence=or_null(STRING),
             open=list_of(exactly(label=LABEL, prev=or_null(HEX_64), candidates=list_of(HEX_64), round=COUNT)),
+            open_count=COUNT,
         )
     ),
 )

@@ -10,7 +10,7 @@ A domain without its policy is in memory as a whole, because nothing of it is or
 it at once.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal, Self
 
@@ -112,13 +112,16 @@ class WitnessedDomains:
 
     def shrink(self) -> None:
         """Forget the parts that were unused the longest, down to the limit. Called between decisions."""
+        unwanted: dict[str, Wanted] = defaultdict(Wanted)
         while self._records > self._records_max:
             part, use = next(iter(self._used.items()))
             if use.decision > self._committed:
-                return
+                break
             del self._used[part]
             self._records -= use.records
-            self._by_name[part[0]].forget(_alone(part))
+            _add(unwanted[part[0]], part)
+        for name, parts in unwanted.items():
+            self._by_name[name].forget(parts)
 
     def _use(self, domain: WitnessedDomain, wanted: Wanted) -> None:
         """Note that the next decision uses these parts."""
@@ -147,12 +150,12 @@ class WitnessedDomains:
         use.decision, use.records = self._decided + 1, records
 
 
-def _alone(part: _Part) -> Wanted:
-    """This part and no other."""
+def _add(parts: Wanted, part: _Part) -> None:
     _, kind, name = part
     if isinstance(name, tuple):
-        return Wanted(places={name: None})
-    return Wanted(labels={name: None}) if kind == "labels" else Wanted(ids={name: None})
+        parts.places[name] = None
+    else:
+        (parts.labels if kind == "labels" else parts.ids)[name] = None
 
 
 def records_max_of(settings: Settings) -> int:

@@ -39,8 +39,8 @@ def _of_witnesses(seen: DomainSeen, now_s: float) -> Iterator[Figure]:
 
 
 def _of_own(own: OwnWitness) -> Iterator[Figure]:
-    domain, slots = own.domain.name, own.open_slots()
+    domain = own.domain.name
     for silence in Silence:
         yield "dnarc_witness_silent", (domain, silence.reason), silence is own.silence
-    yield "dnarc_witness_open_slots", (domain,), len(slots)
-    yield "dnarc_witness_round", (domain,), max((slot.round for slot in slots), default=0)
+    yield "dnarc_witness_open_slots", (domain,), own.open_count
+    yield "dnarc_witness_round", (domain,), max((slot.round for slot in own.open_slots()), default=0)

@@ -13,7 +13,7 @@ that the chain names.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -102,9 +102,14 @@ class OwnWitness:
         self._moved = asyncio.Event()
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
 
-    def open_slots(self) -> list[OpenSlot]:
-        """The slots that this witness still works on."""
-        return [] if self._voter is None else list(self._voter.open_slots())
+    def open_slots(self) -> Iterator[OpenSlot]:
+        """The slots that this witness still works on, those first that it has worked on for longest."""
+        return iter(()) if self._voter is None else self._voter.open_slots()
+
+    @property
+    def open_count(self) -> int:
+        """How many slots this witness still works on."""
+        return 0 if self._voter is None else self._voter.open_count
 
     async def run(self) -> None:
         """Begin when that is possible, then speak until cancelled.

@@ -22,7 +22,7 @@ FOLLOWED_MAX: Final = 10_000
 """Records of one domain that are followed at once. Any further one is not measured."""
 
 
-class _Runner(msgspec.Struct):
+class _Runner(msgspec.Struct, gc=False):
     """A record in a race: when it was committed here, by the loop's clock, and whether it was ordered since.
 
     `latest`: the last round in which each witness voted for the record, or committed it.

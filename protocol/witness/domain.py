@@ -14,7 +14,7 @@ of a witness the one with the largest `at` is shown.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from typing import Final, Self
+from typing import Self
 
 import msgspec
 
@@ -25,14 +25,12 @@ from protocol.witness.label import LabelChange, WitnessedLabel
 from protocol.witness.policy import Policy, policy_of
 from protocol.witness.recall import Known, Overview, Wanted
 from protocol.witness.receipt import Receipt, receipt_label, receipt_of
-from protocol.witness.testimony import Act, Evidence, Fork, ForkPlace, Heard, Link, Place, Testimony
+from protocol.witness.testimony import SILENCE, Act, Evidence, Fork, ForkPlace, Heard, Link, Place, Testimony
 from protocol.witness.voter import SlotKey
 from protocol.witness.walk import WITNESSED_REASONS, tip_of
 
-_SILENCE: Final = Evidence()
 
-
-class Contender(msgspec.Struct, frozen=True):
+class Contender(msgspec.Struct, frozen=True, gc=False):
     """A candidate that can still win, and what was said of it when it became one. Not to be changed."""
 
     record: Record
@@ -245,7 +243,7 @@ class WitnessedDomain:
 
     def evidence(self, record_id: str) -> Evidence:
         """What the witnesses said of this record until now. Not to be changed."""
-        return _SILENCE if self.testimony is None else self.testimony.evidence(record_id)
+        return SILENCE if self.testimony is None else self.testimony.evidence(record_id)
 
     def heard_ms(self, witness: str) -> int | None:
         """The `at` of the newest receipt of this witness, in ms; None if none is held."""
@@ -285,8 +283,12 @@ class WitnessedDomain:
         change.closed = [(name, prev) for name, at in change.decided for prev in self._labels[name].closed_slots(at)]
         open_now = [it for record in change.candidates for it in self._labels[record.label].contenders([record])]
         open_now += (it for name, at in change.decided for it in self._labels[name].reopened(at))
-        change.opened = [Contender(it, self.evidence(it.id).copy()) for it in open_now]
+        change.opened = [Contender(it, self._said_until_now(it.id)) for it in open_now]
         return change
+
+    def _said_until_now(self, record_id: str) -> Evidence:
+        said = self.evidence(record_id)
+        return said if said is SILENCE else said.copy()
 
     def add(self, records: Iterable[Record]) -> DomainChange:
         """Take these records, in any order; repeats change nothing."""
@@ -401,8 +403,8 @@ class WitnessedDomain:
         undecided = label.undecided
         moved = label.apply(claims, said)
         self.undecided += label.undecided - undecided
-        newest = [record.order_key for record in claims]
-        self._newest[name] = max([self._newest.get(name, (0, "")), *newest])
+        for record in claims:
+            self._newest[name] = max(record.order_key, self._newest.get(name, record.order_key))
         self._note(name, moved, change)
 
     def _note(self, name: str, moved: LabelChange, change: DomainChange) -> None:
@@ -413,9 +415,8 @@ class WitnessedDomain:
             self._double[name] = len(label.doubly_decided)
         change.decided += [(name, prev) for prev in moved.decided]
         change.candidates += moved.candidates
-        forks = {fork.place: fork for fork in moved.forks}
-        change.forks |= forks
-        self._forks |= forks
+        for fork in moved.forks:
+            change.forks[fork.place] = self._forks[fork.place] = fork
         change.events += _events(label, moved)
         change.states[name] = self._state(name, label)
 

@@ -20,10 +20,11 @@ from protocol.witness.policy import Policy
 from protocol.witness.testimony import Ballot, Evidence, Fork, ForkPlace
 from protocol.witness.walk import Certainty, Standing, certainty_of, choose, is_candidate, judge, standing_of
 
+_RIVAL: Final = Verdict.RIVAL
 _NOTHING: Final[Mapping[str, Evidence]] = MappingProxyType({})
 
 
-class LabelChange(msgspec.Struct, frozen=True):
+class LabelChange(msgspec.Struct, frozen=True, gc=False):
     """What a few more records and receipts did to one label.
 
     `verdicts`: every verdict that is new or other than before, by record id. `kept`: how many records at the beginning
@@ -43,7 +44,7 @@ class LabelChange(msgspec.Struct, frozen=True):
     forks: tuple[Fork, ...] = ()
 
 
-class _Slot(msgspec.Struct):
+class _Slot(msgspec.Struct, gc=False):
     """The candidates of one slot by record id, those of them that are decided, and the first by the witnesses' times.
 
     `is_reachable`: whether the chain can still come here. `best` is `(ordered_ms, id)` of the ordered candidate that
@@ -239,15 +240,25 @@ class WitnessedLabel:
                 self._standings[record.id] = standing_of(self._policy, self._evidence(record.id))
                 candidates += self._candidates_by(record)
         again = [record_id for record_id in said if record_id in self._by_id and record_id not in news]
-        for record_id in again:
-            self._standings[record_id] = standing_of(self._policy, self._evidence(record_id))
+        moved = [record_id for record_id in again if self._stands_otherwise(record_id)]
         slots: dict[str | None, None] = {}
         for record in news.values():
-            slots |= {record.prev: None, record.id: None}
-        slots |= dict.fromkeys(each.prev for each in (*map(self._by_id.__getitem__, again), *candidates))
-        change = self._walk_again(slots, [*news, *again], candidates)
+            slots[record.prev] = slots[record.id] = None
+        for record in (*map(self._by_id.__getitem__, moved), *candidates):
+            slots[record.prev] = None
+        change = self._walk_again(slots, [*news, *moved], candidates)
+        if len(self._by_id) < 2:
+            return change  # the common case: without rivals nobody contradicts themselves
         forks = self._find_forks(candidates, {each: said[each] for each in again})
         return msgspec.structs.replace(change, forks=forks) if forks else change
+
+    def _stands_otherwise(self, record_id: str) -> bool:
+        """Whether the standing of this record is other than before, after more was said of it."""
+        standing = standing_of(self._policy, self._evidence(record_id))
+        if standing == self._standings[record_id]:
+            return False
+        self._standings[record_id] = standing
+        return True
 
     def _slot(self, prev: str | None) -> _Slot:
         return self._slots.get(prev, _NO_SLOT)
@@ -261,7 +272,7 @@ class WitnessedLabel:
         slots = [self._slot(prev) for prev in {each.prev for each in candidates}]
         slots += [self._slot(self._by_id[each].prev) for each in said]
         if all(len(slot.candidates) < 2 for slot in slots):
-            return ()  # the common case: without rivals nobody contradicts themselves
+            return ()
         looked_at: dict[str, Evidence] = {}
         for prev in {each.prev for each in candidates}:
             slot = self._slots[prev]
@@ -294,9 +305,10 @@ class WitnessedLabel:
         self, slots: dict[str | None, None], ids: Sequence[str], candidates: Sequence[Record]
     ) -> LabelChange:
         """Walk on where something changed: in these slots, with the records of these ids and these new candidates."""
-        records = map(self._by_id.__getitem__, ids)
         looked_at = {record.id: record for record in candidates}
-        looked_at |= {each.id: each for each in records if each.id in self._slot(each.prev).candidates}
+        for record in map(self._by_id.__getitem__, ids):
+            if record.id in self._slot(record.prev).candidates:
+                looked_at[record.id] = record
         decided = self._look_at(looked_at, candidates)
         return self._walk_from(slots, {*ids, *looked_at}, decided, tuple(candidates))
 
@@ -337,9 +349,11 @@ class WitnessedLabel:
         `ids`: the records that were looked at. `decided`: the slots in which a record was decided, so that no record in
         them is pending any more.
         """
-        final_before = self.final
-        places = sorted(place for prev in slots if (place := self._place(prev)) is not None)
-        kept = next((place for place in places if self._chosen_at(place) is not self._at(place)), len(self.chain))
+        final_before, kept = self.final, len(self.chain)
+        for prev in slots:
+            place = self._place(prev)
+            if place is not None and place < kept and self._chosen_at(place) is not self.chain[place]:
+                kept = place
         taken_back = tuple(self.chain[kept:])
         taken = self._rewrite(kept)
         self._count_final(min(kept, final_before))
@@ -354,9 +368,6 @@ class WitnessedLabel:
             return 0
         place = self._places.get(prev)
         return None if place is None else place + 1
-
-    def _at(self, place: int) -> Record | None:
-        return self.chain[place] if place < len(self.chain) else None
 
     def _chosen_at(self, place: int) -> Record | None:
         """The record that the walk takes at this place, after the records before it."""
@@ -384,13 +395,16 @@ class WitnessedLabel:
 
     def _judge_again(self, prevs: Iterable[str | None], ids: Iterable[str]) -> dict[str, Verdict]:
         """Judge the records on these `prev`s, and those with these ids; returns the verdicts that are new."""
-        again = {record.id: record for prev in prevs for record in self._on.get(prev, ())}
-        again |= {record_id: self._by_id[record_id] for record_id in ids}
-        verdicts = {record_id: self._judge(record) for record_id, record in again.items()}
-        changed = {each: verdict for each, verdict in verdicts.items() if self.verdicts.get(each) is not verdict}
-        for record_id, verdict in changed.items():
-            self.rivals += (verdict is Verdict.RIVAL) - (self.verdicts.get(record_id) is Verdict.RIVAL)
-        self.verdicts |= changed
+        again = {record_id: self._by_id[record_id] for record_id in ids}
+        for prev in prevs:
+            for record in self._on.get(prev, ()):
+                again[record.id] = record
+        changed: dict[str, Verdict] = {}
+        for record_id, record in again.items():
+            before, verdict = self.verdicts.get(record_id), self._judge(record)
+            if verdict is not before:
+                changed[record_id] = self.verdicts[record_id] = verdict
+                self.rivals += (verdict is _RIVAL) - (before is _RIVAL)
         return changed
 
     def _judge(self, record: Record) -> Verdict:

@@ -5,17 +5,13 @@ needs for the next records, and the node reads those parts, in one go, before it
 from the records that are stored, so a part that was forgotten and brought back is as it was.
 """
 
-from typing import Final
-
 import msgspec
 
 from protocol.records.record import Record
 from protocol.records.replay import State
 from protocol.witness.label import WitnessedLabel
 from protocol.witness.policy import Policy
-from protocol.witness.testimony import Evidence, Fork, Place, Spot
-
-_SILENCE: Final = Evidence()
+from protocol.witness.testimony import SILENCE, Evidence, Fork, Place, Spot
 
 
 class Wanted(msgspec.Struct):
@@ -47,7 +43,7 @@ class Known(msgspec.Struct):
 
     def evidence(self, record_id: str) -> Evidence:
         """What was said of a record. Not to be changed."""
-        return self.said.get(record_id, _SILENCE)
+        return self.said.get(record_id, SILENCE)
 
     def walked(self, policy: Policy | None) -> dict[str, WitnessedLabel]:
         """The labels with slots, walked. `policy`: None while the domain has no policy record."""

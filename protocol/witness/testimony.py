@@ -41,6 +41,11 @@ class Act(IntEnum):
     """Once in a slot and a round."""
 
 
+_VOTE: Final = Act.VOTE
+_COMMIT: Final = Act.COMMIT
+"""In Python 3.11 a member of an enum is looked up through a descriptor, which costs more than the count of a vote."""
+
+
 Ballot = tuple[str, Act, int]
 """A witness, `VOTE` or `COMMIT`, and the round."""
 
@@ -48,7 +53,7 @@ Ballots = dict[int, dict[str, str]]
 """By round, the witnesses, each with the id of a receipt that says so."""
 
 
-class Evidence(msgspec.Struct):
+class Evidence(msgspec.Struct, gc=False):
     """What the witnesses have said of one record.
 
     `times_ms`: the least time that counts, by witness. `votes` and `commits`: by round, the witnesses, each with the id
@@ -72,18 +77,19 @@ class Evidence(msgspec.Struct):
 
     def copy(self) -> "Evidence":
         """The same, which stays as it is when more is said."""
-        return self.with_more(_SILENCE)
+        votes, commits = ({number: dict(said) for number, said in it.items()} for it in (self.votes, self.commits))
+        return Evidence(dict(self.times_ms), votes, commits, self.named)
 
     def with_more(self, more: "Evidence") -> "Evidence":
         """This and what was said besides. Both stay as they are."""
-        both = Evidence()
-        both.add(self)
+        both = self.copy()
         both.add(more)
         return both
 
     def see(self, witness: str, ms: int) -> bool:
         """Count a time; returns whether it is less than before."""
-        if ms >= self.times_ms.get(witness, ms + 1):
+        before_ms = self.times_ms.get(witness)
+        if before_ms is not None and ms >= before_ms:
             return False
         self.times_ms[witness] = ms
         if self.named:
@@ -94,7 +100,8 @@ class Evidence(msgspec.Struct):
         """Count a vote or a commit that this receipt holds; returns whether the evidence is other than before."""
         witness, act, number = ballot
         said = self._cast_by(act).setdefault(number, {})
-        if receipt_id >= said.get(witness, receipt_id + "~"):
+        before = said.get(witness)
+        if before is not None and receipt_id >= before:
             return False
         said[witness] = receipt_id
         return True
@@ -108,7 +115,7 @@ class Evidence(msgspec.Struct):
 
     def ballots(self) -> Iterator[tuple[Ballot, str]]:
         """Every vote and commit, with the id of its receipt."""
-        for act in (Act.VOTE, Act.COMMIT):
+        for act in (_VOTE, _COMMIT):
             for number, said in self._cast_by(act).items():
                 for witness, receipt_id in said.items():
                     yield (witness, act, number), receipt_id
@@ -119,7 +126,7 @@ class Evidence(msgspec.Struct):
         return self._cast_by(act)[number][witness]
 
     def _cast_by(self, act: Act) -> Ballots:
-        return self.votes if act is Act.VOTE else self.commits
+        return self.votes if act is _VOTE else self.commits
 
     def ordered_ms(self, policy: Policy) -> int | None:
         """The time by which at least one honest witness had seen the record; None while it is pending.
@@ -139,13 +146,14 @@ class Evidence(msgspec.Struct):
         return min((each for each, witnesses in self.commits.items() if len(witnesses) >= policy.quorum), default=None)
 
 
-_SILENCE: Final = Evidence()
+SILENCE: Final = Evidence()
+"""Nothing was said. Not to be changed."""
 
 ForkPlace = tuple[str, str, str | None]
 """A witness, and where it did something twice: a label and a `prev`."""
 
 
-class Fork(msgspec.Struct, frozen=True):
+class Fork(msgspec.Struct, frozen=True, gc=False):
     """Evidence that a witness lied: two receipts, of which an honest witness signs one at most.
 
     Two receipts on one `prev`: those with the least ids. Or two votes or two commits in one slot and round, for the
@@ -169,7 +177,7 @@ class Fork(msgspec.Struct, frozen=True):
         return (self.act, self.round)
 
 
-class Link(msgspec.Struct, frozen=True):
+class Link(msgspec.Struct, frozen=True, gc=False):
     """A receipt in its chain: `prev` names the one before. `is_sound`: the chain reaches back to a first receipt."""
 
     witness: str
@@ -231,7 +239,7 @@ class Testimony:
 
     def evidence(self, record_id: str) -> Evidence:
         """What was said of this record until now. Not to be changed."""
-        return self._evidence.get(record_id, _SILENCE)
+        return self._evidence.get(record_id, SILENCE)
 
     def names(self, record_id: str) -> bool:
         """Whether a receipt names this record."""
@@ -296,7 +304,7 @@ class Testimony:
             del siblings[SIBLINGS_KEPT:]
 
     def _count_ballots(self, receipt: Receipt, heard: Heard) -> None:
-        for act, ballots in ((Act.VOTE, receipt.all_votes()), (Act.COMMIT, receipt.all_commits())):
+        for act, ballots in ((_VOTE, receipt.all_votes()), (_COMMIT, receipt.all_commits())):
             for number, record_id in ballots:
                 ballot = (receipt.witness, act, number)
                 if self._about(record_id).cast(ballot, receipt.id):

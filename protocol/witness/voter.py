@@ -31,7 +31,8 @@ node has committed to its own disk, so a vote that it counted survives its crash
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain, islice
 from typing import Any, Final
 
 import msgspec
@@ -54,7 +55,7 @@ ROUND_MS_MAX: Final = 16_000
 _ROUND_DOUBLINGS_MAX: Final = 4
 
 
-class _Slot(msgspec.Struct):
+class _Slot(msgspec.Struct, gc=False):
     """An open slot, as this witness sees it.
 
     `candidates`: when each was stored, in ms, oldest first. `round` began at `entered_ms`; its time runs from
@@ -83,7 +84,7 @@ class OpenSlot(msgspec.Struct, frozen=True):
     """How an open slot stands, for people: its candidates, and the round in which this witness is."""
 
     key: SlotKey
-    candidates: tuple[str, ...]
+    candidates: Collection[str]
     round: int
 
 
@@ -129,9 +130,14 @@ class Voter:
         return min((at for at in (timer, receipt) if at is not None), default=None)
 
     def open_slots(self) -> Iterator[OpenSlot]:
-        """The slots that are not decided, as this witness sees them."""
+        """The slots that are not decided, as this witness sees them, oldest first."""
         for slot in self._slots.values():
-            yield OpenSlot(slot.key, tuple(slot.candidates), slot.round)
+            yield OpenSlot(slot.key, slot.candidates.keys(), slot.round)
+
+    @property
+    def open_count(self) -> int:
+        """How many slots are not decided."""
+        return len(self._slots)
 
     def knows(self, record_id: str) -> bool:
         """Whether this record is a candidate of an open slot."""
@@ -185,7 +191,7 @@ class Voter:
         """
         if not self._has_to_say() or now_ms < self._wait_until_ms:
             return None
-        entries = list(self._to_see.items())[:ENTRIES_MAX]
+        entries = list(islice(self._to_see.items(), ENTRIES_MAX))
         ballots = self._next_ballots()
         fields = self._fields(entries, ballots, now_ms)
         for record_id, _ in entries:
@@ -205,8 +211,9 @@ class Voter:
 
     def _next_ballots(self) -> list[tuple[str, str, int]]:
         """Commits first: they end a race."""
-        waiting = [("commit", *each) for each in self._to_commit] + [("vote", *each) for each in self._to_vote]
-        return waiting[:BALLOTS_MAX]
+        commits = (("commit", *each) for each in self._to_commit)
+        votes = (("vote", *each) for each in self._to_vote)
+        return list(islice(chain(commits, votes), BALLOTS_MAX))
 
     def _fields(
         self, entries: list[tuple[str, int]], ballots: list[tuple[str, str, int]], now_ms: int
@@ -235,6 +242,8 @@ class Voter:
 
     def _recall(self, slot: _Slot, evidence: Evidence, record_id: str, now_ms: int) -> None:
         """Take up what this witness said of the record in an earlier life."""
+        if not (evidence.votes or evidence.commits):
+            return
         slot.my_votes |= {number: record_id for number, who in evidence.votes.items() if self._key in who}
         slot.my_commits |= {number: record_id for number, who in evidence.commits.items() if self._key in who}
         latest = max((*slot.my_votes, *slot.my_commits), default=0)

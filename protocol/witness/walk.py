@@ -79,7 +79,7 @@ class Walk(msgspec.Struct, frozen=True):
         return certainty_of(len(self.chain), self.final)
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """What the walk needs to know of one record: when it was ordered, in ms, and whether it is decided."""
 
     ordered_ms: int | None

@@ -147,7 +147,7 @@ def _table(report: dict[str, Any]) -> "RenderableType":
     from rich.console import Group
 
     rows = [
-        (short(each["key"]), "never" if each["lag_s"] is None else f"{each['lag_s']:,.1f} s ago", len(each["forks"]))
+        (short(each["key"]), "never" if each["lag_s"] is None else f"{each['lag_s']:,.1f} s ago", each["fork_count"])
         for each in report["witnesses"]
     ]
     faulty, quorum = report["faulty"], report["quorum"]
@@ -159,11 +159,13 @@ def _table(report: dict[str, Any]) -> "RenderableType":
     if report["doubly_decided"]:
         words.append(f"TWO RECORDS ARE DECIDED in {report['doubly_decided']} places: more than {faulty} witnesses lied")
     witnesses = table(["witness", "heard", "#forks"], rows, title="; ".join(words))
-    return witnesses if own is None or not own["open"] else Group(witnesses, _open_slots(own["open"]))
+    return (
+        witnesses if own is None or not own["open"] else Group(witnesses, _open_slots(own["open"], own["open_count"]))
+    )
 
 
-def _open_slots(slots: list[dict[str, Any]]) -> "RenderableType":
-    """What this witness still works on, of the highest rounds first: these wait for longest."""
+def _open_slots(slots: list[dict[str, Any]], count: int) -> "RenderableType":
+    """What this witness still works on, of the highest rounds first: these wait for longest. `count`: of all slots."""
     slots = sorted(slots, key=lambda slot: (-slot["round"], slot["label"]))
     rows = [
         (
@@ -174,7 +176,5 @@ def _open_slots(slots: list[dict[str, Any]]) -> "RenderableType":
         )
         for slot in slots[:SLOTS_SHOWN]
     ]
-    title = f"{len(slots):,} places are open for this witness" + (
-        f", {SLOTS_SHOWN} shown" if len(slots) > SLOTS_SHOWN else ""
-    )
+    title = f"{count:,} places are open for this witness" + (f", {len(rows)} shown" if count > len(rows) else "")
     return table(["~label", "after", "#candidates", "#round"], rows, title=title)

@@ -91,7 +91,7 @@ def test_the_witnesses_of_a_domain_are_shown(witness: tuple[Served, str], keys: 
 
     (seen,) = report["witnesses"]
     assert (report["quorum"], report["undecided"], seen["forks"]) == (1, 0, [])
-    assert report["own"] == {"silence": None, "open": []}
+    assert report["own"] == {"silence": None, "open": [], "open_count": 0}
 
 
 @pytest.mark.parametrize(
