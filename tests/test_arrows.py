@@ -98,6 +98,7 @@ NODE_ORDER = (
     "indexes",
     "removal",
     "move",
+    "rebuild_database",
     "heads",
     "peers",
     "exact_decoding",

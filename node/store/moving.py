@@ -28,6 +28,9 @@ class Table(msgspec.Struct, frozen=True):
     order: str | None = None
 
 
+_OF_OPERATORS: Final = ("erasures", "dropped")
+"""Tables that only an operator changes, besides `removals`."""
+
 _LABEL: Final = "no domain label head newest timestamp contested former owner final founder undecided doubly_decided"
 _REMOVAL: Final = "no kind ids domain label key by reason time through records bytes done"
 
@@ -61,6 +64,14 @@ TABLES: Final = (
     CURSORS,
 )
 """Everything that moves, in an order in which rows that are referred to come first."""
+
+JUDGED: Final = Table("records", ("id", "label", "timestamp", "verdict"), order="no")
+"""What is derived from the body of a record, and stands beside it."""
+
+DERIVED: Final = tuple(
+    table for table in TABLES if table not in (RECORDS, REMOVALS, PEERS, CURSORS) and table.name not in _OF_OPERATORS
+)
+"""The tables that follow from the records alone."""
 
 VERDICTS: Final = Table("records", ("id", "verdict"), order="no")
 """What two stores with the same records must agree on."""

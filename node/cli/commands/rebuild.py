@@ -1,16 +1,19 @@
 """`dnarc rebuild`: derive verdicts, heads, indexes and the last events again from the records, and repair what differs.
 
-No node may run on the folder. `node.store.sqlite.rebuilding` describes which values follow from which.
+No node may use the store. A PostgreSQL database is copied into the folder for that. `node.store.sqlite.rebuilding`
+describes which values follow from which.
 """
 
+import asyncio
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from node.cli.data_folder import held
-from node.cli.input.embedded import check_embedded
+from node.cli.data_folder import check_folder, held
+from node.cli.input.embedded import store_url
 from node.cli.input.options import AsJson
 from node.cli.output.early_end import explain_interruption
 from node.cli.output.failures import CommandError, Exit
@@ -41,23 +44,35 @@ def rebuild(
     A rebuild that is killed leaves the store as it was. Events keep their numbers. For a label whose last event names a
     wrong head, the rebuild adds an event.
     """
-    from node.store.sqlite import rebuilding
-
-    check_embedded("`dnarc export` and `dnarc verify` show whether the records are whole")
-    path = data / "dnarc.db"
-    if not path.exists():
-        raise CommandError(Exit.USAGE, "usage", f"{data} is no data folder of a node", "name it by --data DIR")
-    with (
-        explain_interruption(lambda: "the store is as it was before", "run the command again"),
-        held(data),
-        progress("rebuild (records, twice)", rebuilding.count_steps(path)) as advance,
-    ):
-        rebuilt = rebuilding.rebuild(path, advance, is_check=is_check)
+    check_folder(data)
+    with explain_interruption(lambda: "the store is as it was before", "run the command again"), held(data):
+        url = store_url()
+        rebuilt = _of_file(data, is_check) if url is None else _of_database(url, data, is_check)
     answer = {"equal": rebuilt.is_equal, "repaired": not (rebuilt.is_equal or is_check)}
     show({**answer, **msgspec.to_builtins(rebuilt)}, as_json, lambda: _summary(rebuilt, is_check))
     if is_check and not rebuilt.is_equal:
         total = rebuilt.counts.total()
         raise CommandError(Exit.REFUSED, "differs", f"{total} derived values differ", "`dnarc rebuild` repairs them")
+
+
+def _of_file(data: Path, is_check: bool) -> "Rebuilt":
+    from node.store.sqlite import rebuilding
+
+    path = data / "dnarc.db"
+    with progress("rebuild (records, twice)", rebuilding.count_steps(path)) as advance:
+        return rebuilding.rebuild(path, advance, is_check=is_check)
+
+
+def _of_database(url: str, data: Path, is_check: bool) -> "Rebuilt":
+    """The folder has room for a copy of the database, which is rebuilt there."""
+    from node.rebuild_database import rebuild_database
+
+    with ExitStack() as stack:
+        return asyncio.run(
+            rebuild_database(
+                url, data, lambda rows: stack.enter_context(progress("rebuild (rows)", rows)), is_check=is_check
+            )
+        )
 
 
 def _summary(rebuilt: "Rebuilt", is_check: bool) -> "RenderableType":

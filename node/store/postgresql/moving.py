@@ -11,7 +11,7 @@ from typing import Any, Final
 import asyncpg
 
 from node.store.contract import StoreError
-from node.store.moving import PAGE_ROWS, REMOVALS, Row, Table
+from node.store.moving import DERIVED, JUDGED, PAGE_ROWS, REMOVALS, Row, Rows, Table
 from node.store.postgresql import reading
 from node.store.postgresql.removing import END
 from node.store.postgresql.schema import migrate
@@ -65,16 +65,13 @@ class PostgresRows:
     async def finish(self, last_event: int) -> None:
         """Note the last numbers, from which the next writer goes on, and take the mark away."""
         with explained(self._url):
-            await self._connection.execute(
-                "INSERT INTO commits (no, term, record, label, event) "
-                "SELECT max(no) + 1, (SELECT term FROM writer), (SELECT coalesce(max(no), 0) FROM records), "
-                "(SELECT coalesce(max(no), 0) FROM labels), $1 FROM commits",
-                last_event,
-            )
-            await self._connection.execute(
-                "SELECT setval(pg_get_serial_sequence('witnesses', 'no'), max(no)) FROM witnesses HAVING count(*) > 0"
-            )
+            await _note_numbers(self._connection, last_event)
             await self._connection.execute("DELETE FROM meta WHERE name = $1", UNFINISHED_MOVE)
+
+    async def term(self) -> int:
+        """The term of the process that has the right to write."""
+        with explained(self._url):
+            return int(await self._connection.fetchval("SELECT term FROM writer"))
 
     async def secrets(self, names: Sequence[str]) -> dict[str, str]:
         """The secrets of the fleet among these that the database holds."""
@@ -86,6 +83,19 @@ class PostgresRows:
         """Give the secrets to the fleet: a process with an empty data folder takes them from here."""
         with explained(self._url):
             await self._connection.executemany("INSERT INTO meta (name, value) VALUES ($1, $2)", [*secrets.items()])
+
+
+async def _note_numbers(connection: asyncpg.Connection, last_event: int) -> None:
+    """Add a commit with the last numbers, and let new witnesses have higher numbers than those that are there."""
+    await connection.execute(
+        "INSERT INTO commits (no, term, record, label, event) "
+        "SELECT max(no) + 1, (SELECT term FROM writer), (SELECT coalesce(max(no), 0) FROM records), "
+        "(SELECT coalesce(max(no), 0) FROM labels), $1 FROM commits",
+        last_event,
+    )
+    await connection.execute(
+        "SELECT setval(pg_get_serial_sequence('witnesses', 'no'), max(no)) FROM witnesses HAVING count(*) > 0"
+    )
 
 
 _IDS: Final = REMOVALS.columns.index("ids")
@@ -159,4 +169,42 @@ async def _mark(connection: asyncpg.Connection, epoch: str) -> None:
     await connection.executemany(
         "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         [(UNFINISHED_MOVE, "yes"), ("epoch", epoch)],
+    )
+
+
+async def replace_derived(url: str, term: int, rows: Rows) -> None:
+    """Replace what is derived from bodies by these rows of another store with the same bodies, in one transaction.
+
+    Rows are deleted and not truncated, so that processes that follow can read meanwhile.
+
+    Raises:
+        StoreError: another process has taken the right to write since this `term`, or the database cannot be written.
+    """
+    connection = await connect(url, is_writer=True)
+    try:
+        with explained(url):
+            async with connection.transaction():
+                await connection.execute(_NO_LIMITS)
+                if await connection.fetchval("SELECT term FROM writer FOR SHARE") != term:
+                    raise StoreError("another node writes to this database now", "stop all nodes, and run it again")
+                await _replace(connection, PostgresRows(url, connection), rows)
+                await _note_numbers(connection, await rows.last_event())
+    finally:
+        await connection.close()
+
+
+async def _replace(connection: asyncpg.Connection, ours: PostgresRows, rows: Rows) -> None:
+    for table in DERIVED:
+        await connection.execute(f"DELETE FROM {table.name}")
+        async for page in rows.pages(table):
+            await ours.put(table, page)
+    await connection.execute(
+        "CREATE TEMP TABLE rebuilt (id bytea, label bigint, timestamp bigint, verdict smallint) ON COMMIT DROP"
+    )
+    async for page in rows.pages(JUDGED):
+        await connection.copy_records_to_table("rebuilt", records=page, columns=JUDGED.columns)
+    await connection.execute(
+        "UPDATE records SET label = rebuilt.label, timestamp = rebuilt.timestamp, verdict = rebuilt.verdict "
+        "FROM rebuilt WHERE records.id = rebuilt.id AND (records.label, records.timestamp, records.verdict) "
+        "<> (rebuilt.label, rebuilt.timestamp, rebuilt.verdict)"
     )

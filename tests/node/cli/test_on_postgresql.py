@@ -1,18 +1,23 @@
 """The commands that work on a store, where the settings name a PostgreSQL database."""
 
+import asyncio
 import json
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import asyncpg
 import pytest
 
 from node.cli.output.failures import Exit
+from node.store.postgresql import PostgresStore
 from simulations.processes.postgres import programs
 from tests.node.cli.conftest import Served, run
 from tests.node.cli.entry_files import ALICE, signed, written
+from tests.node.store.postgresql.comparing import everything, random_batches
 
 SchemaUrl = Callable[[str], str]
 
@@ -84,3 +89,59 @@ def check_dump(said: str, folder: Path) -> None:
     )
     assert " TABLE DATA " in listed.stdout
     assert " records " in listed.stdout
+
+
+async def test_a_rebuild_repairs_what_differs_from_the_records(tmp_path: Path, url: str) -> None:
+    """In a thread, because a command has an event loop of its own."""
+    data = tmp_path / "data"
+    data.mkdir()
+    before = await filled(url)
+    connection = await asyncpg.connect(url)
+    for damage in DAMAGE:
+        await connection.execute(damage)
+    await connection.close()
+
+    checked = await asyncio.to_thread(run, "rebuild", "--check", "--data", str(data))
+    repaired = await asyncio.to_thread(run, "rebuild", "--data", str(data), "--json")
+    again = await asyncio.to_thread(run, "rebuild", "--check", "--data", str(data))
+
+    assert (checked.code, "derived values differ" in checked.err) == (Exit.REFUSED, True)
+    assert (repaired.json["equal"], repaired.json["repaired"]) == (False, True)
+    assert {"verdict", "head", "owner", "usage"} <= set(repaired.json["counts"])
+    assert (again.code, again.out.startswith("equal: ")) == (0, True)
+    assert await answers(url) == before
+    assert [each.name for each in data.iterdir()] == ["lock"]
+
+
+DAMAGE = (
+    "UPDATE records SET verdict = 6 WHERE no = 2",
+    "UPDATE labels SET head = NULL, owner = NULL",
+    "DELETE FROM usage",
+)
+
+
+async def filled(url: str) -> dict[str, object]:
+    """What a store answers, once it is filled."""
+    store = await PostgresStore.open(url)
+    for batch in random_batches(Random(7)):
+        await store.commit(batch)
+    await store.close()
+    return await answers(url)
+
+
+async def answers(url: str) -> dict[str, object]:
+    store = await PostgresStore.open(url)
+    try:
+        return await everything(store) | {"usage": await store.domain_usage()}
+    finally:
+        await store.close()
+
+
+async def test_a_database_is_not_rebuilt_beside_a_node(tmp_path: Path, url: str) -> None:
+    store = await PostgresStore.open(url)
+    try:
+        refused = await asyncio.to_thread(run, "rebuild", "--data", str(tmp_path))
+    finally:
+        await store.close()
+
+    assert (refused.code, "another node writes to this database" in refused.err) == (Exit.MACHINE, True)

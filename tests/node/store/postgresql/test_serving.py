@@ -91,13 +91,18 @@ def test_a_node_ends_when_its_server_does_and_has_everything_when_both_are_back(
     ("command", "words"),
     [
         (("backup", "copy"), "`pg_dump --format=custom --file=copy postgresql://me@host/claims`"),
-        (("rebuild",), "`dnarc export` and `dnarc verify` show whether the records are whole"),
+        (("plugin", "test", "--data", ".", "--config", "CONFIG"), "`dnarc plugin test FILE` plays them"),
     ],
 )
-def test_a_command_that_works_on_the_file_says_what_to_do_instead(command: tuple[str, ...], words: str) -> None:
+def test_a_command_that_works_on_the_file_says_what_to_do_instead(
+    tmp_path: Path, command: tuple[str, ...], words: str
+) -> None:
+    (tmp_path / "CONFIG").write_text("write_plugin = ['true']\n")
     environment = {**os.environ, "DNARC_STORE": "postgresql://me:secret@host/claims"}
 
-    result = subprocess.run([DNARC, *command], env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [DNARC, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
 
     assert result.returncode == 2
     assert words in result.stderr
