@@ -240,6 +240,7 @@ class Node:
             links=self.links,
             peers=self._peer_states,
             duplicate_keys=self.duplicate_keys,
+            outages=self.store.outages,
             watched=self.watched,
             plugin=self.plugin,
             certificate=self.certificate,

@@ -37,18 +37,17 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def schema_url(database_url: str) -> AsyncIterator[Callable[[str], str]]:
-    """The URL of the schema of this name; made at the first call, and dropped at the end of the test."""
+    """The URLs of two schemas, `one` and `another`, which are dropped at the end of the test."""
     prefix = f"test_{os.getpid()}_{next(_NUMBERS)}"
-    connection = await asyncpg.connect(database_url)
-    names: dict[str, str] = {}
-
-    async def make(schema: str) -> None:
-        await connection.execute(f"CREATE SCHEMA {schema}")
-
-    for name in ("one", "another"):
-        names[name] = f"{prefix}_{name}"
-        await make(names[name])
+    names = {name: f"{prefix}_{name}" for name in ("one", "another")}
+    await _run(database_url, *(f"CREATE SCHEMA {schema}" for schema in names.values()))
     yield lambda name: f"{database_url}{'&' if '?' in database_url else '?'}search_path={names[name]}"
-    for schema in names.values():
-        await connection.execute(f"DROP SCHEMA {schema} CASCADE")
+    await _run(database_url, *(f"DROP SCHEMA {schema} CASCADE" for schema in names.values()))
+
+
+async def _run(url: str, *statements: str) -> None:
+    """In a session of its own, because a test may stop the server."""
+    connection = await asyncpg.connect(url)
+    for statement in statements:
+        await connection.execute(statement)
     await connection.close()

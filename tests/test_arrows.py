@@ -90,6 +90,7 @@ NODE_ORDER = (
     "line_writer",
     "log",
     "tasks",
+    "store.outage",
     "store.removals",
     "store.contract",
     "store",

@@ -43,7 +43,9 @@ def records_now() -> list[SignedRecord]:
     return [signed(claim(f"label-{n % LABELS}", ALICE, now - 200 + n // LABELS, n=n)) for n in range(RECORDS)]
 
 
-async def write_until_killed(process: Process, url: str, records: list[SignedRecord]) -> set[str]:
+async def write_until_killed(
+    process: Process, url: str, records: list[SignedRecord], kill_after: int = KILL_AFTER
+) -> set[str]:
     """Write from several connections until enough is acknowledged, then kill; returns the ids acknowledged."""
     acknowledged: set[str] = set()
     batches = [records[start : start + BATCH] for start in range(0, len(records), BATCH)]
@@ -57,7 +59,7 @@ async def write_until_killed(process: Process, url: str, records: list[SignedRec
                 async with session.put("/claims", data=body) as answer:
                     outcomes = await answer.json()
                 acknowledged.update(it["id"] for it in outcomes.values() if it["status"] == "accepted")
-            if len(acknowledged) >= KILL_AFTER and process.returncode is None:
+            if len(acknowledged) >= kill_after and process.returncode is None:
                 process.kill()
 
     async with aiohttp.ClientSession(url) as session, asyncio.TaskGroup() as writers:

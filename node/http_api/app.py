@@ -24,6 +24,7 @@ from node.http_api.requests.body_budget import BodyBudget
 from node.http_api.requests.caller import look_at
 from node.http_api.requests.page_origin import check_origin
 from node.http_api.requests.parts import ApiParts
+from node.http_api.requests.patience import Patience
 from node.http_api.requests.query import check_names
 from node.http_api.requests.read_meter import ReadMeter
 from node.http_api.route import Route
@@ -52,9 +53,10 @@ def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
     app[ROUTES] = routes
     app[WRITE_ORIGINS] = write_origins
     meter = ReadMeter(parts.settings.read_share_max)
-    app[FAST_PATH] = ClaimsFastPath(parts, app[BODY_BUDGET].budget, meter, write_origins)
+    patience = Patience.of(parts.store.outages)
+    app[FAST_PATH] = ClaimsFastPath(parts, app[BODY_BUDGET].budget, meter, write_origins, patience)
     for route in routes:
-        handler = _bind(parts, route, write_origins, meter)
+        handler = _bind(parts, route, write_origins, meter, patience)
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
             app.router.add_route(method, _pattern(route.path), handler, expect_handler=on_expect)
     return app
@@ -70,7 +72,11 @@ def _pattern(path: str) -> str:
     return re.sub(r"{(\w+)}", r"{\1:[^/]+}", path)
 
 
-def _bind(parts: ApiParts, route: Route, write_origins: Collection[str], meter: ReadMeter) -> _Bound:
+def _bind(
+    parts: ApiParts, route: Route, write_origins: Collection[str], meter: ReadMeter, patience: Patience | None
+) -> _Bound:
+    """The handler of a route. `patience` limits its work while the database is away; None: it cannot be away."""
+    waits = None if patience is None or route.is_endless else patience.for_method(route.method)
     parameters = {parameter.name: parameter for parameter in route.parameters}
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -81,8 +87,9 @@ def _bind(parts: ApiParts, route: Route, write_origins: Collection[str], meter: 
             if request.rel_url.raw_query_string and not route.ignores_unknown:
                 check_names(request, parameters)
             answering = route.handler(parts, request)
-            payer = address if route.is_metered else None
-            response = await (answering if payer is None else meter.read(payer, answering))
+            if route.is_metered and address is not None:
+                answering = meter.read(address, answering)
+            response = await (answering if waits is None else waits.wait(answering))
         except ProtocolError as error:
             response = problem_of(error, is_public=route.is_public)
         except ConnectionError:

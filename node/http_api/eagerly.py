@@ -16,16 +16,20 @@ class Eager:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run this work in a context of its own. Until it waits for the first time, no task is the current one."""
+    def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        """Run this work in a context of its own. Until it waits for the first time, no task is the current one.
+
+        Returns the task of work that waits.
+        """
         context = copy_context()
         try:
             awaited = context.run(work.send, None)
         except StopIteration:
-            return
+            return None
         task = asyncio.get_running_loop().create_task(_go_on(work, awaited), name="eager", context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 async def _go_on(work: Coroutine[Any, Any, None], awaited: Any) -> None:

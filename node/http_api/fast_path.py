@@ -24,6 +24,7 @@ from node.http_api.handlers.read import find_head, headers_of_head
 from node.http_api.handlers.write import answer_one, status_of
 from node.http_api.requests.caller import plain_origin
 from node.http_api.requests.parts import ApiParts
+from node.http_api.requests.patience import Patience, away
 from node.http_api.requests.read_meter import ReadMeter
 from node.intake.arrivals import Origin, Submission
 from protocol.errors import ProtocolError
@@ -57,12 +58,22 @@ HEAD_PATH: Final = "/claims/{domain}/{label}"
 class ClaimsFastPath:
     """Answers single claims and heads. `taken` counts the requests that it took."""
 
-    def __init__(self, parts: ApiParts, bodies: ByteBudget, meter: ReadMeter, write_origins: Collection[str]) -> None:
-        """`bodies` is the memory for all bodies of requests, `meter` that of all reads."""
+    def __init__(
+        self,
+        parts: ApiParts,
+        bodies: ByteBudget,
+        meter: ReadMeter,
+        write_origins: Collection[str],
+        patience: Patience | None,
+    ) -> None:
+        """`bodies` is the memory for all bodies of requests, `meter` that of all reads. `patience` is None if the
+        database cannot be away.
+        """
         self.taken = 0
         self._parts = parts
         self._bodies = bodies
         self._meter = meter
+        self._patience = patience
         self._eager = Eager()
         self._outcome_headers = {**PRIVATE_JSON, "Vary": "Origin"} if write_origins else PRIVATE_JSON
 
@@ -76,11 +87,16 @@ class ClaimsFastPath:
         origin = self._origin_of(connection, message)
         if origin is None:
             return False
+        if self._patience is not None and self._patience.for_method(message.method).is_away:
+            return False
         if message.method == "PUT":
             return self._put(connection, named[1], payload, origin)
         self._begin(connection)
         reading = self._show(connection, named[1], named[2], origin.address)
-        self._eager.run(reading)
+        task = self._eager.run(reading)
+        if task is not None and self._patience is not None:
+            self._patience.reads.begin(task, task.cancel)
+            task.add_done_callback(self._patience.reads.end)
         return True
 
     def _begin(self, connection: FastConnection) -> None:
@@ -104,6 +120,8 @@ class ClaimsFastPath:
         self._begin(connection)
         self._bodies.add(origin.address, size_bytes)
         put = _Put(self, connection, signature, size_bytes, origin)
+        if self._patience is not None:
+            self._patience.writes.begin(put, lambda: put.set_exception(away()))
         try:
             self._parts.ingest.begin_one(Submission(signature, payload.read_nowait()), origin, put)
         except Exception as error:
@@ -127,6 +145,8 @@ class ClaimsFastPath:
         self._end_put(put, response.status, spell_response(response))
 
     def _end_put(self, put: "_Put", status: int, answer: bytes) -> None:
+        if self._patience is not None:
+            self._patience.writes.end(put)
         self._bodies.add(put.origin.address, -put.size_bytes)
         self._parts.traffic.requests["PUT", CLAIM_PATH, status] += 1
         put.connection.answer(answer)
@@ -138,8 +158,11 @@ class ClaimsFastPath:
             head = await (finding if address is None else self._meter.read(address, finding))
             status, answer = 200, spell(200, headers_of_head(head), head.body)
         except asyncio.CancelledError:
-            connection.force_close()
-            raise
+            if self._patience is None or not self._patience.reads.is_away:
+                connection.force_close()
+                raise
+            response = self._explain(domain, label, away())
+            status, answer = response.status, spell_response(response)
         except Exception as error:
             response = self._explain(domain, label, error)
             status, answer = response.status, spell_response(response)
@@ -155,23 +178,25 @@ class ClaimsFastPath:
 class _Put:
     """A request that waits for the outcome of its claim (see `node.intake.gathering.Caller`)."""
 
-    __slots__ = ("_path", "connection", "origin", "signature", "size_bytes")
+    __slots__ = ("_is_told", "_path", "connection", "origin", "signature", "size_bytes")
 
     def __init__(
         self, path: ClaimsFastPath, connection: FastConnection, signature: str, size_bytes: int, origin: Origin
     ) -> None:
         self._path = path
+        self._is_told = False
         self.connection = connection
         self.signature = signature
         self.size_bytes = size_bytes
         self.origin = origin
 
     def done(self) -> bool:
-        """Each request is told once. If its client has gone, `FastConnection.answer` notices."""
-        return False
+        """Whether the request was refused meanwhile. If its client has gone, `FastConnection.answer` notices."""
+        return self._is_told
 
     def set_result(self, outcome: Outcome) -> None:
         """Answer. Other requests of the group are told next, so a fault in here must not reach the caller."""
+        self._is_told = True
         try:
             self._path.end_put(self, outcome)
         except Exception as error:
@@ -182,6 +207,7 @@ class _Put:
         if isinstance(error, ProtocolError):
             self.set_result(Outcome.refused(self.signature, error))
         else:
+            self._is_told = True
             self._path.fail_put(self, error)
 
     def cancel(self) -> None:

@@ -27,6 +27,7 @@ from node.passwords import hidden
 from node.peer_state import PeerState
 from node.removal.work import RemovalWork
 from node.settings.settings import Settings
+from node.store.outage import Outages
 from node.tls import Certificate
 from node.witness.watched import WatchedDomains
 from node.world import World
@@ -52,9 +53,10 @@ class Looked(msgspec.Struct, frozen=True):
     """The parts that health looks at.
 
     `room` knows whether the disk is full, `commits` whether the store failed or is slow, `traffic` how many connections
-    are open, `sync` and `links` the clocks of peers, `peers` which peers fail, `duplicate_keys` the keys
-    with which two nodes run, `watched` how witnesses are, `plugin` whether the operator's program works, None without
-    one, `certificate` when it ends, None for plain HTTP. `removals` knows which dropped domains are not gone yet.
+    are open, `sync` and `links` the clocks of peers, `peers` which peers fail, `duplicate_keys` the keys with which two
+    nodes run, `outages` whether the database is away (None: it cannot be), `watched` how witnesses are, `plugin`
+    whether the operator's program works (None: there is no program), `certificate` when it ends (None: plain HTTP).
+    `removals` knows which dropped domains are not gone yet.
     """
 
     world: World
@@ -65,6 +67,7 @@ class Looked(msgspec.Struct, frozen=True):
     links: Links
     peers: PeerStates
     duplicate_keys: DuplicateKeys
+    outages: Outages | None
     watched: WatchedDomains
     plugin: WritePlugin | None
     certificate: Certificate | None
@@ -84,6 +87,7 @@ class Health:
         self._links = parts.links
         self._peers = parts.peers
         self._duplicate_keys = parts.duplicate_keys
+        self._outages = parts.outages
         self._watched = parts.watched
         self._plugin = parts.plugin
         self._certificate = parts.certificate
@@ -95,6 +99,10 @@ class Health:
         if self._commits.failed.done():
             why = self._commits.failed.exception()
             found.append(f"the node has failed ({why}): it takes nothing more, and has to be started again")
+        if self._outages is not None and self._outages.reading.trouble is not None:
+            found.append("the database is away: requests that need it get 503 until it is back")
+        elif self._outages is not None and self._outages.writing.trouble is not None:
+            found.append("the database takes no writes: writes get 503 until it does")
         if self._room.is_disk_full():
             needed = self._settings.disk_free_bytes_min
             found.append(f"less than {needed} bytes are free on the disk: writes get 507 until somebody frees space")
@@ -103,7 +111,14 @@ class Health:
     def warnings(self) -> list[str]:
         """What somebody should look at although the node works, one sentence each."""
         of_witnesses = warnings_of(self._watched, self._world.now_s())
-        return [*self._load_warnings(), *self._warnings_about_peers(), *of_witnesses]
+        return [*self._outage_warnings(), *self._load_warnings(), *self._warnings_about_peers(), *of_witnesses]
+
+    def _outage_warnings(self) -> Iterator[str]:
+        """Why the database is away. Only operators see that, because it names the server."""
+        if self._outages is not None:
+            troubles = (self._outages.reading.trouble, self._outages.writing.trouble)
+            for failure in dict.fromkeys(trouble.failure for trouble in troubles if trouble is not None):
+                yield f"the database: {failure.reason}; {failure.remedy}"
 
     def public_warnings(self) -> list[str]:
         """The same for anybody: what concerns peers is only counted, because who they are is the operator's affair."""

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from node.store.outage import Outages
 from node.store.removals import Removals
 from protocol.records.admission import Amount
 from protocol.records.change import Event, EventType
@@ -180,6 +181,10 @@ class Store(Protocol):
 
     epoch: str
     """32 hex digits, drawn when the store is created. A restored store has another, so old cursors are noticed."""
+
+    @property
+    def outages(self) -> Outages | None:
+        """Whether the server of the store is away. None for a store without a server."""
 
     @property
     def removals(self) -> Removals:

@@ -16,7 +16,7 @@ from node.store.postgresql import reading
 from node.store.postgresql.removing import END
 from node.store.postgresql.schema import migrate
 from node.store.postgresql.session import connect, explained, place_of
-from node.store.postgresql.writership import UNFINISHED_MOVE, Writership
+from node.store.postgresql.writership import UNFINISHED_MOVE, begin_term, holder_of, is_taken, take_lock
 
 _ID_BYTES: Final = 32
 
@@ -143,7 +143,9 @@ async def new_database(url: str, epoch: str, holder: str) -> AsyncIterator[Postg
     try:
         with explained(url):
             await migrate(connection)
-            await Writership.take(connection, holder, is_move=True)
+            if not await take_lock(connection):
+                raise is_taken(await holder_of(connection))
+            await begin_term(connection, holder, is_move=True)
             await _check_empty(connection, url)
             await _mark(connection, epoch)
             transaction = connection.transaction()

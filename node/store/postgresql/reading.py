@@ -228,14 +228,16 @@ async def _are_few_since(reader: Reader, since: int) -> bool:
 
 _KEYS: Final = """
     SELECT records.no, domain, records.timestamp, id FROM records JOIN labels ON labels.no = records.label
-    WHERE records.no > $1 ORDER BY records.no LIMIT $2
+    WHERE records.no > $1 AND records.no <= $2 ORDER BY records.no LIMIT $3
 """
 
 
-async def keys(reader: Reader, after: int) -> tuple[int, dict[str, list[bytes]]]:
-    """A page of packed keys by domain, of records with row numbers above `after`; and the last row number."""
+async def keys(reader: Reader, after: int, through: int = SAFE_INTEGER_MAX) -> tuple[int, dict[str, list[bytes]]]:
+    """A page of packed keys by domain, of records with row numbers above `after` up to `through`; and the last row
+    number.
+    """
     page: dict[str, list[bytes]] = {}
-    for number, domain, timestamp, record_id in await reader.fetch(_KEYS, after, KEYS_PAGE):
+    for number, domain, timestamp, record_id in await reader.fetch(_KEYS, after, through, KEYS_PAGE):
         page.setdefault(domain, []).append(pack_key(timestamp, record_id))
         after = number
     return after, page

@@ -16,17 +16,20 @@ Run = Callable[..., Awaitable[Any]]
 class PostgresRemovals:
     """See `node.store.removals.Removals`."""
 
-    def __init__(self, read: Run, write: Run) -> None:
-        """`read` uses a session that reads, `write` the one that writes, in a transaction."""
+    def __init__(self, read: Run, write: Run, remove: Run) -> None:
+        """`read` uses a session that reads, `write` the one that writes, in a transaction. `remove` does the same, and
+        tells the processes that follow.
+        """
         self._read = read
         self._write = write
+        self._remove = remove
 
     async def begin(self, kind: RemovalKind, target: Target, by: str, reason: str, time: int) -> Removal:
-        removal: Removal = await self._write(removing.begin, kind, target, by, reason, time)
+        removal: Removal = await self._remove(removing.begin, kind, target, by, reason, time)
         return removal
 
     async def go_on(self, number: int) -> Step:
-        step: Step = await self._write(removing.go_on, number)
+        step: Step = await self._remove(removing.go_on, number)
         return step
 
     async def finish(self, number: int) -> Finish:
@@ -58,5 +61,5 @@ class PostgresRemovals:
         return found
 
     async def keep_again(self, domain: str) -> bool:
-        was_dropped: bool = await self._write(removing.keep_again, domain)
+        was_dropped: bool = await self._remove(removing.keep_again, domain)
         return was_dropped

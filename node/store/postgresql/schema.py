@@ -24,22 +24,26 @@ CREATE TABLE meta (
     value text NOT NULL
 );
 
--- One row: the term of the process that may write, and who that is. Every commit checks the term.
+-- One row: the term of the process that may write, who that is, and the URL at which it answers. Every commit checks
+-- the term.
 CREATE TABLE writer (
     one    boolean PRIMARY KEY DEFAULT true CHECK (one),
     term   bigint NOT NULL,
-    holder text NOT NULL
+    holder text NOT NULL,
+    url    text NOT NULL
 );
-INSERT INTO writer (term, holder) VALUES (0, '');
+INSERT INTO writer (term, holder, url) VALUES (0, '', '');
 
 -- One row for each commit: the term of its writer, and the last row numbers after it. So the newest row says what a
--- process that follows has to read, and the terms show who wrote when. The writer removes rows from time to time.
+-- process that follows has to read, and the terms show who wrote when. `removal`: something that was there before was
+-- erased or dropped, or a dropped domain is kept again. The writer removes rows from time to time.
 CREATE TABLE commits (
-    no     bigint PRIMARY KEY,
-    term   bigint NOT NULL,
-    record bigint NOT NULL,
-    label  bigint NOT NULL,
-    event  bigint NOT NULL
+    no      bigint PRIMARY KEY,
+    term    bigint NOT NULL,
+    record  bigint NOT NULL,
+    label   bigint NOT NULL,
+    event   bigint NOT NULL,
+    removal boolean NOT NULL DEFAULT false
 );
 INSERT INTO commits (no, term, record, label, event) VALUES (0, 0, 0, 0, 0);
 

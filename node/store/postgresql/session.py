@@ -13,12 +13,19 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from node.store.contract import StoreError
+from node.store.outage import Failure
 
 CONNECT_TIMEOUT_S: Final = 10.0
 """How long a connection may take to open."""
 
 STATEMENT_TIMEOUT_S: Final = 30.0
 """How long one statement may take. None of ours takes a second, so a longer one waits for somebody's lock."""
+
+PROBE_TIMEOUT_S: Final = 5.0
+"""How long the server may take to say that it is there."""
+
+_COMMAND_TIMEOUT_S: Final = STATEMENT_TIMEOUT_S + PROBE_TIMEOUT_S
+"""How long this side waits for the end of a statement, in case that the server is cut off without a word."""
 
 VERSION_MIN: Final = 14
 """The oldest server that ends sessions whose other end is gone by itself (`idle_session_timeout`)."""
@@ -39,13 +46,15 @@ _WRITER_SESSION: Final = {
     "tcp_user_timeout": f"{SESSION_IDLE_S * 1_000:.0f}",
 }
 
-_DISK_FULL: Final = "53100"
-_TOO_MANY: Final = "53300"
-_READ_ONLY: Final = "25006"
+_PASSES: Final = ("08", "53", "57P", "57014", "40", "55P03", "25006", "25P03")
+"""How the SQLSTATE of an error begins that passes by itself: the connection is lost, the server lacks something, starts
+or ends, somebody waited too long for a lock, or the server is a replica that may become the primary.
+"""
+
 _REASONS: Final = {
-    _DISK_FULL: ("the server's disk is full", "free space on the server"),
-    _TOO_MANY: ("the server has no connection left", "raise max_connections, or end other programs"),
-    _READ_ONLY: ("the server takes no writes", "name the primary server: this one is a replica"),
+    "53100": ("the server's disk is full", "free space on the server"),
+    "53300": ("the server has no connection left", "raise max_connections, or end other programs"),
+    "25006": ("the server takes no writes", "name the primary server: this one is a replica"),
     "28P01": ("the server refuses the password", "set it in the URL, in PGPASSWORD or in ~/.pgpass"),
     "28000": ("the server refuses this user", "allow it in pg_hba.conf, or name another user in the URL"),
     "3D000": ("the database is missing", "make it: createdb NAME"),
@@ -59,6 +68,15 @@ _REASONS: Final = {
 }
 
 
+def failure_of(error: StoreError) -> Failure:
+    """The error as an outage tells it."""
+    return Failure(str(error), error.remedy)
+
+
+class AwayError(StoreError):
+    """The server cannot be used now, and may be used again later. A statement that failed so may be repeated."""
+
+
 async def connect(url: str, *, is_writer: bool = False) -> asyncpg.Connection:
     """Open a session.
 
@@ -67,9 +85,11 @@ async def connect(url: str, *, is_writer: bool = False) -> asyncpg.Connection:
     """
     settings = _EVERY_SESSION | (_WRITER_SESSION if is_writer else {})
     with explained(url):
-        connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings=settings)
+        connection = await asyncpg.connect(
+            url, timeout=CONNECT_TIMEOUT_S, command_timeout=_COMMAND_TIMEOUT_S, server_settings=settings
+        )
         try:
-            await _check(connection)
+            await _check(connection, is_writer=is_writer)
         except BaseException:
             await connection.close()
             raise
@@ -77,7 +97,7 @@ async def connect(url: str, *, is_writer: bool = False) -> asyncpg.Connection:
 
 
 async def connect_pool(url: str, connections_max: int) -> asyncpg.Pool:
-    """Sessions for readers, as many as are needed at once. They carry no state, so nothing is reset between statements.
+    """Sessions for readers. They carry no state, so nothing is reset between statements.
 
     Raises:
         StoreError: as `connect`.
@@ -85,8 +105,10 @@ async def connect_pool(url: str, connections_max: int) -> asyncpg.Pool:
     with explained(url):
         return await asyncpg.create_pool(
             url,
-            min_size=1,
+            min_size=connections_max,  # from the beginning, so that a server without connections left is noticed then
             max_size=connections_max,
+            max_inactive_connection_lifetime=0,
+            command_timeout=_COMMAND_TIMEOUT_S,
             reset=_keep,
             timeout=CONNECT_TIMEOUT_S,
             server_settings=_EVERY_SESSION | {"default_transaction_read_only": "on"},
@@ -97,18 +119,29 @@ async def _keep(connection: asyncpg.Connection) -> None:
     """A reset would ask the server once more for each statement."""
 
 
-async def _check(connection: asyncpg.Connection) -> None:
+async def _check(connection: asyncpg.Connection, *, is_writer: bool) -> None:
     """Raises: StoreError: the server or the schema does not fit."""
     if connection.get_server_version().major < VERSION_MIN:
         version = await connection.fetchval("SHOW server_version")
         raise StoreError(f"the server is PostgreSQL {version}", f"dnarc needs PostgreSQL {VERSION_MIN} or later")
-    encoding = await connection.fetchval("SHOW server_encoding")
+    row = await connection.fetchrow(
+        "SELECT pg_backend_pid(), current_setting('server_encoding'), current_schema(), pg_is_in_recovery()"
+    )
+    assert row is not None, "a SELECT without FROM has one row"
+    process, encoding, schema, is_replica = row
+    if process != connection.get_server_pid():  # a pooler tells clients a number of its own
+        raise StoreError(
+            "a pooler stands in front of the server, and could give one lock to two writers",
+            "name the server itself in the URL",
+        )
     if encoding != "UTF8":
         raise StoreError(
             f"the database has the encoding {encoding}", "make one with UTF8: createdb -E UTF8 -T template0"
         )
-    if await connection.fetchval("SELECT current_schema()") is None:
+    if schema is None:
         raise StoreError("the schema in `search_path` is missing", "make it: CREATE SCHEMA NAME")
+    if is_writer and is_replica:
+        raise AwayError("the server is a replica, which takes no writes", "name the primary server")
 
 
 @contextmanager
@@ -117,11 +150,15 @@ def explained(url: str) -> Iterator[None]:
     try:
         yield
     except asyncpg.PostgresError as error:
-        reason, remedy = _REASONS.get(error.sqlstate or "", (str(error), "see the server's log"))
-        raise StoreError(f"{place_of(url)}: {reason}", remedy) from error
+        code = error.sqlstate or ""
+        reason, remedy = _REASONS.get(code, (str(error), "see the server's log"))
+        kind = AwayError if code.startswith(_PASSES) else StoreError
+        raise kind(f"{place_of(url)}: {reason}", remedy) from error
     except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        if isinstance(error, asyncpg.DataError):
+            raise  # a fault of ours: a value that the server cannot hold
         reason = str(error) or "it did not answer in time"
-        raise StoreError(
+        raise AwayError(
             f"{place_of(url)}: {reason}", "see whether the server runs, and whether the URL is right"
         ) from error
 

@@ -2,13 +2,16 @@
 
 One session writes, and a few read. What 201 means is up to the server: `synchronous_commit` and its replicas decide
 when a commit returns. If the connection ends within a COMMIT, nobody knows whether the batch is stored. Then, as after
-any other failure, the store takes no further batch and the node stops: it has answered nobody.
+any other failure, the store takes no further batch and the node ends: it has answered nobody.
+
+The store of a process that follows has no session that writes. It has a position instead: the last commit that the
+process knows of. What is told of the store as a whole, its keys and its last event, is told as of that position.
 """
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import asyncpg
 
@@ -28,13 +31,14 @@ from node.store.contract import (
     StoredRecord,
     StoreError,
 )
+from node.store.outage import Failure, Outage, Outages, Probing
 from node.store.postgresql import reading, recalling, usage, writing
 from node.store.postgresql.removals import PostgresRemovals
-from node.store.postgresql.schema import migrate
-from node.store.postgresql.session import SESSION_IDLE_S, connect, connect_pool, explained, place_of
-from node.store.postgresql.writership import Writership
+from node.store.postgresql.session import PROBE_TIMEOUT_S, AwayError, connect_pool, explained, failure_of
+from node.store.postgresql.writer_session import WriterSession
+from node.store.postgresql.writership import Candidacy, is_taken
+from protocol.limits import SAFE_INTEGER_MAX
 from protocol.records.admission import Amount
-from protocol.records.named_keys import ManyKeys
 from protocol.records.record import SignedRecord
 from protocol.records.replay import State
 from protocol.witness.recall import Known, Overview, Spoken, Wanted
@@ -44,28 +48,31 @@ _T = TypeVar("_T")
 
 _READERS: Final = 4
 
-_BEAT_S: Final = SESSION_IDLE_S / 3
-"""How often the writer's session says that it is alive."""
+_CLOSE_S_MAX: Final = 1.0
+"""Seconds for the readers to end what they read. Then their connections are cut."""
 
 
 class PostgresStore:
     """The store on a server, made by `open`. `node.store.contract.Store` describes the methods."""
 
     def __init__(
-        self, url: str, epoch: str, writer: asyncpg.Connection, writership: Writership, readers: asyncpg.Pool
+        self,
+        url: str,
+        epoch: str,
+        readers: asyncpg.Pool,
+        session: WriterSession | None,
+        position: writing.Position | None = None,
     ) -> None:
+        """`session` writes; None: this process follows, from `position` on."""
         self.epoch = epoch
         self._url = url
-        self._writer = writer
-        self._writership = writership
         self._readers = readers
-        self.removals = PostgresRemovals(self._read, self._write)
-        self._turn = asyncio.Lock()
-        self._last: writing.Position | None = None
-        self._warnings: list[str] = []
-        self._writes: set[asyncio.Future[Any]] = set()
-        writer.add_log_listener(self._on_log)
-        self._beating = asyncio.create_task(self._beat(), name="heartbeat of the store")
+        self._session = session
+        self._followed = position
+        reading = Outage("reads")
+        self.outages = Outages(reading, Outage("writes") if session is None else session.outage)
+        self._probing = Probing(reading, self._probe)
+        self.removals = PostgresRemovals(self._read, self._write, self._remove)
 
     @classmethod
     async def open(
@@ -76,39 +83,92 @@ class PostgresStore:
         Raises:
             StoreError: the database cannot be used, or another node writes to it.
         """
-        writer = await connect(url, is_writer=True)
+        candidacy = await Candidacy.open(url)
         try:
-            with explained(url):
-                await migrate(writer)
-                writership = await Writership.take(writer, holder)
-                epoch = await writing.put_epoch(writer, token_bytes(16).hex())
+            session = await candidacy.take_now(holder)
+            if session is None:
+                raise is_taken(await candidacy.holder())
+        except BaseException:
+            await candidacy.close()
+            raise
+        return await cls.lead(url, session, token_bytes)
+
+    @classmethod
+    async def lead(
+        cls, url: str, session: WriterSession, token_bytes: Callable[[int], bytes] = secrets.token_bytes
+    ) -> "PostgresStore":
+        """The store of the process that writes by this session. The session ends with the store.
+
+        Raises:
+            StoreError: the database cannot be used, or another process has taken over.
+        """
+        try:
+            epoch = await session.write_in_turn(writing.noted(writing.put_epoch, token_bytes(16).hex()))
             readers = await connect_pool(url, _READERS)
         except BaseException:
-            await writer.close()
+            await session.close()
             raise
-        return cls(url, epoch, writer, writership, readers)
+        return cls(url, epoch, readers, session)
+
+    @classmethod
+    async def follow(cls, url: str) -> "PostgresStore":
+        """The store of a process that follows, at the position of the last commit. A writer has opened it before.
+
+        Raises:
+            StoreError: the database cannot be used.
+        """
+        readers = await connect_pool(url, _READERS)
+        try:
+            with explained(url):
+                position = await writing.last_position(readers)
+                rows = await readers.fetch("SELECT value FROM meta WHERE name = 'epoch'")
+        except BaseException:
+            await readers.close()
+            raise
+        if not rows:
+            await readers.close()
+            raise StoreError("no node has written to this database yet", "wait until another one does")
+        return cls(url, rows[0][0], readers, None, position)
+
+    @property
+    def lost(self) -> "asyncio.Future[StoreError]":
+        """Gets the error when the session that writes has ended by itself."""
+        return self._writer.lost
 
     async def close(self) -> None:
-        self._beating.cancel()
-        await asyncio.gather(self._beating, *self._writes, return_exceptions=True)
-        await self._readers.close()
-        await self._writer.close()
+        await self._probing.close()
+        if self._session is not None:
+            await self._session.close()
+        try:
+            async with asyncio.timeout(_CLOSE_S_MAX):
+                await self._readers.close()
+        except TimeoutError:
+            self._readers.terminate()
+
+    @property
+    def position(self) -> writing.Position:
+        """The last commit that this process wrote, or from which it follows."""
+        position = self._followed if self._session is None else self._session.position
+        assert position is not None, "a process that follows begins at a position, and a writer at its first write"
+        return position
+
+    @property
+    def last_commit(self) -> int:
+        """The number of the last commit that this process knows of."""
+        return self.position.commit
+
+    def reach(self, position: writing.Position) -> None:
+        """This process, which follows, has everything up to this position."""
+        self._followed = position
 
     async def commit(self, batch: Batch) -> int:
-        return await self._finish(self._commit(batch))
+        return await self._writer.finish(self._commit(batch))
 
     async def _commit(self, batch: Batch) -> int:
-        last, full = await self._write_in_turn(self._commit_once, batch)
-        self._last = last
+        full, last_event = await self._writer.write_in_turn(writing.commit, batch)
         for named in full:
             named.on_stored()
-        return last.event
-
-    async def _commit_once(
-        self, connection: asyncpg.Connection, batch: Batch
-    ) -> tuple[writing.Position, Iterable[ManyKeys]]:
-        last, self._last = self._last or await writing.last_position(connection), None  # None stays if the commit fails
-        return await writing.commit(connection, batch, last, self._writership.term)
+        return last_event
 
     async def domain_usage(self) -> dict[str, Amount]:
         return await self._read(usage.of_domains)
@@ -174,11 +234,17 @@ class PostgresStore:
         return await self._read(reading.labels_founded, founders)
 
     async def keys(self) -> AsyncIterator[tuple[str, list[bytes]]]:
-        last, page = await self._read(reading.keys, 0)
-        while page:
+        followed = self._followed
+        async for page in self.keys_between(0, SAFE_INTEGER_MAX if followed is None else followed.record):
             for domain, packed in page.items():
                 yield domain, packed
-            last, page = await self._read(reading.keys, last)
+
+    async def keys_between(self, after: int, through: int) -> AsyncIterator[dict[str, list[bytes]]]:
+        """The packed keys by domain, in pages, of the records with row numbers above `after` up to `through`."""
+        last, page = await self._read(reading.keys, after, through)
+        while page:
+            yield page
+            last, page = await self._read(reading.keys, last, through)
 
     async def events(
         self, after: int, limit: int, selection: Selection = EVERYTHING, through: int | None = None
@@ -186,7 +252,8 @@ class PostgresStore:
         return await self._read(reading.events, after, limit, selection, through)
 
     async def last_event(self) -> int:
-        return await self._read(reading.last_event)
+        followed = self._followed
+        return await self._read(reading.last_event) if followed is None else followed.event
 
     async def peers(self) -> list[Peer]:
         return await self._read(reading.peers)
@@ -212,8 +279,10 @@ class PostgresStore:
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> _T:
-        with explained(self._url):
+        async def read() -> _T:
             return await work(self._readers, *args, **kwargs)
+
+        return await self._patiently(read)
 
     async def _read_one_moment(
         self,
@@ -222,9 +291,35 @@ class PostgresStore:
         **kwargs: _P.kwargs,
     ) -> _T:
         """All statements of the work see the database as the first of them does."""
-        with explained(self._url):
+
+        async def read() -> _T:
             async with self._readers.acquire() as session, session.transaction(isolation="repeatable_read"):
                 return await work(session, *args, **kwargs)
+
+        return await self._patiently(read)
+
+    async def _patiently(self, read: Callable[[], Awaitable[_T]]) -> _T:
+        """Read again when the server is back, if it went away."""
+        while True:
+            try:
+                with explained(self._url):
+                    return await read()
+            except AwayError:
+                await self._probing.wait()
+
+    async def _probe(self) -> Failure | None:
+        """Why the server cannot be used now. A session whose connection is lost is opened anew by this."""
+        try:
+            with explained(self._url):
+                await self._readers.fetchval("SELECT 1", timeout=PROBE_TIMEOUT_S)
+        except StoreError as error:
+            return failure_of(error)
+        return None
+
+    @property
+    def _writer(self) -> WriterSession:
+        assert self._session is not None, "a process that follows does not write"
+        return self._session
 
     async def _write(
         self,
@@ -233,49 +328,13 @@ class PostgresStore:
         **kwargs: _P.kwargs,
     ) -> _T:
         """Do the work in one transaction of this term. Calls take their turns in order."""
-        return await self._finish(self._write_in_turn(work, *args, **kwargs))
+        return await self._writer.finish(self._writer.write_in_turn(writing.noted(work, *args, **kwargs)))
 
-    async def _finish(self, writing: Coroutine[Any, Any, _T]) -> _T:
-        """A cancelled caller does not stop the work, so that no commit is left half done."""
-        task = asyncio.ensure_future(writing)
-        self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
-        return await asyncio.shield(task)
-
-    async def _write_in_turn(
+    async def _remove(
         self,
         work: Callable[Concatenate[asyncpg.Connection, _P], Awaitable[_T]],
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> _T:
-        async with self._turn:
-            self._warnings.clear()
-            with explained(self._url):
-                async with self._writer.transaction():
-                    await self._writership.check(self._writer)
-                    result = await work(self._writer, *args, **kwargs)
-            self._check_warnings()
-        return result
-
-    def _check_warnings(self) -> None:
-        """A COMMIT whose wait for a replica was cancelled succeeds with a warning, though the replica may lack it.
-
-        Raises:
-            StoreError: the server warned.
-        """
-        if self._warnings:
-            raise StoreError(
-                f"{place_of(self._url)}: the server does not know whether the commit is safe: {self._warnings[0]}",
-                "see the server's log and its replicas",
-            )
-
-    def _on_log(self, _: Any, message: asyncpg.PostgresLogMessage) -> None:
-        if message.severity_en == "WARNING":
-            self._warnings.append(message.message)
-
-    async def _beat(self) -> None:
-        """Keep the session from ending while nothing is written."""
-        while True:
-            await asyncio.sleep(_BEAT_S)
-            async with self._turn:
-                await self._writer.execute("SELECT 1")
+        """The same for work that takes something down, of which those who follow are told."""
+        return await self._writer.finish(self._writer.write_in_turn(writing.noted_removal(work, *args, **kwargs)))

@@ -4,19 +4,23 @@ One process writes records, so it numbers rows itself, before it inserts them. A
 without a question to the server. New rows go by COPY, which costs the server half of what INSERT costs it.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from itertools import count
-from typing import Any, Final
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import asyncpg
 import msgspec
 
 from node.store.contract import Batch, Cursor, LabelKey, Peer, StoredRecord
 from node.store.postgresql import testimony, usage
+from node.store.postgresql.reading import Reader
 from node.store.rows import EVENT_TYPES, VERDICTS, former_of, founders_of, owner_of
 from protocol.records.change import Event
 from protocol.records.named_keys import FEW_KEYS, ManyKeys
 from protocol.records.replay import State, Verdict
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 _STATE_COLUMNS = (
     *("head", "newest", "timestamp", "contested", "former", "owner", "final"),
@@ -46,8 +50,9 @@ COMMITS_KEPT: Final = 100_000
 _PRUNE_EVERY: Final = 1_000
 """Commits from one removal of old rows to the next."""
 
-CHANNEL: Final = "'dnarc ' || current_schema()"
-"""The channel, in SQL, on which the number of each commit is told. Channels are shared by all schemas of a database."""
+CHANNEL: Final = "'dnarc ' || hashtext(current_schema())"
+"""The channel, in SQL, on which the number of each commit is told. Channels are shared by all schemas of a database.
+Their names must be short, and that of a schema may be long."""
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -62,19 +67,31 @@ class Position(msgspec.Struct, frozen=True):
     event: int
 
 
-async def last_position(connection: asyncpg.Connection) -> Position:
+Written = tuple[_T, Position]
+"""What a transaction returns, and the position after it."""
+
+Work = Callable[[asyncpg.Connection, Position, int], Awaitable[Written[_T]]]
+"""What a transaction does, from the position before it, in this term."""
+
+
+async def last_position(reader: Reader) -> Position:
     """The position as the database has it."""
-    sql = "SELECT no, record, label, event FROM commits ORDER BY no DESC LIMIT 1"
-    (row,) = await connection.fetch(sql)
-    return Position(*row)
+    return (await last_commit(reader))[1]
+
+
+async def last_commit(reader: Reader) -> tuple[int, Position]:
+    """The term of the last commit, and the position after it."""
+    sql = "SELECT term, no, record, label, event FROM commits ORDER BY no DESC LIMIT 1"
+    ((term, *position),) = await reader.fetch(sql)
+    return term, Position(*position)
 
 
 async def commit(
-    connection: asyncpg.Connection, batch: Batch, last: Position, term: int
-) -> tuple[Position, Iterable[ManyKeys]]:
+    connection: asyncpg.Connection, last: Position, term: int, batch: Batch
+) -> Written[tuple[Iterable[ManyKeys], int]]:
     """See `Store.commit`. Runs within the caller's transaction.
 
-    Returns the position after it, and the sets of keys that are all stored when the transaction is.
+    Returns the sets of keys that are all stored when the transaction is, and the number of the last event.
     """
     numbers = await _record_numbers(connection, batch, last.record + 1)
     held = await _label_numbers(connection, list(batch.states))
@@ -95,19 +112,49 @@ async def commit(
         last.event + len(batch.events),
     )
     await _tell(connection, position, term)
-    return position, full.values()
+    return (full.values(), position.event), position
 
 
-async def _tell(connection: asyncpg.Connection, position: Position, term: int) -> None:
+def noted(
+    work: Callable[Concatenate[asyncpg.Connection, _P], Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs
+) -> Work[_T]:
+    """A transaction that does this, and is noted among the commits although it has no records."""
+    return _noted(False, work, *args, **kwargs)
+
+
+def noted_removal(
+    work: Callable[Concatenate[asyncpg.Connection, _P], Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs
+) -> Work[_T]:
+    """The same of work that takes something down."""
+    return _noted(True, work, *args, **kwargs)
+
+
+def _noted(
+    is_removal: bool,
+    work: Callable[Concatenate[asyncpg.Connection, _P], Awaitable[_T]],
+    *args: _P.args,
+    **kwargs: _P.kwargs,
+) -> Work[_T]:
+    async def write(connection: asyncpg.Connection, last: Position, term: int) -> Written[_T]:
+        result = await work(connection, *args, **kwargs)
+        position = msgspec.structs.replace(last, commit=last.commit + 1)
+        await _tell(connection, position, term, is_removal=is_removal)
+        return result, position
+
+    return write
+
+
+async def _tell(connection: asyncpg.Connection, position: Position, term: int, *, is_removal: bool = False) -> None:
     """Note the commit, and tell those who follow. The server tells them when the transaction is committed."""
     await connection.execute(
-        "WITH noted AS (INSERT INTO commits (no, term, record, label, event) VALUES ($1, $2, $3, $4, $5) RETURNING no) "
-        f"SELECT pg_notify({CHANNEL}, no::text) FROM noted",
+        "WITH noted AS (INSERT INTO commits (no, term, record, label, event, removal) VALUES ($1, $2, $3, $4, $5, $6) "
+        f"RETURNING no) SELECT pg_notify({CHANNEL}, no::text) FROM noted",
         position.commit,
         term,
         position.record,
         position.label,
         position.event,
+        is_removal,
     )
     if position.commit % _PRUNE_EVERY == 0:
         await connection.execute("DELETE FROM commits WHERE no <= $1", position.commit - COMMITS_KEPT)
@@ -303,7 +350,11 @@ async def put_cursors(connection: asyncpg.Connection, cursors: Iterable[Cursor])
 
 async def put_epoch(connection: asyncpg.Connection, proposed: str) -> str:
     """Give the store this epoch if it has none. Returns the epoch of the store."""
-    await connection.execute(
-        "INSERT INTO meta (name, value) VALUES ('epoch', $1) ON CONFLICT (name) DO NOTHING", proposed
-    )
-    return str(await connection.fetchval("SELECT value FROM meta WHERE name = 'epoch'"))
+    return await put_meta(connection, "epoch", proposed)
+
+
+async def put_meta(connection: asyncpg.Connection, name: str, proposed: str) -> str:
+    """Store this value under the name if there is none. Returns the value that is stored."""
+    sql = "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING"
+    await connection.execute(sql, name, proposed)
+    return str(await connection.fetchval("SELECT value FROM meta WHERE name = $1", name))

@@ -88,6 +88,7 @@ class SqliteStore:
         self, epoch: str, files: OpenFiles, writer: Worker, readers: Sequence[Worker], inline: InlineReader
     ) -> None:
         self.epoch = epoch
+        self.outages = None
         self._files = files
         self._skipped: set[SkippedRow] = set()
         self._writer = writer

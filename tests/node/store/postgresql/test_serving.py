@@ -9,18 +9,25 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
+import msgspec
 import pytest
 
+from node.client.answers import Answer
+from node.client.http import NodeClient
 from node.store.postgresql import PostgresStore
+from protocol.records.record import SignedRecord
 from protocol.records.replay import replay
 from simulations.processes.postgres import PostgresServer
-from simulations.processes.process import running, stop
+from simulations.processes.process import running
 from tests.history import ALICE, DOMAIN, claim, signed
 from tests.test_power_cut import LABELS, holds, records_now, serving, write_until_killed
 
 DNARC: Final = Path(sys.executable).with_name("dnarc")
 
 SchemaUrl = Callable[[str], str]
+
+KILL_AFTER: Final = 500
+"""Claims that are acknowledged before the node is killed."""
 
 
 async def test_kill_9_in_the_middle_of_many_claims_loses_nothing_acknowledged(
@@ -29,7 +36,7 @@ async def test_kill_9_in_the_middle_of_many_claims_loses_nothing_acknowledged(
     records, flags = records_now(), ("--store", schema_url("one"))
 
     async with serving(tmp_path, *flags) as (process, url):
-        acknowledged = await write_until_killed(process, url, records)
+        acknowledged = await write_until_killed(process, url, records, KILL_AFTER)
     async with serving(tmp_path, *flags) as (_, url), aiohttp.ClientSession(url) as session:
         missing = [it for it in sorted(acknowledged) if not await holds(session, it)]
 
@@ -67,24 +74,32 @@ def test_a_second_node_on_the_same_database_ends_and_says_who_writes(tmp_path: P
         assert f"process {first.process.pid} (stop that node first)" in second.stderr
 
 
-def test_a_node_ends_when_its_server_does_and_has_everything_when_both_are_back(
-    tmp_path: Path, server: PostgresServer
+def test_a_node_says_that_its_server_is_away_and_goes_on_when_it_is_back(
+    tmp_path: Path, server: PostgresServer, schema_url: SchemaUrl
 ) -> None:
-    """It ends as it does when a disk fails: the claim that was not stored is not acknowledged."""
-    flags = ("--store", server.url())
-    with running("node", tmp_path / "node", *flags) as node:
-        entry = signed(claim("one", ALICE, int(time.time())))
-        with node.client() as client:
-            taken = client.ask("PUT", f"/claims/{entry.signature}", body=entry.record.canonical)
+    """Nothing that was acknowledged is lost, and nothing is acknowledged meanwhile."""
+    before, after = (signed(claim(label, ALICE, int(time.time()))) for label in ("before", "after"))
+    with running("node", tmp_path / "node", "--store", schema_url("one")) as node, node.client() as client:
+        taken = put(client, before)
         server.stop()
-        assert node.process.wait(60) == 4
-        stop(node.process)
-        server.start()
-        node.start()
 
-        with node.client() as client:
-            found = client.get(f"/records/{entry.record.id}")
-        assert (taken.status, list(found)) == (201, [entry.signature])
+        answers = [client.ask("GET", f"/records/{before.record.id}"), put(client, after), client.ask("GET", "/health")]
+        server.start()
+        while client.ask("GET", "/health").status != 200:
+            pass
+
+        assert [each.status for each in (taken, *answers)] == [201, 503, 503, 503]
+        read, written, health = (msgspec.json.decode(each.body) for each in answers)
+        assert [read["code"], written["code"]] == ["overloaded"] * 2
+        assert health["problems"] == ["the database is away: requests that need it get 503 until it is back"]
+        assert health["warnings"][0].startswith("the database: PostgreSQL at the local server/postgres: ")
+        assert list(client.get(f"/records/{before.record.id}")) == [before.signature]
+        assert put(client, after).status in (200, 201)
+        assert node.process.poll() is None
+
+
+def put(client: NodeClient, entry: SignedRecord) -> Answer:
+    return client.ask("PUT", f"/claims/{entry.signature}", body=entry.record.canonical)
 
 
 @pytest.mark.parametrize(

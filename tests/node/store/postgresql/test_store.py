@@ -13,10 +13,13 @@ from node.store.contract import EVERYTHING, Cursor, Peer, Selection, Store, Stor
 from node.store.postgresql import PostgresStore, reading
 from node.store.postgresql.schema import MIGRATIONS, migrate, version_of
 from node.store.postgresql.session import connect
-from node.store.postgresql.writership import WritershipLostError
+from node.store.postgresql.writer_session import WritershipLostError
+from node.store.postgresql.writership import Candidacy
+from node.store.postgresql.writing import Position
 from simulations.processes.postgres import PostgresServer
 from tests.history import ALICE
 from tests.node.store.postgresql.comparing import everything, random_batches, sqlite
+from tests.node.store.postgresql.relay import CutAtCommit, relayed, with_a_number_of_its_own
 from tests.node.store.store_batches import OpenStore, all_keys, batch_of, claim
 from tests.node.store.store_contract import StoreContract
 
@@ -113,26 +116,154 @@ async def test_a_term_rises_only_between_two_commits(store: PostgresStore, shell
         await shell.execute("UPDATE writer SET term = term + 1")
         raised.set()
 
-    async with store._writer.transaction():
-        await store._writership.check(store._writer)
+    async def write(_: asyncpg.Connection, last: Position, __: int) -> tuple["asyncio.Task[None]", Position]:
         raising = asyncio.create_task(raise_term())
         while not await store._readers.fetch("SELECT 1 FROM pg_locks WHERE NOT granted"):
             assert not raised.is_set()
-    await raising
+        return raising, last
+
+    await (await store._writer.write_in_turn(write))
 
     with pytest.raises(WritershipLostError):
         await store.commit(batch_of([claim()]))
 
 
-async def test_a_session_that_the_server_ends_frees_the_right_to_write(
+async def test_a_session_that_the_server_ends_goes_on_in_a_new_term(
+    store: PostgresStore, shell: asyncpg.Connection
+) -> None:
+    await store.commit(batch_of([claim()]))
+
+    await shell.execute("SELECT pg_terminate_backend($1)", store._writer._connection.get_server_pid())
+
+    assert await store.commit(batch_of([claim("pond")])) == 2
+    assert store.outages.writing.trouble is None
+    assert [row[0] for row in await shell.fetch("SELECT term FROM commits ORDER BY no DESC LIMIT 2")] == [2, 1]
+
+
+async def test_a_session_that_the_server_ends_is_lost_when_another_process_waits_for_it(
     store: PostgresStore, url: str, shell: asyncpg.Connection
 ) -> None:
-    await shell.execute("SELECT pg_terminate_backend($1)", store._writer.get_server_pid())
+    other = await Candidacy.open(url)
+    taking = asyncio.create_task(other.take("node-2", "http://node-2"))
+    while not await shell.fetch("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+        pass
 
-    with pytest.raises(StoreError):
+    await shell.execute("SELECT pg_terminate_backend($1)", store._writer._connection.get_server_pid())
+    session = await taking
+
+    with pytest.raises(WritershipLostError, match="the term is 2, and this node's was 1"):
         await store.commit(batch_of([claim()]))
-    async with opened(url) as other:
-        assert await other.commit(batch_of([claim()])) == 1
+    assert isinstance(await store.lost, WritershipLostError)
+    await session.close()
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+async def test_a_commit_whose_confirmation_is_lost_is_stored_once(
+    server: PostgresServer, schema_url: SchemaUrl, shell: asyncpg.Connection, *, is_stored: bool
+) -> None:
+    """The connection is lost at the COMMIT, and nobody knows whether it came through."""
+    cut = CutAtCommit(is_stored=is_stored)
+    async with (
+        relayed(server.folder, cut.to_server, cut.to_client) as folder,
+        opened(schema_url("one").replace(str(server.folder), str(folder))) as store,
+    ):
+        await store.commit(batch_of([claim()]))
+        cut.arm()
+
+        lasts = [await store.commit(batch_of([claim(label)])) for label in ("pond", "sea")]
+
+        assert lasts == [2, 3]
+        assert await store.last_event() == 3
+        terms = [row[0] for row in await shell.fetch("SELECT term FROM commits ORDER BY no DESC LIMIT 2")]
+        assert terms == ([2, 1] if is_stored else [2, 2])
+
+
+async def test_a_pooler_in_front_of_the_server_is_refused(server: PostgresServer, schema_url: SchemaUrl) -> None:
+    """It could give one lock to two writers, and it loses what `LISTEN` should hear."""
+    async with relayed(server.folder, to_client=with_a_number_of_its_own) as folder:
+        with pytest.raises(StoreError, match="a pooler stands in front of the server"):
+            await PostgresStore.open(schema_url("one").replace(str(server.folder), str(folder)))
+
+
+async def test_a_replica_is_refused(server: PostgresServer, schema_url: SchemaUrl) -> None:
+    async with opened(schema_url("one")):
+        pass
+    server.stop()
+    mark = server.folder / "data" / "standby.signal"
+    mark.touch()
+    server.start()
+
+    with pytest.raises(StoreError, match="the server is a replica, which takes no writes") as raised:
+        await PostgresStore.open(schema_url("one"))
+
+    assert raised.value.remedy == "name the primary server"
+    server.stop()
+    mark.unlink()
+    server.start()
+
+
+async def test_a_server_that_lost_commits_ends_the_session(store: PostgresStore, shell: asyncpg.Connection) -> None:
+    """As after a failover to a replica that had not everything."""
+    await store.commit(batch_of([claim()]))
+    await shell.execute("DELETE FROM commits WHERE no = (SELECT max(no) FROM commits)")
+
+    await shell.execute("SELECT pg_terminate_backend($1)", store._writer._connection.get_server_pid())
+
+    with pytest.raises(WritershipLostError, match="the server lost commits: the last one is 1, and it was 2"):
+        await store.commit(batch_of([claim("pond")]))
+
+
+async def test_a_warning_at_a_commit_ends_the_session(store: PostgresStore, shell: asyncpg.Connection) -> None:
+    """The server warns of a commit that no replica has confirmed, and says that it is done."""
+    await shell.execute("""
+        CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'not replicated'; RETURN NULL;
+        END $$;
+        CREATE CONSTRAINT TRIGGER warn AFTER INSERT ON records INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION warn();
+    """)
+
+    with pytest.raises(
+        WritershipLostError, match="the server does not know whether the commit is safe: not replicated"
+    ):
+        await store.commit(batch_of([claim()]))
+
+
+async def test_writes_wait_while_the_disk_of_the_server_is_full_and_reads_do_not(
+    store: PostgresStore, shell: asyncpg.Connection
+) -> None:
+    await store.commit(batch_of([claim()]))
+    await shell.execute("""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = 'disk_full'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON records EXECUTE FUNCTION refuse();
+    """)
+    begun = asyncio.Event()
+    store.outages.writing.watchers.append(begun.set)
+
+    commit = asyncio.create_task(store.commit(batch_of([claim("pond")])))
+    await begun.wait()
+
+    trouble = store.outages.writing.trouble
+    assert trouble is not None
+    assert trouble.failure.reason.endswith(": the server's disk is full")
+    assert trouble.failure.remedy == "free space on the server"
+    assert store.outages.reading.trouble is None
+    assert await store.last_event() == 1
+    await shell.execute("DROP TRIGGER refuse ON records")
+    assert await commit == 2
+    assert store.outages.writing.trouble is None
+
+
+async def test_reads_go_on_when_the_server_has_ended_their_sessions(
+    store: PostgresStore, shell: asyncpg.Connection
+) -> None:
+    await store.commit(batch_of([claim()]))
+    await shell.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dnarc' AND pid != $1",
+        store._writer._connection.get_server_pid(),
+    )
+
+    assert await store.last_event() == 1
+    assert store.outages.reading.trouble is None
 
 
 async def test_a_cancelled_caller_does_not_stop_a_commit(store: PostgresStore) -> None:
@@ -231,12 +362,12 @@ async def test_no_read_scans_a_whole_table(store: PostgresStore, shell: asyncpg.
 
 FILL = """
     INSERT INTO records SELECT n, sha256(n::text::bytea), n, n, n, 1, '', body
-        FROM generate_series(10, 100000) n, (SELECT body FROM records) AS one;
+        FROM generate_series(10, 20000) n, (SELECT body FROM records) AS one;
     INSERT INTO labels SELECT n, 'test', to_char(n, 'FM000000'), n, n, n, false, '', sha256('key'), NULL, NULL, 0, 0
-        FROM generate_series(10, 100000) n;
-    INSERT INTO former_keys SELECT n, '' FROM generate_series(10, 100000) n;
-    INSERT INTO events SELECT n, n, 1 FROM generate_series(10, 100000) n;
-    INSERT INTO commits SELECT n, 1, n, n, n FROM generate_series(10, 100000) n;
+        FROM generate_series(10, 20000) n;
+    INSERT INTO former_keys SELECT n, '' FROM generate_series(10, 20000) n;
+    INSERT INTO events SELECT n, n, 1 FROM generate_series(10, 20000) n;
+    INSERT INTO commits SELECT n, 1, n, n, n FROM generate_series(10, 20000) n;
     ANALYZE;
 """
 
@@ -260,13 +391,13 @@ async def _plans_of_all_reads(store: PostgresStore, shell: asyncpg.Connection) -
     await reading.held(reader, [entry.id] * 20)
     await reading.head(reader, *label)
     for domain, prefix in ((None, ""), ("test", ""), ("test", "000")):
-        for since in (0, 10, 99_990):
+        for since in (0, 10, 19_990):
             await reading.heads(reader, reading.Page(domain, label, since, 20, prefix))
         await reading.heads(reader, reading.Page(domain, None, 0, 20, "", None, ALICE.public))
-    await reading.keys(reader, 99_900)
+    await reading.keys(reader, 19_900, 19_990)
     await reading.last_event(reader)
     for selection in (EVERYTHING, Selection(labels=frozenset(["00007"])), Selection(only_final=True)):
-        await reading.events(reader, 99_900, 20, selection, 99_950)
+        await reading.events(reader, 19_900, 20, selection, 19_950)
     return plans
 
 

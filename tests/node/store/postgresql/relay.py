@@ -1,0 +1,95 @@
+"""A relay between a store and its server, which can cut a connection at a chosen moment, or look like a pooler."""
+
+import asyncio
+import re
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Final
+
+SOCKET: Final = ".s.PGSQL.5432"
+
+Filter = Callable[[bytes], bytes | None]
+"""What is passed on in the place of these bytes. None: the connection is cut."""
+
+_KEY: Final = re.compile(rb"K\x00\x00\x00\x0c(.{4})", re.DOTALL)
+"""The message in which a server tells its process number (BackendKeyData)."""
+
+
+def as_it_is(data: bytes) -> bytes | None:
+    return data
+
+
+def with_a_number_of_its_own(data: bytes) -> bytes | None:
+    """As a pooler does, because a client has no fixed process of the server behind it."""
+    return _KEY.sub(lambda found: found[0][:5] + b"\x00\x00\x00\x07", data)
+
+
+class CutAtCommit:
+    """Cuts a connection at its first COMMIT: before the server gets it, or when the server has carried it out."""
+
+    def __init__(self, *, is_stored: bool) -> None:
+        self._is_stored = is_stored
+        self._is_armed = self._is_committing = False
+
+    def arm(self) -> None:
+        self._is_armed = True
+
+    def to_server(self, data: bytes) -> bytes | None:
+        if not self._is_armed or b"COMMIT;" not in data:
+            return data
+        self._is_armed, self._is_committing = False, True
+        return data if self._is_stored else None
+
+    def to_client(self, data: bytes) -> bytes | None:
+        return None if self._is_committing and not self._is_armed and self._ends() else data
+
+    def _ends(self) -> bool:
+        self._is_committing = False
+        return self._is_stored
+
+
+@asynccontextmanager
+async def relayed(server: Path, to_server: Filter = as_it_is, to_client: Filter = as_it_is) -> AsyncIterator[Path]:
+    """The folder of a socket that leads to the server with this folder."""
+    folder = Path(mkdtemp(prefix="dnarc-relay-"))
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_unix_connection(str(server / SOCKET))
+
+        def cut() -> None:
+            for each in (writer, server_writer):
+                each.transport.abort()
+
+        for ends in ((reader, server_writer, to_server, cut), (server_reader, writer, to_client, cut)):
+            task = asyncio.create_task(_pump(*ends))
+            tasks.add(task)
+
+    listener = await asyncio.start_unix_server(serve, folder / SOCKET)
+    try:
+        yield folder
+    finally:
+        listener.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        shutil.rmtree(folder)
+
+
+async def _pump(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Filter, cut: Callable[[], None]
+) -> None:
+    try:
+        while data := await reader.read(65_536):
+            changed = change(data)
+            if changed is None:
+                break
+            writer.write(changed)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        cut()
