@@ -83,14 +83,15 @@ def test_a_node_says_that_its_server_is_away_and_goes_on_when_it_is_back(
         taken = put(client, before)
         server.stop()
 
-        answers = [client.ask("GET", f"/records/{before.record.id}"), put(client, after), client.ask("GET", "/health")]
+        head, record = f"/claims/{DOMAIN}/before", f"/records/{before.record.id}"
+        answers = [client.ask("GET", head), client.ask("GET", record), put(client, after), client.ask("GET", "/health")]
         server.start()
         while client.ask("GET", "/health").status != 200:
             pass
 
-        assert [each.status for each in (taken, *answers)] == [201, 503, 503, 503]
-        read, written, health = (msgspec.json.decode(each.body) for each in answers)
-        assert [read["code"], written["code"]] == ["overloaded"] * 2
+        assert [each.status for each in (taken, *answers)] == [201, 503, 503, 503, 503]
+        *refused, health = (msgspec.json.decode(each.body) for each in answers)
+        assert [each["code"] for each in refused] == ["overloaded"] * 3
         assert health["problems"] == ["the database is away: requests that need it get 503 until it is back"]
         assert health["warnings"][0].startswith("the database: PostgreSQL at the local server/postgres: ")
         assert list(client.get(f"/records/{before.record.id}")) == [before.signature]
