@@ -58,10 +58,13 @@ class Indexes:
         return index is not None and record.index_key in index
 
     def add(self, records: Iterable[Record]) -> None:
-        """Add records whose commit has returned."""
+        """Add records whose commit has returned. Those of one domain are sorted first, so that runs are added whole."""
+        by_domain: dict[str, list[bytes]] = {}
         for record in records:
-            if record.domain not in self.dropped:
-                self._of(record.domain).add(record.index_key)
+            by_domain.setdefault(record.domain, []).append(record.index_key)
+        for domain, keys in by_domain.items():
+            if domain not in self.dropped:
+                self._of(domain).extend(keys)
 
     def drop(self, domain: str) -> None:
         """Forget a domain, and hold no record of it from now on."""

@@ -44,9 +44,12 @@ class Committed(msgspec.Struct, frozen=True):
 
 
 class _Queued(msgspec.Struct):
-    """The batch of one group in the queue. `waits`: the group's source waits as long as the commit takes."""
+    """The batch of one group in the queue. `ids` are those of its records. `waits`: the group's source waits as long as
+    the commit takes.
+    """
 
     batch: Batch
+    ids: list[str]
     committed: asyncio.Future[None]
     waits: bool
 
@@ -89,8 +92,9 @@ class Commits:
         if self._writer.done():
             raise _stopping()
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.uncommitted.update(stored.signed.record.id for stored in batch.records)
-        self._queue.append(_Queued(batch, committed, waits))
+        ids = [stored.signed.record.id for stored in batch.records]
+        self.uncommitted.update(ids)
+        self._queue.append(_Queued(batch, ids, committed, waits))
         self._wake.set()
         if self.is_stalled and not waits:
             committed.set_exception(stalled())
@@ -147,7 +151,7 @@ class Commits:
             told.append(Committed(each.batch, await self._stored_events(each.batch, first_seq)))
             first_seq += len(each.batch.events)
         self._indexes.add(stored.signed.record for stored in merged.records)
-        self.uncommitted.difference_update(stored.signed.record.id for stored in merged.records)
+        self.uncommitted.difference_update(*(each.ids for each in queued))
         for each, committed in zip(queued, told, strict=True):
             for watch in self.watchers:
                 watch(committed)

@@ -61,7 +61,8 @@ class Dissemination:
         self._do(self.gossip.on_records(tuple(by_id), delivery.hops, delivery.link, _now(), delivery.is_live), by_id)
         link = None if delivery.link is None else self._links.get(delivery.link)
         if link is not None:
-            for named in filter(None, map(_named_by, records)):
+            of_witnesses = [signed for signed in records if signed.record.label.startswith("@")]  # mostly none
+            for named in filter(None, map(_named_by, of_witnesses)):
                 link.look_for(Have(named, delivery.hops))
 
     def not_in_memory(self, ids: Iterable[str]) -> list[str]:

@@ -37,10 +37,12 @@ class RecentRecords:
 
     def add(self, records: Iterable[SignedRecord]) -> None:
         """Add these records, and drop the oldest ones past the limits."""
+        by_id = self._by_id
         for signed in records:
-            if signed.record.id not in self._by_id:
-                self._by_id[signed.record.id] = signed
-                self.size_bytes += len(signed.record.canonical)
+            record = signed.record
+            if record.id not in by_id:
+                by_id[record.id] = signed
+                self.size_bytes += len(record.canonical)
         while len(self._by_id) > self._records_max or self.size_bytes > self._bytes_max:
             _, oldest = self._by_id.popitem(last=False)
             self.size_bytes -= len(oldest.record.canonical)

@@ -83,6 +83,13 @@ class _Block(bytearray):
             return bisect_left(self.keys, bound)
         return _offset_of(bound, self) // KEY_BYTES
 
+    def has(self, key: bytes, place: int) -> bool:
+        """Whether the key stands at this place, where `find` found it or the place for it."""
+        if self.keys is not None:
+            return place < len(self.keys) and self.keys[place] == key
+        offset = place * KEY_BYTES
+        return self[offset : offset + KEY_BYTES] == key
+
 
 class BusyBlocks:
     """The blocks that are searched most, and for which a list of their keys is worth its memory.
@@ -133,6 +140,10 @@ class Index:
 
     def extend(self, keys: Iterable[bytes]) -> None:
         """Add keys in any order, repeated or not. Keys above all others of the index are added in whole blocks."""
+        keys = list(keys)
+        if len(keys) == 1:
+            self.add(keys[0])
+            return
         ordered = [key for key, _ in groupby(sorted(keys))]
         assert set(map(len, ordered)) <= {KEY_BYTES}
         first = bisect_right(ordered, self._last_key)
@@ -171,19 +182,20 @@ class Index:
             if block.keys is not None:
                 block.keys.append(key)
         else:
-            position = self._block_of(key)
+            position = bisect_right(self._first_keys, key) - 1
             block = self._blocks[position]
             place = self._find(key, block)
-            offset = place * KEY_BYTES
-            if block[offset : offset + KEY_BYTES] == key:
+            if block.has(key, place):
                 return False
+            offset = place * KEY_BYTES
             block[offset:offset] = key
             if block.keys is not None:
                 block.keys.insert(place, key)
         self._count += 1
         self._fingerprint = None
-        self._sums[position] += _integer(key_id(key), "little")
-        del self._counts_before[position + 1 :], self._sums_before[position + 1 :]
+        self._sums[position] += _integer(key[TIMESTAMP_BYTES:], "little")
+        if len(self._counts_before) > position + 1:
+            del self._counts_before[position + 1 :], self._sums_before[position + 1 :]
         if len(block) > _BLOCK_BYTES_MAX:
             self._split(position)
         return True
@@ -191,9 +203,8 @@ class Index:
     def __contains__(self, key: bytes) -> bool:
         if key > self._last_key:  # most keys that are asked for are new
             return False
-        block = self._blocks[self._block_of(key)]
-        offset = self._find(key, block) * KEY_BYTES
-        return block[offset : offset + KEY_BYTES] == key
+        block = self._blocks[bisect_right(self._first_keys, key) - 1]
+        return block.has(key, self._find(key, block))
 
     def __len__(self) -> int:
         return self._count
@@ -252,8 +263,9 @@ class Index:
 
     def _find(self, key: bytes, block: _Block) -> int:
         """Search a block for a key, as `_Block.find` does."""
-        if block.keys is None:
-            self._busy.count_search(block)
+        if block.keys is not None:
+            return bisect_left(block.keys, key)
+        self._busy.count_search(block)
         return block.find(key)
 
     def _block_of(self, bound: bytes) -> int:
