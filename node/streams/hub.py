@@ -9,6 +9,7 @@ for it. When it reads again, it goes on from the store until its place is the la
 between the check of its place and its becoming live, so no event can come in between.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,6 +17,7 @@ from typing import Final, Self
 
 import msgspec
 
+from node.fairness.read_cost import pace
 from node.intake.commits import Committed
 from node.settings.settings import Settings
 from node.store.contract import Selection, Store, StoredEvent
@@ -44,6 +46,11 @@ PAGE_EVENTS_MAX: Final = 512
 
 PAGE_BYTES_AIM: Final = 256 * 1_024
 
+PAGES_AT_ONCE_MAX: Final = 4
+"""Pages that are in memory at once. 400 consumers that began together grew the node by 560 MB: each had a page of 1 MB,
+and its frames.
+"""
+
 SEARCHED_EVENTS_MAX: Final = 20_000
 """Events that one read of the store looks at, wanted or not: about 20 ms."""
 
@@ -70,6 +77,7 @@ class Streams:
         self._by_address: Counter[str] = Counter()
         self._admitted = 0
         self._is_closed = False
+        self._reading = asyncio.Semaphore(PAGES_AT_ONCE_MAX)
 
     @classmethod
     async def load(cls, settings: Settings, store: Store) -> Self:
@@ -189,16 +197,32 @@ class Streams:
         return Place(seq, events[0].event.record.id if events else "")
 
     async def feed(self, consumer: Consumer) -> None:
-        """Give it every event behind its place, then make it live. Returns earlier if it is full or ends."""
+        """Give it every event behind its place, then make it live. Returns earlier if it is full or ends.
+
+        A caller that reads much from the store is slowed down.
+        """
         limit = PAGE_EVENTS_MIN
         while not (consumer.is_live or consumer.is_full or consumer.ending):
-            seq = consumer.place.seq
-            if seq == self.last.seq:
+            if consumer.place.seq == self.last.seq:
                 self._channels.join(consumer)
                 return
-            page, place = self._recent_page(seq, limit) or await self._read_page(consumer.selection, seq, limit)
-            _give_page(consumer, page, place)
-            limit = _next_limit(limit, page)
+            if not self._give_recent(consumer, limit):
+                await pace()
+                async with self._reading:
+                    limit = await self._give_stored(consumer, limit)
+
+    def _give_recent(self, consumer: Consumer, limit: int) -> bool:
+        """Give it a page of the events in memory. False if its next event is not there."""
+        page = self._recent.after(consumer.place.seq, limit)
+        if page:
+            _give_page(consumer, page, page[-1].place)
+        return bool(page)
+
+    async def _give_stored(self, consumer: Consumer, limit: int) -> int:
+        """Give it a page from the store, which leaves memory at the end of this call. Returns the next limit."""
+        page, place = await self._read_page(consumer.selection, consumer.place.seq, limit)
+        _give_page(consumer, page, place)
+        return _next_limit(limit, page)
 
     def place(self, consumer: Consumer) -> Place:
         """How far it has come. A live consumer has come to the last event, whether it wants that event or not."""
@@ -217,10 +241,6 @@ class Streams:
         self._is_closed = True
         for consumer in list(self.consumers):
             consumer.end(stopping())
-
-    def _recent_page(self, seq: int, limit: int) -> _Page | None:
-        page = self._recent.after(seq, limit)
-        return (page, page[-1].place) if page else None
 
     async def _read_page(self, selection: Selection, seq: int, limit: int) -> _Page:
         """A page from the store. It ends at the last event that live consumers have got."""

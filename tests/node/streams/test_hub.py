@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -13,11 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.fairness.read_cost import READ_COST, ReadCost
 from node.settings.settings import Settings
 from node.store.contract import EVERYTHING, Batch, Selection
 from node.streams import Consumer, Streams
 from node.streams.events import BEGINNING
-from node.streams.hub import PAGE_EVENTS_MIN, PIECE_BYTES_AIM, RECENT_BYTES_MAX, SEARCHED_EVENTS_MAX
+from node.streams.hub import (
+    PAGE_EVENTS_MIN,
+    PAGES_AT_ONCE_MAX,
+    PIECE_BYTES_AIM,
+    RECENT_BYTES_MAX,
+    SEARCHED_EVENTS_MAX,
+)
 from protocol.errors import Code, ProtocolError
 from protocol.records.change import Event, EventType
 from tests.history import BOB, claim
@@ -195,6 +203,42 @@ async def test_a_consumer_that_fell_far_behind_reads_on_from_the_store(tmp_path:
 
     assert behind < 20
     assert [event["seq"] for event in reader.events] == list(range(1, count + 1))
+
+
+async def test_consumers_that_read_from_the_store_together_hold_few_pages_in_memory(tmp_path: Path) -> None:
+    """Each of them had a page of 1 MB, and its frames, for as long as it waited for its next one."""
+    page_bytes, consumers = PAGE_EVENTS_MIN * TEXT_BYTES, 24
+    async with streaming(tmp_path) as (pipe, streams), AsyncExitStack() as stack:
+        labels = [f"label-{number}" for number in range(2 * PAGE_EVENTS_MIN)]
+        await pipe.take(*(claim(label, at=NOW, text="x" * TEXT_BYTES) for label in labels))
+        opened = [
+            await stack.enter_async_context(streams.open(EVERYTHING, lined, "0", lambda _: True, None))
+            for _ in range(consumers)
+        ]
+        tracemalloc.start()
+        await asyncio.gather(*map(streams.feed, opened))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert {streams.place(consumer).seq for consumer in opened} == {len(labels)}
+    assert peak_bytes < 4 * PAGES_AT_ONCE_MAX * page_bytes < consumers * page_bytes
+
+
+async def test_a_caller_that_reads_much_from_the_store_is_slowed_down_at_each_page(tmp_path: Path) -> None:
+    pauses = []
+
+    async def pause() -> None:
+        pauses.append(1)
+
+    async with streaming(tmp_path) as (pipe, streams):
+        await pipe.take(*(claim(f"label-{number}", at=NOW) for number in range(2 * PAGE_EVENTS_MIN)))
+        reader = Reader(streams)
+        async with reader.open("0") as consumer:
+            READ_COST.set(ReadCost(pause))
+            await streams.feed(consumer)
+
+    assert len(reader.events) == 2 * PAGE_EVENTS_MIN
+    assert len(pauses) == 2
 
 
 async def test_a_place_moves_on_past_events_that_are_not_wanted(tmp_path: Path) -> None:
