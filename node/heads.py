@@ -101,6 +101,12 @@ class Heads:
             if dropped is not None:
                 self._cached_bytes -= len(dropped.body) + ENTRY_BYTES
 
+    def clear(self) -> None:
+        """Drop all answers."""
+        self._reading.clear()
+        self._cache.clear()
+        self._cached_bytes = 0
+
     def forget_domain(self, domain: str) -> None:
         """Drop all answers of a domain."""
         self._reading -= {key for key in self._reading if key[0] == domain}

@@ -66,6 +66,11 @@ class Indexes:
             if domain not in self.dropped:
                 self._of(domain).extend(keys)
 
+    def add_keys(self, domain: str, keys: Iterable[bytes]) -> None:
+        """The same for records that another process has committed, by their packed keys."""
+        if domain not in self.dropped:
+            self._of(domain).extend(keys)
+
     def drop(self, domain: str) -> None:
         """Forget a domain, and hold no record of it from now on."""
         self.dropped.add(domain)

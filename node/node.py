@@ -17,6 +17,9 @@ from node.convergence import Convergence
 from node.disk import CannotStartError
 from node.duplicate_keys import DuplicateKeys
 from node.fairness.turns import Turns
+from node.fleet.following import Followed, Following
+from node.fleet.membership import Membership
+from node.fleet.relay import Relay
 from node.heads import Heads
 from node.http_sync.parts import SyncParts
 from node.http_sync.schedule import Sync
@@ -69,6 +72,7 @@ class Node:
 
     settings: Settings
     world: World
+    membership: Membership | None
     started_s: float
     key: SigningKey
     admin_token: str
@@ -94,10 +98,14 @@ class Node:
     api: http_api.ApiParts
     url: str
 
-    def __init__(self, settings: Settings, world: World | None = None) -> None:
-        """`world` is what touches the machine; None: this machine's own."""
+    def __init__(self, settings: Settings, world: World | None = None, membership: Membership | None = None) -> None:
+        """`world` is what touches the machine; None: this machine's own. `membership`: None for a node by itself."""
         self.settings = settings
         self.world = world or World()
+        self.membership = membership
+        self._is_follower = membership is not None and membership.is_follower
+        self._following: Following | None = None
+        self._relay: Relay | None = None
         self.traffic = Traffic()
         self.convergence = Convergence()
         self._endings = AsyncExitStack()
@@ -144,6 +152,8 @@ class Node:
             self.certificate.look()
 
     async def _start(self) -> None:
+        if self.membership is not None:
+            self._endings.push_async_callback(self.membership.store.close)
         self.certificate = certificate_of(self.settings)
         client_context(self.settings.tls_ca)  # report an unreadable file now, not when the node dials a peer
         await self._open_data()
@@ -154,19 +164,27 @@ class Node:
         log.info("started", node=self.key.public, url=self.url, domains=len(self.indexes))
 
     async def _open_data(self) -> None:
-        """Take the data folder, and load what is in it."""
+        """Take the data folder, and load what is in it. A process of a fleet has done the first part already."""
+        token_bytes = self.world.token_bytes
+        if self.membership is None:
+            await self._open_folder()
+        else:
+            self.key, self.admin_token = self.membership.key, self.membership.admin_token
+            self.store = self.membership.store
+        if not self._is_follower and (unfinished := await self.store.removals.unfinished()):
+            log.info("finishing removals", count=len(unfinished))
+            await complete_all(self.store)
+        self.indexes = await Indexes.load(self.store)
+        self.duplicate_keys = DuplicateKeys(token_bytes(INSTANCE_BYTES).hex())
+        self.witnessed = await WitnessedDomains.load(self.store, self.indexes, records_max_of(self.settings))
+
+    async def _open_folder(self) -> None:
         data, disk, token_bytes = self.settings.data, self.world.disk, self.world.token_bytes
         self._endings.enter_context(disk.held(data))
         self.key = SigningKey(bytes.fromhex(disk.secret(data / "node.key", SEED_BYTES, token_bytes)))
         self.admin_token = disk.secret(data / "admin-token", TOKEN_BYTES, token_bytes)
         self.store = await disk.open_store(data, token_bytes, self.settings.store)
         self._endings.push_async_callback(self.store.close)
-        if unfinished := await self.store.removals.unfinished():
-            log.info("finishing removals", count=len(unfinished))
-            await complete_all(self.store)
-        self.indexes = await Indexes.load(self.store)
-        self.duplicate_keys = DuplicateKeys(token_bytes(INSTANCE_BYTES).hex())
-        self.witnessed = await WitnessedDomains.load(self.store, self.indexes, records_max_of(self.settings))
 
     async def _make_pipeline(self) -> None:
         """Make the way of records to the disk, and those who follow what is committed."""
@@ -185,7 +203,8 @@ class Node:
         self.commits.watchers.append(self.witnessing.on_commit)
         clock = asyncio.get_running_loop().time
         self.watched = WatchedDomains(self.settings, self.witnessed, self.witnessing, clock)
-        await self.watched.load(self.store)
+        if not self._is_follower:  # a process that follows sees no race end
+            await self.watched.load(self.store)
         self.commits.watchers.append(self.watched.on_commit)
         self.streams = await Streams.load(self.settings, self.store)
         self.commits.watchers.append(self.streams.on_commit)
@@ -208,7 +227,7 @@ class Node:
     async def _start_plugin(self) -> WritePlugin | None:
         """The operator's program that decides about records. Raises: CannotStartError: it cannot be started."""
         command = self.settings.write_plugin
-        if command is None:
+        if command is None or self._is_follower:
             return None
         plugin = WritePlugin(command, self.settings.write_plugin_timeout, self.world)
         self._endings.push_async_callback(plugin.close)
@@ -250,12 +269,35 @@ class Node:
 
     async def _serve(self) -> None:
         """Answer requests, then turn to the peers."""
+        if self._is_follower:
+            self._follow()
         self.api = self._api_parts()
         context = None if self.certificate is None else self.certificate.context
-        runner = await http_api.start(self.api, ROUTES, context)
+        sockets = None if self.membership is None else self.membership.sockets
+        runner = await http_api.start(self.api, ROUTES, context, sockets)
         self._endings.push_async_callback(runner.cleanup)
         self._endings.callback(self.streams.close)
+        if self._relay is not None:
+            self._endings.push_async_callback(self._relay.close)
         self.url = http_api.url_of(runner, self.settings)
+        if not self._is_follower:
+            await self._begin_work()
+        # Listening ends before links do, so that peers whose links end do not dial a node that is stopping.
+        self._endings.push_async_callback(http_api.stop_listening, runner)
+
+    def _follow(self) -> None:
+        """Keep in step with the process that writes, and pass on to it what it has to do."""
+        assert self.membership is not None, "only a process of a fleet follows"
+        standing = self.membership.standing
+        self._relay = Relay(self.settings, self.world, standing)
+        parts = Followed(self.membership.store, self.indexes, self.witnessed, self.heads, self.streams, self.erased)
+        self._following = Following(parts, standing, self.membership.open_lookout, self._relay.errands.on_writer)
+        tasks = Tasks(self.fail)
+        self._endings.push_async_callback(tasks.close)
+        tasks.start(self._following.run(), "following")
+
+    async def _begin_work(self) -> None:
+        """Turn to the peers, and to the work of an operator."""
         self._endings.push_async_callback(self.sync.close)
         await self.sync.start()
         self._endings.push_async_callback(self.links.close)
@@ -265,8 +307,6 @@ class Node:
         self.removals.start()
         if self.plugin is not None:  # early, so that no request waits for its answer while the node ends
             self._endings.push_async_callback(self.plugin.close)
-        # Listening ends before links do, so that peers whose links end do not dial a node that is stopping.
-        self._endings.push_async_callback(http_api.stop_listening, runner)
 
     def _watch(self) -> None:
         """Look at the node's health and at its certificate again and again."""
@@ -355,6 +395,9 @@ class Node:
             health=self._health,
             registry=registry_of(self._sources()),
             proxies=http_api.Proxies(self.settings.trusted_proxies or ()),
+            standing=None if self.membership is None else self.membership.standing,
+            following=self._following,
+            relay=self._relay,
         )
 
 

@@ -114,6 +114,7 @@ NODE_ORDER = (
     "intake",
     "witness",
     "streams",
+    "fleet",
     "http_sync",
     "links",
     "monitoring",

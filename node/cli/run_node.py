@@ -22,6 +22,8 @@ from node.settings.description import spell
 from node.settings.loading import load
 
 if TYPE_CHECKING:
+    from node.fleet.member import Member
+    from node.node import Node
     from node.settings.settings import Settings
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -93,9 +95,7 @@ def _import_structlog() -> None:
 
 
 async def _serve(settings: "Settings") -> None:
-    from node.node import Node
-
-    node = Node(settings)
+    node = _make(settings)
     stop = _stop_at_a_signal()
     try:
         await node.__aenter__()
@@ -115,6 +115,22 @@ async def _serve(settings: "Settings") -> None:
     failure = node.failed.exception() if node.failed.done() else None  # after the exit, because a last commit may fail
     if failure is not None:
         raise _store_failed(failure, settings) from failure
+
+
+def _make(settings: "Settings") -> "Node | Member":
+    """A node by itself, or a process of a fleet. Raises: CannotStartError: the driver for the database is missing."""
+    from node.node import Node
+
+    if settings.store is None:
+        return Node(settings)
+    from node.disk import CannotStartError
+
+    try:
+        from node.fleet.member import Member
+    except ImportError as error:
+        remedy = "install it: pip install 'dnarc[postgresql]'"
+        raise CannotStartError("the driver for PostgreSQL is not installed", remedy) from error
+    return Member(settings, Node)
 
 
 def _stop_at_a_signal() -> "asyncio.Future[None]":

@@ -11,17 +11,20 @@ from typing import Final
 from aiohttp import web
 
 from node.fairness.byte_budget import ByteBudget
+from node.fleet.passport import HEADER
+from node.fleet.relay import COMMIT_HEADER
 from node.http_api.answers.answer_room import ANSWER_ROOMS, COPIES, NO_ROOM, AnswerRooms
 from node.http_api.answers.pages import PAGE_BYTES_MAX
 from node.http_api.answers.problems import fault, problem, problem_of
 from node.http_api.connections import ConnectionLimit
 from node.http_api.cors import allow_origin, preflight_headers
 from node.http_api.fast_path import ClaimsFastPath
+from node.http_api.handlers.pass_on import pass_on
 from node.http_api.handlers.read import VERSION
 from node.http_api.handlers.write import BATCH_BYTES_MAX, BODY_BUDGET
 from node.http_api.openapi import DOCUMENT, document
 from node.http_api.requests.body_budget import BodyBudget
-from node.http_api.requests.caller import look_at
+from node.http_api.requests.caller import look_at, passport_of
 from node.http_api.requests.page_origin import check_origin
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.patience import Patience
@@ -78,15 +81,16 @@ def _bind(
     """The handler of a route. `patience` limits its work while the database is away; None: it cannot be away."""
     waits = None if patience is None or route.is_endless else patience.for_method(route.method)
     parameters = {parameter.name: parameter for parameter in route.parameters}
+    answer = route.handler if parts.relay is None or not route.is_passed_on else pass_on
 
     async def handle(request: web.Request) -> web.StreamResponse:
         address = look_at(parts, request)
         try:
-            if route.is_guarded:
+            if route.is_guarded and passport_of(parts, request) is None:
                 check_origin(parts, request)
             if request.rel_url.raw_query_string and not route.ignores_unknown:
                 check_names(request, parameters)
-            answering = route.handler(parts, request)
+            answering = answer(parts, request)
             if route.is_metered and address is not None:
                 answering = meter.read(address, answering)
             response = await (answering if waits is None else waits.wait(answering))
@@ -96,6 +100,8 @@ def _bind(
             raise
         except Exception as error:
             response = fault(request.method, request.rel_url, error)
+        if parts.standing is not None and HEADER in request.headers:
+            response.headers.setdefault(COMMIT_HEADER, str(parts.standing.commit))
         if route.is_writable:
             allow_origin(request, response, write_origins)
         parts.traffic.requests[route.method, route.path, response.status] += 1

@@ -36,6 +36,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     - `is_endless`: the answer goes on until one side ends it.
     - `is_link`: the answer is a link between nodes, over which the other end may write.
     - `ignores_unknown`: unknown parameters of the query are ignored, because a link to a page may carry some.
+    - `is_of_writer`: only the process that writes can answer. Other processes of its fleet pass the request on.
     - `is_writable`: pages of the origins in the setting `write_origins` may send the request.
     """
 
@@ -58,12 +59,18 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     is_link: bool = False
     ignores_unknown: bool = False
     is_writable: bool = False
+    is_of_writer: bool = False
     outcomes: tuple[Code, ...] = ()
 
     @property
     def is_metered(self) -> bool:
         """Whether the work of this request counts as that of a read. Health has to be answered always."""
         return self.method == "GET" and not self.is_link and self.path != "/health"
+
+    @property
+    def is_passed_on(self) -> bool:
+        """Whether a process that follows passes the request on to the writer."""
+        return self.method != "GET" or self.is_link or self.is_of_writer
 
     @property
     def is_guarded(self) -> bool:

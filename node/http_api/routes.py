@@ -333,6 +333,7 @@ ROUTES: Final = (
         summary="The peers, and whether they hold the same, by domain",
         answers={200: "Peers"},
         callers=Callers.OPERATOR,
+        is_of_writer=True,
     ),
     Route(
         method="PUT",
@@ -391,6 +392,7 @@ ROUTES: Final = (
         ),
         codes=(Code.UNKNOWN_RECORD,),
         callers=Callers.OPERATOR,
+        is_of_writer=True,
     ),
     Route(
         method="DELETE",
@@ -417,6 +419,7 @@ ROUTES: Final = (
             ),
         ),
         callers=Callers.OPERATOR,
+        is_of_writer=True,
     ),
     Route(
         method="GET",

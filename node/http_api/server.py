@@ -5,6 +5,7 @@ shape of ours here.
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -46,8 +47,16 @@ _TOO_MANY_HEADERS: Final = "Too many headers"
 """How aiohttp's words begin when a request has more than 128 headers."""
 
 
-async def start(parts: ApiParts, routes: Sequence[Route], context: ssl.SSLContext | None) -> web.AppRunner:
-    """Serve these routes at the node's address until the runner is cleaned up. `context`: None for plain HTTP."""
+async def start(
+    parts: ApiParts,
+    routes: Sequence[Route],
+    context: ssl.SSLContext | None,
+    sockets: Sequence[socket.socket] | None = None,
+) -> web.AppRunner:
+    """Serve these routes until the runner is cleaned up. `context`: None for plain HTTP.
+
+    `sockets` listen already, and stay open; None: listen at the node's address.
+    """
     runner = _Runner(
         make_app(parts, routes),
         access_log=None,
@@ -60,20 +69,28 @@ async def start(parts: ApiParts, routes: Sequence[Route], context: ssl.SSLContex
     )
     await runner.setup()
     try:
-        await _site(runner, parts.settings, context).start()
+        for site in _sites(runner, parts.settings, context, sockets):
+            await site.start()
     except BaseException:
         await runner.cleanup()
         raise
     return runner
 
 
-def _site(runner: web.AppRunner, settings: Settings, context: ssl.SSLContext | None) -> web.BaseSite:
+def _sites(
+    runner: web.AppRunner,
+    settings: Settings,
+    context: ssl.SSLContext | None,
+    sockets: Sequence[socket.socket] | None,
+) -> Sequence[web.BaseSite]:
     server = runner.server
     assert isinstance(server, _Server), "this aiohttp makes its server in another way: see _Runner"
-    if context is None:
-        return web.TCPSite(runner, settings.host, settings.port)
-    listener = TlsListener(context, server.limit, server, settings.head_timeout)
-    return TlsSite(runner, (settings.host, settings.port), listener)
+    if context is not None:
+        listener = TlsListener(context, server.limit, server, settings.head_timeout, sockets)
+        return [TlsSite(runner, (settings.host, settings.port), listener)]
+    if sockets is not None:
+        return [web.SockSite(runner, each.dup()) for each in sockets]
+    return [web.TCPSite(runner, settings.host, settings.port)]
 
 
 async def stop_listening(runner: web.AppRunner) -> None:

@@ -7,7 +7,7 @@ descriptors that nobody counts. So this accepts connections itself, and counts t
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final, Protocol
@@ -77,8 +77,16 @@ class TlsSite(web.BaseSite):
 class TlsListener:
     """Listening sockets, and the handshakes that are under way."""
 
-    def __init__(self, context: ssl.SSLContext, limit: ConnectionLimit, connect: Connector, handshake_s: float) -> None:
-        """A handshake may take `handshake_s` seconds."""
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        limit: ConnectionLimit,
+        connect: Connector,
+        handshake_s: float,
+        given: Sequence[socket.socket] | None = None,
+    ) -> None:
+        """A handshake may take `handshake_s` seconds. `given` are sockets that listen already, and stay open."""
+        self._given = given
         self.sockets: list[socket.socket] = []
         self._limit = limit
         self._connect = connect
@@ -92,6 +100,11 @@ class TlsListener:
     async def listen(self, host: str, port: int) -> None:
         """Raises: OSError: an address cannot be used."""
         loop = asyncio.get_running_loop()
+        if self._given is not None:
+            self.sockets += [each.dup() for each in self._given]
+            for listening in self.sockets:
+                loop.add_reader(listening, self._accept, listening)
+            return
         infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         try:
             for family, _, _, _, address in dict.fromkeys(infos):

@@ -86,6 +86,17 @@ class WitnessedDomains:
         for part in [part for part in self._used if part[0] == name]:
             self._records -= self._used.pop(part).records
 
+    async def reread(self, name: str, ids: Sequence[str]) -> None:
+        """Read what is kept of this domain, to which another process has added the records of these ids."""
+        overview = await self._store.overview(name)
+        if overview.policy is not None:
+            self._by_name[name] = WitnessedDomain.resumed(name, overview)
+            return
+        domain = self.open(name)
+        for begin in range(0, len(ids), _PAGE_RECORDS):
+            stored = await self._store.records(ids[begin : begin + _PAGE_RECORDS])
+            domain.add(each.signed.record for each in stored.values())
+
     async def bring(self, name: str, records: Sequence[Record]) -> None:
         """Have in memory what these records touch in this domain, of which the node holds records. Nobody may decide
         until this returns.

@@ -39,5 +39,8 @@ ITEMS: Final = {
     "write_plugin": ListItems(bool, "a command and its arguments between commas"),
     "write_origins": ListItems(_is_origin, "origins between commas, such as https://example.org"),
 }
-TEXTS: Final = {"store": "a URL such as postgresql://user@host/database"}
+TEXTS: Final = {
+    "advertise": "a URL such as http://10.0.0.2:8080, without a path",
+    "store": "a URL such as postgresql://user@host/database",
+}
 """What a text may be, in words, where not every text will do. The type of the setting has the rule."""

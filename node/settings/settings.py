@@ -45,6 +45,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         _about("URL of a PostgreSQL database for the records. none: the file dnarc.db in `data`."),
     ] = None
 
+    advertise: Annotated[
+        Annotated[str, Meta(pattern="^https?://[^/?#]+/?$")] | None,
+        _about("URL at which the other processes on the same `store` reach this one. none: from host and port."),
+    ] = None
+
     domains: Annotated[list[str] | None, _about("Domains to keep. none: all domains.")] = None
     domains_max: Annotated[
         int,

@@ -232,6 +232,14 @@ class Streams:
         """How far it has come, as a cursor that it can come back with."""
         return self.place(consumer).cursor(self._store.epoch)
 
+    def skip(self, seq: int) -> None:
+        """There are no events between the last one and this number: their domain was dropped. Consumers that have come
+        to the last event have come to this place.
+        """
+        if seq > self.last.seq:
+            self._recent.clear()
+            self.last = Place(seq, "")
+
     def forget(self) -> None:
         """Drop the events in memory, because records were erased or dropped. The store has what is left of them."""
         self._recent.clear()

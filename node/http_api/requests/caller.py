@@ -16,6 +16,7 @@ import structlog
 from aiohttp import HttpVersion11, web
 
 from node.fairness.addresses import Address, is_loopback_address, network_of, parse_address
+from node.fleet.passport import HEADER, Passport, unseal
 from node.http_api.requests.page_origin import is_own_page
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.proxies import first_proxy_header
@@ -69,14 +70,33 @@ def has_token(parts: ApiParts, request: web.BaseRequest) -> bool:
     return True
 
 
+def passport_of(parts: ApiParts, request: web.BaseRequest) -> Passport | None:
+    """Whose request this is, if another process of the fleet has passed it on. None for any other request.
+
+    A passport that is not right counts for nothing, and shows that the request does not come straight from its caller.
+    """
+    if parts.standing is None or HEADER not in request.headers:
+        return None
+    value = request.headers[HEADER]
+    passport = unseal(parts.standing.secret, request.method, request.raw_path, value, parts.world.now_s())
+    if passport is None:
+        log.warning("a request has a wrong passport", remedy="see whether the clocks of the fleet differ")
+    return passport
+
+
 def is_local(parts: ApiParts, request: web.BaseRequest) -> bool:
     """Whether the request starts on this machine, as far as anybody can tell, and such requests are trusted."""
+    passport = passport_of(parts, request)
+    if passport is not None:
+        return passport.address is None
     return _is_local_without_proxy(parts, request, _remote(request)) and _proxy_sign(request) is None
 
 
 def _is_local_without_proxy(parts: ApiParts, request: web.BaseRequest, remote: Address | None) -> bool:
     """The same for a request that no proxy has passed on. `remote` is where it came from."""
     is_loopback = remote is not None and is_loopback_address(remote)
+    if parts.standing is not None and HEADER in request.headers:  # a passport that is not right
+        return False
     return is_loopback and parts.settings.loopback_trusted and is_own_page(parts.proxies, request)
 
 
@@ -125,6 +145,9 @@ async def _find_trust(parts: ApiParts, push_header: str, body: bytes) -> Trust:
 
 def look_at(parts: ApiParts, request: web.BaseRequest) -> str | None:
     """Notice a proxy that nobody listed, and return `quota_address`. In one function, because every request pays it."""
+    passport = passport_of(parts, request)
+    if passport is not None:
+        return passport.address
     sign, remote = _proxy_sign(request), _remote(request)
     if sign is None and _is_local_without_proxy(parts, request, remote):
         return None
@@ -150,6 +173,9 @@ def quota_address(parts: ApiParts, request: web.BaseRequest) -> str | None:
 
     Behind a proxy that is not trusted, it is the proxy's address, because anybody can write an address into a header.
     """
+    passport = passport_of(parts, request)
+    if passport is not None:
+        return passport.address
     remote = _remote(request)
     if remote is None or is_local(parts, request):
         return None

@@ -6,6 +6,9 @@ from prometheus_client import CollectorRegistry
 
 from node.convergence import Convergence
 from node.duplicate_keys import DuplicateKeys
+from node.fleet.following import Following
+from node.fleet.relay import Relay
+from node.fleet.standing import Standing
 from node.heads import Heads
 from node.http_api.requests.proxies import Proxies
 from node.http_sync.schedule import Sync
@@ -35,7 +38,8 @@ class ApiParts:
 
     `started_s` is when the node started, in seconds since the Unix epoch. `key` is the node's own. `admin_token` is the
     secret that an operator sends. The API counts requests and connections in `traffic`. `proxies` are those that
-    the operator trusts.
+    the operator trusts. `standing` is that of a process of a fleet. `following` and `relay` are those of a process that
+    follows.
     """
 
     settings: Settings
@@ -64,3 +68,6 @@ class ApiParts:
     health: Health
     registry: CollectorRegistry
     proxies: Proxies
+    standing: Standing | None
+    following: Following | None
+    relay: Relay | None

@@ -1,0 +1,55 @@
+"""Standing: the place of this process in its fleet at this moment, for health, metrics and callers."""
+
+from collections.abc import Callable
+from enum import StrEnum
+
+STALE_S = 10.0
+"""After so many seconds without the database, a process that follows is no good place to read at."""
+
+
+class Role(StrEnum):
+    """What a process of a fleet does."""
+
+    WRITER = "writer"
+    FOLLOWER = "follower"
+
+
+class Standing:
+    """The standing of one process.
+
+    `secret` seals passports. `term` is that of the writer, and `writer` the URL at which the writer answers, None if
+    there is no writer. `seen_s` is when this process was last known to have everything, in seconds of `clock`.
+    """
+
+    def __init__(self, role: Role, secret: bytes, clock: Callable[[], float], commit: Callable[[], int]) -> None:
+        """`commit` gives the number of the last commit that this process has."""
+        self.role = role
+        self.secret = secret
+        self.term = 0
+        self.writer: str | None = None
+        self.seen_s = clock()
+        self._clock = clock
+        self._commit = commit
+
+    @property
+    def commit(self) -> int:
+        """The number of the last commit that this process has."""
+        return self._commit()
+
+    def lag_s(self) -> float:
+        """Seconds by which this process may be behind the writer: since when it may have missed a commit."""
+        return 0.0 if self.role is Role.WRITER else max(0.0, self._clock() - self.seen_s)
+
+    @property
+    def is_stale(self) -> bool:
+        return self.lag_s() > STALE_S
+
+    def shown(self) -> dict[str, object]:
+        """This standing as answers show it."""
+        return {
+            "role": self.role,
+            "term": self.term,
+            "commit": self.commit,
+            "lag_s": round(self.lag_s(), 3),
+            "writer": self.writer,
+        }
