@@ -264,6 +264,7 @@ class Node:
             plugin=self.plugin,
             certificate=self.certificate,
             removals=self.removals,
+            standing=None if self.membership is None else self.membership.standing,
         )
         self._health = Health(self.settings, looked)
 
@@ -365,6 +366,8 @@ class Node:
             plugin=self.plugin,
             traffic=self.traffic,
             health=self._health,
+            standing=None if self.membership is None else self.membership.standing,
+            relay=self._relay,
         )
 
     def _api_parts(self) -> http_api.ApiParts:

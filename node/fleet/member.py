@@ -35,6 +35,9 @@ TOKEN_BYTES: Final = 32
 _RETRY_S: Final = 1.0
 """Seconds until a process that follows tries again to get the right to write, or to use it."""
 
+_AWAY_S_MAX: Final = 10.0
+"""How long a process that wrote waits for a server that is away. Its callers wait too. Then it ends."""
+
 _FIRST_TRIES: Final = 20
 """How often a process tries to follow a database that its writer is just preparing."""
 
@@ -182,11 +185,17 @@ class Member:
         if not isinstance(error, StoreError):
             raise error
         log.warning("this process writes no more", reason=str(error))
-        try:
-            self._candidacy = await Candidacy.open(self._database)
-            self._node = await self._follow()
-        except StoreError:
-            raise error from None
+        end_s = asyncio.get_running_loop().time() + _AWAY_S_MAX
+        while True:
+            try:
+                self._candidacy = await Candidacy.open(self._database)
+                self._node = await self._follow()
+            except StoreError:
+                if asyncio.get_running_loop().time() > end_s:
+                    raise error from None
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
 
     async def _be_follower(self) -> None:
         """Follow until this process gets the right to write, then write.

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from enum import StrEnum
+from typing import Final
 
-STALE_S = 10.0
+STALE_S: Final = 10.0
 """After so many seconds without the database, a process that follows is no good place to read at."""
 
 
@@ -44,12 +45,12 @@ class Standing:
     def is_stale(self) -> bool:
         return self.lag_s() > STALE_S
 
-    def shown(self) -> dict[str, object]:
-        """This standing as answers show it."""
-        return {
+    def shown(self, *, is_operator: bool) -> dict[str, object]:
+        """This standing as answers show it. Where the writer answers is for operators only."""
+        facts: dict[str, object] = {
             "role": self.role,
             "term": self.term,
             "commit": self.commit,
             "lag_s": round(self.lag_s(), 3),
-            "writer": self.writer,
         }
+        return facts | ({"writer": self.writer} if is_operator else {})

@@ -123,18 +123,30 @@ HISTORY: Final = and_maybe(
     {"certainty": or_null({"enum": ["ordered", "final"]}), "final": or_null(HEX_64)},
 )
 
-NODE: Final = exactly(
-    version=STRING,
-    node=HEX_64,
-    epoch={"type": "string", "pattern": "^[0-9a-f]{32}$"},
-    instance={"type": "string", "pattern": "^[0-9a-f]{32}$"},
-    started=COUNT,
-    time=COUNT,
-    features=list_of(STRING),
-    domains=dict_of(
-        exactly(count=COUNT, fingerprint={"type": "string", "pattern": "^[0-9a-f]{32}$"}, newest=or_null(TIMESTAMP))
+_FLEET: Final = {
+    "fleet": and_maybe(
+        exactly(
+            role={"enum": ["writer", "follower"]}, term=COUNT, commit=COUNT, lag_s={"type": "number", "minimum": 0}
+        ),
+        {"writer": or_null(STRING)},
+    )
+}
+
+NODE: Final = and_maybe(
+    exactly(
+        version=STRING,
+        node=HEX_64,
+        epoch={"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        instance={"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        started=COUNT,
+        time=COUNT,
+        features=list_of(STRING),
+        domains=dict_of(
+            exactly(count=COUNT, fingerprint={"type": "string", "pattern": "^[0-9a-f]{32}$"}, newest=or_null(TIMESTAMP))
+        ),
+        limits=dict_of(or_null(COUNT)),
     ),
-    limits=dict_of(or_null(COUNT)),
+    _FLEET,
 )
 
 EVENT: Final[Schema] = {
@@ -311,6 +323,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "required": ["type"],
     },
     "Report": dict_of({"type": "object"}),
-    "Health": exactly(status={"enum": ["ok", "failing"]}, problems=list_of(STRING), warnings=list_of(STRING)),
+    "Health": and_maybe(
+        exactly(status={"enum": ["ok", "failing"]}, problems=list_of(STRING), warnings=list_of(STRING)), _FLEET
+    ),
     "Pointer": dict_of(STRING),
 }

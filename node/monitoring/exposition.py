@@ -22,6 +22,8 @@ from node import log
 from node.convergence import Convergence
 from node.disk import store_bytes
 from node.duplicate_keys import DuplicateKeys
+from node.fleet.relay import Relay
+from node.fleet.standing import Role, Standing
 from node.http_sync.schedule import Sync
 from node.indexes import Indexes
 from node.intake.commits import Commits
@@ -148,6 +150,11 @@ FAMILIES: Final = (
     Family("dnarc_unfinished_removals", Kind.GAUGE, "Removals that wait for their turn or are under way."),
     Family("dnarc_data_bytes", Kind.GAUGE, "Size of each file of the store.", ("file",)),
     Family("dnarc_disk_free_bytes", Kind.GAUGE, "Free space where the data folder is."),
+    Family("dnarc_fleet_role", Kind.GAUGE, "1 for the role of this process in its fleet, else 0.", ("role",)),
+    Family("dnarc_fleet_term", Kind.GAUGE, "The term of the writer. It rises with each takeover."),
+    Family("dnarc_fleet_commit", Kind.GAUGE, "The number of the last commit that this process has."),
+    Family("dnarc_fleet_lag_seconds", Kind.GAUGE, "How far this process may be behind the writer."),
+    Family("dnarc_fleet_relayed_total", Kind.COUNTER, "Requests and links passed on to the writer.", ("result",)),
     Family("dnarc_log_dropped_total", Kind.COUNTER, "Lines of the log that were dropped because nobody read them."),
 )
 
@@ -180,6 +187,8 @@ class Sources:
     plugin: WritePlugin | None
     traffic: Traffic
     health: Health
+    standing: Standing | None
+    relay: Relay | None
 
 
 def registry_of(sources: Sources) -> CollectorRegistry:
@@ -219,6 +228,7 @@ class _Figures:
             self._syncs,
             self._links,
             self._witnesses,
+            self._fleet,
         )
         for name, values, figure in chain.from_iterable(part() for part in parts):
             _add(metrics[name], _BY_NAME[name], values, figure)
@@ -334,6 +344,18 @@ class _Figures:
 
     def _witnesses(self) -> Iterator[Figure]:
         return figures_of(self._sources.watched, self._sources.world.now_s())
+
+    def _fleet(self) -> Iterator[Figure]:
+        standing, relay = self._sources.standing, self._sources.relay
+        if standing is None:
+            return
+        for role in Role:
+            yield "dnarc_fleet_role", (role,), role is standing.role
+        yield "dnarc_fleet_term", (), standing.term
+        yield "dnarc_fleet_commit", (), standing.commit
+        yield "dnarc_fleet_lag_seconds", (), standing.lag_s()
+        for result, number in () if relay is None else relay.errands.results.items():
+            yield "dnarc_fleet_relayed_total", (result,), number
 
 
 def _traffic_of(name: str, link: RunningLink) -> Iterator[Figure]:

@@ -16,6 +16,7 @@ import structlog
 from node.clocks import REMEDY, differs, in_words, moment
 from node.disk import store_bytes
 from node.duplicate_keys import DuplicateKeys
+from node.fleet.standing import STALE_S, Standing
 from node.http_sync.schedule import Sync, is_http
 from node.intake.commits import STALLED_S, Commits
 from node.intake.room import Room
@@ -56,7 +57,7 @@ class Looked(msgspec.Struct, frozen=True):
     are open, `sync` and `links` the clocks of peers, `peers` which peers fail, `duplicate_keys` the keys with which two
     nodes run, `outages` whether the database is away (None: it cannot be), `watched` how witnesses are, `plugin`
     whether the operator's program works (None: there is no program), `certificate` when it ends (None: plain HTTP).
-    `removals` knows which dropped domains are not gone yet.
+    `removals` knows which dropped domains are not gone yet. `standing` is that of a process of a fleet.
     """
 
     world: World
@@ -72,6 +73,7 @@ class Looked(msgspec.Struct, frozen=True):
     plugin: WritePlugin | None
     certificate: Certificate | None
     removals: RemovalWork
+    standing: Standing | None
 
 
 class Health:
@@ -92,6 +94,7 @@ class Health:
         self._plugin = parts.plugin
         self._certificate = parts.certificate
         self._removals = parts.removals
+        self._standing = parts.standing
 
     def problems(self) -> list[str]:
         """Why the node cannot do its work, one sentence each. Empty if all is well."""
@@ -103,6 +106,10 @@ class Health:
             found.append("the database is away: requests that need it get 503 until it is back")
         elif self._outages is not None and self._outages.writing.trouble is not None:
             found.append("the database takes no writes: writes get 503 until it does")
+        if self._standing is not None and self._standing.is_stale:
+            found.append(
+                f"this process may be over {STALE_S:.0f} s behind its fleet, because it cannot follow the database"
+            )
         if self._room.is_disk_full():
             needed = self._settings.disk_free_bytes_min
             found.append(f"less than {needed} bytes are free on the disk: writes get 507 until somebody frees space")

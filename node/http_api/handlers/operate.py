@@ -123,10 +123,12 @@ async def _sync(parts: ApiParts, request: web.Request, direction: Flow) -> web.S
 
 async def get_health(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     problems = parts.health.problems()
-    warnings = parts.health.warnings() if is_operator(parts, request) else parts.health.public_warnings()
+    is_asked_by_operator = is_operator(parts, request)
+    warnings = parts.health.warnings() if is_asked_by_operator else parts.health.public_warnings()
+    fleet = {} if parts.standing is None else {"fleet": parts.standing.shown(is_operator=is_asked_by_operator)}
     if not problems:
-        return private({"status": "ok", "problems": [], "warnings": warnings})
-    answer = private({"status": "failing", "problems": problems, "warnings": warnings}, 503)
+        return private({"status": "ok", "problems": [], "warnings": warnings} | fleet)
+    answer = private({"status": "failing", "problems": problems, "warnings": warnings} | fleet, 503)
     answer.headers["Retry-After"] = "10"
     return answer
 

@@ -181,6 +181,7 @@ async def get_node(parts: ApiParts, _request: web.Request) -> web.StreamResponse
             "domains": await _summarize(parts),
             "limits": _limits(parts),
         }
+        | ({} if parts.standing is None else {"fleet": parts.standing.shown(is_operator=False)})
     )
 
 
