@@ -271,7 +271,7 @@ class Node:
     async def _serve(self) -> None:
         """Answer requests, then turn to the peers."""
         if self._is_follower:
-            self._follow()
+            await self._follow()
         self.api = self._api_parts()
         context = None if self.certificate is None else self.certificate.context
         sockets = None if self.membership is None else self.membership.sockets
@@ -286,7 +286,7 @@ class Node:
         # Listening ends before links do, so that peers whose links end do not dial a node that is stopping.
         self._endings.push_async_callback(http_api.stop_listening, runner)
 
-    def _follow(self) -> None:
+    async def _follow(self) -> None:
         """Keep in step with the process that writes, and pass on to it what it has to do."""
         assert self.membership is not None, "only a process of a fleet follows"
         standing = self.membership.standing
@@ -296,6 +296,7 @@ class Node:
         tasks = Tasks(self.fail)
         self._endings.push_async_callback(tasks.close)
         tasks.start(self._following.run(), "following")
+        await self._following.begin()
 
     async def _begin_work(self) -> None:
         """Turn to the peers, and to the work of an operator."""

@@ -11,6 +11,7 @@ this one, and a head must never go back.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,8 @@ _RETRY_S: Final = 0.5
 """Seconds until it tries to reach the server again."""
 
 _PAGE_EVENTS: Final = 500
+
+_BEGIN_S_MAX: Final = 5.0
 
 OpenLookout = Callable[[], Awaitable["Lookout"]]
 
@@ -69,6 +72,13 @@ class Following:
         self._clock = asyncio.get_running_loop().time
         self._moved = asyncio.Event()
         self._is_told_of = False
+        self._has_looked = asyncio.Event()
+
+    async def begin(self) -> None:
+        """Wait for the first look, so that this process knows its writer when it answers. Not for long: reads work."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_BEGIN_S_MAX):
+                await self._has_looked.wait()
 
     async def run(self) -> None:
         """Follow for ever. A server that does not answer is tried again and again."""
@@ -124,6 +134,7 @@ class Following:
         standing.term, standing.seen_s = sight.term, looked_s
         standing.writer = (sight.writer or None) if is_writing else None
         self._moved.set()
+        self._has_looked.set()
         self._on_look()
 
     async def _catch_up(self, sight: "Sight") -> None:

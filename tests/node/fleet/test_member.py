@@ -1,0 +1,225 @@
+"""Processes of a fleet: they answer alike, one of them writes, and another takes its place."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from node.fleet.member import Member
+from node.fleet.passport import HEADER, Passport, seal, secret_of
+from node.fleet.standing import Role
+from protocol.records.record import Record
+from protocol.signing import SigningKey
+from tests.history import ALICE, BOB, DOMAIN, claim, signed
+from tests.node.fleet.members import ask_until, clients_of, end_session_of_writer, fleet_of, term_changes, wait_until
+from tests.node.http_api.talking import Client
+
+SchemaUrl = Callable[[str], str]
+
+GARDEN = f"/claims/{DOMAIN}/garden"
+
+
+def now(label: str, by: SigningKey = ALICE, **fields: Any) -> Record:
+    return claim(label, by, int(time.time()), **fields)
+
+
+def token(member: Member) -> dict[str, str]:
+    return {"Authorization": f"Bearer {member._admin_token}"}
+
+
+@pytest.fixture
+async def url(schema_url: SchemaUrl) -> str:
+    return schema_url("one")
+
+
+@pytest.fixture
+async def members(tmp_path: Path, url: str) -> AsyncIterator[list[Member]]:
+    async with fleet_of(2, tmp_path, url) as members:
+        yield members
+
+
+@pytest.fixture
+async def clients(members: list[Member]) -> AsyncIterator[list[Client]]:
+    async with clients_of(members) as clients:
+        yield clients
+
+
+async def test_the_first_process_writes_and_the_second_follows(members: list[Member], clients: list[Client]) -> None:
+    health = [(await client.get("/health")).json()["fleet"] for client in clients]
+
+    assert [(each["role"], each["term"], each["writer"]) for each in health] == [
+        ("writer", 1, members[0].url),
+        ("follower", 1, members[0].url),
+    ]
+    nodes = [(await client.get("/node")).json() for client in clients]
+    assert nodes[0]["node"] == nodes[1]["node"]
+    assert nodes[0]["epoch"] == nodes[1]["epoch"]
+    assert "writer" not in nodes[0]["fleet"], "where it answers is for operators"
+
+
+async def test_what_a_follower_takes_can_be_read_there_at_once_and_everywhere_alike(clients: list[Client]) -> None:
+    writer, follower = clients
+    records = [now(f"label-{number}") for number in range(3)]
+
+    statuses = [(await follower.put(record)).status for record in records]
+    labels = [f"/claims/{DOMAIN}/{record.label}" for record in records]
+    there = [await follower.get(label) for label in labels]
+    here = [await writer.get(label) for label in labels]
+
+    assert statuses == [201] * 3
+    assert [(each.status, each.body, each.headers["ETag"]) for each in there] == [
+        (each.status, each.body, each.headers["ETag"]) for each in here
+    ]
+    pages = [await client.get(f"/claims/{DOMAIN}?limit=2") for client in clients]
+    assert (pages[0].body, pages[0].headers["Link"]) == (pages[1].body, pages[1].headers["Link"])
+    summaries = [(await client.get("/node")).json()["domains"] for client in clients]
+    assert summaries[0] == summaries[1]
+
+
+async def test_a_head_in_the_cache_of_a_follower_changes_with_a_claim_at_the_writer(clients: list[Client]) -> None:
+    writer, follower = clients
+    first, second = now("garden"), claim("garden", ALICE, int(time.time()) + 1)
+    await writer.put(first)
+    await ask_until(lambda: follower.get(GARDEN), lambda answer: answer.status == 200)
+
+    await writer.put(second)
+
+    after = signed(second).signature
+    await ask_until(lambda: follower.get(GARDEN), lambda answer: after in answer.json())
+
+
+async def test_a_refusal_of_the_writer_comes_through_as_it_is(clients: list[Client]) -> None:
+    await clients[0].put(now("garden", ALICE))
+
+    refusals = [await client.put(now("garden", BOB)) for client in clients]
+
+    assert [each.status for each in refusals] == [403, 403]
+    assert refusals[0].body == refusals[1].body
+
+
+async def test_an_operator_may_ask_any_process(members: list[Member], clients: list[Client]) -> None:
+    peer = b'{"url":"http://127.0.0.1:1","pull":true}'
+
+    put = await clients[1].send("PUT", "/peers", peer, token(members[1]))
+    without = await clients[1].send("PUT", "/peers", peer)
+    peers = [(await client.get("/peers")).json() for client in clients]
+    synced = await clients[1].send("POST", "/sync/pull")
+
+    assert (put.status, without.status) == (200, 401)
+    assert [peer["url"] for peer in peers[1]] == [peer["url"] for peer in peers[0]] == ["http://127.0.0.1:1"]
+    assert list(synced.json()) == ["http://127.0.0.1:1"]
+
+
+async def test_an_erased_record_leaves_the_memory_of_a_follower(members: list[Member], clients: list[Client]) -> None:
+    record = now("garden")
+    await clients[1].put(record)
+    shown = await clients[1].get(GARDEN)
+
+    erased = await clients[1].send("DELETE", f"/records/{record.id}", None, token(members[1]))
+    gone = [await clients[1].get(path) for path in (GARDEN, f"/records/{record.id}")]
+
+    assert (shown.status, erased.status) == (200, 200)
+    assert [each.status for each in gone] == [410, 410]
+
+
+async def test_a_dropped_domain_leaves_a_follower_and_may_come_back(
+    members: list[Member], clients: list[Client]
+) -> None:
+    await clients[1].put(now("garden"))
+
+    drop = await clients[1].send(
+        "POST", "/removals", b'{"kind":"drop","domain":"%s"}' % DOMAIN.encode(), token(members[1])
+    )
+    domains = (await clients[1].get("/domains")).json()
+    page = await clients[1].get(GARDEN)
+
+    assert drop.status in (200, 202)
+    assert (domains, page.refusal) == ([], (404, "unknown_domain"))
+
+
+async def test_a_stream_at_a_follower_shows_every_event_of_the_writer_once(
+    members: list[Member], clients: list[Client]
+) -> None:
+    async with aiohttp.ClientSession(members[1].url) as session, session.ws_connect("/stream?since=0") as stream:
+        for number in range(20):
+            await clients[number % 2].put(now(f"label-{number}"))
+        events = [await stream.receive_json(timeout=10) for _ in range(20)]
+
+    assert [event["label"] for event in map(_record_of, events)] == [f"label-{number}" for number in range(20)]
+
+
+def _record_of(event: dict[str, Any]) -> Any:
+    (record,) = event["claim"].values() if "claim" in event else (event["record"],)
+    return record
+
+
+@pytest.mark.parametrize("header", ["", "1 - 00", "forged"])
+async def test_a_caller_cannot_forge_a_passport(members: list[Member], clients: list[Client], header: str) -> None:
+    """A forged one is worse than none: a caller on this machine is one that a proxy has brought."""
+    forged = header
+    if header == "forged":
+        forged = seal(secret_of(BOB), "GET", "/peers", Passport(None), time.time())
+
+    answers = [await client.get("/peers", {HEADER: forged}) for client in clients]
+
+    assert answers[0].refusal == (401, "unauthorized")
+    assert answers[1].refusal == (401, "unauthorized")
+
+
+async def test_a_follower_passes_on_who_calls_and_not_what_the_caller_says_of_it(
+    members: list[Member], clients: list[Client]
+) -> None:
+    """The quota of the caller counts at the writer. A proxy that is not trusted changes nothing."""
+    through_proxy = await clients[1].get("/peers", {"X-Forwarded-For": "192.0.2.7"})
+    directly = await clients[1].get("/peers")
+
+    assert (through_proxy.refusal, directly.status) == ((401, "unauthorized"), 200)
+
+
+async def test_a_page_of_a_foreign_site_cannot_write_by_way_of_a_follower(clients: list[Client]) -> None:
+    answer = await clients[1].put(now("garden"), {"Origin": "https://evil.example"})
+
+    assert answer.refusal == (403, "unauthorized")
+
+
+async def test_a_process_that_loses_its_session_follows_and_the_other_writes(
+    members: list[Member], clients: list[Client], url: str
+) -> None:
+    for number in range(3):
+        await clients[0].put(now(f"before-{number}"))
+
+    await end_session_of_writer(url)
+    await wait_until(lambda: (members[1]._role, members[0]._role) == (Role.WRITER, Role.FOLLOWER))
+    taken = [await _put_until_taken(client, f"after-{at}") for at, client in enumerate(clients)]
+
+    assert taken == [201, 201]
+    health = [(await client.get("/health")).json()["fleet"] for client in clients]
+    assert [(each["role"], each["term"]) for each in health] == [("follower", 2), ("writer", 2)]
+    heads = [(await client.get(f"/claims/{DOMAIN}?limit=100")).body for client in clients]
+    assert heads[0] == heads[1]
+    assert await term_changes(url) == [1, 2]
+
+
+async def _put_until_taken(client: Client, label: str) -> int:
+    """Write as a client does that is asked to come back. Returns the last status."""
+    record = now(label)
+    return (await ask_until(lambda: client.put(record), lambda answer: answer.status != 503)).status
+
+
+async def test_without_a_writer_reads_go_on_and_writes_are_asked_to_come_back(
+    members: list[Member], clients: list[Client], url: str
+) -> None:
+    record = now("garden")
+    await clients[0].put(record)
+    following = members[1]
+    assert following._changing is not None
+    following._changing.cancel()  # it would take over
+
+    await members[0].__aexit__(None, None, None)
+    answer = await ask_until(lambda: clients[1].put(now("pond")), lambda answer: answer.status == 503)
+
+    assert (answer.refusal, answer.headers["Retry-After"]) == ((503, "overloaded"), "1")
+    assert signed(record).signature in (await clients[1].get(GARDEN)).json()
