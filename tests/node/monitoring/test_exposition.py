@@ -27,6 +27,7 @@ WITHOUT_UNIT = {
     "dnarc_records", "dnarc_connections", "dnarc_streams", "dnarc_links", "dnarc_link_eager", "dnarc_peer_state",
     "dnarc_duplicate_keys", "dnarc_witnessed_domains", "dnarc_doubly_decided_slots", "dnarc_witness_forks",
     "dnarc_witness_unheard", "dnarc_witness_silent", "dnarc_witness_open_slots", "dnarc_witness_round",
+    "dnarc_fleet_role", "dnarc_fleet_term", "dnarc_fleet_commit",
     "dnarc_unfinished_removals",
 }  # fmt: skip
 LIBRARY_PREFIX = "process_"

@@ -58,22 +58,6 @@ async def check_state_is_replay(url: str) -> None:
         await store.close()
 
 
-def test_a_second_node_on_the_same_database_ends_and_says_who_writes(tmp_path: Path, schema_url: SchemaUrl) -> None:
-    flags = ("--store", schema_url("one"))
-    with running("first", tmp_path / "first", *flags) as first:
-        second = subprocess.run(
-            [DNARC, "serve", "--port", "0", "--data", tmp_path / "second", *flags],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-
-        assert second.returncode == 4
-        assert "dnarc: storage: another node writes to this database: " in second.stderr
-        assert f"process {first.process.pid} (stop that node first)" in second.stderr
-
-
 def test_a_node_says_that_its_server_is_away_and_goes_on_when_it_is_back(
     tmp_path: Path, server: PostgresServer, schema_url: SchemaUrl
 ) -> None:
