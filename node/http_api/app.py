@@ -11,6 +11,7 @@ from typing import Final
 from aiohttp import web
 
 from node.fairness.byte_budget import ByteBudget
+from node.fleet.errands import no_writer
 from node.fleet.passport import HEADER
 from node.fleet.relay import COMMIT_HEADER
 from node.http_api.answers.answer_room import ANSWER_ROOMS, COPIES, NO_ROOM, AnswerRooms
@@ -32,6 +33,7 @@ from node.http_api.requests.query import check_names
 from node.http_api.requests.read_meter import ReadMeter
 from node.http_api.route import Route
 from node.settings.settings import Settings
+from node.store.contract import StoreError
 from protocol.errors import Code, ProtocolError
 
 FAST_PATH: Final = web.AppKey("fast_path", ClaimsFastPath)
@@ -98,6 +100,8 @@ def _bind(
             response = problem_of(error, is_public=route.is_public)
         except ConnectionError:
             raise
+        except StoreError as error:  # in a fleet: this process has just lost the right to write
+            response = fault(request, error) if parts.standing is None else problem_of(no_writer())
         except Exception as error:
             response = fault(request.method, request.rel_url, error)
         if parts.standing is not None and HEADER in request.headers:
