@@ -29,6 +29,8 @@ class Standing:
         self.term = 0
         self.writer: str | None = None
         self.seen_s = clock()
+        self.forged_s = float("-inf")
+        """When the log told of a wrong passport, in seconds since the Unix epoch."""
         self._clock = clock
         self._commit = commit
 

@@ -11,14 +11,14 @@ from typing import Final
 from aiohttp import web
 
 from node.fairness.byte_budget import ByteBudget
-from node.fleet.errands import no_writer
 from node.fleet.passport import HEADER
 from node.fleet.relay import COMMIT_HEADER
 from node.http_api.answers.answer_room import ANSWER_ROOMS, COPIES, NO_ROOM, AnswerRooms
 from node.http_api.answers.pages import PAGE_BYTES_MAX
-from node.http_api.answers.problems import fault, problem, problem_of
+from node.http_api.answers.problems import problem, problem_of
 from node.http_api.connections import ConnectionLimit
 from node.http_api.cors import allow_origin, preflight_headers
+from node.http_api.failure import failure_of
 from node.http_api.fast_path import ClaimsFastPath
 from node.http_api.handlers.pass_on import pass_on
 from node.http_api.handlers.read import VERSION
@@ -33,7 +33,6 @@ from node.http_api.requests.query import check_names
 from node.http_api.requests.read_meter import ReadMeter
 from node.http_api.route import Route
 from node.settings.settings import Settings
-from node.store.contract import StoreError
 from protocol.errors import Code, ProtocolError
 
 FAST_PATH: Final = web.AppKey("fast_path", ClaimsFastPath)
@@ -100,10 +99,8 @@ def _bind(
             response = problem_of(error, is_public=route.is_public)
         except ConnectionError:
             raise
-        except StoreError as error:  # in a fleet: this process has just lost the right to write
-            response = fault(request, error) if parts.standing is None else problem_of(no_writer())
         except Exception as error:
-            response = fault(request.method, request.rel_url, error)
+            response = failure_of(parts, request.method, request.rel_url, error)
         if parts.standing is not None and HEADER in request.headers:
             response.headers.setdefault(COMMIT_HEADER, str(parts.standing.commit))
         if route.is_writable:

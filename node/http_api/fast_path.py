@@ -19,6 +19,7 @@ from node.http_api.answers.json_answer import PRIVATE_JSON
 from node.http_api.answers.problems import fault, problem_of
 from node.http_api.answers.spelled import spell, spell_response
 from node.http_api.eagerly import Eager
+from node.http_api.failure import failure_of
 from node.http_api.fast_connection import FastConnection
 from node.http_api.handlers.read import find_head, headers_of_head
 from node.http_api.handlers.write import answer_one, status_of
@@ -78,7 +79,7 @@ class ClaimsFastPath:
         self._outcome_headers = {**PRIVATE_JSON, "Vary": "Origin"} if write_origins else PRIVATE_JSON
 
     def take(self, connection: FastConnection, message: RawRequestMessage, payload: StreamReader) -> bool:
-        if message.method == "PUT":
+        if message.method == "PUT" and self._parts.relay is None:
             named = _CLAIM.fullmatch(message.path)
         else:
             named = _HEAD.fullmatch(message.path) if message.method == "GET" else None
@@ -141,7 +142,7 @@ class ClaimsFastPath:
 
     def fail_put(self, put: "_Put", error: Exception) -> None:
         """Answer that the node failed."""
-        response = fault("PUT", f"/claims/{put.signature}", error)
+        response = failure_of(self._parts, "PUT", f"/claims/{put.signature}", error)
         self._end_put(put, response.status, spell_response(response))
 
     def _end_put(self, put: "_Put", status: int, answer: bytes) -> None:
