@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from node.fleet.relay import COMMIT_HEADER
 from node.http_api.requests.accept import JSON_TYPE
 from node.removal.erased import ERASED_HEADER
 
@@ -16,6 +17,7 @@ CURSOR_HEADER: Final = "Dnarc-Cursor"
 
 _READABLE: Final = (
     CERTAINTY_HEADER,
+    COMMIT_HEADER,
     CURSOR_HEADER,
     ERASED_HEADER,
     "ETag",

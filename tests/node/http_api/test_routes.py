@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from node.fleet import passport
 from node.http_api.answers.json_answer import PUBLIC_HEADERS
 from node.http_api.answers.problems import STATUSES
 from node.node import ROUTES, Node
@@ -164,12 +165,14 @@ SAFE = {"Cache-Control", "Content-Language", "Content-Length", "Content-Type", "
 
 
 def test_every_header_of_this_project_in_answers_is_one_that_pages_may_read() -> None:
-    """Wherever the name of a header stands in the program. A push is the only one in requests."""
+    """Wherever the name of a header stands in the program. A push and a passport of a fleet stand in requests."""
     literals = re.compile(r'"(Dnarc-[A-Z][A-Za-z-]*)"')
     sources = [path for room in ("node", "protocol") for path in (ROOT / room).rglob("*.py")]
     named = {name for path in sources for name in literals.findall(path.read_text(encoding="utf-8"))}
 
-    assert named - {PUSH_HEADER} == {name for name in exposed(PUBLIC_HEADERS) if name.startswith("Dnarc-")}
+    assert named - {PUSH_HEADER, passport.HEADER} == {
+        name for name in exposed(PUBLIC_HEADERS) if name.startswith("Dnarc-")
+    }
 
 
 OF_BROWSERS = {
