@@ -1,16 +1,25 @@
-"""What every test shares: how hypothesis searches, and a PostgreSQL server for the tests that need one.
+"""What every test shares: how hypothesis searches, and what the garbage collector looks at.
 
 Runs stay random, in CI too, so that each of them looks at new examples; a failure prints the blob that repeats it.
 `pytest --hypothesis-profile=thorough` looks twenty times as long.
+
+Collected tests live as long as the process. The garbage collector would walk all of them again and again, and takes
+half of the CPU time of the collection. So it is off during the collection, and ignores these objects afterwards.
 """
 
+import gc
+
+import pytest
 from hypothesis import settings
-
-from tests.postgres import database_url, schema_url, server
-
-__all__ = ["database_url", "schema_url", "server"]
 
 # Everything is named: where CI is set, hypothesis starts from a profile of its own that repeats the same examples.
 settings.register_profile("dnarc", derandomize=False, deadline=None, print_blob=True, max_examples=100)
 settings.register_profile("thorough", settings.get_profile("dnarc"), max_examples=2_000)
 settings.load_profile("dnarc")
+
+gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.freeze()
+    gc.enable()

@@ -277,12 +277,14 @@ def _no_automatic_collection() -> Iterator[None]:
     """Let only the loop collect garbage until the block ends: after the same callbacks in every run, whatever else is
     in memory.
     """
-    was_enabled = gc.isenabled()
-    gc.freeze()  # so that objects from before are not examined again and again
+    was_enabled, is_frozen = gc.isenabled(), gc.get_freeze_count() > 0
+    if not is_frozen:
+        gc.freeze()  # so that objects from before are not examined again and again
     gc.disable()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if not is_frozen:  # otherwise they belong to whoever froze them before the run
+            gc.unfreeze()
         if was_enabled:
             gc.enable()
