@@ -17,7 +17,7 @@ from bodies. But nothing proves a skeleton, so a skeleton that no removal accoun
 import hashlib
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import groupby
 from operator import itemgetter
@@ -196,17 +196,14 @@ class _Rebuild:
         self._connection = connection
         self._advance = advance
         self._report = Rebuilt()
-        self._domain: str | None = None
-        """The witnessed domain that was walked last: the labels of a domain mostly stand side by side."""
-        self._walked = DomainChange()
 
     def run(self) -> Rebuilt:
         self._check_indexes()
         self._check_records()
         self._check_labels()
+        self._check_witnessed()
         self._check_events()
         self._check_usage()
-        self._check_testimony()
         if self._report.counts.keys() & _MOVING:
             sql = "INSERT INTO meta (name, value) VALUES ('remnants', 'rebuild') ON CONFLICT DO NOTHING"
             self._connection.execute(sql)
@@ -274,52 +271,41 @@ class _Rebuild:
         return int(number)
 
     def _check_labels(self) -> None:
-        """Replay every label from its records. A label without records is removed."""
+        """Replay every label of ordinary domains from its records. A label without records is removed."""
         last = 0
         while page := self._connection.execute(
             f"SELECT no, domain, label, {', '.join(_STATE_COLUMNS)} FROM labels WHERE no > ? ORDER BY no LIMIT ?",
             (last, _PAGE),
         ).fetchall():
             first, last = page[0][0], page[-1][0]
-            histories = self._histories(first, last)
-            for number, domain, label, *columns in page:
-                self._check_label(number, (domain, label), tuple(columns), histories.get(number, []))
+            ordinary = [row for row in page if not is_witnessed(row[1])]
+            histories = self._histories(first, last, {number for number, *_ in ordinary})
+            for number, domain, label, *columns in ordinary:
+                history = histories.get(number, [])
+                self._check_label(number, (domain, label), tuple(columns), history, _replayed(history))
             self._report.labels += len(histories)
             self._advance(sum(map(len, histories.values())))
 
-    def _histories(self, first: int, last: int) -> dict[int, list[Any]]:
-        """`(label, no, id, body, verdict)` of the records of these labels, by the label's row."""
+    def _histories(self, first: int, last: int, wanted: Container[int]) -> dict[int, list[Any]]:
+        """`(label, no, id, verdict, body)` of the records of the wanted labels among these, by the label's row."""
         rows = self._connection.execute(
-            "SELECT label, no, id, body, verdict FROM records WHERE label BETWEEN ? AND ? ORDER BY label",
+            "SELECT label, no, id, verdict, body FROM records WHERE label BETWEEN ? AND ? ORDER BY label",
             (first, last),
         )
-        return {label: list(history) for label, history in groupby(rows, key=itemgetter(0))}
+        return {label: list(history) for label, history in groupby(rows, key=itemgetter(0)) if label in wanted}
 
     def _check_label(
-        self, number: int, place: tuple[str, str], columns: tuple[Any, ...], history: Iterable[Any]
+        self, number: int, place: tuple[str, str], columns: tuple[Any, ...], history: Sequence[Any], judged: "_Judged"
     ) -> None:
-        numbers = {record_id.hex(): no for _, no, record_id, _, _ in history}
+        """`history`: for each record the row number of its label, its own, its id, its verdict, and maybe more."""
+        numbers = {record_id.hex(): no for _, no, record_id, *_ in history}
         if not numbers:
             self._note("label", "there", "no record is of it", place, None)
             self._connection.execute("DELETE FROM labels WHERE no = ?", (number,))
             return
-        judged = self._judge(place, history)
-        verdicts = {record_id.hex(): verdict for *_, record_id, _, verdict in history}
+        verdicts = {record_id.hex(): verdict for _, _, record_id, verdict, *_ in history}
         self._check_verdicts(place, judged, verdicts, numbers)
         self._check_state(number, place, columns, judged, numbers)
-
-    def _judge(self, place: tuple[str, str], history: Iterable[Any]) -> "_Judged":
-        """The verdicts and the state that the records of a label give; in a witnessed domain, all its records."""
-        domain, label = place
-        if not is_witnessed(domain):
-            replayed = replay(record_of(record_id, body) for _, _, record_id, body, _ in history)
-            chain, owner = replayed.chain, replayed.state.owner
-            founder = chain[0].signedby if chain and chain[0].signedby != owner else None
-            return _Judged(replayed.verdicts, replayed.state, None if founder is None else bytes.fromhex(founder))
-        if self._domain != domain:
-            self._domain, self._walked = domain, walked(self._connection, domain).change
-        verdicts = {record_id.hex(): self._walked.verdicts[record_id.hex()] for _, _, record_id, _, _ in history}
-        return _Judged(verdicts, self._walked.states[label])
 
     def _check_verdicts(
         self, place: tuple[str, str], judged: "_Judged", stored: dict[str, int], numbers: dict[str, int]
@@ -382,18 +368,37 @@ class _Rebuild:
         if differences:
             recounting.count_anew(self._connection)
 
-    def _check_testimony(self) -> None:
-        """Derive what witnesses said, and compare it with the file."""
+    def _check_witnessed(self) -> None:
+        """Walk all records of each witnessed domain, and compare its labels and what witnesses said with the file.
+
+        A domain is walked as a whole, and once, because its labels may stand between those of other domains.
+        """
         for table in testimony.TABLES:
             self._connection.execute(f"CREATE TEMP TABLE {table} AS SELECT * FROM main.{table} WHERE 0")
         for domain in witnessed_names(self._connection):
             found = walked(self._connection, domain)
             testimony.put(self._connection, domain, found.change, found.numbers, "temp")
+            self._check_walked(domain, found.change)
+            self._advance(len(found.numbers))
         for table in testimony.TABLES:
             wrong = self._rows_only_in(f"main.{table}", f"temp.{table}")
             missing = self._rows_only_in(f"temp.{table}", f"main.{table}")
             self._repair(table, wrong, missing)
             self._connection.execute(f"DROP TABLE temp.{table}")
+
+    def _check_walked(self, domain: str, change: DomainChange) -> None:
+        """Compare the labels of this domain with what its records give."""
+        labels = self._connection.execute(
+            f"SELECT no, label, {', '.join(_STATE_COLUMNS)} FROM labels WHERE domain = ?", (domain,)
+        ).fetchall()
+        for number, label, *columns in labels:
+            history = self._connection.execute(
+                "SELECT label, no, id, verdict FROM records WHERE label = ?", (number,)
+            ).fetchall()
+            ids = [record_id.hex() for _, _, record_id, _ in history]
+            judged = _Judged({each: change.verdicts[each] for each in ids}, change.states.get(label, State()))
+            self._check_label(number, (domain, label), tuple(columns), history, judged)
+            self._report.labels += bool(history)
 
     def _rows_only_in(self, one: str, other: str) -> list[Any]:
         return self._connection.execute(f"SELECT * FROM {one} EXCEPT SELECT * FROM {other}").fetchall()
@@ -415,6 +420,14 @@ class _Rebuild:
 
     def _note(self, what: str, was: str | None, now: str | None, place: tuple[str, str], record: str | None) -> None:
         self._report.note(DerivedDifference(what, was, now, *place, record))
+
+
+def _replayed(history: Iterable[Any]) -> _Judged:
+    """What the records of a label of an ordinary domain give."""
+    replayed = replay(record_of(record_id, body) for _, _, record_id, _, body in history)
+    chain, owner = replayed.chain, replayed.state.owner
+    founder = chain[0].signedby if chain and chain[0].signedby != owner else None
+    return _Judged(replayed.verdicts, replayed.state, None if founder is None else bytes.fromhex(founder))
 
 
 def _shown(row: Iterable[Any]) -> str:
