@@ -15,18 +15,28 @@
     --history N    an empty node catches up with so many claims over a link: alone, and with the receipts of four
                    witnesses, of which each holds the claims of one receipt interval at 100 a second.
 
-A lane whose number is 0 is left out.
+A lane whose number is 0 is left out. `--write` puts the figures into a page, between the two markers there.
 """
 
 import statistics
 import time
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from benchmarks._witnessed import claims_of, measure_catch_up, measure_intake, measure_receipts, seated
 from benchmarks.common import report
+from benchmarks.common.page import markdown, occasion, write
+from benchmarks.common.table import spell
 from protocol.witness.voter import RECEIPT_INTERVAL_MS
 
 WAIT: Final = {"Prefer": "wait=30"}
+PLACE: Final = "witnessed"
+"""The name of the markers in the page."""
+
+AIMS: Final = {
+    "ratio_witnessed_to_ordinary_by_rate": ">= 0.6",
+    "ratio_local_witness_to_ordinary_by_rate": ">= 0.6",
+}
 WARM_UP: Final = 20
 """Writes before the first that counts, and at most as many as count."""
 
@@ -34,6 +44,7 @@ WARM_UP: Final = 20
 def main() -> None:
     options = report.options(
         __doc__,
+        has_page=True,
         writes=(1_000, "claims that are waited for, on one witness and on four"),
         records=(20_000, "claims that are taken in by batches, in each round of each domain"),
         rounds=(3, "rounds of the intake; figures are their medians"),
@@ -41,6 +52,7 @@ def main() -> None:
         history=(100_000, "claims that an empty node catches up with"),
         per_receipt=(10, "claims in one receipt of the catch-up"),
     )
+    about = occasion()
     figures: dict[str, float] = {"receipt_interval_ms": RECEIPT_INTERVAL_MS}
     if options.writes:
         figures |= measure_delays(options.writes)
@@ -51,6 +63,18 @@ def main() -> None:
     if options.history:
         figures |= measure_catch_up(options.history, options.per_receipt)
     report.show("claims of a witnessed domain", figures, options.json)
+    if options.write:
+        sizes = (
+            f"{options.writes:,} claims that are waited for; {options.records:,} claims in each of {options.rounds} "
+            f"rounds of intake; {options.seconds} s at each rate; a history of {options.history:,} claims"
+        )
+        write(options.write, PLACE, f"Measured on {about}: {sizes}.\n\n{markdown(rows_of(figures))}")
+
+
+def rows_of(figures: Mapping[str, float]) -> list[Sequence[str]]:
+    """The figures as texts, with their head."""
+    rows = [(name.replace("_", " "), spell(value), AIMS.get(name, "")) for name, value in figures.items()]
+    return [("figure", "value", "aim"), *rows]
 
 
 def measure_delays(writes: int) -> dict[str, float]:

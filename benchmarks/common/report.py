@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -39,13 +40,17 @@ def log_only_warnings() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
 
-def options(about: str | None, **numbers: tuple[int, str]) -> argparse.Namespace:
-    """The command line of a benchmark: integers, each with its default and its meaning, and `--json`."""
+def options(about: str | None, *, has_page: bool = False, **numbers: tuple[int, str]) -> argparse.Namespace:
+    """The command line of a benchmark: integers, each with its default and its meaning, and `--json`. `has_page`: also
+    `--write`, for a benchmark with a table of its own in a page.
+    """
     log_only_warnings()
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, (default, meaning) in numbers.items():
         parser.add_argument("--" + name.replace("_", "-"), type=int, default=default, help=meaning)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    if has_page:
+        parser.add_argument("--write", type=Path, metavar="PAGE", help="put the figures into this page too")
     return parser.parse_args()
 
 
