@@ -368,6 +368,10 @@ async def _clock_put_back(cluster: Cluster) -> None:
     cluster.expect(took_s < SOON_S, f"a witness whose clock was put back speaks within {took_s:.1f} s")
 
 
+def _count(witnesses: int) -> str:
+    return "1 witness" if witnesses == 1 else f"{witnesses} witnesses"
+
+
 def _races() -> list[Scenario]:
     shapes: list[tuple[str, int, Callable[[Cluster], Awaitable[None]]]] = [
         (names, faulty, partial(_race, names=names, faulty=faulty))
@@ -376,7 +380,7 @@ def _races() -> list[Scenario]:
     return [
         Scenario(
             f"witnessed-race-{len(names)}",
-            f"Three users found one label at once; {len(names)} witnesses, of which {faulty} may lie, let one win.",
+            f"Three users found one label at once, with {_count(len(names))}, of which {faulty} may lie: one wins.",
             run,
         )
         for names, faulty, run in shapes
