@@ -10,6 +10,7 @@ A domain without its policy is in memory as a whole, because nothing of it is or
 it at once.
 """
 
+import asyncio
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal, Self
@@ -104,7 +105,8 @@ class WitnessedDomains:
         domain = self._by_name[name]
         wanted = domain.needs(records)
         while missing := domain.missing(wanted):
-            domain.learn(missing, await self._store.known(name, missing))
+            for _ in domain.learn(missing, await self._store.known(name, missing)):
+                await asyncio.sleep(0)  # a label may be long: others get a turn
             wanted = domain.needs(records)
         self._use(domain, wanted)
 

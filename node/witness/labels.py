@@ -4,6 +4,7 @@ The intake has parts of a domain in memory, which run ahead of the disk. An answ
 holds. So whoever answers reads the label from the store, at one moment, and walks it.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from itertools import islice
 from typing import Final
@@ -44,4 +45,7 @@ async def read_contenders(store: Store, domain: str, policy: Policy) -> AsyncIte
 
 async def _read(store: Store, domain: str, policy: Policy | None, labels: dict[str, None]) -> dict[str, StoredLabel]:
     known = await store.known(domain, Wanted(labels=labels))
-    return {name: StoredLabel(label, known.evidence) for name, label in known.walked(policy).items()}
+    walked: dict[str, WitnessedLabel] = {}
+    for _ in known.walk(walked, policy, known.evidence):
+        await asyncio.sleep(0)  # a label may be long: others get a turn
+    return {name: StoredLabel(label, known.evidence) for name, label in walked.items()}

@@ -13,7 +13,7 @@ of a witness the one with the largest `at` is shown.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Self
 
 import msgspec
@@ -193,14 +193,17 @@ class WitnessedDomain:
             {place: None for place in wanted.places if not knows(place)},
         )
 
-    def learn(self, wanted: Wanted, known: Known) -> None:
-        """Take these parts, which were missing, into memory."""
+    def learn(self, wanted: Wanted, known: Known) -> Iterator[None]:
+        """Take these parts, which were missing, into memory. Stop now and then, so that others get a turn; but nothing
+        may be added to the domain before the end.
+        """
         assert self.testimony is not None, "only a domain with a policy forgets"
         said = {each: evidence for each, evidence in known.said.items() if each not in self._label_of}
         self.testimony.recall(said, known.places)
+        walked: dict[str, WitnessedLabel] = {}
+        yield from known.walk(walked, self.policy, self.evidence)
+        self._labels |= walked
         for name, records in known.labels.items():
-            self._labels[name] = label = WitnessedLabel(self.policy, self.evidence)
-            label.apply(records)
             self._newest[name] = max(record.order_key for record in records)
             self._label_of |= dict.fromkeys((record.id for record in records), name)
         for name in wanted.labels:
