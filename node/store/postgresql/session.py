@@ -164,8 +164,7 @@ def explained(url: str) -> Iterator[None]:
 
 
 def place_of(url: str) -> str:
-    """The server and the database of a URL, without user and password."""
+    """The servers and the database of a URL, without user and password."""
     parts = urlsplit(url)
-    host = parts.hostname or "the local server"
-    port = "" if parts.port is None else f":{parts.port}"
-    return f"PostgreSQL at {host}{port}{parts.path}"
+    hosts = parts.netloc.rpartition("@")[2] or "the local server"
+    return f"PostgreSQL at {hosts}{parts.path}"

@@ -74,11 +74,12 @@ def test_a_folder_that_a_node_uses_does_not_move(data: Path) -> None:
     assert (refused.code, refused.err.startswith("dnarc: in_use: another node runs on")) == (Exit.MACHINE, True)
 
 
-def test_a_server_that_is_not_there_is_named_without_the_password(data: Path) -> None:
-    refused = run("move", "--data", str(data), "--to", "postgresql://me:secret@127.0.0.1:9/claims")
+@pytest.mark.parametrize("hosts", ["127.0.0.1:9", "127.0.0.1:9,127.0.0.2:9"])
+def test_servers_that_are_not_there_are_named_without_the_password(data: Path, hosts: str) -> None:
+    refused = run("move", "--data", str(data), "--to", f"postgresql://me:secret@{hosts}/claims")
 
     assert refused.code == Exit.MACHINE
-    assert refused.err.startswith("dnarc: storage: PostgreSQL at 127.0.0.1:9/claims: ")
+    assert refused.err.startswith(f"dnarc: storage: PostgreSQL at {hosts}/claims: ")
     assert "secret" not in refused.err
 
 
