@@ -40,9 +40,11 @@ def move(
 ) -> None:
     """Move all that a node holds to a PostgreSQL database (--to URL), or from there back to its folder (--from URL).
 
-    The node's key and its admin token move too. No node may use either store meanwhile. The old store stays as it is. A
-    move that is interrupted leaves nothing on which a node would start: run the same command again. The password of the
-    URL may also come from PGPASSWORD.
+    The node's key and its admin token move too. No node may use either store meanwhile. The old store stays as it is.
+
+    A move that is interrupted leaves nothing on which a node would start: run the same command again.
+
+    The password of the URL may also come from PGPASSWORD.
     """
     if (to is None) == (from_ is None):
         raise usage("name either a database to move --to, or one to move --from")
@@ -107,5 +109,5 @@ def _summary(moved: "Moved", data: Path, to: str | None) -> "RenderableType":
 
     rows = [(name, f"{count:,}") for name, count in moved.counts.items() if count]
     start = f"dnarc serve --data {data}" + ("" if to is None else " --store URL")
-    words = f"both stores have the same ids and verdicts: sha256 {moved.digest}\n{STREAMS}\nstart the node: {start}"
-    return Group(table(["what", "#moved"], rows), plain(words))
+    same = f"both stores have the same ids and verdicts: sha256 {moved.digest}"
+    return Group(table(["what", "#moved"], rows), *map(plain, (same, STREAMS, f"start the node: {start}")))

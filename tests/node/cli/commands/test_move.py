@@ -37,9 +37,11 @@ def test_a_store_moves_to_a_database_and_back_and_the_rows_are_counted(
 
     assert (there["counts"]["records"], there["counts"]["events"], there["streams"]) == (3, 3, STREAMS)
     assert back.code == 0, back.err
-    assert f"both stores have the same ids and verdicts: sha256 {there['digest']}" in back.out
-    assert "410" in back.out
-    assert f"start the node: dnarc serve --data {tmp_path / 'back'}\n" in back.out
+    assert back.out.splitlines()[-3:] == [
+        f"both stores have the same ids and verdicts: sha256 {there['digest']}",
+        STREAMS,
+        f"start the node: dnarc serve --data {tmp_path / 'back'}",
+    ]
     assert run("rebuild", "--data", str(tmp_path / "back"), "--check").out.startswith("equal: 3 records")
 
 
