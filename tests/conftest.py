@@ -1,4 +1,5 @@
-"""What every test shares: how hypothesis searches, and what the garbage collector looks at.
+"""What every test shares: how hypothesis searches, what the garbage collector looks at, and a PostgreSQL server for the
+tests that need one.
 
 Runs stay random, in CI too, so that each of them looks at new examples; a failure prints the blob that repeats it.
 `pytest --hypothesis-profile=thorough` looks twenty times as long.
@@ -11,6 +12,10 @@ import gc
 
 import pytest
 from hypothesis import settings
+
+from tests.postgres import database_url, schema_url, server
+
+__all__ = ["database_url", "schema_url", "server"]
 
 # Everything is named: where CI is set, hypothesis starts from a profile of its own that repeats the same examples.
 settings.register_profile("dnarc", derandomize=False, deadline=None, print_blob=True, max_examples=100)

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
 from typing import Final
 
-import asyncpg
 import pytest
 
 from simulations.processes.postgres import PostgresServer, programs, running_server
@@ -47,6 +46,8 @@ async def schema_url(database_url: str) -> AsyncIterator[Callable[[str], str]]:
 
 async def _run(url: str, *statements: str) -> None:
     """In a session of its own, because a test may stop the server."""
+    import asyncpg  # here, because every process of the tests imports this module
+
     connection = await asyncpg.connect(url)
     for statement in statements:
         await connection.execute(statement)
