@@ -49,6 +49,17 @@ class PostgresServer:
         more = "".join(f"&{name}={value}" for name, value in query.items())
         return f"postgresql:///postgres?host={self.folder}&user={USER}{more}"
 
+    @property
+    def pid(self) -> int:
+        """The process of the server, of which all its other processes are children."""
+        assert self._process is not None, "the server runs"
+        return self._process.pid
+
+    def make_schema(self, name: str) -> None:
+        """Make an empty schema, which `search_path` may name."""
+        sql = f"CREATE SCHEMA {name}"
+        _run([str(self._bin / "psql"), "-q", "-h", str(self.folder), "-U", USER, "-c", sql, "postgres"])
+
     def init(self) -> None:
         """Make the cluster."""
         command = [str(self._bin / "initdb"), "-D", str(self.folder / "data"), "-U", USER, "-A", "trust"]

@@ -239,7 +239,7 @@ async def count(reader: Reader, target: Target) -> Counted:
         "count(*) FILTER (WHERE is_head AND NOT w), count(*) FILTER (WHERE w) FROM ("
         "SELECT labels.label LIKE '@%' AS w, length(body) AS size, head = records.no AS is_head "
         "FROM records JOIN labels ON labels.no = records.label "
-        f"WHERE {condition} AND records.no NOT IN (SELECT record FROM erasures)) AS counted",
+        f"WHERE {condition} AND NOT EXISTS (SELECT FROM erasures WHERE record = records.no)) AS counted",
         *arguments,
     )
     return Counted(*row)

@@ -37,6 +37,7 @@ _EVERY_SESSION: Final = {
     "application_name": "dnarc",
     "statement_timeout": f"{STATEMENT_TIMEOUT_S * 1_000:.0f}",
     "max_parallel_workers_per_gather": "0",  # a page of heads is read in 100 ms without, and in more with workers
+    "enable_seqscan": "off",  # all our reads have an index; a server that does not know a new table yet would scan it
     "jit": "off",  # it compiles for longer than our statements run
 }
 _WRITER_SESSION: Final = {

@@ -9,8 +9,9 @@ from random import Random
 import asyncpg
 import pytest
 
-from node.store.contract import EVERYTHING, Cursor, Peer, Selection, Store, StoreError
-from node.store.postgresql import PostgresStore, reading
+from benchmarks.common.plans import READS, fill, plans_of_all_reads
+from node.store.contract import Cursor, Peer, Store, StoreError
+from node.store.postgresql import PostgresStore
 from node.store.postgresql.schema import MIGRATIONS, migrate, version_of
 from node.store.postgresql.session import connect
 from node.store.postgresql.writer_session import WritershipLostError
@@ -350,55 +351,23 @@ async def test_the_table_of_peers_refuses_what_a_node_could_not_use(
         await shell.execute(f"INSERT INTO peers (url, key) VALUES {row}")
 
 
-async def test_no_read_scans_a_whole_table(store: PostgresStore, shell: asyncpg.Connection) -> None:
+async def test_no_read_scans_a_large_table(url: str, store: PostgresStore) -> None:
     """The planner chooses by what it knows of the tables, so they have rows here, and statistics."""
-    await store.commit(batch_of([claim("00007", at=8)]))
-    await shell.execute(FILL)
-    plans = await _plans_of_all_reads(store, shell)
+    first = claim("first")
+    await store.commit(batch_of([first]))
+    sample = await fill(url, first, 20_000)
 
-    assert len(plans) > 20
-    assert [plan for plan in plans if "Seq Scan on" in plan and "Seq Scan on peers" not in plan] == []
+    plans = await plans_of_all_reads(store, sample)
 
-
-FILL = """
-    INSERT INTO records SELECT n, sha256(n::text::bytea), n, n, n, 1, '', body
-        FROM generate_series(10, 20000) n, (SELECT body FROM records) AS one;
-    INSERT INTO labels SELECT n, 'test', to_char(n, 'FM000000'), n, n, n, false, '', sha256('key'), NULL, NULL, 0, 0
-        FROM generate_series(10, 20000) n;
-    INSERT INTO former_keys SELECT n, '' FROM generate_series(10, 20000) n;
-    INSERT INTO events SELECT n, n, 1 FROM generate_series(10, 20000) n;
-    INSERT INTO commits SELECT n, 1, n, n, n FROM generate_series(10, 20000) n;
-    ANALYZE;
-"""
+    assert {plan.read for plan in plans} == READS.keys()
+    assert [(plan.read, plan.scanned, plan.query) for plan in plans if plan.scanned] == []
 
 
-async def _plans_of_all_reads(store: PostgresStore, shell: asyncpg.Connection) -> list[str]:
-    """What the server plans for each statement of each read."""
-    plans: list[str] = []
+def test_all_reads_of_a_store_are_planned() -> None:
+    writes = {"close", "commit", "put_peer", "pin_peer", "remove_peer", "put_cursors"}
+    others = {"epoch", "outages"}
 
-    class Explained:
-        async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
-            plans.append("\n".join([query, *(row[0] for row in await shell.fetch(f"EXPLAIN {query}", *args))]))
-            return await shell.fetch(query, *args)
-
-    reader, entry = Explained(), claim("00007", at=8).record
-    label = (entry.domain, entry.label)
-    await reading.states(reader, [label] * 20)
-    await reading.history(reader, *label)
-    await reading.outline(reader, *label)
-    await reading.records(reader, [entry.id] * 20, None)
-    await reading.records(reader, [entry.id], 10)
-    await reading.held(reader, [entry.id] * 20)
-    await reading.head(reader, *label)
-    for domain, prefix in ((None, ""), ("test", ""), ("test", "000")):
-        for since in (0, 10, 19_990):
-            await reading.heads(reader, reading.Page(domain, label, since, 20, prefix))
-        await reading.heads(reader, reading.Page(domain, None, 0, 20, "", None, ALICE.public))
-    await reading.keys(reader, 19_900, 19_990)
-    await reading.last_event(reader)
-    for selection in (EVERYTHING, Selection(labels=frozenset(["00007"])), Selection(only_final=True)):
-        await reading.events(reader, 19_900, 20, selection, 19_950)
-    return plans
+    assert READS.keys() == {name for name in vars(Store) if not name.startswith("_")} - writes - others
 
 
 @pytest.mark.parametrize("seed", range(8))
