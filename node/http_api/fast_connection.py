@@ -31,12 +31,14 @@ class FastPath(Protocol):
 class FastConnection(WatchedConnection):
     """aiohttp's connection with a fast path.
 
-    `is_answering`: the fast path has a request under way. `caller` is for the fast path to remember who calls.
+    `is_answering`: the fast path has a request under way. `fast_requests` counts those that it took. `caller` is for
+    the fast path to remember who calls.
     """
 
     fast_path: FastPath | None = None
     caller: Any = None
     is_answering = False
+    fast_requests = 0
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come. `begin_request` has to follow."""
@@ -67,6 +69,7 @@ class FastConnection(WatchedConnection):
         self._parser.message_consumed()
         self._manager.requests_count += 1
         self.is_answering = self._request_in_progress = True
+        self.fast_requests += 1
 
     def answer(self, spelled: bytes) -> None:
         """Write the answer to the request of the fast path, and go on to what came meanwhile."""

@@ -15,13 +15,13 @@ from aiohttp import HttpVersion11, StreamReader, web
 from aiohttp.http import RawRequestMessage
 
 from node.fairness.byte_budget import ByteBudget
-from node.http_api.answers.json_answer import PRIVATE_JSON
+from node.http_api.answers.json_answer import CERTAINTY_HEADER, PRIVATE_JSON
 from node.http_api.answers.problems import fault, problem_of
-from node.http_api.answers.spelled import spell, spell_response
+from node.http_api.answers.spelled import lines_of, spell, spell_response
 from node.http_api.eagerly import Eager
 from node.http_api.failure import failure_of
 from node.http_api.fast_connection import FastConnection
-from node.http_api.handlers.read import find_head, headers_of_head
+from node.http_api.handlers.read import HEAD_HEADERS, find_head
 from node.http_api.handlers.write import answer_one, status_of
 from node.http_api.requests.caller import plain_origin
 from node.http_api.requests.parts import ApiParts
@@ -55,6 +55,8 @@ _HEAD: Final = re.compile(r"/claims/(\w[\w.-]*)/([\w@][\w.@~-]*)", re.ASCII)
 CLAIM_PATH: Final = "/claims/{name}"
 HEAD_PATH: Final = "/claims/{domain}/{label}"
 
+_HEAD_LINES: Final = lines_of(HEAD_HEADERS)
+
 
 class ClaimsFastPath:
     """Answers single claims and heads. `taken` counts the requests that it took."""
@@ -77,6 +79,7 @@ class ClaimsFastPath:
         self._patience = patience
         self._eager = Eager()
         self._outcome_headers = {**PRIVATE_JSON, "Vary": "Origin"} if write_origins else PRIVATE_JSON
+        self._outcome_lines = lines_of(self._outcome_headers)
 
     def take(self, connection: FastConnection, message: RawRequestMessage, payload: StreamReader) -> bool:
         if message.method == "PUT" and self._parts.relay is None:
@@ -124,7 +127,7 @@ class ClaimsFastPath:
         if self._patience is not None:
             self._patience.writes.begin(put, lambda: put.set_exception(away()))
         try:
-            self._parts.ingest.begin_one(Submission(signature, payload.read_nowait()), origin, put)
+            self._parts.ingest.begin_one(Submission(signature, _body_of(payload)), origin, put)
         except Exception as error:
             put.set_exception(error)
         return True
@@ -134,7 +137,7 @@ class ClaimsFastPath:
         status = status_of(outcome)
         if outcome.code is None:
             body = msgspec.json.encode({outcome.signature: outcome.as_json()})
-            self._end_put(put, status, spell(status, self._outcome_headers, body))
+            self._end_put(put, status, spell(status, self._outcome_lines, body))
         else:
             response = answer_one(outcome)
             response.headers.update(self._outcome_headers)
@@ -157,7 +160,8 @@ class ClaimsFastPath:
         try:
             finding = find_head(self._parts, domain, label)
             head = await (finding if address is None else self._meter.read(address, finding))
-            status, answer = 200, spell(200, headers_of_head(head), head.body)
+            lines = f"{_HEAD_LINES}ETag: {head.etag}\r\n{CERTAINTY_HEADER}: {head.certainty}\r\n"
+            status, answer = 200, spell(200, lines, head.body)
         except asyncio.CancelledError:
             if self._patience is None or not self._patience.reads.is_away:
                 connection.force_close()
@@ -222,4 +226,9 @@ def _is_plain(message: RawRequestMessage, payload: StreamReader) -> bool:
         return False
     if not payload.is_eof() or payload.exception() is not None:
         return False
-    return all(name.lower() in _PLAIN_HEADERS for name, _ in message.raw_headers)
+    return _PLAIN_HEADERS.issuperset([name.lower() for name, _ in message.raw_headers])
+
+
+def _body_of(payload: StreamReader) -> bytes:
+    """The whole body, which is here. `read_nowait` would also make the connection parse on, which costs as much."""
+    return b"".join(payload._buffer) if payload.total_bytes else b""

@@ -93,7 +93,11 @@ class PacedConnection(FastConnection):
         self._go_on(is_over=is_over)
 
     def _read_piece(self, payer: str) -> bool:
-        """Give the parser a piece. False if there is none, or if it takes none."""
+        """Give the parser a piece. Returns whether another one may follow in this turn of the loop.
+
+        None may follow if there was none, if the parser takes none, or if the fast path has begun a request: its
+        work belongs to this turn too.
+        """
         if self._has_resumed:
             self._has_resumed = False
             super().resume_reading()
@@ -101,13 +105,13 @@ class PacedConnection(FastConnection):
         if not self._unread or self._is_pressed():
             return False
         piece, self._unread = self._unread[:PIECE_BYTES_MAX], self._unread[PIECE_BYTES_MAX:]
-        was_waiting = self._is_waiting()
+        was_waiting, fast_before = self._is_waiting(), self.fast_requests
         self.meter.measure(payer, super().data_received, piece)
         self._count_queued(payer, len(piece))
         if was_waiting and len(self._messages) == 1:
             self._queued_bytes = 0  # the request is under way from now on, so its bytes wait behind nothing
         self.on_input()
-        return True
+        return self.fast_requests == fast_before
 
     def _go_on(self, *, is_over: bool) -> None:
         """Read on, if there is anything to read: in another turn of the loop. `is_over`: when the address may again."""

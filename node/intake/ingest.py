@@ -281,7 +281,8 @@ class Ingest:
         signed = [group.records[position] for position in positions]
         self.unverified += len(signed)
         try:
-            genuine = await self._verifier.verify(signed, is_alone=self.room.records == len(group))
+            is_alone = group.delivery is BY_REQUEST or self.room.records == len(group)
+            genuine = await self._verifier.verify(signed, is_alone=is_alone)
         finally:
             self.unverified -= len(signed)
         self.intake.verified += len(signed)

@@ -105,13 +105,14 @@ class Room:
         self._check_disk()
 
     def _check_quotas(self, records: int, size_bytes: int, origin: Origin) -> None:
+        if origin.address is None:
+            return
         self._check_quota(self._refused_quota, origin, "refused records")
         self._check_quota(self._records_quota, origin, "records")
         self._check_quota(self._bytes_quota, origin, "bytes")
-        if origin.address is not None:
-            now_s = self._world.now_s()
-            self._records_quota.spend(origin.address, records, now_s)
-            self._bytes_quota.spend(origin.address, size_bytes, now_s)
+        now_s = self._world.now_s()
+        self._records_quota.spend(origin.address, records, now_s)
+        self._bytes_quota.spend(origin.address, size_bytes, now_s)
 
     def _check_quota(self, quota: Quota, origin: Origin, what: str) -> None:
         if origin.address is None:

@@ -37,7 +37,7 @@ class Verifier(Protocol):
     async def verify(self, records: Sequence[SignedRecord], *, is_alone: bool = False) -> list[bool]:
         """Whether each record is genuine, in their order.
 
-        `is_alone`: nothing else is in the pipeline, so a quick answer matters more than throughput.
+        `is_alone`: no other record came with it, or is in the pipeline, so a quick answer matters more than throughput.
         """
 
     def close(self) -> None:

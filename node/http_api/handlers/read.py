@@ -25,7 +25,7 @@ from protocol.link.features import FEATURES
 from protocol.records.record import is_id, is_label, is_witnessed
 from protocol.witness.walk import Certainty
 
-_HEAD_HEADERS: Final = {**PUBLIC_HEADERS, "Cache-Control": "no-cache", "Content-Type": JSON_TYPE}
+HEAD_HEADERS: Final = {**PUBLIC_HEADERS, "Cache-Control": "no-cache", "Content-Type": JSON_TYPE}
 
 QUOTAS: Final = ("domain_records_max", "domain_bytes_max", "key_records_max", "key_bytes_max")
 """Settings that bound how much this node keeps of a domain or a key."""
@@ -46,7 +46,7 @@ async def get_head(parts: ApiParts, request: web.Request) -> web.StreamResponse:
 async def answer_head(parts: ApiParts, request: web.Request, domain: str, label: str) -> web.StreamResponse:
     """Raises: ProtocolError: as `find_head`, and `precondition_failed`."""
     head = await find_head(parts, domain, label)
-    headers = headers_of_head(head)
+    headers = {**HEAD_HEADERS, "ETag": head.etag, CERTAINTY_HEADER: head.certainty}
     if is_unchanged(request, head.etag):
         return web.Response(status=304, headers=headers)
     return web.Response(body=head.body, headers=headers)
@@ -67,10 +67,6 @@ async def find_head(parts: ApiParts, domain: str, label: str) -> Head:
     return head
 
 
-def headers_of_head(head: Head) -> dict[str, str]:
-    return {**_HEAD_HEADERS, "ETag": head.etag, CERTAINTY_HEADER: head.certainty}
-
-
 async def answer_final_head(parts: ApiParts, request: web.Request, domain: str, label: str) -> web.StreamResponse:
     """The newest record of the label that is final. The head may be another one, which the witnesses still decide on.
 
@@ -87,7 +83,7 @@ async def answer_final_head(parts: ApiParts, request: web.Request, domain: str, 
     stored = (await parts.store.records([state.final]))[state.final]
     if stored.signed.record.is_erased:
         raise await parts.erased.error(state.final, stored.signed.record.signedby)
-    headers = {**_HEAD_HEADERS, "ETag": f'"{state.final}"', CERTAINTY_HEADER: str(Certainty.FINAL)}
+    headers = {**HEAD_HEADERS, "ETag": f'"{state.final}"', CERTAINTY_HEADER: str(Certainty.FINAL)}
     if is_unchanged(request, headers["ETag"]):
         return web.Response(status=304, headers=headers)
     return web.Response(body=b"{%s}" % DICT.spell(stored.signed), headers=headers)

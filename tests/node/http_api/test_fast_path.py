@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import pytest
 from node.http_api import start, url_of
 from node.http_api.app import FAST_PATH
 from node.http_api.handlers.write import BODY_BUDGET
+from node.http_api.paced_connection import PIECE_BYTES_MAX
 from node.node import ROUTES, Node
 from node.settings.settings import Settings
 from node.world import World
 from protocol.limits import SPELLING_BYTES_MAX
 from tests.history import ALICE, BOB, claim, signed
-from tests.node.http_api.listening import until
+from tests.node.http_api.listening import TIMEOUT_S, until
 from tests.node.http_api.talking import NOW, Answer, Client, as_admin, fresh
 
 ORDINARY = {"X-Ordinary": "1"}
@@ -150,6 +152,24 @@ async def test_answers_keep_the_order_of_requests_on_a_connection(tmp_path: Path
 
     assert [answer[:3] for answer in answers] == [b"", b"201", b"200", b"200"]
     assert GARDEN.signature.encode() in answers[2]
+
+
+async def test_a_stranger_gets_one_fast_answer_in_a_turn_of_the_loop(tmp_path: Path) -> None:
+    """However many requests come at once on a connection, others have their turn between them."""
+    head = b"GET /claims/example/garden HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: "
+    request = head + b"x" * (PIECE_BYTES_MAX - len(head) - 4) + b"\r\n\r\n"
+    async with serving(tmp_path, **STRANGERS) as it:
+        host, port = it.client.url.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(request * 10)
+        taken = [0]
+        async with asyncio.timeout(TIMEOUT_S):
+            while taken[-1] < 10:
+                await asyncio.sleep(0)
+                taken.append(it.fast_path.taken)
+        writer.close()
+
+    assert max(later - earlier for earlier, later in pairwise(taken)) == 1
 
 
 async def test_a_connection_is_not_idle_while_a_claim_waits_for_the_disk(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -143,6 +144,21 @@ async def test_singles_of_one_turn_are_committed_together(tmp_path: Path) -> Non
         _, commits = list(it.commits.writes.commit_records.buckets())[-1]
         assert commits == 1
         assert it.ingest.room.records == 0
+
+
+async def test_singles_of_different_turns_are_verified_without_a_thread(tmp_path: Path) -> None:
+    """The way to a thread and back costs half as much as a verification."""
+    entries = [signed(claim(f"label-{number}", at=NOW)) for number in range(3)]
+
+    async with pipeline(tmp_path) as it:
+        taking = []
+        for entry in entries:
+            taking.append(asyncio.create_task(it.ingest.take_one(submission(entry), CLIENT)))
+            await turns(2)
+        outcomes = await asyncio.gather(*taking)
+
+        assert [outcome.status for outcome in outcomes] == [Status.ACCEPTED] * len(entries)
+        assert [thread.name for thread in threading.enumerate() if thread.name.startswith("verify")] == []
 
 
 async def test_each_single_of_a_group_is_judged_by_its_own_origin(tmp_path: Path) -> None:
