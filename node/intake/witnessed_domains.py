@@ -6,8 +6,7 @@ when records touch it, before the decision, and forgotten when it was unused the
 parts in memory run ahead of the disk, as the states of ordinary labels do. A part with changes that are not committed
 is never forgotten.
 
-A domain without its policy is in memory as a whole, because nothing of it is ordered, and the policy will order all of
-it at once.
+When the policy of a domain comes, which orders all records that came before, all of them are read at once.
 """
 
 import asyncio
@@ -23,11 +22,12 @@ from node.settings.settings import Settings
 from node.store.contract import Batch, Store
 from protocol.records.record import Record, is_witnessed
 from protocol.witness.domain import WitnessedDomain
+from protocol.witness.policy import policy_of
 from protocol.witness.recall import Wanted
 from protocol.witness.testimony import Place
 
 _PAGE_RECORDS: Final = 500
-"""Records in one read of the store: the node does nothing else yet."""
+"""Records in one read of the store."""
 
 _Part = tuple[str, Literal["labels", "ids", "places"], str | Place]
 """A domain, the kind of part, and its name."""
@@ -45,8 +45,9 @@ class _Use(msgspec.Struct):
 class WitnessedDomains:
     """The witnessed domains by name. Of all of them together about `records_max` records are in memory."""
 
-    def __init__(self, store: Store, records_max: int) -> None:
+    def __init__(self, store: Store, indexes: Indexes, records_max: int) -> None:
         self._store = store
+        self._indexes = indexes
         self._records_max = records_max
         self._records = 0
         self._by_name: dict[str, WitnessedDomain] = {}
@@ -57,13 +58,9 @@ class WitnessedDomains:
     @classmethod
     async def load(cls, store: Store, indexes: Indexes, records_max: int) -> Self:
         """Read what is kept of each witnessed domain that the store holds."""
-        domains = cls(store, records_max)
+        domains = cls(store, indexes, records_max)
         for name in filter(is_witnessed, indexes.domains()):
-            overview = await store.overview(name)
-            if overview.policy is None:
-                domains._by_name[name] = await load_domain(name, store, indexes)
-            else:
-                domains._by_name[name] = WitnessedDomain.resumed(name, overview)
+            domains._by_name[name] = WitnessedDomain.resumed(name, await store.overview(name))
             log.info("witnessed domain loaded", domain=name, undecided=domains._by_name[name].undecided)
         return domains
 
@@ -103,12 +100,24 @@ class WitnessedDomains:
         until this returns.
         """
         domain = self._by_name[name]
+        if domain.policy is None and any(policy_of(record) is not None for record in records):
+            await self._bring_all(domain)
         wanted = domain.needs(records)
         while missing := domain.missing(wanted):
             for _ in domain.learn(missing, await self._store.known(name, missing)):
                 await asyncio.sleep(0)  # a label may be long: others get a turn
             wanted = domain.needs(records)
         self._use(domain, wanted)
+
+    async def _bring_all(self, domain: WitnessedDomain) -> None:
+        """Have all of this domain in memory, of which parts are there. Its policy is not known."""
+        index = self._indexes.get(domain.name)
+        for begin in range(0, 0 if index is None else len(index), _PAGE_RECORDS):
+            assert index is not None, "an empty domain has no pages"
+            ids = [each.hex() for each in index.ids(begin, min(begin + _PAGE_RECORDS, len(index)))]
+            stored = await self._store.records(ids)
+            domain.add(each.signed.record for each in stored.values())
+            self._use(domain, Wanted(ids=dict.fromkeys(ids)))
 
     def on_decided(self, batch: Batch) -> None:
         """This batch is decided, and not yet committed."""
@@ -138,8 +147,6 @@ class WitnessedDomains:
 
     def _use(self, domain: WitnessedDomain, wanted: Wanted) -> None:
         """Note that the next decision uses these parts."""
-        if domain.policy is None:
-            return
         labels = dict(wanted.labels)
         for record_id in wanted.ids:
             label = domain.label_of(record_id)
@@ -174,15 +181,3 @@ def _add(parts: Wanted, part: _Part) -> None:
 def records_max_of(settings: Settings) -> int:
     """How many records of witnessed domains are in memory: a record takes ten times as much as the state of a label."""
     return max(1, settings.labels_cached_max // 10)
-
-
-async def load_domain(name: str, store: Store, indexes: Indexes) -> WitnessedDomain:
-    """The domain of this name, with all of its records that the store holds."""
-    domain = WitnessedDomain(name)
-    index = indexes.get(name)
-    for begin in range(0, 0 if index is None else len(index), _PAGE_RECORDS):
-        assert index is not None, "an empty domain has no pages"
-        ids = index.ids(begin, min(begin + _PAGE_RECORDS, len(index)))
-        stored = await store.records([each.hex() for each in ids])
-        domain.add(each.signed.record for each in stored.values())
-    return domain

@@ -6,7 +6,8 @@ names, and no others.
 
 A node holds a part of a large domain in memory. It asks which parts the next records need, brings those that are
 missing, and lets the domain forget others: `resumed`, `needs`, `missing`, `learn`, `forget`. Whoever adds all records
-to an empty domain, and forgets nothing, needs none of these.
+to an empty domain, and forgets nothing, needs none of these. All records have to be in memory when the policy comes,
+because it orders all of them.
 
 Labels that begin with `@` have no slots. Of several policy records the one with the least id is shown. Of the receipts
 of a witness the one with the largest `at` is shown.
@@ -116,21 +117,22 @@ class WitnessedDomain:
         self._double: dict[str, int] = {}
         self._parsed: dict[str, Receipt | None] = {}
         """The receipts among the records that were asked for last, so that none is read twice."""
-        self._early: list[tuple[Record, Receipt | None]] = []
+        self._early: dict[str, tuple[Record, Receipt | None]] = {}
+        """The receipts that came before the policy, by id."""
 
     @classmethod
     def resumed(cls, name: str, overview: Overview) -> Self:
-        """The domain as a store holds it, with none of its labels in memory. Its policy is known."""
-        assert overview.policy is not None, "a domain without a policy is read as a whole"
+        """The domain as a store holds it, with none of its labels in memory."""
         domain = cls(name)
-        domain.policy, domain.policy_record = policy_of(overview.policy), overview.policy
-        assert domain.policy is not None, "the head of the label of the policy is the policy"
-        forked = [fork.witness for fork in overview.forks if fork.act is Act.RECEIPT]
-        domain.testimony = Testimony(domain.policy, forked, overview.waiting)
+        if overview.policy is not None:
+            domain.policy, domain.policy_record = policy_of(overview.policy), overview.policy
+            assert domain.policy is not None, "the head of the label of the policy is the policy"
+            forked = [fork.witness for fork in overview.forks if fork.act is Act.RECEIPT]
+            domain.testimony = Testimony(domain.policy, forked, overview.waiting)
+            domain._label_of[overview.policy.id] = POLICY_LABEL
         domain.undecided = sum(overview.undecided.values())
         domain._double = dict(overview.doubly_decided)
         domain._forks = {fork.place: fork for fork in overview.forks}
-        domain._label_of[overview.policy.id] = POLICY_LABEL
         for label, state in overview.states.items():
             domain._shown[label] = _Shown(state.tip, (0, ""), state.newest, state.contested)
         for witness, at_ms in overview.heard_ms.items():
@@ -158,8 +160,6 @@ class WitnessedDomain:
         Ask again when parts were brought: a receipt that becomes sound makes those that wait for it count.
         """
         wanted = Wanted()
-        if self.policy is None or self.testimony is None:
-            return wanted  # all of the domain is in memory
         before, self._parsed = self._parsed, {}
         for record in records:
             wanted.ids[record.id] = None
@@ -167,6 +167,8 @@ class WitnessedDomain:
                 wanted.labels[record.label] = None
             if record.is_of_witnesses:
                 self._parsed[record.id] = before[record.id] if record.id in before else receipt_of(record)
+        if self.policy is None or self.testimony is None:
+            return wanted  # no receipt counts yet
         receipts = [it for it in self._parsed.values() if it is not None and it.witness in self.policy.witnesses]
         self._need_chains(wanted, self.testimony, receipts)
         return wanted
@@ -197,9 +199,9 @@ class WitnessedDomain:
         """Take these parts, which were missing, into memory. Stop now and then, so that others get a turn; but nothing
         may be added to the domain before the end.
         """
-        assert self.testimony is not None, "only a domain with a policy forgets"
-        said = {each: evidence for each, evidence in known.said.items() if each not in self._label_of}
-        self.testimony.recall(said, known.places)
+        if self.testimony is not None:
+            said = {each: evidence for each, evidence in known.said.items() if each not in self._label_of}
+            self.testimony.recall(said, known.places)
         walked: dict[str, WitnessedLabel] = {}
         yield from known.walk(walked, self.policy, self.evidence)
         self._labels |= walked
@@ -216,18 +218,20 @@ class WitnessedDomain:
 
     def forget(self, unwanted: Wanted) -> None:
         """Let these parts go, of which everything is stored."""
-        assert self.testimony is not None, "only a domain with a policy forgets"
+        witnesses = () if self.policy is None else self.policy.witnesses
         gone = [record_id for record_id in unwanted.ids if not self._has_slots(record_id)]
         for name in unwanted.labels:
             label = self._labels.pop(name, None)
             if label is not None:
                 gone += label.verdicts
                 self._newest.pop(name, None)
-            elif name != POLICY_LABEL and name not in map(receipt_label, self.testimony.policy.witnesses):
+            elif name != POLICY_LABEL and name not in map(receipt_label, witnesses):
                 self._shown.pop(name, None)
         for record_id in gone:
             self._label_of.pop(record_id, None)
-        self.testimony.forget(gone, unwanted.places)
+            self._early.pop(record_id, None)
+        if self.testimony is not None:
+            self.testimony.forget(gone, unwanted.places)
 
     def label_of(self, record_id: str) -> str | None:
         """The label of a record in memory; None if the record is not held."""
@@ -350,7 +354,7 @@ class WitnessedDomain:
         shown = self._shown[record.label]
         shown.newest = max(shown.newest, record.order_key)
         if self.testimony is None or self.policy is None:
-            self._early.append((record, receipt))
+            self._early[record.id] = (record, receipt)
             change.verdicts[record.id] = Verdict.PENDING
         elif receipt is None or receipt.witness not in self.policy.witnesses:
             change.verdicts[record.id] = Verdict.NOT_OWNER
@@ -375,11 +379,13 @@ class WitnessedDomain:
         """The policy is known now: count what witnesses said before, and walk every label."""
         assert self.policy is not None, "called when the policy has come"
         self.testimony = Testimony(self.policy)
-        early, self._early = self._early, []
-        for record, receipt in early:
+        early, self._early = self._early, {}
+        for record, receipt in early.values():
             self._add_receipt(record, receipt, change)
         for name, before in self._labels.items():
             label = self._labels[name] = WitnessedLabel(self.policy, self.evidence)
+            if not len(before):  # its first record was looked for, and did not come
+                continue
             moved = label.apply([before.record(each) for each in before.verdicts])
             news = {each: verdict for each, verdict in moved.verdicts.items() if before.verdicts[each] is not verdict}
             self._note(name, msgspec.structs.replace(moved, verdicts=news), change)

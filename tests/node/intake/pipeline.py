@@ -43,6 +43,7 @@ class Pipeline:
     heads: Heads
     commits: Commits
     ingest: Ingest
+    witnessed: WitnessedDomains
     plugin: WritePlugin | None = None
 
     async def take(self, *records: Record, origin: Origin = CLIENT) -> list[Outcome]:
@@ -85,7 +86,7 @@ async def pipeline(
         await plugin.start()
     ingest = Ingest(chosen, world, stored, commits, Turns(), plugin)
     try:
-        yield Pipeline(store, indexes, heads, commits, ingest, plugin)
+        yield Pipeline(store, indexes, heads, commits, ingest, witnessed, plugin)
     finally:
         if plugin is not None:
             await plugin.close()

@@ -17,10 +17,12 @@ from node.store.contract import Store
 from node.store.sqlite.rebuilding import rebuild
 from node.witness.labels import read_label
 from protocol.records.admission import Trust
-from protocol.records.record import SignedRecord, make
+from protocol.records.record import SignedRecord, make, sign
 from protocol.witness.domain import WitnessedDomain
+from tests.history import ALICE
 from tests.node.intake.pipeline import pipeline, submission
 from tests.paths import VECTORS
+from tests.protocol.witness.council import council_policy, domain_of
 
 FILES = sorted((VECTORS / "witnessed").glob("*.json"))
 PEER = Origin(Trust.PEER)
@@ -103,3 +105,24 @@ async def test_a_node_that_forgets_and_restarts_at_any_time_gives_the_state_of_a
     assert sum(overview.doubly_decided.values()) == whole.doubly_decided
     assert {fork.place: fork for fork in overview.forks} == told.forks
     assert rebuild(tmp_path / "dnarc.db", is_check=True).differences == []
+
+
+async def test_a_domain_whose_policy_is_late_is_not_kept_in_memory_before(tmp_path: Path) -> None:
+    """Otherwise strangers fill the memory of a node with domains that never get a policy."""
+    policy = council_policy(witnesses=1, faulty=0)
+    domain, many = domain_of(policy), 10 * TINY
+    fields = {"domain": domain, "signedby": ALICE.public, "timestamp": NOW_S}
+    claims = [sign(make(fields | {"label": f"label-{number}"}), ALICE) for number in range(many)]
+    late = sign(make(fields | {"label": "@policy"} | policy.fields), ALICE)
+    async with pipeline(tmp_path, now_s=NOW_S, labels_cached_max=TINY) as pipe:
+        for begin in range(0, many, TINY):
+            await pipe.ingest.take([submission(claim) for claim in claims[begin : begin + TINY]], PEER)
+        kept = pipe.witnessed.open(domain)
+        before = (len(kept.labels), kept.undecided)
+        (outcome,) = await pipe.ingest.take([submission(late)], PEER)
+        after = (len(kept.labels), kept.undecided)
+
+    assert before[0] <= TINY + TINY // 10  # those of the last decision too
+    assert before[1] == many
+    assert outcome.verdict == "founded"
+    assert after == (many, many)
