@@ -32,7 +32,8 @@ class PacedConnection(FastConnection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._unread = b""
-        """Bytes that have come and wait for their turn."""
+        """Bytes that have come, of which those from `_read_to` on wait for their turn."""
+        self._read_to = 0
         self._queued_bytes = 0
         self._requests_before = 0
         self._next_turn: asyncio.Handle | Wait | None = None
@@ -52,7 +53,8 @@ class PacedConnection(FastConnection):
             self.meter.measure(self.payer, super().data_received, data)
             self.on_input()
         else:
-            self._unread += data
+            self._unread = self._unread[self._read_to :] + data if self._has_unread else data
+            self._read_to = 0
             if self._next_turn is None:
                 self._read_on()
 
@@ -69,7 +71,7 @@ class PacedConnection(FastConnection):
                 self._go_on(is_over=self.meter.is_over(self.payer))
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._unread = b""
+        self._unread, self._read_to = b"", 0
         if self._next_turn is not None:
             self._next_turn.cancel()
         super().connection_lost(exc)
@@ -102,9 +104,12 @@ class PacedConnection(FastConnection):
             self._has_resumed = False
             super().resume_reading()
             return True
-        if not self._unread or self._is_pressed():
+        if not self._has_unread or self._is_pressed():
             return False
-        piece, self._unread = self._unread[:PIECE_BYTES_MAX], self._unread[PIECE_BYTES_MAX:]
+        piece = self._unread[self._read_to : self._read_to + PIECE_BYTES_MAX]
+        self._read_to += len(piece)
+        if not self._has_unread:
+            self._unread, self._read_to = b"", 0
         was_waiting, fast_before = self._is_waiting(), self.fast_requests
         self.meter.measure(payer, super().data_received, piece)
         self._count_queued(payer, len(piece))
@@ -113,14 +118,18 @@ class PacedConnection(FastConnection):
         self.on_input()
         return self.fast_requests == fast_before
 
+    @property
+    def _has_unread(self) -> bool:
+        return self._read_to < len(self._unread)
+
     def _go_on(self, *, is_over: bool) -> None:
         """Read on, if there is anything to read: in another turn of the loop. `is_over`: when the address may again."""
         if is_over:
             assert self.payer is not None, "nobody else waits for a share"
             self._next_turn = self.meter.wait(self.payer, self._read_on)
-        elif self._has_resumed or (self._unread and not self._is_pressed()):
+        elif self._has_resumed or (self._has_unread and not self._is_pressed()):
             self._next_turn = asyncio.get_running_loop().call_soon(self._read_on)
-        self._hold(is_held=self._next_turn is not None or bool(self._unread))
+        self._hold(is_held=self._next_turn is not None or self._has_unread)
 
     def _hold(self, *, is_held: bool) -> None:
         """Do not read the socket for now, or read it again."""

@@ -46,9 +46,9 @@ PAGE_EVENTS_MAX: Final = 512
 
 PAGE_BYTES_AIM: Final = 256 * 1_024
 
-PAGES_AT_ONCE_MAX: Final = 4
+PAGES_AT_ONCE_MAX: Final = 2
 """Pages that are in memory at once. 400 consumers that began together grew the node by 560 MB: each had a page of 1 MB,
-and its frames.
+and its frames. To frame a page takes 5 ms of a turn of the loop.
 """
 
 SEARCHED_EVENTS_MAX: Final = 20_000

@@ -119,6 +119,16 @@ MUTANTS: Final = (
         (Edit("protocol/link/session.py", "        self._course.forget_all_but(set(domains))\n", ""),),
     ),
     Mutant(
+        "one-piece",
+        "a link reads on after two pieces of a long answer",
+        (Edit("node/links/running_link.py", "while self.machine.is_working:\n", "if self.machine.is_working:\n"),),
+    ),
+    Mutant(
+        "replay-of-one",
+        "a late record gets its verdict, and the records behind it keep theirs",
+        (Edit("protocol/records/timeline.py", "if walk.is_as_before:\n", "if walk:\n"),),
+    ),
+    Mutant(
         "quota-without-leak",
         "the records of an address count against its quota for ever",
         (Edit("protocol/records/quota.py", "bucket.level - elapsed_s * self._rate", "bucket.level"),),

@@ -38,8 +38,13 @@ async def link_again(links: AsyncExitStack, node: LocalNode, address: str, numbe
 
 
 @asynccontextmanager
-async def linked(node: LocalNode, address: str, number: int = 0) -> AsyncIterator[ClientConnection]:
-    """An open link from this address, with a key of its own. Little that the node sends fits in its socket."""
+async def linked(
+    node: LocalNode, address: str, number: int = 0, compression: str | None = None
+) -> AsyncIterator[ClientConnection]:
+    """An open link from this address, with a key of its own. Little that the node sends fits in its socket.
+
+    `compression`: `deflate` offers it.
+    """
     parts = urlsplit(node.url)
     url, subprotocols = f"{node.link_url}/gossip", [Subprotocol("dnarc.v1")]
     with socket.socket() as ours:
@@ -48,7 +53,13 @@ async def linked(node: LocalNode, address: str, number: int = 0) -> AsyncIterato
         ours.setblocking(False)
         await asyncio.get_running_loop().sock_connect(ours, (parts.hostname, parts.port))
         connection = await connect(
-            url, sock=ours, subprotocols=subprotocols, max_size=None, proxy=None, ping_interval=None
+            url,
+            sock=ours,
+            subprotocols=subprotocols,
+            compression=compression,
+            max_size=None,
+            proxy=None,
+            ping_interval=None,
         )
         try:
             await _open(connection, SigningKey(f"stranger {address} {number}".encode().ljust(32, b".")))
@@ -67,11 +78,11 @@ async def _open(connection: ClientConnection, key: SigningKey) -> None:
     await connection.send(encode(Domains({})))
 
 
-async def flood(node: LocalNode, address: str, texts: Sequence[str]) -> None:
+async def flood(node: LocalNode, address: str, texts: Sequence[str], compression: str | None = None) -> None:
     """Send these texts again and again, as fast as the node reads, and link again if the node ends the link."""
     while True:
         with suppress(ConnectionClosed, ConnectionError, InvalidStatus):
-            async with linked(node, address) as connection:
+            async with linked(node, address, compression=compression) as connection:
                 reading = asyncio.create_task(drop_all(connection))
                 try:
                     while True:

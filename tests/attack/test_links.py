@@ -1,6 +1,7 @@
 """Links of strangers that cause much work or hold much memory: row 5 of the list of attacks, and links nobody reads."""
 
 import asyncio
+import json
 import time
 from contextlib import AsyncExitStack
 from functools import partial
@@ -22,12 +23,32 @@ ADDRESSES = 20
 LARGE_BYTES = 60_000
 LARGE_RECORDS = 800 if IS_LONG else 100
 
+STORED = 20_000 if IS_LONG else 100
+
+
+def made_up(number: int) -> str:
+    """An id of no record."""
+    return f"{number:064x}"
+
+
+def have(begin: int) -> str:
+    return json.dumps({"type": "have", "ids": [made_up(number) for number in range(begin, begin + 1_000)]})
+
+
 FRAMES = {
     "skipped ranges": [question("example", bytes.fromhex("01 00 00") * 43_000)],
     "empty lists of ids": [question("example", bytes.fromhex("01 00 02 00") * 16_000)],
     "fingerprints of empty ranges": [question("example", (bytes.fromhex("01 00 01") + b"x" * 16) * 6_800)],
     "lists of no domain": ['{"type":"domains","domains":{}}'],
     "frames of an unknown type": ['{"type":"x"}'] * 500,
+}
+MORE_FRAMES = {
+    "fingerprints that differ everywhere": [question("example", b"\x00\x00\x01" + bytes([n]) * 16) for n in range(50)],
+    "announcements of records that nobody has": [have(1_000 * n) for n in range(20)],
+    "names of erased records": [
+        json.dumps({"type": "erased", "domain": "example", "keys": [[n, made_up(n)] for n in range(1_000)]})
+    ],
+    "requests to send everything again": ['{"type":"since","domain":"example","timestamp":0}'],
 }
 
 
@@ -45,6 +66,42 @@ async def test_frames_that_cost_much(tmp_path: Path, name: str, frames: list[str
         await fill_domains(node, DOMAINS if "domain" in name else 1)
         attacks = [flooding(number, 4, frames) for number in range(4)]
         check(f"4 links that send {name}", await measure(node, *attacks))
+
+
+@pytest.mark.skipif(not IS_LONG, reason="the short form plays frames of the kinds above")
+@pytest.mark.parametrize(("name", "frames"), MORE_FRAMES.items(), ids=MORE_FRAMES.keys())
+async def test_frames_about_many_records(tmp_path: Path, name: str, frames: list[str]) -> None:
+    with attacked(tmp_path) as node:
+        await fill(node, labels=STORED)
+        check(f"4 links that send {name}", await measure(node, *[flooding(number, 4, frames) for number in range(4)]))
+
+
+@pytest.mark.skipif(not IS_LONG, reason="compression is off by default")
+async def test_frames_that_grow_a_thousandfold(tmp_path: Path) -> None:
+    """As many bytes as a frame may have, of which nearly all are spaces."""
+
+    async def attack(wires: Wires, address: str) -> None:
+        await flood(wires.node, address, ['{"type":"x"}' + " " * 1_900_000], compression="deflate")
+
+    with attacked(tmp_path, "--link-compression", "true") as node:
+        cost = await measure(node, *[partial(attack, address=attacker(number, 4)) for number in range(4)])
+        check("4 links that send frames of 2 kB that unpack to 1.9 MB", cost)
+
+
+@pytest.mark.skipif(not IS_LONG, reason="an address opens 50 links a second at most")
+async def test_links_that_say_nothing(tmp_path: Path) -> None:
+    opened = 0
+
+    async def attack(wires: Wires, address: str) -> None:
+        nonlocal opened
+        async with AsyncExitStack() as links:
+            while True:
+                await link_again(links, wires.node, address, opened)
+                opened += 1
+
+    with attacked(tmp_path) as node:
+        cost = await measure(node, *[partial(attack, address=attacker(n, ADDRESSES)) for n in range(ADDRESSES)])
+        check(f"{opened} links of {ADDRESSES} addresses that prove a key and say nothing", cost)
 
 
 async def test_links_that_ask_and_do_not_read(tmp_path: Path) -> None:
