@@ -108,7 +108,7 @@ class PacedConnection(FastConnection):
             return False
         piece = self._unread[self._read_to : self._read_to + PIECE_BYTES_MAX]
         self._read_to += len(piece)
-        if not self._has_unread:
+        if self._read_to == len(self._unread):
             self._unread, self._read_to = b"", 0
         was_waiting, fast_before = self._is_waiting(), self.fast_requests
         self.meter.measure(payer, super().data_received, piece)
