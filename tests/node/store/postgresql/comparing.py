@@ -6,15 +6,26 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
+
 from node.store.contract import Batch, LabelKey, Selection, Store
+from node.store.removals import Target
 from node.store.sqlite import SqliteStore
 from protocol.records.record import Record
 from protocol.steps import finish
+from protocol.witness.recall import Known, Overview, Wanted
 from tests.history import ALICE, BOB, CAROL, NOWHERE, PEOPLE, claim, signed
 from tests.node.store.store_batches import all_keys, stored
+from tests.node.store.store_contract_witnesses import ALL, DOMAIN, NOBODY, WITNESS
 from tests.protocol.records.timelines import timeline_of
 
 DOMAINS = ("a", "a.b", "b")
+TARGETS = (
+    Target(domain="a"),
+    Target(domain="a", label="garden"),
+    Target(key=ALICE.public),
+    Target(key=BOB.public, domain="b"),
+)
 LABELS = ("garden", "Garden", "\u00e9\U0001f331", "x'; DROP TABLE records; --", '"$1"\\')
 
 
@@ -80,4 +91,32 @@ async def everything(store: Store) -> dict[str, object]:
         "keys": await all_keys(store),
         "events": [await store.events(2, 20, selection, 30) for selection in selections],
         "last": await store.last_event(),
+        "usage": (await store.domain_usage(), await store.key_usage([key.public for key in PEOPLE])),
+        "largest": [await store.largest_keys(domain, 3) for domain in (None, *DOMAINS)],
+        "founded": await store.labels_founded([(domain, key.public) for domain in DOMAINS for key in PEOPLE]),
+        "removals": (await store.removals.list(None, 10), await store.removals.dropped()),
+        "erasures": await store.removals.erasures([NOWHERE, *ids]),
+        "counted": [await store.removals.count(target) for target in TARGETS],
     }
+
+
+async def all_of_witnesses(store: Store) -> dict[str, object]:
+    """All that a store says about the domain of the contract of witnesses."""
+    labels = dict.fromkeys(["absent", *(each.record.label for each in ALL)])
+    ids = dict.fromkeys([NOBODY, *(each.record.id for each in ALL)])
+    places = {(WITNESS, prev): None for prev in (None, *ids, *(each.record.prev for each in ALL))}
+    return {
+        "overview": _in_order(await store.overview(DOMAIN)),
+        "known": [_in_order(await store.known(DOMAIN, wanted)) for wanted in (Wanted(labels), Wanted({}, ids, places))],
+        "spoken": [await store.spoken(DOMAIN, witness, it) for witness in (WITNESS, NOBODY) for it in (None, *ids)],
+        "states": await store.states([(DOMAIN, label) for label in labels]),
+        "founded": await store.labels_founded([(DOMAIN, key.public) for key in PEOPLE]),
+    }
+
+
+def _in_order(found: Overview | Known) -> Overview | Known:
+    """The same, with lists in an order where the contract promises none."""
+    if isinstance(found, Overview):
+        return msgspec.structs.replace(found, forks=sorted(found.forks, key=lambda fork: fork.receipts))
+    labels = {label: sorted(records, key=lambda it: it.id) for label, records in found.labels.items()}
+    return msgspec.structs.replace(found, labels=labels)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
 
@@ -13,16 +13,19 @@ from benchmarks.common.plans import READS, fill, plans_of_all_reads
 from node.store.contract import Cursor, Peer, Store, StoreError
 from node.store.postgresql import PostgresStore
 from node.store.postgresql.schema import MIGRATIONS, migrate, version_of
-from node.store.postgresql.session import connect
+from node.store.postgresql.session import AwayError, connect
 from node.store.postgresql.writer_session import WritershipLostError
 from node.store.postgresql.writership import Candidacy
 from node.store.postgresql.writing import Position
+from node.store.removals import RemovalKind, Target
 from simulations.processes.postgres import PostgresServer
 from tests.history import ALICE
-from tests.node.store.postgresql.comparing import everything, random_batches, sqlite
+from tests.node.store.postgresql.comparing import DOMAINS, TARGETS, all_of_witnesses, everything, random_batches, sqlite
 from tests.node.store.postgresql.relay import CutAtCommit, relayed, with_a_number_of_its_own
 from tests.node.store.store_batches import OpenStore, all_keys, batch_of, claim
 from tests.node.store.store_contract import StoreContract
+from tests.node.store.store_contract_removals import remove
+from tests.node.store.store_contract_witnesses import ALL, Keeper
 
 SchemaUrl = Callable[[str], str]
 
@@ -370,12 +373,46 @@ def test_all_reads_of_a_store_are_planned() -> None:
     assert READS.keys() == {name for name in vars(Store) if not name.startswith("_")} - writes - others
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(6))
 async def test_both_stores_answer_alike(tmp_path: Path, url: str, seed: int) -> None:
-    """Random records of a few labels arrive in batches, in any order, so that heads change and are taken back."""
+    """Random records of a few labels arrive in batches, in any order, so that heads change and are taken back. Then an
+    operator takes some of them down.
+    """
     random = Random(seed)
     async with opened(url) as one, sqlite(tmp_path / "dnarc.db") as other:
         for batch in random_batches(random):
             lasts = [await store.commit(batch) for store in (one, other)]
             assert lasts[0] == lasts[1]
             assert await everything(one) == await everything(other)
+        erased, dropped = random.choice(TARGETS), Target(domain=random.choice(DOMAINS))
+        for target, kind in ((erased, RemovalKind.ERASE), (dropped, RemovalKind.DROP)):
+            removals = [await remove(store, target, kind) for store in (one, other)]
+            assert removals[0] == removals[1]
+            assert await everything(one) == await everything(other)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_both_stores_answer_alike_about_witnesses(tmp_path: Path, url: str, seed: int) -> None:
+    """The records of a witnessed domain arrive in any order, in batches of any size."""
+    random = Random(seed)
+    records, keeper = random.sample(ALL, len(ALL)), Keeper()
+    async with opened(url) as one, sqlite(tmp_path / "dnarc.db") as other:
+        while records:
+            some = [records.pop() for _ in range(random.randint(1, min(3, len(records))))]
+            batch = keeper.batch(some)
+            for store in (one, other):
+                await store.commit(batch)
+            assert await all_of_witnesses(one) == await all_of_witnesses(other)
+
+
+async def test_a_server_without_connections_left_is_said(store: PostgresStore, url: str) -> None:
+    """The store has its connections already, so it goes on."""
+    async with AsyncExitStack() as others:
+        with suppress(asyncpg.TooManyConnectionsError):
+            while True:
+                others.push_async_callback((await asyncpg.connect(url)).close)
+
+        with pytest.raises(AwayError, match="the server has no connection left"):
+            await PostgresStore.open(url)
+
+        assert await store.commit(batch_of([claim()])) == 1
