@@ -58,6 +58,10 @@ class Followed:
     erased: Erased
 
 
+class OtherEpochError(StoreError):
+    """The database is not the one that this process follows: its server failed over, or it was restored."""
+
+
 class Following:
     """Follows the writer."""
 
@@ -81,10 +85,16 @@ class Following:
                 await self._has_looked.wait()
 
     async def run(self) -> None:
-        """Follow for ever. A server that does not answer is tried again and again."""
+        """Follow for ever. A server that does not answer is tried again and again.
+
+        Raises:
+            OtherEpochError: the process has to start again, because what it has in memory may be of lost commits.
+        """
         while True:
             try:
                 await self._follow()
+            except OtherEpochError:
+                raise
             except StoreError as error:
                 self._standing.writer = None
                 self._on_look()
@@ -138,8 +148,13 @@ class Following:
         self._on_look()
 
     async def _catch_up(self, sight: "Sight") -> None:
-        """Read what is new up to the position in sight."""
+        """Read what is new up to the position in sight. Raises: OtherEpochError."""
         parts, position = self._parts, sight.position
+        if sight.epoch != parts.store.epoch:
+            raise OtherEpochError(
+                "the database goes on in another epoch: its server failed over, or it was restored",
+                "start the node again, which reads the database anew",
+            )
         if sight.is_removal:
             await self._forget_removed()
         if position.commit == self._position.commit:

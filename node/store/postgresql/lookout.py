@@ -21,7 +21,7 @@ _ANSWER_S: Final = 5.0
 
 # Rows of old commits are removed, and a removal with them. So a long absence counts as a removal.
 _LOOK: Final = f"""
-    SELECT commits.no, record, label, event, writer.term, writer.url,
+    SELECT commits.no, record, label, event, writer.term, writer.url, (SELECT value FROM meta WHERE name = 'epoch'),
         no - $1 >= {COMMITS_KEPT} OR EXISTS (SELECT FROM commits AS missed WHERE missed.no > $1 AND missed.removal)
     FROM commits, writer ORDER BY no DESC LIMIT 1
 """
@@ -30,13 +30,14 @@ _LOOK: Final = f"""
 class Sight(msgspec.Struct, frozen=True):
     """What there is to see at one moment.
 
-    `term` is that of the writer, or of the last one, and `writer` the URL at which it answers. `is_removal`: something
-    was erased, dropped or kept again since the commit from which the lookout looked.
+    `term` is that of the writer, or of the last one, and `writer` the URL at which it answers. `epoch` is that of the
+    store. `is_removal`: something was erased, dropped or kept again since the commit from which the lookout looked.
     """
 
     position: Position
     term: int
     writer: str
+    epoch: str
     is_removal: bool
 
 
@@ -81,8 +82,8 @@ class Lookout:
         with explained(self._url):
             row = await self._connection.fetchrow(_LOOK, after, timeout=_ANSWER_S)
         assert row is not None, "both tables have a row from the beginning"
-        *numbers, term, writer, is_removal = row
-        return Sight(Position(*numbers), term, writer, is_removal)
+        *numbers, term, writer, epoch, is_removal = row
+        return Sight(Position(*numbers), term, writer, epoch, is_removal)
 
     async def is_there_a_writer(self) -> bool:
         """Whether a process has the right to write. Raises: StoreError: the server cannot be reached."""

@@ -44,6 +44,15 @@ _UPDATE_LABELS: Final = """
     WHERE labels.no = changed.no
 """
 
+_ORIGIN: Final = """
+    SELECT format('%s/%s/%s', (SELECT system_identifier FROM pg_control_system()),
+        left(pg_walfile_name(pg_current_wal_lsn()), 8), 'meta'::regclass::oid)
+"""
+"""The cluster, its timeline and the number of a table. A failover and a recovery to a point in time begin a timeline,
+and a database that was restored from a dump has new tables. Then commits may be missing that clients have seen, and
+numbers of events may be used again. So the epoch is another one, and cursors of before are noticed.
+"""
+
 COMMITS_KEPT: Final = 100_000
 """Rows of `commits` that stay."""
 
@@ -349,7 +358,13 @@ async def put_cursors(connection: asyncpg.Connection, cursors: Iterable[Cursor])
 
 
 async def put_epoch(connection: asyncpg.Connection, proposed: str) -> str:
-    """Give the store this epoch if it has none. Returns the epoch of the store."""
+    """Give the store this epoch if it has none, or if its origin is another one. Returns the epoch of the store."""
+    before = await connection.fetchval("SELECT value FROM meta WHERE name = 'origin'")
+    origin = str(await connection.fetchval(_ORIGIN))
+    if before != origin:
+        changed = ("origin",) if before is None else ("origin", "epoch")
+        await connection.execute("DELETE FROM meta WHERE name = ANY($1::text[])", changed)
+        await put_meta(connection, "origin", origin)
     return await put_meta(connection, "epoch", proposed)
 
 

@@ -1,20 +1,31 @@
 """Processes of a fleet: they answer alike, one of them writes, and another takes its place."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
 import pytest
 
+from node.fleet.following import OtherEpochError
 from node.fleet.member import Member
 from node.fleet.passport import HEADER, Passport, seal, secret_of
 from node.fleet.standing import Role
 from protocol.records.record import Record
 from protocol.signing import SigningKey
 from tests.history import ALICE, BOB, DOMAIN, claim, signed
-from tests.node.fleet.members import ask_until, clients_of, end_session_of_writer, fleet_of, term_changes, wait_until
+from tests.node.fleet.members import (
+    TIMEOUT_S,
+    ask_until,
+    clients_of,
+    end_session_of_writer,
+    fleet_of,
+    term_changes,
+    wait_until,
+)
 from tests.node.http_api.talking import Client
 
 SchemaUrl = Callable[[str], str]
@@ -223,3 +234,13 @@ async def test_without_a_writer_reads_go_on_and_writes_are_asked_to_come_back(
 
     assert (answer.refusal, answer.headers["Retry-After"]) == ((503, "overloaded"), "1")
     assert signed(record).signature in (await clients[1].get(GARDEN)).json()
+
+
+async def test_a_process_that_follows_ends_when_the_database_has_another_epoch(members: list[Member], url: str) -> None:
+    """The server failed over, so what the process has in memory may be of commits that are lost."""
+    shell = await asyncpg.connect(url)
+    await shell.execute("UPDATE meta SET value = 'another' WHERE name = 'epoch'")
+    await shell.close()
+
+    with pytest.raises(OtherEpochError, match="the database goes on in another epoch"):
+        await asyncio.wait_for(members[1].failed, TIMEOUT_S)

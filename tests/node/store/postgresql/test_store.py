@@ -189,9 +189,14 @@ async def test_a_pooler_in_front_of_the_server_is_refused(server: PostgresServer
             await PostgresStore.open(schema_url("one").replace(str(server.folder), str(folder)))
 
 
-async def test_a_replica_is_refused(server: PostgresServer, schema_url: SchemaUrl) -> None:
-    async with opened(schema_url("one")):
-        pass
+async def test_a_replica_is_refused_and_has_another_epoch_once_it_is_the_primary(
+    server: PostgresServer, schema_url: SchemaUrl
+) -> None:
+    """It may lack commits that clients have seen, and give the numbers of their events to others."""
+    async with opened(schema_url("one")) as store:
+        before = store.epoch
+    async with opened(schema_url("one")) as store:
+        same = store.epoch
     server.stop()
     mark = server.folder / "data" / "standby.signal"
     mark.touch()
@@ -200,10 +205,13 @@ async def test_a_replica_is_refused(server: PostgresServer, schema_url: SchemaUr
     with pytest.raises(StoreError, match="the server is a replica, which takes no writes") as raised:
         await PostgresStore.open(schema_url("one"))
 
+    connection = await asyncpg.connect(server.url())
+    await connection.execute("SELECT pg_promote()")
+    await connection.close()
+    async with opened(schema_url("one")) as store:
+        after = store.epoch
     assert raised.value.remedy == "name the primary server"
-    server.stop()
-    mark.unlink()
-    server.start()
+    assert before == same != after
 
 
 async def test_a_server_that_lost_commits_ends_the_session(store: PostgresStore, shell: asyncpg.Connection) -> None:
