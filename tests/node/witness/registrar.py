@@ -22,11 +22,14 @@ WITNESS_SEED = "07" * 32
 
 
 class Registrar:
-    """A domain with one witness, which is a node in this folder, and a client of that node."""
+    """A domain with one witness, which is a node in this folder, and a client of that node. `preference`: the one that
+    the last answer says was applied.
+    """
 
     def __init__(self, node: Node, client: aiohttp.ClientSession, policy: Policy) -> None:
         self.node = node
         self.domain = f"com.example.{policy.name}"
+        self.preference: str | None = None
         self._client = client
 
     @property
@@ -44,10 +47,14 @@ class Registrar:
         url = f"{self.node.url}/claims/{signed.signature}"
         async with self._client.put(url, data=signed.record.canonical, headers=headers) as answer:
             (outcome,) = (await answer.json()).values()
+            self.preference = answer.headers.get("Preference-Applied")
             return answer.status, outcome
 
     async def get(self, path: str) -> tuple[int, Any, dict[str, str]]:
-        async with self._client.get(f"{self.node.url}/claims/{self.domain}/{path}") as answer:
+        return await self.ask(f"/claims/{self.domain}/{path}")
+
+    async def ask(self, path: str) -> tuple[int, Any, dict[str, str]]:
+        async with self._client.get(f"{self.node.url}{path}") as answer:
             is_json = answer.content_type != "application/x-ndjson"
             return answer.status, await (answer.json() if is_json else answer.text()), dict(answer.headers)
 

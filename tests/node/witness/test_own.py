@@ -37,11 +37,13 @@ async def test_a_claim_becomes_final_and_a_stranger_can_check_it_offline(tmp_pat
         head, _, headers = await it.get(LABEL)
         final, shown, _ = await it.get(f"{LABEL}?final=true")
         _, proof, _ = await it.get(f"{LABEL}/proof")
+        _, same_proof, _ = await it.ask(f"/proof?domain={it.domain}&label={LABEL}")
         _, history, _ = await it.get(f"{LABEL}/history")
 
     lines = [line for line in proof.splitlines() if line]
     signed = [signed_record_of_line(line.encode()) for line in lines]
-    assert (status, outcome["verdict"], outcome["certainty"]) == (201, "founded", "final")
+    assert (status, outcome["verdict"], outcome["certainty"], it.preference) == (201, "founded", "final", "wait")
+    assert same_proof == proof
     assert (head, headers["Dnarc-Certainty"], final) == (200, "final", 200)
     assert list(shown) == [founded.signature]
     (record,) = history["records"]
@@ -83,6 +85,7 @@ async def test_a_claim_is_pending_while_the_witness_is_silent(tmp_path: Path) ->
     async with registrar(tmp_path) as it:
         status, outcome = await it.put(it.claim(ALICE))
         asked, problem, _ = await it.get(LABEL)
+        finals = [await it.get(f"{LABEL}{more}") for more in ("?final=true", "/proof")]
         await until(lambda: it.own.silence is Silence.NOT_BEGUN)
 
     assert (status, outcome["status"], outcome["verdict"], outcome["certainty"]) == (
@@ -91,7 +94,9 @@ async def test_a_claim_is_pending_while_the_witness_is_silent(tmp_path: Path) ->
         "pending",
         "pending",
     )
+    assert it.preference is None
     assert (asked, problem["code"], problem["pending"]) == (404, "unknown_label", True)
+    assert [(status, problem["code"]) for status, problem, _ in finals] == [(404, "not_final")] * 2
 
 
 async def test_a_witness_goes_on_after_a_restart_and_forks_nothing(tmp_path: Path) -> None:
