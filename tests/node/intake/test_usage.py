@@ -111,9 +111,11 @@ async def test_a_quota_is_checked_last(tmp_path: Path) -> None:
 async def test_records_that_are_not_on_disk_yet_count(tmp_path: Path) -> None:
     """A key is read from the store while records of it that a peer brought wait for their commit."""
     async with pipeline(tmp_path, key_records_max=20) as it:
-        bringing = [asyncio.create_task(it.take(record(number), origin=PEER)) for number in range(20)]
+        bringing = asyncio.create_task(it.take(*map(record, range(20)), origin=PEER))
+        while not it.commits.uncommitted:  # noqa: ASYNC110 - the pipeline tells nobody that it decided
+            await asyncio.sleep(0)
         writing = [asyncio.create_task(it.take(record(number))) for number in range(20, 24)]
-        brought = [(await task)[0] for task in bringing]
+        brought = await bringing
         written = [(await task)[0] for task in writing]
 
     assert codes(brought) == [None] * 20
