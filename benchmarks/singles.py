@@ -25,8 +25,6 @@ from simulations.processes.process import LocalNode, running
 
 CONNECTIONS: Final = (1, 8, 64)
 RAW_RECORDS: Final = 5_000
-WARM_UP: Final = 200
-"""Claims before the first that counts, so that late imports of modules have happened."""
 
 
 def measure_lane(node: LocalNode, claims: Sequence[SignedRecord], connections: int) -> tuple[float, Spent]:
@@ -36,12 +34,12 @@ def measure_lane(node: LocalNode, claims: Sequence[SignedRecord], connections: i
     return len(claims) / seconds, spent(node.process.pid).since(before).us_each(len(claims))
 
 
-def measure(claims_per_lane: int, rounds: int) -> dict[str, float]:
-    made = report.make_claims(WARM_UP + claims_per_lane * rounds * len(CONNECTIONS))
+def measure(claims_per_lane: int, rounds: int, warm_up: int) -> dict[str, float]:
+    made = report.make_claims(warm_up + claims_per_lane * rounds * len(CONNECTIONS))
     claims, limits = iter(made), []
     lanes: dict[int, list[tuple[float, Spent]]] = {number: [] for number in CONNECTIONS}
     with TemporaryDirectory() as folder, running("node", Path(folder) / "node") as node:
-        report.run(put_each(node.url, [next(claims) for _ in range(WARM_UP)], max(CONNECTIONS)))
+        report.run(put_each(node.url, [next(claims) for _ in range(warm_up)], max(CONNECTIONS)))
         for _ in report.progress(range(rounds), "measuring, in turns"):
             limits.append(raw_rate(made[:RAW_RECORDS]))
             for number in CONNECTIONS:
@@ -70,8 +68,9 @@ def main() -> None:
         __doc__,
         claims=(2_000, "claims in each round of each lane"),
         rounds=(5, "rounds; figures are their medians"),
+        warm_up=(5_000, "claims before the first that counts, so that the verifying processes have started"),
     )
-    figures = measure(options.claims, options.rounds)
+    figures = measure(options.claims, options.rounds, options.warm_up)
     report.show("PUT /claims/{signature}, one claim each", figures, options.json)
 
 

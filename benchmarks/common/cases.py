@@ -119,8 +119,8 @@ CASES: Final = (
         "singles",
         {
             Size.FULL: "--claims 2000 --rounds 5",
-            Size.QUICK: "--claims 500 --rounds 3",
-            Size.TINY: "--claims 70 --rounds 1",
+            Size.QUICK: "--claims 1000 --rounds 3",
+            Size.TINY: "--claims 70 --rounds 1 --warm-up 70",
         },
         (_singles(1, 0.035), _singles(8, 0.095), _singles(64, 0.19)),
     ),
