@@ -1,11 +1,14 @@
 """A store moves to another kind of store with everything that it holds, and a move that fails leaves no store."""
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import asyncpg
 import pytest
 
 from node import move
@@ -28,6 +31,9 @@ from tests.node.store.store_contract_witnesses import kept
 SchemaUrl = Callable[[str], str]
 
 SEED = 7
+TIMEOUT_S = 60
+OF_THE_WRITER = "locktype = 'advisory' AND objid::bigint = hashtext(current_schema())::bigint & 4294967295"
+DNARC = str(Path(sys.executable).with_name("dnarc"))
 FILE = "dnarc.db"
 
 
@@ -216,6 +222,46 @@ async def test_a_move_to_a_database_that_ends_in_the_middle_leaves_no_store_and_
     await copy(move.rows_of_folder(filled), move.new_database(url))
     async with opened(url) as store:
         assert [peer.url for peer in await store.peers()] == [None, "https://peer"]
+
+
+async def test_a_move_that_is_killed_leaves_no_store_and_can_be_run_again(filled: Path, schema_url: SchemaUrl) -> None:
+    """A process is killed while it waits for a lock on a table that it has to fill."""
+    url = schema_url("one")
+    async with opened(url):
+        pass  # so that the table is there to be locked
+    async with shell_of(url) as shell:
+        async with shell.transaction():
+            await shell.execute("LOCK TABLE events")
+            process = await asyncio.create_subprocess_exec(
+                DNARC, "move", "--data", str(filled), "--to", url, stderr=asyncio.subprocess.DEVNULL
+            )
+            await until(shell, "SELECT count(*) = 1 FROM pg_locks WHERE NOT granted AND relation = 'events'::regclass")
+            process.kill()
+            await process.wait()
+        await until(shell, f"SELECT count(*) = 0 FROM pg_locks WHERE {OF_THE_WRITER}")
+
+    with pytest.raises(StoreError, match="a move into this database was not finished"):
+        await PostgresStore.open(url)
+    await copy(move.rows_of_folder(filled), move.new_database(url))
+    async with opened(url) as store:
+        assert await store.last_event() > 0
+
+
+@asynccontextmanager
+async def shell_of(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """What a person has who runs `psql`. It is closed in any case, so that its locks hold up nobody."""
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def until(shell: asyncpg.Connection, sql: str) -> None:
+    """Ask again and again, with pauses that the server makes."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while not await shell.fetchval(sql):
+            await shell.execute("SELECT pg_sleep(0.02)")
 
 
 async def test_a_move_to_a_folder_that_ends_in_the_middle_leaves_no_store_and_can_be_run_again(
