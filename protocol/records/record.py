@@ -7,7 +7,7 @@ bytes. The signature is not part of the id, because a signer can make any number
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import Any
 
@@ -178,6 +178,15 @@ def index_key(timestamp: int, record_id: bytes) -> bytes:
 def is_id(text: str) -> bool:
     """Whether this could be a record id: 64 lower-case hex digits."""
     return _ID.match(text) is not None
+
+
+def are_ids(texts: Collection[str]) -> bool:
+    """Whether each of these could be a record id. One question for all of them: a receipt names 400 ids."""
+    together = "".join(texts)
+    try:
+        return set(map(len, texts)) <= {64} and bytes.fromhex(together).hex() == together
+    except ValueError:
+        return False
 
 
 def is_domain(text: str) -> bool:

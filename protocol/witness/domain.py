@@ -70,16 +70,22 @@ class DomainChange(msgspec.Struct):
         self.events += later.events
         self.decided += later.decided
         self.candidates += later.candidates
-        self.hear(Heard(later.said, later.links))
+        self.links |= later.links
+        for record_id, more in later.said.items():
+            known = self.said.get(record_id)
+            self.said[record_id] = more if known is None else known.with_more(more)
         self.forks |= later.forks
         self.awaited |= later.awaited
 
     def hear(self, heard: Heard) -> None:
-        """Add what was said besides."""
+        """Add what a receipt adds, which nobody else keeps."""
         self.links |= heard.links
         for record_id, more in heard.said.items():
             known = self.said.get(record_id)
-            self.said[record_id] = more if known is None else known.with_more(more)
+            if known is None:
+                self.said[record_id] = more
+            else:
+                known.add(more)
 
 
 class _Shown(msgspec.Struct):

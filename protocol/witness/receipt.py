@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from protocol.limits import SAFE_INTEGER_MAX
-from protocol.records.record import RECEIPT_PREFIX, Record, is_id
+from protocol.records.record import RECEIPT_PREFIX, Record, are_ids
 
 ENTRIES_MAX: Final = 400
 """Ids in `first` and `seen` together."""
@@ -114,7 +114,7 @@ def _times(value: Any) -> Mapping[str, int]:
     """Record ids and the milliseconds at which they were seen."""
     _require(isinstance(value, Mapping))
     times: Mapping[str, int] = value
-    _require(all(is_id(record_id) and type(ms) is int and ms > 0 for record_id, ms in times.items()))
+    _require(are_ids(times) and all(type(ms) is int and ms > 0 for ms in times.values()))
     return times
 
 
@@ -124,7 +124,7 @@ def _ballots(value: Any) -> Ballots:
     ballots = {}
     for number, ids in value.items():
         _require(_ROUND.match(number) is not None and type(ids) is list)
-        _require(all(type(record_id) is str and is_id(record_id) for record_id in ids))
+        _require(all(type(record_id) is str for record_id in ids) and are_ids(ids))
         _require(len(set(ids)) == len(ids))
         ballots[int(number)] = tuple(ids)
     return ballots

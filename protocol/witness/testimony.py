@@ -139,7 +139,10 @@ class Evidence(msgspec.Struct, gc=False):
 
     def is_decided(self, policy: Policy) -> bool:
         """Whether a quorum of witnesses commits the record in one round."""
-        return any(len(witnesses) >= policy.quorum for witnesses in self.commits.values())
+        if not self.commits:
+            return False
+        quorum = policy.quorum
+        return any(len(witnesses) >= quorum for witnesses in self.commits.values())
 
     def deciding_round(self, policy: Policy) -> int | None:
         """The first round in which a quorum commits the record."""
