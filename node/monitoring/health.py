@@ -162,9 +162,10 @@ class Health:
         if self._plugin is not None:
             yield from self._plugin.warnings()
         if self._commits.is_stalled:
+            whom = "`fuser` names it" if self._outages is None else "pg_stat_activity names it"
             yield (
-                f"a commit has waited for over {STALLED_S:.0f} s: another program holds the database (`fuser` names "
-                "it), or the disk is slow; clients get 503 until that ends"
+                f"a commit has waited for over {STALLED_S:.0f} s: another program holds the database ({whom}), or the "
+                "disk is slow; clients get 503 until that ends"
             )
         yield from self._storage_warnings()
 

@@ -5,6 +5,7 @@ from PGPASSWORD, from a password file or from a service file. A name in its quer
 of the session: `?search_path=dnarc` keeps everything in the schema `dnarc`.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -14,6 +15,8 @@ import asyncpg
 
 from node.store.contract import StoreError
 from node.store.outage import Failure
+
+logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)  # it warns of each lost connection; an outage says it once
 
 CONNECT_TIMEOUT_S: Final = 10.0
 """How long a connection may take to open."""

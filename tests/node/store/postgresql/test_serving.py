@@ -1,14 +1,18 @@
 """A node whose records are in PostgreSQL, as its users have it: a process, HTTP, and a server that fails."""
 
+import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 import aiohttp
+import asyncpg
 import msgspec
 import pytest
 
@@ -25,6 +29,12 @@ from tests.test_power_cut import LABELS, holds, records_now, serving, write_unti
 DNARC: Final = Path(sys.executable).with_name("dnarc")
 
 SchemaUrl = Callable[[str], str]
+
+TIMEOUT_S: Final = 60.0
+
+WRITERS: Final = 8
+ACKNOWLEDGED: Final = 100
+"""Claims before the server crashes, and as many after that."""
 
 KILL_AFTER: Final = 500
 """Claims that are acknowledged before the node is killed."""
@@ -85,6 +95,62 @@ def test_a_node_says_that_its_server_is_away_and_goes_on_when_it_is_back(
 
 def put(client: NodeClient, entry: SignedRecord) -> Answer:
     return client.ask("PUT", f"/claims/{entry.signature}", body=entry.record.canonical)
+
+
+async def test_a_server_that_crashes_under_load_loses_nothing_acknowledged(
+    tmp_path: Path, server: PostgresServer, schema_url: SchemaUrl
+) -> None:
+    """Commits are under way when it crashes. Each is stored once or not at all, and the node goes on by itself."""
+    url = schema_url("one")
+    async with serving(tmp_path, "--store", url) as (process, node_url), aiohttp.ClientSession(node_url) as session:
+        load = Load(session)
+        async with asyncio.timeout(TIMEOUT_S), asyncio.TaskGroup() as writers:
+            for _ in range(WRITERS):
+                writers.create_task(load.write())
+            await load.until(ACKNOWLEDGED)
+            server.stop(signal.SIGQUIT)
+            await asyncio.to_thread(server.start)
+            await load.until(2 * ACKNOWLEDGED)
+            load.is_over = True
+        missing = [it for it in load.acknowledged if not await holds(session, it)]
+        is_running = process.returncode is None
+
+    shell = await asyncpg.connect(url)
+    records, events = [
+        tuple(await shell.fetchrow(f"SELECT count(*), max({number}) FROM {table}") or ())
+        for table, number in (("records", "no"), ("events", "seq"))
+    ]
+    terms = [row[0] for row in await shell.fetch("SELECT term FROM commits ORDER BY no")]
+    await shell.close()
+    assert (missing, is_running) == ([], True)
+    assert records[0] == records[1] == events[0] == events[1] >= len(load.acknowledged)
+    assert (terms, max(terms)) == (sorted(terms), 2)
+
+
+class Load:
+    """Claims, one after another. `acknowledged` has the ids of those that the node took."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.acknowledged: list[str] = []
+        self.is_over = False
+        self._session = session
+        self._numbers = count()
+        self._grown = asyncio.Event()
+
+    async def write(self) -> None:
+        while not self.is_over:
+            entry = signed(claim(f"label-{next(self._numbers)}", ALICE, int(time.time())))
+            async with self._session.put(f"/claims/{entry.signature}", data=entry.record.canonical) as answer:
+                if answer.status == 201:
+                    self.acknowledged.append(entry.record.id)
+                    self._grown.set()
+                else:
+                    assert answer.status == 503
+
+    async def until(self, count: int) -> None:
+        while len(self.acknowledged) < count:
+            await self._grown.wait()
+            self._grown.clear()
 
 
 @pytest.mark.parametrize(
