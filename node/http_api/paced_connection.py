@@ -35,6 +35,9 @@ class PacedConnection(FastConnection):
         """Bytes that have come, of which those from `_read_to` on wait for their turn."""
         self._read_to = 0
         self._queued_bytes = 0
+        """Bytes of requests that wait behind the one under way."""
+        self._head_bytes = 0
+        """Bytes of a head that is not whole."""
         self._requests_before = 0
         self._next_turn: asyncio.Handle | Wait | None = None
         self._has_resumed = False
@@ -111,6 +114,8 @@ class PacedConnection(FastConnection):
         if self._read_to == len(self._unread):
             self._unread, self._read_to = b"", 0
         was_waiting, fast_before = self._is_waiting(), self.fast_requests
+        if not self._messages:
+            self._queued_bytes = 0
         self.meter.measure(payer, super().data_received, piece)
         self._count_queued(payer, len(piece))
         if was_waiting and len(self._messages) == 1:
@@ -124,7 +129,9 @@ class PacedConnection(FastConnection):
 
     def _go_on(self, *, is_over: bool) -> None:
         """Read on, if there is anything to read: in another turn of the loop. `is_over`: when the address may again."""
-        if is_over:
+        if self.is_refused:
+            self._unread, self._read_to = b"", 0
+        elif is_over:
             assert self.payer is not None, "nobody else waits for a share"
             self._next_turn = self.meter.wait(self.payer, self._read_on)
         elif self._has_resumed or (self._has_unread and not self._is_pressed()):
@@ -153,15 +160,19 @@ class PacedConnection(FastConnection):
             self._go_on(is_over=False)
 
     def _count_queued(self, payer: str, piece_bytes: int) -> None:
-        """Count the requests of a piece, and its bytes if they belong to no request under way and to no body of one."""
+        """Count the requests of a piece, and its bytes unless they belong to the body of the request under way."""
         begun = self._request_count - self._requests_before
         self._requests_before = self._request_count
         if begun > 1:
             self.meter.charge(payer, begun - 1)
-        is_head = self._is_waiting() or (self._is_whole() and not begun)
-        self._queued_bytes = self._queued_bytes + piece_bytes if self._messages or is_head else 0
-        if is_head and not self._messages and self._queued_bytes > QUEUED_BYTES_MAX:
-            self.on_long_head()
+        if begun:
+            self._queued_bytes, self._head_bytes = self._queued_bytes + self._head_bytes + piece_bytes, 0
+        elif self._messages:
+            self._queued_bytes += piece_bytes
+        elif self._is_waiting() or self._is_whole():
+            self._head_bytes += piece_bytes
+            if self._head_bytes > QUEUED_BYTES_MAX:
+                self.on_long_head()
 
     def _is_whole(self) -> bool:
         """Whether the request under way is here with its whole body. A WebSocket has no end."""

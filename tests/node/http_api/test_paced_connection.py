@@ -87,6 +87,33 @@ async def test_requests_that_come_at_once_are_answered_in_their_order(node: Node
     assert answer.count(b"HTTP/1.1 200 ") == 1
 
 
+async def test_requests_with_long_targets_that_come_at_once_are_all_answered(node: Node) -> None:
+    """Together they have more bytes than a head may have. Once the tenth of them was refused for that."""
+    long = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 8_000)
+    count = 8 * QUEUED_BYTES_MAX // len(long)
+    last = b"GET /domains HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    answer = await ask(node, long * count + last)
+
+    assert (answer.count(b"HTTP/1.1 404 "), answer.count(b"HTTP/1.1 200 ")) == (count, 1)
+
+
+async def test_a_connection_that_was_refused_costs_nothing_until_it_closes(node: Node) -> None:
+    """Its unread bytes waited for a turn that never took them, in each turn of the loop for a second."""
+    runner = await start(node.api, ROUTES, None)
+    try:
+        host, port = runner.addresses[0][:2]
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(b"GET /domains HTTP/1.1\r\n" + FILLER * 30)
+        await reader.readuntil(b"HTTP/1.1 431 ")
+        refused = [(it.is_refused, it._next_turn) for it in runner.server.connections]  # type: ignore[union-attr]
+        writer.close()
+    finally:
+        await runner.cleanup()
+
+    assert refused == [(True, None)]
+
+
 async def test_requests_that_wait_for_their_answers_are_never_held_up(node: Node) -> None:
     """Once they had more bytes together than a queue may have, each of them waited 0.05 s."""
     request = b"GET /domains HTTP/1.1\r\nHost: x\r\n" + FILLER + b"\r\n"
