@@ -73,6 +73,7 @@ class FastConnection(WatchedConnection):
 
     def answer(self, spelled: bytes) -> None:
         """Write the answer to the request of the fast path, and go on to what came meanwhile."""
+        assert self.is_answering, "a second answer would be taken for that to the next request"
         self.is_answering = self._request_in_progress = False
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)  # the node stops, and waits for this answer
