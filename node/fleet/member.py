@@ -89,6 +89,7 @@ class Member:
         self._holder = f"{platform.node()}, process {os.getpid()}"
         self._endings = AsyncExitStack()
         self._changing: asyncio.Task[None] | None = None
+        self._waiting: asyncio.Task[WriterSession] | None = None
 
     async def __aenter__(self) -> Self:
         self.failed = asyncio.get_running_loop().create_future()
@@ -123,8 +124,17 @@ class Member:
             self._endings.callback(each.close)
         self._at = url_for_others(self._settings, self._sockets[0].getsockname()[1])
         session = await self._candidacy.take_now(self._holder, self._at)
-        self._node = await (self._write(session) if session is not None else self._follow_at_first())
+        if session is None:
+            self._stand()
+            self._node = await self._follow_at_first()
+        else:
+            self._node = await self._write(session)
         self.url = self._node.url
+
+    def _stand(self) -> None:
+        """Begin to wait for the right to write. A session that does nothing would be ended by the server."""
+        waiting = self._candidacy.take(self._holder, self._at)
+        self._waiting = asyncio.create_task(waiting, name="waits for the right to write")
 
     async def _follow_at_first(self) -> MemberNode:
         """Follow. The writer may be about to make the database."""
@@ -150,7 +160,7 @@ class Member:
         store = await PostgresStore.follow(self._database)
         node = await self._enter(store, self._standing(Role.FOLLOWER, store))
         self._role = Role.FOLLOWER
-        log.info("this process follows", writer=await self._candidacy.holder())
+        log.info("this process follows")
         return node
 
     def _standing(self, role: Role, store: PostgresStore) -> Standing:
@@ -189,8 +199,10 @@ class Member:
         while True:
             try:
                 self._candidacy = await Candidacy.open(self._database)
+                self._stand()
                 self._node = await self._follow()
             except StoreError:
+                await self._give_up_candidacy()
                 if asyncio.get_running_loop().time() > end_s:
                     raise error from None
                 await asyncio.sleep(_RETRY_S)
@@ -203,17 +215,13 @@ class Member:
         Raises:
             Exception: the node that follows has failed.
         """
-        waiting = asyncio.ensure_future(self._candidacy.take(self._holder, self._at))
-        try:
-            either: list[asyncio.Future[Any]] = [waiting, self._node.failed]
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not waiting.done():
-                waiting.cancel()
+        assert self._waiting is not None, "a process that follows waits for the right to write"
+        either: list[asyncio.Future[Any]] = [self._waiting, self._node.failed]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if self._node.failed.done():
             self._node.failed.result()
         try:
-            following, self._node = self._node, await self._write(await waiting)
+            following, self._node = self._node, await self._write(await self._waiting)
         except StoreError as error:
             log.warning("this process could not take over", reason=str(error))
             await self._stand_again()
@@ -222,14 +230,19 @@ class Member:
 
     async def _stand_again(self) -> None:
         """Open another session that waits, because the last one is lost."""
-        await self._candidacy.close()
         while True:
-            try:
+            await self._give_up_candidacy()
+            await asyncio.sleep(_RETRY_S)
+            with suppress(StoreError):
                 self._candidacy = await Candidacy.open(self._database)
-            except StoreError:
-                await asyncio.sleep(_RETRY_S)
-            else:
+                self._stand()
                 return
 
     async def _give_up_candidacy(self) -> None:
+        """Wait no more for the right to write."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            (taken,) = await asyncio.gather(self._waiting, return_exceptions=True)
+            if isinstance(taken, WriterSession):  # it came at this very moment, or has ended before
+                await taken.close()
         await self._candidacy.close()

@@ -36,7 +36,7 @@ from node.store.postgresql import reading, recalling, usage, writing
 from node.store.postgresql.removals import PostgresRemovals
 from node.store.postgresql.session import PROBE_TIMEOUT_S, AwayError, connect_pool, explained, failure_of
 from node.store.postgresql.writer_session import WriterSession
-from node.store.postgresql.writership import Candidacy, is_taken
+from node.store.postgresql.writership import UNFINISHED_MOVE, Candidacy, is_taken
 from protocol.limits import SAFE_INTEGER_MAX
 from protocol.records.admission import Amount
 from protocol.records.record import SignedRecord
@@ -121,14 +121,13 @@ class PostgresStore:
         try:
             with explained(url):
                 position = await writing.last_position(readers)
-                rows = await readers.fetch("SELECT value FROM meta WHERE name = 'epoch'")
+                meta = {row[0]: row[1] for row in await readers.fetch("SELECT name, value FROM meta")}
+                if "epoch" not in meta or UNFINISHED_MOVE in meta:
+                    raise StoreError("no node has written to this database yet", "wait until another one does")
         except BaseException:
             await readers.close()
             raise
-        if not rows:
-            await readers.close()
-            raise StoreError("no node has written to this database yet", "wait until another one does")
-        return cls(url, rows[0][0], readers, None, position)
+        return cls(url, meta["epoch"], readers, None, position)
 
     @property
     def lost(self) -> "asyncio.Future[StoreError]":

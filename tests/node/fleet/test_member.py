@@ -14,6 +14,9 @@ from node.fleet.following import OtherEpochError
 from node.fleet.member import Member
 from node.fleet.passport import HEADER, Passport, seal, secret_of
 from node.fleet.standing import Role
+from node.node import Node
+from node.settings.settings import Settings
+from node.store.contract import Peer
 from protocol.records.record import Record
 from protocol.signing import SigningKey
 from tests.history import ALICE, BOB, DOMAIN, claim, signed
@@ -194,6 +197,42 @@ async def test_a_page_of_a_foreign_site_cannot_write_by_way_of_a_follower(client
     answer = await clients[1].put(now("garden"), {"Origin": "https://evil.example"})
 
     assert answer.refusal == (403, "unauthorized")
+
+
+async def test_a_peer_links_by_way_of_a_follower(tmp_path: Path, members: list[Member], clients: list[Client]) -> None:
+    """Records go both ways, and the writer sees the peer's key and not a process of its own."""
+    ours, theirs = now("ours"), now("theirs")
+    await clients[0].put(ours)
+    async with Node(Settings(port=0, data=tmp_path / "peer")) as peer, Client(peer.url) as at_peer:
+        await at_peer.put(theirs)
+        accepted = b'{"key":"%s","accept":true}' % peer.key.public.encode()
+        await clients[0].send("PUT", "/peers", accepted, token(members[0]))
+        url = members[1].url.replace("http", "ws")
+        await peer.peers.put(Peer(url=url, push=True, pull=True))
+
+        path = f"/records/{theirs.id}"
+        await ask_until(lambda: clients[0].get(path), lambda answer: answer.status == 200)
+        await ask_until(lambda: at_peer.get(f"/records/{ours.id}"), lambda answer: answer.status == 200)
+        shown = (await clients[1].get("/peers")).json()
+
+    assert [(each["key"], each["state"]) for each in shown] == [(peer.key.public, "live")]
+
+
+async def test_a_follower_refuses_what_is_no_link_as_the_writer_does(clients: list[Client]) -> None:
+    refusals = [(await client.get("/gossip")).refusal for client in clients]
+
+    assert refusals == [(400, "malformed")] * 2
+
+
+async def test_a_follower_knows_the_witnessed_domains_of_the_writer(clients: list[Client]) -> None:
+    record = now("garden", domain="w" + "a" * 52)
+    await clients[0].put(record)
+
+    path = f"/claims/{record.domain}/garden/history"
+    histories = [await ask_until(lambda: client.get(path), lambda it: it.status == 200) for client in clients]  # noqa: B023
+
+    assert histories[0].body == histories[1].body
+    assert [each["id"] for each in histories[0].json()["records"]] == [record.id]
 
 
 async def test_a_process_that_loses_its_session_follows_and_the_other_writes(
