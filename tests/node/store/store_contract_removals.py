@@ -111,6 +111,20 @@ class RemovalsContract(Contract):
         assert await store.removals.dropped() == {"test"}
         assert [each.seq for each in await store.events(0, 9)] == [5]
 
+    async def test_a_drop_whose_bodies_are_gone_stays_open_until_its_skeletons_are(self, store: Store) -> None:
+        """A running node stops there, and its next start does the rest."""
+        await store.commit(batch_of(history()))
+        removal = await store.removals.begin(RemovalKind.DROP, Target(domain="test"), "op", "because", 1_700_000_000)
+        while not (await store.removals.go_on(removal.number)).is_last_body:
+            pass
+
+        await store.removals.finish(removal.number)
+        open_after = [each.number for each in await store.removals.unfinished()]
+        await complete_all(store)
+
+        assert open_after == [removal.number]
+        assert await store.removals.unfinished() == []
+
     async def test_a_dropped_domain_uses_nothing(self, store: Store) -> None:
         await store.commit(batch_of(RECORDS))
 
