@@ -161,9 +161,9 @@ class Following:
             return
         async for page in parts.store.keys_between(self._position.record, position.record):
             for domain, keys in page.items():
-                parts.indexes.add_keys(domain, keys)
-                if is_witnessed(domain):
+                if is_witnessed(domain):  # before the domain is shown
                     await parts.witnessed.reread(domain, [key_id(key).hex() for key in keys])
+                parts.indexes.add_keys(domain, keys)
         while events := await parts.store.events(parts.streams.last.seq, _PAGE_EVENTS, EVERYTHING, position.event):
             self._pass_on(events)
         parts.streams.skip(position.event)
