@@ -36,7 +36,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 # Tests that need no socket, no process and no browser.
 UNIT := tests/test_arrows.py tests/protocol tests/simulations/world tests/simulations/judges
 
-.PHONY: help run demo fleet test unit explore attack simulate browser programs screenshots check lint types format bench lock clean
+.PHONY: help run demo fleet fleet-chaos test unit explore attack simulate browser programs screenshots check lint types format bench lock clean
 
 help: ## say what there is to do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -50,6 +50,9 @@ demo: $(INSTALLED) ## show three linked nodes: claims, a transfer, a kill, a con
 
 fleet: $(INSTALLED) ## show three processes on one PostgreSQL database while the one that writes is killed
 	$(BIN)/python -m simulations.processes.fleet
+
+fleet-chaos: $(INSTALLED) ## the same with 20 kills of the writer, and 10 pauses of 30 seconds
+	$(BIN)/python -m simulations.processes.fleet --claims 60000 --kills 20 --pauses 10
 
 test: $(INSTALLED) browser programs ## run every test, on two workers for each core (WORKERS= changes that)
 	$(PYTEST)

@@ -22,13 +22,14 @@ class Errands:
         self._standing = standing
         self._places = places
         self._writers: dict[asyncio.Task[Any], str] = {}
+        self._is_closed = False
 
     def __len__(self) -> int:
         return len(self._writers)
 
     def writer(self) -> str:
         """The URL of the writer. Raises: ProtocolError: `overloaded`: there is no writer."""
-        if self._standing.writer is None:
+        if self._standing.writer is None or self._is_closed:
             self.results["no writer"] += 1
             raise no_writer()
         return self._standing.writer
@@ -65,7 +66,8 @@ class Errands:
                 task.cancel()
 
     async def close(self) -> None:
-        """Break off all."""
+        """Break off all, and begin no more: the role of this process changes."""
+        self._is_closed = True
         tasks = list(self._writers)
         for task in tasks:
             task.cancel()

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count, cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +32,7 @@ from node.client.answers import signed_records
 from node.client.errors import ClientError
 from node.client.following import Follower, Goodbye
 from node.client.http import NodeClient
+from node.store.postgresql.inspection import terms
 from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
 from simulations.processes.postgres import programs, running_server
@@ -56,17 +58,21 @@ console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
 
 @dataclass(frozen=True)
 class FleetPlan:
-    """How many claims to acknowledge at least, how many people write at once, and how often the writer is killed."""
+    """How many claims to acknowledge at least, how many people write at once, how often the writer is killed, how often
+    it is stopped, and for how long.
+    """
 
     claims: int = 3_000
     people: int = 4
     kills: int = 2
+    pauses: int = 0
+    pause_s: float = 30.0
 
 
 @dataclass
 class Takeover:
-    """What a kill did. `ready_s`: until another process said that it writes. `pause_s`: until a claim was acknowledged
-    that was sent after the kill.
+    """What a kill or a pause did. `ready_s`: until another process said that it writes. `pause_s`: until a claim was
+    acknowledged that was sent after it.
     """
 
     killed: str
@@ -79,7 +85,8 @@ class Takeover:
 @dataclass
 class FleetResult:
     """What the run saw. `lost`: acknowledged ids that a process lacks at the end. `skipped`: events that the stream
-    left out. `repeated`: requests that were sent again.
+    left out. `repeated`: requests that were sent again. `terms`: those of the commits in their order, each named once
+    for each run of commits.
     """
 
     acknowledged: int = 0
@@ -89,6 +96,7 @@ class FleetResult:
     connections: int = 0
     lost: list[str] = field(default_factory=list)
     takeovers: list[Takeover] = field(default_factory=list)
+    terms: list[int] = field(default_factory=list)
     is_one_state: bool = False
 
     def is_good(self, plan: FleetPlan) -> bool:
@@ -97,7 +105,8 @@ class FleetResult:
             and not self.lost
             and not self.skipped
             and self.events >= self.acknowledged >= plan.claims
-            and len(self.takeovers) == plan.kills
+            and len(self.takeovers) == plan.kills + plan.pauses
+            and self.terms == sorted(set(self.terms))
         )
 
 
@@ -107,26 +116,32 @@ class Processes:
     def __init__(self, nodes: Sequence[LocalNode]) -> None:
         self.nodes = list(nodes)
 
-    def standings(self) -> dict[str, dict[str, Any]]:
-        """What each process that answers says of its place in the fleet, by name."""
+    def standings(self, without: LocalNode | None = None) -> dict[str, dict[str, Any]]:
+        """What each process that answers says of its place in the fleet, by name. `without`: one that is not asked."""
         found = {}
         for node in self.nodes:
-            if node.process.poll() is None:
+            if node.process.poll() is None and node is not without:
                 with suppress(ClientError), NodeClient(node.url, timeout_s=TIMEOUT_S) as client:
                     found[node.name] = client.get("/node")["fleet"]
         return found
 
-    def await_writer(self, after_term: int) -> tuple[LocalNode, int]:
-        """The process that writes in a term after this one, and its term.
+    def await_writer(self, after_term: int, without: LocalNode | None = None) -> tuple[LocalNode, int]:
+        """The process that writes in a term after this one, and its term. `without`: one that is not asked.
 
         Raises:
             TimeoutError: there is none.
         """
         for _ in patiently("no process took over"):
-            for name, standing in self.standings().items():
+            for name, standing in self.standings(without).items():
                 if standing["role"] == "writer" and standing["term"] > after_term:
                     return next(node for node in self.nodes if node.name == name), int(standing["term"])
         raise AssertionError("`patiently` ends by an error")
+
+    def await_follower(self, node: LocalNode) -> None:
+        """Wait until this process follows. Raises: TimeoutError: it does not."""
+        for _ in patiently(f"{node.name} does not follow"):
+            if self.standings().get(node.name, {}).get("role") == "follower":
+                return
 
     def await_one_state(self) -> None:
         """Wait until all processes hold the same records. Raises: TimeoutError: they differ."""
@@ -248,9 +263,10 @@ def run_fleet(plan: FleetPlan, processes: Processes, result: FleetResult) -> Non
         each.start()
     try:
         with bar(plan.claims) as show:
-            for number in range(plan.kills):
-                await_claims(load, plan.claims * (number + 1) // (plan.kills + 1), show)
-                result.takeovers.append(kill_writer(processes, load))
+            steps = [kill_writer] * plan.kills + [partial(pause_writer, plan.pause_s)] * plan.pauses
+            for number, step in enumerate(steps, 1):
+                await_claims(load, plan.claims * number // (len(steps) + 1), show)
+                result.takeovers.append(step(processes, load))
             await_claims(load, plan.claims, show)
     finally:
         load.end()
@@ -292,6 +308,26 @@ def kill_writer(processes: Processes, load: Load) -> Takeover:
     return Takeover(victim.name, successor.name, next_term, ready_s, pause_s)
 
 
+def pause_writer(seconds: float, processes: Processes, load: Load) -> Takeover:
+    """Stop the process that writes for so long, and see that it follows when it goes on."""
+    victim, term = processes.await_writer(0)
+    stopped_s = time.monotonic()
+    victim.process.send_signal(signal.SIGSTOP)
+    try:
+        successor, next_term = processes.await_writer(term, without=victim)
+        ready_s = time.monotonic() - stopped_s
+        pause_s = load.first_after(stopped_s)
+        time.sleep(max(0.0, stopped_s + seconds - time.monotonic()))
+    finally:
+        victim.process.send_signal(signal.SIGCONT)
+    processes.await_follower(victim)
+    console.print(
+        f"{victim.name} is stopped (SIGSTOP) while it writes. {successor.name} writes after {ready_s * 1000:.0f} ms. "
+        f"{victim.name} goes on after {seconds:.0f} s and follows."
+    )
+    return Takeover(victim.name, successor.name, next_term, ready_s, pause_s)
+
+
 def check(processes: Processes, load: Load, reader: Reader, result: FleetResult) -> None:
     """Look for every acknowledged claim at every process, and in the stream.
 
@@ -324,7 +360,7 @@ def lost_at(node: LocalNode, ids: Sequence[str]) -> list[str]:
 
 def show_result(result: FleetResult, processes: Processes) -> None:
     takeovers = Table(
-        "killed", "took over", "term", "writes after", "a new claim acknowledged after", title="Takeovers"
+        "killed or stopped", "took over", "term", "writes after", "a new claim acknowledged after", title="Takeovers"
     )
     for each in result.takeovers:
         times = (f"{each.ready_s * 1000:.0f} ms", f"{each.pause_s * 1000:.0f} ms")
@@ -337,6 +373,7 @@ def show_result(result: FleetResult, processes: Processes) -> None:
     promises = Table("promise", "seen", title="Promises")
     promises.add_row("claims acknowledged", f"{result.acknowledged:,} (sent again: {result.repeated:,})")
     promises.add_row("acknowledged claims lost", str(len(result.lost)))
+    promises.add_row("terms, in the order of commits", ", ".join(map(str, result.terms)))
     promises.add_row("events that the stream skipped", f"{result.skipped} of {result.events:,}")
     promises.add_row("connections that the reader of the stream needed", str(result.connections))
     console.print(promises)
@@ -377,6 +414,7 @@ def play(plan: FleetPlan) -> FleetResult:
     ):
         try:
             run_fleet(plan, processes, result)
+            result.terms = terms(url)
         except TimeoutError as error:
             console.print(f"[red]{error}[/red]")
         show_result(result, processes)
@@ -388,11 +426,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make fleet", description="A fleet whose writer is killed.")
     parser.add_argument("--claims", type=int, default=FleetPlan.claims, help="claims to acknowledge")
     parser.add_argument("--kills", type=int, default=FleetPlan.kills, help="how often the writer is killed")
+    parser.add_argument("--pauses", type=int, default=FleetPlan.pauses, help="how often the writer is stopped")
+    parser.add_argument("--pause-s", type=float, default=FleetPlan.pause_s, help="seconds that it is stopped for")
     given = parser.parse_args(arguments)
     if programs() is None and not os.environ.get(VARIABLE):
         console.print(f"No PostgreSQL server is here: name an empty database by {VARIABLE}=postgresql://…")
         return 0
-    plan = FleetPlan(claims=given.claims, kills=given.kills)
+    plan = FleetPlan(claims=given.claims, kills=given.kills, pauses=given.pauses, pause_s=given.pause_s)
     if not play(plan).is_good(plan):
         console.print("[red]A promise of the fleet is broken.[/red]")
         return 1

@@ -124,6 +124,21 @@ async def _summaries(connection: asyncpg.Connection) -> dict[str, tuple[int, str
     return {domain: (len(index), index.fingerprint().hex()) for domain, index in indexes.items()}
 
 
+def terms(url: str) -> list[int]:
+    """The terms of the commits, oldest first, each named once for each run of commits. They rise if no two writers ever
+    wrote at once.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    return asyncio.run(_read(url, _terms))
+
+
+async def _terms(connection: asyncpg.Connection) -> list[int]:
+    found = [row[0] for row in await connection.fetch("SELECT term FROM commits WHERE no > 0 ORDER BY no")]
+    return [term for place, term in enumerate(found) if place == 0 or found[place - 1] != term]
+
+
 async def _read(url: str, work: Callable[[asyncpg.Connection], Awaitable[_T]]) -> _T:
     """Do this work in a session of its own, which sees one moment and may take any time."""
     connection = await connect(url)

@@ -83,6 +83,15 @@ async def test_one_errand_too_many_is_refused() -> None:
     await asyncio.gather(*under_way, return_exceptions=True)
 
 
+async def test_no_errand_begins_while_the_role_of_the_process_changes() -> None:
+    """A request may come over a connection that is not closed yet. Its client is asked to send it again."""
+    errands = Errands(standing("http://one"), PLACES)
+
+    await errands.close()
+
+    assert await refusal_of(asyncio.ensure_future(errands.run(never()))) == (Code.OVERLOADED, 1)
+
+
 async def test_an_errand_whose_caller_has_gone_is_given_up() -> None:
     errands = Errands(standing("http://one"), PLACES)
     errand = asyncio.ensure_future(errands.run(never()))
