@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.common.nodes import until_same
 from node.witness.newest import path_of
 from protocol.witness.policy import make_policy
 from simulations.processes.process import LocalNode
@@ -61,13 +62,6 @@ def operators(folder: Path, count: int) -> Iterator[list[Operator]]:
         yield found
 
 
-def until_equal(one: LocalNode, other: LocalNode, domain: str) -> None:
-    """Wait until both nodes hold the same records of the domain."""
-    with one.client() as ours, other.client() as theirs:
-        while ours.get("/node")["domains"].get(domain) != theirs.get("/node")["domains"].get(domain):
-            pass
-
-
 def link(here: Operator, there: Operator) -> None:
     """One operator dials, and the other accepts."""
     dial, accept = LINK
@@ -113,7 +107,9 @@ def test_a_witness_that_lost_its_file_goes_on_from_the_receipt_that_another_node
         here.type(PUBLISH[0].replace("KEY2 KEY3 KEY4 --faulty 1", ""), KEY1=here.key)
         for line in USE[:2]:
             here.type(line, DOMAIN=domain)
-        until_equal(here.node, there.node, domain)
+        with here.node.client() as client:
+            held = client.get("/node")["domains"][domain]["count"]
+        until_same(here.node, there.node, held, domain=domain)
         here.node.stop()
         path_of(here.node.data, domain).unlink()
 

@@ -20,13 +20,15 @@ LENGTH = 10
 
 
 class HoldingStore(SqliteStore):
-    """A store that reads a history only when it is told to, and notes the labels."""
+    """A store that reads a history only when it is told to, and notes the labels. `is_asked`: for a history."""
 
     may_read: asyncio.Event
+    is_asked: asyncio.Event
     histories: list[str]
 
     async def history(self, domain: str, label: str) -> list[Past]:
         self.histories.append(label)
+        self.is_asked.set()
         await self.may_read.wait()
         return await super().history(domain, label)
 
@@ -34,7 +36,7 @@ class HoldingStore(SqliteStore):
 def held(it: Pipeline, *, may_read: bool = True) -> HoldingStore:
     store = it.store
     assert isinstance(store, HoldingStore)
-    store.may_read, store.histories = asyncio.Event(), []
+    store.may_read, store.is_asked, store.histories = asyncio.Event(), asyncio.Event(), []
     if may_read:
         store.may_read.set()
     return store
@@ -55,7 +57,7 @@ async def take(it: Pipeline, *records: Record) -> list[Outcome]:
 
 
 async def turns(count: int = 20) -> None:
-    """As many turns of the loop as it takes until a late record waits for its history."""
+    """Let other tasks go on. The threads that verify may take longer, so no assertion depends on it."""
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -65,7 +67,7 @@ async def test_other_labels_are_decided_while_a_label_is_replayed(tmp_path: Path
         store = held(it, may_read=False)
         await take(it, *history())
         waiting = asyncio.create_task(take(it, late(1), claim("fence", at=NOW)))
-        await turns()
+        await store.is_asked.wait()
 
         [other] = await it.take(claim("shed", at=NOW))
         was_done = waiting.done()
@@ -111,15 +113,15 @@ async def test_a_newer_record_of_a_label_that_is_replayed_is_decided_right_after
     async with pipeline(tmp_path, store_type=HoldingStore) as it:
         store = held(it, may_read=False)
         await take(it, *history())
-        waiting = [asyncio.create_task(take(it, late(1)))]
-        await turns()
+        waiting = asyncio.create_task(take(it, late(1)))
+        await store.is_asked.wait()
 
-        waiting += [asyncio.create_task(it.take(record)) for record in newer]
+        appending = asyncio.create_task(it.take(*newer))  # two batches could pass each other while they are verified
         await turns()
         store.may_read.set()
-        answers = await asyncio.gather(*waiting)
+        answers = [*await waiting, *await appending]
 
-        assert [outcome.verdict for [outcome] in answers] == [Verdict.UPDATED] * 3
+        assert [outcome.verdict for outcome in answers] == [Verdict.UPDATED] * 3
         assert await it.matches_replay(DOMAIN, "garden")
 
 
@@ -194,10 +196,10 @@ async def test_while_the_disk_does_not_answer_late_records_are_refused(tmp_path:
 
 async def test_when_the_intake_closes_those_who_wait_are_cancelled(tmp_path: Path) -> None:
     async with pipeline(tmp_path, store_type=HoldingStore) as it:
-        held(it, may_read=False)
+        store = held(it, may_read=False)
         await take(it, *history())
         waiting = asyncio.create_task(take(it, late(1)))
-        await turns()
+        await store.is_asked.wait()
 
         it.ingest.close()
 
