@@ -58,10 +58,14 @@ class Served:
         return run(*arguments, "--node", self.url)
 
 
-def run(*arguments: str) -> Result:
-    """A command in this process: as the shell would run it, without the time that a new one takes to start."""
-    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
+def run(*arguments: str, encoding: str = "utf-8", **environment: str) -> Result:
+    """A command in this process: as the shell would run it, without the time that a new one takes to start.
+
+    `encoding`: that of its stdout. `environment`: more variables.
+    """
+    out, err = io.TextIOWrapper(io.BytesIO(), encoding), io.StringIO()
     with (
+        _more_variables(environment),
         _log_as_before(),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
@@ -72,6 +76,14 @@ def run(*arguments: str) -> Result:
     code = ended.value.code
     assert isinstance(code, int)
     return Result(code, out.read(), err.getvalue())
+
+
+@contextlib.contextmanager
+def _more_variables(environment: dict[str, str]) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in environment.items():
+            patched.setenv(name, value)
+        yield
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import pytest
 
 from node.cli.input.preferences import Chosen, choose, find_file, read_file
 from node.cli.output.failures import CommandError
-from tests.node.cli.conftest import Result, Served, run, run_apart
+from tests.node.cli.conftest import Result, Served, run
 
 NOWHERE = "http://127.0.0.1:1"
 
@@ -29,8 +29,8 @@ def node_of(result: Result) -> str:
 def test_commands_ask_the_node_of_the_users_file(served: Served, tmp_path: Path) -> None:
     environment = configured(tmp_path, f'node = "{served.url}"\n')
 
-    assert run_apart("domains", "--json", **environment).json == {}
-    assert run_apart("peers", "list", "--json", **environment).json == []
+    assert run("domains", "--json", **environment).json == {}
+    assert run("peers", "list", "--json", **environment).json == []
 
 
 def test_a_variable_overrides_the_file_and_an_option_overrides_both(tmp_path: Path) -> None:
@@ -38,9 +38,9 @@ def test_a_variable_overrides_the_file_and_an_option_overrides_both(tmp_path: Pa
     variable = {"DNARC_NODE": "http://127.0.0.2:1"}
 
     nodes = [
-        node_of(run_apart("domains", **environment)),
-        node_of(run_apart("domains", **environment, **variable)),
-        node_of(run_apart("domains", "--node", "http://127.0.0.3:1", **environment, **variable)),
+        node_of(run("domains", **environment)),
+        node_of(run("domains", **environment, **variable)),
+        node_of(run("domains", "--node", "http://127.0.0.3:1", **environment, **variable)),
     ]
 
     assert nodes == [NOWHERE, "http://127.0.0.2:1", "http://127.0.0.3:1"]
@@ -50,8 +50,8 @@ def test_the_key_of_the_file_signs_wherever_the_command_runs(served: Served, tmp
     environment = configured(tmp_path, f'node = "{served.url}"\nkey = "alice.key"\n')
     public = run("keygen", str(tmp_path / "dnarc" / "alice.key")).out.strip()
 
-    claimed = run_apart("claim", "own.example", "garden", "n=1", **environment)
-    [record] = run_apart("get", "own.example", "garden", "--json", **environment).json.values()
+    claimed = run("claim", "own.example", "garden", "n=1", **environment)
+    [record] = run("get", "own.example", "garden", "--json", **environment).json.values()
 
     assert (claimed.code, record["signedby"]) == (0, public)
 
@@ -61,7 +61,7 @@ def test_the_key_of_a_user_is_no_key_of_a_peer(served: Served, tmp_path: Path) -
     environment = configured(tmp_path, f'node = "{served.url}"\nkey = "alice.key"\n')
     url, data = "http://127.0.0.1:9", ("--data", str(served.data))
 
-    added = run_apart("peers", "add", url, "--pull", "--json", *data, **environment).json
+    added = run("peers", "add", url, "--pull", "--json", *data, **environment).json
     served.run("peers", "remove", url, *data)
 
     assert added["key"] is None
@@ -83,7 +83,7 @@ BAD = [
 
 @pytest.mark.parametrize(("text", "words"), BAD)
 def test_a_bad_file_is_a_wrong_use_with_a_hint(tmp_path: Path, text: str, words: str) -> None:
-    refused = run_apart("domains", **configured(tmp_path, text))
+    refused = run("domains", **configured(tmp_path, text))
 
     file = tmp_path / "dnarc" / "config.toml"
     assert (refused.code, refused.out) == (2, "")
@@ -92,7 +92,7 @@ def test_a_bad_file_is_a_wrong_use_with_a_hint(tmp_path: Path, text: str, words:
 
 @pytest.mark.parametrize("command", [("version",), ("verify",), ("serve", "--port", "none")])
 def test_a_bad_file_does_not_concern_a_command_that_asks_no_node(tmp_path: Path, command: tuple[str, ...]) -> None:
-    done = run_apart(*command, **configured(tmp_path, "nod = 'x'"))
+    done = run(*command, **configured(tmp_path, "nod = 'x'"))
 
     assert "nod" not in done.err
 
@@ -100,8 +100,8 @@ def test_a_bad_file_does_not_concern_a_command_that_asks_no_node(tmp_path: Path,
 def test_config_shows_the_source_of_each_preference(tmp_path: Path) -> None:
     environment = configured(tmp_path, 'node = "http://name:secret@127.0.0.1:1"\n') | {"DNARC_KEY": "bob.key"}
 
-    answer = run_apart("config", "--json", **environment).json["commands"]
-    shown = run_apart("config", **environment).out
+    answer = run("config", "--json", **environment).json["commands"]
+    shown = run("config", **environment).out
 
     file = str(tmp_path / "dnarc" / "config.toml")
     assert {name: (each["value"], each["source"]) for name, each in answer.items()} == {

@@ -114,11 +114,11 @@ def test_a_character_that_the_encoding_lacks_is_an_escape(served: Served, key: s
     served.run("claim", "example.org", "caf\u00e9", "x=\U0001f600", "--key", key)
     arguments = [*command.split(), *([] if command == "config" else ["--node", served.url])]
 
-    text = run_apart(*arguments, PYTHONIOENCODING="ascii")
-    answer = run_apart(*arguments, "--json", PYTHONIOENCODING="ascii")
+    text = run(*arguments, encoding="ascii")
+    answer = run(*arguments, "--json", encoding="ascii")
 
     assert (text.code, text.err, text.out.isascii(), answer.out.isascii()) == (0, "", True, True)
-    assert answer.json == run_apart(*arguments, "--json").json
+    assert answer.json == run(*arguments, "--json").json
     if "caf" in command:
         assert "caf\\u00e9" in text.out
 
