@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.node.authority import Authority
-from tests.node.cli.conftest import Served, run_apart
+from tests.node.cli.conftest import Served, run
 from tests.node.cli.test_examples import all_commands, command_of
 
 
@@ -36,7 +36,7 @@ def test_a_node_that_no_known_authority_vouches_for_is_not_believed(behind_tls: 
 
 def test_a_node_is_believed_where_the_authority_named_vouches_for_it(behind_tls: Served, authority: Authority) -> None:
     by_flag = behind_tls.run("domains", "--tls-ca", str(authority.ca), "--json")
-    by_variable = run_apart("domains", "--node", behind_tls.url, "--json", DNARC_TLS_CA=str(authority.ca))
+    by_variable = run("domains", "--node", behind_tls.url, "--json", DNARC_TLS_CA=str(authority.ca))
 
     assert (by_flag.json, by_variable.json) == ({}, {})
 

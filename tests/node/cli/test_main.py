@@ -17,7 +17,7 @@ from node.settings.description import describe as described_settings
 from node.settings.loading import SettingsError
 from node.store.contract import StoreError
 from protocol.errors import Code, ProtocolError
-from tests.node.cli.conftest import TIMEOUT_S, Served, run, run_apart, start
+from tests.node.cli.conftest import TIMEOUT_S, Served, run, start
 
 COMMANDS = (
     "accept", "backup", "claim", "config", "doctor", "domains", "export", "get", "history", "import", "keygen", "peers",
@@ -76,7 +76,7 @@ def test_config_shows_each_value_with_its_source(tmp_path: Path) -> None:
     file = tmp_path / "dnarc.toml"
     file.write_text("max_age = 1\n")
 
-    answer = run_apart("config", "--config", str(file), "--json", DNARC_MAX_SKEW="none").json
+    answer = run("config", "--config", str(file), "--json", DNARC_MAX_SKEW="none").json
 
     assert (answer["max_age"]["value"], answer["max_age"]["source"]) == (1, str(file))
     assert (answer["max_skew"]["value"], answer["max_skew"]["source"]) == (None, "DNARC_MAX_SKEW")

@@ -334,11 +334,11 @@ def test_a_sealed_key_file_and_the_admin_token_are_not_published(served: Served,
     file = str(tmp_path / "sealed.key")
     token = (served.data / "admin-token").read_text().strip()
     variables = {"DNARC_PASSPHRASE": "some random words", "DNARC_ADMIN_TOKEN": token}
-    run_apart("keygen", file, "--passphrase", **variables)
+    run("keygen", file, "--passphrase", **variables)
     box = json.loads(Path(file).read_text())["sealed"]["box"]
     claim = ("claim", "example.org", "leak", "--key", file, "--node", served.url)
 
-    refused = [run_apart(*claim, *last, **variables) for last in (("--json", file), (f"n={box}",), (f"n={token}",))]
+    refused = [run(*claim, *last, **variables) for last in (("--json", file), (f"n={box}",), (f"n={token}",))]
 
     assert [(each.code, each.err[:15]) for each in refused] == [(2, "dnarc: secret: ")] * 3
 

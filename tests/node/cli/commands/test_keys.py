@@ -15,11 +15,11 @@ from tests.node.cli.conftest import TIMEOUT_S, Served, run, run_apart, start
 
 def test_a_sealed_key_signs_with_its_passphrase(served: Served, tmp_path: Path) -> None:
     file = str(tmp_path / "sealed.key")
-    made = run_apart("keygen", file, "--passphrase", "--json", DNARC_PASSPHRASE="words")
+    made = run("keygen", file, "--passphrase", "--json", DNARC_PASSPHRASE="words")
     arguments = ("claim", "example.org", "sealed", "n=1", "--key", file, "--node", served.url)
 
-    opened = run_apart(*arguments, DNARC_PASSPHRASE="words")
-    closed = run_apart(*arguments)
+    opened = run(*arguments, DNARC_PASSPHRASE="words")
+    closed = run(*arguments)
 
     assert made.json["sealed"] is True
     assert opened.out.startswith("founded")
@@ -45,7 +45,7 @@ def test_a_key_is_not_made_twice(keys: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize("words", ["", " ", "\n"])
 def test_an_empty_passphrase_is_refused(tmp_path: Path, words: str) -> None:
-    refused = run_apart("keygen", str(tmp_path / "a.key"), "--passphrase", DNARC_PASSPHRASE=words)
+    refused = run("keygen", str(tmp_path / "a.key"), "--passphrase", DNARC_PASSPHRASE=words)
 
     assert (refused.code, refused.out, list(tmp_path.iterdir())) == (2, "", [])
     assert "an empty passphrase protects nothing: choose a few random words" in refused.err
@@ -56,7 +56,7 @@ WEAK = [("short", "a passphrase of 5 characters is soon guessed"), (" padded wor
 
 @pytest.mark.parametrize(("words", "warning"), WEAK)
 def test_a_weak_passphrase_gets_a_warning(tmp_path: Path, words: str, warning: str) -> None:
-    done = run_apart("keygen", str(tmp_path / "a.key"), "--passphrase", DNARC_PASSPHRASE=words)
+    done = run("keygen", str(tmp_path / "a.key"), "--passphrase", DNARC_PASSPHRASE=words)
 
     assert done.code == 0
     assert done.err.startswith("dnarc: warning: ")

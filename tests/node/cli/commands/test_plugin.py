@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from simulations.processes.process import running
-from tests.node.cli.conftest import run, run_apart
+from tests.node.cli.conftest import run
 from tests.node.cli.entry_files import signed, written
 from tests.node.write_plugin.programs import REJECTING_SPAM, program
 
@@ -31,10 +31,10 @@ def test_the_records_of_a_folder_are_played_through_the_program_while_a_node_run
     config = settings(tmp_path, f"write_plugin = [{command}]\n")
     key = tmp_path / "key"
     with running("one", tmp_path / "data") as node:
-        run_apart("keygen", str(key))
+        run("keygen", str(key))
         for label in ("garden", "spam"):
-            run_apart("claim", "example.org", label, "n=1", "--key", str(key), "--node", node.url)
-        done = run_apart("plugin", "test", "--data", str(tmp_path / "data"), "--config", config, "--json")
+            run("claim", "example.org", label, "n=1", "--key", str(key), "--node", node.url)
+        done = run("plugin", "test", "--data", str(tmp_path / "data"), "--config", config, "--json")
 
     assert (done.code, done.json["accepted"]) == (0, 1)
     assert done.json["reasons"] == [{"rule": "write_plugin", "message": "no spam, please", "count": 1}]
@@ -44,7 +44,7 @@ def test_a_program_that_fails_is_named_and_ends_with_1(tmp_path: Path) -> None:
     command = ", ".join(f'"{part}"' for part in program(tmp_path, "sys.stderr.write('oops\\n'); sys.exit(7)"))
     config = settings(tmp_path, f"write_plugin = [{command}]\n")
 
-    done = run_apart("plugin", "test", str(written(tmp_path, signed("a"))), "--config", config, "--json")
+    done = run("plugin", "test", str(written(tmp_path, signed("a"))), "--config", config, "--json")
 
     assert done.code == 1
     assert '"fault":"it ended by itself (exit code 7)"' in done.out

@@ -135,13 +135,13 @@ def test_a_bad_setting_is_reported(flags: tuple[str, ...], words: str) -> None:
 
 
 def test_every_setting_but_a_table_has_a_flag() -> None:
-    shown = run_apart("serve", "--help", COLUMNS="200").out
+    shown = run("serve", "--help", COLUMNS="200").out
 
     assert [it.name for it in describe() if (f"{it.flag} " in shown) is it.is_table] == []
 
 
 def test_help_shows_the_settings_by_kind_with_their_units_and_defaults() -> None:
-    lines = run_apart("serve", "--help", COLUMNS="200").out.splitlines()
+    lines = run("serve", "--help", COLUMNS="200").out.splitlines()
 
     panels = [line.strip("╭╮─ ") for line in lines if line.startswith("╭")]
     max_age = next(line for line in lines if line.startswith("│ --max-age"))
@@ -152,7 +152,7 @@ def test_help_shows_the_settings_by_kind_with_their_units_and_defaults() -> None
 
 
 def test_an_unknown_variable_prevents_the_start(tmp_path: Path) -> None:
-    refused = run_apart("serve", "--port", "0", "--data", str(tmp_path), DNARC_MAXAGE="1")
+    refused = run("serve", "--port", "0", "--data", str(tmp_path), DNARC_MAXAGE="1")
 
     assert (refused.code, list(tmp_path.iterdir())) == (2, [])
     assert "did you mean DNARC_MAX_AGE?" in refused.err

@@ -18,7 +18,7 @@ from rich.text import Text
 from node.cli.commands.watch import line_of
 from node.client.following import NodeEvent
 from tests.history import BOB, CAROL, claim, signed
-from tests.node.cli.conftest import TIMEOUT_S, Served, run, run_apart
+from tests.node.cli.conftest import TIMEOUT_S, Served, run
 from tests.node.http_sync.relay import relaying
 
 
@@ -146,7 +146,7 @@ def test_an_unknown_cursor_is_an_error_and_not_tried_again(served: Served, since
 
 
 def test_without_reconnecting_an_absent_node_is_an_error_at_once() -> None:
-    refused = run_apart("watch", "--no-reconnect", "--node", "http://127.0.0.1:9")
+    refused = run("watch", "--no-reconnect", "--node", "http://127.0.0.1:9")
 
     assert (refused.code, refused.out) == (3, "")
 
