@@ -111,8 +111,18 @@ _FOUNDED = f"""
 """The labels that a key founded: those that it still owns, and those that it gave away."""
 
 
-def states(connection: sqlite3.Connection, labels: Sequence[LabelKey]) -> dict[LabelKey, State]:
-    """See `Store.states`."""
+class ManyKeysError(Exception):
+    """A label has named more keys than are to be read here."""
+
+
+def states(
+    connection: sqlite3.Connection, labels: Sequence[LabelKey], keys_max: int | None = None
+) -> dict[LabelKey, State]:
+    """See `Store.states`.
+
+    Raises:
+        ManyKeysError: a label has more than `keys_max` keys in the table of keys.
+    """
     found: dict[LabelKey, State] = {}
     for chunk in chunks(labels):
         sql = f"""
@@ -126,15 +136,24 @@ def states(connection: sqlite3.Connection, labels: Sequence[LabelKey]) -> dict[L
             LEFT JOIN records AS head ON head.no = labels.head
             LEFT JOIN records AS final ON final.no = labels.final
         """
-        for domain, label, *row, with_more in connection.execute(sql, values(chunk)):
-            more = () if with_more is None else former_keys(connection, with_more)
+        for domain, label, *row, with_more in connection.execute(sql, values(chunk)).fetchall():
+            more = () if with_more is None else former_keys(connection, with_more, keys_max)
             found[domain, label] = state_of(tuple(row), more)
     return {key: found[key] for key in labels if key in found}
 
 
-def former_keys(connection: sqlite3.Connection, label: int) -> list[bytes]:
-    """The keys of a label that are in the table of keys."""
-    return [key for (key,) in connection.execute("SELECT key FROM former_keys WHERE label = ?", (label,))]
+def former_keys(connection: sqlite3.Connection, label: int, keys_max: int | None = None) -> list[bytes]:
+    """The keys of a label that are in the table of keys.
+
+    Raises:
+        ManyKeysError: there are more than `keys_max`.
+    """
+    limit = -1 if keys_max is None else keys_max + 1  # SQLite takes a negative limit for none
+    found = connection.execute("SELECT key FROM former_keys WHERE label = ? LIMIT ?", (label, limit))
+    keys = [key for (key,) in found]
+    if keys_max is not None and len(keys) > keys_max:
+        raise ManyKeysError
+    return keys
 
 
 class Page(NamedTuple):

@@ -8,14 +8,17 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from node.store.contract import Cursor, Peer, Store, StoreError
+from node.store.contract import Batch, Cursor, Peer, Store, StoreError
 from node.store.rows import EVENT_TYPES, VERDICTS
 from node.store.sqlite import SqliteStore, reading
 from node.store.sqlite.connection import Connection, transaction
 from node.store.sqlite.schema import MIGRATIONS, migrate, version_of
+from node.store.sqlite.store import KEYS_FEW
 from protocol.records.change import EventType
+from protocol.records.named_keys import named_keys
 from protocol.records.replay import Verdict
 from tests.history import ALICE, BOB, CAROL, NOWHERE
 from tests.node.store.sqlite.older_files import WITHOUT_FOUNDERS, WITHOUT_REMOVALS
@@ -71,6 +74,20 @@ async def test_a_commit_waits_for_the_disk(store: SqliteStore) -> None:
     assert await store._writer.run(pragma, "synchronous") == 2
     assert await store._writer.run(pragma, "journal_mode") == "wal"
     assert await store._writer.run(pragma, "foreign_keys") == 1
+
+
+async def test_a_label_of_one_key_past_few_is_read_whole_and_not_in_the_thread_of_the_loop(
+    store: SqliteStore, shell: sqlite3.Connection
+) -> None:
+    label, batch = ("test", "garden"), batch_of([claim(at=1)])
+    named = named_keys([ALICE.public, *(f"{number:064x}" for number in range(KEYS_FEW))])
+    state = msgspec.structs.replace(batch.states[label], named=named)
+    await store.commit(Batch(records=batch.records, states={label: state}))
+
+    assert (await store.states([label]))[label] == state
+    assert reading.states(shell, [label], KEYS_FEW + 1) == {label: state}
+    with pytest.raises(reading.ManyKeysError):
+        reading.states(shell, [label], KEYS_FEW)
 
 
 async def test_a_reader_cannot_write(store: SqliteStore) -> None:
