@@ -52,7 +52,7 @@ fleet: $(INSTALLED) ## show three processes on one PostgreSQL database while the
 	$(BIN)/python -m simulations.processes.fleet
 
 fleet-chaos: $(INSTALLED) ## the same with 20 kills of the writer, and 10 pauses of 30 seconds
-	$(BIN)/python -m simulations.processes.fleet --claims 60000 --kills 20 --pauses 10
+	$(BIN)/python -m simulations.processes.fleet --claims 12000 --kills 20 --pauses 10
 
 test: $(INSTALLED) browser programs ## run every test, on two workers for each core (WORKERS= changes that)
 	$(PYTEST)
