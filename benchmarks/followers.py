@@ -1,8 +1,9 @@
-"""A process that follows, beside a node on SQLite: `python -m benchmarks.followers [--labels N] [--requests N] [--json]`.
+"""A process that follows, beside a node on SQLite: `python -m benchmarks.followers [--labels N] [--json]`.
 
 A node on SQLite and two processes on PostgreSQL hold the same labels: `dnarc move` copies them. One client process asks
 the node and the process that follows for heads, in turns. `first` asks for labels that nobody asked for before, `again`
-for labels of the first lane. Aim: the process that follows shows 0.8 of what the node on SQLite shows.
+for labels of the first lane. Aim: in the second lane, the process that follows shows 0.8 of what the node on SQLite
+shows. In the first lane each answer is a question to the server.
 
 Then claims are put to the process that writes, one after the other, and a client of the process that follows waits for
 their events. The milliseconds run from before the request is written until after the last byte of the event is read.
@@ -14,10 +15,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from benchmarks.common import report
 from benchmarks.common.nodes import fill_unsigned, label_of, submissions
@@ -28,10 +30,10 @@ from node.client.targets import path_of
 from simulations.processes.postgres import running_server
 from simulations.processes.process import LocalNode, running
 
-AIM: Final = 0.8
-
 
 class Nodes(NamedTuple):
+    """A node on SQLite, and the two processes on PostgreSQL."""
+
     sqlite: LocalNode
     writer: LocalNode
     follower: LocalNode
@@ -71,10 +73,7 @@ def _heads(name: str, three: Nodes, paths: Sequence[Sequence[str]]) -> dict[str,
     """Answers a second of both, and the microseconds of processor time that each uses for one."""
     asked = {"sqlite": (three.sqlite, iter(paths)), "follower": (three.follower, iter(paths))}
     before = {lane: spent(node.process.pid) for lane, (node, _) in asked.items()}
-    turns = {
-        lane: lambda node=node, its=its: report.run(rate(node.url, next(its), 32))
-        for lane, (node, its) in asked.items()
-    }
+    turns = {lane: partial(_ask, *pair) for lane, pair in asked.items()}
     middle = report.medians(report.by_turns(turns, len(paths)))
     figures = {f"{name}_ratio_follower_to_sqlite": middle["follower"] / middle["sqlite"]}
     for lane, (node, _) in asked.items():
@@ -82,6 +81,10 @@ def _heads(name: str, three: Nodes, paths: Sequence[Sequence[str]]) -> dict[str,
         used = spent(node.process.pid).since(before[lane])
         figures[f"{name}_{lane}_us_an_answer"] = used.us_each(sum(map(len, paths))).all
     return figures
+
+
+def _ask(node: LocalNode, rounds: Iterator[Sequence[str]]) -> float:
+    return report.run(rate(node.url, next(rounds), 32))
 
 
 def _deliveries(three: Nodes, folder: Path, writes: int) -> dict[str, float]:
