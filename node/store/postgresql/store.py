@@ -46,7 +46,8 @@ from protocol.witness.recall import Known, Overview, Spoken, Wanted
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_READERS: Final = 4
+READERS: Final = 4
+"""Sessions that read. Each is a process of the server."""
 
 _CLOSE_S_MAX: Final = 1.0
 """Seconds for the readers to end what they read. Then their connections are cut."""
@@ -76,9 +77,14 @@ class PostgresStore:
 
     @classmethod
     async def open(
-        cls, url: str, token_bytes: Callable[[int], bytes] = secrets.token_bytes, holder: str = "a node"
+        cls,
+        url: str,
+        token_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        holder: str = "a node",
+        readers: int = READERS,
     ) -> "PostgresStore":
-        """Open the database, and take the right to write. `holder` tells people who has it.
+        """Open the database, and take the right to write. `holder` tells people who has it. `readers`: sessions that
+        read.
 
         Raises:
             StoreError: the database cannot be used, or another node writes to it.
@@ -91,11 +97,15 @@ class PostgresStore:
         except BaseException:
             await candidacy.close()
             raise
-        return await cls.lead(url, session, token_bytes)
+        return await cls.lead(url, session, token_bytes, readers)
 
     @classmethod
     async def lead(
-        cls, url: str, session: WriterSession, token_bytes: Callable[[int], bytes] = secrets.token_bytes
+        cls,
+        url: str,
+        session: WriterSession,
+        token_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        readers: int = READERS,
     ) -> "PostgresStore":
         """The store of the process that writes by this session. The session ends with the store.
 
@@ -104,11 +114,11 @@ class PostgresStore:
         """
         try:
             epoch = await session.write_in_turn(writing.noted(writing.put_epoch, token_bytes(16).hex()))
-            readers = await connect_pool(url, _READERS)
+            pool = await connect_pool(url, readers)
         except BaseException:
             await session.close()
             raise
-        return cls(url, epoch, readers, session)
+        return cls(url, epoch, pool, session)
 
     @classmethod
     async def follow(cls, url: str) -> "PostgresStore":
@@ -117,7 +127,7 @@ class PostgresStore:
         Raises:
             StoreError: the database cannot be used.
         """
-        readers = await connect_pool(url, _READERS)
+        readers = await connect_pool(url, READERS)
         try:
             with explained(url):
                 position = await writing.last_position(readers)
