@@ -98,13 +98,18 @@ class User:
         return {**record, "id": etag.strip('"')}
 
     async def put(self, machine: Machine, signed: SignedRecord, *, as_peer: bool = False) -> Reply:
-        """Send one record. `as_peer`: push it as a peer whose node key is this user's key."""
-        body = b'{"%s":%s}' % (signed.signature.encode(), signed.record.canonical)
-        headers = {}
+        """Send one record: half of the records alone, the others as a batch of one, so that both ways are played.
+
+        `as_peer`: push it as a peer whose node key is this user's key. A push is always a batch.
+        """
+        record, path, headers = signed.record, "/claims", {}
+        body = b'{"%s":%s}' % (signed.signature.encode(), record.canonical)
         if as_peer:
             headers[PUSH_HEADER] = sign_push(self.key, machine.key, body, self.clock.now_s())
-        status, _, answer = await self._ask("PUT", machine, "/claims", body, headers)
-        return self._note(machine, signed.record, _reply(status, answer, signed.signature))
+        elif int(record.id, 16) % 2:
+            path, body = f"/claims/{signed.signature}", record.canonical
+        status, _, answer = await self._ask("PUT", machine, path, body, headers)
+        return self._note(machine, record, _reply(status, answer, signed.signature))
 
     async def put_and_wait(self, machine: Machine, signed: SignedRecord, seconds: int) -> Reply:
         """Send one record of a witnessed domain, and prefer an answer when it is final or lost (RFC 7240)."""
