@@ -6,9 +6,12 @@ Runs stay random, in CI too, so that each of them looks at new examples; a failu
 
 Collected tests live as long as the process. The garbage collector would walk all of them again and again, and takes
 half of the CPU time of the collection. So it is off during the collection, and ignores these objects afterwards.
+
+A run that a script started in the background ignores Ctrl-C, and every command that a test starts would inherit that.
 """
 
 import gc
+import signal
 
 import pytest
 from hypothesis import settings
@@ -21,6 +24,9 @@ __all__ = ["database_url", "schema_url", "server"]
 settings.register_profile("dnarc", derandomize=False, deadline=None, print_blob=True, max_examples=100)
 settings.register_profile("thorough", settings.get_profile("dnarc"), max_examples=2_000)
 settings.load_profile("dnarc")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 gc.disable()
 

