@@ -11,11 +11,12 @@ import asyncpg
 from node.store.postgresql import reading
 from node.store.postgresql.reading import Reader
 from node.store.postgresql.testimony import witnesses_of
-from node.store.rows import SEEN, past_of, record_of
+from node.store.rows import past_of, record_of
+from node.store.testimony_rows import hear
 from protocol.records.record import POLICY_LABEL, Record
 from protocol.witness.recall import Known, Overview, Spoken, Wanted
 from protocol.witness.receipt import receipt_label, receipt_of
-from protocol.witness.testimony import SIBLINGS_KEPT, Act, Evidence, Fork, Link, Place, Spot
+from protocol.witness.testimony import SIBLINGS_KEPT, Act, Fork, Link, Place, Spot
 
 _SAID: Final = """
     SELECT told.id, witness, act, round, value, receipt.id FROM {told}
@@ -106,9 +107,9 @@ async def known(reader: Reader, domain: str, wanted: Wanted) -> Known:
     await _read_labels(reader, found, labels, witnesses)
     found.newest = {label: key for label, key in (await _newest(reader, labels)).items() if label in wanted.labels}
     without_slots = [bytes.fromhex(it) for it, label in found.held.items() if label.startswith("@")]
-    _hear(found, witnesses, await _said(reader, _OF_RECORDS, without_slots))
+    hear(found, witnesses, await _said(reader, _OF_RECORDS, without_slots))
     missing = [bytes.fromhex(it) for it in wanted.ids if it not in found.held]
-    _hear(found, witnesses, await _said(reader, _AHEAD, missing))
+    hear(found, witnesses, await _said(reader, _AHEAD, missing))
     for place in wanted.places:
         is_known = place[0] in numbers  # else the witness said nothing yet
         found.places[place] = await _spot(reader, numbers[place[0]], place) if is_known else Spot()
@@ -133,26 +134,11 @@ async def _read_labels(reader: Reader, found: Known, labels: dict[int, str], wit
     sql = "SELECT id, body, verdict FROM records WHERE label = ANY($1::bigint[])"
     for record in (past_of(*row).record for row in await reader.fetch(sql, with_slots)):
         found.labels.setdefault(record.label, []).append(record)
-    _hear(found, witnesses, await _said(reader, _OF_LABELS, with_slots))
+    hear(found, witnesses, await _said(reader, _OF_LABELS, with_slots))
 
 
 async def _said(reader: Reader, sql: str, wanted: Sequence[Any]) -> list[asyncpg.Record]:
     return await reader.fetch(sql, wanted) if wanted else []
-
-
-def _hear(found: Known, witnesses: dict[int, str], rows: Iterable[asyncpg.Record]) -> None:
-    """Add what these rows say: record id, witness, act, round, value, receipt id."""
-    for record_id, number, act, at, value, receipt_id in rows:
-        witness = witnesses.get(number)
-        if witness is None:  # a witness of another domain
-            continue
-        evidence = found.said.setdefault(record_id.hex(), Evidence())
-        if act != SEEN:
-            evidence.cast((witness, Act(act), at), receipt_id.hex())
-        elif value:
-            evidence.see(witness, value)
-        else:
-            evidence.name(witness)
 
 
 async def _newest(reader: Reader, labels: dict[int, str]) -> dict[str, tuple[int, str]]:

@@ -5,19 +5,17 @@ record, and moves when the record comes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 
 from node.store.postgresql.reading import Reader
-from node.store.rows import SEEN
+from node.store.testimony_rows import Row, fork_row, link_row, rows_of
 from protocol.witness.domain import DomainChange
-from protocol.witness.testimony import Evidence, Fork, Link
 
 TABLES: Final = ("receipts", "testimony", "testimony_ahead", "forks")
 """The tables whose rows have a witness."""
 
-Row = tuple[Any, ...]
 
 _SAID: Final = """
     INSERT INTO {table} ({key}, witness, act, round, value)
@@ -58,17 +56,17 @@ async def put(connection: asyncpg.Connection, domain: str, change: DomainChange,
     if change.awaited:
         await connection.execute(_MOVE, list(map(bytes.fromhex, change.awaited)), list(witnesses.values()))
     held = await _held(connection, domain, change.said)
-    links = [_link_row(numbers[each], link, witnesses) for each, link in change.links.items()]
+    links = [link_row(numbers[each], link, witnesses) for each, link in change.links.items()]
     await _put(connection, _PUT_RECEIPTS, links)
     of_records: dict[Row, int] = {}
     ahead: dict[Row, int] = {}
     for record_id, evidence in change.said.items():
         number = held.get(record_id)
         rows, key = (ahead, bytes.fromhex(record_id)) if number is None else (of_records, number)
-        rows |= {(key, *place): value for *place, value in _rows_of(evidence, witnesses, numbers)}
+        rows |= {(key, *place): value for *place, value in rows_of(evidence, witnesses, numbers)}
     await _put(connection, _PUT_OF_RECORDS, [(*place, value) for place, value in of_records.items()])
     await _put(connection, _PUT_AHEAD, [(*place, value) for place, value in ahead.items()])
-    await _put(connection, _PUT_FORKS, [_fork_row(fork, witnesses, numbers) for fork in change.forks.values()])
+    await _put(connection, _PUT_FORKS, [fork_row(fork, witnesses, numbers) for fork in change.forks.values()])
 
 
 async def _put(connection: asyncpg.Connection, sql: str, rows: list[Row]) -> None:
@@ -120,24 +118,3 @@ async def _held(connection: asyncpg.Connection, domain: str, ids: Iterable[str])
         domain,
     )
     return {record_id.hex(): number for record_id, number in rows}
-
-
-def _link_row(number: int, link: Link, witnesses: Mapping[str, int]) -> Row:
-    prev = None if link.prev is None else bytes.fromhex(link.prev)
-    return (number, witnesses[link.witness], prev, link.at_ms, link.is_sound)
-
-
-def _rows_of(evidence: Evidence, witnesses: Mapping[str, int], numbers: Mapping[str, int]) -> Iterator[Row]:
-    """A row for each thing that was said: witness, act, round, value. The later of two rows of one place counts."""
-    for witness in evidence.named:
-        yield (witnesses[witness], SEEN, 0, 0)
-    for witness, ms in evidence.times_ms.items():
-        yield (witnesses[witness], SEEN, 0, ms)
-    for (witness, act, number), receipt_id in evidence.ballots():
-        yield (witnesses[witness], int(act), number, numbers[receipt_id])
-
-
-def _fork_row(fork: Fork, witnesses: Mapping[str, int], numbers: Mapping[str, int]) -> Row:
-    prev = b"" if fork.prev is None else bytes.fromhex(fork.prev)
-    receipts = (numbers[receipt_id] for receipt_id in fork.receipts)
-    return (witnesses[fork.witness], fork.label, prev, int(fork.act), fork.round, *receipts)

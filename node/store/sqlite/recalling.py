@@ -4,14 +4,15 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from node.store.rows import SEEN, past_of, record_of
+from node.store.rows import past_of, record_of
 from node.store.sqlite import reading
 from node.store.sqlite.statements import chunks, places, values
 from node.store.sqlite.testimony import witnesses_of
+from node.store.testimony_rows import hear
 from protocol.records.record import POLICY_LABEL, Record
 from protocol.witness.recall import Known, Overview, Spoken, Wanted
 from protocol.witness.receipt import receipt_label, receipt_of
-from protocol.witness.testimony import SIBLINGS_KEPT, Act, Evidence, Fork, Link, Place, Spot
+from protocol.witness.testimony import SIBLINGS_KEPT, Act, Fork, Link, Place, Spot
 
 _OF_LABELS: Final = "records AS told ON told.label = wanted.it CROSS JOIN testimony ON record = told.no"
 _OF_RECORDS: Final = "records AS told ON told.id = wanted.it CROSS JOIN testimony ON record = told.no"
@@ -97,9 +98,9 @@ def _known(connection: sqlite3.Connection, domain: str, wanted: Wanted) -> Known
     _read_labels(connection, found, labels, witnesses)
     found.newest = {label: key for label, key in _newest(connection, labels).items() if label in wanted.labels}
     without_slots = [(bytes.fromhex(it),) for it, label in found.held.items() if label.startswith("@")]
-    _hear(found, witnesses, _said(connection, _OF_RECORDS, without_slots))
+    hear(found, witnesses, _said(connection, _OF_RECORDS, without_slots))
     missing = [(bytes.fromhex(it),) for it in wanted.ids if it not in found.held]
-    _hear(found, witnesses, _said(connection, _AHEAD, missing))
+    hear(found, witnesses, _said(connection, _AHEAD, missing))
     for place in wanted.places:
         is_known = place[0] in numbers  # else the witness said nothing yet
         found.places[place] = _spot(connection, numbers[place[0]], place) if is_known else Spot()
@@ -144,11 +145,11 @@ def _read_labels(
         )
         for record in (past_of(*row).record for row in rows):
             found.labels.setdefault(record.label, []).append(record)
-    _hear(found, witnesses, _said(connection, _OF_LABELS, with_slots))
+    hear(found, witnesses, _said(connection, _OF_LABELS, with_slots))
 
 
 def _said(connection: sqlite3.Connection, told: str, wanted: Sequence[tuple[Any]]) -> Iterator[Any]:
-    """What was said of the records that `told` joins with the wanted rows: the rows that `_hear` takes."""
+    """What was said of the records that `told` joins with the wanted rows: the rows that `hear` takes."""
     for chunk in chunks(wanted):
         yield from connection.execute(
             f"WITH wanted (it) AS (VALUES {places(chunk)}) "
@@ -156,21 +157,6 @@ def _said(connection: sqlite3.Connection, told: str, wanted: Sequence[tuple[Any]
             "LEFT JOIN records AS receipt ON act > 0 AND receipt.no = value",
             values(chunk),
         )
-
-
-def _hear(found: Known, witnesses: dict[int, str], rows: Iterable[Any]) -> None:
-    """Add what these rows say: record id, witness, act, round, value, receipt id."""
-    for record_id, number, act, at, value, receipt_id in rows:
-        witness = witnesses.get(number)
-        if witness is None:  # a witness of another domain
-            continue
-        evidence = found.said.setdefault(record_id.hex(), Evidence())
-        if act != SEEN:
-            evidence.cast((witness, Act(act), at), receipt_id.hex())
-        elif value:
-            evidence.see(witness, value)
-        else:
-            evidence.name(witness)
 
 
 def _newest(connection: sqlite3.Connection, labels: dict[int, str]) -> dict[str, tuple[int, str]]:

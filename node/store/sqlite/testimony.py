@@ -6,18 +6,15 @@ record comes.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Final
 
-from node.store.rows import SEEN
 from node.store.sqlite.statements import chunks, insert, places, values
+from node.store.testimony_rows import Row, fork_row, link_row, rows_of
 from protocol.witness.domain import DomainChange
-from protocol.witness.testimony import Evidence, Fork, Link
 
 TABLES: Final = ("receipts", "testimony", "testimony_ahead", "forks")
 """The tables whose rows have a witness."""
-
-Row = tuple[Any, ...]
 
 
 def put(
@@ -35,16 +32,16 @@ def put(
         _move(connection, witnesses.values(), change.awaited, numbers, schema)
     held = _held(connection, domain, change.said)
     into = f"INSERT OR REPLACE INTO {schema}."
-    links = [_link_row(numbers[each], link, witnesses) for each, link in change.links.items()]
+    links = [link_row(numbers[each], link, witnesses) for each, link in change.links.items()]
     insert(connection, f"{into}receipts", links)
     told: dict[bool, list[Row]] = {True: [], False: []}
     for record_id, evidence in change.said.items():
         number = held.get(record_id)
         key = bytes.fromhex(record_id) if number is None else number
-        told[number is not None] += ((key, *row) for row in _rows_of(evidence, witnesses, numbers))
+        told[number is not None] += ((key, *row) for row in rows_of(evidence, witnesses, numbers))
     insert(connection, f"{into}testimony", told[True])
     insert(connection, f"{into}testimony_ahead", told[False])
-    insert(connection, f"{into}forks", [_fork_row(fork, witnesses, numbers) for fork in change.forks.values()])
+    insert(connection, f"{into}forks", [fork_row(fork, witnesses, numbers) for fork in change.forks.values()])
 
 
 def _witness_numbers(connection: sqlite3.Connection, domain: str, change: DomainChange) -> dict[str, int]:
@@ -103,24 +100,3 @@ def _move(
             (numbers[record_id], key),
         )
         connection.execute(f"DELETE FROM {schema}.testimony_ahead WHERE {where}", (key,))
-
-
-def _link_row(number: int, link: Link, witnesses: Mapping[str, int]) -> Row:
-    prev = None if link.prev is None else bytes.fromhex(link.prev)
-    return (number, witnesses[link.witness], prev, link.at_ms, link.is_sound)
-
-
-def _rows_of(evidence: Evidence, witnesses: Mapping[str, int], numbers: Mapping[str, int]) -> Iterator[Row]:
-    """A row for each thing that was said: witness, act, round, value."""
-    for witness in evidence.named:
-        yield (witnesses[witness], SEEN, 0, 0)
-    for witness, ms in evidence.times_ms.items():
-        yield (witnesses[witness], SEEN, 0, ms)
-    for (witness, act, number), receipt_id in evidence.ballots():
-        yield (witnesses[witness], int(act), number, numbers[receipt_id])
-
-
-def _fork_row(fork: Fork, witnesses: Mapping[str, int], numbers: Mapping[str, int]) -> Row:
-    prev = b"" if fork.prev is None else bytes.fromhex(fork.prev)
-    receipts = (numbers[receipt_id] for receipt_id in fork.receipts)
-    return (witnesses[fork.witness], fork.label, prev, int(fork.act), fork.round, *receipts)

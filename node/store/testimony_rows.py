@@ -1,0 +1,47 @@
+"""What witnesses said, as rows and back: the same columns in every store. See `protocol.witness.testimony`."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from node.store.rows import SEEN
+from protocol.witness.recall import Known
+from protocol.witness.testimony import Act, Evidence, Fork, Link
+
+Row = tuple[Any, ...]
+
+
+def link_row(number: int, link: Link, witnesses: Mapping[str, int]) -> Row:
+    """The row of a receipt, which is the record with this number."""
+    prev = None if link.prev is None else bytes.fromhex(link.prev)
+    return (number, witnesses[link.witness], prev, link.at_ms, link.is_sound)
+
+
+def rows_of(evidence: Evidence, witnesses: Mapping[str, int], numbers: Mapping[str, int]) -> Iterator[Row]:
+    """A row for each thing that was said: witness, act, round, value. The later of two rows of one place counts."""
+    for witness in evidence.named:
+        yield (witnesses[witness], SEEN, 0, 0)
+    for witness, ms in evidence.times_ms.items():
+        yield (witnesses[witness], SEEN, 0, ms)
+    for (witness, act, number), receipt_id in evidence.ballots():
+        yield (witnesses[witness], int(act), number, numbers[receipt_id])
+
+
+def fork_row(fork: Fork, witnesses: Mapping[str, int], numbers: Mapping[str, int]) -> Row:
+    prev = b"" if fork.prev is None else bytes.fromhex(fork.prev)
+    receipts = (numbers[receipt_id] for receipt_id in fork.receipts)
+    return (witnesses[fork.witness], fork.label, prev, int(fork.act), fork.round, *receipts)
+
+
+def hear(found: Known, witnesses: Mapping[int, str], rows: Iterable[Any]) -> None:
+    """Add what these rows say: record id, witness, act, round, value, receipt id."""
+    for record_id, number, act, at, value, receipt_id in rows:
+        witness = witnesses.get(number)
+        if witness is None:  # a witness of another domain
+            continue
+        evidence = found.said.setdefault(record_id.hex(), Evidence())
+        if act != SEEN:
+            evidence.cast((witness, Act(act), at), receipt_id.hex())
+        elif value:
+            evidence.see(witness, value)
+        else:
+            evidence.name(witness)
