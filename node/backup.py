@@ -4,7 +4,6 @@ The copy holds the store as it is at one moment, and the admin token. It also ho
 refuse the node with another key. The folder gets its name last, so that no crash leaves half a backup under that name.
 """
 
-import os
 import secrets
 import shlex
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from node.durable_files import give_name, write_secret
 from node.store.contract import StoreError
 from node.store.sqlite.copying import copy
 
@@ -51,16 +51,9 @@ def back_up(data: Path, target: Path) -> int:
         records = copy(data / "dnarc.db", draft / "dnarc.db")
         for name in SECRETS:
             if (data / name).exists():
-                _copy_secret(data / name, draft / name)
-        draft.rename(target)
+                write_secret(draft / name, (data / name).read_bytes())
+        give_name(draft, target)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
     return records
-
-
-def _copy_secret(source: Path, target: Path) -> None:
-    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(source.read_bytes())
-        file.flush()
-        os.fsync(file.fileno())

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 import structlog
 
+from node.durable_files import draft_of, give_name, write_durably, write_secret
 from node.faults import of_file, of_lock
 from node.store.contract import Store
 from node.store.sqlite import SqliteStore
@@ -157,15 +158,11 @@ class LocalDisk:
         return text
 
     def _make_secret(self, path: Path, text: str) -> str:
-        """The file gets its name last, so that a crash leaves no half of a secret."""
-        temporary = path.with_name(f"{path.name}.new")
+        draft = draft_of(path)
         try:
-            temporary.unlink(missing_ok=True)
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(f"{text}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(path)
+            draft.unlink(missing_ok=True)
+            write_secret(draft, f"{text}\n".encode())
+            give_name(draft, path)
         except OSError as error:
             fault = of_file(error, path)
             raise CannotStartError(f"{path} cannot be made: {fault.reason}", fault.remedy) from error
@@ -206,19 +203,3 @@ def _read(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """See `Disk.write`. The file gets its name last, and the folder is synced because the name is part of it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.new")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -19,6 +19,7 @@ import nacl.exceptions
 import nacl.pwhash
 import nacl.secret
 
+from node.durable_files import sync, write_secret
 from node.faults import of_file
 from protocol.signing import SEED_BYTES, SigningKey
 
@@ -205,30 +206,12 @@ def _write_new(path: Path, data: bytes) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         try:
-            _write_durably(draft, data)
+            write_secret(draft, data)
             os.link(draft, path)
         finally:
             draft.unlink(missing_ok=True)  # after Ctrl-C too, so that no copy of the secret stays behind
-        _sync_folder(path.parent)
+        sync(path.parent)
     except FileExistsError as error:
         raise KeyfileError(f"{path} is there already, and a key is never overwritten: choose another name") from error
     except OSError as error:
         raise KeyfileError(f"{path} cannot be written: {of_file(error, path)}") from error
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(file.fileno(), 0o600)  # the umask may have taken more away
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new name is durable only after its folder is synced."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from node.client.http import NodeClient
 from node.client.targets import path_of
-from node.disk import write_durably
+from node.durable_files import write_durably
 from node.witness.newest import path_of as newest_receipt_of
 from node.witness.newest import spell_begin
 from protocol.records.record import make, sign

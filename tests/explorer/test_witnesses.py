@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, FilePayload, Route, expect
 
-from node.disk import write_durably
+from node.durable_files import write_durably
 from node.intake.arrivals import BY_REQUEST, Origin
 from node.node import Node
 from node.settings.settings import Settings

@@ -104,7 +104,7 @@ def begin(
     Be sure: a witness that forgets what it signed may sign something else, which everybody counts as a lie. A node that
     runs with `--witness DOMAIN` begins within a second.
     """
-    from node.disk import write_durably
+    from node.durable_files import write_durably
     from node.witness.newest import path_of, spell_begin
     from protocol.records.record import is_id, is_witnessed
 

@@ -5,12 +5,12 @@ writes. So all pages are copied in one step, within one read transaction. Meanwh
 emptied, which costs only disk space (https://sqlite.org/backup.html).
 """
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+from node.durable_files import sync
 from node.store.contract import StoreError
 from node.store.sqlite.connection import BUSY_TIMEOUT_S
 from node.store.sqlite.faults import DAMAGED, explain
@@ -36,8 +36,7 @@ def copy(source: Path, target: Path) -> int:
         raise _explain(error, source, target) from error
     if state != "ok":
         raise StoreError(f"{source} is damaged, and so would its copy be: {state}", DAMAGED)
-    with target.open("rb") as file:
-        os.fsync(file.fileno())
+    sync(target)
     return int(records)
 
 

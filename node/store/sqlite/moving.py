@@ -4,13 +4,13 @@ A new file has another name until it is whole and durable. So a move that is kil
 name, and a node that starts meanwhile sees by the other name that a move is not finished.
 """
 
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+from node.durable_files import give_name
 from node.store.contract import StoreError
 from node.store.moving import CURSORS, PAGE_ROWS, PEERS, REMOVALS, USAGE, Row, Table
 from node.store.sqlite import deriving, reading
@@ -139,15 +139,4 @@ def new_file(path: Path, epoch: str) -> Iterator[SqliteRows]:
             connection.execute("COMMIT")
     except sqlite3.Error as error:
         raise explain(error, draft) from error
-    _give_name(draft, path)
-
-
-def _give_name(draft: Path, path: Path) -> None:
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    give_name(draft, path)

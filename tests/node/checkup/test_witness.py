@@ -7,7 +7,7 @@ import pytest
 from node.checkup.finding import Level
 from node.checkup.witness import check_figures, check_files, witnessed_by
 from node.client.figures import Figures
-from node.disk import write_durably
+from node.durable_files import write_durably
 from node.witness.newest import path_of, spell_begin, spell_receipt
 from node.witness.own import Silence
 from protocol.records.record import make, sign

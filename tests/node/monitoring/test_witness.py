@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from node.disk import write_durably
+from node.durable_files import write_durably
 from node.intake.arrivals import BY_REQUEST, Origin
 from node.monitoring.witness_warnings import warnings_of, warnings_of_peers
 from node.node import Node

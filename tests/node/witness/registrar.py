@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from node.disk import write_durably
+from node.durable_files import write_durably
 from node.node import Node
 from node.settings.settings import Settings
 from node.witness.newest import path_of, spell_begin

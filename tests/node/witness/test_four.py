@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from node.disk import write_durably
+from node.durable_files import write_durably
 from node.intake.arrivals import BY_REQUEST, Origin
 from node.node import Node
 from node.witness.newest import path_of, spell_begin

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from node.client.answers import signed_record_of_line
-from node.disk import write_durably
+from node.durable_files import write_durably
 from node.http_api.handlers import walk
 from node.store.removals import RemovalKind, Target
 from node.witness.newest import path_of
