@@ -58,7 +58,10 @@ _Read = Callable[[Store, Sample], Awaitable[object]]
 READS: Final[dict[str, Sequence[_Read]]] = {
     "domain_usage": [lambda store, _: store.domain_usage()],
     "key_usage": [lambda store, it: store.key_usage([it.key] * FEW)],
-    "largest_keys": [lambda store, _: store.largest_keys(None, 10)],
+    "largest_keys": [
+        lambda store, _: store.largest_keys(None, 10),
+        lambda store, it: store.largest_keys(it.domain, 10),
+    ],
     "states": [lambda store, it: store.states([(it.domain, it.label)] * FEW)],
     "history": [lambda store, it: store.history(it.domain, it.label)],
     "outline": [lambda store, it: store.outline(it.domain, it.label)],
