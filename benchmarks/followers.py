@@ -2,8 +2,8 @@
 
 A node on SQLite and two processes on PostgreSQL hold the same labels: `dnarc move` copies them. One client process asks
 the node and the process that follows for heads, in turns. `first` asks for labels that nobody asked for before, `again`
-for labels of the first lane. Aim: in the second lane, the process that follows shows 0.8 of what the node on SQLite
-shows. In the first lane each answer is a question to the server.
+for labels of the first lane. Aim: in both lanes, the process that follows shows 0.8 of what the node on SQLite shows.
+In the first lane it reads each head from the server, together with those that were asked for at the same time.
 
 Then claims are put to the process that writes, one after the other, and a client of the process that follows waits for
 their events. The milliseconds run from before the request is written until after the last byte of the event is read.

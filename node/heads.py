@@ -2,7 +2,8 @@
 
 Reading a head from the store costs more than answering. So recent answers stay in memory, up to a number of bytes.
 Only committed heads are shown. A commit replaces the kept answers of its labels. If a commit changes a label while its
-head is being read, the result of that read is not kept, because it may be the old head.
+head is being read, the result of that read is not kept, because it may be the old head. A later read of the same label
+may be under way then: its result is kept.
 """
 
 from collections import OrderedDict
@@ -49,7 +50,8 @@ class Heads:
         self._cached_bytes_max = cached_bytes_max
         self._cached_bytes = 0
         self._cache: OrderedDict[LabelKey, Head] = OrderedDict()
-        self._reading: set[LabelKey] = set()
+        self._reading: dict[LabelKey, object] = {}
+        """Labels whose heads are being read. A read keeps its result if it still finds its own object here."""
 
     @property
     def cached_bytes(self) -> int:
@@ -63,16 +65,16 @@ class Heads:
         if head is not None:
             self._cache.move_to_end(key)
             return head
-        self._reading.add(key)
-        shown = await self._store.head(domain, label)
-        if shown is None:
-            self._reading.discard(key)
-            return None
-        head = _answer(key, shown)
-        if key in self._reading:
-            self._reading.discard(key)
-            self._keep(key, head)
-        return head
+        reading = self._reading.setdefault(key, object())
+        try:
+            shown = await self._store.head(domain, label)
+            head = None if shown is None else _answer(key, shown)
+            if head is not None and self._reading.get(key) is reading:
+                self._keep(key, head)
+            return head
+        finally:
+            if self._reading.get(key) is reading:
+                del self._reading[key]
 
     def on_commit(self, events: Iterable[StoredEvent]) -> None:
         """Note the heads that a commit has moved. To be called before anybody learns of the commit."""
@@ -81,7 +83,7 @@ class Heads:
         for stored in events:
             record = stored.event.record
             key = (record.domain, record.label)
-            self._reading.discard(key)
+            self._reading.pop(key, None)
             kept = self._cache.get(key)
             if kept is None:
                 continue
@@ -96,7 +98,7 @@ class Heads:
     def forget(self, keys: Iterable[LabelKey]) -> None:
         """Drop the answers of these labels, because their heads were erased or their domain was dropped."""
         for key in keys:
-            self._reading.discard(key)
+            self._reading.pop(key, None)
             dropped = self._cache.pop(key, None)
             if dropped is not None:
                 self._cached_bytes -= len(dropped.body) + ENTRY_BYTES
@@ -109,8 +111,7 @@ class Heads:
 
     def forget_domain(self, domain: str) -> None:
         """Drop all answers of a domain."""
-        self._reading -= {key for key in self._reading if key[0] == domain}
-        self.forget([key for key in self._cache if key[0] == domain])
+        self.forget([key for key in (*self._reading, *self._cache) if key[0] == domain])
 
     def _keep(self, key: LabelKey, head: Head) -> None:
         before = self._cache.get(key)

@@ -1,9 +1,14 @@
 """Answers to head queries that are kept in memory."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
-from node.heads import ENTRY_BYTES
+import pytest
+
+from node.heads import ENTRY_BYTES, Head, Heads
+from node.store.contract import ShownRecord, Store
 from tests.history import DOMAIN, claim, signed
 from tests.node.intake.pipeline import NOW, pipeline
 
@@ -94,3 +99,70 @@ async def test_a_head_that_becomes_larger_than_the_room_is_dropped(tmp_path: Pat
 
         assert it.heads.cached_bytes == 0
         assert await it.heads.get(DOMAIN, "garden") is not None
+
+
+class SlowStore:
+    """Each read has the head of the moment at which it begins, and ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.shown = _shown("old")
+        self.reads: list[asyncio.Future[None]] = []
+
+    async def head(self, domain: str, label: str) -> ShownRecord:
+        shown = self.shown
+        self.reads.append(asyncio.get_running_loop().create_future())
+        await self.reads[-1]
+        return shown
+
+
+def _shown(name: str) -> ShownRecord:
+    return ShownRecord(name, "", b"{}")
+
+
+async def begin(heads: Heads) -> "asyncio.Task[Head | None]":
+    reading = asyncio.create_task(heads.get(DOMAIN, "garden"))
+    await asyncio.sleep(0)
+    return reading
+
+
+@pytest.mark.parametrize(
+    "forget",
+    [
+        lambda heads: heads.forget([(DOMAIN, "garden")]),
+        lambda heads: heads.forget_domain(DOMAIN),
+        lambda heads: heads.clear(),
+    ],
+    ids=["label", "domain", "all"],
+)
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["old-first", "new-first"])
+async def test_a_head_that_was_being_read_when_its_label_changed_is_not_kept_though_it_is_read_again(
+    forget: Callable[[Heads], None], order: tuple[int, int]
+) -> None:
+    """A follower forgets a label when it hears of a commit. The answer of a read from before may come after that, and
+    even after a later read of the same label has begun.
+    """
+    store = SlowStore()
+    heads = Heads(cast(Store, store), 10**6)
+    readings = [await begin(heads)]
+    store.shown = _shown("new")
+    forget(heads)
+    readings.append(await begin(heads))
+
+    for number in order:
+        store.reads[number].set_result(None)
+        await readings[number]
+    kept = await heads.get(DOMAIN, "garden")
+
+    assert kept is not None
+    assert kept.id == "new"
+
+
+async def test_a_read_that_is_cancelled_leaves_nothing_behind() -> None:
+    store = SlowStore()
+    heads = Heads(cast(Store, store), 10**6)
+    reading = await begin(heads)
+
+    reading.cancel()
+    await asyncio.wait([reading])
+
+    assert heads._reading == {}

@@ -33,6 +33,7 @@ from node.store.contract import (
 )
 from node.store.outage import Failure, Outage, Outages, Probing
 from node.store.postgresql import reading, recalling, usage, writing
+from node.store.postgresql.head_batches import HeadBatches
 from node.store.postgresql.removals import PostgresRemovals
 from node.store.postgresql.session import PROBE_TIMEOUT_S, AwayError, connect_pool, explained, failure_of
 from node.store.postgresql.writer_session import WriterSession
@@ -70,9 +71,10 @@ class PostgresStore:
         self._readers = readers
         self._session = session
         self._followed = position
-        reading = Outage("reads")
-        self.outages = Outages(reading, Outage("writes") if session is None else session.outage)
-        self._probing = Probing(reading, self._probe)
+        away = Outage("reads")
+        self.outages = Outages(away, Outage("writes") if session is None else session.outage)
+        self._probing = Probing(away, self._probe)
+        self._heads = HeadBatches(lambda labels: self._read(reading.heads_of, labels))
         self.removals = PostgresRemovals(self._read, self._write, self._remove)
 
     @classmethod
@@ -150,6 +152,7 @@ class PostgresStore:
             await self._session.close()
         try:
             async with asyncio.timeout(_CLOSE_S_MAX):
+                await self._heads.finish()
                 await self._readers.close()
         except TimeoutError:
             self._readers.terminate()
@@ -215,7 +218,7 @@ class PostgresStore:
         return await self._read(reading.held, ids)
 
     async def head(self, domain: str, label: str) -> ShownRecord | None:
-        return await self._read(reading.head, domain, label)
+        return await self._heads.head(domain, label)
 
     async def heads(
         self,

@@ -1,8 +1,10 @@
 """What every store must do with heads: which they are, in what order, page by page."""
 
+import asyncio
+
 import pytest
 
-from node.store.contract import Batch, LabelKey, Store
+from node.store.contract import Batch, LabelKey, ShownRecord, Store
 from protocol.records.record import SignedRecord
 from protocol.records.replay import replay
 from protocol.signing import SigningKey
@@ -60,6 +62,17 @@ class HeadsContract(Contract):
         ]
         for limit in (1, 3, 11, 44):
             assert [head for page in await all_pages(store, None, 0, limit) for head in page] == heads
+
+    async def test_heads_that_are_asked_for_together_come_each_to_its_own_caller(self, store: Store) -> None:
+        """A store may read them with one statement."""
+        entries = {(domain, label): claim(label, domain=domain) for domain in ("a", "b") for label in LABELS}
+        await store.commit(batch_of(list(entries.values())))
+        keys = [*entries, ("a", "absent"), ("absent", "a"), ("b", "a"), ("b", "a")]
+
+        heads = await asyncio.gather(*(store.head(*key) for key in keys))
+
+        shown = {key: ShownRecord(it.record.id, it.signature, it.record.canonical) for key, it in entries.items()}
+        assert heads == [shown.get(key) for key in keys]
 
     async def test_a_page_holds_the_number_of_heads_that_was_asked_for(self, store: Store) -> None:
         await store.commit(batch_of([claim(f"{number}") for number in range(7)]))
