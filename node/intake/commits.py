@@ -2,8 +2,8 @@
 1984).
 
 The longer a commit takes, the more batches the next commit carries, so that one `fdatasync` serves all groups that
-wait. Commits keep the order of decisions. If a commit fails, memory stays ahead of the disk for good: the node takes
-nothing more and stops.
+wait. A commit may wait a moment for further clients (`node.intake.commit_delay`). Commits keep the order of decisions.
+If a commit fails, memory stays ahead of the disk for good: the node takes nothing more and stops.
 
 A slow commit is not a failure: another program may hold the database, or the disk may be slow. The batch waits and is
 committed later. Callers that do not want to wait get `overloaded` after some seconds.
@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from node.indexes import Indexes
+from node.intake.commit_delay import CommitDelay
 from node.intake.counts import CommitCounts
 from node.store.contract import Batch, Store, StoredEvent, StoredRecord
 from protocol.errors import Code, ProtocolError
@@ -64,8 +65,17 @@ class Commits:
     room of the intake bounds the queue.
     """
 
-    def __init__(self, store: Store, indexes: Indexes, records_max: int, stalled_s: float = STALLED_S) -> None:
-        """`records_max`: records in one commit. `stalled_s`: seconds after which a commit is stalled."""
+    def __init__(
+        self,
+        store: Store,
+        indexes: Indexes,
+        records_max: int,
+        stalled_s: float = STALLED_S,
+        delay: CommitDelay | None = None,
+    ) -> None:
+        """`records_max`: records in one commit. `stalled_s`: seconds after which a commit is stalled. `delay`: how long
+        a commit waits for more records.
+        """
         self.uncommitted: set[str] = set()
         self.writes = CommitCounts()
         self.watchers: list[Callable[[Committed], None]] = []
@@ -78,6 +88,9 @@ class Commits:
         self._queue: deque[_Queued] = deque()
         self._committing: list[_Queued] = []
         self._wake = asyncio.Event()
+        self._delay = delay or CommitDelay()
+        self._more: asyncio.Future[bool] | None = None
+        """While a commit waits for more records: whether they have come."""
         self._writer = asyncio.create_task(self._write_forever(), name="commits")
 
     def enqueue(self, batch: Batch, *, waits: bool = True) -> asyncio.Future[None]:
@@ -96,6 +109,8 @@ class Commits:
         self.uncommitted.update(ids)
         self._queue.append(_Queued(batch, ids, committed, waits))
         self._wake.set()
+        if self._more is not None and self._begins_now():
+            _tell(self._more, True)
         if self.is_stalled and not waits:
             committed.set_exception(stalled())
         return committed
@@ -123,12 +138,37 @@ class Commits:
             await self._wake.wait()
             self._wake.clear()
             while self._queue:
+                await self._wait_for_more()
                 self._committing = self._next_batches()
                 try:
                     await self._commit(self._committing)
                 except Exception as error:  # of the disk: memory stays ahead of it for good
                     self._fail(error)
                     return
+
+    async def _wait_for_more(self) -> None:
+        """Wait for records that are likely to come at once (see `node.intake.commit_delay`)."""
+        loop = asyncio.get_running_loop()
+        wait_s = 0.0 if self._begins_now() else self._delay.wait_s(loop.time())
+        if not wait_s:
+            return
+        self._more = loop.create_future()
+        end = loop.call_later(wait_s, _tell, self._more, False)
+        try:
+            self._delay.on_waited(have_come=await self._more)
+        finally:
+            self._more = None
+            end.cancel()
+
+    def _begins_now(self) -> bool:
+        """Whether the next commit waits for no more records: all that are expected are queued, or the commit is for a
+        source that waits, such as a link, or for a caller of `drain`.
+        """
+        is_urgent = any(each.waits or not each.ids for each in self._queue)
+        return is_urgent or self._delay.is_enough(self._queued_records())
+
+    def _queued_records(self) -> int:
+        return sum(len(each.ids) for each in self._queue)
 
     def _next_batches(self) -> list[_Queued]:
         batches = [self._queue.popleft()]
@@ -186,7 +226,9 @@ class Commits:
         finally:
             stalling.cancel()
             self.is_stalled = False
-        self.writes.commit_s.observe(loop.time() - begun)
+        ended = loop.time()
+        self._delay.on_committed(len(batch.records) + self._queued_records(), begun, ended)
+        self.writes.commit_s.observe(ended - begun)
         self.writes.commit_records.observe(len(batch.records))
         self.writes.events.update(event.type for event in batch.events)
         return last_seq
@@ -217,6 +259,11 @@ def count_off(uncommitted: Counter[_Key], keys: Iterable[_Key]) -> None:
         left = uncommitted.pop(key) - 1
         if left:
             uncommitted[key] = left
+
+
+def _tell(more: asyncio.Future[bool], have_come: bool) -> None:
+    if not more.done():
+        more.set_result(have_come)
 
 
 def _is_of(event: Event, stored: StoredRecord) -> bool:

@@ -11,6 +11,7 @@ from node.fairness.turns import Turns
 from node.heads import Heads
 from node.indexes import Indexes
 from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
+from node.intake.commit_delay import CommitDelay
 from node.intake.commits import STALLED_S, Commits
 from node.intake.ingest import Ingest
 from node.intake.stored import Stored
@@ -68,15 +69,16 @@ async def pipeline(
     stalled_s: float = STALLED_S,
     store_type: type[SqliteStore] = SqliteStore,
     now_s: int = NOW,
+    delay: CommitDelay | None = None,
     **settings: Any,
 ) -> AsyncIterator[Pipeline]:
-    """A pipeline on a store in this folder, until the block ends. `stalled_s`: as in `Commits`, in seconds."""
+    """A pipeline on a store in this folder, until the block ends. `stalled_s`, `delay`: as in `Commits`."""
     chosen = Settings(data=folder, **settings)
     world = World(now_s=lambda: now_s, random=Random(0))
     store = await store_type.open(folder / "dnarc.db")
     indexes = await Indexes.load(store)
     heads = Heads(store, chosen.heads_cached_bytes_max)
-    commits = Commits(store, indexes, chosen.commit_records_max, stalled_s)
+    commits = Commits(store, indexes, chosen.commit_records_max, stalled_s, delay)
     commits.watchers.append(lambda committed: heads.on_commit(committed.events))
     witnessed = await WitnessedDomains.load(store, indexes, records_max_of(chosen))
     stored = Stored(store, indexes, witnessed, await store.domain_usage())

@@ -1,16 +1,18 @@
-"""A commit that only has to wait loses nothing and ends nothing."""
+"""Commits: a commit that only has to wait loses nothing and ends nothing, and records of clients share commits."""
 
 import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from node.intake.commit_delay import CommitDelay
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import Trust
-from protocol.records.outcome import Status
+from protocol.records.outcome import Outcome, Status
 from tests.history import DOMAIN, claim, signed
 from tests.node.intake.pipeline import CLIENT, NOW, PEER, Pipeline, pipeline, submission
 
@@ -24,6 +26,26 @@ def locked(folder: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(folder / "dnarc.db", isolation_level=None)) as shell:
         shell.execute("BEGIN IMMEDIATE")
         yield shell
+
+
+def patient() -> CommitDelay:
+    """A commit waits for as many records as the last one had, for as long as a test may take."""
+    return CommitDelay(wait_s_max=60.0, waited_commits=1e9)
+
+
+async def begin(it: Pipeline, label: str) -> asyncio.Task[list[Outcome]]:
+    """Take a claim of a client. Returns when it is decided, and perhaps not committed."""
+    is_decided = asyncio.Event()
+    it.ingest.announcers.append(lambda _records, _delivery: is_decided.set())
+    taking = asyncio.create_task(it.take(claim(label, at=NOW)))
+    await is_decided.wait()
+    return taking
+
+
+def commit_sizes(it: Pipeline) -> list[tuple[float, int]]:
+    """How many commits there were, by the bounds of `node.metrics.RECORDS`; without the bounds that had none."""
+    buckets = [(0.0, 0), *it.commits.writes.commit_records.buckets()]
+    return [(bound, number - before) for (_, before), (bound, number) in pairwise(buckets) if number > before]
 
 
 async def wait_until_stalled(it: Pipeline) -> None:
@@ -128,3 +150,55 @@ async def test_a_single_claim_that_waited_in_vain_is_counted_as_refused(tmp_path
             await it.ingest.take_one(submission(claimed), CLIENT)
 
         assert it.ingest.intake.refused[Trust.CLIENT, Code.OVERLOADED] == 1
+
+
+async def test_a_commit_waits_until_as_many_clients_are_back_as_the_last_one_answered(tmp_path: Path) -> None:
+    """Otherwise two halves of the clients would take turns, and each half would pay for a commit."""
+    async with pipeline(tmp_path, delay=patient()) as it:
+        await it.take(claim("garden", at=NOW), claim("tower", at=NOW))
+
+        first = await begin(it, "bridge")
+        await asyncio.gather(first, it.take(claim("well", at=NOW)))
+
+        assert commit_sizes(it) == [(2, 2)]
+
+
+async def test_a_client_that_is_alone_waits_for_nobody(tmp_path: Path) -> None:
+    async with pipeline(tmp_path, delay=patient()) as it:
+        await it.take(claim("garden", at=NOW))
+        await it.take(claim("tower", at=NOW))
+
+        assert commit_sizes(it) == [(1, 2)]
+
+
+async def test_a_commit_with_records_of_a_peer_waits_for_nobody(tmp_path: Path) -> None:
+    """A link acknowledges after the commit, and a batch of a link has enough records to pay for a commit."""
+    async with pipeline(tmp_path, delay=patient()) as it:
+        await it.take(claim("garden", at=NOW), claim("tower", at=NOW))
+
+        of_a_client = await begin(it, "bridge")
+        await it.take(claim("bridge", at=NOW + 1), origin=PEER)
+        await of_a_client
+
+        assert commit_sizes(it) == [(2, 2)]
+
+
+async def test_whoever_drains_the_queue_ends_the_wait_for_more_records(tmp_path: Path) -> None:
+    """A node that stops would wait for clients that it takes nothing from."""
+    async with pipeline(tmp_path, delay=patient()) as it:
+        await it.take(claim("garden", at=NOW), claim("tower", at=NOW))
+
+        taking = await begin(it, "bridge")
+        await it.commits.drain()
+
+        assert taking.done()
+        assert commit_sizes(it) == [(1, 1), (2, 1)]
+
+
+async def test_a_commit_that_waited_in_vain_happens_all_the_same(tmp_path: Path) -> None:
+    async with pipeline(tmp_path, delay=CommitDelay(wait_s_max=0.01, waited_commits=1e9)) as it:
+        await it.take(claim("garden", at=NOW), claim("tower", at=NOW))
+
+        [outcome] = await it.take(claim("bridge", at=NOW))
+
+        assert outcome.status is Status.ACCEPTED
