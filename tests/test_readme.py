@@ -19,6 +19,7 @@ from simulations.processes.process import LocalNode, running
 from tests.node.cli.conftest import run
 from tests.node.cli.test_examples import command_of
 from tests.paths import ROOT
+from tests.test_witnesses_page import operators
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -122,6 +123,27 @@ def test_a_claim_made_by_the_webcrypto_of_node_js_is_accepted(node: LocalNode, t
     status, body = put_what_it_signs(node, ["node", "claim.mjs"], tmp_path)
 
     assert (status, '"verdict":"founded"' in body) == (201, True), body
+
+
+def test_the_commands_about_final_claims_make_a_claim_final(tmp_path: Path) -> None:
+    """On a node that `make run` started, which is no witness before."""
+    section = README.split("### Final claims\n")[1].split("\n### ")[0]
+    lines = commands(section)
+    shown_key, shown_domain = (re.search(pattern, section) for pattern in (r"\w+…\w+", r"org\.example\.w\w{50,}"))
+    assert shown_key is not None
+    assert shown_domain is not None
+    said: list[str] = []
+    with operators(tmp_path, 1) as (me,):
+        me.node.start()
+        me.type("dnarc keygen dnarc.key")
+        for line in lines:
+            if line.startswith("dnarc serve"):
+                me.node.stop()
+            named = line.replace(shown_key[0], said[0] if said else "").replace(shown_domain[0], "".join(said[1:2]))
+            said.append(me.type(named))
+
+    assert said[4].endswith(", final")
+    assert said[-1].startswith(f"garden of {said[1]} is proven: 1 of 1 witnesses")
 
 
 def test_every_page_that_the_readme_links_to_is_there() -> None:

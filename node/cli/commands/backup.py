@@ -10,7 +10,7 @@ from node.cli.input.options import AsJson
 from node.cli.output.early_end import explain_interruption
 from node.cli.output.failures import usage
 from node.cli.output.screen import show
-from node.cli.output.text import plain
+from node.cli.output.text import many, plain
 
 DataFolder = Annotated[
     Path, typer.Option("--data", envvar="DNARC_DATA", metavar="DIR", help="The data folder to copy.")
@@ -35,4 +35,4 @@ def backup(
     with explain_interruption(lambda: f"{target} was not made", "run the command again"):
         records = back_up(data, target)
     answer = {"folder": str(target), "records": records}
-    show(answer, as_json, lambda: plain(f"copied {records:,} records to {target}"))
+    show(answer, as_json, lambda: plain(f"copied {many(records, 'record')} to {target}"))

@@ -200,7 +200,7 @@ def _tell(
 
     `ahead_s`: how far the record was ahead of this machine's clock when it was signed. The clock has gone on since.
     """
-    from node.cli.output.screen import show
+    from node.cli.output.screen import show, warn
     from node.cli.output.text import plain
 
     record = signed.record
@@ -215,6 +215,8 @@ def _tell(
         words = f"{outcome.get('verdict', outcome.get('status'))}: {record.domain} {record.label}, record {record.id}"
         words += {"final": ", final", "ordered": ", not final yet"}.get(str(outcome.get("certainty")), "")
         show(None, False, lambda: plain(words))
+        if outcome.get("verdict") == "pending":
+            warn("the witnesses have not decided yet; `dnarc witness show DOMAIN` says which of them the node hears")
 
 
 def _find_remedy(code: str, ahead_s: int) -> str | None:

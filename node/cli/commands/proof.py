@@ -12,7 +12,7 @@ import typer
 from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, Domain, Label, NodeUrl, connect
 from node.cli.output.failures import CommandError, Exit, unreadable
 from node.cli.output.screen import reader_may_leave, show, table
-from node.cli.output.text import moment, plain, short
+from node.cli.output.text import many, moment, plain, short
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -45,7 +45,7 @@ def proof(
         held = list(lines)
     Path(file).write_bytes(b"".join(line + b"\n" for line in held))
     answer = {"file": file, "records": len(held)}
-    show(answer, as_json, lambda: plain(f"{len(held):,} records: check them with `dnarc verify --proof {file}`"))
+    show(answer, as_json, lambda: plain(f"{many(len(held), 'record')}: check them with `dnarc verify --proof {file}`"))
 
 
 def verify_proof(file: str, as_json: bool) -> None:

@@ -16,7 +16,7 @@ from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, Data, NodeUr
 from node.cli.output.failures import CommandError, Exit, usage
 from node.cli.output.progress import Show, gauge
 from node.cli.output.screen import show, table
-from node.cli.output.text import moment, plain
+from node.cli.output.text import many, moment, plain
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -79,7 +79,7 @@ def erase(
             return
         _ask(f"Erase {_amount(counted)} on {place.name}? This cannot be undone.", is_sure)
         done = place.remove(removal)
-    show(done, as_json, lambda: plain(f"erased {done['records']:,} records, {done['size_bytes']:,} bytes"))
+    show(done, as_json, lambda: plain(f"erased {many(done['records'], 'record')}, {many(done['size_bytes'], 'byte')}"))
 
 
 def drop(
@@ -129,7 +129,7 @@ def drop(
 
 
 def _dropped(removal: dict[str, Any]) -> str:
-    words = f"dropped {removal['records']:,} records, {removal['size_bytes']:,} bytes"
+    words = f"dropped {many(removal['records'], 'record')}, {many(removal['size_bytes'], 'byte')}"
     return words if removal["done"] else f"{words}; what is left of their rows goes when the node starts again"
 
 
@@ -169,9 +169,10 @@ def _ask(question: str, is_sure: bool) -> None:
 
 
 def _amount(counted: dict[str, int]) -> str:
-    amount = f"{counted['records']:,} records ({counted['heads']:,} of them heads), {counted['size_bytes']:,} bytes"
+    heads, size = f"{counted['heads']:,} of them heads", many(counted["size_bytes"], "byte")
+    amount = f"{many(counted['records'], 'record')} ({heads}), {size}"
     kept = counted.get("of_witnesses", 0)
-    return f"{amount}; {kept:,} records of witnesses stay" if kept else amount
+    return f"{amount}; kept: {many(kept, 'record')} of witnesses" if kept else amount
 
 
 class _Place:

@@ -11,7 +11,7 @@ from node.cli.commands.examples import epilog_of
 from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, Domain, NodeUrl, connect
 from node.cli.output.failures import CommandError, Exit, usage
 from node.cli.output.screen import show, table
-from node.cli.output.text import plain, short
+from node.cli.output.text import many, plain, short
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -119,7 +119,13 @@ def begin(
         raise CommandError(Exit.REFUSED, "begun", detail, "if the node is silent, `dnarc witness show` says why")
     write_durably(path, spell_begin(last))
     answer = {"domain": domain, "file": str(path), "last": last}
-    show(answer, as_json, lambda: plain(f"begun: the node in {data} witnesses {domain} from here on"))
+    show(
+        answer,
+        as_json,
+        lambda: plain(
+            f"begun: the node in {data} may witness {domain}, and does so when it runs with --witness {domain}"
+        ),
+    )
 
 
 def _check_folder(data: Path) -> None:
@@ -153,7 +159,7 @@ def _table(report: dict[str, Any]) -> "RenderableType":
     faulty, quorum = report["faulty"], report["quorum"]
     who = "no policy yet" if quorum is None else f"{quorum} of {len(rows)} decide, {faulty} may lie"
     own = report["own"]
-    words = [f"{who}; {report['undecided']:,} records wait for a decision"]
+    words = [f"{who}; {many(report['undecided'], 'record')} not decided yet"]
     if own is not None:
         words.append(f"this node is silent: {own['silence']}" if own["silence"] else "this node witnesses the domain")
     if report["doubly_decided"]:
@@ -176,5 +182,5 @@ def _open_slots(slots: list[dict[str, Any]], count: int) -> "RenderableType":
         )
         for slot in slots[:SLOTS_SHOWN]
     ]
-    title = f"{count:,} places are open for this witness" + (f", {len(rows)} shown" if count > len(rows) else "")
+    title = f"{many(count, 'open place')} for this witness" + (f", {len(rows)} shown" if count > len(rows) else "")
     return table(["~label", "after", "#candidates", "#round"], rows, title=title)

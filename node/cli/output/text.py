@@ -46,6 +46,11 @@ def moment(timestamp: int | None) -> str:
     return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
+def many(number: int, noun: str) -> str:
+    """A number of things: `1 record`, `2,000 records`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def short(name: str | None) -> str:
     """The beginning of a key or an id, with which people can tell a few of them apart."""
     return "" if name is None else name[:12]

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from node.cli.output.tables import Sheet
-from node.cli.output.text import moment, plain, short
+from node.cli.output.text import many, moment, plain, short
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 NEWEST_SHOWN_MAX: Final = 12
 PEERS_SHOWN_MAX: Final = 20
+
+SPAN_S_MIN: Final = 0.05
+"""A shorter span shows no rates, because the few questions of this command would be hundreds a second."""
 
 BARS: Final = " ▁▂▃▄▅▆▇█"
 CURVE_COLUMNS: Final = 48
@@ -72,7 +75,7 @@ def span_of(seconds: float) -> str:
 
 def _head(snapshot: "Snapshot") -> "RenderableType":
     state = ("not well", "bold red") if snapshot.problems else ("well", "green")
-    held = f"{snapshot.records:,} records in {snapshot.domains:,} domains"
+    held = f"{many(snapshot.records, 'record')} in {many(snapshot.domains, 'domain')}"
     words = plain(f"{snapshot.url}  dnarc {snapshot.version}  up {span_of(snapshot.uptime_s)}  {held}  ")
     return Panel(words.append(*state), title=plain(f"node {short(snapshot.node)}"), title_align="left", box=box.ROUNDED)
 
@@ -84,9 +87,10 @@ def _complaints(snapshot: "Snapshot") -> list[Text]:
 
 
 def _rates(snapshot: "Snapshot") -> Sheet:
+    is_told = snapshot.span_s >= SPAN_S_MIN
     both = zip_longest(snapshot.rates.items(), snapshot.times_ms.items(), fillvalue=("", None))
     rows = [
-        (name, f"{rate:,.1f}", step, "" if mean_ms is None else f"{mean_ms:,.2f}")
+        (name, f"{rate:,.1f}" if is_told else "", step, "" if mean_ms is None else f"{mean_ms:,.2f}")
         for (name, rate), (step, mean_ms) in both
     ]
     return Sheet(["a second", "#rate", "mean time", "#ms"], rows)

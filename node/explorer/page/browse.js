@@ -5,7 +5,18 @@ import { fill, h } from "./dom.js";
 import { count, many } from "./format.js";
 import { getHeads, headsTable } from "./heads.js";
 import { showLabels } from "./labels.js";
-import { domainLink, heading, hexValue, labelLink, nothing, plain, problemBox, table, when } from "./parts.js";
+import {
+  domainLink,
+  heading,
+  hexValue,
+  holdsNothing,
+  labelLink,
+  nothing,
+  plain,
+  problemBox,
+  table,
+  when,
+} from "./parts.js";
 import { persist } from "./polling.js";
 import { isId, isLabel } from "./record.js";
 import { hrefTo, remember } from "./router.js";
@@ -55,7 +66,7 @@ async function showFound(results, domains, text, signal) {
 async function showNames(results, domains, text, signal) {
   const found = domainsTable(domains, text);
   const labels = h("div", { class: "found-labels" });
-  fill(results, found ?? (text === "" && nothing("This node holds nothing yet.")), labels);
+  fill(results, found ?? (text === "" && holdsNothing()), labels);
   if (text === "" || !isLabel(text)) return;
   fill(labels, h("p", { class: "hint" }, "Searching labels…"));
   const words = await labelsFound(domains, text, signal);

@@ -5,7 +5,7 @@ import { get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { bytes, count, rounded } from "./format.js";
 import { badge, card, heading, nothing, table } from "./parts.js";
-import { agreementWords, askPeers, directionWords, peerName, peersHidden, stateBadge } from "./peers.js";
+import { agreementWords, askPeers, directionWords, hasNoPeers, peerName, peersHidden, stateBadge } from "./peers.js";
 import { picture } from "./picture.js";
 import { repeat } from "./polling.js";
 
@@ -28,16 +28,7 @@ export async function show(main, _place, signal) {
     const flows = now.peers.map((peer) => flowOf(peer, before, now));
     drawn.show(now.peers, flows);
     figure.hidden = now.peers.length === 0;
-    fill(
-      empty,
-      peers?.length === 0 &&
-        nothing(
-          "This node has no peers yet. ",
-          "Its operator adds one with ",
-          h("code", {}, "dnarc peers add URL --pull"),
-          ".",
-        ),
-    );
+    fill(empty, peers?.length === 0 && hasNoPeers());
     fill(links, peers === null ? peersHidden() : linksTable(peers, flows));
     before = now;
   });

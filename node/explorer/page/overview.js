@@ -3,7 +3,7 @@
 import { get, getHealth } from "./api.js";
 import { fill, h } from "./dom.js";
 import { count, duration, many, rounded } from "./format.js";
-import { badge, card, copyButton, domainLink, glyph, heading, nothing, plain, table, when } from "./parts.js";
+import { badge, card, copyButton, domainLink, glyph, heading, holdsNothing, plain, table, when } from "./parts.js";
 import { askPeers, peersHidden, peersTable } from "./peers.js";
 import { repeat } from "./polling.js";
 import { hrefTo } from "./router.js";
@@ -129,7 +129,7 @@ function showDomains(place, domains) {
     (one, other) => domains[other].count - domains[one].count || (one < other ? -1 : 1),
   );
   if (names.length === 0) {
-    fill(place, nothing("This node holds nothing yet. ", h("a", { href: "#/write" }, "Write the first claim"), "."));
+    fill(place, holdsNothing());
     return;
   }
   const rows = names

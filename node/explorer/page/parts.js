@@ -126,6 +126,10 @@ export function problemBox(error) {
 /** A sentence in the place of something that is empty. */
 export const nothing = (...words) => h("p", { class: "nothing" }, words);
 
+/** What stands in the place of the domains of an empty node. */
+export const holdsNothing = () =>
+  nothing("This node holds nothing yet. ", h("a", { href: hrefTo("write") }, "Write the first claim"), ".");
+
 /** The one heading of a view. It gets the focus when the view is opened. */
 export const heading = (...words) => h("h1", { tabindex: "-1" }, words);
 

@@ -60,6 +60,14 @@ export async function askPeers(signal) {
 export const peersHidden = () =>
   nothing("This node shows its peers only to callers on its own machine, and to those with the admin token.");
 
+/** What stands in the place of the peers of a node that has none. */
+export const hasNoPeers = () =>
+  nothing(
+    "This node has no peers yet. Its operator adds one with ",
+    h("code", {}, "dnarc peers add URL --pull"),
+    ".",
+  );
+
 function agreementOf(domains, by) {
   const steps = Object.values(domains);
   const countOf = (step) => steps.filter((each) => each === step).length;
@@ -94,13 +102,7 @@ export const peerName = ({ url, key }) =>
 export const lagWords = ({ lag_s }) => (lag_s === null ? "–" : `${duration(lag_s)} ago`);
 
 export function peersTable(peers) {
-  if (peers.length === 0) {
-    return nothing(
-      "This node has no peers yet. Its operator adds one with ",
-      h("code", {}, "dnarc peers add URL --pull"),
-      ".",
-    );
-  }
+  if (peers.length === 0) return hasNoPeers();
   return table(
     "Peers",
     ["Peer", "Direction", "State", "Sets", "Last agreed"],

@@ -40,7 +40,8 @@ export const VERDICT_NAMES = {
 const NODE_REMEDIES = {
   malformed: "Change what the sentence names, and try again.",
   too_large: "A record has at most 65,536 bytes: shorten the claim, or put the long text elsewhere and claim its hash.",
-  unknown_domain: "This node does not keep that domain. Choose another, or ask the node's operator to add it.",
+  unknown_domain:
+    "The node has no record of this domain, or its operator keeps other domains only. Check how the name is spelled.",
   bad_signature: "The signature does not fit these bytes and this key. Sign again; if that fails too, reload the key.",
   not_welcome: "The operator of this node does not take this record. Ask the operator, or write to another node.",
   precondition_failed: "The label changed after it was read. Read it again, and sign what follows its new head.",

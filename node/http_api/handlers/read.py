@@ -33,6 +33,11 @@ QUOTAS: Final = ("domain_records_max", "domain_bytes_max", "key_records_max", "k
 _TURN_DOMAINS: Final = 50
 """Fingerprints that are computed before other tasks get a turn: about 2 ms."""
 
+_UNDECIDED: Final = (
+    "no record of this label is final yet, because the witnesses have not decided: GET /witnesses shows which of them"
+    " this node hears"
+)
+
 VERSION: Final = version("dnarc")
 
 
@@ -98,7 +103,7 @@ async def erased_head(parts: ApiParts, record_id: str) -> ProtocolError:
 def not_final(domain: str) -> ProtocolError:
     """The error where nothing of a label is final."""
     if is_witnessed(domain):
-        return ProtocolError(Code.NOT_FINAL, "no record of this label is final yet: its witnesses are to decide")
+        return ProtocolError(Code.NOT_FINAL, _UNDECIDED)
     detail = "nothing is ever final in this domain, because it has no witnesses: ask without `final`"
     return ProtocolError(Code.NOT_FINAL, detail)
 

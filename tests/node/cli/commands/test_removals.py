@@ -105,7 +105,7 @@ def test_a_running_node_erases_and_drops(filled: Path) -> None:
     finally:
         served.stop()
 
-    assert (erased.code, erased.out) == (0, f"erased 1 records, {len(GARDEN[1].canonical)} bytes\n")
+    assert (erased.code, erased.out) == (0, f"erased 1 record, {len(GARDEN[1].canonical)} bytes\n")
     assert (gone.code, "erased" in gone.err, "court order" in gone.err) == (1, True, True)
     assert (history.code, "erased: court order" in history.out) == (0, True)
     assert "1 erased records are left out" in exported.err

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -45,6 +46,15 @@ def test_the_picture_shows_rates_queues_peers_and_records() -> None:
         "example.w2a", "420", "this node is silent: not_begun", "example.org", "1970-01-12 13:46:40Z",
     ):  # fmt: skip
         assert words in text, words
+
+
+def test_a_span_of_a_few_milliseconds_shows_no_rates() -> None:
+    """The first screen comes at once. Its span holds only the questions of this command, hundreds a second."""
+    snapshot = msgspec.structs.replace(SNAPSHOT, span_s=0.004, rates={"requests": 808.4}, domains=1)
+
+    text = text_of(snapshot, [], [])
+
+    assert ("requests" in text, "808.4" in text, "records in 1 domain " in text) == (True, False, True)
 
 
 def test_nothing_from_the_network_steers_the_terminal() -> None:

@@ -172,7 +172,7 @@ def test_the_places_that_wait_for_other_witnesses_are_shown_with_their_rounds(
         served.stop()
 
     assert claimed.code == 0, claimed.err
-    assert "1 places are open for this witness" in shown.out
+    assert "1 open place for this witness" in shown.out
     assert [line.split() for line in shown.out.splitlines() if "weir" in line] == [
         ["weir", "its", "founding", "1", "0"]
     ]
