@@ -58,8 +58,8 @@ class Followed:
     erased: Erased
 
 
-class OtherEpochError(StoreError):
-    """The database is not the one that this process follows: its server failed over, or it was restored."""
+class OtherDatabaseError(StoreError):
+    """The database is not what this process has followed: its server failed over, or it was restored or replaced."""
 
 
 class Following:
@@ -88,12 +88,12 @@ class Following:
         """Follow for ever. A server that does not answer is tried again and again.
 
         Raises:
-            OtherEpochError: the process has to start again, because what it has in memory may be of lost commits.
+            OtherDatabaseError: all has to be read anew, because what this process has in memory may be of lost commits.
         """
         while True:
             try:
                 await self._follow()
-            except OtherEpochError:
+            except OtherDatabaseError:
                 raise
             except StoreError as error:
                 self._standing.writer = None
@@ -148,12 +148,12 @@ class Following:
         self._on_look()
 
     async def _catch_up(self, sight: "Sight") -> None:
-        """Read what is new up to the position in sight. Raises: OtherEpochError."""
+        """Read what is new up to the position in sight. Raises: OtherDatabaseError."""
         parts, position = self._parts, sight.position
-        if sight.epoch != parts.store.epoch:
-            raise OtherEpochError(
-                "the database goes on in another epoch: its server failed over, or it was restored",
-                "start the node again, which reads the database anew",
+        if sight.epoch != parts.store.epoch or position.commit < self._position.commit:
+            raise OtherDatabaseError(
+                "the database is another one than before: its server failed over, or it was restored",
+                "nothing: this process reads the database anew",
             )
         if sight.is_removal:
             await self._forget_removed()

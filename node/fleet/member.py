@@ -2,11 +2,13 @@
 
     start -> the lock is free: writer; otherwise follower
     follower -> it gets the lock: writer. Its old node answers until the new one can.
+    follower -> its server failed over, or the database was restored: follower
     writer -> it loses its session, or a commit finds a higher term: follower
 
-A role is a whole node, made and ended with the role. What a writer has in memory is ahead of the disk, so a process
-that has lost the right to write forgets all of it. The sockets outlive the change, so that callers wait and are not
-refused. If the database cannot be reached in that moment, the process ends, and its supervisor starts it again.
+A role is a whole node, made and ended with the role. What a writer has in memory is ahead of the disk, and what a
+follower has in memory may be of commits that the database has lost. So a process that becomes a follower forgets all of
+it. The sockets outlive the change, so that callers wait and are not refused. If the database cannot be reached in that
+moment, the process ends, and its supervisor starts it again.
 """
 
 import asyncio
@@ -20,6 +22,7 @@ from typing import Any, Final, Protocol, Self
 import structlog
 
 from node.disk import ADMIN_TOKEN, NODE_KEY
+from node.fleet.following import OtherDatabaseError
 from node.fleet.membership import Membership, open_sockets, url_for_others
 from node.fleet.passport import secret_of
 from node.fleet.secrets import shared_secret
@@ -36,7 +39,7 @@ _RETRY_S: Final = 1.0
 """Seconds until a process that follows tries again to get the right to write, or to use it."""
 
 _AWAY_S_MAX: Final = 10.0
-"""How long a process that wrote waits for a server that is away. Its callers wait too. Then it ends."""
+"""How long a process without a node waits for a server that is away. Its callers wait too. Then it ends."""
 
 _FIRST_TRIES: Final = 20
 """How often a process tries to follow a database that its writer is just preparing."""
@@ -112,13 +115,10 @@ class Member:
         self._node.reload()
 
     async def _start(self) -> None:
-        data, disk, token_bytes = self._settings.data, self._world.disk, self._world.token_bytes
-        self._endings.enter_context(disk.held(data))
+        self._endings.enter_context(self._world.disk.held(self._settings.data))
         self._candidacy = await Candidacy.open(self._database)
         self._endings.push_async_callback(self._give_up_candidacy)
-        key = await shared_secret(self._candidacy, disk, data / NODE_KEY, SEED_BYTES, token_bytes)
-        self._key = SigningKey(bytes.fromhex(key))
-        self._admin_token = await shared_secret(self._candidacy, disk, data / ADMIN_TOKEN, TOKEN_BYTES, token_bytes)
+        await self._share_secrets()
         self._sockets = await open_sockets(self._settings.host, self._settings.port)
         for each in self._sockets:
             self._endings.callback(each.close)
@@ -130,6 +130,18 @@ class Member:
         else:
             self._node = await self._write(session)
         self.url = self._node.url
+
+    async def _share_secrets(self) -> None:
+        """Take the key and the admin token of the fleet that uses this database.
+
+        Raises:
+            CannotStartError: this process has others, so it belongs to another fleet.
+            StoreError: the server cannot be reached.
+        """
+        data, disk, token_bytes = self._settings.data, self._world.disk, self._world.token_bytes
+        key = await shared_secret(self._candidacy, disk, data / NODE_KEY, SEED_BYTES, token_bytes)
+        self._key = SigningKey(bytes.fromhex(key))
+        self._admin_token = await shared_secret(self._candidacy, disk, data / ADMIN_TOKEN, TOKEN_BYTES, token_bytes)
 
     def _stand(self) -> None:
         """Begin to wait for the right to write. A session that does nothing would be ended by the server."""
@@ -195,10 +207,20 @@ class Member:
         if not isinstance(error, StoreError):
             raise error
         log.warning("this process writes no more", reason=str(error))
+        await self._follow_anew(error)
+
+    async def _follow_anew(self, error: StoreError) -> None:
+        """Follow with a new node. The one before has ended by this error.
+
+        Raises:
+            StoreError: the same error, because the database cannot be reached.
+            CannotStartError: the database is that of another fleet now.
+        """
         end_s = asyncio.get_running_loop().time() + _AWAY_S_MAX
         while True:
             try:
                 self._candidacy = await Candidacy.open(self._database)
+                await self._share_secrets()
                 self._stand()
                 self._node = await self._follow()
             except StoreError:
@@ -213,13 +235,14 @@ class Member:
         """Follow until this process gets the right to write, then write.
 
         Raises:
-            Exception: the node that follows has failed.
+            Exception: the node that follows has failed, and not because the database is another one.
         """
         assert self._waiting is not None, "a process that follows waits for the right to write"
         either: list[asyncio.Future[Any]] = [self._waiting, self._node.failed]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if self._node.failed.done():
-            self._node.failed.result()
+            await self._read_anew(self._node.failed.exception())
+            return
         try:
             following, self._node = self._node, await self._write(await self._waiting)
         except StoreError as error:
@@ -227,6 +250,21 @@ class Member:
             await self._stand_again()
             return
         await following.__aexit__(None, None, None)
+
+    async def _read_anew(self, error: BaseException | None) -> None:
+        """Forget what was read, and follow the database as it is now. A node that follows has ended by this error.
+
+        Raises:
+            BaseException: this error, if it says nothing of the database.
+            StoreError: the database cannot be reached. CannotStartError: it is that of another fleet.
+        """
+        assert error is not None, "a node ends by an error, or because its process ends"
+        if not isinstance(error, OtherDatabaseError):
+            raise error
+        log.warning("this process reads the database anew", reason=str(error))
+        await self._give_up_candidacy()
+        await self._node.__aexit__(None, None, None)
+        await self._follow_anew(error)
 
     async def _stand_again(self) -> None:
         """Open another session that waits, because the last one is lost."""

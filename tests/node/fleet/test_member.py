@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 import asyncpg
 import pytest
 
-from node.fleet.following import OtherEpochError
+from node.disk import CannotStartError
 from node.fleet.member import Member
 from node.fleet.passport import HEADER, Passport, seal, secret_of
 from node.fleet.standing import Role
@@ -275,11 +275,52 @@ async def test_without_a_writer_reads_go_on_and_writes_are_asked_to_come_back(
     assert signed(record).signature in (await clients[1].get(GARDEN)).json()
 
 
-async def test_a_process_that_follows_ends_when_the_database_has_another_epoch(members: list[Member], url: str) -> None:
-    """The server failed over, so what the process has in memory may be of commits that are lost."""
-    shell = await asyncpg.connect(url)
-    await shell.execute("UPDATE meta SET value = 'another' WHERE name = 'epoch'")
-    await shell.close()
+@pytest.fixture
+async def shell(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """What a person has who runs `psql`."""
+    connection = await asyncpg.connect(url)
+    yield connection
+    await connection.close()
 
-    with pytest.raises(OtherEpochError, match="the database goes on in another epoch"):
+
+_LOSE_LAST: Final = (
+    "DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)",
+    "DELETE FROM records WHERE no = (SELECT max(no) FROM records)",
+    "DELETE FROM labels WHERE no = (SELECT max(no) FROM labels)",
+    "DELETE FROM commits WHERE no = (SELECT max(no) FROM commits)",
+)
+"""A server that failed over to a replica lacks its last commit."""
+
+
+@pytest.mark.parametrize("more", ["UPDATE meta SET value = 'another' WHERE name = 'epoch'", "SELECT 1"])
+async def test_a_process_that_follows_forgets_what_the_database_has_lost(
+    clients: list[Client], shell: asyncpg.Connection, more: str
+) -> None:
+    """Also before the next writer gives the database another epoch."""
+    kept, lost = now("kept"), now("lost")
+    for record in (kept, lost):
+        await clients[1].put(record)
+    paths = [f"/claims/{DOMAIN}/{record.label}" for record in (kept, lost)]
+    before = [(await clients[1].get(path)).status for path in paths]
+
+    async with shell.transaction():
+        for statement in (*_LOSE_LAST, more):
+            await shell.execute(statement)
+    await ask_until(lambda: clients[1].get(paths[1]), lambda answer: answer.status == 404)
+
+    domain = (await clients[1].get("/node")).json()["domains"][DOMAIN]
+    assert (before, domain["count"]) == ([200, 200], 1)
+    assert signed(kept).signature in (await clients[1].get(paths[0])).json()
+    epoch = await shell.fetchval("SELECT value FROM meta WHERE name = 'epoch'")
+    assert (await clients[1].get("/node")).json()["epoch"] == epoch
+
+
+async def test_a_process_ends_when_its_database_was_replaced_by_that_of_another_fleet(
+    members: list[Member], shell: asyncpg.Connection
+) -> None:
+    """Peers would see two nodes with one store."""
+    async with shell.transaction():
+        await shell.execute("UPDATE meta SET value = 'another' WHERE name IN ('epoch', 'node.key.sha256')")
+
+    with pytest.raises(CannotStartError, match=r"node.key is not that of the fleet that uses this database"):
         await asyncio.wait_for(members[1].failed, TIMEOUT_S)
