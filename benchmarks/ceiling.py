@@ -16,6 +16,7 @@ from benchmarks.common.nodes import submissions, take_batch, trusting_node
 from benchmarks.common.processor import Spent, spent
 from benchmarks.common.putting import work_through
 from benchmarks.ingest import raw_rate
+from node.cli.run_node import spare_garbage_collector
 
 IN_FLIGHT = 6
 
@@ -27,6 +28,7 @@ async def ceiling(records: int) -> tuple[float, Spent]:
     batches = [arrivals[start : start + report.BATCH_RECORDS] for start in starts]
     with TemporaryDirectory() as folder:
         async with trusting_node(Path(folder)) as node:
+            spare_garbage_collector()
             begun = spent(os.getpid())
             seconds = await work_through(batches, partial(take_batch, node), IN_FLIGHT)
             return records / seconds, spent(os.getpid()).since(begun).us_each(records)

@@ -94,6 +94,16 @@ def _import_structlog() -> None:
         del sys.modules["rich"]
 
 
+def spare_garbage_collector() -> None:
+    """Let the collector look rarely for garbage, and never at the parts of a node that has started.
+
+    They live as long as the process. A full collection would look at all of them again each time, for 40 ms, in which
+    nobody is answered.
+    """
+    gc.freeze()
+    gc.set_threshold(GARBAGE_MAX)
+
+
 async def _serve(settings: "Settings") -> None:
     node = _make(settings)
     stop = _stop_at_a_signal()
@@ -101,10 +111,7 @@ async def _serve(settings: "Settings") -> None:
         await node.__aenter__()
     except OSError as error:
         raise _not_listening(error, settings) from error
-    # What the node consists of now lives as long as the process. A full garbage collection would look at all of it
-    # again each time, for 40 ms, in which nobody is answered.
-    gc.freeze()
-    gc.set_threshold(GARBAGE_MAX)
+    spare_garbage_collector()
     loop = asyncio.get_running_loop()
     signal.signal(signal.SIGHUP, lambda _number, _frame: loop.call_soon_threadsafe(node.reload))
     try:
