@@ -94,7 +94,7 @@ class LinkLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What one link may hold, a few megabytes at most, and how long it waits: names that end in `_s` are seconds."""
 
     in_flight_frames_max: int = 16
-    in_flight_records_max: int = 2_048
+    in_flight_records_max: int = 4_096
     in_flight_bytes_max: int = 2_097_152
     """The window: what may be sent and not acknowledged."""
 
