@@ -13,6 +13,7 @@ import msgspec
 
 from node.store.contract import Selection, Store
 from node.store.postgresql import PostgresStore
+from node.store.postgresql.readers import Readers
 from node.store.removals import Target
 from protocol.records.record import SignedRecord
 from protocol.witness.recall import Wanted
@@ -132,7 +133,7 @@ class Plan(msgspec.Struct, frozen=True):
 class Explaining:
     """Stands in for the readers of a store. Each statement is planned, and the plan is kept."""
 
-    def __init__(self, readers: asyncpg.Pool) -> None:
+    def __init__(self, readers: Readers) -> None:
         self.plans: list[Plan] = []
         self.read = ""
         self._readers = readers

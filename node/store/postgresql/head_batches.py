@@ -3,8 +3,8 @@
 A batch has the heads that were asked for in the same turn of the event loop, or while `BATCHES` others were being read.
 Nobody waits for a timer: a head that is asked for alone is read at once.
 
-Measured with 100,000 labels: a head by itself costs 27 us of this process, most of them in the pool and the driver, and
-20 us of the server. Among 16 of a batch, it costs 3 us and 10 us.
+Measured with 100,000 labels on a busy machine: if one caller asks at a time, a head costs this process 33 us and the
+server 30 us. If 32 callers ask at a time, it costs 5 us and 12 us.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """The statements that read the database. Each is one statement, so it sees one moment, and each uses an index.
 
-A store reads through `Reader`, which is a pool of connections or one connection.
+A store reads through `Reader`, which is one session or several.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ Row = Sequence[Any]
 
 
 class Reader(Protocol):
-    """Runs one statement. Both a pool and a connection of asyncpg do."""
+    """Runs one statement. Both `Readers` and a connection of asyncpg do."""
 
     async def fetch(self, query: str, *args: Any) -> list[asyncpg.Record]:
         """All rows."""

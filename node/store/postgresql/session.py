@@ -5,7 +5,6 @@ from PGPASSWORD, from a password file or from a service file. A name in its quer
 of the session: `?search_path=dnarc` keeps everything in the schema `dnarc`.
 """
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -15,8 +14,6 @@ import asyncpg
 
 from node.store.contract import StoreError
 from node.store.outage import Failure
-
-logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)  # it warns of each lost connection; an outage says it once
 
 CONNECT_TIMEOUT_S: Final = 10.0
 """How long a connection may take to open."""
@@ -87,40 +84,30 @@ async def connect(url: str, *, is_writer: bool = False) -> asyncpg.Connection:
     Raises:
         StoreError: the server cannot be reached, or cannot be used.
     """
-    settings = _EVERY_SESSION | (_WRITER_SESSION if is_writer else {})
-    with explained(url):
-        connection = await asyncpg.connect(
-            url, timeout=CONNECT_TIMEOUT_S, command_timeout=_COMMAND_TIMEOUT_S, server_settings=settings
-        )
-        try:
+    connection = await _connect(url, _EVERY_SESSION | (_WRITER_SESSION if is_writer else {}))
+    try:
+        with explained(url):
             await _check(connection, is_writer=is_writer)
-        except BaseException:
-            await connection.close()
-            raise
+    except BaseException:
+        await connection.close()
+        raise
     return connection
 
 
-async def connect_pool(url: str, connections_max: int) -> asyncpg.Pool:
-    """Sessions for readers. They carry no state, so nothing is reset between statements.
+async def connect_reader(url: str) -> asyncpg.Connection:
+    """Open a session that cannot write.
 
     Raises:
         StoreError: as `connect`.
     """
+    return await _connect(url, _EVERY_SESSION | {"default_transaction_read_only": "on"})
+
+
+async def _connect(url: str, settings: dict[str, str]) -> asyncpg.Connection:
     with explained(url):
-        return await asyncpg.create_pool(
-            url,
-            min_size=connections_max,  # from the beginning, so that a server without connections left is noticed then
-            max_size=connections_max,
-            max_inactive_connection_lifetime=0,
-            command_timeout=_COMMAND_TIMEOUT_S,
-            reset=_keep,
-            timeout=CONNECT_TIMEOUT_S,
-            server_settings=_EVERY_SESSION | {"default_transaction_read_only": "on"},
+        return await asyncpg.connect(
+            url, timeout=CONNECT_TIMEOUT_S, command_timeout=_COMMAND_TIMEOUT_S, server_settings=settings
         )
-
-
-async def _keep(connection: asyncpg.Connection) -> None:
-    """A reset would ask the server once more for each statement."""
 
 
 async def _check(connection: asyncpg.Connection, *, is_writer: bool) -> None:

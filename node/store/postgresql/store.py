@@ -34,8 +34,9 @@ from node.store.contract import (
 from node.store.outage import Failure, Outage, Outages, Probing
 from node.store.postgresql import reading, recalling, usage, writing
 from node.store.postgresql.head_batches import HeadBatches
+from node.store.postgresql.readers import Readers
 from node.store.postgresql.removals import PostgresRemovals
-from node.store.postgresql.session import PROBE_TIMEOUT_S, AwayError, connect_pool, explained, failure_of
+from node.store.postgresql.session import PROBE_TIMEOUT_S, AwayError, explained, failure_of
 from node.store.postgresql.writer_session import WriterSession
 from node.store.postgresql.writership import UNFINISHED_MOVE, Candidacy, is_taken
 from protocol.limits import SAFE_INTEGER_MAX
@@ -61,7 +62,7 @@ class PostgresStore:
         self,
         url: str,
         epoch: str,
-        readers: asyncpg.Pool,
+        readers: Readers,
         session: WriterSession | None,
         position: writing.Position | None = None,
     ) -> None:
@@ -116,11 +117,11 @@ class PostgresStore:
         """
         try:
             epoch = await session.write_in_turn(writing.noted(writing.put_epoch, token_bytes(16).hex()))
-            pool = await connect_pool(url, readers)
+            sessions = await Readers.open(url, readers)
         except BaseException:
             await session.close()
             raise
-        return cls(url, epoch, pool, session)
+        return cls(url, epoch, sessions, session)
 
     @classmethod
     async def follow(cls, url: str) -> "PostgresStore":
@@ -129,7 +130,7 @@ class PostgresStore:
         Raises:
             StoreError: the database cannot be used.
         """
-        readers = await connect_pool(url, READERS)
+        readers = await Readers.open(url, READERS)
         try:
             with explained(url):
                 position = await writing.last_position(readers)
@@ -323,7 +324,7 @@ class PostgresStore:
         """Why the server cannot be used now. A session whose connection is lost is opened anew by this."""
         try:
             with explained(self._url):
-                await self._readers.fetchval("SELECT 1", timeout=PROBE_TIMEOUT_S)
+                await self._readers.fetch("SELECT 1", timeout=PROBE_TIMEOUT_S)
         except StoreError as error:
             return failure_of(error)
         return None

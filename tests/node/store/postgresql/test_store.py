@@ -288,11 +288,6 @@ async def test_a_cancelled_caller_does_not_stop_a_commit(store: PostgresStore) -
     assert await store.commit(batch_of([claim("pond")])) == 2
 
 
-async def test_readers_cannot_write(store: PostgresStore) -> None:
-    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
-        await store._readers.execute("DELETE FROM records")
-
-
 async def test_a_newer_schema_is_refused(url: str, shell: asyncpg.Connection) -> None:
     async with opened(url):
         pass
