@@ -127,8 +127,15 @@ class Plumtree:
         """Whether the node remembers this id, because the record arrived or was refused not long ago."""
         return record_id in self._recents
 
+    def is_up(self, link: int) -> bool:
+        return link in self._links
+
     def is_eager(self, link: int) -> bool:
         return self._links[link].is_eager
+
+    def pruned(self) -> dict[int, float]:
+        """When this node last sent `prune`, by link, for all links over which it did."""
+        return {number: link.pruned_at for number, link in self._links.items() if link.pruned_at is not None}
 
     @property
     def missing_count(self) -> int:

@@ -1,8 +1,8 @@
 """Checkers: they watch every node of a run, and ask each judge after every commit.
 
 Each invariant has a module of its own, but for genuine signatures, which are one line here. Genuine signatures,
-`durability`, `ownership` and `limits` hold always, whatever happens. `convergence` holds at the end, after the faults.
-Witnessed domains have judges of their own, in `council`.
+`durability`, `ownership`, `limits` and `tree` hold always, whatever happens. `convergence` holds at the end, after the
+faults. Witnessed domains have judges of their own, in `council`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ from simulations.judges.council import CouncilJudges
 from simulations.judges.durability import DurabilityJudge
 from simulations.judges.limits import check_limits
 from simulations.judges.ownership import OwnershipJudge
+from simulations.judges.tree import TreeJudge
 from simulations.judges.usage import check_usage
 from simulations.world.simulation import Simulation
 
@@ -36,6 +37,7 @@ class Checkers:
         self._simulation = simulation
         self._durability = DurabilityJudge(self.on_violation, acknowledgements)
         self._ownership = OwnershipJudge(self.on_violation)
+        self._tree = TreeJudge(self.on_violation)
         self._councils: list[CouncilJudges] = []
 
     def convene(self, council: Council) -> CouncilJudges:
@@ -50,6 +52,7 @@ class Checkers:
         there = {signed.record.id: signed.record for signed in machine.disk.records()}
         self._durability.on_start(machine, there)
         self._ownership.on_start(name, there)
+        self._tree.watch(name, node)
         for council in self._councils:
             council.on_start(machine, there)
         node.commits.watchers.append(lambda committed: self._on_commit(machine, node, committed.batch))

@@ -53,13 +53,15 @@ def draw(seed: int | str) -> Plan:
     names = [node.name for node in nodes]
     active_s = random.uniform(20, 90)
     strange = _strange_acts(Random(f"swarm {seed} strangers"), names, active_s)
+    weather = _weather(random)
+    ties = _mutual(Random(f"swarm {seed} mutual"), _ties(random, names))
     plan = Plan(
         seed=str(seed),
-        weather=_weather(random),
+        weather=weather,
         nodes=nodes,
-        ties=_mutual(Random(f"swarm {seed} mutual"), _ties(random, names)),
+        ties=ties,
         faults=[*_faults(random, names, active_s), *_removals(Random(f"swarm {seed} removals"), names, active_s)],
-        acts=sorted([*_acts(random, names, active_s), *strange], key=lambda it: it.at_s),
+        acts=sorted([*_acts(random, names, active_s), *_between_peers(strange, ties)], key=lambda it: it.at_s),
         active_s=active_s,
         settle_s=SETTLE_S,
     )
@@ -256,3 +258,15 @@ def _strange_acts(random: Random, names: list[str], active_s: float) -> list[Act
         acts.append(Act(action, random.uniform(0.5, active_s), user, machine, label, other))
     founders = [act for act in acts if act.action is Action.LINK_DOMAINS]
     return [act for act in acts if act not in founders[FOUNDERS_MAX:]]
+
+
+def _between_peers(strange: list[Act], ties: list[Tie]) -> list[Act]:
+    """The same acts, but a stranger that gives news to two machines gives it to two that list each other, if the first
+    one has a link at all.
+    """
+    linked = [(tie.dialler, tie.acceptor) for tie in ties if tie.scheme == "ws"]
+    peers = {one: other for pair in linked for one, other in (pair, pair[::-1])}
+    return [
+        msgspec.structs.replace(act, other=peers.get(act.machine, act.other)) if act.action is Action.LINK_BOTH else act
+        for act in strange
+    ]

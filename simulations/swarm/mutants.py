@@ -114,6 +114,17 @@ MUTANTS: Final = (
         (Edit("node/intake/decider.py", "            places = strangers_domains_max(places)\n", "            pass\n"),),
     ),
     Mutant(
+        "stranger-prunes-peers",
+        "a node prunes a listed peer because a stranger was quicker",
+        (
+            Edit(
+                "protocol/gossip/plumtree.py",
+                "tree_link.is_eager and (tree_link.is_listed or not is_listed):",
+                "tree_link.is_eager and (tree_link.is_listed or is_listed is not None):",
+            ),
+        ),
+    ),
+    Mutant(
         "made-up-domains-kept",
         "a link remembers every domain that its peer ever listed",
         (Edit("protocol/link/session.py", "        self._course.forget_all_but(set(domains))\n", ""),),

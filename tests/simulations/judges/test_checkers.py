@@ -127,3 +127,21 @@ def test_an_expectation_that_does_not_hold_is_a_violation() -> None:
         cluster.expect(False, "the earth is flat")
 
     assert run(main).violations == ["0.000 s, : expected: the earth is flat"]
+
+
+def test_a_prune_that_leaves_a_listed_peer_without_an_eager_link_is_found() -> None:
+    """Each of two listed peers would then hear the other one's records only after an announcement was not kept."""
+
+    async def main(cluster: Cluster) -> None:
+        a, b = await cluster.add("a"), await cluster.add("b")
+        await cluster.link(a, b)
+        await cluster.user("alice").claim(a, "zero")
+        await cluster.settle(60.0)
+        gossip, (number,) = b.running.links.dissemination.gossip, b.running.links.by_number
+        gossip._prune(number, gossip._links[number], asyncio.get_running_loop().time())
+        await cluster.user("alice").claim(a, "one")
+        await cluster.settle(60.0)
+
+    (violation,) = run(main).violations
+
+    assert violation.endswith("of a listed peer is pruned, and no other one is eager")
