@@ -14,7 +14,7 @@ of a witness the one with the largest `at` is shown.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Self
 
 import msgspec
@@ -412,7 +412,7 @@ class WitnessedDomain:
             self._apply_to(name, claims.get(name, ()), by_label.get(name, {}), change)
 
     def _apply_to(
-        self, name: str, claims: Iterable[Record], said: Mapping[str, Evidence], change: DomainChange
+        self, name: str, claims: Sequence[Record], said: Mapping[str, Evidence], change: DomainChange
     ) -> None:
         label = self._labels[name]
         undecided = label.undecided

@@ -229,8 +229,61 @@ class WitnessedLabel:
             record = None if record.prev is None else self._by_id.get(record.prev)
         return None
 
-    def apply(self, records: Iterable[Record], said: Mapping[str, Evidence] = _NOTHING) -> LabelChange:
+    def apply(self, records: Sequence[Record], said: Mapping[str, Evidence] = _NOTHING) -> LabelChange:
         """Take these records, and look again at those of which more was said. `said`: what is new, by record id."""
+        if len(records) + len(said) == 1:
+            record = records[0] if records else self._by_id.get(next(iter(said)))
+            if record is not None and self._is_alone_at_end(record, is_new=bool(records)):
+                return self._apply_at_end(record, is_new=bool(records))
+        return self._apply_anywhere(records, said)
+
+    def _is_alone_at_end(self, record: Record, *, is_new: bool) -> bool:
+        """Whether no other record stands on its `prev`, no record stands on it, and the chain ends with it or just
+        before it. Most records do, when they come and when witnesses say more of them.
+        """
+        others = len(self._on.get(record.prev, ())) - (record.id in self._by_id)
+        if others or self._on.get(record.id) or (is_new and record.id in self._by_id):
+            return False
+        place = self._place(record.prev)
+        return place is not None and place >= len(self.chain) - 1 and is_candidate(record, self._by_id)
+
+    def _apply_at_end(self, record: Record, *, is_new: bool) -> LabelChange:
+        """What `_apply_anywhere` does, for a record that is alone at the end: nothing else can change by it."""
+        kept, standing = len(self.chain), standing_of(self._policy, self._evidence(record.id))
+        if is_new:
+            self._by_id[record.id] = record
+            self._on[record.prev].append(record)
+            self._slots[record.prev] = _Slot({record.id: record}, is_reachable=True)
+            self.undecided += 1
+        elif standing == self._standings[record.id]:
+            return LabelChange({}, kept, (), (), (), (), ())
+        self._standings[record.id] = standing
+        slot = self._slots[record.prev]
+        decides = standing.is_decided and not slot.decided
+        self.undecided -= decides
+        slot.look_at(record.id, standing)
+        is_taken = record.id not in self._places and (standing.is_decided or standing.ordered_ms is not None)
+        if is_taken:
+            self._places[record.id] = kept
+            self.chain.append(record)
+        is_finalised = standing.is_decided and self.final == self._places[record.id]
+        self.final += is_finalised
+        verdict = self._judge(record)
+        verdicts = {} if verdict is self.verdicts.get(record.id) else {record.id: verdict}
+        self.verdicts |= verdicts
+        one = (record,)
+        return LabelChange(
+            verdicts,
+            kept,
+            taken_back=(),
+            taken=one if is_taken else (),
+            finalised=one if is_finalised else (),
+            decided=(record.prev,) if decides else (),
+            candidates=one if is_new else (),
+        )
+
+    def _apply_anywhere(self, records: Sequence[Record], said: Mapping[str, Evidence]) -> LabelChange:
+        """Take these records, whatever else the label holds."""
         news: dict[str, Record] = {}
         candidates: list[Record] = []
         for record in records:

@@ -1,6 +1,7 @@
 """A label that is kept up to date has the state that a walk through the same set gives."""
 
 import json
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -191,3 +192,43 @@ def test_after_each_step_those_wait_that_can_still_win(steps: list[tuple[Record,
             said.decided(record)
 
         assert_waiting(said.label, held, POLICY, lambda record_id: said.evidence.get(record_id, Evidence()))
+
+
+class Thorough(WitnessedLabel):
+    """A label without the short way for a record at the end of the chain."""
+
+    def _is_alone_at_end(self, record: Record, *, is_new: bool) -> bool:
+        return False
+
+
+LONG = [FOUNDED, UPDATED]
+for _number in range(3):
+    LONG.append(follower(POLICY, LONG[-1], author=1, moment=20 + _number))
+MOST = [*LONG, RIVAL, follower(POLICY, LONG[1], author=1, moment=30), follower(POLICY, LONG[1], author=3, moment=31)]
+SAID = [(record, kind) for record in MOST for kind in ("comes", "is seen", "is seen earlier", "is decided")]
+
+
+@given(st.permutations(SAID), st.booleans())
+def test_a_record_at_the_end_of_the_chain_changes_what_it_changes_anywhere(
+    steps: list[tuple[Record, str]], is_orderly: bool
+) -> None:
+    """The short way says the same as the long one, and leaves the same label behind. In half of the runs all of one
+    record happens before the next one comes, so that most records stand at the end.
+    """
+    if is_orderly:
+        steps = sorted(steps, key=lambda step: MOST.index(step[0]))
+    evidence: dict[str, Evidence] = defaultdict(Evidence)
+    label, thorough = WitnessedLabel(POLICY, evidence.__getitem__), Thorough(POLICY, evidence.__getitem__)
+    for record, kind in steps:
+        about = evidence[record.id]
+        match kind:
+            case "is seen":
+                about.times_ms |= dict.fromkeys(POLICY.witnesses[:2], 10 + len(about.times_ms))
+            case "is seen earlier":
+                about.times_ms |= dict.fromkeys(POLICY.witnesses, 5)
+            case "is decided":
+                about.commits = {0: dict.fromkeys(POLICY.witnesses, "receipt")}
+        records, said = ([record], {}) if kind == "comes" else ((), {record.id: about})
+
+        assert label.apply(records, said) == thorough.apply(records, said)
+        assert vars(label) == vars(thorough)
