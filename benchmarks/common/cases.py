@@ -41,16 +41,21 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Case(msgspec.Struct, frozen=True):
-    """A benchmark with its arguments for each size; no arguments for a size: it is left out there."""
+    """A benchmark with its arguments for each size; no arguments for a size: it is left out there.
+
+    `needs_postgresql`: it starts a PostgreSQL server, so it is left out where the programs of the server are missing.
+    """
 
     name: str
     module: str
     arguments: Mapping[Size, str]
     rows: tuple[Row, ...]
+    needs_postgresql: bool = False
 
 
 RAW: Final = "raw_verification_records_a_second"
 LIBSODIUM: Final = "libsodium, 2 threads"
+SQLITE: Final = "a node on SQLite"
 
 
 def _singles(connections: int, share: float) -> Row:
@@ -106,6 +111,23 @@ def _tail(size: str) -> Row:
 def _witnessed(name: str, what: str) -> Row:
     rate = "records_a_second"
     return Row(what, f"{name}_{rate}", "/s", f"ordinary_{rate}", "an ordinary domain", at_least=0.6)
+
+
+def _follower_heads(name: str, what: str) -> Row:
+    return Row(
+        what,
+        f"{name}_follower_answers_a_second",
+        "/s",
+        f"{name}_sqlite_answers_a_second",
+        SQLITE,
+        at_least=0.8,
+        processor={"follower": f"{name}_follower_us_an_answer", "SQLite": f"{name}_sqlite_us_an_answer"},
+    )
+
+
+def _seen_at_follower(put_to: str, what: str) -> tuple[Row, ...]:
+    figure = f"put_to_{put_to}_seen_at_follower_ms"
+    return tuple(Row(f"{what}, {quantile}", f"{figure}_{quantile}", "ms") for quantile in ("p50", "p99"))
 
 
 _COLD_PAGES: Final = (
@@ -272,5 +294,47 @@ CASES: Final = (
             _witnessed("witnessed", "batches of a domain that others witness"),
             _witnessed("local_witness", "batches of a domain that the node witnesses"),
         ),
+    ),
+    Case(
+        "fleet",
+        "fleet",
+        {
+            Size.FULL: "--records 20000 --rounds 5 --held 100000",
+            Size.QUICK: "--records 6000 --rounds 2 --held 20000",
+            Size.TINY: "--records 300 --rounds 1 --held 300",
+        },
+        (
+            Row(
+                "pipeline into PostgreSQL, batches of 1,000",
+                "postgresql_records_a_second",
+                "/s",
+                "sqlite_records_a_second",
+                SQLITE,
+                at_least=0.6,
+                processor={
+                    "main": "postgresql_main_thread_us_a_record",
+                    "other": "postgresql_other_threads_us_a_record",
+                    "verifying": "postgresql_verifying_us_a_record",
+                    "server": "postgresql_server_us_a_record",
+                },
+            ),
+        ),
+        needs_postgresql=True,
+    ),
+    Case(
+        "followers",
+        "followers",
+        {
+            Size.FULL: "--labels 100000 --requests 10000 --rounds 5 --writes 500",
+            Size.QUICK: "--labels 20000 --requests 4000 --rounds 3 --writes 200",
+            Size.TINY: "--labels 400 --requests 50 --rounds 1 --writes 60",
+        },
+        (
+            _follower_heads("first", "heads of a follower, asked for the first time"),
+            _follower_heads("again", "heads of a follower, asked for again"),
+            *_seen_at_follower("writer", "PUT to the writer, to a stream of a follower"),
+            *_seen_at_follower("follower", "PUT to a follower, to a stream of the same follower"),
+        ),
+        needs_postgresql=True,
     ),
 )

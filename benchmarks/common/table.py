@@ -12,7 +12,9 @@ COLUMNS = ("what", "figure", "limit", "share", "aim", "us of processor time")
 
 
 class Line(msgspec.Struct, frozen=True):
-    """A row with its figures. `is_met`: None if there is no aim. `fault`: why the case has no figures."""
+    """A row with its figures. `is_met`: None if there is no aim. A case has no figures because of its `fault`, or
+    because this machine lacks something.
+    """
 
     what: str
     figure: float | None = None
@@ -24,6 +26,7 @@ class Line(msgspec.Struct, frozen=True):
     is_met: bool | None = None
     processor_us: dict[str, float] = {}
     fault: str = ""
+    lack: str = ""
 
 
 def lines_of(case: Case, figures: Mapping[str, float]) -> list[Line]:
@@ -32,6 +35,10 @@ def lines_of(case: Case, figures: Mapping[str, float]) -> list[Line]:
 
 def failed(case: Case, fault: str) -> Line:
     return Line(case.name, fault=fault)
+
+
+def left_out(case: Case, lack: str) -> Line:
+    return Line(case.name, lack=lack)
 
 
 def _line(row: Row, figures: Mapping[str, float]) -> Line:
@@ -85,7 +92,7 @@ def rows_of(lines: Iterable[Line]) -> list[Sequence[str]]:
 
 def _cells(line: Line) -> Sequence[str]:
     if line.figure is None:
-        return (line.what, f"failed: {line.fault}", "", "", "", "")
+        return (line.what, f"left out: {line.lack}" if line.lack else f"failed: {line.fault}", "", "", "", "")
     limit = "" if line.limit is None else f"{spell(line.limit)} {line.unit}, {line.limit_is}"
     mark = {True: ": met", False: ": missed", None: ""}[line.is_met]
     return (

