@@ -35,6 +35,8 @@ _EXPIRED: Final = 10
 Stamp = tuple[tuple[int, int, int], ...]
 """Tells whether files have changed: inode, size in bytes and time of writing in nanoseconds, for each file."""
 
+_NO_PEM: Final = "a file holds no certificate or no key in PEM, or the key needs a passphrase"
+
 log = structlog.get_logger()
 
 
@@ -135,9 +137,11 @@ def _words(error: OSError, path: Path) -> str:
     """Why a file with a certificate or a key cannot be used."""
     match error:
         case ssl.SSLError(reason="NO_CERTIFICATE_OR_CRL_FOUND" | "PEM_LIB" | "NO_START_LINE" | "BAD_BASE64_DECODE"):
-            return "a file holds no certificate or no key in PEM, or the key needs a passphrase"
+            return _NO_PEM
         case ssl.SSLError(reason="KEY_VALUES_MISMATCH" | "KEY_TYPE_MISMATCH"):
             return "the private key does not belong to the certificate"
+        case ssl.SSLError() if "PEM lib" in str(error):  # OpenSSL 3 gives no reason with it
+            return _NO_PEM
         case ssl.SSLError():
             return str(error)
     return str(of_file(error, Path(os.fsdecode(error.filename)) if error.filename else path))

@@ -43,6 +43,7 @@ def ask_node(
     from node.client.errors import Unreachable
 
     try:
+        client.get_node()  # first, because its errors tell what answers in the place of a node
         return client.ask(method, path, query, body).value()
     except Unreachable:
         if data is None:

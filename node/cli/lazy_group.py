@@ -4,6 +4,7 @@ The help of the group needs one sentence about each command, and a command that 
 group has these sentences in a table, and imports the module of a command when somebody runs it or asks for its help.
 """
 
+import inspect
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, ClassVar, Final, NamedTuple
@@ -49,13 +50,23 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the arguments name, as typer asks for it before the command runs."""
         self.load(args[0])
-        return super().resolve_command(ctx, args)
+        resolved = super().resolve_command(ctx, args)
+        unwrap(resolved[1])
+        return resolved
 
     def load(self, name: str) -> None:
         """Replace the stub of this name by the command. An unknown name changes nothing."""
         stub = self.commands.get(name)
         if isinstance(stub, Stub):
             self.commands[name] = load_command(name, stub.place)
+
+
+def unwrap(command: Any) -> None:
+    """Let each paragraph of the help fill the terminal, because rich keeps most line breaks of a docstring."""
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    command.help = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+    for inner in getattr(command, "commands", {}).values():
+        unwrap(inner)
 
 
 def load_command(name: str, place: CommandPlace) -> Command:

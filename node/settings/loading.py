@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import inspect
 
+from node.faults import of_file
 from node.settings.description import PREFIX, describe, parts_of, spell
 from node.settings.items import ITEMS
 from node.settings.service_variables import is_service_variable
@@ -89,8 +90,10 @@ def _of_file(file: Path | None) -> _Found:
         return
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8-sig"))  # some editors add a byte order mark
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"the settings file {file} cannot be read: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"the settings file {file} cannot be read: {of_file(error, file)}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"the settings file {file} is no TOML: {error}") from error
     for name, raw in values.items():
         _check_name(name, _SETTINGS, f"in {file}")
         yield name, raw, str(file)

@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from node.settings.loading import SettingsError
 from node.tls import WARNED_S, Certificate, client_context
 from tests.node.authority import Authority
 from tests.node.links.network import running
@@ -92,3 +93,15 @@ def test_a_new_authority_is_accepted_without_a_restart(authority: Authority, ano
 
     assert client_context(authority.ca) is not before
     assert client_context(authority.ca).verify_mode is ssl.CERT_REQUIRED
+
+
+@pytest.mark.parametrize("text", ["", "hello", '{"a": 1}'])
+def test_a_file_without_a_certificate_is_told_as_such(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "node.pem"
+    file.write_text(text)
+
+    with pytest.raises(SettingsError) as refused:
+        Certificate(file, None)
+
+    words = "a file holds no certificate or no key in PEM, or the key needs a passphrase"
+    assert str(refused.value) == f"the certificate {file} cannot be used: {words}"

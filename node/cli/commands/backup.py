@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from node.cli.data_folder import check_folder
 from node.cli.input.embedded import store_url
 from node.cli.input.options import AsJson
 from node.cli.output.early_end import explain_interruption
@@ -32,6 +33,7 @@ def backup(
     if url is not None:
         detail = "the records are in PostgreSQL, which makes a backup beside a running node by itself"
         raise usage(detail, f"`{dump_command(url, str(target))}`, and copy node.key and admin-token of the data folder")
+    check_folder(data)
     with explain_interruption(lambda: f"{target} was not made", "run the command again"):
         records = back_up(data, target)
     answer = {"folder": str(target), "records": records}

@@ -49,6 +49,7 @@ def domains(
     if is_by_size or is_by_key:
         query = {"limit": str(limit)} | ({} if domain is None else {"domain": domain})
         with connect(node, tls_ca, find_token(token, data)) as client:
+            client.get_node()  # first, because its errors tell what answers in the place of a node
             found = client.get("/usage", query)
         kind = "domain" if is_by_size else "key"
         rows = found[f"{kind}s"]

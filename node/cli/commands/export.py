@@ -83,7 +83,10 @@ def export(
         with file.open("a+b") as out, connect(node, tls_ca) as client:
             place = find_place(out, file)
             lines = closing(_new_lines(client, domain, place))
-            with explain_early_end(lambda: _describe(place, file), "the same command goes on"), lines as new:
+            with (
+                explain_early_end(lambda: _describe(place, file) if place.written else "", "the same command goes on"),
+                lines as new,
+            ):
                 for line in new:
                     out.write(line + b"\n")
     except OSError as error:

@@ -151,6 +151,8 @@ def sync(
     show(answer, as_json, lambda: _reports_table(reports))
     _explain_refusals(reports)
     _warn_of_clocks(reports)
+    if not any(reports.values()):
+        warn("the node synced with nobody: `dnarc peers list` shows its peers, and `dnarc peers add` lists one")
     failed = {name for each in reports.values() for name, report in each.items() if report["error"]}
     if failed:
         raise CommandError(Exit.REFUSED, "sync_failed", ", ".join(sorted(failed)), "its row says why")

@@ -83,6 +83,7 @@ def key(
 def show_(domain: Domain, node: NodeUrl = DEFAULT_NODE, tls_ca: Authority = None, as_json: AsJson = False) -> None:
     """Show the witnesses of a domain: when each was heard, who lied, and which claims wait for a decision."""
     with connect(node, tls_ca) as client:
+        client.get_node()  # first, because its errors tell what answers in the place of a node
         report = client.get("/witnesses", {"domain": domain})
     show(report, as_json, lambda: _table(report))
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from node.cli.output.failures import unreadable, usage
+from node.cli.output.screen import warn
 from node.client.content import OWN_FIELDS, Content
 
 
@@ -41,6 +42,8 @@ def parse_pairs(pairs: Sequence[str]) -> Content:
         if name in content:
             raise usage(f"the key {name!r} is there twice")
         content[name] = parse_value(text)
+        if content[name] == text and text[:1] in ("{", "["):
+            warn(f"{name} is claimed as text, because its value is no JSON: did the shell take the quotes away?")
     return _check_content(content)
 
 
@@ -61,13 +64,16 @@ def parse_value(text: str) -> Any:
 
 def read_object(file: str) -> Content:
     """The JSON object in a file; `-` is stdin. Raises: CommandError: the file cannot be read or holds no object."""
+    from protocol.errors import ProtocolError
     from protocol.records.canonical import canonicalise
 
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        value, _ = canonicalise(data)
     except OSError as error:
         raise unreadable(file, error) from error
-    value, _ = canonicalise(data)
+    except ProtocolError as error:
+        raise usage(f"{file} holds no JSON that a record may hold: {error.detail}") from error
     if not isinstance(value, dict):
         raise usage(f"{file} holds no JSON object, and a claim is one")
     return _check_content(value)

@@ -23,6 +23,13 @@ def _before_or_after(context: typer.Context, value: bool) -> bool:
     return value or context.find_root().obj is True
 
 
+def _not_empty(value: str) -> str:
+    """A name for the path of a request. An empty name, as from an unset variable of a shell, would change the path."""
+    if not value:
+        raise typer.BadParameter("the name is empty")
+    return value
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Answer with plain JSON.", callback=_before_or_after)]
 AsJsonBefore = Annotated[bool, typer.Option("--json", help="Answer with plain JSON.")]
 NodeUrl = Annotated[str, typer.Option("--node", envvar="DNARC_NODE", metavar="URL", help="The node to ask.")]
@@ -53,8 +60,12 @@ Token = Annotated[
 Data = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="The node's data folder, which holds its admin token.")
 ]
-Domain = Annotated[str, typer.Argument(metavar="DOMAIN", help="The sync domain.", show_default=False)]
-Label = Annotated[str, typer.Argument(metavar="LABEL", help="The label inside the domain.", show_default=False)]
+Domain = Annotated[
+    str, typer.Argument(metavar="DOMAIN", help="The sync domain.", show_default=False, callback=_not_empty)
+]
+Label = Annotated[
+    str, typer.Argument(metavar="LABEL", help="The label inside the domain.", show_default=False, callback=_not_empty)
+]
 
 
 def connect(

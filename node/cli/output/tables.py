@@ -71,6 +71,8 @@ class Sheet:
         layout = self.layout(options.max_width)
         yield from self.head(console, layout)
         yield from self.body(console, layout, options.max_width)
+        if not self._rows:
+            yield Text(" " * _MARGIN + "(none)", "dim")
 
     def __rich_measure__(self, console: "Console", options: "ConsoleOptions") -> Measurement:
         """The width of the table, so that rich can put two small tables side by side."""

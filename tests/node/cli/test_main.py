@@ -18,6 +18,7 @@ from node.settings.loading import SettingsError
 from node.store.contract import StoreError
 from protocol.errors import Code, ProtocolError
 from tests.node.cli.conftest import TIMEOUT_S, Served, run, start
+from tests.node.client.test_http import serving
 
 COMMANDS = (
     "accept", "backup", "claim", "config", "doctor", "domains", "export", "get", "history", "import", "keygen", "peers",
@@ -35,6 +36,29 @@ def test_help_names_every_command() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(name: str) -> None:
     assert run(name, "--help").code == 0
+
+
+def test_a_paragraph_of_the_help_has_the_width_of_the_terminal() -> None:
+    shown = run("witness", "begin", "--help", COLUMNS="200", TERMINAL_WIDTH="200")
+
+    assert "A node that runs with `--witness DOMAIN` begins within a second." in shown.out
+
+
+@pytest.mark.parametrize("command", ["peers list", "domains --sizes", "witness show example.w"])
+@pytest.mark.parametrize("body", [b"[1, 2]", b'{"a": 1}', b"<html>"])
+def test_a_server_that_is_no_node_is_told_as_such(command: str, body: bytes) -> None:
+    with serving([(200, {}, body)]) as url:
+        done = run(*command.split(), "--node", url)
+
+    assert (done.code, "does not answer as a node does" in done.err) == (3, True), done.err
+
+
+@pytest.mark.parametrize("names", [("", "garden"), ("example.org", "")])
+def test_an_empty_name_is_a_wrong_use(names: tuple[str, str]) -> None:
+    """It often comes from a variable of the shell that is not set, and another path would be asked for."""
+    done = run("history", *names)
+
+    assert (done.code, "the name is empty" in done.err) == (2, True)
 
 
 def test_an_unknown_command_is_a_wrong_use() -> None:

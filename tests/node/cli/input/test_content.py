@@ -1,13 +1,14 @@
 """The content of a claim: how arguments are read, how a merge applies, and which changes are found."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.cli.input.content import FieldChange, find_changes, merge, parse_pairs, parse_value
-from node.cli.output.failures import CommandError
+from node.cli.input.content import FieldChange, find_changes, merge, parse_pairs, parse_value, read_object
+from node.cli.output.failures import CommandError, Exit
 from protocol.errors import Code, ProtocolError
 
 VALUES: list[tuple[str, Any]] = [
@@ -33,6 +34,28 @@ VALUES: list[tuple[str, Any]] = [
 def test_a_value_is_json_where_it_reads_as_json(text: str, value: object) -> None:
     assert parse_value(text) == value
     assert type(parse_value(text)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("pair", "is_told"), [("tags=[a,b]", True), ("tags={a", True), ("tags=[1]", False), ("tags=a", False)]
+)
+def test_a_value_that_begins_as_json_and_is_none_is_told(
+    pair: str, is_told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A shell takes quotes away: `tags=["a"]` arrives as `tags=[a]`."""
+    parse_pairs([pair])
+
+    assert ("tags is claimed as text" in capsys.readouterr().err) is is_told
+
+
+def test_a_file_that_is_no_json_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "bad.json"
+    file.write_text("{bad")
+
+    with pytest.raises(CommandError) as refused:
+        read_object(str(file))
+
+    assert (refused.value.exit_code, refused.value.detail.startswith(f"{file} holds no JSON")) == (Exit.USAGE, True)
 
 
 @pytest.mark.parametrize(

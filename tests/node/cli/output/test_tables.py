@@ -79,8 +79,8 @@ def test_several_columns_under_a_row_have_their_names() -> None:
     assert lines_of(sheet, 40)[2:] == [" n", f"    one: {'1' * 30}", f"    two: {'2' * 30}", " m", "    two: 2"]
 
 
-def test_a_table_without_rows_shows_its_columns() -> None:
-    assert lines_of(Sheet(["one", "#two"], []), 80) == [" one   two", f" {'─' * 9}"]
+def test_a_table_without_rows_shows_its_columns_and_says_so() -> None:
+    assert lines_of(Sheet(["one", "#two"], []), 80) == [" one   two", f" {'─' * 9}", " (none)"]
 
 
 def test_wide_characters_count_as_two_columns() -> None:
