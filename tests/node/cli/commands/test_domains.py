@@ -1,7 +1,6 @@
 """`dnarc domains` against a real node: what it holds, and what fills it."""
 
 import json
-import time
 
 import pytest
 
@@ -9,18 +8,19 @@ from node.client.http import NodeClient
 from tests.history import ALICE, BOB, claim, signed
 from tests.node.cli.conftest import Served
 
-NOW = int(time.time())
 RECORDS = [
-    claim("a", ALICE, NOW, domain="small.example"),
-    claim("b", BOB, NOW, domain="small.example"),
-    claim("c", ALICE, NOW, domain="large.example", text="x" * 5_000),
+    claim("a", ALICE, 1_000_000, domain="small.example"),
+    claim("b", BOB, 1_000_000, domain="small.example"),
+    claim("c", ALICE, 1_000_000, domain="large.example", text="x" * 5_000),
 ]
 
 
 @pytest.fixture(scope="module")
 def filled(served: Served) -> Served:
+    """The records come from the admin, so that they may have any age."""
+    token = (served.data / "admin-token").read_text().strip()
     entries = ",".join(f'"{each.signature}":{each.record.canonical.decode()}' for each in map(signed, RECORDS))
-    with NodeClient(served.url) as client:
+    with NodeClient(served.url, token) as client:
         client.ask("PUT", "/claims", body=f"{{{entries}}}".encode()).check()
     return served
 
