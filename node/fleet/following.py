@@ -97,6 +97,7 @@ class Following:
                 raise
             except StoreError as error:
                 self._standing.writer = None
+                self._parts.store.suspect()
                 self._on_look()
                 if not self._is_told_of:
                     log.warning("the database cannot be followed", reason=str(error), remedy=error.remedy)

@@ -29,7 +29,7 @@ from node.fleet.secrets import shared_secret
 from node.fleet.standing import Role, Standing
 from node.settings.settings import Settings
 from node.store.contract import StoreError
-from node.store.postgresql import Candidacy, Lookout, PostgresStore, WriterSession
+from node.store.postgresql import SILENCE, Candidacy, Lookout, PostgresStore, Silence, WriterSession
 from node.world import World
 from protocol.signing import SEED_BYTES, SigningKey
 
@@ -83,12 +83,15 @@ class Member:
     _at: str
     _role: Role
 
-    def __init__(self, settings: Settings, make_node: MakeNode, world: World | None = None) -> None:
+    def __init__(
+        self, settings: Settings, make_node: MakeNode, world: World | None = None, silence: Silence = SILENCE
+    ) -> None:
         assert settings.store is not None, "a fleet has a database"
         self._settings = settings
         self._database = settings.store
         self._make_node = make_node
         self._world = world or World()
+        self._silence = silence
         self._holder = f"{platform.node()}, process {os.getpid()}"
         self._endings = AsyncExitStack()
         self._changing: asyncio.Task[None] | None = None
@@ -116,7 +119,7 @@ class Member:
 
     async def _start(self) -> None:
         self._endings.enter_context(self._world.disk.held(self._settings.data))
-        self._candidacy = await Candidacy.open(self._database)
+        self._candidacy = await Candidacy.open(self._database, self._silence)
         self._endings.push_async_callback(self._give_up_candidacy)
         await self._share_secrets()
         self._sockets = await open_sockets(self._settings.host, self._settings.port)
@@ -169,7 +172,7 @@ class Member:
 
     async def _follow(self) -> MemberNode:
         """A node that follows. Raises: StoreError: the database cannot be followed."""
-        store = await PostgresStore.follow(self._database)
+        store = await PostgresStore.follow(self._database, self._silence)
         node = await self._enter(store, self._standing(Role.FOLLOWER, store))
         self._role = Role.FOLLOWER
         log.info("this process follows")
@@ -181,7 +184,12 @@ class Member:
     async def _enter(self, store: PostgresStore, standing: Standing) -> MemberNode:
         """A node with this store, which it closes."""
         membership = Membership(
-            standing, self._key, self._admin_token, store, self._sockets, lambda: Lookout.open(self._database)
+            standing,
+            self._key,
+            self._admin_token,
+            store,
+            self._sockets,
+            lambda: Lookout.open(self._database, self._silence),
         )
         return await self._make_node(self._settings, self._world, membership).__aenter__()
 
@@ -219,7 +227,7 @@ class Member:
         end_s = asyncio.get_running_loop().time() + _AWAY_S_MAX
         while True:
             try:
-                self._candidacy = await Candidacy.open(self._database)
+                self._candidacy = await Candidacy.open(self._database, self._silence)
                 await self._share_secrets()
                 self._stand()
                 self._node = await self._follow()
@@ -272,7 +280,7 @@ class Member:
             await self._give_up_candidacy()
             await asyncio.sleep(_RETRY_S)
             with suppress(StoreError):
-                self._candidacy = await Candidacy.open(self._database)
+                self._candidacy = await Candidacy.open(self._database, self._silence)
                 self._stand()
                 return
 

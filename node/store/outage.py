@@ -83,10 +83,15 @@ class Probing:
         self._pause_s = pause_s
         self._probing: asyncio.Task[None] | None = None
 
-    async def wait(self) -> None:
-        """Wait until the server answers. Call it after a call that failed, maybe only because of its own connection."""
+    def begin(self) -> None:
+        """Try to reach the server until it answers, for all calls together."""
         if self._probing is None or self._probing.done():
             self._probing = asyncio.create_task(self._probe_until_it_answers(), name="outage of the store")
+
+    async def wait(self) -> None:
+        """Wait until the server answers. Call it after a call that failed, maybe only because of its own connection."""
+        self.begin()
+        assert self._probing is not None, "it has begun"
         await asyncio.shield(self._probing)
 
     async def close(self) -> None:

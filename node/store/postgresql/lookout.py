@@ -12,12 +12,9 @@ from typing import Final, Self
 import asyncpg
 import msgspec
 
-from node.store.postgresql.session import connect, explained
+from node.store.postgresql.session import SILENCE, Silence, connect, explained
 from node.store.postgresql.writership import IS_HELD
 from node.store.postgresql.writing import CHANNEL, COMMITS_KEPT, Position
-
-_ANSWER_S: Final = 5.0
-"""After such a silence of the server, its connection is lost."""
 
 # Rows of old commits are removed, and a removal with them. So a long absence counts as a removal.
 _LOOK: Final = f"""
@@ -44,16 +41,18 @@ class Sight(msgspec.Struct, frozen=True):
 class Lookout:
     """A session that looks."""
 
-    def __init__(self, url: str, connection: asyncpg.Connection) -> None:
+    def __init__(self, url: str, connection: asyncpg.Connection, answer_s: float) -> None:
+        """`answer_s`: after such a silence of the server, its connection is lost."""
         self._url = url
+        self._answer_s = answer_s
         self._connection = connection
         self._told = asyncio.Event()
         connection.add_termination_listener(lambda _: self._told.set())
 
     @classmethod
-    async def open(cls, url: str) -> Self:
+    async def open(cls, url: str, silence: Silence = SILENCE) -> Self:
         """Raises: StoreError: the server cannot be reached, or cannot be used."""
-        lookout = cls(url, await connect(url))
+        lookout = cls(url, await connect(url), silence.answer_s)
         try:
             with explained(url):
                 channel = await lookout._connection.fetchval(f"SELECT {CHANNEL}")
@@ -80,7 +79,7 @@ class Lookout:
             StoreError: the server cannot be reached.
         """
         with explained(self._url):
-            row = await self._connection.fetchrow(_LOOK, after, timeout=_ANSWER_S)
+            row = await self._connection.fetchrow(_LOOK, after, timeout=self._answer_s)
         assert row is not None, "both tables have a row from the beginning"
         *numbers, term, writer, epoch, is_removal = row
         return Sight(Position(*numbers), term, writer, epoch, is_removal)
@@ -88,7 +87,7 @@ class Lookout:
     async def is_there_a_writer(self) -> bool:
         """Whether a process has the right to write. Raises: StoreError: the server cannot be reached."""
         with explained(self._url):
-            return bool(await self._connection.fetchval(f"SELECT {IS_HELD}", timeout=_ANSWER_S))
+            return bool(await self._connection.fetchval(f"SELECT {IS_HELD}", timeout=self._answer_s))
 
     async def close(self) -> None:
         with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):

@@ -15,7 +15,7 @@ from node.store.moving import DERIVED, JUDGED, PAGE_ROWS, REMOVALS, Row, Rows, T
 from node.store.postgresql import reading
 from node.store.postgresql.removing import END
 from node.store.postgresql.schema import migrate
-from node.store.postgresql.session import connect, explained, place_of
+from node.store.postgresql.session import SILENCE, connect, explained, place_of
 from node.store.postgresql.writership import UNFINISHED_MOVE, begin_term, holder_of, is_taken, take_lock
 
 _ID_BYTES: Final = 32
@@ -139,7 +139,7 @@ async def new_database(url: str, epoch: str, holder: str) -> AsyncIterator[Postg
     Raises:
         StoreError: a node writes to the database, it has a store already, or it cannot be written.
     """
-    connection = await connect(url, is_writer=True)
+    connection = await connect(url, SILENCE)
     try:
         with explained(url):
             await migrate(connection)
@@ -182,7 +182,7 @@ async def replace_derived(url: str, term: int, rows: Rows) -> None:
     Raises:
         StoreError: another process has taken the right to write since this `term`, or the database cannot be written.
     """
-    connection = await connect(url, is_writer=True)
+    connection = await connect(url, SILENCE)
     try:
         with explained(url):
             async with connection.transaction():

@@ -38,10 +38,10 @@ class Readers:
             raise errors[0]
         return cls(url, sessions)
 
-    async def fetch(self, query: str, *args: Any, timeout: float | None = None) -> list[asyncpg.Record]:
+    async def fetch(self, query: str, *args: Any) -> list[asyncpg.Record]:
         """All rows that the statement gives."""
         async with self.acquire() as session:
-            rows: list[asyncpg.Record] = await session.fetch(query, *args, timeout=timeout)
+            rows: list[asyncpg.Record] = await session.fetch(query, *args)
             return rows
 
     @asynccontextmanager

@@ -5,12 +5,14 @@ from PGPASSWORD, from a password file or from a service file. A name in its quer
 of the session: `?search_path=dnarc` keeps everything in the schema `dnarc`.
 """
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
 import asyncpg
+import msgspec
 
 from node.store.contract import StoreError
 from node.store.outage import Failure
@@ -21,17 +23,42 @@ CONNECT_TIMEOUT_S: Final = 10.0
 STATEMENT_TIMEOUT_S: Final = 30.0
 """How long one statement may take. None of ours takes a second, so a longer one waits for somebody's lock."""
 
-PROBE_TIMEOUT_S: Final = 5.0
-"""How long the server may take to say that it is there."""
-
-_COMMAND_TIMEOUT_S: Final = STATEMENT_TIMEOUT_S + PROBE_TIMEOUT_S
+_COMMAND_TIMEOUT_S: Final = STATEMENT_TIMEOUT_S + 5.0
 """How long this side waits for the end of a statement, in case that the server is cut off without a word."""
 
 VERSION_MIN: Final = 14
 """The oldest server that ends sessions whose other end is gone by itself (`idle_session_timeout`)."""
 
-SESSION_IDLE_S: Final = 6.0
-"""The server ends the writer's session after such a silence, so that another process can take over."""
+
+class Silence(msgspec.Struct, frozen=True):
+    """How long a process and its server may hear nothing of each other, in seconds. Tests have less time.
+
+    `session_s`: then the server ends the session of the writer, so that another process can take over. Within a
+    transaction it waits half as long. `answer_s`: how long the server may take to say that it is there.
+    """
+
+    session_s: float = 6.0
+    answer_s: float = 5.0
+
+    @property
+    def beat_s(self) -> float:
+        """How often the session of the writer says that it is alive."""
+        return self.session_s / 3
+
+    def settings(self) -> dict[str, str]:
+        """The settings of the writer's session."""
+        return {
+            "idle_session_timeout": _ms(self.session_s),
+            "idle_in_transaction_session_timeout": _ms(self.session_s / 2),  # a stopped writer frees its rows
+            "client_connection_check_interval": "1000",
+            "tcp_user_timeout": _ms(self.session_s),
+        }
+
+
+SILENCE: Final = Silence()
+
+_KEEPALIVE: Final = (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 2), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 12_000))
+"""After 12 s without a sign of the other machine, the kernel ends the connection. All but the last are in seconds."""
 
 _EVERY_SESSION: Final = {
     "application_name": "dnarc",
@@ -39,12 +66,6 @@ _EVERY_SESSION: Final = {
     "max_parallel_workers_per_gather": "0",  # a page of heads is read in 100 ms without, and in more with workers
     "enable_seqscan": "off",  # all our reads have an index; a server that does not know a new table yet would scan it
     "jit": "off",  # it compiles for longer than our statements run
-}
-_WRITER_SESSION: Final = {
-    "idle_session_timeout": f"{SESSION_IDLE_S * 1_000:.0f}",
-    "idle_in_transaction_session_timeout": "3000",  # a writer that was stopped within a commit frees its rows
-    "client_connection_check_interval": "1000",
-    "tcp_user_timeout": f"{SESSION_IDLE_S * 1_000:.0f}",
 }
 
 _PASSES: Final = ("08", "53", "57P", "57014", "40", "55P03", "25006", "25P03")
@@ -69,6 +90,10 @@ _REASONS: Final = {
 }
 
 
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1_000:.0f}"
+
+
 def failure_of(error: StoreError) -> Failure:
     """The error as an outage tells it."""
     return Failure(str(error), error.remedy)
@@ -78,16 +103,16 @@ class AwayError(StoreError):
     """The server cannot be used now, and may be used again later. A statement that failed so may be repeated."""
 
 
-async def connect(url: str, *, is_writer: bool = False) -> asyncpg.Connection:
-    """Open a session.
+async def connect(url: str, writer: Silence | None = None) -> asyncpg.Connection:
+    """Open a session. `writer`: one that may write for a node, and how long it may be silent.
 
     Raises:
         StoreError: the server cannot be reached, or cannot be used.
     """
-    connection = await _connect(url, _EVERY_SESSION | (_WRITER_SESSION if is_writer else {}))
+    connection = await _connect(url, _EVERY_SESSION | ({} if writer is None else writer.settings()))
     try:
         with explained(url):
-            await _check(connection, is_writer=is_writer)
+            await _check(connection, is_writer=writer is not None)
     except BaseException:
         await connection.close()
         raise
@@ -105,9 +130,24 @@ async def connect_reader(url: str) -> asyncpg.Connection:
 
 async def _connect(url: str, settings: dict[str, str]) -> asyncpg.Connection:
     with explained(url):
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             url, timeout=CONNECT_TIMEOUT_S, command_timeout=_COMMAND_TIMEOUT_S, server_settings=settings
         )
+    # The driver has no setting for that (https://github.com/MagicStack/asyncpg/issues/606).
+    watch_for_silence(connection._transport.get_extra_info("socket"))  # type: ignore[attr-defined]
+    return connection
+
+
+def watch_for_silence(connected: socket.socket) -> None:
+    """Let the kernel end the connection if the network is cut: see `_KEEPALIVE`. It would do so after 15 minutes.
+
+    Other systems than Linux know some of the options. A Unix socket needs none.
+    """
+    if connected.family != socket.AF_UNIX:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE:
+            if hasattr(socket, name):
+                connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 async def _check(connection: asyncpg.Connection, *, is_writer: bool) -> None:

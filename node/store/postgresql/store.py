@@ -36,7 +36,7 @@ from node.store.postgresql import reading, recalling, usage, writing
 from node.store.postgresql.head_batches import HeadBatches
 from node.store.postgresql.readers import Readers
 from node.store.postgresql.removals import PostgresRemovals
-from node.store.postgresql.session import PROBE_TIMEOUT_S, AwayError, explained, failure_of
+from node.store.postgresql.session import SILENCE, AwayError, Silence, explained, failure_of
 from node.store.postgresql.writer_session import WriterSession
 from node.store.postgresql.writership import UNFINISHED_MOVE, Candidacy, is_taken
 from protocol.limits import SAFE_INTEGER_MAX
@@ -65,6 +65,7 @@ class PostgresStore:
         readers: Readers,
         session: WriterSession | None,
         position: writing.Position | None = None,
+        silence: Silence = SILENCE,
     ) -> None:
         """`session` writes; None: this process follows, from `position` on."""
         self.epoch = epoch
@@ -72,9 +73,12 @@ class PostgresStore:
         self._readers = readers
         self._session = session
         self._followed = position
+        self._silence = silence
         away = Outage("reads")
         self.outages = Outages(away, Outage("writes") if session is None else session.outage)
         self._probing = Probing(away, self._probe)
+        if session is not None:
+            session.outage.watchers.append(self._on_outage_of_writes)
         self._heads = HeadBatches(lambda labels: self._read(reading.heads_of, labels))
         self.removals = PostgresRemovals(self._read, self._write, self._remove)
 
@@ -85,6 +89,7 @@ class PostgresStore:
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
         holder: str = "a node",
         readers: int = READERS,
+        silence: Silence = SILENCE,
     ) -> "PostgresStore":
         """Open the database, and take the right to write. `holder` tells people who has it. `readers`: sessions that
         read.
@@ -92,7 +97,7 @@ class PostgresStore:
         Raises:
             StoreError: the database cannot be used, or another node writes to it.
         """
-        candidacy = await Candidacy.open(url)
+        candidacy = await Candidacy.open(url, silence)
         try:
             session = await candidacy.take_now(holder)
             if session is None:
@@ -121,10 +126,10 @@ class PostgresStore:
         except BaseException:
             await session.close()
             raise
-        return cls(url, epoch, sessions, session)
+        return cls(url, epoch, sessions, session, silence=session.silence)
 
     @classmethod
-    async def follow(cls, url: str) -> "PostgresStore":
+    async def follow(cls, url: str, silence: Silence = SILENCE) -> "PostgresStore":
         """The store of a process that follows, at the position of the last commit. A writer has opened it before.
 
         Raises:
@@ -140,7 +145,7 @@ class PostgresStore:
         except BaseException:
             await readers.close()
             raise
-        return cls(url, meta["epoch"], readers, None, position)
+        return cls(url, meta["epoch"], readers, None, position, silence)
 
     @property
     def lost(self) -> "asyncio.Future[StoreError]":
@@ -320,12 +325,26 @@ class PostgresStore:
             except AwayError:
                 await self._probing.wait()
 
+    def suspect(self) -> None:
+        """Find out whether the server answers, before a read waits for it in vain."""
+        self._probing.begin()
+
+    def _on_outage_of_writes(self) -> None:
+        if self.outages.writing.trouble is not None:
+            self.suspect()
+
     async def _probe(self) -> Failure | None:
-        """Why the server cannot be used now. A session whose connection is lost is opened anew by this."""
+        """Why the server cannot be used now. A session whose connection is lost is opened anew by this.
+
+        If the server is silent, all sessions end, so that no read waits any longer for an answer of before.
+        """
         try:
             with explained(self._url):
-                await self._readers.fetch("SELECT 1", timeout=PROBE_TIMEOUT_S)
+                async with asyncio.timeout(self._silence.answer_s):
+                    await self._readers.fetch("SELECT 1")
         except StoreError as error:
+            if isinstance(error.__cause__, TimeoutError):
+                self._readers.terminate()
             return failure_of(error)
         return None
 

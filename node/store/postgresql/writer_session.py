@@ -1,7 +1,8 @@
 """The session that writes, from the moment in which this process has the right to write until it has lost it.
 
 Nothing else writes to the database. The session says every two seconds that it is alive. The server ends it after six
-seconds of silence, so that another process can take over from a machine that is cut off.
+seconds of silence, so that another process can take over from a machine that is cut off. That machine notices it by
+itself, because it asks whether the server is there when a write takes as long (see `attention`).
 
 A connection may be lost although nobody took over, for example because the server starts anew. Then the session goes on
 with another connection: it takes the lock again, and raises the term if the term is still its own. The writes wait
@@ -18,14 +19,12 @@ import msgspec
 
 from node.store.contract import StoreError
 from node.store.outage import PROBE_PAUSE_S, Outage
-from node.store.postgresql.session import SESSION_IDLE_S, AwayError, explained, failure_of, place_of
+from node.store.postgresql.attention import attention
+from node.store.postgresql.session import AwayError, Silence, explained, failure_of, place_of
 from node.store.postgresql.writing import Position, Written, last_commit, last_position
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-_BEAT_S: Final = SESSION_IDLE_S / 3
-"""How often the session says that it is alive."""
 
 _CLOSE_S_MAX: Final = 1.0
 
@@ -57,9 +56,10 @@ class WriterSession:
     `position` is that after the last write, None before the first one. `outage` says whether writes wait at present.
     """
 
-    def __init__(self, url: str, connection: asyncpg.Connection, term: int, renew: Renew) -> None:
+    def __init__(self, url: str, connection: asyncpg.Connection, term: int, renew: Renew, silence: Silence) -> None:
         """`connection` holds the lock, and raised the term to `term`."""
         self.term = term
+        self.silence = silence
         self.position: Position | None = None
         self.outage = Outage("writes")
         self.lost: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
@@ -83,12 +83,17 @@ class WriterSession:
         """End the session when its writes are done. Then another process may write."""
         self._connection.remove_termination_listener(self._on_end)
         self._beating.cancel()
-        if self.outage.trouble is not None:  # the writes would wait for the server for ever; nobody was told of them
-            for write in self._writes:
-                write.cancel()
+        self.outage.watchers.append(self._give_up_writes)
+        self._give_up_writes()
         await asyncio.gather(self._beating, *self._writes, return_exceptions=True)
         with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             await self._connection.close(timeout=_CLOSE_S_MAX)
+
+    def _give_up_writes(self) -> None:
+        """In an outage, writes would wait for the server for ever. Nobody was told that they are stored."""
+        if self.outage.trouble is not None:
+            for write in self._writes:
+                write.cancel()
 
     async def finish(self, writing: Coroutine[Any, Any, _T]) -> _T:
         """Await this to its end. A cancelled caller does not stop it, so that no commit is left half done."""
@@ -142,7 +147,8 @@ class WriterSession:
             try:
                 with explained(self._url):
                     await self._reconnect()
-                    result = await attempt()
+                    async with attention(self._url, self._connection, self.silence, self._on_silence):
+                        result = await attempt()
             except AwayError as error:
                 if isinstance(error.__cause__, TimeoutError):
                     self._connection.terminate()  # the server does not hear that the call was given up
@@ -170,7 +176,8 @@ class WriterSession:
                 return
             self._connection.terminate()  # its COMMIT may still be under way: a new term waits for its end
         try:
-            connection, self.term = await self._renew(self.term)
+            async with asyncio.timeout(self.silence.answer_s):
+                connection, self.term = await self._renew(self.term)
         except (AwayError, WritershipLostError):
             raise
         except StoreError as error:  # whatever is wrong with the server may be put right
@@ -221,6 +228,9 @@ class WriterSession:
         if message.severity_en == "WARNING":
             self._warnings.append(message.message)
 
+    def _on_silence(self, error: StoreError) -> None:
+        self.outage.begin(failure_of(error))
+
     def _on_end(self, _: Any) -> None:
         self._ended.set()
 
@@ -232,14 +242,14 @@ class WriterSession:
         """Say that the session is alive, as long as it is. A write says so too."""
         while not self.lost.done():
             with suppress(TimeoutError):
-                async with asyncio.timeout(_BEAT_S):
+                async with asyncio.timeout(self.silence.beat_s):
                     await self._ended.wait()
             async with self._turn:
                 with suppress(StoreError):  # `lost` has it
                     await self._until_done(self._say_alive)
 
     async def _say_alive(self) -> None:
-        await self._connection.fetchval("SELECT 1", timeout=SESSION_IDLE_S - _BEAT_S)
+        await self._connection.fetchval("SELECT 1", timeout=self.silence.session_s - self.silence.beat_s)
 
 
 def taken_over(term: int, own: int) -> WritershipLostError:

@@ -18,7 +18,7 @@ import asyncpg
 
 from node.store.contract import StoreError
 from node.store.postgresql.schema import migrate
-from node.store.postgresql.session import SESSION_IDLE_S, AwayError, connect, explained, place_of
+from node.store.postgresql.session import SILENCE, AwayError, Silence, connect, explained, place_of
 from node.store.postgresql.writer_session import WriterSession, taken_over
 from node.store.postgresql.writing import CHANNEL, put_meta
 
@@ -36,18 +36,12 @@ _HOLDERS: Final = f"""
 
 IS_HELD: Final = f"EXISTS (SELECT {_HOLDERS})"
 
-_WAIT_S: Final = SESSION_IDLE_S
-"""How long one wait for the lock takes. After each, a holder that is silent loses its session."""
-
-_ANSWER_S: Final = _WAIT_S + 5.0
-"""After such a silence of the server, its connection is lost."""
-
 # A holder says every two seconds that it is alive. One that was stopped within a statement, for example in the middle
 # of a COPY, is not idle for the server, so that `idle_session_timeout` does not end its session.
 _END_SILENT: Final = f"""
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE pid IN (SELECT pid {_HOLDERS}) AND wait_event_type = 'Client'
-    AND state_change < clock_timestamp() - interval '{_WAIT_S} s'
+    AND state_change < clock_timestamp() - make_interval(secs => $1)
 """
 
 _RAISE_TERM: Final = f"""
@@ -92,25 +86,26 @@ def is_taken(holder: str) -> StoreError:
 class Candidacy:
     """A session that may get the right to write."""
 
-    def __init__(self, url: str, connection: asyncpg.Connection) -> None:
+    def __init__(self, url: str, connection: asyncpg.Connection, silence: Silence) -> None:
         self._url = url
         self._connection = connection
+        self._silence = silence
 
     @classmethod
-    async def open(cls, url: str) -> Self:
+    async def open(cls, url: str, silence: Silence = SILENCE) -> Self:
         """Open the session, and bring the schema to the version of this program.
 
         Raises:
             StoreError: the database cannot be used, or the server is a replica.
         """
-        connection = await connect(url, is_writer=True)
+        connection = await connect(url, silence)
         try:
             with explained(url):
                 await migrate(connection)
         except BaseException:
             await connection.close()
             raise
-        return cls(url, connection)
+        return cls(url, connection, silence)
 
     async def keep(self, name: str, proposed: str) -> str:
         """Store this value for the whole fleet if there is none of this name. Returns the value that is stored.
@@ -151,7 +146,8 @@ class Candidacy:
             StoreError: the server cannot be reached.
         """
         with explained(self._url):
-            await self._connection.execute(f"SET lock_timeout = '{_WAIT_S} s'")
+            # After each wait of this length, a holder that is silent loses its session.
+            await self._connection.execute(f"SET lock_timeout = {self._silence.session_s * 1_000:.0f}")
             while not await self._wait():
                 await self._end_silent_holder()
             await self._connection.execute("RESET lock_timeout")
@@ -164,23 +160,29 @@ class Candidacy:
 
     async def _wait(self) -> bool:
         try:
-            await self._connection.execute(f"SELECT pg_advisory_lock({_KEY})", timeout=_ANSWER_S)
+            await self._connection.execute(f"SELECT pg_advisory_lock({_KEY})", timeout=self._answer_s)
         except asyncpg.LockNotAvailableError:
             return False
         return True
 
     async def _end_silent_holder(self) -> None:
         with suppress(asyncpg.InsufficientPrivilegeError):  # then the server ends it, after `statement_timeout`
-            await self._connection.execute(_END_SILENT, timeout=_ANSWER_S)
+            await self._connection.execute(_END_SILENT, self._silence.session_s, timeout=self._answer_s)
 
     async def _begin_term(self, holder: str, at: str) -> WriterSession:
         term = await begin_term(self._connection, holder, at)
-        return WriterSession(self._url, self._connection, term, partial(renewed, self._url))
+        renew = partial(renewed, self._url, self._silence)
+        return WriterSession(self._url, self._connection, term, renew, self._silence)
+
+    @property
+    def _answer_s(self) -> float:
+        """After such a silence of the server, its connection is lost."""
+        return self._silence.session_s + self._silence.answer_s
 
 
-async def renewed(url: str, term: int) -> tuple[asyncpg.Connection, int]:
+async def renewed(url: str, silence: Silence, term: int) -> tuple[asyncpg.Connection, int]:
     """See `Renew`."""
-    connection = await connect(url, is_writer=True)
+    connection = await connect(url, silence)
     try:
         with explained(url):
             if not await take_lock(connection):

@@ -1,4 +1,4 @@
-"""A relay between a store and its server, which can cut a connection at a chosen moment, or look like a pooler."""
+"""A relay between a store and its server, which can cut a connection, be silent, or look like a pooler."""
 
 import asyncio
 import re
@@ -51,22 +51,62 @@ class CutAtCommit:
         return self._is_stored
 
 
+class Network:
+    """Between a process and its server. While it is cut, all that either side sends waits, also the end of a
+    connection, and nobody is told.
+    """
+
+    def __init__(self, *, is_open_to_others: bool = False) -> None:
+        """`is_open_to_others`: a cut does not concern the connections that are opened later."""
+        self.way = _open_way()
+        self.cut_at: bytes | None = None
+        """It is cut when the process sends this."""
+        self.is_cut = asyncio.Event()
+        self._cut = self.way
+        self._is_open_to_others = is_open_to_others
+
+    def cut(self) -> None:
+        self.is_cut.set()
+        self._cut = self.way
+        self._cut.clear()
+        if self._is_open_to_others:
+            self.way = _open_way()
+
+    def mend(self) -> None:
+        self._cut.set()
+
+    def to_server(self, data: bytes) -> bytes | None:
+        if self.cut_at is not None and self.cut_at in data:
+            self.cut_at = None
+            self.cut()
+        return data
+
+
+def _open_way() -> asyncio.Event:
+    way = asyncio.Event()
+    way.set()
+    return way
+
+
 @asynccontextmanager
-async def relayed(server: Path, to_server: Filter = as_it_is, to_client: Filter = as_it_is) -> AsyncIterator[Path]:
-    """The folder of a socket that leads to the server with this folder."""
+async def relayed(
+    server: Path, to_server: Filter = as_it_is, to_client: Filter = as_it_is, network: Network | None = None
+) -> AsyncIterator[Path]:
+    """The folder of a socket that leads to the server with this folder, over this network."""
+    network = network or Network()
     folder = Path(mkdtemp(prefix="dnarc-relay-"))
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        way = network.way
         server_reader, server_writer = await asyncio.open_unix_connection(str(server / SOCKET))
 
         def cut() -> None:
             for each in (writer, server_writer):
                 each.transport.abort()
 
-        for ends in ((reader, server_writer, to_server, cut), (server_reader, writer, to_client, cut)):
-            task = asyncio.create_task(_pump(*ends))
-            tasks.add(task)
+        for source, target, change in ((reader, server_writer, to_server), (server_reader, writer, to_client)):
+            tasks.add(asyncio.create_task(_pump(source, target, change, way, cut)))
 
     listener = await asyncio.start_unix_server(serve, folder / SOCKET)
     try:
@@ -80,15 +120,21 @@ async def relayed(server: Path, to_server: Filter = as_it_is, to_client: Filter 
 
 
 async def _pump(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Filter, cut: Callable[[], None]
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    change: Filter,
+    way: asyncio.Event,
+    cut: Callable[[], None],
 ) -> None:
     try:
         while data := await reader.read(65_536):
             changed = change(data)
             if changed is None:
                 break
+            await way.wait()
             writer.write(changed)
             await writer.drain()
+        await way.wait()
     except OSError:
         pass
     finally:
