@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from node.node import Node
 from node.settings.settings import Settings
@@ -69,6 +69,14 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
 async def explorer(browser: Browser, node: Node) -> AsyncIterator[Explorer]:
     async with Explorer.opened(browser, node.url) as explorer:
         yield explorer
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def modules(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Page]:
+    """A page whose modules a test may call. All tests share it, so none changes what it shows or keeps."""
+    settings = Settings(port=0, data=tmp_path_factory.mktemp("modules") / "data")
+    async with Node(settings) as node, Explorer.opened(browser, node.url) as explorer:
+        yield explorer.page
 
 
 @pytest_asyncio.fixture

@@ -7,10 +7,10 @@ from random import Random
 from typing import Any
 
 import pytest
+from playwright.async_api import Page
 
 from protocol.errors import ProtocolError
 from protocol.records.canonical import canonicalise
-from tests.explorer.browsing import Explorer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -113,13 +113,13 @@ def some_value(random: Random, depth: int = 0) -> Any:
     return items if kind == 5 else {some_text(random): item for item in items}
 
 
-async def test_the_browser_spells_edges_as_the_node_does(explorer: Explorer) -> None:
-    spelled = await explorer.page.evaluate(SPELL, EDGES)
+async def test_the_browser_spells_edges_as_the_node_does(modules: Page) -> None:
+    spelled = await modules.evaluate(SPELL, EDGES)
 
     assert dict(zip(EDGES, spelled, strict=True)) == {text: expected(text) for text in EDGES}
 
 
-async def test_the_browser_spells_ten_thousand_numbers_as_the_node_does(explorer: Explorer) -> None:
+async def test_the_browser_spells_ten_thousand_numbers_as_the_node_does(modules: Page) -> None:
     random = Random(0)
     numbers = [some_number(random) for _ in range(5_000)]
     texts = [
@@ -127,16 +127,16 @@ async def test_the_browser_spells_ten_thousand_numbers_as_the_node_does(explorer
         for number in (*numbers, *(random.uniform(-1, 1) * 10 ** random.randint(-9, 25) for _ in range(5_000)))
     ]
 
-    spelled = await explorer.page.evaluate(SPELL, texts)
+    spelled = await modules.evaluate(SPELL, texts)
 
     assert [(text, it) for text, it in zip(texts, spelled, strict=True) if it != expected(text)] == []
 
 
-async def test_the_browser_spells_any_value_as_the_node_does(explorer: Explorer) -> None:
+async def test_the_browser_spells_any_value_as_the_node_does(modules: Page) -> None:
     random = Random(1)
     texts = [json.dumps(some_value(random), ensure_ascii=random.random() < 0.5) for _ in range(2_000)]
 
-    spelled = await explorer.page.evaluate(SPELL, texts)
+    spelled = await modules.evaluate(SPELL, texts)
 
     assert [(text, it) for text, it in zip(texts, spelled, strict=True) if it != expected(text)] == []
     assert None in spelled

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Route, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from node.node import Node
 from node.store.removals import RemovalKind, Target
@@ -207,8 +207,8 @@ async def test_a_free_label_says_so_and_offers_to_write(explorer: Explorer, node
     explorer.said = [line for line in explorer.said if "404" not in line]
 
 
-async def test_timestamps_beyond_any_calendar_are_shown_as_numbers(explorer: Explorer) -> None:
-    spelled = await explorer.page.evaluate(
+async def test_timestamps_beyond_any_calendar_are_shown_as_numbers(modules: Page) -> None:
+    spelled = await modules.evaluate(
         """async () => {
             const { moment } = await import("/explorer/format.js");
             return [1, 253402300800, 2 ** 53 - 1].map(moment);

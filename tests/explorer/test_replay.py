@@ -5,12 +5,12 @@ from random import Random
 from typing import Any
 
 import pytest
+from playwright.async_api import Page
 
 from protocol.errors import Code
 from protocol.records.record import Record
 from protocol.records.replay import REASONS, replay
 from protocol.witness.walk import WITNESSED_REASONS
-from tests.explorer.browsing import Explorer
 from tests.history import NOWHERE, PEOPLE, claim
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -33,38 +33,39 @@ def some_history(random: Random) -> list[Record]:
     return list({record.id: record for record in records}.values())
 
 
-async def test_the_browser_judges_any_history_as_the_node_does(explorer: Explorer) -> None:
+async def test_the_browser_judges_any_history_as_the_node_does(modules: Page) -> None:
     random = Random(0)
     histories = [some_history(random) for _ in range(400)]
     shown = [[{"id": record.id, "record": json.loads(record.canonical)} for record in history] for history in histories]
 
-    judged = await explorer.page.evaluate(JUDGE, shown)
+    judged = await modules.evaluate(JUDGE, shown)
 
     expected = [[[it.record.id, it.verdict, it.tip] for it in replay(history).judged] for history in histories]
     assert judged == expected
     assert {verdict for history in judged for _, verdict, _ in history} == set(map(str, REASONS)) - {"pending"}
 
 
-async def test_the_page_gives_the_nodes_reasons(explorer: Explorer) -> None:
+async def test_the_page_gives_the_nodes_reasons(modules: Page) -> None:
     script = """async () => {
         const { REASONS, WITNESSED_REASONS } = await import("/explorer/words.js");
         return [REASONS, WITNESSED_REASONS];
     }"""
-    reasons = await explorer.page.evaluate(script)
+    reasons = await modules.evaluate(script)
 
     assert reasons == [
         {str(verdict): words for verdict, words in each.items()} for each in (REASONS, WITNESSED_REASONS)
     ]
 
 
-async def test_the_page_knows_a_remedy_for_every_refusal(explorer: Explorer) -> None:
+async def test_the_page_knows_a_remedy_for_every_refusal(modules: Page) -> None:
     """The other codes end links, or belong to requests that the page does not send."""
     left_out = {"unknown_peer", "unknown_route", "method_not_allowed", "timeout", "unsupported_version", "self_link"}
-    left_out |= {"duplicate_link", "restart", "stopping"}
+    left_out |= {"duplicate_key", "duplicate_link", "restart", "stopping"}
     codes = sorted({str(code) for code in Code} - left_out)
 
-    remedies = await explorer.page.evaluate(
-        'async codes => { const words = await import("/explorer/words.js"); return codes.map(words.remedyOf); }', codes
+    unknown, *remedies = await modules.evaluate(
+        'async codes => { const words = await import("/explorer/words.js"); return codes.map(words.remedyOf); }',
+        ["no code of ours", *codes],
     )
 
-    assert "Read the sentence above; it names what is wrong." not in remedies
+    assert [code for code, remedy in zip(codes, remedies, strict=True) if remedy == unknown] == []

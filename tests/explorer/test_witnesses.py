@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, FilePayload, Route, expect
+from playwright.async_api import Browser, FilePayload, Page, Route, expect
 
 from node.durable_files import write_durably
 from node.intake.arrivals import BY_REQUEST, Origin
@@ -134,7 +134,7 @@ def expected_of(records: Sequence[Record], label: WitnessedLabel) -> dict[str, t
     return {record.id: (str(label.verdicts[record.id]), certainty(record)) for record in records}
 
 
-async def test_the_browser_walks_any_history_as_the_node_does(explorer: Explorer) -> None:
+async def test_the_browser_walks_any_history_as_the_node_does(modules: Page) -> None:
     random = Random(0)
     cases = [some_label(random) for _ in range(400)]
     labels = [WitnessedLabel(WALKED, said.__getitem__) for _, said in cases]
@@ -149,7 +149,7 @@ async def test_the_browser_walks_any_history_as_the_node_does(explorer: Explorer
         for each, (records, _) in zip(labels, cases, strict=True)
     ]
 
-    walked = await explorer.page.evaluate(WALK, shown)
+    walked = await modules.evaluate(WALK, shown)
 
     for found, each, (records, _) in zip(walked, labels, cases, strict=True):
         assert {record_id: tuple(rest) for record_id, *rest in found} == expected_of(records, each)
@@ -182,7 +182,7 @@ def verdict_of(domain: str, proof: Sequence[SignedRecord]) -> list[str | None]:
         return ["bad", None]
 
 
-async def test_the_browser_believes_the_proofs_that_a_node_believes(explorer: Explorer) -> None:
+async def test_the_browser_believes_the_proofs_that_a_node_believes(modules: Page) -> None:
     random = Random(0)
     proofs = [test_proof.PROOF, test_proof.PROOF[::-1], *test_proof.UNPROVEN.values()]
     proofs += [random.sample(test_proof.PROOF, random.randint(1, len(test_proof.PROOF))) for _ in range(20)]
@@ -192,7 +192,7 @@ async def test_the_browser_believes_the_proofs_that_a_node_believes(explorer: Ex
     for domain in (test_proof.DOMAIN, f"org.example.{test_proof.POLICY.name}", "org.example"):
         asked = [domain, test_proof.LABEL, [spelled(proof) for proof in proofs]]
 
-        found = await explorer.page.evaluate(CHECK, asked)
+        found = await modules.evaluate(CHECK, asked)
 
         assert found == [verdict_of(domain, proof) for proof in proofs]
     assert verdict_of(test_proof.DOMAIN, test_proof.PROOF)[0] == "good"
@@ -201,18 +201,18 @@ async def test_the_browser_believes_the_proofs_that_a_node_believes(explorer: Ex
 NO_PROOFS = ["", "{}", "null", "[]", "7", "{", '{"record":null}', '{"signature":"","record":{}}', '{"a":1,"a":1}']
 
 
-async def test_any_text_that_is_no_proof_proves_nothing(explorer: Explorer) -> None:
-    found = await explorer.page.evaluate(CHECK, [DOMAIN, LABEL, NO_PROOFS])
+async def test_any_text_that_is_no_proof_proves_nothing(modules: Page) -> None:
+    found = await modules.evaluate(CHECK, [DOMAIN, LABEL, NO_PROOFS])
 
     assert found == [["bad", None]] * len(NO_PROOFS)
 
 
-async def test_the_browser_counts_the_receipts_that_a_node_counts(explorer: Explorer) -> None:
+async def test_the_browser_counts_the_receipts_that_a_node_counts(modules: Page) -> None:
     said = {"first": {test_receipt.ONE: 1}, "vote": {"1": [test_receipt.TWO]}, "commit": {"0": [test_receipt.TWO]}}
     records = [test_receipt.record(), test_receipt.record(**said)]
     records += [test_receipt.record(**changes) for changes in test_receipt.BROKEN.values()]
 
-    counted = await explorer.page.evaluate(
+    counted = await modules.evaluate(
         'async records => { const { isReceipt } = await import("/explorer/proof.js"); return records.map(isReceipt); }',
         [json.loads(record.canonical) for record in records],
     )
