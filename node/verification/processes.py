@@ -40,6 +40,15 @@ class Processes:
     def __len__(self) -> int:
         return len(self._ready)
 
+    @property
+    def idle(self) -> int:
+        """How many are ready and have nothing to do."""
+        return self.unanswered().count(0)
+
+    def unanswered(self) -> list[int]:
+        """The records for which each process that is ready has not answered."""
+        return [process.unanswered for process in self._ready]
+
     def count(self, records: int, on_ready: Callable[[], None]) -> None:
         """So many records come to be verified. `on_ready` is called whenever a process is ready from now on."""
         if self._starting:

@@ -70,10 +70,10 @@ async def test_callers_that_wait_when_the_threads_end_are_cancelled() -> None:
     assert all(answer == [True] * 100 or isinstance(answer, asyncio.CancelledError) for answer in answers)
 
 
-async def until_ready(verifier: ParallelVerifier, count: int) -> None:
-    """Have the verifier start its processes, and wait until so many are ready."""
+async def until_ready(verifier: ParallelVerifier, count: int, records: int = 100) -> None:
+    """Have the verifier start its processes, by so many records a question, and wait until `count` are ready."""
     while len(verifier.processes) < count:
-        assert await verifier.verify(some(2, forged=set())) == [True, True]
+        assert all(await verifier.verify(some(records, forged=set())))
 
 
 async def test_processes_start_once_many_records_came_within_a_second(verifier: ParallelVerifier) -> None:
@@ -81,7 +81,7 @@ async def test_processes_start_once_many_records_came_within_a_second(verifier: 
     before = children()
 
     await verifier.verify(some(1, forged=set()))
-    await until_ready(verifier, 2)
+    await until_ready(verifier, 2, records=1)
 
     assert (before, len(children())) == ([], 2)
 
@@ -94,6 +94,29 @@ async def test_answers_are_the_same_before_and_after_the_processes_start(verifie
     second = await verifier.verify(some(1_000, forged=forged))
 
     assert (first, second) == 2 * ([n not in forged for n in range(1_000)],)
+
+
+async def test_all_idle_processes_share_a_short_question(verifier: ParallelVerifier) -> None:
+    """Otherwise the claims of a turn of the loop would wait for one process, beside others that do nothing."""
+    await until_ready(verifier, 2)
+    shares = {}
+
+    for count in (8, 9, 64, 128):
+        asking = asyncio.create_task(verifier.verify(some(count, forged={3})))
+        await asyncio.sleep(0)
+        shares[count] = sorted(verifier.processes.unanswered())
+        assert await asking == [n != 3 for n in range(count)]
+
+    assert shares == {8: [0, 8], 9: [1, 8], 64: [32, 32], 128: [64, 64]}
+
+
+async def test_short_questions_of_several_callers_are_shared_too(verifier: ParallelVerifier) -> None:
+    await until_ready(verifier, 2)
+    callers = [some(20, forged={n}) for n in range(6)]
+
+    answers = await asyncio.gather(*(verifier.verify(records) for records in callers))
+
+    assert answers == [[it.signature != FORGED for it in records] for records in callers]
 
 
 @pytest.mark.parametrize("ended", [1, 2])
