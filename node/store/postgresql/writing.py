@@ -31,6 +31,7 @@ _RECORD_COLUMNS = ("no", "id", "label", "timestamp", "received", "verdict", "sig
 _EVENT_COLUMNS = ("seq", "record", "type", "previous", "reason")
 
 
+# The first array stands in a subquery, as in `reading._STATES`, so that the server keeps one plan.
 # A founder is kept where another key owns the label now, and is NULL where it is the owner. `changed.founder` is NULL
 # where the batch brings no founder.
 _UPDATE_LABELS: Final = """
@@ -38,8 +39,8 @@ _UPDATE_LABELS: Final = """
         contested = changed.contested, former = changed.former, owner = changed.owner, final = changed.final,
         undecided = changed.undecided, doubly_decided = changed.doubly_decided,
         founder = nullif(coalesce(changed.founder, labels.founder, labels.owner), changed.owner)
-    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[], $6::bytea[], $7::bytea[],
-        $8::bigint[], $9::bigint[], $10::bigint[], $11::bytea[])
+    FROM unnest((SELECT $1::bigint[]), $2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[], $6::bytea[],
+        $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bytea[])
         AS changed (no, head, newest, timestamp, contested, former, owner, final, undecided, doubly_decided, founder)
     WHERE labels.no = changed.no
 """
@@ -169,12 +170,15 @@ async def _tell(connection: asyncpg.Connection, position: Position, term: int, *
         await connection.execute("DELETE FROM commits WHERE no <= $1", position.commit - COMMITS_KEPT)
 
 
+_NUMBERS: Final = "SELECT id, no FROM unnest((SELECT $1::bytea[])) AS wanted (id) JOIN records USING (id)"
+
+
 async def _record_numbers(connection: asyncpg.Connection, batch: Batch, first: int) -> dict[str, int]:
     """The row number of each record that the batch holds or names. Its new records are numbered from `first` on."""
     numbers = {stored.signed.record.id: number for number, stored in enumerate(batch.records, first)}
     strangers = [bytes.fromhex(record_id) for record_id in _named_by(batch) if record_id not in numbers]
     if strangers:
-        rows = await connection.fetch("SELECT id, no FROM records WHERE id = ANY($1::bytea[])", strangers)
+        rows = await connection.fetch(_NUMBERS, strangers)
         numbers |= {record_id.hex(): number for record_id, number in rows}
     assert set(_named_by(batch)) <= set(numbers), "a batch names its own records, and records that are stored"
     return numbers
@@ -197,8 +201,8 @@ async def _label_numbers(connection: asyncpg.Connection, keys: Sequence[LabelKey
     if not keys:
         return {}
     rows = await connection.fetch(
-        "SELECT domain, label, no FROM labels JOIN unnest($1::text[], $2::text[]) AS wanted (domain, label) "
-        "USING (domain, label)",
+        "SELECT domain, label, no FROM unnest((SELECT $1::text[]), $2::text[]) AS wanted (domain, label) "
+        "JOIN labels USING (domain, label)",
         [domain for domain, _ in keys],
         [label for _, label in keys],
     )
@@ -288,7 +292,7 @@ async def _update_verdicts(connection: asyncpg.Connection, verdicts: dict[str, V
         return
     status = await connection.execute(
         "UPDATE records SET verdict = changed.verdict "
-        "FROM unnest($1::bytea[], $2::smallint[]) AS changed (id, verdict) WHERE records.id = changed.id",
+        "FROM unnest((SELECT $1::bytea[]), $2::smallint[]) AS changed (id, verdict) WHERE records.id = changed.id",
         [bytes.fromhex(record_id) for record_id in verdicts],
         [VERDICTS[verdict] for verdict in verdicts.values()],
     )

@@ -22,7 +22,7 @@ from simulations.processes.postgres import PostgresServer
 from tests.history import ALICE
 from tests.node.store.postgresql.comparing import DOMAINS, TARGETS, all_of_witnesses, everything, random_batches, sqlite
 from tests.node.store.postgresql.relay import CutAtCommit, relayed, with_a_number_of_its_own
-from tests.node.store.store_batches import OpenStore, all_keys, batch_of, claim
+from tests.node.store.store_batches import OpenStore, all_keys, batch_of, claim, key_of
 from tests.node.store.store_contract import StoreContract
 from tests.node.store.store_contract_removals import remove
 from tests.node.store.store_contract_witnesses import ALL, Keeper
@@ -367,6 +367,25 @@ async def test_no_read_scans_a_large_table(url: str, store: PostgresStore) -> No
 
     assert {plan.read for plan in plans} == READS.keys()
     assert [(plan.read, plan.scanned, plan.query) for plan in plans if plan.scanned] == []
+
+
+async def test_a_statement_for_one_label_or_record_is_planned_once_for_a_session(store: PostgresStore) -> None:
+    """The server makes five plans with the values that it gets. After that it keeps a plan for all values, unless that
+    seems dearer to it. To make a plan costs more than to answer.
+    """
+    for timestamp in range(1, 10):
+        entry = claim("garden", at=timestamp)
+        key = key_of(entry.record)
+        await store.commit(batch_of([entry]))
+        await store.states([key])
+        await store.head(*key)
+        await store.records([entry.record.id])
+        await store.held([entry.record.id])
+        await store.labels_founded([(entry.record.domain, entry.record.signedby)])
+
+    planned = "SELECT statement FROM pg_prepared_statements WHERE custom_plans > 5"
+    assert await store._readers.fetch(planned) == []
+    assert await store._writer._connection.fetch(planned) == []
 
 
 def test_all_reads_of_a_store_are_planned() -> None:
