@@ -26,6 +26,14 @@ def check_folder(data: Path) -> None:
         raise usage(f"{data} is no data folder of a node", "`dnarc serve --data DIR` makes one at its first start")
 
 
+def name_of_store(data: Path) -> str:
+    """Where the records are: the folder, or the URL of the database without a password."""
+    from node.passwords import hidden
+
+    url = store_url()
+    return str(data) if url is None else hidden(url)
+
+
 def ask_node(
     client: "NodeClient",
     data: Path | None,
@@ -34,7 +42,7 @@ def ask_node(
     query: dict[str, str] | None = None,
     body: bytes | None = None,
 ) -> Any:
-    """The answer of the node. None: no node answers, and the caller can work on the folder `data` instead.
+    """The answer of the node. None: no node answers, and the caller can work on the store of the folder `data` instead.
 
     Raises:
         NodeError: the node refused the request.
@@ -48,7 +56,7 @@ def ask_node(
     except Unreachable:
         if data is None:
             raise
-    warn(f"no node answers at {client.url}, so this command works on {data} itself")
+    warn(f"no node answers at {client.url}, so this command works on {name_of_store(data)} itself")
     return None
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import typer
 
-from node.cli.data_folder import ask_node, check_folder, held, work_in_store
+from node.cli.data_folder import ask_node, check_folder, held, name_of_store, work_in_store
 from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, Data, NodeUrl, Token, connect, find_token
 from node.cli.output.failures import CommandError, Exit, usage
 from node.cli.output.progress import Show, gauge
@@ -187,7 +187,9 @@ class _Place:
 
     @property
     def name(self) -> str:
-        return str(self._data) if self._is_offline else self._client.url
+        if self._is_offline and self._data is not None:
+            return name_of_store(self._data)
+        return self._client.url
 
     def count(self, removal: dict[str, Any]) -> dict[str, int]:
         body = msgspec.json.encode({**removal, "dry_run": True})

@@ -14,10 +14,12 @@ import pytest
 
 from node.cli.output.failures import Exit
 from node.store.postgresql import PostgresStore
+from protocol.records.record import SignedRecord
 from simulations.processes.postgres import programs
-from tests.node.cli.conftest import Served, run
+from tests.node.cli.conftest import Result, Served, run
 from tests.node.cli.entry_files import ALICE, signed, written
 from tests.node.store.postgresql.comparing import everything, random_batches
+from tests.node.store.store_batches import batch_of, claim
 
 SchemaUrl = Callable[[str], str]
 
@@ -29,6 +31,16 @@ PEER = "https://peer.example"
 def url(schema_url: SchemaUrl, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("DNARC_STORE", schema_url("one"))
     return schema_url("one")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """The folder of a node that was stopped."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "admin-token").write_text("ab" * 32)
+    (folder / "admin-token").chmod(0o600)
+    return folder
 
 
 @pytest.fixture
@@ -65,6 +77,76 @@ def test_commands_beside_a_node_and_without_one(served: Served, tmp_path: Path, 
     assert (erased["records"], erased["done"]) == (3, True)
     assert {check: alone[check] for check in OF_DATABASE} == dict.fromkeys(OF_DATABASE, "ok")
     check_dump(dumped.err, tmp_path)
+
+
+def test_records_are_taken_down_without_a_node(data: Path, url: str) -> None:
+    """What an operator types whose fleet is stopped. No row has the bytes then, and the rest is as a rebuild has it."""
+    records = [claim(label, domain=domain, text="sesame") for domain, label in LABELS]
+    asyncio.run(fill(url, records))
+
+    def type_in(*words: str) -> Result:
+        return run(*words, "--data", str(data), *NOBODY)
+
+    counted = type_in("erase", "--label", *LABELS[0], "--dry-run", "--json").json
+    erased = type_in("erase", "--label", *LABELS[0], "--reason", "court order", "--by", "ann", "--yes", "--json").json
+    would_drop = type_in("drop", "other", "--dry-run")
+    dropped = type_in("drop", "other", "--yes", "--json").json
+    listed = type_in("drop", "--list", "--json").json
+    texts, domains = asyncio.run(held_text(url, "sesame")), asyncio.run(held_domains(url))
+    undone, again = (type_in("drop", "other", "--undo") for _ in range(2))
+    proved = run("rebuild", "--check", "--data", str(data))
+    asyncio.run(fill(url, records[2:]))
+
+    assert (counted["records"], erased["records"], erased["done"], erased["by"]) == (1, 1, True, "ann")
+    assert would_drop.out.startswith("would drop 2 records (2 of them heads), ")
+    assert (dropped["records"], dropped["done"]) == (2, True)
+    assert listed == {"removals": [dropped, erased], "dropped": ["other"]}
+    assert (texts, domains) == (1, {"test": 2})
+    assert (undone.code, again.code, "other is not dropped" in again.err) == (0, Exit.REFUSED, True)
+    assert (proved.code, proved.out.startswith("equal: 2 records")) == (0, True)
+    assert asyncio.run(held_domains(url)) == {"test": 2, "other": 2}
+    assert f"this command works on {url} itself" in would_drop.err
+
+
+def test_nothing_is_taken_down_beside_a_process_that_writes(data: Path, url: str) -> None:
+    async def drop() -> Result:
+        store = await PostgresStore.open(url)
+        try:
+            return await asyncio.to_thread(run, "drop", "test", "--yes", "--data", str(data), *NOBODY)
+        finally:
+            await store.close()
+
+    refused = asyncio.run(drop())
+
+    assert (refused.code, "another node writes to this database" in refused.err) == (Exit.MACHINE, True)
+
+
+LABELS = [("test", "garden"), ("test", "pond"), ("other", "garden"), ("other", "pond")]
+
+
+async def fill(url: str, records: list[SignedRecord]) -> None:
+    store = await PostgresStore.open(url)
+    for record in records:
+        await store.commit(batch_of([record]))
+    await store.close()
+
+
+async def held_text(url: str, text: str) -> int:
+    """How many rows have this text in a body."""
+    shell = await asyncpg.connect(url)
+    count = await shell.fetchval("SELECT count(*) FROM records WHERE position($1 IN body) > 0", text.encode())
+    await shell.close()
+    return int(count)
+
+
+async def held_domains(url: str) -> dict[str, int]:
+    """How many records each domain has, counted in the rows."""
+    shell = await asyncpg.connect(url)
+    rows = await shell.fetch(
+        "SELECT domain, count(*) FROM records JOIN labels ON labels.no = records.label GROUP BY domain"
+    )
+    await shell.close()
+    return dict(map(tuple, rows))
 
 
 OF_DATABASE = ("database.version", "database.integrity", "database.durability", "cursors")
