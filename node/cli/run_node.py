@@ -137,7 +137,16 @@ def _make(settings: "Settings") -> "Node | Member":
     except ImportError as error:
         remedy = "install it: pip install 'dnarc[postgresql]'"
         raise CannotStartError("the driver for PostgreSQL is not installed", remedy) from error
-    return Member(settings, Node)
+    member = Member(settings, Node)
+    member.watchers.append(forget_ended_nodes)
+    return member
+
+
+def forget_ended_nodes() -> None:
+    """Let go of a node that has ended. It was frozen with all else at the start, so the collector would not see it."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _stop_at_a_signal() -> "asyncio.Future[None]":

@@ -70,10 +70,12 @@ MakeNode = Callable[[Settings, World, Membership], MemberNode]
 class Member:
     """One process of a fleet, to be entered with `async with`.
 
-    `url` is where it answers. `failed` raises the error because of which the process has to end.
+    `url` is where it answers. `failed` raises the error because of which the process has to end. `watchers` are called
+    when another node has taken the place of its node, which has ended.
     """
 
     url: str
+    role: Role
     failed: "asyncio.Future[None]"
     _node: MemberNode
     _candidacy: Candidacy
@@ -81,7 +83,6 @@ class Member:
     _admin_token: str
     _sockets: Sequence[socket.socket]
     _at: str
-    _role: Role
 
     def __init__(
         self, settings: Settings, make_node: MakeNode, world: World | None = None, silence: Silence = SILENCE
@@ -93,6 +94,7 @@ class Member:
         self._world = world or World()
         self._silence = silence
         self._holder = f"{platform.node()}, process {os.getpid()}"
+        self.watchers: list[Callable[[], None]] = []
         self._endings = AsyncExitStack()
         self._changing: asyncio.Task[None] | None = None
         self._waiting: asyncio.Task[WriterSession] | None = None
@@ -129,9 +131,9 @@ class Member:
         session = await self._candidacy.take_now(self._holder, self._at)
         if session is None:
             self._stand()
-            self._node = await self._follow_at_first()
+            self.role, self._node = Role.FOLLOWER, await self._follow_at_first()
         else:
-            self._node = await self._write(session)
+            self.role, self._node = Role.WRITER, await self._write(session)
         self.url = self._node.url
 
     async def _share_secrets(self) -> None:
@@ -166,7 +168,6 @@ class Member:
         standing.term, standing.writer = session.term, self._at
         node = await self._enter(store, standing)
         session.lost.add_done_callback(lambda lost: None if lost.cancelled() else node.fail(lost.result()))
-        self._role = Role.WRITER
         log.info("this process writes", term=session.term)
         return node
 
@@ -174,7 +175,6 @@ class Member:
         """A node that follows. Raises: StoreError: the database cannot be followed."""
         store = await PostgresStore.follow(self._database, self._silence)
         node = await self._enter(store, self._standing(Role.FOLLOWER, store))
-        self._role = Role.FOLLOWER
         log.info("this process follows")
         return node
 
@@ -197,7 +197,12 @@ class Member:
         """Change the role again and again, until the process has to end."""
         try:
             while True:
-                await (self._be_writer() if self._role is Role.WRITER else self._be_follower())
+                before = self._node
+                await (self._be_writer() if self.role is Role.WRITER else self._be_follower())
+                if self._node is not before:
+                    del before
+                    for watch in self.watchers:
+                        watch()
         except Exception as error:
             if not self.failed.done():
                 self.failed.set_exception(error)
@@ -216,6 +221,7 @@ class Member:
             raise error
         log.warning("this process writes no more", reason=str(error))
         await self._follow_anew(error)
+        self.role = Role.FOLLOWER
 
     async def _follow_anew(self, error: StoreError) -> None:
         """Follow with a new node. The one before has ended by this error.
@@ -258,6 +264,7 @@ class Member:
             await self._stand_again()
             return
         await following.__aexit__(None, None, None)
+        self.role = Role.WRITER
 
     async def _read_anew(self, error: BaseException | None) -> None:
         """Forget what was read, and follow the database as it is now. A node that follows has ended by this error.

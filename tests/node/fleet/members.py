@@ -1,7 +1,7 @@
 """Processes of a fleet within the process of a test: each is a `Member` with a folder of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -9,26 +9,30 @@ from typing import Any
 import asyncpg
 
 from node.fleet.member import Member
+from node.fleet.standing import Role
 from node.node import Node
 from node.settings.settings import Settings
 from tests.node.http_api.talking import Answer, Client
 
-TURN_S = 0.01
 TIMEOUT_S = 30.0
 
 
-async def wait_until(is_so: Callable[[], Any]) -> None:
-    """Look again and again until it is so."""
+async def until_roles(members: Sequence[Member], *roles: Role) -> None:
+    """Wait until the processes have these roles."""
+    changed = asyncio.Event()
+    for member in members:
+        member.watchers.append(changed.set)
     async with asyncio.timeout(TIMEOUT_S):
-        while not is_so():  # noqa: ASYNC110 - another process does it
-            await asyncio.sleep(TURN_S)
+        while [member.role for member in members] != list(roles):
+            changed.clear()
+            await changed.wait()
 
 
 async def ask_until(ask: Callable[[], Awaitable[Answer]], is_so: Callable[[Answer], bool]) -> Answer:
-    """Ask again and again until the answer is so. Returns the answer."""
+    """Ask again and again until the answer is so, because no client is told when it will be. Returns the answer."""
     async with asyncio.timeout(TIMEOUT_S):
-        while not is_so(answer := await ask()):  # noqa: ASYNC110 - the same
-            await asyncio.sleep(TURN_S)
+        while not is_so(answer := await ask()):
+            pass
     return answer
 
 

@@ -1,7 +1,9 @@
 """Processes of a fleet: they answer alike, one of them writes, and another takes its place."""
 
 import asyncio
+import gc
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +12,7 @@ import aiohttp
 import asyncpg
 import pytest
 
+from node.cli.run_node import forget_ended_nodes
 from node.disk import CannotStartError
 from node.fleet.member import Member
 from node.fleet.passport import HEADER, Passport, seal, secret_of
@@ -27,7 +30,7 @@ from tests.node.fleet.members import (
     end_session_of_writer,
     fleet_of,
     term_changes,
-    wait_until,
+    until_roles,
 )
 from tests.node.http_api.talking import Client
 
@@ -242,7 +245,7 @@ async def test_a_process_that_loses_its_session_follows_and_the_other_writes(
         await clients[0].put(now(f"before-{number}"))
 
     await end_session_of_writer(url)
-    await wait_until(lambda: (members[1]._role, members[0]._role) == (Role.WRITER, Role.FOLLOWER))
+    await until_roles(members, Role.FOLLOWER, Role.WRITER)
     taken = [await _put_until_taken(client, f"after-{at}") for at, client in enumerate(clients)]
 
     assert taken == [201, 201]
@@ -251,6 +254,19 @@ async def test_a_process_that_loses_its_session_follows_and_the_other_writes(
     heads = [(await client.get(f"/claims/{DOMAIN}?limit=100")).body for client in clients]
     assert heads[0] == heads[1]
     assert await term_changes(url) == [1, 2]
+
+
+async def test_the_node_of_a_role_that_is_over_leaves_the_memory(members: list[Member], url: str) -> None:
+    """A process that runs freezes what it has at the start, and the garbage collector does not look at it then."""
+    for member in members:
+        member.watchers.append(forget_ended_nodes)
+    nodes = [weakref.ref(member._node) for member in members]
+    gc.freeze()
+
+    await end_session_of_writer(url)
+    await until_roles(members, Role.FOLLOWER, Role.WRITER)
+
+    assert [node() for node in nodes] == [None, None]
 
 
 async def _put_until_taken(client: Client, label: str) -> int:
