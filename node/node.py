@@ -16,6 +16,7 @@ from node import explorer, http_api
 from node.convergence import Convergence
 from node.disk import CannotStartError
 from node.duplicate_keys import DuplicateKeys
+from node.fairness.crowd import STRANGERS_BURST_S, Crowd
 from node.fairness.turns import Turns
 from node.fleet.following import Followed, Following
 from node.fleet.membership import Membership
@@ -246,6 +247,7 @@ class Node:
     def _make_peers(self) -> None:
         """Make what works with other nodes. It starts to work in `_serve`."""
         self.peers = Peers(self.store)
+        self.crowd = Crowd(self.settings.strangers_share_max, STRANGERS_BURST_S, self._is_listed, is_strict=True)
         self.links = Links(self._link_parts(), self.fail)
         link_sync = LinkSync(self.links, self.store, self.settings.peer_timeout)
         self.sync = Sync(self._sync_parts(), link_sync.run, self.fail)
@@ -318,6 +320,10 @@ class Node:
         if self.certificate is not None:
             tasks.start(self.certificate.watch(), "certificate")
 
+    def _is_listed(self, network: str) -> bool:
+        """Whether a listed peer calls from this network."""
+        return self.links.is_listed_network(network)
+
     def _link_parts(self) -> LinkParts:
         return LinkParts(
             settings=self.settings,
@@ -332,6 +338,7 @@ class Node:
             convergence=self.convergence,
             duplicate_keys=self.duplicate_keys,
             turns=self.turns,
+            crowd=self.crowd,
         )
 
     def _sync_parts(self) -> SyncParts:
@@ -399,6 +406,7 @@ class Node:
             health=self._health,
             registry=registry_of(self._sources()),
             proxies=http_api.Proxies(self.settings.trusted_proxies or ()),
+            crowd=self.crowd,
             standing=None if self.membership is None else self.membership.standing,
             following=self._following,
             relay=self._relay,

@@ -8,6 +8,10 @@ Address = IPv4Address | IPv6Address
 
 _ADDRESSES_CACHED_MAX: Final = 1_024
 
+_IPV4_NEIGHBOURS_BITS: Final = 24
+_IPV6_NEIGHBOURS_BITS: Final = 48
+"""The networks in which whoever rents many addresses gets them. Smaller ones are rarely routed."""
+
 _IPV6_NETWORK_BITS: Final = 64
 """The smallest network that a provider gives to one customer, who picks the other 64 bits at will. Quotas and shares
 count by network, so that no customer gets a fresh one with every address.
@@ -39,3 +43,14 @@ def network_of(address: Address) -> str:
     if isinstance(address, IPv6Address):
         return str(ip_network((address, _IPV6_NETWORK_BITS), strict=False))
     return str(address)
+
+
+@lru_cache(_ADDRESSES_CACHED_MAX)
+def neighbours_of(network: str) -> str:
+    """The network of 24 bits (IPv6: 48 bits) that this result of `network_of` is in. What is no network is its own."""
+    try:
+        parsed = ip_network(network)
+    except ValueError:
+        return network
+    bits = _IPV4_NEIGHBOURS_BITS if parsed.version == 4 else _IPV6_NEIGHBOURS_BITS
+    return str(parsed.supernet(new_prefix=bits))

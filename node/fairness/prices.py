@@ -6,6 +6,7 @@ So a stranger may begin few of them in a second, also if it closes them at once.
 import asyncio
 from typing import Final
 
+from node.fairness.crowd import Crowd
 from node.fairness.places import Source
 from node.fairness.shares import Shares
 
@@ -19,10 +20,10 @@ BURST_S: Final = 1.0
 class Price:
     """The price of things of one kind, and who has begun how many."""
 
-    def __init__(self, one_s: float) -> None:
-        """`one_s` is what it costs to begin one thing, in seconds of a core."""
+    def __init__(self, one_s: float, crowd: Crowd | None = None) -> None:
+        """`one_s` is what it costs to begin one thing, in seconds of a core. `crowd` counts it with other work."""
         self._one_s = one_s
-        self._shares = Shares(SHARE_MAX, BURST_S)
+        self._shares = Shares(SHARE_MAX, BURST_S, crowd)
 
     def charge(self, source: Source) -> bool:
         """Count one more thing that this caller begins. False, and not counted, if the caller has to wait."""

@@ -4,9 +4,9 @@ There is no middleware, because it would cost every request: each handler is wra
 """
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -25,12 +25,12 @@ from node.http_api.handlers.read import VERSION
 from node.http_api.handlers.write import BATCH_BYTES_MAX, BODY_BUDGET
 from node.http_api.openapi import DOCUMENT, document
 from node.http_api.requests.body_budget import BodyBudget
-from node.http_api.requests.caller import look_at, passport_of
+from node.http_api.requests.caller import look_at, passport_of, payer_of
 from node.http_api.requests.page_origin import check_origin
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.patience import Patience
 from node.http_api.requests.query import check_names
-from node.http_api.requests.read_meter import ReadMeter
+from node.http_api.requests.request_meter import RequestMeter
 from node.http_api.route import Route
 from node.settings.settings import Settings
 from protocol.errors import Code, ProtocolError
@@ -41,7 +41,7 @@ HEAD_TIMEOUT_S: Final = web.AppKey("head_timeout_s", float)
 ROUTES: Final = web.AppKey("routes", Sequence[Route])
 WRITE_ORIGINS: Final = web.AppKey("write_origins", Collection[str])
 
-_Bound = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_Bound = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
 
 
 def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
@@ -56,10 +56,11 @@ def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
     app[DOCUMENT] = document(routes, VERSION)
     app[ROUTES] = routes
     app[WRITE_ORIGINS] = write_origins
-    meter = ReadMeter(parts.settings.read_share_max)
+    reads, writes = RequestMeter(parts.settings.read_share_max, parts.crowd), RequestMeter(None, parts.crowd)
     patience = Patience.of(parts.store.outages)
-    app[FAST_PATH] = ClaimsFastPath(parts, app[BODY_BUDGET].budget, meter, write_origins, patience)
+    app[FAST_PATH] = ClaimsFastPath(parts, app[BODY_BUDGET].budget, reads, write_origins, patience)
     for route in routes:
+        meter = reads if route.is_metered else writes if route.method != "GET" else None
         handler = _bind(parts, route, write_origins, meter, patience)
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
             app.router.add_route(method, _pattern(route.path), handler, expect_handler=on_expect)
@@ -77,23 +78,20 @@ def _pattern(path: str) -> str:
 
 
 def _bind(
-    parts: ApiParts, route: Route, write_origins: Collection[str], meter: ReadMeter, patience: Patience | None
+    parts: ApiParts, route: Route, write_origins: Collection[str], meter: RequestMeter | None, patience: Patience | None
 ) -> _Bound:
-    """The handler of a route. `patience` limits its work while the database is away; None: it cannot be away."""
+    """The handler of a route. `meter` counts its work; None: it is not counted. `patience` limits its work while the
+    database is away; None: it cannot be away.
+    """
     waits = None if patience is None or route.is_endless else patience.for_method(route.method)
-    parameters = {parameter.name: parameter for parameter in route.parameters}
-    answer = route.handler if parts.relay is None or not route.is_passed_on else pass_on
+    check_and_answer = _checked(parts, route)
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        address = look_at(parts, request)
+        payer = payer_of(parts, request, look_at(parts, request))
         try:
-            if route.is_guarded and passport_of(parts, request) is None:
-                check_origin(parts, request)
-            if request.rel_url.raw_query_string and not route.ignores_unknown:
-                check_names(request, parameters)
-            answering = answer(parts, request)
-            if route.is_metered and address is not None:
-                answering = meter.read(address, answering)
+            answering = check_and_answer(request)
+            if meter is not None and payer is not None:
+                answering = meter.answer(payer, answering)
             response = await (answering if waits is None else waits.wait(answering))
         except ProtocolError as error:
             response = problem_of(error, is_public=route.is_public)
@@ -109,6 +107,21 @@ def _bind(
         return response
 
     return handle
+
+
+def _checked(parts: ApiParts, route: Route) -> _Bound:
+    """The route's own handler, behind the checks of who sends the request and of its query."""
+    parameters = {parameter.name: parameter for parameter in route.parameters}
+    answer = route.handler if parts.relay is None or not route.is_passed_on else pass_on
+
+    async def check_and_answer(request: web.Request) -> web.StreamResponse:
+        if route.is_guarded and passport_of(parts, request) is None:
+            check_origin(parts, request)
+        if request.rel_url.raw_query_string and not route.ignores_unknown:
+            check_names(request, parameters)
+        return await answer(parts, request)
+
+    return check_and_answer
 
 
 def answer_unknown(request: web.BaseRequest, app: web.Application) -> web.Response:

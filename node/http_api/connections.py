@@ -104,8 +104,8 @@ class ConnectionLimit:
     def __init__(self, parts: ApiParts, linger_s: float = LINGER_S) -> None:
         """A refused connection is closed after `linger_s` seconds."""
         self.places = Places(parts.settings.connections_max)
-        self.input_meter = InputMeter()
-        self._handshakes = Price(HANDSHAKE_S)
+        self.input_meter = InputMeter(crowd=parts.crowd)
+        self._handshakes = Price(HANDSHAKE_S, parts.crowd)
         self._parts = parts
         self._linger_s = linger_s
         self._lingering: dict[Abortable, None] = {}

@@ -22,11 +22,11 @@ from node.http_api.eagerly import Eager
 from node.http_api.failure import failure_of
 from node.http_api.fast_connection import FastConnection
 from node.http_api.handlers.read import HEAD_HEADERS, find_head
-from node.http_api.handlers.write import answer_one, status_of
+from node.http_api.handlers.write import SINGLE_S, answer_one, status_of
 from node.http_api.requests.caller import plain_origin
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.patience import Patience, away
-from node.http_api.requests.read_meter import ReadMeter
+from node.http_api.requests.request_meter import RequestMeter
 from node.intake.arrivals import Origin, Submission
 from protocol.errors import ProtocolError
 from protocol.limits import SPELLING_BYTES_MAX
@@ -65,7 +65,7 @@ class ClaimsFastPath:
         self,
         parts: ApiParts,
         bodies: ByteBudget,
-        meter: ReadMeter,
+        meter: RequestMeter,
         write_origins: Collection[str],
         patience: Patience | None,
     ) -> None:
@@ -121,6 +121,11 @@ class ClaimsFastPath:
         size_bytes = payload.total_bytes
         if size_bytes > SPELLING_BYTES_MAX or size_bytes > self._bodies.left_bytes(origin.address):
             return False  # another body may have to give way
+        if origin.address is not None:
+            crowd, now_s = self._parts.crowd, asyncio.get_running_loop().time()
+            if crowd.wait_s(origin.address, now_s) > 0:
+                return False
+            crowd.spend(origin.address, SINGLE_S, now_s)
         self._begin(connection)
         self._bodies.add(origin.address, size_bytes)
         put = _Put(self, connection, signature, size_bytes, origin)
@@ -159,7 +164,7 @@ class ClaimsFastPath:
         """Answer with the head of a label."""
         try:
             finding = find_head(self._parts, domain, label)
-            head = await (finding if address is None else self._meter.read(address, finding))
+            head = await (finding if address is None else self._meter.answer(address, finding))
             lines = f"{_HEAD_LINES}ETag: {head.etag}\r\n{CERTAINTY_HEADER}: {head.certainty}\r\n"
             status, answer = 200, spell(200, lines, head.body)
         except asyncio.CancelledError:

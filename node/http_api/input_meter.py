@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from node.fairness.crowd import Crowd
 from node.fairness.shares import Shares
 from node.fairness.turns import Turns
 
@@ -46,8 +47,9 @@ class InputMeter:
     Time is measured by the clock of the loop, which stands still in a simulation, so nothing ever waits there.
     """
 
-    def __init__(self, share_max: float = INPUT_SHARE_MAX) -> None:
-        self._shares = Shares(share_max, INPUT_BURST_S)
+    def __init__(self, share_max: float = INPUT_SHARE_MAX, crowd: Crowd | None = None) -> None:
+        """`share_max` is the share of a core for one address. `crowd` counts the work with that of other kinds."""
+        self._shares = Shares(share_max, INPUT_BURST_S, crowd)
         self._turns = Turns()
         self._loop = asyncio.get_running_loop()
         self._waiting: OrderedDict[str, dict[Wait, None]] = OrderedDict()

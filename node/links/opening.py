@@ -21,6 +21,7 @@ from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatu
 from websockets.typing import Subprotocol
 from yarl import URL
 
+from node.fairness.crowd import Crowd
 from node.fairness.places import Places, Source
 from node.fairness.prices import Price
 from node.faults import Cause, of_network
@@ -68,10 +69,10 @@ class Arrival:
 class Entrance:
     """Counts the links that peers opened to this node, before and after the proofs of their keys."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, crowd: Crowd) -> None:
         """`settings` gives `links_max`, `handshakes_max` and `links_per_address_max`."""
         self._settings = settings
-        self._openings = Price(OPENING_S)
+        self._openings = Price(OPENING_S, crowd)
         self._handshakes = Places(settings.handshakes_max)
         self._links = Places(settings.links_max)
         self._by_network: Counter[str] = Counter()

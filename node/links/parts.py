@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from node.convergence import Convergence
 from node.duplicate_keys import DuplicateKeys
+from node.fairness.crowd import Crowd
 from node.fairness.turns import Turns
 from node.indexes import Indexes
 from node.intake.commits import Commits
@@ -20,7 +21,7 @@ class LinkParts:
     """What links read, where their records go, and where they say how well they do.
 
     `key` is the node's own: the node proves it to each peer. `agent` is what peers are told that this node runs, for
-    example `dnarc/1.0`.
+    example `dnarc/1.0`. `crowd` counts the work of strangers.
     """
 
     settings: Settings
@@ -35,3 +36,4 @@ class LinkParts:
     convergence: Convergence
     duplicate_keys: DuplicateKeys
     turns: Turns
+    crowd: Crowd

@@ -74,9 +74,13 @@ class Links:
         self._parts = parts
         self._fail = fail
         self._context = LinkContext(
-            parts, self.dissemination, self, WorkMeter(self.limits, asyncio.get_running_loop().time), send_budget()
+            parts,
+            self.dissemination,
+            self,
+            WorkMeter(self.limits, asyncio.get_running_loop().time, parts.crowd),
+            send_budget(),
         )
-        self._entrance = Entrance(parts.settings)
+        self._entrance = Entrance(parts.settings, parts.crowd)
         self._listed_networks = ListedNetworks()
         self.turned_away_s: float | None = None
         self._last_number = 0

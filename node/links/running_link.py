@@ -376,6 +376,8 @@ class RunningLink:
         trust = self.snapshot.trust_of(self.machine.peer_key)
         origin = Origin(trust, address=self.address if trust is Trust.CLIENT else None)
         delivery = Delivery(waits=True, link=self.number, hops=order.hops, is_live=order.hops > 0)
+        if origin.address is not None:
+            self._meter.spend(self._source, 0.0, is_listed=False, records=len(order.items))
         outcomes = await take(self._parts.ingest, order.items, origin, delivery)
         self.counts.count(outcomes)
         if trust is Trust.PEER:

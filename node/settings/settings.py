@@ -204,6 +204,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Annotated[float, Meta(gt=0)] | None,
         _about("Share of a core for reads from one address, and twice as much for all. Loopback is exempt.", "cores"),
     ] = 0.3
+    strangers_share_max: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        _about(
+            "Share of a core for all work of strangers together. Past it each address has its part. none: no limit.",
+            "cores",
+        ),
+    ] = 0.7
     records_per_second_max: Annotated[
         Annotated[float, Meta(gt=0)] | None,
         _about("Records that one address may send. Loopback is exempt.", "records/s"),

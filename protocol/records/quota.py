@@ -27,6 +27,12 @@ class Bucket(msgspec.Struct):
     level: float = 0.0
     at_s: float = 0.0
 
+    def leak(self, rate: float, now_s: float) -> None:
+        """Bring the level to this time. `rate` is in units per second. A clock that is set back leaks nothing."""
+        elapsed_s = max(0.0, now_s - self.at_s)
+        self.level = max(0.0, self.level - elapsed_s * rate)
+        self.at_s = now_s
+
 
 class Quota:
     """One limit for each of many addresses."""
@@ -59,7 +65,5 @@ class Quota:
         self._buckets.move_to_end(address)
         if len(self._buckets) > self._addresses_max:
             self._buckets.popitem(last=False)
-        elapsed_s = max(0.0, now_s - bucket.at_s)  # a clock that is set back leaks nothing
-        bucket.level = max(0.0, bucket.level - elapsed_s * self._rate)
-        bucket.at_s = now_s
+        bucket.leak(self._rate, now_s)
         return bucket

@@ -142,7 +142,7 @@ MUTANTS: Final = (
     Mutant(
         "quota-without-leak",
         "the records of an address count against its quota for ever",
-        (Edit("protocol/records/quota.py", "bucket.level - elapsed_s * self._rate", "bucket.level"),),
+        (Edit("protocol/records/quota.py", "self.level - elapsed_s * rate", "self.level"),),
     ),
     Mutant(
         "late-records-uncounted",

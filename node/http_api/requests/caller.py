@@ -63,14 +63,17 @@ def has_token(parts: ApiParts, request: web.BaseRequest) -> bool:
     Raises:
         ProtocolError: `unauthorized` for a wrong token, because its sender expects to be let in.
     """
-    header = request.headers.get("Authorization")
-    if header is None:
+    if "Authorization" not in request.headers:
         return False
-    scheme, _, token = header.partition(" ")
-    given = token.strip().encode(errors="surrogateescape")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given, parts.admin_token.encode()):
+    if not _is_token_right(parts, request):
         raise ProtocolError(Code.UNAUTHORIZED, "this is not the admin token of this node")
     return True
+
+
+def _is_token_right(parts: ApiParts, request: web.BaseRequest) -> bool:
+    scheme, _, token = request.headers["Authorization"].partition(" ")
+    given = token.strip().encode(errors="surrogateescape")
+    return scheme.lower() == "bearer" and hmac.compare_digest(given, parts.admin_token.encode())
 
 
 def passport_of(parts: ApiParts, request: web.BaseRequest) -> Passport | None:
@@ -159,6 +162,13 @@ def look_at(parts: ApiParts, request: web.BaseRequest) -> str | None:
     if sign is not None:
         _note_proxy(parts, request, remote, sign)
     return None if remote is None else network_of(parts.proxies.caller_of(remote, request.headers))
+
+
+def payer_of(parts: ApiParts, request: web.BaseRequest, address: str | None) -> str | None:
+    """Who pays for the work of this request: its `quota_address`, which is this one; None for the operator."""
+    if address is None or "Authorization" not in request.headers:
+        return address
+    return None if _is_token_right(parts, request) else address
 
 
 def plain_origin(parts: ApiParts, remote: str, host: str) -> Origin | None:

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry
 
 from node.convergence import Convergence
 from node.duplicate_keys import DuplicateKeys
+from node.fairness.crowd import Crowd
 from node.fleet.following import Following
 from node.fleet.relay import Relay
 from node.fleet.standing import Standing
@@ -37,9 +38,9 @@ class ApiParts:
     """What every handler gets beside its request.
 
     `started_s` is when the node started, in seconds since the Unix epoch. `key` is the node's own. `admin_token` is the
-    secret that an operator sends. The API counts requests and connections in `traffic`. `proxies` are those that
-    the operator trusts. `standing` is that of a process of a fleet. `following` and `relay` are those of a process that
-    follows.
+    secret that an operator sends. The API counts requests and connections in `traffic`, and the work of strangers in
+    `crowd`. `proxies` are those that the operator trusts. `standing` is that of a process of a fleet. `following` and
+    `relay` are those of a process that follows.
     """
 
     settings: Settings
@@ -68,6 +69,7 @@ class ApiParts:
     health: Health
     registry: CollectorRegistry
     proxies: Proxies
+    crowd: Crowd
     standing: Standing | None
     following: Following | None
     relay: Relay | None

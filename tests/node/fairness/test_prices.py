@@ -11,7 +11,7 @@ GATEWAY = Source("192.0.2.4", has_share=False)
 
 
 async def test_a_stranger_past_its_share_begins_nothing_more_and_another_stranger_does() -> None:
-    price = Price(SHARE_MAX * BURST_S + 1.0)
+    price = Price(SHARE_MAX * BURST_S + 0.01)
 
     begun = [price.charge(source) for source in (STRANGER, STRANGER, OTHER)]
 

@@ -1,13 +1,14 @@
 """Each address has a share of a core, and all strangers together have one."""
 
-from node.fairness.shares import CROWD_SHARE, STRANGERS_SHARES, Shares
+from node.fairness.crowd import Crowd
+from node.fairness.shares import STRANGERS_SHARES, Shares
 from protocol.records.quota import BURST_S
 
 SHARE = 0.25
 BURST = SHARE * BURST_S
 """Seconds of work that an address may cause at once."""
 
-ONE, OTHER, THIRD = "192.0.2.1", "192.0.2.2", "192.0.2.3"
+ONE, OTHER = "192.0.2.1", "192.0.2.2"
 
 
 def test_an_address_waits_when_it_has_used_more_than_its_share() -> None:
@@ -23,18 +24,25 @@ def test_an_address_waits_when_it_has_used_more_than_its_share() -> None:
     assert shares.wait_s(ONE, now_s=1.0 / SHARE) == 0.0
 
 
-def test_an_address_that_reads_little_goes_on_while_strangers_have_used_up_their_share() -> None:
+def test_an_address_that_causes_little_goes_on_while_strangers_have_used_up_their_share() -> None:
     shares = Shares(SHARE)
     addresses = [f"198.51.100.{number}" for number in range(10)]
 
     for address in addresses:
         shares.spend(address, STRANGERS_SHARES * BURST / 10 + 0.01, now_s=0.0)
-    shares.spend(OTHER, CROWD_SHARE * BURST, now_s=0.0)
-    shares.spend(THIRD, CROWD_SHARE * BURST + 0.01, now_s=0.0)
 
     assert shares.wait_s(addresses[0], now_s=0.0) > 0.0, "although it has used less than its own share"
     assert shares.wait_s(OTHER, now_s=0.0) == 0.0
-    assert shares.wait_s(THIRD, now_s=0.0) > 0.0
+
+
+def test_work_of_another_kind_counts_in_the_crowd_of_all_kinds() -> None:
+    crowd = Crowd(SHARE, BURST_S)
+    one_kind, other_kind, apart = Shares(SHARE, crowd=crowd), Shares(SHARE, crowd=crowd), Shares(SHARE)
+
+    one_kind.spend(ONE, BURST + 0.01, now_s=0.0)
+
+    assert other_kind.wait_s(ONE, now_s=0.0) > 0.0
+    assert apart.wait_s(ONE, now_s=0.0) == 0.0
 
 
 def test_without_a_share_there_is_no_limit() -> None:

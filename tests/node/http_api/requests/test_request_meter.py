@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from node.fairness.read_cost import metered
-from node.fairness.shares import CROWD_SHARE
-from node.http_api.requests.read_meter import ReadMeter
+from node.http_api.requests.request_meter import RequestMeter
 from node.node import Node
 from node.settings.settings import Settings
 from node.world import World
@@ -39,7 +38,7 @@ async def reads(seconds: float) -> str:
 
 
 async def test_work_in_the_loop_and_in_threads_counts_and_waiting_does_not() -> None:
-    works, idles = ReadMeter(TINY_SHARE), ReadMeter(TINY_SHARE)
+    works, idles = RequestMeter(TINY_SHARE), RequestMeter(TINY_SHARE)
     never = asyncio.Event()
 
     async def waits() -> None:
@@ -47,8 +46,8 @@ async def test_work_in_the_loop_and_in_threads_counts_and_waiting_does_not() -> 
             async with asyncio.timeout(0.2):
                 await never.wait()
 
-    answer = await works.read(ONE, reads(0.1))
-    await idles.read(ONE, waits())
+    answer = await works.answer(ONE, reads(0.1))
+    await idles.answer(ONE, waits())
 
     assert answer == "done"
     assert 0.09 < spent(works) < 0.2
@@ -59,24 +58,24 @@ TINY_SHARE = 1e-9
 """With this share the work of a test stays counted while the test runs."""
 
 
-def spent(meter: ReadMeter) -> float:
-    """How many seconds of work were counted, with `TINY_SHARE`: the address is alone, and a crowd by itself."""
-    return meter.shares.wait_s(ONE, asyncio.get_running_loop().time()) * TINY_SHARE * CROWD_SHARE
+def spent(meter: RequestMeter) -> float:
+    """How many seconds of work were counted, with `TINY_SHARE`: the address is alone."""
+    return meter.shares.wait_s(ONE, asyncio.get_running_loop().time()) * TINY_SHARE
 
 
 async def test_an_address_that_would_wait_for_long_is_refused_without_any_work() -> None:
-    meter = ReadMeter(SHARE)
+    meter = RequestMeter(SHARE)
     meter.shares.spend(ONE, 2 * BURST, asyncio.get_running_loop().time())
 
     with pytest.raises(ProtocolError) as refused:
-        await meter.read(ONE, reads(1_000.0))
+        await meter.answer(ONE, reads(1_000.0))
 
     assert refused.value.code == "rate_limited"
     assert refused.value.facts["retry_after"] in (int(BURST_S), int(BURST_S) + 1)
 
 
 async def test_a_cancelled_read_is_cancelled_inside_and_counts_what_it_did() -> None:
-    meter = ReadMeter(TINY_SHARE)
+    meter = RequestMeter(TINY_SHARE)
     is_cancelled = False
 
     async def reading() -> None:
@@ -88,7 +87,7 @@ async def test_a_cancelled_read_is_cancelled_inside_and_counts_what_it_did() -> 
             is_cancelled = True
             raise
 
-    task = asyncio.create_task(meter.read(ONE, reading()))
+    task = asyncio.create_task(meter.answer(ONE, reading()))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -112,3 +111,19 @@ async def test_reads_past_the_share_get_429_and_this_machine_is_exempt(tmp_path:
     assert int(answers[1].headers["Retry-After"]) >= 1
     assert [answer.status for answer in here] == [200, 200]
     assert health.status == 200
+
+
+async def test_work_of_every_kind_counts_for_the_share_of_strangers(tmp_path: Path) -> None:
+    """One claim of a stranger uses up the share. Then other strangers wait too, and the operator does not."""
+    settings = Settings(port=0, data=tmp_path, strangers_share_max=1e-6)
+    one, other = {"X-Forwarded-For": ONE}, {"X-Forwarded-For": "198.51.100.1"}
+    async with Node(settings, World(now_s=lambda: NOW)) as node, Client(node.url) as client:
+        first = await client.put(claim("first", at=NOW), one)
+        second = [await client.put(claim("second", at=NOW), headers) for headers in (one, other)]
+        read = await client.get("/claims/example/first", other)
+        with_token = {**one, "Authorization": f"Bearer {node.admin_token}"}
+        operator = await client.put(claim("third", at=NOW), with_token)
+        here, health = await client.put(claim("fourth", at=NOW)), await client.get("/health", other)
+
+    assert [first.status, operator.status, here.status, health.status] == [201, 201, 201, 200]
+    assert [answer.refusal for answer in (*second, read)] == [(429, "rate_limited")] * 3

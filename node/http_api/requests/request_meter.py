@@ -1,10 +1,10 @@
-"""A meter of the work that reads cause, by address, in seconds of a core.
+"""A meter of the work that requests cause, by address, in seconds of a core.
 
 A request of some bytes can ask for much work: the history of a label, a listing of everything. An address may use a
 share of a core for its reads. Past it, a request waits for a moment, an answer of many pages slows down, and if the
-wait were long, the request is refused. All strangers together have a share too. While they have used it up, an address
-may use only a tenth of its own share, so that addresses which read little are still served. Callers on this machine
-are exempt.
+wait were long, the request is refused. All strangers together have a share too, for reads, and for their work of every
+kind. While they have used it up, an address may use only its part (`node.fairness.crowd`), so that addresses which
+cause little are still served. Callers on this machine are exempt.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import time
 from collections.abc import Coroutine, Generator
 from typing import Any, Final, TypeVar
 
+from node.fairness.crowd import Crowd
 from node.fairness.read_cost import READ_COST, ReadCost
 from node.fairness.shares import Shares
 from protocol.errors import Code, ProtocolError
@@ -25,14 +26,14 @@ _SPENT_S_MIN: Final = 0.005
 _T = TypeVar("_T")
 
 
-class ReadMeter:
-    """Counts the work of reads, and says how long an address has to wait."""
+class RequestMeter:
+    """Counts the work of requests, and says how long an address has to wait."""
 
-    def __init__(self, share_max: float | None) -> None:
-        """`share_max` is the share of a core for one address; None: no limit."""
-        self.shares = Shares(share_max)
+    def __init__(self, share_max: float | None, crowd: Crowd | None = None) -> None:
+        """`share_max` is the share of a core for one address; None: no limit. `crowd` counts it with other work."""
+        self.shares = Shares(share_max, crowd=crowd)
 
-    async def read(self, address: str, reading: Coroutine[Any, Any, _T]) -> _T:
+    async def answer(self, address: str, answering: Coroutine[Any, Any, _T]) -> _T:
         """Await a request's handler, and count its work.
 
         Raises:
@@ -41,15 +42,23 @@ class ReadMeter:
         try:
             await self._wait(address)
         except BaseException:
-            reading.close()
+            answering.close()
             raise
-        answer: _T = await _Metered(self, address, reading)
+        answer: _T = await _Metered(self, address, answering)
         return answer
+
+    def has_to_wait(self, address: str) -> bool:
+        """Whether a request of this address would have to wait now."""
+        return self.shares.wait_s(address, _now_s()) > 0
+
+    def charge(self, address: str, seconds: float) -> None:
+        """Count work for a request of this address that nobody measured."""
+        self.shares.spend(address, seconds, _now_s())
 
     async def _wait(self, address: str) -> None:
         wait_s = self.shares.wait_s(address, _now_s())
         if wait_s > DELAY_S_MAX:
-            detail = f"too much work for reads from {address}: come back in {wait_s:.0f} s, and ask for less"
+            detail = f"too much work for requests from {address}: come back in {wait_s:.0f} s, and ask for less"
             raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=int(wait_s) + 1)
         if wait_s > 0:
             await asyncio.sleep(wait_s)
@@ -64,10 +73,10 @@ class ReadMeter:
 class _Metered:
     """Awaits a coroutine, and measures each of its steps. Nothing else runs in this thread during a step."""
 
-    def __init__(self, meter: ReadMeter, address: str, reading: Coroutine[Any, Any, Any]) -> None:
+    def __init__(self, meter: RequestMeter, address: str, answering: Coroutine[Any, Any, Any]) -> None:
         self._meter = meter
         self._address = address
-        self._reading = reading
+        self._answering = answering
 
     def __await__(self) -> Generator[Any, None, Any]:
         cost = ReadCost(lambda: self._meter.pace(self._address))
@@ -77,7 +86,7 @@ class _Metered:
             while True:
                 begun_s = time.thread_time()
                 try:
-                    awaited = self._reading.send(None) if error is None else self._reading.throw(error)
+                    awaited = self._answering.send(None) if error is None else self._answering.throw(error)
                 except StopIteration as end:
                     return end.value
                 finally:
