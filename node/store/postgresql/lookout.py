@@ -16,10 +16,12 @@ from node.store.postgresql.session import SILENCE, Silence, connect, explained
 from node.store.postgresql.writership import IS_HELD
 from node.store.postgresql.writing import CHANNEL, COMMITS_KEPT, Position
 
-# Rows of old commits are removed, and a removal with them. So a long absence counts as a removal.
+# Rows of old commits are removed, and a removal with them. So a long absence counts as a removal. The subquery lets the
+# server keep one plan, as in `reading`.
 _LOOK: Final = f"""
     SELECT commits.no, record, label, event, writer.term, writer.url, (SELECT value FROM meta WHERE name = 'epoch'),
-        no - $1 >= {COMMITS_KEPT} OR EXISTS (SELECT FROM commits AS missed WHERE missed.no > $1 AND missed.removal)
+        no - $1 >= {COMMITS_KEPT}
+        OR EXISTS (SELECT FROM commits AS missed WHERE missed.no > (SELECT $1::bigint) AND missed.removal)
     FROM commits, writer ORDER BY no DESC LIMIT 1
 """
 

@@ -56,9 +56,9 @@ class Reader(Protocol):
         """All rows."""
 
 
-# An array of a caller stands in a subquery where most callers give few values. The planner does not see into it, so the
-# server keeps one plan. If it saw two values, it would find a plan for ten values too dear and make a new plan for each
-# call, which costs 100 to 350 us.
+# An array, or the ends of a range, stand in subqueries where most callers get few rows. The planner does not see into
+# them, so the server keeps one plan. If it saw an array of two, it would find the plan for ten too dear and make a new
+# plan for each call, which costs 50 to 350 us.
 _STATES: Final = """
     SELECT labels.domain, labels.label, contested, former, newest.timestamp, newest.id, head.id, head.body, final.id,
         undecided, doubly_decided, ARRAY(SELECT key FROM former_keys WHERE label = labels.no)
@@ -234,7 +234,8 @@ async def _are_few_since(reader: Reader, since: int) -> bool:
 
 _KEYS: Final = """
     SELECT records.no, domain, records.timestamp, id FROM records JOIN labels ON labels.no = records.label
-    WHERE records.no > $1 AND records.no <= $2 ORDER BY records.no LIMIT $3
+    WHERE records.no > (SELECT $1::bigint) AND records.no <= (SELECT $2::bigint)
+    ORDER BY records.no LIMIT (SELECT $3::bigint)
 """
 
 
@@ -261,7 +262,8 @@ async def events(
             where += f" AND {column} = ANY(${len(arguments)}::text[])"
     sql = (
         "SELECT seq, type, previous, reason, id, body, signature FROM events JOIN records ON records.no = record "
-        f"JOIN labels ON labels.no = records.label WHERE seq > $1 AND seq <= $2{where} ORDER BY seq LIMIT $3"
+        "JOIN labels ON labels.no = records.label "
+        f"WHERE seq > (SELECT $1::bigint) AND seq <= (SELECT $2::bigint){where} ORDER BY seq LIMIT (SELECT $3::bigint)"
     )
     return [stored_event_of(tuple(row)) for row in await reader.fetch(sql, *arguments)]
 

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.common.plans import READS, fill, plans_of_all_reads
 from node.store.contract import Cursor, Peer, Store, StoreError
-from node.store.postgresql import PostgresStore
+from node.store.postgresql import Lookout, PostgresStore
 from node.store.postgresql.schema import MIGRATIONS, migrate, version_of
 from node.store.postgresql.session import AwayError, connect
 from node.store.postgresql.writer_session import WritershipLostError
@@ -369,10 +369,11 @@ async def test_no_read_scans_a_large_table(url: str, store: PostgresStore) -> No
     assert [(plan.read, plan.scanned, plan.query) for plan in plans if plan.scanned] == []
 
 
-async def test_a_statement_for_one_label_or_record_is_planned_once_for_a_session(store: PostgresStore) -> None:
+async def test_a_statement_for_few_rows_is_planned_once_for_a_session(store: PostgresStore, url: str) -> None:
     """The server makes five plans with the values that it gets. After that it keeps a plan for all values, unless that
     seems dearer to it. To make a plan costs more than to answer.
     """
+    lookout = await Lookout.open(url)
     for timestamp in range(1, 10):
         entry = claim("garden", at=timestamp)
         key = key_of(entry.record)
@@ -382,10 +383,15 @@ async def test_a_statement_for_one_label_or_record_is_planned_once_for_a_session
         await store.records([entry.record.id])
         await store.held([entry.record.id])
         await store.labels_founded([(entry.record.domain, entry.record.signedby)])
+        position = (await lookout.look(timestamp)).position
+        assert [page async for page in store.keys_between(position.record - 1, position.record)]
+        assert await store.events(position.event - 1, 500, through=position.event)
 
     planned = "SELECT statement FROM pg_prepared_statements WHERE custom_plans > 5"
     assert await store._readers.fetch(planned) == []
     assert await store._writer._connection.fetch(planned) == []
+    assert await lookout._connection.fetch(planned) == []
+    await lookout.close()
 
 
 def test_all_reads_of_a_store_are_planned() -> None:
