@@ -214,7 +214,7 @@ class Node:
         self.erased = await Erased.load(self.store, self.removals)
         self.removals.erasings += [
             lambda step: self.heads.forget(step.labels),
-            lambda step: self.links.dissemination.recent.remove(step.ids),
+            lambda step: self.commits.recent.remove(step.ids),
             lambda _: self.streams.forget(),
             lambda step: self.ingest.usage.forget_keys() if step.is_last else None,
         ]

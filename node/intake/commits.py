@@ -21,6 +21,7 @@ import msgspec
 from node.indexes import Indexes
 from node.intake.commit_delay import CommitDelay
 from node.intake.counts import CommitCounts
+from node.intake.recent_records import RecentRecords
 from node.store.contract import Batch, Store, StoredEvent, StoredRecord
 from protocol.errors import Code, ProtocolError
 from protocol.records.change import Event
@@ -59,7 +60,8 @@ class Commits:
     """The queue to the disk.
 
     `uncommitted` holds the ids of records that are decided and not durable yet. `failed` ends with the store's error.
-    `writes` counts what was committed. `is_stalled`: the commit under way takes longer than `STALLED_S`.
+    `writes` counts what was committed. `recent` are the records that were announced lately. `is_stalled`: the commit
+    under way takes longer than `STALLED_S`.
 
     `watchers` are called after the commit of each group, in the order of events, before any client is answered. The
     room of the intake bounds the queue.
@@ -78,6 +80,7 @@ class Commits:
         """
         self.uncommitted: set[str] = set()
         self.writes = CommitCounts()
+        self.recent = RecentRecords()
         self.watchers: list[Callable[[Committed], None]] = []
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._store = store
@@ -201,7 +204,8 @@ class Commits:
     async def _stored_events(self, batch: Batch, first_seq: int) -> list[StoredEvent]:
         """The events of a batch as the store has them.
 
-        Records that were held before may be heads again. Replay did without their bodies, so they are read now.
+        Records that were held before may be heads again, or be final now. Replay and the walk did without their bodies,
+        so those that are not recent are read now.
         """
         events, records = batch.events, batch.records
         if len(events) == len(records) and all(map(_is_of, events, records)):  # each record moved a head, as most do
@@ -210,6 +214,7 @@ class Commits:
                 for seq, event, stored in zip(count(first_seq), events, records)
             ]
         entries = {stored.signed.record.id: stored.signed for stored in records}
+        entries |= self.recent.get([event.record.id for event in events if event.record.id not in entries])
         missing = [event.record.id for event in events if event.record.id not in entries]
         for begin in range(0, len(missing), _IDS_AT_ONCE):
             found = await self._store.records(missing[begin : begin + _IDS_AT_ONCE])
@@ -271,7 +276,7 @@ def _is_of(event: Event, stored: StoredRecord) -> bool:
 
 
 def _stored_event(seq: int, event: Event, signed: SignedRecord) -> StoredEvent:
-    return StoredEvent(seq, msgspec.structs.replace(event, record=signed.record), signed.signature)
+    return StoredEvent(seq, Event(event.type, signed.record, event.previous, event.reason), signed.signature)
 
 
 def stalled() -> ProtocolError:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from node.intake.arrivals import Delivery
+from node.intake.recent_records import RecentRecords
 from node.links.alarm import Alarm
-from node.links.recent_records import RecentRecords
 from protocol.gossip.plumtree import Output, Plumtree, SendHave, SendPrune, SendRecords, SendWant
 from protocol.link.messages import Erased, Have, Prune, Want
 from protocol.records.record import SignedRecord
@@ -43,13 +43,14 @@ class GossipLink(Protocol):
 class Dissemination:
     """Carries out what gossip decides. `gossip` is the machine, `recent` holds the records of its announcements."""
 
-    def __init__(self, gossip: Plumtree, links: Mapping[int, GossipLink], uncommitted: Container[str]) -> None:
-        """`links` are the node's links by number. `uncommitted` are the ids that are accepted and not on disk yet.
-
-        Both change while the node runs.
+    def __init__(
+        self, gossip: Plumtree, links: Mapping[int, GossipLink], recent: RecentRecords, uncommitted: Container[str]
+    ) -> None:
+        """`links` are the node's links by number. `recent` is the one of the commits. `uncommitted` are the ids that
+        are accepted and not on disk yet. All of them change while the node runs.
         """
         self.gossip = gossip
-        self.recent = RecentRecords()
+        self.recent = recent
         self._links = links
         self._uncommitted = uncommitted
         self._alarm = Alarm(self._on_time)

@@ -68,7 +68,7 @@ class Links:
         self.limits = LinkLimits(repair_s=parts.settings.repair_interval)
         self.watchers: list[Callable[[], None]] = []
         gossip = Plumtree(PlumtreeLimits(), parts.world.random)
-        self.dissemination = Dissemination(gossip, self.by_number, parts.commits.uncommitted)
+        self.dissemination = Dissemination(gossip, self.by_number, parts.commits.recent, parts.commits.uncommitted)
         parts.ingest.announcers.append(self.dissemination.announce)
         self._listing = Listing(parts.indexes)
         self._parts = parts

@@ -20,6 +20,7 @@ from node.clocks import ClockReading, least_ahead_s
 from node.fairness.byte_budget import ByteBudget
 from node.fairness.turns import Piece
 from node.intake.arrivals import Delivery, Origin
+from node.intake.recent_records import load
 from node.links.alarm import Alarm
 from node.links.cursors import LinkCursors
 from node.links.dissemination import Dissemination
@@ -27,7 +28,6 @@ from node.links.incoming import Postponed, known_ids, refused_ids, take
 from node.links.link_counts import Carried, LinkCounts
 from node.links.parts import LinkParts
 from node.links.permission import TableSnapshot
-from node.links.recent_records import load
 from node.links.send_room import SendRoom
 from node.links.transport import CLOSE_S_MAX, Transport, TransportEndedError
 from node.links.transport_tasks import FrameWriter, Reader, ping_forever

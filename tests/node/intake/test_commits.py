@@ -9,10 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from node.indexes import Indexes
 from node.intake.commit_delay import CommitDelay
+from node.intake.commits import Commits
+from node.store.contract import Batch, StoredEvent, StoredRecord
+from node.store.sqlite import SqliteStore
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import Trust
+from protocol.records.change import Event, EventType
 from protocol.records.outcome import Outcome, Status
+from protocol.records.record import Record, SignedRecord
+from protocol.records.replay import EMPTY
 from tests.history import DOMAIN, claim, signed
 from tests.node.intake.pipeline import CLIENT, NOW, PEER, Pipeline, pipeline, submission
 
@@ -202,3 +209,33 @@ async def test_a_commit_that_waited_in_vain_happens_all_the_same(tmp_path: Path)
         [outcome] = await it.take(claim("bridge", at=NOW))
 
         assert outcome.status is Status.ACCEPTED
+
+
+async def test_an_event_about_a_recent_record_shows_it_from_memory(tmp_path: Path) -> None:
+    """Witnesses speak about a record soon after it came, and to read it back would cost more than their words."""
+    early, late = claim("garden", at=NOW), claim("shed", at=NOW)
+    in_memory = SignedRecord("0" * 128, early)
+    shown: list[StoredEvent] = []
+
+    store = await SqliteStore.open(tmp_path / "dnarc.db")
+    commits = Commits(store, await Indexes.load(store), records_max=10)
+    try:
+        await commits.enqueue(founding_of(early))
+        commits.recent.add([in_memory])
+        commits.watchers.append(lambda committed: shown.extend(committed.events))
+        batch = founding_of(late)
+        batch.events += [Event(EventType.ACCEPTED, late), Event(EventType.FINAL, early)]
+        await commits.enqueue(batch)
+    finally:
+        await commits.close()
+        await store.close()
+
+    assert [(it.event.type, it.event.record, it.signature) for it in shown] == [
+        (EventType.ACCEPTED, late, signed(late).signature),
+        (EventType.FINAL, early, in_memory.signature),
+    ]
+
+
+def founding_of(record: Record) -> Batch:
+    state, verdict = EMPTY.extend(record)
+    return Batch([StoredRecord(signed(record), verdict, NOW)], states={(record.domain, record.label): state})

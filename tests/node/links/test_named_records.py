@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from node.intake.arrivals import BY_REQUEST, Delivery
+from node.intake.recent_records import RecentRecords
 from node.links.dissemination import Dissemination
 from protocol.gossip.plumtree import Plumtree, PlumtreeLimits
 from protocol.link.messages import Have, Prune, Want
@@ -56,7 +57,7 @@ async def test_the_peer_that_brings_a_receipt_is_asked_for_what_it_names(
     delivery: Delivery, expected: list[Have]
 ) -> None:
     link = ListeningLink()
-    dissemination = Dissemination(Plumtree(PlumtreeLimits(), Random(0)), {LINK: link}, ())
+    dissemination = Dissemination(Plumtree(PlumtreeLimits(), Random(0)), {LINK: link}, RecentRecords(), ())
     dissemination.on_up(LINK, has_outflow=True, has_inflow=True, is_listed=True)
 
     dissemination.announce(
@@ -70,7 +71,7 @@ async def test_the_peer_that_brings_a_receipt_is_asked_for_what_it_names(
 
 async def test_a_malformed_receipt_leads_to_nothing() -> None:
     link = ListeningLink()
-    dissemination = Dissemination(Plumtree(PlumtreeLimits(), Random(0)), {LINK: link}, ())
+    dissemination = Dissemination(Plumtree(PlumtreeLimits(), Random(0)), {LINK: link}, RecentRecords(), ())
     dissemination.on_up(LINK, has_outflow=True, has_inflow=True, is_listed=True)
 
     dissemination.announce([receipt(first={FIRST: 0})], Delivery(link=LINK, hops=HOPS))

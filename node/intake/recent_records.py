@@ -1,8 +1,9 @@
 """Recent records: the records that peers are likely to ask for next, in memory.
 
 A record is announced before it is committed, so for a short time only memory can give it. Peers nearly always ask for
-recent records (`want`), so the cache also spares the store. The cache drops its oldest records first. If a record is
-dropped before its commit, the node cannot give it for a moment; the peer asks again, or finds the record by repair.
+recent records (`want`), so the cache also spares the store. Events about a record show its body, and witnesses speak
+about a record soon after it came. The cache drops its oldest records first. If a record is dropped before its commit,
+the node cannot give it for a moment; the peer asks again, or finds the record by repair.
 """
 
 from collections import OrderedDict
