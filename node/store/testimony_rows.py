@@ -3,11 +3,30 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from node.store.contract import Batch
 from node.store.rows import SEEN
 from protocol.witness.recall import Known
 from protocol.witness.testimony import Act, Evidence, Fork, Link
 
 Row = tuple[Any, ...]
+
+
+def named_by(batch: Batch) -> Iterator[str]:
+    """The ids of the records, new or stored, whose row numbers a commit of this batch needs. Some come twice."""
+    for state in batch.states.values():
+        if state.tip is not None:
+            yield state.tip.id
+        if state.final is not None:
+            yield state.final
+        yield state.newest[1]
+    yield from (event.record.id for event in batch.events)
+    for change in batch.walked.values():
+        yield from change.links
+        yield from change.said.keys() - change.ahead
+        for evidence in change.said.values():
+            yield from (receipt_id for _, receipt_id in evidence.ballots())
+        for fork in change.forks.values():
+            yield from fork.receipts
 
 
 def link_row(number: int, link: Link, witnesses: Mapping[str, int]) -> Row:

@@ -43,9 +43,9 @@ class DomainChange(msgspec.Struct):
 
     `verdicts`: every verdict that is new or other than before, by record id. `states`: the states of the labels that
     were touched. `events` are in order. `decided`: the slots in which a record was decided. `candidates`: the records
-    that became candidates. `said`: what was said besides, by record id. `links`: the receipts that came or became
-    sound, in their chains, by id. `forks`: the lies that became known. `awaited`: the records that came and were named
-    before.
+    that became candidates. `said`: what was said besides, by record id. `ahead`: the ids among these of records that
+    are not held. `links`: the receipts that came or became sound, in their chains, by id. `forks`: the lies that became
+    known. `awaited`: the records that came and were named before.
 
     `closed` and `opened` are for those who follow races, and set by `WitnessedDomain.follow`: the slots that are over,
     and then the candidates that can win now.
@@ -57,6 +57,7 @@ class DomainChange(msgspec.Struct):
     decided: list[SlotKey] = msgspec.field(default_factory=list)
     candidates: list[Record] = msgspec.field(default_factory=list)
     said: dict[str, Evidence] = msgspec.field(default_factory=dict)
+    ahead: set[str] = msgspec.field(default_factory=set)
     links: dict[str, Link] = msgspec.field(default_factory=dict)
     forks: dict[ForkPlace, Fork] = msgspec.field(default_factory=dict)
     awaited: set[str] = msgspec.field(default_factory=set)
@@ -74,6 +75,7 @@ class DomainChange(msgspec.Struct):
         for record_id, more in later.said.items():
             known = self.said.get(record_id)
             self.said[record_id] = more if known is None else known.with_more(more)
+        self.ahead = (self.ahead | later.ahead) - later.awaited
         self.forks |= later.forks
         self.awaited |= later.awaited
 
@@ -323,6 +325,7 @@ class WitnessedDomain:
                 claims[record.label].append(msgspec.structs.replace(record, canonical=b""))
         if founded:
             self._begin(change)
+        change.ahead = {record_id for record_id in change.said if self._label_of.get(record_id) is None}
         self._apply(claims, {} if founded else change.said, change)
         return change
 

@@ -4,7 +4,7 @@
 record, and moves when the record comes.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import asyncpg
@@ -55,14 +55,13 @@ async def put(connection: asyncpg.Connection, domain: str, change: DomainChange,
     witnesses = await _witness_numbers(connection, domain, change)
     if change.awaited:
         await connection.execute(_MOVE, list(map(bytes.fromhex, change.awaited)), list(witnesses.values()))
-    held = await _held(connection, domain, change.said)
     links = [link_row(numbers[each], link, witnesses) for each, link in change.links.items()]
     await _put(connection, _PUT_RECEIPTS, links)
     of_records: dict[Row, int] = {}
     ahead: dict[Row, int] = {}
     for record_id, evidence in change.said.items():
-        number = held.get(record_id)
-        rows, key = (ahead, bytes.fromhex(record_id)) if number is None else (of_records, number)
+        is_ahead = record_id in change.ahead
+        rows, key = (ahead, bytes.fromhex(record_id)) if is_ahead else (of_records, numbers[record_id])
         rows |= {(key, *place): value for *place, value in rows_of(evidence, witnesses, numbers)}
     await _put(connection, _PUT_OF_RECORDS, [(*place, value) for place, value in of_records.items()])
     await _put(connection, _PUT_AHEAD, [(*place, value) for place, value in ahead.items()])
@@ -72,15 +71,6 @@ async def put(connection: asyncpg.Connection, domain: str, change: DomainChange,
 async def _put(connection: asyncpg.Connection, sql: str, rows: list[Row]) -> None:
     if rows:
         await connection.execute(sql, *map(list, zip(*rows, strict=True)))
-
-
-def named_by(change: DomainChange) -> Iterator[str]:
-    """The ids of the stored records whose row numbers `put` needs."""
-    yield from change.links
-    for evidence in change.said.values():
-        yield from (receipt_id for _, receipt_id in evidence.ballots())
-    for fork in change.forks.values():
-        yield from fork.receipts
 
 
 async def _witness_numbers(connection: asyncpg.Connection, domain: str, change: DomainChange) -> dict[str, int]:
@@ -107,14 +97,3 @@ async def forget(connection: asyncpg.Connection, domain: str) -> None:
         sql = f"DELETE FROM {table} WHERE witness IN (SELECT no FROM witnesses WHERE domain = $1)"
         await connection.execute(sql, domain)
     await connection.execute("DELETE FROM witnesses WHERE domain = $1", domain)
-
-
-async def _held(connection: asyncpg.Connection, domain: str, ids: Iterable[str]) -> dict[str, int]:
-    """The row numbers of the records of this domain among these ids. Those of the batch are there already."""
-    rows = await connection.fetch(
-        "SELECT id, records.no FROM records JOIN labels ON labels.no = records.label "
-        "WHERE id = ANY($1::bytea[]) AND domain = $2",
-        list(map(bytes.fromhex, ids)),
-        domain,
-    )
-    return {record_id.hex(): number for record_id, number in rows}

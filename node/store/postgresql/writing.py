@@ -15,6 +15,7 @@ from node.store.contract import Batch, Cursor, LabelKey, Peer, StoredRecord
 from node.store.postgresql import testimony, usage
 from node.store.postgresql.reading import Reader
 from node.store.rows import EVENT_TYPES, VERDICTS, former_of, founders_of, owner_of
+from node.store.testimony_rows import named_by
 from protocol.records.change import Event
 from protocol.records.named_keys import FEW_KEYS, ManyKeys
 from protocol.records.replay import State, Verdict
@@ -176,24 +177,13 @@ _NUMBERS: Final = "SELECT id, no FROM unnest((SELECT $1::bytea[])) AS wanted (id
 async def _record_numbers(connection: asyncpg.Connection, batch: Batch, first: int) -> dict[str, int]:
     """The row number of each record that the batch holds or names. Its new records are numbered from `first` on."""
     numbers = {stored.signed.record.id: number for number, stored in enumerate(batch.records, first)}
-    strangers = [bytes.fromhex(record_id) for record_id in _named_by(batch) if record_id not in numbers]
+    named = set(named_by(batch))
+    strangers = [bytes.fromhex(record_id) for record_id in named if record_id not in numbers]
     if strangers:
         rows = await connection.fetch(_NUMBERS, strangers)
         numbers |= {record_id.hex(): number for record_id, number in rows}
-    assert set(_named_by(batch)) <= set(numbers), "a batch names its own records, and records that are stored"
+    assert named <= numbers.keys(), "a batch names its own records, and records that are stored"
     return numbers
-
-
-def _named_by(batch: Batch) -> Iterable[str]:
-    for state in batch.states.values():
-        if state.tip is not None:
-            yield state.tip.id
-        if state.final is not None:
-            yield state.final
-        yield state.newest[1]
-    yield from (event.record.id for event in batch.events)
-    for change in batch.walked.values():
-        yield from testimony.named_by(change)
 
 
 async def _label_numbers(connection: asyncpg.Connection, keys: Sequence[LabelKey]) -> dict[LabelKey, int]:

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from node.store.sqlite.statements import chunks, insert, places, values
+from node.store.sqlite.statements import insert
 from node.store.testimony_rows import Row, fork_row, link_row, rows_of
 from protocol.witness.domain import DomainChange
 
@@ -30,15 +30,14 @@ def put(
     witnesses = _witness_numbers(connection, domain, change)
     if change.awaited:
         _move(connection, witnesses.values(), change.awaited, numbers, schema)
-    held = _held(connection, domain, change.said)
     into = f"INSERT OR REPLACE INTO {schema}."
     links = [link_row(numbers[each], link, witnesses) for each, link in change.links.items()]
     insert(connection, f"{into}receipts", links)
     told: dict[bool, list[Row]] = {True: [], False: []}
     for record_id, evidence in change.said.items():
-        number = held.get(record_id)
-        key = bytes.fromhex(record_id) if number is None else number
-        told[number is not None] += ((key, *row) for row in rows_of(evidence, witnesses, numbers))
+        is_held = record_id not in change.ahead
+        key = numbers[record_id] if is_held else bytes.fromhex(record_id)
+        told[is_held] += [(key, *row) for row in rows_of(evidence, witnesses, numbers)]
     insert(connection, f"{into}testimony", told[True])
     insert(connection, f"{into}testimony_ahead", told[False])
     insert(connection, f"{into}forks", [fork_row(fork, witnesses, numbers) for fork in change.forks.values()])
@@ -68,18 +67,6 @@ def forget(connection: sqlite3.Connection, domain: str) -> None:
         connection.execute(sql, (domain,))
     for table in ("witnesses", "witnessed_domains"):
         connection.execute(f"DELETE FROM {table} WHERE domain = ?", (domain,))
-
-
-def _held(connection: sqlite3.Connection, domain: str, ids: Iterable[str]) -> dict[str, int]:
-    """The row numbers of the records of this domain among these ids. Those of the batch are there already."""
-    found: dict[str, int] = {}
-    for chunk in chunks([(bytes.fromhex(record_id),) for record_id in ids]):
-        sql = f"""
-            SELECT id, records.no FROM records CROSS JOIN labels ON labels.no = records.label
-            WHERE id IN (VALUES {places(chunk)}) AND domain = ?
-        """
-        found |= {record_id.hex(): number for record_id, number in connection.execute(sql, [*values(chunk), domain])}
-    return found
 
 
 def _move(
