@@ -42,7 +42,7 @@ class DomainChange(msgspec.Struct):
     """What a few more records did to a domain.
 
     `verdicts`: every verdict that is new or other than before, by record id. `states`: the states of the labels that
-    were touched. `events` are in order. `decided`: the slots in which a record was decided. `candidates`: the records
+    changed. `events` are in order. `decided`: the slots in which a record was decided. `candidates`: the records
     that became candidates. `said`: what was said besides, by record id. `ahead`: the ids among these of records that
     are not held. `links`: the receipts that came or became sound, in their chains, by id. `forks`: the lies that became
     known. `awaited`: the records that came and were named before.
@@ -190,9 +190,11 @@ class WitnessedDomain:
         becoming_sound = [it for it in receipts if testimony.is_sound((it.witness, it.prev))]
         while becoming_sound:
             receipt = becoming_sound.pop()
-            _need_receipt(wanted, testimony, receipt)
             after = (receipt.witness, receipt.id)
-            becoming_sound += [*by_place.pop(after, ()), *testimony.waiting_on(after)]
+            waiting = testimony.waiting_on(after)
+            for each in waiting:
+                _need_receipt(wanted, testimony, each)
+            becoming_sound += [*by_place.pop(after, ()), *waiting]
 
     def missing(self, wanted: Wanted) -> Wanted:
         """Those of the wanted parts that are not in memory."""
@@ -423,7 +425,8 @@ class WitnessedDomain:
         self.undecided += label.undecided - undecided
         for record in claims:
             self._newest[name] = max(record.order_key, self._newest.get(name, record.order_key))
-        self._note(name, moved, change)
+        if moved:
+            self._note(name, moved, change)
 
     def _note(self, name: str, moved: LabelChange, change: DomainChange) -> None:
         """Add what happened to one label."""
@@ -431,7 +434,7 @@ class WitnessedDomain:
         change.verdicts |= moved.verdicts
         if name in self._double or any(map(label.is_doubly_decided, moved.decided)):
             self._double[name] = len(label.doubly_decided)
-        change.decided += [(name, prev) for prev in moved.decided]
+        change.decided += ((name, prev) for prev in moved.decided)
         change.candidates += moved.candidates
         for fork in moved.forks:
             change.forks[fork.place] = self._forks[fork.place] = fork
@@ -439,11 +442,18 @@ class WitnessedDomain:
         change.states[name] = self._state(name, label)
 
     def _state(self, name: str, label: WitnessedLabel) -> State:
-        tip = None if label.head is None else tip_of(label.head)
-        named = frozenset(key for key in (tip.signedby, tip.newowner) if key is not None) if tip else frozenset[str]()
+        head = label.head
+        tip = None if head is None else tip_of(head)
         final = label.chain[label.final - 1].id if label.final else None
         doubly_decided = self._double.get(name, 0)
-        return State(tip, named, self._newest[name], label.rivals > 0, final, label.undecided, doubly_decided)
+        return State(tip, _named(tip), self._newest[name], label.rivals > 0, final, label.undecided, doubly_decided)
+
+
+def _named(tip: Tip | None) -> frozenset[str]:
+    """The keys that the head of a label names."""
+    if tip is None:
+        return frozenset()
+    return frozenset((tip.signedby,) if tip.newowner is None else (tip.signedby, tip.newowner))
 
 
 def _need_receipt(wanted: Wanted, testimony: Testimony, receipt: Receipt) -> None:
@@ -470,5 +480,4 @@ def _events(label: WitnessedLabel, moved: LabelChange) -> list[Event]:
 
 
 def _state_of(shown: _Shown) -> State:
-    named = frozenset[str]() if shown.tip is None else frozenset({shown.tip.signedby})
-    return State(shown.tip, named, shown.newest, shown.contested)
+    return State(shown.tip, _named(shown.tip), shown.newest, shown.contested)

@@ -43,6 +43,11 @@ class LabelChange(msgspec.Struct, frozen=True, gc=False):
     candidates: tuple[Record, ...]
     forks: tuple[Fork, ...] = ()
 
+    def __bool__(self) -> bool:
+        """Whether anything is other than before. Most receipts of four witnesses change nothing in a label."""
+        moved = self.taken or self.taken_back or self.finalised
+        return bool(self.verdicts or moved or self.decided or self.candidates or self.forks)
+
 
 class _Slot(msgspec.Struct, gc=False):
     """The candidates of one slot by record id, those of them that are decided, and the first by the witnesses' times.

@@ -77,6 +77,8 @@ class Evidence(msgspec.Struct, gc=False):
 
     def copy(self) -> "Evidence":
         """The same, which stays as it is when more is said."""
+        if self is SILENCE:
+            return Evidence()
         votes, commits = ({number: dict(said) for number, said in it.items()} for it in (self.votes, self.commits))
         return Evidence(dict(self.times_ms), votes, commits, self.named)
 

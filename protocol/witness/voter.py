@@ -148,14 +148,18 @@ class Voter:
 
         Not for a record below a slot where another candidate is decided: what cannot win any more costs nothing.
         """
-        slot = self._slots.setdefault(key, _Slot(key, now_ms))
-        if record_id in slot.candidates:
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = self._slots[key] = _Slot(key, now_ms)
+        elif record_id in slot.candidates:
             return
         slot.candidates[record_id] = now_ms
         self._slot_of[record_id] = key
-        self._recall(slot, self._evidence(record_id), record_id, now_ms)
-        self._see(slot, record_id, now_ms)
-        self._changed[key] = None
+        evidence = self._evidence(record_id)
+        self._recall(slot, evidence, record_id, now_ms)
+        self._see(slot, evidence, record_id, now_ms)
+        if evidence.votes or evidence.commits or len(slot.candidates) > 1:
+            self._changed[key] = None  # of a slot where nobody voted, nothing but an entry is due
 
     def on_testimony(self, record_ids: Iterable[str]) -> None:
         """More was said of these records, and is committed here."""
@@ -250,9 +254,8 @@ class Voter:
         if latest > slot.round:
             slot.enter(latest, now_ms)
 
-    def _see(self, slot: _Slot, record_id: str, now_ms: int) -> None:
+    def _see(self, slot: _Slot, evidence: Evidence, record_id: str, now_ms: int) -> None:
         """Owe the candidate an entry, unless it has one. The first entry of a slot is the vote of round 0."""
-        evidence = self._evidence(record_id)
         if self._key in evidence.times_ms or slot.my_votes.get(0) == record_id:
             return
         slot.my_votes.setdefault(0, record_id)
