@@ -170,7 +170,9 @@ class LocalDisk:
 
     async def open_store(self, folder: Path, token_bytes: TokenBytes, url: str | None = None) -> Store:
         if url is None:
-            return await SqliteStore.open(folder / "dnarc.db", token_bytes)
+            store = await SqliteStore.open(folder / "dnarc.db", token_bytes)
+            store.fill_log(folder / "dnarc.db")
+            return store
         return await postgres_store().open(url, token_bytes, f"{platform.node()}, process {os.getpid()}")
 
     async def read(self, path: Path) -> bytes | None:

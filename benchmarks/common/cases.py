@@ -219,7 +219,7 @@ CASES: Final = (
         {
             Size.FULL: "--writes 1000 --rounds 4",
             Size.QUICK: "--writes 300 --rounds 1",
-            Size.TINY: "--writes 20 --rounds 1",
+            Size.TINY: "--writes 20 --rounds 1 --logs-s 0",
         },
         (
             *_seen("within_a_node", "PUT to a stream of the same node", 0.8, 2.0),
