@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from node.settings.description import describe
+from simulations.scenarios import SCENARIOS
 from tests.paths import ROOT
 
 PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -47,6 +48,20 @@ def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: Path) -> None
             dead.append(link)
 
     assert dead == []
+
+
+ROOMS: Final = "protocol|node|simulations|tests|benchmarks|deploy"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name)
+def test_every_file_and_folder_that_a_page_names_exists(page: Path) -> None:
+    named = re.findall(rf"`((?:{ROOMS})/[\w./-]+)`", page.read_text(encoding="utf-8"))
+
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_page_of_simulations_counts_the_scenarios() -> None:
+    assert f"lists {len(SCENARIOS)} named stories" in (ROOT / "docs" / "simulations.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
+from node.store.contract import Store
 from node.store.sqlite import SqliteStore
 from protocol.records.record import SignedRecord
 from protocol.records.replay import replay
@@ -35,7 +36,7 @@ async def test_kill_9_in_the_middle_of_10_000_claims_loses_nothing_acknowledged(
     assert missing == []
     with closing(sqlite3.connect(tmp_path / "dnarc.db")) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    await check_state_is_replay(tmp_path)
+    await check_state_is_replay(await SqliteStore.open(tmp_path / "dnarc.db"))
 
 
 def records_now() -> list[SignedRecord]:
@@ -73,8 +74,8 @@ async def holds(session: aiohttp.ClientSession, record_id: str) -> bool:
         return answer.status == 200
 
 
-async def check_state_is_replay(folder: Path) -> None:
-    store = await SqliteStore.open(folder / "dnarc.db")
+async def check_state_is_replay(store: Store) -> None:
+    """Close the store afterwards."""
     try:
         for n in range(LABELS):
             history = await store.history(DOMAIN, f"label-{n}")

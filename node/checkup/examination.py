@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from node.checkup import exposure, folder, machine, neighbours, running, witness, write_policy
-from node.checkup.finding import Finding, fail, ok, warn
+from node.checkup.finding import Finding, Level, fail, ok, warn
 from node.checkup.neighbours import NeighbourAnswer
 from node.client.answers import Answer
 from node.client.errors import NodeError, Unreachable
@@ -55,9 +55,11 @@ def examine(url: str, data: Path | None, settings: Settings, token: str | None =
         return
     yield from _examine_node(node, settings.tls_ca)
     if data is not None:
-        yield _belonging(url, data, node)
+        belonging = _belonging(url, data, node)
+        yield belonging
         yield from _of_folder(data, node.figures.by("name", "dnarc_setting"), settings.store)
-        yield from _of_witness(data, witness.witnessed_by(node.figures))
+        if belonging.level is Level.OK:  # what another node witnesses needs no file here
+            yield from _of_witness(data, witness.witnessed_by(node.figures))
 
 
 def ask(url: str, authority: Path | None, token: str | None = None) -> Running:

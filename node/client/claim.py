@@ -76,7 +76,7 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 def check_content(content: Mapping[str, Any], key: SigningKey) -> None:
-    """That this can be the content of a record: the claim, and the offer as `newowner` if there is one.
+    """Check that this can be the content of a record: the claim, and the offer as `newowner` if there is one.
 
     Raises:
         ValueError: it names a field of the protocol. SecretInClaim: it holds the secret half of the key.

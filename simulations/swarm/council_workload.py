@@ -4,7 +4,7 @@ Most acts of users may be refused, because another user was faster. What a node 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from protocol.records.record import Record
@@ -13,6 +13,7 @@ from simulations.cast.machine import Machine
 from simulations.cast.user import User
 from simulations.cluster import Cluster
 from simulations.swarm.plan import CouncilAct, CouncilAction, Plan
+from simulations.swarm.workload import Do, carry_out
 
 POLICY_AGAIN_S: Final = 1.0
 """Seconds between two attempts to make the policy known."""
@@ -33,7 +34,7 @@ async def carry_out_council(cluster: Cluster, plan: Plan) -> None:
     await _publish_policy(cluster)
     async with asyncio.TaskGroup() as group:
         for act in plan.council.acts:
-            group.create_task(_carry_out(cluster, act))
+            group.create_task(carry_out(cluster, act, _DO[act.action]))
 
 
 async def publish_lost_policy(cluster: Cluster) -> None:
@@ -104,13 +105,6 @@ async def _publish_policy(cluster: Cluster) -> None:
             if machine.node is not None and (await cluster.user("founder").put(machine, record)).is_acknowledged:
                 return
         await asyncio.sleep(POLICY_AGAIN_S)
-
-
-async def _carry_out(cluster: Cluster, act: CouncilAct) -> None:
-    await asyncio.sleep(max(0.0, act.at_s - asyncio.get_running_loop().time()))
-    machine = cluster.machines[act.machine]
-    if machine.node is not None:
-        await _DO[act.action](cluster, act, cluster.user(act.user), machine)
 
 
 async def _claim(cluster: Cluster, act: CouncilAct, user: User, machine: Machine) -> None:
@@ -188,7 +182,7 @@ def _now(user: User) -> int:
     return int(user.clock.now_s())
 
 
-_DO: Final[dict[CouncilAction, Callable[[Cluster, CouncilAct, User, Machine], Awaitable[None]]]] = {
+_DO: Final[dict[CouncilAction, Do[CouncilAct]]] = {
     CouncilAction.CLAIM: _claim,
     CouncilAction.OFFER: _offer,
     CouncilAction.WAIT: _wait,

@@ -7,7 +7,7 @@ check that all nodes still agree on the owner.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from node.intake.decider import strangers_domains_max
 from node.settings.settings import Settings
@@ -17,20 +17,25 @@ from simulations.cast.machine import Machine
 from simulations.cast.user import DOMAIN, Reply, User
 from simulations.cluster import Cluster
 from simulations.judges.usage import full_quota
-from simulations.swarm.plan import Act, Action
+from simulations.swarm.plan import Act, Action, CouncilAct
 
 _LATE_PAIRS: Final = 5
+
+_A = TypeVar("_A", Act, CouncilAct)
+
+Do = Callable[[Cluster, _A, User, Machine], Awaitable[None]]
+"""What an act is about: done by this user at this machine."""
 
 FAR_S: Final = 100_000
 """A lie about time, in seconds: more than any admission window that a plan draws."""
 
 
-async def carry_out(cluster: Cluster, act: Act) -> None:
-    """Do the act at its time. Does nothing if the machine is down then."""
+async def carry_out(cluster: Cluster, act: _A, do: Do[_A]) -> None:
+    """Do the act at its time. Does nothing if the machine is down then. `do` does what the act is about."""
     await asyncio.sleep(max(0.0, act.at_s - asyncio.get_running_loop().time()))
     machine = cluster.machines[act.machine]
     if machine.node is not None:
-        await _DO[act.action](cluster, act, cluster.user(act.user), machine)
+        await do(cluster, act, cluster.user(act.user), machine)
 
 
 async def _claim(cluster: Cluster, act: Act, user: User, machine: Machine) -> None:
@@ -173,7 +178,7 @@ _MISCHIEF: Final[dict[Action, mischief.Mischief]] = {
     Action.LINK_NAMES: mischief.names,
 }
 
-_DO: Final[dict[Action, Callable[[Cluster, Act, User, Machine], Awaitable[None]]]] = {
+_DO: Final[dict[Action, Do[Act]]] = {
     Action.CLAIM: _claim,
     Action.OFFER: _offer,
     Action.REPLAY: _replay,
@@ -195,4 +200,4 @@ async def carry_out_all(cluster: Cluster, acts: Sequence[Act]) -> None:
     """Do all acts, each at its time. Returns when all are over."""
     async with asyncio.TaskGroup() as group:
         for act in acts:
-            group.create_task(carry_out(cluster, act))
+            group.create_task(carry_out(cluster, act, _DO[act.action]))

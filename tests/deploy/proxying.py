@@ -1,12 +1,10 @@
 """Real proxies in front of real nodes, with the files of deploy/ as they are but for addresses and certificates."""
 
 import os
-import random
-import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +13,7 @@ import aiohttp
 from tests.deploy.programs import DEPLOY, path_of
 from tests.node.authority import Authority
 from tests.node.http_api.talking import Client
+from tests.ports import lasting_port
 
 WAIT_S_MAX: Final = 30.0
 
@@ -28,7 +27,7 @@ class Proxy:
         self.folder = folder
         self.node_address = node_url.removeprefix("http://")
         self.authority = Authority(folder)
-        self.port = _free_port()
+        self.port = lasting_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.prefixed_url = f"{self.url}/dnarc"
 
@@ -60,7 +59,7 @@ def _nginx_config(proxy: Proxy) -> str:
         {
             "    listen [::]:80;\n": "",
             "    listen [::]:443 ssl;\n": "",
-            "listen 80;": f"listen 127.0.0.1:{_free_port()};",
+            "listen 80;": f"listen 127.0.0.1:{lasting_port()};",
             "listen 443 ssl;": f"listen 127.0.0.1:{proxy.port} ssl;",
             "127.0.0.1:8080": proxy.node_address,
             "/etc/ssl/dnarc/chain.pem": str(proxy.authority.chain),
@@ -141,12 +140,3 @@ def _serving(command: list[str], sign: str, home: Path | None = None) -> Iterato
     finally:
         process.terminate()
         process.communicate(timeout=WAIT_S_MAX)
-
-
-def _free_port() -> int:
-    """A free port below those that systems assign, so that nobody takes it before the proxy does."""
-    while True:
-        port = random.randrange(20_000, 30_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port

@@ -1,11 +1,9 @@
 """Drives the explorer: one page of one node in a browser, and what a person does on it."""
 
 import json
-import random
-import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -109,15 +107,6 @@ class Explorer:
         self.sent.append(f"{request.method} {request.url} {request.post_data or ''}")
         if not request.url.startswith((f"{self.url}/", f"blob:{self.url}/")):
             self.strangers.append(request.url)
-
-
-def lasting_port() -> int:
-    """A free port below those that systems assign, so that nobody takes it while its node is away."""
-    while True:
-        port = random.randrange(20_000, 30_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 async def hold(node: Node, *records: Record) -> None:

@@ -10,8 +10,9 @@ from playwright.async_api import Browser, Locator, expect
 
 from node.node import Node
 from node.settings.settings import Settings
-from tests.explorer.browsing import Explorer, hold, lasting_port, recent
+from tests.explorer.browsing import Explorer, hold, recent
 from tests.history import BOB
+from tests.ports import lasting_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -10,6 +10,7 @@ from node.cli.input.embedded import store_url
 from node.cli.input.options import AsJson
 from node.cli.output.early_end import explain_interruption
 from node.cli.output.failures import usage
+from node.cli.output.progress import working
 from node.cli.output.screen import show
 from node.cli.output.text import many, plain
 
@@ -34,7 +35,8 @@ def backup(
         detail = "the records are in PostgreSQL, which makes a backup beside a running node by itself"
         raise usage(detail, f"`{dump_command(url, str(target))}`, and copy node.key and admin-token of the data folder")
     check_folder(data)
-    with explain_interruption(lambda: f"{target} was not made", "run the command again"):
+    explained = explain_interruption(lambda: f"{target} was not made", "run the command again")
+    with explained, working(f"copying {data} to {target}"):
         records = back_up(data, target)
     answer = {"folder": str(target), "records": records}
     show(answer, as_json, lambda: plain(f"copied {many(records, 'record')} to {target}"))

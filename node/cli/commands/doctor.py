@@ -14,6 +14,7 @@ from node.cli.commands.config import Config
 from node.cli.data_folder import check_folder
 from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, Token, connect
 from node.cli.output.failures import CommandError, Exit
+from node.cli.output.progress import working
 from node.cli.output.screen import show, table
 from node.cli.output.text import plain
 
@@ -49,7 +50,8 @@ def doctor(
     if data is not None and settings.store is None:
         check_folder(data)
     connect(node, tls_ca)  # so that a wrong URL or authority is wrong usage; this opens no connection yet
-    findings = list(examine(node, data, settings, token))
+    with working("examining the node"):
+        findings = list(examine(node, data, settings, token))
     level = worst(findings)
     show({"state": level, "findings": findings}, as_json, lambda: _table(findings))
     if level is Level.FAIL:

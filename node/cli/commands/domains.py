@@ -63,13 +63,13 @@ def _show_domains(node: str, tls_ca: Authority, as_json: bool) -> None:
         asked_s = time.time()
         answer = client.get_node()
     warn_of_clock(client.url, answer.time, asked_s)
-    rows = [(name, held.count, moment(held.newest), held.fingerprint) for name, held in answer.domains.items()]
+    rows = [(name, f"{held.count:,}", moment(held.newest), held.fingerprint) for name, held in answer.domains.items()]
     show(answer.domains, as_json, lambda: table(["~domain", "#records", "newest", "~fingerprint"], rows))
 
 
 def _sizes(kind: str, rows: list[dict[str, Any]], found: dict[str, Any]) -> "RenderableType":
     """The largest of a kind, each with its share of all bytes."""
     whole = found["bytes"] or 1
-    cells = [(row[kind], row["records"], row["bytes"], f"{row['bytes'] / whole:.1%}") for row in rows]
+    cells = [(row[kind], f"{row['records']:,}", f"{row['bytes']:,}", f"{row['bytes'] / whole:.1%}") for row in rows]
     title = f"{found['bytes']:,} bytes in {found['records']:,} records; {found['store']['bytes']:,} bytes of files"
     return table([f"~{kind}", "#records", "#bytes", "#share"], cells, title=title)

@@ -20,15 +20,12 @@ from node.cli.input.entries import Entry
 from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, connect
 from node.cli.output.early_end import explain_early_end
 from node.cli.output.failures import CommandError, Exit, unwritable, usage
-from node.cli.output.progress import progress
+from node.cli.output.progress import STEP, progress
 from node.cli.output.screen import json_text, reader_may_leave, show, warn
 from node.cli.output.text import plain
 
 if TYPE_CHECKING:
     from node.client.http import NodeClient
-
-STEP: Final = 500
-"""Records between two updates of the progress bar."""
 
 _TAIL_BYTES: Final = 2**20
 """Bytes in one read, when the end of the file is searched for its last timestamp."""
@@ -162,7 +159,8 @@ def _new_lines(client: "NodeClient", domain: str | None, place: FilePlace) -> Ge
             if place.take(*_read(line, None)):
                 yield line
                 place.written += 1
-                advance(STEP if place.written % STEP == 0 else 0)
+                if place.written % STEP == 0:
+                    advance(STEP)
     if place.erased:
         warn(f"{place.erased:,} erased records are left out, because the node has no bodies of them")
 

@@ -110,5 +110,5 @@ class ImportReport:
 
     def _words(self) -> str:
         counts = self._counts
-        always = [f"{counts[name]} {name}" for name in ("accepted", "known", "refused")]
-        return ", ".join(always + [f"{counts[name]} {name}" for name in ("broken", "blank") if counts[name]])
+        always = [f"{counts[name]:,} {name}" for name in ("accepted", "known", "refused")]
+        return ", ".join(always + [f"{counts[name]:,} {name}" for name in ("broken", "blank") if counts[name]])

@@ -12,6 +12,7 @@ import typer
 
 from node.cli.commands.config import Config
 from node.cli.commands.examples import epilog_of
+from node.cli.data_folder import check_folder
 from node.cli.input.embedded import check_embedded
 from node.cli.input.entries import entry_of, read_lines
 from node.cli.input.options import AsJson
@@ -93,9 +94,8 @@ def _stored(data: Path) -> "tuple[Iterator[Record], int]":
     from node.store.sqlite import inspection
 
     check_embedded("`dnarc export FILE` writes the records of a node, and `dnarc plugin test FILE` plays them")
+    check_folder(data)
     path = data / "dnarc.db"
-    if not path.exists():
-        raise usage(f"{data} is no data folder of a node", "name it by --data DIR")
     return inspection.records_in_order(path), inspection.count_records(path)
 
 

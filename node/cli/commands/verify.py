@@ -21,6 +21,7 @@ from node.cli.input.entries import BYTE_ORDER_MARK, LINE_BYTES_MAX, Entry, read_
 from node.cli.input.options import AsJson
 from node.cli.output.early_end import explain_interruption
 from node.cli.output.failures import CommandError, Exit, unreadable
+from node.cli.output.progress import STEP, progress
 from node.cli.output.screen import show, table
 from node.cli.output.text import plain
 
@@ -64,9 +65,14 @@ def verify(
         return
     counts: Counter[str] = Counter()
     bad: list[Bad] = []
-    with explain_interruption(lambda: f"{counts['good']} good, {counts['bad']} bad so far", "the rest is not verified"):
+    so_far = explain_interruption(
+        lambda: f"{counts['good']} good, {counts['bad']} bad so far", "the rest is not verified"
+    )
+    with so_far, progress("verify", None) as advance:
         for result in _check_entries(_read_entries(file)):
             counts["good" if result is None else "bad"] += 1
+            if counts.total() % STEP == 0:
+                advance(STEP)
             if result is not None and len(bad) < BAD_SHOWN_MAX:
                 bad.append(result)
     answer = {"good": counts["good"], "bad": counts["bad"], "reasons": bad}
@@ -77,9 +83,13 @@ def verify(
 
 def _summary(counts: Counter[str], bad: list[Bad]) -> "RenderableType":
     if not bad:
-        return plain(f"{counts['good']} good, 0 bad")
+        return plain(_told(counts))
     rows = [(each.number, each.code, each.detail) for each in bad]
-    return table(["#entry", "code", "~why"], rows, title=f"{counts['good']} good, {counts['bad']} bad")
+    return table(["#entry", "code", "~why"], rows, title=_told(counts))
+
+
+def _told(counts: Counter[str]) -> str:
+    return f"{counts['good']:,} good, {counts['bad']:,} bad"
 
 
 def _read_entries(file: str) -> Iterator[Numbered]:

@@ -3,13 +3,18 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from node.cli.output.text import safe
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 Advance = Callable[[int], None]
 Show = Callable[[int, int], None]
+
+STEP: Final = 500
+"""Records between two steps of a bar, because to draw a bar takes longer than most work for one record."""
 
 
 @contextmanager
@@ -44,6 +49,18 @@ def gauge(what: str) -> Iterator[Show]:
             bar.update(task, rate="" if speed is None else f"{speed:,.0f}/s")
 
         yield show
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show during the block that it goes on, where nobody knows how far it is."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(safe(what)):
+        yield
 
 
 def _bar() -> "Progress":

@@ -1,5 +1,7 @@
 """The list of planted faults stays true while the program edits."""
 
+import re
+
 import pytest
 
 from simulations.swarm.hunt import ROOT
@@ -25,6 +27,12 @@ def test_a_program_with_a_planted_fault_is_still_a_program(mutant: Mutant) -> No
 
     for file, source in sources.items():
         compile(source, file, "exec")
+
+
+def test_the_page_shows_every_mutant_and_no_other() -> None:
+    table = (ROOT / "docs" / "simulations.md").read_text(encoding="utf-8").split("| mutant |")[1].split("\n\n")[0]
+
+    assert sorted(re.findall(r"(?m)^\| `([a-z0-9-]+)`", table)) == sorted(mutant.name for mutant in MUTANTS)
 
 
 def test_mutants_have_names_of_their_own() -> None:

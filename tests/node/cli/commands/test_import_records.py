@@ -138,7 +138,7 @@ def test_ctrl_c_says_how_many_were_taken_and_the_same_command_goes_on(tmp_path: 
         out, err = process.communicate(timeout=TIMEOUT_S)
         resumed = run(*command)
 
-    words = "1000 accepted, 0 known, 0 refused, up to line 1,000 (the same command goes on)"
+    words = "1,000 accepted, 0 known, 0 refused, up to line 1,000 (the same command goes on)"
     assert (process.returncode, out, err) == (130, "", f"dnarc: interrupted: {words}\n")
     assert (resumed.code, resumed.out) == (0, "1 accepted, 0 known, 0 refused, in 1 line\n")
 
@@ -150,7 +150,7 @@ def test_a_node_that_goes_away_leaves_the_number_of_records_taken(tmp_path: Path
     with serving([NODE, taken(*records[:-1]), cut]) as url:
         done = run("import", str(written(tmp_path, *records)), "--token", "secret", "--node", url)
 
-    words = "1000 accepted, 0 known, 0 refused, up to line 1,000 before the failure; the same command goes on"
+    words = "1,000 accepted, 0 known, 0 refused, up to line 1,000 before the failure; the same command goes on"
     assert (done.code, done.err.splitlines()[0]) == (3, f"dnarc: warning: {words}")
 
 

@@ -129,6 +129,19 @@ def test_doctor_finds_nothing_wrong_with_a_witness_that_speaks(witness: tuple[Se
     assert levels == {f"witness.{name}": "ok" for name in ("speaks", "honest", "heard", "file")}
 
 
+def test_doctor_seeks_the_file_of_a_witness_in_no_folder_of_another_node(
+    witness: tuple[Served, str], tmp_path: Path
+) -> None:
+    served, _ = witness
+    run("backup", str(tmp_path / "other"), "--data", str(served.data))
+    (tmp_path / "other" / "node.key").write_text("22" * 32)
+
+    found = served.run("doctor", "--data", str(tmp_path / "other"), "--json").json["findings"]
+
+    states = {finding["check"]: finding["state"] for finding in found}
+    assert (states["node"], states.get("witness.file")) == ("warn", None)
+
+
 def test_doctor_and_top_say_that_a_witness_has_not_begun(tmp_path: Path, witness: tuple[Served, str]) -> None:
     _, domain = witness
     served = Served(tmp_path, "--witness", domain)

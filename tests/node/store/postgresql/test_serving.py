@@ -20,11 +20,10 @@ from node.client.answers import Answer
 from node.client.http import NodeClient
 from node.store.postgresql import PostgresStore
 from protocol.records.record import SignedRecord
-from protocol.records.replay import replay
 from simulations.processes.postgres import PostgresServer
 from simulations.processes.process import running
 from tests.history import ALICE, DOMAIN, claim, signed
-from tests.test_power_cut import LABELS, holds, records_now, serving, write_until_killed
+from tests.test_power_cut import check_state_is_replay, holds, records_now, serving, write_until_killed
 
 DNARC: Final = Path(sys.executable).with_name("dnarc")
 
@@ -52,20 +51,7 @@ async def test_kill_9_in_the_middle_of_many_claims_loses_nothing_acknowledged(
 
     assert acknowledged
     assert missing == []
-    await check_state_is_replay(schema_url("one"))
-
-
-async def check_state_is_replay(url: str) -> None:
-    store = await PostgresStore.open(url)
-    try:
-        for n in range(LABELS):
-            history = await store.history(DOMAIN, f"label-{n}")
-            judged = replay(past.record for past in history)
-            states = await store.states([(DOMAIN, f"label-{n}")])
-            assert states == ({(DOMAIN, f"label-{n}"): judged.state} if history else {})
-            assert {past.record.id: past.verdict for past in history} == judged.verdicts
-    finally:
-        await store.close()
+    await check_state_is_replay(await PostgresStore.open(schema_url("one")))
 
 
 def test_a_node_says_that_its_server_is_away_and_goes_on_when_it_is_back(
