@@ -36,6 +36,9 @@ of its body behind, which nothing would overwrite when the record is erased. SQL
 
 _FOUNDED_BEFORE = 1
 
+_LAST_CHARACTER = "\U0010ffff"
+_BEFORE_SURROGATES = 0xD7FF
+
 EVENT_TYPES = {EventType.ACCEPTED: 1, EventType.REVERTED: 2, EventType.FINAL: 3}
 """Numbers on disk. A number never changes and is never reused."""
 
@@ -195,3 +198,12 @@ def named_by(tip: Tip | None) -> set[str]:
     if tip is None:
         return set()
     return {tip.signedby} if tip.newowner is None else {tip.signedby, tip.newowner}
+
+
+def text_behind(prefix: str) -> str | None:
+    """The smallest text above every text with this prefix, by code points; None if there is no text above them."""
+    begin = prefix.rstrip(_LAST_CHARACTER)
+    if not begin:
+        return None
+    last = ord(begin[-1])
+    return begin[:-1] + ("\ue000" if last == _BEFORE_SURROGATES else chr(last + 1))

@@ -28,6 +28,7 @@ from node.store.rows import (
     state_of,
     stored_event_of,
     stored_record_of,
+    text_behind,
     verdict_of,
 )
 from protocol.limits import SAFE_INTEGER_MAX
@@ -164,18 +165,18 @@ _PAGE: Final = """
 """
 _IN_ORDER: Final = """
     SELECT domain, label, head FROM labels
-    WHERE {after} AND head IS NOT NULL AND {owner} AND timestamp >= $3 AND label NOT LIKE '@%'
-    ORDER BY domain, label LIMIT $4
+    WHERE {after} AND head IS NOT NULL AND {owner} AND timestamp >= (SELECT $3::bigint) AND label NOT LIKE '@%'
+    ORDER BY domain, label LIMIT (SELECT $4::bigint)
 """
 # MATERIALIZED: the planner must not read all labels in order to find the few that are new.
 _BY_TIMESTAMP: Final = """
-    WITH recent AS MATERIALIZED (SELECT domain, label, head FROM labels WHERE timestamp >= $3)
+    WITH recent AS MATERIALIZED (SELECT domain, label, head FROM labels WHERE timestamp >= (SELECT $3::bigint))
     SELECT domain, label, head FROM recent
     WHERE {after} AND label NOT LIKE '@%'
-    ORDER BY domain, label LIMIT $4
+    ORDER BY domain, label LIMIT (SELECT $4::bigint)
 """
-_AFTER: Final = "(domain, label) > ($1, $2)"
-_IN_DOMAIN: Final = "domain = $1 AND label > $2"
+_AFTER: Final = "(domain, label) > ((SELECT $1::text), (SELECT $2::text))"
+_IN_DOMAIN: Final = "domain = $1 AND label > (SELECT $2::text)"
 
 
 async def heads(reader: Reader, page: Page) -> list[SignedRecord]:
@@ -188,7 +189,10 @@ async def heads(reader: Reader, page: Page) -> list[SignedRecord]:
     where = _AFTER if domain is None else _IN_DOMAIN
     if prefix:
         arguments.append(prefix)
-        where += " AND label >= $6 AND starts_with(label, $6)"
+        where += " AND label >= (SELECT $6::text)"
+        if (behind := text_behind(prefix)) is not None:
+            arguments.append(behind)
+            where += " AND label < (SELECT $7::text)"
     if owner is not None:
         arguments.append(bytes.fromhex(owner))
     chosen = _BY_TIMESTAMP if owner is None and since > 0 and await _are_few_since(reader, since) else _IN_ORDER

@@ -27,6 +27,7 @@ from node.store.rows import (
     state_of,
     stored_event_of,
     stored_record_of,
+    text_behind,
     verdict_of,
 )
 from node.store.sqlite.handwritten import SkippedRow, cursors_of, peers_of
@@ -43,9 +44,6 @@ KEYS_PAGE = 10_000
 HEADS_FEW = 10_000
 """Up to this many heads since a timestamp are found by the index on timestamps and then sorted, in about 20 ms. More
 heads are found among all labels in order, where they soon fill a page."""
-
-_LAST_CHARACTER = "\U0010ffff"
-_BEFORE_SURROGATES = 0xD7FF
 
 _STORED = "SELECT id, signature, body, verdict, received"
 _OF_LABEL = "WHERE label = (SELECT no FROM labels WHERE domain = ? AND label = ?) ORDER BY timestamp, id"
@@ -283,16 +281,8 @@ def _label_range(after: LabelKey | None, prefix: str) -> tuple[str, str | bytes]
     their UTF-8 bytes.
     """
     begin = max(prefix, after[1] + "\x01") if after else prefix
-    return begin, _behind(prefix)
-
-
-def _behind(prefix: str) -> str | bytes:
-    """The smallest text above every text with this prefix; if there is none, a blob, which SQLite sorts after text."""
-    begin = prefix.rstrip(_LAST_CHARACTER)
-    if not begin:
-        return b""
-    last = ord(begin[-1])
-    return begin[:-1] + ("\ue000" if last == _BEFORE_SURROGATES else chr(last + 1))
+    behind = text_behind(prefix)
+    return begin, b"" if behind is None else behind  # SQLite sorts a blob after all text
 
 
 def _are_few_since(connection: sqlite3.Connection, since: int) -> bool:

@@ -386,6 +386,13 @@ async def test_a_statement_for_few_rows_is_planned_once_for_a_session(store: Pos
         position = (await lookout.look(timestamp)).position
         assert [page async for page in store.keys_between(position.record - 1, position.record)]
         assert await store.events(position.event - 1, 500, through=position.event)
+        pages = [
+            await store.heads("test", None, 0, 20),
+            await store.heads("test", None, 0, 20, "gar"),
+            await store.heads(None, ("test", "a"), 1, 20),
+            await store.heads_of_owner(entry.record.signedby, None, None, 0, 20),
+        ]
+        assert pages == [[entry]] * len(pages)
 
     planned = "SELECT statement FROM pg_prepared_statements WHERE custom_plans > 5"
     assert await store._readers.fetch(planned) == []
