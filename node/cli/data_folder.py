@@ -20,8 +20,10 @@ _T = TypeVar("_T")
 
 
 def check_folder(data: Path) -> None:
-    """Raises: CommandError: this is no data folder of a node."""
+    """Raises: CommandError: this is no data folder of a node, or the records are elsewhere."""
     is_folder = (data / "dnarc.db").exists() or (data.is_dir() and store_url() is not None)
+    if not is_folder and (data / "node.key").exists():
+        raise usage(f"{data} holds no records", "if they are in PostgreSQL, name the database: DNARC_STORE=URL")
     if not is_folder:
         raise usage(f"{data} is no data folder of a node", "`dnarc serve --data DIR` makes one at its first start")
 
@@ -47,6 +49,7 @@ def ask_node(
     Raises:
         NodeError: the node refused the request.
         Unreachable: no node answers, and `data` is None.
+        CommandError: no node answers, and the folder has no store.
     """
     from node.client.errors import Unreachable
 
@@ -56,6 +59,7 @@ def ask_node(
     except Unreachable:
         if data is None:
             raise
+    check_folder(data)
     warn(f"no node answers at {client.url}, so this command works on {name_of_store(data)} itself")
     return None
 

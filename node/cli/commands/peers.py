@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from node.cli.commands.examples import epilog_of
-from node.cli.data_folder import ask_node, check_folder, work_in_store
+from node.cli.data_folder import ask_node, work_in_store
 from node.cli.input.options import (
     DEFAULT_NODE,
     SYNC_TIMEOUT_S,
@@ -166,8 +166,6 @@ def _over_http(
     body: bytes | None = None,
 ) -> Any:
     """The answer of the node. None: no node answers, and the caller can work on the folder `data` instead."""
-    if data is not None:
-        check_folder(data)
     with client:
         return ask_node(client, data, method, "/peers", query, body)
 

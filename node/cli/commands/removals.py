@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import typer
 
-from node.cli.data_folder import ask_node, check_folder, held, name_of_store, work_in_store
+from node.cli.data_folder import ask_node, held, name_of_store, work_in_store
 from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, Data, NodeUrl, Token, connect, find_token
 from node.cli.output.failures import CommandError, Exit, usage
 from node.cli.output.progress import Show, gauge
@@ -179,8 +179,6 @@ class _Place:
     """Where the work is done: a node that answers, or the store in a folder on which no node runs."""
 
     def __init__(self, client: "NodeClient", data: Path | None) -> None:
-        if data is not None:
-            check_folder(data)
         self._client = client
         self._data = data
         self._is_offline = False

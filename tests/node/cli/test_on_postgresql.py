@@ -54,7 +54,9 @@ def served(tmp_path: Path, url: str) -> Iterator[Served]:
     node.stop()
 
 
-def test_commands_beside_a_node_and_without_one(served: Served, tmp_path: Path, database_url: str) -> None:
+def test_commands_beside_a_node_and_without_one(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One node for all of them, because its start costs more than all commands."""
     data = ("--data", str(served.data))
 
@@ -63,7 +65,11 @@ def test_commands_beside_a_node_and_without_one(served: Served, tmp_path: Path, 
     added = served.run("peers", "add", PEER, "--pull", *data)
     in_use = run("peers", "add", f"{PEER}/2", *data, *NOBODY)
     dumped = run("backup", str(tmp_path / "copy"), *data)
-    served.stop()
+    with monkeypatch.context() as unset:
+        unset.delenv("DNARC_STORE")
+        asked = served.run("erase", "--list", *data)
+        served.stop()
+        lost = run("erase", "--list", *data, *NOBODY)
     removed = run("peers", "remove", PEER, *data, *NOBODY)
     listed = run("peers", "list", *data, *NOBODY, "--json").json
     erased = run("erase", "--key", ALICE.public, "--reason", "spam", "--yes", *data, *NOBODY, "--json").json
@@ -73,6 +79,8 @@ def test_commands_beside_a_node_and_without_one(served: Served, tmp_path: Path, 
     assert exported["records"] == 3
     assert added.code == 0, added.err
     assert (in_use.code, "another node writes to this database" in in_use.err) == (Exit.MACHINE, True)
+    assert asked.code == 0, "a node that answers knows where its records are"
+    assert (lost.code, "name the database: DNARC_STORE=URL" in lost.err) == (Exit.USAGE, True)
     assert (removed.code, listed) == (0, [])
     assert (erased["records"], erased["done"]) == (3, True)
     assert {check: alone[check] for check in OF_DATABASE} == dict.fromkeys(OF_DATABASE, "ok")
