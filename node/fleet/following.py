@@ -142,7 +142,7 @@ class Following:
             log.info("the database is followed again")
         self._is_told_of = False
         standing = self._standing
-        standing.term, standing.seen_s = sight.term, looked_s
+        standing.seen_term, standing.seen_s = sight.term, looked_s
         standing.writer = (sight.writer or None) if is_writing else None
         self._moved.set()
         self._has_looked.set()

@@ -164,8 +164,8 @@ class Member:
     async def _write(self, session: WriterSession) -> MemberNode:
         """A node that writes by this session. Raises: StoreError: the session is lost already."""
         store = await PostgresStore.lead(self._database, session, self._world.token_bytes)
-        standing = self._standing(Role.WRITER, store)
-        standing.term, standing.writer = session.term, self._at
+        standing = self._standing(Role.WRITER, store, lambda: session.term)
+        standing.writer = self._at
         node = await self._enter(store, standing)
         session.lost.add_done_callback(lambda lost: None if lost.cancelled() else node.fail(lost.result()))
         log.info("this process writes", term=session.term)
@@ -178,8 +178,9 @@ class Member:
         log.info("this process follows")
         return node
 
-    def _standing(self, role: Role, store: PostgresStore) -> Standing:
-        return Standing(role, secret_of(self._key), asyncio.get_running_loop().time, lambda: store.last_commit)
+    def _standing(self, role: Role, store: PostgresStore, term: Callable[[], int] | None = None) -> Standing:
+        clock = asyncio.get_running_loop().time
+        return Standing(role, secret_of(self._key), clock, lambda: store.last_commit, term)
 
     async def _enter(self, store: PostgresStore, standing: Standing) -> MemberNode:
         """A node with this store, which it closes."""

@@ -18,21 +18,37 @@ class Role(StrEnum):
 class Standing:
     """The standing of one process.
 
-    `secret` seals passports. `term` is that of the writer, and `writer` the URL at which the writer answers, None if
-    there is no writer. `seen_s` is when this process was last known to have everything, in seconds of `clock`.
+    `secret` seals passports. `seen_term` is the term of the writer as a process that follows has seen it, and
+    `writer` the URL at which the writer answers, None if there is no writer. `seen_s` is when this process was last
+    known to have everything, in seconds of `clock`.
     """
 
-    def __init__(self, role: Role, secret: bytes, clock: Callable[[], float], commit: Callable[[], int]) -> None:
-        """`commit` gives the number of the last commit that this process has."""
+    def __init__(
+        self,
+        role: Role,
+        secret: bytes,
+        clock: Callable[[], float],
+        commit: Callable[[], int],
+        term: Callable[[], int] | None = None,
+    ) -> None:
+        """`commit` gives the number of the last commit that this process has. `term` gives that of a process that
+        writes, which rises whenever its session is another one.
+        """
         self.role = role
         self.secret = secret
-        self.term = 0
+        self.seen_term = 0
         self.writer: str | None = None
         self.seen_s = clock()
         self.forged_s = float("-inf")
         """When the log told of a wrong passport, in seconds since the Unix epoch."""
         self._clock = clock
         self._commit = commit
+        self._term = term
+
+    @property
+    def term(self) -> int:
+        """The term of the writer, as far as this process knows."""
+        return self.seen_term if self._term is None else self._term()
 
     @property
     def commit(self) -> int:

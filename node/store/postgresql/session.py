@@ -82,7 +82,7 @@ _REASONS: Final = {
     "3D000": ("the database is missing", "make it: createdb NAME"),
     "3F000": ("the schema is missing", "make it: CREATE SCHEMA NAME"),
     "42501": ("the user may not do that", "GRANT CREATE, USAGE ON SCHEMA to the user, or make the user its owner"),
-    "57P03": ("the server is starting or stopping", "wait, and start the node again"),
+    "57P03": ("the server is starting or stopping", "wait until it answers"),
     "57014": (
         f"a statement took longer than {STATEMENT_TIMEOUT_S:.0f} s",
         "see in pg_stat_activity who holds a lock",

@@ -269,6 +269,18 @@ async def test_the_node_of_a_role_that_is_over_leaves_the_memory(members: list[M
     assert [node() for node in nodes] == [None, None]
 
 
+async def test_a_writer_whose_session_is_another_one_says_its_new_term(tmp_path: Path, url: str) -> None:
+    """Nobody took over, so it goes on, in another term."""
+    async with fleet_of(1, tmp_path, url) as members, clients_of(members) as (client,):
+        await client.put(now("before"))
+        await end_session_of_writer(url)
+
+        taken = (await client.put(now("after"))).status
+        fleet = (await client.get("/health")).json()["fleet"]
+
+    assert (taken, fleet["role"], fleet["term"]) == (201, "writer", 2)
+
+
 async def _put_until_taken(client: Client, label: str) -> int:
     """Write as a client does that is asked to come back. Returns the last status."""
     record = now(label)
