@@ -1,66 +1,103 @@
 """RaceWaiters: clients that want to know how the race of their record ends before they get an answer.
 
 A record of a witnessed domain is taken at once, and becomes final, or loses, a little later. Who waits is told by the
-commit that decides it.
+commit that decides it, and by no other: each look at a label reads all of it from the store.
 """
 
 import asyncio
 from collections import defaultdict
 from typing import Final
 
+from node.fairness.places import Places, Source
 from node.intake.commits import Committed
 from node.intake.witnessed_domains import WitnessedDomains
 from node.store.contract import Store
 from node.witness.labels import read_label
+from protocol.records.change import EventType
 from protocol.records.record import Record
 from protocol.witness.label import WitnessedLabel
 from protocol.witness.walk import Certainty
 
 WAITERS_MAX: Final = 128
-"""Clients that wait at once, because each holds a connection: strangers have 576. Any further one is answered without
-waiting, as if it had not asked to wait."""
+"""Clients that wait at once, because each holds a connection: strangers have 576. They have these places as they have
+those for connections. Whoever gives way to another one is answered without further waiting."""
+
+
+class _Waiter:
+    """A client that waits. `moved` is set when it has to look again, `has_given_way` if another one got its place."""
+
+    def __init__(self, record: Record, source: Source, since_s: float) -> None:
+        self.record = record
+        self.source = source
+        self.moved = asyncio.Event()
+        self.has_given_way = False
+        self._since_s = since_s
+
+    def waiting_since_s(self) -> float | None:
+        return self._since_s
+
+    def close_for_another(self) -> None:
+        self.has_given_way = True
+        self.moved.set()
 
 
 class RaceWaiters:
-    """The clients that wait, by label."""
+    """The clients that wait, by domain and label."""
 
     def __init__(self, domains: WitnessedDomains, store: Store) -> None:
         self._domains = domains
         self._store = store
-        self._waiters: dict[tuple[str, str], set[asyncio.Event]] = defaultdict(set)
-        self._count = 0
+        self._waiters: dict[tuple[str, str], set[_Waiter]] = defaultdict(set)
+        self._places = Places(WAITERS_MAX)
 
-    async def end_of(self, record: Record, seconds: float) -> bool:
-        """Wait until this held record is final or lost, at most so long; returns whether it came to that."""
+    def __len__(self) -> int:
+        """The number of clients that wait."""
+        return self._places.taken
+
+    async def end_of(self, record: Record, seconds: float, address: str | None) -> bool:
+        """Wait until this held record is final or lost, at most so long; returns whether it came to that.
+
+        `address` is that of the client, None for a client on this machine.
+        """
         if await self._is_over(record):
             return True
-        if self._count >= WAITERS_MAX:
+        source = Source(address or "", is_stranger=address is not None, has_share=address is not None)
+        waiter = _Waiter(record, source, asyncio.get_running_loop().time())
+        if not self._places.enter(waiter):
             return False
-        key, moved = (record.domain, record.label), asyncio.Event()
-        self._waiters[key].add(moved)
-        self._count += 1
+        key = (record.domain, record.label)
+        self._waiters[key].add(waiter)
         try:
             async with asyncio.timeout(seconds):
-                while not await self._is_over(record):
-                    await moved.wait()
-                    moved.clear()
+                return await self._wait(waiter)
         except TimeoutError:
             return False
         finally:
-            self._count -= 1
-            self._waiters[key].discard(moved)
+            self._places.leave(waiter)
+            self._waiters[key].discard(waiter)
             if not self._waiters[key]:
                 del self._waiters[key]
+
+    async def _wait(self, waiter: _Waiter) -> bool:
+        """Wait until the race is over, or the waiter gives way. Returns whether the race is over."""
+        while not await self._is_over(waiter.record):
+            await waiter.moved.wait()
+            if waiter.has_given_way:
+                return False
+            waiter.moved.clear()
         return True
 
     def on_commit(self, committed: Committed) -> None:
-        """Wake those whose labels the commit touched."""
+        """Wake those whose records became final, or whose slots are over."""
         if not self._waiters:
             return
         for domain, change in committed.batch.walked.items():
-            for label in change.states:
-                for moved in self._waiters.get((domain, label), ()):
-                    moved.set()
+            final = {event.record.id: event.record.label for event in change.events if event.type is EventType.FINAL}
+            closed = set(change.closed)
+            for label in {*final.values(), *(name for name, _ in closed)}:
+                for waiter in self._waiters.get((domain, label), ()):
+                    if waiter.record.id in final or (label, waiter.record.prev) in closed:
+                        waiter.moved.set()
 
     async def _is_over(self, record: Record) -> bool:
         label = await self.read(record)

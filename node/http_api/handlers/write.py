@@ -10,7 +10,7 @@ from aiohttp import web
 from node.http_api.answers.json_answer import private
 from node.http_api.answers.problems import STATUSES, headers_of
 from node.http_api.requests.body_budget import BodyBudget
-from node.http_api.requests.caller import origin_of, writer_of
+from node.http_api.requests.caller import origin_of, quota_address, writer_of
 from node.http_api.requests.conditions import read_precondition
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.refused import RefusedError
@@ -61,7 +61,7 @@ async def put_claim(parts: ApiParts, request: web.Request) -> web.StreamResponse
     seconds = read_wait_s(request)
     if seconds is None or not _may_wait(outcome):
         return answer_one(outcome)
-    outcome, is_over = await _wait(parts, outcome, seconds)
+    outcome, is_over = await _wait(parts, outcome, seconds, quota_address(parts, request))
     answer = answer_one(outcome)
     if is_over:
         answer.headers["Preference-Applied"] = "wait"
@@ -87,11 +87,11 @@ def _may_wait(outcome: Outcome) -> bool:
     return is_held and record is not None and not record.is_of_witnesses and is_witnessed(record.domain)
 
 
-async def _wait(parts: ApiParts, outcome: Outcome, seconds: float) -> tuple[Outcome, bool]:
+async def _wait(parts: ApiParts, outcome: Outcome, seconds: float, address: str | None) -> tuple[Outcome, bool]:
     """The outcome after this wait, and whether the race is over."""
     record = outcome.record
     assert record is not None, "only a held record is waited for"
-    is_over = await parts.waiting.end_of(record, seconds)
+    is_over = await parts.waiting.end_of(record, seconds, address)
     label = await parts.waiting.read(record)
     assert label is not None, "the label of a held record is there"
     winner = label.winner_over(record.id)
