@@ -13,8 +13,9 @@ import msgspec
 from aiohttp import web
 
 from node.http_api.handlers.read import get_pointer
-from node.http_api.requests.accept import JSON_TYPE, field_of, read_weights
+from node.http_api.requests.accept import JSON_TYPE, read_weights
 from node.http_api.requests.conditions import is_unchanged
+from node.http_api.requests.fields import read_list
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import Parameter
 from node.http_api.route import Route
@@ -74,7 +75,7 @@ PAGE: Final = "index.html"
 
 async def get_root(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     """The page; for a client that asks for JSON, the addresses to go on from."""
-    is_page = prefers_page(field_of(request))
+    is_page = prefers_page(read_list(request, "Accept"))
     answer = _answer(request, ASSETS[PAGE]) if is_page else await get_pointer(parts, request)
     answer.headers["Vary"] = "Accept"
     return answer

@@ -26,6 +26,7 @@ from node.http_api.handlers.write import BATCH_BYTES_MAX, BODY_BUDGET
 from node.http_api.openapi import DOCUMENT, document
 from node.http_api.requests.body_budget import BodyBudget
 from node.http_api.requests.caller import look_at, passport_of, payer_of
+from node.http_api.requests.fields import read_list
 from node.http_api.requests.page_origin import check_origin
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.patience import Patience
@@ -153,7 +154,10 @@ def _methods(routes: Iterable[Route]) -> list[str]:
 
 async def on_expect(request: web.Request) -> web.StreamResponse | None:
     """Ask for the body if the client waits to be asked. No other expectation is met (RFC 9110, section 10.1.1)."""
-    expectations = ",".join(request.headers.getall("Expect")).lower().split(",")
+    try:
+        expectations = read_list(request, "Expect").lower().split(",")
+    except ProtocolError as error:
+        return problem_of(error, is_public=False)
     if {item.strip() for item in expectations} - {""} != {"100-continue"}:
         return problem(417, Code.MALFORMED, "the only expectation met here is 100-continue", {})
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")

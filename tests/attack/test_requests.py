@@ -38,17 +38,23 @@ def tiny_entries() -> bytes:
     return request("PUT", "/claims", b"{%s}" % b",".join(b'"%d":0' % number for number in range(700_000)))
 
 
+_MANY_TAGS = b"".join(b"If-None-Match: %s\r\n" % b",".join([b'"a"'] * 1_300) for _ in range(6))
+
+
+def conditional() -> bytes:
+    """A claim on the condition that the head is none of 8,000 others."""
+    one = signed(claim("conditional", at=int(time.time())))
+    return request("PUT", f"/claims/{one.signature}", one.record.canonical, _MANY_TAGS)
+
+
 FLOODS: dict[str, Callable[[], bytes]] = {
     "paths of 4,000 slashes": lambda: request("GET", "/" + "a/" * 4_000) * 2,
     "paths that lead nowhere": lambda: request("GET", "/x") * 200,
     "requests without the token": lambda: request("DELETE", f"/records/{'0' * 64}") * 200,
     "questions for the health": lambda: request("GET", "/health") * 200,
     "queries of 1,000 parameters": lambda: request("GET", "/claims?" + "&".join(f"a{n}=1" for n in range(1_000))) * 5,
-    "conditions of 8,000 tags": lambda: request(
-        "GET",
-        "/claims/example/stored-1",
-        headers=b"".join(b"If-None-Match: %s\r\n" % b",".join([b'"a"'] * 1_300) for _ in range(6)),
-    ),
+    "conditions of 8,000 tags": lambda: request("GET", "/claims/example/stored-1", headers=_MANY_TAGS),
+    "claims on conditions of 8,000 tags": conditional,
     "searches that find nothing": lambda: request("GET", f"/claims/example?signedby={'0' * 64}") * 5,
     "forged signatures": forged,
     "batches of 700,000 entries": tiny_entries,

@@ -12,6 +12,7 @@ from node.http_api.answers.problems import STATUSES, headers_of
 from node.http_api.requests.body_budget import BodyBudget
 from node.http_api.requests.caller import origin_of, quota_address, writer_of
 from node.http_api.requests.conditions import read_precondition
+from node.http_api.requests.fields import read_list
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.refused import RefusedError
 from node.intake.arrivals import Submission
@@ -73,12 +74,12 @@ def read_wait_s(request: web.BaseRequest) -> float | None:
 
     A preference that cannot be read is ignored, as section 2 demands.
     """
-    for field in request.headers.getall("Prefer", []):
-        for item in field.split(","):
-            match = _WAIT.match(item)
-            if match is not None:
-                return min(float(match[1]), WAIT_S_MAX)
-    return None
+    try:
+        items = read_list(request, "Prefer").split(",")
+    except ProtocolError:
+        return None
+    match = next(filter(None, map(_WAIT.match, items)), None)
+    return None if match is None else min(float(match[1]), WAIT_S_MAX)
 
 
 def _may_wait(outcome: Outcome) -> bool:

@@ -5,6 +5,8 @@ from typing import Final
 
 from aiohttp import web
 
+from node.http_api.requests.fields import read_list
+
 JSON_TYPE: Final = "application/json"
 LINES_TYPE: Final = "application/x-ndjson"
 
@@ -13,14 +15,9 @@ _WEIGHT: Final = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 def wants_lines(request: web.BaseRequest) -> bool:
     """Whether the client wants NDJSON: it names that type, and does not prefer JSON."""
-    weights = read_weights(field_of(request))
+    weights = read_weights(read_list(request, "Accept"))
     lines = weights.get(LINES_TYPE, 0.0)
     return lines > 0 and lines >= weight_of(weights, JSON_TYPE)
-
-
-def field_of(request: web.BaseRequest) -> str:
-    """The `Accept` header, whose lines make one list."""
-    return ",".join(request.headers.getall("Accept", []))
 
 
 def read_weights(field: str) -> dict[str, float]:

@@ -14,6 +14,7 @@ from typing import Final
 from aiohttp import StreamReader, web
 
 from node.fairness.byte_budget import ByteBudget
+from node.http_api.requests.fields import read_list
 from node.http_api.requests.refused import RefusedError
 from protocol.errors import Code, ProtocolError
 
@@ -178,7 +179,7 @@ def _check_headers(request: web.BaseRequest, bytes_max: int) -> None:
 
 def _codings(request: web.BaseRequest, header: str) -> set[str]:
     """The items of a list of codings, in lower case."""
-    items = ",".join(request.headers.getall(header, [])).lower().split(",")
+    items = read_list(request, header).lower().split(",")
     return {item.strip() for item in items} - {""}
 
 

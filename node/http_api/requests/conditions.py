@@ -10,6 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
+from node.http_api.requests.fields import read_list
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import ANY_HEAD, Precondition
 
@@ -52,9 +53,9 @@ def read_tags(request: web.BaseRequest, header: str, *, is_strong: bool) -> froz
     """The opaque parts of the tags in a header; `ANY_HEAD` for `*`. `is_strong`: weak tags are left out.
 
     Raises:
-        ProtocolError: `malformed`.
+        ProtocolError: `malformed`; `too_large` for too many tags.
     """
-    field = ",".join(request.headers.getall(header, []))
+    field = read_list(request, header)
     if field.strip() == "*":
         return frozenset({ANY_HEAD})
     names: set[str] = set()

@@ -1,0 +1,70 @@
+"""Clients that wait for the end of a race that never ends, because the witnesses of the domain do not run."""
+
+import asyncio
+import time
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+from protocol.records.record import SignedRecord, make, sign
+from protocol.signing import SigningKey
+from protocol.witness.policy import make_policy
+from tests.attack.harness import Attack, Wires, attacked, attacker, check, give, measure
+from tests.attack.pace import pause
+from tests.attack.test_requests import request
+
+ADDRESSES = 8
+WAITING = 256
+RIVALS = 15
+"""One less than a label may have."""
+
+PAUSE_S = 0.1
+_WAIT = b"Prefer: wait=30\r\n"
+
+
+def key_of(number: int) -> SigningKey:
+    return SigningKey(number.to_bytes(32, "big"))
+
+
+def put(record: SignedRecord, headers: bytes = b"") -> bytes:
+    return request("PUT", f"/claims/{record.signature}", record.record.canonical, headers)
+
+
+def rival(domain: str, label: str, number: int) -> SignedRecord:
+    fields = {"domain": domain, "label": label, "signedby": key_of(number).public, "timestamp": int(time.time())}
+    return sign(make(fields), key_of(number))
+
+
+def waiting(number: int, records: list[SignedRecord]) -> Attack:
+    """Ask for the end of the race again and again."""
+    text = put(records[number % len(records)], _WAIT)
+
+    async def attack(wires: Wires) -> None:
+        while True:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                reader, writer = await wires.connect(attacker(number, ADDRESSES))
+                writer.write(text)
+                await reader.readuntil(b"\r\n\r\n")
+                writer.transport.abort()
+            await pause(PAUSE_S)
+
+    return attack
+
+
+async def test_clients_that_wait_for_a_race_that_does_not_end(tmp_path: Path) -> None:
+    policy = make_policy([key_of(number).public for number in range(1, 5)], 1)
+    domain = f"org.example.{policy.name}"
+    fields = {"domain": domain, "label": "@policy", "signedby": key_of(9).public, "timestamp": int(time.time())}
+    records = [rival(domain, "garden", number) for number in range(10, 10 + RIVALS)]
+
+    async def putting(wires: Wires) -> None:
+        """Put rivals in the same label, most of which are refused, and claims of other labels."""
+        reader, writer = await wires.connect(attacker(0, ADDRESSES))
+        for number in count(100):
+            writer.write(put(rival(domain, "garden", number)) + put(rival(domain, f"other-{number}", number)))
+            await reader.read(65_536)
+
+    with attacked(tmp_path) as node:
+        await give(node, [sign(make(fields | policy.fields), key_of(9)), *records])
+        cost = await measure(node, putting, *[waiting(number, records) for number in range(WAITING)])
+        check(f"{WAITING} connections of {ADDRESSES} addresses that wait for a race", cost)
