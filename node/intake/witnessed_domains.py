@@ -82,7 +82,7 @@ class WitnessedDomains:
         """Forget all of this domain, which the node does not keep any more."""
         self._by_name.pop(name, None)
         for part in [part for part in self._used if part[0] == name]:
-            self._records -= self._used.pop(part).records
+            self._release(part)
 
     async def reread(self, name: str, ids: Sequence[str]) -> None:
         """Read what is kept of this domain, to which another process has added the records of these ids."""
@@ -123,8 +123,13 @@ class WitnessedDomains:
         """This batch is decided, and not yet committed."""
         if not batch.walked:
             return
-        for name, change in batch.walked.items():
-            self._use(self._by_name[name], Wanted(labels=dict.fromkeys(change.states)))
+        came: dict[str, dict[str, None]] = {name: {} for name in batch.walked}
+        for record in (stored.signed.record for stored in batch.records):
+            if record.domain in came and not record.label.startswith("@"):
+                came[record.domain][record.label] = None
+                self._release((record.domain, "ids", record.id))  # its label has it now
+        for name, labels in came.items():
+            self._use(self._by_name[name], Wanted(labels=labels))
         self._decided += 1
 
     def on_committed(self, batch: Batch) -> None:
@@ -159,6 +164,11 @@ class WitnessedDomains:
             self._note((domain.name, "labels", name), 1 if label_or_none is None else len(label_or_none))
         for place in wanted.places:
             self._note((domain.name, "places", place), 1)
+
+    def _release(self, part: _Part) -> None:
+        use = self._used.pop(part, None)
+        if use is not None:
+            self._records -= use.records
 
     def _note(self, part: _Part, records: int) -> None:
         use = self._used.get(part)
