@@ -80,7 +80,7 @@ class Decider:
         self.witnessed = stored.witnessed
         self.welcome = Welcome.of(settings, store, commits)
         self._witnessed_decider = WitnessedDecider(self._window, self.welcome, settings.undecided_max, usage)
-        commits.watchers.append(lambda committed: self.labels.on_committed(committed.batch.states))
+        commits.watchers.append(lambda committed: self.labels.on_committed(_ordinary_states(committed.batch)))
         commits.watchers.append(lambda committed: self.witnessed.on_committed(committed.batch))
 
     def check_places(self, group: Group) -> None:
@@ -126,7 +126,7 @@ class Decider:
                 )
         for domain, positions in of_witnessed.items():
             self._admit_witnessed(batch, group, domain, positions, now_s)
-        self.labels.on_decided(batch.states)
+        self.labels.on_decided(_ordinary_states(batch))
         self.witnessed.on_decided(batch)
         self.welcome.on_decided(batch)
         self._append_to_timelines(batch)
@@ -292,6 +292,13 @@ class Decider:
             places = strangers_domains_max(places)
         is_full = len(self._domains) >= places
         check_domain(domain, self._settings.domains, self._domains, is_full=is_full)
+
+
+def _ordinary_states(batch: Batch) -> dict[LabelKey, State]:
+    """The states in this batch but those of witnessed domains, whose labels are kept in another way."""
+    if not batch.walked:
+        return batch.states
+    return {key: state for key, state in batch.states.items() if key[0] not in batch.walked}
 
 
 def _enter(batch: Batch, ledger: Ledger, taken: Sequence[StoredRecord]) -> None:

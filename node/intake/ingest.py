@@ -32,7 +32,7 @@ from node.world import World
 from node.write_plugin.plugin import WritePlugin
 from protocol.errors import Code, ProtocolError
 from protocol.records.outcome import Outcome, Status
-from protocol.records.record import SignedRecord
+from protocol.records.record import SignedRecord, is_witnessed
 
 
 class Ingest:
@@ -270,7 +270,8 @@ class Ingest:
     async def _verify(self, group: Group) -> None:
         """Check the signatures; meanwhile read the labels that the group will be decided on."""
         labels = self._decider.labels
-        missing = labels.missing((it.record.domain, it.record.label) for it in group.records.values())
+        records = (signed.record for signed in group.records.values())
+        missing = labels.missing((it.domain, it.label) for it in records if not is_witnessed(it.domain))
         if missing:
             await asyncio.gather(labels.fetch(missing), self._refuse_forged(group))
         else:

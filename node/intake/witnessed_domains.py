@@ -160,8 +160,7 @@ class WitnessedDomains:
             else:
                 labels[label] = None
         for name in labels:
-            label_or_none = domain.label(name)
-            self._note((domain.name, "labels", name), 1 if label_or_none is None else len(label_or_none))
+            self._note((domain.name, "labels", name), domain.size_of(name))
         for place in wanted.places:
             self._note((domain.name, "places", place), 1)
 

@@ -21,10 +21,8 @@ def named_by(batch: Batch) -> Iterator[str]:
         yield state.newest[1]
     yield from (event.record.id for event in batch.events)
     for change in batch.walked.values():
-        yield from change.links
+        yield from change.links  # all that was said was said by these receipts
         yield from change.said.keys() - change.ahead
-        for evidence in change.said.values():
-            yield from (receipt_id for _, receipt_id in evidence.ballots())
         for fork in change.forks.values():
             yield from fork.receipts
 

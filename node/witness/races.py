@@ -33,8 +33,10 @@ class _Runner(msgspec.Struct, gc=False):
     is_ordered: bool = False
 
     def hear(self, said: Evidence) -> None:
-        for (witness, _, number), _ in said.ballots():
-            self.latest[witness] = max(number, self.latest.get(witness, number))
+        for ballots in (said.votes, said.commits):
+            for number, witnesses in ballots.items():
+                for witness in witnesses:
+                    self.latest[witness] = max(number, self.latest.get(witness, number))
 
 
 class OpenRace(msgspec.Struct, frozen=True):
@@ -88,9 +90,10 @@ class Races:
     def _measure(self, events: Iterable[Event]) -> None:
         now_s = self._clock()
         for event in events:
-            runner = self._running.get((event.record.label, event.record.prev), {}).get(event.record.id)
-            if runner is None:
+            key = self._slot_of.get(event.record.id)
+            if key is None:
                 continue
+            runner = self._running[key][event.record.id]
             if event.type is EventType.FINAL:
                 self.final_s.observe(now_s - runner.arrived_s)
             elif not runner.is_ordered:

@@ -162,6 +162,11 @@ class WitnessedDomain:
         walked = self._labels.get(label)
         return walked if walked is not None and len(walked) else None
 
+    def size_of(self, label: str) -> int:
+        """How many records of a label are in memory, as a part of the domain: at least 1."""
+        walked = self._labels.get(label)
+        return 1 if walked is None else max(1, len(walked))
+
     def needs(self, records: Iterable[Record]) -> Wanted:
         """The parts that have to be in memory when these records are added.
 

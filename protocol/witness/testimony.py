@@ -70,8 +70,8 @@ class Evidence(msgspec.Struct, gc=False):
         """Count what was said besides."""
         for witness, ms in more.times_ms.items():
             self.see(witness, ms)
-        for ballot, receipt_id in more.ballots():
-            self.cast(ballot, receipt_id)
+        _add_ballots(self.votes, more.votes)
+        _add_ballots(self.commits, more.commits)
         for witness in more.named:
             self.name(witness)
 
@@ -117,8 +117,8 @@ class Evidence(msgspec.Struct, gc=False):
 
     def ballots(self) -> Iterator[tuple[Ballot, str]]:
         """Every vote and commit, with the id of its receipt."""
-        for act in (_VOTE, _COMMIT):
-            for number, said in self._cast_by(act).items():
+        for act, ballots in ((_VOTE, self.votes), (_COMMIT, self.commits)):
+            for number, said in ballots.items():
                 for witness, receipt_id in said.items():
                     yield (witness, act, number), receipt_id
 
@@ -149,6 +149,17 @@ class Evidence(msgspec.Struct, gc=False):
     def deciding_round(self, policy: Policy) -> int | None:
         """The first round in which a quorum commits the record."""
         return min((each for each, witnesses in self.commits.items() if len(witnesses) >= policy.quorum), default=None)
+
+
+def _add_ballots(ballots: Ballots, more: Ballots) -> None:
+    """Count more ballots. Of two receipts with the same one, the least id stays."""
+    for number, said in more.items():
+        before = ballots.get(number)
+        if before is None:
+            ballots[number] = dict(said)
+            continue
+        for witness, receipt_id in said.items():
+            before[witness] = min(receipt_id, before.get(witness, receipt_id))
 
 
 SILENCE: Final = Evidence()
