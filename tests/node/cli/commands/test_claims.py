@@ -61,22 +61,22 @@ def test_a_claim_may_come_from_stdin(served: Served, keys: tuple[str, str]) -> N
 
 
 WRONG_FILES = [
-    ("[]", "holds no JSON object", 2),
-    ("{", "malformed: not JSON", 1),
-    ('{"a":1,"a":2}', "malformed: the key 'a' is repeated", 1),
-    ('{"signedby":"x"}', "'signedby' is set by dnarc itself", 2),
+    ("[]", "holds no JSON object"),
+    ("{", "holds no JSON that a record may hold: not JSON"),
+    ('{"a":1,"a":2}', "holds no JSON that a record may hold: the key 'a' is repeated"),
+    ('{"signedby":"x"}', "'signedby' is set by dnarc itself"),
 ]
 
 
-@pytest.mark.parametrize(("text", "words", "code"), WRONG_FILES)
+@pytest.mark.parametrize(("text", "words"), WRONG_FILES)
 def test_a_file_that_holds_no_claim_is_refused(
-    served: Served, keys: tuple[str, str], tmp_path: Path, text: str, words: str, code: int
+    served: Served, keys: tuple[str, str], tmp_path: Path, text: str, words: str
 ) -> None:
     (tmp_path / "claim.json").write_text(text)
 
     done = served.run("claim", "example.org", "wrong", "--json", str(tmp_path / "claim.json"), "--key", keys[0])
 
-    assert done.code == code
+    assert done.code == 2
     assert words in done.err
 
 
