@@ -47,6 +47,22 @@ async def test_links_are_drawn_with_their_state_and_traffic(explorer: Explorer, 
     ).to_be_visible()
 
 
+async def test_a_phone_shows_the_name_of_each_figure(explorer: Explorer, linked: Node) -> None:
+    """Without the heads of the columns, "22 14 kB 0 3.9 kB 0.2 ms" says nothing."""
+    await explorer.page.set_viewport_size({"width": 390, "height": 844})
+    await explorer.go("network")
+    row = explorer.page.get_by_role("row", name=linked.url.replace("http", "ws"))
+    await expect(row).to_contain_text("live")
+
+    names = await row.get_by_role("cell").evaluate_all(
+        "cells => cells.map(each => getComputedStyle(each, '::before').content)"
+    )
+
+    assert [name for name in names if name != "none"] == [
+        f'"{name} "' for name in ("Link", "Out", "In", "Round trip", "Sets")
+    ]
+
+
 async def test_each_end_says_who_dialled(browser: Browser, node: Node, linked: Node) -> None:
     async with Explorer.opened(browser, linked.url) as explorer:
         await explorer.go("network")

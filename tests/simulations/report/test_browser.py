@@ -95,6 +95,16 @@ async def test_a_reader_can_choose_another_record(shown: Page) -> None:
     await expect(shown.locator("output")).to_have_text("30 ms: 2 of 3 nodes", timeout=WAIT_MS)
 
 
+async def test_a_long_name_of_a_record_does_not_widen_the_controls_on_a_phone(shown: Page) -> None:
+    await shown.set_viewport_size({"width": 390, "height": 844})
+    await shown.locator("option").first.evaluate("option => { option.textContent = 'x'.repeat(200); }")
+
+    right = "element => element.getBoundingClientRect().right"
+
+    card = await shown.locator("figure").first.evaluate(right)
+    assert await shown.get_by_label("Record").evaluate(right) <= card
+
+
 async def test_without_a_script_the_page_shows_the_end_and_no_controls(browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     file.write_text(page("A run", "Of three.", [picture(TOPOLOGY, SPREADS, "who had it")]))

@@ -142,15 +142,20 @@ def test_doctor_seeks_the_file_of_a_witness_in_no_folder_of_another_node(
     assert (states["node"], states.get("witness.file")) == ("warn", None)
 
 
-def test_doctor_and_top_say_that_a_witness_has_not_begun(tmp_path: Path, witness: tuple[Served, str]) -> None:
+def test_claim_doctor_and_top_say_that_a_witness_has_not_begun(
+    tmp_path: Path, witness: tuple[Served, str], keys: tuple[str, str]
+) -> None:
     _, domain = witness
     served = Served(tmp_path, "--witness", domain)
     try:
+        claimed = served.run("claim", domain, "mill", "n=1", "--key", keys[0], "--wait", "0")
         found = json.loads(served.run("doctor", "--data", str(served.data), "--json").out)["findings"]
         top = served.run("top", "--json").json
     finally:
         served.stop()
 
+    assert (claimed.code, claimed.out.startswith("pending: ")) == (0, True)
+    assert "`dnarc witness show DOMAIN` says which of them the node hears" in claimed.err
     unwell = {finding["check"] for finding in found if finding["state"] == "fail"}
     assert {"witness.speaks", "witness.file"} <= unwell
     assert top["witnessed"][0]["troubles"] == ["this node is silent: no_policy"]
