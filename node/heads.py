@@ -77,7 +77,7 @@ class Heads:
                 del self._reading[key]
 
     def on_commit(self, events: Iterable[StoredEvent]) -> None:
-        """Note the heads that a commit has moved. To be called before anybody learns of the commit."""
+        """Note the heads that a commit has moved. Call this before anybody learns of the commit."""
         if not self._cache and not self._reading:  # as in a catch-up, and it saves two look-ups a record
             return
         for stored in events:

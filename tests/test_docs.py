@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from node.cli.app import Commands
 from node.settings.description import describe
 from simulations.scenarios import SCENARIOS
 from tests.paths import ROOT
@@ -58,6 +59,22 @@ def test_every_file_and_folder_that_a_page_names_exists(page: Path) -> None:
     named = re.findall(rf"`((?:{ROOMS})/[\w./-]+)`", page.read_text(encoding="utf-8"))
 
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_every_command_that_a_page_or_a_comment_names_exists() -> None:
+    sources = [
+        path for room in ("protocol", "node", "simulations", "benchmarks") for path in (ROOT / room).rglob("*.py")
+    ]
+    known = {*Commands.places, "simulate"}
+
+    unknown = {
+        (str(file.relative_to(ROOT)), command)
+        for file in (*PAGES, *sources)
+        for command in re.findall(r"`dnarc ([a-z][a-z-]*)", file.read_text(encoding="utf-8"))
+        if command not in known
+    }
+
+    assert unknown == set()
 
 
 def test_the_page_of_simulations_counts_the_scenarios() -> None:

@@ -1,5 +1,5 @@
 """The README's tour: whoever copies a script out of it gets a claim accepted, with nothing of ours in the script; and
-whoever copies a command, out of it or out of the operator's page, is not told that there is none such.
+whoever copies a command, out of it or out of the operator's page, is not told that there is no such command.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Reading a label: its head, its history and the proof of what is final, all checked here and not believed.
 
 The signatures prove who wrote what. Replay, done here, proves which record is the head, and who owns the label. The
-commits of witnesses prove what is final. What a node can still do is to hold records back, so a memory notices a node
-that goes back in time.
+commits of witnesses prove what is final. A node can still hold records back, so a memory notices a node that goes back
+in time.
 """
 
 from typing import Final

@@ -25,7 +25,7 @@ LINGER_S: Final = 1.0
 """Seconds that a refused connection stays open to send its request and read the answer."""
 
 HANDSHAKE_S: Final = 0.0005
-"""What a TLS handshake costs. So one address may begin 200 a second."""
+"""What a TLS handshake costs, in seconds of a core. So one address may begin 200 a second."""
 
 LINGERING_MAX: Final = 64
 """Refused connections that may be open at once. If there is another one, the oldest is cut off."""
@@ -61,7 +61,7 @@ def raw_problem(status: HTTPStatus, code: Code, detail: str, **facts: object) ->
 REFUSAL: Final = raw_problem(
     HTTPStatus.SERVICE_UNAVAILABLE,
     Code.OVERLOADED,
-    "as many connections are open here as may be, in all or from your address: close some, or come back",
+    "too many connections are open here, in all or from your address: close some, or come back later",
     retry_after=RETRY_AFTER_S,
 )
 
@@ -126,7 +126,7 @@ class ConnectionLimit:
     def may_shake_hands(self, source: Source) -> bool:
         """Whether this caller may begin a TLS handshake now, which counts then.
 
-        If not, the connection is to be closed without a word, because even a refusal over TLS would cost the handshake.
+        If not, close the connection without a word, because even a refusal over TLS would cost the handshake.
         """
         is_paid = self._handshakes.charge(source)
         if not is_paid:

@@ -318,7 +318,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     },
     "Frame": {
         "type": "object",
-        "description": "What one node says to another. Types and fields that are not known are to be ignored.",
+        "description": "What one node says to another. Ignore types and fields that are not known.",
         "properties": {"type": STRING},
         "required": ["type"],
     },

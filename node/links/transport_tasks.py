@@ -39,7 +39,7 @@ class Reader:
         return text
 
     def relieve(self) -> None:
-        """Ask `is_pressed` again. To be called after each change that may have made it false."""
+        """Ask `is_pressed` again. Call this after each change that may have made it false."""
         self._is_relieved.set()
 
     def has_waited(self, seconds: float) -> bool:

@@ -43,4 +43,4 @@ TEXTS: Final = {
     "advertise": "a URL such as http://10.0.0.2:8080, without a path",
     "store": "a URL such as postgresql://user@host/database",
 }
-"""What a text may be, in words, where not every text will do. The type of the setting has the rule."""
+"""What the text of a setting may be, in words, for settings that do not take every text. The type has the rule."""

@@ -1,7 +1,7 @@
-"""Watched domains: those whose witnesses an operator has to look after, with what there is to see of each.
+"""Watched domains: those whose witnesses an operator has to look after, and how each of them does.
 
-Anybody can name a domain with witnesses of their own, and let them lie or be silent. So a node that takes all domains
-would raise alarms that strangers cause. Watched are only the domains that this node witnesses, and those that the
+Anybody can name a domain with witnesses of their own, and let them lie or be silent. A node that takes all domains
+would then raise alarms that strangers cause. So a node watches only the domains that it witnesses, and those that the
 setting `domains` names.
 """
 

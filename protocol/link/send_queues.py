@@ -1,4 +1,4 @@
-"""What waits to be sent over one link, as ids: the node loads the records when the window has room for them.
+"""The records that wait for one link, as ids: the node loads the records when the window has room for them.
 
 There are three queues: live records that found the window full; records that the peer is owed, because it asked for
 them or because a reconciliation found that it lacks them; and passes through whole domains. A queue gives a batch of

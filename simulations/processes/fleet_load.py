@@ -97,7 +97,7 @@ class _Numbered(msgspec.Struct, frozen=True):
 class Reader:
     """Follows the stream of events from its beginning. It goes on at the next process when a connection ends.
 
-    It counts what the processes send. The reader of `dnarc follow` would hide an event that comes twice.
+    It counts what the processes send. The reader of `dnarc watch` would hide an event that comes twice.
     """
 
     def __init__(self, urls: Sequence[str]) -> None:

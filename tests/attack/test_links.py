@@ -17,7 +17,7 @@ from tests.history import claim, signed
 DOMAINS = 10_000 if IS_LONG else 1_000
 UNREAD_LINKS = 200 if IS_LONG else 100
 LINKS_MIN = 150 if IS_LONG else 5
-"""Links that the attack is to get, so that it measures something."""
+"""Links that the attack has to get, so that it measures something."""
 
 ADDRESSES = 20
 LARGE_BYTES = 60_000

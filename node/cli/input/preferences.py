@@ -45,7 +45,7 @@ class Chosen(NamedTuple):
 def find_file(environment: Mapping[str, str]) -> Path | None:
     """The path of the user's file, whether the file exists or not. None: the user has no home folder."""
     folder = Path(environment.get("XDG_CONFIG_HOME", ""))
-    if not folder.is_absolute():  # the specification says that a relative path is to be ignored
+    if not folder.is_absolute():  # the specification says to ignore a relative path
         try:
             folder = Path.home() / ".config"
         except RuntimeError:

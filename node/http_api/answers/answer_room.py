@@ -27,7 +27,7 @@ COPIES: Final = 6
 """How often the bytes of a page are in memory while a client does not read: the records of this page and the next as
 text and as canonical bytes, the spelled page, and the copy in the socket's buffer. Measured: between 4 and 6."""
 
-NO_ROOM: Final = "too many answers are being read already, or too many of your own: read them, or come back"
+NO_ROOM: Final = "too many answers are being read already, or too many of your own: read them, or come back later"
 
 
 class AnswerRooms:

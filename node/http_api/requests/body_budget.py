@@ -1,10 +1,10 @@
 """Request bodies: each is read up to a limit of bytes and at a least speed, and all together within a budget of memory.
 
 A body is cut off at its limit, whether it announced its length or comes in chunks. Unread bytes stay in the socket, so
-TCP slows the sender down. A sender that is slower than the least speed holds memory on purpose, or might as well.
+TCP slows the sender down. A sender below the least speed is cut off, because it may hold memory on purpose.
 
-If there is no memory for a piece of a body, a body of which more is to come gives way: the largest one of the address
-that holds most. So uploads that stall do not keep small ones out.
+If there is no memory for a piece of a body, an unfinished body gives way: the largest one of the address that holds
+most. So uploads that stall do not keep small ones out.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class BodyBudget:
         self.budget = budget
         self.timeout_s = timeout_s
         self.unfinished: dict[_Reading, None] = {}
-        """The bodies of which more is to come."""
+        """The bodies whose end has not come yet."""
 
     def make_room(self, reading: "_Reading") -> None:
         """Let others give way until the memory that this body holds is within its bounds.
@@ -119,7 +119,7 @@ class _Reading:
 
     def give_way(self) -> None:
         """Drop this body, because another one needs its memory. It waits for its next piece at this moment."""
-        assert self._timeout is not None, "a body of which more is to come waits for it"
+        assert self._timeout is not None, "an unfinished body waits for it"
         self._has_given_way = True
         self._drop()
         self._timeout.reschedule(0.0)

@@ -1,8 +1,8 @@
 """The lookout of a process that follows: a session that hears of each commit, and sees how far the writer is.
 
 The server tells of a commit when it is durable (`LISTEN`, `NOTIFY`). A message may be lost with its connection, so a
-message only says that it is time to look. What there is to see stands in tables: a lookout that was cut off looks again
-and has missed nothing.
+message only says that it is time to look. The news stands in tables, so a lookout that was cut off looks again and has
+missed nothing.
 """
 
 import asyncio
