@@ -51,7 +51,7 @@ def try_policy(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play records through the tables [write] and the program write_plugin of the settings, and count what they refuse.
+    """Play records through the write tables and the write_plugin of the settings, and count what they refuse.
 
     Every record is treated as if a client brought it. Nothing is stored, and a node may run on the folder meanwhile.
     The exit code is 1 if the program fails.

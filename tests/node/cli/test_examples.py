@@ -1,6 +1,7 @@
 """The examples in the help of each command, and completion in shells."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -69,6 +70,16 @@ def test_help_shows_the_examples(name: str) -> None:
     assert "Examples:" in shown
     for line in EXAMPLES[name]:
         assert line.split()[-1] in shown
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_no_help_holds_what_rich_takes_for_markup(name: str) -> None:
+    """Rich leaves out a word in square brackets."""
+    command, _ = command_of(name.split())
+
+    texts = [command.help or "", *(getattr(option, "help", None) or "" for option in command.params)]
+
+    assert [text for text in texts if re.search(r"\[[a-z/#@]", text)] == []
 
 
 def test_help_names_the_exit_codes() -> None:
