@@ -22,7 +22,7 @@ from node.indexes import Indexes
 from node.intake.commit_delay import CommitDelay
 from node.intake.counts import CommitCounts
 from node.intake.recent_records import RecentRecords
-from node.store.contract import Batch, Store, StoredEvent, StoredRecord
+from node.store.contract import Batch, Store, StoredEvent
 from protocol.errors import Code, ProtocolError
 from protocol.records.change import Event
 from protocol.records.record import SignedRecord
@@ -208,7 +208,7 @@ class Commits:
         so those that are not recent are read now.
         """
         events, records = batch.events, batch.records
-        if len(events) == len(records) and all(map(_is_of, events, records)):  # each record moved a head, as most do
+        if batch.is_plain:
             return [
                 StoredEvent(seq, event, stored.signed.signature)
                 for seq, event, stored in zip(count(first_seq), events, records)
@@ -269,10 +269,6 @@ def count_off(uncommitted: Counter[_Key], keys: Iterable[_Key]) -> None:
 def _tell(more: asyncio.Future[bool], have_come: bool) -> None:
     if not more.done():
         more.set_result(have_come)
-
-
-def _is_of(event: Event, stored: StoredRecord) -> bool:
-    return event.record is stored.signed.record
 
 
 def _stored_event(seq: int, event: Event, signed: SignedRecord) -> StoredEvent:

@@ -113,9 +113,12 @@ class Decider:
         await self.bring_witnessed(group.records[at].record for run in of_witnessed.values() for at in run)
         now_s = self._world.now_s()
         batch = Batch()
+        held: set[LabelKey] = set()
         late: dict[LabelKey, list[int]] = {}
         for key, positions in fresh.items():
             state = self.labels.state(key)
+            if state is not EMPTY:
+                held.add(key)
             if key in self.locked or self._is_late(group, positions, state):
                 late[key] = positions
             elif len(positions) == 1 and state.is_extended_by(group.records[positions[0]].record):
@@ -126,6 +129,8 @@ class Decider:
                 )
         for domain, positions in of_witnessed.items():
             self._admit_witnessed(batch, group, domain, positions, now_s)
+        if not of_witnessed:  # of a label in a witnessed domain, the state does not tell whether it is stored
+            batch.held_labels = held & batch.states.keys()
         self.labels.on_decided(_ordinary_states(batch))
         self.witnessed.on_decided(batch)
         self.welcome.on_decided(batch)

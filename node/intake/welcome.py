@@ -52,7 +52,8 @@ class Welcome:
         Raises:
             ProtocolError: `not_welcome`; `overloaded` if the program was told another verdict.
         """
-        self.check_rules(record, origin, state)
+        if not self._is_open:
+            self.check_rules(record, origin, state)
         if self._has_plugin and is_asked_about(record, origin):
             _check_told(origin, verdict_for_client(record, state))
 

@@ -8,7 +8,7 @@ Records are never changed, and only an operator removes them (`node.store.remova
 are derived from them and stored beside them; replay could compute them again.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Set
 from typing import Final, Protocol
 
 import msgspec
@@ -84,7 +84,7 @@ class Outline(msgspec.Struct, frozen=True):
     verdicts: list[Verdict]
 
 
-class StoredEvent(msgspec.Struct, frozen=True):
+class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     """An event with its number in this store. Numbers start at 1. They have no gaps but where a domain was dropped.
 
     `signature` is the signature that the event's record was stored with.
@@ -121,6 +121,7 @@ class Batch(msgspec.Struct):
     events in order.
 
     `walked`: what the batch does to witnessed domains, by name. The store keeps what witnesses said, and their forks.
+    `held_labels`: the labels of `states` that the store may hold already; None: each of them. The others are new.
     """
 
     records: list[StoredRecord] = msgspec.field(default_factory=list)
@@ -128,15 +129,31 @@ class Batch(msgspec.Struct):
     states: dict[LabelKey, State] = msgspec.field(default_factory=dict)
     events: list[Event] = msgspec.field(default_factory=list)
     walked: dict[str, DomainChange] = msgspec.field(default_factory=dict)
+    held_labels: set[LabelKey] | None = None
+
+    @property
+    def looked_up(self) -> Set[LabelKey]:
+        """The labels that the store has to look for."""
+        return self.states.keys() if self.held_labels is None else self.held_labels
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether each record became a head when it was added, as most do: one event a record, in their order."""
+        return len(self.events) == len(self.records) and all(map(_is_acceptance_of, self.events, self.records))
 
     def add(self, later: "Batch") -> None:
         """Merge a later batch into this one."""
+        self.held_labels = {*self.looked_up, *(later.looked_up - self.states.keys())}
         self.records += later.records
         self.verdicts |= later.verdicts
         self.states |= later.states
         self.events += later.events
         for domain, change in later.walked.items():
             self.walked.setdefault(domain, DomainChange()).add(change)
+
+
+def _is_acceptance_of(event: Event, stored: StoredRecord) -> bool:
+    return event.type is EventType.ACCEPTED and event.record is stored.signed.record
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):

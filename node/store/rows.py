@@ -101,15 +101,20 @@ def owner_of(state: State) -> bytes | None:
 
 
 def founders_of(batch: Batch) -> dict[LabelKey, bytes]:
-    """The founders of the labels that the batch founds, or founds anew by an older record.
+    """The founders of the labels that the batch founds, or founds anew by an older record. A new label that its founder
+    owns is left out, because no founder is stored there.
 
     The founder of a label in a witnessed domain is not kept. So its owner stands for it, which is stored as NULL.
     """
-    founders = {
-        (record.domain, record.label): bytes.fromhex(record.signedby)
-        for stored in batch.records
-        if stored.verdict is Verdict.FOUNDED and (record := stored.signed.record).id not in batch.verdicts
-    }
+    founders: dict[LabelKey, bytes] = {}
+    for stored in batch.records:
+        record = stored.signed.record
+        if stored.verdict is not Verdict.FOUNDED or record.id in batch.verdicts:
+            continue
+        key = (record.domain, record.label)
+        tip = batch.states[key].tip
+        if tip is None or tip.signedby != record.signedby or key in batch.looked_up:
+            founders[key] = bytes.fromhex(record.signedby)
     if not any(map(is_witnessed, {domain for domain, _ in batch.states})):
         return founders
     of_witnessed = {key: owner_of(state) for key, state in batch.states.items() if is_witnessed(key[0])}

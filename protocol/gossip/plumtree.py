@@ -334,8 +334,7 @@ class Plumtree:
 
     def _remember(self, ids: tuple[str, ...], first: FirstCopy | None) -> None:
         recents = self._recents
-        for record_id in ids:
-            recents[record_id] = first
+        recents.update(dict.fromkeys(ids, first))
         if len(recents) > self._limits.recents_max:
             # An eighth at once: to find its oldest key, a dict walks past all keys that were deleted before it.
             oldest = islice(recents, len(recents) - self._limits.recents_max * 7 // 8)
@@ -402,8 +401,8 @@ class Plumtree:
 
     def _close(self, ids: tuple[str, ...]) -> dict[str, MissingRecord]:
         """Stop to miss these ids. Returns the entries of those that were missing."""
-        was_missing = {}
-        for record_id in ids:
+        was_missing: dict[str, MissingRecord] = {}
+        for record_id in ids if self._missing else ():
             missing = self._missing.close(record_id)
             if missing is not None:
                 was_missing[record_id] = missing

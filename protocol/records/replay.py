@@ -115,6 +115,8 @@ class State(msgspec.Struct, frozen=True, gc=False):
     def extend(self, record: Record) -> tuple["State", Verdict]:
         """The state after one newer record, and the verdict on that record. O(1)."""
         newest = record.order_key
+        if self is EMPTY and record.prev is None:  # the first record of a label, as most are in a catch-up
+            return State(Tip.of(record), _named_first(keys_named_by(record)), newest), Verdict.FOUNDED
         assert newest > self.newest, "a record from the past needs a replay of its label"
         verdict = judge(self.tip, record, self.named.__contains__)
         if not verdict.is_accepted:

@@ -155,8 +155,8 @@ MUTANTS: Final = (
         (
             Edit(
                 "node/store/sqlite/usage.py",
-                "in connection.execute(sql):\n            tail",
-                "in ():\n            tail",
+                "for domain, body in connection.execute(sql)",
+                "for domain, body in ()",
             ),
         ),
     ),

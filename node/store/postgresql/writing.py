@@ -105,7 +105,7 @@ async def commit(
     Returns the sets of keys that are all stored when the transaction is, and the number of the last event.
     """
     numbers = await _record_numbers(connection, batch, last.record + 1)
-    held = await _label_numbers(connection, list(batch.states))
+    held = await _label_numbers(connection, list(batch.looked_up))
     free = count(last.label + 1)
     labels = {key: held[key] if key in held else next(free) for key in batch.states}
     full = await _put_former_keys(connection, batch, labels)

@@ -53,9 +53,12 @@ def key_of(record: Record) -> LabelKey:
 def batch_of(records: Sequence[SignedRecord], states: dict[LabelKey, State] | None = None) -> Batch:
     """A batch as the node makes it, of new records that are newer than all records of their labels."""
     batch = Batch()
+    held = batch.held_labels = set[LabelKey]()
     for key, group in groupby(records, key=lambda entry: key_of(entry.record)):
         entries = list(group)
         state = {**(states or {}), **batch.states}.get(key, EMPTY)
+        if state is not EMPTY and key not in batch.states:
+            held.add(key)
         change = append(state, [entry.record for entry in entries])
         batch.states[key] = change.state
         batch.events += change.events

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+import msgspec
 import pytest
 
-from node.store.contract import Batch, Cursor, Outline, Peer, Selection, Store, StoredEvent, StoredRecord
+from node.store.contract import Batch, Cursor, LabelKey, Outline, Peer, Selection, Store, StoredEvent, StoredRecord
 from protocol.records.change import Change, Event, EventType
 from protocol.records.record import SignedRecord
 from protocol.records.replay import EMPTY, Verdict
@@ -136,6 +137,22 @@ class StoreContract(HeadsContract, KeysContract, PeersContract, RemovalsContract
             {key_of(entry.record): change.state},
             change.events,
         )
+
+    async def test_a_label_is_stored_alike_whether_the_caller_knows_that_it_is_new_or_not(
+        self, open_store: OpenStore
+    ) -> None:
+        batch = batch_of([claim(), claim("pond"), offer("pond", to=BOB, at=2), claim("pond", by=BOB, at=3)])
+        found = []
+        for name, held_labels in (("one", set[LabelKey]()), ("two", None)):
+            async with open_store(name) as store:
+                await store.commit(msgspec.structs.replace(batch, held_labels=held_labels))
+                founded = await store.labels_founded([("test", ALICE.public), ("test", BOB.public)])
+                found.append(
+                    (await store.states(list(batch.states)), await store.events(0, 10), list(founded.values()))
+                )
+
+        assert found[0] == found[1]
+        assert found[0][0] == batch.states
 
     async def test_an_event_may_be_of_a_record_of_an_earlier_batch(self, store: Store) -> None:
         entry = claim()
