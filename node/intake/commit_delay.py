@@ -7,9 +7,10 @@ always come too late for it. The two halves would also slow each other down: the
 would both want the interpreter's lock. So a commit waits until as many records are queued as the last commit answered
 and left in the queue.
 
-The wait ends when the time since the last commit is `WAITED_COMMITS` times the duration of that commit. If the records
-have not come by then, their clients may have gone. Then the next commits do not wait: twice as many after each wait
-that was in vain. A client that is alone never waits, because no record but its own is expected.
+The wait ends when the time since the last commit is `WAITED_COMMITS` times the duration of that commit. Then a commit
+waits on only for records that have arrived and are being verified. If the records have not come, their clients may have
+gone. Then the next commits wait for no client: twice as many after each wait that was in vain. A client that is alone
+never waits, because no record but its own is expected.
 """
 
 from typing import Final
@@ -18,11 +19,14 @@ TOGETHER_MAX: Final = 128
 """Records for which a commit begins at once. More of them would hardly make a record cheaper."""
 
 WAITED_COMMITS: Final = 2.0
-"""The longest wait, in durations of the last commit. All of 64 clients were back by then, on a machine with two cores
-and a load of 8."""
+"""The longest wait for clients, in durations of the last commit: all of 8 clients were back by then, and had been
+verified, on a machine with two cores and a load of 8."""
 
 WAIT_S_MAX: Final = 0.01
-"""The longest wait, in seconds, whatever the last commit took."""
+"""The longest time after the last commit, in seconds, for which a commit waits."""
+
+WAIT_S_MIN: Final = 0.0001
+"""A shorter wait, in seconds, is not worth a timer. A clock of coarse steps may not even see it pass."""
 
 SKIPPED_MAX: Final = 64
 """Commits without a wait after a wait in vain, so that at most one commit in 65 is late for nothing."""
@@ -35,30 +39,42 @@ class CommitDelay:
         self._wait_s_max = wait_s_max
         self._waited_commits = waited_commits
         self._expected = 0
-        self._until_s = float("-inf")
+        self._took_s = 0.0
+        self._ended_s = float("-inf")
         self._skips = 0
         self._skips_next = 1
+        self._is_skipped = False
 
     def on_committed(self, expected: int, begun_s: float, ended_s: float) -> None:
         """A commit has ended. `expected`: its records, and those that were queued meanwhile."""
         self._expected = min(expected, TOGETHER_MAX)
-        self._until_s = ended_s + min(self._waited_commits * (ended_s - begun_s), self._wait_s_max)
+        self._took_s = ended_s - begun_s
+        self._ended_s = ended_s
+        self._is_skipped = self._skips > 0
+        self._skips = max(0, self._skips - 1)
 
     def is_enough(self, queued: int) -> bool:
         """Whether no more than so many records are expected."""
         return queued >= self._expected
 
-    def wait_s(self, now_s: float) -> float:
-        """How long a commit waits for which the queue is not enough. 0: it begins now."""
-        if now_s >= self._until_s:
+    def wait_s(self, queued: int, arrived: int, now_s: float) -> float:
+        """How long the next commit waits before it asks again. 0: it begins now.
+
+        `arrived`: records that are here and not decided yet. More of them than are missing belong to a batch, which
+        takes longer.
+        """
+        missing = self._expected - queued
+        since_s = now_s - self._ended_s
+        left_s = self._wait_s_max - since_s
+        if missing <= 0 or left_s < WAIT_S_MIN:
             return 0.0
-        if self._skips:
-            self._skips -= 1
-            return 0.0
-        return self._until_s - now_s
+        for_clients_s = min(left_s, self._waited_commits * self._took_s - since_s)
+        if for_clients_s >= WAIT_S_MIN and not self._is_skipped:
+            return for_clients_s
+        return min(left_s, max(self._took_s, WAIT_S_MIN)) if 0 < arrived <= missing else 0.0
 
     def on_waited(self, *, have_come: bool) -> None:
-        """A wait has ended. `have_come`: whether it ended because the records had come."""
+        """The waits for a commit have ended. `have_come`: whether the records had come."""
         if have_come:
             self._skips_next = 1
         else:

@@ -63,8 +63,9 @@ class Commits:
     `writes` counts what was committed. `recent` are the records that were announced lately. `is_stalled`: the commit
     under way takes longer than `STALLED_S`.
 
-    `watchers` are called after the commit of each group, in the order of events, before any client is answered. The
-    room of the intake bounds the queue.
+    `watchers` are called after the commit of each group, in the order of events, before any client is answered.
+    `count_arrived` tells how many records are in the pipeline and not decided yet; the intake sets it. The room of the
+    intake bounds the queue.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Commits:
         self.writes = CommitCounts()
         self.recent = RecentRecords()
         self.watchers: list[Callable[[Committed], None]] = []
+        self.count_arrived: Callable[[], int] = lambda: 0
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._store = store
         self._indexes = indexes
@@ -92,8 +94,8 @@ class Commits:
         self._committing: list[_Queued] = []
         self._wake = asyncio.Event()
         self._delay = delay or CommitDelay()
-        self._more: asyncio.Future[bool] | None = None
-        """While a commit waits for more records: whether they have come."""
+        self._waiting: asyncio.Future[None] | None = None
+        """Done when the wait of a commit for more records ends; None: no commit waits."""
         self._writer = asyncio.create_task(self._write_forever(), name="commits")
 
     def enqueue(self, batch: Batch, *, waits: bool = True) -> asyncio.Future[None]:
@@ -112,8 +114,8 @@ class Commits:
         self.uncommitted.update(ids)
         self._queue.append(_Queued(batch, ids, committed, waits))
         self._wake.set()
-        if self._more is not None and self._begins_now():
-            _tell(self._more, True)
+        if self._waiting is not None and self._begins_now():
+            _end(self._waiting)
         if self.is_stalled and not waits:
             committed.set_exception(stalled())
         return committed
@@ -151,17 +153,28 @@ class Commits:
 
     async def _wait_for_more(self) -> None:
         """Wait for records that are likely to come at once (see `node.intake.commit_delay`)."""
+        has_waited = False
+        while wait_s := self._wait_s():
+            has_waited = True
+            await self._wait(wait_s)
+        if has_waited:
+            self._delay.on_waited(have_come=self._begins_now())
+
+    async def _wait(self, wait_s: float) -> None:
+        """Wait so long, or until the next commit begins now."""
         loop = asyncio.get_running_loop()
-        wait_s = 0.0 if self._begins_now() else self._delay.wait_s(loop.time())
-        if not wait_s:
-            return
-        self._more = loop.create_future()
-        end = loop.call_later(wait_s, _tell, self._more, False)
+        self._waiting = loop.create_future()
+        end = loop.call_later(wait_s, _end, self._waiting)
         try:
-            self._delay.on_waited(have_come=await self._more)
+            await self._waiting
         finally:
-            self._more = None
+            self._waiting = None
             end.cancel()
+
+    def _wait_s(self) -> float:
+        if self._begins_now():
+            return 0.0
+        return self._delay.wait_s(self._queued_records(), self.count_arrived(), asyncio.get_running_loop().time())
 
     def _begins_now(self) -> bool:
         """Whether the next commit waits for no more records: all that are expected are queued, or the commit is for a
@@ -266,9 +279,9 @@ def count_off(uncommitted: Counter[_Key], keys: Iterable[_Key]) -> None:
             uncommitted[key] = left
 
 
-def _tell(more: asyncio.Future[bool], have_come: bool) -> None:
-    if not more.done():
-        more.set_result(have_come)
+def _end(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 def _stored_event(seq: int, event: Event, signed: SignedRecord) -> StoredEvent:

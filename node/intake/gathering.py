@@ -95,6 +95,11 @@ class Gathering:
         self._is_beginning = False
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def waiting(self) -> int:
+        """Submissions that are in no group yet."""
+        return len(self._waiting)
+
     def put(self, single: Single) -> None:
         """Add a submission to the next group."""
         self._waiting.append(single)

@@ -72,6 +72,7 @@ class Ingest:
         self._asking = None if plugin is None else Asking(plugin, self._decider, self._deciding)
         self._clock = asyncio.get_running_loop().time
         self._gathering = Gathering(self)
+        commits.count_arrived = lambda: self.unverified + self._gathering.waiting
 
     async def take(
         self, submissions: Sequence[Submission], origin: Origin, delivery: Delivery = BY_REQUEST

@@ -170,6 +170,18 @@ async def test_a_commit_waits_until_as_many_clients_are_back_as_the_last_one_ans
         assert commit_sizes(it) == [(2, 2)]
 
 
+async def test_a_commit_waits_for_records_that_are_being_verified(tmp_path: Path) -> None:
+    """They are here already, so a commit without them would save nobody time."""
+    async with pipeline(tmp_path, delay=CommitDelay(wait_s_max=60.0, waited_commits=0)) as it:
+        await it.take(claim("garden", at=NOW), claim("tower", at=NOW), claim("bridge", at=NOW))
+
+        in_a_thread = it.take(claim("well", at=NOW), claim("mill", at=NOW))
+        in_the_loop = it.take(claim("road", at=NOW))
+        await asyncio.gather(in_a_thread, in_the_loop)
+
+        assert commit_sizes(it) == [(4, 2)]
+
+
 async def test_a_client_that_is_alone_waits_for_nobody(tmp_path: Path) -> None:
     async with pipeline(tmp_path, delay=patient()) as it:
         await it.take(claim("garden", at=NOW))
