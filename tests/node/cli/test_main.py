@@ -39,7 +39,7 @@ def test_every_command_explains_itself(name: str) -> None:
 
 
 def test_a_paragraph_of_the_help_has_the_width_of_the_terminal() -> None:
-    shown = run("witness", "begin", "--help", COLUMNS="200", TERMINAL_WIDTH="200")
+    shown = run("witness", "begin", "--help", COLUMNS="200")
 
     assert "A node that runs with `--witness DOMAIN` begins within a second." in shown.out
 
