@@ -11,6 +11,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from node.fairness.byte_budget import ByteBudget
+from node.fairness.turns import Turns
 from node.fleet.passport import HEADER
 from node.fleet.relay import COMMIT_HEADER
 from node.http_api.answers.answer_room import ANSWER_ROOMS, COPIES, NO_ROOM, AnswerRooms
@@ -57,7 +58,9 @@ def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
     app[DOCUMENT] = document(routes, VERSION)
     app[ROUTES] = routes
     app[WRITE_ORIGINS] = write_origins
-    reads, writes = RequestMeter(parts.settings.read_share_max, parts.crowd), RequestMeter(None, parts.crowd)
+    turns = Turns()
+    reads = RequestMeter(parts.settings.read_share_max, parts.crowd, turns)
+    writes = RequestMeter(None, parts.crowd, turns)
     patience = Patience.of(parts.store.outages)
     app[FAST_PATH] = ClaimsFastPath(parts, app[BODY_BUDGET].budget, reads, write_origins, patience)
     for route in routes:

@@ -5,9 +5,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.attack.harness import IS_LONG, Wires, attacked, attacker, check, fill, measure
+from tests.attack.test_links import fill_domains
+from tests.attack.test_requests import flooding
 
 READERS = 100
 LARGE_BYTES = 60_000
+DOMAINS = 9_990 if IS_LONG else 300
 
 
 async def test_answers_that_nobody_reads(tmp_path: Path) -> None:
@@ -33,3 +36,13 @@ async def test_reads_that_cost_much(tmp_path: Path) -> None:
         await fill(node, labels=1, per_label=20_000 if IS_LONG else 2_000)
         cost = await measure(node, *[attack] * 20)
         check("20 connections of one address that ask for a long history", cost)
+
+
+async def test_listings_of_the_records_of_all_domains(tmp_path: Path) -> None:
+    """Each of them has to look where every domain begins."""
+    text = b"GET /claims?history=true&limit=1 HTTP/1.1\r\nHost: x\r\n\r\n"
+    with attacked(tmp_path) as node:
+        await fill(node, labels=1)
+        await fill_domains(node, DOMAINS)
+        cost = await measure(node, *[flooding(number, text) for number in range(8)])
+        check(f"8 connections that list all records of {DOMAINS} domains", cost)

@@ -5,6 +5,9 @@ share of a core for its reads. Past it, a request waits for a moment, an answer 
 wait were long, the request is refused. All strangers together have a share too, for reads, and for their work of every
 kind. While they have used it up, an address may use only its part (`node.fairness.crowd`), so that addresses which
 cause little are still served. Callers on this machine are exempt.
+
+Requests share each turn of the event loop too. If each of 100 connections took 5 ms of one turn, a claim, which takes
+ten turns, would wait for 5 s. So a request begins, and an answer of many pages goes on, when a turn has time left.
 """
 
 import asyncio
@@ -15,6 +18,7 @@ from typing import Any, Final, TypeVar
 from node.fairness.crowd import Crowd
 from node.fairness.read_cost import READ_COST, ReadCost
 from node.fairness.shares import Shares
+from node.fairness.turns import Turns
 from protocol.errors import Code, ProtocolError
 
 DELAY_S_MAX: Final = 2.0
@@ -29,9 +33,12 @@ _T = TypeVar("_T")
 class RequestMeter:
     """Counts the work of requests, and says how long an address has to wait."""
 
-    def __init__(self, share_max: float | None, crowd: Crowd | None = None) -> None:
-        """`share_max` is the share of a core for one address; None: no limit. `crowd` counts it with other work."""
+    def __init__(self, share_max: float | None, crowd: Crowd | None = None, turns: Turns | None = None) -> None:
+        """`share_max` is the share of a core for one address; None: no limit. `crowd` counts the work with that of
+        other kinds. `turns` are those of all requests; None: no other meter counts any.
+        """
         self.shares = Shares(share_max, crowd=crowd)
+        self.turns = Turns() if turns is None else turns
 
     async def answer(self, address: str, answering: Coroutine[Any, Any, _T]) -> _T:
         """Await a request's handler, and count its work.
@@ -47,14 +54,6 @@ class RequestMeter:
         answer: _T = await _Metered(self, address, answering)
         return answer
 
-    def has_to_wait(self, address: str) -> bool:
-        """Whether a request of this address would have to wait now."""
-        return self.shares.wait_s(address, _now_s()) > 0
-
-    def charge(self, address: str, seconds: float) -> None:
-        """Count work for a request of this address that nobody measured."""
-        self.shares.spend(address, seconds, _now_s())
-
     async def _wait(self, address: str) -> None:
         wait_s = self.shares.wait_s(address, _now_s())
         if wait_s > DELAY_S_MAX:
@@ -62,12 +61,14 @@ class RequestMeter:
             raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=int(wait_s) + 1)
         if wait_s > 0:
             await asyncio.sleep(wait_s)
+        await self.turns.wait(address)
 
     async def pace(self, address: str) -> None:
         """Wait between two pages of an answer, for at most `DELAY_S_MAX` seconds."""
         wait_s = self.shares.wait_s(address, _now_s())
         if wait_s > 0:
             await asyncio.sleep(min(wait_s, DELAY_S_MAX))
+        await self.turns.wait(address)
 
 
 class _Metered:
@@ -84,13 +85,14 @@ class _Metered:
         error: BaseException | None = None
         try:
             while True:
-                begun_s = time.thread_time()
+                begun_s, piece = time.thread_time(), self._meter.turns.begin(self._address)
                 try:
                     awaited = self._answering.send(None) if error is None else self._answering.throw(error)
                 except StopIteration as end:
                     return end.value
                 finally:
                     cost.seconds += time.thread_time() - begun_s
+                    piece.end()
                 self._spend(cost, _SPENT_S_MIN)
                 error = None
                 try:

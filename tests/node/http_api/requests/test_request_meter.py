@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from node.fairness.read_cost import metered
+from node.fairness.turns import TURN_S
 from node.http_api.requests.request_meter import RequestMeter
 from node.node import Node
 from node.settings.settings import Settings
@@ -95,6 +96,22 @@ async def test_a_cancelled_read_is_cancelled_inside_and_counts_what_it_did() -> 
 
     assert is_cancelled
     assert spent(meter) > 0.04
+
+
+async def test_requests_that_fill_a_turn_begin_in_turns_of_their_own() -> None:
+    """Otherwise 100 connections would hold each turn of the loop for as long as all of their requests take together."""
+    meter, now, begun = RequestMeter(None), 0, list[int]()
+
+    async def reading() -> None:
+        begun.append(now)
+        work(2 * TURN_S)
+
+    tasks = [asyncio.create_task(meter.answer(f"192.0.2.{number}", reading())) for number in range(3)]
+    while not all(task.done() for task in tasks):
+        await asyncio.sleep(0)
+        now += 1
+
+    assert len(set(begun)) == 3
 
 
 async def test_reads_past_the_share_get_429_and_this_machine_is_exempt(tmp_path: Path) -> None:
