@@ -90,6 +90,14 @@ class DomainChange(msgspec.Struct):
                 known.add(more)
 
 
+def merged(changes: Sequence[DomainChange]) -> DomainChange:
+    """What these changes did together, in their order. The first of them becomes the result."""
+    first, *later = changes
+    for each in later:
+        first.add(each)
+    return first
+
+
 class _Shown(msgspec.Struct):
     """A label that begins with `@`: its head, and the order key of its newest record.
 
@@ -404,7 +412,7 @@ class WitnessedDomain:
                 continue
             moved = label.apply([before.record(each) for each in before.verdicts])
             news = {each: verdict for each, verdict in moved.verdicts.items() if before.verdicts[each] is not verdict}
-            self._note(name, msgspec.structs.replace(moved, verdicts=news), change)
+            self._note(name, label, msgspec.structs.replace(moved, verdicts=news), change)
         self.undecided = sum(label.undecided for label in self._labels.values())
 
     def _apply(self, claims: dict[str, list[Record]], said: Mapping[str, Evidence], change: DomainChange) -> None:
@@ -431,15 +439,14 @@ class WitnessedDomain:
         for record in claims:
             self._newest[name] = max(record.order_key, self._newest.get(name, record.order_key))
         if moved:
-            self._note(name, moved, change)
+            self._note(name, label, moved, change)
 
-    def _note(self, name: str, moved: LabelChange, change: DomainChange) -> None:
+    def _note(self, name: str, label: WitnessedLabel, moved: LabelChange, change: DomainChange) -> None:
         """Add what happened to one label."""
-        label = self._labels[name]
         change.verdicts |= moved.verdicts
         if name in self._double or any(map(label.is_doubly_decided, moved.decided)):
             self._double[name] = len(label.doubly_decided)
-        change.decided += ((name, prev) for prev in moved.decided)
+        change.decided += [(name, prev) for prev in moved.decided]
         change.candidates += moved.candidates
         for fork in moved.forks:
             change.forks[fork.place] = self._forks[fork.place] = fork
@@ -481,7 +488,8 @@ def _events(label: WitnessedLabel, moved: LabelChange) -> list[Event]:
         events.append(Event(EventType.REVERTED, label.head, previous=previous, reason=reason))
     else:
         events += [Event(EventType.ACCEPTED, record) for record in moved.taken]
-    return events + [Event(EventType.FINAL, record) for record in moved.finalised]
+    events += [Event(EventType.FINAL, record) for record in moved.finalised]
+    return events
 
 
 def _state_of(shown: _Shown) -> State:

@@ -273,8 +273,7 @@ class WitnessedLabel:
             self.chain.append(record)
         is_finalised = standing.is_decided and self.final == self._places[record.id]
         self.final += is_finalised
-        verdict = self._judge(record)
-        verdicts = {} if verdict is self.verdicts.get(record.id) else {record.id: verdict}
+        verdicts = {record.id: self._judge(record)} if is_new or is_taken else {}
         self.verdicts |= verdicts
         one = (record,)
         return LabelChange(

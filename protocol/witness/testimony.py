@@ -137,7 +137,8 @@ class Evidence(msgspec.Struct, gc=False):
         """
         if len(self.times_ms) <= policy.faulty:
             return None
-        return sorted(self.times_ms.values())[policy.faulty]
+        times_ms = self.times_ms.values()
+        return sorted(times_ms)[policy.faulty] if policy.faulty else min(times_ms)
 
     def is_decided(self, policy: Policy) -> bool:
         """Whether a quorum of witnesses commits the record in one round."""

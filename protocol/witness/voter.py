@@ -326,12 +326,12 @@ class Voter:
             self._to_commit[record_id, number] = None
 
     def _set_timer(self, slot: _Slot, now_ms: int) -> None:
-        due = []
+        due: list[int] = []
         if slot.running_ms is not None:
             due.append(slot.running_ms + slot.length_ms)
         if slot.round and slot.round not in slot.my_votes:
             due.append(slot.entered_ms + slot.length_ms // 2)
-        at_ms = min((each for each in due if each > now_ms), default=None)
+        at_ms = min([each for each in due if each > now_ms], default=None)
         if at_ms is not None and at_ms != slot.timer_ms:
             heapq.heappush(self._timers, (at_ms, slot.key[0], slot.key[1] or ""))
         slot.timer_ms = at_ms
@@ -352,11 +352,11 @@ class _Tally:
 
     def voters_from(self, number: int) -> int:
         """How many witnesses voted in this round or later."""
-        return sum(latest >= number for latest in self._latest.values())
+        return sum([latest >= number for latest in self._latest.values()])
 
     def round_of_others(self, key: str) -> int:
         """A round that an honest other witness reached: the (faulty + 1)-th highest of the others' latest votes."""
-        rounds = sorted((latest for witness, latest in self._latest.items() if witness != key), reverse=True)
+        rounds = sorted([latest for witness, latest in self._latest.items() if witness != key], reverse=True)
         return rounds[self._policy.faulty] if len(rounds) > self._policy.faulty else 0
 
     def vote_of(self, witness: str, number: int) -> str | None:
@@ -367,7 +367,10 @@ class _Tally:
     def quorum_in(self, number: int) -> str | None:
         """The record that a quorum votes for in this round."""
         quorum = self._policy.quorum
-        return next((each for each, it in self._evidence.items() if len(it.votes.get(number, ())) >= quorum), None)
+        for each, evidence in self._evidence.items():
+            if len(evidence.votes.get(number, ())) >= quorum:
+                return each
+        return None
 
     def has_quorum_from(self, record_id: str, number: int) -> bool:
         """Whether a quorum votes for this record in this round or a later one."""

@@ -49,7 +49,7 @@ def commit(connection: sqlite3.Connection, batch: Batch, last: LastNumbers, tail
         founders = founders_of(batch)
         full = _put_former_keys(connection, batch, labels)
         _put_states(connection, batch.states, founders, numbers, labels, full)
-        held = [key for key, number in labels.items() if number <= last.label]
+        held = [key for key in _maybe_with_other_owners(batch) if labels[key] <= last.label]
         _update_owners(connection, [(labels[it], owner_of(batch.states[it]), founders.get(it)) for it in held])
         _insert_records(connection, batch.records, labels, last.record + 1)
         _update_verdicts(connection, batch.verdicts, numbers)
@@ -167,6 +167,18 @@ def _put_states(
         "timestamp = excluded.timestamp, contested = excluded.contested, former = excluded.former, "
         "final = excluded.final, undecided = excluded.undecided, doubly_decided = excluded.doubly_decided",
     )
+
+
+def _maybe_with_other_owners(batch: Batch) -> Iterable[LabelKey]:
+    """The labels that may have another owner, or another founder, than before.
+
+    In a witnessed domain the owner stands for the founder. So both stay as they are where no event tells of another
+    head: many labels of a batch only have a head that is final now. Labels of receipts have no events.
+    """
+    if not batch.walked:
+        return batch.states
+    moved = {(it.record.domain, it.record.label) for it in batch.events if it.type is not EventType.FINAL}
+    return [key for key in batch.states if key in moved or key[0] not in batch.walked or key[1].startswith("@")]
 
 
 def _update_owners(connection: sqlite3.Connection, owners: Sequence[tuple[int, bytes | None, bytes | None]]) -> None:
