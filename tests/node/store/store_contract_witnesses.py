@@ -153,3 +153,9 @@ class WitnessesContract(Contract):
 
         assert found.said[FOUNDED.record.id] == SAID_OF_FOUNDED
         assert found.said[NOBODY] == SAID_OF_NOBODY
+
+    async def test_labels_have_their_owners_though_the_policy_comes_last(self, store: Store) -> None:
+        """Nobody owned them before, and the batch of the policy holds no record of theirs."""
+        await kept(store, FOUNDED, FIRST, SECOND, POLICY_RECORD)
+
+        assert await store.heads_of_owner(ALICE.public, DOMAIN, None, 0, 10) == [FOUNDED]
