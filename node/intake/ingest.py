@@ -154,11 +154,11 @@ class Ingest:
         except ProtocolError as error:
             self._refuse_one(submission, origin, arrived_s, caller, error)
         except asyncio.CancelledError:
-            self.room.leave(1, size_bytes)
+            self.room.leave(1, size_bytes, origin)
             caller.cancel()
             raise
         except Exception as error:  # whatever it is, the caller has to hear of it
-            self.room.leave(1, size_bytes)
+            self.room.leave(1, size_bytes, origin)
             tell(caller, error)
         else:
             self._gathering.put(Single(signed, origin, caller, size_bytes, arrived_s))
@@ -187,7 +187,7 @@ class Ingest:
                     await deferred.settled
             finally:
                 self.end(group)
-                self.room.leave(count, size_bytes)
+                self.room.leave(count, size_bytes, origin)
         except ProtocolError as error:
             self.intake.refused[origin.trust, error.code] += count
             raise
@@ -205,12 +205,12 @@ class Ingest:
     def leave_failed(self, singles: Sequence[Single], error: BaseException) -> None:
         """The same for submissions without an outcome."""
         for single in singles:
-            self.room.leave(1, single.size_bytes)
+            self.room.leave(1, single.size_bytes, single.origin)
             if isinstance(error, ProtocolError):
                 self.intake.refused[single.origin.trust, error.code] += 1
 
     def _leave_one(self, size_bytes: int, origin: Origin, arrived_s: float, outcome: Outcome) -> None:
-        self.room.leave(1, size_bytes)
+        self.room.leave(1, size_bytes, origin)
         if _is_offence(outcome):
             self.room.count_refused(origin, 1)
         self.intake.count(origin.trust, (outcome,))

@@ -1,12 +1,14 @@
 """The room in the pipeline: limits on records and bytes in flight, on what one address brings, and on disk space.
 
 Limits are checked before any other work. At a limit a client gets `overloaded` and comes back later; a peer's reader
-waits.
+waits. Records in flight are shared by address, because they may wait for the operator's program for long. Their bytes
+are within the memory for bodies and links, which is shared too.
 """
 
 import asyncio
 from typing import Final
 
+from node.fairness.byte_budget import ByteBudget
 from node.intake.arrivals import Origin
 from node.settings.settings import Settings
 from node.world import World
@@ -15,6 +17,9 @@ from protocol.records.quota import Quota
 
 _DISK_CHECK_EVERY_S: Final = 1.0
 _RETRY_AFTER_S: Final = 1
+_GROUP_RECORDS_MAX: Final = 1_000
+"""Records that may come at once: a batch, or a page of a sync."""
+
 _DISK_RETRY_AFTER_S: Final = 60
 
 
@@ -29,6 +34,7 @@ class Room:
         self._freed = asyncio.Event()
         self._disk_checked_s = float("-inf")
         self._disk_free_bytes = 0
+        self._shares = ByteBudget(settings.records_in_flight_max, _GROUP_RECORDS_MAX, "")  # of records, not of bytes
         self._records_quota = Quota(settings.records_per_second_max)
         self._bytes_quota = Quota(settings.bytes_per_second_max)
         self._refused_quota = Quota(_per_second(settings.refused_per_minute_max, 60))
@@ -45,24 +51,27 @@ class Room:
             self.enter_now(records, size_bytes, origin)
             return
         self._check_limits(records, size_bytes, origin)
-        while not self._fits(records, size_bytes):
+        while not self._fits(records, size_bytes, origin):
             self._freed.clear()
             await self._freed.wait()
-        self.records += records
-        self.size_bytes += size_bytes
+        self._add(records, size_bytes, origin)
 
     def enter_now(self, records: int, size_bytes: int, origin: Origin) -> None:
         """The same as `enter`, without waiting."""
         self._check_limits(records, size_bytes, origin)
-        if not self._fits(records, size_bytes):
-            raise ProtocolError(Code.OVERLOADED, "too much is on its way already", retry_after=_RETRY_AFTER_S)
+        if not self._fits(records, size_bytes, origin):
+            detail = "too much is on its way already, or too much of your own"
+            raise ProtocolError(Code.OVERLOADED, detail, retry_after=_RETRY_AFTER_S)
+        self._add(records, size_bytes, origin)
+
+    def leave(self, records: int, size_bytes: int, origin: Origin) -> None:
+        self._add(-records, -size_bytes, origin)
+        self._freed.set()
+
+    def _add(self, records: int, size_bytes: int, origin: Origin) -> None:
         self.records += records
         self.size_bytes += size_bytes
-
-    def leave(self, records: int, size_bytes: int) -> None:
-        self.records -= records
-        self.size_bytes -= size_bytes
-        self._freed.set()
+        self._shares.add(origin.address, records)
 
     def count_bytes(self, origin: Origin, size_bytes: int) -> None:
         """Count so many bytes more of this source than it sent, because they cost the node as much."""
@@ -93,11 +102,11 @@ class Room:
             self._disk_checked_s = now_s
         return self._disk_free_bytes
 
-    def _fits(self, records: int, size_bytes: int) -> bool:
+    def _fits(self, records: int, size_bytes: int, origin: Origin) -> bool:
         """Whether this fits. A group that is larger than the whole room enters alone."""
         if not self.records:
             return True
-        within = self.records + records <= self._settings.records_in_flight_max
+        within = self._shares.left_bytes(origin.address) >= records
         return within and self.size_bytes + size_bytes <= self._settings.bytes_in_flight_max
 
     def _check_limits(self, records: int, size_bytes: int, origin: Origin) -> None:

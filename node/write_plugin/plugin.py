@@ -1,7 +1,8 @@
 """The write plug-in: asks the operator's program about records, and keeps the program running.
 
 Records wait in a queue, from which the sources take turns, and a limited number of lines is on its way to the program.
-So a batch of one client delays a record of another client by a few answers, and not by the whole batch.
+So a batch of one client delays a record of another client by a few answers, and not by the whole batch. If the queue is
+full, a record of the client with most records gives way.
 
 Nothing waits for ever. A record that gets no answer within the timeout is refused as `overloaded`, and so is everything
 while the program is down. A program that answers nothing for so long, or something that makes no sense, is killed. It
@@ -25,7 +26,7 @@ from node.write_plugin.process import PluginProcess
 from protocol.errors import Code, ProtocolError
 
 ASKED_MAX: Final = 4_096
-"""Records that may wait for an answer. Past it clients get 503."""
+"""Records that may wait for an answer. Past it clients get 503, that source first that has most records here."""
 
 SENT_MAX: Final = 64
 """Lines that the program has and has not answered. Few, so that a record waits for few answers; and enough for a
@@ -150,11 +151,11 @@ class WritePlugin:
     def _ask(self, question: Question, source: Hashable) -> asyncio.Future[Answer]:
         if self._process is None:
             raise _overloaded("the operator's program that decides about records is down", self._pause_s)
-        if len(self._asked) >= ASKED_MAX:
-            raise _overloaded("too many records wait for the operator's program", 1)
         record_id = question.record.id
         if record_id in self._asked:  # its last answer came too late, and is still to come
             raise _overloaded("the operator's program is still asked about this record", self.timeout_s)
+        if len(self._asked) >= ASKED_MAX:
+            self._make_room(source)
         asked = self._asked[record_id] = _Asked(question, self._loop.time(), self._loop.create_future())
         self._waiting.append(asked)
         self._queue.put(source, asked)
@@ -162,6 +163,20 @@ class WritePlugin:
         if self._timer is None:
             self._timer = self._loop.call_later(self.timeout_s, self._on_time)
         return asked.answer
+
+    def _make_room(self, source: Hashable) -> None:
+        """Refuse the newest record of the source with most records in the place of this source's next one.
+
+        Raises:
+            ProtocolError: `overloaded`, because no source has many more records here.
+        """
+        error = _overloaded("too many records wait for the operator's program", 1)
+        dropped = self._queue.drop_for(source)
+        if dropped is None:
+            raise error
+        del self._asked[dropped.question.record.id]
+        if not dropped.answer.done():
+            self._fail(dropped, error)
 
     def _send(self) -> None:
         """Send as many lines as the program may have."""

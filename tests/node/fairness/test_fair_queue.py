@@ -27,3 +27,14 @@ def test_a_source_that_comes_later_waits_for_one_item_of_each_other_source() -> 
     queue.put("late", "late")
 
     assert [queue.take(), queue.take()] == ["flood 1", "late"]
+
+
+def test_a_source_with_much_less_takes_the_place_of_the_newest_item_of_the_one_with_most() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for item in ("a1", "a2", "a3", "b1", "b2"):
+        queue.put(item[0], item)
+
+    dropped = [queue.drop_for("c"), queue.drop_for("b"), queue.drop_for("a")]
+
+    assert dropped == ["a3", None, None]
+    assert drain(queue) == ["a1", "b1", "a2", "b2"]

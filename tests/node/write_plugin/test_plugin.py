@@ -188,6 +188,19 @@ async def test_one_record_past_the_limit_is_refused_at_once(tmp_path: Path) -> N
     assert {type(end) for end in ends} == {ProtocolError}
 
 
+async def test_a_source_that_fills_the_queue_gives_way_to_another_one(tmp_path: Path) -> None:
+    async with running(program(tmp_path, SILENT)) as plugin:
+        flood = [plugin.ask(question(str(number)), "flood") for number in range(ASKED_MAX)]
+        honest = plugin.ask(question("honest"), "honest")
+        refused = [number for number, answer in enumerate(flood) if answer.done()]
+        was_waiting = plugin.waiting
+        await plugin.close()
+        ends = await asyncio.gather(honest, *flood, return_exceptions=True)
+
+    assert (refused, was_waiting) == ([ASKED_MAX - 1], ASKED_MAX)
+    assert {type(end) for end in ends} == {ProtocolError}
+
+
 async def test_a_flood_on_stderr_reaches_the_log_in_part_and_delays_no_answer(tmp_path: Path) -> None:
     body = "\nfor it in lines():\n    sys.stderr.write('spam\\n' * 10_000)\n    say(id=it['id'], action='accept')\n"
 
