@@ -4,7 +4,8 @@ that records touched lately.
 The state of a domain is a pure function of its records, and the store keeps what follows from them. So a part is read
 when records touch it, before the decision, and forgotten when it was unused the longest. As long as the node runs, the
 parts in memory run ahead of the disk, as the states of ordinary labels do. A part with changes that are not committed
-is never forgotten.
+is never forgotten. Labels where nothing waits for a decision go first: witnesses will speak about the others, and about
+those first that came first.
 
 When the policy of a domain comes, which orders all records that came before, all of them are read at once.
 """
@@ -52,6 +53,8 @@ class WitnessedDomains:
         self._records = 0
         self._by_name: dict[str, WitnessedDomain] = {}
         self._used: OrderedDict[_Part, _Use] = OrderedDict()
+        self._settled: OrderedDict[_Part, _Use] = OrderedDict()
+        """The labels where nothing waits for a decision. They are not in `_used`."""
         self._decided = 0
         self._committed = 0
 
@@ -81,7 +84,7 @@ class WitnessedDomains:
     def drop(self, name: str) -> None:
         """Forget all of this domain, which the node does not keep any more."""
         self._by_name.pop(name, None)
-        for part in [part for part in self._used if part[0] == name]:
+        for part in [part for part in (*self._used, *self._settled) if part[0] == name]:
             self._release(part)
 
     async def reread(self, name: str, ids: Sequence[str]) -> None:
@@ -130,6 +133,9 @@ class WitnessedDomains:
                 self._release((record.domain, "ids", record.id))  # its label has it now
         for name, labels in came.items():
             self._use(self._by_name[name], Wanted(labels=labels))
+        for (name, label), state in batch.states.items():
+            if name in came and not state.undecided and not label.startswith("@"):
+                self._settle((name, "labels", label))
         self._decided += 1
 
     def on_committed(self, batch: Batch) -> None:
@@ -141,11 +147,10 @@ class WitnessedDomains:
         """Forget the parts that were unused the longest, down to the limit. Called between decisions."""
         unwanted: dict[str, Wanted] = defaultdict(Wanted)
         while self._records > self._records_max:
-            part, use = next(iter(self._used.items()))
+            part, use = next(iter((self._settled or self._used).items()))
             if use.decision > self._committed:
                 break
-            del self._used[part]
-            self._records -= use.records
+            self._release(part)
             _add(unwanted[part[0]], part)
         for name, parts in unwanted.items():
             self._by_name[name].forget(parts)
@@ -164,15 +169,22 @@ class WitnessedDomains:
         for place in wanted.places:
             self._note((domain.name, "places", place), 1)
 
-    def _release(self, part: _Part) -> None:
+    def _settle(self, part: _Part) -> None:
         use = self._used.pop(part, None)
+        if use is not None:
+            self._settled[part] = use
+
+    def _release(self, part: _Part) -> None:
+        parts = self._used if part in self._used else self._settled
+        use = parts.pop(part, None)
         if use is not None:
             self._records -= use.records
 
     def _note(self, part: _Part, records: int) -> None:
         use = self._used.get(part)
         if use is None:
-            use = self._used[part] = _Use(0, 0)
+            settled = self._settled.pop(part, None)
+            use = self._used[part] = _Use(0, 0) if settled is None else settled
         else:
             self._used.move_to_end(part)
         self._records += records - use.records
