@@ -22,7 +22,7 @@ from protocol.limits import (
     SAFE_INTEGER_MAX,
     SPELLING_BYTES_MAX,
 )
-from protocol.records.canonical import canonicalise, encode, read_canonical
+from protocol.records.canonical import canonicalise, encode, encode_quickly, read_canonical
 from protocol.signing import SigningKey, is_key, is_signature, verify
 
 _DOMAIN = re.compile(DOMAIN_PATTERN)
@@ -143,7 +143,7 @@ def make(fields: dict[str, Any]) -> Record:
     Raises:
         ProtocolError: as for `decode`.
     """
-    return decode(encode(fields))
+    return decode(encode_quickly(fields) or encode(fields))
 
 
 def sign(record: Record, key: SigningKey) -> SignedRecord:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from protocol.errors import Code, ProtocolError
 from protocol.limits import DEPTH_MAX, SAFE_INTEGER_MAX
-from protocol.records.canonical import canonicalise, encode
+from protocol.records.canonical import canonicalise, encode, encode_quickly
 from tests.paths import VECTORS
 
 JCS_VECTORS = VECTORS / "jcs"
@@ -122,6 +122,18 @@ def test_the_fast_path_writes_the_same_as_the_exact_path(value: dict[str, Any]) 
 
     assert canonicalise(canonical) == (value, canonical)
     assert canonicalise(b" " + canonical) == (value, canonical)
+
+
+@given(plain_objects)
+def test_plain_fields_are_written_by_the_fast_path(fields: dict[str, Any]) -> None:
+    assert encode_quickly(fields) == encode(fields)
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), 1.5, 1.0, 2**53, "é", "\ud800", {1: 1}, (1,), {"a": [b"x"]}, {1, 2}, object()]
+)
+def test_other_fields_take_the_exact_path(value: Any) -> None:
+    assert encode_quickly({"x": value}) is None
 
 
 @given(values)
