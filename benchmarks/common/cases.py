@@ -151,7 +151,7 @@ CASES: Final = (
         "ingest",
         {
             Size.FULL: "--records 20000 --rounds 5",
-            Size.QUICK: "--records 8000 --rounds 2",
+            Size.QUICK: "--records 20000 --rounds 2",
             Size.TINY: "--records 1000 --rounds 1 --warm-up 500",
         },
         (
