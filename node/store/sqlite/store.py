@@ -103,6 +103,7 @@ class SqliteStore:
         self._inline = inline
         self._last: writing.LastNumbers | None = None
         self._tail: Tail | None = None
+        self._recent = writing.RecentNumbers()
         self.removals = SqliteRemovals(self._read, self._write, self._settle_usage)
         self._inline_again_s = float("-inf")
         self._filling: asyncio.Task[None] | None = None
@@ -159,7 +160,7 @@ class SqliteStore:
         """Runs in the writer's thread. If the file was removed or replaced, SQLite writes on and nothing is kept."""
         last, self._last = self._last or writing.last_numbers(connection), None  # None stays if the commit fails
         tail = self._take_tail(connection)
-        self._last = writing.commit(connection, batch, last, tail)
+        self._last = writing.commit(connection, batch, last, tail, self._recent)
         self._tail = tail
         self._files.check()
         return self._last.event

@@ -5,9 +5,9 @@ records without a question to the database.
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
-from itertools import count
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import count, islice
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -24,6 +24,11 @@ from protocol.records.named_keys import FEW_KEYS, ManyKeys
 from protocol.records.replay import State, Verdict
 from protocol.sets.index import key_id
 
+NUMBERS_KEPT: Final = 16_384
+"""Row numbers of records, and of labels, that stay in memory: about 5 MB."""
+
+_Key = TypeVar("_Key")
+
 
 class LastNumbers(msgspec.Struct, frozen=True):
     """The highest row number of each table, 0 for an empty table. The writer keeps them between commits."""
@@ -33,19 +38,47 @@ class LastNumbers(msgspec.Struct, frozen=True):
     event: int
 
 
+class RecentNumbers(msgspec.Struct):
+    """The row numbers of records and labels of witnessed domains that were written lately, `kept` of each at most.
+
+    Two receipts name each record soon, and each time both would be looked for in the database. A row keeps its number
+    as long as a node runs.
+    """
+
+    kept: int = NUMBERS_KEPT
+    records: dict[str, int] = msgspec.field(default_factory=dict)
+    labels: dict[LabelKey, int] = msgspec.field(default_factory=dict)
+
+    def keep(self, batch: Batch, records: Mapping[str, int], labels: Mapping[LabelKey, int]) -> None:
+        """Keep the numbers of this batch, which is durable."""
+        for record in (stored.signed.record for stored in batch.records):
+            if record.domain in batch.walked:
+                self.records[record.id] = records[record.id]
+                self.labels[record.domain, record.label] = labels[record.domain, record.label]
+        _drop_oldest(self.records, self.kept)
+        _drop_oldest(self.labels, self.kept)
+
+
+def _drop_oldest(numbers: dict[_Key, int], kept: int) -> None:
+    for oldest in list(islice(numbers, max(0, len(numbers) - kept))):
+        del numbers[oldest]
+
+
 def last_numbers(connection: sqlite3.Connection) -> LastNumbers:
     """The numbers as the database has them."""
     record, label = connection.execute("SELECT (SELECT max(no) FROM records), (SELECT max(no) FROM labels)").fetchone()
     return LastNumbers(record or 0, label or 0, last_event(connection))
 
 
-def commit(connection: sqlite3.Connection, batch: Batch, last: LastNumbers, tail: Tail) -> LastNumbers:
+def commit(
+    connection: sqlite3.Connection, batch: Batch, last: LastNumbers, tail: Tail, recent: RecentNumbers
+) -> LastNumbers:
     """See `Store.commit`. Returns the last numbers after it. If it raises, `tail` is no longer right."""
     with transaction(connection):
         numbers = _Numbers(connection, batch.records, last.record + 1)
         if batch.walked or batch.verdicts:  # else it names hardly any record but its own
-            numbers.look_up({*named_by(batch), *batch.verdicts})
-        labels = _label_numbers(connection, batch, last.label + 1)
+            numbers.look_up({*named_by(batch), *batch.verdicts}, recent)
+        labels = _label_numbers(connection, batch, recent, last.label + 1)
         founders = founders_of(batch)
         full = _put_former_keys(connection, batch, labels)
         _put_states(connection, batch.states, founders, numbers, labels, full)
@@ -64,6 +97,7 @@ def commit(connection: sqlite3.Connection, batch: Batch, last: LastNumbers, tail
             write_tail(connection, tail, last.record + len(batch.records))
     for named in full.values():
         named.on_stored()
+    recent.keep(batch, numbers, labels)
     last_label = max(last.label, *labels.values()) if labels else last.label
     return LastNumbers(last.record + len(batch.records), last_label, last.event + len(batch.events))
 
@@ -78,8 +112,11 @@ class _Numbers(dict[str, int]):
         self._connection = connection
         super().__init__(zip((stored.signed.record.id for stored in records), count(first)))
 
-    def look_up(self, ids: Iterable[str]) -> None:
+    def look_up(self, ids: Collection[str], recent: RecentNumbers) -> None:
         """Look these records up. They are in the batch, or are stored."""
+        for record_id in ids:
+            if record_id not in self and record_id in recent.records:
+                self[record_id] = recent.records[record_id]
         for chunk in chunks([(bytes.fromhex(each),) for each in ids if each not in self]):
             sql = f"SELECT id, no FROM records WHERE id IN (VALUES {places(chunk)})"
             self.update((each.hex(), number) for each, number in self._connection.execute(sql, values(chunk)))
@@ -91,10 +128,12 @@ class _Numbers(dict[str, int]):
         return number
 
 
-def _label_numbers(connection: sqlite3.Connection, batch: Batch, first: int) -> dict[LabelKey, int]:
+def _label_numbers(
+    connection: sqlite3.Connection, batch: Batch, recent: RecentNumbers, first: int
+) -> dict[LabelKey, int]:
     """The row numbers of the labels of a batch, in the order of its states. New labels get numbers from `first` on."""
-    found: dict[LabelKey, int] = {}
-    for chunk in chunks(list(batch.looked_up)):
+    found = {key: recent.labels[key] for key in batch.looked_up if key in recent.labels}
+    for chunk in chunks([key for key in batch.looked_up if key not in found]):
         sql = f"""
             WITH wanted (domain, label) AS (VALUES {places(chunk)})
             SELECT domain, label, no FROM wanted CROSS JOIN labels USING (domain, label)

@@ -42,9 +42,9 @@ def test_a_long_tail_is_written_with_the_batch_that_reaches_its_limit(connection
     last, tail = writing.last_numbers(connection), Tail()
     tail.records = TAIL_RECORDS_MAX - 2
 
-    last = writing.commit(connection, batch_of(RECORDS[:1]), last, tail)
+    last = writing.commit(connection, batch_of(RECORDS[:1]), last, tail, writing.RecentNumbers())
     one_before = counted_in_tables(connection)
-    writing.commit(connection, batch_of(RECORDS[1:2]), last, tail)
+    writing.commit(connection, batch_of(RECORDS[1:2]), last, tail, writing.RecentNumbers())
 
     assert (one_before, counted_in_tables(connection)) == (0, 2)
     assert (tail.amounts, tail.records) == ({}, 0)
@@ -62,7 +62,7 @@ def test_counts_are_those_of_the_records_whenever_the_tail_is_written_or_lost(
         last, tail, right = writing.last_numbers(connection), Tail(), dict[tuple[str, str], Amount]()
         for number, (by, domain, is_written) in enumerate(steps):
             record = claim(f"label-{number}", by=by, domain=domain)
-            last = writing.commit(connection, batch_of([record]), last, tail)
+            last = writing.commit(connection, batch_of([record]), last, tail, writing.RecentNumbers())
             right.setdefault((domain, record.record.signedby), Amount()).add(1, len(record.record.canonical))
             if is_written:
                 usage.settle(connection, tail)
@@ -77,7 +77,7 @@ def test_counts_are_those_of_the_records_whenever_the_tail_is_written_or_lost(
 def test_a_file_of_an_older_version_is_counted_when_it_is_migrated(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as connection:
         migrate(connection)
-        writing.commit(connection, batch_of(RECORDS), writing.last_numbers(connection), Tail())
+        writing.commit(connection, batch_of(RECORDS), writing.last_numbers(connection), Tail(), writing.RecentNumbers())
         connection.executescript(WITHOUT_USAGE)
 
         migrate(connection)
