@@ -96,6 +96,7 @@ async def linked(user: User, machine: Machine, *, push: bool = True, pull: bool 
             compression=None,
             proxy=None,
             max_size=None,
+            ping_interval=None,  # because the library logs an error if the node closes while a ping waits to be sent
         )
     try:
         await connection.send(encode(hello(identity, Terms(push=push, pull=pull))))

@@ -61,6 +61,8 @@ class Machine:
         self.key: str = ""
         self.lives = 0
         self.watchers: list[Callable[[Machine, Node], None]] = []
+        self.trusted: set[str] = set()
+        """Keys that were added as peers by `trust`, in any life."""
         # The time of the real processor, in which work of requests is measured, may decide nothing here.
         own = {
             "host": self.host.address,
@@ -93,6 +95,7 @@ class Machine:
     async def trust(self, key: str) -> None:
         """Add a peer with this key that may push. Does nothing if the node is down or its disk fails."""
         if self.node is not None and not self.disk.is_failing:
+            self.trusted.add(key)
             await self.node.peers.put(Peer(key=key, accept=True))
 
     async def start(self) -> None:

@@ -55,6 +55,7 @@ class CouncilJudges:
 
     def on_restore(self, name: str) -> None:
         """An operator restores a backup of this machine."""
+        self._promises.on_restore(name)
         self._finality.on_restore(name)
         self.liveness.on_restore(name)
 

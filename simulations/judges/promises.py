@@ -76,7 +76,8 @@ class PromisesJudge:
         self._names = {council.keys[name].public: name for name in council.seats}
         self._desks: dict[str, _Desk] = {}
         self._after: dict[tuple[str, str | None], str] = {}
-        self._at_ms: dict[str, int] = {}
+        self._met: dict[str, tuple[str, int]] = {}
+        """Receipts of honest witnesses by id: whose, and their `at`."""
         self._said: dict[tuple[str, Slot], _Said] = defaultdict(_Said)
         self._checked: set[str] = set()
 
@@ -90,12 +91,20 @@ class PromisesJudge:
         for record in there:
             self._desks[name].take(record)
 
+    def on_restore(self, name: str) -> None:
+        """An operator restores a backup of this machine.
+
+        The disk may lack records on which earlier receipts rest. The machine may still commit such a receipt, because
+        others hold it and send it back.
+        """
+        self._checked |= {record_id for record_id, (signer, _) in self._met.items() if signer == name}
+
     def on_receipt(self, record: Record) -> None:
         """A node holds this receipt of a witness, for the first time in the run."""
         name, receipt = self._names.get(record.signedby), read_receipt(record.canonical)
         if name is None or receipt is None:
             return
-        self._at_ms[record.id] = receipt.at
+        self._met[record.id] = (name, receipt.at)
         other = self._after.setdefault((name, receipt.prev), record.id)
         if other != record.id:
             self._on_violation(name, f"the honest witness forks: {record.id[:8]} and {other[:8]} follow one receipt")
@@ -115,8 +124,8 @@ class PromisesJudge:
 
     def _is_dated_well(self, receipt: Receipt, now_ms: float) -> bool:
         """Whether `at` is when the receipt was made. `at` is later than that if the clock was put back."""
-        after_ms = 0 if receipt.prev is None else self._at_ms.get(receipt.prev, 0) + 1
-        return now_ms - COMMIT_MS_MAX <= receipt.at <= now_ms and receipt.at > after_ms
+        _, before_ms = self._met.get(receipt.prev or "", ("", 0))
+        return now_ms - COMMIT_MS_MAX <= receipt.at <= now_ms and receipt.at > before_ms + 1
 
     def _check(self, name: str, desk: _Desk, receipt: Receipt, made_ms: float | None) -> None:
         """`made_ms`: when the receipt was made, by the loop's clock; None: unknown."""

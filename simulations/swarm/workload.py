@@ -150,8 +150,8 @@ async def _found_domains(cluster: Cluster, act: Act, user: User, machine: Machin
     await mischief.make_mischief(mischief.domains, user, machine, prefix)
     if machine.node is not node:
         return  # it may have forgotten some, and given their places to others
-    if any(peer.key == user.key.public for peer in await node.peers.list()):
-        return  # the operator listed this key before or meanwhile, so that it is no stranger
+    if user.key.public in machine.trusted:
+        return  # the node lists this key as a peer's, so that it is no stranger
     left = max(0, strangers_domains_max(node.settings.domains_max) - before)
     founded = sum(domain.startswith(f"{prefix}-") for domain in node.indexes.domains())
     if founded > left:

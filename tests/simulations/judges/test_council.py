@@ -191,3 +191,14 @@ def test_a_vote_that_does_not_wait_for_the_speaker_is_found(found: Found) -> Non
         told_by_a(found, one, first("b", RIVAL), receipt("a", one, NOW_MS + waited_ms, vote={"1": [FOUNDED.id]}))
 
         assert len(found.words) == violations
+
+
+def test_a_receipt_of_before_a_restore_may_come_back_without_its_records(found: Found) -> None:
+    judge, old = PromisesJudge(found, COUNCIL), first("a", FOUNDED)
+    judge.on_receipt(old)
+
+    judge.on_restore("a")
+    judge.on_start("a", [])
+    judge.on_commit("a", [old], NOW_MS + 10, NOW_MS + 10)
+
+    assert found.words == []
