@@ -4,13 +4,17 @@ One address gets at most a quarter of the places, and all strangers together at 
 for callers on this machine and for listed peers. If a caller finds no place, the connection of a stranger that has been
 waiting longest is closed for it: one of the same address if that address has its share, otherwise one of the address
 that holds most places. A connection waits while its client has something to do: send a request or the rest of one, or
-read an answer. So nobody loses an answer that the node has still to make.
+read an answer. So nobody loses an answer that the node has still to make, with one exception. Whoever rents many
+addresses gets them next to each other, and could keep all places busy. So if no connection waits, one of the neighbours
+that hold most places is closed, if they hold more than twice as many as those of the newcomer.
 """
 
 from collections import Counter
 from typing import Protocol
 
 import msgspec
+
+from node.fairness.addresses import neighbours_of
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -51,6 +55,7 @@ class Places:
         self.share_max = max(1, places_max // 4)
         self._guests: dict[Guest, None] = {}
         self._by_network: Counter[str] = Counter()
+        self._by_neighbours: Counter[str | None] = Counter()
         self._strangers = 0
 
     @property
@@ -60,13 +65,14 @@ class Places:
     def enter(self, guest: Guest) -> bool:
         """Give the guest a place. False if there is none, and none can be made."""
         while self._is_full(guest.source):
-            longest = self._longest_waiting(guest.source)
-            if longest is None:
+            leaving = self._longest_waiting(guest.source) or self._of_greedy_neighbours(guest.source)
+            if leaving is None:
                 return False
-            self.leave(longest)
-            longest.close_for_another()
+            self.leave(leaving)
+            leaving.close_for_another()
         self._guests[guest] = None
         self._by_network[guest.source.network] += 1
+        self._by_neighbours[_neighbours(guest)] += 1
         self._strangers += guest.source.is_stranger
         return True
 
@@ -79,6 +85,9 @@ class Places:
         self._by_network[network] -= 1
         if not self._by_network[network]:
             del self._by_network[network]
+        self._by_neighbours[_neighbours(guest)] -= 1
+        if not self._by_neighbours[_neighbours(guest)]:
+            del self._by_neighbours[_neighbours(guest)]
         self._strangers -= guest.source.is_stranger
         return True
 
@@ -110,3 +119,21 @@ class Places:
             and (since_s := guest.waiting_since_s()) is not None
         )
         return min(waiting, default=(0, 0.0, 0, None))[-1]
+
+    def _of_greedy_neighbours(self, source: Source) -> Guest | None:
+        """A guest of the neighbours that hold most places. None if they do not hold twice as many as those of this
+        source would, or if this source has used up the share of its address.
+        """
+        held = {each: count for each, count in self._by_neighbours.items() if each is not None}
+        if not source.is_stranger or self._has_its_share(source) or not held:
+            return None  # callers on this machine and listed peers have places of their own
+        greedy = max(held, key=held.__getitem__)
+        if held[greedy] <= 2 * (held.get(neighbours_of(source.network), 0) + 1):
+            return None
+        return next(guest for guest in self._guests if _neighbours(guest) == greedy)
+
+
+def _neighbours(guest: Guest) -> str | None:
+    """The network in which the guest has neighbours. None if no share of an address limits it, as for a proxy."""
+    source = guest.source
+    return neighbours_of(source.network) if source.is_stranger and source.has_share else None

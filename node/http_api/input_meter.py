@@ -11,7 +11,7 @@ from typing import Final
 
 from node.fairness.crowd import Crowd
 from node.fairness.shares import Shares
-from node.fairness.turns import Turns
+from node.fairness.turns import TURN_S, Turns
 
 INPUT_SHARE_MAX: Final = 0.1
 """Of a core, for the input of one address."""
@@ -69,7 +69,8 @@ class InputMeter:
         self._shares.spend(address, 2 * (now_s - begun_s), now_s)
 
     def charge(self, address: str, requests: int) -> None:
-        """Count so many further requests that came in one piece with another one."""
+        """Count so many further requests that came in one piece with another one, in this turn of the loop too."""
+        self._turns.count(requests * REQUEST_S)
         self._shares.spend(address, requests * REQUEST_S, self._loop.time())
 
     def is_over(self, address: str) -> bool:
@@ -81,26 +82,32 @@ class InputMeter:
         queue = self._waiting.setdefault(address, {})
         waiting = Wait(queue, read_on)
         queue[waiting] = None
-        self._set_alarm()
+        self._set_alarm(PAUSE_S_MIN)
         return waiting
 
-    def _set_alarm(self) -> None:
+    def _set_alarm(self, pause_s: float) -> None:
         if not self._is_alarm_set and self._waiting:
             self._is_alarm_set = True
-            self._loop.call_later(PAUSE_S_MIN, self._on_time)
+            self._loop.call_later(pause_s, self._on_time)
 
     def _on_time(self) -> None:
-        """Let connections read on, one address after the other, until the time for input of this turn is over."""
+        """Let connections read on, one address after the other, until the time for input of this turn is over.
+
+        If it is over before all had a turn, go on soon: with 576 addresses and 5 ms of input every 50 ms, an address
+        waited for 10 s until all others had a turn.
+        """
         self._is_alarm_set = False
+        pause_s = PAUSE_S_MIN
         for address in list(self._waiting):
             if self.is_turn_over:
+                pause_s = TURN_S
                 break
             self._let_read(address, self._waiting[address])
             if self._waiting[address]:
                 self._waiting.move_to_end(address)
             else:
                 del self._waiting[address]
-        self._set_alarm()
+        self._set_alarm(pause_s)
 
     def _let_read(self, address: str, queue: dict[Wait, None]) -> None:
         """Let connections of this address read on while its share lasts, each of them once."""

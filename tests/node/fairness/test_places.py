@@ -136,3 +136,24 @@ def test_a_place_is_passed_on_unless_it_was_lost() -> None:
 @pytest.mark.parametrize("places_max", [1, 2, 3])
 def test_a_stranger_finds_a_place_however_few_there_are(places_max: int) -> None:
     assert Places(places_max).enter(stranger(1))
+
+
+def test_neighbours_that_keep_most_places_busy_give_way_to_a_newcomer_from_elsewhere() -> None:
+    places = Places(16)
+    busy = [stranger(number) for number in range(12)]
+    full(places, *busy)
+
+    newcomers = [Connection(f"198.51.100.{number}") for number in range(5)]
+
+    assert full(places, stranger(12), *newcomers) == [False, True, True, True, True, False]
+    assert [guest.is_closed for guest in busy] == [True] * 4 + [False] * 8
+    assert not any(guest.is_closed for guest in newcomers)
+
+
+def test_a_proxy_of_the_operator_has_no_neighbours_and_keeps_its_busy_connections() -> None:
+    places = Places(16)
+    through_the_proxy = [Connection("192.0.2.1", has_share=False) for _ in range(12)]
+    full(places, *through_the_proxy)
+
+    assert full(places, Connection("198.51.100.1")) == [False]
+    assert not any(guest.is_closed for guest in through_the_proxy)
