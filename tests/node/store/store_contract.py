@@ -143,7 +143,7 @@ class StoreContract(HeadsContract, KeysContract, PeersContract, RemovalsContract
     ) -> None:
         batch = batch_of([claim(), claim("pond"), offer("pond", to=BOB, at=2), claim("pond", by=BOB, at=3)])
         found = []
-        for name, held_labels in (("one", set[LabelKey]()), ("two", None)):
+        for name, held_labels in (("one", set[LabelKey]()), ("another", None)):
             async with open_store(name) as store:
                 await store.commit(msgspec.structs.replace(batch, held_labels=held_labels))
                 founded = await store.labels_founded([("test", ALICE.public), ("test", BOB.public)])
