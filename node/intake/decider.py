@@ -129,6 +129,7 @@ class Decider:
                 )
         for domain, positions in of_witnessed.items():
             self._admit_witnessed(batch, group, domain, positions, now_s)
+        group.refuse_repeats()
         if not of_witnessed:  # of a label in a witnessed domain, the state does not tell whether it is stored
             batch.held_labels = held & batch.states.keys()
         self.labels.on_decided(_ordinary_states(batch))
@@ -182,7 +183,8 @@ class Decider:
                 self.timelines.append((record.domain, record.label), record, stored.verdict)
 
     def _fresh(self, group: Group) -> tuple[dict[LabelKey, list[int]], dict[str, list[int]]]:
-        """The positions of the records that are new here, in order-key order; repeats are settled as known.
+        """The positions of the records that are new here, in order-key order; repeats are settled as known, until
+        `Group.refuse_repeats`.
 
         Those of ordinary domains by label, those of witnessed domains by domain.
 
@@ -191,13 +193,15 @@ class Decider:
         """
         fresh: dict[LabelKey, list[int]] = {}
         of_witnessed: dict[str, list[int]] = {}
-        seen: set[str] = set()
+        seen: dict[str, int] = {}
         for position, signed in sorted(group.records.items(), key=lambda item: item[1].record.index_key):
             record = signed.record
             if record.id in seen or self.is_held(record):
+                if record.id in seen:
+                    group.repeats[position] = seen[record.id]
                 group.settle(position, Outcome(signed.signature, Status.KNOWN, record))
                 continue
-            seen.add(record.id)
+            seen[record.id] = position
             if is_witnessed(record.domain):
                 of_witnessed.setdefault(record.domain, []).append(position)
             else:

@@ -9,7 +9,7 @@ from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
 from node.intake.decoding import Decoding
 from node.intake.label_turns import LabelTurn
 from protocol.errors import ProtocolError
-from protocol.records.outcome import Outcome
+from protocol.records.outcome import Outcome, Status
 from protocol.records.record import SignedRecord
 
 
@@ -27,6 +27,8 @@ class Group(msgspec.Struct):
     outcomes: list[Outcome | None]
     records: dict[int, SignedRecord]
     turns: list[LabelTurn] = msgspec.field(default_factory=list)
+    repeats: dict[int, int] = msgspec.field(default_factory=dict)
+    """Positions of records that come twice, with the first position of the same record."""
 
     @classmethod
     def of(cls, submissions: Sequence[Submission], origins: list[Origin], delivery: Delivery = BY_REQUEST) -> Self:
@@ -70,6 +72,13 @@ class Group(msgspec.Struct):
     def refuse(self, position: int, error: ProtocolError) -> None:
         signed = self.records.pop(position)
         self.outcomes[position] = Outcome.refused(signed.signature, error, signed.record)
+
+    def refuse_repeats(self) -> None:
+        """A repeat of a record that was refused is refused like it, because the node does not hold the record."""
+        for position, first in self.repeats.items():
+            outcome, repeat = self.outcomes[first], self.outcomes[position]
+            if outcome is not None and repeat is not None and outcome.status is Status.REFUSED:
+                self.outcomes[position] = msgspec.structs.replace(outcome, signature=repeat.signature)
 
     def settled(self) -> list[Outcome]:
         """The outcomes of all submissions. No record is left without one."""

@@ -199,6 +199,17 @@ async def test_the_last_place_for_a_domain_is_given_only_once(tmp_path: Path) ->
     assert sorted(outcome.status for outcome in outcomes) == [Status.ACCEPTED, Status.REFUSED]
 
 
+async def test_a_repeat_of_a_record_that_is_refused_is_refused_too(tmp_path: Path) -> None:
+    """It came as news of one group with the record, and was answered as known though nobody held it."""
+    refused = claim("garden", by=BOB, at=NOW)
+
+    async with pipeline(tmp_path) as it:
+        await it.take(claim("garden", at=NOW))
+        outcomes = await it.take(refused, refused)
+
+    assert [outcome.code for outcome in outcomes] == [Code.NOT_OWNER, Code.NOT_OWNER]
+
+
 async def test_strangers_found_domains_up_to_half_of_the_places(tmp_path: Path) -> None:
     """Nothing takes a domain back, so that a stranger could end the founding of domains for everybody."""
     stranger = Origin(Trust.CLIENT, address="192.0.2.1")
