@@ -120,7 +120,7 @@ class Decider:
             if state is not EMPTY:
                 held.add(key)
             if key in self.locked or self._is_late(group, positions, state):
-                late[key] = positions
+                late[key] = group.with_repeats(positions)
             elif len(positions) == 1 and state.is_extended_by(group.records[positions[0]].record):
                 self._admit_newest(batch, group, positions[0], state, now_s)
             else:
@@ -129,7 +129,7 @@ class Decider:
                 )
         for domain, positions in of_witnessed.items():
             self._admit_witnessed(batch, group, domain, positions, now_s)
-        group.refuse_repeats()
+        group.settle_repeats()
         if not of_witnessed:  # of a label in a witnessed domain, the state does not tell whether it is stored
             batch.held_labels = held & batch.states.keys()
         self.labels.on_decided(_ordinary_states(batch))
@@ -173,6 +173,7 @@ class Decider:
             self.labels.on_decided(batch.states)
             self.welcome.on_decided(batch)
             self.timelines.put(key, timeline)
+        group.settle_repeats()
         return batch
 
     def _append_to_timelines(self, batch: Batch) -> None:
@@ -183,22 +184,23 @@ class Decider:
                 self.timelines.append((record.domain, record.label), record, stored.verdict)
 
     def _fresh(self, group: Group) -> tuple[dict[LabelKey, list[int]], dict[str, list[int]]]:
-        """The positions of the records that are new here, in order-key order; repeats are settled as known, until
-        `Group.refuse_repeats`.
+        """The positions of the records that are new here, in order-key order; held records are settled as known.
 
-        Those of ordinary domains by label, those of witnessed domains by domain.
+        Those of ordinary domains by label, those of witnessed domains by domain. If a record comes twice, the group has
+        the second position in `repeats`, to be settled when the first one is.
 
-        A repeat of a record that is not committed yet is still answered after that commit, because commits keep the
-        order of decisions.
+        A record that is not committed yet is still answered after that commit, because commits keep the order of
+        decisions.
         """
         fresh: dict[LabelKey, list[int]] = {}
         of_witnessed: dict[str, list[int]] = {}
         seen: dict[str, int] = {}
         for position, signed in sorted(group.records.items(), key=lambda item: item[1].record.index_key):
             record = signed.record
-            if record.id in seen or self.is_held(record):
-                if record.id in seen:
-                    group.repeats[position] = seen[record.id]
+            if record.id in seen:
+                group.repeats.setdefault(seen[record.id], []).append(position)
+                continue
+            if self.is_held(record):
                 group.settle(position, Outcome(signed.signature, Status.KNOWN, record))
                 continue
             seen[record.id] = position

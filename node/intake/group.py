@@ -27,8 +27,8 @@ class Group(msgspec.Struct):
     outcomes: list[Outcome | None]
     records: dict[int, SignedRecord]
     turns: list[LabelTurn] = msgspec.field(default_factory=list)
-    repeats: dict[int, int] = msgspec.field(default_factory=dict)
-    """Positions of records that come twice, with the first position of the same record."""
+    repeats: dict[int, list[int]] = msgspec.field(default_factory=dict)
+    """Where a record comes again: by the position where it comes first."""
 
     @classmethod
     def of(cls, submissions: Sequence[Submission], origins: list[Origin], delivery: Delivery = BY_REQUEST) -> Self:
@@ -73,15 +73,28 @@ class Group(msgspec.Struct):
         signed = self.records.pop(position)
         self.outcomes[position] = Outcome.refused(signed.signature, error, signed.record)
 
-    def refuse_repeats(self) -> None:
-        """A repeat of a record that was refused is refused like it, because the node does not hold the record."""
-        for position, first in self.repeats.items():
-            outcome, repeat = self.outcomes[first], self.outcomes[position]
-            if outcome is not None and repeat is not None and outcome.status is Status.REFUSED:
-                self.outcomes[position] = msgspec.structs.replace(outcome, signature=repeat.signature)
+    def with_repeats(self, positions: Sequence[int]) -> list[int]:
+        """These positions, and those where their records come again."""
+        return [*positions, *(again for first in positions for again in self.repeats.get(first, ()))]
+
+    def settle_repeats(self) -> None:
+        """Settle the repeats of each record that has its outcome."""
+        for first, repeats in self.repeats.items():
+            outcome = self.outcomes[first]
+            if outcome is None:
+                continue
+            for position in repeats:
+                self.settle(position, _again(outcome, self.records[position]))
 
     def settled(self) -> list[Outcome]:
         """The outcomes of all submissions. No record is left without one."""
         outcomes = [outcome for outcome in self.outcomes if outcome is not None]
         assert len(outcomes) == len(self.outcomes), "every submission has its outcome"
         return outcomes
+
+
+def _again(outcome: Outcome, signed: SignedRecord) -> Outcome:
+    """The outcome of a record that comes again: refused as before, because nobody holds it then, and else known."""
+    if outcome.status is Status.REFUSED:
+        return msgspec.structs.replace(outcome, signature=signed.signature)
+    return Outcome(signed.signature, Status.KNOWN, signed.record)
