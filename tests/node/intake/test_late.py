@@ -155,6 +155,24 @@ async def test_the_same_late_record_twice_at_once_is_accepted_once(tmp_path: Pat
         assert statuses == [Status.ACCEPTED, *[Status.KNOWN] * 19]
 
 
+async def test_a_repeat_of_a_refused_record_is_refused_too_while_its_label_is_replayed(tmp_path: Path) -> None:
+    refused = claim("garden", by=BOB, at=NOW)
+
+    async with pipeline(tmp_path, store_type=HoldingStore) as it:
+        store = held(it, may_read=False)
+        await take(it, *history())
+        replay = asyncio.create_task(take(it, late(1)))
+        await store.is_asked.wait()
+
+        taking = asyncio.create_task(it.take(refused, refused))
+        while len(it.ingest._late._gathered[DOMAIN, "garden"].entries) < 2:  # one is of the record that is replayed
+            await turns(1)
+        store.may_read.set()
+        await replay
+
+        assert [outcome.code for outcome in await taking] == [Code.NOT_OWNER, Code.NOT_OWNER]
+
+
 async def test_late_records_of_many_labels_are_decided(tmp_path: Path) -> None:
     labels = [f"label-{number}" for number in range(300)]
     async with pipeline(tmp_path) as it:
