@@ -23,7 +23,8 @@ from protocol.records.named_keys import FEW_KEYS
 from protocol.records.replay import EMPTY
 from protocol.signing import SigningKey
 from tests.history import ALICE, NOWHERE
-from tests.node.store.postgresql.comparing import everything, random_batches, sqlite
+from tests.node.store.opened import postgresql, sqlite
+from tests.node.store.postgresql.comparing import everything, random_batches
 from tests.node.store.store_batches import batch_of, claim, key_of
 from tests.node.store.store_contract_witnesses import ALL as OF_WITNESSES
 from tests.node.store.store_contract_witnesses import kept
@@ -126,7 +127,7 @@ async def test_a_store_moves_to_a_database_and_back_without_a_difference(
 async def test_a_moved_store_answers_as_the_old_one_but_for_its_epoch(filled: Path, schema_url: SchemaUrl) -> None:
     await copy(move.rows_of_folder(filled), move.new_database(schema_url("one")))
 
-    async with sqlite(filled / FILE) as old, opened(schema_url("one")) as new:
+    async with sqlite(filled / FILE) as old, postgresql(schema_url("one")) as new:
         assert await answers(new) == await answers(old)
         assert new.epoch != old.epoch
         more = batch_of([claim("more", at=9)])
@@ -148,17 +149,8 @@ async def answers(store: Store) -> dict[str, Any]:
     }
 
 
-@asynccontextmanager
-async def opened(url: str) -> AsyncIterator[PostgresStore]:
-    store = await PostgresStore.open(url)
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
 async def test_a_target_that_is_not_empty_is_refused(filled: Path, tmp_path: Path, schema_url: SchemaUrl) -> None:
-    async with opened(schema_url("one")) as store:
+    async with postgresql(schema_url("one")) as store:
         await store.put_peer(Peer(url="https://peer"))
     for target, words in (
         (move.new_database(schema_url("one")), "has a store already: 1 peers"),
@@ -171,7 +163,7 @@ async def test_a_target_that_is_not_empty_is_refused(filled: Path, tmp_path: Pat
 async def test_a_database_that_a_node_writes_to_is_no_source_and_no_target(
     filled: Path, tmp_path: Path, schema_url: SchemaUrl
 ) -> None:
-    async with opened(schema_url("one")):
+    async with postgresql(schema_url("one")):
         for source, target in (
             (move.rows_of_folder(filled), move.new_database(schema_url("one"))),
             (move.rows_of_database(schema_url("one")), move.new_folder(tmp_path / "new")),
@@ -220,14 +212,14 @@ async def test_a_move_to_a_database_that_ends_in_the_middle_leaves_no_store_and_
     with pytest.raises(StoreError, match="a move into this database was not finished"):
         await PostgresStore.open(url)
     await copy(move.rows_of_folder(filled), move.new_database(url))
-    async with opened(url) as store:
+    async with postgresql(url) as store:
         assert [peer.url for peer in await store.peers()] == [None, "https://peer"]
 
 
 async def test_a_move_that_is_killed_leaves_no_store_and_can_be_run_again(filled: Path, schema_url: SchemaUrl) -> None:
     """A process is killed while it waits for a lock on a table that it has to fill."""
     url = schema_url("one")
-    async with opened(url):
+    async with postgresql(url):
         pass  # so that the table is there to be locked
     async with shell_of(url) as shell:
         async with shell.transaction():
@@ -243,7 +235,7 @@ async def test_a_move_that_is_killed_leaves_no_store_and_can_be_run_again(filled
     with pytest.raises(StoreError, match="a move into this database was not finished"):
         await PostgresStore.open(url)
     await copy(move.rows_of_folder(filled), move.new_database(url))
-    async with opened(url) as store:
+    async with postgresql(url) as store:
         assert await store.last_event() > 0
 
 

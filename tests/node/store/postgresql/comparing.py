@@ -1,8 +1,6 @@
 """Random batches as the protocol makes them, and everything that a store answers about them."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -10,7 +8,6 @@ import msgspec
 
 from node.store.contract import Batch, LabelKey, Selection, Store
 from node.store.removals import Target
-from node.store.sqlite import SqliteStore
 from protocol.records.record import Record
 from protocol.steps import finish
 from protocol.witness.recall import Known, Overview, Wanted
@@ -27,15 +24,6 @@ TARGETS = (
     Target(key=BOB.public, domain="b"),
 )
 LABELS = ("garden", "Garden", "\u00e9\U0001f331", "x'; DROP TABLE records; --", '"$1"\\')
-
-
-@asynccontextmanager
-async def sqlite(path: Path) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(path)
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 def random_batches(random: Random, count: int = 12) -> Iterator[Batch]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from pathlib import Path
 from random import Random
 
@@ -21,7 +21,8 @@ from node.store.postgresql.writing import Position
 from node.store.removals import RemovalKind, Target
 from simulations.processes.postgres import PostgresServer
 from tests.history import ALICE
-from tests.node.store.postgresql.comparing import DOMAINS, TARGETS, all_of_witnesses, everything, random_batches, sqlite
+from tests.node.store.opened import postgresql, sqlite
+from tests.node.store.postgresql.comparing import DOMAINS, TARGETS, all_of_witnesses, everything, random_batches
 from tests.node.store.postgresql.relay import CutAtCommit, relayed, with_a_number_of_its_own
 from tests.node.store.store_batches import OpenStore, all_keys, batch_of, claim, key_of
 from tests.node.store.store_contract import StoreContract
@@ -31,20 +32,11 @@ from tests.node.store.store_contract_witnesses import ALL, Keeper
 SchemaUrl = Callable[[str], str]
 
 
-@asynccontextmanager
-async def opened(url: str, holder: str = "a node") -> AsyncIterator[PostgresStore]:
-    store = await PostgresStore.open(url, holder=holder, readers=1)
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
 class TestPostgresStore(StoreContract):
     @pytest.fixture
     def open_store(self, schema_url: SchemaUrl) -> OpenStore:
         def open_store(name: str) -> AbstractAsyncContextManager[Store]:
-            return opened(schema_url(name))
+            return postgresql(schema_url(name))
 
         return open_store
 
@@ -56,7 +48,7 @@ async def url(schema_url: SchemaUrl) -> str:
 
 @pytest.fixture
 async def store(url: str) -> AsyncIterator[PostgresStore]:
-    async with opened(url) as store:
+    async with postgresql(url) as store:
         yield store
 
 
@@ -69,20 +61,20 @@ async def shell(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def test_a_second_writer_is_told_who_writes(url: str) -> None:
-    async with opened(url, "node-1"):
+    async with postgresql(url, "node-1"):
         with pytest.raises(StoreError, match="another node writes to this database: node-1"):
             await PostgresStore.open(url)
 
 
 async def test_two_schemas_of_one_database_have_a_writer_each(schema_url: SchemaUrl) -> None:
-    async with opened(schema_url("one")) as one, opened(schema_url("another")) as another:
+    async with postgresql(schema_url("one")) as one, postgresql(schema_url("another")) as another:
         assert await one.commit(batch_of([claim()])) == await another.commit(batch_of([claim()])) == 1
 
 
 async def test_each_writer_has_a_higher_term_than_the_one_before(url: str, shell: asyncpg.Connection) -> None:
     terms = []
     for holder in ("node-1", "node-2"):
-        async with opened(url, holder):
+        async with postgresql(url, holder):
             terms.append(tuple(await shell.fetchrow("SELECT term, holder FROM writer") or ()))
 
     assert terms == [(1, "node-1"), (2, "node-2")]
@@ -170,7 +162,7 @@ async def test_a_commit_whose_confirmation_is_lost_is_stored_once(
     cut = CutAtCommit(is_stored=is_stored)
     async with (
         relayed(server.folder, cut.to_server, cut.to_client) as folder,
-        opened(schema_url("one").replace(str(server.folder), str(folder))) as store,
+        postgresql(schema_url("one").replace(str(server.folder), str(folder))) as store,
     ):
         await store.commit(batch_of([claim()]))
         cut.arm()
@@ -194,9 +186,9 @@ async def test_a_replica_is_refused_and_has_another_epoch_once_it_is_the_primary
     server: PostgresServer, schema_url: SchemaUrl
 ) -> None:
     """It may lack commits that clients have seen, and give the numbers of their events to others."""
-    async with opened(schema_url("one")) as store:
+    async with postgresql(schema_url("one")) as store:
         before = store.epoch
-    async with opened(schema_url("one")) as store:
+    async with postgresql(schema_url("one")) as store:
         same = store.epoch
     server.stop()
     mark = server.folder / "data" / "standby.signal"
@@ -209,7 +201,7 @@ async def test_a_replica_is_refused_and_has_another_epoch_once_it_is_the_primary
     connection = await asyncpg.connect(server.url())
     await connection.execute("SELECT pg_promote()")
     await connection.close()
-    async with opened(schema_url("one")) as store:
+    async with postgresql(schema_url("one")) as store:
         after = store.epoch
     assert raised.value.remedy == "name the primary server"
     assert before == same != after
@@ -290,7 +282,7 @@ async def test_a_cancelled_caller_does_not_stop_a_commit(store: PostgresStore) -
 
 
 async def test_a_newer_schema_is_refused(url: str, shell: asyncpg.Connection) -> None:
-    async with opened(url):
+    async with postgresql(url):
         pass
     await shell.execute("UPDATE meta SET value = '99' WHERE name = 'version'")
 
@@ -415,7 +407,7 @@ async def test_both_stores_answer_alike(tmp_path: Path, url: str, seed: int) -> 
     operator takes some of them down.
     """
     random = Random(seed)
-    async with opened(url) as one, sqlite(tmp_path / "dnarc.db") as other:
+    async with postgresql(url) as one, sqlite(tmp_path / "dnarc.db") as other:
         for batch in random_batches(random):
             lasts = [await store.commit(batch) for store in (one, other)]
             assert lasts[0] == lasts[1]
@@ -432,7 +424,7 @@ async def test_both_stores_answer_alike_about_witnesses(tmp_path: Path, url: str
     """The records of a witnessed domain arrive in any order, in batches of any size."""
     random = Random(seed)
     records, keeper = random.sample(ALL, len(ALL)), Keeper()
-    async with opened(url) as one, sqlite(tmp_path / "dnarc.db") as other:
+    async with postgresql(url) as one, sqlite(tmp_path / "dnarc.db") as other:
         while records:
             some = [records.pop() for _ in range(random.randint(1, min(3, len(records))))]
             batch = keeper.batch(some)

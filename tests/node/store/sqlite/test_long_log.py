@@ -2,14 +2,14 @@
 
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from node.store.sqlite import SqliteStore
 from node.store.sqlite.long_log import LOG_BYTES, fill_log, lengthen
+from tests.node.store.opened import sqlite
 from tests.node.store.store_batches import batch_of, claim
 
 FULL_BYTES = 1_500_000
@@ -19,15 +19,6 @@ FULL_BYTES = 1_500_000
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "dnarc.db"
-
-
-@asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(path)
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 async def fill(store: SqliteStore, path: Path) -> None:
@@ -44,7 +35,7 @@ async def labels(store: SqliteStore) -> list[str]:
 
 async def test_an_idle_log_gets_its_full_size_and_commits_keep_it(path: Path) -> None:
     """A commit that makes the log longer takes half as long again."""
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         before = log_of(path).stat().st_size
         await fill(store, path)
 
@@ -59,7 +50,7 @@ async def test_an_idle_log_gets_its_full_size_and_commits_keep_it(path: Path) ->
 async def test_after_a_power_cut_a_filled_log_has_every_commit(tmp_path: Path, path: Path, lost_bytes: int) -> None:
     """Of zeros that were not durable yet, a power cut may leave any number."""
     copy = tmp_path / "copy.db"
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         await store.commit(batch_of([claim("before")]))
         await fill(store, path)
         await store.commit(batch_of([claim("after")]))
@@ -68,7 +59,7 @@ async def test_after_a_power_cut_a_filled_log_has_every_commit(tmp_path: Path, p
     with log_of(copy).open("r+b") as log:
         log.truncate(FULL_BYTES - lost_bytes)
 
-    async with opened(copy) as store:
+    async with sqlite(copy) as store:
         assert await labels(store) == ["after", "before"]
         await store.commit(batch_of([claim("later")]))
 
@@ -77,7 +68,7 @@ async def test_after_a_power_cut_a_filled_log_has_every_commit(tmp_path: Path, p
 
 async def test_a_log_that_began_anew_after_it_was_filled_has_every_commit(tmp_path: Path, path: Path) -> None:
     copy = tmp_path / "copy.db"
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         await fill(store, path)
         await store.commit(batch_of([claim("first")]))
         await store._writer.run(lambda connection: connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone())
@@ -85,13 +76,13 @@ async def test_a_log_that_began_anew_after_it_was_filled_has_every_commit(tmp_pa
         shutil.copy(path, copy)
         shutil.copy(log_of(path), log_of(copy))
 
-    async with opened(copy) as store:
+    async with sqlite(copy) as store:
         assert await labels(store) == ["first", "second"]
 
 
 async def test_nothing_is_added_while_another_program_writes(path: Path) -> None:
     """Its frames would be overwritten: both would begin at the end of the log."""
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         before = log_of(path).stat().st_size
         with closing(sqlite3.connect(path, isolation_level=None)) as shell:
             shell.execute("BEGIN IMMEDIATE")
@@ -102,7 +93,7 @@ async def test_nothing_is_added_while_another_program_writes(path: Path) -> None
 
 
 async def test_a_log_stays_short_on_a_disk_that_is_nearly_full(path: Path) -> None:
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         before = log_of(path).stat().st_size
 
         more = await store._writer.run(lengthen, path, LOG_BYTES, free_bytes_min=2**62)
@@ -111,7 +102,7 @@ async def test_a_log_stays_short_on_a_disk_that_is_nearly_full(path: Path) -> No
 
 
 async def test_a_store_that_closes_ends_the_filling(path: Path) -> None:
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         store.fill_log(path, idle_s=60)
 
     assert not log_of(path).exists()

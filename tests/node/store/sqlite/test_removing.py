@@ -15,8 +15,8 @@ from node.store.removals import Finish, RemovalKind, Target
 from node.store.sqlite import removing
 from node.store.sqlite.rebuilding import rebuild
 from protocol.records.replay import Verdict
+from tests.node.store.opened import sqlite
 from tests.node.store.sqlite.older_files import WITHOUT_REMOVALS
-from tests.node.store.sqlite.test_store import opened
 from tests.node.store.store_batches import batch_of, claim
 from tests.node.store.store_contract_removals import TARGETS, WITNESSED, MakeTarget, history, remove, secret
 
@@ -34,7 +34,7 @@ def found(path: Path, text: str = "sesame") -> bool:
 @pytest.mark.parametrize(("target", "places"), TARGETS)
 async def test_no_file_has_a_byte_of_an_erased_body(path: Path, target: MakeTarget, places: set[int]) -> None:
     records = history()
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         await store.commit(batch_of(records))
 
         await remove(store, target(records))
@@ -46,7 +46,7 @@ async def test_no_file_has_a_byte_of_an_erased_body(path: Path, target: MakeTarg
 
 async def test_an_erasure_leaves_the_bytes_of_what_witnesses_said(path: Path) -> None:
     records = [claim("garden", domain=WITNESSED, text=secret(1)), claim("@seen/x", domain=WITNESSED, text="vote")]
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         await store.commit(batch_of(records))
 
         await remove(store, Target(domain=WITNESSED))
@@ -58,7 +58,7 @@ async def test_an_erasure_leaves_the_bytes_of_what_witnesses_said(path: Path) ->
 async def test_no_copy_stays_behind_in_free_places_of_the_file(path: Path, seed: int) -> None:
     """Rows that move leave such copies: of 60 random histories whose rows changed their size, 2 kept some."""
     random = Random(seed)
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         ids: list[str] = []
         for number in range(40):
             texts = [secret(random.randrange(9_999)) * random.choice((1, 5, 50)) for _ in range(random.choice((1, 9)))]
@@ -75,7 +75,7 @@ async def test_no_copy_stays_behind_in_free_places_of_the_file(path: Path, seed:
 
 async def test_a_file_of_an_older_version_is_written_anew(path: Path) -> None:
     """Older versions did not overwrite what they freed."""
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         await store.commit(batch_of(history()))
     with closing(sqlite3.connect(path, isolation_level=None)) as older:
         older.execute("PRAGMA secure_delete = OFF").close()
@@ -84,7 +84,7 @@ async def test_a_file_of_an_older_version_is_written_anew(path: Path) -> None:
         older.execute("UPDATE records SET verdict = 1 WHERE verdict = 10")
         older.executescript(WITHOUT_REMOVALS)
 
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         for domain in ("test", "other"):
             await remove(store, Target(domain=domain))
         verdicts = [past.verdict for past in await store.history("test", "garden")]
@@ -95,7 +95,7 @@ async def test_a_file_of_an_older_version_is_written_anew(path: Path) -> None:
 
 async def test_no_file_has_a_byte_of_a_dropped_domain(path: Path) -> None:
     records = history()
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         await store.commit(batch_of(records))
         await remove(store, Target(ids=(records[0].record.id,)))
 
@@ -106,7 +106,7 @@ async def test_no_file_has_a_byte_of_a_dropped_domain(path: Path) -> None:
 
 
 async def test_a_removal_is_not_done_while_another_program_reads_the_log(path: Path) -> None:
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         await store.commit(batch_of(history()))
         with closing(sqlite3.connect(path, isolation_level=None)) as reader:
             reader.execute("BEGIN")
@@ -124,7 +124,7 @@ async def test_a_removal_is_not_done_while_another_program_reads_the_log(path: P
 
 async def test_a_large_removal_goes_on_step_by_step(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(removing, "STEP_ROWS", 2)
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         await store.commit(batch_of([claim(at=at, n=at) for at in range(1, 6)]))
         for target in (Target(domain="test", label="garden"), Target(domain="test")):
             removal = await store.removals.begin(RemovalKind.ERASE, target, "op", "", 1)
@@ -136,7 +136,7 @@ async def test_a_large_removal_goes_on_step_by_step(path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("kind", list(RemovalKind))
 async def test_a_killed_removal_is_finished_at_the_next_start(path: Path, kind: RemovalKind) -> None:
     """One process after the other is killed, each before another statement of the removal."""
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         await store.commit(batch_of([claim(f"{at}", n=at, text=secret(at)) for at in range(4)]))
 
     process = await asyncio.create_subprocess_exec(
@@ -147,7 +147,7 @@ async def test_a_killed_removal_is_finished_at_the_next_start(path: Path, kind: 
 
     assert len(killed) > 15
     for copy in killed:
-        async with opened(copy) as store:
+        async with sqlite(copy) as store:
             is_begun = bool(await store.removals.list(None, 1))
             await complete_all(store)
         assert found(copy) is not is_begun
@@ -199,7 +199,7 @@ while True:
 
 
 async def test_a_rebuild_proves_a_file_with_erased_records(path: Path) -> None:
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         await store.commit(batch_of(history()))
         await remove(store, Target(domain="test"))
 
@@ -209,7 +209,7 @@ async def test_a_rebuild_proves_a_file_with_erased_records(path: Path) -> None:
 
 
 async def test_a_rebuild_repairs_what_derives_from_skeletons(path: Path) -> None:
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         await store.commit(batch_of(history()))
         await remove(store, Target(domain="test"))
     with closing(sqlite3.connect(path, isolation_level=None)) as shell:
@@ -218,13 +218,13 @@ async def test_a_rebuild_repairs_what_derives_from_skeletons(path: Path) -> None
     assert not rebuild(path).is_equal
 
     assert rebuild(path).is_equal
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         verdicts = [past.verdict for past in await store.history("test", "garden")]
     assert verdicts == [Verdict.FOUNDED, Verdict.OFFERED, Verdict.TRANSFERRED, Verdict.RIVAL]
 
 
 async def test_a_skeleton_that_no_removal_accounts_for_is_damage(path: Path) -> None:
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         await store.commit(batch_of(history()))
         await remove(store, Target(domain="other"))
     with closing(sqlite3.connect(path, isolation_level=None)) as shell:

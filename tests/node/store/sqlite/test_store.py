@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 
 import msgspec
@@ -21,20 +21,12 @@ from protocol.records.change import EventType
 from protocol.records.named_keys import named_keys
 from protocol.records.replay import Verdict
 from tests.history import ALICE, BOB, CAROL, NOWHERE
+from tests.node.store.opened import sqlite
 from tests.node.store.sqlite.older_files import WITHOUT_FOUNDERS, WITHOUT_REMOVALS
 from tests.node.store.store_batches import OpenStore, batch_of, claim, offer
 from tests.node.store.store_contract import StoreContract
 from tests.node.store.store_contract_heads import PAGE
 from tests.paths import ROOT
-
-
-@asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(path)
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 @pytest.fixture
@@ -44,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def store(path: Path) -> AsyncIterator[SqliteStore]:
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         yield store
 
 
@@ -59,7 +51,7 @@ class TestSqliteStore(StoreContract):
     @pytest.fixture
     def open_store(self, tmp_path: Path) -> OpenStore:
         def open_store(name: str) -> AbstractAsyncContextManager[Store]:
-            return opened(tmp_path / f"{name}.db")
+            return sqlite(tmp_path / f"{name}.db")
 
         return open_store
 
@@ -242,12 +234,12 @@ async def test_many_labels_of_an_owner_come_in_the_same_order_as_few(store: Sqli
 
 async def test_a_file_from_before_founders_were_kept_opens_with_all_founders(path: Path) -> None:
     sold = [claim("b", at=1), offer("b", to=BOB, at=2), claim("b", by=BOB, at=3)]
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         await store.commit(batch_of([claim("a"), *sold, claim("c", by=BOB), claim("orphan", prev=NOWHERE)]))
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(WITHOUT_FOUNDERS)
 
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         founded = await store.labels_founded([("test", ALICE.public), ("test", BOB.public)])
     with closing(sqlite3.connect(path)) as connection:
         kept = connection.execute("SELECT label, founder FROM labels WHERE founder IS NOT NULL").fetchall()
@@ -258,7 +250,7 @@ async def test_a_file_from_before_founders_were_kept_opens_with_all_founders(pat
 
 async def test_a_file_from_before_owners_were_indexed_opens_with_all_owners(path: Path) -> None:
     heads = [claim("a", by=ALICE), claim("b", by=BOB)]
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         await store.commit(batch_of([*heads, claim("orphan", prev=NOWHERE)]))
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(
@@ -266,7 +258,7 @@ async def test_a_file_from_before_owners_were_indexed_opens_with_all_owners(path
             "ALTER TABLE labels DROP COLUMN final; PRAGMA user_version = 1"
         )
 
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         found = [await store.heads_of_owner(key.public, None, None, 0, PAGE) for key in (ALICE, BOB, CAROL)]
 
     assert found == [[heads[0]], [heads[1]], []]
@@ -297,7 +289,7 @@ async def test_many_new_heads_come_in_the_same_order_as_few(store: SqliteStore) 
 
 
 async def test_all_keys_come_even_if_they_fill_several_pages(path: Path) -> None:
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         await store.commit(batch_of([claim()]))
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.executemany(
@@ -406,7 +398,7 @@ async def test_acknowledged_records_survive_a_kill_in_the_middle_of_commits(path
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-    async with opened(path) as store:
+    async with sqlite(path) as store:
         last = await store.last_event()
         heads = {head.record.label for head in await store.heads("test", None, 0, last + 1)}
         batches = {int(label.split()[0]) for label in heads}

@@ -17,8 +17,8 @@ from node.store.sqlite.schema import migrate
 from protocol.records.admission import Trust
 from protocol.records.record import SignedRecord, make
 from tests.node.intake.pipeline import pipeline, submission
+from tests.node.store.opened import sqlite
 from tests.node.store.sqlite.older_files import WITH_LOST_RECORDS_UNDECIDED, WITHOUT_TESTIMONY
-from tests.node.store.sqlite.test_store import opened
 from tests.paths import VECTORS
 
 FILES = sorted((VECTORS / "witnessed").glob("*.json"))
@@ -156,7 +156,7 @@ async def test_a_dropped_domain_leaves_no_testimony(tmp_path: Path) -> None:
     file = await take(tmp_path, read(stays), 1_000)
     before = kept(file)
     await take(tmp_path, read(dropped), 1_000)
-    async with opened(file) as store:
+    async with sqlite(file) as store:
         target = Target(domain=read(dropped)[0].record.domain)
         removal = await store.removals.begin(RemovalKind.DROP, target, "test", "test", NOW_S)
         while not (await store.removals.go_on(removal.number)).is_last:
