@@ -13,7 +13,7 @@ import typer
 import typer.main
 from typer.core import TyperCommand, TyperGroup
 
-from node.cli.commands.examples import epilog_of
+from node.cli.output.examples import epilog_of
 
 COMMANDS: Final = "node.cli.commands"
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 import typer
 
-from node.cli.commands.examples import epilog_of
 from node.cli.data_folder import ask_node, work_in_store
 from node.cli.input.options import (
     DEFAULT_NODE,
@@ -24,6 +23,7 @@ from node.cli.input.options import (
     find_token,
 )
 from node.cli.output.early_end import explain_interruption
+from node.cli.output.examples import epilog_of
 from node.cli.output.failures import CommandError, Exit, usage
 from node.cli.output.screen import show, table, warn
 from node.cli.output.text import moment, plain

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from node.cli.commands.config import Config
-from node.cli.commands.examples import epilog_of
 from node.cli.data_folder import check_folder
 from node.cli.input.embedded import check_embedded
 from node.cli.input.entries import entry_of, read_lines
 from node.cli.input.options import AsJson
+from node.cli.output.examples import epilog_of
 from node.cli.output.failures import CommandError, Exit, unreadable, usage
 from node.cli.output.progress import progress
 from node.cli.output.screen import show, table

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from node.cli.commands.examples import epilog_of
 from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, Domain, NodeUrl, connect
+from node.cli.output.examples import epilog_of
 from node.cli.output.failures import CommandError, Exit, usage
 from node.cli.output.screen import show, table
 from node.cli.output.text import many, plain, short

@@ -14,8 +14,8 @@ import pytest
 import typer.main
 
 from node.cli.app import GROUP, app
-from node.cli.commands.examples import EXAMPLES
 from node.cli.lazy_group import LazyGroup
+from node.cli.output.examples import EXAMPLES
 from tests.node.cli.conftest import TIMEOUT_S, run
 
 DNARC = str(Path(sys.executable).with_name("dnarc"))
