@@ -8,12 +8,18 @@ aiohttp's way.
 
 Between two requests, the task waits for the future `_waiter`. The connection hides this future while aiohttp parses
 bytes, because aiohttp would wake the task up at once.
+
+A request may come before the task waits: the first one of a connection, and the next one of a client that is quicker
+than the task, which needs a turn of the loop after each answer. The fast path takes these requests too. Otherwise a
+connection whose request once went aiohttp's way would stay there, because its client would be as quick each time.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
+from aiohttp.web import BaseRequest, StreamResponse
 
 from node.http_api.answers.direct_writer import WatchedConnection
 
@@ -39,6 +45,8 @@ class FastConnection(WatchedConnection):
     caller: Any = None
     is_answering = False
     fast_requests = 0
+    _ordinary_answers = 0
+    """Requests that aiohttp has answered, and after which the connection stays open."""
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come. `begin_request` has to follow."""
@@ -55,9 +63,10 @@ class FastConnection(WatchedConnection):
     def begin_request(self) -> bool:
         """Begin the request that has come, if it is whole and no other one is under way. Whether that was so."""
         waiter = self._waiter
-        if not self._messages or self.is_answering or waiter is None or waiter.done():
+        is_task_awake = waiter is not None and waiter.done()
+        if not self._messages or is_task_awake or self._is_under_way():
             return False
-        if not self._takes_fast_path():
+        if not self._takes_fast_path() and waiter is not None:
             waiter.set_result(None)
         return True
 
@@ -88,6 +97,23 @@ class FastConnection(WatchedConnection):
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
         self.begin_request()
+
+    async def _handle_request(
+        self,
+        request: BaseRequest,
+        start_time: float | None,
+        request_handler: Callable[[BaseRequest], Awaitable[StreamResponse]],
+    ) -> tuple[StreamResponse, bool]:
+        """Answer a request in aiohttp's way."""
+        response, is_reset = await super()._handle_request(request, start_time, request_handler)
+        if response.keep_alive and not is_reset:
+            self._ordinary_answers += 1
+        return response, is_reset
+
+    def _is_under_way(self) -> bool:
+        """Whether a request has left the queue and is not answered, or was answered as the last one."""
+        begun = self._request_count - len(self._messages)
+        return self.is_answering or begun > self.fast_requests + self._ordinary_answers
 
     def _takes_fast_path(self) -> bool:
         """Requests behind others, and those of a client that does not read, go aiohttp's way, which paces them."""

@@ -2,13 +2,14 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from aiohttp import web
 
 from node.http_api import start, url_of
 from node.http_api.app import FAST_PATH
@@ -71,10 +72,11 @@ STRANGERS: dict[str, Any] = {"loopback_trusted": False, "trusted_proxies": ["192
 class Served:
     """A node, and a server of its own whose parts a test may look at."""
 
-    def __init__(self, node: Node, app: Any, client: Client) -> None:
+    def __init__(self, node: Node, runner: web.AppRunner, client: Client) -> None:
         self.node = node
-        self.fast_path = app[FAST_PATH]
-        self.bodies = app[BODY_BUDGET].budget
+        self.server = cast("web.Server", runner.server)
+        self.fast_path = runner.app[FAST_PATH]
+        self.bodies = runner.app[BODY_BUDGET].budget
         self.client = client
 
     async def ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None = None) -> Any:
@@ -93,7 +95,7 @@ async def serving(folder: Path, **chosen: Any) -> AsyncIterator[Served]:
         runner = await start(node.api, ROUTES, None)
         stack.push_async_callback(runner.cleanup)
         client = await stack.enter_async_context(Client(url_of(runner, settings)))
-        yield Served(node, runner.app, client)
+        yield Served(node, runner, client)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +154,77 @@ async def test_answers_keep_the_order_of_requests_on_a_connection(tmp_path: Path
 
     assert [answer[:3] for answer in answers] == [b"", b"201", b"200", b"200"]
     assert GARDEN.signature.encode() in answers[2]
+
+
+class QuickClient(asyncio.Transport):
+    """Sends a request as soon as the connection is made, and the next one as soon as an answer comes: before the
+    connection's task has had a turn of the loop. Sockets of uvloop are read so.
+    """
+
+    def __init__(self, connection: asyncio.Protocol, requests: Sequence[bytes]) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1)})
+        self._connection = connection
+        self._requests = list(requests)
+        self._is_closing = False
+        self.answers: list[bytes] = []
+        connection.connection_made(self)
+        self._send()
+
+    def write(self, data: Any) -> None:
+        self.answers.append(bytes(data))
+        asyncio.get_running_loop().call_soon(self._send)
+
+    async def wait_for(self, answers: int) -> None:
+        await until(lambda: len(self.answers) == answers)
+
+    def is_closing(self) -> bool:
+        return self._is_closing
+
+    def close(self) -> None:
+        self._is_closing = True
+        asyncio.get_running_loop().call_soon(self._connection.connection_lost, None)
+
+    def _send(self) -> None:
+        if self._requests:
+            self._connection.data_received(self._requests.pop(0))
+
+
+READ = b"GET /claims/example/nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+async def test_requests_that_come_before_the_task_of_the_connection_waits_go_the_fast_way(tmp_path: Path) -> None:
+    ordinary = READ.replace(b"\r\n\r\n", b"\r\nX-Ordinary: 1\r\n\r\n")
+    async with serving(tmp_path) as it:
+        client = QuickClient(it.server(), [READ, ordinary, READ, READ, ordinary, ordinary, READ])
+        await client.wait_for(7)
+        client.close()
+
+    assert it.fast_path.taken == 4
+    assert {answer[:12] for answer in client.answers} == {b"HTTP/1.1 404"}
+
+
+async def test_answers_keep_the_order_of_requests_whenever_the_second_one_comes(tmp_path: Path) -> None:
+    """It comes so many turns of the loop after an ordinary request: before that one has begun, under way, answered."""
+    async with serving(tmp_path) as it:
+        for turns in range(8):
+            connection = it.server()
+            client = QuickClient(connection, [b"GET /domains HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"])
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            connection.data_received(READ)
+            await client.wait_for(2)
+            client.close()
+
+            assert [answer[:12] for answer in client.answers] == [b"HTTP/1.1 200", b"HTTP/1.1 404"], turns
+
+
+async def test_no_request_is_taken_after_the_last_one_of_a_connection(tmp_path: Path) -> None:
+    last = READ.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    async with serving(tmp_path) as it:
+        client = QuickClient(it.server(), [last, READ])
+        await until(client.is_closing)
+
+    assert (it.fast_path.taken, len(client.answers)) == (0, 1)
 
 
 async def test_a_stranger_gets_one_fast_answer_in_a_turn_of_the_loop(tmp_path: Path) -> None:
