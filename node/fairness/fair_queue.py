@@ -1,11 +1,16 @@
 """A fair queue: items of many sources, taken out one of each source in turn (round robin).
 
 A source that puts in a thousand items then delays the item of another source by one item, and not by a thousand.
+Whoever rents many addresses gets them next to each other. So networks of 24 bits (IPv6: 48 bits) take turns first, and
+then the addresses in each (hierarchical fair sharing, as in `node.fairness.crowd`): a thousand addresses of a provider
+delay an item of an address elsewhere by few items too.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
+
+from node.fairness.addresses import neighbours_of
 
 _T = TypeVar("_T")
 
@@ -14,31 +19,62 @@ class FairQueue(Generic[_T]):
     """The items of one source stay in their order. The callers bound the number of items."""
 
     def __init__(self) -> None:
-        self._by_source: OrderedDict[Hashable, deque[_T]] = OrderedDict()
+        self._networks: OrderedDict[Hashable, OrderedDict[Hashable, deque[_T]]] = OrderedDict()
+        """The items by source, and the sources by network."""
 
     def __bool__(self) -> bool:
-        return bool(self._by_source)
+        return bool(self._networks)
 
     def put(self, source: Hashable, item: _T) -> None:
-        """Add an item of this source, which may be any value that names the source."""
-        self._by_source.setdefault(source, deque()).append(item)
+        """Add an item of this source. It is an address, a tuple that begins with one, or any other value that names it."""
+        sources = self._networks.setdefault(_network_of(source), OrderedDict())
+        sources.setdefault(source, deque()).append(item)
 
     def drop_for(self, source: Hashable) -> _T | None:
         """Take out the newest item of the source that has most, so that `source` can put one in. None, and nothing is
-        taken out, if no source has two items more than `source`.
+        taken out, if no source has two items more than `source`. The network that has most gives one up first.
 
         So one source cannot keep others out of a queue of bounded length (McKenney, "Stochastic fairness queueing",
         1990).
         """
-        items = max(self._by_source.values(), key=len, default=deque[_T]())
-        if len(items) < len(self._by_source.get(source, ())) + 2:
+        own_network = _network_of(source)
+        greedy = max(self._networks, key=self._items_of, default=own_network)
+        if self._items_of(greedy) < self._items_of(own_network) + 2:
+            greedy = own_network
+        sources = self._networks.get(greedy, {})
+        items = max(sources.values(), key=len, default=deque[_T]())
+        if greedy == own_network and len(items) < len(sources.get(source, ())) + 2:
             return None
-        return items.pop()
+        dropped = items.pop()
+        if not items:
+            self._forget_empty(greedy)
+        return dropped
 
     def take(self) -> _T:
         """The next item of the source whose turn it is. The queue is not empty."""
-        source, items = self._by_source.popitem(last=False)
+        network, sources = self._networks.popitem(last=False)
+        source, items = sources.popitem(last=False)
         item = items.popleft()
         if items:
-            self._by_source[source] = items  # behind all others
+            sources[source] = items  # behind all others
+        if sources:
+            self._networks[network] = sources
         return item
+
+    def _items_of(self, network: Hashable) -> int:
+        sources: Iterable[deque[_T]] = self._networks.get(network, {}).values()
+        return sum(map(len, sources))
+
+    def _forget_empty(self, network: Hashable) -> None:
+        """Forget the sources of this network that have no items, and the network if it has no sources."""
+        sources = self._networks[network]
+        for source in [each for each, items in sources.items() if not items]:
+            del sources[source]
+        if not sources:
+            del self._networks[network]
+
+
+def _network_of(source: Hashable) -> Hashable:
+    """The network whose turns the source shares. A source without an address has turns of its own."""
+    address = source[0] if isinstance(source, tuple) else source
+    return neighbours_of(address) if isinstance(address, str) else source

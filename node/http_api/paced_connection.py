@@ -39,7 +39,7 @@ class PacedConnection(FastConnection):
         self._head_bytes = 0
         """Bytes of a head that is not whole."""
         self._requests_before = 0
-        self._next_turn: asyncio.Handle | Wait | None = None
+        self._next_turn: Wait | None = None
         self._has_resumed = False
         self._is_held = False
         self.is_refused = False
@@ -58,8 +58,12 @@ class PacedConnection(FastConnection):
         else:
             self._unread = self._unread[self._read_to :] + data if self._has_unread else data
             self._read_to = 0
-            if self._next_turn is None:
+            if self._next_turn is not None:
+                return
+            if self.meter.has_time:
                 self._read_on()
+            else:
+                self._go_on(is_over=False)
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """The reader of a body or of frames takes more, so the parser may go on: in another turn of the loop.
@@ -71,7 +75,7 @@ class PacedConnection(FastConnection):
         elif not self._has_resumed:
             self._has_resumed = True
             if self._next_turn is None:
-                self._go_on(is_over=self.meter.is_over(self.payer))
+                self._go_on(is_over=False)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._unread, self._read_to = b"", 0
@@ -88,14 +92,18 @@ class PacedConnection(FastConnection):
         self.force_close()
 
     def _read_on(self) -> None:
-        """Give the parser pieces for a moment, as long as it takes any and the address may cause work."""
+        """Give the parser pieces for a moment, as long as it takes any, the address may cause work and nobody waits."""
         self._next_turn = None
         assert self.payer is not None
         is_over = self.meter.is_over(self.payer)
-        while not is_over and not self.is_refused and not self.meter.is_turn_over and self._read_piece(self.payer):
-            has_queued_much = bool(self._messages) and self._queued_bytes > QUEUED_BYTES_MAX
-            is_over = has_queued_much or self.meter.is_over(self.payer)
+        while not is_over and not self.is_refused and self._read_piece(self.payer):
+            is_over = self._has_queued_much() or self.meter.is_over(self.payer)
+            if not self.meter.has_time:
+                break
         self._go_on(is_over=is_over)
+
+    def _has_queued_much(self) -> bool:
+        return bool(self._messages) and self._queued_bytes > QUEUED_BYTES_MAX
 
     def _read_piece(self, payer: str) -> bool:
         """Give the parser a piece. Returns whether another one may follow in this turn of the loop.
@@ -128,14 +136,13 @@ class PacedConnection(FastConnection):
         return self._read_to < len(self._unread)
 
     def _go_on(self, *, is_over: bool) -> None:
-        """Read on, if there is anything to read: in another turn of the loop. `is_over`: when the address may again."""
+        """Read on, if there is anything to read: in another turn of the loop. `is_over`: no input is read until then."""
+        assert self.payer is not None, "the others read all that comes at once"
         if self.is_refused:
             self._unread, self._read_to = b"", 0
-        elif is_over:
-            assert self.payer is not None, "nobody else waits for a share"
-            self._next_turn = self.meter.wait(self.payer, self._read_on)
-        elif self._has_resumed or (self._has_unread and not self._is_pressed()):
-            self._next_turn = asyncio.get_running_loop().call_soon(self._read_on)
+        elif is_over or self._has_resumed or (self._has_unread and not self._is_pressed()):
+            wait = self.meter.pause if is_over and self._has_queued_much() else self.meter.wait
+            self._next_turn = wait(self.payer, self._read_on)
         self._hold(is_held=self._next_turn is not None or self._has_unread)
 
     def _hold(self, *, is_held: bool) -> None:
