@@ -7,7 +7,7 @@ delay an item of an address elsewhere by few items too.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Mapping
 from typing import Generic, TypeVar
 
 from node.fairness.addresses import neighbours_of
@@ -26,7 +26,7 @@ class FairQueue(Generic[_T]):
         return bool(self._networks)
 
     def put(self, source: Hashable, item: _T) -> None:
-        """Add an item of this source. It is an address, a tuple that begins with one, or any other value that names it."""
+        """Add an item of this source: an address, a tuple that begins with one, or any other value."""
         sources = self._networks.setdefault(_network_of(source), OrderedDict())
         sources.setdefault(source, deque()).append(item)
 
@@ -41,9 +41,8 @@ class FairQueue(Generic[_T]):
         greedy = max(self._networks, key=self._items_of, default=own_network)
         if self._items_of(greedy) < self._items_of(own_network) + 2:
             greedy = own_network
-        sources = self._networks.get(greedy, {})
-        items = max(sources.values(), key=len, default=deque[_T]())
-        if greedy == own_network and len(items) < len(sources.get(source, ())) + 2:
+        items = max(self._of_network(greedy).values(), key=len, default=deque[_T]())
+        if greedy == own_network and len(items) < len(self._of_network(own_network).get(source, ())) + 2:
             return None
         dropped = items.pop()
         if not items:
@@ -61,9 +60,11 @@ class FairQueue(Generic[_T]):
             self._networks[network] = sources
         return item
 
+    def _of_network(self, network: Hashable) -> Mapping[Hashable, deque[_T]]:
+        return self._networks.get(network, {})
+
     def _items_of(self, network: Hashable) -> int:
-        sources: Iterable[deque[_T]] = self._networks.get(network, {}).values()
-        return sum(map(len, sources))
+        return sum(map(len, self._of_network(network).values()))
 
     def _forget_empty(self, network: Hashable) -> None:
         """Forget the sources of this network that have no items, and the network if it has no sources."""

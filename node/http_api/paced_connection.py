@@ -9,7 +9,6 @@ Requests that wait behind one under way, and heads that are not whole, are in no
 have only `QUEUED_BYTES_MAX` of them.
 """
 
-import asyncio
 from typing import Any, Final
 
 from node.http_api.fast_connection import FastConnection
@@ -136,7 +135,7 @@ class PacedConnection(FastConnection):
         return self._read_to < len(self._unread)
 
     def _go_on(self, *, is_over: bool) -> None:
-        """Read on, if there is anything to read: in another turn of the loop. `is_over`: no input is read until then."""
+        """Read on, if there is anything to read: in another turn of the loop. `is_over`: read nothing before."""
         assert self.payer is not None, "the others read all that comes at once"
         if self.is_refused:
             self._unread, self._read_to = b"", 0

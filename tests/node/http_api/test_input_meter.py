@@ -2,6 +2,7 @@
 
 import asyncio
 
+from node.fairness.turns import TURN_S
 from node.http_api.input_meter import INPUT_BURST_S, INPUT_SHARE_MAX, REQUEST_S, InputMeter
 
 TIMEOUT_S = 30
@@ -50,6 +51,62 @@ async def test_connections_that_wait_take_turns_within_their_address() -> None:
         await end.wait()
 
     assert turns == [0, 1, 2, 0, 1, 2]
+
+
+def fill_turns(meter: InputMeter, addresses: list[str]) -> list[str]:
+    """Let a connection of each address wait again and again, and use up a whole turn of the loop each time. Returns the
+    list of those that had a turn.
+    """
+    turns = list[str]()
+
+    def read_on(address: str) -> None:
+        turns.append(address)
+        meter.charge(address, round(TURN_S / REQUEST_S))
+        meter.wait(address, lambda: read_on(address))
+
+    for address in addresses:
+        meter.wait(address, lambda address=address: read_on(address))  # type: ignore[misc]
+    return turns
+
+
+async def test_hundreds_of_addresses_of_few_networks_delay_an_address_elsewhere_by_one_turn_each() -> None:
+    """They waited in the order in which they had come, and the first ones had all turns until their share was over."""
+    meter = InputMeter()
+    turns = fill_turns(meter, [f"10.0.{number % 3}.{number // 3}" for number in range(576)])
+    before = asyncio.get_running_loop().create_future()
+
+    meter.wait(ONE, lambda: before.set_result(list(turns)))
+
+    async with asyncio.timeout(TIMEOUT_S):
+        assert await before == ["10.0.0.0", "10.0.1.0", "10.0.2.0"]
+
+
+async def test_a_turn_of_the_loop_has_time_for_some_of_those_that_wait_and_for_nobody_before_them() -> None:
+    """Input that comes while others wait is not read at once."""
+    meter = InputMeter()
+    had_time = meter.has_time
+    turns = fill_turns(meter, [f"10.0.0.{number}" for number in range(100)])
+
+    counts = []
+    for _ in range(5):
+        await asyncio.sleep(0)
+        counts.append((len(turns), meter.has_time))
+
+    assert had_time
+    assert counts == [(1, False), (2, False), (3, False), (4, False), (5, False)]
+
+
+async def test_a_connection_that_pauses_has_a_turn_later_and_none_if_it_has_closed() -> None:
+    meter, turns, end = InputMeter(), list[str](), asyncio.Event()
+    meter.pause(ONE, lambda: turns.append("closed")).cancel()
+    meter.pause(ONE, lambda: turns.append("paused"))
+    meter.pause(ONE, end.set)
+    meter.wait(OTHER, lambda: turns.append("waited"))
+
+    async with asyncio.timeout(TIMEOUT_S):
+        await end.wait()
+
+    assert turns == ["waited", "paused"]
 
 
 async def test_a_connection_that_has_closed_waits_no_longer_and_one_past_its_share_waits_on() -> None:
