@@ -18,7 +18,7 @@ from protocol.records.quota import Quota
 from protocol.records.record import POLICY_LABEL, Record
 from protocol.records.replay import State
 from protocol.witness.admission import check_witnessed
-from protocol.witness.domain import DomainChange, WitnessedDomain, merged
+from protocol.witness.domain import DomainChange, WitnessedDomain
 from protocol.witness.walk import tip_of
 
 RECEIPTS_PER_S_MAX = 50
@@ -41,7 +41,7 @@ class WitnessedDecider:
         self, batch: Batch, group: Group, positions: Iterable[int], domain: WitnessedDomain, now_s: float
     ) -> list[int]:
         """Settle these records of one domain; returns the positions of those that were taken."""
-        changes: list[DomainChange] = []
+        change = DomainChange()
         taken: list[int] = []
         for run in runs_of((position, group.origins[position]) for position in in_order(group, positions)):
             admitted = [position for position, _ in run if self._is_admitted(group, position, domain, now_s)]
@@ -49,10 +49,9 @@ class WitnessedDecider:
             self._note_foundings(records)
             for record in records:
                 self._usage.count(record)
-            changes.append(domain.add(records))
+            domain.add(records, change)
             taken += admitted
         if taken:
-            change = merged(changes)
             _enter(batch, group, taken, domain.name, domain.follow(change), now_s)
             for position in taken:
                 group.settle(position, _accepted(group, position, domain, change))

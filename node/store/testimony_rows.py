@@ -55,10 +55,9 @@ def hear(found: Known, witnesses: Mapping[int, str], rows: Iterable[Any]) -> Non
         witness = witnesses.get(number)
         if witness is None:  # a witness of another domain
             continue
-        evidence = found.said.setdefault(record_id.hex(), Evidence())
-        if act != SEEN:
-            evidence.cast((witness, Act(act), at), receipt_id.hex())
-        elif value:
-            evidence.see(witness, value)
+        if act == SEEN:
+            more = Evidence({witness: value}) if value else Evidence(named=frozenset({witness}))
         else:
-            evidence.name(witness)
+            cast_in = {at: {witness: receipt_id.hex()}}
+            more = Evidence(votes=cast_in) if act == Act.VOTE else Evidence(commits=cast_in)
+        found.said[record_id.hex()] = found.evidence(record_id.hex()).with_more(more)

@@ -22,7 +22,7 @@ _LABELS_AT_ONCE: Final = 500
 
 
 class StoredLabel(msgspec.Struct, frozen=True):
-    """A label with records. `evidence` gives what was said of a record id, not to be changed."""
+    """A label with records. `evidence` gives what was said of a record id."""
 
     label: WitnessedLabel
     evidence: Callable[[str], Evidence]

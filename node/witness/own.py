@@ -188,7 +188,7 @@ class OwnWitness:
                 del self._evidence[record_id]
         for record_id, more in change.said.items():
             if record_id in self._evidence:
-                self._evidence[record_id].add(more)
+                self._evidence[record_id] = self._evidence[record_id].with_more(more)
         self._open(voter, change.opened)
         voter.on_testimony(change.said)
 
@@ -196,7 +196,7 @@ class OwnWitness:
         """Tell the voter of the records that can still win. It knows some of them already."""
         for record, evidence in ((each.record, each.evidence) for each in contenders):
             if not voter.knows(record.id):
-                self._evidence[record.id] = evidence.copy()
+                self._evidence[record.id] = evidence
                 voter.on_candidate((record.label, record.prev), record.id, self._now_ms(voter))
 
     async def _speak(self, voter: Voter) -> None:

@@ -26,13 +26,13 @@ from protocol.witness.label import LabelChange, WitnessedLabel
 from protocol.witness.policy import Policy, policy_of
 from protocol.witness.recall import Known, Overview, Wanted
 from protocol.witness.receipt import Receipt, receipt_label, receipt_of
-from protocol.witness.testimony import SILENCE, Act, Evidence, Fork, ForkPlace, Heard, Link, Place, Testimony
+from protocol.witness.testimony import SILENCE, Act, Evidence, Fork, ForkPlace, Link, Place, Testimony
 from protocol.witness.voter import SlotKey
 from protocol.witness.walk import WITNESSED_REASONS, tip_of
 
 
 class Contender(msgspec.Struct, frozen=True, gc=False):
-    """A candidate that can still win, and what was said of it when it became one. Not to be changed."""
+    """A candidate that can still win, and what was said of it when it became one."""
 
     record: Record
     evidence: Evidence
@@ -72,30 +72,16 @@ class DomainChange(msgspec.Struct):
         self.decided += later.decided
         self.candidates += later.candidates
         self.links |= later.links
-        for record_id, more in later.said.items():
-            known = self.said.get(record_id)
-            self.said[record_id] = more if known is None else known.with_more(more)
+        add_said(self.said, later.said)
         self.ahead = (self.ahead | later.ahead) - later.awaited
         self.forks |= later.forks
         self.awaited |= later.awaited
 
-    def hear(self, heard: Heard) -> None:
-        """Add what a receipt adds, which nobody else keeps."""
-        self.links |= heard.links
-        for record_id, more in heard.said.items():
-            known = self.said.get(record_id)
-            if known is None:
-                self.said[record_id] = more
-            else:
-                known.add(more)
 
-
-def merged(changes: Sequence[DomainChange]) -> DomainChange:
-    """What these changes did together, in their order. The first of them becomes the result."""
-    first, *later = changes
-    for each in later:
-        first.add(each)
-    return first
+def add_said(known: dict[str, Evidence], said: Mapping[str, Evidence]) -> None:
+    """Add to what is known, by record id, what was said besides."""
+    for record_id, more in said.items():
+        known[record_id] = known.get(record_id, SILENCE).with_more(more)
 
 
 class _Shown(msgspec.Struct):
@@ -272,7 +258,7 @@ class WitnessedDomain:
         return None if walked is None else walked.head
 
     def evidence(self, record_id: str) -> Evidence:
-        """What the witnesses said of this record until now. Not to be changed."""
+        """What the witnesses said of this record until now."""
         return SILENCE if self.testimony is None else self.testimony.evidence(record_id)
 
     def heard_ms(self, witness: str) -> int | None:
@@ -313,17 +299,16 @@ class WitnessedDomain:
         change.closed = [(name, prev) for name, at in change.decided for prev in self._labels[name].closed_slots(at)]
         open_now = [it for record in change.candidates for it in self._labels[record.label].contenders([record])]
         open_now += (it for name, at in change.decided for it in self._labels[name].reopened(at))
-        change.opened = [Contender(it, self._said_until_now(it.id)) for it in open_now]
+        change.opened = [Contender(it, self.evidence(it.id)) for it in open_now]
         return change
 
-    def _said_until_now(self, record_id: str) -> Evidence:
-        said = self.evidence(record_id)
-        return said if said is SILENCE else said.copy()
-
-    def add(self, records: Iterable[Record]) -> DomainChange:
-        """Take these records, in any order; repeats change nothing."""
-        change = DomainChange()
-        claims: dict[str, list[Record]] = defaultdict(list)
+    def add(self, records: Iterable[Record], change: DomainChange | None = None) -> DomainChange:
+        """Take these records, in any order; repeats change nothing. What they do is added to `change`, which is new if
+        none is given.
+        """
+        change = DomainChange() if change is None else change
+        claims: dict[str, list[Record]] = {}
+        said: dict[str, Evidence] = {}
         founded = False
         for record in records:
             if record.id in self:
@@ -331,17 +316,19 @@ class WitnessedDomain:
             self._label_of[record.id] = record.label
             if self.is_named(record.id):
                 change.awaited.add(record.id)
+                change.ahead.discard(record.id)
             if record.label == POLICY_LABEL:
                 founded |= self._add_policy(record, change)
             elif record.is_of_witnesses:
                 receipt = self._parsed.pop(record.id) if record.id in self._parsed else receipt_of(record)
-                self._add_receipt(record, receipt, change)
+                self._add_receipt(record, receipt, said, change)
             else:
-                claims[record.label].append(msgspec.structs.replace(record, canonical=b""))
+                claims.setdefault(record.label, []).append(msgspec.structs.replace(record, canonical=b""))
         if founded:
-            self._begin(change)
-        change.ahead = {record_id for record_id in change.said if self._label_of.get(record_id) is None}
-        self._apply(claims, {} if founded else change.said, change)
+            self._begin(said, change)
+        add_said(change.said, said)
+        change.ahead |= {record_id for record_id in said if self._label_of.get(record_id) is None}
+        self._apply(claims, {} if founded else said, change)
         return change
 
     def _add_policy(self, record: Record, change: DomainChange) -> bool:
@@ -373,8 +360,13 @@ class WitnessedDomain:
             reason = "the same policy in a record with a smaller id"
             change.events.append(Event(EventType.REVERTED, record, previous=before.id, reason=reason))
 
-    def _add_receipt(self, record: Record, receipt: Receipt | None, change: DomainChange) -> None:
-        """Take a record of a label of receipts. Before the policy is known, nobody can say whose receipts count."""
+    def _add_receipt(
+        self, record: Record, receipt: Receipt | None, said: dict[str, Evidence], change: DomainChange
+    ) -> None:
+        """Take a record of a label of receipts, and add to `said` what it says.
+
+        Before the policy is known, nobody can say whose receipts count.
+        """
         shown = self._shown[record.label]
         shown.newest = max(shown.newest, record.order_key)
         if self.testimony is None or self.policy is None:
@@ -383,13 +375,15 @@ class WitnessedDomain:
         elif receipt is None or receipt.witness not in self.policy.witnesses:
             change.verdicts[record.id] = Verdict.NOT_OWNER
         else:
-            self._hear(self.testimony, record, receipt, change)
+            heard = self.testimony.add(receipt)
+            add_said(said, heard.said)
+            change.links |= heard.links
+            self._show_receipt(self.testimony, record, receipt, change)
         change.states[record.label] = _state_of(shown)
 
-    def _hear(self, testimony: Testimony, record: Record, receipt: Receipt, change: DomainChange) -> None:
-        """Count a receipt of a witness."""
+    def _show_receipt(self, testimony: Testimony, record: Record, receipt: Receipt, change: DomainChange) -> None:
+        """Note what a receipt of a witness, which is counted, makes of its label."""
         shown = self._shown[record.label]
-        change.hear(testimony.add(receipt))
         fork = testimony.fork_at(receipt)
         if fork is not None:
             change.forks[fork.place] = self._forks[fork.place] = fork
@@ -399,13 +393,13 @@ class WitnessedDomain:
         if rank > shown.rank:
             shown.tip, shown.rank = tip_of(record), rank
 
-    def _begin(self, change: DomainChange) -> None:
+    def _begin(self, said: dict[str, Evidence], change: DomainChange) -> None:
         """The policy is known now: count what witnesses said before, and walk every label."""
         assert self.policy is not None, "called when the policy has come"
         self.testimony = Testimony(self.policy)
         early, self._early = self._early, {}
         for record, receipt in early.values():
-            self._add_receipt(record, receipt, change)
+            self._add_receipt(record, receipt, said, change)
         for name, before in self._labels.items():
             label = self._labels[name] = WitnessedLabel(self.policy, self.evidence)
             if not len(before):  # its first record was looked for, and did not come

@@ -48,7 +48,7 @@ class Known(msgspec.Struct):
     places: dict[Place, Spot] = msgspec.field(default_factory=dict)
 
     def evidence(self, record_id: str) -> Evidence:
-        """What was said of a record. Not to be changed."""
+        """What was said of a record."""
         return self.said.get(record_id, SILENCE)
 
     def walked(self, policy: Policy | None) -> dict[str, WitnessedLabel]:

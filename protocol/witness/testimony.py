@@ -9,7 +9,8 @@ Votes and commits count wherever they stand, because the signature alone makes t
 vote that was counted is never taken back.
 
 Receipts may come in any order, also before the records that they name. What was counted only ever grows: more votes,
-more commits, and times that only become smaller. So what a receipt adds is evidence too, and `Evidence.add` merges it.
+more commits, and times that only become smaller. So what a receipt adds is evidence too, and `with_more` merges it.
+Evidence never changes, so that all who look at it share it: a receipt that names 400 records says the same of most.
 """
 
 from bisect import insort
@@ -17,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -25,6 +26,10 @@ from protocol.witness.policy import Policy
 from protocol.witness.receipt import Receipt, receipt_label
 
 _NOBODY: Final[Mapping[str, int]] = MappingProxyType({})
+
+_NOBODY_SAID: Final[Mapping[str, str]] = MappingProxyType({})
+
+_T = TypeVar("_T", int, str)
 
 _NEVER_MS: Final = 0
 """The `at` before a first receipt."""
@@ -49,71 +54,46 @@ _COMMIT: Final = Act.COMMIT
 Ballot = tuple[str, Act, int]
 """A witness, `VOTE` or `COMMIT`, and the round."""
 
-Ballots = dict[int, dict[str, str]]
+Ballots = Mapping[int, Mapping[str, str]]
 """By round, the witnesses, each with the id of a receipt that says so."""
 
+_NO_BALLOTS: Final[Ballots] = MappingProxyType({})
+_NO_NAMES: Final[frozenset[str]] = frozenset()
 
-class Evidence(msgspec.Struct, gc=False):
-    """What the witnesses have said of one record.
+
+class Evidence(msgspec.Struct, frozen=True, gc=False):
+    """What the witnesses have said of one record. Records of which the same was said share what they can.
 
     `times_ms`: the least time that counts, by witness. `votes` and `commits`: by round, the witnesses, each with the id
     of a receipt that says so (of several, the least). `named`: the witnesses that wrote down a time, of which none
     counts.
     """
 
-    times_ms: dict[str, int] = msgspec.field(default_factory=dict)
-    votes: Ballots = msgspec.field(default_factory=dict)
-    commits: Ballots = msgspec.field(default_factory=dict)
-    named: frozenset[str] = frozenset()
-
-    def add(self, more: "Evidence") -> None:
-        """Count what was said besides."""
-        for witness, ms in more.times_ms.items():
-            self.see(witness, ms)
-        _add_ballots(self.votes, more.votes)
-        _add_ballots(self.commits, more.commits)
-        for witness in more.named:
-            self.name(witness)
-
-    def copy(self) -> "Evidence":
-        """The same, which stays as it is when more is said."""
-        if self is SILENCE:
-            return Evidence()
-        votes, commits = ({number: dict(said) for number, said in it.items()} for it in (self.votes, self.commits))
-        return Evidence(dict(self.times_ms), votes, commits, self.named)
+    times_ms: Mapping[str, int] = _NOBODY
+    votes: Ballots = _NO_BALLOTS
+    commits: Ballots = _NO_BALLOTS
+    named: frozenset[str] = _NO_NAMES
 
     def with_more(self, more: "Evidence") -> "Evidence":
-        """This and what was said besides. Both stay as they are."""
-        both = self.copy()
-        both.add(more)
-        return both
+        """This and what was said besides."""
+        if self is SILENCE:
+            return more
+        times_ms = _least(self.times_ms, more.times_ms)
+        votes, commits = _with_more(self.votes, more.votes), _with_more(self.commits, more.commits)
+        named = self.named | more.named
+        return Evidence(times_ms, votes, commits, named.difference(times_ms) if named else _NO_NAMES)
 
-    def see(self, witness: str, ms: int) -> bool:
-        """Count a time; returns whether it is less than before."""
-        before_ms = self.times_ms.get(witness)
-        if before_ms is not None and ms >= before_ms:
-            return False
-        self.times_ms[witness] = ms
-        if self.named:
-            self.named -= {witness}
-        return True
-
-    def cast(self, ballot: Ballot, receipt_id: str) -> bool:
-        """Count a vote or a commit that this receipt holds; returns whether the evidence is other than before."""
-        witness, act, number = ballot
-        said = self._cast_by(act).setdefault(number, {})
-        before = said.get(witness)
-        if before is not None and receipt_id >= before:
-            return False
-        said[witness] = receipt_id
-        return True
-
-    def name(self, witness: str) -> bool:
-        """Note that the witness wrote down a time that does not count; returns whether that is news."""
-        if witness in self.times_ms or witness in self.named:
-            return False
-        self.named |= {witness}
-        return True
+    def news_in(self, more: "Evidence") -> "Evidence":
+        """What of this was not said before; `SILENCE` if all of it was."""
+        if self is SILENCE:
+            return more
+        news = Evidence(
+            _smaller(self.times_ms, more.times_ms),
+            _new_in(self.votes, more.votes),
+            _new_in(self.commits, more.commits),
+            more.named.difference(self.named, self.times_ms) if more.named else _NO_NAMES,
+        )
+        return news if news.times_ms or news.votes or news.commits or news.named else SILENCE
 
     def ballots(self) -> Iterator[tuple[Ballot, str]]:
         """Every vote and commit, with the id of its receipt."""
@@ -125,10 +105,7 @@ class Evidence(msgspec.Struct, gc=False):
     def receipt_of(self, ballot: Ballot) -> str:
         """The id of the receipt with this vote or commit, which was cast."""
         witness, act, number = ballot
-        return self._cast_by(act)[number][witness]
-
-    def _cast_by(self, act: Act) -> Ballots:
-        return self.votes if act is _VOTE else self.commits
+        return (self.votes if act is _VOTE else self.commits)[number][witness]
 
     def ordered_ms(self, policy: Policy) -> int | None:
         """The time by which at least one honest witness had seen the record; None while it is pending.
@@ -152,19 +129,38 @@ class Evidence(msgspec.Struct, gc=False):
         return min((each for each, witnesses in self.commits.items() if len(witnesses) >= policy.quorum), default=None)
 
 
-def _add_ballots(ballots: Ballots, more: Ballots) -> None:
-    """Count more ballots. Of two receipts with the same one, the least id stays."""
-    for number, said in more.items():
-        before = ballots.get(number)
-        if before is None:
-            ballots[number] = dict(said)
-            continue
-        for witness, receipt_id in said.items():
-            before[witness] = min(receipt_id, before.get(witness, receipt_id))
-
-
 SILENCE: Final = Evidence()
-"""Nothing was said. Not to be changed."""
+"""Nothing was said."""
+
+
+def _least(known: Mapping[str, _T], more: Mapping[str, _T]) -> Mapping[str, _T]:
+    """The least value for each key."""
+    if not (known and more):
+        return known or more
+    return {**known, **_smaller(known, more)}
+
+
+def _smaller(known: Mapping[str, _T], more: Mapping[str, _T]) -> Mapping[str, _T]:
+    """The values in `more` that are not known, or less than the known one."""
+    if not (known and more):
+        return more
+    return {key: value for key, value in more.items() if key not in known or value < known[key]}
+
+
+def _with_more(known: Ballots, more: Ballots) -> Ballots:
+    """These ballots together. Of two receipts with the same one, the least id stays."""
+    if not (known and more):
+        return known or more
+    return {**known, **{number: _least(known.get(number, _NOBODY_SAID), said) for number, said in more.items()}}
+
+
+def _new_in(known: Ballots, more: Ballots) -> Ballots:
+    """The ballots in `more` that are not known."""
+    if not (known and more):
+        return more
+    news = {number: _smaller(known.get(number, _NOBODY_SAID), said) for number, said in more.items()}
+    return {number: said for number, said in news.items() if said}
+
 
 ForkPlace = tuple[str, str, str | None]
 """A witness, and where it did something twice: a label and a `prev`."""
@@ -213,13 +209,6 @@ class Heard(msgspec.Struct):
     said: dict[str, Evidence] = msgspec.field(default_factory=dict)
     links: dict[str, Link] = msgspec.field(default_factory=dict)
 
-    def about(self, record_id: str) -> Evidence:
-        """What is said now of this record, to be added to."""
-        evidence = self.said.get(record_id)
-        if evidence is None:
-            evidence = self.said[record_id] = Evidence()
-        return evidence
-
 
 SIBLINGS_KEPT: Final = 2
 """Receipts that are kept of one place: the least two ids are the evidence of a fork."""
@@ -255,7 +244,7 @@ class Testimony:
         self._forked = set(forked)
 
     def evidence(self, record_id: str) -> Evidence:
-        """What was said of this record until now. Not to be changed."""
+        """What was said of this record until now."""
         return self._evidence.get(record_id, SILENCE)
 
     def names(self, record_id: str) -> bool:
@@ -306,11 +295,7 @@ class Testimony:
         if receipt.witness not in self.policy.witnesses or self._is_held(receipt):
             return heard
         self._note_sibling(receipt)
-        self._count_ballots(receipt, heard)
         self._settle(receipt, heard)
-        for record_id, _ in receipt.entries():
-            if self._about(record_id).name(receipt.witness):
-                heard.about(record_id).name(receipt.witness)
         return heard
 
     def _note_sibling(self, receipt: Receipt) -> None:
@@ -319,13 +304,6 @@ class Testimony:
         if len(siblings) >= SIBLINGS_KEPT:
             self._forked.add(receipt.witness)
             del siblings[SIBLINGS_KEPT:]
-
-    def _count_ballots(self, receipt: Receipt, heard: Heard) -> None:
-        for act, ballots in ((_VOTE, receipt.all_votes()), (_COMMIT, receipt.all_commits())):
-            for number, record_id in ballots:
-                ballot = (receipt.witness, act, number)
-                if self._about(record_id).cast(ballot, receipt.id):
-                    heard.about(record_id).cast(ballot, receipt.id)
 
     def _settle(self, receipt: Receipt, heard: Heard) -> None:
         """Make this receipt sound if it is, and then all that waited for it."""
@@ -336,14 +314,23 @@ class Testimony:
             link = Link(each.witness, each.prev, each.at_ms, is_sound=before_ms is not None)
             spot = self._spot((each.witness, each.id))
             spot.before = heard.links[each.id] = link
+            self._count(said_in(each, before_ms), heard)
             if before_ms is None:
                 self._spot((each.witness, each.prev)).waiting.append(each)
                 self.waiting[each.witness] += 1
             else:
-                self._count_times(each, before_ms, heard)
                 looked_at += spot.waiting
                 self.waiting[each.witness] -= len(spot.waiting)
                 spot.waiting = []
+
+    def _count(self, said: Mapping[str, Evidence], heard: Heard) -> None:
+        """Count what a receipt says, and note what of it is news."""
+        for record_id, more in said.items():
+            before = self._evidence.get(record_id, SILENCE)
+            news = before.news_in(more)
+            if news is not SILENCE:
+                self._evidence[record_id] = before.with_more(news)
+                heard.said[record_id] = heard.said.get(record_id, SILENCE).with_more(news)
 
     def _at_before(self, receipt: Receipt) -> int | None:
         """The `at` of the receipt before this one, in ms; None if this receipt is not sound, or not known to be."""
@@ -354,11 +341,6 @@ class Testimony:
             return None
         return before.at_ms if before.at_ms < receipt.at_ms else None
 
-    def _count_times(self, receipt: Receipt, before_ms: int, heard: Heard) -> None:
-        for record_id, ms in counting_times(receipt, before_ms):
-            if self._about(record_id).see(receipt.witness, ms):
-                heard.about(record_id).see(receipt.witness, ms)
-
     def _is_held(self, receipt: Receipt) -> bool:
         spot = self._spots.get((receipt.witness, receipt.id))
         return spot is not None and spot.before is not None
@@ -366,13 +348,33 @@ class Testimony:
     def _spot(self, place: Place) -> Spot:
         return self._spots.setdefault(place, Spot())
 
-    def _about(self, record_id: str) -> Evidence:
-        evidence = self._evidence.get(record_id)
-        if evidence is None:
-            evidence = self._evidence[record_id] = Evidence()
-        return evidence
 
+def said_in(receipt: Receipt, before_ms: int | None) -> dict[str, Evidence]:
+    """What a receipt says of each record that it names. Its votes and commits count in any case.
 
-def counting_times(receipt: Receipt, before_ms: int) -> list[tuple[str, int]]:
-    """The entries of a sound receipt that count as times. `before_ms`: the `at` of the receipt before it, or 0."""
-    return [(record_id, ms) for record_id, ms in receipt.entries() if before_ms < ms <= receipt.at_ms]
+    `before_ms`: the `at` of the sound receipt before it, 0 before the first; None if it is not sound, so that no time
+    counts.
+    """
+    witness, cast_in = receipt.witness, {receipt.witness: receipt.id}
+    said: dict[str, Evidence] = {}
+
+    def say(record_id: str, more: Evidence) -> None:
+        said[record_id] = said[record_id].with_more(more) if record_id in said else more
+
+    for entries, votes in ((receipt.first, {0: cast_in}), (receipt.seen, _NO_BALLOTS)):
+        by_ms: dict[int, Evidence] = {}  # records of one commit were seen at the same time
+        for record_id, ms in entries.items():
+            if ms not in by_ms:
+                counts = before_ms is not None and before_ms < ms <= receipt.at_ms
+                times_ms, named = ({witness: ms}, _NO_NAMES) if counts else (_NOBODY, frozenset({witness}))
+                by_ms[ms] = Evidence(times_ms, votes, named=named)
+            say(record_id, by_ms[ms])
+    for number, record_ids in receipt.votes.items():
+        vote = Evidence(votes={number: cast_in})
+        for record_id in record_ids:
+            say(record_id, vote)
+    for number, record_ids in receipt.commits.items():
+        commit = Evidence(commits={number: cast_in})
+        for record_id in record_ids:
+            say(record_id, commit)
+    return said

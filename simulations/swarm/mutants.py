@@ -461,8 +461,8 @@ MUTANTS: Final = (
         (
             Edit(
                 "protocol/witness/testimony.py",
-                "if before_ms < ms <= receipt.at_ms]",
-                "if ms <= receipt.at_ms]",
+                "before_ms is not None and before_ms < ms <= receipt.at_ms",
+                "before_ms is not None and ms <= receipt.at_ms",
             ),
         ),
         is_of_witnesses=True,

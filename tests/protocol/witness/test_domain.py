@@ -18,9 +18,8 @@ PIECES = (1, 3, 1_000)
 """Records at a time."""
 
 
-def told(domain: WitnessedDomain, records: list[Record], piece: int) -> list[DomainChange]:
-    """What the domain says while it takes the records piece by piece."""
-    return [domain.add(records[begin : begin + piece]) for begin in range(0, len(records), piece)]
+def pieces_of(records: list[Record], piece: int) -> list[list[Record]]:
+    return [records[begin : begin + piece] for begin in range(0, len(records), piece)]
 
 
 def state_of(domain: WitnessedDomain) -> dict[str, Any]:
@@ -48,10 +47,23 @@ def test_a_domain_has_the_state_of_a_vector_in_any_order_and_any_pieces(path: Pa
     for piece in PIECES:
         random.shuffle(records)
         domain = WitnessedDomain(vector["domain"])
-        changes = told(domain, [*records, *random.choices(records, k=3)], piece)
+        pieces = pieces_of([*records, *random.choices(records, k=3)], piece)
+        changes = [domain.add(each) for each in pieces]
 
         assert state_of(domain) == vector["expect"]
         check_told(domain, changes)
+        check_told_together(vector["domain"], pieces, changes)
+
+
+def check_told_together(name: str, pieces: list[list[Record]], changes: list[DomainChange]) -> None:
+    """A change to which several pieces are added is that of each piece, merged."""
+    together, merged, domain = DomainChange(), DomainChange(), WitnessedDomain(name)
+
+    for piece, change in zip(pieces, changes, strict=True):
+        domain.add(piece, together)
+        merged.add(change)
+
+    assert together == merged
 
 
 def check_told(domain: WitnessedDomain, changes: list[DomainChange]) -> None:

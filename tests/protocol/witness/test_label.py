@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
@@ -15,7 +15,7 @@ from protocol.records.replay import Verdict
 from protocol.witness.label import LabelChange, WitnessedLabel
 from protocol.witness.policy import Policy, policy_of
 from protocol.witness.receipt import receipt_of
-from protocol.witness.testimony import Evidence, Testimony
+from protocol.witness.testimony import SILENCE, Evidence, Testimony
 from protocol.witness.walk import slots_of, walk
 from tests.protocol.witness.council import council_policy, follower, founding
 from tests.protocol.witness.test_walk import FILES
@@ -86,20 +86,29 @@ RIVAL = founding(POLICY, author=2)
 UPDATED = follower(POLICY, FOUNDED, author=1)
 
 
+DECIDED = Evidence(commits={0: dict.fromkeys(POLICY.witnesses, "receipt")})
+
+
+def seen_at(witnesses: Sequence[str], ms: int) -> Evidence:
+    return Evidence(dict.fromkeys(witnesses, ms))
+
+
 class Said:
     """What the witnesses said, as a test writes it."""
 
     def __init__(self) -> None:
         self.evidence: dict[str, Evidence] = {}
-        self.label = WitnessedLabel(POLICY, lambda record_id: self.evidence.get(record_id, Evidence()))
+        self.label = WitnessedLabel(POLICY, lambda record_id: self.evidence.get(record_id, SILENCE))
 
     def seen(self, record: Record, ms: int) -> LabelChange:
-        self.evidence.setdefault(record.id, Evidence()).times_ms = dict.fromkeys(POLICY.witnesses, ms)
-        return self.label.apply((), {record.id: self.evidence[record.id]})
+        return self._hear(record, seen_at(POLICY.witnesses, ms))
 
     def decided(self, record: Record) -> LabelChange:
-        self.evidence.setdefault(record.id, Evidence()).commits = {0: dict.fromkeys(POLICY.witnesses, "receipt")}
-        return self.label.apply((), {record.id: self.evidence[record.id]})
+        return self._hear(record, DECIDED)
+
+    def _hear(self, record: Record, more: Evidence) -> LabelChange:
+        self.evidence[record.id] = self.evidence.get(record.id, SILENCE).with_more(more)
+        return self.label.apply((), {record.id: more})
 
 
 def test_a_record_becomes_the_head_when_witnesses_have_seen_it_and_final_when_they_decide_it() -> None:
@@ -205,7 +214,12 @@ LONG = [FOUNDED, UPDATED]
 for _number in range(3):
     LONG.append(follower(POLICY, LONG[-1], author=1, moment=20 + _number))
 MOST = [*LONG, RIVAL, follower(POLICY, LONG[1], author=1, moment=30), follower(POLICY, LONG[1], author=3, moment=31)]
-SAID = [(record, kind) for record in MOST for kind in ("comes", "is seen", "is seen earlier", "is decided")]
+MORE = {
+    "is seen": seen_at(POLICY.witnesses[:2], 10),
+    "is seen earlier": seen_at(POLICY.witnesses, 5),
+    "is decided": DECIDED,
+}
+SAID = [(record, kind) for record in MOST for kind in ("comes", *MORE)]
 
 
 @given(st.permutations(SAID), st.booleans())
@@ -217,18 +231,12 @@ def test_a_record_at_the_end_of_the_chain_changes_what_it_changes_anywhere(
     """
     if is_orderly:
         steps = sorted(steps, key=lambda step: MOST.index(step[0]))
-    evidence: dict[str, Evidence] = defaultdict(Evidence)
+    evidence: dict[str, Evidence] = defaultdict(lambda: SILENCE)
     label, thorough = WitnessedLabel(POLICY, evidence.__getitem__), Thorough(POLICY, evidence.__getitem__)
     for record, kind in steps:
-        about = evidence[record.id]
-        match kind:
-            case "is seen":
-                about.times_ms |= dict.fromkeys(POLICY.witnesses[:2], 10 + len(about.times_ms))
-            case "is seen earlier":
-                about.times_ms |= dict.fromkeys(POLICY.witnesses, 5)
-            case "is decided":
-                about.commits = {0: dict.fromkeys(POLICY.witnesses, "receipt")}
-        records, said = ([record], {}) if kind == "comes" else ((), {record.id: about})
+        more = MORE.get(kind, SILENCE)
+        evidence[record.id] = evidence[record.id].with_more(more)
+        records, said = ([record], {}) if kind == "comes" else ((), {record.id: more})
 
         assert label.apply(records, said) == thorough.apply(records, said)
         assert vars(label) == vars(thorough)

@@ -1,6 +1,6 @@
 """What counts of what witnesses said, in whatever order it arrives."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,7 +44,7 @@ def testimony_of(*receipts: Receipt) -> Testimony:
     return testimony
 
 
-def times_of(*receipts: Receipt) -> dict[str, int]:
+def times_of(*receipts: Receipt) -> Mapping[str, int]:
     return testimony_of(*receipts).evidence(CLAIM).times_ms
 
 
