@@ -44,6 +44,7 @@ from node.store.contract import Store
 from node.streams import Streams
 from node.tasks import Tasks
 from node.tls import Certificate, certificate_of, client_context
+from node.witness.labels import LabelWalks
 from node.witness.own import OwnWitness, Records
 from node.witness.waiting import RaceWaiters
 from node.witness.watched import WatchedDomains
@@ -198,7 +199,8 @@ class Node:
         self.plugin = await self._start_plugin()
         self.ingest = Ingest(self.settings, self.world, stored, self.commits, self.turns, self.plugin)
         self._endings.callback(self.ingest.close)
-        self.waiting = RaceWaiters(self.witnessed, self.store)
+        self.walks = LabelWalks(self.store)
+        self.waiting = RaceWaiters(self.witnessed, self.walks)
         self.commits.watchers.append(self.waiting.on_commit)
         self.witnessing = Witnessing([self._witness(name) for name in self.settings.witness or ()], self.fail)
         self.commits.watchers.append(self.witnessing.on_commit)
@@ -389,6 +391,7 @@ class Node:
             indexes=self.indexes,
             heads=self.heads,
             witnessed=self.witnessed,
+            walks=self.walks,
             waiting=self.waiting,
             witnessing=self.witnessing,
             commits=self.commits,

@@ -21,6 +21,7 @@ from protocol.records.record import Record, SignedRecord
 from protocol.records.replay import State, Verdict
 from protocol.witness.domain import DomainChange
 from protocol.witness.recall import Known, Overview, Spoken, Wanted
+from protocol.witness.testimony import Evidence
 
 LabelKey = tuple[str, str]
 """A domain and a label."""
@@ -239,6 +240,11 @@ class Store(Protocol):
 
     async def known(self, domain: str, wanted: Wanted) -> Known:
         """These parts of a witnessed domain, as they are after the last commit. All of them at one moment."""
+
+    async def said(self, domain: str, ids: Sequence[str]) -> dict[str, Evidence]:
+        """What the witnesses of a domain said of these held records, by id. At most 1,000 ids a call. A record of which
+        nothing was said is absent.
+        """
 
     async def spoken(self, domain: str, witness: str, receipt_id: str | None) -> Spoken:
         """How far a witness's own words are here. `receipt_id`: the receipt to look for, None: no receipt."""

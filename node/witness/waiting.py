@@ -11,8 +11,7 @@ from typing import Final
 from node.fairness.places import Places, Source
 from node.intake.commits import Committed
 from node.intake.witnessed_domains import WitnessedDomains
-from node.store.contract import Store
-from node.witness.labels import read_label
+from node.witness.labels import LabelWalks
 from protocol.records.change import EventType
 from protocol.records.record import Record
 from protocol.witness.label import WitnessedLabel
@@ -44,9 +43,9 @@ class _Waiter:
 class RaceWaiters:
     """The clients that wait, by domain and label."""
 
-    def __init__(self, domains: WitnessedDomains, store: Store) -> None:
+    def __init__(self, domains: WitnessedDomains, walks: LabelWalks) -> None:
         self._domains = domains
-        self._store = store
+        self._walks = walks
         self._waiters: dict[tuple[str, str], set[_Waiter]] = defaultdict(set)
         self._places = Places(WAITERS_MAX)
 
@@ -59,7 +58,7 @@ class RaceWaiters:
 
         `address` is that of the client, None for a client on this machine.
         """
-        if await self._is_over(record):
+        if await self._is_over(record, address):
             return True
         source = Source(address or "", is_stranger=address is not None, has_share=address is not None)
         waiter = _Waiter(record, source, asyncio.get_running_loop().time())
@@ -69,7 +68,7 @@ class RaceWaiters:
         self._waiters[key].add(waiter)
         try:
             async with asyncio.timeout(seconds):
-                return await self._wait(waiter)
+                return await self._wait(waiter, address)
         except TimeoutError:
             return False
         finally:
@@ -78,9 +77,9 @@ class RaceWaiters:
             if not self._waiters[key]:
                 del self._waiters[key]
 
-    async def _wait(self, waiter: _Waiter) -> bool:
+    async def _wait(self, waiter: _Waiter, address: str | None) -> bool:
         """Wait until the race is over, or the waiter gives way. Returns whether the race is over."""
-        while not await self._is_over(waiter.record):
+        while not await self._is_over(waiter.record, address):
             await waiter.moved.wait()
             if waiter.has_given_way:
                 return False
@@ -99,13 +98,12 @@ class RaceWaiters:
                     if waiter.record.id in final or (label, waiter.record.prev) in closed:
                         waiter.moved.set()
 
-    async def _is_over(self, record: Record) -> bool:
-        label = await self.read(record)
+    async def _is_over(self, record: Record, address: str | None) -> bool:
+        label = await self.read(record, address)
         return label is None or label.certainty_of(record.id) in (Certainty.FINAL, None)
 
-    async def read(self, record: Record) -> WitnessedLabel | None:
-        """The label of this record as it is on disk; None if it has no records."""
+    async def read(self, record: Record, address: str | None) -> WitnessedLabel | None:
+        """The label of this record as it is on disk; None if it has no records. `address` is that of the client."""
         domain = self._domains.get(record.domain)
-        policy = None if domain is None else domain.policy
-        found = await read_label(self._store, record.domain, policy, record.label)
+        found = None if domain is None else await self._walks.read(domain, record.label, address)
         return None if found is None else found.label

@@ -297,7 +297,10 @@ class WitnessedDomain:
         are those that the change brought or made reachable.
         """
         change.closed = [(name, prev) for name, at in change.decided for prev in self._labels[name].closed_slots(at)]
-        open_now = [it for record in change.candidates for it in self._labels[record.label].contenders([record])]
+        candidates: dict[str, list[Record]] = defaultdict(list)
+        for record in change.candidates:
+            candidates[record.label].append(record)
+        open_now = [it for name, records in candidates.items() for it in self._labels[name].contenders(records)]
         open_now += (it for name, at in change.decided for it in self._labels[name].reopened(at))
         change.opened = [Contender(it, self.evidence(it.id)) for it in open_now]
         return change

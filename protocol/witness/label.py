@@ -200,18 +200,23 @@ class WitnessedLabel:
     def reopened(self, prev: str | None) -> Iterator[Record]:
         """The candidates that can win again if a second record was decided in this slot. Some of them always could."""
         if self.is_doubly_decided(prev):
-            for each in self._slot(prev).decided:
-                yield from self.contenders(self.candidates(each))
+            yield from self.contenders(it for each in self._slot(prev).decided for it in self.candidates(each))
 
     def contenders(self, candidates: Iterable[Record]) -> Iterator[Record]:
-        """Those of these candidates, and of the candidates that they lead to, that can still win."""
-        for each in candidates:
-            waiting = [each]
-            while waiting:
-                candidate = waiting.pop()
-                if self.is_open(candidate.prev):
-                    yield candidate
-                waiting += self.candidates(candidate.id)
+        """Those of these candidates, and of the candidates that they lead to, that can still win, each once.
+
+        A chain may come in one batch, so that each of these candidates leads to the next.
+        """
+        walked: set[str] = set()
+        waiting = list(candidates)
+        while waiting:
+            candidate = waiting.pop()
+            if candidate.id in walked:
+                continue
+            walked.add(candidate.id)
+            if self.is_open(candidate.prev):
+                yield candidate
+            waiting += self.candidates(candidate.id)
 
     def closed_slots(self, prev: str | None) -> Iterator[str | None]:
         """This slot, in which a record is decided, and every slot that the losers in it lead to."""

@@ -1,4 +1,4 @@
-"""Clients that wait for the end of a race that never ends, because the witnesses of the domain do not run."""
+"""Witnessed domains: races that do not end, because the witnesses do not run, and attackers who are witnesses."""
 
 import asyncio
 import time
@@ -6,10 +6,12 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+import pytest
+
 from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
 from protocol.witness.policy import make_policy
-from tests.attack.harness import Attack, Wires, attacked, attacker, check, give, measure
+from tests.attack.harness import IS_LONG, Attack, Wires, attacked, attacker, check, give, measure
 from tests.attack.pace import pause
 from tests.attack.test_requests import request
 
@@ -19,6 +21,9 @@ RIVALS = 15
 """One less than a label may have."""
 
 PAUSE_S = 0.1
+LONG = 10_000 if IS_LONG else 1_000
+"""Records of a long label."""
+
 _WAIT = b"Prefer: wait=30\r\n"
 
 
@@ -68,3 +73,34 @@ async def test_clients_that_wait_for_a_race_that_does_not_end(tmp_path: Path) ->
         await give(node, [sign(make(fields | policy.fields), key_of(9)), *records])
         cost = await measure(node, putting, *[waiting(number, records) for number in range(WAITING)])
         check(f"{WAITING} connections of {ADDRESSES} addresses that wait for a race", cost)
+
+
+def own_domain(number: int) -> tuple[str, SignedRecord]:
+    """A domain whose only witness is the attacker, and its policy record."""
+    policy = make_policy([key_of(number).public], 0)
+    domain = f"org.example.{policy.name}"
+    fields = {"domain": domain, "label": "@policy", "signedby": key_of(9).public, "timestamp": int(time.time())}
+    return domain, sign(make(fields | policy.fields), key_of(9))
+
+
+def chain(domain: str, label: str, length: int) -> list[SignedRecord]:
+    """A label of so many records, each of which follows the one before."""
+    records: list[SignedRecord] = []
+    fields = {"domain": domain, "label": label, "signedby": key_of(9).public, "timestamp": int(time.time())}
+    for number in range(length):
+        prev = {"prev": records[-1].record.id} if records else {}
+        records.append(sign(make(fields | prev | {"n": number}), key_of(9)))
+    return records
+
+
+@pytest.mark.parametrize("what", ["history", "proof"] if IS_LONG else ["history"])
+async def test_long_labels_of_domains_of_the_attacker(tmp_path: Path, what: str) -> None:
+    domain, policy = own_domain(1)
+    records = chain(domain, "long", LONG)
+
+    async def attack(wires: Wires) -> None:
+        await wires.open(100, 20, request("GET", f"/claims/{domain}/long/{what}"))
+
+    with attacked(tmp_path) as node:
+        await give(node, [policy, *records])
+        check(f"100 requests for the {what} of {LONG} witnessed records", await measure(node, attack))

@@ -21,8 +21,10 @@ PAGE_BYTES_MAX: Final = 128 * 2**10
 _FIRST_PAGE_RECORDS: Final = 64
 
 
-async def stored_pages(store: Store, ids: Iterable[str]) -> AsyncGenerator[list[StoredRecord], None]:
-    """The records of these ids, in their order. Records that were dropped meanwhile are left out."""
+async def stored_pages(
+    store: Store, ids: Iterable[str], records_max: int = PAGE_RECORDS_MAX
+) -> AsyncGenerator[list[StoredRecord], None]:
+    """The records of these ids, in their order, so many in a page. Records that were dropped meanwhile are left out."""
     left = iter(ids)
     wanted = list(islice(left, _FIRST_PAGE_RECORDS))
     while wanted:
@@ -31,7 +33,7 @@ async def stored_pages(store: Store, ids: Iterable[str]) -> AsyncGenerator[list[
         if page:
             yield page
         wanted = wanted[wanted.index(page[-1].signed.record.id) + 1 :] if page else []
-        size = min(PAGE_RECORDS_MAX, 2 * len(page) or _FIRST_PAGE_RECORDS)
+        size = min(records_max, 2 * len(page) or _FIRST_PAGE_RECORDS)
         wanted += islice(left, max(0, size - len(wanted)))
 
 

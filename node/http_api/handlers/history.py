@@ -26,16 +26,23 @@ from node.store.removals import Erasure
 from protocol.records.record import Record, is_witnessed
 from protocol.records.replay import Verdict
 from protocol.sets.index import ID_BYTES
+from protocol.witness.testimony import SILENCE, Evidence
 
 _OUTLINE_ENTRY_BYTES: Final = ID_BYTES + 8
 """Bytes of an outline for each record: its id, and a pointer to its verdict."""
 
+_PAGE_RECORDS: Final = 100
+"""Records of a page. What witnesses said of each takes 25 us to spell, and nobody else is answered meanwhile."""
+
 
 class Entry(msgspec.Struct, frozen=True):
-    """One record of a history. If it is erased, the answer shows its skeleton, and `erasure` says why."""
+    """One record of a history, and what witnesses said of it. If it is erased, the answer shows its skeleton, and
+    `erasure` says why.
+    """
 
     stored: StoredRecord
     erasure: Erasure | None
+    said: Evidence
 
 
 async def get_history(parts: ApiParts, request: web.Request) -> web.StreamResponse:
@@ -65,7 +72,8 @@ async def _answer(parts: ApiParts, request: web.Request, domain: str, label: str
     form = Form(JSON_TYPE, opening, b",", b"]}", partial(_spell_entry, view))
     room = open_answer(parts, request)
     room.extra_bytes = _OUTLINE_ENTRY_BYTES * len(outline.verdicts)
-    return await answer_pages(request, _entry_pages(parts, outline), form, room)
+    of_witnesses = None if view is None or view.policy is None or label.startswith("@") else domain
+    return await answer_pages(request, _entry_pages(parts, outline, of_witnesses), form, room)
 
 
 async def _read_head(store: Store, outline: Outline) -> Record | None:
@@ -78,19 +86,23 @@ async def _read_head(store: Store, outline: Outline) -> Record | None:
     return (await store.records([head_id]))[head_id].signed.record
 
 
-async def _entry_pages(parts: ApiParts, outline: Outline) -> AsyncGenerator[list[Entry], None]:
-    """The records of the outline; with those that are erased, why."""
+async def _entry_pages(parts: ApiParts, outline: Outline, domain: str | None) -> AsyncGenerator[list[Entry], None]:
+    """The records of the outline; with those that are erased, why. `domain`: the witnesses of this domain spoke of
+    them, None: no witnesses did.
+    """
     async with aclosing(history_pages(parts.store, outline)) as pages:
         async for page in pages:
+            ids = [it.signed.record.id for it in page]
             erased = await parts.erased.among([it.signed.record.id for it in page if it.signed.record.is_erased])
-            yield [Entry(it, erased.get(it.signed.record.id)) for it in page]
+            said = {} if domain is None else await parts.store.said(domain, ids)
+            yield [Entry(it, erased.get(each), said.get(each, SILENCE)) for each, it in zip(ids, page, strict=True)]
 
 
 async def history_pages(store: Store, outline: Outline) -> AsyncGenerator[list[StoredRecord], None]:
     """The records with the verdicts of the outline, because the verdicts in the store may be newer by now."""
     ids = (_id_at(outline, rank) for rank in range(len(outline.verdicts)))
     verdicts = iter(outline.verdicts)
-    async with aclosing(stored_pages(store, ids)) as pages:
+    async with aclosing(stored_pages(store, ids, _PAGE_RECORDS)) as pages:
         async for page in pages:
             yield [StoredRecord(it.signed, verdict, it.received) for it, verdict in zip(page, verdicts, strict=False)]
 
@@ -101,7 +113,7 @@ def _id_at(outline: Outline, rank: int) -> str:
 
 def _spell_entry(view: WalkView | None, entry: Entry) -> bytes:
     stored = entry.stored
-    marks = {} if view is None else view.marks(stored.signed.record.id)
+    marks = {} if view is None else view.marks(entry.said)
     if entry.erasure is not None:
         marks |= {"erased": {"time": entry.erasure.time, "reason": entry.erasure.reason}}
     return msgspec.json.encode(

@@ -1,6 +1,7 @@
 """What witnesses make of a label: how sure each record of its history is, and the proof of what is final."""
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -10,51 +11,49 @@ from node.http_api.answers.paged_answer import LINES, answer_pages
 from node.http_api.answers.pages import signed_pages
 from node.http_api.handlers.domains import check_domain_known
 from node.http_api.handlers.read import can_be_held, not_final, unknown_label
+from node.http_api.requests.caller import quota_address
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import required
-from node.witness.labels import StoredLabel, read_label
+from node.witness.labels import StoredLabel
 from protocol.records.record import POLICY_LABEL, is_witnessed
 from protocol.witness.domain import WitnessedDomain
+from protocol.witness.policy import Policy
 from protocol.witness.proof import receipts_of_proof
+from protocol.witness.testimony import Evidence
+from protocol.witness.walk import Certainty
+
+_ID_BYTES: Final = 160
+"""What an id in a list takes."""
 
 
 class WalkView(msgspec.Struct, frozen=True):
-    """What a history says of a witnessed label beside the records: `facts` of the label, and `marks` of each record."""
+    """What a history says of a witnessed label beside the records: `facts` of the label, and `marks` of each record.
+
+    `policy` is None while the domain has no policy record.
+    """
 
     facts: dict[str, object]
-    domain: WitnessedDomain
-    stored: StoredLabel | None
+    policy: Policy | None
 
-    def marks(self, record_id: str) -> dict[str, object]:
+    def marks(self, said: Evidence) -> dict[str, object]:
         """`seen`: when each witness saw the record. `ordered`: when an honest one had seen it. Both in ms.
 
         `decided`: whether a quorum commits it. `votes` and `commits`: the last round in which each witness voted for
         the record and committed it; of a decided record the round that decided, for the witnesses that committed then.
         """
-        if self.stored is None or self.domain.policy is None or record_id not in self.stored.label:
+        if self.policy is None:
             return {"seen": {}, "ordered": None, "decided": False, "votes": {}, "commits": {}}
-        label, said = self.stored.label, self.stored.evidence(record_id)
-        decided_in = said.deciding_round(self.domain.policy)
+        decided_in = said.deciding_round(self.policy)
         commits = _last_rounds(said.commits)
         if decided_in is not None:
             commits |= dict.fromkeys(said.commits[decided_in], decided_in)
         return {
             "seen": dict(sorted(said.times_ms.items())),
-            "ordered": label.ordered_ms(record_id),
-            "decided": label.is_decided(record_id),
+            "ordered": said.ordered_ms(self.policy),
+            "decided": decided_in is not None,
             "votes": _last_rounds(said.votes),
             "commits": commits,
         }
-
-    def proof(self) -> list[str]:
-        """The ids of the records that prove what is final of the label: the policy, the chain and receipts."""
-        policy, policy_record = self.domain.policy, self.domain.policy_record
-        assert policy is not None, "nothing is final without a policy"
-        assert policy_record is not None, "the policy comes by a record"
-        assert self.stored is not None, "a label without records has nothing final"
-        label = self.stored.label
-        chain = [record.id for record in label.chain[: label.final]]
-        return [policy_record.id, *chain, *receipts_of_proof(policy, map(self.stored.evidence, chain))]
 
 
 def _last_rounds(ballots: Mapping[int, Iterable[str]]) -> dict[str, int]:
@@ -65,22 +64,27 @@ def _last_rounds(ballots: Mapping[int, Iterable[str]]) -> dict[str, int]:
 async def view_of(parts: ApiParts, domain: str, label: str) -> WalkView | None:
     """The view of a label of a witnessed domain; None if the node holds no record of the domain.
 
-    Everything that it says is committed, because it is read from the store.
+    Everything that it says is committed, because it is read from the store. The label is not walked again: it may be
+    long, and the store has its state.
     """
     witnessed = parts.witnessed.get(domain)
     if witnessed is None:
         return None
-    stored = await read_label(parts.store, domain, witnessed.policy, label)
-    walked = None if stored is None else stored.label
-    shown = witnessed.policy_record if label == POLICY_LABEL else None if walked is None else walked.head
-    final = walked.chain[walked.final - 1].id if walked is not None and walked.final else None
+    has_slots = not label.startswith("@")
+    is_shown = has_slots or label == POLICY_LABEL
+    state = (await parts.store.states([(domain, label)])).get((domain, label)) if is_shown else None
+    tip = None if state is None else state.tip
+    final = None if state is None else state.final
+    certainty = None
+    if tip is not None and has_slots:
+        certainty = str(Certainty.FINAL if tip.id == final else Certainty.ORDERED)
     facts: dict[str, object] = {
-        "owner": shown.signedby if shown else None,
-        "head": shown.id if shown else None,
-        "certainty": None if walked is None or walked.certainty is None else str(walked.certainty),
+        "owner": None if tip is None else tip.signedby,
+        "head": None if tip is None else tip.id,
+        "certainty": certainty,
         "final": final,
     }
-    return WalkView(facts, witnessed, stored)
+    return WalkView(facts, witnessed.policy)
 
 
 async def get_proof(parts: ApiParts, request: web.Request) -> web.StreamResponse:
@@ -103,13 +107,25 @@ async def _answer_proof(parts: ApiParts, request: web.Request, domain: str, labe
         raise await unknown_label(parts, domain, label)
     if not is_witnessed(domain):
         raise not_final(domain)
-    view = await view_of(parts, domain, label)
-    if view is None or view.stored is None:
+    witnessed = parts.witnessed.get(domain)
+    walked = None if witnessed is None else await parts.walks.read(witnessed, label, quota_address(parts, request))
+    if witnessed is None or walked is None:
         raise await unknown_label(parts, domain, label)
-    if not view.stored.label.final:
+    if not walked.label.final:
         raise not_final(domain)
-    ids = view.proof()
+    ids = _proof(witnessed, walked)
+    del walked  # a label may be long, and the client slow
     for record_id in await parts.erased.among(ids):
         raise await parts.erased.error(record_id)
-    pages = signed_pages(parts.store, ids)
-    return await answer_pages(request, pages, LINES, open_answer(parts, request))
+    room = open_answer(parts, request)
+    room.extra_bytes = _ID_BYTES * len(ids)
+    return await answer_pages(request, signed_pages(parts.store, ids), LINES, room)
+
+
+def _proof(domain: WitnessedDomain, walked: StoredLabel) -> list[str]:
+    """The ids of the records that prove what is final of the label: the policy, the chain and receipts."""
+    policy, policy_record = domain.policy, domain.policy_record
+    assert policy is not None, "nothing is final without a policy"
+    assert policy_record is not None, "the policy comes by a record"
+    chain = [record.id for record in walked.label.chain[: walked.label.final]]
+    return [policy_record.id, *chain, *receipts_of_proof(policy, map(walked.evidence, chain))]

@@ -93,7 +93,7 @@ async def _wait(parts: ApiParts, outcome: Outcome, seconds: float, address: str 
     record = outcome.record
     assert record is not None, "only a held record is waited for"
     is_over = await parts.waiting.end_of(record, seconds, address)
-    label = await parts.waiting.read(record)
+    label = await parts.waiting.read(record, address)
     assert label is not None, "the label of a held record is there"
     winner = label.winner_over(record.id)
     if winner is not None:

@@ -27,6 +27,7 @@ from node.removal.work import RemovalWork
 from node.settings.settings import Settings
 from node.store.contract import Store
 from node.streams import Streams
+from node.witness.labels import LabelWalks
 from node.witness.waiting import RaceWaiters
 from node.witness.witnessing import Witnessing
 from node.world import World
@@ -52,6 +53,7 @@ class ApiParts:
     indexes: Indexes
     heads: Heads
     witnessed: WitnessedDomains
+    walks: LabelWalks
     waiting: RaceWaiters
     witnessing: Witnessing
     commits: Commits

@@ -16,7 +16,7 @@ from node.store.testimony_rows import hear
 from protocol.records.record import POLICY_LABEL, Record
 from protocol.witness.recall import Known, Overview, Spoken, Wanted
 from protocol.witness.receipt import receipt_label, receipt_of
-from protocol.witness.testimony import SIBLINGS_KEPT, Act, Fork, Link, Place, Spot
+from protocol.witness.testimony import SIBLINGS_KEPT, Act, Evidence, Fork, Link, Place, Spot
 
 _SAID: Final = """
     SELECT told.id, witness, act, round, value, receipt.id FROM {told}
@@ -114,6 +114,14 @@ async def known(reader: Reader, domain: str, wanted: Wanted) -> Known:
         is_known = place[0] in numbers  # else the witness said nothing yet
         found.places[place] = await _spot(reader, numbers[place[0]], place) if is_known else Spot()
     return found
+
+
+async def said(reader: Reader, domain: str, ids: Sequence[str]) -> dict[str, Evidence]:
+    """See `Store.said`."""
+    found = Known()
+    witnesses = {number: key for key, number in (await witnesses_of(reader, domain)).items()}
+    hear(found, witnesses, await _said(reader, _OF_RECORDS, list(map(bytes.fromhex, ids))))
+    return found.said
 
 
 async def _held(reader: Reader, domain: str, ids: Iterable[str]) -> list[asyncpg.Record]:

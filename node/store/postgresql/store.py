@@ -44,6 +44,7 @@ from protocol.records.admission import Amount
 from protocol.records.record import SignedRecord
 from protocol.records.replay import State
 from protocol.witness.recall import Known, Overview, Spoken, Wanted
+from protocol.witness.testimony import Evidence
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -211,6 +212,10 @@ class PostgresStore:
 
     async def known(self, domain: str, wanted: Wanted) -> Known:
         return await self._read_one_moment(recalling.known, domain, wanted)
+
+    async def said(self, domain: str, ids: Sequence[str]) -> dict[str, Evidence]:
+        assert len(ids) <= RECORDS_MAX
+        return await self._read_one_moment(recalling.said, domain, ids)
 
     async def spoken(self, domain: str, witness: str, receipt_id: str | None) -> Spoken:
         return await self._read_one_moment(recalling.spoken, domain, witness, receipt_id)

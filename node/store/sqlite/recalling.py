@@ -12,7 +12,7 @@ from node.store.testimony_rows import hear
 from protocol.records.record import POLICY_LABEL, Record
 from protocol.witness.recall import Known, Overview, Spoken, Wanted
 from protocol.witness.receipt import receipt_label, receipt_of
-from protocol.witness.testimony import SIBLINGS_KEPT, Act, Fork, Link, Place, Spot
+from protocol.witness.testimony import SIBLINGS_KEPT, Act, Evidence, Fork, Link, Place, Spot
 
 _OF_LABELS: Final = "records AS told ON told.label = wanted.it CROSS JOIN testimony ON record = told.no"
 _OF_RECORDS: Final = "records AS told ON told.id = wanted.it CROSS JOIN testimony ON record = told.no"
@@ -68,6 +68,14 @@ def _forks(connection: sqlite3.Connection, witnesses: dict[int, str]) -> list[Fo
     ]
 
 
+def said(connection: sqlite3.Connection, domain: str, ids: Sequence[str]) -> dict[str, Evidence]:
+    """See `Store.said`."""
+    found = Known()
+    witnesses = {number: key for key, number in witnesses_of(connection, domain).items()}
+    hear(found, witnesses, _said(connection, _OF_RECORDS, [(bytes.fromhex(record_id),) for record_id in ids]))
+    return found.said
+
+
 def spoken(connection: sqlite3.Connection, domain: str, witness: str, receipt_id: str | None) -> Spoken:
     """See `Store.spoken`."""
     number = witnesses_of(connection, domain).get(witness)
@@ -78,16 +86,22 @@ def spoken(connection: sqlite3.Connection, domain: str, witness: str, receipt_id
     return Spoken(None if row is None else row[0], lacks is not None)
 
 
-def known(connection: sqlite3.Connection, domain: str, wanted: Wanted) -> Known:
-    """See `Store.known`."""
+class ManyRowsError(Exception):
+    """The labels have more rows than are to be read here."""
+
+
+def known(connection: sqlite3.Connection, domain: str, wanted: Wanted, rows_max: int | None = None) -> Known:
+    """See `Store.known`. Raises: ManyRowsError: the wanted labels have more than `rows_max` records, or more was said
+    of them.
+    """
     connection.execute("BEGIN").close()
     try:
-        return _known(connection, domain, wanted)
+        return _known(connection, domain, wanted, rows_max)
     finally:
         connection.execute("COMMIT").close()
 
 
-def _known(connection: sqlite3.Connection, domain: str, wanted: Wanted) -> Known:
+def _known(connection: sqlite3.Connection, domain: str, wanted: Wanted, rows_max: int | None) -> Known:
     numbers = witnesses_of(connection, domain)
     witnesses = {number: key for key, number in numbers.items()}
     found = Known()
@@ -95,7 +109,7 @@ def _known(connection: sqlite3.Connection, domain: str, wanted: Wanted) -> Known
     for record_id, number, label in _held(connection, domain, wanted.ids):
         found.held[record_id] = label
         labels[number] = label
-    _read_labels(connection, found, labels, witnesses)
+    _read_labels(connection, found, labels, witnesses, rows_max)
     found.newest = {label: key for label, key in _newest(connection, labels).items() if label in wanted.labels}
     without_slots = [(bytes.fromhex(it),) for it, label in found.held.items() if label.startswith("@")]
     hear(found, witnesses, _said(connection, _OF_RECORDS, without_slots))
@@ -133,7 +147,11 @@ def _held(connection: sqlite3.Connection, domain: str, ids: Iterable[str]) -> li
 
 
 def _read_labels(
-    connection: sqlite3.Connection, found: Known, labels: dict[int, str], witnesses: dict[int, str]
+    connection: sqlite3.Connection,
+    found: Known,
+    labels: dict[int, str],
+    witnesses: dict[int, str],
+    rows_max: int | None,
 ) -> None:
     """Read all records of the labels with slots, and what was said of them."""
     with_slots = [(number,) for number, label in labels.items() if not label.startswith("@")]
@@ -143,9 +161,17 @@ def _read_labels(
             "SELECT id, body, verdict FROM wanted CROSS JOIN records ON label = wanted.no",
             values(chunk),
         )
-        for record in (past_of(*row).record for row in rows):
+        for record in (past_of(*row).record for row in _few(rows, rows_max)):
             found.labels.setdefault(record.label, []).append(record)
-    hear(found, witnesses, _said(connection, _OF_LABELS, with_slots))
+    hear(found, witnesses, _few(_said(connection, _OF_LABELS, with_slots), rows_max))
+
+
+def _few(rows: Iterable[Any], rows_max: int | None) -> Iterator[Any]:
+    """These rows, `rows_max` at most. Raises: ManyRowsError: there are more."""
+    for number, row in enumerate(rows):
+        if number == rows_max:
+            raise ManyRowsError
+        yield row
 
 
 def _said(connection: sqlite3.Connection, told: str, wanted: Sequence[tuple[Any]]) -> Iterator[Any]:

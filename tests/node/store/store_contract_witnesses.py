@@ -97,6 +97,13 @@ class WitnessesContract(Contract):
         assert records == {each.record.id: without_body(each.record) for each in (FOUNDED, RIVAL)}
         assert found.said == {FOUNDED.record.id: SAID_OF_FOUNDED, RIVAL.record.id: Evidence({WITNESS: NOW_MS})}
 
+    async def test_what_was_said_of_some_records_is_read_without_their_labels(self, store: Store) -> None:
+        await kept(store, *ALL)
+
+        said = await store.said(DOMAIN, [FOUNDED.record.id, TOWER.record.id])
+
+        assert said == {FOUNDED.record.id: SAID_OF_FOUNDED}
+
     async def test_an_id_brings_its_label_or_what_was_said_ahead_of_it(self, store: Store) -> None:
         await kept(store, *ALL)
 

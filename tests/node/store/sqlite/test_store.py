@@ -13,17 +13,21 @@ import pytest
 
 from node.store.contract import Batch, Cursor, Peer, Store, StoreError
 from node.store.rows import EVENT_TYPES, VERDICTS
-from node.store.sqlite import SqliteStore, reading
+from node.store.sqlite import SqliteStore, reading, recalling
 from node.store.sqlite.connection import Connection, transaction
 from node.store.sqlite.schema import MIGRATIONS, migrate, version_of
-from node.store.sqlite.store import KEYS_FEW
+from node.store.sqlite.store import KEYS_FEW, ROWS_FEW
 from protocol.records.change import EventType
 from protocol.records.named_keys import named_keys
 from protocol.records.replay import Verdict
-from tests.history import ALICE, BOB, CAROL, NOWHERE
+from protocol.witness.domain import WitnessedDomain
+from protocol.witness.policy import make_policy
+from protocol.witness.recall import Wanted
+from tests.history import ALICE, BOB, CAROL, NOWHERE, signed
+from tests.history import claim as history_claim
 from tests.node.store.opened import sqlite
 from tests.node.store.sqlite.older_files import WITHOUT_FOUNDERS, WITHOUT_REMOVALS
-from tests.node.store.store_batches import OpenStore, batch_of, claim, offer
+from tests.node.store.store_batches import OpenStore, batch_of, claim, offer, stored
 from tests.node.store.store_contract import StoreContract
 from tests.node.store.store_contract_heads import PAGE
 from tests.paths import ROOT
@@ -80,6 +84,23 @@ async def test_a_label_of_one_key_past_few_is_read_whole_and_not_in_the_thread_o
     assert reading.states(shell, [label], KEYS_FEW + 1) == {label: state}
     with pytest.raises(reading.ManyKeysError):
         reading.states(shell, [label], KEYS_FEW)
+
+
+async def test_a_witnessed_label_of_one_row_past_few_is_read_whole_and_not_in_the_thread_of_the_loop(
+    store: SqliteStore, shell: sqlite3.Connection
+) -> None:
+    domain = WitnessedDomain(f"com.example.{make_policy([CAROL.public], 0).name}")
+    records = [signed(history_claim("garden", domain=domain.name, n=number)) for number in range(ROWS_FEW + 1)]
+    change = domain.add(each.record for each in records)
+    states = {(domain.name, "garden"): change.states["garden"]}
+    rows = [stored(each, change.verdicts[each.record.id]) for each in records]
+    await store.commit(Batch(records=rows, states=states, walked={domain.name: change}))
+    wanted = Wanted(labels={"garden": None})
+
+    assert len((await store.known(domain.name, wanted)).labels["garden"]) == ROWS_FEW + 1
+    assert recalling.known(shell, domain.name, wanted, ROWS_FEW + 1) == await store.known(domain.name, wanted)
+    with pytest.raises(recalling.ManyRowsError):
+        recalling.known(shell, domain.name, wanted, ROWS_FEW)
 
 
 async def test_a_reader_cannot_write(store: SqliteStore) -> None:
