@@ -88,6 +88,7 @@ NODE_ORDER = (
     "settings",
     "fairness",
     "tls",
+    "listening",
     "line_writer",
     "log",
     "tasks",

@@ -23,10 +23,11 @@ import structlog
 
 from node.disk import ADMIN_TOKEN, NODE_KEY
 from node.fleet.following import OtherDatabaseError
-from node.fleet.membership import Membership, open_sockets, url_for_others
+from node.fleet.membership import Membership, url_for_others
 from node.fleet.passport import secret_of
 from node.fleet.secrets import shared_secret
 from node.fleet.standing import Role, Standing
+from node.listening import open_sockets
 from node.settings.settings import Settings
 from node.store.contract import StoreError
 from node.store.postgresql import SILENCE, Candidacy, Lookout, PostgresStore, Silence, WriterSession

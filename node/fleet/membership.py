@@ -1,6 +1,5 @@
 """Membership: what a node gets from its fleet instead of making it by itself."""
 
-import asyncio
 import platform
 import socket
 from collections.abc import Sequence
@@ -14,9 +13,6 @@ from protocol.signing import SigningKey
 
 if TYPE_CHECKING:
     from node.store.postgresql import PostgresStore
-
-BACKLOG = 128
-"""Connections that wait to be accepted, for example while the role of the process changes."""
 
 
 @dataclass(frozen=True)
@@ -37,22 +33,6 @@ class Membership:
     @property
     def is_follower(self) -> bool:
         return self.standing.role is Role.FOLLOWER
-
-
-async def open_sockets(host: str, port: int) -> list[socket.socket]:
-    """The sockets on which a process listens, whatever its role. Raises: OSError: an address cannot be used."""
-    loop = asyncio.get_running_loop()
-    infos = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    sockets: list[socket.socket] = []
-    try:
-        for family, _, _, _, address in dict.fromkeys(infos):
-            sockets.append(socket.create_server(address[:2], family=family, backlog=BACKLOG))
-            sockets[-1].setblocking(False)
-    except OSError:
-        for each in sockets:
-            each.close()
-        raise
-    return sockets
 
 
 def url_for_others(settings: Settings, port: int) -> str:

@@ -23,7 +23,7 @@ from node.http_api.fast_connection import FastPath
 from node.http_api.paced_connection import QUEUED_BYTES_MAX, PacedConnection
 from node.http_api.requests.parts import ApiParts
 from node.http_api.route import Route
-from node.http_api.tls_site import Handshake, TlsListener, TlsSite
+from node.http_api.site import Handshake, Listener, Site
 from node.settings.settings import Settings
 from protocol.errors import Code
 
@@ -69,28 +69,23 @@ async def start(
     )
     await runner.setup()
     try:
-        for site in _sites(runner, parts.settings, context, sockets):
-            await site.start()
+        await _site(runner, parts.settings, context, sockets).start()
     except BaseException:
         await runner.cleanup()
         raise
     return runner
 
 
-def _sites(
+def _site(
     runner: web.AppRunner,
     settings: Settings,
     context: ssl.SSLContext | None,
     sockets: Sequence[socket.socket] | None,
-) -> Sequence[web.BaseSite]:
+) -> Site:
     server = runner.server
     assert isinstance(server, _Server), "this aiohttp makes its server in another way: see _Runner"
-    if context is not None:
-        listener = TlsListener(context, server.limit, server, settings.head_timeout, sockets)
-        return [TlsSite(runner, (settings.host, settings.port), listener)]
-    if sockets is not None:
-        return [web.SockSite(runner, each.dup()) for each in sockets]
-    return [web.TCPSite(runner, settings.host, settings.port)]
+    listener = Listener(context, server.limit, server, settings.head_timeout, sockets)
+    return Site(runner, (settings.host, settings.port), listener)
 
 
 async def stop_listening(runner: web.AppRunner) -> None:
@@ -319,7 +314,8 @@ class _Runner(web.AppRunner):
                 return answer_unknown(request, self.app)
             try:
                 return await handle_known(request)
-            except web.HTTPException:
+            except web.HTTPException as error:
+                error.__traceback__ = None  # it is in a cycle, so its frames would wait for the garbage collector
                 return answer_unknown(request, self.app)
 
         return _Server(

@@ -1,7 +1,9 @@
-"""TLS: the listening sockets for HTTPS, where a connection gets its place before its handshake begins.
+"""The site: the listening sockets, and connections until they have a place.
 
-`loop.create_server` tells of a connection only after its handshake. Connections that send nothing would then hold file
-descriptors that nobody counts. So this accepts connections itself, and counts them first.
+`loop.create_server` has two faults. With TLS it tells of a connection only after its handshake, so connections that
+send nothing would hold file descriptors that nobody counts. And uvloop accepts one connection in each turn of the loop:
+while strangers keep the loop busy, hundreds of connections waited for seconds. So the site accepts connections itself,
+`ACCEPTS_MAX` of them in a turn.
 """
 
 import asyncio
@@ -17,12 +19,13 @@ from aiohttp import web
 
 from node.fairness.places import Source
 from node.http_api.connections import ConnectionLimit, Refusing
+from node.listening import open_sockets
 
 SHUTDOWN_S_MAX: Final = 5.0
 """Seconds that the end of TLS may take on a connection that this node closes."""
 
-ACCEPTS_MAX: Final = 64
-"""Connections that are accepted in one turn of the loop."""
+ACCEPTS_MAX: Final = 32
+"""Connections that are accepted in one turn of the loop. To begin with one takes 0.2 ms."""
 
 _PAUSE_S: Final = 1.0
 """Seconds without accepting after the system refused, for example because the process has no file descriptor left."""
@@ -55,10 +58,10 @@ class Connector(Protocol):
     def __call__(self, handshake: Handshake | None = None) -> asyncio.Protocol: ...
 
 
-class TlsSite(web.BaseSite):
-    """Where the application listens with TLS."""
+class Site(web.BaseSite):
+    """Where the application listens."""
 
-    def __init__(self, runner: web.AppRunner, address: tuple[str, int], listener: "TlsListener") -> None:
+    def __init__(self, runner: web.AppRunner, address: tuple[str, int], listener: "Listener") -> None:
         """`address` is a host and a port."""
         super().__init__(runner)
         self._address = address
@@ -66,7 +69,7 @@ class TlsSite(web.BaseSite):
 
     @property
     def name(self) -> str:
-        return "https://{}:{}".format(*self._address)
+        return "{}:{}".format(*self._address)
 
     async def start(self) -> None:
         await super().start()
@@ -74,48 +77,39 @@ class TlsSite(web.BaseSite):
         self._server = self._listener  # type: ignore[assignment]  # aiohttp asks for `sockets` and `close` alone
 
 
-class TlsListener:
-    """Listening sockets, and the handshakes that are under way."""
+class Listener:
+    """Listening sockets, and the connections that begin."""
 
     def __init__(
         self,
-        context: ssl.SSLContext,
+        context: ssl.SSLContext | None,
         limit: ConnectionLimit,
         connect: Connector,
         handshake_s: float,
         given: Sequence[socket.socket] | None = None,
     ) -> None:
-        """A handshake may take `handshake_s` seconds. `given` are sockets that listen already, and stay open."""
-        self._given = given
+        """`context`: None for connections without TLS. A handshake may take `handshake_s` seconds. `given` are sockets
+        that listen already, and stay open.
+        """
         self.sockets: list[socket.socket] = []
+        self._given = given
         self._limit = limit
         self._connect = connect
-        self._shake_hands = partial(
+        self._opening: set[asyncio.Task[None]] = set()
+        self._is_tls = context is not None
+        self._take_over = partial(
             asyncio.get_running_loop().connect_accepted_socket,
             ssl=context,
-            ssl_handshake_timeout=handshake_s,
-            ssl_shutdown_timeout=SHUTDOWN_S_MAX,
+            ssl_handshake_timeout=handshake_s if self._is_tls else None,
+            ssl_shutdown_timeout=SHUTDOWN_S_MAX if self._is_tls else None,
         )
 
     async def listen(self, host: str, port: int) -> None:
         """Raises: OSError: an address cannot be used."""
-        loop = asyncio.get_running_loop()
-        if self._given is not None:
-            self.sockets += [each.dup() for each in self._given]
-            for listening in self.sockets:
-                loop.add_reader(listening, self._accept, listening)
-            return
-        infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        try:
-            for family, _, _, _, address in dict.fromkeys(infos):
-                listening = socket.create_server(address[:2], family=family, backlog=ACCEPTS_MAX)
-                self.sockets.append(listening)
-                listening.setblocking(False)
-        except OSError:
-            self.close()
-            raise
+        given = self._given
+        self.sockets += await open_sockets(host, port) if given is None else [each.dup() for each in given]
         for listening in self.sockets:
-            loop.add_reader(listening, self._accept, listening)
+            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
 
     def close(self) -> None:
         """Accept no more connections."""
@@ -147,8 +141,15 @@ class TlsListener:
             asyncio.get_running_loop().add_reader(listening, self._accept, listening)
 
     def _begin(self, connection: socket.socket, peername: object) -> None:
+        if self._is_tls:
+            self._begin_tls(connection, self._limit.source_of(peername))
+            return
+        task = asyncio.get_running_loop().create_task(self._open(connection, self._connect))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    def _begin_tls(self, connection: socket.socket, source: Source) -> None:
         """Begin the handshake, also with a connection that got no place: its refusal needs one."""
-        source = self._limit.source_of(peername)
         if not self._limit.may_shake_hands(source):
             connection.close()
             return
@@ -158,12 +159,12 @@ class TlsListener:
         else:
             self._limit.linger(handshake)
             make = partial(Refusing, self._limit)
-        handshake.task = asyncio.get_running_loop().create_task(self._shake(connection, make))
+        handshake.task = asyncio.get_running_loop().create_task(self._open(connection, make))
         handshake.task.add_done_callback(partial(self._on_end, handshake, connection))
 
-    async def _shake(self, connection: socket.socket, make: Callable[[], asyncio.Protocol]) -> None:
-        with suppress(OSError):  # ssl.SSLError is one: this is no TLS, it broke off, or it took too long
-            await self._shake_hands(make, connection)
+    async def _open(self, connection: socket.socket, make: Callable[[], asyncio.Protocol]) -> None:
+        with suppress(OSError):  # it broke off; with TLS also ssl.SSLError: this is no TLS, or it took too long
+            await self._take_over(make, connection)
 
     def _on_end(self, handshake: Handshake, connection: socket.socket, task: asyncio.Task[None]) -> None:
         """The handshake has ended. If it has succeeded, another guest has its place by now."""
