@@ -107,13 +107,14 @@ def founders_of(batch: Batch) -> dict[LabelKey, bytes]:
     The founder of a label in a witnessed domain is not kept. So its owner stands for it, which is stored as NULL.
     """
     founders: dict[LabelKey, bytes] = {}
+    looked_up = batch.looked_up
     for stored in batch.records:
         record = stored.signed.record
         if stored.verdict is not Verdict.FOUNDED or record.id in batch.verdicts:
             continue
         key = (record.domain, record.label)
         tip = batch.states[key].tip
-        if tip is None or tip.signedby != record.signedby or key in batch.looked_up:
+        if tip is None or tip.signedby != record.signedby or key in looked_up:
             founders[key] = bytes.fromhex(record.signedby)
     if not any(map(is_witnessed, {domain for domain, _ in batch.states})):
         return founders
