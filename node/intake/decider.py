@@ -119,6 +119,9 @@ class Decider:
             state = self.labels.state(key)
             if state is not EMPTY:
                 held.add(key)
+                positions = self._new_among(group, positions, state)
+                if not positions:
+                    continue
             if key in self.locked or self._is_late(group, positions, state):
                 late[key] = group.with_repeats(positions)
             elif len(positions) == 1 and state.is_extended_by(group.records[positions[0]].record):
@@ -167,7 +170,10 @@ class Decider:
         self._refuse_dropped(group)
         fresh, _ = self._fresh(group)
         batch = Batch()
-        for key, positions in fresh.items():
+        for key, found in fresh.items():
+            positions = self._new_among(group, found, state)
+            if not positions:
+                continue
             ledger = Ledger(state, self._window, self.welcome, self._world.now_s(), self._usage, timeline)
             yield from self._admit(batch, group, positions, ledger)
             self.labels.on_decided(batch.states)
@@ -184,13 +190,11 @@ class Decider:
                 self.timelines.append((record.domain, record.label), record, stored.verdict)
 
     def _fresh(self, group: Group) -> tuple[dict[LabelKey, list[int]], dict[str, list[int]]]:
-        """The positions of the records that are new here, in order-key order; held records are settled as known.
+        """The positions of the records, each record once, in order-key order. Those of ordinary domains by label, those
+        of witnessed domains by domain.
 
-        Those of ordinary domains by label, those of witnessed domains by domain. If a record comes twice, the group has
-        the second position in `repeats`, to be settled when the first one is.
-
-        A record that is not committed yet is still answered after that commit, because commits keep the order of
-        decisions.
+        Records of witnessed domains that are held are settled as known; for the others see `_new_among`. If a record
+        comes twice, the group has the second position in `repeats`, to be settled when the first one is.
         """
         fresh: dict[LabelKey, list[int]] = {}
         of_witnessed: dict[str, list[int]] = {}
@@ -200,15 +204,31 @@ class Decider:
             if record.id in seen:
                 group.repeats.setdefault(seen[record.id], []).append(position)
                 continue
-            if self.is_held(record):
-                group.settle(position, Outcome(signed.signature, Status.KNOWN, record))
-                continue
             seen[record.id] = position
-            if is_witnessed(record.domain):
-                of_witnessed.setdefault(record.domain, []).append(position)
-            else:
+            if not is_witnessed(record.domain):
                 fresh.setdefault((record.domain, record.label), []).append(position)
+            elif self.is_held(record):
+                group.settle(position, Outcome(signed.signature, Status.KNOWN, record))
+            else:
+                of_witnessed.setdefault(record.domain, []).append(position)
         return fresh, of_witnessed
+
+    def _new_among(self, group: Group, positions: Sequence[int], state: State) -> list[int]:
+        """Those of these positions of one label whose records are new here; the others are settled as known. `state` is
+        that of the label.
+
+        A record that is newer than all records of its label cannot be held, so that most records need no search in the
+        index. A record that is not committed yet is still answered after that commit, because commits keep the order of
+        decisions.
+        """
+        new: list[int] = []
+        for position in positions:
+            signed = group.records[position]
+            if state.is_extended_by(signed.record) or not self.is_held(signed.record):
+                new.append(position)
+            else:
+                group.settle(position, Outcome(signed.signature, Status.KNOWN, signed.record))
+        return new
 
     def is_held(self, record: Record) -> bool:
         """Whether this node has the record, committed or not."""
