@@ -47,6 +47,9 @@ _BUSY_SEARCHES: Final = 16
 """Searches of a block before it is busy. To make the list of its keys costs as much as ten searches."""
 
 _BLOCK_BYTES_MAX = _BLOCK_KEYS_MAX * KEY_BYTES
+_PLACES: Final = tuple(slice(begin, begin + KEY_BYTES) for begin in range(0, _BLOCK_BYTES_MAX + 1, KEY_BYTES))
+"""Where the keys of a block stand. `bisect` reads a key there without a call of a Python function."""
+
 _EACH_KEY = Struct(f"{KEY_BYTES}s")
 _EACH_ID = Struct(f"{TIMESTAMP_BYTES}x{ID_BYTES}s")
 _LITTLE: Iterator[Literal["little"]] = repeat("little")
@@ -204,7 +207,11 @@ class Index:
         if key > self._last_key:  # most keys that are asked for are new
             return False
         block = self._blocks[bisect_right(self._first_keys, key) - 1]
-        return block.has(key, self._find(key, block))
+        keys = block.keys
+        if keys is None:
+            return block.has(key, self._find(key, block))
+        place = bisect_left(keys, key)  # without the calls, because this is asked for each record
+        return place < len(keys) and keys[place] == key
 
     def __len__(self) -> int:
         return self._count
@@ -340,14 +347,8 @@ def _offset_of(bound: bytes, block: bytearray) -> int:
     """The byte in a block at which the first key starts that is not below the bound."""
     if block[-KEY_BYTES:] < bound:  # one comparison instead of ten
         return len(block)
-    low, high = 0, len(block) // KEY_BYTES
-    while low < high:  # by hand, because `bisect` would call a function for each key that it compares
-        middle = (low + high) // 2
-        if block[middle * KEY_BYTES : (middle + 1) * KEY_BYTES] < bound:
-            low = middle + 1
-        else:
-            high = middle
-    return low * KEY_BYTES
+    place = bisect_left(_PLACES, bytearray(bound), 0, len(block) // KEY_BYTES, key=block.__getitem__)
+    return place * KEY_BYTES
 
 
 def _each(shape: Struct, packed: Iterable[bytearray]) -> Iterator[bytes]:
