@@ -34,6 +34,8 @@ class Trust(StrEnum):
     CLIENT = "client"
     PEER = "peer"
 
+    __hash__ = str.__hash__  # faster, as for `Verdict`
+
 
 class Window(msgspec.Struct, frozen=True):
     """How far a timestamp may be from now, in seconds; None: no limit. The age limits clients, the skew everybody."""

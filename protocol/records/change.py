@@ -21,6 +21,8 @@ class EventType(StrEnum):
     REVERTED = "reverted"
     FINAL = "final"
 
+    __hash__ = str.__hash__  # faster, as for `Verdict`
+
 
 class Event(msgspec.Struct, frozen=True, gc=False):
     """The head of a label moved to `record`, or the record became final.

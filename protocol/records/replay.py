@@ -36,6 +36,8 @@ class Verdict(StrEnum):
     RIVAL = "rival"
     NOT_OWNER = "not_owner"
 
+    __hash__ = str.__hash__  # that of an enum is written in Python, and each record asks for several
+
     @property
     def is_accepted(self) -> bool:
         return self in _ACCEPTED
