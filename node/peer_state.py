@@ -137,7 +137,7 @@ def remedy_of(code: str | None) -> str:
         case Code.UNSUPPORTED_VERSION:
             return "upgrade the older of the two nodes"
         case Code.UNREACHABLE:
-            return "check what the reason says; the node tries again by itself"
+            return "the node tries again by itself"
         case Code.TOO_NEW:
             return "run a time service (NTP) on both machines"
         case (

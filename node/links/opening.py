@@ -239,4 +239,4 @@ def _tls_context(url: str, settings: Settings) -> ssl.SSLContext | None:
 
 def _unreachable(reason: str) -> ProtocolError:
     printable = "".join(each if each.isprintable() else "?" for each in reason[:_DETAIL_CHARACTERS_MAX])
-    return ProtocolError(Code.UNREACHABLE, f"the peer could not be linked with: {printable}")
+    return ProtocolError(Code.UNREACHABLE, f"no link to the peer: {printable}")

@@ -49,12 +49,12 @@ REASONS = {
     Verdict.FOUNDED: "the first record of the label, so its signer owns it",
     Verdict.UPDATED: "signed by the owner",
     Verdict.OFFERED: "signed by the owner, who offers the label to `newowner`",
-    Verdict.TRANSFERRED: "signed by the key that the record before it offered the label to, which owns it from here on",
+    Verdict.TRANSFERRED: "signed by the key to which the record before it offers the label: this key is now the owner",
     Verdict.PENDING: "too few witnesses of the domain have seen the record, and nothing is decided in its place",
-    Verdict.ORPHAN: "names a record in `prev` that should come before it, but nothing of this label does",
-    Verdict.STALE: "its signer may follow, but `prev` names another record than the one that it would follow",
-    Verdict.RIVAL: "a founding by another key, but the label was founded before",
-    Verdict.NOT_OWNER: "neither the owner nor the key that the label was offered to signed it",
+    Verdict.ORPHAN: "its `prev` names a record, but no record of this label comes before it here",
+    Verdict.STALE: "signed by a key that may write here, but `prev` does not name the record before it",
+    Verdict.RIVAL: "founds the label with another key, but the label was founded before",
+    Verdict.NOT_OWNER: "signed neither by the owner nor by the key to which the label is offered",
 }
 """The reason for each verdict, in words for people."""
 

@@ -26,9 +26,9 @@ from protocol.witness.testimony import Evidence
 
 WITNESSED_REASONS: Final = REASONS | {
     Verdict.FOUNDED: "the founding that the witnesses saw first or decided, so its signer owns the label",
-    Verdict.ORPHAN: "names a record in `prev` that is not on the chain: it lost, or it is not here",
-    Verdict.STALE: "its signer may follow, but the witnesses saw another record in its place first, or decided it",
-    Verdict.RIVAL: "a founding, but the witnesses saw another one first, or decided it",
+    Verdict.ORPHAN: "its `prev` names a record that is not on the chain: that record lost, or it is not here",
+    Verdict.STALE: "signed by a key that may write here, but the witnesses decided, or saw first, another record",
+    Verdict.RIVAL: "a founding, but the witnesses saw another founding first, or decided it",
 }
 """The reason for each verdict in words for people, where the author's time orders nothing."""
 

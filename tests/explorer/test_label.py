@@ -48,8 +48,10 @@ async def test_a_history_is_drawn_newest_first_with_every_verdict_in_words(label
 
     assert await entries.evaluate_all("entries => entries.map(entry => entry.dataset.verdict)") == VERDICTS
     await expect(entries.nth(0)).to_contain_text("Head")
-    await expect(entries.nth(4)).to_contain_text("Refused: its signer may follow, but prev names another record")
-    await expect(entries.nth(7)).to_contain_text("Refused: a founding by another key")
+    await expect(entries.nth(4)).to_contain_text(
+        "Refused: signed by a key that may write here, but prev does not name the record before it"
+    )
+    await expect(entries.nth(7)).to_contain_text("Refused: founds the label with another key")
     await expect(label.page.locator(".gutter")).to_have_count(len(VERDICTS))
 
 

@@ -72,6 +72,10 @@ FAINT = """() => {
     return { looked, faint };
 }"""
 
+CUT_OFF = """() => [...document.querySelectorAll(".facts dd:has(> code)")]
+    .filter(each => each.scrollWidth > each.clientWidth).map(each => each.textContent)"""
+"""Ids whose last digits are out of sight."""
+
 CONTROLS = {
     "button", "link", "textbox", "searchbox", "combobox", "checkbox", "radio", "img", "image", "region", "navigation",
     "table", "form", "search", "listbox", "menuitem", "switch", "slider", "DisclosureTriangle",
@@ -143,6 +147,7 @@ async def test_no_page_is_wider_than_a_phone(browser: Browser, furnished: Node) 
             for width in widths:
                 await explorer.page.set_viewport_size({"width": width, "height": 740})
                 assert await explorer.page.evaluate("document.documentElement.scrollWidth") <= width, (place, width)
+                assert await explorer.page.evaluate(CUT_OFF) == [], (place, width)
                 for part in await explorer.page.locator("#parts a").all():
                     await expect(part).to_be_in_viewport(ratio=1)
 

@@ -284,7 +284,7 @@ function trustWords(findings, size, differ, isWalked) {
         : `All ${many(size, "signature")}`
       : `The newest ${good} of ${many(size, "signature")}`;
   const answer = isWalked
-    ? "the node's verdicts follow from what it says that the witnesses saw and decided"
-    : "its own replay gives the node's answer";
-  return [badge("good", "Proven here"), ` ${all} checked in this browser; ${answer}.`];
+    ? "the verdicts follow from what the witnesses saw and decided, as the node tells it"
+    : "its own replay gives the same answer as the node";
+  return [badge("good", "Proven here"), ` ${all} checked in this browser, and ${answer}.`];
 }

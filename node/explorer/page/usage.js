@@ -35,7 +35,7 @@ export function usageCard() {
 
 function roomWords({ records, bytes: size, store, disk }) {
   const soft = store.soft === null ? "" : ` (a warning comes at ${bytes(store.soft)})`;
-  const files = `The files have ${bytes(store.bytes)}${soft}, and ${bytes(disk.free)} are free on the disk.`;
+  const files = `The store's files take ${bytes(store.bytes)}${soft}. The disk has ${bytes(disk.free)} free.`;
   return `${bytes(size)} in ${many(records, "record")}. ${files}`;
 }
 

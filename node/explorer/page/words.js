@@ -7,21 +7,21 @@ export const REASONS = {
   founded: "the first record of the label, so its signer owns it",
   updated: "signed by the owner",
   offered: "signed by the owner, who offers the label to `newowner`",
-  transferred: "signed by the key that the record before it offered the label to, which owns it from here on",
+  transferred: "signed by the key to which the record before it offers the label: this key is now the owner",
   pending: "too few witnesses of the domain have seen the record, and nothing is decided in its place",
-  orphan: "names a record in `prev` that should come before it, but nothing of this label does",
-  stale: "its signer may follow, but `prev` names another record than the one that it would follow",
-  rival: "a founding by another key, but the label was founded before",
-  not_owner: "neither the owner nor the key that the label was offered to signed it",
+  orphan: "its `prev` names a record, but no record of this label comes before it here",
+  stale: "signed by a key that may write here, but `prev` does not name the record before it",
+  rival: "founds the label with another key, but the label was founded before",
+  not_owner: "signed neither by the owner nor by the key to which the label is offered",
 };
 
 /** The same in domains with witnesses, where the author's time orders nothing. */
 export const WITNESSED_REASONS = {
   ...REASONS,
   founded: "the founding that the witnesses saw first or decided, so its signer owns the label",
-  orphan: "names a record in `prev` that is not on the chain: it lost, or it is not here",
-  stale: "its signer may follow, but the witnesses saw another record in its place first, or decided it",
-  rival: "a founding, but the witnesses saw another one first, or decided it",
+  orphan: "its `prev` names a record that is not on the chain: that record lost, or it is not here",
+  stale: "signed by a key that may write here, but the witnesses decided, or saw first, another record",
+  rival: "a founding, but the witnesses saw another founding first, or decided it",
 };
 
 export const VERDICT_NAMES = {
@@ -41,7 +41,7 @@ const NODE_REMEDIES = {
   malformed: "Change what the sentence names, and try again.",
   too_large: "A record has at most 65,536 bytes: shorten the claim, or put the long text elsewhere and claim its hash.",
   unknown_domain:
-    "The node has no record of this domain, or its operator keeps other domains only. Check how the name is spelled.",
+    "Check how the name is spelled. The operator of this node may keep other domains only.",
   bad_signature: "The signature does not fit these bytes and this key. Sign again; if that fails too, reload the key.",
   not_welcome: "The operator of this node does not take this record. Ask the operator, or write to another node.",
   precondition_failed: "The label changed after it was read. Read it again, and sign what follows its new head.",
@@ -56,7 +56,7 @@ const NODE_REMEDIES = {
   unauthorized: "Only the node's operator may do this: it needs the admin token.",
   cursor_unknown: "The node's store was replaced. Begin again from now.",
   not_final: "The witnesses have not decided yet. Wait, or read what is not final.",
-  unknown_label: "Nobody has claimed this label here yet, or the node has not received the claim.",
+  unknown_label: "Nobody has claimed this label yet, or the node has not received the claim.",
   erased: "The operator of this node erased it. Another node may still show it.",
   not_erasable: "Policies and receipts of witnesses stay, because votes would be lost with them.",
   unknown_record: "The node holds no such record; it may not have received the record yet.",

@@ -20,4 +20,6 @@ def is_known(parts: ApiParts, domain: str) -> bool:
 def check_domain_known(parts: ApiParts, domain: str) -> None:
     """Raises: ProtocolError: `unknown_domain`."""
     if not is_known(parts, domain):
-        raise ProtocolError(Code.UNKNOWN_DOMAIN, "this node has no such domain: GET /domains lists those it has")
+        raise ProtocolError(
+            Code.UNKNOWN_DOMAIN, "this node has no record of this domain: GET /domains lists the domains that it has"
+        )

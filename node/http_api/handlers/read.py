@@ -128,7 +128,7 @@ async def unknown_label(parts: ApiParts, domain: str, label: str) -> ProtocolErr
     if is_possible and await parts.store.states([(domain, label)]):
         detail = "the records of this label wait for the witnesses of the domain, so it has no head yet"
         return ProtocolError(Code.UNKNOWN_LABEL, detail, pending=True)
-    return ProtocolError(Code.UNKNOWN_LABEL, "nothing is claimed under this label of the domain here")
+    return ProtocolError(Code.UNKNOWN_LABEL, "this node holds no claim about this label")
 
 
 async def get_record(parts: ApiParts, request: web.Request) -> web.StreamResponse:

@@ -53,7 +53,7 @@ def test_why_says_who_lost_a_label_and_why(served: Served, tmp_path: Path) -> No
     assert [record["verdict"] for record in answer["records"]] == ["founded", "rival"]
     assert shown.splitlines()[0] == f"example.com one: owned by {founders[0].public}, contested"
     assert "lost  rival" in shown
-    assert "a founding by another key, but the label was founded before" in shown
+    assert "founds the label with another key, but the label was founded before" in shown
 
 
 def test_why_is_a_tree_for_people(served: Served, sold: dict[str, str]) -> None:
