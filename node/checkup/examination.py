@@ -164,7 +164,7 @@ def _of_peers(
     yield from neighbours.check_peers(ours, peers, answers, numbers.get("max_skew", 0))
     yield from neighbours.check_copies(peers, answers)
     if not peers:
-        yield warn("peers", "this node has no peers, so no other node has its records", "`dnarc peers add` lists one")
+        yield warn("peers", "this node has no peers, so no other node has its records", "`dnarc peers add` adds one")
 
 
 def _silence(error: Unreachable | NodeError, data: Path) -> Finding:

@@ -104,7 +104,7 @@ def _check_secrets(folder: Path) -> Iterator[Finding]:
 def _check_room(folder: Path, numbers: Mapping[str, float]) -> Iterator[Finding]:
     free_bytes, sizes = shutil.disk_usage(folder).free, store_bytes(folder)
     needed = numbers.get("disk_free_bytes_min", 0)
-    detail = f"{_gigabytes(free_bytes)} are free, and the database has {_gigabytes(sizes.get(STORE_FILES[0], 0))}"
+    detail = f"{_gigabytes(free_bytes)} are free, and the database takes {_gigabytes(sizes.get(STORE_FILES[0], 0))}"
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
         yield fail("disk", "the file system is mounted read-only", READ_ONLY_REMEDY)
     elif free_bytes < needed:

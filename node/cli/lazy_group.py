@@ -51,7 +51,7 @@ class LazyGroup(TyperGroup):
         """The command that the arguments name, as typer asks for it before the command runs."""
         self.load(args[0])
         resolved = super().resolve_command(ctx, args)
-        unwrap(resolved[1])
+        prepare_help(resolved[1], ctx)
         return resolved
 
     def load(self, name: str) -> None:
@@ -61,12 +61,26 @@ class LazyGroup(TyperGroup):
             self.commands[name] = load_command(name, stub.place)
 
 
-def unwrap(command: Any) -> None:
-    """Let each paragraph of the help fill the terminal, because rich keeps most line breaks of a docstring."""
+def prepare_help(command: Any, context: Any) -> None:
+    """Give the help of a command and of its own commands one form, with whole sentences that fill the terminal.
+
+    rich keeps most line breaks of a docstring, so each paragraph becomes one line. No parameter shows a type of Python,
+    such as `<bool>`: a flag takes no value, and the name of an argument says what it is.
+    """
     paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
     command.help = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+    command.rich_markup_mode = "rich"
+    for parameter in command.get_params(context):
+        if parameter.param_type_name == "argument" or parameter.is_flag:
+            parameter.display_type_rich = _no_type
+        elif parameter.metavar is None and parameter.type_descriptor.is_ranged:
+            parameter.metavar = "NUMBER"
     for inner in getattr(command, "commands", {}).values():
-        unwrap(inner)
+        prepare_help(inner, context)
+
+
+def _no_type(ctx: Any) -> None:
+    """What typer shows as the type of a parameter: nothing."""
 
 
 def load_command(name: str, place: CommandPlace) -> Command:

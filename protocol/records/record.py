@@ -261,5 +261,5 @@ def _timestamp(value: dict[str, Any]) -> int:
 
 def _broken(value: dict[str, Any], key: str, words: str) -> ProtocolError:
     """The error for a field that breaks its rule. `words` describe the rule."""
-    problem = "is not what it should be" if key in value else "is missing"
+    problem = "has the wrong form" if key in value else "is missing"
     return ProtocolError(Code.MALFORMED, f"`{key}` {problem}: {words}", key=key)

@@ -152,7 +152,7 @@ def sync(
     _explain_refusals(reports)
     _warn_of_clocks(reports)
     if not any(reports.values()):
-        warn("the node synced with nobody: `dnarc peers list` shows its peers, and `dnarc peers add` lists one")
+        warn("the node synced with nobody: `dnarc peers list` shows its peers, and `dnarc peers add` adds one")
     failed = {name for each in reports.values() for name, report in each.items() if report["error"]}
     if failed:
         raise CommandError(Exit.REFUSED, "sync_failed", ", ".join(sorted(failed)), "its row says why")

@@ -22,7 +22,7 @@ from node.cli.input.options import AsJson
 from node.cli.output.early_end import explain_interruption
 from node.cli.output.failures import CommandError, Exit, unreadable
 from node.cli.output.progress import STEP, progress
-from node.cli.output.screen import show, table
+from node.cli.output.screen import complain, show, table
 from node.cli.output.text import plain
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def verify(
     if is_proof:
         verify_proof(file, as_json)
         return
+    if file == "-" and sys.stdin.isatty():
+        complain("reading claims from the terminal: end them with Ctrl-D, or name a file")
     counts: Counter[str] = Counter()
     bad: list[Bad] = []
     so_far = explain_interruption(

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from errno import EIO
 from importlib.metadata import version as version_of
@@ -35,7 +36,10 @@ def test_help_names_every_command() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(name: str) -> None:
-    assert run(name, "--help").code == 0
+    shown = run(name, "--help")
+
+    assert shown.code == 0
+    assert re.findall(r"<(?:bool|str|path|list|int|float)", shown.out) == [], "types of Python explain nothing"
 
 
 def test_a_paragraph_of_the_help_has_the_width_of_the_terminal() -> None:

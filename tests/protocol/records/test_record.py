@@ -134,7 +134,7 @@ def test_a_record_is_an_object(data: bytes) -> None:
 @pytest.mark.parametrize("key", ["domain", "label", "signedby", "timestamp"])
 def test_a_missing_key_and_a_wrong_value_have_different_reasons(key: str) -> None:
     assert refusal(spell(**{key: ABSENT})).detail.startswith(f"`{key}` is missing: ")
-    assert refusal(spell(**{key: None})).detail.startswith(f"`{key}` is not what it should be: ")
+    assert refusal(spell(**{key: None})).detail.startswith(f"`{key}` has the wrong form: ")
 
 
 @pytest.mark.parametrize("filler", ["a", "é"])

@@ -1,6 +1,8 @@
 """Verify: every claim in a file is checked, in whatever form a node or another program left the file."""
 
 import json
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -24,6 +26,22 @@ def test_good_claims_are_counted_from_lines_and_from_a_dict(tmp_path: Path) -> N
     from_dict = run("verify", str(claims), "--json").json
 
     assert from_lines == from_dict == {"good": 200, "bad": 0, "reasons": []}
+
+
+def test_a_terminal_is_told_that_claims_are_read_from_it() -> None:
+    """Otherwise `dnarc verify` without a file would look as if it hangs."""
+    ours, theirs = pty.openpty()
+    process = start("verify", stdin=theirs)
+    os.close(theirs)
+    os.write(ours, b"{}\n\x04")  # Ctrl-D ends the input
+
+    out, err = process.communicate(timeout=TIMEOUT_S)
+
+    os.close(ours)
+    assert (out, err) == (
+        "0 good, 0 bad\n",
+        "dnarc: reading claims from the terminal: end them with Ctrl-D, or name a file\n",
+    )
 
 
 def test_claims_can_come_from_stdin() -> None:
