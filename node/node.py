@@ -375,6 +375,7 @@ class Node:
             erased=self.erased,
             plugin=self.plugin,
             traffic=self.traffic,
+            crowd=self.crowd,
             health=self._health,
             standing=None if self.membership is None else self.membership.standing,
             relay=self._relay,

@@ -33,13 +33,28 @@ class _Member(msgspec.Struct):
     heard_s: float
 
 
+class CrowdCounts(msgspec.Struct):
+    """What became of strangers since the start of the node, for the metrics.
+
+    `work_s`: seconds of a core that their work took. `delayed`: how often work of an address waited because a share was
+    used up. `refused`: requests, links and handshakes that were refused for that.
+    """
+
+    work_s: float = 0.0
+    delayed: int = 0
+    refused: int = 0
+
+
 def nobody(_address: str) -> bool:
     """Whether this address is exempt from a crowd that exempts nobody."""
     return False
 
 
 class Crowd:
-    """Counts the work of all strangers in seconds of a core, and says how long an address has to wait."""
+    """Counts the work of all strangers in seconds of a core, and says how long an address has to wait.
+
+    `counts` are those of this crowd. Whoever asks how long to wait counts what becomes of the work.
+    """
 
     def __init__(
         self,
@@ -55,6 +70,7 @@ class Crowd:
         """
         self._share_max = share_max
         self._burst_s = burst_s
+        self.counts = CrowdCounts()
         self.is_exempt = is_exempt
         self._is_strict = is_strict
         self._all = Bucket()
@@ -62,13 +78,17 @@ class Crowd:
         """The one that has been silent for longest is the first."""
         self._by_neighbours: Counter[str] = Counter()
 
-    def __len__(self) -> int:
+    def size(self, now_s: float) -> int:
         """The number of addresses that have a part now."""
+        self._forget_silent(now_s)
         return len(self._members)
 
     def spend(self, address: str, seconds: float, now_s: float) -> None:
         """Count work of this address."""
-        if self._share_max is None or self.is_exempt(address):
+        if self.is_exempt(address):
+            return
+        self.counts.work_s += seconds
+        if self._share_max is None:
             return
         self._all.leak(self._share_max, now_s)
         self._all.level += seconds
@@ -103,12 +123,15 @@ class Crowd:
             self._by_neighbours[member.neighbours] += 1
         self._members.move_to_end(address)
         member.heard_s = now_s
-        while len(self._members) > ADDRESSES_MAX or self._oldest.heard_s < now_s - FORGET_S:
+        self._forget_silent(now_s)
+        return member
+
+    def _forget_silent(self, now_s: float) -> None:
+        while len(self._members) > ADDRESSES_MAX or (self._members and self._oldest.heard_s < now_s - FORGET_S):
             _, left = self._members.popitem(last=False)
             self._by_neighbours[left.neighbours] -= 1
             if not self._by_neighbours[left.neighbours]:
                 del self._by_neighbours[left.neighbours]
-        return member
 
     @property
     def _oldest(self) -> _Member:

@@ -31,6 +31,7 @@ class Price:
             return True
         now_s = asyncio.get_running_loop().time()
         if self._shares.wait_s(source.payer, now_s) > 0:
+            self._shares.counts.refused += 1
             return False
         self._shares.spend(source.payer, self._one_s, now_s)
         return True

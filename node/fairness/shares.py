@@ -6,7 +6,7 @@ addresses that cause little work are still served.
 
 from typing import Final
 
-from node.fairness.crowd import Crowd, nobody
+from node.fairness.crowd import Crowd, CrowdCounts, nobody
 from protocol.records.quota import BURST_S, Quota
 
 STRANGERS_SHARES: Final = 2.0
@@ -14,7 +14,7 @@ STRANGERS_SHARES: Final = 2.0
 
 
 class Shares:
-    """Counts work in seconds of a core, and says how long an address has to wait."""
+    """Counts work in seconds of a core, and says how long an address has to wait. `counts` are those of the crowd."""
 
     def __init__(self, share_max: float | None, burst_s: float = BURST_S, crowd: Crowd | None = None) -> None:
         """`share_max` is the share of a core for one address; None: no limit. An address may use at once what its share
@@ -22,8 +22,9 @@ class Shares:
         """
         self._of_address = Quota(share_max, burst_s=burst_s)
         is_exempt = nobody if crowd is None else crowd.is_exempt
-        self._crowds = [Crowd(None if share_max is None else STRANGERS_SHARES * share_max, burst_s, is_exempt)]
-        self._crowds += [] if crowd is None else [crowd]
+        of_kind = Crowd(None if share_max is None else STRANGERS_SHARES * share_max, burst_s, is_exempt)
+        self._crowds = [of_kind] if crowd is None else [of_kind, crowd]
+        self.counts: CrowdCounts = self._crowds[-1].counts
 
     def spend(self, address: str, seconds: float, now_s: float) -> None:
         self._of_address.spend(address, seconds, now_s)

@@ -10,6 +10,7 @@ address waited for 1.4 s.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -56,7 +57,8 @@ class Wait:
 class InputMeter:
     """Counts the work for the input of each address. All input together takes about `TURN_S` of a turn of the loop.
 
-    Time is measured by the clock of the loop, which stands still in a simulation, so nothing ever waits there.
+    Work is processor time, because the clock of uvloop has whole milliseconds, and because other programs take nothing
+    from the share of a stranger.
     """
 
     def __init__(self, share_max: float = INPUT_SHARE_MAX, crowd: Crowd | None = None) -> None:
@@ -84,11 +86,11 @@ class InputMeter:
 
     def measure(self, address: str, work: Callable[[bytes], None], piece: bytes) -> None:
         """Do the work for a piece of input, and count it twice, because what reads the piece takes as long."""
-        begun_s = self._loop.time()
+        begun_s = time.thread_time()
         work(piece)
-        now_s = self._loop.time()
-        self._turns.count(now_s - begun_s)
-        self._shares.spend(address, 2 * (now_s - begun_s), now_s)
+        seconds = time.thread_time() - begun_s
+        self._turns.count(seconds)
+        self._shares.spend(address, 2 * seconds, self._loop.time())
 
     def charge(self, address: str, requests: int) -> None:
         """Count so many further requests that came in one piece with another one, in this turn of the loop too."""
@@ -134,6 +136,7 @@ class InputMeter:
             queue = self._waiting[address]
             if queue and self.is_over(address):
                 self._resting[address] = None
+                self._shares.counts.delayed += 1
                 self._set_alarm()
                 continue
             if queue:

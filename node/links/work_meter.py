@@ -64,4 +64,6 @@ class WorkMeter:
         else:
             wait_s = max(self._of_address.wait_s(source, now), self._of_strangers.wait_s(_STRANGERS, now))
             wait_s = wait_s if self._crowd is None else max(wait_s, self._crowd.wait_s(source, now))
+            if wait_s > 0.0 and self._crowd is not None:
+                self._crowd.counts.delayed += 1
         return max(wait_s, _PAUSE_S_MIN) if wait_s > 0.0 else 0.0

@@ -22,6 +22,7 @@ from node import log
 from node.convergence import Convergence
 from node.disk import store_bytes
 from node.duplicate_keys import DuplicateKeys
+from node.fairness.crowd import Crowd
 from node.fleet.relay import Relay
 from node.fleet.standing import Role, Standing
 from node.http_sync.schedule import Sync
@@ -100,6 +101,10 @@ FAMILIES: Final = (
     Family("dnarc_http_requests_total", Kind.COUNTER, "Requests answered.", ("method", "route", "status")),
     Family("dnarc_connections", Kind.GAUGE, "Connections that others have open here."),
     Family("dnarc_connections_refused_total", Kind.COUNTER, "Connections turned away past connections_max."),
+    Family("dnarc_strangers", Kind.GAUGE, "Addresses of strangers that caused work within the last 2 seconds."),
+    Family("dnarc_strangers_work_seconds_total", Kind.COUNTER, "Time of a core that the work of all strangers took."),
+    Family("dnarc_strangers_delayed_total", Kind.COUNTER, "Times that work of a stranger waited for a used-up share."),
+    Family("dnarc_strangers_refused_total", Kind.COUNTER, "Requests and links refused because a share was used up."),
     Family("dnarc_streams", Kind.GAUGE, "Consumers of /stream and /events."),
     Family("dnarc_sync_runs_total", Kind.COUNTER, "Runs with a plain HTTP peer, ok or failed.", (*_PEER, "result")),
     Family("dnarc_sync_records_total", Kind.COUNTER, "Records carried by those runs.", (*_PEER, "outcome")),
@@ -186,6 +191,7 @@ class Sources:
     erased: Erased
     plugin: WritePlugin | None
     traffic: Traffic
+    crowd: Crowd
     health: Health
     standing: Standing | None
     relay: Relay | None
@@ -306,6 +312,11 @@ class _Figures:
             yield "dnarc_http_requests_total", (method, route, str(status)), number
         yield "dnarc_connections", (), traffic.connections
         yield "dnarc_connections_refused_total", (), traffic.connections_refused
+        crowd = self._sources.crowd
+        yield "dnarc_strangers", (), crowd.size(asyncio.get_running_loop().time())
+        yield "dnarc_strangers_work_seconds_total", (), crowd.counts.work_s
+        yield "dnarc_strangers_delayed_total", (), crowd.counts.delayed
+        yield "dnarc_strangers_refused_total", (), crowd.counts.refused
         yield "dnarc_streams", (), len(self._sources.streams)
 
     def _peers(self) -> Iterator[Figure]:

@@ -57,9 +57,11 @@ class RequestMeter:
     async def _wait(self, address: str) -> None:
         wait_s = self.shares.wait_s(address, _now_s())
         if wait_s > DELAY_S_MAX:
+            self.shares.counts.refused += 1
             detail = f"too much work for requests from {address}: come back in {wait_s:.0f} s, and ask for less"
             raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=int(wait_s) + 1)
         if wait_s > 0:
+            self.shares.counts.delayed += 1
             await asyncio.sleep(wait_s)
         await self.turns.wait(address)
 
@@ -67,6 +69,7 @@ class RequestMeter:
         """Wait between two pages of an answer, for at most `DELAY_S_MAX` seconds."""
         wait_s = self.shares.wait_s(address, _now_s())
         if wait_s > 0:
+            self.shares.counts.delayed += 1
             await asyncio.sleep(min(wait_s, DELAY_S_MAX))
         await self.turns.wait(address)
 

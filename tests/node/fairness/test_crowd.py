@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.fairness.crowd import FORGET_S, Crowd
+from node.fairness.crowd import FORGET_S, Crowd, CrowdCounts
 from protocol.records.quota import ADDRESSES_MAX
 
 SHARE = 0.5
@@ -68,16 +68,17 @@ def test_a_listed_peer_neither_counts_nor_waits() -> None:
     crowd.spend(LISTED, 100.0, now_s=0.0)
 
     assert crowd.wait_s(LISTED, now_s=0.0) == 0.0
-    assert len(crowd) == 1
+    assert crowd.counts == CrowdCounts(work_s=3 * BURST)
+    assert crowd.size(0.0) == 1
 
 
 def test_an_address_that_is_silent_loses_its_part_and_so_does_the_oldest_of_too_many() -> None:
     crowd = crowd_of([f"10.{number // 250}.{number % 250}.1" for number in range(ADDRESSES_MAX + 1)], 1e-9)
 
-    at_the_limit = len(crowd)
+    at_the_limit = crowd.size(0.0)
     crowd.spend("192.0.2.1", 1e-9, now_s=FORGET_S + 0.1)
 
-    assert (at_the_limit, len(crowd)) == (ADDRESSES_MAX, 1)
+    assert (at_the_limit, crowd.size(FORGET_S + 0.1)) == (ADDRESSES_MAX, 1)
 
 
 def test_without_a_share_there_is_no_limit() -> None:
@@ -86,3 +87,4 @@ def test_without_a_share_there_is_no_limit() -> None:
     crowd.spend("192.0.2.1", 1e9, now_s=0.0)
 
     assert crowd.wait_s("192.0.2.1", now_s=0.0) == 0.0
+    assert crowd.counts == CrowdCounts(work_s=1e9)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from node.fairness.crowd import Crowd
 from node.fairness.places import Source
 from node.fairness.prices import BURST_S, SHARE_MAX, Price
 
@@ -11,11 +12,13 @@ GATEWAY = Source("192.0.2.4", has_share=False)
 
 
 async def test_a_stranger_past_its_share_begins_nothing_more_and_another_stranger_does() -> None:
-    price = Price(SHARE_MAX * BURST_S + 0.01)
+    crowd = Crowd(None, BURST_S)
+    price = Price(SHARE_MAX * BURST_S + 0.01, crowd)
 
     begun = [price.charge(source) for source in (STRANGER, STRANGER, OTHER)]
 
     assert begun == [True, False, True]
+    assert crowd.counts.refused == 1
 
 
 @pytest.mark.parametrize("source", [LISTED, GATEWAY])

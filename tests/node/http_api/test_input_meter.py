@@ -2,6 +2,7 @@
 
 import asyncio
 
+from node.fairness.crowd import Crowd
 from node.fairness.turns import TURN_S
 from node.http_api.input_meter import INPUT_BURST_S, INPUT_SHARE_MAX, REQUEST_S, InputMeter
 
@@ -110,7 +111,8 @@ async def test_a_connection_that_pauses_has_a_turn_later_and_none_if_it_has_clos
 
 
 async def test_a_connection_that_has_closed_waits_no_longer_and_one_past_its_share_waits_on() -> None:
-    meter, turns, end = InputMeter(share_max=1e-6), list[str](), asyncio.Event()
+    crowd = Crowd(None, INPUT_BURST_S)
+    meter, turns, end = InputMeter(1e-6, crowd), list[str](), asyncio.Event()
     meter.measure(ONE, work, b"x")
 
     meter.wait(ONE, lambda: turns.append("past its share"))
@@ -120,3 +122,4 @@ async def test_a_connection_that_has_closed_waits_no_longer_and_one_past_its_sha
         await end.wait()
 
     assert turns == []
+    assert crowd.counts.delayed == 1

@@ -2,6 +2,7 @@
 
 import pytest
 
+from node.fairness.crowd import Crowd
 from node.links.work_meter import FRAME_S, STRANGERS_BURST_S, WorkMeter
 from protocol.link.terms import LinkLimits
 from protocol.records.quota import BURST_S
@@ -24,7 +25,8 @@ class Clock:
 
 def test_a_stranger_past_its_share_waits_until_the_excess_is_paid_off() -> None:
     clock = Clock()
-    meter = WorkMeter(LIMITS, clock)
+    crowd = Crowd(None, STRANGERS_BURST_S)
+    meter = WorkMeter(LIMITS, clock, crowd)
 
     meter.spend(STRANGER, BURST_OF_ADDRESS, is_listed=False)
     within = meter.pause_s(STRANGER, is_listed=False)
@@ -34,6 +36,7 @@ def test_a_stranger_past_its_share_waits_until_the_excess_is_paid_off() -> None:
 
     assert within == 0.0
     assert past == pytest.approx(0.05 / LIMITS.work_share_of_address)
+    assert crowd.counts.delayed == 1
     assert meter.pause_s(STRANGER, is_listed=False) == 0.0
 
 

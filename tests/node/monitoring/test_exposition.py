@@ -28,7 +28,7 @@ WITHOUT_UNIT = {
     "dnarc_duplicate_keys", "dnarc_witnessed_domains", "dnarc_doubly_decided_slots", "dnarc_witness_forks",
     "dnarc_witness_unheard", "dnarc_witness_silent", "dnarc_witness_open_slots", "dnarc_witness_round",
     "dnarc_fleet_role", "dnarc_fleet_term", "dnarc_fleet_commit",
-    "dnarc_unfinished_removals",
+    "dnarc_unfinished_removals", "dnarc_strangers",
 }  # fmt: skip
 LIBRARY_PREFIX = "process_"
 """Metrics that Prometheus' own library adds."""
@@ -181,6 +181,18 @@ async def test_settings_are_numbers_and_no_limit_is_infinity(tmp_path: Path) -> 
     assert value(metrics, "dnarc_setting", name="max_age") == float("inf")
     assert value(metrics, "dnarc_setting", name="max_skew") == 7
     assert value(metrics, "dnarc_listens_publicly") == 0
+
+
+async def test_the_work_of_strangers_is_shown_and_what_became_of_it(tmp_path: Path) -> None:
+    async with running(tmp_path / "node") as node:
+        node.crowd.spend("192.0.2.1", 0.5, asyncio.get_running_loop().time())
+        node.crowd.counts.delayed, node.crowd.counts.refused = 3, 2
+        metrics = await scrape(node)
+
+    assert value(metrics, "dnarc_strangers") == 1
+    assert value(metrics, "dnarc_strangers_work_seconds_total") == 0.5
+    assert value(metrics, "dnarc_strangers_delayed_total") == 3
+    assert value(metrics, "dnarc_strangers_refused_total") == 2
 
 
 async def test_a_link_is_counted_for_its_peer_while_it_is_open(tmp_path: Path) -> None:

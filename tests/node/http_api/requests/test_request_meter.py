@@ -73,6 +73,7 @@ async def test_an_address_that_would_wait_for_long_is_refused_without_any_work()
 
     assert refused.value.code == "rate_limited"
     assert refused.value.facts["retry_after"] in (int(BURST_S), int(BURST_S) + 1)
+    assert (meter.shares.counts.delayed, meter.shares.counts.refused) == (0, 1)
 
 
 async def test_a_cancelled_read_is_cancelled_inside_and_counts_what_it_did() -> None:
