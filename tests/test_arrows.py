@@ -37,6 +37,7 @@ PROTOCOL_ORDER = (
     "witness.receipt",
     "witness.testimony",
     "witness.walk",
+    "witness.slot",
     "witness.label",
     "witness.recall",
     "witness.voter",

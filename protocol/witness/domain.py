@@ -232,7 +232,7 @@ class WitnessedDomain:
         for name in unwanted.labels:
             label = self._labels.pop(name, None)
             if label is not None:
-                gone += label.verdicts
+                gone += (record.id for record in label)
                 self._newest.pop(name, None)
             elif name != POLICY_LABEL and name not in map(receipt_label, witnesses):
                 self._shown.pop(name, None)
@@ -407,8 +407,8 @@ class WitnessedDomain:
             label = self._labels[name] = WitnessedLabel(self.policy, self.evidence)
             if not len(before):  # its first record was looked for, and did not come
                 continue
-            moved = label.apply([before.record(each) for each in before.verdicts])
-            news = {each: verdict for each, verdict in moved.verdicts.items() if before.verdicts[each] is not verdict}
+            moved = label.apply(list(before))
+            news = {each: verdict for each, verdict in moved.verdicts.items() if before.verdict(each) is not verdict}
             self._note(name, label, msgspec.structs.replace(moved, verdicts=news), change)
         self.undecided = sum(label.undecided for label in self._labels.values())
 
@@ -479,7 +479,7 @@ def _events(label: WitnessedLabel, moved: LabelChange) -> list[Event]:
     if moved.taken_back:
         assert label.head is not None, "a label that has a head keeps one"
         previous = moved.taken_back[-1].id
-        verdict = label.verdicts[previous]
+        verdict = label.verdict(previous)
         words = WITNESSED_REASONS[verdict]
         reason = f"the witnesses saw or decided another record, and the head before is now {verdict}: {words}"
         events.append(Event(EventType.REVERTED, label.head, previous=previous, reason=reason))

@@ -17,11 +17,13 @@ import msgspec
 from protocol.records.record import Record
 from protocol.records.replay import Verdict
 from protocol.witness.policy import Policy
-from protocol.witness.testimony import Ballot, Evidence, Fork, ForkPlace
-from protocol.witness.walk import Certainty, Standing, certainty_of, choose, is_candidate, judge, standing_of
+from protocol.witness.slot import Rivalry, Slot
+from protocol.witness.testimony import Evidence, Fork, ForkPlace
+from protocol.witness.walk import Certainty, Standing, certainty_of, choose, judge, may_follow, standing_of
 
 _RIVAL: Final = Verdict.RIVAL
 _NOTHING: Final[Mapping[str, Evidence]] = MappingProxyType({})
+_NO_RECORDS: Final[Mapping[str, Record]] = MappingProxyType({})
 
 
 class LabelChange(msgspec.Struct, frozen=True, gc=False):
@@ -49,49 +51,26 @@ class LabelChange(msgspec.Struct, frozen=True, gc=False):
         return bool(self.verdicts or moved or self.decided or self.candidates or self.forks)
 
 
-class _Slot(msgspec.Struct, gc=False):
-    """The candidates of one slot by record id, those of them that are decided, and the first by the witnesses' times.
+class _Held(msgspec.Struct, gc=False):
+    """A record of the label, and what follows for it from all that is known.
 
-    `is_reachable`: whether the chain can still come here. `best` is `(ordered_ms, id)` of the ordered candidate that
-    comes first; None while no candidate is ordered. `cast`
-    are the least two ids for which each vote or commit was cast; None while there is only one candidate. `forks`: for
-    each witness the first round in which it contradicts itself.
+    `place`: in the chain, from 0; None if the record is not on it. `verdict`: None until the record is judged.
     """
 
-    candidates: dict[str, Record] = msgspec.field(default_factory=dict)
-    decided: dict[str, None] = msgspec.field(default_factory=dict)
-    is_reachable: bool = False
-    best: tuple[int, str] | None = None
-    forks: dict[str, Fork] = msgspec.field(default_factory=dict)
-    cast: dict[Ballot, tuple[str, ...]] | None = None
-
-    @property
-    def undecided(self) -> int:
-        """How many candidates wait for a decision: all, or none if the slot is decided or cannot be reached."""
-        return len(self.candidates) if self.is_reachable and not self.decided else 0
-
-    def look_at(self, record_id: str, standing: Standing) -> None:
-        """The standing of this candidate is new, or better than before."""
-        if standing.is_decided:
-            self.decided[record_id] = None
-        if standing.ordered_ms is not None:
-            place = (standing.ordered_ms, record_id)
-            self.best = place if self.best is None else min(self.best, place)
-
-    def count(self, record_id: str, ballot: Ballot) -> tuple[str, ...]:
-        """Count a vote or commit for this candidate; returns the least two ids for which it was cast."""
-        assert self.cast is not None, "with one candidate nobody contradicts themselves"
-        ids = self.cast.get(ballot, ())
-        if record_id not in ids:
-            ids = self.cast[ballot] = tuple(sorted((*ids, record_id))[:2])
-        return ids
+    record: Record
+    standing: Standing
+    place: int | None = None
+    verdict: Verdict | None = None
 
 
-_NO_SLOT = _Slot()
+_NO_SLOT: Final = Slot()
 
 
 class WitnessedLabel:
-    """The records of one label and what follows from them. `chain`, `final` and `verdicts` are those of `Walk`."""
+    """The records of one label and what follows from them. `chain`, `final` and `verdicts` are those of `Walk`.
+
+    A node has many labels in memory, and most of them have one record. So a label has few containers.
+    """
 
     def __init__(self, policy: Policy | None, evidence: Callable[[str], Evidence]) -> None:
         """`policy`: None while the domain has no policy record. `evidence` gives what was said of a record id until
@@ -99,24 +78,25 @@ class WitnessedLabel:
         """
         self._policy = policy
         self._evidence = evidence
-        self._by_id: dict[str, Record] = {}
-        self._on: dict[str | None, list[Record]] = defaultdict(list)
-        self._standings: dict[str, Standing] = {}
-        self._places: dict[str, int] = {}
-        self._slots: dict[str | None, _Slot] = defaultdict(_Slot)
+        self._held: dict[str, _Held] = {}
+        self._slots: dict[str | None, Slot] = defaultdict(Slot)
+        self._others: dict[str | None, dict[str, Record]] = {}
+        """The records that are no candidates, by `prev`."""
         self.chain: list[Record] = []
         self.final = 0
-        self.verdicts: dict[str, Verdict] = {}
         self.rivals = 0
         """How many records are rivals."""
         self.undecided = 0
         """How many candidates can still win: neither their slot nor one before it is decided for another."""
 
     def __contains__(self, record_id: object) -> bool:
-        return record_id in self._by_id
+        return record_id in self._held
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[Record]:
+        return (held.record for held in self._held.values())
 
     @property
     def head(self) -> Record | None:
@@ -126,6 +106,11 @@ class WitnessedLabel:
     def certainty(self) -> Certainty | None:
         """How sure the head is; None if there is no head."""
         return certainty_of(len(self.chain), self.final)
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """The verdict on each record, by id."""
+        return {record_id: self.verdict(record_id) for record_id in self._held}
 
     @property
     def doubly_decided(self) -> list[str | None]:
@@ -138,14 +123,20 @@ class WitnessedLabel:
 
     def ordered_ms(self, record_id: str) -> int | None:
         """When the record was ordered, in ms since the Unix epoch; None while it is unknown."""
-        return self._standings[record_id].ordered_ms
+        return self._held[record_id].standing.ordered_ms
 
     def is_decided(self, record_id: str) -> bool:
-        return self._standings[record_id].is_decided
+        return self._held[record_id].standing.is_decided
+
+    def verdict(self, record_id: str) -> Verdict:
+        verdict = self._held[record_id].verdict
+        assert verdict is not None, "every record is judged when it comes"
+        return verdict
 
     def place(self, record_id: str) -> int | None:
         """The place of a record in the chain, from 0; None if it is not on the chain."""
-        return self._places.get(record_id)
+        held = self._held.get(record_id)
+        return None if held is None else held.place
 
     def certainty_of(self, record_id: str) -> str | None:
         """How sure this held record is: `final` or `ordered` on the chain, `pending` while it may still win.
@@ -158,7 +149,7 @@ class WitnessedLabel:
         return str(Verdict.PENDING) if self.winner_over(record_id) is None else None
 
     def record(self, record_id: str) -> Record:
-        return self._by_id[record_id]
+        return self._held[record_id].record
 
     def undecided_foundings(self) -> int:
         """How many foundings there are, while none of them is decided."""
@@ -170,7 +161,12 @@ class WitnessedLabel:
         while waiting:
             place = waiting.pop()
             yield place
-            waiting += [each.id for each in self._on.get(place, ())]
+            waiting += [each.id for each in self._on(place)]
+
+    def _on(self, prev: str | None) -> Iterator[Record]:
+        """The records on this `prev`, candidates or not."""
+        yield from self._slot(prev).candidates.values()
+        yield from self._others.get(prev, _NO_RECORDS).values()
 
     def candidates(self, prev: str | None) -> Collection[Record]:
         """The records that may stand in this slot."""
@@ -186,9 +182,9 @@ class WitnessedLabel:
         """
         if prev is None:
             return True
-        if prev not in self._by_id:
+        if prev not in self._held:
             return False
-        before = self._slot(self._by_id[prev].prev)
+        before = self._slot(self.record(prev).prev)
         return before.is_reachable and prev in before.candidates and (not before.decided or prev in before.decided)
 
     def all_contenders(self) -> Iterator[Record]:
@@ -226,23 +222,25 @@ class WitnessedLabel:
                 yield from self.slots_from(candidate.id)
 
     def _is_final(self, record_id: str) -> bool:
-        place = self._places.get(record_id)
+        place = self.place(record_id)
         return place is not None and place < self.final
 
     def winner_over(self, record_id: str) -> Record | None:
         """The record that is decided in the place of this held record, or of one before it; None while it may win."""
-        record = self._by_id.get(record_id)
-        while record is not None and not self._is_final(record.id):
+        at: str | None = record_id
+        while at in self._held and not self._is_final(at):
+            record = self.record(at)
             decided = self._slot(record.prev).decided
-            if decided and record.id not in decided:
-                return self._by_id[next(iter(decided))]
-            record = None if record.prev is None else self._by_id.get(record.prev)
+            if decided and at not in decided:
+                return self.record(decided[0])
+            at = record.prev
         return None
 
     def apply(self, records: Sequence[Record], said: Mapping[str, Evidence] = _NOTHING) -> LabelChange:
         """Take these records, and look again at those of which more was said. `said`: what is new, by record id."""
         if len(records) + len(said) == 1:
-            record = records[0] if records else self._by_id.get(next(iter(said)))
+            held = self._held.get(next(iter(said))) if said else None
+            record = next(iter(records), None) if held is None else held.record
             if record is not None and self._is_alone_at_end(record, is_new=bool(records)):
                 return self._apply_at_end(record, is_new=bool(records))
         return self._apply_anywhere(records, said)
@@ -251,35 +249,40 @@ class WitnessedLabel:
         """Whether no other record stands on its `prev`, no record stands on it, and the chain ends with it or just
         before it. Most records do, when they come and when witnesses say more of them.
         """
-        others = len(self._on.get(record.prev, ())) - (record.id in self._by_id)
-        if others or self._on.get(record.id) or (is_new and record.id in self._by_id):
+        if is_new and record.id in self._held:
             return False
-        place = self._place(record.prev)
-        return place is not None and place >= len(self.chain) - 1 and is_candidate(record, self._by_id)
+        if record.prev in self._others or record.id in self._others or record.id in self._slots:
+            return False
+        place, rivals = self._place(record.prev), len(self._slot(record.prev).candidates) - (not is_new)
+        return place is not None and place >= len(self.chain) - 1 and rivals <= 0 and self._is_candidate(record)
+
+    def _is_candidate(self, record: Record) -> bool:
+        before = None if record.prev is None else self._held.get(record.prev)
+        return record.prev is None or (before is not None and may_follow(record, before.record))
 
     def _apply_at_end(self, record: Record, *, is_new: bool) -> LabelChange:
         """What `_apply_anywhere` does, for a record that is alone at the end: nothing else can change by it."""
         kept, standing = len(self.chain), standing_of(self._policy, self._evidence(record.id))
         if is_new:
-            self._by_id[record.id] = record
-            self._on[record.prev].append(record)
-            self._slots[record.prev] = _Slot({record.id: record}, is_reachable=True)
+            self._held[record.id] = _Held(record, standing)
+            self._slots[record.prev] = Slot({record.id: record}, is_reachable=True)
             self.undecided += 1
-        elif standing == self._standings[record.id]:
+        held, slot = self._held[record.id], self._slots[record.prev]
+        if standing == held.standing and not is_new:
             return LabelChange({}, kept, (), (), (), (), ())
-        self._standings[record.id] = standing
-        slot = self._slots[record.prev]
+        held.standing = standing
         decides = standing.is_decided and not slot.decided
         self.undecided -= decides
         slot.look_at(record.id, standing)
-        is_taken = record.id not in self._places and (standing.is_decided or standing.ordered_ms is not None)
+        is_taken = held.place is None and (standing.is_decided or standing.ordered_ms is not None)
         if is_taken:
-            self._places[record.id] = kept
+            held.place = kept
             self.chain.append(record)
-        is_finalised = standing.is_decided and self.final == self._places[record.id]
+        is_finalised = standing.is_decided and self.final == held.place
         self.final += is_finalised
-        verdicts = {record.id: self._judge(record)} if is_new or is_taken else {}
-        self.verdicts |= verdicts
+        verdicts = {}
+        if is_new or is_taken:
+            held.verdict = verdicts[record.id] = self._judge(held)
         one = (record,)
         return LabelChange(
             verdicts,
@@ -296,68 +299,73 @@ class WitnessedLabel:
         news: dict[str, Record] = {}
         candidates: list[Record] = []
         for record in records:
-            if record.id not in self._by_id:
-                news[record.id] = self._by_id[record.id] = record
-                self._on[record.prev].append(record)
-                self._standings[record.id] = standing_of(self._policy, self._evidence(record.id))
+            if record.id not in self._held:
+                news[record.id] = record
+                self._held[record.id] = _Held(record, standing_of(self._policy, self._evidence(record.id)))
                 candidates += self._candidates_by(record)
-        again = [record_id for record_id in said if record_id in self._by_id and record_id not in news]
+        again = [record_id for record_id in said if record_id in self._held and record_id not in news]
         moved = [record_id for record_id in again if self._stands_otherwise(record_id)]
         slots: dict[str | None, None] = {}
         for record in news.values():
             slots[record.prev] = slots[record.id] = None
-        for record in (*map(self._by_id.__getitem__, moved), *candidates):
+        for record in (*map(self.record, moved), *candidates):
             slots[record.prev] = None
         change = self._walk_again(slots, [*news, *moved], candidates)
-        if len(self._by_id) < 2:
+        if len(self._held) < 2:
             return change  # the common case: without rivals nobody contradicts themselves
         forks = self._find_forks(candidates, {each: said[each] for each in again})
         return msgspec.structs.replace(change, forks=forks) if forks else change
 
     def _stands_otherwise(self, record_id: str) -> bool:
         """Whether the standing of this record is other than before, after more was said of it."""
-        standing = standing_of(self._policy, self._evidence(record_id))
-        if standing == self._standings[record_id]:
+        held, standing = self._held[record_id], standing_of(self._policy, self._evidence(record_id))
+        if standing == held.standing:
             return False
-        self._standings[record_id] = standing
+        held.standing = standing
         return True
 
-    def _slot(self, prev: str | None) -> _Slot:
+    def _slot(self, prev: str | None) -> Slot:
         return self._slots.get(prev, _NO_SLOT)
 
     def _candidates_by(self, record: Record) -> list[Record]:
         """The records that are candidates now that this one is here: itself, and those that waited for it."""
-        return [each for each in (record, *self._on.get(record.id, ())) if is_candidate(each, self._by_id)]
+        candidates = []
+        for each in (record, *self._others.pop(record.id, _NO_RECORDS).values()):
+            if self._is_candidate(each):
+                candidates.append(each)
+            else:
+                self._others.setdefault(each.prev, {})[each.id] = each
+        return candidates
 
     def _find_forks(self, candidates: Sequence[Record], said: Mapping[str, Evidence]) -> tuple[Fork, ...]:
         """The contradictions that these new candidates, and what was said of others, bring or change."""
         slots = [self._slot(prev) for prev in {each.prev for each in candidates}]
-        slots += [self._slot(self._by_id[each].prev) for each in said]
+        slots += [self._slot(self.record(each).prev) for each in said]
         if all(len(slot.candidates) < 2 for slot in slots):
             return ()
         looked_at: dict[str, Evidence] = {}
         for prev in {each.prev for each in candidates}:
             slot = self._slots[prev]
-            if slot.cast is None and len(slot.candidates) > 1:
-                slot.cast = {}
+            if slot.rivalry is None and len(slot.candidates) > 1:
+                slot.rivalry = Rivalry()
                 looked_at |= {each: self._evidence(each) for each in slot.candidates}
         looked_at |= {each.id: self._evidence(each.id) for each in candidates}
         looked_at |= {each: news for each, news in said.items() if each not in looked_at}
         forks: dict[ForkPlace, Fork] = {}
         for record_id, evidence in looked_at.items():
-            record = self._by_id[record_id]
+            record = self.record(record_id)
             slot = self._slot(record.prev)
-            if slot.cast is not None and record_id in slot.candidates:
-                for fork in self._contradictions(slot, record, evidence):
-                    known = slot.forks.get(fork.witness)
+            if slot.rivalry is not None and record_id in slot.candidates:
+                for fork in self._contradictions(slot.rivalry, record, evidence):
+                    known = slot.rivalry.forks.get(fork.witness)
                     if known is None or fork.rank <= known.rank:
-                        slot.forks[fork.witness] = forks[fork.place] = fork
+                        slot.rivalry.forks[fork.witness] = forks[fork.place] = fork
         return tuple(forks.values())
 
-    def _contradictions(self, slot: _Slot, record: Record, evidence: Evidence) -> Iterator[Fork]:
+    def _contradictions(self, rivalry: Rivalry, record: Record, evidence: Evidence) -> Iterator[Fork]:
         """Count these votes and commits for the record, and compare them with those for the others in its slot."""
         for ballot, _ in evidence.ballots():
-            ids = slot.count(record.id, ballot)
+            ids = rivalry.count(record.id, ballot)
             if len(ids) > 1 and record.id in ids:
                 one, other = sorted(self._evidence(each).receipt_of(ballot) for each in ids)
                 witness, act, number = ballot
@@ -368,7 +376,7 @@ class WitnessedLabel:
     ) -> LabelChange:
         """Walk on where something changed: in these slots, with the records of these ids and these new candidates."""
         looked_at = {record.id: record for record in candidates}
-        for record in map(self._by_id.__getitem__, ids):
+        for record in map(self.record, ids):
             if record.id in self._slot(record.prev).candidates:
                 looked_at[record.id] = record
         decided = self._look_at(looked_at, candidates)
@@ -382,7 +390,7 @@ class WitnessedLabel:
             undecided, decided_before = slot.undecided, len(slot.decided)
             if record.id in new:
                 slot.candidates[record.id] = record
-            slot.look_at(record.id, self._standings[record.id])
+            slot.look_at(record.id, self._held[record.id].standing)
             self.undecided += slot.undecided - undecided
             if len(slot.decided) > decided_before:
                 decided.append(record.prev)
@@ -428,52 +436,53 @@ class WitnessedLabel:
         """The place in the chain that this slot fills; None if the chain does not lead to it."""
         if prev is None:
             return 0
-        place = self._places.get(prev)
+        place = self.place(prev)
         return None if place is None else place + 1
 
     def _chosen_at(self, place: int) -> Record | None:
         """The record that the walk takes at this place, after the records before it."""
         slot = self._slot(self.chain[place - 1].id if place else None)
         if slot.decided:
-            chosen = choose([(self._by_id[each], self._standings[each]) for each in slot.decided])
+            chosen = choose([(self.record(each), self._held[each].standing) for each in slot.decided])
             return None if chosen is None else chosen[0]
-        return None if slot.best is None else self._by_id[slot.best[1]]
+        return None if slot.best is None else self.record(slot.best[1])
 
     def _rewrite(self, kept: int) -> tuple[Record, ...]:
         """Walk on from this place; returns what comes after it now."""
         for record in self.chain[kept:]:
-            del self._places[record.id]
+            self._held[record.id].place = None
         del self.chain[kept:]
         while (chosen := self._chosen_at(len(self.chain))) is not None:
-            self._places[chosen.id] = len(self.chain)
+            self._held[chosen.id].place = len(self.chain)
             self.chain.append(chosen)
         return tuple(self.chain[kept:])
 
     def _count_final(self, begin: int) -> None:
         """Count the decided records from this place on, up to which all are decided."""
         self.final = begin
-        while self.final < len(self.chain) and self._standings[self.chain[self.final].id].is_decided:
+        while self.final < len(self.chain) and self.is_decided(self.chain[self.final].id):
             self.final += 1
 
     def _judge_again(self, prevs: Iterable[str | None], ids: Iterable[str]) -> dict[str, Verdict]:
         """Judge the records on these `prev`s, and those with these ids; returns the verdicts that are new."""
-        again = {record_id: self._by_id[record_id] for record_id in ids}
+        again = {record_id: self._held[record_id] for record_id in ids}
         for prev in prevs:
-            for record in self._on.get(prev, ()):
-                again[record.id] = record
+            for record in self._on(prev):
+                again[record.id] = self._held[record.id]
         changed: dict[str, Verdict] = {}
-        for record_id, record in again.items():
-            before, verdict = self.verdicts.get(record_id), self._judge(record)
+        for record_id, held in again.items():
+            before, verdict = held.verdict, self._judge(held)
             if verdict is not before:
-                changed[record_id] = self.verdicts[record_id] = verdict
+                changed[record_id] = held.verdict = verdict
                 self.rivals += (verdict is _RIVAL) - (before is _RIVAL)
         return changed
 
-    def _judge(self, record: Record) -> Verdict:
-        before = self._by_id[record.prev] if record.prev is not None and record.prev in self._places else None
+    def _judge(self, held: _Held) -> Verdict:
+        prev = held.record.prev
+        before = None if prev is None else self._held.get(prev)
         return judge(
-            record,
-            before,
-            is_on_chain=record.id in self._places,
-            is_waiting=self._standings[record.id].ordered_ms is None and not self._slot(record.prev).decided,
+            held.record,
+            None if before is None or before.place is None else before.record,
+            is_on_chain=held.place is not None,
+            is_waiting=held.standing.ordered_ms is None and not self._slot(prev).decided,
         )

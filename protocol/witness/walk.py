@@ -128,7 +128,12 @@ def is_candidate(record: Record, by_id: dict[str, Record]) -> bool:
     if record.prev is None:
         return True
     before = by_id.get(record.prev)
-    return before is not None and record.signedby in (before.signedby, before.newowner)
+    return before is not None and may_follow(record, before)
+
+
+def may_follow(record: Record, before: Record) -> bool:
+    """Whether the record may stand after the one that its `prev` names: that one names its signer."""
+    return record.signedby in (before.signedby, before.newowner)
 
 
 def choose(candidates: Sequence[tuple[Record, Standing]]) -> tuple[Record, Standing] | None:

@@ -84,7 +84,7 @@ async def establish(cluster: Cluster, user: User, machine: Machine) -> Record:
 
 def verdict_on(cluster: Cluster, machine: Machine, record: Record) -> str:
     it = label_on(cluster, machine)
-    return "" if it is None or record.id not in it else str(it.verdicts[record.id])
+    return "" if it is None or record.id not in it else str(it.verdict(record.id))
 
 
 async def _race(cluster: Cluster, *, names: str, faulty: int) -> None:

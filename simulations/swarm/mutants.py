@@ -485,10 +485,10 @@ MUTANTS: Final = (
         (
             Edit(
                 "protocol/witness/label.py",
-                "            if record.id not in self._by_id:\n",
+                "            if record.id not in self._held:\n",
                 "            if record.prev is None and self.head and tip_of(self.head).names(record.signedby):\n"
                 "                record = msgspec.structs.replace(record, prev=self.head.id)\n"
-                "            if record.id not in self._by_id:\n",
+                "            if record.id not in self._held:\n",
             ),
         ),
         is_of_witnesses=True,

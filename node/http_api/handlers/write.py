@@ -101,7 +101,7 @@ async def _wait(parts: ApiParts, outcome: Outcome, seconds: float, address: str 
         error = ProtocolError(Code.STALE, detail, winner=winner.id)
         return Outcome.refused(outcome.signature, error, record), is_over
     facts: dict[str, object] = {"certainty": label.certainty_of(record.id)}
-    verdict = label.verdicts[record.id]
+    verdict = label.verdict(record.id)
     return Outcome(outcome.signature, Status.ACCEPTED, record, verdict, facts=facts), is_over
 
 

@@ -1,0 +1,55 @@
+"""A slot: the candidates of one place in the chain of a witnessed label, and what is known of them together.
+
+Most slots have one candidate, which no other one contests. So what only several candidates need is made for them alone.
+"""
+
+import msgspec
+
+from protocol.records.record import Record
+from protocol.witness.testimony import Ballot, Fork
+from protocol.witness.walk import Standing
+
+
+class Slot(msgspec.Struct, gc=False):
+    """The candidates of one slot by record id, those of them that are decided, and the first by the witnesses' times.
+
+    `is_reachable`: whether the chain can still come here. `best` is `(ordered_ms, id)` of the ordered candidate that
+    comes first; None while no candidate is ordered. `rivalry`: None while there is only one candidate.
+    """
+
+    candidates: dict[str, Record] = msgspec.field(default_factory=dict)
+    decided: tuple[str, ...] = ()
+    is_reachable: bool = False
+    best: tuple[int, str] | None = None
+    rivalry: "Rivalry | None" = None
+
+    @property
+    def undecided(self) -> int:
+        """How many candidates wait for a decision: all, or none if the slot is decided or cannot be reached."""
+        return len(self.candidates) if self.is_reachable and not self.decided else 0
+
+    def look_at(self, record_id: str, standing: Standing) -> None:
+        """The standing of this candidate is new, or better than before."""
+        if standing.is_decided and record_id not in self.decided:
+            self.decided += (record_id,)
+        if standing.ordered_ms is not None:
+            place = (standing.ordered_ms, record_id)
+            self.best = place if self.best is None else min(self.best, place)
+
+
+class Rivalry(msgspec.Struct, gc=False):
+    """The votes and commits in a slot with several candidates.
+
+    `cast` are the least two ids for which each was cast. `forks`: for each witness the first round in which it
+    contradicts itself.
+    """
+
+    cast: dict[Ballot, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    forks: dict[str, Fork] = msgspec.field(default_factory=dict)
+
+    def count(self, record_id: str, ballot: Ballot) -> tuple[str, ...]:
+        """Count a vote or commit for this candidate; returns the least two ids for which it was cast."""
+        ids = self.cast.get(ballot, ())
+        if record_id not in ids:
+            ids = self.cast[ballot] = tuple(sorted((*ids, record_id))[:2])
+        return ids
