@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.common import report
 from node.client.http import NodeClient
+from node.durable_files import sync
 from node.intake.arrivals import Delivery, Origin, Submission
 from node.node import Node
 from node.settings.settings import Settings
@@ -93,10 +94,14 @@ def submissions(first: int, end: int) -> Iterator[Submission]:
 
 
 def copied(folder: Path, name: str) -> Path:
-    """A copy of the folder for another node to start with."""
+    """A copy of the folder for another node to start with. It is on the disk, because the first `fdatasync` of the node
+    would else write the rest of it: that took 25 to 35 us of processor time of each claim at 10,000,000 claims.
+    """
     copy = folder.with_name(name)
     shutil.copytree(folder, copy)
     (copy / "node.key").unlink()
+    for file in copy.iterdir():
+        sync(file)
     return copy
 
 
