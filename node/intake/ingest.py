@@ -269,14 +269,22 @@ class Ingest:
                 group.settle(position, outcome)
 
     async def _verify(self, group: Group) -> None:
-        """Check the signatures; meanwhile read the labels that the group will be decided on."""
+        """Check the signatures; meanwhile read the labels that the group will be decided on.
+
+        The check begins before others get a turn: if several groups come at once, the first one is verified while the
+        next one is decoded.
+        """
         labels = self._decider.labels
         records = (signed.record for signed in group.records.values())
         missing = labels.missing((it.domain, it.label) for it in records if not is_witnessed(it.domain))
-        if missing:
-            await asyncio.gather(labels.fetch(missing), self._refuse_forged(group))
-        else:
+        fetching = asyncio.create_task(labels.fetch(missing)) if missing else None
+        try:
             await self._refuse_forged(group)
+            if fetching is not None:
+                await fetching
+        finally:
+            if fetching is not None:
+                fetching.cancel()
 
     async def _refuse_forged(self, group: Group) -> None:
         begun_s, positions = self._clock(), list(group.records)

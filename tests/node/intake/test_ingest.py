@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
 from node.intake.commits import Committed
 from node.intake.group import Group
-from node.store.contract import LabelKey
+from node.store.contract import STATES_FEW, LabelKey
 from protocol.errors import Code, ProtocolError
 from protocol.records.admission import NEEDS_NO_HEAD, Precondition, Trust
 from protocol.records.outcome import Status
@@ -59,6 +59,19 @@ async def test_a_new_record_is_announced_once_and_before_its_commit(tmp_path: Pa
         await it.take(record, origin=PEER)
 
     assert announced == [([signed(record)], BY_REQUEST, False)]
+
+
+async def test_the_check_of_a_group_begins_before_others_get_a_turn(tmp_path: Path) -> None:
+    """Otherwise all cores but one wait until every group that came at once is decoded."""
+    records = [signed(claim(f"garden-{number}", at=NOW)) for number in range(STATES_FEW + 1)]
+
+    async with pipeline(tmp_path) as it:
+        taking = asyncio.create_task(it.ingest.take_records(records, CLIENT, BY_REQUEST))
+        await asyncio.sleep(0)
+        unverified = it.ingest.unverified
+        await taking
+
+    assert unverified == len(records)
 
 
 async def test_a_record_that_comes_over_a_link_must_be_in_its_canonical_bytes(tmp_path: Path) -> None:
