@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from node.verification.answering import NICE
 from node.verification.verifying_process import VerifyingProcess
 from tests.node.verification.records import children, some
 
@@ -45,6 +46,14 @@ async def test_it_is_full_until_it_has_answered(process: VerifyingProcess) -> No
     await answer
 
     assert (was_full, is_full, process.is_full) == (False, True, False)
+
+
+@pytest.mark.usefixtures("process")
+async def test_the_node_that_decides_goes_before_the_processes_that_verify() -> None:
+    """Otherwise they finish early, and wait for it."""
+    (child,) = children()
+
+    assert child.nice() == min(os.nice(0) + NICE, 19)
 
 
 async def test_a_caller_that_has_gone_does_not_disturb_the_next(process: VerifyingProcess) -> None:
