@@ -2,6 +2,10 @@
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
+
+OpenSockets = Callable[[str, int], Awaitable[list[socket.socket]]]
+"""Makes the sockets that listen at all addresses of a host, at this port."""
 
 BACKLOG = 1_024
 """Connections that the kernel holds until they are accepted, as far as the system allows it (`somaxconn`). Past it the

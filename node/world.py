@@ -1,7 +1,7 @@
-"""World: everything outside the node that it touches, apart from the network: clock, randomness, disk and threads.
+"""World: everything outside the node that it touches: clock, randomness, disk, threads, and the sockets that listen.
 
-The node gets its world from outside, so that a simulation can hand in another world and run the same node. The network
-is missing here, because the event loop provides it, and a simulation brings an event loop of its own.
+The node gets its world from outside, so that a simulation can hand in another world and run the same node. The rest of
+the network is missing here, because the event loop provides it, and a simulation brings an event loop of its own.
 """
 
 import secrets
@@ -12,6 +12,7 @@ from random import Random, SystemRandom
 
 from node.disk import Disk, LocalDisk, TokenBytes
 from node.exact_decoding import Decoder, ThreadedDecoder
+from node.listening import OpenSockets, open_sockets
 from node.verification.verifier import ParallelVerifier, Verifier
 
 
@@ -29,3 +30,4 @@ class World:
     disk: Disk = field(default_factory=LocalDisk)
     open_verifier: Callable[[int | None], Verifier] = ParallelVerifier
     open_decoder: Callable[[], Decoder] = ThreadedDecoder
+    open_sockets: OpenSockets = open_sockets

@@ -69,7 +69,7 @@ async def start(
     )
     await runner.setup()
     try:
-        await _site(runner, parts.settings, context, sockets).start()
+        await _site(runner, parts, context, sockets).start()
     except BaseException:
         await runner.cleanup()
         raise
@@ -78,14 +78,14 @@ async def start(
 
 def _site(
     runner: web.AppRunner,
-    settings: Settings,
+    parts: ApiParts,
     context: ssl.SSLContext | None,
     sockets: Sequence[socket.socket] | None,
 ) -> Site:
-    server = runner.server
+    settings, server = parts.settings, runner.server
     assert isinstance(server, _Server), "this aiohttp makes its server in another way: see _Runner"
-    listener = Listener(context, server.limit, server, settings.head_timeout, sockets)
-    return Site(runner, (settings.host, settings.port), listener)
+    listener = Listener(context, server.limit, server, settings.head_timeout)
+    return Site(runner, listener, parts.world.open_sockets, (settings.host, settings.port), sockets)
 
 
 async def stop_listening(runner: web.AppRunner) -> None:

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from node.fairness.places import Source
 from node.http_api.connections import ConnectionLimit, Refusing
-from node.listening import open_sockets
+from node.listening import OpenSockets
 
 SHUTDOWN_S_MAX: Final = 5.0
 """Seconds that the end of TLS may take on a connection that this node closes."""
@@ -61,11 +61,22 @@ class Connector(Protocol):
 class Site(web.BaseSite):
     """Where the application listens."""
 
-    def __init__(self, runner: web.AppRunner, address: tuple[str, int], listener: "Listener") -> None:
-        """`address` is a host and a port."""
+    def __init__(
+        self,
+        runner: web.AppRunner,
+        listener: "Listener",
+        open_sockets: OpenSockets,
+        address: tuple[str, int],
+        given: Sequence[socket.socket] | None,
+    ) -> None:
+        """`address` is a host and a port. `given` are sockets that listen already, and stay open; None: `open_sockets`
+        makes them.
+        """
         super().__init__(runner)
-        self._address = address
         self._listener = listener
+        self._open_sockets = open_sockets
+        self._address = address
+        self._given = given
 
     @property
     def name(self) -> str:
@@ -73,7 +84,8 @@ class Site(web.BaseSite):
 
     async def start(self) -> None:
         await super().start()
-        await self._listener.listen(*self._address)
+        given = self._given
+        self._listener.listen(await self._open_sockets(*self._address) if given is None else [it.dup() for it in given])
         self._server = self._listener  # type: ignore[assignment]  # aiohttp asks for `sockets` and `close` alone
 
 
@@ -86,13 +98,9 @@ class Listener:
         limit: ConnectionLimit,
         connect: Connector,
         handshake_s: float,
-        given: Sequence[socket.socket] | None = None,
     ) -> None:
-        """`context`: None for connections without TLS. A handshake may take `handshake_s` seconds. `given` are sockets
-        that listen already, and stay open.
-        """
+        """`context`: None for connections without TLS. A handshake may take `handshake_s` seconds."""
         self.sockets: list[socket.socket] = []
-        self._given = given
         self._limit = limit
         self._connect = connect
         self._opening: set[asyncio.Task[None]] = set()
@@ -104,10 +112,9 @@ class Listener:
             ssl_shutdown_timeout=SHUTDOWN_S_MAX if self._is_tls else None,
         )
 
-    async def listen(self, host: str, port: int) -> None:
-        """Raises: OSError: an address cannot be used."""
-        given = self._given
-        self.sockets += await open_sockets(host, port) if given is None else [each.dup() for each in given]
+    def listen(self, sockets: Sequence[socket.socket]) -> None:
+        """Accept connections from these sockets, and close them in the end."""
+        self.sockets += sockets
         for listening in self.sockets:
             asyncio.get_running_loop().add_reader(listening, self._accept, listening)
 

@@ -18,6 +18,7 @@ from node.settings.settings import Settings
 from node.store.contract import Peer
 from node.world import World
 from simulations.world.disk import VirtualDisk
+from simulations.world.network import open_sockets
 from simulations.world.simulation import Simulation
 from simulations.world.verification import InlineDecoder, InlineVerifier
 from simulations.world.virtual_time import LIFE, Life
@@ -182,6 +183,7 @@ class Machine:
             disk=self.disk,
             open_verifier=lambda _threads: InlineVerifier(verdicts),
             open_decoder=InlineDecoder,
+            open_sockets=open_sockets,
         )
 
     def _note(self, what: str, **facts: object) -> None:

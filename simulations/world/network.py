@@ -6,12 +6,13 @@ its port and dials without knowing that there is no kernel. A node on the sevent
 
 import asyncio
 import errno
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from itertools import count
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from simulations.world.connection import End
 from simulations.world.pipe import Pipe
@@ -50,11 +51,12 @@ class Host:
         finally:
             _HERE.reset(token)
 
-    def listen(self, factory: Callable[[], asyncio.BaseProtocol], port: int) -> "VirtualServer":
+    def listen(self, take: Callable[[End], object], port: int) -> "VirtualServer":
+        """Give each end of an accepted connection to `take`. Raises: OSError: the port is in use."""
         port = port or next(self._free_ports)
         if port in self._listeners:
             raise OSError(errno.EADDRINUSE, f"{self.name} listens on port {port} already")
-        listener = self._listeners[port] = VirtualServer(self, factory, port)
+        listener = self._listeners[port] = VirtualServer(self, take, port)
         return listener
 
     def listener(self, port: int) -> "VirtualServer | None":
@@ -92,12 +94,12 @@ class VirtualServer:
     own socket.
     """
 
-    def __init__(self, host: Host, factory: Callable[[], asyncio.BaseProtocol], port: int) -> None:
-        """`factory`: makes the asyncio protocol of each accepted connection."""
+    def __init__(self, host: Host, take: Callable[[End], object], port: int) -> None:
+        """`take`: called with this host's end of each connection."""
         self.port = port
         self.context: Context = copy_context()
         self._host = host
-        self._factory = factory
+        self.accept = take
 
     @property
     def sockets(self) -> list["VirtualServer"]:
@@ -112,9 +114,6 @@ class VirtualServer:
     def is_serving(self) -> bool:
         return self._host.listener(self.port) is self
 
-    def accept(self, end: End) -> None:
-        end.attach(self._factory())
-
     def close(self) -> None:
         self._host.forget(self)
 
@@ -123,6 +122,59 @@ class VirtualServer:
 
     async def wait_closed(self) -> None:
         """Do nothing, because `close` takes effect at once."""
+
+
+class AcceptedSocket:
+    """Stands for a socket from its accepting until the virtual loop's `connect_accepted_socket`."""
+
+    def __init__(self, end: End) -> None:
+        self.end = end
+
+    def setblocking(self, _flag: bool) -> None:
+        """Do nothing, because no call on it blocks."""
+
+    def close(self) -> None:
+        self.end.abort()
+
+
+class ListeningSocket:
+    """A socket that listens at a port of the current host. `port` 0: at any free port."""
+
+    def __init__(self, port: int) -> None:
+        self._waiting: deque[End] = deque()
+        self._tell: Callable[[], object] | None = None
+        self._server = _HERE.get().listen(self._put, port)
+
+    def getsockname(self) -> tuple[str, int]:
+        return self._server.getsockname()
+
+    def accept(self) -> tuple[AcceptedSocket, tuple[str, int]]:
+        """The next connection, and the address of its other end. Raises: BlockingIOError: none waits."""
+        if not self._waiting:
+            raise BlockingIOError
+        end = self._waiting.popleft()
+        return AcceptedSocket(end), end.get_extra_info("peername")
+
+    def tell(self, callback: Callable[[], object] | None) -> None:
+        """Call this whenever a connection waits; None: no longer."""
+        self._tell = callback
+        if callback is not None and self._waiting:
+            self._server.get_loop().call_soon(callback)
+
+    def close(self) -> None:
+        self._server.close()
+        while self._waiting:
+            self._waiting.popleft().abort()
+
+    def _put(self, end: End) -> None:
+        self._waiting.append(end)
+        if self._tell is not None:
+            self._tell()
+
+
+async def open_sockets(_host: str, port: int) -> list[Any]:
+    """Stands for `node.listening.open_sockets`. A host has one address."""
+    return [ListeningSocket(port)]
 
 
 class InMemoryNetwork:
@@ -177,7 +229,7 @@ class InMemoryNetwork:
                 wire.wake()
 
     def listen(self, factory: Callable[[], asyncio.BaseProtocol], host: str | None, port: int) -> VirtualServer:  # noqa: ARG002
-        return _HERE.get().listen(factory, port)
+        return _HERE.get().listen(lambda end: end.attach(factory()), port)
 
     def resolve(self, host: str) -> str:
         if host in self._by_address:

@@ -23,6 +23,7 @@ import itertools
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar, TypeVarTuple
 
 _T = TypeVar("_T")
@@ -150,6 +151,20 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, protocol_factory: Callable[[], asyncio.BaseProtocol], host: Any = None, port: Any = None, **_: Any
     ) -> Any:
         return self._networked().listen(protocol_factory, host, port or 0)
+
+    def add_reader(self, fd: Any, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
+        """Call this whenever a connection waits at the listening socket."""
+        fd.tell(partial(callback, *args))
+
+    def remove_reader(self, fd: Any) -> bool:
+        fd.tell(None)
+        return True
+
+    async def connect_accepted_socket(
+        self, protocol_factory: Callable[[], asyncio.BaseProtocol], sock: Any, **_: Any
+    ) -> Any:
+        protocol = protocol_factory()
+        return sock.end.attach(protocol), protocol
 
     async def create_connection(
         self,

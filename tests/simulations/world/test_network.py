@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulations.world.connection import HIGH_BYTES, End
-from simulations.world.network import Host
+from simulations.world.network import Host, open_sockets
 from simulations.world.pipe import GIVE_UP_S, WINDOW_BYTES
 from simulations.world.simulation import Simulation
 from simulations.world.wire import Weather
@@ -213,6 +213,25 @@ def test_a_side_that_only_waits_never_notices_a_power_cut_and_a_side_that_writes
         assert isinstance(left.error, ConnectionResetError)
 
     run(main)
+
+
+def test_a_connection_waits_at_a_socket_until_somebody_asks_for_it() -> None:
+    """A node accepts its connections itself, and pauses when it has no file descriptor left."""
+
+    async def main(pair: Pair) -> tuple[str, bytes]:
+        with pair.other.here():
+            [listening] = await open_sockets(pair.other.address, PORT)
+        left = await pair.dial()
+        left.end.write(b"early")
+        await asyncio.sleep(SOON_S)
+        accepted, (address, _) = listening.accept()
+        _, right = await asyncio.get_running_loop().connect_accepted_socket(RecordingProtocol, accepted)
+        await asyncio.sleep(SOON_S)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+        return address, bytes(right.received)
+
+    assert run(main) == ("10.0.0.1", b"early")
 
 
 def test_a_killed_process_resets_its_connections() -> None:
