@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -106,13 +106,6 @@ async def running(folder: Path, **chosen: Any) -> AsyncIterator[tuple[Node, Clie
     settings = Settings(port=0, data=folder / "data", **chosen)
     async with Node(settings, World(now_s=lambda: NOW)) as node, Client(node.url) as client:
         yield node, client
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Let the loop run until the condition holds."""
-    async with asyncio.timeout(TIMEOUT_S):
-        while not is_so():  # noqa: ASYNC110 - the condition has no event to wait for
-            await asyncio.sleep(0)
 
 
 async def connect(node: Node, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -21,7 +21,7 @@ from protocol.records.admission import Trust
 from simulations.processes.process import running
 from tests.history import claim, signed
 from tests.node.authority import Authority
-from tests.node.http_api.listening import until
+from tests.waiting import until
 
 CONNECTIONS_MAX = 8
 TIMEOUT_S = 30

@@ -20,8 +20,9 @@ from node.settings.settings import Settings
 from node.world import World
 from protocol.limits import SPELLING_BYTES_MAX
 from tests.history import ALICE, BOB, claim, signed
-from tests.node.http_api.listening import TIMEOUT_S, until
+from tests.node.http_api.listening import TIMEOUT_S
 from tests.node.http_api.talking import NOW, Answer, Client, as_admin, fresh
+from tests.waiting import until
 
 ORDINARY = {"X-Ordinary": "1"}
 """A header that means nothing, and that the fast path does not know."""

@@ -9,9 +9,10 @@ from node.disk import CannotStartError
 from node.node import Node
 from node.settings.settings import Settings
 from tests.history import claim, signed
-from tests.node.http_api.listening import running, until
+from tests.node.http_api.listening import running
 from tests.node.http_api.talking import NOW, as_admin
 from tests.node.write_plugin.programs import REJECTING_SPAM, SILENT, program
+from tests.waiting import until
 
 
 async def test_a_client_hears_the_programs_words_with_403_and_in_a_batch_beside_the_record(tmp_path: Path) -> None:

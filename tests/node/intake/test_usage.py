@@ -20,6 +20,7 @@ from protocol.signing import SigningKey
 from tests.history import ALICE, BOB, PEOPLE, claim, signed
 from tests.node.intake.pipeline import CLIENT as CLIENTS
 from tests.node.intake.pipeline import NOW, PEER, Pipeline, pipeline, submission
+from tests.waiting import until
 
 
 def record(number: int, by: SigningKey = ALICE, domain: str = "example", **fields: Any) -> Record:
@@ -112,8 +113,7 @@ async def test_records_that_are_not_on_disk_yet_count(tmp_path: Path) -> None:
     """A key is read from the store while records of it that a peer brought wait for their commit."""
     async with pipeline(tmp_path, key_records_max=20) as it:
         bringing = asyncio.create_task(it.take(*map(record, range(20)), origin=PEER))
-        while not it.commits.uncommitted:  # noqa: ASYNC110 - the pipeline tells nobody that it decided
-            await asyncio.sleep(0)
+        await until(lambda: bool(it.commits.uncommitted))  # the pipeline tells nobody that it decided
         writing = [asyncio.create_task(it.take(record(number))) for number in range(20, 24)]
         brought = await bringing
         written = [(await task)[0] for task in writing]

@@ -19,13 +19,13 @@ from protocol.signing import SigningKey
 from protocol.witness.policy import make_policy
 from protocol.witness.receipt import receipt_label
 from tests.history import CAROL
-from tests.node.http_api.listening import until
 from tests.node.http_api.talking import Client
 from tests.node.http_sync.sync_network import answering, false_peer, node_answer, running
 from tests.node.links import network
 from tests.node.links.raw_peer import linked
 from tests.node.monitoring.test_exposition import scrape, value
 from tests.node.witness.registrar import ALICE, BOB, begin, registrar, take_key
+from tests.waiting import until
 
 KEYS = [SigningKey(bytes([number]) * 32) for number in (11, 12, 13)]
 POLICY = make_policy([key.public for key in KEYS], 0)

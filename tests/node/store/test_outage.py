@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from node.store.outage import Failure, Outage, Probing
+from node.store.outage import Failure, Outage, Probing, Trouble
+from tests.waiting import until
 
 REFUSED = Failure("connection refused", "start the server")
 STARTING = Failure("the server is starting", "wait")
@@ -52,14 +53,12 @@ async def test_the_trouble_is_that_of_the_last_probe_and_as_old_as_the_first() -
     outage = Outage("reads")
     probing = Probing(outage, server.probe, 0.0)
     waiting = asyncio.create_task(probing.wait())
-    while outage.trouble is None:  # noqa: ASYNC110
-        await asyncio.sleep(0)
+    await until(lambda: outage.trouble is not None)
     first = outage.trouble
-    while outage.trouble == first:  # noqa: ASYNC110
-        await asyncio.sleep(0)
+    await until(lambda: outage.trouble != first)
 
-    assert outage.trouble is not None
-    assert (outage.trouble.failure, outage.trouble.since_s) == (STARTING, first.since_s)
+    assert first is not None
+    assert outage.trouble == Trouble(STARTING, first.since_s)
     await probing.close()
     with pytest.raises(asyncio.CancelledError):
         await waiting

@@ -14,8 +14,9 @@ from node.store.removals import RemovalKind, Target
 from node.witness.newest import path_of
 from node.witness.own import Silence
 from protocol.witness.proof import check_proof
-from tests.node.http_api.listening import SERVER_SENT, WEBSOCKET, listening, until
+from tests.node.http_api.listening import SERVER_SENT, WEBSOCKET, listening
 from tests.node.witness.registrar import ALICE, BOB, LABEL, WITNESS, begin, registrar, take_key
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)

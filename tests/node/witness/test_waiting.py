@@ -15,6 +15,7 @@ from protocol.records.record import Record
 from protocol.signing import SigningKey
 from protocol.witness.policy import make_policy
 from tests.node.witness.registrar import WITNESS, Registrar
+from tests.waiting import until
 
 ONE, OTHER = "192.0.2.1", "198.51.100.1"
 LONG_S = 60.0
@@ -46,8 +47,7 @@ async def test_of_one_address_a_quarter_waits_and_the_oldest_gives_way(undecided
 
     async with asyncio.timeout(TIMEOUT_S):
         of_one = [wait(waiting, record, ONE) for _ in range(WAITERS_MAX // 4)]
-        while len(waiting) < WAITERS_MAX // 4:  # noqa: ASYNC110 - the waiters have no event
-            await asyncio.sleep(0)
+        await until(lambda: len(waiting) == WAITERS_MAX // 4)
         of_other, past = wait(waiting, record, OTHER), wait(waiting, record, ONE)
         (first,), others = await asyncio.wait([*of_one, of_other, past], return_when=asyncio.FIRST_COMPLETED)
     for task in others:
@@ -60,8 +60,7 @@ async def test_a_rival_wakes_nobody_because_it_decides_nothing(undecided: Regist
     """Each look reads the whole label, so a client that puts rivals would make all who wait read again and again."""
     record, waiting = await rival(undecided, b"a"), undecided.node.waiting
     task = wait(waiting, record, ONE)
-    while not len(waiting):  # noqa: ASYNC110 - the waiters have no event
-        await asyncio.sleep(0)
+    await until(lambda: len(waiting) == 1)
 
     await rival(undecided, b"b")
     ((waiter,),) = waiting._waiters.values()

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +20,7 @@ from protocol.records.admission import Trust
 from protocol.records.replay import Verdict
 from tests.history import claim
 from tests.node.write_plugin.programs import ACCEPTING, SILENT, program
+from tests.waiting import until
 
 PATIENT_S = 20.0
 """How long a test waits for what has to happen. Nothing here takes a tenth of it."""
@@ -47,12 +48,6 @@ async def ask(plugin: WritePlugin, label: str = "garden") -> Answer | Code:
         return await plugin.ask(question(label), "source")
     except ProtocolError as error:
         return error.code if error.facts["retry_after"] else Code.STALE
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENT_S):
-        while not is_so():  # noqa: ASYNC110 - the condition has no event to wait for
-            await asyncio.sleep(0)
 
 
 async def until_it_answers(plugin: WritePlugin) -> Answer:

@@ -28,9 +28,9 @@ from tests.node.http_api.listening import (
     connect,
     listening,
     running,
-    until,
 )
 from tests.node.http_api.talking import NOW, Client, as_admin, fresh
+from tests.waiting import until
 
 CLAIMS_AT_ONCE = 20
 TEXT_BYTES = 60_000

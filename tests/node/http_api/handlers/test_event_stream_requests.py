@@ -6,8 +6,9 @@ import pytest
 
 from node.http_api.handlers.event_stream import NAMES_MAX, QUERY_CHARACTERS_MAX
 from node.node import Node
-from tests.node.http_api.listening import BOTH, SERVER_SENT, UPGRADE, WEBSOCKET, listening, running, until
+from tests.node.http_api.listening import BOTH, SERVER_SENT, UPGRADE, WEBSOCKET, listening, running
 from tests.node.http_api.talking import Client, fresh
+from tests.waiting import until
 
 QUERIES = {
     "": ["a/x", "a/y", "b/x", "b/z", "end/x"],

@@ -8,6 +8,7 @@ import pytest
 from node.http_api.requests.patience import Waits
 from node.store.outage import Failure, Outage, Probing
 from protocol.errors import Code, ProtocolError
+from tests.waiting import until
 
 
 class Database:
@@ -30,8 +31,7 @@ class Database:
         """The server ends while a call is under way; returns the call when the trouble is known."""
         self.up = False
         call = asyncio.create_task(self.read())
-        while self.outage.trouble is None:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        await until(lambda: self.outage.trouble is not None)
         return call
 
 
@@ -91,8 +91,7 @@ async def test_a_request_may_take_its_time_after_an_outage(database: Database) -
     waiting = await database.fail()
     request = asyncio.create_task(patience.wait(long()))
     database.up = True
-    while database.outage.trouble is not None:  # noqa: ASYNC110
-        await asyncio.sleep(0)
+    await until(lambda: database.outage.trouble is None)
     patience._patience_s = 0.0
     await asyncio.sleep(0)
     leave.set()
