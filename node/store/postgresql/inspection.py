@@ -12,11 +12,10 @@ import asyncpg
 import msgspec
 
 from node.store.contract import StoreError
-from node.store.inspection import Inspection
+from node.store.inspection import DomainSummaries, Inspection
 from node.store.postgresql import reading, removing
 from node.store.postgresql.schema import MIGRATIONS, version_of
 from node.store.postgresql.session import connect, explained, place_of
-from protocol.sets.index import Index
 
 _T = TypeVar("_T")
 
@@ -114,14 +113,12 @@ def summaries(url: str) -> dict[str, tuple[int, str]]:
 
 
 async def _summaries(connection: asyncpg.Connection) -> dict[str, tuple[int, str]]:
-    keys: dict[str, list[bytes]] = {}
+    found = DomainSummaries()
     last, page = await reading.keys(connection, 0)
     while page:
-        for domain, packed in page.items():
-            keys.setdefault(domain, []).extend(packed)
+        found.add(page)
         last, page = await reading.keys(connection, last)
-    indexes = {domain: Index(its_keys) for domain, its_keys in sorted(keys.items())}
-    return {domain: (len(index), index.fingerprint().hex()) for domain, index in indexes.items()}
+    return found.by_domain()
 
 
 def terms(url: str) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from urllib.parse import quote
 
 from node.store.contract import Cursor, Peer
-from node.store.inspection import Inspection
+from node.store.inspection import DomainSummaries, Inspection
 from node.store.removals import Removal
 from node.store.rows import record_of
 from node.store.sqlite import reading, removing
@@ -17,7 +17,6 @@ from node.store.sqlite.faults import explain
 from node.store.sqlite.schema import MIGRATIONS, version_of
 from node.store.sqlite.usage import THROUGH
 from protocol.records.record import Record
-from protocol.sets.index import Index
 
 FAULTS_MAX = 10
 
@@ -83,14 +82,12 @@ def summaries(path: Path) -> dict[str, tuple[int, str]]:
     """The count and the fingerprint of each domain. Raises: StoreError: the file cannot be read."""
 
     def read(connection: sqlite3.Connection) -> dict[str, tuple[int, str]]:
-        keys: dict[str, list[bytes]] = {}
+        found = DomainSummaries()
         last, page = reading.keys(connection, 0)
         while page:
-            for domain, packed in page.items():
-                keys.setdefault(domain, []).extend(packed)
+            found.add(page)
             last, page = reading.keys(connection, last)
-        indexes = {domain: Index(its_keys) for domain, its_keys in sorted(keys.items())}
-        return {domain: (len(index), index.fingerprint().hex()) for domain, index in indexes.items()}
+        return found.by_domain()
 
     return _read(path, read)
 
