@@ -47,9 +47,8 @@ class Operator:
             self.node.flags = tuple(names.get(flag, flag) for flag in flags if flag not in ("--data", "data"))
             self.node.start()
             return ""
-        asks_node = "--data" not in line and not any(
-            word in line for word in ("keygen", "--proof", "--offline", "--node")
-        )
+        works_alone = ("keygen", "--proof", "--offline", "--node", "witness key", "witness begin")
+        asks_node = not any(words in line for words in works_alone)
         return carry_out(f"{line} --node {self.node.url}" if asks_node else line, self.folder, **names).strip()
 
 
