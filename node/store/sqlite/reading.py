@@ -31,7 +31,7 @@ from node.store.rows import (
     verdict_of,
 )
 from node.store.sqlite.handwritten import SkippedRow, cursors_of, peers_of
-from node.store.sqlite.statements import chunks, places, values
+from node.store.sqlite.statements import chunks, keys_of, places, values
 from protocol.limits import SAFE_INTEGER_MAX
 from protocol.records.change import EventType
 from protocol.records.record import SignedRecord, is_witnessed
@@ -169,7 +169,7 @@ def records(connection: sqlite3.Connection, ids: Sequence[str], bytes_max: int |
     """See `Store.records`."""
     found: dict[str, StoredRecord] = {}
     size_bytes = 0
-    for chunk in chunks([(bytes.fromhex(record_id),) for record_id in dict.fromkeys(ids)]):
+    for chunk in chunks(keys_of(dict.fromkeys(ids))):
         # CROSS makes SQLite look up one wanted id after another, so that the rows come in the order of the ids. SQLite
         # finds a row when it is asked for it, so at most one body is read that is not returned.
         sql = f"WITH wanted (id) AS (VALUES {places(chunk)}) {_STORED} FROM wanted CROSS JOIN records USING (id)"
@@ -185,7 +185,7 @@ def records(connection: sqlite3.Connection, ids: Sequence[str], bytes_max: int |
 def held(connection: sqlite3.Connection, ids: Sequence[str]) -> frozenset[str]:
     """See `Store.held`. Only the index on the id is read."""
     found: set[str] = set()
-    for chunk in chunks([(bytes.fromhex(record_id),) for record_id in ids]):
+    for chunk in chunks(keys_of(ids)):
         rows = connection.execute(f"SELECT id FROM records WHERE id IN (VALUES {places(chunk)})", values(chunk))
         found.update(row[0].hex() for row in rows)
     return frozenset(found)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from node.store.rows import past_of, record_of
 from node.store.sqlite import reading
-from node.store.sqlite.statements import chunks, places, values
+from node.store.sqlite.statements import chunks, keys_of, places, values
 from node.store.sqlite.testimony import witnesses_of
 from node.store.testimony_rows import hear
 from protocol.records.record import POLICY_LABEL, Record
@@ -72,7 +72,7 @@ def said(connection: sqlite3.Connection, domain: str, ids: Sequence[str]) -> dic
     """See `Store.said`."""
     found = Known()
     witnesses = {number: key for key, number in witnesses_of(connection, domain).items()}
-    hear(found, witnesses, _said(connection, _OF_RECORDS, [(bytes.fromhex(record_id),) for record_id in ids]))
+    hear(found, witnesses, _said(connection, _OF_RECORDS, keys_of(ids)))
     return found.said
 
 
@@ -111,9 +111,9 @@ def _known(connection: sqlite3.Connection, domain: str, wanted: Wanted, rows_max
         labels[number] = label
     _read_labels(connection, found, labels, witnesses, rows_max)
     found.newest = {label: key for label, key in _newest(connection, labels).items() if label in wanted.labels}
-    without_slots = [(bytes.fromhex(it),) for it, label in found.held.items() if label.startswith("@")]
+    without_slots = keys_of(it for it, label in found.held.items() if label.startswith("@"))
     hear(found, witnesses, _said(connection, _OF_RECORDS, without_slots))
-    missing = [(bytes.fromhex(it),) for it in wanted.ids if it not in found.held]
+    missing = keys_of(it for it in wanted.ids if it not in found.held)
     hear(found, witnesses, _said(connection, _AHEAD, missing))
     for place in wanted.places:
         is_known = place[0] in numbers  # else the witness said nothing yet
@@ -136,7 +136,7 @@ def _labels(connection: sqlite3.Connection, domain: str, labels: Iterable[str]) 
 def _held(connection: sqlite3.Connection, domain: str, ids: Iterable[str]) -> list[tuple[str, int, str]]:
     """The ids among these of records of this domain, each with its label: the row number and the name."""
     found: list[tuple[str, int, str]] = []
-    for chunk in chunks([(bytes.fromhex(record_id),) for record_id in ids]):
+    for chunk in chunks(keys_of(ids)):
         rows = connection.execute(
             "SELECT id, labels.no, labels.label FROM records CROSS JOIN labels ON labels.no = records.label "
             f"WHERE id IN (VALUES {places(chunk)}) AND domain = ?",

@@ -20,7 +20,7 @@ from node.store.rows import VERDICTS, record_of
 from node.store.sqlite import testimony
 from node.store.sqlite.connection import transaction
 from node.store.sqlite.reading import last_event
-from node.store.sqlite.statements import add_signer_of, chunks, places, values
+from node.store.sqlite.statements import add_signer_of, chunks, keys_of, places, values
 from node.store.sqlite.usage import forget_domain
 from protocol.records.record import Record
 from protocol.records.replay import Verdict
@@ -281,7 +281,7 @@ def count(connection: sqlite3.Connection, target: Target) -> Counted:
 def erasures(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Erasure]:
     """See `Removals.erasures`."""
     found: dict[str, Erasure] = {}
-    for chunk in chunks([(bytes.fromhex(record_id),) for record_id in ids]):
+    for chunk in chunks(keys_of(ids)):
         rows = connection.execute(
             "SELECT id, time, by, reason FROM records JOIN erasures ON record = records.no "
             f"JOIN removals ON removals.no = removal WHERE id IN (VALUES {places(chunk)})",

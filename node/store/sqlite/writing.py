@@ -16,7 +16,7 @@ from node.store.rows import EVENT_TYPES, VERDICTS, former_of, founders_of, owner
 from node.store.sqlite import testimony
 from node.store.sqlite.connection import transaction
 from node.store.sqlite.reading import last_event
-from node.store.sqlite.statements import chunks, insert, places, values
+from node.store.sqlite.statements import chunks, insert, keys_of, places, values
 from node.store.sqlite.usage import TAIL_RECORDS_MAX, Tail, write_tail
 from node.store.testimony_rows import named_by
 from protocol.records.change import Event, EventType
@@ -122,7 +122,7 @@ class _Numbers(dict[str, int]):
         for record_id in ids:
             if record_id not in self and record_id in recent.records:
                 self[record_id] = recent.records[record_id]
-        for chunk in chunks([(bytes.fromhex(each),) for each in ids if each not in self]):
+        for chunk in chunks(keys_of(each for each in ids if each not in self)):
             sql = f"SELECT id, no FROM records WHERE id IN (VALUES {places(chunk)})"
             self.update((each.hex(), number) for each, number in self._connection.execute(sql, values(chunk)))
 
