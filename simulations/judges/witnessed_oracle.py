@@ -100,7 +100,7 @@ def receipts_among(records: Iterable[Record], policy: Policy | None) -> dict[str
     return found
 
 
-@lru_cache(50_000)
+@lru_cache(5_000)
 def read_receipt(canonical: bytes) -> Receipt | None:
     """What this record says as a receipt; None if it is malformed. Cached, because each node holds the same ones."""
     body = json.loads(canonical)
