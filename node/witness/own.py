@@ -194,10 +194,12 @@ class OwnWitness:
 
     def _open(self, voter: Voter, contenders: Iterable[Contender]) -> None:
         """Tell the voter of the records that can still win. It knows some of them already."""
-        for record, evidence in ((each.record, each.evidence) for each in contenders):
+        now_ms = self._now_ms(voter)
+        for each in contenders:
+            record = each.record
             if not voter.knows(record.id):
-                self._evidence[record.id] = evidence
-                voter.on_candidate((record.label, record.prev), record.id, self._now_ms(voter))
+                self._evidence[record.id] = each.evidence
+                voter.on_candidate((record.label, record.prev), record.id, now_ms)
 
     async def _speak(self, voter: Voter) -> None:
         """Let every receipt leave that is due."""

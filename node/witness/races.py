@@ -5,6 +5,7 @@ waits for is measured: a record that arrives together with its decision, as in a
 """
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -23,20 +24,13 @@ FOLLOWED_MAX: Final = 10_000
 
 
 class _Runner(msgspec.Struct, gc=False):
-    """A record in a race: when it was committed here, by the loop's clock, and whether it was ordered since.
-
-    `latest`: the last round in which each witness voted for the record, or committed it.
+    """A record in a race: when it was committed here, by the loop's clock, whether it was ordered since, and what
+    witnesses have said of it.
     """
 
     arrived_s: float
-    latest: dict[str, int]
+    said: Evidence
     is_ordered: bool = False
-
-    def hear(self, said: Evidence) -> None:
-        for ballots in (said.votes, said.commits):
-            for number, witnesses in ballots.items():
-                for witness in witnesses:
-                    self.latest[witness] = max(number, self.latest.get(witness, number))
 
 
 class OpenRace(msgspec.Struct, frozen=True):
@@ -74,7 +68,8 @@ class Races:
                 del self._slot_of[record_id]
         for record_id, more in change.said.items():
             if record_id in self._slot_of:
-                self._running[self._slot_of[record_id]][record_id].hear(more)
+                runner = self._running[self._slot_of[record_id]][record_id]
+                runner.said = runner.said.with_more(more)
         self._open(change.opened)
 
     def oldest(self) -> OpenRace | None:
@@ -82,8 +77,8 @@ class Races:
         for key, runners in self._running.items():
             arrived_s = next(iter(runners.values())).arrived_s
             latest: dict[str, int] = {}
-            for runner in runners.values():
-                latest |= {it: max(number, latest.get(it, number)) for it, number in runner.latest.items()}
+            for (witness, _, number), _ in chain.from_iterable(runner.said.ballots() for runner in runners.values()):
+                latest[witness] = max(number, latest.get(witness, number))
             return OpenRace(key, tuple(runners), latest, self._clock() - arrived_s)
         return None
 
@@ -103,11 +98,10 @@ class Races:
     def _open(self, contenders: Iterable[Contender]) -> None:
         """Follow the records that can still win. Some of them are followed already."""
         now_s = self._clock()
-        for record, evidence in ((each.record, each.evidence) for each in contenders):
+        for each in contenders:
             if len(self._slot_of) >= FOLLOWED_MAX:
                 return
-            key = (record.label, record.prev)
+            record = each.record
             if record.id not in self._slot_of:
-                self._slot_of[record.id] = key
-                runner = self._running.setdefault(key, {})[record.id] = _Runner(now_s, {})
-                runner.hear(evidence)
+                key = self._slot_of[record.id] = (record.label, record.prev)
+                self._running.setdefault(key, {})[record.id] = _Runner(now_s, each.evidence)

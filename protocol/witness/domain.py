@@ -114,7 +114,6 @@ class WitnessedDomain:
         self._labels: dict[str, WitnessedLabel] = {}
         self._label_of: dict[str, str | None] = {}
         """By record id. None: the record is not held, and what was said of it is here."""
-        self._newest: dict[str, tuple[int, str]] = {}
         self._shown: dict[str, _Shown] = defaultdict(_Shown)
         self._double: dict[str, int] = {}
         self._parsed: dict[str, Receipt | None] = {}
@@ -215,7 +214,6 @@ class WitnessedDomain:
         yield from known.walk(walked, self.policy, self.evidence)
         self._labels |= walked
         for name, records in known.labels.items():
-            self._newest[name] = max(record.order_key for record in records)
             self._label_of |= dict.fromkeys((record.id for record in records), name)
         for name in wanted.labels:
             if name.startswith("@"):
@@ -232,8 +230,7 @@ class WitnessedDomain:
         for name in unwanted.labels:
             label = self._labels.pop(name, None)
             if label is not None:
-                gone += (record.id for record in label)
-                self._newest.pop(name, None)
+                gone += label.ids
             elif name != POLICY_LABEL and name not in map(receipt_label, witnesses):
                 self._shown.pop(name, None)
         for record_id in gone:
@@ -407,7 +404,7 @@ class WitnessedDomain:
             label = self._labels[name] = WitnessedLabel(self.policy, self.evidence)
             if not len(before):  # its first record was looked for, and did not come
                 continue
-            moved = label.apply(list(before))
+            moved = label.apply([before.record(each) for each in before.ids])
             news = {each: verdict for each, verdict in moved.verdicts.items() if before.verdict(each) is not verdict}
             self._note(name, label, msgspec.structs.replace(moved, verdicts=news), change)
         self.undecided = sum(label.undecided for label in self._labels.values())
@@ -433,8 +430,6 @@ class WitnessedDomain:
         undecided = label.undecided
         moved = label.apply(claims, said)
         self.undecided += label.undecided - undecided
-        for record in claims:
-            self._newest[name] = max(record.order_key, self._newest.get(name, record.order_key))
         if moved:
             self._note(name, label, moved, change)
 
@@ -455,7 +450,7 @@ class WitnessedDomain:
         tip = None if head is None else tip_of(head)
         final = label.chain[label.final - 1].id if label.final else None
         doubly_decided = self._double.get(name, 0)
-        return State(tip, _named(tip), self._newest[name], label.rivals > 0, final, label.undecided, doubly_decided)
+        return State(tip, _named(tip), label.newest, label.rivals > 0, final, label.undecided, doubly_decided)
 
 
 def _named(tip: Tip | None) -> frozenset[str]:

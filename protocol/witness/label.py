@@ -82,6 +82,8 @@ class WitnessedLabel:
         self._slots: dict[str | None, Slot] = defaultdict(Slot)
         self._others: dict[str | None, dict[str, Record]] = {}
         """The records that are no candidates, by `prev`."""
+        self.newest = (0, "")
+        """The order key of the newest record."""
         self.chain: list[Record] = []
         self.final = 0
         self.rivals = 0
@@ -95,8 +97,10 @@ class WitnessedLabel:
     def __len__(self) -> int:
         return len(self._held)
 
-    def __iter__(self) -> Iterator[Record]:
-        return (held.record for held in self._held.values())
+    @property
+    def ids(self) -> Collection[str]:
+        """The ids of the records."""
+        return self._held.keys()
 
     @property
     def head(self) -> Record | None:
@@ -265,6 +269,7 @@ class WitnessedLabel:
         kept, standing = len(self.chain), standing_of(self._policy, self._evidence(record.id))
         if is_new:
             self._held[record.id] = _Held(record, standing)
+            self.newest = max(self.newest, record.order_key)
             self._slots[record.prev] = Slot({record.id: record}, is_reachable=True)
             self.undecided += 1
         held, slot = self._held[record.id], self._slots[record.prev]
@@ -302,6 +307,7 @@ class WitnessedLabel:
             if record.id not in self._held:
                 news[record.id] = record
                 self._held[record.id] = _Held(record, standing_of(self._policy, self._evidence(record.id)))
+                self.newest = max(self.newest, record.order_key)
                 candidates += self._candidates_by(record)
         again = [record_id for record_id in said if record_id in self._held and record_id not in news]
         moved = [record_id for record_id in again if self._stands_otherwise(record_id)]

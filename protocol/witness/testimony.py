@@ -119,10 +119,7 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
 
     def is_decided(self, policy: Policy) -> bool:
         """Whether a quorum of witnesses commits the record in one round."""
-        if not self.commits:
-            return False
-        quorum = policy.quorum
-        return any(len(witnesses) >= quorum for witnesses in self.commits.values())
+        return bool(self.commits) and max(map(len, self.commits.values())) >= policy.quorum
 
     def deciding_round(self, policy: Policy) -> int | None:
         """The first round in which a quorum commits the record."""
