@@ -129,12 +129,13 @@ class Scale:
 
     def measure(self, size: int, fill_figures: tuple[float, float]) -> AtSize:
         """The figures of this size, which the folder has now."""
-        one, other = copied(self._base, "one"), copied(self._base, "other")
+        one, other = (self._base.with_name(name) for name in ("one", "other"))
         try:
+            copied(self._base, "one")
             disk = sum(each.stat().st_size for each in one.rglob("*") if each.is_file()) / size
             figures = self._alone(one, size)
             shutil.rmtree(one)
-            figures |= self._linked(copied(self._base, "one"), other, size)
+            figures |= self._linked(copied(self._base, "one"), copied(self._base, "other"), size)
             fill_rate, fill_cpu_us = fill_figures
             return AtSize(
                 records=size, fill_each_second=fill_rate, fill_cpu_us=fill_cpu_us, disk_bytes_each=disk, **figures

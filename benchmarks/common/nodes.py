@@ -31,6 +31,8 @@ RECORDS_PER_SECOND: Final = 10
 
 OWNERS: Final = 10_000
 
+_PAGE_BYTES: Final = 4_096
+
 
 class Trusting:
     """Accepts every signature. It fills a folder with records that the benchmark itself has just signed."""
@@ -98,11 +100,21 @@ def copied(folder: Path, name: str) -> Path:
     would else write the rest of it: that took 25 to 35 us of processor time of each claim at 10,000,000 claims.
     """
     copy = folder.with_name(name)
-    shutil.copytree(folder, copy)
+    shutil.copytree(folder, copy, copy_function=_copy_by_pages)
     (copy / "node.key").unlink()
     for file in copy.iterdir():
         sync(file)
     return copy
+
+
+def _copy_by_pages(source: str, target: str) -> None:
+    """Copy a file page by page, as SQLite writes. Linux keeps in one piece what was written in one piece, and to change
+    a page of a large piece costs more: 10 us of processor time of each claim at 3,000,000 claims.
+    """
+    with open(source, "rb") as original, open(target, "wb", buffering=0) as copy:
+        while page := original.read(_PAGE_BYTES):
+            copy.write(page)
+    shutil.copystat(source, target)
 
 
 def befriend(node: LocalNode, other: LocalNode) -> None:
