@@ -20,11 +20,14 @@ from node.verification.verifier import ParallelVerifier, Verifier
 class World:
     """The world of one node; by default this machine.
 
-    `now_s` is the wall clock, in seconds since the Unix epoch. `random` spreads retries and protects no secret.
-    `token_bytes` makes keys and nonces. `open_verifier` gets the number of threads, None: one thread per core.
+    `now_s` is the wall clock, in seconds since the Unix epoch. `processor_s` is the processor time of the thread that
+    asks, in seconds: it stands still in a simulation, where it may decide nothing. `random` spreads retries and
+    protects no secret. `token_bytes` makes keys and nonces. `open_verifier` gets the number of threads, None: one
+    thread per core.
     """
 
     now_s: Callable[[], float] = time.time
+    processor_s: Callable[[], float] = time.thread_time
     random: Random = field(default_factory=SystemRandom)
     token_bytes: TokenBytes = secrets.token_bytes
     disk: Disk = field(default_factory=LocalDisk)

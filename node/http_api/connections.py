@@ -104,7 +104,7 @@ class ConnectionLimit:
     def __init__(self, parts: ApiParts, linger_s: float = LINGER_S) -> None:
         """A refused connection is closed after `linger_s` seconds."""
         self.places = Places(parts.settings.connections_max)
-        self.input_meter = InputMeter(crowd=parts.crowd)
+        self.input_meter = InputMeter(crowd=parts.crowd, processor_s=parts.world.processor_s)
         self._handshakes = Price(HANDSHAKE_S, parts.crowd)
         self._parts = parts
         self._linger_s = linger_s

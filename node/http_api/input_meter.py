@@ -61,10 +61,18 @@ class InputMeter:
     from the share of a stranger.
     """
 
-    def __init__(self, share_max: float = INPUT_SHARE_MAX, crowd: Crowd | None = None) -> None:
-        """`share_max` is the share of a core for one address. `crowd` counts the work with that of other kinds."""
+    def __init__(
+        self,
+        share_max: float = INPUT_SHARE_MAX,
+        crowd: Crowd | None = None,
+        processor_s: Callable[[], float] = time.thread_time,
+    ) -> None:
+        """`share_max` is the share of a core for one address. `crowd` counts the work with that of other kinds.
+        `processor_s` is the processor time of this thread.
+        """
         self._shares = Shares(share_max, INPUT_BURST_S, crowd)
         self._turns = Turns()
+        self._processor_s = processor_s
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, dict[Wait, None]] = {}
         """The connections that wait, by address. Each of these addresses is in `_next` or in `_resting`."""
@@ -86,9 +94,9 @@ class InputMeter:
 
     def measure(self, address: str, work: Callable[[bytes], None], piece: bytes) -> None:
         """Do the work for a piece of input, and count it twice, because what reads the piece takes as long."""
-        begun_s = time.thread_time()
+        begun_s = self._processor_s()
         work(piece)
-        seconds = time.thread_time() - begun_s
+        seconds = self._processor_s() - begun_s
         self._turns.count(seconds)
         self._shares.spend(address, 2 * seconds, self._loop.time())
 

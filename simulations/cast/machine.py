@@ -178,6 +178,7 @@ class Machine:
         verdicts = self._simulation.verdicts
         return World(
             now_s=self.clock.now_s,
+            processor_s=lambda: 0.0,
             random=stream,
             token_bytes=self._simulation.stream(f"tokens {self.name} life {self.lives}").randbytes,
             disk=self.disk,

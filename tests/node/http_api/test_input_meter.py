@@ -17,6 +17,17 @@ def work(piece: bytes) -> None:
     _ = [piece] * 100_000
 
 
+async def test_input_costs_the_processor_time_of_its_work_twice_because_its_reader_takes_as_long() -> None:
+    """The time comes from outside: in a simulation it stands still, so that the real processor decides nothing."""
+    times_s, crowd = iter((1.0, 1.25, 2.0, 2.0)), Crowd(None, INPUT_BURST_S)
+    meter = InputMeter(crowd=crowd, processor_s=times_s.__next__)
+
+    meter.measure(ONE, work, b"x")
+    meter.measure(ONE, work, b"x")
+
+    assert crowd.counts.work_s == 0.5
+
+
 async def test_the_input_of_an_address_past_its_share_waits_and_that_of_others_does_not() -> None:
     meter = InputMeter(share_max=1e-6)
 
