@@ -5,8 +5,8 @@ A round runs every case of the table once with each commit, at its quick size, a
 So both meet the same disturbances.
 
 Both commits are measured by the benchmarks of the newer one. If a benchmark of the newer commit cannot run with the
-sources of the older one, the older one is measured by its own benchmark of that name. If it has none that runs, the
-table says so.
+sources of the older one, the older one is measured by its own benchmark of that name. If no benchmark of a commit runs,
+the table says so.
 
 A figure gives one ratio B / A a round. It has changed beyond noise if 95 of 100 medians of ratios drawn from these
 rounds (bootstrap) lie on the same side of 1, and the median is off by 2 % or more. Six rounds are enough for 5 % of

@@ -95,7 +95,9 @@ class AtSize(msgspec.Struct, frozen=True):
 
 
 def new_claims(first: int, count: int) -> list[SignedRecord]:
-    """Claims of now with true signatures, on labels in no order and of many owners, as those of the folder are."""
+    """Claims of now with true signatures. Like the claims of the folder, they have many owners and labels in random
+    order.
+    """
     keys = [SigningKey(hashlib.sha256(b"owner %d" % number).digest()) for number in range(SIGNERS)]
     body, claims = {"domain": report.DOMAIN, "timestamp": int(time.time()), "note": "the quick brown fox"}, []
     for number in report.progress(range(first, first + count), f"signing {count:,} claims"):
@@ -105,7 +107,7 @@ def new_claims(first: int, count: int) -> list[SignedRecord]:
 
 
 class Scale:
-    """A folder that grows, and the figures of copies of it."""
+    """A folder that grows. Its figures are measured on copies."""
 
     def __init__(self, base: Path, probes: int) -> None:
         """`base`: the folder of the node that grows. `probes`: see `PROBES`."""
@@ -128,7 +130,7 @@ class Scale:
             return count / (time.perf_counter() - begun_s), (time.process_time() - used_s) / count * 1e6
 
     def measure(self, size: int, fill_figures: tuple[float, float]) -> AtSize:
-        """The figures of this size, which the folder has now."""
+        """The figures of the folder, which now has this size."""
         one, other = (self._base.with_name(name) for name in ("one", "other"))
         try:
             copied(self._base, "one")
@@ -210,7 +212,7 @@ def _costs(name: str, node: LocalNode, count: int, work: Callable[[], float]) ->
 
 
 def shares(empty: AtSize, it: AtSize) -> dict[str, float]:
-    """What the aims are about: how the figures of a size compare with those of an almost empty node."""
+    """The figures of a size beside those of an almost empty node. The aims are about these ratios."""
     return {
         "intake by batches, of empty": it.batches_each_second / empty.batches_each_second,
         "single claims, of empty": it.singles_each_second / empty.singles_each_second,

@@ -60,7 +60,7 @@ class Disk(Protocol):
         """The content of a secret file: `size_bytes` random bytes, in hex. The file is made if it is missing.
 
         Raises:
-            CannotStartError: the file cannot be read or made, or it does not hold such a secret.
+            CannotStartError: the file cannot be read or made, or it does not hold a secret of this size.
         """
 
     async def open_store(self, folder: Path, token_bytes: TokenBytes, url: str | None = None) -> Store:

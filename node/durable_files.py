@@ -23,7 +23,7 @@ def write_secret(path: Path, content: bytes) -> None:
     """Make a file that only its owner may use. Its content is durable, and its name is not.
 
     Raises:
-        FileExistsError: there is such a file.
+        FileExistsError: the file exists.
     """
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         os.fchmod(file.fileno(), 0o600)  # the umask may have taken more away

@@ -1,9 +1,9 @@
 """Decoding in a thread: the exact way from bytes to a record, which may take 100 ms for one large record.
 
 `protocol.records.canonical` has a fast path, which takes a few microseconds in the event loop. Bytes that the fast path
-cannot prove to be canonical take the exact path, in pure Python: 0.4 us a byte. On the loop it would hold up everybody.
-In a thread it shares the interpreter lock with the loop, which then waits up to 5 ms for the lock
-(`sys.getswitchinterval`).
+cannot prove to be canonical take the exact path, in pure Python: 0.4 us a byte. On the event loop, one large record
+would delay everybody. In a thread it shares the interpreter lock with the loop, which then waits up to 5 ms for the
+lock (`sys.getswitchinterval`).
 
 The thread takes one record of each source in turn, so that a flood of one source does not delay the others.
 """

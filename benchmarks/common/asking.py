@@ -1,4 +1,4 @@
-"""Requests over a number of connections, each prepared before: what the benchmarks of single requests share.
+"""Sends prepared requests over several connections. The benchmarks of single requests share it.
 
 A real HTTP client takes longer than the servers that it measures. So a connection writes bytes that are ready, counts
 the bytes of the answer, and writes the next request.
@@ -64,7 +64,7 @@ def _content_length(head: bytearray) -> int:
 async def ask_all(
     url: str, take: Callable[[], bytes | None], connections: int, status: int, taken_s: list[float] | None = None
 ) -> float:
-    """Send the requests that `take` gives, until it gives None. Returns the seconds that it took.
+    """Send the requests that `take` returns, until it returns None. Returns the duration in seconds.
 
     `connections`: how many requests are under way at once. `status`: that of every answer. `taken_s`: gets the seconds
     of each request.

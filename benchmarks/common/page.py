@@ -24,7 +24,7 @@ def markdown(rows: Iterable[Sequence[str]]) -> str:
 
 
 def occasion() -> str:
-    """When, of what and where figures are measured."""
+    """The date, the commit and the machine of a measurement."""
     about = ", ".join(f"{name} {value}" for name, value in report.machine().items())
     return f"{time.strftime('%-d %B %Y')}, commit {_commit()}, {about}"
 

@@ -15,7 +15,8 @@ from node.settings.settings import Settings
 from node.tls import certificate_of
 
 SECONDS_WARNED: Final = 3_600
-"""Seconds of `max_age` and `max_skew` that cause a warning: twelve times the default. Such a clock is broken."""
+"""Seconds of `max_age` and `max_skew` that cause a warning: twelve times the default. Only a broken clock needs as
+much."""
 
 _TIMES: Final = {
     "max_age": "any client can write into the past, and take labels in this way",

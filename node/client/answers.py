@@ -79,7 +79,7 @@ class NodeSummary(msgspec.Struct, frozen=True):
 
 
 def refusal(answer: Answer) -> NodeError:
-    """The problem (RFC 9457) in an answer. An answer without a problem is told by its status."""
+    """The problem (RFC 9457) in an answer. An answer without a problem is described by its status."""
     with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
         facts = msgspec.json.decode(answer.body, type=dict[str, Any])
         code, detail = facts.pop("code", None), facts.pop("detail", None)
@@ -90,7 +90,7 @@ def refusal(answer: Answer) -> NodeError:
 
 
 def _foreign(status: int, location: str) -> tuple[str, str]:
-    """What an answer with this status means if another program than a node gave it, and what to do."""
+    """What an answer with this status means if it comes from a program that is not a node, and what to do."""
     match status:
         case 301 | 302 | 303 | 307 | 308:
             return f"the URL redirects to {location or 'another one'}", "name that URL by --node"

@@ -17,7 +17,7 @@ class Figures:
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Read the text of `/metrics`. Raises: ValueError: this is no such text."""
+        """Read the text of `/metrics`. Raises: ValueError: the text is not in this form."""
         return cls(sample for family in text_string_to_metric_families(text) for sample in family.samples)
 
     def value(self, name: str, /, **labels: str) -> float | None:

@@ -80,7 +80,7 @@ class EventReader:
         An empty line ends a block of fields.
 
         Raises:
-            NoNode: this is no line of such a stream. Goodbye: the node ends the stream.
+            NoNode: the line is not from a node's stream. Goodbye: the node ends the stream.
         """
         if line:
             name, _, value = line.partition(b": ")

@@ -33,7 +33,7 @@ class Reader:
         self._verifies = verifies
 
     def read_head(self, domain: str, label: str) -> Conversation[Claim | None]:
-        """The head of a label; None if the node has no such label.
+        """The head of a label; None if the node does not know the label.
 
         A node that shows an older head than before has to explain it by the history of the label.
         """
@@ -92,7 +92,7 @@ class Reader:
 
 
 def _is_absent(answer: Answer) -> bool:
-    """Whether the node says that there is no such head. Raises: NodeError: a 404 of something that is no node."""
+    """Whether the node says that the label has no head. Raises: NodeError: a 404 of something that is no node."""
     if answer.status != 404:
         return False
     error = refusal(answer)

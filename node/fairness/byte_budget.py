@@ -23,7 +23,7 @@ class ByteBudget:
         self._by_address: Counter[str] = Counter()
 
     def check_room(self, address: str | None) -> None:
-        """Check that what is held is within the bounds of this caller. `address` None is a caller on this machine.
+        """Check that the bytes held are within the bounds of this caller. `address` None is a caller on this machine.
 
         Raises:
             ProtocolError: `overloaded` if this caller, or all callers, hold too much.

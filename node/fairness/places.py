@@ -30,7 +30,7 @@ class Source(msgspec.Struct, frozen=True):
 
     @property
     def payer(self) -> str | None:
-        """Whose share pays for the work that this caller causes before it has shown who it is; None: nobody's."""
+        """The share that pays for the work that this caller causes before it has proved its key; None: no share pays."""
         return self.network if self.is_stranger and self.has_share else None
 
 

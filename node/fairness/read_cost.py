@@ -40,7 +40,7 @@ READ_COST: ContextVar[ReadCost | None] = ContextVar("read_cost", default=None)
 
 
 def metered(work: Callable[_P, _T]) -> Callable[_P, _T]:
-    """The function with its cost added to that of the present request, if there is one."""
+    """The function, which adds its processor time to the cost of the present request, if there is one."""
     cost = READ_COST.get()
     return work if cost is None else cost.metered(work)
 

@@ -34,11 +34,11 @@ class Turns:
         return self._used_s >= TURN_S
 
     def begin(self, source: Hashable = None) -> "Piece":
-        """Begin some work. `source` names who caused it: sources take turns, whatever each of them has to do."""
+        """Begin some work. `source` names who caused it. Sources take turns, however much work each of them has."""
         return Piece(self, source, self._loop)
 
     def count(self, seconds: float) -> None:
-        """So much time of this turn is used."""
+        """Add time that was used in this turn."""
         self._used_s += seconds
         if not self._is_renewing:
             self._is_renewing = True
@@ -58,7 +58,7 @@ class Turns:
         self._is_renewing = False
         while self._waiting:
             turn = self._waiting.take()
-            if not turn.done():  # else its task was cancelled
+            if not turn.done():  # otherwise its task was cancelled
                 turn.set_result(None)
                 break
         if self._waiting:

@@ -67,7 +67,8 @@ class PacedConnection(FastConnection):
     def resume_reading(self, resume_parser: bool = True) -> None:
         """The reader of a body or of frames takes more, so the parser may go on: in another turn of the loop.
 
-        aiohttp lets the parser go on at once, so a reader of small chunks never came to the end of what was there.
+        aiohttp lets the parser go on at once, so a reader of small chunks would never reach the end of the buffered
+        bytes.
         """
         if self.payer is None or not resume_parser:
             super().resume_reading(resume_parser)

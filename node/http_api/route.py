@@ -64,7 +64,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_metered(self) -> bool:
-        """Whether the work of this request counts as that of a read. Health has to be answered always."""
+        """Whether the work of this request counts as reading. Health has to be answered always."""
         return self.method == "GET" and not self.is_link and self.path != "/health"
 
     @property

@@ -3,7 +3,7 @@
 On its own, a single submission costs as much as a group: a hand-over to a verifying thread, a decision, a commit. So
 all submissions that came since the last turn share one group. While two groups are on their way to the end of
 verification, newer submissions wait and gather. A lone submission waits only for the next turn. Submissions are decoded
-before they gather, so that none waits for another that takes long to decode.
+before they gather, so that no submission waits for another that takes long to decode.
 
 If the operator has a program that decides about records, each submission waits for its own answer. Submissions that are
 answered in one turn of the loop are decided together.

@@ -1,6 +1,6 @@
 """Send room: the memory that the frames of all links take together while they wait for their sockets.
 
-A peer that asks and does not read leaves its answers in the memory of this node. One such link is bounded by its
+A peer that asks and does not read leaves its answers in the memory of this node. One slow link is bounded by its
 window. Hundreds of them are bounded here. All links share one budget, of which strangers get three quarters, and one
 address of strangers a quarter. A link that leaves `FEW_BYTES` unread while the budget is used up gets nothing more: it
 is not read, no records are loaded for it, and live records wait as ids. A link whose peer reads is never held up.
@@ -18,7 +18,8 @@ FEW_BYTES: Final = 65_536
 """What each link may hold, whatever the others do: one record of the largest size."""
 
 _PART: Final = 4
-"""A link may load a quarter of what is left of its share. So links that all ask at once find something left."""
+"""A link may load a quarter of the bytes that are left of its share. So links that all ask at once find something
+left."""
 
 
 def send_budget(bytes_max: int = SEND_BYTES_MAX) -> ByteBudget:

@@ -327,7 +327,7 @@ class Store(Protocol):
         """
 
     async def remove_peer(self, name: str) -> bool:
-        """Remove the peer of this name and its cursors. Returns whether there was such a peer."""
+        """Remove the peer of this name and its cursors. Returns whether the peer existed."""
 
     async def cursors(self) -> list[Cursor]:
         """All cursors."""

@@ -21,7 +21,7 @@ def named_by(batch: Batch) -> Iterator[str]:
         yield state.newest[1]
     yield from (event.record.id for event in batch.events)
     for change in batch.walked.values():
-        yield from change.links  # all that was said was said by these receipts
+        yield from change.links  # every row of the batch comes from one of these receipts
         yield from change.said.keys() - change.ahead
         for fork in change.forks.values():
             yield from fork.receipts

@@ -1,7 +1,7 @@
 """Labels of witnessed domains as the store has them, for all who look at them and decide nothing.
 
 The intake has parts of a domain in memory, which run ahead of the disk. An answer must not say more than the disk
-holds. So whoever answers reads the label from the store, at one moment, and walks it.
+holds. So each answer reads the label from the store, at one moment, and walks it.
 
 Anybody may make a label of their own domain as long as they like: 10,000 records take 0.3 s and 28 MB. So one long
 label is walked at a time, for each address in turn.

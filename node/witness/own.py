@@ -127,7 +127,7 @@ class OwnWitness:
             await self._wait(voter)
 
     def on_commit(self, committed: Committed) -> None:
-        """Tell the voter of what is on disk now."""
+        """Tell the voter which records are on disk now."""
         if self._voter is not None:
             self._feed(self._voter, committed.batch.walked[self.domain.name])
         self._moved.set()

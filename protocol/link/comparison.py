@@ -86,7 +86,8 @@ class Comparison:
         return fingerprint_of_second(self.index(domain), timestamp)
 
     def their_second(self, domain: str, timestamp: int) -> str | None:
-        """The same of what the peer holds. None: no record, or not known.
+        """The fingerprint of what the peer holds with exactly this timestamp, in seconds; None: no record, or not
+        known.
 
         The peer's list says it if the peer holds exactly our oldest records.
         """

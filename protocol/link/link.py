@@ -129,7 +129,7 @@ class Link:
         return self._do(now, lambda: self._read(text, now))
 
     def work(self, now: float) -> list[Order]:
-        """Do one more piece of what the last frame leads to. A piece takes a few milliseconds at most.
+        """Do one more piece of the work that the last frame causes. A piece takes a few milliseconds at most.
 
         Anything but a frame may come between two pieces.
         """

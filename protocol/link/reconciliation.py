@@ -131,7 +131,7 @@ class Reconciliation:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is to be compared, sent or fetched."""
+        """Whether nothing is left to compare, send or fetch."""
         return not (self._queue or self._runs or self._backlog or self._halves.receiver.wanted)
 
     @property

@@ -18,7 +18,7 @@ _SPREAD = 0.25
 """Times are up to this share shorter or longer than said: a guess."""
 
 _WORKING = (RepairState.CATCHING_UP, RepairState.UNSURE, RepairState.RECONCILING, RepairState.CONFIRMING)
-"""States that end when nothing is to be passed, reconciled, sent or fetched any more."""
+"""States that end once no pass, reconciliation, record to send or record to fetch is left."""
 
 
 class Repair:

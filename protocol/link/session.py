@@ -153,7 +153,7 @@ class Session:
         return self._work is not None
 
     def work(self) -> None:
-        """Do one more piece of what the last message leads to.
+        """Do one more piece of the work that the last message causes.
 
         Raises:
             ProtocolError: for whatever ends the link.

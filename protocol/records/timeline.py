@@ -4,7 +4,7 @@ A late record changes no verdict before its place. Behind its place, mostly one 
 label is in the same state as before: the same record is the tip, and the same keys were named. From there on every
 verdict stays, so the replay ends. A hostile record can make it go on to the end, so it pauses after some records.
 
-The result is the same as that of `replay` for all records. Both judge by the same function.
+The result equals that of a `replay` of all records. Both judge by the same function.
 """
 
 from bisect import bisect_left

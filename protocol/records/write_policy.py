@@ -4,8 +4,8 @@ A policy says nothing about validity, never spreads, and applies only to clients
 record, because the sets of all nodes have to become equal. So a record that one node refuses can still reach it: a
 client writes it to another node, and a peer brings it.
 
-The rules of a domain are those for all domains, changed by those of the domain itself. Bans of both apply. Everything
-else that the domain's own table says takes the place of what is said for all.
+The rules of a domain are those for all domains, changed by those of the domain itself. Bans of both apply. Every other
+rule in the domain's own table replaces the rule for all domains.
 """
 
 from collections.abc import Mapping

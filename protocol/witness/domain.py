@@ -5,9 +5,9 @@ them and says what they change. A record touches its own label. A receipt touche
 names, and no others.
 
 A node holds a part of a large domain in memory. It asks which parts the next records need, brings those that are
-missing, and lets the domain forget others: `resumed`, `needs`, `missing`, `learn`, `forget`. Whoever adds all records
-to an empty domain, and forgets nothing, needs none of these. All records have to be in memory when the policy comes,
-because it orders all of them.
+missing, and lets the domain forget others: `resumed`, `needs`, `missing`, `learn`, `forget`. Code that adds all records
+to an empty domain, and forgets nothing, does not need any of this. All records have to be in memory when the policy
+comes, because it orders all of them.
 
 Labels that begin with `@` have no slots. Of several policy records the one with the least id is shown. Of the receipts
 of a witness the one with the largest `at` is shown.

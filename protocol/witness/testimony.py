@@ -84,7 +84,7 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
         return Evidence(times_ms, votes, commits, named.difference(times_ms) if named else _NO_NAMES)
 
     def news_in(self, more: "Evidence") -> "Evidence":
-        """What of this was not said before; `SILENCE` if all of it was."""
+        """The part of this testimony that is new; `SILENCE` if nothing in it is new."""
         if self is SILENCE:
             return more
         news = Evidence(

@@ -65,7 +65,7 @@ class Experiment(msgspec.Struct, frozen=True):
 
     @property
     def work(self) -> int:
-        """The sum of what `advance` is called with: the estimated messages and timers of all experiments."""
+        """The sum of all steps passed to `advance`: the estimated messages and timers of all experiments."""
         living = [self.nodes - self.failing(share) for share in self.failures for _ in range(FAILURE_CYCLES)]
         living += [self.nodes - self.failing(DRIP_SHARE) * cycle for cycle in range(1, self.drip_cycles + 1)]
         stable = STABLE_WORK * len(SHORTCUT_HOPS) * (1 + self.cycles)

@@ -27,7 +27,7 @@ OLD_S: Final = 100_000
 """Seconds by which a record that a liar names is older than any node takes from a client."""
 
 _REFUSALS: Final = ("too_old", "stale", "not_owner")
-"""Codes that say that a node refuses a record because of what it is."""
+"""Codes with which a node refuses a record because of its content."""
 
 NAMINGS_MAX: Final = 4
 """Records that a liar names and then brings, because each of them begins a race."""

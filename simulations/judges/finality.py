@@ -1,4 +1,4 @@
-"""What is final is never taken back, on no node and at no time, and all nodes hold the same records final.
+"""No node ever takes a final record back, and the same records are final on all nodes.
 
 Each commit is checked by its events, and by the oracle's walk of what the node holds then.
 """

@@ -94,8 +94,8 @@ class PromisesJudge:
     def on_restore(self, name: str) -> None:
         """An operator restores a backup of this machine.
 
-        The disk may lack records on which earlier receipts rest. The machine may still commit such a receipt, because
-        others hold it and send it back.
+        The disk may lack records on which earlier receipts rest. The machine may still commit one of these receipts,
+        because others hold it and send it back.
         """
         self._checked |= {record_id for record_id, (signer, _) in self._met.items() if signer == name}
 

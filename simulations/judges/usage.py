@@ -1,4 +1,4 @@
-"""What a node counts of each domain and key is what its disk holds; and a client never writes past a full quota."""
+"""The counts of each domain and key equal what the node's disk holds, and a client never writes past a full quota."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from simulations.judges.violation import OnViolation
 
 
 async def check_usage(machines: Mapping[str, Machine], on_violation: OnViolation) -> None:
-    """Check the counts of all nodes that run. Nothing may be on its way to a disk."""
+    """Check the counts of all nodes that run. Call it only while no commit is under way."""
     for name, machine in machines.items():
         if machine.node is not None:
             await _check_node(name, machine.node, [signed.record for signed in machine.disk.records()], on_violation)
@@ -18,7 +18,7 @@ async def check_usage(machines: Mapping[str, Machine], on_violation: OnViolation
 
 async def _check_node(name: str, node: Node, records: Iterable[Record], on_violation: OnViolation) -> None:
     by_domain, by_key = _count(records)
-    for domain in node.indexes.dropped:  # its skeletons are in the store until the next start
+    for domain in node.indexes.dropped:  # the skeletons of a dropped domain are in the store until the next start
         by_domain.pop(domain, None)
     counted = {domain: (held.records, held.size_bytes) for domain, held in node.ingest.usage.domains.items()}
     stored = {key: (held.records, held.size_bytes) for key, held in (await node.store.key_usage(list(by_key))).items()}
@@ -44,7 +44,7 @@ def _pairs(number: Counter[str], size_bytes: Counter[str]) -> dict[str, tuple[in
 
 
 def full_quota(machine: Machine, key: str, domain: str) -> str | None:
-    """A quota that forbids another record of this `key` or `domain`, by what is on the disk; None: there is none."""
+    """A quota that forbids another record of this `key` or `domain`, judged by the disk; None: no quota forbids it."""
     settings = machine.settings
     limits = {"key": settings.key_records_max, "domain": settings.domain_records_max}
     if machine.node is None or limits == {"key": None, "domain": None}:

@@ -1,4 +1,4 @@
-"""What became of a fleet whose writer was killed and stopped: figures, and the promises that are broken."""
+"""The result of a run in which the writer of a fleet is killed and stopped: figures, and the broken promises."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,8 +19,8 @@ class Blow(StrEnum):
 
 @dataclass(frozen=True)
 class FleetPlan:
-    """How many claims to acknowledge at least, how many people write at once, how often the writer is killed, how often
-    it is stopped, and for how long.
+    """The size of a run. `claims`: acknowledged claims, at least. `people`: how many write at once. `kills`, `pauses`:
+    how often the writer is killed, or stopped for `pause_s` seconds.
     """
 
     claims: int = 3_000

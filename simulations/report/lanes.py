@@ -26,10 +26,10 @@ _NARROW_FROM: Final = 12
 """With more machines than this, lanes are narrow."""
 
 _ENDS: Final = ("killed", "power cut", "down", "failed")
-"""What the trace says when a node ends."""
+"""The lines of the trace that end a node."""
 
 _MARKED: Final = ("parted", "silenced", "healed", "calm", "settled", "reset", "restored", "weather")
-"""What the trace says about the whole network, as far as it is marked in the picture."""
+"""The lines of the trace about the whole network that the picture marks."""
 
 
 class _Marker(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """The page: one file that contains its style and its script, and makes no request.
 
 A policy in its head (Content Security Policy Level 3) forbids every request, and every script and style except for
-ours, which it names by their digests. So if a mistake lets a stranger's text become markup, it still can do nothing.
+ours, which it names by their digests. So if a mistake lets a stranger's text become markup, that text still cannot run.
 """
 
 import base64

@@ -24,7 +24,7 @@ _ORDINARY: Final = frozenset(range(20)) | {
     *(24, 28, 74, 86, 96, 126, 145),
     *(156820728, 156820748, 170000082, 178036647, 270000033, 270000366, 400000530),
 }
-"""Seeds that once showed a fault, or that the list of mutants names: they stay the runs that they were."""
+"""Seeds that once showed a fault, or that the list of mutants names. Their runs must stay as they were."""
 
 _SHAPES: Final = ((1, 0), (3, 0), (4, 1), (4, 1), (7, 2))
 """How many witnesses there are, and how many of them may lie."""
@@ -41,7 +41,7 @@ def has_council(seed: int | str) -> bool:
 
 
 def witnessed_seeds(start: int, seeds: int) -> Iterator[int]:
-    """So many seeds from `start` on that have a witnessed domain."""
+    """The first `seeds` seeds from `start` on that have a witnessed domain."""
     return islice(filter(has_council, count(start)), seeds)
 
 

@@ -39,7 +39,7 @@ class FaultKind(StrEnum):
 
 
 REMOVALS: Final = (FaultKind.ERASED, FaultKind.DROPPED)
-"""What operators do, and no machine: records go, and nodes still have to agree on all others."""
+"""Faults that operators cause and machines do not: records go, and nodes still have to agree on all others."""
 
 
 class Fault(msgspec.Struct, frozen=True):

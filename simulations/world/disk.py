@@ -93,7 +93,7 @@ class VirtualDisk:
         return await SqliteStore.open(folder / "dnarc.db", token_bytes, self.connect, self.connect_inline)
 
     async def read(self, path: Path) -> bytes | None:
-        """The content of a file, or None if there is no such file."""
+        """The content of a file; None if the file does not exist."""
         return self._files.get(path)
 
     async def write(self, path: Path, content: bytes) -> None:

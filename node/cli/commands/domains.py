@@ -49,7 +49,7 @@ def domains(
     if is_by_size or is_by_key:
         query = {"limit": str(limit)} | ({} if domain is None else {"domain": domain})
         with connect(node, tls_ca, find_token(token, data)) as client:
-            client.get_node()  # first, because its errors tell what answers in the place of a node
+            client.get_node()  # asked first, because its errors tell what answers if no node does
             found = client.get("/usage", query)
         kind = "domain" if is_by_size else "key"
         rows = found[f"{kind}s"]
@@ -68,7 +68,7 @@ def _show_domains(node: str, tls_ca: Authority, as_json: bool) -> None:
 
 
 def _sizes(kind: str, rows: list[dict[str, Any]], found: dict[str, Any]) -> "RenderableType":
-    """The largest of a kind, each with its share of all bytes."""
+    """The largest domains or keys, each with its share of all bytes."""
     whole = found["bytes"] or 1
     cells = [(row[kind], f"{row['records']:,}", f"{row['bytes']:,}", f"{row['bytes'] / whole:.1%}") for row in rows]
     title = f"{found['bytes']:,} bytes in {found['records']:,} records; {found['store']['bytes']:,} bytes of files"

@@ -178,7 +178,7 @@ def _read(line: bytes, file: Path | None) -> tuple[int, str]:
     """The timestamp and the id of the record in a line of the file, or, if `file` is None, of the node's answer.
 
     Raises:
-        CommandError: this is no such line.
+        CommandError: the line is not a line of an export.
     """
     try:
         raw = bytes(msgspec.json.decode(line, type=Entry).record)

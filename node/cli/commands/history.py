@@ -35,7 +35,8 @@ def why(
 ) -> None:
     """Replay the records of a label here, and say of each record why it was accepted or refused.
 
-    In a witnessed domain, show the walk instead: what the witnesses saw and decided, and the proof of what is final.
+    In a witnessed domain, show the walk instead: what the witnesses saw and decided, and the proof of the final
+    records.
     """
     from node.cli.commands.why_walk import why_walk
     from node.client.history import verify_past

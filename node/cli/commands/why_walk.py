@@ -1,7 +1,7 @@
 """`dnarc why` in a witnessed domain: the walk, place by place, and what each record won or lost by.
 
-What is final is proven here: the command fetches the proof, and believes nothing of it but the name of the domain. What
-is not final yet is the node's word, because the witnesses are still to decide.
+The command fetches the proof of the final records and checks it here. It believes nothing but the name of the domain.
+What is not final yet is the node's word, because the witnesses are still to decide.
 """
 
 from collections import defaultdict
@@ -54,7 +54,7 @@ class WalkedHistory(msgspec.Struct, frozen=True):
 
 
 def why_walk(client: "NodeClient", domain: str, label: str, as_json: bool) -> None:
-    """Show the walk of a label, with the proof of what is final.
+    """Show the walk of a label, with the proof of its final records.
 
     Raises:
         CommandError: the node calls a record final that its proof does not show.

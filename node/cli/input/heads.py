@@ -16,7 +16,7 @@ def content_of(signed: "SignedRecord") -> Content:
 
 
 def find_head(client: "NodeClient", domain: str, label: str) -> "SignedRecord | None":
-    """The head of the label; None if the node has no such label.
+    """The head of the label; None if the node does not know the label.
 
     Raises:
         ClientError: also `Untrusted` if nobody signed the head that the node shows.
@@ -31,7 +31,7 @@ def get_head(client: "NodeClient", domain: str, label: str) -> "SignedRecord":
     """The head of the label.
 
     Raises:
-        NodeError: the node refuses, for example because it has no such label.
+        NodeError: the node refuses, for example because it does not know the label.
         Untrusted: nobody signed the head that the node shows.
     """
     from node.client.conversation import Request, ask

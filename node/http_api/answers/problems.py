@@ -53,7 +53,7 @@ STATUSES: Final = {
 }
 
 INTERNAL: Final = "internal"
-"""The code of a fault of this node. It is not a code of the protocol, because a client can do nothing about it."""
+"""The code for a fault of this node. The protocol does not list this code, because a client cannot act on it."""
 
 PROBLEM_TYPE: Final = "application/problem+json"
 

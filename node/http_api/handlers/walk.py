@@ -1,4 +1,4 @@
-"""What witnesses make of a label: how sure each record of its history is, and the proof of what is final."""
+"""The walk of a label: how sure each record of its history is, and the proof of its final records."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final

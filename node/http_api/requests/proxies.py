@@ -97,5 +97,5 @@ def _read_address(text: str) -> Address | None:
 
 
 def first_proxy_header(headers: Mapping[str, str]) -> str | None:
-    """A header that shows that a proxy passed the request on. None if there is no such header."""
+    """A header that shows that a proxy passed the request on. None if the header is missing."""
     return next((name for name in PROXY_HEADERS if name in headers), None)

@@ -25,7 +25,7 @@ _LABELS_AT_ONCE: Final = 500
 
 
 class Walked(msgspec.Struct, frozen=True):
-    """What all records of a domain give, and the row number of each record by its id."""
+    """The change that all records of a domain cause, and the row number of each record by its id."""
 
     change: DomainChange
     numbers: dict[str, int]

@@ -47,7 +47,7 @@ def check_finished(path: Path) -> None:
 
 
 def _place_of(path: Path) -> tuple[int, int] | None:
-    """Device and inode; None if there is no such file."""
+    """Device and inode; None if the file does not exist."""
     try:
         status = path.stat()
     except FileNotFoundError:

@@ -121,7 +121,7 @@ def new_file(path: Path, epoch: str) -> Iterator[SqliteRows]:
     """A new database file, which has its name and is durable when the block ends. No node may use the folder.
 
     Raises:
-        StoreError: there is such a file, or it cannot be written.
+        StoreError: the file exists already, or it cannot be written.
     """
     if path.exists():
         raise StoreError(f"{path} exists already", "name another folder, or move that file away")

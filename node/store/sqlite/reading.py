@@ -110,7 +110,7 @@ _FOUNDED = f"""
 
 
 class ManyKeysError(Exception):
-    """A label has named more keys than are to be read here."""
+    """A label has named more keys than this function reads."""
 
 
 def states(

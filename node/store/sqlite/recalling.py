@@ -87,7 +87,7 @@ def spoken(connection: sqlite3.Connection, domain: str, witness: str, receipt_id
 
 
 class ManyRowsError(Exception):
-    """The labels have more rows than are to be read here."""
+    """The labels have more rows than this function reads."""
 
 
 def known(connection: sqlite3.Connection, domain: str, wanted: Wanted, rows_max: int | None = None) -> Known:
