@@ -30,7 +30,7 @@ class Source(msgspec.Struct, frozen=True):
 
     @property
     def payer(self) -> str | None:
-        """The share that pays for the work that this caller causes before it has proved its key; None: no share pays."""
+        """The share that pays for what this caller causes before it has proved its key; None: no share pays."""
         return self.network if self.is_stranger and self.has_share else None
 
 

@@ -93,7 +93,7 @@ def passport_of(parts: ApiParts, request: web.BaseRequest) -> Passport | None:
 
 
 def is_local(parts: ApiParts, request: web.BaseRequest) -> bool:
-    """Whether the request starts on this machine, as far as the node can tell, and the node trusts requests from here."""
+    """Whether the request starts on this machine, as far as the node can tell, and loopback is trusted."""
     passport = passport_of(parts, request)
     if passport is not None:
         return passport.address is None
