@@ -22,9 +22,10 @@ from typing import Any, Final
 import msgspec
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from websockets.sync.client import connect
 
+from node.cli.output.screen import table
+from node.cli.output.text import moment, short
 from node.client.http import NodeClient
 from node.client.targets import path_of
 from protocol.records.record import Record, SignedRecord, make, sign
@@ -196,26 +197,28 @@ def view(client: NodeClient) -> dict[str, Any]:
 
 
 def show_views(title: str, views: dict[str, dict[str, Any]]) -> None:
-    table = Table("node", "records", "fingerprint", "garden", "lighthouse", "contested", title=title)
+    rows = []
     for name, answer in views.items():
-        count, fingerprint = str(answer.get("count", 0)), answer.get("fingerprint", "")
+        count, fingerprint = answer.get("count", 0), answer.get("fingerprint", "")
         contested = "yes" if answer["lighthouse"]["contested"] else "no"
-        table.add_row(name, count, fingerprint, _cell(answer["garden"]), _cell(answer["lighthouse"]), contested)
-    console.print(table)
+        rows.append((name, count, fingerprint, _cell(answer["garden"]), _cell(answer["lighthouse"]), contested))
+    columns = ("node", "#records", "fingerprint", "garden", "lighthouse", "lighthouse contested")
+    console.print(table(columns, rows, title), "")
 
 
 def _cell(state: dict[str, Any]) -> str:
     """The owner of a label, and the first digits of its head's id."""
-    return f"{NAMES[state['owner']]}'s, {state['head'][:12]}" if state["head"] else "nothing"
+    return f"{NAMES[state['owner']]}'s, {short(state['head'])}" if state["head"] else "nothing"
 
 
 def show_why(client: NodeClient) -> None:
     history = client.get(path_of("claims", DOMAIN, "lighthouse") + "/history")
-    table = Table("timestamp", "signed by", "verdict", "id", title="Why: every record of lighthouse, on C")
-    for entry in history["records"]:
-        record = entry["record"]
-        table.add_row(str(record["timestamp"]), NAMES[record["signedby"]], entry["verdict"], entry["id"][:12])
-    console.print(table)
+    rows = [
+        (moment(entry["record"]["timestamp"]), NAMES[entry["record"]["signedby"]], entry["verdict"], short(entry["id"]))
+        for entry in history["records"]
+    ]
+    title = "Why: every record of lighthouse, on C"
+    console.print(table(("written", "signed by", "verdict", "record"), rows, title), "")
 
 
 def tell_story(nodes: Sequence[LocalNode]) -> bool:

@@ -7,7 +7,8 @@ from statistics import median
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+
+from node.cli.output.screen import table
 
 
 class Blow(StrEnum):
@@ -111,25 +112,40 @@ class FleetResult:
 
 def show_result(result: FleetResult, plan: FleetPlan, console: Console) -> None:
     """Show a row for each blow, what they took together, and each promise."""
-    each_one = Table("", "it was", "took over", "term", "writes after", "claim acknowledged after", title="Takeovers")
-    for number, each in enumerate(result.takeovers, 1):
-        times = (f"{each.ready_s:.2f} s", f"{each.claim_s:.2f} s")
-        each_one.add_row(str(number), f"{each.victim}, {each.blow}", each.successor, str(each.term), *times)
-    together = Table("the writer was", "times", "another one writes after", "a new claim is acknowledged after")
+    takeovers = [
+        (
+            number,
+            f"{each.victim}, {each.blow}",
+            each.successor,
+            each.term,
+            f"{each.ready_s:.2f} s",
+            f"{each.claim_s:.2f} s",
+        )
+        for number, each in enumerate(result.takeovers, 1)
+    ]
+    columns = ("#no", "it was", "took over", "#term", "#writes after", "#claim acknowledged after")
+    console.print(table(columns, takeovers, "Takeovers"), "")
+    together = []
     for blow in Blow:
         some = [each for each in result.takeovers if each.blow is blow]
         if some:
             times = (spread([each.ready_s for each in some]), spread([each.claim_s for each in some]))
-            together.add_row(blow, str(len(some)), *times)
-    promises = Table("promise", "seen", title="Promises")
-    promises.add_row("claims acknowledged", f"{result.acknowledged:,} (sent again: {result.repeated:,})")
-    promises.add_row("acknowledged claims lost", str(len(result.lost)))
-    promises.add_row("events of the stream", f"{result.events:,}, over {result.connections} connections")
-    promises.add_row("events skipped, and doubled", f"{result.skipped}, and {result.doubled}")
-    promises.add_row("terms in the commits", f"{len(set(result.terms))} for {len(plan.blows)} takeovers")
-    promises.add_row("commits of an older term after a newer one", str(result.interleaved))
-    for table in (each_one, together, promises):
-        console.print(table)
+            together.append((blow.value, len(some), *times))
+    summary = ("the writer was", "#times", "another process writes after", "a new claim is acknowledged after")
+    console.print(table(summary, together, "All takeovers"), "")
+    console.print(table(("promise", "seen"), _seen(result, plan), "Promises"))
+
+
+def _seen(result: FleetResult, plan: FleetPlan) -> list[tuple[str, str]]:
+    """What the run saw of each promise."""
+    return [
+        ("claims acknowledged", f"{result.acknowledged:,} (sent again: {result.repeated:,})"),
+        ("acknowledged claims lost", str(len(result.lost))),
+        ("events of the stream", f"{result.events:,}, over {result.connections} connections"),
+        ("events skipped, and doubled", f"{result.skipped}, and {result.doubled}"),
+        ("terms in the commits", f"{len(set(result.terms))} for {len(plan.blows)} takeovers"),
+        ("commits of an older term after a newer one", str(result.interleaved)),
+    ]
 
 
 def spread(times_s: Sequence[float]) -> str:

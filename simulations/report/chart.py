@@ -10,7 +10,7 @@ from simulations.report.scale import Axis
 
 WIDTH: Final = 720.0
 HEIGHT: Final = 250.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 14.0, 12.0, 44.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 24.0, 12.0, 44.0
 
 POINTS_MAX: Final = 800
 """Points of a line. More of them would lie too close together to be seen."""
