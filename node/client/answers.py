@@ -111,12 +111,12 @@ def signed_records(body: bytes) -> list[SignedRecord]:
     """The records of a dict of claims, `{signature: record}`. Their signatures are not verified.
 
     Raises:
-        ProtocolError: this is no dict of claims, or one of its values is no record.
+        ProtocolError: this is not a dict of claims, or one of its values is not a record.
     """
     try:
         entries = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ProtocolError(Code.MALFORMED, f"this is no dict of claims: {error}") from error
+        raise ProtocolError(Code.MALFORMED, f"this is not a dict of claims: {error}") from error
     return [decode_signed(signature, bytes(raw)) for signature, raw in entries.items()]
 
 

@@ -85,7 +85,7 @@ async def get_asset(_parts: ApiParts, request: web.Request) -> web.StreamRespons
     """A file that the page names."""
     asset = ASSETS.get(request.match_info["file"])
     if asset is None or request.match_info["file"] == PAGE:
-        raise ProtocolError(Code.UNKNOWN_ROUTE, "the page has no such file")
+        raise ProtocolError(Code.UNKNOWN_ROUTE, "the explorer has no file of this name")
     return _answer(request, asset)
 
 

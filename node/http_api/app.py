@@ -133,13 +133,13 @@ def answer_unknown(request: web.BaseRequest, app: web.Application) -> web.Respon
     path, routes = request.rel_url.raw_path, app[ROUTES]
     known = routes if path == "*" else [route for route in routes if re.fullmatch(_path_expression(route.path), path)]
     if not known:
-        error = ProtocolError(Code.UNKNOWN_ROUTE, "there is nothing here: GET /openapi.json lists what there is")
+        error = ProtocolError(Code.UNKNOWN_ROUTE, "no request has this path: GET /openapi.json lists all requests")
         return problem_of(error, is_public=True)
     allow = ", ".join(_methods(known))
     if request.method == "OPTIONS":
         headers = preflight_headers(request, known, app[WRITE_ORIGINS])
         return web.Response(status=204, headers={**headers, "Allow": allow})
-    error = ProtocolError(Code.METHOD_NOT_ALLOWED, f"{request.method[:40]} is not for this path: {allow} are")
+    error = ProtocolError(Code.METHOD_NOT_ALLOWED, f"this path does not take {request.method[:40]}; it takes: {allow}")
     response = problem_of(error, is_public=True)
     response.headers["Allow"] = allow
     return response

@@ -144,7 +144,7 @@ class Sync:
     def _check_domain(self, domain: str | None) -> None:
         """Raises: ProtocolError: `malformed` or `unknown_domain`."""
         if domain is not None and not is_domain(domain):
-            raise ProtocolError(Code.MALFORMED, "this cannot name a domain")
+            raise ProtocolError(Code.MALFORMED, "this is not a name that a domain can have")
         if domain is not None and not self.parts.keeps(domain):
             raise ProtocolError(Code.UNKNOWN_DOMAIN, f"this node does not keep the domain {domain}")
 

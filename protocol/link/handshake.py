@@ -91,7 +91,7 @@ def check_auth(proof: Auth, role: Role, identity: Identity, theirs: Hello) -> No
     other = Role.ACCEPTOR if role is Role.DIALLER else Role.DIALLER
     signed = _statement(other, (theirs.node, theirs.nonce), (identity.key.public, identity.nonce))
     if not verify(theirs.node, signed, proof.signature):
-        raise ProtocolError(Code.BAD_SIGNATURE, f"whoever this is has not proved to hold the key {theirs.node}")
+        raise ProtocolError(Code.BAD_SIGNATURE, f"the other end has not proved that it holds the key {theirs.node}")
 
 
 def _statement(signer: Role, ours: tuple[str, str], theirs: tuple[str, str]) -> bytes:

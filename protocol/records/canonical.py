@@ -121,7 +121,7 @@ def _object_without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any
     result: dict[str, Any] = {}
     for key, value in pairs:
         if key in result:
-            raise ProtocolError(Code.MALFORMED, f"the key {key[:80]!r} is repeated: each may stand once")
+            raise ProtocolError(Code.MALFORMED, f"the key {key[:80]!r} is repeated: an object has each key once")
         result[key] = value
     return result
 

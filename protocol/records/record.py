@@ -112,7 +112,9 @@ def decode(data: bytes) -> Record:
         ProtocolError: `too_large`, or `malformed` with the reason. No bytes raise anything else.
     """
     if len(data) > SPELLING_BYTES_MAX:
-        raise ProtocolError(Code.TOO_LARGE, f"{len(data)} bytes: a record is spelled in at most {SPELLING_BYTES_MAX}")
+        raise ProtocolError(
+            Code.TOO_LARGE, f"a text of {len(data)} bytes: a record is read from {SPELLING_BYTES_MAX} at most"
+        )
     value, canonical = canonicalise(data)
     return _checked(value, canonical)
 

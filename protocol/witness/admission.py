@@ -77,7 +77,9 @@ def check_receipt(record: Record, domain: WitnessedDomain) -> None:
         detail = "the policy of this domain is not known here, so nobody can say who its witnesses are: bring it first"
         raise ProtocolError(Code.NOT_OWNER, detail)
     if record.signedby not in domain.policy.witnesses or not record.label.endswith(record.signedby):
-        raise ProtocolError(Code.NOT_OWNER, f"this label is for receipts of a witness, and {record.signedby} is none")
+        raise ProtocolError(
+            Code.NOT_OWNER, f"only a witness may write to this label, and {record.signedby} is not a witness"
+        )
     if receipt_of(record) is None:
         detail = "not a receipt: `at` in ms, `first` and `seen` as {id: ms}, `vote` and `commit` as {round: [ids]}"
         raise ProtocolError(Code.MALFORMED, detail)

@@ -307,7 +307,9 @@ def _read_names(request: web.Request, parameter: str, is_name: Callable[[str], b
     if names is None:
         return None
     if len(names) > NAMES_MAX:
-        raise ProtocolError(Code.MALFORMED, f"`{parameter}` stands at most {NAMES_MAX} times", parameter=parameter)
+        raise ProtocolError(
+            Code.MALFORMED, f"`{parameter}` may be given at most {NAMES_MAX} times", parameter=parameter
+        )
     if not all(map(is_name, names)):
         raise ProtocolError(Code.MALFORMED, f"`{parameter}` is the name of a {parameter}", parameter=parameter)
     return frozenset(names)

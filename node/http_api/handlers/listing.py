@@ -182,7 +182,7 @@ async def _rest() -> None:
 async def _answer_heads(parts: ApiParts, request: web.Request, question: Question) -> web.StreamResponse:
     after = None if question.after is None else cursor.to_label(question.after)
     if after is not None and question.domain not in (None, after[0]):
-        raise ProtocolError(Code.MALFORMED, "`after` is of a listing of another domain", parameter="after")
+        raise ProtocolError(Code.MALFORMED, "`after` comes from a listing of another domain", parameter="after")
     room = open_answer(parts, request)
     heads = _shown_pages(_head_pages(parts, question, after))
     headers = {}

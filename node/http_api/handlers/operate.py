@@ -89,7 +89,7 @@ def _read_peer(body: bytes) -> Peer:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(Code.MALFORMED, f"a peer is {{url, push, pull, accept, key}}: {error}") from error
     if given.url is not None and _HIDDEN_PASSWORD in given.url:
-        raise ProtocolError(Code.MALFORMED, "`url` needs its password: *** is how it is shown")
+        raise ProtocolError(Code.MALFORMED, "`url` holds *** where its password should be: give the password itself")
     return Peer(url=given.url, push=given.push, pull=given.pull, accept=given.accept, key=given.key)
 
 

@@ -142,7 +142,7 @@ async def get_record(parts: ApiParts, request: web.Request) -> web.StreamRespons
 async def get_records(parts: ApiParts, request: web.Request) -> web.StreamResponse:
     ids = list(dict.fromkeys(request.query.getall("id", [])))
     if not 1 <= len(ids) <= RECORD_IDS_MAX:
-        raise ProtocolError(Code.MALFORMED, f"`id` stands 1 to {RECORD_IDS_MAX} times", parameter="id")
+        raise ProtocolError(Code.MALFORMED, f"`id` must be given 1 to {RECORD_IDS_MAX} times", parameter="id")
     return await _answer_records(parts, request, ids)
 
 

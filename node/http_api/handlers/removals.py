@@ -99,7 +99,7 @@ async def delete_dropped(parts: ApiParts, request: web.Request) -> web.StreamRes
     check_admin(parts, request)
     domain = required(request, "domain")
     if not await parts.removals.keep_again(domain):
-        raise ProtocolError(Code.UNKNOWN_DOMAIN, "this domain is not dropped: GET /removals lists those that are")
+        raise ProtocolError(Code.UNKNOWN_DOMAIN, "this domain is not dropped: GET /removals lists the dropped domains")
     return private({"domain": domain, "dropped": False})
 
 

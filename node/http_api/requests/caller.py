@@ -36,13 +36,15 @@ _ADDRESS: Final = re.compile(r"(localhost|[0-9.]+|\[[0-9a-f:.]+\])(:[0-9]+)?\Z",
 def check_admin(parts: ApiParts, request: web.BaseRequest) -> None:
     """Raises: ProtocolError: `unauthorized` without the admin token."""
     if not has_token(parts, request):
-        raise ProtocolError(Code.UNAUTHORIZED, "this needs `Authorization: Bearer TOKEN` with the node's admin token")
+        raise ProtocolError(
+            Code.UNAUTHORIZED, "this request needs `Authorization: Bearer TOKEN` with the node's admin token"
+        )
 
 
 def check_operator(parts: ApiParts, request: web.BaseRequest) -> None:
     """Raises: ProtocolError: `unauthorized` for a caller that is neither on loopback nor has the admin token."""
     if not is_operator(parts, request):
-        detail = "from elsewhere this needs `Authorization: Bearer TOKEN` with the node's admin token"
+        detail = "from another machine, this request needs `Authorization: Bearer TOKEN` with the node's admin token"
         raise ProtocolError(Code.UNAUTHORIZED, detail)
 
 

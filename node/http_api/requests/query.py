@@ -42,9 +42,11 @@ def check_names(request: web.BaseRequest, parameters: Mapping[str, Parameter]) -
     for name in given:
         if name not in parameters:
             known = ", ".join(parameters) or "none"
-            raise ProtocolError(Code.MALFORMED, f"no parameter {name[:40]!r} here; there are: {known}", parameter=name)
+            raise ProtocolError(
+                Code.MALFORMED, f"this request has no parameter {name[:40]!r}; it has: {known}", parameter=name
+            )
         if not parameters[name].is_repeatable and len(given.getall(name)) > 1:
-            raise ProtocolError(Code.MALFORMED, f"`{name}` may stand once", parameter=name)
+            raise ProtocolError(Code.MALFORMED, f"`{name}` may be given only once", parameter=name)
 
 
 def _check_text(raw_query: str) -> None:
