@@ -26,7 +26,7 @@ from protocol.witness.label import LabelChange, WitnessedLabel
 from protocol.witness.policy import Policy, policy_of
 from protocol.witness.recall import Known, Overview, Wanted
 from protocol.witness.receipt import Receipt, receipt_label, receipt_of
-from protocol.witness.testimony import SILENCE, Act, Evidence, Fork, ForkPlace, Link, Place, Testimony
+from protocol.witness.testimony import SILENCE, Act, Evidence, Fork, ForkPlace, Forks, Link, Place, Testimony
 from protocol.witness.voter import SlotKey
 from protocol.witness.walk import WITNESSED_REASONS, tip_of
 
@@ -109,8 +109,7 @@ class WitnessedDomain:
         self.policy_record: Record | None = None
         self.testimony: Testimony | None = None
         self.undecided = 0
-        self._forks: dict[ForkPlace, Fork] = {}
-        """One for each witness and slot, because otherwise a liar could fill the memory with evidence."""
+        self._forks = Forks()
         self._labels: dict[str, WitnessedLabel] = {}
         self._label_of: dict[str, str | None] = {}
         """By record id. None: the record is not held, and what was said of it is here."""
@@ -133,7 +132,7 @@ class WitnessedDomain:
             domain._label_of[overview.policy.id] = POLICY_LABEL
         domain.undecided = sum(overview.undecided.values())
         domain._double = dict(overview.doubly_decided)
-        domain._forks = {fork.place: fork for fork in overview.forks}
+        domain._forks = Forks(overview.forks)
         for label, state in overview.states.items():
             domain._shown[label] = _Shown(state.tip, (0, ""), state.newest, state.contested)
         for witness, at_ms in overview.heard_ms.items():
@@ -264,9 +263,8 @@ class WitnessedDomain:
         return None if shown is None or shown.tip is None else shown.rank[0]
 
     def forks(self) -> Collection[Fork]:
-        """The evidence that witnesses lied, each pair of receipts of one witness once."""
-        forks = sorted(self._forks.values(), key=lambda fork: fork.rank, reverse=True)
-        return {(fork.witness, fork.receipts): fork for fork in forks}.values()
+        """The evidence that witnesses lied, each pair of receipts of one witness once; see `Forks`."""
+        return self._forks.pairs()
 
     @property
     def doubly_decided(self) -> int:
@@ -386,7 +384,8 @@ class WitnessedDomain:
         shown = self._shown[record.label]
         fork = testimony.fork_at(receipt)
         if fork is not None:
-            change.forks[fork.place] = self._forks[fork.place] = fork
+            change.forks[fork.place] = fork
+            self._forks.note(fork)
         change.verdicts[record.id] = Verdict.FOUNDED if receipt.prev is None else Verdict.UPDATED
         shown.contested = testimony.is_forked(receipt.witness)
         rank = (receipt.at_ms, receipt.id)
@@ -441,7 +440,8 @@ class WitnessedDomain:
         change.decided += [(name, prev) for prev in moved.decided]
         change.candidates += moved.candidates
         for fork in moved.forks:
-            change.forks[fork.place] = self._forks[fork.place] = fork
+            change.forks[fork.place] = fork
+            self._forks.note(fork)
         change.events += _events(label, moved)
         change.states[name] = self._state(name, label)
 

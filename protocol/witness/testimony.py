@@ -15,7 +15,7 @@ Evidence never changes, so that all who look at it share it: a receipt that name
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import IntEnum
 from types import MappingProxyType
 from typing import Final, TypeVar
@@ -185,6 +185,33 @@ class Fork(msgspec.Struct, frozen=True, gc=False):
     def rank(self) -> tuple[Act, int]:
         """Of several forks in one place, the one with the least rank is kept."""
         return (self.act, self.round)
+
+
+FORKS_MAX: Final = 200
+"""Forks of one witness that are kept in memory. One proves that it lied, and a liar can lie in every slot."""
+
+
+class Forks:
+    """The forks of the witnesses of a domain, one for each witness and slot, `FORKS_MAX` of each witness."""
+
+    def __init__(self, forks: Iterable[Fork] = ()) -> None:
+        self._by_place: dict[ForkPlace, Fork] = {}
+        self._counts: Counter[str] = Counter()
+        for fork in forks:
+            self.note(fork)
+
+    def note(self, fork: Fork) -> None:
+        """Keep this fork. It replaces the one that was known of its place."""
+        if fork.place not in self._by_place:
+            if self._counts[fork.witness] >= FORKS_MAX:
+                return
+            self._counts[fork.witness] += 1
+        self._by_place[fork.place] = fork
+
+    def pairs(self) -> Collection[Fork]:
+        """Each pair of receipts of one witness once."""
+        forks = sorted(self._by_place.values(), key=lambda fork: fork.rank, reverse=True)
+        return {(fork.witness, fork.receipts): fork for fork in forks}.values()
 
 
 class Link(msgspec.Struct, frozen=True, gc=False):

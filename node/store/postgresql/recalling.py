@@ -16,7 +16,7 @@ from node.store.testimony_rows import hear
 from protocol.records.record import POLICY_LABEL, Record
 from protocol.witness.recall import Known, Overview, Spoken, Wanted
 from protocol.witness.receipt import receipt_label, receipt_of
-from protocol.witness.testimony import SIBLINGS_KEPT, Act, Evidence, Fork, Link, Place, Spot
+from protocol.witness.testimony import FORKS_MAX, SIBLINGS_KEPT, Act, Evidence, Fork, Link, Place, Spot
 
 _SAID: Final = """
     SELECT told.id, witness, act, round, value, receipt.id FROM {told}
@@ -74,10 +74,12 @@ async def _read_witnesses(reader: Reader, found: Overview, witnesses: dict[str, 
 
 async def _forks(reader: Reader, witnesses: dict[int, str]) -> list[Fork]:
     rows = await reader.fetch(
-        "SELECT witness, act, forks.label, prev, round, one.id, other.id FROM forks "
+        "SELECT witness, act, forks.label, prev, round, one.id, other.id FROM unnest($1::bigint[]) AS wanted "
+        "CROSS JOIN LATERAL (SELECT * FROM forks WHERE witness = wanted ORDER BY forks.label, prev LIMIT $2) AS forks "
         "JOIN records AS one ON one.no = one JOIN records AS other ON other.no = other "
-        "WHERE witness = ANY($1::bigint[]) ORDER BY witness, forks.label, prev",
+        "ORDER BY witness, forks.label, prev",
         list(witnesses),
+        FORKS_MAX,
     )
     return [
         Fork(witnesses[number], Act(act), label, prev.hex() or None, at, (one.hex(), other.hex()))

@@ -12,7 +12,10 @@ from node.store.testimony_rows import hear
 from protocol.records.record import POLICY_LABEL, Record
 from protocol.witness.recall import Known, Overview, Spoken, Wanted
 from protocol.witness.receipt import receipt_label, receipt_of
-from protocol.witness.testimony import SIBLINGS_KEPT, Act, Evidence, Fork, Link, Place, Spot
+from protocol.witness.testimony import FORKS_MAX, SIBLINGS_KEPT, Act, Evidence, Fork, Link, Place, Spot
+
+_NO_LIMIT: Final = -1
+"""SQLite takes a negative limit for none."""
 
 _OF_LABELS: Final = "records AS told ON told.label = wanted.it CROSS JOIN testimony ON record = told.no"
 _OF_RECORDS: Final = "records AS told ON told.id = wanted.it CROSS JOIN testimony ON record = told.no"
@@ -57,11 +60,11 @@ def _read_witness(connection: sqlite3.Connection, found: Overview, key: str, num
 
 
 def _forks(connection: sqlite3.Connection, witnesses: dict[int, str]) -> list[Fork]:
-    rows = connection.execute(
+    sql = (
         "SELECT witness, act, forks.label, prev, round, one.id, other.id FROM forks "
-        "JOIN records AS one ON one.no = one JOIN records AS other ON other.no = other "
-        f"WHERE witness IN ({', '.join(map(str, witnesses))})"
+        "JOIN records AS one ON one.no = one JOIN records AS other ON other.no = other WHERE witness = ? LIMIT ?"
     )
+    rows = (row for number in witnesses for row in connection.execute(sql, (number, FORKS_MAX)))
     return [
         Fork(witnesses[number], Act(act), label, prev.hex() or None, at, (one.hex(), other.hex()))
         for number, act, label, prev, at, one, other in rows
@@ -158,30 +161,45 @@ def _read_labels(
     for chunk in chunks(with_slots):
         rows = connection.execute(
             f"WITH wanted (no) AS (VALUES {places(chunk)}) "
-            "SELECT id, body, verdict FROM wanted CROSS JOIN records ON label = wanted.no",
-            values(chunk),
+            "SELECT id, body, verdict FROM wanted CROSS JOIN records ON label = wanted.no LIMIT ?",
+            (*values(chunk), _limit(rows_max)),
         )
         for record in (past_of(*row).record for row in _few(rows, rows_max)):
             found.labels.setdefault(record.label, []).append(record)
-    hear(found, witnesses, _few(_said(connection, _OF_LABELS, with_slots), rows_max))
+    hear(found, witnesses, _few(_said(connection, _OF_LABELS, with_slots, _limit(rows_max)), rows_max))
 
 
-def _few(rows: Iterable[Any], rows_max: int | None) -> Iterator[Any]:
-    """These rows, `rows_max` at most. Raises: ManyRowsError: there are more."""
-    for number, row in enumerate(rows):
-        if number == rows_max:
-            raise ManyRowsError
-        yield row
+def _few(rows: Iterable[Any], rows_max: int | None) -> Iterable[Any]:
+    """These rows, `rows_max` at most. Raises: ManyRowsError: there are more.
+
+    All of them are read before: a statement that has rows left would hold its connection at the commit of this moment,
+    for as long as anybody holds the error with its frames.
+    """
+    if rows_max is None:
+        return rows
+    found = list(rows)
+    if len(found) > rows_max:
+        raise ManyRowsError
+    return found
 
 
-def _said(connection: sqlite3.Connection, told: str, wanted: Sequence[tuple[Any]]) -> Iterator[Any]:
-    """What was said of the records that `told` joins with the wanted rows: the rows that `hear` takes."""
+def _limit(rows_max: int | None) -> int:
+    """How many rows to ask for: one more than there may be."""
+    return _NO_LIMIT if rows_max is None else rows_max + 1
+
+
+def _said(
+    connection: sqlite3.Connection, told: str, wanted: Sequence[tuple[Any]], limit: int = _NO_LIMIT
+) -> Iterator[Any]:
+    """What was said of the records that `told` joins with the wanted rows: the rows that `hear` takes. `limit`: so many
+    rows of each chunk.
+    """
     for chunk in chunks(wanted):
         yield from connection.execute(
             f"WITH wanted (it) AS (VALUES {places(chunk)}) "
             f"SELECT told.id, witness, act, round, value, receipt.id FROM wanted CROSS JOIN {told} "
-            "LEFT JOIN records AS receipt ON act > 0 AND receipt.no = value",
-            values(chunk),
+            "LEFT JOIN records AS receipt ON act > 0 AND receipt.no = value LIMIT ?",
+            (*values(chunk), limit),
         )
 
 

@@ -12,7 +12,7 @@ from protocol.witness.domain import WitnessedDomain
 from protocol.witness.policy import make_policy
 from protocol.witness.recall import Known, Overview, Spoken, Wanted
 from protocol.witness.receipt import receipt_label, receipt_of
-from protocol.witness.testimony import Act, Evidence, Fork, Link, Spot
+from protocol.witness.testimony import FORKS_MAX, Act, Evidence, Fork, Link, Spot
 from tests.history import ALICE, BOB, CAROL
 from tests.node.store.store_batches import Contract, stored
 
@@ -149,6 +149,15 @@ class WitnessesContract(Contract):
         assert found.forks == [Fork(WITNESS, Act.RECEIPT, SEEN, FIRST.record.id, 0, (receipts[0], receipts[1]))]
         assert (found.undecided, found.doubly_decided) == ({"tower": 1}, {})
         assert sum(found.undecided.values()) == domain.undecided
+
+    async def test_of_a_witness_that_lied_everywhere_some_forks_are_read(self, store: Store) -> None:
+        chain, others = [FIRST], []
+        for number in range(FORKS_MAX + 1):
+            others.append(receipt(NOW_MS + 1 + number, chain[-1], seen={NOBODY: NOW_MS}))
+            chain.append(receipt(NOW_MS + 1 + number, chain[-1]))
+        await store.commit(Keeper().batch([POLICY_RECORD, *chain, *others]))
+
+        assert len((await store.overview(DOMAIN)).forks) == FORKS_MAX
 
     async def test_batches_that_are_merged_keep_what_all_of_them_said(self, store: Store) -> None:
         keeper, merged = Keeper(), Batch()

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.witness.receipt import Receipt, receipt_label
-from protocol.witness.testimony import Act, Evidence, Fork, Heard, Link, Testimony
+from protocol.witness.testimony import FORKS_MAX, Act, Evidence, Fork, Forks, Heard, Link, Testimony
 from tests.protocol.witness.council import council_policy, key_of
 
 POLICY = council_policy(witnesses=4, faulty=1)
@@ -151,3 +152,15 @@ def test_any_order_of_arrival_and_any_repeat_give_the_same(order: list[Receipt],
 
     assert testimony.evidence(CLAIM) == expected.evidence(CLAIM)
     assert [testimony.fork_at(each) for each in CHAIN] == [expected.fork_at(each) for each in CHAIN]
+
+
+def test_of_a_witness_that_lies_everywhere_so_many_forks_are_kept() -> None:
+    """A liar can lie in every slot of its own domain, and one fork proves that it lied."""
+    lies = [Fork("liar", Act.VOTE, f"label-{n}", None, 0, (f"{n}a", f"{n}b")) for n in range(FORKS_MAX + 1)]
+    other = Fork("other", Act.VOTE, "label-0", None, 0, ("c", "d"))
+    forks = Forks([*lies, other])
+    earlier = msgspec.structs.replace(lies[0], act=Act.RECEIPT)
+
+    forks.note(earlier)
+
+    assert list(forks.pairs()) == [*lies[1:FORKS_MAX], other, earlier]

@@ -103,6 +103,21 @@ async def test_a_witnessed_label_of_one_row_past_few_is_read_whole_and_not_in_th
         recalling.known(shell, domain.name, wanted, ROWS_FEW)
 
 
+async def test_a_read_that_finds_too_many_rows_does_not_keep_its_connection_at_that_moment(
+    store: SqliteStore, shell: sqlite3.Connection
+) -> None:
+    """The loop's own connection showed no claim that came later: 404 after 201."""
+    shell.isolation_level = None
+    await store.commit(batch_of([claim(at=number) for number in range(1, 4)]))
+
+    with pytest.raises(recalling.ManyRowsError) as caught:
+        recalling.known(shell, "test", Wanted(labels={"garden": None}), 1)
+    await store.commit(batch_of([claim(at=1, label="shed")]))
+
+    assert reading.states(shell, [("test", "shed")]).keys() == {("test", "shed")}
+    del caught
+
+
 async def test_a_reader_cannot_write(store: SqliteStore) -> None:
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         await store._readers[0].run(lambda connection: connection.execute("DELETE FROM records"))
