@@ -250,6 +250,9 @@ class Node:
         """Make what works with other nodes. It starts to work in `_serve`."""
         self.peers = Peers(self.store)
         self.crowd = Crowd(self.settings.strangers_share_max, STRANGERS_BURST_S, self._is_listed, is_strict=True)
+        self.ingest.count_work(
+            lambda address, seconds: self.crowd.spend(address, seconds, asyncio.get_running_loop().time())
+        )
         self.links = Links(self._link_parts(), self.fail)
         link_sync = LinkSync(self.links, self.store, self.settings.peer_timeout)
         self.sync = Sync(self._sync_parts(), link_sync.run, self.fail)

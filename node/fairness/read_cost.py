@@ -5,9 +5,9 @@ interpreter lock. A request that is metered puts its `ReadCost` into `READ_COST`
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import ContextVar
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -33,6 +33,32 @@ class ReadCost:
                 self.seconds += time.thread_time() - begun_s
 
         return call
+
+
+class Timed:
+    """Awaits a coroutine, and adds the processor time of each of its steps to a cost. Nothing else runs in this thread
+    during a step.
+    """
+
+    def __init__(self, work: Coroutine[Any, Any, Any], cost: ReadCost) -> None:
+        self._work = work
+        self._cost = cost
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        error: BaseException | None = None
+        while True:
+            begun_s = time.thread_time()
+            try:
+                awaited = self._work.send(None) if error is None else self._work.throw(error)
+            except StopIteration as end:
+                return end.value
+            finally:
+                self._cost.seconds += time.thread_time() - begun_s
+            error = None
+            try:
+                yield awaited
+            except BaseException as thrown:
+                error = thrown
 
 
 READ_COST: ContextVar[ReadCost | None] = ContextVar("read_cost", default=None)

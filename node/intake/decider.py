@@ -41,10 +41,13 @@ def strangers_domains_max(domains_max: int) -> int:
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What became of a group. `late`: the positions that are not decided, by label, in order-key order."""
+    """What became of a group. `late` and `witnessed`: the positions that are not decided, by label, in order-key order,
+    and by witnessed domain.
+    """
 
     batch: Batch
     late: dict[LabelKey, list[int]]
+    witnessed: dict[str, list[int]]
 
 
 class Decider:
@@ -97,20 +100,17 @@ class Decider:
                 group.refuse(position, error)
 
     async def decide(self, group: Group) -> Decision:
-        """Settle the records of the group, but for those of labels with late records.
+        """Settle the records of the group, but for those of labels with late records, and of witnessed domains.
 
         Nobody else may decide meanwhile. Nothing waits once the first state has moved, so that a caller that is
         cancelled leaves nothing half done.
         """
         self.labels.shrink()
         self._refuse_dropped(group)
-        self.witnessed.shrink()
         fresh, of_witnessed = self._fresh(group)
         await self.labels.load(fresh)
-        runs = (*fresh.values(), *of_witnessed.values())
-        await self.welcome.load((group.records[at].record, group.origins[at]) for run in runs for at in run)
+        await self.welcome.load((group.records[at].record, group.origins[at]) for run in fresh.values() for at in run)
         await self.read_usage(group)
-        await self.bring_witnessed(group.records[at].record for run in of_witnessed.values() for at in run)
         now_s = self._world.now_s()
         batch = Batch()
         held: set[LabelKey] = set()
@@ -130,16 +130,32 @@ class Decider:
                 finish(
                     self._admit(batch, group, positions, Ledger(state, self._window, self.welcome, now_s, self._usage))
                 )
-        for domain, positions in of_witnessed.items():
-            self._admit_witnessed(batch, group, domain, positions, now_s)
         group.settle_repeats()
-        if not of_witnessed:  # of a label in a witnessed domain, the state does not tell whether it is stored
-            batch.held_labels = held & batch.states.keys()
-        self.labels.on_decided(_ordinary_states(batch))
-        self.witnessed.on_decided(batch)
+        batch.held_labels = held & batch.states.keys()
+        self.labels.on_decided(batch.states)
         self.welcome.on_decided(batch)
         self._append_to_timelines(batch)
-        return Decision(batch, late)
+        return Decision(batch, late, of_witnessed)
+
+    async def decide_witnessed(self, group: Group) -> Batch:
+        """Settle the records of the group, which all belong to one witnessed domain; returns what they change.
+
+        As for `decide`. The parts of the domain that are not in memory are read first.
+        """
+        self._refuse_dropped(group)
+        _, of_witnessed = self._fresh(group)
+        batch = Batch()
+        for domain, positions in of_witnessed.items():
+            arrivals = [(group.records[at].record, group.origins[at]) for at in positions]
+            await self.welcome.load(arrivals)
+            await self.read_usage(group)
+            await self.bring_witnessed(record for record, _ in arrivals)
+            self._admit_witnessed(batch, group, domain, positions, self._world.now_s())
+        group.settle_repeats()
+        self.witnessed.on_decided(batch)
+        self.witnessed.shrink()
+        self.welcome.on_decided(batch)
+        return batch
 
     def _refuse_dropped(self, group: Group) -> None:
         """Refuse records of domains that were dropped while the group was verified. The store still has their rows, and
@@ -149,7 +165,9 @@ class Decider:
             self.check_places(group)
 
     async def bring_witnessed(self, records: Iterable[Record]) -> None:
-        """Have in memory what these records touch in witnessed domains. Nobody may decide until this returns."""
+        """Have in memory what these records touch in witnessed domains. Nobody may decide on these domains until this
+        returns.
+        """
         by_domain: dict[str, list[Record]] = {}
         for record in records:
             if self.witnessed.get(record.domain) is not None:

@@ -18,7 +18,7 @@ from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
 from node.intake.asking import Asking, asked_positions
 from node.intake.commits import Commits, stalled
 from node.intake.counts import IntakeCounts
-from node.intake.decider import Decider
+from node.intake.decider import Decider, Decision
 from node.intake.decoding import Decoding
 from node.intake.gathering import Caller, Gathering, Single, tell
 from node.intake.group import Group
@@ -26,6 +26,7 @@ from node.intake.late import Deferred, LateRecords
 from node.intake.room import Room
 from node.intake.stored import Stored
 from node.intake.usage import Usage
+from node.intake.witnessed_records import WitnessedRecords
 from node.settings.settings import Settings
 from node.store.contract import Batch
 from node.world import World
@@ -69,6 +70,7 @@ class Ingest:
         self.decoding = Decoding(self._decoder, self.room, turns)
         self._deciding = asyncio.Lock()
         self._late = LateRecords(self._decider, commits, self._store, turns, self._deciding, self._announce)
+        self._witnessed = WitnessedRecords(self._decider, commits, turns, self._deciding, self._announce)
         self._asking = None if plugin is None else Asking(plugin, self._decider, self._deciding)
         self._clock = asyncio.get_running_loop().time
         self._gathering = Gathering(self)
@@ -141,8 +143,13 @@ class Ingest:
             await self._commits.enqueue(Batch())
             yield
 
+    def count_work(self, spend: Callable[[str, float], None]) -> None:
+        """Count the work for records of witnessed domains with `spend`, in seconds of a core by address."""
+        self._witnessed.spend = spend
+
     def close(self) -> None:
         self._late.close()
+        self._witnessed.close()
         self._verifier.close()
         self._decoder.close()
 
@@ -241,20 +248,25 @@ class Ingest:
     async def decide(self, group: Group) -> Deferred | None:
         """Decide on the records without an outcome; returns after the commit.
 
-        Late records are decided later. They are returned; None: there are none.
+        Late records, and those of witnessed domains, are decided later. They are returned; None: there are none.
         """
         if not group.records:
             return None
         count = len(group.records)
         async with self._deciding:
             decision = await self._decider.decide(group)
-            deferred = self._late.put(group, decision.late) if decision.late else None
+            deferred = self._defer(group, decision)
             if deferred is not None and len(deferred.positions) == count:  # nothing is decided yet
                 return deferred
             committed = self._commits.enqueue(decision.batch, waits=group.delivery.waits)
             self._announce(decision.batch, group.delivery)
         await committed
         return deferred
+
+    def _defer(self, group: Group, decision: Decision) -> Deferred | None:
+        late = self._late.put(group, decision.late) if decision.late else None
+        witnessed = self._witnessed.put(group, decision.witnessed) if decision.witnessed else None
+        return late if witnessed is None else witnessed.with_others(late)
 
     async def _settle_known(self, group: Group) -> None:
         """A known record under its stored signature needs no second verification."""

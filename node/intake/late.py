@@ -11,7 +11,7 @@ has a round of its own, so that others are not locked meanwhile.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
 
@@ -53,11 +53,17 @@ class Deferred(msgspec.Struct, frozen=True):
     """Positions of a group that are decided later. `settled` is done when they have outcomes that are committed."""
 
     positions: frozenset[int]
-    settled: asyncio.Future[list[None]]
+    settled: Awaitable[object]
+
+    def with_others(self, others: "Deferred | None") -> "Deferred":
+        """These positions and others of the same group."""
+        if others is None:
+            return self
+        return Deferred(self.positions | others.positions, asyncio.gather(self.settled, others.settled))
 
 
-class _Entry(msgspec.Struct, frozen=True):
-    """Late records of one label and one group."""
+class Entry(msgspec.Struct, frozen=True):
+    """Records of one group that are decided later, at once: those of one label, or of a witnessed domain."""
 
     group: Group
     positions: Sequence[int]
@@ -67,7 +73,7 @@ class _Entry(msgspec.Struct, frozen=True):
 class Gathered(msgspec.Struct):
     """What waits for one label. `due_s`: when it may be replayed, by the loop's clock."""
 
-    entries: list[_Entry] = msgspec.field(default_factory=list)
+    entries: list[Entry] = msgspec.field(default_factory=list)
     due_s: float = 0.0
 
 
@@ -100,8 +106,8 @@ class LateRecords:
         """Decide on these positions of the group later, by label."""
         settled: list[asyncio.Future[None]] = []
         for key, positions in late.items():
-            entry = _Entry(group, positions, self._loop.create_future())
-            entry.settled.add_done_callback(_ignore)
+            entry = Entry(group, positions, self._loop.create_future())
+            entry.settled.add_done_callback(ignore)
             self._gathered.setdefault(key, Gathered()).entries.append(entry)
             settled.append(entry.settled)
         self._has_more.set()
@@ -164,11 +170,11 @@ class LateRecords:
                 locked.discard(key)
         except ProtocolError as error:  # the disk does not answer, or the node stops
             for key in keys:
-                _refuse(self._take(key), error)
+                refuse(self._take(key), error)
         except Exception as error:  # whatever it is, every caller has to hear of it
             log.exception("late records were not decided")
             for key in keys:
-                _fail(self._take(key), error)
+                fail(self._take(key), error)
         finally:
             locked.difference_update(keys)
         work.end()
@@ -185,7 +191,7 @@ class LateRecords:
             try:
                 state = await self._decide_entries(entries, state, timeline, work)
             except BaseException as error:
-                _fail(entries, error)
+                fail(entries, error)
                 raise
             entries = self._take_newer(key, state)
         self._pause(key, self._loop.time() - begun_s)
@@ -196,7 +202,7 @@ class LateRecords:
         await work.rest()
         return await self._do(Timeline.of((past.record, past.verdict) for past in history), work)
 
-    async def _decide_entries(self, entries: Sequence[_Entry], state: State, timeline: Timeline, work: Piece) -> State:
+    async def _decide_entries(self, entries: Sequence[Entry], state: State, timeline: Timeline, work: Piece) -> State:
         """Decide on these; returns the state of the label afterwards."""
         places = [(entry, position) for entry in entries for position in entry.positions]
         records = [entry.group.records[position] for entry, position in places]
@@ -206,17 +212,9 @@ class LateRecords:
         for (entry, position), outcome in zip(places, group.settled(), strict=True):
             entry.group.settle(position, outcome)
         committed = self._commits.enqueue(batch, waits=all(entry.group.delivery.waits for entry in entries))
-        committed.add_done_callback(lambda done: _settle(entries, done))
-        self._announce_each(entries, batch)
+        committed.add_done_callback(lambda done: settle(entries, done))
+        announce_each(self._announce, entries, batch)
         return next(iter(batch.states.values()), state)
-
-    def _announce_each(self, entries: Sequence[_Entry], batch: Batch) -> None:
-        """Tell others of the new records of each group."""
-        by_id = {stored.signed.record.id: stored for stored in batch.records}
-        for entry in entries:
-            ids = [outcome.id for at in entry.positions if (outcome := entry.group.outcomes[at]) is not None]
-            new = [by_id.pop(record_id) for record_id in ids if record_id in by_id]
-            self._announce(Batch(records=new), entry.group.delivery)
 
     async def _do(self, steps: Steps[_Result], work: Piece) -> _Result:
         """Do all steps, with rests in between."""
@@ -229,12 +227,12 @@ class LateRecords:
             if work.is_long:
                 await work.rest()
 
-    def _take(self, key: LabelKey) -> list[_Entry]:
+    def _take(self, key: LabelKey) -> list[Entry]:
         gathered = self._gathered[key]
         entries, gathered.entries = gathered.entries, []
         return entries
 
-    def _take_newer(self, key: LabelKey, state: State) -> list[_Entry]:
+    def _take_newer(self, key: LabelKey, state: State) -> list[Entry]:
         """What came while the label was locked, if nothing of it is late: it would not have waited otherwise."""
         gathered = self._gathered[key]
         newer = [
@@ -255,7 +253,16 @@ class LateRecords:
                 self._slow.popitem(last=False)
 
 
-def _settle(entries: Sequence[_Entry], committed: asyncio.Future[None]) -> None:
+def announce_each(announce: Callable[[Batch, Delivery], None], entries: Sequence[Entry], batch: Batch) -> None:
+    """Tell others of the new records of each group."""
+    by_id = {stored.signed.record.id: stored for stored in batch.records}
+    for entry in entries:
+        ids = [outcome.id for at in entry.positions if (outcome := entry.group.outcomes[at]) is not None]
+        new = [by_id.pop(record_id) for record_id in ids if record_id in by_id]
+        announce(Batch(records=new), entry.group.delivery)
+
+
+def settle(entries: Sequence[Entry], committed: asyncio.Future[None]) -> None:
     """The records of these entries are decided and committed, or the commit has failed."""
     error = None if committed.cancelled() else committed.exception()
     for entry in entries:
@@ -269,7 +276,7 @@ def _settle(entries: Sequence[_Entry], committed: asyncio.Future[None]) -> None:
             entry.settled.set_result(None)
 
 
-def _fail(entries: Sequence[_Entry], error: BaseException) -> None:
+def fail(entries: Sequence[Entry], error: BaseException) -> None:
     """Nothing becomes of these entries; whoever waits for one gets the error."""
     for entry in entries:
         if isinstance(error, asyncio.CancelledError):
@@ -278,7 +285,7 @@ def _fail(entries: Sequence[_Entry], error: BaseException) -> None:
             entry.settled.set_exception(error)
 
 
-def _refuse(entries: Sequence[_Entry], error: ProtocolError) -> None:
+def refuse(entries: Sequence[Entry], error: ProtocolError) -> None:
     """Refuse the records of these entries with this error."""
     for entry in entries:
         for position in entry.positions:
@@ -287,7 +294,7 @@ def _refuse(entries: Sequence[_Entry], error: ProtocolError) -> None:
             entry.settled.set_result(None)
 
 
-def _ignore(settled: asyncio.Future[None]) -> None:
+def ignore(settled: asyncio.Future[None]) -> None:
     """Its error is for the caller, who may have gone."""
     if not settled.cancelled():
         settled.exception()

@@ -92,23 +92,24 @@ class WitnessedDecider:
 
 
 def in_order(group: Group, positions: Iterable[int]) -> list[int]:
-    """The positions so that each record finds what it needs: the policy first, then receipts, then each record after
-    the one that it names in `prev`.
+    """The positions so that each record finds what it needs: the policy first, then receipts, then claims; each receipt
+    and claim after the one that it names in `prev`.
     """
     records = {position: group.records[position].record for position in positions}
-    of_witnesses = [position for position, record in records.items() if record.is_of_witnesses]
-    of_witnesses.sort(key=lambda position: records[position].label != POLICY_LABEL)
-    claims = {record.id: position for position, record in records.items() if not record.is_of_witnesses}
-    return of_witnesses + _after_their_prev(records, claims)
+    policies = [position for position, record in records.items() if record.label == POLICY_LABEL]
+    others = {record.id: position for position, record in records.items() if record.label != POLICY_LABEL}
+    receipts = {each: position for each, position in others.items() if records[position].is_of_witnesses}
+    claims = {each: position for each, position in others.items() if each not in receipts}
+    return policies + _after_their_prev(records, receipts) + _after_their_prev(records, claims)
 
 
-def _after_their_prev(records: Mapping[int, Record], claims: Mapping[str, int]) -> list[int]:
-    """The claims, given as positions by record id, each after the claim in its `prev`."""
+def _after_their_prev(records: Mapping[int, Record], wanted: Mapping[str, int]) -> list[int]:
+    """These records, given as positions by record id, each after the one in its `prev`."""
     ordered: dict[int, None] = {}
-    for position in claims.values():
+    for position in wanted.values():
         before = [position]
-        while (prev := records[before[-1]].prev) is not None and prev in claims and claims[prev] not in ordered:
-            before.append(claims[prev])
+        while (prev := records[before[-1]].prev) is not None and prev in wanted and wanted[prev] not in ordered:
+            before.append(wanted[prev])
         ordered |= dict.fromkeys(reversed(before))
     return list(ordered)
 

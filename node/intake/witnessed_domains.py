@@ -13,6 +13,7 @@ When the policy of a domain comes, which orders all records that came before, al
 import asyncio
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, Literal, Self
 
 import msgspec
@@ -26,6 +27,9 @@ from protocol.witness.domain import WitnessedDomain
 from protocol.witness.policy import policy_of
 from protocol.witness.recall import Wanted
 from protocol.witness.testimony import Place
+
+_SPARED_MAX: Final = 100
+"""Parts of domains that are about to be decided on, of which one look for parts to forget passes so many."""
 
 _PAGE_RECORDS: Final = 500
 """Records in one read of the store."""
@@ -57,6 +61,8 @@ class WitnessedDomains:
         """The labels where nothing waits for a decision. They are not in `_used`."""
         self._decided = 0
         self._committed = 0
+        self._kept: set[str] = set()
+        """The domains of which parts are being read for the next decision."""
 
     @classmethod
     async def load(cls, store: Store, indexes: Indexes, records_max: int) -> Self:
@@ -98,9 +104,18 @@ class WitnessedDomains:
             stored = await self._store.records(ids[begin : begin + _PAGE_RECORDS])
             domain.add(each.signed.record for each in stored.values())
 
+    @contextmanager
+    def kept(self, name: str) -> Iterator[None]:
+        """In this block, nothing of this domain is forgotten."""
+        self._kept.add(name)
+        try:
+            yield
+        finally:
+            self._kept.discard(name)
+
     async def bring(self, name: str, records: Sequence[Record]) -> None:
-        """Have in memory what these records touch in this domain, of which the node holds records. Nobody may decide
-        until this returns.
+        """Have in memory what these records touch in this domain, of which the node holds records. Nobody may decide on
+        this domain until this returns.
         """
         domain = self._by_name[name]
         if domain.policy is None and any(policy_of(record) is not None for record in records):
@@ -146,9 +161,15 @@ class WitnessedDomains:
     def shrink(self) -> None:
         """Forget the parts that were unused the longest, down to the limit. Called between decisions."""
         unwanted: dict[str, Wanted] = defaultdict(Wanted)
+        spared = 0
         while self._records > self._records_max:
-            part, use = next(iter((self._settled or self._used).items()))
-            if use.decision > self._committed:
+            oldest = self._settled or self._used
+            part, use = next(iter(oldest.items()))
+            if part[0] in self._kept and spared < _SPARED_MAX:
+                oldest.move_to_end(part)
+                spared += 1
+                continue
+            if use.decision > self._committed or part[0] in self._kept:
                 break
             self._release(part)
             _add(unwanted[part[0]], part)

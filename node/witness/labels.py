@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from node.fairness.fair_queue import FairQueue
+from node.fairness.read_cost import pace
 from node.store.contract import Store
 from protocol.witness.domain import Contender, WitnessedDomain
 from protocol.witness.label import WitnessedLabel
@@ -49,13 +50,15 @@ class LabelWalks:
         for a caller on this machine. Let go of the label soon.
         """
         in_memory = domain.label(label)
-        if in_memory is not None and len(in_memory) <= SHORT_RECORDS:
+        is_short = in_memory is not None and len(in_memory) <= SHORT_RECORDS
+        if is_short or address is None:
             return await read_label(self._store, domain.name, domain.policy, label)
         async with self._turn(address):
+            await pace()  # here, because all requests that wait have begun while they were within their share
             return await read_label(self._store, domain.name, domain.policy, label)
 
     @asynccontextmanager
-    async def _turn(self, address: str | None) -> AsyncIterator[None]:
+    async def _turn(self, address: str) -> AsyncIterator[None]:
         if self._is_walking:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.put(address, turn)

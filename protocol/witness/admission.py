@@ -26,6 +26,11 @@ FOUNDINGS_MAX: Final = 16
 FOLLOWERS_MAX: Final = 64
 """Other records from clients that wait on one label for a decision."""
 
+WAITING_MAX: Final = 64
+"""Receipts of one witness from clients that wait for those before them in the chain. All of them count at once when the
+last of those comes: 400 held the loop for 0.8 s. A witness sends 10 receipts a second at most.
+"""
+
 RETRY_AFTER_S: Final = 5
 """Seconds after which a client may try again where too many records wait for a decision. A guess."""
 
@@ -71,7 +76,8 @@ def check_receipt(record: Record, domain: WitnessedDomain) -> None:
     """That the record is a receipt, by a witness of the domain.
 
     Raises:
-        ProtocolError: `malformed`; `not_owner`, also while the policy of the domain is not known.
+        ProtocolError: `malformed`; `not_owner`, also while the policy of the domain is not known; `rate_limited` if it
+            does not count yet, and many others do not either.
     """
     if domain.policy is None:
         detail = "the policy of this domain is not known here, so nobody can say who its witnesses are: bring it first"
@@ -83,6 +89,12 @@ def check_receipt(record: Record, domain: WitnessedDomain) -> None:
     if receipt_of(record) is None:
         detail = "not a receipt: `at` in ms, `first` and `seen` as {id: ms}, `vote` and `commit` as {round: [ids]}"
         raise ProtocolError(Code.MALFORMED, detail)
+    testimony = domain.testimony
+    assert testimony is not None, "a domain with a policy counts what its witnesses say"
+    is_full = testimony.waiting[record.signedby] >= WAITING_MAX
+    if is_full and not testimony.is_sound((record.signedby, record.prev)):
+        detail = f"{WAITING_MAX} receipts of this witness wait for those before them, as many as may: bring those first"
+        raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=RETRY_AFTER_S)
 
 
 def check_candidate(record: Record, domain: WitnessedDomain) -> None:

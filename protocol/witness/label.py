@@ -234,9 +234,11 @@ class WitnessedLabel:
         at: str | None = record_id
         while at in self._held and not self._is_final(at):
             record = self.record(at)
-            decided = self._slot(record.prev).decided
-            if decided and at not in decided:
-                return self.record(decided[0])
+            slot = self._slot(record.prev)
+            if slot.decided and at not in slot.decided:
+                return self.record(slot.decided[0])
+            if slot.is_reachable:  # then nothing is decided against the records before this one
+                return None
             at = record.prev
         return None
 

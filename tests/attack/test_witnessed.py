@@ -1,19 +1,23 @@
 """Witnessed domains: races that do not end, because the witnesses do not run, and attackers who are witnesses."""
 
 import asyncio
+import io
 import time
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
 from protocol.witness.policy import make_policy
+from protocol.witness.receipt import receipt_label
 from tests.attack.harness import IS_LONG, Attack, Wires, attacked, attacker, check, give, measure
 from tests.attack.pace import pause
 from tests.attack.test_requests import request
+from tests.node.http_api.talking import batch
 
 ADDRESSES = 8
 WAITING = 256
@@ -21,6 +25,13 @@ RIVALS = 15
 """One less than a label may have."""
 
 PAUSE_S = 0.1
+RECEIPTS = 500 if IS_LONG else 20
+RECEIPTS_AT_ONCE = 50
+"""As many as a node takes of one witness in a second."""
+
+CHAINS = 8 if IS_LONG else 1
+OK = 200
+
 LONG = 10_000 if IS_LONG else 1_000
 """Records of a long label."""
 
@@ -104,3 +115,51 @@ async def test_long_labels_of_domains_of_the_attacker(tmp_path: Path, what: str)
     with attacked(tmp_path) as node:
         await give(node, [policy, *records])
         check(f"100 requests for the {what} of {LONG} witnessed records", await measure(node, attack))
+
+
+def naming(domain: str, witness: int, ids: int, receipts: int) -> list[SignedRecord]:
+    """A chain of receipts of this witness, each of which names records that nobody has."""
+    key, made = key_of(witness), list[SignedRecord]()
+    for number in range(receipts):
+        at = int(time.time()) * 1_000 + number - receipts
+        named = [f"{witness * 10**9 + number * ids + each:064x}" for each in range(ids)]
+        said = {"first": dict.fromkeys(named[: ids // 2], at), "commit": {"0": named[ids // 2 :]}}
+        more = {"prev": made[-1].record.id} if made else {}
+        fields = {"domain": domain, "label": receipt_label(key.public), "signedby": key.public, "at": at}
+        made.append(sign(make(fields | {"timestamp": at // 1_000} | said | more), key))
+    return made
+
+
+async def is_taken(session: aiohttp.ClientSession, url: str, body: bytes) -> bool:
+    async with session.put(url, data=io.BytesIO(body)) as answer:
+        return answer.status == OK
+
+
+def putting(number: int, bodies: list[bytes]) -> Attack:
+    """Put these batches one after the other, each until the node takes it."""
+
+    async def attack(wires: Wires) -> None:
+        connector = aiohttp.TCPConnector(local_addr=(attacker(number, ADDRESSES), 0))
+        async with aiohttp.ClientSession(connector=connector) as session:
+            for body in bodies:
+                while not await is_taken(session, f"{wires.node.url}/claims", body):
+                    await pause(PAUSE_S)
+        await asyncio.Event().wait()
+
+    return attack
+
+
+async def test_floods_of_domains_of_the_attacker(tmp_path: Path) -> None:
+    """Receipts of 64 KiB that name 800 records each, and chains of 1,000 records in one batch."""
+    attacks = []
+    for number in range(ADDRESSES // 2):
+        domain, policy = own_domain(number + 1)
+        receipts = naming(domain, number + 1, 800, RECEIPTS)
+        parts = (receipts[begin : begin + RECEIPTS_AT_ONCE] for begin in range(0, RECEIPTS, RECEIPTS_AT_ONCE))
+        attacks.append(putting(number, [batch([policy]), *map(batch, parts)]))
+    for number in range(ADDRESSES // 2, ADDRESSES):
+        domain, policy = own_domain(number + 1)
+        chains = [chain(domain, f"chain-{each}", 1_000) for each in range(CHAINS)]
+        attacks.append(putting(number, [batch([policy]), *map(batch, chains)]))
+    with attacked(tmp_path) as node:
+        check("floods of receipts and of chains in domains of the attacker", await measure(node, *attacks))

@@ -11,7 +11,7 @@ from protocol.limits import SAFE_INTEGER_MAX
 from protocol.records.admission import Trust, Window
 from protocol.records.record import Record, make
 from protocol.records.replay import Verdict
-from protocol.witness.admission import FOLLOWERS_MAX, FOUNDINGS_MAX, check_witnessed
+from protocol.witness.admission import FOLLOWERS_MAX, FOUNDINGS_MAX, WAITING_MAX, check_witnessed
 from protocol.witness.domain import WitnessedDomain
 from protocol.witness.policy import make_policy
 from protocol.witness.receipt import ENTRIES_MAX, receipt_label
@@ -180,3 +180,22 @@ def test_what_is_said_of_records_that_do_not_exist_changes_no_label() -> None:
     label = domain.label(LABEL)
     assert label is not None
     assert label.verdicts == {founded.id: Verdict.PENDING}
+
+
+def test_of_a_witness_so_many_receipts_from_clients_wait_for_those_before_them() -> None:
+    """All of them count at once when the last of those before them comes."""
+    first = receipt(HONEST, at_ms=NOW_MS)
+    chain = [receipt(HONEST, at_ms=NOW_MS + 1, prev=first.id)]
+    for number in range(2, WAITING_MAX + 2):
+        chain.append(receipt(HONEST, at_ms=NOW_MS + number, prev=chain[-1].id))
+    *waiting, past = chain
+
+    domain = domain_with(*waiting[:-1])
+    assert refusal(domain, waiting[-1]) is None
+    domain.add([waiting[-1]])
+
+    assert refusal(domain, past) is Code.RATE_LIMITED
+    assert refusal(domain, receipt(LIAR, prev="f" * 64)) is None
+    assert refusal(domain, first) is None
+    domain.add([first])
+    assert refusal(domain, past) is None

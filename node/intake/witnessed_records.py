@@ -1,0 +1,192 @@
+"""Records of witnessed domains: decided in slices, domain by domain, and nobody waits for them but their own domain.
+
+Whoever has a key may be the only witness of a domain, name thousands of records in receipts, and make labels long. So
+what these records touch is read from the store before the decision, while other domains are decided. One slice of a
+domain is decided at a time, of one source of records after the other. A slice holds the loop for about 10 ms.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from node.fairness.fair_queue import FairQueue
+from node.fairness.read_cost import READ_COST, ReadCost, Timed
+from node.fairness.turns import Turns
+from node.intake.arrivals import BY_REQUEST, Delivery
+from node.intake.commits import Commits
+from node.intake.decider import Decider
+from node.intake.group import Group
+from node.intake.late import Deferred, Entry, announce_each, fail, ignore, refuse, settle
+from node.intake.witnessed import in_order
+from node.store.contract import Batch
+from protocol.errors import ProtocolError
+from protocol.records.record import POLICY_LABEL, Record
+
+SLICE_WEIGHT: Final = 256
+"""What a slice weighs, unless one record weighs more: a record and an id that a receipt names weigh 1, about 20 us."""
+
+UNCOMMITTED_WEIGHT_MAX: Final = 2_048
+"""What was decided and is not on disk weighs no more when the next slice is decided. Commits keep their order, so any
+other claim waits for what was decided before it, and 1,000 ids that a receipt names take 10 ms to write.
+"""
+
+_NAMED_BYTES: Final = 80
+"""Bytes of a receipt for each id that it names, at least."""
+
+log = structlog.get_logger()
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """Records of one domain and one group that are decided at once."""
+
+    entry: Entry
+    weight: int
+
+
+class WitnessedRecords:
+    """Decides on the records of witnessed domains."""
+
+    def __init__(
+        self,
+        decider: Decider,
+        commits: Commits,
+        turns: Turns,
+        deciding: asyncio.Lock,
+        announce: Callable[[Batch, Delivery], None],
+    ) -> None:
+        """`deciding` is held by whoever decides on a group. `announce` tells others of new records."""
+        self.spend: Callable[[str, float], None] = lambda _address, _seconds: None
+        """Counts seconds of work for an address."""
+        self._decider = decider
+        self._commits = commits
+        self._turns = turns
+        self._deciding = deciding
+        self._announce = announce
+        self._loop = asyncio.get_running_loop()
+        self._waiting: defaultdict[str, FairQueue[Slice]] = defaultdict(FairQueue)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._uncommitted_weight = 0
+        self._committed = asyncio.Event()
+
+    def put(self, group: Group, witnessed: Mapping[str, Sequence[int]]) -> Deferred:
+        """Decide on these positions of the group later, by domain. Repeats of their records go with them."""
+        settled: list[asyncio.Future[None]] = []
+        for domain, positions in witnessed.items():
+            for each in slices(group, positions, self._loop):
+                each.entry.settled.add_done_callback(ignore)
+                self._waiting[domain].put(_source_of(group, each.entry.positions[0]), each)
+                settled.append(each.entry.settled)
+            if domain not in self._tasks:
+                self._tasks[domain] = self._loop.create_task(self._run(domain), name="witnessed records")
+        deferred = frozenset(at for each in witnessed.values() for at in group.with_repeats(each))
+        return Deferred(deferred, asyncio.gather(*settled))
+
+    def close(self) -> None:
+        """Stop. Whoever still waits is cancelled."""
+        for task in self._tasks.values():
+            task.cancel()
+        for queue in self._waiting.values():
+            while queue:
+                queue.take().entry.settled.cancel()
+
+    async def _run(self, domain: str) -> None:
+        """Decide on this domain, as long as anything waits."""
+        cost = ReadCost(_no_pace)
+        READ_COST.set(cost)
+        queue = self._waiting[domain]
+        try:
+            while queue:
+                taken = _take(queue)
+                entries = [each.entry for each in taken]
+                try:
+                    await Timed(self._decide(domain, entries, sum(each.weight for each in taken)), cost)
+                except ProtocolError as error:  # the disk does not answer, or the node stops
+                    refuse(entries, error)
+                except asyncio.CancelledError as error:
+                    fail(entries, error)
+                    raise
+                except Exception as error:  # whatever it is, every caller has to hear of it
+                    log.exception("records of a witnessed domain were not decided", domain=domain)
+                    fail(entries, error)
+                self._charge(taken, cost)
+        finally:
+            del self._tasks[domain], self._waiting[domain]
+
+    async def _decide(self, domain: str, entries: Sequence[Entry], weight: int) -> None:
+        """Decide on these records, which nobody else decides on."""
+        while self._uncommitted_weight >= UNCOMMITTED_WEIGHT_MAX:
+            self._committed.clear()
+            await self._committed.wait()
+        first = entries[0]
+        work = self._turns.begin(_source_of(first.group, first.positions[0]))
+        await work.rest()
+        places = [(entry, position) for entry in entries for position in entry.positions]
+        records = [entry.group.records[position] for entry, position in places]
+        origins = [entry.group.origins[position] for entry, position in places]
+        with self._decider.witnessed.kept(domain):
+            await self._decider.bring_witnessed(signed.record for signed in records)
+            await self._deciding.acquire()
+        try:
+            group = Group.of_records(records, origins, BY_REQUEST)
+            batch = await self._decider.decide_witnessed(group)
+            for (entry, position), outcome in zip(places, group.settled(), strict=True):
+                entry.group.settle(position, outcome)
+            committed = self._commits.enqueue(batch, waits=all(entry.group.delivery.waits for entry in entries))
+            announce_each(self._announce, entries, batch)
+        finally:
+            self._deciding.release()
+        self._uncommitted_weight += weight
+        committed.add_done_callback(lambda done: self._on_committed(done, entries, weight))
+        work.end()
+
+    def _on_committed(self, committed: asyncio.Future[None], entries: Sequence[Entry], weight: int) -> None:
+        self._uncommitted_weight -= weight
+        self._committed.set()
+        settle(entries, committed)
+
+    def _charge(self, taken: Sequence[Slice], cost: ReadCost) -> None:
+        """Count the work for those who caused it."""
+        weight = sum(each.weight for each in taken)
+        for each in taken:
+            address = each.entry.group.origins[each.entry.positions[0]].address
+            if address is not None:
+                self.spend(address, cost.seconds * each.weight / weight)
+        cost.seconds = 0.0
+
+
+async def _no_pace() -> None:
+    """Whoever waits for these reads waits for the whole decision."""
+
+
+def _take(queue: FairQueue[Slice]) -> list[Slice]:
+    """The next slices, as many as may be decided at once, one at least."""
+    taken = [queue.take()]
+    while queue and sum(each.weight for each in taken) < SLICE_WEIGHT // 2:
+        taken.append(queue.take())
+    return taken
+
+
+def _source_of(group: Group, position: int) -> Hashable:
+    """Who brings this record: an address, or a link."""
+    return group.origins[position].address or group.delivery.link
+
+
+def slices(group: Group, positions: Sequence[int], loop: asyncio.AbstractEventLoop) -> list[Slice]:
+    """These positions in parts that can be decided one after the other."""
+    parts: list[tuple[list[int], int]] = []
+    for first in in_order(group, positions):
+        weight = _weight(group.records[first].record)
+        if not parts or parts[-1][1] + weight > SLICE_WEIGHT:
+            parts.append(([], 0))
+        places, before = parts.pop()
+        parts.append((places + group.with_repeats([first]), before + weight))
+    return [Slice(Entry(group, places, loop.create_future()), weight) for places, weight in parts]
+
+
+def _weight(record: Record) -> int:
+    is_receipt = record.is_of_witnesses and record.label != POLICY_LABEL
+    return 1 + (len(record.canonical) // _NAMED_BYTES if is_receipt else 0)
