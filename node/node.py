@@ -101,7 +101,9 @@ class Node:
     url: str
 
     def __init__(self, settings: Settings, world: World | None = None, membership: Membership | None = None) -> None:
-        """`world` is what touches the machine; None: this machine's own. `membership`: None for a node by itself."""
+        """`world`: the clock, randomness and disk that the node uses; None: those of this machine. `membership`: None
+        for a node by itself.
+        """
         self.settings = settings
         self.world = world or World()
         self.membership = membership
@@ -189,7 +191,7 @@ class Node:
         self._endings.push_async_callback(self.store.close)
 
     async def _make_pipeline(self) -> None:
-        """Make the way of records to the disk, and those who follow what is committed."""
+        """Make the intake, which brings records to the disk, and the parts that follow its commits."""
         self.turns = Turns()
         self.heads = Heads(self.store, self.settings.heads_cached_bytes_max)
         self.commits = Commits(self.store, self.indexes, self.settings.commit_records_max)
@@ -247,7 +249,7 @@ class Node:
         return OwnWitness(self.witnessed.open(name), self.key, self.world, self.settings.data, records)
 
     def _make_peers(self) -> None:
-        """Make what works with other nodes. It starts to work in `_serve`."""
+        """Make the parts that work with other nodes. They start to work in `_serve`."""
         self.peers = Peers(self.store)
         self.crowd = Crowd(self.settings.strangers_share_max, STRANGERS_BURST_S, self._is_listed, is_strict=True)
         self.ingest.count_work(

@@ -81,7 +81,7 @@ def operator(tmp_path: Path, server: PostgresServer, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 async def records(tmp_path: Path) -> list[str]:
-    """The ids of what the folder of the page holds."""
+    """The ids of the records in the folder of the page."""
     (tmp_path / "data").mkdir()
     async with pipeline(tmp_path / "data") as pipe:
         entries = [claim(f"plot-{number}", ALICE, number + 1) for number in range(3)]

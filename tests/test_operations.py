@@ -22,7 +22,7 @@ PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 BIN = Path(sys.executable).parent
 TIMEOUT_S = 60
 PLAIN_COMMAND = re.compile(r"dnarc [\w .,:/@=+-]+")
-"""A command that means the same to every shell and to none."""
+"""A command that means the same with every shell, and without a shell."""
 
 
 def blocks(heading: str) -> list[str]:

@@ -1,5 +1,5 @@
-"""The README's tour: whoever copies a script out of it gets a claim accepted, with nothing of ours in the script; and
-whoever copies a command, out of it or out of the operator's page, is not told that there is no such command.
+"""The README's tour: its scripts use no code of ours and make a claim that a node accepts, and every command in it, and
+on the operator's page, exists.
 """
 
 import json

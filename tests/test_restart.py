@@ -19,7 +19,7 @@ from tests.node.http_sync.sync_network import running as filling
 
 RECORDS: Final = 6_000
 IN_THE_MIDDLE: Final = 256
-"""Records that the empty node has when one of the two is killed: a frame of them at least."""
+"""Records that the empty node has when one of the two nodes is killed: at least one frame."""
 
 
 @pytest.fixture(scope="module")

@@ -104,7 +104,7 @@ def put_all(client: NodeClient, claims: Sequence[SignedRecord]) -> None:
 
 
 def check_accepted(answers: Mapping[str, Mapping[str, object]]) -> None:
-    """That every claim was accepted, because a figure may count no other."""
+    """Check that every claim was accepted, because a figure may count no other."""
     refused = next((answer for answer in answers.values() if answer["status"] != "accepted"), None)
     assert refused is None, f"a claim of the benchmark was refused: {refused}"
 

@@ -148,7 +148,7 @@ def _fingerprints(peer: Peer, name: str, ours: NeighbourAnswer, theirs: Neighbou
     flowing = {*(theirs.domains if peer.pull else ()), *(ours.domains if peer.push else ())}
     differing = sorted(it for it in flowing if theirs.domains.get(it, _NOTHING)[1] != ours.domains.get(it, _NOTHING)[1])
     if not differing:
-        return ok("peer.fingerprints", f"{name} holds the same in all {len(flowing)} domains")
+        return ok("peer.fingerprints", f"{name} holds the same records in every domain ({len(flowing)} compared)")
     shown = ", ".join(
         f"{it} ({theirs.domains.get(it, _NOTHING)[0]} there, {ours.domains.get(it, _NOTHING)[0]} here)"
         for it in differing[:DOMAINS_SHOWN_MAX]

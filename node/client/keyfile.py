@@ -89,7 +89,7 @@ def create(path: Path, passphrase: str | None = None, cost: Cost = MODERATE) -> 
 
 
 def check_passphrase(passphrase: str) -> None:
-    """That a passphrase can protect a key. White space alone cannot. Raises: KeyfileError."""
+    """Check that a passphrase can protect a key. White space alone cannot. Raises: KeyfileError."""
     if not passphrase.strip():
         raise KeyfileError(
             "an empty passphrase protects nothing: choose a few random words, or make a plain key file without"

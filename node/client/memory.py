@@ -56,7 +56,7 @@ class Memory:
         return before.certainty == FINAL and head.prev != before.id
 
     def check(self, before: Claim, head: Claim | None, history: History) -> None:
-        """That the history explains how this head came after the one before. Then the history's head is remembered.
+        """Check that the history explains how this head follows the one before. Then remember the history's head.
 
         Raises:
             Untrusted: `head_lost`.
@@ -72,7 +72,7 @@ class Memory:
                 self._heads[key] = Claim(claim.signed, history.certainty)
 
     def check_chain(self, before: Claim, chain: Iterable[Record]) -> None:
-        """That a proven chain holds the head before, if that was final. Raises: Untrusted: `head_lost`."""
+        """Check that a proven chain holds the head before, if that was final. Raises: Untrusted: `head_lost`."""
         if before.certainty == FINAL and all(record.id != before.id for record in chain):
             raise lost(before, "the chain of its proof does not hold that final record")
 

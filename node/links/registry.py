@@ -48,7 +48,7 @@ STRANGER_ERASED_MAX: Final = 1_000
 """Erased records that the link of a stranger may name and that are remembered, because anybody can name any number."""
 
 _STOPPING: Final = "this node stops"
-_TABLE_CHANGED: Final = "the peers table has changed: the next link goes by what it says now"
+_TABLE_CHANGED: Final = "the peers table has changed, and the next link follows the new table"
 
 log = structlog.get_logger()
 

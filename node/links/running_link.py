@@ -85,7 +85,7 @@ class LinkOwner(Protocol):
         """Both ends have proved their keys. `hello` is the peer's."""
 
     def on_caught_up(self, link: "RunningLink") -> None:
-        """For the first time, nothing is left to do but to carry live records."""
+        """Catch-up has ended: from now on the link carries live records only."""
 
     def on_compared(self, link: "RunningLink") -> None:
         """Both ends have said what they hold, or have reconciled."""

@@ -36,7 +36,8 @@ class SettingsError(Exception):
 class Loaded(msgspec.Struct, frozen=True):
     """Settings, and the source of each by name: `DEFAULT`, or the file, variable or flag that set it.
 
-    `skipped` names the variables that a container platform sets for a service. They look like settings and are none.
+    `skipped` names the variables that a container platform sets for a service. They look like settings and are not
+    settings.
     """
 
     settings: Settings

@@ -79,7 +79,7 @@ class Channels:
         self._of_all_names: dict[Channel, None] = {}
 
     def join(self, consumer: Consumer) -> None:
-        """Give it the events that it wants, from the next one on."""
+        """Give the consumer the events that it wants, from the next one on."""
         key = (consumer.selection, consumer.framing)
         channel = self._all.get(key)
         if channel is None:
@@ -92,7 +92,7 @@ class Channels:
         consumer.is_live = True
 
     def leave(self, consumer: Consumer) -> None:
-        """Give it nothing more. A consumer that is not live is left alone."""
+        """Give the consumer no more events. A consumer that is not live is left alone."""
         if not consumer.is_live:
             return
         consumer.is_live = False

@@ -197,7 +197,8 @@ class Streams:
         return Place(seq, events[0].event.record.id if events else "")
 
     async def feed(self, consumer: Consumer) -> None:
-        """Give it every event behind its place, then make it live. Returns earlier if it is full or ends.
+        """Give the consumer every event behind its place, then make it live. Returns earlier if the consumer is full or
+        ends.
 
         A caller that reads much from the store is slowed down.
         """
@@ -212,24 +213,26 @@ class Streams:
                     limit = await self._give_stored(consumer, limit)
 
     def _give_recent(self, consumer: Consumer, limit: int) -> bool:
-        """Give it a page of the events in memory. False if its next event is not there."""
+        """Give the consumer a page of the events in memory. False if its next event is not in memory."""
         page = self._recent.after(consumer.place.seq, limit)
         if page:
             _give_page(consumer, page, page[-1].place)
         return bool(page)
 
     async def _give_stored(self, consumer: Consumer, limit: int) -> int:
-        """Give it a page from the store, which leaves memory at the end of this call. Returns the next limit."""
+        """Give the consumer a page from the store. The page leaves memory at the end of this call. Returns the next
+        limit.
+        """
         page, place = await self._read_page(consumer.selection, consumer.place.seq, limit)
         _give_page(consumer, page, place)
         return _next_limit(limit, page)
 
     def place(self, consumer: Consumer) -> Place:
-        """How far it has come. A live consumer has come to the last event, whether it wants that event or not."""
+        """The place of the consumer. A live consumer has come to the last event, whether it wants that event or not."""
         return self.last if consumer.is_live else consumer.place
 
     def cursor(self, consumer: Consumer) -> str:
-        """How far it has come, as a cursor that it can come back with."""
+        """The place of the consumer, as a cursor with which it can come back."""
         return self.place(consumer).cursor(self._store.epoch)
 
     def skip(self, seq: int) -> None:

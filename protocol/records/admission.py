@@ -51,7 +51,7 @@ class Amount(msgspec.Struct):
     size_bytes: int = 0
 
     def add(self, records: int, size_bytes: int) -> None:
-        """Count so much more."""
+        """Add this much to the usage."""
         self.records += records
         self.size_bytes += size_bytes
 
@@ -84,7 +84,7 @@ NEEDS_NO_HEAD: Final = Precondition(none_match=frozenset({ANY_HEAD}))
 
 
 def check_not_reserved(record: Record) -> None:
-    """That the label is not kept for a later version of the protocol. A peer is never blamed for such a record.
+    """Check that the label is not kept for a later version of the protocol. A peer is never blamed for such a record.
 
     Raises:
         ProtocolError: `malformed`.
@@ -94,7 +94,7 @@ def check_not_reserved(record: Record) -> None:
 
 
 def check_domain(domain: str, supported: Container[str] | None, held: Container[str], *, is_full: bool) -> None:
-    """That this node keeps the domain.
+    """Check that this node keeps the domain.
 
     `supported` are the domains that the operator listed; None: any domain. `held` are the domains that have records
     here. `is_full`: there is no room for another domain.
@@ -113,7 +113,7 @@ def check_domain(domain: str, supported: Container[str] | None, held: Container[
 
 
 def check_time(record: Record, trust: Trust, window: Window, now_s: float) -> None:
-    """That the timestamp is near enough to `now_s`, this node's clock.
+    """Check that the timestamp is near enough to `now_s`, this node's clock.
 
     Raises:
         ProtocolError: `too_new` for anybody, `too_old` for a client.
@@ -132,7 +132,7 @@ def check_time(record: Record, trust: Trust, window: Window, now_s: float) -> No
 
 
 def check_precondition(state: State, precondition: Precondition | None) -> None:
-    """That the label's head is one that the client expects. None: the client expects nothing.
+    """Check that the label's head is one that the client expects. None: the client expects nothing.
 
     Raises:
         ProtocolError: `precondition_failed`, with the head.
@@ -147,7 +147,7 @@ def check_precondition(state: State, precondition: Precondition | None) -> None:
 
 
 def check_extends(record: Record, state: State) -> None:
-    """That a client's record follows the head that this node knows, or founds the label.
+    """Check that a client's record follows the head that this node knows, or founds the label.
 
     An older founder, or a record inserted before the head, would win a replay, so a client may not bring one. Replay
     refused all stored records that are newer than the head, and refused records change nothing. So the head alone
@@ -174,7 +174,7 @@ def check_extends(record: Record, state: State) -> None:
 
 
 def check_is_head(before: State, *, is_followed: bool) -> None:
-    """That a client's record becomes the head. The check matters only if a stored record is newer (`State.newest`).
+    """Check that a client's record becomes the head. This matters only if a stored record is newer (`State.newest`).
 
     A stored record that replay refused could follow this record at once, because this record offers the label to its
     signer, or because its `prev` names this record. Then the answer would show the client a head that it never saw. A
@@ -191,7 +191,7 @@ def check_is_head(before: State, *, is_followed: bool) -> None:
 
 
 def check_allowance(what: str, allowance: Allowance, held: Amount, record: Record) -> None:
-    """That a client's record fits beside what this node holds already of a domain or a key.
+    """Check that a client's record fits beside what this node holds already of a domain or a key.
 
     `what` is `domain` or `key`.
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Final
 
 FEW_KEYS: Final = 64
-"""Sets of so many keys are copied, which takes 1 us, and written whole."""
+"""A set of at most this many keys is copied, which takes 1 us, and written whole."""
 
 
 class _Shared:

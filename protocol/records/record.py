@@ -120,7 +120,7 @@ def decode(data: bytes) -> Record:
 
 
 def check_canonical(record: Record, data: bytes) -> None:
-    """That the record was decoded from its canonical bytes, and from no other spelling.
+    """Check that the record was decoded from its canonical bytes, and from no other spelling.
 
     Raises:
         ProtocolError: `malformed`.
@@ -155,7 +155,7 @@ def sign(record: Record, key: SigningKey) -> SignedRecord:
 
 
 def check_signature_spelling(text: str) -> None:
-    """That this could be a signature: 128 lower-case hex digits.
+    """Check that this could be a signature: 128 lower-case hex digits.
 
     Raises:
         ProtocolError: `malformed`.

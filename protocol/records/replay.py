@@ -36,7 +36,7 @@ class Verdict(StrEnum):
     RIVAL = "rival"
     NOT_OWNER = "not_owner"
 
-    __hash__ = str.__hash__  # that of an enum is written in Python, and each record asks for several
+    __hash__ = str.__hash__  # the hash of an enum is written in Python, and each record needs several hashes
 
     @property
     def is_accepted(self) -> bool:

@@ -85,7 +85,7 @@ def is_founding(record: Record, state: State) -> bool:
 
 
 def check_rules(record: Record, rules: WriteRules, *, founds: bool) -> None:
-    """That these rules take the record, apart from the number of labels that its signer founded.
+    """Check that these rules take the record, apart from the number of labels that its signer founded.
 
     `founds`: the record would found its label. Each refusal names the rule in the fact `rule`.
 
@@ -108,7 +108,7 @@ def check_rules(record: Record, rules: WriteRules, *, founds: bool) -> None:
 
 
 def check_founded(record: Record, rules: WriteRules, founded: int) -> None:
-    """That the signer may found one more label of this domain. `founded`: how many it has founded.
+    """Check that the signer may found one more label of this domain. `founded`: how many it has founded.
 
     Raises:
         ProtocolError: `not_welcome`.

@@ -38,7 +38,9 @@ RETRY_AFTER_S: Final = 5
 def check_witnessed(
     record: Record, trust: Trust, domain: WitnessedDomain, window: Window, now_s: float, undecided_max: int
 ) -> None:
-    """That this node takes the record, whose domain is witnessed. `undecided_max`: records that may wait in the domain.
+    """Check that this node takes the record, whose domain is witnessed.
+
+    `undecided_max`: records that may wait for a decision in the domain.
 
     Raises:
         ProtocolError: `malformed`, `not_owner`, `stale`, `too_new`, `too_old`, `rate_limited`.
@@ -56,7 +58,7 @@ def check_witnessed(
 
 
 def check_policy_record(record: Record, domain: WitnessedDomain) -> None:
-    """That the record is the policy of its domain, and that the node has none yet.
+    """Check that the record is the policy of its domain, and that the node has none yet.
 
     Raises:
         ProtocolError: `malformed`, `stale`.
@@ -73,7 +75,7 @@ def check_policy_record(record: Record, domain: WitnessedDomain) -> None:
 
 
 def check_receipt(record: Record, domain: WitnessedDomain) -> None:
-    """That the record is a receipt, by a witness of the domain.
+    """Check that the record is a receipt, by a witness of the domain.
 
     Raises:
         ProtocolError: `malformed`; `not_owner`, also while the policy of the domain is not known; `rate_limited` if it
@@ -98,7 +100,7 @@ def check_receipt(record: Record, domain: WitnessedDomain) -> None:
 
 
 def check_candidate(record: Record, domain: WitnessedDomain) -> None:
-    """That the record can still become the head: it stands in a slot where nothing is decided.
+    """Check that the record can still become the head: it stands in a slot where nothing is decided.
 
     Raises:
         ProtocolError: `not_owner` or `stale`, with the head.
@@ -120,7 +122,7 @@ def check_candidate(record: Record, domain: WitnessedDomain) -> None:
 
 
 def check_room(record: Record, domain: WitnessedDomain, undecided_max: int) -> None:
-    """That not too many records wait for a decision, on this label and in the domain.
+    """Check that not too many records wait for a decision, on this label and in the domain.
 
     Raises:
         ProtocolError: `rate_limited`, with `retry_after` in seconds.

@@ -20,7 +20,8 @@ WYCHEPROOF = VECTORS / "wycheproof_ed25519.json"
 ENCODABLE = st.characters(codec="utf-8")
 
 STRICTER: dict[int, str] = {}
-"""Cases that Wycheproof calls valid and libsodium refuses, by tcId, with a reason for each. There is no such case."""
+"""Cases that Wycheproof calls valid and libsodium refuses, by tcId, with a reason for each. The vectors have no case of
+this kind."""
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def _tell_next_step(client: "NodeClient") -> None:
     """Say on stderr what the operator of the other node has to do, because a push needs the leave of both sides."""
     with client:
         key = client.get_node().node
-    print("dnarc: the peer takes what this node pushes once this was run on its side:", file=sys.stderr)
+    print("dnarc: the peer takes what this node pushes once its operator has run:", file=sys.stderr)
     print(f"dnarc:     dnarc peers add --key {key} --accept", file=sys.stderr)
 
 

@@ -123,7 +123,7 @@ def _converted(fields: dict[str, object]) -> RemovalBody:
 
 
 async def _check(parts: ApiParts, body: RemovalBody) -> None:
-    """That the target is one that can be removed.
+    """Check that the target is one that can be removed.
 
     Raises:
         ProtocolError: `malformed`; `unknown_record`; `not_erasable`.

@@ -23,7 +23,7 @@ from tests.node.store.postgresql.relay import Network, relayed
 SchemaUrl = Callable[[str], str]
 
 SILENCE = Silence(session_s=2.0, answer_s=1.0)
-"""A third of what users have."""
+"""A third of the default."""
 
 
 def now(label: str) -> Record:

@@ -1,4 +1,6 @@
-"""The fast path answers exactly as the ordinary way does, and takes only requests of which nobody could tell."""
+"""The fast path answers exactly as the ordinary way does, and takes only requests for which no client can see a
+difference.
+"""
 
 import asyncio
 import sqlite3

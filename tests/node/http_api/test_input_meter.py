@@ -13,7 +13,7 @@ ONE, OTHER = "192.0.2.1", "192.0.2.2"
 
 
 def work(piece: bytes) -> None:
-    """What takes a moment."""
+    """Work that takes a moment."""
     _ = [piece] * 100_000
 
 

@@ -100,7 +100,7 @@ async def test_a_peer_that_lists_ids_and_does_not_give_the_records_is_cut_off(tm
 
 
 async def test_records_that_take_long_to_decode_leave_the_loop_to_others(tmp_path: Path) -> None:
-    """They are decoded in a thread, as those of a client are. The thread starts with the first of them."""
+    """The records are decoded in a thread, like the records of a client. The thread starts with the first of them."""
     slow = [claim("slow", ALICE, NOW - 500 + number, f=[0.5] * 4_000) for number in range(8)]
     routes = {"/node": NODE, CLAIMS: answering(b"".join(map(line, slow)))}
     async with running(tmp_path / "a") as a, false_peer(routes) as url:

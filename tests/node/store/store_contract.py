@@ -24,9 +24,7 @@ from tests.protocol.records.timelines import timeline_of
 
 
 class StoreContract(HeadsContract, KeysContract, PeersContract, RemovalsContract, UsageContract, WitnessesContract):
-    """All tests: those of heads, of keys, of peers, of removals, of usage and of witnesses, and here those of what is
-    committed.
-    """
+    """All tests: those of heads, keys, peers, removals, usage and witnesses, and here those of commits."""
 
     async def test_a_new_store_holds_nothing(self, store: Store) -> None:
         assert await store.states([("test", "garden")]) == {}

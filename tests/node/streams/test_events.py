@@ -22,7 +22,9 @@ EVENT_BYTES = 1_000
 def streamed(
     seq: int = 1, text_bytes: int = 0, label: str = "garden", move: EventType = EventType.ACCEPTED, **event: str
 ) -> StreamedEvent:
-    """An event of number `seq`, about a record with a text of this size; a reversal if `event` says of what."""
+    """The event number `seq`, about a record with a text of this size. `event` names the head that a reversal takes
+    back.
+    """
     record = claim(label, at=seq, text="x" * text_bytes)
     moved = Event(EventType.REVERTED if event else move, record, **event)
     return StreamedEvent(EPOCH, StoredEvent(seq, moved, signed(record).signature))

@@ -1,4 +1,4 @@
-"""What counts of what witnesses said, in whatever order it arrives."""
+"""Which statements of witnesses count, in whatever order they arrive."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""The list of planted faults stays true while the program edits."""
+"""The list of planted faults stays true while the program changes."""
 
 import re
 

@@ -55,7 +55,7 @@ def test_a_node_prints_its_url_and_ends_with_0_at_a_signal(tmp_path: Path, numbe
 
 
 def test_a_node_stops_in_time_though_clients_do_not_read_long_answers(tmp_path: Path) -> None:
-    """What was answered with 201 is on disk, so nobody has to wait for such clients."""
+    """Every claim that was answered with 201 is on disk, so the node need not wait for idle clients."""
     node = Served(tmp_path)
     with NodeClient(node.url) as client:
         claims = [signed(claim(f"plot-{number}", at=int(time.time()), text="x" * 60_000)) for number in range(200)]
