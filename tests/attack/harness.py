@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from statistics import quantiles
-from subprocess import PIPE
+from subprocess import PIPE, Popen
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -82,6 +82,60 @@ class Wires:
 Attack = Callable[[Wires], Awaitable[None]]
 
 
+class Honest:
+    """The honest client in a process of its own, which starts with the first attack and serves all of them."""
+
+    def __init__(self) -> None:
+        self._process: Popen[bytes] | None = None
+
+    @asynccontextmanager
+    async def ready(self) -> AsyncIterator[None]:
+        """Start the process if it does not run. After an error in the block, the next attack starts another one."""
+        if self._process is None:
+            self._process = _start_honest()
+            assert await self._hear() == b"ready\n"
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def begin(self, url: str, ca: Path | None) -> None:
+        """Let a new client work. `ca`: the authority of the node's certificate."""
+        self._say([HONEST, url, None if ca is None else str(ca)])
+
+    async def end(self) -> Measured:
+        """Let the client end; returns what it measured."""
+        self._say("end")
+        return msgspec.json.decode(await self._hear(), type=Measured)
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def _say(self, what: object) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(msgspec.json.encode(what) + b"\n")
+        self._process.stdin.flush()
+
+    async def _hear(self) -> bytes:
+        """The next line of the process. A thread waits for it, because each test has an event loop of its own."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        return await asyncio.to_thread(self._process.stdout.readline)
+
+
+def _start_honest() -> "Popen[bytes]":
+    return Popen([sys.executable, "-m", "tests.attack.honest"], stdin=PIPE, stdout=PIPE)
+
+
+honest: Final = Honest()
+
+
 class Cost(msgspec.Struct, frozen=True):
     """What an attack cost: bytes, shares of a core, and what the honest client measured beside it."""
 
@@ -125,48 +179,18 @@ async def measure(node: LocalNode, *attacks: Attack, ca: Path | None = None) -> 
     certificate.
     """
     process = psutil.Process(node.process.pid)
-    async with asyncio.timeout(HANG_S + SECONDS), _honest(node, ca) as client:
+    async with asyncio.timeout(HANG_S + SECONDS), honest.ready():
         before_bytes, before_s, begun_s = memory_bytes(process), cpu_s(process), time.monotonic()
         async with _in_background(_carry_out(attack, node) for attack in attacks):
-            _begin(client)
+            honest.begin(node.url, ca)
             peak_bytes = before_bytes
             while time.monotonic() < begun_s + SECONDS:
                 await pause(SAMPLE_EVERY_S)
                 peak_bytes = max(peak_bytes, memory_bytes(process))
             share = (cpu_s(process) - before_s) / (time.monotonic() - begun_s)
-            measured = await _end(client)
+            measured = await honest.end()
     assert node.process.poll() is None, "the node has ended"
     return Cost(peak_bytes - before_bytes, share, measured)
-
-
-@asynccontextmanager
-async def _honest(node: LocalNode, ca: Path | None) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The honest client, as a process that is ready to begin."""
-    arguments = [HONEST, node.url, *([] if ca is None else [str(ca)])]
-    client = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.attack.honest", *arguments, stdin=PIPE, stdout=PIPE, limit=2**24
-    )
-    try:
-        assert client.stdout is not None
-        assert await client.stdout.readline() == b"ready\n"
-        yield client
-    finally:
-        if client.returncode is None:
-            client.kill()
-        await client.wait()
-
-
-def _begin(client: asyncio.subprocess.Process) -> None:
-    assert client.stdin is not None
-    client.stdin.write(b"begin\n")
-
-
-async def _end(client: asyncio.subprocess.Process) -> Measured:
-    """End the honest client; returns what it measured."""
-    assert client.stdin is not None
-    assert client.stdout is not None
-    client.stdin.close()
-    return msgspec.json.decode(await client.stdout.readline(), type=Measured)
 
 
 async def _carry_out(attack: Attack, node: LocalNode) -> None:

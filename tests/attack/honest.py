@@ -1,8 +1,10 @@
 """The honest client of the harness: makes a claim and reads it, again and again, each time over a new connection.
 
 It is a process of its own, because an attack keeps the event loop of the harness busy, and the delays would be those of
-that loop. `python -m tests.attack.honest ADDRESS URL [CA]` writes a line when it is ready, begins with a line on its
-standard input, and ends at the end of that input. Then it writes what it measured, as one line of JSON.
+that loop. One process, `python -m tests.attack.honest`, serves all attacks, because it takes as long to start as most
+attacks last. It writes a line when it is ready. A line `[ADDRESS, URL, CA]` of JSON on its standard input lets it
+begin, the next line lets it end, and then it writes what it measured, as one line of JSON. It exits at the end of its
+input.
 """
 
 import asyncio
@@ -80,15 +82,15 @@ class HonestClient:
         self.measured.refused += answer.status != expected
 
 
-async def _main(address: str, url: str, ca: str | None = None) -> None:
-    client, end = HonestClient(address, url, ca), asyncio.Event()
+async def _main() -> None:
     _say(b"ready")
-    await asyncio.to_thread(sys.stdin.readline)
-    working = asyncio.create_task(client.work(end))
-    await asyncio.to_thread(sys.stdin.read)
-    end.set()
-    await working
-    _say(msgspec.json.encode(client.measured))
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        client, end = HonestClient(*msgspec.json.decode(line)), asyncio.Event()
+        working = asyncio.create_task(client.work(end))
+        await asyncio.to_thread(sys.stdin.readline)
+        end.set()
+        await working
+        _say(msgspec.json.encode(client.measured))
 
 
 def _say(line: bytes) -> None:
@@ -97,4 +99,4 @@ def _say(line: bytes) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(*sys.argv[1:]))
+    asyncio.run(_main())
