@@ -76,11 +76,15 @@ def plant(root: Path, edit: Edit) -> None:
 
 @contextmanager
 def _copied(edits: Sequence[Edit]) -> Iterator[Path]:
-    """Make a copy of the program with these edits, and delete it when the block ends. Gives its folder."""
+    """Make a copy of the program with these edits, and delete it when the block ends. Gives its folder.
+
+    The compiled files are copied too, because to compile the program takes longer than to play a seed. Python compiles
+    the edited files again, because their dates are new.
+    """
     with TemporaryDirectory() as folder:
         copy = Path(folder)
         for package in _PACKAGES:
-            shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / package, copy / package)
         for edit in edits:
             plant(copy, edit)
         yield copy
