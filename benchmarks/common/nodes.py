@@ -24,6 +24,9 @@ from simulations.processes.process import LocalNode
 
 HANG_S: Final = 1_200.0
 POLL_S: Final = 0.002
+SETTLED_POLL_S: Final = 0.05
+"""Seconds between two looks where no figure depends on them, so that the looks cost the nodes little."""
+
 
 FIRST_S: Final = 1_700_000_000
 RECORDS_PER_SECOND: Final = 10
@@ -160,4 +163,4 @@ def until_settled(node: LocalNode) -> None:
     with node.client() as client:
         while client.get("/peers")[0]["domains"].get(report.DOMAIN) != "identical":
             assert time.monotonic() < deadline_s, "two equal sets did not compare as equal"
-            time.sleep(POLL_S)
+            time.sleep(SETTLED_POLL_S)
