@@ -13,7 +13,7 @@ from tests.node.http_sync.sync_network import NOW, give
 from tests.node.links.network import running, until, ws
 
 NODES = 8
-RECORDS = 2_000
+RECORDS = 1_000
 ROUNDS = 20
 WRITERS = 10
 """Nodes that get records in one round; the same node may be drawn twice."""
@@ -26,7 +26,7 @@ UP_SHARE = 0.1
 
 async def test_a_ring_whose_links_are_up_a_tenth_of_the_time_ends_with_equal_sets(tmp_path: Path) -> None:
     random = Random(SEED)
-    timestamps = random.sample(range(NOW - 5 * RECORDS, NOW), RECORDS)
+    timestamps = random.sample(range(NOW - 10 * RECORDS, NOW), RECORDS)
     records = [claim(f"plot-{number}", ALICE, at) for number, at in enumerate(timestamps)]
     async with AsyncExitStack() as stack:
         nodes = [await stack.enter_async_context(running(tmp_path / str(number))) for number in range(NODES)]
