@@ -31,7 +31,7 @@ RATES: Final = (10, 100, 1_000)
 """Claims a second for which the bytes of receipts are measured."""
 
 TICK_S: Final = 0.02
-"""Claims of so many seconds are sent together where the rate asks for more than one."""
+"""Claims of this many seconds are sent together where the rate asks for more than one."""
 
 LOOK_EVERY_S: Final = 0.1
 
@@ -115,7 +115,7 @@ def _policy_record(domain: str, policy: Policy, timestamp: int) -> SignedRecord:
 
 
 def _take_in(node: LocalNode, domain: str, records: int, *, is_witness: bool = False) -> dict[str, float]:
-    """Send so many claims in batches, one batch after the other. The processor time of a witness is that until it
+    """Send this many claims in batches, one batch after the other. The processor time of a witness is that until it
     has decided all of them.
     """
     bodies = report.bodies_of(claims_of(domain, records))
@@ -172,7 +172,7 @@ def _send_at(client: NodeClient, claims: Sequence[SignedRecord], rate: int) -> f
 
 
 def measure_catch_up(claims: int, per_receipt: int) -> dict[str, float]:
-    """An empty node takes so many claims from a full one over a link: of an ordinary domain, and with their receipts.
+    """An empty node takes this many claims from a full one over a link: of an ordinary domain, and with their receipts.
 
     `per_receipt`: claims in one receipt.
     """

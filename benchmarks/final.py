@@ -6,13 +6,13 @@
                    the request is sent until the answer is read. A witness speaks at most once in each `receipt
                    interval`, and a decision takes two receipts of a quorum. So a claim after a pause waits at most
                    twice this interval, beside the network and the disks.
-    --records N    a new node takes so many claims in by batches, in turns: of an ordinary domain; of a witnessed domain
+    --records N    a new node takes N claims in by batches, in turns: of an ordinary domain; of a witnessed domain
                    whose witnesses are elsewhere; and of a domain that it witnesses itself, with the receipts that it
                    signs meanwhile. Aim: 0.6 of the ordinary domain with a local witness. The main thread's time for a
                    record depends less on other work of the machine than the rate.
-    --seconds N    claims come at 10, 100 and 1,000 a second for so many seconds: the bytes of all receipts for each
+    --seconds N    claims come at 10, 100 and 1,000 a second for N seconds: the bytes of all receipts for each
                    claim, as lines of a listing, with 1 witness and with 4.
-    --history N    an empty node catches up with so many claims over a link: alone, and with the receipts of four
+    --history N    an empty node catches up with N claims over a link: alone, and with the receipts of four
                    witnesses, of which each holds the claims of one receipt interval at 100 a second.
 
 A lane whose number is 0 is left out. `--write` puts the figures into a page, between the two markers there.
@@ -88,7 +88,7 @@ def measure_delays(writes: int) -> dict[str, float]:
 
 
 def delays_of(witnesses: int, faulty: int, writes: int) -> list[float]:
-    """How long each claim took to be final, in ms, on so many linked witnesses."""
+    """How long each claim took to be final, in ms, on this many linked witnesses."""
     warm_up = min(WARM_UP, writes)
     with seated(witnesses, faulty) as it, it.nodes[0].client() as client:
         delays_ms = []

@@ -29,7 +29,7 @@ class LineWriter:
     def __init__(
         self, stream: TextIO, note: Callable[[int], str] | None = None, bytes_max: int = UNWRITTEN_BYTES_MAX
     ) -> None:
-        """`note` gives the line that tells a reader of so many dropped lines. The stream has a descriptor."""
+        """`note` gives the line that tells a reader of this many dropped lines. The stream has a descriptor."""
         self.dropped = 0
         self._descriptor = stream.fileno()
         self._encoding = stream.encoding
@@ -50,7 +50,7 @@ class LineWriter:
                 self._append(data)
 
     def close(self, timeout_s: float) -> None:
-        """Wait until all is written, at most so many seconds. If the reader is stuck, leave the descriptor to the null
+        """Wait until all is written, `timeout_s` at most. If the reader is stuck, leave the descriptor to the null
         device, so that nothing else of the process waits for that reader either.
         """
         with self._change:

@@ -65,7 +65,7 @@ def dropped_lines() -> int:
 
 
 def close(timeout_s: float) -> None:
-    """Wait until all is written, at most so many seconds: then nothing that the process does waits for a reader."""
+    """Wait until all is written, at most this many seconds: then nothing that the process does waits for a reader."""
     for writer in _writers:
         writer.close(timeout_s)
 

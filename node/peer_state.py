@@ -21,7 +21,7 @@ LOG_AGAIN_S: Final = 3_600.0
 """Seconds until a failure that goes on is logged again."""
 
 STEADY_S: Final = 10.0
-"""A link that lasted so many seconds was no failure, whatever ended it. A guess."""
+"""A link that lasted this many seconds was no failure, whatever ended it. A guess."""
 
 FLAPS_MAX: Final = 3
 """So many short links in a row are an outage, although a link opens again and again."""

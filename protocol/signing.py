@@ -56,7 +56,7 @@ def is_signature(text: str) -> bool:
 
 
 def _is_hex(text: str, digits: int) -> bool:
-    """Whether this is so many lower-case hex digits. A third faster than a pattern, because every record asks it."""
+    """Whether the text is this many lower-case hex digits. A third faster than a pattern: every record asks."""
     try:
         return len(text) == digits and bytes.fromhex(text).hex() == text
     except ValueError:

@@ -1,6 +1,6 @@
 """Steps: long work as a generator, so that whoever runs it may do other things between two steps.
 
-Nothing here knows the time. The work pauses after so much of it, and the caller decides when to go on.
+Nothing here knows the time. The work pauses after each step, and the caller decides when to go on.
 """
 
 from collections.abc import Generator

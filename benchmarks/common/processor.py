@@ -23,7 +23,7 @@ class Spent(NamedTuple):
         return Spent(*(now - before for now, before in zip(self, begun, strict=True)))
 
     def us_each(self, count: int) -> "Spent":
-        """Microseconds for each of so many records or requests."""
+        """Microseconds for each of this many records or requests."""
         return Spent(*(seconds / count * 1e6 for seconds in self))
 
 

@@ -15,7 +15,7 @@ from protocol.records.record import SignedRecord
 
 
 async def put_each(url: str, claims: Sequence[SignedRecord], connections: int) -> float:
-    """Put the claims one by one over so many connections; returns the seconds that it took."""
+    """Put the claims one by one over this many connections; returns the seconds that it took."""
     head = f"HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nContent-Type: application/json\r\nContent-Length:"
     requests = iter(
         [

@@ -46,7 +46,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """Wait for so many seconds. `reason` is for people."""
+    """Wait for this many seconds. `reason` is for people."""
 
     seconds: float
     reason: str

@@ -105,7 +105,7 @@ class Following:
             await asyncio.sleep(_RETRY_S)
 
     async def reach(self, commit: int, seconds: float) -> bool:
-        """Wait until this process has the commit of this number, for so long at most. Returns whether it has it."""
+        """Wait until this process has the commit of this number, for this long at most. Returns whether it has it."""
         try:
             async with asyncio.timeout(seconds):
                 while self._standing.commit < commit:

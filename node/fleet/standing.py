@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 STALE_S: Final = 10.0
-"""After so many seconds without the database, a process that follows is no good place to read at."""
+"""After this many seconds without the database, a process that follows is no good place to read at."""
 
 
 class Role(StrEnum):

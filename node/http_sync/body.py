@@ -19,7 +19,7 @@ EMPTY_LINES_MAX: Final = 1_000
 """Empty lines in one answer. Without a limit, a listing of nothing else would never end."""
 
 BYTES_PER_SECOND_MIN: Final = 1_024
-"""The slowest transfer that is waited for: a body may take the timeout, and 1 s more for each of so many bytes. A
+"""The slowest transfer that is waited for: a body may take the timeout, and 1 s more per this many bytes. A
 slower sender holds a connection on purpose.
 """
 

@@ -36,7 +36,7 @@ not for a comparison.
 """
 
 COMPARISON_SHARE: Final = 20
-"""A run at an interval compares ids again only after so many times the duration of the last comparison. So comparisons
+"""A run at an interval compares ids again after this many times the duration of the last comparison. So comparisons
 take at most a twentieth of the time.
 """
 

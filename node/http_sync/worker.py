@@ -127,7 +127,7 @@ class SyncWorker:
 
 
 def pause_s(interval_s: float, failures: int, jitter: float = 1.0) -> float:
-    """Seconds to the next run after so many failures in a row: doubled each time, at most an hour, jitter included.
+    """Seconds to the next run after this many failures in a row: doubled each time, at most an hour, jitter included.
 
     `jitter` is a factor.
     """

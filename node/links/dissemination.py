@@ -109,7 +109,7 @@ class Dissemination:
         self.gossip.on_prune(link)
 
     def on_round_trip(self, link: int, round_trip_s: float) -> None:
-        """A ping took so many seconds."""
+        """A ping took this many seconds."""
         self.gossip.on_round_trip(link, round_trip_s)
 
     def close(self) -> None:

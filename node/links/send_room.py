@@ -47,7 +47,7 @@ class SendRoom:
         return max(FEW_BYTES, self._budget.left_bytes(self._source) // _PART)
 
     def add(self, size_bytes: int) -> None:
-        """Hold so many bytes more; a negative size gives bytes back."""
+        """Hold this many bytes more; a negative size gives bytes back."""
         self.held_bytes += size_bytes
         self._budget.add(self._source, size_bytes)
 

@@ -3,7 +3,7 @@
 `state` is `down`, `catching_up`, `live` or `behind`. `error` says why the last link ended, if there is none now.
 `direction` says who opened the link. While the two nodes catch up, `done` of `total` counts the records of the domains
 that still differ; otherwise both are None. `differing` sums, over all domains, by how many records one node has more
-than the other, so at least so many records are missing somewhere.
+than the other, so at least this many records are missing somewhere.
 """
 
 from collections.abc import Mapping

@@ -43,7 +43,7 @@ class Reader:
         self._is_relieved.set()
 
     def has_waited(self, seconds: float) -> bool:
-        """Whether the peer sent nothing for so many seconds although this end was reading."""
+        """Whether the peer sent nothing for this many seconds although this end was reading."""
         since_s = self._waiting_since_s
         return since_s is not None and asyncio.get_running_loop().time() - since_s >= seconds
 
@@ -115,7 +115,7 @@ class FrameWriter:
             self._on_sent(len(text))
 
     async def flush(self, seconds_max: float) -> None:
-        """Wait until the socket has taken all texts or is over, but at most so many seconds."""
+        """Wait until the socket has taken all texts or is over, but at most this many seconds."""
         try:
             async with asyncio.timeout(seconds_max):
                 await self._is_flushed.wait()

@@ -16,7 +16,7 @@ from protocol.link.terms import LinkLimits
 from protocol.records.quota import Quota
 
 STRANGERS_BURST_S: Final = 1.0
-"""What strangers do not use of their share, they can use later, but no more than the share of so many seconds."""
+"""What strangers do not use of their share, they can use later, but no more than the share of this many seconds."""
 
 FRAME_S: Final = 0.00005
 """What it costs to receive a frame of a stranger, besides the work for its content, which is measured."""
@@ -45,7 +45,7 @@ class WorkMeter:
         self._of_strangers = Quota(limits.work_share_of_strangers, burst_s=STRANGERS_BURST_S)
 
     def spend(self, source: str, seconds: float, *, is_listed: bool, frames: int = 0, records: int = 0) -> None:
-        """Count work of a source, and so many frames and records of it."""
+        """Count work of a source, and this many frames and records of it."""
         now = self._clock()
         if is_listed:
             self._of_listed.spend(source, seconds, now)

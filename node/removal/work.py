@@ -123,7 +123,7 @@ class RemovalWork:
         return was_dropped
 
     async def wait(self, number: int, seconds: float) -> Removal:
-        """The removal when it is done, or as it is after so many seconds."""
+        """The removal when it is done, or as it is after this many seconds."""
         ended = self._ended.get(number)
         if ended is not None:
             with suppress(TimeoutError):

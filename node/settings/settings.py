@@ -129,7 +129,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     labels_cached_max: Annotated[
         int,
         Meta(ge=1),
-        _about("Labels whose state stays in memory. Of witnessed domains, a tenth of so many records.", "labels"),
+        _about("Labels whose state stays in memory. For witnessed domains: a tenth as many records.", "labels"),
     ] = 100_000
     heads_cached_bytes_max: Annotated[
         int, Meta(ge=1), _about("Most bytes of answers to head queries that stay in memory.", "bytes")

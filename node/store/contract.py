@@ -252,7 +252,7 @@ class Store(Protocol):
     async def records(self, ids: Sequence[str], bytes_max: int | None = None) -> dict[str, StoredRecord]:
         """The stored records among these ids, by id. At most 1,000 ids a call.
 
-        With `bytes_max`, only the first of them, whose bodies have at most so many bytes in total; but always one.
+        With `bytes_max`, only the first of them, whose bodies have at most this many bytes in total; but always one.
         """
 
     async def held(self, ids: Sequence[str]) -> frozenset[str]:
@@ -274,7 +274,7 @@ class Store(Protocol):
 
         `domain` None means every domain. The page holds heads after the label `after`, with a timestamp of at least
         `since`. Within one domain, `prefix` selects labels that begin with it; other labels cost nothing.
-        With `bytes_max`, the page ends with the head that brings its bodies to so many bytes or more.
+        With `bytes_max`, the page ends with the head that brings its bodies to this many bytes or more.
         """
 
     async def heads_of_owner(

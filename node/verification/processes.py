@@ -13,7 +13,7 @@ import structlog
 from node.verification.verifying_process import ANSWER_S_MAX, VerifyingProcess
 
 BUSY_RECORDS: Final = 2_048
-"""Records within a second after which the processes start: a catch-up or some batches. Two cores verify so many in a
+"""Records within a second after which the processes start: a catch-up or some batches. Two cores verify this many in a
 twentieth of a second."""
 
 _BUSY_S: Final = 1.0

@@ -5,8 +5,8 @@ So a batch of one client delays a record of another client by a few answers, and
 full, a record of the client with most records gives way.
 
 Nothing waits for ever. A record that gets no answer within the timeout is refused as `overloaded`, and so is everything
-while the program is down. A program that answers nothing for so long, or something that makes no sense, is killed. It
-is started again after a pause that doubles with each fault.
+while the program is down. A program that is silent for as long as the timeout, or whose answer makes no sense, is
+killed. It is started again after a pause that doubles with each fault.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ PAUSE_S_MAX: Final = 60.0
 """The pause before a new start: it doubles with each fault. A guess."""
 
 STEADY_S: Final = 60.0
-"""A program that ran for so many seconds without a fault is started again after the shortest pause."""
+"""A program that ran for this many seconds without a fault is started again after the shortest pause."""
 
 WARNED_S: Final = 60.0
 """Seconds that a warning stays after the last fault, or after the last record that waited too long."""
@@ -214,7 +214,7 @@ class WritePlugin:
         self._send()
 
     def _on_time(self) -> None:
-        """Refuse what has waited too long, and give up a program that has said nothing for so long."""
+        """Refuse what has waited too long, and give up a program that has been silent too long."""
         self._timer = None
         now_s = self._loop.time()
         if self._sent and now_s - self._progress_s >= self.timeout_s:

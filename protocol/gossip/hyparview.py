@@ -80,7 +80,7 @@ class Join(msgspec.Struct, frozen=True, tag=True, gc=False):
 
 
 class ForwardJoin(msgspec.Struct, frozen=True, tag=True, gc=False):
-    """This node is new. Carry its address on by so many steps, or take the node as a neighbour."""
+    """This node is new. Carry its address on by this many steps, or take the node as a neighbour."""
 
     joiner: Address
     steps: int
@@ -103,7 +103,7 @@ class Disconnect(msgspec.Struct, frozen=True, tag=True, gc=False):
 
 
 class Shuffle(msgspec.Struct, frozen=True, tag=True, gc=False):
-    """Carry these addresses on by so many steps. The last node keeps them and sends its own to the origin."""
+    """Carry these addresses on by this many steps. The last node keeps them and sends its own to the origin."""
 
     origin: Address
     steps: int

@@ -16,7 +16,7 @@ class Comparison:
     """What the peer has said that it holds, beside what this node holds."""
 
     def __init__(self, listing: Listing, limits: LinkLimits, features: Collection[str], erased: ErasedKeys) -> None:
-        """`listing`: what this node has committed and the peer can share. `limits`: of them, `domains_max` counts here.
+        """`listing`: what this node has committed and the peer can share. Of `limits`, only `domains_max` counts here.
         `features`: those of the peer; the domains that it cannot share are left out of its list. `erased`: records that
         one side cannot get from the other.
         """

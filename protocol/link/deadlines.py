@@ -24,7 +24,7 @@ class Deadlines:
     """Which waits are under way, and since when there was no progress."""
 
     def __init__(self, limits: LinkLimits) -> None:
-        """`limits`: of them, `handshake_s`, `ack_s`, `behind_s` and `answer_s` count here."""
+        """Of `limits`, only `handshake_s`, `ack_s`, `behind_s` and `answer_s` count here."""
         self._since: dict[Wait, float] = {}
         self._allowed_s = dict.fromkeys(Wait, limits.answer_s)
         self._allowed_s |= {Wait.GREETING: limits.handshake_s, Wait.ACK: limits.ack_s, Wait.ANY_ACK: limits.behind_s}

@@ -37,7 +37,7 @@ class InFlight:
     """The frames that wait for an acknowledgement, in their order."""
 
     def __init__(self, limits: LinkLimits) -> None:
-        """`limits`: of them, `in_flight_*` count here."""
+        """Of `limits`, only `in_flight_*` count here."""
         self._limits = limits
         self._frames: deque[Sent] = deque()
         self._size_bytes = 0

@@ -47,7 +47,7 @@ class Passes:
     """Decides which passes a domain needs, and begins them. The sender and the receiver carry them out."""
 
     def __init__(self, halves: Halves, comparison: Comparison, short_pass_records: int) -> None:
-        """`short_pass_records`: a pass of at most so many records is never skipped."""
+        """`short_pass_records`: a pass of at most this many records is never skipped."""
         self._halves = halves
         self._comparison = comparison
         self._short_pass_records = short_pass_records

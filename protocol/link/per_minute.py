@@ -22,7 +22,7 @@ class PerMinute:
         self._this_minute = 0
 
     def count(self, number: int, now: float) -> None:
-        """Count so many more.
+        """Count this many more.
 
         Raises:
             ProtocolError: `rate_limited` if there were too many in this minute.

@@ -95,7 +95,7 @@ class Receiver:
         self._passes.add(Since(domain, timestamp, held))
 
     def want(self, ids: Iterable[str]) -> None:
-        """Ask the peer for these records, so many at once."""
+        """Ask the peer for these records, this many at once."""
         self._wants.add(ids)
 
     def on_records(self, frame: Records) -> None:

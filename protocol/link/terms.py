@@ -107,7 +107,7 @@ class LinkLimits(msgspec.Struct, frozen=True, kw_only=True):
     asked_domains_max: int = 4
     """Passes that this node asks a peer for at once."""
     takes_max: int = 16
-    """Frames that are being taken in; with so many, no further frame should be read."""
+    """Frames that are being taken in; with this many, no further frame should be read."""
     domains_max: int = 10_000
     """Domains that a peer may list."""
     lists_per_minute_max: int = 120
@@ -122,7 +122,7 @@ class LinkLimits(msgspec.Struct, frozen=True, kw_only=True):
     recent_ids_max: int = 8_192
     """Ids that the peer is known to hold, or to refuse."""
     short_pass_records: int = 1_000
-    """A pass of so many records is never left to reconciliation, because it costs the peer only reads of its store."""
+    """A pass of this size is never left to reconciliation, because it costs the peer only reads of its store."""
     reconcile_bytes_max: int = 65_536
     """Our messages of a reconciliation, decoded."""
     reconcile_ranges_max: int = 16_384

@@ -16,7 +16,7 @@ FEW_KEYS: Final = 64
 class _Shared:
     """The keys of all states that follow from each other, in the order in which they were named.
 
-    `stored`: so many of the first keys are in the store's table of keys. Only the store changes it, in the thread that
+    `stored`: how many of the first keys are in the store's table of keys. Only the store changes it, in the thread that
     writes.
     """
 
@@ -39,7 +39,7 @@ class ManyKeys(Set[str]):
 
     @classmethod
     def of(cls, keys: Iterable[str], stored: int = 0) -> "ManyKeys":
-        """These keys. `stored`: so many of the first ones are in the store's table of keys."""
+        """These keys. `stored`: how many of the first ones are in the store's table of keys."""
         shared = _Shared(keys, stored)
         return cls(shared, len(shared.keys))
 
@@ -90,7 +90,7 @@ def with_keys(named: Set[str], keys: Sequence[str]) -> Set[str]:
 
 
 def named_keys(keys: Iterable[str], stored: int = 0) -> Set[str]:
-    """A set of these keys. `stored`: so many of the first ones are in the store's table of keys."""
+    """A set of these keys. `stored`: how many of the first ones are in the store's table of keys."""
     found = dict.fromkeys(keys)
     return frozenset(found) if len(found) <= FEW_KEYS and not stored else ManyKeys.of(found, stored)
 

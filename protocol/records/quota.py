@@ -14,8 +14,8 @@ BURST_S: Final = 10.0
 """A bucket holds what its rate allows in this many seconds. A guess: it lets a batch through and stops a flood."""
 
 EXACT_WEIGHT: Final = 16
-"""A byte that takes the exact path to canonical bytes counts as so many bytes, because it costs 400 ns instead of about
-20 ns. The default quota of 4 MiB a second then allows one address a tenth of a core."""
+"""A byte on the exact path to canonical bytes counts as this many bytes, because it costs 400 ns instead of about 20
+ns. The default quota of 4 MiB a second then allows one address a tenth of a core."""
 
 ADDRESSES_MAX: Final = 10_000
 """Addresses remembered. Past this, the address that was heard of least recently is forgotten."""

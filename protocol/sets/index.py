@@ -334,7 +334,7 @@ class Index:
 
 
 def fingerprint_of(total: int, count: int) -> str:
-    """The fingerprint, in hex, of a set of so many keys whose ids have this sum."""
+    """The fingerprint, in hex, of a set of this many keys whose ids have this sum."""
     return _fingerprint(total, count).hex()
 
 

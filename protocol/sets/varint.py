@@ -12,7 +12,7 @@ from protocol.errors import Code, ProtocolError
 VARINT_MAX: Final = 2**64 - 1
 
 _DIGITS_MAX = 10
-"""Digits of VARINT_MAX in base 128. The reader stops after so many, so that no integer grows with the message."""
+"""Digits of VARINT_MAX in base 128. The reader stops after this many, so that no integer grows with the message."""
 
 _ONE_DIGIT = [bytes([value]) for value in range(128)]
 

@@ -48,7 +48,7 @@ class Certainty(StrEnum):
 
 
 def certainty_of(length: int, final: int) -> Certainty | None:
-    """How sure the head of a chain of this length is, of which so many records are final; None if it is empty."""
+    """How sure the head of a chain of this length is, of which this many records are final; None if it is empty."""
     if not length:
         return None
     return Certainty.FINAL if final == length else Certainty.ORDERED

@@ -68,7 +68,7 @@ class Load:
             time.sleep(RETRY_S)
 
     def await_claims(self, wanted: int) -> None:
-        """Wait until so many claims are acknowledged. Raises: TimeoutError: that takes too long."""
+        """Wait until this many claims are acknowledged. Raises: TimeoutError: that takes too long."""
         for _ in patiently(f"fewer than {wanted} claims are acknowledged"):
             if len(self.acknowledged) >= wanted:
                 return

@@ -85,7 +85,7 @@ class Wire:
         return delay_s
 
     def sending_s(self, size_bytes: int) -> float:
-        """How long the bandwidth is busy with so many bytes, in seconds."""
+        """How long the bandwidth is busy with this many bytes, in seconds."""
         rate = self.weather.bytes_per_second
         return 0.0 if rate is None else size_bytes / rate
 

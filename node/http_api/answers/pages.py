@@ -24,7 +24,7 @@ _FIRST_PAGE_RECORDS: Final = 64
 async def stored_pages(
     store: Store, ids: Iterable[str], records_max: int = PAGE_RECORDS_MAX
 ) -> AsyncGenerator[list[StoredRecord], None]:
-    """The records of these ids, in their order, so many in a page. Records that were dropped meanwhile are left out."""
+    """The records of these ids, in order and in pages of this size, without those that were dropped meanwhile."""
     left = iter(ids)
     wanted = list(islice(left, _FIRST_PAGE_RECORDS))
     while wanted:

@@ -265,7 +265,7 @@ async def _run_server_sent(carrier: _Carrier, *, is_chunked: bool) -> None:
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> bool:
-    """Whether the event came within so many seconds."""
+    """Whether the event came within this many seconds."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -165,7 +165,7 @@ async def _first_keys(parts: ApiParts, keys: Iterator[bytes], count: int, *, wan
 
 
 async def _take(keys: Iterator[bytes], count: int) -> list[bytes]:
-    """The next keys, at most so many."""
+    """The next keys, at most this many."""
     taken: list[bytes] = []
     while piece := list(islice(keys, min(_KEYS_IN_A_PIECE, count - len(taken)))):
         taken += piece

@@ -75,7 +75,7 @@ class Pace:
         self._timeout_s = timeout_s
 
     def on_piece(self, size_bytes: int, waited_s: float) -> None:
-        """A piece has come after so many seconds."""
+        """A piece has come after this many seconds."""
         self.left_s = min(self._timeout_s, self.left_s - waited_s + size_bytes / BYTES_PER_SECOND_MIN)
 
 

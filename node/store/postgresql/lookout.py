@@ -65,7 +65,7 @@ class Lookout:
         return lookout
 
     async def wait(self, seconds: float) -> bool:
-        """Wait until something is told, for so long at most. Returns whether something was told."""
+        """Wait until something is told, for this long at most. Returns whether something was told."""
         # `asyncio.wait_for` before Python 3.12 loses a cancellation that comes together with the event.
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

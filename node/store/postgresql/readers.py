@@ -28,7 +28,7 @@ class Readers:
 
     @classmethod
     async def open(cls, url: str, count: int) -> Self:
-        """Open so many sessions. Raises: StoreError: as `connect_reader`."""
+        """Open this many sessions. Raises: StoreError: as `connect_reader`."""
         opened = await asyncio.gather(*(connect_reader(url) for _ in range(count)), return_exceptions=True)
         sessions = [each for each in opened if not isinstance(each, BaseException)]
         errors = [each for each in opened if isinstance(each, BaseException)]
