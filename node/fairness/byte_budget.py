@@ -54,7 +54,7 @@ class ByteBudget:
         return ProtocolError(Code.OVERLOADED, self._detail, retry_after=1)
 
     def add(self, address: str | None, size_bytes: int) -> None:
-        """Count so many bytes more, whatever the bounds; a negative size gives bytes back."""
+        """Count this many bytes more, whatever the bounds; a negative size gives bytes back."""
         self.held_bytes += size_bytes
         if address is not None:
             self._by_address[address] += size_bytes

@@ -54,7 +54,7 @@ class CommitDelay:
         self._skips = max(0, self._skips - 1)
 
     def is_enough(self, queued: int) -> bool:
-        """Whether no more than so many records are expected."""
+        """Whether at most this many records are expected."""
         return queued >= self._expected
 
     def wait_s(self, queued: int, arrived: int, now_s: float) -> float:

@@ -161,7 +161,7 @@ class Commits:
             self._delay.on_waited(have_come=self._begins_now())
 
     async def _wait(self, wait_s: float) -> None:
-        """Wait so long, or until the next commit begins now."""
+        """Wait this long, or until the next commit begins now."""
         loop = asyncio.get_running_loop()
         self._waiting = loop.create_future()
         end = loop.call_later(wait_s, _end, self._waiting)

@@ -19,7 +19,7 @@ class Labels:
     """The states of about `cached_max` labels, the most recently used."""
 
     def __init__(self, store: Store, cached_max: int, few: int = STATES_FEW) -> None:
-        """`few`: so many labels are not read ahead."""
+        """`few`: at most this many labels are not read ahead."""
         self._few = few
         self._store = store
         self._cached_max = cached_max

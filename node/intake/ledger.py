@@ -25,7 +25,7 @@ class Quotas(Protocol):
     """What each domain and key has here, and may have."""
 
     def check(self, record: Record) -> None:
-        """That a client may add this record. Raises: ProtocolError."""
+        """Check that a client may add this record. Raises: ProtocolError."""
 
     def count(self, record: Record) -> None:
         """This record will be stored."""

@@ -74,7 +74,7 @@ class Room:
         self._shares.add(origin.address, records)
 
     def count_bytes(self, origin: Origin, size_bytes: int) -> None:
-        """Count so many bytes more of this source than it sent, because they cost the node as much."""
+        """Count this many bytes more of this source than it sent, because its records cost the node as much."""
         if origin.address is not None:
             self._bytes_quota.spend(origin.address, size_bytes, self._world.now_s())
 

@@ -23,7 +23,7 @@ _NOTHING: Final = Amount()
 
 
 def largest(amounts: Mapping[str, Amount], limit: int) -> list[tuple[str, Amount]]:
-    """The names with the most bytes, at most so many, largest first."""
+    """The names with the most bytes, at most this many, largest first."""
     return sorted(amounts.items(), key=lambda item: (-item[1].size_bytes, item[0]))[:limit]
 
 
@@ -60,7 +60,7 @@ class Usage:
             await self._read(missing)
 
     def check(self, record: Record) -> None:
-        """That a client may add this record to its domain and to its key.
+        """Check that a client may add this record to its domain and to its key.
 
         Raises:
             ProtocolError: `quota_exceeded`, with the quota.

@@ -47,7 +47,7 @@ class Welcome:
             await self._founders.load(map(_founder_of, limited))
 
     def check(self, record: Record, origin: Origin, state: State) -> None:
-        """That the operator takes this record. `state` is that of its label.
+        """Check that the operator takes this record. `state` is that of its label.
 
         Raises:
             ProtocolError: `not_welcome`; `overloaded` if the program was told another verdict.
@@ -68,7 +68,7 @@ class Welcome:
             _check_told(origin, Verdict.PENDING)
 
     def check_rules(self, record: Record, origin: Origin, state: State) -> None:
-        """That the rules take this record. `state` is that of its label.
+        """Check that the rules take this record. `state` is that of its label.
 
         Raises:
             ProtocolError: `not_welcome`.
@@ -130,7 +130,7 @@ def _check_count(record: Record, rules: WriteRules, founded: int | None) -> None
 
 
 def _check_told(origin: Origin, verdict: Verdict) -> None:
-    """That the program took the record knowing what becomes of it.
+    """Check that the program took the record knowing what becomes of it.
 
     Raises:
         ProtocolError: `overloaded` if the label changed meanwhile.

@@ -54,7 +54,7 @@ class RaceWaiters:
         return self._places.taken
 
     async def end_of(self, record: Record, seconds: float, address: str | None) -> bool:
-        """Wait until this held record is final or lost, at most so long; returns whether it came to that.
+        """Wait until this held record is final or lost, at most this long; returns whether that happened.
 
         `address` is that of the client, None for a client on this machine.
         """

@@ -256,13 +256,13 @@ _RESTING: Final = frozenset({_S.UNKNOWN, _S.SAME, _S.DIFFERENT})
 
 
 def _staying(state: DomainState) -> dict[DomainEvent, tuple[DomainState, DomainAction]]:
-    """What never ends a pass or a reconciliation: further lists, and passes that were not waited for."""
+    """Events that never end a pass or a reconciliation: further lists, and passes for which nobody waited."""
     ignored = dict.fromkeys((_E.DIFFERENT, _E.SAID_SAME, _E.SAID_DIFFERENT, _E.RECEIVED, _E.SENT), (state, _A.NOTHING))
     return ignored | {_E.SAME: (state, _A.SETTLE)}
 
 
 def _resting(state: DomainState) -> dict[DomainEvent, tuple[DomainState, DomainAction]]:
-    """What changes a domain of which nothing is due."""
+    """The moves of a domain for which nothing is due."""
     return {
         _E.SAME: (_S.SAME, _A.SETTLE),
         _E.DIFFERENT: (_S.DIFFERENT, _A.NOTHING),

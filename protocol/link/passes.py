@@ -71,7 +71,8 @@ class Passes:
         receiver, theirs = self._halves.receiver, self._comparison.theirs(domain)
         cursor = receiver.cursors.get(domain)
         if cursor is None and self._is_skipped(sender=theirs.count, receiver=self._comparison.ours(domain).count):
-            # The peer has to learn that this pass is over, so it is asked for what is newer than its newest record.
+            # The peer has to learn that this pass is over, so this node asks for records newer than the peer's newest
+            # one.
             receiver.ask(domain, (theirs.newest or 0) + 1)
             return
         begin = cursor or 0

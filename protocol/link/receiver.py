@@ -22,8 +22,8 @@ from protocol.link.terms import LinkLimits
 from protocol.records.outcome import Outcome
 
 _NO_OFFENCE = (None, Code.NOT_WELCOME, Code.QUOTA_EXCEEDED, Code.OVERLOADED)
-"""What a peer may be answered without an end. A peer cannot know whom the operator of this node does not want, how much
-the node keeps of whom, and what it has no time for."""
+"""Refusals of which a peer may get any number. A peer cannot know whom the operator of this node bans, what the node's
+quotas are, and how busy the node is."""
 
 
 class _Taking(msgspec.Struct):

@@ -134,7 +134,7 @@ async def _check(parts: ApiParts, body: RemovalBody) -> None:
         raise ProtocolError(Code.NOT_ERASABLE, detail)
     if body.label is not None and body.domain is not None and is_witnessed(body.domain) and body.label.startswith("@"):
         raise _not_erasable()
-    await parts.commits.drain()  # what a client was just told about is removed too
+    await parts.commits.drain()  # a removal covers the records that a client was just told about
     held = await parts.store.records(body.ids)
     missing = [record_id for record_id in body.ids if record_id not in held]
     if missing:

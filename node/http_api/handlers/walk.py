@@ -23,7 +23,7 @@ from protocol.witness.testimony import Evidence
 from protocol.witness.walk import Certainty
 
 _ID_BYTES: Final = 160
-"""What an id in a list takes."""
+"""Bytes of an id in a list."""
 
 
 class WalkView(msgspec.Struct, frozen=True):

@@ -57,7 +57,7 @@ async def put_claim(parts: ApiParts, request: web.Request) -> web.StreamResponse
             outcome = await parts.ingest.take_one(Submission(signature, body), origin)
     except ProtocolError as error:
         if error.code in (Code.UNAUTHORIZED, Code.BAD_SIGNATURE) or isinstance(error, RefusedError):
-            raise  # this is about the request: the record was not looked at
+            raise  # this error is about the request, and the node did not look at the record
         outcome = Outcome.refused(signature, error)
     seconds = read_wait_s(request)
     if seconds is None or not _may_wait(outcome):
