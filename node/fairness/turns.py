@@ -20,9 +20,11 @@ waits for some 50 ms. Shorter turns would cost throughput: a turn itself takes a
 
 
 class Turns:
-    """The long work of one node."""
+    """The long work of one node, or of one kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, turn_s: float = TURN_S) -> None:
+        """`turn_s`: the seconds of one turn of the loop that this work may take."""
+        self._turn_s = turn_s
         self._loop = asyncio.get_running_loop()
         self._used_s = 0.0
         self._is_renewing = False
@@ -31,7 +33,7 @@ class Turns:
     @property
     def is_used_up(self) -> bool:
         """Whether this turn of the loop has no time left for long work."""
-        return self._used_s >= TURN_S
+        return self._used_s >= self._turn_s
 
     def begin(self, source: Hashable = None) -> "Piece":
         """Begin some work. `source` names who caused it. Sources take turns, however much work each of them has."""

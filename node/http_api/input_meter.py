@@ -29,6 +29,11 @@ comes alone takes as much of the share by its parsing, so one address may send 1
 
 INPUT_BURST_S: Final = 1.0
 
+INPUT_TURN_S: Final = 0.002
+"""Seconds of one turn of the loop that all input of strangers may take: 20 requests, or a piece of the dearest bytes.
+The answers to these requests take as long again, and a claim takes about ten turns.
+"""
+
 PAUSE_S: Final = 0.05
 """Seconds between two looks at the addresses whose share is used up."""
 
@@ -55,7 +60,7 @@ class Wait:
 
 
 class InputMeter:
-    """Counts the work for the input of each address. All input together takes about `TURN_S` of a turn of the loop.
+    """Counts the work for the input of each address. All input together takes about `INPUT_TURN_S` of a turn.
 
     Work is processor time, because the clock of uvloop has whole milliseconds, and because other programs take nothing
     from the share of a stranger.
@@ -71,7 +76,7 @@ class InputMeter:
         `processor_s` is the processor time of this thread.
         """
         self._shares = Shares(share_max, INPUT_BURST_S, crowd)
-        self._turns = Turns()
+        self._turns = Turns(INPUT_TURN_S)
         self._processor_s = processor_s
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, dict[Wait, None]] = {}

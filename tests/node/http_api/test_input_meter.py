@@ -3,8 +3,7 @@
 import asyncio
 
 from node.fairness.crowd import Crowd
-from node.fairness.turns import TURN_S
-from node.http_api.input_meter import INPUT_BURST_S, INPUT_SHARE_MAX, REQUEST_S, InputMeter
+from node.http_api.input_meter import INPUT_BURST_S, INPUT_SHARE_MAX, INPUT_TURN_S, REQUEST_S, InputMeter
 
 TIMEOUT_S = 30
 """Only ends a test that hangs."""
@@ -73,7 +72,7 @@ def fill_turns(meter: InputMeter, addresses: list[str]) -> list[str]:
 
     def read_on(address: str) -> None:
         turns.append(address)
-        meter.charge(address, round(TURN_S / REQUEST_S))
+        meter.charge(address, round(INPUT_TURN_S / REQUEST_S))
         meter.wait(address, lambda: read_on(address))
 
     for address in addresses:
