@@ -18,6 +18,7 @@ from node.intake.timelines import Timelines
 from node.intake.usage import Usage
 from node.intake.welcome import Welcome
 from node.intake.witnessed import WitnessedDecider
+from node.intake.witnessed_domains import Brought
 from node.settings.settings import Settings
 from node.store.contract import Batch, LabelKey, StoredRecord
 from node.world import World
@@ -137,20 +138,23 @@ class Decider:
         self._append_to_timelines(batch)
         return Decision(batch, late, of_witnessed)
 
-    async def decide_witnessed(self, group: Group) -> Batch:
-        """Settle the records of the group, which all belong to one witnessed domain; returns what they change.
+    async def decide_witnessed(self, name: str, group: Group, brought: Brought | None) -> Batch:
+        """Settle the records of the group, which all belong to the witnessed domain of this name; returns what they
+        change. Each of them comes after those that it names.
 
-        As for `decide`. The parts of the domain that are not in memory are read first.
+        As for `decide`. `brought`: what they touch, as far as it was known before.
         """
+        is_brought = self.witnessed.use(name, brought)
         self._refuse_dropped(group)
         _, of_witnessed = self._fresh(group)
         batch = Batch()
-        for domain, positions in of_witnessed.items():
+        if positions := sorted(of_witnessed.get(name, ())):
             arrivals = [(group.records[at].record, group.origins[at]) for at in positions]
             await self.welcome.load(arrivals)
             await self.read_usage(group)
-            await self.bring_witnessed(record for record, _ in arrivals)
-            self._admit_witnessed(batch, group, domain, positions, self._world.now_s())
+            if not is_brought:
+                await self.bring_witnessed(record for record, _ in arrivals)
+            self._admit_witnessed(batch, group, name, positions, self._world.now_s())
         group.settle_repeats()
         self.witnessed.on_decided(batch)
         self.witnessed.shrink()

@@ -40,10 +40,12 @@ class WitnessedDecider:
     def admit(
         self, batch: Batch, group: Group, positions: Iterable[int], domain: WitnessedDomain, now_s: float
     ) -> list[int]:
-        """Settle these records of one domain; returns the positions of those that were taken."""
+        """Settle these records of one domain, each of which comes after those that it names (`in_order`); returns the
+        positions of those that were taken.
+        """
         change = DomainChange()
         taken: list[int] = []
-        for run in runs_of((position, group.origins[position]) for position in in_order(group, positions)):
+        for run in runs_of((position, group.origins[position]) for position in positions):
             admitted = [position for position, _ in run if self._is_admitted(group, position, domain, now_s)]
             records = [group.records[position].record for position in admitted]
             self._note_foundings(records)

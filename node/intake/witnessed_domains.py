@@ -47,6 +47,13 @@ class _Use(msgspec.Struct):
     records: int
 
 
+class Brought(msgspec.Struct, frozen=True):
+    """Parts of a domain that are in memory."""
+
+    domain: WitnessedDomain
+    wanted: Wanted
+
+
 class WitnessedDomains:
     """The witnessed domains by name. Of all of them together about `records_max` records are in memory."""
 
@@ -117,7 +124,17 @@ class WitnessedDomains:
         """Have in memory what these records touch in this domain, of which the node holds records. Nobody may decide on
         this domain until this returns.
         """
-        domain = self._by_name[name]
+        brought = await self.read(name, records)
+        assert brought is not None, "the node holds records of the domain"
+        self._use(brought.domain, brought.wanted)
+
+    async def read(self, name: str, records: Sequence[Record]) -> "Brought | None":
+        """The same as `bring`, before the decision that uses it: `use` has to follow, and nothing of the domain may be
+        forgotten before (`kept`). None if the node holds no record of the domain.
+        """
+        domain = self._by_name.get(name)
+        if domain is None:
+            return None
         if domain.policy is None and any(policy_of(record) is not None for record in records):
             await self._bring_all(domain)
         wanted = domain.needs(records)
@@ -125,7 +142,17 @@ class WitnessedDomains:
             for _ in domain.learn(missing, await self._store.known(name, missing)):
                 await asyncio.sleep(0)  # a label may be long: others get a turn
             wanted = domain.needs(records)
-        self._use(domain, wanted)
+        return Brought(domain, wanted)
+
+    def use(self, name: str, brought: "Brought | None") -> bool:
+        """The next decision uses what was brought. False if the domain came or was dropped since, so that it does not
+        hold any more.
+        """
+        domain = self._by_name.get(name)
+        if brought is None or domain is not brought.domain:
+            return domain is None and brought is None
+        self._use(domain, brought.wanted)
+        return True
 
     async def _bring_all(self, domain: WitnessedDomain) -> None:
         """Have all of this domain in memory, of which parts are there. Its policy is not known."""

@@ -128,11 +128,11 @@ class WitnessedRecords:
         records = [entry.group.records[position] for entry, position in places]
         origins = [entry.group.origins[position] for entry, position in places]
         with self._decider.witnessed.kept(domain):
-            await self._decider.bring_witnessed(signed.record for signed in records)
+            brought = await self._decider.witnessed.read(domain, [signed.record for signed in records])
             await self._deciding.acquire()
         try:
             group = Group.of_records(records, origins, BY_REQUEST)
-            batch = await self._decider.decide_witnessed(group)
+            batch = await self._decider.decide_witnessed(domain, group, brought)
             for (entry, position), outcome in zip(places, group.settled(), strict=True):
                 entry.group.settle(position, outcome)
             committed = self._commits.enqueue(batch, waits=all(entry.group.delivery.waits for entry in entries))
@@ -182,8 +182,9 @@ def slices(group: Group, positions: Sequence[int], loop: asyncio.AbstractEventLo
         weight = _weight(group.records[first].record)
         if not parts or parts[-1][1] + weight > SLICE_WEIGHT:
             parts.append(([], 0))
-        places, before = parts.pop()
-        parts.append((places + group.with_repeats([first]), before + weight))
+        places, before = parts[-1]
+        places += group.with_repeats([first])
+        parts[-1] = (places, before + weight)
     return [Slice(Entry(group, places, loop.create_future()), weight) for places, weight in parts]
 
 
