@@ -10,12 +10,17 @@ half of the CPU time of the collection. So it is off during the collection, and 
 Each process that imports aiohttp reads the authorities of this machine, which takes 0.03 s. No test needs them, so the
 tests and the processes that they start find an empty file in their place.
 
+Temporary folders are in memory if there is room for them. A node makes its files durable, so on a disk a start waits
+six times as long as it works. `TMPDIR` names another place.
+
 A run that a script started in the background ignores Ctrl-C, and every command that a test starts would inherit that.
 """
 
 import gc
 import os
+import shutil
 import signal
+import tempfile
 
 import pytest
 from hypothesis import settings
@@ -33,6 +38,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ["SSL_CERT_FILE"] = os.devnull
+
+MEMORY = "/dev/shm"
+MEMORY_BYTES_MIN = 4 * 2**30
+"""Free space that all workers together need for their folders."""
+
+if os.path.isdir(MEMORY) and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES_MIN:
+    os.environ.setdefault("TMPDIR", MEMORY)
+    tempfile.tempdir = None  # pytest has already looked for a folder
 
 gc.disable()
 
