@@ -50,7 +50,7 @@ class Reader:
     def read_final(self, domain: str, label: str) -> Conversation[Claim | None]:
         """The newest final record of a label of a witnessed domain; None if there is none yet.
 
-        The proof is asked for and checked, so nobody but the name of the domain is believed.
+        The client asks for the proof and checks it, so it trusts only the name of the domain.
         """
         if not self._verifies:
             return (yield from self._ask_head(domain, label, {"final": "true"}))

@@ -1,4 +1,4 @@
-"""A store on a PostgreSQL server, by way of asyncpg: for who outgrows one machine.
+"""A store on a PostgreSQL server, by way of asyncpg: for operators who outgrow one machine.
 
 `schema` says what is kept, `writing` and `reading` hold the statements, `session` opens connections and finds out what
 went wrong with one, and `attention` notices that a server is silent. `readers` share a few sessions, and `head_batches`

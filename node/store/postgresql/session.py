@@ -21,7 +21,7 @@ CONNECT_TIMEOUT_S: Final = 10.0
 """How long a connection may take to open."""
 
 STATEMENT_TIMEOUT_S: Final = 30.0
-"""How long one statement may take. None of ours takes a second, so a longer one waits for somebody's lock."""
+"""How long one statement may take. Our statements take less than a second, so a longer one waits for a lock."""
 
 _COMMAND_TIMEOUT_S: Final = STATEMENT_TIMEOUT_S + 5.0
 """How long this side waits for the end of a statement, in case that the server is cut off without a word."""
