@@ -8,7 +8,7 @@ label is walked at a time, for each address in turn.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Final
@@ -56,6 +56,16 @@ class LabelWalks:
         async with self._turn(address):
             await pace()  # here, because all requests that wait have begun while they were within their share
             return await read_label(self._store, domain.name, domain.policy, label)
+
+    async def said(self, domain: str, ids: Sequence[str], address: str | None) -> dict[str, Evidence]:
+        """What the witnesses of a domain said of these held records, by id. A witness may say any amount of one record,
+        so this has its turn too: another reader of the store is left for everybody else.
+        """
+        if address is None:
+            return await self._store.said(domain, ids)
+        async with self._turn(address):
+            await pace()
+            return await self._store.said(domain, ids)
 
     @asynccontextmanager
     async def _turn(self, address: str) -> AsyncIterator[None]:

@@ -73,7 +73,7 @@ async def _answer(parts: ApiParts, request: web.Request, domain: str, label: str
     room = open_answer(parts, request)
     room.extra_bytes = _OUTLINE_ENTRY_BYTES * len(outline.verdicts)
     of_witnesses = None if view is None or view.policy is None or label.startswith("@") else domain
-    return await answer_pages(request, _entry_pages(parts, outline, of_witnesses), form, room)
+    return await answer_pages(request, _entry_pages(parts, outline, of_witnesses, room.address), form, room)
 
 
 async def _read_head(store: Store, outline: Outline) -> Record | None:
@@ -86,15 +86,17 @@ async def _read_head(store: Store, outline: Outline) -> Record | None:
     return (await store.records([head_id]))[head_id].signed.record
 
 
-async def _entry_pages(parts: ApiParts, outline: Outline, domain: str | None) -> AsyncGenerator[list[Entry], None]:
+async def _entry_pages(
+    parts: ApiParts, outline: Outline, domain: str | None, address: str | None
+) -> AsyncGenerator[list[Entry], None]:
     """The records of the outline; with those that are erased, why. `domain`: the witnesses of this domain spoke of
-    them, None: no witnesses did.
+    them, None: no witnesses did. `address` is that of the caller.
     """
     async with aclosing(history_pages(parts.store, outline)) as pages:
         async for page in pages:
             ids = [it.signed.record.id for it in page]
             erased = await parts.erased.among([it.signed.record.id for it in page if it.signed.record.is_erased])
-            said = {} if domain is None else await parts.store.said(domain, ids)
+            said = {} if domain is None else await parts.walks.said(domain, ids, address)
             yield [Entry(it, erased.get(each), said.get(each, SILENCE)) for each, it in zip(ids, page, strict=True)]
 
 

@@ -1,12 +1,14 @@
 """Labels are walked one at a time, because anybody may make a label of their own domain as long as they like."""
 
 import asyncio
+from collections.abc import Sequence
 
 from node.store.contract import Store
 from node.witness.labels import SHORT_RECORDS, LabelWalks
 from protocol.witness.domain import WitnessedDomain
 from protocol.witness.policy import make_policy
 from protocol.witness.recall import Known, Wanted
+from protocol.witness.testimony import Evidence
 from tests.history import ALICE, claim
 from tests.node.witness.registrar import WITNESS
 
@@ -25,6 +27,12 @@ class SlowStore:
         self.answers.append(asyncio.Event())
         await self.answers[-1].wait()
         return Known()
+
+    async def said(self, _domain: str, ids: Sequence[str]) -> dict[str, Evidence]:
+        self.asked += ids
+        self.answers.append(asyncio.Event())
+        await self.answers[-1].wait()
+        return {}
 
 
 def as_store(store: SlowStore) -> Store:
@@ -72,3 +80,20 @@ async def test_a_short_label_in_memory_waits_for_nobody() -> None:
     assert store.asked == ["long", "short"]
     for task in (long, short, later):
         task.cancel()
+
+
+async def test_what_was_said_of_records_is_read_in_turn_too() -> None:
+    """A witness may vote in 40,000 rounds for one record, and the readers of the store are few."""
+    store, domain = SlowStore(), WitnessedDomain(NAME)
+    walks = LabelWalks(as_store(store))
+
+    walk = asyncio.create_task(walks.read(domain, "long", "one"))
+    await settle()
+    said = asyncio.create_task(walks.said(NAME, ["0" * 64], "other"))
+    await settle()
+    assert store.asked == ["long"]
+    store.answers[0].set()
+    await settle()
+    store.answers[1].set()
+
+    assert (await walk, await said, store.asked) == (None, {}, ["long", "0" * 64])
