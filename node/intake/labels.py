@@ -37,7 +37,12 @@ class Labels:
         return missing if len(missing) > self._few else []
 
     async def fetch(self, keys: Sequence[LabelKey]) -> None:
-        """Read these missing labels while other groups are decided, so that `load` has less to do."""
+        """Read these missing labels while other groups are decided, so that `load` has less to do.
+
+        A task may begin this after another group has decided on some of the labels. Their states are ahead of the
+        store, so they are not read.
+        """
+        keys = [key for key in keys if key not in self._states]
         token = object()
         self._fetching |= dict.fromkeys(keys, token)
         try:

@@ -113,3 +113,16 @@ async def test_an_old_read_is_dropped_even_if_the_decided_state_was_dropped_sinc
     await old
 
     assert labels.state(KEY) == UPDATED
+
+
+async def test_a_read_that_begins_after_a_decision_leaves_the_decided_state(labels: Labels, store: SlowStore) -> None:
+    """Otherwise a record that is not committed yet would be new a second time, and its second commit would fail."""
+    fetching = asyncio.create_task(labels.fetch([KEY, OTHER_KEY]))
+    decide(labels, FOUNDED)
+    await asyncio.sleep(0)
+
+    store.answers[0].set()
+    await fetching
+
+    assert labels.state(KEY) == FOUNDED
+    assert labels.state(OTHER_KEY) == EMPTY
