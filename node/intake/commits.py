@@ -21,8 +21,8 @@ import msgspec
 from node.indexes import Indexes
 from node.intake.commit_delay import CommitDelay
 from node.intake.counts import CommitCounts
-from node.intake.recent_records import RecentRecords
 from node.store.contract import Batch, Store, StoredEvent
+from node.store.recent_records import RecentRecords
 from protocol.errors import Code, ProtocolError
 from protocol.records.change import Event
 from protocol.records.record import SignedRecord

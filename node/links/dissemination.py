@@ -11,8 +11,8 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from node.intake.arrivals import Delivery
-from node.intake.recent_records import RecentRecords
 from node.links.alarm import Alarm
+from node.store.recent_records import RecentRecords
 from protocol.gossip.plumtree import Output, Plumtree, SendHave, SendPrune, SendRecords, SendWant
 from protocol.link.messages import Erased, Have, Prune, Want
 from protocol.records.record import SignedRecord

@@ -20,7 +20,6 @@ from node.clocks import ClockReading, least_ahead_s
 from node.fairness.byte_budget import ByteBudget
 from node.fairness.turns import Piece
 from node.intake.arrivals import Delivery, Origin
-from node.intake.recent_records import load
 from node.links.alarm import Alarm
 from node.links.cursors import LinkCursors
 from node.links.dissemination import Dissemination
@@ -32,6 +31,7 @@ from node.links.send_room import SendRoom
 from node.links.transport import CLOSE_S_MAX, Transport, TransportEndedError
 from node.links.transport_tasks import FrameWriter, Reader, ping_forever
 from node.links.work_meter import WorkMeter
+from node.store.recent_records import load
 from node.tasks import Tasks
 from protocol.errors import Code, ProtocolError
 from protocol.link.link import Link

@@ -6,8 +6,8 @@ from random import Random
 import pytest
 
 from node.intake.arrivals import BY_REQUEST, Delivery
-from node.intake.recent_records import RecentRecords
 from node.links.dissemination import Dissemination
+from node.store.recent_records import RecentRecords
 from protocol.gossip.plumtree import Plumtree, PlumtreeLimits
 from protocol.link.messages import Have, Prune, Want
 from protocol.records.record import SignedRecord, make, sign

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from node.intake.recent_records import RecentRecords, load
+from node.store.recent_records import RecentRecords, load
 from protocol.records.record import SignedRecord
 from tests.history import NOWHERE, claim, signed
 from tests.node.intake.pipeline import NOW, PEER, pipeline
