@@ -18,8 +18,8 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from node.intake.arrivals import BY_REQUEST, Origin
+from node.intake.deferred import Deferred
 from node.intake.group import Group
-from node.intake.late import Deferred
 from protocol.records.outcome import Outcome
 from protocol.records.record import SignedRecord
 

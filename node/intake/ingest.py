@@ -20,9 +20,10 @@ from node.intake.commits import Commits, stalled
 from node.intake.counts import IntakeCounts
 from node.intake.decider import Decider, Decision
 from node.intake.decoding import Decoding
+from node.intake.deferred import Deferred
 from node.intake.gathering import Caller, Gathering, Single, tell
 from node.intake.group import Group
-from node.intake.late import Deferred, LateRecords
+from node.intake.late import LateRecords
 from node.intake.room import Room
 from node.intake.stored import Stored
 from node.intake.usage import Usage

@@ -11,7 +11,7 @@ has a round of its own, so that others are not locked meanwhile.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
 
@@ -19,9 +19,21 @@ import msgspec
 import structlog
 
 from node.fairness.turns import Piece, Turns
-from node.intake.arrivals import BY_REQUEST, Delivery
+from node.intake.arrivals import Delivery
 from node.intake.commits import Commits
 from node.intake.decider import Decider
+from node.intake.deferred import (
+    Deferred,
+    Entry,
+    announce_each,
+    fail,
+    hand_back,
+    ignore,
+    joined,
+    refuse,
+    settle,
+    wait_for_commits,
+)
 from node.intake.group import Group
 from node.store.contract import Batch, LabelKey, Store
 from protocol.errors import ProtocolError
@@ -47,27 +59,6 @@ _SOURCE: Final = "late records"
 _Result = TypeVar("_Result")
 
 log = structlog.get_logger()
-
-
-class Deferred(msgspec.Struct, frozen=True):
-    """Positions of a group that are decided later. `settled` is done when they have outcomes that are committed."""
-
-    positions: frozenset[int]
-    settled: Awaitable[object]
-
-    def with_others(self, others: "Deferred | None") -> "Deferred":
-        """These positions and others of the same group."""
-        if others is None:
-            return self
-        return Deferred(self.positions | others.positions, asyncio.gather(self.settled, others.settled))
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """Records of one group that are decided later, at once: those of one label, or of a witnessed domain."""
-
-    group: Group
-    positions: Sequence[int]
-    settled: asyncio.Future[None]
 
 
 class Gathered(msgspec.Struct):
@@ -204,14 +195,11 @@ class LateRecords:
 
     async def _decide_entries(self, entries: Sequence[Entry], state: State, timeline: Timeline, work: Piece) -> State:
         """Decide on these; returns the state of the label afterwards."""
-        places = [(entry, position) for entry in entries for position in entry.positions]
-        records = [entry.group.records[position] for entry, position in places]
-        group = Group.of_records(records, [entry.group.origins[position] for entry, position in places], BY_REQUEST)
+        group = joined(entries)
         await self._decider.read_usage(group)
         batch = await self._do(self._decider.decide_late(group, state, timeline), work)
-        for (entry, position), outcome in zip(places, group.settled(), strict=True):
-            entry.group.settle(position, outcome)
-        committed = self._commits.enqueue(batch, waits=all(entry.group.delivery.waits for entry in entries))
+        hand_back(entries, group)
+        committed = self._commits.enqueue(batch, waits=wait_for_commits(entries))
         committed.add_done_callback(lambda done: settle(entries, done))
         announce_each(self._announce, entries, batch)
         return next(iter(batch.states.values()), state)
@@ -251,50 +239,3 @@ class LateRecords:
             self._slow[key] = None
             if len(self._slow) > _SLOW_MAX:
                 self._slow.popitem(last=False)
-
-
-def announce_each(announce: Callable[[Batch, Delivery], None], entries: Sequence[Entry], batch: Batch) -> None:
-    """Tell others of the new records of each group."""
-    by_id = {stored.signed.record.id: stored for stored in batch.records}
-    for entry in entries:
-        ids = [outcome.id for at in entry.positions if (outcome := entry.group.outcomes[at]) is not None]
-        new = [by_id.pop(record_id) for record_id in ids if record_id in by_id]
-        announce(Batch(records=new), entry.group.delivery)
-
-
-def settle(entries: Sequence[Entry], committed: asyncio.Future[None]) -> None:
-    """The records of these entries are decided and committed, or the commit has failed."""
-    error = None if committed.cancelled() else committed.exception()
-    for entry in entries:
-        if entry.settled.done():  # its client has gone
-            continue
-        if committed.cancelled():
-            entry.settled.cancel()
-        elif error is not None:
-            entry.settled.set_exception(error)
-        else:
-            entry.settled.set_result(None)
-
-
-def fail(entries: Sequence[Entry], error: BaseException) -> None:
-    """Nothing becomes of these entries; whoever waits for one gets the error."""
-    for entry in entries:
-        if isinstance(error, asyncio.CancelledError):
-            entry.settled.cancel()
-        elif not entry.settled.done():
-            entry.settled.set_exception(error)
-
-
-def refuse(entries: Sequence[Entry], error: ProtocolError) -> None:
-    """Refuse the records of these entries with this error."""
-    for entry in entries:
-        for position in entry.positions:
-            entry.group.refuse(position, error)
-        if not entry.settled.done():
-            entry.settled.set_result(None)
-
-
-def ignore(settled: asyncio.Future[None]) -> None:
-    """Its error is for the caller, who may have gone."""
-    if not settled.cancelled():
-        settled.exception()

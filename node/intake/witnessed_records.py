@@ -16,11 +16,22 @@ import structlog
 from node.fairness.fair_queue import FairQueue
 from node.fairness.read_cost import READ_COST, ReadCost, Timed
 from node.fairness.turns import Turns
-from node.intake.arrivals import BY_REQUEST, Delivery
+from node.intake.arrivals import Delivery
 from node.intake.commits import Commits
 from node.intake.decider import Decider
+from node.intake.deferred import (
+    Deferred,
+    Entry,
+    announce_each,
+    fail,
+    hand_back,
+    ignore,
+    joined,
+    refuse,
+    settle,
+    wait_for_commits,
+)
 from node.intake.group import Group
-from node.intake.late import Deferred, Entry, announce_each, fail, ignore, refuse, settle
 from node.intake.witnessed import in_order
 from node.store.contract import Batch
 from protocol.errors import ProtocolError
@@ -124,18 +135,14 @@ class WitnessedRecords:
         first = entries[0]
         work = self._turns.begin(_source_of(first.group, first.positions[0]))
         await work.rest()
-        places = [(entry, position) for entry in entries for position in entry.positions]
-        records = [entry.group.records[position] for entry, position in places]
-        origins = [entry.group.origins[position] for entry, position in places]
+        group = joined(entries)
         with self._decider.witnessed.kept(domain):
-            brought = await self._decider.witnessed.read(domain, [signed.record for signed in records])
+            brought = await self._decider.witnessed.read(domain, [signed.record for signed in group.records.values()])
             await self._deciding.acquire()
         try:
-            group = Group.of_records(records, origins, BY_REQUEST)
             batch = await self._decider.decide_witnessed(domain, group, brought)
-            for (entry, position), outcome in zip(places, group.settled(), strict=True):
-                entry.group.settle(position, outcome)
-            committed = self._commits.enqueue(batch, waits=all(entry.group.delivery.waits for entry in entries))
+            hand_back(entries, group)
+            committed = self._commits.enqueue(batch, waits=wait_for_commits(entries))
             announce_each(self._announce, entries, batch)
         finally:
             self._deciding.release()
