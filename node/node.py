@@ -26,8 +26,8 @@ from node.http_sync.parts import SyncParts
 from node.http_sync.schedule import Sync
 from node.indexes import Indexes
 from node.intake.commits import Commits
+from node.intake.decider import Stored
 from node.intake.ingest import Ingest
-from node.intake.stored import Stored
 from node.intake.witnessed_domains import WitnessedDomains, records_max_of
 from node.links import LinkParts, Links
 from node.links.link_sync import LinkSync

@@ -7,23 +7,23 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from node.indexes import Indexes
 from node.intake.arrivals import Origin
 from node.intake.commits import Commits
 from node.intake.group import Group
 from node.intake.labels import Labels
 from node.intake.ledger import Ledger, admit_newest, needs_history
 from node.intake.room import Room
-from node.intake.stored import Stored
 from node.intake.timelines import Timelines
 from node.intake.usage import Usage
 from node.intake.welcome import Welcome
 from node.intake.witnessed import WitnessedDecider
-from node.intake.witnessed_domains import Brought
+from node.intake.witnessed_domains import Brought, WitnessedDomains
 from node.settings.settings import Settings
-from node.store.contract import Batch, LabelKey, StoredRecord
+from node.store.contract import Batch, LabelKey, Store, StoredRecord
 from node.world import World
 from protocol.errors import Code, ProtocolError
-from protocol.records.admission import Trust, Window, check_domain, check_not_reserved
+from protocol.records.admission import Amount, Trust, Window, check_domain, check_not_reserved
 from protocol.records.change import Event, EventType
 from protocol.records.outcome import Outcome, Status
 from protocol.records.record import Record, is_witnessed
@@ -39,6 +39,19 @@ def strangers_domains_max(domains_max: int) -> int:
     filled with junk.
     """
     return (domains_max + 1) // 2
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """What a node holds: its store, and what it keeps of the store in memory.
+
+    `indexes`, `witnessed` and `usage`, how much each domain has, are read from the store when the node starts. The
+    intake keeps them up to date.
+    """
+
+    store: Store
+    indexes: Indexes
+    witnessed: WitnessedDomains
+    usage: dict[str, Amount]
 
 
 class Decision(msgspec.Struct, frozen=True):

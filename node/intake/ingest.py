@@ -18,14 +18,13 @@ from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
 from node.intake.asking import Asking, asked_positions
 from node.intake.commits import Commits, stalled
 from node.intake.counts import IntakeCounts
-from node.intake.decider import Decider, Decision
+from node.intake.decider import Decider, Decision, Stored
 from node.intake.decoding import Decoding
 from node.intake.deferred import Deferred
 from node.intake.gathering import Caller, Gathering, Single, tell
 from node.intake.group import Group
 from node.intake.late import LateRecords
 from node.intake.room import Room
-from node.intake.stored import Stored
 from node.intake.usage import Usage
 from node.intake.witnessed_records import WitnessedRecords
 from node.settings.settings import Settings

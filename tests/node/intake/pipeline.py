@@ -13,8 +13,8 @@ from node.indexes import Indexes
 from node.intake.arrivals import BY_REQUEST, Delivery, Origin, Submission
 from node.intake.commit_delay import CommitDelay
 from node.intake.commits import STALLED_S, Commits
+from node.intake.decider import Stored
 from node.intake.ingest import Ingest
-from node.intake.stored import Stored
 from node.intake.witnessed_domains import WitnessedDomains, records_max_of
 from node.settings.settings import Settings
 from node.store.sqlite import SqliteStore
