@@ -41,8 +41,9 @@ class FairQueue(Generic[_T]):
         greedy = max(self._networks, key=self._items_of, default=own_network)
         if self._items_of(greedy) < self._items_of(own_network) + 2:
             greedy = own_network
-        items = max(self._of_network(greedy).values(), key=len, default=deque[_T]())
-        if greedy == own_network and len(items) < len(self._of_network(own_network).get(source, ())) + 2:
+        sources = self._of_network(greedy)
+        items = max(sources.values(), key=len, default=deque[_T]())
+        if greedy == own_network and len(items) < len(sources.get(source, ())) + 2:
             return None
         dropped = items.pop()
         if not items:

@@ -51,24 +51,22 @@ class LabelWalks:
         """
         in_memory = domain.label(label)
         is_short = in_memory is not None and len(in_memory) <= SHORT_RECORDS
-        if is_short or address is None:
-            return await read_label(self._store, domain.name, domain.policy, label)
-        async with self._turn(address):
-            await pace()  # here, because all requests that wait have begun while they were within their share
+        async with self._turn(None if is_short else address):
             return await read_label(self._store, domain.name, domain.policy, label)
 
     async def said(self, domain: str, ids: Sequence[str], address: str | None) -> dict[str, Evidence]:
         """What the witnesses of a domain said of these held records, by id. A witness may say any amount of one record,
         so this has its turn too: another reader of the store is left for everybody else.
         """
-        if address is None:
-            return await self._store.said(domain, ids)
         async with self._turn(address):
-            await pace()
             return await self._store.said(domain, ids)
 
     @asynccontextmanager
-    async def _turn(self, address: str) -> AsyncIterator[None]:
+    async def _turn(self, address: str | None) -> AsyncIterator[None]:
+        """Run the block when it is the turn of this address; None: at once."""
+        if address is None:
+            yield
+            return
         if self._is_walking:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.put(address, turn)
@@ -80,6 +78,7 @@ class LabelWalks:
                 raise
         self._is_walking = True
         try:
+            await pace()  # here, because all requests that wait have begun while they were within their share
             yield
         finally:
             self._pass_on()
