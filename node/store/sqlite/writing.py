@@ -17,7 +17,7 @@ from node.store.sqlite import testimony
 from node.store.sqlite.connection import transaction
 from node.store.sqlite.reading import last_event
 from node.store.sqlite.statements import chunks, insert, keys_of, places, values
-from node.store.sqlite.usage import TAIL_RECORDS_MAX, Tail, write_tail
+from node.store.sqlite.usage import TAIL_RECORDS_MAX, THROUGH, Tail, write_tail
 from node.store.testimony_rows import named_by
 from protocol.records.change import Event, EventType
 from protocol.records.named_keys import FEW_KEYS, ManyKeys
@@ -34,7 +34,7 @@ _Key = TypeVar("_Key")
 
 
 class LastNumbers(msgspec.Struct, frozen=True):
-    """The highest row number of each table, 0 for an empty table. The writer keeps them between commits."""
+    """The row number after which each table goes on, 0 for a new table. The writer keeps them between commits."""
 
     record: int
     label: int
@@ -70,9 +70,15 @@ def _drop_oldest(numbers: dict[_Key, int], kept: int) -> None:
 
 
 def last_numbers(connection: sqlite3.Connection) -> LastNumbers:
-    """The numbers as the database has them."""
-    record, label = connection.execute("SELECT (SELECT max(no) FROM records), (SELECT max(no) FROM labels)").fetchone()
-    return LastNumbers(record or 0, label or 0, last_event(connection))
+    """The numbers as the database has them.
+
+    A drop may have deleted the last records. Their numbers are not used again, because the tables of usage count the
+    records up to a number: a later start would take new records with old numbers for counted ones.
+    """
+    label, record, counted = connection.execute(
+        f"SELECT (SELECT max(no) FROM labels), (SELECT max(no) FROM records), {THROUGH}"
+    ).fetchone()
+    return LastNumbers(max(record or 0, counted), label or 0, last_event(connection))
 
 
 def commit(

@@ -10,7 +10,7 @@ from node.store.removals import Counted, Erasure, Removal, RemovalKind, Target
 from protocol.records.record import SignedRecord
 from tests.history import ALICE, BOB, CAROL
 from tests.node.store.store_batches import Contract, OpenStore, all_keys, batch_of, claim, key_of, offer
-from tests.node.store.store_contract_usage import RECORDS, of_domain, of_key
+from tests.node.store.store_contract_usage import RECORDS, amount, of_domain, of_key
 
 WITNESSED = "w" + "a" * 52
 
@@ -144,6 +144,20 @@ class RemovalsContract(Contract):
             last = await store.commit(batch_of([claim("sea", domain="other", at=2)]))
 
             assert last == 4
+
+    async def test_records_after_a_drop_are_counted_again_at_each_start(self, open_store: OpenStore) -> None:
+        """A store that gives them the numbers of dropped records would take them for counted ones."""
+        async with open_store("one") as store:
+            await store.commit(batch_of(RECORDS))
+            await remove(store, Target(domain="other"), RemovalKind.DROP)
+        later = claim("pond", by=CAROL, at=20)
+
+        async with open_store("one") as store:
+            await store.commit(batch_of([later]))
+        async with open_store("one") as store:
+            usage = await store.domain_usage()
+
+        assert usage == {"test": amount([*(each for each in RECORDS if each.record.domain == "test"), later])}
 
     async def test_a_ban_that_a_drop_left_can_be_undone(self, store: Store) -> None:
         await remove(store, Target(domain="test"), RemovalKind.DROP)
