@@ -38,6 +38,8 @@ class CouncilJudges:
         self._promises = PromisesJudge(on_violation, council)
         self._walks = WalkJudge(on_violation, council.domain)
         self._held: dict[str, dict[str, Record]] = {}
+        self._kept: dict[str, dict[str, Record]] = {}
+        """What each machine ever held and did not lose by a restored backup. No machine may lose it in another way."""
         self._known: set[str] = set()
         self._keys = {key.public for key in council.keys.values()}
         self._commits = 0
@@ -55,6 +57,7 @@ class CouncilJudges:
 
     def on_restore(self, name: str) -> None:
         """An operator restores a backup of this machine."""
+        self._kept[name] = {}
         self._promises.on_restore(name)
         self._finality.on_restore(name)
         self.liveness.on_restore(name)
@@ -66,6 +69,7 @@ class CouncilJudges:
         }
         for record in held.values():
             self._meet(record)
+        self._kept.setdefault(machine.name, {}).update(held)
         self._promises.on_start(machine.name, held.values())
         self._walks.on_start(machine)
         self._finality.on_start(machine.name, tell(held.values()))
@@ -73,9 +77,9 @@ class CouncilJudges:
     def on_commit(self, machine: Machine, batch: Batch) -> None:
         """A node commits this batch."""
         records = [it.signed.record for it in batch.records if it.signed.record.domain == self._domain]
-        held = self._held[machine.name]
+        held, kept = self._held[machine.name], self._kept[machine.name]
         for record in records:
-            held[record.id] = record
+            held[record.id] = kept[record.id] = record
             self._meet(record)
         loop_ms = asyncio.get_running_loop().time() * 1_000
         self._promises.on_commit(machine.name, records, machine.clock.now_s() * 1_000, loop_ms)
@@ -103,10 +107,11 @@ class CouncilJudges:
 
     async def check_end(self, machines: Mapping[str, Machine]) -> None:
         """Check all nodes once the faults are over, and all hold the same records."""
+        kept = tell({each.id: each for of_one in self._kept.values() for each in of_one.values()}.values())
         states = set()
         for name, machine in machines.items():
             told = self._check(name)
-            self._finality.check_kept(name, told)
+            self._finality.check_kept(name, told, kept)
             await self._walks.check_stored(machine, told)
             states.add(repr(sorted((label, each.chain, each.final) for label, each in told.items())))
         if len(states) > 1:

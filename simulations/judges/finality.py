@@ -53,11 +53,14 @@ class FinalityJudge:
                 self._on_violation(name, f"{len(said)} records of {label} were told as final, and {len(final)} are")
             self._check_places(name, label, final)
 
-    def check_kept(self, name: str, told: Mapping[str, Told]) -> None:
-        """Check, once the faults are over, that everything that was ever final is final on this node."""
+    def check_kept(self, name: str, told: Mapping[str, Told], kept: Mapping[str, Told]) -> None:
+        """Check, once the faults are over, that everything that was ever final is final on this node.
+
+        `kept`: the state by the records that some machine did not lose by a restored backup. What is not final in that
+        state may be lost.
+        """
         for (label, place), record_id in self._places.items():
-            state = told.get(label)
-            if state is None or state.final <= place or state.chain[place] != record_id:
+            if _is_final(kept, label, place, record_id) and not _is_final(told, label, place, record_id):
                 self._on_violation(name, f"{record_id[:8]} of {label} was final on some node, and is not final here")
 
     def _check_places(self, name: str, label: str, final: Iterable[str]) -> None:
@@ -66,3 +69,9 @@ class FinalityJudge:
             if other != record_id:
                 words = f"place {place} of {label} is final for {record_id[:8]}, and was for {other[:8]}"
                 self._on_violation(name, words)
+
+
+def _is_final(told: Mapping[str, Told], label: str, place: int, record_id: str) -> bool:
+    """Whether this record is final at this place of the label."""
+    state = told.get(label)
+    return state is not None and state.chain[: state.final][place : place + 1] == [record_id]

@@ -8,10 +8,12 @@ import pytest
 from protocol.records.change import Event, EventType
 from protocol.records.record import Record, make
 from simulations.cast.council import Council
+from simulations.cluster import Cluster
 from simulations.judges.agreement import AgreementJudge
 from simulations.judges.finality import FinalityJudge
 from simulations.judges.promises import PromisesJudge
 from simulations.judges.witnessed_oracle import Told
+from simulations.run_result import observe
 from simulations.world.simulation import Simulation
 
 NOW_MS = 1_700_000_000_000
@@ -121,9 +123,46 @@ def test_a_label_that_was_final_and_is_not_in_the_end_is_found(found: Found) -> 
     judge = FinalityJudge(found)
     judge.on_start("a", state(FOUNDED, final=1))
 
-    judge.check_kept("b", state(final=0))
+    judge.check_kept("b", state(final=0), kept=state(FOUNDED, final=1))
 
     assert found.words == [f"b: {FOUNDED.id[:8]} of garden was final on some node, and is not final here"]
+
+
+def test_what_was_final_may_be_lost_if_no_machine_keeps_what_makes_it_final(found: Found) -> None:
+    judge = FinalityJudge(found)
+    judge.on_start("a", state(FOUNDED, final=1))
+
+    judge.check_kept("b", state(final=0), kept=state(FOUNDED, final=0))
+
+    assert found.words == []
+
+
+@pytest.mark.parametrize(("restored", "blamed"), [("ab", []), ("b", ["b"]), ("a", ["a"])])
+def test_a_loss_is_excused_only_if_every_holder_was_restored_from_a_backup(restored: str, blamed: list[str]) -> None:
+    """In seed 73055 the judge excused nothing, although no machine had kept the receipt that decides."""
+    cluster = Cluster(Simulation(1))
+    council = cluster.convene(["a"], 0)
+
+    async def main() -> None:
+        machines = await cluster.add_line("a", "b")
+        backups = [cluster.backup(machine) for machine in machines]
+        founder = cluster.user("founder")
+        await founder.put(machines[0], council.policy_record(founder))
+        await founder.claim(machines[0], "garden", domain=council.domain)
+        await cluster.settle()
+        await cluster.end_races(60)
+        cluster.partition(machines[:1])
+        for machine, backup in zip(machines, backups, strict=True):
+            await machine.power_cut()
+            if machine.name in restored:
+                cluster.restore(machine, backup)
+            await machine.start()
+        await cluster.checkers.check_councils(cluster.machines)
+
+    result = observe(cluster, main())
+
+    lost = [each for each in result.violations if "was final on some node" in each]
+    assert [each.split(" s, ")[1][0] for each in lost] == blamed
 
 
 def test_an_honest_witness_that_keeps_its_promises_is_not_blamed(found: Found) -> None:
