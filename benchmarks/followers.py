@@ -13,19 +13,18 @@ The last lane puts the claims to the process that follows, which passes them on.
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from benchmarks.common import report
+from benchmarks.common.asking import Connections
 from benchmarks.common.nodes import fill_unsigned, label_of, submissions
-from benchmarks.common.processor import spent
 from benchmarks.fanout import Floor, delays
-from benchmarks.query import WARM_UP, rate
+from benchmarks.query import WARM_UP, Lane, by_turns
 from node.client.targets import path_of
 from simulations.processes.postgres import running_server
 from simulations.processes.process import LocalNode, running
@@ -62,29 +61,24 @@ def measure(labels: int, requests: int, rounds: int, writes: int) -> dict[str, f
     paths = [path_of("claims", report.DOMAIN, label_of(it)) for it in random.sample(range(labels), labels)]
     fresh, rest = paths[:asked], paths[asked:]
     with TemporaryDirectory() as name, nodes(Path(name), labels) as three:
-        for node in (three.sqlite, three.follower):
-            report.run(rate(node.url, rest[:WARM_UP], 32))
-        first = _heads("first", three, [fresh[start : start + requests] for start in range(0, asked, requests)])
-        again = _heads("again", three, [random.choices(fresh, k=requests) for _ in range(rounds)])
+        with Connections(three.sqlite.url, 32) as to_sqlite, Connections(three.follower.url, 32) as to_follower:
+            lanes = {
+                "sqlite": Lane(to_sqlite, three.sqlite.process.pid),
+                "follower": Lane(to_follower, three.follower.process.pid),
+            }
+            by_turns(lanes, [rest[:WARM_UP]])
+            first = _heads("first", lanes, [fresh[start : start + requests] for start in range(0, asked, requests)])
+            again = _heads("again", lanes, [random.choices(fresh, k=requests) for _ in range(rounds)])
         return first | again | _deliveries(three, Path(name), writes)
 
 
-def _heads(name: str, three: Nodes, paths: Sequence[Sequence[str]]) -> dict[str, float]:
+def _heads(name: str, lanes: Mapping[str, Lane], paths: Sequence[Sequence[str]]) -> dict[str, float]:
     """Answers a second of both, and the microseconds of processor time that each uses for one."""
-    asked = {"sqlite": (three.sqlite, iter(paths)), "follower": (three.follower, iter(paths))}
-    before = {lane: spent(node.process.pid) for lane, (node, _) in asked.items()}
-    turns = {lane: partial(_ask, *pair) for lane, pair in asked.items()}
-    middle = report.medians(report.by_turns(turns, len(paths)))
-    figures = {f"{name}_ratio_follower_to_sqlite": middle["follower"] / middle["sqlite"]}
-    for lane, (node, _) in asked.items():
-        figures[f"{name}_{lane}_answers_a_second"] = middle[lane]
-        used = spent(node.process.pid).since(before[lane])
-        figures[f"{name}_{lane}_us_an_answer"] = used.us_each(sum(map(len, paths))).all
+    found = by_turns(lanes, paths)
+    figures = {f"{name}_ratio_follower_to_sqlite": found["follower"].each_second / found["sqlite"].each_second}
+    for lane, it in found.items():
+        figures |= {f"{name}_{lane}_answers_a_second": it.each_second, f"{name}_{lane}_us_an_answer": it.server_us}
     return figures
-
-
-def _ask(node: LocalNode, rounds: Iterator[Sequence[str]]) -> float:
-    return report.run(rate(node.url, next(rounds), 32))
 
 
 def _deliveries(three: Nodes, folder: Path, writes: int) -> dict[str, float]:

@@ -3,9 +3,10 @@
 Lanes: `first` asks for labels that nobody asked for before, so that their heads are not in memory. `again` asks for
 labels of the first lane, in a random order; their heads are in memory as far as the cache of the node has room. The
 limit is a bare aiohttp handler that returns the same bytes and ETag (`common.bare`). Both servers run as processes of
-their own. One client process asks them in turns, over the same number of connections. The client writes a prepared
-request and counts the bytes of the answer. A real HTTP client takes longer than the servers do, and would make any two
-of them look alike. Aims: `first` reaches 0.7 of the bare handler over 100,000 labels and 0.5 over 1,000,000.
+their own. One client process asks them in turns, over the same number of connections, which stay open. The client
+writes a prepared request and counts the bytes of the answer. A real HTTP client takes longer than the servers do, and
+would make any two of them look alike. `client` is its processor time for one request to the node. Aims: `first` reaches
+0.7 of the bare handler over 100,000 labels and 0.5 over 1,000,000.
 
 At last the pages of the store are put out of the system's memory, and one connection asks for labels that nobody asked
 for before: `cold pages`, in ms for one request.
@@ -15,16 +16,15 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 from benchmarks.common import report
-from benchmarks.common.asking import ask_all
+from benchmarks.common.asking import Asked, Connections
 from benchmarks.common.nodes import fill_unsigned, label_of, submissions
 from benchmarks.common.processor import spent
 from node.client.targets import path_of
@@ -34,11 +34,10 @@ WARM_UP: Final = 200
 """Requests before the first that counts, so that late imports of modules have happened."""
 
 
-async def rate(url: str, paths: Sequence[str], connections: int, taken_s: list[float] | None = None) -> float:
-    """Answers a second to GET requests of these paths, one after another. `taken_s`: gets the seconds of each."""
-    netloc = urlsplit(url).netloc
-    prepared = iter([f"GET {path} HTTP/1.1\r\nHost: {netloc}\r\n\r\n".encode() for path in paths])
-    return len(paths) / await ask_all(url, lambda: next(prepared, None), connections, 200, taken_s)
+def get_each(connections: Connections, paths: Sequence[str], taken_s: list[float] | None = None) -> Asked:
+    """Get these paths one by one. `taken_s`: gets the seconds of each."""
+    prepared = [f"GET {path} HTTP/1.1\r\nHost: {connections.host}\r\n\r\n".encode() for path in paths]
+    return connections.ask(prepared, 200, taken_s)
 
 
 class Server(NamedTuple):
@@ -73,51 +72,59 @@ def measure(requests: int, rounds: int, connections: int, labels: int) -> dict[s
         fill_unsigned(data, submissions(0, labels), labels)
         with running("node", data) as node, node.client() as client:
             answer = client.ask("GET", rest[0])
-            with bare(answer.body, answer.headers["etag"]) as limit:
-                lanes = Lanes(Server(node.url, node.process.pid), limit, connections, rounds)
-                lanes.warm_up(rest[:WARM_UP])
-                first = lanes.measure("first", [fresh[start : start + requests] for start in range(0, asked, requests)])
-                again = lanes.measure("again", [random.choices(fresh, k=requests) for _ in range(rounds)])
+            with (
+                bare(answer.body, answer.headers["etag"]) as limit,
+                Connections(node.url, connections) as to_node,
+                Connections(limit.url, connections) as to_limit,
+            ):
+                lanes = {"node": Lane(to_node, node.process.pid), "bare": Lane(to_limit, limit.pid)}
+                by_turns(lanes, [rest[:WARM_UP]])
+                first = _beside_bare("first", lanes, [fresh[at : at + requests] for at in range(0, asked, requests)])
+                again = _beside_bare("again", lanes, [random.choices(fresh, k=requests) for _ in range(rounds)])
             cold_ms = cold_pages_ms(node, rest[WARM_UP : WARM_UP + requests // 4])
     return first | again | _times(cold_ms)
 
 
-class Lanes:
-    """A node and a bare handler that are asked in turns."""
+class Lane(NamedTuple):
+    """A server that is asked: open connections to it, and its process."""
 
-    def __init__(self, node: Server, limit: Server, connections: int, rounds: int) -> None:
-        self._node = node
-        self._limit = limit
-        self._connections = connections
-        self._rounds = rounds
+    connections: Connections
+    pid: int
 
-    def warm_up(self, paths: Sequence[str]) -> None:
-        for server in (self._node, self._limit):
-            self._ask(server, paths)
+    def measure(self, paths: Sequence[str]) -> "Measured":
+        before = spent(self.pid)
+        asked = get_each(self.connections, paths)
+        return Measured(asked.each_second, spent(self.pid).since(before).us_each(len(paths)).all, asked.client_us)
 
-    def measure(self, name: str, paths: Sequence[Sequence[str]]) -> dict[str, float]:
-        """Answers a second of both, and the microseconds of processor time that the servers use for each. `paths`: what
-        each round asks for.
-        """
-        servers, of_node, of_limit = (self._node, self._limit), iter(paths), iter(paths)
-        before = [spent(server.pid) for server in servers]
-        lanes = {
-            "node": lambda: self._ask(self._node, next(of_node)),
-            "bare": lambda: self._ask(self._limit, next(of_limit)),
-        }
-        middle = report.medians(report.by_turns(lanes, self._rounds))
-        count = sum(map(len, paths))
-        used = [spent(server.pid).since(begun).us_each(count) for server, begun in zip(servers, before, strict=True)]
-        return {
-            f"{name}_bare_handler_answers_a_second": middle["bare"],
-            f"{name}_answers_a_second": middle["node"],
-            f"ratio_{name}_to_bare": middle["node"] / middle["bare"],
-            f"{name}_us_an_answer": used[0].all,
-            f"{name}_bare_handler_us_an_answer": used[1].all,
-        }
 
-    def _ask(self, server: Server, paths: Sequence[str]) -> float:
-        return report.run(rate(server.url, paths, self._connections))
+class Measured(NamedTuple):
+    """Answers a second, and microseconds of processor time for each: of the server, and of the client."""
+
+    each_second: float
+    server_us: float
+    client_us: float
+
+
+def by_turns(lanes: Mapping[str, Lane], paths: Sequence[Sequence[str]]) -> dict[str, Measured]:
+    """Ask all servers in turns. `paths`: what each round asks them for. The figures are medians of the rounds."""
+    results: dict[str, list[Measured]] = {name: [] for name in lanes}
+    for some in report.progress(paths, "measuring, in turns"):
+        for name, lane in lanes.items():
+            results[name].append(lane.measure(some))
+    return {name: Measured(*map(statistics.median, zip(*each, strict=True))) for name, each in results.items()}
+
+
+def _beside_bare(name: str, lanes: Mapping[str, Lane], paths: Sequence[Sequence[str]]) -> dict[str, float]:
+    found = by_turns(lanes, paths)
+    node, limit = found["node"], found["bare"]
+    return {
+        f"{name}_bare_handler_answers_a_second": limit.each_second,
+        f"{name}_answers_a_second": node.each_second,
+        f"ratio_{name}_to_bare": node.each_second / limit.each_second,
+        f"{name}_us_an_answer": node.server_us,
+        f"{name}_bare_handler_us_an_answer": limit.server_us,
+        f"{name}_client_us_an_answer": node.client_us,
+    }
 
 
 def _times(cold_ms: Sequence[float]) -> dict[str, float]:
@@ -135,7 +142,8 @@ def cold_pages_ms(node: LocalNode, paths: Sequence[str]) -> list[float]:
         with file.open("rb") as opened:
             os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     taken_s: list[float] = []
-    report.run(rate(node.url, paths, 1, taken_s))
+    with Connections(node.url, 1) as connection:
+        get_each(connection, paths, taken_s)
     return [seconds * 1_000 for seconds in taken_s]
 
 

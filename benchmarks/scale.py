@@ -32,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import report
+from benchmarks.common.asking import Connections
 from benchmarks.common.nodes import (
     FIRST_S,
     RECORDS_PER_SECOND,
@@ -49,7 +50,7 @@ from benchmarks.common.page import markdown, occasion, write
 from benchmarks.common.processor import spent
 from benchmarks.common.putting import put_batches, put_each
 from benchmarks.common.table import spell
-from benchmarks.query import rate
+from benchmarks.query import get_each
 from node.client.targets import path_of
 from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
@@ -159,16 +160,17 @@ class Scale:
                 "start_s": start_s,
                 "start_cpu_s": start_cpu_s,
                 "memory_mb": memory_mb,
-                **_costs("cold_heads", node, min(self._probes, size), lambda: self._read_heads(node, size)),
+                **self._read_heads(node, size),
                 "page_ms": statistics.median(self._page_ms(node, size) for _ in range(PAGES)),
                 **_costs("batches", node, len(batches), lambda: report.run(put_batches(node.url, batches, 500, 8))),
-                **_costs("singles", node, len(singles), lambda: report.run(put_each(node.url, singles, 64))),
+                **_singles(node, singles),
             }
 
-    def _read_heads(self, node: LocalNode, size: int) -> float:
+    def _read_heads(self, node: LocalNode, size: int) -> dict[str, float]:
         numbers = self._random.sample(range(size), min(self._probes, size))
         paths = [path_of("claims", report.DOMAIN, label_of(number)) for number in numbers]
-        return len(paths) / report.run(rate(node.url, paths, CONNECTIONS))
+        with Connections(node.url, CONNECTIONS) as connections:
+            return _costs("cold_heads", node, len(paths), lambda: get_each(connections, paths).seconds)
 
     def _page_ms(self, node: LocalNode, size: int) -> float:
         prefix = label_of(self._random.randrange(size))[:2]
@@ -201,6 +203,11 @@ class Scale:
         numbers = self._random.sample(range(size), count)
         dates = [{"label": f"{name}-{it}", "timestamp": FIRST_S + it // RECORDS_PER_SECOND} for it in numbers]
         return [sign(make(body | each), report.KEY) for each in dates]
+
+
+def _singles(node: LocalNode, claims: Sequence[SignedRecord]) -> dict[str, float]:
+    with Connections(node.url, 64) as connections:
+        return _costs("singles", node, len(claims), lambda: put_each(connections, claims).seconds)
 
 
 def _costs(name: str, node: LocalNode, count: int, work: Callable[[], float]) -> dict[str, float]:

@@ -1,22 +1,26 @@
 """How many single claims a second a node takes in: `python -m benchmarks.singles [--claims N] [--rounds N] [--json]`.
 
-Each claim is one `PUT /claims/{signature}`. Three lanes run in turns, with 1, 8 and 64 connections; each connection
-writes a prepared request, waits for the whole answer, and writes the next. The node is a `dnarc serve` process on the
-same cores. Every claim founds a label of its own and is committed with `synchronous=FULL` before it counts.
+Each claim is one `PUT /claims/{signature}`. Three lanes run in turns, with 1, 8 and 64 connections. The connections are
+open before the first claim and stay open. Each writes a prepared request, waits for the whole answer, and writes the
+next. The node is a `dnarc serve` process on the same cores. Every claim founds a label of its own and is committed with
+`synchronous=FULL` before it counts.
 
 The processor time of the node is read from /proc before and after a lane. It depends less on other work of the machine
-than the rate does: see `common.processor` for its parts. The limit is what two threads of PyNaCl alone verify. Aims:
+than the rate does: see `common.processor` for its parts. `client` is that of the client, which is no part of the node
+and takes its time from the same cores. The limit is what two threads of PyNaCl alone verify. Aims:
 0.19 of the limit at 64 connections (6,000 a second where the limit is 31,500) with at most 100 us of the main thread
 and 200 us in all, 0.095 at 8 with 300 us, 0.035 at 1.
 """
 
 import statistics
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 from benchmarks.common import report
+from benchmarks.common.asking import Asked, Connections
 from benchmarks.common.processor import Spent, spent
 from benchmarks.common.putting import put_each
 from benchmarks.ingest import raw_rate
@@ -27,38 +31,40 @@ CONNECTIONS: Final = (1, 8, 64)
 RAW_RECORDS: Final = 5_000
 
 
-def measure_lane(node: LocalNode, claims: Sequence[SignedRecord], connections: int) -> tuple[float, Spent]:
-    """Claims a second; microseconds of processor time for each."""
+def measure_lane(node: LocalNode, claims: Sequence[SignedRecord], connections: Connections) -> tuple[Asked, Spent]:
+    """What the client did; the node's microseconds of processor time for each claim."""
     before = spent(node.process.pid)
-    seconds = report.run(put_each(node.url, claims, connections))
-    return len(claims) / seconds, spent(node.process.pid).since(before).us_each(len(claims))
+    asked = put_each(connections, claims)
+    return asked, spent(node.process.pid).since(before).us_each(len(claims))
 
 
 def measure(claims_per_lane: int, rounds: int, warm_up: int) -> dict[str, float]:
     made = report.make_claims(warm_up + claims_per_lane * rounds * len(CONNECTIONS))
     claims, limits = iter(made), []
-    lanes: dict[int, list[tuple[float, Spent]]] = {number: [] for number in CONNECTIONS}
-    with TemporaryDirectory() as folder, running("node", Path(folder) / "node") as node:
-        report.run(put_each(node.url, [next(claims) for _ in range(warm_up)], max(CONNECTIONS)))
+    lanes: dict[int, list[tuple[Asked, Spent]]] = {number: [] for number in CONNECTIONS}
+    with TemporaryDirectory() as folder, running("node", Path(folder) / "node") as node, ExitStack() as stack:
+        connections = {number: stack.enter_context(Connections(node.url, number)) for number in CONNECTIONS}
+        put_each(connections[max(CONNECTIONS)], [next(claims) for _ in range(warm_up)])
         for _ in report.progress(range(rounds), "measuring, in turns"):
             limits.append(raw_rate(made[:RAW_RECORDS]))
             for number in CONNECTIONS:
                 some = [next(claims) for _ in range(claims_per_lane)]
-                lanes[number].append(measure_lane(node, some, number))
+                lanes[number].append(measure_lane(node, some, connections[number]))
     figures = {"raw_verification_records_a_second": statistics.median(limits)}
     for number, results in lanes.items():
         figures |= {f"{name}_over_{number}_connections": value for name, value in _middle(results).items()}
     return figures
 
 
-def _middle(results: Sequence[tuple[float, Spent]]) -> dict[str, float]:
+def _middle(results: Sequence[tuple[Asked, Spent]]) -> dict[str, float]:
     return report.medians(
         {
-            "claims_a_second": [rate for rate, _ in results],
+            "claims_a_second": [asked.each_second for asked, _ in results],
             "main_thread_us_a_claim": [used.main for _, used in results],
             "other_threads_us_a_claim": [used.other for _, used in results],
             "verifying_processes_us_a_claim": [used.verifying for _, used in results],
             "processor_us_a_claim": [used.all for _, used in results],
+            "client_us_a_claim": [asked.client_us for asked, _ in results],
         }
     )
 

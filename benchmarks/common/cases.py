@@ -71,6 +71,7 @@ def _singles(connections: int, share: float) -> Row:
             "main": f"main_thread_us_a_claim{end}",
             "other": f"other_threads_us_a_claim{end}",
             "verifying": f"verifying_processes_us_a_claim{end}",
+            "client": f"client_us_a_claim{end}",
         },
     )
 
@@ -83,7 +84,11 @@ def _heads(name: str, what: str, share: float | None) -> Row:
         f"{name}_bare_handler_answers_a_second",
         "bare aiohttp handler",
         at_least=share,
-        processor={"node": f"{name}_us_an_answer", "bare": f"{name}_bare_handler_us_an_answer"},
+        processor={
+            "node": f"{name}_us_an_answer",
+            "bare": f"{name}_bare_handler_us_an_answer",
+            "client": f"{name}_client_us_an_answer",
+        },
     )
 
 

@@ -4,26 +4,23 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
 from benchmarks.common import report
-from benchmarks.common.asking import ask_all
+from benchmarks.common.asking import Asked, Connections
 from protocol.records.record import SignedRecord
 
 
-async def put_each(url: str, claims: Sequence[SignedRecord], connections: int) -> float:
-    """Put the claims one by one over this many connections; returns the seconds that it took."""
-    head = f"HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nContent-Type: application/json\r\nContent-Length:"
-    requests = iter(
-        [
-            f"PUT /claims/{it.signature} {head} {len(it.record.canonical)}\r\n\r\n".encode() + it.record.canonical
-            for it in claims
-        ]
-    )
-    return await ask_all(url, lambda: next(requests, None), connections, status=201)
+def put_each(connections: Connections, claims: Sequence[SignedRecord]) -> Asked:
+    """Put the claims one by one."""
+    head = f"HTTP/1.1\r\nHost: {connections.host}\r\nContent-Type: application/json\r\nContent-Length:"
+    requests = [
+        f"PUT /claims/{it.signature} {head} {len(it.record.canonical)}\r\n\r\n".encode() + it.record.canonical
+        for it in claims
+    ]
+    return connections.ask(requests, status=201)
 
 
 async def put_batches(url: str, claims: Sequence[SignedRecord], records: int, in_flight: int) -> float:
