@@ -43,7 +43,10 @@ HEAD_TIMEOUT_S: Final = web.AppKey("head_timeout_s", float)
 ROUTES: Final = web.AppKey("routes", Sequence[Route])
 WRITE_ORIGINS: Final = web.AppKey("write_origins", Collection[str])
 
+_Answer = Callable[[web.BaseRequest], Coroutine[Any, Any, web.StreamResponse]]
 _Bound = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
+
+ANSWER_UNKNOWN: Final[web.AppKey[_Answer]] = web.AppKey("answer_unknown", Callable)  # type: ignore[arg-type]
 
 
 def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
@@ -61,10 +64,12 @@ def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
     turns = Turns()
     reads = RequestMeter(parts.settings.read_share_max, parts.crowd, turns)
     writes = RequestMeter(None, parts.crowd, turns)
+    others = RequestMeter(None, turns=turns)
+    app[ANSWER_UNKNOWN] = _bind_unknown(parts, app, others)
     patience = Patience.of(parts.store.outages)
     app[FAST_PATH] = ClaimsFastPath(parts, app[BODY_BUDGET].budget, reads, write_origins, patience)
     for route in routes:
-        meter = reads if route.is_metered else writes if route.method != "GET" else None
+        meter = reads if route.is_metered else writes if route.method != "GET" else None if route.is_link else others
         handler = _bind(parts, route, write_origins, meter, patience)
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
             app.router.add_route(method, _pattern(route.path), handler, expect_handler=on_expect)
@@ -84,7 +89,7 @@ def _pattern(path: str) -> str:
 def _bind(
     parts: ApiParts, route: Route, write_origins: Collection[str], meter: RequestMeter | None, patience: Patience | None
 ) -> _Bound:
-    """The handler of a route. `meter` counts its work; None: it is not counted. `patience` limits its work while the
+    """The handler of a route. `meter` counts its work; None: it is counted elsewhere. `patience` limits its work while the
     database is away; None: it cannot be away.
     """
     waits = None if patience is None or route.is_endless else patience.for_method(route.method)
@@ -128,7 +133,18 @@ def _checked(parts: ApiParts, route: Route) -> _Bound:
     return check_and_answer
 
 
-def answer_unknown(request: web.BaseRequest, app: web.Application) -> web.Response:
+def _bind_unknown(parts: ApiParts, app: web.Application, meter: RequestMeter) -> _Answer:
+    """What answers a request that no route takes. Its share is that of input, so `meter` gives it turns alone."""
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        payer = payer_of(parts, request, look_at(parts, request))
+        answering = answer_unknown(request, app)
+        return await (answering if payer is None else meter.answer(payer, answering))
+
+    return handle
+
+
+async def answer_unknown(request: web.BaseRequest, app: web.Application) -> web.Response:
     """Answer a request that no route takes: an unknown path, a method that the path does not have, or a preflight."""
     path, routes = request.rel_url.raw_path, app[ROUTES]
     known = routes if path == "*" else [route for route in routes if re.fullmatch(_path_expression(route.path), path)]

@@ -17,7 +17,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from node.fairness.places import Source
 from node.http_api.answers.problems import fault, problem
-from node.http_api.app import CONNECTION_LIMIT, FAST_PATH, HEAD_TIMEOUT_S, ROUTES, answer_unknown, make_app
+from node.http_api.app import ANSWER_UNKNOWN, CONNECTION_LIMIT, FAST_PATH, HEAD_TIMEOUT_S, ROUTES, make_app
 from node.http_api.connections import ConnectionLimit, raw_problem
 from node.http_api.fast_connection import FastPath
 from node.http_api.paced_connection import QUEUED_BYTES_MAX, PacedConnection
@@ -305,18 +305,18 @@ class _Runner(web.AppRunner):
 
     async def _make_server(self) -> Any:
         made = await super()._make_server()
-        handle_known = made.request_handler
+        handle_known, answer_unknown = made.request_handler, self.app[ANSWER_UNKNOWN]
         # aiohttp looks for a route of each beginning of a path: 10 ms for 8 kB of slashes.
         slashes_max = max(route.path.count("/") for route in self.app[ROUTES])
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             if request.rel_url.raw_path.count("/") > slashes_max:
-                return answer_unknown(request, self.app)
+                return await answer_unknown(request)
             try:
                 return await handle_known(request)
             except web.HTTPException as error:
                 error.__traceback__ = None  # it is in a cycle, so its frames would wait for the garbage collector
-                return answer_unknown(request, self.app)
+                return await answer_unknown(request)
 
         return _Server(
             self.app[CONNECTION_LIMIT],
