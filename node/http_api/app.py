@@ -46,7 +46,8 @@ WRITE_ORIGINS: Final = web.AppKey("write_origins", Collection[str])
 _Answer = Callable[[web.BaseRequest], Coroutine[Any, Any, web.StreamResponse]]
 _Bound = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
 
-ANSWER_UNKNOWN: Final[web.AppKey[_Answer]] = web.AppKey("answer_unknown", Callable)  # type: ignore[arg-type]
+ANSWER_UNKNOWN: Final = web.AppKey[_Answer]("answer_unknown")
+REQUEST_TURNS: Final = web.AppKey("request_turns", Turns)
 
 
 def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
@@ -61,7 +62,7 @@ def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
     app[DOCUMENT] = document(routes, VERSION)
     app[ROUTES] = routes
     app[WRITE_ORIGINS] = write_origins
-    turns = Turns()
+    turns = app[REQUEST_TURNS] = Turns()
     reads = RequestMeter(parts.settings.read_share_max, parts.crowd, turns)
     writes = RequestMeter(None, parts.crowd, turns)
     others = RequestMeter(None, turns=turns)
@@ -69,8 +70,8 @@ def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
     patience = Patience.of(parts.store.outages)
     app[FAST_PATH] = ClaimsFastPath(parts, app[BODY_BUDGET].budget, reads, write_origins, patience)
     for route in routes:
-        meter = reads if route.is_metered else writes if route.method != "GET" else None if route.is_link else others
-        handler = _bind(parts, route, write_origins, meter, patience)
+        meter = reads if route.is_metered else writes if route.method != "GET" else others
+        handler = _bind(parts, route, write_origins, None if route.is_link else meter, patience)
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
             app.router.add_route(method, _pattern(route.path), handler, expect_handler=on_expect)
     return app
@@ -89,8 +90,8 @@ def _pattern(path: str) -> str:
 def _bind(
     parts: ApiParts, route: Route, write_origins: Collection[str], meter: RequestMeter | None, patience: Patience | None
 ) -> _Bound:
-    """The handler of a route. `meter` counts its work; None: it is counted elsewhere. `patience` limits its work while the
-    database is away; None: it cannot be away.
+    """The handler of a route. `meter` counts its work; None: it is counted elsewhere. `patience` limits its work while
+    the database is away; None: it cannot be away.
     """
     waits = None if patience is None or route.is_endless else patience.for_method(route.method)
     check_and_answer = _checked(parts, route)

@@ -62,6 +62,25 @@ def test_ever_new_addresses_are_bounded_together() -> None:
     assert crowd.wait_s("10.201.0.1", now_s=0.0) == pytest.approx(0.01 / SHARE)
 
 
+def test_ever_new_addresses_of_a_network_are_bounded_by_its_part() -> None:
+    """A second network halves the part of the first one."""
+    addresses = [f"192.0.2.{number}" for number in range(200)]
+    crowd = crowd_of(["198.51.100.1", *addresses], 2 * BURST / 200)
+
+    assert crowd.wait_s("192.0.2.201", now_s=0.0) == pytest.approx(2 * BURST_S)
+    assert crowd.wait_s("198.51.100.2", now_s=0.0) == 0.0
+
+
+def test_nobody_else_waits_for_what_addresses_of_one_network_began_at_once() -> None:
+    """Their work is counted after it is done, so it may be far beyond the share of all."""
+    crowd = crowd_of([f"192.0.2.{number}" for number in range(200)], 20 * BURST / 200)
+
+    assert crowd.wait_s("198.51.100.1", now_s=0.0) == 0.0
+    crowd.spend("198.51.100.1", SHARE / 2 * BURST_S, now_s=0.0)
+    assert crowd.wait_s("198.51.100.1", now_s=0.0) == 0.0
+    assert crowd.wait_s("192.0.2.1", now_s=0.0) > 10 * BURST_S
+
+
 def test_a_listed_peer_neither_counts_nor_waits() -> None:
     crowd = crowd_of(["192.0.2.1"], 3 * BURST)
 
@@ -79,6 +98,18 @@ def test_an_address_that_is_silent_loses_its_part_and_so_does_the_oldest_of_too_
     crowd.spend("192.0.2.1", 1e-9, now_s=FORGET_S + 0.1)
 
     assert (at_the_limit, crowd.size(FORGET_S + 0.1)) == (ADDRESSES_MAX, 1)
+
+
+def test_an_address_that_has_to_wait_is_not_forgotten() -> None:
+    """Otherwise it could be silent for a moment, and have no debt any more."""
+    crowd = crowd_of(["192.0.2.1"], 10 * BURST)
+
+    in_debt = crowd.size(FORGET_S + 0.1)
+    debt_s = crowd.wait_s("192.0.2.1", FORGET_S + 0.1)
+    out_of_debt = crowd.size(10 * BURST_S + FORGET_S)
+
+    assert (in_debt, out_of_debt) == (1, 0)
+    assert debt_s == pytest.approx(9 * BURST_S - FORGET_S - 0.1)
 
 
 def test_without_a_share_there_is_no_limit() -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from node.fairness.turns import TURN_S
 from node.http_api import start, url_of
+from node.http_api.app import REQUEST_TURNS
+from node.http_api.eagerly import Eager
 from node.http_api.server import _Connection, _Runner
 from node.node import ROUTES, Node
 from node.settings.settings import Settings
@@ -57,6 +60,28 @@ async def test_two_servers_can_serve_one_node(node: Node) -> None:
             assert (await other.get("/claims")).body == (await one.get("/claims")).body
     finally:
         await runner.cleanup()
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/" + "a/" * 100, "/health", "/claims/example/nothing/history"])
+async def test_a_request_of_a_stranger_waits_for_those_before_it(node: Node, path: str) -> None:
+    """Hundreds of connections with requests that no route takes would each have a part of each turn of the loop."""
+    runner = await start(node.api, ROUTES, None)
+    try:
+        async with Client(url_of(runner, node.settings)) as client:
+            await client.get("/health")  # so that the connection is there
+            turns, at_once = runner.app[REQUEST_TURNS], Eager()
+            turns.count(TURN_S)
+            before = [at_once.run(turns.wait(f"10.0.{number}.1")) for number in range(200)]
+            here = await client.get(path)
+            done_before_here = sum(task is None or task.done() for task in before)
+            await client.get(path, {"X-Forwarded-For": "192.0.2.1"})
+            done = sum(task is None or task.done() for task in before)
+    finally:
+        await runner.cleanup()
+
+    assert here.status in (200, 404)
+    assert done_before_here < 100, "the operator waits for nobody"
+    assert done == 200
 
 
 async def test_a_node_stops_although_clients_keep_their_connections(tmp_path: Path) -> None:
