@@ -7,14 +7,17 @@ keys and tokens are among them.
 The log never makes the node wait. If nobody reads stderr, lines are dropped and counted: see `node.line_writer`.
 """
 
+import io
 import logging
 import sys
 import threading
+from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
 
 from node.line_writer import LineWriter
+from node.visible_text import safe
 
 LEVEL = logging.INFO
 
@@ -111,7 +114,18 @@ def _shared() -> list[Any]:
 def _last(is_human: bool, stream: TextIO) -> list[Any]:
     """Steps that turn an event into a line."""
     if is_human:
-        plain = structlog.dev.plain_traceback
-        return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
+        return [_make_visible, structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=_traceback)]
     transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [structlog.processors.ExceptionRenderer(transform), structlog.processors.JSONRenderer()]
+
+
+def _make_visible(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape what steers a terminal or begins a line, because names and reasons come from strangers and from peers."""
+    return {key: safe(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _traceback(stream: TextIO, error: structlog.typing.ExcInfo) -> None:
+    """Write a traceback whose lines are visible text: the error of a library may quote what a peer sent."""
+    raw = io.StringIO()
+    structlog.dev.plain_traceback(raw, error)
+    stream.write("\n".join(map(safe, raw.getvalue().split("\n"))))

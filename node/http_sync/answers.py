@@ -8,6 +8,7 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
+from node.visible_text import clipped
 from protocol.errors import Code, ProtocolError
 from protocol.limits import SAFE_INTEGER_MAX, SPELLING_BYTES_MAX
 from protocol.link.features import is_shared
@@ -126,8 +127,8 @@ class ListingOrder:
 
 
 def printable(text: str) -> str:
-    """A peer's words without control characters and of limited length, for a report and a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text[:_DETAIL_CHARACTERS_MAX])
+    """A peer's words, at most 200 characters of them, for a report and a terminal."""
+    return clipped(text, _DETAIL_CHARACTERS_MAX)
 
 
 def cut_off(reason: str) -> ProtocolError:

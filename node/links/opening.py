@@ -30,6 +30,7 @@ from node.settings.loading import SettingsError
 from node.settings.settings import Settings
 from node.store.contract import Peer
 from node.tls import client_context
+from node.visible_text import clipped
 from protocol.errors import Code, ProtocolError
 
 SUBPROTOCOL: Final = "dnarc.v1"
@@ -238,5 +239,4 @@ def _tls_context(url: str, settings: Settings) -> ssl.SSLContext | None:
 
 
 def _unreachable(reason: str) -> ProtocolError:
-    printable = "".join(each if each.isprintable() else "?" for each in reason[:_DETAIL_CHARACTERS_MAX])
-    return ProtocolError(Code.UNREACHABLE, f"no link to the peer: {printable}")
+    return ProtocolError(Code.UNREACHABLE, f"no link to the peer: {clipped(reason, _DETAIL_CHARACTERS_MAX)}")

@@ -15,6 +15,7 @@ from aiohttp import WSMessage, WSMsgType, web
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from node.visible_text import clipped
 from protocol.errors import Code, ProtocolError
 from protocol.link.messages import FRAME_BYTES_MAX
 from protocol.link.per_minute import PerMinute
@@ -112,14 +113,11 @@ def _error_of_close(close_code: int | None, reason: str) -> TransportEndedError:
     """The error for a close by the peer. Its `code` is the code that the reason begins with, if it is one of ours."""
     name, _, detail = reason.partition(": ")
     if name in frozenset(Code):
-        return TransportEndedError(Code(name), _printable(detail))
+        return TransportEndedError(Code(name), clipped(detail, _REASON_BYTES_MAX))
     if close_code == _MESSAGE_TOO_BIG:
         return TransportEndedError(Code.TOO_LARGE, "a frame over the limit")
-    return TransportEndedError(None, _printable(reason) or f"the connection ended ({close_code or 'without a word'})")
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text[:_REASON_BYTES_MAX])
+    detail = clipped(reason, _REASON_BYTES_MAX) or f"the connection ended ({close_code or 'without a word'})"
+    return TransportEndedError(None, detail)
 
 
 class DialledTransport:

@@ -82,6 +82,24 @@ def test_a_traceback_shows_no_values_of_variables(form: str) -> None:
     assert "hiddenhidden" not in stream.getvalue()
 
 
+def test_what_strangers_say_steers_no_terminal_and_begins_no_line() -> None:
+    """Otherwise a peer could hide events of the log, or write some itself."""
+    stream, said = io.StringIO(), "\x1b[2J\u202e\ndone"
+    configure("human", stream)
+
+    structlog.get_logger().info(f"heard {said}", reason=said)
+    logging.getLogger("library").warning("heard %s", said)
+    try:
+        raise ValueError(said)
+    except ValueError:
+        logging.getLogger("library").exception("failed")
+
+    *heard, _, _, _, _, error, done = stream.getvalue().split("\n")[:-1]
+    assert [line.count("\\x1b[2J\\u202e\\n") for line in heard[:2]] == [2, 1]
+    assert (error, done) == ("ValueError: \\x1b[2J\\u202e", "done")
+    assert all(line.isprintable() for line in stream.getvalue().split("\n"))
+
+
 async def test_taking_records_writes_no_event(tmp_path: Path) -> None:
     """A client that writes a million claims must not cause a million lines."""
     with capture_logs() as logs:

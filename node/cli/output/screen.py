@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from node.cli.output.text import escape_json, json_escape, safe
+from node.cli.output.text import escape_json, json_escape
+from node.visible_text import safe
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -1,11 +1,13 @@
 """Text for people that cannot do anything but be read, whatever record, peer, file or error it comes from.
 
-rich never reads the text as markup, and a character that controls a terminal is shown as an escape.
+rich never reads the text as markup, and `node.visible_text` shows what must not be shown as it is as escapes.
 """
 
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
+
+from node.visible_text import is_visible, safe
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -20,18 +22,11 @@ def plain(value: object, style: str = "") -> "Text":
     return Text(safe("" if value is None else str(value)), style)
 
 
-def safe(text: str) -> str:
-    """The text with an escape for every invisible character, because strangers write claims."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else _escape(character) for character in text)
-
-
 def escape_json(text: str) -> str:
     """JSON of the same meaning without invisible characters. In JSON, they stand only inside strings."""
-    if text.isprintable():
+    if text.isascii() and text.isprintable():
         return text
-    return "".join(character if character.isprintable() else json_escape(character) for character in text)
+    return "".join(character if is_visible(character) else json_escape(character) for character in text)
 
 
 def compact(value: Any) -> str:
@@ -54,10 +49,6 @@ def many(number: int, noun: str) -> str:
 def short(name: str | None) -> str:
     """The beginning of a key or an id, with which people can tell a few of them apart."""
     return "" if name is None else name[:12]
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape", errors="backslashreplace").decode()
 
 
 def json_escape(character: str) -> str:

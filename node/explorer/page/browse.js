@@ -5,22 +5,12 @@ import { fill, h } from "./dom.js";
 import { count, many } from "./format.js";
 import { getHeads, headsTable } from "./heads.js";
 import { showLabels } from "./labels.js";
-import {
-  domainLink,
-  heading,
-  hexValue,
-  holdsNothing,
-  labelLink,
-  nothing,
-  plain,
-  problemBox,
-  table,
-  when,
-} from "./parts.js";
+import { domainLink, heading, hexValue, holdsNothing, labelLink, nothing, problemBox, table, when } from "./parts.js";
 import { persist } from "./polling.js";
 import { isId, isLabel } from "./record.js";
 import { hrefTo, remember } from "./router.js";
 import { onlyNewest, searchField } from "./searchfield.js";
+import { plain } from "./visible.js";
 
 const DOMAINS_SHOWN = 200;
 const DOMAINS_SEARCHED = 20; // for labels: one request each

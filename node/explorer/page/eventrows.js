@@ -2,8 +2,9 @@
 
 import { h } from "./dom.js";
 import { moment, summary } from "./format.js";
-import { badge, domainLink, keyChip, labelLink, plain, recordLink, when } from "./parts.js";
+import { badge, domainLink, keyChip, labelLink, recordLink, when } from "./parts.js";
 import { contentOf } from "./record.js";
+import { plain } from "./visible.js";
 
 const BADGES = { accepted: ["good", "Accepted"], reverted: ["bad", "Reverted"], final: ["good", "Final"] };
 

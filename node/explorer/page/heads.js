@@ -3,9 +3,10 @@
 import { getPage } from "./api.js";
 import { h } from "./dom.js";
 import { many, summary } from "./format.js";
-import { domainLink, keyChip, labelLink, plain, table, when } from "./parts.js";
+import { domainLink, keyChip, labelLink, table, when } from "./parts.js";
 import { pageNumber } from "./pager.js";
 import { contentOf } from "./record.js";
+import { plain } from "./visible.js";
 import { certaintyBadge } from "./witnesses.js";
 
 const PAGE = 50;

@@ -4,10 +4,11 @@ import { fill, h } from "./dom.js";
 import { getHeads, headsTable, pageWords } from "./heads.js";
 import { short } from "./format.js";
 import { mine } from "./keys.js";
-import { card, glyph, heading, hexValue, nothing, plain } from "./parts.js";
+import { card, glyph, heading, hexValue, nothing } from "./parts.js";
 import { pager } from "./pager.js";
 import { isKey } from "./record.js";
 import { hrefTo } from "./router.js";
+import { plain } from "./visible.js";
 
 export const title = ({ names: [key] }) => `Key ${short(key ?? "")}`;
 

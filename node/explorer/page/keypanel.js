@@ -2,7 +2,8 @@
 
 import { announce, fill, h } from "./dom.js";
 import { confirmSaved, discard, forget, generate, keep, load, mine } from "./keys.js";
-import { card, coded, copyButton, glyph, hexValue, plain } from "./parts.js";
+import { card, coded, copyButton, glyph, hexValue } from "./parts.js";
+import { plain } from "./visible.js";
 
 const FILE_BYTES_MAX = 4_096;
 

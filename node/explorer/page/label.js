@@ -6,19 +6,7 @@ import { fill, h, settled } from "./dom.js";
 import { follow, newestCursor } from "./feed.js";
 import { many } from "./format.js";
 import { mine } from "./keys.js";
-import {
-  badge,
-  card,
-  domainLink,
-  facts,
-  heading,
-  hexValue,
-  keyChip,
-  nothing,
-  problemBox,
-  seen,
-  when,
-} from "./parts.js";
+import { badge, card, domainLink, facts, heading, hexValue, keyChip, nothing, problemBox, when } from "./parts.js";
 import { pause, persist, showReach } from "./polling.js";
 import { proofCard } from "./proofcard.js";
 import { check, contentOf, isDomain, isLabel } from "./record.js";
@@ -26,6 +14,7 @@ import { replay } from "./replay.js";
 import { hrefTo } from "./router.js";
 import { erasedLine, timeline } from "./timeline.js";
 import { tree } from "./values.js";
+import { seen } from "./visible.js";
 import { isWitnessed, walk } from "./walk.js";
 import { certaintyBadge } from "./witnesses.js";
 import { isPassing } from "./words.js";

@@ -4,11 +4,12 @@
 import { path } from "./api.js";
 import { fill, h } from "./dom.js";
 import { getHeads, headsTable, pageWords } from "./heads.js";
-import { heading, nothing, plain, problemBox, seen } from "./parts.js";
+import { heading, nothing, problemBox } from "./parts.js";
 import { pager } from "./pager.js";
 import { persist } from "./polling.js";
 import { hrefTo, remember } from "./router.js";
 import { onlyNewest, searchField } from "./searchfield.js";
+import { plain, seen } from "./visible.js";
 
 export function showLabels(main, domain, query, signal) {
   const results = h("div", { class: "card results", "aria-busy": "false" });

@@ -7,9 +7,10 @@ import { arrange, storedRow } from "./eventrows.js";
 import { count, many } from "./format.js";
 import { follow } from "./feed.js";
 import { newestRecords } from "./newest.js";
-import { badge, coded, heading, nothing, plain } from "./parts.js";
+import { badge, coded, heading, nothing } from "./parts.js";
 import { isDomain, isLabel } from "./record.js";
 import { hrefTo, remember } from "./router.js";
+import { plain } from "./visible.js";
 import { codeOf, isPassing, remedyOf } from "./words.js";
 
 const KEPT = 500;

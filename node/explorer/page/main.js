@@ -5,7 +5,7 @@
 import { Problem } from "./api.js";
 import { announce, fill, h } from "./dom.js";
 import { hasUnsavedKey, resume } from "./keys.js";
-import { heading, plain, problemBox } from "./parts.js";
+import { heading, problemBox } from "./parts.js";
 import { pause, persist } from "./polling.js";
 import { placeOf } from "./router.js";
 import * as browse from "./browse.js";
@@ -14,6 +14,7 @@ import * as label from "./label.js";
 import * as live from "./live.js";
 import * as network from "./network.js";
 import * as overview from "./overview.js";
+import { plain } from "./visible.js";
 import * as write from "./write.js";
 
 const VIEWS = { overview, browse, key, label, live, network, write };

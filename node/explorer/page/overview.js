@@ -3,12 +3,13 @@
 import { get, getHealth } from "./api.js";
 import { fill, h } from "./dom.js";
 import { count, duration, many, rounded } from "./format.js";
-import { badge, card, copyButton, domainLink, glyph, heading, holdsNothing, plain, table, when } from "./parts.js";
+import { badge, card, copyButton, domainLink, glyph, heading, holdsNothing, table, when } from "./parts.js";
 import { askPeers, peersHidden, peersTable } from "./peers.js";
 import { repeat } from "./polling.js";
 import { hrefTo } from "./router.js";
 import { sparkline } from "./sparkline.js";
 import { usageCard } from "./usage.js";
+import { plain } from "./visible.js";
 
 const INTERVAL_MS = 2_000;
 const DOMAINS_SHOWN = 12;

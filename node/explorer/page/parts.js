@@ -1,32 +1,11 @@
-// Parts that several views share. Text from records stays text. Characters that are invisible, or that turn the
-// direction of what follows, are spelled out, so that one name cannot pretend to be another.
+// Parts that several views share. Text from records stays text.
 
 import { announce, h, s } from "./dom.js";
 import { DATE_S_MAX, ago, moment, short } from "./format.js";
 import { mine } from "./keys.js";
 import { hrefTo } from "./router.js";
+import { plain, seen } from "./visible.js";
 import { VERDICT_NAMES, codeOf, remedyOf } from "./words.js";
-
-// Format characters, line separators and unassigned code points, except for the joiners that scripts and emoji need.
-const HIDDEN = /(?![\u200c\u200d])[\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]/gu;
-
-/** Text of a record as nodes, with invisible characters named. */
-export function seen(text) {
-  const nodes = [];
-  let end = 0;
-  for (const match of text.matchAll(HIDDEN)) {
-    nodes.push(text.slice(end, match.index), h("span", { class: "code-point" }, codePoint(match[0])));
-    end = match.index + match[0].length;
-  }
-  return h("bdi", { class: "name" }, nodes, text.slice(end));
-}
-
-/** Text of a record as a plain string, for attributes and titles, with invisible characters named. */
-export const plain = (text) => text.replace(HIDDEN, codePoint);
-
-function codePoint(character) {
-  return `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
-}
 
 export function domainLink(domain) {
   return h("a", { href: hrefTo("browse", [domain]), class: "domain-link" }, seen(domain));

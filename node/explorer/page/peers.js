@@ -3,7 +3,8 @@
 import { get } from "./api.js";
 import { h } from "./dom.js";
 import { duration, many, short } from "./format.js";
-import { badge, keyChip, nothing, plain, table, when } from "./parts.js";
+import { badge, keyChip, nothing, table, when } from "./parts.js";
+import { plain } from "./visible.js";
 
 const STATES = {
   live: ["good", "live"],

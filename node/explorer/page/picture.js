@@ -3,8 +3,9 @@
 
 import { fill, s } from "./dom.js";
 import { clip, many, rounded } from "./format.js";
-import { glyph, hueOf, plain } from "./parts.js";
+import { glyph, hueOf } from "./parts.js";
 import { stateWords } from "./peers.js";
+import { plain } from "./visible.js";
 
 const PEERS_SHOWN = 24;
 const NAME_SIZE = 24;

@@ -4,8 +4,9 @@
 import { ask, urlOf } from "./api.js";
 import { fill, h } from "./dom.js";
 import { ago, count, many, momentMs } from "./format.js";
-import { badge, card, keyChip, plain, recordLink } from "./parts.js";
+import { badge, card, keyChip, recordLink } from "./parts.js";
 import { checkProof } from "./proof.js";
+import { plain } from "./visible.js";
 
 const CHECKED_MAX = 500;
 const FILE_BYTES_MAX = 64 * 2 ** 20;

@@ -3,7 +3,7 @@
 import { canonical } from "./canonical.js";
 import { h } from "./dom.js";
 import { many } from "./format.js";
-import { seen } from "./parts.js";
+import { seen } from "./visible.js";
 
 const OPEN_ITEMS_MAX = 8;
 const OPEN_DEPTH_MAX = 3;

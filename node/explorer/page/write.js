@@ -9,10 +9,11 @@ import { clip } from "./format.js";
 import { fieldRows } from "./fields.js";
 import { mine, sign } from "./keys.js";
 import { keyPanel } from "./keypanel.js";
-import { badge, card, coded, hexValue, heading, keyChip, labelLink, plain, problemBox, verdictBadge } from "./parts.js";
+import { badge, card, coded, hexValue, heading, keyChip, labelLink, problemBox, verdictBadge } from "./parts.js";
 import { bytesOf, contentOf, isDomain, isLabel, whyNoCrypto } from "./record.js";
 import { pause } from "./polling.js";
 import { hrefTo, remember } from "./router.js";
+import { plain, seen } from "./visible.js";
 import { isWitnessed } from "./walk.js";
 import { REASONS, WITNESSED_REASONS, isPassing } from "./words.js";
 
@@ -233,7 +234,7 @@ function preview(desk) {
       h(
         "pre",
         { class: "bytes", tabindex: "0", "aria-label": "The bytes that will be signed" },
-        h("bdi", {}, clip(text, 4_000)),
+        seen(clip(text, 4_000)),
       ),
       h("p", { class: "hint" }, `${bytesOf(text).length} bytes. The timestamp is set when you send.`),
     );

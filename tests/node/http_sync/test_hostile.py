@@ -46,7 +46,11 @@ HOSTILE: list[tuple[str, dict[str, Handler], str]] = [
     ("no domain", {"/node": answering(node_answer(CAROL.public, domain="../etc"))}, "cannot be a domain"),
     ("a redirect", {"/node": answering(b"", 302, Location="http://127.0.0.1:1/node")}, "redirects"),
     ("compression", {"/node": answering(b"\x1f\x8b", Content_Encoding="gzip")}, "compressed"),
-    ("an error with a terminal's control codes", {"/node": answering({"code": "x", "detail": "\x1b[2J"}, 500)}, "?[2J"),
+    (
+        "an error with a terminal's control codes",
+        {"/node": answering({"code": "x", "detail": "\x1b[2J"}, 500)},
+        "\\x1b[2J",
+    ),
     ("a long pause", {"/node": answering(b"", 503, Retry_After="100000")}, "answers 503"),
     ("a pause until a far date", {"/node": answering(b"", 503, Retry_After=FAR_FUTURE)}, "answers 503"),
     ("no such route", {}, "answers 404"),

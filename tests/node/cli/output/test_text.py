@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from node.cli.output.text import escape_json, safe
+from node.cli.output.text import escape_json
 from tests.node.cli.conftest import TIMEOUT_S, Served, run, run_apart
 from tests.node.client.test_http import serving
 
@@ -144,14 +144,6 @@ JSON = [
 def test_escaped_json_means_the_same(text: str, shown: str) -> None:
     assert escape_json(text) == shown
     assert json.loads(shown) == json.loads(text)
-
-
-SAFE = [("plain text, grün", "plain text, grün"), ("\x1b[2J", "\\x1b[2J"), ("a\nb", "a\\nb"), ("\u202e", "\\u202e")]
-
-
-@pytest.mark.parametrize(("text", "shown"), SAFE)
-def test_an_invisible_character_is_shown_as_an_escape(text: str, shown: str) -> None:
-    assert safe(text) == shown
 
 
 @pytest.mark.parametrize("closed", [(1,), (2,), (1, 2), (0, 1, 2)])
