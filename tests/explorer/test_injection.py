@@ -93,7 +93,7 @@ SHOWN = (
     "family 👨\u200d👩\u200d👧",
     "heart ❤\ufe0f 1\ufe0f\u20e3",
     "مرحبا",
-    "می\u200cخواهم",
+    "می\u200cخواهم",  # noqa: RUF001 - Persian
     "क्\u200dष",
     "café",
     "привет",
