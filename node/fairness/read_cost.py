@@ -14,13 +14,16 @@ _T = TypeVar("_T")
 
 
 class ReadCost:
-    """The cost of one request so far, in `seconds`. `pace` waits while its caller has read too much."""
+    """The cost of one request so far, in `seconds`. `pace` waits while its caller has read too much. `address` is that
+    of the caller; None: the node itself reads.
+    """
 
-    __slots__ = ("pace", "seconds")
+    __slots__ = ("address", "pace", "seconds")
 
-    def __init__(self, pace: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, pace: Callable[[], Awaitable[None]], address: str | None = None) -> None:
         self.seconds = 0.0
         self.pace = pace
+        self.address = address
 
     def metered(self, work: Callable[_P, _T]) -> Callable[_P, _T]:
         """The same function, which adds the processor time that it takes in its thread."""
@@ -69,6 +72,12 @@ def metered(work: Callable[_P, _T]) -> Callable[_P, _T]:
     """The function, which adds its processor time to the cost of the present request, if there is one."""
     cost = READ_COST.get()
     return work if cost is None else cost.metered(work)
+
+
+def reader() -> str | None:
+    """The address for which the present task reads. None: the node itself, or a caller whom nobody meters."""
+    cost = READ_COST.get()
+    return None if cost is None else cost.address
 
 
 async def pace() -> None:

@@ -9,7 +9,6 @@ for it. When it reads again, it goes on from the store until its place is the la
 between the check of its place and its becoming live, so no event can come in between.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -17,7 +16,8 @@ from typing import Final, Self
 
 import msgspec
 
-from node.fairness.read_cost import pace
+from node.fairness.fair_slots import FairSlots
+from node.fairness.read_cost import pace, reader
 from node.intake.commits import Committed
 from node.settings.settings import Settings
 from node.store.contract import Selection, Store, StoredEvent
@@ -77,7 +77,7 @@ class Streams:
         self._by_address: Counter[str] = Counter()
         self._admitted = 0
         self._is_closed = False
-        self._reading = asyncio.Semaphore(PAGES_AT_ONCE_MAX)
+        self._reading = FairSlots(PAGES_AT_ONCE_MAX)
 
     @classmethod
     async def load(cls, settings: Settings, store: Store) -> Self:
@@ -209,7 +209,7 @@ class Streams:
                 return
             if not self._give_recent(consumer, limit):
                 await pace()
-                async with self._reading:
+                async with self._reading.take(reader()):
                     limit = await self._give_stored(consumer, limit)
 
     def _give_recent(self, consumer: Consumer, limit: int) -> bool:

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from node.fairness.fair_queue import FairQueue
+from node.fairness.fair_slots import FairSlots
 from node.fairness.read_cost import pace
 from node.store.contract import Store
 from protocol.witness.domain import Contender, WitnessedDomain
@@ -42,8 +42,7 @@ class LabelWalks:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._is_walking = False
-        self._waiting: FairQueue[asyncio.Future[None]] = FairQueue()
+        self._slots = FairSlots(1)
 
     async def read(self, domain: WitnessedDomain, label: str, address: str | None) -> StoredLabel | None:
         """The label as it is after the last commit; None if it has no records. `address` is that of the caller, None
@@ -67,30 +66,9 @@ class LabelWalks:
         if address is None:
             yield
             return
-        if self._is_walking:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.put(address, turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if not turn.cancelled():
-                    self._pass_on()
-                raise
-        self._is_walking = True
-        try:
+        async with self._slots.take(address):
             await pace()  # here, because all requests that wait have begun while they were within their share
             yield
-        finally:
-            self._pass_on()
-
-    def _pass_on(self) -> None:
-        """Give the turn to the next one, whose caller is still there."""
-        while self._waiting:
-            turn = self._waiting.take()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._is_walking = False
 
 
 async def read_label(store: Store, domain: str, policy: Policy | None, label: str) -> StoredLabel | None:

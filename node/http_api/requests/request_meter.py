@@ -83,7 +83,7 @@ class _Metered:
         self._answering = answering
 
     def __await__(self) -> Generator[Any, None, Any]:
-        cost = ReadCost(lambda: self._meter.pace(self._address))
+        cost = ReadCost(lambda: self._meter.pace(self._address), self._address)
         READ_COST.set(cost)
         error: BaseException | None = None
         try:

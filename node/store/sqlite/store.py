@@ -19,7 +19,6 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import structlog
 
-from node.fairness.read_cost import metered
 from node.store.contract import (
     EVERYTHING,
     RECORDS_MAX,
@@ -43,6 +42,7 @@ from node.store.sqlite.faults import explain
 from node.store.sqlite.files import OpenFiles, check_finished
 from node.store.sqlite.handwritten import SkippedRow
 from node.store.sqlite.long_log import IDLE_S, LOG_PAGES, fill_log
+from node.store.sqlite.readers import Readers
 from node.store.sqlite.removals import SqliteRemovals
 from node.store.sqlite.schema import migrate
 from node.store.sqlite.usage import Tail
@@ -105,7 +105,8 @@ class SqliteStore:
         self._files = files
         self._skipped: set[SkippedRow] = set()
         self._writer = writer
-        self._readers = readers
+        self._connections = [writer, *readers]
+        self._readers = Readers(readers)
         self._inline = inline
         self._last: writing.LastNumbers | None = None
         self._tail: Tail | None = None
@@ -157,7 +158,7 @@ class SqliteStore:
             self._filling.cancel()
             await asyncio.gather(self._filling, return_exceptions=True)
         self._inline.close()
-        await _close([self._writer, *self._readers])
+        await _close(self._connections)
 
     async def commit(self, batch: Batch) -> int:
         return await self._write(self._commit, batch)
@@ -331,9 +332,7 @@ class SqliteStore:
     async def _read(
         self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """Give the work to the reader with the fewest calls."""
-        reader = min(self._readers, key=lambda reader: reader.waiting)
-        return await _patiently(reader, metered(work), *args, **kwargs)
+        return await _patiently(self._readers, work, *args, **kwargs)
 
     async def _write(
         self, work: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
@@ -342,7 +341,7 @@ class SqliteStore:
 
 
 async def _patiently(
-    worker: Worker,
+    worker: Worker | Readers,
     work: Callable[Concatenate[sqlite3.Connection, _P], _T],
     *args: _P.args,
     **kwargs: _P.kwargs,

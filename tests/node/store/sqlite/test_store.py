@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sqlite3
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from node.fairness.read_cost import READ_COST, ReadCost
 from node.store.contract import Batch, Cursor, Peer, Store, StoreError
 from node.store.rows import EVENT_TYPES, VERDICTS
 from node.store.sqlite import SqliteStore, reading, recalling
@@ -120,7 +122,32 @@ async def test_a_read_that_finds_too_many_rows_does_not_keep_its_connection_at_t
 
 async def test_a_reader_cannot_write(store: SqliteStore) -> None:
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        await store._readers[0].run(lambda connection: connection.execute("DELETE FROM records"))
+        await store._readers.run(lambda connection: connection.execute("DELETE FROM records"))
+
+
+async def test_a_read_of_the_node_does_not_wait_for_all_reads_of_a_stranger(store: SqliteStore) -> None:
+    """Otherwise a claim would wait for the listings of hundreds of addresses."""
+    order, may_go_on = list[str](), threading.Event()
+
+    def work(_: sqlite3.Connection, name: str) -> None:
+        may_go_on.wait()
+        order.append(name)
+
+    async def read_as(address: str | None) -> None:
+        if address is not None:
+            READ_COST.set(ReadCost(_no_pace, address))
+        await store._readers.run(work, str(address))
+
+    reading = [asyncio.create_task(read_as(each)) for each in [*["192.0.2.1"] * 20, None]]
+    await asyncio.sleep(0)
+    may_go_on.set()
+    await asyncio.gather(*reading)
+
+    assert order.index("None") < 10
+
+
+async def _no_pace() -> None:
+    """No address reads too much here."""
 
 
 async def test_a_call_runs_in_the_thread_of_its_connection_with_one_trip(path: Path) -> None:
@@ -410,6 +437,7 @@ async def test_a_commit_waits_while_the_shell_writes(store: SqliteStore, shell: 
 ENDLESS_WRITER = """
 import asyncio
 import sys
+import threading
 from itertools import count
 from pathlib import Path
 
