@@ -34,7 +34,7 @@ class GossipLink(Protocol):
         """Send this message."""
 
     def look_for(self, have: Have) -> None:
-        """Ask the peer for those of these records that this node lacks, as if the peer had announced them."""
+        """Ask the peer for those of these records that this node lacks. The peer sent a record that names them."""
 
     def compare_soon(self) -> None:
         """Compare sets with the peer soon, because announcements were not followed by their records."""
@@ -93,6 +93,11 @@ class Dissemination:
     def on_have(self, link: int, have: Have, lacks: Callable[[str], bool]) -> None:
         """A peer announces records. `lacks` says whether this node does not hold the record with an id."""
         self.gossip.on_have(link, have.ids, have.hops, _now(), lacks)
+        self._go_on()
+
+    def on_named(self, link: int, have: Have, lacks: Callable[[str], bool]) -> None:
+        """A peer sent a record that names these records. `lacks` as for `on_have`."""
+        self.gossip.on_named(link, have.ids, have.hops, _now(), lacks)
         self._go_on()
 
     def on_erased(self, link: int, erased: Erased) -> None:

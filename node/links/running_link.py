@@ -9,7 +9,7 @@ is verified while another is committed.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -57,6 +57,9 @@ COMPARE_EVERY_S: Final = 5.0
 _COMPARING: Final = ('{"type":"domains"', '{"type":"reconcile"')
 """How the frames begin after which the two nodes may be in step, if a node of our kind wrote them. For other nodes only
 the convergence lag is late."""
+
+_OnHave = Callable[[int, Have, Callable[[str], bool]], None]
+"""`Dissemination.on_have` or `Dissemination.on_named`."""
 
 log = structlog.get_logger()
 
@@ -424,7 +427,7 @@ class RunningLink:
     def _on_heard(self, message: Have | Want | Prune | Erased) -> None:
         match message:
             case Have():
-                self._on_have(message)
+                self._on_have(message, self._dissemination.on_have)
             case Want():
                 self._dissemination.on_want(self.number, message)
             case Erased():
@@ -436,23 +439,23 @@ class RunningLink:
     def look_for(self, have: Have) -> None:
         """See `GossipLink.look_for`."""
         if self.is_open:
-            self._on_have(have)
+            self._on_have(have, self._dissemination.on_named)
 
-    def _on_have(self, have: Have) -> None:
+    def _on_have(self, have: Have, decide: _OnHave) -> None:
         unknown = self._dissemination.not_in_memory(have.ids)
         if unknown:
             self._lookups += 1
-            self._tasks.start(self._look_up(have, unknown), "link lookup")
+            self._tasks.start(self._look_up(have, unknown, decide), "link lookup")
         else:
-            self._dissemination.on_have(self.number, have, lambda _: False)
+            decide(self.number, have, lambda _: False)
 
-    async def _look_up(self, have: Have, unknown: Sequence[str]) -> None:
+    async def _look_up(self, have: Have, unknown: Sequence[str], decide: _OnHave) -> None:
         """Ask the store, because only it can tell whether the node holds an id that nothing in memory knows."""
         held = await self._parts.store.held(unknown)
         self._lookups -= 1
         self._reader.relieve()
         lacked = frozenset(self._dissemination.not_in_memory(unknown)) - held
-        self._dissemination.on_have(self.number, have, lacked.__contains__)
+        decide(self.number, have, lacked.__contains__)
 
     def _listed_name(self) -> str | None:
         name = self.snapshot.permission.name

@@ -4,6 +4,10 @@ A peer can announce ids that do not exist, so everything here has a limit: the i
 announced first, and the links remembered for one id. An id that exceeds a limit is dropped. The node then does not ask
 for that record, and the next repair finds it.
 
+A record can name others: a receipt names what its witness saw. The peer that sent it most likely has these too, so
+the node asks this peer. But the peer promised nothing, and a stranger may have written the record. So all named ids
+together have the room of one link, among the ids of strangers, and a peer that lacks them has broken no promise.
+
 Timers are entries of a heap. If a record arrives or its time changes, its old entry stays in the heap, because to take
 an entry out of the middle costs more. An old entry is dropped when it reaches the top. When most entries are old, the
 heap is built anew.
@@ -21,7 +25,9 @@ MISSING_OF_STRANGERS_MAX: Final = MISSING_MAX // 2
 """Missing ids that links of strangers announced first: the other half stays for the peers that the operator listed."""
 
 MISSING_LINK_MAX: Final = 4_096
-"""Missing ids that one link announced first: four full frames, so that a liar gets at most a quarter of the table."""
+"""Missing ids that one link announced first: four full frames, so that a liar gets at most a quarter of the table. The
+same for all ids that no link announced, because a record named them.
+"""
 
 ANNOUNCERS_MAX: Final = 16
 """Links remembered for one missing id."""
@@ -38,31 +44,53 @@ _OLD_TIMERS_MIN: Final = 64
 
 
 class Announcer(NamedTuple):
-    """Who announced an id: the link, the hops that it named, and whether it leads to a listed peer."""
+    """Who announced an id: the link, the hops that it named, and whether it leads to a listed peer. `is_promise`: the
+    peer said that it has the record; otherwise it sent a record that names the id.
+    """
 
     link: int
     hops: int
     is_listed: bool
+    is_promise: bool = True
+
+
+_NOBODY: Final = -1
+"""In the place of the link that announced an id first, if a record named the id."""
 
 
 class MissingRecord:
     """One missing id: who announced it, and what the node did about it. Times are in seconds."""
 
-    __slots__ = ("announced_at", "announcers", "asked", "asks", "due_at", "first_announcer", "is_listed")
+    __slots__ = ("announced_at", "announcers", "asked", "asks", "due_at", "first_announcer", "is_listed", "promised")
 
-    def __init__(self, link: int, hops: int, now: float, due_at: float, is_listed: bool) -> None:
-        """`link` announced the id first, with these `hops`; at `due_at` the node asks for it. `is_listed`: that link
-        leads to a listed peer.
-        """
-        self.first_announcer = link
-        self.is_listed = is_listed
-        self.announcers = {link: hops}
-        """Links that announced the id, with the hops that each announced. The link asked last is at the end."""
+    def __init__(self, announcer: Announcer, now: float, due_at: float) -> None:
+        """`announcer` was the first; at `due_at` the node asks for the id."""
+        self.first_announcer = announcer.link if announcer.is_promise else _NOBODY
+        self.is_listed = announcer.is_listed and announcer.is_promise
+        """Whether a listed peer promised the record first."""
+        self.announcers: dict[int, int] = {}
+        """Links to ask, with the hops that each announced. The link asked last is at the end."""
+        self.promised: set[int] = set()
+        """Those of these links that said that they have the record."""
+        self.add(announcer)
         self.announced_at = now
         self.due_at = due_at
         self.asks = 0
         self.asked: int | None = None
         """The link that was asked last and may still answer."""
+
+    def add(self, announcer: Announcer) -> None:
+        """One more link to ask. A link that promises what it only named before has promised it from now on."""
+        if announcer.is_promise and announcer.link not in self.promised:
+            self.promised.add(announcer.link)
+            self.announcers[announcer.link] = announcer.hops
+        else:
+            self.announcers.setdefault(announcer.link, announcer.hops)
+
+    def remove(self, link: int) -> None:
+        """Do not ask this link."""
+        self.announcers.pop(link, None)
+        self.promised.discard(link)
 
 
 class MissingTable:
@@ -103,18 +131,18 @@ class MissingTable:
 
     def open(self, record_id: str, announcer: Announcer, now: float, wait_s: float) -> bool:
         """Add an id that a link announced for the first time. Returns False if a limit leaves no room for it."""
-        link, hops, is_listed = announcer
-        first_announced = self._first_announced.get(link, 0)
+        due_at = now + wait_s * (1 + SPREAD * self._random.random())
+        entry = MissingRecord(announcer, now, due_at)
+        first_announced = self._first_announced.get(entry.first_announcer, 0)
         is_full = len(self._missing) >= MISSING_MAX
         if is_full or first_announced >= MISSING_LINK_MAX:
             return False
-        if not is_listed:
+        if not entry.is_listed:
             if self._of_strangers >= MISSING_OF_STRANGERS_MAX:
                 return False
             self._of_strangers += 1
-        self._first_announced[link] = first_announced + 1
-        due_at = now + wait_s * (1 + SPREAD * self._random.random())
-        self._missing[record_id] = MissingRecord(link, hops, now, due_at, is_listed)
+        self._first_announced[entry.first_announcer] = first_announced + 1
+        self._missing[record_id] = entry
         self._set_timer(record_id, due_at)
         return True
 
@@ -139,7 +167,7 @@ class MissingTable:
     def ask(self, record_id: str, link: int, due_at: float) -> None:
         """Note that the node asks this link now, and that the link has until `due_at` to answer."""
         entry = self._missing[record_id]
-        entry.announcers[link] = entry.announcers.pop(link)
+        entry.announcers[link] = entry.announcers.pop(link)  # to the end
         entry.asks += 1
         entry.asked = link
         entry.due_at = due_at
@@ -159,7 +187,7 @@ class MissingTable:
             self._remove_announcer(record_id, entry, link, now)
 
     def _remove_announcer(self, record_id: str, entry: MissingRecord, link: int, now: float) -> None:
-        entry.announcers.pop(link, None)
+        entry.remove(link)
         if entry.asked == link:
             entry.asked, entry.due_at = None, now
             self._set_timer(record_id, now)

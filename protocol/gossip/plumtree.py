@@ -240,22 +240,14 @@ class Plumtree:
         `lacks` says whether this node has no record with an id. It is called only for ids that are neither remembered
         nor missing already, because it may be slow.
         """
-        announcer = self._links.get(link)
-        if announcer is None or not announcer.has_inflow:
-            return
-        if announcer.is_muted(now):
-            self._neglected[link] = None
-            return
-        for record_id in ids:
-            if record_id in self._recents:
-                continue
-            missing = self._missing.get(record_id)
-            if missing is not None:
-                self._add_announcer(missing, link, hops)
-            elif lacks(record_id) and not self._missing.open(
-                record_id, Announcer(link, hops, announcer.is_listed), now, self._timing.want_s
-            ):
-                self._neglected[link] = None
+        self._miss(ids, Announcer(link, hops, self._is_listed(link)), now, lacks)
+
+    def on_named(self, link: int, ids: tuple[str, ...], hops: int, now: float, lacks: Callable[[str], bool]) -> None:
+        """The peer sent a record with these hops that names these records. `lacks` as for `on_have`.
+
+        The peer most likely has them, so the node asks it for those that it lacks.
+        """
+        self._miss(ids, Announcer(link, hops, self._is_listed(link), is_promise=False), now, lacks)
 
     def on_want(self, link: int, ids: tuple[str, ...], eager: bool) -> list[Output]:
         """The peer asks for these records, which this node may or may not hold.
@@ -362,7 +354,7 @@ class Plumtree:
         for missing in arrived:
             for link, announced_hops in missing.announcers.items():
                 tree_link = self._links[link]
-                is_short = 0 < announced_hops <= hops - self._limits.shortcut_hops
+                is_short = link in missing.promised and 0 < announced_hops <= hops - self._limits.shortcut_hops
                 if not tree_link.is_listed and self._is_listed(source):
                     continue
                 if is_short and link != source and not tree_link.is_eager and not tree_link.doubts:
@@ -408,25 +400,42 @@ class Plumtree:
                 was_missing[record_id] = missing
         return was_missing
 
-    def _add_announcer(self, missing: MissingRecord, link: int, hops: int) -> None:
-        """Remember one more link that has the record. A listed peer takes the place of a stranger, if none is free."""
+    def _miss(self, ids: tuple[str, ...], announcer: Announcer, now: float, lacks: Callable[[str], bool]) -> None:
+        """Note which of these records are missing, and that this link may have them."""
+        link = self._links.get(announcer.link)
+        if link is None or not link.has_inflow:
+            return
+        if link.is_muted(now):
+            self._neglected[announcer.link] = None
+            return
+        for record_id in ids:
+            if record_id in self._recents:
+                continue
+            missing = self._missing.get(record_id)
+            if missing is not None:
+                self._add_announcer(missing, announcer)
+            elif lacks(record_id) and not self._missing.open(record_id, announcer, now, self._timing.want_s):
+                self._neglected[announcer.link] = None
+
+    def _add_announcer(self, missing: MissingRecord, announcer: Announcer) -> None:
+        """Remember one more link to ask. A listed peer takes the place of a stranger, if none is free."""
         announcers = missing.announcers
-        if len(announcers) >= ANNOUNCERS_MAX and link not in announcers and self._is_listed(link):
+        if len(announcers) >= ANNOUNCERS_MAX and announcer.link not in announcers and announcer.is_listed:
             strangers = (each for each in announcers if each != missing.asked and not self._is_listed(each))
-            announcers.pop(next(strangers, -1), None)
-        if len(announcers) < ANNOUNCERS_MAX:
-            announcers.setdefault(link, hops)
+            missing.remove(next(strangers, -1))
+        if len(announcers) < ANNOUNCERS_MAX or announcer.link in announcers:
+            missing.add(announcer)
 
     def _ask(self, now: float) -> list[Output]:
         """Ask for each missing record that is due. Give it up if every announcer was asked for it often enough."""
         asked: dict[int, dict[bool, list[str]]] = {}  # link -> whether the records are live -> ids
         broke_promise: dict[int, None] = {}
         for record_id, missing in self._missing.due(now):
-            if missing.asked is not None:
+            if missing.asked in missing.promised:
                 broke_promise[missing.asked] = None
             link = self._choose_announcer(missing, asked)
             if link is None:
-                self._neglected.update(dict.fromkeys(missing.announcers))
+                self._neglected.update(dict.fromkeys(missing.promised))
                 self._missing.close(record_id)
                 continue
             group = asked.setdefault(link, {}).setdefault(missing.announcers[link] > 0, [])
@@ -469,6 +478,6 @@ def _ids_by_announcer(was_missing: dict[str, MissingRecord]) -> dict[int, set[st
     """For each link, the ids among these that it announced."""
     announced: dict[int, set[str]] = {}
     for record_id, missing in was_missing.items():
-        for link in missing.announcers:
+        for link in missing.promised:
             announced.setdefault(link, set()).add(record_id)
     return announced

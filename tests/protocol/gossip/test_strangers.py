@@ -2,8 +2,8 @@
 
 from random import Random
 
-from protocol.gossip.missing import ANNOUNCERS_MAX, MISSING_LINK_MAX, MISSING_OF_STRANGERS_MAX
-from protocol.gossip.plumtree import Plumtree, PlumtreeLimits, SendPrune, SendWant
+from protocol.gossip.missing import ANNOUNCERS_MAX, ASKS_MAX, MISSING_LINK_MAX, MISSING_OF_STRANGERS_MAX
+from protocol.gossip.plumtree import Plumtree, PlumtreeLimits, SendPrune, SendRecords, SendWant
 from tests.protocol.gossip.test_plumtree import FIRST_WAIT_S, asks, ids, lacks, make_lazy, record
 
 PEER, OTHER_PEER, STRANGER = range(3)
@@ -105,3 +105,44 @@ def test_strangers_leave_a_place_among_the_announcers_for_a_listed_peer() -> Non
 
     first = next(output for output in gossip.on_time(gossip.next_at or 0.0) if isinstance(output, SendWant))
     assert first.link == PEER
+
+
+def test_a_peer_is_not_muted_because_it_passes_on_receipts_that_name_made_up_records() -> None:
+    """Otherwise a stranger who is a witness of a domain could make all nodes ignore each other's announcements."""
+    gossip = machine(strangers=0)
+    gossip.on_named(PEER, ids(*range(10)), hops=1, now=NOW_S, lacks=lacks)
+
+    wanted = [record_id for _, group in asks(gossip) for record_id in group]
+    gossip.on_have(PEER, ids(11), hops=1, now=NOW_S, lacks=lacks)
+
+    assert sorted(wanted) == sorted(ASKS_MAX * ids(*range(10)))
+    assert (gossip.take_neglected(), gossip.missing_count) == ([], 1)
+
+
+def test_named_records_leave_room_for_announced_ones() -> None:
+    gossip = machine(strangers=0)
+    gossip.on_named(PEER, ids(*range(MISSING_LINK_MAX + 1)), hops=1, now=NOW_S, lacks=lacks)
+    gossip.on_named(OTHER_PEER, ids(MISSING_LINK_MAX + 1), hops=1, now=NOW_S, lacks=lacks)
+    named = gossip.missing_count
+
+    gossip.on_have(PEER, ids(*range(2 * MISSING_LINK_MAX, 3 * MISSING_LINK_MAX)), hops=1, now=NOW_S, lacks=lacks)
+
+    assert (named, gossip.missing_count) == (MISSING_LINK_MAX, 2 * MISSING_LINK_MAX)
+
+
+def test_a_named_record_that_a_peer_announces_later_is_a_promise() -> None:
+    gossip = machine(strangers=0)
+    gossip.on_named(PEER, ids(1), hops=1, now=NOW_S, lacks=lacks)
+    gossip.on_have(PEER, ids(1), hops=1, now=NOW_S, lacks=lacks)
+
+    outputs = gossip.on_records(ids(1), hops=1, source=OTHER_PEER, now=NOW_S)
+
+    assert PEER not in [output.link for output in outputs]
+
+
+def test_a_record_goes_to_the_peer_whose_receipt_named_it() -> None:
+    """This peer may lack the record, and no other peer may have announced it to this one."""
+    gossip = machine(strangers=0)
+    gossip.on_named(PEER, ids(1), hops=1, now=NOW_S, lacks=lacks)
+
+    assert gossip.on_records(ids(1), hops=1, source=OTHER_PEER, now=NOW_S) == [SendRecords(PEER, ids(1), 2)]
