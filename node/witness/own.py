@@ -33,7 +33,7 @@ from protocol.records.admission import Trust
 from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
 from protocol.witness.domain import Contender, DomainChange, WitnessedDomain
-from protocol.witness.testimony import Evidence
+from protocol.witness.testimony import Evidence, add_said
 from protocol.witness.voter import OpenSlot, Voter
 
 LOOK_EVERY_S: Final = 1.0
@@ -186,9 +186,7 @@ class OwnWitness:
         for key in change.closed:
             for record_id in voter.on_closed(key):
                 del self._evidence[record_id]
-        for record_id, more in change.said.items():
-            if record_id in self._evidence:
-                self._evidence[record_id] = self._evidence[record_id].with_more(more)
+        add_said(self._evidence, {each: more for each, more in change.said.items() if each in self._evidence})
         self._open(voter, change.opened)
         voter.on_testimony(change.said)
 

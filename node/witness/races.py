@@ -13,7 +13,7 @@ import msgspec
 from node.metrics import Histogram
 from protocol.records.change import Event, EventType
 from protocol.witness.domain import Contender, DomainChange
-from protocol.witness.testimony import Evidence
+from protocol.witness.testimony import Evidence, Merges
 from protocol.witness.voter import SlotKey
 
 RACE_SECONDS: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 300.0, 1_800.0)
@@ -66,10 +66,11 @@ class Races:
         for key in change.closed:
             for record_id in self._running.pop(key, ()):
                 del self._slot_of[record_id]
+        merges = Merges()
         for record_id, more in change.said.items():
             if record_id in self._slot_of:
                 runner = self._running[self._slot_of[record_id]][record_id]
-                runner.said = runner.said.with_more(more)
+                runner.said = merges.merged(runner.said, more)
         self._open(change.opened)
 
     def oldest(self) -> OpenRace | None:

@@ -26,7 +26,7 @@ from protocol.witness.label import LabelChange, WitnessedLabel
 from protocol.witness.policy import Policy, policy_of
 from protocol.witness.recall import Known, Overview, Wanted
 from protocol.witness.receipt import Receipt, receipt_label, receipt_of
-from protocol.witness.testimony import SILENCE, Act, Evidence, Fork, ForkPlace, Forks, Link, Place, Testimony
+from protocol.witness.testimony import SILENCE, Act, Evidence, Fork, ForkPlace, Forks, Link, Place, Testimony, add_said
 from protocol.witness.voter import SlotKey
 from protocol.witness.walk import WITNESSED_REASONS, tip_of
 
@@ -76,12 +76,6 @@ class DomainChange(msgspec.Struct):
         self.ahead = (self.ahead | later.ahead) - later.awaited
         self.forks |= later.forks
         self.awaited |= later.awaited
-
-
-def add_said(known: dict[str, Evidence], said: Mapping[str, Evidence]) -> None:
-    """Add to what is known, by record id, what was said besides."""
-    for record_id, more in said.items():
-        known[record_id] = known.get(record_id, SILENCE).with_more(more)
 
 
 class _Shown(msgspec.Struct):

@@ -130,6 +130,45 @@ SILENCE: Final = Evidence()
 """Nothing was said."""
 
 
+class Merges:
+    """Merges of evidence, each done once. Use it for the records of one receipt, or of a few.
+
+    A receipt says the same of most records that it names, and they share one `Evidence`. So their merges are the same
+    too, and the records go on sharing.
+    """
+
+    __slots__ = ("_done",)
+
+    def __init__(self) -> None:
+        self._done: dict[tuple[int, int], tuple[Evidence, Evidence, Evidence, Evidence]] = {}
+        """By the identities of what is merged. Both are kept here, so that nothing else gets their identities."""
+
+    def merged(self, known: Evidence, more: Evidence) -> Evidence:
+        """What `known.with_more(more)` gives."""
+        return more if known is SILENCE else self._merge(known, more)[3]
+
+    def news(self, known: Evidence, more: Evidence) -> tuple[Evidence, Evidence]:
+        """What `known.news_in(more)` gives, and all that is known then."""
+        return (more, more) if known is SILENCE else self._merge(known, more)[2:]
+
+    def _merge(self, known: Evidence, more: Evidence) -> tuple[Evidence, Evidence, Evidence, Evidence]:
+        pair = (id(known), id(more))
+        done = self._done.get(pair)
+        if done is None:
+            news = known.news_in(more)
+            after = known if news is SILENCE else known.with_more(news)
+            done = self._done[pair] = (known, more, news, after)
+        return done
+
+
+def add_said(known: dict[str, Evidence], said: Mapping[str, Evidence]) -> None:
+    """Add to what is known, by record id, what was said besides."""
+    merges = Merges()
+    for record_id, more in said.items():
+        before = known.get(record_id)
+        known[record_id] = more if before is None else merges.merged(before, more)
+
+
 def _least(known: Mapping[str, _T], more: Mapping[str, _T]) -> Mapping[str, _T]:
     """The least value for each key."""
     if not (known and more):
@@ -349,12 +388,12 @@ class Testimony:
 
     def _count(self, said: Mapping[str, Evidence], heard: Heard) -> None:
         """Count what a receipt says, and note what of it is news."""
+        merges, added = Merges(), {}
         for record_id, more in said.items():
-            before = self._evidence.get(record_id, SILENCE)
-            news = before.news_in(more)
+            news, after = merges.news(self._evidence.get(record_id, SILENCE), more)
             if news is not SILENCE:
-                self._evidence[record_id] = before.with_more(news)
-                heard.said[record_id] = heard.said.get(record_id, SILENCE).with_more(news)
+                self._evidence[record_id], added[record_id] = after, news
+        add_said(heard.said, added)
 
     def _at_before(self, receipt: Receipt) -> int | None:
         """The `at` of the receipt before this one, in ms; None if this receipt is not sound, or not known to be."""
