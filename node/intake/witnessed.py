@@ -4,7 +4,10 @@ The domain in memory takes each record at once, and says what changes. A batch h
 heads and events become durable together with the records.
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from node.intake.arrivals import Origin, runs_of
 from node.intake.group import Group
@@ -24,6 +27,11 @@ from protocol.witness.walk import tip_of
 RECEIPTS_PER_S_MAX = 50
 """Receipts of one witness in one domain that clients may bring in a second. What peers bring is not limited here,
 because a node that was away has to catch up with months of receipts."""
+
+NAMING_BYTES_MAX: Final = 1_048_576
+"""Bytes of the receipts of one group that are searched for ids: 13,000 ids, in about 5 ms."""
+
+_ID: Final = re.compile('"([0-9a-f]{64})"')
 
 
 class WitnessedDecider:
@@ -94,15 +102,50 @@ class WitnessedDecider:
 
 
 def in_order(group: Group, positions: Iterable[int]) -> list[int]:
-    """The positions so that each record finds what it needs: the policy first, then receipts, then claims; each receipt
-    and claim after the one that it names in `prev`.
+    """The positions so that each record finds what it needs: the policy first, then receipts and claims, each after the
+    one that it names in `prev`, and each claim after a receipt that names it.
+
+    A claim follows its first receipt as soon as possible, so that mostly one slice has both. Otherwise what the receipt
+    says is stored under an id that is not held, and moved when the claim comes.
     """
     records = {position: group.records[position].record for position in positions}
     policies = [position for position, record in records.items() if record.label == POLICY_LABEL]
     others = {record.id: position for position, record in records.items() if record.label != POLICY_LABEL}
-    receipts = {each: position for each, position in others.items() if records[position].is_of_witnesses}
-    claims = {each: position for each, position in others.items() if each not in receipts}
-    return policies + _after_their_prev(records, receipts) + _after_their_prev(records, claims)
+    of_receipts = {each: position for each, position in others.items() if records[position].is_of_witnesses}
+    of_claims = {each: position for each, position in others.items() if each not in of_receipts}
+    receipts, claims = _after_their_prev(records, of_receipts), _after_their_prev(records, of_claims)
+    if not (receipts and claims):
+        return policies + receipts + claims
+    return policies + _with_their_claims(records, receipts, claims)
+
+
+def _with_their_claims(records: Mapping[int, Record], receipts: Sequence[int], claims: Sequence[int]) -> list[int]:
+    """These receipts, each followed by the claims that it names first, and then all other claims."""
+    first_named = _first_named([records[position] for position in receipts])
+    place: dict[str, int] = {}
+    following: dict[int, list[int]] = defaultdict(list)
+    for position in claims:
+        claim = records[position]
+        named_at = first_named.get(claim.id, len(receipts))
+        place[claim.id] = named_at if claim.prev is None else max(named_at, place.get(claim.prev, 0))
+        following[place[claim.id]].append(position)
+    ordered = [each for number, receipt in enumerate(receipts) for each in (receipt, *following.get(number, ()))]
+    return ordered + following[len(receipts)]
+
+
+def _first_named(receipts: Iterable[Record]) -> dict[str, int]:
+    """The ids that stand in these receipts, each with the number of the first receipt. The first `NAMING_BYTES_MAX` of
+    the receipts are looked at.
+    """
+    first: dict[str, int] = {}
+    size_bytes = 0
+    for number, receipt in enumerate(receipts):
+        size_bytes += len(receipt.canonical)
+        if size_bytes > NAMING_BYTES_MAX:
+            break
+        for each in _ID.findall(receipt.canonical.decode()):
+            first.setdefault(each, number)
+    return first
 
 
 def _after_their_prev(records: Mapping[int, Record], wanted: Mapping[str, int]) -> list[int]:

@@ -2,7 +2,7 @@
 
 Whoever has a key may be the only witness of a domain, name thousands of records in receipts, and make labels long. So
 what these records touch is read from the store before the decision, while other domains are decided. One slice of a
-domain is decided at a time, of one source of records after the other. A slice holds the loop for about 10 ms.
+domain is decided at a time, of one source of records after the other. A slice holds the loop for about 8 ms.
 """
 
 import asyncio
@@ -37,13 +37,20 @@ from node.store.contract import Batch
 from protocol.errors import ProtocolError
 from protocol.records.record import POLICY_LABEL, Record
 
-SLICE_WEIGHT: Final = 256
-"""What a slice weighs, unless one record weighs more: a record and an id that a receipt names weigh 1, about 20 us."""
+SLICE_US: Final = 8_000
+"""How long the event loop takes for a slice at most, as estimated. The longest receipt takes 6,600."""
 
-UNCOMMITTED_WEIGHT_MAX: Final = 2_048
-"""What was decided and is not on disk weighs no more when the next slice is decided. Commits keep their order, so any
-other claim waits for what was decided before it, and 1,000 ids that a receipt names take 10 ms to write.
+UNCOMMITTED_US_MAX: Final = 4 * SLICE_US
+"""A slice is decided only while the loop took less than this for all that is decided and not on disk. Commits keep
+their order, so any other claim waits for what was decided before it. The writer takes about as long as the loop for an
+id that a receipt names, and a third as long for a claim.
 """
+
+RECORD_US: Final = 25
+"""How long the loop takes for a record, beside the ids that it names."""
+
+NAMED_US: Final = 8
+"""How long the loop takes for an id that a receipt names: 3 us if nobody holds the record, 8 if its label changes."""
 
 _NAMED_BYTES: Final = 80
 """Bytes of a receipt for each id that it names, at least."""
@@ -52,10 +59,10 @@ log = structlog.get_logger()
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """Records of one domain and one group that are decided at once."""
+    """Records of one domain and one group that are decided at once, in about `work_us` of the event loop."""
 
     entry: Entry
-    weight: int
+    work_us: int
 
 
 class WitnessedRecords:
@@ -80,7 +87,7 @@ class WitnessedRecords:
         self._loop = asyncio.get_running_loop()
         self._waiting: defaultdict[str, FairQueue[Slice]] = defaultdict(FairQueue)
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._uncommitted_weight = 0
+        self._uncommitted_us = 0
         self._committed = asyncio.Event()
 
     def put(self, group: Group, witnessed: Mapping[str, Sequence[int]]) -> Deferred:
@@ -111,10 +118,10 @@ class WitnessedRecords:
         queue = self._waiting[domain]
         try:
             while queue:
-                taken = _take(queue)
+                taken, work_us = _take(queue)
                 entries = [each.entry for each in taken]
                 try:
-                    await Timed(self._decide(domain, entries, sum(each.weight for each in taken)), cost)
+                    await Timed(self._decide(domain, entries, work_us), cost)
                 except ProtocolError as error:  # the disk does not answer, or the node stops
                     refuse(entries, error)
                 except asyncio.CancelledError as error:
@@ -123,13 +130,13 @@ class WitnessedRecords:
                 except Exception as error:  # whatever it is, every caller has to hear of it
                     log.exception("records of a witnessed domain were not decided", domain=domain)
                     fail(entries, error)
-                self._charge(taken, cost)
+                self._charge(taken, work_us, cost)
         finally:
             del self._tasks[domain], self._waiting[domain]
 
-    async def _decide(self, domain: str, entries: Sequence[Entry], weight: int) -> None:
+    async def _decide(self, domain: str, entries: Sequence[Entry], work_us: int) -> None:
         """Decide on these records, which nobody else decides on."""
-        while self._uncommitted_weight >= UNCOMMITTED_WEIGHT_MAX:
+        while self._uncommitted_us >= UNCOMMITTED_US_MAX:
             self._committed.clear()
             await self._committed.wait()
         first = entries[0]
@@ -146,22 +153,21 @@ class WitnessedRecords:
             announce_each(self._announce, entries, batch)
         finally:
             self._deciding.release()
-        self._uncommitted_weight += weight
-        committed.add_done_callback(lambda done: self._on_committed(done, entries, weight))
+        self._uncommitted_us += work_us
+        committed.add_done_callback(lambda done: self._on_committed(done, entries, work_us))
         work.end()
 
-    def _on_committed(self, committed: asyncio.Future[None], entries: Sequence[Entry], weight: int) -> None:
-        self._uncommitted_weight -= weight
+    def _on_committed(self, committed: asyncio.Future[None], entries: Sequence[Entry], work_us: int) -> None:
+        self._uncommitted_us -= work_us
         self._committed.set()
         settle(entries, committed)
 
-    def _charge(self, taken: Sequence[Slice], cost: ReadCost) -> None:
+    def _charge(self, taken: Sequence[Slice], work_us: int, cost: ReadCost) -> None:
         """Count the work for those who caused it."""
-        weight = sum(each.weight for each in taken)
         for each in taken:
             address = each.entry.group.origins[each.entry.positions[0]].address
             if address is not None:
-                self.spend(address, cost.seconds * each.weight / weight)
+                self.spend(address, cost.seconds * each.work_us / work_us)
         cost.seconds = 0.0
 
 
@@ -169,12 +175,14 @@ async def _no_pace() -> None:
     """Whoever waits for these reads waits for the whole decision."""
 
 
-def _take(queue: FairQueue[Slice]) -> list[Slice]:
-    """The next slices, as many as may be decided at once, one at least."""
+def _take(queue: FairQueue[Slice]) -> tuple[list[Slice], int]:
+    """The next slices, as many as may be decided at once, one at least; and for how long they take, in us."""
     taken = [queue.take()]
-    while queue and sum(each.weight for each in taken) < SLICE_WEIGHT // 2:
+    work_us = taken[0].work_us
+    while queue and work_us < SLICE_US // 2:
         taken.append(queue.take())
-    return taken
+        work_us += taken[-1].work_us
+    return taken, work_us
 
 
 def _source_of(group: Group, position: int) -> Hashable:
@@ -186,15 +194,15 @@ def slices(group: Group, positions: Sequence[int], loop: asyncio.AbstractEventLo
     """These positions in parts that can be decided one after the other."""
     parts: list[tuple[list[int], int]] = []
     for first in in_order(group, positions):
-        weight = _weight(group.records[first].record)
-        if not parts or parts[-1][1] + weight > SLICE_WEIGHT:
+        work_us = _work_us(group.records[first].record)
+        if not parts or parts[-1][1] + work_us > SLICE_US:
             parts.append(([], 0))
-        places, before = parts[-1]
+        places, before_us = parts[-1]
         places += group.with_repeats([first])
-        parts[-1] = (places, before + weight)
-    return [Slice(Entry(group, places, loop.create_future()), weight) for places, weight in parts]
+        parts[-1] = (places, before_us + work_us)
+    return [Slice(Entry(group, places, loop.create_future()), work_us) for places, work_us in parts]
 
 
-def _weight(record: Record) -> int:
+def _work_us(record: Record) -> int:
     is_receipt = record.is_of_witnesses and record.label != POLICY_LABEL
-    return 1 + (len(record.canonical) // _NAMED_BYTES if is_receipt else 0)
+    return RECORD_US + (NAMED_US * (len(record.canonical) // _NAMED_BYTES) if is_receipt else 0)

@@ -10,7 +10,7 @@ import pytest
 from node.intake.arrivals import BY_REQUEST, Origin
 from node.intake.group import Group
 from node.intake.witnessed import in_order
-from node.intake.witnessed_records import SLICE_WEIGHT, UNCOMMITTED_WEIGHT_MAX, slices
+from node.intake.witnessed_records import RECORD_US, SLICE_US, UNCOMMITTED_US_MAX, slices
 from node.store.contract import Batch
 from node.store.sqlite import SqliteStore
 from protocol.records.admission import Trust
@@ -24,6 +24,10 @@ from tests.history import ALICE, CAROL, claim
 from tests.node.intake.pipeline import CLIENT, NOW, PEER, Pipeline, pipeline, submission
 
 TIMEOUT_S = 10.0
+CLAIMS_MAX = SLICE_US // RECORD_US
+"""Claims in one slice."""
+
+UNCOMMITTED_MAX = UNCOMMITTED_US_MAX // SLICE_US * CLAIMS_MAX
 STRANGER = Origin(Trust.CLIENT, "192.0.2.1")
 
 
@@ -92,21 +96,22 @@ async def test_while_a_witnessed_domain_is_read_others_are_decided(tmp_path: Pat
         assert await reading == [Status.ACCEPTED]
 
 
-async def test_a_slice_weighs_no_more_than_a_slice_may_unless_it_is_one_record() -> None:
-    ids = [f"{number:064x}" for number in range(400)]
-    group = group_of([*claims(SLICE_WEIGHT + 1), receipt(1, ids=ids), POLICY])
+async def test_a_slice_takes_no_longer_than_a_slice_may() -> None:
+    ids = [f"{number:064x}" for number in range(800)]
+    first = receipt(1, ids=ids)
+    second = receipt(2, first, ids=ids)
+    group = group_of([*claims(CLAIMS_MAX + 1), second, first, POLICY])
 
     parts = slices(group, range(len(group)), asyncio.get_running_loop())
 
-    places = [each.entry.positions for each in parts]
-    policy, named, whole, last = places
-    assert (policy, named) == ([SLICE_WEIGHT + 2], [SLICE_WEIGHT + 1])
-    assert [len(whole), len(last)] == [SLICE_WEIGHT, 1]
-    assert [each.weight > SLICE_WEIGHT for each in parts] == [False, True, False, False]
+    assert all(each.work_us <= SLICE_US for each in parts)
+    policy, receipt_of_many, *_ = [each.entry.positions for each in parts]
+    assert (policy, receipt_of_many[0]) == ([CLAIMS_MAX + 3, CLAIMS_MAX + 2], CLAIMS_MAX + 1)
+    assert sum(len(each.entry.positions) for each in parts) == len(group)
 
 
 async def test_a_repeat_in_one_batch_is_known_whatever_its_slice(tmp_path: Path) -> None:
-    records = claims(SLICE_WEIGHT + 1)
+    records = claims(CLAIMS_MAX + 1)
     async with pipeline(tmp_path) as it, asyncio.timeout(TIMEOUT_S):
         await put(it, [POLICY])
 
@@ -122,14 +127,14 @@ async def test_slices_wait_while_much_is_not_on_disk(tmp_path: Path) -> None:
     async with pipeline(tmp_path, store_type=HoldingStore) as it, asyncio.timeout(TIMEOUT_S):
         await put(it, [POLICY])
         HoldingStore.commits.clear()
-        many = asyncio.create_task(put(it, claims(UNCOMMITTED_WEIGHT_MAX + 2 * SLICE_WEIGHT), PEER))
-        while len(it.commits.uncommitted) < UNCOMMITTED_WEIGHT_MAX:  # noqa: ASYNC110 - nothing tells of decisions
+        many = asyncio.create_task(put(it, claims(UNCOMMITTED_MAX + 2 * CLAIMS_MAX), PEER))
+        while len(it.commits.uncommitted) < UNCOMMITTED_MAX:  # noqa: ASYNC110 - nothing tells of decisions
             await asyncio.sleep(0)
         ordinary = asyncio.create_task(it.take(claim("garden", at=NOW)))
-        while len(it.commits.uncommitted) == UNCOMMITTED_WEIGHT_MAX:  # noqa: ASYNC110 - as before
+        while len(it.commits.uncommitted) == UNCOMMITTED_MAX:  # noqa: ASYNC110 - as before
             await asyncio.sleep(0)
 
-        assert len(it.commits.uncommitted) == UNCOMMITTED_WEIGHT_MAX + 1
+        assert len(it.commits.uncommitted) == UNCOMMITTED_MAX + 1
         HoldingStore.commits.set()
         assert set(await many) == {Status.ACCEPTED}
         await ordinary
@@ -171,3 +176,23 @@ def test_receipts_come_in_the_order_of_their_chain() -> None:
     group = group_of([*reversed(chain), founded, POLICY])
 
     assert in_order(group, range(len(group))) == [6, 4, 3, 2, 1, 0, 5]
+
+
+def test_a_claim_comes_with_the_first_receipt_that_names_it() -> None:
+    """Otherwise what the receipt says is stored for an id that is not held, and moved when the claim comes."""
+    one, other, unnamed = claims(3)
+    first = receipt(1, ids=[one.record.id])
+    second = receipt(2, first, ids=[one.record.id, other.record.id])
+    group = group_of([unnamed, other, one, second, first])
+
+    assert in_order(group, range(len(group))) == [4, 2, 3, 1, 0]
+
+
+def test_a_named_claim_comes_after_the_claim_before_it_in_its_chain() -> None:
+    founded = signed(ALICE, "garden")
+    follower = signed(ALICE, "garden", prev=founded.record.id)
+    first = receipt(1, ids=[follower.record.id])
+    second = receipt(2, first, ids=[founded.record.id])
+    group = group_of([follower, founded, first, second])
+
+    assert in_order(group, range(len(group))) == [2, 3, 1, 0]

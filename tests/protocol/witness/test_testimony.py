@@ -7,7 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.witness.receipt import Receipt, receipt_label
-from protocol.witness.testimony import FORKS_MAX, Act, Evidence, Fork, Forks, Heard, Link, Testimony
+from protocol.witness.testimony import (
+    FORKS_MAX,
+    SILENCE,
+    Act,
+    Evidence,
+    Fork,
+    Forks,
+    Heard,
+    Link,
+    Merges,
+    Testimony,
+    add_said,
+)
 from tests.protocol.witness.council import council_policy, key_of
 
 POLICY = council_policy(witnesses=4, faulty=1)
@@ -164,3 +176,22 @@ def test_of_a_witness_that_lies_everywhere_so_many_forks_are_kept() -> None:
     forks.note(earlier)
 
     assert list(forks.pairs()) == [*lies[1:FORKS_MAX], other, earlier]
+
+
+def test_records_of_which_the_same_was_said_share_their_evidence() -> None:
+    seen, committed = Evidence({"w": 1}, {0: {"w": "r"}}), Evidence(commits={0: {"w": "s"}})
+    known = {"one": seen, "other": seen}
+
+    add_said(known, {"one": committed, "other": committed, "third": committed})
+
+    assert known == {"one": seen.with_more(committed), "other": seen.with_more(committed), "third": committed}
+    assert known["one"] is known["other"]
+
+
+def test_what_was_known_is_no_news() -> None:
+    seen, more = Evidence({"w": 1}), Evidence({"w": 1, "v": 2})
+    merges = Merges()
+
+    news = [merges.news(seen, more), merges.news(more, seen), merges.news(SILENCE, seen)]
+
+    assert news == [(Evidence({"v": 2}), more), (SILENCE, more), (seen, seen)]
