@@ -9,26 +9,32 @@ aiohttp's way.
 Between two requests, the task waits for the future `_waiter`. The connection hides this future while aiohttp parses
 bytes, because aiohttp would wake the task up at once.
 
+A request whose headers are known is offered without a parser (`node.http_api.plain_request`). If the fast path does not
+take it, aiohttp parses it after all.
+
 A request may come before the task waits: the first one of a connection, and the next one of a client that is quicker
 than the task, which needs a turn of the loop after each answer. The fast path takes these requests too. Otherwise a
 connection whose request once went aiohttp's way would stay there, because its client would be as quick each time.
 """
 
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import Any, Protocol
 
-from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
 from aiohttp.web import BaseRequest, StreamResponse
 
 from node.http_api.answers.direct_writer import WatchedConnection
+from node.http_api.plain_request import Boundary, KnownHeaders, PlainRequest, read
 
 
 class FastPath(Protocol):
-    """Answers requests that it knows."""
+    """Answers requests that it knows. `known_headers` are those of plain requests before."""
 
-    def take(self, connection: "FastConnection", message: RawRequestMessage, payload: StreamReader) -> bool:
-        """Answer this request, whose body is here: call `begin` of the connection, and `answer` now or later.
+    known_headers: KnownHeaders
+
+    def take(self, connection: "FastConnection", request: PlainRequest) -> bool:
+        """Answer this request: call `begin` of the connection, and `answer` now or later.
 
         False, and nothing has happened: this request has to go aiohttp's way.
         """
@@ -47,9 +53,31 @@ class FastConnection(WatchedConnection):
     fast_requests = 0
     _ordinary_answers = 0
     """Requests that aiohttp has answered, and after which the connection stays open."""
+    _recalled: tuple[bytes, PlainRequest] | None = None
+    """A request that came just now and that aiohttp does not know of, and its bytes."""
+    _whole = b""
+    """The request that came last, until it begins. Empty if it did not come in one piece, and with nothing else."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._boundary = Boundary()
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come. `begin_request` has to follow."""
+        if self.fast_path is not None and self._boundary.is_here and not self._messages and self._is_free():
+            request = self.fast_path.known_headers.recall(data)
+            if request is not None:
+                self._recalled = (data, request)
+                self._request_count += 1
+                return
+        before = self._request_count
+        self._feed(data)
+        found = islice(reversed(self._messages), self._request_count - before)
+        bodies = [body for message, body in found if isinstance(message, RawRequestMessage)]
+        self._whole = data if self._boundary.on_fed(data, bodies) else b""
+
+    def _feed(self, data: bytes) -> None:
+        """Have aiohttp parse these bytes, without waking its task up."""
         waiter = self._waiter
         if waiter is None or waiter.done():
             super().data_received(data)
@@ -62,20 +90,26 @@ class FastConnection(WatchedConnection):
 
     def begin_request(self) -> bool:
         """Begin the request that has come, if it is whole and no other one is under way. Whether that was so."""
-        waiter = self._waiter
-        is_task_awake = waiter is not None and waiter.done()
-        if not self._messages or is_task_awake or self._is_under_way():
+        if self._recalled is not None:
+            (data, request), self._recalled = self._recalled, None
+            if self.fast_path is None or not self.fast_path.take(self, request):
+                self._request_count -= 1
+                super().data_received(data)  # wakes the task up
+            return True
+        if not self._messages or self._is_task_awake() or self._is_under_way():
             return False
-        if not self._takes_fast_path() and waiter is not None:
-            waiter.set_result(None)
+        whole, self._whole = self._whole, b""
+        if not self._takes_fast_path(whole) and self._waiter is not None:
+            self._waiter.set_result(None)
         return True
 
     def begin(self) -> None:
         """The fast path takes the request that waits."""
         assert self._parser is not None, "the connection is open: it has just read"
         assert self._manager is not None, "the same"
-        self._messages.clear()
-        self._parser.message_consumed()
+        if self._messages:
+            self._messages.clear()
+            self._parser.message_consumed()
         self._manager.requests_count += 1
         self.is_answering = self._request_in_progress = True
         self.fast_requests += 1
@@ -110,18 +144,38 @@ class FastConnection(WatchedConnection):
             self._ordinary_answers += 1
         return response, is_reset
 
+    def _is_task_awake(self) -> bool:
+        """Whether the task of the connection is about to look for requests."""
+        return self._waiter is not None and self._waiter.done()
+
     def _is_under_way(self) -> bool:
         """Whether a request has left the queue and is not answered, or was answered as the last one."""
         begun = self._request_count - len(self._messages)
         return self.is_answering or begun > self.fast_requests + self._ordinary_answers
 
-    def _takes_fast_path(self) -> bool:
-        """Requests behind others, and those of a client that does not read, go aiohttp's way, which paces them."""
-        is_free = len(self._messages) == 1 and not (self._paused or self._reading_paused or self._buffer_paused)
-        if self.fast_path is None or not is_free or self._upgraded or self._close or self._force_close:
+    def _takes_fast_path(self, whole: bytes) -> bool:
+        """Requests behind others, and those of a client that does not read, go aiohttp's way, which paces them.
+
+        `whole`: the bytes of the request, if they are all that came.
+        """
+        if self.fast_path is None or len(self._messages) != 1 or not self._is_open():
             return False
         message, payload = self._messages[0]
-        return isinstance(message, RawRequestMessage) and self.fast_path.take(self, message, payload)
+        request = read(message, payload) if isinstance(message, RawRequestMessage) else None
+        if request is None or not self.fast_path.take(self, request):
+            return False
+        if whole:
+            self.fast_path.known_headers.learn(whole, request)
+        return True
+
+    def _is_free(self) -> bool:
+        """Whether the fast path may take the request that comes now."""
+        return not (self._is_task_awake() or self._is_under_way()) and self._is_open()
+
+    def _is_open(self) -> bool:
+        """Whether the client reads, and another request may follow."""
+        is_pressed = self._paused or self._reading_paused or self._buffer_paused
+        return not (is_pressed or self._upgraded or self._close or self._force_close)
 
     def _process_keepalive(self) -> None:
         """Close the connection if it is idle. aiohttp does not know that the fast path has a request under way."""

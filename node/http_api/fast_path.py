@@ -1,8 +1,8 @@
 """The fast path of the two most frequent requests: one claim is put, one head is read.
 
-It takes only plain requests: without a query, and with no headers but those in `_PLAIN_HEADERS`, which change nothing
-here. Conditions, proofs, preferences, origins of pages and traces of proxies go aiohttp's way. Limits, quotas, meters
-and counters are the same on both ways, and a test compares the answers.
+It takes only plain requests (`node.http_api.plain_request`): without a query, and with no headers but those that change
+nothing here. Conditions, proofs, preferences, origins of pages and traces of proxies go aiohttp's way. Limits, quotas,
+meters and counters are the same on both ways, and a test compares the answers.
 """
 
 import asyncio
@@ -11,8 +11,7 @@ from collections.abc import Collection
 from typing import Final
 
 import msgspec
-from aiohttp import HttpVersion11, StreamReader, web
-from aiohttp.http import RawRequestMessage
+from aiohttp import web
 
 from node.fairness.byte_budget import ByteBudget
 from node.http_api.answers.json_answer import CERTAINTY_HEADER, PRIVATE_JSON
@@ -23,30 +22,14 @@ from node.http_api.failure import failure_of
 from node.http_api.fast_connection import FastConnection
 from node.http_api.handlers.read import HEAD_HEADERS, find_head
 from node.http_api.handlers.write import SINGLE_S, answer_one, status_of
+from node.http_api.plain_request import KnownHeaders, PlainRequest
 from node.http_api.requests.caller import plain_origin
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.patience import Patience, away
 from node.http_api.requests.request_meter import RequestMeter
 from node.intake.arrivals import Origin, Submission
 from protocol.errors import ProtocolError
-from protocol.limits import SPELLING_BYTES_MAX
 from protocol.records.outcome import Outcome
-
-_PLAIN_HEADERS: Final = frozenset(
-    (
-        b"host",
-        b"connection",
-        b"content-type",
-        b"content-length",
-        b"user-agent",
-        b"accept",
-        b"accept-encoding",
-        b"accept-language",
-        b"cache-control",
-        b"pragma",
-    )
-)
-"""Headers that neither request looks at, but for `Host` and the length of the body."""
 
 _CLAIM: Final = re.compile(r"/claims/([\w-]+)", re.ASCII)
 _HEAD: Final = re.compile(r"/claims/(\w[\w.-]*)/([\w@][\w.@~-]*)", re.ASCII)
@@ -59,7 +42,9 @@ _HEAD_LINES: Final = lines_of(HEAD_HEADERS)
 
 
 class ClaimsFastPath:
-    """Answers single claims and heads. `taken` counts the requests that it took."""
+    """Answers single claims and heads. `taken` counts the requests that it took. `known_headers` are those of all
+    connections.
+    """
 
     def __init__(
         self,
@@ -73,6 +58,7 @@ class ClaimsFastPath:
         database cannot be away.
         """
         self.taken = 0
+        self.known_headers = KnownHeaders()
         self._parts = parts
         self._bodies = bodies
         self._meter = meter
@@ -81,20 +67,20 @@ class ClaimsFastPath:
         self._outcome_headers = {**PRIVATE_JSON, "Vary": "Origin"} if write_origins else PRIVATE_JSON
         self._outcome_lines = lines_of(self._outcome_headers)
 
-    def take(self, connection: FastConnection, message: RawRequestMessage, payload: StreamReader) -> bool:
-        if message.method == "PUT" and self._parts.relay is None:
-            named = _CLAIM.fullmatch(message.path)
+    def take(self, connection: FastConnection, request: PlainRequest) -> bool:
+        if request.method == "PUT" and self._parts.relay is None:
+            named = _CLAIM.fullmatch(request.path)
         else:
-            named = _HEAD.fullmatch(message.path) if message.method == "GET" else None
-        if named is None or not _is_plain(message, payload):
+            named = _HEAD.fullmatch(request.path) if request.method == "GET" else None
+        if named is None:
             return False
-        origin = self._origin_of(connection, message)
+        origin = self._origin_of(connection, request.host)
         if origin is None:
             return False
-        if self._patience is not None and self._patience.for_method(message.method).is_away:
+        if self._patience is not None and self._patience.for_method(request.method).is_away:
             return False
-        if message.method == "PUT":
-            return self._put(connection, named[1], payload, origin)
+        if request.method == "PUT":
+            return self._put(connection, named[1], request.body, origin)
         self._begin(connection)
         reading = self._show(connection, named[1], named[2], origin.address)
         task = self._eager.run(reading)
@@ -107,9 +93,8 @@ class ClaimsFastPath:
         self.taken += 1
         connection.begin()
 
-    def _origin_of(self, connection: FastConnection, message: RawRequestMessage) -> Origin | None:
+    def _origin_of(self, connection: FastConnection, host: str) -> Origin | None:
         """Who calls. Looked up once for each connection, as long as its requests name the same host."""
-        host = message.headers["Host"]
         if connection.caller is None or connection.caller[0] != host:
             peername = connection.peername
             remote = str(peername[0]) if isinstance(peername, tuple) else ""
@@ -117,9 +102,9 @@ class ClaimsFastPath:
         origin: Origin | None = connection.caller[1]
         return origin
 
-    def _put(self, connection: FastConnection, signature: str, payload: StreamReader, origin: Origin) -> bool:
-        size_bytes = payload.total_bytes
-        if size_bytes > SPELLING_BYTES_MAX or size_bytes > self._bodies.left_bytes(origin.address):
+    def _put(self, connection: FastConnection, signature: str, body: bytes, origin: Origin) -> bool:
+        size_bytes = len(body)
+        if size_bytes > self._bodies.left_bytes(origin.address):
             return False  # another body may have to give way
         if origin.address is not None:
             crowd, now_s = self._parts.crowd, asyncio.get_running_loop().time()
@@ -132,7 +117,7 @@ class ClaimsFastPath:
         if self._patience is not None:
             self._patience.writes.begin(put, lambda: put.set_exception(away()))
         try:
-            self._parts.ingest.begin_one(Submission(signature, _body_of(payload)), origin, put)
+            self._parts.ingest.begin_one(Submission(signature, body), origin, put)
         except Exception as error:
             put.set_exception(error)
         return True
@@ -223,17 +208,3 @@ class _Put:
     def cancel(self) -> None:
         """The node stops."""
         self.connection.force_close()
-
-
-def _is_plain(message: RawRequestMessage, payload: StreamReader) -> bool:
-    """Whether the request is whole, leaves the connection open, and has no header that could change its answer."""
-    if message.version != HttpVersion11 or message.should_close or message.upgrade:
-        return False
-    if not payload.is_eof() or payload.exception() is not None:
-        return False
-    return _PLAIN_HEADERS.issuperset([name.lower() for name, _ in message.raw_headers])
-
-
-def _body_of(payload: StreamReader) -> bytes:
-    """The whole body, which is here. `read_nowait` would also make the connection parse on, which costs as much."""
-    return b"".join(payload._buffer) if payload.total_bytes else b""

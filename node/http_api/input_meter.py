@@ -23,8 +23,9 @@ INPUT_SHARE_MAX: Final = 0.1
 """Of a core, for the input of one address."""
 
 REQUEST_S: Final = 0.0001
-"""What each further request of a piece counts. To parse 80 of them takes 0.3 ms, to answer them 16 ms. A request that
-comes alone takes as much of the share by its parsing, so one address may send 1,000 a second either way.
+"""What each further request of a piece counts, and each request that needs no parser. To parse 80 of them takes 0.3 ms,
+to answer them 16 ms. A request that comes alone takes as much of the share by its parsing, so one address may send
+1,000 a second either way.
 """
 
 INPUT_BURST_S: Final = 1.0

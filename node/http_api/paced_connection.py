@@ -170,8 +170,9 @@ class PacedConnection(FastConnection):
         """Count the requests of a piece, and its bytes unless they belong to the body of the request under way."""
         begun = self._request_count - self._requests_before
         self._requests_before = self._request_count
-        if begun > 1:
-            self.meter.charge(payer, begun - 1)
+        further = begun - 1 if self._recalled is None else begun  # the parsing of one request was measured
+        if further > 0:
+            self.meter.charge(payer, further)
         if begun:
             self._queued_bytes, self._head_bytes = self._queued_bytes + self._head_bytes + piece_bytes, 0
         elif self._messages:

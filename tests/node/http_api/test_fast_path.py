@@ -3,6 +3,7 @@ difference.
 """
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
@@ -204,6 +205,70 @@ async def test_requests_that_come_before_the_task_of_the_connection_waits_go_the
 
     assert it.fast_path.taken == 4
     assert {answer[:12] for answer in client.answers} == {b"HTTP/1.1 404"}
+
+
+def raw(method: str, path: str, body: bytes | None) -> bytes:
+    """The bytes of a request, as a client of little effort writes them."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    return f"{head}\r\n".encode() if body is None else f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def undated(answers: Sequence[bytes]) -> list[bytes]:
+    return [re.sub(rb"Date: [^\r]*\r\n", b"", answer) for answer in answers]
+
+
+async def test_requests_without_a_parser_get_the_same_answers(tmp_path: Path) -> None:
+    """The headers of all requests are known from another connection, for which their paths are unknown."""
+    requests = [raw(*each) for each in FAST]
+    async with serving(tmp_path / "parsed") as parsed, serving(tmp_path / "recalled") as recalled:
+        for each in requests:
+            line, _, rest = each.partition(b" HTTP/1.1")
+            if line.startswith(b"GET "):
+                await QuickClient(recalled.server(), [b"GET /claims/example/other HTTP/1.1" + rest]).wait_for(1)
+            else:
+                await QuickClient(recalled.server(), [b"PUT /claims/other HTTP/1.1" + rest]).wait_for(1)
+        assert [recalled.fast_path.known_headers.recall(each) is None for each in requests] == [False] * len(requests)
+
+        clients = [QuickClient(it.server(), requests) for it in (parsed, recalled)]
+        for client in clients:
+            await client.wait_for(len(requests))
+
+    assert undated(clients[0].answers) == undated(clients[1].answers)
+
+
+async def test_a_request_with_known_headers_that_is_not_for_the_fast_path_is_parsed(tmp_path: Path) -> None:
+    async with serving(tmp_path) as it:
+        client = QuickClient(it.server(), [raw("PUT", "/claims/x", b"a"), raw("PUT", "/claims/x/y", b"a"), READ, READ])
+        await client.wait_for(4)
+
+    assert [answer[9:12] for answer in client.answers] == [b"400", b"405", b"404", b"404"]
+    assert it.fast_path.taken == 3
+
+
+@pytest.mark.parametrize(
+    ("pieces", "answers"),
+    [
+        ([READ + READ[:30], READ[30:], READ], [b"404", b"404", b"404"]),
+        ([READ + READ, READ], [b"404", b"404", b"404"]),
+        ([b"GET /domains HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ", READ], [b"400"]),
+        ([b"PUT /claims/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(READ), READ], [b"400"]),
+    ],
+    ids=["a part of the next", "two at once", "in a head", "in a body"],
+)
+async def test_bytes_with_known_headers_are_a_request_only_between_two_requests(
+    tmp_path: Path, pieces: Sequence[bytes], answers: Sequence[bytes]
+) -> None:
+    async with serving(tmp_path) as it:
+        await QuickClient(it.server(), [READ]).wait_for(1)
+        assert it.fast_path.known_headers.recall(READ) is not None
+
+        connection = it.server()
+        client = QuickClient(connection, [])
+        for piece in pieces:
+            connection.data_received(piece)
+        await client.wait_for(len(answers))
+
+    assert [answer[9:12] for answer in client.answers] == answers
 
 
 async def test_answers_keep_the_order_of_requests_whenever_the_second_one_comes(tmp_path: Path) -> None:
