@@ -87,8 +87,12 @@ class Piece:
         """Give others a turn if the work has used up this one; returns the seconds of work since the last rest."""
         seconds = self.end()
         await self._turns.wait(self._source)
-        self._begun_s = self._clock()
+        self.go_on()
         return seconds
+
+    def go_on(self) -> None:
+        """Work again after a pause. The time since the last rest does not count."""
+        self._begun_s = self._clock()
 
     def end(self) -> float:
         """Count the work since the last rest; returns its seconds."""

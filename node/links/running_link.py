@@ -337,6 +337,7 @@ class RunningLink:
         self._meter.spend(source, seconds, is_listed=self.is_open and is_listed, frames=frames)
         while self.is_open and (pause_s := self._meter.pause_s(source, is_listed=is_listed)) > 0:  # noqa: ASYNC110 - time passes
             await asyncio.sleep(pause_s)
+        work.go_on()  # otherwise the pause would count as work, and make the next one longer
 
     @property
     def _source(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from node.fairness.crowd import STRANGERS_BURST_S
 from node.links.transport import CONTROL_FRAMES_PER_MINUTE_MAX
 from node.store.contract import Peer
 from protocol.limits import IDS_MAX
@@ -19,6 +20,7 @@ from protocol.link.messages import (
     Reconcile,
     Records,
     Since,
+    Want,
     encode,
     encode_records,
 )
@@ -28,6 +30,9 @@ from tests.node.links.network import links, running, until
 from tests.node.links.raw_peer import NONCE, RawPeer, dialled, linked
 
 FLOOD_FRAMES = 39
+PAUSE_S = 0.1
+EMPTY_LISTS = b"\x61" + bytes.fromhex("01 00 02 00") * 500
+"""Ranges that a node compares in several steps."""
 FLOOD_FRAME_RECORDS = 256
 ANNOUNCEMENTS = 20
 
@@ -132,7 +137,7 @@ async def test_records_with_reserved_labels_are_refused_and_end_no_link(tmp_path
 async def test_a_stranger_that_causes_too_much_work_is_not_read_and_a_listed_peer_is(tmp_path: Path) -> None:
     """Each question has ranges that cost the most for their bytes. A stranger has 0.1 s of work at first."""
     questions = 100
-    question = encode(Reconcile(DOMAIN, b"\x61" + bytes.fromhex("01 00 02 00") * 16_000))
+    question = encode(Reconcile(DOMAIN, b"\x61" + bytes.fromhex("01 00 02 00") * 500))
     async with running(tmp_path / "a") as a:
         await a.peers.put(Peer(key=BOB.public, accept=True))
         await give(a, *claims(1))
@@ -216,3 +221,16 @@ async def test_a_handshake_past_the_limit_is_refused(tmp_path: Path) -> None:
                 raise AssertionError("a link past the limit was opened")
 
     assert refused.value.response.status_code == 503
+
+
+async def test_the_pause_of_a_stranger_is_no_work(tmp_path: Path) -> None:
+    """The pause of its link once counted as work, so each pause made the next one longer, without end."""
+    async with running(tmp_path / "a", loopback_trusted=False) as a, linked(a) as peer:
+        share, now_s = a.settings.strangers_share_max, asyncio.get_running_loop().time()
+        assert share is not None
+        a.crowd.spend("127.0.0.1", share * (STRANGERS_BURST_S + PAUSE_S), now_s)
+
+        await peer.say(Reconcile(DOMAIN, EMPTY_LISTS), Have(("0" * 64,)))
+
+        assert await peer.hear(Want) == Want(("0" * 64,))
+        assert asyncio.get_running_loop().time() >= now_s + PAUSE_S * 0.9
