@@ -1,8 +1,10 @@
 """Erased records between two nodes: sets that differ only by them count as the same."""
 
+from itertools import count
+
 import pytest
 
-from protocol.sets.erased import ErasedKeys
+from protocol.sets.erased import RECHECKED_MAX, ErasedKeys
 from protocol.sets.index import Index, key_id, pack_key
 
 KEYS = [pack_key(at, bytes([at]) * 32) for at in range(1, 10)]
@@ -62,3 +64,34 @@ def test_only_so_many_keys_are_remembered() -> None:
     erased.note_here(DOMAIN, KEYS[3:5])
 
     assert (erased.there(DOMAIN), erased.here(DOMAIN), len(erased)) == (frozenset(IDS[:2]), frozenset(), 2)
+
+
+class CountingIndex(Index):
+    """An index that counts how often a key was looked up."""
+
+    looked_up = 0
+
+    def __contains__(self, key: bytes) -> bool:
+        self.looked_up += 1
+        return super().__contains__(key)
+
+
+def many(number: int) -> list[bytes]:
+    return [pack_key(at, at.to_bytes(32)) for at in range(number)]
+
+
+def test_a_comparison_looks_up_a_limited_number_of_keys() -> None:
+    """A peer can name 100,000 keys, and then cause comparisons with few bytes."""
+    erased, ours = ErasedKeys(), CountingIndex()
+    erased.note_there(DOMAIN, many(3 * RECHECKED_MAX))
+
+    assert not erased.is_same(DOMAIN, ours, fingerprint(0))
+    assert ours.looked_up == RECHECKED_MAX
+
+
+def test_records_that_came_since_are_found_within_some_comparisons() -> None:
+    erased, keys = ErasedKeys(), many(3 * RECHECKED_MAX)
+    erased.note_there(DOMAIN, keys)
+    ours, theirs = Index(keys[::2]), Index(keys).fingerprint().hex()
+
+    assert next(calls for calls in count(1) if erased.is_same(DOMAIN, ours, theirs)) <= 3
