@@ -1,10 +1,15 @@
-"""Errands: what is on its way from a process that follows to the writer. No errand outlives the writer."""
+"""Errands: what is on its way from a process that follows to the writer. No errand outlives the writer.
+
+Requests and links have places of their own, and callers share them as they share connections (`node.fairness.places`).
+A request that may wait for a race gives its place to the next one, if there is no other.
+"""
 
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
+from node.fairness.places import Places, Source
 from node.fleet.standing import Standing
 from protocol.errors import Code, ProtocolError
 
@@ -13,19 +18,38 @@ RETRY_AFTER_S: Final = 1
 _T = TypeVar("_T")
 
 
+class _Errand:
+    """One errand, which holds a place."""
+
+    def __init__(self, address: str | None, writer: str, task: "asyncio.Task[Any]", may_wait: bool) -> None:
+        is_stranger = address is not None
+        self.source = Source(address or "", is_stranger=is_stranger, has_share=is_stranger)
+        self.writer = writer
+        self.task = task
+        self.has_given_way = False
+        self._waiting_since_s = asyncio.get_running_loop().time() if may_wait else None
+
+    def waiting_since_s(self) -> float | None:
+        return self._waiting_since_s
+
+    def close_for_another(self) -> None:
+        self.has_given_way = True
+        self.task.cancel()
+
+
 class Errands:
     """Counts the errands, and breaks them off when the writer has changed. `results` counts what became of them."""
 
-    def __init__(self, standing: Standing, places: int) -> None:
-        """`places`: errands that may be on their way at once."""
+    def __init__(self, standing: Standing, requests_max: int, links_max: int) -> None:
+        """`requests_max` and `links_max`: how many of each may be on their way at once."""
         self.results: Counter[str] = Counter()
         self._standing = standing
-        self._places = places
-        self._writers: dict[asyncio.Task[Any], str] = {}
+        self._requests, self._links = Places(requests_max), Places(links_max)
+        self._under_way: set[_Errand] = set()
         self._is_closed = False
 
     def __len__(self) -> int:
-        return len(self._writers)
+        return len(self._under_way)
 
     def writer(self) -> str:
         """The URL of the writer. Raises: ProtocolError: `overloaded`: there is no writer."""
@@ -34,26 +58,38 @@ class Errands:
             raise no_writer()
         return self._standing.writer
 
-    async def run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Await this errand to the present writer.
+    async def run(self, work: Coroutine[Any, Any, _T], address: str | None, *, may_wait: bool = False) -> _T:
+        """Await a request to the present writer. `address` is that of its caller, None for the operator. `may_wait`: it
+        may wait for more than its own work.
 
         Raises:
-            ProtocolError: `overloaded`: there is no writer, it has changed meanwhile, or too many errands are
-                under way.
+            ProtocolError: `overloaded`: there is no writer, it has changed meanwhile, or there is no place.
         """
+        return await self._run(work, address, self._requests, may_wait)
+
+    async def carry(self, work: Coroutine[Any, Any, _T], address: str | None) -> _T:
+        """The same for a link, which lasts until one side ends it."""
+        return await self._run(work, address, self._links, may_wait=False)
+
+    async def _run(self, work: Coroutine[Any, Any, _T], address: str | None, places: Places, may_wait: bool) -> _T:
         try:
             writer = self.writer()
-            self._check_room()
         except ProtocolError:
             work.close()
             raise
         task = asyncio.ensure_future(work)
-        self._writers[task] = writer
+        errand = _Errand(address, writer, task, may_wait)
         try:
+            if not places.enter(errand):
+                raise self._no_place()
+            self._under_way.add(errand)
             await asyncio.wait([task])
         finally:
-            del self._writers[task]
+            places.leave(errand)
+            self._under_way.discard(errand)
             task.cancel()
+        if errand.has_given_way:
+            raise self._no_place()
         if task.cancelled():
             self.results["broken off"] += 1
             raise no_writer()
@@ -61,23 +97,22 @@ class Errands:
 
     def on_writer(self) -> None:
         """Break off the errands to a process that is not the writer any more. Nobody knows what became of them."""
-        for task, writer in self._writers.items():
-            if writer != self._standing.writer:
-                task.cancel()
+        for errand in self._under_way:
+            if errand.writer != self._standing.writer:
+                errand.task.cancel()
 
     async def close(self) -> None:
         """Break off all, and begin no more: the role of this process changes."""
         self._is_closed = True
-        tasks = list(self._writers)
+        tasks = [errand.task for errand in self._under_way]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _check_room(self) -> None:
-        if len(self._writers) >= self._places:
-            self.results["overloaded"] += 1
-            detail = f"{self._places} requests are on their way to the writer already"
-            raise ProtocolError(Code.OVERLOADED, detail, retry_after=RETRY_AFTER_S)
+    def _no_place(self) -> ProtocolError:
+        self.results["overloaded"] += 1
+        detail = "too much is on its way to the writer already, in all or from your address: send the same again"
+        return ProtocolError(Code.OVERLOADED, detail, retry_after=RETRY_AFTER_S)
 
 
 def no_writer() -> ProtocolError:

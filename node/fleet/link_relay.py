@@ -47,7 +47,7 @@ async def carry_link(
     try:
         async with _opened(relay, request, headers, caller) as upstream:
             await socket.prepare(request)
-            await relay.errands.run(_carry(socket, upstream))
+            await relay.errands.carry(_carry(socket, upstream), caller.address)
     except ProtocolError:
         if not socket.prepared:
             raise

@@ -45,13 +45,16 @@ bring along."""
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One request to pass on. `target` is the path with the query as the client sent it."""
+    """One request to pass on. `target` is the path with the query as the client sent it. `may_wait`: its answer may
+    wait for a race.
+    """
 
     method: str
     target: str
     headers: "CIMultiDict[str]"
     body: bytes
     caller: Passport
+    may_wait: bool
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -67,7 +70,8 @@ class Relay:
     """Passes requests on to the writer."""
 
     def __init__(self, settings: Settings, world: World, standing: Standing) -> None:
-        self.errands = Errands(standing, max(4, settings.connections_max // 8))
+        places_max = max(4, settings.connections_max // 8)  # together the share of an address, which the writer sees
+        self.errands = Errands(standing, requests_max=places_max, links_max=places_max)
         self._authority = settings.tls_ca
         self._world = world
         self._secret = standing.secret
@@ -81,7 +85,7 @@ class Relay:
                 their way.
         """
         try:
-            answer = await self.errands.run(self._send(call))
+            answer = await self.errands.run(self._send(call), call.caller.address, may_wait=call.may_wait)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             self.errands.results["failed"] += 1
             raise no_writer() from error

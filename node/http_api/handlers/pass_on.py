@@ -9,7 +9,7 @@ from node.fleet.errands import no_writer
 from node.fleet.link_relay import carry_link
 from node.fleet.passport import Passport
 from node.fleet.relay import Call
-from node.http_api.handlers.write import BATCH_BYTES_MAX, BODY_BUDGET
+from node.http_api.handlers.write import BATCH_BYTES_MAX, BODY_BUDGET, read_wait_s
 from node.http_api.requests.caller import passport_of, quota_address
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.proxies import PROXY_HEADERS
@@ -39,6 +39,7 @@ async def pass_on(parts: ApiParts, request: web.Request) -> web.StreamResponse:
         return await carry_link(relay, request, headers, caller)
     bytes_max = BATCH_BYTES_MAX if request.path == "/claims" else SPELLING_BYTES_MAX
     async with request.app[BODY_BUDGET].read(request, bytes_max, caller.address) as body:
-        answer = await relay.send(Call(request.method, request.raw_path, headers, body, caller))
+        may_wait = read_wait_s(request) is not None
+        answer = await relay.send(Call(request.method, request.raw_path, headers, body, caller, may_wait))
     await following.reach(answer.commit, REACH_S_MAX)
     return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
