@@ -91,6 +91,7 @@ class Commits:
         self._stalled_s = stalled_s
         self.is_stalled = False
         self._queue: deque[_Queued] = deque()
+        self._queued_records = 0
         self._committing: list[_Queued] = []
         self._wake = asyncio.Event()
         self._delay = delay or CommitDelay()
@@ -113,6 +114,7 @@ class Commits:
         ids = [stored.signed.record.id for stored in batch.records]
         self.uncommitted.update(ids)
         self._queue.append(_Queued(batch, ids, committed, waits))
+        self._queued_records += len(ids)
         self._wake.set()
         if self._waiting is not None and self._begins_now():
             _end(self._waiting)
@@ -143,7 +145,8 @@ class Commits:
             await self._wake.wait()
             self._wake.clear()
             while self._queue:
-                await self._wait_for_more()
+                if not self._begins_now():
+                    await self._wait_for_more()
                 self._committing = self._next_batches()
                 try:
                     await self._commit(self._committing)
@@ -174,17 +177,16 @@ class Commits:
     def _wait_s(self) -> float:
         if self._begins_now():
             return 0.0
-        return self._delay.wait_s(self._queued_records(), self.count_arrived(), asyncio.get_running_loop().time())
+        return self._delay.wait_s(self._queued_records, self.count_arrived(), asyncio.get_running_loop().time())
 
     def _begins_now(self) -> bool:
         """Whether the next commit waits for no more records: all that are expected are queued, or the commit is for a
         source that waits, such as a link, or for a caller of `drain`.
         """
-        is_urgent = any(each.waits or not each.ids for each in self._queue)
-        return is_urgent or self._delay.is_enough(self._queued_records())
-
-    def _queued_records(self) -> int:
-        return sum(len(each.ids) for each in self._queue)
+        for each in self._queue:
+            if each.waits or not each.ids:
+                return True
+        return self._delay.is_enough(self._queued_records)
 
     def _next_batches(self) -> list[_Queued]:
         batches = [self._queue.popleft()]
@@ -192,6 +194,7 @@ class Commits:
         while self._queue and size + len(self._queue[0].batch.records) <= self._records_max:
             batches.append(self._queue.popleft())
             size += len(batches[-1].batch.records)
+        self._queued_records -= size
         return batches
 
     async def _commit(self, queued: Sequence[_Queued]) -> None:
@@ -206,8 +209,9 @@ class Commits:
         for each in queued:
             told.append(Committed(each.batch, await self._stored_events(each.batch, first_seq)))
             first_seq += len(each.batch.events)
-        self._indexes.add(stored.signed.record for stored in merged.records)
-        self.uncommitted.difference_update(*(each.ids for each in queued))
+        self._indexes.add([stored.signed.record for stored in merged.records])
+        for each in queued:
+            self.uncommitted.difference_update(each.ids)
         for each, committed in zip(queued, told, strict=True):
             for watch in self.watchers:
                 watch(committed)
@@ -245,10 +249,11 @@ class Commits:
             stalling.cancel()
             self.is_stalled = False
         ended = loop.time()
-        self._delay.on_committed(len(batch.records) + self._queued_records(), begun, ended)
+        self._delay.on_committed(len(batch.records) + self._queued_records, begun, ended)
         self.writes.commit_s.observe(ended - begun)
         self.writes.commit_records.observe(len(batch.records))
-        self.writes.events.update(event.type for event in batch.events)
+        for event in batch.events:
+            self.writes.events[event.type] += 1
         return last_seq
 
     def _stall(self) -> None:
@@ -269,6 +274,7 @@ class Commits:
             if not each.committed.done():
                 each.committed.set_exception(_stopping())
         self._queue.clear()
+        self._queued_records = 0
 
 
 def count_off(uncommitted: Counter[_Key], keys: Iterable[_Key]) -> None:

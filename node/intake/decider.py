@@ -123,7 +123,9 @@ class Decider:
         self._refuse_dropped(group)
         fresh, of_witnessed = self._fresh(group)
         await self.labels.load(fresh)
-        await self.welcome.load((group.records[at].record, group.origins[at]) for run in fresh.values() for at in run)
+        if self.welcome.has_to_read:
+            arrivals = ((group.records[at].record, group.origins[at]) for run in fresh.values() for at in run)
+            await self.welcome.load(arrivals)
         await self.read_usage(group)
         now_s = self._world.now_s()
         batch = Batch()
@@ -194,6 +196,8 @@ class Decider:
 
     async def read_usage(self, group: Group) -> None:
         """Read how much the keys have that clients wrote with. Raises: ProtocolError: `overloaded`."""
+        if not self._usage.has_key_quota:
+            return
         of_clients = (at for at in group.records if group.origins[at].trust is Trust.CLIENT)
         await self._usage.read_keys(group.records[at].record.signedby for at in of_clients)
 

@@ -11,8 +11,7 @@ answered in one turn of the loop are decided together.
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -123,7 +122,7 @@ class Gathering:
         self._is_beginning = False
         self._begin()
         group, left = _group_of(singles)
-        with self._telling(left):
+        try:
             try:
                 await self._stages.check(group)
             finally:
@@ -133,11 +132,13 @@ class Gathering:
                 del group.records[position]
                 self.start(self._ask(left.pop(position)), "asked single")
             await self._decide(group, left)
+        except (Exception, asyncio.CancelledError) as error:
+            self._fail(left, error)
 
     async def _ask(self, single: Single) -> None:
         """Ask the operator's program about a submission. It goes on together with all that are answered by then."""
         group, left = _group_of([single])
-        with self._telling(left):
+        try:
             try:
                 await self._stages.ask(group)
             except BaseException:
@@ -151,17 +152,21 @@ class Gathering:
             self._answered.append((single, group))  # its turn at the label goes with it
             if len(self._answered) == 1:
                 self.start(self._carry_answered(), "answered singles")
+        except (Exception, asyncio.CancelledError) as error:
+            self._fail(left, error)
 
     async def _carry_answered(self) -> None:
         answered = [self._answered.popleft() for _ in range(len(self._answered))]
         group, left = _group_of([single for single, _ in answered])
         group.origins = [each.origins[0] for _, each in answered]
         group.turns = [turn for _, each in answered for turn in each.turns]
-        with self._telling(left):
+        try:
             try:
                 await self._decide(group, left)
             finally:
                 self._stages.end(group)
+        except (Exception, asyncio.CancelledError) as error:
+            self._fail(left, error)
 
     async def _decide(self, group: Group, left: dict[int, Single]) -> None:
         deferred = await self._stages.decide(group)
@@ -170,29 +175,31 @@ class Gathering:
             await deferred.settled
         self._settle(group, left, left.keys())
 
-    @contextmanager
-    def _telling(self, left: dict[int, Single]) -> Iterator[None]:
-        """Whatever ends the work, tell the callers of the submissions that are left."""
-        try:
-            yield
-        except asyncio.CancelledError as error:
-            self._stages.leave_failed(list(left.values()), error)
-            for single in left.values():
-                single.caller.cancel()
-            raise
-        except Exception as error:  # whatever it is, every caller has to hear of it
-            self._stages.leave_failed(list(left.values()), error)
-            for single in left.values():
+    def _fail(self, left: dict[int, Single], error: Exception | asyncio.CancelledError) -> None:
+        """Whatever has ended the work, tell the callers of the submissions that are left.
+
+        Raises:
+            CancelledError: the work was cancelled.
+        """
+        self._stages.leave_failed(list(left.values()), error)
+        for single in left.values():
+            if isinstance(error, Exception):
                 tell(single.caller, error)
+            else:
+                single.caller.cancel()
+        if not isinstance(error, Exception):
+            raise error
 
     def _settle(self, group: Group, left: dict[int, Single], positions: Iterable[int]) -> None:
         """Tell the callers at these positions, and take them out of those that are left."""
-        outcomes = {position: group.outcomes[position] for position in sorted(positions)}
-        singles = [left.pop(position) for position in outcomes]
-        settled = [outcome for outcome in outcomes.values() if outcome is not None]
-        assert len(settled) == len(singles), "every submission has its outcome"
-        self._stages.leave(singles, settled)
-        for single, outcome in zip(singles, settled, strict=True):
+        singles, outcomes = [], []
+        for position in sorted(positions):
+            outcome = group.outcomes[position]
+            assert outcome is not None, "every submission has its outcome"
+            singles.append(left.pop(position))
+            outcomes.append(outcome)
+        self._stages.leave(singles, outcomes)
+        for single, outcome in zip(singles, outcomes, strict=True):
             tell(single.caller, outcome)
 
 

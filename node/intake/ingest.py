@@ -225,7 +225,8 @@ class Ingest:
 
     async def check(self, group: Group) -> None:
         """Decode the group, and settle what needs no decision: bad records, known records, forged records."""
-        await group.decode(self.decoding)
+        if group.submissions:
+            await group.decode(self.decoding)
         self._decider.check_places(group)
         await self._settle_known(group)
         if group.records:
@@ -287,6 +288,9 @@ class Ingest:
         next one is decoded.
         """
         labels = self._decider.labels
+        if len(group.records) <= labels.few:
+            await self._refuse_forged(group)
+            return
         records = (signed.record for signed in group.records.values())
         missing = labels.missing((it.domain, it.label) for it in records if not is_witnessed(it.domain))
         fetching = asyncio.create_task(labels.fetch(missing)) if missing else None

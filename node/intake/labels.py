@@ -16,11 +16,10 @@ from protocol.records.replay import EMPTY, State
 
 
 class Labels:
-    """The states of about `cached_max` labels, the most recently used."""
+    """The states of about `cached_max` labels, the most recently used. So `few` labels or less are not read ahead."""
 
     def __init__(self, store: Store, cached_max: int, few: int = STATES_FEW) -> None:
-        """`few`: at most this many labels are not read ahead."""
-        self._few = few
+        self.few = few
         self._store = store
         self._cached_max = cached_max
         self._states: OrderedDict[LabelKey, State] = OrderedDict()
@@ -34,7 +33,7 @@ class Labels:
         A few labels are not worth it, because the store reads them in no time when they are needed.
         """
         missing = [key for key in dict.fromkeys(keys) if key not in self._states and key not in self._fetching]
-        return missing if len(missing) > self._few else []
+        return missing if len(missing) > self.few else []
 
     async def fetch(self, keys: Sequence[LabelKey]) -> None:
         """Read these missing labels while other groups are decided, so that `load` has less to do.

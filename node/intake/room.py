@@ -110,18 +110,20 @@ class Room:
         return within and self.size_bytes + size_bytes <= self._settings.bytes_in_flight_max
 
     def _check_limits(self, records: int, size_bytes: int, origin: Origin) -> None:
-        self._check_quotas(records, size_bytes, origin)
-        self._check_disk()
+        if origin.address is not None:
+            self._check_quotas(records, size_bytes, origin, origin.address)
+        if self.is_disk_full():
+            needed = self._settings.disk_free_bytes_min
+            detail = f"{self._disk_free_bytes} bytes are free on this node's disk, and it keeps {needed} free"
+            raise ProtocolError(Code.STORAGE_FULL, detail, retry_after=_DISK_RETRY_AFTER_S)
 
-    def _check_quotas(self, records: int, size_bytes: int, origin: Origin) -> None:
-        if origin.address is None:
-            return
+    def _check_quotas(self, records: int, size_bytes: int, origin: Origin, address: str) -> None:
         self._check_quota(self._refused_quota, origin, "refused records")
         self._check_quota(self._records_quota, origin, "records")
         self._check_quota(self._bytes_quota, origin, "bytes")
         now_s = self._world.now_s()
-        self._records_quota.spend(origin.address, records, now_s)
-        self._bytes_quota.spend(origin.address, size_bytes, now_s)
+        self._records_quota.spend(address, records, now_s)
+        self._bytes_quota.spend(address, size_bytes, now_s)
 
     def _check_quota(self, quota: Quota, origin: Origin, what: str) -> None:
         if origin.address is None:
@@ -131,12 +133,6 @@ class Room:
             retry_after = int(wait_s) + 1
             detail = f"too many {what} from {origin.address}: come back in {retry_after} s"
             raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=retry_after)
-
-    def _check_disk(self) -> None:
-        if self.is_disk_full():
-            needed = self._settings.disk_free_bytes_min
-            detail = f"{self._disk_free_bytes} bytes are free on this node's disk, and it keeps {needed} free"
-            raise ProtocolError(Code.STORAGE_FULL, detail, retry_after=_DISK_RETRY_AFTER_S)
 
 
 def _per_second(rate: float | None, seconds: int) -> float | None:

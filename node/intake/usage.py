@@ -28,7 +28,10 @@ def largest(amounts: Mapping[str, Amount], limit: int) -> list[tuple[str, Amount
 
 
 class Usage:
-    """What each domain has, `domains`, and what the keys have that clients wrote with."""
+    """What each domain has, `domains`, and what the keys have that clients wrote with.
+
+    `has_key_quota`: some quota is on keys, so `read_keys` has to be called.
+    """
 
     def __init__(self, settings: Settings, store: Store, commits: Commits, domains: dict[str, Amount]) -> None:
         """`domains` is what the store holds now."""
@@ -37,14 +40,14 @@ class Usage:
         self._of_domains = {name: rules.allowance(self._of_domain) for name, rules in settings.write.domains.items()}
         self._of_key = Allowance(settings.key_records_max, settings.key_bytes_max)
         self._has_domain_quota = any(each != Allowance() for each in (self._of_domain, *self._of_domains.values()))
-        self._has_key_quota = self._of_key != Allowance()
+        self.has_key_quota = self._of_key != Allowance()
         self._store = store
         self._commits = commits
         self._keys: OrderedDict[str, Amount] = OrderedDict()
         self._uncommitted: Counter[str] = Counter()
         self._reads: list[dict[str, Amount]] = []
         """For each read of the store that is under way: what was decided of its keys since the read began."""
-        if self._has_key_quota:
+        if self.has_key_quota:
             commits.watchers.append(lambda committed: self._on_committed(committed.batch.records))
 
     async def read_keys(self, keys: Iterable[str]) -> None:
@@ -53,7 +56,7 @@ class Usage:
         Raises:
             ProtocolError: `overloaded` if the commits are stalled.
         """
-        if not self._has_key_quota:
+        if not self.has_key_quota:
             return
         missing = [key for key in dict.fromkeys(keys) if not self._is_here(key)]
         if missing:
@@ -68,7 +71,7 @@ class Usage:
         if self._has_domain_quota:
             allowance = self._of_domains.get(record.domain, self._of_domain)
             check_allowance("domain", allowance, self.domains.get(record.domain, _NOTHING), record)
-        if self._has_key_quota:
+        if self.has_key_quota:
             held = self._keys.get(record.signedby)
             if held is None:  # dropped while a long replay rested
                 raise ProtocolError(Code.OVERLOADED, "too many keys write at once", retry_after=1)
@@ -82,7 +85,7 @@ class Usage:
             domain = self.domains[record.domain] = Amount()
         domain.records += 1
         domain.size_bytes += size_bytes
-        if self._has_key_quota:
+        if self.has_key_quota:
             self._count_key(record.signedby, size_bytes)
 
     def forget_domain(self, name: str) -> None:

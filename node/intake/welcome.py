@@ -21,7 +21,10 @@ from protocol.witness.domain import WitnessedDomain
 
 
 class Welcome:
-    """The rules of one node, and whether the operator's program took what it was asked about."""
+    """The rules of one node, and whether the operator's program took what it was asked about.
+
+    `has_to_read`: `load` has to be called, because the rules limit how many labels a key may found.
+    """
 
     def __init__(self, policy: WritePolicy, founders: Founders | None = None, *, has_plugin: bool = False) -> None:
         """`founders`: None: no rule limits how many labels a key may found. `has_plugin`: a program is asked too."""
@@ -29,6 +32,7 @@ class Welcome:
         self._has_plugin = has_plugin
         self._is_open = policy.is_open
         self._founders = founders
+        self.has_to_read = founders is not None
 
     @classmethod
     def of(cls, settings: Settings, store: Store, commits: Commits) -> "Welcome":

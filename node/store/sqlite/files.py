@@ -4,6 +4,7 @@ A file that somebody removes stays with whoever has it open: SQLite would go on 
 gone at the next start. So each commit looks at the names, which costs some microseconds, before anybody is answered.
 """
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ class OpenFiles:
 
     def __init__(self, path: Path) -> None:
         """`path` is that of the database. A database in memory has no files, and is never missed."""
-        names = [path.with_name(path.name + suffix) for suffix in _SUFFIXES]
+        names = [str(path.with_name(path.name + suffix)) for suffix in _SUFFIXES]
         self._places = {name: place for name in names if (place := _place_of(name)) is not None}
 
     def check(self) -> None:
@@ -46,10 +47,10 @@ def check_finished(path: Path) -> None:
         )
 
 
-def _place_of(path: Path) -> tuple[int, int] | None:
-    """Device and inode; None if the file does not exist."""
+def _place_of(name: str) -> tuple[int, int] | None:
+    """Device and inode; None if the file does not exist. `Path.stat` takes twice as long."""
     try:
-        status = path.stat()
+        status = os.stat(name)
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino

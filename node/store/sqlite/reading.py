@@ -137,7 +137,7 @@ def states(
         for domain, label, *row, with_more in connection.execute(sql, values(chunk)).fetchall():
             more = () if with_more is None else former_keys(connection, with_more, keys_max)
             found[domain, label] = state_of(tuple(row), more)
-    return {key: found[key] for key in labels if key in found}
+    return {key: found[key] for key in labels if key in found} if len(found) > 1 else found
 
 
 def former_keys(connection: sqlite3.Connection, label: int, keys_max: int | None = None) -> list[bytes]:

@@ -6,7 +6,7 @@ cost.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Final, TypeVar
@@ -24,13 +24,16 @@ _ANY_NUMBER_MAX: Final = 16
 the compiled statements of all sizes. The claims of a few clients share a commit, and are 5 or 7 as often as 4 or 8."""
 
 
-def chunks(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
+def chunks(rows: Sequence[_Row]) -> Sequence[Sequence[_Row]]:
     """The rows in runs of 1,024, 512, 256, 128, 64 and 32 rows; at the end any number up to 16."""
-    begin = 0
+    if len(rows) <= _ANY_NUMBER_MAX:
+        return (rows,) if rows else ()
+    runs, begin = [], 0
     while left := len(rows) - begin:
         size = left if left <= _ANY_NUMBER_MAX else min(_ROWS_MAX, 1 << (left.bit_length() - 1))
-        yield rows[begin : begin + size]
+        runs.append(rows[begin : begin + size])
         begin += size
+    return runs
 
 
 def places(rows: Sequence[tuple[Any, ...]]) -> str:

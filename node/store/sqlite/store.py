@@ -161,7 +161,7 @@ class SqliteStore:
         await _close(self._connections)
 
     async def commit(self, batch: Batch) -> int:
-        return await self._write(self._commit, batch)
+        return await _patiently(self._writer, self._commit, batch)
 
     def _commit(self, connection: sqlite3.Connection, batch: Batch) -> int:
         """Runs in the writer's thread. If the file was removed or replaced, SQLite writes on and nothing is kept."""
@@ -205,8 +205,10 @@ class SqliteStore:
 
     async def states(self, labels: Sequence[LabelKey]) -> dict[LabelKey, State]:
         if len(labels) <= STATES_FEW:
-            with suppress(reading.ManyKeysError):
+            try:
                 return await self._read_quickly(reading.states, labels, KEYS_FEW)
+            except reading.ManyKeysError:
+                return await self._read(reading.states, labels)
         return await self._read(reading.states, labels)
 
     async def history(self, domain: str, label: str) -> list[Past]:

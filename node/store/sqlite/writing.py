@@ -94,9 +94,11 @@ def commit(
         full = _put_former_keys(connection, batch, labels)
         _put_states(connection, batch, founders, numbers, labels, full)
         held = [key for key in _maybe_with_other_owners(batch) if labels[key] <= last.label]
-        _update_owners(connection, [(labels[it], owner_of(batch.states[it]), founders.get(it)) for it in held])
+        if held:
+            _update_owners(connection, [(labels[it], owner_of(batch.states[it]), founders.get(it)) for it in held])
         _insert_records(connection, batch.records, labels, last.record + 1)
-        _update_verdicts(connection, batch.verdicts, numbers)
+        if batch.verdicts:
+            _update_verdicts(connection, batch.verdicts, numbers)
         if batch.is_plain:
             _insert_acceptances(connection, last)
         else:
