@@ -29,13 +29,16 @@ class Readers:
     @classmethod
     async def open(cls, url: str, count: int) -> Self:
         """Open this many sessions. Raises: StoreError: as `connect_reader`."""
-        opened = await asyncio.gather(*(connect_reader(url) for _ in range(count)), return_exceptions=True)
-        sessions = [each for each in opened if not isinstance(each, BaseException)]
-        errors = [each for each in opened if isinstance(each, BaseException)]
-        if errors:
-            for session in sessions:
-                session.terminate()
-            raise errors[0]
+        opening = [asyncio.ensure_future(connect_reader(url)) for _ in range(count)]
+        try:
+            sessions = await asyncio.gather(*opening)
+        except BaseException:  # a caller that is cancelled would lose the sessions that are open already
+            for each in opening:
+                each.cancel()
+            for opened in await asyncio.gather(*opening, return_exceptions=True):
+                if not isinstance(opened, BaseException):
+                    opened.terminate()
+            raise
         return cls(url, sessions)
 
     async def fetch(self, query: str, *args: Any) -> list[asyncpg.Record]:
@@ -67,6 +70,6 @@ class Readers:
             await (await self._free.get()).close()
 
     def terminate(self) -> None:
-        """Cut all connections."""
+        """Cut all connections that are open."""
         for session in self._open:
             session.terminate()

@@ -11,6 +11,7 @@ process knows of. What is told of the store as a whole, its keys and its last ev
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import asyncpg
@@ -154,14 +155,15 @@ class PostgresStore:
         return self._writer.lost
 
     async def close(self) -> None:
-        await self._probing.close()
-        if self._session is not None:
-            await self._session.close()
         try:
-            async with asyncio.timeout(_CLOSE_S_MAX):
-                await self._heads.finish()
-                await self._readers.close()
-        except TimeoutError:
+            await self._probing.close()
+            if self._session is not None:
+                await self._session.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_S_MAX):
+                    await self._heads.finish()
+                    await self._readers.close()
+        finally:
             self._readers.terminate()
 
     @property

@@ -85,9 +85,12 @@ class WriterSession:
         self._beating.cancel()
         self.outage.watchers.append(self._give_up_writes)
         self._give_up_writes()
-        await asyncio.gather(self._beating, *self._writes, return_exceptions=True)
-        with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            await self._connection.close(timeout=_CLOSE_S_MAX)
+        try:
+            await asyncio.gather(self._beating, *self._writes, return_exceptions=True)
+            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await self._connection.close(timeout=_CLOSE_S_MAX)
+        finally:
+            self._connection.terminate()  # if this is cancelled: another process could not write
 
     def _give_up_writes(self) -> None:
         """In an outage, writes would wait for the server for ever. Nobody was told that they are stored."""

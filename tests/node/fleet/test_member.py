@@ -110,8 +110,9 @@ async def test_a_head_in_the_cache_of_a_follower_changes_with_a_claim_at_the_wri
 
 async def test_a_refusal_of_the_writer_comes_through_as_it_is(clients: list[Client]) -> None:
     await clients[0].put(now("garden", ALICE))
+    rival = now("garden", BOB)
 
-    refusals = [await client.put(now("garden", BOB)) for client in clients]
+    refusals = [await client.put(rival) for client in clients]
 
     assert [each.status for each in refusals] == [403, 403]
     assert refusals[0].body == refusals[1].body

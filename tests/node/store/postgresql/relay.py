@@ -75,11 +75,31 @@ class Network:
     def mend(self) -> None:
         self._cut.set()
 
+    def way_of_next(self) -> asyncio.Event:
+        """The way of a connection that begins now. It is set while it is open."""
+        return self.way
+
     def to_server(self, data: bytes) -> bytes | None:
         if self.cut_at is not None and self.cut_at in data:
             self.cut_at = None
             self.cut()
         return data
+
+
+class FirstOnly(Network):
+    """Only the first connection gets through to the server. `is_held` is set when a second one begins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_held = asyncio.Event()
+        self._has_begun = False
+
+    def way_of_next(self) -> asyncio.Event:
+        if not self._has_begun:
+            self._has_begun = True
+            return self.way
+        self.is_held.set()
+        return asyncio.Event()
 
 
 def _open_way() -> asyncio.Event:
@@ -98,7 +118,7 @@ async def relayed(
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        way = network.way
+        way = network.way_of_next()
         server_reader, server_writer = await asyncio.open_unix_connection(str(server / SOCKET))
 
         def cut() -> None:

@@ -9,6 +9,9 @@ import pytest
 from node.store.postgresql.readers import Readers
 from node.store.postgresql.session import AwayError
 from simulations.processes.postgres import USER, PostgresServer
+from tests.node.store.postgresql.relay import FirstOnly, relayed
+
+TIMEOUT_S = 30.0
 
 PROCESS = "SELECT pg_backend_pid()"
 
@@ -81,3 +84,31 @@ async def test_a_server_without_enough_connections_is_noticed_at_the_beginning(s
     finally:
         await shell.execute("DROP ROLE guest")
         await shell.close()
+
+
+async def test_an_opening_that_is_cancelled_leaves_no_session(server: PostgresServer) -> None:
+    """A process that follows takes over, and is stopped at that moment."""
+    network = FirstOnly()
+    opened = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'opener' AND state = 'idle'"
+    shell = await asyncpg.connect(server.url())
+    await shell.execute("CREATE ROLE opener LOGIN")
+    try:
+        async with relayed(server.folder, network=network) as folder:
+            url = server.url().replace(str(server.folder), str(folder)).replace(f"user={USER}", "user=opener")
+            opening = asyncio.create_task(Readers.open(url, 2))
+            await network.is_held.wait()
+            await until(shell, opened, 1)
+
+            opening.cancel()
+            await asyncio.wait([opening])
+
+            await until(shell, opened, 0)
+    finally:
+        await shell.execute("DROP ROLE opener")
+        await shell.close()
+
+
+async def until(shell: asyncpg.Connection, query: str, value: int) -> None:
+    async with asyncio.timeout(TIMEOUT_S):
+        while await shell.fetchval(query) != value:
+            pass

@@ -71,6 +71,19 @@ async def test_two_schemas_of_one_database_have_a_writer_each(schema_url: Schema
         assert await one.commit(batch_of([claim()])) == await another.commit(batch_of([claim()])) == 1
 
 
+async def test_a_close_that_is_cancelled_leaves_no_session(url: str) -> None:
+    """Another process could not write."""
+    store = await PostgresStore.open(url, readers=2)
+    async with store._readers.acquire() as reader:
+        closing = asyncio.create_task(store.close())
+        await asyncio.sleep(0)
+
+        closing.cancel()
+        await asyncio.wait([closing])
+
+        assert (store._writer._connection.is_closed(), reader.is_closed()) == (True, True)
+
+
 async def test_each_writer_has_a_higher_term_than_the_one_before(url: str, shell: asyncpg.Connection) -> None:
     terms = []
     for holder in ("node-1", "node-2"):
