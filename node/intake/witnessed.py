@@ -56,10 +56,11 @@ class WitnessedDecider:
         for run in runs_of((position, group.origins[position]) for position in positions):
             admitted = [position for position, _ in run if self._is_admitted(group, position, domain, now_s)]
             records = [group.records[position].record for position in admitted]
-            self._note_foundings(records)
-            for record in records:
-                self._usage.count(record)
-            domain.add(records, change)
+            self._note(records)
+            if len(records) == 1 and not records[0].is_of_witnesses:  # as most that clients bring
+                domain.add_claim(records[0], change)
+            else:
+                domain.add(records, change)
             taken += admitted
         if taken:
             _enter(batch, group, taken, domain.name, domain.follow(change), now_s)
@@ -67,8 +68,10 @@ class WitnessedDecider:
                 group.settle(position, _accepted(group, position, domain, change))
         return taken
 
-    def _note_foundings(self, records: Iterable[Record]) -> None:
+    def _note(self, records: Iterable[Record]) -> None:
+        """These records will be stored."""
         for record in records:
+            self._usage.count(record)
             if record.prev is None and not record.is_of_witnesses:
                 self._welcome.on_founded(record)
 
@@ -87,9 +90,10 @@ class WitnessedDecider:
             head = domain.head(record.label)
             check_precondition(State() if head is None else State(tip_of(head)), origin.precondition)
         check_witnessed(record, origin.trust, domain, self._window, now_s, self._undecided_max)
-        if record.is_of_witnesses and record.label != POLICY_LABEL and origin.address is not None:
-            self._count_receipt(record, now_s)
-        if origin.trust is Trust.CLIENT and not (record.is_of_witnesses or domain.is_named(record.id)):
+        if record.is_of_witnesses:
+            if record.label != POLICY_LABEL and origin.address is not None:
+                self._count_receipt(record, now_s)
+        elif origin.trust is Trust.CLIENT and not domain.is_named(record.id):
             self._usage.check(record)  # but receipts, and what they name: without them, nothing could be decided
 
     def _count_receipt(self, record: Record, now_s: float) -> None:
@@ -109,6 +113,8 @@ def in_order(group: Group, positions: Iterable[int]) -> list[int]:
     says is stored under an id that is not held, and moved when the claim comes.
     """
     records = {position: group.records[position].record for position in positions}
+    if not any(record.prev or record.is_of_witnesses for record in records.values()):
+        return list(records)  # as most that clients bring
     policies = [position for position, record in records.items() if record.label == POLICY_LABEL]
     others = {record.id: position for position, record in records.items() if record.label != POLICY_LABEL}
     of_receipts = {each: position for each, position in others.items() if records[position].is_of_witnesses}

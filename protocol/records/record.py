@@ -79,7 +79,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_of_witnesses(self) -> bool:
         """Whether the label is the one of the policy, or one of receipts, if the domain is witnessed."""
-        return self.label == POLICY_LABEL or self.label.startswith(RECEIPT_PREFIX)
+        label = self.label
+        return label[:1] == "@" and (label == POLICY_LABEL or label.startswith(RECEIPT_PREFIX))
 
 
 class SignedRecord(msgspec.Struct, frozen=True, gc=False):

@@ -15,7 +15,8 @@ of a witness the one with the largest `at` is shown.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Self
+from types import MappingProxyType
+from typing import Final, Self
 
 import msgspec
 
@@ -28,7 +29,9 @@ from protocol.witness.recall import Known, Overview, Wanted
 from protocol.witness.receipt import Receipt, receipt_label, receipt_of
 from protocol.witness.testimony import SILENCE, Act, Evidence, Fork, ForkPlace, Forks, Link, Place, Testimony, add_said
 from protocol.witness.voter import SlotKey
-from protocol.witness.walk import WITNESSED_REASONS, tip_of
+from protocol.witness.walk import WITNESSED_REASONS, Standings, tip_of
+
+_NOTHING_SAID: Final[Mapping[str, Evidence]] = MappingProxyType({})
 
 
 class Contender(msgspec.Struct, frozen=True, gc=False):
@@ -104,6 +107,7 @@ class WitnessedDomain:
         self.testimony: Testimony | None = None
         self.undecided = 0
         self._forks = Forks()
+        self._standings = Standings(None)
         self._labels: dict[str, WitnessedLabel] = {}
         self._label_of: dict[str, str | None] = {}
         """By record id. None: the record is not held, and what was said of it is here."""
@@ -122,6 +126,7 @@ class WitnessedDomain:
             domain.policy, domain.policy_record = policy_of(overview.policy), overview.policy
             assert domain.policy is not None, "the head of the label of the policy is the policy"
             forked = [fork.witness for fork in overview.forks if fork.act is Act.RECEIPT]
+            domain._standings = Standings(domain.policy)
             domain.testimony = Testimony(domain.policy, forked, overview.waiting)
             domain._label_of[overview.policy.id] = POLICY_LABEL
         domain.undecided = sum(overview.undecided.values())
@@ -212,7 +217,7 @@ class WitnessedDomain:
             if name.startswith("@"):
                 self._shown[name] = _Shown(newest=known.newest.get(name, (0, "")))
             elif name not in self._labels:
-                self._labels[name] = WitnessedLabel(self.policy, self.evidence)
+                self._labels[name] = WitnessedLabel(self._standings, self.evidence)
         for record_id in wanted.ids:
             self._label_of.setdefault(record_id, known.held.get(record_id))
 
@@ -305,23 +310,33 @@ class WitnessedDomain:
         for record in records:
             if record.id in self:
                 continue
-            self._label_of[record.id] = record.label
-            if self.is_named(record.id):
-                change.awaited.add(record.id)
-                change.ahead.discard(record.id)
+            self._hold(record, change)
             if record.label == POLICY_LABEL:
                 founded |= self._add_policy(record, change)
             elif record.is_of_witnesses:
                 receipt = self._parsed.pop(record.id) if record.id in self._parsed else receipt_of(record)
                 self._add_receipt(record, receipt, said, change)
             else:
-                claims.setdefault(record.label, []).append(msgspec.structs.replace(record, canonical=b""))
+                claims.setdefault(record.label, []).append(_without_body(record))
         if founded:
             self._begin(said, change)
         add_said(change.said, said)
         change.ahead |= {record_id for record_id in said if self._label_of.get(record_id) is None}
         self._apply(claims, {} if founded else said, change)
         return change
+
+    def add_claim(self, record: Record, change: DomainChange) -> None:
+        """The same as `add`, for one record of a label that has slots."""
+        if record.id not in self:
+            self._hold(record, change)
+            self._apply_to(record.label, (_without_body(record),), _NOTHING_SAID, change)
+
+    def _hold(self, record: Record, change: DomainChange) -> None:
+        """Note that this record is held."""
+        self._label_of[record.id] = record.label
+        if self.is_named(record.id):
+            change.awaited.add(record.id)
+            change.ahead.discard(record.id)
 
     def _add_policy(self, record: Record, change: DomainChange) -> bool:
         """Take a record of the label of the policy; returns whether the domain has its policy by it."""
@@ -389,12 +404,12 @@ class WitnessedDomain:
     def _begin(self, said: dict[str, Evidence], change: DomainChange) -> None:
         """The policy is known now: count what witnesses said before, and walk every label."""
         assert self.policy is not None, "called when the policy has come"
-        self.testimony = Testimony(self.policy)
+        self.testimony, self._standings = Testimony(self.policy), Standings(self.policy)
         early, self._early = self._early, {}
         for record, receipt in early.values():
             self._add_receipt(record, receipt, said, change)
         for name, before in self._labels.items():
-            label = self._labels[name] = WitnessedLabel(self.policy, self.evidence)
+            label = self._labels[name] = WitnessedLabel(self._standings, self.evidence)
             if not len(before):  # its first record was looked for, and did not come
                 continue
             moved = label.apply([before.record(each) for each in before.ids])
@@ -410,16 +425,15 @@ class WitnessedDomain:
             if name is not None:
                 by_label[name][record_id] = more
         for name in {**claims, **by_label}:
-            if name not in self._labels:
-                if name not in claims:  # a receipt that names a record of a label with `@` says nothing
-                    continue
-                self._labels[name] = WitnessedLabel(self.policy, self.evidence)
-            self._apply_to(name, claims.get(name, ()), by_label.get(name, {}), change)
+            if name in claims or name in self._labels:  # else a receipt names a record of a label with `@`
+                self._apply_to(name, claims.get(name, ()), by_label.get(name, _NOTHING_SAID), change)
 
     def _apply_to(
         self, name: str, claims: Sequence[Record], said: Mapping[str, Evidence], change: DomainChange
     ) -> None:
-        label = self._labels[name]
+        label = self._labels.get(name)
+        if label is None:
+            label = self._labels[name] = WitnessedLabel(self._standings, self.evidence)
         undecided = label.undecided
         moved = label.apply(claims, said)
         self.undecided += label.undecided - undecided
@@ -429,14 +443,16 @@ class WitnessedDomain:
     def _note(self, name: str, label: WitnessedLabel, moved: LabelChange, change: DomainChange) -> None:
         """Add what happened to one label."""
         change.verdicts |= moved.verdicts
-        if name in self._double or any(map(label.is_doubly_decided, moved.decided)):
-            self._double[name] = len(label.doubly_decided)
-        change.decided += [(name, prev) for prev in moved.decided]
+        if self._double or moved.decided:
+            if name in self._double or any(map(label.is_doubly_decided, moved.decided)):
+                self._double[name] = len(label.doubly_decided)
+            change.decided += [(name, prev) for prev in moved.decided]
         change.candidates += moved.candidates
         for fork in moved.forks:
             change.forks[fork.place] = fork
             self._forks.note(fork)
-        change.events += _events(label, moved)
+        if moved.taken or moved.taken_back or moved.finalised:
+            change.events += _events(label, moved)
         change.states[name] = self._state(name, label)
 
     def _state(self, name: str, label: WitnessedLabel) -> State:
@@ -452,6 +468,10 @@ def _named(tip: Tip | None) -> frozenset[str]:
     if tip is None:
         return frozenset()
     return frozenset((tip.signedby,) if tip.newowner is None else (tip.signedby, tip.newowner))
+
+
+def _without_body(record: Record) -> Record:
+    return msgspec.structs.replace(record, canonical=b"")
 
 
 def _need_receipt(wanted: Wanted, testimony: Testimony, receipt: Receipt) -> None:

@@ -16,10 +16,9 @@ import msgspec
 
 from protocol.records.record import Record
 from protocol.records.replay import Verdict
-from protocol.witness.policy import Policy
 from protocol.witness.slot import Rivalry, Slot
 from protocol.witness.testimony import Evidence, Fork, ForkPlace
-from protocol.witness.walk import Certainty, Standing, certainty_of, choose, judge, may_follow, standing_of
+from protocol.witness.walk import Certainty, Standing, Standings, certainty_of, choose, judge, may_follow
 
 _RIVAL: Final = Verdict.RIVAL
 _NOTHING: Final[Mapping[str, Evidence]] = MappingProxyType({})
@@ -72,11 +71,11 @@ class WitnessedLabel:
     A node has many labels in memory, and most of them have one record. So a label has few containers.
     """
 
-    def __init__(self, policy: Policy | None, evidence: Callable[[str], Evidence]) -> None:
-        """`policy`: None while the domain has no policy record. `evidence` gives what was said of a record id until
-        now; call `apply` with the ids of which more was said.
+    def __init__(self, standings: Standings, evidence: Callable[[str], Evidence]) -> None:
+        """`standings`: under the policy of the domain. `evidence` gives what was said of a record id until now; call
+        `apply` with the ids of which more was said.
         """
-        self._policy = policy
+        self._standings = standings
         self._evidence = evidence
         self._held: dict[str, _Held] = {}
         self._slots: dict[str | None, Slot] = defaultdict(Slot)
@@ -255,12 +254,14 @@ class WitnessedLabel:
         """Whether no other record stands on its `prev`, no record stands on it, and the chain ends with it or just
         before it. Most records do, when they come and when witnesses say more of them.
         """
-        if is_new and record.id in self._held:
+        others, prev = self._others, record.prev
+        if record.id in self._slots or (others and (prev in others or record.id in others)):
             return False
-        if record.prev in self._others or record.id in self._others or record.id in self._slots:
+        slot = self._slots.get(prev)
+        if (is_new and record.id in self._held) or (slot is not None and len(slot.candidates) > (not is_new)):
             return False
-        place, rivals = self._place(record.prev), len(self._slot(record.prev).candidates) - (not is_new)
-        return place is not None and place >= len(self.chain) - 1 and rivals <= 0 and self._is_candidate(record)
+        place = self._place(prev)
+        return place is not None and place >= len(self.chain) - 1 and self._is_candidate(record)
 
     def _is_candidate(self, record: Record) -> bool:
         before = None if record.prev is None else self._held.get(record.prev)
@@ -268,16 +269,17 @@ class WitnessedLabel:
 
     def _apply_at_end(self, record: Record, *, is_new: bool) -> LabelChange:
         """What `_apply_anywhere` does, for a record that is alone at the end: nothing else can change by it."""
-        kept, standing = len(self.chain), standing_of(self._policy, self._evidence(record.id))
+        kept, standing = len(self.chain), self._standings.of(self._evidence(record.id))
         if is_new:
-            self._held[record.id] = _Held(record, standing)
+            held = self._held[record.id] = _Held(record, standing)
+            slot = self._slots[record.prev] = Slot({record.id: record}, is_reachable=True)
             self.newest = max(self.newest, record.order_key)
-            self._slots[record.prev] = Slot({record.id: record}, is_reachable=True)
             self.undecided += 1
-        held, slot = self._held[record.id], self._slots[record.prev]
-        if standing == held.standing and not is_new:
-            return LabelChange({}, kept, (), (), (), (), ())
-        held.standing = standing
+        else:
+            held, slot = self._held[record.id], self._slots[record.prev]
+            if standing == held.standing:
+                return LabelChange({}, kept, (), (), (), (), ())
+            held.standing = standing
         decides = standing.is_decided and not slot.decided
         self.undecided -= decides
         slot.look_at(record.id, standing)
@@ -308,7 +310,7 @@ class WitnessedLabel:
         for record in records:
             if record.id not in self._held:
                 news[record.id] = record
-                self._held[record.id] = _Held(record, standing_of(self._policy, self._evidence(record.id)))
+                self._held[record.id] = _Held(record, self._standings.of(self._evidence(record.id)))
                 self.newest = max(self.newest, record.order_key)
                 candidates += self._candidates_by(record)
         again = [record_id for record_id in said if record_id in self._held and record_id not in news]
@@ -326,7 +328,7 @@ class WitnessedLabel:
 
     def _stands_otherwise(self, record_id: str) -> bool:
         """Whether the standing of this record is other than before, after more was said of it."""
-        held, standing = self._held[record_id], standing_of(self._policy, self._evidence(record_id))
+        held, standing = self._held[record_id], self._standings.of(self._evidence(record_id))
         if standing == held.standing:
             return False
         held.standing = standing

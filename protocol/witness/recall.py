@@ -15,6 +15,7 @@ from protocol.records.replay import State
 from protocol.witness.label import WitnessedLabel
 from protocol.witness.policy import Policy
 from protocol.witness.testimony import SILENCE, Evidence, Fork, Place, Spot
+from protocol.witness.walk import Standings
 
 STEP_RECORDS: Final = 200
 """Records that are walked at once, in about 5 ms."""
@@ -64,9 +65,9 @@ class Known(msgspec.Struct):
         """Add the labels with slots, walked, to `walked`. Stop after each `STEP_RECORDS`, so that others get a turn: a
         label with 30,000 records takes 0.8 s.
         """
-        taken = 0
+        taken, standings = 0, Standings(policy)
         for name, records in self.labels.items():
-            walked[name] = label = WitnessedLabel(policy, evidence)
+            walked[name] = label = WitnessedLabel(standings, evidence)
             for begin in range(0, len(records), STEP_RECORDS):
                 step = records[begin : begin + STEP_RECORDS]
                 label.apply(step)

@@ -22,7 +22,7 @@ import msgspec
 from protocol.records.record import Record
 from protocol.records.replay import REASONS, Tip, Verdict, verdict_on_follower
 from protocol.witness.policy import Policy
-from protocol.witness.testimony import Evidence
+from protocol.witness.testimony import SILENCE, Evidence
 
 WITNESSED_REASONS: Final = REASONS | {
     Verdict.FOUNDED: "the founding that the witnesses saw first or decided, so its signer owns the label",
@@ -151,6 +151,25 @@ def _precedence(candidate: tuple[Record, Standing]) -> tuple[int, str]:
 def standing_of(policy: Policy | None, evidence: Evidence) -> Standing:
     """What the walk needs to know of a record; `policy`: None while the domain has no policy record."""
     return _UNKNOWN if policy is None else Standing(evidence.ordered_ms(policy), evidence.is_decided(policy))
+
+
+class Standings:
+    """The standings of records under one policy. Neighbours mostly share their evidence, so the last one is kept."""
+
+    __slots__ = ("_last", "_policy")
+
+    def __init__(self, policy: Policy | None) -> None:
+        """`policy`: None while the domain has no policy record."""
+        self._policy = policy
+        self._last = (SILENCE, standing_of(policy, SILENCE))
+
+    def of(self, evidence: Evidence) -> Standing:
+        """What the walk needs to know of a record of which this was said."""
+        last, standing = self._last
+        if evidence is not last:
+            standing = standing_of(self._policy, evidence)
+            self._last = (evidence, standing)
+        return standing
 
 
 def _chain(

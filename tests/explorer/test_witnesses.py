@@ -26,6 +26,7 @@ from protocol.witness.policy import make_policy
 from protocol.witness.proof import check_proof
 from protocol.witness.receipt import receipt_label, receipt_of
 from protocol.witness.testimony import Evidence
+from protocol.witness.walk import Standings
 from tests.explorer.browsing import Explorer
 from tests.explorer.test_looks import CONTROLS, FAINT
 from tests.explorer.test_write import claim_field, name, send
@@ -137,7 +138,7 @@ def expected_of(records: Sequence[Record], label: WitnessedLabel) -> dict[str, t
 async def test_the_browser_walks_any_history_as_the_node_does(modules: Page) -> None:
     random = Random(0)
     cases = [some_label(random) for _ in range(400)]
-    labels = [WitnessedLabel(WALKED, said.__getitem__) for _, said in cases]
+    labels = [WitnessedLabel(Standings(WALKED), said.__getitem__) for _, said in cases]
     for each, (records, _) in zip(labels, cases, strict=True):
         each.apply(records)
     shown = [

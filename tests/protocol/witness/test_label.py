@@ -16,7 +16,7 @@ from protocol.witness.label import LabelChange, WitnessedLabel
 from protocol.witness.policy import Policy, policy_of
 from protocol.witness.receipt import receipt_of
 from protocol.witness.testimony import SILENCE, Evidence, Testimony
-from protocol.witness.walk import slots_of, walk
+from protocol.witness.walk import Standings, slots_of, walk
 from tests.protocol.witness.council import council_policy, follower, founding
 from tests.protocol.witness.test_walk import FILES
 
@@ -73,7 +73,7 @@ def test_after_each_record_the_state_is_that_of_a_walk(path: Path) -> None:
                 for label in labels.values():
                     label.apply((), said)
             else:
-                labels.setdefault(record.label, WitnessedLabel(policy, testimony.evidence)).apply([record])
+                labels.setdefault(record.label, WitnessedLabel(Standings(policy), testimony.evidence)).apply([record])
                 held.setdefault(record.label, []).append(record)
 
             for name, label in labels.items():
@@ -98,7 +98,7 @@ class Said:
 
     def __init__(self) -> None:
         self.evidence: dict[str, Evidence] = {}
-        self.label = WitnessedLabel(POLICY, lambda record_id: self.evidence.get(record_id, SILENCE))
+        self.label = WitnessedLabel(Standings(POLICY), lambda record_id: self.evidence.get(record_id, SILENCE))
 
     def seen(self, record: Record, ms: int) -> LabelChange:
         return self._hear(record, seen_at(POLICY.witnesses, ms))
@@ -232,7 +232,8 @@ def test_a_record_at_the_end_of_the_chain_changes_what_it_changes_anywhere(
     if is_orderly:
         steps = sorted(steps, key=lambda step: MOST.index(step[0]))
     evidence: dict[str, Evidence] = defaultdict(lambda: SILENCE)
-    label, thorough = WitnessedLabel(POLICY, evidence.__getitem__), Thorough(POLICY, evidence.__getitem__)
+    standings = Standings(POLICY)
+    label, thorough = WitnessedLabel(standings, evidence.__getitem__), Thorough(standings, evidence.__getitem__)
     for record, kind in steps:
         more = MORE.get(kind, SILENCE)
         evidence[record.id] = evidence[record.id].with_more(more)
@@ -248,7 +249,7 @@ def test_of_a_chain_that_comes_at_once_each_contender_is_named_once() -> None:
     chain = [founding(policy, 1)]
     for _ in range(9):
         chain.append(follower(policy, chain[-1], 1))
-    label = WitnessedLabel(policy, Testimony(policy).evidence)
+    label = WitnessedLabel(Standings(policy), Testimony(policy).evidence)
     label.apply(chain)
 
     contenders = [record.id for record in label.contenders(chain)]
