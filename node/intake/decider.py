@@ -159,22 +159,36 @@ class Decider:
 
         As for `decide`. `brought`: what they touch, as far as it was known before.
         """
-        is_brought = self.witnessed.use(name, brought)
         self._refuse_dropped(group)
-        _, of_witnessed = self._fresh(group)
         batch = Batch()
-        if positions := sorted(of_witnessed.get(name, ())):
-            arrivals = [(group.records[at].record, group.origins[at]) for at in positions]
-            await self.welcome.load(arrivals)
-            await self.read_usage(group)
-            if not is_brought:
-                await self.bring_witnessed(record for record, _ in arrivals)
-            self._admit_witnessed(batch, group, name, positions, self._world.now_s())
-        group.settle_repeats()
-        self.witnessed.on_decided(batch)
+        if not self.witnessed.is_current(name, brought):
+            brought = None
+            await self.bring_witnessed(signed.record for signed in group.records.values())
+        try:
+            if positions := self._new_of_witnessed(group, name):
+                await self.welcome.load((group.records[at].record, group.origins[at]) for at in positions)
+                await self.read_usage(group)
+                self._admit_witnessed(batch, group, name, positions, self._world.now_s())
+            group.settle_repeats()
+        finally:
+            self.witnessed.on_decided(batch, brought)
         self.witnessed.shrink()
         self.welcome.on_decided(batch)
         return batch
+
+    def _new_of_witnessed(self, group: Group, name: str) -> list[int]:
+        """The positions of the records that are new in the witnessed domain of this name; see `_fresh`. What they touch
+        is in memory, so the domain knows what it holds.
+        """
+        domain = self.witnessed.get(name)
+        seen: dict[str, int] = {}
+        for position, signed in list(group.records.items()):
+            record = signed.record
+            if domain is not None and record.id in domain:
+                group.settle(position, Outcome(signed.signature, Status.KNOWN, record))
+            elif (first := seen.setdefault(record.id, position)) != position:
+                group.repeats.setdefault(first, []).append(position)
+        return list(seen.values())
 
     def _refuse_dropped(self, group: Group) -> None:
         """Refuse records of domains that were dropped while the group was verified. The store still has their rows, and

@@ -129,8 +129,8 @@ class WitnessedDomains:
         self._use(brought.domain, brought.wanted)
 
     async def read(self, name: str, records: Sequence[Record]) -> "Brought | None":
-        """The same as `bring`, before the decision that uses it: `use` has to follow, and nothing of the domain may be
-        forgotten before (`kept`). None if the node holds no record of the domain.
+        """The same as `bring`, before the decision that uses it: `on_decided` has to follow, and nothing of the domain
+        may be forgotten before (`kept`). None if the node holds no record of the domain.
         """
         domain = self._by_name.get(name)
         if domain is None:
@@ -141,18 +141,14 @@ class WitnessedDomains:
         while missing := domain.missing(wanted):
             for _ in domain.learn(missing, await self._store.known(name, missing)):
                 await asyncio.sleep(0)  # a label may be long: others get a turn
+            if not wanted.places:
+                break  # nothing becomes sound that needs more
             wanted = domain.needs(records)
         return Brought(domain, wanted)
 
-    def use(self, name: str, brought: "Brought | None") -> bool:
-        """The next decision uses what was brought. False if the domain came or was dropped since, so that it does not
-        hold any more.
-        """
-        domain = self._by_name.get(name)
-        if brought is None or domain is not brought.domain:
-            return domain is None and brought is None
-        self._use(domain, brought.wanted)
-        return True
+    def is_current(self, name: str, brought: "Brought | None") -> bool:
+        """Whether the next decision can use what was brought. Not if the domain came or was dropped since."""
+        return self._by_name.get(name) is (None if brought is None else brought.domain)
 
     async def _bring_all(self, domain: WitnessedDomain) -> None:
         """Have all of this domain in memory, of which parts are there. Its policy is not known."""
@@ -164,19 +160,20 @@ class WitnessedDomains:
             domain.add(each.signed.record for each in stored.values())
             self._use(domain, Wanted(ids=dict.fromkeys(ids)))
 
-    def on_decided(self, batch: Batch) -> None:
-        """This batch is decided, and not yet committed."""
+    def on_decided(self, batch: Batch, brought: "Brought | None" = None) -> None:
+        """This batch is decided, and not yet committed. `brought`: what was read for it, if that was used."""
+        if brought is not None:
+            self._use(brought.domain, brought.wanted)
         if not batch.walked:
             return
-        came: dict[str, dict[str, None]] = {name: {} for name in batch.walked}
-        for record in (stored.signed.record for stored in batch.records):
-            if record.domain in came and not record.label.startswith("@"):
-                came[record.domain][record.label] = None
-                self._release((record.domain, "ids", record.id))  # its label has it now
-        for name, labels in came.items():
-            self._use(self._by_name[name], Wanted(labels=labels))
+        for name, change in batch.walked.items():
+            if brought is None:
+                labels = (label for domain, label in batch.states if domain == name and not label.startswith("@"))
+                self._use(self._by_name[name], Wanted(labels=dict.fromkeys(labels)))
+            for record_id in change.awaited:
+                self._release((name, "ids", record_id))  # its label has it now
         for (name, label), state in batch.states.items():
-            if name in came and not state.undecided and not label.startswith("@"):
+            if name in batch.walked and not state.undecided and not label.startswith("@"):
                 self._settle((name, "labels", label))
         self._decided += 1
 
