@@ -53,8 +53,8 @@ class Races:
         self.ordered_s = Histogram(RACE_SECONDS)
         self.final_s = Histogram(RACE_SECONDS)
         self._clock = clock
-        self._running: dict[SlotKey, dict[str, _Runner]] = {}
-        self._slot_of: dict[str, SlotKey] = {}
+        self._running: dict[SlotKey, list[str]] = {}
+        self._runners: dict[str, _Runner] = {}
 
     def begin(self, contenders: Iterable[Contender]) -> None:
         """Follow the races that the store holds. They began before, and count from now."""
@@ -65,31 +65,30 @@ class Races:
         self._measure(change.events)
         for key in change.closed:
             for record_id in self._running.pop(key, ()):
-                del self._slot_of[record_id]
+                del self._runners[record_id]
         merges = Merges()
         for record_id, more in change.said.items():
-            if record_id in self._slot_of:
-                runner = self._running[self._slot_of[record_id]][record_id]
+            runner = self._runners.get(record_id)
+            if runner is not None:
                 runner.said = merges.merged(runner.said, more)
         self._open(change.opened)
 
     def oldest(self) -> OpenRace | None:
         """The race that has gone on for longest."""
-        for key, runners in self._running.items():
-            arrived_s = next(iter(runners.values())).arrived_s
+        for key, ids in self._running.items():
+            runners = [self._runners[each] for each in ids]
             latest: dict[str, int] = {}
-            for (witness, _, number), _ in chain.from_iterable(runner.said.ballots() for runner in runners.values()):
+            for (witness, _, number), _ in chain.from_iterable(runner.said.ballots() for runner in runners):
                 latest[witness] = max(number, latest.get(witness, number))
-            return OpenRace(key, tuple(runners), latest, self._clock() - arrived_s)
+            return OpenRace(key, tuple(ids), latest, self._clock() - runners[0].arrived_s)
         return None
 
     def _measure(self, events: Iterable[Event]) -> None:
         now_s = self._clock()
         for event in events:
-            key = self._slot_of.get(event.record.id)
-            if key is None:
+            runner = self._runners.get(event.record.id)
+            if runner is None:
                 continue
-            runner = self._running[key][event.record.id]
             if event.type is EventType.FINAL:
                 self.final_s.observe(now_s - runner.arrived_s)
             elif not runner.is_ordered:
@@ -100,9 +99,9 @@ class Races:
         """Follow the records that can still win. Some of them are followed already."""
         now_s = self._clock()
         for each in contenders:
-            if len(self._slot_of) >= FOLLOWED_MAX:
+            if len(self._runners) >= FOLLOWED_MAX:
                 return
             record = each.record
-            if record.id not in self._slot_of:
-                key = self._slot_of[record.id] = (record.label, record.prev)
-                self._running.setdefault(key, {})[record.id] = _Runner(now_s, each.evidence)
+            if record.id not in self._runners:
+                self._runners[record.id] = _Runner(now_s, each.evidence)
+                self._running.setdefault((record.label, record.prev), []).append(record.id)
