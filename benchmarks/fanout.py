@@ -57,9 +57,14 @@ _UPGRADE: Final = (
 
 
 class _Wire(asyncio.Protocol):
-    """A connection that waits for bytes. An HTTP or WebSocket client would take longer than what is measured."""
+    """A connection that waits for bytes. An HTTP or WebSocket client would take longer than what is measured.
 
-    def __init__(self) -> None:
+    `host` is what requests have to say in their `Host`. A node takes a request from this machine with another name for
+    one that came through a proxy, and examines it for longer.
+    """
+
+    def __init__(self, host: str) -> None:
+        self.host = host
         self._loop = asyncio.get_running_loop()
         self._received = bytearray()
         self._wanted = b""
@@ -97,7 +102,9 @@ class _Wire(asyncio.Protocol):
 
 async def _connect(url: str) -> _Wire:
     parts = urlsplit(url)
-    _, wire = await asyncio.get_running_loop().create_connection(_Wire, str(parts.hostname), parts.port or 80)
+    _, wire = await asyncio.get_running_loop().create_connection(
+        lambda: _Wire(parts.netloc), str(parts.hostname), parts.port or 80
+    )
     return wire
 
 
@@ -142,7 +149,7 @@ async def delays(writer: str, reader: str, claims: Sequence[SignedRecord], floor
     """
     put, stream = await _connect(writer), await _connect(reader)
     is_open = stream.expect(b"\r\n\r\n")
-    stream.write(f"GET /stream HTTP/1.1\r\nHost: x\r\n{_UPGRADE}\r\n".encode())
+    stream.write(f"GET /stream HTTP/1.1\r\nHost: {stream.host}\r\n{_UPGRADE}\r\n".encode())
     await is_open
     taken = []
     try:
@@ -158,7 +165,7 @@ async def delays(writer: str, reader: str, claims: Sequence[SignedRecord], floor
 
 async def _delay(put: _Wire, stream: _Wire, claim: SignedRecord) -> float:
     body = claim.record.canonical
-    head = f"PUT /claims/{claim.signature} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"PUT /claims/{claim.signature} HTTP/1.1\r\nHost: {put.host}\r\nContent-Length: {len(body)}\r\n\r\n"
     answered, seen = put.expect(b'"accepted"'), stream.expect(body)
     begun = time.perf_counter()
     put.write(head.encode() + body)
