@@ -26,9 +26,10 @@ FOUNDINGS_MAX: Final = 16
 FOLLOWERS_MAX: Final = 64
 """Other records from clients that wait on one label for a decision."""
 
-WAITING_MAX: Final = 64
-"""Receipts of one witness from clients that wait for those before them in the chain. All of them count at once when the
-last of those comes: 400 held the loop for 0.8 s. A witness sends 10 receipts a second at most.
+WAITING_BYTES_MAX: Final = 2**20
+"""Bytes of receipts of one witness that wait for those before them in the chain, whoever brings them. All of them count
+at once when the last of those comes. There is room for 17 receipts that name as much as they may, and for 3,500 small
+ones: a witness sends 10 a second at most, and a node that catches up gets the newest before the oldest.
 """
 
 RETRY_AFTER_S: Final = 5
@@ -43,11 +44,13 @@ def check_witnessed(
     `undecided_max`: records that may wait for a decision in the domain.
 
     Raises:
-        ProtocolError: `malformed`, `not_owner`, `stale`, `too_new`, `too_old`, `rate_limited`.
+        ProtocolError: `malformed`, `not_owner`, `stale`, `too_new`, `too_old`, `rate_limited`, `overloaded`.
     """
     if record.is_of_witnesses:
         if trust is Trust.CLIENT:
             (check_policy_record if record.label == POLICY_LABEL else check_receipt)(record, domain)
+        if record.label != POLICY_LABEL:
+            check_chain(record, trust, domain)
         return
     if domain.is_named(record.id):
         return
@@ -78,8 +81,7 @@ def check_receipt(record: Record, domain: WitnessedDomain) -> None:
     """Check that the record is a receipt, by a witness of the domain.
 
     Raises:
-        ProtocolError: `malformed`; `not_owner`, also while the policy of the domain is not known; `rate_limited` if it
-            does not count yet, and many others do not either.
+        ProtocolError: `malformed`; `not_owner`, also while the policy of the domain is not known.
     """
     if domain.policy is None:
         detail = "the policy of this domain is not known here, so nobody can say who its witnesses are: bring it first"
@@ -91,12 +93,22 @@ def check_receipt(record: Record, domain: WitnessedDomain) -> None:
     if receipt_of(record) is None:
         detail = "not a receipt: `at` in ms, `first` and `seen` as {id: ms}, `vote` and `commit` as {round: [ids]}"
         raise ProtocolError(Code.MALFORMED, detail)
-    testimony = domain.testimony
-    assert testimony is not None, "a domain with a policy counts what its witnesses say"
-    is_full = testimony.waiting[record.signedby] >= WAITING_MAX
-    if is_full and not testimony.is_sound((record.signedby, record.prev)):
-        detail = f"{WAITING_MAX} receipts of this witness wait for those before them, as many as may: bring those first"
-        raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=RETRY_AFTER_S)
+
+
+def check_chain(record: Record, trust: Trust, domain: WitnessedDomain) -> None:
+    """Check that the receipt follows those that count, or that there is room for it to wait for those before it.
+
+    Raises:
+        ProtocolError: `rate_limited` to a client, `overloaded` to a peer, which cannot know what waits here.
+    """
+    testimony, witness = domain.testimony, record.signedby
+    if testimony is None or witness not in testimony.policy.witnesses:
+        return
+    is_full = testimony.waiting[witness] + len(record.canonical) > WAITING_BYTES_MAX
+    if is_full and not testimony.is_sound((witness, record.prev)):
+        detail = f"{WAITING_BYTES_MAX} bytes of receipts of this witness wait for those before them: bring those first"
+        code = Code.RATE_LIMITED if trust is Trust.CLIENT else Code.OVERLOADED
+        raise ProtocolError(code, detail, retry_after=RETRY_AFTER_S)
 
 
 def check_candidate(record: Record, domain: WitnessedDomain) -> None:

@@ -81,9 +81,9 @@ class Overview(msgspec.Struct):
     """What a node keeps of a domain all the time.
 
     `policy` is None while the policy is not known. `states`: of the labels of the policy and of its witnesses.
-    `heard_ms`: the `at` of the newest receipt of each witness. `waiting`: how many receipts of each witness are not
-    sound. `undecided`: how many records can still win and wait for a decision, by label. `doubly_decided`: in how many
-    slots two records are decided, by label.
+    `heard_ms`: the `at` of the newest receipt of each witness. `waiting`: bytes of the receipts of each witness that
+    are not sound. `undecided`: how many records can still win and wait for a decision, by label. `doubly_decided`: in
+    how many slots two records are decided, by label.
     """
 
     policy: Record | None = None

@@ -33,6 +33,7 @@ class Receipt(msgspec.Struct, frozen=True):
 
     `id` is the record id of the receipt, `witness` the key that signed it, `prev` the id of the receipt before it.
     `at_ms` and the times in `first` and `seen` are milliseconds since the Unix epoch by the clock of the witness.
+    `size_bytes` are those of the canonical record.
     `votes` are those of round 1 and later: `first` holds the votes of round 0.
     """
 
@@ -44,6 +45,7 @@ class Receipt(msgspec.Struct, frozen=True):
     seen: Mapping[str, int]
     votes: Ballots
     commits: Ballots
+    size_bytes: int
 
     def entries(self) -> Iterable[tuple[str, int]]:
         """Every record id that the witness saw, and the time in milliseconds that it claims."""
@@ -103,6 +105,7 @@ def _read(record: Record, fields: dict[str, Any]) -> Receipt:
         seen=_times(fields.get("seen", _NOTHING)),
         votes=_ballots(fields.get("vote", _NOTHING)),
         commits=_ballots(fields.get("commit", _NOTHING)),
+        size_bytes=len(record.canonical),
     )
     _require(len(receipt.first) + len(receipt.seen) <= ENTRIES_MAX)
     _require(sum(len(ids) for each in (receipt.votes, receipt.commits) for ids in each.values()) <= BALLOTS_MAX)

@@ -301,7 +301,7 @@ class Testimony:
         """
         self.policy = policy
         self.waiting = Counter(waiting)
-        """How many receipts of each witness are not sound."""
+        """Bytes of the receipts of each witness that are not sound."""
         self._evidence: dict[str, Evidence] = {}
         self._spots: dict[Place, Spot] = {}
         self._forked = set(forked)
@@ -380,10 +380,10 @@ class Testimony:
             self._count(said_in(each, before_ms), heard)
             if before_ms is None:
                 self._spot((each.witness, each.prev)).waiting.append(each)
-                self.waiting[each.witness] += 1
+                self.waiting[each.witness] += each.size_bytes
             else:
                 looked_at += spot.waiting
-                self.waiting[each.witness] -= len(spot.waiting)
+                self.waiting[each.witness] -= sum(receipt.size_bytes for receipt in spot.waiting)
                 spot.waiting = []
 
     def _count(self, said: Mapping[str, Evidence], heard: Heard) -> None:

@@ -59,7 +59,7 @@ async def _policy(reader: Reader, domain: str) -> Record | None:
 
 
 async def _read_witnesses(reader: Reader, found: Overview, witnesses: dict[str, int]) -> None:
-    """Read of each witness when it was heard last, and how many of its receipts wait."""
+    """Read of each witness when it was heard last, and how many bytes of its receipts wait."""
     tips = {
         bytes.fromhex(state.tip.id): key
         for key in witnesses
@@ -67,7 +67,10 @@ async def _read_witnesses(reader: Reader, found: Overview, witnesses: dict[str, 
     }
     sql = "SELECT id, at_ms FROM records JOIN receipts ON record = records.no WHERE id = ANY($1::bytea[])"
     found.heard_ms = {tips[row[0]]: row[1] for row in await reader.fetch(sql, list(tips))}
-    sql = "SELECT witness, count(*) FROM receipts WHERE witness = ANY($1::bigint[]) AND NOT sound GROUP BY witness"
+    sql = (
+        "SELECT witness, sum(length(body)) FROM receipts JOIN records ON records.no = record "
+        "WHERE witness = ANY($1::bigint[]) AND NOT sound GROUP BY witness"
+    )
     waiting: dict[int, int] = {row[0]: row[1] for row in await reader.fetch(sql, list(witnesses.values()))}
     found.waiting = {key: waiting.get(number, 0) for key, number in witnesses.items()}
 

@@ -55,7 +55,10 @@ def _read_witness(connection: sqlite3.Connection, found: Overview, key: str, num
     if state is not None and state.tip is not None:
         sql = "SELECT at_ms FROM receipts JOIN records ON records.no = receipts.record WHERE id = ?"
         (found.heard_ms[key],) = connection.execute(sql, (bytes.fromhex(state.tip.id),)).fetchone()
-    sql = "SELECT count(*) FROM receipts INDEXED BY receipts_that_wait WHERE witness = ? AND NOT sound"
+    sql = (
+        "SELECT coalesce(sum(length(body)), 0) FROM receipts INDEXED BY receipts_that_wait "
+        "JOIN records ON records.no = record WHERE witness = ? AND NOT sound"
+    )
     (found.waiting[key],) = connection.execute(sql, (number,)).fetchone()
 
 

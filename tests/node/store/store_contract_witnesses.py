@@ -145,7 +145,7 @@ class WitnessesContract(Contract):
         receipts = tuple(sorted((SECOND.record.id, FORK.record.id)))
         assert found.policy == POLICY_RECORD.record
         assert found.heard_ms == {WITNESS: NOW_MS + 4}
-        assert found.waiting == {WITNESS: 1}
+        assert found.waiting == {WITNESS: len(FOURTH.record.canonical)}
         assert found.forks == [Fork(WITNESS, Act.RECEIPT, SEEN, FIRST.record.id, 0, (receipts[0], receipts[1]))]
         assert (found.undecided, found.doubly_decided) == ({"tower": 1}, {})
         assert sum(found.undecided.values()) == domain.undecided

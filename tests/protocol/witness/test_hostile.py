@@ -11,7 +11,7 @@ from protocol.limits import SAFE_INTEGER_MAX
 from protocol.records.admission import Trust, Window
 from protocol.records.record import Record, make
 from protocol.records.replay import Verdict
-from protocol.witness.admission import FOLLOWERS_MAX, FOUNDINGS_MAX, WAITING_MAX, check_witnessed
+from protocol.witness.admission import FOLLOWERS_MAX, FOUNDINGS_MAX, WAITING_BYTES_MAX, check_witnessed
 from protocol.witness.domain import WitnessedDomain
 from protocol.witness.policy import make_policy
 from protocol.witness.receipt import ENTRIES_MAX, receipt_label
@@ -55,10 +55,10 @@ def domain_with(*records: Record) -> WitnessedDomain:
     return domain
 
 
-def refusal(domain: WitnessedDomain, it: Record) -> Code | None:
-    """The code with which a client's record is refused; None if it is taken."""
+def refusal(domain: WitnessedDomain, it: Record, trust: Trust = Trust.CLIENT) -> Code | None:
+    """The code with which a record is refused; None if it is taken."""
     try:
-        check_witnessed(it, Trust.CLIENT, domain, WINDOW, NOW_S, UNDECIDED_MAX)
+        check_witnessed(it, trust, domain, WINDOW, NOW_S, UNDECIDED_MAX)
     except ProtocolError as error:
         return error.code
     return None
@@ -182,20 +182,20 @@ def test_what_is_said_of_records_that_do_not_exist_changes_no_label() -> None:
     assert label.verdicts == {founded.id: Verdict.PENDING}
 
 
-def test_of_a_witness_so_many_receipts_from_clients_wait_for_those_before_them() -> None:
-    """All of them count at once when the last of those before them comes."""
-    first = receipt(HONEST, at_ms=NOW_MS)
-    chain = [receipt(HONEST, at_ms=NOW_MS + 1, prev=first.id)]
-    for number in range(2, WAITING_MAX + 2):
-        chain.append(receipt(HONEST, at_ms=NOW_MS + number, prev=chain[-1].id))
-    *waiting, past = chain
+@pytest.mark.parametrize(("trust", "code"), [(Trust.CLIENT, Code.RATE_LIMITED), (Trust.PEER, Code.OVERLOADED)])
+def test_of_a_witness_so_many_bytes_of_receipts_wait_for_those_before_them(trust: Trust, code: Code) -> None:
+    """All of them count at once when the last of those before them comes. Whoever is a witness may be a peer too."""
+    chain = [receipt(HONEST, at_ms=NOW_MS)]
+    while sum(len(each.canonical) for each in chain[1:]) <= WAITING_BYTES_MAX:
+        chain.append(receipt(HONEST, at_ms=NOW_MS + len(chain), prev=chain[-1].id, padding="x" * 60_000))
+    first, *waiting, past = chain
 
     domain = domain_with(*waiting[:-1])
-    assert refusal(domain, waiting[-1]) is None
+    assert refusal(domain, waiting[-1], trust) is None
     domain.add([waiting[-1]])
 
-    assert refusal(domain, past) is Code.RATE_LIMITED
-    assert refusal(domain, receipt(LIAR, prev="f" * 64)) is None
-    assert refusal(domain, first) is None
+    assert refusal(domain, past, trust) is code
+    assert refusal(domain, receipt(LIAR, prev="f" * 64), trust) is None
+    assert refusal(domain, first, trust) is None
     domain.add([first])
-    assert refusal(domain, past) is None
+    assert refusal(domain, past, trust) is None

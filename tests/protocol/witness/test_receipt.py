@@ -36,6 +36,7 @@ def test_a_receipt_says_what_was_seen_voted_and_committed() -> None:
         seen={TWO: AT_MS},
         votes={1: (ONE,), 12: (TWO, ONE)},
         commits={0: (TWO,)},
+        size_bytes=len(said.canonical),
     )
     assert list(receipt.all_votes()) == [(0, ONE), (1, ONE), (12, TWO), (12, ONE)]
 

@@ -47,6 +47,7 @@ def receipt(
         seen={} if seen_ms is None else {CLAIM: seen_ms},
         votes=dict.fromkeys(votes, (CLAIM,)),
         commits=dict.fromkeys(commits, (CLAIM,)),
+        size_bytes=100,
     )
 
 
