@@ -120,7 +120,7 @@ class ConnectionLimit:
         is_in = not self._is_closed and self.places.enter(guest)
         traffic.connections += self.places.taken - before
         if not is_in:
-            self._count_refused()
+            self.count_refused()
         return is_in
 
     def may_shake_hands(self, source: Source) -> bool:
@@ -130,7 +130,7 @@ class ConnectionLimit:
         """
         is_paid = self._handshakes.charge(source)
         if not is_paid:
-            self._count_refused()
+            self.count_refused()
         return is_paid
 
     def leave(self, guest: Guest) -> None:
@@ -168,7 +168,8 @@ class ConnectionLimit:
             if guest.waiting_since_s() is not None:
                 guest.close_for_another()
 
-    def _count_refused(self) -> None:
+    def count_refused(self) -> None:
+        """Count a connection that got no place."""
         self._parts.traffic.connections_refused += 1
         self._parts.traffic.turned_away_s = self._parts.world.now_s()
 

@@ -23,8 +23,10 @@ KINDS: Final = {
 }
 """The kinds of settings. `Settings` declares the settings of a kind one after another, beginning with the one here."""
 
-FILES_BESIDES: Final = 128
-"""Open files that a node needs besides accepted connections and links: store, event loop, syncs, dialled links."""
+FILES_BESIDES: Final = 384
+"""Open files that a node needs besides accepted connections and links: store, event loop, syncs, dialled links, and 256
+connections that wait for their beginning.
+"""
 
 
 def _about(description: str, unit: str = "") -> Meta:
