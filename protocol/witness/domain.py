@@ -307,10 +307,12 @@ class WitnessedDomain:
         claims: dict[str, list[Record]] = {}
         said: dict[str, Evidence] = {}
         founded = False
-        for record in records:
-            if record.id in self:
+        new = [record for record in records if record.id not in self]
+        self._note_awaited(new, change)
+        for record in new:
+            if record.id in self:  # a repeat
                 continue
-            self._hold(record, change)
+            self._label_of[record.id] = record.label
             if record.label == POLICY_LABEL:
                 founded |= self._add_policy(record, change)
             elif record.is_of_witnesses:
@@ -328,15 +330,18 @@ class WitnessedDomain:
     def add_claim(self, record: Record, change: DomainChange) -> None:
         """The same as `add`, for one record of a label that has slots."""
         if record.id not in self:
-            self._hold(record, change)
+            self._note_awaited((record,), change)
+            self._label_of[record.id] = record.label
             self._apply_to(record.label, (_without_body(record),), _NOTHING_SAID, change)
 
-    def _hold(self, record: Record, change: DomainChange) -> None:
-        """Note that this record is held."""
-        self._label_of[record.id] = record.label
-        if self.is_named(record.id):
-            change.awaited.add(record.id)
-            change.ahead.discard(record.id)
+    def _note_awaited(self, new: Iterable[Record], change: DomainChange) -> None:
+        """Note which of these records were named before they come. Receipts among them are not counted yet: nothing has
+        to be moved in a store for a record that comes with the receipts that name it.
+        """
+        for record in new:
+            if self.is_named(record.id):
+                change.awaited.add(record.id)
+                change.ahead.discard(record.id)
 
     def _add_policy(self, record: Record, change: DomainChange) -> bool:
         """Take a record of the label of the policy; returns whether the domain has its policy by it."""

@@ -12,6 +12,7 @@ from typing import Final
 from node.store.sqlite.statements import insert
 from node.store.testimony_rows import Row, fork_row, link_row, rows_of
 from protocol.witness.domain import DomainChange
+from protocol.witness.testimony import SILENCE
 
 TABLES: Final = ("receipts", "testimony", "testimony_ahead", "forks")
 """The tables whose rows have a witness."""
@@ -34,10 +35,13 @@ def put(
     links = [link_row(numbers[each], link, witnesses) for each, link in change.links.items()]
     insert(connection, f"{into}receipts", links)
     told: dict[bool, list[Row]] = {True: [], False: []}
+    last, rows = SILENCE, list[Row]()
     for record_id, evidence in change.said.items():
+        if evidence is not last:  # neighbours mostly share their evidence
+            last, rows = evidence, list(rows_of(evidence, witnesses, numbers))
         is_held = record_id not in change.ahead
         key = numbers[record_id] if is_held else bytes.fromhex(record_id)
-        told[is_held] += [(key, *row) for row in rows_of(evidence, witnesses, numbers)]
+        told[is_held] += [(key, *row) for row in rows]
     insert(connection, f"{into}testimony", told[True])
     insert(connection, f"{into}testimony_ahead", told[False])
     insert(connection, f"{into}forks", [fork_row(fork, witnesses, numbers) for fork in change.forks.values()])
