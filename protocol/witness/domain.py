@@ -15,8 +15,7 @@ of a witness the one with the largest `at` is shown.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
-from typing import Final, Self
+from typing import Self
 
 import msgspec
 
@@ -30,8 +29,6 @@ from protocol.witness.receipt import Receipt, receipt_label, receipt_of
 from protocol.witness.testimony import SILENCE, Act, Evidence, Fork, ForkPlace, Forks, Link, Place, Testimony, add_said
 from protocol.witness.voter import SlotKey
 from protocol.witness.walk import WITNESSED_REASONS, Standings, tip_of
-
-_NOTHING_SAID: Final[Mapping[str, Evidence]] = MappingProxyType({})
 
 
 class Contender(msgspec.Struct, frozen=True, gc=False):
@@ -290,12 +287,13 @@ class WitnessedDomain:
         Slots are over that the change decided, and those that can no longer be reached because of it. The candidates
         are those that the change brought or made reachable.
         """
-        change.closed = [(name, prev) for name, at in change.decided for prev in self._labels[name].closed_slots(at)]
+        decided = dict.fromkeys(change.decided)
+        change.closed = [(name, prev) for name, at in decided for prev in self._labels[name].closed_slots(at)]
         candidates: dict[str, list[Record]] = defaultdict(list)
         for record in change.candidates:
             candidates[record.label].append(record)
         open_now = [it for name, records in candidates.items() for it in self._labels[name].contenders(records)]
-        open_now += (it for name, at in change.decided for it in self._labels[name].reopened(at))
+        open_now += (it for name, at in decided for it in self._labels[name].reopened(at))
         change.opened = [Contender(it, self.evidence(it.id)) for it in open_now]
         return change
 
@@ -307,11 +305,9 @@ class WitnessedDomain:
         claims: dict[str, list[Record]] = {}
         said: dict[str, Evidence] = {}
         founded = False
-        new = [record for record in records if record.id not in self]
-        self._note_awaited(new, change)
-        for record in new:
-            if record.id in self:  # a repeat
-                continue
+        new = {record.id: record for record in records if record.id not in self}
+        self._note_awaited(new.values(), change)
+        for record in new.values():
             self._label_of[record.id] = record.label
             if record.label == POLICY_LABEL:
                 founded |= self._add_policy(record, change)
@@ -319,7 +315,7 @@ class WitnessedDomain:
                 receipt = self._parsed.pop(record.id) if record.id in self._parsed else receipt_of(record)
                 self._add_receipt(record, receipt, said, change)
             else:
-                claims.setdefault(record.label, []).append(_without_body(record))
+                claims.setdefault(record.label, []).append(msgspec.structs.replace(record, canonical=b""))
         if founded:
             self._begin(said, change)
         add_said(change.said, said)
@@ -332,7 +328,7 @@ class WitnessedDomain:
         if record.id not in self:
             self._note_awaited((record,), change)
             self._label_of[record.id] = record.label
-            self._apply_to(record.label, (_without_body(record),), _NOTHING_SAID, change)
+            self._apply_to(record.label, (msgspec.structs.replace(record, canonical=b""),), {}, change)
 
     def _note_awaited(self, new: Iterable[Record], change: DomainChange) -> None:
         """Note which of these records were named before they come. Receipts among them are not counted yet: nothing has
@@ -431,7 +427,7 @@ class WitnessedDomain:
                 by_label[name][record_id] = more
         for name in {**claims, **by_label}:
             if name in claims or name in self._labels:  # else a receipt names a record of a label with `@`
-                self._apply_to(name, claims.get(name, ()), by_label.get(name, _NOTHING_SAID), change)
+                self._apply_to(name, claims.get(name, ()), by_label.get(name, {}), change)
 
     def _apply_to(
         self, name: str, claims: Sequence[Record], said: Mapping[str, Evidence], change: DomainChange
@@ -473,10 +469,6 @@ def _named(tip: Tip | None) -> frozenset[str]:
     if tip is None:
         return frozenset()
     return frozenset((tip.signedby,) if tip.newowner is None else (tip.signedby, tip.newowner))
-
-
-def _without_body(record: Record) -> Record:
-    return msgspec.structs.replace(record, canonical=b"")
 
 
 def _need_receipt(wanted: Wanted, testimony: Testimony, receipt: Receipt) -> None:

@@ -18,7 +18,7 @@ from protocol.records.record import Record
 from protocol.records.replay import Verdict
 from protocol.witness.slot import Rivalry, Slot
 from protocol.witness.testimony import Evidence, Fork, ForkPlace
-from protocol.witness.walk import Certainty, Standing, Standings, certainty_of, choose, judge, may_follow
+from protocol.witness.walk import Certainty, Standing, Standings, certainty_of, judge, may_follow
 
 _RIVAL: Final = Verdict.RIVAL
 _NOTHING: Final[Mapping[str, Evidence]] = MappingProxyType({})
@@ -235,7 +235,7 @@ class WitnessedLabel:
             record = self.record(at)
             slot = self._slot(record.prev)
             if slot.decided and at not in slot.decided:
-                return self.record(slot.decided[0])
+                return self.record(next(iter(slot.decided)))
             if slot.is_reachable:  # then nothing is decided against the records before this one
                 return None
             at = record.prev
@@ -390,11 +390,13 @@ class WitnessedLabel:
             if record.id in self._slot(record.prev).candidates:
                 looked_at[record.id] = record
         decided = self._look_at(looked_at, candidates)
-        return self._walk_from(slots, {*ids, *looked_at}, decided, tuple(candidates))
+        return self._walk_from(slots, {*ids, *looked_at}, decided, candidates)
 
-    def _look_at(self, looked_at: dict[str, Record], candidates: Sequence[Record]) -> list[str | None]:
-        """Bring the slots of these candidates up to date; returns the slots in which a record was decided."""
-        new, decided = {each.id for each in candidates}, []
+    def _look_at(self, looked_at: dict[str, Record], candidates: Sequence[Record]) -> dict[str | None, bool]:
+        """Bring the slots of these candidates up to date; returns the slots in which a record was decided, and of each
+        whether none was decided before.
+        """
+        new, decided = {each.id for each in candidates}, dict[str | None, bool]()
         for record in looked_at.values():
             slot = self._slots[record.prev]
             undecided, decided_before = slot.undecided, len(slot.decided)
@@ -403,7 +405,7 @@ class WitnessedLabel:
             slot.look_at(record.id, self._held[record.id].standing)
             self.undecided += slot.undecided - undecided
             if len(slot.decided) > decided_before:
-                decided.append(record.prev)
+                decided.setdefault(record.prev, decided_before == 0)
             if record.id in new:
                 self._reach([record.prev, record.id])
             if len(slot.decided) > decided_before:
@@ -422,12 +424,12 @@ class WitnessedLabel:
                 waiting += slot.candidates
 
     def _walk_from(
-        self, slots: dict[str | None, None], ids: set[str], decided: list[str | None], candidates: tuple[Record, ...]
+        self, slots: Iterable[str | None], ids: set[str], decided: dict[str | None, bool], candidates: Sequence[Record]
     ) -> LabelChange:
         """Walk on from the first of these slots that has another record now.
 
-        `ids`: the records that were looked at. `decided`: the slots in which a record was decided, so that no record in
-        them is pending any more.
+        `ids`: the records that were looked at. `decided`: the slots in which a record was decided. If it was the first,
+        no record in them is pending any more.
         """
         final_before, kept = self.final, len(self.chain)
         for prev in slots:
@@ -438,9 +440,10 @@ class WitnessedLabel:
         taken = self._rewrite(kept)
         self._count_final(min(kept, final_before))
         moved = {record.id for record in taken_back} ^ {record.id for record in taken}
-        verdicts = self._judge_again([*decided, *moved], ids | moved)
+        settled = [prev for prev, is_first in decided.items() if is_first]
+        verdicts = self._judge_again([*settled, *moved], ids | moved)
         finalised = tuple(self.chain[final_before : self.final])
-        return LabelChange(verdicts, kept, taken_back, taken, finalised, tuple(decided), candidates)
+        return LabelChange(verdicts, kept, taken_back, taken, finalised, tuple(decided), tuple(candidates))
 
     def _place(self, prev: str | None) -> int | None:
         """The place in the chain that this slot fills; None if the chain does not lead to it."""
@@ -452,10 +455,8 @@ class WitnessedLabel:
     def _chosen_at(self, place: int) -> Record | None:
         """The record that the walk takes at this place, after the records before it."""
         slot = self._slot(self.chain[place - 1].id if place else None)
-        if slot.decided:
-            chosen = choose([(self.record(each), self._held[each].standing) for each in slot.decided])
-            return None if chosen is None else chosen[0]
-        return None if slot.best is None else self.record(slot.best[1])
+        best = slot.best_decided or slot.best
+        return None if best is None else self.record(best[1])
 
     def _rewrite(self, kept: int) -> tuple[Record, ...]:
         """Walk on from this place; returns what comes after it now."""

@@ -7,20 +7,22 @@ import msgspec
 
 from protocol.records.record import Record
 from protocol.witness.testimony import Ballot, Fork
-from protocol.witness.walk import Standing
+from protocol.witness.walk import UNSEEN_MS, Standing
 
 
 class Slot(msgspec.Struct, gc=False):
     """The candidates of one slot by record id, those of them that are decided, and the first by the witnesses' times.
 
     `is_reachable`: whether the chain can still come here. `best` is `(ordered_ms, id)` of the ordered candidate that
-    comes first; None while no candidate is ordered. `rivalry`: None while there is only one candidate.
+    comes first; None while no candidate is ordered. `best_decided` is that of the decided candidates. `rivalry`: None
+    while there is only one candidate. Liars decide thousands in one slot, so nothing here looks at all of them.
     """
 
     candidates: dict[str, Record] = msgspec.field(default_factory=dict)
-    decided: tuple[str, ...] = ()
+    decided: dict[str, None] = msgspec.field(default_factory=dict)
     is_reachable: bool = False
     best: tuple[int, str] | None = None
+    best_decided: tuple[int, str] | None = None
     rivalry: "Rivalry | None" = None
 
     @property
@@ -30,11 +32,13 @@ class Slot(msgspec.Struct, gc=False):
 
     def look_at(self, record_id: str, standing: Standing) -> None:
         """The standing of this candidate is new, or better than before."""
-        if standing.is_decided and record_id not in self.decided:
-            self.decided += (record_id,)
         if standing.ordered_ms is not None:
             place = (standing.ordered_ms, record_id)
             self.best = place if self.best is None else min(self.best, place)
+        if standing.is_decided:
+            self.decided[record_id] = None
+            place = (UNSEEN_MS if standing.ordered_ms is None else standing.ordered_ms, record_id)
+            self.best_decided = place if self.best_decided is None else min(self.best_decided, place)
 
 
 class Rivalry(msgspec.Struct, gc=False):

@@ -32,7 +32,7 @@ WITNESSED_REASONS: Final = REASONS | {
 }
 """The reason for each verdict in words for people, where the author's time orders nothing."""
 
-_UNSEEN_MS = 1 << 62
+UNSEEN_MS: Final = 1 << 62
 """Later than every time: a decided candidate may be one that too few witnesses saw."""
 
 
@@ -145,7 +145,7 @@ def choose(candidates: Sequence[tuple[Record, Standing]]) -> tuple[Record, Stand
 
 def _precedence(candidate: tuple[Record, Standing]) -> tuple[int, str]:
     record, standing = candidate
-    return (_UNSEEN_MS if standing.ordered_ms is None else standing.ordered_ms, record.id)
+    return (UNSEEN_MS if standing.ordered_ms is None else standing.ordered_ms, record.id)
 
 
 def standing_of(policy: Policy | None, evidence: Evidence) -> Standing:

@@ -11,7 +11,9 @@ from protocol.records.change import EventType
 from protocol.records.record import Record, make
 from protocol.records.replay import Verdict
 from protocol.witness.domain import DomainChange, WitnessedDomain
+from protocol.witness.receipt import receipt_label
 from tests.paths import VECTORS
+from tests.protocol.witness.council import council_policy, domain_of, founding
 
 FILES = sorted((VECTORS / "witnessed").glob("*.json"))
 PIECES = (1, 3, 1_000)
@@ -88,3 +90,47 @@ def check_told(domain: WitnessedDomain, changes: list[DomainChange]) -> None:
         head for name, head in heads.items() if not name.startswith("@")
     }
     assert domain.undecided == sum(label.undecided for label in labels)
+
+
+ONE = council_policy(1, 0)
+(WITNESS,) = ONE.witnesses
+
+
+def of_one(label: str, **fields: Any) -> Record:
+    """A record by the only witness of a domain."""
+    return make({"domain": domain_of(ONE), "label": label, "signedby": WITNESS, "timestamp": 1_790_000_000} | fields)
+
+
+def receipt(number: int, prev: Record | None = None, **said: Any) -> Record:
+    before = {} if prev is None else {"prev": prev.id}
+    return of_one(receipt_label(WITNESS), at=1_790_000_000_000 + number, **before, **said)
+
+
+def test_only_what_was_named_before_it_comes_is_awaited() -> None:
+    """Of an awaited record, a store moves what was said. Most records of a catch-up come with their receipts."""
+    before, together = founding(ONE, 1), founding(ONE, 2)
+    first = receipt(1, first={before.id: 1})
+    second = receipt(2, first, first={together.id: 1_790_000_000_002})
+    domain = WitnessedDomain(domain_of(ONE))
+
+    ahead = domain.add([of_one("@policy", **ONE.fields), first])
+    change = domain.add([second, before, together])
+
+    assert (ahead.ahead, ahead.awaited) == ({before.id}, set())
+    assert (change.ahead, change.awaited) == (set(), {before.id})
+
+
+def test_a_slot_in_which_a_liar_decides_many_at_once_is_told_once() -> None:
+    """Each time it is told, all of its candidates are looked at. A receipt that decided 400 of 8,000 took 5 s."""
+    rivals = [founding(ONE, number) for number in range(1, 21)]
+    ids = [rival.id for rival in rivals]
+    domain = WitnessedDomain(domain_of(ONE))
+    domain.add([of_one("@policy", **ONE.fields), *rivals])
+
+    change = domain.follow(domain.add([receipt(1, commit={"0": ids[:10]})]))
+    again = domain.follow(domain.add([receipt(2, commit={"0": ids[10:]})]))
+
+    slot = (rivals[0].label, None)
+    assert (change.decided, again.decided) == ([slot], [slot])
+    assert change.closed == list(dict.fromkeys(change.closed))
+    assert domain.doubly_decided == 1
