@@ -62,11 +62,16 @@ async def linked(
             ping_interval=None,
         )
         try:
-            await _open(connection, SigningKey(f"stranger {address} {number}".encode().ljust(32, b".")))
+            await _open(connection, key_of(address, number))
             yield connection
         finally:
             connection.transport.abort()
             await connection.wait_closed()
+
+
+def key_of(address: str, number: int = 0) -> SigningKey:
+    """The key of this link from this address."""
+    return SigningKey(f"stranger {address} {number}".encode().ljust(32, b"."))
 
 
 async def _open(connection: ClientConnection, key: SigningKey) -> None:

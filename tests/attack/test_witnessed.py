@@ -3,6 +3,7 @@
 import asyncio
 import io
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
 from protocol.witness.policy import make_policy
-from protocol.witness.receipt import receipt_label
+from protocol.witness.receipt import BALLOTS_MAX, receipt_label
 from tests.attack.harness import IS_LONG, Attack, Wires, attacked, attacker, check, give, measure
 from tests.attack.pace import pause
 from tests.attack.test_requests import request
@@ -34,6 +35,12 @@ OK = 200
 
 LONG = 10_000 if IS_LONG else 1_000
 """Records of a long label."""
+
+FORKED = 5_000 if IS_LONG else 100
+"""Receipts that contradict others; twice, on places that are known and on one that is not."""
+
+VOTING = 100 if IS_LONG else 5
+"""Receipts that vote for one record in 400 rounds each."""
 
 _WAIT = b"Prefer: wait=30\r\n"
 
@@ -163,3 +170,54 @@ async def test_floods_of_domains_of_the_attacker(tmp_path: Path) -> None:
         attacks.append(putting(number, [batch([policy]), *map(batch, chains)]))
     with attacked(tmp_path) as node:
         check("floods of receipts and of chains in domains of the attacker", await measure(node, *attacks))
+
+
+def receipts_on(domain: str, witness: int, prevs: Sequence[str | None], **said: object) -> list[SignedRecord]:
+    """A receipt of this witness on each `prev`, which says this."""
+    key, at = key_of(witness), int(time.time()) * 1_000 - len(prevs)
+    fields = {"domain": domain, "label": receipt_label(key.public), "signedby": key.public}
+    made = []
+    for number, prev in enumerate(prevs, at):
+        times = {"at": number, "timestamp": number // 1_000}
+        made.append(sign(make(fields | times | said | ({} if prev is None else {"prev": prev})), key))
+    return made
+
+
+def votes_for(domain: str, witness: int, record_id: str, receipts: int) -> list[SignedRecord]:
+    """Receipts that vote for this record in 400 rounds each."""
+    made: list[SignedRecord] = []
+    for number in range(receipts):
+        rounds = {str(number * BALLOTS_MAX + each): [record_id] for each in range(1, BALLOTS_MAX + 1)}
+        prev = made[-1].record.id if made else None
+        made += receipts_on(domain, witness, [prev], vote=rounds, n=number)
+    return made
+
+
+def asking(number: int, target: str) -> Attack:
+    """Ask for this again and again over one connection."""
+    text = request("GET", target)
+
+    async def attack(wires: Wires) -> None:
+        reader, writer = await wires.connect(attacker(number, ADDRESSES))
+        while True:
+            writer.write(text)
+            await writer.drain()
+            await reader.read(65_536)
+
+    return attack
+
+
+async def test_forks_and_votes_in_many_rounds_of_a_witness_that_lies(tmp_path: Path) -> None:
+    """Everybody may ask what a witness said, and it may contradict itself and vote as often as it likes."""
+    domain, policy = own_domain(1)
+    founding = rival(domain, "garden", 9)
+    forks = receipts_on(domain, 1, [f"{number // 2:064x}" for number in range(FORKED)])
+    votes = votes_for(domain, 1, founding.record.id, VOTING)
+    more = receipts_on(domain, 1, ["e" * 64] * FORKED)
+    parts = [batch(more[begin : begin + RECEIPTS_AT_ONCE]) for begin in range(0, FORKED, RECEIPTS_AT_ONCE)]
+    targets = (f"/witnesses?domain={domain}", f"/claims/{domain}/garden/history")
+    with attacked(tmp_path) as node:
+        await give(node, [policy, founding, *votes, *forks])
+        asks = [asking(number, targets[number % 2]) for number in range(ADDRESSES)]
+        cost = await measure(node, putting(ADDRESSES, parts), *asks)
+        check(f"{2 * FORKED} forks, and votes in {VOTING * BALLOTS_MAX} rounds, of a witness that lies", cost)
