@@ -22,12 +22,15 @@ ATTACKS = (
     "</title></style></textarea><h1>taken</h1>",
     "&lt;b&gt;&#60;b&#62;",
 )
+OF_JAVASCRIPT = ("__proto__", "constructor", "toString", "hasOwnProperty")
+"""Names that objects of JavaScript have by themselves."""
+
 REVERSED = "gnp.\u202egpj.exe"
 
 
 def hostile(label: str, ago: int = 0) -> Record:
     """A record with attacks in every field that takes free text. The others take hex, numbers and domains only."""
-    fields: dict[str, Any] = {attack: attack for attack in ATTACKS}
+    fields: dict[str, Any] = {name: name for name in (*ATTACKS, *OF_JAVASCRIPT)}
     return recent(label, ago=ago, nested={label: [label, {label: label}]}, **fields)
 
 
@@ -62,7 +65,7 @@ async def test_an_attack_in_every_field_stays_text_in_every_part(explorer: Explo
     await expect(page.locator(".mark.good")).to_have_count(2)
     for fold in await page.locator("summary").all():
         await fold.click()
-    for each in ATTACKS:
+    for each in (*ATTACKS, *OF_JAVASCRIPT):
         await expect(page.locator(".tree dd").get_by_text(each, exact=True).first).to_be_visible()
     assert await is_untouched(explorer)
 
