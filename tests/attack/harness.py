@@ -137,15 +137,21 @@ honest: Final = Honest()
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What an attack cost: bytes, shares of a core, and what the honest client measured beside it."""
+    """What an attack cost: bytes, shares of a core, and what the honest client measured beside it.
+
+    `waited_share`: for how much of the time the node could have worked, and other programs had the cores. If that is
+    much, delays say little.
+    """
 
     grown_bytes: int
     cpu_share: float
+    waited_share: float
     honest: Measured
 
     def __str__(self) -> str:
         return (
-            f"grew by {self.grown_bytes / 2**20:.0f} MiB, used {self.cpu_share:.2f} cores; honest client: "
+            f"grew by {self.grown_bytes / 2**20:.0f} MiB, used {self.cpu_share:.2f} cores and waited for one for "
+            f"{self.waited_share:.2f} of the time; honest client: {len(self.honest.puts_s)} times "
             f"PUT {_percentiles(self.honest.puts_s)}, GET {_percentiles(self.honest.reads_s)}, "
             f"{self.honest.refused} refused"
         )
@@ -181,16 +187,18 @@ async def measure(node: LocalNode, *attacks: Attack, ca: Path | None = None) -> 
     process = psutil.Process(node.process.pid)
     async with asyncio.timeout(HANG_S + SECONDS), honest.ready():
         before_bytes, before_s, begun_s = memory_bytes(process), cpu_s(process), time.monotonic()
+        waited_before_s = waited_s(process)
         async with _in_background(_carry_out(attack, node) for attack in attacks):
             honest.begin(node.url, ca)
             peak_bytes = before_bytes
             while time.monotonic() < begun_s + SECONDS:
                 await pause(SAMPLE_EVERY_S)
                 peak_bytes = max(peak_bytes, memory_bytes(process))
-            share = (cpu_s(process) - before_s) / (time.monotonic() - begun_s)
+            elapsed_s = time.monotonic() - begun_s
+            share, waited = (cpu_s(process) - before_s) / elapsed_s, (waited_s(process) - waited_before_s) / elapsed_s
             measured = await honest.end()
     assert node.process.poll() is None, "the node has ended"
-    return Cost(peak_bytes - before_bytes, share, measured)
+    return Cost(peak_bytes - before_bytes, share, waited, measured)
 
 
 async def _carry_out(attack: Attack, node: LocalNode) -> None:
@@ -209,6 +217,12 @@ def memory_bytes(process: psutil.Process) -> int:
 def cpu_s(process: psutil.Process) -> float:
     times = [each.cpu_times() for each in [process, *process.children(recursive=True)]]
     return sum(each.user + each.system for each in times)
+
+
+def waited_s(process: psutil.Process) -> float:
+    """How long the thread of the event loop was ready to run and had no core; 0 where the system does not say."""
+    counts = Path(f"/proc/{process.pid}/schedstat")
+    return int(counts.read_text().split()[1]) / 1e9 if counts.exists() else 0.0
 
 
 @asynccontextmanager
