@@ -1,12 +1,21 @@
 """Connections that nobody uses keep nobody out: rows 7 and 11 of the list of attacks."""
 
+import asyncio
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from tests.attack.harness import Attack, attacked, check, measure
+import pytest
+
+from tests.attack.harness import IS_LONG, Attack, Wires, attacked, attacker, check, measure
 from tests.node.authority import Authority
 
 CONNECTIONS = 900
 """More than a node has places for."""
+
+RESETTING = 80
+"""Addresses that connect and reset all the time: thousands of connections a second."""
 
 
 def silent(addresses: int, begin: bytes = b"") -> Attack:
@@ -45,3 +54,23 @@ async def test_connections_without_a_tls_greeting(tmp_path: Path) -> None:
     with attacked(tmp_path, *flags) as node:
         cost = await measure(node, silent(300), ca=authority.ca)
         check("900 TLS connections of 300 addresses without a hello", cost)
+
+
+async def reset_again_and_again(wires: Wires, number: int) -> None:
+    """Begin an upload, and reset its connection at once."""
+    host, port = urlsplit(wires.node.url).netloc.split(":")
+    begin = b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b" " * 5_000
+    while True:
+        with suppress(OSError):
+            local = (attacker(number, RESETTING), 0)
+            _, writer = await asyncio.open_connection(host, int(port), local_addr=local)
+            writer.write(begin)
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+
+@pytest.mark.skipif(not IS_LONG, reason="the short form says nothing about delays")
+async def test_connections_that_are_reset_at_once(tmp_path: Path) -> None:
+    with attacked(tmp_path) as node:
+        cost = await measure(node, *[partial(reset_again_and_again, number=number) for number in range(RESETTING)])
+        check(f"{RESETTING} addresses that begin uploads and reset their connections", cost)
