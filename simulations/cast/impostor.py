@@ -21,7 +21,7 @@ from protocol.link.messages import Hello, Message, decode, encode, encode_record
 from protocol.link.terms import Identity, Role, Terms
 from protocol.records.record import SignedRecord
 from simulations.cast.machine import Machine
-from simulations.cast.user import User
+from simulations.cast.user import ANSWER_S_MAX, User
 
 HEARD_MAX: Final = 10_000
 """Messages of the node that are kept: the first."""
@@ -84,7 +84,7 @@ async def linked(user: User, machine: Machine, *, push: bool = True, pull: bool 
     """A link from this user to the node of this machine, opened with an honest handshake. It ends with the block.
 
     Raises:
-        OSError: the node is down, does not answer, or does not begin the handshake.
+        OSError: the node is down, does not answer in time, or does not begin the handshake.
         WebSocketException: the node refuses the connection or closes it.
     """
     nonce = user.stream.randbytes(32).hex()
@@ -99,12 +99,8 @@ async def linked(user: User, machine: Machine, *, push: bool = True, pull: bool 
             ping_interval=None,  # because the library logs an error if the node closes while a ping waits to be sent
         )
     try:
-        await connection.send(encode(hello(identity, Terms(push=push, pull=pull))))
-        text = await connection.recv()
-        theirs = decode(text if isinstance(text, str) else text.decode())
-        if not isinstance(theirs, Hello):
-            raise ConnectionRefusedError(f"the first message is no hello: {theirs}")
-        await connection.send(encode(auth(Role.DIALLER, identity, theirs)))
+        async with asyncio.timeout(ANSWER_S_MAX):  # a machine without power never answers, and tells nobody
+            await _shake_hands(connection, identity, Terms(push=push, pull=pull))
         link = ImpostorLink(connection)
         listening = asyncio.create_task(link.listen())
         try:
@@ -113,3 +109,12 @@ async def linked(user: User, machine: Machine, *, push: bool = True, pull: bool 
             listening.cancel()
     finally:
         connection.transport.abort()
+
+
+async def _shake_hands(connection: ClientConnection, identity: Identity, terms: Terms) -> None:
+    await connection.send(encode(hello(identity, terms)))
+    text = await connection.recv()
+    theirs = decode(text if isinstance(text, str) else text.decode())
+    if not isinstance(theirs, Hello):
+        raise ConnectionRefusedError(f"the first message is no hello: {theirs}")
+    await connection.send(encode(auth(Role.DIALLER, identity, theirs)))
