@@ -151,10 +151,19 @@ def _explains(there: _Keys, here: _Keys, index: Index, fingerprint: str) -> bool
     """
     nothing = _Keys()
     return any(
-        fingerprint
-        == fingerprint_of(index.total + more.total - less.total, len(index) + len(more.counted) - len(less.counted))
+        _has_fingerprint(index, more, less, fingerprint)
         for more, less in ((there, here), (there, nothing), (nothing, here))
     )
+
+
+def _has_fingerprint(index: Index, more: _Keys, less: _Keys, fingerprint: str) -> bool:
+    """Whether this is the fingerprint of the index with `more` and without `less`.
+
+    Keys that were not looked up again may count although they do not differ. So `less` may have more keys than there
+    are records.
+    """
+    count = len(index) + len(more.counted) - len(less.counted)
+    return count >= 0 and fingerprint == fingerprint_of(index.total + more.total - less.total, count)
 
 
 def _number(key: bytes) -> int:

@@ -32,6 +32,9 @@ def index(*places: int) -> Index:
         ((0, 1, 2, 3), (0, 1, 4), False),
         ((0, 1, 2, 3), (0, 4, 5), False),
         ((0, 1, 2, 3), (0, 1, 4, 5, 6), False),
+        ((0,), (0, 4, 5), True),
+        ((0,), (1,), False),
+        ((), (0,), False),
     ],
 )
 def test_sets_are_the_same_up_to_records_that_one_side_erased(
