@@ -331,12 +331,19 @@ async def test_two_callers_that_ask_for_the_same_run_share_it(tmp_path: Path) ->
 
     async with running(tmp_path / "a") as a, false_peer({"/node": node}) as url:
         await a.peers.put(Peer(url=url, pull=True))
+        read, list_peers = set[object](), a.peers.list
 
+        async def list_and_note() -> list[Peer]:
+            peers = await list_peers()
+            read.add(asyncio.current_task())
+            return peers
+
+        a.peers.list = list_and_note  # type: ignore[method-assign]  # tells which runs have read the peers
         runs = [asyncio.ensure_future(a.sync.run("pull")) for _ in range(2)]
-        while not asked:
-            await a.peers.list()  # until both runs have read the peers
+        while not asked or not read.issuperset(runs):
+            await list_peers()
         for _ in range(10):
-            await a.peers.list()
+            await list_peers()  # turns of the loop, in which the second run finds the first
         gate.set()
         first, second = await asyncio.gather(*runs)
 
