@@ -4,8 +4,8 @@
                    the node answers when the claim is final. Lane one is one node that is the only witness. Lane two
                    is four linked nodes with `f = 1`, of which one takes the claims. The milliseconds run from before
                    the request is sent until the answer is read. A witness speaks at most once in each `receipt
-                   interval`, and a decision takes two receipts of a quorum. So a claim after a pause waits at most
-                   twice this interval, beside the network and the disks.
+                   interval`, and a decision takes two receipts of a quorum, one if there is only one witness. So a
+                   claim waits at most twice this interval, beside the network and the disks.
     --records N    a new node takes N claims in by batches, in turns: of an ordinary domain; of a witnessed domain
                    whose witnesses are elsewhere; and of a domain that it witnesses itself, with the receipts that it
                    signs meanwhile. Aim: 0.6 of the ordinary domain with a local witness. The main thread's time for a

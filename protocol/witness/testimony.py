@@ -420,9 +420,10 @@ def said_in(receipt: Receipt, before_ms: int | None) -> dict[str, Evidence]:
     """
     witness, cast_in = receipt.witness, {receipt.witness: receipt.id}
     said: dict[str, Evidence] = {}
+    merges = Merges()
 
     def say(record_id: str, more: Evidence) -> None:
-        said[record_id] = said[record_id].with_more(more) if record_id in said else more
+        said[record_id] = merges.merged(said.get(record_id, SILENCE), more)
 
     for entries, votes in ((receipt.first, {0: cast_in}), (receipt.seen, _NO_BALLOTS)):
         by_ms: dict[int, Evidence] = {}  # records of one commit were seen at the same time

@@ -27,7 +27,8 @@ speaker, so that one liar who shows a vote to the last to leave cannot keep a ra
 
 Time is handed in as `now_ms`, milliseconds of a clock that never goes back, because rounds must end also while the wall
 clock is put right. Receipts are dated by the wall clock: `now_ms + wall_offset_ms`. The machine acts only on what its
-node has committed to its own disk, so a vote that it counted survives its crash.
+node has committed to its own disk, so a vote that it counted survives its crash. Its own vote of round 0 also counts in
+the receipt that carries it.
 """
 
 import heapq
@@ -78,6 +79,13 @@ class _Slot(msgspec.Struct, gc=False):
 
     def enter(self, number: int, now_ms: int) -> None:
         self.round, self.entered_ms, self.running_ms = number, now_ms, None
+
+    def may_commit(self, now_ms: int) -> bool:
+        """Whether the witness may commit in its round, once a quorum voted: once, and not so late that others may have
+        left the round when they hear of it.
+        """
+        is_late = self.running_ms is not None and now_ms >= self.running_ms + self.length_ms * 3 // 4
+        return self.round not in self.my_commits and not is_late
 
 
 class OpenSlot(msgspec.Struct, frozen=True):
@@ -196,6 +204,7 @@ class Voter:
         if not self._has_to_say() or now_ms < self._wait_until_ms:
             return None
         entries = list(islice(self._to_see.items(), ENTRIES_MAX))
+        self._commit_with_votes(entries, now_ms)
         ballots = self._next_ballots()
         fields = self._fields(entries, ballots, now_ms)
         for record_id, _ in entries:
@@ -315,15 +324,28 @@ class Voter:
         return slot.my_commits[locked] == proposed or tally.has_quorum_from(proposed, locked)
 
     def _commit(self, slot: _Slot, tally: "_Tally", now_ms: int) -> None:
-        number = slot.round
-        if number in slot.my_commits or slot.running_ms is None:
-            return
-        if now_ms >= slot.running_ms + slot.length_ms * 3 // 4:
-            return  # so late that others may have left the round when they hear of it
-        record_id = tally.quorum_in(number)
-        if record_id is not None:
-            slot.my_commits[number] = record_id
-            self._to_commit[record_id, number] = None
+        if slot.running_ms is not None and slot.may_commit(now_ms):
+            record_id = tally.quorum_in(slot.round)
+            if record_id is not None:
+                self._owe_commit(slot, record_id)
+
+    def _commit_with_votes(self, entries: Iterable[tuple[str, int]], now_ms: int) -> None:
+        """Commit the records to which a vote of round 0, which leaves now, is the last vote of a quorum.
+
+        The vote is in the same receipt, or in one before. So whoever has the commit has the vote, and both survive a
+        crash or neither. The only witness of a domain needs one receipt instead of two.
+        """
+        for record_id, _ in entries:
+            slot = self._slots[self._slot_of[record_id]]
+            if slot.round or slot.my_votes.get(0) != record_id or not slot.may_commit(now_ms):
+                continue
+            voters = self._evidence(record_id).votes.get(0, ())
+            if len({*voters, self._key}) >= self._policy.quorum:
+                self._owe_commit(slot, record_id)
+
+    def _owe_commit(self, slot: _Slot, record_id: str) -> None:
+        slot.my_commits[slot.round] = record_id
+        self._to_commit[record_id, slot.round] = None
 
     def _set_timer(self, slot: _Slot, now_ms: int) -> None:
         due: list[int] = []

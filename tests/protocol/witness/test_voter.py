@@ -124,11 +124,38 @@ def test_a_domain_in_which_nothing_happens_costs_nothing() -> None:
 
 
 def test_a_quorum_of_votes_in_the_round_is_committed_once() -> None:
-    seat = seat_with(FOUNDED, *vote(0, FOUNDED, SECOND, THIRD))
+    seat = seat_with(FOUNDED)
     seat.speak(BEGIN_MS)
+    for each in vote(0, FOUNDED, SECOND, THIRD):
+        seat.take(each, BEGIN_MS)
 
     assert said_by(seat, BEGIN_MS + RECEIPT_INTERVAL_MS) == {"commit": {"0": [FOUNDED.id]}}
     assert said_by(seat, BEGIN_MS + 2 * RECEIPT_INTERVAL_MS) == {}
+
+
+def test_the_last_vote_of_a_quorum_leaves_with_the_commit() -> None:
+    seat = seat_with(FOUNDED, *vote(0, FOUNDED, SECOND, THIRD))
+
+    receipt = {"first": {FOUNDED.id: BEGIN_MS}, "commit": {"0": [FOUNDED.id]}}
+    assert said_by(seat, BEGIN_MS) == receipt
+    assert said_by(seat, BEGIN_MS + RECEIPT_INTERVAL_MS) == {}
+
+
+def test_the_only_witness_decides_with_one_receipt_and_of_rivals_the_first() -> None:
+    seat = Seat(ALONE, ME)
+    claim, rival = (founding(ALONE, author) for author in (1, 2))
+    seat.take(claim, BEGIN_MS)
+    seat.take(rival, BEGIN_MS)
+
+    seat.speak(BEGIN_MS)
+
+    assert seat.decided == {(LABEL, None): {claim.id}}
+
+
+def test_a_vote_for_a_record_to_which_a_quorum_is_missing_leaves_alone() -> None:
+    seat = seat_with(FOUNDED, RIVAL, *vote(0, RIVAL, SECOND, THIRD))
+
+    assert said_by(seat, BEGIN_MS) == {"first": {FOUNDED.id: BEGIN_MS}, "seen": {RIVAL.id: BEGIN_MS}}
 
 
 def test_fewer_votes_than_a_quorum_are_not_committed() -> None:
@@ -266,17 +293,14 @@ def test_a_decided_slot_is_no_longer_spoken_of() -> None:
 
 
 def test_ballots_past_the_limit_of_a_receipt_leave_with_the_next() -> None:
-    claims = [
-        make({"domain": domain_of(ALONE), "label": f"{LABEL}{number}", "signedby": ME, "timestamp": 1})
-        for number in range(BALLOTS_MAX + 1)
-    ]
-    testimony = Testimony(ALONE)
-    voter = Voter(domain_of(ALONE), ALONE, ME, testimony.evidence)
-    for claim in claims:
-        voter.on_candidate((claim.label, None), claim.id, BEGIN_MS)
+    ids = [f"{number:064x}" for number in range(BALLOTS_MAX + 1)]
+    testimony = Testimony(POLICY)
+    voter = Voter(domain_of(POLICY), POLICY, ME, testimony.evidence)
+    for number, record_id in enumerate(ids):
+        voter.on_candidate((f"{LABEL}{number}", None), record_id, BEGIN_MS)
 
     receipts = []
-    for turn in range(3):
+    for turn in range(4):
         now_ms = BEGIN_MS + turn * RECEIPT_INTERVAL_MS
         voter.go_on(now_ms)
         receipt = receipt_of(make(voter.draft(now_ms) or {}))
@@ -284,8 +308,13 @@ def test_ballots_past_the_limit_of_a_receipt_leave_with_the_next() -> None:
         voter.on_signed(receipt.id, receipt.at_ms)
         voter.on_testimony(testimony.add(receipt).said)
         receipts.append((len(receipt.first), len(list(receipt.all_commits()))))
+        for other in (SECOND, THIRD) if turn == 1 else ():
+            for some in (ids[:ENTRIES_MAX], ids[ENTRIES_MAX:]):
+                voted = receipt_of(says(other, first=dict.fromkeys(some, BEGIN_MS)))
+                assert voted is not None
+                voter.on_testimony(testimony.add(voted).said)
 
-    assert receipts == [(ENTRIES_MAX, 0), (1, BALLOTS_MAX), (0, 1)]
+    assert receipts == [(ENTRIES_MAX, 0), (1, 0), (0, BALLOTS_MAX), (0, 1)]
 
 
 RUNS = 12
