@@ -21,7 +21,8 @@ from protocol.records.quota import Quota
 from protocol.records.record import POLICY_LABEL, Record
 from protocol.records.replay import State
 from protocol.witness.admission import check_witnessed
-from protocol.witness.domain import DomainChange, WitnessedDomain
+from protocol.witness.change import DomainChange
+from protocol.witness.domain import WitnessedDomain
 from protocol.witness.walk import tip_of
 
 RECEIPTS_PER_S_MAX = 50
@@ -56,7 +57,8 @@ class WitnessedDecider:
         for run in runs_of((position, group.origins[position]) for position in positions):
             admitted = [position for position, _ in run if self._is_admitted(group, position, domain, now_s)]
             records = [group.records[position].record for position in admitted]
-            self._note(records)
+            for record in records:
+                self._note(record)
             if len(records) == 1 and not records[0].is_of_witnesses:  # as most that clients bring
                 domain.add_claim(records[0], change)
             else:
@@ -68,12 +70,11 @@ class WitnessedDecider:
                 group.settle(position, _accepted(group, position, domain, change))
         return taken
 
-    def _note(self, records: Iterable[Record]) -> None:
-        """These records will be stored."""
-        for record in records:
-            self._usage.count(record)
-            if record.prev is None and not record.is_of_witnesses:
-                self._welcome.on_founded(record)
+    def _note(self, record: Record) -> None:
+        """This record will be stored."""
+        self._usage.count(record)
+        if record.prev is None and not record.is_of_witnesses:
+            self._welcome.on_founded(record)
 
     def _is_admitted(self, group: Group, position: int, domain: WitnessedDomain, now_s: float) -> bool:
         """Whether this record may be taken; if not, it is refused."""

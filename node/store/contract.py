@@ -19,7 +19,7 @@ from protocol.records.admission import Amount
 from protocol.records.change import Event, EventType
 from protocol.records.record import Record, SignedRecord
 from protocol.records.replay import State, Verdict
-from protocol.witness.domain import DomainChange
+from protocol.witness.change import DomainChange
 from protocol.witness.recall import Known, Overview, Spoken, Wanted
 from protocol.witness.testimony import Evidence
 

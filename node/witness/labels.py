@@ -18,7 +18,8 @@ import msgspec
 from node.fairness.fair_slots import FairSlots
 from node.fairness.read_cost import pace
 from node.store.contract import Store
-from protocol.witness.domain import Contender, WitnessedDomain
+from protocol.witness.change import Contender
+from protocol.witness.domain import WitnessedDomain
 from protocol.witness.label import WitnessedLabel
 from protocol.witness.policy import Policy
 from protocol.witness.recall import Wanted

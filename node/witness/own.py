@@ -32,7 +32,8 @@ from protocol.errors import ProtocolError
 from protocol.records.admission import Trust
 from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
-from protocol.witness.domain import Contender, DomainChange, WitnessedDomain
+from protocol.witness.change import Contender, DomainChange
+from protocol.witness.domain import WitnessedDomain
 from protocol.witness.testimony import Evidence, add_said
 from protocol.witness.voter import OpenSlot, Voter
 

@@ -12,7 +12,7 @@ import msgspec
 
 from node.metrics import Histogram
 from protocol.records.change import Event, EventType
-from protocol.witness.domain import Contender, DomainChange
+from protocol.witness.change import Contender, DomainChange
 from protocol.witness.testimony import Evidence, Merges
 from protocol.witness.voter import SlotKey
 

@@ -56,8 +56,9 @@ def check_witnessed(
         return
     check_time(record, trust, window, now_s)
     if trust is Trust.CLIENT:
-        check_candidate(record, domain)
-        check_room(record, domain, undecided_max)
+        label = domain.label(record.label)
+        check_candidate(record, label)
+        check_room(record, label, domain.undecided, undecided_max)
 
 
 def check_policy_record(record: Record, domain: WitnessedDomain) -> None:
@@ -111,13 +112,13 @@ def check_chain(record: Record, trust: Trust, domain: WitnessedDomain) -> None:
         raise ProtocolError(code, detail, retry_after=RETRY_AFTER_S)
 
 
-def check_candidate(record: Record, domain: WitnessedDomain) -> None:
-    """Check that the record can still become the head: it stands in a slot where nothing is decided.
+def check_candidate(record: Record, label: WitnessedLabel | None) -> None:
+    """Check that the record can still become the head: it stands in a slot where nothing is decided. `label` is its
+    label, None while that has no records.
 
     Raises:
         ProtocolError: `not_owner` or `stale`, with the head.
     """
-    label = domain.label(record.label)
     if label is None:
         if record.prev is not None:
             raise ProtocolError(Code.STALE, f"`prev` is {record.prev}, and this label has no records here", head=None)
@@ -133,15 +134,15 @@ def check_candidate(record: Record, domain: WitnessedDomain) -> None:
         raise _lost(record, label, "another record is final in its place: name the head in `prev`")
 
 
-def check_room(record: Record, domain: WitnessedDomain, undecided_max: int) -> None:
-    """Check that not too many records wait for a decision, on this label and in the domain.
+def check_room(record: Record, label: WitnessedLabel | None, undecided: int, undecided_max: int) -> None:
+    """Check that not too many records wait for a decision, on this label and in the domain. `undecided` of the domain
+    wait already.
 
     Raises:
         ProtocolError: `rate_limited`, with `retry_after` in seconds.
     """
-    if domain.undecided >= undecided_max:
+    if undecided >= undecided_max:
         raise _full(f"{undecided_max} records of this domain wait for its witnesses, as many as may")
-    label = domain.label(record.label)
     if label is None:
         return
     foundings = label.undecided_foundings()

@@ -22,60 +22,13 @@ import msgspec
 from protocol.records.change import Event, EventType
 from protocol.records.record import POLICY_LABEL, Record
 from protocol.records.replay import State, Tip, Verdict
+from protocol.witness.change import Contender, DomainChange
 from protocol.witness.label import LabelChange, WitnessedLabel
 from protocol.witness.policy import Policy, policy_of
 from protocol.witness.recall import Known, Overview, Wanted
 from protocol.witness.receipt import Receipt, receipt_label, receipt_of
-from protocol.witness.testimony import SILENCE, Act, Evidence, Fork, ForkPlace, Forks, Link, Place, Testimony, add_said
-from protocol.witness.voter import SlotKey
+from protocol.witness.testimony import SILENCE, Act, Evidence, Fork, Forks, Place, Testimony, add_said
 from protocol.witness.walk import WITNESSED_REASONS, Standings, tip_of
-
-
-class Contender(msgspec.Struct, frozen=True, gc=False):
-    """A candidate that can still win, and what was said of it when it became one."""
-
-    record: Record
-    evidence: Evidence
-
-
-class DomainChange(msgspec.Struct):
-    """What a few more records did to a domain.
-
-    `verdicts`: every verdict that is new or other than before, by record id. `states`: the states of the labels that
-    changed. `events` are in order. `decided`: the slots in which a record was decided. `candidates`: the records
-    that became candidates. `said`: what was said besides, by record id. `ahead`: the ids among these of records that
-    are not held. `links`: the receipts that came or became sound, in their chains, by id. `forks`: the lies that became
-    known. `awaited`: the records that came and were named before.
-
-    `closed` and `opened` are for those who follow races, and set by `WitnessedDomain.follow`: the slots that are over,
-    and then the candidates that can win now.
-    """
-
-    verdicts: dict[str, Verdict] = msgspec.field(default_factory=dict)
-    states: dict[str, State] = msgspec.field(default_factory=dict)
-    events: list[Event] = msgspec.field(default_factory=list)
-    decided: list[SlotKey] = msgspec.field(default_factory=list)
-    candidates: list[Record] = msgspec.field(default_factory=list)
-    said: dict[str, Evidence] = msgspec.field(default_factory=dict)
-    ahead: set[str] = msgspec.field(default_factory=set)
-    links: dict[str, Link] = msgspec.field(default_factory=dict)
-    forks: dict[ForkPlace, Fork] = msgspec.field(default_factory=dict)
-    awaited: set[str] = msgspec.field(default_factory=set)
-    closed: list[SlotKey] = msgspec.field(default_factory=list)
-    opened: list[Contender] = msgspec.field(default_factory=list)
-
-    def add(self, later: "DomainChange") -> None:
-        """Merge a later change into this one."""
-        self.verdicts |= later.verdicts
-        self.states |= later.states
-        self.events += later.events
-        self.decided += later.decided
-        self.candidates += later.candidates
-        self.links |= later.links
-        add_said(self.said, later.said)
-        self.ahead = (self.ahead | later.ahead) - later.awaited
-        self.forks |= later.forks
-        self.awaited |= later.awaited
 
 
 class _Shown(msgspec.Struct):
@@ -288,12 +241,20 @@ class WitnessedDomain:
         are those that the change brought or made reachable.
         """
         decided = dict.fromkeys(change.decided)
-        change.closed = [(name, prev) for name, at in decided for prev in self._labels[name].closed_slots(at)]
         candidates: dict[str, list[Record]] = defaultdict(list)
         for record in change.candidates:
             candidates[record.label].append(record)
-        open_now = [it for name, records in candidates.items() for it in self._labels[name].contenders(records)]
-        open_now += (it for name, at in decided for it in self._labels[name].reopened(at))
+        open_now: list[Record] = []
+        for name, records in candidates.items():
+            label = self._labels[name]
+            open_now += label.contenders(records) if len(label) > 1 else records[: label.undecided]
+        for name, at in decided:
+            label = self._labels[name]
+            if len(label) == 1:  # most labels: nothing else was closed or can win again
+                change.closed.append((name, at))
+            else:
+                change.closed += ((name, prev) for prev in label.closed_slots(at))
+                open_now += label.reopened(at)
         change.opened = [Contender(it, self.evidence(it.id)) for it in open_now]
         return change
 
@@ -444,10 +405,10 @@ class WitnessedDomain:
     def _note(self, name: str, label: WitnessedLabel, moved: LabelChange, change: DomainChange) -> None:
         """Add what happened to one label."""
         change.verdicts |= moved.verdicts
-        if self._double or moved.decided:
-            if name in self._double or any(map(label.is_doubly_decided, moved.decided)):
-                self._double[name] = len(label.doubly_decided)
+        if moved.decided:
             change.decided += [(name, prev) for prev in moved.decided]
+        if name in self._double or (len(label) > 1 and any(map(label.is_doubly_decided, moved.decided))):
+            self._double[name] = len(label.doubly_decided)
         change.candidates += moved.candidates
         for fork in moved.forks:
             change.forks[fork.place] = fork

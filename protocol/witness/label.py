@@ -149,6 +149,8 @@ class WitnessedLabel:
         place = self.place(record_id)
         if place is not None:
             return str(Certainty.FINAL if place < self.final else Certainty.ORDERED)
+        if self.undecided == len(self._held):  # all can win
+            return str(Verdict.PENDING)
         return str(Verdict.PENDING) if self.winner_over(record_id) is None else None
 
     def record(self, record_id: str) -> Record:
@@ -255,6 +257,8 @@ class WitnessedLabel:
         before it. Most records do, when they come and when witnesses say more of them.
         """
         others, prev = self._others, record.prev
+        if not self._held:
+            return prev is None
         if record.id in self._slots or (others and (prev in others or record.id in others)):
             return False
         slot = self._slots.get(prev)
@@ -366,20 +370,8 @@ class WitnessedLabel:
             record = self.record(record_id)
             slot = self._slot(record.prev)
             if slot.rivalry is not None and record_id in slot.candidates:
-                for fork in self._contradictions(slot.rivalry, record, evidence):
-                    known = slot.rivalry.forks.get(fork.witness)
-                    if known is None or fork.rank <= known.rank:
-                        slot.rivalry.forks[fork.witness] = forks[fork.place] = fork
+                forks |= {fork.place: fork for fork in slot.rivalry.find_forks(record, evidence, self._evidence)}
         return tuple(forks.values())
-
-    def _contradictions(self, rivalry: Rivalry, record: Record, evidence: Evidence) -> Iterator[Fork]:
-        """Count these votes and commits for the record, and compare them with those for the others in its slot."""
-        for ballot, _ in evidence.ballots():
-            ids = rivalry.count(record.id, ballot)
-            if len(ids) > 1 and record.id in ids:
-                one, other = sorted(self._evidence(each).receipt_of(ballot) for each in ids)
-                witness, act, number = ballot
-                yield Fork(witness, act, record.label, record.prev, number, (one, other))
 
     def _walk_again(
         self, slots: dict[str | None, None], ids: Sequence[str], candidates: Sequence[Record]

@@ -3,10 +3,12 @@
 Most slots have one candidate, which no other one contests. So what only several candidates need is made for them alone.
 """
 
+from collections.abc import Callable, Iterator
+
 import msgspec
 
 from protocol.records.record import Record
-from protocol.witness.testimony import Ballot, Fork
+from protocol.witness.testimony import Ballot, Evidence, Fork
 from protocol.witness.walk import UNSEEN_MS, Standing
 
 
@@ -51,7 +53,24 @@ class Rivalry(msgspec.Struct, gc=False):
     cast: dict[Ballot, tuple[str, ...]] = msgspec.field(default_factory=dict)
     forks: dict[str, Fork] = msgspec.field(default_factory=dict)
 
-    def count(self, record_id: str, ballot: Ballot) -> tuple[str, ...]:
+    def find_forks(self, record: Record, said: Evidence, evidence: Callable[[str], Evidence]) -> Iterator[Fork]:
+        """Count these votes and commits for the candidate; yields the contradictions that they bring or change.
+
+        `evidence` gives all that was said of a candidate.
+        """
+        for ballot, _ in said.ballots():
+            ids = self._count(record.id, ballot)
+            if len(ids) < 2 or record.id not in ids:
+                continue
+            one, other = sorted(evidence(each).receipt_of(ballot) for each in ids)
+            witness, act, number = ballot
+            fork = Fork(witness, act, record.label, record.prev, number, (one, other))
+            known = self.forks.get(witness)
+            if known is None or fork.rank <= known.rank:
+                self.forks[witness] = fork
+                yield fork
+
+    def _count(self, record_id: str, ballot: Ballot) -> tuple[str, ...]:
         """Count a vote or commit for this candidate; returns the least two ids for which it was cast."""
         ids = self.cast.get(ballot, ())
         if record_id not in ids:

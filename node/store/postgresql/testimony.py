@@ -11,7 +11,7 @@ import asyncpg
 
 from node.store.postgresql.reading import Reader
 from node.store.testimony_rows import Row, fork_row, link_row, rows_of
-from protocol.witness.domain import DomainChange
+from protocol.witness.change import DomainChange
 
 TABLES: Final = ("receipts", "testimony", "testimony_ahead", "forks")
 """The tables whose rows have a witness."""

@@ -17,7 +17,8 @@ from node.store.rows import record_of
 from node.store.sqlite import recalling, testimony
 from node.store.sqlite.connection import transaction
 from protocol.records.record import Record, is_witnessed
-from protocol.witness.domain import DomainChange, WitnessedDomain
+from protocol.witness.change import DomainChange
+from protocol.witness.domain import WitnessedDomain
 from protocol.witness.policy import policy_of
 from protocol.witness.recall import Wanted
 

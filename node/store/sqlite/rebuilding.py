@@ -47,7 +47,7 @@ from node.store.sqlite.schema import MIGRATIONS, check_version, migrate, version
 from protocol.records.change import EventType
 from protocol.records.record import Record, is_witnessed
 from protocol.records.replay import State, Verdict, replay
-from protocol.witness.domain import DomainChange
+from protocol.witness.change import DomainChange
 
 DIFFERENCES_SHOWN_MAX: Final = 1_000
 """Differences that the report describes. It counts all of them."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from node.store.sqlite.statements import insert
 from node.store.testimony_rows import Row, fork_row, link_row, rows_of
-from protocol.witness.domain import DomainChange
+from protocol.witness.change import DomainChange
 from protocol.witness.testimony import SILENCE
 
 TABLES: Final = ("receipts", "testimony", "testimony_ahead", "forks")

@@ -10,7 +10,8 @@ import pytest
 from protocol.records.change import EventType
 from protocol.records.record import Record, make
 from protocol.records.replay import Verdict
-from protocol.witness.domain import DomainChange, WitnessedDomain
+from protocol.witness.change import DomainChange
+from protocol.witness.domain import WitnessedDomain
 from protocol.witness.receipt import receipt_label
 from tests.paths import VECTORS
 from tests.protocol.witness.council import council_policy, domain_of, founding

@@ -1,0 +1,59 @@
+"""What records do to a witnessed domain, for those who store it, show it, and vote on it.
+
+A commit writes it, the events tell of it, and the witness and the races go by it once it is on disk.
+"""
+
+import msgspec
+
+from protocol.records.change import Event
+from protocol.records.record import Record
+from protocol.records.replay import State, Verdict
+from protocol.witness.testimony import Evidence, Fork, ForkPlace, Link, add_said
+from protocol.witness.voter import SlotKey
+
+
+class Contender(msgspec.Struct, frozen=True, gc=False):
+    """A candidate that can still win, and what was said of it when it became one."""
+
+    record: Record
+    evidence: Evidence
+
+
+class DomainChange(msgspec.Struct):
+    """What a few more records did to a domain.
+
+    `verdicts`: every verdict that is new or other than before, by record id. `states`: the states of the labels that
+    changed. `events` are in order. `decided`: the slots in which a record was decided. `candidates`: the records
+    that became candidates. `said`: what was said besides, by record id. `ahead`: the ids among these of records that
+    are not held. `links`: the receipts that came or became sound, in their chains, by id. `forks`: the lies that became
+    known. `awaited`: the records that came and were named before.
+
+    `closed` and `opened` are for those who follow races, and set by `WitnessedDomain.follow`: the slots that are over,
+    and then the candidates that can win now.
+    """
+
+    verdicts: dict[str, Verdict] = msgspec.field(default_factory=dict)
+    states: dict[str, State] = msgspec.field(default_factory=dict)
+    events: list[Event] = msgspec.field(default_factory=list)
+    decided: list[SlotKey] = msgspec.field(default_factory=list)
+    candidates: list[Record] = msgspec.field(default_factory=list)
+    said: dict[str, Evidence] = msgspec.field(default_factory=dict)
+    ahead: set[str] = msgspec.field(default_factory=set)
+    links: dict[str, Link] = msgspec.field(default_factory=dict)
+    forks: dict[ForkPlace, Fork] = msgspec.field(default_factory=dict)
+    awaited: set[str] = msgspec.field(default_factory=set)
+    closed: list[SlotKey] = msgspec.field(default_factory=list)
+    opened: list[Contender] = msgspec.field(default_factory=list)
+
+    def add(self, later: "DomainChange") -> None:
+        """Merge a later change into this one."""
+        self.verdicts |= later.verdicts
+        self.states |= later.states
+        self.events += later.events
+        self.decided += later.decided
+        self.candidates += later.candidates
+        self.links |= later.links
+        add_said(self.said, later.said)
+        self.ahead = (self.ahead | later.ahead) - later.awaited
+        self.forks |= later.forks
+        self.awaited |= later.awaited
