@@ -211,7 +211,7 @@ class Node:
         if not self._is_follower:  # a process that follows sees no race end
             await self.watched.load(self.store)
         self.commits.watchers.append(self.watched.on_commit)
-        self.streams = await Streams.load(self.settings, self.store)
+        self.streams = await Streams.load(self.settings, self.store, self.world.processor_s)
         self.commits.watchers.append(self.streams.on_commit)
         self.removals = RemovalWork(self.store, self.indexes.dropped, self.world.now_s, self.fail)
         self._endings.push_async_callback(self.removals.close)

@@ -47,6 +47,13 @@ class Consumer:
             self.is_full = True
             self.woken.set()
 
+    def fall_behind(self, place: Place) -> None:
+        """Be live no more. The consumer has got everything up to this place that it wants."""
+        self.is_live = False
+        if self.place.seq < place.seq:  # it wanted none of the events in between
+            self.place = place
+        self.woken.set()
+
     def end(self, error: ProtocolError) -> None:
         """Make it end for this reason. If it ends already, the first reason stays."""
         self.ending = self.ending or error
@@ -107,6 +114,11 @@ class Channels:
             del index[name][channel]
             if not index[name]:
                 del index[name]
+
+    def consumers(self) -> Iterator[Consumer]:
+        """All live consumers."""
+        for channel in self._all.values():
+            yield from channel.consumers
 
     def of(self, event: StreamedEvent) -> Iterator[Channel]:
         """The channels that this event goes to."""

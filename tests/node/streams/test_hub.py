@@ -6,6 +6,7 @@ import shutil
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +21,7 @@ from node.store.contract import EVERYTHING, Batch, Selection
 from node.streams import Consumer, Streams
 from node.streams.events import BEGINNING
 from node.streams.hub import (
+    GIVING_S_MAX,
     PAGE_EVENTS_MIN,
     PAGES_AT_ONCE_MAX,
     PIECE_BYTES_AIM,
@@ -39,10 +41,21 @@ TEXT_BYTES = 60_000
 """The size of a large record."""
 
 
+def busy(step_s: float) -> Callable[[], float]:
+    """The processor time of a thread that takes so many seconds between two looks at it."""
+    looks = count()
+    return lambda: next(looks) * step_s
+
+
+IDLE = busy(0.0)
+
+
 @asynccontextmanager
-async def streaming(folder: Path, **chosen: Any) -> AsyncIterator[tuple[Pipeline, Streams]]:
+async def streaming(
+    folder: Path, processor_s: Callable[[], float] = IDLE, **chosen: Any
+) -> AsyncIterator[tuple[Pipeline, Streams]]:
     async with pipeline(folder, **chosen) as pipe:
-        streams = await Streams.load(Settings(data=folder, **chosen), pipe.store)
+        streams = await Streams.load(Settings(data=folder, **chosen), pipe.store, processor_s)
         pipe.commits.watchers.append(streams.on_commit)
         yield pipe, streams
 
@@ -132,15 +145,20 @@ WRITES = st.lists(
 )
 
 
-@given(writes=WRITES, label=st.sampled_from([None, "a", "d"]), begins=st.integers(0, 6))
+@given(
+    writes=WRITES,
+    label=st.sampled_from([None, "a", "d"]),
+    begins=st.integers(0, 6),
+    step_s=st.sampled_from([0.0, GIVING_S_MAX / 4, 2 * GIVING_S_MAX]),
+)
 @settings(max_examples=30)
-def test_no_event_is_missed_or_repeated_whatever_room_there_is(
-    writes: list[tuple[list[str], str]], label: str | None, begins: int
+def test_no_event_is_missed_or_repeated_whatever_room_there_is_and_however_long_it_takes(
+    writes: list[tuple[list[str], str]], label: str | None, begins: int, step_s: float
 ) -> None:
     """Each write makes claims while the consumer reads from the store, with or without room for them."""
 
     async def run(folder: Path) -> tuple[list[Any], list[Any]]:
-        async with streaming(folder, max_age=None) as (pipe, streams):
+        async with streaming(folder, busy(step_s), max_age=None) as (pipe, streams):
             selection = Selection(labels=None if label is None else frozenset({label}))
             reader, everything = Reader(streams, selection), Reader(streams)
             number = 0
@@ -185,6 +203,25 @@ async def test_a_commit_larger_than_a_socket_is_given_as_far_as_there_is_room(tm
     assert at_first == place == PIECE_BYTES_AIM // (TEXT_BYTES // 2)
     assert reader.events[at_first - 1]["cursor"] == cursor
     assert [event["seq"] for event in reader.events] == list(range(1, len(records) + 1))
+
+
+async def test_a_commit_that_takes_long_to_give_leaves_all_consumers_behind_and_each_reads_on(tmp_path: Path) -> None:
+    """Otherwise hundreds of streams, each with a selection of its own, hold the loop when a batch comes."""
+    names = [f"label-{number}" for number in range(6)]
+    async with streaming(tmp_path, busy(GIVING_S_MAX / 4)) as (pipe, streams), AsyncExitStack() as stack:
+        readers = [Reader(streams, Selection(labels=frozenset({names[0], name}))) for name in names]
+        consumers = [await stack.enter_async_context(reader.open()) for reader in readers]
+        for consumer in consumers:
+            await streams.feed(consumer)
+
+        await pipe.take(*(claim(name, at=NOW) for name in names))
+
+        assert [each.is_live for each in consumers] == [False] * len(names)
+        assert all(each.woken.is_set() for each in consumers)
+        for consumer in consumers:
+            await streams.feed(consumer)
+        assert [each.is_live for each in consumers] == [True] * len(names)
+    assert [sorted(reader.labels) for reader in readers] == [[names[0]], *([names[0], name] for name in names[1:])]
 
 
 async def test_a_consumer_that_fell_far_behind_reads_on_from_the_store(tmp_path: Path) -> None:
