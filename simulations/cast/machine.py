@@ -7,6 +7,7 @@ at that moment.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,7 @@ from node.node import Node
 from node.settings.settings import Settings
 from node.store.contract import Peer
 from node.world import World
-from simulations.world.disk import VirtualDisk
+from simulations.world.disk import DiskError, VirtualDisk
 from simulations.world.network import open_sockets
 from simulations.world.simulation import Simulation
 from simulations.world.verification import InlineDecoder, InlineVerifier
@@ -94,10 +95,11 @@ class Machine:
         return f"{scheme}://{self.host.address}:{PORT}"
 
     async def trust(self, key: str) -> None:
-        """Add a peer with this key that may push. Does nothing if the node is down or its disk fails."""
+        """Add a peer with this key that may push. The peer may not be added if the node is down or its disk fails."""
         if self.node is not None and not self.disk.is_failing:
             self.trusted.add(key)
-            await self.node.peers.put(Peer(key=key, accept=True))
+            with suppress(DiskError):  # the disk may begin to fail before it writes the peer (seed 7783006)
+                await self.node.peers.put(Peer(key=key, accept=True))
 
     async def start(self) -> None:
         """Start the node, and wait until it answers or is killed. Does not start a second node.

@@ -14,9 +14,13 @@ from simulations.cast.user import User
 from simulations.cluster import Cluster
 from simulations.swarm.plan import CouncilAct, CouncilAction, Plan
 from simulations.swarm.workload import Do, carry_out
+from simulations.world.virtual_time import StuckError
 
 POLICY_AGAIN_S: Final = 1.0
 """Seconds between two attempts to make the policy known."""
+
+POLICY_ATTEMPTS_MAX: Final = 3_600
+"""Attempts to make the policy known: more than any outage of a plan lasts."""
 
 OLD_S: Final = 100_000
 """A lie about time, in seconds: more than any admission window that a plan draws."""
@@ -97,14 +101,24 @@ async def steal(cluster: Cluster, plan: Plan) -> None:
 
 
 async def _publish_policy(cluster: Cluster) -> None:
-    """Put the policy record at any machine that is up, until a node takes it."""
+    """Put the policy record at any machine that is up, until a node takes it.
+
+    Raises:
+        StuckError: no node took it in `POLICY_ATTEMPTS_MAX` attempts.
+    """
     assert cluster.council is not None, "a plan with a council convenes it"
-    record = cluster.council.policy_record(cluster.user("founder"))
-    while True:
+    founder = cluster.user("founder")
+    record = cluster.council.policy_record(founder)
+    said = "all machines were down"
+    for _ in range(POLICY_ATTEMPTS_MAX):
         for machine in cluster.machines.values():
-            if machine.node is not None and (await cluster.user("founder").put(machine, record)).is_acknowledged:
-                return
+            if machine.node is not None:
+                reply = await founder.put(machine, record)
+                if reply.is_acknowledged:
+                    return
+                said = f"{machine.name} answered {reply.code or reply.status}"
         await asyncio.sleep(POLICY_AGAIN_S)
+    raise StuckError(f"no node took the policy of the council in {POLICY_ATTEMPTS_MAX} attempts; at last {said}")
 
 
 async def _claim(cluster: Cluster, act: CouncilAct, user: User, machine: Machine) -> None:

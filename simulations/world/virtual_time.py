@@ -245,17 +245,21 @@ class VirtualLoop(asyncio.BaseEventLoop):
             heapq.heappop(self._timers)
             self._cancelled_timers -= 1
         if not self._timers:
-            raise StuckError("nothing is ready and no timer is set:\n" + "\n".join(self._waiting()))
+            raise StuckError(f"nothing is ready and no timer is set:\n{self._waiting()}")
         self._now_s = max(self._now_s, self._timers[0][0])
 
     def _check_budget(self) -> None:
         if self.callbacks > self.callbacks_max:
-            raise StuckError(f"{self.callbacks} callbacks by second {self._now_s:.3f}: something repeats without end")
+            words = f"{self.callbacks} callbacks by second {self._now_s:.3f}: something repeats without end"
+            raise StuckError(f"{words}\n{self._waiting()}")
 
-    def _waiting(self) -> Iterator[str]:
+    def _waiting(self) -> str:
+        """The oldest tasks that have not ended, a line each, with the places where they wait."""
+        lines = []
         for task in self.tasks()[:_WAITING_SHOWN]:
             frames = [f"{frame.f_code.co_qualname}:{frame.f_lineno}" for frame in task.get_stack(limit=4)]
-            yield f"  {task.get_name()} waits in {' > '.join(frames)}"
+            lines.append(f"  {task.get_name()} waits in {' > '.join(frames)}")
+        return "\n".join(lines)
 
 
 def run_to_end(main: Coroutine[Any, Any, _T], loop: VirtualLoop) -> _T:
@@ -284,7 +288,7 @@ def _end_tasks(loop: VirtualLoop) -> None:
         for task in tasks:
             task.cancel()
         loop.run_until_complete(asyncio.sleep(0))
-    raise StuckError("these tasks do not end when they are cancelled:\n" + "\n".join(loop._waiting()))
+    raise StuckError(f"these tasks do not end when they are cancelled:\n{loop._waiting()}")
 
 
 @contextmanager

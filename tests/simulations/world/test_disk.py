@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from node.disk import CannotStartError
-from node.store.contract import Store
+from node.store.contract import Peer, Store
 from simulations.world.disk import VirtualDisk
 from simulations.world.virtual_time import LIFE, Life, VirtualLoop, run_to_end
 from tests.node.store.store_batches import OpenStore, batch_of, claim
@@ -128,3 +128,20 @@ def test_a_secret_stays_the_same_on_one_disk() -> None:
 
     assert disk.secret(FOLDER / "node.key", size_bytes, Random(2).randbytes) == first
     assert len(bytes.fromhex(first)) == size_bytes
+
+
+def test_a_store_closes_on_a_disk_that_fails_although_work_was_begun() -> None:
+    """A real connection closes too. The work hears of the disk, and its caller is told (seed 7783006)."""
+    disk = VirtualDisk(Random(1), latency_s=0.02)
+
+    async def main() -> None:
+        store = await disk.open_store(FOLDER, Random(1).randbytes)
+        peers = [Peer(key=64 * str(number), accept=True) for number in range(10)]
+        writing = [asyncio.create_task(store.put_peer(peer)) for peer in peers]
+        await asyncio.sleep(0)
+        disk.is_failing = True
+        await store.close()
+        said = await asyncio.gather(*writing, return_exceptions=True)
+        assert [str(error) for error in said] == len(peers) * ["disk I/O error"]
+
+    run_to_end(main(), VirtualLoop())
