@@ -4,7 +4,7 @@ The intake has parts of a domain in memory, which run ahead of the disk. An answ
 holds. So each answer reads the label from the store, at one moment, and walks it.
 
 Anybody may make a label of their own domain as long as they like: 10,000 records take 0.3 s and 28 MB. So one long
-label is walked at a time, for each address in turn.
+label is walked at a time, for each address in turn. A short one is walked once for all who ask at the same time.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ import msgspec
 
 from node.fairness.fair_slots import FairSlots
 from node.fairness.read_cost import pace
+from node.fairness.shared_reads import SharedReads
 from node.store.contract import Store
 from protocol.witness.change import Contender
 from protocol.witness.domain import WitnessedDomain
@@ -44,15 +45,20 @@ class LabelWalks:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._slots = FairSlots(1)
+        self._short: SharedReads[StoredLabel | None] = SharedReads()
 
     async def read(self, domain: WitnessedDomain, label: str, address: str | None) -> StoredLabel | None:
         """The label as it is after the last commit; None if it has no records. `address` is that of the caller, None
-        for a caller on this machine. Let go of the label soon.
+        for a caller on this machine. Let go of the label soon, and change nothing of it: others may have it too.
         """
         in_memory = domain.label(label)
-        is_short = in_memory is not None and len(in_memory) <= SHORT_RECORDS
-        async with self._turn(None if is_short else address):
-            return await read_label(self._store, domain.name, domain.policy, label)
+        if in_memory is not None and len(in_memory) <= SHORT_RECORDS:
+            return await self._short.read((domain.name, label), lambda: self._read(domain, label))
+        async with self._turn(address):
+            return await self._read(domain, label)
+
+    async def _read(self, domain: WitnessedDomain, label: str) -> StoredLabel | None:
+        return await read_label(self._store, domain.name, domain.policy, label)
 
     async def said(self, domain: str, ids: Sequence[str], address: str | None) -> dict[str, Evidence]:
         """What the witnesses of a domain said of these held records, by id. A witness may say any amount of one record,

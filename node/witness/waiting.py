@@ -6,6 +6,8 @@ commit that decides it, and by no other: each look at a label reads all of it fr
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from node.fairness.places import Places, Source
@@ -58,33 +60,42 @@ class RaceWaiters:
 
         `address` is that of the client, None for a client on this machine.
         """
-        if await self._is_over(record, address):
-            return True
         source = Source(address or "", is_stranger=address is not None, has_share=address is not None)
         waiter = _Waiter(record, source, asyncio.get_running_loop().time())
-        if not self._places.enter(waiter):
-            return False
-        key = (record.domain, record.label)
+        with self._listening(waiter):
+            if await self._is_over(record, address):
+                return True
+            if not self._places.enter(waiter):
+                return False
+            try:
+                async with asyncio.timeout(seconds):
+                    return await self._wait(waiter, address)
+            except TimeoutError:
+                return False
+            finally:
+                self._places.leave(waiter)
+
+    @contextmanager
+    def _listening(self, waiter: _Waiter) -> Iterator[None]:
+        """Commits move the waiter during the block. It begins before the first look, so that no commit is missed."""
+        key = (waiter.record.domain, waiter.record.label)
         self._waiters[key].add(waiter)
         try:
-            async with asyncio.timeout(seconds):
-                return await self._wait(waiter, address)
-        except TimeoutError:
-            return False
+            yield
         finally:
-            self._places.leave(waiter)
             self._waiters[key].discard(waiter)
             if not self._waiters[key]:
                 del self._waiters[key]
 
     async def _wait(self, waiter: _Waiter, address: str | None) -> bool:
         """Wait until the race is over, or the waiter gives way. Returns whether the race is over."""
-        while not await self._is_over(waiter.record, address):
+        while True:
             await waiter.moved.wait()
             if waiter.has_given_way:
                 return False
             waiter.moved.clear()
-        return True
+            if await self._is_over(waiter.record, address):
+                return True
 
     def on_commit(self, committed: Committed) -> None:
         """Wake those whose records became final, or whose slots are over."""
