@@ -93,7 +93,7 @@ class Links:
 
     async def start(self) -> None:
         """Begin to dial the peers of the table, now and after each change of it."""
-        self._listing.frames()  # the first list takes 0.1 s for 10,000 domains, and no later one does
+        list(self._listing.frames())  # the first list takes 0.1 s for 10,000 domains, and no later one does
         self._tasks.start(self._watch_peers(), "links watch")
 
     async def close(self) -> None:

@@ -34,10 +34,6 @@ class Comparison:
         """Whether the peer has sent one complete list."""
         return self._theirs is not None
 
-    def list_frames(self) -> list[str]:
-        """This node's list in frames."""
-        return self._listing.frames()
-
     def on_page(self, page: Domains) -> bool:
         """Read a page of the peer's list; returns whether the list is complete.
 

@@ -5,8 +5,6 @@ its docstring names the call that brings the answer. The node may carry out an o
 answers, with bounded work under way.
 """
 
-from collections.abc import Iterable
-
 import msgspec
 
 from protocol.link.messages import Erased, Have, Hello, Item, Message, Prune, Want, encode
@@ -115,9 +113,9 @@ class Outbox:
     def send(self, *messages: Message) -> None:
         self._orders.extend(Send(encode(message)) for message in messages)
 
-    def put_frames(self, frames: Iterable[str]) -> None:
-        """Send these frames, whose texts exist already."""
-        self._orders.extend(map(Send, frames))
+    def put_frame(self, frame: str) -> None:
+        """Send this frame, whose text exists already."""
+        self._orders.append(Send(frame))
 
     def drain(self) -> list[Order]:
         orders, self._orders = self._orders, []

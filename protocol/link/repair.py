@@ -8,9 +8,8 @@ times are spread at random, so that the links of a node do not compare in the sa
 from collections.abc import Sequence
 from random import Random
 
-from protocol.link.comparison import Comparison
 from protocol.link.course import Course, DomainEvent, RepairAction, RepairEvent, RepairState
-from protocol.link.orders import Outbox
+from protocol.link.listing import ListSender
 from protocol.link.reconciliation import Reconciliation
 from protocol.link.terms import LinkLimits
 
@@ -26,21 +25,19 @@ class Repair:
 
     def __init__(
         self,
-        comparison: Comparison,
+        lists: ListSender,
         reconciliation: Reconciliation,
         limits: LinkLimits,
         random: Random,
-        outbox: Outbox,
         course: Course,
     ) -> None:
-        """`reconciliation` knows what it has found. `random` spreads the times. `outbox` takes the lists. `course`
-        keeps the state, and is told which domains to reconcile.
+        """`lists` sends our list. `reconciliation` knows what it has found. `random` spreads the times. `course` keeps
+        the state, and is told which domains to reconcile.
         """
-        self._comparison = comparison
+        self._lists = lists
         self._reconciliation = reconciliation
         self._limits = limits
         self._random = random
-        self._outbox = outbox
         self._course = course
         self._delay_s = 0.0
         """How long the last comparison that found differences was put off; 0: the last one found none."""
@@ -70,7 +67,7 @@ class Repair:
                 pass
             case RepairAction.LIST:
                 self.next_at = None
-                self._outbox.put_frames(self._comparison.list_frames())
+                self._lists.begin(now)
             case RepairAction.RECONCILE:
                 self._reconcile(differing)
             case RepairAction.CONFIRM:
