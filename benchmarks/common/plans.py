@@ -73,7 +73,7 @@ READS: Final[dict[str, Sequence[_Read]]] = {
             Wanted({it.label: None}, {it.record_id: None, "0" * 64: None}, {(it.witness, it.record_id): None}),
         )
     ],
-    "said": [lambda store, it: store.said(it.domain, [it.record_id])],
+    "last_said": [lambda store, it: store.last_said(it.domain, [it.record_id], 3)],
     "spoken": [lambda store, it: store.spoken(it.domain, it.witness, it.record_id)],
     "records": [
         lambda store, it: store.records([it.record_id] * FEW),

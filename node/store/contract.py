@@ -241,9 +241,12 @@ class Store(Protocol):
     async def known(self, domain: str, wanted: Wanted) -> Known:
         """These parts of a witnessed domain, as they are after the last commit. All of them at one moment."""
 
-    async def said(self, domain: str, ids: Sequence[str]) -> dict[str, Evidence]:
+    async def last_said(self, domain: str, ids: Sequence[str], quorum: int) -> dict[str, Evidence]:
         """What the witnesses of a domain said of these held records, by id. At most 1,000 ids a call. A record of which
         nothing was said is absent.
+
+        A liar may vote for one record in any number of rounds. So of the votes and commits of each witness only the
+        last ones are read, and the commits of the first round in which `quorum` witnesses commit the record.
         """
 
     async def spoken(self, domain: str, witness: str, receipt_id: str | None) -> Spoken:

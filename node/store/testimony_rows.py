@@ -1,7 +1,8 @@
 """What witnesses said, as rows and back: the same columns in every store. See `protocol.witness.testimony`."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from node.store.contract import Batch
 from node.store.rows import SEEN
@@ -9,6 +10,8 @@ from protocol.witness.recall import Known
 from protocol.witness.testimony import Act, Evidence, Fork, Link
 
 Row = tuple[Any, ...]
+
+_VOTE: Final = int(Act.VOTE)
 
 
 def named_by(batch: Batch) -> Iterator[str]:
@@ -49,15 +52,35 @@ def fork_row(fork: Fork, witnesses: Mapping[str, int], numbers: Mapping[str, int
     return (witnesses[fork.witness], fork.label, prev, int(fork.act), fork.round, *receipts)
 
 
+class _Said:
+    """What rows say of one record. It changes, because evidence of 40,000 rounds would be copied for each round."""
+
+    __slots__ = ("commits", "named", "times_ms", "votes")
+
+    def __init__(self) -> None:
+        self.times_ms: dict[str, int] = {}
+        self.named: set[str] = set()
+        self.votes: dict[int, dict[str, str]] = {}
+        self.commits: dict[int, dict[str, str]] = {}
+
+
 def hear(found: Known, witnesses: Mapping[int, str], rows: Iterable[Any]) -> None:
-    """Add what these rows say: record id, witness, act, round, value, receipt id."""
+    """Add what these rows say: record id, witness, act, round, value, receipt id. No two rows have the same record,
+    witness, act and round.
+    """
+    told: dict[bytes, _Said] = defaultdict(_Said)
     for record_id, number, act, at, value, receipt_id in rows:
         witness = witnesses.get(number)
         if witness is None:  # a witness of another domain
             continue
-        if act == SEEN:
-            more = Evidence({witness: value}) if value else Evidence(named=frozenset({witness}))
+        said = told[record_id]
+        if act != SEEN:
+            ballots = said.votes if act == _VOTE else said.commits
+            ballots.setdefault(at, {})[witness] = receipt_id.hex()
+        elif value:
+            said.times_ms[witness] = value
         else:
-            cast_in = {at: {witness: receipt_id.hex()}}
-            more = Evidence(votes=cast_in) if act == Act.VOTE else Evidence(commits=cast_in)
+            said.named.add(witness)
+    for record_id, said in told.items():
+        more = Evidence(said.times_ms, said.votes, said.commits, frozenset(said.named))
         found.said[record_id.hex()] = found.evidence(record_id.hex()).with_more(more)

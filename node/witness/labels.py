@@ -60,12 +60,14 @@ class LabelWalks:
     async def _read(self, domain: WitnessedDomain, label: str) -> StoredLabel | None:
         return await read_label(self._store, domain.name, domain.policy, label)
 
-    async def said(self, domain: str, ids: Sequence[str], address: str | None) -> dict[str, Evidence]:
-        """What the witnesses of a domain said of these held records, by id. A witness may say any amount of one record,
-        so this has its turn too: another reader of the store is left for everybody else.
+    async def last_said(
+        self, domain: str, policy: Policy, ids: Sequence[str], address: str | None
+    ) -> dict[str, Evidence]:
+        """What the witnesses of a domain said of these held records, by id; see `Store.last_said`. A witness may say
+        any amount of one record, so this has its turn too: another reader of the store is left for everybody else.
         """
         async with self._turn(address):
-            return await self._store.said(domain, ids)
+            return await self._store.last_said(domain, ids, policy.quorum)
 
     @asynccontextmanager
     async def _turn(self, address: str | None) -> AsyncIterator[None]:

@@ -26,6 +26,7 @@ from node.store.removals import Erasure
 from protocol.records.record import Record, is_witnessed
 from protocol.records.replay import Verdict
 from protocol.sets.index import ID_BYTES
+from protocol.witness.policy import Policy
 from protocol.witness.testimony import SILENCE, Evidence
 
 _OUTLINE_ENTRY_BYTES: Final = ID_BYTES + 8
@@ -72,8 +73,8 @@ async def _answer(parts: ApiParts, request: web.Request, domain: str, label: str
     form = Form(JSON_TYPE, opening, b",", b"]}", partial(_spell_entry, view))
     room = open_answer(parts, request)
     room.extra_bytes = _OUTLINE_ENTRY_BYTES * len(outline.verdicts)
-    of_witnesses = None if view is None or view.policy is None or label.startswith("@") else domain
-    return await answer_pages(request, _entry_pages(parts, outline, of_witnesses, room.address), form, room)
+    policy = None if view is None or label.startswith("@") else view.policy
+    return await answer_pages(request, _entry_pages(parts, outline, domain, policy, room.address), form, room)
 
 
 async def _read_head(store: Store, outline: Outline) -> Record | None:
@@ -87,16 +88,16 @@ async def _read_head(store: Store, outline: Outline) -> Record | None:
 
 
 async def _entry_pages(
-    parts: ApiParts, outline: Outline, domain: str | None, address: str | None
+    parts: ApiParts, outline: Outline, domain: str, policy: Policy | None, address: str | None
 ) -> AsyncGenerator[list[Entry], None]:
-    """The records of the outline; with those that are erased, why. `domain`: the witnesses of this domain spoke of
-    them, None: no witnesses did. `address` is that of the caller.
+    """The records of the outline; with those that are erased, why. `policy`: its witnesses spoke of the records, None:
+    no witnesses did. `address` is that of the caller.
     """
     async with aclosing(history_pages(parts.store, outline)) as pages:
         async for page in pages:
             ids = [it.signed.record.id for it in page]
             erased = await parts.erased.among([it.signed.record.id for it in page if it.signed.record.is_erased])
-            said = {} if domain is None else await parts.walks.said(domain, ids, address)
+            said = {} if policy is None else await parts.walks.last_said(domain, policy, ids, address)
             yield [Entry(it, erased.get(each), said.get(each, SILENCE)) for each, it in zip(ids, page, strict=True)]
 
 

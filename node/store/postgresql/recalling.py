@@ -31,6 +31,28 @@ _OF_RECORDS: Final = _SAID.format(
 _AHEAD: Final = _SAID.format(told="(SELECT * FROM testimony_ahead WHERE id = ANY($1::bytea[])) AS told")
 """What was said of the records of labels (records.label), of records (ids), and of records that are not held (ids)."""
 
+_LAST_SAID: Final = f"""
+    WITH told AS (SELECT no FROM records WHERE id = ANY($1::bytea[])),
+    heard AS (SELECT no AS witness FROM witnesses WHERE domain = $2),
+    deciding AS (
+        SELECT record, round FROM told JOIN testimony ON record = told.no JOIN heard USING (witness)
+        WHERE act = {int(Act.COMMIT)} GROUP BY record, round HAVING count(*) >= $3
+    ),
+    shown (record, witness, act, round) AS (
+        SELECT told.no, heard.witness, acts.act, (
+            SELECT max(round) FROM testimony
+            WHERE record = told.no AND testimony.witness = heard.witness AND testimony.act = acts.act
+        ) FROM told CROSS JOIN heard CROSS JOIN (SELECT 0 AS act UNION ALL SELECT 1 UNION ALL SELECT 2) AS acts
+        UNION SELECT record, witness, {int(Act.COMMIT)}, min(round) FROM deciding CROSS JOIN heard GROUP BY 1, 2
+    )
+    SELECT said.id, witness, act, round, value, receipt.id FROM shown
+    JOIN testimony USING (record, witness, act, round) JOIN records AS said ON said.no = record
+    LEFT JOIN records AS receipt ON act > 0 AND receipt.no = value
+"""
+"""Of these records: the times, the last vote and the last commit of each witness of a domain, and the commits of the
+first round in which a quorum commits.
+"""
+
 
 async def overview(reader: Reader, domain: str) -> Overview:
     """See `Store.overview`."""
@@ -121,11 +143,11 @@ async def known(reader: Reader, domain: str, wanted: Wanted) -> Known:
     return found
 
 
-async def said(reader: Reader, domain: str, ids: Sequence[str]) -> dict[str, Evidence]:
-    """See `Store.said`."""
+async def last_said(reader: Reader, domain: str, ids: Sequence[str], quorum: int) -> dict[str, Evidence]:
+    """See `Store.last_said`."""
     found = Known()
     witnesses = {number: key for key, number in (await witnesses_of(reader, domain)).items()}
-    hear(found, witnesses, await _said(reader, _OF_RECORDS, list(map(bytes.fromhex, ids))))
+    hear(found, witnesses, await reader.fetch(_LAST_SAID, list(map(bytes.fromhex, ids)), domain, quorum))
     return found.said
 
 

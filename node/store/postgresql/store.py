@@ -215,9 +215,9 @@ class PostgresStore:
     async def known(self, domain: str, wanted: Wanted) -> Known:
         return await self._read_one_moment(recalling.known, domain, wanted)
 
-    async def said(self, domain: str, ids: Sequence[str]) -> dict[str, Evidence]:
+    async def last_said(self, domain: str, ids: Sequence[str], quorum: int) -> dict[str, Evidence]:
         assert len(ids) <= RECORDS_MAX
-        return await self._read_one_moment(recalling.said, domain, ids)
+        return await self._read_one_moment(recalling.last_said, domain, ids, quorum)
 
     async def spoken(self, domain: str, witness: str, receipt_id: str | None) -> Spoken:
         return await self._read_one_moment(recalling.spoken, domain, witness, receipt_id)

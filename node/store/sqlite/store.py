@@ -281,9 +281,9 @@ class SqliteStore:
                 return await self._read_quickly(recalling.known, domain, wanted, ROWS_FEW)
         return await self._read(recalling.known, domain, wanted)
 
-    async def said(self, domain: str, ids: Sequence[str]) -> dict[str, Evidence]:
+    async def last_said(self, domain: str, ids: Sequence[str], quorum: int) -> dict[str, Evidence]:
         assert len(ids) <= RECORDS_MAX
-        return await self._read(recalling.said, domain, ids)
+        return await self._read(recalling.last_said, domain, ids, quorum)
 
     async def spoken(self, domain: str, witness: str, receipt_id: str | None) -> Spoken:
         return await self._read(recalling.spoken, domain, witness, receipt_id)

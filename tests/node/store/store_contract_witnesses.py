@@ -100,9 +100,25 @@ class WitnessesContract(Contract):
     async def test_what_was_said_of_some_records_is_read_without_their_labels(self, store: Store) -> None:
         await kept(store, *ALL)
 
-        said = await store.said(DOMAIN, [FOUNDED.record.id, TOWER.record.id])
+        said = await store.last_said(DOMAIN, [FOUNDED.record.id, TOWER.record.id], POLICY.quorum)
 
         assert said == {FOUNDED.record.id: SAID_OF_FOUNDED}
+
+    async def test_of_votes_and_commits_in_many_rounds_the_last_are_read_and_those_that_decide(
+        self, store: Store
+    ) -> None:
+        """A witness that lies may vote and commit in 40,000 rounds."""
+        record_id = FOUNDED.record.id
+        voting = receipt(NOW_MS + 2, FIRST, vote={str(number): [record_id] for number in (3, 4, 10)})
+        committing = receipt(NOW_MS + 3, voting, commit={str(number): [record_id] for number in (2, 5, 11)})
+        await kept(store, POLICY_RECORD, FOUNDED, FIRST, voting, committing)
+
+        decided = await store.last_said(DOMAIN, [record_id], quorum=1)
+        undecided = await store.last_said(DOMAIN, [record_id], quorum=2)
+
+        votes, commit = {10: {WITNESS: voting.record.id}}, {WITNESS: committing.record.id}
+        assert decided == {record_id: Evidence({WITNESS: NOW_MS}, votes, {2: commit, 11: commit})}
+        assert undecided == {record_id: Evidence({WITNESS: NOW_MS}, votes, {11: commit})}
 
     async def test_an_id_brings_its_label_or_what_was_said_ahead_of_it(self, store: Store) -> None:
         await kept(store, *ALL)

@@ -12,7 +12,8 @@ from protocol.witness.testimony import Evidence
 from tests.history import ALICE, claim
 from tests.node.witness.registrar import WITNESS
 
-NAME = f"com.example.{make_policy([WITNESS.public], 0).name}"
+POLICY = make_policy([WITNESS.public], 0)
+NAME = f"com.example.{POLICY.name}"
 
 
 class SlowStore:
@@ -28,7 +29,7 @@ class SlowStore:
         await self.answers[-1].wait()
         return Known()
 
-    async def said(self, _domain: str, ids: Sequence[str]) -> dict[str, Evidence]:
+    async def last_said(self, _domain: str, ids: Sequence[str], _quorum: int) -> dict[str, Evidence]:
         self.asked += ids
         self.answers.append(asyncio.Event())
         await self.answers[-1].wait()
@@ -89,7 +90,7 @@ async def test_what_was_said_of_records_is_read_in_turn_too() -> None:
 
     walk = asyncio.create_task(walks.read(domain, "long", "one"))
     await settle()
-    said = asyncio.create_task(walks.said(NAME, ["0" * 64], "other"))
+    said = asyncio.create_task(walks.last_said(NAME, POLICY, ["0" * 64], "other"))
     await settle()
     assert store.asked == ["long"]
     store.answers[0].set()
