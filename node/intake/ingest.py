@@ -71,7 +71,7 @@ class Ingest:
         self._deciding = asyncio.Lock()
         self._late = LateRecords(self._decider, commits, self._store, turns, self._deciding, self._announce)
         self._witnessed = WitnessedRecords(self._decider, commits, turns, self._deciding, self._announce)
-        self._asking = None if plugin is None else Asking(plugin, self._decider, self._deciding)
+        self._asking = None if plugin is None else Asking(plugin, self._decider, self._deciding, turns)
         self._clock = asyncio.get_running_loop().time
         self._gathering = Gathering(self)
         commits.count_arrived = lambda: self.unverified + self._gathering.waiting

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 
 from node.intake.arrivals import Origin
+from node.intake.asking import FORESEEN_AT_ONCE
 from protocol.errors import Code
 from protocol.records.admission import Trust
 from protocol.records.outcome import Outcome, Status
@@ -75,6 +76,22 @@ async def test_a_batch_is_asked_about_as_if_each_record_before_were_taken(tmp_pa
 
     assert [line["verdict"] for line in asked(notes)] == ["founded", "offered", "transferred", "not_owner"]
     assert codes(outcomes) == [Status.ACCEPTED] * 3 + [Code.NOT_OWNER]
+
+
+async def test_a_batch_of_many_records_of_one_label_is_asked_about_as_if_each_before_were_taken(
+    tmp_path: Path,
+) -> None:
+    """The verdicts are foreseen some records at a time."""
+    command, notes = noting(tmp_path)
+    count = 2 * FORESEEN_AT_ONCE + 1
+    records = [claim("garden", at=NOW - count + number) for number in range(count)]
+
+    async with pipeline(tmp_path, write_plugin=command) as it:
+        outcomes = await it.take(*reversed(records))
+
+    assert [line["id"] for line in asked(notes)] == [record.id for record in records]
+    assert [line["verdict"] for line in asked(notes)] == ["founded"] + ["updated"] * (count - 1)
+    assert codes(outcomes) == [Status.ACCEPTED] * count
 
 
 async def test_a_rejected_record_is_not_welcome_with_the_words_of_the_program(tmp_path: Path) -> None:
