@@ -33,13 +33,14 @@ class LocalNodeError(Exception):
 @dataclass
 class LocalNode:
     """A node as a process. `data`: its data folder. `flags`: further flags of `dnarc serve`. `url`: where it answers,
-    empty before the first start.
+    empty before the first start. `program`: what to run in the place of `dnarc`; empty: `dnarc` itself.
     """
 
     name: str
     data: Path
     flags: tuple[str, ...] = ()
     url: str = ""
+    program: tuple[str, ...] = ()
     process: "subprocess.Popen[str]" = field(init=False)
 
     def client(self) -> NodeClient:
@@ -64,7 +65,8 @@ class LocalNode:
         """Start the process without waiting, so that many can start at once."""
         self.data.mkdir(parents=True, exist_ok=True)
         port = self.url.rpartition(":")[2] or "0"
-        command = [str(Path(sys.executable).with_name("dnarc")), "serve", "--port", port, "--data", str(self.data)]
+        program = self.program or (str(Path(sys.executable).with_name("dnarc")),)
+        command = [*program, "serve", "--port", port, "--data", str(self.data)]
         with self._log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, *self.flags], stdout=subprocess.PIPE, stderr=log, text=True, env=_environment()
@@ -100,13 +102,14 @@ class LocalNode:
 
 
 @contextmanager
-def running(name: str, data: Path, *flags: str) -> Iterator[LocalNode]:
-    """Start a node on this folder, and stop it when the block ends. `flags`: further flags of `dnarc serve`.
+def running(name: str, data: Path, *flags: str, program: tuple[str, ...] = ()) -> Iterator[LocalNode]:
+    """Start a node on this folder, and stop it when the block ends. `flags`: further flags of `dnarc serve`. `program`:
+    see `LocalNode`.
 
     Raises:
         LocalNodeError: the process did not start as a node.
     """
-    node = LocalNode(name, data, flags)
+    node = LocalNode(name, data, flags, program=program)
     node.start()
     try:
         yield node

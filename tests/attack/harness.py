@@ -3,7 +3,8 @@
 Attackers are strangers: the node does not trust loopback, and every address 127.x.y.z counts as a caller of its own. An
 attack is a coroutine that runs until it is cancelled; its connections are dropped then. In its short form it lasts
 `SECONDS`, and only what does not depend on a busy machine is checked. `make attack` sets `ATTACK_S`: then attacks last
-longer, and the delays are checked too. Each attack prints one line, which `pytest -s` shows.
+longer, and the delays and the stands of the event loop are checked too. Each attack prints one line, which `pytest -s`
+shows.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from protocol.records.record import SignedRecord
 from simulations.processes.process import LocalNode, running
 from tests.attack.honest import Measured
 from tests.attack.pace import pause
+from tests.attack.timed_node import Stand, stands
 from tests.history import claim, signed
 from tests.node.http_api.talking import batch
 
@@ -39,6 +41,9 @@ IS_LONG: Final = "ATTACK_S" in os.environ
 HONEST: Final = "127.9.9.9"
 """The address of the honest client."""
 
+STANDS: Final = "stands"
+"""The file beside the data folder of a node in which its timer notes how long the event loop stood."""
+
 SAMPLE_EVERY_S: Final = 0.1
 
 HANG_S: Final = 60.0
@@ -48,6 +53,11 @@ GROWTH_BYTES_MAX: Final = 256 * 2**20
 
 PUT_S_MAX: Final = 0.25
 """How long the honest client may wait for the answer to a claim, at the 99th percentile, in the long form."""
+
+STAND_S_MAX: Final = 0.05
+"""How much processor time the event loop may take in one step, in the long form. What it waits for the disk, for the
+interpreter's lock and for a core is printed, and not checked, because other programs make it longer.
+"""
 
 STRANGERS: Final = ("--loopback-trusted", "false", "--trusted-proxies", "192.0.2.0/24", "--log-format", "json")
 """Flags with which callers on loopback are strangers, and each of its addresses is one caller."""
@@ -140,18 +150,26 @@ class Cost(msgspec.Struct, frozen=True):
     """What an attack cost: bytes, shares of a core, and what the honest client measured beside it.
 
     `waited_share`: for how much of the time the node could have worked, and other programs had the cores. If that is
-    much, delays say little.
+    much, delays say little. `stands`: the times for which the event loop of the node stood.
     """
 
     grown_bytes: int
     cpu_share: float
     waited_share: float
+    stands: list[Stand]
     honest: Measured
+
+    @property
+    def longest_step_s(self) -> float:
+        """The most processor time that the event loop took while it did nothing else."""
+        return max((stand.work_s for stand in self.stands), default=0.0)
 
     def __str__(self) -> str:
         return (
             f"grew by {self.grown_bytes / 2**20:.0f} MiB, used {self.cpu_share:.2f} cores and waited for one for "
-            f"{self.waited_share:.2f} of the time; honest client: {len(self.honest.puts_s)} times "
+            f"{self.waited_share:.2f} of the time; its loop stood for at most "
+            f"{max((stand.clock_s for stand in self.stands), default=0.0) * 1000:.0f} ms, with "
+            f"{self.longest_step_s * 1000:.0f} ms of work; honest client: {len(self.honest.puts_s)} times "
             f"PUT {_percentiles(self.honest.puts_s)}, GET {_percentiles(self.honest.reads_s)}, "
             f"{self.honest.refused} refused"
         )
@@ -168,6 +186,7 @@ def check(name: str, cost: Cost, growth_bytes_max: int = GROWTH_BYTES_MAX) -> No
     assert cost.honest.refused == 0, "the honest client was refused"
     assert cost.grown_bytes < growth_bytes_max
     if IS_LONG:
+        assert cost.longest_step_s < STAND_S_MAX, "the loop stood"
         assert quantiles(cost.honest.puts_s, n=100, method="inclusive")[98] < PUT_S_MAX
 
 
@@ -176,7 +195,8 @@ def attacked(folder: Path, *flags: str) -> Iterator[LocalNode]:
     """A node to attack, as a process."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each connection of an attacker is a file of ours
-    with running("attacked", folder / "data", *STRANGERS, *flags) as node:
+    program = (sys.executable, "-m", "tests.attack.timed_node", str(folder / STANDS))
+    with running("attacked", folder / "data", *STRANGERS, *flags, program=program) as node:
         yield node
 
 
@@ -196,9 +216,11 @@ async def measure(node: LocalNode, *attacks: Attack, ca: Path | None = None) -> 
                 peak_bytes = max(peak_bytes, memory_bytes(process))
             elapsed_s = time.monotonic() - begun_s
             share, waited = (cpu_s(process) - before_s) / elapsed_s, (waited_s(process) - waited_before_s) / elapsed_s
+            end_s = time.monotonic()
             measured = await honest.end()
     assert node.process.poll() is None, "the node has ended"
-    return Cost(peak_bytes - before_bytes, share, waited, measured)
+    stood = stands(node.data.with_name(STANDS), begun_s, end_s)
+    return Cost(peak_bytes - before_bytes, share, waited, stood, measured)
 
 
 async def _carry_out(attack: Attack, node: LocalNode) -> None:
