@@ -85,15 +85,14 @@ PROTOCOL_ORDER = (
 # one room may import each other. A module that a lower room needs stands outside of its own room, at its own place.
 NODE_ORDER = (
     "passwords",
-    "visible_text",
+    "console.visible_text",
     "durable_files",
     "faults",
     "settings",
     "fairness",
     "tls",
     "listening",
-    "line_writer",
-    "log",
+    "console",
     "tasks",
     "store.outage",
     "store.removals",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from node.cli.output.failures import CommandError, Exit
 from node.cli.output.failures import describe as describe_error
-from node.line_writer import LineWriter
+from node.console.line_writer import LineWriter
 from node.settings.description import spell
 from node.settings.loading import load
 
@@ -70,7 +70,7 @@ def run_node(config: Path | None, flags: Mapping[str, str | None]) -> int:
     _import_structlog()
     import structlog
 
-    from node import log
+    from node.console import log
 
     loaded = load(config, os.environ, flags)
     settings = loaded.settings

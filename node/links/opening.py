@@ -21,6 +21,7 @@ from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatu
 from websockets.typing import Subprotocol
 from yarl import URL
 
+from node.console.visible_text import clipped
 from node.fairness.crowd import Crowd
 from node.fairness.places import Places, Source
 from node.fairness.prices import Price
@@ -30,7 +31,6 @@ from node.settings.loading import SettingsError
 from node.settings.settings import Settings
 from node.store.contract import Peer
 from node.tls import client_context
-from node.visible_text import clipped
 from protocol.errors import Code, ProtocolError
 
 SUBPROTOCOL: Final = "dnarc.v1"

@@ -15,7 +15,7 @@ from aiohttp import WSMessage, WSMsgType, web
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from node.visible_text import clipped
+from node.console.visible_text import clipped
 from protocol.errors import Code, ProtocolError
 from protocol.link.messages import FRAME_BYTES_MAX
 from protocol.link.per_minute import PerMinute

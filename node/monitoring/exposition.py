@@ -18,7 +18,7 @@ import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric
 
-from node import log
+from node.console import log
 from node.convergence import Convergence
 from node.disk import store_bytes
 from node.duplicate_keys import DuplicateKeys

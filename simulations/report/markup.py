@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Final
 
-from node.visible_text import safe
+from node.console.visible_text import safe
 
 _VOID: Final = frozenset({"br", "circle", "input", "line", "meta", "path", "polygon", "polyline", "rect"})
 """Elements without content. In HTML they must have no end tag, and in SVG they need none."""

@@ -237,7 +237,7 @@ def _tell_wait(pause: "Pause") -> None:
 
 def _tell_changes(changes: Sequence[FieldChange]) -> None:
     """Say on stderr what the new record changed in the claim."""
-    from node.visible_text import safe
+    from node.console.visible_text import safe
 
     fields = [change for change in changes if change.path != "/newowner"]
     if not changes:

@@ -98,7 +98,7 @@ def _get_new_passphrase() -> str:
 
 def _remind_of_copy(file: Path, *, is_sealed: bool) -> None:
     """A person at a terminal reads this once. Scripts do not need it."""
-    from node.visible_text import safe
+    from node.console.visible_text import safe
 
     words = f"keep a copy of {file} in another place, and never publish it: without this key its labels are lost"
     passphrase = "; nobody can reset the passphrase" if is_sealed else ""

@@ -56,7 +56,7 @@ def try_policy(
     Every record is treated as if a client brought it. Nothing is stored, and a node may run on the folder meanwhile.
     The exit code is 1 if the program fails.
     """
-    from node import log
+    from node.console import log
     from node.settings.loading import load
     from node.write_plugin.trial import Trial
 

@@ -15,7 +15,7 @@ from node.cli.input.options import DEFAULT_NODE, AsJson, Authority, NodeUrl, con
 from node.cli.output.screen import json_text, warn
 from node.cli.output.text import compact, moment, plain, short
 from node.client.content import claim_of
-from node.visible_text import safe
+from node.console.visible_text import safe
 
 if TYPE_CHECKING:
     from rich.console import Console

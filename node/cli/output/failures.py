@@ -9,7 +9,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from node.visible_text import safe
+from node.console.visible_text import safe
 
 if TYPE_CHECKING:
     from node.faults import Cause

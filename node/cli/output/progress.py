@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from node.visible_text import safe
+from node.console.visible_text import safe
 
 if TYPE_CHECKING:
     from rich.progress import Progress

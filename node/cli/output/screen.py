@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from node.cli.output.text import escape_json, json_escape
-from node.visible_text import safe
+from node.console.visible_text import safe
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

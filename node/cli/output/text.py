@@ -1,13 +1,13 @@
 """Text for people that cannot do anything but be read, whatever record, peer, file or error it comes from.
 
-rich never reads the text as markup, and `node.visible_text` shows what must not be shown as it is as escapes.
+rich never reads the text as markup, and `node.console.visible_text` shows what must not be shown as it is as escapes.
 """
 
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from node.visible_text import is_visible, safe
+from node.console.visible_text import is_visible, safe
 
 if TYPE_CHECKING:
     from rich.text import Text

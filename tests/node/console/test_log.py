@@ -10,7 +10,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from node.log import configure
+from node.console.log import configure
 from protocol.records.admission import Trust
 from tests.node.http_api.talking import Client
 from tests.node.http_sync.sync_network import claims, give, running

@@ -4,7 +4,8 @@ Events of libraries and of our own modules that use `logging` get the same form,
 them. Standard output stays free for the answers of commands. Tracebacks never show the values of variables, because
 keys and tokens are among them.
 
-The log never makes the node wait. If nobody reads stderr, lines are dropped and counted: see `node.line_writer`.
+The log never makes the node wait. If nobody reads stderr, lines are dropped and counted, as `node.console.line_writer`
+says.
 """
 
 import io
@@ -16,8 +17,8 @@ from typing import Any, TextIO
 
 import structlog
 
-from node.line_writer import LineWriter
-from node.visible_text import safe
+from node.console.line_writer import LineWriter
+from node.console.visible_text import safe
 
 LEVEL = logging.INFO
 

@@ -11,7 +11,7 @@ from typing import TextIO
 
 import pytest
 
-from node.line_writer import LineWriter
+from node.console.line_writer import LineWriter
 
 TIMEOUT_S = 30.0
 PIPE_BYTES = 4_096

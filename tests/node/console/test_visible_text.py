@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.visible_text import clipped, safe
+from node.console.visible_text import clipped, safe
 
 PLAIN = ["plain text, grün", "привет", "Ελλάδα", "مرحبا", "한글", "µm", "日本 5 €", ""]
 
