@@ -309,6 +309,7 @@ class Node:
 
     async def _begin_work(self) -> None:
         """Turn to the peers, and to the work of an operator."""
+        self.ingest.start()
         self._endings.push_async_callback(self.sync.close)
         await self.sync.start()
         self._endings.push_async_callback(self.links.close)

@@ -42,6 +42,7 @@ PROTOCOL_ORDER = (
     "witness.recall",
     "witness.voter",
     "witness.proof",
+    "witness.chains",
     "witness.change",
     "witness.domain",
     "witness.admission",

@@ -124,7 +124,7 @@ class Commits:
 
     async def drain(self) -> None:
         """Wait until everything decided so far is durable. Raises: ProtocolError: `overloaded` while stalled."""
-        if self.uncommitted or self._queue:
+        if self._committing or self._queue:
             await self.enqueue(Batch(), waits=False)
 
     async def close(self) -> None:
@@ -153,6 +153,7 @@ class Commits:
                 except Exception as error:  # of the disk: memory stays ahead of it for good
                     self._fail(error)
                     return
+                self._committing = []
 
     async def _wait_for_more(self) -> None:
         """Wait for records that are likely to come at once (see `node.intake.commit_delay`)."""
@@ -203,7 +204,7 @@ class Commits:
             merged = Batch()
             for each in queued:
                 merged.add(each.batch)
-        last_seq = await self._store_batch(merged) if merged.records else 0
+        last_seq = await self._store_batch(merged) if merged.records or merged.walked else 0
         first_seq = last_seq - len(merged.events) + 1
         told = []
         for each in queued:

@@ -157,18 +157,22 @@ class Decider:
         """Settle the records of the group, which all belong to the witnessed domain of this name; returns what they
         change. Each of them comes after those that it names.
 
-        As for `decide`. `brought`: what they touch, as far as it was known before.
+        As for `decide`. `brought`: what they touch, as far as it was known before. Without records, receipts that are
+        due are counted.
         """
         self._refuse_dropped(group)
         batch = Batch()
         if not self.witnessed.is_current(name, brought):
             brought = None
             await self.bring_witnessed(signed.record for signed in group.records.values())
+        domain = self.witnessed.get(name)
         try:
             if positions := self._new_of_witnessed(group, name):
                 await self.welcome.load((group.records[at].record, group.origins[at]) for at in positions)
                 await self.read_usage(group)
                 self._admit_witnessed(batch, group, name, positions, self._world.now_s())
+            elif not len(group) and domain is not None and domain.has_due:
+                self._witnessed_decider.count_due(batch, group, domain, self._world.now_s())
             group.settle_repeats()
         finally:
             self.witnessed.on_decided(batch, brought)

@@ -147,6 +147,10 @@ class Ingest:
         """Count the work for records of witnessed domains with `spend`, in seconds of a core by address."""
         self._witnessed.spend = spend
 
+    def start(self) -> None:
+        """Go on with what the last run of the node did not finish."""
+        self._witnessed.start()
+
     def close(self) -> None:
         self._late.close()
         self._witnessed.close()

@@ -70,6 +70,10 @@ class WitnessedDecider:
                 group.settle(position, _accepted(group, position, domain, change))
         return taken
 
+    def count_due(self, batch: Batch, group: Group, domain: WitnessedDomain, now_s: float) -> None:
+        """Count receipts of this domain that are sound by now. `group` is empty."""
+        _enter(batch, group, (), domain.name, domain.follow(domain.count_due()), now_s)
+
     def _note(self, record: Record) -> None:
         """This record will be stored."""
         self._usage.count(record)

@@ -90,6 +90,12 @@ class WitnessedRecords:
         self._uncommitted_us = 0
         self._committed = asyncio.Event()
 
+    def start(self) -> None:
+        """Count the receipts that the last run of the node left due."""
+        for domain in self._decider.witnessed:
+            if domain.has_due:
+                self._start(domain.name)
+
     def put(self, group: Group, witnessed: Mapping[str, Sequence[int]]) -> Deferred:
         """Decide on these positions of the group later, by domain. Repeats of their records go with them."""
         settled: list[asyncio.Future[None]] = []
@@ -98,10 +104,13 @@ class WitnessedRecords:
                 each.entry.settled.add_done_callback(ignore)
                 self._waiting[domain].put(_source_of(group, each.entry.positions[0]), each)
                 settled.append(each.entry.settled)
-            if domain not in self._tasks:
-                self._tasks[domain] = self._loop.create_task(self._run(domain), name="witnessed records")
+            self._start(domain)
         deferred = frozenset(at for each in witnessed.values() for at in group.with_repeats(each))
         return Deferred(deferred, asyncio.gather(*settled))
+
+    def _start(self, domain: str) -> None:
+        if domain not in self._tasks:
+            self._tasks[domain] = self._loop.create_task(self._run(domain), name="witnessed records")
 
     def close(self) -> None:
         """Stop. Whoever still waits is cancelled."""
@@ -116,31 +125,47 @@ class WitnessedRecords:
         cost = ReadCost(_no_pace)
         READ_COST.set(cost)
         queue = self._waiting[domain]
+        taken: list[Slice] = []
         try:
-            while queue:
-                taken, work_us = _take(queue)
-                entries = [each.entry for each in taken]
-                try:
-                    await Timed(self._decide(domain, entries, work_us), cost)
-                except ProtocolError as error:  # the disk does not answer, or the node stops
-                    refuse(entries, error)
-                except asyncio.CancelledError as error:
-                    fail(entries, error)
-                    raise
-                except Exception as error:  # whatever it is, every caller has to hear of it
-                    log.exception("records of a witnessed domain were not decided", domain=domain)
-                    fail(entries, error)
-                self._charge(taken, work_us, cost)
+            while queue or self._has_due(domain):
+                if queue:
+                    taken, work_us = _take(queue)
+                    await self._decide_entries(domain, [each.entry for each in taken], work_us, cost)
+                    self._charge(taken, work_us, cost)
+                if self._has_due(domain):  # for those who came last: they brought what was missing, or more of it
+                    if not await self._decide_entries(domain, (), SLICE_US, cost):
+                        break
+                    self._charge(taken, sum(each.work_us for each in taken), cost)
         finally:
             del self._tasks[domain], self._waiting[domain]
 
+    def _has_due(self, domain: str) -> bool:
+        """Whether receipts of this domain are sound that are not counted yet."""
+        found = self._decider.witnessed.get(domain)
+        return found is not None and found.has_due
+
+    async def _decide_entries(self, domain: str, entries: Sequence[Entry], work_us: int, cost: ReadCost) -> bool:
+        """Decide on these records, and tell their callers what went wrong; returns whether nothing did."""
+        try:
+            await Timed(self._decide(domain, entries, work_us), cost)
+        except ProtocolError as error:  # the disk does not answer, or the node stops
+            refuse(entries, error)
+        except asyncio.CancelledError as error:
+            fail(entries, error)
+            raise
+        except Exception as error:  # whatever it is, every caller has to hear of it
+            log.exception("records of a witnessed domain were not decided", domain=domain)
+            fail(entries, error)
+        else:
+            return True
+        return False
+
     async def _decide(self, domain: str, entries: Sequence[Entry], work_us: int) -> None:
-        """Decide on these records, which nobody else decides on."""
+        """Decide on these records, which nobody else decides on; if there are none, on receipts that are due."""
         while self._uncommitted_us >= UNCOMMITTED_US_MAX:
             self._committed.clear()
             await self._committed.wait()
-        first = entries[0]
-        work = self._turns.begin(_source_of(first.group, first.positions[0]))
+        work = self._turns.begin(_source_of(entries[0].group, entries[0].positions[0]) if entries else domain)
         await work.rest()
         group = joined(entries)
         with self._decider.witnessed.kept(domain):

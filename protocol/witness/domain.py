@@ -22,12 +22,13 @@ import msgspec
 from protocol.records.change import Event, EventType
 from protocol.records.record import POLICY_LABEL, Record
 from protocol.records.replay import State, Tip, Verdict
+from protocol.witness.chains import NAMED_BESIDE_MAX, NAMED_MAX, Chains
 from protocol.witness.change import Contender, DomainChange
 from protocol.witness.label import LabelChange, WitnessedLabel
 from protocol.witness.policy import Policy, policy_of
 from protocol.witness.recall import Known, Overview, Wanted
 from protocol.witness.receipt import Receipt, receipt_label, receipt_of
-from protocol.witness.testimony import SILENCE, Act, Evidence, Fork, Forks, Place, Testimony, add_said
+from protocol.witness.testimony import SILENCE, Act, Evidence, Fork, Forks, Testimony, add_said
 from protocol.witness.walk import WITNESSED_REASONS, Standings, tip_of
 
 
@@ -65,6 +66,8 @@ class WitnessedDomain:
         self._double: dict[str, int] = {}
         self._parsed: dict[str, Receipt | None] = {}
         """The receipts among the records that were asked for last, so that none is read twice."""
+        self._countable: set[str] | None = None
+        """The receipts whose parts were asked for last. None: all parts are in memory."""
         self._early: dict[str, tuple[Record, Receipt | None]] = {}
         """The receipts that came before the policy, by id."""
 
@@ -78,6 +81,7 @@ class WitnessedDomain:
             forked = [fork.witness for fork in overview.forks if fork.act is Act.RECEIPT]
             domain._standings = Standings(domain.policy)
             domain.testimony = Testimony(domain.policy, forked, overview.waiting)
+            domain.testimony.due = dict.fromkeys(overview.due)
             domain._label_of[overview.policy.id] = POLICY_LABEL
         domain.undecided = sum(overview.undecided.values())
         domain._double = dict(overview.doubly_decided)
@@ -109,7 +113,7 @@ class WitnessedDomain:
         return 1 if walked is None else max(1, len(walked))
 
     def needs(self, records: Iterable[Record]) -> Wanted:
-        """The parts that have to be in memory when these records are added.
+        """The parts that have to be in memory when these records are added; without records, when `count_due` follows.
 
         Ask again when parts were brought: a receipt that becomes sound makes those that wait for it count.
         """
@@ -124,23 +128,28 @@ class WitnessedDomain:
         if self.policy is None or self.testimony is None:
             return wanted  # no receipt counts yet
         receipts = [it for it in self._parsed.values() if it is not None and it.witness in self.policy.witnesses]
-        self._need_chains(wanted, self.testimony, receipts)
+        needed = Chains(self.testimony, wanted, NAMED_BESIDE_MAX if wanted else NAMED_MAX)
+        needed.add(receipts, () if wanted else self.testimony.due)
+        self._countable = needed.countable
         return wanted
 
-    def _need_chains(self, wanted: Wanted, testimony: Testimony, receipts: list[Receipt]) -> None:
-        """Want what these receipts name, and what those name that become sound by them."""
-        by_place: dict[Place, list[Receipt]] = defaultdict(list)
-        for receipt in receipts:
-            by_place[receipt.witness, receipt.prev].append(receipt)
-            _need_receipt(wanted, testimony, receipt)
-        becoming_sound = [it for it in receipts if testimony.is_sound((it.witness, it.prev))]
-        while becoming_sound:
-            receipt = becoming_sound.pop()
-            after = (receipt.witness, receipt.id)
-            waiting = testimony.waiting_on(after)
-            for each in waiting:
-                _need_receipt(wanted, testimony, each)
-            becoming_sound += [*by_place.pop(after, ()), *waiting]
+    @property
+    def has_due(self) -> bool:
+        """Whether receipts are sound that are not counted yet. Then ask for what they need, and call `count_due`."""
+        return self.testimony is not None and bool(self.testimony.due)
+
+    def count_due(self) -> DomainChange:
+        """Count some of the receipts that are due, those whose parts were asked for."""
+        change = DomainChange()
+        if self.testimony is not None:
+            heard = self.testimony.count_due(self._may_count)
+            change.links, change.said = heard.links, heard.said
+            change.ahead = {record_id for record_id in heard.said if self._label_of.get(record_id) is None}
+            self._apply({}, heard.said, change)
+        return change
+
+    def _may_count(self, receipt: Receipt) -> bool:
+        return self._countable is None or receipt.id in self._countable
 
     def missing(self, wanted: Wanted) -> Wanted:
         """Those of the wanted parts that are not in memory."""
@@ -344,7 +353,7 @@ class WitnessedDomain:
         elif receipt is None or receipt.witness not in self.policy.witnesses:
             change.verdicts[record.id] = Verdict.NOT_OWNER
         else:
-            heard = self.testimony.add(receipt)
+            heard = self.testimony.add(receipt, self._may_count)
             add_said(said, heard.said)
             change.links |= heard.links
             self._show_receipt(self.testimony, record, receipt, change)
@@ -430,14 +439,6 @@ def _named(tip: Tip | None) -> frozenset[str]:
     if tip is None:
         return frozenset()
     return frozenset((tip.signedby,) if tip.newowner is None else (tip.signedby, tip.newowner))
-
-
-def _need_receipt(wanted: Wanted, testimony: Testimony, receipt: Receipt) -> None:
-    """Want what this receipt names, and its places: where it stands, and what may stand after it."""
-    wanted.ids |= dict.fromkeys(receipt.named())
-    wanted.places[receipt.witness, receipt.prev] = None
-    if testimony.waiting[receipt.witness] > 0:  # else nobody can stand after this receipt
-        wanted.places[receipt.witness, receipt.id] = None
 
 
 def _events(label: WitnessedLabel, moved: LabelChange) -> list[Event]:

@@ -82,14 +82,15 @@ class Overview(msgspec.Struct):
 
     `policy` is None while the policy is not known. `states`: of the labels of the policy and of its witnesses.
     `heard_ms`: the `at` of the newest receipt of each witness. `waiting`: bytes of the receipts of each witness that
-    are not sound. `undecided`: how many records can still win and wait for a decision, by label. `doubly_decided`: in
-    how many slots two records are decided, by label.
+    are not counted as sound. `due`: the places where some of these are sound. `undecided`: how many records can still
+    win and wait for a decision, by label. `doubly_decided`: in how many slots two records are decided, by label.
     """
 
     policy: Record | None = None
     states: dict[str, State] = msgspec.field(default_factory=dict)
     heard_ms: dict[str, int] = msgspec.field(default_factory=dict)
     waiting: dict[str, int] = msgspec.field(default_factory=dict)
+    due: list[Place] = msgspec.field(default_factory=list)
     forks: list[Fork] = msgspec.field(default_factory=list)
     undecided: dict[str, int] = msgspec.field(default_factory=dict)
     doubly_decided: dict[str, int] = msgspec.field(default_factory=dict)

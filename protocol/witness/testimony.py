@@ -15,7 +15,7 @@ Evidence never changes, so that all who look at it share it: a receipt that name
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from enum import IntEnum
 from types import MappingProxyType
 from typing import Final, TypeVar
@@ -291,6 +291,17 @@ class Spot(msgspec.Struct):
     receipts: list[str] = msgspec.field(default_factory=list)
     waiting: list[Receipt] = msgspec.field(default_factory=list)
 
+    @property
+    def due(self) -> list[Receipt]:
+        """Those of `waiting` that are sound by now, because the receipt before them is."""
+        before = self.before
+        return [it for it in self.waiting if it.at_ms > before.at_ms] if before is not None and before.is_sound else []
+
+
+def any_receipt(_: Receipt) -> bool:
+    """Whether this receipt may be counted: yes."""
+    return True
+
 
 class Testimony:
     """All that the witnesses of one policy have said."""
@@ -301,7 +312,9 @@ class Testimony:
         """
         self.policy = policy
         self.waiting = Counter(waiting)
-        """Bytes of the receipts of each witness that are not sound."""
+        """Bytes of the receipts of each witness that are not counted as sound."""
+        self.due: dict[Place, None] = {}
+        """Where receipts wait that are sound by now, and are to be counted by `count_due`."""
         self._evidence: dict[str, Evidence] = {}
         self._spots: dict[Place, Spot] = {}
         self._forked = set(forked)
@@ -328,9 +341,14 @@ class Testimony:
         return place in self._spots
 
     def waiting_on(self, place: Place) -> list[Receipt]:
-        """The receipts here that are not sound."""
+        """The receipts here that are not counted as sound."""
         spot = self._spots.get(place)
         return [] if spot is None else spot.waiting
+
+    def due_at(self, place: Place) -> list[Receipt]:
+        """The receipts here that are due."""
+        spot = self._spots.get(place)
+        return [] if spot is None else spot.due
 
     def recall(self, said: Mapping[str, Evidence], spots: Mapping[Place, Spot]) -> None:
         """Bring back what was forgotten."""
@@ -352,13 +370,21 @@ class Testimony:
         one, other = siblings
         return Fork(receipt.witness, Act.RECEIPT, receipt_label(receipt.witness), receipt.prev, 0, (one, other))
 
-    def add(self, receipt: Receipt) -> Heard:
-        """Count this receipt, and those after it that become sound by it."""
+    def add(self, receipt: Receipt, may_count: Callable[[Receipt], bool] = any_receipt) -> Heard:
+        """Count this receipt, and those after it that become sound by it and may be counted now. The others are due."""
         heard = Heard()
         if receipt.witness not in self.policy.witnesses or self._is_held(receipt):
             return heard
         self._note_sibling(receipt)
-        self._settle(receipt, heard)
+        self._settle([receipt], heard, may_count)
+        return heard
+
+    def count_due(self, may_count: Callable[[Receipt], bool]) -> Heard:
+        """Count the receipts that are due and may be counted now, and those that become sound by them."""
+        heard = Heard()
+        for place in [place for place in self.due if place in self._spots]:
+            del self.due[place]
+            self._settle(self._take_due(place, may_count), heard, may_count)
         return heard
 
     def _note_sibling(self, receipt: Receipt) -> None:
@@ -368,23 +394,31 @@ class Testimony:
             self._forked.add(receipt.witness)
             del siblings[SIBLINGS_KEPT:]
 
-    def _settle(self, receipt: Receipt, heard: Heard) -> None:
-        """Make this receipt sound if it is, and then all that waited for it."""
-        looked_at = [receipt]
+    def _settle(self, receipts: Iterable[Receipt], heard: Heard, may_count: Callable[[Receipt], bool]) -> None:
+        """Make these receipts sound if they are, and then all that waited for them and may be counted."""
+        looked_at = list(receipts)
         while looked_at:
             each = looked_at.pop()
             before_ms = self._at_before(each)
             link = Link(each.witness, each.prev, each.at_ms, is_sound=before_ms is not None)
-            spot = self._spot((each.witness, each.id))
-            spot.before = heard.links[each.id] = link
+            self._spot((each.witness, each.id)).before = heard.links[each.id] = link
             self._count(said_in(each, before_ms), heard)
             if before_ms is None:
                 self._spot((each.witness, each.prev)).waiting.append(each)
                 self.waiting[each.witness] += each.size_bytes
             else:
-                looked_at += spot.waiting
-                self.waiting[each.witness] -= sum(receipt.size_bytes for receipt in spot.waiting)
-                spot.waiting = []
+                looked_at += self._take_due((each.witness, each.id), may_count)
+
+    def _take_due(self, place: Place, may_count: Callable[[Receipt], bool]) -> list[Receipt]:
+        """Take the receipts that are sound here and may be counted from those that wait. The others become due."""
+        spot = self._spots[place]
+        due = spot.due
+        taken = {receipt.id: receipt for receipt in due if may_count(receipt)}
+        if len(taken) < len(due):
+            self.due[place] = None
+        self.waiting[place[0]] -= sum(receipt.size_bytes for receipt in taken.values())
+        spot.waiting = [receipt for receipt in spot.waiting if receipt.id not in taken]
+        return list(taken.values())
 
     def _count(self, said: Mapping[str, Evidence], heard: Heard) -> None:
         """Count what a receipt says, and note what of it is news."""

@@ -95,6 +95,14 @@ async def _read_witnesses(reader: Reader, found: Overview, witnesses: dict[str, 
     )
     waiting: dict[int, int] = {row[0]: row[1] for row in await reader.fetch(sql, list(witnesses.values()))}
     found.waiting = {key: waiting.get(number, 0) for key, number in witnesses.items()}
+    sql = (
+        "SELECT DISTINCT waiting.witness, waiting.prev FROM receipts AS waiting JOIN records ON id = waiting.prev "
+        "JOIN receipts AS before ON before.record = records.no "
+        "WHERE waiting.witness = ANY($1::bigint[]) AND NOT waiting.sound "
+        "AND before.witness = waiting.witness AND before.sound AND before.at_ms < waiting.at_ms"
+    )
+    keys = {number: key for key, number in witnesses.items()}
+    found.due = [(keys[row[0]], row[1].hex()) for row in await reader.fetch(sql, list(keys))]
 
 
 async def _forks(reader: Reader, witnesses: dict[int, str]) -> list[Fork]:

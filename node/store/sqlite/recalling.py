@@ -82,6 +82,13 @@ def _read_witness(connection: sqlite3.Connection, found: Overview, key: str, num
         "JOIN records ON records.no = record WHERE witness = ? AND NOT sound"
     )
     (found.waiting[key],) = connection.execute(sql, (number,)).fetchone()
+    sql = (
+        "SELECT DISTINCT waiting.prev FROM receipts AS waiting INDEXED BY receipts_that_wait "
+        "CROSS JOIN records ON id = waiting.prev CROSS JOIN receipts AS before ON before.record = records.no "
+        "WHERE waiting.witness = ? AND NOT waiting.sound "
+        "AND before.witness = waiting.witness AND before.sound AND before.at_ms < waiting.at_ms"
+    )
+    found.due += ((key, prev.hex()) for (prev,) in connection.execute(sql, (number,)))
 
 
 def _forks(connection: sqlite3.Connection, witnesses: dict[int, str]) -> list[Fork]:

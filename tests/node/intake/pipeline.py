@@ -87,6 +87,7 @@ async def pipeline(
         plugin = WritePlugin(chosen.write_plugin, chosen.write_plugin_timeout, world)
         await plugin.start()
     ingest = Ingest(chosen, world, stored, commits, Turns(), plugin)
+    ingest.start()
     try:
         yield Pipeline(store, indexes, heads, commits, ingest, witnessed, plugin)
     finally:

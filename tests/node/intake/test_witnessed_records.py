@@ -1,6 +1,7 @@
 """Records of witnessed domains are decided in slices, and nobody but their own domain waits for them."""
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from node.intake.arrivals import BY_REQUEST, Origin
 from node.intake.group import Group
 from node.intake.witnessed import in_order
-from node.intake.witnessed_records import RECORD_US, SLICE_US, UNCOMMITTED_US_MAX, slices
+from node.intake.witnessed_records import NAMED_US, RECORD_US, SLICE_US, UNCOMMITTED_US_MAX, slices
 from node.store.contract import Batch
 from node.store.sqlite import SqliteStore
 from protocol.records.admission import Trust
@@ -81,6 +82,7 @@ class HoldingStore(SqliteStore):
 @pytest.fixture(autouse=True)
 def gates() -> None:
     HoldingStore.reads, HoldingStore.commits = asyncio.Event(), asyncio.Event()
+    FailingStore.commits_left = 1_000
 
 
 async def test_while_a_witnessed_domain_is_read_others_are_decided(tmp_path: Path) -> None:
@@ -165,6 +167,66 @@ async def test_a_domain_that_is_about_to_be_decided_on_forgets_nothing(tmp_path:
         it.witnessed.shrink()
 
     assert len(domain.labels) < len(held)
+
+
+class FailingStore(SqliteStore):
+    """A store whose disk fails after some commits."""
+
+    commits_left = 1_000
+
+    async def commit(self, batch: Batch) -> int:
+        if FailingStore.commits_left == 0:
+            raise sqlite3.OperationalError("disk I/O error")
+        FailingStore.commits_left -= 1
+        return await super().commit(batch)
+
+
+def gap_and_chain(count: int) -> tuple[SignedRecord, list[SignedRecord]]:
+    """A first receipt, and those after it. Each names other records, which nobody holds."""
+    chain = [receipt(1)]
+    for number in range(2, count + 2):
+        ids = [f"{number * 1_000 + each:064x}" for each in range(400)]
+        chain.append(receipt(number, chain[-1], ids))
+    return chain[0], chain[1:]
+
+
+async def counted(it: Pipeline) -> None:
+    """Wait until no receipt is due, and all is on disk."""
+    while it.witnessed.open(DOMAIN).has_due:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0)
+    await it.commits.drain()
+
+
+async def test_receipts_that_become_sound_at_once_are_counted_in_slices(tmp_path: Path) -> None:
+    first, waiting = gap_and_chain(12)
+    named: list[int] = []
+    async with pipeline(tmp_path) as it, asyncio.timeout(TIMEOUT_S):
+        await put(it, [POLICY, *waiting], PEER)
+        it.commits.watchers.append(lambda it: named.extend(len(change.said) for change in it.batch.walked.values()))
+
+        assert await put(it, [first], PEER) == [Status.ACCEPTED]
+        await counted(it)
+
+        assert max(named) <= SLICE_US // NAMED_US
+        assert sum(named) == 12 * 400
+        assert (await it.store.overview(DOMAIN)).waiting == {CAROL.public: 0}
+
+
+async def test_receipts_that_are_due_when_a_node_ends_are_counted_by_its_next_run(tmp_path: Path) -> None:
+    first, waiting = gap_and_chain(12)
+    async with pipeline(tmp_path, store_type=FailingStore) as it, asyncio.timeout(TIMEOUT_S):
+        await put(it, [POLICY, *waiting], PEER)
+        FailingStore.commits_left = 2
+        await put(it, [first], PEER)
+        with pytest.raises(sqlite3.OperationalError):
+            await it.commits.failed
+    FailingStore.commits_left = 1_000
+
+    async with pipeline(tmp_path) as it, asyncio.timeout(TIMEOUT_S):
+        assert it.witnessed.open(DOMAIN).has_due
+        await counted(it)
+
+        assert (await it.store.overview(DOMAIN)).waiting == {CAROL.public: 0}
 
 
 def test_receipts_come_in_the_order_of_their_chain() -> None:

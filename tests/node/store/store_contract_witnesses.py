@@ -8,6 +8,7 @@ import msgspec
 from node.store.contract import Batch, Store
 from protocol.records.record import Record, SignedRecord, make, sign
 from protocol.signing import SigningKey
+from protocol.witness.chains import NAMED_BESIDE_MAX
 from protocol.witness.domain import WitnessedDomain
 from protocol.witness.policy import make_policy
 from protocol.witness.recall import Known, Overview, Spoken, Wanted
@@ -165,6 +166,23 @@ class WitnessesContract(Contract):
         assert found.forks == [Fork(WITNESS, Act.RECEIPT, SEEN, FIRST.record.id, 0, (receipts[0], receipts[1]))]
         assert (found.undecided, found.doubly_decided) == ({"tower": 1}, {})
         assert sum(found.undecided.values()) == domain.undecided
+
+    async def test_a_batch_without_records_counts_receipts_that_the_overview_calls_due(self, store: Store) -> None:
+        keeper = Keeper()
+        named = {f"{number:064x}": NOW_MS + 1 for number in range(NAMED_BESIDE_MAX + 1)}
+        await store.commit(keeper.batch([POLICY_RECORD, receipt(NOW_MS + 1, FIRST, seen=named)]))
+        keeper.domain.needs([FIRST.record])
+        await store.commit(keeper.batch([FIRST]))
+        before = await store.overview(DOMAIN)
+
+        keeper.domain.needs(())
+        await store.commit(Batch(walked={DOMAIN: keeper.domain.count_due()}))
+
+        after = await store.overview(DOMAIN)
+        assert (before.due, after.due) == ([(WITNESS, FIRST.record.id)], [])
+        assert (before.waiting[WITNESS] > 0, after.waiting[WITNESS]) == (True, 0)
+        found = await store.known(DOMAIN, Wanted(ids=dict.fromkeys(named)))
+        assert found.said == dict.fromkeys(named, Evidence({WITNESS: NOW_MS + 1}))
 
     async def test_of_a_witness_that_lied_everywhere_some_forks_are_read(self, store: Store) -> None:
         chain, others = [FIRST], []
