@@ -191,11 +191,11 @@ class AcceptedTransport:
                 case WSMsgType.TEXT:
                     return str(message.data)
                 case WSMsgType.PING:
-                    self._count_control_frame()
+                    await self._count_control_frame()
                     await self._pong(message.data)
                 case WSMsgType.PONG:
-                    self._count_control_frame()
                     self._on_pong(bytes(message.data))
+                    await self._count_control_frame()
                 case WSMsgType.BINARY:
                     raise ProtocolError(Code.MALFORMED, _BINARY)
                 case WSMsgType.CLOSE:
@@ -230,9 +230,14 @@ class AcceptedTransport:
         if self._transport is not None:
             self._transport.abort()
 
-    def _count_control_frame(self) -> None:
-        """Raises: ProtocolError: `rate_limited`: a peer that floods with them would never leave the loop."""
+    async def _count_control_frame(self) -> None:
+        """Give others a turn, because thousands of frames may wait, and none of them waits for the peer.
+
+        Raises:
+            ProtocolError: `rate_limited`: a peer that floods with them would keep the loop busy.
+        """
         self._control_frames.count(1, asyncio.get_running_loop().time())
+        await asyncio.sleep(0)
 
     async def _pong(self, payload: bytes) -> None:
         # If the connection is over, the next receive says so.
