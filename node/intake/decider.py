@@ -176,7 +176,6 @@ class Decider:
             group.settle_repeats()
         finally:
             self.witnessed.on_decided(batch, brought)
-        self.witnessed.shrink()
         self.welcome.on_decided(batch)
         return batch
 

@@ -176,11 +176,16 @@ class WitnessedRecords:
             hand_back(entries, group)
             committed = self._commits.enqueue(batch, waits=wait_for_commits(entries))
             announce_each(self._announce, entries, batch)
+            has_to_forget = self._decider.witnessed.shrink()
         finally:
             self._deciding.release()
         self._uncommitted_us += work_us
         committed.add_done_callback(lambda done: self._on_committed(done, entries, work_us))
         work.end()
+        while has_to_forget:  # a receipt may touch many long labels
+            await asyncio.sleep(0)
+            async with self._deciding:
+                has_to_forget = self._decider.witnessed.shrink()
 
     def _on_committed(self, committed: asyncio.Future[None], entries: Sequence[Entry], work_us: int) -> None:
         self._uncommitted_us -= work_us

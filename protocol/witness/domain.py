@@ -26,7 +26,7 @@ from protocol.witness.chains import NAMED_BESIDE_MAX, NAMED_MAX, Chains
 from protocol.witness.change import Contender, DomainChange
 from protocol.witness.label import LabelChange, WitnessedLabel
 from protocol.witness.policy import Policy, policy_of
-from protocol.witness.recall import Known, Overview, Wanted
+from protocol.witness.recall import MERGED_AT_ONCE, Known, Overview, Wanted
 from protocol.witness.receipt import Receipt, receipt_label, receipt_of
 from protocol.witness.testimony import SILENCE, Act, Evidence, Fork, Forks, Testimony, add_said
 from protocol.witness.walk import WITNESSED_REASONS, Standings, tip_of
@@ -165,13 +165,35 @@ class WitnessedDomain:
         may be added to the domain before the end.
         """
         if self.testimony is not None:
-            said = {each: evidence for each, evidence in known.said.items() if each not in self._label_of}
-            self.testimony.recall(said, known.places)
+            ids = list(known.said)
+            for begin in range(0, len(ids), MERGED_AT_ONCE):
+                unknown = (each for each in ids[begin : begin + MERGED_AT_ONCE] if each not in self._label_of)
+                self.testimony.recall({each: known.said[each] for each in unknown}, {})
+                if begin + MERGED_AT_ONCE < len(ids):
+                    yield
+            self.testimony.recall({}, known.places)
         walked: dict[str, WitnessedLabel] = {}
         yield from known.walk(walked, self.policy, self.evidence)
+        merging = self._merge(wanted, known, walked)
+        try:
+            for _ in merging:
+                yield
+        finally:
+            for _ in merging:  # also if the caller stops: a label in memory has all of its ids there
+                pass
+
+    def _merge(self, wanted: Wanted, known: Known, walked: Mapping[str, WitnessedLabel]) -> Iterator[None]:
+        """Take the labels that were walked, and all else that is known, into memory, some at a time."""
         self._labels |= walked
+        merged = 0
         for name, records in known.labels.items():
-            self._label_of |= dict.fromkeys((record.id for record in records), name)
+            for begin in range(0, len(records), MERGED_AT_ONCE):
+                some = records[begin : begin + MERGED_AT_ONCE]
+                self._label_of |= dict.fromkeys((record.id for record in some), name)
+                merged += len(some)
+                if merged >= MERGED_AT_ONCE:
+                    merged = 0
+                    yield
         for name in wanted.labels:
             if name.startswith("@"):
                 self._shown[name] = _Shown(newest=known.newest.get(name, (0, "")))

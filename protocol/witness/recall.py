@@ -20,6 +20,9 @@ from protocol.witness.walk import Standings
 STEP_RECORDS: Final = 200
 """Records that are walked at once, in about 5 ms."""
 
+MERGED_AT_ONCE: Final = 5_000
+"""Records that were walked, and are taken into a domain at once, in about 2 ms."""
+
 
 class Wanted(msgspec.Struct):
     """Parts of a domain: labels with all that was said of their records; what was said of ids, and the labels of those

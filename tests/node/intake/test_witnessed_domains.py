@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from node.intake.witnessed_domains import WitnessedDomains
+from node.store.contract import Batch
 from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
+from protocol.witness.change import DomainChange
 from protocol.witness.policy import make_policy
 from protocol.witness.receipt import receipt_label
 from tests.history import ALICE, CAROL
@@ -35,3 +38,22 @@ async def test_labels_where_nothing_waits_for_a_decision_are_forgotten_first(tmp
                 break
 
         assert [domain.label(each) is None for each in ("done", "oldest")] == [True, False]
+
+
+async def test_much_that_one_decision_touched_is_forgotten_some_at_a_time(tmp_path: Path) -> None:
+    """A receipt may touch 400 long labels. To forget them at once holds the loop."""
+    claims = [signed(ALICE, f"claim-{number}") for number in range(35)]
+    async with pipeline(tmp_path) as it:
+        await it.ingest.take([submission(each) for each in (signed(ALICE, "@policy", **POLICY.fields), *claims)], PEER)
+        domains = await WitnessedDomains.load(it.store, it.indexes, 1)
+        await domains.bring(DOMAIN, [each.record for each in claims])
+        decided = Batch(walked={DOMAIN: DomainChange()})
+        domains.on_decided(decided)
+        domains.on_committed(decided)
+
+        left = []
+        while domains.shrink(at_once=10):
+            left.append(len(domains.open(DOMAIN).labels))
+
+        assert left == [25, 15, 5]
+        assert len(domains.open(DOMAIN).labels) == 1

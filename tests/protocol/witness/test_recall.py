@@ -2,11 +2,12 @@
 
 from random import Random
 
+from protocol.witness.domain import WitnessedDomain
 from protocol.witness.label import WitnessedLabel
-from protocol.witness.recall import STEP_RECORDS, Known
+from protocol.witness.recall import MERGED_AT_ONCE, STEP_RECORDS, Known, Wanted
 from protocol.witness.testimony import Evidence
 from protocol.witness.walk import walk
-from tests.protocol.witness.council import LABEL, council_policy, follower, founding
+from tests.protocol.witness.council import LABEL, council_policy, domain_of, follower, founding
 
 POLICY = council_policy(witnesses=4, faulty=1)
 
@@ -24,3 +25,23 @@ def test_a_long_label_is_walked_in_steps_so_that_others_get_a_turn() -> None:
 
     assert lengths == [STEP_RECORDS, 2 * STEP_RECORDS]
     assert tuple(walked[LABEL].chain) == walk(POLICY, chain, known.evidence).chain == tuple(chain)
+
+
+def test_many_labels_are_taken_into_memory_in_steps_and_each_with_all_of_its_records() -> None:
+    """Otherwise a receipt that names records of 400 long labels holds the loop. A caller that stops leaves no label
+    with a part of its records: those would be taken for new.
+    """
+    records = [founding(POLICY, author=1, moment=number) for number in range(3 * MERGED_AT_ONCE)]
+    known = Known({LABEL: records[:100], "long": records[100:]})
+    domain = WitnessedDomain(domain_of(POLICY))
+    held = []
+
+    learning = domain.learn(Wanted(labels=dict.fromkeys(known.labels)), known)
+    for _ in learning:
+        held.append(sum(record.id in domain for record in records) if domain.labels else 0)
+        if held[-1]:
+            break
+    del learning
+
+    assert 0 < held[-1] <= 2 * MERGED_AT_ONCE
+    assert (len(domain.labels), all(record.id in domain for record in records)) == (2, True)
