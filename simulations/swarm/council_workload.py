@@ -19,8 +19,8 @@ from simulations.world.virtual_time import StuckError
 POLICY_AGAIN_S: Final = 1.0
 """Seconds between two attempts to make the policy known."""
 
-POLICY_ATTEMPTS_MAX: Final = 3_600
-"""Attempts to make the policy known: more than any outage of a plan lasts."""
+POLICY_ATTEMPTS_MAX: Final = 300
+"""Attempts to make the policy known: in three times as long as any plan lasts."""
 
 OLD_S: Final = 100_000
 """A lie about time, in seconds: more than any admission window that a plan draws."""
