@@ -41,7 +41,7 @@ from protocol.errors import Code, ProtocolError
 PIECE_BYTES_AIM: Final = 65_536
 """Bytes of records that are written to a socket at once: as many as a transport buffers before it is full."""
 
-GIVING_S_MAX: Final = 0.02
+GIVING_S_MAX: Final = 0.01
 """Seconds of the loop for giving one commit to the live consumers. 360 streams that each named other domains beside a
 common one held the loop for 150 ms when a batch of 250 records came."""
 

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 from websockets.typing import Subprotocol
 
 from protocol.link.handshake import auth
@@ -33,7 +33,7 @@ async def link_again(links: AsyncExitStack, node: LocalNode, address: str, numbe
             return await links.enter_async_context(linked(node, address, number))
         except InvalidStatus as refused:
             await pause(float(refused.response.headers.get("Retry-After", RELINK_S)))
-        except (ConnectionClosed, ConnectionError):
+        except (ConnectionClosed, ConnectionError, InvalidMessage):  # `InvalidMessage`: closed without an answer
             await pause(RELINK_S)
 
 
@@ -86,7 +86,7 @@ async def _open(connection: ClientConnection, key: SigningKey) -> None:
 async def flood(node: LocalNode, address: str, texts: Sequence[str], compression: str | None = None) -> None:
     """Send these texts again and again, as fast as the node reads, and link again if the node ends the link."""
     while True:
-        with suppress(ConnectionClosed, ConnectionError, InvalidStatus):
+        with suppress(ConnectionClosed, ConnectionError, InvalidMessage, InvalidStatus):
             async with linked(node, address, compression=compression) as connection:
                 reading = asyncio.create_task(drop_all(connection))
                 try:

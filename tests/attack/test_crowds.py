@@ -9,6 +9,7 @@ import pytest
 
 from tests.attack.harness import IS_LONG, Wires, attacked, attacker, check, fill, measure
 from tests.attack.pace import pause
+from tests.attack.test_requests import forged, request
 
 ADDRESSES = 576 if IS_LONG else 60
 """As many connections as strangers may have, each of another address."""
@@ -18,9 +19,12 @@ EVERY_S = 0.1
 READ_BYTES = 65_536
 
 KINDS = {
-    "heads": b"GET /claims/example/stored-1 HTTP/1.1\r\nHost: x\r\n\r\n",
-    "paths that lead nowhere": b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n",
-    "listings": b"GET /claims?limit=50 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "heads": request("GET", "/claims/example/stored-1"),
+    "paths that lead nowhere": request("GET", "/x"),
+    "listings": request("GET", "/claims?limit=50"),
+    "forged claims to be stored": forged(1),
+    "a tunnel (`CONNECT`)": request("CONNECT", "example.org:443"),
+    "methods that no path has": request("BREW", "/claims"),
 }
 
 

@@ -26,10 +26,10 @@ def request(method: str, target: str, body: bytes = b"", headers: bytes = b"") -
     return f"{method} {target} HTTP/1.1\r\nHost: x\r\n".encode() + headers + length + b"\r\n" + body
 
 
-def forged() -> bytes:
+def forged(count: int = 50) -> bytes:
     """Claims whose signatures somebody made up."""
     at = int(time.time())
-    made_up = [signed(claim(f"forged-{number}", at=at)) for number in range(50)]
+    made_up = [signed(claim(f"forged-{number}", at=at)) for number in range(count)]
     return b"".join(request("PUT", f"/claims/{'0' * 64}{one.signature[64:]}", one.record.canonical) for one in made_up)
 
 
