@@ -8,6 +8,8 @@ admitted different rivals could never count the commits for one of them.
 A listed peer brings whatever is valid, as in every domain. Each `check_` function is one rule and raises its own code.
 """
 
+from collections import Counter
+from itertools import chain
 from typing import Final
 
 from protocol.errors import Code, ProtocolError
@@ -17,7 +19,7 @@ from protocol.records.replay import State
 from protocol.witness.domain import WitnessedDomain
 from protocol.witness.label import WitnessedLabel
 from protocol.witness.policy import policy_of
-from protocol.witness.receipt import receipt_of
+from protocol.witness.receipt import Receipt, receipt_of
 from protocol.witness.walk import tip_of
 
 FOUNDINGS_MAX: Final = 16
@@ -32,6 +34,12 @@ at once when the last of those comes. There is room for 17 receipts that name as
 ones: a witness sends 10 a second at most, and a node that catches up gets the newest before the oldest.
 """
 
+ROUNDS_MAX: Final = 8_000
+"""Rounds of votes and rounds of commits for one record, together, in what clients bring. The witnesses of a race that
+nobody decides vote in so many rounds in 35 hours. A receipt of a liar names 400 in no time, and all of them are in
+memory while the record is decided on.
+"""
+
 RETRY_AFTER_S: Final = 5
 """Seconds after which a client may try again where too many records wait for a decision. A guess."""
 
@@ -44,7 +52,8 @@ def check_witnessed(
     `undecided_max`: records that may wait for a decision in the domain.
 
     Raises:
-        ProtocolError: `malformed`, `not_owner`, `stale`, `too_new`, `too_old`, `rate_limited`, `overloaded`.
+        ProtocolError: `malformed`, `not_owner`, `stale`, `too_new`, `too_old`, `too_large`, `rate_limited`,
+            `overloaded`.
     """
     if record.is_of_witnesses:
         if trust is Trust.CLIENT:
@@ -79,10 +88,10 @@ def check_policy_record(record: Record, domain: WitnessedDomain) -> None:
 
 
 def check_receipt(record: Record, domain: WitnessedDomain) -> None:
-    """Check that the record is a receipt, by a witness of the domain.
+    """Check that the record is a receipt, by a witness of the domain, and that its votes and commits have room.
 
     Raises:
-        ProtocolError: `malformed`; `not_owner`, also while the policy of the domain is not known.
+        ProtocolError: `malformed`, `too_large`; `not_owner`, also while the policy of the domain is not known.
     """
     if domain.policy is None:
         detail = "the policy of this domain is not known here, so nobody can say who its witnesses are: bring it first"
@@ -91,9 +100,26 @@ def check_receipt(record: Record, domain: WitnessedDomain) -> None:
         raise ProtocolError(
             Code.NOT_OWNER, f"only a witness may write to this label, and {record.signedby} is not a witness"
         )
-    if receipt_of(record) is None:
+    receipt = receipt_of(record)
+    if receipt is None:
         detail = "not a receipt: `at` in ms, `first` and `seen` as {id: ms}, `vote` and `commit` as {round: [ids]}"
         raise ProtocolError(Code.MALFORMED, detail)
+    check_rounds(receipt, domain)
+
+
+def check_rounds(receipt: Receipt, domain: WitnessedDomain) -> None:
+    """Check that the witnesses do not vote for one record, or commit it, in too many rounds.
+
+    Raises:
+        ProtocolError: `too_large`.
+    """
+    assert domain.testimony is not None, "a domain with a policy has a testimony"
+    named = Counter(record_id for _, record_id in chain(receipt.all_votes(), receipt.all_commits()))
+    for record_id, rounds in named.items():
+        said = domain.testimony.evidence(record_id)
+        if len(said.votes) + len(said.commits) + rounds > ROUNDS_MAX:
+            detail = f"votes and commits in {ROUNDS_MAX} rounds at most for one record, {record_id}"
+            raise ProtocolError(Code.TOO_LARGE, detail, limit=ROUNDS_MAX)
 
 
 def check_chain(record: Record, trust: Trust, domain: WitnessedDomain) -> None:

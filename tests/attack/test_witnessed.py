@@ -13,6 +13,7 @@ import pytest
 
 from protocol.records.record import SignedRecord, make, sign
 from protocol.signing import SigningKey
+from protocol.witness.admission import ROUNDS_MAX
 from protocol.witness.policy import make_policy
 from protocol.witness.receipt import BALLOTS_MAX, receipt_label
 from tests.attack.harness import IS_LONG, Attack, Wires, attacked, attacker, check, give, measure
@@ -39,7 +40,7 @@ LONG = 10_000 if IS_LONG else 1_000
 FORKED = 5_000 if IS_LONG else 100
 """Receipts that contradict others; twice, on places that are known and on one that is not."""
 
-VOTING = 100 if IS_LONG else 5
+VOTING = ROUNDS_MAX // BALLOTS_MAX if IS_LONG else 5
 """Receipts that vote for one record in 400 rounds each."""
 
 _WAIT = b"Prefer: wait=30\r\n"
@@ -215,6 +216,7 @@ async def test_forks_and_votes_in_many_rounds_of_a_witness_that_lies(tmp_path: P
     votes = votes_for(domain, 1, founding.record.id, VOTING)
     more = receipts_on(domain, 1, ["e" * 64] * FORKED)
     parts = [batch(more[begin : begin + RECEIPTS_AT_ONCE]) for begin in range(0, FORKED, RECEIPTS_AT_ONCE)]
+    parts.insert(1, batch([rival(domain, "garden", 10)]))  # only with a rival are votes compared
     targets = (f"/witnesses?domain={domain}", f"/claims/{domain}/garden/history")
     with attacked(tmp_path) as node:
         await give(node, [policy, founding, *votes, *forks])

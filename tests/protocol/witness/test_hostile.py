@@ -11,10 +11,10 @@ from protocol.limits import SAFE_INTEGER_MAX
 from protocol.records.admission import Trust, Window
 from protocol.records.record import Record, make
 from protocol.records.replay import Verdict
-from protocol.witness.admission import FOLLOWERS_MAX, FOUNDINGS_MAX, WAITING_BYTES_MAX, check_witnessed
+from protocol.witness.admission import FOLLOWERS_MAX, FOUNDINGS_MAX, ROUNDS_MAX, WAITING_BYTES_MAX, check_witnessed
 from protocol.witness.domain import WitnessedDomain
 from protocol.witness.policy import make_policy
-from protocol.witness.receipt import ENTRIES_MAX, receipt_label
+from protocol.witness.receipt import BALLOTS_MAX, ENTRIES_MAX, receipt_label
 from protocol.witness.testimony import Act
 
 NOW_S = 1_790_000_000
@@ -180,6 +180,30 @@ def test_what_is_said_of_records_that_do_not_exist_changes_no_label() -> None:
     label = domain.label(LABEL)
     assert label is not None
     assert label.verdicts == {founded.id: Verdict.PENDING}
+
+
+def in_rounds(record_id: str, begin: int, count: int) -> dict[str, list[str]]:
+    """Votes or commits for this record in so many rounds from this one on."""
+    return {str(number): [record_id] for number in range(begin, begin + count)}
+
+
+@pytest.mark.parametrize("kind", ["vote", "commit"])
+def test_of_one_record_a_client_may_bring_so_many_rounds_of_votes_and_commits(kind: str) -> None:
+    """Whoever makes a domain can be its witness, and all that witnesses said of a record is in memory with it."""
+    domain, receipts = domain_with(), list[Record]()
+    for begin in range(1, ROUNDS_MAX, BALLOTS_MAX):
+        said: dict[str, Any] = {kind: in_rounds(ID, begin, BALLOTS_MAX)}
+        if receipts:
+            said["prev"] = receipts[-1].id
+        receipts.append(receipt(LIAR, **said))
+        assert refusal(domain, receipts[-1]) is None
+        domain.add(receipts[-1:])
+
+    past = receipt(LIAR, prev=receipts[-1].id, vote=in_rounds(ID, ROUNDS_MAX + 1, 1))
+    of_another = receipt(LIAR, prev=receipts[-1].id, vote=in_rounds("e" * 64, 1, BALLOTS_MAX))
+
+    assert (refusal(domain, past), refusal(domain, past, Trust.PEER)) == (Code.TOO_LARGE, None)
+    assert refusal(domain, of_another) is None
 
 
 @pytest.mark.parametrize(("trust", "code"), [(Trust.CLIENT, Code.RATE_LIMITED), (Trust.PEER, Code.OVERLOADED)])
