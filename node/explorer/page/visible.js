@@ -1,7 +1,7 @@
 // Text of records: each character can be seen, and no name can pass for another by a trick. A character is spelled out
 // if it is invisible, if it turns the direction of what follows, if Unicode normalisation (NFC) would replace it by
 // others that look the same, or if it is a Greek or Cyrillic letter in a word with Latin letters. The same rules are in
-// `node/visible_text.py` for terminals. A page can also show emoji, joined letters and lines.
+// `node/console/visible_text.py` for terminals. A page can also show emoji, joined letters and lines.
 
 import { h } from "./dom.js";
 
