@@ -18,11 +18,12 @@ from node.fleet.errands import no_writer
 from node.fleet.passport import Passport
 from node.fleet.relay import Relay
 from protocol.errors import Code, ProtocolError
+from protocol.link.messages import FRAME_BYTES_MAX
 
 CLOSE_S_MAX: Final = 2.0
 
-_MESSAGE_BYTES_MAX: Final = 2 * 2**20
-"""More than a frame of a link has, so that the writer refuses a longer frame and not this process."""
+_MESSAGE_BYTES_MAX: Final = FRAME_BYTES_MAX + 32_768
+"""More than the writer reads, so that the writer refuses a longer frame and not this process."""
 
 _Socket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
 

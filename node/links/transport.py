@@ -23,10 +23,13 @@ from protocol.link.per_minute import PerMinute
 CLOSE_S_MAX: Final = 2.0
 """Seconds for the closing handshake. A peer that has not answered by then is cut off."""
 
-MESSAGE_BYTES_MAX: Final = 2 * FRAME_BYTES_MAX
-"""Bytes of the longest message that is read. A text above the limit of a frame is read too, so that the answer can say
-what is wrong with it. A text above this limit is cut off in the middle, and its sender, which still sends, may get a
-reset before it learns why.
+MESSAGE_BYTES_MAX: Final = FRAME_BYTES_MAX + 16_384
+"""Bytes of the longest message that is read. A text a little above the limit of a frame is read too, so that the answer
+can say what is wrong with it. A text above this limit is cut off in the middle, and its sender, which still sends, may
+get a reset before it learns why.
+
+No more is read, because a message that is not whole is in no budget of memory: 192 links of strangers that each left
+one of 2 MiB unfinished made the node grow by 341 MiB.
 """
 
 CONTROL_FRAMES_PER_MINUTE_MAX: Final = 6_000

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import struct
 import time
 from contextlib import AsyncExitStack
 from functools import partial
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from node.links.transport import MESSAGE_BYTES_MAX
 from simulations.processes.process import LocalNode
 from tests.attack.harness import IS_LONG, Attack, Wires, attacked, attacker, check, fill, give, measure
 from tests.attack.links import flood, link_again, question
@@ -20,6 +22,9 @@ LINKS_MIN = 150 if IS_LONG else 5
 """Links that the attack has to get, so that it measures something."""
 
 ADDRESSES = 20
+LINKS_PER_ADDRESS = 16
+"""As many as one address may have."""
+
 LARGE_BYTES = 60_000
 LARGE_RECORDS = 800 if IS_LONG else 100
 
@@ -125,6 +130,26 @@ async def test_links_that_ask_and_do_not_read(tmp_path: Path) -> None:
         cost = await measure(node, *[partial(attack, address=attacker(n, ADDRESSES)) for n in range(ADDRESSES)])
         check(f"{opened} of {UNREAD_LINKS} links that ask and do not read", cost)
     assert opened >= LINKS_MIN
+
+
+@pytest.mark.skipif(not IS_LONG, reason="an address opens 50 links a second at most")
+async def test_links_with_messages_that_do_not_end(tmp_path: Path) -> None:
+    """Each holds as much as the node reads of one message."""
+    opened = 0
+    begin = struct.pack(">BBQI", 0x81, 0xFF, MESSAGE_BYTES_MAX - 1, 0) + b" " * (MESSAGE_BYTES_MAX - 2)
+
+    async def attack(wires: Wires, address: str) -> None:
+        nonlocal opened
+        async with AsyncExitStack() as links:
+            for number in range(LINKS_PER_ADDRESS):
+                connection = await link_again(links, wires.node, address, number)
+                opened += 1
+                connection.transport.write(begin)
+            await asyncio.Event().wait()
+
+    with attacked(tmp_path) as node:
+        cost = await measure(node, *[partial(attack, address=attacker(n, ADDRESSES)) for n in range(ADDRESSES)])
+        check(f"{opened} links with messages that do not end", cost)
 
 
 async def fill_domains(node: LocalNode, domains: int) -> None:
