@@ -48,16 +48,14 @@ class Tail:
 
     def add(self, records: Iterable[StoredRecord]) -> None:
         """Count records that are being stored."""
-        self._count(
-            ((record.domain, record.signedby), len(record.canonical))
-            for record in (stored.signed.record for stored in records)
-        )
+        added = [stored.signed.record for stored in records]
+        self._count([(each.domain, each.signedby) for each in added], [len(each.canonical) for each in added])
 
-    def _count(self, records: Iterable[tuple[tuple[str, str], int]]) -> None:
-        """Count records, each by its domain and key, and its bytes."""
+    def _count(self, names: Sequence[tuple[str, str]], sizes_bytes: Sequence[int]) -> None:
+        """Count records: the domain and the key of each, and its bytes."""
         amounts, keys = self.amounts, self._keys
-        for name, size_bytes in records:
-            self.records += 1
+        self.records += len(names)
+        for name, size_bytes in zip(names, sizes_bytes, strict=True):
             amount = amounts.get(name)
             if amount is None:
                 amount = amounts[name] = Amount()
@@ -91,7 +89,8 @@ class Tail:
             "SELECT domain, body FROM records CROSS JOIN labels ON labels.no = records.label "
             f"WHERE records.no > {THROUGH}"
         )
-        tail._count(((domain, signer_of(body).hex()), len(body)) for domain, body in connection.execute(sql))
+        for domain, body in connection.execute(sql):
+            tail._count([(domain, signer_of(body).hex())], [len(body)])
         return tail
 
 

@@ -22,7 +22,7 @@ from node.store.testimony_rows import named_by
 from protocol.records.change import Event, EventType
 from protocol.records.named_keys import FEW_KEYS, ManyKeys
 from protocol.records.replay import State, Verdict
-from protocol.sets.index import key_id
+from protocol.sets.index import TIMESTAMP_BYTES
 
 NUMBERS_KEPT: Final = 16_384
 """Row numbers of records, and of labels, that stay in memory: about 5 MB."""
@@ -199,16 +199,17 @@ def _put_states(
     has_seldom = bool(founders or batch.walked)  # otherwise these columns have their defaults
 
     def row(number: int, key: LabelKey, state: State) -> tuple[Any, ...]:
-        tip, owner = state.tip, owner_of(state)
+        tip = state.tip
+        owner = None if tip is None else bytearray.fromhex(tip.signedby)
         most = (
             number,
             *key,
-            numbers[tip.id] if tip else None,
+            None if tip is None else numbers[tip.id],
             numbers[state.newest[1]],
-            tip.timestamp if tip else None,
+            None if tip is None else tip.timestamp,
             int(state.contested),
             bytearray(b"" if key in full else former_of(state)),
-            owner and bytearray(owner),
+            owner,
         )
         return (*most, *_seldom(state, owner, founders.get(key), numbers)) if has_seldom else most
 
@@ -223,7 +224,7 @@ def _put_states(
     )
 
 
-def _seldom(state: State, owner: bytes | None, founder: bytes | None, numbers: _Numbers) -> tuple[Any, ...]:
+def _seldom(state: State, owner: bytearray | None, founder: bytes | None, numbers: _Numbers) -> tuple[Any, ...]:
     """The columns of `_SELDOM`."""
     final = None if state.final is None else numbers[state.final]
     return (final, None if founder == owner else founder, state.undecided, state.doubly_decided)
@@ -262,22 +263,23 @@ def _insert_records(
     connection: sqlite3.Connection, records: Sequence[StoredRecord], labels: dict[LabelKey, int], first: int
 ) -> None:
     """Insert records, the first of them with this row number."""
-
-    def row(number: int, stored: StoredRecord) -> tuple[Any, ...]:
-        record = stored.signed.record
-        return (
+    rows: list[tuple[Any, ...]] = []
+    for number, stored in enumerate(records, first):  # without a call for each record
+        signed = stored.signed
+        record = signed.record
+        row = (
             number,
-            bytearray(key_id(record.index_key)),  # bound more quickly than bytes: see `_put_states`
+            bytearray(record.index_key[TIMESTAMP_BYTES:]),  # bound more quickly than bytes: see `_put_states`
             labels[record.domain, record.label],
             record.timestamp,
             stored.received,
             VERDICTS[stored.verdict],
-            bytearray.fromhex(stored.signed.signature),
+            bytearray.fromhex(signed.signature),
             bytearray(record.canonical),
         )
-
+        rows.append(row)
     columns = "no, id, label, timestamp, received, verdict, signature, body"
-    insert(connection, f"INSERT INTO records ({columns})", list(map(row, count(first), records)))
+    insert(connection, f"INSERT INTO records ({columns})", rows)
 
 
 def _update_verdicts(connection: sqlite3.Connection, verdicts: dict[str, Verdict], numbers: _Numbers) -> None:
