@@ -254,12 +254,24 @@ class VirtualLoop(asyncio.BaseEventLoop):
             raise StuckError(f"{words}\n{self._waiting()}")
 
     def _waiting(self) -> str:
-        """The oldest tasks that have not ended, a line each, with the places where they wait."""
-        lines = []
-        for task in self.tasks()[:_WAITING_SHOWN]:
-            frames = [f"{frame.f_code.co_qualname}:{frame.f_lineno}" for frame in task.get_stack(limit=4)]
-            lines.append(f"  {task.get_name()} waits in {' > '.join(frames)}")
+        """A line for each task that has not ended, with the places where it waits. Tasks of no process come first: the
+        run itself, and its users. A process has many tasks that rightly wait.
+        """
+        tasks = sorted(self._tasks, key=lambda task: self._tasks[task] is not None)
+        lines = [f"  {task.get_name()} waits in {' > '.join(_places(task))}" for task in tasks[:_WAITING_SHOWN]]
+        if len(tasks) > _WAITING_SHOWN:
+            lines.append(f"  and {len(tasks) - _WAITING_SHOWN} more")
         return "\n".join(lines)
+
+
+def _places(task: asyncio.Task[Any]) -> Iterator[str]:
+    """Each coroutine of a task that waits, with its line, the innermost last. `Task.get_stack` has only the first."""
+    awaited: Any = task.get_coro()
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
+        if frame is not None:
+            yield f"{frame.f_code.co_qualname}:{frame.f_lineno}"
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
 
 
 def run_to_end(main: Coroutine[Any, Any, _T], loop: VirtualLoop) -> _T:

@@ -78,6 +78,30 @@ def test_a_timer_that_is_set_again_and_again_without_end_ends_the_run() -> None:
         run_to_end(main(), VirtualLoop(callbacks_max=10_000))
 
 
+def test_a_run_without_progress_names_what_the_run_itself_waits_for_before_tasks_of_processes() -> None:
+    """A process has many tasks that rightly wait. The place of the innermost coroutine shows the cause."""
+
+    async def never_answered() -> None:
+        await asyncio.Event().wait()
+
+    async def ask() -> None:
+        await never_answered()
+
+    async def work() -> None:
+        for _ in range(10_000):
+            await asyncio.sleep(0.001)
+
+    async def main() -> None:
+        token = LIFE.set(Life())
+        processes = [asyncio.create_task(work()) for _ in range(20)]
+        LIFE.reset(token)
+        await asyncio.gather(*processes, asyncio.create_task(ask(), name="the one that asks"))
+
+    innermost_last = r"the one that asks waits in \S*ask:\d+ > \S*never_answered:\d+ > \S*wait:\d+"
+    with pytest.raises(StuckError, match=innermost_last):
+        run_to_end(main(), VirtualLoop(callbacks_max=10_000))
+
+
 def test_a_thread_is_refused() -> None:
     async def main() -> None:
         await asyncio.to_thread(print, "never")
