@@ -24,8 +24,7 @@ import hashlib
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import accumulate, chain, groupby, repeat
-from math import ceil
+from itertools import accumulate, chain, groupby, islice, repeat
 from struct import Struct
 from typing import Final, Literal
 
@@ -46,10 +45,6 @@ _BUSY_BLOCKS_MAX: Final = 64
 
 _BUSY_SEARCHES: Final = 16
 """Searches of a block before it is busy. To make the list of its keys costs as much as ten searches."""
-
-_MERGED_KEYS_MIN: Final = 4
-"""Keys of one block that are worth to pack the block anew. One by one, each of a thousand keys of the last hundred
-seconds took 2.2 us, and so 1.6."""
 
 _BLOCK_BYTES_MAX = _BLOCK_KEYS_MAX * KEY_BYTES
 _PLACES: Final = tuple(slice(begin, begin + KEY_BYTES) for begin in range(0, _BLOCK_BYTES_MAX + 1, KEY_BYTES))
@@ -154,43 +149,11 @@ class Index:
             return
         ordered = [key for key, _ in groupby(sorted(keys))]
         assert set(map(len, ordered)) <= {KEY_BYTES}
-        begin, first = 0, bisect_right(ordered, self._last_key)
-        while begin < first:
-            begin = self._insert(ordered, begin, first)
+        first = bisect_right(ordered, self._last_key)
+        for key in islice(ordered, first):
+            self.add(key)
         if first < len(ordered):
             self._append(ordered[first:])
-
-    def _insert(self, ordered: list[bytes], begin: int, end: int) -> int:
-        """Add the first of the keys from `begin` to `end`, as far as one block takes them; returns where the next block
-        begins. They are in order, and not above all keys of the index.
-        """
-        position = self._block_of(ordered[begin])
-        if position + 1 < len(self._first_keys):
-            end = bisect_left(ordered, self._first_keys[position + 1], begin, end)
-        if end - begin >= _MERGED_KEYS_MIN:
-            self._merge(position, ordered[begin:end])
-        else:
-            for key in ordered[begin:end]:
-                self.add(key)
-        return end
-
-    def _merge(self, position: int, ordered: list[bytes]) -> None:
-        """Add these keys, which are in order and belong to this block. The block is packed anew, once for all keys."""
-        block = self._blocks[position]
-        keys = list(_each(_EACH_KEY, [block])) if block.keys is None else block.keys
-        place, new = 0, []
-        for key in ordered:
-            place = bisect_left(keys, key, place)
-            if place == len(keys) or keys[place] != key:
-                keys.insert(place, key)
-                new.append(key)
-        block[:] = b"".join(keys)
-        self._count += len(new)
-        self._fingerprint = None
-        self._sums[position] += _sum_of_ids(bytearray().join(new))
-        del self._counts_before[position + 1 :], self._sums_before[position + 1 :]
-        if len(block) > _BLOCK_BYTES_MAX:
-            self._split(position)
 
     def _append(self, ordered: list[bytes]) -> None:
         """Add these keys, which are above all others, in order. Fills the last block first."""
@@ -352,25 +315,22 @@ class Index:
         self._sums_before[known:] = accumulate(self._sums[known:-1], initial=self._sums_before[known])
 
     def _split(self, position: int) -> None:
-        """Cut a block that is too full into blocks of equal size.
+        """Move the second half of a block that is too full into a new block.
 
-        The last block is cut into full blocks and a rest. Keys come mostly at the end, so the blocks before it stay
-        full.
+        Of the last block only one key moves. Keys come mostly at the end, and so the blocks before it stay full.
         """
         block = self._blocks[position]
-        keys = len(block) // KEY_BYTES
         is_last = position == len(self._blocks) - 1
-        size = _BLOCK_KEYS_MAX if is_last else ceil(keys / ceil(keys / _BLOCK_KEYS_MAX))
-        size_bytes = size * KEY_BYTES
-        moved = [_Block(block[begin : begin + size_bytes]) for begin in range(size_bytes, len(block), size_bytes)]
-        del block[size_bytes:]
+        moved_keys = 1 if is_last else _BLOCK_KEYS_MAX // 2
+        moved = _Block(block[-moved_keys * KEY_BYTES :])
+        del block[-moved_keys * KEY_BYTES :]
         if block.keys is not None:
-            del block.keys[size:]
-        after, totals = position + 1, list(map(_sum_of_ids, moved))
-        self._sums[position] -= sum(totals)
-        self._sums[after:after] = totals
-        self._blocks[after:after] = moved
-        self._first_keys[after:after] = [bytes(each[:KEY_BYTES]) for each in moved]
+            del block.keys[-moved_keys:]
+        total = _sum_of_ids(moved)
+        self._sums[position] -= total
+        self._sums.insert(position + 1, total)
+        self._blocks.insert(position + 1, moved)
+        self._first_keys.insert(position + 1, bytes(moved[:KEY_BYTES]))
 
 
 def fingerprint_of(total: int, count: int) -> str:

@@ -213,7 +213,7 @@ class SqliteStore:
         """Runs in the writer's thread. If the file was removed or replaced, SQLite writes on and nothing is kept."""
         last, self._last = self._last or writing.last_numbers(connection), None  # None stays if the commit fails
         tail = self._take_tail(connection)
-        self._known_labels.add(batch.states.keys() - batch.held_labels if batch.held_labels else batch.states)
+        self._known_labels.add(batch.states.keys() - (batch.held_labels or ()))
         self._last = writing.commit(connection, batch, last, tail, self._recent)
         self._tail = tail
         self._files.check()

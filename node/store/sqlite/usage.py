@@ -48,14 +48,16 @@ class Tail:
 
     def add(self, records: Iterable[StoredRecord]) -> None:
         """Count records that are being stored."""
-        added = [stored.signed.record for stored in records]
-        self._count([(each.domain, each.signedby) for each in added], [len(each.canonical) for each in added])
+        self._count(
+            ((record.domain, record.signedby), len(record.canonical))
+            for record in (stored.signed.record for stored in records)
+        )
 
-    def _count(self, names: Sequence[tuple[str, str]], sizes_bytes: Sequence[int]) -> None:
-        """Count records: the domain and the key of each, and its bytes."""
+    def _count(self, records: Iterable[tuple[tuple[str, str], int]]) -> None:
+        """Count records, each by its domain and key, and its bytes."""
         amounts, keys = self.amounts, self._keys
-        self.records += len(names)
-        for name, size_bytes in zip(names, sizes_bytes, strict=True):
+        for name, size_bytes in records:
+            self.records += 1
             amount = amounts.get(name)
             if amount is None:
                 amount = amounts[name] = Amount()
@@ -89,8 +91,7 @@ class Tail:
             "SELECT domain, body FROM records CROSS JOIN labels ON labels.no = records.label "
             f"WHERE records.no > {THROUGH}"
         )
-        for domain, body in connection.execute(sql):
-            tail._count([(domain, signer_of(body).hex())], [len(body)])
+        tail._count(((domain, signer_of(body).hex()), len(body)) for domain, body in connection.execute(sql))
         return tail
 
 

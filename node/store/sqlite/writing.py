@@ -22,7 +22,7 @@ from node.store.testimony_rows import named_by
 from protocol.records.change import Event, EventType
 from protocol.records.named_keys import FEW_KEYS, ManyKeys
 from protocol.records.replay import State, Verdict
-from protocol.sets.index import TIMESTAMP_BYTES
+from protocol.sets.index import key_id
 
 NUMBERS_KEPT: Final = 16_384
 """Row numbers of records, and of labels, that stay in memory: about 5 MB."""
@@ -199,17 +199,16 @@ def _put_states(
     has_seldom = bool(founders or batch.walked)  # otherwise these columns have their defaults
 
     def row(number: int, key: LabelKey, state: State) -> tuple[Any, ...]:
-        tip = state.tip
-        owner = None if tip is None else bytearray.fromhex(tip.signedby)
+        tip, owner = state.tip, owner_of(state)
         most = (
             number,
             *key,
-            None if tip is None else numbers[tip.id],
+            numbers[tip.id] if tip else None,
             numbers[state.newest[1]],
-            None if tip is None else tip.timestamp,
+            tip.timestamp if tip else None,
             int(state.contested),
             bytearray(b"" if key in full else former_of(state)),
-            owner,
+            owner and bytearray(owner),
         )
         return (*most, *_seldom(state, owner, founders.get(key), numbers)) if has_seldom else most
 
@@ -224,7 +223,7 @@ def _put_states(
     )
 
 
-def _seldom(state: State, owner: bytearray | None, founder: bytes | None, numbers: _Numbers) -> tuple[Any, ...]:
+def _seldom(state: State, owner: bytes | None, founder: bytes | None, numbers: _Numbers) -> tuple[Any, ...]:
     """The columns of `_SELDOM`."""
     final = None if state.final is None else numbers[state.final]
     return (final, None if founder == owner else founder, state.undecided, state.doubly_decided)
@@ -263,23 +262,22 @@ def _insert_records(
     connection: sqlite3.Connection, records: Sequence[StoredRecord], labels: dict[LabelKey, int], first: int
 ) -> None:
     """Insert records, the first of them with this row number."""
-    rows: list[tuple[Any, ...]] = []
-    for number, stored in enumerate(records, first):  # without a call for each record
-        signed = stored.signed
-        record = signed.record
-        row = (
+
+    def row(number: int, stored: StoredRecord) -> tuple[Any, ...]:
+        record = stored.signed.record
+        return (
             number,
-            bytearray(record.index_key[TIMESTAMP_BYTES:]),  # bound more quickly than bytes: see `_put_states`
+            bytearray(key_id(record.index_key)),  # bound more quickly than bytes: see `_put_states`
             labels[record.domain, record.label],
             record.timestamp,
             stored.received,
             VERDICTS[stored.verdict],
-            bytearray.fromhex(signed.signature),
+            bytearray.fromhex(stored.signed.signature),
             bytearray(record.canonical),
         )
-        rows.append(row)
+
     columns = "no, id, label, timestamp, received, verdict, signature, body"
-    insert(connection, f"INSERT INTO records ({columns})", rows)
+    insert(connection, f"INSERT INTO records ({columns})", list(map(row, count(first), records)))
 
 
 def _update_verdicts(connection: sqlite3.Connection, verdicts: dict[str, Verdict], numbers: _Numbers) -> None:
