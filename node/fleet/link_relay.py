@@ -45,10 +45,14 @@ async def carry_link(
     )
     if not socket.can_prepare(request):
         raise ProtocolError(Code.MALFORMED, "not the opening handshake of a WebSocket, version 13 (RFC 6455)")
-    try:
+
+    async def open_and_carry() -> None:
         async with _opened(relay, request, headers, caller) as upstream:
             await socket.prepare(request)
-            await relay.errands.carry(_carry(socket, upstream), caller.address)
+            await _carry(socket, upstream)
+
+    try:
+        await relay.errands.carry(open_and_carry(), caller.address)  # it has its place before the writer hears of it
     except ProtocolError:
         if not socket.prepared:
             raise

@@ -11,6 +11,8 @@ from typing import Any, Final
 import aiohttp
 import asyncpg
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from node.cli.run_node import forget_ended_nodes
 from node.disk import CannotStartError
@@ -38,9 +40,16 @@ SchemaUrl = Callable[[str], str]
 
 GARDEN = f"/claims/{DOMAIN}/garden"
 
+LINKS_MAX = Settings().connections_max // 8
+"""Links that may be on their way through a follower."""
+
 
 def now(label: str, by: SigningKey = ALICE, **fields: Any) -> Record:
     return claim(label, by, int(time.time()), **fields)
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
 
 
 def token(member: Member) -> dict[str, str]:
@@ -226,6 +235,24 @@ async def test_a_follower_refuses_what_is_no_link_as_the_writer_does(clients: li
     refusals = [(await client.get("/gossip")).refusal for client in clients]
 
     assert refusals == [(400, "malformed")] * 2
+
+
+async def test_a_link_takes_its_place_before_the_writer_is_dialled(members: list[Member]) -> None:
+    """Otherwise openings that get no place would all be connections to the writer, which sees one address."""
+    follower = members[1]._node
+    assert isinstance(follower, Node)
+    assert follower._relay is not None
+    errands = follower._relay.errands
+    links = [asyncio.create_task(errands.carry(never(), None)) for _ in range(LINKS_MAX)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(f"{members[1].url.replace('http', 'ws')}/gossip", proxy=None)
+    for link in links:
+        link.cancel()
+
+    assert (refused.value.response.status_code, len(errands)) == (503, LINKS_MAX)
+    assert errands.results == {"overloaded": 1}
 
 
 async def test_a_follower_knows_the_witnessed_domains_of_the_writer(clients: list[Client]) -> None:
