@@ -93,7 +93,9 @@ class Comparison:
 
     def domains(self) -> list[str]:
         """Every domain that either side holds, sorted."""
-        return sorted({*self._listing.holdings.domains(), *(self._theirs or ())})
+        ours = self._listing.holdings.domains()
+        others = set(self._theirs or ()).difference(ours)
+        return sorted([*ours, *others]) if others else ours
 
     def confirm(self, domain: str) -> None:
         """Both sides hold the same in this domain, or at least neither lacks a record that should flow to it."""

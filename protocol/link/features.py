@@ -29,9 +29,15 @@ class SharedHoldings:
         """`features`: those of the peer."""
         self._holdings = holdings
         self._features = features
+        self._all: list[str] = []
+        self._shared: list[str] = []
 
     def domains(self) -> list[str]:
-        return [domain for domain in self._holdings.domains() if is_shared(domain, self._features)]
+        """Those of the last call, if the node holds the same domains as then: 10,000 names take 5 ms to look at."""
+        names = self._holdings.domains()
+        if names != self._all:
+            self._all, self._shared = names, [name for name in names if is_shared(name, self._features)]
+        return list(self._shared)
 
     def get(self, domain: str) -> Index | None:
         return self._holdings.get(domain) if is_shared(domain, self._features) else None
