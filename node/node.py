@@ -299,7 +299,7 @@ class Node:
         """Keep in step with the process that writes, and pass on to it what it has to do."""
         assert self.membership is not None, "only a process of a fleet follows"
         standing = self.membership.standing
-        self._relay = Relay(self.settings, self.world, standing)
+        self._relay = Relay(self.settings, self.world, standing, self.crowd)
         parts = Followed(self.membership.store, self.indexes, self.witnessed, self.heads, self.streams, self.erased)
         self._following = Following(parts, standing, self.membership.open_lookout, self._relay.errands.on_writer)
         tasks = Tasks(self.fail)

@@ -1,7 +1,8 @@
 """Errands: what is on its way from a process that follows to the writer. No errand outlives the writer.
 
 Requests and links have places of their own, and callers share them as they share connections (`node.fairness.places`).
-A request that may wait for a race gives its place to the next one, if there is no other.
+A request that may wait for a race gives its place to the next one, if there is no other. To open a link costs work here
+and at the writer, so strangers may open few in a second.
 """
 
 import asyncio
@@ -9,11 +10,17 @@ from collections import Counter
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
+from node.fairness.crowd import Crowd
 from node.fairness.places import Places, Source
+from node.fairness.prices import Price
 from node.fleet.standing import Standing
 from protocol.errors import Code, ProtocolError
 
 RETRY_AFTER_S: Final = 1
+OPEN_AGAIN_S: Final = 5
+
+OPENING_S: Final = 0.008
+"""What it costs here to open a link to the writer, and to end it. So one address may open 12 a second."""
 
 _T = TypeVar("_T")
 
@@ -22,8 +29,7 @@ class _Errand:
     """One errand, which holds a place."""
 
     def __init__(self, address: str | None, writer: str, task: "asyncio.Task[Any]", may_wait: bool) -> None:
-        is_stranger = address is not None
-        self.source = Source(address or "", is_stranger=is_stranger, has_share=is_stranger)
+        self.source = _source_of(address)
         self.writer = writer
         self.task = task
         self.has_given_way = False
@@ -40,11 +46,14 @@ class _Errand:
 class Errands:
     """Counts the errands, and breaks them off when the writer has changed. `results` counts what became of them."""
 
-    def __init__(self, standing: Standing, requests_max: int, links_max: int) -> None:
-        """`requests_max` and `links_max`: how many of each may be on their way at once."""
+    def __init__(self, standing: Standing, requests_max: int, links_max: int, crowd: Crowd | None = None) -> None:
+        """`requests_max` and `links_max`: how many of each may be on their way at once. `crowd` counts the openings of
+        links with other work of strangers.
+        """
         self.results: Counter[str] = Counter()
         self._standing = standing
         self._requests, self._links = Places(requests_max), Places(links_max)
+        self._openings = Price(OPENING_S, crowd)
         self._under_way: set[_Errand] = set()
         self._is_closed = False
 
@@ -68,7 +77,16 @@ class Errands:
         return await self._run(work, address, self._requests, may_wait)
 
     async def carry(self, work: Coroutine[Any, Any, _T], address: str | None) -> _T:
-        """The same for a link, which lasts until one side ends it."""
+        """The same for a link, which lasts until one side ends it.
+
+        Raises:
+            ProtocolError: the same; `rate_limited`: strangers open too many links a second.
+        """
+        if not self._openings.charge(_source_of(address)):
+            work.close()
+            self.results["overloaded"] += 1
+            detail = "links are opened too often from your address, or by strangers altogether"
+            raise ProtocolError(Code.RATE_LIMITED, detail, retry_after=OPEN_AGAIN_S)
         return await self._run(work, address, self._links, may_wait=False)
 
     async def _run(self, work: Coroutine[Any, Any, _T], address: str | None, places: Places, may_wait: bool) -> _T:
@@ -113,6 +131,11 @@ class Errands:
         self.results["overloaded"] += 1
         detail = "too much is on its way to the writer already, in all or from your address: send the same again"
         return ProtocolError(Code.OVERLOADED, detail, retry_after=RETRY_AFTER_S)
+
+
+def _source_of(address: str | None) -> Source:
+    """Who sends an errand. None: the operator, whom no share limits."""
+    return Source(address or "", is_stranger=address is not None, has_share=address is not None)
 
 
 def no_writer() -> ProtocolError:

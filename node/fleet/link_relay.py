@@ -34,7 +34,8 @@ async def carry_link(
     """Open a link to the writer, and carry its frames until one side ends it.
 
     Raises:
-        ProtocolError: `overloaded`: there is no writer; or what the writer refuses the link for.
+        ProtocolError: `overloaded`: there is no writer, or no place; `rate_limited`: strangers open too many links; or
+            what the writer refuses the link for.
     """
     socket = web.WebSocketResponse(
         autoping=False,

@@ -12,6 +12,7 @@ import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from node.fairness.crowd import Crowd
 from node.fleet import passport
 from node.fleet.errands import Errands, no_writer
 from node.fleet.passport import Passport
@@ -69,9 +70,10 @@ class Answer(msgspec.Struct, frozen=True):
 class Relay:
     """Passes requests on to the writer."""
 
-    def __init__(self, settings: Settings, world: World, standing: Standing) -> None:
+    def __init__(self, settings: Settings, world: World, standing: Standing, crowd: Crowd) -> None:
+        """`crowd` counts the work of strangers in this process."""
         places_max = max(4, settings.connections_max // 8)  # together the share of an address, which the writer sees
-        self.errands = Errands(standing, requests_max=places_max, links_max=places_max)
+        self.errands = Errands(standing, requests_max=places_max, links_max=places_max, crowd=crowd)
         self._authority = settings.tls_ca
         self._world = world
         self._secret = standing.secret

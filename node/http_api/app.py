@@ -32,7 +32,7 @@ from node.http_api.requests.page_origin import check_origin
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.patience import Patience
 from node.http_api.requests.query import check_names
-from node.http_api.requests.request_meter import RequestMeter
+from node.http_api.requests.request_meter import LinkTurns, RequestMeter
 from node.http_api.route import Route
 from node.settings.settings import Settings
 from protocol.errors import Code, ProtocolError
@@ -66,12 +66,13 @@ def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
     reads = RequestMeter(parts.settings.read_share_max, parts.crowd, turns)
     writes = RequestMeter(None, parts.crowd, turns)
     others = RequestMeter(None, turns=turns)
+    links = LinkTurns(turns)
     app[ANSWER_UNKNOWN] = _bind_unknown(parts, app, others)
     patience = Patience.of(parts.store.outages)
     app[FAST_PATH] = ClaimsFastPath(parts, app[BODY_BUDGET].budget, reads, write_origins, patience)
     for route in routes:
         meter = reads if route.is_metered else writes if route.method != "GET" else others
-        handler = _bind(parts, route, write_origins, None if route.is_link else meter, patience)
+        handler = _bind(parts, route, write_origins, links if route.is_link else meter, patience)
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
             app.router.add_route(method, _pattern(route.path), handler, expect_handler=on_expect)
     return app
@@ -88,10 +89,14 @@ def _pattern(path: str) -> str:
 
 
 def _bind(
-    parts: ApiParts, route: Route, write_origins: Collection[str], meter: RequestMeter | None, patience: Patience | None
+    parts: ApiParts,
+    route: Route,
+    write_origins: Collection[str],
+    meter: RequestMeter | LinkTurns,
+    patience: Patience | None,
 ) -> _Bound:
-    """The handler of a route. `meter` counts its work; None: it is counted elsewhere. `patience` limits its work while
-    the database is away; None: it cannot be away.
+    """The handler of a route. `meter` counts its work. `patience` limits its work while the database is away; None: it
+    cannot be away.
     """
     waits = None if patience is None or route.is_endless else patience.for_method(route.method)
     check_and_answer = _checked(parts, route)
@@ -100,7 +105,7 @@ def _bind(
         payer = payer_of(parts, request, look_at(parts, request))
         try:
             answering = check_and_answer(request)
-            if meter is not None and payer is not None:
+            if payer is not None:
                 answering = meter.answer(payer, answering)
             response = await (answering if waits is None else waits.wait(answering))
         except ProtocolError as error:

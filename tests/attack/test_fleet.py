@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from tests.attack.test_crowds import ADDRESSES as CROWD
 from tests.attack.test_crowds import KINDS as ASKED
 from tests.attack.test_crowds import ask
 from tests.attack.test_requests import FLOODS, flooding, request
+from tests.attack.test_streams import upgrade
 
 ADDRESSES = 20
 LINKS = 10
@@ -35,7 +36,11 @@ LINKS = 10
 
 LARGE_BYTES = 60_000
 LARGE_RECORDS = 400 if IS_LONG else 50
+OPENED_AT_ONCE = 8
+READ_BYTES = 65_536
 UPLOAD_BYTES = 7_900_000 if IS_LONG else 500_000
+
+_LINK = upgrade(b"/gossip").replace(b"\r\n\r\n", b"\r\nSec-WebSocket-Protocol: dnarc.v1\r\n\r\n")
 
 
 async def leave_unread(wires: Wires, number: int) -> None:
@@ -48,6 +53,30 @@ async def leave_unread(wires: Wires, number: int) -> None:
             for _ in range(50):
                 await link.send(question("example", bytes.fromhex("00 00 02 00")))
         await asyncio.Event().wait()
+
+
+def opening(number: int) -> Attack:
+    """Open links and close them at once, over eight connections at a time."""
+
+    async def attack(wires: Wires) -> None:
+        async with asyncio.TaskGroup() as together:
+            for _ in range(OPENED_AT_ONCE):
+                together.create_task(open_again(wires, attacker(number, ADDRESSES)))
+
+    return attack
+
+
+async def open_again(wires: Wires, address: str) -> None:
+    while True:
+        with suppress(OSError):
+            reader, writer = await wires.connect(address)
+            writer.write(_LINK)
+            await reader.read(READ_BYTES)
+            writer.transport.abort()
+
+
+def opened_again() -> list[Attack]:
+    return [opening(number) for number in range(ADDRESSES)]
 
 
 def crowd() -> list[Attack]:
@@ -73,6 +102,7 @@ KINDS: dict[str, Callable[[], list[Attack]]] = {
     f"{CROWD} addresses that ask for heads": crowd,
     "8 connections with forged claims, and requests without the token": passed_on,
     f"{ADDRESSES * LINKS} links that ask and do not read": unread,
+    f"{ADDRESSES} addresses that open and close links": opened_again,
     "16 uploads that stall, of 8 addresses": stalling,
 }
 SHORT: dict[str, Callable[[], list[Attack]]] = {

@@ -24,6 +24,9 @@ from protocol.errors import Code, ProtocolError
 DELAY_S_MAX: Final = 2.0
 """Seconds that a request may wait before it is answered. If it had to wait longer, it is refused."""
 
+_LINK_S: Final = 0.001
+"""What it takes in one turn of the loop to begin a link, or to refuse it."""
+
 _SPENT_S_MIN: Final = 0.005
 """Seconds of work that are counted at once."""
 
@@ -72,6 +75,23 @@ class RequestMeter:
             self.shares.counts.delayed += 1
             await asyncio.sleep(min(wait_s, DELAY_S_MAX))
         await self.turns.wait(address)
+
+
+class LinkTurns:
+    """Gives requests for links their turns of the loop. What a link does then has meters of its own."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+
+    async def answer(self, address: str, answering: Coroutine[Any, Any, _T]) -> _T:
+        """Begin the link, or refuse it, when it is the turn of this address."""
+        try:
+            await self._turns.wait(address)
+        except BaseException:
+            answering.close()
+            raise
+        self._turns.count(_LINK_S)
+        return await answering
 
 
 class _Metered:

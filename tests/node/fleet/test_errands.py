@@ -125,6 +125,19 @@ async def test_a_request_that_waits_for_a_race_gives_way_to_a_newcomer() -> None
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
+async def test_a_stranger_opens_few_links_a_second() -> None:
+    """A link that is closed at once gives its place back, and its opening has cost work all the same."""
+    errands = errands_to(standing("http://one"))
+    links = [errands.carry(answer("opened"), "192.0.2.1") for _ in range(100)]
+
+    outcomes = [(await asyncio.gather(link, return_exceptions=True))[0] for link in links]
+    refused = {each.code for each in outcomes if isinstance(each, ProtocolError)}
+    of_operator = [await errands.carry(answer("opened"), None) for _ in range(100)]
+
+    assert (outcomes[0], refused) == ("opened", {Code.RATE_LIMITED})
+    assert of_operator == ["opened"] * 100
+
+
 async def test_no_errand_begins_while_the_role_of_the_process_changes() -> None:
     """A request may come over a connection that is not closed yet. Its client is asked to send it again."""
     errands = errands_to(standing("http://one"))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from node.fairness.read_cost import metered
-from node.fairness.turns import TURN_S
-from node.http_api.requests.request_meter import RequestMeter
+from node.fairness.turns import TURN_S, Turns
+from node.http_api.requests.request_meter import LinkTurns, RequestMeter
 from node.node import Node
 from node.settings.settings import Settings
 from node.world import World
@@ -113,6 +113,27 @@ async def test_requests_that_fill_a_turn_begin_in_turns_of_their_own() -> None:
         now += 1
 
     assert len(set(begun)) == 3
+
+
+async def test_requests_for_links_begin_in_turns_and_links_that_last_hold_none() -> None:
+    turns, begun = Turns(), 0
+    links, ended = LinkTurns(turns), asyncio.Event()
+
+    async def link() -> None:
+        nonlocal begun
+        begun += 1
+        await ended.wait()
+
+    tasks = [asyncio.create_task(links.answer(ONE, link())) for _ in range(20)]
+    await asyncio.sleep(0)
+    begun_in_one_turn = begun
+    await asyncio.wait_for(RequestMeter(SHARE, turns=turns).answer("198.51.100.1", reads(0.0)), 5)
+    for _ in tasks:
+        await asyncio.sleep(0)
+    ended.set()
+    await asyncio.gather(*tasks)
+
+    assert (begun_in_one_turn, begun) == (5, 20)
 
 
 async def test_reads_past_the_share_get_429_and_this_machine_is_exempt(tmp_path: Path) -> None:
