@@ -45,8 +45,10 @@ GIVING_S_MAX: Final = 0.01
 """Seconds of the loop for giving one commit to the live consumers. 360 streams that each named other domains beside a
 common one held the loop for 150 ms when a batch of 250 records came."""
 
-RECENT_BYTES_MAX: Final = 2 * 2**20
-"""Bytes of recent records in memory, so that many consumers that fall behind together do not all read the store."""
+RECENT_BYTES_MAX: Final = 8 * 2**20
+"""Bytes of recent records in memory, so that many consumers that fall behind together do not all read the store. With 2
+MiB, 360 consumers that batches left behind came too late for these, and each of them searched the store.
+"""
 
 PAGE_EVENTS_MIN: Final = 16
 PAGE_EVENTS_MAX: Final = 512
