@@ -127,6 +127,8 @@ class Decider:
             arrivals = ((group.records[at].record, group.origins[at]) for run in fresh.values() for at in run)
             await self.welcome.load(arrivals)
         await self.read_usage(group)
+        if self._indexes.dropped:
+            fresh = self._without_dropped(group, fresh)
         now_s = self._world.now_s()
         batch = Batch()
         held: set[LabelKey] = set()
@@ -170,7 +172,10 @@ class Decider:
             if positions := self._new_of_witnessed(group, name):
                 await self.welcome.load((group.records[at].record, group.origins[at]) for at in positions)
                 await self.read_usage(group)
-                self._admit_witnessed(batch, group, name, positions, self._world.now_s())
+                if name in self._indexes.dropped:
+                    _refuse_all(group, positions, _is_dropped(name))
+                else:
+                    self._admit_witnessed(batch, group, name, positions, self._world.now_s())
             elif not len(group) and domain is not None and domain.has_due:
                 self._witnessed_decider.count_due(batch, group, domain, self._world.now_s())
             group.settle_repeats()
@@ -199,6 +204,18 @@ class Decider:
         """
         if self._indexes.dropped:
             self.check_places(group)
+
+    def _without_dropped(self, group: Group, fresh: dict[LabelKey, list[int]]) -> dict[LabelKey, list[int]]:
+        """These labels without those of dropped domains, whose records are refused: an operator may drop a domain while
+        a decision reads the store.
+        """
+        kept: dict[LabelKey, list[int]] = {}
+        for key, positions in fresh.items():
+            if key[0] in self._indexes.dropped:
+                _refuse_all(group, positions, _is_dropped(key[0]))
+            else:
+                kept[key] = positions
+        return kept
 
     async def bring_witnessed(self, records: Iterable[Record]) -> None:
         """Have in memory what these records touch in witnessed domains. Nobody may decide on these domains until this
@@ -372,13 +389,23 @@ class Decider:
 
     def _check_domain(self, domain: str, origin: Origin) -> None:
         if domain in self._indexes.dropped:
-            detail = f"the operator of this node dropped the domain {domain}, and does not keep it"
-            raise ProtocolError(Code.UNKNOWN_DOMAIN, detail)
+            raise _is_dropped(domain)
         places = self._settings.domains_max
         if origin.trust is Trust.CLIENT and origin.address is not None:
             places = strangers_domains_max(places)
         is_full = len(self._domains) >= places
         check_domain(domain, self._settings.domains, self._domains, is_full=is_full)
+
+
+def _is_dropped(domain: str) -> ProtocolError:
+    return ProtocolError(
+        Code.UNKNOWN_DOMAIN, f"the operator of this node dropped the domain {domain}, and does not keep it"
+    )
+
+
+def _refuse_all(group: Group, positions: Iterable[int], error: ProtocolError) -> None:
+    for position in positions:
+        group.refuse(position, error)
 
 
 def _ordinary_states(batch: Batch) -> dict[LabelKey, State]:
