@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Final
 
 from node.metrics import RECORDS, SECONDS, Histogram
 from protocol.errors import Code
@@ -9,6 +10,9 @@ from protocol.records.admission import Trust
 from protocol.records.change import EventType
 from protocol.records.outcome import Outcome, Status
 from protocol.records.replay import Verdict
+
+# Python 3.11 needs 0.2 us for a member of an enum, and 0.01 us for a global. Every record comes here.
+_ACCEPTED: Final = Status.ACCEPTED
 
 
 class IntakeCounts:
@@ -31,7 +35,7 @@ class IntakeCounts:
         for outcome in outcomes:
             if outcome.code is not None:
                 self.refused[trust, outcome.code] += 1
-            elif outcome.status is Status.ACCEPTED and outcome.verdict is not None:
+            elif outcome.status is _ACCEPTED and outcome.verdict is not None:
                 self.accepted[trust, outcome.verdict] += 1
             else:
                 self.known[trust] += 1

@@ -5,7 +5,7 @@ with one replay from the oldest of them on. A long replay pauses, so that others
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -19,6 +19,10 @@ from protocol.records.record import Record
 from protocol.records.replay import State, Verdict
 from protocol.records.timeline import Timeline
 from protocol.steps import Steps
+
+# Python 3.11 needs 0.2 us for a member of an enum, and 0.01 us for a global. Every record needs both.
+_CLIENT: Final = Trust.CLIENT
+_FOUNDED: Final = Verdict.FOUNDED
 
 
 class Quotas(Protocol):
@@ -123,7 +127,7 @@ def admit_newest(
     check_precondition(state, origin.precondition)
     check_time(record, origin.trust, window, now_s)
     after, verdict = state.extend(record)
-    if origin.trust is Trust.CLIENT and verdict is not Verdict.FOUNDED:  # a client may found any label that has no head
+    if origin.trust is _CLIENT and verdict is not _FOUNDED:  # a client may found any label that has no head
         check_extends(record, state)
     return after, verdict
 
@@ -134,5 +138,5 @@ def needs_history(state: State, record: Record, trust: Trust) -> bool:
     A client's record before the head is refused without a look at the history. Otherwise a client could make a node
     read for ever.
     """
-    head = state.tip.order_key if state.tip and trust is Trust.CLIENT else (0, "")
+    head = state.tip.order_key if state.tip and trust is _CLIENT else (0, "")
     return head < record.order_key <= state.newest
