@@ -71,6 +71,9 @@ def swarm(  # noqa: PLR0913 - a command has one argument for each of its options
     jobs: Annotated[int, typer.Option(min=1, max=64, help="How many processes.")] = 1,
     seconds: Annotated[float | None, typer.Option(min=1, help="Begin no further seed after this time.")] = None,
     witnessed: Annotated[bool, typer.Option("--witnessed", help="Only seeds with a witnessed domain.")] = False,
+    found: Annotated[
+        bool, typer.Option("--found", help="Only the seeds that once found a fault, from any start.")
+    ] = False,
     shrink: Annotated[bool, typer.Option("--shrink", help="Make the first failing run as small as possible.")] = False,
     timeline: Timeline = False,
     report: ReportFile = None,
@@ -78,25 +81,33 @@ def swarm(  # noqa: PLR0913 - a command has one argument for each of its options
 ) -> None:
     """Play runs in which chance decides everything: machines, ties, faults, honest and hostile users."""
     from simulations.swarm.draw import draw
-    from simulations.swarm.draw_council import witnessed_seeds
     from simulations.swarm.play import play
 
     check_report(report)
     begun = time.monotonic()
-    chosen = list(witnessed_seeds(start, seeds)) if witnessed else range(start, start + seeds)
-    results = _play_seeds(chosen, jobs, seconds)
+    results = _play_seeds(_chosen(start, seeds, witnessed=witnessed, found=found), jobs, seconds)
     failing = [seed for seed, result in results.items() if not result.is_good]
     if failing and shrink:
         _shrink(draw(failing[0]))
     if timeline:
         results |= {seed: play(draw(seed), with_lines=True) for seed in failing or results}
     figures = _summary(results, time.monotonic() - begun)
-    figures["next seed"] = max(map(int, results)) + 1  # `--start` with it goes on where `--seconds` ended this run
+    if not found:
+        figures["next seed"] = max(map(int, results)) + 1  # `--start` with it goes on where `--seconds` ended this run
     if report is not None:
-        option = " --witnessed" if witnessed else ""
-        _write_swarm(report, results, figures, f"dnarc simulate swarm --start {start} --seeds {seeds}{option}")
+        options = "--found" if found else f"--start {start} --seeds {seeds}{' --witnessed' if witnessed else ''}"
+        _write_swarm(report, results, figures, f"dnarc simulate swarm {options}")
     shown = {seed: results[seed] for seed in (failing or results if timeline else failing)}
     _show_results(shown, as_json, timeline, lambda it: f"{_seed_command(it)} --timeline", figures)
+
+
+def _chosen(start: int, seeds: int, *, witnessed: bool, found: bool) -> Sequence[int]:
+    from simulations.swarm.draw_council import has_council, witnessed_seeds
+    from simulations.swarm.found import FOUND
+
+    if found:
+        return [seed for seed in FOUND if has_council(seed) or not witnessed]
+    return list(witnessed_seeds(start, seeds)) if witnessed else range(start, start + seeds)
 
 
 def _play_seeds(seeds: Sequence[int], jobs: int, seconds: float | None) -> "dict[str, RunResult]":

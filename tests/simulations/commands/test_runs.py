@@ -9,6 +9,7 @@ from simulations.cast.tie import Tie
 from simulations.cli import app
 from simulations.scenarios import SCENARIOS
 from simulations.swarm.draw_council import witnessed_seeds
+from simulations.swarm.found import FOUND
 from simulations.swarm.plan import Act, Action, NodePlan, Plan
 from simulations.world.wire import Weather
 
@@ -44,6 +45,14 @@ def test_a_swarm_counts_failing_runs() -> None:
 
     assert code == 0
     assert json.loads(said)["failing"] == 0
+
+
+def test_the_seeds_that_once_found_a_fault_are_played_alone() -> None:
+    code, said = run("swarm", "--found", "--seconds", "1", "--timeline", "--json")
+
+    played = list(map(int, json.loads(said)["outcomes"]))
+    assert (code, played) == (0, list(FOUND[: len(played)]))
+    assert played
 
 
 def test_a_swarm_that_ends_early_says_with_which_seed_to_go_on() -> None:

@@ -1,27 +1,12 @@
-"""Witnessed domains drawn from seeds: every kind is drawn, and each run holds."""
+"""Witnessed domains drawn from seeds: every kind is drawn."""
 
 import msgspec
-import pytest
 
 from simulations.cast.liar import LieKind
 from simulations.cast.tie import Tie
 from simulations.swarm.draw import draw
 from simulations.swarm.draw_council import connected, has_council, witnessed_seeds
 from simulations.swarm.plan import CouncilAction, FaultKind, Plan
-from simulations.swarm.play import play
-
-PLAYED = (22, 79, 128, 812)
-"""With a liar that backdates, one that names records, and one that tells two halves two things. In seed 812 the only
-node that held the policy loses it.
-"""
-
-
-@pytest.mark.parametrize("seed", PLAYED)
-def test_a_seed_with_a_witnessed_domain_holds(seed: int) -> None:
-    plan = draw(seed)
-    assert plan.council is not None
-
-    assert play(plan).violations == []
 
 
 def test_seeds_that_are_named_elsewhere_stay_without_a_witnessed_domain() -> None:
