@@ -142,6 +142,18 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     node.stop()
 
 
+@pytest.fixture(scope="session")
+def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One node for many modules. Each test takes labels of its own, and expects nothing of what else is there.
+
+    A start takes most of the processor time of such a test, so a module has a node of its own, `served`, only if it
+    needs to know all that its node holds.
+    """
+    node = Served(tmp_path_factory.mktemp("common"))
+    yield node
+    node.stop()
+
+
 @pytest.fixture
 def keys(tmp_path: Path) -> tuple[str, str]:
     """The files of two keys."""

@@ -8,7 +8,7 @@ import pytest
 
 from node.cli.direct import read_flags
 from node.settings.description import describe
-from tests.node.cli.conftest import TIMEOUT_S, run_apart
+from tests.node.cli.conftest import TIMEOUT_S, run
 
 
 def test_every_setting_is_read_from_its_flag() -> None:
@@ -60,13 +60,13 @@ def test_every_other_command_line_is_for_typer(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("arguments", [("--prot", "1"), ("--port",), ("--write", "x")])
 def test_typer_explains_what_is_wrong(arguments: tuple[str, ...]) -> None:
-    refused = run_apart("serve", *arguments)
+    refused = run("serve", *arguments)
 
     assert (refused.code, arguments[0] in refused.err) == (2, True)
 
 
 def test_both_ways_to_spell_a_flag_have_one_meaning() -> None:
-    plain, other = (run_apart("serve", *flags) for flags in (("--port", "x"), ("--port=x",)))
+    plain, other = (run("serve", *flags) for flags in (("--port", "x"), ("--port=x",)))
 
     assert plain == other
 

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,16 @@ def subcommands(command: Any) -> dict[str, Any]:
 
 def command_of(words: list[str]) -> tuple[Any, list[str]]:
     """The command that a line names, and its arguments."""
-    command, rest = typer.main.get_command(app), words
+    command, rest = program(), words
     while subcommands(command):
         command, rest = subcommands(command)[rest[0]], rest[1:]
     return command, rest
+
+
+@cache
+def program() -> Any:
+    """All commands. typer takes longer to build them than to read a command line."""
+    return typer.main.get_command(app)
 
 
 def all_commands() -> set[str]:
@@ -89,6 +96,12 @@ def test_help_names_the_exit_codes() -> None:
         assert words in shown
 
 
+@pytest.fixture(scope="module")
+def completion() -> str:
+    """The script for bash."""
+    return in_shell("bash", f"{DNARC} --show-completion bash")
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -98,10 +111,10 @@ def test_help_names_the_exit_codes() -> None:
         (["dnarc", "sync", ""], {"push", "pull", "both"}),
     ],
 )
-def test_bash_completes_commands_options_and_choices(words: list[str], expected: set[str]) -> None:
+def test_bash_completes_commands_options_and_choices(completion: str, words: list[str], expected: set[str]) -> None:
     """With the script that `dnarc --show-completion bash` prints."""
     program = f"""
-        eval "$({DNARC} --show-completion bash)"
+        {completion}
         COMP_WORDS=({" ".join(f"'{word}'" for word in words)})
         COMP_CWORD={len(words) - 1}
         "$(complete -p dnarc | sed 's/.*-F \\([^ ]*\\) .*/\\1/')" {DNARC}

@@ -161,9 +161,9 @@ def closed_pipe() -> Iterator[int]:
     os.close(writing)
 
 
-def test_a_wrong_path_in_the_url_of_a_node_is_told_as_such(served: Served) -> None:
+def test_a_wrong_path_in_the_url_of_a_node_is_told_as_such(common: Served) -> None:
     """For example if a proxy serves the node below another path."""
-    refused = run("domains", "--node", f"{served.url}/elsewhere")
+    refused = run("domains", "--node", f"{common.url}/elsewhere")
 
     assert (refused.code, refused.err.startswith("dnarc: unknown_route: ")) == (1, True)
     assert "(check the path in the node's URL; " in refused.err

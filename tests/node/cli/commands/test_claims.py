@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from node.client import keyfile
 from node.client.keyfile import public_key
 from tests.node.cli.conftest import Result, Served, run, run_apart
+from tests.node.client.test_keyfile import CHEAP
 
 
 def head_of(served: Served, label: str) -> dict[str, Any]:
@@ -334,7 +336,7 @@ def test_a_sealed_key_file_and_the_admin_token_are_not_published(served: Served,
     file = str(tmp_path / "sealed.key")
     token = (served.data / "admin-token").read_text().strip()
     variables = {"DNARC_PASSPHRASE": "some random words", "DNARC_ADMIN_TOKEN": token}
-    run("keygen", file, "--passphrase", **variables)
+    keyfile.create(Path(file), variables["DNARC_PASSPHRASE"], CHEAP)
     box = json.loads(Path(file).read_text())["sealed"]["box"]
     claim = ("claim", "example.org", "leak", "--key", file, "--node", served.url)
 

@@ -13,10 +13,10 @@ import pytest
 from tests.node.cli.conftest import TIMEOUT_S, Served, run, run_apart, start
 
 
-def test_a_sealed_key_signs_with_its_passphrase(served: Served, tmp_path: Path) -> None:
+def test_a_sealed_key_signs_with_its_passphrase(common: Served, tmp_path: Path) -> None:
     file = str(tmp_path / "sealed.key")
     made = run("keygen", file, "--passphrase", "--json", DNARC_PASSPHRASE="words")
-    arguments = ("claim", "example.org", "sealed", "n=1", "--key", file, "--node", served.url)
+    arguments = ("claim", "example.org", "sealed", "n=1", "--key", file, "--node", common.url)
 
     opened = run(*arguments, DNARC_PASSPHRASE="words")
     closed = run(*arguments)
@@ -27,10 +27,10 @@ def test_a_sealed_key_signs_with_its_passphrase(served: Served, tmp_path: Path) 
     assert "is sealed, and there is no passphrase: set DNARC_PASSPHRASE" in closed.err
 
 
-def test_a_key_file_that_others_may_read_gets_a_warning(served: Served, keys: tuple[str, str]) -> None:
+def test_a_key_file_that_others_may_read_gets_a_warning(common: Served, keys: tuple[str, str]) -> None:
     Path(keys[0]).chmod(0o644)
 
-    done = served.run("claim", "example.org", "exposed", "n=1", "--key", keys[0])
+    done = common.run("claim", "example.org", "exposed", "n=1", "--key", keys[0])
 
     assert done.code == 0
     assert "warning: others on this machine may read" in done.err

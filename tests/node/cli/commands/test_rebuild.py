@@ -62,11 +62,11 @@ def test_a_check_of_a_wrong_store_ends_with_1_and_changes_nothing(data: Path) ->
     assert checked.err == "dnarc: differs: 1 derived values differ (`dnarc rebuild` repairs them)\n"
 
 
-def test_a_folder_that_a_node_runs_on_is_refused(served: Served) -> None:
-    refused = rebuilt(served.data)
+def test_a_folder_that_a_node_runs_on_is_refused(common: Served) -> None:
+    refused = rebuilt(common.data)
 
     assert refused.code == 4
-    assert refused.err.startswith(f"dnarc: in_use: another node runs on {served.data} (stop that node")
+    assert refused.err.startswith(f"dnarc: in_use: another node runs on {common.data} (stop that node")
 
 
 def test_a_folder_without_a_store_is_a_wrong_use(tmp_path: Path) -> None:

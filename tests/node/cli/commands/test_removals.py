@@ -145,8 +145,8 @@ def test_nothing_is_removed_without_a_yes(data: Path) -> None:
     assert holds(data)
 
 
-def test_a_folder_on_which_another_node_runs_is_not_touched(served: Served) -> None:
-    refused = offline(served.data, "erase", "--domain", "example", "--yes")
+def test_a_folder_on_which_another_node_runs_is_not_touched(common: Served) -> None:
+    refused = offline(common.data, "erase", "--domain", "example", "--yes")
 
     assert (refused.code, "in_use" in refused.err) == (4, True)
 

@@ -91,24 +91,24 @@ def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     )
 
 
-def test_a_port_in_use_by_another_node_is_reported_with_its_key(served: Served, tmp_path: Path) -> None:
-    port = served.url.rpartition(":")[2]
+def test_a_port_in_use_by_another_node_is_reported_with_its_key(common: Served, tmp_path: Path) -> None:
+    port = common.url.rpartition(":")[2]
 
     refused = run_apart("serve", "--port", port, "--data", str(tmp_path / "data"))
 
-    with NodeClient(served.url) as client:
+    with NodeClient(common.url) as client:
         key = client.get_node().node
     assert refused.code == 4
     assert f"another program listens there: a dnarc node with the key {key} (" in refused.err
 
 
-def test_a_folder_in_use_is_reported(served: Served) -> None:
-    refused = run_apart("serve", "--port", "0", "--data", str(served.data))
+def test_a_folder_in_use_is_reported(common: Served) -> None:
+    refused = run_apart("serve", "--port", "0", "--data", str(common.data))
 
     assert (refused.code, refused.out) == (4, "")
     assert refused.err == (
-        f"dnarc: cannot_start: another node runs on {served.data} (stop that node "
-        f"(`fuser {served.data / 'lock'}` names its process), or name another folder by --data)\n"
+        f"dnarc: cannot_start: another node runs on {common.data} (stop that node "
+        f"(`fuser {common.data / 'lock'}` names its process), or name another folder by --data)\n"
     )
 
 
@@ -294,11 +294,11 @@ def test_a_node_lives_whatever_reads_its_output(tmp_path: Path, kind: str, numbe
         os.close(number)
 
 
-def test_a_node_that_cannot_start_ends_though_nobody_reads_why(served: Served) -> None:
+def test_a_node_that_cannot_start_ends_though_nobody_reads_why(common: Served) -> None:
     reading, writing = full_pipe()
 
     process = subprocess.Popen(
-        [sys.executable, "-c", "from node.cli import main; main()", "serve", "--data", str(served.data)], stderr=writing
+        [sys.executable, "-c", "from node.cli import main; main()", "serve", "--data", str(common.data)], stderr=writing
     )
 
     assert process.wait(TIMEOUT_S) == 4

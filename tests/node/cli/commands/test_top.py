@@ -99,17 +99,17 @@ def test_a_queue_is_drawn_up_to_its_limit(now: float, full: int) -> None:
     assert text_of(snapshot, [], []).count("█") == full
 
 
-def test_one_look_is_plain_json(served: Served) -> None:
-    done = served.run("top", "--interval", "0.1", "--json")
+def test_one_look_is_plain_json(common: Served) -> None:
+    done = common.run("top", "--interval", "0.1", "--json")
 
     answer = json.loads(done.out)
     assert done.code == 0
     assert {"rates", "queues", "peers", "newest", "problems", "times_ms"} <= set(answer)
-    assert answer["url"] == served.url
+    assert answer["url"] == common.url
 
 
-def test_without_a_terminal_one_picture_is_printed(served: Served) -> None:
-    done = served.run("top", "--interval", "0.1")
+def test_without_a_terminal_one_picture_is_printed(common: Served) -> None:
+    done = common.run("top", "--interval", "0.1")
 
     assert (done.code, "\x1b" in done.out) == (0, False)
     assert "of its limit" in done.out
@@ -168,8 +168,8 @@ def read_until(terminal: int, words: bytes | None) -> bytes:
 
 
 @pytest.mark.parametrize("ending", ["Ctrl-C", "SIGTERM"])
-def test_the_live_picture_ends_cleanly(served: Served, ending: str) -> None:
-    with in_a_terminal("top", "--node", served.url, "--interval", "0.1") as (process, terminal):
+def test_the_live_picture_ends_cleanly(common: Served, ending: str) -> None:
+    with in_a_terminal("top", "--node", common.url, "--interval", "0.1") as (process, terminal):
         first = read_until(terminal, b"of its limit")
         read_until(terminal, b"of its limit")  # it is drawn again and again
         if ending == "Ctrl-C":

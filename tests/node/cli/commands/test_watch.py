@@ -58,38 +58,38 @@ def key(tmp_path: Path) -> str:
     return str(tmp_path / "key")
 
 
-def make(served: Served, key: str, label: str, domain: str = "example.org") -> None:
-    assert served.run("claim", domain, label, "n=1", "--key", key).code == 0
+def make(common: Served, key: str, label: str, domain: str = "example.org") -> None:
+    assert common.run("claim", domain, label, "n=1", "--key", key).code == 0
 
 
-def test_stored_events_are_shown_one_per_line(served: Served, key: str) -> None:
+def test_stored_events_are_shown_one_per_line(common: Served, key: str) -> None:
     for label in ("one", "two"):
-        make(served, key, label, "stored.example")
+        make(common, key, label, "stored.example")
 
-    shown = served.run("watch", "--since", "0", "--domain", "stored.example", "--count", "2", "--json")
+    shown = common.run("watch", "--since", "0", "--domain", "stored.example", "--count", "2", "--json")
 
     assert shown.code == 0, shown.err
     events = [json.loads(line) for line in shown.out.splitlines()]
     assert [(event["type"], event["label"]) for event in events] == [("accepted", "one"), ("accepted", "two")]
 
 
-def test_only_events_of_the_named_domains_and_labels_are_shown(served: Served, key: str) -> None:
+def test_only_events_of_the_named_domains_and_labels_are_shown(common: Served, key: str) -> None:
     for label in ("one", "two", "three"):
-        make(served, key, label, "filtered.example")
+        make(common, key, label, "filtered.example")
     asked = ("--label", "one", "--label", "three", "--domain", "filtered.example", "--since", "0", "--count", "2")
 
-    shown = served.run("watch", *asked)
+    shown = common.run("watch", *asked)
 
     assert [json.loads(line)["label"] for line in shown.out.splitlines()] == ["one", "three"]
 
 
-def test_after_a_break_it_connects_again_with_its_cursor(served: Served, key: str) -> None:
+def test_after_a_break_it_connects_again_with_its_cursor(common: Served, key: str) -> None:
     asked = ("--domain", "broken.example", "--since", "0", "--json")
-    make(served, key, "one", "broken.example")
-    with relaying(served.url) as relay, watching(relay.url, *asked) as watch:
+    make(common, key, "one", "broken.example")
+    with relaying(common.url) as relay, watching(relay.url, *asked) as watch:
         first = watch.event()
         relay.cut()
-        make(served, key, "two", "broken.example")
+        make(common, key, "two", "broken.example")
         second = watch.event()
         code, err = watch.end(signal.SIGINT)
 
@@ -97,10 +97,10 @@ def test_after_a_break_it_connects_again_with_its_cursor(served: Served, key: st
     assert (code, "trying again in" in err) == (0, True)
 
 
-def test_without_reconnecting_it_ends_at_the_first_break(served: Served, key: str) -> None:
-    make(served, key, "one", "once.example")
+def test_without_reconnecting_it_ends_at_the_first_break(common: Served, key: str) -> None:
+    make(common, key, "one", "once.example")
     asked = ("--domain", "once.example", "--since", "0", "--json", "--no-reconnect")
-    with relaying(served.url) as relay, watching(relay.url, *asked) as watch:
+    with relaying(common.url) as relay, watching(relay.url, *asked) as watch:
         watch.event()
         relay.cut()
         _, err = watch.process.communicate(timeout=TIMEOUT_S)
@@ -122,10 +122,10 @@ def test_it_connects_again_after_the_node_announced_its_end(tmp_path: Path, key:
     assert code == 0
 
 
-def test_it_ends_silently_if_its_reader_leaves(served: Served, key: str) -> None:
-    make(served, key, "one", "pipe.example")
+def test_it_ends_silently_if_its_reader_leaves(common: Served, key: str) -> None:
+    make(common, key, "one", "pipe.example")
     reader, writer = os.pipe()
-    command = [sys.executable, "-c", "from node.cli import main; main()", "watch", "--node", served.url]
+    command = [sys.executable, "-c", "from node.cli import main; main()", "watch", "--node", common.url]
     process = subprocess.Popen([*command, "--since", "0"], stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     os.close(reader)
@@ -138,8 +138,8 @@ def test_it_ends_silently_if_its_reader_leaves(served: Served, key: str) -> None
 @pytest.mark.parametrize(
     ("since", "code", "word"), [("nonsense", 1, "malformed"), (f"7-{'0' * 32}", 1, "cursor_unknown")]
 )
-def test_an_unknown_cursor_is_an_error_and_not_tried_again(served: Served, since: str, code: int, word: str) -> None:
-    refused = served.run("watch", "--since", since)
+def test_an_unknown_cursor_is_an_error_and_not_tried_again(common: Served, since: str, code: int, word: str) -> None:
+    refused = common.run("watch", "--since", since)
 
     assert (refused.code, refused.out) == (code, "")
     assert refused.err.startswith(f"dnarc: {word}: ")

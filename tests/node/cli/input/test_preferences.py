@@ -46,8 +46,8 @@ def test_a_variable_overrides_the_file_and_an_option_overrides_both(tmp_path: Pa
     assert nodes == [NOWHERE, "http://127.0.0.2:1", "http://127.0.0.3:1"]
 
 
-def test_the_key_of_the_file_signs_wherever_the_command_runs(served: Served, tmp_path: Path) -> None:
-    environment = configured(tmp_path, f'node = "{served.url}"\nkey = "alice.key"\n')
+def test_the_key_of_the_file_signs_wherever_the_command_runs(common: Served, tmp_path: Path) -> None:
+    environment = configured(tmp_path, f'node = "{common.url}"\nkey = "alice.key"\n')
     public = run("keygen", str(tmp_path / "dnarc" / "alice.key")).out.strip()
 
     claimed = run("claim", "own.example", "garden", "n=1", **environment)
@@ -56,13 +56,13 @@ def test_the_key_of_the_file_signs_wherever_the_command_runs(served: Served, tmp
     assert (claimed.code, record["signedby"]) == (0, public)
 
 
-def test_the_key_of_a_user_is_no_key_of_a_peer(served: Served, tmp_path: Path) -> None:
+def test_the_key_of_a_user_is_no_key_of_a_peer(common: Served, tmp_path: Path) -> None:
     """`dnarc peers add --key` has the name of the preference and another meaning."""
-    environment = configured(tmp_path, f'node = "{served.url}"\nkey = "alice.key"\n')
-    url, data = "http://127.0.0.1:9", ("--data", str(served.data))
+    environment = configured(tmp_path, f'node = "{common.url}"\nkey = "alice.key"\n')
+    url, data = "http://127.0.0.1:9", ("--data", str(common.data))
 
     added = run("peers", "add", url, "--pull", "--json", *data, **environment).json
-    served.run("peers", "remove", url, *data)
+    common.run("peers", "remove", url, *data)
 
     assert added["key"] is None
 

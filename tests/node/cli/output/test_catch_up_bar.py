@@ -28,12 +28,12 @@ def test_without_a_terminal_the_node_is_not_asked() -> None:
         pass
 
 
-def test_in_a_terminal_the_bar_ends_with_the_work(served: Served) -> None:
+def test_in_a_terminal_the_bar_ends_with_the_work(common: Served) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
-    with contextlib.redirect_stderr(Terminal()), show_catch_up(lambda: NodeClient(served.url)):
+    with contextlib.redirect_stderr(Terminal()), show_catch_up(lambda: NodeClient(common.url)):
         during = [thread.name for thread in threading.enumerate()]
     after = [thread.name for thread in threading.enumerate()]
 

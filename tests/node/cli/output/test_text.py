@@ -17,19 +17,20 @@ STEERING = "\x1b]0;title\x07\x1b[31mred\x9b2J\u202eevil"
 MARKUP = ["[/]", "[bold]", "[link=http://evil.example]here[/link]", ":smile:", "\\[x]"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def key(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """It lives as long as the node, because a label stays with its owner."""
     file = str(tmp_path_factory.mktemp("key") / "key")
     assert run("keygen", file).code == 0
     return file
 
 
 @pytest.mark.parametrize("label", MARKUP)
-def test_a_label_is_never_markup(served: Served, key: str, label: str) -> None:
-    claimed = served.run("claim", "example.org", label, f"x={label}", "--key", key)
-    shown = [served.run(name, "example.org", label) for name in ("get", "history", "why")]
-    listed = served.run("get", "example.org")
-    watched = served.run("watch", "--since", "0", "--label", label, "--count", "1")
+def test_a_label_is_never_markup(common: Served, key: str, label: str) -> None:
+    claimed = common.run("claim", "example.org", label, f"x={label}", "--key", key)
+    shown = [common.run(name, "example.org", label) for name in ("get", "history", "why")]
+    listed = common.run("get", "example.org")
+    watched = common.run("watch", "--since", "0", "--label", label, "--count", "1")
 
     assert f"founded: example.org {label}, record " in claimed.out
     assert [(result.code, label in result.out, result.err) for result in shown] == [(0, True, "")] * 3
@@ -37,20 +38,20 @@ def test_a_label_is_never_markup(served: Served, key: str, label: str) -> None:
     assert json.loads(watched.out)["label"] == label
 
 
-def test_a_label_that_controls_a_terminal_is_shown_with_escapes(served: Served, key: str) -> None:
-    claimed = served.run("claim", "example.org", "\u202eevil", f"x={STEERING}", "--key", key)
-    shown = [served.run(name, "example.org", "\u202eevil") for name in ("get", "history", "why")]
-    shown += [served.run("get", "example.org"), served.run("top", "--interval", "0.1"), claimed]
+def test_a_label_that_controls_a_terminal_is_shown_with_escapes(common: Served, key: str) -> None:
+    claimed = common.run("claim", "example.org", "\u202eevil", f"x={STEERING}", "--key", key)
+    shown = [common.run(name, "example.org", "\u202eevil") for name in ("get", "history", "why")]
+    shown += [common.run("get", "example.org"), common.run("top", "--interval", "0.1"), claimed]
 
     assert [result.code for result in shown] == [0] * len(shown)
     assert [result.out for result in shown if not result.out.replace("\n", "").isprintable()] == []
 
 
 @pytest.mark.parametrize("name", ["get", "history", "why", "transfer", "accept"])
-def test_a_label_in_an_error_is_shown_with_escapes(served: Served, key: str, name: str) -> None:
+def test_a_label_in_an_error_is_shown_with_escapes(common: Served, key: str, name: str) -> None:
     rest = {"transfer": ["ab" * 32, "--key", key], "accept": ["--key", key]}.get(name, [])
 
-    refused = served.run(name, "example.org", f"absent[/]{STEERING}", *rest)
+    refused = common.run(name, "example.org", f"absent[/]{STEERING}", *rest)
 
     assert (refused.code, refused.err.replace("\n", "").isprintable()) == (1, True)
 
@@ -96,11 +97,11 @@ def in_terminal(*arguments: str) -> bytes:
 
 
 @pytest.mark.parametrize("command", ["get example.org --json", "watch --since 0 --label {label} --count 1 --json"])
-def test_json_does_not_control_a_terminal_either(served: Served, key: str, command: str) -> None:
+def test_json_does_not_control_a_terminal_either(common: Served, key: str, command: str) -> None:
     label = "\u202eterminal"
-    served.run("claim", "example.org", label, "x=\x9b2J", "--key", key)
+    common.run("claim", "example.org", label, "x=\x9b2J", "--key", key)
 
-    shown = in_terminal(*command.format(label=label).split(), "--node", served.url)
+    shown = in_terminal(*command.format(label=label).split(), "--node", common.url)
 
     assert b"\\u202eterminal" in shown
     assert b"\\u009b2J" in shown
@@ -110,9 +111,9 @@ def test_json_does_not_control_a_terminal_either(served: Served, key: str, comma
 @pytest.mark.parametrize(
     "command", ["get example.org", "history example.org caf\u00e9", "why example.org caf\u00e9", "domains", "config"]
 )
-def test_a_character_that_the_encoding_lacks_is_an_escape(served: Served, key: str, command: str) -> None:
-    served.run("claim", "example.org", "caf\u00e9", "x=\U0001f600", "--key", key)
-    arguments = [*command.split(), *([] if command == "config" else ["--node", served.url])]
+def test_a_character_that_the_encoding_lacks_is_an_escape(common: Served, key: str, command: str) -> None:
+    common.run("claim", "example.org", "caf\u00e9", "x=\U0001f600", "--key", key)
+    arguments = [*command.split(), *([] if command == "config" else ["--node", common.url])]
 
     text = run(*arguments, encoding="ascii")
     answer = run(*arguments, "--json", encoding="ascii")
@@ -123,8 +124,8 @@ def test_a_character_that_the_encoding_lacks_is_an_escape(served: Served, key: s
         assert "caf\\u00e9" in text.out
 
 
-def test_a_claim_is_reported_in_any_encoding(served: Served, key: str) -> None:
-    arguments = ("claim", "ascii.example", "\u00e9", "n=1", "--key", key, "--node", served.url)
+def test_a_claim_is_reported_in_any_encoding(common: Served, key: str) -> None:
+    arguments = ("claim", "ascii.example", "\u00e9", "n=1", "--key", key, "--node", common.url)
 
     made = run_apart(*arguments, PYTHONIOENCODING="ascii")
 
