@@ -5,7 +5,7 @@ records without a question to the database.
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from itertools import count, islice
 from typing import Any, Final, TypeVar
 
@@ -26,6 +26,9 @@ from protocol.sets.index import key_id
 
 NUMBERS_KEPT: Final = 16_384
 """Row numbers of records, and of labels, that stay in memory: about 5 MB."""
+
+_MOSTLY: Final = ("no", "domain", "label", "head", "newest", "timestamp", "contested", "former", "owner")
+"""Columns of every label."""
 
 _SELDOM: Final = "final, founder, undecided, doubly_decided"
 """Columns of a label that has witnesses, or another owner than its founder."""
@@ -92,10 +95,12 @@ def commit(
         labels = _label_numbers(connection, batch, recent, last.label + 1)
         founders = founders_of(batch)
         full = _put_former_keys(connection, batch, labels)
-        _put_states(connection, batch, founders, numbers, labels, full)
         held = [key for key in _maybe_with_other_owners(batch) if labels[key] <= last.label]
-        if held:
-            _update_owners(connection, [(labels[it], owner_of(batch.states[it]), founders.get(it)) for it in held])
+        witnessed = {labels[key] for key in held if key[0] in batch.walked}
+        _put_states(connection, _state_rows(batch, founders, numbers, labels, full), witnessed)
+        if len(held) > len(witnessed):
+            ordinary = [key for key in held if key[0] not in batch.walked]
+            _update_owners(connection, [(labels[it], owner_of(batch.states[it]), founders.get(it)) for it in ordinary])
         _insert_records(connection, batch.records, labels, last.record + 1)
         if batch.verdicts:
             _update_verdicts(connection, batch.verdicts, numbers)
@@ -183,15 +188,14 @@ def _put_former_keys(
     return full
 
 
-def _put_states(
-    connection: sqlite3.Connection,
+def _state_rows(
     batch: Batch,
     founders: dict[LabelKey, bytes],
     numbers: _Numbers,
     labels: dict[LabelKey, int],
     full: Collection[LabelKey],
-) -> None:
-    """Insert the labels that are new, and update the others. `full`: labels whose keys are all in the table of keys.
+) -> list[tuple[Any, ...]]:
+    """The rows of the labels of a batch. `full`: labels whose keys are all in the table of keys.
 
     `sqlite3` looks for an adapter of each `bytes`, bool and None that it binds, which takes 0.2 us. It binds a
     bytearray and an int at once.
@@ -212,15 +216,30 @@ def _put_states(
         )
         return (*most, *_seldom(state, owner, founders.get(key), numbers)) if has_seldom else most
 
-    columns = "no, domain, label, head, newest, timestamp, contested, former, owner"
-    insert(
-        connection,
-        f"INSERT INTO labels ({f'{columns}, {_SELDOM}' if has_seldom else columns})",
-        list(map(row, labels.values(), batch.states, batch.states.values())),
+    return list(map(row, labels.values(), batch.states, batch.states.values()))
+
+
+def _put_states(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], witnessed: Set[int]) -> None:
+    """Insert the labels that are new, and update the others. `witnessed`: the numbers of the held labels of witnessed
+    domains that may have another owner. The owners of other held labels stay as they are.
+
+    The owner of a witnessed label stands for its founder, so its own row has both. To write them together with the head
+    saves a second update of a row that mostly gets its first head.
+    """
+    if not rows:
+        return
+    columns = _MOSTLY if len(rows[0]) == len(_MOSTLY) else (*_MOSTLY, _SELDOM)
+    into = f"INSERT INTO labels ({', '.join(columns)})"
+    rest = (
         "ON CONFLICT (no) DO UPDATE SET head = excluded.head, newest = excluded.newest, "
         "timestamp = excluded.timestamp, contested = excluded.contested, former = excluded.former, "
-        "final = excluded.final, undecided = excluded.undecided, doubly_decided = excluded.doubly_decided",
+        "final = excluded.final, undecided = excluded.undecided, doubly_decided = excluded.doubly_decided"
     )
+    if witnessed:
+        moved = [row for row in rows if row[0] in witnessed]
+        insert(connection, into, moved, f"{rest}, owner = excluded.owner, founder = excluded.founder")
+        rows = [row for row in rows if row[0] not in witnessed]
+    insert(connection, into, rows, rest)
 
 
 def _seldom(state: State, owner: bytes | None, founder: bytes | None, numbers: _Numbers) -> tuple[Any, ...]:
