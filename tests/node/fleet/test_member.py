@@ -173,7 +173,7 @@ async def test_a_stream_at_a_follower_shows_every_event_of_the_writer_once(
     async with aiohttp.ClientSession(members[1].url) as session, session.ws_connect("/stream?since=0") as stream:
         for number in range(20):
             await clients[number % 2].put(now(f"label-{number}"))
-        events = [await stream.receive_json(timeout=10) for _ in range(20)]
+        events = [await stream.receive_json(timeout=TIMEOUT_S) for _ in range(20)]
 
     assert [event["label"] for event in map(_record_of, events)] == [f"label-{number}" for number in range(20)]
 

@@ -30,7 +30,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @asynccontextmanager
 async def running(data: Path, now: int = NOW, **settings: Any) -> AsyncIterator[Node]:
     """A node that syncs only on request, unless the settings say otherwise."""
-    defaults: dict[str, Any] = {"sync_interval": None, "peers_poll": 0.05, "peer_timeout": 5.0, "max_age": None}
+    defaults: dict[str, Any] = {"sync_interval": None, "peers_poll": 0.05, "peer_timeout": 60.0, "max_age": None}
     chosen = Settings(data=data, port=0, **defaults | settings)
     async with Node(chosen, World(now_s=lambda: now, random=Random(1))) as node:
         yield node

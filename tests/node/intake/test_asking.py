@@ -223,7 +223,7 @@ async def test_a_refusal_for_want_of_an_answer_counts_against_no_quota(tmp_path:
 async def test_a_client_that_goes_while_the_program_is_asked_leaves_the_label_free(tmp_path: Path, count: int) -> None:
     body = SILENT.replace("pass", "it['label'] == 'other' and say(id=it['id'], action='accept')")
 
-    async with pipeline(tmp_path, write_plugin=program(tmp_path, body), write_plugin_timeout=0.5) as it:
+    async with pipeline(tmp_path, write_plugin=program(tmp_path, body), write_plugin_timeout=600.0) as it:
         gone = [
             asyncio.ensure_future(it.take(claim("garden", at=NOW + n), claim("x", at=NOW + n))) for n in range(count)
         ]

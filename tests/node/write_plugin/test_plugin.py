@@ -136,7 +136,9 @@ async def test_a_program_that_never_answers_is_given_up_and_nobody_waits_for_it(
 
 async def test_an_answer_that_comes_too_late_is_no_fault_if_the_program_goes_on(tmp_path: Path) -> None:
     """It answers about all records but one, and about that one at the end."""
+    started = tmp_path / "started"
     body = """
+open(sys.argv[1], 'w').close()
 for it in lines():
     if it['label'] == 'late':
         late = it
@@ -145,7 +147,8 @@ for it in lines():
         say(id=late['id'], action='accept')
     say(id=it['id'], action='accept')
 """
-    async with running(program(tmp_path, body), timeout_s=2.0) as plugin:
+    async with running([*program(tmp_path, body), str(started)], timeout_s=2.0) as plugin:
+        await until(started.exists)  # the time that a start takes on a busy machine is no silence
         late = asyncio.ensure_future(ask(plugin, "late"))
         number = 0
         while not late.done():

@@ -26,7 +26,7 @@ async def put_small_batch(client: Client) -> int:
 
 
 async def wait_until_small_batches_get(client: Client, status: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await put_small_batch(client) != status:
             pass
 
