@@ -22,7 +22,7 @@ import structlog
 from node.indexes import Indexes
 from node.settings.settings import Settings
 from node.store.contract import Batch, Store
-from protocol.records.record import Record, is_witnessed
+from protocol.records.record import POLICY_LABEL, Record, is_witnessed
 from protocol.witness.domain import WitnessedDomain
 from protocol.witness.policy import policy_of
 from protocol.witness.recall import Wanted
@@ -170,7 +170,7 @@ class WitnessedDomains:
         if not batch.walked:
             return
         for name, change in batch.walked.items():
-            if brought is None:
+            if brought is None or (name, POLICY_LABEL) in batch.states:  # the policy touches every label
                 labels = (label for domain, label in batch.states if domain == name and not label.startswith("@"))
                 self._use(self._by_name[name], Wanted(labels=dict.fromkeys(labels)))
             for record_id in change.awaited:

@@ -11,6 +11,7 @@ FOUND: Final = (
     *(22, 79, 128),  # liars among the witnesses: one backdates, one names records, one tells two halves two things
     812,  # the only node that held the policy of a witnessed domain loses it
     9_131_507,  # a domain is dropped while a decision reads the store
+    9_310_411,  # what the policy touched is forgotten before it is on disk
     156_820_728,
     156_820_748,
     170_000_082,

@@ -57,3 +57,29 @@ async def test_much_that_one_decision_touched_is_forgotten_some_at_a_time(tmp_pa
 
         assert left == [25, 15, 5]
         assert len(domains.open(DOMAIN).labels) == 1
+
+
+async def test_what_the_policy_touched_is_not_forgotten_before_it_is_on_disk(tmp_path: Path) -> None:
+    """What witnesses said before the policy came counts by the same decision. Before the commit, the store would give a
+    label without it.
+    """
+    claim, policy = signed(ALICE, "garden"), signed(ALICE, "@policy", **POLICY.fields)
+    async with pipeline(tmp_path) as it:
+        domains = await WitnessedDomains.load(it.store, it.indexes, 0)
+        domain = domains.open(DOMAIN)
+        brought = await domains.read(DOMAIN, [policy.record])  # the claim is on its way, and not in the store
+        for_claim, for_policy = (batch_of(domain.add([each.record])) for each in (claim, policy))
+        domains.on_decided(for_claim)
+        domains.on_committed(for_claim)
+        domains.on_decided(for_policy, brought)
+
+        domains.shrink()
+        before = domain.label("garden")
+        domains.on_committed(for_policy)
+        domains.shrink()
+
+        assert (before is None, domain.label("garden") is None) == (False, True)
+
+
+def batch_of(change: DomainChange) -> Batch:
+    return Batch(walked={DOMAIN: change}, states={(DOMAIN, label): state for label, state in change.states.items()})
