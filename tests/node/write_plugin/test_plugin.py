@@ -153,6 +153,7 @@ for it in lines():
         number = 0
         while not late.done():
             await ask(plugin, str(number := number + 1))
+            await asyncio.sleep(0)  # while a program is down, a refusal lets nobody else run
         [warning] = plugin.warnings()
         still_asked = await ask(plugin, "late")
         after = await ask(plugin, "end")
