@@ -7,7 +7,6 @@
 PYTHON ?= python3
 PORT ?= 8080
 DATA ?= data
-SEEDS ?= 20
 
 # Most tests wait for a socket, a file or another process most of the time, so more workers than cores are faster.
 WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
@@ -79,9 +78,8 @@ explore: $(INSTALLED) ## try every order of messages in small councils of witnes
 attack: $(INSTALLED) ## attack a node in each known way for ATTACK_S seconds, and measure what it costs and how an honest client fares
 	ATTACK_S=$(ATTACK_S) $(BIN)/python -m pytest -q -s tests/attack
 
-simulate: $(INSTALLED) ## play networks that chance drew: those that once found a fault, the same few, and new ones for a minute (NEW_SEED=, NEW_SEEDS_S=)
+simulate: $(INSTALLED) ## play networks that chance drew: those that once found a fault, and new ones for a minute (NEW_SEED=, NEW_SEEDS_S=)
 	$(BIN)/dnarc simulate swarm --found --jobs 2
-	$(BIN)/dnarc simulate swarm --seeds $(SEEDS) --jobs 2
 	$(BIN)/dnarc simulate swarm --start $(NEW_SEED) --seeds 1000 --seconds $(NEW_SEEDS_S) --jobs 2
 
 lint: $(INSTALLED) ## look for faults of form
