@@ -180,7 +180,7 @@ class Decider:
                 await self.welcome.load((group.records[at].record, group.origins[at]) for at in positions)
                 await self.read_usage(group)
                 if name in self._indexes.dropped:
-                    _refuse_all(group, positions, _is_dropped(name))
+                    _refuse_all(group, positions, _dropped_error(name))
                 else:
                     self._admit_witnessed(batch, group, name, positions, self._world.now_s())
             elif not len(group) and domain is not None and domain.has_due:
@@ -219,7 +219,7 @@ class Decider:
         kept: dict[LabelKey, list[int]] = {}
         for key, positions in fresh.items():
             if key[0] in self._indexes.dropped:
-                _refuse_all(group, positions, _is_dropped(key[0]))
+                _refuse_all(group, positions, _dropped_error(key[0]))
             else:
                 kept[key] = positions
         return kept
@@ -396,7 +396,7 @@ class Decider:
 
     def _check_domain(self, domain: str, origin: Origin) -> None:
         if domain in self._indexes.dropped:
-            raise _is_dropped(domain)
+            raise _dropped_error(domain)
         places = self._settings.domains_max
         if origin.trust is Trust.CLIENT and origin.address is not None:
             places = strangers_domains_max(places)
@@ -404,7 +404,7 @@ class Decider:
         check_domain(domain, self._settings.domains, self._domains, is_full=is_full)
 
 
-def _is_dropped(domain: str) -> ProtocolError:
+def _dropped_error(domain: str) -> ProtocolError:
     return ProtocolError(
         Code.UNKNOWN_DOMAIN, f"the operator of this node dropped the domain {domain}, and does not keep it"
     )
