@@ -22,6 +22,11 @@ import msgspec
 from node.verification.answering import READY, pack
 from protocol.records.record import SignedRecord
 
+START_S_MAX: Final = 60.0
+"""Seconds until a process must be ready. It starts when much has come to be verified, and the node goes before it
+(`NICE`), so on a busy machine a start may take many times as long as an answer. Meanwhile threads verify.
+"""
+
 ANSWER_S_MAX: Final = 5.0
 """Seconds that a process may take for one answer, which costs some milliseconds. A process that takes longer was
 stopped, or the machine has no memory for it; it is given up.
@@ -33,11 +38,11 @@ decisions on a large group, before it sees an answer. A single claim waits behin
 
 
 class _Question(msgspec.Struct, frozen=True):
-    """A question that is not answered: its number of records, and the loop's time when it was asked."""
+    """A question that is not answered: its number of records, and the loop's time at which it is too old."""
 
     records: int
     answer: asyncio.Future[list[bool]]
-    asked_s: float
+    end_s: float
 
 
 class VerifyingProcess(asyncio.Protocol):
@@ -50,7 +55,7 @@ class VerifyingProcess(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._ready: asyncio.Future[list[bool]] = self._loop.create_future()
-        self._questions = deque([_Question(len(READY), self._ready, self._loop.time())])
+        self._questions = deque([_Question(len(READY), self._ready, self._loop.time() + START_S_MAX)])
         self._answers = bytearray()
         self._unanswered = 0
         self._deadline: asyncio.TimerHandle | None = None
@@ -61,7 +66,7 @@ class VerifyingProcess(asyncio.Protocol):
         """Start a process; returns when it is ready. `answer_s_max`: seconds that one answer may take.
 
         Raises:
-            OSError: the process cannot be started, ends at once, or does not become ready in time.
+            OSError: the process cannot be started, ends at once, or is not ready after `START_S_MAX`.
         """
         process, connection = _spawn(python)
         it = cls(process, answer_s_max)
@@ -94,7 +99,7 @@ class VerifyingProcess(asyncio.Protocol):
         if self._transport is None:
             answer.set_exception(ConnectionError("the verifying process has ended"))
             return answer
-        self._questions.append(_Question(len(records), answer, self._loop.time()))
+        self._questions.append(_Question(len(records), answer, self._loop.time() + self._answer_s_max))
         self._unanswered += len(records)
         self._transport.write(pack([(it.record.signedby, it.record.canonical, it.signature) for it in records]))
         self._watch()
@@ -113,7 +118,9 @@ class VerifyingProcess(asyncio.Protocol):
             question = self._questions.popleft()
             genuine = list(map(bool, self._answers[: question.records]))
             del self._answers[: question.records]
-            if question.answer is not self._ready:
+            if question.answer is self._ready:
+                self._unwatch()  # the time for a start is longer than that for an answer
+            else:
                 self._unanswered -= question.records
             if not question.answer.done():
                 question.answer.set_result(genuine)
@@ -124,20 +131,24 @@ class VerifyingProcess(asyncio.Protocol):
     def _watch(self) -> None:
         """See to it that somebody looks when the oldest question is too old."""
         if self._deadline is None:
-            self._deadline = self._loop.call_at(self._questions[0].asked_s + self._answer_s_max, self._on_deadline)
+            self._deadline = self._loop.call_at(self._questions[0].end_s, self._on_deadline)
 
     def _on_deadline(self) -> None:
         self._deadline = None
         if not self._questions:
             return
-        if self._questions[0].asked_s + self._answer_s_max <= self._loop.time():
+        if self._questions[0].end_s <= self._loop.time():
             self._end(TimeoutError("the verifying process does not answer"))
         else:
             self._watch()
 
-    def _end(self, error: OSError) -> None:
+    def _unwatch(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
+            self._deadline = None
+
+    def _end(self, error: OSError) -> None:
+        self._unwatch()
         if self._transport is not None:
             self._transport.abort()
             self._transport = None

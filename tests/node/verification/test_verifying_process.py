@@ -13,7 +13,8 @@ from node.verification.answering import NICE
 from node.verification.verifying_process import VerifyingProcess
 from tests.node.verification.records import children, some
 
-SHORT_S = 0.5
+SHORT_S = 0.05
+"""Seconds for an answer. Less than any start takes."""
 
 
 @pytest.fixture
@@ -104,6 +105,13 @@ async def test_a_stopped_process_is_given_up(count: int) -> None:
         await process.verify(some(1, forged=set()) * count)
 
     assert children() == []
+
+
+async def test_a_start_may_take_longer_than_an_answer() -> None:
+    """A process starts when the node is busy, so on a busy machine its interpreter may need many seconds."""
+    process = await VerifyingProcess.start(1e-9)
+
+    process.close()
 
 
 async def test_a_process_that_cannot_be_started_leaves_nothing(tmp_path: Path) -> None:
