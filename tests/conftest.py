@@ -23,14 +23,22 @@ import signal
 import tempfile
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.postgres import database_url, schema_url, server
 
 __all__ = ["database_url", "schema_url", "server"]
 
 # Everything is named: where CI is set, hypothesis starts from a profile of its own that repeats the same examples.
-settings.register_profile("dnarc", derandomize=False, deadline=None, print_blob=True, max_examples=100)
+# `too_slow` and the deadline measure the wall clock, so they would fail a test only because the machine is busy.
+settings.register_profile(
+    "dnarc",
+    derandomize=False,
+    deadline=None,
+    print_blob=True,
+    max_examples=100,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.register_profile("thorough", settings.get_profile("dnarc"), max_examples=2_000)
 settings.load_profile("dnarc")
 
