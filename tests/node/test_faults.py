@@ -25,7 +25,10 @@ from tests.node.http_sync.sync_network import running, sync
 Server = Callable[[Path], AbstractAsyncContextManager[str]]
 """Starts a server for a test, whose files are in this folder. Yields `scheme://host:port`, the scheme as for HTTP."""
 
-HELD_S = 0.5
+PATIENT_S = 30.0
+"""Seconds that a client waits for a server. No server here takes as long."""
+
+SHORT_S = 0.5
 """Seconds that a client waits for a server that says nothing."""
 
 
@@ -103,9 +106,9 @@ def authority_in(folder: Path) -> Path | None:
     return folder / "ca.pem" if (folder / "ca.pem").exists() else None
 
 
-async def ask_as_command(url: str, folder: Path) -> str:
+async def ask_as_command(url: str, folder: Path, timeout_s: float) -> str:
     def ask() -> str:
-        with NodeClient(url, timeout_s=HELD_S, authority=authority_in(folder)) as client:
+        with NodeClient(url, timeout_s=timeout_s, authority=authority_in(folder)) as client:
             try:
                 client.get("/node")
             except (Unreachable, NodeError) as error:
@@ -115,14 +118,14 @@ async def ask_as_command(url: str, folder: Path) -> str:
     return await asyncio.to_thread(ask)
 
 
-async def ask_as_sync(url: str, folder: Path) -> str:
-    async with running(folder / "data", peer_timeout=HELD_S, tls_ca=authority_in(folder)) as node:
+async def ask_as_sync(url: str, folder: Path, timeout_s: float) -> str:
+    async with running(folder / "data", peer_timeout=timeout_s, tls_ca=authority_in(folder)) as node:
         await node.peers.put(Peer(url=url, pull=True))
         return str((await sync(node, "pull", url))["error"])
 
 
-async def ask_as_link(url: str, folder: Path) -> str:
-    settings = Settings(peer_timeout=HELD_S, tls_ca=authority_in(folder))
+async def ask_as_link(url: str, folder: Path, timeout_s: float) -> str:
+    settings = Settings(peer_timeout=timeout_s, tls_ca=authority_in(folder))
     with pytest.raises(ProtocolError) as refused:
         await dial(url.replace("http", "ws", 1), settings)
     return refused.value.detail
@@ -131,12 +134,12 @@ async def ask_as_link(url: str, folder: Path) -> str:
 @pytest.mark.parametrize("ask", [ask_as_command, ask_as_sync, ask_as_link])
 @pytest.mark.parametrize("cause", NETWORK)
 async def test_the_reason_why_a_machine_cannot_be_asked_is_named(
-    ask: Callable[[str, Path], Awaitable[str]], cause: str, tmp_path: Path
+    ask: Callable[[str, Path, float], Awaitable[str]], cause: str, tmp_path: Path
 ) -> None:
     server, words = NETWORK[cause]
 
     async with server(tmp_path) as url:
-        said = await ask(url, tmp_path)
+        said = await ask(url, tmp_path, SHORT_S if cause == "silence" else PATIENT_S)
 
     assert words in said
 
