@@ -27,13 +27,19 @@ class Watching:
 
     def __init__(self, url: str, *arguments: str) -> None:
         command = [sys.executable, "-c", "from node.cli import main; main()", "watch", "--node", url, *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self._unread = b""
 
     def event(self) -> Any:
+        """The next event. Bytes are read below the buffer of `Popen`, because `select` does not see what lies in it."""
         assert self.process.stdout is not None
-        is_ready, _, _ = select.select([self.process.stdout], [], [], TIMEOUT_S)
-        assert is_ready, "an event should have come"
-        return json.loads(self.process.stdout.readline())
+        while b"\n" not in self._unread:
+            is_ready, _, _ = select.select([self.process.stdout], [], [], TIMEOUT_S)
+            read = os.read(self.process.stdout.fileno(), 65_536) if is_ready else b""
+            assert read, "an event should have come"
+            self._unread += read
+        line, _, self._unread = self._unread.partition(b"\n")
+        return json.loads(line)
 
     def end(self, number: signal.Signals) -> tuple[int, str]:
         """Its exit code after this signal, and its stderr."""
