@@ -32,6 +32,7 @@ from tests.attack.pace import pause
 from tests.attack.timed_node import Stand, stands
 from tests.history import claim, signed
 from tests.node.http_api.talking import batch
+from tests.waiting import waited_s
 
 SECONDS: Final = float(os.environ.get("ATTACK_S", "0.5"))
 """How long an attack lasts."""
@@ -239,12 +240,6 @@ def memory_bytes(process: psutil.Process) -> int:
 def cpu_s(process: psutil.Process) -> float:
     times = [each.cpu_times() for each in [process, *process.children(recursive=True)]]
     return sum(each.user + each.system for each in times)
-
-
-def waited_s(process: psutil.Process) -> float:
-    """How long the thread of the event loop was ready to run and had no core; 0 where the system does not say."""
-    counts = Path(f"/proc/{process.pid}/schedstat")
-    return int(counts.read_text().split()[1]) / 1e9 if counts.exists() else 0.0
 
 
 @asynccontextmanager

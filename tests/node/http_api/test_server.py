@@ -16,6 +16,7 @@ from node.http_api.server import _Connection, _Runner
 from node.node import ROUTES, Node
 from node.settings.settings import Settings
 from tests.node.http_api.talking import Client, fresh
+from tests.waiting import within
 
 TIMEOUT_S = 30
 """Only ends a test that hangs."""
@@ -108,7 +109,7 @@ async def send_for_ever(writer: asyncio.StreamWriter) -> None:
 async def test_a_client_that_goes_on_with_a_refused_body_gets_its_answer_and_is_cut_off_soon(node: Node) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", int(node.url.rpartition(":")[2]))
     writer.write(b"PUT /claims HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
-    async with asyncio.timeout(5):  # aiohttp's own default is 10 s
+    async with within(5):  # aiohttp's own default is 10 s
         answer = await reader.readuntil(b"}")
         with pytest.raises(ConnectionError):
             await send_for_ever(writer)
