@@ -26,12 +26,14 @@ def held(url: str, passed_bytes: int, requests: int = 1) -> Iterator[Relay]:
     target = urlsplit(url)
     holds, go_on = threading.Event(), threading.Event()
 
+    ends: list[socket.socket] = []
+
     def relay() -> None:
-        try:
-            near, _ = listener.accept()
-        except OSError:  # the command never connected
-            return
-        with near:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as closing:  # either side may have ended
+            near = closing.enter_context(listener.accept()[0])
+            # The node is asked no earlier: it ends connections on which no request comes in time.
+            far = closing.enter_context(socket.create_connection((target.hostname, target.port)))
+            ends.append(far)
             for _ in range(requests - 1):
                 far.sendall(near.recv(_PIECE_BYTES))
                 near.sendall(far.recv(_PIECE_BYTES))
@@ -45,16 +47,14 @@ def held(url: str, passed_bytes: int, requests: int = 1) -> Iterator[Relay]:
                     holds.set()
                     go_on.wait(TIMEOUT_S)
 
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        socket.create_connection((target.hostname, target.port)) as far,
-    ):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=relay)
         thread.start()
         try:
             yield Relay(f"http://127.0.0.1:{listener.getsockname()[1]}", holds, go_on)
         finally:
             go_on.set()
-            listener.shutdown(socket.SHUT_RDWR)
-            far.shutdown(socket.SHUT_RDWR)
+            for each in (listener, *ends):
+                with contextlib.suppress(OSError):  # the other side may have ended it
+                    each.shutdown(socket.SHUT_RDWR)
             thread.join()
