@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 READ_BYTES_MAX = 2**20
 LONG_BYTES = 100_000
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 """Only ends a test that hangs."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

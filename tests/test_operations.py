@@ -20,7 +20,7 @@ from tests.paths import ROOT
 
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 BIN = Path(sys.executable).parent
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 PLAIN_COMMAND = re.compile(r"dnarc [\w .,:/@=+-]+")
 """A command that means the same with every shell, and without a shell."""
 

@@ -54,10 +54,10 @@ def script(language: str, first_line: str) -> str:
 
 def put_what_it_signs(node: LocalNode, command: list[str], folder: Path) -> tuple[int, str]:
     """Run the script, and put its claim as the README does. Returns status and body of the answer."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=True)
     body = (folder / "claim.json").read_bytes()
     request = Request(f"{node.url}/claims/{done.stdout.strip()}", data=body, method="PUT")
-    with urlopen(request, timeout=30) as answer:
+    with urlopen(request, timeout=120) as answer:
         return answer.status, answer.read().decode()
 
 
@@ -83,7 +83,7 @@ def test_a_script_keeps_its_key_for_the_next_claim(tmp_path: Path, language: str
 
     signers = []
     for _ in range(2):
-        subprocess.run([command, name], cwd=tmp_path, capture_output=True, timeout=30, check=True)
+        subprocess.run([command, name], cwd=tmp_path, capture_output=True, timeout=120, check=True)
         signers.append(json.loads((tmp_path / "claim.json").read_bytes())["signedby"])
 
     assert signers[0] == signers[1]
@@ -92,7 +92,7 @@ def test_a_script_keeps_its_key_for_the_next_claim(tmp_path: Path, language: str
 
 def test_the_key_of_the_python_script_signs_in_the_commands_too(node: LocalNode, tmp_path: Path) -> None:
     (tmp_path / "claim.py").write_text(script("python", "# claim.py"))
-    subprocess.run([sys.executable, "claim.py"], cwd=tmp_path, capture_output=True, timeout=30, check=True)
+    subprocess.run([sys.executable, "claim.py"], cwd=tmp_path, capture_output=True, timeout=120, check=True)
 
     done = run("claim", "example.org", "shed", "n=1", "--key", str(tmp_path / "claim.key"), "--node", node.url)
 

@@ -18,7 +18,7 @@ from protocol.signing import SEED_BYTES, SigningKey
 from protocol.witness.policy import Policy, make_policy
 from simulations.processes.process import LocalNode, running
 
-LINK_S_MAX: Final = 30.0
+LINK_S_MAX: Final = 120.0
 LOOK_EVERY_S: Final = 0.05
 
 NO_QUOTAS: Final = ("--records-per-second-max", "none", "--bytes-per-second-max", "none")

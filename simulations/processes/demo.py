@@ -38,7 +38,7 @@ CLAIMS: Final = 500
 BATCH_RECORDS: Final = 100
 TIMED: Final = 50
 CLAIMS_APART: Final = 200
-CONVERGE_S_MAX: Final = 30.0
+CONVERGE_S_MAX: Final = 120.0
 POLL_S: Final = 0.01
 PLAY_RECORDS: Final = 5
 """Records of the labels `garden` and `lighthouse`."""

@@ -16,7 +16,7 @@ DOMAIN: Final = "fleet.example"
 TIMEOUT_S: Final = 5.0
 """How long a look at a process may take."""
 
-WAIT_S_MAX: Final = 60.0
+WAIT_S_MAX: Final = 120.0
 """How long any step may take before the run counts as failed."""
 
 POLL_S: Final = 0.01

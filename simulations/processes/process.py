@@ -18,8 +18,8 @@ from typing import Final
 
 from node.client.http import NodeClient
 
-START_S_MAX: Final = 30.0
-STOP_S_MAX: Final = 15.0
+START_S_MAX: Final = 120.0
+STOP_S_MAX: Final = 60.0
 
 LOG_SHOWN_CHARACTERS: Final = 2_000
 

@@ -47,7 +47,7 @@ STANDS: Final = "stands"
 
 SAMPLE_EVERY_S: Final = 0.1
 
-HANG_S: Final = 60.0
+HANG_S: Final = 120.0
 
 GROWTH_BYTES_MAX: Final = 256 * 2**20
 """How much a stranger may make a node grow."""

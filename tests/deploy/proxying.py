@@ -15,7 +15,7 @@ from tests.node.authority import Authority
 from tests.node.http_api.talking import Client
 from tests.ports import lasting_port
 
-WAIT_S_MAX: Final = 30.0
+WAIT_S_MAX: Final = 120.0
 
 _CADDY_OPTIONS: Final = "{\n\tadmin off\n\tauto_https disable_redirects\n}\n"
 

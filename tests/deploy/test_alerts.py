@@ -20,7 +20,7 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 def promtool(*arguments: str) -> str:
     """What promtool says, which must end well."""
     done = subprocess.run(
-        [path_of("promtool"), *arguments], capture_output=True, text=True, timeout=60, check=False, cwd=DEPLOY
+        [path_of("promtool"), *arguments], capture_output=True, text=True, timeout=120, check=False, cwd=DEPLOY
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -105,7 +105,7 @@ def nodes_of(compose: Compose) -> dict[str, Service]:
 def test_docker_reads_the_compose_file() -> None:
     command = [path_of("docker-compose"), "--file", str(DEPLOY / "compose.yaml"), "config", "-q"]
 
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")
 

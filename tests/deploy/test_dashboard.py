@@ -28,7 +28,7 @@ def test_prometheus_can_parse_every_query(tmp_path: Path) -> None:
         [path_of("promtool"), "check", "rules", "--lint=none", str(file)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

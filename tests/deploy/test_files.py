@@ -26,7 +26,7 @@ def test_every_shell_script_is_known() -> None:
 @needs("shellcheck")
 def test_shellcheck_finds_nothing_wrong_with_the_scripts() -> None:
     done = subprocess.run(
-        [path_of("shellcheck"), *SCRIPTS], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [path_of("shellcheck"), *SCRIPTS], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
 
     assert (done.returncode, done.stdout) == (0, "")

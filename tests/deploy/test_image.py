@@ -30,7 +30,7 @@ def arguments(name: str) -> list[str]:
 @needs("hadolint")
 def test_hadolint_finds_nothing_wrong_with_the_dockerfile() -> None:
     done = subprocess.run(
-        [path_of("hadolint"), str(DEPLOY / "Dockerfile")], capture_output=True, text=True, timeout=60, check=False
+        [path_of("hadolint"), str(DEPLOY / "Dockerfile")], capture_output=True, text=True, timeout=120, check=False
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -89,7 +89,7 @@ def test_the_image_asks_for_health_as_a_shell_would(port: str) -> None:
     elsewhere = script.replace("8080", "9")
 
     done = subprocess.run(
-        [sys.executable, option, elsewhere], env={"DNARC_PORT": port}, capture_output=True, timeout=60, check=False
+        [sys.executable, option, elsewhere], env={"DNARC_PORT": port}, capture_output=True, timeout=120, check=False
     )
 
     assert (name, script == elsewhere) == ("python", False)

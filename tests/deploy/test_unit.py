@@ -28,7 +28,7 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
         [path_of("systemd-analyze"), "verify", "--man=no", str(copy)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -43,7 +43,7 @@ def test_systemd_finds_the_unit_well_protected() -> None:
         [path_of("systemd-analyze"), "security", "--no-pager", "--offline=true", "--threshold=20", str(UNIT)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

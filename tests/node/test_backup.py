@@ -12,7 +12,7 @@ from node.backup import back_up, dump_command
 from node.store.contract import StoreError
 from tests.node.http_sync.sync_network import claims, give, held, ids, running
 
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 BATCHES = 50
 BATCH_RECORDS = 20
 

@@ -25,7 +25,7 @@ from tests.node.http_sync.sync_network import running, sync
 Server = Callable[[Path], AbstractAsyncContextManager[str]]
 """Starts a server for a test, whose files are in this folder. Yields `scheme://host:port`, the scheme as for HTTP."""
 
-PATIENT_S = 30.0
+PATIENT_S = 120.0
 """Seconds that a client waits for a server. No server here takes as long."""
 
 SHORT_S = 0.5

@@ -32,7 +32,7 @@ from tests.node.store.store_contract_witnesses import kept
 SchemaUrl = Callable[[str], str]
 
 SEED = 7
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 OF_THE_WRITER = "locktype = 'advisory' AND objid::bigint = hashtext(current_schema())::bigint & 4294967295"
 DNARC = str(Path(sys.executable).with_name("dnarc"))
 FILE = "dnarc.db"

@@ -21,7 +21,7 @@ NEVER_S = 3_600.0
 """An interval that no test waits for."""
 
 SOON_S = 0.01
-HANG_S = 30
+HANG_S = 120
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import structlog
 
 from node.cli import main
 
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 
 
 class Result(NamedTuple):

@@ -15,7 +15,7 @@ from node.cli.output.failures import Exit
 from node.node import Node
 from node.settings.settings import Settings
 
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 NOWHERE = "--node http://127.0.0.1:1"
 
 _MOUNT = 'mount -t tmpfs -o "$1" tmpfs "$2" && cd "$2" && eval "$3"'

@@ -225,7 +225,7 @@ async def test_a_record_that_loses_against_another_is_a_conflict() -> None:
     with serving([outcome_reply(certainty="ordered"), lost]) as url:
         async with Client(url) as client:
             with pytest.raises(Conflict) as conflict:
-                await client.wait_for_final(Claim(PROPOSED), wait_s=60)
+                await client.wait_for_final(Claim(PROPOSED), wait_s=120)
 
     assert conflict.value.facts["winner"] == "0" * 64
 
@@ -277,7 +277,7 @@ async def test_an_erased_record_keeps_its_place_in_the_history(node: Node, clien
     first = (await client.put(DOMAIN, "garden", {"n": 1}, key=ALICE)).claim
     second = (await client.put(DOMAIN, "garden", {"n": 2}, key=ALICE)).claim
     removal = await node.removals.begin(RemovalKind.ERASE, Target(ids=(first.id, second.id)), "me", "unlawful")
-    await node.removals.wait(removal.number, 30)
+    await node.removals.wait(removal.number, 120)
 
     history = await client.history(DOMAIN, "garden")
     with pytest.raises(NodeError) as erased:
@@ -327,7 +327,7 @@ async def test_a_watch_goes_on_after_each_dropped_connection_and_misses_nothing(
     async with relay(node.url) as (url, writers), Client(url) as watching:
         await client.put(DOMAIN, "label-0", {}, key=ALICE)
         async with aclosing(watching.watch(domains=[DOMAIN], since="0")) as watch:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 for number in range(1, 5):
                     events.append(await anext(watch))
                     for writer in writers:

@@ -122,4 +122,4 @@ async def test_a_record_that_is_called_final_without_proof_is_noticed() -> None:
     with serving([outcome_reply(certainty="final"), (200, {}, line)]) as url:
         async with Client(url) as client:
             with pytest.raises(Untrusted, match="not proven"):
-                await client.wait_for_final(Claim(PROPOSED), wait_s=60)
+                await client.wait_for_final(Claim(PROPOSED), wait_s=120)

@@ -16,7 +16,7 @@ from node.store.contract import Peer
 from tests.history import ALICE, BOB, CAROL, DOMAIN, claim
 from tests.node.http_sync.sync_network import NOW, answering, claims, false_peer, give, running
 
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 
 T = TypeVar("T")
 

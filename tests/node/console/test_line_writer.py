@@ -13,7 +13,7 @@ import pytest
 
 from node.console.line_writer import LineWriter
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 120.0
 PIPE_BYTES = 4_096
 LINE = "x" * 99
 """A hundred bytes with the line feed."""

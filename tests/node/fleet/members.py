@@ -14,7 +14,7 @@ from node.node import Node
 from node.settings.settings import Settings
 from tests.node.http_api.talking import Answer, Client
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 120.0
 
 
 async def until_roles(members: Sequence[Member], *roles: Role) -> None:

@@ -18,7 +18,7 @@ from node.settings.settings import Settings
 from node.world import World
 from tests.node.http_api.talking import NOW, Client
 
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 """Only ends a test that hangs."""
 
 WEBSOCKET, SERVER_SENT = "/stream", "/events"

@@ -5,7 +5,7 @@ import asyncio
 from node.fairness.crowd import Crowd
 from node.http_api.input_meter import INPUT_BURST_S, INPUT_SHARE_MAX, INPUT_TURN_S, REQUEST_S, InputMeter
 
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 """Only ends a test that hangs."""
 
 ONE, OTHER = "192.0.2.1", "192.0.2.2"

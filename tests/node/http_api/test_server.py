@@ -18,7 +18,7 @@ from node.settings.settings import Settings
 from tests.node.http_api.talking import Client, fresh
 from tests.waiting import within
 
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 """Only ends a test that hangs."""
 
 

@@ -9,7 +9,7 @@ from node.http_api.site import BEGINNINGS_MAX, WAITING_MAX
 from node.node import Node
 from node.settings.settings import Settings
 
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 """Only ends a test that hangs."""
 
 

@@ -83,8 +83,8 @@ async def test_a_node_stops_at_once_during_a_run(tmp_path: Path) -> None:
     asked, end = asyncio.Event(), asyncio.Event()
     async with (
         false_peer({"/node": holding(asked, end)}) as url,
-        asyncio.timeout(60),
-        running(tmp_path / "a", sync_interval=0.01, peer_timeout=100.0) as a,
+        asyncio.timeout(120),
+        running(tmp_path / "a", sync_interval=0.01, peer_timeout=1_000.0) as a,
     ):
         await a.peers.put(Peer(url=url, pull=True))
         await asked.wait()

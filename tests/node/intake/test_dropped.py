@@ -18,7 +18,7 @@ from protocol.witness.policy import make_policy
 from tests.history import ALICE, CAROL, DOMAIN
 from tests.node.intake.pipeline import CLIENT, NOW, Pipeline, pipeline, submission
 
-TIMEOUT_S: Final = 30.0
+TIMEOUT_S: Final = 120.0
 POLICY: Final = make_policy([CAROL.public], 0)
 WITNESSED: Final = f"com.example.{POLICY.name}"
 

@@ -24,7 +24,7 @@ from protocol.witness.receipt import receipt_label
 from tests.history import ALICE, CAROL, claim
 from tests.node.intake.pipeline import CLIENT, NOW, PEER, Pipeline, pipeline, submission
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 120.0
 CLAIMS_MAX = SLICE_US // RECORD_US
 """Claims in one slice."""
 

@@ -15,7 +15,7 @@ from protocol.link.status import LinkState
 from protocol.records.record import Record
 from tests.node.http_sync.sync_network import NOW, held, ids
 
-HANG_S: Final = 60.0
+HANG_S: Final = 120.0
 """Seconds after which a test that hangs fails. No test takes as long."""
 
 

@@ -20,7 +20,7 @@ from tests.node.http_sync.sync_network import befriend, claims, false_peer, give
 from tests.paths import ROOT
 
 DOCS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 UNITS = ("_seconds", "_bytes", "_records", "_info")
 WITHOUT_UNIT = {
     "dnarc_info", "dnarc_healthy", "dnarc_warnings", "dnarc_setting", "dnarc_listens_publicly", "dnarc_domains",

@@ -19,7 +19,7 @@ from tests.waiting import until
 
 ONE, OTHER = "192.0.2.1", "198.51.100.1"
 LONG_S = 60.0
-TIMEOUT_S = 30.0
+TIMEOUT_S = 120.0
 
 
 @pytest.fixture

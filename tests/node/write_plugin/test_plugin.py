@@ -22,7 +22,7 @@ from tests.history import claim
 from tests.node.write_plugin.programs import ACCEPTING, SILENT, program
 from tests.waiting import until
 
-PATIENT_S = 20.0
+PATIENT_S = 120.0
 """How long a test waits for what has to happen. Nothing here takes a tenth of it."""
 
 

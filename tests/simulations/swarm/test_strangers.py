@@ -10,7 +10,7 @@ from simulations.world.wire import Weather
 CLAIMS = 20
 CLAIM_EVERY_S = 0.3
 LOOK_EVERY_S = 0.005
-HANG_S = 60.0
+HANG_S = 120.0
 
 
 def delays_s(*, has_stranger: bool) -> list[float]:

@@ -11,7 +11,7 @@ from node.store.postgresql.session import AwayError
 from simulations.processes.postgres import USER, PostgresServer
 from tests.node.store.postgresql.relay import FirstOnly, relayed
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 120.0
 
 PROCESS = "SELECT pg_backend_pid()"
 

@@ -29,7 +29,7 @@ DNARC: Final = Path(sys.executable).with_name("dnarc")
 
 SchemaUrl = Callable[[str], str]
 
-TIMEOUT_S: Final = 60.0
+TIMEOUT_S: Final = 120.0
 
 WRITERS: Final = 8
 ACKNOWLEDGED: Final = 100
