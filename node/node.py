@@ -7,7 +7,6 @@ Each part gets what it needs here and nowhere else. No part imports `Node`, so n
 
 import asyncio
 from contextlib import AsyncExitStack
-from importlib.metadata import version
 from typing import Final, Self
 
 import structlog
@@ -44,6 +43,7 @@ from node.store.contract import Store
 from node.streams import Streams
 from node.tasks import Tasks
 from node.tls import Certificate, certificate_of, client_context
+from node.version import VERSION
 from node.witness.labels import LabelWalks
 from node.witness.own import OwnWitness, Records
 from node.witness.waiting import RaceWaiters
@@ -337,7 +337,7 @@ class Node:
             settings=self.settings,
             world=self.world,
             key=self.key,
-            agent=f"dnarc/{version('dnarc')}",
+            agent=f"dnarc/{VERSION}",
             store=self.store,
             indexes=self.indexes,
             ingest=self.ingest,

@@ -85,6 +85,7 @@ PROTOCOL_ORDER = (
 # The rooms of a package from the lowest to the highest: modules and packages, by the longest name that fits. Modules of
 # one room may import each other. A module that a lower room needs stands outside of its own room, at its own place.
 NODE_ORDER = (
+    "version",
     "passwords",
     "console.visible_text",
     "durable_files",

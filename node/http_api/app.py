@@ -22,9 +22,8 @@ from node.http_api.cors import allow_origin, preflight_headers
 from node.http_api.failure import failure_of
 from node.http_api.fast_path import ClaimsFastPath
 from node.http_api.handlers.pass_on import pass_on
-from node.http_api.handlers.read import VERSION
 from node.http_api.handlers.write import BATCH_BYTES_MAX, BODY_BUDGET
-from node.http_api.openapi import DOCUMENT, document
+from node.http_api.openapi import DOCUMENT, document_when_asked
 from node.http_api.requests.body_budget import BodyBudget
 from node.http_api.requests.caller import look_at, passport_of, payer_of
 from node.http_api.requests.fields import read_list
@@ -35,6 +34,7 @@ from node.http_api.requests.query import check_names
 from node.http_api.requests.request_meter import LinkTurns, RequestMeter
 from node.http_api.route import Route
 from node.settings.settings import Settings
+from node.version import VERSION
 from protocol.errors import Code, ProtocolError
 
 FAST_PATH: Final = web.AppKey("fast_path", ClaimsFastPath)
@@ -59,7 +59,7 @@ def make_app(parts: ApiParts, routes: Sequence[Route]) -> web.Application:
     app[ANSWER_ROOMS] = AnswerRooms(answers)
     app[CONNECTION_LIMIT] = ConnectionLimit(parts)
     app[HEAD_TIMEOUT_S] = parts.settings.head_timeout
-    app[DOCUMENT] = document(routes, VERSION)
+    app[DOCUMENT] = document_when_asked(routes, VERSION)
     app[ROUTES] = routes
     app[WRITE_ORIGINS] = write_origins
     turns = app[REQUEST_TURNS] = Turns()

@@ -1,6 +1,7 @@
 """The OpenAPI 3.1 document, made from the table of routes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Final
 
 from aiohttp import web
@@ -14,13 +15,18 @@ from node.http_api.route import Callers, Route
 from node.http_api.schemas import SCHEMAS, STRING, Schema, ref
 from protocol.errors import Code
 
-DOCUMENT: Final = web.AppKey("document", dict[str, object])
+DOCUMENT: Final = web.AppKey[Callable[[], dict[str, object]]]("document")
 
 _TOKEN: Final = "adminToken"
 
 
 async def get_document(_parts: ApiParts, request: web.Request) -> web.StreamResponse:
-    return public(request.app[DOCUMENT])
+    return public(request.app[DOCUMENT]())
+
+
+def document_when_asked(routes: Iterable[Route], version: str) -> Callable[[], dict[str, object]]:
+    """Makes the document at the first request for it, because it takes 5 ms, which each start of a node would wait."""
+    return cache(lambda: document(routes, version))
 
 
 def document(routes: Iterable[Route], version: str) -> dict[str, object]:

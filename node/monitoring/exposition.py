@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.metadata import version
 from itertools import chain
 from math import inf
 from typing import Final
@@ -44,6 +43,7 @@ from node.settings.description import describe
 from node.settings.settings import Settings
 from node.store.removals import RemovalKind
 from node.streams import Streams
+from node.version import VERSION
 from node.witness.watched import WatchedDomains
 from node.world import World
 from node.write_plugin.plugin import WritePlugin
@@ -166,7 +166,6 @@ FAMILIES: Final = (
 DOMAINS_SHOWN: Final = 20
 """Domains with figures of their own. More would be a burden for Prometheus, because anybody can found domains."""
 
-_VERSION: Final = version("dnarc")
 _BY_NAME: Final = {family.name: family for family in FAMILIES}
 
 
@@ -242,7 +241,7 @@ class _Figures:
 
     def _about(self) -> Iterator[Figure]:
         sources = self._sources
-        yield "dnarc_info", (_VERSION, sources.key), 1
+        yield "dnarc_info", (VERSION, sources.key), 1
         yield "dnarc_healthy", (), not sources.health.problems()
         yield "dnarc_warnings", (), len(sources.health.warnings())
         yield "dnarc_listens_publicly", (), sources.settings.is_public

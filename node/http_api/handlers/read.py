@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Final
 
 from aiohttp import web
@@ -19,6 +18,7 @@ from node.http_api.requests.conditions import is_unchanged
 from node.http_api.requests.parts import ApiParts
 from node.http_api.requests.query import LIMIT_MAX, RECORD_IDS_MAX, flag
 from node.removal.erased import ERASED_HEADER, spell_erased
+from node.version import VERSION
 from protocol.errors import Code, ProtocolError
 from protocol.limits import RECORD_BYTES_MAX
 from protocol.link.features import FEATURES
@@ -37,8 +37,6 @@ _UNDECIDED: Final = (
     "no record of this label is final yet, because the witnesses have not decided: GET /witnesses shows which of them"
     " this node hears"
 )
-
-VERSION: Final = version("dnarc")
 
 
 async def get_head(parts: ApiParts, request: web.Request) -> web.StreamResponse:
