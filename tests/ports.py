@@ -2,7 +2,10 @@
 
 import random
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from simulations.processes.port import hold_port
 
 
 def lasting_port() -> int:
@@ -12,3 +15,14 @@ def lasting_port() -> int:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+
+
+@contextmanager
+def held_port() -> Iterator[int]:
+    """A port for a node that ends and starts again in this process. Nobody else gets it until the block ends."""
+    holder = hold_port()
+    if holder is None:
+        yield lasting_port()
+        return
+    with holder:
+        yield holder.getsockname()[1]

@@ -1,7 +1,8 @@
 """Nodes as real processes on loopback, for what only processes can show: a kill, memory, a second core.
 
 A node is started by `dnarc serve`, as an operator does, in a folder of its own and on a port that the system picks. It
-ends when the block ends, also after an error. In between it can be killed and started again on the same port.
+ends when the block ends, also after an error. In between it can be killed and started again on the same port, which
+nobody else gets meanwhile (`simulations.processes.port`).
 """
 
 import os
@@ -10,6 +11,7 @@ import select
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from node.client.http import NodeClient
+from simulations.processes.port import hold_port
 
 START_S_MAX: Final = 120.0
 STOP_S_MAX: Final = 60.0
@@ -42,6 +45,7 @@ class LocalNode:
     url: str = ""
     program: tuple[str, ...] = ()
     process: "subprocess.Popen[str]" = field(init=False)
+    _port: int | None = field(init=False, default=None, repr=False)
 
     def client(self) -> NodeClient:
         """A client with the node's admin token, so that it may do everything."""
@@ -64,9 +68,8 @@ class LocalNode:
     def launch(self) -> None:
         """Start the process without waiting, so that many can start at once."""
         self.data.mkdir(parents=True, exist_ok=True)
-        port = self.url.rpartition(":")[2] or "0"
         program = self.program or (str(Path(sys.executable).with_name("dnarc")),)
-        command = [*program, "serve", "--port", port, "--data", str(self.data)]
+        command = [*program, "serve", "--port", str(self._lasting_port()), "--data", str(self.data)]
         with self._log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, *self.flags], stdout=subprocess.PIPE, stderr=log, text=True, env=_environment()
@@ -95,6 +98,15 @@ class LocalNode:
     def stop(self) -> None:
         """Ask the process to end, and wait until it has ended."""
         stop(self.process)
+
+    def _lasting_port(self) -> int:
+        """The port of every start. 0: the system picks the port of the first start."""
+        if self._port is None:
+            holder = hold_port()
+            self._port = 0 if holder is None else holder.getsockname()[1]
+            if holder is not None:
+                weakref.finalize(self, holder.close)
+        return self._port or int(self.url.rpartition(":")[2] or 0)
 
     @property
     def _log_path(self) -> Path:

@@ -28,6 +28,7 @@ from tests.node.http_sync.sync_network import (
     running,
     sync,
 )
+from tests.ports import held_port
 
 VERY_DEEP = 100_000
 LONG_AGO, FAR_FUTURE = "Sun, 06 Nov 1994 08:49:37 GMT", "Tue, 31 Dec 2999 23:59:59 GMT"
@@ -167,14 +168,14 @@ async def test_a_run_with_a_peer_that_is_silent_or_trickles_ends(tmp_path: Path,
 
 
 async def test_a_peer_that_cannot_be_reached_is_an_error_in_the_report(tmp_path: Path) -> None:
-    async with false_peer({}) as url:
-        pass
-    async with running(tmp_path / "a") as a:
-        await a.peers.put(Peer(url=url, pull=True))
+    with held_port() as port:
+        async with running(tmp_path / "a") as a:
+            url = f"http://127.0.0.1:{port}"
+            await a.peers.put(Peer(url=url, pull=True))
 
-        result = await sync(a, "pull", url)
+            result = await sync(a, "pull", url)
 
-        assert result["error"].startswith("the connection failed")
+            assert result["error"].startswith("the connection failed")
 
 
 @pytest.mark.parametrize("retry_after", ["0", LONG_AGO])

@@ -19,6 +19,7 @@ from tests.history import ALICE, CAROL, DOMAIN, claim
 from tests.node.http_sync.sync_network import NOW, claims, give, held, ids, report
 from tests.node.links.network import HANG_S, befriend, links, running, states, until, until_held, until_live, ws
 from tests.node.links.raw_peer import linked
+from tests.ports import held_port
 
 REFUSED_PER_MINUTE_MAX = LinkLimits().refused_per_minute_max
 
@@ -179,16 +180,16 @@ async def test_a_record_that_came_too_early_is_asked_for_again_when_it_is_due(tm
 
 
 async def test_a_peer_that_comes_back_is_dialled_again(tmp_path: Path) -> None:
-    async with running(tmp_path / "a") as a:
-        async with running(tmp_path / "b") as b:
-            await befriend(a, b)
-            await until_live(a, b)
-            port = int(b.url.rpartition(":")[2])
-        await until(lambda: not links(a), a)
-        await give(a, *claims(5))
+    with held_port() as port:
+        async with running(tmp_path / "a") as a:
+            async with running(tmp_path / "b", port=port) as b:
+                await befriend(a, b)
+                await until_live(a, b)
+            await until(lambda: not links(a), a)
+            await give(a, *claims(5))
 
-        async with running(tmp_path / "b", port=port) as b:
-            await until_held(claims(5), b)
+            async with running(tmp_path / "b", port=port) as b:
+                await until_held(claims(5), b)
 
 
 async def test_of_two_links_between_two_nodes_the_link_dialled_by_the_smaller_key_stays(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tests.history import ALICE
 from tests.node.http_api.talking import Client
 from tests.node.http_sync.sync_network import NOW
 from tests.node.links.network import HANG_S, befriend, running, until, until_live, ws
+from tests.ports import held_port
 
 NOBODY = "127.0.0.1:9"
 DEAD = [
@@ -109,14 +110,15 @@ async def test_a_peer_that_only_dials_this_node_is_away_without_a_warning(tmp_pa
 
 
 async def test_a_peer_that_comes_back_is_well_again(tmp_path: Path) -> None:
-    async with running(tmp_path / "a") as a:
-        async with running(tmp_path / "b") as b:
-            await befriend(a, b)
-            await until_live(a, b)
-            name, port = ws(b), int(b.url.rpartition(":")[2])
-        await until(lambda: states(a) == {name: Condition.FAILING}, a)
+    with held_port() as port:
+        async with running(tmp_path / "a") as a:
+            async with running(tmp_path / "b", port=port) as b:
+                await befriend(a, b)
+                await until_live(a, b)
+                name = ws(b)
+            await until(lambda: states(a) == {name: Condition.FAILING}, a)
 
-        async with running(tmp_path / "b", port=port):
-            await until(lambda: states(a) == {name: Condition.LIVE}, a)
+            async with running(tmp_path / "b", port=port):
+                await until(lambda: states(a) == {name: Condition.LIVE}, a)
 
-            assert a.warnings() == []
+                assert a.warnings() == []
