@@ -2,7 +2,7 @@
 
 Two `dnarc serve` processes run on the same cores. First an empty node takes all records from a full one. The limit is
 what two threads of PyNaCl alone verify, measured in the same run and in turns, because no node can leave that out. Aim:
-0.6 of the limit.
+0.5 of the limit.
 
 Then two nodes differ in 100 records. `scattered`: two nodes held the same records, and while each was stopped it was
 given half of the 100, with dates all over the past. So only a reconciliation finds them. `tail`: two nodes had been

@@ -10,8 +10,8 @@ nobody.
 The limit is the work that no node can leave out: within a node one signature verification and one `fdatasync`; over a
 link two verifications and one `fdatasync`, because the record leaves before it is on the writer's disk. Both are
 measured in the same run, between the writes. The nodes have been up for some seconds, so their logs have their full
-size. Aims on a machine without other work: within a node p50 under 1 ms; over a
-link p50 under 2 ms and p99 under 6 ms; with a peer that does not read the same as without it.
+size. Aims on a machine without other work: within a node p50 at most 0.8 ms and p99 at most 2 ms; over a link p50 at
+most 1.5 ms and p99 at most 4 ms; with a peer that does not read the same as without it.
 """
 
 import asyncio

@@ -4,7 +4,7 @@ Both stores hold `--held` claims already. Then the same new claims go through th
 (`Ingest.take`, batches of 1,000), to each store in turns. `server` is the processor time of the PostgreSQL server, all
 its processes together; `main`, `other` and `verifying` are the node's. Aim: PostgreSQL takes 0.6 of what SQLite takes.
 
-Next, `dnarc serve` starts on each store, until it answers `GET /health`. At last the server plans every read of the
+Next, `dnarc serve` starts on each store, until it answers `GET /health`. Finally the server plans every read of the
 store with `--held` rows in each table: no read may scan a large table.
 
 The server is one of the lock file, or of the system: `simulations.processes.postgres` finds it. It writes to its log

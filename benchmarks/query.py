@@ -8,7 +8,7 @@ writes a prepared request and counts the bytes of the answer. A real HTTP client
 would make any two of them look alike. `client` is its processor time for one request to the node. Aims: `first` reaches
 0.7 of the bare handler over 100,000 labels and 0.5 over 1,000,000.
 
-At last the pages of the store are put out of the system's memory, and one connection asks for labels that nobody asked
+Finally the pages of the store are put out of the system's memory, and one connection asks for labels that nobody asked
 for before: `cold pages`, in ms for one request.
 """
 

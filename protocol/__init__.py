@@ -9,7 +9,7 @@ prose. `errors`, `limits` and `signing` serve all rooms. From the lowest to the 
 - `witness`: how the witnesses of a domain give its records an order that nobody can fake, and decide which heads are
   final.
 - `sets`: all the records of a domain as an ordered set (`index`), and how two nodes find what one of them lacks: by
-  time or key by key (`walk`), or by fingerprints (`negentropy`).
+  time or key by key (`paging`), or by fingerprints (`negentropy`).
 - `gossip`: how a new record reaches every node over a tree of links (`plumtree`, with `missing`, `timing` and
   `tree_link`), and how each node gets its neighbours (`hyparview`).
 - `link`: one connection between two nodes, from its handshake to its end: what each frame means, how much may be in

@@ -1,6 +1,7 @@
-"""Prices: what strangers begin costs work before they have shown who they are, such as a TLS handshake or a link.
+"""Prices: how many TLS handshakes or links an address of strangers may begin in a second.
 
-So a stranger may begin few of them in a second, also if it closes them at once.
+Each costs this node work before the other end has shown who it is. So a beginning has a price, and the price is due
+also if the stranger closes the connection at once.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """Errands: what is on its way from a process that follows to the writer. No errand outlives the writer.
 
 Requests and links have places of their own, and callers share them as they share connections (`node.fairness.places`).
-A request that may wait for a race gives its place to the next one, if there is no other. To open a link costs work here
-and at the writer, so strangers may open few in a second.
+If no place is free, a request that may wait for a race gives its place to the next request. To open a link costs work
+here and at the writer, so strangers may open few in a second.
 """
 
 import asyncio

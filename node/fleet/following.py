@@ -2,8 +2,8 @@
 
     commit -> NOTIFY -> look -> keys into the indexes -> events to caches and streams       some milliseconds
 
-A message only says that it is time to look. This looks each second anyway, and at once after its session broke off, and
-reads what came since the last commit that it knows. So no lost message makes it miss anything.
+A message only says that it is time to look. A process that follows looks each second anyway, and at once after its
+session broke off, and reads what came since the last commit that it knows. So a lost message loses nothing.
 
 Labels of events leave the cache of heads, and nothing is put in their place: a read may have seen a later commit than
 this one, and a head must never go back.

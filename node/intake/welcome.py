@@ -1,6 +1,6 @@
 """Welcome: the operator's rules for clients, applied to one record after another by whoever decides on them.
 
-Only clients are asked about. What peers bring is taken, because the sets of all nodes have to become equal. Receipts
+The rules apply to clients only. What peers bring is taken, because the sets of all nodes have to become equal. Receipts
 and policies of witnesses are taken from anybody, and so are the records that a receipt names, because the votes of a
 domain would be lost otherwise.
 """

@@ -1,4 +1,4 @@
-"""What an operator has to look at in the watched domains: a witness that is silent, or that lied, and what then."""
+"""What an operator has to look at in the watched domains, with a remedy: a witness that is silent, or that lied."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final

@@ -1,7 +1,8 @@
 """RaceWaiters: clients that want to know how the race of their record ends before they get an answer.
 
-A record of a witnessed domain is taken at once, and becomes final, or loses, a little later. Who waits is told by the
-commit that decides it, and by no other: each look at a label reads all of it from the store.
+A record of a witnessed domain is taken at once, and becomes final, or loses, a little later. A client that waits looks
+once at the beginning, and then only after a commit that makes its record final or closes its slot, because each look
+reads the whole label from the store.
 """
 
 import asyncio

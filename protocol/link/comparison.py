@@ -1,4 +1,4 @@
-"""Do both sides hold the same? Each side lists what it holds of every domain, and the other side compares."""
+"""Comparison: each side of a link lists what it holds of every domain, and the other side looks for differences."""
 
 from collections.abc import Collection
 

@@ -1,4 +1,4 @@
-"""How often a peer may do something that costs this node more than it costs the peer."""
+"""Per minute: a limit on what costs this node more than it costs the peer, such as a list of all domains."""
 
 from typing import Final
 

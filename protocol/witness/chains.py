@@ -1,8 +1,9 @@
-"""Which receipts are counted at once, and the parts of a domain that they need.
+"""Chains: which receipts of a witness are counted now, and which parts of a domain they need.
 
-A receipt that comes may make a chain sound that waits for it: 1 MiB of receipts of each witness, which name 13,000
-records. They are counted some at a time, so that everybody else gets a turn between. The others are *due*: they go on
-waiting, as a store has them too, and are counted a little later.
+Receipts that come before the receipt that they follow wait for it. When it comes, all of them become sound together: up
+to 1 MiB of receipts of each witness, which name 13,000 records. To count all of them at once would hold the event loop.
+So some are counted now, and the others are *due*: they stay among the waiting receipts, in memory and in the store, and
+are counted a little later.
 """
 
 from collections import defaultdict

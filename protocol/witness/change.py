@@ -1,6 +1,7 @@
-"""What records do to a witnessed domain, for those who store it, show it, and vote on it.
+"""What a few more records change in a witnessed domain.
 
-A commit writes it, the events tell of it, and the witness and the races go by it once it is on disk.
+The commit writes the change, and the events tell clients of it. The witness and the races of this node act on a change
+once it is on disk.
 """
 
 import msgspec

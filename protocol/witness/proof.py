@@ -1,6 +1,6 @@
 """A proof that a head is final, which a stranger checks offline and which believes nothing but the name of the domain.
 
-It holds the policy record, the chain of the label up to the last final record, and for each record of the chain a
+A proof holds the policy record, the chain of the label up to the last final record, and for each record of the chain a
 quorum of receipts that commit it in one round. Commits count wherever they stand, so no chain of receipts is needed.
 """
 

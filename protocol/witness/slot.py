@@ -1,6 +1,7 @@
 """A slot: the candidates of one place in the chain of a witnessed label, and what is known of them together.
 
-Most slots have one candidate, which no other one contests. So what only several candidates need is made for them alone.
+Most slots have a single candidate. So a slot makes what only a choice among several candidates needs (`Rivalry`) when
+the second candidate comes.
 """
 
 from collections.abc import Callable, Iterator

@@ -5,8 +5,8 @@ every `at` on the way is larger than the one before. Only an entry of a sound re
 time lies after the `at` of the receipt before: with that receipt the witness said that it had shown all it saw until
 then. So a witness cannot date a record back without a fork that everybody can see.
 
-Votes and commits count wherever they stand, because the signature alone makes them. Then a proof needs no chains, and a
-vote that was counted is never taken back.
+Votes and commits count in any receipt, sound or not, because the signature of the witness is all that they need. So a
+proof needs no chains, and a vote that was counted is never taken back.
 
 Receipts may come in any order, also before the records that they name. What was counted only ever grows: more votes,
 more commits, and times that only become smaller. So what a receipt adds is evidence too, and `with_more` merges it.

@@ -4,7 +4,7 @@
 
 A claim that is made on A is on C at once. A node that was killed catches up after its restart. If two people found one
 label on two sides of a partition, all nodes agree on the owner afterwards. The state of a label depends only on the set
-of its records, so links only have to make the sets equal. At last, four witnesses make claims final, so that nobody can
+of its records, so links only have to make the sets equal. Finally, four witnesses make claims final, so that nobody can
 take them back (`demo_witnesses`). The demo ends with exit code 1 if something failed.
 """
 

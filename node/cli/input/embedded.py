@@ -1,6 +1,6 @@
-"""Where the records of a node are: in its folder, or in the PostgreSQL database that the settings name.
+"""The embedded store: whether the records of a node are in its folder, or in a PostgreSQL database.
 
-Some commands work on the file in the folder. They say what to do instead if the records are elsewhere.
+Some commands work on the file in the folder only. If the settings name a database, they say what to do instead.
 """
 
 import os

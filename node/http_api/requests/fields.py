@@ -1,7 +1,8 @@
 """Fields: headers whose value is a list, of which the lines make one list (RFC 9110, section 5.3).
 
-To read an item takes up to a microsecond, and a head has room for 30,000 of them. Such requests, sent over some
-connections at once, hold each turn of the event loop for long, and a single claim takes ten turns.
+A list has at most `ITEMS_MAX` items. To read an item takes up to a microsecond, and a head has room for 30,000 of them.
+Without the limit, a few connections with long lists would hold each turn of the event loop for long, and a single claim
+takes ten turns.
 """
 
 from typing import Final

@@ -1,6 +1,7 @@
 """Recounting: what the tables of usage say, beside what the records give.
 
-The tables hold counts up to a record (see `usage.py`), so that far the records are counted here too.
+The tables hold the counts of the records up to a certain one (see `usage.py`). So the same records are counted here,
+and no more.
 """
 
 import sqlite3
