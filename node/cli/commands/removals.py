@@ -35,7 +35,9 @@ LISTED_MAX: Final = 1_000
 _WAIT_S: Final = 1
 _GOES_ON: Final = 202
 
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why. Everybody who asks for it is told.")]
+Reason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why. Who asks for a record that is gone is told.")
+]
 By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who decided it; by default, your user name.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")]
@@ -49,7 +51,8 @@ def erase(
     ] = None,
     key: Annotated[str | None, typer.Option("--key", metavar="HEX", help="All records that this key signed.")] = None,
     domain: Annotated[
-        str | None, typer.Option("--domain", metavar="DOMAIN", help="All records of this domain; with --key, of both.")
+        str | None,
+        typer.Option("--domain", metavar="DOMAIN", help="All records of this domain, or with --key those of the key."),
     ] = None,
     reason: Reason = "",
     by: By = None,
@@ -136,7 +139,13 @@ def _dropped(removal: dict[str, Any]) -> str:
 def _target(
     ids: list[str] | None, label: tuple[str, str] | None, key: str | None, domain: str | None
 ) -> dict[str, Any]:
-    """The fields of a removal that name the records. Raises: CommandError: they name none, or too much."""
+    """The fields of a removal that name the records. Raises: CommandError: they name none, or too much, or no id."""
+    from protocol.records.record import is_id
+
+    wrong = [each for each in ids or () if not is_id(each)]
+    if wrong:  # the names of a domain and a label, or an id that a table shows cut
+        remedy = "`dnarc history --json` shows whole ids; `--label DOMAIN LABEL` names all records of a label"
+        raise usage(f"{wrong[0]} is no record id: 64 lower-case hex digits", remedy)
     if label is not None and domain is not None:
         raise usage("--label names its domain by itself: leave out --domain")
     named = {

@@ -102,7 +102,7 @@ def not_final(domain: str) -> ProtocolError:
     """The error where nothing of a label is final."""
     if is_witnessed(domain):
         return ProtocolError(Code.NOT_FINAL, _UNDECIDED)
-    detail = "nothing is ever final in this domain, because it has no witnesses: ask without `final`"
+    detail = "nothing is ever final in this domain, because it has no witnesses: there is no proof; ask without `final`"
     return ProtocolError(Code.NOT_FINAL, detail)
 
 

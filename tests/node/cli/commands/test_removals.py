@@ -129,6 +129,8 @@ WRONG = {
     "an id and a domain": [NOWHERE, "--domain", "example"],
     "a label and a key": ["--label", "example", "garden", "--key", ALICE.public],
     "a label and a domain": ["--label", "example", "garden", "--domain", "example"],
+    "a domain and a label in the place of ids": ["example", "garden"],
+    "an id as tables show it": [GARDEN[1].id[:12]],
 }
 
 
