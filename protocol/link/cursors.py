@@ -21,9 +21,9 @@ class Cursors:
         """`stored`: the cursors of earlier links by domain and flow, in seconds. `outbox`: takes the orders to store.
         `is_stored`: whether this node's row asks for the flow; if it does not, the cursors stay as they are.
         """
+        self.is_stored = is_stored
         self._flow = flow
         self._outbox = outbox
-        self._is_stored = is_stored
         self._passes = {domain: Pass(at) for (domain, of), at in stored.items() if of is flow}
         self._put = {domain: course.through for domain, course in self._passes.items()}
 
@@ -38,18 +38,18 @@ class Cursors:
 
     def step(self, domain: str, timestamp: int, refusal: Code | None) -> None:
         """A record went through, or was refused. The records of a pass come in their order."""
-        if self._is_stored and domain in self._passes:
+        if self.is_stored and domain in self._passes:
             self._passes[domain].step(timestamp, refusal)
 
     def settle(self, domain: str, timestamp: int) -> None:
         """Both sides hold the same up to this timestamp, in seconds."""
-        if self._is_stored:
+        if self.is_stored:
             self._passes[domain] = Pass(max(timestamp, self._put.get(domain, 0)))
             self.store(domain)
 
     def store(self, domain: str) -> None:
         """Order to store the domain's cursor, if it has moved on."""
         course = self._passes.get(domain)
-        if self._is_stored and course is not None and course.through > self._put.get(domain, 0):
+        if self.is_stored and course is not None and course.through > self._put.get(domain, 0):
             self._put[domain] = course.through
             self._outbox.put(PutCursor(domain, self._flow, course.through))

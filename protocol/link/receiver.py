@@ -138,8 +138,8 @@ class Receiver:
         for outcome in outcomes:
             if outcome.code is not None:
                 self._on_refused(outcome, outcome.code, taking)
-            if outcome.record is not None:
-                self._wants.asked.discard(outcome.record.id)
+        if self._wants.asked:
+            self._wants.asked.difference_update(outcome.id for outcome in outcomes)
         self._refused_per_minute.count(sum(outcome.code not in _NO_OFFENCE for outcome in outcomes), now)
         self._acknowledge()
         self._wants.ask()
@@ -170,16 +170,19 @@ class Receiver:
             self._report_received(domain)
 
     def _settle(self, outcomes: Sequence[Outcome], *, is_pass: bool) -> None:
+        received: list[str] = []
+        postponed: list[str] = []
         touched = {}
         for outcome in outcomes:
             record = outcome.record
             if record is None:
                 continue
-            ids = self._exchanged.postponed_here if outcome.code in TRANSIENT else self._exchanged.received
-            ids.add(record.id)
+            (postponed if outcome.code in TRANSIENT else received).append(record.id)
             if is_pass or record.domain not in self._passes:
                 self.cursors.step(record.domain, record.timestamp, outcome.code)
                 touched[record.domain] = True
+        self._exchanged.received.update(received)
+        self._exchanged.postponed_here.update(postponed)
         for domain in touched:
             self.cursors.store(domain)
 

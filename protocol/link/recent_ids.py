@@ -2,7 +2,11 @@
 
 A set consists of two halves. When the young half is full it becomes the old half, and the ids of the former old half
 are gone. A set keeps no order, so that an id costs two look-ups.
+
+Every record of a catch-up goes through these sets, so the ids of a frame are added and looked up together.
 """
+
+from collections.abc import Sequence
 
 from protocol.sets.erased import ErasedKeys
 
@@ -26,6 +30,21 @@ class RecentIds:
         if len(self._young) >= self._half:
             self._old, self._young = self._young, set()
         self._young.add(record_id)
+
+    def update(self, ids: Sequence[str]) -> None:
+        """Add these ids, the last one as the newest."""
+        begin = 0
+        while begin < len(ids):
+            if len(self._young) >= self._half:
+                self._old, self._young = self._young, set()
+            end = begin + self._half - len(self._young)
+            self._young.update(ids[begin:end])
+            begin = end
+
+    def without(self, ids: Sequence[str]) -> list[str]:
+        """Those of these ids that are not in the set, in their order."""
+        young, old = self._young, self._old
+        return [each for each in ids if each not in young and each not in old]
 
     def remove(self, record_id: str) -> None:
         self._young.discard(record_id)

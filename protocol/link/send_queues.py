@@ -6,7 +6,7 @@ ids, is told how many of these were sent, and keeps the rest.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 import msgspec
@@ -105,12 +105,14 @@ class _OpenPass(msgspec.Struct):
 class PassQueue:
     """Passes through domains, one after the other. A pass is over when the peer has acknowledged its last frame."""
 
-    def __init__(self, index_of: Callable[[str], Index | None], is_needless: Callable[[str], bool]) -> None:
-        """`index_of`: the index of a domain, None if nothing of it is held. `is_needless`: whether the peer has the
-        record of this id, or gets it anyway.
+    def __init__(
+        self, index_of: Callable[[str], Index | None], needed: Callable[[Sequence[str]], Sequence[str]]
+    ) -> None:
+        """`index_of`: the index of a domain, None if nothing of it is held. `needed`: those of these ids, in their
+        order, whose records the peer does not have and does not get anyway.
         """
         self._index_of = index_of
-        self._is_needless = is_needless
+        self._needed = needed
         self._passes: dict[str, _OpenPass] = {}
         self._last_frames: dict[str, int] = {}
         """Domains of which all records are sent: the number of the frame that has still to be acknowledged."""
@@ -172,9 +174,9 @@ class PassQueue:
         self._paged = pass_ = self._passes[domain]
         index = self._index_of(domain)
         for self._page in pages_of(index, pass_.position, None, size) if index is not None else ():
-            ids = tuple(each for key in self._page if not self._is_needless(each := key_id(key).hex()))
+            ids = self._needed([key_id(key).hex() for key in self._page])
             if ids:
-                return QueuedBatch(ids, pass_domain=domain, is_answer=pass_.is_answer)
+                return QueuedBatch(tuple(ids), pass_domain=domain, is_answer=pass_.is_answer)
             pass_.position = self._page[-1]
         return None
 
@@ -193,11 +195,13 @@ class PassQueue:
 class SendQueues:
     """The three queues of one link. They take turns, so that no queue starves."""
 
-    def __init__(self, index_of: Callable[[str], Index | None], is_needless: Callable[[str], bool]) -> None:
+    def __init__(
+        self, index_of: Callable[[str], Index | None], needed: Callable[[Sequence[str]], Sequence[str]]
+    ) -> None:
         """Arguments as for `PassQueue`."""
         self.live = IdQueue()
         self.owed = IdQueue()
-        self.passes = PassQueue(index_of, is_needless)
+        self.passes = PassQueue(index_of, needed)
         self._turns: list[IdQueue | PassQueue] = [self.live, self.owed, self.passes]
 
     def in_turn(self) -> tuple[IdQueue | PassQueue, ...]:

@@ -27,6 +27,7 @@ from protocol.link.orders import Load, Outbox, Send
 from protocol.link.recent_ids import Exchanged
 from protocol.link.send_queues import IdQueue, PassQueue, QueuedBatch, SendQueues
 from protocol.link.terms import Holdings, LinkLimits
+from protocol.records.outcome import Outcome
 from protocol.records.record import Record, SignedRecord
 from protocol.sets.index import EMPTY
 from protocol.sets.paging import after, before, fingerprint_of_second
@@ -69,7 +70,7 @@ class Sender:
         self._exchanged = exchanged
         self._outbox = outbox
         self._course = course
-        self._queues = SendQueues(holdings.get, self._is_needless)
+        self._queues = SendQueues(holdings.get, self._needed)
         self._loader = _Loader(outbox)
         self._dropped: set[str] = set()
         """Domains of which live records were dropped; their passes send these records."""
@@ -101,7 +102,8 @@ class Sender:
 
     def push(self, records: Sequence[SignedRecord], hops: int, *, is_held: bool = False) -> None:
         """Send live records at once, or queue them. `is_held`: queue them in any case."""
-        fresh = [signed for signed in records if self._is_fresh(signed)]
+        needed = set(self._needed([signed.record.id for signed in records]))
+        fresh = [it for it in records if it.record.id in needed and it.record.domain not in self._stopped]
         for group in _frames(fresh):
             if self.in_flight.has_room() and not self._queues.live and not is_held:
                 self._send(group, QueuedBatch((), hops))
@@ -170,9 +172,12 @@ class Sender:
             self._report_sent(domain)
         self._pump()
 
-    def forget(self, record_id: str) -> None:
-        """The peer has sent this record, so it need not be sent to the peer."""
-        self._queues.live.remove(record_id)
+    def forget(self, outcomes: Sequence[Outcome]) -> None:
+        """The peer has sent these records, so they need not be sent to the peer."""
+        live = self._queues.live
+        for outcome in outcomes if live else ():
+            if outcome.record is not None:
+                live.remove(outcome.record.id)
 
     def _say_erased(self, records: Sequence[Record]) -> None:
         """Tell the peer that it cannot get these records here."""
@@ -185,17 +190,11 @@ class Sender:
             self._outbox.send(message)
             self.withheld += len(erased)
 
-    def _is_fresh(self, signed: SignedRecord) -> bool:
-        return not (self._is_needless(signed.record.id) or signed.record.domain in self._stopped)
-
-    def _is_needless(self, record_id: str) -> bool:
-        ids = self._exchanged
-        return (
-            record_id in ids.received
-            or record_id in ids.sent
-            or record_id in self._queues.live
-            or record_id in ids.refused
-        )
+    def _needed(self, ids: Sequence[str]) -> list[str]:
+        """Those of these ids whose records the peer does not have, did not refuse, and does not get anyway."""
+        exchanged, live = self._exchanged, self._queues.live
+        needed = exchanged.refused.without(exchanged.sent.without(exchanged.received.without(ids)))
+        return [each for each in needed if each not in live] if live else needed
 
     def _queue(self, records: Sequence[SignedRecord], hops: int) -> None:
         live = self._queues.live
@@ -214,6 +213,8 @@ class Sender:
             self._queues.passes.reach_back(domain, before(timestamp))
 
     def _settle(self, frame: Sent, refusals: dict[str, str]) -> None:
+        if not (refusals or self.cursors.is_stored):
+            return
         touched = {}
         for line in frame.lines:
             code = refusals.pop(line.id, None)
@@ -292,8 +293,7 @@ class Sender:
 
     def _send(self, records: Sequence[SignedRecord], batch: QueuedBatch) -> None:
         lines = tuple(SentLine(it.record.id, it.record.domain, it.record.timestamp) for it in records)
-        for line in lines:
-            self._exchanged.sent.add(line.id)
+        self._exchanged.sent.update([line.id for line in lines])
         self.in_flight.add(lines, sum(map(_cost, records)), batch.pass_domain)
         self.sent += len(lines)
         domain = batch.pass_domain if batch.is_answer else None

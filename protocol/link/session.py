@@ -178,9 +178,7 @@ class Session:
             ProtocolError: for an invalid record, or too many refused ones.
         """
         self._deadlines.renew(Wait.ANSWER, now)
-        for outcome in outcomes:
-            if outcome.record is not None:
-                self.sender.forget(outcome.record.id)
+        self.sender.forget(outcomes)
         self.receiver.on_taken(seq, outcomes, now)
 
     def on_time(self, now: float) -> None:
