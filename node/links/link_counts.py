@@ -2,10 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
 from protocol.records.outcome import Outcome, Status
+
+# Python 3.11 needs 0.2 us for a member of an enum, and 0.01 us for a global. Every record comes here.
+_ACCEPTED: Final = Status.ACCEPTED
 
 
 class LinkCounts(msgspec.Struct):
@@ -34,14 +38,12 @@ class LinkCounts(msgspec.Struct):
     def count(self, outcomes: Iterable[Outcome]) -> None:
         """Count the records of one frame that came."""
         for outcome in outcomes:
-            match outcome.status:
-                case Status.ACCEPTED:
-                    self.accepted += 1
-                case Status.KNOWN:
-                    self.known += 1
-                case Status.REFUSED:
-                    assert outcome.code is not None, "a refusal has a code"
-                    self.refusals[outcome.code] += 1
+            if outcome.code is not None:
+                self.refusals[outcome.code] += 1
+            elif outcome.status is _ACCEPTED:
+                self.accepted += 1
+            else:
+                self.known += 1
 
 
 class Carried(msgspec.Struct, frozen=True):

@@ -16,8 +16,9 @@ from protocol.records.record import SignedRecord
 RECORDS_MAX: Final = 16_384
 BYTES_MAX: Final = 16 * 2**20
 
-_STORE_READ_RECORDS: Final = 128
-"""Records that are read from the store at once: at most 8 MiB."""
+_STORE_READ_RECORDS: Final = 256
+"""Records that are read from the store at once: those of one frame of a link, because each read is a trip to a thread.
+"""
 
 
 class RecentRecords:
@@ -38,15 +39,16 @@ class RecentRecords:
 
     def add(self, records: Iterable[SignedRecord]) -> None:
         """Add these records, and drop the oldest ones past the limits."""
-        by_id = self._by_id
+        by_id, size_bytes = self._by_id, self.size_bytes
         for signed in records:
             record = signed.record
             if record.id not in by_id:
                 by_id[record.id] = signed
-                self.size_bytes += len(record.canonical)
-        while len(self._by_id) > self._records_max or self.size_bytes > self._bytes_max:
-            _, oldest = self._by_id.popitem(last=False)
-            self.size_bytes -= len(oldest.record.canonical)
+                size_bytes += len(record.canonical)
+        while len(by_id) > self._records_max or size_bytes > self._bytes_max:
+            _, oldest = by_id.popitem(last=False)
+            size_bytes -= len(oldest.record.canonical)
+        self.size_bytes = size_bytes
 
     def remove(self, ids: Iterable[str]) -> None:
         """Drop these records, because they were erased."""
@@ -72,19 +74,17 @@ async def load(store: Store, recent: RecentRecords, ids: Sequence[str], bytes_ma
         part = ids[begin : begin + _STORE_READ_RECORDS]
         found = recent.get(part)
         missing = [each for each in part if each not in found]
-        read: dict[str, SignedRecord] = {}
-        if missing:
-            stored = await store.records(missing, max(1, bytes_max - size_bytes))
-            read = {record_id: each.signed for record_id, each in stored.items()}
-        last_read = next((each for each in reversed(missing) if each in read), None)
-        for record_id in part:
-            signed = found.get(record_id) or read.get(record_id)
-            if signed is None:
-                continue
+        stored = await store.records(missing, max(1, bytes_max - size_bytes)) if missing else {}
+        found.update((record_id, each.signed) for record_id, each in stored.items())
+        is_cut = 0 < len(stored) < len(missing)  # the store may hold more than fits
+        if is_cut:
+            last_read = next(each for each in reversed(missing) if each in stored)
+            part = part[: part.index(last_read) + 1]
+        for signed in filter(None, map(found.get, part)):
             size_bytes += len(signed.record.canonical)
             if size_bytes > bytes_max and loaded:
                 return loaded
             loaded.append(signed)
-            if record_id == last_read and len(read) < len(missing):
-                return loaded  # the store may hold more than fits
+        if is_cut:
+            return loaded
     return loaded
