@@ -14,7 +14,7 @@ import resource
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from statistics import quantiles
 from subprocess import PIPE, Popen
@@ -234,11 +234,18 @@ async def _carry_out(attack: Attack, node: LocalNode) -> None:
 
 def memory_bytes(process: psutil.Process) -> int:
     """The memory of the process and of those that it started."""
-    return sum(each.memory_info().rss for each in [process, *process.children(recursive=True)])
+    total = process.memory_info().rss
+    for each in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it may end between the list and the look
+            total += each.memory_info().rss
+    return total
 
 
 def cpu_s(process: psutil.Process) -> float:
-    times = [each.cpu_times() for each in [process, *process.children(recursive=True)]]
+    times = [process.cpu_times()]
+    for each in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            times.append(each.cpu_times())
     return sum(each.user + each.system for each in times)
 
 

@@ -236,9 +236,10 @@ while True: time.sleep(1)
 def is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (ProcessLookupError, FileNotFoundError):  # it may end between the two looks
         return False
-    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    return "Z" not in state
 
 
 async def test_the_program_and_what_it_started_end_with_the_node_even_if_it_does_not_want_to(tmp_path: Path) -> None:
