@@ -9,7 +9,7 @@ PIECE_BYTES: Final = 65_536
 
 
 class LineSplitter:
-    """Splits what it is fed. `rest` is the beginning of the next line."""
+    """Splits the pieces that it gets into lines. `rest` is the beginning of the next line."""
 
     def __init__(self) -> None:
         self.rest = b""

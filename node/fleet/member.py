@@ -273,7 +273,7 @@ class Member:
 
         Raises:
             BaseException: this error, if it says nothing of the database.
-            StoreError: the database cannot be reached. CannotStartError: it is that of another fleet.
+            StoreError: the database cannot be reached. CannotStartError: the database is that of another fleet.
         """
         assert error is not None, "a node ends by an error, or because its process ends"
         if not isinstance(error, OtherDatabaseError):

@@ -16,7 +16,7 @@ from node.store.postgresql import reading
 from node.store.postgresql.removing import END
 from node.store.postgresql.schema import migrate
 from node.store.postgresql.session import SILENCE, connect, explained, place_of
-from node.store.postgresql.writership import UNFINISHED_MOVE, begin_term, holder_of, is_taken, take_lock
+from node.store.postgresql.writership import UNFINISHED_MOVE, another_writer, begin_term, holder_of, take_lock
 
 _ID_BYTES: Final = 32
 
@@ -144,7 +144,7 @@ async def new_database(url: str, epoch: str, holder: str) -> AsyncIterator[Postg
         with explained(url):
             await migrate(connection)
             if not await take_lock(connection):
-                raise is_taken(await holder_of(connection))
+                raise another_writer(await holder_of(connection))
             await begin_term(connection, holder, is_move=True)
             await _check_empty(connection, url)
             await _mark(connection, epoch)

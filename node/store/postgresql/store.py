@@ -39,7 +39,7 @@ from node.store.postgresql.readers import Readers
 from node.store.postgresql.removals import PostgresRemovals
 from node.store.postgresql.session import SILENCE, AwayError, Silence, explained, failure_of
 from node.store.postgresql.writer_session import WriterSession
-from node.store.postgresql.writership import UNFINISHED_MOVE, Candidacy, is_taken
+from node.store.postgresql.writership import UNFINISHED_MOVE, Candidacy, another_writer
 from protocol.limits import SAFE_INTEGER_MAX
 from protocol.records.admission import Amount
 from protocol.records.record import SignedRecord
@@ -103,7 +103,7 @@ class PostgresStore:
         try:
             session = await candidacy.take_now(holder)
             if session is None:
-                raise is_taken(await candidacy.holder())
+                raise another_writer(await candidacy.holder())
         except BaseException:
             await candidacy.close()
             raise

@@ -78,7 +78,7 @@ async def holder_of(connection: asyncpg.Connection) -> str:
     return str(await connection.fetchval("SELECT holder FROM writer"))
 
 
-def is_taken(holder: str) -> StoreError:
+def another_writer(holder: str) -> StoreError:
     """The error for a process that cannot wait until another one gives up the right."""
     return StoreError(f"another node writes to this database: {holder}", "stop that node first")
 
