@@ -10,6 +10,8 @@ half of the CPU time of the collection. So it is off during the collection, and 
 Each process that imports aiohttp reads the authorities of this machine, which takes 0.03 s. No test needs them, so the
 tests and the processes that they start find an empty file in their place.
 
+Nodes are processes that need no imports (`tests/forked.py`).
+
 Temporary folders are in memory if there is room for them. A node makes its files durable, so on a disk a start waits
 six times as long as it works. `TMPDIR` names another place.
 
@@ -25,6 +27,8 @@ import tempfile
 import pytest
 from hypothesis import HealthCheck, settings
 
+from simulations.processes import process
+from tests.forked import ForkedProcess
 from tests.postgres import database_url, schema_url, server
 
 __all__ = ["database_url", "schema_url", "server"]
@@ -46,6 +50,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ["SSL_CERT_FILE"] = os.devnull
+
+process.start_process = ForkedProcess
 
 MEMORY = "/dev/shm"
 MEMORY_BYTES_MIN = 4 * 2**30

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,9 @@ STOP_S_MAX: Final = 60.0
 LOG_SHOWN_CHARACTERS: Final = 2_000
 
 _URL = re.compile(r"https?://\S+")
+
+start_process: "Callable[..., subprocess.Popen[str]]" = subprocess.Popen
+"""Starts the process of a node. The tests put a function in its place that takes less time (`tests/forked.py`)."""
 
 
 class LocalNodeError(Exception):
@@ -71,7 +74,7 @@ class LocalNode:
         program = self.program or (str(Path(sys.executable).with_name("dnarc")),)
         command = [*program, "serve", "--port", str(self._lasting_port()), "--data", str(self.data)]
         with self._log_path.open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = start_process(
                 [*command, *self.flags], stdout=subprocess.PIPE, stderr=log, text=True, env=_environment()
             )
 

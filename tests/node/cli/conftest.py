@@ -15,6 +15,7 @@ import pytest
 import structlog
 
 from node.cli import main
+from tests.forked import ForkedProcess
 
 TIMEOUT_S = 120
 
@@ -38,7 +39,7 @@ class Served:
     def __init__(self, folder: Path, *flags: str, **environment: str) -> None:
         self.data = folder / "data"
         command = [sys.executable, "-c", "from node.cli import main; main()", "serve", "--port", "0", *flags]
-        self.process = subprocess.Popen(
+        self.process = ForkedProcess(
             [*command, "--data", str(self.data)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -101,16 +102,14 @@ def _log_as_before() -> Iterator[None]:
 
 def run_apart(*arguments: str, given: str = "", **environment: str) -> Result:
     """A command in a process of its own, with something on stdin or in its environment."""
-    done = subprocess.run(
-        [sys.executable, "-c", "from node.cli import main; main()", *arguments],
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        env={**os.environ, **environment},
-        check=False,
-    )
-    return Result(done.returncode, done.stdout, done.stderr)
+    command = [sys.executable, "-c", "from node.cli import main; main()", *arguments]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with ForkedProcess(command, text=True, env={**os.environ, **environment}, **pipes) as process:
+        try:
+            out, err = process.communicate(given, TIMEOUT_S)
+        finally:
+            process.kill()
+    return Result(process.returncode, out, err)
 
 
 def start(*arguments: str, **streams: Any) -> subprocess.Popen[str]:
@@ -119,7 +118,7 @@ def start(*arguments: str, **streams: Any) -> subprocess.Popen[str]:
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from node.cli import main; main()"
     )
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-c", program, *arguments], **pipes | streams)
+    return ForkedProcess([sys.executable, "-c", program, *arguments], **pipes | streams)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,7 @@
 """`dnarc serve` as a process: one line, a clean end, and one line more where it cannot run."""
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -20,6 +21,7 @@ import pytest
 from node.client.http import NodeClient
 from node.settings.description import describe
 from node.settings.settings import FILES_BESIDES, KINDS, Settings
+from tests.forked import ForkedProcess
 from tests.history import claim, signed
 from tests.node.cli.conftest import TIMEOUT_S, Result, Served, run, run_apart
 from tests.waiting import waited_s
@@ -294,11 +296,12 @@ def test_a_node_lives_whatever_reads_its_output(tmp_path: Path, kind: str, numbe
         os.close(reading)
     device = os.open("/dev/full" if kind == "full disk" else os.devnull, os.O_WRONLY)
     given = writing if "pipe" in kind or "reader" in kind else device
-    process = subprocess.Popen(
+    close = functools.partial(os.closerange, numbers[0], numbers[-1] + 1)
+    process = ForkedProcess(
         [sys.executable, "-c", "from node.cli import main; main()", "serve", "--port", "0", "--data", str(tmp_path)],
         stdout=given if 1 in numbers else subprocess.DEVNULL,
         stderr=given if 2 in numbers else subprocess.DEVNULL,
-        preexec_fn=lambda: os.closerange(numbers[0], numbers[-1] + 1) if kind == "closed" else None,  # noqa: PLW1509
+        preexec_fn=close if kind == "closed" else None,
     )
 
     answer = run("domains", "--json", "--node", listening_url(process))
@@ -313,7 +316,7 @@ def test_a_node_lives_whatever_reads_its_output(tmp_path: Path, kind: str, numbe
 def test_a_node_that_cannot_start_ends_though_nobody_reads_why(common: Served) -> None:
     reading, writing = full_pipe()
 
-    process = subprocess.Popen(
+    process = ForkedProcess(
         [sys.executable, "-c", "from node.cli import main; main()", "serve", "--data", str(common.data)], stderr=writing
     )
 

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from node.cli.output.top_screen import GAUGE_COLUMNS, NEWEST_SHOWN_MAX, PEERS_SHOWN_MAX, curve_of, draw, span_of
 from node.client.watching import Newest, PeerSeen, Snapshot, WitnessedSeen
+from tests.forked import ForkedProcess
 from tests.node.cli.conftest import TIMEOUT_S, Served, run
 
 ENTER_SCREEN, LEAVE_SCREEN, SHOW_CURSOR = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
@@ -133,7 +134,7 @@ def in_a_terminal(*arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", 
     """The command with a controlling terminal of its own. Yields the process and the other end of the terminal."""
     ours, theirs = pty.openpty()
 
-    process = subprocess.Popen(
+    process = ForkedProcess(
         [sys.executable, "-c", IN_CONTROL, *arguments],
         stdin=theirs,
         stdout=theirs,

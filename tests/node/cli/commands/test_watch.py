@@ -17,6 +17,7 @@ from rich.text import Text
 
 from node.cli.commands.watch import line_of
 from node.client.following import NodeEvent
+from tests.forked import ForkedProcess
 from tests.history import BOB, CAROL, claim, signed
 from tests.node.cli.conftest import TIMEOUT_S, Served, run
 from tests.node.http_sync.relay import relaying
@@ -27,7 +28,7 @@ class Watching:
 
     def __init__(self, url: str, *arguments: str) -> None:
         command = [sys.executable, "-c", "from node.cli import main; main()", "watch", "--node", url, *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = ForkedProcess(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._unread = b""
 
     def event(self) -> Any:
@@ -132,7 +133,7 @@ def test_it_ends_silently_if_its_reader_leaves(common: Served, key: str) -> None
     make(common, key, "one", "pipe.example")
     reader, writer = os.pipe()
     command = [sys.executable, "-c", "from node.cli import main; main()", "watch", "--node", common.url]
-    process = subprocess.Popen([*command, "--since", "0"], stdout=writer, stderr=subprocess.PIPE, text=True)
+    process = ForkedProcess([*command, "--since", "0"], stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     os.close(reader)
 

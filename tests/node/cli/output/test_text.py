@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from node.cli.output.text import escape_json
+from tests.forked import ForkedProcess
 from tests.node.cli.conftest import TIMEOUT_S, Served, run, run_apart
 from tests.node.client.test_http import serving
 
@@ -83,7 +84,7 @@ def in_terminal(*arguments: str) -> bytes:
     """The bytes that a command sends to a terminal."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-c", "from node.cli import main; main()", *arguments]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+    with ForkedProcess(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         shown = b""
         try:
