@@ -151,7 +151,12 @@ def test_zsh_gets_each_command_with_its_summary() -> None:
 
 
 def in_shell(shell: str, program: str) -> str:
-    """The output of a shell program. typer looks for the shell that it runs under, and finds this shell."""
+    """The output of a shell program. typer looks for the shell that it runs under, and finds this shell.
+
+    A shell gives its process to the last command of its program, and typer would find the shell above, which may be of
+    any kind. So `exit` is the last command.
+    """
+    program += "\nexit $?"
     path = os.pathsep.join([str(Path(DNARC).parent), os.environ["PATH"]])
     arguments = [shell, "--norc", "-c", program] if shell == "bash" else [shell, "-f", "-c", program]
     done = subprocess.run(
