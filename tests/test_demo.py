@@ -11,7 +11,7 @@ def test_the_demo_ends_with_one_answer_and_a_final_claim_and_leaves_nothing_behi
     command = [sys.executable, "-m", "simulations.processes.demo"]
 
     done = subprocess.run(
-        command, cwd=ROOT, env={"TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=240, check=False
+        command, cwd=ROOT, env={"TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=480, check=False
     )
 
     assert done.returncode == 0, done.stdout + done.stderr

@@ -17,7 +17,7 @@ def test_a_fleet_whose_writer_is_killed_loses_no_claim_and_no_event_and_leaves_n
     command = [sys.executable, "-m", "simulations.processes.fleet", "--claims", "120", "--kills", "1", "--json"]
     environment = {"TMPDIR": str(tmp_path), "PATH": os.environ["PATH"], VARIABLE: schema_url("one")}
 
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=480, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Kills: 1, pauses: 0. No acknowledged claim is lost, no event is skipped or doubled," in done.stderr

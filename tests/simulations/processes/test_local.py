@@ -53,7 +53,7 @@ def test_a_local_network_that_is_broken_and_repaired_loses_no_record_and_ends_in
     command = [str(DNARC), "simulate", "local", *flags.split()]
 
     done = subprocess.run(
-        command, env={"TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=240, check=False
+        command, env={"TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=480, check=False
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
