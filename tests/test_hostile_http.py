@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from node.http_api.route import Callers, Route
 from node.node import ROUTES, Node
 from node.settings.settings import Settings
+from tests.examples import percent
 from tests.history import claim, signed
 from tests.node.http_api.talking import entry
 
@@ -116,6 +117,9 @@ def check_answer(case: "Case[Any]", headers: dict[str, str]) -> None:
     case.call_and_validate(checks=described, headers=headers)
 
 
+FEW = percent(6)
+"""An example takes 0.1 s, most of it to draw a request, and there are 76 kinds of request."""
+
 VALID, INVALID = "positive", "negative"
 """How requests are made, by the names that Schemathesis gives."""
 
@@ -153,7 +157,7 @@ def test_the_document_describes_every_answer(
     headers = {"Authorization": f"Bearer {node.admin_token}"} if caller == OPERATOR else {}
 
     @given(case=strategy_of(api[route.path][route.method], mode))
-    @settings(max_examples=10, suppress_health_check=list(HealthCheck))
+    @settings(FEW, suppress_health_check=list(HealthCheck))
     def ask(case: "Case[Any]") -> None:
         check_answer(case, headers)
 
@@ -176,7 +180,7 @@ def test_the_document_describes_the_head_of_every_endless_answer(
     operation = api[route.path][route.method]
 
     @given(case=strategy_of(operation, mode))
-    @settings(max_examples=10, suppress_health_check=list(HealthCheck))
+    @settings(FEW, suppress_health_check=list(HealthCheck))
     def ask(case: "Case[Any]") -> None:
         asked = case.as_transport_kwargs(base_url=node.url)
         with requests.request(**asked, stream=True, timeout=TIMEOUT_S) as answer:

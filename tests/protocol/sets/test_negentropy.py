@@ -12,6 +12,7 @@ from protocol.sets.index import Index, key_id, pack_key
 from protocol.sets.negentropy import _IDS_AT_ONCE, REPORTED_MAX, Difference, Initiator, Responder
 from protocol.sets.negentropy_message import FRAME_BYTES_MIN
 from protocol.sets.varint import encode_varint
+from tests.examples import percent
 from tests.protocol.sets.keys import ids_of, random_keys, record_id
 
 ALL_IDS = bytes.fromhex("61 00 00 02 00")
@@ -128,6 +129,7 @@ def test_many_differences_pass_through_small_frames_and_each_is_reported_once(li
         assert len(message) <= (limits[number % 2] or len(message))
 
 
+@percent(40)  # an example takes 0.02 s, because it has 900 keys
 @given(seed=st.integers(0, 2**32), limits=st.sampled_from([(0, 0), (4_096, 4_096)]))
 def test_keys_added_during_a_reconciliation_neither_hide_nor_invent_a_difference(
     seed: int, limits: tuple[int, int]

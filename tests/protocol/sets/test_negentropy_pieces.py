@@ -4,13 +4,14 @@ from collections.abc import Callable
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import Code, ProtocolError
 from protocol.sets.index import Index, pack_key
 from protocol.sets.negentropy import PIECE_COST, Initiator, Responder
 from protocol.steps import Steps
+from tests.examples import percent
 from tests.protocol.sets.keys import ids_of, random_keys, record_id
 
 
@@ -41,7 +42,7 @@ def test_a_long_message_is_answered_in_pieces_with_the_same_answer() -> None:
     assert pauses == 4
 
 
-@settings(max_examples=25)  # each has 7 pauses or more
+@percent(10)  # an example takes 0.2 s, because it has 2,000 keys and 7 pauses or more
 @given(st.integers(0, 2**32), st.sampled_from((0, 4_096)))
 def test_keys_that_are_added_between_two_pieces_hide_no_difference(seed: int, frame_bytes_max: int) -> None:
     """Ranks move when keys are added, and a range is begun where the last one ended."""

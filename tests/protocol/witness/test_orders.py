@@ -7,15 +7,16 @@ from tests.protocol.witness.council import council_policy
 from tests.protocol.witness.orders import Case, explore
 
 
-@pytest.mark.parametrize(("case", "steps"), [(Case(3, 0), 5), (Case(4, 1), 3), (Case(4, 1, has_liar=True), 3)], ids=str)
+@pytest.mark.parametrize(("case", "steps"), [(Case(4, 1), 3), (Case(4, 1, has_liar=True), 3)], ids=str)
 def test_in_no_order_two_records_are_decided(case: Case, steps: int) -> None:
     assert explore(case, steps).most_decided <= 1
 
 
-def test_many_orders_of_three_witnesses_come_to_a_decision() -> None:
+def test_many_orders_of_three_witnesses_come_to_a_decision_and_none_to_two() -> None:
     """Otherwise an exploration in which nothing ever happens would prove something."""
     found = explore(Case(3, 0), steps=6)
 
+    assert found.most_decided <= 1
     assert found.decided > found.states / 3
 
 

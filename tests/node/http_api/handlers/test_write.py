@@ -153,7 +153,9 @@ async def test_a_repeated_signature_is_refused_and_not_dropped_silently(client: 
 
 
 _values = st.recursive(
-    st.none() | st.integers(0, 9) | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    st.none() | st.integers(0, 9) | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+    max_leaves=10,  # the default of 100 takes 0.03 s to draw, and no rule needs so large a value
 )
 _pairs = st.lists(st.tuples(st.sampled_from(["a", "b", "c", "é"]), _values), max_size=5)
 
