@@ -37,6 +37,10 @@ class Trust(StrEnum):
     __hash__ = str.__hash__  # faster, as for `Verdict`
 
 
+# Python 3.11 needs 0.2 us for a member of an enum, and 0.01 us for a global. Every record needs it.
+_CLIENT: Final = Trust.CLIENT
+
+
 class Window(msgspec.Struct, frozen=True):
     """How far a timestamp may be from now, in seconds; None: no limit. The age limits clients, the skew everybody."""
 
@@ -124,7 +128,7 @@ def check_time(record: Record, trust: Trust, window: Window, now_s: float) -> No
         raise ProtocolError(
             Code.TOO_NEW, f"{ahead} s ahead of this node's clock, {window.max_skew_s} s at most", now=now
         )
-    if trust is Trust.CLIENT and window.max_age_s is not None and record.timestamp < now - window.max_age_s:
+    if trust is _CLIENT and window.max_age_s is not None and record.timestamp < now - window.max_age_s:
         behind = now - record.timestamp
         raise ProtocolError(
             Code.TOO_OLD, f"{behind} s behind this node's clock, {window.max_age_s} s at most: sign it anew", now=now

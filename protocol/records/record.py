@@ -32,6 +32,7 @@ _WITNESSED = re.compile(r"(?:.*\.)?(w[a-z2-7]{51}[aq])\Z")
 """256 bits fill 51 characters of base32 and one bit of the 52nd, so that one is `a` or `q`."""
 
 _SKELETON_BEGINS = b'{"timestamp":'
+_KEY_WORDS = "an Ed25519 public key, 64 lower-case hex digits"
 
 POLICY_LABEL = "@policy"
 RECEIPT_PREFIX = "@seen/"
@@ -203,6 +204,7 @@ def _names_domain(text: str) -> bool:
     return _DOMAIN.match(text) is not None
 
 
+@lru_cache(1_024)
 def is_witnessed(domain: str) -> bool:
     """Whether this is the name of a witnessed domain: its last part commits to a policy (`protocol.witness.policy`)."""
     return policy_name_of(domain) is not None
@@ -229,14 +231,16 @@ def is_label(text: str) -> bool:
 def _checked(value: Any, canonical: bytes) -> Record:
     if type(value) is not dict:
         raise ProtocolError(Code.MALFORMED, "a record is a JSON object")
-    domain = _string(
-        value, "domain", is_domain, "1 to 253 characters: dot-separated parts of a-z 0-9 -, no - at an end"
-    )
-    label = _string(value, "label", is_label, "1 to 255 bytes of UTF-8 without control characters")
-    signedby = _string(value, "signedby", is_key, "an Ed25519 public key, 64 lower-case hex digits")
+    domain, label, signedby = value.get("domain"), value.get("label"), value.get("signedby")
+    if type(domain) is not str or not is_domain(domain):
+        raise _broken(value, "domain", "1 to 253 characters: dot-separated parts of a-z 0-9 -, no - at an end")
+    if type(label) is not str or not is_label(label):
+        raise _broken(value, "label", "1 to 255 bytes of UTF-8 without control characters")
+    if type(signedby) is not str or not is_key(signedby):
+        raise _broken(value, "signedby", _KEY_WORDS)
     timestamp = _timestamp(value)
-    newowner = _optional(value, "newowner", is_key, "an Ed25519 public key, 64 lower-case hex digits")
-    prev = _optional(value, "prev", is_id, "a record id, 64 lower-case hex digits")
+    newowner = _string(value, "newowner", is_key, _KEY_WORDS) if "newowner" in value else None
+    prev = _string(value, "prev", is_id, "a record id, 64 lower-case hex digits") if "prev" in value else None
     if len(canonical) > RECORD_BYTES_MAX:
         raise ProtocolError(
             Code.TOO_LARGE, f"{len(canonical)} canonical bytes: a record has at most {RECORD_BYTES_MAX}"
@@ -247,14 +251,10 @@ def _checked(value: Any, canonical: bytes) -> Record:
 
 
 def _string(value: dict[str, Any], key: str, rule: Callable[[str], bool], words: str) -> str:
-    text = value.get(key)
+    text = value[key]
     if type(text) is not str or not rule(text):
         raise _broken(value, key, words)
     return text
-
-
-def _optional(value: dict[str, Any], key: str, rule: Callable[[str], bool], words: str) -> str | None:
-    return _string(value, key, rule, words) if key in value else None
 
 
 def _timestamp(value: dict[str, Any]) -> int:

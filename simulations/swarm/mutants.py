@@ -73,7 +73,11 @@ MUTANTS: Final = (
         "append-above-head",
         "a record above the head is appended, although a refused record is above it",
         (
-            Edit("protocol/records/replay.py", "return record.order_key > self.newest", "return True"),
+            Edit(
+                "protocol/records/replay.py",
+                "return (record.timestamp, record.id) > self.newest",
+                "return (record.timestamp, record.id) > (self.tip.order_key if self.tip else self.newest)",
+            ),
             Edit(
                 "protocol/records/change.py",
                 "    newest = state.newest\n",
