@@ -142,14 +142,17 @@ class Decider:
         late: dict[LabelKey, list[int]] = {}
         for key, positions in fresh.items():
             state = self.labels.state(key)
-            if state is not EMPTY:
+            are_newest = state is EMPTY  # a new label, as most labels are in a catch-up
+            if not are_newest:
                 held.add(key)
+                are_newest = state.is_extended_by(group.records[positions[0]].record)
+            if not are_newest:
                 positions = self._new_among(group, positions, state)
                 if not positions:
                     continue
-            if key in self.locked or self._is_late(group, positions, state):
+            if key in self.locked or (not are_newest and self._is_late(group, positions, state)):
                 late[key] = group.with_repeats(positions)
-            elif len(positions) == 1 and state.is_extended_by(group.records[positions[0]].record):
+            elif are_newest and len(positions) == 1:
                 self._admit_newest(batch, group, positions[0], state, now_s)
             else:
                 finish(
@@ -281,10 +284,10 @@ class Decider:
         seen: dict[str, int] = {}
         for position, signed in sorted(group.records.items(), key=lambda item: item[1].record.index_key):
             record = signed.record
-            if record.id in seen:
-                group.repeats.setdefault(seen[record.id], []).append(position)
+            first = seen.setdefault(record.id, position)
+            if first != position:
+                group.repeats.setdefault(first, []).append(position)
                 continue
-            seen[record.id] = position
             if not is_witnessed(record.domain):
                 fresh.setdefault((record.domain, record.label), []).append(position)
             elif self.is_held(record):
@@ -316,8 +319,6 @@ class Decider:
 
     def _is_late(self, group: Group, positions: Sequence[int], state: State) -> bool:
         """Whether any of these records of one label needs a replay."""
-        if state is EMPTY:  # a new label, as most labels are in a catch-up
-            return False
         return any(needs_history(state, group.records[at].record, group.origins[at].trust) for at in positions)
 
     def _admit_newest(self, batch: Batch, group: Group, position: int, state: State, now_s: float) -> None:

@@ -7,10 +7,9 @@ States that are not here are read from the store while signatures are verified. 
 meanwhile, the decision counts and the read state is dropped.
 """
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 
-from node.intake.commits import count_off
 from node.store.contract import STATES_FEW, LabelKey, Store
 from protocol.records.replay import EMPTY, State
 
@@ -23,7 +22,8 @@ class Labels:
         self._store = store
         self._cached_max = cached_max
         self._states: OrderedDict[LabelKey, State] = OrderedDict()
-        self._uncommitted: Counter[LabelKey] = Counter()
+        self._uncommitted: deque[dict[LabelKey, State]] = deque()
+        """The states of each group that is decided and not committed, in the order of the decisions."""
         self._fetching: dict[LabelKey, object] = {}
         """Labels that are being read, each with the token of the reading call, until somebody decides on the label."""
 
@@ -71,17 +71,21 @@ class Labels:
     def on_decided(self, states: dict[LabelKey, State]) -> None:
         for key, state in states.items():  # half the time of `update`, which makes a list of new tuples first
             self._states[key] = state
-        self._uncommitted.update(states.keys())
+        if states:
+            self._uncommitted.append(states)
         for key in self._fetching.keys() & states.keys():
             del self._fetching[key]
 
-    def on_committed(self, keys: Iterable[LabelKey]) -> None:
-        count_off(self._uncommitted, keys)
+    def on_committed(self, states: dict[LabelKey, State]) -> None:
+        """The states of the next group are on disk. Commits keep the order of decisions."""
+        if states:
+            committed = self._uncommitted.popleft()
+            assert committed is states, "what is decided is committed, in its order"
 
     def shrink(self) -> None:
         """Drop the labels that were unused the longest, down to the limit. Called between decisions."""
         while len(self._states) > self._cached_max:
             key = next(iter(self._states))
-            if key in self._uncommitted:
+            if any(key in states for states in self._uncommitted):
                 return
             del self._states[key]

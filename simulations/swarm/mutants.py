@@ -67,7 +67,7 @@ MUTANTS: Final = (
     Mutant(
         "label-not-locked",
         "a label is decided on while it is replayed",
-        (Edit("node/intake/decider.py", "if key in self.locked or self._is_late(", "if self._is_late("),),
+        (Edit("node/intake/decider.py", "if key in self.locked or (not are_newest", "if (not are_newest"),),
     ),
     Mutant(
         "append-above-head",
@@ -221,7 +221,13 @@ MUTANTS: Final = (
     Mutant(
         "forgotten-state",
         "the state of a label is forgotten before it is on disk",
-        (Edit("node/intake/labels.py", "            if key in self._uncommitted:\n                return\n", ""),),
+        (
+            Edit(
+                "node/intake/labels.py",
+                "            if any(key in states for states in self._uncommitted):\n                return\n",
+                "",
+            ),
+        ),
     ),
     Mutant(
         "two-deciders",

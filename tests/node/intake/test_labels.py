@@ -101,8 +101,9 @@ async def test_an_old_read_is_dropped_even_if_the_decided_state_was_dropped_sinc
 ) -> None:
     store.held[KEY] = FOUNDED
     old = await begin_fetch(labels)
-    decide(labels, UPDATED)
-    labels.on_committed([KEY])
+    states = {KEY: UPDATED}
+    labels.on_decided(states)
+    labels.on_committed(states)
     store.held[KEY] = UPDATED
     labels.shrink()
     new = await begin_fetch(labels)
@@ -113,6 +114,22 @@ async def test_an_old_read_is_dropped_even_if_the_decided_state_was_dropped_sinc
     await old
 
     assert labels.state(KEY) == UPDATED
+
+
+async def test_a_label_that_two_groups_decided_stays_until_both_are_on_disk(labels: Labels, store: SlowStore) -> None:
+    """Otherwise the next decision would begin with the state on disk, which is behind."""
+    first, second = {KEY: FOUNDED}, {KEY: UPDATED}
+    labels.on_decided(first)
+    labels.on_decided(second)
+    after_shrinking = []
+    for states in (first, second):
+        labels.shrink()
+        after_shrinking.append(labels.missing([KEY]))
+        labels.on_committed(states)
+    labels.shrink()
+    after_shrinking.append(labels.missing([KEY]))
+
+    assert after_shrinking == [[], [], [KEY]]
 
 
 async def test_a_read_that_begins_after_a_decision_leaves_the_decided_state(labels: Labels, store: SlowStore) -> None:
