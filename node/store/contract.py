@@ -23,6 +23,9 @@ from protocol.witness.change import DomainChange
 from protocol.witness.recall import Known, Overview, Spoken, Wanted
 from protocol.witness.testimony import Evidence
 
+# Python 3.11 needs 0.2 us for a member of an enum, and 0.01 us for a global. Every record needs it twice.
+_EVENT_ACCEPTED: Final = EventType.ACCEPTED
+
 LabelKey = tuple[str, str]
 """A domain and a label."""
 
@@ -154,7 +157,7 @@ class Batch(msgspec.Struct):
 
 
 def _is_acceptance_of(event: Event, stored: StoredRecord) -> bool:
-    return event.type is EventType.ACCEPTED and event.record is stored.signed.record
+    return event.record is stored.signed.record and event.type is _EVENT_ACCEPTED
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):

@@ -107,10 +107,10 @@ def founders_of(batch: Batch) -> dict[LabelKey, bytes]:
     The founder of a label in a witnessed domain is not kept. So its owner stands for it, which is stored as NULL.
     """
     founders: dict[LabelKey, bytes] = {}
-    looked_up = batch.looked_up
+    looked_up, founded = batch.looked_up, Verdict.FOUNDED
     for stored in batch.records:
         record = stored.signed.record
-        if stored.verdict is not Verdict.FOUNDED or record.id in batch.verdicts:
+        if stored.verdict is not founded or record.id in batch.verdicts:
             continue
         key = (record.domain, record.label)
         tip = batch.states[key].tip

@@ -45,17 +45,20 @@ class KnownLabels:
     def is_complete(self) -> bool:
         return self._complete is not None
 
-    def may_have(self, label: LabelKey) -> bool:
-        """Whether the database may have this label. False: it does not."""
+    def among(self, labels: Collection[LabelKey]) -> list[LabelKey]:
+        """Those of these labels that the database may have. It does not have the others."""
         bits = self._complete
         if bits is None:
-            return True
-        size, hashed = 8 * len(bits), hash(label)
-        one = hashed % size
-        if not bits[one >> 3] >> (one & 7) & 1:
-            return False
-        other = (hashed >> _HALF) % size
-        return bool(bits[other >> 3] >> (other & 7) & 1)
+            return list(labels)
+        size, found = 8 * len(bits), []
+        for label in labels:
+            hashed = hash(label)
+            one = hashed % size
+            if bits[one >> 3] >> (one & 7) & 1:
+                other = (hashed >> _HALF) % size
+                if bits[other >> 3] >> (other & 7) & 1:
+                    found.append(label)
+        return found
 
     def add(self, labels: Collection[LabelKey]) -> None:
         """The database has these labels, or will have them after the commit under way."""
