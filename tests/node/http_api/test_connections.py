@@ -98,15 +98,18 @@ async def test_a_node_without_room_warns_of_it_and_stays_healthy(tmp_path: Path)
 
 async def test_a_limited_number_of_refused_connections_stays_open_for_its_request(tmp_path: Path) -> None:
     async with full(tmp_path) as (node, _), asyncio.timeout(TIMEOUT_S):
-        oldest, *others = [await connect(node) for _ in range(LINGERING_MAX + 1)]
-        end_of_oldest = await oldest[0].read()
+        while True:
+            oldest, *others = [await connect(node) for _ in range(LINGERING_MAX + 1)]
+            if not await oldest[0].read():
+                break
+            for _, writer in (oldest, *others):  # on a busy machine its time may be over before the last one comes
+                await close(writer)
         for _, writer in others:
             writer.write(b"GET /domains HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answers = [await reader.readexactly(len(REFUSAL)) for reader, _ in others]
         for _, writer in (oldest, *others):
             await close(writer)
 
-    assert end_of_oldest == b""
     assert set(answers) == {REFUSAL}
 
 
