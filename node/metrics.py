@@ -28,9 +28,9 @@ class Histogram:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)  # the last entry counts values above all bounds
 
-    def observe(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self.total += value
+    def observe(self, value: float, times: int = 1) -> None:
+        self._counts[bisect_left(self._bounds, value)] += times
+        self.total += value * times
 
     def buckets(self) -> Iterator[tuple[float, int]]:
         """Each bound in rising order, with the number of values up to it. The last pair counts all values."""

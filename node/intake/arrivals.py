@@ -10,6 +10,9 @@ from protocol.records.replay import Verdict
 
 _Item = TypeVar("_Item")
 
+_CLIENT: Final = Trust.CLIENT
+"""Python 3.11 needs 0.2 us for a member of an enum, and 0.01 us for a global."""
+
 
 class Submission(msgspec.Struct, frozen=True, gc=False):
     """A record as it came: its signature, and its bytes in any JSON spelling."""
@@ -39,11 +42,11 @@ def runs_of(arrivals: Iterable[tuple[_Item, Origin]]) -> Iterator[list[tuple[_It
     """
     run: list[tuple[_Item, Origin]] = []
     for item, origin in arrivals:
-        if run and (origin.trust is Trust.CLIENT or origin.precondition is not None):
+        if run and (origin.trust is _CLIENT or origin.precondition is not None):
             yield run
             run = []
         run.append((item, origin))
-        if origin.trust is Trust.CLIENT:
+        if origin.trust is _CLIENT:
             yield run
             run = []
     if run:

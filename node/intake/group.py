@@ -75,6 +75,8 @@ class Group(msgspec.Struct):
 
     def with_repeats(self, positions: Sequence[int]) -> list[int]:
         """These positions, and those where their records come again."""
+        if not self.repeats:
+            return list(positions)
         return [*positions, *(again for first in positions for again in self.repeats.get(first, ()))]
 
     def settle_repeats(self) -> None:

@@ -30,7 +30,8 @@ def largest(amounts: Mapping[str, Amount], limit: int) -> list[tuple[str, Amount
 class Usage:
     """What each domain has, `domains`, and what the keys have that clients wrote with.
 
-    `has_key_quota`: some quota is on keys, so `read_keys` has to be called.
+    `has_key_quota`: some quota is on keys, so `read_keys` has to be called. `has_quota`: some quota is on keys or on
+    domains; without one, `check` takes every record.
     """
 
     def __init__(self, settings: Settings, store: Store, commits: Commits, domains: dict[str, Amount]) -> None:
@@ -41,6 +42,7 @@ class Usage:
         self._of_key = Allowance(settings.key_records_max, settings.key_bytes_max)
         self._has_domain_quota = any(each != Allowance() for each in (self._of_domain, *self._of_domains.values()))
         self.has_key_quota = self._of_key != Allowance()
+        self.has_quota = self._has_domain_quota or self.has_key_quota
         self._store = store
         self._commits = commits
         self._keys: OrderedDict[str, Amount] = OrderedDict()

@@ -67,7 +67,8 @@ class Welcome:
         Raises:
             ProtocolError: `not_welcome`.
         """
-        self.check_rules_of_witnessed(record, origin, domain)
+        if not self._is_open:
+            self.check_rules_of_witnessed(record, origin, domain)
         if self._has_plugin and is_asked_about(record, origin) and not domain.is_named(record.id):
             _check_told(origin, Verdict.PENDING)
 

@@ -12,7 +12,7 @@ When the policy of a domain comes, which orders all records that came before, al
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal, Self
 
@@ -169,15 +169,19 @@ class WitnessedDomains:
             self._use(brought.domain, brought.wanted)
         if not batch.walked:
             return
-        for name, change in batch.walked.items():
+        walked = batch.walked
+        for name, change in walked.items():
             if brought is None or (name, POLICY_LABEL) in batch.states:  # the policy touches every label
                 labels = (label for domain, label in batch.states if domain == name and not label.startswith("@"))
                 self._use(self._by_name[name], Wanted(labels=dict.fromkeys(labels)))
             for record_id in change.awaited:
                 self._release((name, "ids", record_id))  # its label has it now
         for (name, label), state in batch.states.items():
-            if name in batch.walked and not state.undecided and not label.startswith("@"):
-                self._settle((name, "labels", label))
+            if not state.undecided and name in walked and label[0] != "@":
+                part: _Part = (name, "labels", label)
+                use = self._used.pop(part, None)
+                if use is not None:
+                    self._settled[part] = use
         self._decided += 1
 
     def on_committed(self, batch: Batch) -> None:
@@ -205,7 +209,8 @@ class WitnessedDomains:
             if use.decision > self._committed or part[0] in self._kept:
                 is_over = False
                 break
-            self._release(part)
+            del oldest[part]
+            self._records -= use.records
             _add(unwanted[part[0]], part)
         for name, parts in unwanted.items():
             self._by_name[name].forget(parts)
@@ -213,22 +218,11 @@ class WitnessedDomains:
 
     def _use(self, domain: WitnessedDomain, wanted: Wanted) -> None:
         """Note that the next decision uses these parts."""
-        labels = dict(wanted.labels)
-        for record_id in wanted.ids:
-            label = domain.label_of(record_id)
-            if label is None or label.startswith("@"):
-                self._note((domain.name, "ids", record_id), 1)
-            else:
-                labels[label] = None
-        for name in labels:
-            self._note((domain.name, "labels", name), domain.size_of(name))
-        for place in wanted.places:
-            self._note((domain.name, "places", place), 1)
-
-    def _settle(self, part: _Part) -> None:
-        use = self._used.pop(part, None)
-        if use is not None:
-            self._settled[part] = use
+        name, (labels, ids) = domain.name, domain.sizes(wanted)
+        parts: dict[_Part, int] = {(name, "ids", record_id): 1 for record_id in ids}
+        parts |= {(name, "labels", label): records for label, records in labels.items()}
+        parts |= {(name, "places", place): 1 for place in wanted.places}
+        self._note(parts)
 
     def _release(self, part: _Part) -> None:
         parts = self._used if part in self._used else self._settled
@@ -236,15 +230,17 @@ class WitnessedDomains:
         if use is not None:
             self._records -= use.records
 
-    def _note(self, part: _Part, records: int) -> None:
-        use = self._used.get(part)
-        if use is None:
-            settled = self._settled.pop(part, None)
-            use = self._used[part] = _Use(0, 0) if settled is None else settled
-        else:
-            self._used.move_to_end(part)
-        self._records += records - use.records
-        use.decision, use.records = self._decided + 1, records
+    def _note(self, parts: Mapping[_Part, int]) -> None:
+        """The next decision uses these parts, each of so many records."""
+        used, settled, decision = self._used, self._settled, self._decided + 1
+        for part, records in parts.items():
+            use = used.get(part)
+            if use is not None:
+                used.move_to_end(part)
+            else:
+                use = used[part] = settled.pop(part) if part in settled else _Use(0, 0)
+            self._records += records - use.records
+            use.decision, use.records = decision, records
 
 
 def _add(parts: Wanted, part: _Part) -> None:

@@ -223,16 +223,20 @@ def _source_of(group: Group, position: int) -> Hashable:
 def slices(group: Group, positions: Sequence[int], loop: asyncio.AbstractEventLoop) -> list[Slice]:
     """These positions in parts that can be decided one after the other."""
     parts: list[tuple[list[int], int]] = []
+    repeats = group.repeats
     for first in in_order(group, positions):
         work_us = _work_us(group.records[first].record)
         if not parts or parts[-1][1] + work_us > SLICE_US:
             parts.append(([], 0))
         places, before_us = parts[-1]
-        places += group.with_repeats([first])
+        if first in repeats:
+            places += group.with_repeats([first])
+        else:
+            places.append(first)
         parts[-1] = (places, before_us + work_us)
     return [Slice(Entry(group, places, loop.create_future()), work_us) for places, work_us in parts]
 
 
 def _work_us(record: Record) -> int:
-    is_receipt = record.is_of_witnesses and record.label != POLICY_LABEL
+    is_receipt = record.label[0] == "@" and record.is_of_witnesses and record.label != POLICY_LABEL
     return RECORD_US + (NAMED_US * (len(record.canonical) // _NAMED_BYTES) if is_receipt else 0)

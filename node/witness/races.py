@@ -4,6 +4,7 @@ A race begins when the node commits the first record of a slot, and ends when th
 waits for is measured: a record that arrives together with its decision, as in a catch-up, ran no race here.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Final
@@ -21,6 +22,10 @@ RACE_SECONDS: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 4.0, 8.0, 16.0,
 
 FOLLOWED_MAX: Final = 10_000
 """Records of one domain that are followed at once. Any further one is not measured."""
+
+
+_FINAL: Final = EventType.FINAL
+"""Python 3.11 needs 0.2 us for a member of an enum, and 0.01 us for a global."""
 
 
 class _Runner(msgspec.Struct, gc=False):
@@ -84,16 +89,21 @@ class Races:
         return None
 
     def _measure(self, events: Iterable[Event]) -> None:
-        now_s = self._clock()
+        now_s, runners = self._clock(), self._runners
+        final, ordered = defaultdict[float, int](int), defaultdict[float, int](int)  # by arrival, which most share
         for event in events:
-            runner = self._runners.get(event.record.id)
+            runner = runners.get(event.record.id)
             if runner is None:
                 continue
-            if event.type is EventType.FINAL:
-                self.final_s.observe(now_s - runner.arrived_s)
+            if event.type is _FINAL:
+                final[runner.arrived_s] += 1
             elif not runner.is_ordered:
                 runner.is_ordered = True
-                self.ordered_s.observe(now_s - runner.arrived_s)
+                ordered[runner.arrived_s] += 1
+        for arrived_s, count in final.items():
+            self.final_s.observe(now_s - arrived_s, count)
+        for arrived_s, count in ordered.items():
+            self.ordered_s.observe(now_s - arrived_s, count)
 
     def _open(self, contenders: Iterable[Contender]) -> None:
         """Follow the records that can still win. Some of them are followed already."""

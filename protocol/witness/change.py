@@ -13,6 +13,31 @@ from protocol.witness.testimony import Evidence, Fork, ForkPlace, Link, add_said
 from protocol.witness.voter import SlotKey
 
 
+class LabelChange(msgspec.Struct, frozen=True, gc=False):
+    """What a few more records and receipts did to one label.
+
+    `verdicts`: every verdict that is new or other than before, by record id. `kept`: how many records at the beginning
+    of the chain stayed. `taken_back` and `taken`: the records that left the chain after those, and those that came,
+    oldest first. `finalised`: the records that became final, oldest first. `decided`: the slots in which a record was
+    decided, by `prev`. `candidates`: the records that became candidates. `forks`: the votes and commits by which a
+    witness contradicts itself, as they are known now.
+    """
+
+    verdicts: dict[str, Verdict]
+    kept: int
+    taken_back: tuple[Record, ...]
+    taken: tuple[Record, ...]
+    finalised: tuple[Record, ...]
+    decided: tuple[str | None, ...]
+    candidates: tuple[Record, ...]
+    forks: tuple[Fork, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything is other than before. Most receipts of four witnesses change nothing in a label."""
+        moved = self.taken or self.taken_back or self.finalised
+        return bool(self.verdicts or moved or self.decided or self.candidates or self.forks)
+
+
 class Contender(msgspec.Struct, frozen=True, gc=False):
     """A candidate that can still win, and what was said of it when it became one."""
 

@@ -163,6 +163,9 @@ class Merges:
 
 def add_said(known: dict[str, Evidence], said: Mapping[str, Evidence]) -> None:
     """Add to what is known, by record id, what was said besides."""
+    if not known:
+        known.update(said)
+        return
     merges = Merges()
     for record_id, more in said.items():
         before = known.get(record_id)
@@ -323,10 +326,6 @@ class Testimony:
         """What was said of this record until now."""
         return self._evidence.get(record_id, SILENCE)
 
-    def names(self, record_id: str) -> bool:
-        """Whether a receipt names this record."""
-        return record_id in self._evidence
-
     def is_forked(self, witness: str) -> bool:
         """Whether this witness was seen to sign two receipts on one `prev`."""
         return witness in self._forked
@@ -422,11 +421,15 @@ class Testimony:
 
     def _count(self, said: Mapping[str, Evidence], heard: Heard) -> None:
         """Count what a receipt says, and note what of it is news."""
-        merges, added = Merges(), {}
+        merges, added, evidence = Merges(), dict[str, Evidence](), self._evidence
         for record_id, more in said.items():
-            news, after = merges.news(self._evidence.get(record_id, SILENCE), more)
+            before = evidence.get(record_id)
+            if before is None:  # as most records of the only witness of a domain
+                evidence[record_id] = added[record_id] = more
+                continue
+            news, after = merges.news(before, more)
             if news is not SILENCE:
-                self._evidence[record_id], added[record_id] = after, news
+                evidence[record_id], added[record_id] = after, news
         add_said(heard.said, added)
 
     def _at_before(self, receipt: Receipt) -> int | None:
@@ -457,7 +460,8 @@ def said_in(receipt: Receipt, before_ms: int | None) -> dict[str, Evidence]:
     merges = Merges()
 
     def say(record_id: str, more: Evidence) -> None:
-        said[record_id] = merges.merged(said.get(record_id, SILENCE), more)
+        before = said.get(record_id)
+        said[record_id] = more if before is None else merges.merged(before, more)
 
     for entries, votes in ((receipt.first, {0: cast_in}), (receipt.seen, _NO_BALLOTS)):
         by_ms: dict[int, Evidence] = {}  # records of one commit were seen at the same time

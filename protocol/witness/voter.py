@@ -164,9 +164,11 @@ class Voter:
         slot.candidates[record_id] = now_ms
         self._slot_of[record_id] = key
         evidence = self._evidence(record_id)
-        self._recall(slot, evidence, record_id, now_ms)
+        is_voted_on = evidence.votes or evidence.commits
+        if is_voted_on:
+            self._recall(slot, evidence, record_id, now_ms)
         self._see(slot, evidence, record_id, now_ms)
-        if evidence.votes or evidence.commits or len(slot.candidates) > 1:
+        if is_voted_on or len(slot.candidates) > 1:
             self._changed[key] = None  # of a slot where nobody voted, nothing but an entry is due
 
     def on_testimony(self, record_ids: Iterable[str]) -> None:
@@ -181,9 +183,10 @@ class Voter:
         for record_id in slot.candidates:
             del self._slot_of[record_id]
             self._to_see.pop(record_id, None)
-        for ballots, queue in ((slot.my_votes, self._to_vote), (slot.my_commits, self._to_commit)):
-            for number, record_id in ballots.items():
-                queue.pop((record_id, number), None)
+        if self._to_vote or self._to_commit:
+            for ballots, queue in ((slot.my_votes, self._to_vote), (slot.my_commits, self._to_commit)):
+                for number, record_id in ballots.items():
+                    queue.pop((record_id, number), None)
         return list(slot.candidates)
 
     def go_on(self, now_ms: int) -> None:
@@ -255,8 +258,6 @@ class Voter:
 
     def _recall(self, slot: _Slot, evidence: Evidence, record_id: str, now_ms: int) -> None:
         """Take up what this witness said of the record in an earlier life."""
-        if not (evidence.votes or evidence.commits):
-            return
         slot.my_votes |= {number: record_id for number, who in evidence.votes.items() if self._key in who}
         slot.my_commits |= {number: record_id for number, who in evidence.commits.items() if self._key in who}
         latest = max((*slot.my_votes, *slot.my_commits), default=0)
@@ -335,12 +336,13 @@ class Voter:
         The vote is in the same receipt, or in one before. So whoever has the commit has the vote, and both survive a
         crash or neither. The only witness of a domain needs one receipt instead of two.
         """
+        needed = self._policy.quorum
         for record_id, _ in entries:
             slot = self._slots[self._slot_of[record_id]]
             if slot.round or slot.my_votes.get(0) != record_id or not slot.may_commit(now_ms):
                 continue
             voters = self._evidence(record_id).votes.get(0, ())
-            if len({*voters, self._key}) >= self._policy.quorum:
+            if len(voters) + (self._key not in voters) >= needed:
                 self._owe_commit(slot, record_id)
 
     def _owe_commit(self, slot: _Slot, record_id: str) -> None:

@@ -35,6 +35,10 @@ WITNESSED_REASONS: Final = REASONS | {
 UNSEEN_MS: Final = 1 << 62
 """Later than every time: a decided candidate may be one that too few witnesses saw."""
 
+# Python 3.11 needs 0.2 us for a member of an enum, and 0.01 us for a global.
+_FOUNDED: Final = Verdict.FOUNDED
+_PENDING: Final = Verdict.PENDING
+
 
 class Certainty(StrEnum):
     """How sure the head of a label is."""
@@ -84,6 +88,11 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
 
     ordered_ms: int | None
     is_decided: bool
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the record is neither ordered nor decided."""
+        return self.ordered_ms is None and not self.is_decided
 
 
 _UNKNOWN = Standing(None, is_decided=False)
@@ -197,11 +206,11 @@ def judge(record: Record, before: Record | None, *, is_on_chain: bool, is_waitin
     nothing is decided in its slot.
     """
     if is_on_chain:
-        return Verdict.FOUNDED if before is None else verdict_on_follower(tip_of(before), record)
+        return _FOUNDED if before is None else verdict_on_follower(tip_of(before), record)
     if before is not None and not tip_of(before).names(record.signedby):
         return Verdict.NOT_OWNER
     if is_waiting:
-        return Verdict.PENDING
+        return _PENDING
     if record.prev is None:
         return Verdict.RIVAL
     return Verdict.ORPHAN if before is None else Verdict.STALE

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from protocol.records.record import Record, make
 from protocol.records.replay import Verdict
-from protocol.witness.label import LabelChange, WitnessedLabel
+from protocol.witness.change import LabelChange
+from protocol.witness.label import WitnessedLabel
 from protocol.witness.policy import Policy, policy_of
 from protocol.witness.receipt import receipt_of
 from protocol.witness.testimony import SILENCE, Evidence, Testimony
